@@ -1,0 +1,68 @@
+# Everything runs in .venv; nothing but Python 3.11 or newer and the package registries is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PROGRAMS := producers stream-processors trainer api infra
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo smoke up down status test lint types format bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make the environment, once
+
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Tickrec needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## start the whole stack here, with simulated quotes and events, until Ctrl-C
+	@$(BIN)/python -m infra.local demo
+
+smoke: $(READY) ## start the whole stack, check every endpoint, stop it
+	@$(BIN)/python -m infra.local smoke
+
+up: $(READY) ## start the whole stack in the background
+	@$(BIN)/python -m infra.local up
+
+status: $(READY) ## show what runs
+	@$(BIN)/python -m infra.local status
+
+down: $(READY) ## stop what `make up` started
+	@$(BIN)/python -m infra.local down
+
+test: $(READY) ## run all tests, against real servers
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff and the import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+
+format: $(READY) ## let ruff format and fix
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## measure against the baselines
+	@$(BIN)/python -m benchmarks bars
+
+# uv only compiles the lock files; nobody else needs it.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml
+lock: ## compile the lock files from pyproject.toml
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet uv; }
+	@$(COMPILE) --all-extras --output-file requirements-dev.lock
+	@for program in $(PROGRAMS); do \
+		$(COMPILE) --extra $$program --constraint requirements-dev.lock \
+			--output-file requirements-$$program.lock || exit 1; \
+	done
+
+clean: ## remove the environment and what was built
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

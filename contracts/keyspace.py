@@ -1,0 +1,263 @@
+"""Every Redis key: how it is built, its type and encoding, its lifetime, who writes and reads it.
+
+A person reads all of it with `redis-cli`; nothing is pickled or packed. Keys of one Kafka partition
+share a hash tag, `{q3}`: the topic's letter and the partition, so that one script call can compare
+the partition's epoch and write, on a single node and on Redis Cluster alike.
+
+Keys, after the namespace:
+
+`bars:{q<p>}:<instrument>`
+    hash: minute start, epoch s -> `BarValue`; `newest` -> newest minute
+    lives `BARS_RETENTION_MINUTES` of event time; written by bars; read by api
+`history:{i<p>}:<user>`
+    hash: item -> `HistoryEntry`; `off` -> last offset
+    lives forever; written by histories; read by api, trainer
+`active:{i<p>}`
+    sorted set: user by last event time, epoch ms; the newest `ACTIVE_USERS_PER_PARTITION`
+    lives forever; written by histories; read by trainer
+`cooc:{c<p>}:<item>`
+    hash: item -> G[item, that item], itself included; `off` -> last offset
+    lives forever; written by cooccurrences; read by trainer
+`items:{c<p>}`
+    set: the items that have a `cooc` key
+    lives forever; written by cooccurrences; read by trainer
+`position:{<t><p>}`
+    hash: `next`, `epoch`, `incarnation`, `updated_at_ms`;
+    for c also `source:<p>` -> highest offset applied
+    lives forever; written by workers; read by workers, trainer, people
+`model:current`
+    string: `Current`
+    lives forever; written by trainer; read by api
+`model:<generation>:similar:<item>`
+    string: `SimilarList`
+    lives until replaced, then 10 minutes; written by trainer; read by api
+`model:<generation>:user:<user>`
+    string: `UserList`
+    lives until replaced, then 10 minutes; written by trainer; read by api
+`model:<generation>:popular`
+    string: `PopularList`
+    lives until replaced, then 10 minutes; written by trainer; read by api
+`model:<generation>:report`
+    string: JSON object: settings, data, metrics
+    lives until replaced, then 10 minutes; written by trainer; read by people
+`model:<generation>:keys`
+    set: every key of the generation, itself included
+    lives until replaced, then 10 minutes; written by trainer; read by trainer
+`model:lock`
+    string: the token of the trainer that runs
+    lives its lease; written by trainer; read by trainer
+`model:fence`
+    string, integer: the last token that was given out
+    lives forever; written by trainer; read by trainer
+`meta:topics`
+    hash: topic -> partitions
+    lives forever; written by infra.topics; read by all
+
+An offset in a value is `[incarnation, offset]`: the last record folded into it, and the incarnation
+of the log that it stands in. A record at or below it is a no-op for that value.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
+
+ACTIVE_USERS_PER_PARTITION: Final = 100_000
+
+NEWEST_FIELD: Final = "newest"
+"""Field of a `bars` hash: its newest minute, epoch seconds."""
+OFFSET_FIELD: Final = "off"
+"""Field of a `history` or `cooc` hash: `[incarnation, offset]`."""
+NOT_ITEMS: Final = frozenset({OFFSET_FIELD})
+"""Fields of a `history` or `cooc` hash that are no items."""
+
+NEXT_FIELD: Final = "next"
+EPOCH_FIELD: Final = "epoch"
+INCARNATION_FIELD: Final = "incarnation"
+UPDATED_AT_FIELD: Final = "updated_at_ms"
+SOURCE_FIELD_PREFIX: Final = "source:"
+
+REPLACED_GENERATION_TTL_S: Final = 600
+"""How long a generation stays readable after another took its place."""
+
+
+class BarValue(msgspec.Struct, frozen=True, gc=False):
+    """A minute bar: OHLC prices, sums over its quotes, and what makes merging exact."""
+
+    o: float
+    h: float
+    l: float  # noqa: E741 (the field's letter)
+    c: float
+    v: float
+    """sum of size"""
+    n: int
+    """number of quotes"""
+    pv: float
+    """sum of price x size; pv / v is the volume-weighted average price"""
+    ot: int
+    """event time of the open, epoch ms"""
+    ct: int
+    """event time of the close, epoch ms"""
+    off: tuple[int, int]
+    """incarnation and offset of the last quote folded in"""
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, gc=False):
+    """What a user has with one item."""
+
+    r: float
+    """affinity"""
+    t: int
+    """last event time, epoch ms"""
+
+
+class Neighbor(msgspec.Struct, frozen=True, gc=False):
+    """An item that is similar to another."""
+
+    item: str
+    score: float
+    support: float
+    """G of the two: in binary mode, how many users have both"""
+
+
+class SimilarList(msgspec.Struct, frozen=True):
+    """The neighbors of an item, most similar first."""
+
+    model: str
+    items: list[Neighbor]
+
+
+class Recommendation(msgspec.Struct, frozen=True, gc=False):
+    """An item for a user; `because` holds the items or the neighbors' items that speak for it."""
+
+    item: str
+    score: float
+    because: list[str]
+
+
+class UserList(msgspec.Struct, frozen=True):
+    """The recommendations of a user, best first; items that the user already has are left out."""
+
+    model: str
+    off: tuple[int, int]
+    """the `off` of the history that it was made from: another one there means it is out of date"""
+    items: list[Recommendation]
+
+
+class Popular(msgspec.Struct, frozen=True, gc=False):
+    """An item by how many users have it."""
+
+    item: str
+    score: float
+    """G[item, item]: in binary mode, how many users have it"""
+
+
+class PopularList(msgspec.Struct, frozen=True):
+    """The most popular items, most popular first."""
+
+    model: str
+    items: list[Popular]
+
+
+class Served(msgspec.Struct, frozen=True):
+    """What one variant serves."""
+
+    generation: str
+    model: str
+    """the item model's name"""
+    user_model: str
+
+
+Current = dict[str, Served]
+"""The value of `model:current`: variant -> what it serves."""
+DEFAULT_VARIANT: Final = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyspace:
+    """Builds the keys of one namespace.
+
+    >>> Keyspace("live").bars(3, 4)
+    'live:bars:{q3}:4'
+    """
+
+    namespace: str
+
+    def bars(self, partition: int, instrument_id: int) -> str:
+        """The minute bars of an instrument."""
+        return f"{self.bars_prefix(partition)}{instrument_id}"
+
+    def bars_prefix(self, partition: int) -> str:
+        """What the keys of a partition's bars start with."""
+        return f"{self.namespace}:bars:{_tag(QUOTES, partition)}:"
+
+    def history(self, partition: int, user_id: str) -> str:
+        """The items that a user has."""
+        return f"{self.namespace}:history:{_tag(INTERACTIONS, partition)}:{user_id}"
+
+    def active(self, partition: int) -> str:
+        """The users of a partition by last event time."""
+        return f"{self.namespace}:active:{_tag(INTERACTIONS, partition)}"
+
+    def cooc(self, partition: int, item: int) -> str:
+        """An item's row of the Gram matrix."""
+        return f"{self.namespace}:cooc:{_tag(COOCCURRENCES, partition)}:{item}"
+
+    def items(self, partition: int) -> str:
+        """The items of a partition."""
+        return f"{self.namespace}:items:{_tag(COOCCURRENCES, partition)}"
+
+    def position(self, topic: Topic, partition: int) -> str:
+        """How far a partition is folded, and by whom."""
+        return f"{self.namespace}:position:{_tag(topic, partition)}"
+
+    def model_current(self) -> str:
+        """The pointer to the generation that is served."""
+        return f"{self.namespace}:model:current"
+
+    def model_similar(self, generation: str, item: str) -> str:
+        """The neighbors of an item."""
+        return f"{self.namespace}:model:{generation}:similar:{item}"
+
+    def model_user(self, generation: str, user_id: str) -> str:
+        """The recommendations of a user."""
+        return f"{self.namespace}:model:{generation}:user:{user_id}"
+
+    def model_popular(self, generation: str) -> str:
+        """The most popular items."""
+        return f"{self.namespace}:model:{generation}:popular"
+
+    def model_report(self, generation: str) -> str:
+        """What the generation was trained on, and how well."""
+        return f"{self.namespace}:model:{generation}:report"
+
+    def model_keys(self, generation: str) -> str:
+        """Every key of the generation."""
+        return f"{self.namespace}:model:{generation}:keys"
+
+    def model_lock(self) -> str:
+        """Held by the trainer that runs."""
+        return f"{self.namespace}:model:lock"
+
+    def model_fence(self) -> str:
+        """The last fencing token."""
+        return f"{self.namespace}:model:fence"
+
+    def topics(self) -> str:
+        """The partitions of each topic."""
+        return f"{self.namespace}:meta:topics"
+
+    def consumer_group(self) -> str:
+        """The Kafka consumer group of the workers."""
+        return f"{self.namespace}-stream-processors"
+
+
+def source_field(partition: int) -> str:
+    """Field of a `position:{c<p>}` hash: the highest offset applied of a source partition."""
+    return f"{SOURCE_FIELD_PREFIX}{partition}"
+
+
+def _tag(topic: Topic, partition: int) -> str:
+    return f"{{{topic.letter}{partition}}}"

@@ -1,0 +1,71 @@
+"""Every topic: its name, key, partitions and retention, who writes and who reads it.
+
+`python -m infra.topics` creates what stands here. A topic's letter is the first part of the Redis
+hash tags of its partitions (`contracts.keyspace`).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+DEAD_LETTERS_SUFFIX: Final = ".dead-letters"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as the programs agree on it."""
+
+    name: str
+    letter: str
+    key: str
+    partitions: int
+    retention_h: int
+    written_by: str
+    read_by: str
+
+
+QUOTES: Final = Topic(
+    name="quotes",
+    letter="q",
+    key="instrument id, ASCII decimal",
+    partitions=8,
+    retention_h=24,
+    written_by="producers, api, the users' feeds",
+    read_by="stream_processors: bars",
+)
+INTERACTIONS: Final = Topic(
+    name="interactions",
+    letter="i",
+    key="user id, UTF-8",
+    partitions=8,
+    # The counts can be rebuilt from nothing for as long as this log reaches back.
+    retention_h=24 * 365,
+    written_by="producers, api, the users' feeds",
+    read_by="stream_processors: histories",
+)
+COOCCURRENCES: Final = Topic(
+    name="cooccurrences",
+    letter="c",
+    key="none: the partition of the item that the rows belong to",
+    partitions=8,
+    retention_h=24 * 365,
+    written_by="stream_processors: histories",
+    read_by="stream_processors: cooccurrences",
+)
+STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES)
+"""The topics that workers fold, each of which keeps its positions in Redis."""
+
+
+def dead_letters(topic: Topic) -> Topic:
+    """Return the topic that takes the records of `topic` which break its rules."""
+    return Topic(
+        name=topic.name + DEAD_LETTERS_SUFFIX,
+        letter="",
+        key="as the original's",
+        partitions=1,
+        retention_h=24 * 30,
+        written_by="stream_processors",
+        read_by="people",
+    )
+
+
+ALL: Final = (*STREAMED, *map(dead_letters, STREAMED))

@@ -1,0 +1,1 @@
+"""Publish quotes and interactions to Kafka: simulated, or replayed from a file."""

@@ -1,0 +1,59 @@
+"""Redis clients, for a single node or a cluster: the server at the URL says which it is."""
+
+from typing import Any, Final
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+Store = redis.Redis | redis.RedisCluster
+AsyncStore = redis.asyncio.Redis | redis.asyncio.RedisCluster
+
+UNAVAILABLE: Final = (RedisConnectionError, RedisTimeoutError)
+"""What the clients raise while Redis cannot be reached: worth another try."""
+
+_RETRIES: Final = 3
+
+
+def _backoff() -> ExponentialWithJitterBackoff:
+    return ExponentialWithJitterBackoff(base=0.05, cap=0.5)
+
+
+def connect(url: str, client_name: str, timeout_s: float = 5) -> Store:
+    """Return a client of the store at `url`, whose answers are text.
+
+    Raises:
+        redis.exceptions.ConnectionError: nothing answers there.
+    """
+    options: dict[str, Any] = {
+        "client_name": client_name,
+        "decode_responses": True,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+    }
+    retry = Retry(_backoff(), _RETRIES, supported_errors=UNAVAILABLE)
+    single = redis.Redis.from_url(url, retry=retry, **options)
+    if not single.info("cluster").get("cluster_enabled"):
+        return single
+    single.close()
+    return redis.RedisCluster.from_url(url, **options)
+
+
+async def connect_async(url: str, client_name: str, timeout_s: float = 5) -> AsyncStore:
+    """Return an asyncio client of the store at `url`, whose answers are text; as `connect`."""
+    options: dict[str, Any] = {
+        "client_name": client_name,
+        "decode_responses": True,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+    }
+    retry = AsyncRetry(_backoff(), _RETRIES, supported_errors=UNAVAILABLE)
+    single = redis.asyncio.Redis.from_url(url, retry=retry, **options)
+    if not (await single.info("cluster")).get("cluster_enabled"):
+        return single
+    await single.aclose()
+    return redis.asyncio.RedisCluster.from_url(url, **options)

@@ -1,0 +1,55 @@
+"""How many partitions each topic has, as `python -m infra.topics` noted in Redis.
+
+Partitions are part of the keys, so a program that counts another number must not start.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
+
+
+class TopologyError(RuntimeError):
+    """What stands in Redis is missing, or is not what this program sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The number of partitions of each streamed topic."""
+
+    quotes: int
+    interactions: int
+    cooccurrences: int
+
+    @classmethod
+    def from_hash(cls, partitions: Mapping[str, str]) -> "Topology":
+        """Read the hash `meta:topics`.
+
+        Raises:
+            TopologyError: a topic is missing there.
+        """
+        missing = [topic.name for topic in STREAMED if topic.name not in partitions]
+        if missing:
+            raise TopologyError(
+                f"meta:topics in Redis has no partitions for {', '.join(missing)}: "
+                "run `python -m infra.topics` first"
+            )
+        return cls(
+            quotes=int(partitions[QUOTES.name]),
+            interactions=int(partitions[INTERACTIONS.name]),
+            cooccurrences=int(partitions[COOCCURRENCES.name]),
+        )
+
+    def check(self, topic: str, seen: int) -> None:
+        """Compare with what the broker says.
+
+        Raises:
+            TopologyError: the broker has another number.
+        """
+        noted = getattr(self, topic)
+        if noted != seen:
+            raise TopologyError(
+                f"topic {topic} has {seen} partitions on the broker, but meta:topics in Redis says "
+                f"{noted}: the keys in Redis were made for {noted}. Use another NAMESPACE, or make "
+                "the topic anew with the noted number"
+            )

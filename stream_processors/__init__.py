@@ -1,0 +1,1 @@
+"""The Faust app: folds quotes into bars and interactions into counts, in Redis."""

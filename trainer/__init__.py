@@ -1,0 +1,1 @@
+"""Turns the counts in Redis into ranked lists in Redis."""
