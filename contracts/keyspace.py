@@ -170,8 +170,14 @@ class Served(msgspec.Struct, frozen=True):
     user_model: str
 
 
-Current = dict[str, Served]
-"""The value of `model:current`: variant -> what it serves."""
+class Current(msgspec.Struct, frozen=True):
+    """What is served: the value of `model:current`."""
+
+    fence: int
+    """the fencing token of the trainer that wrote this; a lower one may not overwrite it"""
+    variants: dict[str, Served]
+
+
 DEFAULT_VARIANT: Final = "default"
 
 
