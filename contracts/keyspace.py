@@ -22,7 +22,7 @@ Keys, after the namespace:
     set: the items that have a `cooc` key
     lives forever; written by cooccurrences; read by trainer
 `position:{<t><p>}`
-    hash: `next`, `epoch`, `incarnation`, `updated_at_ms`;
+    hash: `next`, `epoch`, `incarnation`, `topic_id`, `updated_at_ms`;
     for c also `source:<p>` -> highest offset applied
     lives forever; written by workers; read by workers, trainer, people
 `model:current`
@@ -43,6 +43,9 @@ Keys, after the namespace:
 `model:<generation>:keys`
     set: every key of the generation, itself included
     lives until replaced, then 10 minutes; written by trainer; read by trainer
+`model:generations`
+    sorted set: every generation that has keys without an end, by its trainer's fencing token
+    lives forever; written by trainer; read by trainer
 `model:lock`
     string: the token of the trainer that runs
     lives its lease; written by trainer; read by trainer
@@ -76,6 +79,8 @@ NOT_ITEMS: Final = frozenset({OFFSET_FIELD})
 NEXT_FIELD: Final = "next"
 EPOCH_FIELD: Final = "epoch"
 INCARNATION_FIELD: Final = "incarnation"
+TOPIC_ID_FIELD: Final = "topic_id"
+"""Kafka's id of the topic that the position belongs to: another one means it was made anew."""
 UPDATED_AT_FIELD: Final = "updated_at_ms"
 SOURCE_FIELD_PREFIX: Final = "source:"
 
@@ -242,6 +247,10 @@ class Keyspace:
     def model_keys(self, generation: str) -> str:
         """Every key of the generation."""
         return f"{self.namespace}:model:{generation}:keys"
+
+    def model_generations(self) -> str:
+        """The generations whose keys have no end yet."""
+        return f"{self.namespace}:model:generations"
 
     def model_lock(self) -> str:
         """Held by the trainer that runs."""

@@ -5,6 +5,7 @@ the batch are decoded all the same. Decoding each record by itself is also what 
 at: 3.6 M quotes/s on one core here, 3.3 M joined into one array first.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, NamedTuple, TypeVar, get_args
@@ -21,6 +22,8 @@ MAX_INSTRUMENT_ID: Final = 2**63 - 1
 MAX_USER_ID_BYTES: Final = 128
 MAX_TS_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
+MAX_REASON_CHARACTERS: Final = 500
+"""Of a rejection: msgspec's own may repeat a value of any length."""
 MAX_AHEAD_MS: Final = 5 * 60_000
 """How far an event time may lie ahead of the reader's clock, lest a broken one evict good bars."""
 
@@ -30,8 +33,8 @@ EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 
 InstrumentId = Annotated[int, Meta(ge=0, le=MAX_INSTRUMENT_ID)]
 EpochMs = Annotated[int, Meta(ge=0, le=MAX_TS_MS)]
-PositiveFloat = Annotated[float, Meta(gt=0)]
-NonNegativeFloat = Annotated[float, Meta(ge=0)]
+PositiveFloat = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
+NonNegativeFloat = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
 
 class Quote(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
@@ -92,34 +95,48 @@ class InteractionColumns:
         return len(self.index)
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True)
+class Changes:
     """Changes to the rows of the Gram matrix that one partition of `cooccurrences` keeps.
 
-    Row k says: add `delta[k]` to G[i[k], j[k]], because of the event at `offset[k]` of the source
-    partition of `interactions`. Offsets never fall within a message nor from one message of a
-    source partition to the next, and no offset's rows are split over two messages.
+    Row k, 0 <= k < n, says: add `delta[k]` to G[i[k], j[k]], because of the event at `offset[k]` of
+    the source partition of `interactions`. No offset's rows are split over two messages to the same
+    partition. On the wire: msgpack, each column as the bytes of its little-endian numbers, since
+    an event of a user with h items makes 2h + 1 rows.
     """
 
-    source: Annotated[int, Meta(ge=0)]
+    source: int
     """partition of `interactions` that the events stand in"""
-    incarnation: Annotated[int, Meta(ge=0)]
+    incarnation: int
     """of that partition's log"""
-    offset: list[int]
-    i: list[int]
-    j: list[int]
-    delta: list[float]
+    offset: Ints
+    i: Ints
+    j: Ints
+    delta: Floats
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+class _PackedChanges(msgspec.Struct, frozen=True, gc=False):
+    source: Annotated[int, Meta(ge=0)]
+    incarnation: Annotated[int, Meta(ge=0)]
+    offset: bytes
+    i: bytes
+    j: bytes
+    delta: bytes
 
 
 M = TypeVar("M", Quote, Interaction)
 
 _quote = msgspec.json.Decoder(Quote)
 _interaction = msgspec.json.Decoder(Interaction)
-_changes = msgspec.json.Decoder(Changes)
+_packed_changes = msgspec.msgpack.Decoder(_PackedChanges)
 _encoder = msgspec.json.Encoder()
 _EVENT_INDEX: Final = {event: index for index, event in enumerate(EVENT_TYPES)}
 
 
-def encode(message: Quote | Interaction | Changes) -> bytes:
+def encode(message: Quote | Interaction) -> bytes:
     """Return the record value of a message.
 
     >>> encode(Quote(instrument_id=4, price=30.72, size=100, ts=1629061628123))
@@ -136,13 +153,14 @@ def key_of(message: Quote | Interaction) -> bytes:
 
 
 def decode_quotes(
-    values: Sequence[bytes | None], now_ms: int
+    values: Sequence[bytes | None], now_ms: int | Ints
 ) -> tuple[QuoteColumns, list[Rejection]]:
     """Decode a batch of record values of `quotes`.
 
     Args:
         values: a record value each, None for a record without one.
-        now_ms: the reader's clock; an event time over `MAX_AHEAD_MS` later is rejected.
+        now_ms: the reader's clock, or one for each record, (n,); an event time over `MAX_AHEAD_MS`
+            later is rejected.
 
     Returns:
         the columns of the good records, and a rejection of each of the others.
@@ -160,7 +178,7 @@ def decode_quotes(
 
 
 def decode_interactions(
-    values: Sequence[bytes | None], now_ms: int
+    values: Sequence[bytes | None], now_ms: int | Ints
 ) -> tuple[InteractionColumns, list[Rejection]]:
     """Decode a batch of record values of `interactions`; as `decode_quotes`."""
     index, events, rejections = _decode_each(_interaction.decode, values, now_ms, _user_id_rule)
@@ -175,6 +193,40 @@ def decode_interactions(
     return columns, rejections
 
 
+def decode_quote(value: bytes, now_ms: int) -> Quote:
+    """Decode one quote, by the rules of `decode_quotes`.
+
+    Raises:
+        ValueError: it breaks a rule; the text is the reason.
+    """
+    quote, reason = _decode_one(_quote.decode, value, now_ms + MAX_AHEAD_MS, _no_further_rule)
+    if quote is None:
+        raise ValueError(reason)
+    return quote
+
+
+def decode_interaction(value: bytes, now_ms: int) -> Interaction:
+    """Decode one interaction, by the rules of `decode_interactions`; as `decode_quote`."""
+    event, reason = _decode_one(_interaction.decode, value, now_ms + MAX_AHEAD_MS, _user_id_rule)
+    if event is None:
+        raise ValueError(reason)
+    return event
+
+
+def encode_changes(changes: Changes) -> bytes:
+    """Return the record value of changes."""
+    return msgspec.msgpack.encode(
+        _PackedChanges(
+            source=changes.source,
+            incarnation=changes.incarnation,
+            offset=changes.offset.astype("<i8").tobytes(),
+            i=changes.i.astype("<i8").tobytes(),
+            j=changes.j.astype("<i8").tobytes(),
+            delta=changes.delta.astype("<f8").tobytes(),
+        )
+    )
+
+
 def decode_changes(value: bytes | None) -> Changes:
     """Decode a record value of `cooccurrences`.
 
@@ -183,8 +235,16 @@ def decode_changes(value: bytes | None) -> Changes:
     """
     if value is None:
         raise ValueError("the record has no value")
-    changes = _changes.decode(value)
-    lengths = {len(changes.offset), len(changes.i), len(changes.j), len(changes.delta)}
+    packed = _packed_changes.decode(value)
+    changes = Changes(
+        source=packed.source,
+        incarnation=packed.incarnation,
+        offset=np.frombuffer(packed.offset, "<i8"),
+        i=np.frombuffer(packed.i, "<i8"),
+        j=np.frombuffer(packed.j, "<i8"),
+        delta=np.frombuffer(packed.delta, "<f8"),
+    )
+    lengths = {len(column) for column in (changes.offset, changes.i, changes.j, changes.delta)}
     if len(lengths) > 1:
         raise ValueError(f"columns of different lengths: {sorted(lengths)}")
     return changes
@@ -209,26 +269,28 @@ def _user_id_rule(message: Interaction) -> str | None:
 def _decode_each(
     decode: Callable[[bytes], M],
     values: Sequence[bytes | None],
-    now_ms: int,
+    now_ms: int | Ints,
     broken_rule: Callable[[M], str | None],
 ) -> tuple[Ints, list[M], list[Rejection]]:
     """Return the places, the messages and the rejections of a batch."""
-    latest = now_ms + MAX_AHEAD_MS
+    n = len(values)
+    latest = np.broadcast_to(np.asarray(now_ms, np.int64) + MAX_AHEAD_MS, n)
     try:
         messages = list(map(decode, values))  # type: ignore[arg-type]
-    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError):
         pass
     else:
-        if all([m.ts <= latest and broken_rule(m) is None for m in messages]):  # noqa: C419 (a list is faster)
-            return np.arange(len(messages), dtype=np.int64), messages, []
+        in_time = np.fromiter((m.ts for m in messages), np.int64, n) <= latest
+        if in_time.all() and not any(map(broken_rule, messages)):
+            return np.arange(n, dtype=np.int64), messages, []
 
     index: list[int] = []
     good: list[M] = []
     rejections: list[Rejection] = []
     for place, value in enumerate(values):
-        message, reason = _decode_one(decode, value, latest, broken_rule)
+        message, reason = _decode_one(decode, value, int(latest[place]), broken_rule)
         if message is None:
-            rejections.append(Rejection(place, reason))
+            rejections.append(Rejection(place, reason[:MAX_REASON_CHARACTERS]))
         else:
             index.append(place)
             good.append(message)

@@ -21,6 +21,8 @@ class Topic:
     retention_h: int
     written_by: str
     read_by: str
+    max_message_bytes: int = 1_048_588
+    """Kafka's default"""
 
 
 QUOTES: Final = Topic(
@@ -65,6 +67,8 @@ def dead_letters(topic: Topic) -> Topic:
         retention_h=24 * 30,
         written_by="stream_processors",
         read_by="people",
+        # The greatest message of the original, and the reason with it.
+        max_message_bytes=2 * topic.max_message_bytes,
     )
 
 

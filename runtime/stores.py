@@ -6,6 +6,14 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -13,9 +21,19 @@ from redis.retry import Retry
 Store = redis.Redis | redis.RedisCluster
 AsyncStore = redis.asyncio.Redis | redis.asyncio.RedisCluster
 
-UNAVAILABLE: Final = (RedisConnectionError, RedisTimeoutError)
-"""What the clients raise while Redis cannot be reached: worth another try."""
+UNAVAILABLE: Final[tuple[type[Exception], ...]] = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+)
+"""What the clients raise while Redis cannot be reached or fails over: worth another try."""
 
+_RETRIED: Final = (RedisConnectionError, RedisTimeoutError)
 _RETRIES: Final = 3
 
 
@@ -35,7 +53,7 @@ def connect(url: str, client_name: str, timeout_s: float = 5) -> Store:
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
     }
-    retry = Retry(_backoff(), _RETRIES, supported_errors=UNAVAILABLE)
+    retry = Retry(_backoff(), _RETRIES, supported_errors=_RETRIED)
     single = redis.Redis.from_url(url, retry=retry, **options)
     if not single.info("cluster").get("cluster_enabled"):
         return single
@@ -43,15 +61,20 @@ def connect(url: str, client_name: str, timeout_s: float = 5) -> Store:
     return redis.RedisCluster.from_url(url, **options)
 
 
-async def connect_async(url: str, client_name: str, timeout_s: float = 5) -> AsyncStore:
-    """Return an asyncio client of the store at `url`, whose answers are text; as `connect`."""
+async def connect_async(
+    url: str, client_name: str, timeout_s: float = 5, retries: int = _RETRIES
+) -> AsyncStore:
+    """Return an asyncio client of the store at `url`, whose answers are text; as `connect`.
+
+    A reader with a deadline of its own wants no retries: they would outlast it.
+    """
     options: dict[str, Any] = {
         "client_name": client_name,
         "decode_responses": True,
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
     }
-    retry = AsyncRetry(_backoff(), _RETRIES, supported_errors=UNAVAILABLE)
+    retry = AsyncRetry(_backoff(), retries, supported_errors=_RETRIED)
     single = redis.asyncio.Redis.from_url(url, retry=retry, **options)
     if not (await single.info("cluster")).get("cluster_enabled"):
         return single

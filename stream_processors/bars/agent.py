@@ -1,0 +1,173 @@
+"""The agent of `quotes`: folds batches into a table, and writes it about once a second."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import structlog
+
+from contracts.keyspace import NEWEST_FIELD, BarValue
+from contracts.messages import QuoteColumns, Rejection, decode_quotes
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES
+from stream_processors import metrics
+from stream_processors.bars.fold import BAR, Bars
+from stream_processors.bars.table import BarTable, InstrumentWrite, Missing
+from stream_processors.dead_letters import DeadLetters
+from stream_processors.marks import NOTHING, incarnation_and_offset, mark
+from stream_processors.positions import Claim
+from stream_processors.processing import misplaced
+from stream_processors.sink import Argument, Operation, Sink
+from stream_processors.transport import RecordBatch
+
+log = structlog.get_logger()
+
+MINUTE_S: Final = 60
+# What a partition may hold unwritten before its quotes have to wait for Redis.
+_MAX_CHANGED: Final = 200_000
+_INSTRUMENTS_A_READ: Final = 500
+
+_bar = msgspec.json.Decoder(BarValue)
+_encode = msgspec.json.Encoder().encode
+
+
+class BarPartition:
+    """One partition's bars, position and writes."""
+
+    def __init__(
+        self, claim: Claim, sink: Sink, dead_letters: DeadLetters, partitions: int, retention: int
+    ) -> None:
+        self.claim = claim
+        self.next_offset = claim.next_offset
+        self._sink = sink
+        self._dead_letters = dead_letters
+        self._partitions = partitions
+        self._table = BarTable(retention)
+        self._newest_ts_ms = 0
+        self._write_failed = False
+        # What is read is merged before anything is evicted; one flush at a time.
+        self._folding = asyncio.Lock()
+        self._flushing = asyncio.Lock()
+
+    async def process(self, batch: RecordBatch) -> None:
+        """Fold a batch in; the position moves past it with the next flush."""
+        columns, rejections = decode_quotes(batch.values(), batch.clock_ms())
+        columns, elsewhere = self._in_place(columns)
+        await self._dead_letters.publish(batch, [*rejections, *elsewhere])
+        marks = mark(self.claim.incarnation, 0) + batch.offsets()[columns.index]
+        keys = self._table.keys(columns.instrument_id, columns.ts_ms)
+        async with self._folding:
+            await self._read(self._table.missing(keys))
+            late, replayed = self._table.add(
+                keys, columns.price, columns.size, columns.ts_ms, marks
+            )
+            self.next_offset = batch.next_offset
+        metrics.LATE_QUOTES.inc(late)
+        metrics.REPLAYED.labels(QUOTES.name).inc(replayed)
+        self._newest_ts_ms = max(self._newest_ts_ms, int(columns.ts_ms.max(initial=0)))
+        if self._table.changed > _MAX_CHANGED:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what changed, then the position."""
+        async with self._flushing:
+            if self._write_failed or self.next_offset == self.claim.next_offset:
+                return
+            next_offset, newest_ts_ms = self.next_offset, self._newest_ts_ms
+            writes = self._table.take_changed()
+            # Until they are written they stand nowhere else: no later position may cover them.
+            self._write_failed = True
+            with metrics.FLUSH_SECONDS.labels(QUOTES.name).time():
+                await self._sink.write(self.claim, self._operations(writes), next_offset)
+            self._write_failed = False
+            async with self._folding:
+                self._table.evict()
+        metrics.FLUSHED_VALUES.labels(QUOTES.name).inc(sum(len(w.bars) for w in writes))
+        if newest_ts_ms:
+            metrics.FRESHNESS.labels(QUOTES.name).set(time.time() - newest_ts_ms / 1000)
+
+    def _in_place(self, columns: QuoteColumns) -> tuple[QuoteColumns, list[Rejection]]:
+        """Take out quotes whose instrument belongs to another partition: readers look there."""
+        wrong = {
+            i
+            for i in set(columns.instrument_id.tolist())
+            if not self._table.knows(i)
+            and instrument_partition(i, self._partitions) != self.claim.partition
+        }
+        if not wrong:
+            return columns, []
+        bad = np.isin(columns.instrument_id, list(wrong))
+        rejections = [
+            misplaced(int(place), self.claim.partition, f"instrument_id {instrument}")
+            for place, instrument in zip(
+                columns.index[bad], columns.instrument_id[bad], strict=True
+            )
+        ]
+        good = ~bad
+        return QuoteColumns(
+            columns.index[good],
+            columns.instrument_id[good],
+            columns.price[good],
+            columns.size[good],
+            columns.ts_ms[good],
+        ), rejections
+
+    async def _read(self, missing: Sequence[Missing]) -> None:
+        """Bring into the table what a batch touches and memory lacks."""
+        for at in range(0, len(missing), _INSTRUMENTS_A_READ):
+            some = missing[at : at + _INSTRUMENTS_A_READ]
+            commands: list[Sequence[Argument]] = [
+                (
+                    "HMGET",
+                    self._sink.keyspace.bars(self.claim.partition, m.instrument_id),
+                    NEWEST_FIELD,
+                    *(minute * MINUTE_S for minute in m.minutes),
+                )
+                for m in some
+            ]
+            for m, (newest, *values) in zip(some, await self._sink.read(commands), strict=True):
+                found = [
+                    _from_value(self._table.key(m.number, minute), _bar.decode(value))
+                    for minute, value in zip(m.minutes, values, strict=True)
+                    if value is not None
+                ]
+                newest_minute = None if newest is None else int(newest) // MINUTE_S
+                self._table.insert(m, newest_minute, np.array(found, BAR))
+
+    def _operations(self, writes: Sequence[InstrumentWrite]) -> Iterator[list[Operation]]:
+        for write in writes:
+            key = self._sink.keyspace.bars(self.claim.partition, write.instrument_id)
+            fields: list[Argument] = [NEWEST_FIELD, write.newest_minute * MINUTE_S]
+            for minute, value in zip(write.minutes, _to_values(write.bars), strict=True):
+                fields += (minute * MINUTE_S, value)
+            operations = [Operation("HSET", key, fields)]
+            if write.expired_minutes:
+                expired = [minute * MINUTE_S for minute in write.expired_minutes]
+                operations.append(Operation("HDEL", key, expired))
+            yield operations
+
+
+def _to_values(bars: Bars) -> list[bytes]:
+    return [
+        _encode(
+            BarValue(
+                o=o, h=h, l=low, c=c, v=v, n=n, pv=pv, ot=ot, ct=ct, off=incarnation_and_offset(at)
+            )
+        )
+        for (_, o, h, low, c, v, pv, n, ot, _, ct, _, at) in bars.tolist()
+    ]
+
+
+def _from_value(key: int, bar: BarValue) -> tuple[float, ...]:
+    """Return a row of dtype `BAR`.
+
+    The marks of its open and close are not stored. Only later quotes are merged with it, so at a
+    tie the open stays, and the close goes to the later one.
+    """
+    at = mark(*bar.off)
+    return (
+        key, bar.o, bar.h, bar.l, bar.c, bar.v, bar.pv, bar.n, bar.ot, NOTHING, bar.ct, at, at,
+    )  # fmt: skip

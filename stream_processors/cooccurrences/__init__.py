@@ -1,0 +1,1 @@
+"""Changes to the Gram matrix, into its rows in Redis."""

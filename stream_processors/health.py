@@ -1,0 +1,95 @@
+"""/health and /metrics of a worker, over HTTP.
+
+Healthy means progress: a partition with records to fold whose position has not moved for a while
+makes the worker unhealthy, whatever the process looks like from outside.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+from faust.types import TP
+from mode import Service
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from stream_processors.app import StreamProcessors
+from stream_processors.settings import Settings
+
+STALLED_AFTER_S: Final = 30.0
+
+
+class Progress:
+    """Remembers when each partition last moved or had nothing to do."""
+
+    def __init__(self, stalled_after_s: float = STALLED_AFTER_S) -> None:
+        self._stalled_after_s = stalled_after_s
+        self._seen: dict[TP, tuple[int, float]] = {}
+
+    def stalled(
+        self, positions: Mapping[TP, int], lags: Mapping[TP, int], now_s: float
+    ) -> dict[TP, float]:
+        """Return the partitions that have work and did not move, with the seconds since they did.
+
+        Args:
+            positions: next offset by partition.
+            lags: records that are not folded yet, by assigned partition.
+            now_s: of a clock that never goes back.
+        """
+        seen = {}
+        for tp, lag in lags.items():
+            position = positions.get(tp, -1)
+            last_position, since = self._seen.get(tp, (None, now_s))
+            moved = position != last_position or lag == 0
+            seen[tp] = (position, now_s if moved else since)
+        self._seen = seen
+        return {
+            tp: now_s - since
+            for tp, (_, since) in seen.items()
+            if now_s - since > self._stalled_after_s
+        }
+
+
+class HealthServer(Service):
+    """Serves `/health` and `/metrics` on the worker's own loop, so a stuck loop shows as well."""
+
+    def __init__(self, app: StreamProcessors, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._app = app
+        self._settings = settings
+        self._progress = Progress()
+        self._runner: web.AppRunner | None = None
+
+    async def on_start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        pages = web.Application()
+        pages.router.add_get("/health", self._health)
+        pages.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(pages, access_log=None)
+        await self._runner.setup()
+        host, port = self._settings.metrics_host, self._settings.metrics_port
+        await web.TCPSite(self._runner, host, port).start()
+
+    async def on_stop(self) -> None:
+        """Close the port."""
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _health(self, _: web.Request) -> web.Response:
+        lags = self._app.lags()
+        stalled = self._progress.stalled(self._app.flushed_offsets(), lags, time.monotonic())
+        return web.json_response(
+            {
+                "status": "stalled" if stalled else "ok",
+                "partitions": {f"{tp.topic}/{tp.partition}": lag for tp, lag in lags.items()},
+                "stalled_s": {f"{tp.topic}/{tp.partition}": s for tp, s in stalled.items()},
+            },
+            status=503 if stalled else 200,
+        )
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

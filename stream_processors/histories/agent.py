@@ -1,0 +1,235 @@
+"""The agent of `interactions`: changes of G to Kafka first, then histories and position to Redis.
+
+The order makes it exact: a history is written only after the broker has acknowledged what it
+changed. A crash in between makes the same changes again, under the same offsets, and the reader of
+`cooccurrences` leaves those out.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from contracts.keyspace import ACTIVE_USERS_PER_PARTITION, OFFSET_FIELD, HistoryEntry
+from contracts.messages import (
+    Changes,
+    InteractionColumns,
+    decode_interactions,
+    encode_changes,
+)
+from contracts.partitioning import instrument_partition, user_partition
+from contracts.topics import COOCCURRENCES, INTERACTIONS
+from runtime.topology import Topology
+from stream_processors import metrics
+from stream_processors.dead_letters import DeadLetters
+from stream_processors.histories.affinities import Affinity
+from stream_processors.histories.fold import Change, History, Rows, fold_event, rows_of
+from stream_processors.marks import NOTHING, incarnation_and_offset, mark
+from stream_processors.positions import Claim
+from stream_processors.processing import misplaced
+from stream_processors.publisher import Publisher
+from stream_processors.sink import Argument, Operation, Sink
+from stream_processors.transport import RecordBatch
+
+# Rows that are published at once, one message a partition. An event at the greatest cap, 5,000,
+# makes 20,002 more, of 32 bytes: even if all belong to one partition, that is below Kafka's 1 MB.
+_ROWS_A_ROUND: Final = 10_000
+_USERS_A_READ: Final = 500
+
+_entry = msgspec.json.Decoder(HistoryEntry)
+_offset = msgspec.json.Decoder(tuple[int, int])
+_encode = msgspec.json.Encoder().encode
+
+item_partition = lru_cache(maxsize=1_000_000)(instrument_partition)
+
+
+class HistoryPartition:
+    """One partition's histories, position and writes; keeps nothing between batches."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        sink: Sink,
+        publisher: Publisher,
+        dead_letters: DeadLetters,
+        topology: Topology,
+        affinity: Affinity,
+        cap: int,
+    ) -> None:
+        self.claim = claim
+        self.next_offset = claim.next_offset
+        self._sink = sink
+        self._publisher = publisher
+        self._dead_letters = dead_letters
+        self._topology = topology
+        self._affinity = affinity
+        self._cap = cap
+
+    async def process(self, batch: RecordBatch) -> None:
+        """Fold a batch in, publish what it changes, write the histories and then the position."""
+        columns, rejections = decode_interactions(batch.values(), batch.clock_ms())
+        elsewhere = self._of_other_partitions(columns)
+        wrong = [
+            misplaced(int(place), self.claim.partition, f"user_id {user!r}")
+            for place, user in zip(columns.index, columns.user_id, strict=True)
+            if user in elsewhere
+        ]
+        await self._dead_letters.publish(batch, [*rejections, *wrong])
+        users = [user for user in dict.fromkeys(columns.user_id) if user not in elsewhere]
+        histories = await self._read(users)
+        last_ts_ms: dict[str, int] = {}
+        changes = self._fold(batch, columns, histories, last_ts_ms)
+        for some in _rounds(changes):
+            await self._publish(rows_of(some))
+        with metrics.FLUSH_SECONDS.labels(INTERACTIONS.name).time():
+            await self._sink.write(
+                self.claim, self._operations(histories, last_ts_ms), batch.next_offset
+            )
+        self.next_offset = batch.next_offset
+        metrics.FLUSHED_VALUES.labels(INTERACTIONS.name).inc(len(histories))
+        if len(columns):
+            newest = int(columns.ts_ms.max())
+            metrics.FRESHNESS.labels(INTERACTIONS.name).set(time.time() - newest / 1000)
+
+    async def flush(self) -> None:
+        """Nothing is only in memory."""
+
+    def _of_other_partitions(self, columns: InteractionColumns) -> set[str]:
+        partitions = self._topology.interactions
+        return {
+            user
+            for user in set(columns.user_id)
+            if user_partition(user, partitions) != self.claim.partition
+        }
+
+    async def _read(self, users: Sequence[str]) -> dict[str, History]:
+        histories = {}
+        for at in range(0, len(users), _USERS_A_READ):
+            some = users[at : at + _USERS_A_READ]
+            commands = [("HGETALL", self._key(user)) for user in some]
+            for user, answer in zip(some, await self._sink.read(commands), strict=True):
+                histories[user] = _from_hash(answer)
+        return histories
+
+    def _fold(
+        self,
+        batch: RecordBatch,
+        columns: InteractionColumns,
+        histories: dict[str, History],
+        last_ts_ms: dict[str, int],
+    ) -> list[Change]:
+        """Fold the events in, in the log's order; note each touched user's last event time."""
+        offsets = batch.offsets()[columns.index].tolist()
+        changes: list[Change] = []
+        for user, item, event, ts_ms, offset in zip(
+            columns.user_id,
+            columns.instrument_id.tolist(),
+            columns.event.tolist(),
+            columns.ts_ms.tolist(),
+            offsets,
+            strict=True,
+        ):
+            history = histories.get(user)
+            at = mark(self.claim.incarnation, offset)
+            if history is None or at <= history.mark:
+                continue
+            place = history.place_of.get(item)
+            so_far = 0.0 if place is None else float(history.affinity[place])
+            increase = self._affinity(so_far, event, ts_ms)
+            changes += fold_event(history, offset, item, increase, ts_ms, self._cap)
+            history.mark = at
+            last_ts_ms[user] = max(ts_ms, last_ts_ms.get(user, 0))
+        return changes
+
+    async def _publish(self, rows: Rows) -> None:
+        """Publish to each partition of `cooccurrences` its rows.
+
+        One message is on its way to each, so that none is kept when one before it was lost.
+        """
+        partitions = self._topology.cooccurrences
+        unique, inverse = np.unique(rows.i, return_inverse=True)
+        partition = np.array([item_partition(i, partitions) for i in unique.tolist()])[inverse]
+        order = np.lexsort((rows.offset, partition))
+        ends = np.searchsorted(partition[order], np.arange(1, partitions + 1))
+        starts = np.append(0, ends[:-1])
+        await asyncio.gather(
+            *(
+                self._publish_to(p, rows, order[start:end])
+                for p, (start, end) in enumerate(zip(starts, ends, strict=True))
+                if start < end
+            )
+        )
+        metrics.CHANGES.inc(len(rows.i))
+
+    async def _publish_to(self, partition: int, rows: Rows, chosen: Any) -> None:
+        changes = Changes(
+            source=self.claim.partition,
+            incarnation=self.claim.incarnation,
+            offset=rows.offset[chosen],
+            i=rows.i[chosen],
+            j=rows.j[chosen],
+            delta=rows.delta[chosen],
+        )
+        await self._publisher.publish(COOCCURRENCES.name, partition, encode_changes(changes))
+
+    def _operations(
+        self, histories: dict[str, History], last_ts_ms: dict[str, int]
+    ) -> Iterator[list[Operation]]:
+        active = self._sink.keyspace.active(self.claim.partition)
+        for user, ts_ms in last_ts_ms.items():
+            yield [
+                Operation("ZADD", active, ["GT", ts_ms, user]),
+                *self._history_operations(user, histories[user]),
+            ]
+        if last_ts_ms:
+            yield [Operation("ZREMRANGEBYRANK", active, [0, -ACTIVE_USERS_PER_PARTITION - 1])]
+
+    def _history_operations(self, user: str, history: History) -> Iterator[Operation]:
+        key = self._key(user)
+        fields: list[Argument] = [OFFSET_FIELD, _encode(incarnation_and_offset(history.mark))]
+        for item in history.touched:
+            place = history.place_of[item]
+            entry = HistoryEntry(
+                r=_number(float(history.affinity[place])), t=int(history.ts_ms[place])
+            )
+            fields += (item, _encode(entry))
+        yield Operation("HSET", key, fields)
+        if history.removed:
+            yield Operation("HDEL", key, list(history.removed))
+
+    def _key(self, user: str) -> str:
+        return self._sink.keyspace.history(self.claim.partition, user)
+
+
+def _number(value: float) -> float:
+    """Return a whole number as an int, so that people read 3 and not 3.0."""
+    return int(value) if value.is_integer() else value
+
+
+def _from_hash(answer: dict[str, str]) -> History:
+    offset = answer.pop(OFFSET_FIELD, None)
+    entries = [_entry.decode(value) for value in answer.values()]
+    return History.of(
+        mark=NOTHING if offset is None else mark(*_offset.decode(offset)),
+        items=[int(name) for name in answer],
+        affinities=[entry.r for entry in entries],
+        ts_ms=[entry.t for entry in entries],
+    )
+
+
+def _rounds(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """Cut changes where the rows reach a round; those of one offset stay together."""
+    some: list[Change] = []
+    rows = 0
+    for change in changes:
+        if rows >= _ROWS_A_ROUND and change.offset != some[-1].offset:
+            yield some
+            some, rows = [], 0
+        some.append(change)
+        rows += change.rows
+    if some:
+        yield some

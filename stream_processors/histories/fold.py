@@ -1,0 +1,172 @@
+"""A user's history, and what an event changes in the Gram matrix G = R^T R: pure.
+
+An event that raises r_ui by d changes G_ij and G_ji by d x r_uj for every other item j of the
+user's history, and G_ii by 2 x r_ui x d + d^2. An item that leaves the history, since it holds no
+more than the cap, takes its products out again (d = -r_ui): so G is at any time the Gram matrix of
+the histories as they stand, to the last count.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from contracts.messages import Floats, Ints
+from stream_processors.marks import NOTHING
+
+_ROOM: Final = 8
+
+
+@dataclass(slots=True)
+class History:
+    """The items of one user, in no order; at most `cap` of them after each event."""
+
+    mark: int = NOTHING
+    """of the last event folded in"""
+    place_of: dict[int, int] = field(default_factory=dict)
+    item: Ints = field(default_factory=lambda: np.empty(_ROOM, np.int64))
+    affinity: Floats = field(default_factory=lambda: np.empty(_ROOM, np.float64))
+    ts_ms: Ints = field(default_factory=lambda: np.empty(_ROOM, np.int64))
+    """last event time of each item, epoch ms"""
+    touched: set[int] = field(default_factory=set)
+    """items that differ from what Redis holds"""
+    removed: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(
+        cls, mark: int, items: list[int], affinities: list[float], ts_ms: list[int]
+    ) -> "History":
+        """Return the history as Redis holds it."""
+        return cls(
+            mark=mark,
+            place_of={item: place for place, item in enumerate(items)},
+            item=np.array(items + [0] * _ROOM, np.int64),
+            affinity=np.array(affinities + [0.0] * _ROOM, np.float64),
+            ts_ms=np.array(ts_ms + [0] * _ROOM, np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.place_of)
+
+    def put(self, item: int, affinity: float, ts_ms: int) -> None:
+        """Set an item's affinity and last event time."""
+        place = self.place_of.setdefault(item, len(self.place_of))
+        if place == len(self.item):
+            for name in ("item", "affinity", "ts_ms"):
+                column = getattr(self, name)
+                setattr(self, name, np.append(column, np.empty_like(column)))
+        self.item[place], self.affinity[place], self.ts_ms[place] = item, affinity, ts_ms
+        self.touched.add(item)
+        self.removed.discard(item)
+
+    def pop(self, item: int) -> None:
+        """Take an item out; the last one moves to its place."""
+        place, last = self.place_of.pop(item), len(self.place_of)
+        if place != last:
+            self.item[place] = self.item[last]
+            self.affinity[place] = self.affinity[last]
+            self.ts_ms[place] = self.ts_ms[last]
+            self.place_of[int(self.item[place])] = place
+        self.touched.discard(item)
+        self.removed.add(item)
+
+    def oldest(self) -> tuple[int, int]:
+        """Return the last event time and the item that was not touched for longest."""
+        n = len(self)
+        oldest_ts_ms = int(self.ts_ms[:n].min())
+        items = self.item[:n][self.ts_ms[:n] == oldest_ts_ms]
+        return oldest_ts_ms, int(items.min())
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Of one event: `delta[k]` to G[item, j[k]] and to its mirror, `diagonal` to G[item, item]."""
+
+    offset: int
+    item: int
+    j: Ints
+    delta: Floats
+    diagonal: float
+
+    @property
+    def rows(self) -> int:
+        """How many entries of G change."""
+        return 2 * len(self.j) + 1
+
+
+def fold_event(
+    history: History, offset: int, item: int, increase: float, ts_ms: int, cap: int
+) -> list[Change]:
+    """Fold one event into the history; return what it changes in G.
+
+    Args:
+        history: changed in place.
+        offset: of the event in its partition's log.
+        item: what the user touched.
+        increase: of the affinity, 0 or more.
+        ts_ms: event time, epoch ms.
+        cap: the most items that a history keeps: those touched last, ties to the greater id.
+    """
+    changes = []
+    place = history.place_of.get(item)
+    if place is None:
+        if not increase:
+            return []
+        if len(history) >= cap:
+            oldest = history.oldest()
+            if (ts_ms, item) < oldest:
+                return []
+            changes.append(_change(history, offset, oldest[1], -_affinity(history, oldest[1])))
+            history.pop(oldest[1])
+        so_far, last_ts_ms = 0.0, ts_ms
+    else:
+        so_far, last_ts_ms = float(history.affinity[place]), int(history.ts_ms[place])
+    if increase:
+        changes.append(_change(history, offset, item, increase))
+    history.put(item, so_far + increase, max(last_ts_ms, ts_ms))
+    return changes
+
+
+def _affinity(history: History, item: int) -> float:
+    return float(history.affinity[history.place_of[item]])
+
+
+def _change(history: History, offset: int, item: int, d: float) -> Change:
+    """Return what a change of the item's affinity by d does to G, before it is made."""
+    n = len(history)
+    place = history.place_of.get(item)
+    if place is None:
+        others, affinities, so_far = history.item[:n].copy(), history.affinity[:n], 0.0
+    else:
+        others = np.delete(history.item[:n], place)
+        affinities = np.delete(history.affinity[:n], place)
+        so_far = float(history.affinity[place])
+    return Change(offset, item, others, d * affinities, 2 * so_far * d + d * d)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Changes as columns of one length n: add `delta` to G[i, j] because of `offset`."""
+
+    offset: Ints
+    i: Ints
+    j: Ints
+    delta: Floats
+
+
+def rows_of(changes: Sequence[Change]) -> Rows:
+    """Return every entry of G that the changes touch, mirrors and diagonal included."""
+    counts = np.array([len(c.j) for c in changes], np.int64)
+    offset = np.array([c.offset for c in changes], np.int64)
+    item = np.array([c.item for c in changes], np.int64)
+    diagonal = np.array([c.diagonal for c in changes], np.float64)
+    offsets, items = np.repeat(offset, counts), np.repeat(item, counts)
+    j = np.concatenate([c.j for c in changes])
+    delta = np.concatenate([c.delta for c in changes])
+    return Rows(
+        offset=np.concatenate([offsets, offsets, offset]),
+        i=np.concatenate([items, j, item]),
+        j=np.concatenate([j, items, item]),
+        delta=np.concatenate([delta, delta, diagonal]),
+    )

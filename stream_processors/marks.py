@@ -1,0 +1,30 @@
+"""A place in a partition's log as one comparable number: the log's incarnation and the offset.
+
+An offset means nothing without its log. When a topic is made anew its offsets start over, and the
+incarnation is raised; so a later record has the greater mark, whichever log it stands in.
+"""
+
+from typing import Final
+
+_OFFSET_BITS: Final = 48
+
+NOTHING: Final = -1
+"""Below every mark: nothing is folded in yet."""
+
+
+def mark(incarnation: int, offset: int) -> int:
+    """Return the mark of a record.
+
+    >>> mark(1, 0) > mark(0, 2**40)
+    True
+    """
+    return incarnation << _OFFSET_BITS | offset
+
+
+def incarnation_and_offset(value: int) -> tuple[int, int]:
+    """Return what `mark` was made of.
+
+    >>> incarnation_and_offset(mark(3, 7))
+    (3, 7)
+    """
+    return value >> _OFFSET_BITS, value & (1 << _OFFSET_BITS) - 1

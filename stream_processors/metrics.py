@@ -1,0 +1,32 @@
+"""Every metric of the worker."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECORDS: Final = Counter("records", "Records taken from Kafka.", ["topic"])
+REJECTED: Final = Counter("records_rejected", "Records sent to the dead letters.", ["topic"])
+REPLAYED: Final = Counter(
+    "records_replayed", "Records below the position in Redis, left out.", ["topic"]
+)
+LATE_QUOTES: Final = Counter("late_quotes", "Quotes of bars that are no longer retained, dropped.")
+GAP: Final = Counter(
+    "records_missing", "Records that the log had dropped before they were folded.", ["topic"]
+)
+CHANGES: Final = Counter("changes", "Rows published to cooccurrences.")
+FLUSH_SECONDS: Final = Histogram(
+    "flush_seconds",
+    "From the first chunk of a flush to the position.",
+    ["topic"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+)
+FLUSHED_VALUES: Final = Counter("flushed_values", "Bars, histories or items written.", ["topic"])
+LAG: Final = Gauge("lag_records", "Records between the position and the log's end.", ["topic"])
+FRESHNESS: Final = Gauge(
+    "freshness_seconds", "Clock minus the newest event time in Redis, at the last flush.", ["topic"]
+)
+PARTITIONS: Final = Gauge("partitions_assigned", "Partitions that this worker folds.", ["topic"])
+FENCED: Final = Counter("partitions_fenced", "Flushes refused: the worker had been replaced.")
+STARTED_OVER: Final = Counter(
+    "partitions_started_over", "Partitions folded from the log's beginning again.", ["why"]
+)
