@@ -1,0 +1,181 @@
+"""What the documents name exists: files, headings, make targets, programs, settings and keys."""
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from contracts import keyspace
+from contracts.keyspace import Keyspace
+from contracts.topics import STREAMED, Topic
+from runtime.settings import SharedSettings
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PROGRAMS: Final = ("producers", "stream_processors", "trainer", "api", "infra")
+DOCUMENTS: Final = sorted(
+    path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+)
+RECORDS: Final = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+
+FENCE: Final = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
+CODE: Final = re.compile(r"`([^`\n]+)`")
+LINK: Final = re.compile(r"""\]\(([^()\s]+)\)|(?:src|srcset|href)="([^"]+)\"""")
+HEADING: Final = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+TABLE_ROW: Final = re.compile(r"^\| *`([A-Z][A-Z0-9_]+)` *\|", re.MULTILINE)
+MAKE_TARGET: Final = re.compile(r"\bmake(?: [A-Z]+=\S+)* ([a-z][a-z-]*)")
+PROGRAM: Final = re.compile(r"\bpython3? -m ([a-z_]+(?:\.[a-z_]+)*)")
+KEY: Final = re.compile(
+    r"(?<![\w/])(?:[\w.-]+:)?"
+    r"((?:bars|history|active|cooc|items|position):\{[^\s\"'`]*|(?:model|meta):[^\s\"'`|]+)"
+)
+NOT_OURS: Final = frozenset({"venv", "pip"})
+"""Modules that the documents run and that belong to Python."""
+
+
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def code_in(text: str) -> list[str]:
+    """Return what a text shows as code: its fenced blocks and its spans."""
+    fenced = [match.group() for match in FENCE.finditer(text)]
+    return fenced + CODE.findall(FENCE.sub("", text))
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a text."""
+    plain = (heading.lower() for heading in HEADING.findall(FENCE.sub("", text)))
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+def relative_links(text: str) -> Iterator[str]:
+    for markdown, html in LINK.findall(FENCE.sub("", text)):
+        link = markdown or html
+        if not re.match(r"[a-z]+:", link):
+            yield link
+
+
+def broken(document: str, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (ROOT / document).parent / path if path else ROOT / document
+    if not target.exists():
+        return True
+    return bool(anchor) and anchor not in anchors(target.read_text(encoding="utf-8"))
+
+
+def setting_names() -> set[str]:
+    """Return the environment variables that the settings classes of the programs read."""
+    for program in PROGRAMS:
+        for module in pkgutil.walk_packages([str(ROOT / program)], f"{program}."):
+            if module.name.endswith("settings"):
+                importlib.import_module(module.name)
+    names = set(SharedSettings.model_fields)
+    for settings in SharedSettings.__subclasses__():
+        names |= set(settings.model_fields)
+    return {name.upper() for name in names}
+
+
+def key_shapes() -> dict[str, re.Pattern[str]]:
+    """Return for each builder of the keyspace what its keys look like, without the namespace.
+
+    An argument may be shown as a value, as `<a name>` or as the `*` of a pattern.
+    """
+    shapes = {}
+    for name, build in inspect.getmembers(Keyspace, inspect.isfunction):
+        parameters = list(inspect.signature(build).parameters)[1:]
+        if name.startswith("_") or name in {"bars_prefix", "consumer_group"}:
+            continue
+        for topic in STREAMED if "topic" in parameters else [None]:
+            key = build(Keyspace("live"), *(sample(parameter, topic) for parameter in parameters))
+            shapes[f"{name} {topic.name if topic else ''}"] = shape_of(key.removeprefix("live:"))
+    return shapes
+
+
+def sample(parameter: str, topic: Topic | None) -> object:
+    return {"partition": 987, "topic": topic}.get(parameter, "ARGUMENT")
+
+
+def shape_of(key: str) -> re.Pattern[str]:
+    shape = re.escape(key)
+    shape = re.sub("[qic]987", lambda tag: rf"(?:{tag.group()[0]}|<t>)(?:\d+|<p>|\*)", shape)
+    return re.compile(shape.replace("ARGUMENT", r"(?:<[a-z ]+>|[^\s:<>{}]+)"))
+
+
+def keys_in(text: str) -> list[str]:
+    return [key for code in code_in(text) for key in KEY.findall(code)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_relative_link_leads_to_a_file_and_a_heading(document: str) -> None:
+    links = relative_links(text_of(document))
+    assert [link for link in links if broken(document, link)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_target_that_is_named_exists(document: str) -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", text_of("Makefile"), re.MULTILINE))
+    named = {name for code in code_in(text_of(document)) for name in MAKE_TARGET.findall(code)}
+    assert named - targets == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_program_that_is_named_can_be_run(document: str) -> None:
+    named = {name for code in code_in(text_of(document)) for name in PROGRAM.findall(code)}
+    assert {name for name in named - NOT_OURS if not runnable(name)} == set()
+
+
+def runnable(module: str) -> bool:
+    spec = importlib.util.find_spec(module)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(f"{module}.__main__")
+    return spec is not None
+
+
+def test_every_setting_of_the_readme_is_a_field_of_a_settings_class() -> None:
+    if not (ROOT / "README.md").exists():
+        pytest.skip("there is no README.md")
+    named = set(TABLE_ROW.findall(text_of("README.md")))
+    assert named - setting_names() == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_key_that_is_shown_is_one_that_the_keyspace_builds(document: str) -> None:
+    shapes = key_shapes().values()
+    shown = keys_in(text_of(document))
+    assert [key for key in shown if not any(shape.fullmatch(key) for shape in shapes)] == []
+
+
+def test_the_keyspace_describes_each_key_that_it_builds_and_no_other() -> None:
+    described = keys_in(inspect.getdoc(keyspace) or "")
+    shapes = key_shapes()
+    unknown = [key for key in described if not any(s.fullmatch(key) for s in shapes.values())]
+    missing = [name for name, s in shapes.items() if not any(s.fullmatch(key) for key in described)]
+    assert (unknown, missing) == ([], [])
+
+
+def test_the_decisions_are_numbered_without_a_gap_and_listed() -> None:
+    numbers = [int(record.name[:4]) for record in RECORDS]
+    listed = LINK.findall(text_of("docs/adr/README.md"))
+    assert numbers == list(range(1, len(RECORDS) + 1))
+    assert [link for link, _ in listed] == [record.name for record in RECORDS]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.stem)
+def test_a_decision_says_why_what_what_follows_and_what_was_left(record: Path) -> None:
+    headings = HEADING.findall(record.read_text(encoding="utf-8"))
+    assert headings[0].startswith(f"{int(record.name[:4])}. ")
+    assert headings[1:5] == ["Context", "Decision", "Consequences", "Alternatives"]
+
+
+@pytest.mark.parametrize("picture", sorted(ROOT.glob("docs/**/*.svg")), ids=lambda path: path.stem)
+def test_a_picture_is_well_formed_and_says_in_words_what_it_shows(picture: Path) -> None:
+    svg = ET.parse(picture).getroot()
+    words = {child.tag.rpartition("}")[2] for child in svg if (child.text or "").strip()}
+    assert {"title", "desc"} <= words
