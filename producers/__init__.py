@@ -1,1 +1,1 @@
-"""Publish quotes and interactions to Kafka: simulated, or replayed from a file."""
+"""Publishes quotes and interactions: simulated ones, or those of a file."""

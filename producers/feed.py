@@ -1,0 +1,91 @@
+"""Publishes batches at a pace: whatever is due, as soon as the publisher takes it.
+
+There are no tokens and no schedule: each round publishes all that became due since the last one, so
+a feed that was held up (by a slow broker, or by a back-fill that lies in the past) catches up by
+itself.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+
+from producers.batch import Batch, Record
+from producers.pace import Pace
+
+QUEUE_FULL_WAIT_S: Final = 0.02
+SHORTEST_WAIT_S: Final = 0.005
+"""Rather a few records a round than a round for each of thousands a second."""
+LONGEST_WAIT_S: Final = 0.2
+"""So that delivery reports and the progress never stand still."""
+
+
+class Sink(Protocol):
+    """What a feed publishes to."""
+
+    @property
+    def failed(self) -> int:
+        """How many records were given up."""
+
+    def publish(self, records: Sequence[Record]) -> int:
+        """Take as many of the first records as there is room for, and return how many."""
+
+    def poll(self, timeout_s: float) -> None:
+        """Work off delivery reports, waiting for the first at most that long."""
+
+
+class Stop(Protocol):
+    """What ends a feed early; `threading.Event` is one."""
+
+    def is_set(self) -> bool:
+        """Tell whether the feed is to end."""
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep that long, or until the feed is to end."""
+
+
+def feed(
+    batches: Iterable[Batch],
+    sink: Sink,
+    *,
+    speed: float,
+    event_start_ms: int | None,
+    clock: Callable[[], float],
+    stop: Stop,
+    after_round: Callable[[], None],
+) -> None:
+    """Publish all batches, until `stop` or the first record that could not be delivered.
+
+    What would follow a lost record is not published: it would hide a hole.
+
+    Args:
+        batches: in publishing order; taken one by one, when the one before is published.
+        sink: takes the records.
+        speed: seconds of event time in a second of the clock.
+        event_start_ms: the event time that is due right now; None: that of the first record.
+        clock: seconds, of any start.
+        stop: ends the feed early.
+        after_round: called after each round.
+    """
+    pace: Pace | None = None
+    for batch in batches:
+        if pace is None:
+            start_ms = int(batch.ts_ms[0]) if event_start_ms is None else event_start_ms
+            pace = Pace(speed, start_ms, clock())
+        # A record behind one of a later event time is due with it.
+        due_ms = np.maximum.accumulate(batch.ts_ms)
+        start = 0
+        while start < len(due_ms):
+            if stop.is_set() or sink.failed:
+                return
+            now_s = clock()
+            end = max(start, int(np.searchsorted(due_ms, pace.horizon_ms(now_s), side="right")))
+            start += sink.publish(batch.records[start:end])
+            if start < end:
+                sink.poll(QUEUE_FULL_WAIT_S)
+            else:
+                sink.poll(0)
+                if start < len(due_ms):
+                    wait_s = pace.seconds_until(float(due_ms[start]), now_s)
+                    stop.wait(min(max(wait_s, SHORTEST_WAIT_S), LONGEST_WAIT_S))
+            after_round()

@@ -1,0 +1,199 @@
+"""Reads rows of a CSV, CSV.gz or Parquet file as text, chunk by chunk in bounded memory.
+
+Everything stays the text that stands in the file, a Parquet number its shortest decimal, so that no
+digit of a price and no zero of a user's id is lost on the way to the message.
+"""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+CHUNK_ROWS: Final = 5_000
+ENDINGS: Final = (".csv", ".csv.gz", ".parquet")
+
+Row = dict[str, str]
+"""field -> text; a field without a value is left out"""
+
+
+class FileError(RuntimeError):
+    """The file cannot be read: the message names it, what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of a file, in its order."""
+
+    rows: list[Row] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    """where each row stands in the file, as `RowFile.unit` counts"""
+    malformed: list[tuple[int, str]] = field(default_factory=list)
+    """number and reason of what is no row at all"""
+
+
+class RowFile(Protocol):
+    """A file of rows."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def unit(self) -> str:
+        """What the numbers of a chunk count, from 1."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of its columns."""
+
+    def share_read(self) -> float:
+        """Return how much of the file was read, from 0 to 1."""
+
+    def chunks(self, fields: Mapping[str, str]) -> Iterator[Chunk]:
+        """Read, once, the columns that `fields` names, as the fields that it gives them.
+
+        Raises:
+            FileError: the file breaks off, or is not what its name says.
+        """
+
+
+@contextmanager
+def open_rows(path: Path) -> Iterator[RowFile]:
+    """Open a file, of the format that its name ends in.
+
+    Raises:
+        FileError: it cannot be opened, is not of that format, or the name ends in something else.
+    """
+    name = path.name.lower()
+    if not name.endswith(ENDINGS):
+        raise FileError(f"{path}: the name must end in one of {', '.join(ENDINGS)}")
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}: give the path of a readable file") from error
+    with stream:
+        yield ParquetFile(path, stream) if name.endswith(".parquet") else CsvFile(path, stream)
+
+
+class CsvFile:
+    """A CSV file: UTF-8, a header, commas; gzipped if its name ends in .gz."""
+
+    unit = "line"
+
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+        self.path = path
+        self._stream = stream
+        self._size = max(path.stat().st_size, 1)
+        packed = path.name.lower().endswith(".gz")
+        plain: Any = gzip.GzipFile(fileobj=stream) if packed else stream
+        text = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
+        self._reader = csv.reader(text, strict=True)
+        with self._naming_errors():
+            self.columns: list[str] = next(self._reader, [])
+        if len(set(self.columns)) < len(self.columns):
+            raise FileError(f"{path}: two columns of one name in the header {self.columns}")
+
+    def share_read(self) -> float:
+        """Return how much of the file was read, from 0 to 1."""
+        return min(self._stream.tell() / self._size, 1.0)
+
+    def chunks(self, fields: Mapping[str, str]) -> Iterator[Chunk]:
+        """Read, once, the columns that `fields` names, as the fields that it gives them.
+
+        Raises:
+            FileError: the file breaks off, or is not what its name says.
+        """
+        places = [(at, fields[name]) for at, name in enumerate(self.columns) if name in fields]
+        chunk = Chunk()
+        with self._naming_errors():
+            for cells in self._reader:
+                if len(cells) == len(self.columns):
+                    chunk.rows.append({name: cells[at] for at, name in places if cells[at]})
+                    chunk.numbers.append(self._reader.line_num)
+                elif cells:
+                    reason = f"{len(cells)} values for the {len(self.columns)} columns: {cells}"
+                    chunk.malformed.append((self._reader.line_num, reason))
+                if len(chunk.rows) + len(chunk.malformed) >= CHUNK_ROWS:
+                    yield chunk
+                    chunk = Chunk()
+        yield chunk
+
+    @contextmanager
+    def _naming_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise FileError(f"{self.path}: not UTF-8 ({error}): save it as UTF-8") from error
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise FileError(
+                f"{self.path}: not gzip, or broken off ({error}): fetch or pack it again"
+            ) from error
+        except csv.Error as error:
+            raise FileError(
+                f"{self.path}, line {self._reader.line_num}: no CSV ({error}): correct the quotes "
+                "or separators there"
+            ) from error
+
+
+class ParquetFile:
+    """A Parquet file; its columns may be of any type that has a text form."""
+
+    unit = "row"
+
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+        self.path = path
+        self._read = 0
+        try:
+            self._file = pq.ParquetFile(stream)
+        except pa.ArrowException as error:
+            raise FileError(f"{path}: no Parquet file ({error}): write it again") from error
+        self.columns: list[str] = self._file.schema_arrow.names
+        self._rows = max(int(self._file.metadata.num_rows), 1)
+
+    def share_read(self) -> float:
+        """Return how much of the file was read, from 0 to 1."""
+        return self._read / self._rows
+
+    def chunks(self, fields: Mapping[str, str]) -> Iterator[Chunk]:
+        """Read, once, the columns that `fields` names, as the fields that it gives them.
+
+        Raises:
+            FileError: a column has a type without a text form, or the file is damaged.
+        """
+        names = [name for name in self.columns if name in fields]
+        try:
+            for batch in self._file.iter_batches(batch_size=CHUNK_ROWS, columns=names):
+                columns = [self._texts(name, batch.column(name)) for name in names]
+                first = self._read + 1
+                self._read += batch.num_rows
+                yield Chunk(
+                    rows=[
+                        {
+                            fields[name]: text
+                            for name, text in zip(names, texts, strict=True)
+                            if text
+                        }
+                        for texts in zip(*columns, strict=True)
+                    ],
+                    numbers=list(range(first, self._read + 1)),
+                )
+        except (pa.ArrowException, OSError) as error:
+            raise FileError(f"{self.path}: damaged ({error}): write it again") from error
+
+    def _texts(self, name: str, values: Any) -> list[str | None]:
+        # Integers with gaps come as floats, and the user 17850.0 is 17850: as Arrow writes it.
+        try:
+            return values.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+        except pa.ArrowException as error:
+            raise FileError(
+                f"{self.path}: column {name} is of type {values.type}, which is no number and no "
+                "text: write it as one"
+            ) from error

@@ -1,0 +1,126 @@
+"""Tells how far a feed is: a bar on a terminal, a log line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+LOG_EVERY_S: Final = 10.0
+
+log = structlog.get_logger(__name__)
+
+Show = Callable[[int, float | None], None]
+"""Takes the records delivered so far, and the share of the work that is done, if that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of a feed."""
+
+    delivered: int
+    failed: int
+    rejected: int
+    """rows of the file that were left out"""
+    seconds: float
+    reasons: dict[str, int]
+    """what went wrong, by kind, overcome troubles included"""
+
+    @property
+    def records_per_s(self) -> int:
+        """Records delivered in a second of the whole run, start and flush included."""
+        return round(self.delivered / self.seconds) if self.seconds else 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.delivered:,} delivered, {self.failed:,} failed, {self.rejected:,} rows left "
+            f"out in {self.seconds:.1f} s: {self.records_per_s:,} records/s"
+            + "".join(f"; {reason} x {count:,}" for reason, count in self.reasons.items())
+        )
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Show]:
+    """Show the progress on standard error for as long as the context lasts."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _log_lines(title, time.monotonic)
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[delivered]:,} records"),
+        TextColumn("{task.fields[rate]:,}/s"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    with bar:
+        task = bar.add_task(title, total=None, delivered=0, rate=0)
+        rate = Rate(time.monotonic)
+
+        def show(delivered: int, share: float | None) -> None:
+            bar.update(
+                task,
+                total=None if share is None else 1.0,
+                completed=share or 0.0,
+                delivered=delivered,
+                rate=round(rate.of(delivered)),
+            )
+
+        yield show
+
+
+class Rate:
+    """Records a second, over the last whole second or more."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._count = 0
+        self._rate = 0.0
+
+    def of(self, count: int) -> float:
+        """Return the rate, given the count so far."""
+        elapsed = self._clock() - self._since
+        if elapsed >= 1 or not self._rate:
+            self._rate = (count - self._count) / max(elapsed, 1e-3)
+        if elapsed >= 1:
+            self._since, self._count = self._clock(), count
+        return self._rate
+
+
+def _log_lines(title: str, clock: Callable[[], float]) -> Show:
+    last_s, last_count = clock(), 0
+
+    def show(delivered: int, share: float | None) -> None:
+        nonlocal last_s, last_count
+        elapsed = clock() - last_s
+        if elapsed >= LOG_EVERY_S:
+            rate = round((delivered - last_count) / elapsed)
+            done = None if share is None else round(share, 3)
+            log.info(title, delivered=delivered, records_per_s=rate, share_done=done)
+            last_s, last_count = clock(), delivered
+
+    return show
+
+
+def tell(summary: Summary) -> None:
+    """Tell what came of a feed: a sentence on a terminal, a log line elsewhere."""
+    if sys.stderr.isatty():
+        Console(stderr=True).print(str(summary), highlight=False)
+    else:
+        log.info(
+            "done",
+            delivered=summary.delivered,
+            failed=summary.failed,
+            rejected=summary.rejected,
+            seconds=round(summary.seconds, 3),
+            records_per_s=summary.records_per_s,
+            reasons=summary.reasons,
+        )

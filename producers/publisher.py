@@ -1,0 +1,157 @@
+"""The edge to Kafka: an idempotent producer that counts what was delivered and what was not."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from contracts.partitioning import LIBRDKAFKA_PARTITIONER
+from producers.batch import Record
+
+LINGER_MS: Final = 10
+QUEUE_RECORDS: Final = 200_000
+"""About half a second at full speed: enough to keep every broker connection busy."""
+QUEUE_KIB: Final = 256 * 1024
+METADATA_TIMEOUT_S: Final = 2.0
+FLUSH_ROUND_S: Final = 0.2
+
+log = structlog.get_logger(__name__)
+
+
+class PublishingError(RuntimeError):
+    """Publishing cannot begin, or cannot go on."""
+
+
+class Publisher:
+    """Publishes records, with the key's partition as every Kafka client's default chooses it."""
+
+    def __init__(self, bootstrap_servers: str, delivery_timeout_s: float) -> None:
+        self.accepted = 0
+        """records that were taken into the queue"""
+        self.delivered = 0
+        """records that the broker has acknowledged"""
+        self.failures: Counter[str] = Counter()
+        """records given up, by the broker's or the client's reason"""
+        self.troubles: Counter[str] = Counter()
+        """errors that the client tries to get over by itself, by kind"""
+        self._servers = bootstrap_servers
+        self._timeout_s = delivery_timeout_s
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "client.id": "tickrec-producers",
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": "lz4",
+                "linger.ms": LINGER_MS,
+                "delivery.timeout.ms": int(delivery_timeout_s * 1000),
+                "partitioner": LIBRDKAFKA_PARTITIONER,
+                "queue.buffering.max.messages": QUEUE_RECORDS,
+                "queue.buffering.max.kbytes": QUEUE_KIB,
+                "on_delivery": self._on_delivery,
+                "error_cb": self._on_trouble,
+                # The same troubles come through error_cb.
+                "log_level": 2,
+            },
+            logger=logging.getLogger("librdkafka"),
+        )
+
+    @property
+    def failed(self) -> int:
+        """How many records were given up."""
+        return self.failures.total()
+
+    def await_topics(self, topics: Collection[str], stopping: Callable[[], bool]) -> None:
+        """Wait until the broker answers, and check that it has the topics.
+
+        Raises:
+            PublishingError: it does not answer within the delivery timeout, or lacks a topic.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        while not stopping():
+            self.poll(0)
+            try:
+                known = self._producer.list_topics(timeout=METADATA_TIMEOUT_S).topics
+            except KafkaException as error:
+                self._on_trouble(error.args[0])
+                if time.monotonic() > deadline:
+                    raise PublishingError(
+                        f"no broker answered at {self._servers} for {self._timeout_s:g} s: start "
+                        "it, or set KAFKA_BOOTSTRAP_SERVERS to where it listens"
+                    ) from error
+            else:
+                self._require(topics, known)
+                return
+
+    def publish(self, records: Sequence[Record]) -> int:
+        """Take as many of the first records as the queue has room for, and return how many.
+
+        Raises:
+            PublishingError: the client refuses a record, or has failed for good.
+        """
+        produce = self._producer.produce
+        taken = 0
+        try:
+            for topic, key, value in records:
+                produce(topic, value, key)
+                taken += 1
+        except BufferError:
+            pass  # the queue is full: the caller polls and comes back with the rest
+        except KafkaException as error:
+            raise PublishingError(f"the Kafka client takes no more: {error}") from error
+        finally:
+            self.accepted += taken
+        return taken
+
+    def poll(self, timeout_s: float) -> None:
+        """Work off delivery reports, waiting for the first at most that long."""
+        self._producer.poll(timeout_s)
+
+    def flush(self, timeout_s: float, after_round: Callable[[], None]) -> None:
+        """Wait for what is in the queue; what is left after `timeout_s` is given up."""
+        deadline = time.monotonic() + timeout_s
+        while self._producer.flush(FLUSH_ROUND_S):
+            if time.monotonic() > deadline:
+                self._producer.purge()  # brings a report of each record that was in the queue
+                self._producer.flush(FLUSH_ROUND_S)
+                break
+            after_round()
+
+    def _require(self, topics: Collection[str], known: Collection[str]) -> None:
+        missing = sorted(set(topics) - set(known))
+        if missing:
+            raise PublishingError(
+                f"the broker at {self._servers} has no topic {', '.join(missing)}: "
+                "run `python -m infra.topics` first"
+            )
+
+    def _on_delivery(self, error: KafkaError | None, record: Message) -> None:
+        if error is None:
+            self.delivered += 1
+            return
+        reason: str = error.name()
+        self.failures[reason] += 1
+        if self.failures[reason] == 1:
+            log.error(
+                "record not delivered",
+                reason=reason,
+                detail=error.str(),
+                topic=record.topic(),
+                waited_s=self._timeout_s,
+            )
+
+    def _on_trouble(self, error: KafkaError) -> None:
+        kind: str = error.name()
+        self.troubles[kind] += 1
+        if self.troubles[kind] == 1:
+            log.warning(
+                "waiting for the broker",
+                reason=kind,
+                detail=error.str(),
+                broker=self._servers,
+                at_most_s=self._timeout_s,
+            )

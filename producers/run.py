@@ -1,0 +1,128 @@
+"""One run of a producer: from an opened source to the summary and the exit code."""
+
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from threading import Event
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from producers.batch import Batch
+from producers.feed import feed
+from producers.files import FileError
+from producers.progress import Show, Summary, progress, tell
+from producers.publisher import Publisher, PublishingError
+from producers.settings import ProducerSettings
+from runtime.logs import configure_logs
+
+SHOWN_REJECTIONS: Final = 10
+STOPPED_FLUSH_TIMEOUT_S: Final = 5.0
+"""Who asks to stop waits for it: supervisors kill after about ten seconds."""
+FLUSH_MARGIN_S: Final = 5.0
+"""On top of the delivery timeout, after which the client itself has given every record up."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Rejected:
+    """The rows that were left out."""
+
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+    """what is wrong with the first few"""
+
+    def add(self, reason: str) -> None:
+        """Count a row, and tell of the first few."""
+        self.count += 1
+        if self.count <= SHOWN_REJECTIONS:
+            self.shown.append(reason)
+            log.error("row left out", reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is published, and how fast."""
+
+    topics: tuple[str, ...]
+    batches: Iterable[Batch]
+    speed: float
+    event_start_ms: int | None
+    """the event time that is due at the start; None: the first record's"""
+    share_done: Callable[[], float | None]
+    """from 0 to 1; None where there is no end"""
+    rejected: Rejected = field(default_factory=Rejected)
+
+
+def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[Source]) -> int:
+    """Publish a source, tell how it went, and return the exit code: 0 if nothing is missing.
+
+    SIGTERM and Ctrl-C end the run early, but not with an error: what was published by then is
+    delivered. A second one kills.
+    """
+    started_s = time.monotonic()
+    stop = _stop_on_signals()
+    rejected, broken = 0, False
+    with progress(title) as show:
+        # Within the progress, whose terminal keeps the log's lines and the bar apart.
+        configure_logs("producers", settings.log_level)
+        log.info(title, broker=settings.kafka_bootstrap_servers)
+        publisher = Publisher(settings.kafka_bootstrap_servers, settings.delivery_timeout_s)
+        try:
+            with opening as source:
+                _publish(source, publisher, stop, show, settings.delivery_timeout_s)
+                rejected = source.rejected.count
+        except (FileError, PublishingError) as error:
+            log.error("cannot go on", reason=str(error))  # noqa: TRY400 (it says what and where)
+            broken = True
+    failed = publisher.accepted - publisher.delivered
+    tell(
+        Summary(
+            delivered=publisher.delivered,
+            failed=failed,
+            rejected=rejected,
+            seconds=time.monotonic() - started_s,
+            reasons=dict(publisher.failures + publisher.troubles),
+        )
+    )
+    return 1 if broken or failed or rejected else 0
+
+
+def _publish(
+    source: Source, publisher: Publisher, stop: Event, show: Show, delivery_timeout_s: float
+) -> None:
+    def after_round() -> None:
+        show(publisher.delivered, source.share_done())
+
+    publisher.await_topics(source.topics, stop.is_set)
+    try:
+        feed(
+            source.batches,
+            publisher,
+            speed=source.speed,
+            event_start_ms=source.event_start_ms,
+            clock=time.monotonic,
+            stop=stop,
+            after_round=after_round,
+        )
+    finally:
+        hurry = stop.is_set() or publisher.failed
+        timeout_s = STOPPED_FLUSH_TIMEOUT_S if hurry else delivery_timeout_s + FLUSH_MARGIN_S
+        publisher.flush(timeout_s, after_round)
+        after_round()
+
+
+def _stop_on_signals() -> Event:
+    stop = Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return stop

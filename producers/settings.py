@@ -1,0 +1,15 @@
+"""The settings of the producers."""
+
+from pydantic import Field
+
+from runtime.settings import SharedSettings
+
+
+class ProducerSettings(SharedSettings):
+    """Read from environment variables of the same names, in capitals."""
+
+    delivery_timeout_s: float = Field(
+        default=60,
+        ge=1,
+        description="how long a record may wait for the broker before it counts as not delivered",
+    )

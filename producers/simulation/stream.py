@@ -1,0 +1,107 @@
+"""The model's quotes and events as records, a batch a second of event time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+import numpy as np
+
+from contracts.messages import EVENT_TYPES, Interaction, Quote, encode, key_of
+from contracts.topics import INTERACTIONS, QUOTES
+from producers.batch import Batch, Record
+from producers.simulation.events import Crowd, Events
+from producers.simulation.market import Market, Quotes
+from producers.simulation.world import Floats, Ints, make_world
+
+STOCK_PER_USER: Final = 12
+"""Events of each user in the back-fill: enough that recommendations exist at once."""
+
+_TRADE: Final = EVENT_TYPES.index("trade")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to simulate."""
+
+    instruments: int
+    users: int
+    quotes_per_s: float
+    """of all instruments together"""
+    events_per_s: float
+    """of all users together"""
+    backfill_s: int
+    duration_s: int | None
+    """after the back-fill; None: endless"""
+    seed: int
+
+
+def simulated(plan: Plan, live_from_ms: int) -> Iterator[Batch]:
+    """Yield the records of each second, the back-fill's first, in the order of event time.
+
+    The same plan and start make the same records.
+
+    Args:
+        plan: what to simulate.
+        live_from_ms: epoch ms; the back-fill ends there.
+    """
+    for_world, for_market, for_crowd = np.random.default_rng(plan.seed).spawn(3)
+    world = make_world(plan.instruments, plan.users, for_world)
+    market, crowd = Market(world, for_market), Crowd(world, for_crowd)
+    stock = _stock(plan, for_crowd)
+    first_ms = live_from_ms - plan.backfill_s * 1000
+    for second in _seconds(plan):
+        quotes = market.second(_due(plan.quotes_per_s, second))
+        also = stock[second] if second < plan.backfill_s else stock[-1][:0]
+        events = crowd.second(_due(plan.events_per_s, second), also)
+        batch = _batch(first_ms + second * 1000, quotes, events, market.prices())
+        if batch.records:
+            yield batch
+
+
+def _seconds(plan: Plan) -> Iterator[int]:
+    if plan.duration_s is None:
+        return count()
+    return iter(range(plan.backfill_s + plan.duration_s))
+
+
+def _stock(plan: Plan, rng: np.random.Generator) -> list[Ints]:
+    """Return the users of the back-fill's stock of events, second by second."""
+    users = rng.permutation(np.repeat(np.arange(plan.users), STOCK_PER_USER))
+    return np.array_split(users, max(plan.backfill_s, 1))
+
+
+def _due(per_s: float, second: int) -> int:
+    """Return how many are due in a second, so that their sum never strays from the rate."""
+    return int((second + 1) * per_s) - int(second * per_s)
+
+
+def _batch(start_ms: int, quotes: Quotes, events: Events, prices: Floats) -> Batch:
+    records = [*_quote_records(start_ms, quotes), *_event_records(start_ms, events, prices)]
+    ts_ms = start_ms + np.concatenate([quotes.offset_ms, events.offset_ms])
+    order = np.argsort(ts_ms, kind="stable")
+    return Batch(ts_ms=ts_ms[order], records=[records[place] for place in order.tolist()])
+
+
+def _quote_records(start_ms: int, quotes: Quotes) -> Iterator[Record]:
+    columns = (quotes.instrument, quotes.price, quotes.size, quotes.offset_ms)
+    for instrument, price, size, offset_ms in zip(*(c.tolist() for c in columns), strict=True):
+        quote = Quote(instrument_id=instrument, price=price, size=size, ts=start_ms + offset_ms)
+        yield QUOTES.name, key_of(quote), encode(quote)
+
+
+def _event_records(start_ms: int, events: Events, prices: Floats) -> Iterator[Record]:
+    price = prices[events.instrument]
+    columns = (events.user, events.instrument, events.event, price, events.quantity)
+    rows = zip(*(c.tolist() for c in (*columns, events.offset_ms)), strict=True)
+    for user, instrument, event, price_now, quantity, offset_ms in rows:
+        trade = event == _TRADE
+        interaction = Interaction(
+            user_id=f"user-{user}",
+            instrument_id=instrument,
+            event=EVENT_TYPES[event],
+            price=price_now if trade else None,
+            quantity=quantity if trade else None,
+            ts=start_ms + offset_ms,
+        )
+        yield INTERACTIONS.name, key_of(interaction), encode(interaction)

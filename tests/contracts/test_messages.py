@@ -1,0 +1,342 @@
+"""The wire format: what is written is read back, and what breaks a rule is rejected alone."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.messages import (
+    EVENT_TYPES,
+    MAX_AHEAD_MS,
+    MAX_INSTRUMENT_ID,
+    MAX_TS_MS,
+    MAX_USER_ID_BYTES,
+    Changes,
+    Interaction,
+    Quote,
+    Rejection,
+    decode_changes,
+    decode_interaction,
+    decode_interactions,
+    decode_quote,
+    decode_quotes,
+    encode,
+    encode_changes,
+    interaction_rule_broken,
+    key_of,
+)
+
+NOW_MS = 1_700_000_000_000
+GOOD_QUOTE = {"instrument_id": 4, "price": 30.72, "size": 100, "ts": NOW_MS}
+GOOD_INTERACTION = {
+    "user_id": "ABC",
+    "instrument_id": 4,
+    "event": "trade",
+    "price": 10.273,
+    "quantity": 2,
+    "ts": NOW_MS,
+}
+
+instrument_ids = st.integers(0, MAX_INSTRUMENT_ID)
+times = st.integers(0, NOW_MS + MAX_AHEAD_MS)
+positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)
+not_negative = st.floats(min_value=0, allow_infinity=False, allow_nan=False)
+user_ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_USER_ID_BYTES).filter(
+    lambda user_id: len(user_id.encode()) <= MAX_USER_ID_BYTES
+)
+quotes = st.builds(Quote, instrument_id=instrument_ids, price=positive, size=not_negative, ts=times)
+interactions = st.builds(
+    Interaction,
+    user_id=user_ids,
+    instrument_id=instrument_ids,
+    event=st.sampled_from(EVENT_TYPES),
+    price=st.none() | positive,
+    quantity=st.none() | positive,
+    ts=times,
+)
+Decode = Callable[[Sequence[bytes | None], Any], tuple[Any, list[Rejection]]]
+
+
+def changed(good: dict[str, Any], **fields: Any) -> bytes:
+    """Return the record value of a message with other fields; one that is `...` is left out."""
+    whole = {name: value for name, value in (good | fields).items() if value is not ...}
+    return json.dumps(whole).encode()
+
+
+@given(st.lists(quotes, max_size=20))
+def test_quotes_are_read_back_as_they_were_written(messages: list[Quote]) -> None:
+    columns, rejections = decode_quotes([encode(message) for message in messages], NOW_MS)
+    assert rejections == []
+    assert columns.index.tolist() == list(range(len(columns))) == list(range(len(messages)))
+    read = zip(
+        columns.instrument_id.tolist(),
+        columns.price.tolist(),
+        columns.size.tolist(),
+        columns.ts_ms.tolist(),
+        strict=True,
+    )
+    assert list(read) == [(m.instrument_id, m.price, m.size, m.ts) for m in messages]
+
+
+@given(st.lists(interactions, max_size=20))
+def test_interactions_are_read_back_as_they_were_written(messages: list[Interaction]) -> None:
+    columns, rejections = decode_interactions([encode(message) for message in messages], NOW_MS)
+    assert rejections == []
+    assert len(columns) == len(messages)
+    read = zip(
+        columns.user_id,
+        columns.instrument_id.tolist(),
+        (EVENT_TYPES[event] for event in columns.event.tolist()),
+        columns.ts_ms.tolist(),
+        strict=True,
+    )
+    assert list(read) == [(m.user_id, m.instrument_id, m.event, m.ts) for m in messages]
+
+
+@given(quotes)
+def test_one_quote_is_read_back_as_it_was_written(message: Quote) -> None:
+    assert decode_quote(encode(message), NOW_MS) == message
+
+
+@given(interactions)
+def test_one_interaction_is_read_back_as_it_was_written(message: Interaction) -> None:
+    assert decode_interaction(encode(message), NOW_MS) == message
+    assert interaction_rule_broken(message) is None
+
+
+def test_the_examples_of_the_design_are_good() -> None:
+    quote = b'{"instrument_id":4,"price":30.72,"size":100,"ts":1629061628123}'
+    event = (
+        b'{"user_id":"ABC","instrument_id":4,"event":"trade","price":10.273,"quantity":2,'
+        b'"ts":1629061628123}'
+    )
+    assert decode_quotes([quote], NOW_MS)[1] == decode_interactions([event], NOW_MS)[1] == []
+
+
+def test_what_is_optional_may_be_absent() -> None:
+    columns, rejections = decode_quotes([changed(GOOD_QUOTE, size=...)], NOW_MS)
+    assert rejections == []
+    assert columns.size.tolist() == [0]
+    bare = changed(GOOD_INTERACTION, event=..., price=..., quantity=...)
+    events, rejections = decode_interactions([bare], NOW_MS)
+    assert rejections == []
+    assert EVENT_TYPES[events.event[0]] == "trade"
+
+
+def test_a_field_that_is_not_known_is_ignored() -> None:
+    assert decode_quotes([changed(GOOD_QUOTE, venue="X")], NOW_MS)[1] == []
+
+
+def test_a_key_is_the_id_in_text() -> None:
+    assert key_of(Quote(instrument_id=4, price=1, ts=0)) == b"4"
+    assert key_of(Interaction(user_id="Zoë", instrument_id=4, ts=0)) == "Zoë".encode()
+
+
+QUOTE_RULES: list[tuple[str, Any]] = [
+    ("instrument_id", ...),
+    ("instrument_id", None),
+    ("instrument_id", -1),
+    ("instrument_id", 2**63),
+    ("instrument_id", 4.5),
+    ("instrument_id", "4"),
+    ("instrument_id", True),
+    ("price", ...),
+    ("price", None),
+    ("price", 0),
+    ("price", -0.01),
+    ("price", "30.72"),
+    ("size", -1),
+    ("size", None),
+    ("size", "100"),
+    ("ts", ...),
+    ("ts", None),
+    ("ts", -1),
+    ("ts", 1.5),
+    ("ts", "now"),
+    ("ts", MAX_TS_MS + 1),
+    ("ts", NOW_MS + MAX_AHEAD_MS + 1),
+]
+INTERACTION_RULES: list[tuple[str, Any]] = [
+    ("user_id", ...),
+    ("user_id", None),
+    ("user_id", ""),
+    ("user_id", 17850),
+    ("user_id", "x" * (MAX_USER_ID_BYTES + 1)),
+    ("user_id", "é" * (MAX_USER_ID_BYTES // 2 + 1)),
+    ("instrument_id", ...),
+    ("instrument_id", -1),
+    ("instrument_id", 2**63),
+    ("instrument_id", "4"),
+    ("event", "sell"),
+    ("event", "TRADE"),
+    ("event", None),
+    ("event", 3),
+    ("price", 0),
+    ("price", -1),
+    ("price", "1"),
+    ("quantity", 0),
+    ("quantity", -2),
+    ("quantity", "2"),
+    ("ts", ...),
+    ("ts", -1),
+    ("ts", "1629061628123"),
+    ("ts", NOW_MS + MAX_AHEAD_MS + 1),
+]
+BROKEN = [
+    *((decode_quotes, GOOD_QUOTE, field, value) for field, value in QUOTE_RULES),
+    *((decode_interactions, GOOD_INTERACTION, field, value) for field, value in INTERACTION_RULES),
+]
+
+
+@pytest.mark.parametrize(("decode", "good", "field", "value"), BROKEN)
+def test_what_breaks_a_rule_is_rejected_alone_with_a_reason_that_names_the_field(
+    decode: Decode, good: dict[str, Any], field: str, value: Any
+) -> None:
+    neighbor = changed(good)
+    columns, rejections = decode([neighbor, changed(good, **{field: value}), neighbor], NOW_MS)
+    assert columns.index.tolist() == [0, 2]
+    assert columns.ts_ms.tolist() == [NOW_MS, NOW_MS]
+    ((place, reason),) = rejections
+    assert place == 1
+    assert field in reason
+
+
+@pytest.mark.parametrize("decode", [decode_quotes, decode_interactions])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "no value"),
+        (b"", "truncated"),
+        (b"{", "truncated"),
+        (b"not JSON", "malformed"),
+        (b"null", "Expected `object`"),
+        (b"[]", "Expected `object`"),
+        (b"[" * 100_000, "Expected `object`"),
+        (b'{"x":' + b"[" * 100_000, "recursion"),
+        (b'{"user_id":"\xff","instrument_id":"\xff"}', ""),
+        (b'{"user_id":"\\ud800","instrument_id":4,"price":NaN,"ts":1}', "malformed"),
+        (b'{"user_id":"a","instrument_id":4,"price":1e999,"ts":1}', "price"),
+    ],
+)
+def test_what_is_no_message_at_all_is_rejected_alone(
+    decode: Decode, value: bytes | None, reason: str
+) -> None:
+    good = changed(GOOD_QUOTE | GOOD_INTERACTION)
+    columns, rejections = decode([good, value, good], NOW_MS)
+    assert columns.index.tolist() == [0, 2]
+    assert [rejection.place for rejection in rejections] == [1]
+    assert rejections[0].reason
+    assert reason in rejections[0].reason
+
+
+@given(st.lists(st.binary(max_size=40) | st.none(), max_size=10))
+def test_no_bytes_whatever_make_decoding_fail(values: list[bytes | None]) -> None:
+    for decode in (decode_quotes, decode_interactions):
+        columns, rejections = decode(values, NOW_MS)
+        places = [*columns.index.tolist(), *(rejection.place for rejection in rejections)]
+        assert sorted(places) == list(range(len(values)))
+
+
+@given(st.lists(st.sampled_from(BROKEN[: len(QUOTE_RULES)]) | quotes, max_size=15))
+def test_any_mix_of_good_and_bad_keeps_the_good_ones_and_their_places(batch: list[Any]) -> None:
+    values = [
+        encode(one) if isinstance(one, Quote) else changed(one[1], **{one[2]: one[3]})
+        for one in batch
+    ]
+    columns, rejections = decode_quotes(values, NOW_MS)
+    good = [place for place, one in enumerate(batch) if isinstance(one, Quote)]
+    assert columns.index.tolist() == good
+    assert columns.price.tolist() == [batch[place].price for place in good]
+    assert columns.size.tolist() == [batch[place].size for place in good]
+    assert columns.instrument_id.tolist() == [batch[place].instrument_id for place in good]
+    assert {rejection.place for rejection in rejections} == set(range(len(batch))) - set(good)
+
+
+def test_an_event_time_may_lie_five_minutes_ahead_of_its_records_own_clock() -> None:
+    value = changed(GOOD_QUOTE)
+    clocks = np.array([NOW_MS, NOW_MS - MAX_AHEAD_MS, NOW_MS - MAX_AHEAD_MS - 60_000])
+    columns, rejections = decode_quotes([value] * 3, clocks)
+    assert columns.index.tolist() == [0, 1]
+    assert rejections == [
+        Rejection(2, f"ts {NOW_MS} is 6.0 minutes ahead of the clock, at most 5 are allowed")
+    ]
+
+
+def test_history_is_never_ahead() -> None:
+    assert decode_quotes([changed(GOOD_QUOTE, ts=0)], NOW_MS)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("decode", "value"),
+    [
+        (decode_quote, changed(GOOD_QUOTE, price=0)),
+        (decode_interaction, changed(GOOD_INTERACTION, price=0)),
+    ],
+)
+def test_one_bad_message_is_an_error_with_the_reason(
+    decode: Callable[[bytes, int], object], value: bytes
+) -> None:
+    with pytest.raises(ValueError, match=r"\$\.price"):
+        decode(value, NOW_MS)
+
+
+@pytest.mark.parametrize("infinite", ["inf", "-inf", "nan"])
+def test_a_number_that_is_not_finite_breaks_the_type_already(infinite: str) -> None:
+    # Read from text (a CSV file, a form), where JSON's grammar does not rule it out.
+    with pytest.raises(msgspec.ValidationError, match="price"):
+        msgspec.convert(GOOD_QUOTE | {"price": infinite}, Quote, strict=False)
+
+
+int64s = st.integers(-(2**63), 2**63 - 1)
+rows = st.lists(st.tuples(int64s, int64s, int64s, st.floats(allow_nan=False)), max_size=20)
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), rows)
+def test_changes_are_read_back_as_they_were_written(
+    source: int, incarnation: int, rows: list[tuple[int, int, int, float]]
+) -> None:
+    offset, i, j = (np.array([row[at] for row in rows], dtype=np.int64) for at in range(3))
+    delta = np.array([row[3] for row in rows], dtype=np.float64)
+    written = Changes(source=source, incarnation=incarnation, offset=offset, i=i, j=j, delta=delta)
+    read = decode_changes(encode_changes(written))
+    assert (read.source, read.incarnation, len(read)) == (source, incarnation, len(rows))
+    for name in ("offset", "i", "j", "delta"):
+        assert getattr(read, name).tolist() == getattr(written, name).tolist()
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "no value"),
+        (b"", "truncated"),
+        (b"not msgpack", "Expected `object`"),
+        (msgspec.msgpack.encode({"source": -1}), "source"),
+        (
+            msgspec.msgpack.encode(
+                {
+                    "source": 0,
+                    "incarnation": 0,
+                    "offset": b"\0" * 8,
+                    "i": b"\0" * 16,
+                    "j": b"\0" * 8,
+                    "delta": b"\0" * 8,
+                }
+            ),
+            r"different lengths: \[1, 2\]",
+        ),
+        (
+            msgspec.msgpack.encode(
+                {"source": 0, "incarnation": 0, "offset": b"1", "i": b"", "j": b"", "delta": b""}
+            ),
+            "multiple of element size",
+        ),
+    ],
+)
+def test_what_are_no_changes_is_an_error(value: bytes | None, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decode_changes(value)

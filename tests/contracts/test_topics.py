@@ -1,0 +1,31 @@
+"""What holds of the topics as a whole."""
+
+import pytest
+
+from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, STREAMED, Topic, dead_letters
+
+
+def test_names_are_unique_and_letters_tell_the_streamed_topics_apart() -> None:
+    assert len({topic.name for topic in ALL}) == len(ALL)
+    assert len({topic.letter for topic in STREAMED}) == len(STREAMED)
+    assert all(len(topic.letter) == 1 for topic in STREAMED)
+
+
+def test_the_names_are_those_that_the_users_feeds_write_to() -> None:
+    assert [topic.name for topic in STREAMED] == ["quotes", "interactions", "cooccurrences"]
+
+
+@pytest.mark.parametrize("topic", STREAMED, ids=lambda topic: topic.name)
+def test_each_streamed_topic_has_one_for_its_dead_letters(topic: Topic) -> None:
+    assert dead_letters(topic) in ALL
+    assert dead_letters(topic).name == topic.name + DEAD_LETTERS_SUFFIX
+
+
+@pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)
+def test_each_topic_has_partitions_and_keeps_what_it_holds_for_a_day_at_least(
+    topic: Topic,
+) -> None:
+    assert topic.partitions >= 1
+    assert topic.retention_h >= 24
+    assert topic.written_by
+    assert topic.read_by

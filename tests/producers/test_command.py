@@ -1,0 +1,188 @@
+"""`python -m producers` as its users start it: what arrives, what it says, how it exits."""
+
+import json
+import math
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Message
+from confluent_kafka.admin import NewTopic
+
+from contracts.messages import decode_interactions, decode_quotes
+from contracts.topics import INTERACTIONS, QUOTES
+from infra.broker import admin, create
+from infra.local.process import free_port, running
+from infra.local.tansu import tansu
+from runtime.topology import Topology
+
+ReadAll = Callable[[str, int], list[Message]]
+Start = Callable[..., subprocess.Popen[str]]
+
+pytestmark = pytest.mark.integration
+
+FAR_FUTURE_MS = 2**41
+DONE_WITHIN_S = 60
+
+
+def ended(child: subprocess.Popen[str]) -> tuple[int, list[dict[str, object]], str]:
+    """Wait for the end; return the exit code, the log's lines, and all of standard error."""
+    _, errors = child.communicate(timeout=DONE_WITHIN_S)
+    lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+    return child.returncode, lines, errors
+
+
+def await_line(child: subprocess.Popen[str], event: str) -> None:
+    assert child.stderr is not None
+    for line in child.stderr:
+        if event in line:
+            return
+    raise AssertionError(f"the program ended without saying {event!r}")
+
+
+def test_a_file_is_published_whole_and_in_order(
+    start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
+) -> None:
+    path = tmp_path / "quotes.csv"
+    rows = [(1_700_000_000_000 + i, i % 7, f"{1 + i / 1000:.3f}") for i in range(12_000)]
+    text = "\n".join(f"{ts},{instrument},{price}" for ts, instrument, price in rows)
+    path.write_text(f"ts_ms,instrument_id,price\n{text}\n")
+    code, lines, _ = ended(start("replay", "quotes", str(path), "--speed", "max"))
+    assert code == 0
+    assert lines[-1]["delivered"] == len(rows)
+    records = read_all("quotes", len(rows))
+    for instrument in range(7):
+        own = [m.value() for m in records if m.key() == b"%d" % instrument]
+        quotes, rejections = decode_quotes(own, FAR_FUTURE_MS)
+        assert not rejections
+        expected = [(ts, float(price)) for ts, i, price in rows if i == instrument]
+        assert list(zip(quotes.ts_ms.tolist(), quotes.price.tolist(), strict=True)) == expected
+
+
+def test_bad_rows_are_told_and_left_out_and_the_exit_code_says_so(
+    start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("ts_ms,user_id,instrument_id\n1,a,1\n2,b,x\n3,c,3\n")
+    code, lines, errors = ended(start("replay", "interactions", str(path)))
+    assert code == 1
+    assert (lines[-1]["delivered"], lines[-1]["rejected"]) == (2, 1)
+    assert f"{path}, line 3, column instrument_id, value 'x'" in errors
+    assert {m.key() for m in read_all("interactions", 2)} == {b"a", b"c"}
+
+
+def test_a_file_without_a_needed_column_is_refused_before_the_broker_is_asked(
+    start: Start, tmp_path: Path
+) -> None:
+    path = tmp_path / "quotes.csv"
+    path.write_text("ts_ms,instrument_id,bid\n1,2,3\n")
+    child = start(
+        "replay",
+        "quotes",
+        str(path),
+        KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
+        DELIVERY_TIMEOUT_S="600",
+    )
+    code, _, errors = ended(child)
+    assert code == 1
+    assert f"{path}: no column price" in errors
+
+
+def test_without_a_broker_it_says_where_it_looked_and_fails(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "quotes.csv"
+    path.write_text("ts_ms,instrument_id,price\n1,2,3\n")
+    address = f"127.0.0.1:{free_port()}"
+    child = start(
+        "replay", "quotes", str(path), KAFKA_BOOTSTRAP_SERVERS=address, DELIVERY_TIMEOUT_S="1"
+    )
+    code, lines, errors = ended(child)
+    assert code == 1
+    assert "waiting for the broker" in errors
+    assert f"no broker answered at {address} for 1 s: start it, or set" in errors
+    assert lines[-1]["delivered"] == 0
+
+
+def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
+    start: Start, reader: Callable[[str], ReadAll], tmp_path: Path
+) -> None:
+    server = tansu(free_port(), tmp_path)
+    with running(server) as process:
+        create(
+            admin(server.address), [NewTopic(topic.name, 2, 1) for topic in (QUOTES, INTERACTIONS)]
+        )
+        child = start(
+            "simulate",
+            "--backfill-minutes=1",
+            KAFKA_BOOTSTRAP_SERVERS=server.address,
+            DELIVERY_TIMEOUT_S="1",
+        )
+        await_line(child, "simulating")
+        assert reader(server.address)("quotes", 1)
+        process.kill()
+        code, lines, errors = ended(child)
+    assert code == 1
+    assert lines[-1]["failed"]
+    assert "record not delivered" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_an_endless_run_with_everything_delivered(
+    start: Start, topology: Topology, read_all: ReadAll, number: signal.Signals
+) -> None:
+    child = start("simulate", "--users=50", "--backfill-minutes=1")
+    await_line(child, "simulating")
+    read_all("quotes", 500)
+    child.send_signal(number)
+    code, lines, _ = ended(child)
+    assert code == 0
+    assert lines[-1]["failed"] == 0
+    delivered = lines[-1]["delivered"]
+    arrived = sum(
+        len(read_all(topic, count)) for topic, count in (("quotes", 500), ("interactions", 1))
+    )
+    assert arrived == delivered
+
+
+def test_a_simulation_fills_the_past_and_goes_on_live_until_its_duration_is_over(
+    start: Start, topology: Topology, read_all: ReadAll
+) -> None:
+    child = start(
+        "simulate",
+        *("--instruments=30", "--users=10", "--rate=30", "--event-rate=5"),
+        *("--backfill-minutes=1", "--duration=1", "--seed=7"),
+    )
+    code, lines, errors = ended(child)
+    assert code == 0
+    assert "seed 7" in errors
+    quotes, bad_quotes = decode_quotes(
+        [m.value() for m in read_all("quotes", 61 * 30)],
+        FAR_FUTURE_MS,
+    )
+    stock = 10 * 12
+    events, bad_events = decode_interactions(
+        [m.value() for m in read_all("interactions", 61 * 5 + stock)],
+        FAR_FUTURE_MS,
+    )
+    assert bad_quotes == bad_events == []
+    assert len(quotes) + len(events) == lines[-1]["delivered"] == 61 * 35 + stock
+    assert set(quotes.instrument_id.tolist()) == set(range(30))
+    covered_s = (quotes.ts_ms.max() - quotes.ts_ms.min()) / 1000
+    assert math.isclose(covered_s, 61, abs_tol=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "complaint"),
+    [
+        (["replay", "quotes", "x.csv", "--speed", "5"], {}, "speed '5' is no factor"),
+        (["simulate", "--instruments", "0"], {}, "--instruments"),
+        (["simulate"], {"DELIVERY_TIMEOUT_S": "soon"}, "delivery_timeout_s"),
+    ],
+)
+def test_a_wrong_option_or_setting_is_named_and_nothing_is_published(
+    start: Start, arguments: list[str], settings: dict[str, str], complaint: str
+) -> None:
+    code, _, errors = ended(start(*arguments, **settings))
+    assert code == 2
+    assert complaint in errors

@@ -1,0 +1,141 @@
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.batch import Batch, Record
+from producers.feed import LONGEST_WAIT_S, SHORTEST_WAIT_S, feed
+
+
+class Stage:
+    """A clock that only waiting moves, and a sink with little room that notes when it took what."""
+
+    def __init__(self, room: int = 1_000_000, fail_after: int | None = None) -> None:
+        self.now_s = 1000.0
+        self.room = room
+        self.queue = 0
+        self.fail_after = fail_after
+        self.stopped_at_s = math.inf
+        self.taken: list[tuple[float, Record]] = []
+        self.rounds = 0
+
+    @property
+    def failed(self) -> int:
+        return int(self.fail_after is not None and len(self.taken) >= self.fail_after)
+
+    def publish(self, records: Sequence[Record]) -> int:
+        fitting = records[: self.room - self.queue]
+        self.queue += len(fitting)
+        self.taken += [(self.now_s, record) for record in fitting]
+        return len(fitting)
+
+    def poll(self, timeout_s: float) -> None:
+        self.now_s += timeout_s
+        self.queue = 0
+
+    def is_set(self) -> bool:
+        return self.now_s >= self.stopped_at_s
+
+    def wait(self, timeout: float) -> bool:
+        assert timeout > 0
+        self.now_s += timeout
+        return self.is_set()
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def after_round(self) -> None:
+        self.rounds += 1
+
+    def run(self, batches: list[Batch], speed: float, event_start_ms: int | None = None) -> None:
+        feed(
+            batches,
+            self,
+            speed=speed,
+            event_start_ms=event_start_ms,
+            clock=self.clock,
+            stop=self,
+            after_round=self.after_round,
+        )
+
+
+def batch_of(times_ms: Sequence[int]) -> Batch:
+    return Batch(
+        ts_ms=np.array(times_ms, dtype=np.int64),
+        records=[("quotes", b"%d" % place, b"%d" % ts) for place, ts in enumerate(times_ms)],
+    )
+
+
+event_times = st.lists(
+    st.lists(st.integers(1_000_000, 1_060_000), min_size=1, max_size=20), min_size=1, max_size=5
+)
+
+
+@given(event_times, st.floats(0.5, 100), st.integers(1, 5))
+def test_each_record_is_published_once_in_order_and_not_before_it_is_due(
+    batches: list[list[int]], speed: float, room: int
+) -> None:
+    stage = Stage(room)
+    stage.run([batch_of(times) for times in batches], speed)
+    assert [int(value) for _, (_, _, value) in stage.taken] == [ts for b in batches for ts in b]
+    start_ms = batches[0][0]
+    for at_s, (_, _, value) in stage.taken:
+        assert (at_s - 1000) * speed * 1000 >= int(value) - start_ms - 1e-3
+
+
+@given(event_times, st.floats(0.5, 100))
+def test_with_room_each_record_is_published_within_a_wait_of_being_due(
+    batches: list[list[int]], speed: float
+) -> None:
+    times = sorted(ts for b in batches for ts in b)
+    stage = Stage()
+    stage.run([batch_of(times)], speed)
+    for at_s, (_, _, value) in stage.taken:
+        due_s = 1000 + (int(value) - times[0]) / 1000 / speed
+        assert at_s - due_s <= max(SHORTEST_WAIT_S, LONGEST_WAIT_S) + 1e-6
+
+
+@given(event_times, st.integers(1, 5))
+def test_at_the_greatest_speed_nothing_waits_for_its_time(
+    batches: list[list[int]], room: int
+) -> None:
+    stage = Stage(room)
+    stage.wait = None  # type: ignore[assignment,method-assign]
+    stage.run([batch_of(times) for times in batches], math.inf)
+    assert len(stage.taken) == sum(map(len, batches))
+
+
+def test_what_lies_before_the_start_goes_out_at_once_and_the_rest_in_its_time() -> None:
+    stage = Stage()
+    stage.run([batch_of(range(0, 300_000, 1000)), batch_of([301_000])], 1, event_start_ms=300_000)
+    at_s = [at_s for at_s, _ in stage.taken]
+    assert at_s[:300] == [1000.0] * 300
+    assert 1001 <= at_s[300] <= 1001 + LONGEST_WAIT_S
+
+
+def test_a_stop_ends_the_feed_between_two_rounds() -> None:
+    stage = Stage()
+    stage.stopped_at_s = 1005
+    stage.run([batch_of(range(0, 60_000, 1000))], 1)
+    assert 5 <= len(stage.taken) <= 6
+    assert stage.now_s <= 1005 + LONGEST_WAIT_S
+
+
+def test_nothing_is_published_after_a_record_that_failed() -> None:
+    stage = Stage(room=10, fail_after=30)
+    stage.run([batch_of([0] * 100)], math.inf)
+    assert len(stage.taken) == 30
+
+
+def test_the_progress_is_told_at_least_every_longest_wait() -> None:
+    stage = Stage()
+    stage.run([batch_of([0, 10_000])], 1)
+    assert stage.rounds >= 10 / LONGEST_WAIT_S
+
+
+def test_no_batches_are_no_trouble() -> None:
+    stage = Stage()
+    stage.run([], 1)
+    assert stage.taken == []

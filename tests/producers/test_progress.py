@@ -1,0 +1,70 @@
+import pytest
+from structlog.testing import capture_logs
+
+from producers import progress as progress_module
+from producers.progress import LOG_EVERY_S, Rate, Summary, progress, tell
+
+SUMMARY = Summary(delivered=300, failed=2, rejected=1, seconds=1.5, reasons={"_MSG_TIMED_OUT": 2})
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_the_rate_is_that_of_the_last_second() -> None:
+    clock = Clock()
+    rate = Rate(clock)
+    clock.now_s = 2
+    assert rate.of(1000) == 500
+    clock.now_s = 2.5
+    assert rate.of(1400) == 500
+    clock.now_s = 3
+    assert rate.of(1800) == 800
+
+
+def test_without_a_terminal_the_progress_is_a_log_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(progress_module.time, "monotonic", clock)
+    with capture_logs() as lines, progress("replaying") as show:
+        for second in range(int(2 * LOG_EVERY_S) + 1):
+            clock.now_s = second
+            show(second * 100, second / 40)
+    assert [line["delivered"] for line in lines] == [1000, 2000]
+    assert {line["records_per_s"] for line in lines} == {100}
+    assert [line["share_done"] for line in lines] == [0.25, 0.5]
+
+
+def test_on_a_terminal_the_progress_is_a_bar_with_count_and_rate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress("replaying") as show:
+        show(1234, 0.5)
+    shown = capsys.readouterr().err
+    assert "replaying" in shown
+    assert "1,234 records" in shown
+    assert "50%" in shown
+
+
+def test_the_summary_tells_what_was_delivered_and_what_was_not() -> None:
+    with capture_logs() as lines:
+        tell(SUMMARY)
+    (line,) = lines
+    assert line["delivered"] == 300
+    assert line["failed"] == 2
+    assert line["rejected"] == 1
+    assert line["records_per_s"] == 200
+    assert line["reasons"] == {"_MSG_TIMED_OUT": 2}
+
+
+def test_the_summary_of_a_terminal_is_one_sentence() -> None:
+    assert str(SUMMARY) == (
+        "300 delivered, 2 failed, 1 rows left out in 1.5 s: 200 records/s; _MSG_TIMED_OUT x 2"
+    )

@@ -1,0 +1,362 @@
+import csv
+import gzip
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.messages import (
+    EVENT_TYPES,
+    MAX_INSTRUMENT_ID,
+    MAX_TS_MS,
+    decode_interactions,
+    decode_quotes,
+)
+from producers.batch import Record
+from producers.files import CHUNK_ROWS, FileError, open_rows
+from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, check_columns, replayed
+from producers.run import SHOWN_REJECTIONS, Rejected
+
+unhurried = settings(deadline=None)
+NOW_MS = 1_700_000_000_000
+
+prices = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)
+ids = st.integers(0, MAX_INSTRUMENT_ID)
+times = st.integers(0, NOW_MS)
+user_ids = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=32
+).filter(lambda text: len(text.encode()) <= 128)
+endings = st.sampled_from([".csv", ".csv.gz", ".parquet"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
+
+
+def write(path: Path, columns: dict[str, Sequence[Any]]) -> Path:
+    """Write columns as the file's name asks; None is an empty cell."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table(columns), path, row_group_size=2)
+        return path
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wt", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        cells = ([_cell(value) for value in values] for values in columns.values())
+        writer.writerows(zip(*cells, strict=True))
+    return path
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+
+
+def replay(path: Path, kind: Kind[Any]) -> tuple[list[Record], Rejected]:
+    rejected = Rejected()
+    with open_rows(path) as file:
+        check_columns(file, kind)
+        batches = list(replayed(file, kind, rejected, lambda: NOW_MS))
+    assert all(len(batch.ts_ms) == len(batch.records) for batch in batches)
+    return [record for batch in batches for record in batch.records], rejected
+
+
+def replay_text(
+    folder: Path, text: str, kind: Kind[Any] = QUOTE_ROWS
+) -> tuple[list[Record], Rejected]:
+    path = folder / "rows.csv"
+    path.write_text(text, encoding="utf-8")
+    return replay(path, kind)
+
+
+@unhurried
+@given(
+    rows=st.lists(st.tuples(times, ids, prices, st.floats(0, 1e300)), min_size=1, max_size=8),
+    ending=endings,
+)
+def test_quotes_reach_the_reader_as_they_stand_in_the_file_to_the_last_digit(
+    folder: Path, rows: list[tuple[int, int, float, float]], ending: str
+) -> None:
+    names = ("ts_ms", "instrument_id", "price", "size")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    records, rejected = replay(write(folder / f"quotes{ending}", columns), QUOTE_ROWS)
+    assert rejected.count == 0
+    quotes, _ = decode_quotes([value for _, _, value in records], NOW_MS)
+    got = zip(
+        quotes.ts_ms.tolist(),
+        quotes.instrument_id.tolist(),
+        quotes.price.tolist(),
+        quotes.size.tolist(),
+        strict=True,
+    )
+    assert list(got) == rows
+    assert [(topic, int(key)) for topic, key, _ in records] == [("quotes", row[1]) for row in rows]
+
+
+@unhurried
+@given(
+    rows=st.lists(
+        st.tuples(
+            times,
+            user_ids,
+            ids,
+            st.none() | st.sampled_from(EVENT_TYPES),
+            st.none() | prices,
+            st.none() | st.integers(1, 2**40).map(float),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    ending=endings,
+)
+def test_interactions_reach_the_reader_as_they_stand_in_the_file(
+    folder: Path, rows: list[tuple[Any, ...]], ending: str
+) -> None:
+    names = ("ts_ms", "user_id", "instrument_id", "event", "price", "quantity")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    records, rejected = replay(write(folder / f"events{ending}", columns), INTERACTION_ROWS)
+    assert rejected.count == 0
+    for (topic, key, value), (ts, user, instrument, event, price, quantity) in zip(
+        records, rows, strict=True
+    ):
+        assert topic == "interactions"
+        assert key.decode() == user
+        message = json.loads(value)
+        assert message.pop("ts") == ts
+        assert message.pop("user_id") == user
+        assert message.pop("instrument_id") == instrument
+        assert message.pop("event", "trade") == (event or "trade")
+        assert message.pop("price", None) == price
+        assert message.pop("quantity", None) == quantity
+        assert not message
+    assert len(decode_interactions([value for _, _, value in records], NOW_MS)[0]) == len(rows)
+
+
+@unhurried
+@given(prices)
+def test_a_price_is_published_as_the_decimal_that_was_written(folder: Path, price: float) -> None:
+    text = f"ts_ms,instrument_id,price\n1,2,{price!r}\n"
+    ((_, _, value),), _ = replay_text(folder, text)
+    message = json.loads(value, parse_float=Decimal, parse_int=Decimal)
+    assert message["price"] == Decimal(repr(price))
+
+
+@pytest.mark.parametrize("written", ["1.38742", "0.001", "30.72", "10.273", "123456.789"])
+def test_digits_of_a_price_stay(folder: Path, written: str) -> None:
+    ((_, _, value),), _ = replay_text(folder, f"ts_ms,instrument_id,price\n1,2,{written}\n")
+    assert b'"price":%s,' % written.encode() in value
+
+
+@pytest.mark.parametrize("written", ["17850", "007", "1e5", "nan", "null", " x ", "Zoë"])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+def test_a_user_id_is_text(folder: Path, written: str, ending: str) -> None:
+    columns = {"ts_ms": [1], "user_id": [written], "instrument_id": [2]}
+    ((_, key, _),), _ = replay(write(folder / f"users{ending}", columns), INTERACTION_ROWS)
+    assert key.decode() == written
+
+
+def test_a_numeric_user_id_of_a_parquet_file_is_its_decimal(folder: Path) -> None:
+    path = folder / "numeric.parquet"
+    frame = pd.DataFrame(
+        {"ts_ms": [1, 2, 3], "user_id": [17850, None, 9], "instrument_id": [1] * 3}
+    )
+    frame.to_parquet(path)
+    records, rejected = replay(path, INTERACTION_ROWS)
+    assert [key for _, key, _ in records] == [b"17850", b"9"]
+    assert rejected.shown == [f"{path}, row 2, column user_id: no value"]
+
+
+def test_a_parquet_price_of_32_bits_keeps_the_decimal_that_it_shows(folder: Path) -> None:
+    path = folder / "narrow.parquet"
+    pq.write_table(
+        pa.table({"ts_ms": [1], "instrument_id": [2], "price": pa.array([30.72], pa.float32())}),
+        path,
+    )
+    ((_, _, value),), _ = replay(path, QUOTE_ROWS)
+    assert json.loads(value)["price"] == 30.72
+
+
+def test_columns_come_in_any_order_and_others_are_ignored(folder: Path) -> None:
+    text = "country,price,ts_ms,instrument_id\nFR,1.5,7,4\n"
+    ((_, key, value),), rejected = replay_text(folder, text)
+    assert (key, value) == (b"4", b'{"instrument_id":4,"price":1.5,"ts":7}')
+    assert rejected.count == 0
+
+
+def test_a_byte_order_mark_and_empty_lines_are_no_data(folder: Path) -> None:
+    records, rejected = replay_text(folder, "\ufeffts_ms,instrument_id,price\n\n1,2,3\n\n")
+    assert len(records) == 1
+    assert rejected.count == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("1,2,abc", "column price, value 'abc': Expected `float`"),
+        ("1,2,0", "column price, value '0': Expected `float` > 0"),
+        ("1,2,-3", "column price, value '-3': Expected `float` > 0"),
+        ("1,2,nan", "column price, value 'nan': Expected `float`"),
+        ("1,2,inf", "column price, value 'inf': Expected `float` <= "),
+        ("1,2,1e999", "column price, value '1e999': Number out of range"),
+        ("1,2,", "column price: no value"),
+        ("1,-2,3", "column instrument_id, value '-2': Expected `int` >= 0"),
+        (f"1,{2**63},3", f"column instrument_id, value '{2**63}': Expected `int` <="),
+        ("1,2.5,3", "column instrument_id, value '2.5': Expected `int`"),
+        ("-1,2,3", "column ts_ms, value '-1': Expected `int` >= 0"),
+        (f"{MAX_TS_MS},2,3", "ahead of the clock"),
+        ('1,2,"1,38"', "column price, value '1,38': Expected `float`"),
+        ("1,2,1,38", "4 values for the 3 columns: ['1', '2', '1', '38']"),
+        ("1,2", "2 values for the 3 columns: ['1', '2']"),
+    ],
+)
+def test_a_bad_row_is_named_and_left_out_alone(folder: Path, row: str, complaint: str) -> None:
+    text = f"ts_ms,instrument_id,price\n1,1,1\n\n{row}\n3,3,3\n"
+    records, rejected = replay_text(folder, text)
+    assert [key for _, key, _ in records] == [b"1", b"3"]
+    assert rejected.count == 1
+    assert rejected.shown[0].startswith(f"{folder / 'rows.csv'}, line 4")
+    assert complaint in rejected.shown[0]
+
+
+def test_rows_that_break_rules_of_two_kinds_are_each_named_by_their_own_line(folder: Path) -> None:
+    text = f"ts_ms,instrument_id,price\n1,2,x\n1,2,3\n{MAX_TS_MS},2,3\n"
+    records, rejected = replay_text(folder, text)
+    assert len(records) == 1
+    places = [reason.partition(":")[0].split(", ")[1] for reason in rejected.shown]
+    assert places == ["line 2", "line 4"]
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("1,,2,trade,1,1", "column user_id: no value"),
+        ("1," + "é" * 65 + ",2,trade,1,1", "user_id has 130 bytes of UTF-8"),
+        ("1,a,2,sell,1,1", "column event, value 'sell': Invalid enum value"),
+        ("1,a,2,trade,0,1", "column price, value '0'"),
+        ("1,a,2,trade,1,0", "column quantity, value '0'"),
+    ],
+)
+def test_a_bad_interaction_is_named_and_left_out_alone(
+    folder: Path, row: str, complaint: str
+) -> None:
+    text = f"ts_ms,user_id,instrument_id,event,price,quantity\n{row}\n1,b,2,,,\n"
+    records, rejected = replay_text(folder, text, INTERACTION_ROWS)
+    assert [key for _, key, _ in records] == [b"b"]
+    assert rejected.count == 1
+    assert "line 2" in rejected.shown[0]
+    assert complaint in rejected.shown[0]
+
+
+def test_all_bad_rows_are_counted_but_only_the_first_few_told(folder: Path) -> None:
+    text = "ts_ms,instrument_id,price\n" + "1,2,x\n" * 100
+    records, rejected = replay_text(folder, text)
+    assert records == []
+    assert rejected.count == 100
+    assert len(rejected.shown) == SHOWN_REJECTIONS
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_rows_are_numbered_across_chunks(folder: Path, ending: str) -> None:
+    n = CHUNK_ROWS * 2 + 10
+    columns = {"ts_ms": [1] * n, "instrument_id": [2] * n, "price": [1.0] * (n - 1) + [-1.0]}
+    path = write(folder / f"long{ending}", columns)
+    records, rejected = replay(path, QUOTE_ROWS)
+    assert len(records) == n - 1
+    place = f"line {n + 1}" if ending == ".csv" else f"row {n}"
+    assert rejected.shown[0].startswith(f"{path}, {place}, column price")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+def test_the_share_read_rises_to_all(folder: Path, ending: str) -> None:
+    n = CHUNK_ROWS * 3
+    columns = {"ts_ms": range(n), "instrument_id": [2] * n, "price": [1.0] * n}
+    path = write(folder / f"share{ending}", {name: list(c) for name, c in columns.items()})
+    with open_rows(path) as file:
+        shares = [file.share_read() for _ in file.chunks(QUOTE_ROWS.columns)]
+        assert file.share_read() == 1
+    assert shares == sorted(shares)
+
+
+@pytest.mark.parametrize("name", ["rows.txt", "rows.csv.zip", "rows"])
+def test_another_format_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(FileError, match=rf"{name}: the name must end in one of \.csv"):
+        replay(folder / name, QUOTE_ROWS)
+
+
+def test_a_file_that_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(FileError, match=r"absent\.csv: No such file"):
+        replay(folder / "absent.csv", QUOTE_ROWS)
+
+
+def test_a_missing_column_is_named_with_those_that_are_needed(folder: Path) -> None:
+    with pytest.raises(FileError, match="no column user_id among ts_ms, instrument_id, price") as e:
+        replay_text(folder, "ts_ms,instrument_id,price\n1,2,3\n", INTERACTION_ROWS)
+    assert "interactions need user_id, instrument_id, ts_ms" in str(e.value)
+
+
+def test_an_empty_file_lacks_all_columns(folder: Path) -> None:
+    with pytest.raises(FileError, match="among none"):
+        replay_text(folder, "")
+
+
+def test_two_columns_of_one_name_are_refused(folder: Path) -> None:
+    with pytest.raises(FileError, match="two columns of one name"):
+        replay_text(folder, "ts_ms,price,instrument_id,price\n1,2,3,4\n")
+
+
+def test_what_is_not_utf_8_is_refused(folder: Path) -> None:
+    path = folder / "latin.csv"
+    path.write_bytes("ts_ms,user_id,instrument_id\n1,Zoë,2\n".encode("latin-1"))
+    with pytest.raises(FileError, match="not UTF-8"):
+        replay(path, INTERACTION_ROWS)
+
+
+def test_an_open_quote_is_refused_with_its_line(folder: Path) -> None:
+    with pytest.raises(FileError, match="line 2: no CSV"):
+        replay_text(folder, 'ts_ms,instrument_id,price\n1,2,"3\n')
+
+
+def test_a_gzip_file_that_breaks_off_is_replayed_as_far_as_it_goes_and_reported(
+    folder: Path,
+) -> None:
+    n = CHUNK_ROWS * 4
+    columns = {"ts_ms": list(range(n)), "instrument_id": list(range(n)), "price": [1.5] * n}
+    whole = write(folder / "whole.csv.gz", columns).read_bytes()
+    broken = folder / "broken.csv.gz"
+    broken.write_bytes(whole[: len(whole) // 2])
+    with open_rows(broken) as file:
+        batches = replayed(file, QUOTE_ROWS, Rejected(), lambda: NOW_MS)
+        assert len(next(batches).records) == CHUNK_ROWS
+        with pytest.raises(FileError, match=r"broken\.csv\.gz: not gzip, or broken off"):
+            list(batches)
+
+
+@pytest.mark.parametrize("name", ["plain.csv.gz", "plain.parquet"])
+def test_a_file_that_is_not_what_its_name_says_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text("ts_ms,instrument_id,price\n1,2,3\n")
+    with pytest.raises(FileError, match=r"not gzip|no Parquet file"):
+        replay(folder / name, QUOTE_ROWS)
+
+
+def test_a_damaged_parquet_file_is_reported(folder: Path) -> None:
+    columns = {"ts_ms": [1], "instrument_id": [2], "price": [1.5]}
+    path = write(folder / "damaged.parquet", columns)
+    content = bytearray(path.read_bytes())
+    content[4:40] = b"\xff" * 36
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"damaged\.parquet: damaged"):
+        replay(path, QUOTE_ROWS)
+
+
+def test_a_parquet_column_of_lists_is_refused(folder: Path) -> None:
+    columns = {"ts_ms": [1], "instrument_id": [2], "price": [[1.5]]}
+    with pytest.raises(FileError, match="column price is of type list"):
+        replay(write(folder / "lists.parquet", columns), QUOTE_ROWS)

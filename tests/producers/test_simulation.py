@@ -1,0 +1,236 @@
+"""The structure that the model plants, and that recommendations and bars are checked against."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.messages import EVENT_TYPES, decode_interactions, decode_quotes
+from producers.simulation import Plan, make_world, simulated
+from producers.simulation.events import EVENT_SHARES, Crowd
+from producers.simulation.market import VARIANCE, Market, on_tick
+from producers.simulation.stream import STOCK_PER_USER
+from producers.simulation.world import Floats, World
+
+unhurried = settings(deadline=None)
+SEED = 11
+LIVE_FROM_MS = 1_700_000_000_000
+SMALL = Plan(
+    instruments=20,
+    users=30,
+    quotes_per_s=30,
+    events_per_s=5,
+    backfill_s=10,
+    duration_s=5,
+    seed=SEED,
+)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world(instruments=120, users=1500, rng=np.random.default_rng(SEED))
+
+
+@pytest.fixture(scope="module")
+def user_items(world: World) -> Floats:
+    """(users, instruments): 1 where a user had an event."""
+    events = Crowd(world, np.random.default_rng(SEED)).second(30_000, np.zeros(0, np.int64))
+    matrix = np.zeros((world.users, world.instruments))
+    matrix[events.user, events.instrument] = 1
+    return matrix
+
+
+def same_sector(world: World) -> np.ndarray:
+    """(n, n): whether two instruments, not one, are of a sector."""
+    same = world.sector[:, None] == world.sector
+    return same & ~np.eye(len(same), dtype=bool)
+
+
+def test_instruments_of_a_sector_have_users_in_common(world: World, user_items: Floats) -> None:
+    unit = user_items / np.maximum(np.linalg.norm(user_items, axis=0), 1)
+    cosine = unit.T @ unit
+    same = same_sector(world)
+    other = ~same & ~np.eye(len(same), dtype=bool)
+    assert cosine[same].mean() > 3 * cosine[other].mean(), f"seed {SEED}"
+
+
+def test_most_of_an_instruments_nearest_neighbors_are_of_its_sector(
+    world: World, user_items: Floats
+) -> None:
+    unit = user_items / np.maximum(np.linalg.norm(user_items, axis=0), 1)
+    cosine = unit.T @ unit
+    np.fill_diagonal(cosine, 0)
+    nearest = np.argsort(-cosine, axis=1)[:, :5]
+    assert (world.sector[nearest] == world.sector[:, None]).mean() > 0.8, f"seed {SEED}"
+
+
+def test_a_user_prefers_a_few_sectors(world: World) -> None:
+    favorite_three = np.sort(world.taste, axis=1)[:, -3:].sum(axis=1)
+    assert np.median(favorite_three) > 0.9
+    assert world.taste.mean(axis=0) == pytest.approx(1 / world.taste.shape[1], rel=0.3)
+
+
+def test_popularity_follows_zipfs_law(world: World) -> None:
+    events = Crowd(world, np.random.default_rng(SEED)).second(200_000, np.zeros(0, np.int64))
+    counts = np.bincount(events.instrument, minlength=world.instruments)
+    drawn = np.sort(world.popularity)[::-1]
+    rank = np.arange(1, world.instruments + 1)
+    assert drawn * rank == pytest.approx(drawn[0])
+    top = np.sort(counts)[::-1][:50]
+    slope = np.polyfit(np.log(rank[:50]), np.log(top), 1)[0]
+    assert -1.3 < slope < -0.7, f"seed {SEED}"
+
+
+def test_each_sector_has_instruments_and_each_instrument_a_sector() -> None:
+    for instruments in (1, 3, 11, 50):
+        world = make_world(instruments, 2, np.random.default_rng(SEED))
+        assert set(world.sector.tolist()) == set(range(min(instruments, 11)))
+
+
+def test_returns_within_a_sector_correlate_more_than_across(world: World) -> None:
+    market = Market(world, np.random.default_rng(SEED))
+    # Of the prices before rounding, whose ticks hide a second's move.
+    steps = np.array([market._step() for _ in range(3000)])
+    correlation = np.corrcoef(steps.T)
+    same = same_sector(world)
+    other = ~same & ~np.eye(len(same), dtype=bool)
+    assert correlation[same].mean() == pytest.approx(0.68, abs=0.05), f"seed {SEED}"
+    assert correlation[other].mean() == pytest.approx(0.18, abs=0.05), f"seed {SEED}"
+    assert steps.std() == pytest.approx(np.sqrt(VARIANCE), rel=0.1)
+
+
+def test_prices_move_little_by_little(world: World) -> None:
+    market = Market(world, np.random.default_rng(SEED))
+    before = market.prices()
+    for _ in range(60):
+        market.second(0)
+    change = market.prices() / before - 1
+    assert 1e-5 < np.abs(change).mean() < 0.01
+
+
+def test_a_quote_lies_near_its_instruments_price(world: World) -> None:
+    market = Market(world, np.random.default_rng(SEED))
+    quotes = market.second(1000)
+    ratio = quotes.price / world.first_price[quotes.instrument]
+    assert np.abs(np.log(ratio)).max() < 0.01
+
+
+@given(st.floats(1e-9, 1e7))
+def test_prices_have_the_decimals_of_an_exchange(price: float) -> None:
+    (rounded,) = on_tick(np.array([price])).tolist()
+    _, _, decimals = f"{rounded!r}".partition(".")
+    if "e" not in repr(rounded):
+        assert len(decimals) <= (2 if price >= 1 else 4)
+    assert rounded > 0
+    assert abs(rounded - price) <= (0.005 if price >= 1 else 0.0001) * (1 + 1e-9)
+
+
+def test_instruments_take_turns_so_each_quotes_equally_often(world: World) -> None:
+    market = Market(world, np.random.default_rng(SEED))
+    quoted = np.concatenate([market.second(50).instrument for _ in range(12)])
+    counts = np.bincount(quoted, minlength=world.instruments)
+    assert counts.tolist() == [5] * world.instruments
+
+
+def test_sizes_are_whole_and_above_zero_and_times_rise_within_the_second(world: World) -> None:
+    quotes = Market(world, np.random.default_rng(SEED)).second(1000)
+    assert quotes.size.min() >= 1
+    assert np.median(quotes.size) == pytest.approx(100, rel=0.2)
+    assert quotes.offset_ms.min() >= 0
+    assert quotes.offset_ms.max() <= 999
+    assert (np.diff(quotes.offset_ms) >= 0).all()
+
+
+def test_event_types_have_their_shares(world: World) -> None:
+    events = Crowd(world, np.random.default_rng(SEED)).second(50_000, np.zeros(0, np.int64))
+    shares = np.bincount(events.event, minlength=4) / 50_000
+    assert dict(zip(EVENT_TYPES, shares.tolist(), strict=True)) == pytest.approx(
+        EVENT_SHARES, abs=0.01
+    )
+
+
+def test_the_same_plan_makes_the_same_records() -> None:
+    first, second = simulated(SMALL, LIVE_FROM_MS), simulated(SMALL, LIVE_FROM_MS)
+    assert [b.records for b in first] == [b.records for b in second]
+
+
+def test_another_seed_makes_others() -> None:
+    other = replace(SMALL, seed=SEED + 1)
+    assert next(simulated(SMALL, 0)).records != next(simulated(other, 0)).records
+
+
+def test_the_rate_of_events_changes_no_quote() -> None:
+    other = replace(SMALL, events_per_s=50)
+    quotes, with_more_events = (
+        [r for batch in simulated(plan, LIVE_FROM_MS) for r in batch.records if r[0] == "quotes"]
+        for plan in (SMALL, other)
+    )
+    assert quotes == with_more_events
+
+
+plans = st.builds(
+    Plan,
+    instruments=st.integers(1, 40),
+    users=st.integers(1, 40),
+    quotes_per_s=st.floats(0, 60),
+    events_per_s=st.floats(0, 20),
+    backfill_s=st.integers(0, 5),
+    duration_s=st.integers(0, 5),
+    seed=st.integers(0, 2**32),
+)
+
+
+@unhurried
+@given(plans)
+def test_every_record_keeps_the_contracts_at_the_asked_rates_in_order(plan: Plan) -> None:
+    batches = list(simulated(plan, LIVE_FROM_MS))
+    values: dict[str, list[bytes]] = {"quotes": [], "interactions": []}
+    for batch in batches:
+        assert len(batch.ts_ms) == len(batch.records) > 0
+        for topic, _, value in batch.records:
+            values[topic].append(value)
+    quotes, bad_quotes = decode_quotes(values["quotes"], LIVE_FROM_MS)
+    events, bad_events = decode_interactions(values["interactions"], LIVE_FROM_MS)
+    assert bad_quotes == bad_events == []
+    seconds = plan.backfill_s + plan.duration_s  # type: ignore[operator]
+    stock = STOCK_PER_USER * plan.users if plan.backfill_s else 0
+    assert len(quotes) == int(seconds * plan.quotes_per_s)
+    assert len(events) == int(seconds * plan.events_per_s) + stock
+    start_ms = LIVE_FROM_MS - plan.backfill_s * 1000
+    times = [ts for batch in batches for ts in batch.ts_ms.tolist()]
+    assert times == sorted(times)
+    assert all(start_ms <= ts < start_ms + seconds * 1000 for ts in times)
+    assert times == [json.loads(r[2])["ts"] for batch in batches for r in batch.records]
+
+
+def test_the_backfill_holds_a_stock_of_events_of_each_user() -> None:
+    records = [r for batch in simulated(SMALL, LIVE_FROM_MS) for r in batch.records]
+    events = [json.loads(value) for topic, _, value in records if topic == "interactions"]
+    before = Counter(event["user_id"] for event in events if event["ts"] < LIVE_FROM_MS)
+    assert len(before) == SMALL.users
+    assert min(before.values()) >= STOCK_PER_USER
+
+
+def test_trades_and_only_they_have_a_price_and_a_quantity() -> None:
+    records = [r for batch in simulated(SMALL, LIVE_FROM_MS) for r in batch.records]
+    events = [json.loads(value) for topic, _, value in records if topic == "interactions"]
+    for event in events:
+        trade = event.get("event", "trade") == "trade"
+        assert ("price" in event) == ("quantity" in event) == trade
+
+
+def test_a_user_is_no_number_lest_it_be_taken_for_an_instrument() -> None:
+    batch = next(simulated(SMALL, LIVE_FROM_MS))
+    keys = [key for topic, key, _ in batch.records if topic == "interactions"]
+    assert keys
+    assert not any(key.isdigit() for key in keys)
+
+
+def test_without_a_duration_it_never_ends() -> None:
+    endless = replace(SMALL, duration_s=None)
+    assert len(list(islice(simulated(endless, 0), 100))) == 100
