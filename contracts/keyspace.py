@@ -30,19 +30,19 @@ Keys, after the namespace:
     lives forever; written by trainer; read by api
 `model:<generation>:similar:<item>`
     string: `SimilarList`
-    lives until replaced, then 10 minutes; written by trainer; read by api
+    lives until replaced, then a minute; written by trainer; read by api
 `model:<generation>:user:<user>`
     string: `UserList`
-    lives until replaced, then 10 minutes; written by trainer; read by api
+    lives until replaced, then a minute; written by trainer; read by api
 `model:<generation>:popular`
     string: `PopularList`
-    lives until replaced, then 10 minutes; written by trainer; read by api
+    lives until replaced, then a minute; written by trainer; read by api
 `model:<generation>:report`
     string: JSON object: settings, data, metrics
-    lives until replaced, then 10 minutes; written by trainer; read by people
+    lives until replaced, then a minute; written by trainer; read by people
 `model:<generation>:keys`
     set: every key of the generation, itself included
-    lives until replaced, then 10 minutes; written by trainer; read by trainer
+    lives until replaced, then a minute; written by trainer; read by trainer
 `model:generations`
     sorted set: every generation that has keys without an end, by its trainer's fencing token
     lives forever; written by trainer; read by trainer
@@ -84,7 +84,7 @@ TOPIC_ID_FIELD: Final = "topic_id"
 UPDATED_AT_FIELD: Final = "updated_at_ms"
 SOURCE_FIELD_PREFIX: Final = "source:"
 
-REPLACED_GENERATION_TTL_S: Final = 600
+REPLACED_GENERATION_TTL_S: Final = 60
 """How long a generation stays readable after another took its place."""
 
 

@@ -1,0 +1,86 @@
+"""One trainer at a time."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from contracts.keyspace import Keyspace
+from runtime.stores import Store
+from trainer.lock import LeaseLostError, LockedError, held
+
+
+def wait(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
+def wait_until(true: Callable[[], object], seconds: float = 10) -> None:
+    give_up = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def is_lost(check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except LeaseLostError:
+        return True
+    return False
+
+
+def test_only_one_holds_the_lock_and_the_next_has_a_higher_token(
+    store: Store, keyspace: Keyspace
+) -> None:
+    with held(store, keyspace, 5, 0, wait) as first:
+        with (
+            pytest.raises(LockedError, match="another trainer holds"),
+            held(store, keyspace, 5, 0, wait),
+        ):
+            pass
+        first.check()
+    with held(store, keyspace, 5, 0, wait) as second:
+        assert second.fence > first.fence
+
+
+def test_a_second_trainer_waits_for_the_lock_as_long_as_it_is_told(
+    store: Store, keyspace: Keyspace
+) -> None:
+    store.set(keyspace.model_lock(), "one that died", px=300)
+    with held(store, keyspace, 5, 10, wait) as lease:
+        lease.check()
+
+
+def test_waiting_ends_when_there_is_no_use_in_it(store: Store, keyspace: Keyspace) -> None:
+    stop = threading.Event()
+    stop.set()
+    store.set(keyspace.model_lock(), "another", px=60_000)
+    with pytest.raises(LockedError), held(store, keyspace, 5, 60, stop.wait):
+        pass
+
+
+def test_the_lease_is_renewed_while_the_lock_is_held(store: Store, keyspace: Keyspace) -> None:
+    with held(store, keyspace, 0.3, 0, wait) as lease:
+        ends = time.monotonic() + 1
+        wait_until(lambda: time.monotonic() > ends)
+        lease.check()
+
+
+def test_who_lost_the_lock_is_told_and_does_not_take_it_from_its_successor(
+    store: Store, keyspace: Keyspace
+) -> None:
+    with held(store, keyspace, 0.6, 0, wait) as lease:
+        store.set(keyspace.model_lock(), "successor")
+        wait_until(lambda: is_lost(lease.check))
+    assert store.get(keyspace.model_lock()) == "successor"
+
+
+def test_a_lease_that_cannot_be_renewed_ends(store: Store, keyspace: Keyspace) -> None:
+    with held(store, keyspace, 0.6, 0, wait) as lease:
+        # What Redis says to every renewal from now on: the wrong type, an error.
+        store.delete(keyspace.model_lock())
+        store.hset(keyspace.model_lock(), "not", "a string")
+        wait_until(lambda: is_lost(lease.check))
+        store.delete(keyspace.model_lock())

@@ -1,0 +1,225 @@
+"""The trainer as a process: started, asked, stopped and killed."""
+
+import json
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from contracts.keyspace import (
+    DEFAULT_VARIANT,
+    REPLACED_GENERATION_TTL_S,
+    Keyspace,
+    PopularList,
+    SimilarList,
+    UserList,
+)
+from contracts.topics import INTERACTIONS
+from infra.local.process import free_port, running
+from infra.local.store import valkey
+from runtime.stores import Store
+from trainer.publication import read_current
+from trainer.report import Report
+
+KILLS = 20
+Fill = Callable[..., object]
+
+
+@contextmanager
+def process(*argv: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A child process that does not outlive the context."""
+    child = subprocess.Popen(
+        [sys.executable, *argv],
+        env=os.environ | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
+    give_up = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def generation(store: Store, keyspace: Keyspace) -> str | None:
+    current = read_current(store, keyspace)
+    variant = current.variants.get(DEFAULT_VARIANT) if current else None
+    return variant.generation if variant else None
+
+
+def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
+    store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill
+) -> None:
+    port = str(free_port())
+    environment |= {"METRICS_PORT": port, "TRAIN_EVERY_SECONDS": "0.1"}
+    fill(np.ones((5, 4)))
+    with process("-m", "trainer", "run", environment=environment) as trainer:
+        wait_until(lambda: generation(store, keyspace))
+        first = generation(store, keyspace)
+        store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
+        wait_until(lambda: generation(store, keyspace) != first)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            metrics = answer.read().decode()
+        trainer.send_signal(signal.SIGTERM)
+        _, log = trainer.communicate(timeout=10)
+    assert trainer.returncode == 0
+    assert 'trainer_runs_total{outcome="trained"}' in metrics
+    assert "trainer_items 4.0" in metrics
+    assert "trainer_users 5.0" in metrics
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert events[0] == "started"
+    assert events[-1] == "stopped"
+    assert not store.exists(keyspace.model_lock())
+
+
+def test_run_waits_for_a_redis_that_is_not_there_yet(
+    keyspace: Keyspace, environment: dict[str, str], tmp_path: Path
+) -> None:
+    later = valkey(free_port(), tmp_path)
+    environment |= {"REDIS_URL": later.address, "METRICS_PORT": "0", "TRAIN_EVERY_SECONDS": "0.1"}
+    with process("-m", "trainer", "run", environment=environment) as trainer:
+        assert trainer.stderr is not None
+        lines = iter(trainer.stderr.readline, "")
+        assert any("Redis is away, trying again" in line for line in lines)
+        with running(later):
+            # It is there, but empty: the topics were never made.
+            assert any("run `python -m infra.topics` first" in line for line in lines)
+            assert trainer.wait(10) == 1
+
+
+def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
+    store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill
+) -> None:
+    fill(np.ones((3, 2)))
+    elsewhere = Keyspace(f"{keyspace.namespace}-locked")
+    store.set(elsewhere.model_lock(), "another", px=60_000)
+    locked_out = environment | {"NAMESPACE": elsewhere.namespace, "LOCK_LEASE_SECONDS": "0.3"}
+    with (
+        process("-m", "trainer", "once", environment=environment) as good,
+        process("-m", "trainer", "once", environment=locked_out) as bad,
+    ):
+        assert good.wait(30) == 0
+        assert bad.wait(30) == 1
+    assert generation(store, keyspace)
+
+
+LAUNCHER = """
+import os, sys, threading
+from runtime.logs import configure_logs
+from trainer.runs import Runs
+from trainer.settings import TrainerSettings
+
+configure_logs("trainer", "ERROR")
+for _ in sys.stdin:
+    pid = os.fork()  # a fresh run without a fresh import
+    if pid == 0:
+        Runs(TrainerSettings(), threading.Event()).once(only_if_changed=False, wait_for_lock_s=5)
+        os._exit(0)
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("ended", flush=True)
+"""
+
+
+class Launcher:
+    """Starts runs, each a process of its own."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        self._orders = child.stdin
+        self._answers = child.stdout
+
+    def start(self) -> int:
+        self._orders.write("run\n")
+        self._orders.flush()
+        return int(self._answers.readline())
+
+    def wait(self) -> None:
+        assert self._answers.readline() == "ended\n"
+
+
+def assert_whole(store: Store, keyspace: Keyspace, served: str) -> None:
+    """All lists of a generation are there, readable, and live for ever."""
+    report = msgspec.json.decode(str(store.get(keyspace.model_report(served))), type=Report)
+    keys = sorted(store.smembers(keyspace.model_keys(served)))
+    pipeline = store.pipeline(transaction=False)
+    for key in keys:
+        pipeline.ttl(key)
+    assert set(pipeline.execute()) == {-1}
+
+    similar = [key for key in keys if ":similar:" in key]
+    users = [key for key in keys if ":user:" in key]
+    assert (len(similar), len(users)) == (report.lists.similar, report.lists.user)
+    for of_type, of_keys in (
+        (SimilarList, similar),
+        (UserList, users),
+        (PopularList, [keyspace.model_popular(served)]),
+    ):
+        decoder = msgspec.json.Decoder(of_type)
+        assert all(decoder.decode(value).items for value in store.mget(of_keys))
+
+
+@pytest.mark.parametrize("seed", [secrets.randbelow(2**32)])  # a failure's name shows it
+def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_for_ever(
+    store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill, seed: int
+) -> None:
+    moments = random.Random(seed)
+    fill(np.random.default_rng(0).integers(0, 2, (60, 200)) * 1.0)
+    environment |= {"LOCK_LEASE_SECONDS": "0.3"}
+    with process("-c", LAUNCHER, environment=environment) as child:
+        launcher = Launcher(child)
+        launcher.start()
+        launcher.wait()
+        started = time.monotonic()
+        launcher.start()
+        launcher.wait()
+        whole_run_s = time.monotonic() - started
+
+        left_behind = 0
+        for _ in range(KILLS):
+            store.delete(keyspace.model_lock())  # as if the dead one's lease were over
+            run = launcher.start()
+            time.sleep(moments.uniform(0, whole_run_s))
+            with suppress(ProcessLookupError):  # it was quicker
+                os.kill(run, signal.SIGKILL)
+            launcher.wait()
+            now_served = generation(store, keyspace)
+            assert now_served
+            assert_whole(store, keyspace, now_served)
+            left_behind += len(store.zrange(keyspace.model_generations(), 0, -1)) > 1
+        assert left_behind, "no kill came before a flip"
+
+        launcher.start()
+        launcher.wait()
+    last = generation(store, keyspace)
+    assert store.zrange(keyspace.model_generations(), 0, -1) == [last]
+    pipeline = store.pipeline(transaction=False)
+    dead = [
+        key
+        for key in store.scan_iter(f"{keyspace.namespace}:model:20*", count=10_000)
+        if f":{last}:" not in key
+    ]
+    for key in dead:
+        pipeline.ttl(key)
+    assert all(0 < ttl <= REPLACED_GENERATION_TTL_S for ttl in pipeline.execute())

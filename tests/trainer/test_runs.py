@@ -1,0 +1,232 @@
+"""Whole runs, on a real store."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.metrics.pairwise import cosine_similarity
+
+from contracts.keyspace import (
+    DEFAULT_VARIANT,
+    REPLACED_GENERATION_TTL_S,
+    Keyspace,
+    PopularList,
+    Served,
+    SimilarList,
+    UserList,
+)
+from contracts.topics import COOCCURRENCES, INTERACTIONS
+from infra.local.process import free_port
+from runtime.stores import Store
+from runtime.topology import TopologyError
+from trainer import runs as runs_module
+from trainer.pipelines import CorruptValueError
+from trainer.publication import read_current
+from trainer.report import Report
+from trainer.runs import Runs
+from trainer.settings import TrainerSettings
+
+Fill = Callable[..., npt.NDArray[np.float64]]
+T = TypeVar("T")
+
+
+def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:
+    return Runs(settings, threading.Event()).once(
+        only_if_changed=only_if_changed, wait_for_lock_s=0
+    )
+
+
+def served(store: Store, keyspace: Keyspace) -> Served:
+    current = read_current(store, keyspace)
+    assert current is not None
+    return current.variants[DEFAULT_VARIANT]
+
+
+def read(store: Store, key: str, of_type: type[T]) -> T:
+    return msgspec.json.decode(str(store.get(key)), type=of_type)
+
+
+@pytest.fixture
+def affinities(fill: Fill) -> npt.NDArray[np.float64]:
+    random = np.random.default_rng(0)
+    made = (random.random((50, 30)) < 0.2) * 1.0
+    made[:, 0], made[0, 1] = 0, 1  # nobody has item 100, u0 has something
+    return fill(made)
+
+
+def test_item_lists_are_the_best_of_scikit_learns_cosine(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    few = settings.model_copy(update={"neighbors_per_item": 5})
+    assert run(few) == "trained"
+    generation = served(store, keyspace).generation
+    similar = cosine_similarity(affinities.T) - np.eye(30)
+    counts = affinities.T @ affinities
+    for i in range(1, 30):
+        found = read(store, keyspace.model_similar(generation, str(100 + i)), SimilarList)
+        assert found.model == "cosine"
+        columns = [int(neighbor.item) - 100 for neighbor in found.items]
+        scores = [neighbor.score for neighbor in found.items]
+        assert scores == pytest.approx(np.sort(similar[i])[::-1][:5], abs=1e-12)
+        assert scores == pytest.approx(similar[i, columns], abs=1e-12)
+        assert [neighbor.support for neighbor in found.items] == counts[i, columns].tolist()
+    assert not store.exists(keyspace.model_similar(generation, "100"))
+
+
+def test_user_lists_carry_the_offset_of_their_history_and_reasons_that_the_user_has(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    assert run(settings) == "trained"
+    generation = served(store, keyspace).generation
+    for u in range(50):
+        found = read(store, keyspace.model_user(generation, f"u{u}"), UserList)
+        has = {str(100 + i) for i in np.flatnonzero(affinities[u])}
+        assert (found.model, found.off) == ("user-knn", (0, 9))
+        assert found.items
+        for recommended in found.items:
+            assert recommended.item not in has
+            assert recommended.because
+            assert has.issuperset(recommended.because)
+
+
+def test_the_popular_list_counts_users(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    assert run(settings) == "trained"
+    found = read(store, keyspace.model_popular(served(store, keyspace).generation), PopularList)
+    had = affinities.sum(axis=0)
+    expected = sorted((-had[i], 100 + i) for i in np.flatnonzero(had))
+    assert [(-p.score, int(p.item)) for p in found.items] == expected
+
+
+def test_the_report_says_what_the_generation_was_made_from(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    assert run(settings) == "trained"
+    generation = served(store, keyspace).generation
+    report = read(store, keyspace.model_report(generation), Report)
+    counts = affinities.T @ affinities
+    assert (report.generation, report.fence) == (generation, 1)
+    assert report.inputs.positions == {
+        "interactions": [(0, 10)] * 3,
+        "cooccurrences": [(0, 10)] * 3,
+    }
+    assert report.inputs.models["cosine"]["neighbors"] == 200
+    assert report.data.items == report.lists.similar == 29
+    assert report.data.users == report.lists.user == 50
+    assert report.data.pairs == np.count_nonzero(np.triu(counts, 1))
+    assert report.lists.similar_entries == 2 * report.data.pairs
+    assert report.data.affinities == affinities.sum()
+    assert report.data.items_of_one_user == (counts.diagonal() == 1).sum()
+    assert datetime.fromisoformat(report.started) <= datetime.fromisoformat(report.finished)
+    assert {"read counts", "rank item lists", "write user lists"} <= report.seconds.keys()
+
+
+def test_a_run_is_skipped_until_counts_histories_or_settings_change(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    assert [run(settings) for _ in range(3)] == ["trained", "unchanged", "unchanged"]
+    for topic in (INTERACTIONS, COOCCURRENCES):
+        store.hincrby(keyspace.position(topic, 2), "next", 1)
+        assert [run(settings) for _ in range(2)] == ["trained", "unchanged"]
+    store.hincrby(keyspace.position(INTERACTIONS, 0), "incarnation", 1)
+    assert [run(settings) for _ in range(2)] == ["trained", "unchanged"]
+    other = settings.model_copy(update={"cosine_shrinkage": 3.0})
+    assert [run(other) for _ in range(2)] == ["trained", "unchanged"]
+    assert run(other, only_if_changed=False) == "trained"
+
+
+def test_a_report_of_another_version_counts_as_a_change(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    run(settings)
+    store.set(keyspace.model_report(served(store, keyspace).generation), '{"generation": 1}')
+    assert run(settings) == "trained"
+
+
+def test_nothing_is_published_before_anyone_has_anything(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
+) -> None:
+    fill(np.zeros((2, 2)))
+    assert run(settings) == "empty"
+    assert read_current(store, keyspace) is None
+
+
+def test_a_second_trainer_skips_while_another_runs(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    store.set(keyspace.model_lock(), "another", px=60_000)
+    assert run(settings) == "locked"
+    assert read_current(store, keyspace) is None
+
+
+class StopsAfter(threading.Event):
+    """Set after a number of looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def is_set(self) -> bool:
+        self._looks -= 1
+        return self._looks < 0
+
+
+@pytest.mark.parametrize("looks", range(4))
+def test_a_run_that_is_stopped_between_two_blocks_gives_up_its_generation_and_the_lock(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    affinities: npt.NDArray[np.float64],
+    looks: int,
+) -> None:
+    run(settings)
+    before = served(store, keyspace)
+    outcome = Runs(settings, StopsAfter(looks)).once(only_if_changed=False, wait_for_lock_s=0)
+    assert outcome == "stopped"
+    assert served(store, keyspace) == before
+    assert not store.exists(keyspace.model_lock())
+    for key in store.scan_iter(f"{keyspace.namespace}:model:*-2*"):
+        assert 0 < store.ttl(key) <= REPLACED_GENERATION_TTL_S
+
+
+def test_a_run_that_loses_its_lease_publishes_nothing(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    affinities: npt.NDArray[np.float64],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Nobody renews it, and it is over before the first block is read.
+    monkeypatch.setattr("trainer.lock.RENEWALS_PER_LEASE", 1e-6)
+    assert run(settings.model_copy(update={"lock_lease_seconds": 0.001})) == "failed"
+    current = read_current(store, keyspace)
+    assert current is None
+
+
+def test_a_run_without_redis_fails_after_some_tries_and_does_not_raise(
+    settings: TrainerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_module, "ATTEMPTS", 2)
+    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    assert run(away) == "failed"
+
+
+def test_topics_that_were_never_made_end_the_process(settings: TrainerSettings) -> None:
+    with pytest.raises(TopologyError, match=r"python -m infra\.topics"):
+        run(settings)
+
+
+def test_counts_that_are_none_end_the_process(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    key = next(store.scan_iter(f"{keyspace.namespace}:cooc:*"))
+    store.hset(key, "7", "many")
+    with pytest.raises(CorruptValueError, match="many"):
+        run(settings)
+    assert not store.exists(keyspace.model_lock())

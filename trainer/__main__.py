@@ -1,0 +1,89 @@
+"""Starts the trainer: reads the settings, makes what the runs need, and hands it on."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+import typer
+from prometheus_client import start_http_server
+
+from runtime.logs import configure_logs
+from runtime.topology import TopologyError
+from trainer.pipelines import CorruptValueError
+from trainer.runs import Runs
+from trainer.settings import TrainerSettings
+
+DONE: Final = frozenset({"trained", "empty"})
+"""How `once` ends well."""
+LEASES_TO_WAIT: Final = 2
+"""So that `once` outlasts the lock of a trainer that died."""
+
+app = typer.Typer(
+    help="Turns the counts in Redis into ranked lists in Redis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+log = structlog.get_logger(__name__)
+
+
+@app.command()
+def run() -> None:
+    """Train every TRAIN_EVERY_SECONDS, if anything changed, until SIGTERM or Ctrl-C."""
+    settings, runs = _start()
+    _serve_metrics(settings.metrics_port)
+    log.info(
+        "started",
+        every_seconds=settings.train_every_seconds,
+        metrics_port=settings.metrics_port,
+        namespace=settings.namespace,
+    )
+    with _errors_logged():
+        runs.periodically()
+    log.info("stopped")
+
+
+@app.command()
+def once() -> None:
+    """Train now, changed or not; exit with 1 if nothing could be published."""
+    settings, runs = _start()
+    wait_s = LEASES_TO_WAIT * settings.lock_lease_seconds
+    with _errors_logged():
+        outcome = runs.once(only_if_changed=False, wait_for_lock_s=wait_s)
+    raise typer.Exit(0 if outcome in DONE else 1)
+
+
+def _start() -> tuple[TrainerSettings, Runs]:
+    settings = TrainerSettings()
+    configure_logs("trainer", settings.log_level)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return settings, Runs(settings, stop)
+
+
+def _serve_metrics(port: int) -> None:
+    if not port:
+        return
+    try:
+        start_http_server(port)
+    except OSError as error:
+        log.error("cannot serve metrics: choose another METRICS_PORT", port=port, error=str(error))  # noqa: TRY400 (the message says it all)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def _errors_logged() -> Iterator[None]:
+    """Exit with 1 on what only a person can mend."""
+    try:
+        yield
+    except (TopologyError, CorruptValueError) as error:
+        log.error("cannot train", error=str(error))  # noqa: TRY400 (the message says it all)
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,137 @@
+"""Runs on a schedule, one at a time, through whatever Redis does meanwhile."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from redis.exceptions import RedisClusterException, RedisError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
+
+from contracts.keyspace import Keyspace
+from runtime.stores import UNAVAILABLE, connect
+from trainer import telemetry
+from trainer.lock import LeaseLostError, LockedError, held
+from trainer.publication import SupersededError
+from trainer.report import Report
+from trainer.settings import TrainerSettings
+from trainer.stages import Stages, StoppedError, shown
+from trainer.training import Skipped, Training
+
+ATTEMPTS: Final = 4
+"""Tries of one run while Redis is away; they take about 4 seconds."""
+
+FAILURES: Final = (RedisError, RedisClusterException, LeaseLostError, SupersededError)
+"""What the next run may well not meet any more."""
+
+log = structlog.get_logger(__name__)
+
+
+class Runs:
+    """The runs of this process."""
+
+    def __init__(self, settings: TrainerSettings, stop: threading.Event) -> None:
+        """End a run between two blocks, and wait no longer, once `stop` is set."""
+        self._settings = settings
+        self._stop = stop
+
+    def periodically(self) -> None:
+        """Run every `train_every_seconds`, if anything changed, until stopped."""
+        while not self._stop.is_set():
+            started = time.monotonic()
+            self.once(only_if_changed=True, wait_for_lock_s=0)
+            elapsed = time.monotonic() - started
+            self._stop.wait(max(0, self._settings.train_every_seconds - elapsed))
+
+    def once(self, *, only_if_changed: bool, wait_for_lock_s: float) -> str:
+        """Run, log and count how it ended, and return that.
+
+        Returns:
+            trained, unchanged, empty, locked, stopped or failed.
+        """
+        outcome = self._outcome(only_if_changed=only_if_changed, wait_for_lock_s=wait_for_lock_s)
+        telemetry.RUNS.labels(outcome).inc()
+        return outcome
+
+    def _outcome(self, *, only_if_changed: bool, wait_for_lock_s: float) -> str:
+        tries = Retrying(
+            retry=retry_if_exception_type(UNAVAILABLE),
+            wait=wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5),
+            stop=stop_after_attempt(ATTEMPTS) | stop_when_event_set(self._stop),
+            sleep=sleep_using_event(self._stop),
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+        try:
+            result = tries(self._run, only_if_changed, wait_for_lock_s)
+        except LockedError as error:
+            log.info("skipped", reason=str(error))
+            return "locked"
+        except StoppedError as error:
+            log.info("stopped", reason=str(error))
+            return "stopped"
+        except FAILURES:
+            log.exception("run failed; what is served stays as it is")
+            return "failed"
+        return _tell(result)
+
+    def _run(self, only_if_changed: bool, wait_for_lock_s: float) -> Report | Skipped:  # noqa: FBT001 (called through tenacity)
+        settings, keyspace = self._settings, Keyspace(self._settings.namespace)
+        with (
+            closing(connect(settings.redis_url, "trainer")) as store,
+            held(
+                store, keyspace, settings.lock_lease_seconds, wait_for_lock_s, self._stop.wait
+            ) as lease,
+            shown() as progress,
+        ):
+            stages = Stages(self._check(lease.check), progress)
+            training = Training(store, keyspace, settings, lease.fence, stages, _now)
+            return training.run(only_if_changed=only_if_changed)
+
+    def _check(self, check_lease: Callable[[], None]) -> Callable[[], None]:
+        def check() -> None:
+            if self._stop.is_set():
+                raise StoppedError("asked to stop: the generation in the making is given up")
+            check_lease()
+
+        return check
+
+
+def _tell(result: Report | Skipped) -> str:
+    if isinstance(result, Skipped):
+        log.info("skipped", reason=result.value)
+        return result.value
+    telemetry.ITEMS.set(result.data.items)
+    telemetry.USERS.set(result.data.users)
+    telemetry.GENERATION_TIMESTAMP.set(datetime.fromisoformat(result.finished).timestamp())
+    for stage, seconds in result.seconds.items():
+        telemetry.STAGE_SECONDS.labels(stage).set(seconds)
+    log.info(
+        "published",
+        generation=result.generation,
+        items=result.data.items,
+        pairs=result.data.pairs,
+        users=result.data.users,
+        seconds=result.seconds,
+    )
+    return "trained"
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("Redis is away, trying again", attempt=state.attempt_number, error=str(error))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
