@@ -1,0 +1,81 @@
+"""Every metric of the API, and the middleware that times requests by their route's template."""
+
+from time import perf_counter
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LATENCY_BUCKETS_S: Final = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1, 2.5, 5,
+)  # fmt: skip
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.requests = Counter(
+            "api_requests_total",
+            "Requests by the route's template, `unmatched` for unknown paths",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.latency = Histogram(
+            "api_request_seconds",
+            "From a request's arrival to the end of its answer",
+            ["route"],
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.recommendations = Counter(
+            "api_recommendations_total",
+            "Recommendations by source: model, history or popular",
+            ["source"],
+            registry=self.registry,
+        )
+        self.store_errors = Counter(
+            "api_redis_errors_total",
+            "Reads that Redis did not answer: timeout, connection, or away (not even tried)",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.published = Counter(
+            "api_published_total",
+            "Messages to Kafka: acknowledged, or failed",
+            ["topic", "outcome"],
+            registry=self.registry,
+        )
+
+
+class Measured:
+    """Counts and times each HTTP request that passes on to `app`."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and count it when its answer is over."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500  # what the server answers if `app` raises
+
+        async def noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        started = perf_counter()
+        try:
+            await self._app(scope, receive, noting_status)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, route, str(status)).inc()
+            self._metrics.latency.labels(route).observe(perf_counter() - started)

@@ -1,0 +1,155 @@
+"""Publishing to Kafka from asyncio: nothing here blocks the event loop.
+
+librdkafka reports deliveries to a thread that polls it; the last report of a batch wakes the
+coroutine that waits for it. The producer is idempotent, so its own retries count nothing twice.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from api.metrics import Metrics
+from contracts.messages import Interaction, Quote, encode, key_of
+from contracts.partitioning import LIBRDKAFKA_PARTITIONER
+from contracts.topics import INTERACTIONS, QUOTES
+from runtime.topology import Topology, TopologyError
+
+DELIVERY_TIMEOUT_MS: Final = 3000
+"""After it, librdkafka gives a message up."""
+ANSWER_DEADLINE_S: Final = 5.0
+"""Should librdkafka not even report that."""
+_METADATA_TIMEOUT_S: Final = 0.5
+_POLL_S: Final = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+class LogUnavailableError(ConnectionError):
+    """Kafka did not acknowledge all messages; `acknowledged` of them stand in the log."""
+
+    def __init__(self, acknowledged: int, total: int, reason: str) -> None:
+        super().__init__(f"Kafka acknowledged {acknowledged} of {total} messages: {reason}")
+        self.acknowledged = acknowledged
+
+
+class _Batch:
+    """The deliveries of the messages of one request."""
+
+    def __init__(self, total: int, metrics: Metrics) -> None:
+        self.total = total
+        self.acknowledged = 0
+        self.reason = f"no report in {ANSWER_DEADLINE_S:g} s"
+        self._open = total
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._done = self._loop.create_future()
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        """Take librdkafka's report; called by the polling thread."""
+        self.count(message.topic() or "", None if error is None else error.str())
+
+    def count(self, topic: str, failure: str | None) -> None:
+        """Count a message as acknowledged, or as failed; from any thread."""
+        self._metrics.published.labels(topic, "failed" if failure else "acknowledged").inc()
+        with self._lock:
+            self._open -= 1
+            if failure is None:
+                self.acknowledged += 1
+            else:
+                self.reason = failure
+            if self._open == 0:
+                self._loop.call_soon_threadsafe(self._finish)
+
+    async def wait(self) -> None:
+        """Return once all are acknowledged.
+
+        Raises:
+            LogUnavailableError: some are not.
+        """
+        with contextlib.suppress(TimeoutError):  # the count below tells
+            await asyncio.wait_for(self._done, ANSWER_DEADLINE_S)
+        if self.acknowledged < self.total:
+            raise LogUnavailableError(self.acknowledged, self.total, self.reason)
+
+    def _finish(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+
+
+class Publisher:
+    """Kafka as the routes see it."""
+
+    def __init__(self, bootstrap_servers: str, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._servers = bootstrap_servers
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "client.id": "api",
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": LIBRDKAFKA_PARTITIONER,
+                "linger.ms": 2,
+                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                # A broker that comes back is seen within a second.
+                "reconnect.backoff.max.ms": 1000,
+                "error_cb": self._note_error,
+            },
+            logger=_log,
+        )
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
+        self._poller.start()
+
+    async def publish(self, messages: Sequence[Quote | Interaction]) -> None:
+        """Return once Kafka has acknowledged all `messages`.
+
+        Raises:
+            LogUnavailableError: it has not, in bounded time.
+        """
+        batch = _Batch(len(messages), self._metrics)
+        for message in messages:
+            topic = (QUOTES if isinstance(message, Quote) else INTERACTIONS).name
+            try:
+                self._producer.produce(
+                    topic, encode(message), key_of(message), on_delivery=batch.delivered
+                )
+            except (BufferError, KafkaException) as error:
+                batch.count(topic, str(error))
+        await batch.wait()
+
+    async def check(self, topology: Topology) -> str:
+        """Return `ok`, or why messages cannot be published as `topology` says."""
+        try:
+            seen = await asyncio.to_thread(self._producer.list_topics, timeout=_METADATA_TIMEOUT_S)
+        except KafkaException as error:
+            return f"{self._servers}: {error.args[0].str()}"
+        for topic in (QUOTES.name, INTERACTIONS.name):
+            if topic not in seen.topics:
+                return f"topic {topic} is missing: run `python -m infra.topics`"
+            try:
+                topology.check(topic, len(seen.topics[topic].partitions))
+            except TopologyError as error:
+                return str(error)
+        return "ok"
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, in bounded time, and stop."""
+        await asyncio.to_thread(self._producer.flush, ANSWER_DEADLINE_S)
+        self._stopping.set()
+        await asyncio.to_thread(self._poller.join)
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(_POLL_S)
+
+    def _note_error(self, error: KafkaError) -> None:
+        # librdkafka logs what it gets over by itself; what is fatal needs a person.
+        if error.fatal():
+            _log.error("Kafka, until the next start: %s", error.str())

@@ -1,0 +1,135 @@
+"""An application per test, on the real store, and what fills the store for it."""
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from redis import Redis
+from starlette.types import Receive, Scope, Send
+
+from api.app import create_app
+from api.settings import ApiSettings
+from contracts.keyspace import (
+    NEWEST_FIELD,
+    OFFSET_FIELD,
+    BarValue,
+    Current,
+    HistoryEntry,
+    Keyspace,
+    Neighbor,
+    Popular,
+    PopularList,
+    Recommendation,
+    Served,
+    SimilarList,
+    UserList,
+)
+from contracts.partitioning import instrument_partition, user_partition
+from infra.local.process import free_port
+from runtime.stores import connect
+from runtime.topology import Topology
+
+NOW_MS = 1_629_061_651_000
+"""2021-08-15 21:07:31 UTC: the clock of the applications under test."""
+TOPOLOGY = Topology(quotes=3, interactions=5, cooccurrences=2)
+
+Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A namespace of the store, filled as the other programs fill it."""
+
+    store: Redis
+    keys: Keyspace
+
+    def topology(self) -> None:
+        noted = {
+            "quotes": TOPOLOGY.quotes,
+            "interactions": TOPOLOGY.interactions,
+            "cooccurrences": TOPOLOGY.cooccurrences,
+        }
+        self.store.hset(self.keys.topics(), mapping=noted)
+
+    def bars(self, instrument_id: int, bars: Mapping[int, BarValue]) -> None:
+        """Write bars by their minute in epoch seconds."""
+        key = self.keys.bars(instrument_partition(instrument_id, TOPOLOGY.quotes), instrument_id)
+        fields = {str(minute): msgspec.json.encode(bar) for minute, bar in bars.items()}
+        self.store.hset(key, mapping={**fields, NEWEST_FIELD: max(bars)})
+
+    def history(self, user_id: str, items: Mapping[str, tuple[float, int]], off: int) -> None:
+        """Write affinity and last event time of items."""
+        key = self.keys.history(user_partition(user_id, TOPOLOGY.interactions), user_id)
+        fields = {item: msgspec.json.encode(HistoryEntry(r, t)) for item, (r, t) in items.items()}
+        self.store.hset(key, mapping={**fields, OFFSET_FIELD: msgspec.json.encode((0, off))})
+
+    def generation(
+        self,
+        name: str,
+        similar: Mapping[str, Sequence[tuple[str, float, float]]],
+        popular: Sequence[tuple[str, float]] = (),
+    ) -> None:
+        """Write a generation's lists, and point to it."""
+        for item, neighbors in similar.items():
+            found = SimilarList("cosine", [Neighbor(*neighbor) for neighbor in neighbors])
+            self._put(self.keys.model_similar(name, item), found)
+        everyone = PopularList("popular", [Popular(*item) for item in popular])
+        self._put(self.keys.model_popular(name), everyone)
+        self.point_to(name)
+
+    def user_list(
+        self, name: str, user_id: str, off: int, items: Sequence[tuple[str, float, list[str]]]
+    ) -> None:
+        own = UserList("user-knn", (0, off), [Recommendation(*item) for item in items])
+        self._put(self.keys.model_user(name, user_id), own)
+
+    def point_to(self, name: str) -> None:
+        current = Current(1, {"default": Served(name, "cosine", "user-knn")})
+        self._put(self.keys.model_current(), current)
+
+    def _put(self, key: str, value: msgspec.Struct) -> None:
+        self.store.set(key, msgspec.json.encode(value))
+
+
+@pytest.fixture
+def filled(store_url: str) -> Iterator[Filled]:
+    """A fresh namespace that knows its topics, and nothing else."""
+    with connect(store_url, "tests") as store:
+        assert isinstance(store, Redis)
+        filled = Filled(store, Keyspace(f"test-{uuid.uuid4().hex[:12]}"))
+        filled.topology()
+        yield filled
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Serve an application in this process, for as long as an `async with` block lasts."""
+
+    @contextlib.asynccontextmanager
+    async def serving(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+        settings.setdefault("kafka_bootstrap_servers", f"127.0.0.1:{free_port()}")
+        app = create_app(ApiSettings(**settings), now_ms=lambda: NOW_MS)
+        async with app.router.lifespan_context(app) as state:
+
+            async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+                await app({**scope, "state": dict(state or {})}, receive, send)
+
+            # As a server does: what a handler lets through is answered 500, and logged.
+            transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                yield client
+
+    return serving
+
+
+@pytest.fixture
+async def client(serve: Serve, store_url: str, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application on the filled namespace; nothing listens at its Kafka address."""
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        yield client

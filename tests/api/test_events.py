@@ -1,0 +1,179 @@
+"""Bodies of writing requests into messages."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.events import (
+    MAX_EVENTS,
+    MAX_REPORTED,
+    InvalidEventsError,
+    MalformedBodyError,
+    parse_events,
+    parse_legacy,
+)
+from contracts.messages import MAX_AHEAD_MS, Interaction, Quote
+
+NOW_MS = 1_629_061_651_000
+QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "size": 100, "ts": 1629061628123}
+TRADE = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629061628123}
+LEGACY = {"userid": "ABC", "price": "10.273", "timestamp": "1629061628", "instrid": 4}
+
+BROKEN: list[tuple[dict[str, Any], str | None]] = [
+    ({**QUOTE, "instrument_id": -1}, "instrument_id"),
+    ({**QUOTE, "instrument_id": 2**63}, "instrument_id"),
+    ({**QUOTE, "instrument_id": "4"}, "instrument_id"),
+    ({**QUOTE, "price": 0}, "price"),
+    ({**QUOTE, "price": "1"}, "price"),
+    ({**QUOTE, "price": None}, "price"),
+    ({**QUOTE, "size": -1}, "size"),
+    ({**QUOTE, "ts": -1}, "ts"),
+    ({**QUOTE, "ts": 1.5}, "ts"),
+    ({**QUOTE, "ts": NOW_MS + MAX_AHEAD_MS + 1}, "ts"),
+    ({**TRADE, "ts": NOW_MS + MAX_AHEAD_MS + 1}, "ts"),
+    ({**TRADE, "user_id": ""}, "user_id"),
+    ({**TRADE, "user_id": "x" * 129}, "user_id"),
+    ({**TRADE, "user_id": "é" * 65}, "user_id"),
+    ({**TRADE, "event": "buy"}, "event"),
+    ({**TRADE, "quantity": 0}, "quantity"),
+    ({**TRADE, "price": -1}, "price"),
+    ({**TRADE, "type": "trade"}, "type"),
+    *(({k: v for k, v in QUOTE.items() if k != name}, name) for name in QUOTE if name != "size"),
+    ({k: v for k, v in TRADE.items() if k != "user_id"}, "user_id"),
+]
+
+
+@given(
+    st.lists(
+        st.builds(
+            Quote,
+            instrument_id=st.integers(0, 2**63 - 1),
+            price=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+            size=st.floats(0, 1e12),
+            ts=st.integers(0, NOW_MS + MAX_AHEAD_MS),
+        )
+        | st.builds(
+            Interaction,
+            user_id=st.text(st.characters(codec="utf-8"), min_size=1, max_size=32),
+            instrument_id=st.integers(0, 2**63 - 1),
+            event=st.sampled_from(["view", "click", "watch", "trade"]),
+            price=st.none() | st.floats(0.1, 1e12),
+            quantity=st.none() | st.floats(0.1, 1e12),
+            ts=st.integers(0, NOW_MS + MAX_AHEAD_MS),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_what_keeps_the_rules_is_read_as_it_was_sent(messages: list[Quote | Interaction]) -> None:
+    events = [
+        {"type": "quote" if isinstance(m, Quote) else "interaction"}
+        | {name: getattr(m, name) for name in m.__struct_fields__}
+        for m in messages
+    ]
+    assert parse_events(json.dumps(events).encode(), NOW_MS) == messages
+    assert parse_events(b" \n" + json.dumps(events[0]).encode(), NOW_MS) == messages[:1]
+
+
+@pytest.mark.parametrize(("event", "field"), BROKEN)
+def test_each_broken_rule_names_index_field_and_reason(event: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidEventsError) as caught:
+        parse_events(json.dumps([QUOTE, event, TRADE]).encode(), NOW_MS)
+    (error,) = caught.value.errors
+    assert (error.index, error.field) == (1, field)
+    assert error.reason
+    assert "1 of 3 events break a rule, so none was taken" in str(caught.value)
+
+
+@pytest.mark.parametrize("event", [b"7", b"null", b'"x"', b'{"type":"quote","x":"\xff"}'])
+def test_what_is_no_event_is_named_by_its_index(event: bytes) -> None:
+    with pytest.raises(InvalidEventsError) as caught:
+        parse_events(b"[" + event + b"]", NOW_MS)
+    assert caught.value.errors[0].index == 0
+
+
+def test_an_event_exactly_as_far_ahead_as_allowed_is_taken() -> None:
+    at_the_bound = {**QUOTE, "ts": NOW_MS + MAX_AHEAD_MS}
+    assert len(parse_events(json.dumps(at_the_bound).encode(), NOW_MS)) == 1
+
+
+@pytest.mark.parametrize("count", [0, MAX_EVENTS + 1])
+def test_none_or_too_many_events_are_refused(count: int) -> None:
+    with pytest.raises(InvalidEventsError, match=f"these are {count}"):
+        parse_events(json.dumps([QUOTE] * count).encode(), NOW_MS)
+    assert len(parse_events(json.dumps([QUOTE] * MAX_EVENTS).encode(), NOW_MS)) == MAX_EVENTS
+
+
+def test_not_more_than_some_errors_are_listed_but_all_are_counted() -> None:
+    bad = {**QUOTE, "price": 0}
+    with pytest.raises(InvalidEventsError, match="50 of 50") as caught:
+        parse_events(json.dumps([bad] * 50).encode(), NOW_MS)
+    assert len(caught.value.errors) == MAX_REPORTED
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[1,]", b"a=1", b'{"type": 1} x', b"\xff", b"[" * 9999]
+)
+def test_a_body_that_is_not_json_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedBodyError):
+        parse_events(body, NOW_MS)
+    with pytest.raises((MalformedBodyError, InvalidEventsError)):
+        parse_legacy(body, NOW_MS)
+
+
+@given(st.binary())
+def test_no_body_raises_anything_else(body: bytes) -> None:
+    for parse in (parse_events, parse_legacy):
+        with contextlib.suppress(MalformedBodyError, InvalidEventsError):
+            parse(body, NOW_MS)
+
+
+@pytest.mark.parametrize("price", ["10.273", 10.273])
+@pytest.mark.parametrize("timestamp", ["1629061628", 1629061628, "1629061628.0"])
+def test_a_trade_of_the_first_version_means_a_quote_and_an_interaction(
+    price: str | float, timestamp: str | int
+) -> None:
+    body = json.dumps({**LEGACY, "price": price, "timestamp": timestamp, "other": 1}).encode()
+    event, quote, trade = parse_legacy(body, NOW_MS)
+    assert (event.price, event.timestamp) == (price, timestamp)
+    assert quote == Quote(instrument_id=4, price=10.273, ts=1629061628000)
+    assert trade == Interaction(user_id="ABC", instrument_id=4, price=10.273, ts=1629061628000)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"price": "abc"}, "price"),
+        ({"price": "nan"}, "price"),
+        ({"price": "inf"}, "price"),
+        ({"price": "0"}, "price"),
+        ({"price": None}, "price"),
+        ({"price": "9" * 400}, "price"),
+        ({"timestamp": "yesterday"}, "timestamp"),
+        ({"timestamp": 1e300}, "timestamp"),
+        ({"timestamp": -1}, "timestamp"),
+        ({"timestamp": str(NOW_MS)}, "timestamp"),
+        ({"instrid": -1}, "instrid"),
+        ({"instrid": 2**63}, "instrid"),
+        ({"instrid": "x"}, "instrid"),
+        ({"userid": ""}, "userid"),
+        ({"userid": "é" * 65}, "userid"),
+        ({"userid": 5}, "userid"),
+    ],
+)
+def test_a_rule_that_such_a_trade_breaks_goes_by_its_own_names(
+    change: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidEventsError) as caught:
+        parse_legacy(json.dumps(LEGACY | change).encode(), NOW_MS)
+    assert [error.field for error in caught.value.errors] == [field]
+
+
+def test_a_missing_field_of_such_a_trade_is_named() -> None:
+    with pytest.raises(InvalidEventsError) as caught:
+        parse_legacy(b"{}", NOW_MS)
+    assert caught.value.errors[0].field == "userid"

@@ -1,0 +1,91 @@
+"""The first version's paths that read, with its exact shapes, out of a real store."""
+
+import httpx
+import pytest
+
+from contracts.keyspace import BarValue
+
+from .conftest import NOW_MS, Filled
+
+RUNNING = NOW_MS // 60_000 * 60
+
+
+def bar(price: float) -> BarValue:
+    return BarValue(price, price + 1, price - 1, price + 0.5, 0, 3, 0, 0, 0, (0, 0))
+
+
+async def test_the_last_five_minutes_go_by_their_utc_minute(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.bars(4, {RUNNING - 60 * i: bar(10 + i) for i in (0, 4, 5)})
+    answer = await client.get("/instruments/4")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "2021-08-15 21:03:00": {
+            "instrid": 4,
+            "price_close": 14.5,
+            "price_high": 15.0,
+            "price_low": 13.0,
+            "price_open": 14.0,
+        },
+        "2021-08-15 21:07:00": {
+            "instrid": 4,
+            "price_close": 10.5,
+            "price_high": 11.0,
+            "price_low": 9.0,
+            "price_open": 10.0,
+        },
+    }
+    assert list(answer.json()) == ["2021-08-15 21:03:00", "2021-08-15 21:07:00"]
+
+
+async def test_an_unknown_instrument_is_a_problem(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/instruments/4")
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:tickrec:problem:unknown-instrument"
+
+
+async def test_digits_mean_an_instrument_and_its_ten_most_similar(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.generation("g1", {"4": [(str(i), 1 / (i + 1), 1.0) for i in range(12) if i != 4]})
+    filled.history("4", {"1": (1, 1)}, off=1)
+    answer = await client.get("/instruments/similar/4")
+    assert answer.json() == {"predicted_items": ["0", "1", "2", "3", "5", "6", "7", "8", "9", "10"]}
+
+
+@pytest.mark.parametrize("user", ["ABC", "4x", "-4", "٤", "a/b"])
+async def test_anything_else_means_a_user_and_what_is_recommended(
+    client: httpx.AsyncClient, filled: Filled, user: str
+) -> None:
+    filled.generation("g1", {"4": [("0", 0.5, 1.0), ("5", 0.25, 1.0)]}, popular=[("9", 1.0)])
+    path = f"/instruments/similar/{user}"
+    assert (await client.get(path)).json() == {"predicted_items": ["9"]}
+    filled.history(user, {"4": (1, 1)}, off=1)
+    assert (await client.get(path)).json() == {"predicted_items": ["0", "5"]}
+
+
+async def test_an_instrument_that_the_model_does_not_know_is_a_problem(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.generation("g1", {})
+    answer = await client.get("/instruments/similar/4")
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:tickrec:problem:unknown-instrument"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/instruments/{2**63}",
+        "/instruments/ABC",
+        f"/instruments/similar/{2**63}",
+        f"/instruments/similar/{'9' * 5000}",
+        f"/instruments/similar/{'x' * 129}",
+        "/instruments/similar/",
+    ],
+)
+async def test_what_is_neither_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:tickrec:problem:invalid-request"

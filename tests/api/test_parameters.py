@@ -1,0 +1,98 @@
+"""How paths and queries are read."""
+
+import contextlib
+import doctest
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api import bars, events, parameters
+from api.parameters import (
+    MAX_EXCLUDED,
+    is_instrument,
+    parse_excluded,
+    parse_instrument_id,
+    parse_time,
+    parse_user_id,
+)
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS
+
+
+@pytest.mark.parametrize("module", [bars, events, parameters])
+def test_the_examples_in_the_docstrings_hold(module: object) -> None:
+    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+
+
+@given(st.integers(0, MAX_TS_MS))
+def test_a_time_may_be_epoch_milliseconds(ms: int) -> None:
+    assert parse_time(str(ms)) == ms
+
+
+@given(
+    ms=st.integers(86_400_000, MAX_TS_MS - 86_400_000),
+    offset_minutes=st.integers(-14 * 60, 14 * 60),
+    encoded=st.booleans(),
+)
+def test_a_time_may_be_rfc_3339_of_any_offset_even_with_an_unencoded_plus(
+    *, ms: int, offset_minutes: int, encoded: bool
+) -> None:
+    zone = timezone(timedelta(minutes=offset_minutes))
+    moment = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).astimezone(zone)
+    text = moment.isoformat(timespec="milliseconds")
+    assert parse_time(text if encoded else text.replace("+", " ")) == ms
+
+
+@pytest.mark.parametrize("text", ["", "now", "2021-08-15", "2021-08-15T21:07:08", "-5", "1.5", "٤"])
+def test_a_time_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be epoch milliseconds or RFC 3339"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("text", ["1969-12-31T23:59:59Z", str(MAX_TS_MS + 1), "9" * 5000])
+def test_a_time_outside_of_1970_to_9999_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must lie from 0"):
+        parse_time(text)
+
+
+@given(st.text())
+def test_no_time_raises_anything_but_value_error(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        parse_time(text)
+
+
+@given(st.integers(0, MAX_INSTRUMENT_ID))
+def test_an_instrument_is_a_number_of_63_bits(number: int) -> None:
+    assert parse_instrument_id(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "+4", " 4", "4.0", "1_0", "x", "٤", str(2**63), "9" * 20]
+)
+def test_anything_else_is_no_instrument(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a whole number"):
+        parse_instrument_id(text)
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_a_user_has_1_to_128_bytes_of_utf_8(text: str) -> None:
+    if 1 <= len(text.encode()) <= 128:
+        assert parse_user_id(text) == text
+    else:
+        with pytest.raises(ValueError, match="must have 1 to 128 bytes"):
+            parse_user_id(text)
+
+
+def test_excluded_instruments_are_bounded() -> None:
+    assert parse_excluded("") == frozenset()
+    assert len(parse_excluded(",".join(map(str, range(MAX_EXCLUDED))))) == MAX_EXCLUDED
+    with pytest.raises(ValueError, match="at most 1000"):
+        parse_excluded(",".join(map(str, range(MAX_EXCLUDED + 1))))
+    with pytest.raises(ValueError, match="whole number"):
+        parse_excluded("4,x")
+
+
+@given(st.text())
+def test_only_ascii_digits_mean_an_instrument_in_the_first_version(text: str) -> None:
+    assert is_instrument(text) == (text != "" and set(text) <= set("0123456789"))

@@ -1,0 +1,145 @@
+"""What is the same for all routes: errors, health, metrics, documentation."""
+
+import logging
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from api import answers, examples
+from api.settings import ApiSettings
+from contracts.partitioning import user_partition
+
+from .conftest import TOPOLOGY, Filled, Serve
+
+EXAMPLES: list[tuple[Any, Any]] = [
+    (answers.Bars, examples.BARS),
+    (answers.Similar, examples.SIMILAR),
+    (answers.Recommendations, examples.RECOMMENDATIONS),
+    (answers.History, examples.HISTORY),
+    (answers.LegacyEvent, examples.LEGACY_EVENT),
+]
+
+
+async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/instrument/4")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["type"] == "urn:tickrec:problem:not-found"
+    assert problem["instance"] == "/v1/instrument/4"
+
+
+async def test_a_wrong_method_is_a_problem_that_names_the_right_one(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.delete("/v1/instruments/4/bars")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET"
+    assert answer.json()["type"] == "urn:tickrec:problem:method-not-allowed"
+
+
+async def test_an_error_of_ours_is_logged_and_tells_the_client_nothing(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    key = filled.keys.history(user_partition("secret", TOPOLOGY.interactions), "secret")
+    filled.store.set(key, "no hash")
+    answer = await client.get("/v1/users/secret/history")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:tickrec:problem:internal"
+    assert "Traceback" not in answer.text
+    assert "WRONGTYPE" not in answer.text
+
+
+async def test_topics_that_are_not_set_up_yet_are_a_problem_until_they_are(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.store.delete(filled.keys.topics())
+    answer = await client.get("/v1/users/ABC/history")
+    assert answer.status_code == 503
+    assert answer.json()["type"] == "urn:tickrec:problem:topics-unknown"
+    assert "python -m infra.topics" in answer.json()["detail"]
+    assert int(answer.headers["retry-after"]) > 0
+    ready = await client.get("/health/ready")
+    assert (ready.status_code, ready.json()["type"]) == (503, "urn:tickrec:problem:not-ready")
+    assert (await client.get("/health/live")).json() == {"status": "alive"}
+    filled.topology()
+    assert (await client.get("/health/ready")).status_code == 200
+    assert (await client.get("/v1/users/ABC/history")).status_code == 404
+
+
+async def test_requests_are_counted_by_their_route_never_by_their_ids(
+    client: httpx.AsyncClient,
+) -> None:
+    await client.get("/v1/users/somebody/history")
+    await client.get("/nowhere/somebody")
+    await client.request("BREW", "/v1/events")
+    metrics = await client.get("/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain")
+    lines = metrics.text.splitlines()
+    route = "/v1/users/{user_id:path}/history"
+    assert f'api_requests_total{{method="GET",route="{route}",status="404"}} 1.0' in lines
+    assert 'api_requests_total{method="GET",route="unmatched",status="404"} 1.0' in lines
+    assert 'api_requests_total{method="other",route="/v1/events",status="405"} 1.0' in lines
+    assert f'api_request_seconds_count{{route="{route}"}} 1.0' in lines
+    assert "somebody" not in metrics.text
+
+
+@pytest.mark.parametrize(("keys", "warned"), [("", True), ("secret-key", False)])
+async def test_a_server_that_anybody_may_write_to_says_so_at_start(
+    serve: Serve, caplog: pytest.LogCaptureFixture, *, keys: str, warned: bool
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with serve(redis_url="redis://127.0.0.1:1/0", api_keys=keys):
+            pass
+    assert ("API_KEYS is not set" in caplog.text) == warned
+    assert "secret-key" not in caplog.text
+
+
+def test_keys_are_separated_by_commas_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", " one,two ,,")
+    settings = ApiSettings()
+    assert settings.api_keys == {"one", "two"}
+    assert "one" not in repr(settings)
+
+
+async def test_every_route_is_described_with_examples_of_its_answers_and_errors(
+    client: httpx.AsyncClient,
+) -> None:
+    assert (await client.get("/docs")).status_code == 200
+    described = (await client.get("/openapi.json")).json()
+    assert set(described["paths"]) == {
+        *("/instruments/{instrument_id}", "/instruments/similar/{similar_to}", "/add/request"),
+        *("/v1/instruments/{instrument_id}/bars", "/v1/instruments/{instrument_id}/similar"),
+        *("/v1/users/{user_id}/recommendations", "/v1/users/{user_id}/history", "/v1/events"),
+        *("/health/live", "/health/ready", "/metrics"),
+    }
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                for content in answer.get("content", {}).values():
+                    assert "example" in content or "examples" in content, (path, status)
+
+
+async def test_every_reference_of_the_description_leads_somewhere(
+    client: httpx.AsyncClient,
+) -> None:
+    described = (await client.get("/openapi.json")).json()
+    known = {f"#/components/schemas/{name}" for name in described["components"]["schemas"]}
+    assert set(_references(described)) <= known
+
+
+@pytest.mark.parametrize(("kind", "example"), EXAMPLES)
+def test_examples_are_of_the_types_that_they_stand_for(kind: Any, example: Any) -> None:
+    assert msgspec.json.decode(answers.encode(example), type=kind) == example
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if "$ref" in node else []
+        return own + [ref for value in node.values() for ref in _references(value)]
+    if isinstance(node, list):
+        return [ref for value in node for ref in _references(value)]
+    return []

@@ -1,0 +1,156 @@
+"""Recommendations and histories of users over HTTP, out of a real store."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from .conftest import Filled
+
+
+@pytest.fixture(autouse=True)
+def model(filled: Filled) -> None:
+    filled.generation(
+        "g1",
+        similar={
+            "1": [("2", 0.9, 5.0), ("3", 0.4, 2.0)],
+            "2": [("1", 0.9, 5.0), ("3", 0.8, 4.0), ("4", 0.1, 1.0)],
+        },
+        popular=[("2", 9.0), ("1", 8.0), ("9", 7.0)],
+    )
+
+
+async def recommended(client: httpx.AsyncClient, user: str, query: str = "") -> dict[str, Any]:
+    answer = await client.get(f"/v1/users/{quote(user, safe='')}/recommendations{query}")
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def ids(answer: dict[str, Any]) -> list[int]:
+    return [item["instrument_id"] for item in answer["items"]]
+
+
+async def test_an_own_list_of_the_live_history_is_served(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.history("ABC", {"1": (1, 5)}, off=7)
+    filled.user_list("g1", "ABC", off=7, items=[("8", 0.5, ["1"]), ("3", 0.25, ["1"])])
+    assert await recommended(client, "ABC") == {
+        "user_id": "ABC",
+        "source": "model",
+        "model": "user-knn",
+        "variant": "default",
+        "generation": "g1",
+        "items": [
+            {"instrument_id": 8, "score": 0.5, "because": [1]},
+            {"instrument_id": 3, "score": 0.25, "because": [1]},
+        ],
+    }
+    assert ids(await recommended(client, "ABC", "?n=1")) == [8]
+    assert ids(await recommended(client, "ABC", "?exclude=8")) == [3]
+
+
+async def test_an_event_counts_at_once_the_own_list_being_out_of_date(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.user_list("g1", "ABC", off=7, items=[("8", 0.5, ["1"])])
+    filled.history("ABC", {"1": (1, 5), "2": (3, 6)}, off=8)
+    answer = await recommended(client, "ABC")
+    assert (answer["source"], answer["model"]) == ("history", "cosine")
+    assert answer["items"] == [
+        {"instrument_id": 3, "score": pytest.approx((0.4 + 3 * 0.8) / 4), "because": [2, 1]},
+        {"instrument_id": 4, "score": pytest.approx(3 * 0.1 / 4), "because": [2]},
+    ]
+
+
+async def test_an_own_list_that_is_used_up_gives_way_to_the_history(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.history("ABC", {"1": (1, 5)}, off=7)
+    filled.user_list("g1", "ABC", off=7, items=[("8", 0.5, ["1"])])
+    answer = await recommended(client, "ABC", "?exclude=8")
+    assert (answer["source"], ids(answer)) == ("history", [2, 3])
+
+
+async def test_what_the_user_has_is_recommended_only_if_wished_for(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.history("ABC", {"1": (1, 5), "2": (1, 6)}, off=8)
+    assert ids(await recommended(client, "ABC")) == [3, 4]
+    filled.user_list("g1", "ABC", off=8, items=[("8", 0.5, ["1"])])
+    answer = await recommended(client, "ABC", "?include_seen=true")
+    assert (answer["source"], ids(answer)) == ("history", [3, 1, 2, 4])
+
+
+async def test_a_user_without_history_gets_the_popular_list_and_is_told(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await recommended(client, "nobody", "?exclude=1&n=5")
+    assert (answer["source"], answer["model"]) == ("popular", "popular")
+    assert answer["items"] == [
+        {"instrument_id": 2, "score": 9.0, "because": []},
+        {"instrument_id": 9, "score": 7.0, "because": []},
+    ]
+
+
+async def test_a_user_whose_items_the_model_does_not_know_gets_what_else_is_popular(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.history("ABC", {"9": (1, 5), "77": (1, 5)}, off=1)
+    answer = await recommended(client, "ABC")
+    assert (answer["source"], ids(answer)) == ("popular", [2, 1])
+
+
+@pytest.mark.parametrize("user", ["Zoë Ω 株", "a/b", "100%", "17850", "x" * 128, "?#&"])
+async def test_any_user_of_the_contract_can_be_asked_for(
+    client: httpx.AsyncClient, filled: Filled, user: str
+) -> None:
+    filled.history(user, {"1": (2, 1629061628123)}, off=1)
+    assert (await recommended(client, user))["user_id"] == user
+    answer = await client.get(f"/v1/users/{quote(user, safe='')}/history")
+    assert answer.json() == {
+        "user_id": user,
+        "items": [{"instrument_id": 1, "affinity": 2.0, "last_event_ts": 1629061628123}],
+    }
+
+
+async def test_a_history_is_told_latest_first(client: httpx.AsyncClient, filled: Filled) -> None:
+    filled.history("ABC", {"1": (1, 5), "2": (0.5, 9)}, off=1)
+    answer = await client.get("/v1/users/ABC/history")
+    assert [item["instrument_id"] for item in answer.json()["items"]] == [2, 1]
+
+
+async def test_the_history_of_an_unknown_user_is_a_problem(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/users/nobody/history")
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:tickrec:problem:unknown-user"
+
+
+@pytest.mark.parametrize("user", ["", "x" * 129, quote("é" * 65)])
+@pytest.mark.parametrize("what", ["history", "recommendations"])
+async def test_a_user_of_more_than_128_bytes_or_none_is_refused(
+    client: httpx.AsyncClient, user: str, what: str
+) -> None:
+    answer = await client.get(f"/v1/users/{user}/{what}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "user_id"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("n=0", "n"), ("n=101", "n"), ("exclude=4,x", "exclude"), ("include_seen=x", "include_seen")],
+)
+async def test_a_broken_rule_names_its_field(
+    client: httpx.AsyncClient, query: str, field: str
+) -> None:
+    answer = await client.get(f"/v1/users/ABC/recommendations?{query}")
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+async def test_sources_are_counted(client: httpx.AsyncClient) -> None:
+    await recommended(client, "nobody")
+    metrics = (await client.get("/metrics")).text
+    assert 'api_recommendations_total{source="popular"} 1.0' in metrics

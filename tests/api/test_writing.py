@@ -1,0 +1,227 @@
+"""Writing over HTTP, read back from a real broker."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from contracts.messages import Interaction, Quote
+from contracts.partitioning import instrument_partition, user_partition
+from contracts.topics import INTERACTIONS, QUOTES
+from runtime.topology import Topology
+
+from .conftest import Filled, Serve
+
+QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "size": 100, "ts": 1629061628123}
+TRADE = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629061628123}
+LEGACY = {"userid": "ABC", "price": "10.273", "timestamp": "1629061628", "instrid": 4}
+
+
+class Record(msgspec.Struct, frozen=True):
+    partition: int
+    key: bytes
+    value: bytes
+
+
+def read_back(broker: str, topic: str, partitions: int, count: int) -> list[Record]:
+    """Return the first `count` records of a topic."""
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "tests"})
+    try:
+        consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+        records: list[Record] = []
+        while len(records) < count:
+            message = consumer.poll(10)
+            assert message is not None, f"{len(records)} of {count} records in {topic}"
+            assert message.error() is None, message.error()
+            records.append(Record(message.partition(), message.key(), message.value()))
+        assert consumer.poll(0.2) is None, f"more than {count} records in {topic}"
+        return records
+    finally:
+        consumer.close()
+
+
+@pytest.fixture
+async def client(
+    serve: Serve, store_url: str, filled: Filled, broker: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
+    ) as client:
+        yield client
+
+
+@pytest.mark.integration
+async def test_accepted_events_stand_in_the_log_under_their_keys(
+    client: httpx.AsyncClient, broker: str, topology: Topology
+) -> None:
+    quotes = [{**QUOTE, "instrument_id": i} for i in range(20)]
+    trades = [{**TRADE, "user_id": f"Zoë {i}"} for i in range(10)]
+    answer = await client.post("/v1/events", json=[*quotes, *trades])
+    assert (answer.status_code, answer.json()) == (202, {"quotes": 20, "interactions": 10})
+
+    found = read_back(broker, QUOTES.name, topology.quotes, 20)
+    assert sorted(msgspec.json.decode(r.value, type=Quote).instrument_id for r in found) == list(
+        range(20)
+    )
+    for record in found:
+        quote = msgspec.json.decode(record.value, type=Quote)
+        assert b'"type"' not in record.value
+        assert record.key == str(quote.instrument_id).encode()
+        assert record.partition == instrument_partition(quote.instrument_id, topology.quotes)
+    for record in read_back(broker, INTERACTIONS.name, topology.interactions, 10):
+        trade = msgspec.json.decode(record.value, type=Interaction)
+        assert record.key == trade.user_id.encode()
+        assert record.partition == user_partition(trade.user_id, topology.interactions)
+
+
+@pytest.mark.integration
+async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
+    client: httpx.AsyncClient, broker: str, topology: Topology
+) -> None:
+    answer = await client.post("/v1/events", json=[QUOTE, {**QUOTE, "price": -1}, TRADE])
+    assert answer.status_code == 422
+    assert answer.json() == {
+        "type": "urn:tickrec:problem:invalid-events",
+        "title": "Events break a rule",
+        "status": 422,
+        "detail": "1 of 3 events break a rule, so none was taken; the first is at index 1: "
+        "Expected `float` > 0.0 - at `$.price`",
+        "instance": "/v1/events",
+        "errors": [
+            {"index": 1, "reason": "Expected `float` > 0.0 - at `$.price`", "field": "price"}
+        ],
+    }
+    await client.post("/v1/events", json={**QUOTE, "price": 7})
+    (record,) = read_back(broker, QUOTES.name, topology.quotes, 1)
+    assert msgspec.json.decode(record.value, type=Quote).price == 7
+
+
+@pytest.mark.integration
+async def test_a_trade_of_the_first_version_comes_back_and_is_published_as_both(
+    client: httpx.AsyncClient, broker: str, topology: Topology
+) -> None:
+    answer = await client.post("/add/request", json=LEGACY)
+    assert (answer.status_code, answer.json()) == (200, {"resp": LEGACY})
+    (quote,) = read_back(broker, QUOTES.name, topology.quotes, 1)
+    assert json.loads(quote.value) == {
+        "instrument_id": 4,
+        "price": 10.273,
+        "ts": 1629061628000,
+    }
+    (trade,) = read_back(broker, INTERACTIONS.name, topology.interactions, 1)
+    assert json.loads(trade.value) == {
+        "user_id": "ABC",
+        "instrument_id": 4,
+        "price": 10.273,
+        "ts": 1629061628000,
+    }
+
+
+@pytest.mark.integration
+async def test_readiness_tells_whether_kafka_has_the_noted_partitions(
+    serve: Serve, store_url: str, namespace: str, broker: str, topology: Topology, filled: Filled
+) -> None:
+    kafka = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    async with serve(**kafka, namespace=namespace) as client:
+        answer = await client.get("/health/ready")
+        assert answer.json() == {"status": "ready", "redis": "ok", "kafka": "ok"}
+    async with serve(**kafka, namespace=filled.keys.namespace) as client:
+        assert "quotes has 2 partitions" in (await client.get("/health/ready")).json()["kafka"]
+
+
+class TestKafkaAway:
+    @pytest.fixture
+    async def client(
+        self, serve: Serve, store_url: str, filled: Filled
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+            yield client
+
+    async def test_writing_ends_in_bounded_time_with_what_was_acknowledged(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        answer = await client.post("/v1/events", json=[QUOTE, TRADE], timeout=20)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        problem = answer.json()
+        assert problem["type"] == "urn:tickrec:problem:log-unavailable"
+        assert problem["acknowledged"] == 0
+        assert "acknowledged 0 of 2 messages" in problem["detail"]
+        metrics = (await client.get("/metrics")).text
+        assert 'api_published_total{outcome="failed",topic="quotes"} 1.0' in metrics
+
+    async def test_it_is_ready_to_read_and_tells(self, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/health/ready")
+        assert answer.status_code == 200
+        assert answer.json()["kafka"].startswith("127.0.0.1:")
+
+    @pytest.mark.parametrize(
+        ("body", "status", "kind"),
+        [
+            (b"{", 400, "malformed-json"),
+            (b"[]", 422, "invalid-events"),
+            (json.dumps([QUOTE] * 1001).encode(), 422, "invalid-events"),
+            (b" " * (1024 * 1024 + 1), 413, "too-large"),
+        ],
+    )
+    async def test_a_bad_body_is_refused_before_anything_else(
+        self, client: httpx.AsyncClient, body: bytes, status: int, kind: str
+    ) -> None:
+        answer = await client.post("/v1/events", content=body)
+        assert answer.status_code == status
+        assert answer.json()["type"] == f"urn:tickrec:problem:{kind}"
+
+    async def test_a_rule_of_the_first_version_goes_by_its_names(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        answer = await client.post("/add/request", json={**LEGACY, "instrid": -1})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "instrid"
+
+
+class TestKeys:
+    @pytest.fixture
+    async def client(
+        self, serve: Serve, store_url: str, filled: Filled
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        async with serve(
+            redis_url=store_url, namespace=filled.keys.namespace, api_keys="first, second"
+        ) as client:
+            yield client
+
+    @pytest.mark.parametrize("path", ["/v1/events", "/add/request"])
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"X-API-Key": "third"},
+            {"X-API-Key": "first, second"},
+            {"Authorization": "Bearer third"},
+            {"Authorization": "Basic first"},
+            {"X-API-Key": "é".encode()},
+        ],
+    )
+    async def test_writing_without_a_key_is_unauthorized(
+        self, client: httpx.AsyncClient, path: str, headers: dict[str, Any]
+    ) -> None:
+        answer = await client.post(path, content=b"{", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json()["type"] == "urn:tickrec:problem:unauthorized"
+
+    @pytest.mark.parametrize(
+        "headers", [{"X-API-Key": "second"}, {"Authorization": "bearer first"}]
+    )
+    async def test_any_of_the_keys_lets_a_request_pass(
+        self, client: httpx.AsyncClient, headers: dict[str, str]
+    ) -> None:
+        answer = await client.post("/v1/events", content=b"{", headers=headers)
+        assert answer.json()["type"] == "urn:tickrec:problem:malformed-json"
+
+    async def test_reading_needs_none(self, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/v1/users/nobody/history")
+        assert answer.json()["type"] == "urn:tickrec:problem:unknown-user"
