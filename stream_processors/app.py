@@ -109,6 +109,9 @@ class StreamProcessors(faust.App):
         processor.assign(claim)
         return claim.next_offset
 
+    def _create_directories(self) -> None:
+        """Make none: the state is in Redis."""
+
     def _add_agent(self, processor: Processor) -> None:
         topic = self.topic(processor.topic.name, schema=BatchSchema(), acks=True)
 
@@ -131,9 +134,7 @@ class StreamProcessors(faust.App):
             await processor.flush()
         lags = self.lags()
         for topic in self.processors:
-            metrics.LAG.labels(topic).set(
-                sum(lag for tp, lag in lags.items() if tp.topic == topic)
-            )
+            metrics.LAG.labels(topic).set(sum(lag for tp, lag in lags.items() if tp.topic == topic))
         self._check_claims(set(lags))
 
     def _check_claims(self, assigned: set[TP]) -> None:
@@ -143,8 +144,8 @@ class StreamProcessors(faust.App):
         for tp, since in self._unclaimed_since.items():
             if now - since > _REPLACED_FOR_S and not self.rebalancing:
                 raise ReplacedError(
-                    f"{tp.topic}/{tp.partition} is assigned to this worker, but another one claimed "
-                    "it in Redis: starting again"
+                    f"{tp.topic}/{tp.partition} is assigned to this worker, but another one has "
+                    "claimed it in Redis: starting again"
                 )
 
     async def _revoke(self, _app: Any, /, *arguments: Any, signal: Any, **_: Any) -> None:  # noqa: ARG002 (Faust's signature)

@@ -24,7 +24,7 @@ class Progress:
 
     def __init__(self, stalled_after_s: float = STALLED_AFTER_S) -> None:
         self._stalled_after_s = stalled_after_s
-        self._seen: dict[TP, tuple[int, float]] = {}
+        self._seen: dict[TP, tuple[int | None, float]] = {}
 
     def stalled(
         self, positions: Mapping[TP, int], lags: Mapping[TP, int], now_s: float
@@ -36,11 +36,12 @@ class Progress:
             lags: records that are not folded yet, by assigned partition.
             now_s: of a clock that never goes back.
         """
-        seen = {}
+        seen: dict[TP, tuple[int | None, float]] = {}
         for tp, lag in lags.items():
-            position = positions.get(tp, -1)
+            # No position stands for nothing to do: work that came since then is not late yet.
+            position = positions.get(tp, -1) if lag else None
             last_position, since = self._seen.get(tp, (None, now_s))
-            moved = position != last_position or lag == 0
+            moved = position is None or position != last_position
             seen[tp] = (position, now_s if moved else since)
         self._seen = seen
         return {

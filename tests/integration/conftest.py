@@ -1,0 +1,242 @@
+"""Whole programs against a real broker and store, started as their users start them.
+
+- `pipeline` (function): topics made anew, a namespace of its own, and the means to start workers,
+  to publish, and to wait until everything published is in Redis.
+"""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+import tenacity
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import Producer
+
+from contracts.keyspace import NEXT_FIELD, Keyspace
+from contracts.messages import Interaction, Quote, encode, key_of
+from contracts.partitioning import LIBRDKAFKA_PARTITIONER
+from contracts.topics import INTERACTIONS, QUOTES, STREAMED, Topic
+from infra.local.process import Command, Server, free_port, running, start, stop
+from runtime.topology import Topology
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+WAIT_S = 90
+
+
+def eventually(
+    condition: Callable[[], bool], what: str, within_s: float = WAIT_S, every_s: float = 0.1
+) -> None:
+    """Return once the condition holds; fail if it does not in time."""
+    try:
+        tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda holds: not holds),
+            stop=tenacity.stop_after_delay(within_s),
+            wait=tenacity.wait_fixed(every_s),
+        )(condition)
+    except tenacity.RetryError:
+        pytest.fail(f"not within {within_s} s: {what}")
+
+
+class Pipeline:
+    """The programs of one test, and what they share."""
+
+    def __init__(
+        self, broker: str, store_url: str, namespace: str, topology: Topology, folder: Path
+    ) -> None:
+        self.broker = broker
+        self.namespace = namespace
+        self.topology = topology
+        self.folder = folder
+        self.keyspace = Keyspace(namespace)
+        self.store = redis.Redis.from_url(store_url, decode_responses=True)
+        self.environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": broker,
+            "REDIS_URL": store_url,
+            "NAMESPACE": namespace,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def command(self, name: str, *arguments: str, **settings: str | int) -> Command:
+        """How to start a program of the project."""
+        return Command(
+            name=name,
+            argv=(sys.executable, "-m", *arguments),
+            log=self.folder / f"{name}.log",
+            environment={**self.environment, **{k.upper(): str(v) for k, v in settings.items()}},
+        )
+
+    @contextlib.contextmanager
+    def worker(self, **settings: str | int) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a worker; what it exits with is for the test to look at."""
+        own: dict[str, str | int] = {"metrics_port": free_port(), "flush_interval_s": "0.2"}
+        command = self.command("worker", "stream_processors", **(own | settings))
+        process = start(command)
+        try:
+            yield process
+        finally:
+            stop((process, command))
+
+    def run(self, *arguments: str, **settings: str | int) -> str:
+        """Run a program to its end; return what it printed."""
+        command = self.command(arguments[0], *arguments, **settings)
+        process = start(command)
+        code = process.wait(WAIT_S)
+        said = command.log.read_text()
+        assert code == 0, f"{arguments} exited with {code}:\n{said[-3000:]}"
+        return said
+
+    @contextlib.contextmanager
+    def api(self) -> Iterator[str]:
+        """Run the API; yield its address."""
+        port = free_port()
+        address = f"http://127.0.0.1:{port}"
+        with running(
+            Server(
+                self.command("api", "api", api_port=port),
+                address,
+                "api",
+                lambda: _answers(f"{address}/health/ready"),
+            )
+        ):
+            yield address
+
+    def publish(self, messages: Iterable[Quote | Interaction]) -> None:
+        """Publish messages where they belong."""
+        self.publish_raw(
+            (
+                (QUOTES if isinstance(m, Quote) else INTERACTIONS).name,
+                key_of(m),
+                encode(m),
+                None,
+            )
+            for m in messages
+        )
+
+    def publish_raw(
+        self, records: Iterable[tuple[str, bytes | None, bytes | None, int | None]]
+    ) -> None:
+        """Publish (topic, key, value, partition or None)."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self.broker,
+                "partitioner": LIBRDKAFKA_PARTITIONER,
+                "enable.idempotence": True,
+                "linger.ms": 5,
+            }
+        )
+        for topic, key, value, partition in records:
+            where = {} if partition is None else {"partition": partition}
+            while True:
+                try:
+                    producer.produce(topic, value=value, key=key, **where)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        assert producer.flush(30) == 0
+
+    def position(self, topic: Topic, partition: int) -> int:
+        """Return the next offset that Redis has."""
+        return int(self.store.hget(self.keyspace.position(topic, partition), NEXT_FIELD) or 0)
+
+    def wait_until_folded(self, topics: Iterable[Topic] = STREAMED) -> None:
+        """Return when the positions in Redis are the logs' ends.
+
+        In the order of the pipeline: once the interactions are folded, no more changes come.
+        """
+        for topic in topics:
+            ends = log_ends(self.broker, topic.name, getattr(self.topology, topic.name))
+            eventually(
+                lambda topic=topic, ends=ends: all(
+                    self.position(topic, p) == end for p, end in ends.items()
+                ),
+                f"{topic.name} folded up to {ends}, see {self.folder}",
+            )
+
+    def wait_for_position(self, topic: Topic, at_least: int) -> None:
+        """Return when so many records of a topic are folded, over all partitions."""
+        partitions = range(getattr(self.topology, topic.name))
+        eventually(
+            lambda: sum(self.position(topic, p) for p in partitions) >= at_least,
+            f"{at_least} records of {topic.name} folded",
+            every_s=0.005,
+        )
+
+    def gram(self) -> dict[tuple[int, int], float]:
+        """Return every entry of G in Redis that is not 0."""
+        entries = {}
+        for partition in range(self.topology.cooccurrences):
+            for item in self.store.smembers(self.keyspace.items(partition)):
+                row = self.store.hgetall(self.keyspace.cooc(partition, int(item)))
+                row.pop("off")
+                entries.update({(int(item), int(j)): float(v) for j, v in row.items() if float(v)})
+        return entries
+
+
+def log_ends(broker: str, topic: str, partitions: int) -> dict[int, int]:
+    """Return the end of each partition's log, as a fetch tells it (Tansu's list is wrong)."""
+
+    async def ask() -> dict[int, int]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            tps = [TopicPartition(topic, p) for p in range(partitions)]
+            consumer.assign(tps)
+            await consumer.seek_to_beginning(*tps)
+            while any(consumer.highwater(tp) is None for tp in tps):
+                await consumer.getmany(timeout_ms=100, max_records=1)
+            return {tp.partition: consumer.highwater(tp) for tp in tps}
+        finally:
+            await consumer.stop()
+
+    return asyncio.run(ask())
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with -9 and wait for its end."""
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+
+
+def dead_letters(broker: str, topic: str) -> list[tuple[bytes | None, Mapping[str, bytes]]]:
+    """Return the value and the headers of each dead letter of a topic."""
+
+    async def read() -> list[tuple[bytes | None, Mapping[str, bytes]]]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            tp = TopicPartition(f"{topic}.dead-letters", 0)
+            consumer.assign([tp])
+            await consumer.seek_to_beginning(tp)
+            records = []
+            while consumer.highwater(tp) is None or len(records) < consumer.highwater(tp):
+                for some in (await consumer.getmany(timeout_ms=100)).values():
+                    records += [(r.value, dict(r.headers)) for r in some]
+            return records
+        finally:
+            await consumer.stop()
+
+    return asyncio.run(read())
+
+
+@pytest.fixture
+def pipeline(
+    broker: str, store_url: str, namespace: str, topology: Topology, tmp_path: Path
+) -> Iterator[Pipeline]:
+    """Topics made anew and a namespace of its own."""
+    pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
+    yield pipeline
+    pipeline.store.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1).status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,175 @@
+"""Quotes through Kafka, worker, Redis and HTTP, against bars that others made of the same feed."""
+
+import csv
+import gzip
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import httpx
+import msgspec
+import pytest
+
+from contracts.keyspace import NEWEST_FIELD, BarValue
+from contracts.messages import Quote
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES
+from tests.integration.conftest import DATA, Pipeline, kill
+
+QUOTES_FILE = DATA / "quotes.csv.gz"
+BARS_FILE = DATA / "quotes_bars_1m.csv.gz"
+SHUFFLE_WINDOW_MS = 30_000
+LONG_RETENTION_MINUTES = 10_000
+
+needs_data = pytest.mark.skipif(not QUOTES_FILE.exists(), reason=f"no real quotes at {DATA}")
+pytestmark = pytest.mark.integration
+
+
+class Prices(NamedTuple):
+    open: float
+    high: float
+    low: float
+    close: float
+
+
+Bars = dict[tuple[int, int], Prices]
+
+
+def reference() -> Bars:
+    with gzip.open(BARS_FILE, "rt") as file:
+        return {
+            (int(row["instrument_id"]), int(row["minute_ms"])): Prices(
+                *(float(row[name]) for name in Prices._fields)
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+def real_quotes() -> list[Quote]:
+    with gzip.open(QUOTES_FILE, "rt") as file:
+        return [
+            Quote(
+                instrument_id=int(row["instrument_id"]),
+                price=float(row["price"]),
+                ts=int(row["ts_ms"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def bars_in_redis(pipeline: Pipeline) -> dict[tuple[int, int], BarValue]:
+    bars = {}
+    for instrument in (1, 2):
+        partition = instrument_partition(instrument, pipeline.topology.quotes)
+        values = pipeline.store.hgetall(pipeline.keyspace.bars(partition, instrument))
+        values.pop(NEWEST_FIELD, None)
+        for second, value in values.items():
+            bars[instrument, int(second) * 1000] = msgspec.json.decode(value, type=BarValue)
+    return bars
+
+
+def bars_over_http(address: str, instrument: int) -> Iterator[tuple[int, Prices]]:
+    """Page backwards through all bars of an instrument, 1,000 minutes at a time."""
+    last_minute_ms = max(minute for of, minute in reference() if of == instrument)
+    first_minute_ms = min(minute for of, minute in reference() if of == instrument)
+    for end in range(last_minute_ms + 60_000, first_minute_ms, -60_000_000):
+        answer = httpx.get(
+            f"{address}/v1/instruments/{instrument}/bars", params={"limit": 1000, "end": end}
+        )
+        for bar in answer.raise_for_status().json()["bars"]:
+            yield bar["t"], Prices(bar["o"], bar["h"], bar["l"], bar["c"])
+
+
+@needs_data
+def test_every_real_minute_equals_the_reference_to_the_last_digit_though_the_worker_is_killed(
+    pipeline: Pipeline,
+) -> None:
+    with pipeline.worker(bars_retention_minutes=LONG_RETENTION_MINUTES) as worker:
+        pipeline.run("producers", "replay", "quotes", str(QUOTES_FILE), "--speed", "max")
+        pipeline.wait_for_position(QUOTES, 1)
+        kill(worker)
+    with pipeline.worker(bars_retention_minutes=LONG_RETENTION_MINUTES), pipeline.api() as address:
+        pipeline.wait_until_folded([QUOTES])
+        served = {
+            (instrument, minute): prices
+            for instrument in (1, 2)
+            for minute, prices in bars_over_http(address, instrument)
+        }
+    assert served == reference()
+    assert sum(bar.n for bar in bars_in_redis(pipeline).values()) == len(real_quotes())
+
+
+@needs_data
+def test_quotes_shuffled_in_windows_of_30_s_make_the_same_bars_though_the_worker_is_killed(
+    pipeline: Pipeline,
+) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    quotes = real_quotes()
+    with pipeline.worker(bars_retention_minutes=LONG_RETENTION_MINUTES) as worker:
+        pipeline.publish(shuffled_in_windows(quotes, random.Random(seed)))
+        pipeline.wait_for_position(QUOTES, 1)
+        kill(worker)
+    with pipeline.worker(bars_retention_minutes=LONG_RETENTION_MINUTES):
+        pipeline.wait_until_folded([QUOTES])
+    bars, expected, counts, tied = (
+        bars_in_redis(pipeline),
+        reference(),
+        minutes(quotes),
+        ties(quotes),
+    )
+    assert bars.keys() == expected.keys()
+    for key, prices in expected.items():
+        bar = bars[key]
+        assert (bar.h, bar.l, bar.n) == (prices.high, prices.low, counts[key]), key
+        if key not in tied:
+            assert (bar.o, bar.c) == (prices.open, prices.close), key
+
+
+def shuffled_in_windows(quotes: Sequence[Quote], rng: random.Random) -> Iterator[Quote]:
+    for _, window in groupby(quotes, lambda quote: quote.ts // SHUFFLE_WINDOW_MS):
+        some = list(window)
+        rng.shuffle(some)
+        yield from some
+
+
+def minutes(quotes: Sequence[Quote]) -> dict[tuple[int, int], int]:
+    counts: dict[tuple[int, int], int] = defaultdict(int)
+    for quote in quotes:
+        counts[quote.instrument_id, quote.ts // 60_000 * 60_000] += 1
+    return counts
+
+
+def ties(quotes: Sequence[Quote]) -> set[tuple[int, int]]:
+    """The bars whose open or close has more than one quote at its event time."""
+    times: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for quote in quotes:
+        times[quote.instrument_id, quote.ts // 60_000 * 60_000].append(quote.ts)
+    return {key for key, ts in times.items() if ts.count(min(ts)) > 1 or ts.count(max(ts)) > 1}
+
+
+def test_a_late_quote_revises_its_bar_while_it_is_retained_and_is_dropped_after(
+    pipeline: Pipeline,
+) -> None:
+    base_ms = 1_700_000_040_000
+    with pipeline.worker(bars_retention_minutes=10):
+        pipeline.publish(
+            [
+                Quote(instrument_id=1, price=10, size=1, ts=base_ms),
+                Quote(instrument_id=1, price=12, size=1, ts=base_ms + 9 * 60_000),
+            ]
+        )
+        pipeline.wait_until_folded([QUOTES])
+        pipeline.publish([Quote(instrument_id=1, price=9, size=2, ts=base_ms + 1)])
+        pipeline.wait_until_folded([QUOTES])
+        revised = bars_in_redis(pipeline)[1, base_ms]
+        assert (revised.o, revised.l, revised.c, revised.v, revised.n) == (10, 9, 9, 3, 2)
+        pipeline.publish([Quote(instrument_id=1, price=13, ts=base_ms + 10 * 60_000)])
+        pipeline.publish([Quote(instrument_id=1, price=1, ts=base_ms + 2)])
+        pipeline.wait_until_folded([QUOTES])
+    assert {minute for _, minute in bars_in_redis(pipeline)} == {
+        base_ms + 9 * 60_000,
+        base_ms + 10 * 60_000,
+    }

@@ -1,0 +1,109 @@
+"""Events through Kafka, two agents, Redis, trainer and HTTP, against scikit-learn's answer."""
+
+import csv
+import gzip
+from collections.abc import Sequence
+from itertools import islice
+
+import httpx
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.metrics.pairwise import cosine_similarity
+
+from contracts.messages import Interaction
+from contracts.topics import INTERACTIONS
+from tests.integration.conftest import DATA, Pipeline, kill
+
+INTERACTIONS_FILE = DATA / "interactions.csv.gz"
+EVENTS = 25_000
+"""Of the file's 397,884: what the suite has time for."""
+
+needs_data = pytest.mark.skipif(not INTERACTIONS_FILE.exists(), reason=f"no real events at {DATA}")
+pytestmark = pytest.mark.integration
+
+
+def real_events(n: int) -> list[Interaction]:
+    with gzip.open(INTERACTIONS_FILE, "rt") as file:
+        return [
+            Interaction(
+                user_id=row["user_id"],
+                instrument_id=int(row["instrument_id"]),
+                quantity=float(row["quantity"]),
+                ts=int(row["ts_ms"]),
+            )
+            for row in islice(csv.DictReader(file), n)
+        ]
+
+
+def user_items(events: Sequence[Interaction]) -> tuple[csr_array, list[int]]:
+    """The matrix (n_users, n_items) of ones, and the items' ids."""
+    users = {user: row for row, user in enumerate(sorted({e.user_id for e in events}))}
+    items = sorted({e.instrument_id for e in events})
+    column = {item: place for place, item in enumerate(items)}
+    pairs = sorted({(users[e.user_id], column[e.instrument_id]) for e in events})
+    rows, columns = np.array(pairs).T
+    matrix = csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(users), len(items)))
+    return matrix, items
+
+
+def gram_of(pipeline: Pipeline, items: Sequence[int]) -> np.ndarray:
+    place = {item: k for k, item in enumerate(items)}
+    gram = np.zeros((len(items), len(items)))
+    for (i, j), count in pipeline.gram().items():
+        gram[place[i], place[j]] = count
+    return gram
+
+
+@needs_data
+def test_real_similarities_equal_scikit_learns_and_are_served_though_the_worker_is_killed(
+    pipeline: Pipeline,
+) -> None:
+    events = real_events(EVENTS)
+    matrix, items = user_items(events)
+    with pipeline.worker(history_cap=5000) as worker:
+        pipeline.publish(events)
+        pipeline.wait_for_position(INTERACTIONS, EVENTS // 10)
+        kill(worker)
+    with pipeline.worker(history_cap=5000):
+        pipeline.wait_until_folded()
+
+    gram = gram_of(pipeline, items)
+    assert np.array_equal(gram, (matrix.T @ matrix).toarray())
+    norms = np.sqrt(np.diag(gram))
+    cosine = gram / np.outer(norms, norms)
+    assert np.abs(cosine - cosine_similarity(matrix.T)).max() < 1e-9
+
+    pipeline.run("trainer", "once")
+    with pipeline.api() as address, httpx.Client(base_url=address) as client:
+        for k in range(0, len(items), 50):
+            answer = client.get(f"/instruments/similar/{items[k]}").raise_for_status().json()
+            assert answer["predicted_items"] == top_10(cosine, gram, items, k)
+
+
+def top_10(cosine: np.ndarray, gram: np.ndarray, items: Sequence[int], k: int) -> list[str]:
+    """The ten most similar; ties go to the higher count, then to the smaller id."""
+    neighbors = [j for j in range(len(items)) if j != k and gram[k, j]]
+    neighbors.sort(key=lambda j: (-round(cosine[k, j], 12), -gram[k, j], items[j]))
+    return [str(items[j]) for j in neighbors[:10]]
+
+
+def test_the_counts_are_the_gram_matrix_of_the_capped_histories(pipeline: Pipeline) -> None:
+    rng = np.random.default_rng(7)
+    events = [
+        Interaction(user_id=f"u{rng.integers(6)}", instrument_id=int(rng.integers(12)), ts=1000 + k)
+        for k in range(600)
+    ]
+    with pipeline.worker(history_cap=4):
+        pipeline.publish(events)
+        pipeline.wait_until_folded()
+    last_seen: dict[str, dict[int, int]] = {}
+    for event in events:
+        last_seen.setdefault(event.user_id, {})[event.instrument_id] = event.ts
+    expected: dict[tuple[int, int], float] = {}
+    for seen in last_seen.values():
+        kept = sorted(seen, key=lambda item: seen[item])[-4:]
+        for i in kept:
+            for j in kept:
+                expected[i, j] = expected.get((i, j), 0) + 1
+    assert pipeline.gram() == expected

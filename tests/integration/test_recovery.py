@@ -1,0 +1,113 @@
+"""What a worker does when it starts again and Kafka or Redis are not as they were."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from contracts.messages import Interaction, Quote
+from contracts.partitioning import instrument_partition
+from contracts.topics import INTERACTIONS, QUOTES
+from runtime.topology import Topology
+from tests.integration.conftest import Pipeline, eventually
+
+pytestmark = pytest.mark.integration
+
+BASE_MS = 1_700_000_040_000
+
+
+def quotes(n: int) -> list[Quote]:
+    return [Quote(instrument_id=k % 5, price=1 + k, size=1, ts=BASE_MS + k) for k in range(n)]
+
+
+def events(n: int) -> list[Interaction]:
+    return [Interaction(user_id=f"u{k % 7}", instrument_id=k % 5, ts=BASE_MS + k) for k in range(n)]
+
+
+def counted(pipeline: Pipeline) -> int:
+    """The quotes in all bars."""
+    total = 0
+    for instrument in range(5):
+        partition = instrument_partition(instrument, pipeline.topology.quotes)
+        key = pipeline.keyspace.bars(partition, instrument)
+        for field, value in pipeline.store.hgetall(key).items():
+            if field != "newest":
+                total += int(value.split('"n":')[1].split(",")[0])
+    return total
+
+
+def test_redis_emptied_while_the_worker_was_away_is_rebuilt_from_the_log(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.publish([*quotes(500), *events(300)])
+    with pipeline.worker():
+        pipeline.wait_until_folded()
+    gram = pipeline.gram()
+    topics = pipeline.store.hgetall(pipeline.keyspace.topics())
+    for key in pipeline.store.scan_iter(f"{pipeline.namespace}:*"):
+        pipeline.store.delete(key)
+    pipeline.store.hset(pipeline.keyspace.topics(), mapping=topics)
+    with pipeline.worker():
+        pipeline.wait_until_folded()
+    assert counted(pipeline) == 500
+    assert pipeline.gram() == gram
+
+
+def test_redis_emptied_while_the_worker_runs_ends_it_and_a_new_one_rebuilds(
+    pipeline: Pipeline,
+) -> None:
+    topics = pipeline.store.hgetall(pipeline.keyspace.topics())
+    with pipeline.worker() as worker:
+        pipeline.publish(quotes(500))
+        pipeline.wait_until_folded([QUOTES])
+        for key in pipeline.store.scan_iter(f"{pipeline.namespace}:*"):
+            pipeline.store.delete(key)
+        pipeline.store.hset(pipeline.keyspace.topics(), mapping=topics)
+        pipeline.publish(quotes(100))
+        eventually(lambda: worker.poll() is not None, "the worker ends")
+    assert worker.returncode not in (0, None)
+    with pipeline.worker():
+        pipeline.wait_until_folded([QUOTES])
+    assert counted(pipeline) == 600
+
+
+def test_a_topic_made_anew_is_counted_on_top_of_what_its_former_self_gave(
+    pipeline: Pipeline, topics: Callable[..., Topology]
+) -> None:
+    pipeline.publish([*quotes(300), *events(200)])
+    with pipeline.worker():
+        pipeline.wait_until_folded()
+    topics()
+    later = [Quote(instrument_id=1, price=5, ts=BASE_MS + 60_000 + k) for k in range(400)]
+    pipeline.publish([*later, Interaction(user_id="new", instrument_id=99, ts=BASE_MS)])
+    with pipeline.worker():
+        pipeline.wait_until_folded()
+    assert counted(pipeline) == 700
+    assert pipeline.gram()[99, 99] == 1
+
+
+def test_a_worker_that_slept_through_its_replacement_changes_nothing(pipeline: Pipeline) -> None:
+    with pipeline.worker() as zombie:
+        pipeline.publish([*quotes(200), *events(100)])
+        pipeline.wait_until_folded()
+        os.kill(zombie.pid, signal.SIGSTOP)
+        with pipeline.worker():
+            pipeline.publish([*quotes(300), *events(150)])
+            pipeline.wait_until_folded()
+            os.kill(zombie.pid, signal.SIGCONT)
+            pipeline.publish([*quotes(100), *events(50)])
+            pipeline.wait_until_folded()
+    assert counted(pipeline) == 600
+    assert pipeline.gram()[0, 0] == 7
+
+
+def test_a_worker_stops_cleanly_on_sigterm_and_has_written_what_it_took(
+    pipeline: Pipeline,
+) -> None:
+    with pipeline.worker(flush_interval_s=30) as worker:
+        pipeline.publish([*quotes(400), *events(40)])
+        pipeline.wait_until_folded([INTERACTIONS])
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+    assert counted(pipeline) == 400
