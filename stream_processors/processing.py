@@ -41,6 +41,9 @@ class Processor:
         self.name = name
         self._make = make
         self.partitions: dict[int, Partition] = {}
+        # A counter that is not there before its first increment hides it from `increase()`.
+        for counter in (metrics.RECORDS, metrics.REJECTED, metrics.REPLAYED, metrics.GAP):
+            counter.labels(topic.name)
 
     def assign(self, claim: Claim) -> None:
         """Start a partition's state anew, from what was claimed."""
