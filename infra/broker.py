@@ -1,0 +1,123 @@
+"""Asks a Kafka-protocol broker, whichever it is, what topics it has, and has it make some."""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import tenacity
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.cimpl import NewTopic
+
+_CALL_S: Final = 15
+_POLL_S: Final = 0.02
+_TANSU_CLUSTER: Final = "tansu_cluster"
+
+
+class BrokerError(RuntimeError):
+    """The broker does not answer, or will not do what it was asked."""
+
+
+def admin(bootstrap_servers: str) -> AdminClient:
+    """Return an admin client; it connects by itself, and again whenever it must."""
+    return AdminClient(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            # Whoever asks too early or too late hears it from the call, not from the log as well.
+            "log_level": 0,
+            "reconnect.backoff.max.ms": 500,
+        }
+    )
+
+
+def answers(client: AdminClient) -> bool:
+    """Whether a broker answers within a second."""
+    try:
+        return bool(client.list_topics(timeout=1).brokers)
+    except KafkaException:
+        return False
+
+
+def is_tansu(client: AdminClient) -> bool:
+    """Whether the broker is Tansu, which names its cluster so.
+
+    Raises:
+        BrokerError: it does not answer.
+    """
+    return bool(_metadata(client).cluster_id == _TANSU_CLUSTER)
+
+
+def partitions_of(client: AdminClient) -> dict[str, int]:
+    """Return the number of partitions of each topic that the broker has.
+
+    Raises:
+        BrokerError: it does not answer.
+    """
+    return {name: len(topic.partitions) for name, topic in _metadata(client).topics.items()}
+
+
+def create(client: AdminClient, topics: Collection[NewTopic]) -> None:
+    """Create the topics and return once each of their partitions can be written to.
+
+    A topic that somebody else makes at the same time is fine, if it gets the same partitions.
+
+    Raises:
+        BrokerError: the broker refuses, does not answer, or is not done in time.
+    """
+    if not topics:
+        return
+    for name, created in client.create_topics(list(topics)).items():
+        try:
+            created.result(_CALL_S)
+        except KafkaException as refused:
+            if refused.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerError(f"cannot create topic {name}: {refused.args[0].str()}") from None
+    _await(client, {topic.topic: topic.num_partitions for topic in topics})
+
+
+def delete(client: AdminClient, names: Collection[str]) -> None:
+    """Delete the topics, with all that they hold, and return once they are gone.
+
+    Raises:
+        BrokerError: as `create`.
+    """
+    if not names:
+        return
+    for name, deleted in client.delete_topics(list(names)).items():
+        try:
+            deleted.result(_CALL_S)
+        except KafkaException as refused:
+            if refused.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise BrokerError(f"cannot delete topic {name}: {refused.args[0].str()}") from None
+    _await(client, dict.fromkeys(names, 0))
+
+
+def _await(client: AdminClient, expected: Mapping[str, int]) -> None:
+    """Return once each topic has the expected partitions, led; none, if it is to be gone."""
+
+    def led() -> dict[str, int]:
+        topics = _metadata(client).topics
+        return {
+            name: sum(p.leader >= 0 for p in topics[name].partitions.values()) if name in topics
+            else 0
+            for name in expected
+        }  # fmt: skip
+
+    try:
+        tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda seen: seen != expected),
+            stop=tenacity.stop_after_delay(_CALL_S),
+            wait=tenacity.wait_fixed(_POLL_S),
+        )(led)
+    except tenacity.RetryError as tired:
+        raise BrokerError(
+            f"the broker has partitions {tired.last_attempt.result()} of topics that were to have "
+            f"{dict(expected)}, {_CALL_S} s after it agreed"
+        ) from None
+
+
+def _metadata(client: AdminClient) -> ClusterMetadata:
+    try:
+        return client.list_topics(timeout=_CALL_S)
+    except KafkaException as silent:
+        raise BrokerError(f"no broker answers: {silent.args[0].str()}") from None

@@ -1,0 +1,92 @@
+"""`python -m infra.local`: the whole stack on this machine, without Docker."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from infra.local import commands
+from infra.local.kafka.jars import NoKafkaError
+from infra.local.paths import HOME
+from infra.local.process import NotReadyError
+from infra.local.run import BusyError
+from infra.local.stack import BrokerKind
+
+_WIDTH_OF_A_FILE: Final = 120
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
+
+Broker = Annotated[
+    BrokerKind, typer.Option(help="Tansu needs nothing; Apache Kafka needs Java and Maven")
+]
+Workers = Annotated[int, typer.Option(min=1, help="stream processor processes")]
+ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="0: the system chooses")]
+
+
+@app.command()
+def demo(broker: Broker = "tansu", workers: Workers = 1, api_port: ApiPort = 0) -> None:
+    """Start the stack with simulated quotes and events, show answers, go on until Ctrl-C."""
+    with _errors_said():
+        try:
+            commands.demo(console, HOME / "demo", broker, workers, api_port)
+        except KeyboardInterrupt:
+            console.print("\nall stopped")
+
+
+@app.command()
+def smoke(broker: Broker = "tansu", workers: Workers = 1, api_port: ApiPort = 0) -> None:
+    """Start the stack, check every endpoint's answer, stop it; exits with 1 if one is wrong."""
+    with _errors_said():
+        well = commands.smoke(console, HOME / "smoke", broker, workers, api_port)
+        raise typer.Exit(0 if well else 1)
+
+
+@app.command()
+def up(broker: Broker = "tansu", workers: Workers = 1, api_port: ApiPort = 0) -> None:
+    """Start the stack in the background, empty."""
+    with _errors_said():
+        commands.up(console, HOME / "up", broker, workers, api_port)
+
+
+@app.command()
+def status() -> None:
+    """Show the processes that `up` started; exits with 1 if none runs."""
+    raise typer.Exit(0 if commands.status(console, HOME / "up") else 1)
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started."""
+    with _errors_said():
+        commands.down(console, HOME / "up")
+
+
+@app.command(hidden=True)
+def supervise(folder: Path, broker: Broker, workers: Workers, api_port: ApiPort) -> None:
+    """Run the stack of `up`, which starts this in the background."""
+    with _errors_said():
+        try:
+            commands.supervise(console, folder, broker, workers, api_port)
+        except KeyboardInterrupt:
+            console.print("all stopped")
+
+
+@contextmanager
+def _errors_said() -> Iterator[None]:
+    """Exit with 1, in plain words, on what may go wrong with a sound program."""
+    try:
+        yield
+    except (BusyError, NotReadyError, NoKafkaError, ValidationError) as error:
+        console.print(Text.assemble(("error ", "red"), str(error)), soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    app()

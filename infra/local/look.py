@@ -1,0 +1,38 @@
+"""A look into Redis, as a person with redis-cli would take it."""
+
+from collections.abc import Iterator
+
+from contracts.keyspace import NEWEST_FIELD, Keyspace
+from contracts.partitioning import instrument_partition, user_partition
+from contracts.topics import INTERACTIONS, QUOTES
+from infra.local.questions import Subjects
+from infra.topics import noted_partitions
+from runtime.stores import Store
+
+_ITEMS = 3
+
+
+def look(
+    store: Store, keyspace: Keyspace, subjects: Subjects
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield commands and replies: a bar, the position behind it, a history, what is served."""
+    partitions = noted_partitions(store, keyspace)
+    quotes = instrument_partition(subjects.instrument_id, partitions[QUOTES.name])
+    interactions = user_partition(subjects.user_id, partitions[INTERACTIONS.name])
+    bars = keyspace.bars(quotes, subjects.instrument_id)
+    newest = str(store.hget(bars, NEWEST_FIELD))
+    yield _run(store, "HGET", bars, NEWEST_FIELD)
+    yield _run(store, "HGET", bars, newest)
+    yield _run(store, "HGETALL", keyspace.position(QUOTES, quotes))
+    yield _run(store, "HGETALL", keyspace.history(interactions, subjects.user_id))
+    yield _run(store, "HGETALL", keyspace.position(INTERACTIONS, interactions))
+    yield _run(store, "GET", keyspace.model_current())
+
+
+def _run(store: Store, *command: str) -> tuple[tuple[str, ...], str]:
+    reply = store.execute_command(*command)  # type: ignore[no-untyped-call]
+    if isinstance(reply, dict):
+        pairs = [f"{field} {value}" for field, value in reply.items()]
+        more = [f"... ({len(pairs)} fields)"] if len(pairs) > 2 * _ITEMS else []
+        return command, "\n".join([*(pairs[:_ITEMS] if more else pairs), *more])
+    return command, str(reply)

@@ -1,0 +1,163 @@
+"""Child processes that never outlive this one: how to start, await and stop them.
+
+Each child leads its own process group, so that stopping it stops what it started, and Ctrl-C in the
+terminal reaches it only through us. On Linux the kernel also kills it when this process dies,
+be it by `kill -9`.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import tenacity
+
+LOOPBACK: Final = "127.0.0.1"
+READY_WITHIN_S: Final = 60
+_POLL_S: Final = 0.05
+_PR_SET_PDEATHSIG: Final = 1
+_libc: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class NotReadyError(RuntimeError):
+    """A server ended, or did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How to start a process, and how to stop it."""
+
+    name: str
+    argv: tuple[str, ...]
+    log: Path
+    """takes standard output and error, appended"""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """on top of this process's own"""
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace_s: float = 10
+    """from the stop signal to SIGKILL"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A command whose process answers at an address."""
+
+    command: Command
+    address: str
+    product: str
+    """name and version"""
+    answers: Callable[[], bool]
+
+
+def free_port() -> int:
+    """Return a TCP port that nothing listens on, chosen by the system."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start(command: Command) -> subprocess.Popen[bytes]:
+    """Start the process. The calling thread must live as long as the process is to live.
+
+    Raises:
+        OSError: the program cannot be run.
+    """
+    command.log.parent.mkdir(parents=True, exist_ok=True)
+    with command.log.open("ab") as log:
+        # The child only calls into a library that is loaded already: safe after a fork.
+        return subprocess.Popen(
+            command.argv,
+            env={**os.environ, **command.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+            preexec_fn=_die_with_parent,
+        )
+
+
+def ended(process: subprocess.Popen[bytes]) -> int | None:
+    """Return the exit code, negative for a signal, None if the process runs.
+
+    What it left behind in its group ends with it.
+    """
+    if process.returncode is not None:
+        return process.returncode
+    code = process.poll()
+    if code is not None:
+        _signal_group(process, signal.SIGKILL)
+    return code
+
+
+def stop(*processes: tuple[subprocess.Popen[bytes], Command]) -> None:
+    """Stop the processes at the same time, each with its group; return when all have ended."""
+    began = time.monotonic()
+    running = [(process, command) for process, command in processes if ended(process) is None]
+    for process, command in running:
+        _signal_group(process, command.stop_signal)
+    for process, command in running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, began + command.grace_s - time.monotonic()))
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def await_ready(server: Server, process: subprocess.Popen[bytes]) -> None:
+    """Return as soon as the server answers.
+
+    Raises:
+        NotReadyError: it ended, or did not answer within `READY_WITHIN_S`.
+    """
+    name, log = server.command.name, server.command.log
+
+    def answers() -> bool:
+        code = ended(process)
+        if code is not None:
+            raise NotReadyError(f"{name} ended with exit code {code}: see {log}")
+        return server.answers()
+
+    try:
+        tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda answered: not answered),
+            stop=tenacity.stop_after_delay(READY_WITHIN_S),
+            wait=tenacity.wait_fixed(_POLL_S),
+        )(answers)
+    except tenacity.RetryError:
+        raise NotReadyError(
+            f"{name} did not answer at {server.address} within {READY_WITHIN_S} s: see {log}"
+        ) from None
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the server, ready from the first line of the block, stopped after the last.
+
+    Raises:
+        NotReadyError: as `await_ready`.
+    """
+    process = start(server.command)
+    try:
+        await_ready(server, process)
+        yield process
+    finally:
+        stop((process, server.command))
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    # The group's id is the child's. Right after the child's end it cannot be another's yet.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _die_with_parent() -> None:
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,155 @@
+"""How the local stack looks on a terminal: steps, answers, keys, the status line."""
+
+import json
+import math
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.table import Table
+from rich.text import Text
+
+from infra.local.metrics import Rates, Reading
+from infra.local.questions import Answer
+from infra.local.run import Report
+from infra.local.supervisor import State, Status
+
+_LINES: Final = 24
+"""A longer answer is cut."""
+_METRICS_SHOWN: Final = ("api_requests_total{", "api_request_seconds_count{")
+_STATE_STYLES: Final = {State.RUNNING: "green", State.WAITING: "red", State.DONE: "dim"}
+
+
+def step(console: Console, name: str, what: str, address: str) -> None:
+    """Print that a process has started."""
+    line = Text.assemble(("  ✓ ", "green"), f"{name:<10}", f"{what:<32}", (address, "cyan"))
+    console.print(line, soft_wrap=True)
+
+
+def answer(console: Console, api_url: str, given: Answer) -> None:
+    """Print a request as a curl command, and what came back."""
+    console.print()
+    console.print(Text(f"$ {given.question.curl(api_url)}", style="bold"), soft_wrap=True)
+    if given.problem is not None:
+        console.print(Text(f"! {given.problem}", style="red"), soft_wrap=True)
+    elif isinstance(given.body, str):
+        lines = [line for line in given.body.splitlines() if line.startswith(_METRICS_SHOWN)]
+        console.print(Text("\n".join([*lines[:4], "..."])), soft_wrap=True)
+    else:
+        pretty = Text("\n".join(_cut(_lines(given.body, "", console.width))))
+        JSONHighlighter().highlight(pretty)
+        console.print(pretty, soft_wrap=True)
+
+
+def check(console: Console, given: Answer) -> None:
+    """Print whether an answer is as it should be, and what is wrong with it."""
+    request = f"{'GET ' if given.question.body is None else 'POST'} {given.question.path}"
+    if given.problem is None:
+        console.print(Text.assemble(("  ✓ ", "green"), request), soft_wrap=True)
+    else:
+        line = Text.assemble(("  ✗ ", "red"), request, ("  " + given.problem, "red"))
+        console.print(line, soft_wrap=True)
+
+
+def keys(console: Console, url: str, commands: Iterable[tuple[tuple[str, ...], str]]) -> None:
+    """Print Redis commands and their replies as redis-cli would."""
+    console.print(Text(f"\n$ redis-cli -u {url}", style="bold"), soft_wrap=True)
+    for command, reply in commands:
+        console.print(Text(f"> {' '.join(command)}", style="bold"), soft_wrap=True)
+        console.print(Text(reply), soft_wrap=True)
+
+
+def status_line(
+    reading: Reading, rates: Rates, generation: str | None, processes: list[Status]
+) -> Text:
+    """Return the line that says how the stack is right now; what is wrong comes first."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    away = [status.name for status in processes if status.state is State.WAITING]
+    if away:
+        line.append(f"restarting {', '.join(away)}  ", "red")
+    if restarts := sum(status.restarts for status in processes):
+        line.append(f"{restarts} restarts  ", "yellow")
+    if reading.rejected:
+        line.append(f"{reading.rejected:,.0f} rejected  ", "yellow")
+    line.append(f"{rates.quotes_per_s:,.0f}", "bold").append(" quotes/s  ")
+    line.append(f"{rates.interactions_per_s:,.0f}", "bold").append(" events/s  ")
+    fresh = "-" if math.isnan(reading.freshness_s) else f"{reading.freshness_s:.1f} s"
+    line.append(f"lag {reading.lag_records:,.0f}  bars {fresh} old  model {generation or '-'}")
+    return line
+
+
+def processes(report: Report, now_s: float | None = None) -> Table:
+    """Return a table of the processes; `now_s` is the supervisor's clock, the system's uptime."""
+    now_s = time.monotonic() if now_s is None else now_s
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("process", "pid", "state", "for", "restarts", "log", "address"):
+        right = heading in ("pid", "for", "restarts")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    for status in report.processes:
+        table.add_row(
+            status.name,
+            "" if status.pid is None else str(status.pid),
+            Text(_state(status), _STATE_STYLES[status.state]),
+            _duration(now_s - status.since_s),
+            str(status.restarts),
+            Path(status.log).name,
+            report.addresses.get(status.name, ""),
+        )
+    return table
+
+
+def _state(status: Status) -> str:
+    if status.state is State.WAITING:
+        return f"restarting after exit code {status.exit_code}"
+    return status.state
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> [_duration(s) for s in (0.4, 61, 3_700)]
+    ['0 s', '1 min 1 s', '1 h 1 min']
+    """
+    minutes, s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {s} s" if minutes else f"{s} s"
+
+
+def shown(path: Path) -> str:
+    """Return a path as short as it can be said from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _cut(lines: list[str]) -> list[str]:
+    return [*lines[: _LINES - 1], "  ..."] if len(lines) > _LINES else lines
+
+
+def _lines(value: Any, indent: str, width: int) -> list[str]:
+    """Return JSON with what is nested and too wide spread over lines, and only that.
+
+    >>> _lines({"a": [1, 2], "b": {"c": 3}}, "", width=24)
+    ['{', '  "a": [1, 2],', '  "b": {"c": 3}', '}']
+    """
+    flat = json.dumps(value, ensure_ascii=False)
+    nested = isinstance(value, dict | list) and any(
+        isinstance(inner, dict | list)
+        for inner in (value.values() if isinstance(value, dict) else value)
+    )
+    if not nested or len(flat) + len(indent) <= width:
+        return [flat]
+    deeper = f"{indent}  "
+    pairs = value.items() if isinstance(value, dict) else ((None, inner) for inner in value)
+    inside = []
+    for key, inner in pairs:
+        first, *rest = _lines(inner, deeper, width)
+        inside.append([deeper + ("" if key is None else f"{json.dumps(key)}: ") + first, *rest])
+    for block in inside[:-1]:
+        block[-1] += ","
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return [opening, *(line for block in inside for line in block), indent + closing]

@@ -1,0 +1,109 @@
+"""What the local stack is made of: each process's command, settings, port and log."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from infra.local.kafka.server import kafka
+from infra.local.process import LOOPBACK, Command, Server, free_port
+from infra.local.store import valkey
+from infra.local.tansu import tansu
+from runtime.settings import SharedSettings
+
+BrokerKind = Literal["tansu", "kafka"]
+
+_TRAIN_EVERY_S: Final = "5"
+"""Often: whoever starts a stack of their own wants to see their events count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Every process, and where to reach it."""
+
+    namespace: str
+    store: Server
+    broker: Server
+    topics: Command
+    """runs once, after the servers answer and before the programs start"""
+    programs: tuple[Command, ...]
+    urls: Mapping[str, str]
+    """of the programs that serve HTTP; workers and trainer serve /metrics there"""
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers."""
+        return self.urls["api"]
+
+    @property
+    def worker_urls(self) -> list[str]:
+        """Where the workers serve /metrics and /health."""
+        return [url for name, url in self.urls.items() if name.startswith("worker")]
+
+    def addresses(self) -> dict[str, str]:
+        """Return the address of everything that has one, by process."""
+        servers = {server.command.name: server.address for server in (self.store, self.broker)}
+        return servers | dict(self.urls)
+
+
+def compose(folder: Path, broker: BrokerKind, workers: int, api_port: int) -> Stack:
+    """Return a stack whose logs, and whose data if it keeps any, stand in `folder`.
+
+    Args:
+        folder: absolute.
+        broker: which one to run.
+        workers: how many worker processes, at least one.
+        api_port: 0 lets the system choose, as it does for all others.
+
+    Raises:
+        NoKafkaError: Apache Kafka was asked for, and cannot be had here.
+    """
+    namespace = SharedSettings().namespace
+    store = valkey(free_port(), folder)
+    log = (kafka if broker == "kafka" else tansu)(free_port(), folder)
+    shared = {
+        "KAFKA_BOOTSTRAP_SERVERS": log.address,
+        "REDIS_URL": store.address,
+        "NAMESPACE": namespace,
+    }
+    programs, urls = [], {}
+    for name, arguments, settings, port in _programs(workers, api_port):
+        programs.append(_python(name, arguments, shared | settings, folder))
+        if port is not None:
+            urls[name] = f"http://{LOOPBACK}:{port}"
+    topics = _python("topics", ("infra.topics",), shared, folder)
+    return Stack(namespace, store, log, topics, tuple(programs), urls)
+
+
+def _programs(
+    workers: int, api_port: int
+) -> list[tuple[str, tuple[str, ...], dict[str, str], int | None]]:
+    """Return name, arguments of `python -m`, settings and port of each program, in order."""
+    worker_ports, trainer_port, api_port = (
+        [free_port() for _ in range(workers)],
+        free_port(),
+        api_port or free_port(),
+    )
+    trainer = {
+        "METRICS_PORT": str(trainer_port),
+        "TRAIN_EVERY_SECONDS": os.environ.get("TRAIN_EVERY_SECONDS", _TRAIN_EVERY_S),
+    }
+    api = {"API_HOST": LOOPBACK, "API_PORT": str(api_port)}
+    return [
+        *(
+            (f"worker-{n}", ("stream_processors",), {"METRICS_PORT": str(port)}, port)
+            for n, port in enumerate(worker_ports, start=1)
+        ),
+        ("trainer", ("trainer", "run"), trainer, trainer_port),
+        ("api", ("api",), api, api_port),
+        ("producer", ("producers", "simulate"), {}, None),
+    ]
+
+
+def _python(
+    name: str, arguments: tuple[str, ...], settings: Mapping[str, str], folder: Path
+) -> Command:
+    argv = (sys.executable, "-m", *arguments)
+    return Command(name=name, argv=argv, log=folder / f"{name}.log", environment=settings)

@@ -1,0 +1,56 @@
+"""Asks a stack that has just started everything that it should be able to answer."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, TypeVar
+
+import httpx
+from redis.exceptions import RedisError
+
+from contracts.keyspace import Keyspace
+from infra.local.process import NotReadyError
+from infra.local.questions import Answer, Subjects, ask, find_subjects, questions
+from infra.local.run import Running
+from runtime.stores import Store
+
+READY_WITHIN_S: Final = 60
+_PAUSE_S: Final = 0.1
+T = TypeVar("T")
+
+
+def await_subjects(running: Running, store: Store, client: httpx.Client) -> Subjects:
+    """Return whom and what to ask about, once quotes, events and a first generation are there.
+
+    Raises:
+        NotReadyError: they are not within `READY_WITHIN_S`.
+    """
+    keyspace = Keyspace(running.stack.namespace)
+
+    def find() -> Subjects | None:
+        try:
+            return find_subjects(store, keyspace, client)
+        except (RedisError, httpx.HTTPError):
+            return None
+
+    found = _patiently(running, find, lambda subjects: subjects is not None)
+    if found is None:
+        raise NotReadyError(
+            f"no bars, histories and lists within {READY_WITHIN_S} s: see the logs of worker, "
+            f"trainer and api in {running.folder}"
+        )
+    return found
+
+
+def answers(running: Running, client: httpx.Client, subjects: Subjects) -> Iterator[Answer]:
+    """Ask each endpoint until its answer is plausible; yield that, or the last one in time."""
+    for question in questions(subjects):
+        asked = partial(ask, client, question)
+        yield _patiently(running, asked, lambda answer: answer.problem is None)
+
+
+def _patiently(running: Running, attempt: Callable[[], T], good: Callable[[T], bool]) -> T:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while not good(result := attempt()) and time.monotonic() < deadline:
+        running.pause(_PAUSE_S)
+    return result

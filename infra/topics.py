@@ -1,0 +1,167 @@
+"""Creates the topics of `contracts.topics`, or checks them: `python -m infra.topics`.
+
+It also notes the partitions in Redis, for the programs to compare with (`runtime.topology`).
+Running it again changes nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, NamedTuple
+
+import tenacity
+import typer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from contracts.keyspace import Keyspace
+from contracts.topics import ALL, STREAMED, Topic
+from infra import broker
+from runtime.settings import SharedSettings
+from runtime.stores import UNAVAILABLE, Store, connect
+from runtime.topology import TopologyError
+
+_WAIT_S: Final = 60
+_MS_PER_H: Final = 3_600_000
+_CLIENT_NAME: Final = "tickrec-topics"
+
+
+class Row(NamedTuple):
+    """A topic as it is now."""
+
+    topic: Topic
+    partitions: int
+    created: bool
+
+
+def ensure(
+    client: AdminClient, store: Store, keyspace: Keyspace, asked: Mapping[str, int]
+) -> list[Row]:
+    """Create the topics that are missing, and note the partitions in Redis.
+
+    A missing topic gets the number of partitions that was asked for, else what Redis notes already,
+    else what `contracts.topics` says. Nothing is created unless everything agrees.
+
+    Args:
+        client: of the broker.
+        store: of the programs, whose answers are text.
+        keyspace: where the partitions are noted.
+        asked: topic name -> partitions.
+
+    Raises:
+        TopologyError: a topic has another number of partitions than was asked for or noted.
+        broker.BrokerError: the broker does not answer, or refuses.
+    """
+    there = broker.partitions_of(client)
+    noted = noted_partitions(store, keyspace)
+    rows = [_row(topic, there, noted, asked) for topic in ALL]
+    broker.create(client, [_new(row) for row in rows if row.created])
+    for row in rows:
+        if row.topic in STREAMED:
+            store.hset(keyspace.topics(), row.topic.name, str(row.partitions))
+    return rows
+
+
+def noted_partitions(store: Store, keyspace: Keyspace) -> dict[str, int]:
+    """Return topic -> partitions as Redis notes them, empty before the first `ensure`."""
+    return {str(name): int(n) for name, n in store.hgetall(keyspace.topics()).items()}
+
+
+def _row(
+    topic: Topic, there: Mapping[str, int], noted: Mapping[str, int], asked: Mapping[str, int]
+) -> Row:
+    """Decide what becomes of a topic.
+
+    Raises:
+        TopologyError: as `ensure`.
+    """
+    says = {
+        "the command line": asked.get(topic.name),
+        "meta:topics in Redis": noted.get(topic.name),
+        "the broker": there.get(topic.name),
+    }
+    said = {who: n for who, n in says.items() if n is not None}
+    if len(set(said.values())) > 1:
+        raise TopologyError(
+            f"topic {topic.name} has different partitions: "
+            + ", ".join(f"{n} says {who}" for who, n in said.items())
+            + ". The keys in Redis depend on the number: use another NAMESPACE for another number, "
+            "or delete the topic to have it made anew with the noted one"
+        )
+    return Row(topic, next(iter(said.values()), topic.partitions), topic.name not in there)
+
+
+def _new(row: Row) -> NewTopic:
+    # Without a replication factor, the broker's default counts: 1 alone, 3 in a cluster of size.
+    config = {"retention.ms": str(row.topic.retention_h * _MS_PER_H)}
+    return NewTopic(row.topic.name, row.partitions, config=config)
+
+
+def _parse(option: str) -> tuple[str, int]:
+    """Read `TOPIC=N`.
+
+    Raises:
+        typer.BadParameter: it is not that, with a topic of ours and at least one partition.
+    """
+    name, _, number = option.partition("=")
+    names = [topic.name for topic in ALL]
+    if name not in names:
+        raise typer.BadParameter(f"there is no topic {name!r}, only {', '.join(names)}")
+    if not number.isdecimal() or int(number) < 1:
+        raise typer.BadParameter(f"{option!r} is not TOPIC=N with N of 1 or more")
+    return name, int(number)
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("topic", box=None, header_style="bold")
+    table.add_column("partitions", justify="right")
+    table.add_column("retention", justify="right")
+    table.add_column("state")
+    for topic, partitions, created in rows:
+        state = "[green]created[/]" if created else "exists"
+        table.add_row(topic.name, str(partitions), f"{topic.retention_h} h", state)
+    return table
+
+
+def _connect_patiently(settings: SharedSettings) -> tuple[AdminClient, Store]:
+    """Return clients of broker and store, once both answer.
+
+    Raises:
+        broker.BrokerError: no broker answers within `_WAIT_S`.
+        redis.exceptions.ConnectionError: nor the store.
+    """
+    patiently = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((*UNAVAILABLE, broker.BrokerError)),
+        stop=tenacity.stop_after_delay(_WAIT_S),
+        wait=tenacity.wait_fixed(0.2),
+        reraise=True,
+    )
+    store = patiently(connect, settings.redis_url, _CLIENT_NAME)
+    client = broker.admin(settings.kafka_bootstrap_servers)
+    patiently(broker.partitions_of, client)
+    return client, store
+
+
+def main(
+    partitions: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOPIC=N", help="other than contracts/topics.py says; repeatable"),
+    ] = None,
+) -> None:
+    """Create the topics, or check them, and note their partitions in Redis."""
+    asked = dict(map(_parse, partitions or []))
+    try:
+        settings = SharedSettings()
+        client, store = _connect_patiently(settings)
+        rows = ensure(client, store, Keyspace(settings.namespace), asked)
+    except (TopologyError, broker.BrokerError, RedisError, ValidationError) as refused:
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error ", "red"), str(refused)))
+        raise typer.Exit(1) from refused
+    Console().print(_table(rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)

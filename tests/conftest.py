@@ -1,0 +1,237 @@
+"""The servers that the tests run against, always real ones.
+
+What a test may ask for:
+
+- `store_url` (session): URL of a Redis-compatible store.
+- `cluster_url` (session): URL of Valkey as a cluster of one node, which refuses what any would.
+- `broker` (session): bootstrap servers of a Kafka-protocol broker.
+- `namespace` (function): a fresh one, so that no key or consumer group is shared with other tests.
+- `topics` (function): a factory; `topics()` makes all topics of `contracts.topics` anew, empty from
+  offset 0, two partitions each, and notes them in Redis for the test's namespace;
+  `topics(quotes=4)` with another number. The topics' names are shared by all tests of a session, so
+  whatever a test leaves running must not write to them any longer.
+- `topology` (function): what `topics()` returns, for tests that need no other number.
+
+The broker is the first of these that can be had, and the summary of the run says which, and why:
+`KAFKA_BOOTSTRAP_SERVERS`; a container; Apache Kafka from Maven's jars; Tansu. The store likewise:
+`REDIS_URL`; a container; Valkey. `TICKREC_TEST_BROKER=tansu` and `TICKREC_TEST_STORE=redis-server`
+choose what would come later or not at all. A broker that was named must have none of our topics,
+as the tests delete them; when they end, they leave neither topics there nor keys in a named store.
+
+Tests marked `kafka_only` are skipped on Tansu. Tansu also answers ListOffsets "latest" with the
+first offset of the last batch + 1: only a fetch tells its log's end (see `infra.local.tansu`).
+"""
+
+import contextlib
+import dataclasses
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import docker
+import pytest
+import redis
+from docker.errors import DockerException
+from testcontainers.community.kafka import KafkaContainer
+from testcontainers.community.redis import RedisContainer
+
+from contracts.keyspace import Keyspace
+from contracts.topics import ALL, STREAMED
+from infra import broker as brokers
+from infra.local import store as stores
+from infra.local.kafka.jars import NoKafkaError
+from infra.local.kafka.server import kafka
+from infra.local.process import Server, free_port, running
+from infra.local.tansu import tansu
+from infra.topics import ensure
+from runtime.stores import connect
+from runtime.topology import Topology
+
+SESSION = f"tickrec-test-{uuid.uuid4().hex[:8]}"
+OURS = frozenset(topic.name for topic in ALL)
+TopicsFactory = Callable[..., Topology]
+
+
+class Taken(NamedTuple):
+    """A server that the tests run against."""
+
+    address: str
+    product: str
+    why: str
+
+
+_taken: dict[str, Taken] = {}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for what, taken in _taken.items():
+        terminalreporter.write_line(f"{what}: {taken.product} at {taken.address} ({taken.why})")
+
+
+@pytest.fixture(scope="session")
+def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
+    folder = tmp_path_factory.mktemp("broker")
+    with contextlib.ExitStack() as stack:
+        taken = _taken["broker"] = _take_broker(stack, folder)
+        yield taken
+
+
+@pytest.fixture(scope="session")
+def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
+    folder = tmp_path_factory.mktemp("store")
+    with contextlib.ExitStack() as stack:
+        taken = _taken["store"] = _take_store(stack, folder)
+        yield taken
+
+
+@pytest.fixture(scope="session")
+def broker(_broker: Taken) -> str:
+    """Bootstrap servers of the broker."""
+    return _broker.address
+
+
+@pytest.fixture(scope="session")
+def store_url(_store: Taken) -> str:
+    """URL of the store."""
+    return _store.address
+
+
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a cluster of one node, with all slots."""
+    server = stores.valkey(free_port(), tmp_path_factory.mktemp("cluster"))
+    # The bus's port would be the other one + 10,000, which may be none.
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    command = dataclasses.replace(server.command, argv=(*server.command.argv, *options))
+    with running(dataclasses.replace(server, command=command)):
+        with redis.Redis.from_url(server.address, decode_responses=True) as node:
+            node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            while node.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+                pass
+        yield server.address
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A fresh namespace."""
+    return f"{SESSION}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def topics(broker: str, store_url: str, namespace: str) -> TopicsFactory:
+    """A factory that makes all topics anew and empty; see this module's docstring."""
+
+    def make(*, partitions: int = 2, **of_topic: int) -> Topology:
+        asked = {topic.name: partitions for topic in STREAMED} | of_topic
+        client = brokers.admin(broker)
+        brokers.delete(client, brokers.partitions_of(client).keys() & OURS)
+        keyspace = Keyspace(namespace)
+        with connect(store_url, "tests") as store:
+            store.delete(keyspace.topics())
+            ensure(client, store, keyspace, asked)
+            return Topology.from_hash(store.hgetall(keyspace.topics()))
+
+    return make
+
+
+@pytest.fixture
+def topology(topics: TopicsFactory) -> Topology:
+    """All topics anew and empty, two partitions each."""
+    return topics()
+
+
+@pytest.fixture(autouse=True)
+def _skip_on_tansu(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("kafka_only") is None:
+        return
+    if brokers.is_tansu(brokers.admin(request.getfixturevalue("broker"))):
+        pytest.skip("Tansu lacks what this test is about: it needs Apache Kafka")
+
+
+def _take_broker(stack: contextlib.ExitStack, folder: Path) -> Taken:
+    if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        stack.enter_context(_borrowed_broker(address))
+        kind = "Tansu" if brokers.is_tansu(brokers.admin(address)) else "a Kafka-protocol broker"
+        return Taken(address, kind, "KAFKA_BOOTSTRAP_SERVERS names it")
+    if os.environ.get("TICKREC_TEST_BROKER") == "tansu":
+        return _run(stack, tansu(free_port(), folder), "TICKREC_TEST_BROKER asks for it")
+    why = _why_no_docker()
+    if why is None:
+        try:
+            return _kafka_container(stack)
+        except DockerException as refused:
+            why = f"Docker runs no Kafka: {refused}"
+    try:
+        return _run(stack, kafka(free_port(), folder), why)
+    except NoKafkaError as no_kafka:
+        return _run(stack, tansu(free_port(), folder), f"{why}; {no_kafka}")
+
+
+def _take_store(stack: contextlib.ExitStack, folder: Path) -> Taken:
+    if url := os.environ.get("REDIS_URL"):
+        stack.enter_context(_borrowed_store(url))
+        return Taken(url, stores.product(url), "REDIS_URL names it")
+    if os.environ.get("TICKREC_TEST_STORE") == "redis-server":
+        server = stores.redis_server(free_port(), folder)
+        return _run(stack, server, "TICKREC_TEST_STORE asks for it")
+    why = _why_no_docker()
+    if why is None:
+        try:
+            return _redis_container(stack)
+        except DockerException as refused:
+            why = f"Docker runs no Redis: {refused}"
+    return _run(stack, stores.valkey(free_port(), folder), why)
+
+
+@contextlib.contextmanager
+def _borrowed_broker(address: str) -> Iterator[None]:
+    client = brokers.admin(address)
+    if there := brokers.partitions_of(client).keys() & OURS:
+        pytest.exit(
+            f"the broker at {address} (KAFKA_BOOTSTRAP_SERVERS) has the topics "
+            f"{', '.join(sorted(there))}, which the tests would delete: name another broker, "
+            "or delete them yourself if nobody needs them",
+            returncode=4,
+        )
+    try:
+        yield
+    finally:
+        brokers.delete(client, brokers.partitions_of(client).keys() & OURS)
+
+
+@contextlib.contextmanager
+def _borrowed_store(url: str) -> Iterator[None]:
+    with connect(url, "tests") as store:
+        yield
+        for key in store.scan_iter(match=f"{SESSION}-*", count=1000):
+            store.delete(key)
+
+
+def _run(stack: contextlib.ExitStack, server: Server, why: str) -> Taken:
+    stack.enter_context(running(server))
+    return Taken(server.address, server.product, why)
+
+
+def _why_no_docker() -> str | None:
+    """Return why there can be no containers, None where there can."""
+    try:
+        docker.from_env(timeout=5).ping()
+    except DockerException:
+        return "no Docker answers"
+    return None
+
+
+def _kafka_container(stack: contextlib.ExitStack) -> Taken:
+    container = KafkaContainer().with_kraft()
+    container.with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
+    stack.enter_context(container)
+    product = f"Apache Kafka, image {container.image}"
+    return Taken(container.get_bootstrap_server(), product, "Docker answers")
+
+
+def _redis_container(stack: contextlib.ExitStack) -> Taken:
+    container = stack.enter_context(RedisContainer("redis:8"))
+    url = f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+    return Taken(url, stores.product(url), "Docker answers")

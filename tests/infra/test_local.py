@@ -1,0 +1,167 @@
+"""The whole stack, as its commands run it: it answers, mends itself and leaves nothing behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from infra.local import commands
+from infra.local.questions import Subjects, questions
+from infra.local.run import BusyError, Report, claimed, owner, read_report
+from infra.local.supervisor import Status
+
+WITHIN_S = 60
+
+
+@pytest.fixture
+def console(capsys: pytest.CaptureFixture[str]) -> Console:
+    return Console(width=120)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where a stack may run; what a failed test leaves there is stopped."""
+    folder = tmp_path / "stack"
+    yield folder
+    if (pid := owner(folder)) is not None:
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: owner(folder) is None)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+
+
+def report_of(folder: Path) -> Report:
+    until(lambda: read_report(folder) is not None)
+    report = read_report(folder)
+    assert report is not None
+    return report
+
+
+def process_of(folder: Path, name: str) -> Status:
+    return next(status for status in report_of(folder).processes if status.name == name)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def start(command: str, folder: Path) -> subprocess.Popen[str]:
+    """Run a command in a process of its own."""
+    code = (
+        "from pathlib import Path; from rich.console import Console; "
+        "from infra.local import commands; "
+        f"commands.{command}(Console(), Path({str(folder)!r}), 'tansu', 1, 0)"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.integration
+def test_the_demo_shows_a_plausible_answer_of_every_endpoint_until_ctrl_c(folder: Path) -> None:
+    demo = start("demo", folder)
+    assert demo.stdout is not None
+    shown: list[str] = []
+    while not shown or "quotes/s" not in shown[-1]:
+        shown.append(demo.stdout.readline())
+        assert shown[-1], "".join(shown)
+    processes = family(demo.pid)
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=WITHIN_S)
+    until(lambda: gone(processes))
+
+    asked = [line for line in shown if line.startswith("$ curl")]
+    assert len(asked) == len(list(questions(Subjects(4, "user", 1.0))))
+    assert [line for line in shown if line.startswith("! ")] == []
+    assert any(line.startswith("> HGETALL live:position:{q") for line in shown)
+    assert re.search(r"[1-9][\d,]* quotes/s .* lag \d+ .* model \d+T\d+Z-\d+", shown[-1])
+
+
+@pytest.mark.integration
+def test_the_stack_in_the_background_mends_itself_and_ends_with_down(
+    console: Console, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not commands.status(console, folder)
+    commands.up(console, folder, "tansu", 1, 0)
+    with pytest.raises(BusyError, match="runs already"):
+        commands.up(console, folder, "tansu", 1, 0)
+    pid = owner(folder)
+    assert pid is not None
+    for name in ("api", "store"):
+        killed = process_of(folder, name)
+        assert killed.pid is not None
+        os.kill(killed.pid, signal.SIGKILL)
+        until(lambda name=name: process_of(folder, name).restarts == 1)  # type: ignore[misc]
+    # The store forgot the topics' partitions: they are noted again.
+    until(lambda: (folder / "topics.log").read_text().count("interactions ") == 2)
+    capsys.readouterr()
+    assert commands.status(console, folder)
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("store ")]
+    assert re.search(r"running +\d+ s +1 +store\.log +redis://", line)
+
+    processes = family(pid)
+    assert len(processes) >= 7
+    commands.down(console, folder)
+    until(lambda: gone(processes))
+    assert "all stopped" in capsys.readouterr().out
+    commands.down(console, folder)
+    assert "nothing runs" in capsys.readouterr().out
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills children with their parent")
+def test_a_killed_demo_leaves_nothing_running(folder: Path) -> None:
+    demo = start("demo", folder)
+    report_of(folder)
+    processes = family(demo.pid)
+    assert len(processes) >= 7
+    demo.kill()
+    demo.communicate(timeout=WITHIN_S)
+    until(lambda: gone(processes))
+    assert owner(folder) is None
+
+
+def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:
+    with claimed(folder):
+        assert owner(folder) == os.getpid()
+        with pytest.raises(BusyError, match=re.escape(str(folder))), claimed(folder):
+            pass
+    assert owner(folder) is None
+
+
+def test_a_new_stack_begins_in_an_empty_folder(folder: Path) -> None:
+    (folder / "kafka").mkdir(parents=True)
+    (folder / "kafka" / "data").touch()
+    (folder / "old.log").touch()
+    with claimed(folder):
+        assert [entry.name for entry in folder.iterdir()] == ["lock"]
+
+
+def test_a_stack_that_does_not_come_up_says_why(
+    console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAMESPACE", "not a namespace")
+    with pytest.raises(Exception, match="namespace"):
+        commands.up(console, folder, "tansu", 1, 0)
+    assert owner(folder) is None

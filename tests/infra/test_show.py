@@ -1,0 +1,101 @@
+"""What the terminal shows is complete, and says first what is wrong."""
+
+import doctest
+import io
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from infra.local import metrics, show, supervisor
+from infra.local.metrics import Rates, Reading
+from infra.local.questions import Answer, Question
+from infra.local.run import Report
+from infra.local.show import _lines
+from infra.local.supervisor import State, Status
+
+READING = Reading(0, 0, 0, rejected=0, lag_records=12, freshness_s=0.4)
+RATES = Rates(quotes_per_s=1234, interactions_per_s=5)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def status(name: str = "api", state: State = State.RUNNING, restarts: int = 0) -> Status:
+    pid = 7 if state is State.RUNNING else None
+    return Status(name, state, pid, restarts, exit_code=-9, since_s=100, log=f"/logs/{name}.log")
+
+
+def printed(show_it: Any) -> str:
+    out = io.StringIO()
+    show_it(Console(file=out, width=110))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("module", [metrics, show, supervisor])
+def test_the_docstrings_tell_the_truth(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+@given(value=json_values, width=st.integers(min_value=0, max_value=120))
+def test_a_spread_out_answer_is_the_same_json(value: Any, width: int) -> None:
+    assert json.loads("\n".join(_lines(value, "", width))) == value
+
+
+def test_an_answer_comes_with_the_command_that_asks_for_it() -> None:
+    question = Question("/health/live", lambda _: None)
+    text = printed(
+        lambda c: show.answer(c, "http://api", Answer(question, 200, {"status": "alive"}, None))
+    )
+    assert text == '\n$ curl http://api/health/live\n{"status": "alive"}\n'
+
+
+def test_a_bad_answer_comes_with_what_is_wrong() -> None:
+    given_ = Answer(Question("/health/live", lambda _: None), 500, None, "status 500")
+    assert "! status 500" in printed(lambda c: show.answer(c, "http://api", given_))
+    assert "✗ GET  /health/live  status 500" in printed(lambda c: show.check(c, given_))
+
+
+def test_a_long_answer_is_cut() -> None:
+    body = {"items": [{"n": n} for n in range(100)]}
+    given_ = Answer(Question("/long", lambda _: None), 200, body, None)
+    text = printed(lambda c: show.answer(c, "http://api", given_))
+    assert text.endswith("  ...\n")
+    assert len(text.splitlines()) < 30
+
+
+def test_a_quiet_status_line_says_how_fast_how_far_behind_and_which_model() -> None:
+    line = show.status_line(READING, RATES, "20261124T235020Z-3", [status()]).plain
+    assert line == ("1,234 quotes/s  5 events/s  lag 12  bars 0.4 s old  model 20261124T235020Z-3")
+
+
+def test_what_is_wrong_comes_first() -> None:
+    reading = Reading(0, 0, 0, rejected=3, lag_records=0, freshness_s=float("nan"))
+    away = [status("trainer", State.WAITING, restarts=2), status()]
+    line = show.status_line(reading, RATES, None, away).plain
+    assert line.startswith("restarting trainer  2 restarts  3 rejected  ")
+    assert line.endswith("bars - old  model -")
+
+
+def test_the_table_has_a_line_for_every_process() -> None:
+    processes = [status("store"), status("topics", State.DONE), status("api", State.WAITING, 3)]
+    report = Report({"store": "redis://127.0.0.1:1/0"}, processes)
+    lines = printed(lambda c: c.print(show.processes(report, now_s=161))).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["store", "topics", "api"]
+    assert lines[1].split()[1:] == [
+        *("7", "running", "1", "min", "1", "s", "0", "store.log", "redis://127.0.0.1:1/0"),
+    ]
+    assert "restarting after exit code -9" in lines[3]
+
+
+def test_a_path_is_said_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert show.shown(tmp_path / "a" / "b") == "a/b"
+    assert show.shown(Path("/elsewhere")) == "/elsewhere"

@@ -1,0 +1,233 @@
+"""A process that ends is started again; nothing outlives its supervisor."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.local.process import Command
+from infra.local.supervisor import State, Supervisor, pause_s
+
+WITHIN_S = 20
+GRACE_S = 1
+
+
+class Clock:
+    """Time that passes only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def supervisor(clock: Clock) -> Iterator[Supervisor]:
+    supervisor = Supervisor(clock)
+    yield supervisor
+    supervisor.stop()
+
+
+def python(name: str, folder: Path, code: str) -> Command:
+    return Command(
+        name=name,
+        argv=(sys.executable, "-c", textwrap.dedent(code)),
+        log=folder / f"{name}.log",
+        grace_s=GRACE_S,
+    )
+
+
+def until(condition: Callable[[], object], tick: Callable[[], object] = lambda: None) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        tick()
+        time.sleep(0.01)
+
+
+SLEEPER = "import time; print('here', flush=True); time.sleep(600)"
+
+
+def test_a_process_that_dies_is_started_again_after_its_pause(
+    supervisor: Supervisor, clock: Clock, tmp_path: Path
+) -> None:
+    process = supervisor.add(python("sleeper", tmp_path, SLEEPER))
+    os.kill(process.pid, signal.SIGKILL)
+    until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
+    [status] = supervisor.statuses()
+    assert (status.exit_code, status.pid, status.restarts) == (-signal.SIGKILL, None, 0)
+
+    clock.now += pause_s(1) - 0.01
+    supervisor.tick()
+    assert supervisor.statuses()[0].state is State.WAITING
+
+    clock.now += 0.02
+    supervisor.tick()
+    [status] = supervisor.statuses()
+    assert (status.state, status.restarts) == (State.RUNNING, 1)
+    assert status.pid not in (None, process.pid)
+
+
+def test_the_pause_grows_while_a_process_keeps_dying_and_is_short_again_once_it_was_stable(
+    supervisor: Supervisor, clock: Clock, tmp_path: Path
+) -> None:
+    supervisor.add(python("broken", tmp_path, "raise SystemExit(3)"))
+    for failures in (1, 2, 3):
+        until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
+        clock.now += pause_s(failures) - 0.01
+        supervisor.tick()
+        assert supervisor.statuses()[0].state is State.WAITING
+        clock.now += 0.02
+        supervisor.tick()
+        assert supervisor.statuses()[0].restarts == failures
+    clock.now += 3600
+    until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
+    clock.now += pause_s(1) + 0.01
+    supervisor.tick()
+    assert supervisor.statuses()[0].restarts == 4
+
+
+def test_what_is_to_run_once_is_done_when_it_ends_well(
+    supervisor: Supervisor, clock: Clock, tmp_path: Path
+) -> None:
+    supervisor.add(python("job", tmp_path, "print('did it')"), once=True)
+    until(lambda: supervisor.statuses()[0].state is State.DONE, supervisor.tick)
+    clock.now += 3600
+    supervisor.tick()
+    assert supervisor.statuses()[0].state is State.DONE
+    assert (tmp_path / "job.log").read_text() == "did it\n"
+
+
+def test_what_is_to_run_once_is_tried_again_when_it_ends_badly(
+    supervisor: Supervisor, clock: Clock, tmp_path: Path
+) -> None:
+    code = f"""
+        import pathlib, sys
+        ready = pathlib.Path({str(tmp_path / "ready")!r})
+        missing = not ready.exists()
+        ready.touch()
+        sys.exit(missing)
+    """
+    supervisor.add(python("job", tmp_path, code), once=True)
+    until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
+    clock.now += pause_s(1)
+    until(lambda: supervisor.statuses()[0].state is State.DONE, supervisor.tick)
+
+
+def test_a_restart_runs_again_what_depends_on_it(
+    supervisor: Supervisor, clock: Clock, tmp_path: Path
+) -> None:
+    server = supervisor.add(python("server", tmp_path, SLEEPER))
+    supervisor.add(
+        python("job", tmp_path, "print('did it')"), once=True, again_with=frozenset({"server"})
+    )
+    until(lambda: supervisor.statuses()[1].state is State.DONE, supervisor.tick)
+    os.kill(server.pid, signal.SIGKILL)
+    until(lambda: supervisor.statuses()[0].state is State.WAITING, supervisor.tick)
+    clock.now += pause_s(1)
+    until(lambda: (tmp_path / "job.log").read_text() == "did it\ndid it\n", supervisor.tick)
+
+
+POLITE = """
+    import signal, sys, time
+    def leave(*_):
+        with open({order!r}, 'a') as f: f.write({name!r})
+        sys.exit()
+    signal.signal(signal.SIGTERM, leave)
+    print('here', flush=True)
+    time.sleep(600)
+"""
+STUBBORN = """
+    import signal, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print('here', flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_higher_layer_stops_first(supervisor: Supervisor, tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    layers = {"a": 0, "b": 2, "c": 1, "d": 2}
+    for name, layer in layers.items():
+        polite = POLITE.format(order=str(order), name=name)
+        supervisor.add(python(name, tmp_path, polite), layer=layer)
+    until(lambda: all((tmp_path / f"{name}.log").read_text() for name in layers))
+    supervisor.stop()
+    together, then = order.read_text()[:2], order.read_text()[2:]
+    assert (sorted(together), then) == (["b", "d"], "ca")
+
+
+def test_what_will_not_stop_is_killed_after_its_grace_and_the_others_of_its_layer_do_not_wait(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    processes = [supervisor.add(python(name, tmp_path, STUBBORN)) for name in "abc"]
+    until(lambda: all((tmp_path / f"{name}.log").read_text() for name in "abc"))
+    began = time.monotonic()
+    supervisor.stop()
+    assert [process.returncode for process in processes] == [-signal.SIGKILL] * 3
+    assert GRACE_S <= time.monotonic() - began < 2 * GRACE_S
+
+
+def test_stopping_a_process_stops_what_it_started(supervisor: Supervisor, tmp_path: Path) -> None:
+    code = f"""
+        import subprocess, sys, time
+        child = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}])
+        print(child.pid, flush=True)
+        time.sleep(600)
+    """
+    supervisor.add(python("parent", tmp_path, code))
+    log = tmp_path / "parent.log"
+    until(lambda: "here" in log.read_text())
+    grandchild = int(log.read_text().split()[0])
+    supervisor.stop()
+    until(lambda: not psutil.pid_exists(grandchild))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills children with their parent")
+def test_a_killed_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
+    code = f"""
+        import sys, time
+        from pathlib import Path
+        from infra.local.process import Command
+        from infra.local.supervisor import Supervisor
+        log = Path({str(tmp_path / "log")!r})
+        command = Command('sleeper', (sys.executable, '-c', {SLEEPER!r}), log)
+        print(Supervisor().add(command).pid, flush=True)
+        time.sleep(600)
+    """
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+    )
+    assert supervisor.stdout is not None
+    child = psutil.Process(int(supervisor.stdout.readline()))
+    until(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text())
+    supervisor.kill()
+    supervisor.wait()
+    # Nobody but init may be left to reap it.
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_two_processes_of_one_name_are_refused(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.add(python("twin", tmp_path, SLEEPER))
+    with pytest.raises(ValueError, match="twin"):
+        supervisor.add(python("twin", tmp_path, SLEEPER))
+
+
+@given(st.integers(min_value=1, max_value=10_000))
+def test_a_pause_never_shrinks_and_never_exceeds_half_a_minute(failures: int) -> None:
+    assert 0.5 <= pause_s(failures) <= pause_s(failures + 1) <= 30

@@ -1,0 +1,186 @@
+"""The topics are made once, and their partitions are noted once and for all."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from contracts.keyspace import Keyspace
+from contracts.topics import ALL, COOCCURRENCES, INTERACTIONS, QUOTES
+from infra import broker as brokers
+from infra.topics import ensure
+from runtime.stores import Store, connect
+from runtime.topology import Topology, TopologyError
+
+NAMES = [topic.name for topic in ALL]
+
+
+@pytest.fixture(scope="session")
+def client(broker: str) -> AdminClient:
+    return brokers.admin(broker)
+
+
+@pytest.fixture
+def no_topics(client: AdminClient) -> None:
+    brokers.delete(client, brokers.partitions_of(client).keys() & set(NAMES))
+
+
+@pytest.fixture(scope="session")
+def store(store_url: str) -> Store:
+    return connect(store_url, "tests")
+
+
+@pytest.fixture
+def keyspace(namespace: str) -> Keyspace:
+    return Keyspace(namespace)
+
+
+def run_topics(
+    *arguments: str, broker: str, store_url: str, namespace: str
+) -> subprocess.CompletedProcess[str]:
+    settings = {
+        "KAFKA_BOOTSTRAP_SERVERS": broker,
+        "REDIS_URL": store_url,
+        "NAMESPACE": namespace,
+        "COLUMNS": "200",
+    }
+    argv = [sys.executable, "-m", "infra.topics", *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **settings})
+
+
+def test_missing_topics_are_created_as_the_contracts_say(
+    client: AdminClient, store: Store, keyspace: Keyspace, no_topics: None
+) -> None:
+    rows = ensure(client, store, keyspace, {})
+    assert [(row.topic.name, row.created) for row in rows] == [(name, True) for name in NAMES]
+    seen = brokers.partitions_of(client)
+    assert {name: seen[name] for name in NAMES} == {t.name: t.partitions for t in ALL}
+    assert Topology.from_hash(store.hgetall(keyspace.topics())) == Topology(8, 8, 8)
+
+
+def test_a_second_run_changes_nothing(
+    client: AdminClient, store: Store, keyspace: Keyspace, broker: str, no_topics: None
+) -> None:
+    ensure(client, store, keyspace, {QUOTES.name: 3})
+    producer = Producer({"bootstrap.servers": broker})
+    producer.produce(QUOTES.name, b"kept", partition=2)
+    assert producer.flush(10) == 0
+    noted = store.hgetall(keyspace.topics())
+
+    rows = ensure(client, store, keyspace, {})
+
+    assert not any(row.created for row in rows)
+    assert (
+        store.hgetall(keyspace.topics())
+        == noted
+        == {
+            QUOTES.name: "3",
+            INTERACTIONS.name: "8",
+            COOCCURRENCES.name: "8",
+        }
+    )
+    offsets: list[int] = []
+    producer.produce(
+        QUOTES.name, b"next", partition=2, on_delivery=lambda _, m: offsets.append(m.offset())
+    )
+    assert producer.flush(10) == 0
+    assert offsets == [1]
+
+
+@pytest.mark.usefixtures("no_topics")
+def test_another_number_than_the_broker_has_is_refused(
+    client: AdminClient, store: Store, keyspace: Keyspace
+) -> None:
+    ensure(client, store, keyspace, {QUOTES.name: 2})
+    with pytest.raises(TopologyError, match=r"quotes.*3 says the command line.*2 says the broker"):
+        ensure(client, store, keyspace, {QUOTES.name: 3})
+
+
+@pytest.mark.usefixtures("no_topics")
+def test_topics_made_anew_with_another_number_than_redis_notes_are_refused(
+    client: AdminClient, store: Store, keyspace: Keyspace, namespace: str
+) -> None:
+    ensure(client, store, keyspace, {INTERACTIONS.name: 2})
+    brokers.delete(client, NAMES)
+    ensure(client, store, Keyspace(f"{namespace}-other"), {INTERACTIONS.name: 5})
+
+    with pytest.raises(TopologyError, match=r"interactions.*2 says meta:topics.*5 says the broker"):
+        ensure(client, store, keyspace, {})
+
+    assert store.hget(keyspace.topics(), INTERACTIONS.name) == "2"
+
+
+@pytest.mark.usefixtures("no_topics")
+def test_nothing_is_created_when_one_topic_is_refused(
+    client: AdminClient, store: Store, keyspace: Keyspace
+) -> None:
+    store.hset(keyspace.topics(), COOCCURRENCES.name, "4")
+    with pytest.raises(TopologyError, match="cooccurrences"):
+        ensure(client, store, keyspace, {COOCCURRENCES.name: 5})
+    assert brokers.partitions_of(client).keys().isdisjoint(NAMES)
+
+
+@pytest.mark.usefixtures("no_topics")
+def test_a_broker_that_lost_its_topics_gets_them_back_with_the_noted_partitions(
+    client: AdminClient, store: Store, keyspace: Keyspace
+) -> None:
+    ensure(client, store, keyspace, {QUOTES.name: 3})
+    brokers.delete(client, NAMES)
+    ensure(client, store, keyspace, {})
+    assert brokers.partitions_of(client)[QUOTES.name] == 3
+
+
+@pytest.mark.usefixtures("no_topics")
+def test_a_store_that_lost_everything_gets_the_brokers_partitions_noted(
+    client: AdminClient, store: Store, keyspace: Keyspace
+) -> None:
+    ensure(client, store, keyspace, {QUOTES.name: 3})
+    store.delete(keyspace.topics())
+    ensure(client, store, keyspace, {})
+    assert store.hget(keyspace.topics(), QUOTES.name) == "3"
+
+
+@pytest.mark.usefixtures("no_topics")
+def test_the_command_prints_each_topic_and_says_whether_it_was_there(
+    broker: str, store_url: str, namespace: str
+) -> None:
+    for state in ("created", "exists"):
+        done = run_topics(
+            "--partitions", "quotes=1", broker=broker, store_url=store_url, namespace=namespace
+        )
+        assert done.returncode == 0, done.stderr
+        header, *rows = done.stdout.splitlines()
+        assert header.split() == ["topic", "partitions", "retention", "state"]
+        assert [row.split()[0] for row in rows] == NAMES
+        assert rows[0].split() == ["quotes", "1", "24", "h", state]
+        assert all(row.split()[-1] == state for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [("trades=1", "no topic 'trades'"), ("quotes", "TOPIC=N"), ("quotes=0", "TOPIC=N")],
+)
+def test_a_bad_option_is_named_with_what_would_be_good(
+    option: str, says: str, broker: str, store_url: str, namespace: str
+) -> None:
+    done = run_topics(
+        "--partitions", option, broker=broker, store_url=store_url, namespace=namespace
+    )
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+@pytest.mark.usefixtures("no_topics")
+def test_the_command_ends_with_1_and_says_why_when_it_refuses(
+    store: Store, keyspace: Keyspace, broker: str, store_url: str, namespace: str
+) -> None:
+    store.hset(keyspace.topics(), QUOTES.name, "4")
+    done = run_topics(
+        "--partitions", "quotes=5", broker=broker, store_url=store_url, namespace=namespace
+    )
+    assert done.returncode == 1
+    assert "use another NAMESPACE" in done.stderr
+    assert "Traceback" not in done.stderr
