@@ -124,8 +124,9 @@ class Store:
             await self._try_to_connect()
 
     async def _try_to_connect(self) -> None:
+        # One retry: a pooled connection that Redis closed meanwhile must not cost an answer.
         try:
-            self._client = await connect_async(self._url, "api", READ_DEADLINE_S, retries=0)
+            self._client = await connect_async(self._url, "api", READ_DEADLINE_S, retries=1)
         except _NO_CONNECTION as error:
             self._failed("connection", f"{type(error).__name__}: {error}")
 

@@ -23,3 +23,12 @@ class SharedSettings(BaseSettings):
     log_level: str = Field(
         default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="of the JSON log"
     )
+
+
+class MetricsSettings(SharedSettings):
+    """Of programs that serve nothing but their metrics."""
+
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        description="address to serve metrics on; 0.0.0.0 in a container, to be reached from outside",
+    )

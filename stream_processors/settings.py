@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from runtime.settings import SharedSettings
+from runtime.settings import MetricsSettings
 
 
-class Settings(SharedSettings):
+class Settings(MetricsSettings):
     """Of one worker process."""
 
     bars_retention_minutes: int = Field(
@@ -28,4 +28,3 @@ class Settings(SharedSettings):
         default=500, ge=1, le=5_000, description="most recent items that a user's history keeps"
     )
     metrics_port: int = Field(default=9101, ge=0, description="serves /metrics and /health")
-    metrics_host: str = Field(default="127.0.0.1", description="the address it listens on")

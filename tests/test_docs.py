@@ -76,10 +76,17 @@ def setting_names() -> set[str]:
         for module in pkgutil.walk_packages([str(ROOT / program)], f"{program}."):
             if module.name.endswith("settings"):
                 importlib.import_module(module.name)
-    names = set(SharedSettings.model_fields)
-    for settings in SharedSettings.__subclasses__():
-        names |= set(settings.model_fields)
-    return {name.upper() for name in names}
+    return {
+        name.upper()
+        for settings in with_subclasses(SharedSettings)
+        for name in settings.model_fields
+    }
+
+
+def with_subclasses(settings: type[SharedSettings]) -> Iterator[type[SharedSettings]]:
+    yield settings
+    for subclass in settings.__subclasses__():
+        yield from with_subclasses(subclass)
 
 
 def key_shapes() -> dict[str, re.Pattern[str]]:

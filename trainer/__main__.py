@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 def run() -> None:
     """Train every TRAIN_EVERY_SECONDS, if anything changed, until SIGTERM or Ctrl-C."""
     settings, runs = _start()
-    _serve_metrics(settings.metrics_port)
+    _serve_metrics(settings.metrics_host, settings.metrics_port)
     log.info(
         "started",
         every_seconds=settings.train_every_seconds,
@@ -65,11 +65,11 @@ def _start() -> tuple[TrainerSettings, Runs]:
     return settings, Runs(settings, stop)
 
 
-def _serve_metrics(port: int) -> None:
+def _serve_metrics(host: str, port: int) -> None:
     if not port:
         return
     try:
-        start_http_server(port)
+        start_http_server(port, host)
     except OSError as error:
         log.error("cannot serve metrics: choose another METRICS_PORT", port=port, error=str(error))  # noqa: TRY400 (the message says it all)
         raise typer.Exit(1) from error

@@ -4,13 +4,13 @@ from typing import Any
 
 from pydantic import Field
 
-from runtime.settings import SharedSettings
+from runtime.settings import MetricsSettings
 from trainer.models.cosine import CosineConfig
 from trainer.models.popular import PopularConfig
 from trainer.models.user_knn import UserKnnConfig
 
 
-class TrainerSettings(SharedSettings):
+class TrainerSettings(MetricsSettings):
     """Read from environment variables of the same names, in capitals."""
 
     train_every_seconds: float = Field(
