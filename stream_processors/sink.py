@@ -8,9 +8,8 @@ blocks Redis and every reader with it, so a chunk is kept under about a millisec
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
 from redis.exceptions import NoScriptError
@@ -76,8 +75,7 @@ class StoreLostError(RuntimeError):
     """The store no longer has the position that this worker left there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One Redis command on one key of a partition."""
 
     command: str
@@ -170,6 +168,23 @@ class Sink:
         """Return the answer to each command, sent in one go; waits out a store that is away."""
         return await self._patiently(self._pipelined, commands)
 
+    async def read_claimed(self, claim: Claim, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """As `read`, of a partition whose position is still as this worker left it.
+
+        Whoever publishes what follows from an answer needs this: only writes are fenced, and an
+        answer of a store that lost its data would be believed.
+
+        Raises:
+            FencedError: the partition was assigned to another worker.
+            StoreLostError: the store has another position than this worker left there.
+        """
+        key = self.keyspace.position(claim.topic, claim.partition)
+        position = ("HMGET", key, EPOCH_FIELD, NEXT_FIELD)
+        # Asked last: whatever was lost before or between the answers shows in it.
+        *answers, (epoch, stored_next) = await self.read([*commands, position])
+        _check_position(claim, epoch or "", stored_next or "", expected=claim.stored_next)
+        return answers
+
     async def _pipelined(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         async with self.store.pipeline(transaction=False) as pipeline:
             for command in commands:
@@ -192,7 +207,8 @@ class Sink:
         except NoScriptError:
             done, *stored = await self._eval(_WRITE, keys, arguments)
         if not done:
-            _check_refusal(claim, *stored, next_offset=next_offset)
+            # Unless it had been written before, and only its answer was lost.
+            _check_position(claim, *stored, expected=str(next_offset))
 
     async def _eval(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         return await self.store.eval(script, len(keys), *keys, *arguments)
@@ -209,8 +225,8 @@ class Sink:
         raise AssertionError("tenacity retries without end")
 
 
-def _check_refusal(claim: Claim, epoch: str, stored_next: str, *, next_offset: int) -> None:
-    """Return if a chunk was refused since it had been written before: its answer was lost.
+def _check_position(claim: Claim, epoch: str, stored_next: str, *, expected: str) -> None:
+    """Return if the store has the claim's epoch, and the expected position.
 
     Raises:
         FencedError: another worker claimed the partition.
@@ -220,7 +236,7 @@ def _check_refusal(claim: Claim, epoch: str, stored_next: str, *, next_offset: i
     if epoch and int(epoch) > claim.epoch:
         metrics.FENCED.inc()
         raise FencedError(f"{where} is at epoch {epoch}, this worker's was {claim.epoch}")
-    if epoch != str(claim.epoch) or stored_next != str(next_offset):
+    if epoch != str(claim.epoch) or stored_next != expected:
         raise StoreLostError(
             f"{where}: this worker left epoch {claim.epoch} and next {claim.stored_next} in its "
             f"position, now Redis has {epoch or 'none'} and {stored_next or 'none'}: it lost data. "

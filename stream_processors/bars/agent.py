@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ from contracts.messages import QuoteColumns, Rejection, decode_quotes
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from stream_processors import metrics
-from stream_processors.bars.fold import BAR, Bars
+from stream_processors.bars.fold import BAR
 from stream_processors.bars.table import BarTable, InstrumentWrite, Missing
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.marks import NOTHING, incarnation_and_offset, mark
@@ -91,15 +91,14 @@ class BarPartition:
 
     def _in_place(self, columns: QuoteColumns) -> tuple[QuoteColumns, list[Rejection]]:
         """Take out quotes whose instrument belongs to another partition: readers look there."""
-        wrong = {
-            i
-            for i in set(columns.instrument_id.tolist())
-            if not self._table.knows(i)
-            and instrument_partition(i, self._partitions) != self.claim.partition
-        }
+        wrong = [
+            instrument
+            for instrument in self._table.unknown(columns.instrument_id).tolist()
+            if instrument_partition(instrument, self._partitions) != self.claim.partition
+        ]
         if not wrong:
             return columns, []
-        bad = np.isin(columns.instrument_id, list(wrong))
+        bad = np.isin(columns.instrument_id, wrong)
         rejections = [
             misplaced(int(place), self.claim.partition, f"instrument_id {instrument}")
             for place, instrument in zip(
@@ -138,26 +137,23 @@ class BarPartition:
                 self._table.insert(m, newest_minute, np.array(found, BAR))
 
     def _operations(self, writes: Sequence[InstrumentWrite]) -> Iterator[list[Operation]]:
-        for write in writes:
-            key = self._sink.keyspace.bars(self.claim.partition, write.instrument_id)
-            fields: list[Argument] = [NEWEST_FIELD, write.newest_minute * MINUTE_S]
-            for minute, value in zip(write.minutes, _to_values(write.bars), strict=True):
+        prefix = self._sink.keyspace.bars_prefix(self.claim.partition)
+        for instrument_id, bars, minutes, newest_minute, expired_minutes in writes:
+            key = f"{prefix}{instrument_id}"
+            fields: list[Argument] = [NEWEST_FIELD, newest_minute * MINUTE_S]
+            for minute, value in zip(minutes, _to_values(bars), strict=True):
                 fields += (minute * MINUTE_S, value)
             operations = [Operation("HSET", key, fields)]
-            if write.expired_minutes:
-                expired = [minute * MINUTE_S for minute in write.expired_minutes]
+            if expired_minutes:
+                expired = [minute * MINUTE_S for minute in expired_minutes]
                 operations.append(Operation("HDEL", key, expired))
             yield operations
 
 
-def _to_values(bars: Bars) -> list[bytes]:
+def _to_values(bars: Sequence[tuple[Any, ...]]) -> list[bytes]:
     return [
-        _encode(
-            BarValue(
-                o=o, h=h, l=low, c=c, v=v, n=n, pv=pv, ot=ot, ct=ct, off=incarnation_and_offset(at)
-            )
-        )
-        for (_, o, h, low, c, v, pv, n, ot, _, ct, _, at) in bars.tolist()
+        _encode(BarValue(o, h, low, c, v, n, pv, ot, ct, incarnation_and_offset(at)))
+        for (_, o, h, low, c, v, pv, n, ot, _, ct, _, at) in bars
     ]
 
 

@@ -2,7 +2,8 @@
 
 A bar carries the marks of its open and close beside their event times, so that `merge` is
 commutative and associative, ties of event time included: the first quote by (`ts`, mark) opens,
-the last one closes. Sums of sizes are exact while they are whole numbers below 2^53.
+the last one closes. Sums of sizes are exact while they are whole numbers below 2^53; beyond all
+numbers they stay at the greatest one, as JSON has no infinity.
 """
 
 from typing import Final
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from contracts.messages import Floats, Ints
 
 MINUTE_MS: Final = 60_000
+_GREATEST: Final = np.finfo(np.float64).max
 
 BAR: Final = np.dtype(
     [
@@ -37,6 +39,7 @@ Bars = npt.NDArray[np.void]
 """(n,) of dtype `BAR`"""
 
 
+@np.errstate(over="ignore")
 def fold_quotes(key: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints) -> Bars:
     """Return the bars of the quotes, one a key, by rising key.
 
@@ -63,8 +66,8 @@ def fold_quotes(key: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints)
     bars["high"] = np.maximum.reduceat(price, first)
     bars["low"] = np.minimum.reduceat(price, first)
     bars["close"] = price[last]
-    bars["volume"] = np.add.reduceat(size, first)
-    bars["notional"] = np.add.reduceat(price * size, first)
+    bars["volume"] = np.minimum(np.add.reduceat(size, first), _GREATEST)
+    bars["notional"] = np.minimum(np.add.reduceat(price * size, first), _GREATEST)
     bars["count"] = last - first + 1
     bars["open_ts_ms"] = ts_ms[first]
     bars["open_mark"] = mark[first]
@@ -74,6 +77,7 @@ def fold_quotes(key: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints)
     return bars
 
 
+@np.errstate(over="ignore")
 def merge(a: Bars, b: Bars) -> Bars:
     """Return the bars of the quotes of both: (n,) and (n,) of the same keys to (n,)."""
     merged = a.copy()
@@ -85,8 +89,9 @@ def merge(a: Bars, b: Bars) -> Bars:
         merged[name] = np.where(b_closes, b[name], a[name])
     merged["high"] = np.maximum(a["high"], b["high"])
     merged["low"] = np.minimum(a["low"], b["low"])
-    for name in ("volume", "notional", "count"):
-        merged[name] += b[name]
+    for name in ("volume", "notional"):
+        merged[name] = np.minimum(a[name] + b[name], _GREATEST)
+    merged["count"] += b["count"]
     merged["mark"] = np.maximum(a["mark"], b["mark"])
     return merged
 

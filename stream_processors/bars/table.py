@@ -5,8 +5,7 @@ that a batch is folded on plain integers. What the table does not hold is either
 `missing` names it, or does not exist: a minute after an instrument's newest has no bar yet.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -17,14 +16,14 @@ _MINUTE_BITS: Final = 32
 _MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
 _NO_MINUTE: Final = -1
 _UNREAD: Final = -2
+_NONE: Final = range(0)
 # Clean bars older than this behind their instrument's newest are dropped from memory.
 _CACHED_MINUTES: Final = 3
 # Looking for droppable bars costs a pass over all of them.
 _EVICT_AT_LEAST: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """What must be read of an instrument before its quotes can be folded."""
 
     number: int
@@ -32,28 +31,35 @@ class Missing:
     minutes: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class InstrumentWrite:
+class InstrumentWrite(NamedTuple):
     """What must be written of an instrument."""
 
     instrument_id: int
-    bars: Bars
+    bars: list[tuple[float, ...]]
+    """the fields of dtype `BAR`, a tuple a bar"""
     minutes: list[int]
-    """(n,) of the bars"""
+    """of the bars"""
     newest_minute: int
     expired_minutes: range
     """whose bars may exist in Redis and are no longer retained"""
 
 
 class BarTable:
-    """Bars of one partition: those that changed since the last `take_changed`, and recent ones."""
+    """Bars of one partition: those that changed since the last `take_changed`, and recent ones.
+
+    A batch of 10,000 quotes touches up to as many bars, so what is done for each bar is done by
+    NumPy: instruments are found by binary search, an instrument's latest bar by its number, and
+    only other bars through a dict.
+    """
 
     def __init__(self, retention_minutes: int) -> None:
         self._retention = retention_minutes
-        self._number_of: dict[int, int] = {}
         self._instrument_id: list[int] = []
+        self._sorted_ids = np.empty(0, np.int64)
+        self._sorted_numbers = np.empty(0, np.int64)
         self._newest = np.empty(0, np.int64)
         self._written_newest = np.empty(0, np.int64)
+        self._latest_row = np.empty(0, np.int64)
         self._row_of: dict[int, int] = {}
         self._bars = np.empty(0, BAR)
         self._changed = np.empty(0, dtype=bool)
@@ -67,26 +73,27 @@ class BarTable:
         """How many bars `take_changed` would return."""
         return int(np.count_nonzero(self._changed[: len(self)]))
 
-    def knows(self, instrument_id: int) -> bool:
-        """Tell whether an instrument has a number."""
-        return instrument_id in self._number_of
+    def unknown(self, instrument_id: Ints) -> Ints:
+        """Return those instruments, (k,) distinct, that have no number yet."""
+        return np.unique(instrument_id[self._numbers(instrument_id) < 0])
 
     def keys(self, instrument_id: Ints, ts_ms: Ints) -> Ints:
         """Return the key of each quote's bar, (n,); new instruments get a number."""
-        unique, inverse = np.unique(instrument_id, return_inverse=True)
-        numbers = np.array([self._number(i) for i in unique.tolist()], np.int64)
-        return numbers[inverse] << _MINUTE_BITS | ts_ms // MINUTE_MS
+        numbers = self._numbers(instrument_id)
+        if (numbers < 0).any():
+            self._add_instruments(self.unknown(instrument_id))
+            numbers = self._numbers(instrument_id)
+        return numbers << _MINUTE_BITS | ts_ms // MINUTE_MS
 
     def missing(self, keys: Ints) -> list[Missing]:
         """Return what must be read from Redis and given to `insert` before `add` of these keys."""
-        unique = np.unique(keys)
-        newest = self._newest[unique >> _MINUTE_BITS]
-        minute = unique & _MINUTE_MASK
+        newest = self._newest[keys >> _MINUTE_BITS]
+        minute = keys & _MINUTE_MASK
         may_exist = (newest == _UNREAD) | ((minute <= newest) & (minute > newest - self._retention))
+        asked = keys[may_exist]
         found: dict[int, list[int]] = {}
-        for key in unique[may_exist].tolist():
-            if key not in self._row_of:
-                found.setdefault(key >> _MINUTE_BITS, []).append(key & _MINUTE_MASK)
+        for key in np.unique(asked[self._rows(asked) < 0]).tolist():
+            found.setdefault(key >> _MINUTE_BITS, []).append(key & _MINUTE_MASK)
         return [Missing(n, self._instrument_id[n], minutes) for n, minutes in found.items()]
 
     def insert(self, missing: Missing, newest_minute: int | None, bars: Bars) -> None:
@@ -95,9 +102,9 @@ class BarTable:
             newest = _NO_MINUTE if newest_minute is None else newest_minute
             self._newest[missing.number] = newest
             self._written_newest[missing.number] = newest
-        rows = self._new_rows(bars["key"])
-        self._bars[rows] = bars
-        self._changed[rows] = False
+        if len(bars):
+            rows = self._append(bars)
+            self._changed[rows] = False
 
     def add(
         self, keys: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints
@@ -109,7 +116,7 @@ class BarTable:
         """
         newest = self._newest[keys >> _MINUTE_BITS]
         late = (keys & _MINUTE_MASK) <= newest - self._retention
-        rows = np.fromiter((self._row_of.get(k, -1) for k in keys.tolist()), np.int64, len(keys))
+        rows = self._rows(keys)
         known = rows >= 0
         replayed = np.zeros(len(keys), dtype=bool)
         replayed[known] = mark[known] <= self._bars["mark"][rows[known]]
@@ -124,20 +131,36 @@ class BarTable:
     def take_changed(self) -> list[InstrumentWrite]:
         """Return what must be written, by instrument; it counts as unchanged from here on."""
         rows = np.flatnonzero(self._changed[: len(self)])
-        if not len(rows):
-            return []
         self._changed[rows] = False
         bars = self._bars[rows]
         bars = bars[np.argsort(bars["key"])]
-        number = bars["key"] >> _MINUTE_BITS
-        minute = bars["key"] & _MINUTE_MASK
+        number, minute = bars["key"] >> _MINUTE_BITS, bars["key"] & _MINUTE_MASK
         kept = minute > self._newest[number] - self._retention
         bars, number, minute = bars[kept], number[kept], minute[kept]
         starts = np.flatnonzero(np.diff(number, prepend=-1))
-        ends = np.append(starts[1:], len(bars)) if len(starts) else starts
+        first = number[starts]
+        newest, written = self._newest[first], self._written_newest[first]
+        self._written_newest[first] = newest
+        expired_from = written - self._retention + 1
+        expired_to = np.where(written >= 0, np.minimum(newest - self._retention, written) + 1, 0)
+        tuples, minutes = bars.tolist(), minute.tolist()
         return [
-            self._write(int(number[start]), bars[start:end], minute[start:end].tolist())
-            for start, end in zip(starts, ends, strict=True)
+            InstrumentWrite(
+                self._instrument_id[n],
+                tuples[start:end],
+                minutes[start:end],
+                newest_minute,
+                range(low, high) if high > low else _NONE,
+            )
+            for n, start, end, newest_minute, low, high in zip(
+                first.tolist(),
+                starts.tolist(),
+                [*starts[1:].tolist(), len(tuples)][: len(starts)],
+                newest.tolist(),
+                expired_from.tolist(),
+                expired_to.tolist(),
+                strict=True,
+            )
         ]
 
     def evict(self) -> None:
@@ -146,51 +169,69 @@ class BarTable:
             return
         bars, changed = self._bars[: len(self)], self._changed[: len(self)]
         newest = self._newest[bars["key"] >> _MINUTE_BITS]
-        kept = np.flatnonzero(changed | ((bars["key"] & _MINUTE_MASK) > newest - _CACHED_MINUTES))
-        self._bars, self._changed = bars[kept], changed[kept]
-        self._row_of = {key: row for row, key in enumerate(self._bars["key"].tolist())}
-        self._evict_at = max(_EVICT_AT_LEAST, 2 * len(kept))
+        kept = changed | ((bars["key"] & _MINUTE_MASK) > newest - _CACHED_MINUTES)
+        bars, changed = bars[kept], changed[kept]
+        by_key = np.argsort(bars["key"])
+        self._row_of.clear()
+        self._latest_row[:] = -1
+        rows = self._append(bars[by_key])
+        self._changed[rows] = changed[by_key]
+        self._evict_at = max(_EVICT_AT_LEAST, 2 * len(bars))
 
     def key(self, number: int, minute: int) -> int:
         """Return the key of an instrument's bar."""
         return number << _MINUTE_BITS | minute
 
-    def _number(self, instrument_id: int) -> int:
-        number = self._number_of.setdefault(instrument_id, len(self._number_of))
-        if number == len(self._instrument_id):
-            self._instrument_id.append(instrument_id)
-            if number >= len(self._newest):
-                more = np.full(max(256, len(self._newest)), _UNREAD, np.int64)
-                self._newest = np.append(self._newest, more)
-                self._written_newest = np.append(self._written_newest, more)
-        return number
+    def _numbers(self, instrument_id: Ints) -> Ints:
+        """Return the number of each instrument, (n,), -1 if it has none."""
+        if not len(self._sorted_ids):
+            return np.full(len(instrument_id), -1, np.int64)
+        place = np.searchsorted(self._sorted_ids, instrument_id)
+        place[place == len(self._sorted_ids)] = 0
+        found = self._sorted_ids[place] == instrument_id
+        numbers: Ints = np.where(found, self._sorted_numbers[place], -1)
+        return numbers
 
-    def _new_rows(self, keys: Ints) -> Ints:
-        """Return rows for keys that have none yet."""
-        first = len(self)
-        self._row_of.update(zip(keys.tolist(), range(first, first + len(keys)), strict=True))
-        last = len(self)
+    def _add_instruments(self, instrument_id: Ints) -> None:
+        self._instrument_id += instrument_id.tolist()
+        ids = np.array(self._instrument_id, np.int64)
+        self._sorted_numbers = np.argsort(ids)
+        self._sorted_ids = ids[self._sorted_numbers]
+        more = len(instrument_id)
+        self._newest = np.append(self._newest, np.full(more, _UNREAD, np.int64))
+        self._written_newest = np.append(self._written_newest, np.full(more, _UNREAD, np.int64))
+        self._latest_row = np.append(self._latest_row, np.full(more, -1, np.int64))
+
+    def _rows(self, keys: Ints) -> Ints:
+        """Return the row of each key, (n,), -1 if it has none."""
+        if not len(self):
+            return np.full(len(keys), -1, np.int64)
+        rows: Ints = self._latest_row[keys >> _MINUTE_BITS]
+        other = np.flatnonzero((rows < 0) | (self._bars["key"][rows] != keys))
+        row_of = self._row_of.get
+        rows[other] = [row_of(key, -1) for key in keys[other].tolist()]
+        return rows
+
+    def _append(self, bars: Bars) -> Ints:
+        """Add bars, by rising key, that have no row yet; return their rows."""
+        first, last = len(self), len(self) + len(bars)
         if last > len(self._bars):
             more = max(1024, len(self._bars), last - len(self._bars))
             self._bars = np.append(self._bars, np.empty(more, BAR))
             self._changed = np.append(self._changed, np.zeros(more, dtype=bool))
-        return np.arange(first, last)
+        rows = np.arange(first, last)
+        keys = bars["key"]
+        self._row_of.update(zip(keys.tolist(), rows.tolist(), strict=True))
+        self._bars[rows] = bars
+        number = keys >> _MINUTE_BITS
+        latest = self._latest_row[number]
+        later = (latest < 0) | (self._bars["key"][latest] < keys)
+        self._latest_row[number[later]] = rows[later]
+        return rows
 
     def _merge(self, bars: Bars) -> None:
-        rows = np.fromiter(
-            (self._row_of.get(k, -1) for k in bars["key"].tolist()), np.int64, len(bars)
-        )
+        rows = self._rows(bars["key"])
         known = rows >= 0
         self._bars[rows[known]] = merge(self._bars[rows[known]], bars[known])
-        rows[~known] = self._new_rows(bars["key"][~known])
-        self._bars[rows[~known]] = bars[~known]
+        rows[~known] = self._append(bars[~known])
         self._changed[rows] = True
-
-    def _write(self, number: int, bars: Bars, minutes: list[int]) -> InstrumentWrite:
-        newest, written = int(self._newest[number]), int(self._written_newest[number])
-        self._written_newest[number] = newest
-        expired = range(0)
-        if written >= 0:
-            oldest = written - self._retention + 1
-            expired = range(oldest, min(newest - self._retention, written) + 1)
-        return InstrumentWrite(self._instrument_id[number], bars, minutes, newest, expired)

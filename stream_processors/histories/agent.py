@@ -111,7 +111,8 @@ class HistoryPartition:
         for at in range(0, len(users), _USERS_A_READ):
             some = users[at : at + _USERS_A_READ]
             commands = [("HGETALL", self._key(user)) for user in some]
-            for user, answer in zip(some, await self._sink.read(commands), strict=True):
+            answers = await self._sink.read_claimed(self.claim, commands)
+            for user, answer in zip(some, answers, strict=True):
                 histories[user] = _from_hash(answer)
         return histories
 
