@@ -36,7 +36,7 @@ down: $(READY) ## stop what `make up` started
 	@$(BIN)/python -m infra.local down
 
 test: $(READY) ## run all tests, against real servers
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2
 
 lint: $(READY) ## ruff and the import rules
 	@$(BIN)/ruff check .

@@ -66,8 +66,21 @@ _taken: dict[str, Taken] = {}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for what, taken in _taken.items():
-        terminalreporter.write_line(f"{what}: {taken.product} at {taken.address} ({taken.why})")
+    for what, taken in sorted(_taken.items()):
+        terminalreporter.write_line(f"{what}: {taken.product} ({taken.why})")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # A process of pytest-xdist tells the one that prints.
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["taken"] = {what: [*taken] for what, taken in _taken.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    for what, taken in getattr(node, "workeroutput", {}).get("taken", {}).items():
+        _taken[what] = Taken(*taken)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from contracts.topics import INTERACTIONS
 from tests.integration.conftest import DATA, Pipeline, kill
 
 INTERACTIONS_FILE = DATA / "interactions.csv.gz"
-EVENTS = 25_000
+EVENTS = 12_000
 """Of the file's 397,884: what the suite has time for."""
 
 needs_data = pytest.mark.skipif(not INTERACTIONS_FILE.exists(), reason=f"no real events at {DATA}")
