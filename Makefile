@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test lint types format bench lock clean
+.PHONY: help setup demo smoke up down status test lint types format chaos bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ types: $(READY) ## mypy, strict
 format: $(READY) ## let ruff format and fix
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+chaos: $(READY) ## kill, stop and cut off what runs, SEEDS times 50 faults, and compare every count
+	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1)
 
 bench: $(READY) ## measure against the baselines
 	@$(BIN)/python -m benchmarks bars

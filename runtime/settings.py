@@ -30,5 +30,5 @@ class MetricsSettings(SharedSettings):
 
     metrics_host: str = Field(
         default="127.0.0.1",
-        description="address to serve metrics on; 0.0.0.0 in a container, to be reached from outside",
+        description="address to serve metrics on; 0.0.0.0 to be reached from outside a container",
     )

@@ -1,0 +1,89 @@
+"""Is what Redis holds what stands in the log? Asked of a world that has come to rest."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED, Topic, dead_letters
+from tests.chaos.fleet import HISTORY_CAP, RETENTION_MINUTES
+from tests.chaos.stored import differences, stored_values, unlisted_items
+from tests.chaos.truth import expected_dead_letters, expected_values
+from tests.chaos.world import ChaosError, World
+
+_SHOWN: Final = 20
+
+
+def check(world: World) -> int:
+    """Compare Redis with the log, once all is folded; return the records of the log.
+
+    Raises:
+        ChaosError: they differ, to the last count; or the workers do not get to the log's end.
+    """
+    world.end_faults()
+    pause_feed(world)
+    _await_folded(world)
+    problems = [*_lost(world), *_wrong_values(world), *_wrong_dead_letters(world)]
+    if problems:
+        more = f"\n... {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise ChaosError("\n".join(problems[:_SHOWN]) + more)
+    records = sum(map(len, world.log.records.values()))
+    world.say(f"checked: {records} records, no difference")
+    world.feed.go_on()
+    return records
+
+
+def pause_feed(world: World) -> None:
+    """Return when the feed is silent and all that it published is acknowledged."""
+    world.feed.pause()
+    world.wait_for(world.feed.is_silent, "everything is acknowledged")
+
+
+def _await_folded(world: World) -> None:
+    """Return when Redis stands at the end of every log.
+
+    In the order of the pipeline: when the interactions are folded no more changes come, except
+    from a worker that was replaced; so all three are asked once more.
+    """
+    while not all(_ends(world, topic) == world.positions(topic) for topic in STREAMED):
+        for topic in (QUOTES, INTERACTIONS, COOCCURRENCES):
+            ends = _ends(world, topic)
+            world.wait_for(
+                lambda topic=topic, ends=ends: world.positions(topic) == ends,
+                f"{topic.name} is folded up to {ends}",
+            )
+
+
+def _ends(world: World, topic: Topic) -> dict[int, int]:
+    return world.log.read_on(topic, getattr(world.topology, topic.name))
+
+
+def _lost(world: World) -> Iterator[str]:
+    """Say what the feed knows to be acknowledged and the log does not have."""
+    yield from world.feed.failures
+    in_log = {
+        (topic, partition, record.offset): record.value
+        for (topic, partition), records in world.log.records.items()
+        for record in records
+    }
+    for place, value in world.feed.acknowledged.items():
+        if in_log.get(place) != value:
+            yield f"acknowledged and not in the log: {place} {value!r}"
+
+
+def _wrong_values(world: World) -> Iterator[str]:
+    expected = expected_values(
+        world.log.records, world.keyspace, world.topology, RETENTION_MINUTES, HISTORY_CAP
+    )
+    yield from differences(expected, stored_values(world.client, world.keyspace))
+    for key in unlisted_items(world.client, world.keyspace):
+        yield f"{key} has a row and is not listed, or is listed and has none"
+
+
+def _wrong_dead_letters(world: World) -> Iterator[str]:
+    found = set()
+    for topic in map(dead_letters, STREAMED):
+        world.log.read_on(topic, 1)
+        for record in world.log.records[topic.name, 0]:
+            of = record.headers
+            found.add((of["topic"].decode(), int(of["partition"]), int(of["offset"])))
+    for place in found ^ expected_dead_letters(world.log.records, world.topology):
+        yield f"{place} is a dead letter and breaks no rule, or breaks one and is none"

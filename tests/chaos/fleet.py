@@ -1,0 +1,110 @@
+"""The workers of a run, each behind proxies of its own, started again when they end."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from infra.local.process import LOOPBACK, Command, ended, free_port, start
+from tests.chaos.proxy import Proxy
+
+_RESTART_AFTER_S: Final = 0.5
+HISTORY_CAP: Final = 12
+RETENTION_MINUTES: Final = 60
+
+
+class Worker:
+    """A place for a worker: at most one process at a time."""
+
+    def __init__(
+        self,
+        number: int,
+        folder: Path,
+        namespace: str,
+        bootstrap_servers: str,
+        to_store: Proxy,
+        to_broker: Proxy | None,
+    ) -> None:
+        self.name = f"worker-{number}"
+        self.to_store = to_store
+        self.to_broker = to_broker
+        self.is_wanted = False
+        self.restarts = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self._ended_s = 0.0
+        self._metrics_port = free_port()
+        self._command = Command(
+            name=self.name,
+            argv=(sys.executable, "-m", "stream_processors"),
+            log=folder / f"{self.name}.log",
+            environment={
+                "NAMESPACE": namespace,
+                "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+                "REDIS_URL": f"redis://{LOOPBACK}:{to_store.port}/0",
+                "METRICS_PORT": str(self._metrics_port),
+                "FLUSH_INTERVAL_S": "0.5",
+                "HISTORY_CAP": str(HISTORY_CAP),
+                "BARS_RETENTION_MINUTES": str(RETENTION_MINUTES),
+            },
+        )
+
+    def start(self) -> None:
+        self.is_wanted = True
+        self.process = start(self._command)
+
+    def runs(self) -> bool:
+        return self.process is not None and ended(self.process) is None
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.is_wanted = False
+        self.signal(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
+
+    def supervise(self, say: Callable[[str], None]) -> None:
+        """Start the process again, a moment after it ended."""
+        if self.process is None or not self.is_wanted or self.runs():
+            self._ended_s = 0.0
+            return
+        if not self._ended_s:
+            self._ended_s = time.monotonic()
+            say(f"{self.name} ended with {self.process.returncode}")
+        elif time.monotonic() - self._ended_s > _RESTART_AFTER_S:
+            self._ended_s = 0.0
+            self.restarts += 1
+            self.start()
+
+    def health(self) -> str:
+        """Return what it says of itself."""
+        try:
+            return httpx.get(f"http://{LOOPBACK}:{self._metrics_port}/health", timeout=3).text
+        except httpx.TransportError as error:
+            return repr(error)
+
+
+class Fleet:
+    """All workers; the first ones run from the beginning."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self.workers = workers
+
+    def wanted(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.is_wanted]
+
+    def supervise(self, say: Callable[[str], None]) -> None:
+        for worker in self.workers:
+            worker.supervise(say)
+
+    def kill(self) -> None:
+        """End all, for good."""
+        for worker in self.workers:
+            worker.kill()

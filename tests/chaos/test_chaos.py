@@ -1,0 +1,58 @@
+"""A short run of the harness: what `python -m tests.chaos` does at length, with quick faults.
+
+It shares the broker of the suite, which must live on, so only workers and store fail here.
+"""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts.partitioning import instrument_partition, user_partition
+from runtime.topology import Topology
+from tests.chaos.check import check, pause_feed
+from tests.chaos.run import PARTITIONS, strike, world
+from tests.chaos.world import ChaosError, World
+
+pytestmark = pytest.mark.integration
+
+FAULTS = [
+    "kill a worker at a write",
+    "cut from the store",
+    "add or remove a worker",
+    "restart the store",
+    "lose the store",
+]
+RECORDS_PER_S = 300
+
+
+def test_nothing_is_lost_or_counted_twice_though_workers_and_store_fail_under_load(
+    broker: str, namespace: str, topics: Callable[..., Topology], tmp_path: Path
+) -> None:
+    topics(partitions=PARTITIONS)
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    with world(tmp_path, namespace, seed, RECORDS_PER_S, borrowed_broker=broker) as made:
+        made.await_load()
+        for n, kind in enumerate(FAULTS):
+            strike(made, kind, random.Random(f"{seed}/{n}"))
+        assert check(made) > 0
+        assert_notices_each_difference(made)
+
+
+def assert_notices_each_difference(world: World) -> None:
+    """Damage Redis a little, in one place after the other: the comparison must name each."""
+    pause_feed(world)
+    topology, store, keyspace = world.topology, world.client, world.keyspace
+    item = keyspace.cooc(instrument_partition(7, topology.cooccurrences), 7)
+    user = keyspace.history(user_partition("user-7", topology.interactions), "user-7")
+    bars = keyspace.bars(instrument_partition(7, topology.quotes), 7)
+    store.hincrby(item, "7", 1)
+    store.hset(user, "1000", '{"r":1,"t":1}')
+    minute = max(field for field in store.hkeys(bars) if field.isdigit())
+    store.hset(bars, minute, store.hget(bars, minute).replace('"n":', '"n":1'))
+    with pytest.raises(ChaosError) as caught:
+        check(world)
+    named = {line.split(": ")[0] for line in str(caught.value).splitlines()}
+    assert named == {f"{item} 7", f"{user} 1000", f"{bars} {minute}"}

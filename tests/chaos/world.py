@@ -1,0 +1,166 @@
+"""The servers and processes of one run, and the clock that moves them on."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import redis
+
+from contracts.keyspace import NEXT_FIELD, Keyspace
+from contracts.topics import STREAMED, Topic
+from runtime.topology import Topology
+from tests.chaos.feed import Feed
+from tests.chaos.fleet import Fleet
+from tests.chaos.log import Log
+from tests.chaos.servers import Kafka, Restartable, forget_all
+
+_POLL_S: Final = 0.05
+FOLDED_WITHIN_S: Final = 180
+"""How long faults may last, and workers need to catch up."""
+
+
+class ChaosError(AssertionError):
+    """Redis does not hold what stands in the log, or never came to it."""
+
+
+class _Pending:
+    """A fault that has not ended."""
+
+    def __init__(self, due_s: float, fault: Iterator[float], holds: str | None) -> None:
+        self.due_s = due_s
+        self.fault = fault
+        self.holds = holds
+
+
+class World:
+    """What a run is made of."""
+
+    def __init__(
+        self,
+        folder: Path,
+        namespace: str,
+        topology: Topology,
+        kafka: Kafka,
+        store: Restartable,
+        fleet: Fleet,
+        feed: Feed,
+    ) -> None:
+        self.folder = folder
+        self.topology = topology
+        self._broker = kafka.server
+        self.store = store
+        self.fleet = fleet
+        self.feed = feed
+        self.steps: list[str] = []
+        self.notes: list[str] = []
+        self.log = Log(kafka.bootstrap_servers)
+        self.keyspace = Keyspace(namespace)
+        self.client = redis.Redis.from_url(store.address, decode_responses=True)
+        self._began_s = time.monotonic()
+        self._pending: list[_Pending] = []
+
+    @property
+    def broker(self) -> Restartable:
+        """The broker, where it is the run's own."""
+        assert self._broker is not None, "a borrowed broker must not fail"
+        return self._broker
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.log.close()
+        self.client.close()
+
+    def say(self, step: str) -> None:
+        """Note what happens, for whoever reads a failure."""
+        self.steps.append(f"{time.monotonic() - self._began_s:7.2f} s  {step}")
+        with (self.folder / "steps.log").open("a") as file:
+            file.write(self.steps[-1] + "\n")
+
+    def note(self, what: str) -> None:
+        """Note what is worth a look but breaks no promise."""
+        self.notes.append(what)
+        self.say(f"NOTE {what}")
+
+    def forget_store(self) -> None:
+        """Remove what the store kept."""
+        forget_all(self.folder / "store")
+
+    def note_topics(self) -> None:
+        """Note the topics in the store, as `python -m infra.topics` does."""
+        self.client.hset(self.keyspace.topics(), mapping=asdict(self.topology))
+
+    def begin(self, fault: Iterator[float], holds: str | None) -> None:
+        """Begin a fault, once nothing holds what it holds; its end comes by itself."""
+        held = f"{holds} is free for the next fault"
+        self.wait_for(lambda: holds is None or holds not in self._held(), held)
+        self._continue(_Pending(0.0, fault, holds))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self._move_on()
+
+    def end_faults(self) -> None:
+        """Return when every fault has ended."""
+        self.wait_for(lambda: not self._pending, "every fault has ended")
+
+    def until(self, condition: Callable[[], bool]) -> Iterator[float]:
+        """Yield short waits until the condition holds."""
+        while not condition():
+            yield _POLL_S
+
+    def within(self, seconds: float, condition: Callable[[], bool]) -> Iterator[float]:
+        """Yield short waits until the condition holds or the time is over."""
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s and not condition():
+            yield _POLL_S
+
+    def await_load(self) -> None:
+        """Return when the workers fold quotes and interactions."""
+        self.wait_for(
+            lambda: all(any(self.positions(t).values()) for t in STREAMED), "the workers fold"
+        )
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Let time pass until the condition holds.
+
+        Raises:
+            ChaosError: it takes too long.
+        """
+        until_s = time.monotonic() + FOLDED_WITHIN_S
+        while not condition():
+            if time.monotonic() > until_s:
+                raise ChaosError(f"not within {FOLDED_WITHIN_S} s: {what}\n{self._state()}")
+            self._move_on()
+
+    def positions(self, topic: Topic) -> dict[int, int]:
+        """Return the positions that Redis has."""
+        return {
+            p: int(self.client.hget(self.keyspace.position(topic, p), NEXT_FIELD) or 0)
+            for p in range(getattr(self.topology, topic.name))
+        }
+
+    def _held(self) -> set[str | None]:
+        return {pending.holds for pending in self._pending}
+
+    def _move_on(self) -> None:
+        time.sleep(_POLL_S)
+        self.fleet.supervise(self.say)
+        due = [p for p in self._pending if p.due_s <= time.monotonic()]
+        for pending in due:
+            self._pending.remove(pending)
+            self._continue(pending)
+
+    def _continue(self, pending: _Pending) -> None:
+        seconds = next(pending.fault, None)
+        if seconds is not None:
+            due_s = time.monotonic() + seconds
+            self._pending.append(_Pending(due_s, pending.fault, pending.holds))
+
+    def _state(self) -> str:
+        lines = [f"{w.name}: {w.health()}" for w in self.fleet.wanted()]
+        lines += [f"{t.name}: {self.positions(t)}" for t in STREAMED]
+        return "\n".join(lines)

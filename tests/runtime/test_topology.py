@@ -1,0 +1,28 @@
+import pytest
+
+from runtime.topology import Topology, TopologyError
+
+NOTED = {"quotes": "8", "interactions": "4", "cooccurrences": "2", "something else": "1"}
+
+
+def test_the_hash_tells_the_partitions_of_each_topic() -> None:
+    assert Topology.from_hash(NOTED) == Topology(quotes=8, interactions=4, cooccurrences=2)
+
+
+@pytest.mark.parametrize("topic", ["quotes", "interactions", "cooccurrences"])
+def test_a_topic_that_is_not_noted_is_named_with_the_remedy(topic: str) -> None:
+    noted = {name: partitions for name, partitions in NOTED.items() if name != topic}
+    with pytest.raises(TopologyError, match=rf"no partitions for {topic}: run `python -m infra"):
+        Topology.from_hash(noted)
+
+
+def test_all_topics_that_are_missing_are_named() -> None:
+    with pytest.raises(TopologyError, match="quotes, interactions, cooccurrences"):
+        Topology.from_hash({})
+
+
+def test_the_brokers_number_must_be_the_noted_one() -> None:
+    topology = Topology.from_hash(NOTED)
+    topology.check("quotes", 8)
+    with pytest.raises(TopologyError, match=r"topic interactions has 5 .* says 4: .* NAMESPACE"):
+        topology.check("interactions", 5)

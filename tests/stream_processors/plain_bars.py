@@ -1,0 +1,72 @@
+"""What a batch recomputation makes of a log of quotes, in plain Python."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from contracts.keyspace import BarValue
+from stream_processors.bars.fold import MINUTE_MS
+
+
+class Quote(NamedTuple):
+    """At its place in a list stands its offset."""
+
+    instrument_id: int
+    price: float
+    size: float
+    ts_ms: int
+
+    @property
+    def minute(self) -> int:
+        return self.ts_ms // MINUTE_MS
+
+
+quotes = st.builds(
+    Quote,
+    st.sampled_from([0, 7, 2**63 - 1]),
+    st.integers(1, 400).map(lambda quarter: quarter / 4),
+    st.integers(0, 100).map(float),
+    st.builds(
+        lambda minute, second: minute * MINUTE_MS + second * 1_000,
+        st.integers(0, 9),
+        st.sampled_from([0, 30, 59]),
+    ),
+)
+
+
+def recomputed(
+    log: Sequence[Quote | None], retention: int, incarnation: int
+) -> dict[int, dict[int, BarValue]]:
+    """All quotes to bars by hand, those that are retained at the end, by instrument and minute."""
+    of_bar: dict[tuple[int, int], list[tuple[int, Quote]]] = defaultdict(list)
+    newest: dict[int, int] = defaultdict(int)
+    for offset, quote in enumerate(log):
+        if quote is None:
+            continue
+        of_bar[quote.instrument_id, quote.minute].append((offset, quote))
+        newest[quote.instrument_id] = max(newest[quote.instrument_id], quote.minute)
+    result: dict[int, dict[int, BarValue]] = defaultdict(dict)
+    for (instrument, minute), placed in of_bar.items():
+        if minute > newest[instrument] - retention:
+            result[instrument][minute] = bar_of(placed, incarnation)
+    return result
+
+
+def bar_of(placed: list[tuple[int, Quote]], incarnation: int) -> BarValue:
+    first = min(placed, key=lambda place: (place[1].ts_ms, place[0]))[1]
+    last = max(placed, key=lambda place: (place[1].ts_ms, place[0]))[1]
+    quotes = [quote for _, quote in placed]
+    return BarValue(
+        o=first.price,
+        h=max(q.price for q in quotes),
+        l=min(q.price for q in quotes),
+        c=last.price,
+        v=sum(q.size for q in quotes),
+        n=len(quotes),
+        pv=sum(q.price * q.size for q in quotes),
+        ot=first.ts_ms,
+        ct=last.ts_ms,
+        off=(incarnation, placed[-1][0]),
+    )

@@ -1,0 +1,136 @@
+"""A store in memory whose every step waits until the test lets it go."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from contracts.keyspace import EPOCH_FIELD, NEXT_FIELD
+from stream_processors import sink as sinks
+
+Hashes = dict[str, dict[str, str]]
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Turns:
+    """What waits, by worker, in the order in which it came."""
+
+    waiting: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
+
+    async def take(self, worker: int) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self.waiting.append((worker, turn))
+        await turn
+
+    def give(self, place: int) -> None:
+        _, turn = self.waiting.pop(place)
+        if not turn.done():
+            turn.set_result(None)
+
+    async def until(self, work: Awaitable[T]) -> T:
+        """Give turns, the last that was asked for first, until some work is done."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            await settled()
+            if not task.done():
+                self.give(-1)
+        return await task
+
+    def forget(self, worker: int) -> None:
+        self.waiting = [(w, turn) for w, turn in self.waiting if w != worker]
+
+
+async def settled() -> None:
+    """Return when every task waits for a turn or has ended."""
+    loop: Any = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(0)
+        if not loop._ready:
+            return
+
+
+@dataclass(slots=True)
+class SimulatedStore:
+    """One worker's client of the store: the commands that workers use, on dicts."""
+
+    data: Hashes
+    turns: Turns
+    worker: int
+
+    async def eval(self, script: str, _n_keys: int, *arguments: Any) -> Any:
+        assert script == sinks._CLAIM
+        position = self.data.setdefault(arguments[0], {})
+        position[EPOCH_FIELD] = str(max(int(position.get(EPOCH_FIELD, 0)) + 1, int(arguments[1])))
+        return list(itertools.chain(*position.items()))
+
+    async def evalsha(self, sha: str, n_keys: int, *arguments: Any) -> list[Any]:
+        assert sha == sinks._WRITE_SHA
+        await self.turns.take(self.worker)
+        answer = self._write(arguments[:n_keys], [_text(a) for a in arguments[n_keys:]])
+        await self.turns.take(self.worker)
+        return answer
+
+    def _write(self, keys: Sequence[str], arguments: list[str]) -> list[Any]:
+        position = self.data.get(keys[0], {})
+        stored = position.get(EPOCH_FIELD, ""), position.get(NEXT_FIELD, "")
+        if stored != (arguments[0], arguments[1]):
+            return [0, *stored]
+        at = 2
+        while at < len(arguments):
+            command, key, count = arguments[at], keys[int(arguments[at + 1]) - 1], arguments[at + 2]
+            first, at = at + 3, at + 3 + int(count)
+            self.execute(command, key, arguments[first:at])
+        return [1]
+
+    @contextlib.asynccontextmanager
+    async def pipeline(self, *, transaction: bool) -> AsyncIterator["SimulatedPipeline"]:
+        assert not transaction
+        yield SimulatedPipeline(self)
+
+    def execute(self, command: str, key: str, arguments: list[str]) -> Any:  # noqa: C901 (a case a command)
+        held = self.data.setdefault(key, {})
+        match command:
+            case "HSET":
+                held.update(zip(arguments[::2], arguments[1::2], strict=True))
+            case "HDEL":
+                for name in arguments:
+                    held.pop(name, None)
+            case "HGET":
+                return held.get(arguments[0])
+            case "HMGET":
+                return [held.get(name) for name in arguments]
+            case "HGETALL":
+                return dict(held)
+            case "SADD":
+                held.update(dict.fromkeys(arguments, ""))
+            case "ZADD":
+                greater, score, member = arguments
+                assert greater == "GT"
+                held[member] = str(max(int(score), int(held.get(member, score))))
+            case "ZREMRANGEBYRANK":
+                last = len(held) + int(arguments[1])
+                for member in sorted(held, key=lambda m: int(held[m]))[: max(0, last + 1)]:
+                    del held[member]
+            case _:
+                raise AssertionError(f"no worker uses {command}")
+        return None
+
+
+class SimulatedPipeline:
+    def __init__(self, store: SimulatedStore) -> None:
+        self._store = store
+        self._commands: list[list[str]] = []
+
+    def execute_command(self, *command: Any) -> None:
+        self._commands.append([_text(part) for part in command])
+
+    async def execute(self) -> list[Any]:
+        await self._store.turns.take(self._store.worker)
+        return [self._store.execute(name, key, rest) for name, key, *rest in self._commands]
+
+
+def _text(argument: Any) -> str:
+    return argument.decode() if isinstance(argument, bytes) else str(argument)

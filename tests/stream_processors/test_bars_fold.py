@@ -1,0 +1,168 @@
+"""Bars do not depend on how their quotes were cut into batches, or in which order they came."""
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_processors.bars.fold import BAR, Bars, fold_quotes, merge
+
+
+class Quote(NamedTuple):
+    key: int
+    price: float
+    size: float
+    ts_ms: int
+    mark: int
+
+
+@dataclass
+class PlainBar:
+    """A bar as one would fold it by hand, a quote at a time."""
+
+    quotes: list[Quote]
+
+    def row(self) -> tuple[float, ...]:
+        first = min(self.quotes, key=lambda q: (q.ts_ms, q.mark))
+        last = max(self.quotes, key=lambda q: (q.ts_ms, q.mark))
+        return (
+            first.key,
+            first.price,
+            max(q.price for q in self.quotes),
+            min(q.price for q in self.quotes),
+            last.price,
+            sum(q.size for q in self.quotes),
+            sum(q.price * q.size for q in self.quotes),
+            len(self.quotes),
+            first.ts_ms,
+            first.mark,
+            last.ts_ms,
+            last.mark,
+            max(q.mark for q in self.quotes),
+        )
+
+
+def folded_by_hand(quotes: list[Quote]) -> list[tuple[float, ...]]:
+    of_key: dict[int, list[Quote]] = defaultdict(list)
+    for quote in quotes:
+        of_key[quote.key].append(quote)
+    return [PlainBar(of_key[key]).row() for key in sorted(of_key)]
+
+
+def fold(quotes: list[Quote]) -> Bars:
+    key, price, size, ts_ms, mark = zip(*quotes, strict=True) if quotes else ((),) * 5
+    return fold_quotes(
+        np.array(key, np.int64),
+        np.array(price, np.float64),
+        np.array(size, np.float64),
+        np.array(ts_ms, np.int64),
+        np.array(mark, np.int64),
+    )
+
+
+# Quarters and whole sizes: products and sums are exact, so that equality may be exact, too.
+quarters = st.integers(1, 400).map(lambda quarter: quarter / 4)
+
+
+@st.composite
+def streams(draw: st.DrawFn, keys: int = 3) -> list[Quote]:
+    """Quotes with distinct marks in any order, and many ties of event time."""
+    n = draw(st.integers(1, 30))
+    marks = draw(st.permutations(range(n)))
+    return [
+        Quote(
+            draw(st.integers(0, keys - 1)),
+            draw(quarters),
+            float(draw(st.integers(0, 1_000))),
+            draw(st.integers(0, 4)),
+            mark,
+        )
+        for mark in marks
+    ]
+
+
+@given(quotes=streams())
+def test_bars_are_those_that_a_fold_by_hand_makes(quotes: list[Quote]) -> None:
+    assert fold(quotes).tolist() == folded_by_hand(quotes)
+
+
+@given(quotes=streams(keys=1), data=st.data(), seed=st.integers(0, 2**32))
+def test_any_cut_into_batches_merged_in_any_order_gives_the_same_bar(
+    quotes: list[Quote], data: st.DataObject, seed: int
+) -> None:
+    cuts = data.draw(st.lists(st.integers(0, len(quotes)), max_size=5).map(sorted))
+    batches = [
+        quotes[start:end]
+        for start, end in zip([0, *cuts], [*cuts, len(quotes)], strict=True)
+        if start < end
+    ]
+    parts = [fold(batch) for batch in batches]
+    chance = random.Random(seed)
+    while len(parts) > 1:  # any two become one: every order and every association may come up
+        a = parts.pop(chance.randrange(len(parts)))
+        b = parts.pop(chance.randrange(len(parts)))
+        parts.append(merge(a, b))
+    assert parts[0].tolist() == folded_by_hand(quotes)
+
+
+@given(quotes=streams(keys=1))
+def test_merging_changes_neither_of_the_two(quotes: list[Quote]) -> None:
+    a, b = fold(quotes), fold([quote._replace(mark=quote.mark + 100) for quote in quotes])
+    before = a.tolist(), b.tolist()
+    merge(a, b)
+    assert (a.tolist(), b.tolist()) == before
+
+
+@given(
+    prices=st.lists(
+        st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False), min_size=1
+    )
+)
+def test_a_price_is_never_rounded(prices: list[float]) -> None:
+    quotes = [Quote(0, price, 0.0, at, at) for at, price in enumerate(prices)]
+    bar = fold(quotes)[0]
+    assert (bar["open"], bar["high"], bar["low"], bar["close"]) == (
+        prices[0],
+        max(prices),
+        min(prices),
+        prices[-1],
+    )
+
+
+def test_sums_of_whole_sizes_are_exact_up_to_two_to_the_53() -> None:
+    sizes = [2.0**52, 1.0, 2.0**51, 3.0]
+    bars = fold([Quote(0, 1.0, size, 0, at) for at, size in enumerate(sizes)])
+    assert int(bars["volume"][0]) == 2**52 + 1 + 2**51 + 3
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_quotes_at_one_time_the_one_first_in_the_log_opens(order: tuple[int, int]) -> None:
+    quotes = [Quote(0, 10.0, 1.0, 5, 0), Quote(0, 20.0, 1.0, 5, 1)]
+    a, b = (fold([quotes[place]]) for place in order)
+    for bar in (fold([quotes[place] for place in order]), merge(a, b)):
+        assert (bar["open"][0], bar["close"][0]) == (10.0, 20.0)
+
+
+def test_a_quote_of_size_0_is_a_quote() -> None:
+    bar = fold([Quote(0, 10.0, 0.0, 5, 0)])[0]
+    assert (bar["count"], bar["volume"], bar["notional"], bar["close"]) == (1, 0, 0, 10)
+
+
+def test_no_quotes_are_no_bars() -> None:
+    bars = fold([])
+    assert bars.dtype == BAR
+    assert len(bars) == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_sums_beyond_all_numbers_stay_at_the_greatest_one() -> None:
+    """JSON has no infinity: a bar with one could not be read again."""
+    greatest = float(np.finfo(np.float64).max)
+    bar = fold([Quote(0, greatest, greatest, 0, 0), Quote(0, greatest, greatest, 0, 1)])
+    for sums in (bar, merge(bar, bar)):
+        assert (sums["volume"][0], sums["notional"][0]) == (greatest, greatest)

@@ -1,0 +1,23 @@
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import stream_processors
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(stream_processors.__path__, "stream_processors.")
+    if not module.name.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_in_the_docstrings_are_true(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_there_are_examples() -> None:
+    attempted = (doctest.testmod(importlib.import_module(name)).attempted for name in MODULES)
+    assert sum(attempted) > 5

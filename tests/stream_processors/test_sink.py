@@ -1,0 +1,287 @@
+"""Claims and fenced writes, on a real store: a single node and a cluster."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+
+from contracts.keyspace import Keyspace
+from contracts.topics import COOCCURRENCES, QUOTES
+from infra.local.process import free_port, running
+from infra.local.store import valkey
+from runtime.stores import AsyncStore, connect_async
+from stream_processors.marks import mark
+from stream_processors.positions import Claim
+from stream_processors.sink import (
+    _CHUNK_COST,
+    _OPERATION_COST,
+    FencedError,
+    Operation,
+    Sink,
+    StoreLostError,
+    _chunks,
+)
+from stream_processors.transport import LogBounds
+
+LOG = LogBounds(0, 100)
+POSITION = "position:{q0}"
+
+
+@pytest.fixture(params=["store_url", "cluster_url"], ids=["single node", "cluster"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[AsyncStore]:
+    client = await connect_async(request.getfixturevalue(request.param), "tests")
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def sink(store: AsyncStore, namespace: str) -> Sink:
+    return Sink(store, Keyspace(namespace))
+
+
+async def claim(sink: Sink, topic_id: str = "one", log: LogBounds = LOG) -> Claim:
+    return await sink.claim(QUOTES, topic_id, 0, log)
+
+
+def bar(sink: Sink, instrument: int, **fields: Any) -> Operation:
+    flat = [part for pair in fields.items() for part in pair]
+    return Operation("HSET", sink.keyspace.bars(0, instrument), flat)
+
+
+async def bars(sink: Sink, instrument: int) -> dict[str, str]:
+    fields: dict[str, str] = (await sink.read([("HGETALL", sink.keyspace.bars(0, instrument))]))[0]
+    return fields
+
+
+async def position(sink: Sink) -> dict[str, str]:
+    fields: dict[str, str] = (await sink.read([("HGETALL", sink.keyspace.position(QUOTES, 0))]))[0]
+    return fields
+
+
+async def test_a_first_claim_starts_at_the_logs_beginning_and_says_so_in_redis(sink: Sink) -> None:
+    mine = await claim(sink, log=LogBounds(3, 100))
+    assert (mine.next_offset, mine.incarnation, mine.sources) == (3, 0, {})
+    stored = await position(sink)
+    assert stored.pop("updated_at_ms").isdigit()
+    assert stored == {
+        "next": "3",
+        "epoch": str(mine.epoch),
+        "incarnation": "0",
+        "topic_id": "one",
+    }
+
+
+async def test_each_claim_raises_the_epoch(sink: Sink) -> None:
+    epochs = [(await claim(sink)).epoch for _ in range(3)]
+    assert epochs == sorted(set(epochs))
+
+
+async def test_a_store_that_lost_its_data_never_gives_an_epoch_again(sink: Sink) -> None:
+    before = await claim(sink)
+    await sink.store.delete(sink.keyspace.position(QUOTES, 0))
+    assert (await claim(sink)).epoch > before.epoch
+
+
+async def test_values_and_then_the_position_are_written(sink: Sink) -> None:
+    mine = await claim(sink)
+    value = {"60": b"{}", "120": 1.5, "180": 7}
+    await sink.write(mine, [[bar(sink, 4, **value)], [bar(sink, 5, newest=1)]], 40)
+    assert await bars(sink, 4) == {"60": "{}", "120": "1.5", "180": "7"}
+    assert await bars(sink, 5) == {"newest": "1"}
+    assert (await position(sink))["next"] == "40"
+    assert (mine.next_offset, mine.stored_next) == (40, "40")
+    assert await sink.next_offset(QUOTES, 0) == 40
+
+
+async def test_the_next_claim_goes_on_at_the_position(sink: Sink) -> None:
+    await sink.write(await claim(sink), [], 40)
+    again = await claim(sink)
+    assert (again.next_offset, again.incarnation) == (40, 0)
+
+
+async def test_a_partition_without_a_position_is_at_0(sink: Sink) -> None:
+    assert await sink.next_offset(QUOTES, 7) == 0
+
+
+async def test_a_replaced_worker_writes_nothing(sink: Sink) -> None:
+    old, new = await claim(sink), await claim(sink)
+    await sink.write(new, [[bar(sink, 4, newest=2)]], 50)
+    with pytest.raises(FencedError, match=rf"partition 0 of quotes is at epoch {new.epoch}"):
+        await sink.write(old, [[bar(sink, 4, newest=1)]], 60)
+    assert await bars(sink, 4) == {"newest": "2"}
+    assert (await position(sink))["next"] == "50"
+    assert old.next_offset == 0
+
+
+async def test_a_worker_replaced_in_the_middle_of_a_flush_stops_there(sink: Sink) -> None:
+    old = await claim(sink)
+    await sink._write_chunk(old, [bar(sink, 4, newest=1)], 40)
+    new = await claim(sink)
+    with pytest.raises(FencedError):
+        await sink._write_chunk(old, [bar(sink, 5, newest=1)], 40)
+    assert (await bars(sink, 4), await bars(sink, 5)) == ({"newest": "1"}, {})
+    assert new.next_offset == 0
+
+
+async def test_a_position_that_went_back_is_a_lost_store(sink: Sink) -> None:
+    mine = await claim(sink)
+    await sink.write(mine, [], 40)
+    await sink.store.hset(sink.keyspace.position(QUOTES, 0), "next", "30")
+    with pytest.raises(StoreLostError, match=r"left epoch \d+ and next 40 .* has \d+ and 30"):
+        await sink.write(mine, [[bar(sink, 4, newest=1)]], 50)
+    assert await bars(sink, 4) == {}
+
+
+async def test_a_position_that_is_gone_is_a_lost_store(sink: Sink) -> None:
+    mine = await claim(sink)
+    await sink.store.delete(sink.keyspace.position(QUOTES, 0))
+    with pytest.raises(StoreLostError, match="now Redis has none and none"):
+        await sink.write(mine, [[bar(sink, 4, newest=1)]], 50)
+    assert await bars(sink, 4) == {}
+
+
+async def test_an_epoch_that_went_back_is_a_lost_store(sink: Sink) -> None:
+    mine = await claim(sink)
+    await sink.store.hset(sink.keyspace.position(QUOTES, 0), "epoch", str(mine.epoch - 1))
+    with pytest.raises(StoreLostError):
+        await sink.write(mine, [], 50)
+
+
+async def test_a_chunk_whose_answer_was_lost_is_taken_as_written(sink: Sink) -> None:
+    mine = await claim(sink)
+    chunk = [
+        bar(sink, 4, newest=1),
+        Operation("HSET", sink.keyspace.position(QUOTES, 0), ["next", 40]),
+    ]
+    await sink._write_chunk(mine, chunk, 40)
+    await sink._write_chunk(mine, chunk, 40)
+    assert await bars(sink, 4) == {"newest": "1"}
+    assert (await position(sink))["next"] == "40"
+
+
+async def test_a_store_that_forgot_the_script_is_told_it_again(sink: Sink) -> None:
+    mine = await claim(sink)
+    await sink.store.script_flush()
+    await sink.write(mine, [[bar(sink, 4, newest=1)]], 40)
+    assert await bars(sink, 4) == {"newest": "1"}
+
+
+async def test_one_operation_may_be_wider_than_lua_unpacks_at_once(sink: Sink) -> None:
+    mine = await claim(sink)
+    wide = {str(n): n for n in range(10_000)}
+    gone = Operation("HDEL", sink.keyspace.bars(0, 4), list(range(9_000)))
+    await sink.write(mine, [[bar(sink, 4, **wide), gone]], 40)
+    assert await bars(sink, 4) == {str(n): str(n) for n in range(9_000, 10_000)}
+
+
+async def test_what_is_applied_of_each_source_moves_with_the_position(sink: Sink) -> None:
+    mine = await sink.claim(COOCCURRENCES, "one", 0, LOG)
+    applied = {0: mark(0, 7), 11: mark(2, 5)}
+    await sink.write(mine, [], 10, applied)
+    assert mine.sources == applied
+    await sink.write(mine, [], 20)  # what did not change stays
+    again = await sink.claim(COOCCURRENCES, "one", 0, LOG)
+    assert (again.sources, again.next_offset) == (applied, 20)
+
+
+async def test_a_topic_made_anew_raises_the_incarnation_and_starts_over_loudly(sink: Sink) -> None:
+    await sink.write(await claim(sink), [], 40)
+    before = started_over()
+    with structlog.testing.capture_logs() as logs:
+        anew = await claim(sink, topic_id="another")
+    assert (anew.next_offset, anew.incarnation) == (0, 1)
+    assert (await position(sink))["incarnation"] == "1"
+    assert [entry["why"] for entry in logs] == ["topic was made anew"]
+    assert started_over() == before + 1
+    assert (await claim(sink, topic_id="another")).incarnation == 1
+
+
+async def test_a_log_that_was_cut_behind_the_position_counts_what_is_missing(sink: Sink) -> None:
+    await sink.write(await claim(sink), [], 40)
+    before = missing()
+    with structlog.testing.capture_logs() as logs:
+        later = await claim(sink, log=LogBounds(60, 100))
+    assert later.next_offset == 60
+    assert missing() == before + 20
+    assert [entry["log_level"] for entry in logs] == ["error"]
+
+
+async def test_a_first_start_on_an_empty_log_is_nothing_to_warn_of(sink: Sink) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await claim(sink, log=LogBounds(0, 0))
+    assert logs == []
+
+
+def started_over() -> float:
+    why = {"why": "topic was made anew"}
+    return REGISTRY.get_sample_value("partitions_started_over_total", why) or 0.0
+
+
+def missing() -> float:
+    return REGISTRY.get_sample_value("records_missing_total", {"topic": "quotes"}) or 0.0
+
+
+group_widths = st.lists(
+    st.lists(st.integers(0, 3_000), min_size=1, max_size=3), min_size=1, max_size=20
+)
+
+
+@given(widths=group_widths)
+def test_groups_are_never_split_and_chunks_stay_small(widths: list[list[int]]) -> None:
+    groups = [
+        [Operation("HSET", f"{n}", range(width)) for width in group]
+        for n, group in enumerate(widths)
+    ]
+    chunks = list(_chunks(groups))
+    assert [op for chunk in chunks for op in chunk] == [op for group in groups for op in group]
+    keys = [{op.key for op in chunk} for chunk in chunks]
+    assert sum(map(len, keys)) == len(groups)
+    for chunk, its_groups in zip(chunks, keys, strict=True):
+        cost = sum(_OPERATION_COST + len(op.arguments) for op in chunk)
+        assert cost <= _CHUNK_COST or len(its_groups) == 1
+
+
+async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    server = valkey(free_port(), tmp_path)
+    with running(server) as process, structlog.testing.capture_logs() as logs:
+        client = await connect_async(server.address, "tests", timeout_s=0.2, retries=0)
+        sink = Sink(client, Keyspace("away"))
+        mine = await claim(sink)
+        process.send_signal(signal.SIGSTOP)
+        writing = asyncio.create_task(sink.write(mine, [[bar(sink, 4, newest=1)]], 40))
+        await until(lambda: any("away" in entry["event"] for entry in logs))
+        assert not writing.done()
+        process.send_signal(signal.SIGCONT)
+        await writing
+        assert await bars(sink, 4) == {"newest": "1"}
+        assert (await position(sink))["next"] == "40"
+        await client.aclose()
+
+
+async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> None:
+    server = valkey(free_port(), tmp_path)
+    with structlog.testing.capture_logs() as logs:
+        with running(server):
+            client = await connect_async(server.address, "tests", timeout_s=0.2, retries=0)
+            sink = Sink(client, Keyspace("away"))
+            mine = await claim(sink)
+        writing = asyncio.create_task(sink.write(mine, [[bar(sink, 4, newest=1)]], 40))
+        await until(lambda: any("away" in entry["event"] for entry in logs))
+        with running(server):
+            with pytest.raises(StoreLostError, match="it lost data"):
+                await writing
+            assert await bars(sink, 4) == {}
+            await client.aclose()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 (the log has no event to wait for)
+            await asyncio.sleep(0.01)
