@@ -1,0 +1,200 @@
+"""What bounds `bars`: each step of the worker alone, on the same quotes, in this process.
+
+Hypothesis: what the worker costs is the sum of its steps, and the greatest of them is the fetch.
+
+Work: the log of `bars`. `librdkafka` and `aiokafka` fetch all of it and do nothing with it;
+`decode` turns the values into columns, a fetch at a time; `fold` adds the columns to a table of
+bars; `agent` is the worker's own code from a fetched batch to Redis, without Faust and Kafka: it
+decodes, folds, reads what it lacks and writes. No baseline: these are ceilings.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar, cast
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer
+from confluent_kafka import TopicPartition as ConfluentPartition
+from faust.types import TP
+
+from benchmarks.cpu import read_clock, spent
+from benchmarks.rounds import Run
+from benchmarks.stage import ContenderError, Stage
+from contracts.keyspace import Keyspace
+from contracts.messages import QuoteColumns, Rejection, decode_quotes
+from contracts.topics import QUOTES
+from runtime.stores import AsyncStore, connect_async
+from stream_processors.bars.agent import BarPartition
+from stream_processors.bars.fold import BAR
+from stream_processors.bars.table import BarTable
+from stream_processors.dead_letters import DeadLetters
+from stream_processors.sink import Sink
+from stream_processors.transport import LogBounds, RecordBatch
+
+Measured = TypeVar("Measured")
+
+_RETENTION_MINUTES: Final = 60
+_FLUSH_EVERY_S: Final = 1.0
+_MAX_FETCH_BYTES: Final = 1 << 20
+"""As the worker's."""
+_RECORDS_A_CALL: Final = 10_000
+_FETCH_WITHIN_S: Final = 20
+
+
+def measure(stage: Stage, partitions: int, records: int) -> Iterator[tuple[str, Run]]:
+    """Run each step once on the log of quotes; yield their names and runs, in the data's order."""
+    this = {"worker": os.getpid(), **stage.pids}
+    address = stage.broker.address
+
+    def timed(step: Callable[[], Measured]) -> tuple[Run, Measured]:
+        before, began = read_clock(this), time.perf_counter()
+        made = step()
+        seconds, after = time.perf_counter() - began, read_clock(this)
+        return Run(records, seconds, spent(before, after)), made
+
+    with _consumer(address, partitions) as consumer:
+        yield "librdkafka", timed(lambda: _consume(consumer, records))[0]
+    with asyncio.Runner() as runner:
+        fetching = runner.run(_fetching(address, partitions))
+        run, batches = timed(lambda: runner.run(_fetch(fetching, records)))
+        runner.run(fetching.stop())
+        yield "aiokafka", run
+        run, columns = timed(lambda: [decode_quotes(b.values(), b.clock_ms())[0] for b in batches])
+        yield "decode", run
+        yield "fold", timed(lambda: _fold(batches, columns))[0]
+        stage.client.flushall()
+        parts = runner.run(_parts(stage, partitions))
+        yield "agent", timed(lambda: runner.run(_process(parts, batches)))[0]
+        runner.run(parts.store.aclose())
+
+
+@contextlib.contextmanager
+def _consumer(bootstrap_servers: str, partitions: int) -> Iterator[Consumer]:
+    """Open a consumer that has found its brokers."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "bench-limits",
+            "enable.auto.commit": False,
+            "max.partition.fetch.bytes": _MAX_FETCH_BYTES,
+            # With a full queue it would rest for a second.
+            "fetch.queue.backoff.ms": 1,
+        }
+    )
+    try:
+        consumer.list_topics(QUOTES.name, timeout=_FETCH_WITHIN_S)
+        consumer.assign(
+            [ConfluentPartition(QUOTES.name, p, OFFSET_BEGINNING) for p in range(partitions)]
+        )
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _consume(consumer: Consumer, records: int) -> None:
+    got = 0
+    while got < records:
+        some = consumer.consume(min(_RECORDS_A_CALL, records - got), timeout=_FETCH_WITHIN_S)
+        got += _came(len(some), got, records)
+
+
+async def _fetching(bootstrap_servers: str, partitions: int) -> AIOKafkaConsumer:
+    """Return a consumer that has found its brokers and may begin to fetch."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=_MAX_FETCH_BYTES,
+    )
+    await consumer.start()
+    tps = [TopicPartition(QUOTES.name, p) for p in range(partitions)]
+    consumer.assign(tps)
+    await consumer.seek_to_beginning(*tps)
+    return consumer
+
+
+async def _fetch(consumer: AIOKafkaConsumer, records: int) -> list[RecordBatch]:
+    """Return what each fetch brought for a partition."""
+    batches: list[RecordBatch] = []
+    got = 0
+    while got < records:
+        fetched = await consumer.getmany(timeout_ms=_FETCH_WITHIN_S * 1000)
+        batches += [RecordBatch(TP(tp.topic, tp.partition), some) for tp, some in fetched.items()]
+        got += _came(sum(map(len, fetched.values())), got, records)
+    return batches
+
+
+def _came(some: int, got: int, records: int) -> int:
+    """Return how many came.
+
+    Raises:
+        ContenderError: none did, within the time for it.
+    """
+    if not some:
+        raise ContenderError(f"{got} of {records} quotes came, then none for {_FETCH_WITHIN_S} s")
+    return some
+
+
+def _fold(batches: Sequence[RecordBatch], columns: Sequence[QuoteColumns]) -> None:
+    """Fold into one table a partition; there is nothing in Redis to be read."""
+    tables = {b.tp.partition: BarTable(_RETENTION_MINUTES) for b in batches}
+    nothing = np.empty(0, BAR)
+    for batch, its in zip(batches, columns, strict=True):
+        table = tables[batch.tp.partition]
+        keys = table.keys(its.instrument_id, its.ts_ms)
+        for missing in table.missing(keys):
+            table.insert(missing, None, nothing)
+        table.add(keys, its.price, its.size, its.ts_ms, batch.offsets())
+
+
+class _Parts(NamedTuple):
+    """The worker's partitions of quotes, without Faust and Kafka."""
+
+    store: AsyncStore
+    of: dict[int, BarPartition]
+
+
+async def _parts(stage: Stage, partitions: int) -> _Parts:
+    store = await connect_async(stage.store.address, "tickrec-benchmarks")
+    sink = Sink(store, Keyspace("bench-limits"))
+    claims = [await sink.claim(QUOTES, "bench", p, LogBounds(0, 0)) for p in range(partitions)]
+    nobody = cast("DeadLetters", _NoDeadLetters())
+    return _Parts(
+        store,
+        {
+            claim.partition: BarPartition(claim, sink, nobody, partitions, _RETENTION_MINUTES)
+            for claim in claims
+        },
+    )
+
+
+class _NoDeadLetters:
+    """Takes none: each quote is good, and in its partition."""
+
+    async def publish(self, batch: RecordBatch, rejections: Sequence[Rejection]) -> None:
+        """Refuse them.
+
+        Raises:
+            ContenderError: there are some.
+        """
+        if rejections:
+            raise ContenderError(f"{len(rejections)} of {len(batch)} quotes were rejected")
+
+
+async def _process(parts: _Parts, batches: Sequence[RecordBatch]) -> None:
+    """Fold all, with a flush a second and one at the end, as the worker does."""
+    flushed = time.perf_counter()
+    for batch in batches:
+        await parts.of[batch.tp.partition].process(batch)
+        if time.perf_counter() - flushed > _FLUSH_EVERY_S:
+            await _flush(parts)
+            flushed = time.perf_counter()
+    await _flush(parts)
+
+
+async def _flush(parts: _Parts) -> None:
+    for partition in parts.of.values():
+        await partition.flush()

@@ -1,0 +1,1 @@
+"""The baselines: each a program of its own, written as its tools' books show."""
