@@ -40,7 +40,9 @@ CONFORMING: list[tuple[Model, Callable[[Affinities], Matrix]]] = [
     (Popular(PopularConfig(items=3)), gram),
     (UserKnn(UserKnnConfig(k=100, recommendations=3)), csr),
 ]
-every_model = pytest.mark.parametrize(("model", "input_of"), CONFORMING, ids=lambda x: getattr(x, "__name__", str(x))[:40])
+every_model = pytest.mark.parametrize(
+    ("model", "input_of"), CONFORMING, ids=lambda x: getattr(x, "__name__", str(x))[:40]
+)
 
 
 def shapes(largest: int = 8) -> st.SearchStrategy[tuple[int, int]]:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import pytest
 
 from contracts.keyspace import (
     DEFAULT_VARIANT,
