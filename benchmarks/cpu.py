@@ -18,7 +18,7 @@ class Clock:
 def read_clock(pids: Mapping[str, int]) -> Clock:
     """Return the CPU seconds so far of each process, and of the whole machine."""
     return Clock(
-        {name: sum(psutil.Process(pid).cpu_times()[:2]) for name, pid in pids.items()},
+        {name: _of_tree(psutil.Process(pid)) for name, pid in pids.items()},
         _busy(),
     )
 
@@ -32,6 +32,15 @@ def spent(since: Clock, until: Clock) -> dict[str, float]:
     ours = {name: until.of[name] - since.of[name] for name in until.of}
     # The two clocks tick apart: a little below zero means none.
     return {**ours, "others": max(0.0, until.machine - since.machine - sum(ours.values()))}
+
+
+def _of_tree(process: psutil.Process) -> float:
+    """Return the CPU seconds of a process and of its children: a server may be one's child."""
+    seconds = 0.0
+    for one in (process, *process.children(recursive=True)):
+        times = one.cpu_times()
+        seconds += times.user + times.system
+    return seconds
 
 
 def _busy() -> float:

@@ -22,7 +22,7 @@ Keys, after the namespace:
     set: the items that have a `cooc` key
     lives forever; written by cooccurrences; read by trainer
 `position:{<t><p>}`
-    hash: `next`, `epoch`, `incarnation`, `topic_id`, `updated_at_ms`;
+    hash: `next`, `epoch`, `incarnation`, `topic_id`, `lineage`, `updated_at_ms`;
     for c also `source:<p>` -> highest offset applied
     lives forever; written by workers; read by workers, trainer, people
 `model:current`
@@ -81,6 +81,8 @@ EPOCH_FIELD: Final = "epoch"
 INCARNATION_FIELD: Final = "incarnation"
 TOPIC_ID_FIELD: Final = "topic_id"
 """Kafka's id of the topic that the position belongs to: another one means it was made anew."""
+LINEAGE_FIELD: Final = "lineage"
+"""When the state was begun from nothing, epoch ms: a store that lost its data begins another."""
 UPDATED_AT_FIELD: Final = "updated_at_ms"
 SOURCE_FIELD_PREFIX: Final = "source:"
 

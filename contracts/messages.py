@@ -109,6 +109,8 @@ class Changes:
     """partition of `interactions` that the events stand in"""
     incarnation: int
     """of that partition's log"""
+    lineage: int
+    """of the histories that they were computed from, see `keyspace.LINEAGE_FIELD`"""
     offset: Ints
     i: Ints
     j: Ints
@@ -121,6 +123,7 @@ class Changes:
 class _PackedChanges(msgspec.Struct, frozen=True, gc=False):
     source: Annotated[int, Meta(ge=0)]
     incarnation: Annotated[int, Meta(ge=0)]
+    lineage: Annotated[int, Meta(ge=0)]
     offset: bytes
     i: bytes
     j: bytes
@@ -219,6 +222,7 @@ def encode_changes(changes: Changes) -> bytes:
         _PackedChanges(
             source=changes.source,
             incarnation=changes.incarnation,
+            lineage=changes.lineage,
             offset=changes.offset.astype("<i8").tobytes(),
             i=changes.i.astype("<i8").tobytes(),
             j=changes.j.astype("<i8").tobytes(),
@@ -239,6 +243,7 @@ def decode_changes(value: bytes | None) -> Changes:
     changes = Changes(
         source=packed.source,
         incarnation=packed.incarnation,
+        lineage=packed.lineage,
         offset=np.frombuffer(packed.offset, "<i8"),
         i=np.frombuffer(packed.i, "<i8"),
         j=np.frombuffer(packed.j, "<i8"),

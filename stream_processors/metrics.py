@@ -14,6 +14,9 @@ GAP: Final = Counter(
     "records_missing", "Records that the log had dropped before they were folded.", ["topic"]
 )
 CHANGES: Final = Counter("changes", "Rows published to cooccurrences.")
+FOREIGN_CHANGES: Final = Counter(
+    "changes_foreign", "Rows left out, as they were computed from other histories than Redis has."
+)
 FLUSH_SECONDS: Final = Histogram(
     "flush_seconds",
     "From the first chunk of a flush to the position.",

@@ -70,6 +70,8 @@ class Claim:
     next_offset: int
     """of the last flush: what Redis holds"""
     topic_id: str
+    lineage: int
+    """begun when Redis had no position, see `contracts.keyspace.LINEAGE_FIELD`"""
     stored_next: str
     """what Redis has in the position's field `next`, empty if nothing"""
     sources: dict[int, int] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from contracts.keyspace import (
     EPOCH_FIELD,
     INCARNATION_FIELD,
+    LINEAGE_FIELD,
     NEXT_FIELD,
     TOPIC_ID_FIELD,
     UPDATED_AT_FIELD,
@@ -102,6 +103,7 @@ class Sink:
             incarnation=resume.incarnation,
             next_offset=resume.next_offset,
             topic_id=topic_id,
+            lineage=int(position.get(LINEAGE_FIELD, position[EPOCH_FIELD])),
             stored_next=position.get(NEXT_FIELD, ""),
             sources={p: _mark(value) for p, value in sources_of(position).items()},
         )
@@ -163,6 +165,12 @@ class Sink:
         key = self.keyspace.position(topic, partition)
         answer = (await self.read([("HGET", key, NEXT_FIELD)]))[0]
         return int(answer or 0)
+
+    async def lineage(self, topic: Topic, partition: int) -> int | None:
+        """Return the lineage that Redis has of a partition, None if it has none."""
+        key = self.keyspace.position(topic, partition)
+        answer = (await self.read([("HGET", key, LINEAGE_FIELD)]))[0]
+        return None if answer is None else int(answer)
 
     async def read(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Return the answer to each command, sent in one go; waits out a store that is away."""
@@ -257,6 +265,8 @@ def _position_fields(claim: Claim, next_offset: int, sources: dict[int, int]) ->
         claim.incarnation,
         TOPIC_ID_FIELD,
         claim.topic_id,
+        LINEAGE_FIELD,
+        claim.lineage,
         UPDATED_AT_FIELD,
         time.time_ns() // 1_000_000,
     ]

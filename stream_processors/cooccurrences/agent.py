@@ -1,8 +1,10 @@
 """The agent of `cooccurrences`: adds changes to the rows of the Gram matrix in Redis.
 
-Twice exact. A message that is read again is left out of the rows that it already reached, by each
-row's offset. A change that was published again, by a worker that started over, is left out by the
-highest source offset that was applied, which moves with the position.
+Exact in three ways. A message that is read again is left out of the rows that it already reached,
+by each row's offset. A change that was published again, by a worker that started over, is left out
+by the highest source offset that was applied, which moves with the position. A change that was
+computed from other histories than those in Redis (of another namespace on the same broker, or of a
+store that has lost its data since) is left out by its lineage.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ import numpy as np
 
 from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import Changes, Rejection, decode_changes
-from contracts.topics import COOCCURRENCES
+from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
 from stream_processors.cooccurrences.fold import RowChange, sum_by_row, unapplied
 from stream_processors.dead_letters import DeadLetters
@@ -40,11 +42,16 @@ class CooccurrencePartition:
         self._dead_letters = dead_letters
         self._mark_of: dict[int, int] = {}
         """item -> mark of the last message in its row, for the items seen since the assignment"""
+        self._lineage_of: dict[int, int | None] = {}
+        """source partition -> its lineage in Redis, as last read"""
 
     async def process(self, batch: RecordBatch) -> None:
         """Add a batch to the rows, and write the position."""
-        messages, rejections = self._decode(batch)
+        decoded, rejections = self._decode(batch)
         await self._dead_letters.publish(batch, rejections)
+        messages = [
+            (offset, changes) for offset, changes in decoded if await self._are_of_ours(changes)
+        ]
         some: list[tuple[int, Changes]] = []
         for place, (offset, changes) in enumerate(messages):
             some.append((mark(self.claim.incarnation, offset), changes))
@@ -56,6 +63,16 @@ class CooccurrencePartition:
 
     async def flush(self) -> None:
         """Nothing is only in memory."""
+
+    async def _are_of_ours(self, changes: Changes) -> bool:
+        """Tell whether changes were computed from the histories that are in Redis."""
+        source = changes.source
+        if self._lineage_of.get(source) != changes.lineage:
+            self._lineage_of[source] = await self._sink.lineage(INTERACTIONS, source)
+        if self._lineage_of[source] == changes.lineage:
+            return True
+        metrics.FOREIGN_CHANGES.inc(len(changes))
+        return False
 
     def _decode(self, batch: RecordBatch) -> tuple[list[tuple[int, Changes]], list[Rejection]]:
         messages, rejections = [], []

@@ -170,6 +170,7 @@ class HistoryPartition:
         changes = Changes(
             source=self.claim.partition,
             incarnation=self.claim.incarnation,
+            lineage=self.claim.lineage,
             offset=rows.offset[chosen],
             i=rows.i[chosen],
             j=rows.j[chosen],

@@ -296,15 +296,16 @@ int64s = st.integers(-(2**63), 2**63 - 1)
 rows = st.lists(st.tuples(int64s, int64s, int64s, st.floats(allow_nan=False)), max_size=20)
 
 
-@given(st.integers(0, 1000), st.integers(0, 1000), rows)
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 2**48), rows)
 def test_changes_are_read_back_as_they_were_written(
-    source: int, incarnation: int, rows: list[tuple[int, int, int, float]]
+    source: int, incarnation: int, lineage: int, rows: list[tuple[int, int, int, float]]
 ) -> None:
     offset, i, j = (np.array([row[at] for row in rows], dtype=np.int64) for at in range(3))
     delta = np.array([row[3] for row in rows], dtype=np.float64)
-    written = Changes(source=source, incarnation=incarnation, offset=offset, i=i, j=j, delta=delta)
+    written = Changes(source, incarnation, lineage, offset, i, j, delta)
     read = decode_changes(encode_changes(written))
-    assert (read.source, read.incarnation, len(read)) == (source, incarnation, len(rows))
+    assert (read.source, read.incarnation, read.lineage) == (source, incarnation, lineage)
+    assert len(read) == len(rows)
     for name in ("offset", "i", "j", "delta"):
         assert getattr(read, name).tolist() == getattr(written, name).tolist()
 
@@ -321,6 +322,7 @@ def test_changes_are_read_back_as_they_were_written(
                 {
                     "source": 0,
                     "incarnation": 0,
+                    "lineage": 0,
                     "offset": b"\0" * 8,
                     "i": b"\0" * 16,
                     "j": b"\0" * 8,
@@ -331,7 +333,15 @@ def test_changes_are_read_back_as_they_were_written(
         ),
         (
             msgspec.msgpack.encode(
-                {"source": 0, "incarnation": 0, "offset": b"1", "i": b"", "j": b"", "delta": b""}
+                {
+                    "source": 0,
+                    "incarnation": 0,
+                    "lineage": 0,
+                    "offset": b"1",
+                    "i": b"",
+                    "j": b"",
+                    "delta": b"",
+                }
             ),
             "multiple of element size",
         ),

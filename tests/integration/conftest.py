@@ -6,6 +6,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import subprocess
 import sys
@@ -177,6 +178,25 @@ class Pipeline:
                 row.pop("off")
                 entries.update({(int(item), int(j)): float(v) for j, v in row.items() if float(v)})
         return entries
+
+    def gram_of_histories(self) -> dict[tuple[int, int], float]:
+        """Return the Gram matrix of the histories in Redis."""
+        entries: dict[tuple[int, int], float] = {}
+        for key in self.store.scan_iter(f"{self.namespace}:history:*"):
+            history = self.store.hgetall(key)
+            history.pop("off")
+            affinities = {int(i): float(json.loads(value)["r"]) for i, value in history.items()}
+            for i, r_i in affinities.items():
+                for j, r_j in affinities.items():
+                    entries[i, j] = entries.get((i, j), 0) + r_i * r_j
+        return entries
+
+    def empty_store(self) -> None:
+        """Take away all that the programs keep in Redis, but for the partitions of the topics."""
+        topics = self.store.hgetall(self.keyspace.topics())
+        for key in self.store.scan_iter(f"{self.namespace}:*"):
+            self.store.delete(key)
+        self.store.hset(self.keyspace.topics(), mapping=topics)
 
 
 def log_ends(broker: str, topic: str, partitions: int) -> dict[int, int]:

@@ -44,26 +44,33 @@ def test_redis_emptied_while_the_worker_was_away_is_rebuilt_from_the_log(
     with pipeline.worker():
         pipeline.wait_until_folded()
     gram = pipeline.gram()
-    topics = pipeline.store.hgetall(pipeline.keyspace.topics())
-    for key in pipeline.store.scan_iter(f"{pipeline.namespace}:*"):
-        pipeline.store.delete(key)
-    pipeline.store.hset(pipeline.keyspace.topics(), mapping=topics)
+    pipeline.empty_store()
     with pipeline.worker():
         pipeline.wait_until_folded()
     assert counted(pipeline) == 500
     assert pipeline.gram() == gram
 
 
+def test_counts_are_those_of_the_histories_though_the_log_has_changes_of_a_former_life(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.publish(events(300))
+    with pipeline.worker():
+        pipeline.wait_until_folded()
+    pipeline.empty_store()
+    with pipeline.worker(history_cap=2):
+        pipeline.wait_until_folded()
+    assert pipeline.gram() == pipeline.gram_of_histories()
+    assert sum(count for (i, j), count in pipeline.gram().items() if i == j) == 7 * 2
+
+
 def test_redis_emptied_while_the_worker_runs_ends_it_and_a_new_one_rebuilds(
     pipeline: Pipeline,
 ) -> None:
-    topics = pipeline.store.hgetall(pipeline.keyspace.topics())
     with pipeline.worker() as worker:
         pipeline.publish(quotes(500))
         pipeline.wait_until_folded([QUOTES])
-        for key in pipeline.store.scan_iter(f"{pipeline.namespace}:*"):
-            pipeline.store.delete(key)
-        pipeline.store.hset(pipeline.keyspace.topics(), mapping=topics)
+        pipeline.empty_store()
         pipeline.publish(quotes(100))
         eventually(lambda: worker.poll() is not None, "the worker ends")
     assert worker.returncode not in (0, None)

@@ -31,6 +31,7 @@ def message(
     return Changes(
         source,
         incarnation,
+        0,
         np.array(offset, np.int64),
         np.array(i, np.int64),
         np.array(j, np.int64),

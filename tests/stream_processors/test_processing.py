@@ -15,7 +15,7 @@ from .records import batch_of
 
 
 def claim_of(partition: int, next_offset: int = 0) -> Claim:
-    return Claim(QUOTES, partition, 1, 0, next_offset, "one", str(next_offset))
+    return Claim(QUOTES, partition, 1, 0, next_offset, "one", 1, str(next_offset))
 
 
 class Counting:

@@ -75,7 +75,17 @@ async def test_a_first_claim_starts_at_the_logs_beginning_and_says_so_in_redis(s
         "epoch": str(mine.epoch),
         "incarnation": "0",
         "topic_id": "one",
+        "lineage": str(mine.epoch),
     }
+
+
+async def test_each_claim_keeps_the_lineage_until_the_store_is_empty(sink: Sink) -> None:
+    first = await claim(sink)
+    assert (await claim(sink)).lineage == first.lineage
+    assert await sink.lineage(QUOTES, 0) == first.lineage
+    await sink.store.delete(sink.keyspace.position(QUOTES, 0))
+    assert await sink.lineage(QUOTES, 0) is None
+    assert (await claim(sink)).lineage > first.lineage
 
 
 async def test_each_claim_raises_the_epoch(sink: Sink) -> None:
