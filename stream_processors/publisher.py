@@ -24,7 +24,8 @@ class Publisher:
             bootstrap_servers=bootstrap_servers.split(","),
             client_id="tickrec-stream-processors",
             acks="all",
-            compression_type="lz4",
+            # aiokafka's lz4 is its level 9: a tenth of the speed, for the same size here.
+            compression_type="snappy",
             max_request_size=_MAX_MESSAGE_BYTES,
         )
 
