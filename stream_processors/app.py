@@ -30,6 +30,9 @@ log = structlog.get_logger()
 _SESSION_TIMEOUT_S: Final = 10.0
 _HEARTBEAT_S: Final = 3.0
 _REBALANCE_TIMEOUT_S: Final = 6.0
+# A group leader whose metadata lacked the topics, as right after a broker's restart, assigns nothing
+# to anyone; it finds out with the next metadata. Faust's default is 5 minutes.
+_METADATA_AGE_MS: Final = 5_000
 # An event is a batch of thousands of records: a few of them fill the memory that one may use.
 _BATCHES_ON_BOARD: Final = 4
 _MAX_FETCH_BYTES: Final = 1 << 20
@@ -56,6 +59,7 @@ class StreamProcessors(faust.App):
             broker_session_timeout=_SESSION_TIMEOUT_S,
             broker_heartbeat_interval=_HEARTBEAT_S,
             broker_rebalance_timeout=_REBALANCE_TIMEOUT_S,
+            consumer_metadata_max_age_ms=_METADATA_AGE_MS,
             consumer_max_fetch_size=_MAX_FETCH_BYTES,
             consumer_auto_offset_reset="earliest",
             stream_buffer_maxsize=_BATCHES_ON_BOARD,
