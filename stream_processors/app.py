@@ -30,8 +30,8 @@ log = structlog.get_logger()
 _SESSION_TIMEOUT_S: Final = 10.0
 _HEARTBEAT_S: Final = 3.0
 _REBALANCE_TIMEOUT_S: Final = 6.0
-# A group leader whose metadata lacked the topics, as right after a broker's restart, assigns nothing
-# to anyone; it finds out with the next metadata. Faust's default is 5 minutes.
+# A group leader whose metadata lacked the topics, as right after a broker's restart, assigns
+# nothing to anyone; it finds out with the next metadata. Faust's default is 5 minutes.
 _METADATA_AGE_MS: Final = 5_000
 # An event is a batch of thousands of records: a few of them fill the memory that one may use.
 _BATCHES_ON_BOARD: Final = 4
