@@ -82,7 +82,7 @@ INCARNATION_FIELD: Final = "incarnation"
 TOPIC_ID_FIELD: Final = "topic_id"
 """Kafka's id of the topic that the position belongs to: another one means it was made anew."""
 LINEAGE_FIELD: Final = "lineage"
-"""When the state was begun from nothing, epoch ms: a store that lost its data begins another."""
+"""When the state was begun from nothing, epoch us: a store that lost its data begins another."""
 UPDATED_AT_FIELD: Final = "updated_at_ms"
 SOURCE_FIELD_PREFIX: Final = "source:"
 

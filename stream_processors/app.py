@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import faust
 import structlog
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
@@ -64,7 +65,7 @@ class StreamProcessors(faust.App):
             consumer_auto_offset_reset="earliest",
             stream_buffer_maxsize=_BATCHES_ON_BOARD,
         )
-        self._sink = sink
+        self.sink = sink
         self._topic_ids = topic_ids
         self.processors = {processor.topic.name: processor for processor in processors}
         self._unclaimed_since: dict[TP, float] = {}
@@ -85,7 +86,7 @@ class StreamProcessors(faust.App):
     async def positions(self, tps: Iterable[TP]) -> Mapping[TP, int]:
         """Return the positions in Redis."""
         return {
-            tp: await self._sink.next_offset(self.processors[tp.topic].topic, tp.partition)
+            tp: await self.sink.next_offset(self.processors[tp.topic].topic, tp.partition)
             for tp in tps
         }
 
@@ -99,17 +100,18 @@ class StreamProcessors(faust.App):
 
     def lags(self) -> dict[TP, int]:
         """Return how many records of each assigned partition are not in Redis yet."""
-        if not self.consumer.started:
+        try:
+            assigned = self.consumer.assignment()
+        except ConsumerNotStarted:
             return {}
         flushed = self.flushed_offsets()
         return {
-            tp: max(0, (self.consumer.highwater(tp) or 0) - flushed.get(tp, 0))
-            for tp in self.consumer.assignment()
+            tp: max(0, (self.consumer.highwater(tp) or 0) - flushed.get(tp, 0)) for tp in assigned
         }
 
     async def _resume(self, tp: TP, topic_id: str, bounds: LogBounds) -> int:
         processor = self.processors[tp.topic]
-        claim = await self._sink.claim(processor.topic, topic_id, tp.partition, bounds)
+        claim = await self.sink.claim(processor.topic, topic_id, tp.partition, bounds)
         processor.assign(claim)
         return claim.next_offset
 
@@ -127,11 +129,33 @@ class StreamProcessors(faust.App):
     async def _process(self, processor: Processor, batch: RecordBatch) -> None:
         """Process a batch; an error ends the process, as Faust would take the batch for done."""
         try:
+            await self._count_gap(processor, batch)
             await processor.process(batch)
         except Exception as error:
             log.exception("a batch could not be processed", topic=batch.tp.topic)
             await self.crash(error)
             await asyncio.Event().wait()  # never asks for the next batch, which would ack this one
+
+    async def _count_gap(self, processor: Processor, batch: RecordBatch) -> None:
+        """Count what the log dropped since the last batch: aiokafka goes on at its beginning.
+
+        Offsets alone do not tell: a transaction's end takes one, too.
+        """
+        partition = processor.partitions.get(batch.tp.partition)
+        first = batch.records[0].offset
+        if partition is None or first <= partition.next_offset:
+            return
+        earliest = (await self.consumer.earliest_offsets(batch.tp))[batch.tp]
+        missing = min(earliest, first) - partition.next_offset
+        if missing > 0:
+            metrics.GAP.labels(batch.tp.topic).inc(missing)
+            log.error(
+                "the log dropped records that were still to be folded",
+                topic=batch.tp.topic,
+                partition=batch.tp.partition,
+                missing=missing,
+                earliest=earliest,
+            )
 
     async def _flush_and_look(self) -> None:
         for processor in self.processors.values():
@@ -169,6 +193,8 @@ def build(
     dead_letters = DeadLetters(publisher)
     retention = settings.bars_retention_minutes
     affinity = weighted(settings.half_life_days) if settings.affinity == "weighted" else binary
+    for topic in STREAMED:
+        metrics.TOPIC_PARTITIONS.labels(topic.name).set(getattr(topology, topic.name))
     return StreamProcessors(
         settings,
         sink,
@@ -201,7 +227,7 @@ async def read_topology(sink: Sink, publisher: Publisher) -> Topology:
     Raises:
         TopologyError: nothing is noted, or the broker has other numbers.
     """
-    flat = (await sink.read([("HGETALL", sink.keyspace.topics())]))[0]
+    flat = await sink.hash_of(sink.keyspace.topics())
     topology = Topology.from_hash(flat)
     for topic in STREAMED:
         topology.check(topic.name, await publisher.partitions_of(topic.name))

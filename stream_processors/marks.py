@@ -4,7 +4,9 @@ An offset means nothing without its log. When a topic is made anew its offsets s
 incarnation is raised; so a later record has the greater mark, whichever log it stands in.
 """
 
-from typing import Final
+from typing import Final, TypeVar
+
+from contracts.messages import Ints
 
 _OFFSET_BITS: Final = 48
 
@@ -21,7 +23,10 @@ def mark(incarnation: int, offset: int) -> int:
     return incarnation << _OFFSET_BITS | offset
 
 
-def incarnation_and_offset(value: int) -> tuple[int, int]:
+Marks = TypeVar("Marks", int, Ints)
+
+
+def incarnation_and_offset(value: Marks) -> tuple[Marks, Marks]:
     """Return what `mark` was made of.
 
     >>> incarnation_and_offset(mark(3, 7))

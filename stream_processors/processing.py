@@ -1,6 +1,8 @@
 """What the agents share: an object a partition, from its assignment to its revocation."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -44,11 +46,12 @@ class Processor:
         # A counter that is not there before its first increment hides it from `increase()`.
         for counter in (metrics.RECORDS, metrics.REJECTED, metrics.REPLAYED, metrics.GAP):
             counter.labels(topic.name)
+        self._tell()
 
     def assign(self, claim: Claim) -> None:
         """Start a partition's state anew, from what was claimed."""
         self.partitions[claim.partition] = self._make(claim)
-        metrics.PARTITIONS.labels(self.topic.name).set(len(self.partitions))
+        self._tell()
 
     async def process(self, batch: RecordBatch) -> None:
         """Fold a batch, unless the partition is no longer ours.
@@ -67,31 +70,38 @@ class Processor:
                 "The worker ends; started again, it finds out where to go on"
             )
         metrics.RECORDS.labels(self.topic.name).inc(len(batch))
-        await self._unless_fenced(partition, partition.process(batch))
+        await self._unless_fenced(partition, partial(partition.process, batch))
 
     async def flush(self) -> None:
-        """Write what is only in memory."""
-        for partition in list(self.partitions.values()):
-            await self._unless_fenced(partition, partition.flush())
+        """Write what is only in memory: partitions at once, one's work fills another's waits."""
+        await asyncio.gather(
+            *(self._unless_fenced(one, one.flush) for one in self.partitions.values())
+        )
 
     async def revoke(self, partitions: set[int]) -> None:
         """Write what is only in memory, and forget the partitions."""
         await self.flush()
         for number in partitions:
             self.partitions.pop(number, None)
-        metrics.PARTITIONS.labels(self.topic.name).set(len(self.partitions))
+        self._tell()
 
-    async def _unless_fenced(self, partition: Partition, work: Awaitable[None]) -> None:
+    async def _unless_fenced(
+        self, partition: Partition, work: Callable[[], Awaitable[None]]
+    ) -> None:
         """Drop the partition's state if another worker has it by now."""
         try:
-            await work
+            await work()
         except FencedError as error:
             number = partition.claim.partition
             if self.partitions.get(number) is partition:
                 del self.partitions[number]
+                self._tell()
             log.warning(
                 "replaced as the owner of a partition, its state is dropped", why=str(error)
             )
+
+    def _tell(self) -> None:
+        metrics.PARTITIONS.labels(self.topic.name).set(len(self.partitions))
 
 
 def misplaced(place: int, partition: int, what: str) -> Rejection:

@@ -7,9 +7,9 @@ blocks Redis and every reader with it, so a chunk is kept under about a millisec
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import chain
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from redis.exceptions import NoScriptError
@@ -28,6 +28,7 @@ from contracts.keyspace import (
 from contracts.topics import Topic
 from runtime.stores import UNAVAILABLE, AsyncStore
 from stream_processors import metrics
+from stream_processors.commands import COST_OF_A_MS, Commands, chunks, command, pack
 from stream_processors.marks import incarnation_and_offset, mark
 from stream_processors.positions import Claim, epoch_of, sources_of, where_to_resume
 from stream_processors.transport import LogBounds
@@ -35,7 +36,6 @@ from stream_processors.transport import LogBounds
 log = structlog.get_logger()
 
 Answer = TypeVar("Answer")
-Argument = str | int | float | bytes
 
 # An epoch is also a time, so that a store which lost its data never gives the same one again.
 _CLAIM: Final = f"""
@@ -43,29 +43,46 @@ local stored = tonumber(redis.call('HGET', KEYS[1], '{EPOCH_FIELD}') or 0)
 redis.call('HSET', KEYS[1], '{EPOCH_FIELD}', math.max(stored + 1, tonumber(ARGV[1])))
 return redis.call('HGETALL', KEYS[1])
 """
-# Writes nothing unless epoch and position are those that the worker left; returns both.
+# Does each of the commands, `stream_processors.commands`, and returns their answers.
 # Lua cannot unpack much more than 4,000 at once; even, so that no HSET pair is split.
-_WRITE: Final = f"""
+_EACH: Final = """
+local function each(packed)
+  local commands, answers, at = cmsgpack.unpack(packed), {}, 1
+  while at <= #commands do
+    local name, key, last = commands[at], commands[at + 1], at + 2 + commands[at + 2]
+    local answer = redis.call(name, key, unpack(commands, at + 3, math.min(at + 4002, last)))
+    for from = at + 4003, last, 4000 do
+      local more = redis.call(name, key, unpack(commands, from, math.min(from + 3999, last)))
+      if type(more) == 'table' then
+        for _, value in ipairs(more) do answer[#answer + 1] = value end
+      end
+    end
+    answers[#answers + 1] = answer
+    at = last + 1
+  end
+  return answers
+end
+"""
+# Writes nothing unless epoch and position are those that the worker left; returns both.
+_WRITE: Final = f"""{_EACH}
 local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{NEXT_FIELD}')
 if stored[1] ~= ARGV[1] or (stored[2] or '') ~= ARGV[2] then
   return {{0, stored[1] or '', stored[2] or ''}}
 end
-local at = 3
-while at <= #ARGV do
-  local command, key, count = ARGV[at], KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
-  local first, last = at + 3, at + 2 + count
-  for from = first, last, 4000 do
-    redis.call(command, key, unpack(ARGV, from, math.min(from + 3999, last)))
-  end
-  at = last + 1
-end
+each(ARGV[3])
 return {{1}}
 """
-_WRITE_SHA: Final = hashlib.sha1(_WRITE.encode(), usedforsecurity=False).hexdigest()
+_READ: Final = f"""{_EACH}
+local answers = each(ARGV[1])
+return {{answers, redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{NEXT_FIELD}')}}
+"""
 
-# A chunk's cost, in arguments: what Redis needs a millisecond for.
-_CHUNK_COST: Final = 2_500
-_OPERATION_COST: Final = 4
+
+def _sha(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+_SHA: Final = {script: _sha(script) for script in (_WRITE, _READ)}
 
 
 class FencedError(RuntimeError):
@@ -74,14 +91,6 @@ class FencedError(RuntimeError):
 
 class StoreLostError(RuntimeError):
     """The store no longer has the position that this worker left there."""
-
-
-class Operation(NamedTuple):
-    """One Redis command on one key of a partition."""
-
-    command: str
-    key: str
-    arguments: Sequence[Argument]
 
 
 class Sink:
@@ -133,7 +142,7 @@ class Sink:
     async def write(
         self,
         claim: Claim,
-        groups: Iterable[Sequence[Operation]],
+        groups: Iterable[Commands],
         next_offset: int,
         sources: dict[int, int] | None = None,
     ) -> None:
@@ -141,7 +150,7 @@ class Sink:
 
         Args:
             claim: brought up to date when all is written.
-            groups: operations that belong together: either all of a group are done or none.
+            groups: commands that belong together: either all of a group are done or none.
             next_offset: the new position.
             sources: of cooccurrences: what is applied of each source partition, if it changed.
 
@@ -150,76 +159,76 @@ class Sink:
             StoreLostError: the store has another position than this worker left there.
         """
         sources = claim.sources if sources is None else sources
-        position = Operation(
-            "HSET",
-            self.keyspace.position(claim.topic, claim.partition),
-            _position_fields(claim, next_offset, sources),
-        )
-        for chunk in _chunks(chain(groups, [[position]])):
+        key = self.keyspace.position(claim.topic, claim.partition)
+        position = command("HSET", key, _position_fields(claim, next_offset, sources))
+        for chunk in chunks(chain(groups, [position]), COST_OF_A_MS):
             await self._patiently(self._write_chunk, claim, chunk, next_offset)
         claim.next_offset, claim.stored_next = next_offset, str(next_offset)
         claim.sources = sources
 
     async def next_offset(self, topic: Topic, partition: int) -> int:
         """Return the position that Redis has, 0 if it has none."""
-        key = self.keyspace.position(topic, partition)
-        answer = (await self.read([("HGET", key, NEXT_FIELD)]))[0]
-        return int(answer or 0)
+        position = await self.hash_of(self.keyspace.position(topic, partition))
+        return int(position.get(NEXT_FIELD, 0))
 
     async def lineage(self, topic: Topic, partition: int) -> int | None:
         """Return the lineage that Redis has of a partition, None if it has none."""
-        key = self.keyspace.position(topic, partition)
-        answer = (await self.read([("HGET", key, LINEAGE_FIELD)]))[0]
-        return None if answer is None else int(answer)
+        position = await self.hash_of(self.keyspace.position(topic, partition))
+        return int(position[LINEAGE_FIELD]) if LINEAGE_FIELD in position else None
 
-    async def read(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Return the answer to each command, sent in one go; waits out a store that is away."""
-        return await self._patiently(self._pipelined, commands)
+    async def hash_of(self, key: str) -> dict[str, str]:
+        """Return a hash, empty if there is none; waits out a store that is away."""
+        fields: dict[str, str] = await self._patiently(self.store.hgetall, key)  # type: ignore[arg-type]
+        return fields
 
-    async def read_claimed(self, claim: Claim, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """As `read`, of a partition whose position is still as this worker left it.
+    async def read(
+        self,
+        claim: Claim,
+        groups: Iterable[Commands],
+        *,
+        cost: int | None = None,
+        still_mine: bool = False,
+    ) -> list[Any]:
+        """Return the answer to each command; waits out a store that is away.
 
-        Whoever publishes what follows from an answer needs this: only writes are fenced, and an
-        answer of a store that lost its data would be believed.
+        Args:
+            claim: of the partition that has the keys.
+            groups: commands that change nothing.
+            cost: that one script call may have; less where answers are greater than questions.
+            still_mine: check that the position is as this worker left it. Whoever publishes what
+                follows from an answer needs this: only writes are fenced, and an answer of a store
+                that lost its data would be believed.
 
         Raises:
             FencedError: the partition was assigned to another worker.
             StoreLostError: the store has another position than this worker left there.
         """
-        key = self.keyspace.position(claim.topic, claim.partition)
-        position = ("HMGET", key, EPOCH_FIELD, NEXT_FIELD)
-        # Asked last: whatever was lost before or between the answers shows in it.
-        *answers, (epoch, stored_next) = await self.read([*commands, position])
-        _check_position(claim, epoch or "", stored_next or "", expected=claim.stored_next)
-        return answers
-
-    async def _pipelined(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        async with self.store.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            answers: list[Any] = await pipeline.execute()
+        answers: list[Any] = []
+        for chunk in chunks(groups, cost or COST_OF_A_MS):
+            more, (epoch, stored_next) = await self._patiently(self._run, _READ, claim, pack(chunk))
+            if still_mine:
+                _check_position(claim, epoch or "", stored_next or "", expected=claim.stored_next)
+            answers += more
         return answers
 
     async def _raise_epoch(self, key: str) -> dict[str, str]:
-        flat = await self._eval(_CLAIM, [key], [time.time_ns() // 1_000_000])
+        now_us = time.time_ns() // 1_000
+        flat = await self.store.eval(_CLAIM, 1, key, now_us)
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
-    async def _write_chunk(
-        self, claim: Claim, chunk: Sequence[Operation], next_offset: int
-    ) -> None:
-        position = self.keyspace.position(claim.topic, claim.partition)
-        keys, arguments = _packed(position, chunk)
-        arguments = [claim.epoch, claim.stored_next, *arguments]
-        try:
-            done, *stored = await self.store.evalsha(_WRITE_SHA, len(keys), *keys, *arguments)
-        except NoScriptError:
-            done, *stored = await self._eval(_WRITE, keys, arguments)
+    async def _write_chunk(self, claim: Claim, chunk: Commands, next_offset: int) -> None:
+        done, *stored = await self._run(_WRITE, claim, claim.epoch, claim.stored_next, pack(chunk))
         if not done:
             # Unless it had been written before, and only its answer was lost.
             _check_position(claim, *stored, expected=str(next_offset))
 
-    async def _eval(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        return await self.store.eval(script, len(keys), *keys, *arguments)
+    async def _run(self, script: str, claim: Claim, *arguments: str | int | bytes) -> Any:
+        """Call a script on a partition: its position is the key that says where in a cluster."""
+        position = self.keyspace.position(claim.topic, claim.partition)
+        try:
+            return await self.store.evalsha(_SHA[script], 1, position, *arguments)
+        except NoScriptError:
+            return await self.store.eval(script, 1, position, *arguments)
 
     async def _patiently(self, call: Callable[..., Awaitable[Answer]], *arguments: Any) -> Answer:
         """Call, again and again while the store is away."""
@@ -257,51 +266,20 @@ def _say(state: RetryCallState) -> None:
         log.warning("the store is away, trying again", error=str(state.outcome.exception()))
 
 
-def _position_fields(claim: Claim, next_offset: int, sources: dict[int, int]) -> list[Argument]:
-    fields: list[Argument] = [
-        NEXT_FIELD,
-        next_offset,
-        INCARNATION_FIELD,
-        claim.incarnation,
-        TOPIC_ID_FIELD,
-        claim.topic_id,
-        LINEAGE_FIELD,
-        claim.lineage,
-        UPDATED_AT_FIELD,
-        time.time_ns() // 1_000_000,
-    ]
+def _position_fields(claim: Claim, next_offset: int, sources: dict[int, int]) -> list[str]:
+    fields = {
+        NEXT_FIELD: str(next_offset),
+        INCARNATION_FIELD: str(claim.incarnation),
+        TOPIC_ID_FIELD: claim.topic_id,
+        LINEAGE_FIELD: str(claim.lineage),
+        UPDATED_AT_FIELD: str(time.time_ns() // 1_000_000),
+    }
     for source, applied in sources.items():
         incarnation, offset = incarnation_and_offset(applied)
-        fields += (source_field(source), f"{incarnation}:{offset}")
-    return fields
+        fields[source_field(source)] = f"{incarnation}:{offset}"
+    return list(chain(*fields.items()))
 
 
 def _mark(value: str) -> int:
     incarnation, offset = value.split(":")
     return mark(int(incarnation), int(offset))
-
-
-def _chunks(groups: Iterable[Sequence[Operation]]) -> Iterator[list[Operation]]:
-    """Cut groups into chunks of about `_CHUNK_COST`; a greater group goes alone."""
-    chunk: list[Operation] = []
-    cost = 0
-    for group in groups:
-        its_cost = sum(_OPERATION_COST + len(operation.arguments) for operation in group)
-        if chunk and cost + its_cost > _CHUNK_COST:
-            yield chunk
-            chunk, cost = [], 0
-        chunk += group
-        cost += its_cost
-    if chunk:
-        yield chunk
-
-
-def _packed(position: str, chunk: Sequence[Operation]) -> tuple[list[str], list[Argument]]:
-    """Return the script's KEYS, the position first, and the operations as arguments."""
-    places = {position: 1}
-    arguments: list[Argument] = []
-    for operation in chunk:
-        place = places.setdefault(operation.key, len(places) + 1)
-        arguments += (operation.command, place, len(operation.arguments))
-        arguments += operation.arguments
-    return list(places), arguments

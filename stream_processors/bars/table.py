@@ -16,7 +16,6 @@ _MINUTE_BITS: Final = 32
 _MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
 _NO_MINUTE: Final = -1
 _UNREAD: Final = -2
-_NONE: Final = range(0)
 # Clean bars older than this behind their instrument's newest are dropped from memory.
 _CACHED_MINUTES: Final = 3
 # Looking for droppable bars costs a pass over all of them.
@@ -31,17 +30,17 @@ class Missing(NamedTuple):
     minutes: list[int]
 
 
-class InstrumentWrite(NamedTuple):
-    """What must be written of an instrument."""
+class Changed(NamedTuple):
+    """Bars that must be written, columns of one length n."""
 
-    instrument_id: int
-    bars: list[tuple[float, ...]]
-    """the fields of dtype `BAR`, a tuple a bar"""
-    minutes: list[int]
-    """of the bars"""
-    newest_minute: int
-    expired_minutes: range
-    """whose bars may exist in Redis and are no longer retained"""
+    instrument_id: list[int]
+    minute: list[int]
+    bars: Bars
+    newest: dict[int, int]
+    """place in these columns -> newest minute of its instrument, at the first place of each whose
+    newest minute in Redis is another: so that Redis never holds a bar that its newest denies"""
+    expired: dict[int, range]
+    """place, of those in `newest` -> minutes of its instrument that are no longer retained"""
 
 
 class BarTable:
@@ -54,7 +53,7 @@ class BarTable:
 
     def __init__(self, retention_minutes: int) -> None:
         self._retention = retention_minutes
-        self._instrument_id: list[int] = []
+        self._ids = np.empty(0, np.int64)
         self._sorted_ids = np.empty(0, np.int64)
         self._sorted_numbers = np.empty(0, np.int64)
         self._newest = np.empty(0, np.int64)
@@ -94,7 +93,7 @@ class BarTable:
         found: dict[int, list[int]] = {}
         for key in np.unique(asked[self._rows(asked) < 0]).tolist():
             found.setdefault(key >> _MINUTE_BITS, []).append(key & _MINUTE_MASK)
-        return [Missing(n, self._instrument_id[n], minutes) for n, minutes in found.items()]
+        return [Missing(n, int(self._ids[n]), minutes) for n, minutes in found.items()]
 
     def insert(self, missing: Missing, newest_minute: int | None, bars: Bars) -> None:
         """Take in what Redis holds of an instrument: its newest minute and those of its bars."""
@@ -128,40 +127,38 @@ class BarTable:
         np.maximum.at(self._newest, number, bars["key"] & _MINUTE_MASK)
         return int(np.count_nonzero(late)), int(np.count_nonzero(replayed))
 
-    def take_changed(self) -> list[InstrumentWrite]:
-        """Return what must be written, by instrument; it counts as unchanged from here on."""
+    def take_changed(self) -> Changed:
+        """Return what must be written; it counts as unchanged from here on."""
         rows = np.flatnonzero(self._changed[: len(self)])
         self._changed[rows] = False
-        bars = self._bars[rows]
-        bars = bars[np.argsort(bars["key"])]
-        number, minute = bars["key"] >> _MINUTE_BITS, bars["key"] & _MINUTE_MASK
+        number, minute = _number_and_minute(self._bars["key"][rows])
         kept = minute > self._newest[number] - self._retention
-        bars, number, minute = bars[kept], number[kept], minute[kept]
-        starts = np.flatnonzero(np.diff(number, prepend=-1))
-        first = number[starts]
-        newest, written = self._newest[first], self._written_newest[first]
-        self._written_newest[first] = newest
-        expired_from = written - self._retention + 1
-        expired_to = np.where(written >= 0, np.minimum(newest - self._retention, written) + 1, 0)
-        tuples, minutes = bars.tolist(), minute.tolist()
-        return [
-            InstrumentWrite(
-                self._instrument_id[n],
-                tuples[start:end],
-                minutes[start:end],
-                newest_minute,
-                range(low, high) if high > low else _NONE,
+        rows, number, minute = rows[kept], number[kept], minute[kept]
+        moved = np.flatnonzero(self._newest[number] != self._written_newest[number])
+        moved = moved[np.unique(number[moved], return_index=True)[1]]
+        newest, expired = self._newest[number[moved]].tolist(), self._expired(number[moved])
+        self._written_newest[number[moved]] = newest
+        places = moved.tolist()
+        return Changed(
+            self._ids[number].tolist(),
+            minute.tolist(),
+            self._bars[rows],
+            dict(zip(places, newest, strict=True)),
+            {places[at]: minutes for at, minutes in expired.items()},
+        )
+
+    def _expired(self, number: Ints) -> dict[int, range]:
+        """Return which minutes expire when the newest are written, by place in `number`, (n,)."""
+        newest, written = self._newest[number], self._written_newest[number]
+        first = written - self._retention + 1
+        end = np.minimum(newest - self._retention, written) + 1
+        some = np.flatnonzero((written >= 0) & (end > first))
+        return {
+            place: range(low, high)
+            for place, low, high in zip(
+                some.tolist(), first[some].tolist(), end[some].tolist(), strict=True
             )
-            for n, start, end, newest_minute, low, high in zip(
-                first.tolist(),
-                starts.tolist(),
-                [*starts[1:].tolist(), len(tuples)][: len(starts)],
-                newest.tolist(),
-                expired_from.tolist(),
-                expired_to.tolist(),
-                strict=True,
-            )
-        ]
+        }
 
     def evict(self) -> None:
         """Forget old bars, when they are many; call it when all that was taken is in Redis."""
@@ -193,10 +190,9 @@ class BarTable:
         return numbers
 
     def _add_instruments(self, instrument_id: Ints) -> None:
-        self._instrument_id += instrument_id.tolist()
-        ids = np.array(self._instrument_id, np.int64)
-        self._sorted_numbers = np.argsort(ids)
-        self._sorted_ids = ids[self._sorted_numbers]
+        self._ids = np.append(self._ids, instrument_id)
+        self._sorted_numbers = np.argsort(self._ids)
+        self._sorted_ids = self._ids[self._sorted_numbers]
         more = len(instrument_id)
         self._newest = np.append(self._newest, np.full(more, _UNREAD, np.int64))
         self._written_newest = np.append(self._written_newest, np.full(more, _UNREAD, np.int64))
@@ -235,3 +231,7 @@ class BarTable:
         self._bars[rows[known]] = merge(self._bars[rows[known]], bars[known])
         rows[~known] = self._append(bars[~known])
         self._changed[rows] = True
+
+
+def _number_and_minute(keys: Ints) -> tuple[Ints, Ints]:
+    return keys >> _MINUTE_BITS, keys & _MINUTE_MASK

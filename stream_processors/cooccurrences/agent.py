@@ -7,8 +7,9 @@ computed from other histories than those in Redis (of another namespace on the s
 store that has lost its data since) is left out by its lineage.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -17,16 +18,19 @@ from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import Changes, Rejection, decode_changes
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
-from stream_processors.cooccurrences.fold import RowChange, sum_by_row, unapplied
+from stream_processors.commands import Commands, command
+from stream_processors.cooccurrences.fold import MarkedRows, RowChange, sum_by_row, unapplied
+from stream_processors.cooccurrences.rows import Row, Rows
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.marks import NOTHING, incarnation_and_offset, mark
 from stream_processors.positions import Claim
-from stream_processors.sink import Argument, Operation, Sink
+from stream_processors.sink import Sink
 from stream_processors.transport import RecordBatch
 
-# Rows that are folded between two writes of the position; bounds memory and a row's longest write.
-_ROWS_A_WRITE: Final = 100_000
-_ITEMS_A_READ: Final = 200
+# Changes that a partition may hold unwritten: 32 bytes each, and some 20 ms to add up.
+_MAX_CHANGES: Final = 100_000
+# Counts that a partition keeps in memory, some 100 bytes each, so as not to read them again.
+_COUNTS_CACHED: Final = 200_000
 
 _offset = msgspec.json.Decoder(tuple[int, int])
 _encode = msgspec.json.Encoder().encode
@@ -40,29 +44,45 @@ class CooccurrencePartition:
         self.next_offset = claim.next_offset
         self._sink = sink
         self._dead_letters = dead_letters
-        self._mark_of: dict[int, int] = {}
-        """item -> mark of the last message in its row, for the items seen since the assignment"""
+        self._rows = Rows(_COUNTS_CACHED)
+        self._pending: list[MarkedRows] = []
+        self._applied = claim.sources
+        """source partition -> mark of the last event in what is written or pending"""
         self._lineage_of: dict[int, int | None] = {}
         """source partition -> its lineage in Redis, as last read"""
+        self._write_failed = False
+        self._flushing = asyncio.Lock()
 
     async def process(self, batch: RecordBatch) -> None:
-        """Add a batch to the rows, and write the position."""
-        decoded, rejections = self._decode(batch)
+        """Take a batch in; the position moves past it with the next flush."""
+        messages, rejections = self._decode(batch)
         await self._dead_letters.publish(batch, rejections)
-        messages = [
-            (offset, changes) for offset, changes in decoded if await self._are_of_ours(changes)
-        ]
-        some: list[tuple[int, Changes]] = []
-        for place, (offset, changes) in enumerate(messages):
-            some.append((mark(self.claim.incarnation, offset), changes))
-            is_last = place == len(messages) - 1
-            if not is_last and sum(len(c) for _, c in some) >= _ROWS_A_WRITE:
-                await self._apply(some, offset + 1)
-                some = []
-        await self._apply(some, batch.next_offset)
+        for offset, changes in messages:
+            if await self._are_of_ours(changes):
+                rows, self._applied = unapplied(
+                    mark(self.claim.incarnation, offset), changes, self._applied
+                )
+                self._pending.append(rows)
+            self.next_offset = offset + 1
+            if sum(map(len, self._pending)) >= _MAX_CHANGES:
+                await self.flush()
+        self.next_offset = batch.next_offset
 
     async def flush(self) -> None:
-        """Nothing is only in memory."""
+        """Add what is pending to the rows in Redis, then write the position."""
+        async with self._flushing:
+            if self._write_failed or self.next_offset == self.claim.next_offset:
+                return
+            next_offset, applied = self.next_offset, self._applied
+            pending, self._pending = MarkedRows.joined(self._pending), []
+            # Until it is written it stands nowhere else: no later position may cover it.
+            self._write_failed = True
+            with metrics.FLUSH_SECONDS.labels(COOCCURRENCES.name).time():
+                changes = await self._read(pending)
+                await self._sink.write(self.claim, self._groups(changes), next_offset, applied)
+            self._write_failed = False
+            self._rows.touch(change.item for _, change in changes)
+        metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(len(changes))
 
     async def _are_of_ours(self, changes: Changes) -> bool:
         """Tell whether changes were computed from the histories that are in Redis."""
@@ -83,50 +103,51 @@ class CooccurrencePartition:
                 rejections.append(Rejection(place, str(error)))
         return messages, rejections
 
-    async def _apply(self, messages: Sequence[tuple[int, Changes]], next_offset: int) -> None:
-        rows, applied = unapplied(messages, self.claim.sources)
-        await self._read_marks(np.unique(rows.i).tolist())
-        reached = np.fromiter((self._mark_of[i] for i in rows.i.tolist()), np.int64, len(rows))
-        changes = sum_by_row(rows.where(rows.at > reached))
-        operations = await self._operations(changes)
-        with metrics.FLUSH_SECONDS.labels(COOCCURRENCES.name).time():
-            await self._sink.write(self.claim, operations, next_offset, applied)
-        self._mark_of.update((change.item, change.mark) for change in changes)
-        self.next_offset = next_offset
-        metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(len(changes))
+    async def _read(self, pending: MarkedRows) -> list[tuple[Row, RowChange]]:
+        """Return what each row changes by, with the row as far as the change needs it."""
+        changes = sum_by_row(pending)
+        newest = await self._read_marks([change.item for change in changes])
+        if len(pending) and newest >= pending.at[0]:
+            changes = sum_by_row(self._unreached(pending))
+        rows = [self._rows[change.item] for change in changes]
+        asked = [
+            (row, change.item, unknown)
+            for row, change in zip(rows, changes, strict=True)
+            if (unknown := row.unknown(change.j.tolist()))
+        ]
+        questions = (
+            command("HMGET", self._key(item), list(map(str, unknown))) for _, item, unknown in asked
+        )
+        answers = await self._sink.read(self.claim, questions)
+        for (row, _, unknown), stored in zip(asked, answers, strict=True):
+            row.learn(unknown, stored)
+        return list(zip(rows, changes, strict=True))
 
-    async def _read_marks(self, items: Sequence[int]) -> None:
-        """Learn what is already in the rows of items that were not seen since the assignment."""
-        unknown = [item for item in items if item not in self._mark_of]
-        commands = [("HGET", self._key(item), OFFSET_FIELD) for item in unknown]
-        answers = await self._sink.read(commands) if commands else []
-        for item, answer in zip(unknown, answers, strict=True):
-            self._mark_of[item] = mark(*_offset.decode(answer)) if answer else NOTHING
+    async def _read_marks(self, items: Sequence[int]) -> int:
+        """Make rows of the items that have none; return the greatest mark in Redis of these."""
+        new = [item for item in items if item not in self._rows]
+        questions = (command("HGET", self._key(item), [OFFSET_FIELD]) for item in new)
+        answers = await self._sink.read(self.claim, questions)
+        marks = [mark(*_offset.decode(answer)) if answer else NOTHING for answer in answers]
+        for item, its_mark in zip(new, marks, strict=True):
+            self._rows.put(item, its_mark)
+        return max(marks, default=NOTHING)
 
-    async def _operations(self, changes: Sequence[RowChange]) -> list[list[Operation]]:
-        operations = []
-        for at in range(0, len(changes), _ITEMS_A_READ):
-            some = changes[at : at + _ITEMS_A_READ]
-            commands = [("HMGET", self._key(c.item), *c.j.tolist()) for c in some]
-            for change, answer in zip(some, await self._sink.read(commands), strict=True):
-                operations.append(self._row_operations(change, answer))
-        return operations
+    def _unreached(self, pending: MarkedRows) -> MarkedRows:
+        """Return what is not yet in the rows: part of a flush got through before a crash."""
+        marks = (self._rows[i].mark for i in pending.i.tolist())
+        return pending.where(pending.at > np.fromiter(marks, np.int64, len(pending)))
 
-    def _row_operations(self, change: RowChange, stored: Sequence[str | None]) -> list[Operation]:
-        so_far = np.array([float(value or 0) for value in stored])
-        fields: list[Argument] = [OFFSET_FIELD, _encode(incarnation_and_offset(change.mark))]
-        for j, count in zip(change.j.tolist(), _numbers(so_far + change.delta), strict=True):
-            fields += (j, count)
-        operations = [Operation("HSET", self._key(change.item), fields)]
-        if self._mark_of[change.item] == NOTHING:
-            items = self._sink.keyspace.items(self.claim.partition)
-            operations.append(Operation("SADD", items, [change.item]))
-        return operations
+    def _groups(self, changes: Iterable[tuple[Row, RowChange]]) -> Iterator[Commands]:
+        index = self._sink.keyspace.items(self.claim.partition)
+        for row, change in changes:
+            group: Commands = []
+            if row.mark == NOTHING:
+                group += command("SADD", index, [str(change.item)])
+            row.mark = change.mark
+            counts = row.add(change.j.tolist(), change.delta)
+            offset = _encode(incarnation_and_offset(change.mark)).decode()
+            yield group + command("HSET", self._key(change.item), [OFFSET_FIELD, offset, *counts])
 
     def _key(self, item: int) -> str:
         return self._sink.keyspace.cooc(self.claim.partition, item)
-
-
-def _numbers(values: "np.typing.NDArray[np.float64]") -> list[Any]:
-    """Return numbers as people write them: whole ones without a point."""
-    return [int(v) if v.is_integer() else v for v in values.tolist()]

@@ -1,6 +1,6 @@
 """Changes to the Gram matrix, summed: pure, on NumPy arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,38 +22,41 @@ class MarkedRows:
     def __len__(self) -> int:
         return len(self.i)
 
+    @classmethod
+    def joined(cls, parts: Sequence["MarkedRows"]) -> "MarkedRows":
+        """Return the rows of all parts."""
+        if not parts:
+            none = np.empty(0, np.int64)
+            return cls(none, none, none, np.empty(0))
+        return cls(
+            np.concatenate([p.at for p in parts]),
+            np.concatenate([p.i for p in parts]),
+            np.concatenate([p.j for p in parts]),
+            np.concatenate([p.delta for p in parts]),
+        )
+
     def where(self, chosen: "np.typing.NDArray[np.bool_]") -> "MarkedRows":
         """Return some of the rows."""
         return MarkedRows(self.at[chosen], self.i[chosen], self.j[chosen], self.delta[chosen])
 
 
 def unapplied(
-    messages: Sequence[tuple[int, Changes]], applied: dict[int, int]
+    at: int, changes: Changes, applied: Mapping[int, int]
 ) -> tuple[MarkedRows, dict[int, int]]:
     """Return the rows whose events were not applied before, and what is applied with them.
 
     Args:
-        messages: mark and changes, in the log's order.
+        at: mark of the message, in the log of `cooccurrences`.
+        changes: the message.
         applied: source partition -> mark of the last event that was applied.
     """
-    applied = dict(applied)
-    parts = []
-    for at, changes in messages:
-        events = mark(changes.incarnation, 0) + changes.offset
-        last = applied.get(changes.source, NOTHING)
-        fresh = events > last
-        n = int(np.count_nonzero(fresh))
-        if n:
-            parts.append(
-                MarkedRows(
-                    np.full(n, at, np.int64),
-                    changes.i[fresh],
-                    changes.j[fresh],
-                    changes.delta[fresh],
-                )
-            )
-            applied[changes.source] = int(events.max())
-    return _concatenated(parts), applied
+    events = mark(changes.incarnation, 0) + changes.offset
+    fresh = events > applied.get(changes.source, NOTHING)
+    n = int(np.count_nonzero(fresh))
+    rows = MarkedRows(
+        np.full(n, at, np.int64), changes.i[fresh], changes.j[fresh], changes.delta[fresh]
+    )
+    return rows, {**applied, changes.source: int(events.max())} if n else dict(applied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +89,3 @@ def sum_by_row(rows: MarkedRows) -> list[RowChange]:
         RowChange(int(i[start]), j[entry[a:b]], delta[a:b], int(at))
         for start, a, b, at in zip(new_i, first, last, marks, strict=True)
     ]
-
-
-def _concatenated(parts: Sequence[MarkedRows]) -> MarkedRows:
-    if not parts:
-        none = np.empty(0, np.int64)
-        return MarkedRows(none, none, none, np.empty(0))
-    return MarkedRows(
-        np.concatenate([p.at for p in parts]),
-        np.concatenate([p.i for p in parts]),
-        np.concatenate([p.j for p in parts]),
-        np.concatenate([p.delta for p in parts]),
-    )

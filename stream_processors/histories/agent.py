@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from contracts.keyspace import ACTIVE_USERS_PER_PARTITION, OFFSET_FIELD, History
 from contracts.messages import (
     Changes,
     InteractionColumns,
+    Ints,
     decode_interactions,
     encode_changes,
 )
@@ -25,6 +26,7 @@ from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors import metrics
+from stream_processors.commands import Commands, command
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.histories.affinities import Affinity
 from stream_processors.histories.fold import Change, History, Rows, fold_event, rows_of
@@ -32,13 +34,16 @@ from stream_processors.marks import NOTHING, incarnation_and_offset, mark
 from stream_processors.positions import Claim
 from stream_processors.processing import misplaced
 from stream_processors.publisher import Publisher
-from stream_processors.sink import Argument, Operation, Sink
+from stream_processors.sink import Sink
 from stream_processors.transport import RecordBatch
 
-# Rows that are published at once, one message a partition. An event at the greatest cap, 5,000,
-# makes 20,002 more, of 32 bytes: even if all belong to one partition, that is below Kafka's 1 MB.
-_ROWS_A_ROUND: Final = 10_000
-_USERS_A_READ: Final = 500
+# Rows of a message before it is cut, at an offset. An event at the greatest cap, 5,000, makes
+# 20,002 more, of 32 bytes: even if all belong to one partition, that is below Kafka's 1 MB.
+_ROWS_A_MESSAGE: Final = 10_000
+# Rows that are in memory at once, but for those of one event.
+_ROWS_A_ROUND: Final = 100_000
+# Histories may have hundreds of items each: some fifty are a millisecond of Redis's time.
+_COST_OF_A_READ: Final = 150
 
 _entry = msgspec.json.Decoder(HistoryEntry)
 _offset = msgspec.json.Decoder(tuple[int, int])
@@ -87,7 +92,7 @@ class HistoryPartition:
             await self._publish(rows_of(some))
         with metrics.FLUSH_SECONDS.labels(INTERACTIONS.name).time():
             await self._sink.write(
-                self.claim, self._operations(histories, last_ts_ms), batch.next_offset
+                self.claim, self._groups(histories, last_ts_ms), batch.next_offset
             )
         self.next_offset = batch.next_offset
         metrics.FLUSHED_VALUES.labels(INTERACTIONS.name).inc(len(histories))
@@ -107,14 +112,11 @@ class HistoryPartition:
         }
 
     async def _read(self, users: Sequence[str]) -> dict[str, History]:
-        histories = {}
-        for at in range(0, len(users), _USERS_A_READ):
-            some = users[at : at + _USERS_A_READ]
-            commands = [("HGETALL", self._key(user)) for user in some]
-            answers = await self._sink.read_claimed(self.claim, commands)
-            for user, answer in zip(some, answers, strict=True):
-                histories[user] = _from_hash(answer)
-        return histories
+        questions = [command("HGETALL", self._key(user), []) for user in users]
+        answers = await self._sink.read(
+            self.claim, questions, cost=_COST_OF_A_READ, still_mine=True
+        )
+        return {user: _from_hash(answer) for user, answer in zip(users, answers, strict=True)}
 
     def _fold(
         self,
@@ -147,10 +149,7 @@ class HistoryPartition:
         return changes
 
     async def _publish(self, rows: Rows) -> None:
-        """Publish to each partition of `cooccurrences` its rows.
-
-        One message is on its way to each, so that none is kept when one before it was lost.
-        """
+        """Publish to each partition of `cooccurrences` its rows."""
         partitions = self._topology.cooccurrences
         unique, inverse = np.unique(rows.i, return_inverse=True)
         partition = np.array([item_partition(i, partitions) for i in unique.tolist()])[inverse]
@@ -166,42 +165,46 @@ class HistoryPartition:
         )
         metrics.CHANGES.inc(len(rows.i))
 
-    async def _publish_to(self, partition: int, rows: Rows, chosen: Any) -> None:
-        changes = Changes(
-            source=self.claim.partition,
-            incarnation=self.claim.incarnation,
-            lineage=self.claim.lineage,
-            offset=rows.offset[chosen],
-            i=rows.i[chosen],
-            j=rows.j[chosen],
-            delta=rows.delta[chosen],
-        )
-        await self._publisher.publish(COOCCURRENCES.name, partition, encode_changes(changes))
+    async def _publish_to(self, partition: int, rows: Rows, chosen: Ints) -> None:
+        """Publish rows, chosen by rising offset, to one partition.
 
-    def _operations(
+        One message is on its way there at a time, so that none is kept when one before it was lost.
+        """
+        for some in np.split(chosen, _cuts(rows.offset[chosen])):
+            changes = Changes(
+                source=self.claim.partition,
+                incarnation=self.claim.incarnation,
+                lineage=self.claim.lineage,
+                offset=rows.offset[some],
+                i=rows.i[some],
+                j=rows.j[some],
+                delta=rows.delta[some],
+            )
+            await self._publisher.publish(COOCCURRENCES.name, partition, encode_changes(changes))
+
+    def _groups(
         self, histories: dict[str, History], last_ts_ms: dict[str, int]
-    ) -> Iterator[list[Operation]]:
+    ) -> Iterator[Commands]:
         active = self._sink.keyspace.active(self.claim.partition)
         for user, ts_ms in last_ts_ms.items():
             yield [
-                Operation("ZADD", active, ["GT", ts_ms, user]),
-                *self._history_operations(user, histories[user]),
+                *command("ZADD", active, ["GT", str(ts_ms), user]),
+                *self._history_group(user, histories[user]),
             ]
         if last_ts_ms:
-            yield [Operation("ZREMRANGEBYRANK", active, [0, -ACTIVE_USERS_PER_PARTITION - 1])]
+            yield command("ZREMRANGEBYRANK", active, ["0", str(-ACTIVE_USERS_PER_PARTITION - 1)])
 
-    def _history_operations(self, user: str, history: History) -> Iterator[Operation]:
+    def _history_group(self, user: str, history: History) -> Commands:
         key = self._key(user)
-        fields: list[Argument] = [OFFSET_FIELD, _encode(incarnation_and_offset(history.mark))]
+        group: Commands = []
+        if history.removed:
+            group += command("HDEL", key, [str(item) for item in history.removed])
+        fields = [OFFSET_FIELD, _encode(incarnation_and_offset(history.mark)).decode()]
         for item in history.touched:
             place = history.place_of[item]
-            entry = HistoryEntry(
-                r=_number(float(history.affinity[place])), t=int(history.ts_ms[place])
-            )
-            fields += (item, _encode(entry))
-        yield Operation("HSET", key, fields)
-        if history.removed:
-            yield Operation("HDEL", key, list(history.removed))
+            entry = HistoryEntry(r=_number(float(history.affinity[place])), t=history.ts_ms[place])
+            fields += (str(item), _encode(entry).decode())
+        return group + command("HSET", key, fields)
 
     def _key(self, user: str) -> str:
         return self._sink.keyspace.history(self.claim.partition, user)
@@ -212,15 +215,28 @@ def _number(value: float) -> float:
     return int(value) if value.is_integer() else value
 
 
-def _from_hash(answer: dict[str, str]) -> History:
-    offset = answer.pop(OFFSET_FIELD, None)
-    entries = [_entry.decode(value) for value in answer.values()]
+def _from_hash(answer: Sequence[str]) -> History:
+    stored = dict(zip(answer[::2], answer[1::2], strict=True))
+    offset = stored.pop(OFFSET_FIELD, None)
+    entries = [_entry.decode(value) for value in stored.values()]
     return History.of(
         mark=NOTHING if offset is None else mark(*_offset.decode(offset)),
-        items=[int(name) for name in answer],
+        items=[int(name) for name in stored],
         affinities=[entry.r for entry in entries],
         ts_ms=[entry.t for entry in entries],
     )
+
+
+def _cuts(offset: Ints) -> list[int]:
+    """Return where to cut rows of rising offset into messages: one offset's stay together."""
+    cuts: list[int] = []
+    place = _ROWS_A_MESSAGE
+    while place < len(offset):
+        cut = int(np.searchsorted(offset, offset[place - 1], side="right"))
+        if cut < len(offset):
+            cuts.append(cut)
+        place = cut + _ROWS_A_MESSAGE
+    return cuts
 
 
 def _rounds(changes: Sequence[Change]) -> Iterator[list[Change]]:

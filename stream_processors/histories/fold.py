@@ -8,7 +8,7 @@ the histories as they stand, to the last count.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class History:
     place_of: dict[int, int] = field(default_factory=dict)
     item: Ints = field(default_factory=lambda: np.empty(_ROOM, np.int64))
     affinity: Floats = field(default_factory=lambda: np.empty(_ROOM, np.float64))
-    ts_ms: Ints = field(default_factory=lambda: np.empty(_ROOM, np.int64))
+    ts_ms: list[int] = field(default_factory=list)
     """last event time of each item, epoch ms"""
     touched: set[int] = field(default_factory=set)
     """items that differ from what Redis holds"""
@@ -43,7 +43,7 @@ class History:
             place_of={item: place for place, item in enumerate(items)},
             item=np.array(items + [0] * _ROOM, np.int64),
             affinity=np.array(affinities + [0.0] * _ROOM, np.float64),
-            ts_ms=np.array(ts_ms + [0] * _ROOM, np.int64),
+            ts_ms=ts_ms,
         )
 
     def __len__(self) -> int:
@@ -51,36 +51,38 @@ class History:
 
     def put(self, item: int, affinity: float, ts_ms: int) -> None:
         """Set an item's affinity and last event time."""
-        place = self.place_of.setdefault(item, len(self.place_of))
-        if place == len(self.item):
-            for name in ("item", "affinity", "ts_ms"):
-                column = getattr(self, name)
-                setattr(self, name, np.append(column, np.empty_like(column)))
-        self.item[place], self.affinity[place], self.ts_ms[place] = item, affinity, ts_ms
+        place = self.place_of.get(item)
+        if place is None:
+            place = self.place_of[item] = len(self.ts_ms)
+            self.ts_ms.append(ts_ms)
+            if place == len(self.item):
+                self.item = np.append(self.item, np.empty_like(self.item))
+                self.affinity = np.append(self.affinity, np.empty_like(self.affinity))
+            self.item[place] = item
+            self.removed.discard(item)
+        else:
+            self.ts_ms[place] = ts_ms
+        self.affinity[place] = affinity
         self.touched.add(item)
-        self.removed.discard(item)
 
     def pop(self, item: int) -> None:
         """Take an item out; the last one moves to its place."""
         place, last = self.place_of.pop(item), len(self.place_of)
+        its_last_ts_ms = self.ts_ms.pop()
         if place != last:
             self.item[place] = self.item[last]
             self.affinity[place] = self.affinity[last]
-            self.ts_ms[place] = self.ts_ms[last]
+            self.ts_ms[place] = its_last_ts_ms
             self.place_of[int(self.item[place])] = place
         self.touched.discard(item)
         self.removed.add(item)
 
     def oldest(self) -> tuple[int, int]:
         """Return the last event time and the item that was not touched for longest."""
-        n = len(self)
-        oldest_ts_ms = int(self.ts_ms[:n].min())
-        items = self.item[:n][self.ts_ms[:n] == oldest_ts_ms]
-        return oldest_ts_ms, int(items.min())
+        return min((self.ts_ms[place], item) for item, place in self.place_of.items())
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """Of one event: `delta[k]` to G[item, j[k]] and to its mirror, `diagonal` to G[item, item]."""
 
     offset: int
@@ -121,7 +123,7 @@ def fold_event(
             history.pop(oldest[1])
         so_far, last_ts_ms = 0.0, ts_ms
     else:
-        so_far, last_ts_ms = float(history.affinity[place]), int(history.ts_ms[place])
+        so_far, last_ts_ms = float(history.affinity[place]), history.ts_ms[place]
     if increase:
         changes.append(_change(history, offset, item, increase))
     history.put(item, so_far + increase, max(last_ts_ms, ts_ms))

@@ -1,11 +1,12 @@
 """A store in memory whose every step waits until the test lets it go."""
 
 import asyncio
-import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+import msgspec
 
 from contracts.keyspace import EPOCH_FIELD, NEXT_FIELD
 from stream_processors import sink as sinks
@@ -66,29 +67,36 @@ class SimulatedStore:
         position[EPOCH_FIELD] = str(max(int(position.get(EPOCH_FIELD, 0)) + 1, int(arguments[1])))
         return list(itertools.chain(*position.items()))
 
-    async def evalsha(self, sha: str, n_keys: int, *arguments: Any) -> list[Any]:
-        assert sha == sinks._WRITE_SHA
+    async def evalsha(self, sha: str, n_keys: int, position: str, *arguments: Any) -> list[Any]:
+        assert n_keys == 1
         await self.turns.take(self.worker)
-        answer = self._write(arguments[:n_keys], [_text(a) for a in arguments[n_keys:]])
+        held = self.data.get(position, {})
+        stored = held.get(EPOCH_FIELD), held.get(NEXT_FIELD)
+        if sha == sinks._SHA[sinks._READ]:
+            return [self._each(arguments[0]), stored]
+        assert sha == sinks._SHA[sinks._WRITE]
+        epoch, stored_next, packed = arguments
+        if (stored[0] or "", stored[1] or "") != (str(epoch), stored_next):
+            answer: list[Any] = [0, stored[0] or "", stored[1] or ""]
+        else:
+            self._each(packed)
+            answer = [1]
         await self.turns.take(self.worker)
         return answer
 
-    def _write(self, keys: Sequence[str], arguments: list[str]) -> list[Any]:
-        position = self.data.get(keys[0], {})
-        stored = position.get(EPOCH_FIELD, ""), position.get(NEXT_FIELD, "")
-        if stored != (arguments[0], arguments[1]):
-            return [0, *stored]
-        at = 2
-        while at < len(arguments):
-            command, key, count = arguments[at], keys[int(arguments[at + 1]) - 1], arguments[at + 2]
-            first, at = at + 3, at + 3 + int(count)
-            self.execute(command, key, arguments[first:at])
-        return [1]
+    async def hgetall(self, key: str) -> dict[str, str]:
+        await self.turns.take(self.worker)
+        return dict(self.data.get(key, {}))
 
-    @contextlib.asynccontextmanager
-    async def pipeline(self, *, transaction: bool) -> AsyncIterator["SimulatedPipeline"]:
-        assert not transaction
-        yield SimulatedPipeline(self)
+    def _each(self, packed: bytes) -> list[Any]:
+        commands, answers, at = msgspec.msgpack.decode(packed), [], 0
+        while at < len(commands):
+            name, key, count = commands[at : at + 3]
+            first, at = at + 3, at + 3 + count
+            arguments = commands[first:at]
+            assert all(isinstance(argument, str) for argument in arguments), "Lua rounds numbers"
+            answers.append(self.execute(name, key, arguments))
+        return answers
 
     def execute(self, command: str, key: str, arguments: list[str]) -> Any:  # noqa: C901 (a case a command)
         held = self.data.setdefault(key, {})
@@ -103,7 +111,7 @@ class SimulatedStore:
             case "HMGET":
                 return [held.get(name) for name in arguments]
             case "HGETALL":
-                return dict(held)
+                return list(itertools.chain(*held.items()))
             case "SADD":
                 held.update(dict.fromkeys(arguments, ""))
             case "ZADD":
@@ -117,20 +125,3 @@ class SimulatedStore:
             case _:
                 raise AssertionError(f"no worker uses {command}")
         return None
-
-
-class SimulatedPipeline:
-    def __init__(self, store: SimulatedStore) -> None:
-        self._store = store
-        self._commands: list[list[str]] = []
-
-    def execute_command(self, *command: Any) -> None:
-        self._commands.append([_text(part) for part in command])
-
-    async def execute(self) -> list[Any]:
-        await self._store.turns.take(self._store.worker)
-        return [self._store.execute(name, key, rest) for name, key, *rest in self._commands]
-
-
-def _text(argument: Any) -> str:
-    return argument.decode() if isinstance(argument, bytes) else str(argument)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, cast
 
@@ -18,14 +18,14 @@ import structlog
 from hypothesis import strategies as st
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
-from contracts.topics import QUOTES, Topic
+from contracts.topics import INTERACTIONS, Topic
 from runtime.stores import AsyncStore
 from stream_processors import sink as sinks
 from stream_processors.cooccurrences import agent as cooccurrences
 from stream_processors.histories import agent as histories
 from stream_processors.positions import Claim
 from stream_processors.processing import Partition, Processor
-from stream_processors.publisher import Publisher
+from stream_processors.publisher import Outgoing, Publisher
 from stream_processors.sink import FencedError, Sink
 from stream_processors.transport import LogBounds
 
@@ -96,7 +96,7 @@ class World:
             processor.assign(await sink.claim(topic, "id", partition, LogBounds(0, len(log))))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._fold(processor, partition, log, worker))
-            if topic is QUOTES:  # the others have nothing to flush
+            if topic is not INTERACTIONS:  # histories have nothing to flush
                 tasks.create_task(self._flush(processor, worker))
 
     async def _fold(
@@ -122,15 +122,12 @@ class SimulatedPublisher:
         self._world = world
         self._worker = worker
 
-    async def publish(
-        self,
-        topic: str,
-        partition: int,
-        value: bytes | None,
-        key: bytes | None = None,  # noqa: ARG002 (the publisher's signature)
-        headers: Any = (),
-    ) -> None:
-        await self._world.publish(self._worker, topic, partition, value, headers)
+    async def publish(self, topic: str, partition: int, value: bytes) -> None:
+        await self._world.publish(self._worker, topic, partition, value, ())
+
+    async def publish_all(self, topic: str, partition: int, records: Sequence[Outgoing]) -> None:
+        for _, value, headers in records:
+            await self._world.publish(self._worker, topic, partition, value, headers)
 
 
 class Disruption(NamedTuple):
@@ -200,7 +197,10 @@ def play(world: World, partitions: list[tuple[Topic, int]], plan: Plan) -> None:
 def small_steps() -> Iterator[None]:
     """Make every group a chunk, and rounds and writes of a few rows: more places to stop at."""
     with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs():
-        patch.setattr(sinks, "_CHUNK_COST", 1)
-        patch.setattr(histories, "_ROWS_A_ROUND", 4)
-        patch.setattr(cooccurrences, "_ROWS_A_WRITE", 6)
+        patch.setattr(sinks, "COST_OF_A_MS", 1)
+        patch.setattr(histories, "_COST_OF_A_READ", 1)
+        patch.setattr(histories, "_ROWS_A_MESSAGE", 4)
+        patch.setattr(histories, "_ROWS_A_ROUND", 10)
+        patch.setattr(cooccurrences, "_MAX_CHANGES", 6)
+        patch.setattr(cooccurrences, "_COUNTS_CACHED", 3)
         yield

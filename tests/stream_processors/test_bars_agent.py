@@ -43,7 +43,6 @@ retentions = st.integers(1, 5)
 def _small_steps() -> Iterator[None]:
     with small_steps(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(agent, "_MAX_CHANGED", 1)
-        patch.setattr(agent, "_INSTRUMENTS_A_READ", 1)
         patch.setattr(tables, "_EVICT_AT_LEAST", 1)
         patch.setattr(tables, "_CACHED_MINUTES", 1)
         yield
@@ -182,5 +181,5 @@ prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)
 def test_a_stored_bar_is_read_back_to_the_last_digit(bar: BarValue) -> None:
     stored = msgspec.json.decode(msgspec.json.encode(bar), type=BarValue)
     row = np.array([_from_value(5, stored)], BAR)
-    (written,) = agent._to_values(row.tolist())
+    (written,) = agent._to_values(row)
     assert msgspec.json.decode(written, type=BarValue) == bar

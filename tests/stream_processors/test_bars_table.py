@@ -20,7 +20,7 @@ from contracts.messages import MAX_TS_MS
 from stream_processors.bars import table as tables
 from stream_processors.bars.agent import _from_value, _to_values
 from stream_processors.bars.fold import BAR, MINUTE_MS
-from stream_processors.bars.table import BarTable, InstrumentWrite
+from stream_processors.bars.table import BarTable, Changed
 from stream_processors.marks import mark
 
 from .plain_bars import Quote, quotes, recomputed
@@ -55,7 +55,7 @@ def _evict_often() -> Iterator[None]:
 @dataclass
 class Stored:
     newest: int | None = None
-    bars: dict[int, bytes] = field(default_factory=dict)
+    bars: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -102,21 +102,24 @@ class Worker:
         self.next_offset += len(batch)
 
     def flush(self, stop_at: int | None = None) -> None:
-        """Write all and then the position; or only the first instruments, and crash."""
-        for write in self.table.take_changed()[:stop_at]:
-            self._apply(write)
+        """Write all and then the position; or only the first bars, and crash."""
+        self.write(self.table.take_changed(), stop_at)
         if stop_at is not None:
             self.crash()
             return
         self.position = self.next_offset
         self.table.evict()
 
-    def _apply(self, write: InstrumentWrite) -> None:
-        stored = self.store[write.instrument_id]
-        stored.newest = write.newest_minute
-        stored.bars.update(zip(write.minutes, _to_values(write.bars), strict=True))
-        for minute in write.expired_minutes:
-            stored.bars.pop(minute, None)
+    def write(self, changed: Changed, stop_at: int | None = None) -> None:
+        columns = (changed.instrument_id, changed.minute, _to_values(changed.bars))
+        for place, (instrument, minute, value) in enumerate(zip(*columns, strict=True)):
+            if place == stop_at:
+                break
+            stored = self.store[instrument]
+            for expired in changed.expired.get(place, ()):
+                stored.bars.pop(expired, None)
+            stored.bars[minute] = value
+            stored.newest = changed.newest.get(place, stored.newest)
 
     def follow(self, steps: list[Step]) -> None:
         """Do the steps, and then the rest of the log."""
@@ -188,13 +191,11 @@ def test_what_was_written_in_a_lost_flush_is_left_out_of_the_replay(
 ) -> None:
     worker = Worker(log, retention)
     worker.fold(len(log))
-    writes = worker.table.take_changed()
-    for write in writes:
-        worker._apply(write)
+    worker.write(worker.table.take_changed())
     worker.crash()
     worker.fold(len(log))
     assert worker.late + worker.replayed == len(log)
-    assert worker.table.take_changed() == []
+    assert worker.table.take_changed().minute == []
 
 
 def test_a_flush_after_late_quotes_only_writes_nothing() -> None:
@@ -204,15 +205,14 @@ def test_a_flush_after_late_quotes_only_writes_nothing() -> None:
     worker.flush()
     worker.fold(3)
     assert worker.late == 3
-    assert worker.table.take_changed() == []
+    assert worker.table.take_changed().minute == []
 
 
 def test_a_flush_after_quotes_that_fell_out_of_retention_in_their_own_batch() -> None:
     log = [Quote(0, 1.0, 1.0, MINUTE_MS), Quote(0, 1.0, 1.0, 9 * MINUTE_MS)]
     worker = Worker(log, retention=2)
     worker.fold(2)
-    (write,) = worker.table.take_changed()
-    assert write.minutes == [9]
+    assert worker.table.take_changed().minute == [9]
 
 
 def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
@@ -264,7 +264,7 @@ def test_thousands_of_instruments_and_bars_find_room(monkeypatch: pytest.MonkeyP
     assert len(worker.table) == 4_500
 
 
-def rows(store: dict[int, Stored]) -> Iterator[bytes]:
+def rows(store: dict[int, Stored]) -> Iterator[str]:
     for stored in store.values():
         yield from stored.bars.values()
 
@@ -274,6 +274,6 @@ def test_bars_are_stored_as_json_that_a_person_reads() -> None:
     worker.follow([])
     (row,) = rows(worker.store)
     assert row == (
-        b'{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
-        b'"ot":1000,"ct":2000,"off":[1,1]}'
+        '{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
+        '"ot":1000,"ct":2000,"off":[1,1]}'
     )

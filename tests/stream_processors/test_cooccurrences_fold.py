@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.messages import Changes
-from stream_processors.cooccurrences.fold import RowChange, sum_by_row, unapplied
+from stream_processors.cooccurrences.fold import MarkedRows, RowChange, sum_by_row, unapplied
 from stream_processors.marks import mark
 
 Row = tuple[int, int, float]
@@ -61,13 +61,21 @@ def in_log(messages: list[Changes]) -> Messages:
     return [(mark(0, offset), changes) for offset, changes in enumerate(messages)]
 
 
+def unapplied_of(messages: Messages, applied: dict[int, int]) -> tuple[MarkedRows, dict[int, int]]:
+    parts = []
+    for at, changes in messages:
+        rows, applied = unapplied(at, changes, applied)
+        parts.append(rows)
+    return MarkedRows.joined(parts), applied
+
+
 def applied_in_cuts(
     messages: Messages, cuts: list[int]
 ) -> tuple[dict[tuple[int, int], float], dict[int, int]]:
     counts: dict[tuple[int, int], float] = defaultdict(float)
     applied: dict[int, int] = {}
     for start, end in zip([0, *cuts], [*cuts, len(messages)], strict=True):
-        fresh, applied = unapplied(messages[start:end], applied)
+        fresh, applied = unapplied_of(messages[start:end], applied)
         for row in sum_by_row(fresh):
             for j, delta in zip(row.j.tolist(), row.delta.tolist(), strict=True):
                 counts[row.item, j] += delta
@@ -110,14 +118,14 @@ def test_a_log_made_anew_counts_again_from_its_first_offset() -> None:
 
 def test_what_was_applied_before_is_not_changed_in_place() -> None:
     before: dict[int, int] = {}
-    unapplied(in_log([message(0, [[(1, 2, 1.0)]], 0, 1)]), before)
+    unapplied_of(in_log([message(0, [[(1, 2, 1.0)]], 0, 1)]), before)
     assert before == {}
 
 
 def test_rows_carry_the_mark_of_the_message_that_brought_them() -> None:
     events: list[list[Row]] = [[(1, 2, 1.0)], [(3, 4, 1.0)]]
     messages = in_log([message(0, events, 0, 1), message(0, events, 0, 2)])
-    fresh, _ = unapplied(messages, {})
+    fresh, _ = unapplied_of(messages, {})
     assert list(zip(fresh.i.tolist(), fresh.at.tolist(), strict=True)) == [
         (1, mark(0, 0)),
         (3, mark(0, 1)),
@@ -127,7 +135,7 @@ def test_rows_carry_the_mark_of_the_message_that_brought_them() -> None:
 @given(events=events, data=st.data())
 def test_a_rows_sums_are_those_of_its_changes(events: list[list[Row]], data: st.DataObject) -> None:
     messages = in_log([message(0, events, at, at + 1) for at in range(len(events))])
-    fresh, _ = unapplied(messages, {})
+    fresh, _ = unapplied_of(messages, {})
     summed = sum_by_row(fresh)
     expected: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     last: dict[int, int] = {}
@@ -144,14 +152,14 @@ def test_a_rows_sums_are_those_of_its_changes(events: list[list[Row]], data: st.
 
 def test_some_of_the_rows_can_be_left_out() -> None:
     messages = in_log([message(0, [[(1, 2, 1.0)], [(1, 2, 5.0)]], at, at + 1) for at in (0, 1)])
-    fresh, _ = unapplied(messages, {})
+    fresh, _ = unapplied_of(messages, {})
     (row,) = sum_by_row(fresh.where(fresh.at > mark(0, 0)))
     assert (row.item, row.delta.tolist(), row.mark) == (1, [5.0], mark(0, 1))
 
 
 @pytest.mark.parametrize("messages", [[], in_log([message(0, [], 0, 0)])])
 def test_nothing_is_no_rows(messages: Messages) -> None:
-    fresh, applied = unapplied(messages, {3: 7})
+    fresh, applied = unapplied_of(messages, {3: 7})
     nothing: list[RowChange] = []
     assert sum_by_row(fresh) == nothing
     assert applied == {3: 7}

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from contracts.keyspace import Keyspace
@@ -17,17 +15,10 @@ from contracts.topics import COOCCURRENCES, QUOTES
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.stores import AsyncStore, connect_async
+from stream_processors.commands import Commands, command
 from stream_processors.marks import mark
 from stream_processors.positions import Claim
-from stream_processors.sink import (
-    _CHUNK_COST,
-    _OPERATION_COST,
-    FencedError,
-    Operation,
-    Sink,
-    StoreLostError,
-    _chunks,
-)
+from stream_processors.sink import FencedError, Sink, StoreLostError
 from stream_processors.transport import LogBounds
 
 LOG = LogBounds(0, 100)
@@ -50,19 +41,17 @@ async def claim(sink: Sink, topic_id: str = "one", log: LogBounds = LOG) -> Clai
     return await sink.claim(QUOTES, topic_id, 0, log)
 
 
-def bar(sink: Sink, instrument: int, **fields: Any) -> Operation:
-    flat = [part for pair in fields.items() for part in pair]
-    return Operation("HSET", sink.keyspace.bars(0, instrument), flat)
+def bar(sink: Sink, instrument: int, **fields: Any) -> Commands:
+    flat = [str(part) for pair in fields.items() for part in pair]
+    return command("HSET", sink.keyspace.bars(0, instrument), flat)
 
 
 async def bars(sink: Sink, instrument: int) -> dict[str, str]:
-    fields: dict[str, str] = (await sink.read([("HGETALL", sink.keyspace.bars(0, instrument))]))[0]
-    return fields
+    return await sink.hash_of(sink.keyspace.bars(0, instrument))
 
 
 async def position(sink: Sink) -> dict[str, str]:
-    fields: dict[str, str] = (await sink.read([("HGETALL", sink.keyspace.position(QUOTES, 0))]))[0]
-    return fields
+    return await sink.hash_of(sink.keyspace.position(QUOTES, 0))
 
 
 async def test_a_first_claim_starts_at_the_logs_beginning_and_says_so_in_redis(sink: Sink) -> None:
@@ -101,9 +90,9 @@ async def test_a_store_that_lost_its_data_never_gives_an_epoch_again(sink: Sink)
 
 async def test_values_and_then_the_position_are_written(sink: Sink) -> None:
     mine = await claim(sink)
-    value = {"60": b"{}", "120": 1.5, "180": 7}
-    await sink.write(mine, [[bar(sink, 4, **value)], [bar(sink, 5, newest=1)]], 40)
-    assert await bars(sink, 4) == {"60": "{}", "120": "1.5", "180": "7"}
+    value = {"60": "{}", "120": 1.5, "180": 2**63 - 1}
+    await sink.write(mine, [bar(sink, 4, **value), bar(sink, 5, newest=1)], 40)
+    assert await bars(sink, 4) == {"60": "{}", "120": "1.5", "180": "9223372036854775807"}
     assert await bars(sink, 5) == {"newest": "1"}
     assert (await position(sink))["next"] == "40"
     assert (mine.next_offset, mine.stored_next) == (40, "40")
@@ -122,9 +111,9 @@ async def test_a_partition_without_a_position_is_at_0(sink: Sink) -> None:
 
 async def test_a_replaced_worker_writes_nothing(sink: Sink) -> None:
     old, new = await claim(sink), await claim(sink)
-    await sink.write(new, [[bar(sink, 4, newest=2)]], 50)
+    await sink.write(new, [bar(sink, 4, newest=2)], 50)
     with pytest.raises(FencedError, match=rf"partition 0 of quotes is at epoch {new.epoch}"):
-        await sink.write(old, [[bar(sink, 4, newest=1)]], 60)
+        await sink.write(old, [bar(sink, 4, newest=1)], 60)
     assert await bars(sink, 4) == {"newest": "2"}
     assert (await position(sink))["next"] == "50"
     assert old.next_offset == 0
@@ -132,10 +121,10 @@ async def test_a_replaced_worker_writes_nothing(sink: Sink) -> None:
 
 async def test_a_worker_replaced_in_the_middle_of_a_flush_stops_there(sink: Sink) -> None:
     old = await claim(sink)
-    await sink._write_chunk(old, [bar(sink, 4, newest=1)], 40)
+    await sink._write_chunk(old, bar(sink, 4, newest=1), 40)
     new = await claim(sink)
     with pytest.raises(FencedError):
-        await sink._write_chunk(old, [bar(sink, 5, newest=1)], 40)
+        await sink._write_chunk(old, bar(sink, 5, newest=1), 40)
     assert (await bars(sink, 4), await bars(sink, 5)) == ({"newest": "1"}, {})
     assert new.next_offset == 0
 
@@ -145,7 +134,7 @@ async def test_a_position_that_went_back_is_a_lost_store(sink: Sink) -> None:
     await sink.write(mine, [], 40)
     await sink.store.hset(sink.keyspace.position(QUOTES, 0), "next", "30")
     with pytest.raises(StoreLostError, match=r"left epoch \d+ and next 40 .* has \d+ and 30"):
-        await sink.write(mine, [[bar(sink, 4, newest=1)]], 50)
+        await sink.write(mine, [bar(sink, 4, newest=1)], 50)
     assert await bars(sink, 4) == {}
 
 
@@ -153,7 +142,7 @@ async def test_a_position_that_is_gone_is_a_lost_store(sink: Sink) -> None:
     mine = await claim(sink)
     await sink.store.delete(sink.keyspace.position(QUOTES, 0))
     with pytest.raises(StoreLostError, match="now Redis has none and none"):
-        await sink.write(mine, [[bar(sink, 4, newest=1)]], 50)
+        await sink.write(mine, [bar(sink, 4, newest=1)], 50)
     assert await bars(sink, 4) == {}
 
 
@@ -166,10 +155,8 @@ async def test_an_epoch_that_went_back_is_a_lost_store(sink: Sink) -> None:
 
 async def test_a_chunk_whose_answer_was_lost_is_taken_as_written(sink: Sink) -> None:
     mine = await claim(sink)
-    chunk = [
-        bar(sink, 4, newest=1),
-        Operation("HSET", sink.keyspace.position(QUOTES, 0), ["next", 40]),
-    ]
+    moved = command("HSET", sink.keyspace.position(QUOTES, 0), ["next", "40"])
+    chunk = bar(sink, 4, newest=1) + moved
     await sink._write_chunk(mine, chunk, 40)
     await sink._write_chunk(mine, chunk, 40)
     assert await bars(sink, 4) == {"newest": "1"}
@@ -179,16 +166,32 @@ async def test_a_chunk_whose_answer_was_lost_is_taken_as_written(sink: Sink) -> 
 async def test_a_store_that_forgot_the_script_is_told_it_again(sink: Sink) -> None:
     mine = await claim(sink)
     await sink.store.script_flush()
-    await sink.write(mine, [[bar(sink, 4, newest=1)]], 40)
+    await sink.write(mine, [bar(sink, 4, newest=1)], 40)
     assert await bars(sink, 4) == {"newest": "1"}
 
 
 async def test_one_operation_may_be_wider_than_lua_unpacks_at_once(sink: Sink) -> None:
     mine = await claim(sink)
     wide = {str(n): n for n in range(10_000)}
-    gone = Operation("HDEL", sink.keyspace.bars(0, 4), list(range(9_000)))
-    await sink.write(mine, [[bar(sink, 4, **wide), gone]], 40)
+    key = sink.keyspace.bars(0, 4)
+    gone = command("HDEL", key, list(map(str, range(9_000))))
+    await sink.write(mine, [bar(sink, 4, **wide) + gone], 40)
     assert await bars(sink, 4) == {str(n): str(n) for n in range(9_000, 10_000)}
+    asked = list(map(str, range(5_000, 10_000)))
+    answers = await sink.read(mine, [command("HMGET", key, asked), command("HGETALL", key, [])])
+    assert answers[0] == [None] * 4_000 + list(map(str, range(9_000, 10_000)))
+    assert dict(zip(answers[1][::2], answers[1][1::2], strict=True)) == await bars(sink, 4)
+
+
+async def test_what_is_read_is_checked_against_the_claim_where_asked(sink: Sink) -> None:
+    old = await claim(sink)
+    await sink.write(old, [bar(sink, 4, newest=1)], 40)
+    question = command("HGET", sink.keyspace.bars(0, 4), ["newest"])
+    assert await sink.read(old, [question] * 3, cost=1, still_mine=True) == ["1"] * 3
+    await claim(sink)
+    assert await sink.read(old, [question]) == ["1"]
+    with pytest.raises(FencedError):
+        await sink.read(old, [question], still_mine=True)
 
 
 async def test_what_is_applied_of_each_source_moves_with_the_position(sink: Sink) -> None:
@@ -238,26 +241,6 @@ def missing() -> float:
     return REGISTRY.get_sample_value("records_missing_total", {"topic": "quotes"}) or 0.0
 
 
-group_widths = st.lists(
-    st.lists(st.integers(0, 3_000), min_size=1, max_size=3), min_size=1, max_size=20
-)
-
-
-@given(widths=group_widths)
-def test_groups_are_never_split_and_chunks_stay_small(widths: list[list[int]]) -> None:
-    groups = [
-        [Operation("HSET", f"{n}", range(width)) for width in group]
-        for n, group in enumerate(widths)
-    ]
-    chunks = list(_chunks(groups))
-    assert [op for chunk in chunks for op in chunk] == [op for group in groups for op in group]
-    keys = [{op.key for op in chunk} for chunk in chunks]
-    assert sum(map(len, keys)) == len(groups)
-    for chunk, its_groups in zip(chunks, keys, strict=True):
-        cost = sum(_OPERATION_COST + len(op.arguments) for op in chunk)
-        assert cost <= _CHUNK_COST or len(its_groups) == 1
-
-
 async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
     server = valkey(free_port(), tmp_path)
     with running(server) as process, structlog.testing.capture_logs() as logs:
@@ -265,7 +248,7 @@ async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
         sink = Sink(client, Keyspace("away"))
         mine = await claim(sink)
         process.send_signal(signal.SIGSTOP)
-        writing = asyncio.create_task(sink.write(mine, [[bar(sink, 4, newest=1)]], 40))
+        writing = asyncio.create_task(sink.write(mine, [bar(sink, 4, newest=1)], 40))
         await until(lambda: any("away" in entry["event"] for entry in logs))
         assert not writing.done()
         process.send_signal(signal.SIGCONT)
@@ -282,7 +265,7 @@ async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> 
             client = await connect_async(server.address, "tests", timeout_s=0.2, retries=0)
             sink = Sink(client, Keyspace("away"))
             mine = await claim(sink)
-        writing = asyncio.create_task(sink.write(mine, [[bar(sink, 4, newest=1)]], 40))
+        writing = asyncio.create_task(sink.write(mine, [bar(sink, 4, newest=1)], 40))
         await until(lambda: any("away" in entry["event"] for entry in logs))
         with running(server):
             with pytest.raises(StoreLostError, match="it lost data"):
