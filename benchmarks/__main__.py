@@ -1,6 +1,7 @@
 """`python -m benchmarks NAME`: measures here and now, on servers of its own."""
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Final
@@ -9,15 +10,28 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks.contests import contest_bars, contest_interactions, measure_limits
+from benchmarks.contests import (
+    contest_bars,
+    contest_interactions,
+    contest_poison,
+    measure_limits,
+)
+from benchmarks.engines import Engine, program
+from benchmarks.environments import NoEnvironmentError
+from benchmarks.keepup import Load, Trial, search, try_load
 from benchmarks.report import Ceilings, Comparison
 from benchmarks.rounds import Run
+from benchmarks.scaling import measure as measure_scaling
 from benchmarks.stage import ContenderError, Stage, staged
+from benchmarks.verdicts import HighestRate, Kept
 from infra.local.paths import HOME
 from infra.local.process import NotReadyError
 from infra.local.run import BusyError, claimed, interruptible
 
 _WIDTH_OF_A_FILE: Final = 120
+_KEEP_UP_FOR_S: Final = 60.0
+_TRY_FOR_S: Final = 15.0
+_WARM_UP_S: Final = 10.0
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 results = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
@@ -37,17 +51,24 @@ def main() -> None:
 @app.command()
 def bars(
     rounds: Rounds = 5,
-    quotes: Quotes = 1_000_000,
+    quotes: Annotated[
+        int,
+        typer.Option(min=1_000, help="in Kafka, which ours folds; more if the baseline needs it"),
+    ] = 1_000_000,
     baseline_quotes: Annotated[
-        int, typer.Option(min=1_000, help="that the baseline folds at least")
-    ] = 50_000,
+        int | None,
+        typer.Option(min=1_000, help="that the baseline folds at least; by its speed if not given"),
+    ] = None,
     instruments: Instruments = 50_000,
+    vs: Annotated[Engine, typer.Option(help="the baseline")] = Engine.PLAIN_FAUST,
     *,
     json: Json = False,
 ) -> None:
-    """JSON quotes in Kafka to minute bars in Redis, against a plain Faust app."""
+    """JSON quotes in Kafka to minute bars in Redis, against another engine."""
     with _stage() as stage:
-        _print(contest_bars(stage, rounds, quotes, baseline_quotes, instruments, _say), json=json)
+        with progress.status(f"the environment of {vs}, made on first use"):
+            peer = program(vs, baseline_quotes)
+        _print(contest_bars(stage, rounds, quotes, instruments, peer, _say), json=json)
 
 
 @app.command()
@@ -67,6 +88,19 @@ def interactions(
 
 
 @app.command()
+def poison(
+    rounds: Rounds = 5,
+    quotes: Quotes = 1_000_000,
+    instruments: Instruments = 50_000,
+    *,
+    json: Json = False,
+) -> None:
+    """Quotes of which 1 % are bad, against the same quotes without bad ones."""
+    with _stage() as stage:
+        _print(contest_poison(stage, rounds, quotes, instruments, _say), json=json)
+
+
+@app.command()
 def limits(
     rounds: Rounds = 5,
     quotes: Quotes = 1_000_000,
@@ -82,6 +116,78 @@ def limits(
         _print(found, json=json)
 
 
+@app.command()
+def keepup(
+    rounds: Rounds = 1,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=10, help="of publishing [default: 60; 15 for each rate of --highest]"),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=8, help="that share the quotes")] = 1,
+    *,
+    highest: Annotated[
+        bool, typer.Option("--highest", help="look for the highest rate, in one round")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """A live feed, folded and read over HTTP at the same time: lag, and latency to readable."""
+    with _stage() as stage:
+        servers = (stage.broker.product, stage.store.product)
+        if highest:
+            _print(_search(stage, Load(seconds or _TRY_FOR_S, workers), servers), json=json)
+            return
+        load = Load(seconds or _KEEP_UP_FOR_S, workers)
+        _warm_up(stage, load)
+        trials = [_tell(try_load(stage, load)) for _ in range(rounds)]
+        _print(Kept(trials, *servers), json=json)
+
+
+@app.command()
+def scaling(
+    rounds: Rounds = 2,
+    quotes: Annotated[
+        int, typer.Option(min=100_000, help="that one worker folds, or two, on 1 to 8 partitions")
+    ] = 2_000_000,
+    *,
+    json: Json = False,
+) -> None:
+    """Rates and costs by partitions and workers, instruments, users, history lengths."""
+    with _stage() as stage:
+        for series in measure_scaling(stage, rounds, quotes, _say):
+            _print(series, json=json)
+
+
+def _search(stage: Stage, load: Load, servers: tuple[str, str]) -> HighestRate:
+    trials: list[Trial] = []
+
+    def once(quotes_per_s: int) -> bool:
+        trial = try_load(stage, dataclasses.replace(load, quotes_per_s=quotes_per_s))
+        trials.append(_tell(trial))
+        return trial.keeps_up
+
+    def keeps_up(quotes_per_s: int) -> bool:
+        # A neighbor on the machine may spoil one.
+        return any(once(quotes_per_s) for _ in range(2))
+
+    _warm_up(stage, load)
+    return HighestRate(search(keeps_up, load.quotes_per_s), trials, *servers)
+
+
+def _warm_up(stage: Stage, load: Load) -> None:
+    """Let the broker's JIT compile what it will run; ours start anew each time."""
+    try_load(stage, dataclasses.replace(load, seconds=_WARM_UP_S))
+
+
+def _tell(trial: Trial) -> Trial:
+    progress.print(
+        f"{trial.load}: {'kept up' if trial.keeps_up else 'did not keep up'}, lag "
+        f"{trial.lag.end_s:.2f} s at the end, p99 {trial.latencies.p99_s:.2f} s",
+        style="dim",
+        soft_wrap=True,
+    )
+    return trial
+
+
 def _say(number: int, name: str, run: Run) -> None:
     progress.print(
         f"round {number + 1}: {name} {run.rate:,.0f}/s ({run.records:,} in {run.seconds:.2f} s)",
@@ -89,7 +195,7 @@ def _say(number: int, name: str, run: Run) -> None:
     )
 
 
-def _print(result: Comparison | Ceilings, *, json: bool) -> None:
+def _print(result: Comparison | Ceilings | Kept | HighestRate, *, json: bool) -> None:
     if json:
         sys.stdout.write(result.lines())
     else:
@@ -103,7 +209,7 @@ def _stage() -> Iterator[Stage]:
     try:
         with interruptible(), claimed(folder), staged(folder) as stage:
             yield stage
-    except (BusyError, NotReadyError, ContenderError) as error:
+    except (BusyError, NotReadyError, ContenderError, NoEnvironmentError) as error:
         progress.print(Text.assemble(("error ", "red"), str(error)), soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

@@ -10,7 +10,10 @@ the position says so. Both write once a second, so their bars are equally fresh.
 in Redis are added up: they must hold each quote once.
 
 Baseline: `benchmarks.peers.plain_faust`, one process as well, from its first record on. It folds
-the first part of the same log and is compared by its rate: all of it would take minutes.
+the first part of the same log and is compared by its rate: all of it would take minutes. `--vs`
+takes another engine instead, see `benchmarks.engines`; each file in `peers/` says how it is used.
+An engine may keep several cores busy, so beside the ratio of the rates stands that of the quotes a
+second of CPU, all threads and child processes of either side counted.
 """
 
 from collections.abc import Iterator
@@ -28,7 +31,6 @@ from runtime.stores import Store
 from runtime.topology import Topology
 
 OURS: Final = "stream_processors"
-PEER: Final = "benchmarks.peers.plain_faust"
 MINUTE_MS: Final = 60_000
 _KEYS_A_READ: Final = 5_000
 
@@ -72,8 +74,8 @@ class OurBars:
         check_bars(self._store, self._keyspace, self.records)
 
 
-class PlainBars:
-    """How far the plain Faust app is; it counts when it has written `at_least` quotes."""
+class PeerBars:
+    """How far another engine is; it counts when it has written `at_least` quotes."""
 
     def __init__(self, store: Store, keyspace: Keyspace, at_least: int) -> None:
         self.records = 0

@@ -1,22 +1,25 @@
 """What meets whom in each benchmark: publishes the input, and lets the contenders run on it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from benchmarks import bars, interactions, limits
-from benchmarks.feed import publish
+from benchmarks import bars, interactions, limits, poison
+from benchmarks.engines import Program
+from benchmarks.feed import publish, publish_raw
 from benchmarks.report import Comparison
 from benchmarks.rounds import Run, interleaved
 from benchmarks.stage import Stage
+from contracts.messages import Quote
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from runtime.topology import Topology
 
 Say = Callable[[int, str, Run], None]
 
 TICKREC: Final = "tickrec"
-PLAIN_FAUST: Final = "plain-faust"
 PLAIN_INTERACTIONS: Final = "plain-interactions"
+POISONED: Final = "tickrec, 1 % bad"
+CLEAN: Final = "tickrec, clean"
 _FEED: Final = "bench-feed"
 _SEED: Final = 1
 _MINUTE_NS: Final = 60_000_000_000
@@ -24,30 +27,35 @@ _DAY_MS: Final = 86_400_000
 
 
 def contest_bars(
-    stage: Stage, rounds: int, quotes: int, baseline_quotes: int, instruments: int, say: Say
+    stage: Stage, rounds: int, quotes: int, instruments: int, peer: Program, say: Say
 ) -> Comparison:
-    """Compare ours with the plain Faust app, which folds the first part of the log."""
-    _publish_quotes(stage, quotes, instruments)
+    """Compare ours with another engine, which folds the same log, or the first part of it.
+
+    The log holds `quotes`, or more if the engine needs more to show what it can.
+    """
+    log = max(quotes, peer.log)
+    _publish_quotes(stage, log, instruments)
 
     def ours() -> Run:
         return stage.run(
-            bars.OURS, lambda keys, topology: bars.OurBars(stage.client, keys, topology, quotes)
+            bars.OURS, lambda keys, topology: bars.OurBars(stage.client, keys, topology, log)
         )
 
-    def plain() -> Run:
+    def its() -> Run:
         return stage.run(
-            bars.PEER, lambda keys, _: bars.PlainBars(stage.client, keys, baseline_quotes)
+            peer.name, lambda keys, _: bars.PeerBars(stage.client, keys, peer.quotes), peer.argv
         )
 
-    runs = interleaved({TICKREC: ours, PLAIN_FAUST: plain}, rounds, say)
+    runs = interleaved({TICKREC: ours, str(peer): its}, rounds, say)
+    part = f"; {peer} folds the first {peer.quotes:,} and more" if peer.quotes < log else ""
     return Comparison(
         name="bars",
-        work=f"{quotes:,} JSON quotes of {instruments:,} instruments in Kafka to minute bars in "
-        f"Redis, one worker; {PLAIN_FAUST} folds the first {baseline_quotes:,} and more",
+        work=f"{log:,} JSON quotes of {instruments:,} instruments in Kafka to minute bars in "
+        f"Redis, one worker{part}",
         unit="quotes/s",
         ours=runs[TICKREC],
-        baseline_name=PLAIN_FAUST,
-        baseline=runs[PLAIN_FAUST],
+        baseline_name=str(peer),
+        baseline=runs[str(peer)],
         broker=stage.broker.product,
         store=stage.store.product,
     )
@@ -90,6 +98,45 @@ def contest_interactions(
     )
 
 
+def contest_poison(
+    stage: Stage, rounds: int, quotes: int, instruments: int, say: Say
+) -> Comparison:
+    """Compare ours with itself: a log of which one record of a hundred is bad, and a clean one."""
+
+    def clean() -> Run:
+        stage.empty_topic(QUOTES.name)
+        _publish_quotes(stage, quotes, instruments)
+        return stage.run(
+            bars.OURS, lambda keys, topology: bars.OurBars(stage.client, keys, topology, quotes)
+        )
+
+    def poisoned() -> Run:
+        stage.empty_topic(QUOTES.name)
+        stage.empty_topic(poison.DEAD_LETTERS)
+        stage.make_topics(_FEED)
+        made = poison.poisoned(_quotes(quotes, instruments))
+        publish_raw(stage.broker.address, QUOTES.name, made)
+        return stage.run(
+            bars.OURS,
+            lambda keys, topology: poison.PoisonedBars(
+                stage.client, keys, topology, quotes, stage.broker.address
+            ),
+        )
+
+    runs = interleaved({POISONED: poisoned, CLEAN: clean}, rounds, say)
+    return Comparison(
+        name="poison",
+        work=f"{quotes:,} JSON quotes of {instruments:,} instruments in Kafka to minute bars in "
+        f"Redis, one worker; every {poison.EVERY}th is bad and becomes a dead letter",
+        unit="records/s",
+        ours=runs[POISONED],
+        baseline_name=CLEAN,
+        baseline=runs[CLEAN],
+        broker=stage.broker.product,
+        store=stage.store.product,
+    )
+
+
 def measure_limits(
     stage: Stage, rounds: int, quotes: int, instruments: int, say: Say
 ) -> dict[str, list[Run]]:
@@ -106,8 +153,10 @@ def measure_limits(
 def _publish_quotes(stage: Stage, quotes: int, instruments: int) -> Topology:
     """Publish quotes of the last full minute but one."""
     topology = stage.make_topics(_FEED)
-    start_ms = (time.time_ns() // _MINUTE_NS - 2) * bars.MINUTE_MS
-    publish(
-        stage.broker.address, QUOTES.name, bars.make_quotes(quotes, instruments, start_ms, _SEED)
-    )
+    publish(stage.broker.address, QUOTES.name, _quotes(quotes, instruments))
     return topology
+
+
+def _quotes(quotes: int, instruments: int) -> Iterator[Quote]:
+    start_ms = (time.time_ns() // _MINUTE_NS - 2) * bars.MINUTE_MS
+    return bars.make_quotes(quotes, instruments, start_ms, _SEED)

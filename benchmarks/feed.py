@@ -12,7 +12,12 @@ _FLUSH_WITHIN_S = 60
 
 
 def publish(bootstrap_servers: str, topic: str, messages: Iterable[Quote | Interaction]) -> None:
-    """Publish the messages and return when the broker has all of them.
+    """Publish the messages and return when the broker has all of them; as `publish_raw`."""
+    publish_raw(bootstrap_servers, topic, ((key_of(m), encode(m)) for m in messages))
+
+
+def publish_raw(bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
+    """Publish keys and values and return when the broker has all of them.
 
     Raises:
         ContenderError: it does not take them in time.
@@ -27,8 +32,7 @@ def publish(bootstrap_servers: str, topic: str, messages: Iterable[Quote | Inter
             "queue.buffering.max.messages": 500_000,
         }
     )
-    for message in messages:
-        key, value = key_of(message), encode(message)
+    for key, value in records:
         while True:
             try:
                 producer.produce(topic, value, key)

@@ -31,7 +31,7 @@ from runtime.topology import Topology
 
 OURS: Final = "stream_processors"
 PEER: Final = "benchmarks.peers.plain_interactions"
-_ACTIVITY: Final = 0.6
+_ACTIVITY: Final = 0.4
 _POPULARITY: Final = 0.8
 _KEYS_A_READ: Final = 1_000
 

@@ -73,6 +73,23 @@ def ratios(runs: Sequence[Run], baseline: Sequence[Run]) -> Spread:
     return Spread.of([one.rate / other.rate for one, other in zip(runs, baseline, strict=True)])
 
 
+def ratios_a_core(runs: Sequence[Run], baseline: Sequence[Run]) -> Spread:
+    """Return how many times more records a second of the worker's CPU came to, round by round.
+
+    A worker is a whole process tree, so what an engine does on a second core counts.
+
+    >>> ours, two_cores = Run(100, 1.0, {"worker": 1.0}), Run(100, 1.0, {"worker": 2.0})
+    >>> ratios_a_core([ours], [two_cores]).median
+    2.0
+    """
+    return Spread.of(
+        [
+            (one.records / one.cpu_s["worker"]) / (other.records / other.cpu_s["worker"])
+            for one, other in zip(runs, baseline, strict=True)
+        ]
+    )
+
+
 def cpu_us_a_record(runs: Sequence[Run]) -> dict[str, float]:
     """Return the median CPU microseconds that each process spent on a record."""
     return {

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -22,6 +22,7 @@ from contracts.keyspace import Keyspace
 from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
+from infra.local.paths import PROJECT
 from infra.local.process import Command, Server, ended, free_port, running, start, stop
 from infra.local.store import valkey
 from infra.local.tansu import tansu
@@ -70,18 +71,28 @@ class Stage:
     client: Store
     folder: Path
 
-    def make_topics(self, namespace: str) -> Topology:
-        """Make the topics that are missing, and note them for a namespace."""
+    def make_topics(self, namespace: str, **partitions: int) -> Topology:
+        """Make the topics that are missing, and note them for a namespace.
+
+        `quotes=4` gives that one another number of partitions than `contracts.topics` does.
+        """
         client = brokers.admin(self.broker.address)
-        rows = ensure(client, self.client, Keyspace(namespace), {})
+        rows = ensure(client, self.client, Keyspace(namespace), partitions)
         return Topology.from_hash({row.topic.name: str(row.partitions) for row in rows})
 
     def empty_topic(self, name: str) -> None:
         """Delete a topic with all that it holds; `make_topics` makes it anew."""
         brokers.delete(brokers.admin(self.broker.address), [name])
 
-    def run(self, module: str, progress: Callable[[Keyspace, Topology], Progress]) -> Run:
+    def run(
+        self,
+        module: str,
+        progress: Callable[[Keyspace, Topology], Progress],
+        argv: Sequence[str] = (),
+    ) -> Run:
         """Run `python -m module` on an empty store until it has done its work, then stop it.
+
+        An engine with an environment of its own is run by `argv` instead.
 
         Raises:
             ContenderError: it did not do it.
@@ -89,7 +100,7 @@ class Stage:
         self.client.flushall()
         namespace = f"bench-{uuid.uuid4().hex[:8]}"
         its = progress(Keyspace(namespace), self.make_topics(namespace))
-        command = self._command(module, namespace)
+        command = self.command(module, namespace, argv or (sys.executable, "-m", module))
         process = start(command)
         try:
             started_ms = _await(its.started_ms, process, command)
@@ -104,16 +115,19 @@ class Stage:
     def _clock(self, process: subprocess.Popen[bytes]) -> Clock:
         return read_clock({"worker": process.pid, **self.pids})
 
-    def _command(self, module: str, namespace: str) -> Command:
+    def command(self, module: str, namespace: str, argv: Sequence[str]) -> Command:
+        """Return how to run a program on these servers."""
         return Command(
             name=module,
-            argv=(sys.executable, "-m", module),
+            argv=tuple(argv),
             log=self.folder / f"{module}.{namespace}.log",
             environment={
                 "KAFKA_BOOTSTRAP_SERVERS": self.broker.address,
                 "REDIS_URL": self.store.address,
                 "NAMESPACE": namespace,
                 "METRICS_PORT": "0",
+                # Our package is installed in our environment only.
+                "PYTHONPATH": str(PROJECT),
             },
         )
 

@@ -2,9 +2,14 @@
 
 It also notes the partitions in Redis, for the programs to compare with (`runtime.topology`).
 Running it again changes nothing.
+
+`python -m infra.topics dead-letters` lists the records that broke a rule, and
+`python -m infra.topics republish` publishes them again once they are corrected.
 """
 
-from collections.abc import Mapping
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, NamedTuple
 
 import tenacity
@@ -18,8 +23,9 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.keyspace import Keyspace
-from contracts.topics import ALL, STREAMED, Topic
-from infra import broker
+from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, STREAMED, Topic
+from infra import broker, dead_letters
+from infra import republish as corrections
 from runtime.settings import SharedSettings
 from runtime.stores import UNAVAILABLE, Store, connect
 from runtime.topology import TopologyError
@@ -27,6 +33,11 @@ from runtime.topology import TopologyError
 _WAIT_S: Final = 60
 _MS_PER_H: Final = 3_600_000
 _CLIENT_NAME: Final = "tickrec-topics"
+_SHOWN: Final = 20
+_WIDTH_OF_A_FILE: Final = 160
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+results = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 
 
 class Row(NamedTuple):
@@ -96,7 +107,10 @@ def _row(
 
 def _new(row: Row) -> NewTopic:
     # Without a replication factor, the broker's default counts: 1 alone, 3 in a cluster of size.
-    config = {"retention.ms": str(row.topic.retention_h * _MS_PER_H)}
+    config = {
+        "retention.ms": str(row.topic.retention_h * _MS_PER_H),
+        "max.message.bytes": str(row.topic.max_message_bytes),
+    }
     return NewTopic(row.topic.name, row.partitions, config=config)
 
 
@@ -145,23 +159,96 @@ def _connect_patiently(settings: SharedSettings) -> tuple[AdminClient, Store]:
     return client, store
 
 
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Exit with 1, in plain words, on what may go wrong with a sound program."""
+    try:
+        yield
+    except (
+        TopologyError,
+        broker.BrokerError,
+        corrections.RepublishError,
+        RedisError,
+        ValidationError,
+    ) as refused:
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error ", "red"), str(refused)))
+        raise typer.Exit(1) from refused
+
+
+@app.callback(invoke_without_command=True)
 def main(
+    context: typer.Context,
     partitions: Annotated[
         list[str] | None,
         typer.Option(metavar="TOPIC=N", help="other than contracts/topics.py says; repeatable"),
     ] = None,
 ) -> None:
     """Create the topics, or check them, and note their partitions in Redis."""
+    if context.invoked_subcommand is not None:
+        return
     asked = dict(map(_parse, partitions or []))
-    try:
+    with _refusing():
         settings = SharedSettings()
         client, store = _connect_patiently(settings)
         rows = ensure(client, store, Keyspace(settings.namespace), asked)
-    except (TopologyError, broker.BrokerError, RedisError, ValidationError) as refused:
-        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error ", "red"), str(refused)))
-        raise typer.Exit(1) from refused
     Console().print(_table(rows))
 
 
+@app.command("dead-letters")
+def list_dead_letters(
+    topic: Annotated[str | None, typer.Argument(help="only of this one, say quotes")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"only the newest; {_SHOWN} of a topic in a table, else all"),
+    ] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="print lines of JSON to be edited")] = False,
+) -> None:
+    """List the records that broke a rule, the newest last."""
+    chosen = [_parse_topic(topic)] if topic else STREAMED
+    if not json:
+        limit = limit or _SHOWN
+    with _refusing():
+        servers = SharedSettings().kafka_bootstrap_servers
+        client = broker.admin(servers)
+        letters = [
+            letter for one in chosen for letter in dead_letters.read(client, servers, one, limit)
+        ]
+    if json:
+        sys.stdout.buffer.writelines(dead_letters.lines(letters))
+    elif letters:
+        results.print(dead_letters.table(sorted(letters, key=lambda each: each.rejected_at)))
+    else:
+        results.print(f"no dead letters of {', '.join(each.name for each in chosen)}")
+
+
+@app.command()
+def republish(
+    file: Annotated[
+        typer.FileBinaryRead,
+        typer.Argument(help="lines of `dead-letters --json`, corrected; - for standard input"),
+    ],
+) -> None:
+    """Publish dead letters again, corrected: all of them, or none if one still breaks a rule."""
+    with _refusing():
+        corrected = corrections.read(file)
+        published = corrections.publish(SharedSettings().kafka_bootstrap_servers, corrected)
+    for topic, count in published.items():
+        results.print(f"{count} published to {topic}")
+
+
+def _parse_topic(name: str) -> Topic:
+    """Read the name of a topic, or of its dead letters.
+
+    Raises:
+        typer.BadParameter: we have none of that name.
+    """
+    by_name = {topic.name: topic for topic in STREAMED}
+    topic = by_name.get(name.removesuffix(DEAD_LETTERS_SUFFIX))
+    if topic is None:
+        raise typer.BadParameter(f"there is no topic {name!r}, only {', '.join(by_name)}")
+    return topic
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    app()

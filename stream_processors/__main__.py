@@ -57,7 +57,11 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
     worker = Worker(
-        HealthServer(app, settings), app, loop=loop, override_logging=False, redirect_stdouts=False
+        HealthServer(app, {"store": app.sink.store.ping, "broker": publisher.answers}, settings),
+        app,
+        loop=loop,
+        override_logging=False,
+        redirect_stdouts=False,
     )
     try:
         worker.execute_from_commandline()

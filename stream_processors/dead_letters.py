@@ -1,15 +1,18 @@
 """Records that broke a rule, on their way to the dead-letter topic."""
 
-import asyncio
 from collections.abc import Sequence
+from typing import Final
+
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from contracts.messages import Rejection
 from contracts.topics import STREAMED, dead_letters
 from stream_processors import metrics
-from stream_processors.publisher import Publisher
+from stream_processors.publisher import Outgoing, Publisher
 from stream_processors.transport import RecordBatch
 
-_TOPICS = {topic.name: dead_letters(topic).name for topic in STREAMED}
+_TOPIC_OF: Final = {topic.name: dead_letters(topic) for topic in STREAMED}
+_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class DeadLetters:
@@ -27,19 +30,46 @@ class DeadLetters:
             return
         topic = batch.tp.topic
         metrics.REJECTED.labels(topic).inc(len(rejections))
-        await asyncio.gather(*(self._publish_one(batch, rejection) for rejection in rejections))
-
-    async def _publish_one(self, batch: RecordBatch, rejection: Rejection) -> None:
-        record = batch.records[rejection.place]
-        await self._publisher.publish(
-            _TOPICS[batch.tp.topic],
-            0,
-            record.value,
-            key=record.key,
-            headers=[
-                ("reason", rejection.reason.encode()),
-                ("topic", batch.tp.topic.encode()),
-                ("partition", b"%d" % batch.tp.partition),
-                ("offset", b"%d" % record.offset),
-            ],
+        await self._publish(
+            _TOPIC_OF[topic].name, [_letter(batch, rejection) for rejection in rejections]
         )
+
+    async def _publish(self, topic: str, letters: Sequence[Outgoing]) -> None:
+        """Publish, whatever size the broker's dead-letter topic takes."""
+        try:
+            await self._publisher.publish_all(topic, 0, letters)
+        except _TOO_LARGE:
+            if len(letters) == 1:
+                await self._publisher.publish_all(topic, 0, [_emptied(letters[0])])
+                return
+            half = len(letters) // 2
+            await self._publish(topic, letters[:half])
+            await self._publish(topic, letters[half:])
+
+
+def _letter(batch: RecordBatch, rejection: Rejection) -> Outgoing:
+    record = batch.records[rejection.place]
+    letter = Outgoing(
+        record.key,
+        record.value,
+        [
+            ("reason", rejection.reason.encode()),
+            ("topic", batch.tp.topic.encode()),
+            ("partition", b"%d" % batch.tp.partition),
+            ("offset", b"%d" % record.offset),
+        ],
+    )
+    # Kafka's limit is one of compressed bytes: what comes out may be of any size.
+    is_too_large = _size(letter) > _TOPIC_OF[batch.tp.topic].max_message_bytes
+    return _emptied(letter) if is_too_large else letter
+
+
+def _emptied(letter: Outgoing) -> Outgoing:
+    """Return a letter without what makes it too large; its original says the rest."""
+    (name, reason), *place = letter.headers
+    left_out = b"; its %d bytes of key and value are left out, see the original" % _size(letter)
+    return Outgoing(None, None, [(name, reason + left_out), *place])
+
+
+def _size(letter: Outgoing) -> int:
+    return len(letter.key or b"") + len(letter.value or b"")

@@ -1,22 +1,31 @@
-"""/health and /metrics of a worker, over HTTP.
+"""/health, /health/ready and /metrics of a worker, over HTTP.
 
 Healthy means progress: a partition with records to fold whose position has not moved for a while
-makes the worker unhealthy, whatever the process looks like from outside.
+makes the worker unhealthy, whatever the process looks like from outside. A worker without any
+partition is healthy, as it may be a spare: whether all partitions are folded by someone only the
+workers' metrics together tell. Ready means healthy, and that the store and the broker answer: while
+one is away, the worker waits for it, and need not be started again.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.exceptions import RedisError
 
 from stream_processors.app import StreamProcessors
 from stream_processors.settings import Settings
 
 STALLED_AFTER_S: Final = 30.0
+_ANSWER_WITHIN_S: Final = 1.0
+
+Ask = Callable[[], Awaitable[Any]]
 
 
 class Progress:
@@ -52,11 +61,15 @@ class Progress:
 
 
 class HealthServer(Service):
-    """Serves `/health` and `/metrics` on the worker's own loop, so a stuck loop shows as well."""
+    """Serves them on the worker's own loop, so a stuck loop shows as well."""
 
-    def __init__(self, app: StreamProcessors, settings: Settings, **kwargs: Any) -> None:
+    def __init__(
+        self, app: StreamProcessors, servers: Mapping[str, Ask], settings: Settings, **kwargs: Any
+    ) -> None:
+        """Take the app, and how to ask each server that it needs for a sign of life."""
         super().__init__(**kwargs)
         self._app = app
+        self._servers = servers
         self._settings = settings
         self._progress = Progress()
         self._runner: web.AppRunner | None = None
@@ -69,6 +82,7 @@ class HealthServer(Service):
         """
         pages = web.Application()
         pages.router.add_get("/health", self._health)
+        pages.router.add_get("/health/ready", self._ready)
         pages.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(pages, access_log=None)
         await self._runner.setup()
@@ -82,7 +96,7 @@ class HealthServer(Service):
 
     async def _health(self, _: web.Request) -> web.Response:
         lags = self._app.lags()
-        stalled = self._progress.stalled(self._app.flushed_offsets(), lags, time.monotonic())
+        stalled = self._stalled(lags)
         return web.json_response(
             {
                 "status": "stalled" if stalled else "ok",
@@ -92,5 +106,32 @@ class HealthServer(Service):
             status=503 if stalled else 200,
         )
 
+    async def _ready(self, _: web.Request) -> web.Response:
+        answers = await asyncio.gather(*map(answers_soon, self._servers.values()))
+        stalled = self._stalled(self._app.lags())
+        is_ready = all(answers) and not stalled
+        return web.json_response(
+            {
+                "status": "ready" if is_ready else "not ready",
+                "progress": "stalled" if stalled else "ok",
+                **{
+                    name: "ok" if answer else "away"
+                    for name, answer in zip(self._servers, answers, strict=True)
+                },
+            },
+            status=200 if is_ready else 503,
+        )
+
+    def _stalled(self, lags: Mapping[TP, int]) -> dict[TP, float]:
+        return self._progress.stalled(self._app.flushed_offsets(), lags, time.monotonic())
+
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def answers_soon(ask: Ask, within_s: float = _ANSWER_WITHIN_S) -> bool:
+    """Return whether a server gives a sign of life within a second."""
+    try:
+        return bool(await asyncio.wait_for(ask(), within_s))
+    except (TimeoutError, RedisError, KafkaError, OSError):
+        return False

@@ -29,6 +29,9 @@ FRESHNESS: Final = Gauge(
     "freshness_seconds", "Clock minus the newest event time in Redis, at the last flush.", ["topic"]
 )
 PARTITIONS: Final = Gauge("partitions_assigned", "Partitions that this worker folds.", ["topic"])
+TOPIC_PARTITIONS: Final = Gauge(
+    "topic_partitions", "Partitions of a topic, which all workers together fold.", ["topic"]
+)
 FENCED: Final = Counter("partitions_fenced", "Flushes refused: the worker had been replaced.")
 STARTED_OVER: Final = Counter(
     "partitions_started_over", "Partitions folded from the log's beginning again.", ["why"]

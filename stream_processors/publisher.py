@@ -1,7 +1,7 @@
 """What workers publish to Kafka: changes for `cooccurrences`, and dead letters."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -10,7 +10,17 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 log = structlog.get_logger()
 
-_MAX_MESSAGE_BYTES: Final = 1_000_000
+Answer = TypeVar("Answer")
+
+_MAX_REQUEST_BYTES: Final = 1_000_000
+
+
+class Outgoing(NamedTuple):
+    """A record to publish."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
 
 
 class Publisher:
@@ -26,7 +36,8 @@ class Publisher:
             acks="all",
             # aiokafka's lz4 is its level 9: a tenth of the speed, for the same size here.
             compression_type="snappy",
-            max_request_size=_MAX_MESSAGE_BYTES,
+            max_request_size=_MAX_REQUEST_BYTES,
+            max_batch_size=_MAX_REQUEST_BYTES,
         )
 
     async def start(self) -> None:
@@ -49,24 +60,50 @@ class Publisher:
         """Return the number of partitions that the broker has of a topic."""
         return len(await self._producer.partitions_for(topic))
 
-    async def publish(
-        self,
-        topic: str,
-        partition: int,
-        value: bytes | None,
-        key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> None:
+    async def answers(self) -> bool:
+        """Return whether a broker answers at this moment."""
+        return bool(await self._producer.client.force_metadata_update())
+
+    async def publish(self, topic: str, partition: int, value: bytes) -> None:
         """Publish one record and wait for its acknowledgement, again while the broker is away."""
+        await self._patiently(self._producer.send_and_wait, topic, value=value, partition=partition)
+
+    async def publish_all(self, topic: str, partition: int, records: Sequence[Outgoing]) -> None:
+        """Publish records in few requests and wait for each's acknowledgement; as `publish`.
+
+        A record that is greater than a request goes alone, and the broker decides.
+
+        Raises:
+            aiokafka.errors.MessageSizeTooLargeError: it does not take one of the requests.
+        """
+        at = 0
+        while at < len(records):
+            at += await self._patiently(self._publish_some, topic, partition, records, at)
+
+    async def _publish_some(
+        self, topic: str, partition: int, records: Sequence[Outgoing], start: int
+    ) -> int:
+        """Publish as many records as a request takes; return how many."""
+        request = self._producer.create_batch()
+        for key, value, headers in records[start:]:
+            if not request.append(timestamp=None, key=key, value=value, headers=headers):
+                break
+        request.close()
+        await (await self._producer.send_batch(request, topic, partition=partition))
+        return int(request.record_count())
+
+    async def _patiently(
+        self, call: Callable[..., Awaitable[Answer]], *arguments: Any, **named: Any
+    ) -> Answer:
+        """Call, again and again while the broker is away."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_may_pass),
             wait=wait_random_exponential(multiplier=0.1, max=2),
             before_sleep=_say,
         ):
             with attempt:
-                await self._producer.send_and_wait(
-                    topic, value=value, key=key, partition=partition, headers=list(headers)
-                )
+                return await call(*arguments, **named)
+        raise AssertionError("tenacity retries without end")
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ share the partition's hash tag, so this holds on a single node and on Redis Clus
 blocks Redis and every reader with it, so a chunk is kept under about a millisecond.
 """
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -159,12 +160,30 @@ class Sink:
             StoreLostError: the store has another position than this worker left there.
         """
         sources = claim.sources if sources is None else sources
+        await self._write_values(claim, groups, next_offset)
         key = self.keyspace.position(claim.topic, claim.partition)
         position = command("HSET", key, _position_fields(claim, next_offset, sources))
-        for chunk in chunks(chain(groups, [position]), COST_OF_A_MS):
-            await self._patiently(self._write_chunk, claim, chunk, next_offset)
+        await self._patiently(self._write_chunk, claim, position, next_offset)
         claim.next_offset, claim.stored_next = next_offset, str(next_offset)
         claim.sources = sources
+
+    async def _write_values(
+        self, claim: Claim, groups: Iterable[Commands], next_offset: int
+    ) -> None:
+        """Write the values, each chunk while the one before it is being done."""
+        before: asyncio.Future[None] | None = None
+        for chunk in chunks(groups, COST_OF_A_MS):
+            writing = asyncio.ensure_future(
+                self._patiently(self._write_chunk, claim, chunk, next_offset)
+            )
+            try:
+                await (before or asyncio.sleep(0))  # it is sent meanwhile
+            except BaseException:
+                writing.cancel()
+                raise
+            before = writing
+        if before:
+            await before
 
     async def next_offset(self, topic: Topic, partition: int) -> int:
         """Return the position that Redis has, 0 if it has none."""

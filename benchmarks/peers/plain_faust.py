@@ -11,7 +11,7 @@ import faust
 import msgspec
 import redis.asyncio
 
-from benchmarks.peers.progress import now_ms, progress_key, report
+from benchmarks.peers.progress import STARTED_FIELD, now_ms, progress_key, report
 from contracts.keyspace import Keyspace
 from contracts.messages import Quote
 from contracts.topics import QUOTES
@@ -63,6 +63,7 @@ async def fold(stream: faust.StreamT[bytes]) -> None:
     async for value in stream:
         if not started_ms:
             started_ms = now_ms()
+            await store.hset(progress_key(keyspace), STARTED_FIELD, started_ms)
         quote = decode(value)
         key = (quote.instrument_id, quote.ts // 60_000 * 60)
         price = quote.price

@@ -140,19 +140,28 @@ class BarPartition:
             self._table.insert(m, newest_minute, np.array(found, BAR))
 
     def _groups(self, changed: Changed) -> Iterator[Commands]:
+        """Yield what is to be written of each instrument.
+
+        Its newest minute comes with its bars: Redis must not hold a bar that its newest denies,
+        as nobody would read it, nor let it expire.
+        """
         prefix = self._sink.keyspace.bars_prefix(self.claim.partition)
         fields = {minute: _field(minute) for minute in {*changed.minute, *changed.newest.values()}}
         columns = (changed.instrument_id, changed.minute, _to_values(changed.bars))
+        last_id: int | None = None
+        group: Commands = []
         for place, (instrument_id, minute, value) in enumerate(zip(*columns, strict=True)):
             key = f"{prefix}{instrument_id}"
-            newest = changed.newest.get(place)
-            if newest is None:
-                yield ["HSET", key, 2, fields[minute], value]
-                continue
-            group: Commands = []
+            if instrument_id != last_id:
+                if group:
+                    yield group
+                last_id, group = instrument_id, []
             if place in changed.expired:
                 group += command("HDEL", key, [_field(m) for m in changed.expired[place]])
-            group += ("HSET", key, 4, NEWEST_FIELD, fields[newest], fields[minute], value)
+            if place in changed.newest:
+                group += ("HSET", key, 2, NEWEST_FIELD, fields[changed.newest[place]])
+            group += ("HSET", key, 2, fields[minute], value)
+        if group:
             yield group
 
 

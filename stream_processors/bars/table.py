@@ -31,14 +31,14 @@ class Missing(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """Bars that must be written, columns of one length n."""
+    """Bars that must be written, columns of one length n, those of an instrument together."""
 
     instrument_id: list[int]
     minute: list[int]
     bars: Bars
     newest: dict[int, int]
-    """place in these columns -> newest minute of its instrument, at the first place of each whose
-    newest minute in Redis is another: so that Redis never holds a bar that its newest denies"""
+    """place in these columns -> newest minute of its instrument, at the first bar of each for which
+    Redis has another newest minute, or none"""
     expired: dict[int, range]
     """place, of those in `newest` -> minutes of its instrument that are no longer retained"""
 
@@ -132,10 +132,11 @@ class BarTable:
         rows = np.flatnonzero(self._changed[: len(self)])
         self._changed[rows] = False
         number, minute = _number_and_minute(self._bars["key"][rows])
-        kept = minute > self._newest[number] - self._retention
+        kept = np.flatnonzero(minute > self._newest[number] - self._retention)
+        kept = kept[np.argsort(number[kept], kind="stable")]
         rows, number, minute = rows[kept], number[kept], minute[kept]
-        moved = np.flatnonzero(self._newest[number] != self._written_newest[number])
-        moved = moved[np.unique(number[moved], return_index=True)[1]]
+        is_first = np.diff(number, prepend=-1) > 0
+        moved = np.flatnonzero(is_first & (self._newest[number] != self._written_newest[number]))
         newest, expired = self._newest[number[moved]].tolist(), self._expired(number[moved])
         self._written_newest[number[moved]] = newest
         places = moved.tolist()

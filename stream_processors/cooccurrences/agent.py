@@ -145,9 +145,11 @@ class CooccurrencePartition:
             if row.mark == NOTHING:
                 group += command("SADD", index, [str(change.item)])
             row.mark = change.mark
-            counts = row.add(change.j.tolist(), change.delta)
             offset = _encode(incarnation_and_offset(change.mark)).decode()
-            yield group + command("HSET", self._key(change.item), [OFFSET_FIELD, offset, *counts])
+            count = 2 + 2 * len(change.j)
+            group += ("HSET", self._key(change.item), count, OFFSET_FIELD, offset)
+            group += row.add(change.j.tolist(), change.delta)
+            yield group
 
     def _key(self, item: int) -> str:
         return self._sink.keyspace.cooc(self.claim.partition, item)

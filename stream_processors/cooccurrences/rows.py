@@ -1,9 +1,10 @@
 """The rows of G of one partition in memory: a cache of what Redis holds of them."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Final
 
 import numpy as np
 
@@ -31,12 +32,24 @@ class Row:
             count = float(value or 0)
             self.counts[j] = int(count) if count.is_integer() else count
 
-    def add(self, items: Sequence[int], delta: Floats) -> list[str]:
+    def add(self, items: Sequence[int], delta: Floats) -> Iterator[str]:
         """Add to counts; return items and sums in turn, as Redis holds them."""
         so_far = self.counts.get
         sums = [so_far(j, 0) + d for j, d in zip(items, _numbers(delta), strict=True)]
         self.counts.update(zip(items, sums, strict=True))
-        return list(chain.from_iterable(zip(map(str, items), map(str, sums), strict=True)))
+        texts = zip(map(_text_of.__getitem__, items), map(str, sums), strict=True)
+        return chain.from_iterable(texts)
+
+
+class _Texts(dict[int, str]):
+    """Numbers as people write them: looked up in half of the time that it takes to write one."""
+
+    def __missing__(self, number: int) -> str:
+        text = self[number] = str(number)
+        return text
+
+
+_text_of: Final = _Texts()
 
 
 class Rows:

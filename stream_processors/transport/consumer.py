@@ -23,14 +23,13 @@ from faust.types import TP, ConsumerMessage, Message
 from mode.utils.futures import notify
 
 from stream_processors.transport.batches import LogBounds, RecordBatch
-from stream_processors.transport.fetched import fetch_runs
+from stream_processors.transport.fetched import as_runs
 
 FETCH_TIMEOUT_S = 1.0
+COMMIT_WITHIN_S = 2.0
 # aiokafka has one fetch in flight to a broker. While the records of some partitions wait to be
 # taken it is for the others, and holds up all if those have nothing: Faust's 1.5 s halved the rate.
 _FETCH_MAX_WAIT_MS = 50
-
-fetch_runs()
 
 
 class BatchApp(Protocol):
@@ -50,6 +49,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # noqa: SLF001
+        consumer._value_deserializer = as_runs  # noqa: SLF001
         return consumer
 
 
@@ -175,9 +175,15 @@ class BatchConsumer(driver.Consumer):
             TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")
             for tp, offset in offsets.items()
         }
+        commit = thread._ensure_consumer().commit  # noqa: SLF001
+
+        async def commit_in_time() -> None:
+            # aiokafka tries again without end, and without a pause, if a topic was deleted.
+            await asyncio.wait_for(commit(wanted), COMMIT_WITHIN_S)
+
         try:
-            await thread.call_thread(thread._ensure_consumer().commit, wanted)  # noqa: SLF001
-        except KafkaError as error:
+            await thread.call_thread(commit_in_time)
+        except (KafkaError, TimeoutError) as error:
             self.log.warning("Offsets not committed, tried again with the next: %r", error)
             return False
         return True

@@ -70,6 +70,19 @@ class _PartitionRuns(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafk
         return run
 
 
-def fetch_runs() -> None:
-    """Make every consumer of this process return lists of runs instead of lists of records."""
-    fetcher.PartitionRecords = _PartitionRuns
+_partition_records = fetcher.PartitionRecords
+
+
+def _records_or_runs(
+    tp: Any, records: Any, aborted: Any, offset: int, key: Any, value: Any, *args: Any
+) -> Any:
+    make = _PartitionRuns if value is as_runs else _partition_records
+    return make(tp, records, aborted, offset, key, value, *args)
+
+
+def as_runs(value: Any) -> Any:
+    """Be the `value_deserializer` of a consumer that is to return runs: it is never called."""
+    return value
+
+
+fetcher.PartitionRecords = _records_or_runs

@@ -9,6 +9,7 @@ from benchmarks.rounds import (
     interleaved,
     rates,
     ratios,
+    ratios_a_core,
 )
 
 
@@ -47,6 +48,13 @@ def test_contenders_with_different_numbers_of_records_are_compared_by_rate() -> 
 
 def test_cpu_time_is_told_a_record() -> None:
     assert cpu_us_a_record([run(1000), run(1000), run(2000)])["worker"] == 500
+
+
+def test_an_engine_that_uses_two_cores_is_compared_by_what_a_core_does() -> None:
+    ours = Run(1000, 1.0, {"worker": 1.0})
+    as_fast_on_two_cores = Run(1000, 1.0, {"worker": 2.0})
+    assert ratios([ours], [as_fast_on_two_cores]).median == 1
+    assert ratios_a_core([ours], [as_fast_on_two_cores]).median == 2
 
 
 def test_neighbors_are_told_in_cores() -> None:

@@ -257,6 +257,24 @@ def test_any_mix_of_good_and_bad_keeps_the_good_ones_and_their_places(batch: lis
     assert {rejection.place for rejection in rejections} == set(range(len(batch))) - set(good)
 
 
+@given(st.lists(st.sampled_from(["good", "no JSON", "none", "ahead", "long user"]), max_size=12))
+def test_rejections_come_in_the_order_of_the_batch_whatever_they_are_for(kinds: list[str]) -> None:
+    value = {
+        "good": changed(GOOD_INTERACTION),
+        "no JSON": b"?",
+        "none": None,
+        "ahead": changed(GOOD_INTERACTION, ts=NOW_MS + MAX_AHEAD_MS + 1),
+        "long user": changed(GOOD_INTERACTION, user_id="é" * MAX_USER_ID_BYTES),
+    }
+    says = {"no JSON": "malformed", "none": "no value", "ahead": "ahead", "long user": "bytes"}
+    columns, rejections = decode_interactions([value[kind] for kind in kinds], NOW_MS)
+    bad = [place for place, kind in enumerate(kinds) if kind != "good"]
+    assert [rejection.place for rejection in rejections] == bad
+    assert all(says[kinds[place]] in reason for place, reason in rejections)
+    assert sorted([*bad, *columns.index.tolist()]) == list(range(len(kinds)))
+    assert len(columns.user_id) == len(columns.ts_ms) == len(columns.index)
+
+
 def test_an_event_time_may_lie_five_minutes_ahead_of_its_records_own_clock() -> None:
     value = changed(GOOD_QUOTE)
     clocks = np.array([NOW_MS, NOW_MS - MAX_AHEAD_MS, NOW_MS - MAX_AHEAD_MS - 60_000])
@@ -283,6 +301,13 @@ def test_one_bad_message_is_an_error_with_the_reason(
 ) -> None:
     with pytest.raises(ValueError, match=r"\$\.price"):
         decode(value, NOW_MS)
+
+
+def test_one_bad_message_is_judged_by_the_rules_of_a_batch() -> None:
+    with pytest.raises(ValueError, match="bytes of UTF-8"):
+        decode_interaction(changed(GOOD_INTERACTION, user_id="é" * MAX_USER_ID_BYTES), NOW_MS)
+    with pytest.raises(ValueError, match="ahead of the clock"):
+        decode_quote(changed(GOOD_QUOTE), NOW_MS - MAX_AHEAD_MS - 1)
 
 
 @pytest.mark.parametrize("infinite", ["inf", "-inf", "nan"])

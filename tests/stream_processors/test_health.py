@@ -1,6 +1,9 @@
-from faust.types import TP
+import asyncio
 
-from stream_processors.health import Progress
+from faust.types import TP
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from stream_processors.health import Progress, answers_soon
 
 A, B = TP("quotes", 0), TP("quotes", 1)
 
@@ -49,3 +52,19 @@ def test_a_partition_that_comes_back_is_judged_anew() -> None:
     progress.stalled({A: 5}, {A: 10}, 0.0)
     progress.stalled({}, {}, 20.0)
     assert progress.stalled({A: 5}, {A: 10}, 40.0) == {}
+
+
+async def test_a_server_that_says_nothing_or_refuses_does_not_answer() -> None:
+    async def silent() -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async def refusing() -> bool:
+        raise RedisConnectionError
+
+    async def answering() -> bool:
+        return True
+
+    assert not await answers_soon(silent, within_s=0.01)
+    assert not await answers_soon(refusing)
+    assert await answers_soon(answering)

@@ -141,3 +141,18 @@ def records() -> float:
 
 def test_a_batch_is_of_one_partition() -> None:
     assert quotes(0, partition=3).tp == TP("quotes", 3)
+
+
+async def test_a_worker_tells_how_many_partitions_it_folds_also_none() -> None:
+    def assigned() -> float | None:
+        return REGISTRY.get_sample_value("partitions_assigned", {"topic": QUOTES.name})
+
+    processor = processor_of(work=fenced)
+    assert assigned() == 0
+    for partition in range(3):
+        processor.assign(claim_of(partition))
+    assert assigned() == 3
+    await processor.process(quotes(0, partition=0))  # fenced: dropped
+    assert assigned() == 2
+    await processor.revoke({1, 2})
+    assert assigned() == 0

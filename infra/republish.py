@@ -1,0 +1,141 @@
+"""Publishes dead letters again that a person has corrected, from the lines of `infra.dead_letters`.
+
+Every line is checked before the first is published. A record's key is made from its value, so that
+it gets where it belongs even if its former key was what was wrong.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from confluent_kafka import KafkaError, Message, Producer
+
+from contracts.messages import Interaction, Quote, decode_interaction, decode_quote, key_of
+from contracts.partitioning import LIBRDKAFKA_PARTITIONER
+from contracts.topics import INTERACTIONS, QUOTES
+from infra.dead_letters import NO_VALUE
+
+_TAKEN_WITHIN_S: Final = 30
+_ON_THE_WAY: Final = 10_000
+_ERRORS_SHOWN: Final = 20
+_DECODE: Final[Mapping[str, Callable[[bytes, int], Quote | Interaction]]] = {
+    QUOTES.name: decode_quote,
+    INTERACTIONS.name: decode_interaction,
+}
+
+
+class RepublishError(RuntimeError):
+    """A line cannot be published, or the broker did not take some."""
+
+
+class Corrected(NamedTuple):
+    """A record to be published, and the line that it stands in."""
+
+    line: int
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class _Line(msgspec.Struct, kw_only=True):
+    """What matters of a line; the rest is for people."""
+
+    topic: str
+    value: msgspec.Raw = NO_VALUE
+    value_base64: bytes | None = None
+
+
+_line = msgspec.json.Decoder(_Line)
+
+
+def read(lines: Iterable[bytes]) -> list[Corrected]:
+    """Return what the lines say, checked by the rules of the stream processors; skips empty ones.
+
+    Raises:
+        RepublishError: some lines break a rule; names them and says which.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    corrected: list[Corrected] = []
+    errors: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            corrected.append(_read_one(number, line, now_ms))
+        except (ValueError, RecursionError) as error:
+            errors.append(f"line {number}: {error}")
+    if errors:
+        more = len(errors) - _ERRORS_SHOWN
+        raise RepublishError(
+            "\n".join(errors[:_ERRORS_SHOWN])
+            + (f"\nand {more} lines more" if more > 0 else "")
+            + "\nnothing was published: correct these lines, or take them out"
+        )
+    return corrected
+
+
+def publish(bootstrap_servers: str, corrected: Sequence[Corrected]) -> Mapping[str, int]:
+    """Publish the records and return how many went to each topic, once the broker has them all.
+
+    Raises:
+        RepublishError: the broker did not take all in time; names the lines that it may lack.
+    """
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "partitioner": LIBRDKAFKA_PARTITIONER,
+            "enable.idempotence": True,
+            "message.timeout.ms": _TAKEN_WITHIN_S * 1000,
+            "log_level": 0,
+        }
+    )
+    missing = {record.line for record in corrected}
+
+    def note(line: int) -> Callable[[KafkaError | None, Message], None]:
+        return lambda error, _: None if error else missing.discard(line)
+
+    for line, topic, key, value in corrected:
+        producer.poll(0)
+        while len(producer) >= _ON_THE_WAY:
+            producer.poll(0.1)
+        producer.produce(topic, value, key, on_delivery=note(line))
+    producer.flush(_TAKEN_WITHIN_S + 1)
+    if missing:
+        raise RepublishError(
+            f"the broker did not acknowledge {len(missing)} of {len(corrected)} records. "
+            "Publish only these lines again, the others would count twice: "
+            + ", ".join(map(str, sorted(missing)))
+        )
+    return Counter(record.topic for record in corrected)
+
+
+def _read_one(number: int, line: bytes, now_ms: int) -> Corrected:
+    """Read one line.
+
+    Raises:
+        ValueError: it breaks a rule.
+    """
+    said = _line.decode(line)
+    decode = _DECODE.get(said.topic)
+    if decode is None:
+        raise ValueError(
+            f"topic {said.topic!r} takes no corrections, only {' and '.join(_DECODE)} do"
+        )
+    value = _value(said)
+    return Corrected(number, said.topic, key_of(decode(value, now_ms)), value)
+
+
+def _value(said: _Line) -> bytes:
+    """Return the bytes of the record's value.
+
+    Raises:
+        ValueError: there is none.
+    """
+    raw = bytes(said.value)
+    if raw != bytes(NO_VALUE):
+        return msgspec.json.decode(raw, type=str).encode() if raw.startswith(b'"') else raw
+    if said.value_base64 is not None:
+        return said.value_base64
+    raise ValueError("it has no value: write one, or take the line out")

@@ -1,0 +1,222 @@
+"""What broke a rule can be looked at, corrected and published again."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from contracts.partitioning import partition_of
+from contracts.topics import INTERACTIONS, QUOTES
+from infra import broker as brokers
+from infra import republish
+from infra.dead_letters import DeadLetter, lines, read
+from infra.local.process import free_port
+from runtime.topology import Topology
+
+PARTITIONS = 2
+BAD_QUOTE = b'{"instrument_id":4,\n "price":0,"ts":1629061628123}'
+GOOD_LINE = b'{"topic":"quotes","value":{"instrument_id":4,"price":1,"ts":1}}'
+REASON = "Expected `float` > 0.0 - at `$.price`"
+
+
+def reject(
+    broker: str,
+    value: bytes | None,
+    *,
+    topic: str = "quotes",
+    offset: int,
+    key: bytes | None = b"4",
+) -> None:
+    """Put a record into the dead letters, as a worker does."""
+    producer = Producer({"bootstrap.servers": broker})
+    headers = {"reason": REASON, "topic": topic, "partition": "1", "offset": str(offset)}
+    producer.produce(f"{topic}.dead-letters", value, key, headers=headers)
+    assert producer.flush(10) == 0
+
+
+def run(broker: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "infra.topics", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker},
+        check=False,
+    )
+
+
+def records(broker: str, topic: str) -> Iterator[tuple[int, bytes, bytes]]:
+    """Return partition, key and value of each record."""
+    settings = {"group.id": "tests", "enable.partition.eof": True, "enable.auto.commit": False}
+    consumer = Consumer({"bootstrap.servers": broker, "auto.offset.reset": "earliest", **settings})
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
+    unread = PARTITIONS
+    while unread:
+        record = consumer.poll(10)
+        assert record is not None
+        if record.error():
+            assert record.error().code() == KafkaError._PARTITION_EOF
+            unread -= 1
+        else:
+            yield record.partition(), record.key(), record.value()
+    consumer.close()
+
+
+def letters(broker: str, limit: int | None = None) -> list[DeadLetter]:
+    return read(brokers.admin(broker), broker, QUOTES, limit)
+
+
+@pytest.mark.usefixtures("topology")
+def test_the_table_says_where_a_record_stood_and_what_was_wrong_with_it(broker: str) -> None:
+    reject(broker, BAD_QUOTE, offset=41)
+    reject(broker, b"\x1b[2J\xff", offset=42, key=None)
+    header, first, second = run(broker, "dead-letters").stdout.splitlines()
+    assert header.split() == ["rejected", "at", "(UTC)", "record", "key", "reason", "value"]
+    assert "quotes/1@41" in first
+    assert REASON in first
+    assert '{"instrument_id":4,"price":0,' in first
+    assert "quotes/1@42" in second
+    assert r"none" in second
+    assert r"\x1b[2J\xff" in second
+
+
+@pytest.mark.usefixtures("topology")
+def test_only_the_newest_of_the_chosen_topic_are_listed_the_newest_last(broker: str) -> None:
+    for offset in range(5):
+        reject(broker, BAD_QUOTE, offset=offset)
+    reject(broker, b"", topic="interactions", offset=7)
+    _, *rows = run(broker, "dead-letters", "quotes", "--limit", "2").stdout.splitlines()
+    assert [row.split()[2] for row in rows] == ["quotes/1@3", "quotes/1@4"]
+
+
+@pytest.mark.usefixtures("topology")
+def test_where_nothing_was_rejected_the_list_says_so(broker: str) -> None:
+    assert run(broker, "dead-letters", "quotes").stdout == "no dead letters of quotes\n"
+    assert run(broker, "dead-letters", "--json").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (BAD_QUOTE, {"value": {"instrument_id": 4, "price": 0, "ts": 1629061628123}}),
+        (b"not JSON", {"value": "not JSON"}),
+        (b"[1]", {"value": "[1]"}),
+        (b"null", {"value": "null"}),
+        (b'{"x":' + b"[" * 5_000, {"value": '{"x":' + "[" * 5_000}),
+        (b"\xff\xfe", {"value_base64": "//4="}),
+        (None, {}),
+    ],
+)
+@pytest.mark.usefixtures("topology")
+def test_a_line_has_the_value_as_it_can_be_edited(
+    broker: str, value: bytes | None, line: dict[str, object]
+) -> None:
+    reject(broker, value, offset=41)
+    (letter,) = map(json.loads, lines(letters(broker)))
+    assert letter.pop("rejected_at")
+    assert letter.pop("value", None) == line.get("value")
+    assert letter.pop("value_base64", None) == line.get("value_base64")
+    assert letter == {
+        "topic": "quotes",
+        "partition": 1,
+        "offset": 41,
+        "reason": REASON,
+        "key": "4",
+    }
+
+
+@pytest.mark.usefixtures("topology")
+def test_a_letter_that_was_published_twice_is_listed_once(broker: str) -> None:
+    for value, offset in ((BAD_QUOTE, 41), (BAD_QUOTE, 41), (b"of a topic made anew", 41)):
+        reject(broker, value, offset=offset)
+    assert len(letters(broker)) == 2
+
+
+@pytest.mark.usefixtures("topology")
+def test_what_something_else_put_among_the_dead_letters_is_named(broker: str) -> None:
+    producer = Producer({"bootstrap.servers": broker})
+    producer.produce("quotes.dead-letters", b"x")
+    assert producer.flush(10) == 0
+    done = run(broker, "dead-letters", "quotes")
+    assert done.returncode == 1
+    assert "quotes.dead-letters@0 has no header offset, partition, reason, topic" in done.stderr
+
+
+def test_without_the_topics_the_list_says_what_to_run(broker: str, topology: Topology) -> None:
+    brokers.delete(brokers.admin(broker), ["quotes.dead-letters"])
+    done = run(broker, "dead-letters", "quotes")
+    assert done.returncode == 1
+    assert "run `python -m infra.topics` first" in done.stderr
+
+
+def test_a_topic_that_is_not_ours_is_named(broker: str) -> None:
+    done = run(broker, "dead-letters", "trades")
+    assert done.returncode == 2
+    assert "'trades'" in done.stderr
+
+
+@pytest.mark.usefixtures("topology")
+def test_corrected_lines_are_published_to_where_they_belong_whatever_their_key_was(
+    broker: str, tmp_path: Path
+) -> None:
+    reject(broker, BAD_QUOTE, offset=41, key=b"a wrong key")
+    reject(broker, b"not JSON", topic="interactions", offset=7)
+    listed = run(broker, "dead-letters", "--json").stdout.splitlines()
+    corrected = [json.loads(line) for line in listed]
+    event = '{"user_id":"ABC","instrument_id":4,"ts":1629061628123}'
+    corrected[0]["value"]["price"] = 30.72
+    corrected[1]["value"] = event
+    file = tmp_path / "corrected.jsonl"
+    file.write_text("\n\n".join(map(json.dumps, corrected)))
+
+    done = run(broker, "republish", str(file))
+
+    assert done.stdout == "1 published to quotes\n1 published to interactions\n"
+    ((partition, key, value),) = records(broker, QUOTES.name)
+    assert (partition, key) == (partition_of(b"4", PARTITIONS), b"4")
+    assert json.loads(value) == {"instrument_id": 4, "price": 30.72, "ts": 1629061628123}
+    assert list(records(broker, INTERACTIONS.name)) == [
+        (partition_of(b"ABC", PARTITIONS), b"ABC", event.encode())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (b'{"topic":"quotes","value":{"instrument_id":4,"price":0,"ts":1}}', r"\$\.price"),
+        (b'{"topic":"quotes","value":null}', "it has no value"),
+        (b'{"topic":"quotes","value_base64":"//4="}', "malformed"),
+        (b'{"topic":"cooccurrences","value":{}}', "takes no corrections"),
+        (b'{"value":{}}', "topic"),
+        (b"{", "truncated"),
+        (b"\xff", "malformed"),
+    ],
+)
+def test_a_line_that_breaks_a_rule_is_named(bad: bytes, says: str) -> None:
+    with pytest.raises(republish.RepublishError, match=f"^line 2: .*{says}.*\nnothing was"):
+        republish.read([GOOD_LINE, bad, GOOD_LINE])
+
+
+def test_of_many_lines_that_break_a_rule_some_are_named() -> None:
+    with pytest.raises(republish.RepublishError, match=r"line 20: .*\nand 1980 lines more\n"):
+        republish.read([b"{"] * 2_000)
+
+
+@pytest.mark.usefixtures("topology")
+def test_one_line_that_breaks_a_rule_keeps_all_from_being_published(broker: str) -> None:
+    done = run(broker, "republish", "-", stdin=f"{GOOD_LINE.decode()}\n{{\n")
+    assert done.returncode == 1
+    assert "nothing was published" in done.stderr
+    assert list(records(broker, QUOTES.name)) == []
+
+
+def test_what_the_broker_did_not_take_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(republish, "_TAKEN_WITHIN_S", 0.2)
+    corrected = republish.read([GOOD_LINE, b"", GOOD_LINE])
+    with pytest.raises(republish.RepublishError, match=r"2 of 2 records.*others.*: 1, 3$"):
+        republish.publish(f"127.0.0.1:{free_port()}", corrected)
