@@ -90,7 +90,7 @@ def interactions(
 @app.command()
 def poison(
     rounds: Rounds = 5,
-    quotes: Quotes = 1_000_000,
+    quotes: Quotes = 3_000_000,
     instruments: Instruments = 50_000,
     *,
     json: Json = False,

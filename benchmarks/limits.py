@@ -30,7 +30,7 @@ from contracts.topics import QUOTES
 from runtime.stores import AsyncStore, connect_async
 from stream_processors.bars.agent import BarPartition
 from stream_processors.bars.fold import BAR
-from stream_processors.bars.table import BarTable
+from stream_processors.bars.table import NO_MINUTE, BarTable
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.sink import Sink
 from stream_processors.transport import LogBounds, RecordBatch
@@ -145,8 +145,8 @@ def _fold(batches: Sequence[RecordBatch], columns: Sequence[QuoteColumns]) -> No
     for batch, its in zip(batches, columns, strict=True):
         table = tables[batch.tp.partition]
         keys = table.keys(its.instrument_id, its.ts_ms)
-        for missing in table.missing(keys):
-            table.insert(missing, None, nothing)
+        missing = table.missing(keys)
+        table.insert(missing, [NO_MINUTE] * len(missing), nothing)
         table.add(keys, its.price, its.size, its.ts_ms, batch.offsets())
 
 

@@ -96,46 +96,10 @@ class InteractionColumns:
         return len(self.index)
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Changes to the rows of the Gram matrix that one partition of `cooccurrences` keeps.
-
-    Row k, 0 <= k < n, says: add `delta[k]` to G[i[k], j[k]], because of the event at `offset[k]` of
-    the source partition of `interactions`. No offset's rows are split over two messages to the same
-    partition. On the wire: msgpack, each column as the bytes of its little-endian numbers, since
-    an event of a user with h items makes 2h + 1 rows.
-    """
-
-    source: int
-    """partition of `interactions` that the events stand in"""
-    incarnation: int
-    """of that partition's log"""
-    lineage: int
-    """of the histories that they were computed from, see `keyspace.LINEAGE_FIELD`"""
-    offset: Ints
-    i: Ints
-    j: Ints
-    delta: Floats
-
-    def __len__(self) -> int:
-        return len(self.offset)
-
-
-class _PackedChanges(msgspec.Struct, frozen=True, gc=False):
-    source: Annotated[int, Meta(ge=0)]
-    incarnation: Annotated[int, Meta(ge=0)]
-    lineage: Annotated[int, Meta(ge=0)]
-    offset: bytes
-    i: bytes
-    j: bytes
-    delta: bytes
-
-
 M = TypeVar("M", Quote, Interaction)
 
 _quote = msgspec.json.Decoder(Quote)
 _interaction = msgspec.json.Decoder(Interaction)
-_packed_changes = msgspec.msgpack.Decoder(_PackedChanges)
 _encoder = msgspec.json.Encoder()
 _NO_MESSAGE: Final = (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError)
 """What decoding a record that is no message, or has no value, raises."""
@@ -217,45 +181,6 @@ def decode_interaction(value: bytes, now_ms: int) -> Interaction:
     if reason is not None:
         raise ValueError(reason)
     return event
-
-
-def encode_changes(changes: Changes) -> bytes:
-    """Return the record value of changes."""
-    return msgspec.msgpack.encode(
-        _PackedChanges(
-            source=changes.source,
-            incarnation=changes.incarnation,
-            lineage=changes.lineage,
-            offset=changes.offset.astype("<i8").tobytes(),
-            i=changes.i.astype("<i8").tobytes(),
-            j=changes.j.astype("<i8").tobytes(),
-            delta=changes.delta.astype("<f8").tobytes(),
-        )
-    )
-
-
-def decode_changes(value: bytes | None) -> Changes:
-    """Decode a record value of `cooccurrences`.
-
-    Raises:
-        ValueError: it is no such message, or its columns differ in length.
-    """
-    if value is None:
-        raise ValueError("the record has no value")
-    packed = _packed_changes.decode(value)
-    changes = Changes(
-        source=packed.source,
-        incarnation=packed.incarnation,
-        lineage=packed.lineage,
-        offset=np.frombuffer(packed.offset, "<i8"),
-        i=np.frombuffer(packed.i, "<i8"),
-        j=np.frombuffer(packed.j, "<i8"),
-        delta=np.frombuffer(packed.delta, "<f8"),
-    )
-    lengths = {len(column) for column in (changes.offset, changes.i, changes.j, changes.delta)}
-    if len(lengths) > 1:
-        raise ValueError(f"columns of different lengths: {sorted(lengths)}")
-    return changes
 
 
 def interaction_rule_broken(message: Interaction) -> str | None:

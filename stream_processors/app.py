@@ -24,6 +24,7 @@ from stream_processors.settings import Settings
 from stream_processors.sink import Sink
 from stream_processors.topic_ids import TopicIds
 from stream_processors.transport import BatchSchema, LogBounds, RecordBatch
+from stream_processors.turns import Turns
 
 log = structlog.get_logger()
 
@@ -71,7 +72,8 @@ class StreamProcessors(faust.App):
         self._unclaimed_since: dict[TP, float] = {}
         for processor in processors:
             self._add_agent(processor)
-        self.timer(settings.flush_interval_s, name="flush")(self._flush_and_look)
+            self._add_flushes(processor, settings.flush_interval_s)
+        self.timer(settings.flush_interval_s, name="look")(self._look)
         self.on_partitions_revoked.connect(self._revoke)
         self.on_before_shutdown.connect(self._before_shutdown)
 
@@ -126,6 +128,20 @@ class StreamProcessors(faust.App):
             async for batch in batches:
                 await self._process(processor, batch)
 
+    def _add_flushes(self, processor: Processor, interval_s: float) -> None:
+        async def flush_in_turn() -> None:
+            """Flush one partition after the other; an error ends the process."""
+            turns = Turns(interval_s, time.monotonic())
+            while not self.should_stop:
+                if not processor.partitions:
+                    await self.sleep(interval_s)
+                    continue
+                turn = turns.next(processor.partitions, time.monotonic())
+                await self.sleep(turn.in_s)
+                await processor.flush_one(turn.partition)
+
+        self.task(flush_in_turn, traced=False)
+
     async def _process(self, processor: Processor, batch: RecordBatch) -> None:
         """Process a batch; an error ends the process, as Faust would take the batch for done."""
         try:
@@ -157,9 +173,8 @@ class StreamProcessors(faust.App):
                 earliest=earliest,
             )
 
-    async def _flush_and_look(self) -> None:
-        for processor in self.processors.values():
-            await processor.flush()
+    async def _look(self) -> None:
+        """Tell the lags, and whether partitions are ours that Redis says are not."""
         lags = self.lags()
         for topic in self.processors:
             metrics.LAG.labels(topic).set(sum(lag for tp, lag in lags.items() if tp.topic == topic))

@@ -1,12 +1,13 @@
 """Records that broke a rule, on their way to the dead-letter topic."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from contracts.messages import Rejection
-from contracts.topics import STREAMED, dead_letters
+from contracts.topics import STREAMED, Topic, dead_letters
 from stream_processors import metrics
 from stream_processors.publisher import Outgoing, Publisher
 from stream_processors.transport import RecordBatch
@@ -16,23 +17,48 @@ _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class DeadLetters:
-    """Publishes rejected records as they were, with the reason and the place in the headers."""
+    """Publishes rejected records as they were, with the reason and the place in the headers.
+
+    The fold goes on meanwhile: whoever writes a position waits for `settled` before. After a crash
+    a record may arrive twice, with the same topic, partition and offset.
+    """
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
+        # The last of each partition. A failed one stays: no later position may pass its records.
+        self._publishing: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     async def publish(self, batch: RecordBatch, rejections: Sequence[Rejection]) -> None:
-        """Publish and wait for the acknowledgement, so that the position may move past them.
+        """Begin to publish, once the broker has the letters of the partition's batches before.
 
-        After a crash a record may arrive twice, with the same topic, partition and offset.
+        So however many are bad, those of one batch a partition are in memory.
+
+        Raises:
+            aiokafka.errors.KafkaError: it does not take those before, and trying again is no use.
         """
         if not rejections:
             return
-        topic = batch.tp.topic
+        topic, partition = batch.tp
         metrics.REJECTED.labels(topic).inc(len(rejections))
-        await self._publish(
-            _TOPIC_OF[topic].name, [_letter(batch, rejection) for rejection in rejections]
+        await self._settled(topic, partition)
+        letters = [_letter(batch, rejection) for rejection in rejections]
+        self._publishing[topic, partition] = asyncio.create_task(
+            self._publish(_TOPIC_OF[topic].name, letters)
         )
+
+    async def settled(self, topic: Topic, partition: int) -> None:
+        """Return when the broker has all letters of a partition that were begun until now.
+
+        Raises:
+            aiokafka.errors.KafkaError: it does not take them, and trying again is no use.
+        """
+        await self._settled(topic.name, partition)
+
+    async def _settled(self, topic: str, partition: int) -> None:
+        publishing = self._publishing.get((topic, partition))
+        if publishing:
+            # Fold and flush may both wait: the end of one must not take it from the other.
+            await asyncio.shield(publishing)
 
     async def _publish(self, topic: str, letters: Sequence[Outgoing]) -> None:
         """Publish, whatever size the broker's dead-letter topic takes."""

@@ -1,10 +1,10 @@
 """/health, /health/ready and /metrics of a worker, over HTTP.
 
 Healthy means progress: a partition with records to fold whose position has not moved for a while
-makes the worker unhealthy, whatever the process looks like from outside. A worker without any
-partition is healthy, as it may be a spare: whether all partitions are folded by someone only the
-workers' metrics together tell. Ready means healthy, and that the store and the broker answer: while
-one is away, the worker waits for it, and need not be started again.
+makes the worker unhealthy, whatever the process looks like from outside. While the store or the
+broker is away it is healthy, as it waits and need not be started again, but not ready. A worker
+without any partition is healthy, as it may be a spare: whether all partitions are folded by someone
+only the workers' metrics together tell.
 """
 
 import asyncio
@@ -97,30 +97,34 @@ class HealthServer(Service):
     async def _health(self, _: web.Request) -> web.Response:
         lags = self._app.lags()
         stalled = self._stalled(lags)
+        # Whoever waits for a server that is away gains nothing from being started again.
+        is_waiting = bool(stalled) and not all((await self._answers()).values())
+        status = "ok" if not stalled else "waiting" if is_waiting else "stalled"
         return web.json_response(
             {
-                "status": "stalled" if stalled else "ok",
+                "status": status,
                 "partitions": {f"{tp.topic}/{tp.partition}": lag for tp, lag in lags.items()},
                 "stalled_s": {f"{tp.topic}/{tp.partition}": s for tp, s in stalled.items()},
             },
-            status=503 if stalled else 200,
+            status=503 if status == "stalled" else 200,
         )
 
     async def _ready(self, _: web.Request) -> web.Response:
-        answers = await asyncio.gather(*map(answers_soon, self._servers.values()))
+        answers = await self._answers()
         stalled = self._stalled(self._app.lags())
-        is_ready = all(answers) and not stalled
+        is_ready = all(answers.values()) and not stalled
         return web.json_response(
             {
                 "status": "ready" if is_ready else "not ready",
                 "progress": "stalled" if stalled else "ok",
-                **{
-                    name: "ok" if answer else "away"
-                    for name, answer in zip(self._servers, answers, strict=True)
-                },
+                **{name: "ok" if answer else "away" for name, answer in answers.items()},
             },
             status=200 if is_ready else 503,
         )
+
+    async def _answers(self) -> dict[str, bool]:
+        answers = await asyncio.gather(*map(answers_soon, self._servers.values()))
+        return dict(zip(self._servers, answers, strict=True))
 
     def _stalled(self, lags: Mapping[TP, int]) -> dict[TP, float]:
         return self._progress.stalled(self._app.flushed_offsets(), lags, time.monotonic())

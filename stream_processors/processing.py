@@ -78,6 +78,12 @@ class Processor:
             *(self._unless_fenced(one, one.flush) for one in self.partitions.values())
         )
 
+    async def flush_one(self, number: int) -> None:
+        """Write what is only in memory of a partition, unless it is no longer ours."""
+        partition = self.partitions.get(number)
+        if partition is not None:
+            await self._unless_fenced(partition, partition.flush)
+
     async def revoke(self, partitions: set[int]) -> None:
         """Write what is only in memory, and forget the partitions."""
         await self.flush()

@@ -11,11 +11,11 @@ import structlog
 
 from contracts.keyspace import NEWEST_FIELD, BarValue
 from contracts.messages import QuoteColumns, Rejection, decode_quotes
-from contracts.partitioning import instrument_partition
+from contracts.partitioning import instrument_partitions
 from contracts.topics import QUOTES
 from stream_processors import metrics
 from stream_processors.bars.fold import BAR, Bars
-from stream_processors.bars.table import BarTable, Changed, Missing
+from stream_processors.bars.table import NO_MINUTE, BarTable, Changed, Missing
 from stream_processors.commands import Commands, command
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.marks import NOTHING, incarnation_and_offset, mark
@@ -84,6 +84,7 @@ class BarPartition:
             changed = self._table.take_changed()
             # Until they are written they stand nowhere else: no later position may cover them.
             self._write_failed = True
+            await self._dead_letters.settled(QUOTES, self.claim.partition)
             with metrics.FLUSH_SECONDS.labels(QUOTES.name).time():
                 await self._sink.write(self.claim, self._groups(changed), next_offset)
             self._write_failed = False
@@ -95,12 +96,11 @@ class BarPartition:
 
     def _in_place(self, columns: QuoteColumns) -> tuple[QuoteColumns, list[Rejection]]:
         """Take out quotes whose instrument belongs to another partition: readers look there."""
-        wrong = [
-            instrument
-            for instrument in self._table.unknown(columns.instrument_id).tolist()
-            if instrument_partition(instrument, self._partitions) != self.claim.partition
-        ]
-        if not wrong:
+        new = self._table.unknown(columns.instrument_id)
+        if not len(new):
+            return columns, []
+        wrong = new[instrument_partitions(new, self._partitions) != self.claim.partition]
+        if not len(wrong):
             return columns, []
         bad = np.isin(columns.instrument_id, wrong)
         rejections = [
@@ -120,6 +120,8 @@ class BarPartition:
 
     async def _read(self, missing: Sequence[Missing]) -> None:
         """Bring into the table what a batch touches and memory lacks."""
+        if not missing:
+            return
         prefix = self._sink.keyspace.bars_prefix(self.claim.partition)
         questions = (
             command(
@@ -130,14 +132,15 @@ class BarPartition:
             for m in missing
         )
         answers = await self._sink.read(self.claim, questions)
+        found, newest_minutes = [], []
         for m, (newest, *values) in zip(missing, answers, strict=True):
-            found = [
+            newest_minutes.append(NO_MINUTE if newest is None else int(newest) // MINUTE_S)
+            found += [
                 _from_value(self._table.key(m.number, minute), _bar.decode(value))
                 for minute, value in zip(m.minutes, values, strict=True)
                 if value is not None
             ]
-            newest_minute = None if newest is None else int(newest) // MINUTE_S
-            self._table.insert(m, newest_minute, np.array(found, BAR))
+        self._table.insert(missing, newest_minutes, np.array(found, BAR))
 
     def _groups(self, changed: Changed) -> Iterator[Commands]:
         """Yield what is to be written of each instrument.

@@ -5,6 +5,7 @@ that a batch is folded on plain integers. What the table does not hold is either
 `missing` names it, or does not exist: a minute after an instrument's newest has no bar yet.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,7 +15,8 @@ from stream_processors.bars.fold import BAR, MINUTE_MS, Bars, fold_quotes, merge
 
 _MINUTE_BITS: Final = 32
 _MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
-_NO_MINUTE: Final = -1
+NO_MINUTE: Final = -1
+"""The newest minute of an instrument that Redis does not hold."""
 _UNREAD: Final = -2
 # Clean bars older than this behind their instrument's newest are dropped from memory.
 _CACHED_MINUTES: Final = 3
@@ -95,15 +97,21 @@ class BarTable:
             found.setdefault(key >> _MINUTE_BITS, []).append(key & _MINUTE_MASK)
         return [Missing(n, int(self._ids[n]), minutes) for n, minutes in found.items()]
 
-    def insert(self, missing: Missing, newest_minute: int | None, bars: Bars) -> None:
-        """Take in what Redis holds of an instrument: its newest minute and those of its bars."""
-        if self._newest[missing.number] == _UNREAD:
-            newest = _NO_MINUTE if newest_minute is None else newest_minute
-            self._newest[missing.number] = newest
-            self._written_newest[missing.number] = newest
-        if len(bars):
-            rows = self._append(bars)
-            self._changed[rows] = False
+    def insert(self, missing: Sequence[Missing], newest_minute: Sequence[int], bars: Bars) -> None:
+        """Take in what Redis holds of instruments.
+
+        Args:
+            missing: what was asked for, as it was returned.
+            newest_minute: of each, `NO_MINUTE` if it has none.
+            bars: those of them all that were found, by rising key.
+        """
+        number = np.array([m.number for m in missing], np.int64)
+        is_unread = self._newest[number] == _UNREAD
+        newest = np.array(newest_minute, np.int64)[is_unread]
+        self._newest[number[is_unread]] = newest
+        self._written_newest[number[is_unread]] = newest
+        rows = self._append(bars)
+        self._changed[rows] = False
 
     def add(
         self, keys: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints

@@ -8,19 +8,22 @@ store that has lost its data since) is left out by its lineage.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from contracts.changes import Changes, decode_changes
 from contracts.keyspace import OFFSET_FIELD
-from contracts.messages import Changes, Rejection, decode_changes
+from contracts.messages import Floats, Ints, Rejection
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
 from stream_processors.commands import Commands, command
-from stream_processors.cooccurrences.fold import MarkedRows, RowChange, sum_by_row, unapplied
-from stream_processors.cooccurrences.rows import Row, Rows
+from stream_processors.cooccurrences.fold import MarkedRows, unapplied
+from stream_processors.cooccurrences.table import CountTable, Summed
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.marks import NOTHING, incarnation_and_offset, mark
 from stream_processors.positions import Claim
@@ -29,8 +32,8 @@ from stream_processors.transport import RecordBatch
 
 # Changes that a partition may hold unwritten: 32 bytes each, and some 20 ms to add up.
 _MAX_CHANGES: Final = 100_000
-# Counts that a partition keeps in memory, some 100 bytes each, so as not to read them again.
-_COUNTS_CACHED: Final = 200_000
+# Counts that a partition keeps in memory, 16 bytes each, so as not to read them again.
+_COUNTS_CACHED: Final = 1_000_000
 
 _offset = msgspec.json.Decoder(tuple[int, int])
 _encode = msgspec.json.Encoder().encode
@@ -44,12 +47,14 @@ class CooccurrencePartition:
         self.next_offset = claim.next_offset
         self._sink = sink
         self._dead_letters = dead_letters
-        self._rows = Rows(_COUNTS_CACHED)
+        self._table = CountTable(_COUNTS_CACHED)
         self._pending: list[MarkedRows] = []
         self._applied = claim.sources
         """source partition -> mark of the last event in what is written or pending"""
         self._lineage_of: dict[int, int | None] = {}
         """source partition -> its lineage in Redis, as last read"""
+        self._newest_read = NOTHING
+        """the greatest mark that was in Redis when its row was first touched"""
         self._write_failed = False
         self._flushing = asyncio.Lock()
 
@@ -78,11 +83,12 @@ class CooccurrencePartition:
             # Until it is written it stands nowhere else: no later position may cover it.
             self._write_failed = True
             with metrics.FLUSH_SECONDS.labels(COOCCURRENCES.name).time():
-                changes = await self._read(pending)
-                await self._sink.write(self.claim, self._groups(changes), next_offset, applied)
+                summed = await self._summed(pending)
+                await self._dead_letters.settled(COOCCURRENCES, self.claim.partition)
+                await self._sink.write(self.claim, self._groups(summed), next_offset, applied)
             self._write_failed = False
-            self._rows.touch(change.item for _, change in changes)
-        metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(len(changes))
+            self._table.evict()
+        metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(len(summed.number))
 
     async def _are_of_ours(self, changes: Changes) -> bool:
         """Tell whether changes were computed from the histories that are in Redis."""
@@ -103,53 +109,60 @@ class CooccurrencePartition:
                 rejections.append(Rejection(place, str(error)))
         return messages, rejections
 
-    async def _read(self, pending: MarkedRows) -> list[tuple[Row, RowChange]]:
-        """Return what each row changes by, with the row as far as the change needs it."""
-        changes = sum_by_row(pending)
-        newest = await self._read_marks([change.item for change in changes])
-        if len(pending) and newest >= pending.at[0]:
-            changes = sum_by_row(self._unreached(pending))
-        rows = [self._rows[change.item] for change in changes]
-        asked = [
-            (row, change.item, unknown)
-            for row, change in zip(rows, changes, strict=True)
-            if (unknown := row.unknown(change.j.tolist()))
-        ]
-        questions = (
-            command("HMGET", self._key(item), list(map(str, unknown))) for _, item, unknown in asked
-        )
-        answers = await self._sink.read(self.claim, questions)
-        for (row, _, unknown), stored in zip(asked, answers, strict=True):
-            row.learn(unknown, stored)
-        return list(zip(rows, changes, strict=True))
+    async def _summed(self, pending: MarkedRows) -> Summed:
+        """Return what changes, with memory as far as the changes need it."""
+        await self._read_marks(self._table.unread(pending.i))
+        if len(pending) and self._newest_read >= pending.at[0]:
+            # Part of a flush got through before a crash.
+            pending = pending.where(pending.at > self._table.marks(pending.i))
+        summed = self._table.sum(pending)
+        await self._read_counts(self._table.missing(summed))
+        return summed
 
-    async def _read_marks(self, items: Sequence[int]) -> int:
-        """Make rows of the items that have none; return the greatest mark in Redis of these."""
-        new = [item for item in items if item not in self._rows]
-        questions = (command("HGET", self._key(item), [OFFSET_FIELD]) for item in new)
+    async def _read_marks(self, items: Ints) -> None:
+        """Learn the marks that Redis has in rows."""
+        questions = (command("HGET", self._key(item), [OFFSET_FIELD]) for item in items.tolist())
         answers = await self._sink.read(self.claim, questions)
         marks = [mark(*_offset.decode(answer)) if answer else NOTHING for answer in answers]
-        for item, its_mark in zip(new, marks, strict=True):
-            self._rows.put(item, its_mark)
-        return max(marks, default=NOTHING)
+        self._table.learn(items, np.array(marks, np.int64))
+        self._newest_read = max([self._newest_read, *marks])
 
-    def _unreached(self, pending: MarkedRows) -> MarkedRows:
-        """Return what is not yet in the rows: part of a flush got through before a crash."""
-        marks = (self._rows[i].mark for i in pending.i.tolist())
-        return pending.where(pending.at > np.fromiter(marks, np.int64, len(pending)))
+    async def _read_counts(self, keys: Ints) -> None:
+        columns = (column.tolist() for column in self._table.item_and_other(keys))
+        questions = [
+            command("HMGET", self._key(item), [str(j) for _, j in pairs])
+            for item, pairs in groupby(zip(*columns, strict=True), key=itemgetter(0))
+        ]
+        answers = await self._sink.read(self.claim, questions)
+        counts = [float(count or 0) for count in chain.from_iterable(answers)]
+        self._table.insert(keys, np.array(counts, np.float64))
 
-    def _groups(self, changes: Iterable[tuple[Row, RowChange]]) -> Iterator[Commands]:
+    def _groups(self, summed: Summed) -> Iterator[Commands]:
         index = self._sink.keyspace.items(self.claim.partition)
-        for row, change in changes:
-            group: Commands = []
-            if row.mark == NOTHING:
-                group += command("SADD", index, [str(change.item)])
-            row.mark = change.mark
-            offset = _encode(incarnation_and_offset(change.mark)).decode()
-            count = 2 + 2 * len(change.j)
-            group += ("HSET", self._key(change.item), count, OFFSET_FIELD, offset)
-            group += row.add(change.j.tolist(), change.delta)
+        items = self._table.items(summed.number)
+        is_new = self._table.marks(items) == NOTHING
+        fields: list[str] = [""] * (2 * len(summed))
+        fields[0::2] = map(str, self._table.item_and_other(summed.key)[1].tolist())
+        fields[1::2] = map(str, _numbers(self._table.add(summed)))
+        ends = [*summed.first[1:].tolist(), len(summed)]
+        columns = (items, is_new, summed.first, summed.mark)
+        for item, its_new, first, its_mark, end in zip(
+            *(column.tolist() for column in columns), ends, strict=False
+        ):
+            group = command("SADD", index, [str(item)]) if its_new else []
+            offset = _encode(incarnation_and_offset(its_mark)).decode()
+            group += ("HSET", self._key(item), 2 + 2 * (end - first), OFFSET_FIELD, offset)
+            group += fields[2 * first : 2 * end]
             yield group
 
     def _key(self, item: int) -> str:
         return self._sink.keyspace.cooc(self.claim.partition, item)
+
+
+def _numbers(values: Floats) -> list[float]:
+    """Return whole numbers as ints, which people read as 3 and not 3.0."""
+    whole = np.rint(values)
+    numbers: list[float] = (
+        whole.astype(np.int64) if np.array_equal(whole, values) else values
+    ).tolist()
+    return numbers

@@ -1,11 +1,12 @@
-"""Changes to the Gram matrix, summed: pure, on NumPy arrays."""
+"""Changes to the Gram matrix, and which of them were applied before: pure, on NumPy arrays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.messages import Changes, Floats, Ints
+from contracts.changes import Changes
+from contracts.messages import Floats, Ints
 from stream_processors.marks import NOTHING, mark
 
 
@@ -57,35 +58,3 @@ def unapplied(
         np.full(n, at, np.int64), changes.i[fresh], changes.j[fresh], changes.delta[fresh]
     )
     return rows, {**applied, changes.source: int(events.max())} if n else dict(applied)
-
-
-@dataclass(frozen=True, slots=True)
-class RowChange:
-    """What is to be added to one item's row of G."""
-
-    item: int
-    j: Ints
-    """(n,) distinct, rising"""
-    delta: Floats
-    mark: int
-    """of the last message in it"""
-
-
-def sum_by_row(rows: MarkedRows) -> list[RowChange]:
-    """Return the rows summed by item and then by j."""
-    if not len(rows):
-        return []
-    order = np.lexsort((rows.j, rows.i))
-    i, j = rows.i[order], rows.j[order]
-    new_i = np.flatnonzero(np.diff(i, prepend=i[0] - 1))
-    is_new = np.ones(len(i), dtype=bool)
-    is_new[1:] = (i[1:] != i[:-1]) | (j[1:] != j[:-1])
-    entry = np.flatnonzero(is_new)
-    delta = np.add.reduceat(rows.delta[order], entry)
-    marks = np.maximum.reduceat(rows.at[order], new_i)
-    first = np.searchsorted(entry, new_i)
-    last = np.append(first[1:], len(entry))
-    return [
-        RowChange(int(i[start]), j[entry[a:b]], delta[a:b], int(at))
-        for start, a, b, at in zip(new_i, first, last, marks, strict=True)
-    ]

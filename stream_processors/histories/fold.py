@@ -158,17 +158,27 @@ class Rows:
 
 
 def rows_of(changes: Sequence[Change]) -> Rows:
-    """Return every entry of G that the changes touch, mirrors and diagonal included."""
-    counts = np.array([len(c.j) for c in changes], np.int64)
-    offset = np.array([c.offset for c in changes], np.int64)
+    """Return every entry of G that changes, at least one, touch: mirrors and diagonal included.
+
+    The rows of a change stand together, changes in their order: offsets rise.
+    """
+    n_others = np.array([len(c.j) for c in changes], np.int64)
+    ends = np.cumsum(2 * n_others + 1)
+    # A change's rows: its pairs, as many mirrors of them, the diagonal.
+    mirror = np.arange(n_others.sum()) + np.repeat(ends - 1 - np.cumsum(n_others), n_others)
+    pair = mirror - np.repeat(n_others, n_others)
+    diagonal = ends - 1
     item = np.array([c.item for c in changes], np.int64)
-    diagonal = np.array([c.diagonal for c in changes], np.float64)
-    offsets, items = np.repeat(offset, counts), np.repeat(item, counts)
-    j = np.concatenate([c.j for c in changes])
+    own, other = np.repeat(item, n_others), np.concatenate([c.j for c in changes])
     delta = np.concatenate([c.delta for c in changes])
-    return Rows(
-        offset=np.concatenate([offsets, offsets, offset]),
-        i=np.concatenate([items, j, item]),
-        j=np.concatenate([j, items, item]),
-        delta=np.concatenate([delta, delta, diagonal]),
+    rows = Rows(
+        offset=np.repeat(np.array([c.offset for c in changes], np.int64), 2 * n_others + 1),
+        i=np.empty(ends[-1], np.int64),
+        j=np.empty(ends[-1], np.int64),
+        delta=np.empty(ends[-1], np.float64),
     )
+    rows.i[pair], rows.i[mirror], rows.i[diagonal] = own, other, item
+    rows.j[pair], rows.j[mirror], rows.j[diagonal] = other, own, item
+    rows.delta[pair], rows.delta[mirror] = delta, delta
+    rows.delta[diagonal] = [c.diagonal for c in changes]
+    return rows

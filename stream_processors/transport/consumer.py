@@ -2,7 +2,9 @@
 
 Subclasses Faust's aiokafka driver. What it changes, and why:
 
-- `getmany` yields one message a partition and fetch.
+- `getmany` yields one message a partition and fetch; `fetched` keeps aiokafka from making a record
+  an object before.
+- A fetch waits for `_FETCH_MIN_BYTES`, but no longer than `_FETCH_MAX_WAIT_MS`.
 - `perform_seek` asks the application where to resume: positions are kept beside the values that
   they cover, Kafka's committed offsets are telemetry.
 - Nothing is dropped between a seek and the first fetch: both hold one lock, so a fetch that began
@@ -30,6 +32,10 @@ COMMIT_WITHIN_S = 2.0
 # aiokafka has one fetch in flight to a broker. While the records of some partitions wait to be
 # taken it is for the others, and holds up all if those have nothing: Faust's 1.5 s halved the rate.
 _FETCH_MAX_WAIT_MS = 50
+# A live feed would be fetched every few ms, a handful of records a partition at a time, and each
+# event's changes published on their own. It is the sum over partitions that the broker waits for,
+# so one that is idle delays the others by no more than the wait above.
+_FETCH_MIN_BYTES = 1 << 17
 
 
 class BatchApp(Protocol):
@@ -49,6 +55,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # noqa: SLF001
+        consumer._fetch_min_bytes = _FETCH_MIN_BYTES  # noqa: SLF001
         consumer._value_deserializer = as_runs  # noqa: SLF001
         return consumer
 

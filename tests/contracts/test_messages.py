@@ -16,17 +16,14 @@ from contracts.messages import (
     MAX_INSTRUMENT_ID,
     MAX_TS_MS,
     MAX_USER_ID_BYTES,
-    Changes,
     Interaction,
     Quote,
     Rejection,
-    decode_changes,
     decode_interaction,
     decode_interactions,
     decode_quote,
     decode_quotes,
     encode,
-    encode_changes,
     interaction_rule_broken,
     key_of,
 )
@@ -315,63 +312,3 @@ def test_a_number_that_is_not_finite_breaks_the_type_already(infinite: str) -> N
     # Read from text (a CSV file, a form), where JSON's grammar does not rule it out.
     with pytest.raises(msgspec.ValidationError, match="price"):
         msgspec.convert(GOOD_QUOTE | {"price": infinite}, Quote, strict=False)
-
-
-int64s = st.integers(-(2**63), 2**63 - 1)
-rows = st.lists(st.tuples(int64s, int64s, int64s, st.floats(allow_nan=False)), max_size=20)
-
-
-@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 2**48), rows)
-def test_changes_are_read_back_as_they_were_written(
-    source: int, incarnation: int, lineage: int, rows: list[tuple[int, int, int, float]]
-) -> None:
-    offset, i, j = (np.array([row[at] for row in rows], dtype=np.int64) for at in range(3))
-    delta = np.array([row[3] for row in rows], dtype=np.float64)
-    written = Changes(source, incarnation, lineage, offset, i, j, delta)
-    read = decode_changes(encode_changes(written))
-    assert (read.source, read.incarnation, read.lineage) == (source, incarnation, lineage)
-    assert len(read) == len(rows)
-    for name in ("offset", "i", "j", "delta"):
-        assert getattr(read, name).tolist() == getattr(written, name).tolist()
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (None, "no value"),
-        (b"", "truncated"),
-        (b"not msgpack", "Expected `object`"),
-        (msgspec.msgpack.encode({"source": -1}), "source"),
-        (
-            msgspec.msgpack.encode(
-                {
-                    "source": 0,
-                    "incarnation": 0,
-                    "lineage": 0,
-                    "offset": b"\0" * 8,
-                    "i": b"\0" * 16,
-                    "j": b"\0" * 8,
-                    "delta": b"\0" * 8,
-                }
-            ),
-            r"different lengths: \[1, 2\]",
-        ),
-        (
-            msgspec.msgpack.encode(
-                {
-                    "source": 0,
-                    "incarnation": 0,
-                    "lineage": 0,
-                    "offset": b"1",
-                    "i": b"",
-                    "j": b"",
-                    "delta": b"",
-                }
-            ),
-            "multiple of element size",
-        ),
-    ],
-)
-def test_what_are_no_changes_is_an_error(value: bytes | None, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        decode_changes(value)

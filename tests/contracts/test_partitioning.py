@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from confluent_kafka import KafkaError, Message, Producer
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from contracts.partitioning import (
     LIBRDKAFKA_PARTITIONER,
     instrument_partition,
+    instrument_partitions,
     murmur2,
     partition_of,
     user_partition,
@@ -55,6 +57,18 @@ def test_ids_are_partitioned_by_the_bytes_of_their_keys(
         str(instrument_id).encode(), partitions
     )
     assert user_partition(user_id, partitions) == partition_of(user_id.encode(), partitions)
+
+
+@given(st.lists(st.integers(0, 10**18) | st.integers(0, 2**63 - 1)), st.integers(1, 10_000))
+def test_many_instruments_belong_where_each_of_them_does(ids: list[int], partitions: int) -> None:
+    every_length = [10**digits for digits in range(19)]
+    instruments = every_length + ids
+    found = instrument_partitions(np.array(instruments, np.int64), partitions)
+    assert found.tolist() == [instrument_partition(one, partitions) for one in instruments]
+
+
+def test_no_instruments_belong_nowhere() -> None:
+    assert instrument_partitions(np.empty(0, np.int64), 8).tolist() == []
 
 
 @pytest.mark.integration

@@ -20,10 +20,12 @@ class Turns:
     """What waits, by worker, in the order in which it came."""
 
     waiting: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
+    forgotten: set[int] = field(default_factory=set)
 
     async def take(self, worker: int) -> None:
         turn = asyncio.get_running_loop().create_future()
-        self.waiting.append((worker, turn))
+        if worker not in self.forgotten:
+            self.waiting.append((worker, turn))
         await turn
 
     def give(self, place: int) -> None:
@@ -41,6 +43,8 @@ class Turns:
         return await task
 
     def forget(self, worker: int) -> None:
+        """Let a worker wait for good: what it had begun does not come to its end."""
+        self.forgotten.add(worker)
         self.waiting = [(w, turn) for w, turn in self.waiting if w != worker]
 
 

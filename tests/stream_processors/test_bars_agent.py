@@ -15,7 +15,7 @@ from contracts import messages
 from contracts.keyspace import NEWEST_FIELD, BarValue
 from contracts.messages import Rejection, encode
 from contracts.partitioning import instrument_partition
-from contracts.topics import QUOTES
+from contracts.topics import QUOTES, Topic
 from runtime.stores import AsyncStore
 from stream_processors.bars import agent
 from stream_processors.bars import table as tables
@@ -158,6 +158,9 @@ def test_a_bar_that_is_written_while_a_batch_needs_it_stays_in_memory_until_it_i
 class NoDeadLetters:
     async def publish(self, _batch: RecordBatch, rejections: Sequence[Rejection]) -> None:
         assert not rejections
+
+    async def settled(self, _topic: Topic, _partition: int) -> None:
+        """There are none."""
 
 
 prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)

@@ -20,7 +20,7 @@ from contracts.messages import MAX_TS_MS
 from stream_processors.bars import table as tables
 from stream_processors.bars.agent import _from_value, _to_values
 from stream_processors.bars.fold import BAR, MINUTE_MS
-from stream_processors.bars.table import BarTable, Changed
+from stream_processors.bars.table import NO_MINUTE, BarTable, Changed
 from stream_processors.marks import mark
 
 from .plain_bars import Quote, quotes, recomputed
@@ -83,17 +83,19 @@ class Worker:
         ids, prices, sizes, times = zip(*batch, strict=True) if batch else ((),) * 4
         ts_ms = np.array(times, np.int64)
         keys = self.table.keys(np.array(ids, np.int64), ts_ms)
-        for missing in self.table.missing(keys):
-            stored = self.store[missing.instrument_id]
-            found = [
-                _from_value(
-                    self.table.key(missing.number, minute),
-                    msgspec.json.decode(stored.bars[minute], type=BarValue),
-                )
-                for minute in missing.minutes
-                if minute in stored.bars
-            ]
-            self.table.insert(missing, stored.newest, np.array(found, BAR))
+        missing = self.table.missing(keys)
+        stored = [self.store[m.instrument_id] for m in missing]
+        found = [
+            _from_value(
+                self.table.key(m.number, minute),
+                msgspec.json.decode(its.bars[minute], type=BarValue),
+            )
+            for m, its in zip(missing, stored, strict=True)
+            for minute in m.minutes
+            if minute in its.bars
+        ]
+        newest = [NO_MINUTE if its.newest is None else its.newest for its in stored]
+        self.table.insert(missing, newest, np.array(found, BAR))
         marks = mark(INCARNATION, self.next_offset) + np.arange(len(batch))
         late, replayed = self.table.add(
             keys, np.array(prices, np.float64), np.array(sizes, np.float64), ts_ms, marks

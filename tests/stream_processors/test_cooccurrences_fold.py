@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.messages import Changes
-from stream_processors.cooccurrences.fold import MarkedRows, RowChange, sum_by_row, unapplied
+from contracts.changes import Changes
+from stream_processors.cooccurrences.fold import MarkedRows, unapplied
 from stream_processors.marks import mark
 
 Row = tuple[int, int, float]
@@ -76,9 +76,9 @@ def applied_in_cuts(
     applied: dict[int, int] = {}
     for start, end in zip([0, *cuts], [*cuts, len(messages)], strict=True):
         fresh, applied = unapplied_of(messages[start:end], applied)
-        for row in sum_by_row(fresh):
-            for j, delta in zip(row.j.tolist(), row.delta.tolist(), strict=True):
-                counts[row.item, j] += delta
+        columns = (fresh.i, fresh.j, fresh.delta)
+        for i, j, delta in zip(*(column.tolist() for column in columns), strict=True):
+            counts[i, j] += delta
     return counts, applied
 
 
@@ -132,34 +132,15 @@ def test_rows_carry_the_mark_of_the_message_that_brought_them() -> None:
     ]
 
 
-@given(events=events, data=st.data())
-def test_a_rows_sums_are_those_of_its_changes(events: list[list[Row]], data: st.DataObject) -> None:
-    messages = in_log([message(0, events, at, at + 1) for at in range(len(events))])
-    fresh, _ = unapplied_of(messages, {})
-    summed = sum_by_row(fresh)
-    expected: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
-    last: dict[int, int] = {}
-    for offset, event in enumerate(events):
-        for i, j, delta in event:
-            expected[i][j] += delta
-            last[i] = mark(0, offset)
-    assert [row.item for row in summed] == sorted(expected)
-    assert {row.item: row.mark for row in summed} == last
-    for row in summed:
-        assert row.j.tolist() == sorted(expected[row.item])
-        assert dict(zip(row.j.tolist(), row.delta.tolist(), strict=True)) == expected[row.item]
-
-
 def test_some_of_the_rows_can_be_left_out() -> None:
     messages = in_log([message(0, [[(1, 2, 1.0)], [(1, 2, 5.0)]], at, at + 1) for at in (0, 1)])
     fresh, _ = unapplied_of(messages, {})
-    (row,) = sum_by_row(fresh.where(fresh.at > mark(0, 0)))
-    assert (row.item, row.delta.tolist(), row.mark) == (1, [5.0], mark(0, 1))
+    rows = fresh.where(fresh.at > mark(0, 0))
+    assert (rows.i.tolist(), rows.delta.tolist()) == ([1], [5.0])
 
 
 @pytest.mark.parametrize("messages", [[], in_log([message(0, [], 0, 0)])])
 def test_nothing_is_no_rows(messages: Messages) -> None:
     fresh, applied = unapplied_of(messages, {3: 7})
-    nothing: list[RowChange] = []
-    assert sum_by_row(fresh) == nothing
+    assert len(fresh) == 0
     assert applied == {3: 7}

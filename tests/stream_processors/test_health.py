@@ -1,9 +1,17 @@
-import asyncio
+"""Health means progress, and readiness that the servers answer."""
 
+import asyncio
+from typing import cast
+
+import httpx
+import pytest
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from stream_processors.health import Progress, answers_soon
+from infra.local.process import free_port
+from stream_processors.app import StreamProcessors
+from stream_processors.health import HealthServer, Progress, answers_soon
+from stream_processors.settings import Settings
 
 A, B = TP("quotes", 0), TP("quotes", 1)
 
@@ -68,3 +76,37 @@ async def test_a_server_that_says_nothing_or_refuses_does_not_answer() -> None:
     assert not await answers_soon(silent, within_s=0.01)
     assert not await answers_soon(refusing)
     assert await answers_soon(answering)
+
+
+class LaggingApp:
+    """A worker with work that never moves."""
+
+    def lags(self) -> dict[TP, int]:
+        return {A: 10}
+
+    def flushed_offsets(self) -> dict[TP, int]:
+        return {A: 5}
+
+
+@pytest.mark.parametrize(
+    ("store", "status", "code"), [("answers", "stalled", 503), ("is away", "waiting", 200)]
+)
+async def test_a_worker_that_waits_for_a_server_is_not_to_be_started_again(
+    store: str, status: str, code: int
+) -> None:
+    async def ask() -> bool:
+        return store == "answers"
+
+    port = free_port()
+    settings = Settings(metrics_port=port)
+    server = HealthServer(cast("StreamProcessors", LaggingApp()), {"store": ask}, settings)
+    server._progress = Progress(stalled_after_s=0)
+    await server.on_start()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            await client.get("/health")
+            health, ready = await client.get("/health"), await client.get("/health/ready")
+    finally:
+        await server.on_stop()
+    assert (health.status_code, health.json()["status"]) == (code, status)
+    assert ready.status_code == 503

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 import structlog
@@ -90,13 +90,35 @@ async def test_a_log_that_goes_back_ends_the_worker_and_says_why() -> None:
         await processor.process(quotes(2))
 
 
-@pytest.mark.parametrize("what", ["process", "flush"])
-async def test_a_replaced_worker_drops_that_partition_and_says_so(what: str) -> None:
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda processor: processor.process(quotes(0)),
+        lambda processor: processor.flush(),
+        lambda processor: processor.flush_one(0),
+    ],
+    ids=["process", "flush", "flush_one"],
+)
+async def test_a_replaced_worker_drops_that_partition_and_says_so(
+    work: Callable[[Processor], Awaitable[None]],
+) -> None:
     processor = processor_of(0, work=fenced)
     with structlog.testing.capture_logs() as logs:
-        await (processor.process(quotes(0)) if what == "process" else processor.flush())
+        await work(processor)
     assert processor.partitions == {}
     assert "epoch 2" in logs[0]["why"]
+
+
+async def test_one_partition_is_flushed_and_the_others_are_not() -> None:
+    processor = processor_of(0, 1)
+    await processor.flush_one(1)
+    assert (state(processor, 0).flushes, state(processor, 1).flushes) == (0, 1)
+
+
+async def test_the_turn_of_a_partition_that_was_revoked_passes() -> None:
+    processor = processor_of(0)
+    await processor.flush_one(1)
+    assert state(processor).flushes == 0
 
 
 async def test_a_partition_that_was_claimed_again_in_the_meantime_is_kept() -> None:

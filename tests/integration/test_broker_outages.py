@@ -1,0 +1,76 @@
+"""The broker out of reach of a worker that runs: it waits, and goes on by itself."""
+
+import contextlib
+import time
+from pathlib import Path
+
+import pytest
+
+from contracts.keyspace import Keyspace
+from contracts.topics import QUOTES, STREAMED
+from infra import broker as brokers
+from infra.local.kafka.jars import NoKafkaError
+from infra.topics import ensure
+from runtime.stores import connect
+from runtime.topology import Topology
+from tests.chaos.proxy import Network
+from tests.chaos.servers import Kafka, own_kafka
+from tests.integration.conftest import Pipeline, eventually
+from tests.integration.watched import counted, diagonal, events, quotes, watched
+
+pytestmark = pytest.mark.integration
+
+# `stream_processors.app`
+SESSION_TIMEOUT_S = 10
+
+
+def test_a_worker_cut_off_from_kafka_for_longer_than_its_session_goes_on_by_itself(
+    store_url: str, namespace: str, tmp_path: Path
+) -> None:
+    with Network() as network, contextlib.ExitStack() as stack:
+        kafka = own_kafka_or_skip(tmp_path, network)
+        stack.callback(kafka.server.stop)
+        ((way, proxy),) = kafka.ways
+        kafka.server.start()
+        kafka.server.await_ready()
+        pipeline = Pipeline(
+            kafka.bootstrap_servers, store_url, namespace, two_of_each(kafka, store_url, namespace),
+            tmp_path,
+        )  # fmt: skip
+        with watched(pipeline, kafka_bootstrap_servers=way) as worker:
+            pipeline.publish([*quotes(1_000), *events(100)])
+            pipeline.wait_for_position(QUOTES, 1)
+            pipeline.publish([*quotes(1_000, 1_000), *events(100, 100)])
+            proxy.stall()
+            longer_than_a_session = time.monotonic() + SESSION_TIMEOUT_S + 1
+            pipeline.publish([*quotes(1_000, 2_000), *events(100, 200)])
+            assert worker.ready() | {"progress": ""} == {
+                "status": "not ready", "progress": "", "store": "ok", "broker": "away",
+            }  # fmt: skip
+            eventually(lambda: time.monotonic() > longer_than_a_session, "the session's end")
+            proxy.open()
+            pipeline.wait_until_folded()
+            assert worker.ready()["status"] == "ready"
+        assert counted(pipeline) == 3_000
+        assert pipeline.gram() == pipeline.gram_of_histories()
+        assert diagonal(pipeline) == 300
+        pipeline.store.close()
+
+
+def own_kafka_or_skip(folder: Path, network: Network) -> Kafka:
+    """A broker that the worker reaches through a proxy."""
+    folder = folder / "kafka"
+    folder.mkdir()
+    try:
+        return own_kafka(folder, network, workers=1)
+    except NoKafkaError as why:
+        pytest.skip(f"only Apache Kafka can be reached in two ways: {why}")
+
+
+def two_of_each(kafka: Kafka, store_url: str, namespace: str) -> Topology:
+    """Make the topics."""
+    keyspace = Keyspace(namespace)
+    with connect(store_url, "tests") as store:
+        client = brokers.admin(kafka.bootstrap_servers)
+        ensure(client, store, keyspace, {topic.name: 2 for topic in STREAMED})
+        return Topology.from_hash(store.hgetall(keyspace.topics()))

@@ -1,0 +1,84 @@
+"""The log cut or made anew under a worker, or while it was away: it says what is missing."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from contracts.messages import Quote
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES, STREAMED
+from infra import broker as brokers
+from runtime.topology import Topology
+from tests.integration.conftest import Pipeline, eventually
+from tests.integration.watched import BASE_MS, counted, diagonal, events, quotes, says, watched
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
+
+# The broker lets a fetch wait 50 ms for records to come, `stream_processors.transport.consumer`.
+FETCH_WAITS_S = 1
+
+
+def test_records_that_the_log_dropped_before_they_were_folded_are_counted_exactly(
+    pipeline: Pipeline,
+) -> None:
+    partition = instrument_partition(0, pipeline.topology.quotes)
+    of_one = [Quote(instrument_id=0, price=1, ts=BASE_MS + k) for k in range(100)]
+    with watched(pipeline):
+        pipeline.publish(of_one)
+        pipeline.wait_until_folded()
+    pipeline.publish(of_one)
+    cut_log(pipeline.broker, TopicPartition(QUOTES.name, partition, 137))
+    with watched(pipeline) as worker:
+        pipeline.wait_until_folded([QUOTES])
+        assert worker.metric("records_missing_total", QUOTES.name) == 37
+        assert says(pipeline, "the log no longer reaches back to the position")
+    assert counted(pipeline) == 163
+
+
+def test_records_that_the_log_dropped_under_a_worker_that_lags_are_counted_exactly(
+    pipeline: Pipeline,
+) -> None:
+    partition = instrument_partition(0, pipeline.topology.quotes)
+    of_one = [Quote(instrument_id=0, price=1, ts=BASE_MS + k) for k in range(100)]
+    with watched(pipeline) as worker:
+        pipeline.publish(of_one)
+        pipeline.wait_until_folded([QUOTES])
+        worker.process.suspend()
+        no_fetch_waits = time.monotonic() + FETCH_WAITS_S
+        eventually(lambda: time.monotonic() > no_fetch_waits, "the broker answers the last fetch")
+        pipeline.publish(of_one)
+        cut_log(pipeline.broker, TopicPartition(QUOTES.name, partition, 137))
+        worker.process.resume()
+        pipeline.wait_until_folded([QUOTES])
+        missing = worker.metric("records_missing_total", QUOTES.name)
+    assert (counted(pipeline), missing) == (163, 37)
+
+
+def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(
+    pipeline: Pipeline, topics: Callable[..., Topology]
+) -> None:
+    with watched(pipeline) as worker:
+        pipeline.publish([*quotes(100), *events(10)])
+        pipeline.wait_until_folded()
+        client = brokers.admin(pipeline.broker)
+        brokers.delete(client, [topic.name for topic in STREAMED])
+        eventually(lambda: worker.partitions() == {}, "it has no partitions any longer")
+        assert worker.metric("partitions_assigned", QUOTES.name) == 0
+        assert worker.metric("topic_partitions", QUOTES.name) == 2
+        assert worker.ready()["status"] == "ready"
+        topics()
+        eventually(lambda: len(worker.partitions()) == 6, "it has them again", within_s=15)
+        assert says(pipeline, "Ignoring missing topic")
+        pipeline.publish([*quotes(50), *events(5, 10)])
+        pipeline.wait_until_folded()
+    assert counted(pipeline) == 150
+    assert diagonal(pipeline) == 15
+
+
+def cut_log(broker: str, before: TopicPartition) -> None:
+    """Have the broker drop the records below an offset, as when they are past their retention."""
+    client = brokers.admin(broker)
+    for cut in client.delete_records([before]).values():
+        cut.result(15)

@@ -1,0 +1,103 @@
+"""The store away under a worker that runs: it waits, and goes on by itself."""
+
+import itertools
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.messages import encode, key_of
+from contracts.topics import QUOTES, STREAMED
+from runtime.topology import Topology
+from tests.chaos.servers import Restartable, durable_store
+from tests.integration.conftest import Pipeline, eventually
+from tests.integration.watched import counted, diagonal, events, quotes, says, watched
+
+pytestmark = pytest.mark.integration
+
+MB = 1 << 20
+# What the clients wait for an answer before they try again, `runtime.stores`.
+REDIS_TIMEOUT_S = 5
+# Taken on board they would be hundreds of megabytes.
+WAITING_QUOTES = 1_000_000
+MEMORY_ON_BOARD = 150 * MB
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> Iterator[Restartable]:
+    """A store that keeps what it acknowledged, and may be killed."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    store = durable_store(folder)
+    store.start()
+    store.await_ready()
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def on_own_store(
+    broker: str, own_store: Restartable, namespace: str, topology: Topology, tmp_path: Path
+) -> Iterator[Pipeline]:
+    pipeline = Pipeline(broker, own_store.address, namespace, topology, tmp_path)
+    note_topics(pipeline, topology)
+    yield pipeline
+    pipeline.store.close()
+
+
+def note_topics(pipeline: Pipeline, topology: Topology) -> None:
+    pipeline.store.hset(
+        pipeline.keyspace.topics(), mapping={t.name: getattr(topology, t.name) for t in STREAMED}
+    )
+
+
+def test_a_store_that_is_killed_under_load_is_waited_for_and_nothing_is_lost_or_counted_twice(
+    on_own_store: Pipeline, own_store: Restartable
+) -> None:
+    pipeline = on_own_store
+    with watched(pipeline) as worker:
+        pipeline.publish([*quotes(1_000), *events(100)])
+        pipeline.wait_for_position(QUOTES, 1)
+        assert worker.ready() == {
+            "status": "ready", "progress": "ok", "store": "ok", "broker": "ok",
+        }  # fmt: skip
+        pipeline.publish([*quotes(1_000, 1_000), *events(100, 100)])
+        own_store.kill()
+        pipeline.publish([*quotes(1_000, 2_000), *events(100, 200)])
+        eventually(lambda: says(pipeline, "the store is away, trying again"), "it says so")
+        assert worker.ready() | {"progress": ""} == {
+            "status": "not ready", "progress": "", "store": "away", "broker": "ok",
+        }  # fmt: skip
+        own_store.start()
+        own_store.await_ready()
+        pipeline.wait_until_folded()
+        assert worker.ready()["status"] == "ready"
+    assert counted(pipeline) == 3_000
+    assert pipeline.gram() == pipeline.gram_of_histories()
+    assert diagonal(pipeline) == 300
+
+
+def test_while_the_store_is_frozen_a_worker_takes_a_bounded_amount_on_board_however_much_waits(
+    on_own_store: Pipeline, own_store: Restartable
+) -> None:
+    pipeline = on_own_store
+    with watched(pipeline) as worker:
+        rss_before = worker.process.memory_info().rss
+        own_store.signal(signal.SIGSTOP)
+        longer_than_its_timeout = time.monotonic() + REDIS_TIMEOUT_S + 1
+        pipeline.publish_raw(repeat_quotes(WAITING_QUOTES))
+        eventually(lambda: time.monotonic() > longer_than_its_timeout, "the client's timeout")
+        taken = worker.metric("records_total", QUOTES.name)
+        grown = worker.process.memory_info().rss - rss_before
+        own_store.signal(signal.SIGCONT)
+        pipeline.wait_until_folded([QUOTES])
+    assert counted(pipeline) == WAITING_QUOTES
+    assert taken < WAITING_QUOTES / 10
+    assert grown < MEMORY_ON_BOARD, f"{grown / MB:.0f} MB"
+
+
+def repeat_quotes(n: int) -> Iterator[tuple[str, bytes, bytes, None]]:
+    made = [(QUOTES.name, key_of(quote), encode(quote), None) for quote in quotes(1_000)]
+    return itertools.islice(itertools.cycle(made), n)
