@@ -28,7 +28,7 @@ class Numbering:
 
     def of(self, ids: Ints) -> Ints:
         """Return the number of each id, (n,), `NONE` if it has none."""
-        if ids.max(initial=NONE) < len(self._number_of):
+        if ids.max(initial=NONE) < len(self._number_of) and ids.min(initial=0) >= 0:
             looked_up: Ints = self._number_of[ids].astype(np.int64)
             return looked_up
         if not len(self.ids):
@@ -48,7 +48,7 @@ class Numbering:
         self._look_up(ids, np.arange(first, len(self)))
 
     def _look_up(self, ids: Ints, numbers: Ints) -> None:
-        is_small = ids < _LOOKED_UP
+        is_small = (ids >= 0) & (ids < _LOOKED_UP)
         more = int(ids[is_small].max(initial=NONE)) + 1 - len(self._number_of)
         if more > 0:
             self._number_of = np.append(self._number_of, np.full(more, NONE, np.int32))

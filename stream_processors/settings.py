@@ -14,7 +14,7 @@ class Settings(MetricsSettings):
         default=60, ge=1, description="of event time, for each instrument"
     )
     flush_interval_s: float = Field(
-        default=1.0, gt=0, le=60, description="between two writes of the bars of a partition"
+        default=1.0, gt=0, le=60, description="between two writes of a partition's bars or counts"
     )
     affinity: Literal["binary", "weighted"] = Field(
         default="binary", description="1 after the first event, or weights that decay with time"

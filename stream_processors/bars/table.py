@@ -12,6 +12,7 @@ import numpy as np
 
 from contracts.messages import Floats, Ints
 from stream_processors.bars.fold import BAR, MINUTE_MS, Bars, fold_quotes, merge
+from stream_processors.numbering import NONE, Numbering
 
 _MINUTE_BITS: Final = 32
 _MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
@@ -49,15 +50,12 @@ class BarTable:
     """Bars of one partition: those that changed since the last `take_changed`, and recent ones.
 
     A batch of 10,000 quotes touches up to as many bars, so what is done for each bar is done by
-    NumPy: instruments are found by binary search, an instrument's latest bar by its number, and
-    only other bars through a dict.
+    NumPy: an instrument's latest bar is found by its number, and only other bars through a dict.
     """
 
     def __init__(self, retention_minutes: int) -> None:
         self._retention = retention_minutes
-        self._ids = np.empty(0, np.int64)
-        self._sorted_ids = np.empty(0, np.int64)
-        self._sorted_numbers = np.empty(0, np.int64)
+        self._numbering = Numbering()
         self._newest = np.empty(0, np.int64)
         self._written_newest = np.empty(0, np.int64)
         self._latest_row = np.empty(0, np.int64)
@@ -76,14 +74,14 @@ class BarTable:
 
     def unknown(self, instrument_id: Ints) -> Ints:
         """Return those instruments, (k,) distinct, that have no number yet."""
-        return np.unique(instrument_id[self._numbers(instrument_id) < 0])
+        return np.unique(instrument_id[self._numbering.of(instrument_id) == NONE])
 
     def keys(self, instrument_id: Ints, ts_ms: Ints) -> Ints:
         """Return the key of each quote's bar, (n,); new instruments get a number."""
-        numbers = self._numbers(instrument_id)
-        if (numbers < 0).any():
+        numbers = self._numbering.of(instrument_id)
+        if (numbers == NONE).any():
             self._add_instruments(self.unknown(instrument_id))
-            numbers = self._numbers(instrument_id)
+            numbers = self._numbering.of(instrument_id)
         return numbers << _MINUTE_BITS | ts_ms // MINUTE_MS
 
     def missing(self, keys: Ints) -> list[Missing]:
@@ -95,7 +93,8 @@ class BarTable:
         found: dict[int, list[int]] = {}
         for key in np.unique(asked[self._rows(asked) < 0]).tolist():
             found.setdefault(key >> _MINUTE_BITS, []).append(key & _MINUTE_MASK)
-        return [Missing(n, int(self._ids[n]), minutes) for n, minutes in found.items()]
+        ids = self._numbering.ids
+        return [Missing(n, int(ids[n]), minutes) for n, minutes in found.items()]
 
     def insert(self, missing: Sequence[Missing], newest_minute: Sequence[int], bars: Bars) -> None:
         """Take in what Redis holds of instruments.
@@ -149,7 +148,7 @@ class BarTable:
         self._written_newest[number[moved]] = newest
         places = moved.tolist()
         return Changed(
-            self._ids[number].tolist(),
+            self._numbering.ids[number].tolist(),
             minute.tolist(),
             self._bars[rows],
             dict(zip(places, newest, strict=True)),
@@ -188,20 +187,8 @@ class BarTable:
         """Return the key of an instrument's bar."""
         return number << _MINUTE_BITS | minute
 
-    def _numbers(self, instrument_id: Ints) -> Ints:
-        """Return the number of each instrument, (n,), -1 if it has none."""
-        if not len(self._sorted_ids):
-            return np.full(len(instrument_id), -1, np.int64)
-        place = np.searchsorted(self._sorted_ids, instrument_id)
-        place[place == len(self._sorted_ids)] = 0
-        found = self._sorted_ids[place] == instrument_id
-        numbers: Ints = np.where(found, self._sorted_numbers[place], -1)
-        return numbers
-
     def _add_instruments(self, instrument_id: Ints) -> None:
-        self._ids = np.append(self._ids, instrument_id)
-        self._sorted_numbers = np.argsort(self._ids)
-        self._sorted_ids = self._ids[self._sorted_numbers]
+        self._numbering.add(instrument_id)
         more = len(instrument_id)
         self._newest = np.append(self._newest, np.full(more, _UNREAD, np.int64))
         self._written_newest = np.append(self._written_newest, np.full(more, _UNREAD, np.int64))

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from stream_processors.numbering import NONE, Numbering
 
 ids = st.lists(
-    st.integers(0, 9) | st.integers((1 << 20) - 2, (1 << 20) + 2) | st.integers(0, 2**63 - 1),
+    st.integers(-3, 9)
+    | st.integers((1 << 20) - 2, (1 << 20) + 2)
+    | st.integers(-(2**63), 2**63 - 1),
     max_size=20,
 )
 
