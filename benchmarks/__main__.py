@@ -54,7 +54,7 @@ def bars(
     quotes: Annotated[
         int,
         typer.Option(min=1_000, help="in Kafka, which ours folds; more if the baseline needs it"),
-    ] = 1_000_000,
+    ] = 4_000_000,
     baseline_quotes: Annotated[
         int | None,
         typer.Option(min=1_000, help="that the baseline folds at least; by its speed if not given"),
@@ -76,8 +76,8 @@ def interactions(
     rounds: Rounds = 5,
     events: Annotated[
         int, typer.Option(min=1_000, help="that each contender folds in a round")
-    ] = 20_000,
-    users: Annotated[int, typer.Option(min=1)] = 1_000,
+    ] = 60_000,
+    users: Annotated[int, typer.Option(min=1)] = 600,
     instruments: Annotated[int, typer.Option(min=1)] = 2_000,
     *,
     json: Json = False,

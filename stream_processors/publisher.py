@@ -1,16 +1,12 @@
 """What workers publish to Kafka: changes for `cooccurrences`, and dead letters."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-log = structlog.get_logger()
-
-Answer = TypeVar("Answer")
+from stream_processors.patience import Patience
 
 _MAX_REQUEST_BYTES: Final = 1_000_000
 
@@ -30,6 +26,7 @@ class Publisher:
     """
 
     def __init__(self, bootstrap_servers: str) -> None:
+        self._patiently = Patience("broker", _may_pass)
         self._producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap_servers.split(","),
             client_id="tickrec-stream-processors",
@@ -92,24 +89,6 @@ class Publisher:
         await (await self._producer.send_batch(request, topic, partition=partition))
         return int(request.record_count())
 
-    async def _patiently(
-        self, call: Callable[..., Awaitable[Answer]], *arguments: Any, **named: Any
-    ) -> Answer:
-        """Call, again and again while the broker is away."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(_may_pass),
-            wait=wait_random_exponential(multiplier=0.1, max=2),
-            before_sleep=_say,
-        ):
-            with attempt:
-                return await call(*arguments, **named)
-        raise AssertionError("tenacity retries without end")
-
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, KafkaError) and bool(error.retriable)
-
-
-def _say(state: RetryCallState) -> None:
-    if state.attempt_number % 10 == 1 and state.outcome:
-        log.warning("the broker is away, trying again", error=str(state.outcome.exception()))

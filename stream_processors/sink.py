@@ -8,13 +8,12 @@ blocks Redis and every reader with it, so a chunk is kept under about a millisec
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
 from redis.exceptions import NoScriptError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from contracts.keyspace import (
     EPOCH_FIELD,
@@ -31,12 +30,11 @@ from runtime.stores import UNAVAILABLE, AsyncStore
 from stream_processors import metrics
 from stream_processors.commands import COST_OF_A_MS, Commands, chunks, command, pack
 from stream_processors.marks import incarnation_and_offset, mark
+from stream_processors.patience import Patience
 from stream_processors.positions import Claim, epoch_of, sources_of, where_to_resume
 from stream_processors.transport import LogBounds
 
 log = structlog.get_logger()
-
-Answer = TypeVar("Answer")
 
 # An epoch is also a time, so that a store which lost its data never gives the same one again.
 _CLAIM: Final = f"""
@@ -100,6 +98,7 @@ class Sink:
     def __init__(self, store: AsyncStore, keyspace: Keyspace) -> None:
         self.store = store
         self.keyspace = keyspace
+        self._patiently = Patience("store", lambda error: isinstance(error, UNAVAILABLE))
 
     async def claim(self, topic: Topic, topic_id: str, partition: int, bounds: LogBounds) -> Claim:
         """Raise the partition's epoch and decide where to resume; say so if not at the position."""
@@ -249,17 +248,6 @@ class Sink:
         except NoScriptError:
             return await self.store.eval(script, 1, position, *arguments)
 
-    async def _patiently(self, call: Callable[..., Awaitable[Answer]], *arguments: Any) -> Answer:
-        """Call, again and again while the store is away."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(UNAVAILABLE),
-            wait=wait_random_exponential(multiplier=0.1, max=2),
-            before_sleep=_say,
-        ):
-            with attempt:
-                return await call(*arguments)
-        raise AssertionError("tenacity retries without end")
-
 
 def _check_position(claim: Claim, epoch: str, stored_next: str, *, expected: str) -> None:
     """Return if the store has the claim's epoch, and the expected position.
@@ -278,11 +266,6 @@ def _check_position(claim: Claim, epoch: str, stored_next: str, *, expected: str
             f"position, now Redis has {epoch or 'none'} and {stored_next or 'none'}: it lost data. "
             "The worker ends; started again, it goes on from what Redis has"
         )
-
-
-def _say(state: RetryCallState) -> None:
-    if state.attempt_number % 10 == 1 and state.outcome:
-        log.warning("the store is away, trying again", error=str(state.outcome.exception()))
 
 
 def _position_fields(claim: Claim, next_offset: int, sources: dict[int, int]) -> list[str]:

@@ -6,7 +6,8 @@ from typing import Final
 
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from stream_processors.patience import Patience
 
 _TIMEOUT_S: Final = 5
 
@@ -16,16 +17,11 @@ class TopicIds:
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self._patiently = Patience("broker", lambda error: isinstance(error, KafkaException))
 
     async def of(self, topics: Collection[str]) -> dict[str, str]:
         """Return the ids by name; waits out a broker that is away."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(KafkaException),
-            wait=wait_random_exponential(multiplier=0.1, max=2),
-        ):
-            with attempt:
-                return await asyncio.to_thread(self._ask, topics)
-        raise AssertionError("tenacity retries without end")
+        return await self._patiently(asyncio.to_thread, self._ask, topics)
 
     def _ask(self, topics: Collection[str]) -> dict[str, str]:
         wanted = TopicCollection(sorted(topics))

@@ -66,7 +66,7 @@ def test_a_store_that_is_killed_under_load_is_waited_for_and_nothing_is_lost_or_
         pipeline.publish([*quotes(1_000, 1_000), *events(100, 100)])
         own_store.kill()
         pipeline.publish([*quotes(1_000, 2_000), *events(100, 200)])
-        eventually(lambda: says(pipeline, "the store is away, trying again"), "it says so")
+        eventually(lambda: says(pipeline, "a server is away, trying again"), "it says so")
         assert worker.ready() | {"progress": ""} == {
             "status": "not ready", "progress": "", "store": "away", "broker": "ok",
         }  # fmt: skip
