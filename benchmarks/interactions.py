@@ -4,10 +4,10 @@ Hypothesis: folding a batch of events in memory and adding up what it changes, e
 Gram matrix, is 10 times as fast as the same logic an event at a time, though the changes take a way
 through Kafka in between, which is what makes them exact after a crash.
 
-Work: users by a Zipf law of activity, instruments by one of popularity, a hundred events a user
-as in MovieLens 100k (106), all in Kafka before a contender starts. An event of a user who has h other items changes 2h + 1 counts. It ends when
-histories, counts and positions are in Redis. Afterwards the counts are added up: they must come to
-the sum over users of h^2.
+Work: users by a Zipf law of activity, instruments by one of popularity, a hundred events a user as
+in MovieLens 100k (106), all in Kafka before a contender starts. An event of a user who has h other
+items changes 2h + 1 counts. It ends when histories, counts and positions are in Redis. Afterwards
+the counts are added up: they must come to the sum over users of h^2.
 
 Baseline: `benchmarks.peers.plain_interactions`, one process as well, on all of the same events:
 later ones cost more than the first, since histories grow.

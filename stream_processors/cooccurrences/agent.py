@@ -56,6 +56,7 @@ class CooccurrencePartition:
         self._newest_read = NOTHING
         """the greatest mark that was in Redis when its row was first touched"""
         self._write_failed = False
+        self._begun: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
 
     async def process(self, batch: RecordBatch) -> None:
@@ -70,11 +71,26 @@ class CooccurrencePartition:
                 self._pending.append(rows)
             self.next_offset = offset + 1
             if sum(map(len, self._pending)) >= _MAX_CHANGES:
-                await self.flush()
+                await self._begin_flush()
         self.next_offset = batch.next_offset
 
     async def flush(self) -> None:
         """Add what is pending to the rows in Redis, then write the position."""
+        await self._end_flush()
+        await self._flush()
+
+    async def _begin_flush(self) -> None:
+        """Flush while more changes come in, once the flush that was begun before has ended."""
+        await self._end_flush()
+        self._begun = asyncio.create_task(self._flush())
+
+    async def _end_flush(self) -> None:
+        """Wait for the flush that was begun; raise what it failed of, to everyone who waits."""
+        if self._begun:
+            # The end of one who waits must not take it from another.
+            await asyncio.shield(self._begun)
+
+    async def _flush(self) -> None:
         async with self._flushing:
             if self._write_failed or self.next_offset == self.claim.next_offset:
                 return
