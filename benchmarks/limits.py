@@ -2,10 +2,11 @@
 
 Hypothesis: what the worker costs is the sum of its steps, and the greatest of them is the fetch.
 
-Work: the log of `bars`. `librdkafka` and `aiokafka` fetch all of it and do nothing with it;
-`decode` turns the values into columns, a fetch at a time; `fold` adds the columns to a table of
-bars; `agent` is the worker's own code from a fetched batch to Redis, without Faust and Kafka: it
-decodes, folds, reads what it lacks and writes. No baseline: these are ceilings.
+Work: the log of `bars`. `librdkafka` and `aiokafka` fetch all of it and do nothing with it; `runs`
+is aiokafka handing on Kafka's batches whole, as the worker has it; `decode` turns the values into
+columns, a fetch at a time; `fold` adds the columns to a table of bars; `agent` is the worker's own
+code from a fetched batch to Redis, without Faust and Kafka: it decodes, folds, reads what it lacks
+and writes. No baseline: these are ceilings.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -26,7 +27,7 @@ from benchmarks.rounds import Run
 from benchmarks.stage import ContenderError, Stage
 from contracts.keyspace import Keyspace
 from contracts.messages import QuoteColumns, Rejection, decode_quotes
-from contracts.topics import QUOTES
+from contracts.topics import QUOTES, Topic
 from runtime.stores import AsyncStore, connect_async
 from stream_processors.bars.agent import BarPartition
 from stream_processors.bars.fold import BAR
@@ -34,6 +35,7 @@ from stream_processors.bars.table import NO_MINUTE, BarTable
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.sink import Sink
 from stream_processors.transport import LogBounds, RecordBatch
+from stream_processors.transport.fetched import as_runs
 
 Measured = TypeVar("Measured")
 
@@ -63,6 +65,9 @@ def measure(stage: Stage, partitions: int, records: int) -> Iterator[tuple[str, 
         run, batches = timed(lambda: runner.run(_fetch(fetching, records)))
         runner.run(fetching.stop())
         yield "aiokafka", run
+        fetching = runner.run(_fetching(address, partitions, as_runs))
+        yield "runs", timed(lambda: runner.run(_fetch_runs(fetching, records)))[0]
+        runner.run(fetching.stop())
         run, columns = timed(lambda: [decode_quotes(b.values(), b.clock_ms())[0] for b in batches])
         yield "decode", run
         yield "fold", timed(lambda: _fold(batches, columns))[0]
@@ -102,12 +107,15 @@ def _consume(consumer: Consumer, records: int) -> None:
         got += _came(len(some), got, records)
 
 
-async def _fetching(bootstrap_servers: str, partitions: int) -> AIOKafkaConsumer:
+async def _fetching(
+    bootstrap_servers: str, partitions: int, value_deserializer: Any = None
+) -> AIOKafkaConsumer:
     """Return a consumer that has found its brokers and may begin to fetch."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         enable_auto_commit=False,
         max_partition_fetch_bytes=_MAX_FETCH_BYTES,
+        value_deserializer=value_deserializer,
     )
     await consumer.start()
     tps = [TopicPartition(QUOTES.name, p) for p in range(partitions)]
@@ -125,6 +133,13 @@ async def _fetch(consumer: AIOKafkaConsumer, records: int) -> list[RecordBatch]:
         batches += [RecordBatch(TP(tp.topic, tp.partition), some) for tp, some in fetched.items()]
         got += _came(sum(map(len, fetched.values())), got, records)
     return batches
+
+
+async def _fetch_runs(consumer: AIOKafkaConsumer, records: int) -> None:
+    got = 0
+    while got < records:
+        fetched = await consumer.getmany(timeout_ms=_FETCH_WITHIN_S * 1000)
+        got += _came(sum(len(run) for runs in fetched.values() for run in runs), got, records)
 
 
 def _came(some: int, got: int, records: int) -> int:
@@ -173,6 +188,9 @@ async def _parts(stage: Stage, partitions: int) -> _Parts:
 
 class _NoDeadLetters:
     """Takes none: each quote is good, and in its partition."""
+
+    async def settled(self, topic: Topic, partition: int) -> None:
+        """Return at once."""
 
     async def publish(self, batch: RecordBatch, rejections: Sequence[Rejection]) -> None:
         """Refuse them.

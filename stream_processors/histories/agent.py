@@ -36,11 +36,10 @@ from stream_processors.publisher import Publisher
 from stream_processors.sink import Sink
 from stream_processors.transport import RecordBatch
 
-# Rows of a message before it is cut, at an offset. An event at the greatest cap, 5,000, makes
-# 20,002 more, of 32 bytes: even if all belong to one partition, that is below Kafka's 1 MB.
-_ROWS_A_MESSAGE: Final = 10_000
+# Rows of the widest columns, 32 bytes, that a message may have: below Kafka's limit of 1 MB.
+_ROWS_A_MESSAGE: Final = 30_000
 # Rows that are in memory at once, but for those of one event.
-_ROWS_A_ROUND: Final = 100_000
+_ROWS_A_ROUND: Final = 250_000
 # Histories may have hundreds of items each: some fifty are a millisecond of Redis's time.
 _COST_OF_A_READ: Final = 150
 
@@ -187,7 +186,9 @@ class HistoryPartition:
 
         One message is on its way there at a time, so that none is kept when one before it was lost.
         """
-        for some in np.split(chosen, _cuts(rows.offset[chosen])):
+        # An event's rows stay together: those that bring an item in, and those that push one out.
+        enough = max(1, _ROWS_A_MESSAGE - 2 * (2 * self._cap + 1))
+        for some in np.split(chosen, _cuts(rows.offset[chosen], enough)):
             changes = Changes(
                 source=self.claim.partition,
                 incarnation=self.claim.incarnation,
@@ -244,15 +245,15 @@ def _from_hash(answer: Sequence[str]) -> History:
     )
 
 
-def _cuts(offset: Ints) -> list[int]:
-    """Return where to cut rows of rising offset into messages: one offset's stay together."""
+def _cuts(offset: Ints, enough: int) -> list[int]:
+    """Return where to cut rows of rising offset: when enough, one offset's together."""
     cuts: list[int] = []
-    place = _ROWS_A_MESSAGE
+    place = enough
     while place < len(offset):
         cut = int(np.searchsorted(offset, offset[place - 1], side="right"))
         if cut < len(offset):
             cuts.append(cut)
-        place = cut + _ROWS_A_MESSAGE
+        place = cut + enough
     return cuts
 
 
