@@ -4,9 +4,10 @@ Buckets are aligned to the epoch. A window holds the `limit` buckets that start 
 with all of its minutes, so the running bucket is the last when `end` is now.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Final, Literal, get_args
 
@@ -60,10 +61,13 @@ def minute_field(minute_ms: int) -> str:
     return str(minute_ms // 1000)
 
 
-def minute_bars(window: Window, stored: Mapping[str, str | None]) -> list[tuple[int, BarValue]]:
-    """Return the bars of a window's minutes out of fields of a `bars` hash, oldest first."""
-    fields = ((minute_ms, stored.get(minute_field(minute_ms))) for minute_ms in window.minutes())
-    return [(minute_ms, _bar_value.decode(value)) for minute_ms, value in fields if value]
+def minute_bars(
+    minutes: Iterable[int], values: Iterable[bytes | None]
+) -> list[tuple[int, BarValue]]:
+    """Return the bars that there are, out of the fields of the minutes of a `bars` hash."""
+    decode = _bar_value.decode
+    stored = zip(minutes, values, strict=True)
+    return [(minute_ms, decode(value)) for minute_ms, value in stored if value]
 
 
 def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
@@ -71,6 +75,8 @@ def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
 
     Open is that of the first minute, close of the last; `closed` goes by the reader's clock.
     """
+    if window.interval_ms == MINUTE_MS:
+        return [_bar(minute_ms, [value], window, now_ms) for minute_ms, value in minutes]
     buckets = groupby(minutes, lambda minute: minute[0] // window.interval_ms)
     return [
         _bar(number * window.interval_ms, [value for _, value in group], window, now_ms)
@@ -95,29 +101,49 @@ def fill_previous(bars: Sequence[Bar], window: Window, now_ms: int) -> list[Bar]
     return filled
 
 
-def legacy_bars(instrument_id: int, bars: Sequence[Bar]) -> dict[str, LegacyBar]:
+def legacy_bars(instrument_id: int, minutes: MinuteBars) -> dict[str, LegacyBar]:
     """Return minute bars as the first version did: by their UTC minute, `2021-08-16 23:32:00`."""
     return {
-        f"{datetime.fromtimestamp(bar.t / 1000, UTC):%Y-%m-%d %H:%M:%S}": LegacyBar(
+        _utc(minute_ms): LegacyBar(
             instrument_id, price_close=bar.c, price_high=bar.h, price_low=bar.l, price_open=bar.o
         )
-        for bar in bars
+        for minute_ms, bar in minutes
     }
+
+
+@lru_cache(maxsize=1024)  # nearly all answers name the same few minutes
+def _utc(minute_ms: int) -> str:
+    return f"{datetime.fromtimestamp(minute_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _bar(start_ms: int, minutes: Sequence[BarValue], window: Window, now_ms: int) -> Bar:
     """Return the bar of a bucket's minutes, of which there is at least one."""
-    high, low = max(m.h for m in minutes), min(m.l for m in minutes)
-    volume, pv = sum(m.v for m in minutes), sum(m.pv for m in minutes)
+    whole = minutes[0] if len(minutes) == 1 else _merged(minutes)
     return Bar(
         t=start_ms,
-        o=minutes[0].o,
-        h=high,
-        l=low,
-        c=minutes[-1].c,
-        v=volume,
-        n=sum(m.n for m in minutes),
+        o=whole.o,
+        h=whole.h,
+        l=whole.l,
+        c=whole.c,
+        v=whole.v,
+        n=whole.n,
         # An average lies between its extremes; dividing floats may miss that by the last digit.
-        vw=min(max(pv / volume, low), high) if volume else None,
+        vw=min(max(whole.pv / whole.v, whole.l), whole.h) if whole.v else None,
         closed=start_ms + window.interval_ms <= now_ms,
+    )
+
+
+def _merged(minutes: Sequence[BarValue]) -> BarValue:
+    first, last = minutes[0], minutes[-1]
+    return BarValue(
+        o=first.o,
+        h=max(m.h for m in minutes),
+        l=min(m.l for m in minutes),
+        c=last.c,
+        v=sum(m.v for m in minutes),
+        n=sum(m.n for m in minutes),
+        pv=sum(m.pv for m in minutes),
+        ot=first.ot,
+        ct=last.ct,
+        off=last.off,
     )

@@ -1,16 +1,19 @@
-"""What answers need of Redis, read through `contracts.keyspace`. Deadlines are `api.store`'s."""
+"""What answers need of Redis, as reads of `contracts.keyspace`. Who runs them is `api.store`."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Collection, Sequence
+from typing import Final
 
 import msgspec
 
 from api.bars import Window, minute_bars, minute_field
+from api.generations import ExpiredError, Generation, GenerationReplacedError, Generations
+from api.lately import Lately
+from api.lists import GenerationLists, Lists
 from api.recommend import (
     FOLDED_IN_ITEMS,
     Chosen,
     Wish,
+    first_neighbors,
     from_history,
     from_own_list,
     from_popular,
@@ -18,91 +21,80 @@ from api.recommend import (
     latest_items,
     offset_of,
 )
+from api.redis.reading import Read
+from api.store import Store
 from contracts.keyspace import (
-    DEFAULT_VARIANT,
     NEWEST_FIELD,
     OFFSET_FIELD,
     BarValue,
-    Current,
     HistoryEntry,
-    Keyspace,
     PopularList,
     SimilarList,
     UserList,
 )
 from contracts.partitioning import instrument_partition, user_partition
-from runtime.stores import AsyncStore
-from runtime.topology import Topology
-
-T = TypeVar("T")
 
 WHOLE_HASH_ABOVE_MINUTES: Final = 1000
 """Above it, reading the whole hash is cheaper: it holds no more minutes than are retained."""
 
-_current = msgspec.json.Decoder(Current)
-_similar = msgspec.json.Decoder(SimilarList)
+FOLDED_KEPT: Final = 32_768
+"""Of what was chosen for users, at least as much is kept, at most twice as much; 1.5 kB each."""
+
+_offset = msgspec.json.Decoder(tuple[int, int])
 _user = msgspec.json.Decoder(UserList)
 _popular = msgspec.json.Decoder(PopularList)
 
 
-class NoModelYetError(LookupError):
-    """No generation is published."""
-
-
-class GenerationReplacedError(LookupError):
-    """Generations were replaced faster than one could be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """The lists that one answer is made of."""
-
-    variant: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one namespace of a store whose topology is known."""
+    """Reads one namespace of a store."""
 
-    client: AsyncStore
-    keys: Keyspace
-    topology: Topology
-
-    async def bars(self, instrument_id: int, window: Window) -> list[tuple[int, BarValue]] | None:
-        """Return the minute bars of a window, oldest first; None if the instrument is unknown."""
-        key = self.keys.bars(
-            instrument_partition(instrument_id, self.topology.quotes), instrument_id
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._keys = store.keys
+        self._lists = Lists()
+        self._generations = Generations(self._keys)
+        self._folded = Lately[tuple[str, Wish], tuple[Generation, bytes | None, Chosen]](
+            FOLDED_KEPT
         )
+        """By history and wish: of which generation and at which offset something was chosen."""
+
+    def bars(self, instrument_id: int, window: Window) -> Read[list[tuple[int, BarValue]] | None]:
+        """Return the minute bars of a window, oldest first; None if the instrument is unknown."""
+        topology = yield from self._store.topology()
+        key = self._keys.bars(instrument_partition(instrument_id, topology.quotes), instrument_id)
         minutes = window.minutes()
-        stored: dict[str, str | None]
+        values: Sequence[bytes | None]
         if len(minutes) > WHOLE_HASH_ABOVE_MINUTES:
-            stored = await _answer(self.client.hgetall(key))
+            (flat,) = yield [("HGETALL", key)]
+            stored = dict(zip(flat[::2], flat[1::2], strict=True))
+            known = NEWEST_FIELD.encode() in stored
+            values = [stored.get(minute_field(minute).encode()) for minute in minutes]
         else:
-            fields = [NEWEST_FIELD, *map(minute_field, minutes)]
-            values = await _answer(self.client.hmget(key, fields))
-            stored = dict(zip(fields, values, strict=True))
-        return minute_bars(window, stored) if stored.get(NEWEST_FIELD) else None
+            fields = [minute_field(minute) for minute in minutes]
+            ((known, *values),) = yield [("HMGET", key, NEWEST_FIELD, *fields)]
+        return minute_bars(minutes, values) if known else None
 
-    async def history(self, user_id: str) -> dict[str, HistoryEntry]:
+    def history(self, user_id: str) -> Read[dict[int, HistoryEntry]]:
         """Return what a user has: empty for an unknown one."""
-        return history_of(await _answer(self.client.hgetall(self._history_key(user_id))))
+        key = yield from self._history_key(user_id)
+        (flat,) = yield [("HGETALL", key)]
+        return history_of(flat)
 
-    async def similar(self, instrument_id: int) -> tuple[Generation, SimilarList] | None:
-        """Return the neighbors of an instrument, and the generation; None if it has no list.
+    def similar(self, instrument_id: int, n: int) -> Read[tuple[Generation, SimilarList] | None]:
+        """Return the first `n` neighbors of an instrument at least; None if it has no list.
 
         Raises:
             NoModelYetError, GenerationReplacedError: no list can be read.
         """
 
-        async def read(generation: Generation) -> tuple[Generation, SimilarList] | None:
-            key = self.keys.model_similar(generation.name, str(instrument_id))
-            value = await _answer(self.client.get(key))
-            return None if value is None else (generation, _similar.decode(value))
+        def read(generation: Generation) -> Read[tuple[Generation, SimilarList] | None]:
+            key = self._keys.model_similar(generation.name, str(instrument_id))
+            (value,) = yield [("GET", key)]
+            return None if value is None else (generation, first_neighbors(value, n))
 
-        return await self._within_one_generation(read)
+        return (yield from self._generations.within_one(read))
 
-    async def recommendations(self, user_id: str, wish: Wish) -> tuple[Generation, Chosen]:
+    def recommendations(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen]]:
         """Return what is recommended to a user, and the generation.
 
         The first that has anything: the user's own list if it was made from what the user has now,
@@ -112,85 +104,84 @@ class Reader:
         Raises:
             NoModelYetError, GenerationReplacedError: no list can be read.
         """
+        key = yield from self._history_key(user_id)
 
-        async def read(generation: Generation) -> tuple[Generation, Chosen] | None:
-            chosen = None if wish.include_seen else await self._own(generation, user_id, wish)
-            chosen = chosen or await self._folded_in_or_popular(generation, user_id, wish)
+        def read(generation: Generation) -> Read[tuple[Generation, Chosen] | None]:
+            own_key = self._keys.model_user(generation.name, user_id)
+            offset, own = yield [("HGET", key, OFFSET_FIELD), ("GET", own_key)]
+            chosen = None if wish.include_seen else _own(own, offset, wish)
+            if chosen is None and offset is not None:
+                chosen = yield from self._folded_in(generation, key, offset, wish)
+            if chosen is None:
+                chosen = yield from self._popular(generation, key, wish)
             return None if chosen is None else (generation, chosen)
 
-        found = await self._within_one_generation(read)
+        found = yield from self._generations.within_one(read)
         if found is None:
             raise GenerationReplacedError
         return found
 
-    async def _own(self, generation: Generation, user_id: str, wish: Wish) -> Chosen | None:
-        """Choose from the user's own list, if it is there and up to date and has anything."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hget(self._history_key(user_id), OFFSET_FIELD)
-        pipeline.get(self.keys.model_user(generation.name, user_id))
-        off, value = await _answer(pipeline.execute())
-        if off is None or value is None:
-            return None
-        own = _user.decode(value)
-        if own.off != offset_of({OFFSET_FIELD: off}):
-            return None
-        chosen = from_own_list(own, wish)
-        return chosen if chosen.items else None
+    def variants(self) -> Read[Collection[str]]:
+        """Return the names of the variants that are served, none before the first model."""
+        return self._generations.variants()
 
-    async def _folded_in_or_popular(
-        self, generation: Generation, user_id: str, wish: Wish
-    ) -> Chosen | None:
-        """Choose from the live history, or from what is popular; None if the latter is gone."""
-        history = await self.history(user_id)
-        if history:
-            lists = await self._similar_lists(generation, latest_items(history, FOLDED_IN_ITEMS))
-            chosen = from_history(history, lists, wish)
-            if chosen.items:
-                return chosen
-        value = await _answer(self.client.get(self.keys.model_popular(generation.name)))
-        return None if value is None else from_popular(_popular.decode(value), history, wish)
+    def _folded_in(
+        self, generation: Generation, key: str, offset: bytes, wish: Wish
+    ) -> Read[Chosen | None]:
+        """Choose from the live history at `key`; None if nothing comes of it.
 
-    async def _similar_lists(
-        self, generation: Generation, items: Sequence[str]
-    ) -> dict[str, SimilarList]:
-        """Return the lists of those items that have one, in one round trip."""
-        pipeline = self.client.pipeline(transaction=False)
-        for item in items:
-            pipeline.get(self.keys.model_similar(generation.name, item))
-        values = await _answer(pipeline.execute())
-        found = zip(items, values, strict=True)
-        return {item: _similar.decode(value) for item, value in found if value is not None}
-
-    async def _within_one_generation(
-        self, read: Callable[[Generation], Awaitable[T | None]]
-    ) -> T | None:
-        """Return what `read` finds in the generation that is served, None if it has nothing.
-
-        Finding nothing may also mean that the generation expired under the reader: if the pointer
-        has moved meanwhile, the new one is read, once.
+        What came of the same history and the same lists the last time comes of them again.
         """
-        generation = await self._served()
-        for _ in range(2):
-            found = await read(generation)
-            if found is not None:
-                return found
-            latest = await self._served()
-            if latest.name == generation.name:
-                return None
-            generation = latest
-        raise GenerationReplacedError
+        question = (key, wish)
+        known = self._folded.get(question)
+        if known is not None and known[:2] == (generation, offset):
+            return known[2]
+        (flat,) = yield [("HGETALL", key)]
+        history = history_of(flat)
+        lists = yield from self._lists_of(generation, latest_items(history, FOLDED_IN_ITEMS))
+        chosen = from_history(history, lists, wish)
+        if not chosen.items:
+            return None
+        if not wish.excluded:  # which has no bound that would allow to keep many
+            self._folded.keep(question, (generation, offset_of(flat), chosen))
+        return chosen
 
-    async def _served(self) -> Generation:
-        value = await _answer(self.client.get(self.keys.model_current()))
-        served = _current.decode(value).variants.get(DEFAULT_VARIANT) if value else None
-        if served is None:
-            raise NoModelYetError
-        return Generation(DEFAULT_VARIANT, served.generation)
+    def _popular(self, generation: Generation, key: str, wish: Wish) -> Read[Chosen | None]:
+        """Choose from what is popular; None if that list is gone."""
+        popular = self._keys.model_popular(generation.name)
+        value, flat = yield [("GET", popular), ("HGETALL", key)]
+        if value is None:
+            return None
+        return from_popular(_popular.decode(value), history_of(flat), wish)
 
-    def _history_key(self, user_id: str) -> str:
-        return self.keys.history(user_partition(user_id, self.topology.interactions), user_id)
+    def _lists_of(self, generation: Generation, items: Sequence[int]) -> Read[GenerationLists]:
+        """Return the lists, with those of `items` among them.
+
+        Raises:
+            ExpiredError: a list is missing, and the pointer has moved: it may have had one.
+        """
+        lists = self._lists.of(generation.name)
+        missing = lists.missing(items)
+        if missing:
+            keys = [self._keys.model_similar(generation.name, str(item)) for item in missing]
+            *values, pointer = yield [*(("GET", key) for key in keys), self._generations.pointer]
+            if None in values and self._generations.served(pointer) != generation:
+                raise ExpiredError
+            for item, value in zip(missing, values, strict=True):
+                lists.add(item, value)
+        return lists
+
+    def _history_key(self, user_id: str) -> Read[str]:
+        topology = yield from self._store.topology()
+        return self._keys.history(user_partition(user_id, topology.interactions), user_id)
 
 
-async def _answer(command: object) -> Any:
-    """Await a command: redis-py's annotations are those of its blocking client as well."""
-    return await cast("Awaitable[Any]", command)
+def _own(value: bytes | None, offset: bytes | None, wish: Wish) -> Chosen | None:
+    """Choose from the user's own list, if it is there and up to date and has anything."""
+    if value is None or offset is None:
+        return None
+    own = _user.decode(value)
+    if own.off != _offset.decode(offset):
+        return None
+    chosen = from_own_list(own, wish)
+    return chosen if chosen.items else None

@@ -1,33 +1,36 @@
-"""The connection to Redis: made in the background, read within a deadline, never hanging.
+"""Redis as the routes and the hot path see it: reads that end within a deadline, never hanging.
 
-Without an answer in time a read ends with `StoreUnavailableError`. After several such in a row one
-read at a time finds out whether Redis is back, and the others end at once: reconnecting for each of
-them would cost the time that their answers must not take. So the service recovers by itself.
+A read ends with `StoreUnavailableError` if there is no connection, if it has no answer in time, or
+if too many wait already. A connection that says nothing for as long as the deadline, though a
+command waits, is given up and made anew: until then reads fail at once, so a Redis that hangs costs
+a few of them their deadline and the others nothing.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Final, cast
-
-from redis.exceptions import RedisError
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
 
 from api.metrics import Metrics
-from api.reader import Reader
+from api.redis.connection import ErrorAnswer, NotConnectedError, TooManyCommandsError
+from api.redis.nodes import Nodes
+from api.redis.reading import Done, Read, Reading
 from contracts.keyspace import Keyspace
-from runtime.stores import UNAVAILABLE, AsyncStore, connect_async
 from runtime.topology import Topology
+
+T = TypeVar("T")
 
 READ_DEADLINE_S: Final = 0.2
 """Of all that one answer reads: leaves 50 ms of the promised 250 for everything else."""
-CONNECTIONS: Final = 64
-"""Reads at a time; more would wait for Redis, which does one thing at a time, all the same."""
-AWAY_AFTER: Final = 5
-"""As many failures in a row mean that Redis is away, not that one read was slow."""
-_RECONNECT_EVERY_S: Final = 0.5
-_NO_CONNECTION: Final[tuple[type[Exception], ...]] = (RedisError, *UNAVAILABLE, ValueError)
-"""Refused by the network, by the server (permissions), or because there can be no such URL."""
+_LOOK_EVERY_S: Final = 0.01
+"""How late a deadline may be noticed."""
+
+_REFUSALS: Final = frozenset(
+    {"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOAUTH", "NOPERM", "TRYAGAIN"}
+)
+"""Errors that say that there is no answer now. Others mean that a value is not what it must be."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,108 +40,105 @@ class StoreUnavailableError(ConnectionError):
 
 
 class Store:
-    """Redis as the routes see it."""
+    """Runs reads on one store."""
 
     def __init__(self, url: str, namespace: str, metrics: Metrics) -> None:
-        self._url = url
-        self._keys = Keyspace(namespace)
-        self._metrics = metrics
-        self._slots = asyncio.Semaphore(CONNECTIONS)
-        self._client: AsyncStore | None = None
+        self.keys = Keyspace(namespace)
+        self._errors = metrics.store_errors
+        self._nodes = Nodes(url, lambda: self._errors.labels("connection").inc())
+        self._open: deque[Reading[Any]] = deque()
+        """Those under way, oldest first; those that have ended are taken out when looked at."""
+        self._looking: asyncio.TimerHandle | None = None
         self._topology: Topology | None = None
-        self._failures = 0
-        self._probing = False
 
     @asynccontextmanager
     async def connecting(self) -> AsyncIterator[None]:
         """Connect, or go on trying in the background; disconnect after the block."""
-        await self._try_to_connect()
-        trying = asyncio.create_task(self._keep_trying())
-        try:
+        async with self._nodes.connecting():
             yield
-        finally:
-            trying.cancel()
-            if self._client is not None:
-                await self._client.aclose()
+        if self._looking is not None:
+            self._looking.cancel()
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Reader]:
-        """Hand out a reader, whose reads together must end within `READ_DEADLINE_S`.
+    def start(self, read: Read[T], done: Done[T]) -> None:
+        """Run a read; `done` gets what it returns, or what it raises, or why Redis failed it.
+
+        `done` is called exactly once, within `READ_DEADLINE_S`, and must not raise.
+        """
+        loop = asyncio.get_running_loop()
+
+        def translated(result: T | None, error: Exception | None) -> None:
+            done(result, error if error is None else self._translated(error))
+
+        reading = Reading(read, self._nodes, translated, loop.time())
+        reading.start()
+        if not reading.over:
+            self._open.append(reading)
+            if self._looking is None:
+                self._looking = loop.call_later(_LOOK_EVERY_S, self._look)
+
+    async def answer(self, read: Read[T]) -> T:
+        """Run a read and return what it returns.
 
         Raises:
-            StoreUnavailableError: they did not, or Redis is away.
-            TopologyError: `meta:topics` is missing there.
+            StoreUnavailableError: Redis is away, or too slow; else whatever the read raises.
         """
-        try:
-            with self._allowed():
-                async with asyncio.timeout(READ_DEADLINE_S), self._slots:
-                    client = self._connected()
-                    topology = self._topology or await self.read_topology()
-                    yield Reader(client, self._keys, topology)
-        except TimeoutError as error:
-            raise self._failed("timeout", f"no answer in {READ_DEADLINE_S:g} s") from error
-        except UNAVAILABLE as error:
-            raise self._failed("connection", type(error).__name__) from error
-        except StoreUnavailableError:
-            raise
-        except Exception:
-            self._answered()  # whatever the reader made of it
-            raise
-        self._answered()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-    async def read_topology(self) -> Topology:
+        def done(result: T | None, error: Exception | None) -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]
+
+        self.start(read, done)
+        return await future
+
+    def topology(self) -> Read[Topology]:
+        """Return the partitions of the topics, read once.
+
+        Raises:
+            TopologyError: they are missing.
+        """
+        if self._topology is None:
+            return (yield from self.read_topology())
+        return self._topology
+
+    def read_topology(self) -> Read[Topology]:
         """Read the partitions of the topics, which the following reads then go by.
 
         Raises:
             TopologyError: they are missing.
         """
-        client = self._connected()
-        partitions = cast("dict[str, str]", await client.hgetall(self._keys.topics()))
-        self._topology = Topology.from_hash(partitions)
+        (flat,) = yield [("HGETALL", self.keys.topics())]
+        fields = [field.decode() for field in flat]
+        self._topology = Topology.from_hash(dict(zip(fields[::2], fields[1::2], strict=True)))
         return self._topology
 
-    @contextmanager
-    def _allowed(self) -> Iterator[None]:
-        """Let everything pass, or only one read at a time while Redis is away."""
-        if self._failures < AWAY_AFTER:
-            yield
-            return
-        if self._probing:
-            self._metrics.store_errors.labels("away").inc()
-            raise StoreUnavailableError("away")
-        self._probing = True
-        try:
-            yield
-        finally:
-            self._probing = False
+    def _look(self) -> None:
+        """End the reads whose time is over, and give up connections that hang."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() - READ_DEADLINE_S
+        late = StoreUnavailableError(f"no answer in {READ_DEADLINE_S:g} s")
+        for connection in self._nodes.connections():
+            if connection.waiting and connection.heard_at < latest:
+                connection.close(late)
+        while self._open and (self._open[0].over or self._open[0].started_at < latest):
+            self._open.popleft().fail(late)
+        self._looking = loop.call_later(_LOOK_EVERY_S, self._look) if self._open else None
 
-    def _connected(self) -> AsyncStore:
-        if self._client is None:
-            self._metrics.store_errors.labels("connection").inc()
-            raise StoreUnavailableError("not connected yet")
-        return self._client
-
-    async def _keep_trying(self) -> None:
-        while self._client is None:
-            await asyncio.sleep(_RECONNECT_EVERY_S)
-            await self._try_to_connect()
-
-    async def _try_to_connect(self) -> None:
-        # One retry: a pooled connection that Redis closed meanwhile must not cost an answer.
-        try:
-            self._client = await connect_async(self._url, "api", READ_DEADLINE_S, retries=1)
-        except _NO_CONNECTION as error:
-            self._failed("connection", f"{type(error).__name__}: {error}")
-
-    def _answered(self) -> None:
-        if self._failures >= AWAY_AFTER:
-            _log.info("Redis is back")
-        self._failures = 0
-
-    def _failed(self, kind: str, reason: str) -> StoreUnavailableError:
-        """Count a failure, and log it when it is the one that means Redis is away."""
-        self._metrics.store_errors.labels(kind).inc()
-        self._failures += 1
-        if self._failures == AWAY_AFTER:
-            _log.error("Redis is away: %s; answering 503 until it is back", reason)
-        return StoreUnavailableError(reason)
+    def _translated(self, error: Exception) -> Exception:
+        """Return a failure of Redis's as such, and count it; everything else as it is."""
+        if isinstance(error, StoreUnavailableError):
+            self._errors.labels("timeout").inc()
+            return error
+        if isinstance(error, TooManyCommandsError):
+            self._errors.labels("overload").inc()
+        elif isinstance(error, NotConnectedError):
+            self._errors.labels("connection").inc()
+        elif isinstance(error, ErrorAnswer) and error.kind in _REFUSALS:
+            self._errors.labels("refused").inc()
+        else:
+            return error
+        return StoreUnavailableError(str(error))

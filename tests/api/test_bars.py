@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.answers import Bar, LegacyBar
+from api.answers import LegacyBar
 from api.bars import (
     INTERVALS_MS,
     MINUTE_MS,
@@ -15,7 +15,6 @@ from api.bars import (
     fill_previous,
     legacy_bars,
     minute_bars,
-    minute_field,
     roll_up,
 )
 from contracts.keyspace import BarValue
@@ -74,14 +73,13 @@ def test_the_minutes_of_a_window_are_those_of_its_buckets_since_the_epoch(
 
 
 @given(windows_with_minutes())
-def test_stored_fields_become_minutes_and_other_fields_do_not(
+def test_minutes_that_are_stored_become_bars_and_the_others_none(
     given_minutes: tuple[Window, list[tuple[int, BarValue]]],
 ) -> None:
     window, minutes = given_minutes
-    stored: dict[str, str | None] = {minute_field(minute): _json(bar) for minute, bar in minutes}
-    outside = minute_field(window.last_ms + window.interval_ms)
-    stored |= {"newest": "1", outside: _json(_bar_value(1))}
-    assert minute_bars(window, stored) == minutes
+    stored = {minute: msgspec.json.encode(bar) for minute, bar in minutes}
+    values = [stored.get(minute) for minute in window.minutes()]
+    assert minute_bars(window.minutes(), values) == minutes
 
 
 @given(windows_with_minutes())
@@ -142,8 +140,8 @@ def test_filling_repeats_the_previous_close_from_the_first_bar_on(
 
 
 def test_the_first_version_names_minutes_in_utc() -> None:
-    bar = Bar(1_629_156_720_000, 1.5, 4, 1, 3.25, 0, 2, None, closed=True)
-    assert legacy_bars(4, [bar]) == {
+    bar = BarValue(1.5, 4, 1, 3.25, 0, 2, 0, 0, 0, (0, 0))
+    assert legacy_bars(4, [(1_629_156_720_000, bar)]) == {
         "2021-08-16 23:32:00": LegacyBar(
             4, price_close=3.25, price_high=4, price_low=1, price_open=1.5
         )
@@ -152,7 +150,3 @@ def test_the_first_version_names_minutes_in_utc() -> None:
 
 def _bar_value(price: float) -> BarValue:
     return BarValue(price, price, price, price, 0, 1, 0, 0, 0, (0, 0))
-
-
-def _json(bar: BarValue) -> str:
-    return msgspec.json.encode(bar).decode()

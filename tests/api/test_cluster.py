@@ -1,19 +1,28 @@
 """The same answers out of Redis Cluster, whose nodes each hold a part of the keys."""
 
+import contextlib
 import dataclasses
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import tenacity
 from redis import Redis, RedisCluster
+from redis.crc import key_slot
+from redis.exceptions import RedisError
 
 from contracts.keyspace import BarValue, Keyspace
+from contracts.partitioning import instrument_partition
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey
 from runtime.stores import connect
 
-from .conftest import NOW_MS, Filled, Serve
+from .conftest import NOW_MS, TOPOLOGY, Filled, Serve
 
 RUNNING = NOW_MS // 60_000 * 60
 HALF = 8192
@@ -22,26 +31,66 @@ HALF = 8192
 def node(folder: Path) -> Server:
     # The cluster's bus listens 10,000 above the port, unless told otherwise.
     server = valkey(free_port(), folder)
-    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    # Replicas get their data at once, not after 5 s.
+    quickly = ("--repl-diskless-sync-delay", "0")
+    options = (*quickly, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     command = dataclasses.replace(server.command, argv=(*server.command.argv, *options))
     return dataclasses.replace(server, command=command)
 
 
+@dataclass
+class Cluster:
+    """Two masters, each with half of the slots, and a replica of the second."""
+
+    servers: list[Server]
+    processes: list[subprocess.Popen[bytes]]
+    clients: list[Redis]
+
+    def ports(self) -> list[int]:
+        return [client.connection_pool.connection_kwargs["port"] for client in self.clients]
+
+    def ids(self) -> list[str]:
+        return [client.execute_command("CLUSTER MYID").decode() for client in self.clients]
+
+    def hand_over(self, slot: int, source: int, target: int) -> None:
+        """Make `target` the owner of a slot whose keys are there."""
+        owner = self.ids()[target]
+        for node in (target, source):
+            self.clients[node].execute_command("CLUSTER SETSLOT", slot, "NODE", owner)
+
+
 @pytest.fixture
-def cluster_url(tmp_path: Path) -> Iterator[str]:
-    """A cluster of two nodes, each with half of the slots."""
-    first, second = node(tmp_path / "1"), node(tmp_path / "2")
-    with running(first), running(second):
-        clients = [Redis.from_url(server.address) for server in (first, second)]
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    servers = [node(tmp_path / str(number)) for number in range(3)]
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(running(server)) for server in servers]
+        clients = [stack.enter_context(Redis.from_url(server.address)) for server in servers]
+        cluster = Cluster(servers, processes, clients)
         clients[0].execute_command("CLUSTER ADDSLOTSRANGE", 0, HALF - 1)
         clients[1].execute_command("CLUSTER ADDSLOTSRANGE", HALF, 2 * HALF - 1)
-        bus = second.command.argv[-1]
-        port = clients[1].connection_pool.connection_kwargs["port"]
-        clients[0].execute_command("CLUSTER MEET", "127.0.0.1", port, bus)
+        for server, port in list(zip(servers, cluster.ports(), strict=True))[1:]:
+            bus = server.command.argv[-1]
+            clients[0].execute_command("CLUSTER MEET", "127.0.0.1", port, bus)
         for client in clients:
             until_agreed(client)
-            client.close()
-        yield first.address
+        until_replica(clients[2], cluster.ids()[1])
+        yield cluster
+
+
+@pytest.fixture
+def cluster_url(cluster: Cluster) -> str:
+    return cluster.servers[0].address
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type((AssertionError, RedisError)),
+    stop=tenacity.stop_after_delay(20),
+    wait=tenacity.wait_fixed(0.05),
+)
+def until_replica(client: Redis, of: str) -> None:
+    """Make a node a replica, as soon as it knows its master, and wait until it has its data."""
+    client.execute_command("CLUSTER REPLICATE", of)
+    assert client.info("replication")["master_link_status"] == "up"
 
 
 @tenacity.retry(
@@ -81,3 +130,88 @@ async def test_every_read_works_across_nodes(serve: Serve, cluster_url: str) -> 
             answer = await client.get(f"/v1/users/{user}/recommendations?n=100")
             assert answer.json()["source"] == source, answer.text
             assert len(answer.json()["items"]) == count
+
+
+def of_both_halves(filled: Filled) -> tuple[int, int]:
+    """Return two instruments, with bars in the first and in the second half of the slots."""
+    halves = {}
+    for instrument in range(50):
+        key = bars_key(filled, instrument)
+        halves.setdefault(key_slot(key.encode()) // HALF, instrument)
+    return halves[0], halves[1]
+
+
+def bars_key(filled: Filled, instrument: int) -> str:
+    return filled.keys.bars(instrument_partition(instrument, TOPOLOGY.quotes), instrument)
+
+
+@pytest.fixture
+def in_cluster(cluster_url: str) -> Iterator[Filled]:
+    """A namespace in the cluster, with bars of each half, among others."""
+    with connect(cluster_url, "tests") as store:
+        filled = Filled(store, Keyspace("live"))  # type: ignore[arg-type]
+        filled.topology()
+        for instrument in range(50):
+            filled.bars(instrument, {RUNNING: BarValue(1, 1, 1, 1, 0, 1, 0, 0, 0, (0, 0))})
+        yield filled
+
+
+async def test_slots_that_move_are_followed_without_a_failed_read(
+    serve: Serve, cluster: Cluster, in_cluster: Filled
+) -> None:
+    instrument, _ = of_both_halves(in_cluster)
+    key = bars_key(in_cluster, instrument)
+    slot, (source, target) = key_slot(key.encode()), cluster.ids()[:2]
+    path = f"/v1/instruments/{instrument}/bars"
+    async with serve(redis_url=cluster.servers[0].address) as client:
+        expected = (await client.get(path)).text
+        cluster.clients[1].execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source)
+        cluster.clients[0].execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target)
+        assert (await client.get(path)).text == expected
+        for moved in cluster.clients[0].execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
+            cluster.clients[0].migrate("127.0.0.1", cluster.ports()[1], moved, 0, 5000)
+        assert (await client.get(path)).text == expected  # by ASK
+        cluster.hand_over(slot, 0, 1)
+        assert (await client.get(path)).text == expected  # by MOVED
+        await until_asked_of_its_owner(client, path, cluster.clients[0])
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(20),
+    wait=tenacity.wait_fixed(0.05),
+)
+async def until_asked_of_its_owner(client: httpx.AsyncClient, path: str, former: Redis) -> None:
+    def sent_on() -> int:
+        return int(former.info("errorstats")["errorstat_MOVED"]["count"])
+
+    before = sent_on()
+    assert (await client.get(path)).status_code == 200
+    assert sent_on() == before
+
+
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_replica_that_takes_over_is_read_from_and_the_other_half_all_along(
+    serve: Serve, cluster: Cluster, in_cluster: Filled, way: signal.Signals
+) -> None:
+    paths = [f"/v1/instruments/{i}/bars" for i in of_both_halves(in_cluster)]
+    async with serve(redis_url=cluster.servers[0].address) as client:
+        expected = [(await client.get(path)).text for path in paths]
+        os.kill(cluster.processes[1].pid, way)
+        assert (await client.get(paths[1])).status_code == 503
+        assert (await client.get(paths[0])).text == expected[0]
+        cluster.clients[2].execute_command("CLUSTER FAILOVER TAKEOVER")
+        await until_answered(client, paths[1], expected[1])
+        assert (await client.get(paths[0])).text == expected[0]
+        os.kill(cluster.processes[1].pid, signal.SIGCONT)
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(20),
+    wait=tenacity.wait_fixed(0.05),
+)
+async def until_answered(client: httpx.AsyncClient, path: str, expected: str) -> None:
+    answer = await client.get(path)
+    assert answer.status_code in (200, 503)
+    assert answer.text == expected

@@ -1,71 +1,148 @@
-"""Generations that are replaced while they are read."""
+"""Generations that are replaced, or expire, while they are read."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import pytest
+from redis import Redis
 
-from api.reader import GenerationReplacedError, Reader
+from api.generations import GenerationReplacedError, NoModelYetError
+from api.metrics import Metrics
+from api.reader import Reader
 from api.recommend import Wish
-from runtime.stores import connect_async
+from api.redis.reading import Read
+from api.store import Store
 
-from .conftest import TOPOLOGY, Filled
+from .conftest import Filled
+
+T = TypeVar("T")
 
 ALL = Wish(10, frozenset(), include_seen=False)
 
 
-class Flipping:
-    """A client of the real store that does something after each of the first pointer reads."""
-
-    def __init__(self, client: object, filled: Filled, flips: list[str]) -> None:
-        self._client = client
-        self._filled = filled
-        self._flips = flips
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._client, name)
-
-    async def get(self, key: str) -> object:
-        value = await self._client.get(key)  # type: ignore[attr-defined]
-        if key == self._filled.keys.model_current() and self._flips:
-            self._filled.point_to(self._flips.pop(0))
-        return value
+@pytest.fixture
+def raw(store_url: str) -> Iterator[Redis]:
+    with Redis.from_url(store_url) as client:
+        yield client
 
 
 @pytest.fixture
-async def client(store_url: str) -> AsyncIterator[object]:
-    client = await connect_async(store_url, "tests")
-    yield client
-    await client.aclose()
+def reader(store_url: str, filled: Filled) -> Reader:
+    return Reader(Store(store_url, filled.keys.namespace, Metrics()))
 
 
-def reader(client: object, filled: Filled, flips: list[str]) -> Reader:
-    return Reader(Flipping(client, filled, flips), filled.keys, TOPOLOGY)  # type: ignore[arg-type]
+def run(read: Read[T], raw: Redis, filled: Filled, flips: Sequence[str] = ()) -> T:
+    """Run a read, and flip the pointer after each of its first rounds that looks at it."""
+    left = list(flips)
+    pointer = filled.keys.model_current()
+    answers: list[Any] | None = None
+    while True:
+        try:
+            commands = read.send(answers)  # type: ignore[arg-type]
+        except StopIteration as returned:
+            found: T = returned.value
+            return found
+        pipeline = raw.pipeline(transaction=False)
+        for command in commands:
+            # Its parsed answers are not what a connection hands out.
+            pipeline.execute_command(*command, NEVER_DECODE=True)
+        answers = [flat(answer) for answer in pipeline.execute()]
+        if left and any(command[1] == pointer for command in commands):
+            filled.point_to(left.pop(0))
 
 
-async def test_a_generation_that_expired_under_the_reader_gives_way_to_the_new_one(
-    client: object, filled: Filled
+def flat(answer: object) -> object:
+    """Return an answer as it comes: redis-py makes a dict of a hash."""
+    if not isinstance(answer, dict):
+        return answer
+    return [part for field in answer.items() for part in field]
+
+
+def test_a_generation_that_expired_under_the_reader_gives_way_to_the_new_one(
+    reader: Reader, raw: Redis, filled: Filled
 ) -> None:
     filled.generation("new", {"4": [("5", 0.5, 1.0)]}, popular=[("7", 1.0)])
-    filled.point_to("expired")
-    found = await reader(client, filled, ["new"]).similar(4)
-    assert found is not None
-    assert found[0].name == "new"
-    filled.point_to("expired")
-    generation, chosen = await reader(client, filled, ["new"]).recommendations("ABC", ALL)
-    assert (generation.name, chosen.items[0].instrument_id) == ("new", 7)
+    for _ in range(2):  # without and with a guess at what is served
+        filled.point_to("expired")
+        found = run(reader.similar(4, 10), raw, filled, ["new"])
+        assert found is not None
+        assert found[0].name == "new"
+        filled.point_to("expired")
+        generation, chosen = run(reader.recommendations("ABC", ALL), raw, filled, ["new"])
+        assert (generation.name, chosen.items[0].instrument_id) == ("new", 7)
 
 
-async def test_generations_that_expire_faster_than_they_are_read_are_an_error(
-    client: object, filled: Filled
+def test_lists_that_expire_while_a_history_is_folded_in_are_not_taken_for_none(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    filled.generation("old", {"4": [("5", 0.5, 1.0)]}, popular=[("7", 1.0)])
+    filled.history("ABC", {"4": (1, 1), "6": (1, 2)}, off=1)
+    run(reader.recommendations("ABC", ALL), raw, filled)
+    filled.generation("new", {"6": [("8", 0.5, 1.0)], "4": [("5", 0.5, 1.0)]})
+    filled.generation("torn", {"4": [("5", 0.5, 1.0)]})
+    generation, chosen = run(reader.recommendations("ABC", ALL), raw, filled, ["new"])
+    assert generation.name == "new"
+    assert {item.instrument_id for item in chosen.items} == {5, 8}
+
+
+def test_generations_that_expire_faster_than_they_are_read_are_an_error(
+    reader: Reader, raw: Redis, filled: Filled
 ) -> None:
     filled.point_to("a")
     with pytest.raises(GenerationReplacedError):
-        await reader(client, filled, ["b", "c"]).similar(4)
+        run(reader.similar(4, 10), raw, filled, ["b", "c", "d"])
 
 
-async def test_a_generation_without_a_popular_list_is_an_error(
-    client: object, filled: Filled
+def test_a_generation_without_a_popular_list_is_an_error(
+    reader: Reader, raw: Redis, filled: Filled
 ) -> None:
     filled.point_to("torn")
     with pytest.raises(GenerationReplacedError):
-        await reader(client, filled, []).recommendations("ABC", ALL)
+        run(reader.recommendations("ABC", ALL), raw, filled)
+
+
+def test_an_answer_is_of_what_is_served_though_another_was_served_last(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    for name, neighbor in (("g1", "5"), ("g2", "6"), ("g1", "5")):
+        filled.generation(name, {"4": [(neighbor, 0.5, 1.0)]})
+        found = run(reader.similar(4, 10), raw, filled)
+        assert found is not None
+        assert (found[0].name, found[1].items[0].item) == (name, neighbor)
+
+
+def test_lists_that_were_read_once_are_not_read_again(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
+    filled.history("ABC", {"4": (1, 1), "6": (1, 2)}, off=1)
+    run(reader.recommendations("ABC", ALL), raw, filled)
+    raw.delete(filled.keys.model_similar("g1", "4"))
+    _, chosen = run(reader.recommendations("ABC", ALL), raw, filled)
+    assert [item.instrument_id for item in chosen.items] == [5]
+
+
+def test_what_was_folded_in_counts_until_history_or_generation_change(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    def recommended() -> list[int]:
+        _, chosen = run(reader.recommendations("ABC", ALL), raw, filled)
+        return [item.instrument_id for item in chosen.items]
+
+    filled.generation("g1", {"4": [("5", 0.5, 1.0)], "6": [("7", 0.9, 1.0)]})
+    filled.history("ABC", {"4": (1, 1)}, off=1)
+    assert recommended() == recommended() == [5]
+    filled.history("ABC", {"4": (1, 1), "6": (1, 2)}, off=2)
+    assert recommended() == recommended() == [7, 5]
+    filled.generation("g2", {"4": [("8", 0.5, 1.0)]})
+    assert recommended() == recommended() == [8]
+    filled.point_to("g1")
+    assert recommended() == [7, 5]
+
+
+def test_the_variants_are_those_that_are_served(reader: Reader, raw: Redis, filled: Filled) -> None:
+    assert run(reader.variants(), raw, filled) == []
+    with pytest.raises(NoModelYetError):
+        run(reader.similar(4, 10), raw, filled)
+    filled.point_to("g1")
+    assert run(reader.variants(), raw, filled) == ["default"]

@@ -1,0 +1,98 @@
+"""Where a store is and how to be let in, out of its URL as redis-py reads it; and going there."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from redis.asyncio.connection import SSLConnection, parse_url
+
+from api.redis.connection import Connection
+
+CLIENT_NAME = "api"
+"""As `CLIENT LIST` shows these connections."""
+
+
+class Node(NamedTuple):
+    """Host and port of a node."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One node, and what it asks of who comes.
+
+    >>> Address.of_url("redis://:secret@127.0.0.1:7000/2").node
+    Node(host='127.0.0.1', port=7000)
+    """
+
+    node: Node
+    socket_path: str | None
+    tls: ssl.SSLContext | None
+    username: str | None
+    password: str | None
+    db: int
+
+    @classmethod
+    def of_url(cls, url: str) -> "Address":
+        """Return what `url` says.
+
+        Raises:
+            ValueError: it is no URL of a store.
+        """
+        parts: dict[str, Any] = dict(parse_url(url))
+        tls = None
+        if parts.get("connection_class") is SSLConnection:
+            options = {key: value for key, value in parts.items() if key.startswith("ssl_")}
+            tls = SSLConnection(**options).ssl_context.get()
+        return cls(
+            node=Node(parts.get("host", "localhost"), parts.get("port", 6379)),
+            socket_path=parts.get("path"),
+            tls=tls,
+            username=parts.get("username"),
+            password=parts.get("password"),
+            db=parts.get("db", 0),
+        )
+
+    def at(self, node: Node) -> "Address":
+        """Return the address of another node of the same store."""
+        return replace(self, node=node, socket_path=None)
+
+    async def connect(self, on_lost: Callable[[Connection], None], timeout_s: float) -> Connection:
+        """Return a connection that was let in.
+
+        Raises:
+            OSError, TimeoutError: nobody is there, or does not answer.
+            ErrorAnswer: the node does not let us in, or is loading its data.
+        """
+        async with asyncio.timeout(timeout_s):
+            connection = await self._open(on_lost)
+            try:
+                await self._be_let_in(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    async def _open(self, on_lost: Callable[[Connection], None]) -> Connection:
+        loop = asyncio.get_running_loop()
+        if self.socket_path is not None:
+            _, connection = await loop.create_unix_connection(
+                lambda: Connection(on_lost), self.socket_path
+            )
+        else:
+            _, connection = await loop.create_connection(
+                lambda: Connection(on_lost), *self.node, ssl=self.tls
+            )
+        return connection
+
+    async def _be_let_in(self, connection: Connection) -> None:
+        if self.password is not None:
+            user = [self.username] if self.username else []
+            await connection.ask("AUTH", *user, self.password)
+        if self.db:
+            await connection.ask("SELECT", self.db)
+        await connection.ask("CLIENT", "SETNAME", CLIENT_NAME)

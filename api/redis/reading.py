@@ -1,0 +1,125 @@
+"""One answer that is being put together: a generator that asks for commands until it can return."""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from api.redis.address import Node
+from api.redis.connection import ErrorAnswer, packed
+from api.redis.nodes import Nodes
+
+T = TypeVar("T")
+
+Command = tuple[str | bytes | int, ...]
+"""A command, its key, and the rest; an answer is bytes, an int, None, or a list of these."""
+Read = Generator[Sequence[Command], Sequence[Any], T]
+"""Yields commands, one or more, is sent their answers, and returns what it was for.
+
+It knows neither connections nor the loop, so the ordinary routes and the hot path run the same.
+"""
+Done = Callable[[T | None, Exception | None], None]
+"""Gets what a read returned or raised; must not raise."""
+
+_REDIRECTIONS: Final = 3
+"""A command that was sent on as often has no home: the cluster is changing."""
+
+
+class Reading(Generic[T]):
+    """Runs one read; `over` once `done` was called, which happens once."""
+
+    __slots__ = ("_answers", "_commands", "_done", "_missing", "_nodes", "_read", "_redirections",
+                 "over", "started_at")  # fmt: skip
+
+    def __init__(self, read: Read[T], nodes: Nodes, done: Done[T], started_at: float) -> None:
+        self._read = read
+        self._nodes = nodes
+        self._done = done
+        self._commands: Sequence[Command] = ()
+        self._answers: list[Any] = []
+        self._missing = 0
+        self._redirections = 0
+        self.over = False
+        self.started_at = started_at
+
+    def start(self) -> None:
+        """Run the read up to its first commands."""
+        self._go_on(None)
+
+    def fail(self, error: Exception) -> None:
+        """End with `error`, unless it has ended."""
+        if not self.over:
+            self.over = True
+            self._read.close()
+            self._done(None, error)
+
+    def take(self, place: int, answer: object) -> None:
+        """Take an answer, and go on if it was the last one of its round."""
+        if self.over:
+            return
+        if type(answer) is ErrorAnswer:
+            self._take_error(place, answer)
+            return
+        self._answers[place] = answer
+        self._missing -= 1
+        if not self._missing:
+            self._go_on(self._answers)
+
+    def lose(self, error: Exception) -> None:
+        """End: an answer will never come."""
+        self.fail(error)
+
+    def _go_on(self, answers: list[Any] | None) -> None:
+        try:
+            commands = self._read.send(answers)  # type: ignore[arg-type]
+        except StopIteration as returned:
+            self.over = True
+            self._done(returned.value, None)
+            return
+        except Exception as error:  # noqa: BLE001 (it is handed on)
+            self.over = True
+            self._done(None, error)
+            return
+        self._commands = commands
+        self._answers = [None] * len(commands)
+        self._missing = len(commands)
+        try:
+            for place, command in enumerate(commands):
+                connection = self._nodes.connection_of(command[1])  # type: ignore[arg-type]
+                # What all ask for, such as the pointer to the model, is asked for once a turn.
+                send = connection.send_shared if command[0] == "GET" else connection.send
+                send(packed(command), self, place)
+        except ConnectionError as error:
+            self.fail(error)
+
+    def _take_error(self, place: int, answer: ErrorAnswer) -> None:
+        """Send a command on to the node that has its key, or fail."""
+        kind = answer.kind
+        self._redirections += 1
+        if kind not in ("MOVED", "ASK") or self._redirections > _REDIRECTIONS:
+            self.fail(answer)
+            return
+        _, _, node = str(answer).rpartition(" ")
+        host, _, port = node.rpartition(":")
+        try:
+            connection = self._nodes.connection_to(Node(host, int(port)))
+            if kind == "ASK":
+                connection.send(_ASKING, _NOBODY, 0)
+            connection.send(packed(self._commands[place]), self, place)
+        except ConnectionError as error:
+            self.fail(error)
+        finally:
+            if kind == "MOVED":
+                self._nodes.moved()
+
+
+class _Nobody:
+    """Waits for nothing."""
+
+    def take(self, place: int, answer: object) -> None:
+        """Leave it."""
+
+    def lose(self, error: Exception) -> None:
+        """Leave it."""
+
+
+_NOBODY: Final = _Nobody()
+_ASKING: Final = packed(("ASKING",))

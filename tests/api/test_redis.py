@@ -1,0 +1,231 @@
+"""Connections that pipeline: who gets which answer, and what happens when one is lost."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import tenacity
+from redis import Redis
+from redis.exceptions import RedisError
+
+from api.metrics import Metrics
+from api.redis.connection import MAX_WAITING, Connection, ErrorAnswer, NotConnectedError, packed
+from api.redis.reading import Read
+from api.store import READ_DEADLINE_S, Store, StoreUnavailableError
+from infra.local.process import free_port, running
+from infra.local.store import valkey
+
+
+@pytest.fixture
+def raw(store_url: str, namespace: str) -> Iterator[Redis]:
+    with Redis.from_url(store_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+async def store(store_url: str, namespace: str) -> AsyncIterator[Store]:
+    store = Store(store_url, namespace, Metrics())
+    async with store.connecting():
+        yield store
+
+
+def get(key: str) -> Read[bytes | None]:
+    (value,) = yield [("GET", key)]
+    found: bytes | None = value
+    return found
+
+
+def get_in_turn(*keys: str) -> Read[list[bytes | None]]:
+    """Read keys one after the other, the next one only when the one before is there."""
+    values = []
+    for key in keys:
+        values += yield [("GET", key)]
+    return values
+
+
+async def test_everybody_gets_the_answer_to_what_was_asked(
+    store: Store, raw: Redis, namespace: str
+) -> None:
+    keys = [f"{namespace}:{number}" for number in range(300)]
+    raw.mset({key: key for key in keys})
+    reads = [get_in_turn(*keys[start:], *keys[:start]) for start in range(0, 300, 17)]
+    found = await asyncio.gather(*map(store.answer, reads))
+    for start, values in zip(range(0, 300, 17), found, strict=True):
+        assert [value.decode() for value in values if value] == keys[start:] + keys[:start]
+
+
+async def test_what_several_ask_for_in_one_turn_is_asked_for_once(
+    store: Store, raw: Redis, namespace: str
+) -> None:
+    raw.set(f"{namespace}:it", "value")
+
+    def calls() -> int:
+        return int(raw.info("commandstats")["cmdstat_get"]["calls"])
+
+    before = calls()
+    assert await store.answer(get(f"{namespace}:it")) == b"value"
+    assert calls() == before + 1
+    asked = [store.answer(get(f"{namespace}:it")) for _ in range(40)]
+    assert set(await asyncio.gather(*asked)) == {b"value"}
+    assert calls() == before + 2
+    raw.set(f"{namespace}:it", "another")
+    assert await store.answer(get(f"{namespace}:it")) == b"another"
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(
+    store: Store, raw: Redis, namespace: str
+) -> None:
+    keys = [f"{namespace}:{number}" for number in range(100)]
+    raw.mset({key: key for key in keys})
+    given_up = [asyncio.ensure_future(store.answer(get(key))) for key in keys[:50]]
+    await asyncio.sleep(0)
+    for task in given_up:
+        task.cancel()
+    found = await asyncio.gather(*[store.answer(get(key)) for key in keys[50:]])
+    assert [value.decode() for value in found if value] == keys[50:]
+
+
+async def test_what_redis_refuses_is_an_error_of_that_read_alone(
+    store: Store, raw: Redis, namespace: str
+) -> None:
+    raw.mset({f"{namespace}:text": "value"})
+
+    def wrong() -> Read[bytes]:
+        (_, value) = yield [("GET", f"{namespace}:text"), ("HGETALL", f"{namespace}:text")]
+        found: bytes = value
+        return found
+
+    refused, fine = await asyncio.gather(
+        store.answer(wrong()), store.answer(get(f"{namespace}:text")), return_exceptions=True
+    )
+    assert isinstance(refused, ErrorAnswer)
+    assert refused.kind == "WRONGTYPE"
+    assert fine == b"value"
+
+
+async def test_a_connection_that_redis_closes_is_made_anew(
+    store: Store, raw: Redis, namespace: str
+) -> None:
+    raw.set(f"{namespace}:it", "value")
+    assert await store.answer(get(f"{namespace}:it")) == b"value"
+    for _ in range(3):
+        mine = [client["id"] for client in raw.client_list() if client["name"] == "api"]
+        raw.client_kill_filter(_id=mine[-1])
+        assert await until_answered(store, f"{namespace}:it") == b"value"
+
+
+_BUSY_FOR_50_MS = "local begun = os.clock() repeat until os.clock() - begun > 0.05"
+
+
+async def test_a_read_of_many_rounds_ends_at_its_deadline_though_each_has_its_answer(
+    store: Store, namespace: str
+) -> None:
+    def slow() -> Read[None]:
+        for _ in range(20):
+            yield [("EVAL", _BUSY_FOR_50_MS, 0)]
+
+    ends: list[tuple[object, Exception | None]] = []
+    started = time.monotonic()
+    over = asyncio.Event()
+
+    def done(*end: object) -> None:
+        ends.append(end)  # type: ignore[arg-type]
+        over.set()
+
+    store.start(slow(), done)
+    await over.wait()
+    assert await until_answered(store, f"{namespace}:nothing") is None  # behind the last answer
+    assert time.monotonic() - started < 3 * READ_DEADLINE_S
+    ((result, error),) = ends
+    assert result is None
+    assert isinstance(error, StoreUnavailableError)
+    assert "no answer in" in str(error)
+
+
+async def test_a_command_too_many_is_refused(store_url: str) -> None:
+    host, port = store_url.split("/")[2].split(":")
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(
+        lambda: Connection(lambda _: None), host, int(port)
+    )
+    asked = [asyncio.ensure_future(connection.ask("PING")) for _ in range(MAX_WAITING + 1)]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert outcomes[:-1] == [b"PONG"] * MAX_WAITING
+    assert f"{MAX_WAITING} commands wait" in str(outcomes[-1])
+    connection.close()
+
+
+async def test_a_connection_that_is_lost_fails_all_who_wait(store_url: str) -> None:
+    host, port = store_url.split("/")[2].split(":")
+    loop = asyncio.get_running_loop()
+    lost: list[Connection] = []
+    _, connection = await loop.create_connection(lambda: Connection(lost.append), host, int(port))
+    asked = [asyncio.ensure_future(connection.ask("BLPOP", "nothing", 5)) for _ in range(3)]
+    await asyncio.sleep(0)
+    connection.close()
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(outcome, NotConnectedError) for outcome in outcomes)
+    assert lost == [connection]
+    with pytest.raises(NotConnectedError):
+        connection.send(packed(("PING",)), None, 0)  # type: ignore[arg-type]
+
+
+async def test_what_is_no_redis_is_hung_up_on() -> None:
+    async def nonsense(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with await asyncio.start_server(nonsense, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        store = Store(f"redis://127.0.0.1:{port}", "live", Metrics())
+        async with store.connecting():
+            with pytest.raises(StoreUnavailableError, match="not connected"):
+                await store.answer(get("live:it"))
+
+
+@pytest.mark.parametrize("user", ["", "reader"])
+async def test_who_has_to_say_a_password_does(tmp_path: Path, user: str) -> None:
+    port = free_port()
+    with Redis(port=port, password="s3cret/+", db=3) as client:
+        server = valkey(port, tmp_path)
+        argv = (*server.command.argv, "--requirepass", "s3cret/+")
+        command = dataclasses.replace(server.command, argv=argv)
+        with running(dataclasses.replace(server, command=command, answers=lambda: pings(client))):
+            client.set("live:it", "value")
+            client.execute_command("ACL", "SETUSER", "reader", "on", ">s3cret/+", "~*", "+@all")
+            url = f"redis://{user}:s3cret%2F%2B@127.0.0.1:{port}/3"
+            store = Store(url, "live", Metrics())
+            async with store.connecting():
+                assert await until_answered(store, "live:it") == b"value"
+            wrong = Store(f"redis://:wrong@127.0.0.1:{port}", "live", Metrics())
+            async with wrong.connecting():
+                with pytest.raises(StoreUnavailableError):
+                    await wrong.answer(get("live:it"))
+
+
+async def test_an_address_that_can_be_none_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Store("http://127.0.0.1", "live", Metrics())
+    async with store.connecting():
+        with pytest.raises(StoreUnavailableError):
+            await store.answer(get("live:it"))
+    assert "REDIS_URL" in caplog.text
+
+
+def pings(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(StoreUnavailableError),
+    stop=tenacity.stop_after_delay(10),
+    wait=tenacity.wait_fixed(0.02),
+)
+async def until_answered(store: Store, key: str) -> bytes | None:
+    return await store.answer(get(key))
