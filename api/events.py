@@ -5,8 +5,8 @@ A request is taken whole or not at all: everything is read and judged before any
 
 import math
 import re
-from collections.abc import Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -24,8 +24,10 @@ MAX_EVENTS: Final = 1000
 MAX_REPORTED: Final = 20
 """Of the events that break a rule, how many are named."""
 
+M = TypeVar("M")
+
 _PATH: Final = re.compile(r"at `\$\.(?P<field>[^`]+)`|required field `(?P<missing>[^`]+)`")
-_BY_NAME: Final = re.compile(r"(ts|user_id) ")
+_BY_NAME: Final = re.compile(r"(ts|user_id|request_id) ")
 _LEGACY_NAMES: Final = {
     "user_id": "userid",
     "instrument_id": "instrid",
@@ -75,14 +77,22 @@ def parse_events(body: bytes, now_ms: int) -> list[Quote | Interaction]:
         MalformedBodyError: it is not JSON.
         InvalidEventsError: an event breaks a rule, or there are none or too many.
     """
+    return parse_each(body, lambda event: _message(event, now_ms))
+
+
+def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
+    """Return what `message_of` makes of each event of a body; as `parse_events`.
+
+    It raises ValueError on an event that breaks a rule, and the text is the reason.
+    """
     events = _split(body)
     if not 1 <= len(events) <= MAX_EVENTS:
         raise InvalidEventsError(f"1 to {MAX_EVENTS} events are allowed, these are {len(events)}")
-    messages: list[Quote | Interaction] = []
+    messages: list[M] = []
     errors: list[EventError] = []
     for index, event in enumerate(events):
         try:
-            messages.append(_message(bytes(event), now_ms))
+            messages.append(message_of(bytes(event)))
         except ValueError as error:
             reason = str(error)
             errors.append(EventError(index, reason, field_of(reason)))
@@ -106,7 +116,7 @@ def parse_legacy(body: bytes, now_ms: int) -> tuple[LegacyEvent, Quote, Interact
         raise MalformedBodyError(str(error)) from None
     price, seconds = _number(event.price, "price"), _number(event.timestamp, "timestamp")
     # What lies outside the rules' range stays outside, yet fits JSON.
-    ts = min(max(round(seconds * 1000), -1), MAX_TS_MS + 1)
+    ts = round(min(max(seconds * 1000, -1), MAX_TS_MS + 1))
     try:
         quote = Quote(instrument_id=event.instrid, price=price, ts=ts)
         trade = Interaction(user_id=event.userid, instrument_id=event.instrid, price=price, ts=ts)

@@ -9,14 +9,15 @@ import contextlib
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from api.metrics import Metrics
+from contracts.feedback import Feedback, encode_feedback, feedback_key
 from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
-from contracts.topics import INTERACTIONS, QUOTES
+from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
 from runtime.topology import Topology, TopologyError
 
 DELIVERY_TIMEOUT_MS: Final = 3000
@@ -27,6 +28,14 @@ _METADATA_TIMEOUT_S: Final = 0.5
 _POLL_S: Final = 0.05
 
 _log = logging.getLogger(__name__)
+
+
+class _Record(NamedTuple):
+    """A message as Kafka takes it."""
+
+    topic: str
+    key: bytes
+    value: bytes
 
 
 class LogUnavailableError(ConnectionError):
@@ -107,19 +116,16 @@ class Publisher:
         self._poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
         self._poller.start()
 
-    async def publish(self, messages: Sequence[Quote | Interaction]) -> None:
+    async def publish(self, messages: Sequence[Quote | Interaction | Feedback]) -> None:
         """Return once Kafka has acknowledged all `messages`.
 
         Raises:
             LogUnavailableError: it has not, in bounded time.
         """
         batch = _Batch(len(messages), self._metrics)
-        for message in messages:
-            topic = (QUOTES if isinstance(message, Quote) else INTERACTIONS).name
+        for topic, key, value in map(_record_of, messages):
             try:
-                self._producer.produce(
-                    topic, encode(message), key_of(message), on_delivery=batch.delivered
-                )
+                self._producer.produce(topic, value, key, on_delivery=batch.delivered)
             except (BufferError, KafkaException) as error:
                 batch.count(topic, str(error))
         await batch.wait()
@@ -130,9 +136,10 @@ class Publisher:
             seen = await asyncio.to_thread(self._producer.list_topics, timeout=_METADATA_TIMEOUT_S)
         except KafkaException as error:
             return f"{self._servers}: {error.args[0].str()}"
-        for topic in (QUOTES.name, INTERACTIONS.name):
+        for topic in (QUOTES.name, INTERACTIONS.name, FEEDBACK.name):
             if topic not in seen.topics:
                 return f"topic {topic} is missing: run `python -m infra.topics`"
+        for topic in (QUOTES.name, INTERACTIONS.name):
             try:
                 topology.check(topic, len(seen.topics[topic].partitions))
             except TopologyError as error:
@@ -153,3 +160,10 @@ class Publisher:
         # librdkafka logs what it gets over by itself; what is fatal needs a person.
         if error.fatal():
             _log.error("Kafka, until the next start: %s", error.str())
+
+
+def _record_of(message: Quote | Interaction | Feedback) -> _Record:
+    if isinstance(message, Feedback):
+        return _Record(FEEDBACK.name, feedback_key(message), encode_feedback(message))
+    topic = QUOTES if isinstance(message, Quote) else INTERACTIONS
+    return _Record(topic.name, key_of(message), encode(message))

@@ -1,4 +1,4 @@
-"""The messages on the topics, bytes to columns and back: the only code that knows the wire format.
+"""The messages on `quotes` and `interactions`, bytes to columns and back: their only wire format.
 
 A record that breaks a rule is rejected alone, with a reason that names the field; its neighbors in
 the batch are decoded all the same. Decoding each record by itself is also what msgspec is fastest
@@ -34,6 +34,7 @@ EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 
 InstrumentId = Annotated[int, Meta(ge=0, le=MAX_INSTRUMENT_ID)]
 EpochMs = Annotated[int, Meta(ge=0, le=MAX_TS_MS)]
+UserId = Annotated[str, Meta(min_length=1, max_length=MAX_USER_ID_BYTES)]
 PositiveFloat = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 NonNegativeFloat = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
@@ -50,7 +51,7 @@ class Quote(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=T
 class Interaction(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
     """Something that a user did with an instrument at an event time."""
 
-    user_id: Annotated[str, Meta(min_length=1, max_length=MAX_USER_ID_BYTES)]
+    user_id: UserId
     instrument_id: InstrumentId
     event: EventType = "trade"
     price: PositiveFloat | None = None
@@ -97,6 +98,7 @@ class InteractionColumns:
 
 
 M = TypeVar("M", Quote, Interaction)
+T = TypeVar("T")
 
 _quote = msgspec.json.Decoder(Quote)
 _interaction = msgspec.json.Decoder(Interaction)
@@ -177,18 +179,47 @@ def decode_quote(value: bytes, now_ms: int) -> Quote:
 def decode_interaction(value: bytes, now_ms: int) -> Interaction:
     """Decode one interaction, by the rules of `decode_interactions`; as `decode_quote`."""
     event = _decode_one(_interaction.decode, value, now_ms)
-    reason = interaction_rule_broken(event)
-    if reason is not None:
-        raise ValueError(reason)
+    check_user_id(event.user_id)
     return event
 
 
 def interaction_rule_broken(message: Interaction) -> str | None:
     """Return which rule an interaction breaks that its type cannot state, or None."""
-    size = len(message.user_id.encode())
-    if size > MAX_USER_ID_BYTES:
-        return f"user_id has {size} bytes of UTF-8, at most {MAX_USER_ID_BYTES} are allowed"
-    return None
+    return _too_long(message.user_id)
+
+
+def check_user_id(user_id: str) -> None:
+    """Judge a user's id by its bytes, as its type cannot.
+
+    Raises:
+        ValueError: it has too many.
+    """
+    reason = _too_long(user_id)
+    if reason is not None:
+        raise ValueError(reason)
+
+
+def check_not_ahead(ts_ms: int, now_ms: int) -> None:
+    """Judge an event time by the reader's clock.
+
+    Raises:
+        ValueError: it lies over `MAX_AHEAD_MS` ahead.
+    """
+    latest = now_ms + MAX_AHEAD_MS
+    if ts_ms > latest:
+        raise ValueError(_ahead(ts_ms, latest))
+
+
+def decode_alone(decode: Callable[[bytes], T], value: bytes) -> T:
+    """Return what `decode` makes of a record value.
+
+    Raises:
+        ValueError: it is no such message; the text is the reason.
+    """
+    try:
+        return decode(value)
+    except _NO_MESSAGE as error:
+        raise ValueError(_reason(value, error)) from None
 
 
 def _decode_each(
@@ -241,13 +272,8 @@ def _decode_one(decode: Callable[[bytes], M], value: bytes, now_ms: int) -> M:
     Raises:
         ValueError: it is none, or too far ahead.
     """
-    try:
-        message = decode(value)
-    except _NO_MESSAGE as error:
-        raise ValueError(_reason(value, error)) from None
-    latest = now_ms + MAX_AHEAD_MS
-    if message.ts > latest:
-        raise ValueError(_ahead(message.ts, latest))
+    message = decode_alone(decode, value)
+    check_not_ahead(message.ts, now_ms)
     return message
 
 
@@ -256,6 +282,13 @@ def _reason(value: bytes | None, error: Exception) -> str:
         return "the record has no value"
     text = f"not UTF-8: {error}" if isinstance(error, UnicodeDecodeError) else str(error)
     return text[:MAX_REASON_CHARACTERS]
+
+
+def _too_long(user_id: str) -> str | None:
+    size = len(user_id.encode())
+    if size > MAX_USER_ID_BYTES:
+        return f"user_id has {size} bytes of UTF-8, at most {MAX_USER_ID_BYTES} are allowed"
+    return None
 
 
 def _ahead(ts_ms: int, latest: int) -> str:

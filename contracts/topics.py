@@ -16,6 +16,7 @@ class Topic:
 
     name: str
     letter: str
+    """of a topic that is folded; empty for the others, whose partitions are in no key"""
     key: str
     partitions: int
     retention_h: int
@@ -53,6 +54,16 @@ COOCCURRENCES: Final = Topic(
     written_by="stream_processors: histories",
     read_by="stream_processors: cooccurrences",
 )
+FEEDBACK: Final = Topic(
+    name="feedback",
+    letter="",
+    key="user id, UTF-8",
+    partitions=8,
+    # An experiment runs for weeks, and is measured after its end.
+    retention_h=24 * 90,
+    written_by="api",
+    read_by="people, who measure experiments",
+)
 STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES)
 """The topics that workers fold, each of which keeps its positions in Redis."""
 
@@ -72,4 +83,4 @@ def dead_letters(topic: Topic) -> Topic:
     )
 
 
-ALL: Final = (*STREAMED, *map(dead_letters, STREAMED))
+ALL: Final = (*STREAMED, FEEDBACK, *map(dead_letters, STREAMED))

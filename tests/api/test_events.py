@@ -155,6 +155,7 @@ def test_a_trade_of_the_first_version_means_a_quote_and_an_interaction(
         ({"price": "9" * 400}, "price"),
         ({"timestamp": "yesterday"}, "timestamp"),
         ({"timestamp": 1e300}, "timestamp"),
+        ({"timestamp": 1e308}, "timestamp"),
         ({"timestamp": -1}, "timestamp"),
         ({"timestamp": str(NOW_MS)}, "timestamp"),
         ({"instrid": -1}, "instrid"),

@@ -12,7 +12,9 @@ from redis.crc import key_slot
 from contracts import keyspace as keyspace_module
 from contracts.keyspace import (
     BarValue,
+    Canary,
     Current,
+    Experiment,
     HistoryEntry,
     Keyspace,
     Neighbor,
@@ -38,6 +40,7 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
     ("key", "expected"),
     [
         (LIVE.bars(3, 4), "live:bars:{q3}:4"),
+        (LIVE.bars_changed(3), "live:bars-changed:{q3}"),
         (LIVE.history(1, "ABC"), "live:history:{i1}:ABC"),
         (LIVE.active(1), "live:active:{i1}"),
         (LIVE.cooc(0, 4), "live:cooc:{c0}:4"),
@@ -52,6 +55,7 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
         (LIVE.model_report("g1"), "live:model:g1:report"),
         (LIVE.model_keys("g1"), "live:model:g1:keys"),
         (LIVE.model_generations(), "live:model:generations"),
+        (LIVE.model_decisions(), "live:model:decisions"),
         (LIVE.model_lock(), "live:model:lock"),
         (LIVE.model_fence(), "live:model:fence"),
         (LIVE.topics(), "live:meta:topics"),
@@ -66,6 +70,7 @@ def test_every_key_is_described_in_the_modules_docstring() -> None:
     described = set(re.findall(r"^`([^`]+)`$", keyspace_module.__doc__ or "", re.MULTILINE))
     built = {
         LIVE.bars(0, 0): "bars:{q<p>}:<instrument>",
+        LIVE.bars_changed(0): "bars-changed:{q<p>}",
         LIVE.history(0, "u"): "history:{i<p>}:<user>",
         LIVE.active(0): "active:{i<p>}",
         LIVE.cooc(0, 0): "cooc:{c<p>}:<item>",
@@ -78,6 +83,7 @@ def test_every_key_is_described_in_the_modules_docstring() -> None:
         LIVE.model_report("g"): "model:<generation>:report",
         LIVE.model_keys("g"): "model:<generation>:keys",
         LIVE.model_generations(): "model:generations",
+        LIVE.model_decisions(): "model:decisions",
         LIVE.model_lock(): "model:lock",
         LIVE.model_fence(): "model:fence",
         LIVE.topics(): "meta:topics",
@@ -91,7 +97,12 @@ def test_all_keys_of_a_partition_share_a_slot_of_redis_cluster(
 ) -> None:
     keys = Keyspace(namespace)
     for group in (
-        [keys.position(QUOTES, partition), keys.bars(partition, one), keys.bars(partition, other)],
+        [
+            keys.position(QUOTES, partition),
+            keys.bars(partition, one),
+            keys.bars(partition, other),
+            keys.bars_changed(partition),
+        ],
         [
             keys.position(INTERACTIONS, partition),
             keys.active(partition),
@@ -139,6 +150,8 @@ neighbors = st.builds(Neighbor, item=names, score=finite, support=finite)
 recommendations = st.builds(Recommendation, item=names, score=finite, because=lists_of(names))
 popular = st.builds(Popular, item=names, score=finite)
 served = st.builds(Served, generation=names, model=names, user_model=names)
+experiments = st.builds(Experiment, name=names, weights=st.dictionaries(names, finite, max_size=3))
+canaries = st.builds(Canary, served=served, share=finite, since_ms=int64s)
 
 
 @given(
@@ -153,7 +166,15 @@ served = st.builds(Served, generation=names, model=names, user_model=names)
         st.builds(SimilarList, model=names, items=lists_of(neighbors)),
         st.builds(UserList, model=names, off=offsets, items=lists_of(recommendations)),
         st.builds(PopularList, model=names, items=lists_of(popular)),
-        st.builds(Current, fence=int64s, variants=st.dictionaries(names, served, max_size=3)),
+        st.builds(
+            Current,
+            fence=int64s,
+            variants=st.dictionaries(names, served, max_size=3),
+            experiment=st.none() | experiments,
+            canary=st.none() | canaries,
+            previous=lists_of(served),
+            held=st.booleans(),
+        ),
     )
 )
 def test_values_are_json_that_is_read_as_it_was_written(value: msgspec.Struct) -> None:

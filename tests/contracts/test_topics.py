@@ -2,7 +2,14 @@
 
 import pytest
 
-from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, STREAMED, Topic, dead_letters
+from contracts.topics import (
+    ALL,
+    DEAD_LETTERS_SUFFIX,
+    FEEDBACK,
+    STREAMED,
+    Topic,
+    dead_letters,
+)
 
 
 def test_names_are_unique_and_letters_tell_the_streamed_topics_apart() -> None:
@@ -29,3 +36,9 @@ def test_each_topic_has_partitions_and_keeps_what_it_holds_for_a_day_at_least(
     assert topic.retention_h >= 24
     assert topic.written_by
     assert topic.read_by
+
+
+def test_feedback_is_kept_for_measuring_and_folded_by_no_worker() -> None:
+    assert FEEDBACK in ALL
+    assert FEEDBACK not in STREAMED
+    assert dead_letters(FEEDBACK) not in ALL

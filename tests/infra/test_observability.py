@@ -18,6 +18,7 @@ from api.metrics import Metrics
 INFRA = Path(__file__).parents[2] / "infra"
 DASHBOARD: dict[str, Any] = json.loads((INFRA / "grafana/dashboards/tickrec.json").read_text())
 ALERTS: dict[str, Any] = yaml.safe_load((INFRA / "prometheus/alerts.yml").read_text())
+RECORDED: dict[str, Any] = yaml.safe_load((INFRA / "prometheus/click_through.yml").read_text())
 PROMTOOL = shutil.which("promtool")
 
 WORDS = {
@@ -40,8 +41,17 @@ WORDS = {
 
 def expressions() -> list[str]:
     panels = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    alerts = [rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]]
-    return [*panels, *alerts]
+    rules = [rule["expr"] for file in (ALERTS, RECORDED) for rule in rules_of(file)]
+    return [*panels, *rules]
+
+
+def rules_of(file: dict[str, Any]) -> list[dict[str, str]]:
+    return [rule for group in file["groups"] for rule in group["rules"]]
+
+
+def recorded() -> dict[str, set[str]]:
+    """Return the series that Prometheus records, with the label that each name begins with."""
+    return {rule["record"]: {rule["record"].partition(":")[0]} for rule in rules_of(RECORDED)}
 
 
 def series(registry: CollectorRegistry) -> dict[str, set[str]]:
@@ -56,7 +66,8 @@ def series(registry: CollectorRegistry) -> dict[str, set[str]]:
 
 def told() -> dict[str, set[str]]:
     assert stream_processors.metrics.RECORDS
-    return series(REGISTRY) | series(Metrics().registry) | {"up": {"job", "instance"}}
+    programs = series(REGISTRY) | series(Metrics().registry)
+    return programs | recorded() | {"up": {"job", "instance"}}
 
 
 def asked(expression: str) -> tuple[set[str], set[str]]:
@@ -65,7 +76,7 @@ def asked(expression: str) -> tuple[set[str], set[str]]:
     for group in re.findall(r"by \(([\w, ]+)\)", expression):
         labels |= set(group.replace(" ", "").split(","))
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|by \([\w, ]+\)", "", expression)
-    return set(re.findall(r"[a-z_]\w*", bare)) - WORDS, labels
+    return set(re.findall(r"[a-z_][\w:]*", bare)) - WORDS, labels
 
 
 @pytest.mark.parametrize("expression", expressions())
@@ -76,6 +87,18 @@ def test_every_series_and_label_that_is_asked_for_is_told(expression: str) -> No
     assert names
     assert names <= metrics.keys()
     assert labels <= set.union(*(metrics[name] for name in names))
+
+
+@pytest.mark.parametrize("rule", rules_of(RECORDED), ids=lambda rule: rule["record"])
+def test_what_is_recorded_has_the_labels_that_its_name_begins_with(rule: dict[str, str]) -> None:
+    grouped = re.findall(r"by \(([\w, ]+)\)", rule["expr"])
+    assert {*grouped} == recorded()[rule["record"]]
+
+
+def test_prometheus_reads_every_file_of_rules() -> None:
+    read = yaml.safe_load((INFRA / "prometheus/prometheus.yml").read_text())["rule_files"]
+    there = {path.name for path in (INFRA / "prometheus").glob("*.yml")} - {"prometheus.yml"}
+    assert {*read} == there
 
 
 def test_panels_show_units_and_say_what_they_mean() -> None:
@@ -114,7 +137,8 @@ def test_prometheus_accepts_its_files_and_the_dashboards_expressions(tmp_path: P
     path = tmp_path / "rules.yml"
     path.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
 
-    for check, file in (("config", INFRA / "prometheus/prometheus.yml"), ("rules", path)):
+    config, recording = INFRA / "prometheus/prometheus.yml", INFRA / "prometheus/click_through.yml"
+    for check, file in (("config", config), ("rules", recording), ("rules", path)):
         done = subprocess.run(
             [str(PROMTOOL), "check", check, file], capture_output=True, text=True, check=False
         )

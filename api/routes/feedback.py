@@ -1,0 +1,82 @@
+"""What became of recommendations, over HTTP, into Kafka."""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Response
+
+from api.answers import FeedbackAccepted, respond
+from api.events import MAX_EVENTS
+from api.feedback import count, parse_feedback
+from api.openapi import failed
+from api.problems import INVALID_EVENTS
+from api.routes.cases import WRITING
+from api.services import Services, ServicesDep
+from api.store import StoreUnavailableError
+from api.writing import Body, require_key
+from contracts.feedback import SentFeedback
+from contracts.keyspace import DEFAULT_VARIANT
+
+router = APIRouter(tags=["events"])
+
+_REQUEST_ID: Final = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYA"
+_IMPRESSION: Final = SentFeedback(
+    type="impression", request_id=_REQUEST_ID, user_id="ABC", instrument_id=0, position=1
+)
+_CLICK: Final = msgspec.structs.replace(_IMPRESSION, type="click", ts=1629061628123)
+_BROKEN: Final = (
+    "1 of 2 events break a rule, so none was taken; the first is at index 1: "
+    "Expected `int` >= 1 - at `$.position`"
+)
+_, _SCHEMAS = msgspec.json.schema_components((SentFeedback, FeedbackAccepted))
+
+
+def _content(schema: dict[str, Any], **examples: Any) -> dict[str, Any]:
+    shown = {name: {"value": msgspec.to_builtins(value)} for name, value in examples.items()}
+    return {"content": {"application/json": {"schema": schema, "examples": shown}}}
+
+
+def _body() -> dict[str, Any]:
+    one = _SCHEMAS["SentFeedback"]
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS}
+    schema = {"oneOf": [one, several]}
+    return {"required": True, **_content(schema, one=_CLICK, several=[_IMPRESSION, _CLICK])}
+
+
+_ACCEPTED: Final = _content(_SCHEMAS["FeedbackAccepted"], several=FeedbackAccepted(1, 1))
+
+
+@router.post(
+    "/v1/feedback",
+    summary="Publish what was shown and clicked",
+    status_code=202,
+    dependencies=[Depends(require_key)],
+    responses={
+        202: {"description": "Success", **_ACCEPTED},
+        **failed({**WRITING, INVALID_EVENTS: _BROKEN}),
+    },
+    openapi_extra={"requestBody": _body()},
+)
+async def feedback(services: ServicesDep, body: Body) -> Response:
+    """One impression or click, or an array of up to 1,000; answered once Kafka has them all.
+
+    `request_id` is that of the recommendations that it is about, `position` the instrument's place
+    in what was shown, from 1; without `ts` it is about now. If one breaks a rule, none is taken,
+    and `errors` names index, field and reason of each (of the first 20). What is sent twice counts
+    twice in the metrics; readers of the topic can tell.
+    """
+    messages = parse_feedback(body, services.now_ms())
+    await services.publisher.publish(messages)
+    for labels, number in count(messages, await _variants(services)).items():
+        services.metrics.feedback.labels(*labels).inc(number)
+    clicks = sum(message.type == "click" for message in messages)
+    return respond(FeedbackAccepted(len(messages) - clicks, clicks), 202)
+
+
+async def _variants(services: Services) -> Collection[str]:
+    """Return the variants that are served; only the default one while Redis cannot tell."""
+    try:
+        return {DEFAULT_VARIANT, *await services.store.answer(services.answering.variants())}
+    except StoreUnavailableError:
+        return {DEFAULT_VARIANT}

@@ -1,0 +1,176 @@
+"""Feedback over HTTP: into the log, and into the metrics."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api.events import MAX_EVENTS, InvalidEventsError, MalformedBodyError
+from api.feedback import Counted, count, parse_feedback
+from api.request_ids import new_request_id
+from contracts.feedback import decode_feedback
+from contracts.messages import MAX_AHEAD_MS
+from contracts.partitioning import user_partition
+from contracts.topics import FEEDBACK
+from runtime.topology import Topology
+
+from .conftest import NOW_MS, Filled, Serve
+from .test_writing import read_back
+
+CLICK: dict[str, Any] = {
+    "type": "click",
+    "request_id": "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYA",
+    "user_id": "ABC",
+    "instrument_id": 4,
+    "position": 2,
+}
+IMPRESSION = CLICK | {"type": "impression", "ts": 1629061628123}
+
+
+def body(*feedback: dict[str, Any]) -> bytes:
+    return json.dumps(feedback).encode()
+
+
+def test_one_or_several_are_read_in_the_order_in_which_they_were_sent() -> None:
+    assert [m.type for m in parse_feedback(json.dumps(CLICK).encode(), NOW_MS)] == ["click"]
+    messages = parse_feedback(body(IMPRESSION, CLICK), NOW_MS)
+    assert [(m.type, m.ts) for m in messages] == [("impression", 1629061628123), ("click", NOW_MS)]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"type": "view"}, "type"),
+        ({"request_id": "default"}, "request_id"),
+        ({"user_id": "é" * 65}, "user_id"),
+        ({"instrument_id": -1}, "instrument_id"),
+        ({"position": 0}, "position"),
+        ({"ts": NOW_MS + MAX_AHEAD_MS + 1}, "ts"),
+    ],
+)
+def test_each_broken_rule_names_index_and_field(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidEventsError, match="1 of 3 events") as caught:
+        parse_feedback(body(CLICK, CLICK | change, CLICK), NOW_MS)
+    assert [(error.index, error.field) for error in caught.value.errors] == [(1, field)]
+
+
+def test_none_too_many_and_what_is_no_json_are_refused() -> None:
+    for feedback in ([], [CLICK] * (MAX_EVENTS + 1)):
+        with pytest.raises(InvalidEventsError, match=f"these are {len(feedback)}"):
+            parse_feedback(body(*feedback), NOW_MS)
+    with pytest.raises(MalformedBodyError):
+        parse_feedback(b"{", NOW_MS)
+
+
+def test_feedback_is_counted_by_what_its_request_id_names_if_that_is_known() -> None:
+    made_up = [new_request_id(f"v{n}", "g", f"s{n}") for n in range(100)]
+    served = new_request_id("canary", "g", "popular")
+    messages = parse_feedback(
+        body(CLICK, CLICK, IMPRESSION, *(CLICK | {"request_id": r} for r in (served, *made_up))),
+        NOW_MS,
+    )
+    assert count(messages, {"default", "canary"}) == Counter(
+        {
+            Counted("click", "default", "history"): 2,
+            Counted("impression", "default", "history"): 1,
+            Counted("click", "canary", "popular"): 1,
+            Counted("click", "unknown", "unknown"): 100,
+        }
+    )
+
+
+async def test_the_request_id_of_an_answer_is_one_that_feedback_takes(
+    serve: Serve, store_url: str, filled: Filled
+) -> None:
+    filled.generation("20210815T211000Z-7", {}, popular=[("4", 3)])
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        answer = (await client.get("/v1/users/ABC/recommendations")).json()
+    click = CLICK | {"request_id": answer["request_id"]}
+    (labels,) = count(parse_feedback(body(click), NOW_MS), {"default"})
+    assert labels == ("click", "default", "popular")
+
+
+@pytest.fixture
+async def client(
+    serve: Serve, store_url: str, filled: Filled, broker: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
+    ) as client:
+        yield client
+
+
+@pytest.mark.integration
+async def test_accepted_feedback_stands_in_the_log_under_its_user_and_is_counted(
+    client: httpx.AsyncClient, broker: str, topology: Topology
+) -> None:
+    sent = [
+        feedback | {"user_id": f"Zoë {n}"} for n in range(5) for feedback in (IMPRESSION, CLICK)
+    ]
+    answer = await client.post("/v1/feedback", json=sent[1:])
+    assert (answer.status_code, answer.json()) == (202, {"impressions": 4, "clicks": 5})
+
+    found = read_back(broker, FEEDBACK.name, FEEDBACK.partitions, 9)
+    messages = [decode_feedback(record.value, NOW_MS) for record in found]
+    expected = parse_feedback(body(*sent[1:]), NOW_MS)
+    assert sorted(messages, key=str) == sorted(expected, key=str)
+    for record, message in zip(found, messages, strict=True):
+        assert record.key == message.user_id.encode()
+        assert record.partition == user_partition(message.user_id, FEEDBACK.partitions)
+    metrics = (await client.get("/metrics")).text
+    labels = 'kind="{}",source="history",variant="default"'
+    assert f"api_feedback_total{{{labels.format('impression')}}} 4.0" in metrics
+    assert f"api_feedback_total{{{labels.format('click')}}} 5.0" in metrics
+
+
+@pytest.mark.integration
+async def test_one_bad_message_keeps_its_whole_request_out_of_the_log_and_of_the_metrics(
+    client: httpx.AsyncClient, broker: str, topology: Topology
+) -> None:
+    answer = await client.post("/v1/feedback", json=[CLICK, CLICK | {"position": 0}])
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:tickrec:problem:invalid-events"
+    assert [(e["index"], e["field"]) for e in answer.json()["errors"]] == [(1, "position")]
+    assert "api_feedback_total{" not in (await client.get("/metrics")).text
+    await client.post("/v1/feedback", json=CLICK | {"position": 7})
+    (record,) = read_back(broker, FEEDBACK.name, FEEDBACK.partitions, 1)
+    assert decode_feedback(record.value, NOW_MS).position == 7
+
+
+async def test_what_kafka_did_not_take_is_a_503_and_is_not_counted(
+    serve: Serve, store_url: str, filled: Filled
+) -> None:
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        answer = await client.post("/v1/feedback", json=CLICK, timeout=20)
+        assert answer.status_code == 503
+        assert answer.json()["type"] == "urn:tickrec:problem:log-unavailable"
+        metrics = (await client.get("/metrics")).text
+    assert 'api_published_total{outcome="failed",topic="feedback"} 1.0' in metrics
+    assert "api_feedback_total{" not in metrics
+
+
+async def test_feedback_needs_a_key_where_writing_does(
+    serve: Serve, store_url: str, filled: Filled
+) -> None:
+    keys = {"redis_url": store_url, "namespace": filled.keys.namespace, "api_keys": "first"}
+    async with serve(**keys) as client:
+        assert (await client.post("/v1/feedback", content=b"{")).status_code == 401
+        answer = await client.post("/v1/feedback", content=b"{", headers={"X-API-Key": "first"})
+        assert answer.json()["type"] == "urn:tickrec:problem:malformed-json"
+
+
+async def test_feedback_is_described_with_examples_that_are_good(
+    serve: Serve, store_url: str, filled: Filled
+) -> None:
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        described = (await client.get("/openapi.json")).json()["paths"]["/v1/feedback"]["post"]
+    sent = described["requestBody"]["content"]["application/json"]
+    for example in sent["examples"].values():
+        assert parse_feedback(json.dumps(example["value"]).encode(), NOW_MS)
+    one, several = sent["schema"]["oneOf"]
+    assert one["properties"]["request_id"]["pattern"]
+    assert several["items"] == one
+    assert set(described["responses"]) >= {"202", "400", "401", "413", "422", "503"}

@@ -1,0 +1,163 @@
+"""Feedback on the wire, and the request ids in it."""
+
+import contextlib
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.feedback import (
+    FEEDBACK_TYPES,
+    MAX_POSITION,
+    NAME,
+    Feedback,
+    RequestId,
+    SentFeedback,
+    decode_feedback,
+    encode_feedback,
+    feedback_key,
+    parse_request_id,
+)
+from contracts.messages import MAX_AHEAD_MS, MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
+from trainer.publication import generation_id
+
+NOW_MS = 1_700_000_000_000
+TOKEN = "Jq3xT0mBzv9cWd2LrK5uYA"
+REQUEST_ID = f"default.20210815T211000Z-7.history.{TOKEN}"
+GOOD = {
+    "type": "click",
+    "request_id": REQUEST_ID,
+    "user_id": "ABC",
+    "instrument_id": 4,
+    "position": 1,
+    "ts": NOW_MS,
+}
+NO_REQUEST_IDS = [
+    "",
+    "x",
+    TOKEN,
+    f"default.history.{TOKEN}",
+    f"..history.{TOKEN}",
+    f"a.b.c.d.{TOKEN}",
+    REQUEST_ID[:-1],
+    REQUEST_ID + "A",
+    REQUEST_ID + "\n",
+    "\n" + REQUEST_ID,
+    f"dé.g.history.{TOKEN}",
+    f"{'v' * 33}.g.history.{TOKEN}",
+    f"v.{'g' * 33}.history.{TOKEN}",
+    f"v.g g.history.{TOKEN}",
+    f"v.g.history.{'٤' * 22}",
+]
+BROKEN: list[tuple[str, Any]] = [
+    ("type", ...),
+    ("type", "purchase"),
+    ("type", None),
+    ("request_id", ...),
+    ("request_id", 5),
+    *(("request_id", none) for none in NO_REQUEST_IDS),
+    ("user_id", ...),
+    ("user_id", ""),
+    ("user_id", "x" * (MAX_USER_ID_BYTES + 1)),
+    ("user_id", "é" * MAX_USER_ID_BYTES),
+    ("instrument_id", ...),
+    ("instrument_id", -1),
+    ("instrument_id", MAX_INSTRUMENT_ID + 1),
+    ("instrument_id", "4"),
+    ("position", ...),
+    ("position", 0),
+    ("position", MAX_POSITION + 1),
+    ("position", 1.5),
+    ("ts", -1),
+    ("ts", MAX_TS_MS + 1),
+    ("ts", NOW_MS + MAX_AHEAD_MS + 1),
+]
+
+names = st.from_regex(NAME, fullmatch=True)
+request_ids = st.builds(
+    lambda *parts: ".".join(parts),
+    names,
+    names,
+    names,
+    st.from_regex("[A-Za-z0-9_-]{22}", fullmatch=True),
+)
+feedback = st.builds(
+    Feedback,
+    type=st.sampled_from(FEEDBACK_TYPES),
+    request_id=request_ids,
+    user_id=st.text(st.characters(codec="utf-8"), min_size=1, max_size=32),
+    instrument_id=st.integers(0, MAX_INSTRUMENT_ID),
+    position=st.integers(1, MAX_POSITION),
+    ts=st.integers(0, NOW_MS + MAX_AHEAD_MS),
+)
+
+
+def changed(**fields: Any) -> bytes:
+    """Return the record value of good feedback with other fields; `...` leaves one out."""
+    return json.dumps({n: v for n, v in (GOOD | fields).items() if v is not ...}).encode()
+
+
+@given(feedback)
+def test_feedback_is_read_back_as_it_was_written(message: Feedback) -> None:
+    assert decode_feedback(encode_feedback(message), NOW_MS) == message
+    assert feedback_key(message) == message.user_id.encode()
+
+
+def test_the_wire_format_is_one_that_readers_of_the_topic_can_rely_on() -> None:
+    value = encode_feedback(Feedback(**GOOD))
+    assert json.loads(value) == GOOD
+
+
+@pytest.mark.parametrize(("field", "value"), BROKEN)
+def test_each_broken_rule_has_a_reason_that_names_the_field(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"`?(\$\.)?{field}`?") as caught:
+        decode_feedback(changed(**{field: value}), NOW_MS)
+    assert len(str(caught.value)) <= 500
+
+
+@pytest.mark.parametrize("ts", [..., None])
+def test_without_a_time_it_is_about_now(ts: Any) -> None:
+    assert decode_feedback(changed(ts=ts), NOW_MS).ts == NOW_MS
+
+
+def test_an_event_time_exactly_as_far_ahead_as_allowed_is_good() -> None:
+    latest = NOW_MS + MAX_AHEAD_MS
+    assert decode_feedback(changed(ts=latest), NOW_MS).ts == latest
+
+
+@given(st.binary())
+def test_no_bytes_whatever_raise_anything_but_a_reason(value: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        decode_feedback(value, NOW_MS)
+
+
+@given(names, names, names)
+def test_a_request_id_says_what_the_answer_was_made_with(
+    variant: str, generation: str, source: str
+) -> None:
+    text = f"{variant}.{generation}.{source}.{TOKEN}"
+    assert parse_request_id(text) == RequestId(variant, generation, source, TOKEN)
+
+
+@pytest.mark.parametrize("text", NO_REQUEST_IDS)
+def test_what_is_no_request_id_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="request_id"):
+        parse_request_id(text)
+
+
+def test_the_names_that_the_trainer_gives_fit() -> None:
+    latest = generation_id(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), 10**12)
+    assert re.fullmatch(NAME, latest)
+
+
+def test_the_documented_pattern_is_the_rule() -> None:
+    schema = msgspec.json.schema(SentFeedback)["$defs"]["SentFeedback"]
+    pattern = schema["properties"]["request_id"]["pattern"]
+    assert re.fullmatch(pattern, REQUEST_ID)
+    assert not any(re.fullmatch(pattern, none) for none in NO_REQUEST_IDS)
+    assert "ts" not in schema["required"]
