@@ -66,12 +66,14 @@ class Recommended(msgspec.Struct, frozen=True, gc=False):
 class Recommendations(msgspec.Struct, frozen=True):
     """Instruments for a user, best first, and where they come from.
 
-    `source` is `model` (the user's own list, made from exactly what the user has now), `history`
-    (worked out now, from what the user has and the instruments' lists) or `popular`. Scores of
-    different sources do not compare.
+    `request_id` says which answer feedback is about (`POST /v1/feedback`). `source` is `model` (the
+    user's own list, made from exactly what the user has now), `history` (worked out now, from what
+    the user has and the instruments' lists) or `popular`. Scores of different sources do not
+    compare.
     """
 
     user_id: str
+    request_id: str
     source: Source
     model: str
     variant: str
@@ -100,6 +102,13 @@ class Accepted(msgspec.Struct, frozen=True):
 
     quotes: int
     interactions: int
+
+
+class FeedbackAccepted(msgspec.Struct, frozen=True):
+    """How many messages of feedback Kafka has acknowledged."""
+
+    impressions: int
+    clicks: int
 
 
 class LegacyBar(msgspec.Struct, frozen=True, gc=False):
@@ -153,6 +162,7 @@ Answer = (
     | Recommendations
     | History
     | Accepted
+    | FeedbackAccepted
     | dict[str, LegacyBar]
     | PredictedItems
     | LegacyAdded

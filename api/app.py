@@ -8,12 +8,22 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from api.answering import Answering
+from api.bounded import Bounded
+from api.bugs import Contained
+from api.docs import install_docs
 from api.failures import install_failure_handlers
+from api.headers import Secured
+from api.hot.serving import Serving
+from api.limits import WriteQuota
+from api.live.bars import LiveBars
+from api.live.metrics import LiveMetrics
 from api.metrics import Measured, Metrics
 from api.openapi import install_openapi
 from api.problems import install_problem_handlers
 from api.publisher import Publisher
-from api.routes import events, health, instruments, legacy, users
+from api.reader import Reader
+from api.routes import events, feedback, health, instruments, legacy, stream, users
 from api.services import Services, State
 from api.settings import ApiSettings
 from api.store import Store
@@ -29,15 +39,21 @@ def wall_clock_ms() -> int:
 def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms) -> FastAPI:
     """Return the application; it connects in its lifespan, and starts with Redis or Kafka away."""
     metrics = Metrics()
+    live_metrics = LiveMetrics(metrics.registry)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         if not settings.api_keys:
             _log.warning("API_KEYS is not set: whoever reaches this server may write")
         store = Store(settings.redis_url, settings.namespace, metrics)
+        answering = Answering(Reader(store), metrics, now_ms)
         publisher = Publisher(settings.kafka_bootstrap_servers, metrics)
-        async with store.connecting(), contextlib.aclosing(publisher):
-            yield {"services": Services(settings, store, publisher, metrics, now_ms)}
+        live = LiveBars(settings.redis_url, store, live_metrics, now_ms)
+        async with store.connecting(), contextlib.aclosing(publisher), contextlib.aclosing(live):
+            yield {
+                "services": Services(settings, store, answering, publisher, live, metrics, now_ms),
+                "serving": Serving(answering, store, metrics),
+            }
 
     app = FastAPI(
         title="Tickrec",
@@ -49,11 +65,19 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
         ),
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # they load scripts from elsewhere; see `api.docs`
+        redoc_url=None,
     )
-    for routes in (instruments, users, events, legacy, health):
+    for routes in (instruments, stream, users, events, feedback, legacy, health):
         app.include_router(routes.router)
+    app.state.write_quota = WriteQuota(settings.write_limit)
+    # Innermost first: what is turned away or fails is still counted, and has its headers.
+    app.add_middleware(Contained)
+    app.add_middleware(Bounded)
     app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(Secured)
     install_problem_handlers(app)
     install_failure_handlers(app)
-    install_openapi(app)
+    install_openapi(app, keyed=bool(settings.api_keys))
+    install_docs(app)
     return app

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 
 from api.events import InvalidEventsError, MalformedBodyError
+from api.generations import GenerationReplacedError, NoModelYetError
 from api.problems import (
     GENERATION_REPLACED,
     INVALID_EVENTS,
@@ -19,7 +20,6 @@ from api.problems import (
     problem_response,
 )
 from api.publisher import LogUnavailableError
-from api.reader import GenerationReplacedError, NoModelYetError
 from api.store import StoreUnavailableError
 from runtime.topology import TopologyError
 
@@ -48,6 +48,14 @@ _PROBLEM_OF: Final[dict[type[Exception], Callable[[Exception], Problem]]] = {
     InvalidEventsError: _invalid_events,
     LogUnavailableError: _log_unavailable,
 }
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """Return the problem that a failure is for a client; None if it is a bug."""
+    if isinstance(error, Problem):
+        return error
+    describe = _PROBLEM_OF.get(type(error))
+    return None if describe is None else describe(error)
 
 
 def install_failure_handlers(app: FastAPI) -> None:

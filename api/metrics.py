@@ -3,12 +3,11 @@
 from time import perf_counter
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_LATENCY_BUCKETS_S: Final = (
-    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1, 2.5, 5,
-)  # fmt: skip
+from api.requests import Requests
+
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -18,19 +17,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.requests = Counter(
-            "api_requests_total",
-            "Requests by the route's template, `unmatched` for unknown paths",
-            ["method", "route", "status"],
-            registry=self.registry,
-        )
-        self.latency = Histogram(
-            "api_request_seconds",
-            "From a request's arrival to the end of its answer",
-            ["route"],
-            buckets=_LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
+        self.requests = Requests()
+        self.registry.register(self.requests)
         self.recommendations = Counter(
             "api_recommendations_total",
             "Recommendations by source: model, history or popular",
@@ -39,7 +27,7 @@ class Metrics:
         )
         self.store_errors = Counter(
             "api_redis_errors_total",
-            "Reads that Redis did not answer: timeout, connection, or away (not even tried)",
+            "Reads that Redis did not answer: timeout, connection, overload, or refused",
             ["kind"],
             registry=self.registry,
         )
@@ -47,6 +35,12 @@ class Metrics:
             "api_published_total",
             "Messages to Kafka: acknowledged, or failed",
             ["topic", "outcome"],
+            registry=self.registry,
+        )
+        self.feedback = Counter(
+            "api_feedback_total",
+            "Feedback that Kafka acknowledged: impression or click, by what its request id names",
+            ["kind", "variant", "source"],
             registry=self.registry,
         )
 
@@ -77,5 +71,4 @@ class Measured:
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.requests.labels(method, route, str(status)).inc()
-            self._metrics.latency.labels(route).observe(perf_counter() - started)
+            self._metrics.requests.note(method, route, status, perf_counter() - started)

@@ -1,7 +1,8 @@
-"""The description at /docs, made from the very types that answers are encoded from."""
+"""The description at /docs: what each route answers, with headers and examples."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -9,53 +10,54 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import answers, examples
-from api.events import MAX_EVENTS, EventError
-from api.problems import MEDIA_TYPE, ProblemType
-from contracts.messages import Interaction, Quote
+from api.problems import MEDIA_TYPE, UNAUTHORIZED, ProblemType
+from api.schemas import COMPONENTS, PROBLEM, Schema, events_schema, legacy_schema, schema_of
+from contracts.messages import MAX_INSTRUMENT_ID
 
 Responses = dict[int | str, dict[str, Any]]
 
-_TYPES: Final = (
-    answers.Bars,
-    answers.Similar,
-    answers.Recommendations,
-    answers.History,
-    answers.Accepted,
-    dict[str, answers.LegacyBar],
-    answers.PredictedItems,
-    answers.LegacyAdded,
-    answers.Liveness,
-    answers.Readiness,
-    answers.LegacyEvent,
-    EventError,
-    Quote,
-    Interaction,
-)
-_SCHEMAS, _COMPONENTS = msgspec.json.schema_components(
-    _TYPES, ref_template="#/components/schemas/{name}"
-)
-_SCHEMA_OF: Final = dict(zip(map(str, _TYPES), _SCHEMAS, strict=True))
-
-_PROBLEM_SCHEMA: Final[dict[str, Any]] = {
-    "title": "Problem",
-    "description": "RFC 9457. Clients may branch on `type`; other members may be added.",
-    "type": "object",
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "errors": {"type": "array", "items": _SCHEMA_OF[str(EventError)]},
+_NOT_FOUND: Final = HTTPStatus.NOT_FOUND
+_CACHE_CONTROL: Final = "Cache-Control"
+_ETAG: Final = "ETag"
+_HEADERS_OF: Final = {
+    str(kind): headers
+    for kind, headers in (
+        (answers.Bars, (_CACHE_CONTROL, _ETAG)),
+        (answers.Similar, (_CACHE_CONTROL, _ETAG)),
+        (answers.History, (_CACHE_CONTROL, _ETAG)),
+        (dict[str, answers.LegacyBar], (_CACHE_CONTROL, _ETAG)),
+        (answers.PredictedItems, (_CACHE_CONTROL,)),
+        (answers.Recommendations, (_CACHE_CONTROL,)),
+    )
+}
+"""The headers that every success of a kind has; answers to writes and of health have none."""
+_HEADERS: Final[Mapping[str, Schema]] = {
+    _CACHE_CONTROL: {"description": "who may keep it, and how long", "schema": {"type": "string"}},
+    _ETAG: {
+        "description": "what `If-None-Match` names to be answered 304",
+        "schema": {"type": "string", "pattern": '^(W/)?"[^"]*"$'},
     },
-    "required": ["type", "title", "status", "detail", "instance"],
+    "Retry-After": {
+        "description": "after so many seconds another try may succeed",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string"}},
+}
+_SECURITY_SCHEMES: Final[Schema] = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
 }
 
 
 def answered(kind: Any, example: answers.Answer, status: int = 200) -> Responses:
-    """Return the documentation of a success."""
-    content = {"schema": _SCHEMA_OF[str(kind)], "example": msgspec.to_builtins(example)}
-    return {status: {"description": "Success", "content": {"application/json": content}}}
+    """Return the documentation of a success, and of 304 if it has an `ETag`."""
+    content = {"schema": schema_of(kind), "example": msgspec.to_builtins(example)}
+    names = _HEADERS_OF.get(str(kind), ())
+    success = {"description": "Success", "content": {"application/json": content}}
+    if _ETAG not in names:
+        return {status: {**success, "headers": _headers(names)}}
+    unchanged = {"description": "The client has it already", "headers": _headers(names)}
+    return {status: {**success, "headers": _headers(names)}, 304: unchanged}
 
 
 def failed(cases: Mapping[ProblemType, str]) -> Responses:
@@ -66,6 +68,7 @@ def failed(cases: Mapping[ProblemType, str]) -> Responses:
     return {
         status: {
             "description": " / ".join(kind.title for kind in kinds),
+            "headers": _problem_headers(kinds),
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": "#/components/schemas/Problem"},
@@ -80,22 +83,20 @@ def failed(cases: Mapping[ProblemType, str]) -> Responses:
 def legacy_body() -> dict[str, Any]:
     """Return the documentation of a trade in the first version's form."""
     example = msgspec.to_builtins(examples.LEGACY_EVENT)
-    return _body({"schema": _SCHEMA_OF[str(answers.LegacyEvent)], "example": example})
+    return _body({"schema": legacy_schema(), "example": example})
 
 
 def events_body() -> dict[str, Any]:
     """Return the documentation of one event or several."""
-    event = {"oneOf": [_tagged(Quote, "quote"), _tagged(Interaction, "interaction")]}
-    several = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
     shown = {
         "one": {"value": examples.QUOTE_EVENT},
         "several": {"value": [examples.QUOTE_EVENT, examples.INTERACTION_EVENT]},
     }
-    return _body({"schema": {"oneOf": [event, several]}, "examples": shown})
+    return _body({"schema": events_schema(), "examples": shown})
 
 
-def install_openapi(app: FastAPI) -> None:
-    """Have `app` describe itself with the answers' types among its components."""
+def install_openapi(app: FastAPI, *, keyed: bool) -> None:
+    """Have `app` describe itself; `keyed`: whoever writes needs an API key."""
 
     def description() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -106,22 +107,69 @@ def install_openapi(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
             )
-            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            schemas.update(_COMPONENTS, Problem=_PROBLEM_SCHEMA)
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {}).update(COMPONENTS, Problem=PROBLEM)
+            _describe_lists(schema)
+            _restore_bounds(schema)
+            if keyed:
+                components["securitySchemes"] = _SECURITY_SCHEMES
+                _describe_keys(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = description  # type: ignore[method-assign]
 
 
+def _headers(names: Sequence[str], *, required: bool = True) -> Schema:
+    return {name: {**_HEADERS[name], "required": required} for name in names}
+
+
+def _problem_headers(kinds: Sequence[ProblemType]) -> Schema:
+    """Return the headers of problems that share a status: required if each of them has it."""
+    headers = _headers((_CACHE_CONTROL,))
+    retried = [kind.retry_after_s is not None for kind in kinds]
+    if any(retried):
+        # Where a path may be unknown, too, the framework answers 404 without it.
+        headers |= _headers(
+            ("Retry-After",), required=all(retried) and kinds[0].status != _NOT_FOUND
+        )
+    if UNAUTHORIZED in kinds:
+        headers |= _headers(("WWW-Authenticate",))
+    return headers
+
+
+def _describe_lists(schema: Schema) -> None:
+    """Say that lists in queries are comma-separated: FastAPI has no word for it."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["schema"].get("type") == "array":
+                    parameter |= {"style": "form", "explode": False}
+
+
+def _restore_bounds(node: Any) -> None:
+    """Write bounds of whole numbers in full: FastAPI holds floats, and the largest id is none."""
+    for each in node.values() if isinstance(node, dict) else node:
+        if isinstance(each, dict | list):
+            _restore_bounds(each)
+    if isinstance(node, dict) and node.get("type") == "integer":
+        node |= {name: _whole(node[name]) for name in ("minimum", "maximum") if name in node}
+
+
+def _whole(bound: float) -> int:
+    return MAX_INSTRUMENT_ID if bound == float(MAX_INSTRUMENT_ID) else int(bound)
+
+
+def _describe_keys(schema: Schema) -> None:
+    """Say which operations need an API key: those that write."""
+    for operations in schema["paths"].values():
+        if "post" in operations:
+            operations["post"]["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+
+
 def _example(kind: ProblemType, detail: str) -> dict[str, Any]:
     body = {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail}
     return {"summary": kind.title, "value": body}
-
-
-def _tagged(message: type, tag: str) -> dict[str, Any]:
-    says = {"type": "object", "required": ["type"], "properties": {"type": {"const": tag}}}
-    return {"allOf": [says, _SCHEMA_OF[str(message)]]}
 
 
 def _body(content: dict[str, Any]) -> dict[str, Any]:

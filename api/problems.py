@@ -13,6 +13,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from api.replies import ONCE, Reply, response
+
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:tickrec:problem:"
 
@@ -34,16 +36,24 @@ class ProblemType:
 
 
 MALFORMED_JSON: Final = ProblemType("malformed-json", "The body is not JSON", 400)
+INVALID_HTTP: Final = ProblemType("invalid-http", "The bytes are no HTTP request", 400)
 UNAUTHORIZED: Final = ProblemType("unauthorized", "An API key is needed", 401)
 UNKNOWN_INSTRUMENT: Final = ProblemType("unknown-instrument", "Unknown instrument", 404)
 UNKNOWN_USER: Final = ProblemType("unknown-user", "Unknown user", 404)
 NO_MODEL_YET: Final = ProblemType("no-model-yet", "No model is trained yet", 404, retry_after_s=30)
+INCOMPLETE_BODY: Final = ProblemType("incomplete-body", "The body did not come in whole", 408)
 TOO_LARGE: Final = ProblemType("too-large", "The body is too large", 413)
 INVALID_REQUEST: Final = ProblemType("invalid-request", "The request breaks a rule", 422)
 INVALID_EVENTS: Final = ProblemType("invalid-events", "Events break a rule", 422)
+RATE_LIMITED: Final = ProblemType(
+    "rate-limited", "The writer's quota is used up", 429, retry_after_s=1
+)
 INTERNAL: Final = ProblemType("internal", "The server failed", 500)
 STORE_UNAVAILABLE: Final = ProblemType(
     "store-unavailable", "Redis does not answer in time", 503, retry_after_s=1
+)
+OVERLOADED: Final = ProblemType(
+    "overloaded", "More is under way than can be answered in time", 503, retry_after_s=1
 )
 TOPICS_UNKNOWN: Final = ProblemType(
     "topics-unknown", "The topics are not set up yet", 503, retry_after_s=5
@@ -67,25 +77,40 @@ class Problem(Exception):  # noqa: N818 (the RFC's word)
         self.members = members
 
 
+def problem_reply(path: str, problem: Problem) -> Reply:
+    """Return the answer to a request for `path`, as it came, that met `problem`."""
+    kind = problem.kind
+    body = msgspec.json.encode(
+        {
+            "type": kind.uri,
+            "title": kind.title,
+            "status": kind.status,
+            "detail": problem.detail,
+            "instance": path,
+            **problem.members,
+        }
+    )
+    headers = [
+        (b"content-length", b"%d" % len(body)),
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"cache-control", ONCE),
+    ]
+    if kind.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % kind.retry_after_s))
+    if kind is UNAUTHORIZED:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if kind is INCOMPLETE_BODY:
+        headers.append((b"connection", b"close"))  # what is still to come is not read
+    return Reply(kind.status, headers, body)
+
+
 def problem_response(
     request: Request, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the answer to a request that met `problem`."""
-    kind = problem.kind
-    body = {
-        "type": kind.uri,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": problem.detail,
-        "instance": request.url.path,
-        **problem.members,
-    }
-    all_headers = dict(headers or {})
-    if kind.retry_after_s is not None:
-        all_headers["Retry-After"] = str(kind.retry_after_s)
-    if kind is UNAUTHORIZED:
-        all_headers["WWW-Authenticate"] = "Bearer"
-    return Response(msgspec.json.encode(body), kind.status, all_headers, MEDIA_TYPE)
+    """Return that answer as the framework sends it, with the headers that it asks for."""
+    found = response(problem_reply(request.scope["raw_path"].decode("ascii"), problem))
+    found.headers.update(headers or {})
+    return found
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -108,12 +133,6 @@ def install_problem_handlers(app: FastAPI) -> None:
         detail = f"{request.method} {request.url.path}: {error.detail}. What there is: /docs"
         problem = Problem(ProblemType(slug, status.phrase, status.value), detail)
         return problem_response(request, problem, error.headers)
-
-    @app.exception_handler(Exception)
-    async def of_bugs(request: Request, _: Exception) -> Response:
-        # The server logs the traceback; the client learns nothing of it.
-        detail = "An error that is ours, not yours; it stands in the server's log"
-        return problem_response(request, Problem(INTERNAL, detail))
 
 
 def _parameter_error(entry: Mapping[str, Any]) -> dict[str, str]:

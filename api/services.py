@@ -4,10 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
+from api.answering import Answering
+from api.hot.serving import Serving
+from api.live.bars import LiveBars
 from api.metrics import Metrics
 from api.publisher import Publisher
+from api.redis.reading import Read
+from api.replies import Reply, conditional, joined, response
 from api.settings import ApiSettings
 from api.store import Store
 
@@ -18,15 +23,29 @@ class Services:
 
     settings: ApiSettings
     store: Store
+    answering: Answering
     publisher: Publisher
+    live: LiveBars
     metrics: Metrics
     now_ms: Callable[[], int]
+
+    async def respond(self, request: Request, read: Read[Reply]) -> Response:
+        """Return the answer that a read comes to, as an ordinary route sends it.
+
+        Raises:
+            Exception: whatever the read raises, and `StoreUnavailableError`.
+        """
+        if_none_match = joined(
+            value.encode("latin-1") for value in request.headers.getlist("if-none-match")
+        )
+        return response(conditional(await self.store.answer(read), if_none_match))
 
 
 class State(TypedDict):
     """The state of the lifespan, which each request carries."""
 
     services: Services
+    serving: Serving
 
 
 async def _of_request(request: Request) -> Services:

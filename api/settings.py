@@ -2,14 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from limits import RateLimitItem, RateLimitItemPerSecond, parse
+from pydantic import Field, InstanceOf, field_validator
 from pydantic_settings import NoDecode
 
+from api.events import MAX_EVENTS
 from runtime.settings import SharedSettings
 
 
 class ApiSettings(SharedSettings):
-    """Where to serve, and who may write."""
+    """Where to serve, and who may write how much."""
 
     api_host: str = Field(
         default="127.0.0.1",
@@ -21,6 +23,10 @@ class ApiSettings(SharedSettings):
         repr=False,
         description="comma-separated; when set, writing needs one of them",
     )
+    write_limit: Annotated[InstanceOf[RateLimitItem], NoDecode] = Field(
+        default=RateLimitItemPerSecond(10_000),  # a tenth of what one core takes
+        description="events that a key may write to one process, as `10000/second`",
+    )
 
     @field_validator("api_keys", mode="before")
     @classmethod
@@ -28,3 +34,18 @@ class ApiSettings(SharedSettings):
         if isinstance(value, str):
             return frozenset(key.strip() for key in value.split(",") if key.strip())
         return value
+
+    @field_validator("write_limit", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        return parse(value) if isinstance(value, str) else value
+
+    @field_validator("write_limit")
+    @classmethod
+    def _let_a_full_request_pass(cls, limit: RateLimitItem) -> RateLimitItem:
+        if limit.amount < MAX_EVENTS:
+            raise ValueError(
+                f"{limit.amount} is less than the {MAX_EVENTS} events of one request, which would "
+                "never pass: name more, or a longer time"
+            )
+        return limit

@@ -26,26 +26,29 @@ Keys, after the namespace:
     for c also `source:<p>` -> highest offset applied
     lives forever; written by workers; read by workers, trainer, people
 `model:current`
-    string: `Current`
+    string: `Current`; who gets which variant stands in it, so that one read tells all
     lives forever; written by trainer; read by api
 `model:<generation>:similar:<item>`
     string: `SimilarList`
-    lives until replaced, then a minute; written by trainer; read by api
+    lives while named in `model:current`, then a minute; written by trainer; read by api
 `model:<generation>:user:<user>`
     string: `UserList`
-    lives until replaced, then a minute; written by trainer; read by api
+    lives while named in `model:current`, then a minute; written by trainer; read by api
 `model:<generation>:popular`
     string: `PopularList`
-    lives until replaced, then a minute; written by trainer; read by api
+    lives while named in `model:current`, then a minute; written by trainer; read by api
 `model:<generation>:report`
-    string: JSON object: settings, data, metrics
-    lives until replaced, then a minute; written by trainer; read by people
+    string: JSON object: settings, data, quality, decisions
+    lives while named in `model:current`, then a minute; written by trainer; read by people
 `model:<generation>:keys`
     set: every key of the generation, itself included
-    lives until replaced, then a minute; written by trainer; read by trainer
+    lives while named in `model:current`, then a minute; written by trainer; read by trainer
 `model:generations`
     sorted set: every generation that has keys without an end, by its trainer's fencing token
     lives forever; written by trainer; read by trainer
+`model:decisions`
+    list: JSON object: what was decided on a generation, when and why; the newest `DECISIONS_KEPT`
+    lives forever; written by trainer; read by trainer, people
 `model:lock`
     string: the token of the trainer that runs
     lives its lease; written by trainer; read by trainer
@@ -55,6 +58,12 @@ Keys, after the namespace:
 `meta:topics`
     hash: topic -> partitions
     lives forever; written by infra.topics; read by all
+
+Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):
+
+`bars-changed:{q<p>}`
+    message: a chunk of `contracts.commands` that was just written to the partition's bars
+    published by bars; read by api
 
 An offset in a value is `[incarnation, offset]`: the last record folded into it, and the incarnation
 of the log that it stands in. A record at or below it is a no-op for that value.
@@ -88,6 +97,8 @@ SOURCE_FIELD_PREFIX: Final = "source:"
 
 REPLACED_GENERATION_TTL_S: Final = 60
 """How long a generation stays readable after another took its place."""
+DECISIONS_KEPT: Final = 1000
+"""Some 400 bytes each; at one a minute they tell of the last 16 hours."""
 
 
 class BarValue(msgspec.Struct, frozen=True, gc=False):
@@ -177,15 +188,42 @@ class Served(msgspec.Struct, frozen=True):
     user_model: str
 
 
-class Current(msgspec.Struct, frozen=True):
+class Experiment(msgspec.Struct, frozen=True):
+    """Which users get which variant: `contracts.variants` says how."""
+
+    name: str
+    """goes into the hash: in another experiment users are in other groups"""
+    weights: dict[str, float]
+    """variant -> its users relative to those of the others; a variant that is missing has none"""
+
+
+class Canary(msgspec.Struct, frozen=True):
+    """A generation on trial: some users of the default variant get it instead."""
+
+    served: Served
+    share: float
+    """of the default variant's users, 0 to 1"""
+    since_ms: int
+    """when it was first served, epoch ms"""
+
+
+class Current(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is served: the value of `model:current`."""
 
     fence: int
     """the fencing token of the trainer that wrote this; a lower one may not overwrite it"""
     variants: dict[str, Served]
+    experiment: Experiment | None = None
+    """None: every user gets the default variant"""
+    canary: Canary | None = None
+    previous: list[Served] = []
+    """what the default variant can be rolled back to, latest first"""
+    held: bool = False
+    """rolled back by a person, so that runs publish nothing until one asks for it"""
 
 
 DEFAULT_VARIANT: Final = "default"
+CANARY_VARIANT: Final = "canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +243,10 @@ class Keyspace:
     def bars_prefix(self, partition: int) -> str:
         """What the keys of a partition's bars start with."""
         return f"{self.namespace}:bars:{_tag(QUOTES, partition)}:"
+
+    def bars_changed(self, partition: int) -> str:
+        """The channel that tells which bars of a partition were written."""
+        return f"{self.namespace}:bars-changed:{_tag(QUOTES, partition)}"
 
     def history(self, partition: int, user_id: str) -> str:
         """The items that a user has."""
@@ -253,6 +295,10 @@ class Keyspace:
     def model_generations(self) -> str:
         """The generations whose keys have no end yet."""
         return f"{self.namespace}:model:generations"
+
+    def model_decisions(self) -> str:
+        """What was decided on generations, newest first."""
+        return f"{self.namespace}:model:decisions"
 
     def model_lock(self) -> str:
         """Held by the trainer that runs."""

@@ -1,13 +1,13 @@
 """What a user may like, and what is known of a user."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from api import examples
-from api.answers import History, Recommendations, respond
+from api.answers import History, Recommendations
 from api.openapi import answered, failed
-from api.parameters import Excluded, IncludeSeen, RecommendationsN, UserId
-from api.problems import INVALID_REQUEST, UNKNOWN_USER, Problem
-from api.recommend import Wish, history_answer
+from api.parameters import DEFAULT_ITEMS, Excluded, IncludeSeen, RecommendationsN, UserId
+from api.problems import INVALID_REQUEST, UNKNOWN_USER
+from api.recommend import Wish
 from api.routes.cases import READING, READING_LISTS
 from api.services import ServicesDep
 
@@ -26,10 +26,11 @@ _NO_HISTORY = {UNKNOWN_USER: "The user has no history"}
     },
 )
 async def recommendations(
+    request: Request,
     services: ServicesDep,
     user_id: UserId,
     exclude: Excluded,
-    n: RecommendationsN = 10,
+    n: RecommendationsN = DEFAULT_ITEMS,
     include_seen: IncludeSeen = False,  # noqa: FBT002 (a query parameter)
 ) -> Response:
     """The first of these that has anything, as `source` says.
@@ -40,20 +41,8 @@ async def recommendations(
       an event counts at once. `score(j) = sum_i r_i sim(i, j) / sum_i r_i` with the affinities r.
     - `popular`: a user without history gets what is popular with everyone.
     """
-    wish = Wish(n, exclude, include_seen)
-    async with services.store.reading() as reader:
-        generation, chosen = await reader.recommendations(user_id, wish)
-    services.metrics.recommendations.labels(chosen.source).inc()
-    return respond(
-        Recommendations(
-            user_id,
-            chosen.source,
-            chosen.model,
-            generation.variant,
-            generation.name,
-            chosen.items,
-        )
-    )
+    read = services.answering.recommendations(user_id, Wish(n, exclude, include_seen))
+    return await services.respond(request, read)
 
 
 @router.get(
@@ -64,10 +53,6 @@ async def recommendations(
         **failed({**READING, **_LONG_ID, **_NO_HISTORY}),
     },
 )
-async def history(services: ServicesDep, user_id: UserId) -> Response:
+async def history(request: Request, services: ServicesDep, user_id: UserId) -> Response:
     """The instruments that the user has, with affinities, latest first."""
-    async with services.store.reading() as reader:
-        items = await reader.history(user_id)
-    if not items:
-        raise Problem(UNKNOWN_USER, "The user has no history")
-    return respond(history_answer(user_id, items))
+    return await services.respond(request, services.answering.history(user_id))

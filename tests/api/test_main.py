@@ -1,6 +1,11 @@
 """`python -m api` as a process: start, answer, stop."""
 
+import asyncio
+import itertools
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -8,8 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+import tenacity
 
 from infra.local.process import Command, Server, free_port, running
+
+from .http import connected
 
 
 def api(port: int, folder: Path, environment: Mapping[str, str]) -> Server:
@@ -42,6 +50,56 @@ def test_it_starts_without_redis_and_kafka_and_ends_with_0_on_sigterm(tmp_path: 
     assert all(line["program"] == "api" for line in lines)
     assert any("API_KEYS is not set" in line["event"] for line in lines)
     assert "very-secret" not in server.command.log.read_text()
+
+
+async def test_told_to_end_under_load_it_answers_all_that_was_asked(
+    tmp_path: Path, store_url: str
+) -> None:
+    port = free_port()
+    server = api(port, tmp_path, {"REDIS_URL": store_url})
+    with running(server) as process:
+        asking = [asyncio.create_task(ask_until_told_to_go(port, path)) for path in PATHS * 4]
+        async with asyncio.timeout(20):
+            await answered(port, at_least=len(asking) * 20)
+            process.send_signal(signal.SIGTERM)
+            counts = await asyncio.gather(*asking)
+        assert min(counts) > 1
+    assert process.returncode == 0
+
+
+PATHS = ["/v1/instruments/4/bars", "/instruments/similar/ABC", "/v1/users/ABC/history", "/nothing"]
+
+
+async def ask_until_told_to_go(port: int, path: str) -> int:
+    """Return how many requests were answered on one connection, the last with a farewell."""
+    async with connected(port) as client:
+        for count in itertools.count(1):
+            if b"connection: close\r\n" in await client.get(path):
+                assert await client.reader.read() == b""
+                return count
+    raise AssertionError("unreachable")
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError), wait=tenacity.wait_fixed(0.02)
+)
+async def answered(port: int, at_least: int) -> None:
+    async with connected(port) as client:
+        metrics = (await client.get("/metrics")).decode()
+    counts = re.findall(r"^api_requests_total{.*} (\S+)$", metrics, re.MULTILINE)
+    assert sum(map(float, counts)) >= at_least
+
+
+def test_a_port_that_is_taken_is_named_and_ends_the_process(tmp_path: Path) -> None:
+    server = api(free_port(), tmp_path, {})
+    with running(server):
+        environment = os.environ | dict(server.command.environment)
+        ended = subprocess.run(
+            [sys.executable, "-m", "api"], capture_output=True, text=True, env=environment
+        )
+    assert ended.returncode != 0
+    assert environment["API_PORT"] in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_setting_that_breaks_a_rule_is_named_with_its_value(

@@ -114,6 +114,7 @@ async def test_every_route_is_described_with_examples_of_its_answers_and_errors(
         *("/instruments/{instrument_id}", "/instruments/similar/{similar_to}", "/add/request"),
         *("/v1/instruments/{instrument_id}/bars", "/v1/instruments/{instrument_id}/similar"),
         *("/v1/users/{user_id}/recommendations", "/v1/users/{user_id}/history", "/v1/events"),
+        *("/v1/feedback", "/v1/stream/bars"),
         *("/health/live", "/health/ready", "/metrics"),
     }
     for path, operations in described["paths"].items():

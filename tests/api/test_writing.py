@@ -1,5 +1,6 @@
 """Writing over HTTP, read back from a real broker."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,7 +9,10 @@ import httpx
 import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from limits import parse
 
+from api import writing
+from api.limits import WriteQuota
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
@@ -183,45 +187,101 @@ class TestKafkaAway:
         assert answer.json()["errors"][0]["field"] == "instrid"
 
 
+class TestBodies:
+    async def test_a_body_that_trickles_is_given_up_in_bounded_time(
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(writing, "BODY_TIMEOUT_S", 0.2)
+
+        async def trickle() -> AsyncIterator[bytes]:
+            for _ in range(500):
+                yield b" "
+                await asyncio.sleep(0.01)
+
+        answer = await client.post("/v1/events", content=trickle())
+        assert answer.status_code == 408
+        assert answer.headers["connection"] == "close"
+        assert answer.json()["type"] == "urn:tickrec:problem:incomplete-body"
+
+    async def test_a_body_without_an_announced_size_is_measured_as_it_comes(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        sent = 0
+
+        async def announcing_nothing() -> AsyncIterator[bytes]:
+            nonlocal sent
+            for _ in range(100):
+                sent += 1
+                yield b" " * 65536
+
+        answer = await client.post("/v1/events", content=announcing_nothing())
+        assert answer.status_code == 413
+        assert sent == 17, "blocks of 64 KiB, of which 16 are allowed"
+
+
+KEYS = {
+    "first": b"first",
+    "second": b"second",
+    "schlüssel": "schlüssel".encode(),
+    "鍵": "鍵".encode(),
+}
+"""and the bytes that a client sends for each"""
+
+
 class TestKeys:
     @pytest.fixture
     async def client(
         self, serve: Serve, store_url: str, filled: Filled
     ) -> AsyncIterator[httpx.AsyncClient]:
         async with serve(
-            redis_url=store_url, namespace=filled.keys.namespace, api_keys="first, second"
+            redis_url=store_url, namespace=filled.keys.namespace, api_keys=", ".join(KEYS)
         ) as client:
             yield client
 
-    @pytest.mark.parametrize("path", ["/v1/events", "/add/request"])
     @pytest.mark.parametrize(
         "headers",
         [
             {},
+            {"X-API-Key": ""},
+            {"X-API-Key": " "},
             {"X-API-Key": "third"},
+            {"X-API-Key": "First"},
+            {"X-API-Key": "firs"},
+            {"X-API-Key": "firstt"},
             {"X-API-Key": "first, second"},
+            {"X-API-Key": "first" * 20_000},
+            {"X-API-Key": "é".encode()},
+            {"X-API-Key": "schlüssel".encode("latin-1")},
+            {"X-API-Key": b"\xff\xfe"},
+            {"Authorization": ""},
+            {"Authorization": "Bearer"},
             {"Authorization": "Bearer third"},
             {"Authorization": "Basic first"},
-            {"X-API-Key": "é".encode()},
+            {"X-API-Key": "third", "Authorization": "Bearer first"},
         ],
     )
     async def test_writing_without_a_key_is_unauthorized(
-        self, client: httpx.AsyncClient, path: str, headers: dict[str, Any]
+        self, client: httpx.AsyncClient, headers: dict[str, Any]
     ) -> None:
-        answer = await client.post(path, content=b"{", headers=headers)
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.json()["type"] == "urn:tickrec:problem:unauthorized"
+        for path in ("/v1/events", "/v1/feedback", "/add/request"):
+            answer = await client.post(path, content=b"{", headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.json()["type"] == "urn:tickrec:problem:unauthorized"
 
-    @pytest.mark.parametrize(
-        "headers", [{"X-API-Key": "second"}, {"Authorization": "bearer first"}]
-    )
+    @pytest.mark.parametrize("key", KEYS)
     async def test_any_of_the_keys_lets_a_request_pass(
-        self, client: httpx.AsyncClient, headers: dict[str, str]
+        self, client: httpx.AsyncClient, key: str
     ) -> None:
-        answer = await client.post("/v1/events", content=b"{", headers=headers)
-        assert answer.json()["type"] == "urn:tickrec:problem:malformed-json"
+        sent = key.encode()
+        for headers in ({b"X-API-Key": sent}, {b"Authorization": b"bearer  " + sent}):
+            answer = await client.post("/v1/events", content=b"{", headers=headers)
+            assert answer.json()["type"] == "urn:tickrec:problem:malformed-json"
 
     async def test_reading_needs_none(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/v1/users/nobody/history")
         assert answer.json()["type"] == "urn:tickrec:problem:unknown-user"
+
+
+def test_a_writer_does_not_show_its_key() -> None:
+    assert "secret" not in repr(writing.Writer("secret", WriteQuota(parse("1000/second"))))

@@ -1,0 +1,162 @@
+"""uvicorn's HTTP protocol, with hot requests answered from within it.
+
+uvicorn lets its protocol class be chosen. This one takes a hot request as soon as its headers are
+there; all others, and what the connection is about (keep-alive, pipelining, shutting down), stay
+uvicorn's. A hot request is a `_Cycle` to it, as an ordinary one is a `RequestResponseCycle`.
+"""
+
+from functools import partial
+from itertools import chain
+from typing import Final, cast
+
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    RequestResponseCycle,
+)
+
+from api.arrival import BoundedArrival
+from api.headers import SECURITY_HEADERS
+from api.hot.serving import Serving
+from api.problems import INVALID_HTTP, Problem, problem_reply
+from api.replies import Reply, joined
+
+DRAINING: Final = "draining"
+"""In the state of the lifespan once each answer is the last one on its connection."""
+_SECURITY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
+_WITH_A_BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+_NOT_HTTP: Final = "It is no HTTP/1.1 request, or its head is over 64 KiB; the connection is closed"
+
+
+class HotProtocol(BoundedArrival):
+    """One connection of a client."""
+
+    _running: RequestResponseCycle | None = None
+    """the ordinary request that is answered now: uvicorn holds the one that came last"""
+    _refused = False
+    """whether something came that is no request: nothing after it is read"""
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless nothing more can be understood."""
+        if not self._refused:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell all requests that are under way: uvicorn tells the one that came last."""
+        super().connection_lost(exc)
+        for cycle in (self._running, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or say that there is none."""
+        super().on_response_complete()
+        if self._refused:
+            self._refuse()
+
+    def on_message_begin(self) -> None:
+        """Begin a request; what only an ordinary one needs is made when it turns out to be one."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        """Answer a hot request here, have uvicorn answer any other."""
+        if self.url.startswith(b"//"):
+            self.url = b"/" + self.url.lstrip(b"/")
+        if not self._serve_hot():
+            self._serve_ordinary()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's words)
+        """Answer bytes that are no request, with a problem as all others."""
+        self._refused = True
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """Answer what is no request, once those before it are answered."""
+        last = self.cycle
+        # If the body of the last one is what cannot be read, it would wait for ever.
+        waits = last is not None and not last.response_complete and not last.more_body
+        if waits or self.pipeline or self.transport.is_closing():
+            return
+        answer = problem_reply("", Problem(INVALID_HTTP, _NOT_HTTP))
+        self._write(answer, keep_alive=False)
+        self.transport.close()
+
+    def _serve_hot(self) -> bool:
+        serving: Serving | None = self.app_state.get("serving")
+        under_way = self.cycle is not None and not self.cycle.response_complete
+        if serving is None or under_way or self.flow.write_paused:
+            return False
+        parser = self.parser
+        if parser.get_method() != b"GET" or parser.get_http_version() != "1.1":
+            return False
+        if any(name in _WITH_A_BODY for name, _ in self.headers):
+            return False
+        hot = serving.find(self.url)
+        if hot is None:
+            return False
+        keep_alive = parser.should_keep_alive() and DRAINING not in self.app_state
+        cycle = _Cycle(keep_alive=keep_alive)
+        self.cycle = cast("RequestResponseCycle", cycle)
+        if_none_match = joined(value for name, value in self.headers if name == b"if-none-match")
+        serving.serve(hot, if_none_match, partial(self._answer, cycle))
+        return True
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: to offer HTTP/2, as curl may, is no reason to write to the log."""
+
+    def _serve_ordinary(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)  # the scope holds the same list
+        super().on_headers_complete()
+        # What comes at once with an offer to upgrade, which is not taken up, is lost in uvicorn.
+        if DRAINING in self.app_state or self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def _answer(self, cycle: "_Cycle", answer: Reply) -> None:
+        cycle.response_complete = True
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        self._write(answer, keep_alive=cycle.keep_alive)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _write(self, answer: Reply, *, keep_alive: bool) -> None:
+        parts = [STATUS_LINE[answer.status]]
+        for name, value in chain(self.server_state.default_headers, answer.headers):
+            parts += (name, b": ", value, b"\r\n")
+        parts += (_SECURITY, b"\r\n" if keep_alive else b"connection: close\r\n\r\n", answer.body)
+        self.transport.write(b"".join(parts))
+
+
+class _Nobody:
+    """Waits for nothing."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
+_NOBODY: Final = _Nobody()
+
+
+class _Cycle:
+    """What uvicorn's protocol looks at of the request that is under way."""
+
+    __slots__ = ("disconnected", "keep_alive", "more_body", "response_complete")
+
+    message_event = _NOBODY
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.response_complete = False
+        self.disconnected = False
+        self.more_body = False

@@ -1,0 +1,220 @@
+"""The live bars of one process: listeners come and go, one subscription serves them all.
+
+The subscription is there while somebody listens. Whoever comes is told of changes first and gets a
+snapshot after that, so nothing is missed in between. When the subscription is lost, each listener
+is told that its bars are stale, once; when it is back, each gets a new snapshot.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from api.live.board import Board
+from api.live.channels import Channels, Subscription
+from api.live.frames import stale_frame
+from api.live.listener import Listener
+from api.live.metrics import LiveMetrics
+from api.live.snapshots import INSTRUMENTS_A_READ, newest_bars
+from api.store import READ_DEADLINE_S, Store, StoreUnavailableError
+from contracts.commands import changed_bars
+from runtime.stores import UNAVAILABLE
+from runtime.topology import TopologyError
+
+MAX_CLIENTS: Final = 5_000
+LINGER_S: Final = 10.0
+"""The subscription outlives its last listener by this: the next one begins at once."""
+_RETRY_FROM_S: Final = 0.05
+_RETRY_TO_S: Final = 1.0
+_LOST: Final[tuple[type[Exception], ...]] = (RedisError, *UNAVAILABLE, OSError, TopologyError)
+"""Redis is away, or does not allow it, or knows no topics yet: worth another try."""
+
+_log = logging.getLogger(__name__)
+
+
+class TooManyClientsError(RuntimeError):
+    """As many clients listen as one process may have."""
+
+
+class ClosedError(RuntimeError):
+    """The server is stopping."""
+
+
+class LiveBars:
+    """Who listens, and what keeps them up to date."""
+
+    def __init__(
+        self, url: str, store: Store, metrics: LiveMetrics, now_ms: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._channels = Channels(url)
+        self._board = Board(now_ms)
+        self._listeners: set[Listener] = set()
+        self._newcomers: list[Listener] = []
+        """Those that wait for a snapshot."""
+        self._came = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+        self._resting: asyncio.TimerHandle | None = None
+        self._retry_s = _RETRY_FROM_S
+        self._trouble: Exception | None = None
+        self._closed = False
+
+    async def listen(self, instruments: frozenset[int]) -> Listener:
+        """Return a listener that has its snapshot; hand it to `leave` in the end.
+
+        Raises:
+            TooManyClientsError: `MAX_CLIENTS` listen already.
+            ClosedError: after `close`.
+            StoreUnavailableError, TopologyError: there is no snapshot within `READ_DEADLINE_S`.
+        """
+        if self._closed:
+            raise ClosedError("the server is stopping")
+        if len(self._listeners) >= MAX_CLIENTS:
+            raise TooManyClientsError(f"{MAX_CLIENTS} streams are open already")
+        listener = Listener(instruments, self._metrics)
+        self._join(listener)
+        try:
+            async with asyncio.timeout(READ_DEADLINE_S):
+                await listener.begun()
+        except TimeoutError:
+            self.leave(listener)
+            raise self._why() from None
+        except BaseException:
+            self.leave(listener)
+            raise
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """Forget a listener; without any, the subscription ends a little later."""
+        if listener not in self._listeners:
+            return
+        self._listeners.remove(listener)
+        self._board.remove(listener)
+        self._metrics.clients.set(len(self._listeners))
+        if not self._listeners:
+            self._resting = asyncio.get_running_loop().call_later(LINGER_S, self._rest)
+
+    def drop(self, listener: Listener) -> None:
+        """Forget a listener that takes nothing any longer."""
+        self._metrics.dropped.inc()
+        self.leave(listener)
+
+    def close(self) -> None:
+        """End all streams at once, and begin no more."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.end()
+
+    async def aclose(self) -> None:
+        """Close, and return when nothing is left of the subscription."""
+        self.close()
+        if self._resting is not None:
+            self._resting.cancel()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+
+    def _join(self, listener: Listener) -> None:
+        self._listeners.add(listener)
+        self._board.add(listener)
+        self._metrics.clients.set(len(self._listeners))
+        self._newcomers.append(listener)
+        self._came.set()
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow(), name="live-bars")
+            self._following.add_done_callback(self._ended)
+
+    def _rest(self) -> None:
+        if self._following is not None and not self._listeners:
+            self._following.cancel()
+            self._following = None
+
+    def _ended(self, following: asyncio.Task[None]) -> None:
+        """End what nobody follows for any longer: after an error that nobody expected."""
+        if following.cancelled():
+            return
+        _log.error("live bars failed", exc_info=following.exception())
+        self._following = None
+        for listener in self._listeners:
+            listener.end()
+
+    async def _follow(self) -> None:
+        """Be subscribed, again and again."""
+        while True:
+            try:
+                await self._be_subscribed()
+            except* _LOST as lost:
+                self._interrupt(lost.exceptions[0])
+            await asyncio.sleep(self._retry_s * random.uniform(0.5, 1))  # noqa: S311 (spreads retries)
+            self._retry_s = min(2 * self._retry_s, _RETRY_TO_S)
+
+    async def _be_subscribed(self) -> None:
+        """Pass on what changes, until the subscription is lost."""
+        topology = await self._store.answer(self._store.read_topology())
+        keys = self._store.keys
+        prefixes = {keys.bars_changed(p): keys.bars_prefix(p) for p in range(topology.quotes)}
+        async with (
+            self._channels.subscribed(list(prefixes)) as subscriptions,
+            asyncio.TaskGroup() as tasks,
+        ):
+            self._retry_s, self._trouble = _RETRY_FROM_S, None
+            self._board.forget_bars()
+            self._newcomers = list(self._listeners)
+            self._came.set()
+            for subscription in subscriptions:
+                tasks.create_task(self._take_from(subscription, prefixes))
+            tasks.create_task(self._welcome())
+
+    async def _take_from(self, subscription: Subscription, prefixes: Mapping[str, str]) -> None:
+        async for channel, chunk in subscription.messages():
+            if self._listeners:
+                self._board.take(changed_bars(chunk, prefixes[channel]))
+            # Messages that are there already are read without waiting: let others run in between.
+            await asyncio.sleep(0)
+
+    async def _welcome(self) -> None:
+        """Give each newcomer its snapshot: one read for all that came during the one before it."""
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            newcomers, self._newcomers = self._newcomers, []
+            try:
+                await self._read({i for listener in newcomers for i in listener.instruments})
+            except StoreUnavailableError as error:
+                self._trouble = error
+                self._newcomers += newcomers
+                self._came.set()
+                await asyncio.sleep(_RETRY_FROM_S)
+                continue
+            for listener in newcomers:
+                if listener in self._listeners:  # else it left meanwhile
+                    listener.begin(self._board.newest(listener.instruments))
+
+    async def _read(self, instruments: Collection[int]) -> None:
+        ids = list(instruments)
+        for first in range(0, len(ids), INSTRUMENTS_A_READ):
+            some = ids[first : first + INSTRUMENTS_A_READ]
+            self._board.take_snapshot(await self._store.answer(newest_bars(self._store, some)))
+
+    def _interrupt(self, error: Exception) -> None:
+        """Tell those who had a snapshot that they miss changes from here on."""
+        self._trouble = error
+        told = [listener for listener in self._listeners if listener.is_live]
+        if told:
+            self._metrics.interruptions.inc()
+            _log.warning("%d streams of bars are stale: %s", len(told), error)
+        for listener in told:
+            listener.interrupt(stale_frame("redis-away"))
+
+    def _why(self) -> Exception:
+        """Return why there is no snapshot."""
+        if isinstance(self._trouble, TopologyError):
+            return self._trouble
+        return StoreUnavailableError(str(self._trouble or f"no answer in {READ_DEADLINE_S:g} s"))

@@ -1,0 +1,46 @@
+"""What clients are sent, as bytes: the events of a stream. Pure.
+
+The form is that of server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from api.answers import Bar
+from api.bars import MINUTE_MS, Window, roll_up
+from contracts.keyspace import BarValue
+
+HEARTBEAT: Final = b":\n\n"
+"""A comment, when there is nothing to say: it keeps proxies from hanging up."""
+OPENING: Final = b"retry: 2000\n\n"
+"""After how many ms a client that lost its connection should try again."""
+LIVE: Final = b"event: live\ndata: {}\n\n"
+"""The snapshot is complete: what follows is sent as it happens."""
+
+StaleReason = Literal["redis-away"]
+
+
+class LiveBar(Bar, frozen=True, gc=False):
+    """A minute bar of an instrument, the data of an event `bar`."""
+
+    instrument_id: int
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def bar_frame(instrument_id: int, minute_ms: int, value: BarValue, now_ms: int) -> bytes:
+    """Return the event that tells a minute bar; `closed` goes by the clock `now_ms`."""
+    (bar,) = roll_up([(minute_ms, value)], Window(minute_ms, minute_ms, MINUTE_MS), now_ms)
+    data = _encode(LiveBar(**msgspec.structs.asdict(bar), instrument_id=instrument_id))
+    return b"event: bar\ndata: %b\n\n" % data
+
+
+def stale_frame(reason: StaleReason) -> bytes:
+    r"""Return the event that tells that changes may be missing until the next `live`.
+
+    >>> stale_frame("redis-away")
+    b'event: stale\\ndata: {"reason":"redis-away"}\\n\\n'
+    """
+    return b"event: stale\ndata: %b\n\n" % _encode({"reason": reason})

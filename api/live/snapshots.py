@@ -1,0 +1,33 @@
+"""The newest bars of instruments as Redis has them, which changes then come on top of."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from api.redis.reading import Read
+from api.store import Store
+from contracts.commands import ChangedBar
+from contracts.keyspace import NEWEST_FIELD
+from contracts.partitioning import instrument_partition
+
+INSTRUMENTS_A_READ: Final = 500
+"""Few enough for a read's deadline, even if Redis and this process are busy."""
+
+
+def newest_bars(store: Store, instruments: Sequence[int]) -> Read[list[ChangedBar]]:
+    """Return the newest bar of each instrument that has one."""
+    topology = yield from store.topology()
+    keys = [store.keys.bars(instrument_partition(i, topology.quotes), i) for i in instruments]
+    newest = yield [("HGET", key, NEWEST_FIELD) for key in keys]
+    known = [
+        (instrument_id, key, minute)
+        for instrument_id, key, minute in zip(instruments, keys, newest, strict=True)
+        if minute is not None
+    ]
+    if not known:
+        return []
+    values = yield [("HGET", key, minute) for _, key, minute in known]
+    return [
+        ChangedBar(instrument_id, int(minute), value.decode())
+        for (instrument_id, _, minute), value in zip(known, values, strict=True)
+        if value is not None  # expired since: there is a newer one, which changes tell
+    ]

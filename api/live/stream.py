@@ -1,0 +1,70 @@
+"""The answer that is a stream of events: what a listener takes, sent until either side ends it.
+
+A framework's streaming response waits for a client as long as the client likes. This one ends when
+the client has taken nothing for a while, whatever the server holds back for it.
+"""
+
+import asyncio
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.live.bars import LiveBars
+from api.live.frames import OPENING
+from api.live.listener import Listener
+
+STALLED_AFTER_S: Final = 30.0
+PACE_S: Final = 0.1
+"""From one sending to the next: a flush of the workers comes in some hundred chunks, and a sending
+costs much more than a bar in it. The first bar after a pause is sent at once."""
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx is to pass each event on at once
+}
+
+
+class EventStream(Response):
+    """Sends what a listener takes; the listener leaves when the stream ends."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, live: LiveBars, listener: Listener) -> None:
+        # Not the parent's: it would announce a body of no bytes.
+        self.status_code = 200
+        self.background = None
+        self.init_headers(_HEADERS)
+        self._live = live
+        self._listener = listener
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Send, until the client goes, stalls, or the stream is ended."""
+        watching = asyncio.create_task(self._end_when_gone(receive))
+        try:
+            await self._send_all(send)
+        except TimeoutError:
+            self._live.drop(self._listener)
+        finally:
+            watching.cancel()
+            self._live.leave(self._listener)
+
+    async def _send_all(self, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        said = OPENING
+        while said:
+            async with asyncio.timeout(STALLED_AFTER_S):
+                await send({"type": "http.response.body", "body": said, "more_body": True})
+            await asyncio.sleep(PACE_S)
+            said = await self._listener.take()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _end_when_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._listener.end()

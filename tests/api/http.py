@@ -1,0 +1,89 @@
+"""A server of the test's own process, and requests to it byte by byte."""
+
+import asyncio
+import contextlib
+import re
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import tenacity
+
+from api.app import create_app
+from api.server import Server
+from api.settings import ApiSettings
+from infra.local.process import free_port
+
+from .conftest import NOW_MS
+
+ORDINARY = b"Content-Length: 0\r\n"
+"""A header that changes nothing, but has a request take the ordinary route."""
+_LENGTH = re.compile(rb"content-length: (\d+)\r\n")
+_OF_ITS_TIME = re.compile(rb"date: [^\r]*\r\n|(?<=\.)[A-Za-z0-9_-]{22}(?=[\"\r])")
+
+
+@dataclass
+class Client:
+    """One connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def get(self, target: str, *, headers: bytes = b"") -> bytes:
+        """Return a whole answer, but for its date and the random end of request ids."""
+        return await self.send(request(target, headers=headers))
+
+    async def send(self, data: bytes) -> bytes:
+        """Send bytes, and return the next whole answer, but for what is of its time."""
+        self.writer.write(data)
+        return await self.answer()
+
+    async def answer(self) -> bytes:
+        """Return the next whole answer, but for its date and the random end of request ids."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        body = await self.reader.readexactly(int(length[1])) if length else b""
+        return _OF_ITS_TIME.sub(b"", head + body)
+
+
+def request(target: str, *, headers: bytes = b"", method: str = "GET") -> bytes:
+    """Return a request as it is sent."""
+    return f"{method} {target} HTTP/1.1\r\nHost: test\r\n".encode() + headers + b"\r\n"
+
+
+@contextlib.asynccontextmanager
+async def serving(*, drain_s: float = 0, **settings: Any) -> AsyncIterator[tuple[Server, int]]:
+    """Serve on a port of the system's choice, in a thread, by the tests' clock."""
+    port = free_port()
+    settings.setdefault("kafka_bootstrap_servers", f"127.0.0.1:{free_port()}")
+    app = create_app(ApiSettings(**settings), now_ms=lambda: NOW_MS)
+    server = Server(app, "127.0.0.1", port, drain_s=drain_s)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        await _until_started(server)
+        yield server, port
+    finally:
+        server.should_exit = True
+        await asyncio.to_thread(thread.join)
+
+
+@contextlib.asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Client]:
+    """Connect to a server."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(20):
+            yield Client(reader, writer)
+    finally:
+        writer.close()
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(20),
+    wait=tenacity.wait_fixed(0.02),
+)
+async def _until_started(server: Server) -> None:
+    assert server.started

@@ -1,0 +1,169 @@
+"""A served application whose streams are read as they come, and a worker that writes bars."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import msgspec
+import tenacity
+import uvicorn
+
+from api.app import create_app
+from api.live.bars import LiveBars
+from api.settings import ApiSettings
+from contracts.commands import Commands, command
+from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES
+from infra.local.process import free_port
+from runtime.stores import connect_async
+from stream_processors.positions import Claim
+from stream_processors.sink import Sink
+from stream_processors.transport import LogBounds
+
+from .conftest import NOW_MS, TOPOLOGY
+
+RUNNING_S = NOW_MS // 60_000 * 60
+"""The running minute of the applications under test, epoch s."""
+WITHIN_S = 20
+Event = tuple[str, Any]
+
+
+def value(n: int, offset: int | None = None) -> BarValue:
+    """A bar of n quotes, the last of which stood at `offset`, n if not given."""
+    return BarValue(1, n, 1, n, n, n, n, NOW_MS, NOW_MS, (0, n if offset is None else offset))
+
+
+until_true = tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(WITHIN_S),
+    wait=tenacity.wait_fixed(0.02),
+)
+
+
+class Stream:
+    """The events of one client."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+        self._lines = answer.aiter_lines()
+
+    async def next(self) -> Event:
+        """Return the next event and its data, or `("", text)` for a comment or a field alone."""
+        async with asyncio.timeout(WITHIN_S):
+            said = []
+            async for line in self._lines:
+                if line:
+                    said.append(line)
+                elif said:
+                    break
+        if not said:
+            return ("end", None)
+        if not said[0].startswith("event: "):
+            return ("", said[0])
+        data = msgspec.json.decode(said[1].removeprefix("data: "))
+        return (said[0].removeprefix("event: "), data)
+
+    async def until(self, event: str) -> list[Event]:
+        """Return the events before the next of a kind."""
+        found: list[Event] = []
+        while (one := await self.next())[0] != event:
+            assert one[0] != "end", f"the stream ended before {event}: {found}"
+            found.append(one)
+        return found
+
+    async def bars_until_live(self) -> dict[int, int]:
+        """Return `n` of the bars of a snapshot, by instrument."""
+        bars = [data for event, data in await self.until("live") if event == "bar"]
+        return {bar["instrument_id"]: bar["n"] for bar in bars}
+
+
+@dataclass(frozen=True)
+class Served:
+    """An application on a port of its own."""
+
+    client: httpx.AsyncClient
+    live: LiveBars
+
+    @contextlib.asynccontextmanager
+    async def stream(self, *instruments: int) -> AsyncIterator[Stream]:
+        """Listen to instruments for the block, as soon as the server has found Redis."""
+        asked = {"instruments": ",".join(map(str, instruments))}
+        async with contextlib.AsyncExitStack() as stack:
+
+            @until_true
+            async def answered() -> httpx.Response:
+                stream = self.client.stream("GET", "/v1/stream/bars", params=asked)
+                answer = await stack.enter_async_context(stream)
+                assert answer.status_code == 200
+                return answer
+
+            yield Stream(await answered())
+
+    async def metric(self, name: str) -> float:
+        """Return the value of a metric without labels."""
+        lines = (await self.client.get("/metrics")).text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+@contextlib.asynccontextmanager
+async def served(redis_url: str, namespace: str) -> AsyncIterator[Served]:
+    """Serve an application by uvicorn in this process, for the block."""
+    port = free_port()
+    settings = ApiSettings(
+        redis_url=redis_url,
+        namespace=namespace,
+        kafka_bootstrap_servers=f"127.0.0.1:{free_port()}",
+    )
+    app = create_app(settings, now_ms=lambda: NOW_MS)
+    config = uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(WITHIN_S):
+        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+            await asyncio.sleep(0.01)
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", timeout=None, limits=limits
+    ) as client:
+        try:
+            yield Served(client, server.lifespan.state["services"].live)
+        finally:
+            server.lifespan.state["services"].live.close()
+            server.should_exit = True
+            await serving
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Writes bars as workers do."""
+
+    sink: Sink
+    claims: dict[int, Claim]
+
+    async def write(self, bars: Iterable[tuple[int, int, BarValue]]) -> None:
+        """Write bars, each by its instrument and its minute in epoch s."""
+        groups: dict[int, list[Commands]] = {}
+        for instrument, minute_s, bar in bars:
+            partition = instrument_partition(instrument, TOPOLOGY.quotes)
+            key = self.sink.keyspace.bars(partition, instrument)
+            encoded = msgspec.json.encode(bar).decode()
+            fields = [NEWEST_FIELD, str(minute_s), str(minute_s), encoded]
+            groups.setdefault(partition, []).append(command("HSET", key, fields))
+        for partition, its in groups.items():
+            claim = self.claims[partition]
+            await self.sink.write(claim, its, claim.next_offset + len(its))
+
+
+@contextlib.asynccontextmanager
+async def worker(redis_url: str, namespace: str) -> AsyncIterator[Worker]:
+    """Claim all partitions of quotes, for the block."""
+    store = await connect_async(redis_url, "tests")
+    sink = Sink(store, Keyspace(namespace))
+    log = LogBounds(0, 0)
+    claims = {p: await sink.claim(QUOTES, "one", p, log) for p in range(TOPOLOGY.quotes)}
+    yield Worker(sink, claims)
+    await store.aclose()

@@ -1,0 +1,135 @@
+"""How many requests are worked on at a time, and what becomes of the others."""
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from api.bounded import MAX_READS, MAX_WRITES, Bounded
+
+from .conftest import Filled, Serve
+
+QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "ts": 1629061628123}
+
+
+class Held:
+    """An application that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.goes_on = asyncio.Event()
+        self.begins_at_once = False
+        self.fails = False
+        self._arrived = asyncio.Semaphore(0)
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        if self.begins_at_once:
+            await send(start)
+        self._arrived.release()
+        await self.goes_on.wait()
+        if self.fails:
+            raise RuntimeError
+        if not self.begins_at_once:
+            await send(start)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def arrival(self, requests: int) -> None:
+        """Return once so many more requests have come through to it."""
+        async with asyncio.timeout(10):
+            for _ in range(requests):
+                await self._arrived.acquire()
+
+
+@pytest.fixture
+def held() -> Held:
+    return Held()
+
+
+@pytest.fixture
+def client(held: Held) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(Bounded(held), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
+@pytest.mark.parametrize(("method", "bound"), [("GET", MAX_READS), ("POST", MAX_WRITES)])
+async def test_one_request_too_many_is_told_to_come_back_and_the_others_are_answered(
+    held: Held, client: httpx.AsyncClient, method: str, bound: int
+) -> None:
+    under_way = [asyncio.create_task(client.request(method, "/")) for _ in range(bound)]
+    await held.arrival(bound)
+    answer = await client.request(method, "/v1/events")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:tickrec:problem:overloaded"
+    held.goes_on.set()
+    assert {(await task).status_code for task in under_way} == {200}
+    assert (await client.request(method, "/")).status_code == 200
+
+
+async def test_writes_that_wait_leave_reads_their_places(
+    held: Held, client: httpx.AsyncClient
+) -> None:
+    writes = [asyncio.create_task(client.post("/")) for _ in range(MAX_WRITES)]
+    await held.arrival(MAX_WRITES)
+    read = asyncio.create_task(client.get("/"))
+    await held.arrival(1)
+    held.goes_on.set()
+    assert (await read).status_code == 200
+    await asyncio.gather(*writes)
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+async def test_what_tells_how_the_server_is_is_never_turned_away(
+    held: Held, client: httpx.AsyncClient, path: str
+) -> None:
+    reads = [asyncio.create_task(client.get("/")) for _ in range(MAX_READS)]
+    await held.arrival(MAX_READS)
+    watching = asyncio.create_task(client.get(path))
+    await held.arrival(1)
+    held.goes_on.set()
+    assert (await watching).status_code == 200
+    await asyncio.gather(*reads)
+
+
+async def test_an_answer_that_has_begun_takes_no_place(
+    held: Held, client: httpx.AsyncClient
+) -> None:
+    held.begins_at_once = True
+    streams = [asyncio.create_task(client.get("/")) for _ in range(2 * MAX_READS)]
+    await held.arrival(2 * MAX_READS)
+    held.goes_on.set()
+    assert {(await stream).status_code for stream in streams} == {200}
+
+
+@pytest.mark.parametrize("ending", ["failed", "cancelled"])
+async def test_a_request_that_ends_without_an_answer_gives_its_place_back(
+    held: Held, client: httpx.AsyncClient, ending: str
+) -> None:
+    held.fails = ending == "failed"
+    for _ in range(2):
+        reads = [asyncio.create_task(client.get("/")) for _ in range(MAX_READS)]
+        await held.arrival(MAX_READS)
+        if ending == "cancelled":
+            for read in reads:
+                read.cancel()
+        else:
+            held.goes_on.set()
+        await asyncio.gather(*reads, return_exceptions=True)
+        held.goes_on.clear()
+
+
+async def test_the_server_turns_writes_away_while_kafka_makes_others_wait(
+    serve: Serve, store_url: str, filled: Filled
+) -> None:
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        requests = [
+            client.post("/v1/events", json=QUOTE, timeout=20) for _ in range(MAX_WRITES + 5)
+        ]
+        answers = await asyncio.gather(*requests)
+        kinds = [answer.json()["type"].rpartition(":")[2] for answer in answers]
+        metrics = (await client.get("/metrics")).text
+    assert kinds.count("overloaded") == 5
+    assert kinds.count("log-unavailable") == MAX_WRITES
+    assert 'api_requests_total{method="POST",route="unmatched",status="503"} 5.0' in metrics

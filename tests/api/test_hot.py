@@ -1,0 +1,329 @@
+"""The hot path answers what the ordinary routes answer, byte by byte, and keeps to HTTP."""
+
+import json
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+import tenacity
+
+from api.hot.protocol import DRAINING
+from api.hot.serving import Serving
+from api.server import Server
+from contracts.keyspace import BarValue
+from tests.fuzz import targets
+
+from .conftest import NOW_MS, Filled
+from .http import ORDINARY, Client, connected, request, serving
+
+MINUTE = NOW_MS // 60_000 * 60
+
+
+@pytest.fixture
+async def served(store_url: str, filled: Filled) -> AsyncIterator[tuple[Server, int]]:
+    """A server on a namespace that has something for every endpoint."""
+    bars = {
+        MINUTE - 60 * age: BarValue(1.5 + age, 9, 0.5, 2, 3 * (age % 2), 4, 5.25, 0, 1, (0, age))
+        for age in (0, 1, 3, 4, 70, 2000)
+    }
+    filled.bars(4, bars)
+    filled.bars(2**63 - 1, {MINUTE - 6000: bars[MINUTE]})
+    neighbors = [(str(item), 1 / (item + 1), 9.0 - item) for item in range(5, 9)]
+    filled.generation("g1", {"4": neighbors, "6": neighbors[2:], "9": []}, [("7", 3), ("8", 2)])
+    filled.history("ABC", {"4": (1, 5), "6": (2.5, 7), "1": (1, 9)}, off=7)
+    filled.history("own", {"4": (1, 5)}, off=7)
+    filled.user_list("g1", "own", off=7, items=[("8", 0.5, ["4"]), ("3", 0.25, ["4"])])
+    async with serving(redis_url=store_url, namespace=filled.keys.namespace) as server_and_port:
+        yield server_and_port
+
+
+@pytest.fixture
+async def client(served: tuple[Server, int]) -> AsyncIterator[Client]:
+    async with connected(served[1]) as client:
+        yield client
+
+
+@pytest.fixture
+def hot(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The routes that the hot path answered for, as they come."""
+    routes: list[str] = []
+    serve = Serving.serve
+
+    def noting(self: Serving, hot: object, *rest: object) -> None:
+        routes.append(hot.route)  # type: ignore[attr-defined]
+        serve(self, hot, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Serving, "serve", noting)
+    return routes
+
+
+PLAIN = [
+    "/instruments/4",
+    "/instruments/0004",
+    "/instruments/4?",
+    "/instruments/5",
+    "/instruments/9223372036854775807",
+    "/instruments/similar/4",
+    "/instruments/similar/9",
+    "/instruments/similar/5",
+    "/instruments/similar/ABC",
+    "/instruments/similar/own",
+    "/instruments/similar/nobody",
+    "/instruments/similar/..",
+    "/v1/instruments/4/bars",
+    "/v1/instruments/5/bars",
+    "/v1/instruments/4/bars?limit=1000&interval=1h",
+    "/v1/instruments/4/bars?limit=3&fill=previous&interval=5m",
+    f"/v1/instruments/4/bars?end={MINUTE * 1000}&fill=none",
+    "/v1/instruments/4/bars?end=0",
+    "/v1/instruments/4/similar",
+    "/v1/instruments/4/similar?n=2",
+    "/v1/instruments/9/similar?n=200",
+    "/v1/instruments/77/similar",
+    "/v1/users/ABC/recommendations",
+    "/v1/users/ABC/recommendations?n=1",
+    "/v1/users/ABC/recommendations?n=100&exclude=7,008&include_seen=true",
+    "/v1/users/own/recommendations?exclude=8",
+    "/v1/users/own/recommendations?include_seen=false",
+    "/v1/users/a~b_c-d.e/recommendations",
+]
+NOT_PLAIN = [
+    "/instruments/",
+    "/instruments/x",
+    "/instruments/9223372036854775808",
+    "/instruments/4?limit=2",
+    "/instruments/4/",
+    "/instruments/similar/",
+    "/instruments/similar/A%42C",
+    "/instruments/similar/99999999999999999999",
+    "/instruments/similar/" + "u" * 129,
+    "/instruments/similar/ABC?n=1",
+    "/v1/instruments/4/bars?limit=",
+    "/v1/instruments/4/bars?limit=0",
+    "/v1/instruments/4/bars?limit=1001",
+    "/v1/instruments/4/bars?limit=03",
+    "/v1/instruments/4/bars?limit=3&limit=4",
+    "/v1/instruments/4/bars?interval=2m",
+    "/v1/instruments/4/bars?fill=next",
+    "/v1/instruments/4/bars?end=2021-08-15T21:07:31Z",
+    "/v1/instruments/4/bars?end=99999999999999999",
+    "/v1/instruments/4/bars?unknown=1",
+    "/v1/instruments/4/similar?n=201",
+    "/v1/users/ABC/recommendations?n=101",
+    "/v1/users/ABC/recommendations?include_seen=maybe",
+    "/v1/users/ABC/recommendations?include_seen=1",
+    "/v1/users/ABC/recommendations?exclude=x",
+    "/v1/users//recommendations",
+    "/v1/users/a/b/recommendations",
+    "/v1/users/ABC/history",
+    "/nothing",
+]
+
+
+@pytest.mark.parametrize("target", PLAIN)
+async def test_both_paths_answer_the_same_bytes(
+    client: Client, hot: list[str], target: str
+) -> None:
+    fast = await client.get(target)
+    assert len(hot) == 1
+    assert await client.get(target, headers=ORDINARY) == fast
+    assert len(hot) == 1
+
+
+@pytest.mark.parametrize("target", NOT_PLAIN)
+async def test_what_is_not_plain_takes_the_ordinary_route(
+    client: Client, hot: list[str], target: str
+) -> None:
+    assert await client.get(target, headers=ORDINARY) == await client.get(target)
+    assert hot == []
+
+
+async def test_both_paths_answer_the_same_bytes_whatever_is_asked_for(
+    served: tuple[Server, int], hot: list[str]
+) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    kinds = (targets.known, targets.odd_id, targets.odd_query, targets.odd_path)
+    for _ in range(400):
+        target = rng.choice(kinds)(rng)
+        if b"/metrics" in target or b"/stream" in target:
+            continue  # differ from one request to the next, or do not end
+        fast, ordinary = [await once(served[1], target, headers) for headers in (b"", ORDINARY)]
+        assert fast == ordinary, target
+    assert len(hot) > 20
+
+
+async def once(port: int, target: bytes, headers: bytes) -> bytes:
+    """Return the answer to one request on a connection of its own."""
+    async with connected(port) as client:
+        return await client.send(b"GET %b HTTP/1.1\r\nHost: t\r\n%b\r\n" % (target, headers))
+
+
+@pytest.mark.parametrize("target", ["/instruments/4", "/v1/instruments/4/similar"])
+@pytest.mark.parametrize("way", [b"", ORDINARY])
+async def test_who_has_the_answer_is_told_so_without_it(
+    client: Client, target: str, way: bytes
+) -> None:
+    full = await client.get(target)
+    tag = full.partition(b"etag: ")[2].partition(b"\r\n")[0]
+    for given in (tag, b"W/" + tag, b'"x", ' + tag, b"*", b'"x"\r\nIf-None-Match: ' + tag):
+        answer = await client.get(target, headers=b"If-None-Match: %b\r\n%b" % (given, way))
+        assert answer.startswith(b"HTTP/1.1 304 Not Modified\r\n"), given
+        assert b"etag: " + tag in answer
+        assert answer.endswith(b"\r\n\r\n")
+        assert b"content-length" not in answer
+    other = await client.get(target, headers=b'If-None-Match: "x"\r\n' + way)
+    assert other == full
+
+
+async def test_what_is_made_for_one_request_is_kept_by_nobody(client: Client) -> None:
+    for target in ("/v1/users/ABC/recommendations", "/instruments/similar/ABC"):
+        answer = await client.get(target)
+        assert b"cache-control: no-store\r\n" in answer
+        assert b"etag" not in answer
+        again = await client.get(target, headers=b"If-None-Match: *\r\n")
+        assert again == answer
+
+
+async def test_each_recommendation_has_an_id_of_its_own(served: tuple[Server, int]) -> None:
+    async with connected(served[1]) as client:
+        ids = set()
+        for _ in range(3):
+            client.writer.write(request("/v1/users/ABC/recommendations"))
+            head = await client.reader.readuntil(b"\r\n\r\n")
+            length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            ids.add(json.loads(await client.reader.readexactly(length))["request_id"])
+    assert len(ids) == 3
+
+
+async def test_slashes_too_many_at_the_start_are_as_one(client: Client, hot: list[str]) -> None:
+    for target in ("/instruments/similar/4", "/v1/instruments/4/bars", "/v1/users/ABC/history"):
+        expected = await client.get(target)
+        assert await client.get("/" + target) == expected
+        assert await client.get("///" + target) == expected
+        assert await client.get("/" + target, headers=ORDINARY) == expected
+    assert len(hot) == 6
+
+
+async def test_requests_in_one_packet_are_answered_in_their_order(client: Client) -> None:
+    targets = [*PLAIN[:8], "/v1/users/ABC/history", *PLAIN[8:12], "/nothing", *PLAIN[12:20]]
+    expected = [await client.get(target) for target in targets]
+    client.writer.write(b"".join(map(request, targets)))
+    assert [await client.answer() for _ in targets] == expected
+
+
+async def test_a_request_may_come_in_pieces(client: Client) -> None:
+    expected = await client.get("/v1/instruments/4/bars?limit=2")
+    for piece in request("/v1/instruments/4/bars?limit=2").decode():
+        client.writer.write(piece.encode())
+        await client.writer.drain()
+    assert await client.answer() == expected
+
+
+@pytest.mark.parametrize("way", [b"", ORDINARY])
+async def test_a_connection_is_closed_after_an_answer_if_the_client_wants_that(
+    client: Client, way: bytes
+) -> None:
+    answer = await client.get("/instruments/4", headers=b"Connection: close\r\n" + way)
+    assert answer.count(b"connection: close\r\n") == 1
+    assert await client.reader.read() == b""
+
+
+async def test_a_server_about_to_end_says_so_and_has_clients_go(
+    served: tuple[Server, int],
+) -> None:
+    served[0].lifespan.state[DRAINING] = True
+    for headers in (b"", ORDINARY):
+        async with connected(served[1]) as client:
+            answer = await client.get("/instruments/4", headers=headers)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"connection: close\r\n" in answer
+            assert await client.reader.read() == b""
+    async with connected(served[1]) as client:
+        answer = await client.get("/health/ready")
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"about to end" in answer
+
+
+async def test_an_older_http_is_served_too(client: Client) -> None:
+    answer = await client.send(b"GET /instruments/4 HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert await client.reader.read() == b""
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE", "OPTIONS"])
+async def test_other_methods_are_not_hot(client: Client, hot: list[str], method: str) -> None:
+    client.writer.write(request("/instruments/4", method=method))
+    head = await client.reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 405 ")
+    assert b"allow: GET\r\n" in head
+    assert hot == []
+
+
+async def test_what_is_no_http_is_a_problem_and_ends_the_connection(client: Client) -> None:
+    answer = await client.send(b"\x00\x01 nonsense\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/problem+json" in head
+    assert b"x-content-type-options: nosniff" in head
+    assert json.loads(body)["type"] == "urn:tickrec:problem:invalid-http"
+    assert await client.reader.read() == b""
+
+
+async def test_clients_that_go_before_their_answer_leave_nothing_behind(
+    served: tuple[Server, int], client: Client
+) -> None:
+    for _ in range(50):
+        async with connected(served[1]) as other:
+            other.writer.write(request("/v1/users/ABC/recommendations"))
+            other.writer.transport.abort()
+    expected = await client.get("/instruments/4")
+    assert await client.get("/instruments/4") == expected
+    await until_alone(served[0])
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(10),
+    wait=tenacity.wait_fixed(0.01),
+)
+async def until_alone(server: Server) -> None:
+    assert len(server.server_state.connections) == 1
+
+
+async def test_requests_beyond_the_bound_are_turned_away_at_once(
+    served: tuple[Server, int], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.hot.serving.MAX_UNDER_WAY", 0)
+    answer = await client.get("/instruments/4")
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in answer
+    assert b"urn:tickrec:problem:overloaded" in answer
+    monkeypatch.undo()
+    assert (await client.get("/instruments/4")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_bug_is_a_problem_and_the_log_has_it(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("api.answering.legacy_bars", broken)
+    fast = await client.get("/instruments/4")
+    assert fast.startswith(b"HTTP/1.1 500 ")
+    assert b"urn:tickrec:problem:internal" in fast
+    assert b"secret" not in fast
+    assert await client.get("/instruments/4", headers=ORDINARY) == fast
+    assert sum("failed" in record.getMessage() for record in caplog.records) == 2
+
+
+async def test_hot_requests_are_counted_as_the_others(client: Client) -> None:
+    await client.get("/v1/instruments/4/bars")
+    await client.get("/v1/instruments/4/bars", headers=ORDINARY)
+    await client.get("/v1/instruments/5/bars")
+    metrics = (await client.get("/metrics")).decode()
+    labels = 'method="GET",route="/v1/instruments/{instrument_id}/bars"'
+    assert f'api_requests_total{{{labels},status="200"}} 2.0' in metrics
+    assert f'api_requests_total{{{labels},status="404"}} 1.0' in metrics

@@ -1,0 +1,131 @@
+"""What is merged and what is held back of live bars, without a server."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from api.live.board import Board
+from api.live.frames import LIVE, stale_frame
+from api.live.listener import MINUTES_HELD, Listener
+from api.live.metrics import LiveMetrics
+from contracts.commands import ChangedBar
+
+from .conftest import NOW_MS
+from .streaming import RUNNING_S, value
+
+OTHER = 9
+STALE = stale_frame("redis-away")
+
+
+def listener_of(*instruments: int) -> Listener:
+    return Listener(frozenset(instruments), LiveMetrics(CollectorRegistry()))
+
+
+def changed(instrument: int, minute: int, n: int, offset: int | None = None) -> ChangedBar:
+    encoded = msgspec.json.encode(value(n, offset)).decode()
+    return ChangedBar(instrument, RUNNING_S + 60 * minute, encoded)
+
+
+async def taken(listener: Listener) -> list[tuple[int, int, int]]:
+    """Take what waits: instrument, minute and n of each bar, without other events."""
+    frames = (await listener.take()).split(b"\n\n")
+    bars = [msgspec.json.decode(f.partition(b"data: ")[2]) for f in frames if b"bar\n" in f]
+    return [(bar["instrument_id"], (bar["t"] // 1000 - RUNNING_S) // 60, bar["n"]) for bar in bars]
+
+
+@pytest.fixture
+async def board_and_listener() -> tuple[Board, Listener]:
+    board, listener = Board(lambda: NOW_MS), listener_of(4, 5)
+    board.add(listener)
+    listener.begin([])
+    await listener.take()
+    return board, listener
+
+
+async def test_what_is_not_later_than_what_is_known_is_left_out(
+    board_and_listener: tuple[Board, Listener],
+) -> None:
+    board, listener = board_and_listener
+    board.take([changed(4, 0, 2), changed(OTHER, 0, 9)])
+    assert await taken(listener) == [(4, 0, 2)]
+    board.take([changed(4, 0, 1), changed(4, 0, 2)])
+    board.take_snapshot([changed(4, 0, 2), changed(4, 0, 1), changed(5, 0, 1)])
+    assert await taken(listener) == [(5, 0, 1)]
+    board.take([changed(4, 0, 3)])
+    assert await taken(listener) == [(4, 0, 3)]
+
+
+async def test_a_snapshot_does_not_bring_a_minute_back_that_a_newer_one_came_after(
+    board_and_listener: tuple[Board, Listener],
+) -> None:
+    board, listener = board_and_listener
+    board.take([changed(4, 1, 5)])
+    assert await taken(listener) == [(4, 1, 5)]
+    board.take_snapshot([changed(4, 0, 4), changed(5, 0, 1)])
+    assert await taken(listener) == [(5, 0, 1)]
+    board.take([changed(4, 0, 6)])  # a late quote
+    assert await taken(listener) == [(4, 0, 6)]
+
+
+async def test_after_an_interruption_what_is_read_is_taken_as_it_is(
+    board_and_listener: tuple[Board, Listener],
+) -> None:
+    board, listener = board_and_listener
+    board.take([changed(4, 0, 5)])
+    listener.interrupt(STALE)
+    listener.interrupt(STALE)
+    board.take([changed(4, 0, 6)])
+    assert await listener.take() == STALE
+    board.forget_bars()
+    board.take_snapshot([changed(4, 0, 3)])  # the store went back
+    listener.begin(board.newest([4]))
+    said = await listener.take()
+    assert said.count(b'"n":3,') == said.count(b"event: bar") == 1
+    assert said.endswith(LIVE)
+
+
+async def test_an_instrument_that_nobody_listens_to_is_forgotten() -> None:
+    board, one, other = Board(lambda: NOW_MS), listener_of(4, 5), listener_of(5)
+    board.add(one)
+    board.add(other)
+    board.remove(one)
+    assert len(board) == 1
+    board.remove(other)
+    assert len(board) == 0
+
+
+changes = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 5)), max_size=60)
+
+
+@given(changes)
+async def test_a_slow_client_gets_the_last_state_of_the_newest_minutes_and_no_more(
+    minutes: list[tuple[int, int]],
+) -> None:
+    board, listener = Board(lambda: NOW_MS), listener_of(1, 2, 3)
+    board.add(listener)
+    listener.begin([])
+    await listener.take()
+    last: dict[int, dict[int, int]] = {}
+    for n, (instrument, minute) in enumerate(minutes, start=1):
+        board.take([changed(instrument, minute, n)])
+        last.setdefault(instrument, {})[minute] = n
+    if not minutes:
+        return
+    newest = {
+        (instrument, minute, states[minute])
+        for instrument, states in last.items()
+        for minute in sorted(states)[-MINUTES_HELD:]
+    }
+    told = await taken(listener)
+    assert len(told) <= MINUTES_HELD * 3
+    assert newest <= set(told) | {bar for bar in newest if _was_pushed_out(bar, minutes)}
+    assert set(told) <= newest
+
+
+def _was_pushed_out(bar: tuple[int, int, int], minutes: list[tuple[int, int]]) -> bool:
+    """Whether newer minutes had come before the bar's last state."""
+    instrument, minute, n = bar
+    before = {m for i, m in minutes[: n - 1] if i == instrument and m > minute}
+    return len(before) >= MINUTES_HELD

@@ -1,0 +1,179 @@
+"""What a server writes about its users: nothing, whatever they send and whatever fails."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from contracts.keyspace import Keyspace
+from infra.local.process import Command, Server, free_port, running
+from infra.local.store import valkey
+from runtime.stores import connect
+
+from .conftest import Filled
+from .test_main import answers
+
+USER: Final = "Zoë-Marker"
+KEY: Final = "key-of-marker"
+INSTRUMENT: Final = 884422119933
+PRICE: Final = 7731.990017
+MARKS: Final = re.compile(r"marker|884422119933|7731\.99", re.IGNORECASE)
+
+QUOTE: Final = {"type": "quote", "instrument_id": INSTRUMENT, "price": PRICE, "ts": 1629061628123}
+TRADE: Final = {"type": "interaction", "user_id": USER, "instrument_id": INSTRUMENT, "price": PRICE}
+LEGACY: Final = {"userid": USER, "price": str(PRICE), "timestamp": "1", "instrid": INSTRUMENT}
+FEEDBACK: Final = {"type": "click", "request_id": USER, "user_id": USER, "instrument_id": 1}
+
+READS: Final = [
+    f"/instruments/{INSTRUMENT}",
+    f"/instruments/similar/{INSTRUMENT}",
+    f"/instruments/similar/{USER}",
+    f"/v1/instruments/{INSTRUMENT}/bars",
+    f"/v1/instruments/{INSTRUMENT}/bars?limit={USER}&end={USER}",
+    f"/v1/instruments/{INSTRUMENT}/similar",
+    f"/v1/instruments/{USER}/similar",
+    f"/v1/users/{USER}/recommendations?exclude={INSTRUMENT}",
+    f"/v1/users/{USER}/recommendations?n={USER}",
+    f"/v1/users/{USER}/history",
+    f"/v1/users/broken-{USER}/history",
+    f"/v1/users/broken-{USER}/recommendations",
+    f"/v1/users/{'marker' * 100}/history",
+    f"/v1/stream/bars?instruments={USER}",
+    f"/fails/{USER}",
+    f"/{USER}",
+    *("/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"),
+]
+WRITES: Final[list[tuple[str, Any]]] = [
+    ("/v1/events", [QUOTE, TRADE]),
+    ("/v1/events", [{**QUOTE, "price": str(PRICE)}, {**TRADE, "user_id": USER * 50}]),
+    ("/v1/events", USER),
+    ("/v1/feedback", FEEDBACK),
+    ("/add/request", LEGACY),
+    ("/add/request", {**LEGACY, "price": USER, "instrid": -INSTRUMENT}),
+]
+MARKED: Final = b"Host: x\r\nX-API-Key: key-of-marker\r\n"
+ODD: Final = [
+    b"Zo\xc3\xab-Marker\r\n\r\n",
+    b"GET /Zo\xc3\xab-Marker HTTP/1.1\r\n" + MARKED + b"\r\n",
+    b"GET /marker HTTP/1.1\r\nmarker\r\n\r\n",
+    b"GET /marker HTTP/1.1\r\n" + MARKED + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    b"CONNECT marker:443 HTTP/1.1\r\n" + MARKED + b"\r\n",
+    b"MARKER /marker HTTP/1.1\r\n" + MARKED + b"\r\n",
+    b"GET http://marker/marker HTTP/1.0\r\n" + MARKED + b"\r\n",
+    b"GET /v1/stream/bars?instruments=884422119933 HTTP/1.1\r\n" + MARKED + b"\r\n",
+    b"POST /v1/events HTTP/1.1\r\n" + MARKED + b'Content-Length: 99\r\n\r\n"marker',
+    b"POST /v1/events HTTP/1.1\r\n" + MARKED + b"Transfer-Encoding: chunked\r\n\r\nmarker\r\n",
+]
+"""What ends early, never or not at all, and what no client library sends."""
+
+WITH_A_BUG: Final = """
+from api.__main__ import main
+from api.routes.health import router
+
+@router.get("/fails/{user_id}")
+async def fails(user_id: str) -> None:
+    try:
+        int(user_id)
+    except ValueError as error:
+        raise KeyError(user_id) from error
+
+main()
+"""
+"""The real program, and a route whose exceptions quote what they stumble over."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    server: Server
+    store_pid: int
+
+    def log(self) -> str:
+        return self.server.command.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A server with keys, on a Redis of its own; nothing listens at its Kafka address."""
+    folder = tmp_path_factory.mktemp("logs")
+    store, port = valkey(free_port(), folder), free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "API_PORT": str(port),
+        "API_KEYS": f"{KEY},other",
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+        "REDIS_URL": store.address,
+    }
+    command = Command("api", (sys.executable, "-c", WITH_A_BUG), folder / "api.log", environment)
+    server = Server(command, url, "api", lambda: answers(url))
+    with ExitStack() as stack:
+        process = stack.enter_context(running(store))
+        fill(store.address)
+        stack.enter_context(running(server))
+        yield Watched(server, process.pid)
+
+
+def fill(url: str) -> None:
+    """Write what answers need, and a history that is none."""
+    keys = Keyspace("live")
+    with connect(url, "tests") as store:
+        store.hset(keys.topics(), mapping={"quotes": 1, "interactions": 1, "cooccurrences": 1})
+        store.hset(keys.history(0, f"broken-{USER}"), mapping={USER: USER, "off": "[0,1]"})
+        lists = {str(INSTRUMENT): [("1", 0.5, 2)]}
+        Filled(store, keys).generation("20210815T210000Z-1", lists, [("1", 3)])
+
+
+async def send_reads(url: str) -> set[int]:
+    """Return the statuses that came."""
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        reads = [client.get(path, headers={"Authorization": f"Bearer {KEY}"}) for path in READS]
+        return {answer.status_code for answer in await asyncio.gather(*reads)}
+
+
+async def send_writes(url: str) -> set[int]:
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        writes = [
+            client.post(path, json=body, headers={"X-API-Key": key})
+            for path, body in WRITES
+            for key in (KEY, f"wrong-{KEY}")
+        ]
+        return {answer.status_code for answer in await asyncio.gather(*writes)}
+
+
+async def send_odd(url: str, sent: bytes, *, hang_up: bool) -> bytes:
+    """Return the status that comes, nothing if this end hangs up before."""
+    reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+    writer.write(sent)
+    await writer.drain()
+    line = b"" if hang_up else await asyncio.wait_for(reader.readline(), 20)
+    writer.close()
+    return line[9:12]
+
+
+async def test_no_log_line_names_a_user_a_key_an_instrument_or_a_price(watched: Watched) -> None:
+    url = watched.server.address
+    odd = [send_odd(url, sent, hang_up=hang_up) for sent in ODD for hang_up in (True, False)]
+    written, read, *others = await asyncio.gather(send_writes(url), send_reads(url), *odd)
+    assert {401, 422, 503} <= written
+    assert {200, 404, 422, 500} <= read
+    assert {b"400", b"404", b"408"} <= set(others)
+    os.kill(watched.store_pid, signal.SIGSTOP)
+    assert 503 in await send_reads(url)
+    os.kill(watched.store_pid, signal.SIGCONT)
+
+    assert "GET /fails/{user_id} failed: builtins.KeyError" in watched.log()
+    assert MARKS.findall(watched.log()) == []
+
+
+def test_every_endpoint_is_among_those_that_were_asked(watched: Watched) -> None:
+    described = httpx.get(f"{watched.server.address}/openapi.json").json()["paths"]
+    asked = {path.partition("?")[0] for path in READS} | {path for path, _ in WRITES}
+    patterns = [re.sub(r"\{\w+\}", "[^/]+", path) for path in described]
+    assert [p for p in patterns if not any(re.fullmatch(p, path) for path in asked)] == []

@@ -1,0 +1,239 @@
+"""Live bars as clients see them, from a worker's write to the event."""
+
+import asyncio
+import contextlib
+import random
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+import api.live.bars
+import api.live.listener
+import api.live.stream
+import api.routes.stream
+from api.redis.reading import Read
+from contracts.partitioning import instrument_partition
+
+from .conftest import TOPOLOGY, Filled
+from .streaming import RUNNING_S, Served, Worker, served, until_true, value, worker
+
+BEFORE_S = RUNNING_S - 60
+SEED = 1
+
+
+@pytest.fixture
+async def api_(store_url: str, filled: Filled) -> AsyncIterator[Served]:
+    async with served(store_url, filled.keys.namespace) as application:
+        yield application
+
+
+@pytest.fixture
+async def workers(store_url: str, filled: Filled) -> AsyncIterator[Worker]:
+    async with worker(store_url, filled.keys.namespace) as its:
+        yield its
+
+
+async def test_the_newest_bars_come_first_then_those_that_change(
+    api_: Served, workers: Worker
+) -> None:
+    await workers.write(
+        [(4, BEFORE_S, value(1)), (4, RUNNING_S, value(2)), (5, BEFORE_S, value(3))]
+    )
+    async with api_.stream(4, 5, 6) as stream:
+        assert stream.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert stream.answer.headers["cache-control"] == "no-store"
+        assert await stream.next() == ("", "retry: 2000")
+        assert await stream.bars_until_live() == {4: 2, 5: 3}
+        await workers.write([(6, RUNNING_S, value(7)), (9, RUNNING_S, value(8))])
+        await workers.write([(4, RUNNING_S, value(9))])
+        told = [await stream.next() for _ in range(2)]
+        assert [(event, bar["instrument_id"], bar["n"]) for event, bar in told] == [
+            ("bar", 6, 7),
+            ("bar", 4, 9),
+        ]
+
+
+async def test_an_event_is_the_bar_that_v1_answers(api_: Served, workers: Worker) -> None:
+    await workers.write([(4, BEFORE_S, value(1)), (4, RUNNING_S, value(2))])
+    answered = (await api_.client.get("/v1/instruments/4/bars")).json()["bars"]
+    async with api_.stream(4) as stream:
+        ((_, newest),) = (await stream.until("live"))[1:]
+        assert newest == {"instrument_id": 4, **answered[1]}
+        await workers.write([(4, BEFORE_S, value(3))])
+        _, revised = await stream.next()
+        assert (revised["t"], revised["n"], revised["closed"]) == (BEFORE_S * 1000, 3, True)
+
+
+async def test_whoever_comes_while_bars_change_is_told_each_state_once_and_in_order(
+    api_: Served, workers: Worker
+) -> None:
+    last, rng = 100, random.Random(SEED)
+    print(f"seed {SEED}")
+    instruments = range(20)
+
+    async def write() -> None:
+        for n in range(1, last + 1):
+            await workers.write((i, RUNNING_S, value(n)) for i in instruments)
+
+    async def listen() -> None:
+        await asyncio.sleep(rng.uniform(0, 0.5))  # comes at any moment
+        asked = rng.sample(instruments, 5)
+        seen: dict[int, list[int]] = {i: [] for i in asked}
+        async with api_.stream(*asked) as stream:
+            while any(not told or told[-1] < last for told in seen.values()):
+                event, bar = await stream.next()
+                if event == "bar":
+                    seen[bar["instrument_id"]].append(bar["n"])
+        for told in seen.values():
+            assert told == sorted(set(told))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(write())
+        for _ in range(30):
+            tasks.create_task(listen())
+
+
+async def test_a_bar_that_changes_after_the_snapshot_is_read_but_before_it_is_given_is_not_missed(
+    api_: Served, workers: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workers.write([(4, RUNNING_S, value(1))])
+    store = api_.live._store
+    answer_at_once = store.answer
+
+    async def answer(read: Read[Any]) -> Any:
+        found = await answer_at_once(read)
+        if isinstance(found, list):  # the snapshot
+            await workers.write([(4, RUNNING_S, value(2))])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    while not list(api_.live._board.newest([4])):
+                        await asyncio.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(store, "answer", answer)
+    async with api_.stream(4) as stream:
+        assert await stream.bars_until_live() == {4: 2}
+
+
+async def test_a_server_subscribes_once_however_many_listen_and_not_for_long_after_the_last(
+    api_: Served, workers: Worker, filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.live.bars, "LINGER_S", 0.05)
+    tasks = len(asyncio.all_tasks())
+    channels = [filled.keys.bars_changed(p) for p in range(TOPOLOGY.quotes)]
+    all_are_there = asyncio.Barrier(100)
+
+    def subscribers() -> list[int]:
+        answer = filled.store.execute_command("PUBSUB SHARDNUMSUB", *channels)
+        return [count for _, count in answer]
+
+    async def vanish() -> None:
+        async with api_.stream(*range(50)) as stream:
+            await stream.until("live")
+            await all_are_there.wait()
+            assert subscribers() == [1, 1, 1]
+
+    await asyncio.gather(*(vanish() for _ in range(100)))
+
+    @until_true
+    async def nothing_is_left() -> None:
+        assert await api_.metric("api_stream_clients") == 0
+        assert subscribers() == [0, 0, 0]
+        assert len(asyncio.all_tasks()) <= tasks
+
+    await nothing_is_left()
+    async with api_.stream(4) as again:
+        await again.until("live")
+        await workers.write([(4, RUNNING_S, value(1))])
+        assert (await again.next())[0] == "bar"
+
+
+async def test_a_client_that_takes_nothing_is_dropped(
+    api_: Served, workers: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.live.stream, "STALLED_AFTER_S", 0.2)
+    monkeypatch.setattr(api.live.stream, "PACE_S", 0)
+    url = api_.client.base_url
+    connection = socket.create_connection((url.host, url.port))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader, writer = await asyncio.open_connection(sock=connection, limit=1)
+    asked = ",".join(map(str, range(500)))
+    writer.write(f"GET /v1/stream/bars?instruments={asked} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    await reader.readexactly(1)
+    n = 0
+    try:
+        while not await api_.metric("api_stream_dropped_total"):
+            n += 1
+            assert n < 150, "far more than the buffers between server and client hold"
+            await workers.write((i, RUNNING_S, value(n)) for i in range(500))
+        assert await api_.metric("api_stream_clients") == 0
+    finally:
+        writer.transport.abort()
+
+
+async def test_a_comment_comes_when_there_is_nothing_to_say(
+    api_: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.live.listener, "HEARTBEAT_S", 0.02)
+    async with api_.stream(4) as stream:
+        await stream.until("live")
+        assert [await stream.next() for _ in range(2)] == [("", ":")] * 2
+
+
+async def test_a_server_that_stops_ends_all_streams_at_once_and_begins_no_more(
+    api_: Served,
+) -> None:
+    async with api_.stream(4) as one, api_.stream(5) as other:
+        for stream in (one, other):
+            await stream.until("live")
+        api_.live.close()
+        assert [await stream.next() for stream in (one, other)] == [("end", None)] * 2
+    await check_problem(api_, "4", 503, "not-ready")
+
+
+async def test_more_clients_than_a_process_may_have_are_turned_away(
+    api_: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.live.bars, "MAX_CLIENTS", 1)
+    async with api_.stream(4) as stream:
+        await stream.until("live")
+        await check_problem(api_, "4", 503, "overloaded")
+
+    @until_true
+    async def there_is_room_again() -> None:
+        async with api_.stream(4) as stream:
+            assert stream.answer.status_code == 200
+
+    await there_is_room_again()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["", ",", "x", "-1", "4,٤", str(2**63), ",".join(map(str, range(501)))],
+    ids=["nothing", "a comma", "a letter", "below 0", "other digits", "too large", "too many"],
+)
+async def test_what_names_no_instruments_is_a_problem(api_: Served, asked: str) -> None:
+    answer = await check_problem(api_, asked, 422, "invalid-request")
+    assert answer.json()["errors"][0]["field"] == "instruments"
+
+
+async def test_topics_that_are_not_set_up_are_a_problem(api_: Served, filled: Filled) -> None:
+    filled.store.delete(filled.keys.topics())
+    await check_problem(api_, "4", 503, "topics-unknown")
+
+
+def test_the_test_covers_every_partition(filled: Filled) -> None:
+    assert {instrument_partition(i, TOPOLOGY.quotes) for i in range(20)} == set(
+        range(TOPOLOGY.quotes)
+    )
+
+
+@until_true
+async def check_problem(served: Served, asked: str, status: int, slug: str) -> httpx.Response:
+    answer = await served.client.get("/v1/stream/bars", params={"instruments": asked})
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:tickrec:problem:{slug}")
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer
