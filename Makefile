@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test lint types format chaos bench lock clean
+.PHONY: help setup demo smoke up down status test lint types format chaos fuzz bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ format: $(READY) ## let ruff format and fix
 
 chaos: $(READY) ## kill, stop and cut off what runs, SEEDS times 50 faults, and compare every count
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1)
+
+fuzz: $(READY) ## put requests of every kind to the API, CASES of them (SEED=...)
+	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## measure against the baselines
 	@$(BIN)/python -m benchmarks bars

@@ -1,0 +1,107 @@
+"""What every answer must be, whatever was asked. Pure: an answer in, complaints out."""
+
+import json
+from typing import Any, Final
+
+from api import problems
+from api.headers import SECURITY_HEADERS
+from api.problems import TYPE_PREFIX, ProblemType
+from tests.fuzz.request import CANARY, KEY, KNOWN, Request
+from tests.fuzz.wire import Answer
+
+_OURS: Final = {
+    kind.uri: kind.status for kind in vars(problems).values() if isinstance(kind, ProblemType)
+}
+_FRAMEWORK: Final = {TYPE_PREFIX + "not-found": 404, TYPE_PREFIX + "method-not-allowed": 405}
+TYPES: Final = _OURS | _FRAMEWORK
+"""Every `type` of a problem that clients may meet, and its status."""
+_MEMBERS: Final = {"type": str, "title": str, "status": int, "detail": str, "instance": str}
+_NEEDED: Final = {
+    304: b"etag",
+    401: b"www-authenticate",
+    405: b"allow",
+    429: b"retry-after",
+    503: b"retry-after",
+}
+_SECRET: Final = (CANARY, KEY)
+NO_HTTP: Final = problems.INVALID_HTTP.uri.encode()
+KNOWN_BODY: Final = b'{"status":"alive"}'
+
+
+def complaints(request: Request | None, answer: Answer) -> list[str]:
+    """Return what is wrong with an answer to a request, or to bytes that are none."""
+    found = [*_of_headers(answer), *_of_body(answer)]
+    if request is not None and answer.status == 400 and NO_HTTP in answer.body:
+        found.append("a request is taken for none")
+    if request is KNOWN and answer.body != KNOWN_BODY:
+        found.append(f"is not what {KNOWN.target!r} answers: framing or order is lost")
+    if answer.status >= 500 and answer.status != 503:
+        found.append(f"status {answer.status}")
+    if not 200 <= answer.status < 400:
+        found += _of_problem(answer)
+    return found
+
+
+def kind_of(answer: Answer) -> str:
+    """Return the status of an answer, and the last part of its problem's type."""
+    try:
+        problem = json.loads(answer.body)["type"].removeprefix(TYPE_PREFIX)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return str(answer.status)
+    return f"{answer.status} {problem}"
+
+
+def _of_headers(answer: Answer) -> list[str]:
+    found = [
+        f"what the client sent stands in the header {name!r}"
+        for name, value in answer.headers
+        if any(secret in (name + value).lower() for secret in _SECRET)
+    ]
+    found += [
+        f"the header {name!r} is not {value!r} but {answer.header(name)!r}"
+        for name, value in SECURITY_HEADERS
+        if answer.header(name) != value and name != b"content-security-policy"
+    ]
+    needed = _NEEDED.get(answer.status)
+    if needed and answer.header(needed) is None:
+        found.append(f"{answer.status} without the header {needed!r}")
+    if answer.header(b"server") is not None:
+        found.append("names its server")
+    return found
+
+
+def _of_body(answer: Answer) -> list[str]:
+    found = []
+    if b"Traceback" in answer.body or b"site-packages" in answer.body:
+        found.append("tells of the code")
+    if answer.body and b"json" in (answer.header(b"content-type") or b""):
+        try:
+            json.loads(answer.body, parse_constant=_no_json)
+        except ValueError as error:
+            found.append(f"is not JSON: {error}")
+    return found
+
+
+def _of_problem(answer: Answer) -> list[str]:
+    if answer.header(b"content-type") != problems.MEDIA_TYPE.encode():
+        return [f"{answer.status} as {answer.header(b'content-type')!r}, not as a problem"]
+    if not answer.body:  # to HEAD
+        return []
+    try:
+        problem: dict[str, Any] = json.loads(answer.body)
+    except ValueError:
+        return []  # said already
+    found = [
+        f"the problem's {name} is {problem.get(name)!r}"
+        for name, kind in _MEMBERS.items()
+        if not isinstance(problem.get(name), kind)
+    ]
+    if problem.get("status") != answer.status:
+        found.append(f"status {answer.status}, but {problem.get('status')} in the problem")
+    if TYPES.get(problem.get("type", "")) != answer.status:
+        found.append(f"{answer.status} with the type {problem.get('type')!r}")
+    return found
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,46 @@
+"""Hooks of schemathesis: three rules of requests that JSON Schema has no words for.
+
+A user's id is bounded in bytes, an event must not be ahead of the server's clock, and a whole
+number is written as one: 4.0 is none. Of what is made to be accepted, values that break these are
+bent to what keeps them.
+"""
+
+import time
+from typing import Any, Final
+
+import schemathesis
+from schemathesis import Case, HookContext
+
+from contracts.messages import MAX_USER_ID_BYTES
+
+_USERS: Final = frozenset({"user_id", "userid", "similar_to"})
+_WHOLE: Final = frozenset({"ts", "instrument_id", "instrid", "position"})
+
+
+@schemathesis.hook
+def map_case(context: HookContext, case: Case) -> Case:
+    if case.meta is not None and case.meta.generation.mode.is_positive:
+        case.body = _bent(case.body, time.time())
+        case.path_parameters = _bent(case.path_parameters, time.time())
+    return case
+
+
+def _bent(value: Any, now_s: float) -> Any:
+    """Return the value with users' ids and times inside of it that keep the rules."""
+    if isinstance(value, list):
+        return [_bent(each, now_s) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _bent_field(name, each, now_s) for name, each in value.items()}
+
+
+def _bent_field(name: str, value: Any, now_s: float) -> Any:
+    if name in _USERS and isinstance(value, str):
+        return value.encode()[:MAX_USER_ID_BYTES].decode(errors="ignore")
+    if name in _WHOLE and isinstance(value, float):
+        value = int(value)
+    if name == "ts" and isinstance(value, int):
+        return min(value, int(now_s * 1000))
+    if name == "timestamp" and isinstance(value, int | float | str):
+        return value if float(value) < now_s else type(value)(int(now_s))
+    return value
