@@ -1,33 +1,15 @@
-"""Redis commands on the keys of one partition, as one argument of a script.
+"""Groups of commands, which belong together, into chunks that Redis works on for a millisecond.
 
-A script gets its commands as one msgpack string. As arguments of their own, each would be packed
-here and parsed by Redis: measured for a bar, 2.9 us of this side's CPU and 2.8 us of Redis's that
-way, 0.6 and 1.9 as msgpack. Lua's decoder knows neither msgpack's binary type nor integers of 64
-bits, so all arguments are text.
+The form of a chunk is `contracts.commands`'.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-import msgspec
-
-Commands = list[str | int]
-"""Any number of commands, each as `command` returns it."""
+from contracts.commands import Commands
 
 COST_OF_A_MS: Final = 2_500
 """Entries of `Commands` that Redis works on for about a millisecond."""
-
-pack: Final = msgspec.msgpack.Encoder().encode
-"""`Commands` to the argument of a script."""
-
-
-def command(name: str, key: str, arguments: Sequence[str]) -> Commands:
-    """Return one command, with the number of its arguments before them.
-
-    >>> command("HSET", "live:bars:{q3}:4", ["newest", "60"])
-    ['HSET', 'live:bars:{q3}:4', 2, 'newest', '60']
-    """
-    return [name, key, len(arguments), *arguments]
 
 
 def chunks(groups: Iterable[Commands], cost: int) -> Iterator[Commands]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from redis.exceptions import NoScriptError
 
+from contracts.commands import Commands, command, pack
 from contracts.keyspace import (
     EPOCH_FIELD,
     INCARNATION_FIELD,
@@ -25,10 +26,10 @@ from contracts.keyspace import (
     Keyspace,
     source_field,
 )
-from contracts.topics import Topic
+from contracts.topics import QUOTES, Topic
 from runtime.stores import UNAVAILABLE, AsyncStore
 from stream_processors import metrics
-from stream_processors.commands import COST_OF_A_MS, Commands, chunks, command, pack
+from stream_processors.commands import COST_OF_A_MS, chunks
 from stream_processors.marks import incarnation_and_offset, mark
 from stream_processors.patience import Patience
 from stream_processors.positions import Claim, epoch_of, sources_of, where_to_resume
@@ -42,7 +43,7 @@ local stored = tonumber(redis.call('HGET', KEYS[1], '{EPOCH_FIELD}') or 0)
 redis.call('HSET', KEYS[1], '{EPOCH_FIELD}', math.max(stored + 1, tonumber(ARGV[1])))
 return redis.call('HGETALL', KEYS[1])
 """
-# Does each of the commands, `stream_processors.commands`, and returns their answers.
+# Does each of the commands, `contracts.commands`, and returns their answers.
 # Lua cannot unpack much more than 4,000 at once; even, so that no HSET pair is split.
 _EACH: Final = """
 local function each(packed)
@@ -62,13 +63,16 @@ local function each(packed)
   return answers
 end
 """
-# Writes nothing unless epoch and position are those that the worker left; returns both.
+# Writes and publishes nothing unless epoch and position are as the worker left them; returns both.
 _WRITE: Final = f"""{_EACH}
 local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{NEXT_FIELD}')
 if stored[1] ~= ARGV[1] or (stored[2] or '') ~= ARGV[2] then
   return {{0, stored[1] or '', stored[2] or ''}}
 end
 each(ARGV[3])
+if ARGV[4] ~= '' then
+  redis.call('SPUBLISH', ARGV[4], ARGV[3])
+end
 return {{1}}
 """
 _READ: Final = f"""{_EACH}
@@ -170,10 +174,11 @@ class Sink:
         self, claim: Claim, groups: Iterable[Commands], next_offset: int
     ) -> None:
         """Write the values, each chunk while the one before it is being done."""
+        channel = self.keyspace.bars_changed(claim.partition) if claim.topic == QUOTES else ""
         before: asyncio.Future[None] | None = None
         for chunk in chunks(groups, COST_OF_A_MS):
             writing = asyncio.ensure_future(
-                self._patiently(self._write_chunk, claim, chunk, next_offset)
+                self._patiently(self._write_chunk, claim, chunk, next_offset, channel)
             )
             try:
                 await (before or asyncio.sleep(0))  # it is sent meanwhile
@@ -234,8 +239,13 @@ class Sink:
         flat = await self.store.eval(_CLAIM, 1, key, now_us)
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
-    async def _write_chunk(self, claim: Claim, chunk: Commands, next_offset: int) -> None:
-        done, *stored = await self._run(_WRITE, claim, claim.epoch, claim.stored_next, pack(chunk))
+    async def _write_chunk(
+        self, claim: Claim, chunk: Commands, next_offset: int, channel: str = ""
+    ) -> None:
+        """Write a chunk, and publish it on a channel of the partition's slot if there is one."""
+        done, *stored = await self._run(
+            _WRITE, claim, claim.epoch, claim.stored_next, pack(chunk), channel
+        )
         if not done:
             # Unless it had been written before, and only its answer was lost.
             _check_position(claim, *stored, expected=str(next_offset))

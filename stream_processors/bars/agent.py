@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import structlog
 
+from contracts.commands import Commands, command
 from contracts.keyspace import NEWEST_FIELD, BarValue
 from contracts.messages import QuoteColumns, Rejection, decode_quotes
 from contracts.partitioning import instrument_partitions
@@ -16,7 +17,6 @@ from contracts.topics import QUOTES
 from stream_processors import metrics
 from stream_processors.bars.fold import BAR, Bars
 from stream_processors.bars.table import NO_MINUTE, BarTable, Changed, Missing
-from stream_processors.commands import Commands, command
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.marks import NOTHING, incarnation_and_offset, mark
 from stream_processors.positions import Claim

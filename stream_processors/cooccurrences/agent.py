@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 
 from contracts.changes import Changes, decode_changes
+from contracts.commands import Commands, command
 from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import Floats, Ints, Rejection
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
-from stream_processors.commands import Commands, command
 from stream_processors.cooccurrences.fold import MarkedRows, unapplied
 from stream_processors.cooccurrences.table import CountTable, Summed
 from stream_processors.dead_letters import DeadLetters

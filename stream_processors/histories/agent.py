@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from contracts.changes import Changes, encode_changes
+from contracts.commands import Commands, command
 from contracts.keyspace import ACTIVE_USERS_PER_PARTITION, OFFSET_FIELD, HistoryEntry
 from contracts.messages import (
     InteractionColumns,
@@ -24,7 +25,6 @@ from contracts.partitioning import instrument_partitions, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors import metrics
-from stream_processors.commands import Commands, command
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.histories.affinities import Affinity
 from stream_processors.histories.fold import Change, History, Rows, fold_event, rows_of

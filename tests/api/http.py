@@ -53,12 +53,12 @@ def request(target: str, *, headers: bytes = b"", method: str = "GET") -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def serving(*, drain_s: float = 0, **settings: Any) -> AsyncIterator[tuple[Server, int]]:
+async def serving(**settings: Any) -> AsyncIterator[tuple[Server, int]]:
     """Serve on a port of the system's choice, in a thread, by the tests' clock."""
     port = free_port()
     settings.setdefault("kafka_bootstrap_servers", f"127.0.0.1:{free_port()}")
     app = create_app(ApiSettings(**settings), now_ms=lambda: NOW_MS)
-    server = Server(app, "127.0.0.1", port, drain_s=drain_s)
+    server = Server(app, "127.0.0.1", port, hang_up_s=0)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

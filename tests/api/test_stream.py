@@ -13,7 +13,6 @@ import pytest
 import api.live.bars
 import api.live.listener
 import api.live.stream
-import api.routes.stream
 from api.redis.reading import Read
 from contracts.partitioning import instrument_partition
 
@@ -109,7 +108,7 @@ async def test_a_bar_that_changes_after_the_snapshot_is_read_but_before_it_is_gi
             await workers.write([(4, RUNNING_S, value(2))])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
-                    while not list(api_.live._board.newest([4])):
+                    while not list(api_.live._board.newest([4])):  # noqa: ASYNC110 (as it is told)
                         await asyncio.sleep(0.01)
         return found
 

@@ -79,7 +79,7 @@ class SimulatedStore:
         if sha == sinks._SHA[sinks._READ]:
             return [self._each(arguments[0]), stored]
         assert sha == sinks._SHA[sinks._WRITE]
-        epoch, stored_next, packed = arguments
+        epoch, stored_next, packed, _channel = arguments
         if (stored[0] or "", stored[1] or "") != (str(epoch), stored_next):
             answer: list[Any] = [0, stored[0] or "", stored[1] or ""]
         else:

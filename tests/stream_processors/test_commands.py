@@ -1,9 +1,10 @@
-"""Commands in one msgpack string, in chunks that keep together what belongs together."""
+"""Chunks that keep together what belongs together."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.commands import chunks, command
+from contracts.commands import command
+from stream_processors.commands import chunks
 
 COST = 2_500
 

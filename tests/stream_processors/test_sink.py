@@ -2,20 +2,21 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 from prometheus_client import REGISTRY
+from redis import Redis
 
+from contracts.commands import Commands, command, pack
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, QUOTES
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.stores import AsyncStore, connect_async
-from stream_processors.commands import Commands, command
 from stream_processors.marks import mark
 from stream_processors.positions import Claim
 from stream_processors.sink import FencedError, Sink, StoreLostError
@@ -25,9 +26,17 @@ LOG = LogBounds(0, 100)
 POSITION = "position:{q0}"
 
 
+Published = Callable[[], list[bytes]]
+
+
 @pytest.fixture(params=["store_url", "cluster_url"], ids=["single node", "cluster"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[AsyncStore]:
-    client = await connect_async(request.getfixturevalue(request.param), "tests")
+def url(request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[AsyncStore]:
+    client = await connect_async(url, "tests")
     yield client
     await client.aclose()
 
@@ -35,6 +44,22 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[AsyncStore]:
 @pytest.fixture
 def sink(store: AsyncStore, namespace: str) -> Sink:
     return Sink(store, Keyspace(namespace))
+
+
+@pytest.fixture
+def published(url: str, sink: Sink) -> Iterator[Published]:
+    """What is published of partition 0 of quotes, from now on."""
+    channel = sink.keyspace.bars_changed(0)
+    with Redis.from_url(url, protocol=2) as client, client.pubsub() as subscription:
+        subscription.ssubscribe(channel)
+        assert subscription.get_message(timeout=20)["type"] == "ssubscribe"
+
+        def messages() -> list[bytes]:
+            client.execute_command("SPUBLISH", channel, b"end")
+            said = iter(lambda: subscription.get_message(timeout=20)["data"], b"end")
+            return list(said)
+
+        yield messages
 
 
 async def claim(sink: Sink, topic_id: str = "one", log: LogBounds = LOG) -> Claim:
@@ -239,6 +264,39 @@ def started_over() -> float:
 
 def missing() -> float:
     return REGISTRY.get_sample_value("records_missing_total", {"topic": "quotes"}) or 0.0
+
+
+async def test_a_chunk_of_bars_is_published_as_it_was_written(
+    sink: Sink, published: Published
+) -> None:
+    mine = await claim(sink)
+    one, other = bar(sink, 4, **{"60": "{}"}), bar(sink, 5, **{"120": "{}"}, newest=120)
+    await sink.write(mine, [one, other], 40)
+    assert published() == [pack(one + other)]
+
+
+async def test_each_chunk_of_a_flush_is_published_once(sink: Sink, published: Published) -> None:
+    wide = [bar(sink, n, **{str(m): n for m in range(1_000)}) for n in range(3)]
+    await sink.write(await claim(sink), wide, 40)
+    assert sorted(published()) == [pack(chunk) for chunk in wide]
+
+
+async def test_a_replaced_worker_publishes_nothing(sink: Sink, published: Published) -> None:
+    old, _ = await claim(sink), await claim(sink)
+    with pytest.raises(FencedError):
+        await sink.write(old, [bar(sink, 4, newest=1)], 60)
+    assert published() == []
+
+
+async def test_a_position_alone_is_not_published(sink: Sink, published: Published) -> None:
+    await sink.write(await claim(sink), [], 40)
+    assert published() == []
+
+
+async def test_only_bars_are_published(sink: Sink, published: Published) -> None:
+    mine = await sink.claim(COOCCURRENCES, "one", 0, LOG)
+    await sink.write(mine, [command("HSET", sink.keyspace.cooc(0, 4), ["5", "1"])], 40)
+    assert published() == []
 
 
 async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
