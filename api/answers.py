@@ -180,4 +180,5 @@ def encode(answer: Answer) -> bytes:
 
 def respond(answer: Answer, status_code: int = 200) -> Response:
     """Return the response that carries an answer."""
-    return Response(encode(answer), status_code, media_type="application/json")
+    headers = {"Cache-Control": "no-store"}
+    return Response(encode(answer), status_code, headers, "application/json")

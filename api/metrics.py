@@ -46,7 +46,7 @@ class Metrics:
 
 
 class Measured:
-    """Counts and times each HTTP request that passes on to `app`."""
+    """Counts each HTTP request that passes on to `app`, and times it: streams never end."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -58,11 +58,12 @@ class Measured:
             await self._app(scope, receive, send)
             return
         status = 500  # what the server answers if `app` raises
+        began: float | None = None
 
         async def noting_status(message: Message) -> None:
-            nonlocal status
+            nonlocal status, began
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, began = message["status"], perf_counter()
             await send(message)
 
         started = perf_counter()
@@ -71,4 +72,4 @@ class Measured:
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.requests.note(method, route, status, perf_counter() - started)
+            self._metrics.requests.note(method, route, status, (began or perf_counter()) - started)

@@ -74,6 +74,6 @@ def _counter() -> CounterMetricFamily:
 def _histogram() -> HistogramMetricFamily:
     return HistogramMetricFamily(
         "api_request_seconds",
-        "From a request's arrival to the end of its answer",
+        "From a request's arrival to the beginning of its answer",
         labels=["route"],
     )

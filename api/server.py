@@ -1,11 +1,13 @@
 """uvicorn with the hot path in it, that ends without losing a request.
 
-uvicorn closes idle connections as soon as it is told to end, and a request that is just on its way
-on one of them is lost. This one first answers for a while with `Connection: close`, and
-`/health/ready` with 503: clients come back on another connection, load balancers go elsewhere.
+uvicorn closes idle connections as soon as it is told to end. A request that is just on its way on
+one of them is lost, and a load balancer must not send a write again. This one first closes the door
+to new connections, which go elsewhere, answers on the others with `Connection: close`, and waits
+until the clients have hung up.
 """
 
 import asyncio
+import contextlib
 import socket
 from typing import Final
 
@@ -15,8 +17,9 @@ from fastapi import FastAPI
 from api.hot.protocol import DRAINING, HotProtocol
 from api.services import Services
 
-DRAIN_S: Final = 1.0
-"""Clients that are busy have asked at least once more within it."""
+HANG_UP_S: Final = 5.0
+"""As long as uvicorn keeps an idle connection; infra/nginx closes its own after 4 s."""
+_LOOK_EVERY_S: Final = 0.02
 _GRACE_S: Final = 10
 """What is under way may end within it: longer than the longest bound of an answer."""
 
@@ -24,8 +27,8 @@ _GRACE_S: Final = 10
 class Server(uvicorn.Server):
     """Serves one application on one address."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, drain_s: float = DRAIN_S) -> None:
-        self._drain_s = drain_s
+    def __init__(self, app: FastAPI, host: str, port: int, hang_up_s: float = HANG_UP_S) -> None:
+        self._hang_up_s = hang_up_s
         super().__init__(
             uvicorn.Config(
                 app,
@@ -42,11 +45,20 @@ class Server(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then end as uvicorn does."""
+        """Let the clients hang up, then end as uvicorn does."""
         state = self.lifespan.state
         state[DRAINING] = True
+        for server in self.servers:
+            server.close()
         services: Services | None = state.get("services")
         if services is not None:
             services.live.close()
-            await asyncio.sleep(self._drain_s)
+        await self._await_hanging_up()
         await super().shutdown(sockets)
+
+    async def _await_hanging_up(self) -> None:
+        """Answer those who are connected; return when all have hung up, or in bounded time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._hang_up_s):
+                while self.server_state.connections:  # noqa: ASYNC110 (a plain set of uvicorn's)
+                    await asyncio.sleep(_LOOK_EVERY_S)

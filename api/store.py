@@ -49,6 +49,8 @@ class Store:
         self._open: deque[Reading[Any]] = deque()
         """Those under way, oldest first; those that have ended are taken out when looked at."""
         self._looking: asyncio.TimerHandle | None = None
+        self._look_at = 0.0
+        self._looking_again = False
         self._topology: Topology | None = None
 
     @asynccontextmanager
@@ -74,7 +76,7 @@ class Store:
         if not reading.over:
             self._open.append(reading)
             if self._looking is None:
-                self._looking = loop.call_later(_LOOK_EVERY_S, self._look)
+                self._look_in(loop, _LOOK_EVERY_S)
 
     async def answer(self, read: Read[T]) -> T:
         """Run a read and return what it returns.
@@ -119,6 +121,10 @@ class Store:
     def _look(self) -> None:
         """End the reads whose time is over, and give up connections that hang."""
         loop = asyncio.get_running_loop()
+        if not self._looking_again and loop.time() > self._look_at + _LOOK_EVERY_S:
+            # The loop was busy. Answers may have come meanwhile: let it take them first.
+            self._look_in(loop, 0.001, again=True)
+            return
         latest = loop.time() - READ_DEADLINE_S
         late = StoreUnavailableError(f"no answer in {READ_DEADLINE_S:g} s")
         for connection in self._nodes.connections():
@@ -126,7 +132,17 @@ class Store:
                 connection.close(late)
         while self._open and (self._open[0].over or self._open[0].started_at < latest):
             self._open.popleft().fail(late)
-        self._looking = loop.call_later(_LOOK_EVERY_S, self._look) if self._open else None
+        if self._open:
+            self._look_in(loop, _LOOK_EVERY_S)
+        else:
+            self._looking = None
+
+    def _look_in(
+        self, loop: asyncio.AbstractEventLoop, wait_s: float, *, again: bool = False
+    ) -> None:
+        self._looking_again = again
+        self._look_at = loop.time() + wait_s
+        self._looking = loop.call_later(wait_s, self._look)
 
     def _translated(self, error: Exception) -> Exception:
         """Return a failure of Redis's as such, and count it; everything else as it is."""

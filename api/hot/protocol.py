@@ -5,6 +5,8 @@ there; all others, and what the connection is about (keep-alive, pipelining, shu
 uvicorn's. A hot request is a `_Cycle` to it, as an ordinary one is a `RequestResponseCycle`.
 """
 
+import asyncio
+import socket
 from functools import partial
 from itertools import chain
 from typing import Final, cast
@@ -24,6 +26,8 @@ from api.replies import Reply, joined
 DRAINING: Final = "draining"
 """In the state of the lifespan once each answer is the last one on its connection."""
 _SECURITY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
+_TAKES_NOTHING_MS: Final = 30_000
+_HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
 _WITH_A_BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 _NOT_HTTP: Final = "It is no HTTP/1.1 request, or its head is over 64 KiB; the connection is closed"
 
@@ -35,6 +39,13 @@ class HotProtocol(BoundedArrival):
     """the ordinary request that is answered now: uvicorn holds the one that came last"""
     _refused = False
     """whether something came that is no request: nothing after it is read"""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin; a client that takes nothing of its answer any more is given up in bounded time."""
+        super().connection_made(transport)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's
+            own = transport.get_extra_info("socket")
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TAKES_NOTHING_MS)
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless nothing more can be understood."""
@@ -94,14 +105,19 @@ class HotProtocol(BoundedArrival):
             return False
         if any(name in _WITH_A_BODY for name, _ in self.headers):
             return False
-        hot = serving.find(self.url)
-        if hot is None:
+        crowded = serving.full and self.url.startswith(_HOT_PREFIXES)
+        hot = None if crowded else serving.find(self.url)
+        if hot is None and not crowded:
             return False
         keep_alive = parser.should_keep_alive() and DRAINING not in self.app_state
         cycle = _Cycle(keep_alive=keep_alive)
         self.cycle = cast("RequestResponseCycle", cycle)
-        if_none_match = joined(value for name, value in self.headers if name == b"if-none-match")
-        serving.serve(hot, if_none_match, partial(self._answer, cycle))
+        send = partial(self._answer, cycle)
+        if hot is None:
+            serving.turn_away(self.url, send)
+        else:
+            tags = joined(value for name, value in self.headers if name == b"if-none-match")
+            serving.serve(hot, tags, send)
         return True
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:

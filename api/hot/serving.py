@@ -1,5 +1,7 @@
 """Hot requests under way: how many there may be, what they cost, and what becomes of failures."""
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 from typing import Final
@@ -16,6 +18,15 @@ from api.store import Store
 MAX_UNDER_WAY: Final = 1024
 """At 20,000 answers a second, what a core makes, the last of them is answered after 50 ms."""
 
+REFUSED_AFTER_S: Final = 0.15
+"""Well within the 250 ms in which every answer is promised."""
+_TOGETHER_S: Final = 0.005
+"""Refusals are sent together if they are due within it."""
+_TURNED_AWAY: Final = "turned away"
+"""In the metrics, instead of a route: which one it would be is not worth finding out."""
+
+Send = Callable[[Reply], None]
+
 _TOO_MANY: Final = f"{MAX_UNDER_WAY} requests are under way: try again"
 _BUG: Final = "An error that is ours, not yours; it stands in the server's log"
 
@@ -28,31 +39,54 @@ class Serving:
         self._store = store
         self._requests = metrics.requests
         self._under_way = 0
+        self._refused: deque[tuple[float, bytes, Send]] = deque()
+        """When each request that is turned away came, what it asked for, and its `send`."""
 
     def find(self, target: bytes) -> Hot | None:
         """Return what a target asks for, None if the ordinary route has to answer it."""
         return find(self._answering, target)
 
-    def serve(self, hot: Hot, if_none_match: bytes | None, send: Callable[[Reply], None]) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether one more request would be too many."""
+        return self._under_way >= MAX_UNDER_WAY
+
+    def serve(self, hot: Hot, if_none_match: bytes | None, send: Send) -> None:
         """Have `send` called with the answer, exactly once, in bounded time."""
         started = perf_counter()
-        if self._under_way >= MAX_UNDER_WAY:
-            hot.read.close()
-            turned_away = problem_reply(hot.path, Problem(OVERLOADED, _TOO_MANY))
-            self._end(hot, turned_away, started, send)
-            return
         self._under_way += 1
 
         def done(found: Reply | None, error: Exception | None) -> None:
             self._under_way -= 1
             answer = _failed(hot, error) if found is None else conditional(found, if_none_match)
-            self._end(hot, answer, started, send)
+            send(answer)
+            self._requests.note("GET", hot.route, answer.status, perf_counter() - started)
 
         self._store.start(hot.read, done)
 
-    def _end(self, hot: Hot, answer: Reply, started: float, send: Callable[[Reply], None]) -> None:
-        send(answer)
-        self._requests.note("GET", hot.route, answer.status, perf_counter() - started)
+    def turn_away(self, target: bytes, send: Send) -> None:
+        """Have `send` called with a refusal, `REFUSED_AFTER_S` from now.
+
+        At once would be worse: who asks again without a pause then gets nothing but refusals out of
+        a server that does nothing but refuse.
+        """
+        loop = asyncio.get_running_loop()
+        self._refused.append((loop.time(), target, send))
+        if len(self._refused) == 1:
+            loop.call_later(REFUSED_AFTER_S, self._refuse)
+
+    def _refuse(self) -> None:
+        """Send the refusals that are due."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() - REFUSED_AFTER_S + _TOGETHER_S
+        while self._refused and self._refused[0][0] <= due:
+            _, target, send = self._refused.popleft()
+            path = target.partition(b"?")[0].decode("latin-1")
+            send(problem_reply(path, Problem(OVERLOADED, _TOO_MANY)))
+            self._requests.note("GET", _TURNED_AWAY, OVERLOADED.status, REFUSED_AFTER_S)
+        if self._refused:
+            wait_s = max(self._refused[0][0] - due, 0) + _TOGETHER_S
+            loop.call_later(wait_s, self._refuse)
 
 
 def _failed(hot: Hot, error: Exception | None) -> Reply:
