@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -19,10 +20,17 @@ from benchmarks.contests import (
 from benchmarks.engines import Engine, program
 from benchmarks.environments import NoEnvironmentError
 from benchmarks.keepup import Load, Trial, search, try_load
+from benchmarks.reads import parts as read_parts
+from benchmarks.reads.data import Size
+from benchmarks.reads.measured import Measured
+from benchmarks.reads.saturation import Saturation
+from benchmarks.reads.scene import StoreProduct, set_up
 from benchmarks.report import Ceilings, Comparison
 from benchmarks.rounds import Run
 from benchmarks.scaling import measure as measure_scaling
 from benchmarks.stage import ContenderError, Stage, staged
+from benchmarks.stream import Audience, Streamed
+from benchmarks.stream import measure as measure_stream
 from benchmarks.verdicts import HighestRate, Kept
 from infra.local.paths import HOME
 from infra.local.process import NotReadyError
@@ -157,6 +165,38 @@ def scaling(
             _print(series, json=json)
 
 
+@app.command()
+def reads(
+    rounds: Rounds = 5,
+    seconds: Annotated[int, typer.Option(min=1, help="that each is asked in a round")] = 2,
+    parts: Annotated[
+        list[read_parts.Part] | None, typer.Option("--part", help="may be repeated; all if absent")
+    ] = None,
+    store: Annotated[StoreProduct, typer.Option(help="that holds the data")] = StoreProduct.VALKEY,
+    instruments: Annotated[int, typer.Option(min=300)] = 50_000,
+    users: Annotated[int, typer.Option(min=100)] = 1_000_000,
+    *,
+    json: Json = False,
+) -> None:
+    """Hot reads over HTTP, against FastAPI with redis-py on the same data."""
+    asked, size = parts or list(read_parts.Part), Size(instruments, users)
+    with _claimed() as folder, set_up(folder, store, size, progress) as scene:
+        for found in read_parts.measure(scene, asked, rounds, seconds, _say):
+            _print(found, json=json)
+
+
+@app.command()
+def stream(
+    clients: Annotated[int, typer.Option(min=1, max=4_000, help="of one API process")] = 1_000,
+    seconds: Annotated[int, typer.Option(min=5, help="of writing every bar once a second")] = 30,
+    *,
+    json: Json = False,
+) -> None:
+    """Live bars to many clients over server-sent events, while a worker's sink writes."""
+    with _stage() as stage:
+        _print(measure_stream(stage, Audience(clients, seconds)), json=json)
+
+
 def _search(stage: Stage, load: Load, servers: tuple[str, str]) -> HighestRate:
     trials: list[Trial] = []
 
@@ -195,7 +235,11 @@ def _say(number: int, name: str, run: Run) -> None:
     )
 
 
-def _print(result: Comparison | Ceilings | Kept | HighestRate, *, json: bool) -> None:
+def _print(
+    result: Comparison | Ceilings | Kept | HighestRate | Measured | Saturation | Streamed,
+    *,
+    json: bool,
+) -> None:
     if json:
         sys.stdout.write(result.lines())
     else:
@@ -204,11 +248,18 @@ def _print(result: Comparison | Ceilings | Kept | HighestRate, *, json: bool) ->
 
 @contextlib.contextmanager
 def _stage() -> Iterator[Stage]:
-    """Run the servers; exit with 1, in plain words, on what may go wrong with a sound program."""
+    """Run broker and store; fail as `_claimed` does."""
+    with _claimed() as folder, staged(folder) as stage:
+        yield stage
+
+
+@contextlib.contextmanager
+def _claimed() -> Iterator[Path]:
+    """Hand out the folder; exit with 1, in plain words, on what goes wrong with a sound program."""
     folder = HOME / "benchmarks"
     try:
-        with interruptible(), claimed(folder), staged(folder) as stage:
-            yield stage
+        with interruptible(), claimed(folder):
+            yield folder
     except (BusyError, NotReadyError, ContenderError, NoEnvironmentError) as error:
         progress.print(Text.assemble(("error ", "red"), str(error)), soft_wrap=True)
         raise typer.Exit(1) from error

@@ -9,7 +9,7 @@ import psutil
 
 _PACKAGES: Final = (
     "tickrec", "faust-streaming", "aiokafka", "confluent-kafka", "redis", "hiredis", "msgspec",
-    "numpy",
+    "numpy", "fastapi", "uvicorn", "uvloop", "httptools",
 )  # fmt: skip
 _CPUINFO: Final = Path("/proc/cpuinfo")
 

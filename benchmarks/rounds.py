@@ -7,6 +7,7 @@ the rounds is the result, least and greatest say how far it may be trusted.
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,16 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
 
+R = TypeVar("R", bound=Run)
+
+
 def interleaved(
-    contenders: Mapping[str, Callable[[], Run]],
+    contenders: Mapping[str, Callable[[], R]],
     rounds: int,
     say: Callable[[int, str, Run], None],
-) -> dict[str, list[Run]]:
+) -> dict[str, list[R]]:
     """Let each contender run once a round, in turn first and last; return their runs."""
-    runs: dict[str, list[Run]] = {name: [] for name in contenders}
+    runs: dict[str, list[R]] = {name: [] for name in contenders}
     for number in range(rounds):
         order = list(contenders)[:: 1 if number % 2 == 0 else -1]
         for name in order:

@@ -1,0 +1,99 @@
+"""Each hot read: ours against the baseline, one after the other in every round."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Final, NamedTuple
+
+from benchmarks.contests import Say
+from benchmarks.reads import cores
+from benchmarks.reads.answered import Answered
+from benchmarks.reads.measured import Measured, Pair
+from benchmarks.reads.paths import Endpoint, plain
+from benchmarks.reads.same import check_same
+from benchmarks.reads.scene import Asked, Scene
+from benchmarks.reads.wrk import Load
+from benchmarks.rounds import interleaved
+from benchmarks.stage import ContenderError
+
+CONNECTIONS: Final = 64
+TICKREC: Final = "tickrec"
+_READS_BAR: Final = 5.0
+_PLAIN_BAR: Final = 2.0
+NAIVE: Final = "naive"
+_PLAIN: Final = "naive, a plain GET"
+_WARM_UP_S: Final = 1
+
+Turn = Callable[[int], Answered]
+"""Asks one server for so many seconds."""
+
+
+class Both(NamedTuple):
+    """Two servers that run."""
+
+    ours: Asked
+    naive: Asked
+
+
+def contest(
+    scene: Scene, servers: Both, chosen: Iterable[Endpoint], rounds: int, seconds: int, say: Say
+) -> Iterator[Measured]:
+    """Measure endpoints; yield each as soon as it is done.
+
+    Raises:
+        ContenderError: the two do not say the same, or one does not answer.
+    """
+    ours, naive = servers
+    for endpoint in chosen:
+        check_same(endpoint.paths, ours, naive)
+        turns = {TICKREC: turn(scene, endpoint, ours), NAIVE: turn(scene, endpoint, naive)}
+        pairs = [Pair(TICKREC, NAIVE, _READS_BAR)]
+        if endpoint.worked_out:
+            turns[_PLAIN] = turn(scene, plain(scene.size), naive)
+            pairs = [Pair(TICKREC, _PLAIN, _PLAIN_BAR, by_p99=False), Pair(TICKREC, NAIVE)]
+        yield Measured(
+            name=f"reads: {endpoint.name}",
+            work=f"{endpoint}, {CONNECTIONS} connections, one core for the server; {scene}",
+            runs=answered(turns, rounds, seconds, say),
+            pairs=pairs,
+            store=scene.store.product,
+        )
+
+
+@contextlib.contextmanager
+def both(scene: Scene) -> Iterator[Both]:
+    """Run ours and the baseline for the block on the server's core, and this on the other one."""
+    with contextlib.ExitStack() as stack:
+        with cores.on(scene.server_core):
+            ours = stack.enter_context(scene.tickrec(TICKREC))
+            naive = stack.enter_context(scene.naive(NAIVE))
+        stack.enter_context(cores.on(scene.load_core))
+        yield Both(ours, naive)
+
+
+def answered(
+    turns: Mapping[str, Turn], rounds: int, seconds: int, say: Say
+) -> dict[str, list[Answered]]:
+    """Let each take its turn once for warming up, and then in every round.
+
+    Raises:
+        ContenderError: one answered nothing in its turn.
+    """
+    for one in turns.values():
+        one(_WARM_UP_S)
+    timed = {name: partial(one, seconds) for name, one in turns.items()}
+    # `interleaved` returns what the turns do, but says no more than that they are runs.
+    runs = interleaved(timed, rounds, say)
+    for name, its in runs.items():
+        if not all(run.records for run in its):
+            raise ContenderError(f"{name} answered nothing in {seconds} s: is the machine busy?")
+    return runs
+
+
+def turn(scene: Scene, endpoint: Endpoint, *servers: Asked, behind: Asked | None = None) -> Turn:
+    """Return how to ask servers for the paths of an endpoint, as `Scene.ask` does."""
+
+    def ask(seconds: int) -> Answered:
+        return scene.ask(Load(endpoint.paths, CONNECTIONS, seconds), *servers, behind=behind)
+
+    return ask

@@ -1,0 +1,124 @@
+"""What the store holds: written as the other programs would have written it, with progress shown.
+
+Instruments are numbered, users are `user-N`. Popularity and activity go by shuffled numbers, so
+that a low number means nothing. The first users have a list of their own, made from what they have
+now, as the trainer makes one for the 10,000 who were active last; all others have none, so that
+their recommendations are worked out when they are asked for.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.reads import lists
+from benchmarks.reads.bulk import Command, write
+from benchmarks.reads.histories import histories
+from contracts.keyspace import DEFAULT_VARIANT, Current, Keyspace, Served
+from contracts.messages import Ints
+from contracts.partitioning import user_partition
+from contracts.topics import STREAMED
+from runtime.topology import Topology
+
+SEED: Final = 1
+GENERATION: Final = "20210816T233205Z-1"
+_OWN_LISTS: Final = 10_000
+"""the trainer's default"""
+_SHARE_WITH_OWN: Final = 10
+"""Of so many users, at least one has none: for a few users, as a test has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much there is."""
+
+    instruments: int
+    users: int
+
+    @property
+    def with_own_list(self) -> int:
+        """How many users have a list of their own: the first ones."""
+        return min(_OWN_LISTS, self.users // _SHARE_WITH_OWN)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.instruments:,} instruments with {lists.NEIGHBORS} neighbors each, "
+            f"{self.users:,} users"
+        )
+
+
+def by_popularity(size: Size) -> Ints:
+    """Return the instruments' ids, most popular first, (n_instruments,)."""
+    return np.random.default_rng(SEED).permutation(size.instruments)
+
+
+def user_id(number: int) -> str:
+    """Return a user's id: with a letter, since digits mean an instrument in the first paths."""
+    return f"user-{number}"
+
+
+def noted() -> Topology:
+    """Return the partitions that the topics have by default."""
+    return Topology(**{topic.name: topic.partitions for topic in STREAMED})
+
+
+def load(
+    address: str, keyspace: Keyspace, topology: Topology, size: Size, now_ms: int, console: Console
+) -> None:
+    """Write everything but the bars to the store at a URL; the pointer to the lists comes last."""
+    popularity, rng = by_popularity(size), np.random.default_rng(SEED)
+    with _progress(console) as progress:
+        similar = _similar(keyspace, popularity, rng)
+        write(address, progress.track(similar, size.instruments, description="lists"))
+        own = _own(keyspace, popularity, size.with_own_list)
+        write(address, progress.track(own, size.with_own_list, description="users' own lists"))
+        users = _histories(keyspace, topology, popularity, size.users, now_ms, rng)
+        write(address, progress.track(users, size.users, description="histories"))
+    write(address, _pointers(keyspace, topology, popularity))
+
+
+def _pointers(keyspace: Keyspace, topology: Topology, popularity: Ints) -> Iterator[Command]:
+    """Return what makes the rest readable."""
+    for topic in STREAMED:
+        yield "HSET", keyspace.topics(), topic.name, getattr(topology, topic.name)
+    yield "SET", keyspace.model_popular(GENERATION), lists.popular_list(popularity)
+    current = Current(1, {DEFAULT_VARIANT: Served(GENERATION, lists.MODEL, lists.USER_MODEL)})
+    yield "SET", keyspace.model_current(), msgspec.json.encode(current)
+
+
+def _similar(keyspace: Keyspace, popularity: Ints, rng: np.random.Generator) -> Iterator[Command]:
+    for item, encoded in lists.similar_lists(popularity, rng):
+        yield "SET", keyspace.model_similar(GENERATION, str(item)), encoded
+
+
+def _own(keyspace: Keyspace, popularity: Ints, users: int) -> Iterator[Command]:
+    for user in range(users):
+        key = keyspace.model_user(GENERATION, user_id(user))
+        yield "SET", key, lists.own_list(user, popularity)
+
+
+def _histories(
+    keyspace: Keyspace,
+    topology: Topology,
+    popularity: Ints,
+    users: int,
+    now_ms: int,
+    rng: np.random.Generator,
+) -> Iterator[Command]:
+    for user, fields in histories(users, popularity, now_ms, rng):
+        partition = user_partition(user_id(user), topology.interactions)
+        yield "HSET", keyspace.history(partition, user_id(user)), *fields
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )

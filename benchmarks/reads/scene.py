@@ -1,0 +1,196 @@
+"""The store with its data, and the servers that are asked: all that the parts of `reads` share."""
+
+import contextlib
+import enum
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil
+from rich.console import Console
+
+from benchmarks.reads import cores, data
+from benchmarks.reads.answered import Answered
+from benchmarks.reads.minutes import Minutes
+from benchmarks.reads.wrk import Load, drive
+from benchmarks.stage import ContenderError
+from contracts.keyspace import Keyspace
+from infra.local.paths import PROJECT
+from infra.local.process import LOOPBACK, Command, Server, free_port, running
+from infra.local.store import redis_server, valkey
+from runtime.stores import connect
+
+_SETTLED_WITHIN_S: Final = 60
+_LOOKS: Final = 10
+_LOOK_EVERY_S: Final = 0.02
+_TICK_S: Final = 0.01
+"""by which the clock of a process's CPU goes on"""
+_NAMESPACE: Final = "bench-reads"
+
+
+class StoreProduct(enum.StrEnum):
+    """Which store holds the data."""
+
+    VALKEY = "valkey"
+    REDIS = "redis-server"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A server that runs."""
+
+    name: str
+    port: int
+    pid: int
+
+    def settle(self) -> None:
+        """Return when it is idle: what wrk left without waiting for the answer is still worked on.
+
+        Raises:
+            ContenderError: it is not idle for a long time.
+        """
+        deadline = time.monotonic() + _SETTLED_WITHIN_S
+        process = psutil.Process(self.pid)
+        while not _idle(process):
+            if time.monotonic() > deadline:
+                raise ContenderError(
+                    f"{self.name} was still busy {_SETTLED_WITHIN_S} s after the last request"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A store with data, and how to run servers on it."""
+
+    size: data.Size
+    store: Server
+    store_pid: int
+    used_bytes: int
+    """the store's memory, before anything was asked"""
+    minutes: Minutes
+    folder: Path
+    server_core: int
+    load_core: int
+
+    def __str__(self) -> str:
+        return f"{self.size}; the store holds {self.used_bytes / 1e9:.2f} GB"
+
+    @property
+    def keyspace(self) -> Keyspace:
+        """The keys of the data."""
+        return Keyspace(_NAMESPACE)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a server on this data is told; nothing listens at its Kafka address."""
+        return {
+            "REDIS_URL": self.store.address,
+            "NAMESPACE": _NAMESPACE,
+            "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{free_port()}",
+            "PYTHONPATH": str(PROJECT),
+        }
+
+    def ask(self, load: Load, *servers: Asked, behind: Asked | None = None) -> Answered:
+        """Put a load on each of some servers, or on the door `behind` which they stand."""
+        self.minutes.cover(load.seconds + 1)
+        watched = {"server": [one.pid for one in servers], "store": [self.store_pid]}
+        if behind is not None:
+            watched[behind.name] = [behind.pid]
+        ports = [one.port for one in ([behind] if behind else servers)]
+        answered = drive(load, ports, watched, self.folder)
+        for server in servers:
+            server.settle()
+        return answered
+
+    @contextlib.contextmanager
+    def tickrec(self, name: str) -> Iterator[Asked]:
+        """Run our server for the block."""
+        port = free_port()
+        settings = {"API_HOST": LOOPBACK, "API_PORT": str(port)}
+        argv = (sys.executable, "-m", "api")
+        with self.serving(name, port, argv, "/v1/instruments/0/bars", settings) as asked:
+            yield asked
+
+    @contextlib.contextmanager
+    def naive(self, name: str) -> Iterator[Asked]:
+        """Run the baseline for the block."""
+        port = free_port()
+        argv = (sys.executable, "-m", "benchmarks.naive", LOOPBACK, str(port))
+        with self.serving(name, port, argv, "/v1/instruments/0/bars") as asked:
+            yield asked
+
+    @contextlib.contextmanager
+    def serving(
+        self,
+        name: str,
+        port: int,
+        argv: Sequence[str],
+        ready_path: str,
+        settings: Mapping[str, str] | None = None,
+    ) -> Iterator[Asked]:
+        """Run a server for the block, ready when it answers a path with a 200."""
+        address = f"http://{LOOPBACK}:{port}"
+
+        def answers() -> bool:
+            try:
+                return httpx.get(f"{address}{ready_path}", timeout=1).is_success
+            except httpx.HTTPError:
+                return False
+
+        log = self.folder / f"{name}.log"
+        command = Command(name, tuple(argv), log, {**self.environment, **(settings or {})})
+        with running(Server(command, address, name, answers)) as process:
+            yield Asked(name, port, process.pid)
+
+
+@contextlib.contextmanager
+def set_up(
+    folder: Path, product: StoreProduct, size: data.Size, console: Console
+) -> Iterator[Scene]:
+    """Run a store on the core of the load and fill it, for the block; with progress shown.
+
+    Raises:
+        ContenderError: there are too few cores, or there is no such store.
+        NotReadyError: the store did not come up.
+    """
+    server, (server_core, load_core) = _store(product, folder), cores.server_and_load()
+    with contextlib.ExitStack() as stack:
+        with cores.on(load_core):
+            process = stack.enter_context(running(server))
+        minutes = _fill(server.address, size, console)
+        with connect(server.address, "tickrec-benchmarks") as client:
+            used_bytes = int(client.info("memory")["used_memory"])
+        yield Scene(size, server, process.pid, used_bytes, minutes, folder, server_core, load_core)
+
+
+def _idle(process: psutil.Process) -> bool:
+    """Tell whether a process did next to nothing, and wanted nothing, for a moment."""
+    before = process.cpu_times()
+    for _ in range(_LOOKS):
+        # A process that has no core to run on is not idle.
+        if process.status() == psutil.STATUS_RUNNING:
+            return False
+        time.sleep(_LOOK_EVERY_S)
+    after = process.cpu_times()
+    return sum(after[:2]) - sum(before[:2]) <= _TICK_S
+
+
+def _store(product: StoreProduct, folder: Path) -> Server:
+    if product is StoreProduct.VALKEY:
+        return valkey(free_port(), folder)
+    try:
+        return redis_server(free_port(), folder)
+    except FileNotFoundError as error:
+        raise ContenderError(str(error)) from error
+
+
+def _fill(address: str, size: data.Size, console: Console) -> Minutes:
+    keyspace, topology = Keyspace(_NAMESPACE), data.noted()
+    data.load(address, keyspace, topology, size, time.time_ns() // 1_000_000, console)
+    minutes = Minutes(address, keyspace, topology, size.instruments, data.SEED)
+    minutes.cover(0)
+    return minutes

@@ -1,0 +1,110 @@
+"""Runs wrk against servers that run, and says what they answered at what cost.
+
+wrk is one process of C with a thread for each server, so it leaves the store most of the core that
+they share. Its script is written for each run, see `wrk.lua`.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Final
+
+import msgspec
+
+from benchmarks.reads.answered import Answered
+from benchmarks.reads.watch import Watch
+from benchmarks.stage import ContenderError
+
+_SCRIPT: Final = Template(Path(__file__).with_name("wrk.lua").read_text())
+_TIMEOUT_S: Final = 5
+"""after which wrk counts an answer as missing"""
+_END_WITHIN_S: Final = 30
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What wrk says at its end."""
+
+    records: int
+    seconds: float
+    p50_us: int
+    p99_us: int
+    max_us: int
+    refused: int
+    """of status 400 or above, 503 included"""
+    shed: int
+    """of status 503; 0 unless they were counted"""
+    broken: int
+    """connections that failed, and answers that did not come"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked for, how often at a time, and how long."""
+
+    paths: Sequence[str]
+    connections: int
+    seconds: int
+    counts_shed: bool = False
+
+
+def drive(
+    load: Load, ports: Sequence[int], watched: Mapping[str, Sequence[int]], folder: Path
+) -> Answered:
+    """Put a load on servers of this machine, evenly, and return what they answered.
+
+    Args:
+        load: shared by the servers; each gets connections of its own.
+        ports: of the servers.
+        watched: the processes of each kind whose CPU is measured, `server` among the kinds.
+        folder: takes wrk's script and paths.
+
+    Raises:
+        ContenderError: wrk is missing, or failed.
+    """
+    argv, watch = _command(load, ports, folder), Watch(watched)
+    said = _run(argv)
+    return Answered(
+        records=said.records,
+        seconds=said.seconds,
+        cpu_s=watch.cpu_s(),
+        p50_s=said.p50_us / 1e6,
+        p99_s=said.p99_us / 1e6,
+        max_s=said.max_us / 1e6,
+        refused=said.refused,
+        shed=said.shed,
+        broken=said.broken,
+        rss_bytes=watch.rss_bytes("server"),
+    )
+
+
+def _command(load: Load, ports: Sequence[int], folder: Path) -> list[str]:
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise ContenderError("reads needs wrk, and there is none on PATH: install it (Debian: wrk)")
+    paths, script = folder / "paths.txt", folder / "wrk.lua"
+    paths.write_text("".join(f"{path}\n" for path in load.paths))
+    addresses = ", ".join(f'{{"127.0.0.1", "{port}"}}' for port in ports)
+    script.write_text(
+        _SCRIPT.substitute(
+            paths=json.dumps(str(paths)),
+            addresses=f"{{{addresses}}}",
+            counts_shed=json.dumps(load.counts_shed),
+        )
+    )
+    return [
+        *(wrk, "--threads", str(len(ports)), "--connections", str(load.connections)),
+        *("--duration", f"{load.seconds}s", "--timeout", f"{_TIMEOUT_S}s"),
+        *("--script", str(script), f"http://127.0.0.1:{ports[0]}"),
+    ]
+
+
+def _run(argv: list[str]) -> Said:
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=_END_WITHIN_S, check=False)
+    lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
+    if ended.returncode or not lines:
+        raise ContenderError(f"wrk failed ({ended.returncode}): {ended.stdout}{ended.stderr}")
+    return msgspec.json.decode(lines[-1], type=Said)

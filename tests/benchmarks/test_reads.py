@@ -1,0 +1,201 @@
+"""Ours and the baseline answer the same on the same data, and what is measured is told whole."""
+
+import io
+import shutil
+from collections.abc import Iterator
+
+import httpx
+import msgspec
+import pytest
+from rich.console import Console
+
+from benchmarks.reads.answered import Answered
+from benchmarks.reads.bare import Bare
+from benchmarks.reads.ceilings import _whole, bare
+from benchmarks.reads.contests import Both, both, contest
+from benchmarks.reads.data import Size
+from benchmarks.reads.measured import Measured, Pair
+from benchmarks.reads.paths import endpoints, plain, recommendations, similar
+from benchmarks.reads.same import check_same, covers
+from benchmarks.reads.saturation import Saturation, saturate
+from benchmarks.reads.scene import Asked, Scene, StoreProduct, set_up
+from benchmarks.stage import ContenderError
+from infra.local.process import LOOPBACK
+
+SIZE = Size(instruments=400, users=300)
+
+needs_wrk = pytest.mark.skipif(
+    shutil.which("wrk") is None, reason="there is no wrk: install it (Debian: wrk)"
+)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("reads")
+    with set_up(folder, StoreProduct.VALKEY, SIZE, Console(file=io.StringIO())) as scene:
+        yield scene
+
+
+@pytest.fixture(scope="module")
+def servers(scene: Scene) -> Iterator[Both]:
+    with both(scene) as servers:
+        yield servers
+
+
+def shown(result: Measured | Saturation) -> str:
+    out = io.StringIO()
+    result.show(Console(file=out, width=200))
+    return out.getvalue()
+
+
+def answer(server: Asked, path: str) -> httpx.Response:
+    return httpx.get(f"http://{LOOPBACK}:{server.port}{path}")
+
+
+def test_both_answer_the_same_to_every_endpoint(servers: Both) -> None:
+    for endpoint in endpoints(SIZE):
+        check_same(endpoint.paths, *servers)
+    # What is compared is what was meant to be: worked out, or one key as it stands.
+    assert answer(servers.naive, recommendations(SIZE).paths[0]).json()["source"] == "history"
+    assert len(answer(servers.naive, plain(SIZE).paths[0]).json()["items"]) == 50
+    with_list = plain(SIZE).paths[0].replace("/plain/", "/v1/users/") + "/recommendations"
+    check_same([with_list], *servers)
+    assert answer(servers.naive, with_list).json()["source"] == "model"
+
+
+def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
+    with pytest.raises(ContenderError, match="is answered differently: tickrec says"):
+        check_same(["/openapi.json"], *servers)
+    with pytest.raises(ContenderError, match="tickrec answers /v1/instruments/400/bars with 404"):
+        check_same(["/v1/instruments/400/bars"], *servers)
+
+
+def test_bare_servers_say_the_bytes_of_an_answer(scene: Scene, servers: Both) -> None:
+    endpoint = similar(SIZE)
+    expected = answer(servers.ours, endpoint.paths[0])
+    for kind in ("asgi", "protocol"):
+        with bare(scene, kind, endpoint, servers.ours) as its:
+            said = answer(its, "/whatever")
+            assert said.content == expected.content
+            assert said.headers.keys() == expected.headers.keys()
+
+
+@needs_wrk
+def test_a_contest_tells_rates_latencies_and_costs(scene: Scene, servers: Both) -> None:
+    said: list[str] = []
+    (measured,) = contest(
+        scene, servers, [similar(SIZE)], 1, 1, lambda _, name, __: said.append(name)
+    )
+    assert said == ["tickrec", "naive"]
+    (line,) = (msgspec.json.decode(line) for line in measured.lines().splitlines())
+    assert (line["name"], line["baseline"], line["bar"]) == ("reads: similar", "naive", 5.0)
+    assert line["store"].startswith("Valkey")
+    for answers in line["answers"].values():
+        assert answers["records"][0] > 0
+        assert 0 < answers["p50_ms"] <= answers["p99_ms"] <= answers["max_ms"]
+        assert answers["cpu_us"].keys() == {"server", "store", "load", "others"}
+        assert answers["cpu_us"]["server"] > 0
+        assert answers["rss_mb"] > 10
+    assert "400 instruments with 200 neighbors each, 300 users" in " ".join(shown(measured).split())
+
+
+@needs_wrk
+def test_a_curve_has_a_point_of_each_contender_for_each_number_of_clients(
+    scene: Scene, servers: Both
+) -> None:
+    found = saturate(scene, servers, (2, 8), 1, lambda *_: None)
+    lines = [msgspec.json.decode(line) for line in found.lines().splitlines()]
+    assert [(line["contender"], line["connections"]) for line in lines] == [
+        ("tickrec", 2), ("tickrec", 8), ("naive", 2), ("naive", 8),
+    ]  # fmt: skip
+    assert lines[0]["answers"]["records"] > 0
+    assert "tickrec, 8" in shown(found)
+
+
+def run(rate: int, p99_s: float, *, refused: int = 0) -> Answered:
+    return Answered(
+        records=rate, seconds=1.0, cpu_s={"server": 0.9, "store": 0.1, "load": 0.2, "others": 0.0},
+        p50_s=p99_s / 3, p99_s=p99_s, max_s=2 * p99_s, refused=refused, shed=refused, broken=0,
+        rss_bytes=90_000_000,
+    )  # fmt: skip
+
+
+def test_a_bar_is_reached_by_the_ratio_at_a_lower_p99_without_refusals() -> None:
+    def reached(ours: Answered, pair: Pair) -> bool:
+        runs = {"ours": [ours], "other": [run(1_000, 0.02)]}
+        return Measured("reads: x", "GET /x", runs, [pair], "Valkey 9").reached(pair)
+
+    pair = Pair("ours", "other", 5.0)
+    assert reached(run(5_000, 0.01), pair)
+    assert not reached(run(4_900, 0.01), pair)
+    assert not reached(run(5_000, 0.02), pair)
+    assert not reached(run(5_000, 0.01, refused=1), pair)
+    assert reached(run(5_000, 0.02), Pair("ours", "other", 5.0, by_p99=False))
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    runs = {
+        "ours": [run(6_000, 0.01), run(3_000, 0.01)],
+        "other": [run(1_000, 0.02), run(1_000, 0.01)],
+    }
+    pair = Pair("ours", "other", 5.0)
+    measured = Measured("reads: x", "GET /x", runs, [pair], "Valkey 9")
+    (line,) = (msgspec.json.decode(line) for line in measured.lines().splitlines())
+    assert (line["ratio"], line["spread"]["ratio"]) == (4.5, [3.0, 6.0])
+    assert (line["p99_ratio"], line["reached"]) == (0.75, False)
+    assert "4.50 times other (3.00 .. 6.00 in 2 rounds), p99 0.75 of its" in shown(measured)
+
+
+def test_a_curve_tells_refusals_from_answers_and_nothing_from_both() -> None:
+    points = [(8, run(1_000, 0.01)), (64, run(4_000, 0.05, refused=3_000)), (512, run(0, 0.0))]
+    found = Saturation("GET /x", {"tickrec": points}, "Valkey 9")
+    lines = [msgspec.json.decode(line) for line in found.lines().splitlines()]
+    assert [(line["value"], line["answers"]["share_503"]) for line in lines] == [
+        (1_000, 0.0), (1_000, 0.75), (0, 0.0),
+    ]  # fmt: skip
+    assert "75.0%" in shown(found)
+
+
+def test_bare_protocol_answers_heads_whole_or_in_pieces() -> None:
+    class Sink:
+        def __init__(self) -> None:
+            self.written = b""
+
+        def write(self, data: bytes) -> None:
+            self.written += data
+
+    protocol, sink = Bare(b"x"), Sink()
+    protocol.connection_made(sink)  # type: ignore[arg-type]
+    for piece in (
+        b"GET / HT",
+        b"TP/1.1\r\n\r",
+        b"\nGET / HTTP/1.1\r\n\r\nGET",
+        b" / HTTP/1.1\r\n\r\n",
+    ):
+        protocol.data_received(piece)
+    assert sink.written == b"xxx"
+
+
+def test_a_refusal_is_no_answer_to_repeat() -> None:
+    refused = httpx.Response(503, request=httpx.Request("GET", "http://x/y"), text="away")
+    with pytest.raises(ContenderError, match="http://x/y is answered with 503: away"):
+        _whole(refused)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"a": 1}, {"a": 2}),
+        ({}, {"a": 1}),
+        ({"a": [{"b": 1.0}]}, {"a": [{"b": 1.001}]}),
+        ([1], [1, 2]),
+        (None, {}),
+        (True, None),
+    ],
+)
+def test_what_differs_is_not_the_same(said: object, expected: object) -> None:
+    assert not covers(said, expected)
+
+
+def test_what_ours_says_beyond_the_other_is_no_difference() -> None:
+    assert covers({"items": [{"score": 0.1 + 0.2}], "request_id": "r"}, {"items": [{"score": 0.3}]})

@@ -1,0 +1,133 @@
+"""What the servers are asked about is what the programs would have written, and as much as said."""
+
+import time
+from collections import Counter
+
+import hiredis
+import msgspec
+import numpy as np
+import pytest
+
+from benchmarks.reads import lists, zipf
+from benchmarks.reads.bulk import write
+from benchmarks.reads.data import SEED, Size, by_popularity, noted
+from benchmarks.reads.histories import MOST, draw_items, draw_lengths, histories
+from benchmarks.reads.minutes import Minutes
+from benchmarks.reads.paths import endpoints, plain, recommendations
+from contracts.keyspace import (
+    NEWEST_FIELD,
+    OFFSET_FIELD,
+    BarValue,
+    HistoryEntry,
+    Keyspace,
+    SimilarList,
+    UserList,
+)
+from contracts.partitioning import instrument_partition
+from runtime.stores import connect
+
+SIZE = Size(instruments=2_500, users=1_000)
+
+
+def rng() -> np.random.Generator:
+    print(f"seed {SEED}")
+    return np.random.default_rng(SEED)
+
+
+def test_lists_are_encoded_as_the_trainer_does_it() -> None:
+    found = dict(lists.similar_lists(by_popularity(SIZE), rng()))
+    assert found.keys() == set(range(SIZE.instruments))
+    for item, encoded in found.items():
+        similar = msgspec.json.decode(encoded, type=SimilarList)
+        assert msgspec.json.encode(similar) == encoded
+        names = [neighbor.item for neighbor in similar.items]
+        assert len(set(names)) == len(names) == lists.NEIGHBORS
+        assert str(item) not in names
+        scores = [neighbor.score for neighbor in similar.items]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_few_instruments_have_as_many_neighbors_as_there_are() -> None:
+    for _, encoded in lists.similar_lists(np.arange(50), rng()):
+        assert len(msgspec.json.decode(encoded, type=SimilarList).items) == 49
+
+
+def test_a_list_of_ones_own_is_of_the_history_as_it_stands() -> None:
+    own = msgspec.json.decode(lists.own_list(7, by_popularity(SIZE)), type=UserList)
+    assert own.off == (0, 7)
+    assert len({one.item for one in own.items}) == lists.OWN_LIST
+    ((_, fields),) = (
+        made for made in histories(8, by_popularity(SIZE), 10**12, rng()) if made[0] == 7
+    )
+    assert fields[-2:] == [OFFSET_FIELD, b"[0,7]"]
+
+
+def test_histories_have_the_lengths_that_are_told() -> None:
+    lengths = draw_lengths(200_000, rng())
+    assert np.median(lengths) == 8
+    assert lengths.mean() == pytest.approx(15, rel=0.03)
+    assert (lengths.min(), lengths.max()) == (1, MOST)
+
+
+def test_a_history_hardly_ever_has_an_instrument_twice() -> None:
+    lengths = draw_lengths(2_000, rng())
+    ranks = draw_items(lengths, 50_000, rng())
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    different = len(set(zip(users.tolist(), ranks.tolist(), strict=True)))
+    assert different > 0.99 * len(ranks)
+
+
+def test_histories_hold_entries_of_the_past() -> None:
+    now_ms = 10**12
+    for _, fields in histories(50, by_popularity(SIZE), now_ms, rng()):
+        for item, value in zip(fields[:-2:2], fields[1:-2:2], strict=True):
+            entry = msgspec.json.decode(value, type=HistoryEntry)
+            assert msgspec.json.encode(entry) == value
+            assert entry.t <= now_ms
+            assert 0 <= int(item) < SIZE.instruments
+
+
+def test_draws_go_by_zipf() -> None:
+    counts = Counter(zipf.draw(200_000, 1_000, rng()).tolist())
+    assert counts[0] / counts[1] == pytest.approx(2, rel=0.05)
+    assert counts[0] / counts[9] == pytest.approx(10, rel=0.1)
+    assert max(counts) < 1_000
+
+
+def test_recommendations_are_asked_for_users_without_a_list_and_plain_gets_for_the_others() -> None:
+    def users(paths: list[str]) -> set[int]:
+        return {int(path.partition("user-")[2].partition("/")[0]) for path in paths}
+
+    assert SIZE.with_own_list == 100
+    assert min(users(recommendations(SIZE).paths)) == 100
+    assert max(users(recommendations(SIZE).paths)) == SIZE.users - 1
+    assert max(users(plain(SIZE).paths)) == 99
+    assert [len(endpoint.paths) for endpoint in endpoints(SIZE)] == [100_000] * 5
+
+
+def test_bars_keep_up_with_the_clock(store_url: str, namespace: str) -> None:
+    keyspace = Keyspace(namespace)
+    minutes = Minutes(store_url, keyspace, noted(), instruments=20, seed=SEED)
+    minutes.cover(0)
+    minutes.cover(120)
+    last = int(time.time() + 120) // 60 * 60
+    with connect(store_url, "tests") as store:
+        stored = store.hgetall(keyspace.bars(instrument_partition(17, noted().quotes), 17))
+    newest = int(stored.pop(NEWEST_FIELD))
+    # The minute may have turned since.
+    assert newest in (last, last - 60)
+    assert {int(minute) for minute in stored} == set(range(newest - 7 * 60, newest + 1, 60))
+    for minute, value in stored.items():
+        bar = msgspec.json.decode(value, type=BarValue)
+        assert bar.l <= min(bar.o, bar.c) <= max(bar.o, bar.c) <= bar.h
+        assert int(minute) * 1000 == bar.ot <= bar.ct < (int(minute) + 60) * 1000
+
+
+def test_many_commands_are_all_written_and_a_refused_one_is_told(
+    store_url: str, namespace: str
+) -> None:
+    write(store_url, (("RPUSH", f"{namespace}:list", str(number)) for number in range(2_500)))
+    with connect(store_url, "tests") as store:
+        assert store.lrange(f"{namespace}:list", 0, -1) == [str(number) for number in range(2_500)]
+    with pytest.raises(hiredis.ReplyError, match="WRONGTYPE"):
+        write(store_url, [("SET", f"{namespace}:x", "1"), ("INCR", f"{namespace}:list")])
