@@ -33,7 +33,8 @@ MAKE_TARGET: Final = re.compile(r"\bmake(?: [A-Z]+=\S+)* ([a-z][a-z-]*)")
 PROGRAM: Final = re.compile(r"\bpython3? -m ([a-z_]+(?:\.[a-z_]+)*)")
 KEY: Final = re.compile(
     r"(?<![\w/])(?:[\w.-]+:)?"
-    r"((?:bars|history|active|cooc|items|position):\{[^\s\"'`]*|(?:model|meta):[^\s\"'`|]+)"
+    r"((?:bars|bars-changed|history|active|cooc|items|position):\{[^\s\"'`]*"
+    r"|(?:model|meta):[^\s\"'`|]+)"
 )
 NOT_OURS: Final = frozenset({"venv", "pip"})
 """Modules that the documents run and that belong to Python."""

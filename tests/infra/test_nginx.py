@@ -1,9 +1,6 @@
 """infra/nginx/nginx.conf in the real nginx, before two processes that stand in for the API."""
 
-import getpass
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,17 +12,16 @@ from string import Template
 
 import httpx
 import pytest
-import yaml
 
-from infra.local.process import LOOPBACK, Command, Server, free_port, running
+from api.headers import SECURITY_HEADERS
+from infra.local.process import LOOPBACK, free_port, running
+from tests.infra.door import CONFIG, command, door, needs_nginx, served
+from tests.infra.upstream import ETAG
+from tests.integration.conftest import eventually
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / "infra/nginx/nginx.conf"
-COMPOSE = ROOT / "docker-compose.yml"
 UPSTREAM = Path(__file__).with_name("upstream.py")
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+pytestmark = needs_nginx
 
 
 @dataclass
@@ -41,53 +37,20 @@ class Proxy:
         return sum(count.get(path, 0) for count in counts)
 
 
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url).is_success
-    except httpx.TransportError:
-        return False
-
-
-def serve(name: str, port: int, argv: list[str], folder: Path, ready_path: str) -> Server:
-    url = f"http://{LOOPBACK}:{port}"
-    command = Command(name=name, argv=tuple(argv), log=folder / f"{name}.log", grace_s=1)
-    return Server(command, url, name, lambda: answers(url + ready_path))
-
-
-def nginx(folder: Path, listen: int, api_ports: list[int]) -> list[str]:
-    """Fill the template in as the image's envsubst does, and return the command that runs it.
-
-    The upstream's servers are those of the compose file, but for their address.
-    """
-    environment = yaml.safe_load(COMPOSE.read_text())["services"]["nginx"]["environment"]
-    server = environment["NGINX_API_SERVERS"]
-    servers = [server.replace("api:8000 resolve", f"{LOOPBACK}:{port}") for port in api_ports]
-    config = folder / "nginx.conf"
-    config.write_text(
-        Template(CONFIG.read_text()).safe_substitute(
-            NGINX_LISTEN=f"{LOOPBACK}:{listen}", NGINX_API_SERVERS=" ".join(servers)
-        )
-    )
-    # Root's workers become another user, who may not enter pytest's folders.
-    user = f" user {getpass.getuser()};" if os.geteuid() == 0 else ""
-    asked = ["-e", "stderr", "-p", str(folder), "-c", str(config), "-g", f"daemon off;{user}"]
-    return [str(NGINX), *asked]
-
-
 @contextmanager
 def proxied(folder: Path) -> Iterator[Proxy]:
     with ExitStack() as stack:
         ports = [free_port(), free_port()]
         upstreams = [
-            serve(f"api-{port}", port, [sys.executable, str(UPSTREAM), str(port)], folder, "/")
+            served(f"api-{port}", port, [sys.executable, str(UPSTREAM), str(port)], folder, "/")
             for port in ports
         ]
         apis = [stack.enter_context(running(upstream)) for upstream in upstreams]
-        port = free_port()
-        door = serve("nginx", port, nginx(folder, port, ports), folder, "/ready")
-        stack.enter_context(running(door))
-        client = stack.enter_context(httpx.Client(base_url=door.address))
-        yield Proxy(client, apis, [upstream.address for upstream in upstreams], door.command.log)
+        nginx = door(folder, ports, "/ready")
+        stack.enter_context(running(nginx))
+        client = stack.enter_context(httpx.Client(base_url=nginx.address))
+        urls = [upstream.address for upstream in upstreams]
+        yield Proxy(client, apis, urls, nginx.command.log)
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +68,9 @@ def doomed(tmp_path: Path) -> Iterator[Proxy]:
 
 
 def test_nginx_accepts_the_file(tmp_path: Path) -> None:
-    command = nginx(tmp_path, 8000, [8001, 8002])
+    nginx = command(tmp_path, 8000, [8001, 8002])
 
-    check = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    check = subprocess.run([*nginx, "-t"], capture_output=True, text=True, check=False)
 
     assert check.returncode == 0, check.stderr
     assert "warn" not in check.stderr
@@ -163,7 +126,7 @@ def test_without_any_process_the_answer_is_a_problem_and_when_to_try_again(doome
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Retry-After"] == "1"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.json()["status"] == 503
+    assert answer.json()["type"] == "urn:tickrec:problem:no-process"
 
 
 def test_a_path_that_fails_everywhere_does_not_take_the_others_along(doomed: Proxy) -> None:
@@ -176,7 +139,7 @@ def test_a_body_over_a_megabyte_is_a_problem_and_never_reaches_the_api(proxy: Pr
 
     assert answer.status_code == 413
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["status"] == 413
+    assert answer.json()["type"] == "urn:tickrec:problem:too-large"
     assert proxy.asked("/v1/events?too-large") == 0
 
 
@@ -191,7 +154,27 @@ def test_metrics_are_not_for_outside(proxy: Proxy, path: str) -> None:
     answer = proxy.client.get(proxy.client.base_url.copy_with(raw_path=path.encode()))
 
     assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:tickrec:problem:not-found"
     assert proxy.asked(path) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "slug"),
+    [
+        ("/x?" + "x" * 9000, {}, 414, "uri-too-long"),
+        ("/x", {"X-Long": "x" * 9000}, 400, "invalid-http"),
+        ("/x", {"Host": "two words"}, 400, "invalid-http"),
+    ],
+)
+def test_what_nginx_refuses_is_a_problem(
+    proxy: Proxy, path: str, headers: dict[str, str], status: int, slug: str
+) -> None:
+    answer = proxy.client.get(path, headers=headers)
+
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["type"] == f"urn:tickrec:problem:{slug}"
+    assert answer.json()["status"] == status
 
 
 def test_the_log_is_json_and_holds_no_user_id_address_or_query(proxy: Proxy) -> None:
@@ -221,6 +204,41 @@ def test_long_answers_are_compressed(proxy: Proxy) -> None:
     assert answer.num_bytes_downloaded < len(answer.content) / 4
 
 
+def test_an_answer_that_was_compressed_is_not_sent_again_to_who_has_it(proxy: Proxy) -> None:
+    first = proxy.client.get("/kept", headers={"Accept-Encoding": "gzip"})
+    again = proxy.client.get(
+        "/kept", headers={"Accept-Encoding": "gzip", "If-None-Match": first.headers["ETag"]}
+    )
+
+    assert first.headers["Content-Encoding"] == "gzip"
+    assert first.headers["ETag"] == f"W/{ETAG}"
+    assert first.headers["Vary"] == "Accept-Encoding"
+    assert again.status_code == 304
+    assert again.headers["ETag"] == ETAG
+    assert again.content == b""
+
+
+def test_an_answer_that_was_not_compressed_keeps_its_strong_etag(proxy: Proxy) -> None:
+    answer = proxy.client.get("/kept", headers={"Accept-Encoding": "identity"})
+
+    assert answer.headers["ETag"] == ETAG
+
+
+def test_a_stream_passes_event_by_event_through_a_silence_and_ends_with_its_client(
+    proxy: Proxy,
+) -> None:
+    asked = {"instruments": "1,2"}
+    with proxy.client.stream("GET", "/v1/stream/bars", params=asked) as stream:
+        lines = (line for line in stream.iter_lines() if line.startswith("data:"))
+
+        assert next(lines) == "data: 1"
+        assert next(lines) == "data: 2"
+        assert "Content-Encoding" not in stream.headers
+        assert proxy.asked("left") == 0
+
+    eventually(lambda: proxy.asked("left") == 1, "the API sees that the client left")
+
+
 def test_the_api_learns_who_asked_and_through_which_door(proxy: Proxy) -> None:
     answer = proxy.client.get("/docs", headers={"X-Forwarded-For": "192.0.2.7"}).json()
 
@@ -234,10 +252,8 @@ def test_every_answer_has_the_security_headers_and_no_version(proxy: Proxy, path
     headers = proxy.client.get(path).headers
 
     assert headers["Server"] == "nginx"
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Referrer-Policy"] == "no-referrer"
-    assert headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+    for name, value in SECURITY_HEADERS:
+        assert headers[name.decode()] == value.decode()
 
 
 def test_the_image_fills_in_every_variable_of_the_template_and_nothing_else() -> None:

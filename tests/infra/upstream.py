@@ -1,13 +1,20 @@
 """A stand-in for an API process, so that nginx has something to pass requests to.
 
 `python upstream.py PORT` answers with the headers that it got and how often each path was asked of
-it. Paths under `/busy` answer 503 with `Retry-After`, those under `/dropped` hang up unanswered.
+it. Paths under `/busy` answer 503 with `Retry-After`, those under `/dropped` hang up unanswered,
+`/kept` has an ETag, and `/v1/stream/bars` sends an event, a second one after a silence, and then
+nothing until the client leaves, which it counts as `left`.
 """
 
 import json
 import sys
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+ETAG = '"one"'
+SILENCE_S = 2.5
+"""longer than nginx waits for the answer to a read"""
 
 asked: Counter[str] = Counter()
 
@@ -30,18 +37,46 @@ class Handler(BaseHTTPRequestHandler):
         asked[self.path] += 1
         if self.path.startswith("/dropped"):
             self.close_connection = True
-            return
-        busy = self.path.startswith("/busy")
-        body = json.dumps(
-            {"asked": asked, "headers": dict(self.headers), "padding": "x" * 4096}
-        ).encode()
-        self.send_response(503 if busy else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        if busy:
-            self.send_header("Retry-After", "7")
+        elif self.path.startswith("/busy"):
+            self._send(503, {"Retry-After": "7"})
+        elif self.path.startswith("/v1/stream/bars"):
+            self._stream()
+        elif self.path != "/kept":
+            self._send(200)
+        elif ETAG in self.headers.get("If-None-Match", ""):  # weakly: the part after any W/
+            self._send(304, {"ETag": ETAG}, body=b"")
+        else:
+            self._send(200, {"ETag": ETAG})
+
+    def _send(
+        self, status: int, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> None:
+        if body is None:
+            said = {"asked": asked, "headers": dict(self.headers), "padding": "x" * 4096}
+            body = json.dumps(said).encode()
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        if body:
+            headers["Content-Length"] = str(len(body))
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def _stream(self) -> None:
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self._event(1)
+        time.sleep(SILENCE_S)
+        self._event(2)
+        self.connection.recv(1)  # nothing comes: it returns when the other side closes
+        asked["left"] += 1
+
+    def _event(self, number: int) -> None:
+        self.wfile.write(b"event: bar\ndata: %d\n\n" % number)
+        self.wfile.flush()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,200 @@
+"""docs/api.md tells of all endpoints, problems, headers and limits that there are, and no others.
+
+The answers that it shows are of the shapes that the API encodes.
+"""
+
+import importlib
+import itertools
+import json
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+import api
+from api import answers, bounded, events, parameters, writing
+from api.app import create_app
+from api.headers import SECURITY_HEADERS
+from api.hot import serving
+from api.live import bars as live
+from api.live import frames
+from api.problems import TYPE_PREFIX, ProblemType
+from api.routes import stream
+from api.settings import ApiSettings
+from contracts.messages import Interaction, Quote
+from docs.examples.client import Bar, Recommendations, Recommended, server_sent_events
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+TEXT: Final = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+NGINX: Final = (ROOT / "infra/nginx/nginx.conf").read_text(encoding="utf-8")
+
+SECTION: Final = re.compile(r"^#{2,3} (.+?)$(.*?)(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
+OPERATION: Final = re.compile(r"`([A-Z]+) (/\S*)`")
+PROBLEM: Final = re.compile(r"^\| `([a-z-]+)` \| (\d{3}) \|", re.MULTILINE)
+OF_NGINX: Final = re.compile(rf'"type":"{TYPE_PREFIX}([a-z-]+)","title":"[^"]+","status":(\d+)')
+BLOCK: Final = re.MULTILINE | re.DOTALL
+JSON: Final = re.compile(r"^```json\n(.*?)^```$", BLOCK)
+SENT: Final = re.compile(r"--json '(.*?)'", re.DOTALL)
+
+OF_THE_FRAMEWORK: Final = {("not-found", 404), ("method-not-allowed", 405)}
+LIMITS: Final = (
+    writing.MAX_BODY_BYTES,
+    events.MAX_EVENTS,
+    parameters.MAX_BARS,
+    parameters.MAX_SIMILAR,
+    parameters.MAX_RECOMMENDATIONS,
+    parameters.MAX_EXCLUDED,
+    stream.MAX_INSTRUMENTS,
+    live.MAX_CLIENTS,
+    serving.MAX_UNDER_WAY,
+    bounded.MAX_WRITES,
+)
+
+Operation = tuple[str, str]
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem, as clients get it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+def sections() -> dict[Operation, str]:
+    """Return what the document says of each operation."""
+    found = ((OPERATION.fullmatch(heading), text) for heading, text in SECTION.findall(TEXT))
+    return {(of[1], of[2]): text for of, text in found if of}
+
+
+def operations() -> dict[Operation, dict[str, Any]]:
+    """Return the operations of the OpenAPI document."""
+    paths = create_app(ApiSettings()).openapi()["paths"]
+    return {
+        (method.upper(), path): operation
+        for path, of_path in paths.items()
+        for method, operation in of_path.items()
+    }
+
+
+def problem_types() -> Iterator[ProblemType]:
+    for module in pkgutil.walk_packages(api.__path__, "api."):
+        if not module.name.endswith("__main__"):
+            found = vars(importlib.import_module(module.name)).values()
+            yield from (kind for kind in found if isinstance(kind, ProblemType))
+
+
+def schema_of(operation: Operation) -> dict[str, Any]:
+    """Return the schema of an operation's success."""
+    responses = operations()[operation]["responses"]
+    content = next(responses[status] for status in ("200", "202") if status in responses)["content"]
+    schema: dict[str, Any] = content["application/json"]["schema"]
+    return schema
+
+
+def kind_of(schema: dict[str, Any]) -> Any:
+    """Return the type that a schema was made of."""
+    name = schema.get("$ref", schema.get("title", "")).rpartition("/")[2]
+    return getattr(answers, name) if name else dict[str, answers.LegacyBar]
+
+
+def shown() -> Iterator[tuple[Operation, str]]:
+    for operation, text in sections().items():
+        for block in JSON.findall(text):
+            yield operation, block
+
+
+def test_every_operation_has_a_section_and_every_section_an_operation() -> None:
+    assert sections().keys() == operations().keys()
+
+
+def test_every_parameter_of_a_query_is_told() -> None:
+    untold = [
+        (path, parameter["name"])
+        for (method, path), operation in operations().items()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "query" and f"`{parameter['name']}`" not in sections()[method, path]
+    ]
+    assert untold == []
+
+
+def test_every_problem_is_listed_with_its_status_and_no_other() -> None:
+    ours = {(kind.slug, kind.status) for kind in problem_types()}
+    of_nginx = {(slug, int(status)) for slug, status in OF_NGINX.findall(NGINX)}
+    listed = [(slug, int(status)) for slug, status in PROBLEM.findall(TEXT)]
+    assert set(listed) == ours | of_nginx | OF_THE_FRAMEWORK
+    assert len(listed) == len(set(listed))
+
+
+def test_what_nginx_says_for_the_api_has_the_title_that_the_api_gives_it() -> None:
+    titles = {kind.uri: kind.title for kind in problem_types()}
+    said = [json.loads(body) for body in re.findall(r"return \d+ '(\{.*\})'", NGINX)]
+    assert {p["type"]: p["title"] for p in said if p["type"] in titles}.items() <= titles.items()
+    assert any(problem["type"] in titles for problem in said)
+
+
+def test_the_security_headers_are_shown_as_they_are_sent() -> None:
+    lines = "\n".join(f"{name.decode()}: {value.decode()}" for name, value in SECURITY_HEADERS)
+    assert f"```text\n{lines}\n```" in TEXT
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_every_limit_is_told(limit: int) -> None:
+    section = dict(SECTION.findall(TEXT))["Limits"]
+    assert re.search(rf"(?<![\d,]){limit:,}(?![\d,])", section)
+
+
+@pytest.mark.parametrize(("operation", "block"), list(shown()), ids=itertools.count())
+def test_an_answer_that_is_shown_has_the_shape_that_is_encoded(
+    operation: Operation, block: str
+) -> None:
+    kind = kind_of(schema_of(operation))
+    assert msgspec.to_builtins(msgspec.json.decode(block, type=kind)) == json.loads(block)
+
+
+def test_the_stream_that_is_shown_is_one() -> None:
+    (said,) = re.findall(r"^```text\n(.*?)^```$", sections()["GET", "/v1/stream/bars"], BLOCK)
+    events = list(server_sent_events([*said.splitlines(), ""]))
+    bars = [
+        msgspec.json.decode(data, type=frames.LiveBar) for name, data in events if name == "bar"
+    ]
+    assert {name for name, _ in events} == {"bar", "live"}
+    assert [msgspec.to_builtins(bar) for bar in bars] == [
+        json.loads(data) for name, data in events if name == "bar"
+    ]
+
+
+def test_a_problem_that_is_shown_has_the_shape_that_is_encoded() -> None:
+    (block,) = JSON.findall(dict(SECTION.findall(TEXT))["Errors"])
+    problem = msgspec.json.decode(block, type=Shown)
+    assert msgspec.to_builtins(problem) == json.loads(block)
+    assert problem.type in {kind.uri for kind in problem_types()}
+
+
+def test_events_that_are_sent_are_such() -> None:
+    (body,) = SENT.findall(sections()["POST", "/v1/events"])
+    assert [type(event) for event in events.parse_events(body.encode(), now_ms=1 << 42)] == [
+        Quote,
+        Interaction,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind"),
+    [
+        (Bar, answers.Bar),
+        (Recommended, answers.Recommended),
+        (Recommendations, answers.Recommendations),
+    ],
+)
+def test_the_types_of_the_python_client_have_the_fields_that_are_encoded(
+    typed: type, kind: type[msgspec.Struct]
+) -> None:
+    assert tuple(typed.__annotations__) == kind.__struct_fields__

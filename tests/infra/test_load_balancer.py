@@ -1,0 +1,249 @@
+"""The real nginx before two real API processes, one of which is killed while clients ask."""
+
+import asyncio
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import httpx
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from contracts.keyspace import BarValue, Keyspace
+from contracts.partitioning import instrument_partition
+from contracts.topics import ALL, QUOTES
+from docs.examples import client as example
+from docs.examples.client import Tickrec
+from infra import broker as brokers
+from infra.local.process import Server, await_ready, free_port, running, start, stop
+from infra.topics import ensure
+from runtime.stores import connect
+from tests.api.conftest import NOW_MS, TOPOLOGY, Filled
+from tests.api.streaming import value, worker
+from tests.infra.door import door as nginx
+from tests.infra.door import needs_nginx, served
+from tests.integration.conftest import eventually
+
+pytestmark = needs_nginx
+
+READERS = 4
+WRITERS = 32
+"""so many that the process which is killed has some writes in Kafka that it has not answered"""
+MINUTE_S = NOW_MS // 60_000 * 60
+END_MS = NOW_MS // 60_000 * 60_000 + 60_000
+
+
+@dataclass
+class Door:
+    """nginx, the API processes behind it, and how to kill the first of them."""
+
+    nginx: Server
+    apis: list[Server]
+    processes: list[subprocess.Popen[bytes]]
+
+    def kill_first(self) -> None:
+        self.processes[0].kill()
+        self.processes[0].wait()
+
+    def start_first_again(self) -> None:
+        self.processes[0] = start(self.apis[0].command)
+        await_ready(self.apis[0], self.processes[0])
+
+    def answered_by_first(self) -> int:
+        """Return how many answers nginx had from the first process, as its log says."""
+        said = re.compile(rf'"upstream":"{self.apis[0].address[7:]}","upstream_status":"[23]')
+        return len(said.findall(self.nginx.command.log.read_text()))
+
+
+class Load:
+    """Clients that do the same again and again, and count how often they did."""
+
+    def __init__(self, clients: int, act: Callable[[int], None]) -> None:
+        self._act = act
+        self._numbers = iter(range(sys.maxsize))
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._go_on) for _ in range(clients)]
+        self.failures: list[Exception] = []
+        self.done = 0
+
+    def wait_for(self, more: int) -> None:
+        """Return once they did it so many times more."""
+        goal = self.done + more
+        eventually(lambda: self.done >= goal or bool(self.failures), f"{more} more", every_s=0.01)
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _go_on(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._act(next(self._numbers))
+            except Exception as error:  # noqa: BLE001 (the test looks at them)
+                self.failures.append(error)
+            self.done += 1
+
+
+@pytest.fixture(scope="module")
+def settings(broker: str, store_url: str) -> Iterator[dict[str, str]]:
+    """Those of an API with an hour of bars of instrument 4, and what is popular."""
+    client = brokers.admin(broker)
+    brokers.delete(client, brokers.partitions_of(client).keys() & {topic.name for topic in ALL})
+    with connect(store_url, "tests") as store:
+        filled = Filled(store, Keyspace(f"test-{uuid.uuid4().hex[:12]}"))
+        ensure(client, store, filled.keys, dataclasses.asdict(TOPOLOGY))
+        bar = BarValue(o=1, h=2, l=1, c=2, v=1, n=1, pv=1, ot=NOW_MS, ct=NOW_MS, off=(0, 1))
+        filled.bars(4, {MINUTE_S - 60 * n: bar for n in range(60)})
+        filled.generation("20210815T211000Z-7", {}, popular=[("0", 9.0)])
+        yield {
+            "KAFKA_BOOTSTRAP_SERVERS": broker,
+            "REDIS_URL": store_url,
+            "NAMESPACE": filled.keys.namespace,
+        }
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, str]) -> Iterator[Door]:
+    folder = tmp_path_factory.mktemp("door")
+    ports = [free_port(), free_port()]
+    apis = [api(port, folder, settings) for port in ports]
+    processes = [start(api.command) for api in apis]
+    door = Door(nginx(folder, ports, "/health/ready"), apis, processes)
+    try:
+        for server, process in zip(apis, processes, strict=True):
+            await_ready(server, process)
+        with running(door.nginx):
+            yield door
+    finally:
+        stop(*zip(processes, (api.command for api in apis), strict=True))
+
+
+def api(port: int, folder: Path, settings: dict[str, str]) -> Server:
+    argv = [sys.executable, "-m", "api"]
+    return served(
+        f"api-{port}", port, argv, folder, "/health/ready", API_PORT=str(port), **settings
+    )
+
+
+@pytest.fixture
+def client(door: Door) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=door.nginx.address) as client:
+        yield client
+
+
+def test_clients_that_retry_see_no_read_fail_while_a_process_is_killed_and_comes_back(
+    door: Door,
+) -> None:
+    with Tickrec(door.nginx.address) as tickrec:
+
+        def read(number: int) -> None:
+            assert len(tickrec.bars(4, limit=60, end=END_MS)) == 60
+            assert tickrec.recommendations(f"user-{number}")["items"]
+
+        with Load(READERS, read) as load:
+            load.wait_for(100)
+            door.kill_first()
+            load.wait_for(200)
+            door.start_first_again()
+            before = door.answered_by_first()
+            eventually(lambda: door.answered_by_first() > before, "nginx asks the one that is back")
+            load.wait_for(100)
+
+    assert load.failures == []
+
+
+def test_each_header_of_the_api_comes_once_through_nginx_and_conditions_hold(
+    client: httpx.Client,
+) -> None:
+    path = f"/v1/instruments/4/bars?limit=60&end={END_MS}"
+    first = client.get(path, headers={"Accept-Encoding": "gzip"})
+    again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    other = client.get(path, headers={"If-None-Match": '"other"'})
+
+    assert first.headers["Content-Encoding"] == "gzip"
+    assert first.headers["ETag"].startswith('W/"')
+    assert (again.status_code, again.content) == (304, b"")
+    assert (other.status_code, other.json()) == (200, first.json())
+    times = Counter(name.lower() for name, _ in first.headers.raw)
+    assert [name for name, number in times.items() if number > 1] == []
+
+
+async def test_the_example_runs_as_a_script_through_nginx(
+    door: Door, settings: dict[str, str]
+) -> None:
+    script = await asyncio.create_subprocess_exec(
+        sys.executable, example.__file__, door.nginx.address, stdout=subprocess.PIPE
+    )
+    said = asyncio.create_task(script.communicate())
+    async with worker(settings["REDIS_URL"], settings["NAMESPACE"]) as its:
+        for quotes in count(1):  # so that there is something to be told of
+            await its.write([(4, MINUTE_S, value(quotes))])
+            if said in (await asyncio.wait([said], timeout=0.05))[0]:
+                break
+
+    lines = said.result()[0].decode().splitlines()
+    kinds = ["bars", "published", "bar", "live", "bar", "bar", "recommended", "published"]
+    assert [line.split()[0] for line in lines] == kinds
+
+
+def test_no_write_is_sent_twice_though_the_process_that_had_it_is_killed(
+    door: Door, client: httpx.Client, broker: str
+) -> None:
+    statuses: dict[int, int] = {}
+
+    def write(number: int) -> None:
+        statuses[number] = client.post("/v1/events", json=quote(number)).status_code
+
+    with Load(WRITERS, write) as load:
+        load.wait_for(100)
+        door.kill_first()
+        load.wait_for(200)
+    last = {write_to(client, partition) for partition in range(TOPOLOGY.quotes)}
+
+    published = read_until(broker, last)
+    assert load.failures == []
+    assert set(statuses.values()) <= {202, 503}
+    assert [number for number, times in published.items() if times > 1] == []
+    assert {number for number, status in statuses.items() if status == 202} <= published.keys()
+
+
+def quote(number: int) -> dict[str, object]:
+    return {"type": "quote", "instrument_id": number, "price": 1, "ts": NOW_MS}
+
+
+def write_to(client: httpx.Client, partition: int) -> int:
+    """Write one more quote to a partition; return its instrument."""
+    free = range(1_000_000, 2_000_000)
+    number = next(n for n in free if instrument_partition(n, TOPOLOGY.quotes) == partition)
+    assert client.post("/v1/events", json=quote(number)).status_code == 202
+    return number
+
+
+def read_until(broker: str, last: set[int]) -> Counter[int]:
+    """Return how often each instrument stands in the quotes, up to the last of each partition."""
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "tests"})
+    consumer.assign([TopicPartition(QUOTES.name, p, 0) for p in range(TOPOLOGY.quotes)])
+    seen: Counter[int] = Counter()
+    try:
+        while not last <= seen.keys():
+            message = consumer.poll(10)
+            assert message is not None, f"{last - seen.keys()} are not there"
+            seen[json.loads(message.value())["instrument_id"]] += 1
+    finally:
+        consumer.close()
+    return seen
