@@ -13,6 +13,9 @@ LATE_QUOTES: Final = Counter("late_quotes", "Quotes of bars that are no longer r
 GAP: Final = Counter(
     "records_missing", "Records that the log had dropped before they were folded.", ["topic"]
 )
+UNPUBLISHED: Final = Counter(
+    "bars_unpublished", "Script calls whose bars were written and could not be published."
+)
 CHANGES: Final = Counter("changes", "Rows published to cooccurrences.")
 FOREIGN_CHANGES: Final = Counter(
     "changes_foreign", "Rows left out, as they were computed from other histories than Redis has."

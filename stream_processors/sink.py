@@ -64,16 +64,15 @@ local function each(packed)
 end
 """
 # Writes and publishes nothing unless epoch and position are as the worker left them; returns both.
+# Values stand when they cannot be published: an error would be taken for a chunk that is not written.
 _WRITE: Final = f"""{_EACH}
 local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{NEXT_FIELD}')
 if stored[1] ~= ARGV[1] or (stored[2] or '') ~= ARGV[2] then
   return {{0, stored[1] or '', stored[2] or ''}}
 end
 each(ARGV[3])
-if ARGV[4] ~= '' then
-  redis.call('SPUBLISH', ARGV[4], ARGV[3])
-end
-return {{1}}
+local published = ARGV[4] ~= '' and redis.pcall('SPUBLISH', ARGV[4], ARGV[3])
+return {{1, type(published) == 'table' and published.err or ''}}
 """
 _READ: Final = f"""{_EACH}
 local answers = each(ARGV[1])
@@ -103,6 +102,7 @@ class Sink:
         self.store = store
         self.keyspace = keyspace
         self._patiently = Patience("store", lambda error: isinstance(error, UNAVAILABLE))
+        self._told_unpublished = False
 
     async def claim(self, topic: Topic, topic_id: str, partition: int, bounds: LogBounds) -> Claim:
         """Raise the partition's epoch and decide where to resume; say so if not at the position."""
@@ -243,12 +243,25 @@ class Sink:
         self, claim: Claim, chunk: Commands, next_offset: int, channel: str = ""
     ) -> None:
         """Write a chunk, and publish it on a channel of the partition's slot if there is one."""
-        done, *stored = await self._run(
+        done, *said = await self._run(
             _WRITE, claim, claim.epoch, claim.stored_next, pack(chunk), channel
         )
         if not done:
             # Unless it had been written before, and only its answer was lost.
-            _check_position(claim, *stored, expected=str(next_offset))
+            _check_position(claim, *said, expected=str(next_offset))
+        elif said != [""]:
+            self._tell_unpublished(channel, *said)
+
+    def _tell_unpublished(self, channel: str, error: str) -> None:
+        metrics.UNPUBLISHED.inc()
+        if not self._told_unpublished:
+            self._told_unpublished = True
+            log.warning(
+                "bars are written but not published, so live streams stand still: Redis 7 or "
+                "newer is needed, and a user who may publish on the channel",
+                channel=channel,
+                error=error,
+            )
 
     async def _run(self, script: str, claim: Claim, *arguments: str | int | bytes) -> Any:
         """Call a script on a partition: its position is the key that says where in a cluster."""

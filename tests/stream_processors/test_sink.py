@@ -299,6 +299,28 @@ async def test_only_bars_are_published(sink: Sink, published: Published) -> None
     assert published() == []
 
 
+async def test_bars_that_may_not_be_published_are_written(url: str, sink: Sink) -> None:
+    with Redis.from_url(url) as admin:
+        rules = ["on", ">secret", "+@all", "~*", "resetchannels"]
+        admin.execute_command("ACL", "SETUSER", "without-channels", *rules)
+        try:
+            address = url.replace("://", "://without-channels:secret@")
+            client = await connect_async(address, "tests")
+            before = REGISTRY.get_sample_value("bars_unpublished_total") or 0
+            mute = Sink(client, sink.keyspace)
+            mine = await claim(mute)
+            with structlog.testing.capture_logs() as logs:
+                await mute.write(mine, [bar(sink, 4, newest=1)], 40)
+                await mute.write(mine, [bar(sink, 4, newest=2)], 41)
+            await client.aclose()
+        finally:
+            admin.execute_command("ACL", "DELUSER", "without-channels")
+    assert await bars(sink, 4) == {"newest": "2"}
+    assert (await position(sink))["next"] == "41"
+    assert [entry["channel"] for entry in logs] == [sink.keyspace.bars_changed(0)]
+    assert REGISTRY.get_sample_value("bars_unpublished_total") == before + 2
+
+
 async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
     server = valkey(free_port(), tmp_path)
     with running(server) as process, structlog.testing.capture_logs() as logs:
