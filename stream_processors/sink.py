@@ -64,7 +64,7 @@ local function each(packed)
 end
 """
 # Writes and publishes nothing unless epoch and position are as the worker left them; returns both.
-# Values stand when they cannot be published: an error would be taken for a chunk that is not written.
+# Values that cannot be published stand: with an error the worker would write them again.
 _WRITE: Final = f"""{_EACH}
 local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{NEXT_FIELD}')
 if stored[1] ~= ARGV[1] or (stored[2] or '') ~= ARGV[2] then
