@@ -58,10 +58,18 @@ def series(registry: CollectorRegistry) -> dict[str, set[str]]:
     """Return the names of the series that a registry tells, with their labels."""
     told = {}
     for collector in list(registry._collector_to_names):
-        labels = set(getattr(collector, "_labelnames", ()))
         for name in registry._collector_to_names[collector]:
+            labels = labels_of(collector, name)
             told[name] = labels | ({"le"} if name.endswith("_bucket") else set())
     return told
+
+
+def labels_of(collector: Any, name: str) -> set[str]:
+    if hasattr(collector, "_labelnames"):
+        return set(collector._labelnames)
+    every = getattr(collector, "describe", collector.collect)()
+    families = [family for family in every if name.startswith(family.name)]
+    return {label for family in families for label in getattr(family, "_labelnames", ())}
 
 
 def told() -> dict[str, set[str]]:
