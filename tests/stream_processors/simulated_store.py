@@ -84,7 +84,7 @@ class SimulatedStore:
             answer: list[Any] = [0, stored[0] or "", stored[1] or ""]
         else:
             self._each(packed)
-            answer = [1]
+            answer = [1, ""]
         await self.turns.take(self.worker)
         return answer
 
