@@ -25,6 +25,8 @@ class Gram:
     """(n_items,) item ids, ascending"""
     counts: Matrix
     """(n_items, n_items) G_ij = sum over users of r_ui x r_uj; the diagonal is in it"""
+    below_zero: float = 0
+    """sum, without their sign, of stored counts below zero, which `counts` has not"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

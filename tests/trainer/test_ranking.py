@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
 from trainer.blocks import blocks
-from trainer.ranking import rounded, top_n
+from trainer.ranking import SCORE_DECIMALS, rounded, top_n
 
 # A slow machine is no finding.
 unhurried = settings(deadline=None)
@@ -20,11 +20,17 @@ tied = arrays(
 
 
 @unhurried
-@given(scores=tied, n=st.integers(1, 10), data=st.data())
+@given(
+    scores=tied,
+    unit=st.sampled_from([1, 10.0**-SCORE_DECIMALS, -0.1, 1e300]),
+    n=st.integers(1, 10),
+    data=st.data(),
+)
 def test_the_best_n_go_by_score_then_support_then_column(
-    scores: npt.NDArray[np.float64], n: int, data: st.DataObject
+    scores: npt.NDArray[np.float64], unit: float, n: int, data: st.DataObject
 ) -> None:
-    of = csr_array(scores)
+    """Whether scores and places fit into one integer or not."""
+    of = csr_array(scores) * unit
     support = data.draw(arrays(np.float64, of.nnz, elements=st.integers(0, 2)))
     ranking = top_n(of, support, n)
     for row in range(of.shape[0]):

@@ -1,12 +1,21 @@
-"""What a model is. Each is pure, has a file, and a frozen configuration that checks itself.
+"""What a model is, and which there are.
 
-A model is fitted to one matrix and then ranks it block by block, so that no result is ever whole in
-memory.
+Each is pure, has a file, and a frozen configuration that checks itself. A model is fitted to one
+matrix and then ranks it block by block, so that no result is ever whole in memory.
 """
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
+
+from pydantic import BaseModel
 
 from trainer.matrices import Matrix
+from trainer.models.cosine import Cosine, CosineConfig
+from trainer.models.ease import Ease, EaseConfig
+from trainer.models.popular import Popular, PopularConfig
+from trainer.models.rp3beta import Rp3Beta, Rp3BetaConfig
+from trainer.models.user_knn import UserKnn, UserKnnConfig
 from trainer.ranking import Ranking
 
 
@@ -34,3 +43,27 @@ class Model(Protocol):
     def fit(self, matrix: Matrix) -> Ranker:
         """Return a ranker; its docstring says which matrix it takes and what its rows are."""
         ...
+
+
+class Kind(NamedTuple):
+    """How a model is made: `kind.model(kind.config(**values))`."""
+
+    config: type[BaseModel]
+    model: Callable[[Any], Model]
+    """takes a `config`"""
+
+
+MODELS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "cosine": Kind(CosineConfig, Cosine),
+        "ease": Kind(EaseConfig, Ease),
+        "rp3beta": Kind(Rp3BetaConfig, Rp3Beta),
+        "popular": Kind(PopularConfig, Popular),
+        "user-knn": Kind(UserKnnConfig, UserKnn),
+    }
+)
+"""Every model by its name."""
+
+ItemModel = Literal["cosine", "ease", "rp3beta"]
+ITEM_MODELS: Final[tuple[ItemModel, ...]] = get_args(ItemModel)
+"""Fitted to G: a row is an item, its list the item's neighbors. `popular` has one row for all."""

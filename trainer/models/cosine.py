@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.sparse import csr_array
 
 from contracts.messages import Floats
 from trainer.matrices import Indices, Matrix
-from trainer.ranking import Ranking, rounded, top_n
+from trainer.models.neighbors import best_neighbors, rows_of
+from trainer.ranking import Ranking, rounded
 
 
 class CosineConfig(BaseModel):
@@ -30,6 +31,11 @@ class CosineConfig(BaseModel):
         le=1,
         description="beta, the exponent of the neighbor's own count; above 0.5 popular items sink",
     )
+    popular_removed: int = Field(
+        default=0,
+        ge=0,
+        description="how many of the most popular items are in no list; they keep their own ones",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,13 @@ class Cosine:
     With beta = 1/2 and lambda = 0 it is the cosine of the two items' columns of R, as
     `cosine_similarity` of scikit-learn computes it. G_ij counts at most as sqrt(G_ii x G_jj), which
     it cannot exceed (Cauchy-Schwarz) unless one row was read a moment after the other.
+
+    The most popular items, those with the largest G_ii as `popular` ranks them, can be removed: who
+    does not know them? It is their number that is set, not a share of the users, which G does not
+    have, so that as many are left out however the counts grow or decay.
+
+    Time: a few operations an entry of G. Memory: that of a block. Take it for the plainest answer
+    to "what is like this item", and where someone must see at once why.
 
     Sources: Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001
     (cosine); Aiolli, "Efficient top-N recommendation for very large scale binary rated datasets",
@@ -51,7 +64,10 @@ class Cosine:
 
     def fit(self, matrix: Matrix) -> "CosineRanker":
         """Return the ranker of `matrix` = G, (n_items, n_items); a row is an item's neighbors."""
-        return CosineRanker(self.config, matrix, matrix.diagonal())
+        own = matrix.diagonal()
+        listed = np.ones(len(own), np.bool_)
+        listed[np.argsort(-own, kind="stable")[: self.config.popular_removed]] = False
+        return CosineRanker(self.config, matrix, own, listed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +79,8 @@ class CosineRanker:
     """(n_items, n_items) G"""
     diagonal: Floats
     """(n_items,) G_ii; 0 where the item's own count is not there yet: it is no neighbor then"""
+    listed: npt.NDArray[np.bool_]
+    """(n_items,) which items may be in lists"""
 
     @property
     def n_rows(self) -> int:
@@ -72,21 +90,16 @@ class CosineRanker:
     def rank(self, start: int, stop: int) -> Ranking:
         """Return the lists of the items `start <= i < stop`; support is G_ij."""
         block = self.counts[start:stop]
-        rows = np.repeat(np.arange(start, start + block.shape[0]), np.diff(block.indptr))
-        scores = self._scores(block.data, rows, block.indices)
-        pairs = (scores > 0) & (rows != block.indices)
-        indptr = np.concatenate([[0], np.cumsum(pairs)])[block.indptr]
-        neighbors: Matrix = csr_array(
-            (scores[pairs], block.indices[pairs], indptr), shape=block.shape
-        )
-        return top_n(neighbors, block.data[pairs], self.config.neighbors)
+        scores = self._scores(block.data, rows_of(block, start), block.indices)
+        return best_neighbors(block, scores, start, self.config.neighbors)
 
     def _scores(self, counts: Floats, i: Indices, j: Indices) -> Floats:
-        """Return the score of each pair, 0 where one of the two has no count of its own."""
+        """Return the score of each pair, 0 where one has no count of its own or j is in no list."""
         beta = self.config.popularity_damping
         # Roots before the product: weighted counts may be too large to multiply.
         norms = np.sqrt(self.diagonal)
-        known = (self.diagonal[i] > 0) & (self.diagonal[j] > 0)
-        scale = norms[i] ** (2 * (1 - beta)) * norms[j] ** (2 * beta) + self.config.shrinkage
-        within = np.minimum(counts, norms[i] * norms[j])
+        most = norms[i] * norms[j]
+        scale = (norms ** (2 * (1 - beta)))[i] * (norms ** (2 * beta))[j] + self.config.shrinkage
+        within = np.minimum(counts, most)
+        known = (most > 0) & self.listed[j]
         return rounded(np.divide(within, scale, out=np.zeros_like(counts), where=known))

@@ -22,7 +22,11 @@ class PopularConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Popular:
-    """Score of i: G_ii, in binary mode the number of users who have it."""
+    """Score of i: G_ii, in binary mode the number of users who have it.
+
+    Time and memory: one pass over the diagonal. It is the list for whoever nothing is known about,
+    and what every other model must beat.
+    """
 
     config: PopularConfig
     name: ClassVar[str] = "popular"

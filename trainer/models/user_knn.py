@@ -1,7 +1,7 @@
 """User k-nearest-neighbors: what the users most like this one have, and this one has not."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,12 +17,20 @@ REASONS: Final = 3
 """How many of the user's own items a recommendation names in `because`, at most."""
 
 
+Metric = Literal["unit-length", "raw"]
+"""What the distance of two users is taken between: directions, or affinities as they are."""
+
+
 class UserKnnConfig(BaseModel):
-    """Size of a neighborhood and length of a list."""
+    """What a neighborhood is, and the length of a list."""
 
     model_config = ConfigDict(frozen=True)
 
     k: int = Field(default=50, gt=0, description="users in a neighborhood")
+    metric: Metric = Field(
+        default="unit-length",
+        description="whether users' rows of affinities are scaled to length 1",
+    )
     recommendations: int = Field(default=50, gt=0, description="length of a user's list")
 
 
@@ -30,13 +38,26 @@ class UserKnnConfig(BaseModel):
 class UserKnn:
     """Score of item i for user u: the mean of x_vi over the k neighbors v of u, weighted by w_uv.
 
-    x_v is v's row of affinities at unit length, d_uv the Euclidean distance of x_u and x_v, and
-    w_uv = 1 - d_uv^2 / 2, which for unit lengths is their cosine: a user who shares no item with u
-    is at distance sqrt(2) and says nothing. Where several users are equally far, scikit-learn
-    decides who is the k-th.
+    d_uv is the Euclidean distance of the users' rows x_u and x_v, in one of two metrics:
 
-    The score is a sum over u's own items j of x_uj x sum over v of x_vj x x_vi (times a factor of
-    u's), so `because` names those j with the largest terms.
+    - `unit-length`: x_v is v's row of affinities at unit length, and w_uv = 1 - d_uv^2 / 2, which
+      for unit lengths is their cosine: a user who shares no item with u is at distance sqrt(2) and
+      says nothing.
+    - `raw`: x_v is v's row of affinities, and w_uv = 1 / (1 + d_uv). Users with few items are near
+      to everyone, whether they share one or not, so that neighborhoods are full of them; in mode
+      `weighted` distances are those of whoever was active last. Take it to compare with a
+      recommender that does so.
+
+    Who has nothing says nothing. Where several users are equally far, scikit-learn decides who is
+    the k-th.
+
+    `because` names those of u's own items j that have the largest x_uj x sum over v of x_vj x x_vi:
+    the items that u and the neighbors who have i share. With `unit-length` the score is a sum of
+    these terms over j, times a factor of u's.
+
+    Time: users x (their items + all affinities), as every user is compared with every other one.
+    Memory: that of R, and of a block of distances. Take it for a list of a user's own, if the users
+    are not too many; what happened since the last training is not in it.
 
     Source: Herlocker et al., "An algorithmic framework for performing collaborative filtering",
     SIGIR 1999, with implicit affinities for ratings.
@@ -50,7 +71,7 @@ class UserKnn:
         nearest = NearestNeighbors(metric="euclidean")
         if not matrix.nnz:  # scikit-learn refuses a matrix without rows or columns
             return UserKnnRanker(self.config, matrix, nearest)
-        rows: Matrix = csr_array(normalize(matrix))
+        rows = matrix if self.config.metric == "raw" else csr_array(normalize(matrix))
         return UserKnnRanker(self.config, rows, nearest.fit(rows))
 
 
@@ -60,7 +81,7 @@ class UserKnnRanker:
 
     config: UserKnnConfig
     rows: Matrix
-    """(n_users, n_items) unit-length affinities X"""
+    """(n_users, n_items) X: affinities, at unit length or as they are"""
     nearest: NearestNeighbors
     """fitted to `rows`"""
 
@@ -88,9 +109,15 @@ class UserKnnRanker:
         itself = users == np.arange(start, stop)[:, np.newaxis]
         length = np.diff(self.rows.indptr) > 0  # a row of zeros has none: the formula fails
         known = ~itself & length[users] & length[start:stop, np.newaxis]
-        cosines = np.where(known, rounded(1 - distances**2 / 2), 0)
+        weights = np.where(known, self._weight(distances), 0)
         lengths = np.full(stop - start, n_neighbors)
-        return matrix(cosines.ravel(), users.ravel(), lengths, self.n_rows)
+        return matrix(weights.ravel(), users.ravel(), lengths, self.n_rows)
+
+    def _weight(self, distances: Floats) -> Floats:
+        """Return w_uv at each distance."""
+        if self.config.metric == "raw":
+            return 1 / (1 + distances)
+        return rounded(1 - distances**2 / 2)
 
 
 def _candidates(weights: Matrix, rows: Matrix, own: Matrix) -> tuple[Matrix, Floats]:

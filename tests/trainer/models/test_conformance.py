@@ -1,0 +1,249 @@
+"""What every model must do, whatever it computes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.trainer.models.made import (
+    Affinities,
+    binary,
+    checkerboard,
+    csr,
+    gram,
+    lists,
+    near,
+    ranked,
+    ranking_of,
+    scores,
+    unhurried,
+    weighted,
+)
+from trainer.matrices import Matrix
+from trainer.models import ITEM_MODELS, MODELS, Model
+
+
+@dataclass(frozen=True)
+class Conforming:
+    """A model as it is held to the claims."""
+
+    name: str
+    values: dict[str, object]
+    cut: bool = False
+    """lists or neighborhoods are too short for all items, and equals stand at their ends"""
+    unitless: bool = True
+    """affinities in another unit make the same scores"""
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *(f"{name}={value}" for name, value in self.values.items())])
+
+    @property
+    def model(self) -> Model:
+        kind = MODELS[self.name]
+        return kind.model(kind.config.model_validate(self.values))
+
+    @property
+    def of_users(self) -> bool:
+        return self.name == "user-knn"
+
+    @property
+    def input_of(self) -> Callable[[Affinities], Matrix]:
+        return csr if self.of_users else gram
+
+
+EVERY = [
+    Conforming("cosine", {}),
+    Conforming("cosine", {"neighbors": 3}, cut=True),
+    Conforming("cosine", {"shrinkage": 2.5, "popularity_damping": 0.8}, unitless=False),
+    Conforming("cosine", {"popular_removed": 2}, cut=True),
+    Conforming("ease", {}),
+    Conforming("ease", {"regularization": 0.1}),
+    Conforming("ease", {"neighbors": 3, "neighborhood": 4}, cut=True),
+    Conforming("rp3beta", {}, unitless=False),
+    Conforming("rp3beta", {"alpha": 1, "beta": 0.8}),
+    Conforming("rp3beta", {"neighbors": 3}, cut=True, unitless=False),
+    Conforming("popular", {}, unitless=False),
+    Conforming("popular", {"items": 3}, cut=True, unitless=False),
+    Conforming("user-knn", {"k": 100}),
+    Conforming("user-knn", {"k": 100, "recommendations": 3}, cut=True),
+    Conforming("user-knn", {"k": 100, "metric": "raw"}, unitless=False),
+]
+OF_ITEMS = [one for one in EVERY if one.name in ITEM_MODELS]
+
+every_model = pytest.mark.parametrize("one", EVERY, ids=str)
+every_whole_model = pytest.mark.parametrize("one", [o for o in EVERY if not o.cut], ids=str)
+every_item_model = pytest.mark.parametrize("one", OF_ITEMS, ids=str)
+every_whole_item_model = pytest.mark.parametrize("one", [o for o in OF_ITEMS if not o.cut], ids=str)
+
+
+def test_every_model_is_held_to_the_claims() -> None:
+    assert {one.name for one in EVERY} == MODELS.keys()
+    assert set(ITEM_MODELS) < MODELS.keys()
+    assert all(one.model.name == one.name for one in EVERY)
+
+
+@every_model
+@unhurried
+@given(affinities=binary() | weighted())
+def test_lists_are_best_first_without_repetition_and_of_positive_scores(
+    one: Conforming, affinities: Affinities
+) -> None:
+    for of_row in ranked(one.model, one.input_of(affinities)):
+        of_list = [score for _, score in of_row]
+        assert of_list == sorted(of_list, reverse=True)
+        assert all(0 < score < np.inf for score in of_list)
+        assert len({column for column, _ in of_row}) == len(of_row)
+
+
+@every_model
+@unhurried
+@given(affinities=binary())
+def test_equal_scores_go_by_support_then_by_item(one: Conforming, affinities: Affinities) -> None:
+    ranking = ranking_of(one.model, one.input_of(affinities))
+    rows = np.repeat(np.arange(len(ranking)), np.diff(ranking.indptr))
+    order = np.lexsort((ranking.columns, -ranking.support, -ranking.scores, rows))
+    assert order.tolist() == list(range(len(rows)))
+
+
+@every_model
+@unhurried
+@given(affinities=binary() | weighted(), size=st.integers(1, 3))
+def test_lists_are_the_same_in_whatever_blocks_they_are_made(
+    one: Conforming, affinities: Affinities, size: int
+) -> None:
+    ranker = one.model.fit(one.input_of(affinities))
+    starts = range(0, ranker.n_rows, size)
+    in_blocks = [
+        of_row
+        for start in starts
+        for of_row in lists(ranker.rank(start, min(start + size, ranker.n_rows)))
+    ]
+    assert in_blocks == lists(ranker.rank(0, ranker.n_rows))
+
+
+@every_model
+@unhurried
+@given(affinities=binary() | weighted())
+def test_the_same_input_makes_the_same_lists_to_the_last_bit(
+    one: Conforming, affinities: Affinities
+) -> None:
+    first, second = (ranking_of(one.model, one.input_of(affinities)) for _ in range(2))
+    for field in ("indptr", "columns", "scores", "support", "because"):
+        assert getattr(first, field).tobytes() == getattr(second, field).tobytes()
+
+
+@every_whole_model
+@unhurried
+@given(affinities=binary() | weighted(), random=st.randoms())
+def test_users_in_another_order_change_no_item_list(
+    one: Conforming, affinities: Affinities, random: np.random.RandomState
+) -> None:
+    order = list(range(len(affinities)))
+    random.shuffle(order)
+    before = scores(one.model, one.input_of(affinities))
+    after = scores(one.model, one.input_of(affinities[order]))
+    assert near(before[order] if one.of_users else before, after)
+
+
+@every_whole_model
+@unhurried
+@given(affinities=binary() | weighted(), random=st.randoms())
+def test_items_in_another_order_have_the_same_scores(
+    one: Conforming, affinities: Affinities, random: np.random.RandomState
+) -> None:
+    order = list(range(affinities.shape[1]))
+    random.shuffle(order)
+    before = scores(one.model, one.input_of(affinities))
+    after = scores(one.model, one.input_of(affinities[:, order]))
+    in_order = before[:, order]
+    assert near(in_order[order] if one.name in ITEM_MODELS else in_order, after)
+
+
+@every_model
+@unhurried
+@given(affinities=binary() | weighted())
+def test_a_user_who_has_nothing_and_an_item_that_nobody_has_change_nothing(
+    one: Conforming, affinities: Affinities
+) -> None:
+    more = np.pad(affinities, ((0, 1), (0, 1)))
+    before = scores(one.model, one.input_of(affinities))
+    rows_more = 0 if one.name == "popular" else 1
+    assert near(np.pad(before, ((0, rows_more), (0, 1))), scores(one.model, one.input_of(more)))
+
+
+@pytest.mark.parametrize("one", [o for o in EVERY if o.unitless], ids=str)
+@unhurried
+@given(affinities=binary(), half_lives=st.sampled_from([-60, 1, 400]))
+def test_affinities_that_all_decayed_alike_make_the_same_lists(
+    one: Conforming, affinities: Affinities, half_lives: int
+) -> None:
+    decayed = affinities * 2.0**half_lives
+    now = ranking_of(one.model, one.input_of(affinities))
+    later = ranking_of(one.model, one.input_of(decayed))
+    assert later.columns.tolist() == now.columns.tolist()
+    assert later.indptr.tolist() == now.indptr.tolist()
+    assert near(later.scores, now.scores)
+
+
+@every_model
+@pytest.mark.parametrize("shape", [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (1, 2)])
+def test_a_matrix_of_nothing_makes_empty_lists(one: Conforming, shape: tuple[int, int]) -> None:
+    assert not any(ranked(one.model, one.input_of(np.zeros(shape))))
+
+
+@every_model
+@pytest.mark.parametrize("n_users", [1, 3])
+def test_a_single_item_has_nothing_beside_it(one: Conforming, n_users: int) -> None:
+    (of_row, *_) = ranked(one.model, one.input_of(np.ones((n_users, 1))))
+    assert of_row == ([(0, n_users)] if one.name == "popular" else [])
+
+
+@every_item_model
+@unhurried
+@given(affinities=binary() | weighted())
+def test_no_item_is_its_own_neighbor_and_support_is_what_the_two_have_in_common(
+    one: Conforming, affinities: Affinities
+) -> None:
+    counts = one.input_of(affinities)
+    ranking = ranking_of(one.model, counts)
+    rows = np.repeat(np.arange(len(ranking)), np.diff(ranking.indptr))
+    assert (rows != ranking.columns).all()
+    assert ranking.support.tolist() == counts.toarray()[rows, ranking.columns].tolist()
+
+
+@every_whole_item_model
+@unhurried
+@given(affinities=binary() | weighted(), random=st.randoms())
+def test_an_item_listed_twice_counts_like_the_first_one(
+    one: Conforming, affinities: Affinities, random: np.random.RandomState
+) -> None:
+    item = random.randint(0, affinities.shape[1] - 1)
+    twice = np.hstack([affinities, affinities[:, [item]]])
+    found = scores(one.model, one.input_of(twice))
+    others = np.arange(affinities.shape[1]) != item
+    assert near(found[:-1, item][others], found[:-1, -1][others])
+    assert near(found[item, :-1][others], found[-1, :-1][others])
+    assert found[item, -1] == pytest.approx(found[-1, item])
+
+
+@every_whole_item_model
+def test_items_of_a_checkerboard_are_neighbors_within_their_color_only(one: Conforming) -> None:
+    for i, neighbors in enumerate(ranked(one.model, one.input_of(checkerboard()))):
+        assert [j for j, _ in neighbors] == [j for j in range(8) if j % 2 == i % 2 and j != i]
+        assert len({score for _, score in neighbors}) == 1
+
+
+@pytest.mark.parametrize("one", [o for o in EVERY if not o.cut and o.name != "popular"], ids=str)
+def test_what_is_missing_on_a_checkerboard_is_what_is_recommended(one: Conforming) -> None:
+    board = checkerboard()
+    user, item = 2, 5
+    board[user, item] = 0
+    found = scores(one.model, one.input_of(board))
+    for_user = found[user] if one.of_users else board[user] @ found
+    for_user[board[user] > 0] = 0
+    assert for_user.argmax() == item
+    strangers_speak = one.values.get("metric") == "raw"
+    assert (np.flatnonzero(for_user).tolist() == [item]) is not strangers_speak

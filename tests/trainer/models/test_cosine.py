@@ -1,0 +1,106 @@
+"""Item cosine against scikit-learn's, and what its settings do."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from sklearn.metrics.pairwise import cosine_similarity
+
+from tests.trainer.models.made import (
+    Affinities,
+    binary,
+    csr,
+    gram,
+    ranked,
+    scores,
+    unhurried,
+    weighted,
+)
+from trainer.models.cosine import Cosine, CosineConfig
+from trainer.models.popular import Popular, PopularConfig
+
+
+@unhurried
+@given(affinities=binary() | weighted())
+def test_cosine_is_that_of_scikit_learn(affinities: Affinities) -> None:
+    expected = cosine_similarity(affinities.T)
+    np.fill_diagonal(expected, 0)
+    assert np.abs(scores(Cosine(CosineConfig()), gram(affinities)) - expected).max() < 1e-12
+
+
+def test_an_item_that_is_always_alone_has_no_neighbors() -> None:
+    assert ranked(Cosine(CosineConfig()), gram(np.eye(3))) == [[], [], []]
+
+
+def test_equal_scores_go_by_support_then_by_item_id() -> None:
+    # Item 0 shares 2 users with 1 and with 4, who have 8 each, and 1 with 2 and 3, who have 2.
+    of = csr(
+        [
+            [2, 2, 1, 1, 2],
+            [2, 8, 0, 0, 0],
+            [1, 0, 2, 0, 0],
+            [1, 0, 0, 2, 0],
+            [2, 0, 0, 0, 8],
+        ]
+    )
+    first = ranked(Cosine(CosineConfig()), of)[0]
+    assert first == [(1, 0.5), (4, 0.5), (2, 0.5), (3, 0.5)]
+    assert ranked(Cosine(CosineConfig(neighbors=3)), of)[0] == first[:3]
+
+
+def test_shrinkage_lowers_scores_that_rest_on_few_users() -> None:
+    of = csr([[4, 2, 1], [2, 4, 0], [1, 0, 1]])
+    config = CosineConfig(shrinkage=10)
+    assert ranked(Cosine(config), of)[0] == [
+        (1, pytest.approx(2 / (4 + 10))),
+        (2, pytest.approx(1 / (2 + 10))),
+    ]
+
+
+def test_popularity_damping_divides_by_more_of_the_neighbors_count() -> None:
+    of = csr([[4, 3], [3, 9]])
+    config = CosineConfig(popularity_damping=0.75)
+    assert ranked(Cosine(config), of)[0] == [(1, pytest.approx(3 / (4**0.25 * 9**0.75)))]
+
+
+@unhurried
+@given(affinities=binary(), removed=st.integers(0, 9), neighbors=st.integers(1, 9))
+def test_removed_are_the_first_of_the_popular_list_and_nothing_else_changes(
+    affinities: Affinities, removed: int, neighbors: int
+) -> None:
+    of = gram(affinities)
+    (popular,) = ranked(Popular(PopularConfig(items=removed or 1)), of)
+    gone = {item for item, _ in popular[:removed]}
+    whole = ranked(Cosine(CosineConfig()), of)
+    config = CosineConfig(neighbors=neighbors, popular_removed=removed)
+    assert ranked(Cosine(config), of) == [
+        [(j, score) for j, score in of_item if j not in gone][:neighbors] for of_item in whole
+    ]
+
+
+def test_cosine_stays_at_one_while_a_row_is_newer_than_the_other() -> None:
+    assert ranked(Cosine(CosineConfig()), csr([[5, 5], [4, 4]]))[0] == [(1, 1.0)]
+
+
+def test_an_item_without_its_own_count_is_no_neighbor_yet() -> None:
+    assert ranked(Cosine(CosineConfig()), csr([[1, 1], [1, 0]])) == [[], []]
+
+
+def test_counts_too_large_to_multiply_have_a_cosine_all_the_same() -> None:
+    assert ranked(Cosine(CosineConfig()), csr([[1e300, 5e299], [5e299, 1e300]]))[0] == [(1, 0.5)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"neighbors": 0},
+        {"shrinkage": -1},
+        {"shrinkage": float("inf")},
+        {"popularity_damping": 1.1},
+        {"popular_removed": -1},
+    ],
+)
+def test_a_configuration_refuses_what_makes_no_sense(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        CosineConfig.model_validate(wrong)
