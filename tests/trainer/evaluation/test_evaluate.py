@@ -1,0 +1,164 @@
+"""`python -m trainer evaluate`, as people call it."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from trainer.__main__ import app
+from trainer.evaluation.contenders import contender
+from trainer.evaluation.files import read_interactions
+from trainer.evaluation.holdout import prepare
+from trainer.evaluation.measuring import evaluate
+from trainer.evaluation.metrics import NAMES
+from trainer.evaluation.splits import temporal
+from trainer.models import ITEM_MODELS, MODELS
+from trainer.settings import TrainerSettings
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call() -> Call:
+    def invoke(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+    return invoke
+
+
+def test_all_models_are_measured_by_all_measures(call: Call, shop: Path) -> None:
+    found = json.loads(call("--interactions", shop, "--n", "3", "--json").stdout)
+    assert [of_model["model"] for of_model in found["models"]] == list(MODELS)
+    for of_model in found["models"]:
+        assert set(of_model["measured"]["metrics"]) == set(NAMES)
+        assert of_model["measured"]["n"] == 3
+        for estimate in of_model["measured"]["metrics"].values():
+            assert estimate["low"] <= estimate["value"] <= estimate["high"]
+    assert found["data"]["users_judged"] == found["models"][0]["measured"]["users"] > 20
+
+
+@pytest.mark.parametrize("name", [*ITEM_MODELS, "user-knn"])
+def test_a_model_that_learns_finds_more_than_what_is_popular(
+    name: str, call: Call, shop: Path
+) -> None:
+    found = json.loads(
+        call(
+            *("--interactions", shop, "--split", "per-user", "--n", "3", "--json"),
+            *("--model", name, "--model", "popular"),
+        ).stdout
+    )
+    ours, popular = (m["measured"]["metrics"]["ndcg"]["value"] for m in found["models"])
+    assert ours > 1.3 * popular
+
+
+def test_the_table_has_a_column_for_each_measure_and_a_row_for_each_model(
+    call: Call, shop: Path
+) -> None:
+    told = call("--interactions", shop, "--model", "cosine", "--model", "popular").stdout
+    header = next(line for line in told.splitlines() if line.startswith("model"))
+    for title in ("nDCG@10", "MAP@10", "precision", "recall", "hit rate", "coverage"):
+        assert title in header
+    assert re.search(r"^cosine +0\.\d{4}", told, re.MULTILINE)
+    assert re.search(r"^popular +0\.\d{4}", told, re.MULTILINE)
+    assert "shop.csv, temporal split, test share 0.25: learned from" in told
+
+
+def test_two_files_that_were_split_elsewhere_are_measured_like_one_that_is_split_here(
+    call: Call, shop: Path, tmp_path: Path
+) -> None:
+    header, *rows = shop.read_text().splitlines()
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text("\n".join([header, *rows[:1125]]))
+    test.write_text("\n".join([header, *rows[1125:]]))
+    here = json.loads(call("--interactions", shop, "--model", "cosine", "--json").stdout)
+    there = json.loads(call("--train", train, "--test", test, "--model", "cosine", "--json").stdout)
+    assert here["models"][0]["measured"] == there["models"][0]["measured"]
+
+
+def test_the_lists_that_are_written_are_those_that_were_measured(
+    call: Call, shop: Path, tmp_path: Path
+) -> None:
+    lists = tmp_path / "lists.csv"
+    found = call(
+        *("--interactions", shop, "--model", "cosine", "--n", "4", "--json"),
+        *("--recommendations", lists),
+    )
+    rows = list(csv.DictReader(lists.open()))
+    assert list(rows[0]) == ["user_id", "instrument_id", "rank", "score"]
+    test = temporal(read_interactions(shop), 0.25)
+    seen = set(zip(test.train.users, test.train.items.tolist(), strict=True))
+    wanted = set(zip(test.test.users, test.test.items.tolist(), strict=True)) - seen
+    hits = [(r["user_id"], int(r["instrument_id"])) in wanted for r in rows]
+    users = {user for user, _ in wanted}
+    value = json.loads(found.stdout)["models"][0]["measured"]["metrics"]["precision"]["value"]
+    assert np.sum(hits) / (4 * len(users)) == pytest.approx(value)
+    first = [r for r in rows if r["user_id"] == rows[0]["user_id"]]
+    assert [r["rank"] for r in first] == ["1", "2", "3", "4"]
+    scores = [float(r["score"]) for r in first]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_report_is_one_page_with_three_plots_that_fetches_nothing(
+    call: Call, shop: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    assert call("--interactions", shop, "--report", page).exit_code == 0
+    text = page.read_text()
+    assert text.count("<svg") == 3
+    assert not re.search(r"<(script|link|img|iframe)", text)
+    assert not re.search(r"(src|url)\s*[=(]\s*[\"']?https?:", text)
+    for name in MODELS:
+        assert f"<td>{name}</td>" in text
+
+
+def test_settings_come_from_the_command_line_then_from_a_file(
+    call: Call, shop: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("cosine_shrinkage = 7\nneighbors_per_item = 3\n")
+    found = json.loads(
+        call(
+            *("--interactions", shop, "--model", "cosine", "--json"),
+            *("--settings", file, "--set", "cosine_shrinkage=9"),
+        ).stdout
+    )
+    used = found["models"][0]["settings"]
+    assert (used["shrinkage"], used["neighbors"]) == (9, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "give either --interactions FILE or both --train FILE and --test FILE"),
+        (["--train", "a.csv"], "give either --interactions FILE or both"),
+        (["--interactions", "none.csv"], "none.csv: No such file or directory"),
+        (["--interactions", "SHOP", "--set", "shrinkage=1"], "no setting is called shrinkage"),
+        (["--interactions", "SHOP", "--set", "cosine_shrinkage=x"], "cosine_shrinkage, value 'x'"),
+        (["--interactions", "SHOP", "--settings", "none.toml"], "none.toml: No such file"),
+        (["--interactions", "SHOP", "--recommendations", "x.csv"], "name one --model"),
+        (["--interactions", "SHOP", "--report", "none/x.html"], "x.html: there is no folder none"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(
+    arguments: list[str], told: str, call: Call, shop: Path
+) -> None:
+    result = call(*(shop if argument == "SHOP" else argument for argument in arguments))
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_function_for_a_hold_out_finds_what_the_command_does(call: Call, shop: Path) -> None:
+    holdout = prepare(temporal(read_interactions(shop), 0.25)).holdout
+    ranker = contender("cosine", TrainerSettings()).model.fit(holdout.gram)
+    measured = evaluate(holdout, ranker, n=10, seed=1)
+    found = json.loads(call("--interactions", shop, "--model", "cosine", "--json").stdout)
+    values = found["models"][0]["measured"]["metrics"]
+    assert values["ndcg"]["value"] == measured.metrics["ndcg"].value
+    assert values["coverage"]["low"] == measured.metrics["coverage"].low

@@ -1,0 +1,106 @@
+"""A file that is right is read to the last digit; one that is wrong is refused with its place."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from trainer.evaluation.files import FileError, read_interactions
+
+HEADER = "ts_ms,user_id,instrument_id,price,quantity\n"
+ROW = "1291191960000,017850,9223372036854775807,2.55,6\n"
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    def write(text: str | bytes, name: str = "events.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+def test_no_digit_is_lost_and_optional_columns_may_be_missing(
+    written: Callable[..., Path],
+) -> None:
+    found = read_interactions(written(HEADER + ROW + "0,NA,0,,\n"))
+    assert found.ts_ms.tolist() == [1291191960000, 0]
+    assert found.users.tolist() == ["017850", "NA"]
+    assert found.items.tolist() == [2**63 - 1, 0]
+    assert read_interactions(written("user_id,instrument_id,ts_ms\nä,1,2\n")).users[0] == "ä"
+
+
+def test_csv_gzip_and_parquet_are_read_alike(written: Callable[..., Path], tmp_path: Path) -> None:
+    plain = read_interactions(written(HEADER + ROW))
+    packed = read_interactions(written(gzip.compress((HEADER + ROW).encode()), "events.csv.gz"))
+    parquet = tmp_path / "events.parquet"
+    frame = {"ts_ms": [1291191960000], "user_id": ["017850"], "instrument_id": [2**63 - 1]}
+    pd.DataFrame(frame).to_parquet(parquet)
+    for other in (packed, read_interactions(parquet)):
+        assert other.users.tolist() == plain.users.tolist()
+        assert other.items.tolist() == plain.items.tolist()
+        assert other.ts_ms.tolist() == plain.ts_ms.tolist()
+
+
+def test_whole_numbers_that_parquet_holds_as_floats_are_whole_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    pd.DataFrame({"ts_ms": [5.0], "user_id": [17850.0], "instrument_id": [4.0]}).to_parquet(path)
+    found = read_interactions(path)
+    assert (found.ts_ms[0], found.users[0], found.items[0]) == (5, "17850", 4)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("x,u,1,,", "row 2 .*, column ts_ms: value 'x', must be a whole number"),
+        ("1,u,-4,,", "row 2 .*, column instrument_id: value '-4'"),
+        ("1,u,1.5,,", "row 2 .*, column instrument_id: value '1.5'"),
+        ("1,u,9223372036854775808,,", "value '9223372036854775808', must be .* to 92233720"),
+        ("253402300800000,u,1,,", "column ts_ms: value '253402300800000'"),
+        ("1,,1,,", "row 2 .*, column user_id: no value, must be 1 to 128 bytes"),
+        ("1," + "u" * 129 + ",1,,", "column user_id: value 'u"),
+        ("1,u", "row 2 .*, column instrument_id: no value"),
+    ],
+)
+def test_a_wrong_value_is_told_with_row_column_and_remedy(
+    row: str, told: str, written: Callable[..., Path]
+) -> None:
+    with pytest.raises(FileError, match=told) as raised:
+        read_interactions(written(HEADER + ROW + row + "\n"))
+    assert "correct or remove it; 1 rows are wrong" in str(raised.value)
+    assert "events.csv" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("events.txt", "", "must end in one of .csv"),
+        ("events.csv", "", "empty: give a file with a header"),
+        ("events.csv", HEADER, "no rows: give a file with interactions"),
+        ("events.csv", "ts_ms,user\n1,u\n", "no column user_id, instrument_id among ts_ms, user"),
+        ("events.csv", HEADER + "1,u,1,2,3,4\n", "no CSV .*correct the separators"),
+        ("events.csv", HEADER + ROW + "1,u,1,2,3,4\n", "no CSV .*correct the separators"),
+        ("events.csv", b"ts_ms,user_id,instrument_id\n1,\xff,1\n", "not UTF-8 .*save it as UTF-8"),
+        ("events.csv.gz", "plain", "not gzip, or broken off"),
+        ("events.parquet", "plain", "no Parquet file"),
+    ],
+)
+def test_a_file_that_is_none_is_told_with_the_remedy(
+    name: str, content: str | bytes, told: str, written: Callable[..., Path]
+) -> None:
+    with pytest.raises(FileError, match=told):
+        read_interactions(written(content, name))
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"none\.csv: No such file or directory: give the path"):
+        read_interactions(tmp_path / "none.csv")
+
+
+def test_a_broken_gzip_is_told(written: Callable[..., Path]) -> None:
+    whole = gzip.compress((HEADER + ROW * 2000).encode())
+    with pytest.raises(FileError, match="broken off"):
+        read_interactions(written(whole[: len(whole) // 2], "events.csv.gz"))

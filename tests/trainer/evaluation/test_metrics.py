@@ -1,0 +1,185 @@
+"""The measures have the values that other libraries give, and the definitions by brute force."""
+
+from collections.abc import Callable
+from itertools import combinations, permutations
+
+import numpy as np
+import pytest
+import pytrec_eval
+from scipy.sparse import csr_array
+from sklearn.metrics.pairwise import cosine_similarity
+
+from trainer.evaluation.bootstrap import intervals, lead, point_values
+from trainer.evaluation.holdout import Holdout
+from trainer.evaluation.judged import Judged, judge
+from trainer.evaluation.metrics import NAMES, OF_A_LIST
+from trainer.evaluation.recommending import NONE, Recommended
+
+N = 10
+TREC = {
+    "ndcg": f"ndcg_cut_{N}",
+    "map": f"map_cut_{N}",
+    "precision": f"P_{N}",
+    "recall": f"recall_{N}",
+    "hit_rate": f"success_{N}",
+}
+
+
+def random_case(seed: int, users: int = 60, items: int = 80) -> tuple[Holdout, Recommended]:
+    """Lists of 0 to N items for users with 1 to 30 items to be found."""
+    random = np.random.default_rng(seed)
+    train = (random.random((users, items)) < 0.2).astype(float)
+    train[0] = 1  # no item without a user
+    test = np.zeros((users, items))
+    lists = np.full((users, N), NONE)
+    for u in range(users):
+        test[u, random.choice(items, random.integers(1, 31), replace=False)] = 1
+        length = random.integers(0, N + 1)
+        lists[u, :length] = random.choice(items, length, replace=False)
+    test *= 1 - train
+    test[:, -1], train[:, -1], train[0, -1] = 1, 0, 1
+    judged = np.arange(1, users)
+    test[0] = 0
+    scores = np.where(lists == NONE, 0, np.arange(N, 0, -1.0))
+    holdout = Holdout(csr_array(train), csr_array(train), csr_array(test))
+    return holdout, Recommended(judged, lists[judged], scores[judged])
+
+
+def trec_values(holdout: Holdout, recommended: Recommended) -> dict[str, list[float]]:
+    test = holdout.test.toarray()
+    wanted = {
+        str(u): {str(i): 1 for i in np.flatnonzero(test[u])} for u in recommended.users.tolist()
+    }
+    lists = {
+        str(u): {
+            str(i): float(score)
+            for i, score in zip(items.tolist(), scores.tolist(), strict=True)
+            if i != NONE
+        }
+        for u, items, scores in zip(
+            recommended.users, recommended.items, recommended.scores, strict=True
+        )
+    }
+    asked = {"ndcg_cut", "map_cut", "P", "recall", "success"}
+    found = pytrec_eval.RelevanceEvaluator(wanted, {f"{name}.{N}" for name in asked}).evaluate(
+        {user: of_user for user, of_user in lists.items() if of_user}
+    )
+    # trec_eval leaves out who has no list; here such a list found nothing.
+    return {
+        name: [found.get(user, {}).get(trec, 0.0) for user in lists] for name, trec in TREC.items()
+    }
+
+
+@pytest.mark.parametrize("name", TREC)
+@pytest.mark.parametrize("seed", range(3))
+def test_accuracy_is_that_of_trec_eval(name: str, seed: int) -> None:
+    holdout, recommended = random_case(seed)
+    expected = trec_values(holdout, recommended)[name]
+    assert OF_A_LIST[name](judge(holdout, recommended)) == pytest.approx(expected, abs=1e-9)
+    assert 0 < np.mean(expected) < 1
+
+
+def lists_in(judged: Judged) -> list[list[int]]:
+    return [[i for i in of_user if i != NONE] for of_user in judged.items.tolist()]
+
+
+def brute_personalization(judged: Judged) -> float:
+    lists = [set(of_user) for of_user in lists_in(judged)]
+    return 1 - float(np.mean([len(a & b) / judged.n for a, b in permutations(lists, 2)]))
+
+
+def brute_coverage(judged: Judged) -> float:
+    return len({i for of_user in lists_in(judged) for i in of_user}) / judged.train.shape[1]
+
+
+def brute_similarity(judged: Judged) -> float:
+    cosine = cosine_similarity(judged.train.T.toarray())
+    return float(
+        np.mean(
+            [
+                np.mean([cosine[i, j] for i, j in combinations(of_user, 2)])
+                for of_user in lists_in(judged)
+                if len(of_user) > 1
+            ]
+        )
+    )
+
+
+def brute_novelty(judged: Judged) -> float:
+    share = (judged.train.toarray() > 0).mean(axis=0)
+    return float(
+        np.mean([-np.log2(share[of_user]).mean() for of_user in lists_in(judged) if of_user])
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("name", "brute_force"),
+    [
+        ("personalization", brute_personalization),
+        ("coverage", brute_coverage),
+        ("intra_list_similarity", brute_similarity),
+        ("novelty", brute_novelty),
+    ],
+)
+def test_the_closed_forms_are_what_brute_force_finds(
+    name: str, brute_force: Callable[[Judged], float], seed: int
+) -> None:
+    judged = judge(*random_case(seed))
+    of_lists = {each: of_a_list(judged) for each, of_a_list in OF_A_LIST.items()}
+    assert point_values(of_lists, judged)[name] == pytest.approx(brute_force(judged), abs=1e-12)
+
+
+def interval_of(judged: Judged, seed: int) -> dict[str, tuple[float, float]]:
+    return intervals({name: of(judged) for name, of in OF_A_LIST.items()}, judged, seed)
+
+
+def test_every_value_is_within_its_interval_and_a_seed_makes_the_same_one_again() -> None:
+    judged = judge(*random_case(0))
+    values = point_values({name: of(judged) for name, of in OF_A_LIST.items()}, judged)
+    found = interval_of(judged, seed=3)
+    assert set(found) == set(NAMES)
+    assert all(low < values[name] < high for name, (low, high) in found.items())
+    assert found == interval_of(judged, seed=3)
+    assert found != interval_of(judged, seed=4)
+
+
+def test_the_interval_of_a_mean_is_about_two_standard_errors_to_each_side() -> None:
+    judged = judge(*random_case(0, users=400))
+    of_lists = OF_A_LIST["recall"](judged)
+    low, high = interval_of(judged, seed=1)["recall"]
+    error = of_lists.std() / np.sqrt(len(of_lists))
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.15)
+
+
+def test_a_lead_is_that_of_each_user_s_two_lists() -> None:
+    random = np.random.default_rng(1)
+    theirs = random.random(400)
+    ours = theirs + random.normal(0.02, 0.05, 400)  # good and bad for the same users
+    more, (low, high) = lead(ours, theirs, seed=1)
+    assert more == pytest.approx(ours.mean() - theirs.mean())
+    assert 0 < low < more < high
+    error = (ours - theirs).std() / np.sqrt(400)
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.15)
+    behind, (lowest, highest) = lead(theirs, ours, seed=1)
+    assert (behind, lowest, highest) == pytest.approx((-more, -high, -low))
+
+
+def test_a_95_percent_interval_has_the_mean_of_all_users_in_it_about_95_times_of_100() -> None:
+    random = np.random.default_rng(2)
+    within = 0
+    for seed in range(100):
+        sample = random.exponential(1.0, 100)
+        _, (low, high) = lead(sample, np.zeros(100), seed)
+        within += low < 1 < high
+    assert 0.88 <= within / 100 <= 0.99
+
+
+def test_lists_of_one_item_have_no_similarity_and_everyone_s_same_list_is_not_personal() -> None:
+    eye = csr_array(np.eye(4))
+    same = Recommended(np.arange(4), np.full((4, 1), 2), np.ones((4, 1)))
+    judged = judge(Holdout(eye, eye, csr_array(np.ones((4, 4)) - np.eye(4))), same)
+    values = point_values({name: of(judged) for name, of in OF_A_LIST.items()}, judged)
+    assert np.isnan(values["intra_list_similarity"])
+    assert values["personalization"] == 0
+    assert values["novelty"] == 2

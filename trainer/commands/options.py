@@ -1,0 +1,92 @@
+"""What the commands on files have in common: their options, and how their errors are told."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from trainer.settings import TrainerSettings
+from trainer.settings_file import check_name, read_settings_file
+
+USAGE_ERROR: Final = 2
+"""The exit status of a command that cannot do what it was asked, as shells have it."""
+_WIDTH_OF_A_FILE: Final = 160
+
+InteractionsFile = Annotated[
+    Path | None,
+    typer.Option(help="CSV, CSV.gz or Parquet: ts_ms, user_id, instrument_id; parted by --split"),
+]
+TrainFile = Annotated[Path | None, typer.Option(help="such a file to learn from; with --test")]
+TestFile = Annotated[Path | None, typer.Option(help="such a file with what is to be found")]
+TestShare = Annotated[
+    float, typer.Option(min=0.01, max=0.99, help="of the events, or of each user's items")
+]
+Seed = Annotated[int, typer.Option(min=0, help="of all that is drawn")]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="TOML file with the trainer's settings")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="one of the trainer's settings; repeatable"),
+]
+Length = Annotated[int, typer.Option("--n", min=1, help="length of a list")]
+
+
+class NoFolderError(ValueError):
+    """A file is to be written where there is no folder."""
+
+
+def trainer_settings(path: Path | None, assignments: Sequence[str]) -> TrainerSettings:
+    """Return the trainer's settings: those assigned, else the file's, else the environment's.
+
+    Raises:
+        SettingsFileError: a name or the file is wrong.
+        ValidationError: a value is.
+    """
+    known = TrainerSettings.model_fields
+    values = read_settings_file(path, known) if path else {}
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        check_name("--set: ", name.lower(), known)
+        values[name.lower()] = value
+    return TrainerSettings.model_validate(values)
+
+
+def check_folders(*files: Path | None) -> None:
+    """Make sure that files can be written at the end of long work.
+
+    Raises:
+        NoFolderError: the folder of one is not there.
+    """
+    for file in files:
+        if file and not file.parent.is_dir():
+            raise NoFolderError(f"{file}: there is no folder {file.parent}: make it first")
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """End the program with a line on what a person can mend."""
+    try:
+        yield
+    except (ValidationError, ValueError) as error:
+        typer.echo(f"Error: {_told(error)}", err=True)
+        raise typer.Exit(USAGE_ERROR) from error
+
+
+def results() -> Console:
+    """Return where results are printed: on a file's line a table has room."""
+    return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
+
+
+def _told(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"setting {'.'.join(map(str, e['loc']))}, value {e['input']!r}: {e['msg']}"
+        for e in error.errors()
+    )

@@ -1,0 +1,79 @@
+"""`python -m trainer tune`: finds the settings that suit one's own data."""
+
+import enum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from trainer.commands.options import (
+    InteractionsFile,
+    Length,
+    Seed,
+    Settings,
+    SettingsFile,
+    TestFile,
+    TestShare,
+    TrainFile,
+    check_folders,
+    errors_told,
+    results,
+    trainer_settings,
+)
+from trainer.evaluation.interactions import Splitting
+from trainer.models import MODELS
+
+NOT_TUNED: Final = "popular"
+"""It has no settings but its length."""
+
+TunedName = enum.StrEnum("TunedName", {name: name for name in MODELS if name != NOT_TUNED})  # type: ignore[misc]
+
+
+def tune(
+    interactions: InteractionsFile = None,
+    train: TrainFile = None,
+    test: TestFile = None,
+    split: Annotated[
+        Splitting, typer.Option(help="the last of all events, or a share of each user's items")
+    ] = Splitting.TEMPORAL,
+    test_share: TestShare = 0.25,
+    seed: Seed = 1,
+    model: Annotated[list[TunedName] | None, typer.Option(help="repeatable; all without")] = None,
+    settings: SettingsFile = None,
+    assignments: Settings = None,
+    n: Length = 10,
+    trials: Annotated[int, typer.Option(min=1, help="of each model, earlier runs included")] = 50,
+    storage: Annotated[
+        Path, typer.Option(help="remembers the trials: the next run goes on from there")
+    ] = Path("tune.journal"),
+    out: Annotated[Path, typer.Option(help="TOML file to write, for TRAINER_SETTINGS_FILE")] = Path(
+        "trainer.toml"
+    ),
+) -> None:
+    """Search for settings on a part of what is learned from, and write the best ones to a file.
+
+    What is to be found is left for the last: the table compares each model as it was set and as it
+    was tuned on events that the search has not seen.
+    """
+    from trainer.evaluation.question import Question
+    from trainer.evaluation.table import sentence_on, table_of
+    from trainer.settings_file import write_settings_file
+    from trainer.tuning.run import run, settings_of
+    from trainer.tuning.search import Search
+    from trainer.tuning.tunable import TunableModel
+
+    with errors_told():
+        check_folders(storage, out)
+        question = Question(interactions, train, test, split, test_share, seed)
+        now = trainer_settings(settings, assignments or [])
+        models = [TunableModel(str(name), now) for name in model or TunedName]
+        tuned = run(question, models, Search(storage, n, trials, seed))
+    results().print(table_of(tuned.evaluation))
+    of_models = ", ".join(f"{name} {best.ndcg:.4f}" for name, best in tuned.best.items())
+    comments = [
+        f"Made by `python -m trainer tune`: the best of {trials} trials of each model.",
+        f"nDCG@{n} on the validation split: {of_models}.",
+        sentence_on(tuned.evaluation.data),
+    ]
+    write_settings_file(out, settings_of(tuned.best), comments)
+    typer.echo(f"wrote {out}: run the trainer with TRAINER_SETTINGS_FILE={out}", err=True)

@@ -1,0 +1,46 @@
+"""What users did, as columns. Pure."""
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.messages import Ints
+
+UserIds = npt.NDArray[np.object_]
+"""User ids as text."""
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interactions:
+    """Events as columns of one length, in the order of their file."""
+
+    ts_ms: Ints
+    """event time, epoch ms"""
+    users: UserIds
+    items: Ints
+    """instrument ids"""
+
+    def __len__(self) -> int:
+        return len(self.ts_ms)
+
+    def where(self, kept: Mask) -> "Interactions":
+        """Return the events that `kept`, of the same length, is true for."""
+        return Interactions(self.ts_ms[kept], self.users[kept], self.items[kept])
+
+
+class Splitting(enum.StrEnum):
+    """How events are parted, see `trainer.evaluation.splits`."""
+
+    TEMPORAL = "temporal"
+    PER_USER = "per-user"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Events to learn from, and events to be foreseen."""
+
+    train: Interactions
+    test: Interactions

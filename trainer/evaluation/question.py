@@ -1,0 +1,59 @@
+"""What is asked: which events are learned from, and which are to be found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.evaluation.files import read_interactions
+from trainer.evaluation.interactions import Interactions, Split, Splitting
+from trainer.evaluation.splits import per_user, temporal
+
+
+class QuestionError(ValueError):
+    """The files do not make a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One file that is split, or two that were."""
+
+    interactions: Path | None
+    train: Path | None
+    test: Path | None
+    splitting: Splitting
+    test_share: float
+    seed: int
+    """of a random split"""
+
+    def __str__(self) -> str:
+        """Return the files and the split in words."""
+        if self.interactions is None:
+            return f"{_name(self.train)} and then {_name(self.test)}"
+        return f"{self.interactions.name}, {self.splitting} split, test share {self.test_share:g}"
+
+    def split(self) -> Split:
+        """Read the files and return what they are split into.
+
+        Raises:
+            QuestionError: neither one file nor two were given.
+            FileError: a file cannot be used.
+            SplitError: nothing is left on one side.
+        """
+        if self.interactions and not self.train and not self.test:
+            return self.parted(read_interactions(self.interactions))
+        if self.train and self.test and not self.interactions:
+            return Split(read_interactions(self.train), read_interactions(self.test))
+        raise QuestionError("give either --interactions FILE or both --train FILE and --test FILE")
+
+    def parted(self, events: Interactions) -> Split:
+        """Return events parted as this question does.
+
+        Raises:
+            SplitError: nothing is left on one side.
+        """
+        if self.splitting is Splitting.TEMPORAL:
+            return temporal(events, self.test_share)
+        return per_user(events, self.test_share, self.seed)
+
+
+def _name(path: Path | None) -> str:
+    return path.name if path else "no file"

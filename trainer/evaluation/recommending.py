@@ -1,0 +1,110 @@
+"""Recommends from a model's lists as the API does, to all users of a hold-out at once. Pure.
+
+Only what is served counts. The API has lists of bounded length and a user's latest items, not the
+model: so this works with the same lists and the same items, and leaves out what the user has.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.sparse import csr_array, diags_array, vstack
+
+from contracts.messages import Floats, Ints
+from trainer.blocks import blocks
+from trainer.evaluation.holdout import Holdout
+from trainer.matrices import Indices, Matrix
+from trainer.models import Ranker
+from trainer.ranking import Ranking, rounded, top_n
+
+USERS_PER_BLOCK: Final = 1_000
+ROWS_PER_BLOCK: Final = 1_000
+NONE: Final = -1
+"""In the place of an item where a list is shorter than n."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recommended:
+    """The lists of some users, best first."""
+
+    users: Ints
+    """(m,) rows of the hold-out"""
+    items: Ints
+    """(m, n) columns of the hold-out; `NONE` after the end of a shorter list"""
+    scores: Floats
+    """(m, n) 0 there"""
+
+
+def row_blocks(ranker: Ranker) -> list[tuple[int, int]]:
+    """Return the rows of a ranker, cut into blocks."""
+    return blocks(np.ones(ranker.n_rows, np.int64), ROWS_PER_BLOCK)
+
+
+def lists_of(ranker: Ranker, n_items: int, of_rows: Iterable[tuple[int, int]]) -> Matrix:
+    """Return the lists of a ranker as a matrix (n_rows, n_items) of scores, as they are served."""
+    parts = [_as_matrix(ranker.rank(start, stop), n_items) for start, stop in of_rows]
+    return csr_array(vstack(parts, format="csr")) if parts else csr_array((0, n_items))
+
+
+def from_item_lists(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
+    """Fold the latest items of each user into `lists`, (n_items, n_items): row i is i's neighbors.
+
+    The score of j is `sum_i r_ui S_ij / sum_i r_ui` over the user's latest items i, as in
+    `api.recommend.from_history`; an item missing in i's list has S_ij = 0.
+    """
+
+    def scores(users: Indices) -> Matrix:
+        latest = holdout.latest[users]
+        total = np.asarray(latest.sum(axis=1), np.float64)
+        share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+        return csr_array(diags_array(share) @ latest @ lists)
+
+    return _recommended(holdout, scores_of=scores, n=n)
+
+
+def from_user_lists(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
+    """Take each user's own list from `lists`, (n_users, n_items)."""
+    return _recommended(holdout, scores_of=lambda users: lists[users], n=n)
+
+
+def from_popular(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
+    """Take the one list in `lists`, (1, n_items), for everybody."""
+    return _recommended(holdout, scores_of=lambda users: lists[np.zeros(len(users), np.int64)], n=n)
+
+
+def _recommended(holdout: Holdout, scores_of: Callable[[Indices], Matrix], n: int) -> Recommended:
+    """Return the best n of the scores of each judged user, without what the user has."""
+    users = holdout.judged
+    items = np.full((len(users), n), NONE)
+    best_scores = np.zeros((len(users), n))
+    for start, stop in blocks(np.ones(len(users), np.int64), USERS_PER_BLOCK):
+        block = users[start:stop]
+        best = _best(_unseen(scores_of(block), holdout.train[block]), n)
+        rows = np.repeat(np.arange(start, stop), np.diff(best.indptr))
+        places = np.arange(len(rows)) - best.indptr[rows - start]
+        items[rows, places], best_scores[rows, places] = best.columns, best.scores
+    return Recommended(users, items, best_scores)
+
+
+def _unseen(scores: Matrix, seen: Matrix) -> Matrix:
+    """Return the scores that are above 0 and not where `seen` is."""
+    pattern = csr_array((np.ones(seen.nnz), seen.indices, seen.indptr), shape=seen.shape)
+    kept: Matrix = csr_array(scores - scores * pattern)
+    kept.data = np.maximum(rounded(kept.data), 0)
+    kept.eliminate_zeros()
+    kept.sort_indices()
+    return kept
+
+
+def _best(scores: Matrix, n: int) -> Ranking:
+    """Return the n best of each row; of equal scores the smaller id goes first, as in the API."""
+    return top_n(scores, np.zeros(scores.nnz), n)
+
+
+def _as_matrix(ranking: Ranking, n_items: int) -> Matrix:
+    made: Matrix = csr_array(
+        (ranking.scores, ranking.columns, ranking.indptr), shape=(len(ranking), n_items)
+    )
+    made.sort_indices()
+    return made
