@@ -122,13 +122,19 @@ class BarValue(msgspec.Struct, frozen=True, gc=False):
     """incarnation and offset of the last quote folded in"""
 
 
-class HistoryEntry(msgspec.Struct, frozen=True, gc=False):
-    """What a user has with one item."""
+class HistoryEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a user has with one item; `s`, `v` and `n` stand there if users are weighted."""
 
     r: float
     """affinity"""
     t: int
     """last event time, epoch ms"""
+    s: float = 1
+    """the user's scale that is in the affinity"""
+    v: float = 0
+    """sum of the values of the transactions that have one"""
+    n: int = 0
+    """how many have one"""
 
 
 class Neighbor(msgspec.Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ at: 3.6 M quotes/s on one core here, 3.3 M joined into one array first. Bad ones
 each, not the batch a second pass.
 """
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ class InteractionColumns:
     event: npt.NDArray[np.int8]
     """(n,) index into `EVENT_TYPES`"""
     ts_ms: Ints
+    value: Floats
+    """(n,) price x quantity, of one piece if no quantity is said; NaN without a price"""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -163,6 +166,7 @@ def decode_interactions(
         instrument_id=np.fromiter((e.instrument_id for e in events), np.int64, n),
         event=np.fromiter((_EVENT_INDEX[e.event] for e in events), np.int8, n),
         ts_ms=ts_ms,
+        value=np.fromiter(map(_value, events), np.float64, n),
     )
     return columns, rejections
 
@@ -282,6 +286,12 @@ def _reason(value: bytes | None, error: Exception) -> str:
         return "the record has no value"
     text = f"not UTF-8: {error}" if isinstance(error, UnicodeDecodeError) else str(error)
     return text[:MAX_REASON_CHARACTERS]
+
+
+def _value(event: Interaction) -> float:
+    if event.price is None:
+        return math.nan
+    return event.price if event.quantity is None else event.price * event.quantity
 
 
 def _too_long(user_id: str) -> str | None:

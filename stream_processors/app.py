@@ -18,6 +18,7 @@ from stream_processors.cooccurrences.agent import CooccurrencePartition
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.histories.affinities import binary, weighted
 from stream_processors.histories.agent import HistoryPartition
+from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
 from stream_processors.processing import Processor
 from stream_processors.publisher import Publisher
 from stream_processors.settings import Settings
@@ -208,6 +209,7 @@ def build(
     dead_letters = DeadLetters(publisher)
     retention = settings.bars_retention_minutes
     affinity = weighted(settings.half_life_days) if settings.affinity == "weighted" else binary
+    weight = user_weight(settings)
     for topic in STREAMED:
         metrics.TOPIC_PARTITIONS.labels(topic.name).set(getattr(topology, topic.name))
     return StreamProcessors(
@@ -224,7 +226,14 @@ def build(
                 INTERACTIONS,
                 "histories",
                 lambda claim: HistoryPartition(
-                    claim, sink, publisher, dead_letters, topology, affinity, settings.history_cap
+                    claim,
+                    sink,
+                    publisher,
+                    dead_letters,
+                    topology,
+                    affinity,
+                    settings.history_cap,
+                    weight,
                 ),
             ),
             Processor(
@@ -234,6 +243,16 @@ def build(
             ),
         ],
     )
+
+
+def user_weight(settings: Settings) -> UserWeight | None:
+    """Return the rule that the settings name, None if all users count alike."""
+    exponent = settings.user_weight_exponent
+    if settings.user_weight == "inverse-degree":
+        return InverseDegree(exponent)
+    if settings.user_weight == "value":
+        return MeanValue(exponent, settings.typical_value)
+    return None
 
 
 async def read_topology(sink: Sink, publisher: Publisher) -> Topology:

@@ -27,4 +27,18 @@ class Settings(MetricsSettings):
     history_cap: int = Field(
         default=500, ge=1, le=5_000, description="most recent items that a user's history keeps"
     )
+    user_weight: Literal["none", "inverse-degree", "value"] = Field(
+        default="none",
+        description="scales a user's affinities: not at all, by degree^-exponent, the degree being "
+        "the number of items in the history, or by (mean transaction value / typical)^exponent",
+    )
+    user_weight_exponent: float = Field(default=0.5, gt=0, le=1, description="of USER_WEIGHT")
+    typical_value: float = Field(
+        default=1.0,
+        ge=1e-6,
+        le=1e12,
+        description="price x quantity of a transaction, in the unit of price, at which a "
+        "user counts as much as one without any; a value is taken as at most 1,000 times as much, "
+        "and at least a 1,000th of it",
+    )
     metrics_port: int = Field(default=9101, ge=0, description="serves /metrics and /health")

@@ -26,8 +26,11 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors import metrics
 from stream_processors.dead_letters import DeadLetters
+from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.affinities import Affinity
 from stream_processors.histories.fold import Change, History, Rows, fold_event, rows_of
+from stream_processors.histories.scaled_fold import fold_scaled_event
+from stream_processors.histories.user_weights import UserWeight
 from stream_processors.marks import NOTHING, incarnation_and_offset, mark
 from stream_processors.numbering import NONE, Numbering
 from stream_processors.positions import Claim
@@ -80,6 +83,7 @@ class HistoryPartition:
         topology: Topology,
         affinity: Affinity,
         cap: int,
+        weight: UserWeight | None = None,
     ) -> None:
         self.claim = claim
         self.next_offset = claim.next_offset
@@ -90,6 +94,10 @@ class HistoryPartition:
         self._item_partitions = _ItemPartitions(topology.cooccurrences)
         self._affinity = affinity
         self._cap = cap
+        self._weight = weight
+        changes = (scaled_fold if weight else fold).CHANGES_AN_EVENT
+        # An event's rows stay together.
+        self._enough_rows = max(1, _ROWS_A_MESSAGE - changes * (2 * cap + 1))
 
     async def process(self, batch: RecordBatch) -> None:
         """Fold a batch in, publish what it changes, write the histories and then the position."""
@@ -134,7 +142,11 @@ class HistoryPartition:
         answers = await self._sink.read(
             self.claim, questions, cost=_COST_OF_A_READ, still_mine=True
         )
-        return {user: _from_hash(answer) for user, answer in zip(users, answers, strict=True)}
+        scaled = self._weight is not None
+        return {
+            user: _from_hash(answer, scaled=scaled)
+            for user, answer in zip(users, answers, strict=True)
+        }
 
     def _fold(
         self,
@@ -146,11 +158,12 @@ class HistoryPartition:
         """Fold the events in, in the log's order; note each touched user's last event time."""
         offsets = batch.offsets()[columns.index].tolist()
         changes: list[Change] = []
-        for user, item, event, ts_ms, offset in zip(
+        for user, item, event, ts_ms, value, offset in zip(
             columns.user_id,
             columns.instrument_id.tolist(),
             columns.event.tolist(),
             columns.ts_ms.tolist(),
+            columns.value.tolist(),
             offsets,
             strict=True,
         ):
@@ -161,7 +174,12 @@ class HistoryPartition:
             place = history.place_of.get(item)
             so_far = 0.0 if place is None else float(history.affinity[place])
             increase = self._affinity(so_far, event, ts_ms)
-            changes += fold_event(history, offset, item, increase, ts_ms, self._cap)
+            if self._weight is None:
+                changes += fold_event(history, offset, item, increase, ts_ms, self._cap)
+            else:
+                changes += fold_scaled_event(
+                    history, offset, item, increase, ts_ms, self._cap, value, self._weight
+                )
             history.mark = at
             last_ts_ms[user] = max(ts_ms, last_ts_ms.get(user, 0))
         return changes
@@ -186,9 +204,7 @@ class HistoryPartition:
 
         One message is on its way there at a time, so that none is kept when one before it was lost.
         """
-        # An event's rows stay together: those that bring an item in, and those that push one out.
-        enough = max(1, _ROWS_A_MESSAGE - 2 * (2 * self._cap + 1))
-        for some in np.split(chosen, _cuts(rows.offset[chosen], enough)):
+        for some in np.split(chosen, _cuts(rows.offset[chosen], self._enough_rows)):
             changes = Changes(
                 source=self.claim.partition,
                 incarnation=self.claim.incarnation,
@@ -219,9 +235,7 @@ class HistoryPartition:
             group += command("HDEL", key, [str(item) for item in history.removed])
         fields = [OFFSET_FIELD, _encode(incarnation_and_offset(history.mark)).decode()]
         for item in history.touched:
-            place = history.place_of[item]
-            entry = HistoryEntry(r=_number(float(history.affinity[place])), t=history.ts_ms[place])
-            fields += (str(item), _encode(entry).decode())
+            fields += (str(item), _encode(_entry_of(history, item)).decode())
         return group + command("HSET", key, fields)
 
     def _key(self, user: str) -> str:
@@ -233,16 +247,32 @@ def _number(value: float) -> float:
     return int(value) if value.is_integer() else value
 
 
-def _from_hash(answer: Sequence[str]) -> History:
+def _entry_of(history: History, item: int) -> HistoryEntry:
+    """Return what Redis is to hold of an item."""
+    place = history.place_of[item]
+    affinity, ts_ms = _number(float(history.affinity[place])), history.ts_ms[place]
+    if not history.scale:
+        return HistoryEntry(r=affinity, t=ts_ms)
+    total, n = history.spent.get(item, (0.0, 0))
+    return HistoryEntry(r=affinity, t=ts_ms, s=history.scale[item], v=total, n=n)
+
+
+def _from_hash(answer: Sequence[str], *, scaled: bool) -> History:
+    """Return the history that Redis holds, with the scales in it if users are weighted."""
     stored = dict(zip(answer[::2], answer[1::2], strict=True))
     offset = stored.pop(OFFSET_FIELD, None)
-    entries = [_entry.decode(value) for value in stored.values()]
-    return History.of(
+    items, entries = [int(name) for name in stored], [_entry.decode(v) for v in stored.values()]
+    history = History.of(
         mark=NOTHING if offset is None else mark(*_offset.decode(offset)),
-        items=[int(name) for name in stored],
+        items=items,
         affinities=[entry.r for entry in entries],
         ts_ms=[entry.t for entry in entries],
     )
+    if scaled:
+        both = list(zip(items, entries, strict=True))
+        history.scale = {item: entry.s for item, entry in both}
+        history.spent = {item: (entry.v, entry.n) for item, entry in both if entry.n}
+    return history
 
 
 def _cuts(offset: Ints, enough: int) -> list[int]:

@@ -15,6 +15,8 @@ import numpy as np
 from contracts.messages import Floats, Ints
 from stream_processors.marks import NOTHING
 
+CHANGES_AN_EVENT: Final = 2
+"""At most: an item leaves, another one comes."""
 _ROOM: Final = 8
 
 
@@ -32,6 +34,10 @@ class History:
     touched: set[int] = field(default_factory=set)
     """items that differ from what Redis holds"""
     removed: set[int] = field(default_factory=set)
+    scale: dict[int, float] = field(default_factory=dict)
+    """if users are weighted: item -> the user's scale that is in its affinity"""
+    spent: dict[int, tuple[float, int]] = field(default_factory=dict)
+    """if users are weighted by value: item -> sum and number of its transactions' values"""
 
     @classmethod
     def of(
@@ -76,6 +82,8 @@ class History:
             self.place_of[int(self.item[place])] = place
         self.touched.discard(item)
         self.removed.add(item)
+        self.scale.pop(item, None)
+        self.spent.pop(item, None)
 
     def oldest(self) -> tuple[int, int]:
         """Return the last event time and the item that was not touched for longest."""
@@ -110,31 +118,37 @@ def fold_event(
         ts_ms: event time, epoch ms.
         cap: the most items that a history keeps: those touched last, ties to the greater id.
     """
-    changes = []
     place = history.place_of.get(item)
     if place is None:
-        if not increase:
+        changes = make_room(history, offset, item, ts_ms, cap) if increase else None
+        if changes is None:
             return []
-        if len(history) >= cap:
-            oldest = history.oldest()
-            if (ts_ms, item) < oldest:
-                return []
-            changes.append(_change(history, offset, oldest[1], -_affinity(history, oldest[1])))
-            history.pop(oldest[1])
         so_far, last_ts_ms = 0.0, ts_ms
     else:
+        changes = []
         so_far, last_ts_ms = float(history.affinity[place]), history.ts_ms[place]
     if increase:
-        changes.append(_change(history, offset, item, increase))
+        changes.append(change_of(history, offset, item, increase))
     history.put(item, so_far + increase, max(last_ts_ms, ts_ms))
     return changes
 
 
-def _affinity(history: History, item: int) -> float:
-    return float(history.affinity[history.place_of[item]])
+def make_room(
+    history: History, offset: int, item: int, ts_ms: int, cap: int
+) -> list[Change] | None:
+    """Make room for a new item; return what that changes in G, None if the item is too old."""
+    if len(history) < cap:
+        return []
+    oldest = history.oldest()
+    if (ts_ms, item) < oldest:
+        return None
+    so_far = float(history.affinity[history.place_of[oldest[1]]])
+    change = change_of(history, offset, oldest[1], -so_far)
+    history.pop(oldest[1])
+    return [change]
 
 
-def _change(history: History, offset: int, item: int, d: float) -> Change:
+def change_of(history: History, offset: int, item: int, d: float) -> Change:
     """Return what a change of the item's affinity by d does to G, before it is made."""
     n = len(history)
     place = history.place_of.get(item)

@@ -100,6 +100,21 @@ def test_one_quote_is_read_back_as_it_was_written(message: Quote) -> None:
     assert decode_quote(encode(message), NOW_MS) == message
 
 
+@pytest.mark.parametrize(
+    ("fields", "value"),
+    [
+        ({"price": 2.5, "quantity": 4}, 10.0),
+        ({"price": 2.5, "quantity": None}, 2.5),
+        ({"price": None, "quantity": 4}, None),
+    ],
+)
+def test_the_value_of_an_interaction_is_price_times_quantity(
+    fields: dict[str, Any], value: float | None
+) -> None:
+    columns, _ = decode_interactions([changed(GOOD_INTERACTION, **fields)], NOW_MS)
+    assert [None if np.isnan(v) else v for v in columns.value] == [value]
+
+
 @given(interactions)
 def test_one_interaction_is_read_back_as_it_was_written(message: Interaction) -> None:
     assert decode_interaction(encode(message), NOW_MS) == message

@@ -21,6 +21,7 @@ from stream_processors.cooccurrences.agent import CooccurrencePartition
 from stream_processors.dead_letters import DeadLetters
 from stream_processors.histories.affinities import Affinity, binary, weighted
 from stream_processors.histories.agent import HistoryPartition
+from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
 
 from .simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
@@ -39,6 +40,8 @@ events = st.builds(
     user_id=st.sampled_from(USERS),
     instrument_id=st.integers(0, 5),
     event=st.sampled_from(EVENT_TYPES),
+    price=st.none() | st.floats(1, 1_000),
+    quantity=st.none() | st.integers(1, 5).map(float),
     ts=st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS),
 )
 records = st.lists(events | events | events | st.just(None), min_size=1, max_size=20)
@@ -58,6 +61,7 @@ def simulate(
     affinity: Affinity,
     cap: int,
     before: Sequence[bytes] = (),
+    weight: UserWeight | None = None,
 ) -> World:
     """Return the world after all is folded; None in the log stands for a record that is none.
 
@@ -67,7 +71,7 @@ def simulate(
         sizes=cycle(plan.sizes),
         make={
             INTERACTIONS: lambda claim, sink, publisher: HistoryPartition(
-                claim, sink, publisher, DeadLetters(publisher), TOPOLOGY, affinity, cap
+                claim, sink, publisher, DeadLetters(publisher), TOPOLOGY, affinity, cap, weight
             ),
             COOCCURRENCES: lambda claim, sink, publisher: CooccurrencePartition(
                 claim, sink, DeadLetters(publisher)
@@ -145,11 +149,16 @@ def test_binary_counts_are_the_gram_matrix_of_the_log_to_the_last_one(
 
 
 @many
-@given(log=records, plan=plans, cap=st.sampled_from([2, 500]))
+@given(
+    log=records,
+    plan=plans,
+    cap=st.sampled_from([2, 500]),
+    weight=st.sampled_from([None, InverseDegree(0.5), MeanValue(1.0, 50.0)]),
+)
 def test_weighted_counts_are_the_gram_matrix_of_the_stored_histories(
-    log: list[Interaction | None], plan: Plan, cap: int
+    log: list[Interaction | None], plan: Plan, cap: int, weight: UserWeight | None
 ) -> None:
-    world = simulate(log, plan, weighted(HALF_LIFE_DAYS), cap)
+    world = simulate(log, plan, weighted(HALF_LIFE_DAYS), cap, weight=weight)
     expected, stored = gram(stored_histories(world)), stored_counts(world)
     assert stored.keys() >= expected.keys()
     # What an item took out again leaves a rest of the greatest number that was there.

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from contracts.changes import Changes, encode_changes
 from stream_processors import publisher
-from stream_processors.histories import agent
+from stream_processors.histories import agent, fold, scaled_fold
 
 _OF_A_RECORD = 100
 """Bytes that Kafka's format adds to a record."""
 
 
 @pytest.mark.parametrize("cap", [1, 500, 5_000])
-def test_a_message_of_the_widest_rows_is_below_the_limit(cap: int) -> None:
-    greatest_event = 2 * (2 * cap + 1)
-    n = agent._ROWS_A_MESSAGE - 1
-    assert n > greatest_event
+@pytest.mark.parametrize("changes", [fold.CHANGES_AN_EVENT, scaled_fold.CHANGES_AN_EVENT])
+def test_a_message_of_the_widest_rows_is_below_the_limit(cap: int, changes: int) -> None:
+    greatest_event = changes * (2 * cap + 1)
+    n = max(agent._ROWS_A_MESSAGE - 1, greatest_event)
     wide = np.full(n, 2**62)
     offset = np.arange(n) << 34
     message = encode_changes(Changes(7, 9, 2**52, offset, wide, wide, np.full(n, 0.1)))

@@ -1,0 +1,74 @@
+"""How much a user counts beside others: a scale of all affinities of a history. Pure.
+
+A scale follows from the history alone, so a replay finds it again.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from stream_processors.histories.fold import History
+
+FURTHEST_VALUE: Final = 1_000.0
+"""How many times more, or less, than the typical value a transaction counts: a mistyped quantity
+must not outweigh everybody."""
+
+
+class UserWeight(Protocol):
+    """Tells a user's scale."""
+
+    def note(self, history: History, item: int, value: float) -> None:
+        """Note a transaction's value, NaN if it has none, before the scale is asked for."""
+
+    def scale(self, history: History, n_items: int) -> float:
+        """Return the scale of a history that has `n_items` once the event is folded in."""
+
+
+@dataclass(frozen=True, slots=True)
+class InverseDegree:
+    """Scale `degree^-exponent`: who has many items says less with each of them.
+
+    With exponent 1/2 a pair of items counts 1/n for a user of n items, nearly as in Newman,
+    "Scientific collaboration networks. II", Phys. Rev. E 64, 2001, where a pair of a paper's n
+    authors counts 1/(n - 1).
+
+    >>> InverseDegree(0.5).scale(History(), 16)
+    0.25
+    """
+
+    exponent: float
+
+    def note(self, history: History, item: int, value: float) -> None:
+        """Note nothing: values do not count."""
+
+    def scale(self, history: History, n_items: int) -> float:  # noqa: ARG002 (one signature)
+        """Return the scale of a user who has `n_items`."""
+        return float(n_items**-self.exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanValue:
+    """Scale `(mean value / typical value)^exponent`, the mean of all transactions that have one.
+
+    Those of items that left the history left the mean, too. Without any, the scale is 1.
+    """
+
+    exponent: float
+    typical_value: float
+
+    def note(self, history: History, item: int, value: float) -> None:
+        """Add the value to the item's sum."""
+        if math.isnan(value):
+            return
+        total, n = history.spent.get(item, (0.0, 0))
+        least, most = self.typical_value / FURTHEST_VALUE, self.typical_value * FURTHEST_VALUE
+        history.spent[item] = (total + min(max(value, least), most), n + 1)
+
+    def scale(self, history: History, n_items: int) -> float:  # noqa: ARG002 (one signature)
+        """Return the scale at the mean so far."""
+        n = sum(n for _, n in history.spent.values())
+        if not n:
+            return 1.0
+        # The exact sum, rounded once: it does not depend on the order in which Redis has the items.
+        mean = math.fsum(total for total, _ in history.spent.values()) / n
+        return float((mean / self.typical_value) ** self.exponent)

@@ -1,0 +1,243 @@
+"""What events of weighted users change in G adds up to the Gram matrix of the histories."""
+
+import math
+from collections import defaultdict
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics.pairwise import cosine_similarity
+
+from contracts.keyspace import OFFSET_FIELD
+from contracts.messages import EVENT_TYPES
+from stream_processors.app import user_weight
+from stream_processors.histories import agent
+from stream_processors.histories.affinities import Affinity, binary, weighted
+from stream_processors.histories.fold import Change, History, rows_of
+from stream_processors.histories.scaled_fold import CHANGES_AN_EVENT, fold_scaled_event
+from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from stream_processors.settings import Settings
+
+N_ITEMS = 6
+NO_CAP = 500
+START_MS = 1_600_000_000_000
+DAY_MS = 86_400_000
+NO_VALUE = math.nan
+UNWEIGHTED = InverseDegree(0.0)
+
+
+class Event(NamedTuple):
+    """At its place in a list stands its offset."""
+
+    user: int
+    item: int
+    event: int
+    ts_ms: int
+    value: float
+
+
+logs = st.lists(
+    st.builds(
+        Event,
+        st.integers(0, 1),
+        st.integers(0, N_ITEMS - 1),
+        st.integers(0, len(EVENT_TYPES) - 1),
+        st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS),
+        st.floats(0.01, 1e4) | st.just(NO_VALUE),
+    ),
+    min_size=1,
+    max_size=40,
+)
+caps = st.sampled_from([1, 2, 3, NO_CAP])
+rules = st.sampled_from([binary, weighted(14.0), weighted(60.0)])
+weights = st.sampled_from([InverseDegree(0.5), InverseDegree(0.75), MeanValue(1.0, 20.0)])
+
+Matrix = npt.NDArray[np.float64]
+Histories = dict[int, History]
+
+
+def fold(
+    log: list[Event],
+    rule: Affinity,
+    cap: int,
+    weight: UserWeight,
+    first: int = 0,
+    histories: Histories | None = None,
+) -> tuple[Histories, list[Change]]:
+    histories = defaultdict(History) if histories is None else histories
+    changes: list[Change] = []
+    for offset, (user, item, event, ts_ms, value) in enumerate(log, start=first):
+        history = histories[user]
+        increase = rule(affinity_of(history, item), event, ts_ms)
+        its = fold_scaled_event(history, offset, item, increase, ts_ms, cap, value, weight)
+        assert len(its) <= CHANGES_AN_EVENT
+        changes += its
+    return histories, changes
+
+
+def affinity_of(history: History, item: int) -> float:
+    place = history.place_of.get(item)
+    return 0.0 if place is None else float(history.affinity[place])
+
+
+def user_items(histories: Histories) -> Matrix:
+    """Affinities, (n_users, n_items)."""
+    return np.array([[affinity_of(h, item) for item in range(N_ITEMS)] for h in histories.values()])
+
+
+def gram_of(changes: list[Change]) -> Matrix:
+    gram = np.zeros((N_ITEMS, N_ITEMS))
+    if changes:
+        rows = rows_of(changes)
+        np.add.at(gram, (rows.i, rows.j), rows.delta)
+    return gram
+
+
+def reread(history: History) -> History:
+    """The history as a store gives it back: the same entries, in no particular order."""
+    stored = [OFFSET_FIELD, msgspec.json.encode((0, 7)).decode()]
+    for item in sorted(history.place_of, reverse=True):
+        stored += (str(item), msgspec.json.encode(agent._entry_of(history, item)).decode())
+    return agent._from_hash(stored, scaled=True)
+
+
+@given(log=logs, rule=rules, cap=caps, weight=weights)
+def test_changes_add_up_to_the_gram_matrix_of_the_histories(
+    log: list[Event], rule: Affinity, cap: int, weight: UserWeight
+) -> None:
+    histories, changes = fold(log, rule, cap, weight)
+    r = user_items(histories)
+    greatest = max((abs(change.diagonal) for change in changes), default=0)
+    np.testing.assert_allclose(gram_of(changes), r.T @ r, rtol=1e-9, atol=1e-9 * greatest)
+
+
+@given(log=logs, rule=rules, cap=caps, weight=weights, data=st.data())
+def test_a_replay_from_stored_histories_makes_the_same_changes_for_the_same_offsets(
+    log: list[Event], rule: Affinity, cap: int, weight: UserWeight, data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(log)))
+    histories, _ = fold(log[:at], rule, cap, weight)
+    stored = defaultdict(History, {user: reread(history) for user, history in histories.items()})
+    _, whole = fold(log, rule, cap, weight)
+    _, again = fold(log[at:], rule, cap, weight, first=at, histories=stored)
+    assert summed(again) == summed([change for change in whole if change.offset >= at])
+
+
+def summed(changes: list[Change]) -> dict[int, list[list[float]]]:
+    """What each offset changes in G, exactly."""
+    of_offset: dict[int, list[Change]] = defaultdict(list)
+    for change in changes:
+        of_offset[change.offset].append(change)
+    return {offset: gram_of(its).tolist() for offset, its in of_offset.items()}
+
+
+@given(log=logs, rule=rules, cap=caps, weight=weights)
+def test_each_affinity_is_that_of_an_unweighted_user_times_its_scale(
+    log: list[Event], rule: Affinity, cap: int, weight: UserWeight
+) -> None:
+    histories, _ = fold(log, rule, cap, weight)
+    plain, _ = fold(log, rule, cap, UNWEIGHTED)
+    for user, history in histories.items():
+        assert history.scale.keys() == history.place_of.keys() == plain[user].place_of.keys()
+        for item, scale in history.scale.items():
+            expected = affinity_of(plain[user], item) * scale
+            assert affinity_of(history, item) == pytest.approx(expected, rel=1e-9)
+
+
+@given(log=logs, rule=rules, weight=weights)
+def test_once_all_are_up_to_date_similarities_are_scikit_learns_with_the_users_scales(
+    log: list[Event], rule: Affinity, weight: UserWeight
+) -> None:
+    """As many events more as a history has items, which change no scale, bring all up to date."""
+    last = {event.user: event for event in log}
+    calm = [event._replace(value=NO_VALUE) for event in last.values() for _ in range(N_ITEMS)]
+    histories, changes = fold(log + calm, rule, NO_CAP, weight)
+    unscaled = user_items(fold(log + calm, rule, NO_CAP, UNWEIGHTED)[0])
+    scales = [[batch_scale(log, user, weight)] for user in histories]
+    norm = np.sqrt(gram_of(changes).diagonal())
+    norm[norm == 0] = 1
+    expected = cosine_similarity((unscaled * scales).T)
+    found = gram_of(changes) / norm / norm[:, None]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def batch_scale(log: list[Event], user: int, weight: UserWeight) -> float:
+    """A user's scale, from the whole log at once."""
+    its = [event for event in log if event.user == user]
+    if isinstance(weight, InverseDegree):
+        return len({event.item for event in its}) ** -weight.exponent
+    assert isinstance(weight, MeanValue)
+    values = [event.value for event in its if not math.isnan(event.value)]
+    far = 1_000 * weight.typical_value, weight.typical_value / 1_000
+    mean = np.clip(values, far[1], far[0]).mean() if values else weight.typical_value
+    return float(mean / weight.typical_value) ** weight.exponent
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0])
+def test_while_a_history_grows_no_item_lags_behind_by_more_than_half_its_length(
+    exponent: float,
+) -> None:
+    history = History()
+    for n in range(1, 400):
+        fold_scaled_event(history, n, n, 1.0, n, NO_CAP, NO_VALUE, InverseDegree(exponent))
+        assert max(history.scale.values()) <= (n / 2) ** -exponent
+
+
+def test_an_event_brings_itself_and_the_item_furthest_behind_up_to_date() -> None:
+    history, weight = History(), InverseDegree(0.5)
+    for item in (1, 2, 3):
+        fold_scaled_event(history, item, item, 1.0, item, NO_CAP, NO_VALUE, weight)
+    assert history.scale == {1: 2**-0.5, 2: 3**-0.5, 3: 3**-0.5}
+    changes = fold_scaled_event(history, 4, 3, 0.0, 4, NO_CAP, NO_VALUE, weight)
+    assert [change.item for change in changes] == [1]
+    assert history.scale == dict.fromkeys((1, 2, 3), 3**-0.5)
+    assert fold_scaled_event(history, 5, 3, 0.0, 5, NO_CAP, NO_VALUE, weight) == []
+
+
+def test_an_event_older_than_a_full_history_changes_nothing_not_even_the_mean() -> None:
+    history, weight = History(), MeanValue(1.0, 10.0)
+    for item in (1, 2):
+        fold_scaled_event(history, item, item, 1.0, 200 + item, 2, 10.0, weight)
+    before = dict(history.spent)
+    assert fold_scaled_event(history, 9, 3, 1.0, 100, 2, 5_000.0, weight) == []
+    assert history.spent == before
+
+
+def test_an_item_that_leaves_takes_its_values_out_of_the_mean() -> None:
+    history, weight = History(), MeanValue(1.0, 10.0)
+    for item, value in ((1, 70.0), (2, 20.0), (3, 40.0)):
+        fold_scaled_event(history, item, item, 1.0, item, 2, value, weight)
+    assert history.scale[3] == 3.0
+    assert history.spent == {2: (20.0, 1), 3: (40.0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([], 1.0), ([NO_VALUE], 1.0), ([20.0, 60.0], 2.0), ([math.inf], 10.0), ([1e-300], 0.1)],
+)
+def test_a_users_value_is_the_mean_relative_to_the_typical_one_within_bounds(
+    values: list[float], scale: float
+) -> None:
+    history, weight = History(), MeanValue(1 / 3, 5.0)
+    for value in values:
+        weight.note(history, 1, value)
+    assert weight.scale(history, 1) == pytest.approx(scale)
+
+
+@pytest.mark.parametrize(
+    ("settings", "weight"),
+    [
+        ({}, None),
+        ({"user_weight": "inverse-degree"}, InverseDegree(0.5)),
+        (
+            {"user_weight": "value", "user_weight_exponent": 1.0, "typical_value": 30.0},
+            MeanValue(1.0, 30.0),
+        ),
+    ],
+)
+def test_settings_name_the_rule(settings: dict[str, object], weight: UserWeight | None) -> None:
+    assert user_weight(Settings(**settings)) == weight
