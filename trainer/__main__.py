@@ -12,6 +12,12 @@ from prometheus_client import start_http_server
 
 from runtime.logs import configure_logs
 from runtime.topology import TopologyError
+from trainer import operations
+from trainer.canary.rules import RulesError
+from trainer.commands.evaluate import evaluate
+from trainer.commands.options import errors_told
+from trainer.commands.tune import tune
+from trainer.experiments import VariantsError
 from trainer.pipelines import CorruptValueError
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
@@ -56,8 +62,14 @@ def once() -> None:
     raise typer.Exit(0 if outcome in DONE else 1)
 
 
+app.command()(evaluate)
+app.command()(tune)
+operations.register(app)
+
+
 def _start() -> tuple[TrainerSettings, Runs]:
-    settings = TrainerSettings()
+    with errors_told():
+        settings = TrainerSettings()
     configure_logs("trainer", settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,7 +92,7 @@ def _errors_logged() -> Iterator[None]:
     """Exit with 1 on what only a person can mend."""
     try:
         yield
-    except (TopologyError, CorruptValueError) as error:
+    except (TopologyError, CorruptValueError, RulesError, VariantsError) as error:
         log.error("cannot train", error=str(error))  # noqa: TRY400 (the message says it all)
         raise typer.Exit(1) from error
 

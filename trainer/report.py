@@ -1,8 +1,15 @@
 """What a generation was made from, and how: the JSON at `model:<generation>:report`. Pure."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+from contracts.keyspace import DEFAULT_VARIANT
+
+Level = Literal["hard", "soft"]
+What = Literal["published", "on trial", "promoted", "rolled back", "rejected"]
+
+By = Literal["rules", "person"]
 
 Position = tuple[int, int] | None
 """Incarnation and next offset of a partition; None where nothing was folded yet"""
@@ -15,6 +22,8 @@ class Inputs(msgspec.Struct, frozen=True):
     """model -> its configuration"""
     positions: dict[str, list[Position]]
     """topic -> position of each partition, from before anything else was read"""
+    variants: dict[str, dict[str, dict[str, Any]]] = {}
+    """other variant than the default one -> as `models`"""
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -31,6 +40,8 @@ class Data(msgspec.Struct, frozen=True):
     """who get a list"""
     affinities: int
     """items of these users, summed up"""
+    own_counts: float = 0
+    """sum of G_ii: in binary mode, how many items the users have, summed up"""
 
 
 class Lists(msgspec.Struct, frozen=True):
@@ -43,6 +54,35 @@ class Lists(msgspec.Struct, frozen=True):
     user: int
     user_entries: int
     popular_entries: int
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A rule of `trainer.quality`, and what it found."""
+
+    rule: str
+    level: Level
+    """a hard one that is broken stops publication, a soft one is told"""
+    holds: bool
+    value: float
+    limit: float
+    meaning: str
+    """what the value is, and where it may stand to the limit"""
+    items: list[int] = []
+    """some that break it"""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What was done with a generation, and why."""
+
+    at: str
+    """ISO 8601, UTC"""
+    generation: str
+    variant: str
+    what: What
+    why: str
+    by: By
+    figures: dict[str, float] = {}
+    """what the decision rests on"""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -59,3 +99,8 @@ class Report(msgspec.Struct, frozen=True):
     lists: Lists
     seconds: dict[str, float]
     """stage -> time that it took"""
+    variant: str = DEFAULT_VARIANT
+    quality: list[Checked] = []
+    """what was checked before training"""
+    decisions: list[Decision] = []
+    """in their order"""

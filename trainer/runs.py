@@ -22,8 +22,10 @@ from tenacity import (
 from contracts.keyspace import Keyspace
 from runtime.stores import UNAVAILABLE, connect
 from trainer import telemetry
+from trainer.canary.trial import Waiting
 from trainer.lock import LeaseLostError, LockedError, held
-from trainer.publication import SupersededError
+from trainer.publication import HeldError, SupersededError
+from trainer.quality.gate import BadDataError
 from trainer.report import Report
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages, StoppedError, shown
@@ -58,7 +60,7 @@ class Runs:
         """Run, log and count how it ended, and return that.
 
         Returns:
-            trained, unchanged, empty, locked, stopped or failed.
+            trained, unchanged, empty, held, on trial, resting, rejected, locked, stopped or failed.
         """
         outcome = self._outcome(only_if_changed=only_if_changed, wait_for_lock_s=wait_for_lock_s)
         telemetry.RUNS.labels(outcome).inc()
@@ -81,12 +83,18 @@ class Runs:
         except StoppedError as error:
             log.info("stopped", reason=str(error))
             return "stopped"
+        except HeldError as error:
+            log.info("skipped", reason=str(error))
+            return Waiting.HELD.value
+        except BadDataError as error:
+            log.error("rejected", reason=str(error))  # noqa: TRY400 (the message says it all)
+            return "rejected"
         except FAILURES:
             log.exception("run failed; what is served stays as it is")
             return "failed"
         return _tell(result)
 
-    def _run(self, only_if_changed: bool, wait_for_lock_s: float) -> Report | Skipped:  # noqa: FBT001 (called through tenacity)
+    def _run(self, only_if_changed: bool, wait_for_lock_s: float) -> Report | Skipped | Waiting:  # noqa: FBT001 (called through tenacity)
         settings, keyspace = self._settings, Keyspace(self._settings.namespace)
         with (
             closing(connect(settings.redis_url, "trainer")) as store,
@@ -108,8 +116,8 @@ class Runs:
         return check
 
 
-def _tell(result: Report | Skipped) -> str:
-    if isinstance(result, Skipped):
+def _tell(result: Report | Skipped | Waiting) -> str:
+    if isinstance(result, Skipped | Waiting):
         log.info("skipped", reason=result.value)
         return result.value
     telemetry.ITEMS.set(result.data.items)
@@ -118,7 +126,7 @@ def _tell(result: Report | Skipped) -> str:
     for stage, seconds in result.seconds.items():
         telemetry.STAGE_SECONDS.labels(stage).set(seconds)
     log.info(
-        "published",
+        "trained",
         generation=result.generation,
         items=result.data.items,
         pairs=result.data.pairs,

@@ -1,14 +1,34 @@
 """Every metric of the trainer."""
 
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge
 
+from trainer.report import What
+
+OUTCOMES: Final = (
+    "trained",
+    "unchanged",
+    "empty",
+    "locked",
+    "held",
+    "on trial",
+    "resting",
+    "rejected",
+    "stopped",
+    "failed",
+)
+
 RUNS: Final = Counter(
     "trainer_runs",
-    "Runs by how they ended: trained; unchanged, empty or locked, which are skipped; stopped; "
-    "failed.",
+    "Runs by how they ended: trained; unchanged, empty, locked, held, on trial or resting, which "
+    "are skipped; rejected; stopped; failed.",
     ["outcome"],
+)
+DECISIONS: Final = Counter(
+    "trainer_decisions",
+    "What was decided on generations: published, on trial, promoted, rolled back, rejected.",
+    ["what"],
 )
 STAGE_SECONDS: Final = Gauge(
     "trainer_stage_seconds", "Time that each stage of the last trained run took.", ["stage"]
@@ -18,3 +38,12 @@ USERS: Final = Gauge("trainer_users", "Users with a list in the generation publi
 GENERATION_TIMESTAMP: Final = Gauge(
     "trainer_generation_timestamp_seconds", "When the last generation was published, epoch s."
 )
+BROKEN_RULES: Final = Gauge(
+    "trainer_broken_rules", "Rules of `trainer.quality` that the last data broke.", ["level"]
+)
+
+# Told as 0 from the start: Prometheus takes a series that begins with 1 for no increase.
+for outcome in OUTCOMES:
+    RUNS.labels(outcome)
+for what in get_args(What):
+    DECISIONS.labels(what)

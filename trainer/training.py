@@ -1,37 +1,34 @@
-"""One run: from what stands in Redis to a generation that is served."""
+"""One run: from what stands in Redis to generations that are served, or on trial."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from contracts.keyspace import Keyspace
+from contracts.keyspace import DEFAULT_VARIANT, Keyspace
 from contracts.messages import Ints
 from runtime.stores import Store
 from runtime.topology import Topology
-from trainer.blocks import blocks
+from trainer.canary.rules import CanaryRules, read_rules
+from trainer.canary.trial import Trial, Waiting
 from trainer.counts import read_gram
+from trainer.experiments import read_variants
 from trainer.histories import read_user_items
-from trainer.inputs import read_inputs, served_inputs
-from trainer.lists import names_of, popular_list, similar_lists, user_lists
+from trainer.inputs import read_inputs, served_popularity, served_report
+from trainer.making import model_of
 from trainer.matrices import Gram, UserItems
-from trainer.models import Ranker
-from trainer.models.cosine import Cosine
-from trainer.models.popular import Popular
-from trainer.models.user_knn import UserKnn
-from trainer.publication import Publication, generation_id, publication
-from trainer.ranking import Ranking
-from trainer.report import Data, Inputs, Lists, Report
+from trainer.placing import Placing
+from trainer.publication import generation_id, publication
+from trainer.quality.gate import BadDataError
+from trainer.quality.telling import tell
+from trainer.report import Checked, Data, Inputs, Lists, Report
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages
-
-PAIRS_PER_BLOCK: Final = 500_000
-"""About 100 MB while a block is ranked and encoded."""
-USERS_PER_BLOCK: Final = 200
+from trainer.writing import Models, Writing
 
 
 class Skipped(StrEnum):
@@ -41,6 +38,19 @@ class Skipped(StrEnum):
     """what is served was made from the same counts, histories and settings"""
     EMPTY = "empty"
     """nobody has anything yet"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What all generations of a run are made from."""
+
+    gram: Gram
+    user_items: UserItems
+    inputs: Inputs
+    checked: list[Checked]
+    started: datetime
+    seconds: dict[str, float]
+    """stage -> time that it took up to here"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +65,73 @@ class Training:
     stages: Stages
     now: Callable[[], datetime]
 
-    def run(self, *, only_if_changed: bool) -> Report | Skipped:
-        """Train and publish a generation, and return its report.
+    def run(self, *, only_if_changed: bool) -> Report | Skipped | Waiting:
+        """Judge a canary whose time is over, train, publish, and return the default one's report.
+
+        Args:
+            only_if_changed: false if a person asks for the run: it then waits for no trial either.
 
         Raises:
             TopologyError: the topics were never made.
             CorruptValueError: counts or histories are not as they must be.
+            BadDataError: they break a hard rule.
+            RulesError, VariantsError: a file that the settings name is not as it must be.
             SupersededError: another trainer took over.
+            HeldError: a person rolled back meanwhile.
         """
-        started = self.now()
+        started, path = self.now(), self.settings.canary_rules
+        rules = read_rules(path) if path else None
+        others = self._others()
+        waiting = self._trial(rules).step()
+        if only_if_changed and waiting is not None:
+            return waiting
         noted: Any = self.store.hgetall(self.keyspace.topics())
         topology = Topology.from_hash(noted)
-        inputs = read_inputs(self.store, self.keyspace, topology, self.settings)
-        if only_if_changed and inputs == served_inputs(self.store, self.keyspace):
+        inputs = read_inputs(self.store, self.keyspace, topology, self.settings, others)
+        served = served_report(self.store, self.keyspace)
+        if only_if_changed and served is not None and inputs == served.inputs:
             return Skipped.UNCHANGED
         gram, user_items = self._read(topology)
         if not len(gram.items) and not user_items.users:
             return Skipped.EMPTY
-        return self._publish(gram, user_items, inputs, started)
+        placing = self._placing(rules, others, by_person=not only_if_changed)
+        checked = self._checked(gram, served, placing, started)
+        seconds = self.stages.seconds.copy()
+        learned = Learned(gram, user_items, inputs, checked, started, seconds)
+        # A run that ends halfway is made up for: it is the default one's report that tells whether
+        # anything has changed, so that one comes last.
+        for place, (variant, settings) in enumerate(others.items(), start=1):
+            self._publish(learned, variant, settings, place, placing)
+        return self._publish(learned, DEFAULT_VARIANT, self.settings, 0, placing)
+
+    def _others(self) -> dict[str, TrainerSettings]:
+        """Return the variants beside the default one."""
+        path = self.settings.variants
+        return read_variants(path, self.settings) if path else {}
+
+    def _trial(self, rules: CanaryRules | None) -> Trial:
+        return Trial(
+            store=self.store,
+            keyspace=self.keyspace,
+            rules=rules,
+            kafka=self.settings.kafka_bootstrap_servers,
+            keep=self.settings.keep_generations,
+            fence=self.fence,
+            now=self.now,
+        )
+
+    def _placing(
+        self, rules: CanaryRules | None, others: Mapping[str, object], *, by_person: bool
+    ) -> Placing:
+        return Placing(
+            store=self.store,
+            keyspace=self.keyspace,
+            rules=rules,
+            keep=self.settings.keep_generations,
+            by_person=by_person,
+            variants=others.keys(),
+            now=self.now,
+        )
 
     def _read(self, topology: Topology) -> tuple[Gram, UserItems]:
         with self.stages.timed("read counts"):
@@ -87,95 +146,80 @@ class Training:
             )
         return gram, user_items
 
+    def _checked(
+        self, gram: Gram, served: Report | None, placing: Placing, started: datetime
+    ) -> list[Checked]:
+        """Return what was checked of the counts.
+
+        Raises:
+            BadDataError: they break a hard rule; it is noted.
+        """
+        with self.stages.timed("check counts"):
+            from trainer.quality.checking import check  # takes two seconds
+
+            before = served_popularity(self.store, self.keyspace, served) if served else None
+            checked = check(gram, before, self.settings)
+        try:
+            tell(checked)
+        except BadDataError as error:
+            placing.rejected(generation_id(started, self.fence), str(error))
+            raise
+        return checked
+
     def _publish(
-        self, gram: Gram, user_items: UserItems, inputs: Inputs, started: datetime
+        self,
+        learned: Learned,
+        variant: str,
+        settings: TrainerSettings,
+        place: int,
+        placing: Placing,
     ) -> Report:
-        item_model, user_model = Cosine(self.settings.cosine()), UserKnn(self.settings.user_knn())
-        generation = generation_id(started, self.fence)
+        """Make a variant's generation and let its readers have it."""
+        models = models_of(settings)
+        before = self.stages.seconds.copy()
+        generation = generation_id(learned.started, self.fence, place)
         with publication(self.store, self.keyspace, generation, self.fence) as made:
-            similar_entries = self._write_similar(made, item_model, gram)
-            user_entries = self._write_users(made, user_model, user_items)
-            popular_entries = self._write_popular(made, gram)
-            report = Report(
-                generation=generation,
-                fence=self.fence,
-                started=started.isoformat(),
-                finished=self.now().isoformat(),
-                inputs=inputs,
-                data=data_of(gram, user_items),
-                lists=Lists(
-                    similar=len(gram.items),
-                    similar_entries=similar_entries,
-                    user=len(user_items.users),
-                    user_entries=user_entries,
-                    popular_entries=popular_entries,
-                ),
-                seconds={stage: round(s, 6) for stage, s in self.stages.seconds.items()},
-            )
+            writing = Writing(made, self.keyspace, self.stages)
+            lists = writing.write(models, learned.gram, learned.user_items)
+            report = self._report(learned, variant, generation, lists, before)
             made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
-        made.serve(item_model.name, user_model.name)
+        placing.place(made, variant, models.items.name, models.users.name)
         return report
 
-    def _write_similar(self, made: Publication, model: Cosine, gram: Gram) -> int:
-        names = names_of(gram.items)
-        keys = [self.keyspace.model_similar(made.generation, item) for item in names]
-        with self.stages.timed("fit item model"):
-            ranker = model.fit(gram.counts)
-        sizes = np.diff(gram.counts.indptr).astype(np.int64)
-        return self._write_lists(
-            made,
-            ranker,
-            blocks(sizes, PAIRS_PER_BLOCK),
-            "item lists",
-            lambda ranking, start, stop: dict(
-                zip(keys[start:stop], similar_lists(ranking, names, model.name), strict=True)
-            ),
-        )
-
-    def _write_users(self, made: Publication, model: UserKnn, user_items: UserItems) -> int:
-        names = names_of(user_items.items)
-        keys = [self.keyspace.model_user(made.generation, user) for user in user_items.users]
-        offsets = user_items.offsets
-        with self.stages.timed("fit user model"):
-            ranker = model.fit(user_items.affinities)
-        return self._write_lists(
-            made,
-            ranker,
-            blocks(np.ones(len(keys), np.int64), USERS_PER_BLOCK),
-            "user lists",
-            lambda ranking, start, stop: dict(
-                zip(
-                    keys[start:stop],
-                    user_lists(ranking, names, model.name, offsets[start:stop]),
-                    strict=True,
-                )
-            ),
-        )
-
-    def _write_popular(self, made: Publication, gram: Gram) -> int:
-        model = Popular(self.settings.popular())
-        ranking = model.fit(gram.counts).rank(0, 1)
-        value = popular_list(ranking, names_of(gram.items), model.name)
-        made.write({self.keyspace.model_popular(made.generation): value})
-        return len(ranking.columns)
-
-    def _write_lists(
+    def _report(
         self,
-        made: Publication,
-        ranker: Ranker,
-        of_rows: Sequence[tuple[int, int]],
-        title: str,
-        values: Callable[[Ranking, int, int], dict[str, bytes]],
-    ) -> int:
-        """Rank block by block, write each under its keys, and return the number of entries."""
-        entries = 0
-        for start, stop in self.stages.each(of_rows, title):
-            with self.stages.timed(f"rank {title}"):
-                ranking = ranker.rank(start, stop)
-            with self.stages.timed(f"write {title}"):
-                made.write(values(ranking, start, stop))
-            entries += len(ranking.columns)
-        return entries
+        learned: Learned,
+        variant: str,
+        generation: str,
+        lists: Lists,
+        before: Mapping[str, float],
+    ) -> Report:
+        own = {
+            stage: seconds - before.get(stage, 0)
+            for stage, seconds in self.stages.seconds.items()
+            if stage not in learned.seconds
+        }
+        return Report(
+            generation=generation,
+            fence=self.fence,
+            started=learned.started.isoformat(),
+            finished=self.now().isoformat(),
+            inputs=learned.inputs,
+            data=data_of(learned.gram, learned.user_items),
+            lists=lists,
+            seconds={stage: round(s, 6) for stage, s in (learned.seconds | own).items()},
+            variant=variant,
+            quality=learned.checked,
+        )
+
+
+def models_of(settings: TrainerSettings) -> Models:
+    """Return the models of a variant."""
+    return Models(
+        items=model_of(settings.item_model, settings),
+        users=model_of("user-knn", settings),
+        popular=model_of("popular", settings),
+    )
 
 
 def data_of(gram: Gram, user_items: UserItems) -> Data:
@@ -189,4 +233,5 @@ def data_of(gram: Gram, user_items: UserItems) -> Data:
         items_alone=int((others == 0).sum()),
         users=len(user_items.users),
         affinities=user_items.affinities.nnz,
+        own_counts=float(own.sum()),
     )

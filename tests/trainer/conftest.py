@@ -40,7 +40,7 @@ def settings(store_url: str, namespace: str) -> TrainerSettings:
 @pytest.fixture
 def environment(store_url: str, namespace: str) -> dict[str, str]:
     """Of a child process."""
-    return {"REDIS_URL": store_url, "NAMESPACE": namespace, "LOCK_LEASE_SECONDS": "1"}
+    return {"REDIS_URL": store_url, "NAMESPACE": namespace, "LOCK_LEASE_SECONDS": "5"}
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import numpy as np
 from contracts.keyspace import (
     DEFAULT_VARIANT,
     REPLACED_GENERATION_TTL_S,
+    Current,
     Keyspace,
     PopularList,
     SimilarList,
@@ -28,6 +29,7 @@ from contracts.topics import INTERACTIONS
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.stores import Store
+from trainer.pointer import named
 from trainer.publication import read_current
 from trainer.report import Report
 
@@ -82,7 +84,11 @@ def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
         trainer.send_signal(signal.SIGTERM)
         _, log = trainer.communicate(timeout=10)
     assert trainer.returncode == 0
-    assert 'trainer_runs_total{outcome="trained"}' in metrics
+    assert 'trainer_runs_total{outcome="trained"} 0.0' not in metrics
+    # What never happened is told as well, or Prometheus would miss the first time.
+    assert 'trainer_runs_total{outcome="rejected"} 0.0' in metrics
+    assert 'trainer_decisions_total{what="rolled back"} 0.0' in metrics
+    assert 'trainer_decisions_total{what="published"} 0.0' not in metrics
     assert "trainer_items 4.0" in metrics
     assert "trainer_users 5.0" in metrics
     events = [json.loads(line)["event"] for line in log.splitlines()]
@@ -124,15 +130,21 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
 
 LAUNCHER = """
 import os, sys, threading
+import trainer.canary.holdout, trainer.quality.checking  # a run imports them when it needs them
 from runtime.logs import configure_logs
+from trainer.canary import trial
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
 
 configure_logs("trainer", "ERROR")
+trial.read_clicks = lambda *_: None  # there is no Kafka
 for _ in sys.stdin:
     pid = os.fork()  # a fresh run without a fresh import
     if pid == 0:
-        Runs(TrainerSettings(), threading.Event()).once(only_if_changed=False, wait_for_lock_s=5)
+        asked = "CANARY_RULES" not in os.environ
+        Runs(TrainerSettings(), threading.Event()).once(
+            only_if_changed=not asked, wait_for_lock_s=5
+        )
         os._exit(0)
     print(pid, flush=True)
     os.waitpid(pid, 0)
@@ -186,7 +198,7 @@ def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_
     print("seed", seed)
     moments = random.Random(seed)
     fill(np.random.default_rng(0).integers(0, 2, (60, 200)) * 1.0)
-    environment |= {"LOCK_LEASE_SECONDS": "0.3"}
+    environment |= {"LOCK_LEASE_SECONDS": "15"}
     with process("-c", LAUNCHER, environment=environment) as child:
         launcher = Launcher(child)
         launcher.start()
@@ -210,16 +222,80 @@ def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_
             left_behind += len(store.zrange(keyspace.model_generations(), 0, -1)) > 1
         assert left_behind, "no kill came before a flip"
 
+        store.delete(keyspace.model_lock())
         launcher.start()
         launcher.wait()
-    last = generation(store, keyspace)
-    assert store.zrange(keyspace.model_generations(), 0, -1) == [last]
+    assert_all_else_ends(store, keyspace, {str(generation(store, keyspace))})
+
+
+def assert_all_else_ends(store: Store, keyspace: Keyspace, kept: set[str]) -> None:
+    """No key of another generation lives for ever."""
+    assert set(store.zrange(keyspace.model_generations(), 0, -1)) == kept
     pipeline = store.pipeline(transaction=False)
-    dead = [
-        key
-        for key in store.scan_iter(f"{keyspace.namespace}:model:20*", count=10_000)
-        if f":{last}:" not in key
-    ]
-    for key in dead:
-        pipeline.ttl(key)
+    for key in store.scan_iter(f"{keyspace.namespace}:model:20*", count=10_000):
+        if not any(f":{generation}:" in key for generation in kept):
+            pipeline.ttl(key)
     assert all(0 < ttl <= REPLACED_GENERATION_TTL_S for ttl in pipeline.execute())
+
+
+def current_of(store: Store, keyspace: Keyspace) -> Current:
+    current = read_current(store, keyspace)
+    assert current is not None
+    return current
+
+
+def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
+    store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill, tmp_path: Path
+) -> None:
+    seed = secrets.randbelow(2**32)
+    print("seed", seed)
+    moments = random.Random(seed)
+    fill(np.random.default_rng(0).integers(0, 2, (60, 200)) * 1.0)
+    # Each run judges the canary of the one before, promotes it, publishes another variant, and
+    # tries out the next canary.
+    rules, variants = tmp_path / "canary.toml", tmp_path / "variants.toml"
+    rules.write_text("minutes = 0\n")
+    variants.write_text("[few]\nneighbors_per_item = 5\n")
+    environment |= {
+        "LOCK_LEASE_SECONDS": "15",
+        "CANARY_RULES": str(rules),
+        "KEEP_GENERATIONS": "1",
+        "VARIANTS": str(variants),
+    }
+    with process("-c", LAUNCHER, environment=environment) as child:
+        launcher = Launcher(child)
+
+        def start() -> int:
+            store.delete(keyspace.model_lock())  # as if the dead one's lease were over
+            store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
+            return launcher.start()
+
+        for _ in range(3):
+            started = time.monotonic()
+            start()
+            launcher.wait()
+        whole_run_s = time.monotonic() - started
+        current = current_of(store, keyspace)
+        assert current.canary
+        assert current.previous
+
+        seen = []
+        for _ in range(KILLS):
+            run = start()
+            time.sleep(moments.uniform(0, whole_run_s))
+            with suppress(ProcessLookupError):  # it was quicker
+                os.kill(run, signal.SIGKILL)
+            launcher.wait()
+            current = current_of(store, keyspace)
+            assert current.variants.keys() == {DEFAULT_VARIANT, "few"}
+            for each in named(current):
+                assert_whole(store, keyspace, each)
+            seen.append(current.canary is not None)
+        assert not all(seen), "no kill came between a promotion and the next canary"
+
+        start()
+        launcher.wait()
+    current = current_of(store, keyspace)
+    assert current.canary
+    assert len(named(current)) == 4
+    assert_all_else_ends(store, keyspace, named(current))

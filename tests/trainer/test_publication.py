@@ -1,7 +1,9 @@
 """A generation is served whole or not at all, and none stays for ever."""
 
 import contextlib
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,12 +11,23 @@ import pytest
 from contracts.keyspace import (
     DEFAULT_VARIANT,
     REPLACED_GENERATION_TTL_S,
+    Canary,
     Current,
     Keyspace,
     Served,
 )
 from runtime.stores import Store
-from trainer.publication import SupersededError, generation_id, publication, read_current
+from trainer import pipelines
+from trainer.pointer import promoted, rolled_back, withdrawn
+from trainer.publication import (
+    HeldError,
+    SupersededError,
+    change_current,
+    end_unnamed,
+    generation_id,
+    publication,
+    read_current,
+)
 
 
 def values_of(keyspace: Keyspace, generation: str) -> dict[str, bytes]:
@@ -130,7 +143,7 @@ def test_a_trainer_that_is_still_tidying_up_spares_what_its_successor_makes(
     first.serve("cosine", "user-knn")
     with publication(store, keyspace, "g2", 2) as successor:
         successor.write(values_of(keyspace, "g2"))
-        first._end_replaced()
+        first._end_dead(Current(1, {DEFAULT_VARIANT: Served("g1", "cosine", "user-knn")}))
         assert lifetimes(store, keyspace, "g2") == {-1}
 
 
@@ -168,6 +181,116 @@ def test_a_pointer_that_changes_meanwhile_is_read_again(
         made.serve("cosine", "user-knn")
 
 
+def try_out(store: Store, keyspace: Keyspace, generation: str, fence: int) -> None:
+    with publication(store, keyspace, generation, fence) as made:
+        made.write(values_of(keyspace, generation))
+    made.try_out("cosine", "user-knn", share=0.1, since_ms=7, release=False)
+
+
+def decide(store: Store, keyspace: Keyspace, change: Callable[[Current], Current]) -> None:
+    end_unnamed(store, keyspace, *change_current(store, keyspace, change))
+
+
+def test_a_canary_and_what_it_is_compared_with_live_while_it_is_on_trial(
+    store: Store, keyspace: Keyspace
+) -> None:
+    publish(store, keyspace, "g1", 1)
+    try_out(store, keyspace, "g2", 2)
+    with publication(store, keyspace, "g3", 3):  # a run that fails before it serves anything
+        pass
+    current = read_current(store, keyspace)
+    assert current is not None
+    assert current.canary == Canary(Served("g2", "cosine", "user-knn"), 0.1, 7)
+    assert served(store, keyspace) == "g1"
+    assert lifetimes(store, keyspace, "g1") == lifetimes(store, keyspace, "g2") == {-1}
+
+
+def test_a_canary_that_is_rolled_back_ends_and_what_is_served_stays(
+    store: Store, keyspace: Keyspace
+) -> None:
+    publish(store, keyspace, "g1", 1)
+    try_out(store, keyspace, "g2", 2)
+    decide(store, keyspace, withdrawn)
+    assert served(store, keyspace) == "g1"
+    assert lifetimes(store, keyspace, "g1") == {-1}
+    assert ends_soon(lifetimes(store, keyspace, "g2"))
+
+
+def test_a_canary_that_is_promoted_stays_and_what_it_replaces_is_kept_or_ends(
+    store: Store, keyspace: Keyspace
+) -> None:
+    publish(store, keyspace, "g1", 1)
+    for canary, fence, keep in (("g2", 2, 1), ("g3", 3, 0)):
+        try_out(store, keyspace, canary, fence)
+        decide(store, keyspace, lambda current, keep=keep: promoted(current, keep))
+        assert served(store, keyspace) == canary
+        assert lifetimes(store, keyspace, canary) == {-1}
+        assert (
+            lifetimes(store, keyspace, "g1") == {-1}
+            if keep
+            else ends_soon(lifetimes(store, keyspace, "g1"))
+        )
+    assert ends_soon(lifetimes(store, keyspace, "g2"))
+
+
+def test_as_many_generations_are_kept_as_asked_for_and_no_more(
+    store: Store, keyspace: Keyspace
+) -> None:
+    for fence in range(1, 6):
+        with publication(store, keyspace, f"g{fence}", fence) as made:
+            made.write(values_of(keyspace, f"g{fence}"))
+        made.serve("cosine", "user-knn", keep=2)
+    for fence, kept in ((5, True), (4, True), (3, True), (2, False), (1, False)):
+        assert (lifetimes(store, keyspace, f"g{fence}") == {-1}) == kept
+    decide(store, keyspace, rolled_back)
+    assert served(store, keyspace) == "g4"
+    assert ends_soon(lifetimes(store, keyspace, "g5"))
+    assert lifetimes(store, keyspace, "g4") == lifetimes(store, keyspace, "g3") == {-1}
+
+
+def test_who_rolled_back_is_not_overruled_by_a_run_that_was_on_its_way(
+    store: Store, keyspace: Keyspace
+) -> None:
+    publish(store, keyspace, "g1", 1)
+    try_out(store, keyspace, "g2", 2)
+    with publication(store, keyspace, "g3", 3) as made:
+        made.write(values_of(keyspace, "g3"))
+        decide(store, keyspace, rolled_back)
+    with pytest.raises(HeldError, match="python -m trainer once"):
+        made.serve("cosine", "user-knn", release=False)
+    assert served(store, keyspace) == "g1"
+    assert ends_soon(lifetimes(store, keyspace, "g3"))
+    publish(store, keyspace, "g4", 4)  # a person asked for it
+    assert served(store, keyspace) == "g4"
+
+
+def test_an_earlier_trainer_that_wakes_up_cannot_try_out(store: Store, keyspace: Keyspace) -> None:
+    publish(store, keyspace, "g1", 1)
+    with publication(store, keyspace, "g2", 2) as stalled:
+        stalled.write(values_of(keyspace, "g2"))
+    try_out(store, keyspace, "g3", 3)
+    with pytest.raises(SupersededError, match="fence 3, generation g2 has 2"):
+        stalled.try_out("cosine", "user-knn", share=0.5, since_ms=8, release=False)
+    current = read_current(store, keyspace)
+    assert current is not None
+    assert current.canary is not None
+    assert current.canary.served.generation == "g3"
+
+
+def test_a_variant_that_is_made_no_more_ends(store: Store, keyspace: Keyspace) -> None:
+    publish(store, keyspace, "g1", 1)
+    with publication(store, keyspace, "s1", 1) as steep:
+        steep.write(values_of(keyspace, "s1"))
+    steep.serve("cosine", "user-knn", variant="steep")
+    assert lifetimes(store, keyspace, "g1") == lifetimes(store, keyspace, "s1") == {-1}
+    with publication(store, keyspace, "g2", 2) as made:
+        made.write(values_of(keyspace, "g2"))
+    made.serve("cosine", "user-knn")
+    made.withdraw_others(frozenset())
+    assert served(store, keyspace) == "g2"
+    assert ends_soon(lifetimes(store, keyspace, "s1"))
+
+
 def test_generations_sort_by_time() -> None:
     ids = [
         generation_id(datetime(2021, 12, day, hour, tzinfo=UTC), 7)
@@ -175,3 +298,21 @@ def test_generations_sort_by_time() -> None:
         for hour in (0, 9, 23)
     ]
     assert ids == sorted(ids)
+
+
+def test_each_key_is_noted_before_it_is_written(
+    store: Store, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def ask_each(store: Store, keys: Iterable[str], ask: Callable[[Any, str], object]) -> list[Any]:
+        chunk = list(keys)
+        assert store.smembers(keyspace.model_keys("g1")).issuperset(chunk)
+        assert not store.exists(*chunk)
+        written.extend(chunk)
+        return pipelines.ask_each(store, chunk, ask)
+
+    with publication(store, keyspace, "g1", 1) as made:
+        monkeypatch.setattr("trainer.publication.ask_each", ask_each)
+        made.write(values_of(keyspace, "g1"))
+    assert written == list(values_of(keyspace, "g1"))

@@ -25,6 +25,7 @@ def stages() -> Stages:
     return Stages(lambda: None, Progress(disable=True))
 
 
+@pytest.mark.parametrize("ids_an_item", [16, 0])
 @pytest.mark.parametrize("long_row", [5_000, 2])
 def test_the_gram_matrix_is_read_to_the_last_digit(
     store: Store,
@@ -32,9 +33,11 @@ def test_the_gram_matrix_is_read_to_the_last_digit(
     fill: Fill,
     stages: Stages,
     long_row: int,
+    ids_an_item: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(counts, "LONG_ROW", long_row)  # rows above it are read bit by bit
+    monkeypatch.setattr(counts, "_IDS_AN_ITEM", ids_an_item)  # places from a table, or by search
     monkeypatch.setattr(counts, "FIELDS_PER_BLOCK", 30)
     random = np.random.default_rng(0)
     affinities = fill(random.random((30, 20)) * (random.random((30, 20)) < 0.2))
@@ -52,9 +55,13 @@ def test_nothing_in_redis_is_an_empty_matrix(
     assert users.affinities.shape == (0, 0)
 
 
-def test_a_pair_is_left_out_while_the_other_items_row_is_not_there() -> None:
-    hashes = {"cooc:3": {"3": "2", "7": "1", "9": "1", "off": "[0,5]"}, "cooc:9": {"9": "1"}}
-    rows = parse_rows(np.array([3, 9]), hashes)
+@pytest.mark.parametrize("far", [9, 2**63 - 1])
+def test_a_pair_is_left_out_while_the_other_items_row_is_not_there(far: int) -> None:
+    hashes = {
+        "cooc:3": {"3": "2", "7": "1", str(far): "1", "-1": "1", str(2**62): "1", "10": "1"},
+        "cooc:far": {str(far): "1"},
+    }
+    rows = parse_rows(np.array([3, far]), hashes)
     assert rows.columns.tolist() == [0, 1, 1]
     assert rows.data.tolist() == [2, 1, 1]
     assert rows.lengths.tolist() == [2, 1]

@@ -1,0 +1,160 @@
+"""Data that is as it must be passes; each kind of damage is found, told and stopped."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy.sparse import csr_array
+
+from trainer.matrices import Gram
+from trainer.quality.checking import check
+from trainer.quality.gate import BadDataError, pass_or_raise
+from trainer.quality.popularity import Popularity
+from trainer.quality.settings import QualitySettings
+from trainer.report import Checked
+
+LIMITS = QualitySettings()
+
+Counts = npt.NDArray[np.float64]
+
+
+def gram_of(counts: Counts, below_zero: float = 0) -> Gram:
+    return Gram(100 + np.arange(len(counts)), csr_array(np.maximum(counts, 0)), below_zero)
+
+
+def counts_of(users: int = 200, items: int = 40, seed: int = 0) -> Counts:
+    affinities = (np.random.default_rng(seed).random((users, items)) < 0.2) * 1.0
+    return affinities.T @ affinities
+
+
+def checked(
+    counts: Counts,
+    *,
+    below_zero: float = 0,
+    before: Popularity | None = None,
+    limits: QualitySettings = LIMITS,
+) -> dict[str, Checked]:
+    return {rule.rule: rule for rule in check(gram_of(counts, below_zero), before, limits)}
+
+
+def popularity_of(counts: Counts, top: int = 200) -> Popularity:
+    own = counts.diagonal()
+    order = np.argsort(-own, kind="stable")[:top]
+    return Popularity(
+        int((own > 0).sum()), float(own.sum()), {100 + int(i): float(own[i]) for i in order}
+    )
+
+
+# A check takes some 50 ms, nearly all of it pandera's.
+@settings(max_examples=20, deadline=None)
+@given(
+    arrays.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 12), st.integers(1, 8)),
+        elements=st.sampled_from([0.0, 1.0, 0.25, 3.7, 1e-3, 1e6]),
+    )
+)
+def test_the_gram_matrix_of_any_affinities_breaks_no_hard_rule(affinities: Counts) -> None:
+    counts = affinities.T @ affinities
+    found = check(gram_of(counts), popularity_of(counts), LIMITS)
+    assert [rule for rule in found if rule.level == "hard" and not rule.holds] == []
+
+
+def test_every_rule_is_told_with_its_value_and_limit() -> None:
+    found = checked(counts_of())
+    assert found.keys() == {
+        "own",
+        "unmatched",
+        "beyond",
+        "below_zero",
+        "items_kept",
+        "single_user",
+        "popularity_shift",
+    }
+    assert all(rule.holds and rule.meaning for rule in found.values())
+    assert found["items_kept"].limit == LIMITS.quality_items_kept_min
+    assert pass_or_raise(list(found.values())) == []
+
+
+def test_a_partition_that_lost_counts_is_unmatched() -> None:
+    counts = counts_of()
+    counts[::4] *= 0.3  # the rows of one partition of four
+    found = checked(counts)
+    assert not found["unmatched"].holds
+    assert set(found["unmatched"].items) <= {100 + i for i in range(40)}
+    with pytest.raises(
+        BadDataError, match=r"unmatched: share of the counts .* such as items 1\d\d"
+    ):
+        pass_or_raise(list(found.values()))
+
+
+def test_counts_too_high_and_too_low_in_one_row_do_not_cancel_out() -> None:
+    # A cycle: each row has as much as its column.
+    ring = np.roll(np.eye(30), 1, axis=1) * 10
+    found = checked(ring + np.eye(30) * 10)
+    assert not found["unmatched"].holds
+
+
+def test_counts_that_came_in_while_they_were_read_do_no_harm() -> None:
+    counts = counts_of(users=2_000)
+    last_events = counts_of(users=20, seed=1)
+    read_late = np.random.default_rng(2).random(40) < 0.5
+    counts[read_late] += last_events[read_late]
+    found = checked(counts)
+    assert found["unmatched"].holds
+    assert found["beyond"].holds
+
+
+def test_an_own_count_that_is_too_low_puts_its_pairs_beyond_the_bound() -> None:
+    counts = counts_of()
+    np.fill_diagonal(counts, counts.diagonal() * 0.01)
+    assert not checked(counts)["beyond"].holds
+    np.fill_diagonal(counts, 0)
+    assert checked(counts)["own"].value == 1
+
+
+def test_an_item_that_nobody_has_any_more_is_no_damage() -> None:
+    counts = counts_of()
+    counts[3], counts[:, 3] = 0, 0
+    found = checked(counts)
+    assert found["own"].items == [103]
+    assert found["own"].holds
+
+
+def test_counts_below_zero_are_stopped_unless_they_are_floating_noise() -> None:
+    assert checked(counts_of(), below_zero=1e-9)["below_zero"].holds
+    found = checked(counts_of(), below_zero=3)
+    assert not found["below_zero"].holds
+    with pytest.raises(BadDataError, match="below_zero"):
+        pass_or_raise(list(found.values()))
+
+
+def test_items_that_are_gone_are_stopped() -> None:
+    before = popularity_of(counts_of(items=100))
+    assert checked(counts_of(items=51), before=before)["items_kept"].holds
+    found = checked(counts_of(items=49), before=before)
+    assert found["items_kept"].value == 0.49
+    with pytest.raises(BadDataError, match=r"items_kept.* is 0\.49, the limit is 0\.5"):
+        pass_or_raise(list(found.values()))
+
+
+def test_many_items_of_one_user_are_told_and_stop_nothing() -> None:
+    counts = np.eye(20)
+    counts[0, 0] = 5
+    found = checked(counts)
+    assert found["single_user"].value == 0.95
+    assert pass_or_raise(list(found.values())) == [found["single_user"]]
+
+
+def test_the_limits_are_settings() -> None:
+    counts = counts_of()
+    counts[::4] *= 0.3
+    lenient = QualitySettings(quality_inconsistent_max=1)
+    assert pass_or_raise(list(checked(counts, limits=lenient).values())) == []
+
+
+def test_nothing_at_all_passes() -> None:
+    empty = Gram(np.empty(0, np.int64), csr_array((0, 0)))
+    assert pass_or_raise(check(empty, None, LIMITS)) == []

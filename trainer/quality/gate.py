@@ -1,0 +1,34 @@
+"""Whether a model may be made of data that was checked. Pure."""
+
+from collections.abc import Sequence
+
+from trainer.report import Checked
+
+
+class BadDataError(RuntimeError):
+    """A hard rule is broken."""
+
+    def __init__(self, checked: Sequence[Checked]) -> None:
+        self.broken = [rule for rule in checked if rule.level == "hard" and not rule.holds]
+        super().__init__(
+            "; ".join(map(_told, self.broken))
+            + ". Nothing is published, what is served stays. Look for workers far behind "
+            "(`lag_records`) and for lost keys, or raise the limit (QUALITY_...)"
+        )
+
+
+def pass_or_raise(checked: Sequence[Checked]) -> list[Checked]:
+    """Return the soft rules that are broken.
+
+    Raises:
+        BadDataError: a hard one is.
+    """
+    broken = [rule for rule in checked if not rule.holds]
+    if any(rule.level == "hard" for rule in broken):
+        raise BadDataError(checked)
+    return broken
+
+
+def _told(rule: Checked) -> str:
+    items = f", such as items {', '.join(map(str, rule.items))}" if rule.items else ""
+    return f"{rule.rule}: {rule.meaning} is {rule.value:.3g}, the limit is {rule.limit:.3g}{items}"

@@ -1,0 +1,98 @@
+"""What can be said about counts without a model: one table with a row an item, one with one row.
+
+Pure. The Gram matrix of any affinities is symmetric and G_ij is at most sqrt(G_ii x G_jj)
+(Cauchy-Schwarz), so counts that are not were not counted right, or were read while they changed.
+"""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from contracts.messages import Floats
+from trainer.blocks import blocks
+from trainer.matrices import Gram, Matrix
+from trainer.quality.popularity import Popularity, popularity_shift
+
+ENTRIES_PER_BLOCK: Final = 1_000_000
+"""About 30 MB while a block is looked at."""
+ROUNDING: Final = 1e-9
+"""By so much weighted counts may differ that are equal: sums in other orders."""
+
+
+def of_items(gram: Gram) -> pd.DataFrame:
+    """Return a table with a row for each item, its id as the index.
+
+    Columns:
+        own: G_ii.
+        counts: sum over j of G_ij.
+        unmatched: by how much the row differs from the column, for one of both; 0 if symmetric.
+        beyond: what exceeds the bound by Cauchy-Schwarz, for one of `counts`.
+    """
+    counts = np.asarray(gram.counts.sum(axis=1), np.float64)
+    return pd.DataFrame(
+        {
+            "own": gram.counts.diagonal(),
+            "counts": counts,
+            "unmatched": _unmatched(gram.counts),
+            "beyond": _ratio(_beyond(gram.counts), counts),
+        },
+        index=pd.Index(gram.items, name="item"),
+    )
+
+
+def of_all(gram: Gram, before: Popularity | None) -> pd.DataFrame:
+    """Return a table with one row.
+
+    Args:
+        gram: what is about to be trained on.
+        before: what was popular in the generation before.
+
+    Columns:
+        below_zero: sum of the counts below zero, without their sign, for one of all others.
+        single_user: share of items whose G_ii is 1: in binary mode, that one user has.
+        items_kept: items for one that the generation before had; 1 if there was none.
+        popularity_shift: as `trainer.quality.popularity` says; 0 if there was none.
+    """
+    own, n_items = gram.counts.diagonal(), max(len(gram.items), 1)
+    return pd.DataFrame(
+        {
+            "below_zero": [gram.below_zero / max(float(gram.counts.sum()), 1.0)],
+            "single_user": [float((own == 1).sum()) / n_items],
+            "items_kept": [len(gram.items) / before.items if before and before.items else 1.0],
+            "popularity_shift": [popularity_shift(before, gram) if before else 0.0],
+        }
+    )
+
+
+def _unmatched(counts: Matrix) -> Floats:
+    """Return |row - column| / (row + column) of each item.
+
+    Both are weighed with the same random numbers: otherwise a count too high and one too low could
+    cancel out. It takes no second matrix, as a comparison of each pair would.
+    """
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, counts.shape[0])
+    row: Floats = np.asarray(counts @ weights)
+    column: Floats = np.asarray(counts.T @ weights)
+    apart = np.abs(row - column)
+    apart[apart <= ROUNDING * (row + column)] = 0
+    return _ratio(apart, row + column)
+
+
+def _beyond(counts: Matrix) -> Floats:
+    """Return for each row the sum of what exceeds the bound by Cauchy-Schwarz."""
+    norms = np.sqrt(counts.diagonal())
+    lengths = np.diff(counts.indptr).astype(np.int64)
+    found = np.zeros(len(norms))
+    for start, stop in blocks(lengths, ENTRIES_PER_BLOCK):
+        entries = slice(counts.indptr[start], counts.indptr[stop])
+        rows = np.repeat(np.arange(start, stop), lengths[start:stop])
+        data = counts.data[entries]
+        excess = data - norms[rows] * norms[counts.indices[entries]]
+        excess[excess <= ROUNDING * data] = 0
+        found[start:stop] = np.bincount(rows - start, excess, stop - start)
+    return found
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
