@@ -126,7 +126,7 @@ class Answering:
 
     def _recommended(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen, str]]:
         generation, chosen = yield from self._reader.recommendations(user_id, wish)
-        self._recommendations.labels(chosen.source).inc()
+        self._recommendations.note(chosen.source, generation.variant, chosen.model)
         request_id = new_request_id(generation.variant, generation.name, chosen.source)
         return generation, chosen, request_id
 

@@ -5,7 +5,7 @@ into lists costs reading those that were not needed lately. Whether the generati
 that is served, each answer asks anew (`api.reader`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,8 +17,6 @@ from contracts.messages import Floats, Ints
 ROWS_KEPT: Final = 16_384
 """Of a generation at least as many of the rows asked for last, at most twice as many: at 200
 neighbors a row takes 3.4 kB."""
-GENERATIONS_KEPT: Final = 4
-"""Of those served lately: several variants, and the ones they replaced."""
 
 
 class Row(NamedTuple):
@@ -99,16 +97,21 @@ class GenerationLists:
 
 
 class Lists:
-    """The generations' lists, by name."""
+    """The lists of the generations that are served: of several, if variants are."""
 
     def __init__(self) -> None:
         self._generations: dict[str, GenerationLists] = {}
 
-    def of(self, generation: str) -> GenerationLists:
-        """Return what is kept of a generation, nothing yet if it is new."""
+    def of(self, generation: str, live: Collection[str]) -> GenerationLists:
+        """Return what is kept of a generation: nothing yet if it is new.
+
+        Args:
+            generation: its name.
+            live: those that are served; of others nothing is kept once a new one comes.
+        """
         lists = self._generations.get(generation)
         if lists is None:
-            while len(self._generations) >= GENERATIONS_KEPT:
-                del self._generations[next(iter(self._generations))]
-            lists = self._generations[generation] = GenerationLists()
+            kept = {name: lists for name, lists in self._generations.items() if name in live}
+            lists = kept[generation] = GenerationLists()
+            self._generations = kept
         return lists

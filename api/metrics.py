@@ -6,6 +6,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.counts import Counts
 from api.requests import Requests
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -19,12 +20,12 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.requests = Requests()
         self.registry.register(self.requests)
-        self.recommendations = Counter(
+        self.recommendations = Counts(
             "api_recommendations_total",
-            "Recommendations by source: model, history or popular",
-            ["source"],
-            registry=self.registry,
+            "Recommendations by source (model, history or popular), variant and model",
+            ("source", "variant", "model"),
         )
+        self.registry.register(self.recommendations)
         self.store_errors = Counter(
             "api_redis_errors_total",
             "Reads that Redis did not answer: timeout, connection, overload, or refused",

@@ -92,7 +92,7 @@ class Reader:
             (value,) = yield [("GET", key)]
             return None if value is None else (generation, first_neighbors(value, n))
 
-        return (yield from self._generations.within_one(read))
+        return (yield from self._generations.within_one(None, read))
 
     def recommendations(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen]]:
         """Return what is recommended to a user, and the generation.
@@ -116,7 +116,7 @@ class Reader:
                 chosen = yield from self._popular(generation, key, wish)
             return None if chosen is None else (generation, chosen)
 
-        found = yield from self._generations.within_one(read)
+        found = yield from self._generations.within_one(user_id, read)
         if found is None:
             raise GenerationReplacedError
         return found
@@ -158,14 +158,15 @@ class Reader:
         """Return the lists, with those of `items` among them.
 
         Raises:
-            ExpiredError: a list is missing, and the pointer has moved: it may have had one.
+            ExpiredError: a list is missing, and the generation is served no more: it may have had
+                one.
         """
-        lists = self._lists.of(generation.name)
+        lists = self._lists.of(generation.name, self._generations.live)
         missing = lists.missing(items)
         if missing:
             keys = [self._keys.model_similar(generation.name, str(item)) for item in missing]
             *values, pointer = yield [*(("GET", key) for key in keys), self._generations.pointer]
-            if None in values and self._generations.served(pointer) != generation:
+            if None in values and not self._generations.is_live(pointer, generation):
                 raise ExpiredError
             for item, value in zip(missing, values, strict=True):
                 lists.add(item, value)

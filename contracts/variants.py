@@ -46,6 +46,13 @@ def variant_names(current: Current) -> list[str]:
     return [*current.variants, *([CANARY_VARIANT] if current.canary else [])]
 
 
+def served_generations(current: Current) -> set[str]:
+    """Return the generations that someone is served."""
+    return {served.generation for served in current.variants.values()} | (
+        {current.canary.served.generation} if current.canary else set()
+    )
+
+
 def variant_of(user_id: str, experiment: Experiment, served: Collection[str]) -> str:
     """Return the variant of a user in an experiment.
 

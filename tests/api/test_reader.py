@@ -1,7 +1,6 @@
 """Generations that are replaced, or expire, while they are read."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import pytest
 from redis import Redis
@@ -10,12 +9,10 @@ from api.generations import GenerationReplacedError, NoModelYetError
 from api.metrics import Metrics
 from api.reader import Reader
 from api.recommend import Wish
-from api.redis.reading import Read
 from api.store import Store
 
 from .conftest import Filled
-
-T = TypeVar("T")
+from .reading import run
 
 ALL = Wish(10, frozenset(), include_seen=False)
 
@@ -29,33 +26,6 @@ def raw(store_url: str) -> Iterator[Redis]:
 @pytest.fixture
 def reader(store_url: str, filled: Filled) -> Reader:
     return Reader(Store(store_url, filled.keys.namespace, Metrics()))
-
-
-def run(read: Read[T], raw: Redis, filled: Filled, flips: Sequence[str] = ()) -> T:
-    """Run a read, and flip the pointer after each of its first rounds that looks at it."""
-    left = list(flips)
-    pointer = filled.keys.model_current()
-    answers: list[Any] | None = None
-    while True:
-        try:
-            commands = read.send(answers)  # type: ignore[arg-type]
-        except StopIteration as returned:
-            found: T = returned.value
-            return found
-        pipeline = raw.pipeline(transaction=False)
-        for command in commands:
-            # Its parsed answers are not what a connection hands out.
-            pipeline.execute_command(*command, NEVER_DECODE=True)
-        answers = [flat(answer) for answer in pipeline.execute()]
-        if left and any(command[1] == pointer for command in commands):
-            filled.point_to(left.pop(0))
-
-
-def flat(answer: object) -> object:
-    """Return an answer as it comes: redis-py makes a dict of a hash."""
-    if not isinstance(answer, dict):
-        return answer
-    return [part for field in answer.items() for part in field]
 
 
 def test_a_generation_that_expired_under_the_reader_gives_way_to_the_new_one(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.lists import GENERATIONS_KEPT, GenerationLists, Lists
+from api.lists import GenerationLists, Lists
 from api.recommend import (
     FOLDED_IN_ITEMS,
     REASONS,
@@ -196,13 +196,17 @@ def test_rows_are_kept_within_bounds_those_asked_for_last_for_sure(
     assert len(kept) <= 2 * 3
 
 
-def test_lists_of_generations_are_kept_within_bounds() -> None:
+def test_lists_are_kept_of_each_generation_that_is_served_and_of_no_other() -> None:
     lists = Lists()
-    first = lists.of("g0")
-    assert lists.of("g0") is first
-    for number in range(GENERATIONS_KEPT):
-        lists.of(f"g{number + 1}")
-    assert lists.of("g0") is not first
+    served = [f"g{number}" for number in range(9)]
+    kept = [lists.of(name, served) for name in served]
+    assert all(lists.of(name, served) is one for name, one in zip(served, kept, strict=True))
+    late = lists.of("gone", served)  # by a read that began before
+    assert lists.of("gone", served) is late
+    lists.of("new", [*served[1:], "new"])
+    assert lists.of("g1", []) is kept[1]
+    assert lists.of("g0", []) is not kept[0]
+    assert lists.of("gone", []) is not late
 
 
 def test_one_generation_s_sums_leave_nothing_behind() -> None:

@@ -155,4 +155,5 @@ async def test_a_broken_rule_names_its_field(
 async def test_sources_are_counted(client: httpx.AsyncClient) -> None:
     await recommended(client, "nobody")
     metrics = (await client.get("/metrics")).text
-    assert 'api_recommendations_total{source="popular"} 1.0' in metrics
+    counted = 'api_recommendations_total{model="popular",source="popular",variant="default"} 1.0'
+    assert counted in metrics

@@ -15,7 +15,13 @@ from contracts.keyspace import (
     Experiment,
     Served,
 )
-from contracts.variants import in_canary, served_to, variant_names, variant_of
+from contracts.variants import (
+    in_canary,
+    served_generations,
+    served_to,
+    variant_names,
+    variant_of,
+)
 
 USERS = [f"user {n}" for n in range(20_000)]
 TOLERANCE = 0.015
@@ -135,3 +141,10 @@ def test_names_can_stand_in_a_request_id() -> None:
     current = Current(1, {"default": a, "ease": b}, canary=Canary(c, 0.1, 0))
     assert variant_names(current) == ["default", "ease", "canary"]
     assert all(re.fullmatch(NAME, name) for name in (DEFAULT_VARIANT, CANARY_VARIANT))
+
+
+def test_what_is_kept_to_be_rolled_back_to_is_served_to_nobody() -> None:
+    current = Current(1, {"default": a, "ease": b}, previous=[c])
+    assert served_generations(current) == {"g1", "g2"}
+    current = Current(1, {"default": a}, canary=Canary(c, 0.1, 0), previous=[b])
+    assert served_generations(current) == {"g1", "g3"}

@@ -1,0 +1,230 @@
+"""While an experiment runs: each user gets the lists of one variant, whichever path answers."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from redis import Redis
+
+from api.generations import Generation, resumed
+from api.metrics import Metrics
+from api.reader import Reader
+from api.recommend import Wish
+from api.store import Store
+from contracts.keyspace import Canary, Current, Experiment, Served
+from contracts.variants import served_to
+
+from .conftest import Filled, Serve
+from .http import ORDINARY, Client, connected, serving
+from .reading import run
+
+USERS = [f"u{n}" for n in range(400)]
+ALL = Wish(10, frozenset(), include_seen=False)
+VARIANTS = {
+    name: Served(generation, "cosine", "user-knn")
+    for name, generation in (("default", "g1"), ("steep", "g2"))
+}
+HALF_EACH = Experiment("spring", {"default": 1, "steep": 1})
+CANARY = Canary(Served("g3", "ease", "user-knn"), 0.25, 0)
+NEIGHBORS = {"g1": "11", "g2": "12", "g3": "13"}
+"""By generation: what it recommends to whoever has 4; 20 more to whoever has nothing."""
+
+
+@pytest.fixture(autouse=True)
+def generations(filled: Filled) -> None:
+    for name, neighbor in NEIGHBORS.items():
+        popular = [(str(int(neighbor) + 20), 3.0)]
+        filled.generation(name, {"4": [(neighbor, 0.5, 1.0)]}, popular)
+    for user in USERS[::2]:
+        filled.history(user, {"4": (1, 5)}, off=7)
+    filled.history("own", {"4": (1, 5)}, off=7)
+    filled.user_list("g2", "own", off=7, items=[("99", 0.5, ["4"])])
+
+
+def serve(
+    filled: Filled, experiment: Experiment | None = HALF_EACH, canary: Canary | None = None
+) -> Current:
+    current = Current(1, VARIANTS, experiment, canary)
+    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
+    return current
+
+
+@pytest.fixture
+async def http(store_url: str, filled: Filled) -> AsyncIterator[Client]:
+    namespace = filled.keys.namespace
+    async with (
+        serving(redis_url=store_url, namespace=namespace) as (_, port),
+        connected(port) as client,
+    ):
+        yield client
+
+
+def expected(user: str, current: Current) -> tuple[str, str]:
+    found = served_to(user, current)
+    assert found is not None
+    return found[0], found[1].generation
+
+
+def body_of(answer: bytes) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return body
+
+
+@pytest.mark.parametrize("canary", [None, CANARY])
+@pytest.mark.parametrize("experiment", [None, HALF_EACH])
+async def test_both_paths_answer_a_user_the_same_bytes_out_of_the_lists_of_its_variant(
+    http: Client, filled: Filled, experiment: Experiment | None, canary: Canary | None
+) -> None:
+    current = serve(filled, experiment, canary)
+    found = Counter[str]()
+    for n, user in enumerate(USERS):
+        variant, generation = expected(user, current)
+        answer = await http.get(f"/v1/users/{user}/recommendations")
+        body = body_of(answer)
+        assert (body["variant"], body["generation"]) == (variant, generation)
+        assert body["request_id"].startswith(f"{variant}.{generation}.{body['source']}.")
+        neighbor = int(NEIGHBORS[generation]) + 20 * (n % 2)
+        assert [item["instrument_id"] for item in body["items"]] == [neighbor]
+        assert await http.get(f"/v1/users/{user}/recommendations", headers=ORDINARY) == answer
+        legacy = await http.get(f"/instruments/similar/{user}")
+        assert body_of(legacy) == {"predicted_items": [str(neighbor)]}
+        assert f"x-request-id: {variant}.{generation}.".encode() in legacy
+        assert await http.get(f"/instruments/similar/{user}", headers=ORDINARY) == legacy
+        found[variant] += 1
+    names = {"default"} | ({"steep"} if experiment else set()) | ({"canary"} if canary else set())
+    assert found.keys() == names
+
+
+async def test_a_users_own_list_is_that_of_its_variant(http: Client, filled: Filled) -> None:
+    serve(filled, Experiment("spring", {"steep": 1}))
+    body = body_of(await http.get("/v1/users/own/recommendations"))
+    assert (body["source"], body["variant"], body["model"]) == ("model", "steep", "user-knn")
+    serve(filled, None)
+    body = body_of(await http.get("/v1/users/own/recommendations"))
+    assert (body["source"], body["variant"], body["model"]) == ("history", "default", "cosine")
+
+
+async def test_what_is_the_same_for_all_users_is_the_default_variants(
+    http: Client, filled: Filled
+) -> None:
+    serve(filled, Experiment("spring", {"steep": 1}), CANARY)
+    for way in (b"", ORDINARY):
+        body = body_of(await http.get("/v1/instruments/4/similar", headers=way))
+        assert (body["variant"], body["generation"]) == ("default", "g1")
+        assert [item["instrument_id"] for item in body["items"]] == [11]
+        legacy = body_of(await http.get("/instruments/similar/4", headers=way))
+        assert legacy == {"predicted_items": ["11"]}
+
+
+async def test_an_entity_tag_is_of_one_generation(http: Client, filled: Filled) -> None:
+    tags = set()
+    for name in ("g1", "g2", "g1"):
+        filled.generation(name, {"4": [("5", 0.5, 1.0)]})  # with the very same list
+        answer = await http.get("/v1/instruments/4/similar")
+        tags.add(answer.partition(b"etag: ")[2].partition(b"\r\n")[0])
+    assert len(tags) == 2
+
+
+async def test_other_weights_hold_for_the_next_request(http: Client, filled: Filled) -> None:
+    for weights in ({"default": 1.0}, {"steep": 1.0}, {"default": 1.0, "steep": 1.0}):
+        current = serve(filled, Experiment("spring", weights))
+        for user in USERS[:20]:
+            body = body_of(await http.get(f"/v1/users/{user}/recommendations"))
+            assert (body["variant"], body["generation"]) == expected(user, current)
+
+
+async def test_recommendations_are_counted_by_source_variant_and_model(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    current = serve(filled)
+    asked = Counter[tuple[str, str, str]]()
+    for n, user in enumerate(USERS[:40]):
+        await client.get(f"/v1/users/{user}/recommendations")
+        source, model = ("popular", "popular") if n % 2 else ("history", "cosine")
+        asked[model, source, expected(user, current)[0]] += 1
+    metrics = (await client.get("/metrics")).text
+    for (model, source, variant), count in asked.items():
+        labels = f'{{model="{model}",source="{source}",variant="{variant}"}}'
+        assert f"api_recommendations_total{labels} {count}.0" in metrics
+    assert len(asked) == 4
+
+
+async def test_feedback_on_the_canary_is_counted_as_such(
+    serve: Serve, store_url: str, broker: str, filled: Filled, topics: Any
+) -> None:
+    topics()
+    current = Current(1, VARIANTS, HALF_EACH, CANARY)
+    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
+    settings = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    async with serve(**settings, namespace=filled.keys.namespace) as client:
+        for variant in ("canary", "steep", "made-up"):
+            event = {
+                "type": "click",
+                "request_id": f"{variant}.g3.history.{'A' * 22}",
+                "user_id": "u1",
+                "instrument_id": 4,
+                "position": 1,
+            }
+            assert (await client.post("/v1/feedback", json=event)).status_code == 202
+        metrics = (await client.get("/metrics")).text
+    for told in ("canary", "steep", "unknown"):
+        labels = f'{{kind="click",source="history",variant="{told}"}}'
+        assert f"api_feedback_total{labels} 1.0" in metrics
+
+
+@pytest.fixture
+def raw(store_url: str) -> Iterator[Redis]:
+    with Redis.from_url(store_url) as client:
+        yield client
+
+
+@pytest.fixture
+def reader(store_url: str, filled: Filled) -> Reader:
+    return Reader(Store(store_url, filled.keys.namespace, Metrics()))
+
+
+def of_variant(variant: str, current: Current) -> str:
+    return next(user for user in USERS[::2] if expected(user, current)[0] == variant)
+
+
+def test_lists_that_were_read_for_one_variant_are_not_anothers(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    current = serve(filled, canary=CANARY)
+    users = [of_variant(variant, current) for variant in ("default", "steep", "canary")]
+
+    def recommended() -> list[Sequence[object]]:
+        answers = [run(reader.recommendations(user, ALL), raw, filled) for user in users]
+        return [(generation, *chosen.items) for generation, chosen in answers]
+
+    first = recommended()
+    assert [found[0] for found in first] == [
+        Generation("default", "g1"),
+        Generation("steep", "g2"),
+        Generation("canary", "g3"),
+    ]
+    assert len({str(found[1:]) for found in first}) == 3
+    assert recommended() == first  # out of what is kept
+
+
+def test_a_pointer_that_moves_to_other_variants_while_it_is_read_is_followed(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    current = serve(filled)
+    user = of_variant("steep", current)
+    generation, _ = run(reader.recommendations(user, ALL), raw, filled)
+    assert generation == Generation("steep", "g2")
+
+    read = reader.recommendations(user, ALL)  # guesses what was served the last time
+    commands = next(read)
+    serve(filled, None)
+    answers = [raw.execute_command(*command, NEVER_DECODE=True) for command in commands]
+    # Another request learns of it first.
+    assert run(reader.recommendations("u1", ALL), raw, filled)[0] == Generation("default", "g1")
+
+    generation, _ = run(resumed(read, answers), raw, filled)
+    assert generation == Generation("default", "g1")
