@@ -20,6 +20,8 @@ from benchmarks.contests import (
 from benchmarks.engines import Engine, program
 from benchmarks.environments import NoEnvironmentError
 from benchmarks.keepup import Load, Trial, search, try_load
+from benchmarks.models import SEED, TEST_SHARE, Standings
+from benchmarks.models import measure as measure_models
 from benchmarks.reads import parts as read_parts
 from benchmarks.reads.data import Size
 from benchmarks.reads.measured import Measured
@@ -31,10 +33,15 @@ from benchmarks.scaling import measure as measure_scaling
 from benchmarks.stage import ContenderError, Stage, staged
 from benchmarks.stream import Audience, Streamed
 from benchmarks.stream import measure as measure_stream
+from benchmarks.train import measure as measure_training
+from benchmarks.train_report import Training
 from benchmarks.verdicts import HighestRate, Kept
 from infra.local.paths import HOME
 from infra.local.process import NotReadyError
 from infra.local.run import BusyError, claimed, interruptible
+from trainer.commands.options import errors_told
+from trainer.evaluation.interactions import Splitting
+from trainer.evaluation.question import Question
 
 _WIDTH_OF_A_FILE: Final = 120
 _KEEP_UP_FOR_S: Final = 60.0
@@ -197,6 +204,39 @@ def stream(
         _print(measure_stream(stage, Audience(clients, seconds)), json=json)
 
 
+@app.command()
+def models(
+    interactions: Annotated[
+        Path, typer.Option(help="CSV, CSV.gz or Parquet: ts_ms, user_id, instrument_id")
+    ],
+    split: Annotated[
+        Splitting, typer.Option(help="the last of all events, or a share of each user's items")
+    ] = Splitting.TEMPORAL,
+    trials: Annotated[int, typer.Option(min=1, help="of each model's settings")] = 30,
+    *,
+    json: Json = False,
+) -> None:
+    """How good recommendations from counts are, against the models of implicit."""
+    question = Question(interactions, None, None, split, TEST_SHARE, SEED)
+    with _claimed(), errors_told():
+        _print(measure_models(question, trials), json=json)
+
+
+@app.command()
+def train(
+    rounds: Rounds = 3,
+    items: Annotated[int, typer.Option(min=1_000)] = 50_000,
+    pairs: Annotated[int, typer.Option(min=100_000, help="of items that someone has both")] = (
+        10_000_000
+    ),
+    *,
+    json: Json = False,
+) -> None:
+    """Counts in Redis to lists that are served, against scikit-learn, implicit, sparse_dot_topn."""
+    with _claimed() as folder:
+        _print(measure_training(items, pairs, rounds, folder, _say), json=json)
+
+
 def _search(stage: Stage, load: Load, servers: tuple[str, str]) -> HighestRate:
     trials: list[Trial] = []
 
@@ -236,7 +276,15 @@ def _say(number: int, name: str, run: Run) -> None:
 
 
 def _print(
-    result: Comparison | Ceilings | Kept | HighestRate | Measured | Saturation | Streamed,
+    result: Comparison
+    | Ceilings
+    | Kept
+    | HighestRate
+    | Measured
+    | Saturation
+    | Standings
+    | Streamed
+    | Training,
     *,
     json: bool,
 ) -> None:

@@ -1,0 +1,111 @@
+"""What `train` trains on is what the workers would have written, and its verdict is about that."""
+
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks import train
+from benchmarks.stage import ContenderError
+from benchmarks.train_data import fill, make
+from benchmarks.train_report import OURS, SCIKIT_LEARN, Trained, Training
+from contracts.keyspace import Keyspace
+from contracts.topics import COOCCURRENCES
+from runtime.stores import connect
+from trainer.counts import read_gram
+from trainer.stages import Stages
+
+QUIET = {"others": 0.1}
+STAGES = {"read counts": 3.0, "rank item lists": 0.5}
+
+
+def test_data_has_about_as_many_pairs_as_wanted_and_nobody_misses() -> None:
+    data = make(2_000, 60_000, seed=1)
+    assert data.pairs == pytest.approx(60_000, rel=0.02)
+    assert data.user_items.sum(axis=0).min() >= 1
+    assert set(data.user_items.data) == {1}
+    again = make(2_000, 60_000, seed=1)
+    assert (again.gram != data.gram).nnz == 0
+
+
+def test_the_store_is_filled_with_the_counts_that_the_trainer_reads(
+    store_url: str, namespace: str
+) -> None:
+    data = make(1_000, 20_000, seed=1)
+    fill(store_url, Keyspace(namespace), data)
+    stages = Stages(lambda: None, Progress(disable=True))
+    with connect(store_url, "tests") as store:
+        gram = read_gram(store, Keyspace(namespace), COOCCURRENCES.partitions, stages)
+    assert gram.items.tolist() == list(range(1_000))
+    assert (gram.counts != data.gram).nnz == 0
+
+
+def test_a_process_is_watched_to_its_end_for_the_most_memory_that_it_had(tmp_path: Path) -> None:
+    data = make(1_000, 20_000, seed=1)
+    with train._set_up(data, tmp_path) as scene:
+        found = scene.peer(SCIKIT_LEARN)
+        ours = scene.ours()
+    train._check_same({OURS: [ours], SCIKIT_LEARN: [found]})
+    assert ours.stages.keys() >= set(train.MODEL_STAGES)
+    assert min(ours.peak_bytes, found.peak_bytes) > 50_000_000
+    assert 0 < ours.seconds < ours.whole_s
+
+
+def trained(seconds: float, *, peak_bytes: int = 1, entries: int = 3, score: float = 2) -> Trained:
+    return Trained(100, seconds, QUIET, peak_bytes, entries, score, "1.0", 9.0, STAGES)
+
+
+def training(ours: Trained, scikit_learn: float = 6.0, implicit: float = 1.5) -> Training:
+    runs = {
+        OURS: [ours],
+        SCIKIT_LEARN: [trained(scikit_learn)],
+        "implicit": [trained(implicit)],
+    }
+    return Training("2 items", runs, "Valkey 9")
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (training(trained(1.0)), "reached"),
+        (training(trained(1.0), scikit_learn=4.9), "not reached"),
+        (training(trained(1.0), implicit=0.9), "not reached"),
+        (training(trained(1.0, peak_bytes=(2 << 30) + 1)), "not reached"),
+    ],
+)
+def test_the_bar_is_five_times_scikit_learn_not_behind_the_others_within_two_gigabytes(
+    found: Training, verdict: str
+) -> None:
+    assert found.reached() is (verdict == "reached")
+    out = io.StringIO()
+    found.show(Console(file=out, width=140))
+    assert f"\n{verdict}: 5 times scikit-learn" in out.getvalue()
+    assert "read counts" in out.getvalue()
+
+
+def test_each_peer_is_a_line_of_json_with_the_stages_of_ours() -> None:
+    said = [msgspec.json.decode(line) for line in training(trained(1.0)).lines().splitlines()]
+    assert [(one["baseline"], one["ratio"]) for one in said] == [
+        ("scikit-learn 1.0", 6.0),
+        ("implicit 1.0", 1.5),
+    ]
+    assert said[0]["stages_s"] == {**STAGES, "whole run": 9.0}
+    assert said[0]["reached"] is True
+
+
+@pytest.mark.parametrize("other", [trained(1.0, entries=4), trained(1.0, score=2.001)])
+def test_contenders_that_found_something_else_are_no_comparison(other: Trained) -> None:
+    train._check_same({OURS: [trained(1.0)], "implicit": [trained(1.0, score=2 + 1e-7)]})
+    with pytest.raises(ContenderError, match="implicit found"):
+        train._check_same({OURS: [trained(1.0)], "implicit": [other]})
+
+
+def test_a_peer_that_fails_is_told_of_with_what_it_said(tmp_path: Path) -> None:
+    with (
+        train._set_up(make(1_000, 20_000, seed=1), tmp_path) as scene,
+        pytest.raises(ContenderError, match=r"(?s)exit code 1: .*KeyError: 'nobody'"),
+    ):
+        scene.peer("nobody")
