@@ -169,6 +169,19 @@ def test_weighted_counts_are_the_gram_matrix_of_the_stored_histories(
 
 @many
 @given(log=records, plan=plans)
+def test_a_users_last_item_has_the_scale_of_the_whole_history(
+    log: list[Interaction | None], plan: Plan
+) -> None:
+    world = simulate(log, plan, binary, cap=500, weight=InverseDegree(0.5))
+    last = {event.user_id: event.instrument_id for event in log if event}
+    histories = stored_histories(world)
+    assert histories.keys() == last.keys()
+    for user, items in histories.items():
+        assert items[last[user]] == pytest.approx(len(items) ** -0.5)
+
+
+@many
+@given(log=records, plan=plans)
 def test_every_broken_record_reaches_the_dead_letters_and_every_row_its_index(
     log: list[Interaction | None], plan: Plan
 ) -> None:

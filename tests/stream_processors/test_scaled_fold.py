@@ -228,6 +228,14 @@ def test_a_users_value_is_the_mean_relative_to_the_typical_one_within_bounds(
     assert weight.scale(history, 1) == pytest.approx(scale)
 
 
+def test_the_mean_does_not_depend_on_the_order_in_which_redis_has_the_items() -> None:
+    values = {1: (0.1, 1), 2: (0.2, 1), 3: (0.3, 1)}
+    backwards = dict(reversed(values.items()))
+    weight = MeanValue(1.0, 1.0)
+    scales = {weight.scale(History(spent=spent), 3) for spent in (values, backwards)}
+    assert len(scales) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "weight"),
     [

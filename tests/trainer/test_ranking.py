@@ -22,7 +22,7 @@ tied = arrays(
 @unhurried
 @given(
     scores=tied,
-    unit=st.sampled_from([1, 10.0**-SCORE_DECIMALS, -0.1, 1e300]),
+    unit=st.sampled_from([1, 10.0**-SCORE_DECIMALS, -0.1, 1e6, 1e300]),
     n=st.integers(1, 10),
     data=st.data(),
 )

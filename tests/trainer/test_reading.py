@@ -58,7 +58,7 @@ def test_nothing_in_redis_is_an_empty_matrix(
 @pytest.mark.parametrize("far", [9, 2**63 - 1])
 def test_a_pair_is_left_out_while_the_other_items_row_is_not_there(far: int) -> None:
     hashes = {
-        "cooc:3": {"3": "2", "7": "1", str(far): "1", "-1": "1", str(2**62): "1", "10": "1"},
+        "cooc:3": {"3": "2", "7": "1", str(far): "1", "-2": "1", str(2**62): "1", "10": "1"},
         "cooc:far": {str(far): "1"},
     }
     rows = parse_rows(np.array([3, far]), hashes)
