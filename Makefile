@@ -35,8 +35,9 @@ status: $(READY) ## show what runs
 down: $(READY) ## stop what `make up` started
 	@$(BIN)/python -m infra.local down
 
+# Most tests wait for servers most of the time: three processes keep two cores busy.
 test: $(READY) ## run all tests, against real servers
-	@$(BIN)/python -m pytest --numprocesses 2
+	@$(BIN)/python -m pytest --numprocesses 3
 
 lint: $(READY) ## ruff and the import rules
 	@$(BIN)/ruff check .
