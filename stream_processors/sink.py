@@ -6,11 +6,10 @@ blocks Redis and every reader with it, so a chunk is kept under about a millisec
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from redis.exceptions import NoScriptError
@@ -33,58 +32,10 @@ from stream_processors.commands import COST_OF_A_MS, chunks
 from stream_processors.marks import incarnation_and_offset, mark
 from stream_processors.patience import Patience
 from stream_processors.positions import Claim, epoch_of, sources_of, where_to_resume
+from stream_processors.scripts import CLAIM, READ, SHA, WRITE
 from stream_processors.transport import LogBounds
 
 log = structlog.get_logger()
-
-# An epoch is also a time, so that a store which lost its data never gives the same one again.
-_CLAIM: Final = f"""
-local stored = tonumber(redis.call('HGET', KEYS[1], '{EPOCH_FIELD}') or 0)
-redis.call('HSET', KEYS[1], '{EPOCH_FIELD}', math.max(stored + 1, tonumber(ARGV[1])))
-return redis.call('HGETALL', KEYS[1])
-"""
-# Does each of the commands, `contracts.commands`, and returns their answers.
-# Lua cannot unpack much more than 4,000 at once; even, so that no HSET pair is split.
-_EACH: Final = """
-local function each(packed)
-  local commands, answers, at = cmsgpack.unpack(packed), {}, 1
-  while at <= #commands do
-    local name, key, last = commands[at], commands[at + 1], at + 2 + commands[at + 2]
-    local answer = redis.call(name, key, unpack(commands, at + 3, math.min(at + 4002, last)))
-    for from = at + 4003, last, 4000 do
-      local more = redis.call(name, key, unpack(commands, from, math.min(from + 3999, last)))
-      if type(more) == 'table' then
-        for _, value in ipairs(more) do answer[#answer + 1] = value end
-      end
-    end
-    answers[#answers + 1] = answer
-    at = last + 1
-  end
-  return answers
-end
-"""
-# Writes and publishes nothing unless epoch and position are as the worker left them; returns both.
-# Values that cannot be published stand: with an error the worker would write them again.
-_WRITE: Final = f"""{_EACH}
-local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{NEXT_FIELD}')
-if stored[1] ~= ARGV[1] or (stored[2] or '') ~= ARGV[2] then
-  return {{0, stored[1] or '', stored[2] or ''}}
-end
-each(ARGV[3])
-local published = ARGV[4] ~= '' and redis.pcall('SPUBLISH', ARGV[4], ARGV[3])
-return {{1, type(published) == 'table' and published.err or ''}}
-"""
-_READ: Final = f"""{_EACH}
-local answers = each(ARGV[1])
-return {{answers, redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{NEXT_FIELD}')}}
-"""
-
-
-def _sha(script: str) -> str:
-    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-
-_SHA: Final = {script: _sha(script) for script in (_WRITE, _READ)}
 
 
 class FencedError(RuntimeError):
@@ -228,7 +179,7 @@ class Sink:
         """
         answers: list[Any] = []
         for chunk in chunks(groups, cost or COST_OF_A_MS):
-            more, (epoch, stored_next) = await self._patiently(self._run, _READ, claim, pack(chunk))
+            more, (epoch, stored_next) = await self._patiently(self._run, READ, claim, pack(chunk))
             if still_mine:
                 _check_position(claim, epoch or "", stored_next or "", expected=claim.stored_next)
             answers += more
@@ -236,7 +187,7 @@ class Sink:
 
     async def _raise_epoch(self, key: str) -> dict[str, str]:
         now_us = time.time_ns() // 1_000
-        flat = await self.store.eval(_CLAIM, 1, key, now_us)
+        flat = await self.store.eval(CLAIM, 1, key, now_us)
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
     async def _write_chunk(
@@ -244,7 +195,7 @@ class Sink:
     ) -> None:
         """Write a chunk, and publish it on a channel of the partition's slot if there is one."""
         done, *said = await self._run(
-            _WRITE, claim, claim.epoch, claim.stored_next, pack(chunk), channel
+            WRITE, claim, claim.epoch, claim.stored_next, pack(chunk), channel
         )
         if not done:
             # Unless it had been written before, and only its answer was lost.
@@ -267,7 +218,7 @@ class Sink:
         """Call a script on a partition: its position is the key that says where in a cluster."""
         position = self.keyspace.position(claim.topic, claim.partition)
         try:
-            return await self.store.evalsha(_SHA[script], 1, position, *arguments)
+            return await self.store.evalsha(SHA[script], 1, position, *arguments)
         except NoScriptError:
             return await self.store.eval(script, 1, position, *arguments)
 

@@ -10,17 +10,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from contracts.changes import Changes, encode_changes
 from contracts.commands import Commands, command
-from contracts.keyspace import ACTIVE_USERS_PER_PARTITION, OFFSET_FIELD, HistoryEntry
-from contracts.messages import (
-    InteractionColumns,
-    Ints,
-    decode_interactions,
-)
+from contracts.keyspace import ACTIVE_USERS_PER_PARTITION
+from contracts.messages import InteractionColumns, Ints, decode_interactions
 from contracts.partitioning import instrument_partitions, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
@@ -30,8 +25,9 @@ from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.affinities import Affinity
 from stream_processors.histories.fold import Change, History, Rows, fold_event, rows_of
 from stream_processors.histories.scaled_fold import fold_scaled_event
+from stream_processors.histories.stored import history_of, touched_fields
 from stream_processors.histories.user_weights import UserWeight
-from stream_processors.marks import NOTHING, incarnation_and_offset, mark
+from stream_processors.marks import mark
 from stream_processors.numbering import NONE, Numbering
 from stream_processors.positions import Claim
 from stream_processors.processing import misplaced
@@ -45,10 +41,6 @@ _ROWS_A_MESSAGE: Final = 30_000
 _ROWS_A_ROUND: Final = 250_000
 # Histories may have hundreds of items each: some fifty are a millisecond of Redis's time.
 _COST_OF_A_READ: Final = 150
-
-_entry = msgspec.json.Decoder(HistoryEntry)
-_offset = msgspec.json.Decoder(tuple[int, int])
-_encode = msgspec.json.Encoder().encode
 
 
 class _ItemPartitions:
@@ -144,7 +136,7 @@ class HistoryPartition:
         )
         scaled = self._weight is not None
         return {
-            user: _from_hash(answer, scaled=scaled)
+            user: history_of(answer, scaled=scaled)
             for user, answer in zip(users, answers, strict=True)
         }
 
@@ -233,46 +225,10 @@ class HistoryPartition:
         group: Commands = []
         if history.removed:
             group += command("HDEL", key, [str(item) for item in history.removed])
-        fields = [OFFSET_FIELD, _encode(incarnation_and_offset(history.mark)).decode()]
-        for item in history.touched:
-            fields += (str(item), _encode(_entry_of(history, item)).decode())
-        return group + command("HSET", key, fields)
+        return group + command("HSET", key, touched_fields(history))
 
     def _key(self, user: str) -> str:
         return self._sink.keyspace.history(self.claim.partition, user)
-
-
-def _number(value: float) -> float:
-    """Return a whole number as an int, so that people read 3 and not 3.0."""
-    return int(value) if value.is_integer() else value
-
-
-def _entry_of(history: History, item: int) -> HistoryEntry:
-    """Return what Redis is to hold of an item."""
-    place = history.place_of[item]
-    affinity, ts_ms = _number(float(history.affinity[place])), history.ts_ms[place]
-    if not history.scale:
-        return HistoryEntry(r=affinity, t=ts_ms)
-    total, n = history.spent.get(item, (0.0, 0))
-    return HistoryEntry(r=affinity, t=ts_ms, s=history.scale[item], v=total, n=n)
-
-
-def _from_hash(answer: Sequence[str], *, scaled: bool) -> History:
-    """Return the history that Redis holds, with the scales in it if users are weighted."""
-    stored = dict(zip(answer[::2], answer[1::2], strict=True))
-    offset = stored.pop(OFFSET_FIELD, None)
-    items, entries = [int(name) for name in stored], [_entry.decode(v) for v in stored.values()]
-    history = History.of(
-        mark=NOTHING if offset is None else mark(*_offset.decode(offset)),
-        items=items,
-        affinities=[entry.r for entry in entries],
-        ts_ms=[entry.t for entry in entries],
-    )
-    if scaled:
-        both = list(zip(items, entries, strict=True))
-        history.scale = {item: entry.s for item, entry in both}
-        history.spent = {item: (entry.v, entry.n) for item, entry in both if entry.n}
-    return history
 
 
 def _cuts(offset: Ints, enough: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from contracts.keyspace import EPOCH_FIELD, NEXT_FIELD
-from stream_processors import sink as sinks
+from stream_processors import scripts
 
 Hashes = dict[str, dict[str, str]]
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class SimulatedStore:
     worker: int
 
     async def eval(self, script: str, _n_keys: int, *arguments: Any) -> Any:
-        assert script == sinks._CLAIM
+        assert script == scripts.CLAIM
         position = self.data.setdefault(arguments[0], {})
         position[EPOCH_FIELD] = str(max(int(position.get(EPOCH_FIELD, 0)) + 1, int(arguments[1])))
         return list(itertools.chain(*position.items()))
@@ -76,9 +76,9 @@ class SimulatedStore:
         await self.turns.take(self.worker)
         held = self.data.get(position, {})
         stored = held.get(EPOCH_FIELD), held.get(NEXT_FIELD)
-        if sha == sinks._SHA[sinks._READ]:
+        if sha == scripts.SHA[scripts.READ]:
             return [self._each(arguments[0]), stored]
-        assert sha == sinks._SHA[sinks._WRITE]
+        assert sha == scripts.SHA[scripts.WRITE]
         epoch, stored_next, packed, _channel = arguments
         if (stored[0] or "", stored[1] or "") != (str(epoch), stored_next):
             answer: list[Any] = [0, stored[0] or "", stored[1] or ""]

@@ -15,7 +15,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from contracts.keyspace import OFFSET_FIELD
 from contracts.messages import EVENT_TYPES
 from stream_processors.app import user_weight
-from stream_processors.histories import agent
+from stream_processors.histories import stored
 from stream_processors.histories.affinities import Affinity, binary, weighted
 from stream_processors.histories.fold import Change, History, rows_of
 from stream_processors.histories.scaled_fold import CHANGES_AN_EVENT, fold_scaled_event
@@ -99,10 +99,10 @@ def gram_of(changes: list[Change]) -> Matrix:
 
 def reread(history: History) -> History:
     """The history as a store gives it back: the same entries, in no particular order."""
-    stored = [OFFSET_FIELD, msgspec.json.encode((0, 7)).decode()]
+    fields = [OFFSET_FIELD, msgspec.json.encode((0, 7)).decode()]
     for item in sorted(history.place_of, reverse=True):
-        stored += (str(item), msgspec.json.encode(agent._entry_of(history, item)).decode())
-    return agent._from_hash(stored, scaled=True)
+        fields += (str(item), msgspec.json.encode(stored._entry_of(history, item)).decode())
+    return stored.history_of(fields, scaled=True)
 
 
 @given(log=logs, rule=rules, cap=caps, weight=weights)
