@@ -28,6 +28,7 @@ from benchmarks.reads.measured import Measured
 from benchmarks.reads.saturation import Saturation
 from benchmarks.reads.scene import StoreProduct, set_up
 from benchmarks.report import Ceilings, Comparison
+from benchmarks.rolling import Restarts, roll
 from benchmarks.rounds import Run
 from benchmarks.scaling import measure as measure_scaling
 from benchmarks.stage import ContenderError, Stage, staged
@@ -158,6 +159,18 @@ def keepup(
 
 
 @app.command()
+def rolling(
+    workers: Annotated[int, typer.Option(min=2, max=8, help="restarted one after the other")] = 4,
+    *,
+    json: Json = False,
+) -> None:
+    """A rolling restart under load: partitions that move, and how old the newest bars get."""
+    with _stage() as stage:
+        rolled = [roll(stage, workers, is_static=is_static) for is_static in (True, False)]
+        _print(Restarts(rolled, stage.broker.product, stage.store.product), json=json)
+
+
+@app.command()
 def scaling(
     rounds: Rounds = 2,
     quotes: Annotated[
@@ -281,6 +294,7 @@ def _print(
     | Kept
     | HighestRate
     | Measured
+    | Restarts
     | Saturation
     | Standings
     | Streamed

@@ -4,7 +4,7 @@ Hypothesis: what the worker costs is the sum of its steps, and the greatest of t
 
 Work: the log of `bars`. `librdkafka` and `aiokafka` fetch all of it and do nothing with it; `runs`
 is aiokafka handing on Kafka's batches whole, as the worker has it; `decode` turns the values into
-columns, a fetch at a time; `fold` adds the columns to a table of bars; `agent` is the worker's own
+columns, a fetch at a time; `fold` adds the columns to a table of bars; `worker` is the worker's own
 code from a fetched batch to Redis, without Faust and Kafka: it decodes, folds, reads what it lacks
 and writes. No baseline: these are ceilings.
 """
@@ -14,7 +14,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -26,21 +26,21 @@ from benchmarks.cpu import read_clock, spent
 from benchmarks.rounds import Run
 from benchmarks.stage import ContenderError, Stage
 from contracts.keyspace import Keyspace
-from contracts.messages import QuoteColumns, Rejection, decode_quotes
-from contracts.topics import QUOTES, Topic
+from contracts.messages import QuoteColumns, decode_quotes
+from contracts.topics import QUOTES
 from runtime.stores import AsyncStore, connect_async
-from stream_processors.bars.agent import BarPartition
+from stream_processors.bars.bars import BarsFold
 from stream_processors.bars.fold import BAR
 from stream_processors.bars.table import NO_MINUTE, BarTable
-from stream_processors.dead_letters import DeadLetters
-from stream_processors.sink import Sink
-from stream_processors.transport import LogBounds, RecordBatch
-from stream_processors.transport.fetched import as_runs
+from stream_processors.store.claims import Claim, Store
+from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.fetched import Fetched, FetchFailure
 
 Measured = TypeVar("Measured")
 
 _RETENTION_MINUTES: Final = 60
 _FLUSH_EVERY_S: Final = 1.0
+_EXPIRE_S: Final = 604_800
 _MAX_FETCH_BYTES: Final = 1 << 20
 """As the worker's."""
 _RECORDS_A_CALL: Final = 10_000
@@ -62,8 +62,8 @@ def measure(stage: Stage, partitions: int, records: int) -> Iterator[tuple[str, 
         yield "librdkafka", timed(lambda: _consume(consumer, records))[0]
     with asyncio.Runner() as runner:
         # Before what keeps records: looking for cycles among them would cost it half of its rate.
-        fetching = runner.run(_fetching(address, partitions, as_runs))
-        yield "runs", timed(lambda: runner.run(_fetch_runs(fetching, records)))[0]
+        fetching = runner.run(_fetching(address, partitions))
+        yield "runs", timed(lambda: runner.run(_fetch_runs(fetching, partitions, records)))[0]
         runner.run(fetching.stop())
         fetching = runner.run(_fetching(address, partitions))
         run, batches = timed(lambda: runner.run(_fetch(fetching, records)))
@@ -74,8 +74,8 @@ def measure(stage: Stage, partitions: int, records: int) -> Iterator[tuple[str, 
         yield "fold", timed(lambda: _fold(batches, columns))[0]
         stage.client.flushall()
         parts = runner.run(_parts(stage, partitions))
-        yield "agent", timed(lambda: runner.run(_process(parts, batches)))[0]
-        runner.run(parts.store.aclose())
+        yield "worker", timed(lambda: runner.run(_take_all(parts, batches)))[0]
+        runner.run(parts.client.aclose())
 
 
 @contextlib.contextmanager
@@ -108,15 +108,12 @@ def _consume(consumer: Consumer, records: int) -> None:
         got += _came(len(some), got, records)
 
 
-async def _fetching(
-    bootstrap_servers: str, partitions: int, value_deserializer: Any = None
-) -> AIOKafkaConsumer:
+async def _fetching(bootstrap_servers: str, partitions: int) -> AIOKafkaConsumer:
     """Return a consumer that has found its brokers and may begin to fetch."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         enable_auto_commit=False,
         max_partition_fetch_bytes=_MAX_FETCH_BYTES,
-        value_deserializer=value_deserializer,
     )
     await consumer.start()
     tps = [TopicPartition(QUOTES.name, p) for p in range(partitions)]
@@ -131,16 +128,26 @@ async def _fetch(consumer: AIOKafkaConsumer, records: int) -> list[RecordBatch]:
     got = 0
     while got < records:
         fetched = await consumer.getmany(timeout_ms=_FETCH_WITHIN_S * 1000)
-        batches += [RecordBatch(TP(tp.topic, tp.partition), some) for tp, some in fetched.items()]
+        batches += [
+            RecordBatch(TP(*tp), None, some[0].offset, some[-1].offset + 1, some)
+            for tp, some in fetched.items()
+        ]
         got += _came(sum(map(len, fetched.values())), got, records)
     return batches
 
 
-async def _fetch_runs(consumer: AIOKafkaConsumer, records: int) -> None:
+async def _fetch_runs(consumer: AIOKafkaConsumer, partitions: int, records: int) -> None:
+    fetched = Fetched(consumer._fetcher)  # noqa: SLF001 (as the worker's transport does)
+    tps = [TP(QUOTES.name, p) for p in range(partitions)]
+    for tp in tps:
+        fetched.seek(tp, 0, "benchmark")
     got = 0
     while got < records:
-        fetched = await consumer.getmany(timeout_ms=_FETCH_WITHIN_S * 1000)
-        got += _came(sum(len(run) for runs in fetched.values() for run in runs), got, records)
+        taken = await fetched.take(tps, _FETCH_WITHIN_S)
+        failures = [one.error for one in taken if isinstance(one, FetchFailure)]
+        if failures:
+            raise failures[0]
+        got += _came(sum(len(one) for one in taken if isinstance(one, RecordBatch)), got, records)
 
 
 def _came(some: int, got: int, records: int) -> int:
@@ -169,51 +176,49 @@ def _fold(batches: Sequence[RecordBatch], columns: Sequence[QuoteColumns]) -> No
 class _Parts(NamedTuple):
     """The worker's partitions of quotes, without Faust and Kafka."""
 
-    store: AsyncStore
-    of: dict[int, BarPartition]
+    client: AsyncStore
+    of: dict[int, tuple[Claim, BarsFold]]
 
 
 async def _parts(stage: Stage, partitions: int) -> _Parts:
-    store = await connect_async(stage.store.address, "tickrec-benchmarks")
-    sink = Sink(store, Keyspace("bench-limits"))
-    claims = [await sink.claim(QUOTES, "bench", p, LogBounds(0, 0)) for p in range(partitions)]
-    nobody = cast("DeadLetters", _NoDeadLetters())
-    return _Parts(
-        store,
-        {
-            claim.partition: BarPartition(claim, sink, nobody, partitions, _RETENTION_MINUTES)
-            for claim in claims
-        },
-    )
+    client = await connect_async(stage.store.address, "tickrec-benchmarks")
+    store = Store(client, Keyspace("bench-limits"))
+    of = {}
+    for partition in range(partitions):
+        position = await store.fence(QUOTES, partition, "{}")
+        claim = Claim(
+            store, QUOTES, partition, position,
+            next_offset=0, incarnation=0, topic_id="bench", folding="{}",
+        )  # fmt: skip
+        fold = BarsFold(
+            claim, partitions=partitions, retention_minutes=_RETENTION_MINUTES, expire_s=_EXPIRE_S
+        )
+        of[partition] = claim, fold
+    return _Parts(client, of)
 
 
-class _NoDeadLetters:
-    """Takes none: each quote is good, and in its partition."""
+async def _take_all(parts: _Parts, batches: Sequence[RecordBatch]) -> None:
+    """Fold all, with a flush a second and one at the end, as the worker does.
 
-    async def settled(self, topic: Topic, partition: int) -> None:
-        """Return at once."""
-
-    async def publish(self, batch: RecordBatch, rejections: Sequence[Rejection]) -> None:
-        """Refuse them.
-
-        Raises:
-            ContenderError: there are some.
-        """
-        if rejections:
-            raise ContenderError(f"{len(rejections)} of {len(batch)} quotes were rejected")
-
-
-async def _process(parts: _Parts, batches: Sequence[RecordBatch]) -> None:
-    """Fold all, with a flush a second and one at the end, as the worker does."""
+    Raises:
+        ContenderError: a quote was rejected, though each is good and in its partition.
+    """
+    ends: dict[int, int] = {}
     flushed = time.perf_counter()
     for batch in batches:
-        await parts.of[batch.tp.partition].process(batch)
+        partition = batch.tp.partition
+        if await parts.of[partition][1].take(batch):
+            raise ContenderError(f"quotes of {batch.tp} were rejected")
+        ends[partition] = batch.end
         if time.perf_counter() - flushed > _FLUSH_EVERY_S:
-            await _flush(parts)
+            await _flush(parts, ends)
             flushed = time.perf_counter()
-    await _flush(parts)
+    await _flush(parts, ends)
 
 
-async def _flush(parts: _Parts) -> None:
-    for partition in parts.of.values():
-        await partition.flush()
+async def _flush(parts: _Parts, ends: dict[int, int]) -> None:
+    for partition, end in ends.items():
+        claim, fold = parts.of[partition]
+        unwritten = await fold.unwritten()
+        await claim.write(unwritten.groups, end, channel=unwritten.channel)
+        fold.written()

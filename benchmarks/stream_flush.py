@@ -1,7 +1,7 @@
 """Writes bars as a worker does: `python -m benchmarks.stream_flush TASK`, see `child`.
 
-It is the workers' own sink that writes, a flush of each partition a second, one partition after the
-other. What stands before the sink, Kafka and the fold, is left out. The close of a bar is the
+It is the workers' own code that writes, a flush of each partition a second, one partition after the
+other. What stands before the store, Kafka and the fold, is left out. The close of a bar is the
 moment at which it was made here, and `n` is the number of its flush, so a client can tell how old
 what it gets is, and what it missed.
 """
@@ -14,19 +14,16 @@ from typing import Final
 import msgspec
 
 from benchmarks.child import await_go, read_task, say
-from contracts.commands import Commands
 from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from runtime.settings import SharedSettings
 from runtime.stores import connect_async
-from stream_processors.positions import Claim
-from stream_processors.sink import Sink
-from stream_processors.transport import LogBounds
+from stream_processors.store.chunks import Commands, Group
+from stream_processors.store.claims import Claim, Store
 
 _MINUTE_S: Final = 60
 _PRICE: Final = 100.0
-_EMPTY_LOG: Final = LogBounds(0, 0)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -54,26 +51,27 @@ class Flushed(msgspec.Struct, frozen=True):
 class Partition:
     """A partition's bars."""
 
-    def __init__(self, sink: Sink, claim: Claim, instruments: list[int]) -> None:
+    def __init__(self, claim: Claim, instruments: list[int]) -> None:
         self.instruments = instruments
-        self._sink = sink
         self._claim = claim
-        self._prefix = sink.keyspace.bars_prefix(claim.partition)
+        self._prefix = claim.keyspace.bars_prefix(claim.partition)
+        self._channel = claim.keyspace.bars_changed(claim.partition)
         self._newest = ""
 
     async def flush(self, n: int) -> None:
         """Write the bar of each instrument for the n-th time."""
         next_offset = self._claim.next_offset + len(self.instruments)
-        await self._sink.write(self._claim, self._groups(n), next_offset)
+        await self._claim.write(self._groups(n), next_offset, channel=self._channel)
 
-    def _groups(self, n: int) -> Iterator[Commands]:
-        minute = str(int(time.time()) // _MINUTE_S * _MINUTE_S)
+    def _groups(self, n: int) -> Iterator[Group]:
+        minute_s = int(time.time()) // _MINUTE_S * _MINUTE_S
+        minute = str(minute_s)
         moved, self._newest = minute != self._newest, minute
         for instrument in self.instruments:
-            key = f"{self._prefix}{instrument}"
-            group: Commands = ["HSET", key, 2, NEWEST_FIELD, minute] if moved else []
-            group += ("HSET", key, 2, minute, _value(n))
-            yield group
+            commands: Commands = ["HSET", 1, 2, NEWEST_FIELD, minute] if moved else []
+            value = _value(n)
+            commands += ("HSET", 1, 2, minute, value)
+            yield Group(f"{self._prefix}{instrument}", commands, [(instrument, minute_s, value)])
 
 
 def _value(n: int) -> str:
@@ -87,8 +85,7 @@ async def run(task: Flushing) -> Flushed:
     """Claim the partitions, and at the sign write each of them once a second."""
     settings = SharedSettings()
     store = await connect_async(settings.redis_url, "benchmark")
-    sink = Sink(store, Keyspace(settings.namespace))
-    partitions = await _partitions(sink, task)
+    partitions = await _partitions(Store(store, Keyspace(settings.namespace)), task)
     await_go()
     began_s, most_late_s, writing_s = time.time(), 0.0, 0.0
     for number in range(task.flushes * task.partitions):
@@ -103,14 +100,22 @@ async def run(task: Flushing) -> Flushed:
     return Flushed(began_s, bars, most_late_s, writing_s / (task.flushes * task.partitions))
 
 
-async def _partitions(sink: Sink, task: Flushing) -> list[Partition]:
+async def _partitions(store: Store, task: Flushing) -> list[Partition]:
     instruments: list[list[int]] = [[] for _ in range(task.partitions)]
     for instrument in range(task.instruments):
         instruments[instrument_partition(instrument, task.partitions)].append(instrument)
     return [
-        Partition(sink, await sink.claim(QUOTES, "benchmark", partition, _EMPTY_LOG), its)
+        Partition(await _claimed(store, partition), its)
         for partition, its in enumerate(instruments)
     ]
+
+
+async def _claimed(store: Store, partition: int) -> Claim:
+    position = await store.fence(QUOTES, partition, "{}")
+    return Claim(
+        store, QUOTES, partition, position,
+        next_offset=0, incarnation=0, topic_id="benchmark", folding="{}",
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 """The messages on `cooccurrences`: changes to the Gram matrix, bytes to columns and back.
 
-An event of a user with h items makes 2h + 1 rows, so these are most of what the workers send to
-each other: a column is the bytes of its numbers, little-endian, as wide as the greatest needs.
+An event of a user with h items changes 2h + 1 entries of G, so these are most of what the workers
+send to each other. What the entries of an event share stands there once, and a column is the bytes
+of its numbers, little-endian, as wide as the greatest needs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -13,16 +15,69 @@ from msgspec import Meta
 
 from contracts.messages import Floats, Ints
 
+VERSION: Final = 1
+"""Of what `encode_changes` writes. Version 0, which had none written in it, is still read."""
+
+EVENT_BYTES: Final = 3 * 8
+ROW_BYTES: Final = 2 * 8
+"""What an event and a row take in a message at most; `TakenOut` two rows for each item."""
+
 _WIDTHS: Final = (1, 2, 4, 8)
+_GREATEST_WHOLE: Final = 2**53
+"""Floats of this size and above are not all whole numbers that integers of 64 bits hold."""
+
+
+class UnknownVersionError(RuntimeError):
+    """A message of a later version than this program reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """What m events change: each some entries beside each other in G, n in all."""
+
+    offset: Ints
+    """(m,) of the event in the source partition, rising"""
+    item: Ints
+    """(m,) whose row of G changes, or whose column"""
+    rows: Ints
+    """(m,) how many of the n entries are the event's"""
+    other: Ints
+    """(n,) in which column of the row, or row of the column"""
+    delta: Floats
+    """(n,) what to add"""
+
+    def __len__(self) -> int:
+        return len(self.other)
+
+    @classmethod
+    def none(cls) -> "Blocks":
+        """Return no changes."""
+        nothing = np.empty(0, np.int64)
+        return cls(nothing, nothing, nothing, nothing, np.empty(0))
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOut:
+    """A user whose k items here and h items in all leave: subtract `r_i[k] * r_j[h]` from G."""
+
+    offset: int
+    i: Ints
+    """(k,) items whose rows this partition keeps"""
+    r_i: Floats
+    j: Ints
+    """(h,) all items of the user"""
+    r_j: Floats
+
+    def __len__(self) -> int:
+        return len(self.i) * len(self.j)
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Changes to the rows of the Gram matrix that one partition of `cooccurrences` keeps.
 
-    Row k, 0 <= k < n, says: add `delta[k]` to G[i[k], j[k]], because of the event at `offset[k]` of
-    the source partition of `interactions`. No offset's rows are split over two messages to the same
-    partition.
+    All that one offset of the source partition of `interactions` changes here stands in one
+    message.
     """
 
     source: int
@@ -31,55 +86,95 @@ class Changes:
     """of that partition's log"""
     lineage: int
     """of the histories that they were computed from, see `keyspace.LINEAGE_FIELD`"""
-    offset: Ints
-    i: Ints
-    j: Ints
-    delta: Floats
+    own: Blocks
+    """add to G[item, other]"""
+    mirrored: Blocks
+    """add to G[other, item]"""
+    taken_out: Sequence[TakenOut] = ()
 
     def __len__(self) -> int:
-        return len(self.offset)
+        return len(self.own) + len(self.mirrored) + sum(map(len, self.taken_out))
 
 
 Count = Annotated[int, Meta(ge=0)]
 
 
+class _Version(msgspec.Struct, frozen=True, gc=False):
+    version: Count = 0
+
+
+class _Numbers(msgspec.Struct, frozen=True, gc=False):
+    """A column of integers if it is whole, else of 8-byte floats."""
+
+    is_whole: bool
+    column: bytes
+
+
+class _Blocks(msgspec.Struct, frozen=True, gc=False):
+    events: Count
+    n: Count
+    offset: bytes
+    """counts from the message's first offset"""
+    item: bytes
+    rows: bytes
+    other: bytes
+    delta: _Numbers
+
+
+class _TakenOut(msgspec.Struct, frozen=True, gc=False):
+    offset: Count
+    k: Count
+    h: Count
+    i: bytes
+    r_i: _Numbers
+    j: bytes
+    r_j: _Numbers
+
+
 class _Packed(msgspec.Struct, frozen=True, gc=False):
+    version: int
+    source: Count
+    incarnation: Count
+    lineage: Count
+    first_offset: Count
+    own: _Blocks
+    mirrored: _Blocks
+    taken_out: list[_TakenOut]
+
+
+class _PackedVersion0(msgspec.Struct, frozen=True, gc=False):
     source: Count
     incarnation: Count
     lineage: Count
     rows: Count
     first_offset: Count
-    """the column of offsets counts from here"""
     offset: bytes
     i: bytes
     j: bytes
     delta: bytes
     is_whole: bool
-    """the column of deltas holds integers, else 8-byte floats"""
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_version = msgspec.msgpack.Decoder(_Version)
 _packed = msgspec.msgpack.Decoder(_Packed)
+_packed_version_0 = msgspec.msgpack.Decoder(_PackedVersion0)
 
 
 def encode_changes(changes: Changes) -> bytes:
     """Return the record value of changes."""
-    first_offset = int(changes.offset.min(initial=np.iinfo(np.int64).max)) if len(changes) else 0
-    whole = np.rint(changes.delta)
-    is_whole = np.array_equal(whole, changes.delta) and bool((np.abs(whole) < 2**53).all())
-    return msgspec.msgpack.encode(
+    blocks = (changes.own, changes.mirrored)
+    first_offset = min((int(some.offset[0]) for some in blocks if len(some.offset)), default=0)
+    return _encode(
         _Packed(
+            version=VERSION,
             source=changes.source,
             incarnation=changes.incarnation,
             lineage=changes.lineage,
-            rows=len(changes),
             first_offset=first_offset,
-            offset=_narrowed(changes.offset - first_offset),
-            i=_narrowed(changes.i),
-            j=_narrowed(changes.j),
-            delta=_narrowed(whole.astype(np.int64))
-            if is_whole
-            else changes.delta.astype("<f8").tobytes(),
-            is_whole=is_whole,
+            own=_pack_blocks(changes.own, first_offset),
+            mirrored=_pack_blocks(changes.mirrored, first_offset),
+            taken_out=[_pack_taken_out(one) for one in changes.taken_out],
         )
     )
 
@@ -89,41 +184,144 @@ def decode_changes(value: bytes | None) -> Changes:
 
     Raises:
         ValueError: it is no such message, or a column's length is not its rows'.
+        UnknownVersionError: a later version of this program wrote it.
     """
     if value is None:
         raise ValueError("the record has no value")
-    packed = _packed.decode(value)
-    n = packed.rows
+    version = _version.decode(value).version
+    if version > VERSION:
+        raise UnknownVersionError(
+            f"a message on cooccurrences has version {version}, this worker reads up to {VERSION}: "
+            "upgrade this worker"
+        )
+    return _unpack(_packed.decode(value)) if version else _unpack_version_0(value)
+
+
+def _unpack(packed: _Packed) -> Changes:
     return Changes(
         source=packed.source,
         incarnation=packed.incarnation,
         lineage=packed.lineage,
-        offset=_widened("offset", packed.offset, n) + packed.first_offset,
-        i=_widened("i", packed.i, n),
-        j=_widened("j", packed.j, n),
-        delta=_widened("delta", packed.delta, n, kind="i" if packed.is_whole else "f"),
+        own=_unpack_blocks("own", packed.own, packed.first_offset),
+        mirrored=_unpack_blocks("mirrored", packed.mirrored, packed.first_offset),
+        taken_out=[_unpack_taken_out(one) for one in packed.taken_out],
     )
 
 
-def _narrowed(column: Ints) -> bytes:
+def _unpack_version_0(value: bytes) -> Changes:
+    """Return the changes of a message that said offset, row, column and delta for each entry."""
+    packed = _packed_version_0.decode(value)
+    n = packed.rows
+    blocks = Blocks(
+        offset=_widened("offset", packed.offset, n, "i") + packed.first_offset,
+        item=_widened("i", packed.i, n, "i"),
+        rows=np.ones(min(n, len(packed.i)), np.int64),
+        other=_widened("j", packed.j, n, "i"),
+        delta=_unpack_numbers("delta", _Numbers(packed.is_whole, packed.delta), n),
+    )
+    return Changes(packed.source, packed.incarnation, packed.lineage, blocks, Blocks.none())
+
+
+def _pack_blocks(blocks: Blocks, first_offset: int) -> _Blocks:
+    return _Blocks(
+        events=len(blocks.offset),
+        n=len(blocks),
+        offset=_narrowed(blocks.offset - first_offset),
+        item=_narrowed(blocks.item),
+        rows=_narrowed(blocks.rows),
+        other=_narrowed(blocks.other),
+        delta=_pack_numbers(blocks.delta),
+    )
+
+
+def _unpack_blocks(name: str, packed: _Blocks, first_offset: int) -> Blocks:
+    m, n = packed.events, packed.n
+    rows = _widened(f"{name}.rows", packed.rows, m)
+    # The sum alone may have run over.
+    if rows.min(initial=0) < 0 or rows.max(initial=0) > n or rows.sum() != n:
+        raise ValueError(f"{name}: the events' rows are not {n} in all")
+    return Blocks(
+        offset=_widened(f"{name}.offset", packed.offset, m) + first_offset,
+        item=_widened(f"{name}.item", packed.item, m),
+        rows=rows,
+        other=_widened(f"{name}.other", packed.other, n),
+        delta=_unpack_numbers(f"{name}.delta", packed.delta, n),
+    )
+
+
+def _pack_taken_out(one: TakenOut) -> _TakenOut:
+    return _TakenOut(
+        offset=one.offset,
+        k=len(one.i),
+        h=len(one.j),
+        i=_narrowed(one.i),
+        r_i=_pack_numbers(one.r_i),
+        j=_narrowed(one.j),
+        r_j=_pack_numbers(one.r_j),
+    )
+
+
+def _unpack_taken_out(packed: _TakenOut) -> TakenOut:
+    return TakenOut(
+        offset=packed.offset,
+        i=_widened("taken_out.i", packed.i, packed.k),
+        r_i=_unpack_numbers("taken_out.r_i", packed.r_i, packed.k),
+        j=_widened("taken_out.j", packed.j, packed.h),
+        r_j=_unpack_numbers("taken_out.r_j", packed.r_j, packed.h),
+    )
+
+
+def _pack_numbers(numbers: Floats) -> _Numbers:
+    whole = integers(numbers)
+    if whole is None:
+        return _Numbers(is_whole=False, column=numbers.astype("<f8").tobytes())
+    return _Numbers(is_whole=True, column=_narrowed(whole, "i"))
+
+
+def _unpack_numbers(name: str, packed: _Numbers, n: int) -> Floats:
+    numbers: Floats = _widened(name, packed.column, n, "i" if packed.is_whole else "f", np.float64)
+    return numbers
+
+
+def integers(numbers: Floats) -> Ints | None:
+    """Return floats as integers, (n,), None if one of them is not a whole number below 2^53.
+
+    >>> integers(np.array([1.0, -3.0]))
+    array([ 1, -3])
+    >>> integers(np.array([1.0, 2.0**70]))
+    """
+    if (
+        not numbers.max(initial=0) < _GREATEST_WHOLE
+        or not numbers.min(initial=0) > -_GREATEST_WHOLE
+    ):
+        return None
+    whole = numbers.astype(np.int64)
+    return whole if np.array_equal(whole, numbers) else None
+
+
+def _narrowed(column: Ints, kind: str = "u") -> bytes:
     """Return the bytes of integers of the least width that holds them all.
 
-    >>> [len(_narrowed(np.array([1, greatest]))) for greatest in (127, 128, 2**31)]
+    Args:
+        column: 0 or more if the kind is "u", any if it is "i".
+        kind: NumPy's letter.
+
+    >>> [len(_narrowed(np.array([1, greatest]))) for greatest in (255, 256, 2**32)]
     [2, 4, 16]
     """
-    furthest = max(-int(column.min(initial=0)) - 1, int(column.max(initial=0)))
-    width = next(w for w in _WIDTHS if furthest < 1 << 8 * w - 1)
-    return column.astype(f"<i{width}").tobytes()
+    low, high = int(column.min(initial=0)), int(column.max(initial=0))
+    reach = max(high, -low - 1) << 1 if kind == "i" else high
+    width = next(w for w in _WIDTHS if reach < 1 << 8 * w)
+    return column.astype(f"<{kind}{width}").tobytes()
 
 
-def _widened(name: str, column: bytes, n: int, kind: str = "i") -> Any:
-    """Return a column of n numbers of 64 bits, integers, or floats as deltas are.
+def _widened(name: str, column: bytes, n: int, kind: str = "u", dtype: Any = np.int64) -> Any:
+    """Return a column of n numbers of 64 bits.
 
     Raises:
         ValueError: it has another number of bytes than n numbers of one width.
     """
     width = len(column) // n if n else _WIDTHS[0]
-    if len(column) != n * width or width not in (_WIDTHS if kind == "i" else _WIDTHS[-1:]):
+    if len(column) != n * width or width not in (_WIDTHS[-1:] if kind == "f" else _WIDTHS):
         raise ValueError(f"column {name} has {len(column)} bytes for {n} rows")
-    dtype = np.float64 if name == "delta" else np.int64
     return np.frombuffer(column, f"<{kind}{width}").astype(dtype)

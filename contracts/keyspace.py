@@ -8,13 +8,15 @@ Keys, after the namespace:
 
 `bars:{q<p>}:<instrument>`
     hash: minute start, epoch s -> `BarValue`; `newest` -> newest minute
-    lives `BARS_RETENTION_MINUTES` of event time; written by bars; read by api
+    lives `BARS_RETENTION_MINUTES` of event time, and `BARS_EXPIRE_DAYS` after the last quote;
+    written by bars; read by api
 `history:{i<p>}:<user>`
     hash: item -> `HistoryEntry`; `off` -> last offset
-    lives forever; written by histories; read by api, trainer
+    lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; written by histories;
+    read by api, trainer
 `active:{i<p>}`
-    sorted set: user by last event time, epoch ms; the newest `ACTIVE_USERS_PER_PARTITION`
-    lives forever; written by histories; read by trainer
+    sorted set: user by last event time, epoch ms
+    lives as the user's history; written by histories; read by histories, trainer
 `cooc:{c<p>}:<item>`
     hash: item -> G[item, that item], itself included; `off` -> last offset
     lives forever; written by cooccurrences; read by trainer
@@ -22,8 +24,8 @@ Keys, after the namespace:
     set: the items that have a `cooc` key
     lives forever; written by cooccurrences; read by trainer
 `position:{<t><p>}`
-    hash: `next`, `epoch`, `incarnation`, `topic_id`, `lineage`, `updated_at_ms`;
-    for c also `source:<p>` -> highest offset applied
+    hash: `next`, `epoch`, `incarnation`, `topic_id`, `lineage`, `folding`, `updated_at_ms`;
+    for c also `source:<p>` -> highest offset applied; during a flush `chunk:<n>` -> the flush
     lives forever; written by workers; read by workers, trainer, people
 `model:current`
     string: `Current`; who gets which variant stands in it, so that one read tells all
@@ -62,7 +64,7 @@ Keys, after the namespace:
 Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):
 
 `bars-changed:{q<p>}`
-    message: a chunk of `contracts.commands` that was just written to the partition's bars
+    message: `contracts.changed_bars`, those of the partition that were just written
     published by bars; read by api
 
 An offset in a value is `[incarnation, offset]`: the last record folded into it, and the incarnation
@@ -75,8 +77,6 @@ from typing import Final
 import msgspec
 
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
-
-ACTIVE_USERS_PER_PARTITION: Final = 100_000
 
 NEWEST_FIELD: Final = "newest"
 """Field of a `bars` hash: its newest minute, epoch seconds."""
@@ -92,6 +92,10 @@ TOPIC_ID_FIELD: Final = "topic_id"
 """Kafka's id of the topic that the position belongs to: another one means it was made anew."""
 LINEAGE_FIELD: Final = "lineage"
 """When the state was begun from nothing, epoch us: a store that lost its data begins another."""
+FOLDING_FIELD: Final = "folding"
+"""JSON object: the settings that the partition's values were folded with."""
+CHUNK_FIELD_PREFIX: Final = "chunk:"
+"""Of a flush that is under way: each chunk that is written says so."""
 UPDATED_AT_FIELD: Final = "updated_at_ms"
 SOURCE_FIELD_PREFIX: Final = "source:"
 

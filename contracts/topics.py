@@ -24,6 +24,8 @@ class Topic:
     read_by: str
     max_message_bytes: int = 1_048_588
     """Kafka's default"""
+    is_stamped_by_broker: bool = False
+    """its records bear the time at which the broker took them: no producer's clock is asked"""
 
 
 QUOTES: Final = Topic(
@@ -34,6 +36,7 @@ QUOTES: Final = Topic(
     retention_h=24,
     written_by="producers, api, the users' feeds",
     read_by="stream_processors: bars",
+    is_stamped_by_broker=True,
 )
 INTERACTIONS: Final = Topic(
     name="interactions",
@@ -44,6 +47,7 @@ INTERACTIONS: Final = Topic(
     retention_h=24 * 365,
     written_by="producers, api, the users' feeds",
     read_by="stream_processors: histories",
+    is_stamped_by_broker=True,
 )
 COOCCURRENCES: Final = Topic(
     name="cooccurrences",

@@ -111,6 +111,8 @@ def _new(row: Row) -> NewTopic:
         "retention.ms": str(row.topic.retention_h * _MS_PER_H),
         "max.message.bytes": str(row.topic.max_message_bytes),
     }
+    if row.topic.is_stamped_by_broker:
+        config["message.timestamp.type"] = "LogAppendTime"
     return NewTopic(row.topic.name, row.partitions, config=config)
 
 

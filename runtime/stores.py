@@ -11,9 +11,12 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
+    ClusterError,
     MasterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
+    ResponseError,
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -28,12 +31,33 @@ UNAVAILABLE: Final[tuple[type[Exception], ...]] = (
     RedisTimeoutError,
     BusyLoadingError,
     ClusterDownError,
+    ClusterError,
     MasterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     TryAgainError,
 )
 """What the clients raise while Redis cannot be reached or fails over: worth another try."""
+_REFUSING: Final = (
+    "NOREPLICAS", "MISCONF", "OOM", "LOADING", "MASTERDOWN", "TRYAGAIN", "READONLY",
+    "BUSY", "CLUSTERDOWN")  # fmt: skip
+"""What an answer starts with while Redis takes no writes: too few replicas, a full disk, no memory;
+redis-py has no class for most of them, nor for those that come out of a script."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Return whether Redis may answer otherwise later: it is away, fails over, or takes no writes.
+
+    >>> is_away(ResponseError("NOREPLICAS Not enough good replicas to write."))
+    True
+    >>> is_away(ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"))
+    False
+    """
+    if isinstance(error, UNAVAILABLE):
+        return True
+    return isinstance(error, ResponseError) and str(error).lstrip("-").startswith(_REFUSING)
+
 
 _RETRIED: Final = (RedisConnectionError, RedisTimeoutError)
 _RETRIES: Final = 3

@@ -3,38 +3,166 @@
 import asyncio
 import gc
 import sys
+from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
+from faust.types import TP
 from mode import Worker
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from contracts.keyspace import Keyspace
+from contracts.keyspace import FOLDING_FIELD, Keyspace
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
 from runtime.logs import configure_logs
 from runtime.stores import connect_async
-from runtime.topology import TopologyError
-from stream_processors.app import StreamProcessors, build, read_topology
+from runtime.topology import Topology, TopologyError
+from stream_processors import metrics
+from stream_processors.app import StreamProcessors
+from stream_processors.bars.bars import BarsFold
+from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.health import HealthServer
-from stream_processors.publisher import Publisher
+from stream_processors.histories.affinities import binary, weighted
+from stream_processors.histories.histories import HistoriesFold
+from stream_processors.histories.rules import HistoryRules
+from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from stream_processors.partition.dead_letters import DeadLetters
+from stream_processors.partition.life import Partition
+from stream_processors.partition.rules import Rules
 from stream_processors.settings import Settings
-from stream_processors.sink import Sink
+from stream_processors.store.claims import Store
+from stream_processors.store.folding import FoldingError, check_folding, folding_text
+from stream_processors.transport.log import Log
+from stream_processors.transport.producer import Producer
 
 log = structlog.get_logger()
 
+_DAY_S: Final = 86_400
 
-async def _connect(settings: Settings) -> tuple[StreamProcessors, Publisher]:
+
+def topic_rules(
+    settings: Settings, topology: Topology, store: Store, producer: Producer
+) -> dict[str, Rules]:
+    """Return by what each topic is folded, and how often it is written."""
+    bad_max = settings.dead_letter_ratio_max
+    rules = history_rules(settings)
+    return {
+        QUOTES.name: Rules(
+            QUOTES,
+            topology.quotes,
+            settings.folding_of_bars(),
+            settings.flush_interval_s,
+            bad_max,
+            lambda claim: BarsFold(
+                claim,
+                partitions=topology.quotes,
+                retention_minutes=settings.bars_retention_minutes,
+                expire_s=round(settings.bars_expire_days * _DAY_S),
+            ),
+        ),
+        INTERACTIONS.name: Rules(
+            INTERACTIONS,
+            topology.interactions,
+            settings.folding_of_histories(),
+            settings.flush_interval_s,
+            bad_max,
+            lambda claim: HistoriesFold(claim, producer, topology, rules),
+        ),
+        COOCCURRENCES.name: Rules(
+            COOCCURRENCES,
+            topology.cooccurrences,
+            folding_text({}),
+            settings.counts_flush_interval_s,
+            bad_max,
+            lambda claim: CountsFold(claim, store),
+        ),
+    }
+
+
+def history_rules(settings: Settings) -> HistoryRules:
+    """Return how events become histories."""
+    is_weighted = settings.affinity == "weighted"
+    affinity = weighted(settings.half_life_days) if is_weighted else binary
+    return HistoryRules(
+        affinity, settings.history_cap, user_weight(settings), settings.history_retention_days
+    )
+
+
+def user_weight(settings: Settings) -> UserWeight | None:
+    """Return how much a user counts, None if all count alike."""
+    exponent = settings.user_weight_exponent
+    if settings.user_weight == "inverse-degree":
+        return InverseDegree(exponent)
+    if settings.user_weight == "value":
+        return MeanValue(exponent, settings.typical_value)
+    return None
+
+
+def build(
+    settings: Settings, store: Store, producer: Producer, topology: Topology
+) -> StreamProcessors:
+    """Return the app."""
+    kafka_log = Log(settings.kafka_bootstrap_servers)
+    dead_letters = DeadLetters(producer)
+    rules = topic_rules(settings, topology, store, producer)
+
+    def make(tp: TP) -> Partition:
+        return Partition(
+            rules[tp.topic],
+            tp.partition,
+            store=store,
+            log=kafka_log,
+            reader=app,
+            dead_letters=dead_letters,
+        )
+
+    app = StreamProcessors(settings, store.keyspace.consumer_group(), list(rules), make, kafka_log)
+    return app
+
+
+async def read_topology(store: Store, producer: Producer) -> Topology:
+    """Return the partitions as noted in Redis, checked against the broker's.
+
+    Raises:
+        TopologyError: nothing is noted, or the broker has other numbers.
+    """
+    topology = Topology.from_hash(await store.hash_of(store.keyspace.topics()))
+    for topic in STREAMED:
+        topology.check(topic.name, await producer.partitions_of(topic.name))
+        metrics.TOPIC_PARTITIONS.labels(topic.name).set(getattr(topology, topic.name))
+        for counter in (metrics.RECORDS, metrics.REJECTED, metrics.REPLAYED, metrics.GAP):
+            counter.labels(topic.name)  # one that is not there yet is hidden from `increase()`
+    return topology
+
+
+async def check_state(settings: Settings, store: Store, topology: Topology) -> None:
+    """Return if what Redis holds was folded with these settings; before any worker is fenced.
+
+    Raises:
+        FoldingError: it was not.
+    """
+    for topic, folding in (
+        (QUOTES, settings.folding_of_bars()),
+        (INTERACTIONS, settings.folding_of_histories()),
+    ):
+        for partition in range(getattr(topology, topic.name)):
+            position = await store.position(topic, partition)
+            check_folding(f"{topic.name}/{partition}", position.get(FOLDING_FIELD), folding)
+
+
+async def _connect(settings: Settings) -> tuple[StreamProcessors, Store, Producer]:
     """Make the clients and the app, in the loop that the worker will run."""
-    store = await connect_async(settings.redis_url, "tickrec-stream-processors")
-    sink = Sink(store, Keyspace(settings.namespace))
-    publisher = Publisher(settings.kafka_bootstrap_servers)
-    await publisher.start()
+    client = await connect_async(settings.redis_url, "tickrec-stream-processors")
+    store = Store(client, Keyspace(settings.namespace), settings.chunk_cost)
+    producer = Producer(settings.kafka_bootstrap_servers)
+    await producer.start()
     try:
-        topology = await read_topology(sink, publisher)
+        topology = await read_topology(store, producer)
+        await check_state(settings, store, topology)
     except BaseException:
-        await publisher.stop()
+        await producer.stop()
         raise
-    return build(settings, sink, publisher, topology), publisher
+    return build(settings, store, producer, topology), store, producer
 
 
 def main() -> None:
@@ -47,8 +175,8 @@ def main() -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        app, publisher = loop.run_until_complete(_connect(settings))
-    except (TopologyError, RedisError, KafkaError) as error:
+        app, store, producer = loop.run_until_complete(_connect(settings))
+    except (TopologyError, FoldingError, RedisError, KafkaError) as error:
         log.error("cannot start", error=str(error))  # noqa: TRY400 (the message says it all)
         sys.exit(1)
     app.finalize()
@@ -57,7 +185,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
     worker = Worker(
-        HealthServer(app, {"store": app.sink.store.ping, "broker": publisher.answers}, settings),
+        HealthServer(app, {"store": store.client.ping, "broker": producer.answers}, settings),
         app,
         loop=loop,
         override_logging=False,
@@ -66,7 +194,7 @@ def main() -> None:
     try:
         worker.execute_from_commandline()
     finally:
-        log.info("worker stopped", producer=str(publisher))
+        log.info("worker stopped", producer=str(producer))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
 from stream_processors.app import StreamProcessors
+from stream_processors.partition.life import State
 from stream_processors.settings import Settings
 
 STALLED_AFTER_S: Final = 30.0
+_PASSING: Final = (State.CLAIMING, State.RESUMING, State.FLUSHING)
+"""States that a partition leaves again within moments."""
 _ANSWER_WITHIN_S: Final = 1.0
 
 Ask = Callable[[], Awaitable[Any]]
@@ -95,29 +98,34 @@ class HealthServer(Service):
             await self._runner.cleanup()
 
     async def _health(self, _: web.Request) -> web.Response:
-        lags = self._app.lags()
-        stalled = self._stalled(lags)
+        work = self._app.work()
+        stalled = self._stalled(work)
         # Whoever waits for a server that is away gains nothing from being started again.
         is_waiting = bool(stalled) and not all((await self._answers()).values())
         status = "ok" if not stalled else "waiting" if is_waiting else "stalled"
         return web.json_response(
             {
                 "status": status,
-                "partitions": {f"{tp.topic}/{tp.partition}": lag for tp, lag in lags.items()},
-                "stalled_s": {f"{tp.topic}/{tp.partition}": s for tp, s in stalled.items()},
+                "partitions": {
+                    name(p.tp): {"state": p.state, "unfolded": work.get(p.tp, 0)}
+                    | ({"why": p.why} if p.why else {})
+                    for p in self._app.partitions
+                },
+                "stalled_s": {name(tp): seconds for tp, seconds in stalled.items()},
             },
             status=503 if status == "stalled" else 200,
         )
 
     async def _ready(self, _: web.Request) -> web.Response:
         answers = await self._answers()
-        stalled = self._stalled(self._app.lags())
-        is_ready = all(answers.values()) and not stalled
+        stopped = [name(p.tp) for p in self._app.partitions if p.state is State.STOPPED]
+        stalled = self._stalled(self._app.work())
+        is_ready = all(answers.values()) and not stalled and not stopped
         return web.json_response(
             {
                 "status": "ready" if is_ready else "not ready",
-                "progress": "stalled" if stalled else "ok",
-                **{name: "ok" if answer else "away" for name, answer in answers.items()},
+                "progress": "stopped" if stopped else "stalled" if stalled else "ok",
+                **{server: "ok" if answer else "away" for server, answer in answers.items()},
             },
             status=200 if is_ready else 503,
         )
@@ -126,11 +134,28 @@ class HealthServer(Service):
         answers = await asyncio.gather(*map(answers_soon, self._servers.values()))
         return dict(zip(self._servers, answers, strict=True))
 
-    def _stalled(self, lags: Mapping[TP, int]) -> dict[TP, float]:
-        return self._progress.stalled(self._app.flushed_offsets(), lags, time.monotonic())
+    def _stalled(self, work: Mapping[TP, int]) -> dict[TP, float]:
+        """Return the partitions that do not get on, with the seconds since they last did.
+
+        A stopped one waits for a person, whom a restart would only keep from finding out why.
+        """
+        now_s = time.monotonic()
+        folded = {p.tp: p.folded_offset for p in self._app.partitions}
+        stalled = self._progress.stalled(folded, work, now_s)
+        for p in self._app.partitions:
+            if p.state in _PASSING and now_s - p.since_s > STALLED_AFTER_S:
+                stalled[p.tp] = now_s - p.since_s
+            if p.state is State.STOPPED:
+                stalled.pop(p.tp, None)
+        return stalled
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def name(tp: TP) -> str:
+    """Return a partition as people write it."""
+    return f"{tp.topic}/{tp.partition}"
 
 
 async def answers_soon(ask: Ask, within_s: float = _ANSWER_WITHIN_S) -> bool:

@@ -27,7 +27,11 @@ FLUSH_SECONDS: Final = Histogram(
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
 )
 FLUSHED_VALUES: Final = Counter("flushed_values", "Bars, histories or items written.", ["topic"])
-LAG: Final = Gauge("lag_records", "Records between the position and the log's end.", ["topic"])
+LAG: Final = Gauge(
+    "lag_records",
+    "Records between the position in Redis and the log's end, as the broker tells it.",
+    ["topic", "partition"],
+)
 FRESHNESS: Final = Gauge(
     "freshness_seconds", "Clock minus the newest event time in Redis, at the last flush.", ["topic"]
 )
@@ -35,7 +39,15 @@ PARTITIONS: Final = Gauge("partitions_assigned", "Partitions that this worker fo
 TOPIC_PARTITIONS: Final = Gauge(
     "topic_partitions", "Partitions of a topic, which all workers together fold.", ["topic"]
 )
-FENCED: Final = Counter("partitions_fenced", "Flushes refused: the worker had been replaced.")
+FENCED: Final = Counter("partitions_fenced", "Script calls refused: the worker had been replaced.")
 STARTED_OVER: Final = Counter(
-    "partitions_started_over", "Partitions folded from the log's beginning again.", ["why"]
+    "partitions_started_over", "Partitions that did not go on at their position.", ["why"]
+)
+BEGUN_ANEW: Final = Counter(
+    "partitions_begun_anew",
+    "Partitions claimed again by the worker that had them: log or store had become another.",
+    ["topic", "why"],
+)
+STATES: Final = Gauge(
+    "partition_states", "Partitions of this worker in each state of their life.", ["topic", "state"]
 )

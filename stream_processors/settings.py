@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from runtime.settings import MetricsSettings
+from stream_processors.store.folding import folding_text
 
 
 class Settings(MetricsSettings):
@@ -13,8 +14,46 @@ class Settings(MetricsSettings):
     bars_retention_minutes: int = Field(
         default=60, ge=1, description="of event time, for each instrument"
     )
+    bars_expire_days: float = Field(
+        default=7.0,
+        ge=1,
+        le=3_650,
+        description="by the clock, after an instrument's last new minute, until its bars go",
+    )
     flush_interval_s: float = Field(
-        default=1.0, gt=0, le=60, description="between two writes of a partition's bars or counts"
+        default=1.0,
+        gt=0,
+        le=60,
+        description="between two writes of a partition's bars or histories",
+    )
+    counts_flush_interval_s: float = Field(
+        default=10.0, gt=0, le=600, description="between two writes of a partition's counts"
+    )
+    chunk_cost: int = Field(
+        default=2_500,
+        ge=10,
+        le=100_000,
+        description="fields and values that one script call writes; Redis works on the default for "
+        "about a millisecond, in which nobody else is answered",
+    )
+    dead_letter_ratio_max: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of bad records among a partition's latest 1,000 above which it stops; "
+        "1 means never",
+    )
+    group_instance_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="of this worker and no other: it gets its partitions back if it is started "
+        "again within SESSION_TIMEOUT_S",
+    )
+    session_timeout_s: float = Field(
+        default=10.0,
+        ge=6,
+        le=80,
+        description="after which the group gives a silent worker's partitions to others",
     )
     affinity: Literal["binary", "weighted"] = Field(
         default="binary", description="1 after the first event, or weights that decay with time"
@@ -26,6 +65,13 @@ class Settings(MetricsSettings):
     )
     history_cap: int = Field(
         default=500, ge=1, le=5_000, description="most recent items that a user's history keeps"
+    )
+    history_retention_days: float = Field(
+        default=730.0,
+        ge=1,
+        le=36_500,
+        description="of event time, after which a user who did nothing more is taken out of "
+        "histories and counts",
     )
     user_weight: Literal["none", "inverse-degree", "value"] = Field(
         default="none",
@@ -42,3 +88,15 @@ class Settings(MetricsSettings):
         "and at least a 1,000th of it",
     )
     metrics_port: int = Field(default=9101, ge=0, description="serves /metrics and /health")
+
+    def folding_of_bars(self) -> str:
+        """Return what must not change while the bars in Redis live."""
+        return folding_text({"bars_retention_minutes": self.bars_retention_minutes})
+
+    def folding_of_histories(self) -> str:
+        """Return what must not change while the histories in Redis live."""
+        names = ["affinity", "history_cap", "user_weight"]
+        names += ["half_life_days"] if self.affinity == "weighted" else []
+        names += ["user_weight_exponent"] if self.user_weight != "none" else []
+        names += ["typical_value"] if self.user_weight == "value" else []
+        return folding_text({name: getattr(self, name) for name in names})

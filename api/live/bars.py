@@ -8,7 +8,7 @@ is told that its bars are stale, once; when it is back, each gets a new snapshot
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -20,7 +20,7 @@ from api.live.listener import Listener
 from api.live.metrics import LiveMetrics
 from api.live.snapshots import INSTRUMENTS_A_READ, newest_bars
 from api.store import READ_DEADLINE_S, Store, StoreUnavailableError
-from contracts.commands import changed_bars
+from contracts.changed_bars import decode_changed_bars
 from runtime.stores import UNAVAILABLE
 from runtime.topology import TopologyError
 
@@ -159,9 +159,9 @@ class LiveBars:
         """Pass on what changes, until the subscription is lost."""
         topology = await self._store.answer(self._store.read_topology())
         keys = self._store.keys
-        prefixes = {keys.bars_changed(p): keys.bars_prefix(p) for p in range(topology.quotes)}
+        channels = [keys.bars_changed(p) for p in range(topology.quotes)]
         async with (
-            self._channels.subscribed(list(prefixes)) as subscriptions,
+            self._channels.subscribed(channels) as subscriptions,
             asyncio.TaskGroup() as tasks,
         ):
             self._retry_s, self._trouble = _RETRY_FROM_S, None
@@ -169,13 +169,13 @@ class LiveBars:
             self._newcomers = list(self._listeners)
             self._came.set()
             for subscription in subscriptions:
-                tasks.create_task(self._take_from(subscription, prefixes))
+                tasks.create_task(self._take_from(subscription))
             tasks.create_task(self._welcome())
 
-    async def _take_from(self, subscription: Subscription, prefixes: Mapping[str, str]) -> None:
-        async for channel, chunk in subscription.messages():
+    async def _take_from(self, subscription: Subscription) -> None:
+        async for _, message in subscription.messages():
             if self._listeners:
-                self._board.take(changed_bars(chunk, prefixes[channel]))
+                self._board.take(decode_changed_bars(message))
             # Messages that are there already are read without waiting: let others run in between.
             await asyncio.sleep(0)
 

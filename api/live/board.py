@@ -12,7 +12,7 @@ import msgspec
 
 from api.live.frames import bar_frame
 from api.live.listener import MINUTES_HELD, Frame, Listener
-from contracts.commands import ChangedBar
+from contracts.changed_bars import ChangedBar
 from contracts.keyspace import BarValue
 
 _decode: Final = msgspec.json.Decoder(BarValue).decode

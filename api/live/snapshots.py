@@ -5,7 +5,7 @@ from typing import Final
 
 from api.redis.reading import Read
 from api.store import Store
-from contracts.commands import ChangedBar
+from contracts.changed_bars import ChangedBar
 from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition
 

@@ -16,6 +16,7 @@ from runtime.settings import SharedSettings
 BrokerKind = Literal["tansu", "kafka"]
 
 _TRAIN_EVERY_S: Final = "5"
+_COUNTS_FLUSH_EVERY_S: Final = "1"
 """Often: whoever starts a stack of their own wants to see their events count."""
 
 
@@ -90,10 +91,13 @@ def _programs(
         "METRICS_PORT": str(trainer_port),
         "TRAIN_EVERY_SECONDS": os.environ.get("TRAIN_EVERY_SECONDS", _TRAIN_EVERY_S),
     }
+    worker = {
+        "COUNTS_FLUSH_INTERVAL_S": os.environ.get("COUNTS_FLUSH_INTERVAL_S", _COUNTS_FLUSH_EVERY_S)
+    }
     api = {"API_HOST": LOOPBACK, "API_PORT": str(api_port)}
     return [
         *(
-            (f"worker-{n}", ("stream_processors",), {"METRICS_PORT": str(port)}, port)
+            (f"worker-{n}", ("stream_processors",), worker | {"METRICS_PORT": str(port)}, port)
             for n, port in enumerate(worker_ports, start=1)
         ),
         ("trainer", ("trainer", "run"), trainer, trainer_port),

@@ -1,4 +1,4 @@
-"""The counts of one partition in memory: a cache of the rows of G that Redis holds.
+"""The counts of one partition in memory: a cache of the rows of G that Redis holds. Pure.
 
 A count G[i, j] has the key `number of i << 32 | number of j`. Keys are kept sorted, so that all
 changes of a flush are found, added and inserted by NumPy at once: 16 bytes a count.
@@ -8,145 +8,174 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
+from contracts.changes import integers
 from contracts.messages import Floats, Ints
-from stream_processors.cooccurrences.fold import MarkedRows
-from stream_processors.marks import NOTHING
+from stream_processors.cooccurrences.sums import Sums, starts_of_runs
+from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
+from stream_processors.store.marks import NOTHING
+
+Bools = npt.NDArray[np.bool_]
 
 _BITS: Final = 32
 _MASK: Final = (1 << _BITS) - 1
-_UNREAD: Final = NOTHING - 1
+_ROW: Final = np.dtype(
+    [
+        ("mark", np.int64),
+        ("touched", np.int64),
+        ("is_read", "?"),
+        ("is_whole", "?"),
+        ("is_listed", "?"),
+    ]
+)
+# What is left of floats beside what they were before is rounding: up to 2^-53 of it each time that
+# something was added, up and down alike.
+_ROUNDING: Final = 2.0**-44
 
 
 @dataclass(frozen=True, slots=True)
-class Summed:
-    """Changes to distinct counts, columns of one length n by rising key; m rows of G."""
+class Found:
+    """Where the counts are that sums change, (n,) each."""
 
-    key: Ints
-    delta: Floats
-    first: Ints
-    """(m,) where the counts of each row begin"""
-    number: Ints
-    """(m,) of each row's item"""
-    mark: Ints
-    """(m,) of the last message in each row"""
+    sums: Sums
+    places: Ints
+    is_known: Bools
+    """in memory"""
+    is_missing: Bools
+    """maybe in Redis, and not in memory; what is neither is 0"""
 
-    def __len__(self) -> int:
-        return len(self.key)
+    @property
+    def missing(self) -> Ints:
+        """The keys that are missing, rising."""
+        return self.sums.key[self.is_missing]
 
 
 class CountTable:
-    """Counts by key, and of each item whose row was touched the mark that Redis has in it."""
+    """Counts by key, and what is known of each item's row in Redis."""
 
     def __init__(self, counts_at_most: int) -> None:
+        """Take how many counts are kept after `evict`."""
         self._counts_at_most = counts_at_most
         self._numbering = Numbering()
+        self._rows = Growable(np.empty(0, _ROW))
+        """by number"""
+        self._texts = Growable(np.empty(0, object))
+        """the ids as fields of a hash, by number"""
         self._keys = np.empty(0, np.int64)
         self._counts = np.empty(0, np.float64)
-        # By number.
-        self._mark = np.empty(0, np.int64)
-        self._is_whole = np.empty(0, dtype=bool)
-        self._touched = np.empty(0, np.int64)
         self._adds = 0
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def unread(self, items: Ints) -> Ints:
-        """Return the items, (k,) distinct, whose marks must be given to `learn`."""
-        distinct = np.unique(items)
-        unread: Ints = distinct[self.marks(distinct) == _UNREAD]
-        return unread
-
-    def learn(self, items: Ints, marks: Ints) -> None:
-        """Take in the marks that Redis has in rows, (n,) each, `NOTHING` where it has no row."""
-        numbers = self._numbers(items)
-        self._mark[numbers] = marks
-        # What memory lacks of a row that was not there before is 0, until some of it is evicted.
-        self._is_whole[numbers] = marks == NOTHING
-
-    def marks(self, items: Ints) -> Ints:
-        """Return the mark of each item's row, (n,)."""
-        numbers = self._numbers(items)
-        marks: Ints = self._mark[numbers]
-        return marks
-
-    def sum(self, rows: MarkedRows) -> Summed:
-        """Return the changes added up by the count that they change."""
-        key = self._numbers(rows.i) << _BITS | self._numbers(rows.j)
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-        first_of_key = np.flatnonzero(np.diff(key, prepend=-1))
-        first_of_item = np.flatnonzero(np.diff(key >> _BITS, prepend=-1))
-        distinct = key[first_of_key]
-        return Summed(
-            key=distinct,
-            delta=_reduced(np.add, rows.delta[order], first_of_key),
-            first=np.flatnonzero(np.diff(distinct >> _BITS, prepend=-1)),
-            number=key[first_of_item] >> _BITS,
-            mark=_reduced(np.maximum, rows.at[order], first_of_item),
-        )
-
-    def missing(self, summed: Summed) -> Ints:
-        """Return the keys whose counts must be given to `insert` before `add`, rising."""
-        _, is_known = self._places(summed.key)
-        missing: Ints = summed.key[~is_known & ~self._is_whole[summed.key >> _BITS]]
-        return missing
-
-    def insert(self, keys: Ints, counts: Floats) -> None:
-        """Take in counts, (n,) by rising key, that memory lacks."""
-        places, _ = self._places(keys)
-        self._keys = np.insert(self._keys, places, keys)
-        self._counts = np.insert(self._counts, places, counts)
-
-    def add(self, summed: Summed) -> Floats:
-        """Add to counts, of which none is missing; return them, (n,)."""
-        places, is_known = self._places(summed.key)
-        if not is_known.all():
-            new = summed.key[~is_known]
-            self.insert(new, np.zeros(len(new)))
-            places, _ = self._places(summed.key)
-        self._counts[places] += summed.delta
-        self._mark[summed.number] = summed.mark
-        self._adds += 1
-        self._touched[summed.number] = self._adds
-        counts: Floats = self._counts[places]
-        return counts
-
-    def evict(self) -> None:
-        """Forget the rows that were touched longest ago, when there are too many counts."""
-        if len(self) <= self._counts_at_most:
-            return
-        touched = self._touched[self._keys >> _BITS]
-        half = len(self) - self._counts_at_most // 2
-        kept = touched > np.partition(touched, half - 1)[half - 1]
-        self._is_whole[self._keys[~kept] >> _BITS] = False
-        self._keys, self._counts = self._keys[kept], self._counts[kept]
-
-    def items(self, numbers: Ints) -> Ints:
-        """Return the items of numbers, (n,)."""
-        ids: Ints = self._numbering.ids[numbers]
-        return ids
-
-    def item_and_other(self, keys: Ints) -> tuple[Ints, Ints]:
-        """Return i and j of the keys of G[i, j], (n,) each."""
-        return self.items(keys >> _BITS), self.items(keys & _MASK)
-
-    def _numbers(self, items: Ints) -> Ints:
+    def numbers(self, items: Ints) -> Ints:
         """Return the number of each item, (n,); new ones get one."""
         numbers = self._numbering.of(items)
         is_new = numbers == NONE
         if is_new.any():
             new = np.unique(items[is_new])
             self._numbering.add(new)
-            self._mark = np.append(self._mark, np.full(len(new), _UNREAD))
-            self._is_whole = np.append(self._is_whole, np.zeros(len(new), dtype=bool))
-            self._touched = np.append(self._touched, np.zeros(len(new), np.int64))
+            self._rows.grow(len(new))[:] = (NOTHING, 0, False, False, False)
+            self._texts.grow(len(new))[:] = list(map(str, new.tolist()))
             numbers = self._numbering.of(items)
         return numbers
 
-    def _places(self, keys: Ints) -> tuple[Ints, "np.typing.NDArray[np.bool_]"]:
+    def items(self, numbers: Ints) -> Ints:
+        """Return the items of numbers, (n,)."""
+        items: Ints = self._numbering.ids[numbers]
+        return items
+
+    def texts(self, numbers: Ints) -> list[str]:
+        """Return the items of numbers, (n,), in decimal."""
+        texts: list[str] = self._texts.values[numbers].tolist()
+        return texts
+
+    def unread(self, numbers: Ints) -> Ints:
+        """Return the items' numbers, (k,) distinct, that must be given to `learn`."""
+        is_read = self._rows.values["is_read"][numbers]
+        return np.unique(numbers[:0] if is_read.all() else numbers[~is_read])
+
+    def learn(self, numbers: Ints, marks: Ints) -> None:
+        """Take in the marks that Redis has in items' rows, (n,) each, `NOTHING` without a row."""
+        rows = self._rows.values
+        rows["mark"][numbers] = marks
+        # What memory lacks of a row that was not there before is 0, until some of it is evicted.
+        rows["is_whole"][numbers] = marks == NOTHING
+        rows["is_read"][numbers] = True
+
+    def marks(self, numbers: Ints) -> Ints:
+        """Return the mark of each item's row as it was learnt, (n,)."""
+        marks: Ints = self._rows.values["mark"][numbers]
+        return marks
+
+    def find(self, sums: Sums) -> Found:
+        """Return where the counts are that sums change, and which of them must be read first."""
+        places, is_known = self._places(sums.key)
+        is_whole = self._rows.values["is_whole"][i_of(sums.key)]
+        return Found(sums, places, is_known, ~is_known & ~is_whole)
+
+    def add(self, found: Found, missing: Floats) -> Floats:
+        """Add the sums that were found to their counts; return these, (n,).
+
+        A row whose own count, G[i, i], becomes 0 has no user any more, and so nothing but zeros.
+
+        Args:
+            found: since the last `add` or `evict`.
+            missing: the counts that it said are missing, in its order, 0 where Redis has none.
+        """
+        sums, is_known = found.sums, found.is_known
+        counts = np.zeros(len(sums))
+        counts[is_known] = self._counts[found.places[is_known]]
+        counts[found.is_missing] = missing
+        counts = _added(counts, sums)
+        self._put(found, counts)
+        self._adds += 1
+        numbers = i_of(sums.key)
+        self._rows.values["touched"][numbers] = self._adds
+        empty = numbers[(numbers == j_of(sums.key)) & (counts == 0)]
+        counts[np.isin(numbers, empty)] = 0
+        self._clear(empty)
+        return counts
+
+    def list_items(self, numbers: Ints, are_listed: Bools) -> Bools:
+        """Note which items are to stand in the index; return which may not stand there yet, (n,).
+
+        An item may be one that stood there before it was first touched here.
+        """
+        is_listed = self._rows.values["is_listed"]
+        are_new: Bools = are_listed & ~is_listed[numbers]
+        is_listed[numbers] = are_listed
+        return are_new
+
+    def evict(self) -> None:
+        """Forget the rows that were touched longest ago, when there are too many counts."""
+        if len(self) <= self._counts_at_most:
+            return
+        rows = self._rows.values
+        touched = rows["touched"][i_of(self._keys)]
+        half = len(self) - self._counts_at_most // 2
+        kept = touched > np.partition(touched, half - 1)[half - 1]
+        rows["is_whole"][i_of(self._keys[~kept])] = False
+        self._keys, self._counts = self._keys[kept], self._counts[kept]
+
+    def _put(self, found: Found, counts: Floats) -> None:
+        is_known = found.is_known
+        self._counts[found.places[is_known]] = counts[is_known]
+        if not is_known.all():
+            places = found.places[~is_known]
+            self._keys = np.insert(self._keys, places, found.sums.key[~is_known])
+            self._counts = np.insert(self._counts, places, counts[~is_known])
+
+    def _clear(self, numbers: Ints) -> None:
+        """Set all counts of rows to 0."""
+        ends = np.searchsorted(self._keys, [numbers << _BITS, numbers + 1 << _BITS])
+        for start, end in ends.T.tolist():
+            self._counts[start:end] = 0
+        self._rows.values["is_whole"][numbers] = True
+
+    def _places(self, keys: Ints) -> tuple[Ints, Bools]:
         """Return where keys, (n,), are or belong, and whether they are there."""
         places = np.searchsorted(self._keys, keys)
         is_there = places < len(self._keys)
@@ -154,6 +183,35 @@ class CountTable:
         return places, is_there
 
 
-def _reduced(add: "np.ufunc", values: "np.typing.NDArray[np.generic]", first: Ints) -> "np.ndarray":
-    """Return what runs of values, each from its first place on, come to."""
-    return add.reduceat(values, first) if len(first) else values[:0]
+def keys_of(i: Ints, j: Ints) -> Ints:
+    """Return the keys of G[i, j] for items by their numbers, (n,) each."""
+    return i << _BITS | j
+
+
+def i_of(keys: Ints) -> Ints:
+    """Return i of the keys of G[i, j], as numbers, (n,)."""
+    return keys >> _BITS
+
+
+def rows_in(keys: Ints) -> Ints:
+    """Return each i of the keys of G[i, j], by rising key, once."""
+    i = i_of(keys)
+    return i[starts_of_runs(i)]
+
+
+def j_of(keys: Ints) -> Ints:
+    """Return j of the keys of G[i, j], as numbers, (n,)."""
+    return keys & _MASK
+
+
+def _added(counts: Floats, sums: Sums) -> Floats:
+    """Return counts with sums added, without what rounding left of counts that became 0.
+
+    Affinities are not negative, so no count is.
+    """
+    added: Floats = counts + sums.delta
+    is_exact = sums.size is None and integers(counts) is not None and integers(added) is not None
+    if not is_exact:
+        size = np.abs(sums.delta) if sums.size is None else sums.size
+        added[added <= _ROUNDING * np.maximum(counts, size)] = 0
+    return added

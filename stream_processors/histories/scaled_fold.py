@@ -10,7 +10,9 @@ doubled; in one that stays as it is, all are after as many events as it has item
 
 from typing import Final
 
-from stream_processors.histories.fold import Change, History, change_of, make_room
+from stream_processors.histories.affinities import Affinity
+from stream_processors.histories.fold import Change, change_of, make_room
+from stream_processors.histories.history import History
 from stream_processors.histories.user_weights import UserWeight
 
 CHANGES_AN_EVENT: Final = 3
@@ -21,60 +23,76 @@ def fold_scaled_event(
     history: History,
     offset: int,
     item: int,
-    increase: float,
+    event: int,
     ts_ms: int,
-    cap: int,
     value: float,
+    cap: int,
+    affinity: Affinity,
     weight: UserWeight,
 ) -> list[Change]:
     """Fold one event into the history of a weighted user; return what it changes in G.
 
     Args:
-        history: changed in place.
+        history: changed in place, of `SCALED_ENTRY`.
         offset: of the event in its partition's log.
         item: what the user touched.
-        increase: of the affinity without its scale, 0 or more.
+        event: index into `EVENT_TYPES`.
         ts_ms: event time, epoch ms.
-        cap: as in `fold_event`.
         value: of the transaction, NaN if it has none.
+        cap: as in `fold_event`.
+        affinity: by how much the event raises the user's, without its scale.
         weight: tells the user's scale.
     """
-    place = history.place_of.get(item)
-    if place is None:
+    place = history.place_of(item)
+    if place < 0:
+        increase = affinity(0.0, event, ts_ms)
         changes = make_room(history, offset, item, ts_ms, cap) if increase else None
         if changes is None:
             return []
-        unscaled, last_ts_ms = increase, ts_ms
+        place, unscaled, last_ts_ms = len(history), increase, ts_ms
+        history.add(item, 0.0, ts_ms)
     else:
         changes = []
-        unscaled = float(history.affinity[place]) / history.scale[item] + increase
-        last_ts_ms = max(history.ts_ms[place], ts_ms)
-    weight.note(history, item, value)
-    scale = weight.scale(history, len(history) + (place is None))
-    changes += _put(history, offset, item, unscaled, scale, last_ts_ms)
+        entry = history.entries[place]
+        increase = affinity(float(entry["affinity"]), event, ts_ms)
+        unscaled = _unscaled(history, place) + increase
+        last_ts_ms = max(int(entry["ts_ms"]), ts_ms)
+    weight.note(history, place, value)
+    scale = weight.scale(history)
+    changes += _put(history, offset, place, unscaled, scale, last_ts_ms)
     furthest = _furthest(history, scale)
-    if furthest != item:
-        place = history.place_of[furthest]
-        unscaled = float(history.affinity[place]) / history.scale[furthest]
-        changes += _put(history, offset, furthest, unscaled, scale, history.ts_ms[place])
+    if furthest != place:
+        ts_ms = int(history.entries["ts_ms"][furthest])
+        changes += _put(history, offset, furthest, _unscaled(history, furthest), scale, ts_ms)
     return changes
 
 
+def _unscaled(history: History, place: int) -> float:
+    entry = history.entries[place]
+    return float(entry["affinity"]) / float(entry["scale"])
+
+
 def _put(
-    history: History, offset: int, item: int, unscaled: float, scale: float, ts_ms: int
+    history: History, offset: int, place: int, unscaled: float, scale: float, ts_ms: int
 ) -> list[Change]:
     """Set an item's affinity; return what that changes in G."""
-    place = history.place_of.get(item)
-    so_far = 0.0 if place is None else float(history.affinity[place])
-    affinity = unscaled * scale
-    changes = [change_of(history, offset, item, affinity - so_far)] if affinity != so_far else []
-    history.put(item, affinity, ts_ms)
-    history.scale[item] = scale
+    so_far, affinity = float(history.entries["affinity"][place]), unscaled * scale
+    d = affinity - so_far
+    changes = [change_of(history, offset, place, d)] if affinity != so_far else []
+    history.put(place, affinity, ts_ms)
+    history.entries["scale"][place] = scale
     return changes
 
 
 def _furthest(history: History, scale: float) -> int:
-    """Return the item whose scale is furthest from the user's, by their quotient."""
-    least, low = min(zip(history.scale.values(), history.scale, strict=True))
-    most, high = max(zip(history.scale.values(), history.scale, strict=True))
-    return low if scale / least >= most / scale else high
+    """Return the place of the item whose scale is furthest from the user's, by their quotient.
+
+    Of several the least id if they lag behind, else the greatest: the store keeps no order.
+    """
+    items, scales = history.entries["item"], history.entries["scale"]
+    least, most = scales.min(), scales.max()
+    if scale / least >= most / scale:
+        places = (scales == least).nonzero()[0]
+        return int(places[items[places].argmin()])
+    places = (scales == most).nonzero()[0]
+    return int(places[items[places].argmax()])

@@ -1,54 +1,81 @@
 """A history as Redis has it: a hash of the user's items, and the offset. Pure."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
+import numpy as np
 
 from contracts.keyspace import OFFSET_FIELD, HistoryEntry
-from stream_processors.histories.fold import History
-from stream_processors.marks import NOTHING, incarnation_and_offset, mark
+from stream_processors.growable import Growable
+from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
+from stream_processors.store.chunks import ON_INDEX, Commands, command
+from stream_processors.store.marks import incarnation_and_offset, mark
 
-_entry = msgspec.json.Decoder(HistoryEntry)
+_entries = msgspec.json.Decoder(list[HistoryEntry])
 _offset = msgspec.json.Decoder(tuple[int, int])
 _encode = msgspec.json.Encoder().encode
+_WHOLE_BELOW: Final = 2.0**53
 
 
 def history_of(answer: Sequence[str], *, scaled: bool) -> History:
-    """Return the history that Redis holds, with the scales in it if users are weighted."""
+    """Return the history that Redis holds, with the scales in it if users are weighted.
+
+    Args:
+        answer: fields and values in turn, of no hash or of one that has its offset.
+        scaled: whether users are weighted.
+    """
+    if not answer:
+        return History.empty(scaled=scaled)
     stored = dict(zip(answer[::2], answer[1::2], strict=True))
-    offset = stored.pop(OFFSET_FIELD, None)
-    items, entries = [int(name) for name in stored], [_entry.decode(v) for v in stored.values()]
-    history = History.of(
-        mark=NOTHING if offset is None else mark(*_offset.decode(offset)),
-        items=items,
-        affinities=[entry.r for entry in entries],
-        ts_ms=[entry.t for entry in entries],
-    )
+    offset = stored.pop(OFFSET_FIELD)
+    entries = _entries.decode(f"[{','.join(stored.values())}]")
+    rows = np.empty(len(entries), SCALED_ENTRY if scaled else ENTRY)
+    rows["item"] = [int(name) for name in stored]
+    rows["affinity"] = [entry.r for entry in entries]
+    rows["ts_ms"] = [entry.t for entry in entries]
     if scaled:
-        both = list(zip(items, entries, strict=True))
-        history.scale = {item: entry.s for item, entry in both}
-        history.spent = {item: (entry.v, entry.n) for item, entry in both if entry.n}
-    return history
+        rows["scale"] = [entry.s for entry in entries]
+        rows["total"] = [entry.v for entry in entries]
+        rows["n_values"] = [entry.n for entry in entries]
+    return History(Growable(rows), mark(*_offset.decode(offset)))
 
 
-def touched_fields(history: History) -> list[str]:
+def history_commands(user: str, history: History) -> Commands:
+    """Return what brings a user's hash and the index of users up to date.
+
+    A user who was taken out keeps a hash with nothing but the offset: a replay must know that it is
+    one. The flush after may delete it, `delete_bare`.
+    """
+    commands: Commands = []
+    if history.is_anew:
+        commands += [*command("DEL", []), *command("ZREM", [user], ON_INDEX)]
+    if history.removed:
+        commands += command("HDEL", list(map(str, history.removed)))
+    commands += command("HSET", _fields(history))
+    if len(history):
+        commands += command("ZADD", ["GT", str(history.last_ts_ms()), user], ON_INDEX)
+    return commands
+
+
+def delete_bare() -> Commands:
+    """Return what deletes a hash that holds nothing but an offset below the position."""
+    return command("DEL", [])
+
+
+def _fields(history: History) -> list[str]:
     """Return fields and values that Redis does not have yet: the offset, and touched items."""
     fields = [OFFSET_FIELD, _encode(incarnation_and_offset(history.mark)).decode()]
-    for item in history.touched:
-        fields += (str(item), _encode(_entry_of(history, item)).decode())
+    if history.touched:
+        for item, affinity, ts_ms, *scaled in history.records_of(history.touched):
+            entry = HistoryEntry(_number(affinity), ts_ms, *scaled)
+            fields += (str(item), _encode(entry).decode())
     return fields
 
 
-def _entry_of(history: History, item: int) -> HistoryEntry:
-    """Return what Redis is to hold of an item."""
-    place = history.place_of[item]
-    affinity, ts_ms = _number(float(history.affinity[place])), history.ts_ms[place]
-    if not history.scale:
-        return HistoryEntry(r=affinity, t=ts_ms)
-    total, n = history.spent.get(item, (0.0, 0))
-    return HistoryEntry(r=affinity, t=ts_ms, s=history.scale[item], v=total, n=n)
-
-
 def _number(value: float) -> float:
-    """Return a whole number as an int, so that people read 3 and not 3.0."""
-    return int(value) if value.is_integer() else value
+    """Return a whole number as an int, so that people read 3 and not 3.0.
+
+    From 2^53 on a float is whole by its nature, and an int would be written with all its digits.
+    """
+    return int(value) if value.is_integer() and abs(value) < _WHOLE_BELOW else value

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from stream_processors.histories.fold import History
+from stream_processors.histories.history import History
 
 FURTHEST_VALUE: Final = 1_000.0
 """How many times more, or less, than the typical value a transaction counts: a mistyped quantity
@@ -17,11 +17,11 @@ must not outweigh everybody."""
 class UserWeight(Protocol):
     """Tells a user's scale."""
 
-    def note(self, history: History, item: int, value: float) -> None:
-        """Note a transaction's value, NaN if it has none, before the scale is asked for."""
+    def note(self, history: History, place: int, value: float) -> None:
+        """Note the value, NaN if it has none, of a transaction of the item at a place."""
 
-    def scale(self, history: History, n_items: int) -> float:
-        """Return the scale of a history that has `n_items` once the event is folded in."""
+    def scale(self, history: History) -> float:
+        """Return the scale of a history, which has the event's item already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,21 @@ class InverseDegree:
     "Scientific collaboration networks. II", Phys. Rev. E 64, 2001, where a pair of a paper's n
     authors counts 1/(n - 1).
 
-    >>> InverseDegree(0.5).scale(History(), 16)
+    >>> history = History.empty(scaled=True)
+    >>> for item in range(16):
+    ...     history.add(item, 1.0, ts_ms=0)
+    >>> InverseDegree(0.5).scale(history)
     0.25
     """
 
     exponent: float
 
-    def note(self, history: History, item: int, value: float) -> None:
+    def note(self, history: History, place: int, value: float) -> None:
         """Note nothing: values do not count."""
 
-    def scale(self, history: History, n_items: int) -> float:  # noqa: ARG002 (one signature)
-        """Return the scale of a user who has `n_items`."""
-        return float(n_items**-self.exponent)
+    def scale(self, history: History) -> float:
+        """Return the scale of a user who has that many items."""
+        return float(len(history) ** -self.exponent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +59,19 @@ class MeanValue:
     exponent: float
     typical_value: float
 
-    def note(self, history: History, item: int, value: float) -> None:
+    def note(self, history: History, place: int, value: float) -> None:
         """Add the value to the item's sum."""
         if math.isnan(value):
             return
-        total, n = history.spent.get(item, (0.0, 0))
         least, most = self.typical_value / FURTHEST_VALUE, self.typical_value * FURTHEST_VALUE
-        history.spent[item] = (total + min(max(value, least), most), n + 1)
+        history.entries["total"][place] += min(max(value, least), most)
+        history.entries["n_values"][place] += 1
 
-    def scale(self, history: History, n_items: int) -> float:  # noqa: ARG002 (one signature)
+    def scale(self, history: History) -> float:
         """Return the scale at the mean so far."""
-        n = sum(n for _, n in history.spent.values())
+        n = int(history.entries["n_values"].sum())
         if not n:
             return 1.0
         # The exact sum, rounded once: it does not depend on the order in which Redis has the items.
-        mean = math.fsum(total for total, _ in history.spent.values()) / n
+        mean = math.fsum(history.entries["total"].tolist()) / n
         return float((mean / self.typical_value) ** self.exponent)

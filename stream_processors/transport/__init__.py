@@ -5,7 +5,20 @@ records, so that cost vanishes; groups, rebalances and agents stay Faust's. Regi
 scheme `batches` in the entry-point group `faust.transports`.
 """
 
-from stream_processors.transport.batches import BatchSchema, LogBounds, RecordBatch
-from stream_processors.transport.consumer import BatchApp, Transport
+from stream_processors.transport.batches import BatchSchema, RecordBatch
+from stream_processors.transport.consumer import BatchApp, BatchConsumer, Transport
+from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
+from stream_processors.transport.producer import Outgoing, Producer
 
-__all__ = ["BatchApp", "BatchSchema", "LogBounds", "RecordBatch", "Transport"]
+__all__ = [
+    "BatchApp",
+    "BatchConsumer",
+    "BatchSchema",
+    "Log",
+    "LogBounds",
+    "Outgoing",
+    "Producer",
+    "RecordBatch",
+    "TopicMadeAnewError",
+    "Transport",
+]

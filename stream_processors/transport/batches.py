@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import faust
 import numpy as np
@@ -11,34 +11,50 @@ from faust.types import TP, AppT, Message
 
 from contracts.messages import Ints
 
-
-class LogBounds(NamedTuple):
-    """Where a partition's log begins and ends at this moment."""
-
-    earliest: int
-    end: int
-    """the offset that the next record will get"""
+_LOG_APPEND_TIME: Final = 1
+"""Kafka's timestamp type of a topic whose broker stamps the records."""
+_OVERHEAD_BYTES: Final = 100
+"""What a record takes in memory beside its key and value, roughly."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class RecordBatch:
-    """Records of one partition in offset order, at least one."""
+    """Records of one partition in offset order; maybe none, where the log has only markers."""
 
     tp: TP
+    life: object
+    """of the partition that asked for it: what a former one asked for is no use to the next"""
+    start: int
+    """the offset that was fetched at"""
+    end: int
+    """the offset to fetch at next, beyond markers of transactions and compacted records"""
     records: list[ConsumerRecord[bytes | None, bytes | None]]
 
     def __len__(self) -> int:
         return len(self.records)
 
-    @property
-    def next_offset(self) -> int:
-        """The offset after the last record."""
-        return int(self.records[-1].offset) + 1
+    def split(self, n: int) -> tuple["RecordBatch", "RecordBatch"]:
+        """Return the first n records and the rest, which begins where they end."""
+        if n >= len(self):
+            return self, RecordBatch(self.tp, self.life, self.end, self.end, [])
+        cut = self.records[n - 1].offset + 1
+        return (
+            RecordBatch(self.tp, self.life, self.start, cut, self.records[:n]),
+            RecordBatch(self.tp, self.life, cut, self.end, self.records[n:]),
+        )
+
+    def size_bytes(self) -> int:
+        """Return about how much memory the records take."""
+        content = sum(len(r.value or b"") + len(r.key or b"") for r in self.records)
+        return content + _OVERHEAD_BYTES * len(self)
 
     def offsets(self) -> Ints:
         """Return the records' offsets, (n,), rising."""
-        first, n = self.records[0].offset, len(self.records)
-        if self.next_offset - first == n:
+        n = len(self.records)
+        if not n:
+            return np.empty(0, np.int64)
+        first = self.records[0].offset
+        if self.records[-1].offset - first == n - 1:
             return np.arange(first, first + n, dtype=np.int64)
         return np.fromiter((r.offset for r in self.records), np.int64, n)
 
@@ -47,14 +63,16 @@ class RecordBatch:
         return [r.value for r in self.records]
 
     def clock_ms(self) -> Ints:
-        """Return the time at which each record was appended, by the earlier of two clocks, (n,).
+        """Return the time by which each record is judged as ahead, epoch ms, (n,).
 
-        A replay must judge a record as the first time, so Kafka's timestamp counts; ours bounds
-        it, as a producer may have set it.
+        When the broker took the record, if the topic is one whose broker stamps the records: a
+        replay then judges as the first time. Else the producer's clock stands there, which may be
+        slow, and ours counts.
         """
         now_ms = time.time_ns() // 1_000_000
-        stamps = np.fromiter((r.timestamp for r in self.records), np.int64, len(self.records))
-        stamps[stamps < 0] = now_ms  # a record of Kafka's first format has none
+        if not self.records or self.records[0].timestamp_type != _LOG_APPEND_TIME:
+            return np.full(len(self), now_ms, np.int64)
+        stamps = np.fromiter((r.timestamp for r in self.records), np.int64, len(self))
         return np.minimum(stamps, now_ms)
 
 

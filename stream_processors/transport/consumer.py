@@ -1,152 +1,199 @@
-"""The consumer that yields batches, resumes where Redis stands, and commits what Redis holds.
+"""The consumer that yields batches, reads on where it is told, and commits what Redis holds.
 
 Subclasses Faust's aiokafka driver. What it changes, and why:
 
-- `getmany` yields one message a partition and fetch; `fetched` keeps aiokafka from making a record
-  an object before.
+- `getmany` yields one message a partition and fetch, of those partitions that have room for it:
+  what one cannot take yet does not keep the others waiting.
+- `perform_seek` only names the assigned partitions: Faust waits for it, with a limit, before it
+  lets anything flow. Each partition claims its state when it can, and then calls `seek_to`.
+- Positions are kept beside the values that they cover; Kafka's committed offsets are telemetry.
+- What a fetch returns names the life of the partition that asked for it, so that records fetched
+  before a rebalance never pass for those after it.
+- Aborted records of a transaction are not delivered, and what is out of range is reported: nothing
+  starts again at the log's beginning by itself.
 - A fetch waits for `_FETCH_MIN_BYTES`, but no longer than `_FETCH_MAX_WAIT_MS`.
-- `perform_seek` asks the application where to resume: positions are kept beside the values that
-  they cover, Kafka's committed offsets are telemetry.
-- Nothing is dropped between a seek and the first fetch: both hold one lock, so a fetch that began
-  before a seek can deliver nothing after it.
 - `ack` only ends the wait of a rebalance; `force_commit` commits the positions that were flushed.
   Faust's bookkeeping of acked offsets and gaps would cost a list entry for each record.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from typing import Any, Protocol, cast
+import itertools
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Set
+from typing import Any, Final, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.consumer import ensure_TPset
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from mode.utils.futures import notify
 
-from stream_processors.transport.batches import LogBounds, RecordBatch
-from stream_processors.transport.fetched import as_runs
+from stream_processors.transport.assignor import RoundRobin
+from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.fetched import Fetched, FetchFailure
 
-FETCH_TIMEOUT_S = 1.0
-COMMIT_WITHIN_S = 2.0
+FETCH_TIMEOUT_S: Final = 1.0
+COMMIT_WITHIN_S: Final = 2.0
+# While a partition has no room it is asked again so often; nobody tells when it has.
+_ROOM_AGAIN_S: Final = 0.02
 # aiokafka has one fetch in flight to a broker. While the records of some partitions wait to be
 # taken it is for the others, and holds up all if those have nothing: Faust's 1.5 s halved the rate.
-_FETCH_MAX_WAIT_MS = 50
+_FETCH_MAX_WAIT_MS: Final = 50
 # A live feed would be fetched every few ms, a handful of records a partition at a time, and each
 # event's changes published on their own. It is the sum over partitions that the broker waits for,
 # so one that is idle delays the others by no more than the wait above.
-_FETCH_MIN_BYTES = 1 << 17
+_FETCH_MIN_BYTES: Final = 1 << 17
+# aiokafka leaves the group, and does not join again, if nothing was fetched for this long. Nothing
+# is fetched while Redis is away, or during a rebalance, however long the coordinator takes.
+_MAX_POLL_INTERVAL_MS: Final = 2**31 - 1
 
 
 class BatchApp(Protocol):
-    """What the transport needs of the application."""
+    """What the transport needs of the application, all on the main loop."""
 
-    async def resume(self, bounds: Mapping[TP, LogBounds]) -> Mapping[TP, int]:
-        """Take over the partitions; return the offset at which to read on, for each."""
+    def begin(self, tps: set[TP]) -> None:
+        """Begin a life of each assigned partition; lives begun before are over.
 
-    async def positions(self, tps: Iterable[TP]) -> Mapping[TP, int]:
-        """Return the next offset of each partition, as Redis has it."""
+        Called once for each assignment. Positions are void in a new one, even of a partition that
+        was in the last, so each has to be sought by `BatchConsumer.seek_to`.
+        """
+
+    def hungry(self) -> Set[TP]:
+        """Return the partitions that were sought and have room for a batch."""
+
+    def fetch_failed(self, tp: TP, life: object, error: Exception) -> None:
+        """Handle an error that ended the fetches for this life, e.g. an offset out of range.
+
+        Nothing more is fetched of the partition until `BatchConsumer.seek_to` is called again.
+        """
 
     def flushed_offsets(self) -> Mapping[TP, int]:
         """Return the next offset of each claimed partition, as it was last written."""
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that aiokafka runs in."""
+
+    _fetched: Fetched
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # noqa: SLF001
         consumer._fetch_min_bytes = _FETCH_MIN_BYTES  # noqa: SLF001
-        consumer._value_deserializer = as_runs  # noqa: SLF001
+        consumer._max_poll_interval_ms = _MAX_POLL_INTERVAL_MS  # noqa: SLF001
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        consumer._auto_offset_reset = "none"  # noqa: SLF001
+        consumer._partition_assignment_strategy = [RoundRobin]  # noqa: SLF001
         return consumer
+
+    async def on_start(self) -> None:
+        """Connect."""
+        await super().on_start()
+        self._fetched = Fetched(self._ensure_consumer()._fetcher)  # noqa: SLF001
+
+    async def on_thread_stop(self) -> None:
+        """Disconnect."""
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # While the broker is away aiokafka raises what it cancelled itself, and stops halfway;
+            # Faust would wait a minute for this thread to end.
+            await self._ensure_consumer()._client.close()  # noqa: SLF001
+
+    async def seek_to(self, tp: TP, offset: int, life: object) -> None:
+        """See `BatchConsumer.seek_to`."""
+        await self.call_thread(self._seek_to, tp, offset, life)
+
+    async def _seek_to(self, tp: TP, offset: int, life: object) -> None:
+        self._fetched.seek(tp, offset, life)
+
+    def current_assignment(self) -> Any:
+        """Return aiokafka's assignment; None during a rebalance, when it is about to end."""
+        subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
+        if subscription is None or subscription._reassignment_in_progress:  # noqa: SLF001
+            return None
+        return subscription.assignment
+
+    async def _fetch_records(  # type: ignore[override]  # in place of records, batches
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: Collection[TP] | None,
+        timeout: float | None = None,  # noqa: ASYNC109 (Faust's signature)
+        max_records: int | None = None,  # noqa: ARG002 (Faust's signature)
+    ) -> list[RecordBatch | FetchFailure]:
+        """Return what there is of these partitions; in the consumer's thread."""
+        if not self.consumer.flow_active:
+            return []
+        if consumer._closed or consumer._fetcher._closed:  # noqa: SLF001
+            raise ConsumerStoppedError
+        consumer._coordinator.check_errors()  # noqa: SLF001
+        with consumer._subscription.fetch_context():  # noqa: SLF001
+            return await self._fetched.take(active_partitions or (), timeout or 0.0)
 
 
 class BatchConsumer(driver.Consumer):
     """Faust's consumer, a batch at a time."""
 
-    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+    _thread: _ConsumerThread
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._fetching = asyncio.Lock()
+        self._begun: Any = None
+        # Faust drops a message whose offset is below the last one's, as after a seek backwards.
+        self._numbers = itertools.count(1)
 
     @property
     def _batch_app(self) -> BatchApp:
         return cast("BatchApp", self.app)
 
     async def perform_seek(self) -> None:
-        """Seek every assigned partition to where Redis stands."""
-        async with self._fetching:
-            tps = self.assignment()
-            if not tps:
-                return
-            earliest = await self.earliest_offsets(*tps)
-            ends = await self._ends(tps)
-            bounds = {tp: LogBounds(_of(earliest, tp), _of(ends, tp)) for tp in tps}
-            for tp, offset in (await self._batch_app.resume(bounds)).items():
-                await self.seek(tp, offset)
+        """Begin a life of each assigned partition; returns at once."""
+        assignment = self._thread.current_assignment()
+        # Faust may call this twice for an assignment, and for one that was revoked meanwhile.
+        if assignment is not None and assignment is not self._begun:
+            self._begun = assignment
+            self._batch_app.begin(ensure_TPset(assignment.tps))
 
-    async def _ends(self, tps: Collection[TP]) -> dict[TP, int]:
-        """Return the logs' ends; where Redis stands beyond one, a fetch has to confirm it.
+    async def seek_to(self, tp: TP, offset: int, life: object) -> None:
+        """Read on at an offset; what is fetched from there bears the life.
 
-        Tansu 0.6 lists the first offset of the last batch + 1 as the end.
+        Does nothing if the partition is no longer assigned, as the life is over then, too.
         """
-        ends = dict(await self.highwaters(*tps))
-        for tp, position in (await self._batch_app.positions(tps)).items():
-            if position > _of(ends, tp):
-                ends[tp] = max(_of(ends, tp), await self._highwater_of_fetch(tp, position))
-        return ends
-
-    async def _highwater_of_fetch(self, tp: TP, offset: int) -> int:
-        """Return the high watermark that a fetch at an offset answers, 0 if it is out of range."""
-        transport = cast("driver.Transport", self.transport)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
-            auto_offset_reset="none",
-            enable_auto_commit=False,
-        )
-        await consumer.start()
-        try:
-            consumer.assign([TopicPartition(tp.topic, tp.partition)])
-            consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
-            await consumer.getmany(timeout_ms=int(FETCH_TIMEOUT_S * 1000))
-            return consumer.highwater(TopicPartition(tp.topic, tp.partition)) or 0
-        except OffsetOutOfRangeError:
-            return 0
-        finally:
-            await consumer.stop()
+        await self._thread.seek_to(tp, offset, life)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
         """Fetch once, and yield what came as one message a partition."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
-        async with self._fetching:
-            if not self.flow_active:
-                return
-            records, active = await self._wait_next_records(min(timeout, FETCH_TIMEOUT_S))
-            generation_id = self.app.consumer_generation_id
-            if not records or self.should_stop or not self.flow_active:
-                return  # a rebalance is on its way: it seeks before the flow resumes
-        for tp, batch in records.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation_id:
-                return
-            if active is None or tp in active or tp in self._buffered_partitions:
-                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-                yield tp, self._to_message(tp, batch)
+        active = self._get_active_partitions()
+        wanted = active & self._batch_app.hungry()
+        wait_s = FETCH_TIMEOUT_S if wanted == active else _ROOM_AGAIN_S
+        fetched = await self._getmany(wanted, min(timeout, wait_s))
+        for one in cast("list[RecordBatch | FetchFailure]", fetched):
+            if isinstance(one, FetchFailure):
+                self._batch_app.fetch_failed(one.tp, one.life, one.error)
+            elif self.flow_active and not self.should_stop:
+                yield one.tp, self._to_message(one.tp, one)
 
-    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        records = [one for run in record for one in run]
-        first, last = records[0], records[-1]
-        tp = TP(tp.topic, tp.partition)
+    def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
+        """Return a batch as Faust's message; its offset is only a number that rises."""
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            last.offset,
-            last.timestamp / 1000.0,
-            last.timestamp_type,
-            first.headers,
-            first.key,
-            cast("bytes", RecordBatch(tp, records)),
+            next(self._numbers),
+            time.time(),
+            0,
+            [],
+            None,
+            cast("bytes", record),
             None,
             tp=tp,
             generation_id=self.app.consumer_generation_id,
@@ -207,8 +254,3 @@ class Transport(driver.Transport):
 
     Consumer = BatchConsumer
     driver_version = f"batches over {driver.Transport.driver_version}"
-
-
-def _of(offsets: Mapping[Any, int], tp: TP) -> int:
-    """Look a partition up among Faust's or aiokafka's, which compare as equal tuples."""
-    return offsets[tp]

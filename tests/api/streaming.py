@@ -14,21 +14,19 @@ import uvicorn
 from api.app import create_app
 from api.live.bars import LiveBars
 from api.settings import ApiSettings
-from contracts.commands import Commands, command
 from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
 from contracts.partitioning import instrument_partition
-from contracts.topics import QUOTES
+from contracts.topics import QUOTES, Topic
 from infra.local.process import free_port
 from runtime.stores import connect_async
-from stream_processors.positions import Claim
-from stream_processors.sink import Sink
-from stream_processors.transport import LogBounds
+from stream_processors.store.chunks import Group, command
+from stream_processors.store.claims import Claim, Store
+from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS, TOPOLOGY
 
 RUNNING_S = NOW_MS // 60_000 * 60
 """The running minute of the applications under test, epoch s."""
-WITHIN_S = 20
 Event = tuple[str, Any]
 
 
@@ -39,7 +37,7 @@ def value(n: int, offset: int | None = None) -> BarValue:
 
 until_true = tenacity.retry(
     retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(WITHIN_S),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.02),
 )
 
@@ -53,7 +51,7 @@ class Stream:
 
     async def next(self) -> Event:
         """Return the next event and its data, or `("", text)` for a comment or a field alone."""
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             said = []
             async for line in self._lines:
                 if line:
@@ -122,7 +120,7 @@ async def served(redis_url: str, namespace: str) -> AsyncIterator[Served]:
     config = uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.01)
     limits = httpx.Limits(max_connections=None)
@@ -141,29 +139,41 @@ async def served(redis_url: str, namespace: str) -> AsyncIterator[Served]:
 class Worker:
     """Writes bars as workers do."""
 
-    sink: Sink
+    store: Store
     claims: dict[int, Claim]
 
     async def write(self, bars: Iterable[tuple[int, int, BarValue]]) -> None:
         """Write bars, each by its instrument and its minute in epoch s."""
-        groups: dict[int, list[Commands]] = {}
+        groups: dict[int, list[Group]] = {}
         for instrument, minute_s, bar in bars:
             partition = instrument_partition(instrument, TOPOLOGY.quotes)
-            key = self.sink.keyspace.bars(partition, instrument)
+            key = self.store.keyspace.bars(partition, instrument)
             encoded = msgspec.json.encode(bar).decode()
             fields = [NEWEST_FIELD, str(minute_s), str(minute_s), encoded]
-            groups.setdefault(partition, []).append(command("HSET", key, fields))
+            group = Group(key, command("HSET", fields), [(instrument, minute_s, encoded)])
+            groups.setdefault(partition, []).append(group)
         for partition, its in groups.items():
             claim = self.claims[partition]
-            await self.sink.write(claim, its, claim.next_offset + len(its))
+            channel = self.store.keyspace.bars_changed(partition)
+            await claim.write(its, claim.next_offset + len(its), channel=channel)
 
 
 @contextlib.asynccontextmanager
 async def worker(redis_url: str, namespace: str) -> AsyncIterator[Worker]:
     """Claim all partitions of quotes, for the block."""
-    store = await connect_async(redis_url, "tests")
-    sink = Sink(store, Keyspace(namespace))
-    log = LogBounds(0, 0)
-    claims = {p: await sink.claim(QUOTES, "one", p, log) for p in range(TOPOLOGY.quotes)}
-    yield Worker(sink, claims)
-    await store.aclose()
+    client = await connect_async(redis_url, "tests")
+    store = Store(client, Keyspace(namespace))
+    claims = {p: await claimed(store, QUOTES, p) for p in range(TOPOLOGY.quotes)}
+    yield Worker(store, claims)
+    await client.aclose()
+
+
+async def claimed(store: Store, topic: Topic, partition: int) -> Claim:
+    """Claim a partition whose log is empty."""
+    position = await store.fence(topic, partition, "{}")
+    claim = Claim(
+        store, topic, partition, position,
+        next_offset=0, incarnation=0, topic_id="one", folding="{}",
+    )  # fmt: skip
+    await claim.write([], 0)
+    return claim

@@ -10,7 +10,7 @@ from api.live.board import Board
 from api.live.frames import LIVE, stale_frame
 from api.live.listener import MINUTES_HELD, Listener
 from api.live.metrics import LiveMetrics
-from contracts.commands import ChangedBar
+from contracts.changed_bars import ChangedBar
 
 from .conftest import NOW_MS
 from .streaming import RUNNING_S, value

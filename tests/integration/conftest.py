@@ -76,7 +76,8 @@ class Pipeline:
     @contextlib.contextmanager
     def worker(self, **settings: str | int) -> Iterator[subprocess.Popen[bytes]]:
         """Run a worker; what it exits with is for the test to look at."""
-        own: dict[str, str | int] = {"metrics_port": free_port(), "flush_interval_s": "0.2"}
+        often = {"flush_interval_s": "0.2", "counts_flush_interval_s": "0.2"}
+        own: dict[str, str | int] = {"metrics_port": free_port(), **often}
         command = self.command("worker", "stream_processors", **(own | settings))
         process = start(command)
         try:

@@ -37,7 +37,7 @@ BAD_QUOTES: dict[bytes | None, str] = {
     b'{"x":' + b"[" * 100_000: "recursion",
 }
 BAD_EVENTS: dict[bytes | None, str] = {
-    None: "no value",
+    None: "user_id 'key' does not belong",  # a tombstone of a user elsewhere
     b'{"instrument_id":4,"ts":1}': "user_id",
     b'{"user_id":"","instrument_id":4,"ts":1}': "$.user_id",
     b'{"user_id":17850,"instrument_id":4,"ts":1}': "$.user_id",

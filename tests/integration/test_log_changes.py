@@ -33,7 +33,7 @@ def test_records_that_the_log_dropped_before_they_were_folded_are_counted_exactl
     with watched(pipeline) as worker:
         pipeline.wait_until_folded([QUOTES])
         assert worker.metric("records_missing_total", QUOTES.name) == 37
-        assert says(pipeline, "the log no longer reaches back to the position")
+        assert says(pipeline, "log was cut")
     assert counted(pipeline) == 163
 
 
@@ -69,8 +69,7 @@ def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(
         assert worker.metric("topic_partitions", QUOTES.name) == 2
         assert worker.ready()["status"] == "ready"
         topics()
-        eventually(lambda: len(worker.partitions()) == 6, "it has them again", within_s=15)
-        assert says(pipeline, "Ignoring missing topic")
+        eventually(lambda: len(worker.partitions()) == 6, "it has them again")
         pipeline.publish([*quotes(50), *events(5, 10)])
         pipeline.wait_until_folded()
     assert counted(pipeline) == 150

@@ -60,12 +60,15 @@ class Watched:
     def ready(self) -> dict[str, str]:
         return httpx.get(f"{self._address}/health/ready", timeout=5).json()
 
-    def partitions(self) -> dict[str, int]:
+    def partitions(self) -> dict[str, dict[str, str | int]]:
         return httpx.get(f"{self._address}/health", timeout=5).json()["partitions"]
 
+    def metrics(self) -> str:
+        return httpx.get(f"{self._address}/metrics", timeout=5).text
+
     def metric(self, name: str, topic: str) -> float:
-        said = httpx.get(f"{self._address}/metrics", timeout=5).text
-        return float(re.search(rf'^{name}{{topic="{topic}"}} (\S+)$', said, re.MULTILINE)[1])
+        row = rf'^{name}{{topic="{topic}"}} (\S+)$'
+        return float(re.search(row, self.metrics(), re.MULTILINE)[1])
 
     def runs(self) -> bool:
         return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE
@@ -83,7 +86,8 @@ def watched(pipeline: Pipeline, **settings: str | int) -> Iterator[Watched]:
 
 def _is_assigned(worker: Watched) -> bool:
     try:
-        return len(worker.partitions()) == 6
+        states = [its["state"] for its in worker.partitions().values()]
+        return len(states) == 6 and {"claiming", "resuming"}.isdisjoint(states)
     except httpx.TransportError:
         return False
 

@@ -1,11 +1,11 @@
 """Record batches as the transport delivers them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from stream_processors.transport import RecordBatch
+from stream_processors.transport.batches import RecordBatch
 
 APPENDED_AT_MS = 1_700_000_000_000
 
@@ -21,7 +21,18 @@ def record(
     return ConsumerRecord(topic, partition, offset, timestamp_ms, 0, key, value, None, -1, -1, ())
 
 
-def batch_of(topic: str, partition: int, values: Iterable[tuple[int, bytes | None]]) -> RecordBatch:
-    """Return a batch of (offset, value)."""
-    records = [record(topic, partition, offset, value) for offset, value in values]
-    return RecordBatch(TP(topic, partition), records)
+def batch_of(
+    topic: str,
+    partition: int,
+    values: Iterable[tuple[int, bytes | None]],
+    start: int | None = None,
+    life: object = None,
+    keys: Mapping[int, bytes] = {},
+) -> RecordBatch:
+    """Return a batch of (offset, value), fetched at the first one's offset or at `start`."""
+    records = [
+        record(topic, partition, offset, value, keys.get(offset)) for offset, value in values
+    ]
+    first = records[0].offset if start is None else start
+    end = records[-1].offset + 1 if records else first
+    return RecordBatch(TP(topic, partition), life, first, end, records)

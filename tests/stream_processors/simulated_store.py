@@ -2,14 +2,15 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
 
-from contracts.keyspace import EPOCH_FIELD, NEXT_FIELD
-from stream_processors import scripts
+from contracts.keyspace import CHUNK_FIELD_PREFIX, EPOCH_FIELD, FOLDING_FIELD, NEXT_FIELD
+from stream_processors.store import scripts
+from stream_processors.store.chunks import ON_KEY
 
 Hashes = dict[str, dict[str, str]]
 T = TypeVar("T")
@@ -65,41 +66,57 @@ class SimulatedStore:
     turns: Turns
     worker: int
 
-    async def eval(self, script: str, _n_keys: int, *arguments: Any) -> Any:
-        assert script == scripts.CLAIM
-        position = self.data.setdefault(arguments[0], {})
-        position[EPOCH_FIELD] = str(max(int(position.get(EPOCH_FIELD, 0)) + 1, int(arguments[1])))
-        return list(itertools.chain(*position.items()))
-
-    async def evalsha(self, sha: str, n_keys: int, position: str, *arguments: Any) -> list[Any]:
-        assert n_keys == 1
+    async def evalsha(self, sha: str, n_keys: int, *rest: Any) -> list[Any]:
+        keys, arguments = rest[:n_keys], rest[n_keys:]
         await self.turns.take(self.worker)
-        held = self.data.get(position, {})
-        stored = held.get(EPOCH_FIELD), held.get(NEXT_FIELD)
-        if sha == scripts.SHA[scripts.READ]:
-            return [self._each(arguments[0]), stored]
-        assert sha == scripts.SHA[scripts.WRITE]
-        epoch, stored_next, packed, _channel = arguments
-        if (stored[0] or "", stored[1] or "") != (str(epoch), stored_next):
-            answer: list[Any] = [0, stored[0] or "", stored[1] or ""]
-        else:
-            self._each(packed)
-            answer = [1, ""]
+        position = self.data.setdefault(keys[0], {})
+        script = next(script for script, its in scripts.SHA.items() if its == sha)
+        answer = self._run(script, position, keys, arguments)
         await self.turns.take(self.worker)
         return answer
+
+    def _run(
+        self, script: str, position: dict[str, str], keys: Sequence[str], arguments: Sequence[Any]
+    ) -> list[Any]:
+        if script == scripts.CLAIM:
+            now_us, folding = arguments
+            assert position.get(FOLDING_FIELD, folding) == folding
+            position[EPOCH_FIELD] = str(max(int(position.get(EPOCH_FIELD, 0)) + 1, int(now_us)))
+            for name in [name for name in position if name.startswith(CHUNK_FIELD_PREFIX)]:
+                del position[name]
+            return [1, list(itertools.chain(*position.items()))]
+        epoch, stored_next, *more = arguments
+        stored = position.get(EPOCH_FIELD, ""), position.get(NEXT_FIELD, "")
+        if stored != (epoch, stored_next):
+            return [0, *stored]
+        if script == scripts.READ:
+            return [1, self._each(keys, more[0])]
+        if script == scripts.WRITE:
+            field, flush, packed, *_ = more
+            self._each(keys, packed)
+            position[field] = flush
+            return [1, ""]
+        assert script == scripts.COMMIT
+        n, flush, *fields = more
+        chunks = [f"{CHUNK_FIELD_PREFIX}{k}" for k in range(1, n + 1)]
+        assert all(position.pop(chunk) == flush for chunk in chunks)
+        position.update(zip(fields[::2], fields[1::2], strict=True))
+        return [1]
 
     async def hgetall(self, key: str) -> dict[str, str]:
         await self.turns.take(self.worker)
         return dict(self.data.get(key, {}))
 
-    def _each(self, packed: bytes) -> list[Any]:
-        commands, answers, at = msgspec.msgpack.decode(packed), [], 0
+    def _each(self, keys: Sequence[str], packed: bytes) -> list[Any]:
+        commands, answers, at, key, group_end = msgspec.msgpack.decode(packed), [], 0, 1, 0
         while at < len(commands):
-            name, key, count = commands[at : at + 3]
+            if at >= group_end:
+                key, group_end, at = key + 1, at + 1 + commands[at], at + 1
+            name, on, count = commands[at : at + 3]
             first, at = at + 3, at + 3 + count
             arguments = commands[first:at]
             assert all(isinstance(argument, str) for argument in arguments), "Lua rounds numbers"
-            answers.append(self.execute(name, key, arguments))
+            answers.append(self.execute(name, keys[key if on == ON_KEY else 1], arguments))
         return answers
 
     def execute(self, command: str, key: str, arguments: list[str]) -> Any:  # noqa: C901 (a case a command)
@@ -122,10 +139,22 @@ class SimulatedStore:
                 greater, score, member = arguments
                 assert greater == "GT"
                 held[member] = str(max(int(score), int(held.get(member, score))))
-            case "ZREMRANGEBYRANK":
-                last = len(held) + int(arguments[1])
-                for member in sorted(held, key=lambda m: int(held[m]))[: max(0, last + 1)]:
-                    del held[member]
+            case "ZREM" | "SREM":
+                for member in arguments:
+                    held.pop(member, None)
+            case "DEL":
+                held.clear()
+            case "EXPIRE":
+                pass
+            case "ZRANGEBYSCORE":
+                low, high, limit, first, count = arguments
+                assert (low, limit, first) == ("-inf", "LIMIT", "0")
+                by_score = sorted(held, key=lambda m: (int(held[m]), m))
+                return [m for m in by_score if int(held[m]) <= float(high.strip("("))][: int(count)]
+            case "ZREVRANGE":
+                assert arguments == ["0", "0", "WITHSCORES"]
+                newest = sorted(held, key=lambda m: (int(held[m]), m))[-1:]
+                return [part for m in newest for part in (m, held[m])]
             case _:
                 raise AssertionError(f"no worker uses {command}")
         return None

@@ -1,42 +1,48 @@
 """A store, a log and workers in one thread, whose every step waits until the test lets it go.
 
-What stands here replaces the servers only: claims, chunks, fencing and agents are the real ones.
+What stands here replaces the servers only: claims, chunks, fencing, partitions' lives and folds are
+the real ones.
 A worker that writes or publishes waits for a turn before it happens and for another before it
 learns of it; so a test can stop a worker for good in between, or let one that was replaced go on.
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import pytest
 import structlog
+from faust.types import TP
 from hypothesis import strategies as st
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
-from contracts.topics import INTERACTIONS, Topic
+from contracts.topics import Topic
 from runtime.stores import AsyncStore
-from stream_processors import sink as sinks
-from stream_processors.cooccurrences import agent as cooccurrences
-from stream_processors.histories import agent as histories
-from stream_processors.positions import Claim
-from stream_processors.processing import Partition, Processor
-from stream_processors.publisher import Outgoing, Publisher
-from stream_processors.sink import FencedError, Sink
-from stream_processors.transport import LogBounds
+from stream_processors.partition import life
+from stream_processors.partition.dead_letters import DeadLetters
+from stream_processors.partition.fold import Fold
+from stream_processors.partition.life import Partition
+from stream_processors.partition.rules import Rules
+from stream_processors.store.claims import Claim, Store
+from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.log import Log, LogBounds
+from stream_processors.transport.producer import Outgoing, Producer
 
 from .records import batch_of
 from .simulated_store import Hashes, SimulatedStore, Turns, settled
 
 KEYSPACE = Keyspace("simulated")
 _TURNS_AT_MOST: Final = 50_000
+_FLUSH_EVERY: Final = 3
 
-
-Make = Callable[[Claim, Sink, Publisher], Partition]
+Make = Callable[[Claim, Store, Producer], Fold]
+Logged = tuple[bytes | None, bytes | None]
+"""key and value of a record"""
 
 
 @dataclass(slots=True)
@@ -45,10 +51,12 @@ class World:
 
     sizes: Iterator[int]
     make: dict[Topic, Make]
-    logs: dict[tuple[str, int], list[bytes | None]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    logs: dict[tuple[str, int], list[Logged]] = field(default_factory=lambda: defaultdict(list))
     headers: list[dict[str, bytes]] = field(default_factory=list)
+    """of dead letters"""
+    record_headers: dict[tuple[str, int, int], list[tuple[str, bytes]]] = field(
+        default_factory=dict
+    )
     data: Hashes = field(default_factory=dict)
     turns: Turns = field(default_factory=Turns)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -56,7 +64,7 @@ class World:
     def start(self, topic: Topic, partition: int) -> int:
         """Start a worker of one partition, whether or not another has it; return its number."""
         worker = len(self.tasks)
-        self.tasks.append(asyncio.ensure_future(self._run(topic, partition, worker)))
+        self.tasks.append(asyncio.ensure_future(Stepped(self, topic, partition, worker).run()))
         return worker
 
     def crash(self, worker: int) -> None:
@@ -77,57 +85,101 @@ class World:
         position = self.data.get(KEYSPACE.position(topic, number), {})
         return int(position.get(NEXT_FIELD, 0)) == len(self.logs[topic.name, number])
 
-    async def publish(
-        self, worker: int, topic: str, partition: int, value: bytes | None, headers: Any
-    ) -> None:
-        await self.turns.take(worker)
-        self.logs[topic, partition].append(value)
-        if headers:
-            self.headers.append(dict(headers))
-        await self.turns.take(worker)
-
-    async def _run(self, topic: Topic, partition: int, worker: int) -> None:
-        sink = Sink(cast("AsyncStore", SimulatedStore(self.data, self.turns, worker)), KEYSPACE)
-        publisher = cast("Publisher", SimulatedPublisher(self, worker))
-        make = self.make[topic]
-        processor = Processor(topic, "simulated", lambda claim: make(claim, sink, publisher))
-        log = self.logs[topic.name, partition]
-        with contextlib.suppress(FencedError):
-            processor.assign(await sink.claim(topic, "id", partition, LogBounds(0, len(log))))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._fold(processor, partition, log, worker))
-            if topic is not INTERACTIONS:  # histories have nothing to flush
-                tasks.create_task(self._flush(processor, worker))
-
-    async def _fold(
-        self, processor: Processor, partition: int, log: list[bytes | None], worker: int
-    ) -> None:
-        while state := processor.partitions.get(partition):
-            first = state.next_offset
-            values = list(enumerate(log))[first : first + next(self.sizes)]
-            if values:
-                await processor.process(batch_of(processor.topic.name, partition, values))
-            await self.turns.take(worker)
-
-    async def _flush(self, processor: Processor, worker: int) -> None:
-        while processor.partitions:
-            await processor.flush()
-            await self.turns.take(worker)
+    def log_of(self, topic: Topic, partition: int, *values: bytes | None) -> None:
+        """Append records without a key."""
+        self.logs[topic.name, partition] += [(None, value) for value in values]
 
 
-class SimulatedPublisher:
+class Stepped(Partition):
+    """A partition that takes its next batch, and flushes, when a turn lets it."""
+
+    def __init__(self, world: World, topic: Topic, partition: int, worker: int) -> None:
+        producer = cast("Producer", SimulatedProducer(world, worker))
+        store = Store(
+            cast("AsyncStore", SimulatedStore(world.data, world.turns, worker)), KEYSPACE, 1
+        )
+        rules = Rules(
+            topic, 1, "{}", _FLUSH_EVERY, 1.0,
+            lambda claim: world.make[topic](claim, store, producer),
+        )  # fmt: skip
+        self._world = world
+        self._worker = worker
+        self._read = 0
+        self._passed = 0
+        super().__init__(
+            rules,
+            partition,
+            store=store,
+            log=cast("Log", SimulatedLog(world)),
+            reader=self,
+            dead_letters=DeadLetters(producer),
+            clock_s=lambda: self._passed,
+        )
+
+    async def seek_to(self, _tp: TP, offset: int, _life: object) -> None:
+        self._read = offset
+
+    async def _wait(self, seconds: float) -> None:
+        self._passed += 1
+        await self._world.turns.take(self._worker)
+        log = self._world.logs[self.tp.topic, self.tp.partition]
+        some = list(enumerate(log))[self._read : self._read + next(self._world.sizes)]
+        if some:
+            self._read = some[-1][0] + 1
+            self.hand(self._batch(some))
+
+    def _batch(self, some: list[tuple[int, Logged]]) -> RecordBatch:
+        values = [(offset, value) for offset, (_, value) in some]
+        keys = {offset: key for offset, (key, _) in some if key is not None}
+        batch = batch_of(self.tp.topic, self.tp.partition, values, life=self._life, keys=keys)
+        headers = self._world.record_headers
+        for place, (offset, _) in enumerate(some):
+            if its := headers.get((*self.tp, offset)):
+                batch.records[place] = dataclasses.replace(batch.records[place], headers=its)
+        return batch
+
+
+class SimulatedLog:
+    """What the broker says of the logs."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def bounds(self, topic: str, partition: int) -> LogBounds:
+        return LogBounds("id", 0, len(self._world.logs[topic, partition]))
+
+    async def check(self, topic: str, topic_id: str) -> None:
+        """The topics stay."""
+
+
+class SimulatedProducer:
     """One worker's way to the log."""
 
     def __init__(self, world: World, worker: int) -> None:
         self._world = world
         self._worker = worker
 
-    async def publish(self, topic: str, partition: int, value: bytes) -> None:
-        await self._world.publish(self._worker, topic, partition, value, ())
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        await self._world.turns.take(self._worker)
+        log = self._world.logs[topic, partition]
+        if headers:
+            self._world.record_headers[topic, partition, len(log)] = list(headers)
+        log.append((key, value))
+        await self._world.turns.take(self._worker)
 
     async def publish_all(self, topic: str, partition: int, records: Sequence[Outgoing]) -> None:
-        for _, value, headers in records:
-            await self._world.publish(self._worker, topic, partition, value, headers)
+        for key, value, headers in records:
+            await self._world.turns.take(self._worker)
+            self._world.logs[topic, partition].append((key, value))
+            self._world.headers.append(dict(headers))
+            await self._world.turns.take(self._worker)
 
 
 class Disruption(NamedTuple):
@@ -195,12 +247,7 @@ def play(world: World, partitions: list[tuple[Topic, int]], plan: Plan) -> None:
 
 @contextlib.contextmanager
 def small_steps() -> Iterator[None]:
-    """Make every group a chunk, and rounds and writes of a few rows: more places to stop at."""
+    """Let nobody wait, and nothing be logged."""
     with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs():
-        patch.setattr(sinks, "COST_OF_A_MS", 1)
-        patch.setattr(histories, "_COST_OF_A_READ", 1)
-        patch.setattr(histories, "_ROWS_A_MESSAGE", 4)
-        patch.setattr(histories, "_ROWS_A_ROUND", 10)
-        patch.setattr(cooccurrences, "_MAX_CHANGES", 6)
-        patch.setattr(cooccurrences, "_COUNTS_CACHED", 3)
+        patch.setattr(life, "_BEGIN_ANEW_AFTER_S", 0)
         yield

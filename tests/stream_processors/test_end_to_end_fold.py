@@ -11,16 +11,16 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stream_processors.cooccurrences.agent import CooccurrencePartition
+from stream_processors.dead_letters import DeadLetters
+from stream_processors.histories.agent import HistoryPartition
 
 from contracts.keyspace import NOT_ITEMS, HistoryEntry
 from contracts.messages import EVENT_TYPES, Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
-from stream_processors.cooccurrences.agent import CooccurrencePartition
-from stream_processors.dead_letters import DeadLetters
 from stream_processors.histories.affinities import Affinity, binary, weighted
-from stream_processors.histories.agent import HistoryPartition
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
 
 from .simulation import KEYSPACE, Plan, World, plans, play, small_steps

@@ -1,7 +1,10 @@
 """Health means progress, and readiness that the servers answer."""
 
 import asyncio
-from typing import cast
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -10,7 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from infra.local.process import free_port
 from stream_processors.app import StreamProcessors
-from stream_processors.health import HealthServer, Progress, answers_soon
+from stream_processors.health import STALLED_AFTER_S, HealthServer, Progress, answers_soon
+from stream_processors.partition.life import State
 from stream_processors.settings import Settings
 
 A, B = TP("quotes", 0), TP("quotes", 1)
@@ -78,35 +82,82 @@ async def test_a_server_that_says_nothing_or_refuses_does_not_answer() -> None:
     assert await answers_soon(answering)
 
 
+@dataclass
+class Standing:
+    """A partition that does not move."""
+
+    tp: TP = A
+    state: State = State.FOLDING
+    since_s: float = field(default_factory=time.monotonic)
+    folded_offset: int = 5
+    why: str = ""
+
+
 class LaggingApp:
-    """A worker with work that never moves."""
+    """A worker with work in one partition."""
 
-    def lags(self) -> dict[TP, int]:
-        return {A: 10}
+    def __init__(self, partition: Standing, work: int = 10) -> None:
+        self.partitions = [partition]
+        self._work = work
 
-    def flushed_offsets(self) -> dict[TP, int]:
-        return {A: 5}
+    def work(self) -> dict[TP, int]:
+        return {A: self._work}
+
+
+Asked = Callable[[LaggingApp], Awaitable[tuple[httpx.Response, httpx.Response]]]
+
+
+@pytest.fixture
+def asked() -> Asked:
+    """What a worker whose servers answer says at /health and /health/ready."""
+
+    async def ask(app: LaggingApp, *, store_answers: bool = True) -> Any:
+        async def store() -> bool:
+            return store_answers
+
+        port = free_port()
+        settings = Settings(metrics_port=port)
+        server = HealthServer(cast("StreamProcessors", app), {"store": store}, settings)
+        server._progress = Progress(stalled_after_s=0)
+        await server.on_start()
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                await client.get("/health")
+                return await client.get("/health"), await client.get("/health/ready")
+        finally:
+            await server.on_stop()
+
+    return ask
 
 
 @pytest.mark.parametrize(
     ("store", "status", "code"), [("answers", "stalled", 503), ("is away", "waiting", 200)]
 )
 async def test_a_worker_that_waits_for_a_server_is_not_to_be_started_again(
-    store: str, status: str, code: int
+    asked: Asked, store: str, status: str, code: int
 ) -> None:
-    async def ask() -> bool:
-        return store == "answers"
-
-    port = free_port()
-    settings = Settings(metrics_port=port)
-    server = HealthServer(cast("StreamProcessors", LaggingApp()), {"store": ask}, settings)
-    server._progress = Progress(stalled_after_s=0)
-    await server.on_start()
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            await client.get("/health")
-            health, ready = await client.get("/health"), await client.get("/health/ready")
-    finally:
-        await server.on_stop()
+    app = LaggingApp(Standing())
+    health, ready = await asked(app, store_answers=store == "answers")  # type: ignore[call-arg]
     assert (health.status_code, health.json()["status"]) == (code, status)
     assert ready.status_code == 503
+
+
+async def test_a_partition_that_stays_in_a_passing_state_is_stalled_also_without_work(
+    asked: Asked,
+) -> None:
+    long_ago = time.monotonic() - 2 * STALLED_AFTER_S
+    for state in (State.CLAIMING, State.RESUMING, State.FLUSHING):
+        health, _ = await asked(LaggingApp(Standing(state=state, since_s=long_ago), work=0))
+        assert (health.status_code, health.json()["status"]) == (503, "stalled")
+    health, _ = await asked(LaggingApp(Standing(since_s=long_ago), work=0))
+    assert health.json()["status"] == "ok"
+
+
+async def test_a_stopped_partition_is_not_ready_and_says_why_and_a_restart_would_not_help(
+    asked: Asked,
+) -> None:
+    stopped = Standing(state=State.STOPPED, why="900 of the latest 1000 records break a rule")
+    health, ready = await asked(LaggingApp(stopped))
+    assert (health.status_code, health.json()["status"]) == (200, "ok")
+    assert health.json()["partitions"]["quotes/0"]["why"] == stopped.why
+    assert (ready.status_code, ready.json()["progress"]) == (503, "stopped")

@@ -1,0 +1,123 @@
+"""Changes of the Gram matrix G to its rows, added up in memory until they are written.
+
+Exact in three ways. A message that is read again is left out of the rows that it already reached,
+by each row's offset. A change that was published again, by a worker that started over, is left out
+by the highest source offset that was applied, which moves with the position. A change that was
+computed from other histories than those in Redis is left out by its lineage.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+import numpy as np
+
+from contracts.changes import Changes, decode_changes
+from contracts.messages import Floats, Ints, Rejection
+from contracts.topics import COOCCURRENCES
+from stream_processors import metrics
+from stream_processors.cooccurrences.lineages import Lineages
+from stream_processors.cooccurrences.rows import rows_of
+from stream_processors.cooccurrences.stored import StoredRows, mark_of
+from stream_processors.cooccurrences.sums import Unsummed
+from stream_processors.cooccurrences.table import CountTable, keys_of, rows_in
+from stream_processors.cooccurrences.unapplied import unapplied
+from stream_processors.partition.fold import Unwritten
+from stream_processors.store.chunks import Group
+from stream_processors.store.claims import Claim, Store
+from stream_processors.store.marks import NOTHING, mark
+from stream_processors.transport.batches import RecordBatch
+
+# Changes that are added up at once, 16 bytes each.
+_ROWS_SUMMED: Final = 200_000
+# Distinct counts that may wait to be written, some 40 bytes each until they are.
+_COUNTS_UNWRITTEN: Final = 600_000
+# Counts that a partition keeps in memory, 16 bytes each, so as not to read them again.
+_COUNTS_CACHED: Final = 2_000_000
+
+
+class CountsFold:
+    """One partition's rows of G, and the changes that Redis does not have yet."""
+
+    records_at_once = 8
+    """of up to 1 MB each"""
+
+    def __init__(self, claim: Claim, store: Store) -> None:
+        """Take the partition, and the store that has the histories."""
+        self._claim = claim
+        self._lineages = Lineages(store)
+        self._table = CountTable(_COUNTS_CACHED)
+        self._stored = StoredRows(claim.keyspace, claim.partition, self._table)
+        self._unsummed = Unsummed(_ROWS_SUMMED, _COUNTS_UNWRITTEN)
+        self._applied = dict(claim.sources)
+        """source partition -> mark of the last event in what is written or in memory"""
+        self._taken = NOTHING
+        """mark of the last message"""
+        self._newest_read = NOTHING
+        """the greatest mark that was in Redis when its row was first touched"""
+        self._bare = np.empty(0, np.int64)
+        """numbers of items whose row in Redis holds nothing but an offset below the position"""
+        self._rows_written = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more is unwritten than memory should hold."""
+        return self._unsummed.is_full
+
+    async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
+        """Take changes in; return the records that hold none."""
+        rejections: list[Rejection] = []
+        for place, record in enumerate(batch.records):
+            try:
+                changes = decode_changes(record.value)
+            except ValueError as error:
+                rejections.append(Rejection(place, str(error)))
+                continue
+            if await self._lineages.is_ours(changes.source, changes.lineage):
+                await self._take(mark(self._claim.incarnation, record.offset), changes)
+            else:
+                metrics.FOREIGN_CHANGES.inc(len(changes))
+            await asyncio.sleep(0)  # a message may take milliseconds
+        return rejections
+
+    async def unwritten(self) -> Unwritten:
+        """Return the rows that changed."""
+        sums = self._unsummed.take()
+        found = self._table.find(sums)
+        answers = await self._claim.read(self._stored.ask_for_counts(found.missing))
+        missing = [float(count or 0) for count in chain.from_iterable(answers)]
+        counts = self._table.add(found, np.array(missing, np.float64))
+        return Unwritten(self._groups(sums.key, counts), sources=self._applied)
+
+    def written(self) -> None:
+        """Forget the rows that were touched longest ago, when there are many counts."""
+        metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(self._rows_written)
+        self._table.evict()
+
+    async def _take(self, at: int, changes: Changes) -> None:
+        self._taken = at
+        fresh, self._applied = unapplied(changes, self._applied)
+        for rows in rows_of(fresh, self._table.numbers):
+            await self._read_rows(self._table.unread(rows.i))
+            some = rows
+            if self._newest_read >= at:
+                # Part of a flush got through before a crash.
+                some = rows.where(self._table.marks(rows.i) < at)
+            self._unsummed.add(keys_of(some.i, some.j), some.delta)
+
+    async def _read_rows(self, numbers: Ints) -> None:
+        """Learn which messages Redis has in rows."""
+        if not len(numbers):
+            return
+        answers = await self._claim.read(self._stored.ask_for_rows(numbers))
+        marks = [mark_of(answer) for answer in answers]
+        self._table.learn(numbers, np.array(marks, np.int64))
+        self._newest_read = max([self._newest_read, *marks])
+
+    def _groups(self, keys: Ints, counts: Floats) -> Iterator[Group]:
+        changed, bare = rows_in(keys), self._bare
+        self._bare = self._stored.emptied(keys, counts)
+        self._rows_written = len(changed)
+        yield from self._stored.groups(keys, counts, self._taken)
+        yield from self._stored.delete_bare(np.setdiff1d(bare, changed))

@@ -1,0 +1,35 @@
+"""Whether changes were computed from the histories that are in Redis."""
+
+from contracts.keyspace import LINEAGE_FIELD
+from contracts.topics import INTERACTIONS
+from stream_processors.store.claims import Store
+
+
+class Lineages:
+    """The lineages of the source partitions, as far as messages named them.
+
+    Redis has a lineage before the first message that names it is published. So one that it does not
+    have by then, of another namespace on the same broker or of a store that lost its data since,
+    is foreign for good, and is asked for once.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Take the store that has the histories."""
+        self._store = store
+        self._ours: dict[int, int] = {}
+        self._foreign: set[tuple[int, int]] = set()
+
+    async def is_ours(self, source: int, lineage: int) -> bool:
+        """Return whether the histories of a source partition have a lineage."""
+        if self._ours.get(source) == lineage:
+            return True
+        if (source, lineage) in self._foreign:
+            return False
+        position = await self._store.position(INTERACTIONS, source)
+        if position.get(LINEAGE_FIELD) != str(lineage):
+            self._foreign.add((source, lineage))
+            return False
+        if source in self._ours:
+            self._foreign.add((source, self._ours[source]))
+        self._ours[source] = lineage
+        return True

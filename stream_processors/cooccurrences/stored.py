@@ -1,0 +1,153 @@
+"""Rows of the Gram matrix as Redis has them: a hash an item, with the offset. Pure."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from contracts.changes import integers
+from contracts.keyspace import OFFSET_FIELD, Keyspace
+from contracts.messages import Floats, Ints
+from stream_processors.cooccurrences.sums import starts_of_runs
+from stream_processors.cooccurrences.table import CountTable, i_of, j_of
+from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
+from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
+
+# Counts that are made text at once: they wait in memory until they are written.
+_COUNTS_AT_ONCE: Final = 20_000
+
+# Several times as fast as `str`.
+_SMALL: Final = np.array(list(map(str, range(10_000))), object)
+
+_offset = msgspec.json.Decoder(tuple[int, int])
+_encode = msgspec.json.Encoder().encode
+
+
+class StoredRows:
+    """What one partition's rows are in Redis."""
+
+    def __init__(self, keyspace: Keyspace, partition: int, table: CountTable) -> None:
+        """Take where the rows are, and the table that numbers their items."""
+        self._keyspace = keyspace
+        self._partition = partition
+        self._table = table
+
+    def key(self, item: int) -> str:
+        """Return the key of an item's row."""
+        return self._keyspace.cooc(self._partition, item)
+
+    def ask_for_rows(self, numbers: Ints) -> Iterator[Group]:
+        """Yield a question for the offset in each item's row."""
+        for item in self._table.items(numbers).tolist():
+            yield Group(self.key(item), command("HGET", [OFFSET_FIELD]))
+
+    def ask_for_counts(self, keys: Ints) -> Iterator[Group]:
+        """Yield a question for the counts of each row."""
+        fields = self._table.texts(j_of(keys))
+        for item, start, end in self._runs(keys):
+            yield Group(self.key(item), command("HMGET", fields[start:end]))
+
+    def groups(self, keys: Ints, counts: Floats, at: int) -> Iterator[Group]:
+        """Yield what brings rows and index up to date.
+
+        Args:
+            keys: of counts that changed, rising.
+            counts: as they are now.
+            at: mark of the last message that was taken.
+        """
+        numbers = i_of(keys)
+        first = starts_of_runs(numbers)
+        is_empty = np.zeros(len(first), dtype=bool)
+        is_empty[np.isin(numbers[first], self.emptied(keys, counts))] = True
+        is_new = self._table.list_items(numbers[first], ~is_empty)
+        start = 0
+        ends = np.append(first, len(keys))[1:]
+        while start < len(first):
+            # As many rows as have that many counts, at least one.
+            enough = int(np.searchsorted(ends, first[start] + _COUNTS_AT_ONCE)) + 1
+            some = slice(start, enough)
+            yield from self._rows(
+                keys, counts, at, first[some], ends[some], is_empty[some], is_new[some]
+            )
+            start = enough
+
+    def emptied(self, keys: Ints, counts: Floats) -> Ints:
+        """Return the numbers of the items that no user has any more."""
+        numbers = i_of(keys)
+        emptied: Ints = numbers[(numbers == j_of(keys)) & (counts == 0)]
+        return emptied
+
+    def delete_bare(self, numbers: Ints) -> Iterator[Group]:
+        """Yield what deletes rows that hold nothing but an offset below the position."""
+        for item in self._table.items(numbers).tolist():
+            yield Group(self.key(item), command("DEL", []))
+
+    def _rows(
+        self,
+        keys: Ints,
+        counts: Floats,
+        at: int,
+        first: Ints,
+        ends: Ints,
+        is_empty: "np.typing.NDArray[np.bool_]",
+        is_new: "np.typing.NDArray[np.bool_]",
+    ) -> Iterator[Group]:
+        """Yield the groups of some rows, each from the first to the end of its keys."""
+        base, end = int(first[0]), int(ends[-1])
+        offset = [OFFSET_FIELD, _encode(incarnation_and_offset(at)).decode()]
+        kept = np.flatnonzero(counts[base:end]) + base
+        fields: list[str] = [""] * (2 * len(kept))
+        fields[::2] = self._table.texts(j_of(keys[kept]))
+        fields[1::2] = texts_of(counts[kept])
+        gone = np.flatnonzero(counts[base:end] == 0) + base
+        gone_fields = self._table.texts(j_of(keys[gone]))
+        columns = (
+            self._table.items(i_of(keys[first])),
+            is_empty,
+            is_new,
+            *np.searchsorted(kept, [first, ends]),
+            *np.searchsorted(gone, [first, ends]),
+        )
+        for item, its_empty, its_new, start, stop, gone_start, gone_stop in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            commands: Commands = []
+            if its_empty:
+                commands += command("SREM", [str(item)], ON_INDEX)
+                commands += command("DEL", [])
+            elif its_new:
+                commands += command("SADD", [str(item)], ON_INDEX)
+            if gone_start < gone_stop and not its_empty:
+                commands += command("HDEL", gone_fields[gone_start:gone_stop])
+            commands += command("HSET", offset + fields[2 * start : 2 * stop])
+            yield Group(self.key(item), commands)
+
+    def _runs(self, keys: Ints) -> Iterator[tuple[int, int, int]]:
+        """Yield each row's item, and where its keys begin and end."""
+        first = starts_of_runs(i_of(keys))
+        items = self._table.items(i_of(keys[first]))
+        ends = np.append(first, len(keys))[1:]
+        yield from zip(items.tolist(), first.tolist(), ends.tolist(), strict=True)
+
+
+def mark_of(answer: str | None) -> int:
+    """Return the mark that a row's offset stands for, `NOTHING` without one."""
+    return mark(*_offset.decode(answer)) if answer else NOTHING
+
+
+def texts_of(counts: Floats) -> list[str]:
+    """Return whole numbers as people write them, 3 and not 3.0.
+
+    If not all are whole, or one is greater than an int of 64 bits holds exactly, all are floats.
+
+    >>> texts_of(np.array([3.0, 70_000.0])), texts_of(np.array([3.0, 2.0**70]))
+    (['3', '70000'], ['3.0', '1.1805916207174113e+21'])
+    """
+    whole = integers(counts)
+    if whole is None:
+        return list(map(str, counts.tolist()))
+    if whole.max(initial=0) < len(_SMALL) and whole.min(initial=0) >= 0:
+        texts: list[str] = _SMALL[whole].tolist()
+        return texts
+    return list(map(str, whole.tolist()))

@@ -1,0 +1,116 @@
+"""Changes to counts, added up by the count that they change: pure."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from contracts.changes import integers
+from contracts.messages import Floats, Ints
+
+SortKind = Literal["quicksort", "stable"]
+
+
+class Sums(NamedTuple):
+    """Changes to n distinct counts, by rising key."""
+
+    key: Ints
+    delta: Floats
+    size: Floats | None
+    """(n,) what the changes come to without their signs; None if all are whole numbers, the sums of
+    which are exact"""
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+
+def summed(
+    key: Ints, delta: Floats, size: Floats | None = None, *, sorting: SortKind = "quicksort"
+) -> Sums:
+    """Return changes, (n,) in any order, added up.
+
+    Args:
+        key: of the count that each changes.
+        delta: of each.
+        size: of each as in `Sums`; None if all deltas are whole.
+        sorting: NumPy's kind; "stable" is the faster one for keys that rise in long runs.
+    """
+    order = np.argsort(key, kind=sorting)
+    key = key[order]
+    first = starts_of_runs(key)
+    return Sums(
+        key[first],
+        _reduced(delta[order], first),
+        None if size is None else _reduced(size[order], first),
+    )
+
+
+def starts_of_runs(values: Ints) -> Ints:
+    """Return where each run of equal values begins, of values (n,) that rise.
+
+    >>> starts_of_runs(np.array([3, 3, 5, 7, 7]))
+    array([0, 2, 3])
+    """
+    is_first = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=is_first[1:])
+    return np.flatnonzero(is_first)
+
+
+class Unsummed:
+    """Changes as they come in, added up in runs, so that hot counts take room once a run."""
+
+    def __init__(self, rows_a_run: int, counts_at_most: int) -> None:
+        """Take how many changes are added up at once, and how many counts may wait."""
+        self._rows_a_run = rows_a_run
+        self._counts_at_most = counts_at_most
+        self._parts: list[tuple[Ints, Floats]] = []
+        self._rows = 0
+        self._runs: list[Sums] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more distinct counts wait than may."""
+        return len(self._runs) == 1 and len(self._runs[0]) >= self._counts_at_most
+
+    def add(self, key: Ints, delta: Floats) -> None:
+        """Take in changes, (n,) each."""
+        self._parts.append((key, delta))
+        self._rows += len(key)
+        if self._rows >= self._rows_a_run:
+            self._end_run()
+
+    def take(self) -> Sums:
+        """Return all of them added up; none are left."""
+        self._end_run()
+        self._merge()
+        return self._runs.pop() if self._runs else Sums(np.empty(0, np.int64), np.empty(0), None)
+
+    def _end_run(self) -> None:
+        """Add up the changes that are in no run; merge the runs when together they are long."""
+        if not self._rows:
+            return
+        key = np.concatenate([key for key, _ in self._parts])
+        delta = np.concatenate([delta for _, delta in self._parts])
+        self._parts, self._rows = [], 0
+        size = np.abs(delta) if integers(delta) is None else None
+        self._runs.append(summed(key, delta, size))
+        if sum(map(len, self._runs)) >= self._counts_at_most:
+            self._merge()
+
+    def _merge(self) -> None:
+        if len(self._runs) < 2:
+            return
+        is_exact = all(run.size is None for run in self._runs)
+        size = None if is_exact else np.concatenate(list(map(_size, self._runs)))
+        key = np.concatenate([run.key for run in self._runs])
+        delta = np.concatenate([run.delta for run in self._runs])
+        self._runs = [summed(key, delta, size, sorting="stable")]
+
+
+def _size(sums: Sums) -> Floats:
+    return np.abs(sums.delta) if sums.size is None else sums.size
+
+
+def _reduced(values: Floats, first: Ints) -> Floats:
+    """Return the sums of runs of values, each from its first place on."""
+    sums: Floats = np.add.reduceat(values, first) if len(first) else values[:0]
+    return sums

@@ -1,0 +1,245 @@
+"""User events to histories in memory, and to the changes of G that they make.
+
+Changes go to Kafka first, then histories and position to Redis: a history is written only after the
+broker has acknowledged what it changed. A crash in between makes the same changes again, under the
+same offsets, and the reader of `cooccurrences` leaves those out.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+from contracts.changes import EVENT_BYTES, ROW_BYTES, Changes, encode_changes
+from contracts.messages import Rejection, decode_interactions
+from contracts.partitioning import user_partition
+from contracts.topics import COOCCURRENCES, INTERACTIONS
+from runtime.topology import Topology
+from stream_processors import metrics
+from stream_processors.histories.cache import HistoryCache
+from stream_processors.histories.fold import Change, Leaving, fold_leaving
+from stream_processors.histories.history import History
+from stream_processors.histories.item_partitions import ItemPartitions
+from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
+from stream_processors.histories.retention import Publishes, Retention
+from stream_processors.histories.rules import HistoryRules
+from stream_processors.histories.stored import delete_bare, history_commands, history_of
+from stream_processors.histories.tombstones import Tombstone, decode_tombstone
+from stream_processors.partition.fold import Unwritten, misplaced
+from stream_processors.store.chunks import Group, command
+from stream_processors.store.claims import Claim
+from stream_processors.store.marks import mark
+from stream_processors.transport.batches import RecordBatch
+
+# Entries of G, 8 bytes each, whose changes may wait to be published.
+_ROWS_UNPUBLISHED: Final = 250_000
+# Items, some 24 bytes each, that a partition's histories may have in memory.
+_ITEMS_CACHED: Final = 500_000
+# An estimate may be wrong by much.
+_RECORDS_AT_ONCE: Final = range(16, 10_000)
+# Histories may have hundreds of items each: some fifty are a millisecond of Redis's time.
+_COST_OF_A_READ: Final = 150
+
+
+_Event = tuple[int, str, int, int, int, float]
+"""Place in the batch, user, item, index into `EVENT_TYPES`, event time, value."""
+
+
+class _Events(NamedTuple):
+    """What a batch has to fold, and what it has to reject."""
+
+    events: list[_Event]
+    """in the log's order, tombstones among them"""
+    tombstones: dict[int, Tombstone]
+    """by place"""
+    rejections: list[Rejection]
+
+
+class HistoriesFold:
+    """One partition's histories, and the changes of G that are not published yet.
+
+    Memory is a cache of Redis: a history is read when an event needs it, and kept as long as there
+    is room. Only `written` may make a changed one leave.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        producer: Publishes,
+        topology: Topology,
+        rules: HistoryRules,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the partition, where to publish, and how events become histories."""
+        self._claim = claim
+        self._producer = producer
+        self._partitions = topology.interactions
+        self._rules = rules
+        self._item_partitions = ItemPartitions(topology.cooccurrences)
+        self._retention = Retention(claim, producer, rules.retention_days, clock_s)
+        self._cache = HistoryCache(_ITEMS_CACHED)
+        self._changes: list[Change | Leaving] = []
+        self._rows = 0
+        self._rows_a_record = float(rules.rows_an_event)
+        self._bare: set[str] = set()
+        """users whose hash in Redis holds nothing but an offset below the position"""
+        self._newest_ts_ms = 0
+        # An event's changes stay together: a message may have enough of them, and one more.
+        greatest = 2 * EVENT_BYTES * rules.changes_an_event + ROW_BYTES * rules.rows_an_event
+        self._enough_bytes = max(1, MESSAGE_BYTES - greatest)
+
+    @property
+    def records_at_once(self) -> int:
+        """How many records change about as much as may be unpublished."""
+        at_once = round(_ROWS_UNPUBLISHED / self._rows_a_record)
+        return min(max(at_once, _RECORDS_AT_ONCE.start), _RECORDS_AT_ONCE.stop)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more is unpublished, or unwritten, than memory should hold."""
+        return self._rows >= _ROWS_UNPUBLISHED or self._cache.changed_size >= _ITEMS_CACHED
+
+    async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
+        """Fold events in, in the log's order; return those that break a rule."""
+        events, tombstones, rejections = _events(batch)
+        unknown = self._cache.unknown(dict.fromkeys(user for _, user, *_ in events))
+        elsewhere = self._of_other_partitions(unknown)
+        if elsewhere:
+            rejections += [
+                misplaced(place, self._claim.partition, f"user_id {user!r}")
+                for place, user, *_ in events
+                if user in elsewhere
+            ]
+            events = [event for event in events if event[1] not in elsewhere]
+            unknown = [user for user in unknown if user not in elsewhere]
+        await self._read(unknown)
+        self._fold(events, tombstones, batch.offsets().tolist())
+        return rejections
+
+    async def unwritten(self) -> Unwritten:
+        """Publish the changes; return the histories that made them."""
+        told = messages(self._changes, self._item_partitions, self._enough_bytes)
+        await asyncio.gather(*(self._publish(p, its) for p, its in enumerate(told)))
+        metrics.CHANGES.inc(self._rows)
+        self._changes, self._rows = [], 0
+        await self._retention.enforce()
+        return Unwritten(self._groups())
+
+    def written(self) -> None:
+        """Forget the histories that changed longest ago, when there are many."""
+        changed = self._cache.changed
+        metrics.FLUSHED_VALUES.labels(INTERACTIONS.name).inc(len(changed))
+        if self._newest_ts_ms:
+            metrics.FRESHNESS.labels(INTERACTIONS.name).set(time.time() - self._newest_ts_ms / 1000)
+        self._bare = {user for user, history in changed.items() if not len(history)}
+        self._cache.settle()
+
+    def _of_other_partitions(self, users: Iterable[str]) -> set[str]:
+        mine, n = self._claim.partition, self._partitions
+        return {user for user in users if user_partition(user, n) != mine}
+
+    async def _read(self, users: Sequence[str]) -> None:
+        questions = (Group(self._key(user), command("HGETALL", [])) for user in users)
+        answers = await self._claim.read(questions, _COST_OF_A_READ)
+        for user, answer in zip(users, answers, strict=True):
+            self._cache.insert(user, history_of(answer, scaled=self._rules.is_scaled))
+
+    def _fold(
+        self, events: Sequence[_Event], tombstones: Mapping[int, Tombstone], offsets: Sequence[int]
+    ) -> None:
+        """Fold events in that were not folded before; take note of how many entries they change."""
+        base, get = mark(self._claim.incarnation, 0), self._cache.get
+        rows = 0
+        for event in events:
+            place, user = event[:2]
+            history = get(user)
+            rows += 2 * len(history) + 1
+            if base + offsets[place] <= history.mark:
+                continue
+            tombstone = tombstones.get(place) if tombstones else None
+            if tombstone is None:
+                self._fold_event(event, offsets[place])
+            elif tombstone.applies_to(history.last_ts_ms()):
+                self._fold_leaving(user, offsets[place])
+        if events:
+            self._rows_a_record = (self._rows_a_record + rows / len(events)) / 2
+
+    def _fold_event(self, event: _Event, offset: int) -> None:
+        _, user, item, kind, ts_ms, value = event
+        history = self._changing(user, offset)
+        for change in self._rules.fold(history, offset, item, kind, ts_ms, value):
+            self._changes.append(change)
+            self._rows += 2 * len(change.j) - 1
+        self._newest_ts_ms = max(self._newest_ts_ms, ts_ms)
+
+    def _fold_leaving(self, user: str, offset: int) -> None:
+        for change in fold_leaving(self._changing(user, offset), offset):
+            self._changes.append(change)
+            # In memory: what it changes in G is the square.
+            self._rows += 2 * len(change.item)
+
+    def _changing(self, user: str, offset: int) -> History:
+        history = self._cache.change(user)
+        history.mark = mark(self._claim.incarnation, offset)
+        return history
+
+    async def _publish(self, partition: int, told: Iterable[Told]) -> None:
+        """Publish to one partition of `cooccurrences`.
+
+        One message is on its way there at a time, so that none is kept when one before it was lost.
+        """
+        claim = self._claim
+        for own, mirrored, taken_out in told:
+            changes = Changes(
+                source=claim.partition,
+                incarnation=claim.incarnation,
+                lineage=claim.lineage,
+                own=own,
+                mirrored=mirrored,
+                taken_out=taken_out,
+            )
+            await self._producer.publish(COOCCURRENCES.name, partition, encode_changes(changes))
+
+    def _groups(self) -> Iterator[Group]:
+        changed = self._cache.changed
+        for user, history in changed.items():
+            yield Group(self._key(user), history_commands(user, history))
+        for user in self._bare - changed.keys():
+            yield Group(self._key(user), delete_bare())
+
+    def _key(self, user: str) -> str:
+        return self._claim.keyspace.history(self._claim.partition, user)
+
+
+def _events(batch: RecordBatch) -> _Events:
+    values = batch.values()
+    columns, rejected = decode_interactions(values, batch.clock_ms())
+    events: list[_Event] = list(
+        zip(
+            columns.index.tolist(),
+            columns.user_id,
+            columns.instrument_id.tolist(),
+            columns.event.tolist(),
+            columns.ts_ms.tolist(),
+            columns.value.tolist(),
+            strict=True,
+        )
+    )
+    tombstones: dict[int, Tombstone] = {}
+    rejections: list[Rejection] = []
+    for rejection in rejected:
+        record = batch.records[rejection.place]
+        if record.value is not None:
+            rejections.append(rejection)
+            continue
+        try:
+            tombstone = decode_tombstone(record.key, tuple(record.headers))
+        except ValueError as error:
+            rejections.append(Rejection(rejection.place, str(error)))
+        else:
+            tombstones[rejection.place] = tombstone
+            events.append((rejection.place, tombstone.user_id, 0, 0, 0, 0.0))
+    if tombstones:
+        events.sort(key=itemgetter(0))
+    return _Events(events, tombstones, rejections)

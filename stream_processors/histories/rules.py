@@ -1,0 +1,79 @@
+"""The rules by which a worker folds events, as its settings name them. Pure."""
+
+from dataclasses import dataclass
+
+from stream_processors.histories import fold, scaled_fold
+from stream_processors.histories.affinities import Affinity, binary, weighted
+from stream_processors.histories.fold import Change, fold_event
+from stream_processors.histories.history import History
+from stream_processors.histories.scaled_fold import fold_scaled_event
+from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from stream_processors.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRules:
+    """How events become histories."""
+
+    affinity: Affinity
+    """by how much an event raises a user's affinity for an item"""
+    cap: int
+    """the most items that a history keeps"""
+    weight: UserWeight | None = None
+    """how much a user counts; None if all count alike"""
+    retention_days: float = 730.0
+    """of event time: a user whose last event is longer ago than the newest one is taken out"""
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether histories have the user's scale in them."""
+        return self.weight is not None
+
+    @property
+    def changes_an_event(self) -> int:
+        """The most changes that an event makes."""
+        return scaled_fold.CHANGES_AN_EVENT if self.is_scaled else fold.CHANGES_AN_EVENT
+
+    @property
+    def rows_an_event(self) -> int:
+        """The most entries of G that an event changes."""
+        return self.changes_an_event * (2 * self.cap + 1)
+
+    def fold(
+        self, history: History, offset: int, item: int, event: int, ts_ms: int, value: float
+    ) -> list[Change]:
+        """Fold one event into a history; return what it changes in G.
+
+        Args:
+            history: changed in place.
+            offset: of the event in its partition's log.
+            item: what the user touched.
+            event: index into `EVENT_TYPES`.
+            ts_ms: event time, epoch ms.
+            value: of the transaction, NaN if it has none.
+        """
+        if self.weight is None:
+            return fold_event(history, offset, item, event, ts_ms, self.cap, self.affinity)
+        return fold_scaled_event(
+            history, offset, item, event, ts_ms, value, self.cap, self.affinity, self.weight
+        )
+
+
+def rules_of(settings: Settings) -> HistoryRules:
+    """Return the rules that the settings name."""
+    is_weighted = settings.affinity == "weighted"
+    return HistoryRules(
+        affinity=weighted(settings.half_life_days) if is_weighted else binary,
+        cap=settings.history_cap,
+        weight=_user_weight(settings),
+        retention_days=settings.history_retention_days,
+    )
+
+
+def _user_weight(settings: Settings) -> UserWeight | None:
+    exponent = settings.user_weight_exponent
+    if settings.user_weight == "inverse-degree":
+        return InverseDegree(exponent)
+    if settings.user_weight == "value":
+        return MeanValue(exponent, settings.typical_value)
+    return None

@@ -1,0 +1,1 @@
+"""A partition's life: claimed in Redis, resumed in Kafka, folded, flushed, revoked."""

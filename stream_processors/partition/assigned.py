@@ -1,0 +1,110 @@
+"""The partitions that Kafka's group has given to this worker."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+import structlog
+from aiokafka.errors import OffsetOutOfRangeError
+from faust.types import TP
+
+from stream_processors import metrics
+from stream_processors.partition.life import FetchRefusedError, Partition
+from stream_processors.transport.batches import RecordBatch
+
+log = structlog.get_logger()
+
+# The group waits 6 s for a worker that has partitions to give back. What is not written by then is
+# read from the log again, by whoever gets them.
+_REVOKED_WITHIN_S: Final = 4.0
+
+Make = Callable[[TP], Partition]
+
+
+class AssignedPartitions:
+    """Begins and ends partitions as the group assigns and revokes them; does no work of theirs."""
+
+    def __init__(
+        self, make: Make, topics: Collection[str], on_failure: Callable[[BaseException], None]
+    ) -> None:
+        """Take how to make a partition, the topics, and what to do if one cannot go on."""
+        self._make = make
+        self._topics = topics
+        self._on_failure = on_failure
+        self._by_tp: dict[TP, Partition] = {}
+        self._tasks: dict[TP, asyncio.Task[None]] = {}
+        self._count()
+
+    def __iter__(self) -> Iterator[Partition]:
+        return iter(list(self._by_tp.values()))
+
+    def begin(self, assigned: set[TP]) -> None:
+        """Begin a life of each assigned partition; none goes on from a former assignment."""
+        for tp in assigned & self._by_tp.keys():
+            del self._by_tp[tp]
+            self._tasks.pop(tp).cancel()
+        for tp in sorted(assigned):
+            self._by_tp[tp] = self._make(tp)
+            name = f"{tp.topic}/{tp.partition}"
+            task = self._tasks[tp] = asyncio.create_task(self._by_tp[tp].run(), name=name)
+            task.add_done_callback(self._note_end)
+        self._count()
+
+    async def revoke(self, revoked: Collection[TP], within_s: float = _REVOKED_WITHIN_S) -> None:
+        """Let partitions write what they have folded, as far as they come in time; forget them."""
+        mine = [tp for tp in revoked if tp in self._by_tp]
+        for tp in mine:
+            self._by_tp.pop(tp).revoke()
+        tasks = [self._tasks.pop(tp) for tp in mine]
+        self._count()
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=within_s)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning(
+                "partitions were given back unflushed: the store or the broker is away; what was "
+                "not written is read from the log again",
+                partitions=sorted(task.get_name() for task in late),
+            )
+            await asyncio.wait(late)
+
+    def hand(self, batch: RecordBatch) -> None:
+        """Give a batch to its partition."""
+        partition = self._by_tp.get(batch.tp)
+        if partition:
+            partition.hand(batch)
+
+    def fail(self, tp: TP, life: object, error: Exception) -> None:
+        """Tell a partition that nothing could be fetched for it."""
+        partition = self._by_tp.get(tp)
+        if not partition:
+            return
+        if isinstance(error, OffsetOutOfRangeError):
+            error = FetchRefusedError(f"{tp.topic}/{tp.partition}: {error}")
+        partition.fail(life, error)
+
+    def hungry(self) -> set[TP]:
+        """Return the partitions for which records should be fetched."""
+        return {tp for tp, partition in self._by_tp.items() if partition.is_hungry}
+
+    def flushed_offsets(self) -> dict[TP, int]:
+        """Return the positions that Redis has of claimed partitions."""
+        return {
+            tp: partition.flushed_offset
+            for tp, partition in self._by_tp.items()
+            if partition.flushed_offset is not None
+        }
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error:
+            log.error("a partition cannot go on", partition=task.get_name(), exc_info=error)
+            self._on_failure(error)
+
+    def _count(self) -> None:
+        number = Counter(tp.topic for tp in self._by_tp)
+        for topic in self._topics:
+            metrics.PARTITIONS.labels(topic).set(number[topic])

@@ -1,0 +1,97 @@
+"""Records that broke a rule, on their way to the dead-letter topic."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from faust.types import TP
+
+from contracts.messages import Rejection
+from contracts.topics import STREAMED, dead_letters
+from stream_processors import metrics
+from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.producer import Outgoing, Producer
+
+_TOPIC_OF: Final = {topic.name: dead_letters(topic) for topic in STREAMED}
+_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class DeadLetters:
+    """Publishes rejected records as they were, with the reason and the place in the headers.
+
+    The fold goes on meanwhile: whoever writes a position waits for `settled` before. After a crash
+    a record may arrive twice, with the same topic, partition and offset.
+    """
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        # The last of each partition. A failed one stays: no later position may pass its records.
+        self._publishing: dict[TP, asyncio.Task[None]] = {}
+
+    async def publish(self, batch: RecordBatch, rejections: Sequence[Rejection]) -> None:
+        """Begin to publish, once the broker has the letters of the partition's batches before.
+
+        So however many are bad, those of one batch a partition are in memory.
+
+        Raises:
+            aiokafka.errors.KafkaError: it does not take those before, and trying again is no use.
+        """
+        if not rejections:
+            return
+        metrics.REJECTED.labels(batch.tp.topic).inc(len(rejections))
+        await self.settled(batch.tp)
+        letters = [_letter(batch, rejection) for rejection in rejections]
+        self._publishing[batch.tp] = asyncio.create_task(
+            self._publish(_TOPIC_OF[batch.tp.topic].name, letters)
+        )
+
+    async def settled(self, tp: TP) -> None:
+        """Return when the broker has all letters of a partition that were begun until now.
+
+        Raises:
+            aiokafka.errors.KafkaError: it does not take them, and trying again is no use.
+        """
+        publishing = self._publishing.get(tp)
+        if publishing:
+            await publishing
+
+    async def _publish(self, topic: str, letters: Sequence[Outgoing]) -> None:
+        """Publish, whatever size the broker's dead-letter topic takes."""
+        try:
+            await self._producer.publish_all(topic, 0, letters)
+        except _TOO_LARGE:
+            if len(letters) == 1:
+                await self._producer.publish_all(topic, 0, [_emptied(letters[0])])
+                return
+            half = len(letters) // 2
+            await self._publish(topic, letters[:half])
+            await self._publish(topic, letters[half:])
+
+
+def _letter(batch: RecordBatch, rejection: Rejection) -> Outgoing:
+    record = batch.records[rejection.place]
+    letter = Outgoing(
+        record.key,
+        record.value,
+        [
+            ("reason", rejection.reason.encode()),
+            ("topic", batch.tp.topic.encode()),
+            ("partition", b"%d" % batch.tp.partition),
+            ("offset", b"%d" % record.offset),
+        ],
+    )
+    # Kafka's limit is one of compressed bytes: what comes out may be of any size.
+    is_too_large = _size(letter) > _TOPIC_OF[batch.tp.topic].max_message_bytes
+    return _emptied(letter) if is_too_large else letter
+
+
+def _emptied(letter: Outgoing) -> Outgoing:
+    """Return a letter without what makes it too large; its original says the rest."""
+    (name, reason), *place = letter.headers
+    left_out = b"; its %d bytes of key and value are left out, see the original" % _size(letter)
+    return Outgoing(None, None, [(name, reason + left_out), *place])
+
+
+def _size(letter: Outgoing) -> int:
+    return len(letter.key or b"") + len(letter.value or b"")

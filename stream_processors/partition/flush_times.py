@@ -1,0 +1,34 @@
+"""When a partition writes: once an interval, each at its own moment of it. Pure.
+
+All partitions written at once would keep the worker, Redis and its readers waiting for a quarter of
+a second; and what is written last would have waited for all the others.
+"""
+
+import math
+from typing import Final
+
+_ROUNDING: Final = 1e-6
+"""Of an interval: a write that begins just when it is due is not due again at once."""
+
+
+class FlushTimes:
+    """The moments at which one of n partitions writes."""
+
+    def __init__(self, interval_s: float, partition: int, partitions: int) -> None:
+        self._interval_s = interval_s
+        self._phase_s = interval_s * partition / partitions
+        self._due_s = -math.inf
+
+    def in_s(self, now_s: float) -> float:
+        """Return how long it is until the next write, 0 if it is due.
+
+        >>> times = FlushTimes(1.0, partition=1, partitions=4)
+        >>> times.in_s(10.0), times.written(10.0), times.in_s(10.1)
+        (0.0, None, 0.15000000000000036)
+        """
+        return max(0.0, self._due_s - now_s)
+
+    def written(self, now_s: float) -> None:
+        """Take note of a write that began at `now_s`: the next one is at the next own moment."""
+        past = math.floor((now_s - self._phase_s) / self._interval_s + _ROUNDING)
+        self._due_s = (past + 1) * self._interval_s + self._phase_s

@@ -1,0 +1,51 @@
+"""What a partition asks of a fold: bars, histories and counts are one each."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from contracts.messages import Rejection
+from stream_processors.store.chunks import Group
+from stream_processors.transport.batches import RecordBatch
+
+
+class Unwritten(NamedTuple):
+    """What memory has and Redis lacks."""
+
+    groups: Iterable[Group]
+    sources: Mapping[int, int] | None = None
+    """of counts: source partition -> mark of the last event whose changes are in the groups"""
+    channel: str = ""
+    """on which the groups' `published` rows are published, if on any"""
+
+
+class Fold(Protocol):
+    """What becomes of a partition's records, in memory until it is written.
+
+    A partition calls one of these at a time, and never again once one of them has raised.
+    """
+
+    @property
+    def records_at_once(self) -> int:
+        """How many records `take` may be given at once, so that memory stays bounded."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is unwritten that it must be written before more is taken."""
+
+    async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
+        """Fold a batch in; return which of its records break a rule."""
+
+    async def unwritten(self) -> Unwritten:
+        """Return what Redis lacks; it is written next, and the position after it."""
+
+    def written(self) -> None:
+        """Take note that all of it is in Redis."""
+
+
+def misplaced(place: int, partition: int, what: str) -> Rejection:
+    """Return the rejection of a record whose key belongs to another partition."""
+    return Rejection(
+        place,
+        f"{what} does not belong to partition {partition}: produce with the key in ASCII or UTF-8 "
+        "and the partitioner murmur2 (librdkafka: partitioner=murmur2)",
+    )

@@ -1,0 +1,305 @@
+"""One partition, from its assignment to its revocation: the object that owns all of its work.
+
+```
+assigned -> CLAIMING -> RESUMING -> FOLDING <-> FLUSHING
+               ^                        |           |
+               +--- the log or the store is another +
+```
+
+It ends as REVOKED by Kafka's group, REPLACED by another worker's claim, or STOPPED as too many
+records are bad, from any of these.
+
+Each has a task and an inbox of its own, so that one whose shard of Redis is away keeps no other one
+waiting. Faust's agents put batches into the inbox; the transport fetches for a partition only while
+it is `hungry`. One thing happens at a time, so nothing in here or in a fold needs a lock.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final, Protocol
+
+import structlog
+from faust.types import TP
+
+from stream_processors import metrics
+from stream_processors.partition.bad_records import BadRecords, TooManyBadRecordsError
+from stream_processors.partition.dead_letters import DeadLetters
+from stream_processors.partition.flush_times import FlushTimes
+from stream_processors.partition.fold import Fold
+from stream_processors.partition.resume import Resume, where_to_resume
+from stream_processors.partition.rules import Rules
+from stream_processors.store.claims import Claim, FencedError, Store, StoreWentBackError
+from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.log import Log, TopicMadeAnewError
+
+log = structlog.get_logger()
+
+# A fetch brings up to 1 MiB a partition; one may wait while another one is folded.
+_HUNGRY_BELOW_BYTES: Final = 1 << 19
+# The cause may be there still: a broker that is behind, a topic that is being made.
+_BEGIN_ANEW_AFTER_S: Final = 0.5
+
+
+class NotContiguousError(RuntimeError):
+    """A batch does not begin where the one before it ended: what lies between would be lost."""
+
+
+class FetchRefusedError(RuntimeError):
+    """The broker has no record at the offset that was to be fetched."""
+
+
+class State(StrEnum):
+    """Where a partition is in its life."""
+
+    CLAIMING = "claiming"
+    RESUMING = "resuming"
+    FOLDING = "folding"
+    FLUSHING = "flushing"
+    REVOKED = "revoked"
+    REPLACED = "replaced"
+    STOPPED = "stopped"
+
+
+class Reader(Protocol):
+    """What a partition needs of the transport."""
+
+    async def seek_to(self, tp: TP, offset: int, life: object) -> None:
+        """Fetch from an offset on; batches then bear the life."""
+
+
+class Partition:
+    """The life of one assigned partition."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        number: int,
+        *,
+        store: Store,
+        log: Log,
+        reader: Reader,
+        dead_letters: DeadLetters,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tp = TP(rules.topic.name, number)
+        self.state = State.CLAIMING
+        self.since_s = clock_s()
+        """when it came into that state, by the monotonic clock"""
+        self.why = ""
+        """it is replaced or stopped"""
+        self._rules = rules
+        self._store = store
+        self._log = log
+        self._reader = reader
+        self._dead_letters = dead_letters
+        self._clock_s = clock_s
+        self._flush_times = FlushTimes(rules.flush_interval_s, number, rules.partitions)
+        self._bad_records = BadRecords(rules.bad_records_max)
+        self._inbox: deque[tuple[RecordBatch | Exception, int]] = deque()
+        self._inbox_bytes = 0
+        self._woken = asyncio.Event()
+        self._is_revoked = False
+        self._life: object | None = None
+        self._claim: Claim | None = None
+        self._next_offset = 0
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether records should be fetched for it."""
+        return (
+            self.state in (State.FOLDING, State.FLUSHING)
+            and self._inbox_bytes < _HUNGRY_BELOW_BYTES
+        )
+
+    @property
+    def flushed_offset(self) -> int | None:
+        """The position that Redis has, None before it is claimed."""
+        return None if self._claim is None else self._claim.next_offset
+
+    @property
+    def folded_offset(self) -> int:
+        """After the last record that was folded, in memory or in Redis; 0 before it is claimed."""
+        return self._next_offset
+
+    def hand(self, batch: RecordBatch) -> None:
+        """Take a batch into the inbox, unless a former life had asked for it."""
+        if batch.life is self._life:
+            size_bytes = batch.size_bytes()
+            self._inbox.append((batch, size_bytes))
+            self._inbox_bytes += size_bytes
+            self._woken.set()
+
+    def fail(self, life: object, error: Exception) -> None:
+        """Take note that a fetch failed."""
+        if life is self._life:
+            self._inbox.append((error, 0))
+            self._woken.set()
+
+    def revoke(self) -> None:
+        """Let the task write what it has folded, and end."""
+        self._is_revoked = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Live until the partition is revoked, replaced or stopped.
+
+        Raises:
+            Exception: whatever a restart of the worker may help against.
+        """
+        is_refused = False
+        while not self._is_revoked:
+            try:
+                claim = await self._begin(is_refused=is_refused)
+                fold = self._rules.make_fold(claim)
+                await self._read_from(claim.next_offset)
+                await self._fold_until_revoked(claim, fold)
+            except FencedError as replaced:
+                self._end(State.REPLACED, replaced)
+                return
+            except TooManyBadRecordsError as stopped:
+                self._end(State.STOPPED, stopped)
+                return
+            except (  # whatever a new claim sees in another light
+                FetchRefusedError, NotContiguousError, StoreWentBackError, TopicMadeAnewError,
+            ) as why:  # fmt: skip
+                is_refused = isinstance(why, FetchRefusedError)
+                metrics.BEGUN_ANEW.labels(self.tp.topic, type(why).__name__).inc()
+                log.warning("beginning a partition anew", **self._name(), why=str(why))
+                await asyncio.sleep(_BEGIN_ANEW_AFTER_S)
+        self._enter(State.REVOKED)
+
+    async def _begin(self, *, is_refused: bool) -> Claim:
+        """Claim the partition and find out where to read on.
+
+        In this order: after the epoch is raised nobody else moves the position, so the log's bounds
+        are at least as new as the position that they are compared with.
+        """
+        self._enter(State.CLAIMING)
+        self._life = None
+        self._inbox.clear()
+        self._inbox_bytes = 0
+        topic, number = self._rules.topic, self.tp.partition
+        position = await self._store.fence(topic, number, self._rules.folding)
+        bounds = await self._log.bounds(topic.name, number)
+        resume = where_to_resume(position, bounds, is_refused=is_refused)
+        self._report(resume, bounds.end)
+        claim = Claim(
+            self._store,
+            topic,
+            number,
+            position,
+            next_offset=resume.next_offset,
+            incarnation=resume.incarnation,
+            topic_id=bounds.topic_id,
+            folding=self._rules.folding,
+        )
+        await claim.write([], resume.next_offset)
+        self._claim, self._next_offset = claim, resume.next_offset
+        return claim
+
+    async def _read_from(self, offset: int) -> None:
+        """Have the transport fetch, for this life only."""
+        self._enter(State.RESUMING)
+        self._life = object()
+        await self._reader.seek_to(self.tp, offset, self._life)
+        self._enter(State.FOLDING)
+
+    async def _fold_until_revoked(self, claim: Claim, fold: Fold) -> None:
+        while not self._is_revoked:
+            await self._wait(self._flush_times.in_s(self._clock_s()))
+            if self._inbox and not self._is_revoked:
+                batch, size_bytes = self._inbox.popleft()
+                self._inbox_bytes -= size_bytes
+                await self._take(claim, fold, batch)
+            if not self._flush_times.in_s(self._clock_s()):
+                await self._flush(claim, fold)
+        await self._flush(claim, fold)
+
+    async def _wait(self, seconds: float) -> None:
+        """Return when there is something in the inbox, when it is revoked, or after some time."""
+        if self._inbox or self._is_revoked or not seconds:
+            await asyncio.sleep(0)  # the others' turn
+            return
+        self._woken.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _take(self, claim: Claim, fold: Fold, batch: RecordBatch | Exception) -> None:
+        """Fold a batch; flush in between as often as the fold is full."""
+        if isinstance(batch, Exception):
+            raise batch
+        if batch.start != self._next_offset:
+            raise NotContiguousError(
+                f"{self._where()}: a fetch at {batch.start} came after one that had ended at "
+                f"{self._next_offset}"
+            )
+        rest = batch
+        while rest.start < rest.end:
+            piece, rest = rest.split(fold.records_at_once)
+            rejections = await fold.take(piece)
+            self._bad_records.add(len(piece), len(rejections))
+            await self._dead_letters.publish(piece, rejections)
+            self._next_offset = piece.end
+            metrics.RECORDS.labels(self.tp.topic).inc(len(piece))
+            if fold.is_full:
+                await self._flush(claim, fold)
+
+    async def _flush(self, claim: Claim, fold: Fold) -> None:
+        """Write what Redis lacks, then the position; nothing of a topic that was made anew."""
+        now_s = self._clock_s()
+        self._flush_times.written(now_s)
+        if self._next_offset == claim.next_offset:
+            return
+        self._enter(State.FLUSHING)
+        # What was fetched before the broker named the id came from the topic that has it.
+        await self._log.check(self.tp.topic, claim.topic_id)
+        unwritten = await fold.unwritten()
+        await self._dead_letters.settled(self.tp)
+        with metrics.FLUSH_SECONDS.labels(self.tp.topic).time():
+            await claim.write(
+                unwritten.groups,
+                self._next_offset,
+                sources=unwritten.sources,
+                channel=unwritten.channel,
+            )
+        fold.written()
+        self._enter(State.FOLDING)
+
+    def _report(self, resume: Resume, end: int) -> None:
+        """Say where it goes on, if not at the position."""
+        if resume.missing:
+            metrics.GAP.labels(self.tp.topic).inc(resume.missing)
+        if resume.incident is None or (resume.incident == "redis was empty" and not end):
+            return
+        metrics.STARTED_OVER.labels(resume.incident).inc()
+        say = log.error if resume.incident.startswith("log") else log.warning
+        say(
+            "a partition does not go on at its position",
+            **self._name(),
+            why=resume.incident,
+            goes_on_at=resume.next_offset,
+            log_end=end,
+            missing=resume.missing,
+            incarnation=resume.incarnation,
+        )
+
+    def _enter(self, state: State) -> None:
+        self.state, self.since_s = state, self._clock_s()
+
+    def _end(self, state: State, why: Exception) -> None:
+        self._enter(state)
+        self._life, self.why = None, str(why)
+        self._inbox.clear()
+        log.error("a partition has ended", **self._name(), state=str(state), why=self.why)
+
+    def _name(self) -> dict[str, str | int]:
+        return {"topic": self.tp.topic, "partition": self.tp.partition}
+
+    def _where(self) -> str:
+        return f"{self.tp.topic}/{self.tp.partition}"

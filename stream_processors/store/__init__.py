@@ -1,0 +1,1 @@
+"""Redis as the workers' memory: fenced claims, flushes in chunks, marks against replays."""

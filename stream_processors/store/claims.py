@@ -1,0 +1,297 @@
+"""The only code that writes to Redis: claims of partitions, and flushes in chunks fenced by epoch.
+
+A chunk is one script call. It compares the partition's epoch and position first and then writes;
+all its keys share the partition's hash tag, so this holds on a single node and on Redis Cluster
+alike. A script blocks Redis and every reader with it, so a chunk is kept under about a millisecond.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any, Final
+
+import structlog
+from redis.exceptions import NoScriptError
+
+from contracts.changed_bars import encode_changed_bars
+from contracts.keyspace import (
+    CHUNK_FIELD_PREFIX,
+    EPOCH_FIELD,
+    FOLDING_FIELD,
+    INCARNATION_FIELD,
+    LINEAGE_FIELD,
+    NEXT_FIELD,
+    SOURCE_FIELD_PREFIX,
+    TOPIC_ID_FIELD,
+    UPDATED_AT_FIELD,
+    Keyspace,
+    source_field,
+)
+from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
+from runtime.stores import AsyncStore, is_away
+from stream_processors import metrics
+from stream_processors.patience import Patience
+from stream_processors.store.chunks import Chunk, Group, chunks, pack
+from stream_processors.store.folding import check_folding
+from stream_processors.store.marks import incarnation_and_offset, mark
+from stream_processors.store.scripts import CLAIM, COMMIT, READ, SHA, WRITE
+
+log = structlog.get_logger()
+
+Position = dict[str, str]
+"""The hash `Keyspace.position`."""
+
+COST_OF_A_MS: Final = 2_500
+"""Entries of `Commands` that Redis works on for about a millisecond."""
+
+
+class FencedError(RuntimeError):
+    """Another worker claimed the partition: nothing was written."""
+
+
+class StoreWentBackError(RuntimeError):
+    """The store has an earlier state of the partition than this worker left there."""
+
+
+class StoreEmptiedError(RuntimeError):
+    """The store no longer knows the partition."""
+
+
+class Store:
+    """Redis, as far as workers use it; waits out a server that is away."""
+
+    def __init__(
+        self, client: AsyncStore, keyspace: Keyspace, chunk_cost: int = COST_OF_A_MS
+    ) -> None:
+        self.client = client
+        self.keyspace = keyspace
+        self.chunk_cost = chunk_cost
+        self.patiently = Patience("store", is_away)
+        self._said_unpublished = False
+
+    async def fence(self, topic: Topic, partition: int, folding: str) -> Position:
+        """Raise the partition's epoch, so that no other worker writes; return its position.
+
+        Raises:
+            FoldingError: its state was folded with other settings; its epoch stays as it was.
+        """
+        now_us = time.time_ns() // 1_000
+        key = self.keyspace.position(topic, partition)
+        is_fenced, answer = await self.patiently(self.run, CLAIM, [key], now_us, folding)
+        if not is_fenced:
+            check_folding(f"{topic.name}/{partition}", answer, folding)
+        return dict(zip(answer[::2], answer[1::2], strict=True))
+
+    async def position(self, topic: Topic, partition: int) -> Position:
+        """Return a partition's position, empty if it has none."""
+        return await self.hash_of(self.keyspace.position(topic, partition))
+
+    async def hash_of(self, key: str) -> dict[str, str]:
+        """Return a hash, empty if there is none."""
+        fields: dict[str, str] = await self.patiently(self.client.hgetall, key)  # type: ignore[arg-type]
+        return fields
+
+    async def run(self, script: str, keys: list[str], *arguments: str | int | bytes) -> Any:
+        """Call a script."""
+        try:
+            return await self.client.evalsha(SHA[script], len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self.client.eval(script, len(keys), *keys, *arguments)
+
+    def report_unpublished(self, channel: str, error: str) -> None:
+        """Count a chunk of bars that nobody was told of; log the first one."""
+        metrics.UNPUBLISHED.inc()
+        if not self._said_unpublished:
+            self._said_unpublished = True
+            log.warning(
+                "bars are written but not published, so live streams stand still: Redis 7 or "
+                "newer is needed, and a user who may publish on the channel",
+                channel=channel,
+                error=error,
+            )
+
+
+class Claim:
+    """A partition that this worker folds, until another one raises its epoch."""
+
+    def __init__(
+        self,
+        store: Store,
+        topic: Topic,
+        partition: int,
+        position: Position,
+        *,
+        next_offset: int,
+        incarnation: int,
+        topic_id: str,
+        folding: str,
+    ) -> None:
+        """Take the position as `Store.fence` returned it, and where to read on."""
+        self.topic = topic
+        self.partition = partition
+        self.topic_id = topic_id
+        self.incarnation = incarnation
+        self.next_offset = next_offset
+        """of the last flush"""
+        self.lineage = int(position.get(LINEAGE_FIELD, position[EPOCH_FIELD]))
+        """begun when Redis had no position, see `contracts.keyspace.LINEAGE_FIELD`"""
+        self.sources = {
+            int(name.removeprefix(SOURCE_FIELD_PREFIX)): _mark(value)
+            for name, value in position.items()
+            if name.startswith(SOURCE_FIELD_PREFIX)
+        }
+        """of counts: source partition -> mark of the last event whose changes are in Redis"""
+        self.keyspace = store.keyspace
+        self._store = store
+        self._epoch = position[EPOCH_FIELD]
+        self._stored_next = position.get(NEXT_FIELD, "")
+        self._folding = folding
+        self._key = store.keyspace.position(topic, partition)
+        self._index = _index(store.keyspace, topic, partition) or self._key
+
+    async def read(self, questions: Iterable[Group], cost: int | None = None) -> list[Any]:
+        """Return the answer to each command, none of which changes anything.
+
+        Args:
+            questions: on keys of the partition.
+            cost: of one script call at most, where answers are greater than questions.
+
+        Raises:
+            FencedError: the partition was assigned to another worker.
+            StoreWentBackError, StoreEmptiedError: the answers would not be of this worker's state.
+        """
+        answers: list[Any] = []
+        for chunk in chunks(questions, cost or self._store.chunk_cost):
+            answer = await self._run(READ, chunk.keys, pack(chunk.commands))
+            self._check(answer, expected=self._stored_next)
+            answers += answer[1]
+        return answers
+
+    async def write(
+        self,
+        groups: Iterable[Group],
+        next_offset: int,
+        *,
+        sources: Mapping[int, int] | None = None,
+        channel: str = "",
+    ) -> None:
+        """Write the values and then the position, in chunks.
+
+        Args:
+            groups: all of a group is done, or nothing of it.
+            next_offset: the new position.
+            sources: as the attribute, if it changed.
+            channel: on which to publish what the groups have to tell.
+
+        Raises:
+            FencedError: the partition was assigned to another worker; nothing more was written.
+            StoreWentBackError, StoreEmptiedError: the store lost some of what was written before.
+        """
+        flush = f"{self._epoch}:{next_offset}"
+        n = await self._write_chunks(groups, flush, next_offset, channel)
+        self.sources = dict(self.sources if sources is None else sources)
+        fields = self._position_fields(next_offset)
+        answer = await self._run(COMMIT, [], n, flush, *fields)
+        if answer[0] == -1:
+            raise StoreWentBackError(f"{self._where()}: chunk {answer[1]} of a flush is gone")
+        self._check(answer, expected=str(next_offset))
+        self.next_offset, self._stored_next = next_offset, str(next_offset)
+
+    async def _write_chunks(
+        self, groups: Iterable[Group], flush: str, next_offset: int, channel: str
+    ) -> int:
+        """Write the values, the next chunk on its way while one is written; return how many."""
+        n = 0
+        before: asyncio.Future[None] | None = None
+        for chunk in chunks(groups, self._store.chunk_cost):
+            n += 1
+            field = f"{CHUNK_FIELD_PREFIX}{n}"
+            writing = asyncio.ensure_future(
+                self._write_chunk(chunk, field, flush, next_offset, channel)
+            )
+            try:
+                await (before or asyncio.sleep(0))  # it is sent meanwhile
+            except BaseException:
+                writing.cancel()
+                raise
+            before = writing
+        if before:
+            await before
+        return n
+
+    async def _write_chunk(
+        self, chunk: Chunk, field: str, flush: str, next_offset: int, channel: str
+    ) -> None:
+        message = encode_changed_bars(chunk.published) if channel else b""
+        answer = await self._run(
+            WRITE, chunk.keys, field, flush, pack(chunk.commands), channel, message
+        )
+        self._check(answer, expected=str(next_offset))
+        if answer[0] and answer[1]:
+            self._store.report_unpublished(channel, answer[1])
+
+    async def _run(self, script: str, keys: list[str], *arguments: str | int | bytes) -> Any:
+        """Call a script that compares epoch and position first."""
+        return await self._store.patiently(
+            self._store.run,
+            script,
+            [self._key, self._index, *keys],
+            self._epoch,
+            self._stored_next,
+            *arguments,
+        )
+
+    def _check(self, answer: list[Any], *, expected: str) -> None:
+        """Return if a script found epoch and position as this worker left them.
+
+        Or if the position is the expected one: then only an answer was lost on its way.
+
+        Raises:
+            FencedError, StoreEmptiedError, StoreWentBackError: what it found instead.
+        """
+        if answer[0] == 1:
+            return
+        _, epoch, stored_next = answer
+        if not epoch:
+            raise StoreEmptiedError(
+                f"{self._where()}: Redis lost its data. The worker ends; run `python -m "
+                "infra.topics` and start it again: it folds the log from its beginning"
+            )
+        if int(epoch) > int(self._epoch):
+            metrics.FENCED.inc()
+            raise FencedError(f"{self._where()} is at epoch {epoch}, ours was {self._epoch}")
+        if epoch != self._epoch or stored_next != expected:
+            raise StoreWentBackError(
+                f"{self._where()}: this worker left epoch {self._epoch} and next "
+                f"{self._stored_next or 'none'}, now Redis has {epoch} and {stored_next or 'none'}"
+            )
+
+    def _position_fields(self, next_offset: int) -> Iterable[str]:
+        fields = {
+            NEXT_FIELD: str(next_offset),
+            INCARNATION_FIELD: str(self.incarnation),
+            TOPIC_ID_FIELD: self.topic_id,
+            LINEAGE_FIELD: str(self.lineage),
+            FOLDING_FIELD: self._folding,
+            UPDATED_AT_FIELD: str(time.time_ns() // 1_000_000),
+        }
+        for source, applied in self.sources.items():
+            incarnation, offset = incarnation_and_offset(applied)
+            fields[source_field(source)] = f"{incarnation}:{offset}"
+        return chain(*fields.items())
+
+    def _where(self) -> str:
+        return f"partition {self.partition} of {self.topic.name}"
+
+
+def _index(keyspace: Keyspace, topic: Topic, partition: int) -> str | None:
+    """Return the key of the set in which a partition's users or items stand, if there is one."""
+    if topic == INTERACTIONS:
+        return keyspace.active(partition)
+    return keyspace.items(partition) if topic == COOCCURRENCES else None
+
+
+def _mark(value: str) -> int:
+    incarnation, offset = value.split(":")
+    return mark(int(incarnation), int(offset))

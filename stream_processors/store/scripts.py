@@ -1,0 +1,95 @@
+"""The Lua scripts by which workers claim partitions, read and write: each is one call, on one slot.
+
+`KEYS[1]` is the partition's position, `KEYS[2]` its index, the others those of the commands. All
+are declared: while a cluster moves the slot, some have moved and some have not, and it answers
+TRYAGAIN instead of treating those as empty.
+"""
+
+import hashlib
+from typing import Final
+
+from contracts.keyspace import CHUNK_FIELD_PREFIX, EPOCH_FIELD, FOLDING_FIELD, NEXT_FIELD
+
+# Returns 0 and changes nothing if the state was folded with other settings. An epoch is also a
+# time, so that a store which lost its data never gives the same one again. Marks of chunks belong
+# to a flush that did not get to its end.
+CLAIM: Final = f"""
+local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{FOLDING_FIELD}')
+if stored[2] and stored[2] ~= ARGV[2] then
+  return {{0, stored[2]}}
+end
+redis.call('HSET', KEYS[1], '{EPOCH_FIELD}',
+  string.format('%.0f', math.max((tonumber(stored[1]) or 0) + 1, tonumber(ARGV[1]))))
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, {len(CHUNK_FIELD_PREFIX)}) == '{CHUNK_FIELD_PREFIX}' then
+    redis.call('HDEL', KEYS[1], field)
+  end
+end
+return {{1, redis.call('HGETALL', KEYS[1])}}
+"""
+# Does each of the commands, `stream_processors.store.chunks`, and returns their answers.
+# Lua cannot unpack much more than 4,000 at once; even, so that no HSET pair is split.
+_EACH: Final = """
+local function each(packed)
+  local commands, answers, at, key, group_end = cmsgpack.unpack(packed), {}, 1, 2, 0
+  while at <= #commands do
+    if at > group_end then
+      key, group_end, at = key + 1, at + commands[at], at + 1
+    end
+    local name, last = commands[at], at + 2 + commands[at + 2]
+    local on = commands[at + 1] == 1 and KEYS[key] or KEYS[2]
+    local answer = redis.call(name, on, unpack(commands, at + 3, math.min(at + 4002, last)))
+    for from = at + 4003, last, 4000 do
+      local more = redis.call(name, on, unpack(commands, from, math.min(from + 3999, last)))
+      if type(more) == 'table' then
+        for _, value in ipairs(more) do answer[#answer + 1] = value end
+      end
+    end
+    answers[#answers + 1] = answer
+    at = last + 1
+  end
+  return answers
+end
+"""
+_FENCE: Final = f"""
+local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{NEXT_FIELD}')
+if stored[1] ~= ARGV[1] or (stored[2] or '') ~= ARGV[2] then
+  return {{0, stored[1] or '', stored[2] or ''}}
+end
+"""
+# Writes nothing unless epoch and position are as the worker left them: returns 0 and both. Else
+# marks the chunk as written, and returns 1 and why what was written could not be published: with
+# an error in its place the worker would write it again.
+# ARGV: epoch, next, the chunk's field, the flush, commands, channel, message.
+WRITE: Final = f"""{_EACH}{_FENCE}
+each(ARGV[5])
+redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
+local published = ARGV[6] ~= '' and redis.pcall('SPUBLISH', ARGV[6], ARGV[7])
+return {{1, type(published) == 'table' and published.err or ''}}
+"""
+# Moves the position, if each chunk of the flush is there: a replica that took over in the middle
+# may lack one. Returns 0 as WRITE does, -1 and the number of a chunk that is missing, or 1.
+# ARGV: epoch, next, number of chunks, the flush, fields and values of the position.
+COMMIT: Final = f"""{_FENCE}
+local chunks = {{}}
+for n = 1, tonumber(ARGV[3]) do
+  chunks[n] = '{CHUNK_FIELD_PREFIX}' .. n
+  if redis.call('HGET', KEYS[1], chunks[n]) ~= ARGV[4] then return {{-1, n}} end
+end
+redis.call('HSET', KEYS[1], unpack(ARGV, 5))
+for from = 1, #chunks, 4000 do
+  redis.call('HDEL', KEYS[1], unpack(chunks, from, math.min(from + 3999, #chunks)))
+end
+return {{1}}
+"""
+# Returns the answers if epoch and position are as the worker left them, else 0 as WRITE does.
+# ARGV: epoch, next, commands.
+READ: Final = f"""{_EACH}{_FENCE}
+return {{1, each(ARGV[3])}}
+"""
+
+SHA: Final = {
+    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    for script in (CLAIM, WRITE, COMMIT, READ)
+}
+"""By which Redis calls a script that it has seen before."""

@@ -1,0 +1,142 @@
+"""What the broker says of the log: the ids of its topics, and where partitions begin and end.
+
+Asked of librdkafka: aiokafka's version of the protocol does not carry the ids.
+"""
+
+import asyncio
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import TopicPartition as Place
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from faust.types import TP
+
+from stream_processors.patience import Patience
+
+_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_TIMEOUT_S: Final = 5.0
+_MISSING_AGAIN_S: Final = 0.5
+"""How long until a topic that does not exist is asked for again: someone is making it anew."""
+
+
+class TopicMadeAnewError(RuntimeError):
+    """A topic was deleted and made anew: its offsets mean other records now."""
+
+
+class LogBounds(NamedTuple):
+    """Where a partition's log begins and ends."""
+
+    topic_id: str
+    earliest: int
+    end: int
+    """of what is committed: the offset of the first record of a transaction that is under way"""
+
+
+class Log:
+    """Asks the broker, again and again while it is away or lacks the topic."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        """Connects by itself, and again whenever it must."""
+        self._admin = AdminClient(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "client.id": "tickrec-stream-processors",
+                "reconnect.backoff.max.ms": 500,
+                # What fails is logged once, by `Patience`.
+                "log_level": 0,
+            }
+        )
+        self._patiently = Patience("broker", lambda error: isinstance(error, KafkaException))
+        self._coming: _Ask | None = None
+        self._asking: asyncio.Task[None] | None = None
+
+    async def bounds(self, topic: str, partition: int) -> LogBounds:
+        """Return a topic's id, and where one of its partitions begins and ends.
+
+        Tansu 0.6 reports the first offset of the last batch + 1 as the end, which may be too low.
+        """
+        place = TP(topic, partition)
+        while True:
+            topic_id = await self._id_of(topic)
+            earliest, ends = await asyncio.gather(
+                self._patiently(self._offsets, [place], _EARLIEST),
+                self._patiently(self._offsets, [place], _LATEST),
+            )
+            if await self._id_of(topic) == topic_id:
+                return LogBounds(topic_id, earliest[place], ends[place])
+
+    async def ends(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return where the partitions' logs end, as in `LogBounds`."""
+        return await self._patiently(self._offsets, tps, _LATEST) if tps else {}
+
+    async def check(self, topic: str, topic_id: str) -> None:
+        """Return once the broker was found to have the topic under this id, after the call.
+
+        Raises:
+            TopicMadeAnewError: it has another id.
+        """
+        found = await self._id_of(topic)
+        if found != topic_id:
+            raise TopicMadeAnewError(
+                f"the topic {topic} was deleted and made anew: its id was {topic_id}, it is {found}"
+            )
+
+    async def _id_of(self, topic: str) -> str:
+        """Return a topic's id, as of after the call; waits for a topic that does not exist."""
+        while True:
+            # An ask that is under way may have been answered already: the next one serves all who
+            # came meanwhile.
+            ask = self._coming = self._coming or _Ask()
+            ask.topics.add(topic)
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask())
+            found = await asyncio.shield(ask.ids)
+            if topic in found:
+                return found[topic]
+            await asyncio.sleep(_MISSING_AGAIN_S)
+
+    async def _ask(self) -> None:
+        """Answer one ask after the other, until nobody waits for one."""
+        while ask := self._coming:
+            self._coming = None
+            try:
+                ask.ids.set_result(await self._patiently(self._ids, ask.topics))
+            except Exception as error:  # noqa: BLE001 (whoever waits for the answer gets it)
+                ask.ids.set_exception(error)
+        self._asking = None
+
+    async def _ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the ids of those topics that exist."""
+        answers = self._admin.describe_topics(
+            TopicCollection(sorted(topics)), request_timeout=_TIMEOUT_S
+        )
+        found = {}
+        for topic, answer in answers.items():
+            try:
+                found[topic] = str((await asyncio.wrap_future(answer)).topic_id)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+        return found
+
+    async def _offsets(self, tps: Collection[TP], spec: OffsetSpec) -> dict[TP, int]:
+        answers = self._admin.list_offsets(
+            {Place(tp.topic, tp.partition): spec for tp in tps},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_TIMEOUT_S,
+        )
+        return {
+            TP(place.topic, place.partition): (await asyncio.wrap_future(answer)).offset
+            for place, answer in answers.items()
+        }
+
+
+class _Ask:
+    """What several callers wait for at once."""
+
+    def __init__(self) -> None:
+        self.topics: set[str] = set()
+        self.ids: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()

@@ -1,0 +1,109 @@
+"""What workers write to Kafka: changes for `cooccurrences`, and dead letters."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from stream_processors.patience import Patience
+
+_MAX_REQUEST_BYTES: Final = 1_000_000
+
+
+class Outgoing(NamedTuple):
+    """A record to publish."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Producer:
+    """Publishes records, and returns once the broker has acknowledged them.
+
+    A retry may publish a record twice, never before one that the same caller published earlier.
+    Readers know duplicates: changes carry their event's offset, dead letters their record's place.
+    """
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._patiently = Patience("broker", _may_pass)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap_servers.split(","),
+            client_id="tickrec-stream-processors",
+            acks="all",
+            # aiokafka's lz4 is its level 9: a tenth of the speed, for the same size here.
+            compression_type="snappy",
+            max_request_size=_MAX_REQUEST_BYTES,
+            max_batch_size=_MAX_REQUEST_BYTES,
+        )
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            aiokafka.errors.KafkaConnectionError: no broker answers.
+        """
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Wait for records in flight, and disconnect."""
+        await self._producer.stop()
+
+    async def partitions_of(self, topic: str) -> int:
+        """Return how many partitions a topic has on the broker."""
+        return len(await self._producer.partitions_for(topic))
+
+    async def answers(self) -> bool:
+        """Return whether a broker answers right now."""
+        return bool(await self._producer.client.force_metadata_update())
+
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Publish one record and wait for its acknowledgement; waits out a broker that is away."""
+        await self._patiently(
+            self._producer.send_and_wait,
+            topic,
+            value=value,
+            key=key,
+            partition=partition,
+            headers=list(headers),
+        )
+
+    async def publish_all(self, topic: str, partition: int, records: Sequence[Outgoing]) -> None:
+        """Publish records in few requests and wait for all acknowledgements, as `publish`.
+
+        A record that exceeds the size of a request is sent alone: the broker decides about it.
+
+        Raises:
+            aiokafka.errors.MessageSizeTooLargeError: the broker refuses one as too large.
+        """
+        at = 0
+        while at < len(records):
+            at += await self._patiently(self._publish_some, topic, partition, records, at)
+
+    async def _publish_some(
+        self, topic: str, partition: int, records: Sequence[Outgoing], start: int
+    ) -> int:
+        """Publish as many records as fit into a request; return how many."""
+        request = self._producer.create_batch()
+        for key, value, headers in records[start:]:
+            if not request.append(timestamp=None, key=key, value=value, headers=headers):
+                break
+        request.close()
+        await (await self._producer.send_batch(request, topic, partition=partition))
+        return int(request.record_count())
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, KafkaError) and bool(error.retriable)

@@ -1,0 +1,101 @@
+"""Workers that are static members of their group, restarted one after the other under load."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from contracts.keyspace import EPOCH_FIELD
+from contracts.topics import QUOTES, STREAMED
+from infra import broker as brokers
+from infra.local.process import Command, free_port, start, stop
+
+from .conftest import Pipeline, eventually
+from .watched import counted, quotes
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
+
+WORKERS = ("one", "two")
+QUOTES_A_STEP = 500
+
+Members = dict[tuple[str, int], str | None]
+
+
+class Crew:
+    """Two workers, each with an instance id."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._running: dict[str, tuple[subprocess.Popen[bytes], Command]] = {}
+
+    def start(self, name: str) -> None:
+        command = self._pipeline.command(
+            f"worker-{name}",
+            "stream_processors",
+            group_instance_id=name,
+            session_timeout_s=60,
+            metrics_port=free_port(),
+            flush_interval_s="0.2",
+            counts_flush_interval_s="0.2",
+        )
+        self._running[name] = start(command), command
+
+    def stop(self, name: str) -> None:
+        stop(self._running.pop(name))
+
+    def stop_all(self) -> None:
+        stop(*self._running.values())
+
+
+@pytest.fixture
+def crew(pipeline: Pipeline) -> Iterator[Crew]:
+    its = Crew(pipeline)
+    for name in WORKERS:
+        its.start(name)
+    yield its
+    its.stop_all()
+
+
+def members(pipeline: Pipeline) -> Members:
+    """Who has which partition; nobody, as long as the group has no coordinator."""
+    admin = brokers.admin(pipeline.broker)
+    (answer,) = admin.describe_consumer_groups([pipeline.keyspace.consumer_group()]).values()
+    if answer.exception():
+        return {}
+    return {
+        (tp.topic, tp.partition): member.group_instance_id
+        for member in answer.result().members
+        for tp in member.assignment.topic_partitions
+    }
+
+
+def epochs(pipeline: Pipeline) -> dict[tuple[str, int], str | None]:
+    return {
+        (topic.name, p): pipeline.store.hget(pipeline.keyspace.position(topic, p), EPOCH_FIELD)
+        for topic in STREAMED
+        for p in range(2)
+    }
+
+
+def test_each_worker_gets_its_partitions_back_and_no_other_one_stops(
+    pipeline: Pipeline, crew: Crew
+) -> None:
+    eventually(lambda: len(set(members(pipeline).values())) == 2, "both have partitions")
+    eventually(lambda: all(epochs(pipeline).values()), "all are claimed")
+    before, published = members(pipeline), 0
+    for name in WORKERS:
+        claimed = epochs(pipeline)
+        crew.stop(name)
+        pipeline.publish(quotes(QUOTES_A_STEP, published))
+        published += QUOTES_A_STEP
+        crew.start(name)
+        pipeline.wait_until_folded([QUOTES])
+        its = {tp for tp, member in before.items() if member == name}
+        eventually(
+            lambda its=its, claimed=claimed: all(epochs(pipeline)[tp] != claimed[tp] for tp in its),
+            "it has claimed its partitions again",
+        )
+        again = {tp for tp, epoch in epochs(pipeline).items() if epoch != claimed[tp]}
+        assert again == its
+        assert members(pipeline) == before
+    assert counted(pipeline) == published

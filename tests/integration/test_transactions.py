@@ -1,0 +1,41 @@
+"""A producer that writes in transactions: what it takes back counts nowhere."""
+
+import pytest
+from confluent_kafka import Producer
+
+from contracts.messages import encode, key_of
+from contracts.partitioning import LIBRDKAFKA_PARTITIONER
+from contracts.topics import QUOTES
+
+from .conftest import Pipeline, eventually
+from .watched import counted, quotes, watched
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
+
+
+def test_aborted_records_are_not_folded_and_markers_leave_no_lag(pipeline: Pipeline) -> None:
+    producer = Producer(
+        {
+            "bootstrap.servers": pipeline.broker,
+            "partitioner": LIBRDKAFKA_PARTITIONER,
+            "transactional.id": pipeline.namespace,
+        }
+    )
+    producer.init_transactions(60)
+    for first, is_kept in ((0, True), (100, False), (200, True), (300, False), (400, True)):
+        producer.begin_transaction()
+        for quote in quotes(100, first):
+            producer.produce(QUOTES.name, encode(quote), key_of(quote))
+        (producer.commit_transaction if is_kept else producer.abort_transaction)(60)
+    with watched(pipeline) as worker:
+        pipeline.wait_until_folded([QUOTES])
+        assert counted(pipeline) == 300
+        eventually(
+            lambda: all(its["unfolded"] == 0 for its in worker.partitions().values()),
+            "nothing is left to be folded",
+        )
+        eventually(lambda: lags(worker.metrics()) == {0.0}, "no lag is left")
+
+
+def lags(metrics: str) -> set[float]:
+    return {float(row.split()[1]) for row in metrics.splitlines() if row.startswith("lag_records{")}

@@ -1,0 +1,281 @@
+"""The table and a store beside it hold what a batch recomputation makes, whatever happens between.
+
+The store here is a dict that does what the agent's HSET and HDEL do to it; bars go through the
+stored form and back, as with a real one.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.keyspace import BarValue
+from contracts.messages import MAX_TS_MS
+from stream_processors.bars import table as tables
+from stream_processors.bars.bars import _from_value, _to_values
+from stream_processors.bars.fold import BAR, MINUTE_MS
+from stream_processors.bars.table import NO_MINUTE, BarTable, Changed
+from stream_processors.store.marks import mark
+
+from .plain_bars import Quote, quotes, recomputed
+
+INCARNATION = 1
+
+
+streams = st.lists(quotes, min_size=1, max_size=10) | st.lists(quotes, min_size=15, max_size=40)
+
+Step = tuple[Literal["fold", "flush", "crash", "lose a flush at"], int]
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("fold"), st.integers(1, 8)),
+        st.tuples(st.just("fold"), st.integers(1, 8)),
+        st.tuples(st.sampled_from(["flush", "crash"]), st.just(0)),
+        st.tuples(st.just("lose a flush at"), st.integers(0, 3)),
+    ),
+    min_size=2,
+    max_size=25,
+)
+retentions = st.integers(1, 5)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _evict_often() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_EVICT_AT_LEAST", 1)
+        patch.setattr(tables, "_CACHED_MINUTES", 1)
+        yield
+
+
+@dataclass
+class Stored:
+    newest: int | None = None
+    bars: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass
+class Worker:
+    """What an agent does with a table, and with a store that is a dict."""
+
+    log: list[Quote]
+    retention: int
+    store: dict[int, Stored] = field(default_factory=lambda: defaultdict(Stored))
+    position: int = 0
+    late: int = 0
+    replayed: int = 0
+    table: BarTable = field(init=False)
+    next_offset: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.crash()
+
+    def crash(self) -> None:
+        """End and start again: memory is lost, and the log is read from the position on."""
+        self.table, self.next_offset = BarTable(self.retention), self.position
+
+    def fold(self, n: int) -> None:
+        batch = self.log[self.next_offset : self.next_offset + n]
+        ids, prices, sizes, times = zip(*batch, strict=True) if batch else ((),) * 4
+        ts_ms = np.array(times, np.int64)
+        keys = self.table.keys(np.array(ids, np.int64), ts_ms)
+        missing = self.table.missing(keys)
+        stored = [self.store[m.instrument_id] for m in missing]
+        found = [
+            _from_value(
+                self.table.key(m.number, minute),
+                msgspec.json.decode(its.bars[minute], type=BarValue),
+            )
+            for m, its in zip(missing, stored, strict=True)
+            for minute in m.minutes
+            if minute in its.bars
+        ]
+        newest = [NO_MINUTE if its.newest is None else its.newest for its in stored]
+        self.table.insert(missing, newest, np.array(found, BAR))
+        marks = mark(INCARNATION, self.next_offset) + np.arange(len(batch))
+        late, replayed = self.table.add(
+            keys, np.array(prices, np.float64), np.array(sizes, np.float64), ts_ms, marks
+        )
+        self.late, self.replayed = self.late + late, self.replayed + replayed
+        self.next_offset += len(batch)
+
+    def flush(self, stop_at: int | None = None) -> None:
+        """Write all and then the position; or only the first bars, and crash."""
+        self.write(self.table.take_changed(), stop_at)
+        if stop_at is not None:
+            self.crash()
+            return
+        self.position = self.next_offset
+        self.table.evict()
+
+    def write(self, changed: Changed, stop_at: int | None = None) -> None:
+        columns = (changed.instrument_id, changed.minute, _to_values(changed.bars))
+        for place, (instrument, minute, value) in enumerate(zip(*columns, strict=True)):
+            if place == stop_at:
+                break
+            stored = self.store[instrument]
+            for expired in changed.expired.get(place, ()):
+                stored.bars.pop(expired, None)
+            stored.bars[minute] = value
+            stored.newest = changed.newest.get(place, stored.newest)
+
+    def follow(self, steps: list[Step]) -> None:
+        """Do the steps, and then the rest of the log."""
+        for what, n in steps:
+            match what:
+                case "fold":
+                    self.fold(n)
+                case "flush":
+                    self.flush()
+                case "crash":
+                    self.crash()
+                case "lose a flush at":
+                    self.flush(stop_at=n)
+        while self.next_offset < len(self.log):
+            self.fold(5)
+        self.flush()
+
+
+def bars_in(store: dict[int, Stored]) -> dict[int, dict[int, BarValue]]:
+    return {
+        instrument: {
+            minute: msgspec.json.decode(value, type=BarValue)
+            for minute, value in stored.bars.items()
+        }
+        for instrument, stored in store.items()
+    }
+
+
+@settings(max_examples=200)
+@given(log=streams, steps=steps, retention=retentions)
+def test_the_store_ends_with_the_bars_of_a_batch_recomputation_and_no_others(
+    log: list[Quote], steps: list[Step], retention: int
+) -> None:
+    worker = Worker(log, retention)
+    worker.follow(steps)
+    assert bars_in(worker.store) == recomputed(log, retention, INCARNATION)
+    newest = {i: stored.newest for i, stored in worker.store.items()}
+    assert newest == {i: max(q.minute for q in log if q.instrument_id == i) for i in newest}
+
+
+@given(log=streams, steps=steps, retention=retentions)
+def test_without_a_crash_nothing_is_a_replay(
+    log: list[Quote], steps: list[Step], retention: int
+) -> None:
+    worker = Worker(log, retention)
+    worker.follow([step for step in steps if step[0] in ("fold", "flush")])
+    assert worker.replayed == 0
+
+
+@given(log=streams, retention=retentions, flush_every=st.integers(1, 5))
+def test_a_quote_is_late_if_its_bar_is_not_retained_when_it_comes(
+    log: list[Quote], retention: int, flush_every: int
+) -> None:
+    worker = Worker(log, retention)
+    late = 0
+    newest: dict[int, int] = defaultdict(lambda: -1)
+    for n, quote in enumerate(log):
+        worker.fold(1)
+        if n % flush_every == 0:
+            worker.flush()
+        late += quote.minute <= newest[quote.instrument_id] - retention
+        newest[quote.instrument_id] = max(newest[quote.instrument_id], quote.minute)
+    assert worker.late == late
+
+
+@given(log=streams, retention=retentions)
+def test_what_was_written_in_a_lost_flush_is_left_out_of_the_replay(
+    log: list[Quote], retention: int
+) -> None:
+    worker = Worker(log, retention)
+    worker.fold(len(log))
+    worker.write(worker.table.take_changed())
+    worker.crash()
+    worker.fold(len(log))
+    assert worker.late + worker.replayed == len(log)
+    assert worker.table.take_changed().minute == []
+
+
+def test_a_flush_after_late_quotes_only_writes_nothing() -> None:
+    log = [Quote(0, 1.0, 1.0, 9 * MINUTE_MS), *[Quote(0, 1.0, 1.0, MINUTE_MS)] * 3]
+    worker = Worker(log, retention=2)
+    worker.fold(1)
+    worker.flush()
+    worker.fold(3)
+    assert worker.late == 3
+    assert worker.table.take_changed().minute == []
+
+
+def test_a_flush_after_quotes_that_fell_out_of_retention_in_their_own_batch() -> None:
+    log = [Quote(0, 1.0, 1.0, MINUTE_MS), Quote(0, 1.0, 1.0, 9 * MINUTE_MS)]
+    worker = Worker(log, retention=2)
+    worker.fold(2)
+    assert worker.table.take_changed().minute == [9]
+
+
+def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
+    log = [Quote(0, float(minute + 1), 1.0, minute * MINUTE_MS) for minute in range(5)]
+    worker = Worker([*log, log[0]], retention=60)
+    worker.fold(5)
+    assert (len(worker.table), worker.table.changed) == (5, 5)
+    worker.flush()
+    assert (len(worker.table), worker.table.changed) == (1, 0)
+    keys = worker.table.keys(np.array([0]), np.array([0]))
+    assert [missing.minutes for missing in worker.table.missing(keys)] == [[0]]
+
+
+def test_after_an_older_minute_the_newest_is_read_as_well() -> None:
+    minutes = [5, 9, 5, 9]
+    log = [Quote(0, 1.0, 1.0, minute * MINUTE_MS) for minute in minutes]
+    worker = Worker(log, retention=60)
+    worker.fold(2)
+    worker.flush()
+    worker.crash()
+    worker.fold(1)
+    worker.fold(1)
+    worker.flush()
+    assert bars_in(worker.store) == recomputed(log, 60, INCARNATION)
+
+
+def test_a_minute_after_the_newest_is_not_asked_of_the_store() -> None:
+    worker = Worker([Quote(0, 1.0, 1.0, 0)], retention=60)
+    worker.fold(1)
+    keys = worker.table.keys(np.array([0, 0]), np.array([MINUTE_MS, 5 * MINUTE_MS]))
+    assert worker.table.missing(keys) == []
+
+
+def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
+    table = BarTable(60)
+    keys = table.keys(np.array([0, 1, 1]), np.array([MAX_TS_MS, MAX_TS_MS, 0]))
+    assert len(set(keys.tolist())) == 3
+    assert table.unknown(np.array([2, 1, 0, 2])).tolist() == [2]
+
+
+def test_thousands_of_instruments_and_bars_find_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_EVICT_AT_LEAST", 20_000)
+    log = [Quote(i, i + 1.0, 1.0, m * MINUTE_MS) for m in range(3) for i in range(1_500)]
+    worker = Worker(log, retention=60)
+    for n in (1, 300, 2_000, len(log)):
+        worker.fold(n)
+    worker.flush()
+    assert bars_in(worker.store) == recomputed(log, 60, INCARNATION)
+    assert len(worker.table) == 4_500
+
+
+def rows(store: dict[int, Stored]) -> Iterator[str]:
+    for stored in store.values():
+        yield from stored.bars.values()
+
+
+def test_bars_are_stored_as_json_that_a_person_reads() -> None:
+    worker = Worker([Quote(0, 30.72, 100.0, 1_000), Quote(0, 30.5, 0.0, 2_000)], retention=60)
+    worker.follow([])
+    (row,) = rows(worker.store)
+    assert row == (
+        '{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
+        '"ot":1000,"ct":2000,"off":[1,1]}'
+    )

@@ -1,0 +1,286 @@
+"""Changes to rows in a store, across crashes between any two groups."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
+from contracts.keyspace import LINEAGE_FIELD
+from contracts.topics import COOCCURRENCES, INTERACTIONS
+from stream_processors.cooccurrences import counts as counts_module
+from stream_processors.cooccurrences import stored
+from stream_processors.cooccurrences.counts import CountsFold
+from stream_processors.cooccurrences.stored import texts_of
+from stream_processors.histories.affinities import weighted
+from stream_processors.store.marks import mark
+from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, store_of
+from tests.stream_processors.records import batch_of
+from tests.stream_processors.simulated_store import Hashes
+
+N_ITEMS = 4
+R = dict[int, float]
+"""item -> affinity of a user who comes or leaves"""
+What = Literal["comes", "leaves"]
+Move = tuple[What, R]
+
+
+def message(offset: int, what: What, r: R, *, lineage: int = LINEAGE) -> bytes:
+    """What a user changes who comes with all items at once, or leaves."""
+    items, affinity = np.array([*r], np.int64), np.array([*r.values()])
+    n = len(items)
+    taken_out = [TakenOut(offset, items, affinity, items, affinity)] if what == "leaves" else []
+    own = Blocks.none()
+    if what == "comes":
+        own = Blocks(
+            np.full(n, offset),
+            items,
+            np.full(n, n),
+            np.tile(items, n),
+            np.outer(affinity, affinity).ravel(),
+        )
+    return encode_changes(Changes(0, 0, lineage, own, Blocks.none(), taken_out))
+
+
+def fold_of(
+    data: Hashes, sources: dict[int, int] | None = None
+) -> tuple[CountsFold, InMemoryClaim]:
+    claim = InMemoryClaim(data, COOCCURRENCES, sources=sources or {})
+    return CountsFold(claim.as_claim(), store_of(data)), claim
+
+
+def counts_in(data: Hashes) -> dict[tuple[int, int], float]:
+    return {
+        (i, int(j)): float(count)
+        for i in range(N_ITEMS)
+        for j, count in data.get(KEYSPACE.cooc(0, i), {}).items()
+        if j != "off"
+    }
+
+
+def listed(data: Hashes) -> set[str]:
+    return set(data.get(KEYSPACE.items(0), {}))
+
+
+def bare_rows(data: Hashes) -> list[int]:
+    return [i for i in range(N_ITEMS) if [*data.get(KEYSPACE.cooc(0, i), {})] == ["off"]]
+
+
+rs = st.dictionaries(
+    st.integers(0, N_ITEMS - 1), st.sampled_from([1.0, 2.0, 0.1, 1e60]), min_size=1, max_size=3
+)
+
+
+@st.composite
+def moves(draw: st.DrawFn) -> list[Move]:
+    """Users come and leave, each of whom came before."""
+    here: list[R] = []
+    log: list[Move] = []
+    for _ in range(draw(st.integers(1, 12))):
+        if here and draw(st.booleans()):
+            log.append(("leaves", here.pop(draw(st.integers(0, len(here) - 1)))))
+        else:
+            here.append(draw(rs))
+            log.append(("comes", here[-1]))
+    return log
+
+
+def gram(log: Sequence[Move]) -> dict[tuple[int, int], float]:
+    here: list[R] = []
+    for what, r in log:
+        if what == "comes":
+            here.append(r)
+        else:
+            here.remove(r)
+    counts: dict[tuple[int, int], float] = {}
+    for r in here:
+        for i, r_i in r.items():
+            for j, r_j in r.items():
+                counts[i, j] = counts.get((i, j), 0.0) + r_i * r_j
+    return counts
+
+
+flushes = st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 3)), max_size=8)
+"""After how many messages more, and how many groups get through before a crash, if there is one."""
+
+
+@given(log=moves(), flushes=flushes, cached=st.sampled_from([0, 2, 1_000]))
+async def test_rows_are_the_gram_matrix_wherever_a_flush_is_cut(
+    log: list[Move], flushes: list[tuple[int, int | None]], cached: int
+) -> None:
+    data: Hashes = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counts_module, "_COUNTS_CACHED", cached)
+        sources = await folded_in_flushes(log, data, [*flushes, (len(log), None)])
+    expected, found = gram(log), counts_in(data)
+    assert sources == {0: mark(0, len(log) - 1)}
+    if all(r_i in (1.0, 2.0) for _, r in log for r_i in r.values()):
+        assert found == expected
+        assert listed(data) == {str(i) for i, _ in expected}
+    # What left took with it what was too small beside it.
+    greatest = max((r_i for _, r in log for r_i in r.values()), default=0.0)
+    for pair in found.keys() | expected.keys():
+        close = pytest.approx(expected.get(pair, 0.0), rel=1e-9, abs=1e-12 * greatest**2)
+        assert found.get(pair, 0.0) == close
+
+
+async def folded_in_flushes(
+    log: list[Move], data: Hashes, flushes: list[tuple[int, int | None]]
+) -> dict[int, int]:
+    """Fold the log; return the highest source offsets that stand with the position at its end."""
+    position, sources, at = 0, dict[int, int](), 0
+    fold, claim = fold_of(data)
+    for more, groups in flushes:
+        values = [(n, message(n, *log[n])) for n in range(at, min(at + more, len(log)))]
+        assert await fold.take(batch_of(COOCCURRENCES.name, 0, values, start=at)) == []
+        at += len(values)
+        unwritten = await fold.unwritten()
+        claim.write(unwritten.groups, groups)
+        if groups is None:
+            fold.written()
+            position, sources = at, dict(unwritten.sources or {})
+        else:
+            fold, claim = fold_of(data, sources)
+            at = position
+    return sources
+
+
+TODAY_MS = 1_790_000_000_000
+
+
+@pytest.mark.parametrize("half_life_days", [14.0, 60.0])
+async def test_pairs_that_only_one_user_had_are_gone_with_the_user(half_life_days: float) -> None:
+    """On today's clock an affinity is 2^40 or 2^170: what rounding leaves is a great number."""
+    rule = weighted(half_life_days)
+    rng = np.random.default_rng(7)
+    log: list[Move] = []
+    one = {0: 0.0, 1: 0.0}
+    for number in range(200):
+        ts_ms = TODAY_MS + number * 3_600_000
+        other = {item: rule(0.0, int(rng.integers(4)), ts_ms) for item in (1, 2)}
+        log.append(("comes", other))
+        if number:
+            log.append(("leaves", dict(one)))
+        one = {item: r + rule(r, int(rng.integers(4)), ts_ms) for item, r in one.items()}
+        log.append(("comes", dict(one)))
+    log.append(("leaves", dict(one)))
+    data: Hashes = {}
+    fold, claim = fold_of(data)
+    for at in range(0, len(log), 50):
+        values = [(n, message(n, *log[n])) for n in range(at, min(at + 50, len(log)))]
+        await fold.take(batch_of(COOCCURRENCES.name, 0, values))
+        claim.write((await fold.unwritten()).groups)
+        fold.written()
+    assert counts_in(data) == pytest.approx(gram(log), rel=1e-9)
+    assert counts_in(data).keys() == {(1, 1), (1, 2), (2, 1), (2, 2)}
+    assert listed(data) == {"1", "2"}
+
+
+async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed() -> None:
+    data: Hashes = {}
+    fold, claim = fold_of(data)
+    for step, (values, bare) in enumerate(
+        [
+            ([message(0, "comes", {0: 1.0, 1: 1.0}), message(1, "comes", {2: 1.0})], []),
+            ([message(2, "leaves", {0: 1.0, 1: 1.0})], [0, 1]),
+            ([message(3, "comes", {2: 1.0, 1: 1.0})], []),
+        ]
+    ):
+        offsets = enumerate(values, start=10 * step)
+        await fold.take(batch_of(COOCCURRENCES.name, 0, offsets))
+        claim.write((await fold.unwritten()).groups)
+        fold.written()
+        assert bare_rows(data) == bare
+    assert not data[KEYSPACE.cooc(0, 0)]
+    assert counts_in(data) == {(1, 1): 1.0, (1, 2): 1.0, (2, 1): 1.0, (2, 2): 2.0}
+    assert listed(data) == {"1", "2"}
+
+
+async def test_what_are_no_changes_is_rejected_with_a_reason() -> None:
+    fold, _ = fold_of({})
+    values = [(0, b"no changes"), (1, message(0, "comes", {0: 1.0})), (2, None)]
+    rejections = await fold.take(batch_of(COOCCURRENCES.name, 0, values))
+    assert [place for place, _ in rejections] == [0, 2]
+    assert rejections[1].reason == "the record has no value"
+
+
+async def test_a_message_of_a_later_version_stops_the_worker() -> None:
+    fold, _ = fold_of({})
+    with pytest.raises(UnknownVersionError, match="upgrade this worker"):
+        await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, b"\x81\xa7version\x63")]))
+
+
+async def test_a_foreign_lineage_is_asked_for_once_and_counts_nothing() -> None:
+    data: Hashes = {}
+    asked: list[int] = []
+    claim = InMemoryClaim(data, COOCCURRENCES)
+    fold = CountsFold(claim.as_claim(), store_of(data, asked.append))
+    values = [(n, message(n, "comes", {0: 1.0}, lineage=LINEAGE + n % 2)) for n in range(6)]
+    assert await fold.take(batch_of(COOCCURRENCES.name, 0, values)) == []
+    claim.write((await fold.unwritten()).groups)
+    assert counts_in(data) == {(0, 0): 3.0}
+    assert asked == [0, 0]
+
+
+async def test_when_the_histories_begin_anew_the_former_ones_count_no_more() -> None:
+    data: Hashes = {}
+    fold, claim = fold_of(data)
+    await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message(0, "comes", {0: 1.0}))]))
+    data[KEYSPACE.position(INTERACTIONS, 0)] = {LINEAGE_FIELD: str(LINEAGE + 1)}
+    values = [
+        (1, message(1, "comes", {1: 1.0}, lineage=LINEAGE + 1)),
+        (2, message(2, "comes", {2: 1.0}, lineage=LINEAGE)),
+    ]
+    await fold.take(batch_of(COOCCURRENCES.name, 0, values))
+    claim.write((await fold.unwritten()).groups)
+    assert counts_in(data) == {(0, 0): 1.0, (1, 1): 1.0}
+
+
+async def test_a_fold_is_full_when_many_counts_are_unwritten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counts_module, "_ROWS_SUMMED", 1)
+    monkeypatch.setattr(counts_module, "_COUNTS_UNWRITTEN", 4)
+    fold, claim = fold_of({})
+    assert not fold.is_full
+    await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message(0, "comes", {0: 1.0, 1: 1.0}))]))
+    assert fold.is_full
+    claim.write((await fold.unwritten()).groups)
+    fold.written()
+    assert not fold.is_full
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 20_000])
+async def test_rows_are_written_alike_however_few_are_made_text_at_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "_COUNTS_AT_ONCE", at_once)
+    data: Hashes = {}
+    fold, claim = fold_of(data)
+    values = [(n, message(n, "comes", {n: 1.0, 3: 1.0})) for n in range(3)]
+    await fold.take(batch_of(COOCCURRENCES.name, 0, values))
+    claim.write((await fold.unwritten()).groups)
+    assert counts_in(data) == gram([("comes", {n: 1.0, 3: 1.0}) for n in range(3)])
+    assert data[KEYSPACE.cooc(0, 1)]["off"] == "[0,2]"
+
+
+@pytest.mark.parametrize(
+    ("counts", "texts"),
+    [
+        ([], []),
+        ([0.0, 3.0, 9_999.0], ["0", "3", "9999"]),
+        ([3.0, 10_000.0, -1.0], ["3", "10000", "-1"]),
+        ([3.0, 0.5], ["3.0", "0.5"]),
+        ([2.0**52], ["4503599627370496"]),
+        ([2.0**70, 1.0], ["1.1805916207174113e+21", "1.0"]),
+        ([-(2.0**200)], ["-1.6069380442589903e+60"]),
+    ],
+)
+def test_counts_are_written_so_that_people_and_floats_read_them(
+    counts: list[float], texts: list[str]
+) -> None:
+    assert texts_of(np.array(counts, np.float64)) == texts
+    assert list(map(float, texts)) == counts

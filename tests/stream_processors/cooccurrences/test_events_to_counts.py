@@ -1,0 +1,266 @@
+"""Events to histories to counts, whatever stops or is replaced wherever it stands.
+
+What everything else rests on: at the end G is the Gram matrix of the histories, to the last count.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contracts.keyspace import NOT_ITEMS, HistoryEntry
+from contracts.messages import EVENT_TYPES, Interaction, encode
+from contracts.partitioning import instrument_partition, user_partition
+from contracts.topics import COOCCURRENCES, INTERACTIONS
+from runtime.topology import Topology
+from stream_processors.cooccurrences import counts as counts_module
+from stream_processors.cooccurrences import rows, stored
+from stream_processors.cooccurrences.counts import CountsFold
+from stream_processors.histories import histories as histories_module
+from stream_processors.histories.affinities import binary, weighted
+from stream_processors.histories.histories import HistoriesFold
+from stream_processors.histories.rules import HistoryRules
+from stream_processors.histories.tombstones import Tombstone, encode_tombstone
+from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
+
+TOPOLOGY = Topology(quotes=1, interactions=2, cooccurrences=2)
+PARTITIONS = [
+    *((INTERACTIONS, p) for p in range(TOPOLOGY.interactions)),
+    *((COOCCURRENCES, p) for p in range(TOPOLOGY.cooccurrences)),
+]
+USERS = ["A", "B", "C", "D"]
+N_ITEMS = 6
+HALF_LIFE_DAYS = 14.0
+START_MS = 1_600_000_000_000
+DAY_MS = 86_400_000
+
+times = st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS)
+events = st.builds(
+    Interaction,
+    user_id=st.sampled_from(USERS),
+    instrument_id=st.integers(0, N_ITEMS - 1),
+    event=st.sampled_from(EVENT_TYPES),
+    price=st.none() | st.floats(1, 1_000),
+    quantity=st.none() | st.integers(1, 5).map(float),
+    ts=times,
+)
+tombstones = st.builds(Tombstone, st.sampled_from(USERS), st.none() | times)
+Record = Interaction | Tombstone | None
+"""None stands for a record that breaks a rule."""
+records = st.lists(events | events | events | tombstones | st.none(), min_size=1, max_size=20)
+
+Items = dict[int, float]
+Counts = dict[tuple[int, int], float]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_steps() -> Iterator[None]:
+    """More places to stop at: every bound is at a few rows."""
+    with small_steps(), pytest.MonkeyPatch.context() as patch:
+        for name, bound in (
+            ("MESSAGE_BYTES", 0),
+            ("_ROWS_UNPUBLISHED", 10),
+            ("_ITEMS_CACHED", 40),
+            ("_RECORDS_AT_ONCE", range(1, 4)),
+            ("_COST_OF_A_READ", 1),
+        ):
+            patch.setattr(histories_module, name, bound)
+        for name, bound in (("_ROWS_SUMMED", 5), ("_COUNTS_UNWRITTEN", 6), ("_COUNTS_CACHED", 3)):
+            patch.setattr(counts_module, name, bound)
+        patch.setattr(CountsFold, "records_at_once", 2)
+        patch.setattr(rows, "_SPREAD_AT_ONCE", 3)
+        patch.setattr(stored, "_COUNTS_AT_ONCE", 2)
+        yield
+
+
+def simulate(
+    log: Sequence[Record],
+    plan: Plan,
+    rules: HistoryRules,
+    before: Sequence[bytes] = (),
+) -> World:
+    """Return the world after all is folded.
+
+    What comes `before` stands in each partition of `cooccurrences` from the start.
+    """
+    world = World(
+        sizes=cycle(plan.sizes),
+        make={
+            INTERACTIONS: lambda claim, _, producer: HistoriesFold(
+                claim, producer, TOPOLOGY, rules
+            ),
+            COOCCURRENCES: lambda claim, store, _: CountsFold(claim, store),
+        },
+    )
+    for partition in range(TOPOLOGY.cooccurrences):
+        world.log_of(COOCCURRENCES, partition, *before)
+    for record in log:
+        append(world, record)
+    play(world, PARTITIONS, plan)
+    return world
+
+
+def append(world: World, record: Record) -> None:
+    topic = INTERACTIONS.name
+    if record is None:
+        world.logs[topic, 0].append((None, b""))
+        return
+    partition = partition_of(record.user_id)
+    its_log = world.logs[topic, partition]
+    if isinstance(record, Interaction):
+        its_log.append((None, encode(record)))
+        return
+    key, headers = encode_tombstone(record)
+    world.record_headers[topic, partition, len(its_log)] = headers
+    its_log.append((key, None))
+
+
+def partition_of(user: str) -> int:
+    return user_partition(user, TOPOLOGY.interactions)
+
+
+def stored_histories(world: World) -> dict[str, Items]:
+    decode = msgspec.json.Decoder(HistoryEntry).decode
+    histories = {
+        user: {
+            int(item): decode(value).r
+            for item, value in world.data.get(history_key(user), {}).items()
+            if item not in NOT_ITEMS
+        }
+        for user in USERS
+    }
+    return {user: items for user, items in histories.items() if items}
+
+
+def history_key(user: str) -> str:
+    return KEYSPACE.history(partition_of(user), user)
+
+
+def stored_counts(world: World) -> Counts:
+    return {
+        (item, int(j)): float(count)
+        for item in range(N_ITEMS)
+        for j, count in world.data.get(row_key(item), {}).items()
+        if j not in NOT_ITEMS
+    }
+
+
+def row_key(item: int) -> str:
+    return KEYSPACE.cooc(instrument_partition(item, TOPOLOGY.cooccurrences), item)
+
+
+def gram(histories: dict[str, Items]) -> Counts:
+    counts: Counts = defaultdict(float)
+    for history in histories.values():
+        for i, r_i in history.items():
+            for j, r_j in history.items():
+                counts[i, j] += r_i * r_j
+    return counts
+
+
+def recomputed(log: Sequence[Record], cap: int) -> dict[str, dict[int, int]]:
+    """The last event times in binary mode: of the items that each user touched last."""
+    last_ts: dict[str, dict[int, int]] = defaultdict(dict)
+    for record in filter(None, log):
+        mine = last_ts[record.user_id]
+        if isinstance(record, Tombstone):
+            before_ms = record.last_event_before_ms
+            if before_ms is None or max(mine.values(), default=0) < before_ms:
+                mine.clear()
+            continue
+        item = record.instrument_id
+        mine[item] = max(record.ts, mine.get(item, record.ts))
+        if len(mine) > cap:
+            del mine[min(mine, key=lambda i: (mine[i], i))]
+    return {user: items for user, items in last_ts.items() if items}
+
+
+many = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+
+
+@many
+@given(log=records, plan=plans, cap=st.sampled_from([1, 2, 3, 500]))
+def test_binary_counts_are_the_gram_matrix_of_the_log_to_the_last_one(
+    log: list[Record], plan: Plan, cap: int
+) -> None:
+    world = simulate(log, plan, HistoryRules(binary, cap))
+    histories, expected = stored_histories(world), recomputed(log, cap)
+    assert histories == {user: dict.fromkeys(items, 1.0) for user, items in expected.items()}
+    assert stored_counts(world) == gram(histories)
+    active = {
+        user: int(score)
+        for p in range(TOPOLOGY.interactions)
+        for user, score in world.data.get(KEYSPACE.active(p), {}).items()
+    }
+    assert active == {user: max(items.values()) for user, items in expected.items()}
+
+
+@many
+@given(
+    log=records,
+    plan=plans,
+    cap=st.sampled_from([2, 500]),
+    weight=st.sampled_from([None, InverseDegree(0.5), MeanValue(1.0, 50.0)]),
+)
+def test_weighted_counts_are_the_gram_matrix_of_the_stored_histories(
+    log: list[Record], plan: Plan, cap: int, weight: UserWeight | None
+) -> None:
+    rules = HistoryRules(weighted(HALF_LIFE_DAYS), cap, weight)
+    world = simulate(log, plan, rules)
+    expected, counts = gram(stored_histories(world)), stored_counts(world)
+    # What an item took out again leaves a rest of the greatest number that was there.
+    scale = max(expected.values(), default=0.0)
+    for pair in counts.keys() | expected.keys():
+        close = pytest.approx(expected.get(pair, 0.0), rel=1e-9, abs=1e-9 * scale)
+        assert counts.get(pair, 0.0) == close
+
+
+@many
+@given(log=st.lists(events | st.none(), min_size=1, max_size=20), plan=plans)
+def test_a_users_last_item_has_the_scale_of_the_whole_history(
+    log: list[Interaction | None], plan: Plan
+) -> None:
+    world = simulate(log, plan, HistoryRules(binary, 500, InverseDegree(0.5)))
+    last = {event.user_id: event.instrument_id for event in log if event}
+    histories = stored_histories(world)
+    assert histories.keys() == last.keys()
+    for user, items in histories.items():
+        assert items[last[user]] == pytest.approx(len(items) ** -0.5)
+
+
+@many
+@given(log=records, plan=plans)
+def test_every_broken_record_reaches_the_dead_letters_and_every_row_its_index(
+    log: list[Record], plan: Plan
+) -> None:
+    world = simulate(log, plan, HistoryRules(binary, 500), before=[b"neither msgpack nor changes"])
+    broken = {
+        (b"interactions", b"%d" % offset)
+        for offset, (_, value) in enumerate(world.logs[INTERACTIONS.name, 0])
+        if value == b""
+    }
+    dead = {(letter["topic"], letter["offset"]) for letter in world.headers}
+    assert dead == broken | {(b"cooccurrences", b"0")}
+    items = {item for item, _ in stored_counts(world)}
+    index = set().union(*(world.data.get(KEYSPACE.items(p), {}) for p in (0, 1)))
+    assert index == set(map(str, items))
+
+
+@many
+@given(log=records, plan=plans, data=st.data())
+def test_when_all_users_are_taken_out_no_count_is_left(
+    log: list[Record], plan: Plan, data: st.DataObject
+) -> None:
+    affinity = data.draw(st.sampled_from([binary, weighted(HALF_LIFE_DAYS), weighted(60.0)]))
+    weight = data.draw(st.sampled_from([None, InverseDegree(0.5)]))
+    log = [*log, *map(Tombstone, USERS)]
+    world = simulate(log, plan, HistoryRules(affinity, 500, weight))
+    assert stored_histories(world) == {}
+    assert stored_counts(world) == {}
+    assert set().union(*(world.data.get(KEYSPACE.items(p), {}) for p in (0, 1))) == set()
+    assert set().union(*(world.data.get(KEYSPACE.active(p), {}) for p in (0, 1))) == set()

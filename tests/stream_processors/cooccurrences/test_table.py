@@ -1,0 +1,150 @@
+"""The table and a store beside it hold every sum, whatever is evicted or lost in between."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_processors.cooccurrences.sums import summed
+from stream_processors.cooccurrences.table import CountTable, i_of, j_of, keys_of, rows_in
+from stream_processors.store.marks import NOTHING
+
+Change = tuple[int, int, float]
+"""i, j, delta"""
+ids = st.sampled_from([0, 1, 2, 3, 2**40, 2**63 - 1])
+changes = st.lists(st.tuples(ids, ids, st.integers(1, 3).map(float)), min_size=1, max_size=12)
+steps = st.lists(
+    st.tuples(st.just("flush"), changes)
+    | st.tuples(st.just("crash"), st.just([]))
+    | st.tuples(st.just("take out"), st.lists(ids, min_size=1, max_size=1)),
+    max_size=10,
+)
+Step = tuple[Literal["flush", "crash", "take out"], list[Change]]
+
+
+@dataclass
+class Worker:
+    """What a fold does with a table, and with a store that is a dict."""
+
+    counts_at_most: int
+    rows: set[int] = field(default_factory=set)
+    counts: dict[tuple[int, int], float] = field(default_factory=dict)
+    asked: int = 0
+    table: CountTable = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.crash()
+
+    def crash(self) -> None:
+        self.table = CountTable(self.counts_at_most)
+
+    def flush(self, changes: list[Change]) -> None:
+        i, j, delta = zip(*changes, strict=True)
+        numbers = [self.table.numbers(np.array(column, np.int64)) for column in (i, j)]
+        unread = self.table.unread(numbers[0])
+        rows = [item in self.rows for item in self.table.items(unread).tolist()]
+        self.table.learn(unread, np.where(rows, 5, NOTHING))
+        assert len(self.table.unread(numbers[0])) == 0
+        sums = summed(keys_of(*numbers), np.array(delta))
+        found = self.table.find(sums)
+        missing = self.pairs(found.missing)
+        self.asked += len(missing)
+        counts = self.table.add(found, np.array([self.counts.get(pair, 0.0) for pair in missing]))
+        self.counts.update(zip(self.pairs(sums.key), counts.tolist(), strict=True))
+        self.rows |= set(self.table.items(rows_in(sums.key)).tolist())
+        assert self.rows >= set(i)
+        self.table.evict()
+        assert len(self.table) <= max(self.counts_at_most, 0)
+
+    def pairs(self, keys: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+        i, j = self.table.items(i_of(keys)), self.table.items(j_of(keys))
+        return list(zip(i.tolist(), j.tolist(), strict=True))
+
+
+@settings(max_examples=300)
+@given(steps=steps, counts_at_most=st.sampled_from([0, 1, 3, 1_000]))
+def test_the_store_ends_with_every_sum(steps: list[Step], counts_at_most: int) -> None:
+    worker = Worker(counts_at_most)
+    sums: dict[tuple[int, int], float] = defaultdict(float)
+    for what, changes in steps:
+        if what == "crash":
+            worker.crash()
+            continue
+        if what == "take out":  # all users of an item leave it
+            item = changes[0]
+            changes = [(i, j, -count) for (i, j), count in sums.items() if i == item and count]
+            if not sums[item, item]:
+                continue
+        else:
+            changes = [*changes, *((i, i, 1.0) for i, _, _ in changes)]
+        worker.flush(changes)
+        for i, j, delta in changes:
+            sums[i, j] += delta
+    stored = {pair: count for pair, count in worker.counts.items() if count}
+    assert stored == {pair: count for pair, count in sums.items() if count}
+
+
+def test_a_row_that_was_not_there_before_is_never_asked_for() -> None:
+    worker = Worker(counts_at_most=1_000)
+    worker.flush([(1, 2, 1.0)])
+    worker.flush([(1, 3, 1.0), (1, 2, 1.0)])
+    assert worker.asked == 0
+
+
+def test_after_a_crash_each_count_is_asked_for_once() -> None:
+    worker = Worker(counts_at_most=1_000)
+    worker.flush([(1, 2, 1.0), (1, 3, 1.0)])
+    worker.crash()
+    worker.flush([(1, 2, 1.0)])
+    worker.flush([(1, 2, 1.0)])
+    assert worker.asked == 1
+
+
+def test_rows_that_were_touched_longest_ago_are_forgotten_first() -> None:
+    worker = Worker(counts_at_most=10)
+    for n, item in enumerate([1, 2, 3, 1]):
+        worker.flush([(item, other, 1.0) for other in range(n + 2)])
+    worker.asked = 0
+    worker.flush([(1, 0, 1.0)])
+    assert worker.asked == 0
+
+
+def test_rounding_that_is_left_of_a_count_is_no_count() -> None:
+    worker = Worker(counts_at_most=1_000)
+    for delta in (0.1 * 2.0**200, 0.2 * 2.0**200, 0.7 * 2.0**200):
+        worker.flush([(1, 2, delta), (1, 1, delta), (1, 3, 1.0)])
+    worker.flush([(1, 2, -(2.0**200))])
+    assert worker.counts[1, 2] == 0
+    assert worker.counts[1, 3] == 3.0
+
+
+def test_of_whole_counts_the_smallest_stay() -> None:
+    worker = Worker(counts_at_most=1_000)
+    worker.flush([(1, 1, 2.0**52)])
+    worker.flush([(1, 1, 1 - 2.0**52)])
+    assert worker.counts[1, 1] == 1.0
+
+
+def test_a_row_without_users_has_nothing_but_zeros() -> None:
+    worker = Worker(counts_at_most=1_000)
+    worker.flush([(1, 1, 0.5), (1, 2, 0.5), (2, 1, 0.5), (2, 2, 0.5)])
+    worker.flush([(1, 1, -0.5)])
+    worker.asked = 0
+    worker.flush([(1, 1, 0.5), (1, 2, 0.25), (1, 4, 0.25)])
+    assert worker.counts[1, 2] == 0.25
+    assert worker.counts[2, 1] == 0.5
+    assert worker.asked == 0
+
+
+def test_an_item_is_to_be_listed_until_it_was() -> None:
+    table = CountTable(1_000)
+    numbers = table.numbers(np.array([5, 6]))
+    yes, no = np.array([True, True]), np.array([False, True])
+    assert table.list_items(numbers, yes).tolist() == [True, True]
+    assert table.list_items(numbers, yes).tolist() == [False, False]
+    assert table.list_items(numbers, no).tolist() == [False, False]
+    assert table.list_items(numbers, yes).tolist() == [True, False]

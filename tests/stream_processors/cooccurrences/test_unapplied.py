@@ -1,0 +1,144 @@
+"""Changes count once, however often and however cut they were published."""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.changes import Blocks, Changes, TakenOut
+from stream_processors.cooccurrences.rows import rows_of
+from stream_processors.cooccurrences.unapplied import unapplied
+from stream_processors.store.marks import mark
+
+Row = tuple[str, int, int, float]
+"""kind, i, j, delta"""
+ids = st.integers(0, 4)
+rows = st.tuples(
+    st.sampled_from(["own", "mirrored", "taken out"]), ids, ids, st.integers(-3, 3).map(float)
+)
+events = st.lists(st.lists(rows, min_size=1, max_size=4), max_size=12)
+"""the rows of each offset"""
+Counts = dict[tuple[int, int], float]
+
+
+def message(
+    source: int, events: list[list[Row]], first: int, last: int, incarnation: int = 0
+) -> Changes:
+    """The events of offsets `[first, last)` as one message."""
+    all_rows = [(offset, *row) for offset in range(first, last) for row in events[offset]]
+
+    def blocks(kind: str) -> Blocks:
+        its = [(offset, i, j, delta) for offset, k, i, j, delta in all_rows if k == kind]
+        offset, i, j, delta = zip(*its, strict=True) if its else ((),) * 4
+        item, other = (i, j) if kind == "own" else (j, i)
+        return Blocks(
+            np.array(offset, np.int64),
+            np.array(item, np.int64),
+            np.ones(len(its), np.int64),
+            np.array(other, np.int64),
+            np.array(delta, np.float64),
+        )
+
+    taken_out = [
+        TakenOut(offset, np.array([i]), np.array([-delta]), np.array([j]), np.ones(1))
+        for offset, kind, i, j, delta in all_rows
+        if kind == "taken out"
+    ]
+    return Changes(source, incarnation, 0, blocks("own"), blocks("mirrored"), taken_out)
+
+
+@st.composite
+def published(draw: st.DrawFn, source: int, events: list[list[Row]]) -> list[Changes]:
+    """All events in messages, and again from some place on, cut elsewhere, as often as you like.
+
+    What may happen: a worker goes on from an offset that it has published, never beyond.
+    """
+    messages, reached = [], 0
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, reached))
+        for _ in range(draw(st.integers(0, 3))):
+            end = draw(st.integers(start, len(events)))
+            messages.append(message(source, events, start, end))
+            start = end
+        reached = max(reached, start)
+    messages.append(message(source, events, draw(st.integers(0, reached)), len(events)))
+    return messages
+
+
+def applied_in_order(messages: list[Changes]) -> tuple[Counts, dict[int, int]]:
+    counts: Counts = defaultdict(float)
+    applied: dict[int, int] = {}
+    for changes in messages:
+        fresh, applied = unapplied(changes, applied)
+        for some in rows_of(fresh, lambda items: items):
+            columns = (column.tolist() for column in some)
+            for i, j, delta in zip(*columns, strict=True):
+                counts[i, j] += delta
+    return counts, applied
+
+
+def recomputed(*sources: list[list[Row]]) -> Counts:
+    counts: Counts = defaultdict(float)
+    for source in sources:
+        for _, i, j, delta in (row for event in source for row in event):
+            counts[i, j] += delta
+    return counts
+
+
+@given(one=events, other=events, data=st.data())
+def test_every_change_counts_once_however_it_was_published(
+    one: list[list[Row]], other: list[list[Row]], data: st.DataObject
+) -> None:
+    queues = [data.draw(published(0, one)), data.draw(published(1, other))]
+    log = []
+    while any(queues):  # the two sources' messages interleave
+        queue = data.draw(st.sampled_from([queue for queue in queues if queue]))
+        log.append(queue.pop(0))
+    counts, applied = applied_in_order(log)
+    assert counts == recomputed(one, other)
+    assert applied == {
+        source: mark(0, len(events) - 1) for source, events in enumerate([one, other]) if events
+    }
+
+
+ONE: list[list[Row]] = [[("own", 1, 2, 1.0)]]
+
+
+def test_a_log_made_anew_counts_again_from_its_first_offset() -> None:
+    counts, applied = applied_in_order(
+        [message(0, ONE, 0, 1), message(0, ONE, 0, 1, incarnation=1)]
+    )
+    assert counts == {(1, 2): 2.0}
+    assert applied == {0: mark(1, 0)}
+
+
+def test_what_was_applied_before_is_not_changed_in_place() -> None:
+    before: dict[int, int] = {}
+    unapplied(message(0, ONE, 0, 1), before)
+    assert before == {}
+
+
+@pytest.mark.parametrize("applied", [{3: 7}, {0: 7, 3: 7}])
+def test_nothing_is_no_rows(applied: dict[int, int]) -> None:
+    fresh, after = unapplied(message(0, [], 0, 0), applied)
+    assert len(fresh) == 0
+    assert after == applied
+
+
+@given(
+    here=st.lists(ids, unique=True, max_size=5),
+    rest=st.lists(st.integers(5, 9), unique=True, max_size=5),
+    at_once=st.integers(1, 20),
+)
+def test_a_user_who_leaves_takes_out_the_product_of_each_pair_of_items(
+    here: list[int], rest: list[int], at_once: int
+) -> None:
+    r = np.arange(10.0) + 2
+    i, j = np.array(here, np.int64), np.array([*here, *rest], np.int64)
+    leaving = TakenOut(0, i, r[i], j, r[j])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stream_processors.cooccurrences.rows._SPREAD_AT_ONCE", at_once)
+        counts, _ = applied_in_order([Changes(0, 0, 0, Blocks.none(), Blocks.none(), [leaving])])
+    assert counts == {(a, b): -r[a] * r[b] for a in here for b in [*here, *rest]}

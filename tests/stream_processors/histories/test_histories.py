@@ -1,0 +1,61 @@
+"""Histories on a real store and broker, where one of them does what nobody waits for."""
+
+import asyncio
+
+import pytest
+
+from contracts.keyspace import Keyspace
+from contracts.messages import Interaction, encode
+from contracts.partitioning import user_partition
+from contracts.topics import COOCCURRENCES, INTERACTIONS
+from runtime.stores import connect_async
+from runtime.topology import Topology
+from stream_processors.histories.affinities import binary
+from stream_processors.histories.histories import HistoriesFold
+from stream_processors.histories.rules import HistoryRules
+from stream_processors.store.claims import Claim, FencedError, Store, StoreEmptiedError
+from stream_processors.transport.producer import Producer
+from tests.integration.conftest import log_ends
+from tests.stream_processors.records import batch_of
+
+pytestmark = pytest.mark.integration
+
+USER = "ABC"
+RULES = HistoryRules(binary, cap=500)
+
+
+async def claim_of(store: Store, partition: int) -> Claim:
+    position = await store.fence(INTERACTIONS, partition, "{}")
+    claim = Claim(
+        store, INTERACTIONS, partition, position,
+        next_offset=0, incarnation=0, topic_id="an id", folding="{}",
+    )  # fmt: skip
+    await claim.write([], 0)
+    return claim
+
+
+@pytest.mark.parametrize("what", ["lost everything", "was given to another worker"])
+async def test_nothing_is_published_from_histories_that_are_no_longer_this_workers(
+    broker: str, store_url: str, namespace: str, topology: Topology, what: str
+) -> None:
+    """The changes would follow from the wrong histories, and keep the right ones out."""
+    partition = user_partition(USER, topology.interactions)
+    client = await connect_async(store_url, "tests")
+    producer = Producer(broker)
+    await producer.start()
+    try:
+        store = Store(client, Keyspace(namespace))
+        histories = HistoriesFold(await claim_of(store, partition), producer, topology, RULES)
+        if what == "lost everything":
+            await client.delete(store.keyspace.position(INTERACTIONS, partition))
+        else:
+            await claim_of(store, partition)
+        event = encode(Interaction(user_id=USER, instrument_id=4, ts=1_700_000_000_000))
+        with pytest.raises((StoreEmptiedError, FencedError)):
+            await histories.take(batch_of(INTERACTIONS.name, partition, [(0, event)]))
+        await histories.unwritten()
+    finally:
+        await producer.stop()
+        await client.aclose()
+    ends = await asyncio.to_thread(log_ends, broker, COOCCURRENCES.name, topology.cooccurrences)
+    assert set(ends.values()) == {0}

@@ -1,0 +1,153 @@
+"""Each partition is told its rows, in messages that Kafka takes, and never within an event."""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, Changes, TakenOut, encode_changes
+from contracts.partitioning import instrument_partition
+from stream_processors.cooccurrences.rows import rows_of
+from stream_processors.histories import fold, scaled_fold
+from stream_processors.histories.fold import Change, Leaving
+from stream_processors.histories.item_partitions import ItemPartitions
+from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
+from stream_processors.transport import producer
+
+_OF_A_RECORD = 100
+"""Bytes that Kafka's format adds to a record."""
+PARTITIONS = 3
+
+ids = st.sampled_from([0, 1, 2, 3, 4, 2**21, 2**63 - 1])
+numbers = st.integers(-3, 3).map(float)
+others = st.dictionaries(ids, numbers, max_size=5)
+AnyChange = Change | Leaving
+Entries = dict[tuple[int, int, int], float]
+"""partition, i, j -> delta"""
+
+
+def change_of(item: int, others: dict[int, float], own: float) -> Change:
+    others.pop(item, None)
+    its = {**others, item: own}
+    return Change(0, item, np.array([*its], np.int64), np.array([*its.values()]))
+
+
+def leaving_of(items: dict[int, float]) -> Leaving:
+    return Leaving(0, np.array([*items], np.int64), np.array([*items.values()]))
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[AnyChange]:
+    """Changes at rising offsets, some of which are of one event."""
+    changes = draw(
+        st.lists(
+            st.builds(change_of, ids, others, numbers)
+            | st.builds(leaving_of, st.dictionaries(ids, numbers, min_size=1, max_size=5)),
+            max_size=12,
+        )
+    )
+    offset, log = 5, []
+    for change in changes:
+        offset += draw(st.integers(0, 2))
+        log.append(change._replace(offset=offset))
+    return log
+
+
+def entries_of(changes: list[AnyChange]) -> Entries:
+    entries: Entries = defaultdict(float)
+    for change in changes:
+        if isinstance(change, Leaving):
+            pairs = zip(change.item.tolist(), change.affinity.tolist(), strict=True)
+            its = list(pairs)
+            for i, r_i in its:
+                for j, r_j in its:
+                    entries[instrument_partition(i, PARTITIONS), i, j] -= r_i * r_j
+            continue
+        i = change.item
+        for j, delta in zip(change.j.tolist(), change.delta.tolist(), strict=True):
+            entries[instrument_partition(i, PARTITIONS), i, j] += delta
+            if j != i:
+                entries[instrument_partition(j, PARTITIONS), j, i] += delta
+    return {entry: delta for entry, delta in entries.items() if delta}
+
+
+def told_to(partition: int, told: list[Told]) -> Entries:
+    entries: Entries = defaultdict(float)
+    for one in told:
+        for rows in rows_of(Changes(0, 0, 0, *one), lambda items: items):
+            columns = (column.tolist() for column in rows)
+            for i, j, delta in zip(*columns, strict=True):
+                entries[partition, i, j] += delta
+    return {entry: delta for entry, delta in entries.items() if delta}
+
+
+def offsets_in(told: Told) -> list[int]:
+    offsets = [*told.own.offset.tolist(), *told.mirrored.offset.tolist()]
+    return [*offsets, *(one.offset for one in told.taken_out)]
+
+
+@given(log=logs(), enough_bytes=st.integers(1, 300))
+def test_all_partitions_together_are_told_each_entry_once(
+    log: list[AnyChange], enough_bytes: int
+) -> None:
+    told = [list(its) for its in messages(log, ItemPartitions(PARTITIONS), enough_bytes)]
+    entries: Entries = {}
+    for partition, its in enumerate(told):
+        entries |= told_to(partition, its)
+    assert entries == entries_of(log)
+
+
+@given(log=logs(), enough_bytes=st.integers(1, 300))
+def test_an_offset_stands_in_one_message_a_partition_and_they_rise(
+    log: list[AnyChange], enough_bytes: int
+) -> None:
+    for its in messages(log, ItemPartitions(PARTITIONS), enough_bytes):
+        last = -1
+        for told in its:
+            assert min(offsets_in(told)) > last
+            last = max(offsets_in(told))
+            for blocks in (told.own, told.mirrored):
+                assert (np.diff(blocks.offset) >= 0).all()
+
+
+@given(log=logs(), enough_bytes=st.integers(1, 300))
+def test_a_message_ends_with_the_offset_that_makes_it_enough(
+    log: list[AnyChange], enough_bytes: int
+) -> None:
+    for its in messages(log, ItemPartitions(PARTITIONS), enough_bytes):
+        told = list(its)
+        for one in told[:-1]:
+            assert size(one) >= enough_bytes
+        for one in told:
+            before_last = [offset for offset in offsets_in(one) if offset < max(offsets_in(one))]
+            assert not before_last or size(one, max(before_last)) < enough_bytes
+
+
+def size(told: Told, last: int = 2**62) -> int:
+    blocks = [
+        (offset, rows)
+        for some in (told.own, told.mirrored)
+        for offset, rows in zip(some.offset.tolist(), some.rows.tolist(), strict=True)
+    ]
+    blocks += [(one.offset, len(one.i) + len(one.j)) for one in told.taken_out]
+    return sum(EVENT_BYTES + ROW_BYTES * rows for offset, rows in blocks if offset <= last)
+
+
+@pytest.mark.parametrize("cap", [1, 500, 5_000])
+@pytest.mark.parametrize("changes", [fold.CHANGES_AN_EVENT, scaled_fold.CHANGES_AN_EVENT])
+def test_a_message_of_the_widest_numbers_is_below_the_limit(cap: int, changes: int) -> None:
+    greatest_event = changes * (2 * EVENT_BYTES + ROW_BYTES * (2 * cap + 1))
+    n = max(MESSAGE_BYTES, greatest_event) // (EVENT_BYTES + ROW_BYTES)
+    wide = np.full(n, 2**62)
+    blocks = Blocks(np.arange(n) << 34, wide, np.ones(n, np.int64), wide, np.full(n, 0.1))
+    message = encode_changes(Changes(7, 9, 2**52, blocks, Blocks.none()))
+    assert len(message) + _OF_A_RECORD < producer._MAX_REQUEST_BYTES
+
+
+def test_a_user_of_the_greatest_history_leaves_in_one_message() -> None:
+    wide, floats = np.full(5_000, 2**62), np.full(5_000, 0.1)
+    one = TakenOut(2**48, wide, floats, wide, floats)
+    message = encode_changes(Changes(7, 9, 2**52, Blocks.none(), Blocks.none(), [one]))
+    assert len(message) + _OF_A_RECORD < producer._MAX_REQUEST_BYTES

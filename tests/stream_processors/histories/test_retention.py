@@ -1,0 +1,122 @@
+"""Users who have been away for long are taken out, and those who came back are not."""
+
+import pytest
+
+from contracts.messages import Interaction, encode
+from contracts.topics import INTERACTIONS
+from runtime.topology import Topology
+from stream_processors.histories import retention as retention_module
+from stream_processors.histories.affinities import binary
+from stream_processors.histories.histories import HistoriesFold
+from stream_processors.histories.rules import HistoryRules
+from stream_processors.histories.tombstones import decode_tombstone
+from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer
+from tests.stream_processors.records import batch_of
+from tests.stream_processors.simulated_store import Hashes
+
+DAY_MS = 86_400_000
+RETENTION_DAYS = 10
+RULES = HistoryRules(binary, 500, retention_days=RETENTION_DAYS)
+
+
+class Worker:
+    """Histories with a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.data: Hashes = {}
+        self.clock_s = 0.0
+        self.producer = InMemoryProducer()
+        self.claim = InMemoryClaim(self.data, INTERACTIONS)
+        topology = Topology(quotes=1, interactions=1, cooccurrences=1)
+        self.histories = HistoriesFold(
+            self.claim.as_claim(), self.producer, topology, RULES, lambda: self.clock_s
+        )
+        self.next_offset = 0
+
+    async def fold(self, user: str, day: float) -> None:
+        event = Interaction(user_id=user, instrument_id=1, ts=round(day * DAY_MS))
+        await self.histories.take(
+            batch_of(INTERACTIONS.name, 0, [(self.next_offset, encode(event))])
+        )
+        self.next_offset += 1
+
+    async def flush(self) -> None:
+        self.claim.write((await self.histories.unwritten()).groups)
+        self.histories.written()
+
+    async def a_minute_later(self) -> None:
+        self.clock_s += retention_module._EVERY_S
+        await self.flush()
+
+    def tombstones(self) -> list[str]:
+        log = self.producer.logs[INTERACTIONS.name, 0]
+        assert all(record.value is None for record in log)
+        return [decode_tombstone(key, tuple(headers)).user_id for _, key, headers in log]
+
+    async def fold_tombstones(self) -> None:
+        for _, key, headers in self.producer.logs.pop((INTERACTIONS.name, 0), []):
+            batch = batch_of(
+                INTERACTIONS.name,
+                0,
+                [(self.next_offset, None)],
+                keys={self.next_offset: key or b""},
+            )
+            batch.records[0].headers = headers
+            await self.histories.take(batch)
+            self.next_offset += 1
+
+    def users(self) -> set[str]:
+        return set(self.data[KEYSPACE.active(0)])
+
+
+async def test_users_whose_last_event_is_too_old_are_taken_out() -> None:
+    worker = Worker()
+    for user, day in (("old", 0), ("just in time", 1.001), ("newest", 1 + RETENTION_DAYS)):
+        await worker.fold(user, day)
+    await worker.flush()
+    await worker.a_minute_later()
+    assert worker.tombstones() == ["old"]
+    await worker.fold_tombstones()
+    await worker.flush()
+    assert worker.users() == {"just in time", "newest"}
+    assert "1" not in worker.data[KEYSPACE.history(0, "old")]
+
+
+async def test_a_user_who_came_back_before_the_tombstone_was_folded_stays() -> None:
+    worker = Worker()
+    for user, day in (("old", 0), ("newest", 1 + RETENTION_DAYS)):
+        await worker.fold(user, day)
+    await worker.flush()
+    await worker.a_minute_later()
+    await worker.fold("old", RETENTION_DAYS)
+    await worker.fold_tombstones()
+    await worker.flush()
+    assert worker.users() == {"old", "newest"}
+
+
+async def test_it_looks_once_a_minute() -> None:
+    worker = Worker()
+    for user, day in (("old", 0), ("newest", 2 * RETENTION_DAYS)):
+        await worker.fold(user, day)
+    await worker.flush()
+    await worker.flush()
+    assert worker.tombstones() == []
+    await worker.a_minute_later()
+    await worker.flush()
+    assert worker.tombstones() == ["old"]
+
+
+async def test_not_all_of_many_users_leave_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention_module, "_USERS_AT_ONCE", 2)
+    worker = Worker()
+    for user, day in (("c", 2), ("a", 0), ("b", 1), ("newest", 50)):
+        await worker.fold(user, day)
+    await worker.flush()
+    await worker.a_minute_later()
+    assert worker.tombstones() == ["a", "b"]
+
+
+async def test_without_users_nobody_is_taken_out() -> None:
+    worker = Worker()
+    await worker.a_minute_later()
+    assert worker.tombstones() == []

@@ -1,0 +1,110 @@
+"""Histories are read back as they were written, and people can read them, too."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.topics import INTERACTIONS
+from stream_processors.growable import Growable
+from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
+from stream_processors.histories.stored import history_commands, history_of
+from stream_processors.store.chunks import Group, command
+from stream_processors.store.marks import mark
+from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
+from tests.stream_processors.simulated_store import Hashes
+
+KEY = KEYSPACE.history(0, "A")
+ids = st.integers(0, 2**63 - 1)
+times = st.integers(0, 2**50)
+floats = st.floats(1e-300, 1e300) | st.integers(1, 2**60).map(float)
+plain_entries = st.tuples(ids, floats, times)
+scaled_entries = st.tuples(ids, floats, times, floats, floats, st.integers(0, 9))
+
+
+def history(entries: list[tuple[float, ...]], *, scaled: bool, at: int = 7) -> History:
+    rows = np.array(entries, SCALED_ENTRY if scaled else ENTRY)
+    return History(Growable(rows), at, {int(item) for item in rows["item"]})
+
+
+def reread(data: Hashes, *, scaled: bool) -> History:
+    claim = InMemoryClaim(data, INTERACTIONS)
+    return history_of(claim.execute(Group(KEY, command("HGETALL", [])))[0], scaled=scaled)
+
+
+def write(data: Hashes, its: History) -> None:
+    InMemoryClaim(data, INTERACTIONS).execute(Group(KEY, history_commands("A", its)))
+
+
+@given(
+    entries=st.lists(plain_entries, unique_by=lambda entry: entry[0], max_size=6)
+    | st.lists(scaled_entries, unique_by=lambda entry: entry[0], max_size=6)
+)
+def test_a_history_is_read_back_as_it_was_written(entries: list[tuple[float, ...]]) -> None:
+    scaled = bool(entries) and len(entries[0]) > len(ENTRY)
+    written = history(entries, scaled=scaled, at=mark(2, 9))
+    stored: Hashes = {}
+    write(stored, written)
+    read = reread(stored, scaled=scaled)
+    assert read.mark == mark(2, 9)
+    # The values of an item without any are not written.
+    expected = [e if len(e) == 3 or e[-1] else (*e[:-2], e[-2], 0) for e in entries]
+    assert sorted(read.entries.tolist()) == sorted(expected)
+    last = {"A": str(max(e[2] for e in entries))} if entries else {}
+    assert stored.get(KEYSPACE.active(0), {}) == last
+
+
+def test_what_was_never_written_is_an_empty_history() -> None:
+    read = reread({}, scaled=False)
+    assert (len(read), read.mark) == (0, -1)
+
+
+@pytest.mark.parametrize(
+    ("affinity", "text"),
+    [(1.0, "1"), (0.5, "0.5"), (2.0**53 - 1, "9007199254740991"), (2.0**53, "9007199254740992.0"),
+     (2.0**70, "1.1805916207174113e21")],
+)  # fmt: skip
+def test_only_whole_numbers_below_2_to_the_53_are_written_as_ints(
+    affinity: float, text: str
+) -> None:
+    data: Hashes = {}
+    write(data, history([(4, affinity, 0)], scaled=False))
+    assert data[KEY]["4"] == f'{{"r":{text},"t":0}}'
+    assert msgspec.json.decode(data[KEY]["4"])["r"] == affinity
+
+
+def test_items_that_left_are_deleted_and_others_are_left_alone() -> None:
+    data: Hashes = {}
+    its = history([(1, 1.0, 5), (2, 1.0, 6), (3, 1.0, 7)], scaled=False)
+    write(data, its)
+    its.settle()
+    its.remove(its.place_of(1))
+    its.put(its.place_of(3), 1.0, 9)
+    data[KEY]["2"] = "untouched"
+    write(data, its)
+    assert data[KEY] == {"off": "[0,7]", "2": "untouched", "3": '{"r":1,"t":9}'}
+
+
+def test_a_user_who_was_taken_out_keeps_the_offset_and_leaves_the_index() -> None:
+    data: Hashes = {}
+    its = history([(1, 1.0, 5)], scaled=False)
+    write(data, its)
+    its.settle()
+    its.clear()
+    its.mark = 8
+    write(data, its)
+    assert data[KEY] == {"off": "[0,8]"}
+    assert data[KEYSPACE.active(0)] == {}
+
+
+def test_a_user_who_comes_back_at_once_has_the_new_items_only() -> None:
+    data: Hashes = {}
+    its = history([(1, 1.0, 5)], scaled=False)
+    write(data, its)
+    its.settle()
+    its.clear()
+    its.add(2, 1.0, 3)
+    write(data, its)
+    assert data[KEY] == {"off": "[0,7]", "2": '{"r":1,"t":3}'}
+    assert data[KEYSPACE.active(0)] == {"A": "3"}

@@ -1,0 +1,52 @@
+"""A record without a value names the user to take out, or is rejected with a reason."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_processors.histories.tombstones import Tombstone, decode_tombstone, encode_tombstone
+
+tombstones = st.builds(
+    Tombstone,
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=30),
+    st.none() | st.integers(0, 2**53),
+)
+
+
+@given(tombstones)
+def test_a_tombstone_is_read_back_as_it_was_written(tombstone: Tombstone) -> None:
+    key, headers = encode_tombstone(tombstone)
+    assert decode_tombstone(key, tuple(headers)) == tombstone
+
+
+def test_headers_of_others_say_nothing() -> None:
+    assert decode_tombstone(b"A", (("traceparent", b"00-1"),)) == Tombstone("A")
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "reason"),
+    [
+        (None, (), "no value, and no key"),
+        (b"", (), "no value, and no key"),
+        (b"\xff", (), "its key is not UTF-8"),
+        (b"x" * 129, (), "user_id has 129 bytes"),
+        (b"A", (("last_event_before", b"yesterday"),), "not epoch ms in ASCII"),
+        (b"A", (("last_event_before", b"-1"),), "not epoch ms in ASCII"),
+        (b"A", (("last_event_before", b""),), "not epoch ms in ASCII"),
+    ],
+)
+def test_what_names_no_user_is_an_error(
+    key: bytes | None, headers: tuple[tuple[str, bytes], ...], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decode_tombstone(key, headers)
+
+
+@pytest.mark.parametrize(
+    ("before_ms", "last_event_ms", "applies"),
+    [(None, 10, True), (10, 9, True), (10, 10, False), (10, -1, True)],
+)
+def test_a_user_who_came_back_stays(
+    before_ms: int | None, last_event_ms: int, *, applies: bool
+) -> None:
+    assert Tombstone("A", before_ms).applies_to(last_event_ms) == applies

@@ -1,0 +1,95 @@
+"""A partition's claim on a store that is a dict, and a log that is a list: for tests of folds."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple, cast
+
+from contracts.keyspace import LINEAGE_FIELD, Keyspace
+from contracts.topics import INTERACTIONS, Topic
+from stream_processors.store.chunks import ON_KEY, Group
+from stream_processors.store.claims import Claim, Store
+from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
+
+KEYSPACE = Keyspace("in-memory")
+LINEAGE = 7
+
+
+@dataclass
+class InMemoryClaim:
+    """What folds use of a claim."""
+
+    data: Hashes
+    topic: Topic
+    partition: int = 0
+    incarnation: int = 0
+    lineage: int = LINEAGE
+    sources: dict[int, int] = field(default_factory=dict)
+    keyspace: Keyspace = KEYSPACE
+    reads: int = 0
+    """commands that were read with"""
+
+    @property
+    def index(self) -> str:
+        key = KEYSPACE.active if self.topic is INTERACTIONS else KEYSPACE.items
+        return key(self.partition)
+
+    async def read(self, questions: Iterable[Group], _cost: int | None = None) -> list[Any]:
+        answers = [answer for group in questions for answer in self.execute(group)]
+        self.reads += len(answers)
+        return answers
+
+    def write(self, groups: Iterable[Group], at_most: int | None = None) -> None:
+        """Write groups, or the first ones only, as far as a worker got that ended then."""
+        for group in islice(groups, at_most):
+            self.execute(group)
+
+    def execute(self, group: Group) -> list[Any]:
+        store, answers, at = SimulatedStore(self.data, Turns(), 0), [], 0
+        while at < len(group.commands):
+            name, on, n = cast("tuple[str, int, int]", group.commands[at : at + 3])
+            arguments = cast("list[str]", group.commands[at + 3 : at + 3 + n])
+            key = group.key if on == ON_KEY else self.index
+            answers.append(store.execute(name, key, arguments))
+            at += 3 + n
+        return answers
+
+    def as_claim(self) -> Claim:
+        return cast("Claim", self)
+
+
+def store_of(data: Hashes, asked: Callable[[int], None] = lambda _: None) -> Store:
+    """Return what counts use of a store; tell which positions they ask for."""
+
+    class InMemoryStore:
+        async def position(self, topic: Topic, partition: int) -> dict[str, str]:
+            asked(partition)
+            return data.get(KEYSPACE.position(topic, partition), {LINEAGE_FIELD: str(LINEAGE)})
+
+    return cast("Store", InMemoryStore())
+
+
+class Published(NamedTuple):
+    """A record."""
+
+    value: bytes | None
+    key: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+@dataclass
+class InMemoryProducer:
+    """Keeps what is published, by topic and partition."""
+
+    logs: dict[tuple[str, int], list[Published]] = field(default_factory=lambda: defaultdict(list))
+
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        self.logs[topic, partition].append(Published(value, key, list(headers)))

@@ -1,0 +1,53 @@
+"""Each partition is written once an interval, each at a moment of its own."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_processors.partition.flush_times import FlushTimes
+
+intervals = st.floats(0.05, 600)
+partitions = st.integers(1, 64).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n)))
+
+
+def test_a_first_write_is_due_at_once() -> None:
+    assert FlushTimes(1.0, 0, 1).in_s(123.4) == 0
+
+
+@given(intervals, partitions, st.floats(0, 1e6))
+def test_the_next_write_is_due_within_an_interval(
+    interval_s: float, of: tuple[int, int], now_s: float
+) -> None:
+    times = FlushTimes(interval_s, *of)
+    times.written(now_s)
+    assert 0 < times.in_s(now_s) <= interval_s * (1 + 2e-6)
+
+
+@given(intervals, st.integers(2, 64), st.floats(0, 1e6))
+def test_partitions_written_at_once_are_due_spread_over_the_next_interval(
+    interval_s: float, n: int, now_s: float
+) -> None:
+    due = []
+    for partition in range(n):
+        times = FlushTimes(interval_s, partition, n)
+        times.written(now_s)
+        due.append(times.in_s(now_s))
+    due.sort()
+    gaps = [later - earlier for earlier, later in itertools.pairwise(due)]
+    assert min(gaps) > interval_s / n * 0.99 - 1e-6
+    assert max(gaps) < interval_s / n * 1.01 + 1e-6
+
+
+@given(intervals, partitions, st.lists(st.floats(0, 3), min_size=20, max_size=20))
+def test_a_slow_write_delays_the_next_and_makes_up_for_none(
+    interval_s: float, of: tuple[int, int], took: list[float]
+) -> None:
+    times, now_s, began = FlushTimes(interval_s, *of), 0.0, []
+    for intervals_long in took:
+        now_s += times.in_s(now_s)
+        began.append(now_s)
+        times.written(now_s)
+        now_s += intervals_long * interval_s
+    periods = {round((at - began[1]) / interval_s, 3) for at in began[1:]}
+    assert len(periods) == len(began) - 1

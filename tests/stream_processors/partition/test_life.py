@@ -1,0 +1,493 @@
+"""The life of a partition: what it does in each state, by which order, and how it ends."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+import structlog
+from faust.types import TP
+from prometheus_client import REGISTRY
+
+from contracts.keyspace import Keyspace
+from contracts.messages import Rejection
+from contracts.topics import QUOTES
+from runtime.stores import AsyncStore
+from stream_processors.partition import life
+from stream_processors.partition.assigned import AssignedPartitions
+from stream_processors.partition.dead_letters import DeadLetters
+from stream_processors.partition.fold import Unwritten, misplaced
+from stream_processors.partition.life import FetchRefusedError, Partition, State
+from stream_processors.partition.rules import Rules
+from stream_processors.store.chunks import Group, command
+from stream_processors.store.claims import Claim, Store
+from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
+from tests.stream_processors.records import batch_of
+from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
+
+KEYSPACE = Keyspace("lives")
+WITHIN_S = 20
+
+
+class AtOnce(Turns):
+    """Lets everyone go on at once, but for whoever asks for what is `held`."""
+
+    held: asyncio.Event | None = None
+
+    async def take(self, worker: int) -> None:
+        if self.held:
+            await self.held.wait()
+
+
+@dataclass
+class Scene:
+    """The servers, as far as one partition sees them."""
+
+    data: Hashes = field(default_factory=dict)
+    turns: AtOnce = field(default_factory=AtOnce)
+    topic_id: str = "one"
+    earliest: int = 0
+    end: int = 0
+    clock_s: float = 0.0
+    sought: list[tuple[int, object]] = field(default_factory=list)
+    folds: list["Summing"] = field(default_factory=list)
+    letters: list[int] = field(default_factory=list)
+    before_bounds: Callable[[], None] = lambda: None
+
+    def partition(self, number: int = 0, **rules: Any) -> Partition:
+        def make_fold(claim: Claim) -> Summing:
+            self.folds.append(Summing(claim, **rules))
+            return self.folds[-1]
+
+        store = Store(cast("AsyncStore", SimulatedStore(self.data, self.turns, 0)), KEYSPACE)
+        return Partition(
+            Rules(QUOTES, 1, "{}", 1.0, 0.5, make_fold),
+            number,
+            store=store,
+            log=cast("Log", self),
+            reader=self,
+            dead_letters=cast("DeadLetters", Letters(self.letters)),
+            clock_s=lambda: self.clock_s,
+        )
+
+    @property
+    def position(self) -> dict[str, str]:
+        return self.data.get(KEYSPACE.position(QUOTES, 0), {})
+
+    @property
+    def total(self) -> str | None:
+        return self.data.get(KEYSPACE.bars(0, 0), {}).get("total")
+
+    def epoch(self) -> int:
+        return int(self.position.get("epoch", 0))
+
+    # What a partition asks of the log and of the transport.
+
+    async def bounds(self, topic: str, partition: int) -> LogBounds:
+        self.before_bounds()
+        return LogBounds(self.topic_id, self.earliest, self.end)
+
+    async def check(self, topic: str, topic_id: str) -> None:
+        if topic_id != self.topic_id:
+            raise TopicMadeAnewError(f"{topic} is {self.topic_id}, was {topic_id}")
+
+    async def seek_to(self, tp: TP, offset: int, its_life: object) -> None:
+        self.sought.append((offset, its_life))
+
+    # What a test does to a partition.
+
+    def fetched(
+        self, partition: Partition, offsets: Sequence[int], start: int, end: int | None = None
+    ) -> None:
+        """Hand it what a fetch at `start` brought; each record's value is its offset."""
+        values = [(offset, b"%d" % offset) for offset in offsets]
+        batch = batch_of("quotes", 0, values, start=start, life=self.sought[-1][1])
+        if end is not None:
+            batch = RecordBatch(batch.tp, batch.life, start, end, batch.records)
+        partition.hand(batch)
+
+
+class Letters:
+    """The dead letters' way, which is open."""
+
+    def __init__(self, letters: list[int]) -> None:
+        self._letters = letters
+
+    async def publish(self, batch: RecordBatch, rejections: Sequence[Rejection]) -> None:
+        self._letters += [batch.records[r.place].offset for r in rejections]
+
+    async def settled(self, tp: TP) -> None:
+        """At once."""
+
+
+class Summing:
+    """A fold that adds offsets up; those in `bad` break a rule."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        at_once: int = 100,
+        full_at: int = 1_000,
+        bad: frozenset[int] = frozenset(),
+    ) -> None:
+        self.claim = claim
+        self.records_at_once = at_once
+        self._full_at = full_at
+        self._bad = bad
+        self.total = 0
+        self.taken: list[int] = []
+        self.pending = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.pending >= self._full_at
+
+    async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
+        offsets = [record.offset for record in batch.records]
+        self.taken.append(len(offsets))
+        self.pending += len(offsets)
+        self.total += sum(offset for offset in offsets if offset not in self._bad)
+        return [Rejection(n, "bad") for n, offset in enumerate(offsets) if offset in self._bad]
+
+    async def unwritten(self) -> Unwritten:
+        key = self.claim.keyspace.bars(0, 0)
+        return Unwritten([Group(key, command("HSET", ["total", str(self.total)]))])
+
+    def written(self) -> None:
+        self.pending = 0
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(life, "_BEGIN_ANEW_AFTER_S", 0)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@contextlib.asynccontextmanager
+async def living(partition: Partition) -> AsyncIterator[asyncio.Task[None]]:
+    """Let it live until the block's end."""
+    task = asyncio.create_task(partition.run())
+    try:
+        with structlog.testing.capture_logs():
+            yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def tick(scene: Scene, partition: Partition) -> None:
+    """Let an interval pass, and the partition see that."""
+    scene.clock_s += 1
+    partition._woken.set()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():  # noqa: ASYNC110 (there is no event for it)
+            await asyncio.sleep(0)
+
+
+async def folding(partition: Partition) -> None:
+    await until(lambda: partition.state is State.FOLDING)
+
+
+async def test_the_epoch_is_raised_before_the_log_is_asked_for_its_bounds(scene: Scene) -> None:
+    """A former owner may flush until then; bounds of before would look like another log's."""
+    asked_at: list[int] = []
+    scene.before_bounds = lambda: asked_at.append(scene.epoch())
+    async with living(scene.partition()) as _:
+        await until(lambda: scene.sought)
+    assert asked_at == [scene.epoch()]
+    assert asked_at[0] > 0
+
+
+async def test_a_position_that_a_former_owner_moved_beyond_a_known_end_starts_nothing_over(
+    scene: Scene,
+) -> None:
+    scene.data[KEYSPACE.position(QUOTES, 0)] = {
+        "epoch": "1", "next": "40", "incarnation": "0", "topic_id": "one", "lineage": "1",
+    }  # fmt: skip
+    scene.end = 30
+    async with living(scene.partition()):
+        await until(lambda: scene.sought)
+    assert scene.sought[0][0] == 40
+    assert scene.position["incarnation"] == "0"
+
+
+async def test_it_folds_what_is_handed_to_it_and_writes_when_it_is_time(scene: Scene) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, [0, 1, 2], start=0)
+        await until(lambda: partition.folded_offset == 3)
+        assert partition.flushed_offset == 0
+        tick(scene, partition)
+        await until(lambda: partition.flushed_offset == 3)
+    assert (scene.total, scene.position["next"]) == ("3", "3")
+
+
+async def test_what_only_has_markers_moves_the_position_too(scene: Scene) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, [], start=0, end=5)
+        await until(lambda: partition.folded_offset == 5)
+        scene.fetched(partition, [5], start=5, end=7)
+        await until(lambda: partition.folded_offset == 7)
+
+
+async def test_a_batch_is_folded_in_pieces_and_flushed_in_between_when_the_fold_is_full(
+    scene: Scene,
+) -> None:
+    partition = scene.partition(at_once=4, full_at=8)
+    flushed = []
+    async with living(partition):
+        await folding(partition)
+        scene.folds[0].written = lambda: flushed.append(scene.folds[0].pending)  # type: ignore[method-assign]
+        scene.fetched(partition, range(10), start=0, end=12)
+        await until(lambda: partition.folded_offset == 12)
+    assert scene.folds[0].taken == [4, 4, 2]
+    assert flushed[0] == 8
+
+
+@pytest.mark.parametrize("start", [2, 5], ids=["it goes back", "it leaves a gap"])
+async def test_a_batch_that_does_not_continue_the_last_one_begins_the_partition_anew(
+    scene: Scene, start: int
+) -> None:
+    partition = scene.partition()
+    before = begun_anew("NotContiguousError")
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, [0, 1, 2], start=0)
+        await until(lambda: partition.folded_offset == 3)
+        scene.fetched(partition, [start], start=start)
+        await until(lambda: len(scene.sought) == 2)
+        resumed_at, _ = scene.sought[1]
+        assert resumed_at == int(scene.position["next"]) <= 3
+        scene.fetched(partition, range(resumed_at, 6), start=resumed_at)
+        await until(lambda: partition.folded_offset == 6)
+    assert scene.folds[1].total == sum(range(resumed_at, 6))
+    assert begun_anew("NotContiguousError") == before + 1
+
+
+async def test_what_was_fetched_for_a_former_life_is_not_folded(scene: Scene) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        former = batch_of("quotes", 0, [(0, b"")], life=object())
+        partition.hand(former)
+        partition.fail(object(), FetchRefusedError("of a former life"))
+        scene.fetched(partition, [0], start=0)
+        await until(lambda: partition.folded_offset == 1)
+    assert scene.folds[0].taken == [1]
+
+
+async def test_nothing_of_a_topic_made_anew_is_written_under_the_old_ones_position(
+    scene: Scene,
+) -> None:
+    """It outgrew the old position before it was fetched, so offsets tell nothing."""
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, [0, 1, 2], start=0)
+        await until(lambda: partition.folded_offset == 3)
+        tick(scene, partition)
+        await until(lambda: partition.flushed_offset == 3)
+        scene.topic_id = "another"
+        scene.fetched(partition, [3, 4], start=3)
+        await until(lambda: partition.folded_offset == 5)
+        tick(scene, partition)
+        await until(lambda: len(scene.sought) == 2)
+        assert scene.total == "3"
+        scene.fetched(partition, range(6), start=0)
+        await until(lambda: partition.folded_offset == 6)
+        tick(scene, partition)
+        await until(lambda: scene.position["next"] == "6")
+    assert (scene.position["incarnation"], scene.position["topic_id"]) == ("1", "another")
+    assert scene.folds[1].total == 15
+
+
+async def test_a_refused_fetch_makes_it_ask_where_the_log_is_now(scene: Scene) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, [0, 1, 2, 3], start=0)
+        await until(lambda: partition.folded_offset == 4)
+        tick(scene, partition)
+        await until(lambda: scene.position["next"] == "4")
+        scene.earliest, scene.end = 10, 20
+        partition.fail(scene.sought[-1][1], FetchRefusedError("out of range"))
+        await until(lambda: len(scene.sought) == 2)
+        assert scene.sought[1][0] == 10
+        scene.earliest, scene.end = 0, 7
+        await folding(partition)
+        partition.fail(scene.sought[-1][1], FetchRefusedError("out of range"))
+        await until(lambda: len(scene.sought) == 3)
+    assert (scene.sought[2][0], scene.position["incarnation"]) == (7, "1")
+
+
+async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scene: Scene) -> None:
+    old, new = scene.partition(), scene.partition()
+    async with living(old) as its_end, living(new):
+        await folding(old)
+        await until(lambda: len(scene.sought) == 2)
+        old.hand(batch_of("quotes", 0, [(0, b"")], life=scene.sought[0][1]))
+        await until(lambda: old.folded_offset == 1)
+        tick(scene, old)
+        await its_end
+    assert old.state is State.REPLACED
+    assert "is at epoch" in old.why
+    assert not old.is_hungry
+    assert scene.total is None
+
+
+async def test_a_store_that_went_back_is_claimed_again_and_the_log_folded_from_there(
+    scene: Scene,
+) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, [0, 1, 2, 3], start=0)
+        await until(lambda: partition.folded_offset == 4)
+        tick(scene, partition)
+        await until(lambda: scene.position["next"] == "4")
+        scene.position["next"] = "2"
+        scene.fetched(partition, [4], start=4)
+        await until(lambda: partition.folded_offset == 5)
+        tick(scene, partition)
+        await until(lambda: len(scene.sought) == 2)
+    assert scene.sought[1][0] == 2
+
+
+async def test_too_many_bad_records_stop_it_before_they_fill_the_dead_letters(scene: Scene) -> None:
+    partition = scene.partition(at_once=500, bad=frozenset(range(0, 3_000, 1)))
+    async with living(partition) as its_end:
+        await folding(partition)
+        scene.fetched(partition, range(3_000), start=0)
+        await its_end
+    assert partition.state is State.STOPPED
+    assert "DEAD_LETTER_RATIO_MAX" in partition.why
+    assert scene.letters == list(range(500))
+    assert scene.position["next"] == "0"
+
+
+async def test_bad_records_are_dead_letters_and_the_others_count(scene: Scene) -> None:
+    partition = scene.partition(bad=frozenset({1}))
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, [0, 1, 2], start=0)
+        await until(lambda: partition.folded_offset == 3)
+    assert (scene.letters, scene.folds[0].total) == ([1], 2)
+
+
+async def test_a_revoked_partition_writes_what_it_folded_and_ends(scene: Scene) -> None:
+    partition = scene.partition()
+    async with living(partition) as its_end:
+        await folding(partition)
+        scene.fetched(partition, [0, 1], start=0)
+        await until(lambda: partition.folded_offset == 2)
+        partition.revoke()
+        await its_end
+    assert partition.state is State.REVOKED
+    assert scene.position["next"] == "2"
+
+
+async def test_it_is_hungry_only_while_it_folds_and_has_room(scene: Scene) -> None:
+    partition = scene.partition()
+    assert not partition.is_hungry
+    async with living(partition):
+        await folding(partition)
+        assert partition.is_hungry
+        values = [(n, b"x" * 1_000) for n in range(1_000)]
+        partition.hand(batch_of("quotes", 0, values, life=scene.sought[-1][1]))
+        assert not partition.is_hungry
+        await until(lambda: partition.folded_offset == 1_000)
+        assert partition.is_hungry
+
+
+async def test_an_error_that_no_new_claim_helps_against_ends_the_task(scene: Scene) -> None:
+    partition = scene.partition()
+    with structlog.testing.capture_logs():
+        async with living(partition) as its_end:
+            await folding(partition)
+
+            async def broken(batch: RecordBatch) -> Sequence[Rejection]:
+                raise OSError("broken")
+
+            scene.folds[0].take = broken  # type: ignore[method-assign]
+            scene.fetched(partition, [0], start=0)
+            await until(its_end.done)
+    assert isinstance(its_end.exception(), OSError)
+
+
+async def test_a_partition_whose_store_is_away_keeps_no_other_one_waiting() -> None:
+    away, fine = Scene(), Scene()
+    scenes = {0: away, 1: fine}
+    failures: list[BaseException] = []
+    partitions = AssignedPartitions(
+        lambda tp: scenes[tp.partition].partition(tp.partition), ["quotes"], failures.append
+    )
+    away.turns.held = asyncio.Event()
+    with structlog.testing.capture_logs():
+        partitions.begin({TP("quotes", 0), TP("quotes", 1)})
+        await until(lambda: fine.sought)
+        await until(lambda: partitions.hungry() == {TP("quotes", 1)})
+        batch = batch_of("quotes", 1, [(0, b"")], life=fine.sought[-1][1])
+        partitions.hand(batch)
+        other = next(p for p in partitions if p.tp.partition == 1)
+        await until(lambda: other.folded_offset == 1)
+        tick(fine, other)
+        await until(lambda: fine.data[KEYSPACE.position(QUOTES, 1)].get("next") == "1")
+        # What cannot be written in time is given back unwritten.
+        await partitions.revoke({TP("quotes", 0), TP("quotes", 1)}, within_s=0.01)
+    assert (list(partitions), failures) == ([], [])
+
+
+async def test_a_partition_that_cannot_go_on_is_told_to_whoever_can_end_the_process() -> None:
+    scene, failures = Scene(), list[BaseException]()
+    partitions = AssignedPartitions(lambda _: scene.partition(), ["quotes"], failures.append)
+
+    def fail() -> None:
+        raise OSError("broken")
+
+    scene.before_bounds = fail
+    with structlog.testing.capture_logs() as logs:
+        partitions.begin({TP("quotes", 0)})
+        await until(lambda: failures)
+    assert [str(error) for error in failures] == ["broken"]
+    assert [entry["partition"] for entry in logs] == ["quotes/0"]
+
+
+async def test_a_worker_tells_how_many_partitions_it_has_also_none() -> None:
+    def assigned() -> float | None:
+        return REGISTRY.get_sample_value("partitions_assigned", {"topic": "quotes"})
+
+    scene = Scene()
+    partitions = AssignedPartitions(lambda tp: scene.partition(), ["quotes"], lambda _: None)
+    assert assigned() == 0
+    partitions.begin({TP("quotes", n) for n in range(3)})
+    assert assigned() == 3
+    await partitions.revoke({TP("quotes", n) for n in (0, 1, 7)})
+    assert assigned() == 1
+    await partitions.revoke({TP("quotes", 2)})
+    assert assigned() == 0
+
+
+def test_a_misplaced_record_is_told_the_partitioner_to_use() -> None:
+    rejection = misplaced(3, 2, "instrument_id 4")
+    assert rejection.place == 3
+    assert rejection.reason.startswith("instrument_id 4 does not belong to partition 2: produce")
+    assert "partitioner=murmur2" in rejection.reason
+
+
+def begun_anew(why: str) -> float:
+    labels = {"topic": "quotes", "why": why}
+    return REGISTRY.get_sample_value("partitions_begun_anew_total", labels) or 0.0

@@ -1,0 +1,379 @@
+"""Claims and fenced writes, on a real store: a single node and a cluster."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from prometheus_client import REGISTRY
+from redis import Redis
+
+from contracts.changed_bars import ChangedBar, decode_changed_bars
+from contracts.keyspace import CHUNK_FIELD_PREFIX, Keyspace
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
+from infra.local.process import free_port, running
+from infra.local.store import valkey
+from runtime.stores import connect_async
+from stream_processors.store.chunks import ON_INDEX, Group, command
+from stream_processors.store.claims import (
+    FencedError,
+    Store,
+    StoreEmptiedError,
+    StoreWentBackError,
+)
+from stream_processors.store.folding import FoldingError
+from stream_processors.store.marks import mark
+
+from .conftest import claimed
+
+Published = Callable[[], list[ChangedBar]]
+
+
+@pytest.fixture
+def published(url: str, store: Store) -> Iterator[Published]:
+    """What is published of partition 0 of quotes, from now on."""
+    channel = store.keyspace.bars_changed(0)
+    with Redis.from_url(url, protocol=2) as client, client.pubsub() as subscription:
+        subscription.ssubscribe(channel)
+        assert subscription.get_message(timeout=20)["type"] == "ssubscribe"
+
+        def messages() -> list[ChangedBar]:
+            client.execute_command("SPUBLISH", channel, b"end")
+            said = iter(lambda: subscription.get_message(timeout=20)["data"], b"end")
+            return [bar for message in said for bar in decode_changed_bars(message)]
+
+        yield messages
+
+
+def bar(store: Store, instrument: int, **fields: Any) -> Group:
+    flat = [str(part) for pair in fields.items() for part in pair]
+    published = [ChangedBar(instrument, 60, flat[1])]
+    return Group(store.keyspace.bars(0, instrument), command("HSET", flat), published)
+
+
+async def bars(store: Store, instrument: int) -> dict[str, str]:
+    return await store.hash_of(store.keyspace.bars(0, instrument))
+
+
+async def set_position(store: Store, **fields: str) -> None:
+    await store.client.hset(store.keyspace.position(QUOTES, 0), mapping=fields)
+
+
+async def test_a_claim_says_in_redis_where_it_goes_on_and_with_which_settings(store: Store) -> None:
+    mine = await claimed(store, next_offset=3, folding='{"cap":5}')
+    stored = await store.position(QUOTES, 0)
+    assert stored.pop("updated_at_ms").isdigit()
+    epoch = stored.pop("epoch")
+    assert stored == {
+        "next": "3",
+        "incarnation": "0",
+        "topic_id": "one",
+        "lineage": epoch,
+        "folding": '{"cap":5}',
+    }
+    assert mine.lineage == int(epoch)
+
+
+async def test_each_claim_keeps_the_lineage_until_the_store_is_empty(store: Store) -> None:
+    first = await claimed(store)
+    assert (await claimed(store)).lineage == first.lineage
+    await store.client.delete(store.keyspace.position(QUOTES, 0))
+    assert (await claimed(store)).lineage > first.lineage
+
+
+async def test_each_claim_raises_the_epoch_also_in_a_store_that_lost_its_data(store: Store) -> None:
+    epochs = [int((await store.fence(QUOTES, 0, "{}"))["epoch"]) for _ in range(3)]
+    await store.client.delete(store.keyspace.position(QUOTES, 0))
+    epochs.append(int((await store.fence(QUOTES, 0, "{}"))["epoch"]))
+    assert epochs == sorted(set(epochs))
+
+
+async def test_other_settings_are_refused_with_both_values_and_nobody_is_fenced(
+    store: Store,
+) -> None:
+    mine = await claimed(store, INTERACTIONS, folding='{"affinity":"binary","history_cap":500}')
+    with pytest.raises(
+        FoldingError, match=r"interactions/0 .* HISTORY_CAP was 500 and is 50\. Set .* NAMESPACE"
+    ):
+        await store.fence(INTERACTIONS, 0, '{"affinity":"binary","history_cap":50}')
+    await mine.write([], 40)
+
+
+async def test_a_state_of_before_settings_were_noted_is_taken_over(store: Store) -> None:
+    await claimed(store)
+    await store.client.hdel(store.keyspace.position(QUOTES, 0), "folding")
+    await claimed(store, folding='{"cap":5}')
+    with pytest.raises(FoldingError):
+        await store.fence(QUOTES, 0, '{"cap":6}')
+
+
+async def test_values_and_then_the_position_are_written(store: Store) -> None:
+    mine = await claimed(store)
+    value = {"60": "{}", "120": 1.5, "180": 2**63 - 1}
+    await mine.write([bar(store, 4, **value), bar(store, 5, newest=1)], 40)
+    assert await bars(store, 4) == {"60": "{}", "120": "1.5", "180": "9223372036854775807"}
+    assert await bars(store, 5) == {"newest": "1"}
+    stored = await store.position(QUOTES, 0)
+    assert stored["next"] == "40"
+    assert not [name for name in stored if name.startswith(CHUNK_FIELD_PREFIX)]
+    assert mine.next_offset == 40
+
+
+async def test_each_command_goes_to_its_groups_key_or_to_the_index(store: Store) -> None:
+    mine = await claimed(store, COOCCURRENCES)
+    keys = [store.keyspace.cooc(0, item) for item in (4, 5)]
+    groups = [
+        Group(key, [*command("SADD", [name], ON_INDEX), *command("HSET", ["1", name])])
+        for key, name in zip(keys, ("four", "five"), strict=True)
+    ]
+    await mine.write([*groups, Group(keys[0], command("HSET", ["2", "more"]))], 1)
+    assert await store.client.smembers(store.keyspace.items(0)) == {"four", "five"}
+    assert await store.hash_of(keys[0]) == {"1": "four", "2": "more"}
+    questions = [
+        Group(keys[1], command("HGET", ["1"]) + command("HGET", ["2"])),
+        Group(keys[0], command("HGET", ["2"])),
+    ]
+    assert await mine.read(questions) == ["five", None, "more"]
+    assert await mine.read(questions, cost=1) == ["five", None, "more"]
+
+
+async def test_a_replaced_worker_writes_and_reads_nothing(store: Store) -> None:
+    old, new = await claimed(store), await claimed(store)
+    await new.write([bar(store, 4, newest=2)], 50)
+    with pytest.raises(FencedError, match=r"partition 0 of quotes is at epoch \d+"):
+        await old.write([bar(store, 4, newest=1)], 60)
+    with pytest.raises(FencedError):
+        await old.read([Group(store.keyspace.bars(0, 4), command("HGET", ["newest"]))])
+    assert await bars(store, 4) == {"newest": "2"}
+    assert (await store.position(QUOTES, 0))["next"] == "50"
+    assert old.next_offset == 0
+
+
+async def test_a_worker_replaced_in_the_middle_of_a_flush_stops_there(store: Store) -> None:
+    old = await claimed(store)
+
+    def groups() -> Iterator[Group]:
+        yield bar(store, 4, newest=1)
+        yield bar(store, 5, newest=1)
+
+    store.chunk_cost = 1
+    await old._write_chunks([bar(store, 4, newest=1)], "flush", 40, "")
+    await claimed(store)
+    with pytest.raises(FencedError):
+        await old.write(groups(), 40)
+    assert (await bars(store, 4), await bars(store, 5)) == ({"newest": "1"}, {})
+
+
+async def test_a_position_or_an_epoch_that_went_back_is_noticed(store: Store) -> None:
+    mine = await claimed(store)
+    await mine.write([], 40)
+    stored = await store.position(QUOTES, 0)
+    await set_position(store, next="30")
+    with pytest.raises(StoreWentBackError, match=r"left epoch \d+ and next 40, .* has \d+ and 30"):
+        await mine.write([bar(store, 4, newest=1)], 50)
+    await set_position(store, next="40", epoch=str(int(stored["epoch"]) - 1))
+    with pytest.raises(StoreWentBackError):
+        await mine.write([bar(store, 4, newest=1)], 50)
+    assert await bars(store, 4) == {}
+
+
+async def test_a_position_that_is_gone_ends_the_worker(store: Store) -> None:
+    mine = await claimed(store)
+    await store.client.delete(store.keyspace.position(QUOTES, 0))
+    with pytest.raises(StoreEmptiedError, match=r"Redis lost its data.*infra\.topics"):
+        await mine.write([bar(store, 4, newest=1)], 50)
+    assert await bars(store, 4) == {}
+
+
+async def test_no_position_covers_a_chunk_that_a_failover_lost(store: Store) -> None:
+    """A replica took over that lacked the middle of a flush: what came after it is there."""
+    mine = await claimed(store)
+    store.chunk_cost = 1
+    lost = f"{CHUNK_FIELD_PREFIX}2"
+
+    async def lose_second_chunk(script: str, keys: list[str], *arguments: Any) -> Any:
+        answer = await run(script, keys, *arguments)
+        if lost in arguments:
+            await store.client.hdel(store.keyspace.position(QUOTES, 0), lost)
+            await store.client.delete(store.keyspace.bars(0, 5))
+        return answer
+
+    run, store.run = store.run, lose_second_chunk  # type: ignore[method-assign]
+    with pytest.raises(StoreWentBackError, match="chunk 2 of a flush is gone"):
+        await mine.write([bar(store, n, newest=1) for n in (4, 5, 6)], 40)
+    assert (await store.position(QUOTES, 0))["next"] == "0"
+
+
+async def test_marks_of_a_flush_that_was_cut_short_vouch_for_no_later_one(store: Store) -> None:
+    first = await claimed(store)
+    await first._write_chunks([bar(store, 4, newest=1)], "flush", 40, "")
+    assert f"{CHUNK_FIELD_PREFIX}1" in await store.position(QUOTES, 0)
+    await claimed(store)
+    assert f"{CHUNK_FIELD_PREFIX}1" not in await store.position(QUOTES, 0)
+
+
+async def test_a_chunk_or_a_position_whose_answer_was_lost_is_taken_as_written(
+    store: Store,
+) -> None:
+    mine = await claimed(store)
+    run = store.run
+
+    async def twice(script: str, keys: list[str], *arguments: Any) -> Any:
+        await run(script, keys, *arguments)
+        return await run(script, keys, *arguments)
+
+    store.run = twice  # type: ignore[method-assign]
+    await mine.write([bar(store, 4, newest=1)], 40)
+    await mine.write([bar(store, 4, newest=2)], 50)
+    assert await bars(store, 4) == {"newest": "2"}
+    assert (await store.position(QUOTES, 0))["next"] == "50"
+
+
+async def test_a_store_that_forgot_the_scripts_is_told_them_again(store: Store) -> None:
+    mine = await claimed(store)
+    await store.client.script_flush()
+    await mine.write([bar(store, 4, newest=1)], 40)
+    assert await bars(store, 4) == {"newest": "1"}
+
+
+async def test_one_operation_may_be_wider_than_lua_unpacks_at_once(store: Store) -> None:
+    mine = await claimed(store)
+    wide, key = {str(n): n for n in range(10_000)}, store.keyspace.bars(0, 4)
+    gone = Group(key, command("HDEL", list(map(str, range(9_000)))))
+    await mine.write([bar(store, 4, **wide), gone], 40)
+    assert await bars(store, 4) == {str(n): str(n) for n in range(9_000, 10_000)}
+    asked = list(map(str, range(5_000, 10_000)))
+    answers = await mine.read([Group(key, command("HMGET", asked) + command("HGETALL", []))])
+    assert answers[0] == [None] * 4_000 + list(map(str, range(9_000, 10_000)))
+    assert dict(zip(answers[1][::2], answers[1][1::2], strict=True)) == await bars(store, 4)
+
+
+async def test_a_flush_may_have_more_chunks_than_lua_unpacks_at_once(store: Store) -> None:
+    mine = await claimed(store)
+    store.chunk_cost = 1
+    await mine.write([bar(store, n, newest=n) for n in range(4_100)], 40)
+    assert (await store.position(QUOTES, 0)).keys() == (await store.fence(QUOTES, 0, "{}")).keys()
+    assert await bars(store, 4_099) == {"newest": "4099"}
+
+
+async def test_what_is_applied_of_each_source_moves_with_the_position(store: Store) -> None:
+    mine = await claimed(store, COOCCURRENCES)
+    applied = {0: mark(0, 7), 11: mark(2, 5)}
+    await mine.write([], 10, sources=applied)
+    assert mine.sources == applied
+    await mine.write([], 20)  # what did not change stays
+    again = await claimed(store, COOCCURRENCES)
+    assert (again.sources, again.next_offset) == (applied, 20)
+
+
+async def test_bars_are_published_by_the_chunk_that_writes_them(
+    store: Store, published: Published
+) -> None:
+    mine = await claimed(store)
+    store.chunk_cost = 1
+    groups = [bar(store, n, newest=n) for n in (4, 5)]
+    await mine.write(groups, 40, channel=store.keyspace.bars_changed(0))
+    assert sorted(published()) == [ChangedBar(4, 60, "4"), ChangedBar(5, 60, "5")]
+
+
+async def test_a_replaced_worker_publishes_nothing(store: Store, published: Published) -> None:
+    old, _ = await claimed(store), await claimed(store)
+    with pytest.raises(FencedError):
+        await old.write([bar(store, 4, newest=1)], 60, channel=store.keyspace.bars_changed(0))
+    assert published() == []
+
+
+async def test_what_has_no_channel_is_not_published(store: Store, published: Published) -> None:
+    mine = await claimed(store)
+    await mine.write([bar(store, 4, newest=1)], 40)
+    assert published() == []
+
+
+async def test_bars_that_may_not_be_published_are_written(url: str, store: Store) -> None:
+    with Redis.from_url(url) as admin:
+        rules = ["on", ">secret", "+@all", "~*", "resetchannels"]
+        admin.execute_command("ACL", "SETUSER", "without-channels", *rules)
+        try:
+            address = url.replace("://", "://without-channels:secret@")
+            client = await connect_async(address, "tests")
+            before = REGISTRY.get_sample_value("bars_unpublished_total") or 0
+            mine = await claimed(Store(client, store.keyspace))
+            channel = store.keyspace.bars_changed(0)
+            with structlog.testing.capture_logs() as logs:
+                await mine.write([bar(store, 4, newest=1)], 40, channel=channel)
+                await mine.write([bar(store, 4, newest=2)], 41, channel=channel)
+            await client.aclose()
+        finally:
+            admin.execute_command("ACL", "DELUSER", "without-channels")
+    assert await bars(store, 4) == {"newest": "2"}
+    assert (await store.position(QUOTES, 0))["next"] == "41"
+    assert [entry["channel"] for entry in logs] == [channel]
+    assert REGISTRY.get_sample_value("bars_unpublished_total") == before + 2
+
+
+async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    server = valkey(free_port(), tmp_path)
+    with running(server) as process, structlog.testing.capture_logs() as logs:
+        client = await connect_async(server.address, "tests", timeout_s=0.2, retries=0)
+        store = Store(client, Keyspace("away"))
+        mine = await claimed(store)
+        process.send_signal(signal.SIGSTOP)
+        writing = asyncio.create_task(mine.write([bar(store, 4, newest=1)], 40))
+        await until(lambda: any("away" in entry["event"] for entry in logs))
+        assert not writing.done()
+        process.send_signal(signal.SIGCONT)
+        await writing
+        assert await bars(store, 4) == {"newest": "1"}
+        assert (await store.position(QUOTES, 0))["next"] == "40"
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("refusing", "taking"),
+    [
+        (("maxmemory", "1"), ("maxmemory", "0")),
+        (("min-replicas-to-write", "1"), ("min-replicas-to-write", "0")),
+    ],
+    ids=["out of memory", "too few replicas"],
+)
+async def test_a_store_that_takes_no_writes_is_waited_for(
+    tmp_path: Path, refusing: tuple[str, str], taking: tuple[str, str]
+) -> None:
+    server = valkey(free_port(), tmp_path)
+    with running(server), structlog.testing.capture_logs() as logs:
+        client = await connect_async(server.address, "tests")
+        store = Store(client, Keyspace("refusing"))
+        mine = await claimed(store)
+        await client.config_set(*refusing)
+        writing = asyncio.create_task(mine.write([bar(store, 4, newest=1)], 40))
+        await until(lambda: any("away" in entry["event"] for entry in logs) or writing.done())
+        assert not writing.done(), writing
+        await client.config_set(*taking)
+        await writing
+        assert await bars(store, 4) == {"newest": "1"}
+        await client.aclose()
+
+
+async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> None:
+    server = valkey(free_port(), tmp_path)
+    with structlog.testing.capture_logs() as logs:
+        with running(server):
+            client = await connect_async(server.address, "tests", timeout_s=0.2, retries=0)
+            store = Store(client, Keyspace("away"))
+            mine = await claimed(store)
+        writing = asyncio.create_task(mine.write([bar(store, 4, newest=1)], 40))
+        await until(lambda: any("away" in entry["event"] for entry in logs))
+        with running(server):
+            with pytest.raises(StoreEmptiedError):
+                await writing
+            assert await bars(store, 4) == {}
+            await client.aclose()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 (the log has no event to wait for)
+            await asyncio.sleep(0.01)

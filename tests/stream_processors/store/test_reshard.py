@@ -1,0 +1,92 @@
+"""A slot that moves from one node of a cluster to another, key by key, under a worker's hands."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+from redis.crc import key_slot
+
+from contracts.keyspace import Keyspace
+from contracts.topics import INTERACTIONS
+from runtime.stores import connect_async
+from stream_processors.store.chunks import ON_INDEX, Group, command
+from stream_processors.store.claims import Claim, Store
+from tests.api.test_cluster import HALF, Cluster, cluster  # noqa: F401 (a fixture)
+
+from .conftest import claimed
+
+
+class Moving:
+    """The slot of partition 0 of interactions on its way between two masters."""
+
+    def __init__(self, its_cluster: Cluster, key: str) -> None:
+        self.slot = key_slot(key.encode())
+        self._cluster = its_cluster
+        self._source, self._target = (0, 1) if self.slot < HALF else (1, 0)
+
+    def begin(self) -> None:
+        source, target = self._cluster.ids()[self._source], self._cluster.ids()[self._target]
+        clients = self._cluster.clients
+        clients[self._target].execute_command("CLUSTER SETSLOT", self.slot, "IMPORTING", source)
+        clients[self._source].execute_command("CLUSTER SETSLOT", self.slot, "MIGRATING", target)
+
+    def move(self, *keys: str) -> None:
+        port = self._cluster.ports()[self._target]
+        client = self._cluster.clients[self._source]
+        client.execute_command("MIGRATE", "127.0.0.1", port, "", 0, 5_000, "KEYS", *keys)
+
+    def end(self) -> None:
+        self._cluster.hand_over(self.slot, self._source, self._target)
+
+
+@pytest.fixture
+async def store(cluster: Cluster, namespace: str) -> AsyncIterator[Store]:  # noqa: F811
+    client = await connect_async(cluster.servers[0].address, "tests")
+    yield Store(client, Keyspace(namespace))
+    await client.aclose()
+
+
+@pytest.fixture
+async def claim(store: Store) -> Claim:
+    """A partition with two histories in Redis."""
+    mine = await claimed(store, INTERACTIONS)
+    keys = [store.keyspace.history(0, user) for user in ("A", "B")]
+    groups = [
+        Group(key, [*command("ZADD", ["1", key], ON_INDEX), *command("HSET", ["1", "{}"])])
+        for key in keys
+    ]
+    await mine.write(groups, 10)
+    return mine
+
+
+@pytest.mark.parametrize("moved", ["the position", "a history", "both"])
+async def test_what_has_not_moved_yet_is_waited_for_and_never_taken_for_empty(
+    cluster: Cluster,  # noqa: F811
+    store: Store,
+    claim: Claim,
+    moved: str,
+) -> None:
+    keyspace = store.keyspace
+    position, a, b = (
+        keyspace.position(INTERACTIONS, 0),
+        keyspace.history(0, "A"),
+        keyspace.history(0, "B"),
+    )
+    moving = Moving(cluster, position)
+    moving.begin()
+    first = {"the position": [position], "a history": [a], "both": [position, a]}[moved]
+    moving.move(*first)
+    with structlog.testing.capture_logs():
+        reading = asyncio.create_task(
+            claim.read([Group(key, command("HGETALL", [])) for key in (a, b)])
+        )
+        done, _ = await asyncio.wait([reading], timeout=0.5)
+        assert not done or reading.result() == [["1", "{}"], ["1", "{}"]]
+        rest = {position, a, b, keyspace.active(0)} - set(first)
+        await asyncio.to_thread(moving.move, *rest)
+        moving.end()
+        assert await reading == [["1", "{}"], ["1", "{}"]]
+        await claim.write([Group(b, command("HSET", ["2", "{}"]))], 20)
+    assert await store.hash_of(b) == {"1": "{}", "2": "{}"}
+    assert (await store.position(INTERACTIONS, 0))["next"] == "20"

@@ -1,0 +1,124 @@
+"""What the worker does when the group and Redis say different things of a partition."""
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+import structlog
+from faust.types import TP
+from prometheus_client import REGISTRY
+
+from stream_processors.app import ReplacedError, StreamProcessors
+from stream_processors.partition.life import Partition, State
+from stream_processors.settings import Settings
+from stream_processors.transport.log import Log
+
+A, B = TP("quotes", 0), TP("quotes", 1)
+SESSION_S = 10.0
+
+
+class Standing:
+    """A partition that stays as it is."""
+
+    def __init__(self, tp: TP) -> None:
+        self.tp = tp
+        self.state = State.FOLDING
+        self.flushed_offset: int | None = 5
+        self.folded_offset = 7
+        self.is_hungry = True
+
+    async def run(self) -> None:
+        """Ends at once."""
+
+
+class App(StreamProcessors):
+    """The worker's app, which nobody started: what the group assigned is for the test to say."""
+
+    def __init__(self) -> None:
+        settings = Settings(session_timeout_s=SESSION_S)
+        super().__init__(
+            settings,
+            "group",
+            ["quotes"],
+            lambda tp: cast("Partition", Standing(tp)),
+            cast("Log", None),
+        )
+        self.given: set[TP] = set()
+
+    def assigned(self) -> set[TP]:
+        return self.given
+
+    def partition(self, tp: TP) -> Standing:
+        return cast("Standing", next(one for one in self.partitions if one.tp == tp))
+
+
+@pytest.fixture
+async def app() -> App:
+    with structlog.testing.capture_logs():
+        its = App()
+        its.given = {A, B}
+        its.begin({A, B})
+        return its
+
+
+Spoil = Callable[[App], object]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda app: setattr(app.partition(B), "state", State.REPLACED),
+        lambda app: app.given.add(TP("quotes", 2)),
+    ],
+    ids=["another worker claimed it", "it was assigned and never begun"],
+)
+@pytest.mark.parametrize("rebalancing", [False, True])
+async def test_what_is_ours_and_not_folded_here_for_long_ends_the_worker(
+    app: App, spoil: Spoil, *, rebalancing: bool
+) -> None:
+    spoil(app)
+    app.rebalancing = rebalancing  # Faust may believe so for ever
+    app._check_folded(0.0)
+    app._check_folded(2.9 * SESSION_S)
+    with pytest.raises(ReplacedError, match="is assigned to this worker, which does not fold it"):
+        app._check_folded(3.1 * SESSION_S)
+
+
+async def test_what_is_folded_again_in_the_meantime_is_forgiven(app: App) -> None:
+    app.partition(B).state = State.REPLACED
+    app._check_folded(0.0)
+    app.partition(B).state = State.FOLDING
+    app._check_folded(1.0)
+    app.partition(B).state = State.REPLACED
+    app._check_folded(2.0)
+    app._check_folded(2.9 * SESSION_S)
+
+
+async def test_what_stopped_is_left_to_a_person(app: App) -> None:
+    app.partition(B).state = State.STOPPED
+    app._check_folded(0.0)
+    app._check_folded(100 * SESSION_S)
+
+
+async def test_work_is_what_the_broker_has_and_is_not_folded_and_lag_what_redis_lacks(
+    app: App,
+) -> None:
+    app._ends = {A: 10, B: 6}
+    assert app.work() == {A: 3, B: 0}
+    await app._report()
+    assert [lag_of(0), lag_of(1)] == [5.0, 1.0]
+
+
+async def test_partitions_are_counted_by_their_state(app: App) -> None:
+    app.partition(B).state = State.STOPPED
+    await app._report()
+    labels = {"topic": "quotes", "state": "stopped"}
+    assert REGISTRY.get_sample_value("partition_states", labels) == 1
+    app.partition(B).state = State.FOLDING
+    await app._report()
+    assert REGISTRY.get_sample_value("partition_states", labels) == 0
+
+
+def lag_of(partition: int) -> float | None:
+    labels = {"topic": "quotes", "partition": str(partition)}
+    return REGISTRY.get_sample_value("lag_records", labels)

@@ -1,0 +1,106 @@
+import itertools
+import time
+
+import pytest
+from aiokafka import ConsumerRecord
+from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_processors.transport import BatchSchema, RecordBatch
+
+STAMP_MS = 1_700_000_000_000
+BY_THE_PRODUCER, BY_THE_BROKER = 0, 1
+
+steps = st.lists(st.integers(1, 5), min_size=1, max_size=20)
+
+
+def record(
+    offset: int,
+    value: bytes | None = b"",
+    *,
+    key: bytes | None = None,
+    timestamp_ms: int = STAMP_MS,
+    timestamp_type: int = BY_THE_BROKER,
+) -> ConsumerRecord[bytes | None, bytes | None]:
+    return ConsumerRecord(
+        "quotes", 0, offset, timestamp_ms, timestamp_type, key, value, None, -1, -1, ()
+    )
+
+
+def batch_of(*records: ConsumerRecord[bytes | None, bytes | None], end: int = 0) -> RecordBatch:
+    start = records[0].offset if records else 0
+    end = end or (records[-1].offset + 1 if records else 0)
+    return RecordBatch(TP("quotes", 0), "life", start, end, list(records))
+
+
+@given(first=st.integers(0, 2**40), steps=steps)
+def test_offsets_are_the_records_own_even_with_gaps(first: int, steps: list[int]) -> None:
+    offsets = list(itertools.accumulate(steps, initial=first))
+    batch = batch_of(*map(record, offsets))
+    assert batch.offsets().tolist() == offsets
+    assert len(batch) == len(offsets)
+
+
+@given(steps=steps, n=st.integers(1, 25), beyond=st.integers(0, 3))
+def test_a_split_is_the_batch_without_gap_or_overlap(steps: list[int], n: int, beyond: int) -> None:
+    offsets = list(itertools.accumulate(steps, initial=7))
+    batch = batch_of(*map(record, offsets), end=offsets[-1] + 1 + beyond)
+    head, rest = batch.split(n)
+    assert head.records + rest.records == batch.records
+    assert len(head) == min(n, len(batch))
+    assert (head.start, head.end, rest.end) == (batch.start, rest.start, batch.end)
+    assert {(half.tp, half.life) for half in (head, rest)} == {(batch.tp, batch.life)}
+
+
+def test_a_batch_without_records_reaches_its_end() -> None:
+    empty = RecordBatch(TP("quotes", 0), "life", 5, 7, [])
+    assert empty.split(3)[0] is empty
+    assert empty.offsets().tolist() == empty.values() == empty.clock_ms().tolist() == []
+    assert empty.size_bytes() == 0
+
+
+def test_values_come_in_the_logs_order_absent_ones_included() -> None:
+    batch = batch_of(record(4, b"a"), record(5, None), record(9, b"b"))
+    assert batch.values() == [b"a", None, b"b"]
+
+
+def test_a_batchs_size_grows_by_keys_values_and_records() -> None:
+    alone = batch_of(record(0, None)).size_bytes()
+    assert batch_of(record(0, b"four", key=b"two")).size_bytes() == alone + 7
+    assert batch_of(record(0, None), record(1, None)).size_bytes() == 2 * alone
+
+
+@pytest.mark.parametrize(
+    ("stamped_ms_ago", "by", "counts_ms_ago"),
+    [
+        (60_000, BY_THE_BROKER, 60_000),
+        (-60_000, BY_THE_BROKER, 0),
+        (60_000, BY_THE_PRODUCER, 0),
+        (-60_000, BY_THE_PRODUCER, 0),
+    ],
+    ids=["by the broker", "by a broker ahead of us", "by a slow producer", "by a fast producer"],
+)
+def test_only_a_brokers_stamp_counts_and_none_ahead_of_our_clock(
+    stamped_ms_ago: int, by: int, counts_ms_ago: int
+) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    stamped = record(0, timestamp_ms=before_ms - stamped_ms_ago, timestamp_type=by)
+    clock_ms = int(batch_of(stamped).clock_ms()[0])
+    after_ms = time.time_ns() // 1_000_000
+    assert before_ms - counts_ms_ago <= clock_ms <= after_ms - counts_ms_ago
+
+
+def test_each_record_has_its_own_clock() -> None:
+    records = [record(n, timestamp_ms=1_000 + n) for n in range(3)]
+    assert batch_of(*records).clock_ms().tolist() == [1_000, 1_001, 1_002]
+
+
+def test_the_schema_hands_a_batch_on_as_it_is() -> None:
+    class Message:
+        key = b"4"
+        value = batch_of(record(0))
+
+    schema = BatchSchema()
+    assert schema.loads_value(None, Message) is Message.value  # type: ignore[arg-type]
+    assert schema.loads_key(None, Message) == b"4"  # type: ignore[arg-type]

@@ -1,0 +1,218 @@
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeVar
+
+import faust
+import pytest
+from aiokafka.errors import OffsetOutOfRangeError
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.cimpl import NewTopic
+from faust.types import TP
+
+from infra import broker as brokers
+from stream_processors.transport import BatchConsumer, BatchSchema, RecordBatch
+
+from .conftest import WAIT_S, Write
+
+
+class App(faust.App):
+    """A worker of a topic that keeps what it gets, and grants room as the test says."""
+
+    def __init__(self, broker: str, topic: str, group: str) -> None:
+        super().__init__(
+            group,
+            broker=f"batches://{broker}",
+            store="memory://",
+            topic_disable_leader=True,
+            web_enabled=False,
+            broker_session_timeout=10.0,
+            broker_rebalance_timeout=6.0,
+        )
+        self.tps = {TP(topic, 0), TP(topic, 1)}
+        self.begun: list[set[TP]] = []
+        self.room: set[TP] = set()
+        self.batches: list[RecordBatch] = []
+        self.failures: list[tuple[TP, object, Exception]] = []
+        self.flushed: dict[TP, int] = {}
+
+        @self.agent(self.topic(topic, schema=BatchSchema(), acks=True))
+        async def agent(batches: Any) -> None:
+            async for batch in batches:
+                self.batches.append(batch)
+
+    def _create_directories(self) -> None:
+        pass
+
+    def begin(self, tps: set[TP]) -> None:
+        self.begun.append(tps)
+
+    def hungry(self) -> set[TP]:
+        return self.room
+
+    def fetch_failed(self, tp: TP, life: object, error: Exception) -> None:
+        self.failures.append((tp, life, error))
+
+    def flushed_offsets(self) -> dict[TP, int]:
+        return self.flushed
+
+    async def seek(self, tp: TP, offset: int, life: object) -> None:
+        consumer = self.consumer
+        assert isinstance(consumer, BatchConsumer)
+        await consumer.seek_to(tp, offset, life)
+        self.room.add(tp)
+
+    def values(self, tp: TP, life: object = "life") -> list[bytes | None]:
+        return [v for b in self.batches if (b.tp, b.life) == (tp, life) for v in b.values()]
+
+
+AnyApp = TypeVar("AnyApp", bound=App)
+
+
+@pytest.fixture
+def topic(broker: str) -> Iterator[str]:
+    name = f"transport-{uuid.uuid4().hex[:8]}"
+    client = brokers.admin(broker)
+    brokers.create(client, [NewTopic(name, 2, 1)])
+    yield name
+    brokers.delete(client, [name])
+
+
+@pytest.fixture
+def group() -> str:
+    return f"transport-{uuid.uuid4().hex[:8]}"
+
+
+async def started(app: AnyApp) -> AnyApp:
+    app.finalize()
+    await app.start()
+    return app
+
+
+@pytest.fixture
+async def app(broker: str, topic: str, group: str) -> AsyncIterator[App]:
+    app = await started(App(broker, topic, group))
+    try:
+        await eventually(lambda: app.begun == [app.tps], "both partitions begin, once")
+        yield app
+    finally:
+        await app.stop()
+
+
+async def eventually(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {WAIT_S} s: {what}")
+        await asyncio.sleep(0.01)
+
+
+async def test_a_partition_comes_once_it_was_sought_and_has_room(app: App, write: Write) -> None:
+    one, other = sorted(app.tps)
+    await asyncio.to_thread(write, [b"a", b"b"], one.partition)
+    await asyncio.to_thread(write, [b"c"], other.partition)
+    await app.seek(one, 1, "life")
+    await eventually(lambda: app.values(one) == [b"b"], "what was written behind the offset")
+    assert app.values(other) == []
+    await app.seek(other, 0, "life")
+    await eventually(lambda: app.values(other) == [b"c"], "the other one's record")
+    assert app.failures == []  # no offset was ever committed
+
+
+async def test_a_partition_without_room_keeps_none_but_itself_waiting(
+    app: App, write: Write
+) -> None:
+    full, other = sorted(app.tps)
+    await app.seek(full, 0, "life")
+    await app.seek(other, 0, "life")
+    app.room.discard(full)
+    await asyncio.to_thread(write, [b"waits"], full.partition)
+    for n in range(1, 6):
+        await asyncio.to_thread(write, [b"%d" % n], other.partition)
+        await eventually(lambda n=n: len(app.values(other)) == n, "the other one flows")
+    assert app.values(full) == []
+    app.room.add(full)
+    await eventually(lambda: app.values(full) == [b"waits"], "it flows, too")
+
+
+async def test_seeks_backwards_deliver_again_for_the_new_life(app: App, write: Write) -> None:
+    tp = min(app.tps)
+    values = [b"%d" % n for n in range(100)]
+    await asyncio.to_thread(write, values, tp.partition)
+    for life in range(3):
+        await app.seek(tp, 0, life)
+        await eventually(lambda life=life: app.values(tp, life) == values, f"all for {life}")
+    for batch in app.batches:
+        assert batch.start == 0
+
+
+@pytest.mark.kafka_only  # Tansu answers a fetch beyond the end with nothing
+async def test_an_offset_out_of_range_is_reported_and_the_others_flow(
+    app: App, write: Write
+) -> None:
+    lost, other = sorted(app.tps)
+    await app.seek(lost, 1000, "lost")
+    await app.seek(other, 0, "life")
+    await eventually(lambda: app.failures, "the failure")
+    ((tp, life, error),) = app.failures
+    assert (tp, life) == (lost, "lost")
+    assert isinstance(error, OffsetOutOfRangeError)
+    await asyncio.to_thread(write, [b"a"], other.partition)
+    await eventually(lambda: app.values(other) == [b"a"], "the other one's record")
+    await app.seek(lost, 0, "life")
+    await asyncio.to_thread(write, [b"b"], lost.partition)
+    await eventually(lambda: app.values(lost) == [b"b"], "after another seek")
+    assert len(app.failures) == 1
+
+
+async def test_flushed_offsets_are_committed_once_they_rose(
+    app: App, broker: str, group: str
+) -> None:
+    tp = min(app.tps)
+    app.flushed = {tp: 7, TP("another", 0): 3}
+    assert await app.consumer.force_commit()
+    assert not await app.consumer.force_commit()
+    client = brokers.admin(broker)
+    answers = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+    committed = await asyncio.wrap_future(answers[group])
+    assert [(p.topic, p.partition, p.offset) for p in committed.topic_partitions] == [(*tp, 7)]
+
+
+async def test_a_second_worker_makes_both_begin_anew(
+    app: App, broker: str, topic: str, group: str, write: Write
+) -> None:
+    await app.seek(min(app.tps), 0, "before")
+    second = await started(App(broker, topic, group))
+    try:
+        await eventually(lambda: second.begun and len(app.begun) > 1, "each has begun something")
+        await eventually(lambda: app.begun[-1] | second.begun[-1] == app.tps, "both have both")
+        assert app.begun[-1] & second.begun[-1] == set()
+        for at in (app, second):
+            (mine,) = at.begun[-1]
+            await asyncio.to_thread(write, [b"a"], mine.partition)
+            await at.seek(mine, 0, "after")
+            await eventually(lambda at=at, mine=mine: at.values(mine, "after"), "its record")
+            # The position of the life before went with its assignment.
+            assert at.values(mine, "before") == []
+            (not_mine,) = at.tps - at.begun[-1]
+            await at.seek(not_mine, 0, "not assigned")
+        assert app.failures == second.failures == []
+    finally:
+        await second.stop()
+    await eventually(lambda: app.begun[-1] == app.tps, "the first one has both again")
+
+
+async def test_a_seek_request_of_faust_returns_at_once_and_begins_nothing_twice(app: App) -> None:
+    await app.consumer.perform_seek()
+    assert app.begun == [app.tps]
+
+
+async def test_nothing_begins_while_the_group_rebalances(app: App) -> None:
+    consumer = app.consumer
+    assert isinstance(consumer, BatchConsumer)
+    subscription = consumer._thread._ensure_consumer()._subscription
+    consumer._begun = None
+    subscription.begin_reassignment()
+    await consumer.perform_seek()
+    assert app.begun == [app.tps]

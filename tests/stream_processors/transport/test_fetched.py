@@ -1,0 +1,282 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
+from faust.types import TP
+
+from stream_processors.transport import RecordBatch
+from stream_processors.transport import fetched as under_test
+from stream_processors.transport.fetched import Fetched, FetchFailure
+
+from .conftest import WAIT_S, Transactions, Write
+
+
+class Reader:
+    """A `Fetched` over a real consumer of one partition."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, tp: TP) -> None:
+        self.consumer = consumer
+        self.tp = tp
+        self.fetched = Fetched(consumer._fetcher)
+
+    def seek(self, offset: int, life: object = "life") -> None:
+        self.fetched.seek(self.tp, offset, life)
+
+    async def take(self) -> RecordBatch | FetchFailure:
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            if taken := await self.fetched.take({self.tp}, 1.0):
+                (one,) = taken
+                return one
+        pytest.fail(f"nothing came of {self.tp} within {WAIT_S} s")
+
+    async def batch(self) -> RecordBatch:
+        one = await self.take()
+        assert isinstance(one, RecordBatch), one
+        return one
+
+    async def until(self, end: int) -> list[RecordBatch]:
+        """Return batches up to an offset; each begins where the one before ended."""
+        batches = [await self.batch()]
+        while batches[-1].end < end:
+            batches.append(await self.batch())
+            assert batches[-1].start == batches[-2].end
+        assert batches[-1].end == end
+        return batches
+
+
+@pytest.fixture
+async def reader(broker: str, topic: str) -> AsyncIterator[Reader]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=50,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TP(topic, 0)])
+        yield Reader(consumer, TP(topic, 0))
+    finally:
+        await consumer.stop()
+
+
+def numbered(first: int, n: int) -> list[bytes]:
+    return [b"%d" % number for number in range(first, first + n)]
+
+
+def values_of(batches: list[RecordBatch]) -> list[bytes | None]:
+    return [value for batch in batches for value in batch.values()]
+
+
+def assert_offsets_are_values(batches: list[RecordBatch]) -> None:
+    for batch in batches:
+        assert [b"%d" % offset for offset in batch.offsets()] == batch.values()
+
+
+async def test_kafka_batches_come_whole_and_in_order(reader: Reader, write: Write) -> None:
+    for first in (0, 100, 110):
+        write(numbered(first, 100 if first == 0 else 10))
+    reader.seek(0)
+    batches = await reader.until(120)
+    assert batches[0].start == 0
+    assert values_of(batches) == numbered(0, 120)
+    assert_offsets_are_values(batches)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+async def test_a_fetch_from_the_middle_of_a_batch_begins_there(
+    reader: Reader, write: Write, compression: str
+) -> None:
+    write(numbered(0, 50), compression=compression)
+    write(numbered(50, 50), compression=compression)
+    reader.seek(37)
+    batches = await reader.until(100)
+    assert batches[0].start == 37
+    assert values_of(batches) == numbered(37, 63)
+    assert_offsets_are_values(batches)
+
+
+async def test_absent_values_and_keys_come_as_none(reader: Reader, write: Write) -> None:
+    write([b"a", None])
+    reader.seek(0)
+    (batch,) = await reader.until(2)
+    assert batch.values() == [b"a", None]
+    assert batch.records[0].key is None
+
+
+async def test_a_batch_bears_the_life_that_sought_it(reader: Reader, write: Write) -> None:
+    write(numbered(0, 3))
+    reader.seek(0, first := object())
+    assert (await reader.batch()).life is first
+
+
+async def test_records_fetched_for_a_former_life_never_bear_the_new_one(
+    reader: Reader, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "TAKE_BYTES", 1)  # a Kafka batch at a time
+    for first in range(0, 30, 10):
+        write(numbered(first, 10))
+    reader.seek(0, "former")
+    assert (await reader.batch()).end == 10
+    reader.seek(5, "new")  # the rest of the response is still there
+    batch = await reader.batch()
+    assert (batch.life, batch.start) == ("new", 5)
+    assert batch.values() == numbered(5, 5)
+
+
+async def test_nothing_comes_of_a_partition_that_was_not_sought(
+    reader: Reader, write: Write
+) -> None:
+    write(numbered(0, 3))
+    # No position was ever committed: aiokafka has an error there, which is nobody's.
+    assert await reader.fetched.take({reader.tp}, 1.0) == []
+    reader.seek(0)
+    assert values_of(await reader.until(3)) == numbered(0, 3)
+
+
+async def test_a_life_ends_with_its_assignment(reader: Reader, write: Write) -> None:
+    write(numbered(0, 3))
+    reader.seek(0)
+    reader.consumer.unsubscribe()
+    reader.consumer.assign([reader.tp])
+    assert await reader.fetched.take({reader.tp}, 0.5) == []
+
+
+async def test_a_seek_of_a_partition_that_is_not_assigned_does_nothing(reader: Reader) -> None:
+    reader.fetched.seek(TP("another", 7), 0, "life")
+    assert await reader.fetched.take({TP("another", 7)}, 0.0) == []
+
+
+async def test_what_is_not_wanted_stays_and_holds_nothing_else_back(
+    reader: Reader, write: Write
+) -> None:
+    write(numbered(0, 3))
+    reader.seek(0)
+    assert await reader.fetched.take(set(), 0.5) == []
+    assert values_of(await reader.until(3)) == numbered(0, 3)
+
+
+async def test_a_take_is_bounded_by_bytes_and_the_next_goes_on(
+    reader: Reader, write: Write
+) -> None:
+    n = 64
+    values = [b"%02d" % at + bytes(200_000) for at in range(n)]
+    write(values, compression="lz4", at_once=1)  # 13 MB, in one small response
+    reader.seek(0)
+    batches = await reader.until(n)
+    assert values_of(batches) == values
+    assert max(batch.size_bytes() for batch in batches) < under_test.TAKE_BYTES + 201_000
+    assert len(batches) >= 13_000_000 // (under_test.TAKE_BYTES + 201_000)
+
+
+async def test_a_batch_greater_than_the_bound_comes_whole(reader: Reader, write: Write) -> None:
+    write([bytes(100_000)] * 50, compression="lz4")
+    reader.seek(0)
+    assert len(await reader.batch()) == 50
+
+
+@pytest.mark.kafka_only
+async def test_aborted_records_are_left_out(
+    reader: Reader, write: Write, transactions: Transactions
+) -> None:
+    write(numbered(0, 5))
+    transactions.begin(numbered(5, 5))
+    transactions.abort()  # its marker is at 10
+    write(numbered(11, 5))
+    transactions.begin(numbered(16, 5))
+    transactions.commit()  # and at 21
+    reader.seek(0)
+    batches = await reader.until(22)
+    assert values_of(batches) == numbered(0, 5) + numbered(11, 10)
+    assert_offsets_are_values(batches)
+
+
+@pytest.mark.kafka_only
+async def test_a_fetch_from_within_an_aborted_transaction_leaves_it_out(
+    reader: Reader, write: Write, transactions: Transactions
+) -> None:
+    transactions.begin(numbered(0, 5))
+    transactions.abort()
+    write(numbered(6, 5))
+    reader.seek(3)
+    batches = await reader.until(11)
+    assert batches[0].start == 3
+    assert values_of(batches) == numbered(6, 5)
+
+
+@pytest.mark.kafka_only
+async def test_a_marker_at_the_logs_end_comes_as_a_batch_without_records(
+    reader: Reader, transactions: Transactions
+) -> None:
+    transactions.begin(numbered(0, 5))
+    reader.seek(0)
+    assert await reader.fetched.take({reader.tp}, 0.5) == []  # not committed yet
+    transactions.commit()
+    await reader.until(6)
+    transactions.begin([b"aborted"])
+    transactions.abort()
+    batches = await reader.until(8)
+    assert values_of(batches) == []
+    assert batches[0].start == 6
+
+
+@pytest.mark.kafka_only  # Tansu answers a fetch beyond the end with nothing
+async def test_an_offset_out_of_range_is_reported_once_and_to_its_life(
+    reader: Reader, write: Write
+) -> None:
+    write(numbered(0, 3))
+    reader.seek(1000, "lost")
+    failure = await reader.take()
+    assert isinstance(failure, FetchFailure)
+    assert isinstance(failure.error, OffsetOutOfRangeError)
+    assert failure.life == "lost"
+    assert await reader.fetched.take({reader.tp}, 0.5) == []
+    reader.seek(0, "next")
+    assert values_of(await reader.until(3)) == numbered(0, 3)
+
+
+async def test_what_is_corrupt_is_reported_after_what_came_before(
+    reader: Reader, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(numbered(0, 5))
+    write(numbered(5, 5))
+    crc_is_right = under_test._Batch.__getattr__
+
+    def damaged(batch: under_test._Batch, name: str) -> object:
+        if name == "validate_crc" and batch._batch.base_offset == 5:
+            return lambda: False
+        return crc_is_right(batch, name)
+
+    monkeypatch.setattr(under_test._Batch, "__getattr__", damaged)
+    reader.seek(0, "life")
+    assert values_of(await reader.until(5)) == numbered(0, 5)
+    failure = await reader.take()
+    assert isinstance(failure, FetchFailure)
+    assert isinstance(failure.error, CorruptRecordException)
+    monkeypatch.undo()
+    reader.seek(5)
+    assert values_of(await reader.until(10)) == numbered(5, 5)
+
+
+async def test_a_take_waits_for_the_next_record(reader: Reader, write: Write) -> None:
+    reader.seek(0)
+    taking = asyncio.create_task(reader.batch())
+    await asyncio.to_thread(write, [b"late"])
+    assert (await taking).values() == [b"late"]
+
+
+async def test_what_ended_aiokafkas_task_is_raised(reader: Reader) -> None:
+    async def fail() -> None:
+        raise CorruptRecordException("of the consumer as a whole")
+
+    task = reader.consumer._fetcher._fetch_task
+    reader.consumer._fetcher._fetch_task = failed = asyncio.create_task(fail())
+    await asyncio.wait([failed])
+    with pytest.raises(CorruptRecordException, match="as a whole"):
+        await reader.fetched.take(set(), 0.0)
+    reader.consumer._fetcher._fetch_task = task

@@ -1,0 +1,199 @@
+import asyncio
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.cimpl import NewTopic
+from faust.types import TP
+
+from infra import broker as brokers
+from infra.local.process import free_port
+from stream_processors.transport import Log, LogBounds, TopicMadeAnewError
+
+from .conftest import WAIT_S, Transactions, Write
+
+
+@pytest.fixture
+async def log(broker: str) -> Log:
+    return Log(broker)
+
+
+def make_anew(broker: str, topic: str) -> None:
+    client = brokers.admin(broker)
+    brokers.delete(client, [topic])
+    brokers.create(client, [NewTopic(topic, 1, 1)])
+
+
+async def test_bounds_are_the_topics_id_and_the_logs_ends(
+    broker: str, log: Log, topic: str, write: Write
+) -> None:
+    empty = await log.bounds(topic, 0)
+    assert empty == LogBounds(empty.topic_id, 0, 0)
+    write([b"one", b"two"])
+    bounds = await log.bounds(topic, 0)
+    assert bounds.topic_id == empty.topic_id
+    assert bounds.earliest == 0
+    is_tansu = brokers.is_tansu(brokers.admin(broker))
+    assert bounds.end == (1 if is_tansu else 2)  # Tansu: the first of the last batch + 1
+
+
+@pytest.mark.kafka_only
+async def test_the_end_is_that_of_what_is_committed(
+    log: Log, topic: str, write: Write, transactions: Transactions
+) -> None:
+    write([b"one", b"two"])
+    transactions.begin([b"three"])
+    assert (await log.bounds(topic, 0)).end == 2
+    assert await log.ends([TP(topic, 0)]) == {TP(topic, 0): 2}
+    transactions.commit()
+    async with asyncio.timeout(WAIT_S):
+        while (await log.bounds(topic, 0)).end != 4:
+            pass  # the marker is written after the commit has been answered
+
+
+async def test_ends_of_no_partitions_are_none(log: Log) -> None:
+    assert await log.ends([]) == {}
+
+
+async def test_a_check_returns_while_the_topic_has_the_id(log: Log, topic: str) -> None:
+    topic_id = (await log.bounds(topic, 0)).topic_id
+    await log.check(topic, topic_id)
+
+
+async def test_a_check_raises_once_the_topic_was_made_anew(
+    broker: str, log: Log, topic: str
+) -> None:
+    topic_id = (await log.bounds(topic, 0)).topic_id
+    await asyncio.to_thread(make_anew, broker, topic)
+    with pytest.raises(TopicMadeAnewError, match=topic_id):
+        await log.check(topic, topic_id)
+    await log.check(topic, (await log.bounds(topic, 0)).topic_id)
+
+
+async def test_a_check_waits_for_a_topic_that_does_not_exist(broker: str, log: Log) -> None:
+    name = f"transport-{uuid.uuid4().hex[:8]}"
+    checking = asyncio.create_task(log.check(name, "another"))
+    await log.ends([])
+    done, _ = await asyncio.wait([checking], timeout=1)
+    assert not done
+    client = brokers.admin(broker)
+    await asyncio.to_thread(brokers.create, client, [NewTopic(name, 1, 1)])
+    try:
+        with pytest.raises(TopicMadeAnewError):
+            await asyncio.wait_for(checking, WAIT_S)
+    finally:
+        brokers.delete(client, [name])
+
+
+async def test_a_broker_that_is_away_is_waited_for() -> None:
+    away = Log(f"127.0.0.1:{free_port()}")
+    bounds = asyncio.create_task(away.bounds("quotes", 0))
+    done, _ = await asyncio.wait([bounds], timeout=8)  # beyond the time that one ask has
+    assert not done
+    bounds.cancel()
+
+
+class Broker:
+    """What answers an ask when it is told to."""
+
+    def __init__(self, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asks: list[tuple[set[str], asyncio.Future[dict[str, str]]]] = []
+        self._asked = asyncio.Event()
+        monkeypatch.setattr(log, "_ids", self._ids)
+
+    async def _ids(self, topics: Collection[str]) -> dict[str, str]:
+        self.asks.append((set(topics), asyncio.get_running_loop().create_future()))
+        self._asked.set()
+        return await self.asks[-1][1]
+
+    async def asked(self, n: int) -> None:
+        while len(self.asks) < n:
+            self._asked.clear()
+            await asyncio.wait_for(self._asked.wait(), WAIT_S)
+
+    def answer(self, n: int, answer: dict[str, str] | Exception) -> None:
+        future = self.asks[n][1]
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+
+@pytest.fixture
+async def told(log: Log, monkeypatch: pytest.MonkeyPatch) -> Broker:
+    return Broker(log, monkeypatch)
+
+
+async def passes(check: "asyncio.Task[None]") -> None:
+    await asyncio.wait_for(check, WAIT_S)
+
+
+def checks(log: Log, *topics: str) -> "list[asyncio.Task[None]]":
+    return [asyncio.create_task(log.check(topic, f"id of {topic}")) for topic in topics]
+
+
+def ids(*topics: str) -> dict[str, str]:
+    return {topic: f"id of {topic}" for topic in topics}
+
+
+async def test_checks_that_come_together_share_an_ask(log: Log, told: Broker) -> None:
+    together = checks(log, "a", "b", "a")
+    await told.asked(1)
+    told.answer(0, ids("a", "b"))
+    await asyncio.gather(*map(passes, together))
+    assert [topics for topics, _ in told.asks] == [{"a", "b"}]
+
+
+async def test_an_ask_under_way_does_not_serve_whoever_comes_later(log: Log, told: Broker) -> None:
+    (first,) = checks(log, "a")
+    await told.asked(1)
+    later = checks(log, "a", "a", "b")
+    await asyncio.sleep(0)
+    told.answer(0, ids("a"))
+    await passes(first)
+    await told.asked(2)
+    assert not any(check.done() for check in later)
+    told.answer(1, {"a": "another", "b": "id of b"})
+    for check in later[:2]:
+        with pytest.raises(TopicMadeAnewError):
+            await passes(check)
+    await passes(later[2])
+    assert [topics for topics, _ in told.asks] == [{"a"}, {"a", "b"}]
+
+
+async def test_a_caller_that_gives_up_takes_no_answer_from_the_others(
+    log: Log, told: Broker
+) -> None:
+    gives_up, stays = checks(log, "a", "a")
+    await told.asked(1)
+    gives_up.cancel()
+    await asyncio.wait([gives_up])
+    told.answer(0, ids("a"))
+    await passes(stays)
+
+
+async def test_an_ask_without_an_answer_is_asked_again(log: Log, told: Broker) -> None:
+    (check,) = checks(log, "a")
+    for n in range(2):
+        await told.asked(n + 1)
+        told.answer(n, KafkaException(KafkaError(KafkaError._TRANSPORT)))
+    await told.asked(3)
+    told.answer(2, ids("a"))
+    await passes(check)
+
+
+async def test_an_error_that_will_not_pass_reaches_all_and_ends_nothing(
+    log: Log, told: Broker
+) -> None:
+    waiting: list[Any] = checks(log, "a", "a")
+    await told.asked(1)
+    told.answer(0, ValueError("no such ask"))
+    for check in waiting:
+        with pytest.raises(ValueError, match="no such ask"):
+            await passes(check)
+    (again,) = checks(log, "a")
+    await told.asked(2)
+    told.answer(1, ids("a"))
+    await passes(again)

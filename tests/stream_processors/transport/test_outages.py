@@ -1,0 +1,103 @@
+import asyncio
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.cimpl import NewTopic
+from faust.types import TP
+
+from infra import broker as brokers
+from infra.local.kafka.jars import NoKafkaError
+from infra.local.kafka.server import kafka
+from infra.local.process import Server, await_ready, free_port, start, stop
+
+from .conftest import WAIT_S
+from .test_consumer import App, eventually, started
+
+
+class OwnBroker:
+    """A broker of this test's own, which it may take away."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.address = server.address
+        self.come()
+
+    def come(self) -> None:
+        self._process = start(self._server.command)
+        await_ready(self._server, self._process)
+
+    def go(self) -> None:
+        self._process.kill()
+        self._process.wait(WAIT_S)
+
+    def stop(self) -> None:
+        stop((self._process, self._server.command))
+
+    def write(self, topic: str, value: bytes) -> None:
+        producer = Producer({"bootstrap.servers": self.address})
+        producer.produce(topic, value=value, partition=0)
+        assert producer.flush(WAIT_S) == 0
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
+    try:
+        own = OwnBroker(kafka(free_port(), tmp_path))
+    except NoKafkaError as why:
+        pytest.skip(str(why))
+    yield own
+    own.stop()
+
+
+class Following(App):
+    """Reads on where it was, in each assignment."""
+
+    def begin(self, tps: set[TP]) -> None:
+        super().begin(tps)
+        for tp in tps:
+            self.add_future(self.seek(tp, self.followed(tp)[0], len(self.begun)))
+
+    def followed(self, tp: TP) -> tuple[int, list[bytes | None]]:
+        """Return where the batches end that follow each other from offset 0, and their values."""
+        at, values = 0, []
+        for batch in self.batches:
+            if batch.tp == tp and batch.start == at:
+                at, values = batch.end, values + batch.values()
+        return at, values
+
+
+@pytest.fixture
+async def app(own_broker: OwnBroker) -> Following:
+    topic = f"transport-{uuid.uuid4().hex[:8]}"
+    brokers.create(brokers.admin(own_broker.address), [NewTopic(topic, 2, 1)])
+    app = await started(Following(own_broker.address, topic, "outages"))
+    await eventually(lambda: app.begun == [app.tps], "both partitions begin, once")
+    return app
+
+
+async def test_a_broker_that_comes_back_is_read_on_where_the_fetch_had_ended(
+    app: Following, own_broker: OwnBroker
+) -> None:
+    tp = min(app.tps)
+    await asyncio.to_thread(own_broker.write, tp.topic, b"before")
+    await eventually(lambda: app.followed(tp) == (1, [b"before"]), "what was there before")
+    await asyncio.to_thread(own_broker.go)
+    await asyncio.to_thread(own_broker.come)
+    await asyncio.to_thread(own_broker.write, tp.topic, b"after")
+    await eventually(lambda: app.followed(tp) == (2, [b"before", b"after"]), "what came after")
+    assert app.failures == []
+    await app.stop()
+
+
+async def test_a_worker_stops_in_time_though_the_broker_is_away(
+    app: Following, own_broker: OwnBroker
+) -> None:
+    await eventually(lambda: app.room == app.tps, "both are fetched")
+    own_broker.go()
+    begun_s = time.monotonic()
+    await app.stop()
+    assert time.monotonic() - begun_s < 30
