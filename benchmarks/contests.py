@@ -76,6 +76,7 @@ def contest_interactions(
         return stage.run(
             interactions.OURS,
             lambda keys, topology: interactions.OurCounts(stage, keys, topology, events, expected),
+            settings=interactions.SETTINGS,
         )
 
     def plain() -> Run:

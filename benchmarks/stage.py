@@ -7,6 +7,7 @@ time to join a consumer group counts, and a late look by this process measures n
 """
 
 import contextlib
+import dataclasses
 import subprocess
 import sys
 import time
@@ -89,10 +90,12 @@ class Stage:
         module: str,
         progress: Callable[[Keyspace, Topology], Progress],
         argv: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> Run:
         """Run `python -m module` on an empty store until it has done its work, then stop it.
 
-        An engine with an environment of its own is run by `argv` instead.
+        An engine with an environment of its own is run by `argv` instead; `settings` are added to
+        what it finds in its environment variables.
 
         Raises:
             ContenderError: it did not do it.
@@ -101,7 +104,8 @@ class Stage:
         namespace = f"bench-{uuid.uuid4().hex[:8]}"
         its = progress(Keyspace(namespace), self.make_topics(namespace))
         command = self.command(module, namespace, argv or (sys.executable, "-m", module))
-        process = start(command)
+        environment = {**command.environment, **(settings or {})}
+        process = start(dataclasses.replace(command, environment=environment))
         try:
             started_ms = _await(its.started_ms, process, command)
             before = self._clock(process)

@@ -22,10 +22,8 @@ from stream_processors.app import StreamProcessors
 from stream_processors.bars.bars import BarsFold
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.health import HealthServer
-from stream_processors.histories.affinities import binary, weighted
 from stream_processors.histories.histories import HistoriesFold
-from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from stream_processors.histories.rules import rules_of
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.life import Partition
 from stream_processors.partition.rules import Rules
@@ -45,7 +43,7 @@ def topic_rules(
 ) -> dict[str, Rules]:
     """Return by what each topic is folded, and how often it is written."""
     bad_max = settings.dead_letter_ratio_max
-    rules = history_rules(settings)
+    rules = rules_of(settings)
     return {
         QUOTES.name: Rules(
             QUOTES,
@@ -77,25 +75,6 @@ def topic_rules(
             lambda claim: CountsFold(claim, store),
         ),
     }
-
-
-def history_rules(settings: Settings) -> HistoryRules:
-    """Return how events become histories."""
-    is_weighted = settings.affinity == "weighted"
-    affinity = weighted(settings.half_life_days) if is_weighted else binary
-    return HistoryRules(
-        affinity, settings.history_cap, user_weight(settings), settings.history_retention_days
-    )
-
-
-def user_weight(settings: Settings) -> UserWeight | None:
-    """Return how much a user counts, None if all count alike."""
-    exponent = settings.user_weight_exponent
-    if settings.user_weight == "inverse-degree":
-        return InverseDegree(exponent)
-    if settings.user_weight == "value":
-        return MeanValue(exponent, settings.typical_value)
-    return None
 
 
 def build(

@@ -17,30 +17,32 @@ class Growable:
     [2, 3, 5, 7]
     """
 
-    __slots__ = ("_n", "_room")
+    __slots__ = ("n", "room")
 
     def __init__(self, values: npt.NDArray[Any]) -> None:
         """Begin with values, which the array then owns."""
-        self._room = values
-        self._n = len(values)
+        self.room = values
+        """the values and places for more; another one after it was too small"""
+        self.n = len(values)
+        """how many values there are"""
 
     def __len__(self) -> int:
-        return self._n
+        return self.n
 
     @property
     def values(self) -> npt.NDArray[Any]:
         """The values, (n,), to read and to write; a view that is out of date after `grow`."""
-        return self._room[: self._n]
+        return self.room[: self.n]
 
     def grow(self, more: int) -> npt.NDArray[Any]:
         """Add places at the end; return them, (more,), for the caller to fill."""
-        first, self._n = self._n, self._n + more
-        if self._n > len(self._room):
-            room = np.empty(max(_ROOM_AT_LEAST, self._n, 2 * first), self._room.dtype)
-            room[:first] = self._room[:first]
-            self._room = room
-        return self._room[first : self._n]
+        first, self.n = self.n, self.n + more
+        if self.n > len(self.room):
+            room = np.empty(max(_ROOM_AT_LEAST, self.n, 2 * first), self.room.dtype)
+            room[:first] = self.room[:first]
+            self.room = room
+        return self.room[first : self.n]
 
     def cut(self, n: int) -> None:
         """Keep the first n values only."""
-        self._n = min(n, self._n)
+        self.n = min(n, self.n)

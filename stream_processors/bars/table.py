@@ -12,6 +12,7 @@ import numpy as np
 
 from contracts.messages import Floats, Ints
 from stream_processors.bars.fold import BAR, MINUTE_MS, Bars, fold_quotes, merge
+from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
 
 _MINUTE_BITS: Final = 32
@@ -19,6 +20,7 @@ _MINUTE_MASK: Final = (1 << _MINUTE_BITS) - 1
 NO_MINUTE: Final = -1
 """The newest minute of an instrument that Redis does not hold."""
 _UNREAD: Final = -2
+_NO_ROW: Final = -1
 # Clean bars older than this behind their instrument's newest are dropped from memory.
 _CACHED_MINUTES: Final = 3
 # Looking for droppable bars costs a pass over all of them.
@@ -56,12 +58,14 @@ class BarTable:
     def __init__(self, retention_minutes: int) -> None:
         self._retention = retention_minutes
         self._numbering = Numbering()
-        self._newest = np.empty(0, np.int64)
-        self._written_newest = np.empty(0, np.int64)
-        self._latest_row = np.empty(0, np.int64)
+        # By the instrument's number.
+        self._newest = Growable(np.empty(0, np.int64))
+        self._written_newest = Growable(np.empty(0, np.int64))
+        self._latest_row = Growable(np.empty(0, np.int64))
+        # By row.
         self._row_of: dict[int, int] = {}
-        self._bars = np.empty(0, BAR)
-        self._changed = np.empty(0, dtype=bool)
+        self._bars = Growable(np.empty(0, BAR))
+        self._changed = Growable(np.empty(0, dtype=bool))
         self._evict_at = _EVICT_AT_LEAST
 
     def __len__(self) -> int:
@@ -70,7 +74,7 @@ class BarTable:
     @property
     def changed(self) -> int:
         """How many bars `take_changed` would return."""
-        return int(np.count_nonzero(self._changed[: len(self)]))
+        return int(np.count_nonzero(self._changed.values))
 
     def unknown(self, instrument_id: Ints) -> Ints:
         """Return those instruments, (k,) distinct, that have no number yet."""
@@ -86,7 +90,7 @@ class BarTable:
 
     def missing(self, keys: Ints) -> list[Missing]:
         """Return what must be read from Redis and given to `insert` before `add` of these keys."""
-        newest = self._newest[keys >> _MINUTE_BITS]
+        newest = self._newest.values[keys >> _MINUTE_BITS]
         minute = keys & _MINUTE_MASK
         may_exist = (newest == _UNREAD) | ((minute <= newest) & (minute > newest - self._retention))
         asked = keys[may_exist]
@@ -105,12 +109,12 @@ class BarTable:
             bars: those of them all that were found, by rising key.
         """
         number = np.array([m.number for m in missing], np.int64)
-        is_unread = self._newest[number] == _UNREAD
+        is_unread = self._newest.values[number] == _UNREAD
         newest = np.array(newest_minute, np.int64)[is_unread]
-        self._newest[number[is_unread]] = newest
-        self._written_newest[number[is_unread]] = newest
+        self._newest.values[number[is_unread]] = newest
+        self._written_newest.values[number[is_unread]] = newest
         rows = self._append(bars)
-        self._changed[rows] = False
+        self._changed.values[rows] = False
 
     def add(
         self, keys: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints
@@ -120,44 +124,46 @@ class BarTable:
         A quote is late if its bar was no longer retained before this call, and a replay if its
         mark is not above its bar's.
         """
-        newest = self._newest[keys >> _MINUTE_BITS]
+        newest = self._newest.values[keys >> _MINUTE_BITS]
         late = (keys & _MINUTE_MASK) <= newest - self._retention
         rows = self._rows(keys)
         known = rows >= 0
         replayed = np.zeros(len(keys), dtype=bool)
-        replayed[known] = mark[known] <= self._bars["mark"][rows[known]]
+        replayed[known] = mark[known] <= self._bars.values["mark"][rows[known]]
         replayed &= ~late
         fresh = ~(late | replayed)
         bars = fold_quotes(keys[fresh], price[fresh], size[fresh], ts_ms[fresh], mark[fresh])
         self._merge(bars)
         number = bars["key"] >> _MINUTE_BITS
-        np.maximum.at(self._newest, number, bars["key"] & _MINUTE_MASK)
+        np.maximum.at(self._newest.values, number, bars["key"] & _MINUTE_MASK)
         return int(np.count_nonzero(late)), int(np.count_nonzero(replayed))
 
     def take_changed(self) -> Changed:
         """Return what must be written; it counts as unchanged from here on."""
-        rows = np.flatnonzero(self._changed[: len(self)])
-        self._changed[rows] = False
-        number, minute = _number_and_minute(self._bars["key"][rows])
-        kept = np.flatnonzero(minute > self._newest[number] - self._retention)
+        rows = np.flatnonzero(self._changed.values)
+        self._changed.values[rows] = False
+        number, minute = _number_and_minute(self._bars.values["key"][rows])
+        kept = np.flatnonzero(minute > self._newest.values[number] - self._retention)
         kept = kept[np.argsort(number[kept], kind="stable")]
         rows, number, minute = rows[kept], number[kept], minute[kept]
         is_first = np.diff(number, prepend=-1) > 0
-        moved = np.flatnonzero(is_first & (self._newest[number] != self._written_newest[number]))
-        newest, expired = self._newest[number[moved]].tolist(), self._expired(number[moved])
-        self._written_newest[number[moved]] = newest
+        moved = np.flatnonzero(
+            is_first & (self._newest.values[number] != self._written_newest.values[number])
+        )
+        newest, expired = self._newest.values[number[moved]].tolist(), self._expired(number[moved])
+        self._written_newest.values[number[moved]] = newest
         places = moved.tolist()
         return Changed(
             self._numbering.ids[number].tolist(),
             minute.tolist(),
-            self._bars[rows],
+            self._bars.values[rows],
             dict(zip(places, newest, strict=True)),
             {places[at]: minutes for at, minutes in expired.items()},
         )
 
     def _expired(self, number: Ints) -> dict[int, range]:
         """Return which minutes expire when the newest are written, by place in `number`, (n,)."""
-        newest, written = self._newest[number], self._written_newest[number]
+        newest, written = self._newest.values[number], self._written_newest.values[number]
         first = written - self._retention + 1
         end = np.minimum(newest - self._retention, written) + 1
         some = np.flatnonzero((written >= 0) & (end > first))
@@ -172,15 +178,17 @@ class BarTable:
         """Forget old bars, when they are many; call it when all that was taken is in Redis."""
         if len(self) < self._evict_at:
             return
-        bars, changed = self._bars[: len(self)], self._changed[: len(self)]
-        newest = self._newest[bars["key"] >> _MINUTE_BITS]
+        bars, changed = self._bars.values, self._changed.values
+        newest = self._newest.values[bars["key"] >> _MINUTE_BITS]
         kept = changed | ((bars["key"] & _MINUTE_MASK) > newest - _CACHED_MINUTES)
         bars, changed = bars[kept], changed[kept]
         by_key = np.argsort(bars["key"])
         self._row_of.clear()
-        self._latest_row[:] = -1
+        self._bars.cut(0)
+        self._changed.cut(0)
+        self._latest_row.values[:] = _NO_ROW
         rows = self._append(bars[by_key])
-        self._changed[rows] = changed[by_key]
+        self._changed.values[rows] = changed[by_key]
         self._evict_at = max(_EVICT_AT_LEAST, 2 * len(bars))
 
     def key(self, number: int, minute: int) -> int:
@@ -190,43 +198,39 @@ class BarTable:
     def _add_instruments(self, instrument_id: Ints) -> None:
         self._numbering.add(instrument_id)
         more = len(instrument_id)
-        self._newest = np.append(self._newest, np.full(more, _UNREAD, np.int64))
-        self._written_newest = np.append(self._written_newest, np.full(more, _UNREAD, np.int64))
-        self._latest_row = np.append(self._latest_row, np.full(more, -1, np.int64))
+        self._newest.grow(more)[:] = _UNREAD
+        self._written_newest.grow(more)[:] = _UNREAD
+        self._latest_row.grow(more)[:] = _NO_ROW
 
     def _rows(self, keys: Ints) -> Ints:
         """Return the row of each key, (n,), -1 if it has none."""
         if not len(self):
             return np.full(len(keys), -1, np.int64)
-        rows: Ints = self._latest_row[keys >> _MINUTE_BITS]
-        other = np.flatnonzero((rows < 0) | (self._bars["key"][rows] != keys))
+        rows: Ints = self._latest_row.values[keys >> _MINUTE_BITS]
+        other = np.flatnonzero((rows < 0) | (self._bars.values["key"][rows] != keys))
         row_of = self._row_of.get
         rows[other] = [row_of(key, -1) for key in keys[other].tolist()]
         return rows
 
     def _append(self, bars: Bars) -> Ints:
         """Add bars, by rising key, that have no row yet; return their rows."""
-        first, last = len(self), len(self) + len(bars)
-        if last > len(self._bars):
-            more = max(1024, len(self._bars), last - len(self._bars))
-            self._bars = np.append(self._bars, np.empty(more, BAR))
-            self._changed = np.append(self._changed, np.zeros(more, dtype=bool))
-        rows = np.arange(first, last)
+        rows = np.arange(len(self), len(self) + len(bars))
         keys = bars["key"]
         self._row_of.update(zip(keys.tolist(), rows.tolist(), strict=True))
-        self._bars[rows] = bars
+        self._bars.grow(len(bars))[:] = bars
+        self._changed.grow(len(bars))[:] = False
         number = keys >> _MINUTE_BITS
-        latest = self._latest_row[number]
-        later = (latest < 0) | (self._bars["key"][latest] < keys)
-        self._latest_row[number[later]] = rows[later]
+        latest = self._latest_row.values[number]
+        later = (latest < 0) | (self._bars.values["key"][latest] < keys)
+        self._latest_row.values[number[later]] = rows[later]
         return rows
 
     def _merge(self, bars: Bars) -> None:
         rows = self._rows(bars["key"])
         known = rows >= 0
-        self._bars[rows[known]] = merge(self._bars[rows[known]], bars[known])
+        self._bars.values[rows[known]] = merge(self._bars.values[rows[known]], bars[known])
         rows[~known] = self._append(bars[~known])
-        self._changed[rows] = True
+        self._changed.values[rows] = True
 
 
 def _number_and_minute(keys: Ints) -> tuple[Ints, Ints]:

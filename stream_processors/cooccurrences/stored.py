@@ -10,7 +10,7 @@ from contracts.changes import integers
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.sums import starts_of_runs
-from stream_processors.cooccurrences.table import CountTable, i_of, j_of
+from stream_processors.cooccurrences.table import CountTable, i_of, j_of, rows_in
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
 from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
 
@@ -56,21 +56,14 @@ class StoredRows:
             counts: as they are now.
             at: mark of the last message that was taken.
         """
-        numbers = i_of(keys)
-        first = starts_of_runs(numbers)
-        is_empty = np.zeros(len(first), dtype=bool)
-        is_empty[np.isin(numbers[first], self.emptied(keys, counts))] = True
-        is_new = self._table.list_items(numbers[first], ~is_empty)
+        offset = [OFFSET_FIELD, _encode(incarnation_and_offset(at)).decode()]
+        starts = np.append(starts_of_runs(i_of(keys)), len(keys))
         start = 0
-        ends = np.append(first, len(keys))[1:]
-        while start < len(first):
-            # As many rows as have that many counts, at least one.
-            enough = int(np.searchsorted(ends, first[start] + _COUNTS_AT_ONCE)) + 1
-            some = slice(start, enough)
-            yield from self._rows(
-                keys, counts, at, first[some], ends[some], is_empty[some], is_new[some]
-            )
-            start = enough
+        while start < len(keys):
+            # Up to the end of the row that has enough.
+            end = int(starts[np.searchsorted(starts[:-1], start + _COUNTS_AT_ONCE)])
+            yield from self._rows(keys[start:end], counts[start:end], offset)
+            start = end
 
     def emptied(self, keys: Ints, counts: Floats) -> Ints:
         """Return the numbers of the items that no user has any more."""
@@ -83,45 +76,33 @@ class StoredRows:
         for item in self._table.items(numbers).tolist():
             yield Group(self.key(item), command("DEL", []))
 
-    def _rows(
-        self,
-        keys: Ints,
-        counts: Floats,
-        at: int,
-        first: Ints,
-        ends: Ints,
-        is_empty: "np.typing.NDArray[np.bool_]",
-        is_new: "np.typing.NDArray[np.bool_]",
-    ) -> Iterator[Group]:
-        """Yield the groups of some rows, each from the first to the end of its keys."""
-        base, end = int(first[0]), int(ends[-1])
-        offset = [OFFSET_FIELD, _encode(incarnation_and_offset(at)).decode()]
-        kept = np.flatnonzero(counts[base:end]) + base
+    def _rows(self, keys: Ints, counts: Floats, offset: list[str]) -> Iterator[Group]:
+        """Yield the groups of some rows."""
+        numbers = rows_in(keys)
+        is_empty = np.isin(numbers, self.emptied(keys, counts))
+        is_new = self._table.list_items(numbers, ~is_empty)
+        kept, gone = np.flatnonzero(counts), np.flatnonzero(counts == 0)
         fields: list[str] = [""] * (2 * len(kept))
         fields[::2] = self._table.texts(j_of(keys[kept]))
         fields[1::2] = texts_of(counts[kept])
-        gone = np.flatnonzero(counts[base:end] == 0) + base
         gone_fields = self._table.texts(j_of(keys[gone]))
-        columns = (
-            self._table.items(i_of(keys[first])),
-            is_empty,
-            is_new,
-            *np.searchsorted(kept, [first, ends]),
-            *np.searchsorted(gone, [first, ends]),
-        )
-        for item, its_empty, its_new, start, stop, gone_start, gone_stop in zip(
-            *(column.tolist() for column in columns), strict=True
+        starts = np.append(starts_of_runs(i_of(keys)), len(keys))
+        kept_starts = (2 * np.searchsorted(kept, starts)).tolist()
+        gone_starts = np.searchsorted(gone, starts).tolist()
+        items = self._table.items(numbers).tolist()
+        for row, (item, its_empty, its_new) in enumerate(
+            zip(items, is_empty.tolist(), is_new.tolist(), strict=True)
         ):
             commands: Commands = []
             if its_empty:
-                commands += command("SREM", [str(item)], ON_INDEX)
-                commands += command("DEL", [])
+                commands += [*command("SREM", [str(item)], ON_INDEX), *command("DEL", [])]
             elif its_new:
                 commands += command("SADD", [str(item)], ON_INDEX)
-            if gone_start < gone_stop and not its_empty:
-                commands += command("HDEL", gone_fields[gone_start:gone_stop])
-            commands += command("HSET", offset + fields[2 * start : 2 * stop])
-            yield Group(self.key(item), commands)
+            its_gone = gone_fields[gone_starts[row] : gone_starts[row + 1]]
+            if its_gone and not its_empty:
+                commands += command("HDEL", its_gone)
+            its_fields = fields[kept_starts[row] : kept_starts[row + 1]]
+            yield Group(self.key(item), commands + command("HSET", offset + its_fields))
 
     def _runs(self, keys: Ints) -> Iterator[tuple[int, int, int]]:
         """Yield each row's item, and where its keys begin and end."""
@@ -139,7 +120,7 @@ def mark_of(answer: str | None) -> int:
 def texts_of(counts: Floats) -> list[str]:
     """Return whole numbers as people write them, 3 and not 3.0.
 
-    If not all are whole, or one is greater than an int of 64 bits holds exactly, all are floats.
+    If not all are whole, or a float does not hold each integer of that size, all are floats.
 
     >>> texts_of(np.array([3.0, 70_000.0])), texts_of(np.array([3.0, 2.0**70]))
     (['3', '70000'], ['3.0', '1.1805916207174113e+21'])

@@ -57,8 +57,7 @@ def fold_event(
         if changes is None:
             return []
         history.add(item, increase, ts_ms)
-        entries = history.entries
-        changes.append(Change(offset, item, entries["item"].copy(), entries["affinity"] * increase))
+        changes.append(Change(offset, item, history.items(), history.affinities_times(increase)))
         return changes
     entry = history.entries[place]
     so_far, last_ts_ms = float(entry["affinity"]), int(entry["ts_ms"])
@@ -85,9 +84,8 @@ def make_room(
 
 def change_of(history: History, offset: int, place: int, d: float) -> Change:
     """Return what a change of an item's affinity by d does to G, before it is made."""
-    entries = history.entries
-    j, delta = entries["item"].copy(), d * entries["affinity"]
-    item, so_far = int(j[place]), float(entries["affinity"][place])
+    j, delta = history.items(), history.affinities_times(d)
+    item, so_far = int(j[place]), float(history.entries["affinity"][place])
     j[place], delta[place] = j[-1], delta[-1]
     j[-1], delta[-1] = item, 2 * so_far * d + d * d
     return Change(offset, item, j, delta)
@@ -95,7 +93,6 @@ def change_of(history: History, offset: int, place: int, d: float) -> Change:
 
 def fold_leaving(history: History, offset: int) -> list[Leaving]:
     """Take all items out of a history; return what that changes in G."""
-    entries = history.entries
-    leaving = Leaving(offset, entries["item"].copy(), entries["affinity"].copy())
+    leaving = Leaving(offset, history.items(), history.affinities_times(1.0))
     history.clear()
     return [leaving] if len(leaving.item) else []

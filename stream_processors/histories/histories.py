@@ -19,7 +19,6 @@ from runtime.topology import Topology
 from stream_processors import metrics
 from stream_processors.histories.cache import HistoryCache
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
-from stream_processors.histories.history import History
 from stream_processors.histories.item_partitions import ItemPartitions
 from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
 from stream_processors.histories.retention import Publishes, Retention
@@ -115,6 +114,7 @@ class HistoriesFold:
             unknown = [user for user in unknown if user not in elsewhere]
         await self._read(unknown)
         self._fold(events, tombstones, batch.offsets().tolist())
+        self._newest_ts_ms = max([self._newest_ts_ms, *(ts_ms for *_, ts_ms, _ in events)])
         return rejections
 
     async def unwritten(self) -> Unwritten:
@@ -149,40 +149,27 @@ class HistoriesFold:
         self, events: Sequence[_Event], tombstones: Mapping[int, Tombstone], offsets: Sequence[int]
     ) -> None:
         """Fold events in that were not folded before; take note of how many entries they change."""
-        base, get = mark(self._claim.incarnation, 0), self._cache.get
-        rows = 0
+        base, get, changed = mark(self._claim.incarnation, 0), self._cache.get, self._cache.changed
+        before, lengths = len(self._changes), 0
         for event in events:
-            place, user = event[:2]
-            history = get(user)
-            rows += 2 * len(history) + 1
-            if base + offsets[place] <= history.mark:
+            place, user, item, kind, ts_ms, value = event
+            history, offset = get(user), offsets[place]
+            lengths += len(history)
+            if base + offset <= history.mark:
                 continue
             tombstone = tombstones.get(place) if tombstones else None
-            if tombstone is None:
-                self._fold_event(event, offsets[place])
-            elif tombstone.applies_to(history.last_ts_ms()):
-                self._fold_leaving(user, offsets[place])
+            if tombstone and not tombstone.applies_to(history.last_ts_ms()):
+                continue
+            if user not in changed:
+                self._cache.change(user)
+            history.mark = base + offset
+            if tombstone:
+                self._changes += fold_leaving(history, offset)
+            else:
+                self._changes += self._rules.fold(history, offset, item, kind, ts_ms, value)
+        self._rows += sum(map(_rows_of, self._changes[before:]))
         if events:
-            self._rows_a_record = (self._rows_a_record + rows / len(events)) / 2
-
-    def _fold_event(self, event: _Event, offset: int) -> None:
-        _, user, item, kind, ts_ms, value = event
-        history = self._changing(user, offset)
-        for change in self._rules.fold(history, offset, item, kind, ts_ms, value):
-            self._changes.append(change)
-            self._rows += 2 * len(change.j) - 1
-        self._newest_ts_ms = max(self._newest_ts_ms, ts_ms)
-
-    def _fold_leaving(self, user: str, offset: int) -> None:
-        for change in fold_leaving(self._changing(user, offset), offset):
-            self._changes.append(change)
-            # In memory: what it changes in G is the square.
-            self._rows += 2 * len(change.item)
-
-    def _changing(self, user: str, offset: int) -> History:
-        history = self._cache.change(user)
-        history.mark = mark(self._claim.incarnation, offset)
-        return history
+            self._rows_a_record = (self._rows_a_record + 1 + 2 * lengths / len(events)) / 2
 
     async def _publish(self, partition: int, told: Iterable[Told]) -> None:
         """Publish to one partition of `cooccurrences`.
@@ -210,6 +197,14 @@ class HistoriesFold:
 
     def _key(self, user: str) -> str:
         return self._claim.keyspace.history(self._claim.partition, user)
+
+
+def _rows_of(change: Change | Leaving) -> int:
+    """Return how many entries of G a change takes up in memory.
+
+    A user who leaves changes the square of that, but only where it is read.
+    """
+    return 2 * len(change.j) - 1 if isinstance(change, Change) else 2 * len(change.item)
 
 
 def _events(batch: RecordBatch) -> _Events:

@@ -1,12 +1,12 @@
 """A user's history in memory: NumPy records, as users have up to thousands of items."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from contracts.messages import Floats, Ints
 from stream_processors.growable import Growable
 from stream_processors.store.marks import NOTHING
 
@@ -19,37 +19,54 @@ SCALED_ENTRY: Final = np.dtype(
 the values of its `n_values` transactions that have one."""
 
 
-@dataclass(slots=True)
 class History:
     """The items of one user, in no order; at most `cap` of them after each event."""
 
-    growable: Growable = field(default_factory=lambda: Growable(np.empty(0, ENTRY)))
-    mark: int = NOTHING
-    """of the last event folded in"""
-    touched: set[int] = field(default_factory=set)
-    """items that differ from what Redis holds"""
-    removed: set[int] = field(default_factory=set)
-    """items that Redis may hold and this does not"""
-    is_anew: bool = False
-    """the user was taken out since the history was written"""
+    __slots__ = (
+        "_affinity", "_entries", "_item", "_room", "_ts_ms",
+        "is_anew", "mark", "removed", "touched",
+    )  # fmt: skip
+
+    def __init__(self, entries: npt.NDArray[Any], mark: int = NOTHING) -> None:
+        """Take the items as `ENTRY` or `SCALED_ENTRY`, which the history then owns."""
+        self.mark = mark
+        """of the last event folded in"""
+        self.touched: set[int] = set()
+        """items that differ from what Redis holds"""
+        self.removed: set[int] = set()
+        """items that Redis may hold and this does not"""
+        self.is_anew = False
+        """the user was taken out since the history was written"""
+        self._entries = Growable(entries)
+        self._view()
 
     @classmethod
     def empty(cls, *, scaled: bool) -> "History":
         """Return the history of a user who has none."""
-        return cls(Growable(np.empty(0, SCALED_ENTRY if scaled else ENTRY)))
+        return cls(np.empty(0, SCALED_ENTRY if scaled else ENTRY))
 
     def __len__(self) -> int:
-        return len(self.growable)
+        return self._entries.n
 
     @property
     def entries(self) -> npt.NDArray[Any]:
-        """The items as `ENTRY` or `SCALED_ENTRY`, (n,); a view that `put` may leave out of date."""
-        return self.growable.values
+        """The items as `ENTRY` or `SCALED_ENTRY`, (n,); a view that `add` may leave out of date."""
+        return self._entries.values
+
+    def items(self) -> Ints:
+        """Return a copy of the items, (n,)."""
+        return self._item[: self._entries.n].copy()
+
+    def affinities_times(self, factor: float) -> Floats:
+        """Return all affinities times a factor, (n,)."""
+        affinities: Floats = self._affinity[: self._entries.n]
+        # 1 is the factor of most events, and a product costs more than a copy.
+        return affinities.copy() if factor == 1 else affinities * factor
 
     def place_of(self, item: int) -> int:
         """Return an item's place in `entries`, -1 if the user does not have it."""
-        found = (self.entries["item"] == item).nonzero()[0]
-        return int(found[0]) if len(found) else -1
+        found = (self._item[: self._entries.n] == item).nonzero()[0]
+        return int(found[0]) if found.size else -1
 
     def records_of(self, items: Collection[int]) -> list[tuple[Any, ...]]:
         """Return the entries of items that the user has."""
@@ -61,46 +78,52 @@ class History:
 
     def add(self, item: int, affinity: float, ts_ms: int) -> None:
         """Add an item that the user does not have, at the end."""
-        place = self.growable.grow(1)
-        place[0] = (item, affinity, ts_ms, 1.0, 0.0, 0)[: len(place.dtype.names or ())]
-        self.removed.discard(item)
+        new = self._entries.grow(1)
+        if self._entries.room is not self._room:
+            self._view()
+        new[0] = (item, affinity, ts_ms, 1.0, 0.0, 0)[: len(new.dtype.names or ())]
         self.touched.add(item)
+        if self.removed:
+            self.removed.discard(item)
 
     def put(self, place: int, affinity: float, ts_ms: int) -> None:
         """Set affinity and last event time of an item that the user has."""
-        entries = self.entries
-        entries["affinity"][place] = affinity
-        entries["ts_ms"][place] = ts_ms
-        self.touched.add(int(entries["item"][place]))
+        self._affinity[place], self._ts_ms[place] = affinity, ts_ms
+        self.touched.add(int(self._item[place]))
 
     def remove(self, place: int) -> None:
         """Take an item out; the last one moves to its place."""
         entries = self.entries
         item = int(entries["item"][place])
         entries[place] = entries[-1]
-        self.growable.cut(len(entries) - 1)
+        self._entries.cut(len(entries) - 1)
         self.touched.discard(item)
         self.removed.add(item)
 
     def clear(self) -> None:
         """Take all items out."""
-        self.growable.cut(0)
+        self._entries.cut(0)
         self.touched.clear()
         self.removed.clear()
         self.is_anew = True
 
     def oldest(self) -> int:
         """Return the place of the item not touched for longest, of several the least id."""
-        ts_ms = self.entries["ts_ms"]
+        ts_ms = self._ts_ms[: self._entries.n]
         places = (ts_ms == ts_ms.min()).nonzero()[0]
-        return int(places[self.entries["item"][places].argmin()])
+        return int(places[0] if places.size == 1 else places[self._item[places].argmin()])
 
     def last_ts_ms(self) -> int:
         """Return the last event time, epoch ms, -1 if there are no items."""
-        return int(self.entries["ts_ms"].max(initial=-1))
+        return int(self._ts_ms[: self._entries.n].max(initial=-1))
 
     def settle(self) -> None:
         """Take note that Redis holds all of it."""
         self.touched.clear()
         self.removed.clear()
         self.is_anew = False
+
+    def _view(self) -> None:
+        """Take columns of the room, which is quicker than to name them each time."""
+        self._room = room = self._entries.room
+        self._item, self._affinity, self._ts_ms = room["item"], room["affinity"], room["ts_ms"]

@@ -7,7 +7,6 @@ import msgspec
 import numpy as np
 
 from contracts.keyspace import OFFSET_FIELD, HistoryEntry
-from stream_processors.growable import Growable
 from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
 from stream_processors.store.chunks import ON_INDEX, Commands, command
 from stream_processors.store.marks import incarnation_and_offset, mark
@@ -38,7 +37,7 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
         rows["scale"] = [entry.s for entry in entries]
         rows["total"] = [entry.v for entry in entries]
         rows["n_values"] = [entry.n for entry in entries]
-    return History(Growable(rows), mark(*_offset.decode(offset)))
+    return History(rows, mark(*_offset.decode(offset)))
 
 
 def history_commands(user: str, history: History) -> Commands:

@@ -150,7 +150,8 @@ class SimulatedStore:
                 low, high, limit, first, count = arguments
                 assert (low, limit, first) == ("-inf", "LIMIT", "0")
                 by_score = sorted(held, key=lambda m: (int(held[m]), m))
-                return [m for m in by_score if int(held[m]) <= float(high.strip("("))][: int(count)]
+                assert high.startswith("("), "the bound is excluded"
+                return [m for m in by_score if int(held[m]) < float(high[1:])][: int(count)]
             case "ZREVRANGE":
                 assert arguments == ["0", "0", "WITHSCORES"]
                 newest = sorted(held, key=lambda m: (int(held[m]), m))[-1:]

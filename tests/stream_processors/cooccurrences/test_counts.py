@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
@@ -107,6 +107,14 @@ flushes = st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 3)), 
 """After how many messages more, and how many groups get through before a crash, if there is one."""
 
 
+A_USER: R = {0: 1.0, 1: 1.0}
+
+
+@example(  # the rows are deleted, and the worker ends before it has written the position
+    log=[("comes", A_USER), ("leaves", A_USER)], flushes=[(1, None), (1, 3)], cached=0
+)
+@example(log=[("comes", A_USER), ("leaves", A_USER)], flushes=[(2, 3)], cached=0)
+@settings(max_examples=300)
 @given(log=moves(), flushes=flushes, cached=st.sampled_from([0, 2, 1_000]))
 async def test_rows_are_the_gram_matrix_wherever_a_flush_is_cut(
     log: list[Move], flushes: list[tuple[int, int | None]], cached: int

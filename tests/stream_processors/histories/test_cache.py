@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.growable import Growable
 from stream_processors.histories import cache as cache_module
 from stream_processors.histories.cache import HistoryCache
 from stream_processors.histories.history import ENTRY, History
@@ -15,7 +14,7 @@ steps = st.lists(st.tuples(st.sampled_from(["look", "change"]), users) | st.just
 
 
 def history_of(n: int) -> History:
-    return History(Growable(np.zeros(n, ENTRY)))
+    return History(np.zeros(n, ENTRY))
 
 
 @given(steps=steps, at_most=st.integers(0, 9))

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from contracts.messages import EVENT_TYPES
-from stream_processors.growable import Growable
 from stream_processors.histories.affinities import Affinity, binary, weighted
 from stream_processors.histories.fold import Change, Leaving, fold_event, fold_leaving
 from stream_processors.histories.history import History
@@ -48,6 +47,10 @@ rules = st.sampled_from([binary, weighted(14.0), weighted(60.0)])
 Matrix = npt.NDArray[np.float64]
 
 
+def new() -> History:
+    return History.empty(scaled=False)
+
+
 def fold(
     log: list[Event],
     rule: Affinity,
@@ -55,7 +58,7 @@ def fold(
     first: int = 0,
     histories: dict[int, History] | None = None,
 ) -> tuple[dict[int, History], list[Change]]:
-    histories = defaultdict(History) if histories is None else histories
+    histories = defaultdict(new) if histories is None else histories
     changes: list[Change] = []
     for offset, (user, item, event, ts_ms) in enumerate(log, start=first):
         changes += fold_event(histories[user], offset, item, event, ts_ms, cap, rule)
@@ -138,7 +141,7 @@ def test_a_replay_from_stored_histories_makes_the_same_changes_for_the_same_offs
 ) -> None:
     at = data.draw(st.integers(0, len(log)))
     histories, _ = fold(log[:at], rule, cap)
-    stored = defaultdict(History, {user: reread(history) for user, history in histories.items()})
+    stored = defaultdict(new, {user: reread(history) for user, history in histories.items()})
     _, whole = fold(log, rule, cap)
     _, again = fold(log[at:], rule, cap, first=at, histories=stored)
     assert summed(again) == summed([change for change in whole if change.offset >= at])
@@ -147,7 +150,7 @@ def test_a_replay_from_stored_histories_makes_the_same_changes_for_the_same_offs
 def reread(history: History) -> History:
     """The history as a store gives it back: the same entries, in no particular order."""
     by_item = np.sort(history.entries, order="item")[::-1].copy()
-    return History(Growable(by_item), history.mark)
+    return History(by_item, history.mark)
 
 
 def summed(changes: list[Change]) -> dict[int, list[list[float]]]:
@@ -164,7 +167,7 @@ def test_a_history_keeps_at_most_the_cap_and_knows_what_the_store_lacks(
 ) -> None:
     at = len(log) // 2
     histories, _ = fold(log[:at], rule, cap)
-    stored = defaultdict(History, {user: reread(history) for user, history in histories.items()})
+    stored = defaultdict(new, {user: reread(history) for user, history in histories.items()})
     before = {user: entries(history) for user, history in stored.items()}
     fold(log[at:], rule, cap, histories=stored)
     for user, history in stored.items():
@@ -209,7 +212,7 @@ def test_an_event_that_raises_nothing_still_tells_the_time() -> None:
 
 
 def test_an_event_so_old_that_it_weighs_nothing_starts_no_history() -> None:
-    history = History()
+    history = new()
     assert fold_event(history, 0, 1, 0, 0, 2, weighted(0.001)) == []
     assert len(history) == 0
 
@@ -249,7 +252,7 @@ def test_a_user_who_leaves_takes_everything_out_again(log: list[Event], cap: int
 
 
 def test_a_user_without_items_changes_nothing_by_leaving() -> None:
-    assert fold_leaving(History(), 0) == []
+    assert fold_leaving(new(), 0) == []
 
 
 @given(log=logs)
@@ -257,7 +260,7 @@ def test_the_last_event_time_is_the_newest_of_all(log: list[Event]) -> None:
     histories, _ = fold(log, binary, NO_CAP)
     for user, history in histories.items():
         assert history.last_ts_ms() == max(event.ts_ms for event in log if event.user == user)
-    assert History().last_ts_ms() < 0
+    assert new().last_ts_ms() < 0
 
 
 def test_changes_do_not_follow_what_becomes_of_the_history() -> None:

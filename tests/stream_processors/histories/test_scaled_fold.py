@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from contracts.messages import EVENT_TYPES
-from stream_processors.growable import Growable
 from stream_processors.histories.affinities import Affinity, binary, weighted
 from stream_processors.histories.fold import Change
 from stream_processors.histories.history import SCALED_ENTRY, History
@@ -106,7 +105,7 @@ def gram_of(changes: list[Change]) -> Matrix:
 def reread(history: History) -> History:
     """The history as a store gives it back: the same entries, in no particular order."""
     by_item = np.sort(history.entries, order="item")[::-1].copy()
-    return History(Growable(by_item), history.mark)
+    return History(by_item, history.mark)
 
 
 @given(log=logs, rule=rules, cap=caps, weight=weights)
@@ -251,7 +250,7 @@ def test_the_mean_does_not_depend_on_the_order_in_which_redis_has_the_items() ->
     entries = np.zeros(3, SCALED_ENTRY)
     entries["total"], entries["n_values"] = [0.1, 0.2, 0.3], 1
     weight = MeanValue(1.0, 1.0)
-    scales = {weight.scale(History(Growable(some))) for some in (entries, entries[::-1])}
+    scales = {weight.scale(History(some)) for some in (entries, entries[::-1])}
     assert len(scales) == 1
 
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.topics import INTERACTIONS
-from stream_processors.growable import Growable
 from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
 from stream_processors.histories.stored import history_commands, history_of
 from stream_processors.store.chunks import Group, command
@@ -25,7 +24,9 @@ scaled_entries = st.tuples(ids, floats, times, floats, floats, st.integers(0, 9)
 
 def history(entries: list[tuple[float, ...]], *, scaled: bool, at: int = 7) -> History:
     rows = np.array(entries, SCALED_ENTRY if scaled else ENTRY)
-    return History(Growable(rows), at, {int(item) for item in rows["item"]})
+    its = History(rows, at)
+    its.touched = {int(item) for item in rows["item"]}
+    return its
 
 
 def reread(data: Hashes, *, scaled: bool) -> History:

@@ -196,7 +196,9 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 async def folding(partition: Partition) -> None:
+    """Return when it folds, and its next write is an interval away."""
     await until(lambda: partition.state is State.FOLDING)
+    await until(lambda: partition._flush_times.in_s(partition._clock_s()) > 0)
 
 
 async def test_the_epoch_is_raised_before_the_log_is_asked_for_its_bounds(scene: Scene) -> None:
@@ -282,11 +284,11 @@ async def test_what_was_fetched_for_a_former_life_is_not_folded(scene: Scene) ->
     partition = scene.partition()
     async with living(partition):
         await folding(partition)
-        former = batch_of("quotes", 0, [(0, b"")], life=object())
+        former = batch_of("quotes", 0, [(0, b""), (1, b""), (2, b"")], life=object())
         partition.hand(former)
         partition.fail(object(), FetchRefusedError("of a former life"))
         scene.fetched(partition, [0], start=0)
-        await until(lambda: partition.folded_offset == 1)
+        await until(lambda: partition.folded_offset)
     assert scene.folds[0].taken == [1]
 
 
@@ -342,7 +344,7 @@ async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scen
         old.hand(batch_of("quotes", 0, [(0, b"")], life=scene.sought[0][1]))
         await until(lambda: old.folded_offset == 1)
         tick(scene, old)
-        await its_end
+        await asyncio.wait_for(its_end, WITHIN_S)
     assert old.state is State.REPLACED
     assert "is at epoch" in old.why
     assert not old.is_hungry
@@ -372,7 +374,7 @@ async def test_too_many_bad_records_stop_it_before_they_fill_the_dead_letters(sc
     async with living(partition) as its_end:
         await folding(partition)
         scene.fetched(partition, range(3_000), start=0)
-        await its_end
+        await asyncio.wait_for(its_end, WITHIN_S)
     assert partition.state is State.STOPPED
     assert "DEAD_LETTER_RATIO_MAX" in partition.why
     assert scene.letters == list(range(500))
@@ -394,8 +396,9 @@ async def test_a_revoked_partition_writes_what_it_folded_and_ends(scene: Scene) 
         await folding(partition)
         scene.fetched(partition, [0, 1], start=0)
         await until(lambda: partition.folded_offset == 2)
+        assert partition.flushed_offset == 0
         partition.revoke()
-        await its_end
+        await asyncio.wait_for(its_end, WITHIN_S)
     assert partition.state is State.REVOKED
     assert scene.position["next"] == "2"
 
