@@ -18,6 +18,9 @@ The broker is the first of these that can be had, and the summary of the run say
 choose what would come later or not at all. A broker that was named must have none of our topics,
 as the tests delete them; when they end, they leave neither topics there nor keys in a named store.
 
+How fast the machine is decides no verdict: Hypothesis gives an example all the time it takes, and
+a wait for a condition has a bound that only something broken reaches.
+
 Tests marked `kafka_only` are skipped on Tansu. Tansu also answers ListOffsets "latest" with the
 first offset of the last batch + 1: only a fetch tells its log's end (see `infra.local.tansu`).
 """
@@ -25,6 +28,7 @@ first offset of the last batch + 1: only a fetch tells its log's end (see `infra
 import contextlib
 import dataclasses
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,12 +38,14 @@ import docker
 import pytest
 import redis
 from docker.errors import DockerException
+from hypothesis import HealthCheck, settings
 from testcontainers.community.kafka import KafkaContainer
 from testcontainers.community.redis import RedisContainer
 
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, STREAMED
 from infra import broker as brokers
+from infra.local import process
 from infra.local import store as stores
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
@@ -48,6 +54,7 @@ from infra.local.tansu import tansu
 from infra.topics import ensure
 from runtime.stores import connect
 from runtime.topology import Topology
+from tests.patience import PATIENCE_S
 
 SESSION = f"tickrec-test-{uuid.uuid4().hex[:8]}"
 OURS = frozenset(topic.name for topic in ALL)
@@ -63,6 +70,10 @@ class Taken(NamedTuple):
 
 
 _taken: dict[str, Taken] = {}
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+process.READY_WITHIN_S = PATIENCE_S  # type: ignore[misc] # servers start late beside others
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -122,7 +133,7 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with redis.Redis.from_url(server.address, decode_responses=True) as node:
             node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
             while node.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
-                pass
+                time.sleep(0.01)
         yield server.address
 
 

@@ -1,4 +1,8 @@
-"""An application per test, on the real store, and what fills the store for it."""
+"""An application per test, on the real store, and what fills the store for it.
+
+Applications of the tests' own process wait `PATIENCE_S` for Redis and clients, and for Kafka where
+there is one: on a busy machine none of them may be late. A test of a bound sets it itself.
+"""
 
 import contextlib
 import uuid
@@ -13,7 +17,9 @@ import pytest
 from redis import Redis
 from starlette.types import Receive, Scope, Send
 
+from api import publisher, store
 from api.app import create_app
+from api.live import channels
 from api.settings import ApiSettings
 from contracts.keyspace import (
     NEWEST_FIELD,
@@ -34,10 +40,15 @@ from contracts.partitioning import instrument_partition, user_partition
 from infra.local.process import free_port
 from runtime.stores import connect
 from runtime.topology import Topology
+from tests.api.patient import BEHIND, OF_CLIENTS, OF_SUBSCRIPTIONS
+from tests.patience import PATIENCE_S
 
 NOW_MS = 1_629_061_651_000
 """2021-08-15 21:07:31 UTC: the clock of the applications under test."""
 TOPOLOGY = Topology(quotes=3, interactions=5, cooccurrences=2)
+
+KAFKA_AWAY_S = 0.1
+"""How long is waited for a Kafka that will never answer."""
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -97,6 +108,23 @@ class Filled:
         self.store.set(key, msgspec.json.encode(value))
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process wait for Redis and for clients as long as they take."""
+    for module, bound in (*BEHIND, *OF_CLIENTS):
+        monkeypatch.setattr(module, bound, PATIENCE_S)
+    for option, wait_s in OF_SUBSCRIPTIONS.items():
+        monkeypatch.setitem(channels._OF_SUBSCRIPTIONS, option, wait_s)
+
+
+@contextlib.contextmanager
+def read_deadline(seconds: float) -> Iterator[None]:
+    """Have reads end after so long, for the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "READ_DEADLINE_S", seconds)
+        yield
+
+
 @pytest.fixture
 def filled(store_url: str) -> Iterator[Filled]:
     """A fresh namespace that knows its topics, and nothing else."""
@@ -108,11 +136,17 @@ def filled(store_url: str) -> Iterator[Filled]:
 
 
 @pytest.fixture
-def serve() -> Serve:
-    """Serve an application in this process, for as long as an `async with` block lasts."""
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Serve an application in this process, for as long as an `async with` block lasts.
+
+    Without `kafka_bootstrap_servers` nothing listens at its Kafka address.
+    """
 
     @contextlib.asynccontextmanager
     async def serving(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+        wait_s = PATIENCE_S if "kafka_bootstrap_servers" in settings else KAFKA_AWAY_S
+        monkeypatch.setattr(publisher, "DELIVERY_TIMEOUT_MS", round(wait_s * 1000))
+        monkeypatch.setattr(publisher, "_METADATA_TIMEOUT_S", wait_s)
         settings.setdefault("kafka_bootstrap_servers", f"127.0.0.1:{free_port()}")
         app = create_app(ApiSettings(**settings), now_ms=lambda: NOW_MS)
         async with app.router.lifespan_context(app) as state:

@@ -14,6 +14,7 @@ from api.app import create_app
 from api.server import Server
 from api.settings import ApiSettings
 from infra.local.process import free_port
+from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS
 
@@ -59,6 +60,7 @@ async def serving(**settings: Any) -> AsyncIterator[tuple[Server, int]]:
     settings.setdefault("kafka_bootstrap_servers", f"127.0.0.1:{free_port()}")
     app = create_app(ApiSettings(**settings), now_ms=lambda: NOW_MS)
     server = Server(app, "127.0.0.1", port, hang_up_s=0)
+    server.config.timeout_keep_alive = round(PATIENCE_S)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -74,7 +76,7 @@ async def connected(port: int) -> AsyncIterator[Client]:
     """Connect to a server."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             yield Client(reader, writer)
     finally:
         writer.close()
@@ -82,7 +84,7 @@ async def connected(port: int) -> AsyncIterator[Client]:
 
 @tenacity.retry(
     retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(20),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.02),
 )
 async def _until_started(server: Server) -> None:

@@ -1,17 +1,17 @@
 """Requests that never come to an end, on real connections."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api import arrival
-from api.arrival import ARRIVAL_TIMEOUT_S, MAX_HEAD_BYTES, BoundedArrival
+from api.arrival import MAX_HEAD_BYTES, BoundedArrival
 from infra.local.process import LOOPBACK, free_port
+from tests.patience import PATIENCE_S
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
@@ -32,25 +32,93 @@ class Answering:
         await send({"type": "http.response.body", "body": b"ok"})
 
 
+GIVE_UP, GO = "_give_up", "timeout_keep_alive_handler"
+"""What ends a connection that is waited for: a bound of ours, and uvicorn's between requests."""
+
+
+class HandSetClock:
+    """A loop whose waiting for requests is over when a test says so, and not before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._set: list[tuple[asyncio.TimerHandle, Callable[[], object]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def call_later(
+        self, delay_s: float, callback: Callable[..., object], *rest: object
+    ) -> asyncio.TimerHandle:
+        handle = self._loop.call_later(delay_s, callback, *rest)
+        if callback.__name__ in (GIVE_UP, GO):
+            assert delay_s == PATIENCE_S
+            self._set.append((handle, callback))
+        return handle
+
+    @property
+    def pending(self) -> list[str]:
+        """What is going to end the connection."""
+        return [callback.__name__ for handle, callback in self._set if not handle.cancelled()]
+
+    @property
+    def deadlines(self) -> int:
+        """How many there have been."""
+        return len(self._set)
+
+    def expire(self) -> None:
+        """Let all that is waited for be late."""
+        for handle, callback in [each for each in self._set if not each[0].cancelled()]:
+            handle.cancel()
+            callback()
+
+
+class Watched(BoundedArrival):
+    """The server's end of the connection; it counts what has come."""
+
+    clock: HandSetClock
+    received = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.clock = self.loop = HandSetClock(self.loop)  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.received += len(data)
+
+
 @dataclass
 class Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    server: Watched
+
+    @property
+    def clock(self) -> HandSetClock:
+        return self.server.clock
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
 
+    async def deliver(self, data: bytes) -> None:
+        """Send, and return once the server has it."""
+        expected = self.server.received + len(data)
+        await self.send(data)
+        async with asyncio.timeout(PATIENCE_S):
+            while self.server.received < expected:  # noqa: ASYNC110 (a plain number)
+                await asyncio.sleep(0)
+
     async def status(self) -> int:
         """Return the status of the next answer, which has a body of 2 bytes if it is 200."""
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
         if b"200 OK" in head:
             assert await self.reader.readexactly(2) == b"ok"
         return int(head[9:12])
 
     async def rest(self) -> bytes:
         """Return what comes until the server hangs up."""
-        return await asyncio.wait_for(self.reader.read(), 10)
+        return await asyncio.wait_for(self.reader.read(), PATIENCE_S / 2)
 
 
 @pytest.fixture
@@ -60,23 +128,28 @@ def app() -> Answering:
 
 @pytest.fixture
 async def connection(app: Answering) -> AsyncIterator[Connection]:
-    port = free_port()
+    port, keep_alive_s = free_port(), round(PATIENCE_S)
     config = uvicorn.Config(
-        app, port=port, http=BoundedArrival, lifespan="off", log_config=None, timeout_keep_alive=1
+        app,
+        port=port,
+        http=Watched,
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=keep_alive_s,
     )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup()
-    connection = Connection(*await asyncio.open_connection(LOOPBACK, port))
-    yield connection
-    connection.writer.close()
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    async with asyncio.timeout(PATIENCE_S):
+        while not server.server_state.connections:  # noqa: ASYNC110 (a plain set of uvicorn's)
+            await asyncio.sleep(0)
+    (its,) = server.server_state.connections
+    assert isinstance(its, Watched)
+    yield Connection(reader, writer, its)
+    writer.close()
     await server.shutdown()
-
-
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrival, "ARRIVAL_TIMEOUT_S", 0.3)
 
 
 async def test_a_head_that_is_too_large_is_refused(connection: Connection) -> None:
@@ -95,7 +168,7 @@ async def test_a_head_without_end_is_not_taken_for_long(
             await connection.send(MIB)
 
     with pytest.raises(ConnectionError):
-        await asyncio.wait_for(without_end(), ARRIVAL_TIMEOUT_S / 2)
+        await asyncio.wait_for(without_end(), PATIENCE_S / 2)
 
 
 async def test_a_large_head_below_the_bound_is_taken(connection: Connection) -> None:
@@ -120,54 +193,63 @@ async def test_bodies_are_no_heads(connection: Connection) -> None:
         assert await connection.status() == 200
 
 
-@pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("begun", [b"", b"GET /", GET, GET + b"\r\n" + GET])
+@pytest.mark.parametrize(
+    ("begun", "ends"),
+    [(b"", GIVE_UP), (b"GET /", GIVE_UP), (GET, GIVE_UP), (GET + b"\r\n" + GET, GO)],
+)
 async def test_a_request_that_does_not_end_is_given_up(
-    connection: Connection, begun: bytes
+    connection: Connection, begun: bytes, ends: str
 ) -> None:
-    await connection.send(begun)
+    await connection.deliver(begun)
     if begun.count(b"\r\n\r\n"):
         assert await connection.status() == 200
+    assert connection.clock.pending == [ends]
+    connection.clock.expire()
     assert await connection.rest() == b""
 
 
-@pytest.mark.usefixtures("hurried")
 async def test_a_head_that_trickles_is_given_up(connection: Connection) -> None:
-    with contextlib.suppress(ConnectionError):
-        await connection.send(GET)
-        for _ in range(100):
-            await connection.send(b"X: y\r\n")
-            await asyncio.sleep(0.02)
-        pytest.fail("it still listens after 2 s")
+    await connection.deliver(GET + b"\r\n")
+    assert await connection.status() == 200
+    await connection.deliver(GET)
+    deadlines = connection.clock.deadlines
+    for _ in range(20):
+        await connection.deliver(b"X: y\r\n")
+    assert connection.clock.pending == [GIVE_UP]
+    assert connection.clock.deadlines == deadlines, "what trickles in moves the deadline"
+    connection.clock.expire()
+    assert await connection.rest() == b""
 
 
-@pytest.mark.usefixtures("hurried")
 async def test_a_body_that_nobody_reads_and_that_trickles_is_given_up(
     connection: Connection, app: Answering
 ) -> None:
     app.reads = False
-    await connection.send(POST + b"Content-Length: 1000\r\n\r\n")
+    await connection.deliver(POST + b"Content-Length: 1000\r\n\r\n")
     assert await connection.status() == 200
-    with contextlib.suppress(ConnectionError):
-        for _ in range(100):
-            await connection.send(b"x")
-            await asyncio.sleep(0.02)
-        pytest.fail("it still listens after 2 s")
+    deadlines = connection.clock.deadlines
+    for _ in range(20):
+        await connection.deliver(b"x")
+    assert connection.clock.pending == [GIVE_UP]
+    assert connection.clock.deadlines == deadlines, "what trickles in moves the deadline"
+    connection.clock.expire()
+    assert await connection.rest() == b""
 
 
-@pytest.mark.usefixtures("hurried")
 async def test_a_body_that_somebody_reads_is_left_to_who_reads_it(connection: Connection) -> None:
-    await connection.send(POST + b"Content-Length: 40\r\n\r\n")
-    for _ in range(40):
-        await connection.send(b"x")
-        await asyncio.sleep(0.02)
+    await connection.deliver(POST + b"Content-Length: 3\r\n\r\n")
+    for _ in range(3):
+        connection.clock.expire()
+        assert connection.clock.pending == [GIVE_UP]
+        await connection.deliver(b"x")
     assert await connection.status() == 200
+    assert connection.clock.pending == [GO]
 
 
-@pytest.mark.usefixtures("hurried")
 async def test_requests_one_after_the_other_are_not_given_up(connection: Connection) -> None:
     for _ in range(20):
-        await connection.send(GET)
-        await asyncio.sleep(0.02)
-        await connection.send(b"\r\n")
+        await connection.deliver(GET)
+        assert connection.clock.pending == [GIVE_UP]
+        await connection.deliver(b"\r\n")
         assert await connection.status() == 200
+        assert connection.clock.pending == [GO]

@@ -16,13 +16,16 @@ from redis import Redis, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from api.redis import nodes
+from api.store import READ_DEADLINE_S
 from contracts.keyspace import BarValue, Keyspace
 from contracts.partitioning import instrument_partition
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey
 from runtime.stores import connect
+from tests.patience import PATIENCE_S
 
-from .conftest import NOW_MS, TOPOLOGY, Filled, Serve
+from .conftest import NOW_MS, TOPOLOGY, Filled, Serve, read_deadline
 
 RUNNING = NOW_MS // 60_000 * 60
 HALF = 8192
@@ -84,7 +87,7 @@ def cluster_url(cluster: Cluster) -> str:
 
 @tenacity.retry(
     retry=tenacity.retry_if_exception_type((AssertionError, RedisError)),
-    stop=tenacity.stop_after_delay(20),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.05),
 )
 def until_replica(client: Redis, of: str) -> None:
@@ -95,7 +98,7 @@ def until_replica(client: Redis, of: str) -> None:
 
 @tenacity.retry(
     retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(20),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.05),
 )
 def until_agreed(client: Redis) -> None:
@@ -178,7 +181,7 @@ async def test_slots_that_move_are_followed_without_a_failed_read(
 
 @tenacity.retry(
     retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(20),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.05),
 )
 async def until_asked_of_its_owner(client: httpx.AsyncClient, path: str, former: Redis) -> None:
@@ -192,13 +195,19 @@ async def until_asked_of_its_owner(client: httpx.AsyncClient, path: str, former:
 
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_replica_that_takes_over_is_read_from_and_the_other_half_all_along(
-    serve: Serve, cluster: Cluster, in_cluster: Filled, way: signal.Signals
+    serve: Serve,
+    cluster: Cluster,
+    in_cluster: Filled,
+    way: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     paths = [f"/v1/instruments/{i}/bars" for i in of_both_halves(in_cluster)]
     async with serve(redis_url=cluster.servers[0].address) as client:
         expected = [(await client.get(path)).text for path in paths]
+        monkeypatch.setattr(nodes, "_CONNECT_TIMEOUT_S", 1.0)  # the hanging one never answers
         os.kill(cluster.processes[1].pid, way)
-        assert (await client.get(paths[1])).status_code == 503
+        with read_deadline(READ_DEADLINE_S):
+            assert (await client.get(paths[1])).status_code == 503
         assert (await client.get(paths[0])).text == expected[0]
         cluster.clients[2].execute_command("CLUSTER FAILOVER TAKEOVER")
         await until_answered(client, paths[1], expected[1])
@@ -208,7 +217,7 @@ async def test_a_replica_that_takes_over_is_read_from_and_the_other_half_all_alo
 
 @tenacity.retry(
     retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(20),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.05),
 )
 async def until_answered(client: httpx.AsyncClient, path: str, expected: str) -> None:

@@ -144,7 +144,7 @@ async def test_what_kafka_did_not_take_is_a_503_and_is_not_counted(
     serve: Serve, store_url: str, filled: Filled
 ) -> None:
     async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
-        answer = await client.post("/v1/feedback", json=CLICK, timeout=20)
+        answer = await client.post("/v1/feedback", json=CLICK)
         assert answer.status_code == 503
         assert answer.json()["type"] == "urn:tickrec:problem:log-unavailable"
         metrics = (await client.get("/metrics")).text

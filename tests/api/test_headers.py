@@ -12,6 +12,7 @@ from api.headers import SECURITY_HEADERS
 from contracts.partitioning import user_partition
 from infra.local.process import free_port, running
 from tests.infra.door import door, needs_nginx
+from tests.patience import PATIENCE_S
 
 from .conftest import TOPOLOGY, Filled, Serve
 from .test_main import api
@@ -83,10 +84,14 @@ async def test_the_documentation_allows_its_own_script_and_no_other(
 def test_behind_nginx_each_header_comes_once_whoever_answers(tmp_path: Path) -> None:
     port = free_port()
     nginx = door(tmp_path, [port], "/health/live")
-    with running(api(port, tmp_path, {})), running(nginx):
+    with (
+        running(api(port, tmp_path, {})),
+        running(nginx),
+        httpx.Client(timeout=PATIENCE_S) as client,
+    ):
         paths = ("/nowhere", "/metrics", "/docs")
-        answers = {path: httpx.get(nginx.address + path) for path in paths}
-        policy = httpx.get(f"http://127.0.0.1:{port}/docs").headers["content-security-policy"]
+        answers = {path: client.get(nginx.address + path) for path in paths}
+        policy = client.get(f"http://127.0.0.1:{port}/docs").headers["content-security-policy"]
     for path in ("/nowhere", "/metrics"):
         assert security_headers(answers[path]) == sorted(EXPECTED.items()), path
     of_the_page = EXPECTED | {"content-security-policy": policy}

@@ -12,6 +12,7 @@ from api.hot.serving import Serving
 from api.server import Server
 from contracts.keyspace import BarValue
 from tests.fuzz import targets
+from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS, Filled
 from .http import ORDINARY, Client, connected, request, serving
@@ -285,7 +286,7 @@ async def test_clients_that_go_before_their_answer_leave_nothing_behind(
 
 @tenacity.retry(
     retry=tenacity.retry_if_exception_type(AssertionError),
-    stop=tenacity.stop_after_delay(10),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.01),
 )
 async def until_alone(server: Server) -> None:
@@ -293,14 +294,14 @@ async def until_alone(server: Server) -> None:
 
 
 async def test_requests_beyond_the_bound_are_turned_away_at_once(
-    served: tuple[Server, int], client: Client, monkeypatch: pytest.MonkeyPatch
+    served: tuple[Server, int], client: Client
 ) -> None:
-    monkeypatch.setattr("api.hot.serving.MAX_UNDER_WAY", 0)
-    answer = await client.get("/instruments/4")
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr("api.hot.serving.MAX_UNDER_WAY", 0)
+        answer = await client.get("/instruments/4")
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 1\r\n" in answer
     assert b"urn:tickrec:problem:overloaded" in answer
-    monkeypatch.undo()
     assert (await client.get("/instruments/4")).startswith(b"HTTP/1.1 200 ")
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from api.limits import WriteQuota
 from api.problems import Problem
 from api.settings import ApiSettings
+from tests.patience import PATIENCE_S
 
 from .conftest import Filled, Serve
 
@@ -92,7 +93,7 @@ async def test_a_quota_comes_back_when_its_window_ends(limited: Serve) -> None:
         refused = 0
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(AssertionError),
-            stop=tenacity.stop_after_delay(10),
+            stop=tenacity.stop_after_delay(PATIENCE_S),
             wait=tenacity.wait_fixed(0.05),
         ):
             with attempt:

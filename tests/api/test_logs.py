@@ -17,6 +17,7 @@ from contracts.keyspace import Keyspace
 from infra.local.process import Command, Server, free_port, running
 from infra.local.store import valkey
 from runtime.stores import connect
+from tests.patience import PATIENCE_S
 
 from .conftest import Filled
 from .test_main import answers
@@ -132,13 +133,13 @@ def fill(url: str) -> None:
 
 async def send_reads(url: str) -> set[int]:
     """Return the statuses that came."""
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
         reads = [client.get(path, headers={"Authorization": f"Bearer {KEY}"}) for path in READS]
         return {answer.status_code for answer in await asyncio.gather(*reads)}
 
 
 async def send_writes(url: str) -> set[int]:
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
         writes = [
             client.post(path, json=body, headers={"X-API-Key": key})
             for path, body in WRITES
@@ -152,7 +153,7 @@ async def send_odd(url: str, sent: bytes, *, hang_up: bool) -> bytes:
     reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
     writer.write(sent)
     await writer.drain()
-    line = b"" if hang_up else await asyncio.wait_for(reader.readline(), 20)
+    line = b"" if hang_up else await asyncio.wait_for(reader.readline(), PATIENCE_S)
     writer.close()
     return line[9:12]
 
@@ -173,7 +174,9 @@ async def test_no_log_line_names_a_user_a_key_an_instrument_or_a_price(watched: 
 
 
 def test_every_endpoint_is_among_those_that_were_asked(watched: Watched) -> None:
-    described = httpx.get(f"{watched.server.address}/openapi.json").json()["paths"]
+    described = httpx.get(f"{watched.server.address}/openapi.json", timeout=PATIENCE_S).json()[
+        "paths"
+    ]
     asked = {path.partition("?")[0] for path in READS} | {path for path, _ in WRITES}
     patterns = [re.sub(r"\{\w+\}", "[^/]+", path) for path in described]
     assert [p for p in patterns if not any(re.fullmatch(p, path) for path in asked)] == []

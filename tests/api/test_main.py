@@ -16,6 +16,7 @@ import pytest
 import tenacity
 
 from infra.local.process import Command, Server, free_port, running
+from tests.patience import PATIENCE_S
 
 from .http import connected
 
@@ -42,7 +43,7 @@ def answers(url: str) -> bool:
 def test_it_starts_without_redis_and_kafka_and_ends_with_0_on_sigterm(tmp_path: Path) -> None:
     server = api(free_port(), tmp_path, {})
     with running(server) as process:
-        answer = httpx.get(f"{server.address}/v1/users/very-secret/history")
+        answer = httpx.get(f"{server.address}/v1/users/very-secret/history", timeout=PATIENCE_S)
         assert answer.status_code == 503
         assert "server" not in answer.headers
     assert process.returncode == 0
@@ -59,7 +60,7 @@ async def test_told_to_end_under_load_it_answers_all_that_was_asked(
     server = api(port, tmp_path, {"REDIS_URL": store_url})
     with running(server) as process:
         asking = [asyncio.create_task(ask_until_told_to_go(port, path)) for path in PATHS * 4]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await answered(port, at_least=len(asking) * 20)
             process.send_signal(signal.SIGTERM)
             counts = await asyncio.gather(*asking)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
+from api.live import bars, channels
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from infra.local.process import Server, free_port, running
@@ -50,13 +51,17 @@ async def test_a_redis_that_hangs_makes_bars_stale_once_and_live_again(
     with running(own_store) as process:
         fill(own_store.address)
         async with worker(own_store.address, KEYS.namespace) as its, opened(api_, 4) as stream:
-            os.kill(process.pid, signal.SIGSTOP)
-            assert await stream.next() == ("stale", {"reason": "redis-away"})
+            with pytest.MonkeyPatch.context() as hurried:
+                hurried.setattr(channels, "QUIET_S", 0.5)
+                await its.write([(4, RUNNING_S, value(1))])
+                assert (await stream.next())[1]["n"] == 1  # from here on it waits that long
+                os.kill(process.pid, signal.SIGSTOP)
+                assert await stream.next() == ("stale", {"reason": "redis-away"})
             await check_unavailable(api_)
             os.kill(process.pid, signal.SIGCONT)
-            assert await stream.bars_until_live() == {}
-            await its.write([(4, RUNNING_S, value(1))])
-            assert (await stream.next())[1]["n"] == 1
+            assert await stream.bars_until_live() == {4: 1}
+            await its.write([(4, RUNNING_S, value(2))])
+            assert (await stream.next())[1]["n"] == 2
         assert await api_.metric("api_stream_interruptions_total") == 1
 
 
@@ -131,7 +136,9 @@ def move_emptied(cluster: Cluster, key: str) -> None:
 
 @until_true
 async def check_unavailable(api_: Served) -> None:
-    answer = await api_.client.get("/v1/stream/bars?instruments=5")
+    with pytest.MonkeyPatch.context() as hurried:
+        hurried.setattr(bars, "READ_DEADLINE_S", 0.1)
+        answer = await api_.client.get("/v1/stream/bars?instruments=5")
     assert (answer.status_code, answer.json()["type"]) == (
         503,
         "urn:tickrec:problem:store-unavailable",

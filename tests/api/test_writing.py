@@ -17,6 +17,7 @@ from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
 from runtime.topology import Topology
+from tests.patience import PATIENCE_S
 
 from .conftest import Filled, Serve
 
@@ -38,7 +39,7 @@ def read_back(broker: str, topic: str, partitions: int, count: int) -> list[Reco
         consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
         records: list[Record] = []
         while len(records) < count:
-            message = consumer.poll(10)
+            message = consumer.poll(PATIENCE_S)
             assert message is not None, f"{len(records)} of {count} records in {topic}"
             assert message.error() is None, message.error()
             records.append(Record(message.partition(), message.key(), message.value()))
@@ -148,7 +149,7 @@ class TestKafkaAway:
     async def test_writing_ends_in_bounded_time_with_what_was_acknowledged(
         self, client: httpx.AsyncClient
     ) -> None:
-        answer = await client.post("/v1/events", json=[QUOTE, TRADE], timeout=20)
+        answer = await client.post("/v1/events", json=[QUOTE, TRADE])
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
         problem = answer.json()

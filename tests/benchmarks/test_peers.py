@@ -17,6 +17,7 @@ from benchmarks.progress import PeerProgress
 from contracts.keyspace import Keyspace
 from contracts.messages import Quote, encode
 from runtime.stores import connect
+from tests.patience import PATIENCE_S
 
 JVM = Path(peers.__file__).with_name("jvm")
 
@@ -74,7 +75,7 @@ def test_a_sink_writes_by_itself_once_it_is_started(store_url: str, namespace: s
         sink.start()
         tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda written: written is None),
-            stop=tenacity.stop_after_delay(10),
+            stop=tenacity.stop_after_delay(PATIENCE_S),
             wait=tenacity.wait_fixed(0.02),
         )(PeerProgress(store, keyspace).written, 1)
 

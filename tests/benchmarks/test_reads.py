@@ -1,14 +1,18 @@
 """Ours and the baseline answer the same on the same data, and what is measured is told whole."""
 
 import io
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 from rich.console import Console
 
+from benchmarks.reads import cores
 from benchmarks.reads.answered import Answered
 from benchmarks.reads.bare import Bare
 from benchmarks.reads.ceilings import _whole, bare
@@ -21,6 +25,7 @@ from benchmarks.reads.saturation import Saturation, saturate
 from benchmarks.reads.scene import Asked, Scene, StoreProduct, set_up
 from benchmarks.stage import ContenderError
 from infra.local.process import LOOPBACK
+from tests.patience import PATIENCE_S
 
 SIZE = Size(instruments=400, users=300)
 
@@ -31,9 +36,21 @@ needs_wrk = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("reads")
-    with set_up(folder, StoreProduct.VALKEY, SIZE, Console(file=io.StringIO())) as scene:
-        yield scene
+    """What is compared here is answers, not speed: one core will do, and there is time."""
+    folder, serving = tmp_path_factory.mktemp("reads"), Scene.serving
+    available = sorted(os.sched_getaffinity(0))
+
+    def patiently(
+        scene: Scene, name: str, port: int, argv: tuple[str, ...], *rest: Any
+    ) -> AbstractContextManager[Asked]:
+        patient = ["tests.api.patient" if word == "api" else word for word in argv]
+        return serving(scene, name, port, patient, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cores, "server_and_load", lambda: (available[0], available[-1]))
+        patch.setattr(Scene, "serving", patiently)
+        with set_up(folder, StoreProduct.VALKEY, SIZE, Console(file=io.StringIO())) as scene:
+            yield scene
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +66,7 @@ def shown(result: Measured | Saturation) -> str:
 
 
 def answer(server: Asked, path: str) -> httpx.Response:
-    return httpx.get(f"http://{LOOPBACK}:{server.port}{path}")
+    return httpx.get(f"http://{LOOPBACK}:{server.port}{path}", timeout=PATIENCE_S)
 
 
 def test_both_answer_the_same_to_every_endpoint(servers: Both) -> None:

@@ -15,6 +15,7 @@ from contracts.topics import INTERACTIONS, QUOTES
 from infra.local.process import Command, Server
 from runtime.stores import connect
 from runtime.topology import Topology
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_what_is_due_in_the_time_is_published_and_nothing_before_the_sign(
         publisher.await_ready()
         ready_ms = time.time_ns() // 1_000_000
         publisher.go()
-        published = publisher.result(Published, within_s=30)
+        published = publisher.result(Published, within_s=PATIENCE_S)
     assert published.began_ms >= ready_ms
     assert (published.records, published.failed) == (2_100, 0)
     assert (published.at_s[0], published.quotes[0]) == (0.0, 0)

@@ -22,6 +22,7 @@ from infra.topics import ensure
 from runtime.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled
 from tests.fuzz.request import CANARY, KEY
+from tests.patience import PATIENCE_S
 
 PARTITIONS: Final = {
     "quotes": TOPOLOGY.quotes,
@@ -62,7 +63,7 @@ class Served:
 
     def wrong_answers(self) -> list[str]:
         """Return the known paths that are not answered as they must be."""
-        with httpx.Client() as client:
+        with httpx.Client(timeout=PATIENCE_S) as client:
             answers = {path: _patiently(client, self.address + path) for path in GOLDEN}
         return [
             f"{path}: {answer.status_code} {answer.text[:300]}"
@@ -97,7 +98,7 @@ def fill(store: Redis, keys: Keyspace) -> None:
 
 @contextlib.contextmanager
 def served(folder: Path, store_url: str, broker: str, namespace: str) -> Iterator[Served]:
-    """Serve a namespace, as `python -m api` does, with a key for writing."""
+    """Serve a namespace, with a key for writing."""
     served = Served(free_port(), folder / "api.log")
     settings = {
         "API_PORT": str(served.port),
@@ -106,7 +107,7 @@ def served(folder: Path, store_url: str, broker: str, namespace: str) -> Iterato
         "KAFKA_BOOTSTRAP_SERVERS": broker,
         "NAMESPACE": namespace,
     }
-    command = Command("api", (sys.executable, "-m", "api"), served.log, settings)
+    command = Command("api", (sys.executable, "-m", "tests.api.patient"), served.log, settings)
     with running(Server(command, served.address, "api", lambda: _ready(served.address))):
         yield served
 
@@ -127,7 +128,7 @@ def served_by_own_servers(folder: Path) -> Iterator[Served]:
 
 @tenacity.retry(
     retry=tenacity.retry_if_result(lambda answer: answer.status_code == 503),
-    stop=tenacity.stop_after_delay(10),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
     wait=tenacity.wait_fixed(0.1),
     retry_error_callback=lambda state: state.outcome.result(),
 )

@@ -7,6 +7,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from producers.settings import ProducerSettings
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
+from tests.integration.conftest import eventually
+from tests.patience import PATIENCE_S
 from trainer.settings import TrainerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -243,5 +246,5 @@ def test_kafka_starts_with_the_settings_and_passes_its_health_check(tmp_path: Pa
     with running(Server(command, f"{LOOPBACK}:{ports['9092']}", "Apache Kafka", healthy)):
         for port in (ports["9092"], ports["19092"]):
             client = brokers.admin(f"{LOOPBACK}:{port}")
-            assert brokers.answers(client)
+            eventually(partial(brokers.answers, client), f"Kafka answers at {port}", PATIENCE_S)
             assert brokers.partitions_of(client) == {}

@@ -17,6 +17,7 @@ from infra import republish
 from infra.dead_letters import DeadLetter, lines, read
 from infra.local.process import free_port
 from runtime.topology import Topology
+from tests.patience import PATIENCE_S
 
 PARTITIONS = 2
 BAD_QUOTE = b'{"instrument_id":4,\n "price":0,"ts":1629061628123}'
@@ -36,7 +37,7 @@ def reject(
     producer = Producer({"bootstrap.servers": broker})
     headers = {"reason": REASON, "topic": topic, "partition": "1", "offset": str(offset)}
     producer.produce(f"{topic}.dead-letters", value, key, headers=headers)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def run(broker: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -57,7 +58,7 @@ def records(broker: str, topic: str) -> Iterator[tuple[int, bytes, bytes]]:
     consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
     unread = PARTITIONS
     while unread:
-        record = consumer.poll(10)
+        record = consumer.poll(PATIENCE_S)
         assert record is not None
         if record.error():
             assert record.error().code() == KafkaError._PARTITION_EOF
@@ -141,7 +142,7 @@ def test_a_letter_that_was_published_twice_is_listed_once(broker: str) -> None:
 def test_what_something_else_put_among_the_dead_letters_is_named(broker: str) -> None:
     producer = Producer({"bootstrap.servers": broker})
     producer.produce("quotes.dead-letters", b"x")
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
     done = run(broker, "dead-letters", "quotes")
     assert done.returncode == 1
     assert "quotes.dead-letters@0 has no header offset, partition, reason, topic" in done.stderr

@@ -32,6 +32,7 @@ from tests.api.streaming import value, worker
 from tests.infra.door import door as nginx
 from tests.infra.door import needs_nginx, served
 from tests.integration.conftest import eventually
+from tests.patience import PATIENCE_S
 
 pytestmark = needs_nginx
 
@@ -134,7 +135,7 @@ def door(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, str]) -> 
 
 
 def api(port: int, folder: Path, settings: dict[str, str]) -> Server:
-    argv = [sys.executable, "-m", "api"]
+    argv = [sys.executable, "-m", "tests.api.patient"]
     return served(
         f"api-{port}", port, argv, folder, "/health/ready", API_PORT=str(port), **settings
     )
@@ -142,7 +143,7 @@ def api(port: int, folder: Path, settings: dict[str, str]) -> Server:
 
 @pytest.fixture
 def client(door: Door) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=door.nginx.address) as client:
+    with httpx.Client(base_url=door.nginx.address, timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -241,7 +242,7 @@ def read_until(broker: str, last: set[int]) -> Counter[int]:
     seen: Counter[int] = Counter()
     try:
         while not last <= seen.keys():
-            message = consumer.poll(10)
+            message = consumer.poll(PATIENCE_S)
             assert message is not None, f"{last - seen.keys()} are not there"
             seen[json.loads(message.value())["instrument_id"]] += 1
     finally:

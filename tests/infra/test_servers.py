@@ -25,6 +25,7 @@ from infra.local.process import (
     stop,
 )
 from infra.local.tansu import tansu
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -92,14 +93,14 @@ def test_kafka_keeps_its_records_when_it_is_killed_and_started_again(tmp_path: P
         producer = Producer({"bootstrap.servers": server.address, "acks": "all"})
         for n in range(100):
             producer.produce("kept", b"%d" % n)
-        assert producer.flush(20) == 0
+        assert producer.flush(PATIENCE_S) == 0
         process.send_signal(signal.SIGKILL)
         process.wait()
     again = kafka(port, tmp_path)
     with running(again):
         consumer = Consumer({"bootstrap.servers": again.address, "group.id": "tests"})
         consumer.assign([TopicPartition("kept", 0, 0)])
-        values = [message.value() for message in consumer.consume(100, timeout=20)]
+        values = [message.value() for message in consumer.consume(100, timeout=PATIENCE_S)]
         consumer.close()
     assert values == [b"%d" % n for n in range(100)]
     assert "bind" not in again.command.log.read_text()
@@ -114,7 +115,7 @@ def test_a_deleted_topic_made_again_begins_at_offset_0(tmp_path: Path) -> None:
         for _ in range(2):
             brokers.create(client, [NewTopic("again", 1)])
             producer.produce("again", b"", on_delivery=lambda _, m: offsets.append(m.offset()))
-            assert producer.flush(10) == 0
+            assert producer.flush(PATIENCE_S) == 0
             brokers.delete(client, ["again"])
             assert "again" not in brokers.partitions_of(client)
     assert offsets == [0, 0]

@@ -14,6 +14,7 @@ from infra import broker as brokers
 from infra.topics import ensure
 from runtime.stores import Store, connect
 from runtime.topology import Topology, TopologyError
+from tests.patience import PATIENCE_S
 
 NAMES = [topic.name for topic in ALL]
 
@@ -67,7 +68,7 @@ def test_a_second_run_changes_nothing(
     ensure(client, store, keyspace, {QUOTES.name: 3})
     producer = Producer({"bootstrap.servers": broker})
     producer.produce(QUOTES.name, b"kept", partition=2)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
     noted = store.hgetall(keyspace.topics())
 
     rows = ensure(client, store, keyspace, {})
@@ -86,7 +87,7 @@ def test_a_second_run_changes_nothing(
     producer.produce(
         QUOTES.name, b"next", partition=2, on_delivery=lambda _, m: offsets.append(m.offset())
     )
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
     assert offsets == [1]
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-READ_TIMEOUT_S = 20.0
+from tests.patience import PATIENCE_S
 
 ReadAll = Callable[[str, int], list[Message]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -45,11 +45,11 @@ def read_all(broker: str, reader: Callable[[str], ReadAll]) -> ReadAll:
 
 
 def _read_all(consumer: Consumer, topic: str, at_least: int) -> list[Message]:
-    partitions = set(consumer.list_topics(topic, timeout=READ_TIMEOUT_S).topics[topic].partitions)
+    partitions = set(consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions)
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     records: list[Message] = []
     ended: set[int] = set()
-    deadline = time.monotonic() + READ_TIMEOUT_S
+    deadline = time.monotonic() + PATIENCE_S
     while len(records) < at_least or ended != partitions:
         assert time.monotonic() < deadline, f"{len(records)} of {at_least} records of {topic}"
         got = consumer.consume(10_000, timeout=0.1)

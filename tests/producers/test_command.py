@@ -17,6 +17,7 @@ from infra.broker import admin, create
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
 from runtime.topology import Topology
+from tests.patience import PATIENCE_S
 
 ReadAll = Callable[[str, int], list[Message]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -24,12 +25,11 @@ Start = Callable[..., subprocess.Popen[str]]
 pytestmark = pytest.mark.integration
 
 FAR_FUTURE_MS = 2**41
-DONE_WITHIN_S = 60
 
 
 def ended(child: subprocess.Popen[str]) -> tuple[int, list[dict[str, object]], str]:
     """Wait for the end; return the exit code, the log's lines, and all of standard error."""
-    _, errors = child.communicate(timeout=DONE_WITHIN_S)
+    _, errors = child.communicate(timeout=PATIENCE_S)
     lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
     return child.returncode, lines, errors
 
@@ -116,7 +116,7 @@ def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
             "simulate",
             "--backfill-minutes=1",
             KAFKA_BOOTSTRAP_SERVERS=server.address,
-            DELIVERY_TIMEOUT_S="1",
+            DELIVERY_TIMEOUT_S="3",
         )
         await_line(child, "simulating")
         assert reader(server.address)("quotes", 1)

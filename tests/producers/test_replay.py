@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.messages import (
@@ -25,7 +25,6 @@ from producers.files import CHUNK_ROWS, FileError, open_rows
 from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, check_columns, replayed
 from producers.run import SHOWN_REJECTIONS, Rejected
 
-unhurried = settings(deadline=None)
 NOW_MS = 1_700_000_000_000
 
 prices = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)
@@ -77,7 +76,6 @@ def replay_text(
     return replay(path, kind)
 
 
-@unhurried
 @given(
     rows=st.lists(st.tuples(times, ids, prices, st.floats(0, 1e300)), min_size=1, max_size=8),
     ending=endings,
@@ -101,7 +99,6 @@ def test_quotes_reach_the_reader_as_they_stand_in_the_file_to_the_last_digit(
     assert [(topic, int(key)) for topic, key, _ in records] == [("quotes", row[1]) for row in rows]
 
 
-@unhurried
 @given(
     rows=st.lists(
         st.tuples(
@@ -140,7 +137,6 @@ def test_interactions_reach_the_reader_as_they_stand_in_the_file(
     assert len(decode_interactions([value for _, _, value in records], NOW_MS)[0]) == len(rows)
 
 
-@unhurried
 @given(prices)
 def test_a_price_is_published_as_the_decimal_that_was_written(folder: Path, price: float) -> None:
     text = f"ts_ms,instrument_id,price\n1,2,{price!r}\n"

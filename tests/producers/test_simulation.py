@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.messages import EVENT_TYPES, decode_interactions, decode_quotes
@@ -17,7 +17,6 @@ from producers.simulation.market import VARIANCE, Market, on_tick
 from producers.simulation.stream import STOCK_PER_USER
 from producers.simulation.world import Floats, World
 
-unhurried = settings(deadline=None)
 SEED = 11
 LIVE_FROM_MS = 1_700_000_000_000
 SMALL = Plan(
@@ -185,7 +184,6 @@ plans = st.builds(
 )
 
 
-@unhurried
 @given(plans)
 def test_every_record_keeps_the_contracts_at_the_asked_rates_in_order(plan: Plan) -> None:
     batches = list(simulated(plan, LIVE_FROM_MS))

@@ -11,6 +11,7 @@ from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.stores import Store, connect
+from tests.patience import PATIENCE_S
 from trainer.settings import TrainerSettings
 
 PARTITIONS = 3
@@ -33,14 +34,14 @@ def keyspace(namespace: str) -> Keyspace:
 @pytest.fixture
 def settings(store_url: str, namespace: str) -> TrainerSettings:
     return TrainerSettings(
-        redis_url=store_url, namespace=namespace, lock_lease_seconds=2, metrics_port=0
+        redis_url=store_url, namespace=namespace, lock_lease_seconds=PATIENCE_S, metrics_port=0
     )
 
 
 @pytest.fixture
 def environment(store_url: str, namespace: str) -> dict[str, str]:
     """Of a child process."""
-    return {"REDIS_URL": store_url, "NAMESPACE": namespace, "LOCK_LEASE_SECONDS": "5"}
+    return {"REDIS_URL": store_url, "NAMESPACE": namespace, "LOCK_LEASE_SECONDS": str(PATIENCE_S)}
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import pytest
 
 from contracts.keyspace import Keyspace
 from runtime.stores import Store
+from tests.patience import PATIENCE_S
+from trainer import lock
 from trainer.lock import LeaseLostError, LockedError, held
 
 
@@ -16,8 +18,8 @@ def wait(seconds: float) -> bool:
     return False
 
 
-def wait_until(true: Callable[[], object], seconds: float = 10) -> None:
-    give_up = time.monotonic() + seconds
+def wait_until(true: Callable[[], object]) -> None:
+    give_up = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < give_up
         time.sleep(0.01)
@@ -34,14 +36,14 @@ def is_lost(check: Callable[[], None]) -> bool:
 def test_only_one_holds_the_lock_and_the_next_has_a_higher_token(
     store: Store, keyspace: Keyspace
 ) -> None:
-    with held(store, keyspace, 5, 0, wait) as first:
+    with held(store, keyspace, PATIENCE_S, 0, wait) as first:
         with (
             pytest.raises(LockedError, match="another trainer holds"),
-            held(store, keyspace, 5, 0, wait),
+            held(store, keyspace, PATIENCE_S, 0, wait),
         ):
             pass
         first.check()
-    with held(store, keyspace, 5, 0, wait) as second:
+    with held(store, keyspace, PATIENCE_S, 0, wait) as second:
         assert second.fence > first.fence
 
 
@@ -49,23 +51,29 @@ def test_a_second_trainer_waits_for_the_lock_as_long_as_it_is_told(
     store: Store, keyspace: Keyspace
 ) -> None:
     store.set(keyspace.model_lock(), "one that died", px=300)
-    with held(store, keyspace, 5, 10, wait) as lease:
+    with held(store, keyspace, PATIENCE_S, PATIENCE_S, wait) as lease:
         lease.check()
 
 
 def test_waiting_ends_when_there_is_no_use_in_it(store: Store, keyspace: Keyspace) -> None:
     stop = threading.Event()
     stop.set()
-    store.set(keyspace.model_lock(), "another", px=60_000)
-    with pytest.raises(LockedError), held(store, keyspace, 5, 60, stop.wait):
+    store.set(keyspace.model_lock(), "another", px=600_000)
+    with pytest.raises(LockedError), held(store, keyspace, PATIENCE_S, 600, stop.wait):
         pass
 
 
-def test_the_lease_is_renewed_while_the_lock_is_held(store: Store, keyspace: Keyspace) -> None:
-    with held(store, keyspace, 0.3, 0, wait) as lease:
-        ends = time.monotonic() + 1
-        wait_until(lambda: time.monotonic() > ends)
-        lease.check()
+def test_the_lease_is_renewed_while_the_lock_is_held(
+    store: Store, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "RENEWALS_PER_LEASE", 10 * PATIENCE_S)
+    with held(store, keyspace, PATIENCE_S, 0, wait) as lease:
+        for _ in range(3):
+            ends = lease._valid_until
+            store.pexpire(keyspace.model_lock(), round(PATIENCE_S * 500))
+            wait_until(lambda ends=ends: lease._valid_until > ends)  # type: ignore[misc]
+            assert store.pttl(keyspace.model_lock()) > PATIENCE_S * 500
+            lease.check()
 
 
 def test_who_lost_the_lock_is_told_and_does_not_take_it_from_its_successor(

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -29,6 +29,7 @@ from contracts.topics import INTERACTIONS
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.stores import Store
+from tests.patience import PATIENCE_S
 from trainer.pointer import named
 from trainer.publication import read_current
 from trainer.report import Report
@@ -55,8 +56,8 @@ def process(*argv: str, environment: dict[str, str]) -> Iterator[subprocess.Pope
         child.communicate()
 
 
-def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
-    give_up = time.monotonic() + seconds
+def wait_until(true: Callable[[], object]) -> None:
+    give_up = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < give_up
         time.sleep(0.02)
@@ -82,7 +83,7 @@ def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             metrics = answer.read().decode()
         trainer.send_signal(signal.SIGTERM)
-        _, log = trainer.communicate(timeout=10)
+        _, log = trainer.communicate(timeout=PATIENCE_S)
     assert trainer.returncode == 0
     assert 'trainer_runs_total{outcome="trained"} 0.0' not in metrics
     # What never happened is told as well, or Prometheus would miss the first time.
@@ -109,7 +110,7 @@ def test_run_waits_for_a_redis_that_is_not_there_yet(
         with running(later):
             # It is there, but empty: the topics were never made.
             assert any("run `python -m infra.topics` first" in line for line in lines)
-            assert trainer.wait(10) == 1
+            assert trainer.wait(PATIENCE_S) == 1
 
 
 def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
@@ -117,19 +118,19 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
 ) -> None:
     fill(np.ones((3, 2)))
     elsewhere = Keyspace(f"{keyspace.namespace}-locked")
-    store.set(elsewhere.model_lock(), "another", px=60_000)
+    store.set(elsewhere.model_lock(), "another", px=600_000)
     locked_out = environment | {"NAMESPACE": elsewhere.namespace, "LOCK_LEASE_SECONDS": "0.3"}
     with (
         process("-m", "trainer", "once", environment=environment) as good,
         process("-m", "trainer", "once", environment=locked_out) as bad,
     ):
-        assert good.wait(30) == 0
-        assert bad.wait(30) == 1
+        assert good.wait(PATIENCE_S) == 0
+        assert bad.wait(PATIENCE_S) == 1
     assert generation(store, keyspace)
 
 
 LAUNCHER = """
-import os, sys, threading
+import os, signal, socket, sys, threading
 import trainer.canary.holdout, trainer.quality.checking  # a run imports them when it needs them
 from runtime.logs import configure_logs
 from trainer.canary import trial
@@ -138,22 +139,36 @@ from trainer.settings import TrainerSettings
 
 configure_logs("trainer", "ERROR")
 trial.read_clicks = lambda *_: None  # there is no Kafka
-for _ in sys.stdin:
+send, sent = socket.socket.sendall, 0
+
+def send_up_to(last, connection, data):
+    global sent
+    left = last - sent
+    sent += len(data)
+    if len(data) > left:
+        send(connection, data[:left])
+        os.kill(os.getpid(), signal.SIGKILL)
+    send(connection, data)
+
+for order in sys.stdin:
     pid = os.fork()  # a fresh run without a fresh import
     if pid == 0:
+        last = int(order)
+        socket.socket.sendall = lambda connection, data: send_up_to(last, connection, data)
         asked = "CANARY_RULES" not in os.environ
         Runs(TrainerSettings(), threading.Event()).once(
-            only_if_changed=not asked, wait_for_lock_s=5
+            only_if_changed=not asked, wait_for_lock_s=60
         )
+        print(sent, flush=True)
         os._exit(0)
-    print(pid, flush=True)
-    os.waitpid(pid, 0)
-    print("ended", flush=True)
+    _, status = os.waitpid(pid, 0)
+    print("killed" if os.WIFSIGNALED(status) else "ended", flush=True)
 """
+NEVER = sys.maxsize
 
 
 class Launcher:
-    """Starts runs, each a process of its own."""
+    """Does runs, each a process of its own."""
 
     def __init__(self, child: subprocess.Popen[str]) -> None:
         assert child.stdin is not None
@@ -161,13 +176,34 @@ class Launcher:
         self._orders = child.stdin
         self._answers = child.stdout
 
-    def start(self) -> int:
-        self._orders.write("run\n")
+    def _order(self, last_byte: int) -> str:
+        self._orders.write(f"{last_byte}\n")
         self._orders.flush()
-        return int(self._answers.readline())
+        return self._answers.readline()
 
-    def wait(self) -> None:
+    def run(self) -> int:
+        """Do a whole run; return how many bytes it sent to Redis."""
+        sent = int(self._order(NEVER))
         assert self._answers.readline() == "ended\n"
+        return sent
+
+    def run_killed_after(self, sent: int, store: Store) -> None:
+        """Do a run that is killed when it has sent so many bytes, unless it sends fewer.
+
+        Returns once Redis has done what it was sent: it sees the end after everything else.
+        """
+        if self._order(sent) != "killed\n":
+            assert self._answers.readline() == "ended\n"
+        wait_until(lambda: "trainer" not in {each["name"] for each in store.client_list()})
+
+
+def moments(whole_run: int) -> Iterator[int]:
+    """Yield how far a run gets before each kill, in bytes: at random, but all over the run."""
+    seed = secrets.randbelow(2**32)
+    print("seed", seed)
+    random_ = random.Random(seed)
+    for kill in range(KILLS):
+        yield int((kill + random_.random()) / KILLS * whole_run)
 
 
 def assert_whole(store: Store, keyspace: Keyspace, served: str) -> None:
@@ -194,28 +230,14 @@ def assert_whole(store: Store, keyspace: Keyspace, served: str) -> None:
 def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_for_ever(
     store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill
 ) -> None:
-    seed = secrets.randbelow(2**32)
-    print("seed", seed)
-    moments = random.Random(seed)
     fill(np.random.default_rng(0).integers(0, 2, (60, 200)) * 1.0)
-    environment |= {"LOCK_LEASE_SECONDS": "15"}
     with process("-c", LAUNCHER, environment=environment) as child:
         launcher = Launcher(child)
-        launcher.start()
-        launcher.wait()
-        started = time.monotonic()
-        launcher.start()
-        launcher.wait()
-        whole_run_s = time.monotonic() - started
-
+        launcher.run()
         left_behind = 0
-        for _ in range(KILLS):
+        for moment in moments(launcher.run()):
             store.delete(keyspace.model_lock())  # as if the dead one's lease were over
-            run = launcher.start()
-            time.sleep(moments.uniform(0, whole_run_s))
-            with suppress(ProcessLookupError):  # it was quicker
-                os.kill(run, signal.SIGKILL)
-            launcher.wait()
+            launcher.run_killed_after(moment, store)
             now_served = generation(store, keyspace)
             assert now_served
             assert_whole(store, keyspace, now_served)
@@ -223,8 +245,7 @@ def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_
         assert left_behind, "no kill came before a flip"
 
         store.delete(keyspace.model_lock())
-        launcher.start()
-        launcher.wait()
+        launcher.run()
     assert_all_else_ends(store, keyspace, {str(generation(store, keyspace))})
 
 
@@ -235,7 +256,8 @@ def assert_all_else_ends(store: Store, keyspace: Keyspace, kept: set[str]) -> No
     for key in store.scan_iter(f"{keyspace.namespace}:model:20*", count=10_000):
         if not any(f":{generation}:" in key for generation in kept):
             pipeline.ttl(key)
-    assert all(0 < ttl <= REPLACED_GENERATION_TTL_S for ttl in pipeline.execute())
+    for_ever = -1  # in the answers to TTL; what is over meanwhile is -2, or 0 in its last moment
+    assert all(for_ever != ttl <= REPLACED_GENERATION_TTL_S for ttl in pipeline.execute())
 
 
 def current_of(store: Store, keyspace: Keyspace) -> Current:
@@ -247,9 +269,6 @@ def current_of(store: Store, keyspace: Keyspace) -> Current:
 def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
     store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill, tmp_path: Path
 ) -> None:
-    seed = secrets.randbelow(2**32)
-    print("seed", seed)
-    moments = random.Random(seed)
     fill(np.random.default_rng(0).integers(0, 2, (60, 200)) * 1.0)
     # Each run judges the canary of the one before, promotes it, publishes another variant, and
     # tries out the next canary.
@@ -257,7 +276,6 @@ def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
     rules.write_text("minutes = 0\n")
     variants.write_text("[few]\nneighbors_per_item = 5\n")
     environment |= {
-        "LOCK_LEASE_SECONDS": "15",
         "CANARY_RULES": str(rules),
         "KEEP_GENERATIONS": "1",
         "VARIANTS": str(variants),
@@ -265,27 +283,21 @@ def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
     with process("-c", LAUNCHER, environment=environment) as child:
         launcher = Launcher(child)
 
-        def start() -> int:
+        def prepare() -> None:
             store.delete(keyspace.model_lock())  # as if the dead one's lease were over
             store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
-            return launcher.start()
 
         for _ in range(3):
-            started = time.monotonic()
-            start()
-            launcher.wait()
-        whole_run_s = time.monotonic() - started
+            prepare()
+            whole_run = launcher.run()
         current = current_of(store, keyspace)
         assert current.canary
         assert current.previous
 
         seen = []
-        for _ in range(KILLS):
-            run = start()
-            time.sleep(moments.uniform(0, whole_run_s))
-            with suppress(ProcessLookupError):  # it was quicker
-                os.kill(run, signal.SIGKILL)
-            launcher.wait()
+        for moment in moments(whole_run):
+            prepare()
+            launcher.run_killed_after(moment, store)
             current = current_of(store, keyspace)
             assert current.variants.keys() == {DEFAULT_VARIANT, "few"}
             for each in named(current):
@@ -293,8 +305,8 @@ def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
             seen.append(current.canary is not None)
         assert not all(seen), "no kill came between a promotion and the next canary"
 
-        start()
-        launcher.wait()
+        prepare()
+        launcher.run()
     current = current_of(store, keyspace)
     assert current.canary
     assert len(named(current)) == 4

@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
@@ -11,7 +11,6 @@ from trainer.blocks import blocks
 from trainer.ranking import SCORE_DECIMALS, rounded, top_n
 
 # A slow machine is no finding.
-unhurried = settings(deadline=None)
 
 # Few values, so that nearly everything ties.
 tied = arrays(
@@ -19,7 +18,6 @@ tied = arrays(
 )
 
 
-@unhurried
 @given(
     scores=tied,
     unit=st.sampled_from([1, 10.0**-SCORE_DECIMALS, -0.1, 1e6, 1e300]),
@@ -47,7 +45,6 @@ def test_rounding_makes_equal_what_only_floating_noise_tells_apart() -> None:
     assert len(set(rounded(noisy).tolist())) == 1
 
 
-@unhurried
 @given(sizes=st.lists(st.integers(0, 20)), budget=st.integers(1, 30))
 def test_blocks_cover_all_rows_in_order_within_the_budget(sizes: list[int], budget: int) -> None:
     cut = blocks(np.array(sizes, np.int64), budget)

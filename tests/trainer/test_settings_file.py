@@ -12,6 +12,7 @@ import pytest
 
 from contracts.keyspace import DEFAULT_VARIANT, Keyspace
 from runtime.stores import Store
+from tests.patience import PATIENCE_S
 from trainer.publication import read_current
 from trainer.report import Report
 from trainer.settings import TrainerSettings
@@ -29,7 +30,7 @@ def once(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -9,6 +9,7 @@ from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback
 from contracts.topics import FEEDBACK
 from infra.local.process import free_port
 from runtime.topology import Topology
+from tests.patience import PATIENCE_S
 from trainer.canary import clicks as module
 from trainer.canary.clicks import count, read_clicks
 from trainer.canary.verdict import Clicked, Clicks
@@ -40,7 +41,7 @@ def publish(broker: str, messages: list[Feedback], *raw: bytes) -> None:
         producer.produce(FEEDBACK.name, encode_feedback(message), feedback_key(message))
     for value in raw:
         producer.produce(FEEDBACK.name, value)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def test_what_was_sent_twice_counts_once() -> None:
@@ -53,7 +54,7 @@ def test_what_was_sent_twice_counts_once() -> None:
 
 
 def test_feedback_since_the_trial_began_is_read_from_every_partition(
-    broker: str, topology: Topology
+    broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(broker, [feedback("g1", n=n, ts=now_ms() - 60_000) for n in range(5)])
     since = now_ms() - 1_000
@@ -65,11 +66,15 @@ def test_feedback_since_the_trial_began_is_read_from_every_partition(
         b"no feedback",
         b'{"type":"click"}',
     )
+    monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
     found = read_clicks(broker, GENERATIONS, since, now_ms())
     assert found == Clicks(Clicked(40, 0), Clicked(30, 3))
 
 
-def test_no_feedback_at_all_is_nothing_shown(broker: str, topology: Topology) -> None:
+def test_no_feedback_at_all_is_nothing_shown(
+    broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
     found = read_clicks(broker, GENERATIONS, now_ms(), now_ms())
     assert found == Clicks(Clicked(0, 0), Clicked(0, 0))
 

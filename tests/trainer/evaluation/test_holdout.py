@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.histories.affinities import binary
-from stream_processors.histories.fold import History, fold_event
+from stream_processors.histories.fold import fold_event
+from stream_processors.histories.history import History
 from stream_processors.settings import Settings
 from trainer.evaluation import holdout
 from trainer.evaluation.holdout import HISTORY_CAP, prepare
@@ -14,8 +15,6 @@ from trainer.evaluation.interactions import Interactions, Split
 from trainer.evaluation.splits import SplitError, per_user, temporal
 
 CAP = 5
-
-unhurried = settings(deadline=None)
 
 
 def interactions(events: list[tuple[str, int, int]]) -> Interactions:
@@ -32,21 +31,18 @@ events_in_time_order = st.lists(
 ).map(lambda events: sorted(events, key=lambda event: event[2]))
 
 
-@unhurried
 @given(events=events_in_time_order)
 def test_the_matrix_is_the_one_that_the_fold_makes(events: list[tuple[str, int, int]]) -> None:
     histories: dict[str, History] = {}
     for offset, (user, item, ts) in enumerate(events):
-        history = histories.setdefault(user, History())
-        place = history.place_of.get(item)
-        so_far = 0.0 if place is None else float(history.affinity[place])
-        fold_event(history, offset, item, binary(so_far, 0, ts), ts, CAP)
+        history = histories.setdefault(user, History.empty(scaled=False))
+        fold_event(history, offset, item, 0, ts, CAP, binary)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(holdout, "HISTORY_CAP", CAP)
         made = prepare(Split(interactions(events), interactions(events)))
     for u, user in enumerate(made.users):
         items = made.items[np.flatnonzero(made.holdout.train.toarray()[u])]
-        assert items.tolist() == sorted(histories[user].place_of)
+        assert items.tolist() == sorted(histories[user].items().tolist())
 
 
 def test_a_history_keeps_as_many_items_as_the_stream_processors_do() -> None:
@@ -68,7 +64,6 @@ def test_what_cannot_be_found_is_counted_and_not_asked_for() -> None:
     assert (left_out.unknown_users, left_out.pairs_of_unknown_users) == (1, 2)
 
 
-@unhurried
 @given(events=events_in_time_order, share=st.floats(0.1, 0.9))
 def test_a_temporal_split_learns_from_nothing_that_comes_later(
     events: list[tuple[str, int, int]], share: float
@@ -86,7 +81,6 @@ def test_a_temporal_split_learns_from_nothing_that_comes_later(
     assert len(parts.train) + len(parts.test) == len(events)
 
 
-@unhurried
 @given(events=events_in_time_order, seed=st.integers(0, 9))
 def test_a_per_user_split_hides_whole_items_of_those_who_keep_some(
     events: list[tuple[str, int, int]], seed: int

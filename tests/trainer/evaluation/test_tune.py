@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from typer.testing import CliRunner
 
+from tests.patience import PATIENCE_S
 from trainer.__main__ import app
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.interactions import Splitting
@@ -66,7 +67,7 @@ def test_what_was_tried_before_a_kill_is_not_tried_again(shop: Path, tmp_path: P
         try:
             for attempt in Retrying(
                 retry=retry_if_exception_type(AssertionError),
-                stop=stop_after_delay(60),
+                stop=stop_after_delay(PATIENCE_S),
                 wait=wait_fixed(0.1),
                 reraise=True,
             ):
@@ -134,7 +135,7 @@ class Spy:
     def values(self, changed: Values) -> Values:
         return {"x": 0.5} | changed
 
-    def recommend(self, changed: Values, holdout: Holdout, n: int) -> Recommended:  # noqa: ARG002
+    def recommend(self, changed: Values, holdout: Holdout, n: int) -> Recommended:
         self.asked.append(holdout)
         return from_popular(holdout, csr_array(np.ones((1, holdout.train.shape[1]))), n)
 

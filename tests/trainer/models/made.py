@@ -12,7 +12,7 @@ from trainer.models import Model
 from trainer.ranking import Ranking
 
 # A slow machine is no finding.
-unhurried = settings(deadline=None, max_examples=50)
+fewer = settings(max_examples=50)
 
 Affinities = npt.NDArray[np.float64]
 """(n_users, n_items) R"""

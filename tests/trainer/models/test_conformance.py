@@ -13,13 +13,13 @@ from tests.trainer.models.made import (
     binary,
     checkerboard,
     csr,
+    fewer,
     gram,
     lists,
     near,
     ranked,
     ranking_of,
     scores,
-    unhurried,
     weighted,
 )
 from trainer.matrices import Matrix
@@ -86,7 +86,7 @@ def test_every_model_is_held_to_the_claims() -> None:
 
 
 @every_model
-@unhurried
+@fewer
 @given(affinities=binary() | weighted())
 def test_lists_are_best_first_without_repetition_and_of_positive_scores(
     one: Conforming, affinities: Affinities
@@ -99,7 +99,7 @@ def test_lists_are_best_first_without_repetition_and_of_positive_scores(
 
 
 @every_model
-@unhurried
+@fewer
 @given(affinities=binary())
 def test_equal_scores_go_by_support_then_by_item(one: Conforming, affinities: Affinities) -> None:
     ranking = ranking_of(one.model, one.input_of(affinities))
@@ -109,7 +109,7 @@ def test_equal_scores_go_by_support_then_by_item(one: Conforming, affinities: Af
 
 
 @every_model
-@unhurried
+@fewer
 @given(affinities=binary() | weighted(), size=st.integers(1, 3))
 def test_lists_are_the_same_in_whatever_blocks_they_are_made(
     one: Conforming, affinities: Affinities, size: int
@@ -125,7 +125,7 @@ def test_lists_are_the_same_in_whatever_blocks_they_are_made(
 
 
 @every_model
-@unhurried
+@fewer
 @given(affinities=binary() | weighted())
 def test_the_same_input_makes_the_same_lists_to_the_last_bit(
     one: Conforming, affinities: Affinities
@@ -136,7 +136,7 @@ def test_the_same_input_makes_the_same_lists_to_the_last_bit(
 
 
 @every_whole_model
-@unhurried
+@fewer
 @given(affinities=binary() | weighted(), random=st.randoms())
 def test_users_in_another_order_change_no_item_list(
     one: Conforming, affinities: Affinities, random: np.random.RandomState
@@ -149,7 +149,7 @@ def test_users_in_another_order_change_no_item_list(
 
 
 @every_whole_model
-@unhurried
+@fewer
 @given(affinities=binary() | weighted(), random=st.randoms())
 def test_items_in_another_order_have_the_same_scores(
     one: Conforming, affinities: Affinities, random: np.random.RandomState
@@ -163,7 +163,7 @@ def test_items_in_another_order_have_the_same_scores(
 
 
 @every_model
-@unhurried
+@fewer
 @given(affinities=binary() | weighted())
 def test_a_user_who_has_nothing_and_an_item_that_nobody_has_change_nothing(
     one: Conforming, affinities: Affinities
@@ -175,7 +175,7 @@ def test_a_user_who_has_nothing_and_an_item_that_nobody_has_change_nothing(
 
 
 @pytest.mark.parametrize("one", [o for o in EVERY if o.unitless], ids=str)
-@unhurried
+@fewer
 @given(affinities=binary(), half_lives=st.sampled_from([-60, 1, 400]))
 def test_affinities_that_all_decayed_alike_make_the_same_lists(
     one: Conforming, affinities: Affinities, half_lives: int
@@ -202,7 +202,7 @@ def test_a_single_item_has_nothing_beside_it(one: Conforming, n_users: int) -> N
 
 
 @every_item_model
-@unhurried
+@fewer
 @given(affinities=binary() | weighted())
 def test_no_item_is_its_own_neighbor_and_support_is_what_the_two_have_in_common(
     one: Conforming, affinities: Affinities
@@ -215,7 +215,7 @@ def test_no_item_is_its_own_neighbor_and_support_is_what_the_two_have_in_common(
 
 
 @every_whole_item_model
-@unhurried
+@fewer
 @given(affinities=binary() | weighted(), random=st.randoms())
 def test_an_item_listed_twice_counts_like_the_first_one(
     one: Conforming, affinities: Affinities, random: np.random.RandomState

@@ -11,17 +11,17 @@ from tests.trainer.models.made import (
     Affinities,
     binary,
     csr,
+    fewer,
     gram,
     ranked,
     scores,
-    unhurried,
     weighted,
 )
 from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.popular import Popular, PopularConfig
 
 
-@unhurried
+@fewer
 @given(affinities=binary() | weighted())
 def test_cosine_is_that_of_scikit_learn(affinities: Affinities) -> None:
     expected = cosine_similarity(affinities.T)
@@ -64,7 +64,7 @@ def test_popularity_damping_divides_by_more_of_the_neighbors_count() -> None:
     assert ranked(Cosine(config), of)[0] == [(1, pytest.approx(3 / (4**0.25 * 9**0.75)))]
 
 
-@unhurried
+@fewer
 @given(affinities=binary(), removed=st.integers(0, 9), neighbors=st.integers(1, 9))
 def test_removed_are_the_first_of_the_popular_list_and_nothing_else_changes(
     affinities: Affinities, removed: int, neighbors: int

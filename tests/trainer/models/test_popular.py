@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from tests.trainer.models.made import Affinities, binary, gram, ranked, unhurried, weighted
+from tests.trainer.models.made import Affinities, binary, fewer, gram, ranked, weighted
 from trainer.models.popular import Popular, PopularConfig
 
 
-@unhurried
+@fewer
 @given(affinities=binary() | weighted())
 def test_popular_is_the_diagonal(affinities: Affinities) -> None:
     own = gram(affinities).diagonal()

@@ -10,17 +10,17 @@ from tests.trainer.models.made import (
     Affinities,
     binary,
     csr,
+    fewer,
     gram,
     near,
     ranked,
     scores,
-    unhurried,
     weighted,
 )
 from trainer.models.rp3beta import Rp3Beta, Rp3BetaConfig
 
 
-@unhurried
+@fewer
 @given(
     affinities=binary() | weighted(),
     alpha=st.sampled_from([0.0, 0.5, 1.0, 1.5]),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.trainer.models.made import Affinities, binary, csr, lists, ranked, unhurried
+from tests.trainer.models.made import Affinities, binary, csr, fewer, lists, ranked
 from trainer.models.user_knn import REASONS, Metric, UserKnn, UserKnnConfig
 
 
@@ -73,7 +73,7 @@ def test_because_names_the_own_items_that_weigh_most_in_the_score(seed: int) -> 
             assert [j for j in ranking.because[entry] if j >= 0] == strongest
 
 
-@unhurried
+@fewer
 @given(affinities=binary(), k=st.integers(1, 9))
 def test_a_user_is_never_recommended_what_it_has(affinities: Affinities, k: int) -> None:
     ranking = UserKnn(UserKnnConfig(k=k)).fit(csr(affinities)).rank(0, len(affinities))

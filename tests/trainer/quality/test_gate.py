@@ -48,7 +48,7 @@ def popularity_of(counts: Counts, top: int = 200) -> Popularity:
 
 
 # A check takes some 50 ms, nearly all of it pandera's.
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     arrays.arrays(
         np.float64,

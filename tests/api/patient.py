@@ -1,0 +1,43 @@
+"""An API that waits for Redis and Kafka as long as they take.
+
+`python -m tests.api.patient` is `python -m api` but for that. On a busy machine, a bound such as
+the 200 ms that a read may take makes a 503 of an answer that is right: only tests of a bound keep
+to it.
+"""
+
+from types import ModuleType
+from typing import Final
+
+from api import __main__ as program
+from api import arrival, publisher, store, writing
+from api.live import bars, channels
+from api.redis import nodes
+from tests.patience import PATIENCE_S
+
+Bounds = tuple[tuple[ModuleType, str], ...]
+
+BEHIND: Final[Bounds] = (
+    (bars, "READ_DEADLINE_S"),
+    (channels, "QUIET_S"),
+    (channels, "_TIMEOUT_S"),
+    (nodes, "_CONNECT_TIMEOUT_S"),
+    (publisher, "ANSWER_DEADLINE_S"),
+    (store, "READ_DEADLINE_S"),
+)
+"""The bounds, in seconds, of what stands behind the API."""
+OF_SUBSCRIPTIONS: Final = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), PATIENCE_S)
+OF_CLIENTS: Final[Bounds] = ((arrival, "ARRIVAL_TIMEOUT_S"), (writing, "BODY_TIMEOUT_S"))
+"""The bounds of clients, which the program keeps here, too."""
+
+
+def main() -> None:
+    """Serve as the program does."""
+    for module, name in BEHIND:
+        setattr(module, name, PATIENCE_S)
+    channels._OF_SUBSCRIPTIONS.update(OF_SUBSCRIPTIONS)
+    setattr(publisher, "DELIVERY_TIMEOUT_MS", round(PATIENCE_S * 1000))  # noqa: B010 (it is Final)
+    program.main()
+
+
+if __name__ == "__main__":
+    main()
