@@ -26,9 +26,10 @@ from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import INTERACTIONS, QUOTES, STREAMED, Topic
 from infra.local.process import Command, Server, free_port, running, start, stop
 from runtime.topology import Topology
+from tests.patience import PATIENCE_S
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-WAIT_S = 90
+WAIT_S = PATIENCE_S
 
 
 def eventually(

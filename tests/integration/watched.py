@@ -14,6 +14,7 @@ from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition
 from infra.local.process import free_port
 from tests.integration.conftest import Pipeline, eventually
+from tests.patience import PATIENCE_S
 
 BASE_MS = 1_700_000_040_000
 INSTRUMENTS = 5
@@ -58,13 +59,13 @@ class Watched:
         self._address = f"http://127.0.0.1:{port}"
 
     def ready(self) -> dict[str, str]:
-        return httpx.get(f"{self._address}/health/ready", timeout=5).json()
+        return httpx.get(f"{self._address}/health/ready", timeout=PATIENCE_S).json()
 
     def partitions(self) -> dict[str, dict[str, str | int]]:
-        return httpx.get(f"{self._address}/health", timeout=5).json()["partitions"]
+        return httpx.get(f"{self._address}/health", timeout=PATIENCE_S).json()["partitions"]
 
     def metrics(self) -> str:
-        return httpx.get(f"{self._address}/metrics", timeout=5).text
+        return httpx.get(f"{self._address}/metrics", timeout=PATIENCE_S).text
 
     def metric(self, name: str, topic: str) -> float:
         row = rf'^{name}{{topic="{topic}"}} (\S+)$'

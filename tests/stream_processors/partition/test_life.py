@@ -25,11 +25,12 @@ from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim, Store
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
+from tests.patience import PATIENCE_S
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
 
 KEYSPACE = Keyspace("lives")
-WITHIN_S = 20
+WITHIN_S = PATIENCE_S
 
 
 class AtOnce(Turns):

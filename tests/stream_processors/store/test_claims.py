@@ -26,6 +26,7 @@ from stream_processors.store.claims import (
 )
 from stream_processors.store.folding import FoldingError
 from stream_processors.store.marks import mark
+from tests.patience import PATIENCE_S
 
 from .conftest import claimed
 
@@ -374,6 +375,6 @@ async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> 
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 (the log has no event to wait for)
             await asyncio.sleep(0.01)
