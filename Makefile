@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test lint types format chaos fuzz bench lock clean
+.PHONY: help setup demo smoke up down status test lint types format chaos chaos-modes matrix fuzz bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the environment, once
 
@@ -53,6 +53,12 @@ format: $(READY) ## let ruff format and fix
 
 chaos: $(READY) ## kill, stop and cut off what runs, SEEDS times 50 faults, and compare every count
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1)
+
+chaos-modes: $(READY) ## the same in every mode: affinity, user weight, store and its durability
+	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --modes
+
+matrix: $(READY) ## run every value of every setting on a started stack
+	@TICKREC_TEST_MATRIX=all $(BIN)/python -m pytest tests/settings
 
 fuzz: $(READY) ## put requests of every kind to the API, CASES of them (SEED=...)
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))

@@ -11,5 +11,6 @@ class ProducerSettings(SharedSettings):
     delivery_timeout_s: float = Field(
         default=60,
         ge=1,
+        le=86_400,
         description="how long a record may wait for the broker before it counts as not delivered",
     )

@@ -13,7 +13,9 @@ class SharedSettings(BaseSettings):
         default="127.0.0.1:9092", description="host:port of the brokers, comma-separated"
     )
     redis_url: str = Field(
-        default="redis://127.0.0.1:6379/0", description="of a single node or any node of a cluster"
+        default="redis://127.0.0.1:6379/0",
+        pattern=r"^(redis|rediss|unix)://",
+        description="of a single node or any node of a cluster",
     )
     namespace: str = Field(
         default="live",

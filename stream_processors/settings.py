@@ -61,6 +61,7 @@ class Settings(MetricsSettings):
     half_life_days: float = Field(
         default=60.0,
         ge=14,
+        le=36_500,
         description="of weighted affinities; below 14 days the numbers overflow",
     )
     history_cap: int = Field(
@@ -87,7 +88,9 @@ class Settings(MetricsSettings):
         "user counts as much as one without any; a value is taken as at most 1,000 times as much, "
         "and at least a 1,000th of it",
     )
-    metrics_port: int = Field(default=9101, ge=0, description="serves /metrics and /health")
+    metrics_port: int = Field(
+        default=9101, ge=0, le=65_535, description="serves /metrics and /health; 0 for any free one"
+    )
 
     def folding_of_bars(self) -> str:
         """Return what must not change while the bars in Redis live."""

@@ -16,6 +16,7 @@ from rich.console import Console
 from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Current, Keyspace
 from runtime.logs import configure_logs
 from runtime.stores import Store, connect
+from trainer.commands.options import errors_told
 from trainer.decisions import note, read_decisions
 from trainer.experiments import VariantsError, parse_weights
 from trainer.history import tables
@@ -115,8 +116,9 @@ def _note(store: Store, keyspace: Keyspace, generation: str, variant: str, what:
 
 @contextmanager
 def _store() -> Iterator[tuple[Store, Keyspace, TrainerSettings]]:
-    """Give what a command needs; exit with 1 and one line if it cannot be done."""
-    settings = TrainerSettings()
+    """Give what a command needs; exit with one line if it cannot be done."""
+    with errors_told():
+        settings = TrainerSettings()
     configure_logs("trainer", settings.log_level)
     try:
         with closing(connect(settings.redis_url, "trainer")) as store:

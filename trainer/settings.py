@@ -25,7 +25,7 @@ class TrainerSettings(PublicationSettings):
         "variable comes before it",
     )
     train_every_seconds: float = Field(
-        default=60, gt=0, description="from one run's start to the next one's"
+        default=60, gt=0, le=864_000, description="from one run's start to the next one's"
     )
     item_model: ItemModel = Field(
         default="cosine", description="which model makes the items' lists, see `trainer.models`"
@@ -81,7 +81,10 @@ class TrainerSettings(PublicationSettings):
         default=10_000, ge=0, description="how many users, latest event first, get a list"
     )
     lock_lease_seconds: float = Field(
-        default=15, ge=0.3, description="how long a trainer that died keeps the next one waiting"
+        default=15,
+        ge=0.3,
+        le=86_400,
+        description="how long a trainer that died keeps the next one waiting",
     )
     metrics_port: int = Field(
         default=9102, ge=0, le=65535, description="of `/metrics` while `run` runs; 0 for none"

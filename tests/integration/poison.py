@@ -154,7 +154,10 @@ def _bad(topic: Topic, chance: random.Random) -> Record:
     if chance.random() < 1 / 20:
         return Record(topic, 1 - partition, its_key, json(fields), "does not belong to partition")
     reason, kind = chance.choice(BAD[topic])
-    return Record(topic, partition, its_key, kind(chance, fields), reason)
+    value = kind(chance, fields)
+    if topic is INTERACTIONS and value is None:
+        its_key = chance.choice([None, b"", b"\xff"])  # with a user's it would be a tombstone
+    return Record(topic, partition, its_key, value, reason)
 
 
 def _key(fields: Fields) -> bytes:

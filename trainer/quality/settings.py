@@ -19,8 +19,9 @@ class QualitySettings(MetricsSettings):
     quality_items_kept_min: float = Field(
         default=0.5,
         ge=0,
-        description="hard: items for one of the served generation. Items are never taken away, so "
-        "less is a loss; half is what one of two nodes holds",
+        allow_inf_nan=False,
+        description="hard: items for one of the served generation. An item leaves with its last "
+        "user only, so much less is a loss; half is what one of two nodes holds",
     )
     quality_single_user_max: float = Field(
         default=0.5,
@@ -32,6 +33,7 @@ class QualitySettings(MetricsSettings):
     quality_popularity_shift_max: float = Field(
         default=0.25,
         ge=0,
+        allow_inf_nan=False,
         description="soft: population stability index against the served generation; from 0.25 on "
         "a shift is usually called significant, below 0.1 none",
     )

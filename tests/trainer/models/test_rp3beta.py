@@ -34,7 +34,8 @@ def test_the_score_is_the_formula_by_brute_force(
     expected = np.zeros_like(counts)
     for i, j in np.argwhere(counts > 0):
         if i != j:
-            expected[i, j] = counts[i, j] / own[i] ** alpha * (own.max() / own[j]) ** beta
+            share, damped = (own.max() / own[i]) ** alpha, (own.max() / own[j]) ** beta
+            expected[i, j] = counts[i, j] / own.max() * share * damped
     found = scores(Rp3Beta(Rp3BetaConfig(alpha=alpha, beta=beta)), csr(counts))
     assert near(expected, found)
 
@@ -52,8 +53,14 @@ def test_it_is_the_random_walk_where_all_users_have_equally_many_items(seed: int
     walk = to_users @ to_items / of_items**beta
     np.fill_diagonal(walk, 0)
     found = scores(Rp3Beta(Rp3BetaConfig(alpha=alpha, beta=beta)), gram(affinities))
-    constant = 4**alpha * of_items.max() ** beta
+    constant = 4**alpha * of_items.max() ** (beta + alpha - 1)
     assert near(walk * constant, found)
+
+
+def test_counts_that_have_decayed_forward_for_years_have_lists_too() -> None:
+    counts = gram(np.array([[1.0, 1, 0], [0, 1, 1], [1, 1, 1]])) * 2.0**84
+    for alpha in (0.5, 1.0, 1.5, 2.0):
+        assert all(ranked(Rp3Beta(Rp3BetaConfig(alpha=alpha)), counts))
 
 
 def test_an_item_without_its_own_count_is_no_neighbor_yet() -> None:

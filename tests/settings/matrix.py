@@ -1,0 +1,233 @@
+"""The settings matrix: each documented setting, each of its values, the stack, and how it is seen.
+
+A stack is what its rows say: they are the environments of its programs, and nothing else is in
+them. `None` stands for a setting that is not set. For a choice all values are here; for a number
+the default, another one, and a bound where the bound is of use.
+"""
+
+from typing import Final
+
+from tests.settings.rows import ALL, File, Given, Row, rows
+from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, RECOMMENDED, SIMILAR, in_force
+from tests.settings.seen_publication import (
+    inconsistent_refused,
+    losses_refused,
+    rolled_back,
+    shift_told,
+    single_users_told,
+    spread,
+    tried_out,
+)
+from tests.settings.seen_running import (
+    api_host,
+    api_port,
+    broker_used,
+    logged,
+    metrics_host,
+    metrics_served,
+    namespaced,
+    quota_kept,
+    store_used,
+    writing_needs_a_key,
+)
+from tests.settings.seen_state import (
+    away_taken_out,
+    bad_feed_stopped,
+    bars_expire,
+    silent_given_up_after,
+    static_member,
+    written_in_chunks,
+)
+from tests.settings.seen_timing import (
+    bars_written_every,
+    counts_written_every,
+    gives_up_after,
+    lease_held,
+    trained_every,
+)
+
+STACKS: Final = {
+    "defaults": "nothing is set but addresses and ports",
+    "weighted": "users and events weigh; today's clock makes their counts great numbers",
+    "cluster": "a cluster, short histories, keys and a quota",
+    "valued": "users weigh by value; all addresses, few logs",
+    "tight": "lower bounds",
+    "canary": "a new generation is some users' first",
+    "strict": "no damage is put up with",
+    "lenient": "all damage is put up with",
+    "slow": "seldom writes, histories of one item",
+    "bare": "nothing is set at all, so everything is on the default ports",
+}
+ORDINARY: Final = ("defaults", "weighted", "cluster", "valued")
+"""Of every run of the suite; `TICKREC_TEST_MATRIX=all` asks for all."""
+
+_SERVED: Final = "defaults weighted cluster valued tight canary strict lenient slow"
+_QUICK: Final = "cluster valued tight canary strict lenient"
+
+SHARED: Final = (
+    *rows(
+        "KAFKA_BOOTSTRAP_SERVERS",
+        ALL,
+        {
+            Given.BROKER: "defaults weighted cluster tight canary strict lenient slow",
+            Given.BROKERS: "valued",
+            None: "bare",
+        },
+        broker_used,
+    ),
+    *rows(
+        "REDIS_URL",
+        ALL,
+        {
+            Given.NODE: "defaults weighted canary strict lenient slow",
+            Given.CLUSTER: "cluster tight",
+            Given.DATABASE: "valued",
+            None: "bare",
+        },
+        store_used,
+    ),
+    *rows("NAMESPACE", ALL, {Given.FRESH: _SERVED, None: "bare"}, namespaced),
+    *rows(
+        "LOG_LEVEL",
+        ALL,
+        {None: "defaults", "DEBUG": "tight", "INFO": "weighted", "WARNING": "valued",
+         "ERROR": "slow"},
+        logged,
+    ),
+    *rows(
+        "METRICS_PORT",
+        ("workers", "trainer"),
+        {Given.PORT: "defaults weighted cluster valued canary strict lenient slow", "0": "tight",
+         None: "bare"},
+        metrics_served,
+    ),
+    *rows("METRICS_HOST", ("workers", "trainer"), {None: "defaults", "0.0.0.0": "valued"},
+          metrics_host),
+)  # fmt: skip
+
+WORKERS: Final = (
+    *rows(
+        "BARS_RETENTION_MINUTES",
+        "workers",
+        {None: "defaults bare", "1": "tight", "5": "cluster", "1440": "valued"},
+        in_force(BARS),
+    ),
+    *rows("BARS_EXPIRE_DAYS", "workers", {None: "defaults", "1": "cluster"}, bars_expire),
+    *rows("FLUSH_INTERVAL_S", "workers", {None: "defaults", "0.2": "weighted", "5": "slow"},
+          bars_written_every),
+    *rows("FLUSH_INTERVAL_S", "workers", {"0.2": _QUICK}),
+    *rows("COUNTS_FLUSH_INTERVAL_S", "workers", {None: "defaults", "0.2": "weighted", "3": "slow"},
+          counts_written_every),
+    *rows("COUNTS_FLUSH_INTERVAL_S", "workers", {"0.2": _QUICK}),
+    *rows(
+        "AFFINITY",
+        "workers",
+        {None: "defaults bare", "binary": "cluster", "weighted": "weighted valued canary"},
+        in_force(AFFINITIES, SIMILAR),
+    ),
+    *rows("HALF_LIFE_DAYS", "workers", {None: "weighted", "14": "valued", "3650": "canary"},
+          in_force(AFFINITIES, SIMILAR)),
+    *rows(
+        "HISTORY_CAP",
+        "workers",
+        {None: "defaults", "1": "slow", "2": "tight", "4": "cluster canary", "5000": "valued"},
+        in_force(AFFINITIES, POPULAR),
+    ),
+    *rows("HISTORY_RETENTION_DAYS", "workers", {None: "lenient", "30": "strict", "36500": "tight"},
+          away_taken_out),
+    *rows(
+        "USER_WEIGHT",
+        "workers",
+        {None: "defaults", "none": "cluster", "inverse-degree": "weighted tight",
+         "value": "valued canary slow"},
+        in_force(AFFINITIES, POPULAR),
+    ),
+    *rows("USER_WEIGHT_EXPONENT", "workers", {None: "weighted", "1": "valued", "0.1": "tight"},
+          in_force(AFFINITIES, POPULAR)),
+    *rows("TYPICAL_VALUE", "workers", {None: "canary", "100": "valued", "1e12": "slow"},
+          in_force(AFFINITIES, POPULAR)),
+    *rows("CHUNK_COST", "workers", {None: "weighted", "10": "cluster"}, written_in_chunks),
+    *rows("DEAD_LETTER_RATIO_MAX", "workers", {None: "lenient", "0.5": "strict"},
+          bad_feed_stopped),
+    *rows("GROUP_INSTANCE_ID", "workers", {None: "lenient", "worker-1": "canary"}, static_member),
+    *rows("SESSION_TIMEOUT_S", "workers", {None: "lenient", "6": "slow", "30": "canary"},
+          silent_given_up_after),
+)  # fmt: skip
+
+LISTS: Final = (
+    *rows("TRAIN_EVERY_SECONDS", "trainer", {None: "defaults", "0.5": "weighted", "3600": "strict"},
+          trained_every),
+    *rows("TRAIN_EVERY_SECONDS", "trainer", {"0.5": "cluster valued tight canary lenient slow"}),
+    *rows(
+        "TRAINER_SETTINGS_FILE",
+        "trainer",
+        {None: "defaults",
+         File("recommendations_per_user = 3\nUSER_NEIGHBORS = 7\n"): "weighted"},
+        in_force(RECOMMENDED),
+    ),
+    *rows(
+        "ITEM_MODEL",
+        "trainer",
+        {None: "defaults", "cosine": "weighted tight", "ease": "cluster canary",
+         "rp3beta": "valued strict"},
+        in_force(SIMILAR),
+    ),
+    *rows("COSINE_SHRINKAGE", "trainer", {None: "defaults", "2.5": "tight"}, in_force(SIMILAR)),
+    *rows("COSINE_POPULARITY_DAMPING", "trainer", {None: "defaults", "0": "weighted", "1": "tight"},
+          in_force(SIMILAR)),
+    *rows("COSINE_POPULAR_REMOVED", "trainer", {None: "defaults", "2": "tight"}, in_force(SIMILAR)),
+    *rows("EASE_REGULARIZATION", "trainer", {None: "cluster", "0.5": "canary"}, in_force(SIMILAR)),
+    *rows("EASE_NEIGHBORHOOD", "trainer", {None: "cluster", "3": "canary"}, in_force(SIMILAR)),
+    *rows("RP3BETA_ALPHA", "trainer", {None: "strict", "2": "valued"}, in_force(SIMILAR)),
+    *rows("RP3BETA_BETA", "trainer", {None: "valued", "0": "strict"}, in_force(SIMILAR)),
+    *rows("NEIGHBORS_PER_ITEM", "trainer", {None: "defaults", "1": "tight", "3": "cluster"},
+          in_force(SIMILAR)),
+    *rows("USER_NEIGHBORS", "trainer", {None: "defaults", "1": "valued", "2": "weighted"},
+          in_force(RECOMMENDED)),
+    *rows("USER_METRIC", "trainer",
+          {None: "defaults", "unit-length": "weighted", "raw": "valued"}, in_force(RECOMMENDED)),
+    *rows("ACTIVE_USERS", "trainer", {None: "defaults", "0": "tight", "10": "weighted"},
+          in_force(RECOMMENDED)),
+    *rows("RECOMMENDATIONS_PER_USER", "trainer", {None: "defaults", "1": "valued", "4": "cluster"},
+          in_force(RECOMMENDED)),
+    *rows("POPULAR_ITEMS", "trainer", {None: "defaults", "1": "tight", "5": "cluster"},
+          in_force(POPULAR)),
+)  # fmt: skip
+
+PUBLICATION: Final = (
+    *rows("LOCK_LEASE_SECONDS", "trainer", {None: "defaults", "0.3": "weighted", "60": "cluster"},
+          lease_held),
+    *rows("KEEP_GENERATIONS", "trainer", {None: "lenient", "1": "strict", "2": "tight"},
+          rolled_back),
+    *rows("VARIANTS", "trainer",
+          {None: "lenient", File("[few]\nneighbors_per_item = 1\n"): "canary"}, spread),
+    *rows("CANARY_RULES", "trainer", {None: "lenient", File("share = 0.5\n"): "canary"},
+          tried_out),
+    *rows("QUALITY_INCONSISTENT_MAX", "trainer", {None: "tight", "0": "strict", "1": "lenient"},
+          inconsistent_refused),
+    *rows("QUALITY_ITEMS_KEPT_MIN", "trainer", {None: "tight", "1": "strict", "0": "lenient"},
+          losses_refused),
+    *rows("QUALITY_SINGLE_USER_MAX", "trainer", {None: "tight", "0": "strict", "1": "lenient"},
+          single_users_told),
+    *rows("QUALITY_POPULARITY_SHIFT_MAX", "trainer",
+          {None: "tight", "0": "strict", "100": "lenient"}, shift_told),
+)  # fmt: skip
+
+OF_API: Final = (
+    *rows("API_HOST", "api", {None: "defaults", "0.0.0.0": "valued"}, api_host),
+    *rows("API_PORT", "api",
+          {Given.PORT: "defaults weighted cluster valued canary strict lenient slow", "0": "tight",
+           None: "bare"}, api_port),
+    *rows("API_KEYS", "api", {None: "defaults", "k1": "valued", "k1, k2": "cluster"},
+          writing_needs_a_key),
+    *rows("WRITE_LIMIT", "api",
+          {None: "defaults", "1000/minute": "cluster", "100000/hour": "weighted"}, quota_kept),
+)  # fmt: skip
+
+OF_PRODUCERS: Final = (
+    *rows("DELIVERY_TIMEOUT_S", "producers", {None: "defaults", "1": "weighted"}, gives_up_after),
+)
+
+MATRIX: Final[tuple[Row, ...]] = (
+    *SHARED, *WORKERS, *LISTS, *PUBLICATION, *OF_API, *OF_PRODUCERS,
+)  # fmt: skip

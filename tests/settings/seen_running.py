@@ -1,0 +1,169 @@
+"""Settings that are seen in how the programs run: where they connect and listen, what they log."""
+
+import json
+import time
+from typing import Any, Final
+
+import httpx
+import psutil
+
+from infra import broker as brokers
+from runtime.stores import connect
+from tests.integration.conftest import eventually
+from tests.settings.rows import Row
+from tests.settings.stack import Stack
+from tests.settings.world import STRANGER
+
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+ELSEWHERE: Final = "127.0.0.2"
+"""Also this machine, for who listens at all of its addresses."""
+
+
+def broker_used(stack: Stack, row: Row) -> None:
+    """All that was published came back, and the API's broker answers."""
+    assert stack.get("/health/ready")["kafka"] == "ok"
+    port = metrics_port(stack, "workers")
+    published = {"quotes": len(stack.world.quotes), "interactions": len(stack.world.events)}
+    for topic, n in published.items():
+        assert stack.metric(port, f'records_total{{topic="{topic}"}}') == n
+
+
+def store_used(stack: Stack, row: Row) -> None:
+    """What is served stands in the store of the URL, and nowhere else."""
+    own = stack.settings("workers").redis_url
+    node, cluster = stack.servers.node_url, stack.servers.cluster_url
+    for url in {own, node, node.removesuffix("/0") + "/5", cluster}:
+        with connect(url, "tests") as store:
+            assert bool(store.exists(stack.keyspace.model_current())) == (url == own), url
+    assert stack.get("/health/ready")["redis"] == "ok"
+
+
+def namespaced(stack: Stack, row: Row) -> None:
+    """Keys and the consumer group have the namespace."""
+    client = brokers.admin(stack.servers.broker)
+    groups = client.list_consumer_groups().result(30)
+    named = {group.group_id for group in groups.valid}
+    assert stack.keyspace.consumer_group() in named, (named, groups.errors)
+    found = {key.split(":")[1] for key in stack.store.scan_iter(f"{stack.namespace}:*")}
+    assert found >= {"bars", "history", "active", "cooc", "items", "position", "model", "meta"}
+
+
+def logged(stack: Stack, row: Row) -> None:
+    """Each program logs in JSON what is of its level and above, and nothing below."""
+    of_program = {
+        program: _levels(stack, "producers-replay-quotes-*" if program == "producers" else program)
+        for program in row.programs
+    }
+    level = stack.settings("workers").log_level.lower()
+    for program, levels in of_program.items():
+        assert levels <= set(LEVELS[LEVELS.index(level) :]), program
+        assert level not in ("debug", "info") or "info" in levels, f"{program} says nothing"
+    # Not every program has anything to say of every level.
+    assert level not in LEVELS[:2] or any(level in levels for levels in of_program.values())
+
+
+def _levels(stack: Stack, name: str) -> set[str]:
+    lines = [line for f in stack.folder.glob(f"{name}.log") for line in f.read_text().splitlines()]
+    # Producers print a summary as well.
+    return {json.loads(line)["level"] for line in lines if line.startswith("{")}
+
+
+def metrics_port(stack: Stack, program: Any) -> int:
+    """Return where a program serves its metrics."""
+    port = int(stack.settings(program).metrics_port)
+    return port or _listening(stack, program)[0]
+
+
+def _listening(stack: Stack, name: str) -> list[int]:
+    """Return the ports that a process listens on."""
+    # Its leader is `env`, which becomes the program.
+    connections = psutil.Process(stack.processes[name][0].pid).net_connections("tcp")
+    return [each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN]
+
+
+def metrics_served(stack: Stack, row: Row) -> None:
+    """The metrics are where the port says; with 0 the worker's are somewhere, the trainer's not."""
+    for program in row.programs:
+        if program == "trainer" and row.value == "0":
+            assert _listening(stack, program) == []
+            continue
+        if row.value is None or row.value == "0":
+            assert _listening(stack, program) == [metrics_port(stack, program)]
+        assert stack.metric(metrics_port(stack, program), "process_cpu_seconds_total") > 0
+
+
+def metrics_host(stack: Stack, row: Row) -> None:
+    """The metrics are at the addresses that the host stands for, and no others."""
+    for program in row.programs:
+        port = metrics_port(stack, program)
+        assert stack.metric(port, "process_cpu_seconds_total") > 0
+        assert _answers(f"http://{ELSEWHERE}:{port}/metrics") == (row.value == "0.0.0.0")
+
+
+def api_host(stack: Stack, row: Row) -> None:
+    """The API is at the addresses that the host stands for, and no others."""
+    assert stack.get("/health/live") == {"status": "alive"}
+    there = _answers(f"http://{ELSEWHERE}:{stack.api_port}/health/live")
+    assert there == (row.value == "0.0.0.0")
+
+
+def api_port(stack: Stack, row: Row) -> None:
+    """The API listens on one port, which is the one that was asked for, if one was."""
+    assert _listening(stack, "api") == [stack.api_port]
+    assert int(stack.settings("api").api_port) in (0, stack.api_port)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.ConnectError:
+        return False
+
+
+def writing_needs_a_key(stack: Stack, row: Row) -> None:
+    """Whoever has a key may write, and without `API_KEYS` everybody; reading is for everybody."""
+    keys = [key for key in str(row.value or "").split(",") if key]
+
+    def allowed(headers: dict[str, str]) -> bool:
+        # Who may write hears that this is no JSON.
+        status = stack.client.post("/v1/events", content=b"?", headers=headers).status_code
+        assert status in (400, 401)
+        return status == 400
+
+    assert allowed({}) == (not keys)
+    assert allowed({"X-API-Key": "another"}) == (not keys)
+    assert all(allowed({"X-API-Key": key.strip()}) for key in keys)
+    assert stack.get("/v1/users/stranger/recommendations")
+    assert keys or "whoever reaches this server may write" in stack.log("api")
+
+
+def quota_kept(stack: Stack, row: Row) -> None:
+    """A writer may send so many events in a window, and is told the bound after them."""
+    limit = stack.settings("api").write_limit
+    keys = [key.strip() for key in str(stack.environments["api"].get("API_KEYS", "")).split(",")]
+    headers = {"X-API-Key": keys[-1]} if keys[-1] else {}
+    refusals = []
+
+    def refused() -> bool:
+        began, taken = time.monotonic(), 0
+        # No JSON, but at the cost of 1,000 events.
+        while time.monotonic() < began + limit.get_expiry():
+            answer = stack.client.post("/v1/events", content=b"{" * 1000, headers=headers)
+            if answer.status_code == 429:
+                refusals.append((taken, answer.json()))
+                return True
+            assert answer.status_code == 400
+            taken += 1000
+        return False
+
+    eventually(refused, "a full quota")
+    taken, problem = refusals[0]
+    assert (problem["limit"], problem["window_s"]) == (limit.amount, limit.get_expiry())
+    # Of one window, or what two had left around the end of the first.
+    assert limit.amount - 1000 <= taken + 1000 <= 2 * limit.amount + 1000
+
+
+def generation_of(stack: Stack, user: str = STRANGER) -> tuple[str, str]:
+    """Return variant and generation of what a user is recommended."""
+    answer = stack.get(f"/v1/users/{user}/recommendations")
+    return answer["variant"], answer["generation"]

@@ -1,0 +1,109 @@
+"""Settings that are seen in how often, and for how long, the programs do something."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from contracts.messages import Interaction, Quote
+from infra.local.process import free_port, start, stop
+from tests.integration.conftest import eventually
+from tests.settings.rows import Row, disturbing
+from tests.settings.seen_running import metrics_port
+from tests.settings.stack import PARTITIONS, Stack
+from tests.settings.world import INSTRUMENTS
+
+WATCHED_S: Final = 3
+
+
+def trained_every(stack: Stack, row: Row) -> None:
+    """Runs come as often as the setting says."""
+    every_s = stack.settings("trainer").train_every_seconds
+    port = metrics_port(stack, "trainer")
+
+    def runs() -> float:
+        return stack.metric(port, "trainer_runs_total")
+
+    time.sleep(min(every_s, 3))  # for what must not happen meanwhile
+    if every_s < 10:
+        eventually(lambda: runs() > 5, "six runs")
+    at_most = (time.monotonic() - stack.started_s["trainer"]) / every_s + 1
+    assert 1 <= runs() <= at_most
+
+
+def lease_held(stack: Stack, row: Row) -> None:
+    """While a run lasts, the lock has an end that is a lease away at most."""
+    lease_ms = stack.settings("trainer").lock_lease_seconds * 1000
+    command = stack.command("leasing", "trainer", "once", environment=stack.environments["trainer"])
+    process = start(command)
+    left = []
+    try:
+        while process.poll() is None:
+            left.append(stack.store.pttl(stack.keyspace.model_lock()))
+    finally:
+        stop((process, command))
+    assert lease_ms / 2 < max(left) <= lease_ms
+
+
+def gives_up_after(stack: Stack, row: Row) -> None:
+    """Without a broker the producer waits for so long, says so, and ends with 1."""
+    timeout_s = stack.settings("producers").delivery_timeout_s
+    environment = stack.environments["producers"] | {
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"
+    }
+    arguments = ("producers", "replay", "quotes", str(stack.folder / "quotes.csv"))
+    began = time.monotonic()
+    if timeout_s < 10:
+        said = stack.run(*arguments, environment=environment, code=1)
+        assert f"for {timeout_s:g} s" in said
+        assert time.monotonic() >= began + timeout_s
+        return
+    command = stack.command("waiting", *arguments, environment=environment)
+    process = start(command)
+    time.sleep(5)  # for what must not happen meanwhile
+    assert process.poll() is None
+    stop((process, command))
+
+
+def bars_written_every(stack: Stack, row: Row) -> None:
+    """A partition's bars are written as often as the setting says."""
+
+    def publish() -> None:
+        ts = time.time_ns() // 1_000_000
+        stack.post([Quote(instrument_id=i, price=7.5, size=1, ts=ts) for i in INSTRUMENTS])
+
+    _written_every(stack, row, "quotes", publish)
+
+
+@disturbing
+def counts_written_every(stack: Stack, row: Row) -> None:
+    """A partition's counts are written as often as the setting says."""
+    known = len(stack.world.events)
+
+    def publish() -> None:
+        user = f"late{len(stack.world.events) - known}"
+        ts = time.time_ns() // 1_000_000
+        stack.post([Interaction(user_id=user, instrument_id=i, ts=ts) for i in (1, 2, 3, 4)])
+
+    _written_every(stack, row, "cooccurrences", publish)
+
+
+def _written_every(stack: Stack, row: Row, topic: str, publish: Callable[[], None]) -> None:
+    interval_s = float(getattr(stack.settings("workers"), row.setting.lower()))
+    port = metrics_port(stack, "workers")
+    sample = f'flush_seconds_count{{topic="{topic}"}}'
+
+    def writes_at_most(interval_s: float, elapsed_s: float) -> float:
+        return PARTITIONS * (elapsed_s / interval_s + 1)
+
+    def in_time() -> bool:
+        before, began = stack.metric(port, sample), time.monotonic()
+        while time.monotonic() < began + WATCHED_S:
+            publish()
+            time.sleep(0.05)
+        writes = stack.metric(port, sample) - before
+        elapsed_s = time.monotonic() - began
+        assert writes <= writes_at_most(interval_s, elapsed_s) + 1
+        # An interval of three times as much would not do; of a long one few writes are watched.
+        return interval_s > 1 or writes > writes_at_most(3 * interval_s, elapsed_s)
+
+    eventually(in_time, f"{topic} written every {interval_s} s")

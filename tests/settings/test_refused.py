@@ -1,0 +1,219 @@
+"""A wrong value ends a program before it does anything: it names setting, value and bound.
+
+All wrong values of a round are in one environment, as a program names all that are wrong at once.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from runtime.topology import Topology
+from tests.settings.rows import ALL, SETTINGS, Program
+
+STARTED: Final[dict[Program, tuple[str, ...]]] = {
+    "producers": ("producers", "simulate"),
+    "workers": ("stream_processors",),
+    "trainer": ("trainer", "run"),
+    "api": ("api",),
+}
+EXIT_CODES: Final[dict[Program, int]] = {"producers": 2, "workers": 1, "trainer": 2, "api": 1}
+"""Commands with options end as their shell does on a wrong one."""
+NEAR: Final = 300
+"""Characters around a setting's name in which its value and bound are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A setting, and by what each of its wrong values is refused."""
+
+    setting: str
+    programs: tuple[Program, ...]
+    says: dict[str, str]
+
+
+def above_0(setting: str, program: Program) -> Wrong:
+    return Wrong(setting, (program,), {"0": "greater than 0"})
+
+
+def at_least(setting: str, program: Program, bound: str, below: str) -> Wrong:
+    return Wrong(setting, (program,), {below: f"greater than or equal to {bound}"})
+
+
+def between(setting: str, program: Program, low: str, high: str) -> Wrong:
+    """Numbers with two bounds, both allowed."""
+    below, above = str(float(low) - 0.001), str(float(high) + 0.001)
+    return Wrong(
+        setting,
+        (program,),
+        {below: f"greater than or equal to {low}", above: f"less than or equal to {high}"},
+    )
+
+
+def whole(setting: str, program: Program, low: int, high: int | None = None) -> Wrong:
+    """Whole numbers from `low` on."""
+    least = "greater than 0" if low == 1 and high is None else f"greater than or equal to {low}"
+    above = ("2.5", "valid integer") if high is None else (str(high + 1), f"equal to {high}")
+    return Wrong(setting, (program,), {str(low - 1): least, above[0]: above[1]})
+
+
+REFUSED: Final = (
+    Wrong("NAMESPACE", ALL, {"a{b}": "[A-Za-z0-9._-]+", "": "[A-Za-z0-9._-]+"}),
+    Wrong("LOG_LEVEL", ALL, {"LOUD": "DEBUG|INFO|WARNING|ERROR", "info": "DEBUG|INFO"}),
+    Wrong("REDIS_URL", ALL, {"nonsense": "(redis|rediss|unix)://"}),
+    whole("METRICS_PORT", "workers", 0, 65535),
+    whole("METRICS_PORT", "trainer", 0, 65535),
+    whole("API_PORT", "api", 0, 65535),
+    Wrong("WRITE_LIMIT", ("api",), {"999/second": "less than the 1000 events", "many": "'many'"}),
+    Wrong("DELIVERY_TIMEOUT_S", ("producers",), {"0.9": "equal to 1", "inf": "equal to 86400"}),
+    Wrong("BARS_RETENTION_MINUTES", ("workers",), {"0": "greater than or equal to 1",
+                                                   "2.5": "valid integer"}),
+    between("BARS_EXPIRE_DAYS", "workers", "1", "3650"),
+    Wrong("FLUSH_INTERVAL_S", ("workers",), {"0": "greater than 0", "61": "equal to 60"}),
+    Wrong("COUNTS_FLUSH_INTERVAL_S", ("workers",), {"0": "greater than 0", "601": "equal to 600"}),
+    whole("CHUNK_COST", "workers", 10, 100_000),
+    Wrong("DEAD_LETTER_RATIO_MAX", ("workers",), {"0": "greater than 0", "1.1": "equal to 1"}),
+    Wrong("GROUP_INSTANCE_ID", ("workers",), {"a b": "[A-Za-z0-9._-]{1,200}", "": "{1,200}"}),
+    between("SESSION_TIMEOUT_S", "workers", "6", "80"),
+    Wrong("AFFINITY", ("workers",), {"Weighted": "'binary' or 'weighted'"}),
+    between("HALF_LIFE_DAYS", "workers", "14", "36500"),
+    whole("HISTORY_CAP", "workers", 1, 5000),
+    between("HISTORY_RETENTION_DAYS", "workers", "1", "36500"),
+    Wrong("USER_WEIGHT", ("workers",), {"some": "'none', 'inverse-degree' or 'value'"}),
+    Wrong("USER_WEIGHT_EXPONENT", ("workers",), {"0": "greater than 0", "1.01": "equal to 1"}),
+    Wrong("TYPICAL_VALUE", ("workers",), {"0": "equal to 0.000001", "1e13": "1000000000000"}),
+    Wrong("TRAIN_EVERY_SECONDS", ("trainer",), {"0": "greater than 0", "inf": "equal to 864000"}),
+    Wrong("ITEM_MODEL", ("trainer",), {"als": "'cosine', 'ease'"}),
+    at_least("COSINE_SHRINKAGE", "trainer", "0", "-1"),
+    Wrong("COSINE_SHRINKAGE", ("trainer",), {"inf": "finite"}),
+    between("COSINE_POPULARITY_DAMPING", "trainer", "0", "1"),
+    whole("COSINE_POPULAR_REMOVED", "trainer", 0),
+    above_0("EASE_REGULARIZATION", "trainer"),
+    Wrong("EASE_REGULARIZATION", ("trainer",), {"inf": "finite"}),
+    whole("EASE_NEIGHBORHOOD", "trainer", 1),
+    between("RP3BETA_ALPHA", "trainer", "0", "2"),
+    between("RP3BETA_BETA", "trainer", "0", "1"),
+    whole("NEIGHBORS_PER_ITEM", "trainer", 1),
+    whole("USER_NEIGHBORS", "trainer", 1),
+    Wrong("USER_METRIC", ("trainer",), {"cosine": "'unit-length' or 'raw'"}),
+    whole("ACTIVE_USERS", "trainer", 0),
+    whole("RECOMMENDATIONS_PER_USER", "trainer", 1),
+    whole("POPULAR_ITEMS", "trainer", 1),
+    between("LOCK_LEASE_SECONDS", "trainer", "0.3", "86400"),
+    whole("KEEP_GENERATIONS", "trainer", 0),
+    between("QUALITY_INCONSISTENT_MAX", "trainer", "0", "1"),
+    at_least("QUALITY_ITEMS_KEPT_MIN", "trainer", "0", "-0.1"),
+    Wrong("QUALITY_ITEMS_KEPT_MIN", ("trainer",), {"inf": "finite"}),
+    between("QUALITY_SINGLE_USER_MAX", "trainer", "0", "1"),
+    at_least("QUALITY_POPULARITY_SHIFT_MAX", "trainer", "0", "-0.1"),
+    Wrong("QUALITY_POPULARITY_SHIFT_MAX", ("trainer",), {"inf": "finite"}),
+)  # fmt: skip
+
+ANYTHING_GOES: Final = {"API_KEYS", "API_HOST", "METRICS_HOST", "KAFKA_BOOTSTRAP_SERVERS"}
+"""Texts that have no rule, or that only a server refuses."""
+FILES: Final = {"TRAINER_SETTINGS_FILE", "CANARY_RULES", "VARIANTS"}
+
+
+def rounds() -> Iterator[Any]:
+    """Yield program and wrong values, no more than one of a setting at a time."""
+    for program in ALL:
+        left: dict[str, list[tuple[str, str]]] = {}
+        for wrong in REFUSED:
+            if program in wrong.programs:
+                left.setdefault(wrong.setting, []).extend(wrong.says.items())
+        for n in range(max(map(len, left.values()))):
+            some = {setting: says[n] for setting, says in left.items() if len(says) > n}
+            yield pytest.param(program, some, id=f"{program}-{n + 1}")
+
+
+@pytest.mark.parametrize(("program", "wrong"), list(rounds()))
+def test_each_wrong_value_is_named_with_its_setting_and_bound(
+    program: Program, wrong: dict[str, tuple[str, str]]
+) -> None:
+    environment = {setting: value for setting, (value, _) in wrong.items()}
+    code, said = outcome(*STARTED[program], environment=environment)
+    assert code == EXIT_CODES[program], said
+    assert "Traceback" not in said
+    for setting, (value, bound) in wrong.items():
+        named = [said[found.start() :][:NEAR] for found in re.finditer(setting.lower(), said)]
+        assert any(bound in near and repr(value) in near for near in named), (setting, said)
+
+
+def test_each_setting_refuses_something_or_says_why_not() -> None:
+    named = {setting.setting for setting in REFUSED} | ANYTHING_GOES | FILES
+    assert named == {name.upper() for of in SETTINGS.values() for name in of.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "says"),
+    [
+        ("TRAINER_SETTINGS_FILE", None, "give the path of a file"),
+        ("TRAINER_SETTINGS_FILE", "neighbors = 3", "no setting is called neighbors: take one of"),
+        ("TRAINER_SETTINGS_FILE", "user_neighbors = 0", "value 0: Input should be greater than 0"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_used_ends_the_trainer(
+    setting: str, text: str | None, says: str, tmp_path: Path
+) -> None:
+    path = file(tmp_path, text)
+    code, said = outcome("trainer", "once", environment={setting: str(path)})
+    assert code == EXIT_CODES["trainer"]
+    assert says in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("setting", "text", "says"),
+    [
+        ("CANARY_RULES", None, "No such file"),
+        ("CANARY_RULES", "share = 2", "less than 1"),
+        ("VARIANTS", None, "No such file"),
+        ("VARIANTS", "[few]\nneighbors = 1", "['neighbors'], which are no settings of a model"),
+    ],
+)
+def test_a_file_that_a_run_cannot_use_ends_it(  # noqa: PLR0913, RUF100
+    broker: str,
+    store_url: str,
+    namespace: str,
+    topology: Topology,
+    tmp_path: Path,
+    setting: str,
+    text: str | None,
+    says: str,
+) -> None:
+    path = file(tmp_path, text)
+    servers = {"KAFKA_BOOTSTRAP_SERVERS": broker, "REDIS_URL": store_url, "NAMESPACE": namespace}
+    code, said = outcome("trainer", "once", environment={setting: str(path), **servers})
+    assert code == 1, said
+    assert f"{path} ({setting})" in said
+    assert says in said
+    assert "Traceback" not in said
+
+
+def file(folder: Path, text: str | None) -> Path:
+    """Return the path of a file with a text, or of none."""
+    path = folder / "given.toml"
+    if text is not None:
+        path.write_text(text)
+    return path
+
+
+def outcome(*arguments: str, environment: dict[str, str]) -> tuple[int, str]:
+    """Return how a program ends, and what it says on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
