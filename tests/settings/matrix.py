@@ -58,7 +58,7 @@ STACKS: Final = {
     "slow": "seldom writes, histories of one item",
     "bare": "nothing is set at all, so everything is on the default ports",
 }
-ORDINARY: Final = ("defaults", "weighted", "cluster", "valued")
+ORDINARY: Final = ("defaults", "weighted", "cluster")
 """Of every run of the suite; `TICKREC_TEST_MATRIX=all` asks for all."""
 
 _SERVED: Final = "defaults weighted cluster valued tight canary strict lenient slow"

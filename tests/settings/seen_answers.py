@@ -8,6 +8,7 @@ import pytest
 
 from contracts.messages import Quote
 from tests.integration.conftest import eventually
+from tests.patience import PATIENCE_S
 from tests.settings import plain_lists
 from tests.settings.plain_histories import Counts, History, counts, histories
 from tests.settings.plain_lists import Scores
@@ -21,7 +22,7 @@ LENGTH: Final = 100
 NEAR: Final = {"rel": 1e-9, "abs": 2e-12}
 """Sums of floats in another order; scores are rounded to 12 decimals."""
 
-WITHIN_S: Final = 20
+WITHIN_S: Final = PATIENCE_S
 
 Answers = Mapping[Any, Any]
 

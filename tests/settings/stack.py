@@ -25,6 +25,7 @@ from infra import broker as brokers
 from infra.local.process import Command, free_port, start, stop
 from runtime.stores import connect
 from tests.integration.conftest import eventually, log_ends
+from tests.patience import PATIENCE_S
 from tests.settings.rows import SETTINGS, File, Given, Program, Row, Value
 from tests.settings.world import NEWCOMER, World, world, write_events, write_quotes
 
@@ -33,7 +34,7 @@ SHARED: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "NAMESPACE", "LOG_LEVEL
 _MODULES: Final[Mapping[Program, tuple[str, ...]]] = {
     "workers": ("stream_processors",),
     "trainer": ("trainer", "run"),
-    "api": ("api",),
+    "api": ("tests.api.patient",),  # as `python -m api`, on a busy machine, too
 }
 BELOW_CLIENTS: Final = range(15_000, 32_000)
 """Ports: the system gives those above to whoever connects."""
@@ -134,7 +135,7 @@ class Stack:
             self.start("workers")
             self.start("api")
             self.api_port = self._api_port()
-            self.client = httpx.Client(base_url=self.address, timeout=30)
+            self.client = httpx.Client(base_url=self.address, timeout=PATIENCE_S)
             self._await_answer("/health/ready")
             self._feed()
             self.start("trainer")
@@ -165,7 +166,7 @@ class Stack:
         name = "-".join(part for part in arguments if part.replace(".", "").isalpha())
         command = self.command(f"{name}-{time.time_ns()}", *arguments, environment=environment)
         process = start(command)
-        assert process.wait(60) == code, command.log.read_text()[-3000:]
+        assert process.wait(PATIENCE_S) == code, command.log.read_text()[-3000:]
         return command.log.read_text()
 
     def command(self, name: str, *arguments: str, environment: Mapping[str, str]) -> Command:

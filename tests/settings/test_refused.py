@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from runtime.topology import Topology
+from tests.patience import PATIENCE_S
 from tests.settings.rows import ALL, SETTINGS, Program
 
 STARTED: Final[dict[Program, tuple[str, ...]]] = {
@@ -213,7 +214,7 @@ def outcome(*arguments: str, environment: dict[str, str]) -> tuple[int, str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     return done.returncode, done.stderr
