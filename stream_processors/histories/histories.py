@@ -21,7 +21,7 @@ from stream_processors.histories.cache import HistoryCache
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
 from stream_processors.histories.item_partitions import ItemPartitions
 from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
-from stream_processors.histories.retention import Publishes, Retention
+from stream_processors.histories.retention import Retention
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.stored import delete_bare, history_commands, history_of
 from stream_processors.histories.tombstones import Tombstone, decode_tombstone
@@ -30,6 +30,7 @@ from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import mark
 from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.producer import Producer
 
 # Entries of G, 8 bytes each, whose changes may wait to be published.
 _ROWS_UNPUBLISHED: Final = 250_000
@@ -65,7 +66,7 @@ class HistoriesFold:
     def __init__(
         self,
         claim: Claim,
-        producer: Publishes,
+        producer: Producer,
         topology: Topology,
         rules: HistoryRules,
         clock_s: Callable[[], float] = time.monotonic,

@@ -4,32 +4,19 @@ So a replay does the same at the same place in the log.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from contracts.topics import INTERACTIONS
 from stream_processors.histories.affinities import DAY_MS
 from stream_processors.histories.tombstones import Tombstone, encode_tombstone
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim
+from stream_processors.transport.producer import Producer
 
 _EVERY_S: Final = 60.0
 # What they change in G is as much as many events do: they must not keep these waiting.
 _USERS_AT_ONCE: Final = 1_000
-
-
-class Publishes(Protocol):
-    """Writes a record to Kafka and waits for its acknowledgement."""
-
-    async def publish(
-        self,
-        topic: str,
-        partition: int,
-        value: bytes | None,
-        key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> None:
-        """Publish one record."""
 
 
 class Retention:
@@ -38,7 +25,7 @@ class Retention:
     def __init__(
         self,
         claim: Claim,
-        producer: Publishes,
+        producer: Producer,
         retention_days: float,
         clock_s: Callable[[], float],
     ) -> None:

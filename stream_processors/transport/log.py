@@ -45,6 +45,8 @@ class Log:
                 "bootstrap.servers": bootstrap_servers,
                 "client.id": "tickrec-stream-processors",
                 "reconnect.backoff.max.ms": 500,
+                # Else a leader's epoch is asked for from the cache, minutes after it has changed.
+                "metadata.max.age.ms": 3_000,
                 # What fails is logged once, by `Patience`.
                 "log_level": 0,
             }

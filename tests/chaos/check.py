@@ -1,12 +1,12 @@
 """Is what Redis holds what stands in the log? Asked of a world that has come to rest."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED, Topic, dead_letters
-from tests.chaos.fleet import HISTORY_CAP, RETENTION_MINUTES
 from tests.chaos.stored import differences, stored_values, unlisted_items
-from tests.chaos.truth import expected_dead_letters, expected_values
+from tests.chaos.truth.expected import expected_values
+from tests.chaos.truth.messages import expected_dead_letters
 from tests.chaos.world import ChaosError, World
 
 _SHOWN: Final = 20
@@ -20,8 +20,9 @@ def check(world: World) -> int:
     """
     world.end_faults()
     pause_feed(world)
+    world.look_anew()
     _await_folded(world)
-    problems = [*_lost(world), *_wrong_values(world), *_wrong_dead_letters(world)]
+    problems = [*lost(world), *_wrong_values(world), *_wrong_dead_letters(world)]
     if problems:
         more = f"\n... {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise ChaosError("\n".join(problems[:_SHOWN]) + more)
@@ -43,36 +44,35 @@ def _await_folded(world: World) -> None:
     In the order of the pipeline: when the interactions are folded no more changes come, except
     from a worker that was replaced; so all three are asked once more.
     """
-    while not all(_ends(world, topic) == world.positions(topic) for topic in STREAMED):
+    while not all(world.ends(topic) == world.positions(topic) for topic in STREAMED):
         for topic in (QUOTES, INTERACTIONS, COOCCURRENCES):
-            ends = _ends(world, topic)
+            ends = world.ends(topic)
             world.wait_for(
                 lambda topic=topic, ends=ends: world.positions(topic) == ends,
                 f"{topic.name} is folded up to {ends}",
             )
 
 
-def _ends(world: World, topic: Topic) -> dict[int, int]:
-    return world.log.read_on(topic, getattr(world.topology, topic.name))
-
-
-def _lost(world: World) -> Iterator[str]:
-    """Say what the feed knows to be acknowledged and the log does not have."""
+def lost(world: World, topics: Collection[Topic] = (QUOTES, INTERACTIONS)) -> Iterator[str]:
+    """Say what the feed knows to be acknowledged and the log, as read so far, does not have."""
     yield from world.feed.failures
+    names = {topic.name for topic in topics}
     in_log = {
-        (topic, partition, record.offset): record.value
-        for (topic, partition), records in world.log.records.items()
-        for record in records
+        (*place, record.offset): record.value
+        for place in list(world.log.records)
+        for record in world.log.newest(place)
     }
     for place, value in world.feed.acknowledged.items():
-        if in_log.get(place) != value:
+        if place[0] in names and (place not in in_log or in_log[place] != value):
             yield f"acknowledged and not in the log: {place} {value!r}"
+    values = {(place[:2], value) for place, value in in_log.items()}
+    for partition, value in world.feed.acknowledged_somewhere:
+        if partition[0] in names and (partition, value) not in values:
+            yield f"acknowledged and not in the log: {partition} {value!r}"
 
 
 def _wrong_values(world: World) -> Iterator[str]:
-    expected = expected_values(
-        world.log.records, world.keyspace, world.topology, RETENTION_MINUTES, HISTORY_CAP
-    )
+    expected = expected_values(world.log, world.keyspace, world.topology, world.mode)
     yield from differences(expected, stored_values(world.client, world.keyspace))
     for key in unlisted_items(world.client, world.keyspace):
         yield f"{key} has a row and is not listed, or is listed and has none"
@@ -85,5 +85,6 @@ def _wrong_dead_letters(world: World) -> Iterator[str]:
         for record in world.log.records[topic.name, 0]:
             of = record.headers
             found.add((of["topic"].decode(), int(of["partition"]), int(of["offset"])))
-    for place in found ^ expected_dead_letters(world.log.records, world.topology):
+    expected = expected_dead_letters(world.log, world.topology, erasures=world.mode.erasures)
+    for place in found ^ expected:
         yield f"{place} is a dead letter and breaks no rule, or breaks one and is none"

@@ -1,70 +1,67 @@
-"""Publishes quotes and interactions at a steady rate, and remembers what was acknowledged.
-
-Event time runs a minute a second, so that bars also leave their retention; within five minutes the
-quotes come in any order. Every number is a multiple of 1/64 or a whole one: sums of them are exact
-in any order, and may be compared with `==`.
-"""
+"""Publishes quotes and interactions at a steady rate, and remembers what was acknowledged."""
 
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any, Final
 
 from confluent_kafka import Message, Producer
 
-from contracts.messages import EVENT_TYPES, Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
-from contracts.topics import INTERACTIONS, QUOTES
+from contracts.topics import Topic
+from tests.chaos.messages import EventTime, Messages, Publication
 
-_EVENT_TIME_SPEED: Final = 60
-_STARTS_MS: Final = 1_700_000_040_000
-_DISORDER_MS: Final = 5 * 60_000
-_INSTRUMENTS: Final = 50
-_USERS: Final = 150
+COMPRESSIONS: Final = ("none", "zstd", "lz4", "snappy")
 _TICK_S: Final = 0.05
-_BAD_SHARE: Final = 0.005
-_BAD_VALUES: Final = (b"", b"not JSON", b'{"instrument_id":-1}', b"\xff\xfe")
 
-Acknowledged = dict[tuple[str, int, int], bytes]
+Acknowledged = dict[tuple[str, int, int], bytes | None]
 """(topic, partition, offset) -> value"""
 
 
 class Feed(threading.Thread):
     """Publishes until it is stopped; a pause ends with everything acknowledged."""
 
-    def __init__(self, bootstrap_servers: str, seed: int, records_per_s: int) -> None:
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        seed: int,
+        records_per_s: int,
+        *,
+        erasures: bool = False,
+        compressions: Sequence[str] = COMPRESSIONS,
+    ) -> None:
         super().__init__(name="feed", daemon=True)
-        self._rng = random.Random(seed)
+        self._bootstrap_servers = bootstrap_servers
+        self.time = EventTime()
+        self._messages = Messages(random.Random(seed), self.time, erasures=erasures)
         self._records_per_s = records_per_s
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "partitioner": LIBRDKAFKA_PARTITIONER,
-                "enable.idempotence": True,
-                "linger.ms": 5,
-                "log_level": 0,
-            }
-        )
-        self._began_s = time.monotonic()
+        self._compressions = compressions
+        self._connect()
         self._may_run, self._is_paused, self._ends = (threading.Event() for _ in range(3))
         self._may_run.set()
         self.acknowledged: Acknowledged = {}
+        self.acknowledged_somewhere: list[tuple[tuple[str, int], bytes | None]] = []
+        """what the broker knew already when it came again, and did not say at which offset"""
         self.failures: list[str] = []
 
     def run(self) -> None:
+        """Publish, each tick through the next producer."""
         while not self._ends.is_set():
             if not self._may_run.is_set():
-                while len(self._producer) and not self._ends.is_set():
-                    self._producer.flush(_TICK_S)
+                self._flush()
                 self._is_paused.set()
                 self._may_run.wait()
                 self._is_paused.clear()
+            producer = next(self._turns)
             for _ in range(round(self._records_per_s * _TICK_S)):
-                self._publish_one()
-            self._producer.poll(0)
+                self._publish(producer, self._messages.next())
+            for one in self._producers:
+                one.poll(0)
             time.sleep(_TICK_S)
-        self._producer.purge()
+        for producer in self._producers:
+            producer.purge()
 
     def pause(self) -> None:
         """Ask for silence; `is_silent` tells when all is acknowledged."""
@@ -72,6 +69,16 @@ class Feed(threading.Thread):
 
     def is_silent(self) -> bool:
         return self._is_paused.is_set()
+
+    def start_over(self, topic: Topic) -> None:
+        """Forget what stood in a topic that was made anew; the feed is silent."""
+        self._connect()  # a producer's sequence numbers went on in the former topic
+        self.acknowledged = {
+            place: value for place, value in self.acknowledged.items() if place[0] != topic.name
+        }
+        self.acknowledged_somewhere = [
+            (place, value) for place, value in self.acknowledged_somewhere if place[0] != topic.name
+        ]
 
     def go_on(self) -> None:
         self._may_run.set()
@@ -81,49 +88,45 @@ class Feed(threading.Thread):
         self._may_run.set()
         self.join()
 
-    def _publish_one(self) -> None:
-        rng = self._rng
-        message = self._quote() if rng.random() < 2 / 3 else self._interaction()
-        topic = QUOTES if isinstance(message, Quote) else INTERACTIONS
-        is_bad = rng.random() < _BAD_SHARE
-        value = rng.choice(_BAD_VALUES) if is_bad else encode(message)
+    def _connect(self) -> None:
+        self._producers = [
+            Producer(
+                {
+                    "bootstrap.servers": self._bootstrap_servers,
+                    "partitioner": LIBRDKAFKA_PARTITIONER,
+                    "compression.type": compression,
+                    "enable.idempotence": True,
+                    "linger.ms": 5,
+                    "log_level": 0,
+                }
+            )
+            for compression in self._compressions
+        ]
+        self._turns = cycle(self._producers)
+
+    def _flush(self) -> None:
+        while any(map(len, self._producers)) and not self._ends.is_set():
+            for producer in self._producers:
+                producer.flush(_TICK_S)
+
+    def _publish(self, producer: Producer, what: Publication) -> None:
         while True:
             try:
-                self._producer.produce(
-                    topic.name, value, key_of(message), on_delivery=self._remember(value)
+                producer.produce(
+                    what.topic, what.value, what.key, on_delivery=self._remember(what.value)
                 )
             except BufferError:
-                self._producer.poll(0.1)
+                producer.poll(0.1)
             else:
                 return
 
-    def _quote(self) -> Quote:
-        rng = self._rng
-        return Quote(
-            instrument_id=rng.randrange(_INSTRUMENTS),
-            price=rng.randint(64, 64_000) / 64,
-            size=rng.randint(0, 500),
-            ts=self._event_time_ms(),
-        )
-
-    def _interaction(self) -> Interaction:
-        rng = self._rng
-        return Interaction(
-            user_id=f"user-{rng.randrange(_USERS)}",
-            instrument_id=int(_INSTRUMENTS * rng.random() ** 2),
-            event=rng.choice(EVENT_TYPES),
-            ts=self._event_time_ms(),
-        )
-
-    def _event_time_ms(self) -> int:
-        since_ms = (time.monotonic() - self._began_s) * 1000 * _EVENT_TIME_SPEED
-        # Whole seconds make ties, which the log's order decides.
-        return (_STARTS_MS + int(since_ms) - self._rng.randrange(_DISORDER_MS)) // 1000 * 1000
-
-    def _remember(self, value: bytes) -> Callable[[Any, Message], None]:
+    def _remember(self, value: bytes | None) -> Callable[[Any, Message], None]:
         def delivered(error: Any, message: Message) -> None:
-            if error is None:
-                self.acknowledged[message.topic(), message.partition(), message.offset()] = value
+            place = message.topic(), message.partition()
+            if error is None and message.offset() is None:
+                self.acknowledged_somewhere.append((place, value))
+            elif error is None:
+                self.acknowledged[*place, message.offset()] = value
             elif not self._ends.is_set():
                 self.failures.append(f"a record was not acknowledged: {error}")
 

@@ -4,18 +4,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from infra.local.process import LOOPBACK, Command, ended, free_port, start
-from tests.chaos.proxy import Proxy
+from tests.chaos.clock import Clock
+from tests.chaos.link import Link
 
 _RESTART_AFTER_S: Final = 0.5
-HISTORY_CAP: Final = 12
-RETENTION_MINUTES: Final = 60
 
 
 class Worker:
@@ -25,31 +24,30 @@ class Worker:
         self,
         number: int,
         folder: Path,
-        namespace: str,
-        bootstrap_servers: str,
-        to_store: Proxy,
-        to_broker: Proxy | None,
+        environment: Mapping[str, str],
+        to_store: Link,
+        to_broker: Link | None,
+        clock: Clock | None = None,
     ) -> None:
         self.name = f"worker-{number}"
         self.to_store = to_store
         self.to_broker = to_broker
+        self.clock = clock
         self.is_wanted = False
         self.restarts = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._ended_s = 0.0
         self._metrics_port = free_port()
+        first_node = to_store.addresses[number % len(to_store.addresses)]
         self._command = Command(
             name=self.name,
             argv=(sys.executable, "-m", "stream_processors"),
             log=folder / f"{self.name}.log",
             environment={
-                "NAMESPACE": namespace,
-                "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
-                "REDIS_URL": f"redis://{LOOPBACK}:{to_store.port}/0",
+                **environment,
+                **(clock.environment() if clock else {}),
+                "REDIS_URL": f"redis://{first_node}/0",
                 "METRICS_PORT": str(self._metrics_port),
-                "FLUSH_INTERVAL_S": "0.5",
-                "HISTORY_CAP": str(HISTORY_CAP),
-                "BARS_RETENTION_MINUTES": str(RETENTION_MINUTES),
             },
         )
 

@@ -1,16 +1,28 @@
-"""Everything that stands in the Kafka log, read as it grows."""
+"""Everything that ever stood in the Kafka log, and which of it the store has to show for.
+
+A topic may be made anew, its log may be cut, and the store may lose everything and begin another
+life. What the log dropped since then still counts; what it had dropped before does not.
+"""
 
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from contracts.topics import Topic
 
 _READ_WITHIN_S: Final = 60
+_CALL_S: Final = 10
+_POLL_S: Final = 0.1
 _BATCH: Final = 10_000
+
+Place = tuple[str, int]
+"""topic and partition"""
+Mark = tuple[int, int]
+"""incarnation and offset, as offsets stand in Redis"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,54 +30,126 @@ class Record:
     """A record of a partition's log."""
 
     offset: int
-    value: bytes
+    value: bytes | None
     headers: dict[str, bytes]
+    key: bytes | None = None
+    making: int = 0
+    """how many times the topic had been made anew before"""
 
 
 class Log:
-    """The records of some partitions, from the beginning."""
+    """The records of some partitions, from the beginning, without those of aborted transactions."""
 
     def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._connect()
+        self.records: dict[Place, list[Record]] = defaultdict(list)
+        self._ends: dict[Place, int] = defaultdict(int)
+        self._makings: dict[str, int] = defaultdict(int)
+        self._earliest: dict[Place, int] = defaultdict(int)
+        self._life: dict[Place, tuple[int, int]] = {}
+
+    def read_on(self, topic: Topic, partitions: int) -> dict[int, int]:
+        """Read a topic to where it ends now; return where that is, by partition.
+
+        Raises:
+            TimeoutError: the broker does not answer.
+        """
+        names = [(topic.name, p) for p in range(partitions)]
+        self._consumer.assign([TopicPartition(*name, self._ends[name]) for name in names])
+        ends = {name: self._end(name) for name in names}
+        unread, said = set(names), ""
+        until_s = time.monotonic() + _READ_WITHIN_S
+        while unread:
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"the log is not read to its end: {sorted(unread)} {said}")
+            for message in self._consumer.consume(_BATCH, 0.2):
+                place = message.topic(), message.partition()
+                error = message.error()
+                if error is None:
+                    self._keep(place, message)
+                    if self._ends[place] >= ends[place]:
+                        unread.discard(place)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    # A transaction's end takes an offset, too.
+                    self._ends[place] = message.offset()
+                    unread.discard(place)
+                else:
+                    said = f"{place}: {error}"
+        return {p: self._ends[topic.name, p] for p in range(partitions)}
+
+    def was_made_anew(self, topic: Topic) -> None:
+        """Expect a topic's offsets to begin again at 0."""
+        self.close()
+        self._connect()  # librdkafka believes no leader's epoch that is less than the former's
+        self._makings[topic.name] += 1
+        for places in (self._ends, self._earliest):
+            for place in [place for place in places if place[0] == topic.name]:
+                places[place] = 0
+
+    def was_cut(self, place: Place, earliest: int) -> None:
+        """Expect records before an offset to be gone from the broker."""
+        self._earliest[place] = max(self._earliest[place], earliest)
+
+    def begin_life(self) -> None:
+        """Count from what the broker still has: the store has lost everything."""
+        self._life = {
+            place: (self._makings[place[0]], self._earliest[place]) for place in self.records
+        }
+
+    def counted(self, place: Place) -> Iterator[tuple[Mark, Record]]:
+        """Yield the records that the store's life has seen, each under its mark there."""
+        life = self._life.get(place, (0, 0))
+        for record in self.records[place]:
+            if (record.making, record.offset) >= life:
+                yield (record.making - life[0], record.offset), record
+
+    def newest(self, place: Place) -> Iterator[Record]:
+        """Yield the records since the topic was last made anew."""
+        making = self._makings[place[0]]
+        return (record for record in self.records[place] if record.making == making)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _connect(self) -> None:
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                "bootstrap.servers": self._bootstrap_servers,
                 "group.id": "not joined",
+                "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "log_level": 0,
             }
         )
-        self.records: dict[tuple[str, int], list[Record]] = defaultdict(list)
 
-    def read_on(self, topic: Topic, partitions: int) -> dict[int, int]:
-        """Read a topic to its end; return where that is, by partition.
+    def _end(self, place: Place) -> int:
+        """Return where a log ends, as soon as somebody leads it.
 
         Raises:
-            TimeoutError: the broker does not answer.
+            TimeoutError: nobody does.
         """
-        names = [(topic.name, p) for p in range(partitions)]
-        self._consumer.assign([TopicPartition(*name, self._end(name)) for name in names])
-        unread = set(names)
         until_s = time.monotonic() + _READ_WITHIN_S
-        while unread:
-            if time.monotonic() > until_s:
-                raise TimeoutError(f"the log could not be read to its end: {sorted(unread)}")
-            for message in self._consumer.consume(_BATCH, 0.2):
-                place = message.topic(), message.partition()
-                error = message.error()
-                if error is None:
-                    record = Record(
-                        message.offset(), message.value(), dict(message.headers() or ())
-                    )
-                    self.records[place].append(record)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard(place)
-        return {p: self._end((topic.name, p)) for p in range(partitions)}
+        while True:
+            try:
+                _, end = self._consumer.get_watermark_offsets(TopicPartition(*place), _CALL_S)
+            except KafkaException as error:
+                if time.monotonic() > until_s:
+                    raise TimeoutError(f"no end of {place}: {error}") from error
+                time.sleep(_POLL_S)
+            else:
+                return int(end)
 
-    def close(self) -> None:
-        self._consumer.close()
-
-    def _end(self, place: tuple[str, int]) -> int:
-        records = self.records[place]
-        return records[-1].offset + 1 if records else 0
+    def _keep(self, place: Place, message: Message) -> None:
+        self.records[place].append(
+            Record(
+                message.offset(),
+                message.value(),
+                dict(message.headers() or ()),
+                message.key(),
+                self._makings[place[0]],
+            )
+        )
+        self._ends[place] = message.offset() + 1

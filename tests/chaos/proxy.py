@@ -1,4 +1,4 @@
-"""TCP proxies between a worker and its servers, to be cut, stalled and opened again.
+"""TCP proxies between a worker and its servers, to be cut, stalled, slowed and opened again.
 
 A cut one ends its connections and refuses new ones. A stalled one takes bytes and holds them back:
 what its client has long given up on arrives when it is opened, as on a network that heals.
@@ -7,7 +7,7 @@ what its client has long given up on arrives when it is opened, as on a network 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from infra.local.process import LOOPBACK
@@ -56,6 +56,9 @@ class Proxy:
         self._network = network
         self._target_port = target_port
         self.is_open = True
+        self.answers_after_s = 0.0
+        self.translate: Callable[[bytes], bytes] = bytes
+        """what becomes of the server's answers"""
         self._is_cut = False
         self._stalls_at: tuple[bytes, ...] = ()
         self._flowing = asyncio.Event()
@@ -87,12 +90,12 @@ class Proxy:
         """Stall when bytes come that hold all the words, before they pass."""
         self._stalls_at = words
 
-    def open(self) -> None:
-        """Forward, what was held back first."""
-        self._network.run(self._set(is_cut=False, flowing=True))
+    def open(self, *until: bytes) -> None:
+        """Forward, what was held back first; if there are words, until bytes come that hold all."""
+        self._network.run(self._set(is_cut=False, flowing=True, stalls_at=until))
 
-    async def _set(self, *, is_cut: bool, flowing: bool) -> None:
-        self._stalls_at = ()
+    async def _set(self, *, is_cut: bool, flowing: bool, stalls_at: tuple[bytes, ...] = ()) -> None:
+        self._stalls_at = stalls_at
         self._is_cut, self.is_open = is_cut, flowing and not is_cut
         if flowing:
             self._flowing.set()
@@ -126,16 +129,22 @@ class Proxy:
     ) -> None:
         self._writers.add(to_target)
         await asyncio.gather(
-            self._forward(from_client, to_target), self._forward(from_target, to_client)
+            self._forward(from_client, to_target, is_answer=False),
+            self._forward(from_target, to_client, is_answer=True),
         )
         self._writers.discard(to_target)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
+    ) -> None:
         """Forward in one direction until its end."""
         try:
             while data := await reader.read(_CHUNK_BYTES):
                 if self._stalls_at and all(word in data for word in self._stalls_at):
                     await self._set(is_cut=False, flowing=False)
+                if is_answer:
+                    data = self.translate(data)
+                    await asyncio.sleep(self.answers_after_s)
                 await self._flowing.wait()
                 writer.write(data)
                 await writer.drain()

@@ -12,17 +12,23 @@ from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED
 from infra import broker as brokers
 from infra.topics import ensure
-from runtime.stores import connect
 from runtime.topology import Topology
 from tests.chaos.check import check
-from tests.chaos.faults import FEWEST_WORKERS, KINDS, plan
-from tests.chaos.feed import Feed
+from tests.chaos.clock import Clock
+from tests.chaos.faults.kinds import KINDS, plan
+from tests.chaos.faults.workers import FEWEST_WORKERS
+from tests.chaos.feed import COMPRESSIONS, Feed
 from tests.chaos.fleet import Fleet, Worker
+from tests.chaos.link import link
+from tests.chaos.modes import USUAL, Mode
 from tests.chaos.proxy import Network
-from tests.chaos.servers import borrowed_kafka, durable_store, own_kafka
+from tests.chaos.servers.cluster import Cluster
+from tests.chaos.servers.kafka import Kafka, borrowed_kafka, own_kafka
+from tests.chaos.servers.restartable import Restartable
+from tests.chaos.servers.store import Single
 from tests.chaos.world import World
 
-_SLOTS: Final = 4
+_WORKERS: Final = 4
 PARTITIONS: Final = 2
 _GAP_S: Final = (0.1, 2.5)
 # Load goes on while the workers recover.
@@ -44,31 +50,40 @@ class Outcome:
 
 @contextlib.contextmanager
 def world(
-    folder: Path, namespace: str, seed: int, records_per_s: int, borrowed_broker: str | None = None
+    folder: Path,
+    namespace: str,
+    seed: int,
+    records_per_s: int,
+    mode: Mode = USUAL,
+    borrowed_broker: str | None = None,
 ) -> Iterator[World]:
     """Yield a world with two workers under load; a borrowed broker's topics must be empty."""
     with contextlib.ExitStack() as stack:
         network = stack.enter_context(Network())
         kafka = (
-            borrowed_kafka(borrowed_broker, _SLOTS)
+            borrowed_kafka(borrowed_broker, _WORKERS)
             if borrowed_broker
-            else own_kafka(folder / "broker", network, _SLOTS)
+            else own_kafka(folder / "broker", network, _WORKERS, mode.brokers)
         )
-        store = durable_store(folder / "store")
-        for server in filter(None, (kafka.server, store)):
+        kind = Cluster if mode.store == "cluster" else Single
+        store = kind(folder / "store", mode.appendfsync)
+        servers: list[Restartable | Single] = [*kafka.servers, store]
+        for server in servers:
             server.start()
             stack.callback(server.stop)
+        for server in servers:
             server.await_ready()
-        topology = _topics(kafka.bootstrap_servers, store.address, Keyspace(namespace))
-        fleet = Fleet(
-            [
-                Worker(n, folder, namespace, address, network.proxy(store.port), proxy)
-                for n, (address, proxy) in enumerate(kafka.ways)
-            ]
-        )
+        topology = _topics(kafka, store, Keyspace(namespace))
+        fleet = _fleet(folder, namespace, mode, network, kafka, store)
         stack.callback(fleet.kill)
-        feed = Feed(kafka.bootstrap_servers, seed, records_per_s)
-        made = World(folder, namespace, topology, kafka, store, fleet, feed)
+        feed = Feed(
+            kafka.bootstrap_servers,
+            seed,
+            records_per_s,
+            erasures=mode.erasures,
+            compressions=COMPRESSIONS if kafka.servers else COMPRESSIONS[:1],
+        )
+        made = World(folder, namespace, mode, topology, kafka, store, fleet, feed)
         stack.callback(made.close)
         for worker in fleet.workers[:FEWEST_WORKERS]:
             worker.start()
@@ -109,19 +124,43 @@ def suffer(world: World, seed: int, kinds: list[str], say: Callable[[str], None]
 
 
 def run(
-    folder: Path, seed: int, faults: int, records_per_s: int, say: Callable[[str], None]
+    folder: Path,
+    seed: int,
+    faults: int,
+    records_per_s: int,
+    mode: Mode,
+    say: Callable[[str], None],
+    only: list[str] | None = None,
 ) -> Outcome:
-    """Run one seed on Apache Kafka and Valkey.
+    """Run one seed on Apache Kafka and Valkey; only faults of some kinds, if they are named.
 
     Raises:
         ChaosError: Redis and the log differ.
     """
-    with world(folder, _NAMESPACE, seed, records_per_s) as made:
-        return suffer(made, seed, plan(seed, faults), say)
+    kinds = plan(seed, faults, mode, only)
+    with world(folder, _NAMESPACE, seed, records_per_s, mode) as made:
+        return suffer(made, seed, kinds, say)
 
 
-def _topics(bootstrap_servers: str, store_url: str, keyspace: Keyspace) -> Topology:
+def _topics(kafka: Kafka, store: Single, keyspace: Keyspace) -> Topology:
     asked = {topic.name: PARTITIONS for topic in STREAMED}
-    with connect(store_url, "chaos") as client:
-        ensure(brokers.admin(bootstrap_servers), client, keyspace, asked)
+    with store.client() as client:
+        ensure(brokers.admin(kafka.bootstrap_servers), client, keyspace, asked)
         return Topology.from_hash(client.hgetall(keyspace.topics()))
+
+
+def _fleet(
+    folder: Path, namespace: str, mode: Mode, network: Network, kafka: Kafka, store: Single
+) -> Fleet:
+    ports = [node.port for node in store.nodes]
+    workers = []
+    for n, (brokers_of_worker, to_broker) in enumerate(kafka.ways):
+        environment = {
+            **mode.environment(),
+            "NAMESPACE": namespace,
+            "KAFKA_BOOTSTRAP_SERVERS": brokers_of_worker,
+        }
+        clock = Clock(folder / f"worker-{n}.clock") if mode.clock_jumps else None
+        to_store = link(network, ports)
+        workers.append(Worker(n, folder, environment, to_store, to_broker, clock))
+    return Fleet(workers)

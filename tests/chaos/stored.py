@@ -1,33 +1,49 @@
 """What Redis holds, in the form of `truth`, and how the two differ."""
 
 import json
+import math
 from collections.abc import Iterable
+from typing import Any, Final
 
-import redis
+from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD, Keyspace
+from runtime.stores import Store
+from tests.chaos.truth.expected import Expected, Values
 
-from contracts.keyspace import NOT_ITEMS, Keyspace
-from tests.chaos.truth import Values
+# Of affinities and scales, which are made of few sums and products.
+_RELATIVE: Final = 1e-12
+_LEFT_OUT: Final = {"s": 1, "v": 0, "n": 0}
 
 
-def stored_values(store: redis.Redis, keyspace: Keyspace) -> Values:
+def stored_values(store: Store, keyspace: Keyspace) -> Values:
     """Return every value of bars, histories, active users and the Gram matrix."""
     values: Values = {}
     for key in store.scan_iter(f"{keyspace.namespace}:*", count=1000):
         kind = key.split(":")[1]
-        if kind in ("bars", "history"):
+        if kind == "bars":
             fields = store.hgetall(key).items()
             values.update({(key, field): json.loads(value) for field, value in fields})
+        elif kind == "history":
+            values.update({(key, f): v for f, v in _history(store.hgetall(key)).items()})
         elif kind == "active":
-            values.update(
-                {(key, user): ts for user, ts in store.zrange(key, 0, -1, withscores=True)}
-            )
+            users = store.zrange(key, 0, -1, withscores=True)
+            values.update({(key, user): ts for user, ts in users})
         elif kind == "cooc":
             counts = {j: float(n) for j, n in store.hgetall(key).items() if j not in NOT_ITEMS}
             values.update({(key, j): n for j, n in counts.items() if n})
     return values
 
 
-def unlisted_items(store: redis.Redis, keyspace: Keyspace) -> set[str]:
+def _history(fields: dict[str, str]) -> dict[str, Any]:
+    """Return a history's fields; of a user who was taken out only the offset may be left."""
+    if fields.keys() <= {OFFSET_FIELD}:
+        return {}
+    return {
+        field: json.loads(value) if field in NOT_ITEMS else _LEFT_OUT | json.loads(value)
+        for field, value in fields.items()
+    }
+
+
+def unlisted_items(store: Store, keyspace: Keyspace) -> set[str]:
     """Return the keys of rows of G whose item the sets of items do not hold, and the reverse."""
     rows = set(store.scan_iter(f"{keyspace.namespace}:cooc:*", count=1000))
     listed = {
@@ -38,9 +54,20 @@ def unlisted_items(store: redis.Redis, keyspace: Keyspace) -> set[str]:
     return rows ^ listed
 
 
-def differences(expected: Values, stored: Values) -> Iterable[str]:
+def differences(expected: Expected, stored: Values) -> Iterable[str]:
     """Say where the two differ, a line a value."""
-    for name in sorted(expected.keys() | stored.keys()):
-        ours, theirs = expected.get(name), stored.get(name)
-        if ours != theirs:
+    for name in sorted(expected.values.keys() | stored.keys()):
+        ours, theirs = expected.values.get(name), stored.get(name)
+        if not _agree(ours, theirs, expected.tolerances.get(name)):
             yield f"{' '.join(name)}: the log says {ours}, Redis has {theirs}"
+
+
+def _agree(ours: Any, theirs: Any, tolerance: float | None) -> bool:
+    if tolerance is not None:
+        return abs((ours or 0) - (theirs or 0)) <= tolerance
+    if isinstance(ours, dict) and isinstance(theirs, dict) and "r" in ours:
+        return ours.keys() == theirs.keys() and all(
+            math.isclose(ours[field], theirs[field], rel_tol=_RELATIVE if field in "rs" else 0)
+            for field in ours
+        )
+    return bool(ours == theirs)

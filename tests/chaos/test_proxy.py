@@ -1,8 +1,10 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.chaos.link import link
 from tests.chaos.proxy import Network, Proxy
 
 
@@ -75,3 +77,30 @@ async def test_what_a_stall_held_back_arrives_late_though_its_sender_has_left(
     async with asyncio.timeout(10):
         await server.changed.wait()
     assert server.received == b"firstlate"
+
+
+async def test_a_slow_proxy_passes_what_is_asked_at_once_and_the_answer_late(
+    echo: tuple[Echo, Proxy],
+) -> None:
+    _, proxy = echo
+    proxy.answers_after_s = 0.3
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    began_s = time.monotonic()
+    writer.write(b"asked")
+    assert await reader.readexactly(5) == b"asked"
+    assert time.monotonic() - began_s >= 0.3
+    writer.close()
+
+
+async def test_a_link_of_several_nodes_names_its_proxies_where_a_cluster_names_its_nodes() -> None:
+    with Network() as network:
+        way = link(network, [50_001, 50_002])
+        first, second = (proxy.port for proxy in way.proxies)
+        slots = b"*3\r\n:0\r\n:50001\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n"
+        answers = {
+            slots % 50_002: slots % second,
+            b"-MOVED 50001 127.0.0.1:50001\r\n": b"-MOVED 50001 127.0.0.1:%d\r\n" % first,
+            b"$5\r\n50001\r\n": b"$5\r\n50001\r\n",
+        }
+        for said, heard in answers.items():
+            assert way.proxies[0].translate(said) == heard

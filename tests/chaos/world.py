@@ -1,20 +1,21 @@
 """The servers and processes of one run, and the clock that moves them on."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-import redis
-
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import STREAMED, Topic
+from infra import broker as brokers
 from runtime.topology import Topology
 from tests.chaos.feed import Feed
 from tests.chaos.fleet import Fleet
 from tests.chaos.log import Log
-from tests.chaos.servers import Kafka, Restartable, forget_all
+from tests.chaos.modes import Mode
+from tests.chaos.servers.kafka import Kafka
+from tests.chaos.servers.store import Single
 
 _POLL_S: Final = 0.05
 FOLDED_WITHIN_S: Final = 180
@@ -28,7 +29,7 @@ class ChaosError(AssertionError):
 class _Pending:
     """A fault that has not ended."""
 
-    def __init__(self, due_s: float, fault: Iterator[float], holds: str | None) -> None:
+    def __init__(self, due_s: float, fault: Iterator[float], holds: Collection[str]) -> None:
         self.due_s = due_s
         self.fault = fault
         self.holds = holds
@@ -41,31 +42,27 @@ class World:
         self,
         folder: Path,
         namespace: str,
+        mode: Mode,
         topology: Topology,
         kafka: Kafka,
-        store: Restartable,
+        store: Single,
         fleet: Fleet,
         feed: Feed,
     ) -> None:
-        self.folder = folder
+        self.mode = mode
         self.topology = topology
-        self._broker = kafka.server
+        self.kafka = kafka
+        self.admin = brokers.admin(kafka.bootstrap_servers)
         self.store = store
         self.fleet = fleet
         self.feed = feed
-        self.steps: list[str] = []
         self.notes: list[str] = []
         self.log = Log(kafka.bootstrap_servers)
         self.keyspace = Keyspace(namespace)
-        self.client = redis.Redis.from_url(store.address, decode_responses=True)
+        self.client = store.client()
+        self._steps = folder / "steps.log"
         self._began_s = time.monotonic()
         self._pending: list[_Pending] = []
-
-    @property
-    def broker(self) -> Restartable:
-        """The broker, where it is the run's own."""
-        assert self._broker is not None, "a borrowed broker must not fail"
-        return self._broker
 
     def close(self) -> None:
         """Disconnect."""
@@ -74,27 +71,28 @@ class World:
 
     def say(self, step: str) -> None:
         """Note what happens, for whoever reads a failure."""
-        self.steps.append(f"{time.monotonic() - self._began_s:7.2f} s  {step}")
-        with (self.folder / "steps.log").open("a") as file:
-            file.write(self.steps[-1] + "\n")
+        with self._steps.open("a") as file:
+            file.write(f"{time.monotonic() - self._began_s:7.2f} s  {step}\n")
 
     def note(self, what: str) -> None:
         """Note what is worth a look but breaks no promise."""
         self.notes.append(what)
         self.say(f"NOTE {what}")
 
-    def forget_store(self) -> None:
-        """Remove what the store kept."""
-        forget_all(self.folder / "store")
+    def look_anew(self) -> None:
+        """Ask the store who has which keys by now."""
+        self.client.close()
+        self.client = self.store.client()
 
     def note_topics(self) -> None:
         """Note the topics in the store, as `python -m infra.topics` does."""
+        self.look_anew()
         self.client.hset(self.keyspace.topics(), mapping=asdict(self.topology))
 
-    def begin(self, fault: Iterator[float], holds: str | None) -> None:
+    def begin(self, fault: Iterator[float], holds: Collection[str]) -> None:
         """Begin a fault, once nothing holds what it holds; its end comes by itself."""
-        held = f"{holds} is free for the next fault"
-        self.wait_for(lambda: holds is None or holds not in self._held(), held)
+        free = f"{', '.join(sorted(holds))}: free for the next fault"
+        self.wait_for(lambda: not self._held() & set(holds), free)
         self._continue(_Pending(0.0, fault, holds))
 
     def wait(self, seconds: float) -> None:
@@ -136,15 +134,23 @@ class World:
                 raise ChaosError(f"not within {FOLDED_WITHIN_S} s: {what}\n{self._state()}")
             self._move_on()
 
+    def partitions(self, topic: Topic) -> int:
+        """Return how many a topic has."""
+        return int(getattr(self.topology, topic.name))
+
     def positions(self, topic: Topic) -> dict[int, int]:
         """Return the positions that Redis has."""
         return {
             p: int(self.client.hget(self.keyspace.position(topic, p), NEXT_FIELD) or 0)
-            for p in range(getattr(self.topology, topic.name))
+            for p in range(self.partitions(topic))
         }
 
-    def _held(self) -> set[str | None]:
-        return {pending.holds for pending in self._pending}
+    def ends(self, topic: Topic) -> dict[int, int]:
+        """Return where the logs end, read up to there."""
+        return self.log.read_on(topic, self.partitions(topic))
+
+    def _held(self) -> set[str]:
+        return {held for pending in self._pending for held in pending.holds}
 
     def _move_on(self) -> None:
         time.sleep(_POLL_S)

@@ -1,0 +1,96 @@
+"""Topics that are made anew, logs that are cut, transactions that are taken back."""
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import TopicCollection, TopicPartition
+
+from contracts.keyspace import TOPIC_ID_FIELD
+from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED, Topic
+from infra import broker as brokers
+from infra.topics import ensure
+from tests.chaos.check import lost
+from tests.chaos.faults.workers import Seconds
+from tests.chaos.messages import Messages
+from tests.chaos.transaction import Transaction
+from tests.chaos.world import ChaosError, World
+
+# A position is taken for kept when the store had time to write it to its disks and replicas.
+_KEPT_AFTER_S: Final = 3.0
+_CALL_S: Final = 10
+_MESSAGES: Final = (1, 60)
+_OPEN_S: Final = (0.0, 3.0)
+
+
+def make_topic_anew(world: World, rng: random.Random) -> Seconds:
+    """Delete a topic all of which is folded, and create it again; the feed goes on in it."""
+    topic = rng.choice(STREAMED)
+    world.feed.pause()
+    yield from world.until(world.feed.is_silent)
+    yield from _until_folded(
+        world, [INTERACTIONS, COOCCURRENCES] if topic == COOCCURRENCES else [topic]
+    )
+    if problems := list(lost(world, [topic])):
+        raise ChaosError("\n".join(problems))
+    world.say(f"delete {topic.name}")
+    brokers.delete(world.admin, [topic.name])
+    yield rng.uniform(*_OPEN_S)
+    ensure(world.admin, world.client, world.keyspace, {})
+    world.log.was_made_anew(topic)
+    world.feed.start_over(topic)
+    world.say(f"{topic.name} is made anew")
+    world.feed.go_on()
+
+
+def _until_folded(world: World, topics: Sequence[Topic]) -> Seconds:
+    """Wait until all that topics have is folded, and kept; the later ones follow the first."""
+    while True:
+        for topic in topics:
+            ends = world.ends(topic)
+            yield from world.until(lambda topic=topic, ends=ends: world.positions(topic) == ends)
+        yield _KEPT_AFTER_S
+        # A worker that was replaced may have published changes again.
+        if all(world.ends(topic) == world.positions(topic) for topic in topics):
+            return
+
+
+def cut_log(world: World, rng: random.Random) -> Seconds:
+    """Let the retention catch up with a partition: what is folded goes, or some of it."""
+    topic = rng.choice(STREAMED)
+    p = rng.randrange(world.partitions(topic))
+    yield from world.until(lambda: _is_known(world, topic))
+    position = world.positions(topic)[p]
+    yield _KEPT_AFTER_S
+    world.ends(topic)
+    earliest = rng.choice((position, rng.randint(0, position)))
+    cut = TopicPartition(topic.name, p, earliest)
+    # A client that is new, as librdkafka's would ask a leader of minutes ago.
+    admin = brokers.admin(world.kafka.bootstrap_servers)
+    (done,) = admin.delete_records([cut], request_timeout=_CALL_S).values()
+    low = done.result().low_watermark
+    world.say(f"the log of {topic.name}/{p} begins at {low}, the position was {position}")
+    world.log.was_cut((topic.name, p), low)
+
+
+def _is_known(world: World, topic: Topic) -> bool:
+    """Whether the positions are of the topic as it is, not of one that it replaced."""
+    asked = world.admin.describe_topics(TopicCollection([topic.name]), request_timeout=_CALL_S)
+    topic_id = str(asked[topic.name].result().topic_id)
+    keys = (world.keyspace.position(topic, p) for p in range(world.partitions(topic)))
+    return all(world.client.hget(key, TOPIC_ID_FIELD) == topic_id for key in keys)
+
+
+def transact(world: World, rng: random.Random) -> Seconds:
+    """Publish some messages in a transaction, and take them back, or commit them."""
+    messages = Messages(rng, world.feed.time)
+    transaction = Transaction(
+        world.kafka.bootstrap_servers,
+        name=f"{world.keyspace.namespace}-{rng.randrange(2**32)}",
+        what=[messages.next() for _ in range(rng.randint(*_MESSAGES))],
+        open_s=rng.uniform(*_OPEN_S),
+        abort=rng.random() < 0.7,
+    )
+    transaction.start()
+    yield from world.until(lambda: not transaction.is_alive())
+    world.say(f"a transaction is {transaction.outcome}")

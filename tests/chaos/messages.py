@@ -1,0 +1,91 @@
+"""The messages of a run, good and bad.
+
+Event time runs a minute a second, so that bars also leave their retention; within five minutes the
+messages come in any order. Prices, sizes and values are whole numbers or multiples of 1/64: their
+sums are exact in any order, and may be compared with `==`.
+"""
+
+import random
+import time
+from typing import Final, NamedTuple
+
+from contracts.messages import EVENT_TYPES, Interaction, Quote, encode, key_of
+from contracts.topics import INTERACTIONS, QUOTES
+
+_EVENT_TIME_SPEED: Final = 60
+# Far enough in the past that event time does not come up with the clock, however it jumps.
+_STARTS_BEFORE_MS: Final = 2 * 86_400_000
+_DISORDER_MS: Final = 5 * 60_000
+_INSTRUMENTS: Final = 50
+_USERS: Final = 150
+_BAD_SHARE: Final = 0.005
+_BAD_VALUES: Final = (b"", b"not JSON", b'{"instrument_id":-1}', b"\xff\xfe")
+_ERASED_SHARE: Final = 0.01
+
+
+class Publication(NamedTuple):
+    """What is to stand in the log."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    """None takes the user out whose id is the key"""
+
+
+class EventTime:
+    """Of a run: it begins long ago and runs fast."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+        self._starts_ms = time.time_ns() // 1_000_000 - _STARTS_BEFORE_MS
+
+    def now_ms(self) -> int:
+        since_ms = (time.monotonic() - self._began_s) * 1000 * _EVENT_TIME_SPEED
+        return self._starts_ms + int(since_ms)
+
+
+class Messages:
+    """Makes up one message after the other."""
+
+    def __init__(self, rng: random.Random, time: EventTime, *, erasures: bool = False) -> None:
+        self._rng = rng
+        self._time = time
+        self._erasures = erasures
+
+    def next(self) -> Publication:
+        rng = self._rng
+        message = self._quote() if rng.random() < 2 / 3 else self._interaction()
+        if isinstance(message, Quote):
+            return Publication(QUOTES.name, key_of(message), self._value_of(message))
+        is_erasure = self._erasures and rng.random() < _ERASED_SHARE
+        value = None if is_erasure else self._value_of(message)
+        return Publication(INTERACTIONS.name, key_of(message), value)
+
+    def _value_of(self, message: Quote | Interaction) -> bytes:
+        is_bad = self._rng.random() < _BAD_SHARE
+        return self._rng.choice(_BAD_VALUES) if is_bad else encode(message)
+
+    def _quote(self) -> Quote:
+        rng = self._rng
+        return Quote(
+            instrument_id=rng.randrange(_INSTRUMENTS),
+            price=rng.randint(64, 64_000) / 64,
+            size=rng.randint(0, 500),
+            ts=self._event_time_ms(),
+        )
+
+    def _interaction(self) -> Interaction:
+        rng = self._rng
+        has_price, has_quantity = rng.random() < 0.5, rng.random() < 0.5
+        return Interaction(
+            user_id=f"user-{rng.randrange(_USERS)}",
+            instrument_id=int(_INSTRUMENTS * rng.random() ** 2),
+            event=rng.choice(EVENT_TYPES),
+            price=rng.randint(1, 64_000) / 64 if has_price else None,
+            quantity=rng.randint(1, 5_000) if has_quantity else None,
+            ts=self._event_time_ms(),
+        )
+
+    def _event_time_ms(self) -> int:
+        # Whole seconds make ties, which the log's order decides.
+        return (self._time.now_ms() - self._rng.randrange(_DISORDER_MS)) // 1000 * 1000

@@ -1,0 +1,79 @@
+"""What a run varies: how the workers are set, and what servers they have."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal, get_args
+
+Affinity = Literal["binary", "weighted"]
+UserWeight = Literal["none", "inverse-degree", "value"]
+StoreKind = Literal["single", "cluster"]
+AppendFsync = Literal["always", "everysec"]
+
+HISTORY_CAP: Final = 12
+RETENTION_MINUTES: Final = 60
+HALF_LIFE_DAYS: Final = 60.0
+USER_WEIGHT_EXPONENT: Final = 0.5
+TYPICAL_VALUE: Final = 1_000.0
+# Small, so that a flush is several chunks, and a fault comes between two of them.
+_CHUNK_COST: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Of one run."""
+
+    affinity: Affinity = "binary"
+    user_weight: UserWeight = "none"
+    store: StoreKind = "single"
+    appendfsync: AppendFsync = "always"
+    brokers: Literal[1, 3] = 1
+    erasures: bool = False
+    """the feed asks for users to be taken out"""
+    long_outages: bool = False
+    """servers are away for 100 s, once a run each"""
+    clock_jumps: bool = False
+    """the workers' wall clocks jump: needs libfaketime"""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether affinities and G are whole numbers, which sums keep to the last bit."""
+        return self.affinity == "binary" and self.user_weight == "none"
+
+    def __str__(self) -> str:
+        words = [self.affinity, self.user_weight, self.store, self.appendfsync]
+        extras = {
+            f"{self.brokers} brokers": self.brokers > 1,
+            "erasures": self.erasures,
+            "long outages": self.long_outages,
+            "clock jumps": self.clock_jumps,
+        }
+        return ", ".join([*words, *(name for name, is_on in extras.items() if is_on)])
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the settings of a worker."""
+        return {
+            "AFFINITY": self.affinity,
+            "USER_WEIGHT": self.user_weight,
+            "USER_WEIGHT_EXPONENT": str(USER_WEIGHT_EXPONENT),
+            "TYPICAL_VALUE": str(TYPICAL_VALUE),
+            "HALF_LIFE_DAYS": str(HALF_LIFE_DAYS),
+            "HISTORY_CAP": str(HISTORY_CAP),
+            "BARS_RETENTION_MINUTES": str(RETENTION_MINUTES),
+            "FLUSH_INTERVAL_S": "0.3",
+            "COUNTS_FLUSH_INTERVAL_S": "0.5",
+            "CHUNK_COST": str(_CHUNK_COST),
+        }
+
+
+USUAL: Final = Mode()
+
+
+def every_mode(mode: Mode) -> Iterator[Mode]:
+    """Yield the mode with each combination of affinity, user weight, store and fsync."""
+    for affinity, user_weight, store, fsync in itertools.product(
+        *map(get_args, (Affinity, UserWeight, StoreKind, AppendFsync))
+    ):
+        yield replace(
+            mode, affinity=affinity, user_weight=user_weight, store=store, appendfsync=fsync
+        )

@@ -1,0 +1,7 @@
+"""Servers that may be killed at any moment and started again on what they kept."""
+
+from tests.chaos.servers.kafka import Kafka, own_kafka
+from tests.chaos.servers.restartable import Restartable
+from tests.chaos.servers.store import durable_store
+
+__all__ = ["Kafka", "Restartable", "durable_store", "own_kafka"]

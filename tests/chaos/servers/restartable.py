@@ -1,0 +1,65 @@
+"""A server process that may be killed at any moment and started again on what it kept."""
+
+import re
+import signal
+import socket
+import subprocess
+
+from infra.local.process import LOOPBACK, Server, await_ready, ended, start, stop
+
+
+class Restartable:
+    """A server process, and the ways in which it may fail."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.address = server.address
+        self.port = int(re.findall(r":(\d+)", server.address)[-1])
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of its process, which may have ended."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start on what the server kept; it answers a while later."""
+        self._process = start(self._server.command)
+
+    def await_ready(self) -> None:
+        """Return as soon as it answers."""
+        assert self._process is not None
+        await_ready(self._server, self._process)
+
+    def answers(self) -> bool:
+        """Whether it answers now."""
+        return self.runs() and self._server.answers()
+
+    def listens(self) -> bool:
+        """Whether it can be connected to, it and no other."""
+        try:
+            with socket.create_connection((LOOPBACK, self.port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def runs(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and ended(self._process) is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send its process a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill it with -9 and wait for its end."""
+        self.signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Stop it for good."""
+        if self._process is not None:
+            stop((self._process, self._server.command))

@@ -1,0 +1,92 @@
+"""What Redis must hold, computed from the log record by record, with nothing of the workers' code.
+
+Values are named by their key in Redis and the field in it, and are as `json.loads` reads them.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, Keyspace
+from contracts.partitioning import instrument_partition, user_partition
+from contracts.topics import INTERACTIONS, QUOTES
+from runtime.topology import Topology
+from tests.chaos.log import Log
+from tests.chaos.modes import HISTORY_CAP, RETENTION_MINUTES, Mode
+from tests.chaos.truth.bars import bars_of
+from tests.chaos.truth.histories import Entry, Pair, Users
+from tests.chaos.truth.messages import good
+
+Name = tuple[str, str]
+"""key and field"""
+Values = dict[Name, Any]
+
+_OF_THE_LARGEST_TERM: Final = 1e-9
+
+
+class Expected(NamedTuple):
+    """Values, and how far from them Redis may be."""
+
+    values: Values
+    tolerances: dict[Name, float]
+    """of entries of G that are sums of fractions; an entry that is nowhere is 0"""
+
+
+def expected_values(
+    log: Log,
+    keyspace: Keyspace,
+    topology: Topology,
+    mode: Mode,
+    retention_minutes: int = RETENTION_MINUTES,
+    cap: int = HISTORY_CAP,
+) -> Expected:
+    """Return every value of bars, histories, active users and the Gram matrix."""
+    values: Values = dict(_bars(log, keyspace, topology, retention_minutes))
+    users = Users(mode, cap)
+    for p in range(topology.interactions):
+        for mark, event in good(log.counted((INTERACTIONS.name, p)), erasures=mode.erasures):
+            users.fold(mark, event)
+    values |= _histories(users, keyspace, topology)
+    values |= {_name(pair, keyspace, topology): g for pair, g in users.gram().items()}
+    tolerances = {
+        _name(pair, keyspace, topology): largest * _OF_THE_LARGEST_TERM
+        for pair, largest in users.largest.items()
+    }
+    return Expected(values, {} if mode.is_exact else tolerances)
+
+
+def _bars(
+    log: Log, keyspace: Keyspace, topology: Topology, retention_minutes: int
+) -> Iterator[tuple[Name, Any]]:
+    for p in range(topology.quotes):
+        for instrument, of_minute in bars_of(good(log.counted((QUOTES.name, p)))).items():
+            key, newest_s = keyspace.bars(p, instrument), max(of_minute)
+            yield (key, NEWEST_FIELD), newest_s
+            for second, bar in of_minute.items():
+                if second > newest_s - retention_minutes * 60:
+                    yield (key, str(second)), bar
+
+
+def _histories(users: Users, keyspace: Keyspace, topology: Topology) -> Iterator[tuple[Name, Any]]:
+    for user_id, user in users.of_id.items():
+        p = user_partition(user_id, topology.interactions)
+        key = keyspace.history(p, user_id)
+        yield (key, OFFSET_FIELD), list(user.mark)
+        yield (keyspace.active(p), user_id), user.last_ts_ms
+        for item, entry in user.entries.items():
+            yield (key, str(item)), entry_as_stored(entry)
+
+
+def entry_as_stored(entry: Entry) -> dict[str, float]:
+    """Return what a history has of an item, with what is left out where it is the default."""
+    return {
+        "r": entry.affinity,
+        "t": entry.ts_ms,
+        "s": entry.scale,
+        "v": entry.spent,
+        "n": entry.n_spent,
+    }
+
+
+def _name(pair: Pair, keyspace: Keyspace, topology: Topology) -> Name:
+    i, j = pair
+    return keyspace.cooc(instrument_partition(i, topology.cooccurrences), i), str(j)

@@ -1,0 +1,50 @@
+"""Which records of the log count, and which are dead letters."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from contracts.topics import INTERACTIONS, QUOTES
+from runtime.topology import Topology
+from tests.chaos.log import Log, Mark, Record
+
+Marked = tuple[Mark, dict[str, Any]]
+"""a message under its mark"""
+
+
+def good(records: Iterable[tuple[Mark, Record]], *, erasures: bool = False) -> list[Marked]:
+    """Return the messages that break no rule; one that takes a user out has only `user_id`."""
+    messages = []
+    for mark, record in records:
+        message = _message(record, erasures=erasures)
+        if message is not None:
+            messages.append((mark, message))
+    return messages
+
+
+def expected_dead_letters(
+    log: Log, topology: Topology, *, erasures: bool = False
+) -> set[tuple[str, int, int]]:
+    """Return topic, partition and offset of each record that ever broke a rule."""
+    return {
+        (topic.name, p, record.offset)
+        for topic in (QUOTES, INTERACTIONS)
+        for p in range(getattr(topology, topic.name))
+        for record in log.records[topic.name, p]
+        if _message(record, erasures=erasures and topic == INTERACTIONS) is None
+    }
+
+
+def _message(record: Record, *, erasures: bool) -> dict[str, Any] | None:
+    """Return the message, None if it is a dead letter.
+
+    The feed's bad ones are no JSON objects, or lack most fields.
+    """
+    if record.value is None:
+        is_erasure = erasures and record.key is not None
+        return {"user_id": record.key.decode()} if is_erasure and record.key else None
+    try:
+        message = json.loads(record.value)
+    except ValueError:
+        return None
+    return message if "ts" in message else None
