@@ -98,7 +98,7 @@ class Partition:
         self._clock_s = clock_s
         self._flush_times = FlushTimes(rules.flush_interval_s, number, rules.partitions)
         self._bad_records = BadRecords(rules.bad_records_max)
-        self._inbox: deque[tuple[RecordBatch | Exception, int]] = deque()
+        self._inbox: deque[RecordBatch | Exception] = deque()
         self._inbox_bytes = 0
         self._woken = asyncio.Event()
         self._is_revoked = False
@@ -127,15 +127,14 @@ class Partition:
     def hand(self, batch: RecordBatch) -> None:
         """Take a batch into the inbox, unless a former life had asked for it."""
         if batch.life is self._life:
-            size_bytes = batch.size_bytes()
-            self._inbox.append((batch, size_bytes))
-            self._inbox_bytes += size_bytes
+            self._inbox.append(batch)
+            self._inbox_bytes += batch.size_bytes
             self._woken.set()
 
     def fail(self, life: object, error: Exception) -> None:
         """Take note that a fetch failed."""
         if life is self._life:
-            self._inbox.append((error, 0))
+            self._inbox.append(error)
             self._woken.set()
 
     def revoke(self) -> None:
@@ -211,9 +210,7 @@ class Partition:
         while not self._is_revoked:
             await self._wait(self._flush_times.in_s(self._clock_s()))
             if self._inbox and not self._is_revoked:
-                batch, size_bytes = self._inbox.popleft()
-                self._inbox_bytes -= size_bytes
-                await self._take(claim, fold, batch)
+                await self._take(claim, fold, self._inbox.popleft())
             if not self._flush_times.in_s(self._clock_s()):
                 await self._flush(claim, fold)
         await self._flush(claim, fold)
@@ -234,6 +231,7 @@ class Partition:
         """Fold a batch; flush in between as often as the fold is full."""
         if isinstance(batch, Exception):
             raise batch
+        self._inbox_bytes -= batch.size_bytes
         if batch.start != self._next_offset:
             raise NotContiguousError(
                 f"{self._where()}: a fetch at {batch.start} came after one that had ended at "

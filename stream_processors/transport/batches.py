@@ -1,6 +1,7 @@
 """What the transport delivers: the records that one fetch returned for one partition."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,8 +14,8 @@ from contracts.messages import Ints
 
 _LOG_APPEND_TIME: Final = 1
 """Kafka's timestamp type of a topic whose broker stamps the records."""
-_OVERHEAD_BYTES: Final = 100
-"""What a record takes in memory beside its key and value, roughly."""
+_OVERHEAD_BYTES: Final = 150
+"""What a record takes in memory beside its value, roughly."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -29,6 +30,8 @@ class RecordBatch:
     end: int
     """the offset to fetch at next, beyond markers of transactions and compacted records"""
     records: list[ConsumerRecord[bytes | None, bytes | None]]
+    size_bytes: int = 0
+    """about how much memory the records take, of a batch as it was fetched"""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -42,11 +45,6 @@ class RecordBatch:
             RecordBatch(self.tp, self.life, self.start, cut, self.records[:n]),
             RecordBatch(self.tp, self.life, cut, self.end, self.records[n:]),
         )
-
-    def size_bytes(self) -> int:
-        """Return about how much memory the records take."""
-        content = sum(len(r.value or b"") + len(r.key or b"") for r in self.records)
-        return content + _OVERHEAD_BYTES * len(self)
 
     def offsets(self) -> Ints:
         """Return the records' offsets, (n,), rising."""
@@ -74,6 +72,16 @@ class RecordBatch:
             return np.full(len(self), now_ms, np.int64)
         stamps = np.fromiter((r.timestamp for r in self.records), np.int64, len(self))
         return np.minimum(stamps, now_ms)
+
+
+def size_of(records: Sequence[Any]) -> int:
+    """Return about how many bytes records take in memory."""
+    values = [record.value for record in records]
+    try:
+        content = sum(map(len, values))
+    except TypeError:  # one has none
+        content = sum(len(value) for value in values if value is not None)
+    return content + _OVERHEAD_BYTES * len(values)
 
 
 class BatchSchema(faust.Schema[Any, Any]):

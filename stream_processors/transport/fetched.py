@@ -17,12 +17,10 @@ from typing import Any, Final, NamedTuple
 from aiokafka.consumer import fetcher as aiokafka
 from faust.types import TP
 
-from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.batches import RecordBatch, size_of
 
-TAKE_BYTES: Final = 2 << 20
+TAKE_BYTES: Final = 6 << 20
 """Of one partition and at a time: no more Kafka batches follow once there are so many bytes."""
-_OVERHEAD_BYTES: Final = 100
-"""What a record takes in memory beside its key and value, roughly."""
 
 _Records = list[Any]
 
@@ -112,7 +110,7 @@ class Fetched:
     def _take_records(self, tp: TP, response: Any) -> RecordBatch | FetchFailure | None:
         whole = _whole(response)
         start = whole.next_fetch_offset
-        records, error = whole.take(TAKE_BYTES)
+        records, size_bytes, error = whole.take(TAKE_BYTES)
         end = whole.next_fetch_offset
         response._update_position()  # noqa: SLF001
         if error is not None and end == start:
@@ -120,7 +118,9 @@ class Fetched:
         if error is not None or whole.is_done:
             # What is corrupt comes first in the next response.
             self._done(tp)
-        return RecordBatch(tp, self._lives[tp], start, end, records) if end > start else None
+        if end == start:
+            return None
+        return RecordBatch(tp, self._lives[tp], start, end, records, size_bytes)
 
     def _done(self, tp: TP) -> None:
         """Let the fetcher ask for more."""
@@ -144,20 +144,20 @@ class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafk
         self._records_iterator = self._unpack_records()
         self.is_done = False
 
-    def take(self, max_bytes: int) -> tuple[_Records, Exception | None]:
-        """Return the records of the next batches, and what ended them if they are corrupt."""
+    def take(self, max_bytes: int) -> tuple[_Records, int, Exception | None]:
+        """Return the records of the next batches, their size, and what ended them if corrupt."""
         taken: _Records = []
-        size = 0
+        size_bytes = 0
         try:
             for records in self:
                 taken += records
-                size += _size_bytes(records)
-                if size >= max_bytes:
-                    return taken, None
+                size_bytes += size_of(records)
+                if size_bytes >= max_bytes:
+                    return taken, size_bytes, None
         except Exception as error:  # noqa: BLE001 (whatever the parser says, it goes to the partition)
-            return taken, error
+            return taken, size_bytes, error
         self.is_done = True
-        return taken, None
+        return taken, size_bytes, None
 
     def _consumer_record(self, tp: Any, whole: "_Whole") -> _Records:  # noqa: ARG002 (aiokafka's signature)
         records = whole.records
@@ -214,9 +214,3 @@ def _whole(response: Any) -> _WholeBatches:
     if not isinstance(records, _WholeBatches):
         records = response._partition_records = _WholeBatches(records)  # noqa: SLF001
     return records
-
-
-def _size_bytes(records: _Records) -> int:
-    """Return about how much memory the records take; as `RecordBatch.size_bytes`."""
-    content = sum(len(one.value or b"") + len(one.key or b"") for one in records)
-    return content + _OVERHEAD_BYTES * len(records)

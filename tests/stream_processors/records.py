@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.batches import RecordBatch, size_of
 
 APPENDED_AT_MS = 1_700_000_000_000
 
@@ -35,4 +35,4 @@ def batch_of(
     ]
     first = records[0].offset if start is None else start
     end = records[-1].offset + 1 if records else first
-    return RecordBatch(TP(topic, partition), life, first, end, records)
+    return RecordBatch(TP(topic, partition), life, first, end, records, size_of(records))

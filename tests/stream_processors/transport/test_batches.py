@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.transport import BatchSchema, RecordBatch
+from stream_processors.transport.batches import size_of
 
 STAMP_MS = 1_700_000_000_000
 BY_THE_PRODUCER, BY_THE_BROKER = 0, 1
@@ -57,7 +58,7 @@ def test_a_batch_without_records_reaches_its_end() -> None:
     empty = RecordBatch(TP("quotes", 0), "life", 5, 7, [])
     assert empty.split(3)[0] is empty
     assert empty.offsets().tolist() == empty.values() == empty.clock_ms().tolist() == []
-    assert empty.size_bytes() == 0
+    assert empty.size_bytes == 0
 
 
 def test_values_come_in_the_logs_order_absent_ones_included() -> None:
@@ -65,10 +66,10 @@ def test_values_come_in_the_logs_order_absent_ones_included() -> None:
     assert batch.values() == [b"a", None, b"b"]
 
 
-def test_a_batchs_size_grows_by_keys_values_and_records() -> None:
-    alone = batch_of(record(0, None)).size_bytes()
-    assert batch_of(record(0, b"four", key=b"two")).size_bytes() == alone + 7
-    assert batch_of(record(0, None), record(1, None)).size_bytes() == 2 * alone
+def test_a_size_grows_by_values_and_records() -> None:
+    alone = size_of([record(0, None)])
+    assert size_of([record(0, b"four")]) == alone + 4
+    assert size_of([record(0, None), record(1, b"four"), record(2, None)]) == 3 * alone + 4
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ async def test_a_take_is_bounded_by_bytes_and_the_next_goes_on(
     reader.seek(0)
     batches = await reader.until(n)
     assert values_of(batches) == values
-    assert max(batch.size_bytes() for batch in batches) < under_test.TAKE_BYTES + 201_000
+    assert max(batch.size_bytes for batch in batches) < under_test.TAKE_BYTES + 201_000
     assert len(batches) >= 13_000_000 // (under_test.TAKE_BYTES + 201_000)
 
 
