@@ -35,7 +35,7 @@ from benchmarks.progress import Positions, folded_ms
 from benchmarks.report import Ceilings
 from benchmarks.rounds import Run, interleaved
 from benchmarks.stage import RUN_WITHIN_S, ContenderError, Stage
-from contracts.keyspace import HistoryEntry, Keyspace
+from contracts.keyspace import OFFSET_FIELD, HistoryEntry, Keyspace
 from contracts.messages import Interaction, encode, key_of
 from contracts.partitioning import user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
@@ -166,7 +166,7 @@ def _by_histories(
 
     def run() -> Run:
         stage.empty_topic(COOCCURRENCES.name)
-        return stage.run(interactions.OURS, prepared)
+        return stage.run(interactions.OURS, prepared, settings=interactions.SETTINGS)
 
     return interleaved({name: run}, rounds, say)
 
@@ -234,13 +234,14 @@ def sum_of_new_counts(events: Sequence[Interaction], items: int) -> int:
 def write_histories(
     store: Store, keyspace: Keyspace, topology: Topology, users: int, items: int, ts_ms: int
 ) -> None:
-    """Write what each user has beforehand, as from a log that began earlier: without an offset."""
+    """Write what each user has beforehand, as of before the log's first record."""
     entry = msgspec.json.encode(HistoryEntry(r=1, t=ts_ms)).decode()
     for first in range(0, users if items else 0, _USERS_A_WRITE):
         with store.pipeline(transaction=False) as pipeline:
             for user in range(first, min(users, first + _USERS_A_WRITE)):
                 partition = user_partition(_user(user), topology.interactions)
                 history: dict[Any, str] = {str(item): entry for item in items_of(user, items)}
+                history[OFFSET_FIELD] = "[0,-1]"
                 pipeline.hset(keyspace.history(partition, _user(user)), mapping=history)
             pipeline.execute()
 
