@@ -9,7 +9,7 @@ from benchmarks.scaling import (
     sum_of_new_counts,
     write_histories,
 )
-from contracts.keyspace import Keyspace
+from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.partitioning import user_partition
 from infra.local.metrics import Samples
 from runtime.stores import connect
@@ -63,5 +63,6 @@ def test_histories_stand_where_a_worker_looks_for_them(store_url: str, namespace
     with connect(store_url, "tests") as store:
         write_histories(store, keyspace, TOPOLOGY, users=3, items=4, ts_ms=7)
         history = store.hgetall(keyspace.history(user_partition("user-2", 8), "user-2"))
+        assert history.pop(OFFSET_FIELD) == "[0,-1]"  # before the log's first record
         assert {int(item) for item in history} == set(items_of(2, 4))
         assert set(history.values()) == {'{"r":1,"t":7}'}
