@@ -55,7 +55,7 @@ chaos: $(READY) ## kill, stop and cut off what runs, SEEDS times 50 faults, and 
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1)
 
 chaos-modes: $(READY) ## the same in every mode: affinity, user weight, store and its durability
-	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --faults 11 --modes --erasures
+	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --faults 11 --modes
 
 matrix: $(READY) ## run every value of every setting on a started stack
 	@TICKREC_TEST_MATRIX=all $(BIN)/python -m pytest tests/settings
