@@ -41,7 +41,7 @@ from infra.local.paths import PROJECT
 from infra.local.process import Command, Server, ended, free_port, running, start, stop
 from infra.local.store import valkey
 from runtime.stores import Store, connect
-from trainer.report import Report
+from trainer.generations.report import Report
 
 MODEL_STAGES: Final = ("fit item model", "rank item lists")
 NEIGHBORS: Final = 200

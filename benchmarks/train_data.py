@@ -23,8 +23,8 @@ from contracts.keyspace import (
 from contracts.messages import Ints
 from contracts.partitioning import instrument_partitions
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
-from trainer.blocks import blocks
-from trainer.matrices import Matrix
+from trainer.counts.blocks import blocks
+from trainer.counts.matrices import Matrix
 
 _SECTORS: Final = 500
 _FROM_ANYWHERE: Final = 0.02

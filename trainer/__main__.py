@@ -12,13 +12,13 @@ from prometheus_client import start_http_server
 
 from runtime.logs import configure_logs
 from runtime.topology import TopologyError
-from trainer import operations
-from trainer.canary.rules import RulesError
+from trainer.commands import operations
 from trainer.commands.evaluate import evaluate
 from trainer.commands.options import errors_told
 from trainer.commands.tune import tune
-from trainer.experiments import VariantsError
-from trainer.pipelines import CorruptValueError
+from trainer.counts.pipelines import CorruptValueError
+from trainer.experiments.rules import RulesError
+from trainer.experiments.variants import VariantsError
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
 

@@ -2,7 +2,7 @@
 
 The lock spares work. What keeps two trainers from harming each other is the token, which grows with
 every holder: one that was stopped, lost its lease and woke up again cannot publish over its
-successor (`trainer.publication`).
+successor (`trainer.generations.publication`).
 
 Source: Kleppmann, "How to do distributed locking", 2016.
 """

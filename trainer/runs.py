@@ -22,11 +22,11 @@ from tenacity import (
 from contracts.keyspace import Keyspace
 from runtime.stores import UNAVAILABLE, connect
 from trainer import telemetry
-from trainer.canary.trial import Waiting
+from trainer.experiments.trial import Waiting
+from trainer.generations.publication import HeldError, SupersededError
+from trainer.generations.report import Report
 from trainer.lock import LeaseLostError, LockedError, held
-from trainer.publication import HeldError, SupersededError
 from trainer.quality.gate import BadDataError
-from trainer.report import Report
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages, StoppedError, shown
 from trainer.training import Skipped, Training

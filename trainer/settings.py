@@ -6,13 +6,13 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from trainer.generations.settings import PublicationSettings
 from trainer.models import ItemModel
 from trainer.models.cosine import CosineConfig
 from trainer.models.ease import EaseConfig
 from trainer.models.popular import PopularConfig
 from trainer.models.rp3beta import Rp3BetaConfig
 from trainer.models.user_knn import Metric, UserKnnConfig
-from trainer.publication_settings import PublicationSettings
 from trainer.settings_file import SettingsFileSource
 
 

@@ -13,22 +13,22 @@ from contracts.keyspace import DEFAULT_VARIANT, Keyspace
 from contracts.messages import Ints
 from runtime.stores import Store
 from runtime.topology import Topology
-from trainer.canary.rules import CanaryRules, read_rules
-from trainer.canary.trial import Trial, Waiting
-from trainer.counts import read_gram
-from trainer.experiments import read_variants
-from trainer.histories import read_user_items
-from trainer.inputs import read_inputs, served_popularity, served_report
-from trainer.making import model_of
-from trainer.matrices import Gram, UserItems
-from trainer.placing import Placing
-from trainer.publication import generation_id, publication
+from trainer.counts.gram import read_gram
+from trainer.counts.histories import read_user_items
+from trainer.counts.matrices import Gram, UserItems
+from trainer.experiments.rules import CanaryRules, read_rules
+from trainer.experiments.trial import Trial, Waiting
+from trainer.experiments.variants import read_variants
+from trainer.generations.inputs import read_inputs, served_popularity, served_report
+from trainer.generations.placing import Placing
+from trainer.generations.publication import generation_id, publication
+from trainer.generations.report import Checked, Data, Inputs, Lists, Report
+from trainer.generations.writing import Models, Writing
+from trainer.models.making import model_of
 from trainer.quality.gate import BadDataError
 from trainer.quality.telling import tell
-from trainer.report import Checked, Data, Inputs, Lists, Report
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages
-from trainer.writing import Models, Writing
 
 
 class Skipped(StrEnum):

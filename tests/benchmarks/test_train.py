@@ -15,7 +15,7 @@ from benchmarks.train_report import OURS, SCIKIT_LEARN, Trained, Training
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES
 from runtime.stores import connect
-from trainer.counts import read_gram
+from trainer.counts.gram import read_gram
 from trainer.stages import Stages
 
 QUIET = {"others": 0.1}

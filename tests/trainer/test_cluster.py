@@ -12,7 +12,7 @@ from contracts.keyspace import Keyspace
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.stores import Store
-from trainer.publication import read_current
+from trainer.generations.publication import read_current
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
 

@@ -30,9 +30,9 @@ from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.stores import Store
 from tests.patience import PATIENCE_S
-from trainer.pointer import named
-from trainer.publication import read_current
-from trainer.report import Report
+from trainer.generations.pointer import named
+from trainer.generations.publication import read_current
+from trainer.generations.report import Report
 
 KILLS = 20
 Fill = Callable[..., object]
@@ -131,9 +131,10 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
 
 LAUNCHER = """
 import os, signal, socket, sys, threading
-import trainer.canary.holdout, trainer.quality.checking  # a run imports them when it needs them
+# A run imports these when it needs them.
+import trainer.experiments.holdout, trainer.quality.checking
 from runtime.logs import configure_logs
-from trainer.canary import trial
+from trainer.experiments import trial
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
 

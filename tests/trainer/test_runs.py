@@ -25,9 +25,9 @@ from infra.local.process import free_port
 from runtime.stores import Store
 from runtime.topology import TopologyError
 from trainer import runs as runs_module
-from trainer.pipelines import CorruptValueError
-from trainer.publication import read_current
-from trainer.report import Report
+from trainer.counts.pipelines import CorruptValueError
+from trainer.generations.publication import read_current
+from trainer.generations.report import Report
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
 

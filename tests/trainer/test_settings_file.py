@@ -13,8 +13,8 @@ import pytest
 from contracts.keyspace import DEFAULT_VARIANT, Keyspace
 from runtime.stores import Store
 from tests.patience import PATIENCE_S
-from trainer.publication import read_current
-from trainer.report import Report
+from trainer.generations.publication import read_current
+from trainer.generations.report import Report
 from trainer.settings import TrainerSettings
 from trainer.settings_file import SettingsFileError, read_settings_file, write_settings_file
 

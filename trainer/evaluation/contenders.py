@@ -11,8 +11,8 @@ from trainer.evaluation.recommending import (
     lists_of,
     row_blocks,
 )
-from trainer.making import model_of
 from trainer.models import ITEM_MODELS, Model
+from trainer.models.making import model_of
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages
 

@@ -13,8 +13,8 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from contracts.messages import Ints
+from trainer.counts.matrices import Matrix
 from trainer.evaluation.interactions import Interactions, Split, UserIds
-from trainer.matrices import Matrix
 
 HISTORY_CAP: Final = 500
 """Items that a history keeps: the default of the stream processors."""

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.messages import Ints
+from trainer.counts.matrices import Matrix
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.recommending import NONE, Recommended
-from trainer.matrices import Matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)

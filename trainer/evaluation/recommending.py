@@ -12,11 +12,11 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, vstack
 
 from contracts.messages import Floats, Ints
-from trainer.blocks import blocks
+from trainer.counts.blocks import blocks
+from trainer.counts.matrices import Indices, Matrix
 from trainer.evaluation.holdout import Holdout
-from trainer.matrices import Indices, Matrix
 from trainer.models import Ranker
-from trainer.ranking import Ranking, rounded, top_n
+from trainer.models.ranking import Ranking, rounded, top_n
 
 USERS_PER_BLOCK: Final = 1_000
 ROWS_PER_BLOCK: Final = 1_000

@@ -10,13 +10,13 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
 from pydantic import BaseModel
 
-from trainer.matrices import Matrix
+from trainer.counts.matrices import Matrix
 from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.ease import Ease, EaseConfig
 from trainer.models.popular import Popular, PopularConfig
+from trainer.models.ranking import Ranking
 from trainer.models.rp3beta import Rp3Beta, Rp3BetaConfig
 from trainer.models.user_knn import UserKnn, UserKnnConfig
-from trainer.ranking import Ranking
 
 
 class Ranker(Protocol):

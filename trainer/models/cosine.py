@@ -8,9 +8,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats
-from trainer.matrices import Indices, Matrix
+from trainer.counts.matrices import Indices, Matrix
 from trainer.models.neighbors import best_neighbors, rows_of
-from trainer.ranking import Ranking, rounded
+from trainer.models.ranking import Ranking, rounded
 
 
 class CosineConfig(BaseModel):

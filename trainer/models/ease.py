@@ -10,10 +10,10 @@ from scipy.sparse import csr_array
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from contracts.messages import Floats
-from trainer.matrices import Indices, Matrix
+from trainer.counts.matrices import Indices, Matrix
 from trainer.models.cosine import Cosine, CosineConfig, CosineRanker
 from trainer.models.neighbors import best_neighbors
-from trainer.ranking import Ranking, rounded
+from trainer.models.ranking import Ranking, rounded
 
 _blas = ThreadpoolController().select(user_api="blas")
 """Its threads cost many small matrices more than they help."""

@@ -4,8 +4,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from contracts.messages import Floats
-from trainer.matrices import Indices, Matrix
-from trainer.ranking import Ranking, top_n
+from trainer.counts.matrices import Indices, Matrix
+from trainer.models.ranking import Ranking, top_n
 
 
 def rows_of(block: Matrix, start: int) -> Indices:

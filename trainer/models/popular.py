@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_array
 
 from contracts.messages import Floats
-from trainer.matrices import Matrix
-from trainer.ranking import Ranking, top_n
+from trainer.counts.matrices import Matrix
+from trainer.models.ranking import Ranking, top_n
 
 
 class PopularConfig(BaseModel):

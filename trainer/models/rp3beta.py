@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats
-from trainer.matrices import Matrix
+from trainer.counts.matrices import Matrix
 from trainer.models.neighbors import best_neighbors, rows_of
-from trainer.ranking import Ranking, rounded
+from trainer.models.ranking import Ranking, rounded
 
 
 class Rp3BetaConfig(BaseModel):

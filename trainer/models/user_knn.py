@@ -10,8 +10,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from contracts.messages import Floats, Ints
-from trainer.matrices import Indices, Matrix, matrix
-from trainer.ranking import Ranking, rounded, top_n
+from trainer.counts.matrices import Indices, Matrix, matrix
+from trainer.models.ranking import Ranking, rounded, top_n
 
 REASONS: Final = 3
 """How many of the user's own items a recommendation names in `because`, at most."""

@@ -5,7 +5,7 @@ says how far what is popular has moved, `rules` declares what both tables must b
 what does not hold, and `gate` ends the run if that is a hard rule: nothing is published, and what
 is served stays. A soft one is told in the log and in the report.
 
-The workers go on writing while counts are read (`trainer.counts`), so two entries that must be
+The workers go on writing while counts are read (`trainer.counts.gram`), so two entries that must be
 equal may differ by what came in between. The rules ask how many of the counts that touches, and not
 whether it ever happens.
 """

@@ -8,12 +8,12 @@ from typing import Any, Final
 import pandas as pd
 import pandera.pandas as pa
 
-from trainer.matrices import Gram
+from trainer.counts.matrices import Gram
+from trainer.generations.report import Checked, Level
 from trainer.quality.measures import of_all, of_items
 from trainer.quality.popularity import Popularity
 from trainer.quality.rules import ITEMS, MEANINGS, hard, soft
 from trainer.quality.settings import QualitySettings
-from trainer.report import Checked, Level
 
 ITEMS_NAMED: Final = 5
 

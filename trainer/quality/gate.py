@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trainer.report import Checked
+from trainer.generations.report import Checked
 
 
 class BadDataError(RuntimeError):

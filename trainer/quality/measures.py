@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from contracts.messages import Floats
-from trainer.blocks import blocks
-from trainer.matrices import Gram, Matrix
+from trainer.counts.blocks import blocks
+from trainer.counts.matrices import Gram, Matrix
 from trainer.quality.popularity import Popularity, popularity_shift
 
 ENTRIES_PER_BLOCK: Final = 1_000_000

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from contracts.messages import Floats
-from trainer.matrices import Gram
+from trainer.counts.matrices import Gram
 
 BINS: Final = 10
 """As is usual for this index: deciles of what is compared with."""

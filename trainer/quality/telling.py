@@ -7,8 +7,8 @@ import msgspec
 import structlog
 
 from trainer import telemetry
+from trainer.generations.report import Checked, Level
 from trainer.quality.gate import pass_or_raise
-from trainer.report import Checked, Level
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from trainer.matrices import Matrix
+from trainer.counts.matrices import Matrix
 from trainer.models import Model
-from trainer.ranking import Ranking
+from trainer.models.ranking import Ranking
 
 # A slow machine is no finding.
 fewer = settings(max_examples=50)

@@ -22,7 +22,7 @@ from tests.trainer.models.made import (
     scores,
     weighted,
 )
-from trainer.matrices import Matrix
+from trainer.counts.matrices import Matrix
 from trainer.models import ITEM_MODELS, MODELS, Model
 
 

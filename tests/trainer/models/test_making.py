@@ -5,11 +5,10 @@ import doctest
 import pytest
 from pydantic import ValidationError
 
-from trainer import making
-from trainer.making import model_of
-from trainer.models import ITEM_MODELS, MODELS
+from trainer.models import ITEM_MODELS, MODELS, making
 from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.ease import Ease, EaseConfig
+from trainer.models.making import model_of
 from trainer.models.popular import Popular, PopularConfig
 from trainer.models.rp3beta import Rp3Beta, Rp3BetaConfig
 from trainer.models.user_knn import UserKnn, UserKnnConfig

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.sparse import csr_array
 
-from trainer.matrices import Gram
+from trainer.counts.matrices import Gram
+from trainer.generations.report import Checked
 from trainer.quality.checking import check
 from trainer.quality.gate import BadDataError, pass_or_raise
 from trainer.quality.popularity import Popularity
 from trainer.quality.settings import QualitySettings
-from trainer.report import Checked
 
 LIMITS = QualitySettings()
 

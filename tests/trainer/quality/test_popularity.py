@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from trainer.matrices import Gram
+from trainer.counts.matrices import Gram
 from trainer.quality.popularity import Popularity, popularity_shift
 
 

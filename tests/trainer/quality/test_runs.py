@@ -12,9 +12,9 @@ from contracts.keyspace import DEFAULT_VARIANT, Keyspace
 from contracts.partitioning import instrument_partition
 from runtime.stores import Store
 from tests.trainer.conftest import PARTITIONS
-from trainer.decisions import read_decisions, read_report
-from trainer.publication import read_current
-from trainer.report import Checked
+from trainer.generations.decisions import read_decisions, read_report
+from trainer.generations.publication import read_current
+from trainer.generations.report import Checked
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
 

@@ -7,10 +7,10 @@ from scipy.sparse import csr_array
 from sklearn.preprocessing import normalize
 
 from contracts.messages import Floats, Ints
-from trainer.blocks import blocks
+from trainer.counts.blocks import blocks
+from trainer.counts.matrices import Matrix
 from trainer.evaluation.judged import Judged
 from trainer.evaluation.recommending import NONE
-from trainer.matrices import Matrix
 
 _LISTS_PER_BLOCK: Final = 1_000
 

@@ -1,0 +1,166 @@
+"""What a person decides by command holds at once, is told, and says what to do if it cannot."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from contracts.keyspace import (
+    DEFAULT_VARIANT,
+    REPLACED_GENERATION_TTL_S,
+    Current,
+    Experiment,
+    Keyspace,
+)
+from infra.local.process import free_port
+from runtime.stores import Store
+from trainer.__main__ import app
+from trainer.generations.decisions import note, read_decisions
+from trainer.generations.publication import publication, read_current
+from trainer.generations.report import Decision
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `python -m trainer` with arguments in this process, and return how that ended."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # It would change the logs of all tests of this process.
+    monkeypatch.setattr("trainer.commands.operations.configure_logs", lambda *_: None)
+
+    def run(*arguments: str, **settings: str) -> Result:
+        return CliRunner().invoke(app, arguments, env=settings)
+
+    return run
+
+
+def publish(store: Store, keyspace: Keyspace, fence: int, *, canary: bool = False) -> None:
+    generation = f"g{fence}"
+    with publication(store, keyspace, generation, fence) as made:
+        made.write({keyspace.model_popular(generation): b"{}"})
+    if canary:
+        made.try_out("ease", "user-knn", share=0.1, since_ms=0, release=False)
+    else:
+        made.serve("cosine", "user-knn", keep=1)
+    at = datetime(2021, 8, 16, fence, tzinfo=UTC).isoformat()
+    what = "on trial" if canary else "published"
+    note(store, keyspace, Decision(at, generation, DEFAULT_VARIANT, what, "because", "rules"))
+
+
+def current_of(store: Store, keyspace: Keyspace) -> Current:
+    current = read_current(store, keyspace)
+    assert current is not None
+    return current
+
+
+def lives_for_ever(store: Store, keyspace: Keyspace, generation: str) -> bool:
+    ttl = store.ttl(keyspace.model_popular(generation))
+    assert ttl == -1 or 0 < ttl <= REPLACED_GENERATION_TTL_S
+    return bool(ttl == -1)
+
+
+def test_history_shows_what_is_served_to_whom_and_every_decision(
+    store: Store, keyspace: Keyspace, command: Command
+) -> None:
+    for fence in (1, 2):
+        publish(store, keyspace, fence)
+    publish(store, keyspace, 3, canary=True)
+    done = command("history")
+    assert done.exit_code == 0, done.stderr
+    lines = [line.split() for line in done.stdout.replace("│", " ").splitlines()]
+    assert ["default", "g2", "cosine", "user-knn", "90.0%"] in lines
+    assert ["canary", "g3", "ease", "user-knn", "10.0%"] in lines
+    assert ["(kept)", "g1", "cosine", "user-knn"] in lines
+    told = [line for line in lines if line[-1:] == ["because"]]
+    assert [(line[2], line[4]) for line in told] == [
+        ("g3", "on"),
+        ("g2", "published"),
+        ("g1", "published"),
+    ]
+    assert "g2" not in command("history", "--n", "1").stdout.split("Decisions")[1]
+
+
+def test_promote_serves_the_canary_to_all(
+    store: Store, keyspace: Keyspace, command: Command
+) -> None:
+    publish(store, keyspace, 1)
+    publish(store, keyspace, 2, canary=True)
+    done = command("promote", KEEP_GENERATIONS="1")
+    assert done.exit_code == 0
+    assert done.stdout.endswith("promoted g2, in place of g1\n")
+    current = current_of(store, keyspace)
+    assert current.variants[DEFAULT_VARIANT].generation == "g2"
+    assert [kept.generation for kept in current.previous] == ["g1"]
+    assert lives_for_ever(store, keyspace, "g1")
+    latest = read_decisions(store, keyspace, 1)[0]
+    assert (latest.generation, latest.what, latest.by) == ("g2", "promoted", "person")
+
+
+def test_rollback_takes_the_canary_away_and_then_the_generation(
+    store: Store, keyspace: Keyspace, command: Command
+) -> None:
+    publish(store, keyspace, 1)
+    publish(store, keyspace, 2)
+    publish(store, keyspace, 3, canary=True)
+    for rolled_back, served in (("g3", "g2"), ("g2", "g1")):
+        done = command("rollback")
+        assert done.exit_code == 0, done.stderr
+        assert f"rolled back {rolled_back}; {served} is served" in done.stdout
+        current = current_of(store, keyspace)
+        assert current.variants[DEFAULT_VARIANT].generation == served
+        assert current.held
+        assert not lives_for_ever(store, keyspace, rolled_back)
+        assert lives_for_ever(store, keyspace, served)
+    assert "python -m trainer once" in command("history").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["promote"], "no canary is on trial"),
+        (["rollback"], "no earlier generation is kept: set KEEP_GENERATIONS"),
+        (["weights", "spring", "default"], "'default' is no weight"),
+        (["weights", "spring"], "no variant has a weight above 0"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line_and_changes_nothing(
+    store: Store, keyspace: Keyspace, command: Command, arguments: list[str], said: str
+) -> None:
+    publish(store, keyspace, 1)
+    before = current_of(store, keyspace)
+    done = command(*arguments)
+    assert done.exit_code in {1, 2}
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+    assert current_of(store, keyspace) == before
+
+
+def test_before_anything_is_served_history_says_so(command: Command) -> None:
+    done = command("history")
+    assert done.exit_code == 0
+    assert "nothing was ever served" in done.stdout
+
+
+def test_a_redis_that_is_away_is_told(command: Command) -> None:
+    done = command("history", REDIS_URL=f"redis://:secret@127.0.0.1:{free_port()}/0")
+    assert done.exit_code == 1
+    assert "REDIS_URL" in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_weights_hold_at_once_and_end_with_the_experiment(
+    store: Store, keyspace: Keyspace, command: Command
+) -> None:
+    publish(store, keyspace, 1)
+    done = command("weights", "spring", "default=3", "steep=1")
+    assert done.exit_code == 0, done.stderr
+    assert "not served yet, so without users: steep" in done.stdout
+    experiment = Experiment("spring", {"default": 3, "steep": 1})
+    assert current_of(store, keyspace).experiment == experiment
+    assert "Decisions" not in done.stdout
+    assert command("weights").exit_code == 0
+    assert current_of(store, keyspace).experiment is None

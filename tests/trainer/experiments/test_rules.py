@@ -1,0 +1,47 @@
+"""The rules' file says what it may, and the docstring that shows it is true."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from trainer.experiments import rules as module
+from trainer.experiments.rules import CanaryRules, RulesError, read_rules
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "canary.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_file_has_the_documented_defaults(tmp_path: Path) -> None:
+    shown = re.search(r"```toml\n(.*?)```", module.__doc__ or "", re.DOTALL)
+    assert shown
+    assert read_rules(written(tmp_path, "")) == CanaryRules()
+    assert read_rules(written(tmp_path, shown[1])) == CanaryRules()
+
+
+def test_the_page_for_operators_shows_the_same_defaults(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/operations.md").read_text(encoding="utf-8")
+    shown = [text for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "share" in text]
+    assert len(shown) == 1
+    assert read_rules(written(tmp_path, shown[0])) == CanaryRules()
+
+
+def test_what_is_written_counts(tmp_path: Path) -> None:
+    rules = read_rules(written(tmp_path, "share = 0.2\n[clicks]\nloss_max = 0.5\n"))
+    assert (rules.share, rules.clicks.loss_max, rules.minutes) == (0.2, 0.5, 60)
+
+
+@pytest.mark.parametrize(
+    "text", ["share = 1.0", "shares = 0.1", "share =", "[holdout]\nusers_least = 0", "needs = 3"]
+)
+def test_rules_that_are_none_name_the_file(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RulesError, match=r"canary\.toml \(CANARY_RULES\)"):
+        read_rules(written(tmp_path, text))
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RulesError, match="nowhere"):
+        read_rules(tmp_path / "nowhere.toml")

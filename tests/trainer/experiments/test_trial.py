@@ -1,0 +1,264 @@
+"""A new generation on trial: who waits, what it is judged by, and what becomes of it."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from contracts.keyspace import (
+    DEFAULT_VARIANT,
+    REPLACED_GENERATION_TTL_S,
+    Current,
+    HistoryEntry,
+    Keyspace,
+    SimilarList,
+)
+from contracts.partitioning import user_partition
+from contracts.topics import INTERACTIONS
+from infra.local.process import free_port
+from runtime.stores import Store
+from tests.trainer.conftest import PARTITIONS
+from trainer import runs as runs_module
+from trainer.experiments import clicks
+from trainer.generations.decisions import read_decisions, read_report
+from trainer.generations.pointer import rolled_back
+from trainer.generations.publication import change_current, read_current
+from trainer.runs import Runs
+from trainer.settings import TrainerSettings
+
+Fill = Callable[..., npt.NDArray[np.float64]]
+USERS = 40
+
+
+@pytest.fixture
+def settings(
+    settings: TrainerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> TrainerSettings:
+    """Rules that judge a canary as soon as it is there; nothing listens at Kafka's address."""
+    monkeypatch.setattr(clicks, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(clicks, "PAUSE_S", 0)
+    path = tmp_path / "canary.toml"
+    path.write_text("share = 0.5\nminutes = 30\nrest_minutes = 30\n[holdout]\nusers_least = 20\n")
+    return settings.model_copy(
+        update={
+            "canary_rules": path,
+            "keep_generations": 1,
+            "kafka_bootstrap_servers": f"127.0.0.1:{free_port()}",
+        }
+    )
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        self.time += timedelta(milliseconds=1)
+        return self.time
+
+    def forward(self, minutes: float) -> None:
+        self.time += timedelta(minutes=minutes)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(runs_module, "_now", made)
+    return made
+
+
+def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:
+    return Runs(settings, threading.Event()).once(
+        only_if_changed=only_if_changed, wait_for_lock_s=0
+    )
+
+
+def current_of(store: Store, keyspace: Keyspace) -> Current:
+    current = read_current(store, keyspace)
+    assert current is not None
+    return current
+
+
+def something_happens(store: Store, keyspace: Keyspace) -> None:
+    """So that there is something new to be trained on."""
+    store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
+
+
+def everyone_takes(store: Store, keyspace: Keyspace, item: int, ts_ms: int) -> None:
+    for n in range(USERS):
+        partition = user_partition(f"u{n}", PARTITIONS)
+        entry = msgspec.json.encode(HistoryEntry(1, ts_ms))
+        store.hset(keyspace.history(partition, f"u{n}"), str(item), entry)
+        store.zadd(keyspace.active(partition), {f"u{n}": ts_ms})
+
+
+def spoil(store: Store, keyspace: Keyspace, generation: str) -> None:
+    """Empty the lists of a generation, as a fault on the way to Redis might."""
+    for key in store.scan_iter(keyspace.model_similar(generation, "*")):
+        store.set(key, msgspec.json.encode(SimilarList("cosine", [])))
+
+
+@pytest.fixture
+def on_trial(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill, clock: Clock
+) -> tuple[str, str]:
+    """A served generation and a canary; item 103 is similar to all, and everyone lacks it."""
+    affinities = np.ones((USERS + 5, 4))
+    affinities[:USERS, 3] = 0
+    fill(affinities)
+    assert run(settings) == "trained"
+    something_happens(store, keyspace)
+    assert run(settings) == "trained"
+    current = current_of(store, keyspace)
+    assert current.canary is not None
+    return current.variants[DEFAULT_VARIANT].generation, current.canary.served.generation
+
+
+def test_the_first_generation_is_served_to_all_and_the_next_one_to_some(
+    store: Store, keyspace: Keyspace, on_trial: tuple[str, str]
+) -> None:
+    served, canary = on_trial
+    assert served != canary
+    current = current_of(store, keyspace)
+    assert current.canary is not None
+    assert current.canary.share == 0.5
+    decided = [(d.generation, d.what, d.by) for d in read_decisions(store, keyspace)]
+    assert decided == [(canary, "on trial", "rules"), (served, "published", "rules")]
+
+
+def test_nothing_is_trained_while_a_canary_is_on_trial(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    on_trial: tuple[str, str],
+    clock: Clock,
+) -> None:
+    before = current_of(store, keyspace)
+    something_happens(store, keyspace)
+    clock.forward(29)
+    assert run(settings) == "on trial"
+    assert current_of(store, keyspace) == before
+
+
+def test_a_canary_that_is_no_worse_is_promoted_and_the_next_one_follows(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    on_trial: tuple[str, str],
+    clock: Clock,
+) -> None:
+    served, canary = on_trial
+    clock.forward(31)
+    everyone_takes(store, keyspace, 103, round(clock.time.timestamp() * 1000))
+    something_happens(store, keyspace)
+    assert run(settings) == "trained"
+    current = current_of(store, keyspace)
+    assert current.variants[DEFAULT_VARIANT].generation == canary
+    assert [kept.generation for kept in current.previous] == [served]
+    assert current.canary is not None
+    latest, promoted = read_decisions(store, keyspace, 2)
+    assert (latest.what, promoted.what, promoted.generation) == ("on trial", "promoted", canary)
+    assert promoted.figures == {"users": USERS, "ndcg_served": 1, "ndcg_canary": 1}
+    report = read_report(store, keyspace, canary)
+    assert report is not None
+    assert [decision.what for decision in report.decisions] == ["on trial", "promoted"]
+
+
+def test_a_canary_with_worse_lists_is_rolled_back_and_the_trainer_rests(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    on_trial: tuple[str, str],
+    clock: Clock,
+) -> None:
+    served, canary = on_trial
+    spoil(store, keyspace, canary)
+    clock.forward(31)
+    everyone_takes(store, keyspace, 103, round(clock.time.timestamp() * 1000))
+    something_happens(store, keyspace)
+    assert run(settings) == "resting"
+    current = current_of(store, keyspace)
+    assert (current.variants[DEFAULT_VARIANT].generation, current.canary) == (served, None)
+    assert store.ttl(keyspace.model_popular(served)) == -1
+    assert 0 < store.ttl(keyspace.model_popular(canary)) <= REPLACED_GENERATION_TTL_S
+    assert 0 < store.ttl(keyspace.model_report(canary)) <= REPLACED_GENERATION_TTL_S
+    decision = read_decisions(store, keyspace, 1)[0]
+    assert (decision.generation, decision.what) == (canary, "rolled back")
+    assert decision.why == f"nDCG@10 0.0000 for 1.0000 served, of {USERS} users"
+
+    clock.forward(29)
+    assert run(settings) == "resting"
+    clock.forward(2)
+    assert run(settings) == "trained"
+    assert current_of(store, keyspace).canary is not None
+
+
+def test_a_person_who_rolled_back_is_waited_for(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    on_trial: tuple[str, str],
+    clock: Clock,
+) -> None:
+    change_current(store, keyspace, rolled_back)
+    something_happens(store, keyspace)
+    clock.forward(1_000)
+    assert run(settings) == "held"
+    assert run(settings, only_if_changed=False) == "trained"
+    current = current_of(store, keyspace)
+    assert (current.held, current.canary is not None) == (False, True)
+
+
+def test_a_decision_that_another_one_forestalled_is_none(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    on_trial: tuple[str, str],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served, _ = on_trial
+    clock.forward(31)
+
+    def meanwhile(*_: object) -> None:
+        change_current(store, keyspace, rolled_back)
+
+    monkeypatch.setattr("trainer.experiments.trial.read_clicks", meanwhile)
+    run(settings)
+    current = current_of(store, keyspace)
+    assert current.variants[DEFAULT_VARIANT].generation == served
+    assert "promoted" not in {decision.what for decision in read_decisions(store, keyspace)}
+
+
+def test_bad_data_is_rejected_noted_once_and_what_is_served_stays(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, on_trial: tuple[str, str]
+) -> None:
+    before = current_of(store, keyspace)
+    for key in list(store.scan_iter(f"{keyspace.namespace}:cooc:*"))[:2]:
+        for field in store.hkeys(key):
+            if field != "off":
+                store.hset(key, field, "0.5")
+    for _ in range(2):
+        assert run(settings, only_if_changed=False) == "rejected"
+    after = current_of(store, keyspace)
+    assert (after.variants, after.canary) == (before.variants, before.canary)
+    rejected = [d for d in read_decisions(store, keyspace) if d.what == "rejected"]
+    assert len(rejected) == 1
+    assert "unmatched" in rejected[0].why
+
+
+def test_what_was_checked_is_in_the_report(
+    store: Store, keyspace: Keyspace, on_trial: tuple[str, str]
+) -> None:
+    for generation in on_trial:
+        stored = json.loads(str(store.get(keyspace.model_report(generation))))
+        rules = {rule["rule"]: rule for rule in stored["quality"]}
+        assert rules["unmatched"]["holds"]
+        assert rules["items_kept"]["value"] == 1
+        assert rules["popularity_shift"]["value"] == 0

@@ -1,0 +1,193 @@
+"""Variants are the trainer's settings with some replaced, and live beside the default one."""
+
+import doctest
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from contracts.keyspace import DEFAULT_VARIANT, REPLACED_GENERATION_TTL_S, Keyspace
+from contracts.topics import INTERACTIONS
+from runtime.stores import Store
+from trainer.experiments import variants as experiments
+from trainer.experiments.variants import VariantsError, parse_weights, read_variants
+from trainer.generations.placing import Placing
+from trainer.generations.publication import read_current
+from trainer.generations.report import Report
+from trainer.models import ITEM_MODELS
+from trainer.runs import Runs
+from trainer.settings import TrainerSettings
+from trainer.stages import StoppedError
+
+Fill = Callable[..., npt.NDArray[np.float64]]
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "variants.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def run(settings: TrainerSettings) -> str:
+    return Runs(settings, threading.Event()).once(only_if_changed=True, wait_for_lock_s=0)
+
+
+def test_a_variant_replaces_some_settings_and_leaves_the_others(
+    tmp_path: Path, settings: TrainerSettings
+) -> None:
+    steep, few = "[steep]\ncosine_popularity_damping = 0.7\n", "[few]\nneighbors_per_item = 5\n"
+    path = written(tmp_path, steep + few)
+    found = read_variants(path, settings)
+    assert found["steep"] == settings.model_copy(update={"cosine_popularity_damping": 0.7})
+    assert found["few"] == settings.model_copy(update={"neighbors_per_item": 5})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[steep]\nredis_url = 'x'", "redis_url"),
+        ("[steep]\nno_such = 1", "no_such"),
+        ("[steep]\nactive_users = 5", "active_users"),
+        ("[steep]\ntrain_every_seconds = 5", "train_every_seconds"),
+        ("[steep]\nneighbors_per_item = 0", "neighbors_per_item"),
+        ("[default]\n", "no variant's name"),
+        ("[canary]\n", "no variant's name"),
+        ("['a.b']\n", "no variant's name"),
+        ("steep = 1", "no table"),
+        ("steep =", "Invalid value"),
+    ],
+)
+def test_variants_that_are_none_are_named(
+    tmp_path: Path, settings: TrainerSettings, text: str, said: str
+) -> None:
+    with pytest.raises(VariantsError, match=rf"(?s)variants\.toml \(VARIANTS\).*{said}"):
+        read_variants(written(tmp_path, text), settings)
+
+
+@pytest.mark.parametrize("typed", ["steep", "steep=", "steep=-1", "=1", "steep=x", "a.b=1"])
+def test_weights_that_are_none_are_named(typed: str) -> None:
+    with pytest.raises(VariantsError, match=typed):
+        parse_weights("spring", ["default=1", typed])
+
+
+def test_an_experiment_needs_a_name_and_somebody() -> None:
+    with pytest.raises(VariantsError, match="no name"):
+        parse_weights("spring 2021", ["default=1"])
+    with pytest.raises(VariantsError, match="above 0"):
+        parse_weights("spring", ["default=0"])
+    assert doctest.testmod(experiments).failed == 0
+
+
+def test_each_variant_is_a_generation_of_its_own_until_the_file_drops_it(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill, tmp_path: Path
+) -> None:
+    fill(np.ones((4, 3)))
+    with_variants = settings.model_copy(
+        update={"variants": written(tmp_path, "[few]\nneighbors_per_item = 1")}
+    )
+    assert [run(with_variants) for _ in range(2)] == ["trained", "unchanged"]
+    current = read_current(store, keyspace)
+    assert current is not None
+    default, few = current.variants[DEFAULT_VARIANT].generation, current.variants["few"].generation
+    assert few == f"{default}-1"
+    entries = [
+        msgspec.json.decode(str(store.get(keyspace.model_report(g))), type=Report)
+        for g in (default, few)
+    ]
+    assert [(r.variant, r.lists.similar_entries) for r in entries] == [("default", 6), ("few", 3)]
+
+    written(tmp_path, "[few]\nneighbors_per_item = 2")
+    assert run(with_variants) == "trained"
+    assert 0 < store.ttl(keyspace.model_popular(few)) <= REPLACED_GENERATION_TTL_S
+
+    written(tmp_path, "")
+    assert run(with_variants) == "trained"
+    current = read_current(store, keyspace)
+    assert current is not None
+    assert current.variants.keys() == {DEFAULT_VARIANT}
+    assert store.zcard(keyspace.model_generations()) == 1
+
+
+def test_a_run_that_ends_between_two_variants_is_made_up_for_by_the_next_one(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    fill: Fill,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(np.ones((4, 3)))
+    with_variants = settings.model_copy(
+        update={"variants": written(tmp_path, "[few]\nneighbors_per_item = 1")}
+    )
+    assert run(with_variants) == "trained"
+    store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
+    place, placed = Placing.place, []
+
+    def once(placing: Placing, *generation: Any) -> None:
+        if placed:
+            raise StoppedError("between two variants")
+        placed.append(generation)
+        place(placing, *generation)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Placing, "place", once)
+        assert run(with_variants) == "stopped"
+    assert [run(with_variants) for _ in range(2)] == ["trained", "unchanged"]
+    current = read_current(store, keyspace)
+    assert current is not None
+    assert {served.generation.split("-")[1] for served in current.variants.values()} == {"3"}
+
+
+class Ticking:
+    """A clock that goes on by a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.perf_counter = itertools.count().__next__
+
+
+def test_each_variant_has_the_model_that_its_settings_name_and_tells_of_itself(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    fill: Fill,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainer.stages.time", Ticking())
+    fill(np.ones((4, 3)))
+    path = written(tmp_path, "".join(f"[{name}]\nitem_model = '{name}'\n" for name in ITEM_MODELS))
+    assert run(settings.model_copy(update={"variants": path})) == "trained"
+    current = read_current(store, keyspace)
+    assert current is not None
+    assert {name: current.variants[name].model for name in ITEM_MODELS} == {
+        name: name for name in ITEM_MODELS
+    }
+    reports = {
+        name: msgspec.json.decode(
+            str(store.get(keyspace.model_report(served.generation))), type=Report
+        )
+        for name, served in current.variants.items()
+    }
+    assert {name: report.variant for name, report in reports.items()} == {
+        name: name for name in reports
+    }
+    # The time of its own lists, and of what was read for all.
+    stages = ("read counts", "check counts", "write item lists", "write user lists")
+    assert [[report.seconds[stage] for stage in stages] for report in reports.values()] == [
+        [1, 1, 1, 1]
+    ] * len(reports)
+
+
+def test_a_file_that_names_no_variants_ends_the_process(
+    settings: TrainerSettings, fill: Fill, tmp_path: Path
+) -> None:
+    fill(np.ones((4, 3)))
+    with pytest.raises(VariantsError, match="no_such"):
+        run(settings.model_copy(update={"variants": written(tmp_path, "[few]\nno_such = 1")}))

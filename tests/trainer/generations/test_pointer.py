@@ -1,0 +1,116 @@
+"""Whatever is decided, in whatever order: something is served, and nothing by accident."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.keyspace import DEFAULT_VARIANT, Canary, Current, Experiment, Served
+from trainer.generations.pointer import (
+    UndecidableError,
+    named,
+    on_trial,
+    only,
+    promoted,
+    rolled_back,
+    serving,
+    weighted,
+    withdrawn,
+)
+
+KEEP = 2
+
+
+def made(generation: str) -> Served:
+    return Served(generation, "cosine", "user-knn")
+
+
+def serving_all(*generations: str, keep: int = KEEP) -> Current:
+    current = Current(1, {})
+    for generation in generations:
+        current = serving(current, DEFAULT_VARIANT, made(generation), keep)
+    return current
+
+
+def default_of(current: Current) -> str:
+    return current.variants[DEFAULT_VARIANT].generation
+
+
+decisions = st.lists(
+    st.sampled_from(["publish", "try", "promote", "withdraw", "roll back", "steep", "only"])
+)
+
+
+@given(decisions)
+def test_after_any_decisions_the_default_variant_is_served_and_no_more_than_asked_is_kept(
+    wanted: list[str],
+) -> None:
+    current = serving_all("g")
+    published = ["g"]
+    for n, what in enumerate(wanted):
+        before = current
+        fresh = made(f"g{n}")
+        try:
+            current = {
+                "publish": lambda c, g=fresh: serving(c, DEFAULT_VARIANT, g, KEEP),
+                "try": lambda c, g=fresh: on_trial(c, Canary(g, 0.1, 0)),
+                "promote": lambda c: promoted(c, KEEP),
+                "withdraw": withdrawn,
+                "roll back": rolled_back,
+                "steep": lambda c, g=fresh: serving(c, "steep", g, KEEP),
+                "only": lambda c: only(c, ()),
+            }[what](current)
+        except UndecidableError:
+            assert current == before
+            continue
+        if what in {"publish", "promote"}:
+            published.append(default_of(current))
+        assert default_of(current) in published
+        assert len(current.previous) <= KEEP
+        assert {served.generation for served in current.previous} <= set(published)
+        assert default_of(current) not in {served.generation for served in current.previous}
+        assert len(named(current)) <= 2 + 1 + KEEP
+        released = what in {"publish", "try", "promote"}
+        assert current.held == (what == "roll back" or (before.held and not released))
+
+
+def test_rolling_back_goes_one_generation_back_at_a_time_until_none_is_kept() -> None:
+    current = serving_all("g1", "g2", "g3", "g4")
+    assert [served.generation for served in current.previous] == ["g3", "g2"]
+    current = rolled_back(current)
+    assert (default_of(current), current.held) == ("g3", True)
+    current = rolled_back(current)
+    assert default_of(current) == "g2"
+    with pytest.raises(UndecidableError, match="KEEP_GENERATIONS"):
+        rolled_back(current)
+
+
+def test_rolling_back_takes_the_canary_first() -> None:
+    current = rolled_back(on_trial(serving_all("g1", "g2"), Canary(made("g3"), 0.1, 0)))
+    assert (default_of(current), current.canary, current.held) == ("g2", None, True)
+
+
+def test_a_promoted_canary_can_be_rolled_back() -> None:
+    current = promoted(on_trial(serving_all("g1"), Canary(made("g2"), 0.1, 0)), KEEP)
+    assert (default_of(current), current.canary) == ("g2", None)
+    assert default_of(rolled_back(current)) == "g1"
+
+
+def test_there_is_no_canary_before_anything_is_served() -> None:
+    with pytest.raises(UndecidableError, match="nothing is served yet"):
+        on_trial(Current(1, {}), Canary(made("g1"), 0.1, 0))
+    with pytest.raises(UndecidableError, match="no canary is on trial"):
+        promoted(serving_all("g1"), KEEP)
+
+
+def test_nothing_is_kept_unless_asked_for() -> None:
+    current = serving_all("g1", "g2", keep=0)
+    assert current == Current(1, {DEFAULT_VARIANT: made("g2")})
+
+
+def test_other_variants_and_weights_are_left_alone() -> None:
+    current = serving(serving_all("g1"), "steep", made("s1"), KEEP)
+    current = weighted(current, Experiment("spring", {"default": 1, "steep": 1}))
+    current = serving(current, DEFAULT_VARIANT, made("g2"), KEEP)
+    assert current.variants["steep"] == made("s1")
+    assert current.experiment == Experiment("spring", {"default": 1, "steep": 1})
+    assert weighted(only(current, ()), None).variants.keys() == {DEFAULT_VARIANT}

@@ -1,0 +1,52 @@
+"""Selecting the best n, and cutting work into blocks."""
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.sparse import csr_array
+
+from trainer.counts.blocks import blocks
+from trainer.models.ranking import SCORE_DECIMALS, rounded, top_n
+
+# A slow machine is no finding.
+
+# Few values, so that nearly everything ties.
+tied = arrays(
+    np.float64, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=st.integers(0, 3)
+)
+
+
+@given(
+    scores=tied,
+    unit=st.sampled_from([1, 10.0**-SCORE_DECIMALS, -0.1, 1e6, 1e300]),
+    n=st.integers(1, 10),
+    data=st.data(),
+)
+def test_the_best_n_go_by_score_then_support_then_column(
+    scores: npt.NDArray[np.float64], unit: float, n: int, data: st.DataObject
+) -> None:
+    """Whether scores and places fit into one integer or not."""
+    of = csr_array(scores) * unit
+    support = data.draw(arrays(np.float64, of.nnz, elements=st.integers(0, 2)))
+    ranking = top_n(of, support, n)
+    for row in range(of.shape[0]):
+        entries = range(of.indptr[row], of.indptr[row + 1])
+        best = sorted(entries, key=lambda e: (-of.data[e], -support[e], of.indices[e]))[:n]
+        found = slice(ranking.indptr[row], ranking.indptr[row + 1])
+        assert ranking.columns[found].tolist() == [of.indices[e] for e in best]
+        assert ranking.scores[found].tolist() == [of.data[e] for e in best]
+        assert ranking.support[found].tolist() == [support[e] for e in best]
+
+
+def test_rounding_makes_equal_what_only_floating_noise_tells_apart() -> None:
+    noisy = np.array([3 / (3**0.5 * 9**0.5), 1 / 3**0.5, 2 / (3**0.5 * 4**0.5)])
+    assert len(set(rounded(noisy).tolist())) == 1
+
+
+@given(sizes=st.lists(st.integers(0, 20)), budget=st.integers(1, 30))
+def test_blocks_cover_all_rows_in_order_within_the_budget(sizes: list[int], budget: int) -> None:
+    cut = blocks(np.array(sizes, np.int64), budget)
+    assert [row for start, stop in cut for row in range(start, stop)] == list(range(len(sizes)))
+    assert all(sum(sizes[a:b]) <= budget or b == a + 1 for a, b in cut)

@@ -1,0 +1,141 @@
+"""The commands by which a person decides: history, promote, rollback, weights.
+
+They need no lock and wait for no run: each is one change of `model:current`, which is compared with
+what was read. A run that is on its way finds it changed, and respects it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+from redis.exceptions import RedisClusterException, RedisError
+from rich.console import Console
+
+from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Current, Keyspace
+from runtime.logs import configure_logs
+from runtime.stores import Store, connect
+from trainer.commands.options import errors_told
+from trainer.experiments.variants import VariantsError, parse_weights
+from trainer.generations.decisions import note, read_decisions
+from trainer.generations.pointer import UndecidableError, promoted, rolled_back, weighted
+from trainer.generations.publication import change_current, end_unnamed, read_current
+from trainer.generations.report import Decision, What
+from trainer.generations.tables import tables
+from trainer.settings import TrainerSettings
+
+SHOWN: Final = 20
+WIDTH: Final = 160
+"""Of tables that go into a file or a pipe, whose width nobody knows."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (history, promote, rollback, weights):
+        app.command()(command)
+
+
+def history(
+    n: Annotated[int, typer.Option(min=1, help="how many decisions, newest first")] = SHOWN,
+) -> None:
+    """Show what is served, to whom, and what was decided when and why."""
+    with _store() as (store, keyspace, _):
+        shown = tables(read_current(store, keyspace), read_decisions(store, keyspace, n))
+    _print(shown)
+
+
+def promote() -> None:
+    """Let all users of the default variant have the canary, now."""
+    with _store() as (store, keyspace, settings):
+        before, after = _change(
+            store, keyspace, lambda current: promoted(current, settings.keep_generations)
+        )
+        generation = after.variants[DEFAULT_VARIANT].generation
+        _note(store, keyspace, generation, CANARY_VARIANT, "promoted")
+    _print(f"promoted {generation}, in place of {before.variants[DEFAULT_VARIANT].generation}")
+
+
+def rollback() -> None:
+    """Take the canary away or, without one, go back to the generation before; then hold."""
+    with _store() as (store, keyspace, _):
+        before, after = _change(store, keyspace, rolled_back)
+        variant, served = (
+            (CANARY_VARIANT, before.canary.served)
+            if before.canary
+            else (DEFAULT_VARIANT, before.variants[DEFAULT_VARIANT])
+        )
+        generation = served.generation
+        _note(store, keyspace, generation, variant, "rolled back")
+    _print(
+        f"rolled back {generation}; {after.variants[DEFAULT_VARIANT].generation} is served, and "
+        "nothing is published until `python -m trainer once`"
+    )
+
+
+def weights(
+    experiment: Annotated[
+        str | None, typer.Argument(help="its name; another name puts users into other groups")
+    ] = None,
+    of_variants: Annotated[
+        list[str] | None, typer.Argument(help="such as default=9 steep=1", metavar="VARIANT=WEIGHT")
+    ] = None,
+) -> None:
+    """Spread the users over the variants, now; without arguments, end the experiment."""
+    with _store() as (store, keyspace, _):
+        try:
+            wanted = parse_weights(experiment, of_variants or []) if experiment else None
+        except VariantsError as error:
+            raise typer.BadParameter(str(error)) from error
+        _, after = _change(store, keyspace, lambda current: weighted(current, wanted))
+    _print(tables(after, []))
+    missing = sorted(wanted.weights.keys() - after.variants.keys()) if wanted else []
+    if missing:
+        _print(f"not served yet, so without users: {', '.join(missing)}")
+
+
+def _change(
+    store: Store, keyspace: Keyspace, change: Callable[[Current], Current]
+) -> tuple[Current, Current]:
+    before, after = change_current(store, keyspace, change)
+    end_unnamed(store, keyspace, before, after)
+    return before, after
+
+
+def _note(store: Store, keyspace: Keyspace, generation: str, variant: str, what: What) -> None:
+    decision = Decision(
+        at=datetime.now(UTC).isoformat(),
+        generation=generation,
+        variant=variant,
+        what=what,
+        why=f"`python -m trainer {'promote' if what == 'promoted' else 'rollback'}`",
+        by="person",
+    )
+    note(store, keyspace, decision)
+
+
+@contextmanager
+def _store() -> Iterator[tuple[Store, Keyspace, TrainerSettings]]:
+    """Give what a command needs; exit with one line if it cannot be done."""
+    with errors_told():
+        settings = TrainerSettings()
+    configure_logs("trainer", settings.log_level)
+    try:
+        with closing(connect(settings.redis_url, "trainer")) as store:
+            yield store, Keyspace(settings.namespace), settings
+    except UndecidableError as error:
+        _fail(str(error))
+    except (RedisError, RedisClusterException) as error:
+        _fail(f"Redis, at the address in REDIS_URL, does not do it: {error}")
+
+
+def _fail(why: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(why, style="red", highlight=False)
+    raise typer.Exit(1)
+
+
+def _print(shown: object) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    console.print(shown, highlight=False)

@@ -1,0 +1,95 @@
+"""More variants than one: the trainer's settings, some of them replaced, under other names.
+
+They stand in a file of TOML that `VARIANTS` names, a table each, and are trained and published with
+the default variant at every run:
+
+```toml
+[steep]
+cosine_popularity_damping = 0.7
+
+[few-neighbors]
+neighbors_per_item = 50
+```
+
+Who gets them is no part of it: `python -m trainer weights spring default=9 steep=1` says that, at
+any time, and holds for the next request (`contracts.variants`). A variant without a weight is
+published and has no users. Each one takes as much of Redis's memory as the default one.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from contracts.feedback import NAME
+from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Experiment
+from trainer.generations.settings import PublicationSettings
+from trainer.settings import TrainerSettings
+
+TAKEN: Final = frozenset({DEFAULT_VARIANT, CANARY_VARIANT})
+
+_OF_THE_PROGRAM: Final = frozenset(PublicationSettings.model_fields) | {
+    "active_users",
+    "lock_lease_seconds",
+    "metrics_port",
+    "train_every_seconds",
+    "trainer_settings_file",
+}
+"""Settings that are no model's."""
+
+
+class VariantsError(ValueError):
+    """The file, or what was typed, has variants that are none."""
+
+
+def read_variants(path: Path, settings: TrainerSettings) -> dict[str, TrainerSettings]:
+    """Return the settings of each variant in a file; what it leaves out is as in `settings`.
+
+    Raises:
+        VariantsError: the file has none, or there is no such file.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {name: _variant(name, table, settings) for name, table in tables.items()}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
+        raise VariantsError(f"{path} (VARIANTS) has no variants: {error}") from error
+
+
+def parse_weights(name: str, weights: list[str]) -> Experiment:
+    """Return the experiment that was typed as `default=9 steep=1`.
+
+    >>> parse_weights("spring", ["default=9", "steep=1"])
+    Experiment(name='spring', weights={'default': 9.0, 'steep': 1.0})
+
+    Raises:
+        VariantsError: it is none.
+    """
+    parsed = dict(map(_weight, weights))
+    if not re.fullmatch(NAME, name):
+        raise VariantsError(f"experiment {name!r} is no name: {NAME}")
+    if not any(parsed.values()):
+        raise VariantsError("no variant has a weight above 0: nobody would get anything")
+    return Experiment(name, parsed)
+
+
+def _variant(name: str, table: Any, settings: TrainerSettings) -> TrainerSettings:
+    if not re.fullmatch(NAME, name) or name in TAKEN:
+        raise VariantsError(f"{name!r} is no variant's name: {NAME}, and not {sorted(TAKEN)}")
+    if not isinstance(table, dict):
+        raise VariantsError(f"{name} is no table of settings but {table!r}")
+    known = TrainerSettings.model_fields.keys() - _OF_THE_PROGRAM
+    if unknown := table.keys() - known:
+        raise VariantsError(f"[{name}] has {sorted(unknown)}, which are no settings of a model")
+    try:
+        return TrainerSettings(**(settings.model_dump() | table))
+    except ValidationError as error:
+        raise VariantsError(f"[{name}]: {error}") from error
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    if not re.fullmatch(NAME, name) or not re.fullmatch(r"\d+(\.\d+)?", number):
+        raise VariantsError(f"{text!r} is no weight: write variant=number, such as default=9")
+    return name, float(number)

@@ -1,0 +1,81 @@
+"""What a generation depends on, read before a run, and what the served one says of itself."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from contracts.keyspace import (
+    DEFAULT_VARIANT,
+    INCARNATION_FIELD,
+    NEXT_FIELD,
+    Keyspace,
+    PopularList,
+)
+from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
+from runtime.stores import Store
+from runtime.topology import Topology
+from trainer.counts.pipelines import ask_each
+from trainer.generations.decisions import read_report
+from trainer.generations.publication import read_current
+from trainer.generations.report import Inputs, Position, Report
+from trainer.quality.popularity import Popularity
+from trainer.settings import TrainerSettings
+
+_popular = msgspec.json.Decoder(PopularList)
+
+
+def read_inputs(
+    store: Store,
+    keyspace: Keyspace,
+    topology: Topology,
+    settings: TrainerSettings,
+    variants: Mapping[str, TrainerSettings],
+) -> Inputs:
+    """Return the inputs of a run that starts now; what it reads later is at least as new.
+
+    Args:
+        store: where positions are.
+        keyspace: names them.
+        topology: how many there are.
+        settings: of the default variant.
+        variants: the settings of each other one.
+    """
+    return Inputs(
+        models=settings.of_generation(),
+        positions={
+            topic.name: _positions(store, keyspace, topic, partitions)
+            for topic, partitions in (
+                (INTERACTIONS, topology.interactions),
+                (COOCCURRENCES, topology.cooccurrences),
+            )
+        },
+        variants={name: other.of_generation() for name, other in variants.items()},
+    )
+
+
+def served_report(store: Store, keyspace: Keyspace) -> Report | None:
+    """Return the report of what the default variant serves, None if there is none to be read."""
+    current = read_current(store, keyspace)
+    served = current.variants.get(DEFAULT_VARIANT) if current else None
+    return read_report(store, keyspace, served.generation) if served else None
+
+
+def served_popularity(store: Store, keyspace: Keyspace, served: Report) -> Popularity | None:
+    """Return what was popular when a generation was made, None if it is gone meanwhile."""
+    stored = store.get(keyspace.model_popular(served.generation))
+    if not stored:
+        return None
+    top = {int(popular.item): popular.score for popular in _popular.decode(stored).items}
+    return Popularity(served.data.items, served.data.own_counts, top)
+
+
+def _positions(store: Store, keyspace: Keyspace, topic: Topic, partitions: int) -> list[Position]:
+    answers = ask_each(
+        store,
+        [keyspace.position(topic, partition) for partition in range(partitions)],
+        lambda pipeline, key: pipeline.hmget(key, INCARNATION_FIELD, NEXT_FIELD),
+    )
+    return [
+        None if following is None else (int(incarnation or 0), int(following))
+        for incarnation, following in answers
+    ]

@@ -1,0 +1,244 @@
+"""Puts a generation into Redis: whole before it is served, and gone after it is not.
+
+1. Claim: the fence in `model:current` is raised to ours, so that no earlier trainer can serve what
+   it still writes. What earlier ones left behind is then dead for certain, and gets an end.
+2. Register the generation in `model:generations`, and note each key in `model:<g>:keys` before it
+   is written: whenever a trainer dies, every key that it wrote is known.
+3. Serve: `model:current` flips to the generation, as a variant or as a canary, if its fence is
+   still ours.
+4. A generation that is named there no more gets an end, as any that is registered, not named, and
+   of a lower fence. If a trainer dies before that, the next one does it.
+
+Whatever changes `model:current` compares it with what was read before, in one script call on that
+one key: so it goes on a cluster as well. A client's retry after a broken connection does no harm.
+What changes there is `trainer.generations.pointer`'s business.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+from redis.exceptions import RedisError
+
+from contracts.keyspace import (
+    DEFAULT_VARIANT,
+    REPLACED_GENERATION_TTL_S,
+    Canary,
+    Current,
+    Keyspace,
+    Served,
+)
+from runtime.stores import Store
+from trainer.counts.pipelines import COMMANDS_PER_PIPELINE, ask_each
+from trainer.generations.pointer import named, on_trial, only, serving
+
+_REPLACE: Final = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+_NOTHING: Final = Current(0, {})
+
+_current = msgspec.json.Decoder(Current)
+
+
+class SupersededError(RuntimeError):
+    """A trainer with a higher fencing token has published, or is about to."""
+
+
+class HeldError(RuntimeError):
+    """A person rolled back, and nothing is to be published until one asks for it."""
+
+
+def generation_id(now: datetime, fence: int, place: int = 0) -> str:
+    """Return an id that sorts by time.
+
+    Args:
+        now: when the run began.
+        fence: the run's fencing token.
+        place: of the variant that it is for; the default variant's is 0.
+
+    >>> from datetime import UTC
+    >>> generation_id(datetime(2021, 8, 16, 23, 32, 5, tzinfo=UTC), 17)
+    '20210816T233205Z-17'
+    >>> generation_id(datetime(2021, 8, 16, 23, 32, 5, tzinfo=UTC), 17, 1)
+    '20210816T233205Z-17-1'
+    """
+    return f"{now:%Y%m%dT%H%M%SZ}-{fence}{f'-{place}' if place else ''}"
+
+
+def read_current(store: Store, keyspace: Keyspace) -> Current | None:
+    """Return what is served, None if nothing ever was."""
+    stored = store.get(keyspace.model_current())
+    return _current.decode(stored) if stored else None
+
+
+def change_current(
+    store: Store, keyspace: Keyspace, change: Callable[[Current], Current]
+) -> tuple[Current, Current]:
+    """Put what `change` makes of `model:current` in its place; return what it was, and is.
+
+    If something else changes it meanwhile, `change` is called again. What it raises ends it.
+    """
+    key = keyspace.model_current()
+    while True:
+        stored = store.get(key) or ""
+        before = _current.decode(stored) if stored else _NOTHING
+        after = change(before)
+        if store.eval(_REPLACE, 1, key, stored, msgspec.json.encode(after)):
+            return before, after
+
+
+def end_generation(store: Store, keyspace: Keyspace, generation: str) -> None:
+    """Let the keys of a generation live only as long as its last readers may need them."""
+    keys = store.sscan_iter(keyspace.model_keys(generation), count=1_000)
+    ask_each(store, keys, lambda pipeline, key: pipeline.expire(key, REPLACED_GENERATION_TTL_S))
+    store.zrem(keyspace.model_generations(), generation)
+
+
+def end_unnamed(store: Store, keyspace: Keyspace, before: Current, after: Current) -> None:
+    """Give an end to the generations that a change took out of `model:current`."""
+    for generation in sorted(named(before) - named(after)):
+        end_generation(store, keyspace, generation)
+
+
+class Publication:
+    """A generation in the making."""
+
+    def __init__(self, store: Store, keyspace: Keyspace, generation: str, fence: int) -> None:
+        self.generation = generation
+        self.fence = fence
+        self._store = store
+        self._keyspace = keyspace
+
+    def write(self, values: Mapping[str, bytes]) -> None:
+        """Write keys of the generation."""
+        remaining = iter(values.items())
+        while chunk := dict(islice(remaining, COMMANDS_PER_PIPELINE)):
+            self._store.sadd(self._keyspace.model_keys(self.generation), *chunk)
+            ask_each(self._store, chunk, lambda pipeline, key: pipeline.set(key, chunk[key]))
+
+    def claim(self) -> None:
+        """Shut out earlier trainers, end what they left behind, and register the generation.
+
+        Raises:
+            SupersededError: a trainer with a higher fencing token has claimed to publish.
+        """
+
+        def claimed(current: Current) -> Current:
+            if current.fence > self.fence:
+                raise self._superseded(current)
+            return msgspec.structs.replace(current, fence=self.fence)
+
+        _, current = change_current(self._store, self._keyspace, claimed)
+        self._end_dead(current)
+        self._store.zadd(self._keyspace.model_generations(), {self.generation: self.fence})
+        keys = self._keyspace.model_keys(self.generation)
+        self._store.sadd(keys, keys)
+
+    def serve(
+        self,
+        model: str,
+        user_model: str,
+        *,
+        variant: str = DEFAULT_VARIANT,
+        keep: int = 0,
+        release: bool = True,
+    ) -> None:
+        """Let readers have this generation, whose keys are all written.
+
+        Args:
+            model: the item model's name.
+            user_model: the user model's name.
+            variant: whose users get it.
+            keep: how many generations before it can be rolled back to.
+            release: publish though a person rolled back and nobody asked for more since.
+
+        Raises:
+            SupersededError: a trainer with a higher fencing token has claimed to publish, or our
+                own claim is gone, and with it whatever else Redis lost.
+            HeldError: a person rolled back meanwhile.
+        """
+        served = Served(self.generation, model, user_model)
+        self._flip(lambda current: serving(current, variant, served, keep), release=release)
+
+    def try_out(
+        self, model: str, user_model: str, *, share: float, since_ms: int, release: bool
+    ) -> None:
+        """Let a share of the default variant's users have this generation, as `serve` does.
+
+        Raises:
+            SupersededError, HeldError: as `serve` does.
+            UndecidableError: nothing is served that it could be compared with.
+        """
+        canary = Canary(Served(self.generation, model, user_model), share, since_ms)
+        self._flip(lambda current: on_trial(current, canary), release=release)
+
+    def withdraw_others(self, variants: frozenset[str]) -> None:
+        """Serve no variant any more but the default one and `variants`.
+
+        Raises:
+            SupersededError: as `serve` does.
+        """
+        self._flip(lambda current: only(current, variants), release=True)
+
+    def end(self) -> None:
+        """Give the generation an end."""
+        end_generation(self._store, self._keyspace, self.generation)
+
+    def _flip(self, change: Callable[[Current], Current], *, release: bool) -> None:
+        def flipped(current: Current) -> Current:
+            if current.fence != self.fence:
+                raise self._superseded(current)
+            if current.held and not release:
+                # No later trainer comes to end it for as long as this lasts.
+                self.end()
+                raise HeldError(
+                    "a person rolled back, so nothing is published: `python -m trainer once` "
+                    "trains and publishes again"
+                )
+            return change(current)
+
+        before, after = change_current(self._store, self._keyspace, flipped)
+        end_unnamed(self._store, self._keyspace, before, after)
+
+    def _superseded(self, current: Current) -> SupersededError:
+        return SupersededError(
+            f"{self._keyspace.model_current()} has fence {current.fence}, generation "
+            f"{self.generation} has {self.fence}: another trainer took over, or Redis lost data; "
+            "this generation is not served"
+        )
+
+    def _end_dead(self, current: Current) -> None:
+        """Give an end to generations that are named nowhere and cannot be served any more."""
+        kept = named(current)
+        registered = self._keyspace.model_generations()
+        dead: Any = self._store.zrangebyscore(registered, "-inf", f"({current.fence}")
+        for generation in dead:
+            if generation not in kept:
+                end_generation(self._store, self._keyspace, generation)
+
+
+@contextmanager
+def publication(
+    store: Store, keyspace: Keyspace, generation: str, fence: int
+) -> Iterator[Publication]:
+    """Prepare a generation; when the context ends well, all its keys must be written.
+
+    If it ends with an exception, the generation gets an end. It cannot have been served: `serve` is
+    called after the context.
+
+    Raises:
+        SupersededError: a trainer with a higher fencing token has claimed to publish.
+    """
+    made = Publication(store, keyspace, generation, fence)
+    made.claim()
+    try:
+        yield made
+    except BaseException:
+        with suppress(RedisError):  # then the next trainer does it
+            made.end()
+        raise

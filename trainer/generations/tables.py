@@ -1,0 +1,75 @@
+"""What is served and what was decided, as tables for people."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
+from trainer.generations.report import Decision
+
+
+def tables(current: Current | None, decisions: Sequence[Decision]) -> RenderableType:
+    """Return what is served, and the decisions, newest first, if there are any."""
+    if current is None:
+        return "nothing was ever served: `python -m trainer once` trains and publishes"
+    parts: list[RenderableType] = [_served(current)]
+    if decisions:
+        parts.append(_decided(decisions))
+    if current.held:
+        parts.append(
+            "Held: a person rolled back. `python -m trainer once` trains and publishes again."
+        )
+    return Group(*parts)
+
+
+def shares(current: Current) -> dict[str, float]:
+    """Return the share of all users that each variant, the canary included, has."""
+    weights = current.experiment.weights if current.experiment else {}
+    total = sum(weight for name, weight in weights.items() if name in current.variants)
+    found = {name: weights.get(name, 0) / total if total else 0.0 for name in current.variants}
+    if not total and DEFAULT_VARIANT in found:
+        found[DEFAULT_VARIANT] = 1.0
+    if current.canary:
+        of_default = found[DEFAULT_VARIANT]
+        found[CANARY_VARIANT] = of_default * current.canary.share
+        found[DEFAULT_VARIANT] = of_default - found[CANARY_VARIANT]
+    return found
+
+
+def _served(current: Current) -> Table:
+    experiment = f", experiment {current.experiment.name}" if current.experiment else ""
+    table = Table(title=f"Served{experiment}", title_justify="left")
+    for column in ("variant", "generation", "item model", "user model"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("users", justify="right", no_wrap=True)
+    of_all = shares(current)
+    default_first = sorted(current.variants.items(), key=lambda item: item[0] != DEFAULT_VARIANT)
+    for name, served in default_first:
+        _add(table, name, served, f"{of_all[name]:.1%}")
+    if current.canary:
+        _add(table, CANARY_VARIANT, current.canary.served, f"{of_all[CANARY_VARIANT]:.1%}")
+    for served in current.previous:
+        _add(table, "(kept)", served, "")
+    return table
+
+
+def _add(table: Table, name: str, served: Served, users: str) -> None:
+    table.add_row(name, served.generation, served.model, served.user_model, users)
+
+
+def _decided(decisions: Sequence[Decision]) -> Table:
+    table = Table(title="Decisions, newest first", title_justify="left")
+    for column in ("at (UTC)", "generation", "variant", "decision", "by"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("why")
+    for decision in decisions:
+        table.add_row(
+            decision.at[:19].replace("T", " "),
+            decision.generation,
+            decision.variant,
+            decision.what,
+            decision.by,
+            decision.why,
+        )
+    return table

@@ -1,0 +1,111 @@
+"""Writes one generation: fits its models, then ranks and writes their lists block by block.
+
+No result is ever whole in memory. What becomes of the generation is the business of
+`trainer.generations.placing`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from contracts.keyspace import Keyspace
+from trainer.counts.blocks import blocks
+from trainer.counts.matrices import Gram, UserItems
+from trainer.generations.lists import names_of, popular_list, similar_lists, user_lists
+from trainer.generations.publication import Publication
+from trainer.generations.report import Lists
+from trainer.models import Model, Ranker
+from trainer.models.ranking import Ranking
+from trainer.stages import Stages
+
+PAIRS_PER_BLOCK: Final = 100_000
+"""What a block is ranked from stays in the processor's caches: of five times as many pairs, each
+takes twice as long."""
+USERS_PER_BLOCK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What the lists of a generation are made by."""
+
+    items: Model
+    users: Model
+    popular: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Where the lists of a generation go."""
+
+    made: Publication
+    keyspace: Keyspace
+    stages: Stages
+
+    def write(self, models: Models, gram: Gram, user_items: UserItems) -> Lists:
+        """Write every list, and return how much that was."""
+        return Lists(
+            similar=len(gram.items),
+            similar_entries=self._write_similar(models.items, gram),
+            user=len(user_items.users),
+            user_entries=self._write_users(models.users, user_items),
+            popular_entries=self._write_popular(models.popular, gram),
+        )
+
+    def _write_similar(self, model: Model, gram: Gram) -> int:
+        names = names_of(gram.items)
+        keys = [self.keyspace.model_similar(self.made.generation, item) for item in names]
+        with self.stages.timed("fit item model"):
+            ranker = model.fit(gram.counts)
+        sizes = np.diff(gram.counts.indptr).astype(np.int64)
+        return self._write_lists(
+            ranker,
+            blocks(sizes, PAIRS_PER_BLOCK),
+            "item lists",
+            lambda ranking, start, stop: dict(
+                zip(keys[start:stop], similar_lists(ranking, names, model.name), strict=True)
+            ),
+        )
+
+    def _write_users(self, model: Model, user_items: UserItems) -> int:
+        names = names_of(user_items.items)
+        keys = [self.keyspace.model_user(self.made.generation, user) for user in user_items.users]
+        offsets = user_items.offsets
+        with self.stages.timed("fit user model"):
+            ranker = model.fit(user_items.affinities)
+        return self._write_lists(
+            ranker,
+            blocks(np.ones(len(keys), np.int64), USERS_PER_BLOCK),
+            "user lists",
+            lambda ranking, start, stop: dict(
+                zip(
+                    keys[start:stop],
+                    user_lists(ranking, names, model.name, offsets[start:stop]),
+                    strict=True,
+                )
+            ),
+        )
+
+    def _write_popular(self, model: Model, gram: Gram) -> int:
+        ranking = model.fit(gram.counts).rank(0, 1)
+        value = popular_list(ranking, names_of(gram.items), model.name)
+        self.made.write({self.keyspace.model_popular(self.made.generation): value})
+        return len(ranking.columns)
+
+    def _write_lists(
+        self,
+        ranker: Ranker,
+        of_rows: Sequence[tuple[int, int]],
+        title: str,
+        values: Callable[[Ranking, int, int], dict[str, bytes]],
+    ) -> int:
+        """Rank block by block, write each under its keys, and return the number of entries."""
+        entries = 0
+        for start, stop in self.stages.each(of_rows, title):
+            with self.stages.timed(f"rank {title}"):
+                ranking = ranker.rank(start, stop)
+            with self.stages.timed(f"write {title}"):
+                self.made.write(values(ranking, start, stop))
+            entries += len(ranking.columns)
+        return entries

@@ -1,0 +1,106 @@
+"""From scores to ranked lists: the best n of each row, the same ones on every run.
+
+Pure; what the scores mean is the models' business.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from contracts.messages import Floats, Ints
+from trainer.counts.matrices import Indices, Matrix
+
+SCORE_DECIMALS: Final = 12
+"""Scores that differ by less are equal but for floating noise; support then decides their order."""
+_KEY_BITS: Final = 63
+"""Of an integer, without its sign."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """Ranked lists of some rows, one after the other, each best first."""
+
+    indptr: Ints
+    """(n_rows + 1,) row r's entries are `indptr[r]:indptr[r + 1]`"""
+    columns: Ints
+    """(entries,) matrix index of the ranked item"""
+    scores: Floats
+    """(entries,)"""
+    support: Floats
+    """(entries,) what the score rests on; more of it goes first among equal scores"""
+    because: Ints
+    """(entries, reasons) columns that speak for the item, strongest first; -1 for none"""
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+
+def rounded(scores: Floats) -> Floats:
+    """Return similarities, which are at most about 1, without their floating noise.
+
+    An entry of a list is shorter so, too: 55 bytes of JSON for 59.
+    """
+    return np.round(scores, SCORE_DECIMALS)
+
+
+def top_n(scores: Matrix, support: Floats, n: int) -> Ranking:
+    """Return the n best columns of each row; a row with fewer entries has a shorter list.
+
+    Scores that are equal in `SCORE_DECIMALS` decimals, as `rounded` ones are, are ordered by higher
+    support, then by smaller column, so by smaller item id.
+
+    Args:
+        scores: CSR (n_rows, n_items), columns ascending within a row; only stored entries compete.
+        support: (entries,) beside `scores.data`.
+        n: length of a full list.
+    """
+    starts, lengths = scores.indptr[:-1], np.minimum(np.diff(scores.indptr), n)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    best = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
+    order = _order(scores, support)[best]
+    return Ranking(
+        indptr=indptr,
+        columns=scores.indices[order].astype(np.int64),
+        scores=scores.data[order],
+        support=support[order],
+        because=np.empty((len(order), 0), np.int64),
+    )
+
+
+def _order(scores: Matrix, support: Floats) -> Ints:
+    """Return the entries of each row from best to worst, row after row."""
+    unit, place_bits = 10.0**-SCORE_DECIMALS, len(scores.data).bit_length()
+    furthest = max(scores.data.max(initial=0), -scores.data.min(initial=0))
+    if furthest < unit * 2.0 ** (_KEY_BITS - place_bits):
+        descending = np.rint(scores.data / -unit).astype(np.int64)
+        return _order_by_keys(scores.indptr, descending, support, place_bits)
+    rows = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+    return np.lexsort((-support, -scores.data, rows))  # stable, so columns stay ascending
+
+
+def _order_by_keys(indptr: Indices, descending: Ints, support: Floats, place_bits: int) -> Ints:
+    """Return what `_order` does, in a quarter of the time that it takes to compare three columns.
+
+    An entry's score and place are one integer, and each row of these is sorted alone, in the cache.
+    Then the runs of equal scores in which support rises are put in order: few have any.
+    """
+    keys = descending << place_bits | np.arange(len(descending))
+    ends = indptr.tolist()
+    for start, stop in pairwise(ends):
+        keys[start:stop].sort()
+    order: Ints = keys & (1 << place_bits) - 1
+    keys >>= place_bits
+    begins_run = np.ones(len(keys), np.bool_)
+    begins_run[1:] = keys[1:] != keys[:-1]
+    begins_run[indptr[:-1][np.diff(indptr) > 0]] = True
+    ranked = support[order]
+    rises = np.flatnonzero(~begins_run[1:] & (ranked[1:] > ranked[:-1]))
+    if len(rises):
+        run = np.cumsum(begins_run)
+        wrong = np.zeros(run[-1] + 1, np.bool_)
+        wrong[run[rises]] = True
+        entries = np.flatnonzero(wrong[run])
+        order[entries] = order[entries][np.lexsort((-ranked[entries], run[entries]))]
+    return order
