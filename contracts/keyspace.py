@@ -76,6 +76,7 @@ from typing import Final
 
 import msgspec
 
+from contracts.fold_in import FoldIn
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
 
 NEWEST_FIELD: Final = "newest"
@@ -151,7 +152,10 @@ class Neighbor(msgspec.Struct, frozen=True, gc=False):
 
 
 class SimilarList(msgspec.Struct, frozen=True):
-    """The neighbors of an item, most similar first."""
+    """The neighbors of an item, most similar first; those with scores below zero come last.
+
+    These are no similar items: they matter where histories are folded in, and nowhere else.
+    """
 
     model: str
     items: list[Neighbor]
@@ -196,6 +200,8 @@ class Served(msgspec.Struct, frozen=True):
     model: str
     """the item model's name"""
     user_model: str
+    fold_in: FoldIn = FoldIn()
+    """how histories are folded into the items' lists"""
 
 
 class Experiment(msgspec.Struct, frozen=True):

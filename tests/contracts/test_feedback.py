@@ -24,7 +24,7 @@ from contracts.feedback import (
     parse_request_id,
 )
 from contracts.messages import MAX_AHEAD_MS, MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
-from trainer.publication import generation_id
+from trainer.generations.publication import generation_id
 
 NOW_MS = 1_700_000_000_000
 TOKEN = "Jq3xT0mBzv9cWd2LrK5uYA"

@@ -14,9 +14,9 @@ from contracts.keyspace import Current
 from contracts.messages import Interaction
 from infra.local.process import start, stop
 from tests.integration.conftest import Pipeline, eventually
-from trainer.decisions import read_decisions, read_report
-from trainer.publication import read_current
-from trainer.report import Decision
+from trainer.generations.decisions import read_decisions, read_report
+from trainer.generations.publication import read_current
+from trainer.generations.report import Decision
 
 pytestmark = pytest.mark.integration
 
