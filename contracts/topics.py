@@ -66,7 +66,7 @@ FEEDBACK: Final = Topic(
     # An experiment runs for weeks, and is measured after its end.
     retention_h=24 * 90,
     written_by="api",
-    read_by="people, who measure experiments",
+    read_by="trainer, and people who measure experiments",
 )
 STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES)
 """The topics that workers fold, each of which keeps its positions in Redis."""

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from contracts.affinities import AffinityName
 from runtime.settings import MetricsSettings
 from stream_processors.store.folding import folding_text
 
@@ -55,14 +56,16 @@ class Settings(MetricsSettings):
         le=80,
         description="after which the group gives a silent worker's partitions to others",
     )
-    affinity: Literal["binary", "weighted"] = Field(
-        default="binary", description="1 after the first event, or weights that decay with time"
+    affinity: AffinityName = Field(
+        default="binary",
+        description="1 after the first event, or the sum or the greatest of the events' weights, "
+        "which decay with time",
     )
     half_life_days: float = Field(
         default=60.0,
         ge=14,
         le=36_500,
-        description="of weighted affinities; below 14 days the numbers overflow",
+        description="of weighted and greatest affinities; below 14 days the numbers overflow",
     )
     history_cap: int = Field(
         default=500, ge=1, le=5_000, description="most recent items that a user's history keeps"
@@ -99,7 +102,7 @@ class Settings(MetricsSettings):
     def folding_of_histories(self) -> str:
         """Return what must not change while the histories in Redis live."""
         names = ["affinity", "history_cap", "user_weight"]
-        names += ["half_life_days"] if self.affinity == "weighted" else []
+        names += ["half_life_days"] if self.affinity != "binary" else []
         names += ["user_weight_exponent"] if self.user_weight != "none" else []
         names += ["typical_value"] if self.user_weight == "value" else []
         return folding_text({name: getattr(self, name) for name in names})

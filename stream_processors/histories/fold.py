@@ -8,8 +8,8 @@ the histories as they stand, to the last count.
 
 from typing import Final, NamedTuple
 
+from contracts.affinities import Affinity
 from contracts.messages import Floats, Ints
-from stream_processors.histories.affinities import Affinity
 from stream_processors.histories.history import History
 
 CHANGES_AN_EVENT: Final = 2
@@ -48,22 +48,22 @@ def fold_event(
         event: index into `EVENT_TYPES`.
         ts_ms: event time, epoch ms.
         cap: the most items that a history keeps: those touched last, ties to the greater id.
-        affinity: by how much the event raises the user's.
+        affinity: what the user's becomes by the event.
     """
     place = history.place_of(item)
     if place < 0:
-        increase = affinity(0.0, event, ts_ms)
-        changes = make_room(history, offset, item, ts_ms, cap) if increase else None
+        new = affinity(0.0, event, ts_ms)
+        changes = make_room(history, offset, item, ts_ms, cap) if new else None
         if changes is None:
             return []
-        history.add(item, increase, ts_ms)
-        changes.append(Change(offset, item, history.items(), history.affinities_times(increase)))
+        history.add(item, new, ts_ms)
+        changes.append(Change(offset, item, history.items(), history.affinities_times(new)))
         return changes
     entry = history.entries[place]
     so_far, last_ts_ms = float(entry["affinity"]), int(entry["ts_ms"])
-    increase = affinity(so_far, event, ts_ms)
-    changes = [change_of(history, offset, place, increase)] if increase else []
-    history.put(place, so_far + increase, max(last_ts_ms, ts_ms))
+    new = affinity(so_far, event, ts_ms)
+    changes = [change_of(history, offset, place, new - so_far)] if new != so_far else []
+    history.put(place, new, max(last_ts_ms, ts_ms))
     return changes
 
 

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from contracts.affinities import DAY_MS
 from contracts.topics import INTERACTIONS
-from stream_processors.histories.affinities import DAY_MS
 from stream_processors.histories.tombstones import Tombstone, encode_tombstone
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim

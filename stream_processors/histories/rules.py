@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from contracts.affinities import Affinity, affinity_of
 from stream_processors.histories import fold, scaled_fold
-from stream_processors.histories.affinities import Affinity, binary, weighted
 from stream_processors.histories.fold import Change, fold_event
 from stream_processors.histories.history import History
 from stream_processors.histories.scaled_fold import fold_scaled_event
@@ -16,7 +16,7 @@ class HistoryRules:
     """How events become histories."""
 
     affinity: Affinity
-    """by how much an event raises a user's affinity for an item"""
+    """what a user's affinity for an item becomes by an event"""
     cap: int
     """the most items that a history keeps"""
     weight: UserWeight | None = None
@@ -61,9 +61,8 @@ class HistoryRules:
 
 def rules_of(settings: Settings) -> HistoryRules:
     """Return the rules that the settings name."""
-    is_weighted = settings.affinity == "weighted"
     return HistoryRules(
-        affinity=weighted(settings.half_life_days) if is_weighted else binary,
+        affinity=affinity_of(settings.affinity, settings.half_life_days),
         cap=settings.history_cap,
         weight=_user_weight(settings),
         retention_days=settings.history_retention_days,

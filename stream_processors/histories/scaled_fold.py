@@ -10,7 +10,7 @@ doubled; in one that stays as it is, all are after as many events as it has item
 
 from typing import Final
 
-from stream_processors.histories.affinities import Affinity
+from contracts.affinities import Affinity
 from stream_processors.histories.fold import Change, change_of, make_room
 from stream_processors.histories.history import History
 from stream_processors.histories.user_weights import UserWeight
@@ -40,23 +40,21 @@ def fold_scaled_event(
         ts_ms: event time, epoch ms.
         value: of the transaction, NaN if it has none.
         cap: as in `fold_event`.
-        affinity: by how much the event raises the user's, without its scale.
+        affinity: what the user's becomes by the event, without its scale.
         weight: tells the user's scale.
     """
     place = history.place_of(item)
     if place < 0:
-        increase = affinity(0.0, event, ts_ms)
-        changes = make_room(history, offset, item, ts_ms, cap) if increase else None
+        unscaled = affinity(0.0, event, ts_ms)
+        changes = make_room(history, offset, item, ts_ms, cap) if unscaled else None
         if changes is None:
             return []
-        place, unscaled, last_ts_ms = len(history), increase, ts_ms
+        place, last_ts_ms = len(history), ts_ms
         history.add(item, 0.0, ts_ms)
     else:
         changes = []
-        entry = history.entries[place]
-        increase = affinity(float(entry["affinity"]), event, ts_ms)
-        unscaled = _unscaled(history, place) + increase
-        last_ts_ms = max(int(entry["ts_ms"]), ts_ms)
+        unscaled = affinity(_unscaled(history, place), event, ts_ms)
+        last_ts_ms = max(int(history.entries["ts_ms"][place]), ts_ms)
     weight.note(history, place, value)
     scale = weight.scale(history)
     changes += _put(history, offset, place, unscaled, scale, last_ts_ms)

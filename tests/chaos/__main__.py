@@ -11,9 +11,10 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
+from contracts.affinities import AffinityName
 from infra.broker import BrokerError
 from tests.chaos.faults.kinds import KINDS
-from tests.chaos.modes import Affinity, AppendFsync, Mode, StoreKind, UserWeight, every_mode
+from tests.chaos.modes import AppendFsync, Mode, StoreKind, UserWeight, every_mode
 from tests.chaos.run import Outcome, run
 from tests.chaos.world import ChaosError
 
@@ -26,7 +27,7 @@ def main(
     faults: Annotated[int, typer.Option(min=1, help="in each run")] = 50,
     first_seed: Annotated[int, typer.Option(help="of the first run; the next ones count up")] = 1,
     records_per_s: Annotated[int, typer.Option(min=20, help="quotes and interactions")] = 300,
-    affinity: Annotated[Affinity, typer.Option()] = "binary",
+    affinity: Annotated[AffinityName, typer.Option()] = "binary",
     user_weight: Annotated[UserWeight, typer.Option()] = "none",
     store: Annotated[StoreKind, typer.Option()] = "single",
     appendfsync: Annotated[AppendFsync, typer.Option()] = "always",

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
-Affinity = Literal["binary", "weighted"]
+from contracts.affinities import AffinityName
+
 UserWeight = Literal["none", "inverse-degree", "value"]
 StoreKind = Literal["single", "cluster"]
 AppendFsync = Literal["always", "everysec"]
@@ -23,7 +24,7 @@ _CHUNK_COST: Final = 60
 class Mode:
     """Of one run."""
 
-    affinity: Affinity = "binary"
+    affinity: AffinityName = "binary"
     user_weight: UserWeight = "none"
     store: StoreKind = "single"
     appendfsync: AppendFsync = "always"
@@ -72,7 +73,7 @@ USUAL: Final = Mode()
 def every_mode(mode: Mode) -> Iterator[Mode]:
     """Yield the mode with each combination of affinity, user weight, store and fsync."""
     for affinity, user_weight, store, fsync in itertools.product(
-        *map(get_args, (Affinity, UserWeight, StoreKind, AppendFsync))
+        *map(get_args, (AffinityName, UserWeight, StoreKind, AppendFsync))
     ):
         yield replace(
             mode, affinity=affinity, user_weight=user_weight, store=store, appendfsync=fsync

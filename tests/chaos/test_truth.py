@@ -97,6 +97,17 @@ def test_weighted_events_add_up_and_count_twice_a_half_life_later() -> None:
     assert users_of(*events, mode=Mode(affinity="weighted")) == {"A": {1: 2 + 2 * 3}}
 
 
+def test_of_greatest_affinities_the_event_that_weighs_most_counts_alone() -> None:
+    later = DECAY_STARTS_MS + HALF_LIFE_MS
+    watched = event("A", 1, later, event="watch")
+    clicked = event("A", 1, DECAY_STARTS_MS, event="click")
+    for events in ([clicked, watched], [watched, clicked, watched]):
+        assert users_of(*events, mode=Mode(affinity="greatest")) == {"A": {1: 2 * 3}}
+    mode = Mode(affinity="greatest", user_weight="value")
+    spent = event("A", 1, later, event="watch", price=TYPICAL_VALUE, quantity=4)
+    assert users_of(spent, clicked, mode=mode) == {"A": {1: 2 * 2 * 3}}
+
+
 def test_by_inverse_degree_the_item_that_is_furthest_behind_is_brought_up_to_date() -> None:
     mode = Mode(user_weight="inverse-degree")
     events = [event("A", item, item) for item in range(4)]

@@ -28,7 +28,8 @@ from trainer.generations.publication import generation_id
 
 NOW_MS = 1_700_000_000_000
 TOKEN = "Jq3xT0mBzv9cWd2LrK5uYA"
-REQUEST_ID = f"default.20210815T211000Z-7.history.{TOKEN}"
+SIGNATURE = "bRqW9nT2xYc0LmVd8sKfPA"
+REQUEST_ID = f"default.20210815T211000Z-7.history.{TOKEN}{SIGNATURE}"
 GOOD = {
     "type": "click",
     "request_id": REQUEST_ID,
@@ -84,7 +85,7 @@ request_ids = st.builds(
     names,
     names,
     names,
-    st.from_regex("[A-Za-z0-9_-]{22}", fullmatch=True),
+    st.from_regex("[A-Za-z0-9_-]{44}", fullmatch=True),
 )
 feedback = st.builds(
     Feedback,
@@ -140,8 +141,13 @@ def test_no_bytes_whatever_raise_anything_but_a_reason(value: bytes) -> None:
 def test_a_request_id_says_what_the_answer_was_made_with(
     variant: str, generation: str, source: str
 ) -> None:
-    text = f"{variant}.{generation}.{source}.{TOKEN}"
-    assert parse_request_id(text) == RequestId(variant, generation, source, TOKEN)
+    text = f"{variant}.{generation}.{source}.{TOKEN}{SIGNATURE}"
+    assert parse_request_id(text) == RequestId(variant, generation, source, TOKEN, SIGNATURE)
+
+
+def test_a_request_id_in_the_topic_may_be_older_than_signatures() -> None:
+    assert parse_request_id(f"v.g.history.{TOKEN}") == RequestId("v", "g", "history", TOKEN)
+    assert decode_feedback(changed(request_id=f"v.g.history.{TOKEN}"), NOW_MS)
 
 
 @pytest.mark.parametrize("text", NO_REQUEST_IDS)

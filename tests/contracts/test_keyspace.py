@@ -59,6 +59,7 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
         (LIVE.model_lock(), "live:model:lock"),
         (LIVE.model_fence(), "live:model:fence"),
         (LIVE.topics(), "live:meta:topics"),
+        (LIVE.request_id_key(), "live:meta:request-id-key"),
         (source_field(2), "source:2"),
     ],
 )
@@ -87,6 +88,7 @@ def test_every_key_is_described_in_the_modules_docstring() -> None:
         LIVE.model_lock(): "model:lock",
         LIVE.model_fence(): "model:fence",
         LIVE.topics(): "meta:topics",
+        LIVE.request_id_key(): "meta:request-id-key",
     }
     assert set(built.values()) == described
 

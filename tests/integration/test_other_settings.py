@@ -21,6 +21,10 @@ pytestmark = pytest.mark.integration
             {"affinity": "weighted"},
             "AFFINITY was binary and is weighted, HALF_LIFE_DAYS was not set and is 60.0",
         ),
+        (
+            {"affinity": "greatest"},
+            "AFFINITY was binary and is greatest, HALF_LIFE_DAYS was not set and is 60.0",
+        ),
         ({"user_weight": "inverse-degree"}, "USER_WEIGHT was none and is inverse-degree"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",

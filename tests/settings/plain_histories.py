@@ -53,7 +53,7 @@ def _fold(history: History, event: Interaction, settings: Settings) -> None:
                 return
             del history[oldest[1]]
         held = history[item] = Held()
-    held.unscaled += _increase(held, event, settings)
+    held.unscaled = _unscaled(held.unscaled, event, settings)
     held.ts_ms = max(held.ts_ms, event.ts)
     if settings.user_weight != "none":
         if event.price is not None:
@@ -63,11 +63,12 @@ def _fold(history: History, event: Interaction, settings: Settings) -> None:
         _rescale(history, held, _scale(history, settings))
 
 
-def _increase(held: Held, event: Interaction, settings: Settings) -> float:
+def _unscaled(so_far: float, event: Interaction, settings: Settings) -> float:
     if settings.affinity == "binary":
-        return 0.0 if held.unscaled else 1.0
+        return 1.0
     half_lives = (event.ts - DECAY_STARTS_MS) / DAY_MS / settings.half_life_days
-    return float(EVENT_WEIGHTS[event.event] * 2**half_lives)
+    weight = float(EVENT_WEIGHTS[event.event] * 2**half_lives)
+    return max(so_far, weight) if settings.affinity == "greatest" else so_far + weight
 
 
 def _scale(history: History, settings: Settings) -> float:

@@ -2,7 +2,8 @@
 
 The rules are those of docs/guarantees.md and the settings, in plain Python:
 
-- an event raises the affinity for its item: binary to 1, weighted by its weight x 2^(half-lives);
+- an event weighs its weight x 2^(half-lives); the affinity for its item becomes 1 if binary, the
+  sum of what the events weigh if weighted, the most that one of them weighs if greatest;
 - a new item beyond the cap pushes out the one that was touched longest ago, ties to the smaller id;
 - of a weighted user, an event brings the scale of its own item up to date, and that of the item
   whose scale is furthest from the user's.
@@ -94,7 +95,7 @@ class Users:
         """Raise the affinity; yield the items whose affinities have changed."""
         mine = entries.setdefault(item, Entry(event["ts"]))
         mine.ts_ms = max(mine.ts_ms, event["ts"])
-        unscaled = mine.affinity / mine.scale + self._increase(mine.affinity, event)
+        unscaled = self._unscaled(mine.affinity / mine.scale, event)
         if self._mode.user_weight == "value":
             _note_value(mine, event)
         scale = self._scale(entries)
@@ -106,11 +107,12 @@ class Users:
             other.affinity, other.scale = other.affinity / other.scale * scale, scale
             yield furthest
 
-    def _increase(self, affinity: float, event: Mapping[str, Any]) -> float:
+    def _unscaled(self, so_far: float, event: Mapping[str, Any]) -> float:
         if self._mode.affinity == "binary":
-            return 0.0 if affinity else 1.0
+            return 1.0
         half_lives = (event["ts"] - _DECAY_STARTS_MS) / _DAY_MS / HALF_LIFE_DAYS
-        return _WEIGHTS[event.get("event", "trade")] * 2.0**half_lives
+        weight = _WEIGHTS[event.get("event", "trade")] * 2.0**half_lives
+        return max(so_far, weight) if self._mode.affinity == "greatest" else so_far + weight
 
     def _scale(self, entries: Mapping[int, Entry]) -> float:
         if self._mode.user_weight == "inverse-degree":

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from contracts.affinities import weighted
 from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
 from contracts.keyspace import LINEAGE_FIELD
 from contracts.topics import COOCCURRENCES, INTERACTIONS
@@ -15,7 +16,6 @@ from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences import stored
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.cooccurrences.stored import texts_of
-from stream_processors.histories.affinities import weighted
 from stream_processors.store.marks import mark
 from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, store_of
 from tests.stream_processors.records import batch_of
@@ -172,7 +172,7 @@ async def test_pairs_that_only_one_user_had_are_gone_with_the_user(half_life_day
         log.append(("comes", other))
         if number:
             log.append(("leaves", dict(one)))
-        one = {item: r + rule(r, int(rng.integers(4)), ts_ms) for item, r in one.items()}
+        one = {item: rule(r, int(rng.integers(4)), ts_ms) for item, r in one.items()}
         log.append(("comes", dict(one)))
     log.append(("leaves", dict(one)))
     data: Hashes = {}

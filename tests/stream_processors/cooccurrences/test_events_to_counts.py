@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.affinities import binary, greatest, weighted
 from contracts.keyspace import NOT_ITEMS, HistoryEntry
 from contracts.messages import EVENT_TYPES, Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
@@ -21,7 +22,6 @@ from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences import rows, stored
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.histories import histories as histories_module
-from stream_processors.histories.affinities import binary, weighted
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.tombstones import Tombstone, encode_tombstone
@@ -256,7 +256,9 @@ def test_every_broken_record_reaches_the_dead_letters_and_every_row_its_index(
 def test_when_all_users_are_taken_out_no_count_is_left(
     log: list[Record], plan: Plan, data: st.DataObject
 ) -> None:
-    affinity = data.draw(st.sampled_from([binary, weighted(HALF_LIFE_DAYS), weighted(60.0)]))
+    affinity = data.draw(
+        st.sampled_from([binary, weighted(HALF_LIFE_DAYS), weighted(60.0), greatest(60.0)])
+    )
     weight = data.draw(st.sampled_from([None, InverseDegree(0.5)]))
     log = [*log, *map(Tombstone, USERS)]
     world = simulate(log, plan, HistoryRules(affinity, 500, weight))

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from contracts.affinities import DAY_MS, binary
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.stores import connect_async
 from runtime.topology import Topology
 from stream_processors.cooccurrences.counts import CountsFold
-from stream_processors.histories.affinities import DAY_MS, binary
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.retention import _EVERY_S
 from stream_processors.histories.rules import HistoryRules

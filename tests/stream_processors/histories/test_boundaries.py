@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.affinities import binary, greatest, weighted
 from contracts.changes import Changes, decode_changes
 from contracts.messages import EVENT_TYPES, Interaction, Rejection, encode
 from contracts.partitioning import user_partition
@@ -15,7 +16,6 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.cooccurrences.rows import rows_of
 from stream_processors.histories import histories as histories_module
-from stream_processors.histories.affinities import binary, weighted
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.tombstones import Tombstone, encode_tombstone
@@ -48,7 +48,7 @@ logs = st.lists(
 )
 rules = st.builds(
     HistoryRules,
-    st.sampled_from([binary, weighted(14.0)]),
+    st.sampled_from([binary, weighted(14.0), greatest(14.0)]),
     st.sampled_from([1, 2, 3, 500]),
     st.sampled_from([None, None, InverseDegree(0.5), MeanValue(1.0, 50.0)]),
 )

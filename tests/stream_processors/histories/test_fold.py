@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
+from contracts.affinities import Affinity, binary, greatest, weighted
 from contracts.messages import EVENT_TYPES
-from stream_processors.histories.affinities import Affinity, binary, weighted
 from stream_processors.histories.fold import Change, Leaving, fold_event, fold_leaving
 from stream_processors.histories.history import History
 
@@ -42,7 +42,7 @@ logs = st.lists(
     max_size=40,
 )
 caps = st.sampled_from([1, 2, 3, NO_CAP])
-rules = st.sampled_from([binary, weighted(14.0), weighted(60.0)])
+rules = st.sampled_from([binary, weighted(14.0), weighted(60.0), greatest(14.0), greatest(60.0)])
 
 Matrix = npt.NDArray[np.float64]
 

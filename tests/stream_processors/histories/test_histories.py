@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
+from contracts.affinities import binary
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
 from contracts.partitioning import user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.stores import connect_async
 from runtime.topology import Topology
-from stream_processors.histories.affinities import binary
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.store.claims import Claim, FencedError, Store, StoreEmptiedError

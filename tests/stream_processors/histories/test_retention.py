@@ -2,11 +2,11 @@
 
 import pytest
 
+from contracts.affinities import binary
 from contracts.messages import Interaction, encode
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.histories import retention as retention_module
-from stream_processors.histories.affinities import binary
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.tombstones import decode_tombstone

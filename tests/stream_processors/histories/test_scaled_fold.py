@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
+from contracts.affinities import Affinity, binary, greatest, weighted
 from contracts.messages import EVENT_TYPES
-from stream_processors.histories.affinities import Affinity, binary, weighted
 from stream_processors.histories.fold import Change
 from stream_processors.histories.history import SCALED_ENTRY, History
 from stream_processors.histories.rules import rules_of
@@ -51,7 +51,7 @@ logs = st.lists(
     max_size=40,
 )
 caps = st.sampled_from([1, 2, 3, NO_CAP])
-rules = st.sampled_from([binary, weighted(14.0), weighted(60.0)])
+rules = st.sampled_from([binary, weighted(14.0), weighted(60.0), greatest(14.0), greatest(60.0)])
 weights = st.sampled_from([InverseDegree(0.5), InverseDegree(0.75), MeanValue(1.0, 20.0)])
 
 Matrix = npt.NDArray[np.float64]

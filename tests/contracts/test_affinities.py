@@ -1,0 +1,127 @@
+"""The rules of affinities, event by event and for columns of events."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.affinities import (
+    DAY_MS,
+    DECAY_STARTS_MS,
+    EVENT_WEIGHTS,
+    affinity_of,
+    binary,
+    decayed,
+    greatest,
+    weighted,
+)
+from contracts.messages import EVENT_TYPES, MAX_TS_MS
+
+IN_2030_MS = 1_893_456_000_000
+
+kinds = st.integers(0, len(EVENT_TYPES) - 1)
+recent = st.integers(DECAY_STARTS_MS, IN_2030_MS)
+from_1970_on = st.integers(0, IN_2030_MS)
+half_lives = st.floats(14, 400)
+events = st.lists(st.tuples(kinds, from_1970_on), min_size=1, max_size=12)
+Events = list[tuple[int, int]]
+
+
+def weights(some: Events, half_life: float) -> list[float]:
+    kind, ts_ms = np.array(some, np.int64).reshape(-1, 2).T
+    told: list[float] = decayed(kind, ts_ms, half_life).tolist()
+    return told
+
+
+@given(event=kinds, ts_ms=st.integers(0, MAX_TS_MS), so_far=st.sampled_from([0.0, 1.0]))
+def test_binary_is_1_whatever_happens(event: int, ts_ms: int, so_far: float) -> None:
+    assert binary(so_far, event, ts_ms) == 1.0
+
+
+@given(event=kinds, ts_ms=recent, half_life=half_lives)
+def test_an_event_a_half_life_later_tells_twice_as_much(
+    event: int, ts_ms: int, half_life: float
+) -> None:
+    later_ms = ts_ms + round(half_life * DAY_MS)
+    for rule in (weighted(half_life), greatest(half_life)):
+        assert rule(0.0, event, later_ms) / rule(0.0, event, ts_ms) == pytest.approx(2, rel=1e-6)
+
+
+@given(ts_ms=recent)
+def test_events_of_one_time_tell_as_much_as_their_weights(ts_ms: int) -> None:
+    for rule in (weighted(60.0), greatest(60.0)):
+        told = {event: rule(0.0, place, ts_ms) for place, event in enumerate(EVENT_TYPES)}
+        for event, weight in EVENT_WEIGHTS.items():
+            assert told[event] / told["view"] == pytest.approx(weight / EVENT_WEIGHTS["view"])
+
+
+@given(
+    log=st.lists(st.tuples(st.integers(0, 3), kinds, recent), min_size=1, max_size=12),
+    asked_at_ms=st.integers(IN_2030_MS, 1_924_992_000_000),
+    is_sum=st.booleans(),
+)
+def test_forward_decay_has_the_cosine_of_exponential_decay_at_any_later_time(
+    log: list[tuple[int, int, int]],
+    asked_at_ms: int,
+    is_sum: bool,  # noqa: FBT001 (Hypothesis draws it)
+) -> None:
+    half_life = 60.0
+    rule = weighted(half_life) if is_sum else greatest(half_life)
+    forward, backward = np.zeros(4), np.zeros(4)
+    for item, event, ts_ms in log:
+        forward[item] = rule(forward[item], event, ts_ms)
+        age = (asked_at_ms - ts_ms) / DAY_MS / half_life
+        told = EVENT_WEIGHTS[EVENT_TYPES[event]] * 2.0**-age
+        backward[item] = backward[item] + told if is_sum else max(backward[item], told)
+    unit = forward / np.linalg.norm(forward)
+    np.testing.assert_allclose(unit, backward / np.linalg.norm(backward), rtol=1e-9, atol=1e-12)
+
+
+@given(some=events, half_life=half_lives)
+def test_events_weigh_the_same_in_columns_as_one_by_one_to_the_last_bit(
+    some: Events, half_life: float
+) -> None:
+    for rule in (weighted(half_life), greatest(half_life)):
+        assert weights(some, half_life) == [rule(0.0, *event) for event in some]
+
+
+@given(some=events, half_life=half_lives, order=st.randoms())
+def test_the_greatest_is_one_of_the_events_weights_in_whatever_order_and_however_often_they_come(
+    some: Events, half_life: float, order: random.Random
+) -> None:
+    rule = greatest(half_life)
+    again = [*some, *some]
+    order.shuffle(again)
+    for log in (some, again):
+        affinity = 0.0
+        for event in log:
+            affinity = rule(affinity, *event)
+        assert affinity == max(weights(some, half_life))
+
+
+@given(some=events, half_life=half_lives)
+def test_weighted_is_the_sum_of_the_events_weights_in_their_order(
+    some: Events, half_life: float
+) -> None:
+    rule, affinity, total = weighted(half_life), 0.0, 0.0
+    for event, weight in zip(some, weights(some, half_life), strict=True):
+        affinity = rule(affinity, *event)
+        total += weight
+        assert affinity == total
+
+
+def test_a_name_stands_for_its_rule_and_half_life() -> None:
+    trade, ts_ms = EVENT_TYPES.index("trade"), DECAY_STARTS_MS + 30 * DAY_MS
+    named = [affinity_of(name, 30.0)(1.0, trade, ts_ms) for name in ("binary", "weighted")]
+    assert [*named, affinity_of("greatest", 30.0)(1.0, trade, ts_ms)] == [1.0, 11.0, 10.0]
+
+
+def test_no_events_weigh_nothing_and_one_beyond_all_floats_is_an_error() -> None:
+    assert weights([], 60.0) == []
+    with pytest.raises(OverflowError):
+        weights([(0, MAX_TS_MS)], 60.0)
+    assert weights([(0, 0)], 0.01) == [0.0]
+    assert math.isfinite(weights([(3, IN_2030_MS)], 14.0)[0])

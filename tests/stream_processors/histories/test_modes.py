@@ -1,0 +1,230 @@
+"""In every mode histories are a batch recomputation of the events, and G is that of the histories.
+
+The recomputation is that of the settings matrix: plain Python, nothing of the fold.
+"""
+
+from collections import defaultdict
+from itertools import product
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.affinities import AffinityName, decayed, greatest, weighted
+from contracts.messages import EVENT_TYPES, Interaction
+from stream_processors.histories.fold import Change
+from stream_processors.histories.history import History
+from stream_processors.histories.rules import HistoryRules, rules_of
+from stream_processors.histories.user_weights import InverseDegree
+from stream_processors.settings import Settings
+from stream_processors.store.folding import FoldingError, check_folding
+from tests.settings import plain_histories
+
+N_ITEMS = 6
+NO_CAP = 500
+START_MS = 1_750_000_000_000
+DAY_MS = 86_400_000
+VIEW, TRADE = EVENT_TYPES.index("view"), EVENT_TYPES.index("trade")
+USER_WEIGHTS = ("none", "inverse-degree", "value")
+MODES = [*product(get_args(AffinityName), USER_WEIGHTS)]
+
+times = st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS) | st.integers(
+    START_MS, START_MS + 40 * DAY_MS
+)
+"""In no order, so that events are late; on few days, so that some tie."""
+logs = st.lists(
+    st.builds(
+        Interaction,
+        user_id=st.sampled_from("AB"),
+        instrument_id=st.integers(0, N_ITEMS - 1),
+        event=st.sampled_from(EVENT_TYPES),
+        # Quarters have exact sums, which decide between scales that are equally far.
+        price=st.none() | st.integers(1, 4_000).map(lambda quarters: quarters / 4),
+        ts=times,
+    ),
+    min_size=1,
+    max_size=40,
+).flatmap(lambda log: st.just(log) | st.just([event for event in log for _ in range(2)]))
+"""Each event once or twice."""
+caps = st.sampled_from([1, 2, 3, NO_CAP])
+half_lives = st.sampled_from([14.0, 60.0])
+
+Matrix = npt.NDArray[np.float64]
+Histories = dict[str, History]
+
+
+def settings(affinity: str, user_weight: str, half_life: float, cap: int) -> Settings:
+    return Settings(
+        affinity=affinity,
+        user_weight=user_weight,
+        half_life_days=half_life,
+        history_cap=cap,
+        typical_value=50.0,
+    )
+
+
+def fold(log: list[Interaction], rules: HistoryRules) -> tuple[Histories, list[Change]]:
+    histories: Histories = defaultdict(lambda: History.empty(scaled=rules.is_scaled))
+    changes: list[Change] = []
+    for offset, event in enumerate(log):
+        value = np.nan if event.price is None else event.price
+        kind = EVENT_TYPES.index(event.event)
+        history = histories[event.user_id]
+        changes += rules.fold(history, offset, event.instrument_id, kind, event.ts, value)
+    return histories, changes
+
+
+def rows(history: History) -> dict[int, tuple[Any, ...]]:
+    """Affinity, last event time and, of weighted users, scale by item."""
+    return {item: tuple(row[:3]) for item, *row in history.entries.tolist()}
+
+
+def user_items(histories: Histories) -> Matrix:
+    """Affinities, (n_users, n_items)."""
+    r = np.zeros((len(histories), N_ITEMS))
+    for row, history in zip(r, histories.values(), strict=True):
+        row[history.entries["item"]] = history.entries["affinity"]
+    return r
+
+
+def gram_of(changes: list[Change]) -> tuple[Matrix, Matrix]:
+    """What changes add up to, and the greatest that each entry was on the way."""
+    gram, greatest = np.zeros((2, N_ITEMS, N_ITEMS))
+    for change in changes:
+        np.add.at(gram, (change.item, change.j), change.delta)
+        np.add.at(gram, (change.j[:-1], change.item), change.delta[:-1])
+        greatest = np.maximum(greatest, gram)
+    return gram, greatest
+
+
+@pytest.mark.parametrize(("affinity", "user_weight"), MODES)
+@given(log=logs, half_life=half_lives, cap=caps)
+def test_histories_are_those_of_a_batch_recomputation(
+    affinity: str, user_weight: str, log: list[Interaction], half_life: float, cap: int
+) -> None:
+    given_ = settings(affinity, user_weight, half_life, cap)
+    histories, _ = fold(log, rules_of(given_))
+    expected = plain_histories.histories(log, given_)
+    assert histories.keys() == expected.keys()
+    for user, history in histories.items():
+        found = rows(history)
+        assert found.keys() == expected[user].keys()
+        for item, held in expected[user].items():
+            of_user = (held.scale,) if user_weight != "none" else ()
+            assert found[item] == pytest.approx((held.affinity, held.ts_ms, *of_user), rel=1e-12)
+
+
+@pytest.mark.parametrize(("affinity", "user_weight"), MODES)
+@given(log=logs, half_life=half_lives, cap=caps)
+def test_changes_add_up_to_the_gram_matrix_of_the_histories(
+    affinity: str, user_weight: str, log: list[Interaction], half_life: float, cap: int
+) -> None:
+    histories, changes = fold(log, rules_of(settings(affinity, user_weight, half_life, cap)))
+    r = user_items(histories)
+    gram, largest = gram_of(changes)
+    assert (np.abs(gram - r.T @ r) <= 1e-9 * largest).all()
+    if (affinity, user_weight) == ("binary", "none"):
+        assert gram.tolist() == (r.T @ r).tolist()
+
+
+@given(log=logs, half_life=half_lives)
+def test_the_greatest_affinity_is_that_of_the_heaviest_event_to_the_last_bit(
+    log: list[Interaction], half_life: float
+) -> None:
+    histories, _ = fold(log, rules_of(settings("greatest", "none", half_life, NO_CAP)))
+    kinds = np.array([EVENT_TYPES.index(event.event) for event in log])
+    weights = decayed(kinds, np.array([event.ts for event in log]), half_life).tolist()
+    expected: dict[tuple[str, int], float] = defaultdict(float)
+    for event, weight in zip(log, weights, strict=True):
+        key = event.user_id, event.instrument_id
+        expected[key] = max(expected[key], weight)
+    found = {
+        (user, item): row[0]
+        for user, history in histories.items()
+        for item, row in rows(history).items()
+    }
+    assert found == expected
+
+
+@pytest.mark.parametrize("user_weight", USER_WEIGHTS)
+@given(log=logs, half_life=half_lives)
+def test_no_event_lowers_an_affinity_but_for_its_scale(
+    user_weight: str, log: list[Interaction], half_life: float
+) -> None:
+    rules = rules_of(settings("greatest", user_weight, half_life, NO_CAP))
+    before = unscaled(fold(log[:-1], rules)[0])
+    after = unscaled(fold(log, rules)[0])
+    assert all(after[of] >= affinity * (1 - 1e-12) for of, affinity in before.items())
+
+
+def unscaled(histories: Histories) -> dict[tuple[str, int], float]:
+    return {
+        (user, item): affinity / (scale[0] if scale else 1.0)
+        for user, history in histories.items()
+        for item, (affinity, _, *scale) in rows(history).items()
+    }
+
+
+def test_a_late_event_that_weighs_less_changes_nothing() -> None:
+    history, rules = History.empty(scaled=False), HistoryRules(greatest(14.0), NO_CAP)
+    assert rules.fold(history, 0, 1, TRADE, START_MS + DAY_MS, np.nan)
+    before = rows(history)
+    assert rules.fold(history, 1, 1, TRADE, START_MS, np.nan) == []
+    assert rows(history) == before
+
+
+def test_an_event_that_weighs_less_still_tells_the_time() -> None:
+    history, rules = History.empty(scaled=False), HistoryRules(greatest(14.0), NO_CAP)
+    rules.fold(history, 0, 1, TRADE, START_MS, np.nan)
+    assert rules.fold(history, 1, 1, VIEW, START_MS + DAY_MS, np.nan) == []
+    heaviest = greatest(14.0)(0.0, TRADE, START_MS)
+    assert rows(history) == {1: (heaviest, START_MS + DAY_MS)}
+
+
+@pytest.mark.parametrize("weight", [None, InverseDegree(0.5)])
+def test_an_item_that_was_pushed_out_starts_from_nothing_when_it_comes_back(
+    weight: InverseDegree | None,
+) -> None:
+    rules = HistoryRules(greatest(14.0), cap=1, weight=weight)
+    history = History.empty(scaled=rules.is_scaled)
+    for day, (item, kind) in enumerate([(1, TRADE), (2, VIEW), (1, VIEW)]):
+        rules.fold(history, day, item, kind, START_MS + day * DAY_MS, np.nan)
+    last_ms = START_MS + 2 * DAY_MS
+    assert rows(history)[1][:2] == (greatest(14.0)(0.0, VIEW, last_ms), last_ms)
+
+
+@given(log=logs, half_life=half_lives)
+def test_what_changes_neither_scale_nor_affinity_of_a_weighted_user_is_not_published(
+    log: list[Interaction], half_life: float
+) -> None:
+    """As many events more as there are items bring all up to date; then repetitions say nothing."""
+    log = [event for event in log if event.user_id == log[0].user_id]
+    calm = [log[-1]] * (N_ITEMS + 2)
+    _, changes = fold(log + calm, rules_of(settings("greatest", "inverse-degree", half_life, 500)))
+    assert all(change.offset < len(log) + N_ITEMS for change in changes)
+
+
+def test_the_half_life_counts_where_events_decay_and_nowhere_else() -> None:
+    for affinity in get_args(AffinityName):
+        texts = {
+            settings(affinity, "none", days, 9).folding_of_histories() for days in (14.0, 60.0)
+        }
+        assert len(texts) == (1 if affinity == "binary" else 2)
+
+
+def test_another_affinity_is_refused_where_histories_are() -> None:
+    stored = settings("weighted", "none", 60.0, 9).folding_of_histories()
+    ours = settings("greatest", "none", 60.0, 9).folding_of_histories()
+    with pytest.raises(FoldingError, match="AFFINITY was weighted and is greatest"):
+        check_folding("interactions/0", stored, ours)
+
+
+def test_the_shortest_half_life_that_may_be_set_overflows_in_no_sum_until_2038() -> None:
+    shortest = next(m.ge for m in Settings.model_fields["half_life_days"].metadata)
+    in_2038 = 2_145_916_800_000
+    one_event = weighted(shortest)(0.0, TRADE, in_2038)
+    users_x_events = 1e8 * 1e3
+    assert np.isfinite(one_event * one_event * users_x_events)
