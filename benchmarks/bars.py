@@ -11,117 +11,129 @@ in Redis are added up: they must hold each quote once.
 
 Baseline: `benchmarks.peers.plain_faust`, one process as well, from its first record on. It folds
 the first part of the same log and is compared by its rate: all of it would take minutes. `--vs`
-takes another engine instead, see `benchmarks.engines`; each file in `peers/` says how it is used.
-An engine may keep several cores busy, so beside the ratio of the rates stands that of the quotes a
-second of CPU, all threads and child processes of either side counted.
+takes another engine instead; each file in `peers/` says how it is used. An engine may keep several
+cores busy, so beside the ratio of the rates stands that of the quotes a second of CPU, all threads
+and child processes of either side counted.
 """
 
-from collections.abc import Iterator
-from typing import Final
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
+import typer
 
-from benchmarks.progress import PeerProgress, Positions, claimed_ms, folded_ms
-from benchmarks.stage import ContenderError
-from contracts.keyspace import NEWEST_FIELD, Keyspace
+from benchmarks.harness import session
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.namespace import Namespace, claimed_ms, folded
+from benchmarks.harness.publish import publish, record
+from benchmarks.harness.report import compared
+from benchmarks.harness.rounds import Run, interleaved
+from benchmarks.harness.stage import WORKER, Progress, Stage, python
+from benchmarks.peers.engines import Engine, program
+from contracts.keyspace import NEWEST_FIELD
 from contracts.messages import Quote
 from contracts.topics import INTERACTIONS, QUOTES
-from runtime.stores import Store
-from runtime.topology import Topology
 
-OURS: Final = "stream_processors"
-MINUTE_MS: Final = 60_000
-_KEYS_A_READ: Final = 5_000
+TICKREC: Final = "tickrec"
+_MINUTE_S: Final = 60
+_SEED: Final = 1
 
 
-def make_quotes(n: int, instruments: int, start_ms: int, seed: int) -> Iterator[Quote]:
-    """Return n quotes: the instruments in a new order each second, prices that walk at random."""
-    rng = np.random.default_rng(seed)
+def bars(
+    rounds: session.Rounds = 5,
+    quotes: session.Quotes = 4_000_000,
+    instruments: session.Instruments = 50_000,
+    vs: Annotated[Engine, typer.Option(help="the baseline")] = Engine.PLAIN_FAUST,
+    *,
+    json: session.Json = False,
+) -> None:
+    """JSON quotes in Kafka to minute bars in Redis, against another engine."""
+    with session.on_stage() as stage:
+        with session.progress.status(f"the environment of {vs}, made on first use"):
+            peer = program(vs)
+        n = max(quotes, peer.log)
+        stage.namespace()
+        publish(stage.broker.address, QUOTES.name, map(record, make_quotes(n, instruments)))
+
+        def its(namespace: Namespace) -> Progress:
+            return Progress(
+                namespace.peer_started_ms,
+                lambda: namespace.peer_written(peer.quotes),
+                # It went on until it was stopped.
+                lambda written: check_bars(namespace, written, and_more=True),
+            )
+
+        contenders = {
+            TICKREC: partial(run_ours, stage, n),
+            str(peer): partial(stage.run, peer.name, peer.argv, its),
+        }
+        runs = interleaved(contenders, rounds, session.say)
+        part = f"; {peer} folds the first {peer.quotes:,} and more" if peer.quotes < n else ""
+        work = f"{describe(n, instruments)}, one worker{part}"
+        session.present(compared("bars", work, "quotes/s", runs, stage.servers), json=json)
+
+
+def describe(n: int, instruments: int) -> str:
+    """Return what is to be done."""
+    return f"{n:,} JSON quotes of {instruments:,} instruments in Kafka to minute bars in Redis"
+
+
+def run_ours(stage: Stage, n: int, check: Callable[[Namespace, int], None] | None = None) -> Run:
+    """Let one worker fold n quotes, and check its bars.
+
+    Raises:
+        ContenderError: it did not do it.
+    """
+    return stage.run(
+        WORKER,
+        python(WORKER),
+        lambda namespace: Progress(
+            lambda: claimed_ms(namespace.positions(INTERACTIONS)),
+            lambda: folded(namespace.positions(QUOTES), n),
+            partial(check or check_bars, namespace),
+        ),
+    )
+
+
+def make_quotes(n: int, instruments: int, start_ms: int | None = None) -> Iterator[Quote]:
+    """Return n quotes: the instruments in a new order each second, prices that walk at random.
+
+    All are of one minute: the last full one but one, if no other is given.
+    """
+    start_ms = start_ms or (int(time.time()) // _MINUTE_S - 2) * _MINUTE_S * 1000
+    rng = np.random.default_rng(_SEED)
     price = rng.uniform(5, 500, instruments)
     for second in range(-(-n // instruments)):
         price *= np.exp(1e-4 * rng.standard_normal(instruments))
         order = rng.permutation(instruments)[: n - second * instruments]
-        offset_ms = np.sort(rng.integers(0, 1000, len(order)))
+        ms = second % _MINUTE_S * 1000 + np.sort(rng.integers(0, 1000, len(order)))
         size = rng.integers(1, 1000, len(order))
-        ts_ms = start_ms + (second * 1000 + offset_ms) % MINUTE_MS
-        columns = (order, np.round(price[order], 2), size, ts_ms)
-        for instrument, its_price, its_size, its_ts_ms in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
-            yield Quote(instrument_id=instrument, price=its_price, size=its_size, ts=its_ts_ms)
-
-
-class OurBars:
-    """How far our worker is with the quotes."""
-
-    def __init__(self, store: Store, keyspace: Keyspace, topology: Topology, records: int) -> None:
-        self.records = records
-        self._store = store
-        self._keyspace = keyspace
-        self._positions = Positions(store, keyspace, topology)
-
-    def started_ms(self) -> int | None:
-        """Return when it had claimed its partitions."""
-        return claimed_ms(self._positions.of(INTERACTIONS))
-
-    def finished_ms(self) -> int | None:
-        """Return when the positions had reached the log's end."""
-        return folded_ms(self._positions.of(QUOTES), self.records)
-
-    def check(self) -> None:
-        """Check that each quote is in one bar."""
-        check_bars(self._store, self._keyspace, self.records)
-
-
-class PeerBars:
-    """How far another engine is; it counts when it has written `at_least` quotes."""
-
-    def __init__(self, store: Store, keyspace: Keyspace, at_least: int) -> None:
-        self.records = 0
-        self._store = store
-        self._keyspace = keyspace
-        self._at_least = at_least
-        self._said = PeerProgress(store, keyspace)
-
-    def started_ms(self) -> int | None:
-        """Return when its first quote came."""
-        return self._said.started_ms()
-
-    def finished_ms(self) -> int | None:
-        """Return when it had written as much as is asked of it."""
-        said = self._said.written(self._at_least)
-        if said is None:
-            return None
-        self.records = said.records
-        return said.at_ms
-
-    def check(self) -> None:
-        """Check that it wrote at least what it says: it went on until it was stopped."""
-        check_bars(self._store, self._keyspace, self.records, and_more=True)
+        columns = (order, np.round(price[order], 2), size, start_ms + ms)
+        for item, its_price, its_size, ts in zip(*(c.tolist() for c in columns), strict=True):
+            yield Quote(instrument_id=item, price=its_price, size=its_size, ts=ts)
 
 
 class _Counted(msgspec.Struct):
     n: int
 
 
-_counted = msgspec.json.Decoder(_Counted)
+_counted: Final = msgspec.json.Decoder(_Counted)
 
 
-def check_bars(store: Store, keyspace: Keyspace, records: int, *, and_more: bool = False) -> None:
+def check_bars(namespace: Namespace, n: int, *, and_more: bool = False) -> None:
     """Add up the quotes of all bars.
 
     Raises:
-        ContenderError: it is another number.
+        ContenderError: they are not n.
     """
-    keys = list(store.scan_iter(match=f"{keyspace.namespace}:bars:*", count=10_000))
-    quotes = 0
-    for at in range(0, len(keys), _KEYS_A_READ):
-        with store.pipeline(transaction=False) as pipeline:
-            for key in keys[at : at + _KEYS_A_READ]:
-                pipeline.hgetall(key)
-            for bars in pipeline.execute():
-                bars.pop(NEWEST_FIELD, None)
-                quotes += sum(_counted.decode(bar).n for bar in bars.values())
-    if quotes < records or (quotes > records and not and_more):
-        raise ContenderError(f"{records} quotes were folded, but the bars in Redis hold {quotes}")
+    quotes = sum(
+        _counted.decode(bar).n
+        for of_instrument in namespace.hashes("bars")
+        for minute, bar in of_instrument.items()
+        if minute != NEWEST_FIELD
+    )
+    if quotes < n or (quotes > n and not and_more):
+        raise ContenderError(f"{n} quotes were folded, but the bars in Redis hold {quotes}")

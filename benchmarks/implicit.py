@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 from optuna.distributions import FloatDistribution, IntDistribution
 from scipy.sparse import csr_array, save_npz
 
-from benchmarks.environments import pinned_version, python_of
-from benchmarks.stage import ContenderError
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.environments import pinned_version, python_of
 from infra.local.paths import PROJECT
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.recommending import NONE, Recommended
@@ -82,7 +82,7 @@ class TunableImplicit:
     defaults: Mapping[str, float]
     """its makers' values of what is searched"""
     implicit: Implicit
-    fixed: Mapping[str, float] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     """what is the same in every trial"""
 
     def values(self, changed: Values) -> Values:

@@ -13,155 +13,168 @@ Baseline: `benchmarks.peers.plain_interactions`, one process as well, on all of 
 later ones cost more than the first, since histories grow.
 """
 
-import asyncio
-from collections.abc import Iterator, Sequence
-from typing import Final
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from typing import Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
-from aiokafka import AIOKafkaConsumer, TopicPartition
+import typer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from benchmarks.progress import PeerProgress, Positions, claimed_ms, folded_ms
-from benchmarks.stage import ContenderError, Stage
-from contracts.keyspace import NOT_ITEMS, Keyspace
+from benchmarks.bars import TICKREC
+from benchmarks.harness import session
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.namespace import Namespace, Written, claimed_ms, folded
+from benchmarks.harness.publish import publish, record
+from benchmarks.harness.report import compared
+from benchmarks.harness.rounds import Run, interleaved
+from benchmarks.harness.stage import WORKER, Progress, Stage, python
+from contracts.keyspace import NOT_ITEMS
 from contracts.messages import Interaction
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
-from runtime.stores import Store
-from runtime.topology import Topology
 
-OURS: Final = "stream_processors"
-PEER: Final = "benchmarks.peers.plain_interactions"
-SETTINGS: Final = {"COUNTS_FLUSH_INTERVAL_S": "1"}
+_PEER: Final = "benchmarks.peers.plain_interactions"
+_SETTINGS: Final = {"COUNTS_FLUSH_INTERVAL_S": "1"}
 """Ten times as often as by default, or a run would mostly wait for its last write."""
 _ACTIVITY: Final = 0.4
 _POPULARITY: Final = 0.8
-_KEYS_A_READ: Final = 1_000
+_DAY_MS: Final = 86_400_000
+_SEED: Final = 1
+
+
+def interactions(
+    rounds: session.Rounds = 5,
+    events: Annotated[int, typer.Option(min=1_000, help="that each folds in a round")] = 60_000,
+    users: Annotated[int, typer.Option(min=1)] = 600,
+    instruments: Annotated[int, typer.Option(min=1)] = 2_000,
+    *,
+    json: session.Json = False,
+) -> None:
+    """User events in Kafka to histories and counts in Redis, against an event at a time."""
+    with session.on_stage() as stage:
+        made = list(make_events(events, users, instruments))
+        stage.namespace()
+        publish(stage.broker.address, INTERACTIONS.name, map(record, made))
+        expected = sum_of_counts(made)
+
+        def plain(namespace: Namespace) -> Progress:
+            return Progress(
+                namespace.peer_started_ms,
+                lambda: namespace.peer_written(events),
+                lambda _: check_counts(namespace, expected),
+            )
+
+        contenders = {
+            TICKREC: partial(run_ours, stage, events, expected),
+            "plain-interactions": partial(stage.run, _PEER, python(_PEER), plain),
+        }
+        runs = interleaved(contenders, rounds, session.say)
+        work = (
+            f"{events:,} JSON events of {users:,} users and {instruments:,} instruments in Kafka "
+            "to histories and counts of pairs in Redis, one worker"
+        )
+        result = compared("interactions", work, "events/s", runs, stage.servers)
+        session.present(result, json=json)
+
+
+def run_ours(
+    stage: Stage, n: int, expected: int, prepare: Callable[[Namespace], None] = lambda _: None
+) -> Run:
+    """Let one worker fold n events and the changes that they make, and check the counts.
+
+    Raises:
+        ContenderError: it did not do it.
+    """
+    stage.empty(COOCCURRENCES)
+
+    def its(namespace: Namespace) -> Progress:
+        prepare(namespace)
+
+        @cache  # all changes are in the log when all events are folded
+        def changes() -> int:
+            partitions = namespace.topology.cooccurrences
+            return log_end(stage.broker.address, COOCCURRENCES, partitions)
+
+        def finished() -> Written | None:
+            if (done := folded(namespace.positions(INTERACTIONS), n)) is None:
+                return None
+            counted = folded(namespace.positions(COOCCURRENCES), changes())
+            return counted and Written(n, max(done.at_ms, counted.at_ms))
+
+        return Progress(
+            lambda: claimed_ms(namespace.positions(QUOTES)),
+            finished,
+            lambda _: check_counts(namespace, expected),
+        )
+
+    return stage.run(WORKER, python(WORKER), its, _SETTINGS)
 
 
 def make_events(
-    n: int, users: int, instruments: int, start_ms: int, seed: int
+    n: int,
+    users: int,
+    instruments: int,
+    activity: float = _ACTIVITY,
+    popularity: float = _POPULARITY,
 ) -> Iterator[Interaction]:
-    """Return n events, a millisecond apart; users and instruments with the shares of Zipf laws."""
-    rng = np.random.default_rng(seed)
-    user = rng.choice(users, n, p=_zipf(users, _ACTIVITY)).tolist()
-    instrument = rng.choice(instruments, n, p=_zipf(instruments, _POPULARITY)).tolist()
-    for number in range(n):
-        yield Interaction(
-            user_id=f"user-{user[number]}",
-            instrument_id=instrument[number],
-            ts=start_ms + number,
-        )
+    """Return n events of yesterday, a millisecond apart, users and instruments by Zipf laws.
+
+    An exponent of 0 chooses evenly.
+    """
+    rng = np.random.default_rng(_SEED)
+    user = rng.choice(users, n, p=_zipf(users, activity)).tolist()
+    instrument = rng.choice(instruments, n, p=_zipf(instruments, popularity)).tolist()
+    since_ms = time.time_ns() // 1_000_000 - _DAY_MS
+    for ts, one, its in zip(range(since_ms, since_ms + n), user, instrument, strict=True):
+        yield Interaction(user_id=f"user-{one}", instrument_id=its, ts=ts)
 
 
-def sum_of_counts(events: Sequence[Interaction]) -> int:
-    """Return what all entries of G add up to: each user's number of items, squared.
+def sum_of_counts(
+    events: Iterable[Interaction], before: Callable[[str], Iterable[int]] = lambda _: ()
+) -> int:
+    """Return by how much the events raise the sum of all entries of G.
 
-    No user may have more items than `HISTORY_CAP`.
+    A user's share of it is the number of items, squared; `before` returns what a user had. No user
+    may have more items than `HISTORY_CAP`.
 
     >>> events = [Interaction(user_id="a", instrument_id=i, ts=0) for i in (1, 2, 2)]
-    >>> sum_of_counts(events)
-    4
+    >>> sum_of_counts(events), sum_of_counts(events, lambda _: (2, 3))
+    (4, 5)
     """
-    items: dict[str, set[int]] = {}
+    added: dict[str, set[int]] = {}
     for event in events:
-        items.setdefault(event.user_id, set()).add(event.instrument_id)
-    return sum(len(its) ** 2 for its in items.values())
+        added.setdefault(event.user_id, set()).add(event.instrument_id)
+    had = {user: set(before(user)) for user in added}
+    return sum(len(had[user] | added[user]) ** 2 - len(had[user]) ** 2 for user in added)
 
 
-class OurCounts:
-    """How far our worker is with the events, and then with the changes that they made."""
-
-    def __init__(
-        self, stage: Stage, keyspace: Keyspace, topology: Topology, records: int, expected: int
-    ) -> None:
-        self.records = records
-        self._expected = expected
-        self._stage = stage
-        self._keyspace = keyspace
-        self._topology = topology
-        self._positions = Positions(stage.client, keyspace, topology)
-        self._messages: int | None = None
-        """of changes, which are all there when all events are folded"""
-
-    def started_ms(self) -> int | None:
-        """Return when it had claimed its partitions."""
-        return claimed_ms(self._positions.of(QUOTES))
-
-    def finished_ms(self) -> int | None:
-        """Return when the positions of both topics had reached the logs' ends."""
-        events_ms = folded_ms(self._positions.of(INTERACTIONS), self.records)
-        if events_ms is None:
-            return None
-        if self._messages is None:
-            ends = log_ends(self._stage.broker.address, COOCCURRENCES, self._topology.cooccurrences)
-            self._messages = sum(ends)
-        changes_ms = folded_ms(self._positions.of(COOCCURRENCES), self._messages)
-        return None if changes_ms is None else max(events_ms, changes_ms)
-
-    def check(self) -> None:
-        """Check that each pair was counted."""
-        check_counts(self._stage.client, self._keyspace, self._expected)
-
-
-class PlainCounts:
-    """How far the peer is."""
-
-    def __init__(self, stage: Stage, keyspace: Keyspace, records: int, expected: int) -> None:
-        self.records = records
-        self._expected = expected
-        self._store = stage.client
-        self._keyspace = keyspace
-        self._said = PeerProgress(stage.client, keyspace)
-
-    def started_ms(self) -> int | None:
-        """Return when its first event came."""
-        return self._said.started_ms()
-
-    def finished_ms(self) -> int | None:
-        """Return when it had written all."""
-        said = self._said.written(self.records)
-        return None if said is None else said.at_ms
-
-    def check(self) -> None:
-        """Check that each pair was counted."""
-        check_counts(self._store, self._keyspace, self._expected)
-
-
-def check_counts(store: Store, keyspace: Keyspace, expected: int) -> None:
+def check_counts(namespace: Namespace, expected: int) -> None:
     """Add up all counts.
 
     Raises:
         ContenderError: they come to another sum.
     """
-    keys = list(store.scan_iter(match=f"{keyspace.namespace}:cooc:*", count=10_000))
-    found = 0.0
-    for at in range(0, len(keys), _KEYS_A_READ):
-        with store.pipeline(transaction=False) as pipeline:
-            for key in keys[at : at + _KEYS_A_READ]:
-                pipeline.hgetall(key)
-            for row in pipeline.execute():
-                found += sum(float(count) for j, count in row.items() if j not in NOT_ITEMS)
+    rows = namespace.hashes("cooc")
+    found = sum(float(count) for row in rows for j, count in row.items() if j not in NOT_ITEMS)
     if found != expected:
         raise ContenderError(f"the counts in Redis add up to {found:g}, not to {expected}")
 
 
-def log_ends(bootstrap_servers: str, topic: Topic, partitions: int) -> list[int]:
-    """Return the end of each partition's log, as a fetch tells it, on Tansu as well."""
-
-    async def ask() -> list[int]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
-        await consumer.start()
-        try:
-            tps = [TopicPartition(topic.name, partition) for partition in range(partitions)]
-            consumer.assign(tps)
-            await consumer.seek_to_beginning(*tps)
-            while any(consumer.highwater(tp) is None for tp in tps):
-                await consumer.getmany(timeout_ms=50, max_records=1)
-            return [consumer.highwater(tp) for tp in tps]
-        finally:
-            await consumer.stop()
-
-    return asyncio.run(ask())
+def log_end(bootstrap_servers: str, topic: Topic, partitions: int) -> int:
+    """Return how many records a topic has, from fetches: Tansu's list of offsets is wrong."""
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "bench-ends"})
+    try:
+        tps = [TopicPartition(topic.name, p, OFFSET_BEGINNING) for p in range(partitions)]
+        consumer.assign(tps)
+        ends = [-1]
+        while min(ends) < 0:
+            consumer.consume(timeout=0.05)
+            ends = [consumer.get_watermark_offsets(tp, cached=True)[1] for tp in tps]
+        return sum(ends)
+    finally:
+        consumer.close()
 
 
 def _zipf(n: int, exponent: float) -> npt.NDArray[np.float64]:

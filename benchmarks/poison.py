@@ -11,22 +11,24 @@ once, and the dead letters each bad one. One run before the first round is not c
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import cycle
 from typing import Final
 
-from benchmarks.bars import OurBars, check_bars
-from benchmarks.stage import ContenderError
-from contracts.keyspace import Keyspace
+from benchmarks.bars import TICKREC, check_bars, describe, make_quotes, run_ours
+from benchmarks.harness import session
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.namespace import Namespace
+from benchmarks.harness.publish import Record, publish, record
+from benchmarks.harness.report import compared
+from benchmarks.harness.rounds import Run, interleaved
+from benchmarks.harness.stage import Stage
 from contracts.messages import Quote, encode, key_of
 from contracts.topics import QUOTES, dead_letters
 from infra import broker as brokers
 from infra.dead_letters import read
-from runtime.stores import Store
-from runtime.topology import Topology
 
 EVERY: Final = 100
-DEAD_LETTERS: Final = dead_letters(QUOTES).name
-
 BAD_VALUES: Final = (
     b"not JSON",
     b'{"instrument_id":4,"price":-1,"ts":1629061628123}',
@@ -36,26 +38,48 @@ BAD_VALUES: Final = (
 )
 
 
-def poisoned(quotes: Iterable[Quote]) -> Iterator[tuple[bytes, bytes]]:
+def poison(
+    rounds: session.Rounds = 5,
+    quotes: session.Quotes = 3_000_000,
+    instruments: session.Instruments = 50_000,
+    *,
+    json: session.Json = False,
+) -> None:
+    """Quotes of which 1 % are bad, against the same quotes without bad ones."""
+    with session.on_stage() as stage:
+
+        def clean() -> Run:
+            _refill(stage, map(record, make_quotes(quotes, instruments)))
+            return run_ours(stage, quotes)
+
+        def bad() -> Run:
+            _refill(stage, poisoned(make_quotes(quotes, instruments)))
+            return run_ours(stage, quotes, partial(_check, stage))
+
+        bad()  # not counted: lets the broker's JIT compile what both will run
+        runs = interleaved({TICKREC: bad, f"{TICKREC}, clean": clean}, rounds, session.say)
+        rule = f"every {EVERY}th is bad and becomes a dead letter"
+        work = f"{describe(quotes, instruments)}, one worker; {rule}"
+        session.present(compared("poison", work, "records/s", runs, stage.servers), json=json)
+
+
+def poisoned(quotes: Iterable[Quote]) -> Iterator[Record]:
     """Return each quote's key and value; each `EVERY`th value is a bad one."""
     bad = cycle(BAD_VALUES)
     for place, quote in enumerate(quotes):
         yield key_of(quote), next(bad) if place % EVERY == EVERY - 1 else encode(quote)
 
 
-class PoisonedBars(OurBars):
-    """How far our worker is with a log of which some records are bad."""
+def _refill(stage: Stage, records: Iterable[Record]) -> None:
+    stage.empty(QUOTES, dead_letters(QUOTES))
+    stage.namespace()
+    publish(stage.broker.address, QUOTES.name, records)
 
-    def __init__(
-        self, store: Store, keyspace: Keyspace, topology: Topology, records: int, broker: str
-    ) -> None:
-        super().__init__(store, keyspace, topology, records)
-        self._bad = records // EVERY
-        self._broker = broker
 
-    def check(self) -> None:
-        """Check that each good quote is in one bar, and each bad one among the dead letters."""
-        check_bars(self._store, self._keyspace, self.records - self._bad)
-        found = len(read(brokers.admin(self._broker), self._broker, QUOTES, None))
-        if found != self._bad:
-            raise ContenderError(f"{self._bad} records were bad, but {found} are dead letters")
+def _check(stage: Stage, namespace: Namespace, n: int) -> None:
+    """Check that each good quote is in one bar, and each bad one among the dead letters."""
+    bad = n // EVERY
+    check_bars(namespace, n - bad)
+    found = len(read(brokers.admin(stage.broker.address), stage.broker.address, QUOTES, None))
+    if found != bad:
+        raise ContenderError(f"{bad} records were bad, but {found} are dead letters")

@@ -14,32 +14,30 @@ Baseline: the same without GROUP_INSTANCE_ID, where each end and each start shar
 out anew.
 """
 
-import subprocess
-import threading
 import time
-import uuid
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Annotated, Any, Final
 
 import numpy as np
-from confluent_kafka import Producer
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from benchmarks.crew import OURS, Crew, serving
-from benchmarks.report import line
-from benchmarks.stage import Stage
-from contracts.keyspace import EPOCH_FIELD, NEXT_FIELD, Keyspace
+from benchmarks.harness import session
+from benchmarks.harness.contender import RUN_WITHIN_S, ContenderError, started
+from benchmarks.harness.namespace import Namespace
+from benchmarks.harness.publish import connected, produce
+from benchmarks.harness.report import Report, table
+from benchmarks.harness.stage import Stage
+from benchmarks.harness.workers import await_shared, running_workers
+from contracts.keyspace import EPOCH_FIELD, NEXT_FIELD
 from contracts.messages import Quote, encode, key_of
-from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import QUOTES, STREAMED
 from infra import broker as brokers
-from infra.local.process import LOOPBACK, Command, free_port, start, stop
-from runtime.topology import Topology
+from infra.local.process import stop
 
-SESSION_TIMEOUT_S: Final = 60
+_SESSION_TIMEOUT_S: Final = 60
 """Longer than a worker takes to end and to start."""
 _QUOTES_A_TICK: Final = 50
 _TICK_S: Final = 0.05
@@ -47,179 +45,114 @@ _INSTRUMENTS: Final = 1_000
 _LOOK_EVERY_S: Final = 0.1
 _SETTLED_S: Final = 2.0
 
-Members = dict[tuple[str, int], str]
-"""(topic, partition) -> the group's member that has it"""
+Partition = tuple[str, int]
+"""topic, number"""
 
 
-class Rolled(NamedTuple):
-    """How a rolling restart went."""
-
-    workers: int
-    is_static: bool
-    quotes: int
-    seconds: float
-    moved: int
-    """partitions that another worker had afterwards"""
-    claims: int
-    """of all partitions, while the workers were restarted"""
-    freshness_p50_s: float
-    freshness_p99_s: float
-    freshness_max_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Restarts:
-    """Rolling restarts with and without static membership."""
-
-    rolled: list[Rolled]
-    broker: str
-    store: str
-
-    def lines(self) -> str:
-        """Return a line of JSON for each."""
-        return "".join(
-            line(name="rolling", **rolled._asdict(), broker=self.broker, store=self.store)
-            for rolled in self.rolled
-        )
-
-    def show(self, console: Console) -> None:
-        """Print a table."""
-        table = Table("members", box=None, header_style="bold", title_justify="left")
-        for name in ("workers", "partitions moved", "claims", "p50 s", "p99 s", "most s", "quotes"):
-            table.add_column(name, justify="right")
-        for one in self.rolled:
-            table.add_row(
-                "static" if one.is_static else "dynamic",
-                str(one.workers),
-                str(one.moved),
-                str(one.claims),
-                *(
-                    f"{seconds:.1f}"
-                    for seconds in (one.freshness_p50_s, one.freshness_p99_s, one.freshness_max_s)
-                ),
-                f"{one.quotes:,}",
+def rolling(
+    workers: Annotated[int, typer.Option(min=2, max=8, help="restarted one after the other")] = 4,
+    *,
+    json: session.Json = False,
+) -> None:
+    """A rolling restart under load: partitions that move, and how old the newest bars get."""
+    with session.on_stage() as stage:
+        both = [roll(stage, workers, is_static=is_static) for is_static in (True, False)]
+        columns = ("members", "workers", "partitions moved", "claims", "p50 s", "p99 s", "most s")
+        rows = [
+            (
+                "static" if one["is_static"] else "dynamic",
+                *(str(one[name]) for name in ("workers", "moved", "claims")),
+                *(f"{one[f'freshness_{name}_s']:.1f}" for name in ("p50", "p99", "max")),
+                f"{one['quotes']:,}",
             )
-        console.print(table)
-        console.print(f"{self.broker}, {self.store}")
+            for one in both
+        ]
+        figures = [{"name": "rolling", **one, **stage.servers._asdict()} for one in both]
+        printed = (table((*columns, "quotes"), rows), ", ".join(stage.servers))
+        session.present(Report(figures, printed), json=json)
 
 
-class _Feed(threading.Thread):
-    """Publishes quotes, and watches how long each takes until the position is beyond it."""
-
-    def __init__(self, stage: Stage, keyspace: Keyspace, topology: Topology) -> None:
-        super().__init__(name="feed", daemon=True)
-        self._stage = stage
-        self._keyspace = keyspace
-        self._partitions = topology.quotes
-        self._producer = Producer(
-            {
-                "bootstrap.servers": stage.broker.address,
-                "partitioner": LIBRDKAFKA_PARTITIONER,
-                "linger.ms": 5,
-            }
-        )
-        self._waiting: dict[int, deque[tuple[int, float]]] = defaultdict(deque)
-        self._ends = threading.Event()
-        self.freshness_s: list[float] = []
-
-    def run(self) -> None:
-        """Publish and watch until `finish`, and then until all is folded."""
-        number, looked_s = 0, 0.0
-        while not self._ends.is_set() or any(self._waiting.values()):
-            if not self._ends.is_set():
-                for _ in range(_QUOTES_A_TICK):
-                    number += 1
-                    self._publish(number)
-            self._producer.poll(_TICK_S)
-            if time.monotonic() - looked_s >= _LOOK_EVERY_S:
-                looked_s = time.monotonic()
-                self._look()
-
-    def finish(self) -> None:
-        """Return when what was published is folded."""
-        self._ends.set()
-        self.join()
-
-    def _publish(self, number: int) -> None:
-        instrument = number % _INSTRUMENTS
-        quote = Quote(instrument_id=instrument, price=1.0 + number % 7, ts=int(time.time() * 1000))
-        self._producer.produce(
-            QUOTES.name, encode(quote), key_of(quote), on_delivery=self._delivered
-        )
-
-    def _delivered(self, error: Any, message: Any) -> None:
-        if error is None:
-            self._waiting[message.partition()].append((message.offset(), time.monotonic()))
-
-    def _look(self) -> None:
-        for partition in range(self._partitions):
-            stored = self._stage.client.hget(self._keyspace.position(QUOTES, partition), NEXT_FIELD)
-            waiting, now_s = self._waiting[partition], time.monotonic()
-            while waiting and waiting[0][0] < int(stored or 0):
-                self.freshness_s.append(now_s - waiting.popleft()[1])
-
-
-def roll(stage: Stage, workers: int, *, is_static: bool) -> Rolled:
-    """Restart each of some workers once, under load.
+def roll(stage: Stage, n: int, *, is_static: bool) -> dict[str, Any]:
+    """Restart each of n workers once, under load; return what became of partitions and quotes.
 
     Raises:
         ContenderError: a worker ended by itself, or the partitions were not shared out in time.
     """
-    stage.client.flushall()
-    for topic in STREAMED:
-        stage.empty_topic(topic.name)
-    namespace = f"bench-{uuid.uuid4().hex[:8]}"
-    keyspace, topology = Keyspace(namespace), stage.make_topics(namespace)
-    commands = [_command(stage, namespace, n, is_static=is_static) for n in range(1, workers + 1)]
-    running = {command.name: (start(command), command) for command in commands}
-    crew = Crew(running, [f"http://{LOOPBACK}:{c.environment['METRICS_PORT']}" for c in commands])
-    feed = _Feed(stage, keyspace, topology)
-    try:
-        crew.await_shared(topology)
+
+    def settings(name: str) -> dict[str, str]:
+        timeout = {"SESSION_TIMEOUT_S": str(_SESSION_TIMEOUT_S)}
+        return {**timeout, "GROUP_INSTANCE_ID": name} if is_static else timeout
+
+    namespace, ends = stage.anew(), Event()
+    with running_workers(stage, namespace, n, settings) as workers, ThreadPoolExecutor() as pool:
+        await_shared(workers, namespace.topology)
         time.sleep(_SETTLED_S)  # a join that came late would share them out once more
-        crew.await_shared(topology)
-        before, epochs = _members(stage, keyspace), _epochs(stage, keyspace, topology)
-        feed.start()
-        began_s = time.monotonic()
-        for command in commands:
-            _restart(running, command)
-            crew.await_shared(topology)
-        seconds = time.monotonic() - began_s
-        feed.finish()
-        after, claims = _members(stage, keyspace), _epochs(stage, keyspace, topology)
-    finally:
-        stop(*running.values())
-    moved = sum(before[tp] != after.get(tp) for tp in before)
-    p50, p99 = np.quantile(feed.freshness_s, [0.5, 0.99])
-    return Rolled(
-        workers,
-        is_static,
-        len(feed.freshness_s),
-        seconds,
-        moved,
-        sum(epochs[tp] != epoch for tp, epoch in claims.items()),
-        float(p50),
-        float(p99),
-        max(feed.freshness_s),
-    )
+        await_shared(workers, namespace.topology)
+        members, epochs = _members(stage, namespace), _epochs(namespace)
+        feed = pool.submit(_feed, stage, namespace, ends)
+        try:
+            began_s = time.monotonic()
+            for place, worker in enumerate(workers):
+                stop(worker)
+                workers[place] = started(worker.command)
+                await_shared(workers, namespace.topology)
+            seconds = time.monotonic() - began_s
+        finally:
+            ends.set()
+        freshness_s = feed.result()
+        members_after, epochs_after = _members(stage, namespace), _epochs(namespace)
+    p50_s, p99_s, max_s = np.quantile(freshness_s, [0.5, 0.99, 1]).tolist()
+    return {
+        "workers": n,
+        "is_static": is_static,
+        "quotes": len(freshness_s),
+        "seconds": seconds,
+        # Partitions that another worker had afterwards, and all that were claimed meanwhile.
+        "moved": sum(members_after.get(one) != member for one, member in members.items()),
+        "claims": sum(epochs_after[one] != epoch for one, epoch in epochs.items()),
+        "freshness_p50_s": p50_s,
+        "freshness_p99_s": p99_s,
+        "freshness_max_s": max_s,
+    }
 
 
-def _command(stage: Stage, namespace: str, number: int, *, is_static: bool) -> Command:
-    settings = {"METRICS_PORT": str(free_port()), "SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S)}
-    if is_static:
-        settings["GROUP_INSTANCE_ID"] = f"worker-{number}"
-    return serving(stage, namespace, OURS, f"worker-{number}", settings)
+def _feed(stage: Stage, namespace: Namespace, ends: Event) -> list[float]:
+    """Publish quotes until the end; return how long each took until the position was beyond it.
+
+    Raises:
+        ContenderError: one is not folded for a long time.
+    """
+    waiting: dict[int, deque[tuple[int, float]]] = defaultdict(deque)
+    freshness_s: list[float] = []
+
+    def delivered(error: Any, message: Any) -> None:
+        if error is None:
+            waiting[message.partition()].append((message.offset(), time.monotonic()))
+
+    producer = connected(stage.broker.address, on_delivery=delivered)
+    number, looked_s = 0, 0.0
+    while not ends.is_set() or any(waiting.values()):
+        for _ in range(0 if ends.is_set() else _QUOTES_A_TICK):
+            number += 1
+            now_ms = time.time_ns() // 1_000_000
+            quote = Quote(instrument_id=number % _INSTRUMENTS, price=1 + number % 7, ts=now_ms)
+            produce(producer, QUOTES.name, key_of(quote), encode(quote))
+        producer.poll(_TICK_S)
+        if time.monotonic() - looked_s >= _LOOK_EVERY_S:
+            looked_s = time.monotonic()
+            for partition, position in enumerate(namespace.positions(QUOTES)):
+                its = waiting[partition]
+                while its and its[0][0] < int(position.get(NEXT_FIELD, 0)):
+                    freshness_s.append(time.monotonic() - its.popleft()[1])
+                if its and time.monotonic() - its[0][1] > RUN_WITHIN_S:
+                    raise ContenderError(f"a quote was not folded within {RUN_WITHIN_S} s")
+    return freshness_s
 
 
-def _restart(running: dict[str, tuple[subprocess.Popen[bytes], Command]], command: Command) -> None:
-    stop(running[command.name])
-    running[command.name] = start(command), command
-
-
-def _members(stage: Stage, keyspace: Keyspace) -> Members:
+def _members(stage: Stage, namespace: Namespace) -> Mapping[Partition, str]:
     """Return who has which partition, by instance id, else by member id."""
     admin = brokers.admin(stage.broker.address)
-    (answer,) = admin.describe_consumer_groups([keyspace.consumer_group()]).values()
+    (answer,) = admin.describe_consumer_groups([namespace.keys.consumer_group()]).values()
     return {
         (tp.topic, tp.partition): member.group_instance_id or member.member_id
         for member in answer.result().members
@@ -227,9 +160,9 @@ def _members(stage: Stage, keyspace: Keyspace) -> Members:
     }
 
 
-def _epochs(stage: Stage, keyspace: Keyspace, topology: Topology) -> Mapping[tuple[str, int], str]:
+def _epochs(namespace: Namespace) -> Mapping[Partition, str]:
     return {
-        (topic.name, p): str(stage.client.hget(keyspace.position(topic, p), EPOCH_FIELD))
+        (topic.name, partition): str(position.get(EPOCH_FIELD))
         for topic in STREAMED
-        for p in range(getattr(topology, topic.name))
+        for partition, position in enumerate(namespace.positions(topic))
     }

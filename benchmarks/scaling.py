@@ -19,35 +19,32 @@ are added up after each run. No baseline: what counts is how the figures change.
 """
 
 import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-import numpy as np
+import typer
 
-from benchmarks import bars, interactions
-from benchmarks.contests import Say
-from benchmarks.crew import Crew, crew, read_all, spent_together
-from benchmarks.feed import publish, publish_raw
-from benchmarks.progress import Positions, folded_ms
-from benchmarks.report import Ceilings
-from benchmarks.rounds import Run, interleaved
-from benchmarks.stage import RUN_WITHIN_S, ContenderError, Stage
-from contracts.keyspace import OFFSET_FIELD, HistoryEntry, Keyspace
-from contracts.messages import Interaction, encode, key_of
+from benchmarks.bars import check_bars, describe, make_quotes
+from benchmarks.harness import session
+from benchmarks.harness.contender import awaited
+from benchmarks.harness.cpu import read_clock, spent
+from benchmarks.harness.namespace import Namespace, folded
+from benchmarks.harness.publish import Record, publish, record
+from benchmarks.harness.report import alone
+from benchmarks.harness.rounds import Run, interleaved
+from benchmarks.harness.stage import Stage
+from benchmarks.harness.workers import await_shared, running_workers, standing_still
+from benchmarks.interactions import make_events, run_ours, sum_of_counts
+from contracts.keyspace import OFFSET_FIELD, HistoryEntry
 from contracts.partitioning import user_partition
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
-from runtime.stores import Store
-from runtime.topology import Topology
+from contracts.topics import INTERACTIONS, QUOTES
 
-PARTITIONS: Final = (1, 2, 4, 8)
-INSTRUMENTS: Final = (1_000, 10_000, 50_000, 200_000)
-USERS: Final = (1_000, 10_000, 100_000)
-HISTORY_ITEMS: Final = (10, 50, 200)
-
-_WORKERS: Final = (1, 2)
+_PARTITIONS: Final = (1, 2, 4, 8)
+_INSTRUMENTS: Final = (1_000, 10_000, 50_000, 200_000)
+_USERS: Final = (1_000, 10_000, 100_000)
+_HISTORY_ITEMS: Final = (10, 50, 200)
 _QUOTING: Final = 50_000
 """instruments, where their number is not what changes"""
 _ACTING: Final = 10_000
@@ -61,209 +58,103 @@ _EVENTS_OF_HISTORIES: Final = 10_000
 _TRADED: Final = 50_000
 _STRIDE: Final = 7_919
 """A prime that does not divide `_TRADED`: the items of a user are so far apart."""
-_FEED: Final = "bench-feed"
-_SEED: Final = 1
-_MINUTE_NS: Final = 60_000_000_000
-_DAY_MS: Final = 86_400_000
-_LOOK_EVERY_S: Final = 0.02
 _USERS_A_WRITE: Final = 1_000
 
-Record = tuple[bytes, bytes]
-"""key and value"""
+Contenders = dict[str, Callable[[], Run]]
 
 
-def measure(stage: Stage, rounds: int, quotes: int, say: Say) -> Iterator[Ceilings]:
-    """Measure each series; yield its runs by setting as soon as it is done."""
-
-    def found(name: str, work: str, unit: str, runs: dict[str, list[Run]]) -> Ceilings:
-        return Ceilings(
-            work=work,
-            unit=unit,
-            runs=runs,
-            broker=stage.broker.product,
-            store=stage.store.product,
-            name=f"scaling: {name}",
-            plot=True,
-        )
-
-    yield found(
-        "partitions",
-        f"{quotes:,} JSON quotes of {_QUOTING:,} instruments in Kafka to minute bars in Redis",
-        "quotes/s",
-        _by_partitions(stage, rounds, quotes, say),
-    )
-    yield found(
-        "instruments",
-        f"{_QUOTES_OF_INSTRUMENTS:,} JSON quotes in Kafka to minute bars in Redis, one worker",
-        "quotes/s",
-        _by_instruments(stage, rounds, _QUOTES_OF_INSTRUMENTS, say),
-    )
-    yield found(
-        "users",
-        f"{_EVENTS_OF_USERS:,} events of users with {_ITEMS} items each on average, one worker",
-        "events/s",
-        {
-            name: runs
-            for users in USERS
-            for name, runs in _by_histories(
-                stage, rounds, f"{users:,} users", _EVENTS_OF_USERS, users, _ITEMS, say
-            ).items()
-        },
-    )
-    yield found(
-        "history",
-        f"{_EVENTS_OF_HISTORIES:,} events of {_ACTING:,} users, one worker",
-        "events/s",
-        {
-            name: runs
-            for items in HISTORY_ITEMS
-            for name, runs in _by_histories(
-                stage, rounds, f"{items} items a user", _EVENTS_OF_HISTORIES, _ACTING, items, say
-            ).items()
-        },
-    )
+def scaling(
+    rounds: session.Rounds = 2,
+    quotes: Annotated[
+        int, typer.Option(min=100_000, help="that one worker folds, or two, on 1 to 8 partitions")
+    ] = 2_000_000,
+    *,
+    json: session.Json = False,
+) -> None:
+    """Rates and costs by partitions and workers, instruments, users, history lengths."""
+    with session.on_stage() as stage:
+        for name, work, unit, settings in _series(stage, quotes):
+            runs: dict[str, list[Run]] = {}
+            for contenders in settings:
+                runs |= interleaved(contenders, rounds, session.say)
+            session.present(alone(f"scaling: {name}", work, unit, runs, stage.servers), json=json)
 
 
-def _by_partitions(stage: Stage, rounds: int, quotes: int, say: Say) -> dict[str, list[Run]]:
-    log = _log(quotes, _QUOTING)
-    runs: dict[str, list[Run]] = {}
-    for partitions in PARTITIONS:
-        contenders = {
-            f"{_count(partitions, 'partition')}, {_count(workers, 'worker')}": partial(
-                fold, stage, log, partitions, workers
-            )
-            # A worker without a partition folds nothing.
-            for workers in _WORKERS
-            if workers <= partitions
-        }
-        runs |= interleaved(contenders, rounds, say)
-    return runs
+def _series(stage: Stage, quotes: int) -> Iterator[tuple[str, str, str, Iterator[Contenders]]]:
+    """Return each series' name, work, unit and settings, whose input is made when it is needed."""
+    yield "partitions", describe(quotes, _QUOTING), "quotes/s", _by_partitions(stage, quotes)
+    work = f"{_QUOTES_OF_INSTRUMENTS:,} JSON quotes in Kafka to minute bars in Redis, one worker"
+    yield "instruments", work, "quotes/s", _by_instruments(stage)
+    n = _EVENTS_OF_USERS
+    by_users = ({f"{users:,} users": _acting(stage, n, users, _ITEMS)} for users in _USERS)
+    work = f"{n:,} events of users with {_ITEMS} items each on average, one worker"
+    yield "users", work, "events/s", by_users
+    m = _EVENTS_OF_HISTORIES
+    by_items = ({f"{k} items a user": _acting(stage, m, _ACTING, k)} for k in _HISTORY_ITEMS)
+    yield "history", f"{m:,} events of {_ACTING:,} users, one worker", "events/s", by_items
 
 
-def _by_instruments(stage: Stage, rounds: int, quotes: int, say: Say) -> dict[str, list[Run]]:
-    runs: dict[str, list[Run]] = {}
-    for instruments in INSTRUMENTS:
-        log = _log(quotes, instruments)
-        run = partial(fold, stage, log, QUOTES.partitions, workers=1)
-        runs |= interleaved({f"{instruments:,} instruments": run}, rounds, say)
-    return runs
+def _by_partitions(stage: Stage, quotes: int) -> Iterator[Contenders]:
+    log = [record(quote) for quote in make_quotes(quotes, _QUOTING)]
+    for n in _PARTITIONS:
+        name = "1 partition" if n == 1 else f"{n} partitions"
+        contenders: Contenders = {f"{name}, 1 worker": partial(_fold, stage, log, n, 1)}
+        if n > 1:  # a worker without a partition folds nothing
+            contenders[f"{name}, 2 workers"] = partial(_fold, stage, log, n, 2)
+        yield contenders
 
 
-def _by_histories(
-    stage: Stage, rounds: int, name: str, events: int, users: int, items: int, say: Say
-) -> dict[str, list[Run]]:
-    # The events themselves lengthen the histories: on the average over them it is `items`.
-    before = max(0, items - events // users // 2)
-    yesterday_ms = time.time_ns() // 1_000_000 - _DAY_MS
-    made = list(make_events(events, users, yesterday_ms))
-    expected = sum_of_new_counts(made, before)
-    _remake(stage, _FEED, INTERACTIONS.name, INTERACTIONS.partitions)
-    publish(stage.broker.address, INTERACTIONS.name, made)
-
-    def prepared(keys: Keyspace, topology: Topology) -> interactions.OurCounts:
-        write_histories(stage.client, keys, topology, users, before, yesterday_ms)
-        return interactions.OurCounts(stage, keys, topology, events, expected)
-
-    def run() -> Run:
-        stage.empty_topic(COOCCURRENCES.name)
-        return stage.run(interactions.OURS, prepared, settings=interactions.SETTINGS)
-
-    return interleaved({name: run}, rounds, say)
+def _by_instruments(stage: Stage) -> Iterator[Contenders]:
+    for n in _INSTRUMENTS:
+        log = [record(quote) for quote in make_quotes(_QUOTES_OF_INSTRUMENTS, n)]
+        yield {f"{n:,} instruments": partial(_fold, stage, log, QUOTES.partitions, 1)}
 
 
-def fold(stage: Stage, log: Sequence[Record], partitions: int, workers: int) -> Run:
-    """Let some workers fold a log of quotes; time them from its first record to the last write.
-
-    Raises:
-        ContenderError: they did not do it.
-    """
-    namespace = f"bench-{uuid.uuid4().hex[:8]}"
-    topology = _remake(stage, namespace, QUOTES.name, partitions)
-    positions = Positions(stage.client, Keyspace(namespace), topology)
-    with crew(stage, namespace, workers) as its:
-        its.await_shared(topology)
-        with its.standing_still():
-            publish_raw(stage.broker.address, QUOTES.name, log)
-            before = read_all(stage, its.pids)
+def _fold(stage: Stage, log: list[Record], partitions: int, n: int) -> Run:
+    """Let n workers fold a log of quotes; time them from its first record to the last write."""
+    namespace = stage.anew(quotes=partitions)
+    with running_workers(stage, namespace, n) as workers:
+        await_shared(workers, namespace.topology)
+        pids = {worker.command.name: worker.popen.pid for worker in workers}
+        with standing_still(workers):
+            publish(stage.broker.address, QUOTES.name, log)
+            before = read_clock({**pids, **stage.pids})
             started_ms = time.time_ns() // 1_000_000
-        finished_ms = _await_folded(positions, len(log), its)
-        cpu_s = spent_together(before, read_all(stage, its.pids))
-    bars.check_bars(stage.client, Keyspace(namespace), len(log))
-    return Run(len(log), (finished_ms - started_ms) / 1000, cpu_s)
+        written = awaited(
+            lambda: folded(namespace.positions(QUOTES), len(log)), "folding", *workers
+        )
+        cpu_s = spent(before, read_clock({**pids, **stage.pids}))
+    check_bars(namespace, len(log))
+    return Run(len(log), (written.at_ms - started_ms) / 1000, cpu_s)
 
 
-def _await_folded(positions: Positions, quotes: int, its: Crew) -> int:
-    """Return when the last of the quotes was written, epoch ms."""
-    deadline = time.monotonic() + RUN_WITHIN_S
-    while (finished_ms := folded_ms(positions.of(QUOTES), quotes)) is None:
-        its.check()
-        if time.monotonic() > deadline:
-            raise ContenderError(f"{quotes} quotes were not folded within {RUN_WITHIN_S} s")
-        time.sleep(_LOOK_EVERY_S)
-    return finished_ms
+def _acting(stage: Stage, n: int, users: int, items: int) -> Callable[[], Run]:
+    """Publish n events of users who have so many items on average; return how to fold them."""
+    # The events themselves lengthen the histories.
+    before = max(0, items - n // users // 2)
+    events = list(make_events(n, users, _TRADED, activity=0, popularity=0))
+    expected = sum_of_counts(events, lambda user_id: items_of(user_id, before))
+    stage.anew()
+    publish(stage.broker.address, INTERACTIONS.name, map(record, events))
+    prepare = partial(write_histories, users=users, items=before, ts_ms=events[0].ts)
+    return partial(run_ours, stage, n, expected, prepare)
 
 
-def make_events(n: int, users: int, start_ms: int) -> Iterator[Interaction]:
-    """Return n events, a millisecond apart, of users and instruments that are chosen evenly."""
-    rng = np.random.default_rng(_SEED)
-    chosen = zip(
-        rng.integers(0, users, n).tolist(), rng.integers(0, _TRADED, n).tolist(), strict=True
-    )
-    for number, (user, instrument) in enumerate(chosen):
-        yield Interaction(user_id=_user(user), instrument_id=instrument, ts=start_ms + number)
-
-
-def items_of(user: int, items: int) -> list[int]:
+def items_of(user_id: str, items: int) -> list[int]:
     """Return the items that a user has beforehand, all different."""
+    user = int(user_id.removeprefix("user-"))
     return [(user + place * _STRIDE) % _TRADED for place in range(items)]
 
 
-def sum_of_new_counts(events: Sequence[Interaction], items: int) -> int:
-    """Return by how much the events raise the sum of all entries of G.
-
-    A user's share of it is the number of items, squared; each had `items` beforehand.
-    """
-    histories: dict[str, set[int]] = {}
-    for event in events:
-        user = int(event.user_id.removeprefix(_user("")))
-        history = histories.setdefault(event.user_id, set(items_of(user, items)))
-        history.add(event.instrument_id)
-    return sum(len(history) ** 2 - items**2 for history in histories.values())
-
-
-def write_histories(
-    store: Store, keyspace: Keyspace, topology: Topology, users: int, items: int, ts_ms: int
-) -> None:
+def write_histories(namespace: Namespace, users: int, items: int, ts_ms: int) -> None:
     """Write what each user has beforehand, as of before the log's first record."""
     entry = msgspec.json.encode(HistoryEntry(r=1, t=ts_ms)).decode()
+    partitions = namespace.topology.interactions
     for first in range(0, users if items else 0, _USERS_A_WRITE):
-        with store.pipeline(transaction=False) as pipeline:
-            for user in range(first, min(users, first + _USERS_A_WRITE)):
-                partition = user_partition(_user(user), topology.interactions)
-                history: dict[Any, str] = {str(item): entry for item in items_of(user, items)}
+        with namespace.store.pipeline(transaction=False) as pipeline:
+            for user_id in (f"user-{n}" for n in range(first, min(users, first + _USERS_A_WRITE))):
+                history: dict[Any, str] = {str(item): entry for item in items_of(user_id, items)}
                 history[OFFSET_FIELD] = "[0,-1]"
-                pipeline.hset(keyspace.history(partition, _user(user)), mapping=history)
+                key = namespace.keys.history(user_partition(user_id, partitions), user_id)
+                pipeline.hset(key, mapping=history)
             pipeline.execute()
-
-
-def _log(quotes: int, instruments: int) -> list[Record]:
-    """Return quotes of the last full minute but one, ready to be published."""
-    start_ms = (time.time_ns() // _MINUTE_NS - 2) * bars.MINUTE_MS
-    made = bars.make_quotes(quotes, instruments, start_ms, _SEED)
-    return [(key_of(quote), encode(quote)) for quote in made]
-
-
-def _remake(stage: Stage, namespace: str, topic: str, partitions: int) -> Topology:
-    """Make all anew and empty; nothing is left that a worker would fold beside what is timed."""
-    stage.client.flushall()
-    for streamed in STREAMED:
-        stage.empty_topic(streamed.name)
-    return stage.make_topics(namespace, **{topic: partitions})
-
-
-def _user(user: int | str) -> str:
-    return f"user-{user}"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"

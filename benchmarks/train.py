@@ -5,8 +5,9 @@ items from them takes a fraction of what it takes to multiply the user-item matr
 
 Work: a store is filled with the counts of 50,000 items and 10 million pairs, made from users with
 tastes (`train_data`). Ours is a whole run of the trainer, `python -m trainer once`, without users'
-lists (`ACTIVE_USERS=0`): counts from Redis, quality checks, ranking, lists of 200 into Redis,
-publication. Its times of each stage are those of its report.
+lists (`ITEM_MODEL=cosine`, `USER_MODEL=none`): counts from Redis, quality checks, the hold-out of
+2,000 users, ranking, lists of 200 into Redis, publication. Its times of each stage are those of its
+report.
 
 Baseline: the same neighbors from the matrix of users and items in memory to lists in memory
 (`train_peers`): scikit-learn's `cosine_similarity`, dense in chunks of rows, with `argpartition`;
@@ -30,10 +31,10 @@ import msgspec
 import numpy as np
 from scipy.sparse import save_npz
 
-from benchmarks.environments import python_of
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.environments import python_of
+from benchmarks.harness.rounds import Run, interleaved
 from benchmarks.reads.watch import Watch
-from benchmarks.rounds import Run, interleaved
-from benchmarks.stage import ContenderError
 from benchmarks.train_data import Data, fill, make
 from benchmarks.train_report import OURS, SCIKIT_LEARN, Trained, Training
 from contracts.keyspace import Current, Keyspace, SimilarList
@@ -52,7 +53,7 @@ _RUN_WITHIN_S: Final = 600
 _LOOK_EVERY_S: Final = 0.02
 _SAME: Final = 1e-6
 """Relative difference of sums that rounding to 12 digits, and 32-bit floats, may make."""
-_NAMESPACE: Final = "bench-train"
+NAMESPACE: Final = "bench-train"
 _KEYS_AT_A_TIME: Final = 500
 
 
@@ -85,13 +86,14 @@ class Scene:
         """
         settings = {
             "REDIS_URL": self.store.address,
-            "NAMESPACE": _NAMESPACE,
-            "ACTIVE_USERS": "0",
+            "NAMESPACE": NAMESPACE,
+            "ITEM_MODEL": "cosine",
+            "USER_MODEL": "none",
             "NEIGHBORS_PER_ITEM": str(NEIGHBORS),
         }
         argv = (sys.executable, "-m", "trainer", "once")
-        peak, whole_s, others = self._run("trainer", argv, settings)
-        keys = Keyspace(_NAMESPACE)
+        peak, whole_s, others = self.run("trainer", argv, settings)
+        keys = Keyspace(NAMESPACE)
         current = msgspec.json.decode(str(self.client.get(keys.model_current())), type=Current)
         (served,) = current.variants.values()
         report = msgspec.json.decode(
@@ -123,7 +125,7 @@ class Scene:
         module = f"{__package__}.train_peers"
         argv = (python, "-W", "ignore", "-m", module, name, str(self.folder), str(NEIGHBORS))
         # Its makers' advice to implicit, which has threads of its own.
-        _, _, others = self._run(name, argv, {"OPENBLAS_NUM_THREADS": "1"})
+        _, _, others = self.run(name, argv, {"OPENBLAS_NUM_THREADS": "1"})
         said = self._log(name).read_bytes().splitlines()[-1]
         found = msgspec.json.decode(said, type=Result)
         return Trained(
@@ -136,7 +138,7 @@ class Scene:
             found.version,
         )
 
-    def _run(
+    def run(
         self, name: str, argv: tuple[str, ...], settings: Mapping[str, str]
     ) -> tuple[int, float, float]:
         """Run a process to its end.
@@ -160,7 +162,7 @@ class Scene:
 
     def _score(self, generation: str) -> float:
         """Return the sum of the scores of all neighbors."""
-        keys = Keyspace(_NAMESPACE)
+        keys = Keyspace(NAMESPACE)
         lists = (
             msgspec.json.decode(str(encoded), type=SimilarList)
             for encoded in _answers(
@@ -175,7 +177,7 @@ class Scene:
 
     def _forget(self, generation: str) -> None:
         """Take a generation away, so that the next run finds what this one found."""
-        keys = Keyspace(_NAMESPACE)
+        keys = Keyspace(NAMESPACE)
         self.client.delete(keys.model_current(), keys.model_generations(), keys.model_decisions())
         of_generation: Any = self.client.smembers(keys.model_keys(generation))
         self.client.unlink(*of_generation)
@@ -193,7 +195,7 @@ def measure(
     """
     for environment in _ENVIRONMENTS.values():
         python_of(environment)
-    with _set_up(make(items, pairs, _SEED), folder) as scene:
+    with set_up(make(items, pairs, _SEED), folder) as scene:
         contenders: dict[str, Callable[[], Trained]] = {OURS: scene.ours}
         for name in (SCIKIT_LEARN, *_ENVIRONMENTS):
             contenders[name] = lambda name=name: scene.peer(name)  # type: ignore[misc]
@@ -203,7 +205,8 @@ def measure(
 
 
 @contextlib.contextmanager
-def _set_up(data: Data, folder: Path) -> Iterator[Scene]:
+def set_up(data: Data, folder: Path) -> Iterator[Scene]:
+    """Run a store with the data in it for the block."""
     server = valkey(free_port(), folder)
     with (
         tempfile.TemporaryDirectory(dir=folder) as files,
@@ -211,7 +214,7 @@ def _set_up(data: Data, folder: Path) -> Iterator[Scene]:
         connect(server.address, "tickrec-benchmarks", timeout_s=60) as client,
     ):
         save_npz(Path(files) / "user_items.npz", data.user_items, compressed=False)
-        fill(server.address, Keyspace(_NAMESPACE), data)
+        fill(server.address, Keyspace(NAMESPACE), data)
         yield Scene(data, server, process.pid, client, Path(files))
 
 

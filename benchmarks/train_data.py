@@ -21,7 +21,7 @@ from contracts.keyspace import (
     Keyspace,
 )
 from contracts.messages import Ints
-from contracts.partitioning import instrument_partitions
+from contracts.partitioning import instrument_partitions, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from trainer.counts.blocks import blocks
 from trainer.counts.matrices import Matrix
@@ -39,6 +39,8 @@ _PAIRS_A_USER: Final = 100
 _NEAR: Final = 0.02
 """Share by which the number of pairs may miss what is wanted."""
 _OFFSET: Final = 9
+_BEGUN_MS: Final = 1_600_000_000_000
+_DAY_MS: Final = 86_400_000
 _FIELDS_AT_A_TIME: Final = 500_000
 
 
@@ -73,8 +75,9 @@ def make(items: int, pairs: int, seed: int) -> Data:
 
 
 def fill(address: str, keyspace: Keyspace, data: Data) -> None:
-    """Write the counts to the store at a URL, as the workers would have."""
+    """Write counts and histories to the store at a URL, as the workers would have."""
     write(address, _commands(keyspace, data.gram))
+    write(address, _histories(keyspace, data.user_items))
 
 
 def _user_items(users: int, items: int, rng: np.random.Generator) -> Matrix:
@@ -107,6 +110,26 @@ def _commands(keyspace: Keyspace, gram: Matrix) -> Iterator[Command]:
     for item, fields in _rows(gram):
         yield "SADD", keyspace.items(partitions[item]), item
         yield "HSET", keyspace.cooc(partitions[item], item), *fields
+
+
+def _histories(keyspace: Keyspace, user_items: Matrix) -> Iterator[Command]:
+    """Return what writes each user's history; items came one a day, in random order."""
+    entries = [f'{{"r":1,"t":{_BEGUN_MS + day * _DAY_MS}}}' for day in range(_MOST_ITEMS + 1)]
+    rng = np.random.default_rng(0)
+    for user in range(user_items.shape[0]):
+        items = user_items.indices[user_items.indptr[user] : user_items.indptr[user + 1]]
+        partition = user_partition(f"u{user}", INTERACTIONS.partitions)
+        days = rng.permutation(_MOST_ITEMS)[: len(items)] if len(items) <= _MOST_ITEMS else None
+        days = np.arange(len(items)) % _MOST_ITEMS if days is None else days
+        fields = [
+            text
+            for item, day in zip(items.tolist(), days.tolist(), strict=True)
+            for text in (str(item), entries[day])
+        ]
+        key = keyspace.history(partition, f"u{user}")
+        yield "HSET", key, *fields, OFFSET_FIELD, f"[0,{_OFFSET}]"
+        last_ms = _BEGUN_MS + int(days.max(initial=0)) * _DAY_MS
+        yield "ZADD", keyspace.active(partition), last_ms, f"u{user}"
 
 
 def _rows(gram: Matrix) -> Iterator[tuple[int, list[str]]]:

@@ -7,8 +7,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import ends, line, rounded, show_conditions
-from benchmarks.rounds import Run, Spread, busy_neighbors, ratios
+from benchmarks.harness.report import ends, line, rounded, show_conditions
+from benchmarks.harness.rounds import Run, Spread, busy_neighbors, ratios
 
 OURS: Final = "tickrec"
 SCIKIT_LEARN: Final = "scikit-learn"

@@ -23,6 +23,7 @@ from contracts.messages import (
 MAX_POSITION: Final = 1000
 """Ten times the longest list that is served."""
 TOKEN_CHARACTERS: Final = 22
+SIGNATURE_CHARACTERS: Final = 22
 NAME: Final = "[A-Za-z0-9_-]{1,32}"
 """What a variant, a generation and a source may be called, to stand in a request id."""
 
@@ -30,12 +31,17 @@ FeedbackType = Literal["impression", "click"]
 FEEDBACK_TYPES: Final[tuple[FeedbackType, ...]] = get_args(FeedbackType)
 
 _REQUEST_ID: Final = re.compile(
-    rf"^({NAME})\.({NAME})\.({NAME})\.([A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}})$"
+    rf"^({NAME})\.({NAME})\.({NAME})\.([A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}})"
+    # Those in the topic that are older than signatures have none.
+    rf"([A-Za-z0-9_-]{{{SIGNATURE_CHARACTERS}}})?$"
 )
 
 
 class RequestId(NamedTuple):
-    """The parts of a request id, which are joined by dots: at most 121 characters of a URL's."""
+    """The parts of a request id: at most 143 characters of a URL's.
+
+    All but the last two are followed by a dot.
+    """
 
     variant: str
     generation: str
@@ -43,6 +49,8 @@ class RequestId(NamedTuple):
     """of the recommendations: the user's own list, the live history, or what is popular"""
     token: str
     """random: no two answers have the same"""
+    signature: str | None = None
+    """of all of that and the user; who has the key can check it (`api.request_ids`)"""
 
 
 class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):
@@ -105,9 +113,10 @@ def decode_feedback(value: bytes, now_ms: int) -> Feedback:
 
 
 def parse_request_id(text: str) -> RequestId:
-    """Return the parts of a request id. A client can make one up: its form proves nothing.
+    """Return the parts of a request id, whose signature is not checked: its form proves nothing.
 
-    >>> parse_request_id("default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYA").source
+    >>> parts = "default.20210815T211000Z-7.history."
+    >>> parse_request_id(parts + "Jq3xT0mBzv9cWd2LrK5uYA" + "bRqW9nT2xYc0LmVd8sKfPA").source
     'history'
 
     Raises:

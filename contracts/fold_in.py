@@ -15,11 +15,14 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from contracts.affinities import DAY_MS
 from contracts.messages import Floats, Ints
 
 ITEMS_MOST: Final = 5_000
 """As many as a history may hold."""
-DAY_MS: Final = 86_400_000
+SCORE_DECIMALS: Final = 12
+"""Scores are rounded to as many: those that differ by less are equal but for the order of adding,
+and equal ones are ordered by the smaller id."""
 
 
 class FoldIn(msgspec.Struct, frozen=True, omit_defaults=True):

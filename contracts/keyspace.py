@@ -60,6 +60,9 @@ Keys, after the namespace:
 `meta:topics`
     hash: topic -> partitions
     lives forever; written by infra.topics; read by all
+`meta:request-id-key`
+    string: the secret that request ids are signed with
+    lives forever; written by api; read by api
 
 Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):
 
@@ -327,6 +330,10 @@ class Keyspace:
     def topics(self) -> str:
         """The partitions of each topic."""
         return f"{self.namespace}:meta:topics"
+
+    def request_id_key(self) -> str:
+        """The secret that request ids are signed with."""
+        return f"{self.namespace}:meta:request-id-key"
 
     def consumer_group(self) -> str:
         """The Kafka consumer group of the workers."""

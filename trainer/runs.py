@@ -121,7 +121,7 @@ def _tell(result: Report | Skipped | Waiting) -> str:
         log.info("skipped", reason=result.value)
         return result.value
     telemetry.ITEMS.set(result.data.items)
-    telemetry.USERS.set(result.data.users)
+    telemetry.USERS.set(result.lists.user)
     telemetry.GENERATION_TIMESTAMP.set(datetime.fromisoformat(result.finished).timestamp())
     for stage, seconds in result.seconds.items():
         telemetry.STAGE_SECONDS.labels(stage).set(seconds)

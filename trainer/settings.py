@@ -1,23 +1,35 @@
 """The settings of the trainer."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from trainer.generations.settings import PublicationSettings
-from trainer.models import ItemModel
+from contracts.fold_in import ITEMS_MOST, FoldIn
+from runtime.settings import MetricsSettings
+from trainer.counts.derived import CountsConfig
+from trainer.models import ITEM_MODELS, MODELS, ItemModel, Model
 from trainer.models.cosine import CosineConfig
 from trainer.models.ease import EaseConfig
+from trainer.models.neighbors import NEIGHBORS
 from trainer.models.popular import PopularConfig
 from trainer.models.rp3beta import Rp3BetaConfig
-from trainer.models.user_knn import Metric, UserKnnConfig
+from trainer.models.user_knn import UserKnnConfig
+from trainer.quality.settings import QualityConfig
 from trainer.settings_file import SettingsFileSource
+from trainer.tuning.auto_config import AutoConfig
+
+AUTO = "auto"
 
 
-class TrainerSettings(PublicationSettings):
-    """Read from environment variables of the same names, in capitals, and then from a file."""
+class TrainerSettings(MetricsSettings):
+    """Read from environment variables of the same names, in capitals, and then from a file.
+
+    Those of a part, such as `ease`, begin with its name: `EASE_REGULARIZATION`.
+    """
+
+    model_config = SettingsConfigDict(env_nested_delimiter="_", env_nested_max_split=1)
 
     trainer_settings_file: Path | None = Field(
         default=None,
@@ -27,58 +39,58 @@ class TrainerSettings(PublicationSettings):
     train_every_seconds: float = Field(
         default=60, gt=0, le=864_000, description="from one run's start to the next one's"
     )
-    item_model: ItemModel = Field(
-        default="cosine", description="which model makes the items' lists, see `trainer.models`"
+    item_model: Literal[ItemModel, "auto"] = Field(
+        default="auto",
+        description="which model makes the items' lists, see `trainer.models`; `auto` finds out "
+        "which one, with which counts and settings, foresees best what users did last",
     )
-    neighbors_per_item: int = Field(default=200, gt=0, description="length of an item's list")
-    cosine_shrinkage: float = Field(
+    user_model: Literal["auto", "user-knn", "none"] = Field(
+        default="auto",
+        description="whose lists of their own the most active users get; `auto` makes them where "
+        "they foresee more than what is folded in",
+    )
+    neighbors_per_item: int = Field(
+        default=NEIGHBORS, gt=0, description="length of an item's list, at most"
+    )
+    counts: CountsConfig = CountsConfig()
+    fold_in_items: int = Field(
+        default=ITEMS_MOST,
+        gt=0,
+        le=ITEMS_MOST,
+        description="how many of a user's latest items are folded into the items' lists",
+    )
+    fold_in_half_life_days: float = Field(
         default=0,
         ge=0,
-        allow_inf_nan=False,
-        description="lambda of `trainer.models.cosine`: lowers scores that rest on few users",
+        le=36_500,
+        description="after which an item that is folded in says half as much as the user's latest "
+        "one; 0: age does not matter",
     )
-    cosine_popularity_damping: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="beta of `trainer.models.cosine`: above 0.5 popular items sink in the lists",
-    )
-    cosine_popular_removed: int = Field(
-        default=0, ge=0, description="how many of the most popular items are in no item's list"
-    )
-    ease_regularization: float = Field(
-        default=2,
-        gt=0,
-        allow_inf_nan=False,
-        description="lambda of `trainer.models.ease`, in multiples of the items' mean count",
-    )
-    ease_neighborhood: int = Field(
-        default=100,
-        gt=0,
-        description="items that an item's weights are solved among; a list has no more",
-    )
-    rp3beta_alpha: float = Field(
-        default=0.5,
-        ge=0,
-        le=2,
-        description="alpha of `trainer.models.rp3beta`: the lower, the more a user's popular items "
-        "decide",
-    )
-    rp3beta_beta: float = Field(
-        default=0.6,
-        ge=0,
-        le=1,
-        description="beta of `trainer.models.rp3beta`: the higher, the lower popular items stand",
-    )
-    user_neighbors: int = Field(default=50, gt=0, description="users in a neighborhood")
-    user_metric: Metric = Field(
-        default="unit-length",
-        description="of `trainer.models.user_knn`: whether users' rows are scaled to length 1",
-    )
-    recommendations_per_user: int = Field(default=50, gt=0, description="length of a user's list")
-    popular_items: int = Field(default=200, gt=0, description="length of the popular list")
+    cosine: CosineConfig = CosineConfig()
+    ease: EaseConfig = EaseConfig()
+    rp3beta: Rp3BetaConfig = Rp3BetaConfig()
+    user_knn: UserKnnConfig = UserKnnConfig()
+    popular: PopularConfig = PopularConfig()
     active_users: int = Field(
-        default=10_000, ge=0, description="how many users, latest event first, get a list"
+        default=10_000, ge=0, description="how many users, latest event first, may get a list"
+    )
+    auto: AutoConfig = AutoConfig()
+    quality: QualityConfig = QualityConfig()
+    keep_generations: int = Field(
+        default=0,
+        ge=0,
+        description="earlier generations that can be rolled back to; each takes as much of Redis's "
+        "memory as the served one. With 0 there is nothing to roll back to",
+    )
+    canary_rules: Path | None = Field(
+        default=None,
+        description="file that says how a new generation is tried on some users first, see "
+        "`trainer.experiments.rules`; without it, all get it at once",
+    )
+    variants: Path | None = Field(
+        default=None,
+        description="file that names more variants than the default one, see "
+        "`trainer.experiments.variants`",
     )
     lock_lease_seconds: float = Field(
         default=15,
@@ -102,56 +114,35 @@ class TrainerSettings(PublicationSettings):
         """Return where values come from, first ones first."""
         return init_settings, env_settings, SettingsFileSource(settings_cls)
 
-    def cosine(self) -> CosineConfig:
-        """Return the configuration of item cosine."""
-        return CosineConfig(
-            neighbors=self.neighbors_per_item,
-            shrinkage=self.cosine_shrinkage,
-            popularity_damping=self.cosine_popularity_damping,
-            popular_removed=self.cosine_popular_removed,
-        )
+    def config(self, model: str) -> Any:
+        """Return the configuration of a model of `MODELS`."""
+        return getattr(self, model.replace("-", "_"))
 
-    def ease(self) -> EaseConfig:
-        """Return the configuration of EASE."""
-        return EaseConfig(
-            neighbors=self.neighbors_per_item,
-            regularization=self.ease_regularization,
-            neighborhood=self.ease_neighborhood,
-        )
+    def model(self, name: str) -> Model:
+        """Return the model of `MODELS` that is called `name`, as it is set.
 
-    def rp3beta(self) -> Rp3BetaConfig:
-        """Return the configuration of RP3-beta."""
-        return Rp3BetaConfig(
-            neighbors=self.neighbors_per_item, alpha=self.rp3beta_alpha, beta=self.rp3beta_beta
-        )
+        >>> TrainerSettings(popular=PopularConfig(items=7)).model("popular")
+        Popular(config=PopularConfig(items=7))
+        """
+        make = MODELS[name].model
+        of_items = name in ITEM_MODELS
+        return make(self.config(name), *([self.neighbors_per_item] if of_items else []))
 
-    def user_knn(self) -> UserKnnConfig:
-        """Return the user model's configuration."""
-        return UserKnnConfig(
-            k=self.user_neighbors,
-            metric=self.user_metric,
-            recommendations=self.recommendations_per_user,
-        )
+    @property
+    def fold_in(self) -> FoldIn:
+        """How histories are folded into the lists."""
+        return FoldIn(self.fold_in_items, self.fold_in_half_life_days)
 
-    def popular(self) -> PopularConfig:
-        """Return the popular list's configuration."""
-        return PopularConfig(items=self.popular_items)
-
-    def of_models(self) -> dict[str, dict[str, Any]]:
-        """Return the configuration of each model, by name."""
-        return {
-            "cosine": self.cosine().model_dump(),
-            "ease": self.ease().model_dump(),
-            "rp3beta": self.rp3beta().model_dump(),
-            "user-knn": self.user_knn().model_dump(),
-            "popular": self.popular().model_dump(),
-        }
-
-    def of_generation(self) -> dict[str, dict[str, Any]]:
-        """Return what a generation depends on: the configuration of each model that makes it."""
-        of_models = self.of_models()
-        return {
-            self.item_model: of_models[self.item_model],
-            "user-knn": of_models["user-knn"] | {"active_users": self.active_users},
-            "popular": of_models["popular"],
-        }
+    def of_generation(self) -> dict[str, Any]:
+        """Return what a generation depends on, beside data: the settings of what makes it."""
+        parts = [
+            "item_model",
+            "user_model",
+            "neighbors_per_item",
+            "counts",
+            "fold_in_items",
+            "fold_in_half_life_days",
+        ]
+        parts += ["cosine", "ease", "rp3beta", "user_knn", "popular", "active_users"]
+        parts += ["auto"] if AUTO in (self.item_model, self.user_model) else []
+        return self.model_dump(mode="json", include=set(parts))

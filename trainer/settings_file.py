@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
@@ -35,15 +36,65 @@ class SettingsFileSource(PydanticBaseSettingsSource):
             SettingsFileError: it cannot be used.
         """
         path = self.current_state.get(PATH_FIELD)
-        return read_settings_file(Path(path), self.settings_cls.model_fields) if path else {}
+        if not path:
+            return {}
+        return nested(read_settings_file(Path(path), self.settings_cls), self.settings_cls)
 
 
-def read_settings_file(path: Path, known: Collection[str]) -> dict[str, Any]:
-    """Return the settings in a file, by their names in small letters.
+def flat_fields(settings: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return every setting by its name in the environment, in small letters.
+
+    >>> from trainer.settings import TrainerSettings
+    >>> [name for name in flat_fields(TrainerSettings) if name.startswith("popular")]
+    ['popular_items']
+    """
+    found: dict[str, FieldInfo] = {}
+    for name, field in settings.model_fields.items():
+        part = _part(field)
+        if part is None:
+            found[name] = field
+        else:
+            found |= {f"{name}_{inner}": own for inner, own in part.model_fields.items()}
+    return found
+
+
+def nested(values: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, Any]:
+    """Return settings, given by their names in the environment, as the class has them.
+
+    >>> from trainer.settings import TrainerSettings
+    >>> nested({"item_model": "ease", "ease_regularization": 8}, TrainerSettings)
+    {'item_model': 'ease', 'ease': {'regularization': 8}}
+    """
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        for part, field in settings.model_fields.items():
+            inner = name.removeprefix(f"{part}_")
+            if (config := _part(field)) is not None and inner in config.model_fields:
+                made.setdefault(part, {})[inner] = value
+                break
+        else:
+            made[name] = value
+    return made
+
+
+def changed(settings: Any, values: Mapping[str, Any]) -> Any:
+    """Return settings of the same class with some replaced, by their names in the environment.
+
+    Raises:
+        ValidationError: a value is out of its bounds.
+    """
+    merged = settings.model_dump()
+    for name, value in nested(values, type(settings)).items():
+        merged[name] = merged[name] | value if isinstance(value, dict) else value
+    return type(settings).model_validate(merged)
+
+
+def read_settings_file(path: Path, settings: type[BaseModel]) -> dict[str, Any]:
+    """Return the settings in a file, by their names in the environment, in small letters.
 
     Args:
         path: of a TOML file without tables; names may be in capitals.
-        known: the names of settings that there are.
+        settings: the class whose settings there may be.
 
     Raises:
         SettingsFileError: it cannot be read, is no TOML or names a setting that there is not.
@@ -56,10 +107,11 @@ def read_settings_file(path: Path, known: Collection[str]) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsFileError(f"{path}: no TOML ({error}): write lines `name = value`") from error
-    settings = {name.lower(): value for name, value in values.items()}
-    for name in settings:
+    known = flat_fields(settings)
+    found = {name.lower(): value for name, value in values.items()}
+    for name in found:
         check_name(f"{path}: ", name, known)
-    return settings
+    return found
 
 
 def write_settings_file(path: Path, values: Mapping[str, object], comments: Sequence[str]) -> None:
@@ -80,3 +132,9 @@ def check_name(place: str, name: str, known: Collection[str]) -> None:
         raise SettingsFileError(
             f"{place}no setting is called {name}: take one of {', '.join(sorted(known))}"
         )
+
+
+def _part(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the class of settings that a field is a part of settings by; None if it is one."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

@@ -27,7 +27,8 @@ RUNS: Final = Counter(
 )
 DECISIONS: Final = Counter(
     "trainer_decisions",
-    "What was decided on generations: published, on trial, promoted, rolled back, rejected.",
+    "What was decided on generations: published, on trial, promoted, withdrawn, rolled back, "
+    "rejected.",
     ["what"],
 )
 STAGE_SECONDS: Final = Gauge(
@@ -40,6 +41,16 @@ GENERATION_TIMESTAMP: Final = Gauge(
 )
 BROKEN_RULES: Final = Gauge(
     "trainer_broken_rules", "Rules of `trainer.quality` that the last data broke.", ["level"]
+)
+
+CORRUPT_VALUES: Final = Gauge(
+    "trainer_corrupt_values", "Keys that the last run left out, as they were not to be read."
+)
+HELD_OUT: Final = Gauge(
+    "trainer_held_out",
+    "How well the generation published last foresees what users did last: measures `ndcg`, "
+    "`coverage`, `personalization` of lists of 10.",
+    ["variant", "measure"],
 )
 
 # Told as 0 from the start: Prometheus takes a series that begins with 1 for no increase.

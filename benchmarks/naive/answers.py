@@ -22,6 +22,7 @@ class StoredEntry(BaseModel):
 
     r: float
     t: int
+    s: float = 1
 
 
 class StoredNeighbor(BaseModel):
@@ -55,10 +56,18 @@ class StoredList(BaseModel):
     items: list[StoredRecommendation]
 
 
+class StoredFoldIn(BaseModel):
+    """How histories are folded in."""
+
+    items: int = 5_000
+    half_life_days: float = 0
+
+
 class Generation(BaseModel):
     """What a variant serves."""
 
-    generation: str
+    generation: str = ""
+    fold_in: StoredFoldIn = StoredFoldIn()
 
 
 class StoredCurrent(BaseModel):

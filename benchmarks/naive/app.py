@@ -91,13 +91,17 @@ async def similar(instrument_id: int, reader: ReaderDep, n: int = _ITEMS) -> Sim
         items=[
             SimilarInstrument(instrument_id=int(one.item), score=one.score, support=one.support)
             for one in stored.items[:n]
+            if one.score > 0
         ],
     )
 
 
-async def recommendations(user_id: str, reader: ReaderDep, n: int = _ITEMS) -> Recommendations:
+async def recommendations(
+    user_id: str, reader: ReaderDep, n: int = _ITEMS, exclude: str = ""
+) -> Recommendations:
     """Instruments for a user."""
-    chosen = await reader.recommendations(user_id, n)
+    excluded = set(exclude.split(",")) if exclude else set()
+    chosen = await reader.recommendations(user_id, n, excluded)
     return Recommendations(
         user_id=user_id,
         source=chosen.source,
@@ -126,8 +130,10 @@ async def legacy_similar(similar_to: str, reader: ReaderDep) -> PredictedItems:
     """Ten instruments, similar to one or for a user."""
     if similar_to.isdigit():
         stored = await _listed(reader, int(similar_to))
-        return PredictedItems(predicted_items=[one.item for one in stored.items[:_ITEMS]])
-    chosen = await reader.recommendations(similar_to, _ITEMS)
+        return PredictedItems(
+            predicted_items=[one.item for one in stored.items[:_ITEMS] if one.score > 0]
+        )
+    chosen = await reader.recommendations(similar_to, _ITEMS, set())
     return PredictedItems(predicted_items=[str(one.instrument_id) for one in chosen.items])
 
 

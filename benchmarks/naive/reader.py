@@ -14,10 +14,12 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from benchmarks.naive.answers import (
+    Generation,
     Recommended,
     StoredBar,
     StoredCurrent,
     StoredEntry,
+    StoredFoldIn,
     StoredList,
     StoredSimilar,
 )
@@ -26,8 +28,9 @@ from contracts.partitioning import instrument_partition, user_partition
 from runtime.topology import Topology
 
 _MINUTES: Final = 5
-_FOLDED_IN: Final = 50
 _REASONS: Final = 3
+_DECIMALS: Final = 12
+_DAY_MS: Final = 86_400_000
 _POINTER_FOR_S: Final = 1.0
 _offset: Final = TypeAdapter(tuple[int, int])
 
@@ -51,17 +54,21 @@ class Reader:
         self._client = client
         self._keys = keys
         self._topology = topology
-        self._generation = ""
+        self._served = Generation()
         self._fresh_until_s = 0.0
 
-    async def generation(self) -> str:
-        """Return the generation that is served, as of at most a second ago."""
+    async def served(self) -> Generation:
+        """Return what is served, as of at most a second ago."""
         if time.monotonic() > self._fresh_until_s:
             stored = await self._ask(self._client.get(self._keys.model_current()))
             current = StoredCurrent.model_validate_json(stored)
-            self._generation = current.variants[DEFAULT_VARIANT].generation
+            self._served = current.variants[DEFAULT_VARIANT]
             self._fresh_until_s = time.monotonic() + _POINTER_FOR_S
-        return self._generation
+        return self._served
+
+    async def generation(self) -> str:
+        """Return the name of the generation that is served."""
+        return (await self.served()).generation
 
     async def bars(self, instrument_id: int) -> list[tuple[int, StoredBar]] | None:
         """Return the bars of the last five minutes by their start, s; None if it is unknown."""
@@ -91,28 +98,28 @@ class Reader:
         value: str | None = await self._ask(self._client.get(key))
         return value
 
-    async def recommendations(self, user_id: str, n: int) -> Chosen:
+    async def recommendations(self, user_id: str, n: int, excluded: set[str]) -> Chosen:
         """Return the user's own list, or the history folded in, or what is popular."""
-        generation = await self.generation()
+        served = await self.served()
         pipeline = self._client.pipeline(transaction=False)
         pipeline.hgetall(self._history_key(user_id))
-        pipeline.get(self._keys.model_user(generation, user_id))
+        pipeline.get(self._keys.model_user(served.generation, user_id))
         fields, own = await pipeline.execute()
         off = fields.pop(OFFSET_FIELD, None)
         if own is not None and off is not None:
             stored = StoredList.model_validate_json(own)
             if stored.off == _offset.validate_json(off):
-                return Chosen("model", stored.model, _first(stored, {}, n))
+                return Chosen("model", stored.model, _first(stored, excluded, n))
         history = {item: StoredEntry.model_validate_json(value) for item, value in fields.items()}
-        latest = sorted(history, key=lambda item: (-history[item].t, int(item)))[:_FOLDED_IN]
-        lists = await self._lists(generation, latest)
+        weights = weigh(history, served.fold_in)
+        lists = await self._lists(served.generation, [*weights])
         if lists:
             model = next(iter(lists.values())).model
-            total = sum(history[item].r for item in latest)
-            return Chosen("history", model, fold_in(history, lists, total, n))
-        popular = await self._ask(self._client.get(self._keys.model_popular(generation)))
+            items = fold_in(weights, lists, excluded | history.keys(), n)
+            return Chosen("history", model, items)
+        popular = await self._ask(self._client.get(self._keys.model_popular(served.generation)))
         stored = StoredList.model_validate_json(popular)
-        return Chosen("popular", stored.model, _first(stored, history, n))
+        return Chosen("popular", stored.model, _first(stored, excluded | history.keys(), n))
 
     async def _lists(self, generation: str, items: list[str]) -> Lists:
         if not items:
@@ -130,33 +137,47 @@ class Reader:
         return await command
 
 
-def fold_in(history: History, lists: Lists, total: float, n: int) -> list[Recommended]:
-    """Return the n items with the highest mean similarity, weighted by affinities of that total."""
-    scores: dict[str, float] = defaultdict(float)
+def weigh(history: History, how: StoredFoldIn) -> dict[str, float]:
+    """Return the weight of each of the latest items, by the formula of `contracts.fold_in`."""
+    latest = sorted(history, key=lambda item: (-history[item].t, int(item)))[: how.items]
+    weights = {item: history[item].r / history[item].s for item in latest}
+    if how.half_life_days:
+        for item in latest:
+            age_days = (history[latest[0]].t - history[item].t) / _DAY_MS
+            weights[item] *= 0.5 ** (age_days / how.half_life_days)
+    return weights
+
+
+def fold_in(
+    weights: dict[str, float], lists: Lists, left_out: set[str], n: int
+) -> list[Recommended]:
+    """Return the n items with the highest weighted mean of scores, above 0."""
+    total = sum(weights.values())
+    sums: dict[str, float] = defaultdict(float)
     shares: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for item, similar in lists.items():
-        affinity = history[item].r
         for neighbor in similar.items:
-            if neighbor.item not in history:
-                share = affinity * neighbor.score
-                scores[neighbor.item] += share
+            if neighbor.item not in left_out:
+                share = weights[item] * neighbor.score
+                sums[neighbor.item] += share
                 shares[neighbor.item].append((share, item))
+    scores = {item: round(value / total, _DECIMALS) for item, value in sums.items()}
     best = heapq.nsmallest(n, scores, key=lambda item: (-scores[item], int(item)))
     return [
-        Recommended(
-            instrument_id=int(item), score=scores[item] / total, because=_strongest(shares[item])
-        )
+        Recommended(instrument_id=int(item), score=scores[item], because=_strongest(shares[item]))
         for item in best
+        if scores[item] > 0
     ]
 
 
 def _strongest(shares: list[tuple[float, str]]) -> list[int]:
-    return [int(item) for _, item in sorted(shares, key=lambda s: (-s[0], int(s[1])))[:_REASONS]]
+    speaking = [(-share, int(item)) for share, item in shares if share > 0]
+    return [item for _, item in sorted(speaking)[:_REASONS]]
 
 
-def _first(stored: StoredList, seen: History, n: int) -> list[Recommended]:
-    """Return the first n items that the user does not have."""
-    chosen = [one for one in stored.items if one.item not in seen][:n]
+def _first(stored: StoredList, left_out: set[str], n: int) -> list[Recommended]:
+    """Return the first n items that are not left out."""
+    chosen = [one for one in stored.items if one.item not in left_out][:n]
     return [
         Recommended(
             instrument_id=int(one.item),

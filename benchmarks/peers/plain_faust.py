@@ -7,31 +7,19 @@ lacks: offsets in the values, fencing, dead letters, late quotes, expiry. A cras
 quotes.
 """
 
+import tempfile
+from pathlib import Path
+
 import faust
 import msgspec
 import redis.asyncio
 
-from benchmarks.peers.progress import STARTED_FIELD, now_ms, progress_key, report
-from contracts.keyspace import Keyspace
-from contracts.messages import Quote
+from benchmarks.peers.progress import STARTED_FIELD, bars_key, now_ms, progress_key, report
+from benchmarks.peers.quotes import MINUTE_MS, Bar, decode
 from contracts.topics import QUOTES
 from runtime.settings import SharedSettings
 
-
-class Bar(msgspec.Struct):
-    """A minute bar."""
-
-    o: float
-    h: float
-    l: float  # noqa: E741 (the field's letter)
-    c: float
-    v: float = 0
-    n: int = 0
-    pv: float = 0
-
-
 settings = SharedSettings()
-keyspace = Keyspace(settings.namespace)
 app = faust.App(
     f"{settings.namespace}-plain-faust",
     broker=f"kafka://{settings.kafka_bootstrap_servers}",
@@ -47,7 +35,6 @@ app = faust.App(
 )
 quotes = app.topic(QUOTES.name, value_type=bytes)
 store = redis.asyncio.Redis.from_url(settings.redis_url)
-decode = msgspec.json.Decoder(Quote).decode
 encode = msgspec.json.Encoder().encode
 
 bars: dict[tuple[int, int], Bar] = {}
@@ -63,19 +50,14 @@ async def fold(stream: faust.StreamT[bytes]) -> None:
     async for value in stream:
         if not started_ms:
             started_ms = now_ms()
-            await store.hset(progress_key(keyspace), STARTED_FIELD, started_ms)
+            await store.hset(progress_key(settings.namespace), STARTED_FIELD, started_ms)
         quote = decode(value)
-        key = (quote.instrument_id, quote.ts // 60_000 * 60)
+        key = (quote.instrument_id, quote.ts // MINUTE_MS * 60)
         price = quote.price
         bar = bars.get(key)
         if bar is None:
             bar = bars[key] = Bar(price, price, price, price)
-        bar.h = max(bar.h, price)
-        bar.l = min(bar.l, price)
-        bar.c = price
-        bar.v += quote.size
-        bar.n += 1
-        bar.pv += price * quote.size
+        bar.fold(price, quote.size)
         changed.add(key)
         done += 1
 
@@ -90,11 +72,14 @@ async def write() -> None:
         async with store.pipeline(transaction=False) as pipeline:
             for instrument, minute in keys[at : at + 1000]:
                 bar = encode(bars[instrument, minute])
-                pipeline.hset(keyspace.bars(0, instrument), str(minute), bar)
+                pipeline.hset(bars_key(settings.namespace, instrument), str(minute), bar)
             await pipeline.execute()
     if written:
-        await store.hset(progress_key(keyspace), items=report(started_ms, written))
+        await store.hset(progress_key(settings.namespace), items=report(started_ms, written))
 
 
 if __name__ == "__main__":
-    faust.Worker(app, loglevel="warning").execute_from_commandline()
+    # Faust makes a folder for tables, though there are none.
+    with tempfile.TemporaryDirectory() as folder:
+        app.conf.datadir = Path(folder)
+        faust.Worker(app, loglevel="warning").execute_from_commandline()

@@ -73,7 +73,7 @@ def main() -> None:
             counts.add(_decode(message.value() or b""))
             done += 1
         if done - reported >= _EVENTS_A_REPORT or (message is None and done > reported):
-            store.hset(progress_key(keyspace), items=report(started_ms, done))
+            store.hset(progress_key(settings.namespace), items=report(started_ms, done))
             reported = done
     consumer.close()
 

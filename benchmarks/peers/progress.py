@@ -1,9 +1,10 @@
-"""The hash in which a peer says how far it is, for the benchmark to watch."""
+"""The hash in which a peer says how far it is, for the benchmark to watch.
+
+An engine's environment has next to nothing but the engine, so `contracts.keyspace` is out of reach.
+"""
 
 import time
 from typing import Final
-
-from contracts.keyspace import Keyspace
 
 STARTED_FIELD: Final = "started_ms"
 """when the first record came"""
@@ -13,9 +14,14 @@ FINISHED_FIELD: Final = "written_ms"
 """when the last of them was"""
 
 
-def progress_key(keyspace: Keyspace) -> str:
+def progress_key(namespace: str) -> str:
     """Return the hash's key."""
-    return f"{keyspace.namespace}:benchmark"
+    return f"{namespace}:benchmark"
+
+
+def bars_key(namespace: str, instrument: int) -> str:
+    """Return the key of an instrument's bars, all of which are in the first partition."""
+    return f"{namespace}:bars:{{q0}}:{instrument}"
 
 
 def report(started_ms: int, done: int) -> list[str | int]:

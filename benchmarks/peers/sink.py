@@ -13,8 +13,7 @@ from typing import Any, Final
 import msgspec
 import redis
 
-from benchmarks.peers.progress import STARTED_FIELD, now_ms, progress_key, report
-from contracts.keyspace import Keyspace
+from benchmarks.peers.progress import STARTED_FIELD, bars_key, now_ms, progress_key, report
 
 FLUSH_INTERVAL_S: Final = 1.0
 _BARS_A_PIPELINE: Final = 1000
@@ -26,10 +25,10 @@ BarKey = tuple[int, int]
 class BarSink:
     """Keeps the newest value of each bar that changed, until it is written."""
 
-    def __init__(self, store: redis.Redis, keyspace: Keyspace) -> None:
+    def __init__(self, store: redis.Redis, namespace: str) -> None:
         self._store = store
-        self._keyspace = keyspace
-        self._key = progress_key(keyspace)
+        self._namespace = namespace
+        self._key = progress_key(namespace)
         self._lock = threading.Lock()
         self._encode = msgspec.json.Encoder().encode
         self._changed: dict[BarKey, Any] = {}
@@ -41,7 +40,7 @@ class BarSink:
     def from_environment(cls) -> "BarSink":
         """Return the sink of the store and the namespace that the benchmark named."""
         store = redis.Redis.from_url(os.environ["REDIS_URL"])
-        return cls(store, Keyspace(os.environ["NAMESPACE"]))
+        return cls(store, os.environ["NAMESPACE"])
 
     def start(self) -> None:
         """Write once a second from now on, until the process ends."""
@@ -68,7 +67,7 @@ class BarSink:
         for at in range(0, len(bars), _BARS_A_PIPELINE):
             with self._store.pipeline(transaction=False) as pipeline:
                 for (instrument, minute_s), bar in bars[at : at + _BARS_A_PIPELINE]:
-                    key = self._keyspace.bars(0, instrument)
+                    key = bars_key(self._namespace, instrument)
                     pipeline.hset(key, str(minute_s), self._encode(bar))
                 pipeline.execute()
         if self._started_ms and done != self._written:

@@ -2,7 +2,7 @@
 
 Hypothesis: reads that are answered in front of the framework, on connections that pipeline, come at
 5 times the baseline's rate and at a lower p99; recommendations that are worked out for the request
-come at twice the rate of its plain GET of one key.
+come at twice the rate of the baseline's plain GET of one key.
 
 Work: one namespace of a real store, see `data`: 50,000 instruments with minute bars that keep up
 with the clock, a list of 200 neighbors for each, a million users. `wrk` asks for one endpoint after
@@ -11,9 +11,9 @@ asked has a core to itself; wrk and the store share the other one. Before a cont
 for the same paths, and must say the same. An answer that is no 2xx fails the contest's verdict.
 
 Baseline: `benchmarks.naive`, one process under uvicorn (httptools, uvloop), on the same data. Both
-run all the time, so that the one that is not asked costs both the same. Further parts: what HTTP
-and the store could do at best (`ceilings`), two processes and nginx (`doors`), and what happens
-when ever more clients wait (`saturation`).
+run all the time, so that the one that is not asked costs both the same. The parts: reads of
+instruments (`endpoints`), recommendations by what is kept of them (`recommendations`), two
+processes and nginx (`doors`), and ever more clients that wait (`saturation`).
 
 Latencies are wrk's, which waits for an answer before it asks again on that connection, and corrects
 for what it did not ask meanwhile.

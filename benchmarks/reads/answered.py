@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.rounds import Run, Spread
+from benchmarks.harness.rounds import Run, Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,7 @@ class Answered(Run):
     p99_s: float
     max_s: float
     refused: int
-    """of status 400 or above, `shed` included"""
-    shed: int
-    """of status 503; 0 where they were not told apart"""
+    """of status 400 or above"""
     broken: int
     """connections that failed, and answers that did not come"""
     rss_bytes: int

@@ -1,27 +1,24 @@
-"""Each hot read: ours against the baseline, one after the other in every round."""
+"""Each hot read of instruments: ours against the baseline, one after the other in every round."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
-from benchmarks.contests import Say
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.rounds import Say, interleaved
 from benchmarks.reads import cores
 from benchmarks.reads.answered import Answered
 from benchmarks.reads.measured import Measured, Pair
-from benchmarks.reads.paths import Endpoint, plain
+from benchmarks.reads.paths import Endpoint
 from benchmarks.reads.same import check_same
 from benchmarks.reads.scene import Asked, Scene
 from benchmarks.reads.wrk import Load
-from benchmarks.rounds import interleaved
-from benchmarks.stage import ContenderError
 
 CONNECTIONS: Final = 64
 TICKREC: Final = "tickrec"
 _READS_BAR: Final = 5.0
-_PLAIN_BAR: Final = 2.0
 NAIVE: Final = "naive"
-_PLAIN: Final = "naive, a plain GET"
 _WARM_UP_S: Final = 1
 
 Turn = Callable[[int], Answered]
@@ -43,19 +40,14 @@ def contest(
     Raises:
         ContenderError: the two do not say the same, or one does not answer.
     """
-    ours, naive = servers
     for endpoint in chosen:
-        check_same(endpoint.paths, ours, naive)
-        turns = {TICKREC: turn(scene, endpoint, ours), NAIVE: turn(scene, endpoint, naive)}
-        pairs = [Pair(TICKREC, NAIVE, _READS_BAR)]
-        if endpoint.worked_out:
-            turns[_PLAIN] = turn(scene, plain(scene.size), naive)
-            pairs = [Pair(TICKREC, _PLAIN, _PLAIN_BAR, by_p99=False), Pair(TICKREC, NAIVE)]
+        check_same(endpoint.paths, *servers)
+        turns = {one.name: turn(scene, endpoint, one) for one in servers}
         yield Measured(
             name=f"reads: {endpoint.name}",
             work=f"{endpoint}, {CONNECTIONS} connections, one core for the server; {scene}",
             runs=answered(turns, rounds, seconds, say),
-            pairs=pairs,
+            pairs=[Pair(TICKREC, NAIVE, _READS_BAR)],
             store=scene.store.product,
         )
 
@@ -72,7 +64,7 @@ def both(scene: Scene) -> Iterator[Both]:
 
 
 def answered(
-    turns: Mapping[str, Turn], rounds: int, seconds: int, say: Say
+    turns: Mapping[str, Turn], rounds: int, seconds: int, say: Say, warm_up_s: int = _WARM_UP_S
 ) -> dict[str, list[Answered]]:
     """Let each take its turn once for warming up, and then in every round.
 
@@ -80,7 +72,7 @@ def answered(
         ContenderError: one answered nothing in its turn.
     """
     for one in turns.values():
-        one(_WARM_UP_S)
+        one(warm_up_s)
     timed = {name: partial(one, seconds) for name, one in turns.items()}
     # `interleaved` returns what the turns do, but says no more than that they are runs.
     runs = interleaved(timed, rounds, say)

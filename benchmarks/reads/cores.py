@@ -5,7 +5,7 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from benchmarks.stage import ContenderError
+from benchmarks.harness.contender import ContenderError
 
 _CORES_NEEDED: Final = 2
 

@@ -28,8 +28,9 @@ SEED: Final = 1
 GENERATION: Final = "20210816T233205Z-1"
 _OWN_LISTS: Final = 10_000
 """the trainer's default"""
-_SHARE_WITH_OWN: Final = 10
-"""Of so many users, at least one has none: for a few users, as a test has them."""
+_LONG_HISTORIES: Final = 1_000
+_SHARE: Final = 10
+"""Of so many users at most one is of either kind: for a few users, as a test has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,12 @@ class Size:
     @property
     def with_own_list(self) -> int:
         """How many users have a list of their own: the first ones."""
-        return min(_OWN_LISTS, self.users // _SHARE_WITH_OWN)
+        return min(_OWN_LISTS, self.users // _SHARE)
+
+    @property
+    def with_long_history(self) -> int:
+        """How many users have as many instruments as they may: the last ones."""
+        return min(_LONG_HISTORIES, self.users // _SHARE)
 
     def __str__(self) -> str:
         return (
@@ -76,7 +82,7 @@ def load(
         write(address, progress.track(similar, size.instruments, description="lists"))
         own = _own(keyspace, popularity, size.with_own_list)
         write(address, progress.track(own, size.with_own_list, description="users' own lists"))
-        users = _histories(keyspace, topology, popularity, size.users, now_ms, rng)
+        users = _histories(keyspace, topology, popularity, size, now_ms, rng)
         write(address, progress.track(users, size.users, description="histories"))
     write(address, _pointers(keyspace, topology, popularity))
 
@@ -105,11 +111,12 @@ def _histories(
     keyspace: Keyspace,
     topology: Topology,
     popularity: Ints,
-    users: int,
+    size: Size,
     now_ms: int,
     rng: np.random.Generator,
 ) -> Iterator[Command]:
-    for user, fields in histories(users, popularity, now_ms, rng):
+    long = size.with_long_history
+    for user, fields in histories(size.users, popularity, now_ms, rng, long=long):
         partition = user_partition(user_id(user), topology.interactions)
         yield "HSET", keyspace.history(partition, user_id(user)), *fields
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from benchmarks.contests import Say
+from benchmarks.harness.rounds import Say
 from benchmarks.reads import cores
 from benchmarks.reads.contests import CONNECTIONS, answered, turn
 from benchmarks.reads.measured import Measured, Pair

@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def histories(
-    users: int, by_popularity: Ints, now_ms: int, rng: np.random.Generator
+    users: int, by_popularity: Ints, now_ms: int, rng: np.random.Generator, *, long: int = 0
 ) -> Iterator[tuple[int, Fields]]:
     """Return each user and the fields of the user's history, whose offset is the user's number.
 
@@ -41,11 +41,13 @@ def histories(
         by_popularity: the instruments' ids, most popular first, (n_instruments,).
         now_ms: before which all events were, within 30 days.
         rng: draws everything.
+        long: so many users, the last ones, have `MOST` instruments, or hardly less.
     """
     items = np.array([b"%d" % item for item in by_popularity.tolist()], np.object_)
     entries = _entries(now_ms, rng)
     for first in range(0, users, _AT_A_TIME):
         lengths = draw_lengths(min(_AT_A_TIME, users - first), rng)
+        lengths[max(0, users - long - first) :] = MOST
         pairs = np.empty(2 * lengths.sum(), np.object_)
         pairs[::2] = items[draw_items(lengths, len(items), rng)]
         pairs[1::2] = entries[rng.integers(0, _ENTRIES, lengths.sum())]

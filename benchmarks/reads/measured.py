@@ -7,9 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.reads.answered import Runs, failed, max_s, p50_s, p99s, rss_bytes
-from benchmarks.report import ends, line, rounded, show_conditions
-from benchmarks.rounds import (
+from benchmarks.harness.report import ends, line, rounded, show_conditions, table
+from benchmarks.harness.rounds import (
     Spread,
     busy_neighbors,
     cpu_seconds,
@@ -17,6 +16,7 @@ from benchmarks.rounds import (
     rates,
     ratios,
 )
+from benchmarks.reads.answered import Runs, failed, max_s, p50_s, p99s, rss_bytes
 
 _NO_BROKER = "no broker"
 
@@ -131,20 +131,14 @@ def said(runs: Runs) -> dict[str, Any]:
 
 
 def _table(title: str, contenders: Mapping[str, Runs]) -> Table:
-    # Close together: a row has eleven figures.
-    table = Table(
-        title=title, box=None, header_style="bold", title_justify="left", padding=(0, 1, 0, 0)
-    )
-    table.add_column("", no_wrap=True)
     kinds = _kinds(contenders.values())
-    for column in (
-        *("answers/s", "least .. greatest", "p50 ms", "p99 ms", "max ms", "failed", "MB"),
+    columns = (
+        *("", "answers/s", "least .. greatest", "p50 ms", "p99 ms", "max ms", "failed", "MB"),
         *(f"{kind} us" for kind in kinds),
-    ):
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, runs in contenders.items():
-        table.add_row(name, *_cells(runs, kinds))
-    return table
+    )
+    return table(
+        columns, [(name, *_cells(runs, kinds)) for name, runs in contenders.items()], title
+    )
 
 
 def _kinds(contenders: Iterable[Runs]) -> list[str]:

@@ -4,12 +4,12 @@ import enum
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from benchmarks.contests import Say
-from benchmarks.reads.ceilings import ceilings
+from benchmarks.harness.rounds import Say
 from benchmarks.reads.contests import both, contest
 from benchmarks.reads.doors import doors
 from benchmarks.reads.measured import Measured
 from benchmarks.reads.paths import endpoints
+from benchmarks.reads.recommendations import recommend, situations
 from benchmarks.reads.saturation import CONNECTIONS, Saturation, allowed_files, saturate
 from benchmarks.reads.scene import Scene
 
@@ -24,7 +24,7 @@ class Part(enum.StrEnum):
     """What `reads` can measure."""
 
     ENDPOINTS = "endpoints"
-    CEILINGS = "ceilings"
+    RECOMMENDATIONS = "recommendations"
     DOORS = "doors"
     SATURATION = "saturation"
 
@@ -47,8 +47,9 @@ def measure(
     with allowed_files(connections), both(scene) as servers:
         if Part.ENDPOINTS in parts:
             yield from contest(scene, servers, endpoints(scene.size), rounds, seconds, say)
-        if Part.CEILINGS in parts:
-            yield ceilings(scene, servers.ours, side_rounds, seconds, say)
+        if Part.RECOMMENDATIONS in parts:
+            chosen = situations(scene.size)
+            yield from recommend(scene, servers, chosen, rounds, seconds, say)
         if Part.SATURATION in parts:
             long_s = max(seconds, _SATURATED_FOR_S)
             yield saturate(scene, servers, CONNECTIONS, long_s, say)

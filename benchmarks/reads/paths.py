@@ -9,6 +9,7 @@ from benchmarks.reads import zipf
 from benchmarks.reads.data import SEED, Size, by_popularity, user_id
 from contracts.messages import Ints
 
+_RECOMMENDATIONS: Final = "/v1/users/{}/recommendations"
 DRAWN: Final = 100_000
 """paths that wrk goes through in turn, and then once more"""
 
@@ -19,19 +20,16 @@ class Endpoint:
 
     name: str
     paths: list[str]
-    worked_out: bool = False
-    """whether the answer stands nowhere, so that finding it is most of the work"""
 
     def __str__(self) -> str:
         return f"GET {self.paths[0]} and the like"
 
 
 def endpoints(size: Size) -> list[Endpoint]:
-    """Return the hot reads, as clients ask for them who leave everything at its default."""
+    """Return the hot reads of instruments, as clients ask who leave everything at its default."""
     return [
         bars(size),
         similar(size),
-        recommendations(size),
         Endpoint("first version: bars", _of_instruments(size, "/instruments/{}")),
         Endpoint("first version: similar", _of_instruments(size, "/instruments/similar/{}")),
     ]
@@ -47,30 +45,52 @@ def similar(size: Size) -> Endpoint:
     return Endpoint("similar", _of_instruments(size, "/v1/instruments/{}/similar"))
 
 
-def recommendations(size: Size) -> Endpoint:
+def recommendations(size: Size) -> list[str]:
     """Return ten instruments for users without a list of their own."""
-    paths = _of_users(without_list(size), "/v1/users/{}/recommendations")
-    return Endpoint("recommendations", paths, worked_out=True)
+    return _of_users(_drawn(without_list(size)), _RECOMMENDATIONS)
 
 
-def plain(size: Size) -> Endpoint:
+def batches(size: Size, n: int) -> list[list[str]]:
+    """Return the same for each of these users once, `n` of them at a time."""
+    paths = _of_users(without_list(size).tolist(), _RECOMMENDATIONS)
+    return [paths[first : first + n] for first in range(0, len(paths), n)]
+
+
+def own_lists(size: Size) -> list[str]:
+    """Return ten instruments for users with a list of their own."""
+    return _of_users(_drawn(_with_list(size)), _RECOMMENDATIONS)
+
+
+def long(size: Size) -> list[str]:
+    """Return ten instruments for users with long histories, without one that each time is named."""
+    users = np.arange(size.users - size.with_long_history, size.users).tolist()
+    return [
+        f"{path}?exclude={without}"
+        for without, path in enumerate(_of_users(users, _RECOMMENDATIONS))
+    ]
+
+
+def plain(size: Size) -> list[str]:
     """Return the baseline's GET of one key as it is stored: the lists of users who have one."""
-    having = np.random.default_rng(SEED).permutation(size.with_own_list)
-    return Endpoint("a plain GET", _of_users(having, "/plain/{}"))
+    return _of_users(_drawn(_with_list(size)), "/plain/{}")
 
 
 def without_list(size: Size) -> Ints:
-    """Return the users who have no list of their own, most active first."""
-    numbers = np.arange(size.with_own_list, size.users)
+    """Return the users who have no list of their own, nor a long history, most active first."""
+    numbers = np.arange(size.with_own_list, size.users - size.with_long_history)
     return np.random.default_rng(SEED).permutation(numbers)
+
+
+def _with_list(size: Size) -> Ints:
+    return np.random.default_rng(SEED).permutation(size.with_own_list)
 
 
 def _of_instruments(size: Size, template: str) -> list[str]:
     return [template.format(instrument) for instrument in _drawn(by_popularity(size))]
 
 
-def _of_users(users: Ints, template: str) -> list[str]:
-    return [template.format(user_id(user)) for user in _drawn(users)]
+def _of_users(users: list[int], template: str) -> list[str]:
+    return [template.format(user_id(user)) for user in users]
 
 
 def _drawn(ids: Ints) -> list[int]:

@@ -8,8 +8,8 @@ from typing import Any, Final
 import httpx
 import tenacity
 
+from benchmarks.harness.contender import ContenderError
 from benchmarks.reads.scene import Asked
-from benchmarks.stage import ContenderError
 from infra.local.process import LOOPBACK
 
 SAMPLED: Final = 20

@@ -12,25 +12,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contests import Say
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.report import ends, line, rounded, show_conditions, table
+from benchmarks.harness.rounds import Say, Spread, busy_neighbors
 from benchmarks.reads.answered import Answered
 from benchmarks.reads.contests import Both
 from benchmarks.reads.paths import bars
 from benchmarks.reads.scene import Scene
 from benchmarks.reads.wrk import Load
-from benchmarks.report import ends, line, rounded, show_conditions
-from benchmarks.rounds import Spread, busy_neighbors
-from benchmarks.stage import ContenderError
 
 CONNECTIONS: Final = (16, 64, 256, 1_024, 4_096, 8_192)
 _FILES_A_CONNECTION: Final = 2
 """a server's: to the client, and to the store at the same time"""
 _OTHER_FILES: Final = 512
-_BAR_WIDTH: Final = 16
 
 Curve = Sequence[tuple[int, Answered]]
 """by the number of connections, rising"""
@@ -69,7 +66,7 @@ class Saturation:
         return busy_neighbors([run for curve in self.curves.values() for _, run in curve])
 
     def show(self, console: Console) -> None:
-        """Print a table with the rates and the latencies as bars, and what it was measured on."""
+        """Print a table, and what it was measured on."""
         console.print(_table(self.work, self.curves))
         show_conditions(console, "no broker", self.store, self.neighbors())
 
@@ -81,7 +78,7 @@ def saturate(
     endpoint = bars(scene.size)
     curves: dict[str, list[tuple[int, Answered]]] = {}
     for number, clients in enumerate(connections):
-        load = Load(endpoint.paths, clients, seconds, counts_shed=True)
+        load = Load(endpoint.paths, clients, seconds)
         for server in servers:
             run = scene.ask(load, server)
             curves.setdefault(server.name, []).append((clients, run))
@@ -118,42 +115,33 @@ def _said(run: Answered) -> dict[str, Any]:
         "p50_ms": round(run.p50_s * 1e3, 3),
         "p99_ms": round(run.p99_s * 1e3, 3),
         "max_ms": round(run.max_s * 1e3, 3),
-        "share_503": round(_share(run.shed, run), 4),
-        "share_other_refusals": round(_share(run.refused - run.shed, run), 4),
+        "share_refused": round(_share_refused(run), 4),
         "broken": run.broken,
         "cpu_s": rounded(run.cpu_s),
         "rss_mb": round(run.rss_bytes / 1e6, 1),
     }
 
 
-def _share(part: int, run: Answered) -> float:
-    """Return the part of a run's answers; where many wait there may be none at all."""
-    return part / run.records if run.records else 0.0
+def _share_refused(run: Answered) -> float:
+    """Return which part of a run's answers; where many wait there may be none at all."""
+    return run.refused / run.records if run.records else 0.0
 
 
 def _table(title: str, curves: dict[str, Curve]) -> Table:
-    table = Table(title=title, box=None, header_style="bold", title_justify="left")
-    table.add_column("connections", no_wrap=True)
-    for column, bar in (("good answers/s", True), ("p50 ms", False), ("p99 ms", True)):
-        table.add_column(column, justify="right", no_wrap=True)
-        if bar:
-            table.add_column("", width=_BAR_WIDTH)
-    for column in ("503", "refused else", "no answer"):
-        table.add_column(column, justify="right", no_wrap=True)
-    runs = [run for curve in curves.values() for _, run in curve]
-    highest, latest = max(run.good_rate for run in runs), max(run.p99_s for run in runs)
-    for name, curve in curves.items():
-        for connections, run in curve:
-            table.add_row(f"{name}, {connections:,}", *_cells(run, highest, latest))
-    return table
+    columns = ("connections", "good answers/s", "p50 ms", "p99 ms", "refused", "no answer")
+    rows = (
+        (f"{name}, {clients:,}", *_cells(run))
+        for name, curve in curves.items()
+        for clients, run in curve
+    )
+    return table(columns, rows, title)
 
 
-def _cells(run: Answered, highest: float, latest: float) -> Iterator[str | Bar]:
-    yield f"{run.good_rate:,.0f}"
-    yield Bar(highest, 0, run.good_rate, width=_BAR_WIDTH)
-    yield f"{run.p50_s * 1e3:.1f}"
-    yield f"{run.p99_s * 1e3:.1f}"
-    yield Bar(latest, 0, run.p99_s, width=_BAR_WIDTH)
-    yield f"{_share(run.shed, run):.1%}"
-    yield f"{_share(run.refused - run.shed, run):.1%}"
-    yield f"{run.broken:,}"
+def _cells(run: Answered) -> tuple[str, ...]:
+    return (
+        f"{run.good_rate:,.0f}",
+        f"{run.p50_s * 1e3:.1f}",
+        f"{run.p99_s * 1e3:.1f}",
+        f"{_share_refused(run):.1%}",
+        f"{run.broken:,}",
+    )

@@ -13,11 +13,11 @@ import httpx
 import psutil
 from rich.console import Console
 
+from benchmarks.harness.contender import ContenderError
 from benchmarks.reads import cores, data
 from benchmarks.reads.answered import Answered
 from benchmarks.reads.minutes import Minutes
 from benchmarks.reads.wrk import Load, drive
-from benchmarks.stage import ContenderError
 from contracts.keyspace import Keyspace
 from infra.local.paths import PROJECT
 from infra.local.process import LOOPBACK, Command, Server, free_port, running

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import psutil
 
-from benchmarks.cpu import read_clock, spent
+from benchmarks.harness.cpu import read_clock, spent
 
 
 class Watch:

@@ -1,7 +1,6 @@
 -- Asks for the paths of a file in turn, over and over, and says what came as a line of JSON.
 --
--- A template: ${paths} is the file, ${addresses} has {"host", "port"} for each thread, and
--- ${counts_shed} says whether answers are looked at for their status, which costs wrk more.
+-- A template: ${paths} is the file, ${addresses} has {"host", "port"} for each thread.
 
 local threads = {}
 
@@ -19,7 +18,6 @@ function init()
   end
   count = #asked
   at = (number - 1) * 7919 % count -- threads begin at different places
-  shed = 0
 end
 
 function request()
@@ -27,25 +25,13 @@ function request()
   return asked[at]
 end
 
-if ${counts_shed} then
-  function response(status)
-    if status == 503 then
-      shed = shed + 1
-    end
-  end
-end
-
 function done(summary, latency)
-  local shed = 0
-  for _, thread in ipairs(threads) do
-    shed = shed + thread:get("shed")
-  end
   local errors = summary.errors
   io.write(string.format(
     '\n{"records":%d,"seconds":%f,"p50_us":%d,"p99_us":%d,"max_us":%d,'
-      .. '"refused":%d,"shed":%d,"broken":%d}\n',
+      .. '"refused":%d,"broken":%d}\n',
     summary.requests, summary.duration / 1e6,
     latency:percentile(50), latency:percentile(99), latency.max,
-    errors.status, shed, errors.connect + errors.read + errors.write + errors.timeout
+    errors.status, errors.connect + errors.read + errors.write + errors.timeout
   ))
 end

@@ -15,9 +15,9 @@ from typing import Final
 
 import msgspec
 
+from benchmarks.harness.contender import ContenderError
 from benchmarks.reads.answered import Answered
 from benchmarks.reads.watch import Watch
-from benchmarks.stage import ContenderError
 
 _SCRIPT: Final = Template(Path(__file__).with_name("wrk.lua").read_text())
 _TIMEOUT_S: Final = 5
@@ -34,9 +34,7 @@ class Said(msgspec.Struct, frozen=True):
     p99_us: int
     max_us: int
     refused: int
-    """of status 400 or above, 503 included"""
-    shed: int
-    """of status 503; 0 unless they were counted"""
+    """of status 400 or above"""
     broken: int
     """connections that failed, and answers that did not come"""
 
@@ -48,7 +46,6 @@ class Load:
     paths: Sequence[str]
     connections: int
     seconds: int
-    counts_shed: bool = False
 
 
 def drive(
@@ -75,7 +72,6 @@ def drive(
         p99_s=said.p99_us / 1e6,
         max_s=said.max_us / 1e6,
         refused=said.refused,
-        shed=said.shed,
         broken=said.broken,
         rss_bytes=watch.rss_bytes("server"),
     )
@@ -92,7 +88,6 @@ def _command(load: Load, ports: Sequence[int], folder: Path) -> list[str]:
         _SCRIPT.substitute(
             paths=json.dumps(str(paths)),
             addresses=f"{{{addresses}}}",
-            counts_shed=json.dumps(load.counts_shed),
         )
     )
     return [

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 from scipy.sparse import csr_array, load_npz
 
+from benchmarks.harness.contender import ContenderError
 from benchmarks.implicit import Implicit, TunableImplicit
 from benchmarks.models import Standings
-from benchmarks.stage import ContenderError
 from trainer.evaluation.holdout import Holdout, LeftOut
 from trainer.evaluation.measuring import measure
 from trainer.evaluation.recommending import NONE, Recommended

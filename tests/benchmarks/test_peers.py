@@ -10,13 +10,20 @@ from hypothesis import strategies as st
 
 from benchmarks import peers
 from benchmarks.bars import check_bars
-from benchmarks.peers.progress import DONE_FIELD, FINISHED_FIELD, STARTED_FIELD, progress_key
+from benchmarks.harness.namespace import Namespace
+from benchmarks.peers.progress import (
+    DONE_FIELD,
+    FINISHED_FIELD,
+    STARTED_FIELD,
+    bars_key,
+    progress_key,
+)
 from benchmarks.peers.quotes import Bar, decode
 from benchmarks.peers.sink import BarSink
-from benchmarks.progress import PeerProgress
 from contracts.keyspace import Keyspace
 from contracts.messages import Quote, encode
 from runtime.stores import connect
+from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
 JVM = Path(peers.__file__).with_name("jvm")
@@ -44,32 +51,34 @@ def test_the_peers_read_the_quotes_that_ours_reads() -> None:
     assert (its.instrument_id, its.price, its.size, its.ts) == (4, 30.72, 100, quote.ts)
 
 
-def test_the_newest_of_each_bar_is_written_and_then_said(store_url: str, namespace: str) -> None:
+def test_the_newest_of_each_bar_is_written_and_then_reported(
+    store_url: str, namespace: str
+) -> None:
     keyspace = Keyspace(namespace)
     with redis.Redis.from_url(store_url) as client, connect(store_url, "tests") as store:
-        progress = PeerProgress(store, keyspace)
-        sink = BarSink(client, keyspace)
-        assert progress.started_ms() is None
+        place = Namespace(store, keyspace, Topology(8, 8, 8))
+        sink = BarSink(client, namespace)
+        assert place.peer_started_ms() is None
         sink.begin()
-        started_ms = progress.started_ms()
+        started_ms = place.peer_started_ms()
         assert started_ms is not None
         sink.put({(4, 60): bar(1), (5, 60): bar(1)}, 2)
         sink.put({(4, 60): bar(2)}, 1)
-        assert progress.written(1) is None
+        assert place.peer_written(1) is None
         sink.begin()
         sink.write()
-        written = progress.written(3)
+        written = place.peer_written(3)
         assert written is not None
         assert written.records == 3
-        assert progress.started_ms() == started_ms
+        assert place.peer_started_ms() == started_ms
         assert msgspec.json.decode(store.hget(keyspace.bars(0, 4), "60"), type=Bar) == bar(2)
-        check_bars(store, keyspace, 3)
+        check_bars(place, 3)
 
 
 def test_a_sink_writes_by_itself_once_it_is_started(store_url: str, namespace: str) -> None:
     keyspace = Keyspace(namespace)
     with redis.Redis.from_url(store_url) as client, connect(store_url, "tests") as store:
-        sink = BarSink(client, keyspace)
+        sink = BarSink(client, namespace)
         sink.begin()
         sink.put({(4, 60): bar(1)}, 1)
         sink.start()
@@ -77,13 +86,14 @@ def test_a_sink_writes_by_itself_once_it_is_started(store_url: str, namespace: s
             retry=tenacity.retry_if_result(lambda written: written is None),
             stop=tenacity.stop_after_delay(PATIENCE_S),
             wait=tenacity.wait_fixed(0.02),
-        )(PeerProgress(store, keyspace).written, 1)
+        )(Namespace(store, keyspace, Topology(8, 8, 8)).peer_written, 1)
 
 
-def test_the_java_peers_write_where_the_benchmark_looks() -> None:
+def test_all_peers_write_where_the_benchmark_looks() -> None:
     source = (JVM / "RedisBars.java").read_text()
     for field in (STARTED_FIELD, DONE_FIELD, FINISHED_FIELD):
         assert f'"{field}"' in source
     keyspace = Keyspace("ns")
+    assert bars_key("ns", 4) == keyspace.bars(0, 4)
     assert f'"{keyspace.bars(0, 4).removeprefix("ns").removesuffix("4")}"' in source
-    assert f'"{progress_key(keyspace).removeprefix("ns")}"' in source
+    assert f'"{progress_key("ns").removeprefix("ns")}"' in source

@@ -8,7 +8,7 @@ START_MS = 1_700_000_040_000
 
 
 def test_every_hundredth_record_is_bad_and_the_others_are_the_quotes() -> None:
-    quotes = list(make_quotes(1_000, 50, START_MS, seed=1))
+    quotes = list(make_quotes(1_000, 50, START_MS))
     values = [value for _, value in poisoned(quotes)]
     _, rejections = decode_quotes(values, START_MS)
     bad = range(EVERY - 1, 1_000, EVERY)

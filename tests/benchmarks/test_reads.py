@@ -1,7 +1,9 @@
 """Ours and the baseline answer the same on the same data, and what is measured is told whole."""
 
+import dataclasses
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -12,18 +14,17 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from benchmarks.harness.contender import ContenderError
 from benchmarks.reads import cores
 from benchmarks.reads.answered import Answered
-from benchmarks.reads.bare import Bare
-from benchmarks.reads.ceilings import _whole, bare
 from benchmarks.reads.contests import Both, both, contest
 from benchmarks.reads.data import Size
 from benchmarks.reads.measured import Measured, Pair
-from benchmarks.reads.paths import endpoints, plain, recommendations, similar
+from benchmarks.reads.paths import endpoints, plain, similar
+from benchmarks.reads.recommendations import recommend, situations
 from benchmarks.reads.same import check_same, covers
 from benchmarks.reads.saturation import Saturation, saturate
 from benchmarks.reads.scene import Asked, Scene, StoreProduct, set_up
-from benchmarks.stage import ContenderError
 from infra.local.process import LOOPBACK
 from tests.patience import PATIENCE_S
 
@@ -72,12 +73,20 @@ def answer(server: Asked, path: str) -> httpx.Response:
 def test_both_answer_the_same_to_every_endpoint(servers: Both) -> None:
     for endpoint in endpoints(SIZE):
         check_same(endpoint.paths, *servers)
-    # What is compared is what was meant to be: worked out, or one key as it stands.
-    assert answer(servers.naive, recommendations(SIZE).paths[0]).json()["source"] == "history"
-    assert len(answer(servers.naive, plain(SIZE).paths[0]).json()["items"]) == 50
-    with_list = plain(SIZE).paths[0].replace("/plain/", "/v1/users/") + "/recommendations"
-    check_same([with_list], *servers)
-    assert answer(servers.naive, with_list).json()["source"] == "model"
+    assert len(answer(servers.naive, plain(SIZE)[0]).json()["items"]) == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("fresh", "history"), ("changing", "history"), ("own lists", "model"), ("long", "history")],
+)
+def test_both_recommend_the_same_and_from_what_is_meant_to_be_compared(
+    servers: Both, name: str, source: str
+) -> None:
+    (situation,) = (one for one in situations(SIZE) if one.name == name)
+    paths = situation.paths()
+    check_same(paths, *servers)
+    assert answer(servers.naive, paths[0]).json()["source"] == source
 
 
 def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
@@ -85,16 +94,6 @@ def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
         check_same(["/openapi.json"], *servers)
     with pytest.raises(ContenderError, match="tickrec answers /v1/instruments/400/bars with 404"):
         check_same(["/v1/instruments/400/bars"], *servers)
-
-
-def test_bare_servers_say_the_bytes_of_an_answer(scene: Scene, servers: Both) -> None:
-    endpoint = similar(SIZE)
-    expected = answer(servers.ours, endpoint.paths[0])
-    for kind in ("asgi", "protocol"):
-        with bare(scene, kind, endpoint, servers.ours) as its:
-            said = answer(its, "/whatever")
-            assert said.content == expected.content
-            assert said.headers.keys() == expected.headers.keys()
 
 
 @needs_wrk
@@ -117,6 +116,30 @@ def test_a_contest_tells_rates_latencies_and_costs(scene: Scene, servers: Both) 
 
 
 @needs_wrk
+def test_recommendations_are_told_with_what_was_kept_while_histories_change(
+    scene: Scene, servers: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.reads.recommendations._WARM_UP_S", 1)
+    chosen = [
+        dataclasses.replace(
+            one, connections=2, at_least_s=3, events_a_second=one.events_a_second // 50
+        )
+        for one in situations(SIZE)
+        if one.name in ("changing", "own lists")
+    ]
+    changing, own = recommend(scene, servers, chosen, 1, 1, lambda *_: None)
+    for measured in (changing, own):
+        lines = [msgspec.json.decode(line) for line in measured.lines().splitlines()]
+        assert [line["baseline"] for line in lines] == ["naive, a plain GET", "naive"]
+        assert all(answers["failed"] == 0 for answers in lines[0]["answers"].values())
+    # Some histories stayed as they were between two answers, and others did not.
+    (kept,) = re.findall(r"kept of the answers (\d+\.\d)%, of the lists (\d+\.\d)%", changing.work)
+    assert 0 < float(kept[0]) < 100
+    assert float(kept[1]) > 0
+    assert re.search(r"kept of the answers \d+\.\d%, of the lists none", own.work)
+
+
+@needs_wrk
 def test_a_curve_has_a_point_of_each_contender_for_each_number_of_clients(
     scene: Scene, servers: Both
 ) -> None:
@@ -132,7 +155,7 @@ def test_a_curve_has_a_point_of_each_contender_for_each_number_of_clients(
 def run(rate: int, p99_s: float, *, refused: int = 0) -> Answered:
     return Answered(
         records=rate, seconds=1.0, cpu_s={"server": 0.9, "store": 0.1, "load": 0.2, "others": 0.0},
-        p50_s=p99_s / 3, p99_s=p99_s, max_s=2 * p99_s, refused=refused, shed=refused, broken=0,
+        p50_s=p99_s / 3, p99_s=p99_s, max_s=2 * p99_s, refused=refused, broken=0,
         rss_bytes=90_000_000,
     )  # fmt: skip
 
@@ -167,36 +190,10 @@ def test_a_curve_tells_refusals_from_answers_and_nothing_from_both() -> None:
     points = [(8, run(1_000, 0.01)), (64, run(4_000, 0.05, refused=3_000)), (512, run(0, 0.0))]
     found = Saturation("GET /x", {"tickrec": points}, "Valkey 9")
     lines = [msgspec.json.decode(line) for line in found.lines().splitlines()]
-    assert [(line["value"], line["answers"]["share_503"]) for line in lines] == [
+    assert [(line["value"], line["answers"]["share_refused"]) for line in lines] == [
         (1_000, 0.0), (1_000, 0.75), (0, 0.0),
     ]  # fmt: skip
     assert "75.0%" in shown(found)
-
-
-def test_bare_protocol_answers_heads_whole_or_in_pieces() -> None:
-    class Sink:
-        def __init__(self) -> None:
-            self.written = b""
-
-        def write(self, data: bytes) -> None:
-            self.written += data
-
-    protocol, sink = Bare(b"x"), Sink()
-    protocol.connection_made(sink)  # type: ignore[arg-type]
-    for piece in (
-        b"GET / HT",
-        b"TP/1.1\r\n\r",
-        b"\nGET / HTTP/1.1\r\n\r\nGET",
-        b" / HTTP/1.1\r\n\r\n",
-    ):
-        protocol.data_received(piece)
-    assert sink.written == b"xxx"
-
-
-def test_a_refusal_is_no_answer_to_repeat() -> None:
-    refused = httpx.Response(503, request=httpx.Request("GET", "http://x/y"), text="away")
-    with pytest.raises(ContenderError, match="http://x/y is answered with 503: away"):
-        _whole(refused)
 
 
 @pytest.mark.parametrize(

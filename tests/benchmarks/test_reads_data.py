@@ -2,6 +2,8 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 
 import hiredis
 import msgspec
@@ -13,7 +15,14 @@ from benchmarks.reads.bulk import write
 from benchmarks.reads.data import SEED, Size, by_popularity, noted
 from benchmarks.reads.histories import MOST, draw_items, draw_lengths, histories
 from benchmarks.reads.minutes import Minutes
-from benchmarks.reads.paths import endpoints, plain, recommendations
+from benchmarks.reads.paths import (
+    batches,
+    endpoints,
+    long,
+    own_lists,
+    plain,
+    recommendations,
+)
 from contracts.keyspace import (
     NEWEST_FIELD,
     OFFSET_FIELD,
@@ -94,15 +103,27 @@ def test_draws_go_by_zipf() -> None:
     assert max(counts) < 1_000
 
 
-def test_recommendations_are_asked_for_users_without_a_list_and_plain_gets_for_the_others() -> None:
-    def users(paths: list[str]) -> set[int]:
-        return {int(path.partition("user-")[2].partition("/")[0]) for path in paths}
+def test_each_situation_is_of_the_users_that_it_is_about() -> None:
+    def users(paths: Sequence[str]) -> list[int]:
+        return [int(path.partition("user-")[2].partition("/")[0]) for path in paths]
 
-    assert SIZE.with_own_list == 100
-    assert min(users(recommendations(SIZE).paths)) == 100
-    assert max(users(recommendations(SIZE).paths)) == SIZE.users - 1
-    assert max(users(plain(SIZE).paths)) == 99
-    assert [len(endpoint.paths) for endpoint in endpoints(SIZE)] == [100_000] * 5
+    assert (SIZE.with_own_list, SIZE.with_long_history) == (100, 100)
+    others = range(100, SIZE.users - 100)
+    assert set(users(recommendations(SIZE))) <= {*others}
+    assert [len(batch) for batch in batches(SIZE, 300)] == [300, 300, 200]
+    assert sorted(users(list(chain(*batches(SIZE, 300))))) == [*others]
+    assert max(users(own_lists(SIZE))) == max(users(plain(SIZE))) == 99
+    assert users(long(SIZE)) == [*range(SIZE.users - 100, SIZE.users)]
+    assert [len(endpoint.paths) for endpoint in endpoints(SIZE)] == [100_000] * 4
+
+
+def test_the_last_users_have_long_histories_and_the_others_do_not() -> None:
+    lengths = [
+        len(fields) // 2 - 1
+        for _, fields in histories(12_000, np.arange(50_000), 10**12, rng(), long=3_000)
+    ]
+    assert min(lengths[-3_000:]) == MOST
+    assert np.median(lengths[:-3_000]) == 8
 
 
 def test_bars_keep_up_with_the_clock(store_url: str, namespace: str) -> None:

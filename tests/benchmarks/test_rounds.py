@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.rounds import (
+from benchmarks.harness.rounds import (
     Run,
     Spread,
     busy_neighbors,
@@ -46,7 +46,7 @@ def test_contenders_with_different_numbers_of_records_are_compared_by_rate() -> 
     assert ratios([run(1000, 4)], [run(100, 1)]).median == 10
 
 
-def test_cpu_time_is_told_a_record() -> None:
+def test_cpu_time_is_reported_by_record() -> None:
     assert cpu_us_a_record([run(1000), run(1000), run(2000)])["worker"] == 500
 
 
@@ -57,7 +57,7 @@ def test_an_engine_that_uses_two_cores_is_compared_by_what_a_core_does() -> None
     assert ratios_a_core([ours], [as_fast_on_two_cores]).median == 2
 
 
-def test_neighbors_are_told_in_cores() -> None:
+def test_neighbors_are_reported_in_cores() -> None:
     assert busy_neighbors([run(1, seconds=2.0), run(1, seconds=1.0)]) == Spread(0.375, 0.25, 0.5)
 
 

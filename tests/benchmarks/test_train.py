@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks import train
-from benchmarks.stage import ContenderError
+from benchmarks.harness.contender import ContenderError
 from benchmarks.train_data import fill, make
 from benchmarks.train_report import OURS, SCIKIT_LEARN, Trained, Training
 from contracts.keyspace import Keyspace

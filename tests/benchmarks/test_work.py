@@ -1,79 +1,86 @@
 """The input of the benchmarks is what they say, and work that was not done does not pass."""
 
+from collections.abc import Iterator
+
 import msgspec
 import numpy as np
 import pytest
 import redis
 
-from benchmarks.bars import MINUTE_MS, check_bars, make_quotes
+from benchmarks.bars import check_bars, make_quotes
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.namespace import Namespace, claimed_ms, folded
 from benchmarks.interactions import check_counts, make_events, sum_of_counts
 from benchmarks.peers.plain_interactions import Counts
 from benchmarks.peers.progress import progress_key, report
-from benchmarks.progress import PeerProgress, claimed_ms, folded_ms
-from benchmarks.stage import ContenderError
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
-from runtime.stores import Store, connect
+from runtime.stores import connect
+from runtime.topology import Topology
 
 START_MS = 1_700_000_040_000
 
 
+MINUTE_MS = 60_000
+
+
 @pytest.fixture
-def store(store_url: str) -> Store:
-    return connect(store_url, "tests")
+def place(store_url: str, namespace: str) -> Iterator[Namespace]:
+    with connect(store_url, "tests") as store:
+        yield Namespace(store, Keyspace(namespace), Topology(8, 8, 8))
 
 
 def test_each_instrument_quotes_once_a_second_within_one_minute() -> None:
-    quotes = list(make_quotes(1000, 100, START_MS, seed=1))
+    quotes = list(make_quotes(1000, 100, START_MS))
     assert len(quotes) == 1000
     for second in range(10):
         of_second = quotes[second * 100 : (second + 1) * 100]
         assert sorted(q.instrument_id for q in of_second) == list(range(100))
         assert {(q.ts - START_MS) // 1000 for q in of_second} == {second}
-    assert {q.ts // MINUTE_MS for q in make_quotes(9_000, 100, START_MS, seed=1)} == {
-        START_MS // MINUTE_MS
-    }
+    assert {q.ts // MINUTE_MS for q in make_quotes(9_000, 100, START_MS)} == {START_MS // MINUTE_MS}
 
 
-def test_the_same_seed_makes_the_same_input() -> None:
-    assert list(make_quotes(50, 20, START_MS, seed=3)) == list(make_quotes(50, 20, START_MS, 3))
-    assert list(make_events(50, 9, 9, 0, seed=3)) == list(make_events(50, 9, 9, 0, seed=3))
+def test_the_input_is_the_same_each_time() -> None:
+    assert list(make_quotes(50, 20, START_MS)) == list(make_quotes(50, 20, START_MS))
+    first, second = (
+        [(event.user_id, event.instrument_id) for event in make_events(50, 9, 9)] for _ in range(2)
+    )
+    assert first == second
 
 
 def test_an_input_that_ends_within_a_second_has_the_asked_length() -> None:
-    assert len(list(make_quotes(1234, 100, START_MS, seed=1))) == 1234
+    assert len(list(make_quotes(1234, 100, START_MS))) == 1234
 
 
 def test_the_sum_of_counts_is_that_of_the_gram_matrix() -> None:
-    events = list(make_events(500, 20, 30, 0, seed=1))
+    events = list(make_events(500, 20, 30))
     user_items = np.zeros((20, 30))
     for event in events:
         user_items[int(event.user_id.removeprefix("user-")), event.instrument_id] = 1
     assert sum_of_counts(events) == (user_items.T @ user_items).sum()
 
 
-def test_bars_that_lack_or_repeat_a_quote_do_not_pass(store: Store, namespace: str) -> None:
-    keyspace = Keyspace(namespace)
-    store.hset(keyspace.bars(0, 4), mapping={"newest": "60", "60": '{"n":2}', "0": '{"n":1}'})
-    check_bars(store, keyspace, 3)
-    check_bars(store, keyspace, 2, and_more=True)
+def test_bars_that_lack_or_repeat_a_quote_do_not_pass(place: Namespace) -> None:
+    place.store.hset(
+        place.keys.bars(0, 4), mapping={"newest": "60", "60": '{"n":2}', "0": '{"n":1}'}
+    )
+    check_bars(place, 3)
+    check_bars(place, 2, and_more=True)
     with pytest.raises(ContenderError, match="4 quotes were folded, but the bars in Redis hold 3"):
-        check_bars(store, keyspace, 4)
+        check_bars(place, 4)
     with pytest.raises(ContenderError, match="hold 3"):
-        check_bars(store, keyspace, 2)
+        check_bars(place, 2)
 
 
-def test_the_peer_counts_what_the_gram_matrix_has(store_url: str, namespace: str) -> None:
-    keyspace = Keyspace(namespace)
-    events = list(make_events(200, 10, 15, 0, seed=2))
+def test_the_peer_counts_what_the_gram_matrix_has(store_url: str, place: Namespace) -> None:
+    events = list(make_events(200, 10, 15))
     with redis.Redis.from_url(store_url) as client:
-        peer = Counts(client, keyspace)
+        peer = Counts(client, place.keys)
         for event in events:
             peer.add(msgspec.json.decode(encode(event), type=Interaction))
-    with connect(store_url, "tests") as store:
-        check_counts(store, keyspace, sum_of_counts(events))
-        with pytest.raises(ContenderError, match="add up to"):
-            check_counts(store, keyspace, sum_of_counts(events) + 1)
+    check_counts(place, sum_of_counts(events))
+    with pytest.raises(ContenderError, match="add up to"):
+        check_counts(place, sum_of_counts(events) + 1)
 
 
 def test_a_worker_is_ready_when_it_has_claimed_every_partition() -> None:
@@ -86,19 +93,15 @@ def test_a_worker_is_ready_when_it_has_claimed_every_partition() -> None:
 
 def test_a_worker_is_done_when_its_positions_add_up_to_the_records() -> None:
     positions = [{"next": "4", "updated_at_ms": "800"}, {"next": "6", "updated_at_ms": "700"}]
-    assert folded_ms(positions, 11) is None
-    assert folded_ms(positions, 10) == 800
+    assert folded(positions, 11) is None
+    assert folded(positions, 10) == (10, 800)
 
 
-def test_a_peer_is_done_when_it_says_that_it_has_written_enough(
-    store: Store, namespace: str
-) -> None:
-    keyspace = Keyspace(namespace)
-    progress = PeerProgress(store, keyspace)
-    assert (progress.started_ms(), progress.written(1)) == (None, None)
-    store.hset(progress_key(keyspace), items=report(started_ms=500, done=99))
-    assert progress.started_ms() == 500
-    assert progress.written(100) is None
-    written = progress.written(99)
+def test_a_peer_is_done_when_it_says_that_it_has_written_enough(place: Namespace) -> None:
+    assert (place.peer_started_ms(), place.peer_written(1)) == (None, None)
+    place.store.hset(progress_key(place.keys.namespace), items=report(started_ms=500, done=99))
+    assert place.peer_started_ms() == 500
+    assert place.peer_written(100) is None
+    written = place.peer_written(99)
     assert written is not None
     assert written.records == 99

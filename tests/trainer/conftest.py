@@ -34,14 +34,25 @@ def keyspace(namespace: str) -> Keyspace:
 @pytest.fixture
 def settings(store_url: str, namespace: str) -> TrainerSettings:
     return TrainerSettings(
-        redis_url=store_url, namespace=namespace, lock_lease_seconds=PATIENCE_S, metrics_port=0
+        redis_url=store_url,
+        namespace=namespace,
+        lock_lease_seconds=PATIENCE_S,
+        metrics_port=0,
+        item_model="cosine",
+        user_model="user-knn",
     )
 
 
 @pytest.fixture
 def environment(store_url: str, namespace: str) -> dict[str, str]:
     """Of a child process."""
-    return {"REDIS_URL": store_url, "NAMESPACE": namespace, "LOCK_LEASE_SECONDS": str(PATIENCE_S)}
+    return {
+        "REDIS_URL": store_url,
+        "NAMESPACE": namespace,
+        "LOCK_LEASE_SECONDS": str(PATIENCE_S),
+        "ITEM_MODEL": "cosine",
+        "USER_MODEL": "user-knn",
+    }
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
 LAUNCHER = """
 import os, signal, socket, sys, threading
 # A run imports these when it needs them.
-import trainer.experiments.holdout, trainer.quality.checking
+import trainer.experiments.holdout, trainer.quality.checking, trainer.tuning.auto
 from runtime.logs import configure_logs
 from trainer.experiments import trial
 from trainer.runs import Runs
@@ -274,7 +274,7 @@ def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
     # Each run judges the canary of the one before, promotes it, publishes another variant, and
     # tries out the next canary.
     rules, variants = tmp_path / "canary.toml", tmp_path / "variants.toml"
-    rules.write_text("minutes = 0\n")
+    rules.write_text("minutes = 0\nneeds = 0\n")
     variants.write_text("[few]\nneighbors_per_item = 5\n")
     environment |= {
         "CANARY_RULES": str(rules),

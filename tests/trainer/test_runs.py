@@ -9,7 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
+from prometheus_client import REGISTRY
 from sklearn.metrics.pairwise import cosine_similarity
+from structlog.testing import capture_logs
 
 from contracts.keyspace import (
     DEFAULT_VARIANT,
@@ -20,16 +22,19 @@ from contracts.keyspace import (
     SimilarList,
     UserList,
 )
+from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port
 from runtime.stores import Store
 from runtime.topology import TopologyError
+from tests.trainer.conftest import PARTITIONS
 from trainer import runs as runs_module
 from trainer.counts.pipelines import CorruptValueError
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
+from trainer.settings_file import changed
 
 Fill = Callable[..., npt.NDArray[np.float64]]
 T = TypeVar("T")
@@ -116,7 +121,8 @@ def test_the_report_says_what_the_generation_was_made_from(
         "interactions": [(0, 10)] * 3,
         "cooccurrences": [(0, 10)] * 3,
     }
-    assert report.inputs.models["cosine"]["neighbors"] == 200
+    assert report.inputs.settings["neighbors_per_item"] == 200
+    assert report.inputs.settings == report.settings == settings.of_generation()
     assert report.data.items == report.lists.similar == 29
     assert report.data.users == report.lists.user == 50
     assert report.data.pairs == np.count_nonzero(np.triu(counts, 1))
@@ -136,7 +142,7 @@ def test_a_run_is_skipped_until_counts_histories_or_settings_change(
         assert [run(settings) for _ in range(2)] == ["trained", "unchanged"]
     store.hincrby(keyspace.position(INTERACTIONS, 0), "incarnation", 1)
     assert [run(settings) for _ in range(2)] == ["trained", "unchanged"]
-    other = settings.model_copy(update={"cosine_shrinkage": 3.0})
+    other = changed(settings, {"cosine_shrinkage": 3.0})
     assert [run(other) for _ in range(2)] == ["trained", "unchanged"]
     assert run(other, only_if_changed=False) == "trained"
 
@@ -222,11 +228,33 @@ def test_topics_that_were_never_made_end_the_process(settings: TrainerSettings) 
         run(settings)
 
 
-def test_counts_that_are_none_end_the_process(
+def test_a_corrupt_value_is_left_out_counted_and_logged(
     store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
 ) -> None:
-    key = next(store.scan_iter(f"{keyspace.namespace}:cooc:*"))
-    store.hset(key, "7", "many")
-    with pytest.raises(CorruptValueError, match="many"):
+    row = keyspace.cooc(instrument_partition(103, PARTITIONS), 103)
+    history = keyspace.history(user_partition("u7", PARTITIONS), "u7")
+    store.hset(row, "7", "many")
+    store.hset(history, "105", "[]")
+    with capture_logs() as logs:
+        assert run(settings) == "trained"
+    generation = served(store, keyspace).generation
+    report = read(store, keyspace.model_report(generation), Report)
+    assert report.n_corrupt == len(report.corrupt) == 2
+    assert {problem.split(": ")[0] for problem in report.corrupt} == {row, history}
+    assert REGISTRY.get_sample_value("trainer_corrupt_values") == 2
+    told = [log["problem"] for log in logs if log["log_level"] == "warning" and "problem" in log]
+    assert told == report.corrupt
+    assert not store.exists(keyspace.model_user(generation, "u7"))
+    assert not store.exists(keyspace.model_similar(generation, "103"))
+    assert store.exists(keyspace.model_user(generation, "u8"))
+
+
+def test_too_many_corrupt_values_end_the_process(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    for u in range(20):
+        store.hset(keyspace.history(user_partition(f"u{u}", PARTITIONS), f"u{u}"), "105", "[]")
+    with pytest.raises(CorruptValueError, match="more of 50 keys"):
         run(settings)
+    assert read_current(store, keyspace) is None
     assert not store.exists(keyspace.model_lock())

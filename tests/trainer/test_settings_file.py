@@ -53,8 +53,9 @@ def test_what_once_trains_with_is_what_the_file_and_the_environment_say(
     assert current is not None
     generation = current.variants[DEFAULT_VARIANT].generation
     report = msgspec.json.decode(str(store.get(keyspace.model_report(generation))), type=Report)
-    cosine = report.inputs.models["cosine"]
-    assert (cosine["neighbors"], cosine["shrinkage"]) == (2, 3.5)
+    assert report.settings["neighbors_per_item"] == 2
+    cosine = report.settings["cosine"]
+    assert cosine["shrinkage"] == 3.5
     assert cosine["popularity_damping"] == 0.25
     assert report.lists.similar_entries == 4 * 2
 
@@ -88,21 +89,21 @@ def test_a_value_in_the_file_is_checked_like_one_in_the_environment(
 def test_a_file_that_is_wrong_is_refused(content: str, told: str, file: Path) -> None:
     file.write_text(content)
     with pytest.raises(SettingsFileError, match=told):
-        read_settings_file(file, TrainerSettings.model_fields)
+        read_settings_file(file, TrainerSettings)
 
 
 def test_a_file_that_is_not_there_is_told(file: Path) -> None:
     with pytest.raises(SettingsFileError, match=r"trainer\.toml: No such file or directory"):
-        read_settings_file(file, TrainerSettings.model_fields)
+        read_settings_file(file, TrainerSettings)
 
 
 def test_names_in_capitals_are_read_as_the_environment_has_them(file: Path) -> None:
     file.write_text("COSINE_SHRINKAGE = 3.5")
-    assert read_settings_file(file, TrainerSettings.model_fields) == {"cosine_shrinkage": 3.5}
+    assert read_settings_file(file, TrainerSettings) == {"cosine_shrinkage": 3.5}
 
 
 def test_what_is_written_is_read_again(file: Path) -> None:
     values = {"item_model": "cosine", "cosine_shrinkage": 1e-7, "neighbors_per_item": 30}
     write_settings_file(file, values, ["of a test", "in two lines"])
     assert file.read_text().startswith("# of a test\n# in two lines\n")
-    assert read_settings_file(file, TrainerSettings.model_fields) == values
+    assert read_settings_file(file, TrainerSettings) == values

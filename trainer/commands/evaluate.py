@@ -16,15 +16,18 @@ from trainer.commands.options import (
     TestFile,
     TestShare,
     TrainFile,
+    Worker,
     check_folders,
     errors_told,
     results,
     trainer_settings,
+    worker_rules,
 )
 from trainer.evaluation.interactions import Splitting
 from trainer.models import MODELS
+from trainer.settings import AUTO
 
-ModelName = enum.StrEnum("ModelName", {name: name for name in MODELS})  # type: ignore[misc]
+ModelName = enum.StrEnum("ModelName", {name: name for name in (AUTO, *MODELS)})  # type: ignore[misc]
 
 
 def evaluate(
@@ -39,6 +42,7 @@ def evaluate(
     model: Annotated[list[ModelName] | None, typer.Option(help="repeatable; all without")] = None,
     settings: SettingsFile = None,
     assignments: Settings = None,
+    worker: Worker = None,
     n: Length = 10,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,  # noqa: FBT002 (a flag of the command line)
     recommendations: Annotated[
@@ -56,14 +60,19 @@ def evaluate(
     from trainer.evaluation.run import run
     from trainer.evaluation.table import table_of
 
-    names = [str(name) for name in model or MODELS]
+    names = [str(name) for name in model or ModelName]
     with errors_told():
         check_folders(recommendations, report)
         if recommendations and len(names) > 1:
             raise QuestionError("--recommendations writes the lists of one model: name one --model")
         question = Question(interactions, train, test, split, test_share, seed)
         found = run(
-            question, trainer_settings(settings, assignments or []), names, n, recommendations
+            question,
+            trainer_settings(settings, assignments or []),
+            names,
+            n,
+            recommendations,
+            worker_rules(worker or []),
         )
         if report:
             report.write_text(page_of(found), encoding="utf-8")

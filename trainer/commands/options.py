@@ -10,8 +10,9 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from trainer.evaluation.worker import WorkerRules
 from trainer.settings import TrainerSettings
-from trainer.settings_file import check_name, read_settings_file
+from trainer.settings_file import check_name, flat_fields, nested, read_settings_file
 
 USAGE_ERROR: Final = 2
 """The exit status of a command that cannot do what it was asked, as shells have it."""
@@ -34,6 +35,15 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="one of the trainer's settings; repeatable"),
 ]
+Worker = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--worker",
+        metavar="NAME=VALUE",
+        help="a setting of the workers that folds events: affinity, half_life_days, history_cap, "
+        "user_weight, user_weight_exponent, typical_value; repeatable",
+    ),
+]
 Length = Annotated[int, typer.Option("--n", min=1, help="length of a list")]
 
 
@@ -48,13 +58,28 @@ def trainer_settings(path: Path | None, assignments: Sequence[str]) -> TrainerSe
         SettingsFileError: a name or the file is wrong.
         ValidationError: a value is.
     """
-    known = TrainerSettings.model_fields
-    values = read_settings_file(path, known) if path else {}
+    known = flat_fields(TrainerSettings)
+    values = read_settings_file(path, TrainerSettings) if path else {}
     for assignment in assignments:
         name, _, value = assignment.partition("=")
         check_name("--set: ", name.lower(), known)
         values[name.lower()] = value
-    return TrainerSettings.model_validate(values)
+    return TrainerSettings.model_validate(nested(values, TrainerSettings))
+
+
+def worker_rules(assignments: Sequence[str]) -> WorkerRules:
+    """Return how the workers would fold events; what is not assigned is their default.
+
+    Raises:
+        SettingsFileError: there is no setting of a name.
+        ValidationError: a value is wrong.
+    """
+    values = {}
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        check_name("--worker: ", name.lower(), WorkerRules.model_fields)
+        values[name.lower()] = value
+    return WorkerRules.model_validate(values)
 
 
 def check_folders(*files: Path | None) -> None:
@@ -87,6 +112,6 @@ def _told(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(
-        f"setting {'.'.join(map(str, e['loc']))}, value {e['input']!r}: {e['msg']}"
+        f"setting {'_'.join(map(str, e['loc']))}, value {e['input']!r}: {e['msg']}"
         for e in error.errors()
     )

@@ -15,10 +15,12 @@ from trainer.commands.options import (
     TestFile,
     TestShare,
     TrainFile,
+    Worker,
     check_folders,
     errors_told,
     results,
     trainer_settings,
+    worker_rules,
 )
 from trainer.evaluation.interactions import Splitting
 from trainer.models import MODELS
@@ -41,6 +43,7 @@ def tune(
     model: Annotated[list[TunedName] | None, typer.Option(help="repeatable; all without")] = None,
     settings: SettingsFile = None,
     assignments: Settings = None,
+    worker: Worker = None,
     n: Length = 10,
     trials: Annotated[int, typer.Option(min=1, help="of each model, earlier runs included")] = 50,
     storage: Annotated[
@@ -67,7 +70,8 @@ def tune(
         question = Question(interactions, train, test, split, test_share, seed)
         now = trainer_settings(settings, assignments or [])
         models = [TunableModel(str(name), now) for name in model or TunedName]
-        tuned = run(question, models, Search(storage, n, trials, seed))
+        rules = worker_rules(worker or [])
+        tuned = run(question, rules, models, Search(storage, n, trials, seed))
     results().print(table_of(tuned.evaluation))
     of_models = ", ".join(f"{name} {best.ndcg:.4f}" for name, best in tuned.best.items())
     comments = [

@@ -5,95 +5,133 @@ what came in between, and a row may have an item whose own row was not there yet
 out, and is in the next run. While nothing is written the matrix is exact.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from contracts.keyspace import NOT_ITEMS, Keyspace
-from contracts.messages import Floats, Ints
+from contracts.messages import MAX_INSTRUMENT_ID, Floats, Ints
 from runtime.stores import Store
-from trainer.counts.blocks import blocks
-from trainer.counts.matrices import Gram, Indices, matrix
-from trainer.counts.pipelines import CorruptValueError, ask_each
+from trainer.counts.fields import Fields, without
+from trainer.counts.growing import Growing
+from trainer.counts.hashes import Hashes
+from trainer.counts.matrices import Gram, Indices, csr, in_order
+from trainer.counts.numerals import integers, numbers
+from trainer.counts.pipelines import named
+from trainer.counts.quarantine import Quarantine, shown
 from trainer.stages import Stages
 
-FIELDS_PER_BLOCK: Final = 200_000
-"""About 40 MB of Python objects while a block is parsed."""
-LONG_ROW: Final = 5_000
-"""Fields from which a row is read bit by bit: HGETALL of more would block Redis for over 1 ms."""
+_NO_PLACE: Final = -1
+_IDS_AN_ITEM: Final = 16
+"""Up to which places of ids are looked up in a table."""
+_NO_IDS: Final = np.empty(0, np.int64)
+_NO_COUNTS: Final = np.empty(0)
 
 
 class Rows(NamedTuple):
     """Some rows of G, one after the other."""
 
     data: Floats
-    """(entries,)"""
+    """(entries,) above zero"""
     columns: Indices
-    """(entries,) index in `items`"""
+    """(entries,) index in `items`, ascending within a row"""
     lengths: Ints
     """(n_rows,) entries of each row"""
-
-
-_NO_PLACE: Final = -1
-_IDS_AN_ITEM: Final = 16
-"""Up to which places of ids are looked up in a table."""
-_NO_ROWS: Final = Rows(np.empty(0), np.empty(0, np.int32), np.empty(0, np.int64))
-_NO_ENTRIES: Final = (np.empty(0, np.int64), np.empty(0))
+    below_zero: float
+    """sum, without their sign, of counts below zero"""
+    corrupt: dict[int, str]
+    """row -> what is wrong with it; it has no entries"""
 
 
 def read_gram(store: Store, keyspace: Keyspace, partitions: int, stages: Stages) -> Gram:
     """Return G of all items, from `partitions` partitions of `cooccurrences`.
 
+    An item whose row is corrupt is left out, with its column.
+
     Raises:
-        CorruptValueError: a row has something else than numbers.
+        CorruptValueError: more than a few rows are corrupt.
+        redis.exceptions.RedisError: Redis is away.
     """
-    keys_of = _item_keys(store, keyspace, partitions)
-    items = np.array(sorted(keys_of), np.int64)
-    keys = [keys_of[item] for item in items.tolist()]
-    sizes = _sizes(store, keys)
-    rows = [
-        parse_rows(items, _hashes(store, keys[start:stop], sizes[start:stop]))
-        for start, stop in stages.each(blocks(sizes, FIELDS_PER_BLOCK), "read counts")
-    ]
-    data, columns, lengths = (np.concatenate(part) for part in zip(_NO_ROWS, *rows, strict=True))
-    below_zero = abs(float(data[data < 0].sum()))
-    return Gram(items, matrix(data, columns, lengths, len(items)), below_zero)
+    quarantine = Quarantine()
+    partition_of = _partitions(store, keyspace, partitions, quarantine)
+    items = np.array(sorted(partition_of), np.int64)
+    quarantine.check(len(items))
+
+    def key_of(place: int) -> str:
+        item = int(items[place])
+        return keyspace.cooc(partition_of[item], item)
+
+    data, columns, lengths = Growing(np.float64), Growing(np.int32), Growing(np.int64)
+    kept, below_zero = np.ones(len(items), np.bool_), 0.0
+    for block in Hashes(store, len(items), key_of).read(stages, "read counts"):
+        rows = parse_rows(items, block.parts, range(block.start, block.stop))
+        for place, problem in sorted((block.wrong_type | rows.corrupt).items()):
+            quarantine.add(key_of(place), problem)
+            kept[place] = False
+        quarantine.check(len(items))
+        data.extend(rows.data)
+        columns.extend(rows.columns)
+        lengths.extend(rows.lengths)
+        below_zero += rows.below_zero
+    counts = csr(data.whole(), columns.whole(), lengths.whole(), len(items))
+    if not kept.all():
+        counts, items = csr_array(counts[kept][:, kept]), items[kept]
+    return Gram(items, counts, below_zero, quarantine.told, quarantine.n)
 
 
-def parse_rows(items: Ints, hashes: Mapping[str, Mapping[str, str]]) -> Rows:
+def parse_rows(items: Ints, parts: Sequence[Fields], rows: range) -> Rows:
     """Return the rows of G that stand in some `cooc` hashes, without items that are not in `items`.
 
     Args:
         items: (n_items,) ids of all items, ascending.
-        hashes: key -> hash, without what is no item.
-
-    Raises:
-        CorruptValueError: a hash has something else than numbers.
+        parts: fields of the hashes; where one comes twice, the later one counts.
+        rows: which hashes these are.
     """
-    parsed = [_parse_row(key, fields) for key, fields in hashes.items()]
-    ids, values = (np.concatenate(part) for part in zip(_NO_ENTRIES, *parsed, strict=True))
-    columns = _places(items, ids)
-    known = columns != _NO_PLACE
-    ends = np.cumsum([0, *(len(row_ids) for row_ids, _ in parsed)])
-    lengths = np.diff(np.concatenate([[0], np.cumsum(known)])[ends])
-    return Rows(values[known], columns[known], lengths)
+    counted = [without(fields, NOT_ITEMS) for fields in parts]
+    parsed = [_parse(items, fields) for fields in counted]
+    corrupt = {row: problem for part in parsed for row, problem in part.corrupt.items()}
+    row = np.concatenate([_NO_IDS, *(fields.rows - rows.start for fields in counted)])
+    column = np.concatenate([_NO_IDS, *(part.columns for part in parsed)])
+    count = np.concatenate([_NO_COUNTS, *(part.counts for part in parsed)])
+    taken = column != _NO_PLACE
+    if corrupt:
+        taken &= ~np.isin(row, np.array([*corrupt]) - rows.start)
+    if not taken.all():
+        row, column, count = row[taken], column[taken], count[taken]
+    order = in_order(row, column)
+    row, column, count = row[order], column[order], count[order]
+    below_zero = -float(count[count < 0].sum())
+    above = count > 0
+    if not above.all():
+        row, column, count = row[above], column[above], count[above]
+    return Rows(count, column, np.bincount(row, minlength=len(rows)), below_zero, corrupt)
 
 
-def _parse_row(key: str, row: Mapping[str, str]) -> tuple[Ints, Floats]:
-    """Return the item ids and the counts of a `cooc` hash."""
-    try:
-        ids = np.fromiter(map(int, row), np.int64, len(row))
-        counts = np.fromiter(map(float, row.values()), np.float64, len(row))
-    except (ValueError, OverflowError) as error:
-        raise CorruptValueError(key, str(error)) from error
-    if not np.isfinite(counts).all():
-        raise CorruptValueError(key, f"count {counts[~np.isfinite(counts)][0]}")
-    return ids, counts
+class _Parsed(NamedTuple):
+    columns: Indices
+    counts: Floats
+    corrupt: dict[int, str]
+
+
+def _parse(items: Ints, fields: Fields) -> _Parsed:
+    """Return where each count belongs and what it is."""
+    ids, are_ids = integers(fields.buffer, fields.names)
+    counts = numbers(fields.buffer, fields.values)
+    are_counts = np.isfinite(counts)
+    corrupt: dict[int, str] = {}
+    for place in np.flatnonzero(~(are_ids & are_counts))[::-1].tolist():
+        name, value = shown(fields.name(place)), shown(fields.value(place))
+        problem = f"count {value} of item {name}" if are_ids[place] else f"item {name}"
+        corrupt[int(fields.rows[place])] = problem
+    return _Parsed(_places(items, ids), counts, corrupt)
 
 
 def _places(items: Ints, ids: Ints) -> Indices:
     """Return the place of each id in `items`, ascending; `_NO_PLACE` of one that is not there."""
+    if not len(items):
+        return np.full(len(ids), _NO_PLACE, np.int32)
     past = int(items[-1]) + 1
     if past > _IDS_AN_ITEM * len(items):
         places = np.minimum(np.searchsorted(items, ids), len(items) - 1)
@@ -101,33 +139,30 @@ def _places(items: Ints, ids: Ints) -> Indices:
     # Ids without great gaps, as numbered items have them: a table is a tenth of the time.
     place_of = np.full(past + 1, _NO_PLACE, np.int32)
     place_of[items] = np.arange(len(items))
-    return place_of[np.minimum(ids.view(np.uint64), past)]  # one below zero is a great one so
+    return place_of[np.minimum(ids, past)]
 
 
-def _item_keys(store: Store, keyspace: Keyspace, partitions: int) -> dict[int, str]:
-    """Return the key of each item's row."""
-    return {
-        int(item): keyspace.cooc(partition, int(item))
-        for partition in range(partitions)
-        for item in store.sscan_iter(keyspace.items(partition), count=1_000)
-    }
+def _partitions(
+    store: Store, keyspace: Keyspace, partitions: int, quarantine: Quarantine
+) -> dict[int, int]:
+    """Return the partition of each item."""
+    partition_of: dict[int, int] = {}
+    for partition in range(partitions):
+        key = keyspace.items(partition)
+        with named(key):
+            for member in store.sscan_iter(key, count=1_000):
+                if _is_item(member):
+                    partition_of[int(member)] = partition
+                else:
+                    quarantine.add(key, f"member {shown(member)} is no item")
+    return partition_of
 
 
-def _sizes(store: Store, keys: Sequence[str]) -> Ints:
-    """Return (n_keys,) the number of fields of each hash."""
-    return np.array(ask_each(store, keys, lambda pipeline, key: pipeline.hlen(key)), np.int64)
-
-
-def _hashes(store: Store, keys: Sequence[str], sizes: Ints) -> dict[str, dict[str, str]]:
-    """Return the hashes, without what is no item, in the order of the keys."""
-    long = {key for key, size in zip(keys, sizes.tolist(), strict=True) if size > LONG_ROW}
-    short = [key for key in keys if key not in long]
-    replies = ask_each(store, short, lambda pipeline, key: pipeline.hgetall(key))
-    hashes: dict[str, dict[str, str]] = dict(zip(short, replies, strict=True))
-    for key in long:
-        # A field that is changed meanwhile may come twice: the later one counts.
-        hashes[key] = dict(store.hscan_iter(key, count=1_000))
-    for fields in hashes.values():
-        for field in NOT_ITEMS:
-            fields.pop(field, None)
-    return {key: hashes[key] for key in keys}
+def _is_item(text: str) -> bool:
+    return (
+        text.isascii()
+        and text.isdecimal()
+        and len(text) <= len(str(MAX_INSTRUMENT_ID))
+        and str(int(text)) == text
+        and int(text) <= MAX_INSTRUMENT_ID
+    )

@@ -1,31 +1,23 @@
 """Reads the histories of the most recently active users, each with the offset that it stands at."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-import msgspec
 import numpy as np
 
-from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD, HistoryEntry, Keyspace
+from contracts.keyspace import Keyspace
+from contracts.messages import Floats
 from runtime.stores import Store
-from trainer.counts.blocks import blocks
-from trainer.counts.matrices import UserItems, matrix
-from trainer.counts.pipelines import CorruptValueError, ask_each
+from trainer.counts.active import latest_users
+from trainer.counts.growing import Growing
+from trainer.counts.hashes import Hashes
+from trainer.counts.history_hashes import Histories, parse_histories
+from trainer.counts.matrices import Indices, UserItems, csr
+from trainer.counts.numbering import Numbering
+from trainer.counts.quarantine import Quarantine
 from trainer.stages import Stages
 
-USERS_PER_BLOCK: Final = 500
-
-_entries = msgspec.json.Decoder(list[HistoryEntry])
-_offset = msgspec.json.Decoder(tuple[int, int])
-
-
-class History(NamedTuple):
-    """What a user has."""
-
-    user: str
-    offset: tuple[int, int]
-    affinities: dict[int, float]
-    """item id -> r_ui"""
+_AT_ONCE: Final = 1_000_000
+"""Numbers of items that are replaced by their columns in one go, so that few are there twice."""
 
 
 def read_user_items(
@@ -33,68 +25,69 @@ def read_user_items(
 ) -> UserItems:
     """Return what the `users` latest active users have, latest first.
 
-    A user whose history is gone is left out.
+    A user whose history is gone is left out, and so is one whose history is corrupt.
 
     Raises:
-        CorruptValueError: a history is none.
+        CorruptValueError: more than a few histories are corrupt.
+        redis.exceptions.RedisError: Redis is away.
     """
-    keys = _latest_users(store, keyspace, partitions, users)
-    histories: list[History] = []
-    for start, stop in stages.each(
-        blocks(np.ones(len(keys), np.int64), USERS_PER_BLOCK), "read histories"
-    ):
-        block = keys[start:stop]
-        hashes = ask_each(store, [key for key, _ in block], lambda pipe, key: pipe.hgetall(key))
-        histories += [
-            parse_history(key, user, fields)
-            for (key, user), fields in zip(block, hashes, strict=True)
-            if fields
-        ]
-    return user_items_of(histories)
+    names, partition_of = latest_users(store, keyspace, partitions, users)
+
+    def key_of(row: int) -> str:
+        return keyspace.history(partition_of[row], names[row])
+
+    collected, quarantine = Collected(), Quarantine()
+    for block in Hashes(store, len(names), key_of).read(stages, "read histories"):
+        histories = parse_histories(block.parts, range(block.start, block.stop))
+        for row, problem in sorted((block.wrong_type | histories.corrupt).items()):
+            quarantine.add(key_of(row), problem)
+        quarantine.check(len(names))
+        collected.add([names[row] for row in histories.offsets], histories)
+    return collected.user_items(quarantine)
 
 
-def parse_history(key: str, user: str, fields: Mapping[str, str]) -> History:
-    """Return what stands in a `history` hash.
+class Collected:
+    """Histories so far."""
 
-    Raises:
-        CorruptValueError: it is no history.
-    """
-    items = [item for item in fields if item not in NOT_ITEMS]
-    try:
-        entries = _entries.decode(f"[{','.join(fields[item] for item in items)}]")
-        offset = _offset.decode(fields[OFFSET_FIELD])
-        affinities = {int(i): entry.r for i, entry in zip(items, entries, strict=True)}
-    except KeyError as error:
-        raise CorruptValueError(key, f"it has no field `{OFFSET_FIELD}`") from error
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise CorruptValueError(key, str(error)) from error
-    return History(user, offset, affinities)
+    def __init__(self) -> None:
+        self._users: list[str] = []
+        self._offsets: list[tuple[int, int]] = []
+        self._numbering = Numbering()
+        self._lengths, self._numbers = Growing(np.int64), Growing(np.int32)
+        self._affinities, self._ts_ms = Growing(np.float64), Growing(np.int64)
+        self._unscaled: Growing | None = None
+        """not until a user has a scale"""
 
+    def add(self, users: list[str], histories: Histories) -> None:
+        """Append histories and whose they are."""
+        self._users += users
+        self._offsets += histories.offsets.values()
+        self._lengths.extend(histories.lengths)
+        ids, which = np.unique(histories.items, return_inverse=True)
+        self._numbers.extend(self._numbering.of(ids)[which])
+        if self._unscaled is None and (histories.unscaled != histories.affinities).any():
+            self._unscaled = Growing(np.float64)
+            self._unscaled.extend(self._affinities.so_far())
+        self._affinities.extend(histories.affinities)
+        self._ts_ms.extend(histories.ts_ms)
+        if self._unscaled is not None:
+            self._unscaled.extend(histories.unscaled)
 
-def user_items_of(histories: Sequence[History]) -> UserItems:
-    """Return the matrix of some histories, a row each."""
-    lengths = np.array([len(history.affinities) for history in histories], np.int64)
-    entries = int(lengths.sum())
-    ids = np.fromiter((i for history in histories for i in history.affinities), np.int64, entries)
-    data = np.fromiter(
-        (r for history in histories for r in history.affinities.values()), np.float64, entries
-    )
-    items, columns = np.unique(ids, return_inverse=True)
-    return UserItems(
-        users=[history.user for history in histories],
-        offsets=[history.offset for history in histories],
-        items=items,
-        affinities=matrix(data, columns, lengths, len(items)),
-    )
-
-
-def _latest_users(
-    store: Store, keyspace: Keyspace, partitions: int, users: int
-) -> list[tuple[str, str]]:
-    """Return key and id of the users with the latest events; equally late ones by id."""
-    latest: list[tuple[float, str, int]] = []
-    for partition in range(partitions):
-        # One more than wanted: -1 would mean all.
-        active: Any = store.zrevrange(keyspace.active(partition), 0, users, withscores=True)
-        latest += [(-last_ms, user, partition) for user, last_ms in active]
-    return [(keyspace.history(p, user), user) for _, user, p in sorted(latest)[:users]]
+    def user_items(self, quarantine: Quarantine) -> UserItems:
+        """Return all of them, and what was left out."""
+        items, affinities = self._numbering.ids, self._affinities.whole()
+        columns, places = self._numbers.whole(), self._numbering.places()
+        for start in range(0, len(columns), _AT_ONCE):
+            some: Indices = columns[start : start + _AT_ONCE]
+            some[:] = places[some]
+        unscaled: Floats = affinities if self._unscaled is None else self._unscaled.whole()
+        return UserItems(
+            users=self._users,
+            offsets=self._offsets,
+            items=items,
+            affinities=csr(affinities, columns, self._lengths.whole(), len(items)),
+            unscaled=unscaled,
+            ts_ms=self._ts_ms.whole(),
+            corrupt=quarantine.told,
+            n_corrupt=quarantine.n,
+        )

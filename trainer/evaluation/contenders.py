@@ -1,6 +1,7 @@
 """A model with the trainer's settings, fitted to a hold-out and asked for its lists."""
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.recommending import (
@@ -11,37 +12,51 @@ from trainer.evaluation.recommending import (
     lists_of,
     row_blocks,
 )
-from trainer.models import ITEM_MODELS, Model
-from trainer.models.making import model_of
-from trainer.settings import TrainerSettings
+from trainer.models import ITEM_MODELS
+from trainer.settings import AUTO, TrainerSettings
+from trainer.settings_file import changed
 from trainer.stages import Stages
+from trainer.tuning.auto import USER_KNN, find
 
-POPULAR = "popular"
+POPULAR: Final = "popular"
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A model of the registry as the trainer would make it."""
+    """A model of the registry as the trainer would make it, or what `auto` chooses."""
 
     name: str
-    model: Model
-    settings: dict[str, object]
+    settings: TrainerSettings
 
     def recommend(self, holdout: Holdout, n: int, stages: Stages) -> Recommended:
         """Return the lists of n that the model's users would be shown."""
-        of_items = self.name in ITEM_MODELS
         with stages.timed(f"fit {self.name}"):
-            counted = of_items or self.name == POPULAR
-            ranker = self.model.fit(holdout.gram if counted else holdout.train)
+            ranker = self.settings.model(self.name).fit(self._matrix(holdout))
         with stages.timed(f"rank {self.name}"):
             of_rows = stages.each(row_blocks(ranker), f"{self.name} lists")
             lists = lists_of(ranker, holdout.train.shape[1], of_rows)
         with stages.timed(f"recommend {self.name}"):
-            if of_items:
-                return from_item_lists(holdout, lists, n)
+            if self.name in ITEM_MODELS:
+                return from_item_lists(holdout, lists, self.settings.fold_in, n)
             return (from_popular if self.name == POPULAR else from_user_lists)(holdout, lists, n)
 
+    def _matrix(self, holdout: Holdout) -> Any:
+        if self.name in ITEM_MODELS:
+            return holdout.gram(self.settings.counts)
+        return holdout.streamed if self.name == POPULAR else holdout.train
 
-def contender(name: str, settings: TrainerSettings) -> Contender:
-    """Return a model of the registry with the trainer's settings."""
-    return Contender(name, model_of(name, settings), settings.of_models()[name])
+
+def contender(
+    name: str, settings: TrainerSettings, holdout: Holdout, stages: Stages
+) -> tuple[Contender, dict[str, Any]]:
+    """Return a model of the registry with the trainer's settings, and what is to be known of these.
+
+    `auto` is the one that it chooses by what it can learn from, without a look at the test.
+    """
+    if name != AUTO:
+        return Contender(name, settings), settings.config(name).model_dump()
+    with stages.timed(f"choose {name}"):
+        found = find(holdout.histories, holdout.stored, holdout.streamed, settings, stages)
+    chosen = changed(settings, found.values)
+    made_by = USER_KNN if chosen.user_model == USER_KNN else chosen.item_model
+    return Contender(made_by, chosen), dict(found.values)

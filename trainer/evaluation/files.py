@@ -14,11 +14,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES, Ints
+from contracts.messages import (
+    EVENT_TYPES,
+    MAX_INSTRUMENT_ID,
+    MAX_TS_MS,
+    MAX_USER_ID_BYTES,
+    Floats,
+    Ints,
+)
 from trainer.evaluation.interactions import Interactions, Mask, UserIds
 
 COLUMNS: Final = ("ts_ms", "user_id", "instrument_id")
-"""What a file must have; others, such as `price` and `quantity`, are not read."""
+"""What a file must have."""
+OPTIONAL: Final = ("event", "price", "quantity")
+"""What it may have: an event is a trade without, and a transaction has no value."""
 ENDINGS: Final = (".csv", ".csv.gz", ".parquet")
 _INT64_MAX: Final = str(2**63 - 1)
 
@@ -40,6 +49,8 @@ def read_interactions(path: Path) -> Interactions:
         ts_ms=_integers(path, frame, "ts_ms", MAX_TS_MS),
         users=_user_ids(path, frame),
         items=_integers(path, frame, "instrument_id", MAX_INSTRUMENT_ID),
+        events=_events(path, frame),
+        values=_values(path, frame),
     )
 
 
@@ -82,15 +93,18 @@ def _read_csv(path: Path) -> pd.DataFrame:
             index_col=False,
             keep_default_na=False,
             skip_blank_lines=False,
-        )[list(COLUMNS)]
+        )[_columns(list(header.columns))]
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     with path.open("rb") as stream:
-        _check_columns(path, pq.read_schema(stream).names)
-        table = pq.read_table(stream, columns=list(COLUMNS))
+        names = pq.read_schema(stream).names
+        _check_columns(path, names)
+        table = pq.read_table(stream, columns=_columns(names))
     # Arrow writes the whole number 17850.0 as 17850: integers with gaps come as floats.
-    return pd.DataFrame({name: _texts(path, name, table.column(name)) for name in COLUMNS})
+    return pd.DataFrame(
+        {name: _texts(path, name, table.column(name)) for name in table.column_names}
+    )
 
 
 def _texts(path: Path, name: str, values: Any) -> list[str]:
@@ -110,6 +124,36 @@ def _check_columns(path: Path, found: list[str]) -> None:
             f"{path}: no column {', '.join(missing)} among {', '.join(found) or 'none'}: "
             f"interactions need {', '.join(COLUMNS)}; name the columns so"
         )
+
+
+def _columns(found: list[str]) -> list[str]:
+    """Return the columns that are read, of those that are there."""
+    return [*COLUMNS, *(column for column in OPTIONAL if column in found)]
+
+
+def _events(path: Path, frame: pd.DataFrame) -> Ints:
+    if "event" not in frame:
+        return np.full(len(frame), EVENT_TYPES.index("trade"))
+    text = frame["event"].fillna("").replace("", "trade")
+    places = pd.Index(EVENT_TYPES).get_indexer(pd.Index(text))
+    _refuse(path, frame, "event", places < 0, f"one of {', '.join(EVENT_TYPES)}")
+    return np.asarray(places, np.int64)
+
+
+def _values(path: Path, frame: pd.DataFrame) -> Floats:
+    if "price" not in frame or "quantity" not in frame:
+        return np.full(len(frame), np.nan)
+    price, quantity = (_amounts(path, frame, name) for name in ("price", "quantity"))
+    values: Floats = price * quantity
+    return values
+
+
+def _amounts(path: Path, frame: pd.DataFrame, column: str) -> Floats:
+    text = frame[column].fillna("")
+    numbers: Floats = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
+    wrong = (text != "").to_numpy(bool) & ~((numbers > 0) & np.isfinite(numbers))
+    _refuse(path, frame, column, wrong, "a finite number above 0")
+    return numbers
 
 
 def _user_ids(path: Path, frame: pd.DataFrame) -> UserIds:

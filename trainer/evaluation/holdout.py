@@ -1,52 +1,87 @@
-"""From a split to matrices: what the trainer would have learned from, and what is to be found.
+"""What the trainer would have learned from, and what is to be found: of a file, or of histories.
 
-The matrix is the one that the stream's fold makes: an affinity is 1 after the first event, and a
-history keeps the items touched last.
+The matrices are those that the stream's fold makes (`trainer.evaluation.worker`).
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_array
 
-from contracts.messages import Ints
-from trainer.counts.matrices import Matrix
+from contracts.fold_in import FoldIn
+from contracts.messages import Floats, Ints
+from trainer.counts.derived import CountsConfig, Histories, completed, gram_of, without
+from trainer.counts.matrices import Indices, Matrix
 from trainer.evaluation.interactions import Interactions, Split, UserIds
+from trainer.evaluation.worker import WorkerRules
 
-HISTORY_CAP: Final = 500
-"""Items that a history keeps: the default of the stream processors."""
-FOLDED_IN_ITEMS: Final = 50
-"""A user's latest items that the API folds into the items' lists."""
-
+LEAST_ITEMS: Final = 4
+"""Of a history, for any of it to be held out: a quarter is, so one item or more."""
+HELD_OUT: Final = 0.25
+COMING_BACK: Final = 0.25
+"""Share of the users with enough items who must have some before and after a moment."""
 
 Places = pd.Index  # of ids: which row or column each has
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Holdout:
     """What users had, and what they took afterwards; rows are the same users everywhere."""
 
-    train: Matrix
-    """(n_users, n_items) affinities to learn from; these items are not recommended again"""
-    latest: Matrix
-    """(n_users, n_items) of them, those of the user's `FOLDED_IN_ITEMS` latest items"""
+    histories: Histories
+    """of (n_users, n_items), to learn from; these items are not recommended again"""
+    stored: Floats
+    """(entries,) beside their affinities: the same as in Redis, users' scales included"""
+    streamed: Matrix
+    """(n_items, n_items) G as the workers keep it, of nothing that is to be found"""
     test: Matrix
-    """(n_users, n_items) above 0 where an item is to be found; never where `train` is"""
+    """(n_users, n_items) above 0 where an item is to be found; never where a history has it"""
+
+    @property
+    def train(self) -> Matrix:
+        """(n_users, n_items) the affinities of what users have."""
+        return self.histories.affinities
 
     @property
     def judged(self) -> Ints:
         """The rows of users with something to be found."""
         return np.flatnonzero(np.diff(self.test.indptr))
 
-    @cached_property
-    def gram(self) -> Matrix:
-        """G = R^T R of what users had, (n_items, n_items): all that an item model needs."""
-        counts: Matrix = csr_array(self.train.T @ self.train)
-        counts.sort_indices()
-        return counts
+    def gram(self, config: CountsConfig) -> Matrix:
+        """Return G, (n_items, n_items), counted as the configuration says."""
+        if config.is_streamed:
+            return self.streamed
+        return completed(gram_of(self.histories, config), self.streamed)
+
+    def folded(self, users: Ints, fold_in: FoldIn) -> Matrix:
+        """Return w_ui, (len(users), n_items), of what is folded in of some users' histories."""
+        return folded(self.histories, users, fold_in)
+
+
+def folded(histories: Histories, users: Ints, fold_in: FoldIn) -> Matrix:
+    """Return w_ui, (len(users), n_items), of what is folded in of some users' histories.
+
+    The rule of `contracts.fold_in`: of items of one time, those with smaller ids are later.
+    """
+    rows = histories.affinities[users]
+    lengths = np.diff(rows.indptr)
+    entries = _ranges(histories.affinities.indptr[users], lengths)
+    ts_ms = histories.ts_ms[entries]
+    user = np.repeat(np.arange(len(users)), lengths)
+    latest = np.zeros(len(users), np.int64)
+    np.maximum.at(latest, user, ts_ms)
+    data = fold_in.weights(rows.data, latest[user] - ts_ms)
+    if len(lengths) and lengths.max() > fold_in.items:
+        order = np.lexsort((rows.indices, -ts_ms, user))
+        age = np.empty(len(order), np.int64)
+        age[order] = np.arange(len(order)) - np.repeat(rows.indptr[:-1], lengths)
+        data = np.where(age < fold_in.items, data, 0)
+    made: Matrix = csr_array((data, rows.indices, rows.indptr), rows.shape)
+    made.eliminate_zeros()
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +109,32 @@ class Prepared:
     left_out: LeftOut
 
 
-def prepare(split: Split) -> Prepared:
-    """Return the hold-out of a split."""
-    history = _history(split.train)
-    users = pd.Index(sorted(set(history["user"])), dtype=object)
-    items = pd.Index(np.unique(history["item"]))
-    train = _matrix(history, users, items)
-    latest = _matrix(history[history["age"] < FOLDED_IN_ITEMS], users, items)
+def prepare(split: Split, rules: WorkerRules) -> Prepared:
+    """Return the hold-out of a split, as workers with these rules would have folded it."""
+    found = rules.histories(_frame(split.train))
+    users = pd.Index(sorted(set(found["user"])), dtype=object)
+    items = pd.Index(np.unique(found["item"]))
+    shape = (len(users), len(items))
+    rows, columns = users.get_indexer(pd.Index(found["user"])), items.get_indexer(found["item"])
+    affinities, stored, ts_ms = (
+        _matrix(values.to_numpy(), rows, columns, shape)
+        for values in (found["affinity"], found["affinity"] * found["scale"], found["ts_ms"])
+    )
+    histories = Histories(affinities, np.asarray(ts_ms.data, np.int64))
+    streamed: Matrix = csr_array(stored.T @ stored)
+    streamed.sort_indices()
 
     wanted = pd.DataFrame({"user": split.test.users, "item": split.test.items}).drop_duplicates()
     user_known, item_known = wanted["user"].isin(users), wanted["item"].isin(items)
-    known = _matrix(wanted[user_known & item_known], users, items)
+    both = wanted[user_known & item_known]
+    known = _matrix(
+        np.ones(len(both)),
+        users.get_indexer(pd.Index(both["user"])),
+        items.get_indexer(both["item"]),
+        shape,
+    )
     # An item that left a capped history may be wanted again, and the API may recommend it again.
-    test = csr_array(known - known * train)
-    test.eliminate_zeros()
-    test.sort_indices()
+    test = _unseen(known, affinities)
     left_out = LeftOut(
         unknown_users=int(wanted["user"][~user_known].nunique()),
         pairs_of_unknown_users=int((~user_known).sum()),
@@ -96,29 +142,105 @@ def prepare(split: Split) -> Prepared:
         pairs_seen_before=known.nnz - test.nnz,
     )
     return Prepared(
-        Holdout(train, latest, test), users.to_numpy(object), items.to_numpy(np.int64), left_out
+        Holdout(histories, stored.data, streamed, test),
+        users.to_numpy(object),
+        items.to_numpy(np.int64),
+        left_out,
     )
 
 
-def _history(events: Interactions) -> pd.DataFrame:
-    """Return user, item and age of what the capped histories hold; a user's latest item is age 0.
+def hold_out(
+    histories: Histories, stored: Floats, streamed: Matrix, users_most: int, seed: int
+) -> Holdout:
+    """Return a hold-out of what some users did last, which G has nothing of.
 
-    Of items of one time the cap keeps those of greater ids, and the API takes those of smaller ids
-    first, so the cap and the age are two orders.
+    It is what they did after a moment, if enough users did something before and after it: then all
+    that anyone did afterwards is held out, since whoever recommends does not know it either. Where
+    users come and go, or times mean nothing, it is the latest quarter of the items of each.
+
+    Args:
+        histories: of (n_users, n_items).
+        stored: (entries,) their affinities as the workers have them, users' scales included.
+        streamed: (n_items, n_items) G as the workers keep it.
+        users_most: how many users are asked for what is held out, drawn from those who can be.
+        seed: of the draw.
     """
-    frame = pd.DataFrame({"user": events.users, "item": events.items, "ts_ms": events.ts_ms})
-    # Sorted by its last event and then left alone, a pair keeps that event.
-    last = frame.sort_values("ts_ms", kind="stable").drop_duplicates(["user", "item"], keep="last")
-    last = last.sort_values(["ts_ms", "item"], ascending=[False, False])
-    kept = last[last.groupby("user", sort=False).cumcount() < HISTORY_CAP]
-    kept = kept.sort_values(["ts_ms", "item"], ascending=[False, True])
-    return kept.assign(age=kept.groupby("user", sort=False).cumcount()).sort_index()
+    user, degrees = histories.users_of_entries(), histories.degrees
+    after = _after_a_moment(histories)
+    n_after = np.bincount(user[after], minlength=len(degrees))
+    both = (n_after > 0) & (n_after < degrees)
+    is_temporal = both.sum() >= COMING_BACK * max((degrees >= LEAST_ITEMS).sum(), 1)
+    able = np.flatnonzero(both if is_temporal else degrees >= LEAST_ITEMS)
+    sampled = np.zeros(len(degrees), np.bool_)
+    sampled[np.random.default_rng(seed).permutation(able)[:users_most]] = True
+    held = after if is_temporal else sampled[user] & _is_latest_quarter(histories)
+    found = histories.affinities
+    whole: Matrix = csr_array((stored, found.indices, found.indptr), found.shape)
+    rest = Histories(whole, histories.ts_ms).where(~held).affinities
+    wanted = histories.where(held & sampled[user]).affinities
+    changed = np.unique(user[held])
+    return Holdout(
+        histories.where(~held),
+        stored[~held],
+        without(streamed, whole[changed], rest[changed]),
+        csr_array((np.ones(wanted.nnz), wanted.indices, wanted.indptr), wanted.shape),
+    )
 
 
-def _matrix(pairs: pd.DataFrame, users: Places, items: Places) -> Matrix:
-    """Return (n_users, n_items), 1 for each pair."""
-    rows = users.get_indexer(pd.Index(pairs["user"]))
-    columns = items.get_indexer(pd.Index(pairs["item"]))
-    made: Matrix = csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(users), len(items)))
+def _after_a_moment(histories: Histories) -> npt.NDArray[np.bool_]:
+    """Return (entries,) whether each is among the latest quarter of all."""
+    ts_ms = histories.ts_ms
+    if not len(ts_ms):
+        return np.zeros(0, np.bool_)
+    moment = np.quantile(ts_ms, 1 - HELD_OUT, method="lower")
+    after: npt.NDArray[np.bool_] = ts_ms > moment
+    return after
+
+
+def _is_latest_quarter(histories: Histories) -> npt.NDArray[np.bool_]:
+    """Return (entries,) whether each is among the latest quarter of its user's."""
+    user, degrees = histories.users_of_entries(), histories.degrees
+    order = np.lexsort((histories.affinities.indices, -histories.ts_ms, user))
+    age = np.empty(len(order), np.int64)
+    age[order] = np.arange(len(order)) - np.repeat(histories.affinities.indptr[:-1], degrees)
+    latest: npt.NDArray[np.bool_] = age < np.rint(degrees * HELD_OUT)[user]
+    return latest
+
+
+def _frame(events: Interactions) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "user": events.users,
+            "item": events.items,
+            "ts_ms": events.ts_ms,
+            "event": events.events,
+            "value": events.values,
+        }
+    )
+
+
+def _matrix(values: Floats, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Matrix:
+    made: Matrix = csr_array((np.asarray(values, np.float64), (rows, columns)), shape=shape)
     made.sort_indices()
     return made
+
+
+def _unseen(wanted: Matrix, seen: Matrix) -> Matrix:
+    """Return what is wanted and not among what is seen."""
+    pattern = csr_array((np.ones(seen.nnz), seen.indices, seen.indptr), shape=seen.shape)
+    left: Matrix = csr_array(wanted - wanted * pattern)
+    left.eliminate_zeros()
+    left.sort_indices()
+    return left
+
+
+def _ranges(starts: Indices, lengths: Indices) -> Ints:
+    """Return the numbers of several ranges, one after the other.
+
+    >>> _ranges(np.array([5, 0]), np.array([2, 3]))
+    array([5, 6, 0, 1, 2])
+    """
+    ends = np.cumsum(lengths)
+    begun = np.repeat(starts - (ends - lengths), lengths)
+    found: Ints = np.arange(len(begun), dtype=np.int64) + begun
+    return found

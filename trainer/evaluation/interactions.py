@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from contracts.messages import Ints
+from contracts.messages import Floats, Ints
 
 UserIds = npt.NDArray[np.object_]
 """User ids as text."""
@@ -22,13 +22,23 @@ class Interactions:
     users: UserIds
     items: Ints
     """instrument ids"""
+    events: Ints
+    """indices into `EVENT_TYPES`"""
+    values: Floats
+    """price x quantity of the transaction, NaN if it has none"""
 
     def __len__(self) -> int:
         return len(self.ts_ms)
 
     def where(self, kept: Mask) -> "Interactions":
         """Return the events that `kept`, of the same length, is true for."""
-        return Interactions(self.ts_ms[kept], self.users[kept], self.items[kept])
+        return Interactions(
+            self.ts_ms[kept],
+            self.users[kept],
+            self.items[kept],
+            self.events[kept],
+            self.values[kept],
+        )
 
 
 class Splitting(enum.StrEnum):

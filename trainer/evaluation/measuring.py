@@ -9,13 +9,7 @@ from trainer.evaluation.groups import ActivityGroup, PopularityGroup, by_activit
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.judged import judge
 from trainer.evaluation.metrics import NAMES, OF_A_LIST
-from trainer.evaluation.recommending import (
-    Recommended,
-    from_item_lists,
-    lists_of,
-    row_blocks,
-)
-from trainer.models import Ranker
+from trainer.evaluation.recommending import Recommended
 
 
 class NobodyError(ValueError):
@@ -42,22 +36,6 @@ class Measured(msgspec.Struct, frozen=True):
     """by the names in `trainer.evaluation.metrics`"""
     by_activity: list[ActivityGroup]
     by_popularity: list[PopularityGroup]
-
-
-def evaluate(holdout: Holdout, ranker: Ranker, n: int, seed: int = 0) -> Measured:
-    """Return how good an item model's lists of n are, folded in as the API does.
-
-    Args:
-        holdout: what users had and what is to be found.
-        ranker: of the neighbors of each item of the hold-out, fitted to G = R^T R of its `train`.
-        n: length of a list.
-        seed: of the draws for the confidence intervals.
-
-    Raises:
-        NobodyError: no user of the hold-out has anything to be found.
-    """
-    lists = lists_of(ranker, holdout.train.shape[1], row_blocks(ranker))
-    return measure(holdout, from_item_lists(holdout, lists, n), seed)
 
 
 def measure(holdout: Holdout, recommended: Recommended, seed: int = 0) -> Measured:

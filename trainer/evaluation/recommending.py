@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 from scipy.sparse import csr_array, diags_array, vstack
 
+from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
-from trainer.counts.matrices import Indices, Matrix
+from trainer.counts.matrices import Matrix
 from trainer.evaluation.holdout import Holdout
 from trainer.models import Ranker
 from trainer.models.ranking import Ranking, rounded, top_n
@@ -47,18 +48,17 @@ def lists_of(ranker: Ranker, n_items: int, of_rows: Iterable[tuple[int, int]]) -
     return csr_array(vstack(parts, format="csr")) if parts else csr_array((0, n_items))
 
 
-def from_item_lists(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
-    """Fold the latest items of each user into `lists`, (n_items, n_items): row i is i's neighbors.
+def from_item_lists(holdout: Holdout, lists: Matrix, fold_in: FoldIn, n: int) -> Recommended:
+    """Fold the history of each user into `lists`, (n_items, n_items): row i is i's neighbors.
 
-    The score of j is `sum_i r_ui S_ij / sum_i r_ui` over the user's latest items i, as in
-    `api.recommend.from_history`; an item missing in i's list has S_ij = 0.
+    The formula is that of `contracts.fold_in`.
     """
 
-    def scores(users: Indices) -> Matrix:
-        latest = holdout.latest[users]
-        total = np.asarray(latest.sum(axis=1), np.float64)
+    def scores(users: Ints) -> Matrix:
+        weights = holdout.folded(users, fold_in)
+        total = np.asarray(weights.sum(axis=1), np.float64)
         share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
-        return csr_array(diags_array(share) @ latest @ lists)
+        return csr_array(diags_array(share) @ weights @ lists)
 
     return _recommended(holdout, scores_of=scores, n=n)
 
@@ -73,7 +73,7 @@ def from_popular(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
     return _recommended(holdout, scores_of=lambda users: lists[np.zeros(len(users), np.int64)], n=n)
 
 
-def _recommended(holdout: Holdout, scores_of: Callable[[Indices], Matrix], n: int) -> Recommended:
+def _recommended(holdout: Holdout, scores_of: Callable[[Ints], Matrix], n: int) -> Recommended:
     """Return the best n of the scores of each judged user, without what the user has."""
     users = holdout.judged
     items = np.full((len(users), n), NONE)

@@ -12,6 +12,7 @@ from trainer.evaluation.measuring import measure
 from trainer.evaluation.question import Question
 from trainer.evaluation.recommending import NONE, Recommended
 from trainer.evaluation.result import Evaluation, OfModel, data_of
+from trainer.evaluation.worker import WorkerRules
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages, shown
 
@@ -22,6 +23,7 @@ def run(
     models: Sequence[str],
     n: int,
     lists_to: Path | None,
+    rules: WorkerRules,
 ) -> Evaluation:
     """Return how good the lists of some models are.
 
@@ -31,6 +33,7 @@ def run(
         models: names of the registry.
         n: length of a list.
         lists_to: where the lists of the last model are written, if anywhere.
+        rules: how the workers would have folded the events.
 
     Raises:
         QuestionError, FileError, SplitError: the files make no question.
@@ -39,7 +42,7 @@ def run(
     with shown() as progress:
         stages = Stages(lambda: None, progress)
         (split,) = (question.split() for _ in stages.each([question], "reading"))
-        prepared = prepare(split)
+        prepared = prepare(split, rules)
         found = [
             _of_model(name, prepared, settings, n, stages, question.seed, lists_to)
             for name in models
@@ -56,7 +59,7 @@ def _of_model(
     seed: int,
     lists_to: Path | None,
 ) -> OfModel:
-    contestant = contender(name, settings)
+    contestant, chosen = contender(name, settings, prepared.holdout, stages)
     recommended = contestant.recommend(prepared.holdout, n, stages)
     with stages.timed(f"measure {name}"):
         measured = measure(prepared.holdout, recommended, seed)
@@ -64,11 +67,11 @@ def _of_model(
         write_recommendations(lists_to, prepared, recommended)
     return OfModel(
         model=name,
-        settings=contestant.settings,
+        settings=chosen,
         seconds={
-            stage.removesuffix(f" {name}"): round(seconds, 3)
+            stage.removesuffix(f" {contestant.name}").removesuffix(f" {name}"): round(seconds, 3)
             for stage, seconds in stages.seconds.items()
-            if stage.endswith(f" {name}")
+            if stage.endswith((f" {name}", f" {contestant.name}"))
         },
         measured=measured,
     )

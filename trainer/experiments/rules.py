@@ -4,29 +4,32 @@ All of it may be left out; this is what holds then:
 
 ```toml
 share = 0.05              # of the default variant's users who get the new generation first
-minutes = 60              # how long, before it is judged, once
+minutes = 60              # how long at least, before it is judged
+minutes_most = 1440       # how long at most; withdrawn then, if too little was seen to judge it
 rest_minutes = 60         # after one was rolled back, before the next one is tried
-confidence = 0.95         # below it, a loss may be chance
+confidence = 0.95         # of equally good generations at most 1 - confidence are rolled back
+needs = 1                 # how many of the two measures must say anything
 
 [holdout]                 # nDCG@10 on what users did since the trial began
-users_least = 200         # with fewer it says nothing
-users_most = 2000         # the latest active ones
+users_least = 100         # of either generation; with fewer it says nothing
+users_most = 2000         # the latest active ones, half of them of either generation
 loss_max = 0.02           # relative to the served generation
 
 [clicks]                  # click-through, from the topic `feedback`
-impressions_least = 1000  # of either generation; with fewer it says nothing
+users_least = 100         # of either generation, who were shown anything; likewise
+impressions_least = 1000  # of either generation; likewise
 loss_max = 0.05           # relative to the served generation
 ```
 
-A generation is rolled back if it loses more than `loss_max`, and not by chance, on either measure.
-If neither says anything there is nothing against it, and it is promoted: `needs = 1` asks for at
-least one that does, `needs = 2` for both.
+A generation is judged once: as soon as `minutes` are over and as many measures say anything as
+`needs` asks for. It is rolled back if it loses more than `loss_max`, and not by chance, on one of
+these, and promoted otherwise. `needs = 0` promotes what nothing is known of as well.
 """
 
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class RulesError(ValueError):
@@ -40,7 +43,7 @@ class _Rules(BaseModel):
 class HoldoutRules(_Rules):
     """Of what users did since the trial began."""
 
-    users_least: int = Field(default=200, ge=2)
+    users_least: int = Field(default=100, ge=2)
     users_most: int = Field(default=2_000, ge=2)
     loss_max: float = Field(default=0.02, ge=0, lt=1)
 
@@ -48,6 +51,7 @@ class HoldoutRules(_Rules):
 class ClickRules(_Rules):
     """Of what was clicked of that which was shown."""
 
+    users_least: int = Field(default=100, ge=2)
     impressions_least: int = Field(default=1_000, ge=1)
     loss_max: float = Field(default=0.05, ge=0, lt=1)
 
@@ -57,11 +61,21 @@ class CanaryRules(_Rules):
 
     share: float = Field(default=0.05, gt=0, lt=1)
     minutes: float = Field(default=60, ge=0)
+    minutes_most: float = Field(default=1_440, ge=0)
     rest_minutes: float = Field(default=60, ge=0)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    needs: int = Field(default=0, ge=0, le=2)
+    needs: int = Field(default=1, ge=0, le=2)
     holdout: HoldoutRules = HoldoutRules()
     clicks: ClickRules = ClickRules()
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> "CanaryRules":
+        if self.minutes_most < self.minutes:
+            raise ValueError(
+                f"minutes_most ({self.minutes_most:g}) is below minutes ({self.minutes:g}): "
+                "raise it, as a canary is judged only between the two"
+            )
+        return self
 
 
 def read_rules(path: Path) -> CanaryRules:

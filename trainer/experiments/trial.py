@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+import structlog
 
 from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current, Keyspace
 from runtime.stores import Store
@@ -20,7 +22,11 @@ from trainer.generations.publication import (
     end_unnamed,
     read_current,
 )
-from trainer.generations.report import Decision
+from trainer.generations.report import Decision, What
+
+MINUTE_MS: Final = 60_000
+
+log = structlog.get_logger(__name__)
 
 
 class Waiting(StrEnum):
@@ -29,7 +35,7 @@ class Waiting(StrEnum):
     HELD = "held"
     """a person rolled back: `python -m trainer once` goes on"""
     ON_TRIAL = "on trial"
-    """a canary is not judged yet"""
+    """a canary is not judged yet: its time is not over, or too little was seen of it"""
     RESTING = "resting"
     """a canary was rolled back a short while ago"""
 
@@ -65,21 +71,32 @@ class Trial:
             return Waiting.HELD
         if current is None or self.rules is None:
             return None
-        if current.canary is not None:
-            if self._ms() < current.canary.since_ms + self.rules.minutes * 60_000:
-                return Waiting.ON_TRIAL
-            self._decide(current, current.canary, self.rules)
+        if current.canary is not None and not self._is_over(current, current.canary, self.rules):
+            return Waiting.ON_TRIAL
         return Waiting.RESTING if self._rests(self.rules) else None
 
-    def _decide(self, current: Current, canary: Canary, rules: CanaryRules) -> None:
+    def _is_over(self, current: Current, canary: Canary, rules: CanaryRules) -> bool:
+        """Judge the canary if that can be done, and return whether it is on trial no more."""
+        age = self._ms() - canary.since_ms
+        if age < rules.minutes * MINUTE_MS:
+            return False
         verdict = self._verdict(current, canary, rules)
+        if verdict.enough:
+            self._decide(canary, "rolled back" if verdict.worse else "promoted", verdict)
+        elif age < rules.minutes_most * MINUTE_MS:
+            log.info("the canary stays on trial", why=verdict.why, minutes_most=rules.minutes_most)
+            return False
+        else:
+            self._decide(canary, "withdrawn", verdict)
+        return True
 
+    def _decide(self, canary: Canary, what: What, verdict: Verdict) -> None:
         def decided(now: Current) -> Current:
             if now.fence > self.fence:
                 raise SupersededError(f"another trainer judges {canary.served.generation}")
             if now.canary != canary:
                 raise _DecidedError
-            return promoted(now, self.keep) if verdict.promote else withdrawn(now)
+            return promoted(now, self.keep) if what == "promoted" else withdrawn(now)
 
         try:
             before, after = change_current(self.store, self.keyspace, decided)
@@ -93,7 +110,7 @@ class Trial:
                 at=self.now().isoformat(),
                 generation=canary.served.generation,
                 variant=CANARY_VARIANT,
-                what="promoted" if verdict.promote else "rolled back",
+                what=what,
                 why=verdict.why,
                 by="rules",
                 figures=verdict.figures,
@@ -103,17 +120,17 @@ class Trial:
     def _verdict(self, current: Current, canary: Canary, rules: CanaryRules) -> Verdict:
         from trainer.experiments.holdout import read_accuracy  # takes a second
 
-        served = current.variants[DEFAULT_VARIANT]
-        generations = (served.generation, canary.served.generation)
         noted: Any = self.store.hgetall(self.keyspace.topics())
         accuracy = read_accuracy(
             self.store,
             self.keyspace,
             Topology.from_hash(noted).interactions,
-            generations,
-            canary.since_ms,
+            current,
+            canary,
             rules.holdout.users_most,
         )
+        served = current.variants[DEFAULT_VARIANT]
+        generations = (served.generation, canary.served.generation)
         clicks = read_clicks(self.kafka, generations, canary.since_ms, self._ms())
         return judge(accuracy, clicks, rules)
 

@@ -25,19 +25,25 @@ from pydantic import ValidationError
 
 from contracts.feedback import NAME
 from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Experiment
-from trainer.generations.settings import PublicationSettings
 from trainer.settings import TrainerSettings
+from trainer.settings_file import changed, flat_fields
 
 TAKEN: Final = frozenset({DEFAULT_VARIANT, CANARY_VARIANT})
 
-_OF_THE_PROGRAM: Final = frozenset(PublicationSettings.model_fields) | {
-    "active_users",
-    "lock_lease_seconds",
-    "metrics_port",
-    "train_every_seconds",
-    "trainer_settings_file",
-}
-"""Settings that are no model's."""
+OF_A_VARIANT: Final = (
+    "item_model",
+    "user_model",
+    "neighbors_per_item",
+    "fold_in_",
+    "counts_user_weight_exponent",
+    "counts_half_life_days",
+    "cosine_",
+    "ease_",
+    "rp3beta_",
+    "user_knn_",
+    "popular_items",
+)
+"""What the names of settings begin with that a variant may have of its own."""
 
 
 class VariantsError(ValueError):
@@ -79,13 +85,14 @@ def _variant(name: str, table: Any, settings: TrainerSettings) -> TrainerSetting
         raise VariantsError(f"{name!r} is no variant's name: {NAME}, and not {sorted(TAKEN)}")
     if not isinstance(table, dict):
         raise VariantsError(f"{name} is no table of settings but {table!r}")
-    known = TrainerSettings.model_fields.keys() - _OF_THE_PROGRAM
-    if unknown := table.keys() - known:
+    known = [name for name in flat_fields(TrainerSettings) if name.startswith(OF_A_VARIANT)]
+    if unknown := table.keys() - set(known):
         raise VariantsError(f"[{name}] has {sorted(unknown)}, which are no settings of a model")
     try:
-        return TrainerSettings(**(settings.model_dump() | table))
+        made: TrainerSettings = changed(settings, table)
     except ValidationError as error:
         raise VariantsError(f"[{name}]: {error}") from error
+    return made
 
 
 def _weight(text: str) -> tuple[str, float]:

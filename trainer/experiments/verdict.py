@@ -1,14 +1,46 @@
-"""Whether a canary is worse than what is served. Pure."""
+"""Whether a canary is worse than what is served. Pure.
+
+A measure speaks against a canary if it loses more than the rules allow, and a canary that differs
+in nothing would rarely come out as badly. Each measure is one number a user, and its mean over the
+canary's users is compared with the mean over the others:
+
+- **Hold-out**: by how much the user's own generation foresaw what the user did better than the
+  other one. Whoever follows recommendations does what his own generation foresaw. This way that
+  speaks for neither; averaged over all users it would speak for the generation that most of them
+  are shown.
+- **Click-through**: with rate `p` of both generations together, a user of `n` impressions and `c`
+  clicks is `c - n p` above it, which is the delta method for a ratio of means by user (Deng,
+  Knoblich and Lu, "Applying the delta method in metric analytics", KDD 2018). Clicks of one user
+  depend on each other, so impressions are no sample. A user of more than 30 impressions counts for
+  30, with the same rate: else the few who are most of the traffic would decide, and hide what all
+  others say.
+
+The variance of these numbers is taken from the users of both generations together, who differ in
+nothing if these do not: so it is the one that drawing the canary's users anew would show (a
+permutation test, by its normal approximation). Each group's own would be too small wherever few
+users have the canary and those that vary most happen not to be among them.
+
+With m measures that say anything, each may be wrong with a probability of
+`(1 - confidence) / m` (Bonferroni). So of canaries that differ in nothing at most `1 - confidence`
+are rolled back: 5 % as the rules are, whether one measure speaks or two. What is promoted is not
+proved to be equal: `python -m benchmarks canaries` says how often which loss is found.
+"""
 
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from trainer.experiments.rules import CanaryRules
+
+Flags = npt.NDArray[np.bool_]
+
+IMPRESSIONS_A_USER: Final = 30
+"""That a user counts for at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,18 +51,40 @@ class Accuracy:
     """(n_users,)"""
     canary: Floats
     """(n_users,) of the same users"""
+    on_canary: Flags
+    """(n_users,) which users are shown the canary's lists"""
+
+    def mean(self, of: Floats) -> float:
+        """Return the mean of what each user has, with either generation's users as one half."""
+        return float(of[self.on_canary].mean() + of[~self.on_canary].mean()) / 2
 
 
-class Clicked(NamedTuple):
-    """What was shown of a generation, and what of that was clicked."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Clicked:
+    """What the users of a generation were shown, and what of that they clicked."""
 
-    impressions: int
-    clicks: int
+    impressions: Ints
+    """(n_users,) 1 or more"""
+    clicks: Ints
+    """(n_users,) of these impressions"""
+    unmatched: int = 0
+    """clicks on what no impression tells of; not in `clicks`"""
+
+    def counted(self) -> tuple[Floats, Floats]:
+        """Return impressions and clicks of each user, of `IMPRESSIONS_A_USER` at most."""
+        counted = np.minimum(self.impressions, IMPRESSIONS_A_USER).astype(np.float64)
+        return counted, self.clicks * (counted / self.impressions)
+
+    @property
+    def rate(self) -> float:
+        """Clicks per impression, as they are counted."""
+        impressions, clicks = self.counted()
+        return float(clicks.sum() / impressions.sum())
 
 
 @dataclass(frozen=True, slots=True)
 class Clicks:
-    """Of both generations."""
+    """Of both generations; no user is in both."""
 
     served: Clicked
     canary: Clicked
@@ -38,93 +92,130 @@ class Clicks:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do with a canary."""
+    """What is known of a canary."""
 
-    promote: bool
+    enough: bool
+    """as many measures say anything as the rules need"""
+    worse: bool
+    """one of those that do speaks against it"""
     why: str
     figures: dict[str, float]
 
 
 class _Finding(NamedTuple):
-    lost: bool
+    loss: float
+    """relative to the served generation, below 0 where the canary gains"""
+    loss_max: float
+    p: float
+    """the probability of no smaller a loss if the generations differ in nothing"""
     said: str
 
 
 def judge(accuracy: Accuracy | None, clicks: Clicks | None, rules: CanaryRules) -> Verdict:
-    """Return whether the canary is to be promoted.
+    """Return what the measures say.
 
     Args:
         accuracy: None if it could not be measured.
         clicks: likewise.
-        rules: how much worse it may be.
+        rules: how much must be seen, and how much worse it may be.
     """
-    findings = [
-        finding
-        for finding in (_of_accuracy(accuracy, rules), _of_clicks(clicks, rules))
-        if finding is not None
-    ]
-    why = "; ".join(finding.said for finding in findings) or "too little was seen of it to say"
+    results = {"ndcg": _of_accuracy(accuracy, rules), "clicks": _of_clicks(clicks, rules)}
+    findings = {name: f for name, f in results.items() if isinstance(f, _Finding)}
+    chance = (1 - rules.confidence) / max(len(findings), 1)
+    worse = any(f.loss > f.loss_max and f.p < chance for f in findings.values())
     enough = len(findings) >= rules.needs
-    if not enough:
-        why += f"; the rules need {rules.needs} of 2 measures, there are {len(findings)}"
-    promote = enough and not any(finding.lost for finding in findings)
-    return Verdict(promote, why, _figures(accuracy, clicks))
+    said = [f.said for f in findings.values()]
+    if not enough or not findings:
+        said += ["too little was seen to say more" if findings else "too little was seen to say"]
+        said += [lack for lack in results.values() if isinstance(lack, str)]
+    p_values = {f"{name}_p": round(f.p, 6) for name, f in findings.items()}
+    return Verdict(enough, worse, "; ".join(said), _figures(accuracy, clicks) | p_values)
 
 
-def _of_accuracy(accuracy: Accuracy | None, rules: CanaryRules) -> _Finding | None:
-    """Compare the means of paired values by their differences (Student's paired test, normal)."""
-    if accuracy is None or len(accuracy.served) < rules.holdout.users_least:
-        return None
-    differences = accuracy.canary - accuracy.served
-    error = float(differences.std(ddof=1)) / sqrt(len(differences))
-    served, canary = float(accuracy.served.mean()), float(accuracy.canary.mean())
-    lost = _is_lost(canary - served, error, served * rules.holdout.loss_max, rules.confidence)
-    users = len(differences)
-    return _Finding(lost, f"nDCG@10 {canary:.4f} for {served:.4f} served, of {users} users")
-
-
-def _of_clicks(clicks: Clicks | None, rules: CanaryRules) -> _Finding | None:
-    """Compare two rates (two-proportion z test, unpooled)."""
-    if clicks is None:
-        return None
-    if min(clicks.served.impressions, clicks.canary.impressions) < rules.clicks.impressions_least:
-        return None
-    served, canary = _rate(clicks.served), _rate(clicks.canary)
-    error = sqrt(
-        served * (1 - served) / clicks.served.impressions
-        + canary * (1 - canary) / clicks.canary.impressions
-    )
-    lost = _is_lost(canary - served, error, served * rules.clicks.loss_max, rules.confidence)
-    shown = clicks.canary.impressions
+def _of_accuracy(accuracy: Accuracy | None, rules: CanaryRules) -> _Finding | str:
+    """Return what is found, or what there is too little of."""
+    served, canary = (0, 0) if accuracy is None else _sizes(accuracy)
+    least = rules.holdout.users_least
+    if accuracy is None or min(served, canary) < least:
+        return f"{canary} of {least} users of the canary and {served} others did anything new"
+    ndcg_served, ndcg_canary = accuracy.mean(accuracy.served), accuracy.mean(accuracy.canary)
+    lead = accuracy.canary - accuracy.served
     return _Finding(
-        lost, f"click-through {canary:.2%} for {served:.2%} served, of {shown} impressions"
+        loss=_loss(ndcg_served, ndcg_canary),
+        loss_max=rules.holdout.loss_max,
+        p=_p_of_less(lead[accuracy.on_canary], -lead[~accuracy.on_canary]),
+        said=f"nDCG@10 {ndcg_canary:.4f} for {ndcg_served:.4f} served, of {served + canary} users",
     )
 
 
-def _is_lost(gain: float, error: float, loss_max: float, confidence: float) -> bool:
-    """Return whether the gain is below `-loss_max`, and below 0 by more than chance."""
-    chance = NormalDist().inv_cdf(confidence) * error
-    return gain < -loss_max and gain < -chance
+def _of_clicks(clicks: Clicks | None, rules: CanaryRules) -> _Finding | str:
+    """Return what is found, or what there is too little of."""
+    if clicks is None:
+        return "feedback could not be read"
+    groups = (clicks.served, clicks.canary)
+    users = min(len(group.impressions) for group in groups)
+    shown = min(int(group.impressions.sum()) for group in groups)
+    if users < rules.clicks.users_least or shown < rules.clicks.impressions_least:
+        return (
+            f"{shown} of {rules.clicks.impressions_least} impressions to {users} of "
+            f"{rules.clicks.users_least} users"
+        )
+    served, canary = clicks.served.rate, clicks.canary.rate
+    return _Finding(
+        loss=_loss(served, canary),
+        loss_max=rules.clicks.loss_max,
+        p=_p_of_less(*_above(clicks)),
+        said=(
+            f"click-through {canary:.2%} for {served:.2%} served, "
+            f"of {clicks.canary.impressions.sum()} impressions to "
+            f"{len(clicks.canary.impressions)} users"
+        ),
+    )
 
 
-def _rate(clicked: Clicked) -> float:
-    # More clicks than impressions: a client that tells only of clicks.
-    return min(clicked.clicks / clicked.impressions, 1.0)
+def _loss(served: float, canary: float) -> float:
+    return (served - canary) / served if served else 0.0
+
+
+def _above(clicks: Clicks) -> tuple[Floats, Floats]:
+    """Return how far above the common rate each user of the canary is, and each of the others."""
+    (n_canary, c_canary), (n_served, c_served) = clicks.canary.counted(), clicks.served.counted()
+    rate = (c_canary.sum() + c_served.sum()) / (n_canary.sum() + n_served.sum())
+    return c_canary - n_canary * rate, c_served - n_served * rate
+
+
+def _p_of_less(canary: Floats, served: Floats) -> float:
+    """Return the probability of a mean so far below the other's if all users are alike."""
+    both = np.concatenate([canary, served])
+    error = float(both.std(ddof=1)) * sqrt(1 / len(canary) + 1 / len(served))
+    return NormalDist().cdf(float(canary.mean() - served.mean()) / error) if error else 1.0
+
+
+def _sizes(accuracy: Accuracy) -> tuple[int, int]:
+    """Return how many users have the served generation, and the canary."""
+    on_canary = int(accuracy.on_canary.sum())
+    return len(accuracy.on_canary) - on_canary, on_canary
 
 
 def _figures(accuracy: Accuracy | None, clicks: Clicks | None) -> dict[str, float]:
     figures: dict[str, float] = {}
-    if accuracy is not None and len(accuracy.served):
-        figures |= {
-            "users": len(accuracy.served),
-            "ndcg_served": round(float(np.mean(accuracy.served)), 6),
-            "ndcg_canary": round(float(np.mean(accuracy.canary)), 6),
-        }
+    if accuracy is not None:
+        served, canary = _sizes(accuracy)
+        figures |= {"holdout_users_served": served, "holdout_users_canary": canary}
+        if served and canary:
+            figures |= {
+                "ndcg_served": round(accuracy.mean(accuracy.served), 6),
+                "ndcg_canary": round(accuracy.mean(accuracy.canary), 6),
+            }
     if clicks is not None:
-        figures |= {
-            "impressions_served": clicks.served.impressions,
-            "clicks_served": clicks.served.clicks,
-            "impressions_canary": clicks.canary.impressions,
-            "clicks_canary": clicks.canary.clicks,
-        }
+        figures |= _counts("served", clicks.served) | _counts("canary", clicks.canary)
     return figures
+
+
+def _counts(name: str, clicked: Clicked) -> dict[str, float]:
+    return {
+        f"users_{name}": len(clicked.impressions),
+        f"impressions_{name}": int(clicked.impressions.sum()),
+        f"clicks_{name}": int(clicked.clicks.sum()),
+        f"clicks_unmatched_{name}": clicked.unmatched,
+    }

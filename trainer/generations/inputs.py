@@ -41,7 +41,7 @@ def read_inputs(
         variants: the settings of each other one.
     """
     return Inputs(
-        models=settings.of_generation(),
+        settings=settings.of_generation(),
         positions={
             topic.name: _positions(store, keyspace, topic, partitions)
             for topic, partitions in (
@@ -53,10 +53,17 @@ def read_inputs(
     )
 
 
-def served_report(store: Store, keyspace: Keyspace) -> Report | None:
-    """Return the report of what the default variant serves, None if there is none to be read."""
+def events_folded(inputs: Inputs) -> int:
+    """Return how many events the histories are of, by the positions of their partitions."""
+    return sum(position[1] for position in inputs.positions[INTERACTIONS.name] if position)
+
+
+def served_report(
+    store: Store, keyspace: Keyspace, variant: str = DEFAULT_VARIANT
+) -> Report | None:
+    """Return the report of what a variant serves, None if there is none to be read."""
     current = read_current(store, keyspace)
-    served = current.variants.get(DEFAULT_VARIANT) if current else None
+    served = current.variants.get(variant) if current else None
     return read_report(store, keyspace, served.generation) if served else None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from contracts.fold_in import FoldIn
 from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Keyspace
 from runtime.stores import Store
 from trainer.experiments.rules import CanaryRules
@@ -28,7 +29,9 @@ class Placing:
     """that are made beside the default one; others are served no more"""
     now: Callable[[], datetime]
 
-    def place(self, made: Publication, variant: str, model: str, user_model: str) -> None:
+    def place(
+        self, made: Publication, variant: str, model: str, user_model: str, fold_in: FoldIn
+    ) -> None:
         """Serve a generation whose keys are all written.
 
         The first one of the default variant is served to all: nobody has anything to lose.
@@ -41,24 +44,55 @@ class Placing:
         if there - {DEFAULT_VARIANT} - set(self.variants):
             made.withdraw_others(frozenset(self.variants))
         if variant == DEFAULT_VARIANT and variant in there and self.rules is not None:
-            self._try_out(made, model, user_model, self.rules)
+            self._try_out(made, model, user_model, fold_in, self.rules)
             return
-        made.serve(model, user_model, variant=variant, keep=self.keep, release=self.by_person)
+        made.serve(
+            model,
+            user_model,
+            fold_in=fold_in,
+            variant=variant,
+            keep=self.keep,
+            release=self.by_person,
+        )
         why = "to all of the variant's users at once"
         self._note(made.generation, variant, "published", why, by=self._by())
 
-    def rejected(self, generation: str, why: str) -> None:
-        """Note that nothing is made of the data; of several times in a row, the first."""
-        latest = read_decisions(self.store, self.keyspace, 1)
-        if not latest or latest[0].what != "rejected":
-            self._note(generation, DEFAULT_VARIANT, "rejected", why, by="rules")
+    def latest(self, variant: str) -> Decision | None:
+        """Return what was decided last on a variant, if that was not too many decisions ago.
 
-    def _try_out(self, made: Publication, model: str, user_model: str, rules: CanaryRules) -> None:
+        What is tried out is the default variant's.
+        """
+        decisions = read_decisions(self.store, self.keyspace)
+        its_own = {variant} | ({CANARY_VARIANT} if variant == DEFAULT_VARIANT else set())
+        return next((decision for decision in decisions if decision.variant in its_own), None)
+
+    def rejected(self, generation: str, variant: str, why: str) -> None:
+        """Note that nothing is made of the data; of several times in a row, the first.
+
+        Each rule that is broken first is noted: how long one has been counts.
+        """
+        latest, rule = self.latest(variant), why.partition(":")[0]
+        if latest is None or latest.what != "rejected" or latest.why.partition(":")[0] != rule:
+            self._note(generation, variant, "rejected", why, by="rules")
+
+    def _try_out(
+        self,
+        made: Publication,
+        model: str,
+        user_model: str,
+        fold_in: FoldIn,
+        rules: CanaryRules,
+    ) -> None:
         since_ms = round(self.now().timestamp() * 1000)
         made.try_out(
-            model, user_model, share=rules.share, since_ms=since_ms, release=self.by_person
+            model,
+            user_model,
+            fold_in=fold_in,
+            share=rules.share,
+            since_ms=since_ms,
+            release=self.by_person,
         )
-        why = f"for {rules.minutes:g} minutes, with {rules.share:.1%} of the users"
+        why = f"for {rules.minutes:g} minutes at least, with {rules.share:.1%} of the users"
         self._note(made.generation, CANARY_VARIANT, "on trial", why, by=self._by())
 
     def _by(self) -> By:

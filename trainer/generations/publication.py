@@ -23,6 +23,7 @@ from typing import Any, Final
 import msgspec
 from redis.exceptions import RedisError
 
+from contracts.fold_in import FoldIn
 from contracts.keyspace import (
     DEFAULT_VARIANT,
     REPLACED_GENERATION_TTL_S,
@@ -40,6 +41,7 @@ if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
+WHOLE_HISTORIES: Final = FoldIn()
 _NOTHING: Final = Current(0, {})
 
 _current = msgspec.json.Decoder(Current)
@@ -144,6 +146,7 @@ class Publication:
         model: str,
         user_model: str,
         *,
+        fold_in: FoldIn = WHOLE_HISTORIES,
         variant: str = DEFAULT_VARIANT,
         keep: int = 0,
         release: bool = True,
@@ -153,6 +156,7 @@ class Publication:
         Args:
             model: the item model's name.
             user_model: the user model's name.
+            fold_in: how histories are folded into the items' lists.
             variant: whose users get it.
             keep: how many generations before it can be rolled back to.
             release: publish though a person rolled back and nobody asked for more since.
@@ -162,11 +166,18 @@ class Publication:
                 own claim is gone, and with it whatever else Redis lost.
             HeldError: a person rolled back meanwhile.
         """
-        served = Served(self.generation, model, user_model)
+        served = Served(self.generation, model, user_model, fold_in)
         self._flip(lambda current: serving(current, variant, served, keep), release=release)
 
     def try_out(
-        self, model: str, user_model: str, *, share: float, since_ms: int, release: bool
+        self,
+        model: str,
+        user_model: str,
+        *,
+        fold_in: FoldIn = WHOLE_HISTORIES,
+        share: float,
+        since_ms: int,
+        release: bool,
     ) -> None:
         """Let a share of the default variant's users have this generation, as `serve` does.
 
@@ -174,7 +185,8 @@ class Publication:
             SupersededError, HeldError: as `serve` does.
             UndecidableError: nothing is served that it could be compared with.
         """
-        canary = Canary(Served(self.generation, model, user_model), share, since_ms)
+        served = Served(self.generation, model, user_model, fold_in)
+        canary = Canary(served, share, since_ms)
         self._flip(lambda current: on_trial(current, canary), release=release)
 
     def withdraw_others(self, variants: frozenset[str]) -> None:

@@ -5,9 +5,10 @@ from typing import Any, Literal
 import msgspec
 
 from contracts.keyspace import DEFAULT_VARIANT
+from trainer.tuning.found import Found
 
 Level = Literal["hard", "soft"]
-What = Literal["published", "on trial", "promoted", "rolled back", "rejected"]
+What = Literal["published", "on trial", "promoted", "withdrawn", "rolled back", "rejected"]
 
 By = Literal["rules", "person"]
 
@@ -18,12 +19,12 @@ Position = tuple[int, int] | None
 class Inputs(msgspec.Struct, frozen=True):
     """What decides a generation: the same inputs make the same lists."""
 
-    models: dict[str, dict[str, Any]]
-    """model -> its configuration"""
+    settings: dict[str, Any]
+    """of the default variant"""
     positions: dict[str, list[Position]]
     """topic -> position of each partition, from before anything else was read"""
-    variants: dict[str, dict[str, dict[str, Any]]] = {}
-    """other variant than the default one -> as `models`"""
+    variants: dict[str, dict[str, Any]] = {}
+    """other variant than the default one -> as `settings`"""
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ class Data(msgspec.Struct, frozen=True):
     items_alone: int
     """items that nobody has beside another one"""
     users: int
-    """who get a list"""
+    """whose histories were read; the latest active of them may get a list"""
     affinities: int
     """items of these users, summed up"""
     own_counts: float = 0
@@ -54,6 +55,33 @@ class Lists(msgspec.Struct, frozen=True):
     user: int
     user_entries: int
     popular_entries: int
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What `auto` chose, and from how much: it looks again when that has changed."""
+
+    found: Found
+    at: str
+    """ISO 8601, UTC"""
+    items: int
+    events: int
+    """folded into histories"""
+    users: int
+    """whose histories were read"""
+
+
+class HeldOut(msgspec.Struct, frozen=True):
+    """How well the generation's settings foresee what users did last, learned without that."""
+
+    users: int
+    """whose latest items were held out"""
+    ndcg: float
+    """nDCG@10, mean over these users"""
+    low: float
+    """of the 95 % interval, by the users"""
+    high: float
+    coverage: float
+    personalization: float
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -102,5 +130,21 @@ class Report(msgspec.Struct, frozen=True):
     variant: str = DEFAULT_VARIANT
     quality: list[Checked] = []
     """what was checked before training"""
+    settings: dict[str, Any] = {}
+    """those that it was made with, chosen ones included"""
+    held_out: HeldOut | None = None
+    """None: too few users have enough items to hold any out"""
+    selection: Selection | None = None
+    """None: nothing was to be chosen"""
+    corrupt: list[str] = []
+    """`key: problem` of the first values that were left out"""
+    n_corrupt: int = 0
     decisions: list[Decision] = []
     """in their order"""
+
+    @property
+    def asked(self) -> dict[str, Any] | None:
+        """The settings that the variant was asked for with, before anything was chosen."""
+        if self.variant == DEFAULT_VARIANT:
+            return self.inputs.settings
+        return self.inputs.variants.get(self.variant)

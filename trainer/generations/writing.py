@@ -5,14 +5,14 @@ No result is ever whole in memory. What becomes of the generation is the busines
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from contracts.keyspace import Keyspace
 from trainer.counts.blocks import blocks
-from trainer.counts.matrices import Gram, UserItems
+from trainer.counts.matrices import Gram, Matrix, UserItems
 from trainer.generations.lists import names_of, popular_list, similar_lists, user_lists
 from trainer.generations.publication import Publication
 from trainer.generations.report import Lists
@@ -31,7 +31,8 @@ class Models:
     """What the lists of a generation are made by."""
 
     items: Model
-    users: Model
+    users: Model | None
+    """None: nobody gets a list of their own"""
     popular: Model
 
 
@@ -43,29 +44,42 @@ class Writing:
     keyspace: Keyspace
     stages: Stages
 
-    def write(self, models: Models, gram: Gram, user_items: UserItems) -> Lists:
-        """Write every list, and return how much that was."""
+    def write(self, models: Models, gram: Gram, counts: Matrix, user_items: UserItems) -> Lists:
+        """Write every list, and return how much that was.
+
+        Args:
+            models: what the lists are made by.
+            gram: the workers' counts: what lists say of support, and what is popular.
+            counts: (n_items, n_items) what the item model is fitted to.
+            user_items: of the users who get a list.
+        """
+        own_lists = 0 if models.users is None else self._write_users(models.users, user_items)
         return Lists(
             similar=len(gram.items),
-            similar_entries=self._write_similar(models.items, gram),
-            user=len(user_items.users),
-            user_entries=self._write_users(models.users, user_items),
+            similar_entries=self._write_similar(models.items, gram, counts),
+            user=0 if models.users is None else len(user_items.users),
+            user_entries=own_lists,
             popular_entries=self._write_popular(models.popular, gram),
         )
 
-    def _write_similar(self, model: Model, gram: Gram) -> int:
+    def _write_similar(self, model: Model, gram: Gram, counts: Matrix) -> int:
         names = names_of(gram.items)
         keys = [self.keyspace.model_similar(self.made.generation, item) for item in names]
         with self.stages.timed("fit item model"):
-            ranker = model.fit(gram.counts)
-        sizes = np.diff(gram.counts.indptr).astype(np.int64)
+            ranker = model.fit(counts)
+        sizes = np.diff(counts.indptr).astype(np.int64)
+
+        def values(ranking: Ranking, start: int, stop: int) -> dict[str, bytes]:
+            if counts is not gram.counts:
+                ranking = supported(ranking, gram.counts[start:stop])
+            lists = similar_lists(ranking, names, model.name)
+            return dict(zip(keys[start:stop], lists, strict=True))
+
         return self._write_lists(
             ranker,
             blocks(sizes, PAIRS_PER_BLOCK),
             "item lists",
-            lambda ranking, start, stop: dict(
-                zip(keys[start:stop], similar_lists(ranking, names, model.name), strict=True)
-            ),
+            values,
         )
 
     def _write_users(self, model: Model, user_items: UserItems) -> int:
@@ -109,3 +123,22 @@ class Writing:
                 self.made.write(values(ranking, start, stop))
             entries += len(ranking.columns)
         return entries
+
+
+def supported(ranking: Ranking, counts: Matrix) -> Ranking:
+    """Return a ranking that says of its entries what the workers counted.
+
+    Args:
+        ranking: of n_rows rows.
+        counts: (n_rows, n_items) their rows of G.
+    """
+    n_rows, n_items = counts.shape
+    there = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(counts.indptr)) * n_items
+    there += counts.indices
+    wanted = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(ranking.indptr)) * n_items
+    wanted += ranking.columns
+    places = np.minimum(np.searchsorted(there, wanted), max(len(there) - 1, 0))
+    known = there[places] == wanted if len(there) else np.zeros(len(wanted), np.bool_)
+    support = np.zeros(len(wanted))
+    support[known] = counts.data[places[known]]
+    return replace(ranking, support=support)

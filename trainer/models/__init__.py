@@ -6,7 +6,7 @@ matrix and then ranks it block by block, so that no result is ever whole in memo
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 from pydantic import BaseModel
 
@@ -46,11 +46,10 @@ class Model(Protocol):
 
 
 class Kind(NamedTuple):
-    """How a model is made: `kind.model(kind.config(**values))`."""
+    """How a model is made: `kind.model(kind.config(...))`, an item model with a list's length."""
 
     config: type[BaseModel]
-    model: Callable[[Any], Model]
-    """takes a `config`"""
+    model: Callable[..., Model]
 
 
 MODELS: Final[Mapping[str, Kind]] = MappingProxyType(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats
 from trainer.counts.matrices import Indices, Matrix
-from trainer.models.neighbors import best_neighbors, rows_of
+from trainer.models.neighbors import NEIGHBORS, best_neighbors, rows_of
 from trainer.models.ranking import Ranking, rounded
 
 
@@ -18,7 +18,6 @@ class CosineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    neighbors: int = Field(default=200, gt=0, description="length of an item's list")
     shrinkage: float = Field(
         default=0,
         ge=0,
@@ -60,6 +59,8 @@ class Cosine:
     """
 
     config: CosineConfig
+    neighbors: int = NEIGHBORS
+    """length of an item's list, at most"""
     name: ClassVar[str] = "cosine"
 
     def fit(self, matrix: Matrix) -> "CosineRanker":
@@ -67,7 +68,7 @@ class Cosine:
         own = matrix.diagonal()
         listed = np.ones(len(own), np.bool_)
         listed[np.argsort(-own, kind="stable")[: self.config.popular_removed]] = False
-        return CosineRanker(self.config, matrix, own, listed)
+        return CosineRanker(self.config, self.neighbors, matrix, own, listed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +76,7 @@ class CosineRanker:
     """Ranks the neighbors of each item, itself left out. An item alone has an empty list."""
 
     config: CosineConfig
+    neighbors: int
     counts: Matrix
     """(n_items, n_items) G"""
     diagonal: Floats
@@ -91,7 +93,7 @@ class CosineRanker:
         """Return the lists of the items `start <= i < stop`; support is G_ij."""
         block = self.counts[start:stop]
         scores = self._scores(block.data, rows_of(block, start), block.indices)
-        return best_neighbors(block, scores, start, self.config.neighbors)
+        return best_neighbors(block, scores, start, self.neighbors)
 
     def _scores(self, counts: Floats, i: Indices, j: Indices) -> Floats:
         """Return the score of each pair, 0 where one has no count of its own or j is in no list."""

@@ -1,11 +1,16 @@
-"""What the item models have in common: from scored pairs to lists of neighbors. Pure."""
+"""From a block of G and a score for each of its entries to lists of neighbors. Pure."""
+
+from typing import Final
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from contracts.messages import Floats
 from trainer.counts.matrices import Indices, Matrix
-from trainer.models.ranking import Ranking, top_n
+from trainer.models.ranking import Ranking, best_entries, top_n
+
+NEIGHBORS: Final = 200
+"""Length of an item's list unless it is set: more hardly finds more."""
 
 
 def rows_of(block: Matrix, start: int) -> Indices:
@@ -14,15 +19,34 @@ def rows_of(block: Matrix, start: int) -> Indices:
 
 
 def best_neighbors(counts: Matrix, scores: Floats, start: int, n: int) -> Ranking:
-    """Return the n best neighbors of each item of a block, itself left out; support is G_ij.
+    """Return the n neighbors of each item of a block that matter most, itself left out.
+
+    These are the ones with the largest scores by absolute value, in descending order: an item that
+    speaks against another one is as much worth knowing as one that speaks for it. Support is G_ij.
 
     Args:
         counts: (n_rows, n_items) the block of G that begins with row `start`.
-        scores: (entries,) beside `counts.data`; only those above 0 compete.
+        scores: (entries,) beside `counts.data`; what is 0 says nothing.
         start: the item of the first row.
         n: length of a full list.
     """
-    pairs = (scores > 0) & (rows_of(counts, start) != counts.indices)
+    pairs = (scores != 0) & (rows_of(counts, start) != counts.indices)
     indptr = np.concatenate([[0], np.cumsum(pairs)])[counts.indptr]
     neighbors: Matrix = csr_array((scores[pairs], counts.indices[pairs], indptr), counts.shape)
-    return top_n(neighbors, counts.data[pairs], n)
+    support = counts.data[pairs]
+    if len(neighbors.data) and neighbors.data.min() < 0:
+        neighbors, support = _largest(neighbors, support, n)
+    return top_n(neighbors, support, n)
+
+
+def _largest(scores: Matrix, support: Floats, n: int) -> tuple[Matrix, Floats]:
+    """Return the n entries of each row that are largest by absolute value, and their support.
+
+    Of entries of one size, those with more support are kept, then those of smaller columns.
+    """
+    sizes: Matrix = csr_array((np.abs(scores.data), scores.indices, scores.indptr), scores.shape)
+    _, best = best_entries(sizes, support, n)
+    kept = np.zeros(scores.nnz, np.bool_)
+    kept[best] = True
+    indptr = np.concatenate([[0], np.cumsum(kept)])[scores.indptr]
+    return csr_array((scores.data[kept], scores.indices[kept], indptr), scores.shape), support[kept]

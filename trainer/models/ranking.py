@@ -56,10 +56,7 @@ def top_n(scores: Matrix, support: Floats, n: int) -> Ranking:
         support: (entries,) beside `scores.data`.
         n: length of a full list.
     """
-    starts, lengths = scores.indptr[:-1], np.minimum(np.diff(scores.indptr), n)
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    best = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
-    order = _order(scores, support)[best]
+    indptr, order = best_entries(scores, support, n)
     return Ranking(
         indptr=indptr,
         columns=scores.indices[order].astype(np.int64),
@@ -67,6 +64,14 @@ def top_n(scores: Matrix, support: Floats, n: int) -> Ranking:
         support=support[order],
         because=np.empty((len(order), 0), np.int64),
     )
+
+
+def best_entries(scores: Matrix, support: Floats, n: int) -> tuple[Ints, Ints]:
+    """Return the places in `scores.data` of what `top_n` lists, after the indptr of its rows."""
+    starts, lengths = scores.indptr[:-1], np.minimum(np.diff(scores.indptr), n)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    best = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
+    return indptr, _order(scores, support)[best]
 
 
 def _order(scores: Matrix, support: Floats) -> Ints:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats
 from trainer.counts.matrices import Matrix
-from trainer.models.neighbors import best_neighbors, rows_of
+from trainer.models.neighbors import NEIGHBORS, best_neighbors, rows_of
 from trainer.models.ranking import Ranking, rounded
 
 
@@ -17,7 +17,6 @@ class Rp3BetaConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    neighbors: int = Field(default=200, gt=0, description="length of an item's list")
     alpha: float = Field(
         default=0.5,
         ge=0,
@@ -61,6 +60,8 @@ class Rp3Beta:
     """
 
     config: Rp3BetaConfig
+    neighbors: int = NEIGHBORS
+    """length of an item's list, at most"""
     name: ClassVar[str] = "rp3beta"
 
     def fit(self, matrix: Matrix) -> "Rp3BetaRanker":
@@ -72,14 +73,14 @@ class Rp3Beta:
         start[known] = (most / own[known]) ** self.config.alpha / most
         end = np.zeros_like(own)
         end[known] = (most / own[known]) ** self.config.beta
-        return Rp3BetaRanker(self.config, matrix, start, end)
+        return Rp3BetaRanker(self.neighbors, matrix, start, end)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rp3BetaRanker:
     """Ranks the neighbors of each item, itself left out."""
 
-    config: Rp3BetaConfig
+    neighbors: int
     counts: Matrix
     """(n_items, n_items) G"""
     start: Floats
@@ -97,4 +98,4 @@ class Rp3BetaRanker:
         block = self.counts[start:stop]
         walks = block.data * self.start[rows_of(block, start)]
         scores = rounded(walks * self.end[block.indices])
-        return best_neighbors(block, scores, start, self.config.neighbors)
+        return best_neighbors(block, scores, start, self.neighbors)

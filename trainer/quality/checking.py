@@ -13,12 +13,12 @@ from trainer.generations.report import Checked, Level
 from trainer.quality.measures import of_all, of_items
 from trainer.quality.popularity import Popularity
 from trainer.quality.rules import ITEMS, MEANINGS, hard, soft
-from trainer.quality.settings import QualitySettings
+from trainer.quality.settings import QualityConfig
 
 ITEMS_NAMED: Final = 5
 
 
-def check(gram: Gram, before: Popularity | None, settings: QualitySettings) -> list[Checked]:
+def check(gram: Gram, before: Popularity | None, settings: QualityConfig) -> list[Checked]:
     """Return every rule, and whether it holds.
 
     Args:
@@ -28,7 +28,7 @@ def check(gram: Gram, before: Popularity | None, settings: QualitySettings) -> l
     """
     of_the_whole = of_all(gram, before)
     return [
-        *_of_items(of_items(gram), settings.quality_inconsistent_max),
+        *_of_items(of_items(gram), settings.inconsistent_max),
         *_of_one_row(of_the_whole, hard(settings), "hard"),
         *_of_one_row(of_the_whole, soft(settings), "soft"),
     ]

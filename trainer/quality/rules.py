@@ -7,7 +7,7 @@ from typing import Final
 
 import pandera.pandas as pa
 
-from trainer.quality.settings import QualitySettings
+from trainer.quality.settings import QualityConfig
 
 OF_A_ROW: Final = 0.1
 """A row that differs by less from the other rows may have been read a moment earlier or later. Rows
@@ -36,23 +36,21 @@ MEANINGS: Final = {
 """By column: what is compared with the limit; at most it, unless it says otherwise."""
 
 
-def hard(settings: QualitySettings) -> pa.DataFrameSchema:
+def hard(settings: QualityConfig) -> pa.DataFrameSchema:
     """Return what must hold for all of the data, or nothing is published."""
     return pa.DataFrameSchema(
         {
             "below_zero": pa.Column(float, pa.Check.le(BELOW_ZERO)),
-            "items_kept": pa.Column(float, pa.Check.ge(settings.quality_items_kept_min)),
+            "items_kept": pa.Column(float, pa.Check.ge(settings.items_kept_min)),
         }
     )
 
 
-def soft(settings: QualitySettings) -> pa.DataFrameSchema:
+def soft(settings: QualityConfig) -> pa.DataFrameSchema:
     """Return what should hold for all of the data."""
     return pa.DataFrameSchema(
         {
-            "single_user": pa.Column(float, pa.Check.le(settings.quality_single_user_max)),
-            "popularity_shift": pa.Column(
-                float, pa.Check.le(settings.quality_popularity_shift_max)
-            ),
+            "single_user": pa.Column(float, pa.Check.le(settings.single_user_max)),
+            "popularity_shift": pa.Column(float, pa.Check.le(settings.popularity_shift_max)),
         }
     )

@@ -1,14 +1,14 @@
 """How bad the data may be."""
 
-from pydantic import Field
-
-from runtime.settings import MetricsSettings
+from pydantic import BaseModel, ConfigDict, Field
 
 
-class QualitySettings(MetricsSettings):
-    """Read from environment variables of the same names, in capitals."""
+class QualityConfig(BaseModel):
+    """The limits: hard ones stop publication, soft ones are warnings."""
 
-    quality_inconsistent_max: float = Field(
+    model_config = ConfigDict(frozen=True)
+
+    inconsistent_max: float = Field(
         default=0.1,
         ge=0,
         le=1,
@@ -16,21 +16,42 @@ class QualitySettings(MetricsSettings):
         "written while they are read touches few counts; partitions that are damaged, or far "
         "behind each other, touch many",
     )
-    quality_items_kept_min: float = Field(
+    items_kept_min: float = Field(
         default=0.5,
         ge=0,
         allow_inf_nan=False,
         description="hard: items for one of the served generation. An item leaves with its last "
         "user only, so much less is a loss; half is what one of two nodes holds",
     )
-    quality_single_user_max: float = Field(
+    ndcg_kept_min: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="hard: nDCG of the hold-out, for one of the served generation's, below which a "
+        "generation is refused, if the difference is beyond chance. `python -m trainer once` "
+        "publishes all the same",
+    )
+    ndcg_kept_again: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="hard: the same while the latest one was refused: so that what is near to the "
+        "limit does not come and go",
+    )
+    ndcg_refused_hours: float = Field(
+        default=6,
+        ge=0,
+        le=8_760,
+        description="after which a generation is let through: then it is users who have changed",
+    )
+    single_user_max: float = Field(
         default=0.5,
         ge=0,
         le=1,
         description="soft: share of items that only one user has. 0.05 in a shop's year of "
         "purchases; where it is most of them, ids are often made anew",
     )
-    quality_popularity_shift_max: float = Field(
+    popularity_shift_max: float = Field(
         default=0.25,
         ge=0,
         allow_inf_nan=False,

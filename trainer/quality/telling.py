@@ -7,20 +7,38 @@ import msgspec
 import structlog
 
 from trainer import telemetry
-from trainer.generations.report import Checked, Level
+from trainer.generations.report import Checked, HeldOut, Level
 from trainer.quality.gate import pass_or_raise
 
 log = structlog.get_logger(__name__)
 
 
-def tell(checked: Sequence[Checked]) -> None:
+def tell(checked: Sequence[Checked], told: Sequence[Checked] = ()) -> None:
     """Count and log the rules that are broken.
+
+    Args:
+        checked: rules.
+        told: others of the same run, which are counted with these and not logged again.
 
     Raises:
         BadDataError: a hard one is.
     """
     for level in get_args(Level):
-        broken = sum(rule.level == level and not rule.holds for rule in checked)
+        broken = sum(rule.level == level and not rule.holds for rule in (*told, *checked))
         telemetry.BROKEN_RULES.labels(level).set(broken)
     for rule in pass_or_raise(checked):
         log.warning("the data breaks a rule", **msgspec.to_builtins(rule))
+
+
+def tell_corrupt(told: Sequence[str], n: int) -> None:
+    """Count and log the values that were left out, as they are not what the workers write."""
+    telemetry.CORRUPT_VALUES.set(n)
+    for problem in told:
+        log.warning("left out: repair or delete that key", problem=problem, of=n)
+
+
+def tell_held_out(variant: str, held_out: HeldOut | None) -> None:
+    """Show how well a variant's new generation foresees what users did last."""
+    if held_out is not None:
+        for measure in ("ndcg", "coverage", "personalization"):
+            telemetry.HELD_OUT.labels(variant, measure).set(getattr(held_out, measure))

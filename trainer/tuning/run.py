@@ -14,6 +14,7 @@ from trainer.evaluation.measuring import measure
 from trainer.evaluation.metrics.ndcg import ndcg
 from trainer.evaluation.question import Question
 from trainer.evaluation.result import Evaluation, OfModel, data_of
+from trainer.evaluation.worker import WorkerRules
 from trainer.models import ITEM_MODELS
 from trainer.stages import Stages, shown
 from trainer.tuning.search import Best, Search
@@ -34,7 +35,9 @@ class Tuned:
     """(m,) of each list there, by the names in `evaluation`"""
 
 
-def run(question: Question, tunables: Sequence[Tunable], search: Search) -> Tuned:
+def run(
+    question: Question, rules: WorkerRules, tunables: Sequence[Tunable], search: Search
+) -> Tuned:
     """Return the best settings, and how good they are on the test split.
 
     What there is to learn from is parted once more as the question does: models learn from one
@@ -47,13 +50,13 @@ def run(question: Question, tunables: Sequence[Tunable], search: Search) -> Tune
     with shown() as progress:
         stages = Stages(lambda: None, progress)
         (split,) = (question.split() for _ in stages.each([question], "reading"))
-        validation = prepare(question.parted(split.train)).holdout
+        validation = prepare(question.parted(split.train), rules).holdout
         best = {
             tunable.name: _searched(search, tunable, validation, progress)
             for tunable in tunables
             if tunable.space
         }
-        prepared = prepare(split)
+        prepared = prepare(split, rules)
         judged = [
             of_variant
             for tunable in stages.each(tunables, "test")
@@ -79,16 +82,16 @@ def settings_of(best: dict[str, Best]) -> Values:
     where it foresees less, nobody gets one.
 
     >>> settings_of({"cosine": Best(0.2, {"neighbors_per_item": 20}), "user-knn": Best(0.1, {})})
-    {'item_model': 'cosine', 'neighbors_per_item': 20, 'active_users': 0}
+    {'user_model': 'none', 'item_model': 'cosine', 'neighbors_per_item': 20}
     """
     of_items = {name: found for name, found in best.items() if name in ITEM_MODELS}
     of_users = best.get(USER_MODEL)
-    values: Values = dict(of_users.values) if of_users else {}
+    values: Values = dict(of_users.values) | {"user_model": USER_MODEL} if of_users else {}
     if of_items:
         name = max(of_items, key=lambda name: of_items[name].ndcg)
         values |= {"item_model": name} | of_items[name].values
         if of_users and of_users.ndcg < of_items[name].ndcg:
-            values["active_users"] = 0
+            values["user_model"] = "none"
     return values
 
 

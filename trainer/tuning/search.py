@@ -80,7 +80,7 @@ class Search:
         lock = JournalFileSymlinkLock(path, grace_period=_LOCK_FOR_S)
         study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(path, lock)),
-            study_name=f"{of.name}, nDCG@{self.n}, data {_digest(holdout)}",
+            study_name=f"{of.name}, nDCG@{self.n}, data {_digest(holdout)}, set to {_set_to(of)}",
             direction="maximize",
             load_if_exists=True,
         )
@@ -91,11 +91,18 @@ class Search:
 
 def _digest(holdout: Holdout) -> str:
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for matrix in (holdout.train, holdout.latest, holdout.test):
+    for matrix in (holdout.train, holdout.streamed, holdout.test):
         digest.update(repr(matrix.shape).encode())
-        digest.update(matrix.indptr.tobytes())
-        digest.update(matrix.indices.tobytes())
+        for part in (matrix.indptr, matrix.indices, matrix.data):
+            digest.update(part.tobytes())
+    digest.update(holdout.histories.ts_ms.tobytes())
     return digest.hexdigest()
+
+
+def _set_to(of: Tunable) -> str:
+    """Return a digest of what is not searched, and of what is: other bounds are another study."""
+    text = repr((sorted(of.fixed.items()), sorted(of.space.items())))
+    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def _over(study: optuna.Study) -> int:

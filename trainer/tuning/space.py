@@ -11,26 +11,39 @@ Space = Mapping[str, BaseDistribution]
 
 # Shorter lists fold in less noise and longer ones reach further: models differ in what they like.
 # The API serves up to 10 neighbors unless asked for more, so a list has no fewer.
-_NEIGHBORS: Final = MappingProxyType({"neighbors_per_item": IntDistribution(10, 400, log=True)})
+_NEIGHBORS: Final = IntDistribution(10, 400, log=True)
+_LONG_DAYS: Final = 36_500
+ENDLESS: Final = MappingProxyType({"counts_half_life_days": _LONG_DAYS})
+"""What means the same as 0, or nearly so, within the space."""
+
+_COUNTED: Final[Space] = MappingProxyType(
+    {
+        "neighbors_per_item": _NEIGHBORS,
+        "counts_user_weight_exponent": FloatDistribution(0, 0.75),
+        "counts_half_life_days": FloatDistribution(1, _LONG_DAYS, log=True),
+    }
+)
+"""Of every item model."""
 
 SPACES: Final[Mapping[str, Space]] = MappingProxyType(
     {
         "cosine": {
-            **_NEIGHBORS,
-            "cosine_shrinkage": FloatDistribution(0.01, 1_000, log=True),
+            **_COUNTED,
+            "cosine_shrinkage": FloatDistribution(0, 10),
             "cosine_popularity_damping": FloatDistribution(0, 1),
         },
         "ease": {
-            "ease_regularization": FloatDistribution(0.05, 50, log=True),
-            # Its lists are of these, so they need no length of their own.
-            "ease_neighborhood": IntDistribution(10, 200, log=True),
+            **_COUNTED,
+            "ease_regularization": FloatDistribution(0.3, 300, log=True),
+            "ease_own_damping": FloatDistribution(0, 1),
+            "ease_popularity_damping": FloatDistribution(0, 0.6),
         },
         "rp3beta": {
-            **_NEIGHBORS,
-            "rp3beta_alpha": FloatDistribution(0.1, 2),
+            **_COUNTED,
+            "rp3beta_alpha": FloatDistribution(0, 2),
             "rp3beta_beta": FloatDistribution(0, 1),
         },
-        "user-knn": {"user_neighbors": IntDistribution(5, 500, log=True)},
+        "user-knn": {"user_knn_k": IntDistribution(5, 500, log=True)},
     }
 )
-"""By model. `popular` has nothing to search."""
+"""By model. `popular` has nothing to search, and `auto` searches by itself."""

@@ -1,5 +1,6 @@
 """What can be tuned: something that recommends, with settings that may vary."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,8 +10,9 @@ from trainer.evaluation.contenders import contender
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.recommending import Recommended
 from trainer.settings import TrainerSettings
+from trainer.settings_file import changed as with_values
 from trainer.stages import Stages
-from trainer.tuning.space import SPACES, Space
+from trainer.tuning.space import ENDLESS, SPACES, Space
 
 Values = dict[str, Any]
 """Settings by name; those that are missing are as they were."""
@@ -29,6 +31,11 @@ class Tunable(Protocol):
         """What is searched; empty if there is nothing to set."""
         ...
 
+    @property
+    def fixed(self) -> Mapping[str, Any]:
+        """What it is set to beside that."""
+        ...
+
     def values(self, changed: Values) -> Values:
         """Return all settings, those in `changed` in the place of what they were."""
         ...
@@ -40,7 +47,7 @@ class Tunable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TunableModel:
-    """A model of the registry, with the settings of the trainer."""
+    """A model of the registry with the settings of the trainer, or `auto`, which tunes itself."""
 
     name: str
     settings: TrainerSettings
@@ -50,9 +57,16 @@ class TunableModel:
         """Names are those of the trainer's settings."""
         return SPACES.get(self.name, {})
 
+    @property
+    def fixed(self) -> Values:
+        """The trainer's settings that are not searched."""
+        values = flat(self.settings)
+        return {name: value for name, value in values.items() if name not in self.space}
+
     def values(self, changed: Values) -> Values:
         """Return the trainer's settings that are in the space, as far as they are not changed."""
-        return {name: getattr(self.settings, name) for name in self.space} | changed
+        now = flat(self.settings)
+        return {name: now[name] or ENDLESS.get(name, 0) for name in self.space} | changed
 
     def recommend(self, changed: Values, holdout: Holdout, n: int) -> Recommended:
         """Return the lists that would be served.
@@ -60,6 +74,15 @@ class TunableModel:
         Raises:
             ValidationError: a setting is out of its bounds.
         """
-        settings = TrainerSettings.model_validate(self.settings.model_dump() | changed)
+        settings = with_values(self.settings, changed)
         stages = Stages(lambda: None, Progress(disable=True))
-        return contender(self.name, settings).recommend(holdout, n, stages)
+        made, _ = contender(self.name, settings, holdout, stages)
+        return made.recommend(holdout, n, stages)
+
+
+def flat(settings: TrainerSettings) -> Values:
+    """Return what a generation depends on, by the settings' names in the environment."""
+    values = settings.of_generation()
+    parts = {name: value for name, value in values.items() if isinstance(value, dict)}
+    inner = {f"{part}_{name}": v for part, its in parts.items() for name, v in its.items()}
+    return {name: value for name, value in values.items() if name not in parts} | inner

@@ -9,17 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from rich.progress import Progress
 from typer.testing import CliRunner
 
 from trainer.__main__ import app
 from trainer.evaluation.contenders import contender
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.holdout import prepare
-from trainer.evaluation.measuring import evaluate
+from trainer.evaluation.measuring import measure
 from trainer.evaluation.metrics import NAMES
 from trainer.evaluation.splits import temporal
+from trainer.evaluation.worker import WorkerRules
 from trainer.models import ITEM_MODELS, MODELS
-from trainer.settings import TrainerSettings
+from trainer.settings import AUTO, TrainerSettings
+from trainer.stages import Stages
 
 Call = Callable[..., Result]
 
@@ -34,7 +37,7 @@ def call() -> Call:
 
 def test_all_models_are_measured_by_all_measures(call: Call, shop: Path) -> None:
     found = json.loads(call("--interactions", shop, "--n", "3", "--json").stdout)
-    assert [of_model["model"] for of_model in found["models"]] == list(MODELS)
+    assert [of_model["model"] for of_model in found["models"]] == [AUTO, *MODELS]
     for of_model in found["models"]:
         assert set(of_model["measured"]["metrics"]) == set(NAMES)
         assert of_model["measured"]["n"] == 3
@@ -128,8 +131,33 @@ def test_settings_come_from_the_command_line_then_from_a_file(
             *("--settings", file, "--set", "cosine_shrinkage=9"),
         ).stdout
     )
-    used = found["models"][0]["settings"]
-    assert (used["shrinkage"], used["neighbors"]) == (9, 3)
+    assert found["models"][0]["settings"]["shrinkage"] == 9
+
+
+def test_the_workers_settings_decide_what_is_learned_from(call: Call, shop: Path) -> None:
+    cosine = ("--interactions", shop, "--model", "cosine", "--json")
+    plain, weighed, capped = (
+        json.loads(call(*cosine, *more).stdout)
+        for more in (
+            [],
+            ["--worker", "affinity=weighted", "--worker", "user_weight=value"],
+            ["--worker", "history_cap=3"],
+        )
+    )
+    value = plain["models"][0]["measured"]["metrics"]["ndcg"]["value"]
+    assert weighed["models"][0]["measured"]["metrics"]["ndcg"]["value"] != value
+    assert weighed["data"]["affinities"] == plain["data"]["affinities"]
+    assert capped["data"]["affinities"] == 3 * capped["data"]["users"]
+
+
+def test_auto_tells_what_it_chose_and_is_as_good_as_that_by_name(call: Call, shop: Path) -> None:
+    asked = ("--interactions", shop, "--split", "per-user", "--json")
+    (auto,) = json.loads(call(*asked, "--model", "auto").stdout)["models"]
+    chosen = auto["settings"]
+    name = "user-knn" if chosen.pop("user_model") == "user-knn" else chosen["item_model"]
+    typed = [part for k, v in chosen.items() for part in ("--set", f"{k}={v}")]
+    (by_name,) = json.loads(call(*asked, "--model", name, *typed).stdout)["models"]
+    assert by_name["measured"] == auto["measured"]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +168,8 @@ def test_settings_come_from_the_command_line_then_from_a_file(
         (["--interactions", "none.csv"], "none.csv: No such file or directory"),
         (["--interactions", "SHOP", "--set", "shrinkage=1"], "no setting is called shrinkage"),
         (["--interactions", "SHOP", "--set", "cosine_shrinkage=x"], "cosine_shrinkage, value 'x'"),
+        (["--interactions", "SHOP", "--worker", "cap=1"], "--worker: no setting is called cap"),
+        (["--interactions", "SHOP", "--worker", "history_cap=0"], "history_cap, value '0'"),
         (["--interactions", "SHOP", "--settings", "none.toml"], "none.toml: No such file"),
         (["--interactions", "SHOP", "--recommendations", "x.csv"], "name one --model"),
         (["--interactions", "SHOP", "--report", "none/x.html"], "x.html: there is no folder none"),
@@ -155,9 +185,10 @@ def test_what_is_wrong_is_told_in_a_line(
 
 
 def test_the_function_for_a_hold_out_finds_what_the_command_does(call: Call, shop: Path) -> None:
-    holdout = prepare(temporal(read_interactions(shop), 0.25)).holdout
-    ranker = contender("cosine", TrainerSettings()).model.fit(holdout.gram)
-    measured = evaluate(holdout, ranker, n=10, seed=1)
+    holdout = prepare(temporal(read_interactions(shop), 0.25), WorkerRules()).holdout
+    stages = Stages(lambda: None, Progress(disable=True))
+    made, _ = contender("cosine", TrainerSettings(), holdout, stages)
+    measured = measure(holdout, made.recommend(holdout, 10, stages), seed=1)
     found = json.loads(call("--interactions", shop, "--model", "cosine", "--json").stdout)
     values = found["models"][0]["measured"]["metrics"]
     assert values["ndcg"]["value"] == measured.metrics["ndcg"].value

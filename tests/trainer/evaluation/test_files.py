@@ -4,9 +4,11 @@ import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from contracts.messages import EVENT_TYPES
 from trainer.evaluation.files import FileError, read_interactions
 
 HEADER = "ts_ms,user_id,instrument_id,price,quantity\n"
@@ -31,6 +33,39 @@ def test_no_digit_is_lost_and_optional_columns_may_be_missing(
     assert found.users.tolist() == ["017850", "NA"]
     assert found.items.tolist() == [2**63 - 1, 0]
     assert read_interactions(written("user_id,instrument_id,ts_ms\nä,1,2\n")).users[0] == "ä"
+
+
+def test_events_and_values_are_read_where_there_are_columns_of_them(
+    written: Callable[..., Path],
+) -> None:
+    header = "event,ts_ms,user_id,instrument_id,price,quantity\n"
+    rows = "view,1,u,1,,\ntrade,2,u,1,2.5,4\n,3,u,1,2.5,\nclick,4,u,1,,4\n"
+    found = read_interactions(written(header + rows))
+    kinds = [EVENT_TYPES[kind] for kind in found.events.tolist()]
+    assert kinds == ["view", "trade", "trade", "click"]
+    assert np.array_equal(found.values, [np.nan, 10, np.nan, np.nan], equal_nan=True)
+    plain = read_interactions(written("ts_ms,user_id,instrument_id\n1,u,1\n"))
+    assert [EVENT_TYPES[kind] for kind in plain.events.tolist()] == ["trade"]
+    assert np.isnan(plain.values).all()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("event", "sold", "column event: value 'sold', must be one of view, click, watch, trade"),
+        ("price", "-1", "column price: value '-1', must be a finite number above 0"),
+        ("price", "inf", "column price: value 'inf'"),
+        ("quantity", "x", "column quantity: value 'x'"),
+        ("quantity", "0", "column quantity: value '0'"),
+    ],
+)
+def test_an_event_or_amount_that_is_none_is_told(
+    column: str, value: str, told: str, written: Callable[..., Path]
+) -> None:
+    row = {"ts_ms": "1", "user_id": "u", "instrument_id": "1", "price": "1", "quantity": "1"}
+    row |= {"event": "trade", column: value}
+    with pytest.raises(FileError, match=f"row 1 .*{told}"):
+        read_interactions(written(f"{','.join(row)}\n{','.join(row.values())}\n"))
 
 
 def test_csv_gzip_and_parquet_are_read_alike(written: Callable[..., Path], tmp_path: Path) -> None:

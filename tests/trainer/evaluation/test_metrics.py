@@ -6,9 +6,9 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 import pytrec_eval
-from scipy.sparse import csr_array
 from sklearn.metrics.pairwise import cosine_similarity
 
+from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.bootstrap import intervals, lead, point_values
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.judged import Judged, judge
@@ -41,8 +41,7 @@ def random_case(seed: int, users: int = 60, items: int = 80) -> tuple[Holdout, R
     judged = np.arange(1, users)
     test[0] = 0
     scores = np.where(lists == NONE, 0, np.arange(N, 0, -1.0))
-    holdout = Holdout(csr_array(train), csr_array(train), csr_array(test))
-    return holdout, Recommended(judged, lists[judged], scores[judged])
+    return holdout_of(train, test), Recommended(judged, lists[judged], scores[judged])
 
 
 def trec_values(holdout: Holdout, recommended: Recommended) -> dict[str, list[float]]:
@@ -176,9 +175,8 @@ def test_a_95_percent_interval_has_the_mean_of_all_users_in_it_about_95_times_of
 
 
 def test_lists_of_one_item_have_no_similarity_and_everyone_s_same_list_is_not_personal() -> None:
-    eye = csr_array(np.eye(4))
     same = Recommended(np.arange(4), np.full((4, 1), 2), np.ones((4, 1)))
-    judged = judge(Holdout(eye, eye, csr_array(np.ones((4, 4)) - np.eye(4))), same)
+    judged = judge(holdout_of(np.eye(4), np.ones((4, 4)) - np.eye(4)), same)
     values = point_values({name: of(judged) for name, of in OF_A_LIST.items()}, judged)
     assert np.isnan(values["intra_list_similarity"])
     assert values["personalization"] == 0

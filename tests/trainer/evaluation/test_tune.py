@@ -21,13 +21,14 @@ from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.interactions import Splitting
 from trainer.evaluation.question import Question
 from trainer.evaluation.recommending import Recommended, from_popular
+from trainer.evaluation.worker import WorkerRules
 from trainer.models import MODELS
 from trainer.settings import TrainerSettings
-from trainer.settings_file import read_settings_file
+from trainer.settings_file import changed, read_settings_file
 from trainer.tuning.run import run, settings_of
 from trainer.tuning.search import Best, Search
 from trainer.tuning.space import SPACES, Space
-from trainer.tuning.tunable import Values
+from trainer.tuning.tunable import TunableModel, Values, flat
 
 
 def arguments(shop: Path, tmp_path: Path, trials: int, models: list[str]) -> list[str]:
@@ -86,7 +87,8 @@ def test_what_is_set_is_tried_first_so_the_best_is_no_worse(shop: Path, tmp_path
     (first,) = trials_in(tmp_path / "tune.journal")
     assert first.params["cosine_popularity_damping"] == 0.5
     assert first.params["neighbors_per_item"] == 200
-    assert first.params["cosine_shrinkage"] == 0.01  # as near to 0 as the space allows
+    assert first.params["cosine_shrinkage"] == 0
+    assert first.params["counts_half_life_days"] == 36_500  # as near to endless as may be
 
 
 def test_the_file_that_is_written_sets_the_trainer(shop: Path, tmp_path: Path) -> None:
@@ -94,16 +96,16 @@ def test_the_file_that_is_written_sets_the_trainer(shop: Path, tmp_path: Path) -
     assert "cosine, tuned" in result.stdout
     out = tmp_path / "best.toml"
     assert "# Made by `python -m trainer tune`" in out.read_text()
-    values = read_settings_file(out, TrainerSettings.model_fields)
+    values = read_settings_file(out, TrainerSettings)
     assert values["item_model"] == "cosine"
-    assert TrainerSettings(**values).item_model == "cosine"  # type: ignore[arg-type]
+    assert changed(TrainerSettings(), values).item_model == "cosine"
 
 
 def test_every_setting_that_is_searched_is_one_and_may_have_every_value_that_is_tried() -> None:
     for space in SPACES.values():
         for name, allowed in space.items():
             for value in (allowed.low, allowed.high):  # type: ignore[attr-defined]
-                assert getattr(TrainerSettings(**{name: value}), name) == value
+                assert flat(changed(TrainerSettings(), {name: value}))[name] == value
 
 
 def test_every_model_with_settings_of_its_own_is_searched() -> None:
@@ -113,12 +115,13 @@ def test_every_model_with_settings_of_its_own_is_searched() -> None:
 def test_users_get_no_lists_of_their_own_where_these_foresee_less() -> None:
     best = {
         "cosine": Best(0.3, {"neighbors_per_item": 9}),
-        "user-knn": Best(0.2, {"user_neighbors": 7}),
+        "user-knn": Best(0.2, {"user_knn_k": 7}),
     }
-    assert settings_of(best)["active_users"] == 0
-    best["user-knn"] = Best(0.4, {"user_neighbors": 7})
+    assert settings_of(best)["user_model"] == "none"
+    best["user-knn"] = Best(0.4, {"user_knn_k": 7})
     assert settings_of(best) == {
-        "user_neighbors": 7,
+        "user_knn_k": 7,
+        "user_model": "user-knn",
         "item_model": "cosine",
         "neighbors_per_item": 9,
     }
@@ -130,6 +133,7 @@ class Spy:
 
     name: str = "spy"
     space: Space = field(default_factory=lambda: {"x": FloatDistribution(0, 1)})
+    fixed: Values = field(default_factory=dict)
     asked: list[Holdout] = field(default_factory=list)
 
     def values(self, changed: Values) -> Values:
@@ -140,12 +144,32 @@ class Spy:
         return from_popular(holdout, csr_array(np.ones((1, holdout.train.shape[1]))), n)
 
 
+def test_runs_with_other_settings_that_are_not_searched_do_not_mix(
+    shop: Path, tmp_path: Path
+) -> None:
+    journal = tmp_path / "tune.journal"
+    for set_to in ("fold_in_items=3", "fold_in_items=4", "cosine_popular_removed=1"):
+        before = len(trials_in(journal))
+        typed = [*arguments(shop, tmp_path, 2, ["cosine"]), "--set", set_to]
+        result = CliRunner().invoke(app, typed)
+        assert result.exit_code == 0, result.output
+        assert len(trials_in(journal)) == before + 2
+
+
+def test_what_is_searched_is_not_what_is_fixed() -> None:
+    for name in SPACES:
+        model = TunableModel(name, TrainerSettings())
+        assert not model.fixed.keys() & model.space.keys()
+        assert model.fixed.keys() | model.space.keys() == flat(TrainerSettings()).keys()
+        assert model.values({}).keys() == model.space.keys()
+
+
 def test_the_search_sees_nothing_of_what_is_to_be_found_in_the_end(
     shop: Path, tmp_path: Path
 ) -> None:
     spy = Spy()
     question = Question(shop, None, None, Splitting.TEMPORAL, 0.25, 1)
-    run(question, [spy], Search(tmp_path / "journal", 3, 4, 1))
+    run(question, WorkerRules(), [spy], Search(tmp_path / "journal", 3, 4, 1))
     *searched, as_set, tuned = spy.asked
     assert len(searched) == 4
     assert as_set is tuned

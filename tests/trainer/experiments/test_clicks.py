@@ -1,9 +1,15 @@
-"""Feedback is read from a real broker, counts once, and only for the two generations."""
+"""Feedback is read from a real broker, counts once, by users, and only for two generations.
 
+A click counts with its impression, wherever in the log the two stand.
+"""
+
+import random
 import time
 
 import pytest
 from confluent_kafka import Producer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback_key
 from contracts.topics import FEEDBACK
@@ -12,7 +18,7 @@ from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from trainer.experiments import clicks as module
 from trainer.experiments.clicks import count, read_clicks
-from trainer.experiments.verdict import Clicked, Clicks
+from trainer.experiments.verdict import Clicked
 
 TOKEN = "Jq3xT0mBzv9cWd2LrK5uYA"
 GENERATIONS = ("g1", "g2")
@@ -23,16 +29,28 @@ def now_ms() -> int:
 
 
 def feedback(
-    generation: str, kind: FeedbackType = "impression", instrument: int = 4, n: int = 0, ts: int = 0
+    generation: str,
+    kind: FeedbackType = "impression",
+    instrument: int = 4,
+    n: int = 0,
+    *,
+    ts: int = 0,
+    user: str = "",
 ) -> Feedback:
+    """Return a message about the n-th answer of a generation, which the user "u<n>" got."""
     return Feedback(
         type=kind,
         request_id=f"default.{generation}.history.{n:06d}{TOKEN[6:]}",
-        user_id=f"u{n}",
+        user_id=user or f"u{n}",
         instrument_id=instrument,
         position=1,
         ts=ts or now_ms(),
     )
+
+
+def by_user(clicked: Clicked) -> list[tuple[int, int]]:
+    """Return impressions and clicks of each user, in a known order."""
+    return sorted(zip(clicked.impressions.tolist(), clicked.clicks.tolist(), strict=True))
 
 
 def publish(broker: str, messages: list[Feedback], *raw: bytes) -> None:
@@ -47,10 +65,62 @@ def publish(broker: str, messages: list[Feedback], *raw: bytes) -> None:
 def test_what_was_sent_twice_counts_once() -> None:
     shown = [feedback("g1", n=n) for n in range(10)]
     clicked = [feedback("g1", "click", n=0), feedback("g1", "click", n=1)]
-    others = [feedback("g2"), feedback("g2", instrument=5), feedback("g3"), feedback("g2", "click")]
-    expected = Clicks(Clicked(10, 2), Clicked(2, 1))
-    assert count([*shown, *clicked, *others], GENERATIONS) == expected
-    assert count([*shown, *clicked, *others] * 2, GENERATIONS) == expected
+    others = [feedback("g2", n=20), feedback("g2", instrument=5, n=20), feedback("g3", n=30)]
+    others += [feedback("g2", "click", n=20)]
+    for times in (1, 2):
+        found = count([*shown, *clicked, *others] * times, GENERATIONS)
+        assert by_user(found.served) == [(1, 0)] * 8 + [(1, 1)] * 2
+        assert by_user(found.canary) == [(2, 1)]
+
+
+def test_impressions_and_clicks_are_added_up_by_user() -> None:
+    messages = [feedback("g1", n=n, user=f"u{n % 3}") for n in range(9)]
+    messages += [feedback("g1", "click", n=n, user=f"u{n % 3}") for n in (0, 3, 1)]
+    assert by_user(count(messages, GENERATIONS).served) == [(3, 0), (3, 1), (3, 2)]
+
+
+def test_a_click_without_its_impression_is_counted_apart() -> None:
+    messages = [
+        feedback("g1"),
+        feedback("g1", "click", instrument=5),  # of the same answer, but never shown
+        feedback("g1", "click", n=1),
+        feedback("g2", "click", n=2),
+        feedback("g3", "click", n=3),
+    ]
+    found = count(messages * 2, GENERATIONS)
+    assert by_user(found.served) == [(1, 0)]
+    assert (found.served.unmatched, found.canary.unmatched) == (2, 1)
+    assert by_user(found.canary) == []
+
+
+def test_a_users_impressions_from_before_the_trial_do_not_count() -> None:
+    messages = [feedback("g1", n=n) for n in range(3)]
+    messages += [feedback("g2", n=7, user="u1"), feedback("g2", "click", n=7, user="u1")]
+    found = count(messages, GENERATIONS)
+    assert by_user(found.served) == [(1, 0)] * 2
+    assert by_user(found.canary) == [(1, 1)]
+
+
+told = st.builds(
+    feedback,
+    st.sampled_from(["g1", "g2", "g3"]),
+    st.sampled_from(["impression", "click"]),
+    st.integers(1, 3),
+    st.integers(0, 9),
+)
+
+
+@given(messages=st.lists(told, max_size=60), random=st.randoms(use_true_random=False))
+def test_the_order_of_the_log_and_repetitions_do_not_matter(
+    messages: list[Feedback], random: random.Random
+) -> None:
+    shuffled = messages + random.choices(messages, k=20) if messages else []
+    random.shuffle(shuffled)
+    before, after = count(messages, GENERATIONS), count(shuffled, GENERATIONS)
+    for one, other in ((before.served, after.served), (before.canary, after.canary)):
+        assert by_user(one) == by_user(other)
+        assert one.unmatched == other.unmatched
+        assert (one.clicks <= one.impressions).all()
 
 
 def test_feedback_since_the_trial_began_is_read_from_every_partition(
@@ -60,7 +130,7 @@ def test_feedback_since_the_trial_began_is_read_from_every_partition(
     since = now_ms() - 1_000
     publish(
         broker,
-        [feedback("g1", n=n) for n in range(40)]
+        [feedback("g1", n=n) for n in range(100, 140)]
         + [feedback("g2", n=n) for n in range(30)]
         + [feedback("g2", "click", n=n) for n in range(3)] * 2,
         b"no feedback",
@@ -68,7 +138,9 @@ def test_feedback_since_the_trial_began_is_read_from_every_partition(
     )
     monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
     found = read_clicks(broker, GENERATIONS, since, now_ms())
-    assert found == Clicks(Clicked(40, 0), Clicked(30, 3))
+    assert found is not None
+    assert by_user(found.served) == [(1, 0)] * 40
+    assert by_user(found.canary) == [(1, 0)] * 27 + [(1, 1)] * 3
 
 
 def test_no_feedback_at_all_is_nothing_shown(
@@ -76,10 +148,25 @@ def test_no_feedback_at_all_is_nothing_shown(
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
     found = read_clicks(broker, GENERATIONS, now_ms(), now_ms())
-    assert found == Clicks(Clicked(0, 0), Clicked(0, 0))
+    assert found is not None
+    for clicked in (found.served, found.canary):
+        assert (by_user(clicked), clicked.unmatched) == ([], 0)
 
 
 def test_kafka_that_does_not_answer_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.3)
     monkeypatch.setattr(module, "PAUSE_S", 0)
     assert read_clicks(f"127.0.0.1:{free_port()}", GENERATIONS, 0, now_ms()) is None
+
+
+def test_feedback_beyond_what_memory_allows_is_not_read(
+    broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since = now_ms()
+    publish(broker, [feedback("g1", n=n) for n in range(2_000)])
+    monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr(module, "RECORDS_AT_ONCE", 100)
+    monkeypatch.setattr(module, "RECORDS_MOST", 500)
+    found = read_clicks(broker, GENERATIONS, since, now_ms())
+    assert found is not None
+    assert 500 <= found.served.impressions.sum() < 700

@@ -35,7 +35,16 @@ def test_what_is_written_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["share = 1.0", "shares = 0.1", "share =", "[holdout]\nusers_least = 0", "needs = 3"]
+    "text",
+    [
+        "share = 1.0",
+        "shares = 0.1",
+        "share =",
+        "[holdout]\nusers_least = 0",
+        "[clicks]\nusers_least = 1",
+        "needs = 3",
+        "minutes = 60\nminutes_most = 59",
+    ],
 )
 def test_rules_that_are_none_name_the_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(RulesError, match=r"canary\.toml \(CANARY_RULES\)"):

@@ -21,6 +21,7 @@ from contracts.keyspace import (
 )
 from contracts.partitioning import user_partition
 from contracts.topics import INTERACTIONS
+from contracts.variants import in_canary
 from infra.local.process import free_port
 from runtime.stores import Store
 from tests.trainer.conftest import PARTITIONS
@@ -40,11 +41,14 @@ USERS = 40
 def settings(
     settings: TrainerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TrainerSettings:
-    """Rules that judge a canary as soon as it is there; nothing listens at Kafka's address."""
+    """Rules that judge a canary by lists after half an hour; nothing listens at Kafka's address."""
     monkeypatch.setattr(clicks, "TIMEOUT_S", 0.1)
     monkeypatch.setattr(clicks, "PAUSE_S", 0)
     path = tmp_path / "canary.toml"
-    path.write_text("share = 0.5\nminutes = 30\nrest_minutes = 30\n[holdout]\nusers_least = 20\n")
+    path.write_text(
+        "share = 0.5\nminutes = 30\nminutes_most = 300\nrest_minutes = 30\n"
+        "[holdout]\nusers_least = 5\n"
+    )
     return settings.model_copy(
         update={
             "canary_rules": path,
@@ -164,7 +168,14 @@ def test_a_canary_that_is_no_worse_is_promoted_and_the_next_one_follows(
     assert current.canary is not None
     latest, promoted = read_decisions(store, keyspace, 2)
     assert (latest.what, promoted.what, promoted.generation) == ("on trial", "promoted", canary)
-    assert promoted.figures == {"users": USERS, "ndcg_served": 1, "ndcg_canary": 1}
+    on_canary = sum(in_canary(f"u{n}", canary, 0.5) for n in range(USERS))
+    assert promoted.figures == {
+        "holdout_users_served": USERS - on_canary,
+        "holdout_users_canary": on_canary,
+        "ndcg_served": 1,
+        "ndcg_canary": 1,
+        "ndcg_p": 1,
+    }
     report = read_report(store, keyspace, canary)
     assert report is not None
     assert [decision.what for decision in report.decisions] == ["on trial", "promoted"]
@@ -199,6 +210,68 @@ def test_a_canary_with_worse_lists_is_rolled_back_and_the_trainer_rests(
     assert current_of(store, keyspace).canary is not None
 
 
+def test_a_canary_of_which_too_little_was_seen_stays_on_trial_until_there_is_enough(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    on_trial: tuple[str, str],
+    clock: Clock,
+) -> None:
+    _, canary = on_trial
+    before = current_of(store, keyspace)
+    something_happens(store, keyspace)
+    for minutes in (31, 268):
+        clock.forward(minutes)
+        assert run(settings) == "on trial"
+        assert current_of(store, keyspace) == before
+    everyone_takes(store, keyspace, 103, round(clock.time.timestamp() * 1000))
+    assert run(settings) == "trained"
+    assert current_of(store, keyspace).variants[DEFAULT_VARIANT].generation == canary
+
+
+def test_a_canary_of_which_too_little_was_ever_seen_is_withdrawn_and_the_next_one_follows(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    on_trial: tuple[str, str],
+    clock: Clock,
+) -> None:
+    served, canary = on_trial
+    spoil(store, keyspace, canary)  # which nobody can know
+    clock.forward(301)
+    something_happens(store, keyspace)
+    assert run(settings) == "trained"
+    current = current_of(store, keyspace)
+    assert current.variants[DEFAULT_VARIANT].generation == served
+    assert current.canary is not None
+    assert current.canary.served.generation != canary
+    assert 0 < store.ttl(keyspace.model_popular(canary)) <= REPLACED_GENERATION_TTL_S
+    latest, decided = read_decisions(store, keyspace, 2)
+    assert latest.what == "on trial"
+    assert (decided.what, decided.generation, decided.by) == ("withdrawn", canary, "rules")
+    assert decided.why == (
+        "too little was seen to say; 0 of 5 users of the canary and 0 others did anything new; "
+        "feedback could not be read"
+    )
+
+
+def test_rules_that_need_no_evidence_promote_what_nothing_is_known_of(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    on_trial: tuple[str, str],
+    clock: Clock,
+) -> None:
+    _, canary = on_trial
+    assert settings.canary_rules is not None
+    rules = settings.canary_rules.read_text()
+    settings.canary_rules.write_text(f"needs = 0\n{rules}")
+    clock.forward(31)
+    something_happens(store, keyspace)
+    assert run(settings) == "trained"
+    assert current_of(store, keyspace).variants[DEFAULT_VARIANT].generation == canary
+
+
 def test_a_person_who_rolled_back_is_waited_for(
     store: Store,
     keyspace: Keyspace,
@@ -225,6 +298,7 @@ def test_a_decision_that_another_one_forestalled_is_none(
 ) -> None:
     served, _ = on_trial
     clock.forward(31)
+    everyone_takes(store, keyspace, 103, round(clock.time.timestamp() * 1000))
 
     def meanwhile(*_: object) -> None:
         change_current(store, keyspace, rolled_back)

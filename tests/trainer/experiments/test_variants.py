@@ -23,6 +23,7 @@ from trainer.generations.report import Report
 from trainer.models import ITEM_MODELS
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
+from trainer.settings_file import changed
 from trainer.stages import StoppedError
 
 Fill = Callable[..., npt.NDArray[np.float64]]
@@ -44,8 +45,8 @@ def test_a_variant_replaces_some_settings_and_leaves_the_others(
     steep, few = "[steep]\ncosine_popularity_damping = 0.7\n", "[few]\nneighbors_per_item = 5\n"
     path = written(tmp_path, steep + few)
     found = read_variants(path, settings)
-    assert found["steep"] == settings.model_copy(update={"cosine_popularity_damping": 0.7})
-    assert found["few"] == settings.model_copy(update={"neighbors_per_item": 5})
+    assert found["steep"] == changed(settings, {"cosine_popularity_damping": 0.7})
+    assert found["few"] == changed(settings, {"neighbors_per_item": 5})
 
 
 @pytest.mark.parametrize(

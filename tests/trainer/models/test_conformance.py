@@ -32,18 +32,27 @@ class Conforming:
 
     name: str
     values: dict[str, object]
+    neighbors: int | None = None
+    """length of an item's list, at most"""
     cut: bool = False
     """lists or neighborhoods are too short for all items, and equals stand at their ends"""
     unitless: bool = True
     """affinities in another unit make the same scores"""
 
     def __str__(self) -> str:
-        return " ".join([self.name, *(f"{name}={value}" for name, value in self.values.items())])
+        length = {} if self.neighbors is None else {"neighbors": self.neighbors}
+        return " ".join([self.name, *(f"{name}={v}" for name, v in (length | self.values).items())])
 
     @property
     def model(self) -> Model:
         kind = MODELS[self.name]
-        return kind.model(kind.config.model_validate(self.values))
+        length = [] if self.neighbors is None else [self.neighbors]
+        return kind.model(kind.config.model_validate(self.values), *length)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether an item may speak against another one."""
+        return self.name == "ease"
 
     @property
     def of_users(self) -> bool:
@@ -56,15 +65,18 @@ class Conforming:
 
 EVERY = [
     Conforming("cosine", {}),
-    Conforming("cosine", {"neighbors": 3}, cut=True),
+    Conforming("cosine", {}, neighbors=3, cut=True),
     Conforming("cosine", {"shrinkage": 2.5, "popularity_damping": 0.8}, unitless=False),
     Conforming("cosine", {"popular_removed": 2}, cut=True),
     Conforming("ease", {}),
     Conforming("ease", {"regularization": 0.1}),
-    Conforming("ease", {"neighbors": 3, "neighborhood": 4}, cut=True),
+    Conforming("ease", {"own_damping": 0.4, "popularity_damping": 0.2}),
+    Conforming("ease", {}, neighbors=2, cut=True),
+    Conforming("ease", {"exact_items": 0, "regularization": 0.5}, cut=True),
+    Conforming("ease", {"exact_items": 0, "neighborhood": 4}, neighbors=3, cut=True),
     Conforming("rp3beta", {}, unitless=False),
     Conforming("rp3beta", {"alpha": 1, "beta": 0.8}),
-    Conforming("rp3beta", {"neighbors": 3}, cut=True, unitless=False),
+    Conforming("rp3beta", {}, neighbors=3, cut=True, unitless=False),
     Conforming("popular", {}, unitless=False),
     Conforming("popular", {"items": 3}, cut=True, unitless=False),
     Conforming("user-knn", {"k": 100}),
@@ -88,13 +100,14 @@ def test_every_model_is_held_to_the_claims() -> None:
 @every_model
 @fewer
 @given(affinities=binary() | weighted())
-def test_lists_are_best_first_without_repetition_and_of_positive_scores(
+def test_lists_are_best_first_without_repetition_and_of_scores_that_say_something(
     one: Conforming, affinities: Affinities
 ) -> None:
     for of_row in ranked(one.model, one.input_of(affinities)):
         of_list = [score for _, score in of_row]
         assert of_list == sorted(of_list, reverse=True)
-        assert all(0 < score < np.inf for score in of_list)
+        assert all(score and np.isfinite(score) for score in of_list)
+        assert one.is_signed or all(score > 0 for score in of_list)
         assert len({column for column, _ in of_row}) == len(of_row)
 
 
@@ -243,7 +256,7 @@ def test_what_is_missing_on_a_checkerboard_is_what_is_recommended(one: Conformin
     board[user, item] = 0
     found = scores(one.model, one.input_of(board))
     for_user = found[user] if one.of_users else board[user] @ found
-    for_user[board[user] > 0] = 0
+    for_user[(board[user] > 0) | (for_user < 0)] = 0
     assert for_user.argmax() == item
     strangers_speak = one.values.get("metric") == "raw"
     assert (np.flatnonzero(for_user).tolist() == [item]) is not strangers_speak

@@ -46,7 +46,7 @@ def test_equal_scores_go_by_support_then_by_item_id() -> None:
     )
     first = ranked(Cosine(CosineConfig()), of)[0]
     assert first == [(1, 0.5), (4, 0.5), (2, 0.5), (3, 0.5)]
-    assert ranked(Cosine(CosineConfig(neighbors=3)), of)[0] == first[:3]
+    assert ranked(Cosine(CosineConfig(), 3), of)[0] == first[:3]
 
 
 def test_shrinkage_lowers_scores_that_rest_on_few_users() -> None:
@@ -73,8 +73,8 @@ def test_removed_are_the_first_of_the_popular_list_and_nothing_else_changes(
     (popular,) = ranked(Popular(PopularConfig(items=removed or 1)), of)
     gone = {item for item, _ in popular[:removed]}
     whole = ranked(Cosine(CosineConfig()), of)
-    config = CosineConfig(neighbors=neighbors, popular_removed=removed)
-    assert ranked(Cosine(config), of) == [
+    config = CosineConfig(popular_removed=removed)
+    assert ranked(Cosine(config, neighbors), of) == [
         [(j, score) for j, score in of_item if j not in gone][:neighbors] for of_item in whole
     ]
 
@@ -94,7 +94,6 @@ def test_counts_too_large_to_multiply_have_a_cosine_all_the_same() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"neighbors": 0},
         {"shrinkage": -1},
         {"shrinkage": float("inf")},
         {"popularity_damping": 1.1},

@@ -3,22 +3,32 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from tests.trainer.models.made import Affinities, csr, gram, near, ranked, scores
-from trainer.models.ease import Ease, EaseConfig
+from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores
+from trainer.models import ease
+from trainer.models.cosine import Cosine, CosineConfig
+from trainer.models.ease import Ease, EaseConfig, ExactRanker, LocalRanker
 
 SEEDS = range(3)
 
+exponents = st.sampled_from([0.0, 0.2, 0.4, 1.0])
 
-def purchases(seed: int) -> Affinities:
-    """Return (60, 12) with kinds of users, and each two items had together by someone."""
+
+def purchases(seed: int, items: int = 12) -> Affinities:
+    """Return (60, items) with kinds of users, and each two items had together by someone.
+
+    The first items are the more popular ones.
+    """
     random = np.random.default_rng(seed)
-    liked = random.integers(0, 3, 60)[:, np.newaxis] == np.arange(12) % 3
-    made = (random.random((60, 12)) < np.where(liked, 0.8, 0.3)) * 1.0
+    liked = random.integers(0, 3, 60)[:, np.newaxis] == np.arange(items) % 3
+    popular = np.linspace(1, 0.6, items)
+    made = (random.random((60, items)) < np.where(liked, 0.9, 0.4) * popular) * 1.0
     assert (made.T @ made > 0).all()
     return made
 
@@ -30,12 +40,47 @@ def closed_form(counts: Affinities, ridge: float) -> npt.NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_lists_are_what_is_positive_in_the_closed_form(seed: int) -> None:
+def test_lists_are_the_closed_form_with_what_speaks_against_an_item(seed: int) -> None:
     counts = purchases(seed).T @ purchases(seed)
     weights = closed_form(counts, 0.5 * counts.diagonal().mean())
     found = scores(Ease(EaseConfig(regularization=0.5)), csr(counts))
     assert (weights < 0).any()
-    assert near(np.maximum(weights, 0), found)
+    assert near(weights, found)
+
+
+@fewer
+@given(
+    seed=st.integers(0, 99),
+    alpha=exponents,
+    beta=exponents,
+    regularization=st.sampled_from([0.1, 8, 300]),
+)
+def test_normalised_lists_are_the_closed_form_of_the_normalised_counts_shifted(
+    seed: int, alpha: float, beta: float, regularization: float
+) -> None:
+    counts = purchases(seed).T @ purchases(seed)
+    own = counts.diagonal() / counts.diagonal().max()
+    normalised = counts / counts.diagonal().max() / np.outer(own, own) ** ((alpha + beta) / 2)
+    weights = closed_form(normalised, regularization * normalised.diagonal().mean())
+    shifted = weights * (own / own[:, np.newaxis]) ** ((alpha - beta) / 2)
+    config = EaseConfig(regularization=regularization, own_damping=alpha, popularity_damping=beta)
+    assert near(shifted, scores(Ease(config), csr(counts)))
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_with_a_large_lambda_and_exponents_of_one_together_lists_are_those_of_cosine(
+    seed: int, beta: float
+) -> None:
+    counts = gram(purchases(seed))
+    # Scores have 12 decimals, and get smaller as lambda grows.
+    config = EaseConfig(regularization=3e4, own_damping=1 - beta, popularity_damping=beta)
+    found = scores(Ease(config), counts)
+    cosine = scores(Cosine(CosineConfig(popularity_damping=beta)), counts)
+    assert np.allclose(found / found.max(), cosine / cosine.max(), rtol=1e-3, atol=1e-4)
+    for of_item, of_cosine in zip(found, cosine, strict=True):
+        ours, theirs = np.argsort(-of_item), of_cosine
+        assert (np.diff(theirs[ours]) < 1e-3 * cosine.max()).all()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -48,11 +93,11 @@ def test_the_weights_are_those_of_a_ridge_regression_of_each_item_on_the_others(
         fitted = Ridge(alpha=ridge, fit_intercept=False).fit(
             affinities[:, others], affinities[:, j]
         )
-        assert near(np.maximum(fitted.coef_, 0), found[others, j])
+        assert near(fitted.coef_, found[others, j])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_list_is_the_closed_form_on_the_items_nearest_by_cosine(seed: int) -> None:
+def test_of_many_items_a_list_is_the_closed_form_on_the_items_nearest_by_cosine(seed: int) -> None:
     affinities = purchases(seed)
     counts, size = affinities.T @ affinities, 5
     cosine = np.round(cosine_similarity(affinities.T), 12)
@@ -62,8 +107,58 @@ def test_a_list_is_the_closed_form_on_the_items_nearest_by_cosine(seed: int) -> 
         nearest = np.lexsort((np.arange(12), -counts[i], -cosine[i]))[:size]
         around = [i, *nearest]
         weights = closed_form(counts[np.ix_(around, around)], 2 * counts.diagonal().mean())
-        expected[i, nearest] = np.maximum(weights[0, 1:], 0)
-    assert near(expected, scores(Ease(EaseConfig(neighborhood=size)), csr(counts)))
+        expected[i, nearest] = weights[0, 1:]
+    config = EaseConfig(regularization=2, exact_items=11, neighborhood=size)
+    assert near(expected, scores(Ease(config), csr(counts)))
+
+
+@fewer
+@given(
+    seed=st.integers(0, 99), alpha=exponents, beta=exponents, neighbors=st.sampled_from([3, 200])
+)
+def test_neighborhoods_that_hold_every_item_make_the_same_lists_as_the_whole_inverse(
+    seed: int, alpha: float, beta: float, neighbors: int
+) -> None:
+    counts = gram(purchases(seed))
+    damped = EaseConfig(own_damping=alpha, popularity_damping=beta, exact_items=12)
+    exact = Ease(damped, neighbors)
+    local = Ease(damped.model_copy(update={"exact_items": 11}), neighbors)
+    assert isinstance(exact.fit(counts), ExactRanker)
+    assert isinstance(local.fit(counts), LocalRanker)
+    assert near(scores(exact, counts), scores(local, counts))
+
+
+@pytest.mark.parametrize("items", [2, 7, 8, 15, 60, 131])
+def test_the_inverse_of_more_items_than_are_inverted_at_once_is_whole(
+    items: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ease, "_BLOCK", 7)
+    affinities = (np.random.default_rng(items).random((80, items)) < 0.2) * 1.0
+    counts = affinities.T @ affinities
+    weights = closed_form(counts, 8 * counts.diagonal()[counts.diagonal() > 0].mean())
+    assert near(weights, scores(Ease(EaseConfig(), items), csr(counts)))
+
+
+@pytest.mark.parametrize("exact_items", [0, 12])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_largest_by_absolute_value_are_kept(seed: int, exact_items: int) -> None:
+    counts = gram(purchases(seed))
+    config = EaseConfig(regularization=0.1, exact_items=exact_items)
+    whole, short = scores(Ease(config), counts), scores(Ease(config, 4), counts)
+    assert (short < 0).any()
+    for of_item, of_short in zip(whole, short, strict=True):
+        largest = np.argsort(-np.abs(of_item))[:4]
+        assert np.flatnonzero(of_short).tolist() == np.sort(largest).tolist()
+        assert (of_short[largest] == of_item[largest]).all()
+
+
+@pytest.mark.parametrize("exact_items", [0, 12])
+@pytest.mark.parametrize("exponent", [84, -84])
+def test_lists_do_not_depend_on_the_unit_of_the_counts(exact_items: int, exponent: int) -> None:
+    counts = gram(purchases(0))
+    config = EaseConfig(own_damping=0.4, popularity_damping=0.1, exact_items=exact_items)
+    before, after = ranked(Ease(config), counts), ranked(Ease(config), counts * 2.0**exponent)
+    assert after == before  # a power of two changes no digit
 
 
 def test_what_two_items_both_say_counts_once() -> None:
@@ -76,33 +171,44 @@ def test_what_two_items_both_say_counts_once() -> None:
 
 def test_more_regularization_makes_smaller_weights() -> None:
     counts = gram(purchases(0))
-    sums = [scores(Ease(EaseConfig(regularization=r)), counts).sum() for r in (0.1, 1, 10, 100)]
+    sums = [
+        np.abs(scores(Ease(EaseConfig(regularization=r)), counts)).sum() for r in (0.1, 1, 10, 100)
+    ]
     assert sums == sorted(sums, reverse=True)
 
 
-def test_rows_of_which_one_is_newer_than_the_other_make_lists_all_the_same() -> None:
-    # Nobody's counts are these: there is no R for them.
-    for of_item in ranked(Ease(EaseConfig(regularization=0.1)), csr([[5, 9], [4, 5]])):
-        assert all(np.isfinite(score) and score > 0 for _, score in of_item)
+@pytest.mark.parametrize("exact_items", [0, 9])
+def test_rows_of_which_one_is_newer_than_the_other_make_lists_all_the_same(
+    exact_items: int,
+) -> None:
+    # Nobody's counts are these: there is no R for them, and one eigenvalue is below zero.
+    counts = np.array([[5.0, 9], [9, 5]])
+    found = scores(Ease(EaseConfig(regularization=0.1, exact_items=exact_items)), csr(counts))
+    assert near(closed_form(counts, 0.1 * 5), found)
 
 
-def test_an_item_without_its_own_count_is_no_neighbor_yet() -> None:
-    assert ranked(Ease(EaseConfig()), csr([[1, 1], [1, 0]])) == [[], []]
+@pytest.mark.parametrize("exact_items", [0, 9])
+def test_an_item_without_its_own_count_is_no_neighbor_yet(exact_items: int) -> None:
+    config = EaseConfig(exact_items=exact_items)
+    assert ranked(Ease(config), csr([[1, 1], [1, 0]])) == [[], []]
 
 
-def test_linear_algebra_has_its_threads_back_afterwards() -> None:
+@pytest.mark.parametrize("exact_items", [0, 12])
+def test_linear_algebra_has_its_threads_back_afterwards(exact_items: int) -> None:
     with threadpool_limits(2, "blas"):
         before = threadpool_info()
-        ranked(Ease(EaseConfig()), gram(purchases(0)))
+        ranked(Ease(EaseConfig(exact_items=exact_items)), gram(purchases(0)))
         assert threadpool_info() == before
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"neighbors": 0},
         {"regularization": 0},
         {"regularization": float("inf")},
+        {"own_damping": -0.1},
+        {"popularity_damping": 1.1},
+        {"exact_items": 20_001},
         {"neighborhood": 0},
     ],
 )

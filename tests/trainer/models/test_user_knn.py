@@ -1,4 +1,4 @@
-"""User k-nearest-neighbors against brute force in both metrics, and whose lists stay empty."""
+"""User k-nearest-neighbors against brute force, whom they are, and whose lists stay empty."""
 
 from typing import get_args
 
@@ -8,9 +8,61 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.sparse import csr_array
+from scipy.spatial.distance import cdist
 
-from tests.trainer.models.made import Affinities, binary, csr, fewer, lists, ranked
+from tests.trainer.models.made import Affinities, binary, csr, fewer, lists, ranked, weighted
+from trainer.counts.matrices import Matrix
 from trainer.models.user_knn import REASONS, Metric, UserKnn, UserKnnConfig
+from trainer.models.user_knn.search import NOBODY, Neighbors
+
+every_metric = pytest.mark.parametrize("metric", get_args(Metric))
+LIKELY_ONLY = 1
+"""`max_pairs` that any users have more of"""
+
+
+def neighbors_of(
+    affinities: Matrix, k: int, metric: Metric = "unit-length", max_pairs: int = 10**12
+) -> Neighbors:
+    config = UserKnnConfig(k=k, metric=metric, max_pairs=max_pairs)
+    return UserKnn(config).fit(affinities).neighbors
+
+
+def distances(rows: Affinities, others: Affinities, metric: Metric) -> Affinities:
+    """Return distances as far as they decide who is a neighbor; infinite where nobody is."""
+
+    def scaled(some: Affinities) -> Affinities:
+        length = np.linalg.norm(some, axis=1, keepdims=True)
+        return some / np.where(length > 0, length, 1) if metric == "unit-length" else some
+
+    apart = cdist(scaled(rows), scaled(others))
+    strangers = metric == "unit-length" and rows @ others.T == 0
+    apart[strangers | (rows.sum(axis=1) == 0)[:, np.newaxis] | (others.sum(axis=1) == 0)] = np.inf
+    return apart
+
+
+def shoppers(n_users: int, n_items: int, seed: int, *, weighted: bool) -> Matrix:
+    """Return users who have up to 30 items each, by Zipf's law; a few have nothing."""
+    random = np.random.default_rng(seed)
+    popularity = 1 / np.arange(1, n_items + 1)
+    items = random.choice(n_items, (n_users, 30), p=popularity / popularity.sum())
+    sizes = random.integers(0, 31, n_users)
+    of = np.arange(30) < sizes[:, np.newaxis]
+    users = np.repeat(np.arange(n_users), sizes)
+    made: Matrix = csr_array((np.ones(of.sum()), (users, items[of])), shape=(n_users, n_items))
+    made.data = random.gamma(1, 1, made.nnz) + 0.05 if weighted else np.ones(made.nnz)
+    return made
+
+
+def recall(found: Neighbors, affinities: Matrix, seed: int) -> float:
+    """Return the share of the nearest users of some that were found, or others as near."""
+    k, some = found.users.shape[1], np.random.default_rng(seed).choice(affinities.shape[0], 200)
+    some = some[np.diff(affinities.indptr)[some] > 0]
+    apart = distances(affinities[some].toarray(), affinities.toarray(), "unit-length")
+    apart[np.arange(len(some)), some] = np.inf
+    kth = np.partition(apart, k - 1, axis=1)[:, k - 1 : k]
+    of_found = np.take_along_axis(apart, found.users[some], axis=1)
+    return float(np.mean(of_found <= kth + 1e-9))
 
 
 def brute_force(rows: Affinities, k: int, metric: Metric) -> list[dict[int, float]]:
@@ -36,7 +88,93 @@ def brute_force(rows: Affinities, k: int, metric: Metric) -> list[dict[int, floa
     return scores
 
 
-@pytest.mark.parametrize("metric", get_args(Metric))
+@every_metric
+@fewer
+@given(affinities=binary() | weighted(), k=st.integers(1, 9))
+def test_neighbors_are_the_nearest_users_by_brute_force(
+    metric: Metric, affinities: Affinities, k: int
+) -> None:
+    found = neighbors_of(csr(affinities), k, metric)
+    apart = distances(affinities, affinities, metric)
+    np.fill_diagonal(apart, np.inf)
+    for u, (users, of_u) in enumerate(zip(found.users, apart, strict=True)):
+        known = users[users != NOBODY]
+        nearest = np.sort(of_u[of_u < np.inf])[:k]
+        # The square of a distance near 0 is lost in the noise of 1 - d^2 / 2.
+        assert of_u[known] == pytest.approx(nearest, rel=1e-9, abs=1e-5)
+        assert u not in known
+        assert len(set(known)) == len(known)
+
+
+@every_metric
+@fewer
+@given(affinities=binary(), k=st.integers(1, 9))
+def test_of_users_who_are_equally_far_the_first_ones_are_nearer(
+    metric: Metric, affinities: Affinities, k: int
+) -> None:
+    apart = np.round(distances(affinities, affinities, metric), 9)
+    np.fill_diagonal(apart, np.inf)
+    for of_u, users in zip(apart, neighbors_of(csr(affinities), k, metric).users, strict=True):
+        nearest = [v for v in np.argsort(of_u, kind="stable")[:k] if of_u[v] < np.inf]
+        assert users[users != NOBODY].tolist() == nearest
+
+
+@every_metric
+@pytest.mark.parametrize("weighted", [False, True], ids=["binary", "weighted"])
+def test_neighbors_among_thousands_are_the_nearest_ones(metric: Metric, *, weighted: bool) -> None:
+    k, some, affinities = 50, np.arange(0, 9_000, 60), shoppers(9_000, 800, 1, weighted=weighted)
+    found = neighbors_of(affinities, k, metric)
+    apart = np.round(distances(affinities[some].toarray(), affinities.toarray(), metric), 9)
+    apart[np.arange(len(some)), some] = np.inf
+    nearest = np.argsort(apart, axis=1, kind="stable")[:, :k]
+    nearest[np.take_along_axis(apart, nearest, axis=1) == np.inf] = NOBODY
+    assert found.users[some].tolist() == nearest.tolist()
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["binary", "weighted"])
+def test_among_likely_users_most_of_the_nearest_ones_are_found(*, weighted: bool) -> None:
+    affinities = shoppers(10_000, 2_000, 2, weighted=weighted)
+    found = neighbors_of(affinities, 50, max_pairs=10_000 * 1_000)
+    assert recall(found, affinities, 3) >= 0.9
+
+
+@every_metric
+@fewer
+@given(affinities=binary() | weighted(), k=st.integers(1, 3))
+def test_likely_neighbors_are_others_at_their_true_distances(
+    metric: Metric, affinities: Affinities, k: int
+) -> None:
+    found = neighbors_of(csr(affinities), k, metric, LIKELY_ONLY)
+    apart = distances(affinities, affinities, metric)
+    np.fill_diagonal(apart, np.inf)
+    for users, closeness, of_u in zip(found.users, found.closeness, apart, strict=True):
+        known = users != NOBODY
+        squares = -closeness[known] if metric == "raw" else 2 * (1 - closeness[known])
+        assert of_u[users[known]] ** 2 == pytest.approx(squares, rel=1e-9, abs=1e-11)
+        assert (np.diff(closeness[known]) <= 0).all()
+        assert len(set(users[known])) == known.sum()
+
+
+@every_metric
+def test_lists_of_likely_neighbors_are_the_same_on_every_run_and_in_every_block(
+    metric: Metric,
+) -> None:
+    affinities = shoppers(3_000, 500, 4, weighted=True)
+    model = UserKnn(UserKnnConfig(k=20, metric=metric, max_pairs=3_000 * 300))
+    first, second = model.fit(affinities), model.fit(affinities)
+    whole = lists(first.rank(0, 3_000))
+    assert lists(second.rank(0, 3_000)) == whole
+    in_blocks = [first.rank(start, start + 250) for start in range(0, 3_000, 250)]
+    assert [one for block in in_blocks for one in lists(block)] == whole
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1.0, 1e30])
+def test_raw_distances_of_users_long_gone_and_of_active_ones_are_told_apart(unit: float) -> None:
+    rows = np.array([[1.0, 0], [3, 0], [0, 1], [0, 7]]) * [[1e-25], [1e-25], [1], [1]] * unit
+    assert neighbors_of(csr(rows), 1, "raw").users.ravel().tolist() == [1, 0, 0, 2]
+
+
+@every_metric
 @pytest.mark.parametrize("seed", range(5))
 def test_the_score_is_the_formula_by_brute_force(seed: int, metric: Metric) -> None:
     random = np.random.default_rng(seed)
@@ -82,6 +220,14 @@ def test_a_user_is_never_recommended_what_it_has(affinities: Affinities, k: int)
         reasons = ranking.because[ranking.indptr[u] : ranking.indptr[u + 1]]
         assert affinities[u, reasons[reasons >= 0]].all()
         assert (reasons[:, :1] >= 0).all()
+
+
+@every_metric
+def test_of_many_twins_the_first_ones_are_the_neighbors(metric: Metric) -> None:
+    affinities = csr(np.tile([[1.0, 0, 2], [1, 1, 0]], (3_000, 1)))
+    found = neighbors_of(affinities, 3, metric).users
+    assert found[:6:2].tolist() == [[2, 4, 6], [0, 4, 6], [0, 2, 6]]
+    assert found[5_999].tolist() == [1, 3, 5]
 
 
 def test_a_user_with_more_twins_than_neighbors_has_an_empty_list() -> None:

@@ -13,9 +13,9 @@ from trainer.generations.report import Checked
 from trainer.quality.checking import check
 from trainer.quality.gate import BadDataError, pass_or_raise
 from trainer.quality.popularity import Popularity
-from trainer.quality.settings import QualitySettings
+from trainer.quality.settings import QualityConfig
 
-LIMITS = QualitySettings()
+LIMITS = QualityConfig()
 
 Counts = npt.NDArray[np.float64]
 
@@ -34,7 +34,7 @@ def checked(
     *,
     below_zero: float = 0,
     before: Popularity | None = None,
-    limits: QualitySettings = LIMITS,
+    limits: QualityConfig = LIMITS,
 ) -> dict[str, Checked]:
     return {rule.rule: rule for rule in check(gram_of(counts, below_zero), before, limits)}
 
@@ -74,7 +74,7 @@ def test_every_rule_is_told_with_its_value_and_limit() -> None:
         "popularity_shift",
     }
     assert all(rule.holds and rule.meaning for rule in found.values())
-    assert found["items_kept"].limit == LIMITS.quality_items_kept_min
+    assert found["items_kept"].limit == LIMITS.items_kept_min
     assert pass_or_raise(list(found.values())) == []
 
 
@@ -151,7 +151,7 @@ def test_many_items_of_one_user_are_told_and_stop_nothing() -> None:
 def test_the_limits_are_settings() -> None:
     counts = counts_of()
     counts[::4] *= 0.3
-    lenient = QualitySettings(quality_inconsistent_max=1)
+    lenient = QualityConfig(inconsistent_max=1)
     assert pass_or_raise(list(checked(counts, limits=lenient).values())) == []
 
 

@@ -107,5 +107,5 @@ def test_a_shift_of_what_is_popular_is_told_in_the_report_and_stops_nothing(
     assert run(settings) == "trained"
     shift = checked(store, keyspace)["popularity_shift"]
     assert (shift.level, shift.holds) == ("soft", False)
-    assert shift.value > settings.quality_popularity_shift_max
+    assert shift.value > settings.quality.popularity_shift_max
     assert REGISTRY.get_sample_value("trainer_broken_rules", {"level": "soft"}) == 1

@@ -1,0 +1,1 @@
+"""What every scenario needs: a stage of real servers, rounds, clocks, and reports."""

@@ -1,0 +1,169 @@
+"""The broker and the store of a benchmark, started once, and the programs that run on them.
+
+A contender is a process that was started with a namespace of its own and finds its input in Kafka
+already. How far it is, it says in the store, with the time of its own clock: when it was ready to
+read its first record, and when it had written its last. So neither the start of a process nor the
+time to join a consumer group counts, and a late look by this process measures nothing wrong.
+"""
+
+import contextlib
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import httpx
+
+from benchmarks.harness.contender import awaited, started
+from benchmarks.harness.cpu import read_clock, spent
+from benchmarks.harness.namespace import Namespace, Written
+from benchmarks.harness.report import Servers
+from benchmarks.harness.rounds import Run
+from contracts.keyspace import Keyspace
+from contracts.topics import STREAMED, Topic
+from infra import broker as brokers
+from infra.local.kafka.jars import NoKafkaError
+from infra.local.kafka.server import kafka
+from infra.local.paths import PROJECT
+from infra.local.process import LOOPBACK, Command, Server, free_port, running, stop
+from infra.local.store import valkey
+from infra.local.tansu import tansu
+from infra.topics import ensure
+from runtime.stores import Store, connect
+from runtime.topology import Topology
+
+WORKER: Final = "stream_processors"
+
+
+class Progress(NamedTuple):
+    """How far a contender is."""
+
+    started_ms: Callable[[], int | None]
+    """when it was ready to read its first record, None before it was"""
+    finished: Callable[[], Written | None]
+    """what it had written, and when, once that is all"""
+    check: Callable[[int], None]
+    """compares so many records with what it wrote; raises ContenderError"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Servers that run, and where the programs' logs go."""
+
+    broker: Server
+    store: Server
+    pids: Mapping[str, int]
+    """of broker and store"""
+    client: Store
+    folder: Path
+
+    @property
+    def servers(self) -> Servers:
+        """What runs here."""
+        return Servers(self.broker.product, self.store.product)
+
+    def namespace(self, **partitions: int) -> Namespace:
+        """Empty the store, and return a new namespace in it; topics that are missing are made.
+
+        `quotes=4` gives that one another number of partitions than `contracts.topics` does.
+        """
+        self.client.flushall()
+        keys = Keyspace(f"bench-{uuid.uuid4().hex[:8]}")
+        rows = ensure(brokers.admin(self.broker.address), self.client, keys, partitions)
+        topology = Topology.from_hash({row.topic.name: str(row.partitions) for row in rows})
+        return Namespace(self.client, keys, topology)
+
+    def empty(self, *topics: Topic) -> None:
+        """Delete topics with all that they hold: `namespace` makes them anew."""
+        brokers.delete(brokers.admin(self.broker.address), [topic.name for topic in topics])
+
+    def anew(self, **partitions: int) -> Namespace:
+        """Return a namespace where nothing is left that a worker could fold."""
+        self.empty(*STREAMED)
+        return self.namespace(**partitions)
+
+    def command(
+        self, name: str, argv: Sequence[str], namespace: Namespace, settings: Mapping[str, str]
+    ) -> Command:
+        """Return how to run a program on these servers."""
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.broker.address,
+            "REDIS_URL": self.store.address,
+            "NAMESPACE": namespace.keys.namespace,
+            "METRICS_PORT": "0",
+            # Our package is installed in our environment only.
+            "PYTHONPATH": str(PROJECT),
+        }
+        log = self.folder / f"{name}.{namespace.keys.namespace}.log"
+        return Command(name, tuple(argv), log, {**environment, **settings})
+
+    def run(
+        self,
+        name: str,
+        argv: Sequence[str],
+        progress: Callable[[Namespace], Progress],
+        settings: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Run a contender on an empty store until it has done its work, then stop it.
+
+        Raises:
+            ContenderError: it did not do it.
+        """
+        namespace = self.namespace()
+        its = progress(namespace)
+        process = started(self.command(name, argv, namespace, settings or {}))
+        pids = {"worker": process.popen.pid, **self.pids}
+        try:
+            started_ms = awaited(its.started_ms, f"the start of {name}", process)
+            before = read_clock(pids)
+            written = awaited(its.finished, f"the work of {name}", process)
+            cpu_s = spent(before, read_clock(pids))
+        finally:
+            stop(process)
+        its.check(written.records)
+        return Run(written.records, (written.at_ms - started_ms) / 1000, cpu_s)
+
+    @contextlib.contextmanager
+    def api(self, namespace: Namespace) -> Iterator[tuple[int, int]]:
+        """Run our API for the block, and hand out its process and its port."""
+        port = free_port()
+        settings = {"API_HOST": LOOPBACK, "API_PORT": str(port)}
+        address = f"http://{LOOPBACK}:{port}"
+
+        def answers() -> bool:
+            try:
+                return httpx.get(f"{address}/health/ready", timeout=1).is_success
+            except httpx.HTTPError:
+                return False
+
+        command = self.command("api", python("api"), namespace, settings)
+        with running(Server(command, address, "tickrec", answers)) as process:
+            yield process.pid, port
+
+
+def python(module: str) -> tuple[str, ...]:
+    """Return how to run a module in our own environment."""
+    return sys.executable, "-m", module
+
+
+@contextlib.contextmanager
+def staged(folder: Path) -> Iterator[Stage]:
+    """Run Apache Kafka where Java and Maven work, else Tansu, and Valkey, for the block.
+
+    Raises:
+        NotReadyError: a server did not come up.
+    """
+    store = valkey(free_port(), folder)
+    try:
+        broker = kafka(free_port(), folder)
+    except NoKafkaError:
+        broker = tansu(free_port(), folder)
+    with (
+        running(store) as store_process,
+        running(broker) as broker_process,
+        connect(store.address, "tickrec-benchmarks") as client,
+    ):
+        pids = {"broker": broker_process.pid, "store": store_process.pid}
+        yield Stage(broker, store, pids, client, folder)

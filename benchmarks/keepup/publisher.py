@@ -1,0 +1,141 @@
+"""Publishes quotes and events at a rate, in a process of its own.
+
+Values are encoded beforehand but for their `ts`, the moment at which they are published. So a
+record costs about a microsecond and a half here, most of it librdkafka's, and publishing leaves the
+cores to what is measured. It says how far behind its own schedule it was.
+"""
+
+import itertools
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
+from typing import Any, Final
+
+from benchmarks.bars import make_quotes
+from benchmarks.harness.child import meet
+from benchmarks.harness.publish import Record, connected, produce, record
+from benchmarks.interactions import make_events
+from contracts.messages import Interaction, Quote
+from contracts.topics import INTERACTIONS, QUOTES
+
+_ROUND_S: Final = 0.01
+"""of publishing what became due, and resting"""
+_RECORDS_A_TIME: Final = 1_000
+"""that share a `ts`"""
+_NOTE_EVERY_S: Final = 0.1
+_FLUSH_WITHIN_S: Final = 30
+_SECONDS_MADE: Final = 4
+"""worth of quotes, which then repeat"""
+_EVENTS_MADE: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is published, for how long, and how many workers fold it."""
+
+    seconds: float
+    workers: int
+    quotes_per_s: int = 50_000
+    instruments: int = 50_000
+    events_per_s: int = 500
+    users: int = 100_000
+
+    def __str__(self) -> str:
+        workers = "one worker" if self.workers == 1 else f"{self.workers} workers"
+        return (
+            f"{self.quotes_per_s:,} quotes/s of {self.instruments:,} instruments and "
+            f"{self.events_per_s:,} events/s of {self.users:,} users for {self.seconds:g} s, "
+            f"{workers}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was published, and how punctually."""
+
+    began_ms: int
+    counts: list[tuple[float, int]]
+    """seconds from the beginning, and the quotes that the queue had taken by then"""
+    records: int
+    failed: int
+    most_late_s: float
+    """the longest that a record waited to be taken, after it was due"""
+    late_at_end_s: float
+
+
+class Flow:
+    """Records of one topic at a rate."""
+
+    def __init__(self, topic: str, messages: Iterable[Quote | Interaction], per_s: float) -> None:
+        self.topic = topic
+        self.sent = 0
+        self._per_s = per_s
+        self._templates = itertools.cycle([template(message) for message in messages])
+
+    def due(self, elapsed_s: float) -> int:
+        """Return how many are due and were not sent."""
+        return int(elapsed_s * self._per_s) - self.sent
+
+    def late_s(self, elapsed_s: float) -> float:
+        """Return how long the next one has been due; negative before it is."""
+        return elapsed_s - (self.sent + 1) / self._per_s
+
+    def take(self, n: int) -> Iterator[Record]:
+        """Return the next n, stamped with this moment, which count as sent."""
+        ts = b"%d}" % (time.time_ns() // 1_000_000)
+        self.sent += n
+        return ((key, head + ts) for key, head in itertools.islice(self._templates, n))
+
+
+def template(message: Quote | Interaction) -> Record:
+    """Return a message without its `ts`, which comes last.
+
+    >>> template(Quote(instrument_id=4, price=30.72, ts=1629061628123))
+    (b'4', b'{"instrument_id":4,"price":30.72,"ts":')
+    """
+    key, value = record(message)
+    return key, value[: value.rindex(b":") + 1]
+
+
+def flows(load: Load, apart: Collection[int]) -> tuple[Flow, Flow]:
+    """Return the quotes, but for those of instruments that somebody else publishes, and events."""
+    made = make_quotes(_SECONDS_MADE * load.instruments, load.instruments)
+    quotes = (quote for quote in made if quote.instrument_id not in apart)
+    events = make_events(_EVENTS_MADE, load.users, load.instruments)
+    return (
+        Flow(QUOTES.name, quotes, load.quotes_per_s - len(apart)),
+        Flow(INTERACTIONS.name, events, load.events_per_s),
+    )
+
+
+def publish(
+    start: Barrier, bootstrap_servers: str, load: Load, apart: Collection[int]
+) -> Published:
+    """Publish what is due, from the meeting until the time is over."""
+    failures: list[Any] = []
+    # A call for each of 50,000 records a second would be most of what this costs.
+    only_errors = {"delivery.report.only.error": True}
+    producer = connected(
+        bootstrap_servers, **only_errors, on_delivery=lambda error, _: failures.append(error)
+    )
+    both = quotes, _ = flows(load, apart)
+    meet(start)
+    began_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
+    counts, most_late_s, elapsed_s = [(0.0, 0)], 0.0, 0.0
+    while elapsed_s < load.seconds:
+        elapsed_s = min(time.perf_counter() - began, load.seconds)
+        most_late_s = max(most_late_s, quotes.late_s(elapsed_s))
+        for flow in both:
+            for key, value in flow.take(max(0, min(flow.due(elapsed_s), _RECORDS_A_TIME))):
+                produce(producer, flow.topic, key, value)
+            producer.poll(0)
+        now_s = time.perf_counter() - began
+        if now_s - counts[-1][0] >= _NOTE_EVERY_S:
+            counts.append((now_s, quotes.sent))
+        if all(flow.due(now_s) < _RECORDS_A_TIME for flow in both):
+            time.sleep(max(0.0, elapsed_s + _ROUND_S - now_s))
+    late_at_end_s = max(0.0, quotes.late_s(elapsed_s))
+    failed = producer.flush(_FLUSH_WITHIN_S) + len(failures)
+    records = sum(flow.sent for flow in both)
+    return Published(began_ms, counts, records, failed, most_late_s, late_at_end_s)

@@ -1,0 +1,154 @@
+"""What the loads of `keepup` came to: a line of JSON, or tables and a verdict."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, NamedTuple
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from benchmarks.harness.report import Report, Servers, conditions, ends, table
+from benchmarks.harness.rounds import Spread
+from benchmarks.keepup.lag import GROWS_ABOVE, Lag, Latencies
+from benchmarks.keepup.publisher import Load
+
+SLICE_S: Final = 10.0
+_P99_WITHIN_S: Final = 1.5
+_PUNCTUAL_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How one load went."""
+
+    load: Load
+    latency: Latencies
+    """from a quote's publishing to the answer that has it"""
+    latency_slices: list[Latencies]
+    """the same, by when the quotes were published, `SLICE_S` each"""
+    lag: Lag
+    cpu_s: dict[str, float]
+    publisher: dict[str, float]
+    prober: dict[str, float]
+
+    @property
+    def is_punctual(self) -> bool:
+        """Whether the records were published at the rate; if not, the load was another one."""
+        return self.publisher["late_at_end_s"] < _PUNCTUAL_S
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether the load was there, and the lag stayed low."""
+        return self.is_punctual and self.lag.is_low
+
+    @property
+    def rate(self) -> str:
+        """The quotes a second, to be shown."""
+        return f"{self.load.quotes_per_s:,}"
+
+
+class Highest(NamedTuple):
+    """Between which rates the limit lies."""
+
+    kept_up: int
+    too_much: int
+
+
+def report(trials: Sequence[Trial], servers: Servers) -> Report:
+    """Report one load, tried once or more."""
+    p99_s = Spread.of([trial.latency.p99_s for trial in trials])
+    slices = Spread.of([one.p99_s for trial in trials for one in trial.latency_slices])
+    figures = {
+        "name": "keepup",
+        "work": str(trials[0].load),
+        "value": round(p99_s.median, 3),
+        "unit": "s from publishing to readable over HTTP, p99",
+        "baseline": "the clock",
+        "baseline_value": _P99_WITHIN_S,
+        "ratio": round(p99_s.median / _P99_WITHIN_S, 2),
+        "spread": {"value": ends(p99_s, 3), "slices": ends(slices, 3)},
+        "keeps_up": all(trial.keeps_up for trial in trials),
+    }
+    printed = (f"[bold]{trials[0].load}[/]", _latencies(trials), *_lags_and_cores(trials))
+    return _report(figures, (*printed, *map(_verdict, trials)), trials, servers)
+
+
+def report_highest(found: Highest, trials: Sequence[Trial], servers: Servers) -> Report:
+    """Report the search for the highest rate."""
+    figures = {
+        "name": "keepup: highest",
+        "work": f"{trials[0].load}, and other rates",
+        "value": found.kept_up,
+        "unit": "quotes/s",
+        "baseline": None,
+        "ratio": None,
+        "spread": {"value": list(found)},
+    }
+    kept_up = f"[bold]{found.kept_up:,} quotes/s[/] were kept up with, {found.too_much:,} were not"
+    late = [
+        f"the publisher itself was too slow for {trial.rate} quotes/s beside the rest"
+        for trial in trials
+        if not trial.is_punctual
+    ]
+    by_rate = sorted(trials, key=lambda trial: trial.load.quotes_per_s)
+    return _report(figures, (*_lags_and_cores(by_rate), kept_up, *late), trials, servers)
+
+
+def _report(
+    figures: dict[str, Any],
+    printed: Sequence[RenderableType],
+    trials: Sequence[Trial],
+    servers: Servers,
+) -> Report:
+    neighbors = Spread.of([trial.cpu_s["others"] / trial.load.seconds for trial in trials])
+    figures |= {
+        "rounds": len(trials),
+        "trials": [{"keeps_up": one.keeps_up, **asdict(one)} for one in trials],
+        "busy_other_cores": ends(neighbors, 2),
+        **servers._asdict(),
+    }
+    return Report([figures], [*printed, conditions(*servers, neighbors)])
+
+
+def _latencies(trials: Sequence[Trial]) -> Table:
+    rows = []
+    for number, trial in enumerate(trials, start=1):
+        whole = "all" if len(trials) == 1 else f"round {number}"
+        for place, one in enumerate((trial.latency, *trial.latency_slices)):
+            name = f"from second {(place - 1) * SLICE_S:g}" if place else f"[bold]{whole}[/]"
+            seconds = (f"{value:.2f} s" for value in (one.p50_s, one.p99_s, one.max_s))
+            rows.append((name, *seconds, f"{one.count:,}"))
+    return table(("published to readable", "p50", "p99", "max", "quotes"), rows)
+
+
+def _lags_and_cores(trials: Sequence[Trial]) -> tuple[Table, Table]:
+    lags, cores = [], []
+    parts = [who for who in trials[0].cpu_s if who != "others"]
+    for trial in trials:
+        lag, kept_up = trial.lag, "[green]yes[/]" if trial.keeps_up else "[red]no[/]"
+        spans = (f"{s:.2f} s" for s in (lag.start_s, lag.middle_s, lag.end_s, lag.max_s))
+        p99 = f"{trial.latency.p99_s:.2f} s"
+        lags.append((trial.rate, *spans, f"{lag.growth:+.3f} s/s", p99, kept_up))
+        its = (f"{trial.cpu_s[who] / trial.load.seconds:.2f}" for who in parts)
+        cores.append((trial.rate, *its))
+    columns = ("start", "middle", "end", "most", "grows by", "p99 over HTTP", "keeps up")
+    return (
+        table(("quotes/s: lag, in s of them", *columns), lags),
+        table(("quotes/s: CPU, in cores", *parts), cores),
+    )
+
+
+def _verdict(trial: Trial) -> str:
+    p99_s, looked = trial.latency.p99_s, trial.prober
+    met = "[green]below[/]" if p99_s < _P99_WITHIN_S else "[red]above[/]"
+    grows = "grows" if trial.lag.growth >= GROWS_ABOVE else "does not grow"
+    sentence = (
+        f"p99 [bold]{p99_s:.2f} s[/], {met} {_P99_WITHIN_S:g} s; the lag {grows}; "
+        f"looked every {looked['look_every_s'] * 1000:.0f} ms, "
+        f"published at most {trial.publisher['most_late_s']:.2f} s late"
+    )
+    if looked["unreadable"]:
+        sentence += f"; [red]{looked['unreadable']} quotes were never readable[/]"
+    if looked["refused"]:
+        sentence += f"; {looked['refused']} of {looked['looks']} looks were refused"
+    return sentence

@@ -1,0 +1,63 @@
+"""Events that change histories while they are read: as many a second as said, users by Zipf's law.
+
+Each writes an entry and the history's offset, as a worker does, and nothing else of one.
+"""
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from benchmarks.reads import zipf
+from benchmarks.reads.bulk import Command, write
+from benchmarks.reads.data import SEED, noted, user_id
+from benchmarks.reads.paths import without_list
+from benchmarks.reads.scene import Scene
+from contracts.keyspace import OFFSET_FIELD, HistoryEntry
+from contracts.partitioning import user_partition
+
+_BATCHES_A_SECOND: Final = 20
+_DRAWN: Final = 100_000
+_FIRST_OFFSET: Final = 1 << 40
+"""beyond those that the histories have"""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@contextlib.contextmanager
+def changing(scene: Scene, events_a_second: int) -> Iterator[None]:
+    """Change histories for the block; none at 0 events a second."""
+    over = threading.Event()
+    batch = events_a_second // _BATCHES_A_SECOND
+
+    def run() -> None:
+        events = _events(scene)
+        while not over.wait(1 / _BATCHES_A_SECOND):
+            write(scene.store.address, itertools.islice(events, batch))
+
+    writer = threading.Thread(target=run)
+    if batch:
+        writer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if batch:
+            writer.join()
+
+
+def _events(scene: Scene) -> Iterator[Command]:
+    """Return what changes the histories of users, one after the other."""
+    rng, users = np.random.default_rng(SEED), without_list(scene.size)
+    drawn = users[zipf.draw(_DRAWN, len(users), rng)].tolist()
+    items = rng.integers(0, scene.size.instruments, _DRAWN).tolist()
+    changes = zip(itertools.cycle(map(user_id, drawn)), itertools.cycle(items), strict=False)
+    for offset, (user, item) in enumerate(changes, _FIRST_OFFSET):
+        key = scene.keyspace.history(user_partition(user, noted().interactions), user)
+        entry = _encode(HistoryEntry(1.0, time.time_ns() // 1_000_000))
+        yield "HSET", key, item, entry, OFFSET_FIELD, f"[0,{offset}]"

@@ -1,0 +1,94 @@
+import io
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from benchmarks.harness.report import Report, Servers
+from benchmarks.keepup.lag import Lag, Latencies, sliced
+from benchmarks.keepup.publisher import Load
+from benchmarks.keepup.report import Highest, Trial, report, report_highest
+
+CPU = {"worker": 3.0, "api": 1.0, "publisher": 1.0, "broker": 2.0, "store": 1.0, "others": 0.5}
+SERVERS = Servers("Apache Kafka 4", "Valkey 9")
+
+
+def trial(
+    quotes_per_s: int = 50_000,
+    late_s: float = 0.0,
+    latency_s: tuple[float, ...] = (0.5, 0.9, 1.1),
+    growth: float = 0.001,
+    unreadable: int = 0,
+) -> Trial:
+    lag = Lag(start_s=0.6, middle_s=0.7, end_s=0.6, max_s=1.3, growth=growth)
+    return Trial(
+        Load(20, 1, quotes_per_s),
+        Latencies.of(latency_s),
+        sliced([1.0, 2.0, 12.0], latency_s, 10),
+        lag,
+        CPU,
+        {"records": 1_010_000, "most_late_s": late_s, "late_at_end_s": late_s},
+        {"looks": 800, "look_every_s": 0.02, "refused": 0, "unreadable": unreadable},
+    )
+
+
+def shown(result: Report) -> str:
+    out = io.StringIO()
+    result.show(Console(file=out, width=120))
+    return out.getvalue()
+
+
+def said(result: Report) -> dict[str, Any]:
+    (line,) = result.lines().splitlines()
+    found: dict[str, Any] = msgspec.json.decode(line)
+    return found
+
+
+def test_a_load_is_one_line_of_json_with_latencies_lag_and_cpu() -> None:
+    found = said(report([trial()], SERVERS))
+    assert (found["name"], found["value"], found["baseline"]) == ("keepup", 1.1, "the clock")
+    assert found["ratio"] == 0.73
+    assert found["spread"] == {"value": [1.1, 1.1], "slices": [0.9, 1.1]}
+    assert found["keeps_up"] is True
+    (one,) = found["trials"]
+    assert one["latency"] == {"count": 3, "p50_s": 0.9, "p99_s": 1.1, "max_s": 1.1}
+    assert [its["count"] for its in one["latency_slices"]] == [2, 1]
+    assert one["lag"]["end_s"] == 0.6
+    assert one["cpu_s"] == CPU
+    assert one["load"]["quotes_per_s"] == 50_000
+    assert found["machine"].keys() == {"cpu", "cores", "system"}
+
+
+def test_rounds_have_a_spread() -> None:
+    found = said(report([trial(), trial(latency_s=(1, 1, 1.5))], SERVERS))
+    assert found["spread"]["value"] == [1.1, 1.5]
+    assert found["rounds"] == 2
+
+
+def test_a_table_shows_latencies_by_time_the_lag_the_cores_and_the_verdict() -> None:
+    text = shown(report([trial()], SERVERS))
+    for part in ("from second 10", "0.90 s", "+0.001 s/s", "yes", "0.15", "Apache Kafka 4"):
+        assert part in text
+    assert "p99 1.10 s, below 1.5 s; the lag does not grow; looked every 20 ms" in text
+
+
+def test_a_verdict_hides_nothing() -> None:
+    text = shown(report([trial(latency_s=(1, 2, 12), growth=0.4, unreadable=1)], SERVERS))
+    assert "p99 12.00 s, above 1.5 s; the lag grows" in text
+    assert "1 quotes were never readable" in text
+
+
+def test_a_publisher_that_was_too_slow_is_reported() -> None:
+    assert trial().is_punctual
+    trials = [trial(), trial(55_000, late_s=3.0)]
+    late = report_highest(Highest(50_000, 55_000), trials, SERVERS)
+    assert "the publisher itself was too slow for 55,000 quotes/s" in shown(late)
+
+
+def test_the_highest_rate_is_reported_with_the_one_that_was_too_much() -> None:
+    trials = [trial(55_000, growth=0.3), trial()]
+    result = report_highest(Highest(50_000, 55_000), trials, SERVERS)
+    found = said(result)
+    assert (found["value"], found["spread"]["value"]) == (50_000, [50_000, 55_000])
+    assert [one["keeps_up"] for one in found["trials"]] == [False, True]
+    assert "50,000 quotes/s were kept up with, 55,000 were not" in shown(result)

@@ -1,0 +1,107 @@
+"""The publisher's process begins when all have met, and keeps to its rate."""
+
+import time
+from collections import Counter
+from multiprocessing.synchronize import Barrier
+
+import msgspec
+import pytest
+
+from benchmarks.harness.child import Child, child, meet, meeting
+from benchmarks.harness.contender import ContenderError
+from benchmarks.interactions import log_end
+from benchmarks.keepup.publisher import Flow, Load, flows, publish, template
+from contracts.messages import Interaction, Quote, decode_interactions, decode_quotes
+from contracts.topics import INTERACTIONS, QUOTES
+from runtime.topology import Topology
+from tests.patience import PATIENCE_S
+
+LOAD = Load(1.0, 1, quotes_per_s=50, instruments=50, events_per_s=10, users=20)
+
+
+def test_what_is_due_in_the_time_is_published_and_no_more(broker: str, topology: Topology) -> None:
+    load = Load(1.0, 1, quotes_per_s=2_001, instruments=100, events_per_s=100, users=10)
+    start = meeting(of=2)
+    with child(start, publish, broker, load, frozenset({3})) as publisher:
+        started_ms = time.time_ns() // 1_000_000
+        meet(start)
+        published = publisher.result(PATIENCE_S)
+    assert published.began_ms >= started_ms
+    assert (published.records, published.failed) == (2_100, 0)
+    assert published.counts[0] == (0.0, 0)
+    assert published.counts == sorted(published.counts)
+    assert log_end(broker, QUOTES, topology.quotes) == 2_000
+    assert log_end(broker, INTERACTIONS, topology.interactions) == 100
+
+
+def fail(_start: Barrier) -> None:
+    raise RuntimeError
+
+
+def fail_later(start: Barrier) -> None:
+    meet(start)
+    raise RuntimeError
+
+
+def rest(start: Barrier) -> None:
+    meet(start)
+    start.wait()
+
+
+def test_nobody_waits_for_a_process_that_fails() -> None:
+    start = meeting(of=2)
+    with child(start, fail), pytest.raises(ContenderError, match="a process failed"):
+        meet(start)
+
+
+def test_a_process_that_fails_is_reported() -> None:
+    start = meeting(of=2)
+
+    def outcome(failing: Child[None]) -> None:
+        meet(start)
+        failing.result(PATIENCE_S)
+
+    # It may have failed before this process has left the meeting.
+    reported = pytest.raises(ContenderError, match=r"a process failed|fail_later ended early")
+    with child(start, fail_later) as failing, reported:
+        outcome(failing)
+
+
+def test_a_process_that_takes_too_long_is_reported() -> None:
+    start = meeting(of=2)
+    with child(start, rest) as resting:
+        meet(start)
+        with pytest.raises(ContenderError, match=r"rest was not done within 0 s"):
+            resting.result(0)
+
+
+def test_a_template_lacks_nothing_but_the_time_of_publishing() -> None:
+    now_ms = time.time_ns() // 1_000_000
+    key, head = template(Quote(instrument_id=4, price=30.72, size=100, ts=0))
+    columns, rejections = decode_quotes([head + b"%d}" % now_ms], now_ms)
+    assert not rejections
+    assert (key, columns.instrument_id.tolist(), columns.ts_ms.tolist()) == (b"4", [4], [now_ms])
+    key, head = template(Interaction(user_id="ABC", instrument_id=4, ts=0))
+    events, rejections = decode_interactions([head + b"%d}" % now_ms], now_ms)
+    assert not rejections
+    assert (key, events.user_id, events.ts_ms.tolist()) == (b"ABC", ["ABC"], [now_ms])
+
+
+def test_each_instrument_quotes_as_often_as_the_others_but_for_those_apart() -> None:
+    quotes, events = flows(LOAD, {7, 9})
+    keys = Counter(int(key) for key, _ in quotes.take(2 * 48))
+    assert keys == dict.fromkeys(set(range(50)) - {7, 9}, 2)
+    taken = [msgspec.json.decode(value, type=Interaction) for _, value in events.take(100)]
+    assert {event.user_id for event in taken} <= {f"user-{number}" for number in range(20)}
+
+
+def test_a_flow_is_due_at_its_rate_whenever_it_is_asked() -> None:
+    flow = Flow("quotes", [Quote(instrument_id=4, price=1, ts=0)], per_s=100)
+    assert flow.due(0.0) == 0
+    assert flow.due(0.255) == 25
+    flow.take(20)
+    assert flow.due(0.255) == 5
+    # The 21st was due at 0.21 s.
+    assert flow.late_s(0.255) == pytest.approx(0.045)
+    flow.take(5)
+    assert flow.late_s(0.255) < 0

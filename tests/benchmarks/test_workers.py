@@ -1,0 +1,91 @@
+"""Workers share all partitions, and stand still while they are stopped."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import workers
+from benchmarks.harness.contender import ContenderError, Process, awaited, started
+from benchmarks.harness.workers import shared, standing_still
+from infra.local.metrics import Samples
+from infra.local.process import Command, stop
+from runtime.topology import Topology
+
+TOPOLOGY = Topology(quotes=8, interactions=8, cooccurrences=8)
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Process]:
+    argv = (sys.executable, "-c", "import signal; signal.pause()")
+    process = started(Command("worker-1", argv, tmp_path / "log"))
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def status_change(worker: Process, awaited: int) -> int:
+    """Return what becomes of the worker; the kernel reports each change once."""
+    _, status = os.waitpid(worker.popen.pid, awaited)
+    return status
+
+
+def test_workers_stand_still_within_the_block_and_go_on_after_it(worker: Process) -> None:
+    with standing_still([worker]):
+        assert os.WIFSTOPPED(status_change(worker, os.WUNTRACED))
+    assert os.WIFCONTINUED(status_change(worker, os.WCONTINUED))
+
+
+def test_workers_go_on_when_the_block_fails(worker: Process) -> None:
+    def fail() -> None:
+        with standing_still([worker]):
+            status_change(worker, os.WUNTRACED)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert os.WIFCONTINUED(status_change(worker, os.WCONTINUED))
+
+
+def test_workers_that_stood_still_for_too_long_measure_nothing(
+    worker: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_STILL_AT_MOST_S", 0)
+    with (
+        pytest.raises(ContenderError, match="publish fewer with --quotes"),
+        standing_still([worker]),
+    ):
+        pass
+
+
+def test_a_contender_that_ended_is_reported_with_its_log(tmp_path: Path) -> None:
+    process = started(Command("worker-1", (sys.executable, "-c", "exit(3)"), tmp_path / "log"))
+    process.popen.wait()
+    with pytest.raises(ContenderError, match=r"worker-1 ended with exit code 3: see .*log"):
+        awaited(lambda: None, "its work", process)
+
+
+def test_a_contender_that_hangs_is_reported_with_its_log(worker: Process) -> None:
+    with pytest.raises(ContenderError, match=r"its work took more than 0 s: see .*log"):
+        awaited(lambda: None, "its work", worker, within_s=0)
+
+
+def samples(quotes: int, others: int | None = None) -> Samples:
+    names = {"quotes": quotes, "interactions": others, "cooccurrences": others}
+    return {
+        ("partitions_assigned", name): float(quotes if n is None else n)
+        for name, n in names.items()
+    }
+
+
+def test_workers_share_the_partitions_when_each_has_some_and_none_is_left_over() -> None:
+    assert shared([samples(8)], TOPOLOGY, 1)
+    assert shared([samples(5, 4), samples(3, 4)], TOPOLOGY, 2)
+    assert not shared([samples(8)], TOPOLOGY, 2)
+    assert not shared([samples(8), samples(0)], TOPOLOGY, 2)
+    assert not shared([samples(4), samples(3)], TOPOLOGY, 2)
+    assert not shared([samples(4), samples(4, 3)], TOPOLOGY, 2)
+    assert not shared([samples(8), samples(4)], TOPOLOGY, 2)

@@ -1,0 +1,176 @@
+"""Counts made of histories are those of a plain recomputation, and what is taken out is gone."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.sparse import csr_array
+
+from contracts.affinities import DAY_MS
+from trainer.counts.derived import (
+    CountsConfig,
+    Histories,
+    completed,
+    first_users,
+    gram_of,
+    histories_of,
+    without,
+)
+from trainer.counts.matrices import UserItems
+
+Dense = npt.NDArray[np.float64]
+
+shapes = st.tuples(st.integers(1, 8), st.integers(1, 6))
+binary = arrays(np.float64, shapes, elements=st.sampled_from([0.0, 1.0]))
+weighed = arrays(np.float64, shapes, elements=st.sampled_from([0.0, 1.0, 5.0, 0.3, 11.7]))
+
+
+def histories(affinities: Dense, ts_ms: Dense) -> Histories:
+    """Return what users have, and the times where they have something."""
+    return Histories(csr_array(affinities), ts_ms[affinities > 0].astype(np.int64))
+
+
+@given(
+    affinities=weighed,
+    exponent=st.sampled_from([0, 0.25, 0.5, 1]),
+    half_life_days=st.sampled_from([0, 0.1, 30, 36_500]),
+    seed=st.integers(0, 99),
+)
+def test_counts_of_histories_are_those_of_a_plain_recomputation(
+    affinities: Dense, exponent: float, half_life_days: float, seed: int
+) -> None:
+    ts_ms = np.random.default_rng(seed).integers(0, 400, affinities.shape) * (DAY_MS / 4)
+    had = affinities > 0
+    scaled = affinities.copy()
+    for u in range(len(affinities)):
+        if had[u].any():
+            scaled[u] *= float(had[u].sum()) ** -exponent
+    if half_life_days and had.any():
+        ages = (ts_ms[had].max() - ts_ms) / DAY_MS
+        scaled = np.where(had, scaled * 0.5 ** (ages / half_life_days), 0)
+    config = CountsConfig(user_weight_exponent=exponent, half_life_days=half_life_days)
+    found = gram_of(histories(affinities, ts_ms), config)
+    assert found.toarray() == pytest.approx(scaled.T @ scaled, rel=1e-12)
+    assert found.has_sorted_indices
+
+
+@given(before=binary, data=st.data())
+def test_what_is_taken_out_of_binary_counts_is_gone_to_the_last_one(
+    before: Dense, data: st.DataObject
+) -> None:
+    after = before * data.draw(arrays(np.float64, before.shape, elements=st.sampled_from([0.0, 1])))
+    found = without(csr_array(before.T @ before), csr_array(before), csr_array(after))
+    assert (found.toarray() == after.T @ after).all()
+    assert found.nnz == np.count_nonzero(after.T @ after)
+
+
+@given(before=weighed, seed=st.integers(0, 99), data=st.data())
+def test_what_is_taken_out_of_decayed_counts_is_gone_but_for_noise_and_leaves_no_entries(
+    before: Dense, seed: int, data: st.DataObject
+) -> None:
+    # Years after the decay started, in another unit and of all sizes.
+    half_lives = np.random.default_rng(seed).uniform(0, 10, before.shape)
+    before = before * 2.0 ** (42 + half_lives)
+    after = before * data.draw(arrays(np.float64, before.shape, elements=st.sampled_from([0.0, 1])))
+    found = without(csr_array(before.T @ before), csr_array(before), csr_array(after))
+    expected, whole = after.T @ after, before.T @ before
+    assert np.abs(found.toarray() - expected).max() <= 1e-9 * whole.max()
+    assert (np.abs(found.toarray() - expected) <= 1e-9 * whole).all()
+    # What is no count any more is no entry, either; a count that is left may be as small as noise.
+    assert not (found.toarray()[expected == 0] > 0).any()
+
+
+def test_what_was_folded_after_counts_were_read_is_not_taken_out_of_them() -> None:
+    before = np.array([[1.0, 1, 1]])
+    read = csr_array(np.array([[3.0, 1, 0], [1, 2, 0], [0, 0, 0]]))
+    found = without(read, csr_array(before), csr_array(np.array([[1.0, 0, 0]])))
+    assert found.toarray().tolist() == [[3, 0, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_nothing_taken_out_of_nothing_is_nothing() -> None:
+    nothing = csr_array((2, 2))
+    assert without(nothing, csr_array(np.ones((1, 2))), csr_array((1, 2))).nnz == 0
+
+
+@given(streamed=weighed, data=st.data())
+def test_items_that_no_history_has_are_completed_with_what_the_workers_count(
+    streamed: Dense, data: st.DataObject
+) -> None:
+    kept = data.draw(arrays(np.bool_, len(streamed)))
+    derived = streamed[kept]
+    whole, own = streamed.T @ streamed, derived.T @ derived * 0.25
+    missing = (own.diagonal() == 0) & (whole.diagonal() > 0)
+    both = (own.diagonal() > 0) & (whole.diagonal() > 0)
+    scale = own.diagonal()[both].sum() / whole.diagonal()[both].sum() if both.any() else 1
+    expected = own + np.where(missing | missing[:, np.newaxis], whole * scale, 0)
+    found = completed(csr_array(own), csr_array(whole))
+    assert found.toarray() == pytest.approx(expected)
+    assert (found.diagonal() > 0).tolist() == (whole.diagonal() > 0).tolist()
+    assert found.has_sorted_indices
+
+
+def user_items(affinities: Dense, items: list[int]) -> UserItems:
+    """Return users whose scale is 1/2; an entry's time is ten times its affinity."""
+    stored = csr_array(affinities / 2)
+    return UserItems(
+        users=[f"u{u}" for u in range(len(affinities))],
+        offsets=[(0, u) for u in range(len(affinities))],
+        items=np.array(items, np.int64),
+        affinities=stored,
+        unscaled=stored.data * 2,
+        ts_ms=(stored.data * 20).astype(np.int64),
+    )
+
+
+@given(
+    affinities=arrays(np.float64, (4, 5), elements=st.integers(0, 3)),
+    known=st.sets(st.sampled_from([3, 10, 11, 500, 7_000, 1, 9_999])),
+)
+def test_histories_have_a_column_for_each_counted_item_and_no_other(
+    affinities: Dense, known: set[int]
+) -> None:
+    of_users = [3, 10, 11, 500, 7_000]
+    items = np.array(sorted(known), np.int64)
+    found, stored = histories_of(user_items(affinities, of_users), items)
+    expected = np.zeros((4, len(items)))
+    for column, item in enumerate(items.tolist()):
+        if item in of_users:
+            expected[:, column] = affinities[:, of_users.index(item)]
+    assert (found.affinities.toarray() == expected).all()
+    assert found.affinities.shape == expected.shape
+    assert found.ts_ms.tolist() == (found.affinities.data * 10).tolist()
+    assert stored.tolist() == (found.affinities.data / 2).tolist()
+
+
+@given(affinities=weighed, data=st.data())
+def test_items_in_another_order_keep_their_affinities_and_times(
+    affinities: Dense, data: st.DataObject
+) -> None:
+    order = np.array(data.draw(st.permutations(range(affinities.shape[1]))))
+    found = histories(affinities, affinities * 10).columns(order)
+    assert (found.affinities.toarray() == affinities[:, order]).all()
+    assert found.ts_ms.tolist() == (found.affinities.data * 10).astype(np.int64).tolist()
+
+
+@given(affinities=weighed, data=st.data())
+def test_entries_that_are_kept_keep_their_users_and_times(
+    affinities: Dense, data: st.DataObject
+) -> None:
+    whole = histories(affinities, affinities * 10)
+    kept = data.draw(arrays(np.bool_, whole.affinities.nnz))
+    found = whole.where(kept)
+    expected = affinities.copy()
+    expected[affinities > 0] = np.where(kept, affinities[affinities > 0], 0)
+    assert (found.affinities.toarray() == expected).all()
+    assert found.ts_ms.tolist() == (found.affinities.data * 10).astype(np.int64).tolist()
+
+
+def test_the_first_users_are_as_they_were() -> None:
+    affinities = np.array([[1.0, 0, 2], [0, 3, 0], [1, 1, 1]])
+    found = first_users(user_items(affinities, [3, 10, 11]), 2)
+    assert (found.users, found.offsets) == (["u0", "u1"], [(0, 0), (0, 1)])
+    assert (found.affinities.toarray() == affinities[:2] / 2).all()
+    assert found.unscaled.tolist() == [1, 2, 3]
+    assert found.ts_ms.tolist() == [10, 20, 30]

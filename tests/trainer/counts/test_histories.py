@@ -1,0 +1,237 @@
+"""The histories of the latest active users, out of Redis."""
+
+import json
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from contracts.keyspace import HistoryEntry, Keyspace
+from contracts.partitioning import user_partition
+from runtime.stores import Store
+from tests.trainer.conftest import PARTITIONS
+from tests.trainer.counts.wired import hashes
+from trainer.counts import active
+from trainer.counts import hashes as reading
+from trainer.counts.histories import read_user_items
+from trainer.counts.history_hashes import parse_histories
+from trainer.counts.matrices import UserItems
+from trainer.counts.pipelines import CorruptValueError
+from trainer.counts.quarantine import TOLD
+from trainer.stages import Stages
+
+Fill = Callable[..., npt.NDArray[np.float64]]
+Read = Callable[[int], UserItems]
+KeyOf = Callable[[str], str]
+
+
+@pytest.fixture
+def read(store: Store, keyspace: Keyspace, stages: Stages) -> Read:
+    return lambda users: read_user_items(store, keyspace, PARTITIONS, users, stages)
+
+
+@pytest.fixture
+def key_of(keyspace: Keyspace) -> KeyOf:
+    return lambda user: keyspace.history(user_partition(user, PARTITIONS), user)
+
+
+def test_histories_of_the_latest_active_users_come_with_their_offsets(
+    read: Read, fill: Fill
+) -> None:
+    affinities = fill(np.random.default_rng(0).random((9, 4)), offset=41)
+    users = read(5)
+    assert users.users == ["u8", "u7", "u6", "u5", "u4"]
+    assert users.offsets == [(0, 41)] * 5
+    assert users.items.tolist() == [100, 101, 102, 103]
+    assert (users.affinities.toarray() == affinities[[8, 7, 6, 5, 4]]).all()
+    assert users.n_corrupt == 0
+
+
+@pytest.mark.parametrize("long_row", [5_000, 2])
+def test_entries_come_with_times_and_without_scales_in_the_matrixs_order(
+    read: Read,
+    store: Store,
+    keyspace: Keyspace,
+    key_of: KeyOf,
+    long_row: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "LONG_ROW", long_row)
+    monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 300)
+    random = np.random.default_rng(2)
+    written: dict[tuple[str, int], HistoryEntry] = {}
+    for u in range(200):
+        user = f"user {u}"
+        items = random.choice(2**62, size=random.integers(0, 9), replace=False).tolist()
+        items += random.choice(20, size=random.integers(0, 9), replace=False).tolist()
+        scale = float(random.random()) if u % 3 else 1.0
+        for item in items:
+            r = float(random.random()) * (random.random() < 0.9)
+            t = int(random.integers(10**13))
+            written[user, item] = HistoryEntry(r, t, scale, 0.5 * (u % 2), u % 2)
+        history = {str(i): msgspec.json.encode(written[user, i]) for i in items}
+        store.hset(key_of(user), mapping={**history, "off": f"[1,{u}]"})
+        store.zadd(keyspace.active(user_partition(user, PARTITIONS)), {user: u})
+    found = read(1_000)
+    assert found.users == [f"user {u}" for u in reversed(range(200))]
+    assert found.offsets == [(1, u) for u in reversed(range(200))]
+    assert found.affinities.has_canonical_format
+    entries = found.affinities.tocoo()
+    assert len(found.ts_ms) == len(found.unscaled) == entries.nnz
+    had = {
+        (found.users[row], int(found.items[column])): (r, t, x)
+        for row, column, r, t, x in zip(
+            entries.row, entries.col, entries.data, found.ts_ms, found.unscaled, strict=True
+        )
+    }
+    assert had == {
+        where: (entry.r, entry.t, entry.r / entry.s) for where, entry in written.items() if entry.r
+    }
+
+
+def test_without_scales_the_affinities_are_not_in_memory_twice(read: Read, fill: Fill) -> None:
+    fill(np.ones((3, 2)))
+    users = read(3)
+    assert np.shares_memory(users.unscaled, users.affinities.data)
+
+
+def test_histories_without_scales_before_one_with_a_scale_keep_their_affinities(
+    read: Read, store: Store, fill: Fill, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 1)
+    fill(np.full((3, 1), 3.0))
+    store.hset(key_of("u1"), "100", '{"r":3,"t":1,"s":0.5}')
+    users = read(3)
+    assert users.unscaled.tolist() == [3, 6, 3]
+    assert users.affinities.data.tolist() == [3, 3, 3]
+
+
+@pytest.mark.parametrize("users_per_page", [1, 2, 2_000])
+def test_users_are_taken_by_time_from_all_partitions_page_by_page(
+    read: Read, fill: Fill, users_per_page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(active, "_USERS_PER_PAGE", users_per_page)
+    fill(np.ones((20, 1)))
+    for wanted in (0, 1, 7, 20, 30):
+        expected = [f"u{u}" for u in reversed(range(20))][:wanted]
+        assert read(wanted).users == expected
+
+
+def test_of_equally_late_users_the_greater_id_comes_first(
+    read: Read, store: Store, keyspace: Keyspace, key_of: KeyOf
+) -> None:
+    for user in ("a", "b", "c", "d", "e"):
+        store.hset(key_of(user), "off", "[0,1]")
+        store.zadd(keyspace.active(user_partition(user, PARTITIONS)), {user: 7})
+    assert read(4).users == ["e", "d", "c", "b"]
+
+
+def test_nobody_is_an_empty_matrix(read: Read) -> None:
+    assert read(10).affinities.shape == (0, 0)
+
+
+def test_a_user_whose_history_is_gone_is_left_out(
+    read: Read, store: Store, fill: Fill, key_of: KeyOf
+) -> None:
+    fill(np.ones((3, 2)))
+    store.delete(key_of("u1"))
+    users = read(10)
+    assert users.users == ["u2", "u0"]
+    assert users.n_corrupt == 0
+
+
+BAD = [
+    ({"101": "x"}, "field '101', value 'x': "),
+    ({"101": '{"r":1}'}, """field '101', value '{"r":1}': """),
+    ({"101": '{"r":1,"t":2}\r\n$3\r\n102'}, "field '101', value "),
+    ({"x": '{"r":1,"t":2}'}, """field 'x', value '{"r":1,"t":2}': that is no item"""),
+    ({"off": "1"}, "field `off`, value '1': "),
+    ({"off": "[0,1],[0,2]"}, "field `off`, value '[0,1],[0,2]': "),
+    ({"off": ""}, "field `off`, value '': "),
+]
+
+
+@pytest.mark.parametrize("long_row", [5_000, 1])
+@pytest.mark.parametrize(("fields", "problem"), BAD)
+def test_a_history_that_is_corrupt_is_named_and_left_out(
+    read: Read,
+    store: Store,
+    fill: Fill,
+    key_of: KeyOf,
+    fields: dict[str, str],
+    problem: str,
+    long_row: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "LONG_ROW", long_row)
+    affinities = fill(np.random.default_rng(0).random((4, 3)))
+    store.hset(key_of("u1"), mapping=fields)
+    users = read(10)
+    assert users.users == ["u3", "u2", "u0"]
+    assert (users.affinities.toarray() == affinities[[3, 2, 0]]).all()
+    (told,) = users.corrupt
+    assert told.startswith(f"{key_of('u1')}: {problem}")
+    assert users.n_corrupt == 1
+
+
+def test_a_history_without_an_offset_is_corrupt(
+    read: Read, store: Store, fill: Fill, key_of: KeyOf
+) -> None:
+    fill(np.ones((3, 2)))
+    store.hdel(key_of("u1"), "off")
+    users = read(10)
+    assert users.users == ["u2", "u0"]
+    assert users.corrupt == [f"{key_of('u1')}: it has no field `off`"]
+
+
+def test_a_key_of_another_type_is_corrupt(
+    read: Read, store: Store, fill: Fill, key_of: KeyOf
+) -> None:
+    fill(np.ones((3, 2)))
+    store.delete(key_of("u1"))
+    store.set(key_of("u1"), "{}")
+    users = read(10)
+    assert users.users == ["u2", "u0"]
+    assert users.corrupt[0].startswith(f"{key_of('u1')}: WRONGTYPE")
+
+
+def test_an_index_of_another_type_ends_the_run(
+    read: Read, store: Store, keyspace: Keyspace
+) -> None:
+    store.set(keyspace.active(1), "x")
+    with pytest.raises(CorruptValueError, match=r"active.* WRONGTYPE .* Repair or delete that key"):
+        read(1)
+
+
+def test_too_many_corrupt_histories_end_the_run(
+    read: Read, store: Store, fill: Fill, key_of: KeyOf
+) -> None:
+    fill(np.ones((9, 2)))
+    for u in range(TOLD + 1):
+        store.hset(key_of(f"u{u}"), "100", "x")
+    with pytest.raises(CorruptValueError, match=r"history.* 5 more of 9 keys"):
+        read(10)
+
+
+def test_columns_of_users_are_the_ids_that_any_of_them_has() -> None:
+    made = parse_histories(
+        hashes(
+            {"7": '{"r":2,"t":1}', "3": json.dumps({"r": 1, "t": 1}), "off": "[0,4]"},
+            {"off": "[1,0]"},
+        ),
+        range(3),
+    )
+    assert made.items.tolist() == [3, 7]
+    assert made.affinities.tolist() == [1, 2]
+    assert made.lengths.tolist() == [2, 0]
+    assert made.offsets == {0: (0, 4), 1: (1, 0)}
+    assert not made.corrupt
+
+
+def test_the_later_one_counts_of_an_entry_that_came_twice() -> None:
+    first, second = ({"7": f'{{"r":{n},"t":1}}', "off": f"[0,{n}]"} for n in (1, 2))
+    made = parse_histories([hashes(first)[0], hashes(second)[0]], range(1))
+    assert made.affinities.tolist() == [2]
+    assert made.offsets == {0: (0, 2)}

@@ -1,0 +1,185 @@
+"""The connections that counts and histories come by."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError
+from rich.progress import Progress
+
+from contracts.keyspace import Keyspace
+from infra.local.process import free_port, running
+from infra.local.store import valkey
+from runtime.stores import Store, connect
+from tests.trainer.conftest import PARTITIONS
+from trainer.counts import hashes as reading
+from trainer.counts import wire as module
+from trainer.counts.gram import read_gram
+from trainer.stages import Stages
+
+Fill = Callable[..., npt.NDArray[np.float64]]
+
+
+@pytest.fixture
+def in_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "FIELDS_PER_BLOCK", 60)
+
+
+@pytest.fixture(scope="module")
+def unix_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The Unix socket of a store."""
+    folder = tmp_path_factory.mktemp("unix")
+    server = valkey(free_port(), folder)
+    argv = (*server.command.argv, "--unixsocket", str(folder / "store.sock"))
+    with running(replace(server, command=replace(server.command, argv=argv))):
+        yield folder / "store.sock"
+
+
+@given(st.lists(st.integers(0, 2 * module.COST_PER_CHUNK)))
+def test_what_is_asked_at_once_has_a_bounded_cost_or_is_one_command(costs: list[int]) -> None:
+    chunks = list(module._chunks(range(len(costs)), costs))
+    assert [place for chunk in chunks for place in chunk] == list(range(len(costs)))
+    for chunk in chunks:
+        assert len(chunk) == 1 or sum(costs[place] for place in chunk) <= module.COST_PER_CHUNK
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_both_protocols_tell_the_same(
+    store_url: str, keyspace: Keyspace, fill: Fill, stages: Stages, protocol: int
+) -> None:
+    affinities = fill(np.random.default_rng(0).random((9, 5)))
+    with connect(f"{store_url}?protocol={protocol}", "tests") as store:
+        counts = read_gram(store, keyspace, PARTITIONS, stages).counts
+    assert (counts.toarray() == affinities.T @ affinities).all()
+
+
+def test_a_unix_socket_will_do(unix_socket: Path, keyspace: Keyspace, stages: Stages) -> None:
+    with connect(f"unix://{unix_socket}", "tests") as store:
+        store.sadd(keyspace.items(0), 7)
+        store.hset(keyspace.cooc(0, 7), mapping={"7": "0.5", "off": "[0,1]"})
+        assert read_gram(store, keyspace, 1, stages).counts.toarray().tolist() == [[0.5]]
+
+
+@pytest.mark.usefixtures("in_many_blocks")
+def test_a_connection_that_breaks_is_made_anew(
+    store: Store, store_url: str, keyspace: Keyspace, fill: Fill
+) -> None:
+    affinities = fill(np.random.default_rng(0).random((9, 30)))
+    broken = 0
+
+    def break_all() -> None:
+        nonlocal broken
+        with redis.Redis.from_url(store_url) as other:
+            broken += int(other.client_kill_filter(_type="normal", skipme=True))
+
+    stages = Stages(break_all, Progress(disable=True))
+    counts = read_gram(store, keyspace, PARTITIONS, stages).counts
+    assert (counts.toarray() == affinities.T @ affinities).all()
+    assert broken > 10
+
+
+def test_half_an_answer_is_forgotten_when_the_connection_breaks(
+    store: Store, keyspace: Keyspace, fill: Fill, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    affinities, in_bytes, breaks = fill(np.ones((9, 30))), module._in_bytes, [5_000, 100, 1]
+
+    def breaking(connection: type[AbstractConnection]) -> type[AbstractConnection]:
+        class Breaking(in_bytes(connection)):  # type: ignore[misc]
+            def receive(self, room: memoryview) -> int:
+                is_broken = self._sock.fileno() < 0
+                if is_broken or not breaks:
+                    return int(super().receive(room))
+                received = int(super().receive(room[: breaks.pop()]))
+                self._sock.close()
+                return received
+
+        return Breaking
+
+    monkeypatch.setattr(module, "_in_bytes", breaking)
+    counts = read_gram(store, keyspace, PARTITIONS, stages).counts
+    assert (counts.toarray() == affinities.T @ affinities).all()
+    assert not breaks
+
+
+@pytest.mark.usefixtures("in_many_blocks")
+def test_a_store_that_goes_away_ends_the_run(tmp_path: Path, keyspace: Keyspace) -> None:
+    server = valkey(free_port(), tmp_path)
+    with running(server) as process, connect(server.address, "tests") as store:
+        for item in range(30):
+            store.sadd(keyspace.items(0), item)
+            store.hset(keyspace.cooc(0, item), mapping=dict.fromkeys(map(str, range(30)), "1"))
+        stages = Stages(process.kill, Progress(disable=True))
+        with pytest.raises(RedisConnectionError):
+            read_gram(store, keyspace, 1, stages)
+
+
+def test_what_redis_refuses_is_raised_as_its_client_would(
+    store: Store, store_url: str, keyspace: Keyspace, fill: Fill, stages: Stages
+) -> None:
+    fill(np.ones((1, 3)))
+    user = f"no-hashes-{keyspace.namespace}"
+    store.acl_setuser(user, enabled=True, passwords=["+secret"], keys=["*"],
+                      commands=["+@all", "-hgetall", "-hscan"])  # fmt: skip
+    address = store_url.removeprefix("redis://")
+    try:
+        with (
+            connect(f"redis://{user}:secret@{address}", "tests") as refused,
+            pytest.raises(NoPermissionError),
+        ):
+            read_gram(refused, keyspace, PARTITIONS, stages)
+    finally:
+        store.acl_deluser(user)
+
+
+@pytest.mark.parametrize("long_row", [5_000, 2])
+def test_rows_that_change_meanwhile_are_read_as_they_were_at_some_time(
+    store: Store,
+    store_url: str,
+    keyspace: Keyspace,
+    stages: Stages,
+    long_row: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "LONG_ROW", long_row)
+    monkeypatch.setattr(reading, "_FIELDS_PER_SCAN", 10)
+    n, wrote, stop = 700, 0, threading.Event()
+    store.sadd(keyspace.items(0), *range(n))
+
+    def write() -> None:
+        nonlocal wrote
+        with redis.Redis.from_url(store_url) as other:
+            while not stop.is_set() or not wrote:
+                pipeline = other.pipeline(transaction=True)
+                # The fields from 600 on come and go.
+                row = dict.fromkeys(map(str, range(600 + wrote % 100)), str(wrote + 1))
+                for item in (0, 1):
+                    pipeline.hset(keyspace.cooc(0, item), mapping=row)
+                    pipeline.hdel(keyspace.cooc(0, item), *range(600 + wrote % 100, n))
+                pipeline.execute()
+                wrote += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20):
+            least = wrote
+            counts = read_gram(store, keyspace, 1, stages).counts
+            assert counts.has_canonical_format
+            for row in (counts.data[slice(*counts.indptr[i : i + 2])] for i in (0, 1)):
+                assert 600 <= len(row) <= n or not least
+                assert (row[:600] >= least).all()
+                assert (row <= wrote + 1).all()
+                assert long_row == 2 or len(set(row)) <= 1
+    finally:
+        stop.set()
+        writer.join()
+    assert wrote > 20

@@ -1,0 +1,56 @@
+"""Events and hold-outs, made by hand or at random."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from contracts.affinities import DAY_MS, DECAY_STARTS_MS
+from contracts.messages import EVENT_TYPES
+from trainer.counts.derived import Histories
+from trainer.evaluation.holdout import Holdout
+from trainer.evaluation.interactions import Interactions
+
+TRADE = EVENT_TYPES.index("trade")
+
+Event = tuple[str, int, int, int, float]
+"""User, item, time, index into `EVENT_TYPES`, value."""
+
+
+def interactions(events: Sequence[tuple[str, int, int] | Event]) -> Interactions:
+    """Return events as columns; those of three columns are trades without a value."""
+    whole = [event if len(event) > 3 else (*event, TRADE, np.nan) for event in events]
+    return Interactions(
+        ts_ms=np.array([event[2] for event in whole], np.int64),
+        users=np.array([event[0] for event in whole], object),
+        items=np.array([event[1] for event in whole], np.int64),
+        events=np.array([event[3] for event in whole], np.int64),
+        values=np.array([event[4] for event in whole], np.float64),
+    )
+
+
+def events_in_time_order(users: str = "ab", items: int = 10) -> st.SearchStrategy[list[Event]]:
+    """Return a strategy of events, some of one time, with and without a value.
+
+    Time 0 is so long before the decay starts that an event of it may weigh nothing.
+    """
+    event = st.tuples(
+        st.sampled_from(users),
+        st.integers(0, items - 1),
+        st.integers(0, 20).map(lambda days: DECAY_STARTS_MS + days * DAY_MS) | st.just(0),
+        st.integers(0, len(EVENT_TYPES) - 1),
+        st.sampled_from([np.nan, 1e-9, 0.5, 20.0, 1e9]),
+    )
+    events = st.lists(event, min_size=1, max_size=60)
+    return events.map(lambda found: sorted(found, key=lambda one: one[2]))
+
+
+def holdout_of(train: npt.ArrayLike, test: npt.ArrayLike) -> Holdout:
+    """Return the hold-out of two dense matrices, all events of one time."""
+    had = csr_array(np.asarray(train, np.float64))
+    histories = Histories(had, np.zeros(had.nnz, np.int64))
+    return Holdout(
+        histories, had.data, csr_array(had.T @ had), csr_array(np.asarray(test, np.float64))
+    )

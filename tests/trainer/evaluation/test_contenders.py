@@ -1,0 +1,63 @@
+"""A contender is what the trainer would make, of what it can know."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+from scipy.sparse import csr_array
+
+from trainer.evaluation.contenders import contender
+from trainer.evaluation.files import read_interactions
+from trainer.evaluation.holdout import Holdout, prepare
+from trainer.evaluation.splits import temporal
+from trainer.evaluation.worker import WorkerRules
+from trainer.models import MODELS
+from trainer.settings import AUTO, TrainerSettings
+from trainer.settings_file import changed
+from trainer.stages import Stages
+
+SETTINGS = TrainerSettings()
+
+
+@pytest.fixture
+def holdout(shop: Path) -> Holdout:
+    return prepare(temporal(read_interactions(shop), 0.25), WorkerRules()).holdout
+
+
+@pytest.fixture
+def stages() -> Stages:
+    return Stages(lambda: None, Progress(disable=True))
+
+
+def test_what_auto_chooses_does_not_depend_on_what_is_to_be_found(
+    holdout: Holdout, stages: Stages
+) -> None:
+    nothing = replace(holdout, test=csr_array(holdout.test.shape))
+    (chosen, told), (other, of_other) = (
+        contender(AUTO, SETTINGS, given, stages) for given in (holdout, nothing)
+    )
+    assert (chosen, told) == (other, of_other)
+    assert chosen.settings == changed(SETTINGS, told)
+    assert chosen.name in MODELS
+
+
+def test_item_models_learn_from_counts_as_they_are_set_and_users_models_from_affinities(
+    holdout: Holdout, stages: Stages
+) -> None:
+    weighed = changed(SETTINGS, {"counts_user_weight_exponent": 0.5})
+    differs = {}
+    for name in MODELS:
+        plain, other = (
+            contender(name, settings, holdout, stages)[0].recommend(holdout, 10, stages)
+            for settings in (SETTINGS, weighed)
+        )
+        differs[name] = not np.array_equal(plain.items, other.items)
+    assert differs == {
+        "cosine": True,
+        "ease": True,
+        "rp3beta": True,
+        "popular": False,
+        "user-knn": False,
+    }

@@ -1,0 +1,174 @@
+"""A trial decides, through Kafka and Redis, what the verdict says of what happened."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+
+from benchmarks.canaries import simulated_clicks
+from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback_key
+from contracts.keyspace import (
+    DEFAULT_VARIANT,
+    Canary,
+    Current,
+    HistoryEntry,
+    Keyspace,
+    Neighbor,
+    Served,
+    SimilarList,
+)
+from contracts.partitioning import user_partition
+from contracts.topics import FEEDBACK
+from contracts.variants import in_canary
+from runtime.stores import Store
+from runtime.topology import Topology
+from tests.patience import PATIENCE_S
+from trainer.experiments import clicks as clicks_module
+from trainer.experiments.holdout import Had, Lists, Since, accuracy_of
+from trainer.experiments.rules import CanaryRules
+from trainer.experiments.trial import Trial
+from trainer.experiments.verdict import Clicked, Clicks, judge
+from trainer.generations.decisions import read_decisions
+
+LOSSES = (0.0, 0.0, 0.0, 0.5)
+"""Of each canary's clicks."""
+RULES = CanaryRules(minutes=0)
+CANARY_USERS = 300
+HOLDOUT_USERS = 400
+SHARE = 0.5
+ITEMS = 40
+SHOWN_AT_ONCE = 10
+MINUTE_MS = 60_000
+
+
+class Happened(NamedTuple):
+    """What is told of a canary."""
+
+    served: str
+    canary: str
+    clicks: Clicks
+    users: list[Since]
+    lists: tuple[Lists, Lists]
+    since_ms: int
+
+
+def happens(random: np.random.Generator, place: int, loss: float) -> Happened:
+    """Return users who take items at random, and lists that know nothing of it."""
+    since_ms = round(time.time() * 1000)
+
+    def some_lists() -> Lists:
+        scores = np.round(random.normal(0.2, 0.3, (ITEMS, ITEMS)), 3)
+        scores[random.random((ITEMS, ITEMS)) < 0.7] = 0
+        return Lists(
+            {i: {j: s for j, s in enumerate(row) if s} for i, row in enumerate(scores.tolist())}
+        )
+
+    def user(n: int) -> Since:
+        items = random.permutation(ITEMS)[:6].tolist()
+        times = sorted((-random.integers(0, 60, 4) * MINUTE_MS).tolist(), reverse=True)
+        before = {
+            item: Had(float(random.integers(1, 5)), since_ms + t - older)  # latest first
+            for older, (item, t) in enumerate(zip(items[:4], times, strict=True))
+        }
+        return Since(before, items[4:], in_canary(f"u{n}", f"canary-{place}", SHARE))
+
+    return Happened(
+        f"served-{place}",
+        f"canary-{place}",
+        simulated_clicks(random, CANARY_USERS, loss),
+        [user(n) for n in range(HOLDOUT_USERS)],
+        (some_lists(), some_lists()),
+        since_ms,
+    )
+
+
+def tell(broker: str, happened: Happened) -> None:
+    """Write the feedback of all users, each of whom saw answers of ten items; some of it twice."""
+    producer = Producer({"bootstrap.servers": broker, "linger.ms": 5})
+    for generation, clicked in (
+        (happened.served, happened.clicks.served),
+        (happened.canary, happened.clicks.canary),
+    ):
+        for user, (shown, chosen) in enumerate(zip(*counts(clicked), strict=True)):
+            for n in range(shown):
+                kinds: list[FeedbackType] = (
+                    ["click", "impression"] if n < chosen else ["impression"]
+                )
+                for kind in kinds * (1 + (n % 7 == 0)):
+                    message = feedback(generation, user, n, kind)
+                    producer.produce(FEEDBACK.name, encode_feedback(message), feedback_key(message))
+            producer.poll(0)
+    assert producer.flush(PATIENCE_S) == 0
+
+
+def counts(clicked: Clicked) -> tuple[list[int], list[int]]:
+    return clicked.impressions.tolist(), clicked.clicks.tolist()
+
+
+def feedback(generation: str, user: int, n: int, kind: FeedbackType) -> Feedback:
+    answer, place = divmod(n, SHOWN_AT_ONCE)
+    return Feedback(
+        type=kind,
+        request_id=f"default.{generation}.history.{user:011d}{answer:011d}",
+        user_id=f"{generation}/{user}",
+        instrument_id=place,
+        position=place + 1,
+        ts=round(time.time() * 1000),
+    )
+
+
+def put(store: Store, keyspace: Keyspace, partitions: int, happened: Happened) -> None:
+    """Write histories and lists, and serve both generations."""
+    pipeline = store.pipeline(transaction=False)
+    for n, user in enumerate(happened.users):
+        name = f"u{n}"
+        partition = user_partition(name, partitions)
+        entries = {
+            item: HistoryEntry(2 * had.affinity, had.t, s=2) for item, had in user.before.items()
+        }
+        entries |= {item: HistoryEntry(1, happened.since_ms + 1) for item in user.after}
+        fields = {str(item): msgspec.json.encode(entry) for item, entry in entries.items()}
+        pipeline.delete(keyspace.history(partition, name))
+        pipeline.hset(keyspace.history(partition, name), mapping=fields | {"off": b"[0,1]"})
+        pipeline.zadd(keyspace.active(partition), {name: happened.since_ms + 1})
+    for generation, lists in zip((happened.served, happened.canary), happened.lists, strict=True):
+        for item, neighbors in lists.neighbors.items():
+            found = SimilarList("cosine", [Neighbor(str(j), s, 1) for j, s in neighbors.items()])
+            pipeline.set(keyspace.model_similar(generation, str(item)), msgspec.json.encode(found))
+    served, canary = (
+        Served(generation, "cosine", "user-knn")
+        for generation in (happened.served, happened.canary)
+    )
+    current = Current(1, {DEFAULT_VARIANT: served}, None, Canary(canary, SHARE, happened.since_ms))
+    pipeline.set(keyspace.model_current(), msgspec.json.encode(current))
+    pipeline.execute()
+
+
+def test_what_a_trial_decides_is_what_the_verdict_says_of_what_happened(
+    broker: str,
+    topology: Topology,
+    store: Store,
+    keyspace: Keyspace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clicks_module, "TIMEOUT_S", PATIENCE_S)
+    seed = secrets.randbelow(2**32)
+    print("seed", seed)
+    random = np.random.default_rng(seed)
+    trial = Trial(store, keyspace, RULES, broker, 0, 1, lambda: datetime.now(UTC))
+    for place, loss in enumerate(LOSSES):
+        happened = happens(random, place, loss)
+        put(store, keyspace, topology.interactions, happened)
+        tell(broker, happened)
+        trial.step()
+        decision = read_decisions(store, keyspace, 1)[0]
+        expected = judge(accuracy_of(happened.users, *happened.lists), happened.clicks, RULES)
+        print(place, loss, decision.what, decision.why, decision.figures)
+        assert decision.generation == happened.canary
+        assert decision.what == ("rolled back" if expected.worse else "promoted")
+        assert (decision.why, decision.figures) == (expected.why, expected.figures)

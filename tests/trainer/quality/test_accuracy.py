@@ -1,0 +1,233 @@
+"""A generation that foresees much less than the served one is refused, but not for ever."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+
+from contracts.keyspace import DEFAULT_VARIANT, Keyspace
+from contracts.topics import INTERACTIONS
+from runtime.stores import Store
+from trainer.generations.decisions import note, read_decisions, read_report
+from trainer.generations.publication import read_current
+from trainer.generations.report import Data, Decision, HeldOut, Inputs, Lists, Report, What
+from trainer.quality.accuracy import check_accuracy
+from trainer.quality.settings import QualityConfig
+from trainer.runs import Runs
+from trainer.settings import TrainerSettings
+from trainer.settings_file import changed
+
+Fill = Callable[..., npt.NDArray[np.float64]]
+NOW = datetime(2021, 8, 16, 12, tzinfo=UTC)
+LIMITS = QualityConfig()
+NARROW = 0.001
+
+
+def held_out(ndcg: float, half_width: float = NARROW) -> HeldOut:
+    return HeldOut(500, ndcg, ndcg - half_width, ndcg + half_width, 0.5, 0.9)
+
+
+def serving(foresees: HeldOut | None) -> Report:
+    return Report(
+        generation="g1",
+        fence=1,
+        started=NOW.isoformat(),
+        finished=NOW.isoformat(),
+        inputs=Inputs({}, {}),
+        data=Data(1, 1, 1, 1, 1, 1),
+        lists=Lists(1, 1, 1, 1, 1),
+        seconds={},
+        held_out=foresees,
+    )
+
+
+def decided(what: What, why: str, hours_ago: float = 1) -> Decision:
+    at = (NOW - timedelta(hours=hours_ago)).isoformat()
+    return Decision(at, "g2", DEFAULT_VARIANT, what, why, "rules")
+
+
+REFUSED = decided("rejected", "ndcg_kept: nDCG is 0.5")
+
+
+def passes(ndcg: float, latest: Decision | None = None, half_width: float = NARROW) -> bool:
+    (rule,) = check_accuracy(
+        held_out(ndcg, half_width), serving(held_out(0.4)), LIMITS, latest, NOW
+    )
+    assert rule.value == pytest.approx(ndcg / 0.4)
+    assert rule.level == "hard"
+    return rule.holds
+
+
+def test_what_foresees_less_than_the_limit_is_refused() -> None:
+    assert not passes(0.79 * 0.4)
+    assert passes(0.81 * 0.4)
+    assert passes(0.5)
+
+
+@given(st.lists(st.floats(0.01, 1), max_size=20))
+def test_what_was_refused_must_come_back_to_the_higher_limit(kept: list[float]) -> None:
+    refused = False
+    for share in kept:
+        lets_through = passes(share * 0.4, REFUSED if refused else None)
+        limit = LIMITS.ndcg_kept_again if refused else LIMITS.ndcg_kept_min
+        assert lets_through == (share >= limit - 2 * NARROW / 0.4) or abs(share - limit) < 0.01
+        refused = not lets_through
+
+
+def test_only_a_refusal_for_this_rule_raises_the_limit() -> None:
+    assert not passes(0.85 * 0.4, REFUSED)
+    assert passes(0.85 * 0.4, decided("rejected", "unmatched: share of the counts is 0.3"))
+    assert passes(0.85 * 0.4, decided("published", "to all of the variant's users at once"))
+
+
+def test_what_may_be_chance_passes() -> None:
+    assert passes(0.3, half_width=0.11)
+    assert not passes(0.3, half_width=0.09)
+    assert passes(0.3, REFUSED, half_width=0.11)
+
+
+def test_what_is_refused_for_hours_is_let_through() -> None:
+    assert not passes(0.1, decided("rejected", REFUSED.why, hours_ago=5.9))
+    assert passes(0.1, decided("rejected", REFUSED.why, hours_ago=6))
+    assert not passes(0.1, decided("published", "ndcg_kept", hours_ago=7))
+
+
+def test_nothing_can_be_said_where_one_of_the_two_was_not_measured() -> None:
+    for now, served in (
+        (None, serving(held_out(0.4))),
+        (held_out(0.4), serving(None)),
+        (held_out(0.4), None),
+        (held_out(0.4), serving(held_out(0))),
+    ):
+        assert check_accuracy(now, served, LIMITS, None, NOW) == []
+
+
+def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:
+    return Runs(settings, threading.Event()).once(
+        only_if_changed=only_if_changed, wait_for_lock_s=0
+    )
+
+
+def served(store: Store, keyspace: Keyspace, variant: str = DEFAULT_VARIANT) -> str:
+    current = read_current(store, keyspace)
+    assert current is not None
+    return current.variants[variant].generation
+
+
+def report_of(store: Store, keyspace: Keyspace) -> Report:
+    report = read_report(store, keyspace, served(store, keyspace))
+    assert report is not None
+    return report
+
+
+@pytest.fixture
+def kinds(fill: Fill) -> npt.NDArray[np.float64]:
+    """Half of the users have most of the even items, half most of the odd ones."""
+    random = np.random.default_rng(0)
+    same = np.arange(80)[:, np.newaxis] % 2 == np.arange(30) % 2
+    return fill((random.random((80, 30)) < np.where(same, 0.7, 0.02)) * 1.0)
+
+
+# Where no item may be in a list, nothing is foreseen.
+WORSE = {"cosine_popular_removed": 30}
+
+
+@pytest.fixture
+def folding(settings: TrainerSettings) -> TrainerSettings:
+    return changed(settings, {"user_model": "none"})
+
+
+def test_a_generation_that_foresees_less_is_refused_and_what_is_served_stays(
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+) -> None:
+    assert run(folding) == "trained"
+    before = served(store, keyspace)
+    worse = changed(folding, WORSE)
+    assert [run(worse) for _ in range(3)] == ["rejected"] * 3
+    assert served(store, keyspace) == before
+    refused, published = read_decisions(store, keyspace)
+    assert (refused.what, refused.variant, published.what) == (
+        "rejected",
+        DEFAULT_VARIANT,
+        "published",
+    )
+    assert refused.why.startswith("ndcg_kept: ")
+    assert REGISTRY.get_sample_value("trainer_broken_rules", {"level": "hard"}) == 1
+    assert not store.exists(keyspace.model_lock())
+
+    assert run(folding, only_if_changed=False) == "trained"  # it is put right
+    assert {rule.rule: rule.holds for rule in report_of(store, keyspace).quality}["ndcg_kept"]
+
+
+def test_a_person_publishes_all_the_same_and_is_told(
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+) -> None:
+    assert run(folding) == "trained"
+    worse = changed(folding, WORSE)
+    assert run(worse) == "rejected"
+    assert run(worse, only_if_changed=False) == "trained"
+    report = report_of(store, keyspace)
+    assert report.settings["cosine"]["popular_removed"] == 30
+    assert not {rule.rule: rule.holds for rule in report.quality}["ndcg_kept"]
+    assert read_decisions(store, keyspace)[0].by == "person"
+
+
+def test_what_was_refused_for_hours_is_published_though_data_was_bad_before(
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+) -> None:
+    assert run(folding) == "trained"
+    note(store, keyspace, decided("rejected", "unmatched: share of the counts is 0.3"))
+    worse = changed(folding, WORSE)
+    assert run(worse) == "rejected"
+    refused = read_decisions(store, keyspace)[0]
+    assert refused.why.startswith("ndcg_kept: ")
+    long_ago = datetime.fromisoformat(refused.at) - timedelta(hours=LIMITS.ndcg_refused_hours)
+    earlier = msgspec.structs.replace(refused, at=long_ago.isoformat())
+    store.lset(keyspace.model_decisions(), 0, msgspec.json.encode(earlier))
+    assert run(worse) == "trained"
+    assert report_of(store, keyspace).settings["cosine"]["popular_removed"] == 30
+
+
+def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_when(
+    store: Store,
+    keyspace: Keyspace,
+    folding: TrainerSettings,
+    kinds: npt.NDArray[np.float64],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "variants.toml"
+    path.write_text("[short]\nneighbors_per_item = 20\n")
+    with_variants = folding.model_copy(update={"variants": path})
+    assert run(with_variants) == "trained"
+    before = {variant: served(store, keyspace, variant) for variant in (DEFAULT_VARIANT, "short")}
+    worse = "".join(f"{name} = {value}\n" for name, value in WORSE.items())
+    path.write_text(f"[short]\n{worse}")
+    for _ in range(2):
+        store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
+        assert run(with_variants) == "trained"
+    assert served(store, keyspace, "short") == before["short"]
+    assert served(store, keyspace) > before[DEFAULT_VARIANT]
+    refused = [d for d in read_decisions(store, keyspace) if d.what == "rejected"]
+    assert [decision.variant for decision in refused] == ["short"]
+
+
+def test_rules_on_data_that_are_broken_stay_counted_when_accuracy_passes(
+    store: Store,
+    keyspace: Keyspace,
+    folding: TrainerSettings,
+    fill: Fill,
+    kinds: npt.NDArray[np.float64],
+) -> None:
+    assert run(folding) == "trained"
+    fill(np.vstack([kinds, kinds[:3]]), 10)
+    shifted = changed(folding, {"quality_popularity_shift_max": 0})
+    assert run(shifted) == "trained"
+    assert REGISTRY.get_sample_value("trainer_broken_rules", {"level": "soft"}) == 1

@@ -1,0 +1,133 @@
+"""Settings have one flat name each, in the environment, in files, on the command line alike."""
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from contracts.fold_in import FoldIn
+from trainer.models import ITEM_MODELS, MODELS
+from trainer.models.cosine import Cosine, CosineConfig
+from trainer.models.user_knn import UserKnn
+from trainer.settings import AUTO, TrainerSettings
+from trainer.settings_file import changed, flat_fields, nested
+from trainer.tuning.tunable import flat
+
+FIELDS = flat_fields(TrainerSettings)
+
+values_of = st.fixed_dictionaries(
+    {},
+    optional={
+        "item_model": st.sampled_from([AUTO, *ITEM_MODELS]),
+        "neighbors_per_item": st.integers(1, 500),
+        "ease_regularization": st.floats(0.1, 100),
+        "ease_exact_items": st.integers(0, 20_000),
+        "cosine_popularity_damping": st.floats(0, 1),
+        "counts_user_weight_exponent": st.floats(0, 1),
+        "user_knn_k": st.integers(1, 500),
+        "auto_accuracy_given_up": st.floats(0, 0.9),
+        "quality_ndcg_kept_min": st.floats(0, 1),
+    },
+)
+
+
+def read(settings: TrainerSettings, name: str) -> Any:
+    """Return a setting by its name in the environment."""
+    ((part, value),) = nested({name: None}, TrainerSettings).items()
+    found = getattr(settings, part)
+    return getattr(found, next(iter(value))) if isinstance(value, dict) else found
+
+
+def test_every_setting_has_one_name_and_what_it_is_for() -> None:
+    parts = [
+        name
+        for name, field in TrainerSettings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    ]
+    assert {"cosine", "ease", "user_knn", "counts", "auto", "quality"} <= set(parts)
+    assert not FIELDS.keys() & set(parts)
+    settings = TrainerSettings()
+    for name, field in FIELDS.items():
+        assert read(settings, name) == field.get_default(), name
+    of_the_trainer = {name for name in FIELDS if name not in TrainerSettings.model_fields}
+    assert all(FIELDS[name].description for name in of_the_trainer)
+
+
+@given(values=values_of)
+def test_what_is_changed_is_changed_and_all_else_is_as_it_was(values: dict[str, Any]) -> None:
+    before = TrainerSettings()
+    after = changed(before, values)
+    for name in FIELDS:
+        assert read(after, name) == values.get(name, read(before, name))
+
+
+@given(values=values_of)
+def test_the_environment_sets_what_changing_does(values: dict[str, Any]) -> None:
+    named = {name.upper(): str(value) for name, value in values.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (name.upper() for name in FIELDS):
+            if name in os.environ:
+                patch.delenv(name)
+        plain = TrainerSettings()
+        for name, value in named.items():
+            patch.setenv(name, value)
+        assert TrainerSettings() == changed(plain, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"ease_regularization": 0}, "regularization"),
+        ({"item_model": "best"}, "item_model"),
+        ({"user_model": "popular"}, "user_model"),
+        ({"counts_half_life_days": -1}, "half_life_days"),
+        ({"auto_accuracy_given_up": 1}, "accuracy_given_up"),
+        ({"fold_in_items": 0}, "fold_in_items"),
+    ],
+)
+def test_a_value_out_of_its_bounds_is_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        changed(TrainerSettings(), values)
+
+
+def test_models_are_made_as_they_are_set() -> None:
+    settings = changed(
+        TrainerSettings(), {"neighbors_per_item": 7, "cosine_shrinkage": 3, "user_knn_k": 9}
+    )
+    assert settings.model("cosine") == Cosine(CosineConfig(shrinkage=3), 7)
+    assert {settings.model(name).name for name in MODELS} == MODELS.keys()
+    users = settings.model("user-knn")
+    assert isinstance(users, UserKnn)
+    assert users.config.k == 9
+
+
+def test_how_histories_are_folded_in_is_set() -> None:
+    assert TrainerSettings().fold_in == FoldIn()
+    values = {"fold_in_items": 8, "fold_in_half_life_days": 1.5}
+    assert changed(TrainerSettings(), values).fold_in == FoldIn(8, 1.5)
+
+
+def test_a_generation_depends_on_what_makes_it_and_on_nothing_else() -> None:
+    settings = TrainerSettings()
+    made_by = flat(settings)
+    for name, value in {
+        "keep_generations": 3,
+        "train_every_seconds": 5,
+        "quality_items_kept_min": 0.1,
+        "namespace": "other",
+    }.items():
+        assert flat(changed(settings, {name: value})) == made_by
+    for name, value in {
+        "fold_in_items": 3,
+        "counts_user_weight_exponent": 0.5,
+        "rp3beta_beta": 0.1,
+        "auto_sample_users": 50,
+        "active_users": 5,
+    }.items():
+        assert flat(changed(settings, {name: value})) == made_by | {name: value}
+    named = changed(settings, {"item_model": "ease", "user_model": "none"})
+    # What was not asked to choose does not depend on how it would.
+    assert flat(named) == flat(changed(named, {"auto_sample_users": 50}))

@@ -1,0 +1,50 @@
+"""Which users were active last."""
+
+from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
+from typing import Any, Final
+
+from contracts.keyspace import Keyspace
+from runtime.stores import Store
+from trainer.counts.pipelines import named
+
+_USERS_PER_PAGE: Final = 2_000
+"""Redis works for a millisecond on one page of a partition's users."""
+
+
+def latest_users(
+    store: Store, keyspace: Keyspace, partitions: int, users: int
+) -> tuple[list[str], list[int]]:
+    """Return id and partition of the users with the latest events; equally late ones by id, down.
+
+    Raises:
+        CorruptValueError: a key that should hold users holds something else.
+    """
+    by_time = merge(
+        *(_active(store, keyspace.active(p), p, users) for p in range(partitions)), reverse=True
+    )
+    names: list[str] = []
+    partition_of: list[int] = []
+    for _, user, partition in islice(by_time, users):
+        names.append(user)
+        partition_of.append(partition)
+    return names, partition_of
+
+
+def _active(store: Store, key: str, partition: int, users: int) -> Iterator[tuple[float, str, int]]:
+    """Yield time of the last event, id and partition of a partition's users, latest first.
+
+    Who becomes active meanwhile shifts the others down by one: so a user may come twice, and is
+    then left out the second time.
+    """
+    last = None
+    for start in range(0, users, _USERS_PER_PAGE):
+        with named(key):
+            page: Any = store.zrevrange(key, start, start + _USERS_PER_PAGE - 1, withscores=True)
+        for user, last_ms in page:
+            if last is None or (last_ms, user) < last:
+                last = (last_ms, user)
+                yield last_ms, user, partition
+        if len(page) < _USERS_PER_PAGE:
+            return

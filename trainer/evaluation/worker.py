@@ -1,0 +1,65 @@
+"""The workers' settings by which a file's events become histories, as the stream would fold them.
+
+An item that left a capped history and came back counts with all of its events, and a user's scale
+is that of the history as it ends: the stream, which cannot know the end, lags a little behind.
+"""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.affinities import AffinityName, decayed
+from contracts.messages import Floats
+
+
+class WorkerRules(BaseModel):
+    """Settings of `stream_processors`, by the same names and with the same defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    affinity: AffinityName = "binary"
+    half_life_days: float = Field(default=60, ge=14, le=36_500)
+    history_cap: int = Field(default=500, ge=1, le=5_000)
+    user_weight: Literal["none", "inverse-degree", "value"] = "none"
+    user_weight_exponent: float = Field(default=0.5, gt=0, le=1)
+    typical_value: float = Field(default=1, ge=1e-6, le=1e12)
+
+    def histories(self, events: pd.DataFrame) -> pd.DataFrame:
+        """Return a row for each user and item: user, item, ts_ms, affinity, scale; latest last.
+
+        Args:
+            events: columns user, item, ts_ms, event (index into EVENT_TYPES), value (NaN if none).
+        """
+        pairs = ["user", "item"]
+        weighed = events.assign(affinity=self._weights(events))
+        add = "sum" if self.affinity == "weighted" else "max"
+        by_pair = weighed.groupby(pairs, sort=False)
+        found = by_pair.agg(ts_ms=("ts_ms", "max"), affinity=("affinity", add)).reset_index()
+        found = found[found["affinity"] > 0]  # what is too old to weigh anything is not kept
+        # The cap keeps, of items of one time, those of greater ids.
+        latest = found.sort_values(["ts_ms", "item"], ascending=[False, False], kind="stable")
+        kept = latest[latest.groupby("user", sort=False).cumcount() < self.history_cap]
+        return kept.assign(scale=self._scales(kept, events))
+
+    def _weights(self, events: pd.DataFrame) -> Floats:
+        if self.affinity == "binary":
+            return np.ones(len(events))
+        kinds, ts_ms = events["event"].to_numpy(np.int64), events["ts_ms"].to_numpy(np.int64)
+        return decayed(kinds, ts_ms, self.half_life_days)
+
+    def _scales(self, kept: pd.DataFrame, events: pd.DataFrame) -> Floats:
+        """Return the scale of the user of each row."""
+        if self.user_weight == "inverse-degree":
+            degrees = kept.groupby("user", sort=False)["item"].transform("size")
+            return np.asarray(degrees.to_numpy(np.float64) ** -self.user_weight_exponent)
+        if self.user_weight == "value":
+            bounded = events.assign(
+                value=events["value"].clip(self.typical_value / 1_000, self.typical_value * 1_000)
+            )
+            of_kept = kept[["user", "item"]].merge(bounded, on=["user", "item"], how="left")
+            means = kept["user"].map(of_kept.groupby("user")["value"].mean())
+            relative = means.fillna(self.typical_value).to_numpy(np.float64) / self.typical_value
+            return np.asarray(relative**self.user_weight_exponent)
+        return np.ones(len(kept))
