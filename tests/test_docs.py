@@ -16,6 +16,7 @@ from contracts import keyspace
 from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED, Topic
 from runtime.settings import SharedSettings
+from trainer.settings_file import flat_fields
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PROGRAMS: Final = ("producers", "stream_processors", "trainer", "api", "infra")
@@ -80,7 +81,7 @@ def setting_names() -> set[str]:
     return {
         name.upper()
         for settings in with_subclasses(SharedSettings)
-        for name in settings.model_fields
+        for name in flat_fields(settings)
     }
 
 

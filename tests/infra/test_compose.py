@@ -24,6 +24,7 @@ from stream_processors.settings import Settings as WorkerSettings
 from tests.integration.conftest import eventually
 from tests.patience import PATIENCE_S
 from trainer.settings import TrainerSettings
+from trainer.settings_file import flat_fields
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -75,7 +76,7 @@ def test_the_command_names_a_module_that_can_be_run(service: str) -> None:
 
 @pytest.mark.parametrize("service", PROGRAMS)
 def test_every_variable_of_a_program_is_one_of_its_settings(service: str) -> None:
-    known = {name.upper() for name in SETTINGS[service].model_fields}
+    known = {name.upper() for name in flat_fields(SETTINGS[service])}
 
     assert environment(service).keys() <= known
 

@@ -14,6 +14,7 @@ from api.settings import ApiSettings
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
 from trainer.settings import TrainerSettings
+from trainer.settings_file import flat_fields
 
 ROOT = Path(__file__).parents[2]
 KUBECTL = shutil.which("kubectl")
@@ -91,7 +92,7 @@ def test_every_variable_is_one_of_the_programs_settings(
     shared = objects["ConfigMap", container["envFrom"][0]["configMapRef"]["name"]]["data"]
     own = {variable["name"] for variable in container.get("env", [])}
 
-    assert shared.keys() | own <= {field.upper() for field in SETTINGS[name].model_fields}
+    assert shared.keys() | own <= {field.upper() for field in flat_fields(SETTINGS[name])}
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -31,9 +31,10 @@ share = 0.5
 minutes = {minutes}
 rest_minutes = {rest}
 [holdout]
-users_least = 20
+users_least = 10
 [clicks]
-impressions_least = 20
+users_least = 10
+impressions_least = 10
 """
 
 

@@ -74,7 +74,7 @@ def test_real_similarities_equal_scikit_learns_and_are_served_though_the_worker_
     cosine = gram / np.outer(norms, norms)
     assert np.abs(cosine - cosine_similarity(matrix.T)).max() < 1e-9
 
-    pipeline.run("trainer", "once")
+    pipeline.run("trainer", "once", item_model="cosine")
     with pipeline.api() as address, httpx.Client(base_url=address) as client:
         for k in range(0, len(items), 50):
             answer = client.get(f"/instruments/similar/{items[k]}").raise_for_status().json()

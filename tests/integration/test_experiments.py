@@ -22,7 +22,10 @@ TOLERANCE = 0.05
 def variants(pipeline: Pipeline, tmp_path: Path) -> Path:
     """Two variants beside the default one, trained from what ten users took."""
     path = tmp_path / "variants.toml"
-    path.write_text("[few]\nneighbors_per_item = 1\n[steep]\ncosine_popularity_damping = 0.7\n")
+    path.write_text(
+        "[few]\nneighbors_per_item = 1\n"
+        '[steep]\nitem_model = "cosine"\ncosine_popularity_damping = 0.7\n'
+    )
     taken = [
         Interaction(user_id=f"u{u}", instrument_id=item, ts=BASE_MS + item)
         for u in range(10)

@@ -8,6 +8,7 @@ the default, another one, and a bound where the bound is of use.
 from typing import Final
 
 from tests.settings.rows import ALL, File, Given, Row, rows
+from tests.settings.seen_accuracy import let_through_after, refused_again_below, refused_below
 from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, RECOMMENDED, SIMILAR, in_force
 from tests.settings.seen_publication import (
     inconsistent_refused,
@@ -29,6 +30,13 @@ from tests.settings.seen_running import (
     quota_kept,
     store_used,
     writing_needs_a_key,
+)
+from tests.settings.seen_selection import (
+    as_chosen,
+    chosen_by_coverage,
+    looked_again,
+    neighbors_compared,
+    users_held_out,
 )
 from tests.settings.seen_state import (
     away_taken_out,
@@ -56,20 +64,21 @@ STACKS: Final = {
     "strict": "no damage is put up with",
     "lenient": "all damage is put up with",
     "slow": "seldom writes, histories of one item",
+    "broad": "what shows most items is chosen, and kept",
     "bare": "nothing is set at all, so everything is on the default ports",
 }
 ORDINARY: Final = ("defaults", "weighted", "cluster")
 """Of every run of the suite; `TICKREC_TEST_MATRIX=all` asks for all."""
 
-_SERVED: Final = "defaults weighted cluster valued tight canary strict lenient slow"
-_QUICK: Final = "cluster valued tight canary strict lenient"
+_SERVED: Final = "defaults weighted cluster valued tight canary strict lenient slow broad"
+_QUICK: Final = "cluster valued tight canary strict lenient broad"
 
 SHARED: Final = (
     *rows(
         "KAFKA_BOOTSTRAP_SERVERS",
         ALL,
         {
-            Given.BROKER: "defaults weighted cluster tight canary strict lenient slow",
+            Given.BROKER: "defaults weighted cluster tight canary strict lenient slow broad",
             Given.BROKERS: "valued",
             None: "bare",
         },
@@ -79,7 +88,7 @@ SHARED: Final = (
         "REDIS_URL",
         ALL,
         {
-            Given.NODE: "defaults weighted canary strict lenient slow",
+            Given.NODE: "defaults weighted canary strict lenient slow broad",
             Given.CLUSTER: "cluster tight",
             Given.DATABASE: "valued",
             None: "bare",
@@ -97,8 +106,8 @@ SHARED: Final = (
     *rows(
         "METRICS_PORT",
         ("workers", "trainer"),
-        {Given.PORT: "defaults weighted cluster valued canary strict lenient slow", "0": "tight",
-         None: "bare"},
+        {Given.PORT: "defaults weighted cluster valued canary strict lenient slow broad",
+         "0": "tight", None: "bare"},
         metrics_served,
     ),
     *rows("METRICS_HOST", ("workers", "trainer"), {None: "defaults", "0.0.0.0": "valued"},
@@ -122,10 +131,11 @@ WORKERS: Final = (
     *rows(
         "AFFINITY",
         "workers",
-        {None: "defaults bare", "binary": "cluster", "weighted": "weighted valued canary"},
+        {None: "defaults bare", "binary": "cluster", "weighted": "weighted valued",
+         "greatest": "canary lenient"},
         in_force(AFFINITIES, SIMILAR),
     ),
-    *rows("HALF_LIFE_DAYS", "workers", {None: "weighted", "14": "valued", "3650": "canary"},
+    *rows("HALF_LIFE_DAYS", "workers", {None: "weighted lenient", "14": "valued", "3650": "canary"},
           in_force(AFFINITIES, SIMILAR)),
     *rows(
         "HISTORY_CAP",
@@ -162,36 +172,73 @@ LISTS: Final = (
         "TRAINER_SETTINGS_FILE",
         "trainer",
         {None: "defaults",
-         File("recommendations_per_user = 3\nUSER_NEIGHBORS = 7\n"): "weighted"},
-        in_force(RECOMMENDED),
+         File("neighbors_per_item = 5\nUSER_KNN_RECOMMENDATIONS = 3\nuser_knn_k = 7\n"):
+             "weighted"},
+        in_force(SIMILAR, RECOMMENDED),
     ),
+    *rows("ITEM_MODEL", "trainer", {None: "defaults broad"}, as_chosen),
     *rows(
         "ITEM_MODEL",
         "trainer",
-        {None: "defaults", "cosine": "weighted tight", "ease": "cluster canary",
-         "rp3beta": "valued strict"},
+        {"cosine": "weighted tight", "ease": "cluster canary lenient", "rp3beta": "valued strict"},
         in_force(SIMILAR),
     ),
-    *rows("COSINE_SHRINKAGE", "trainer", {None: "defaults", "2.5": "tight"}, in_force(SIMILAR)),
-    *rows("COSINE_POPULARITY_DAMPING", "trainer", {None: "defaults", "0": "weighted", "1": "tight"},
+    *rows("USER_MODEL", "trainer", {None: "defaults strict"}, as_chosen),
+    *rows("USER_MODEL", "trainer", {"user-knn": "weighted valued lenient", "none": "cluster"},
+          in_force(RECOMMENDED)),
+    *rows("USER_MODEL", "trainer", {"user-knn": "tight canary"}),
+    *rows("COUNTS_USER_WEIGHT_EXPONENT", "trainer",
+          {None: "cluster", "0.7": "weighted", "1": "tight"}, in_force(SIMILAR)),
+    *rows("COUNTS_HALF_LIFE_DAYS", "trainer", {None: "cluster", "30": "weighted"},
           in_force(SIMILAR)),
-    *rows("COSINE_POPULAR_REMOVED", "trainer", {None: "defaults", "2": "tight"}, in_force(SIMILAR)),
+    *rows("COUNTS_USERS", "trainer", {None: "weighted", "12": "tight"}, in_force(SIMILAR)),
+    *rows("FOLD_IN_ITEMS", "trainer", {None: "weighted", "2": "cluster"}, in_force(RECOMMENDED)),
+    *rows("FOLD_IN_HALF_LIFE_DAYS", "trainer", {None: "cluster", "30": "weighted"},
+          in_force(RECOMMENDED)),
+    # In the unit of G, which is a great number where affinities decay.
+    *rows("COSINE_SHRINKAGE", "trainer", {None: "tight", "1e25": "weighted"}, in_force(SIMILAR)),
+    *rows("COSINE_POPULARITY_DAMPING", "trainer", {None: "weighted", "1": "tight"},
+          in_force(SIMILAR)),
+    *rows("COSINE_POPULAR_REMOVED", "trainer", {None: "weighted", "2": "tight"}, in_force(SIMILAR)),
     *rows("EASE_REGULARIZATION", "trainer", {None: "cluster", "0.5": "canary"}, in_force(SIMILAR)),
-    *rows("EASE_NEIGHBORHOOD", "trainer", {None: "cluster", "3": "canary"}, in_force(SIMILAR)),
+    *rows("EASE_OWN_DAMPING", "trainer", {None: "canary", "0.4": "cluster"}, in_force(SIMILAR)),
+    *rows("EASE_POPULARITY_DAMPING", "trainer", {None: "cluster", "0.2": "lenient"},
+          in_force(SIMILAR)),
+    *rows("EASE_EXACT_ITEMS", "trainer", {None: "cluster", "0": "canary lenient"},
+          in_force(SIMILAR)),
+    *rows("EASE_NEIGHBORHOOD", "trainer", {None: "lenient", "3": "canary"}, in_force(SIMILAR)),
     *rows("RP3BETA_ALPHA", "trainer", {None: "strict", "2": "valued"}, in_force(SIMILAR)),
     *rows("RP3BETA_BETA", "trainer", {None: "valued", "0": "strict"}, in_force(SIMILAR)),
     *rows("NEIGHBORS_PER_ITEM", "trainer", {None: "defaults", "1": "tight", "3": "cluster"},
           in_force(SIMILAR)),
-    *rows("USER_NEIGHBORS", "trainer", {None: "defaults", "1": "valued", "2": "weighted"},
+    *rows("USER_KNN_K", "trainer", {None: "lenient", "1": "valued", "2": "weighted"},
           in_force(RECOMMENDED)),
-    *rows("USER_METRIC", "trainer",
-          {None: "defaults", "unit-length": "weighted", "raw": "valued"}, in_force(RECOMMENDED)),
-    *rows("ACTIVE_USERS", "trainer", {None: "defaults", "0": "tight", "10": "weighted"},
+    *rows("USER_KNN_K", "trainer", {"1": "canary"}),
+    *rows("USER_KNN_METRIC", "trainer",
+          {None: "lenient", "unit-length": "weighted", "raw": "valued"}, in_force(RECOMMENDED)),
+    # Rows of length 1 are found though few pairs are compared, where there are few users.
+    *rows("USER_KNN_METRIC", "trainer", {"raw": "canary"}),
+    *rows("USER_KNN_RECOMMENDATIONS", "trainer", {None: "lenient", "1": "valued"},
           in_force(RECOMMENDED)),
-    *rows("RECOMMENDATIONS_PER_USER", "trainer", {None: "defaults", "1": "valued", "4": "cluster"},
+    *rows("USER_KNN_MAX_PAIRS", "trainer", {None: "valued", "1": "canary"}, neighbors_compared),
+    *rows("ACTIVE_USERS", "trainer", {None: "lenient", "0": "tight", "10": "weighted"},
           in_force(RECOMMENDED)),
     *rows("POPULAR_ITEMS", "trainer", {None: "defaults", "1": "tight", "5": "cluster"},
           in_force(POPULAR)),
+)  # fmt: skip
+
+SELECTION: Final = (
+    *rows("AUTO_SAMPLE_USERS", "trainer", {None: "defaults", "1": "weighted tight", "25": "broad"},
+          users_held_out),
+    *rows("AUTO_ACCURACY_GIVEN_UP", "trainer", {None: "defaults", "0.3": "broad"},
+          chosen_by_coverage),
+    *rows("AUTO_DATA_CHANGED", "trainer", {None: "defaults", "10": "broad"}, looked_again),
+    *rows("QUALITY_NDCG_KEPT_MIN", "trainer", {None: "broad", "0.5": "cluster", "0.95": "strict"},
+          refused_below),
+    *rows("QUALITY_NDCG_KEPT_AGAIN", "trainer", {None: "broad", "1": "strict"},
+          refused_again_below),
+    *rows("QUALITY_NDCG_REFUSED_HOURS", "trainer", {None: "broad", "0": "cluster"},
+          let_through_after),
 )  # fmt: skip
 
 PUBLICATION: Final = (
@@ -216,8 +263,8 @@ PUBLICATION: Final = (
 OF_API: Final = (
     *rows("API_HOST", "api", {None: "defaults", "0.0.0.0": "valued"}, api_host),
     *rows("API_PORT", "api",
-          {Given.PORT: "defaults weighted cluster valued canary strict lenient slow", "0": "tight",
-           None: "bare"}, api_port),
+          {Given.PORT: "defaults weighted cluster valued canary strict lenient slow broad",
+           "0": "tight", None: "bare"}, api_port),
     *rows("API_KEYS", "api", {None: "defaults", "k1": "valued", "k1, k2": "cluster"},
           writing_needs_a_key),
     *rows("WRITE_LIMIT", "api",
@@ -229,5 +276,5 @@ OF_PRODUCERS: Final = (
 )
 
 MATRIX: Final[tuple[Row, ...]] = (
-    *SHARED, *WORKERS, *LISTS, *PUBLICATION, *OF_API, *OF_PRODUCERS,
+    *SHARED, *WORKERS, *LISTS, *SELECTION, *PUBLICATION, *OF_API, *OF_PRODUCERS,
 )  # fmt: skip

@@ -6,23 +6,28 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tests.settings.plain_histories import Counts, History
+from tests.settings.plain_histories import DAY_MS, Counts, History
+from trainer.models.cosine import CosineConfig
+from trainer.models.ease import EaseConfig
+from trainer.models.rp3beta import Rp3BetaConfig
 from trainer.settings import TrainerSettings
 
 Floats = npt.NDArray[np.float64]
 Scores = dict[int, float]
 """By item: only those above 0 are in a list."""
 
-FOLDED_IN_ITEMS: Final = 50
 DECIMALS: Final = 12
 
 
 def similar(counts: Counts, settings: TrainerSettings) -> dict[int, Scores]:
-    """Return the neighbors of each item, cut to the length of a list."""
-    models = {"cosine": _cosine, "ease": _ease, "rp3beta": _rp3beta}
-    scores = np.round(models[settings.item_model](counts.g, settings), DECIMALS)
+    """Return the neighbors of each item, cut to the length of a list; some may be below 0."""
+    made = {
+        "cosine": lambda: _cosine(counts.g, settings.cosine),
+        "ease": lambda: _ease(counts.g, settings.ease),
+        "rp3beta": lambda: _rp3beta(counts.g, settings.rp3beta),
+    }
+    scores = np.round(made[settings.item_model](), DECIMALS)
     np.fill_diagonal(scores, 0)
-    scores[counts.g <= 0] = 0
     return {
         item: _best(dict(zip(counts.items, row.tolist(), strict=True)), settings.neighbors_per_item)
         for item, row in zip(counts.items, scores, strict=True)
@@ -30,75 +35,104 @@ def similar(counts: Counts, settings: TrainerSettings) -> dict[int, Scores]:
 
 
 def _best(scores: Scores, n: int) -> Scores:
-    """Return the n best; which of equal ones at the end is for who compares to allow."""
-    ranked = sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))
-    return {item: score for item, score in ranked[:n] if score > 0}
+    """Return the n furthest from 0; which of equal ones at the end is for who compares to allow."""
+    ranked = sorted(scores.items(), key=lambda entry: (-abs(entry[1]), entry[0]))
+    return {item: score for item, score in ranked[:n] if score}
 
 
 def _power(base: Floats, exponent: float) -> Floats:
     return np.power(base, exponent, out=np.zeros_like(base), where=base > 0)
 
 
-def _cosine(g: Floats, settings: TrainerSettings) -> Floats:
-    own, beta = g.diagonal(), settings.cosine_popularity_damping
-    scale = np.outer(_power(own, 1 - beta), _power(own, beta)) + settings.cosine_shrinkage
+def _cosine(g: Floats, config: CosineConfig) -> Floats:
+    own, beta = g.diagonal(), config.popularity_damping
+    scale = np.outer(_power(own, 1 - beta), _power(own, beta)) + config.shrinkage
     scores = np.divide(g, scale, out=np.zeros_like(g), where=scale > 0)
-    scores[:, np.argsort(-own, kind="stable")[: settings.cosine_popular_removed]] = 0
+    scores[:, np.argsort(-own, kind="stable")[: config.popular_removed]] = 0
     return scores
 
 
-def _ease(g: Floats, settings: TrainerSettings) -> Floats:
+def _ease(g: Floats, config: EaseConfig) -> Floats:
+    """Return the weights among all items, or beyond a number of them in each neighborhood."""
     own = g.diagonal()
-    unit = own.max()
-    ridge = settings.ease_regularization * own[own > 0].mean() / unit
-    plain = _cosine(g, TrainerSettings(item_model="cosine"))
-    np.fill_diagonal(plain, 0)
-    scores = np.zeros_like(g)
-    for i in range(len(g)):
-        near = np.lexsort((-g[i], -np.round(plain[i], DECIMALS)))[: settings.ease_neighborhood]
-        around = np.array([i, *sorted(j for j in near if round(plain[i, j], DECIMALS) > 0)])
-        p = np.linalg.inv(g[np.ix_(around, around)] / unit + ridge * np.eye(len(around)))
-        scores[i, around[1:]] = -p[0, 1:] / p.diagonal()[1:]
+    popularity = own / own.max()
+    damping = _power(popularity, -(config.own_damping + config.popularity_damping) / 2)
+    a = g / own.max() * np.outer(damping, damping)
+    ridge = config.regularization * a.diagonal()[own > 0].mean()
+    if len(g) <= config.exact_items:
+        p = np.linalg.inv(a + ridge * np.eye(len(a)))
+        weights = -p / p.diagonal()
+    else:
+        weights = _ease_nearby(g, a, ridge, config.neighborhood)
+    shift = _power(popularity, -(config.own_damping - config.popularity_damping) / 2)
+    scores: Floats = weights * np.outer(shift, _power(shift, -1))
     return scores
 
 
-def _rp3beta(g: Floats, settings: TrainerSettings) -> Floats:
+def _ease_nearby(g: Floats, a: Floats, ridge: float, size: int) -> Floats:
+    """Return each item's weights among itself and the `size` items nearest to it by cosine."""
+    plain = np.round(_cosine(g, CosineConfig()), DECIMALS)
+    np.fill_diagonal(plain, 0)
+    weights = np.zeros_like(g)
+    for i in range(len(g)):
+        near = np.lexsort((-g[i], -plain[i]))[:size]
+        around = np.array([i, *sorted(j for j in near if plain[i, j] > 0)])
+        p = np.linalg.inv(a[np.ix_(around, around)] + ridge * np.eye(len(around)))
+        weights[i, around[1:]] = -p[0, 1:] / p.diagonal()[1:]
+    return weights
+
+
+def _rp3beta(g: Floats, config: Rp3BetaConfig) -> Floats:
     own = g.diagonal()
     ends = np.divide(own.max(), own, out=np.zeros_like(own), where=own > 0)
-    starts = _power(ends, settings.rp3beta_alpha) / own.max()
-    return np.outer(starts, _power(ends, settings.rp3beta_beta)) * g
+    starts = _power(ends, config.alpha) / own.max()
+    return np.outer(starts, _power(ends, config.beta)) * g
 
 
 def popular(counts: Counts, settings: TrainerSettings) -> Scores:
     """Return the popular list."""
     own = dict(zip(counts.items, counts.g.diagonal().tolist(), strict=True))
-    return _best(own, settings.popular_items)
+    return _best(own, settings.popular.items)
+
+
+def latest(histories: Mapping[str, History], n: int) -> list[str]:
+    """Return the n users who were active last."""
+    last = {u: max(held.ts_ms for held in history.values()) for u, history in histories.items()}
+    return sorted(histories, key=lambda user: (-last[user], user))[:n]
 
 
 def own_lists(histories: Mapping[str, History], settings: TrainerSettings) -> dict[str, Scores]:
-    """Return the list of each of the active users."""
-    latest = {u: max(held.ts_ms for held in history.values()) for u, history in histories.items()}
-    active = sorted(histories, key=lambda user: (-latest[user], user))[: settings.active_users]
-    items = sorted({item for user in active for item in histories[user]})
-    x = np.array([[_affinity(histories[user], item) for item in items] for user in active])
-    if settings.user_metric == "unit-length" and len(active):
-        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    """Return the list of each user who gets one."""
+    active = latest(histories, settings.active_users if settings.user_model == "user-knn" else 0)
+    items, x = rows(histories, active, settings)
     return {
         user: _best(
             dict(zip(items, _of_neighbors(x, row, settings).tolist(), strict=True)),
-            settings.recommendations_per_user,
+            settings.user_knn.recommendations,
         )
         for row, user in enumerate(active)
     }
+
+
+def rows(
+    histories: Mapping[str, History], users: list[str], settings: TrainerSettings
+) -> tuple[list[int], Floats]:
+    """Return the items that some users have, and (n_users, n_items) what distances are between."""
+    items = sorted({item for user in users for item in histories[user]})
+    x = np.array([[_affinity(histories[user], item) for item in items] for user in users])
+    if settings.user_knn.metric == "unit-length" and len(users):
+        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return items, x
 
 
 def _of_neighbors(x: Floats, row: int, settings: TrainerSettings) -> Floats:
     """Return the score of each item for the user of a row, 0 for what the user has."""
     distances = np.linalg.norm(x - x[row], axis=1)
     distances[row] = np.inf
-    nearest = np.argsort(distances, kind="stable")[: min(settings.user_neighbors, len(x) - 1)]
+    nearest = np.argsort(distances, kind="stable")[: min(settings.user_knn.k, len(x) - 1)]
     d = distances[nearest]
-    weights = 1 / (1 + d) if settings.user_metric == "raw" else np.round(1 - d**2 / 2, DECIMALS)
+    is_raw = settings.user_knn.metric == "raw"
+    weights = 1 / (1 + d) if is_raw else np.round(1 - d**2 / 2, DECIMALS)
     total = weights.sum()
     scores: Floats = weights @ x[nearest] / total if total > 0 else np.zeros(x.shape[1])
     return np.where(x[row] > 0, 0, np.round(scores, DECIMALS))
@@ -108,13 +142,22 @@ def _affinity(history: History, item: int) -> float:
     return history[item].affinity if item in history else 0.0
 
 
-def folded_in(history: History, lists: Mapping[int, Scores]) -> Scores:
+def folded_in(history: History, lists: Mapping[int, Scores], settings: TrainerSettings) -> Scores:
     """Return what a user's history makes of the items' lists."""
-    latest = sorted(history, key=lambda item: (-history[item].ts_ms, item))[:FOLDED_IN_ITEMS]
-    total = sum(history[item].affinity for item in latest)
+    some = sorted(history, key=lambda item: (-history[item].ts_ms, item))
+    newest_ms = max((held.ts_ms for held in history.values()), default=0)
+    weights = {
+        item: history[item].unscaled
+        * _decay(newest_ms - history[item].ts_ms, settings.fold_in_half_life_days)
+        for item in some[: settings.fold_in_items]
+    }
     scores: Scores = {}
-    for item in latest:
+    for item, weight in weights.items():
         for other, score in lists.get(item, {}).items():
             if other not in history:
-                scores[other] = scores.get(other, 0) + history[item].affinity * score / total
-    return scores
+                scores[other] = scores.get(other, 0) + weight * score / sum(weights.values())
+    return {item: score for item, score in scores.items() if round(score, DECIMALS) > 0}
+
+
+def _decay(age_ms: int, half_life_days: float) -> float:
+    return float(2 ** (-age_ms / DAY_MS / half_life_days)) if half_life_days else 1.0

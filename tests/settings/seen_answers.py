@@ -4,17 +4,23 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import pytest
 
 from contracts.messages import Quote
 from tests.integration.conftest import eventually
 from tests.patience import PATIENCE_S
 from tests.settings import plain_lists
+from tests.settings.plain_counts import counts_used
 from tests.settings.plain_histories import Counts, History, counts, histories
 from tests.settings.plain_lists import Scores
 from tests.settings.rows import SETTINGS, Program, Row, Value
+from tests.settings.seen_running import generation_of
 from tests.settings.stack import Stack
 from tests.settings.world import AWAY, GONE, MINUTE_MS, NEWCOMER, STRANGER, USERS
+from trainer.generations.report import Report
+from trainer.settings import AUTO, TrainerSettings
+from trainer.settings_file import changed, flat_fields
 
 ASKED_USERS: Final = (*USERS, *AWAY, *GONE, NEWCOMER, STRANGER)
 LENGTH: Final = 100
@@ -23,6 +29,8 @@ NEAR: Final = {"rel": 1e-9, "abs": 2e-12}
 """Sums of floats in another order; scores are rounded to 12 decimals."""
 
 WITHIN_S: Final = PATIENCE_S
+CHOSEN_BY_DEFAULT: Final = ("ITEM_MODEL", "USER_MODEL")
+"""What `auto` would choose on a stack where it is not asked is not known."""
 
 Answers = Mapping[Any, Any]
 
@@ -40,12 +48,11 @@ def in_force(*views: View) -> Callable[[Stack, Row], None]:
 
     def check(stack: Stack, row: Row) -> None:
         for view in views:
-            expected = view.expect(stack, {})
-            _until_equal(stack, view, expected)
+            until_equal(stack, view)
         others = [
             other
             for other in {r.value for r in stack.matrix if r.setting == row.setting}
-            if other != row.value
+            if other != row.value and (other is not None or row.setting not in CHOSEN_BY_DEFAULT)
         ]
         assert any(
             difference(view.expect(stack, {row.setting: other}), view.expect(stack, {}))
@@ -56,11 +63,12 @@ def in_force(*views: View) -> Callable[[Stack, Row], None]:
     return check
 
 
-def _until_equal(stack: Stack, view: View, expected: Answers) -> None:
+def until_equal(stack: Stack, view: View) -> None:
+    """Wait until the answers are as expected; fail if they are not in time."""
     found: list[str | None] = [""]
 
     def equal() -> bool:
-        found[0] = difference(view.ask(stack), expected)
+        found[0] = difference(view.ask(stack), view.expect(stack, {}))
         return found[0] is None
 
     with contextlib.suppress(pytest.fail.Exception):
@@ -135,8 +143,26 @@ def _counts(stack: Stack, other: Mapping[str, Value]) -> Counts:
 
 def _of(program: Program, other: Mapping[str, Value]) -> Mapping[str, Value]:
     """Return those of some settings that a program has."""
-    fields = SETTINGS[program].model_fields
+    fields = flat_fields(SETTINGS[program])
     return {name: value for name, value in other.items() if name.lower() in fields}
+
+
+def _trainer(stack: Stack, other: Mapping[str, Value]) -> TrainerSettings:
+    """Return what lists are made with: where `auto` chose, what the served report says it did."""
+    settings: TrainerSettings = stack.settings("trainer", **_of("trainer", other))
+    if AUTO not in (settings.item_model, settings.user_model):
+        return settings
+    selection = served_report(stack).selection
+    assert selection
+    chosen = {k: v for k, v in selection.found.values.items() if k.upper() not in other}
+    made: TrainerSettings = changed(settings, chosen)
+    return made
+
+
+def served_report(stack: Stack) -> Report:
+    """Return what the generation that strangers get says of itself."""
+    stored = stack.store.get(stack.keyspace.model_report(generation_of(stack)[1]))
+    return msgspec.json.decode(stored, type=Report)
 
 
 def _items(stack: Stack) -> list[int]:
@@ -150,10 +176,15 @@ def _ask_similar(stack: Stack) -> Answers:
 
 
 def _expect_similar(stack: Stack, other: Mapping[str, Value]) -> Answers:
-    lists = plain_lists.similar(
-        _counts(stack, other), stack.settings("trainer", **_of("trainer", other))
-    )
-    return {item: lists.get(item, {}) for item in _items(stack)}
+    lists = _item_lists(stack, other)
+    return {item: {j: s for j, s in lists.get(item, {}).items() if s > 0} for item in _items(stack)}
+
+
+def _item_lists(stack: Stack, other: Mapping[str, Value]) -> dict[int, Scores]:
+    """Return the items' lists, with what speaks against an item."""
+    trainer = _trainer(stack, other)
+    made_of = counts_used(_counts(stack, other), known_histories(stack, other), trainer)
+    return plain_lists.similar(made_of, trainer)
 
 
 SIMILAR: Final = View(_ask_similar, _expect_similar)
@@ -166,7 +197,7 @@ def _ask_popular(stack: Stack) -> Answers:
 
 
 def _expect_popular(stack: Stack, other: Mapping[str, Value]) -> Answers:
-    trainer = stack.settings("trainer", **_of("trainer", other))
+    trainer = _trainer(stack, other)
     return {STRANGER: ("popular", plain_lists.popular(_counts(stack, other), trainer))}
 
 
@@ -180,17 +211,16 @@ def _ask_recommended(stack: Stack) -> Answers:
 
 
 def _expect_recommended(stack: Stack, other: Mapping[str, Value]) -> Answers:
-    trainer = stack.settings("trainer", **_of("trainer", other))
+    trainer = _trainer(stack, other)
     known = known_histories(stack, other)
-    their_counts = _counts(stack, other)
-    lists = plain_lists.similar(their_counts, trainer)
+    lists = _item_lists(stack, other)
     own = plain_lists.own_lists(known, trainer)
-    popular = plain_lists.popular(their_counts, trainer)
+    popular = plain_lists.popular(_counts(stack, other), trainer)
 
     def chosen(user: str) -> tuple[str, Scores]:
         if own.get(user):
             return "model", own[user]
-        if folded := plain_lists.folded_in(known.get(user, {}), lists):
+        if folded := plain_lists.folded_in(known.get(user, {}), lists, trainer):
             return "history", folded
         has = known.get(user, {})
         return "popular", {item: score for item, score in popular.items() if item not in has}

@@ -1,15 +1,14 @@
 """Settings that are seen in which generation reaches whom. These checks train anew."""
 
 import time
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT
 from contracts.messages import Interaction
 from contracts.partitioning import instrument_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from tests.settings.rows import Row, disturbing
+from tests.settings.seen_answers import served_report
 from tests.settings.seen_running import generation_of
 from tests.settings.stack import PARTITIONS, Stack
 from tests.settings.world import ITEMS, USERS
@@ -81,7 +80,7 @@ def spread(stack: Stack, row: Row) -> None:
 @disturbing
 def inconsistent_refused(stack: Stack, row: Row) -> None:
     """Counts in rows that do not fit the others are trained on up to the limit."""
-    limit = stack.settings("trainer").quality_inconsistent_max
+    limit = stack.settings("trainer").quality.inconsistent_max
     sums = {item: sum(_row(stack, item).values()) for item in ITEMS}
     rare, common = min(sums, key=sums.__getitem__), max(sums, key=sums.__getitem__)
     for share, added in ((SMALL_SHARE, sums[rare]), (1.0, 1e6 * sums[common])):
@@ -99,7 +98,7 @@ def inconsistent_refused(stack: Stack, row: Row) -> None:
 @disturbing
 def losses_refused(stack: Stack, row: Row) -> None:
     """Items that got lost are done without down to the limit."""
-    limit = stack.settings("trainer").quality_items_kept_min
+    limit = stack.settings("trainer").quality.items_kept_min
     keys = [stack.keyspace.items(partition) for partition in range(PARTITIONS)]
     there = {key: sorted(stack.store.smembers(key)) for key in keys}
     n = sum(map(len, there.values()))
@@ -140,15 +139,13 @@ def shift_told(stack: Stack, row: Row) -> None:
 
 def _told_above(stack: Stack, row: Row, rule: str, said: str = "") -> float:
     """Return what was measured; fail unless it is told if above the limit, and only then."""
-    limit = getattr(stack.settings("trainer"), row.setting.lower())
+    limit = getattr(stack.settings("trainer").quality, row.setting.removeprefix("QUALITY_").lower())
     said = said or train(stack)
-    stored = stack.store.get(stack.keyspace.model_report(generation_of(stack)[1]))
-    report: Any = msgspec.json.decode(stored)
-    (checked,) = [each for each in report["quality"] if each["rule"] == rule]
-    assert (checked["limit"], checked["holds"]) == (limit, checked["value"] <= limit)
+    (checked,) = [each for each in served_report(stack).quality if each.rule == rule]
+    assert (checked.limit, checked.holds) == (limit, checked.value <= limit)
     lines = [line for line in said.splitlines() if "the data breaks a rule" in line]
-    assert any(f'"{rule}"' in line for line in lines) == (checked["value"] > limit)
-    return float(checked["value"])
+    assert any(f'"{rule}"' in line for line in lines) == (checked.value > limit)
+    return checked.value
 
 
 def _all_items(stack: Stack) -> list[int]:

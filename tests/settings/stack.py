@@ -28,6 +28,7 @@ from tests.integration.conftest import eventually, log_ends
 from tests.patience import PATIENCE_S
 from tests.settings.rows import SETTINGS, File, Given, Program, Row, Value
 from tests.settings.world import NEWCOMER, World, world, write_events, write_quotes
+from trainer.settings_file import flat_fields, nested
 
 PARTITIONS: Final = 2
 SHARED: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "NAMESPACE", "LOG_LEVEL")
@@ -90,8 +91,8 @@ class Stack:
         of_file = tomllib.loads(Path(file).read_text()) if file else {}
         of = SETTINGS[program]
         # All are given, so that none comes from this process's environment.
-        defaults: dict[str, Any] = {name: field.default for name, field in of.model_fields.items()}
-        return of(**(defaults | {k.lower(): v for k, v in of_file.items()} | given))
+        defaults = {name: field.default for name, field in flat_fields(of).items()}
+        return of(**nested(defaults | {k.lower(): v for k, v in of_file.items()} | given, of))
 
     @property
     def address(self) -> str:

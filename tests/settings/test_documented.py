@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from tests.settings.matrix import MATRIX, ORDINARY, STACKS
 from tests.settings.rows import SETTINGS, Program
+from trainer.settings_file import flat_fields
 
 README: Final = Path(__file__).parents[2] / "README.md"
 NAMES_OF: Final[dict[str, tuple[Program, ...]]] = {
@@ -19,7 +20,7 @@ NAMES_OF: Final[dict[str, tuple[Program, ...]]] = {
     "producers": ("producers",),
 }
 OF_CLASSES: Final = sorted(
-    (program, name.upper()) for program, of in SETTINGS.items() for name in of.model_fields
+    (program, name.upper()) for program, of in SETTINGS.items() for name in flat_fields(of)
 )
 
 
@@ -50,7 +51,7 @@ def _settings(names: str, defaults: str, of: str) -> list[tuple[Program, str, st
 
 
 def field(program: Program, name: str) -> FieldInfo:
-    return SETTINGS[program].model_fields[name.lower()]
+    return flat_fields(SETTINGS[program])[name.lower()]
 
 
 def values_in_matrix(program: Program, name: str) -> list[Any]:

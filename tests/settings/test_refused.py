@@ -17,6 +17,7 @@ import pytest
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from tests.settings.rows import ALL, SETTINGS, Program
+from trainer.settings_file import flat_fields
 
 STARTED: Final[dict[Program, tuple[str, ...]]] = {
     "producers": ("producers", "simulate"),
@@ -82,7 +83,7 @@ REFUSED: Final = (
     Wrong("DEAD_LETTER_RATIO_MAX", ("workers",), {"0": "greater than 0", "1.1": "equal to 1"}),
     Wrong("GROUP_INSTANCE_ID", ("workers",), {"a b": "[A-Za-z0-9._-]{1,200}", "": "{1,200}"}),
     between("SESSION_TIMEOUT_S", "workers", "6", "80"),
-    Wrong("AFFINITY", ("workers",), {"Weighted": "'binary' or 'weighted'"}),
+    Wrong("AFFINITY", ("workers",), {"Weighted": "'binary', 'weighted' or 'greatest'"}),
     between("HALF_LIFE_DAYS", "workers", "14", "36500"),
     whole("HISTORY_CAP", "workers", 1, 5000),
     between("HISTORY_RETENTION_DAYS", "workers", "1", "36500"),
@@ -90,27 +91,44 @@ REFUSED: Final = (
     Wrong("USER_WEIGHT_EXPONENT", ("workers",), {"0": "greater than 0", "1.01": "equal to 1"}),
     Wrong("TYPICAL_VALUE", ("workers",), {"0": "equal to 0.000001", "1e13": "1000000000000"}),
     Wrong("TRAIN_EVERY_SECONDS", ("trainer",), {"0": "greater than 0", "inf": "equal to 864000"}),
-    Wrong("ITEM_MODEL", ("trainer",), {"als": "'cosine', 'ease'"}),
+    Wrong("ITEM_MODEL", ("trainer",), {"als": "'cosine', 'ease', 'rp3beta' or 'auto'"}),
+    Wrong("USER_MODEL", ("trainer",), {"als": "'auto', 'user-knn' or 'none'"}),
+    between("COUNTS_USER_WEIGHT_EXPONENT", "trainer", "0", "1"),
+    between("COUNTS_HALF_LIFE_DAYS", "trainer", "0", "36500"),
+    whole("COUNTS_USERS", "trainer", 0),
+    Wrong("FOLD_IN_ITEMS", ("trainer",), {"0": "greater than 0", "5001": "equal to 5000"}),
+    between("FOLD_IN_HALF_LIFE_DAYS", "trainer", "0", "36500"),
     at_least("COSINE_SHRINKAGE", "trainer", "0", "-1"),
     Wrong("COSINE_SHRINKAGE", ("trainer",), {"inf": "finite"}),
     between("COSINE_POPULARITY_DAMPING", "trainer", "0", "1"),
     whole("COSINE_POPULAR_REMOVED", "trainer", 0),
     above_0("EASE_REGULARIZATION", "trainer"),
     Wrong("EASE_REGULARIZATION", ("trainer",), {"inf": "finite"}),
+    between("EASE_OWN_DAMPING", "trainer", "0", "1"),
+    between("EASE_POPULARITY_DAMPING", "trainer", "0", "1"),
+    whole("EASE_EXACT_ITEMS", "trainer", 0, 20_000),
     whole("EASE_NEIGHBORHOOD", "trainer", 1),
     between("RP3BETA_ALPHA", "trainer", "0", "2"),
     between("RP3BETA_BETA", "trainer", "0", "1"),
     whole("NEIGHBORS_PER_ITEM", "trainer", 1),
-    whole("USER_NEIGHBORS", "trainer", 1),
-    Wrong("USER_METRIC", ("trainer",), {"cosine": "'unit-length' or 'raw'"}),
+    whole("USER_KNN_K", "trainer", 1),
+    Wrong("USER_KNN_METRIC", ("trainer",), {"cosine": "'unit-length' or 'raw'"}),
+    whole("USER_KNN_RECOMMENDATIONS", "trainer", 1),
+    whole("USER_KNN_MAX_PAIRS", "trainer", 1),
     whole("ACTIVE_USERS", "trainer", 0),
-    whole("RECOMMENDATIONS_PER_USER", "trainer", 1),
     whole("POPULAR_ITEMS", "trainer", 1),
+    whole("AUTO_SAMPLE_USERS", "trainer", 1, 100_000),
+    Wrong("AUTO_ACCURACY_GIVEN_UP", ("trainer",), {"-0.1": "equal to 0", "1": "less than 1"}),
+    above_0("AUTO_DATA_CHANGED", "trainer"),
+    Wrong("AUTO_DATA_CHANGED", ("trainer",), {"inf": "finite"}),
     between("LOCK_LEASE_SECONDS", "trainer", "0.3", "86400"),
     whole("KEEP_GENERATIONS", "trainer", 0),
     between("QUALITY_INCONSISTENT_MAX", "trainer", "0", "1"),
     at_least("QUALITY_ITEMS_KEPT_MIN", "trainer", "0", "-0.1"),
     Wrong("QUALITY_ITEMS_KEPT_MIN", ("trainer",), {"inf": "finite"}),
+    between("QUALITY_NDCG_KEPT_MIN", "trainer", "0", "1"),
+    between("QUALITY_NDCG_KEPT_AGAIN", "trainer", "0", "1"),
+    between("QUALITY_NDCG_REFUSED_HOURS", "trainer", "0", "8760"),
     between("QUALITY_SINGLE_USER_MAX", "trainer", "0", "1"),
     at_least("QUALITY_POPULARITY_SHIFT_MAX", "trainer", "0", "-0.1"),
     Wrong("QUALITY_POPULARITY_SHIFT_MAX", ("trainer",), {"inf": "finite"}),
@@ -148,7 +166,7 @@ def test_each_wrong_value_is_named_with_its_setting_and_bound(
 
 def test_each_setting_refuses_something_or_says_why_not() -> None:
     named = {setting.setting for setting in REFUSED} | ANYTHING_GOES | FILES
-    assert named == {name.upper() for of in SETTINGS.values() for name in of.model_fields}
+    assert named == {name.upper() for of in SETTINGS.values() for name in flat_fields(of)}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +174,7 @@ def test_each_setting_refuses_something_or_says_why_not() -> None:
     [
         ("TRAINER_SETTINGS_FILE", None, "give the path of a file"),
         ("TRAINER_SETTINGS_FILE", "neighbors = 3", "no setting is called neighbors: take one of"),
-        ("TRAINER_SETTINGS_FILE", "user_neighbors = 0", "value 0: Input should be greater than 0"),
+        ("TRAINER_SETTINGS_FILE", "user_knn_k = 0", "value 0: Input should be greater than 0"),
     ],
 )
 def test_a_settings_file_that_cannot_be_used_ends_the_trainer(

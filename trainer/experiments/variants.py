@@ -5,6 +5,7 @@ the default variant at every run:
 
 ```toml
 [steep]
+item_model = "cosine"
 cosine_popularity_damping = 0.7
 
 [few-neighbors]
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 
 from contracts.feedback import NAME
 from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Experiment
-from trainer.settings import TrainerSettings
+from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed, flat_fields
 
 TAKEN: Final = frozenset({DEFAULT_VARIANT, CANARY_VARIANT})
@@ -44,6 +45,10 @@ OF_A_VARIANT: Final = (
     "popular_items",
 )
 """What the names of settings begin with that a variant may have of its own."""
+
+
+SEARCHED: Final = ("fold_in_", "counts_", "cosine_", "ease_", "rp3beta_")
+"""What the names of those begin with that `auto` chooses, or does without."""
 
 
 class VariantsError(ValueError):
@@ -88,6 +93,11 @@ def _variant(name: str, table: Any, settings: TrainerSettings) -> TrainerSetting
     known = [name for name in flat_fields(TrainerSettings) if name.startswith(OF_A_VARIANT)]
     if unknown := table.keys() - set(known):
         raise VariantsError(f"[{name}] has {sorted(unknown)}, which are no settings of a model")
+    searched = sorted(key for key in table if key.startswith(SEARCHED))
+    if searched and table.get("item_model", settings.item_model) == AUTO:
+        raise VariantsError(
+            f"[{name}] has {searched}, which `auto` would choose anew: name its item_model, too"
+        )
     try:
         made: TrainerSettings = changed(settings, table)
     except ValidationError as error:

@@ -182,7 +182,7 @@ def test_rows_of_which_one_is_newer_than_the_other_make_lists_all_the_same(
     exact_items: int,
 ) -> None:
     # Nobody's counts are these: there is no R for them, and one eigenvalue is below zero.
-    counts = np.array([[5.0, 9], [9, 5]])
+    counts = np.array([[5.0, 9, 2], [9, 5, 1], [2, 1, 5]])
     found = scores(Ease(EaseConfig(regularization=0.1, exact_items=exact_items)), csr(counts))
     assert near(closed_form(counts, 0.1 * 5), found)
 

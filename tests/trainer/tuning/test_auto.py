@@ -225,6 +225,13 @@ def test_settings_that_are_named_beside_are_kept(few: None) -> None:
     assert settings.neighbors_per_item == 3
 
 
+def test_more_items_that_are_folded_in_than_was_set_have_lists_too(few: None) -> None:
+    found = found_in(*with_a_long_tail(), item_model=AUTO, user_model="none", fold_in_items=2)
+    more = next(tried for tried in found.tried if tried.values.get("fold_in_items") == 50)
+    named = found_in(*with_a_long_tail(), **more.values)
+    assert named.ndcg == more.ndcg
+
+
 def test_of_more_items_than_are_inverted_at_once_it_asks_for_those_of_fewer_users(
     few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
