@@ -16,7 +16,7 @@ from api.reader import Reader
 from api.recommend import Chosen, Wish, history_answer, similar_items
 from api.redis.reading import Read
 from api.replies import LISTS, NOW, ONCE, OWN, Reply, reply
-from api.request_ids import new_request_id
+from api.request_ids import RequestIds
 from contracts.keyspace import SimilarList
 
 LEGACY_MINUTES: Final = 5
@@ -27,8 +27,15 @@ REQUEST_ID: Final = b"x-request-id"
 class Answering:
     """Answers from one reader, by one clock."""
 
-    def __init__(self, reader: Reader, metrics: Metrics, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        request_ids: RequestIds,
+        metrics: Metrics,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._reader = reader
+        self._request_ids = request_ids
         self._recommendations = metrics.recommendations
         self._now_ms = now_ms
 
@@ -74,7 +81,7 @@ class Answering:
     def legacy_similar(self, instrument_id: int) -> Read[Reply]:
         """Answer with the neighbors of an instrument in the first version's form."""
         _, neighbors = yield from self._similar(instrument_id, LEGACY_ITEMS)
-        items = [neighbor.item for neighbor in neighbors.items[:LEGACY_ITEMS]]
+        items = [str(item.instrument_id) for item in similar_items(neighbors, LEGACY_ITEMS)]
         return reply(encode(PredictedItems(items)), LISTS)
 
     def recommendations(self, user_id: str, wish: Wish) -> Read[Reply]:
@@ -127,7 +134,8 @@ class Answering:
     def _recommended(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen, str]]:
         generation, chosen = yield from self._reader.recommendations(user_id, wish)
         self._recommendations.note(chosen.source, generation.variant, chosen.model)
-        request_id = new_request_id(generation.variant, generation.name, chosen.source)
+        signer = yield from self._request_ids.signer()
+        request_id = signer.new(generation.variant, generation.name, chosen.source, user_id)
         return generation, chosen, request_id
 
 

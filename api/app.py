@@ -23,6 +23,7 @@ from api.openapi import install_openapi
 from api.problems import install_problem_handlers
 from api.publisher import Publisher
 from api.reader import Reader
+from api.request_ids import RequestIds
 from api.routes import events, feedback, health, instruments, legacy, stream, users
 from api.services import Services, State
 from api.settings import ApiSettings
@@ -46,12 +47,15 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
         if not settings.api_keys:
             _log.warning("API_KEYS is not set: whoever reaches this server may write")
         store = Store(settings.redis_url, settings.namespace, metrics)
-        answering = Answering(Reader(store), metrics, now_ms)
+        request_ids = RequestIds(store.keys)
+        answering = Answering(Reader(store, metrics), request_ids, metrics, now_ms)
         publisher = Publisher(settings.kafka_bootstrap_servers, metrics)
         live = LiveBars(settings.redis_url, store, live_metrics, now_ms)
         async with store.connecting(), contextlib.aclosing(publisher), contextlib.aclosing(live):
             yield {
-                "services": Services(settings, store, answering, publisher, live, metrics, now_ms),
+                "services": Services(
+                    settings, store, answering, request_ids, publisher, live, metrics, now_ms
+                ),
                 "serving": Serving(answering, store, metrics),
             }
 

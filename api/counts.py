@@ -23,6 +23,10 @@ class Counts(Collector):
         """Count one; from the event loop only."""
         self._counts[labels] = self._counts.get(labels, 0) + 1
 
+    def add(self, n: int, *labels: str) -> None:
+        """Count `n`; from the event loop only."""
+        self._counts[labels] = self._counts.get(labels, 0) + n
+
     def describe(self) -> Iterable[Metric]:
         """Return the family without samples."""
         return [self._family()]

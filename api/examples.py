@@ -43,7 +43,7 @@ SIMILAR: Final = answers.Similar(
 )
 RECOMMENDATIONS: Final = answers.Recommendations(
     user_id="ABC",
-    request_id="default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYA",
+    request_id="default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA",
     source="history",
     model="cosine",
     variant="default",

@@ -2,16 +2,14 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple, get_args
+from typing import Final, NamedTuple
 
-from api.answers import Source
 from api.events import parse_each
+from api.request_ids import Signer
 from contracts.feedback import Feedback, FeedbackType, decode_feedback, parse_request_id
 
 UNKNOWN: Final = "unknown"
-"""Counts what a request id names and this server does not know."""
-
-_SOURCES: Final = frozenset(get_args(Source))
+"""Counts a variant that a request id names and this server does not know."""
 
 
 class Counted(NamedTuple):
@@ -22,28 +20,35 @@ class Counted(NamedTuple):
     source: str
 
 
-def parse_feedback(body: bytes, now_ms: int) -> list[Feedback]:
+def parse_feedback(body: bytes, signer: Signer, now_ms: int) -> list[Feedback]:
     """Return the messages of a body: one, or an array of up to `api.events.MAX_EVENTS`.
 
     Raises:
         MalformedBodyError: it is not JSON.
-        InvalidEventsError: one breaks a rule, or there are none or too many.
+        InvalidEventsError: one breaks a rule or is not about an answer of the signer's to its user,
+            or there are none or too many.
     """
-    return parse_each(body, lambda feedback: decode_feedback(feedback, now_ms))
+    return parse_each(body, lambda value: _judged(decode_feedback(value, now_ms), signer))
 
 
 def count(messages: Iterable[Feedback], known_variants: Collection[str]) -> Counter[Counted]:
     """Return how much feedback there is of each kind, on each variant and source.
 
-    A request id may be made up, so what it names counts as `unknown` unless it is known.
+    A variant that is served no more counts as `unknown`: over time there may be any number of them.
     """
     return Counter(_labels(message, known_variants) for message in messages)
 
 
+def _judged(feedback: Feedback, signer: Signer) -> Feedback:
+    if not signer.made(feedback.request_id, feedback.user_id):
+        raise ValueError(
+            f"request_id {feedback.request_id!r:.140} is none that this service made for "
+            f"user_id {feedback.user_id!r}"
+        )
+    return feedback
+
+
 def _labels(message: Feedback, known_variants: Collection[str]) -> Counted:
     request = parse_request_id(message.request_id)
-    return Counted(
-        message.type,
-        request.variant if request.variant in known_variants else UNKNOWN,
-        request.source if request.source in _SOURCES else UNKNOWN,
-    )
+    variant = request.variant if request.variant in known_variants else UNKNOWN
+    return Counted(message.type, variant, request.source)

@@ -6,17 +6,21 @@ it named the last time: that saves a round trip but for once a training.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from api.redis.reading import Command, Read
+from contracts.fold_in import FoldIn
 from contracts.keyspace import Current, Keyspace
 from contracts.variants import served_generations, served_to, variant_names
 
 T = TypeVar("T")
 
 _current = msgspec.json.Decoder(Current)
+
+
+_ALL_ALIKE: Final = FoldIn()
 
 
 class NoModelYetError(LookupError):
@@ -37,6 +41,8 @@ class Generation:
 
     variant: str
     name: str
+    fold_in: FoldIn = _ALL_ALIKE
+    """how histories are folded into them"""
 
 
 class Generations:
@@ -141,7 +147,10 @@ class Generations:
 
 def _generation(user_id: str | None, current: Current) -> Generation | None:
     found = served_to(user_id, current)
-    return None if found is None else Generation(found[0], found[1].generation)
+    if found is None:
+        return None
+    variant, served = found
+    return Generation(variant, served.generation, served.fold_in)
 
 
 def _unless_expired(read: Read[T | None]) -> Read[T | None]:

@@ -1,13 +1,18 @@
 """Values that were asked for lately, within a bound."""
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
+def _one(_: Any) -> int:
+    return 1
+
+
 class Lately(Generic[K, V]):
-    """Keeps at least the `n` values asked for or kept last, and at most twice as many.
+    """Keeps at least the values of size `n` asked for or kept last, and at most twice as much.
 
     Two dicts take turns: what is asked for moves into the newer one, and when that has `n`, the
     older one is dropped. That costs less per value than a list in the order of use.
@@ -18,8 +23,12 @@ class Lately(Generic[K, V]):
     (None, 2, None)
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, size_of: Callable[[V], int] = _one) -> None:
+        """Keep nothing yet; every value has size 1 unless `size_of` says another."""
         self._n = n
+        self._size_of = size_of
+        self._size = 0
+        """Of what is in the newer dict."""
         self._newer: dict[K, V] = {}
         self._older: dict[K, V] = {}
 
@@ -34,6 +43,10 @@ class Lately(Generic[K, V]):
 
     def keep(self, key: K, value: V) -> None:
         """Keep a value, which must not be None."""
-        if len(self._newer) >= self._n:
-            self._older, self._newer = self._newer, {}
+        if self._size >= self._n:
+            self._older, self._newer, self._size = self._newer, {}, 0
+        replaced = self._newer.get(key)
+        if replaced is not None:
+            self._size -= self._size_of(replaced)
+        self._size += self._size_of(value)
         self._newer[key] = value

@@ -5,27 +5,21 @@ into lists costs reading those that were not needed lately. Whether the generati
 that is served, each answer asks anew (`api.reader`).
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection
+from typing import Final
 
 import msgspec
 import numpy as np
 
+from api.fold import Row, Scratch
 from api.lately import Lately
-from contracts.messages import Floats, Ints
+from api.places import Places
 
-ROWS_KEPT: Final = 16_384
-"""Of a generation at least as many of the rows asked for last, at most twice as many: at 200
-neighbors a row takes 3.4 kB."""
-
-
-class Row(NamedTuple):
-    """The neighbors of an item, most similar first."""
-
-    places: Ints
-    """(k,): the neighbors, by `GenerationLists.item_at`"""
-    scores: Floats
-    """(k,): their similarities"""
+ROWS_BYTES: Final = 140_000_000
+"""Of a generation at least as much is kept of the rows asked for last, at most twice as much:
+50,000 rows of 200 neighbors."""
+_ROW_OBJECTS_BYTES: Final = 400
+"""What a row takes beside its numbers."""
 
 
 class _Neighbor(msgspec.Struct, frozen=True, gc=False):
@@ -44,7 +38,11 @@ class _List(msgspec.Struct, frozen=True):
 
 _list = msgspec.json.Decoder(_List, strict=False)  # items are text there
 
-_NO_LIST: Final = Row(np.empty(0, np.int64), np.empty(0))
+_NO_LIST: Final = Row(np.empty(0, np.int32), np.empty(0))
+
+
+def _bytes_of(row: Row) -> int:
+    return row.places.nbytes + row.scores.nbytes + _ROW_OBJECTS_BYTES
 
 
 class GenerationLists:
@@ -53,47 +51,32 @@ class GenerationLists:
     def __init__(self) -> None:
         self.model = ""
         """Of the rows; empty until the first one was added."""
-        self.place_of: dict[int, int] = {}
-        self.item_at: list[int] = []
-        self._rows = Lately[int, Row](ROWS_KEPT)
-        self._sums: Floats = np.zeros(1024)
+        self.places = Places()
+        self._rows = Lately[int, Row](ROWS_BYTES, _bytes_of)
+        self._scratch = Scratch(0)
 
     def row(self, item: int) -> Row | None:
         """Return the row of `item`, empty if it has no list; None if it was not read lately."""
         return self._rows.get(item)
 
-    def missing(self, items: Iterable[int]) -> list[int]:
-        """Return those of `items` whose list has to be read."""
-        return [item for item in items if self.row(item) is None]
+    def add(self, item: int, value: bytes | None) -> Row:
+        """Keep and return the row of `item` from its list in Redis, None if it has none."""
+        row = _NO_LIST if value is None else self._row(_list.decode(value))
+        self._rows.keep(item, row)
+        return row
 
-    def add(self, item: int, value: bytes | None) -> None:
-        """Keep the list of `item` as it stands in Redis: a `SimilarList`, None if it has none."""
-        if value is None:
-            self._rows.keep(item, _NO_LIST)
-            return
-        found = _list.decode(value)
+    def scratch(self) -> Scratch:
+        """Return arrays to add up in, with room for each place."""
+        needed = len(self.places.item_at)
+        if self._scratch.room < needed:
+            self._scratch = Scratch(needed + needed // 8)
+        return self._scratch
+
+    def _row(self, found: _List) -> Row:
         self.model = found.model
-        places = [self._place(neighbor.item) for neighbor in found.items]
+        places = self.places.of_all([neighbor.item for neighbor in found.items])
         scores = [neighbor.score for neighbor in found.items]
-        self._rows.keep(item, Row(np.array(places, np.int64), np.array(scores, np.float64)))
-
-    def sums(self) -> Floats:
-        """Return zeros, one for each place and more; who changes them sets them to zero again."""
-        if len(self._sums) < len(self.item_at):
-            self._sums = np.zeros(2 * len(self.item_at))
-        return self._sums
-
-    def places(self, items: Iterable[int]) -> Sequence[int]:
-        """Return the places of those of `items` that have one."""
-        place_of = self.place_of
-        return [place_of[item] for item in items if item in place_of]
-
-    def _place(self, item: int) -> int:
-        place = self.place_of.get(item)
-        if place is None:
-            place = self.place_of[item] = len(self.item_at)
-            self.item_at.append(item)
-        return place
+        return Row(places, np.fromiter(scores, np.float64, len(scores)))
 
 
 class Lists:

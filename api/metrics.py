@@ -26,6 +26,18 @@ class Metrics:
             ("source", "variant", "model"),
         )
         self.registry.register(self.recommendations)
+        self.choices = Counts(
+            "api_choices_total",
+            "What was recommended: made now, or kept since history and generation were the same",
+            ("outcome",),
+        )
+        self.registry.register(self.choices)
+        self.lists = Counts(
+            "api_lists_total",
+            "Items' lists that histories were folded into: read from Redis, or kept since then",
+            ("outcome",),
+        )
+        self.registry.register(self.lists)
         self.store_errors = Counter(
             "api_redis_errors_total",
             "Reads that Redis did not answer: timeout, connection, overload, or refused",

@@ -7,13 +7,15 @@ import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from api.answers import Held, History, Recommended, SimilarInstrument, Source
-from api.lists import GenerationLists, Row
+from api.fold import Row, Shares
+from api.lists import GenerationLists
+from contracts.fold_in import FoldIn
 from contracts.keyspace import (
     OFFSET_FIELD,
     HistoryEntry,
@@ -22,10 +24,8 @@ from contracts.keyspace import (
     SimilarList,
     UserList,
 )
-from contracts.messages import Floats, Ints
+from contracts.messages import Floats
 
-FOLDED_IN_ITEMS: Final = 50
-"""How many of a user's latest items are folded in: each costs reading one list."""
 REASONS: Final = 3
 """How many of the items that speak for a folded-in recommendation are named."""
 
@@ -69,12 +69,22 @@ def history_of(flat: Sequence[bytes]) -> dict[int, HistoryEntry]:
 
 def offset_of(flat: Sequence[bytes]) -> bytes | None:
     """Return the offset of a `history` hash as it stands there, None if it has none."""
-    return flat[flat.index(_OFFSET) + 1] if _OFFSET in flat else None
+    try:
+        return flat[flat.index(_OFFSET) + 1]
+    except ValueError:
+        return None
 
 
 def latest_items(history: Histories, n: int) -> list[int]:
     """Return the `n` items that the user touched last, latest first."""
     return heapq.nsmallest(n, history, key=lambda item: (-history[item].t, item))
+
+
+def folded_items(history: Histories, fold_in: FoldIn) -> list[int]:
+    """Return the items that are folded in: all, or those that the user touched last."""
+    if len(history) <= fold_in.items:
+        return [*history]
+    return latest_items(history, fold_in.items)
 
 
 def history_answer(user_id: str, history: Histories) -> History:
@@ -98,8 +108,12 @@ def first_neighbors(value: bytes, n: int) -> SimilarList:
 
 
 def similar_items(similar: SimilarList, n: int) -> list[SimilarInstrument]:
-    """Return the first `n` neighbors of a list."""
-    return [SimilarInstrument(int(i.item), i.score, i.support) for i in similar.items[:n]]
+    """Return the first `n` neighbors of a list whose scores are above 0."""
+    return [
+        SimilarInstrument(int(neighbor.item), neighbor.score, neighbor.support)
+        for neighbor in similar.items[:n]
+        if neighbor.score > 0
+    ]
 
 
 def from_own_list(own: UserList, wish: Wish) -> Chosen:
@@ -107,30 +121,45 @@ def from_own_list(own: UserList, wish: Wish) -> Chosen:
     return Chosen("model", own.model, _first(own.items, wish.excluded, wish.n))
 
 
-def from_history(history: Histories, lists: GenerationLists, wish: Wish) -> Chosen:
-    """Fold the user's latest items into the items' lists, which must have been read.
+def from_history(
+    history: Histories,
+    rows: Mapping[int, Row],
+    lists: GenerationLists,
+    wish: Wish,
+    fold_in: FoldIn,
+) -> Chosen:
+    """Fold items of the user into the items' lists, as `contracts.fold_in` says.
 
-    The score of item j is the mean of sim(i, j) over the latest items i of the user, weighted by
-    the affinities: `score(j) = sum_i r_ui sim(i, j) / sum_i r_ui`. So it stays in the range of the
-    similarities whatever the number of items, and an item that many of the user's items know
-    stands before one that few do. An item missing in i's list has sim(i, j) = 0.
-
-    Source: Sarwar, Karypis, Konstan and Riedl, "Item-based collaborative filtering recommendation
-    algorithms", 2001, section 3.2.1, with the user's total affinity as the divisor: their divisor,
-    the similarities themselves, lets one weak neighbor outrank many.
+    Args:
+        history: what the user has.
+        rows: the list of each of `folded_items(history, fold_in)`, and of no other.
+        lists: that the rows are of.
+        wish: what to choose.
+        fold_in: how to weigh the items.
     """
-    latest = latest_items(history, FOLDED_IN_ITEMS)
-    total = sum(history[item].r for item in latest)
-    rows = [(item, row) for item in latest if (row := lists.row(item)) is not None and len(row[0])]
+    nothing = Chosen("history", lists.model, [])
     if not rows:
-        return Chosen("history", lists.model, [])
-    shares = _Shares.of(rows, history)
-    best = _largest(shares, lists, wish.left_out(history), wish.n)
-    reasons = shares.reasons([place for place, _ in best])
+        return nothing
+    weights = _weights([history[item] for item in rows], fold_in)
+    shares, total = Shares.of([*rows.values()], weights), float(weights.sum())
+    if not len(shares.places) or not total:
+        return nothing
+    scratch = lists.scratch()
+    left_out = lists.places.of_known(wish.left_out(history))
+    best = shares.best(total, left_out, lists.places.item_at, wish.n, scratch)
+    reasons = shares.reasons([one.place for one in best], [*rows], REASONS, scratch)
     items = [
-        Recommended(lists.item_at[place], value / total, reasons[place]) for place, value in best
+        Recommended(one.item, one.score, because)
+        for one, because in zip(best, reasons, strict=True)
     ]
     return Chosen("history", lists.model, items)
+
+
+def _weights(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
+    """Return the weight of each entry of a user, (m,)."""
+    affinities = np.array([entry.r / entry.s for entry in entries])
+    times = np.array([entry.t for entry in entries])
+    return fold_in.weights(affinities, times.max() - times)
 
 
 def from_popular(popular: PopularList, seen: Collection[int], wish: Wish) -> Chosen:
@@ -146,63 +175,3 @@ def _first(items: Iterable[Recommendation], left_out: frozenset[int], n: int) ->
         Recommended(int(i.item), i.score, [int(item) for item in i.because])
         for i in islice(kept, n)
     ]
-
-
-@dataclass(slots=True)
-class _Shares:
-    """What each entry of some rows adds to the sum of its item."""
-
-    items: list[int]
-    """(m,): whose rows they are"""
-    ends: Ints
-    """(m,): where each row's entries end"""
-    places: Ints
-    """(e,): whose sum an entry adds to"""
-    shares: Floats
-    """(e,): affinity times similarity"""
-
-    @classmethod
-    def of(cls, rows: Sequence[tuple[int, Row]], history: Histories) -> "_Shares":
-        return cls(
-            items=[item for item, _ in rows],
-            ends=np.cumsum([len(row.places) for _, row in rows]),
-            places=np.concatenate([row.places for _, row in rows]),
-            shares=np.concatenate([row.scores * history[item].r for item, row in rows]),
-        )
-
-    def keep(self, entries: Any) -> None:
-        """Keep the entries that `entries`, (e,), is true for."""
-        kept = np.flatnonzero(entries)
-        rows = np.searchsorted(self.ends, kept, side="right")
-        self.items = [self.items[row] for row in rows.tolist()]
-        self.ends = np.arange(1, len(kept) + 1)
-        self.places, self.shares = self.places[kept], self.shares[kept]
-
-    def reasons(self, chosen: Sequence[int]) -> dict[int, list[int]]:
-        """Return the items with the largest shares in each chosen sum, once `keep` was called."""
-        of: dict[int, list[tuple[float, int]]] = {place: [] for place in chosen}
-        entries = zip(self.places.tolist(), self.shares.tolist(), self.items, strict=True)
-        for place, share, item in entries:
-            if place in of:
-                of[place].append((-share, item))
-        return {place: [item for _, item in sorted(all_)[:REASONS]] for place, all_ in of.items()}
-
-
-def _largest(
-    shares: _Shares, lists: GenerationLists, left_out: Iterable[int], n: int
-) -> list[tuple[int, float]]:
-    """Return place and value of the `n` largest sums, largest first; keep their entries only."""
-    sums, excluded = lists.sums(), lists.places(left_out)
-    np.add.at(sums, shares.places, shares.shares)
-    sums[excluded] = -np.inf
-    values = sums[shares.places]
-    sums[shares.places] = 0
-    sums[excluded] = 0
-    # An item has at most one entry in each row, so these many entries are of n items at least.
-    enough = min(n * len(shares.items), len(values))
-    least = np.partition(values, len(values) - enough)[len(values) - enough]
-    entries = (values >= least) & (values > -np.inf)
-    shares.keep(entries)
-    of = dict(zip(shares.places.tolist(), values[entries].tolist(), strict=True))
-    item_at = lists.item_at
-    return sorted(of.items(), key=lambda entry: (-entry[1], item_at[entry[0]]))[:n]

@@ -1,38 +1,97 @@
-"""The `request_id` of an answer: says which variant, generation and source it came from.
+"""The `request_id` of an answer: says what it came from and proves that this service made it.
 
 A client sends it back with what became of the answer (`POST /v1/feedback`). Nothing is kept of it
-here: the parts stand in it, to be read with `contracts.feedback.parse_request_id`.
+here: the parts stand in it, to be read with `contracts.feedback.parse_request_id`, and a signature
+of them and the user whom the answer was for. So nobody can vote for a generation with ids that are
+made up, or with those of other users.
+
+The key is a secret in Redis that the first process makes. So all processes of a namespace have the
+same, restarted or not, and there is no setting to forget: whoever may read Redis may sign, but
+could as well write what is served. To change the key, delete it and restart all processes: feedback
+on answers of before is then refused.
 """
 
 import base64
+import hmac
 import os
+import secrets
+from hashlib import blake2b
 from typing import Final
 
-from contracts.feedback import TOKEN_CHARACTERS
+from api.redis.reading import Read
+from contracts.feedback import SIGNATURE_CHARACTERS, TOKEN_CHARACTERS
+from contracts.keyspace import Keyspace
 
 _TOKENS_AT_ONCE: Final = 512
 """Asking the system for randomness costs more than all the rest of an id: it is asked rarely."""
 _BYTES_AT_ONCE: Final = _TOKENS_AT_ONCE * TOKEN_CHARACTERS * 3 // 4
 """Base64 makes 4 characters of 3 bytes, and no padding of a multiple of 3."""
+_SIGNATURE_BYTES: Final = 16
+_KEY_BYTES: Final = 32
 
 _unused: list[str] = []
 
 
-def new_request_id(variant: str, generation: str, source: str) -> str:
-    """Return an id that no other answer has, and that nobody can guess.
+class Signer:
+    """Makes request ids, and knows its own."""
 
-    Its last part is 132 random bits of the system's: two of 10^15 ids are the same with a
-    probability of 10^-10, so processes need not know of each other.
+    def __init__(self, key: bytes) -> None:
+        """Sign with a key of up to 64 bytes."""
+        # Copied for each signature: beginning with the key costs as much as all the rest.
+        self._keyed = blake2b(key=key, digest_size=_SIGNATURE_BYTES)
 
-    Args:
-        variant: what the answer was made with, as `contracts.feedback.NAME` allows.
-        generation: likewise.
-        source: likewise.
+    def new(self, variant: str, generation: str, source: str, user_id: str) -> str:
+        """Return an id that no other answer has, and that nobody can guess.
 
-    >>> new_request_id("default", "20210815T211000Z-7", "history")[:-22]
-    'default.20210815T211000Z-7.history.'
-    """
-    return f"{variant}.{generation}.{source}.{_token()}"
+        It has 132 random bits of the system's: two of 10^15 ids are the same with a probability of
+        10^-10, so processes need not know of each other.
+
+        Args:
+            variant: what the answer was made with, as `contracts.feedback.NAME` allows.
+            generation: likewise.
+            source: likewise.
+            user_id: whom it is for.
+
+        >>> Signer(b"key").new("default", "20210815T211000Z-7", "history", "ABC")[:-44]
+        'default.20210815T211000Z-7.history.'
+        """
+        signed = f"{variant}.{generation}.{source}.{_token()}"
+        return signed + self._signature(signed, user_id)
+
+    def made(self, request_id: str, user_id: str) -> bool:
+        """Return whether an id of the right form was made here, for this user.
+
+        >>> signer = Signer(b"key")
+        >>> signer.made(signer.new("v", "g", "history", "ABC"), "ABD")
+        False
+        """
+        signed, signature = request_id[:-SIGNATURE_CHARACTERS], request_id[-SIGNATURE_CHARACTERS:]
+        return hmac.compare_digest(self._signature(signed, user_id), signature)
+
+    def _signature(self, signed: str, user_id: str) -> str:
+        # The parts have no blanks, and the user comes last: no two inputs have the same bytes.
+        keyed = self._keyed.copy()
+        keyed.update(f"{signed} {user_id}".encode())
+        return base64.urlsafe_b64encode(keyed.digest())[:SIGNATURE_CHARACTERS].decode()
+
+
+class RequestIds:
+    """The signer of a namespace."""
+
+    def __init__(self, keys: Keyspace) -> None:
+        self._key = keys.request_id_key()
+        self._signer: Signer | None = None
+
+    def signer(self) -> Read[Signer]:
+        """Return the signer; its key is read once, and made if there is none."""
+        if self._signer is None:
+            (key,) = yield [("GET", self._key)]
+            if key is None:
+                made = secrets.token_urlsafe(_KEY_BYTES).encode()
+                (others,) = yield [("SET", self._key, made, "NX", "GET")]
+                key = others or made
+            self._signer = Signer(key)
+        return self._signer
 
 
 def _token() -> str:

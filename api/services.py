@@ -13,6 +13,7 @@ from api.metrics import Metrics
 from api.publisher import Publisher
 from api.redis.reading import Read
 from api.replies import Reply, conditional, joined, response
+from api.request_ids import RequestIds
 from api.settings import ApiSettings
 from api.store import Store
 
@@ -24,6 +25,7 @@ class Services:
     settings: ApiSettings
     store: Store
     answering: Answering
+    request_ids: RequestIds
     publisher: Publisher
     live: LiveBars
     metrics: Metrics

@@ -6,11 +6,12 @@ from typing import Any, Final
 import msgspec
 from fastapi import APIRouter, Depends, Response
 
+from api import examples
 from api.answers import FeedbackAccepted, respond
 from api.events import MAX_EVENTS
 from api.feedback import count, parse_feedback
 from api.openapi import failed
-from api.problems import INVALID_EVENTS
+from api.problems import INVALID_EVENTS, STORE_UNAVAILABLE
 from api.routes.cases import WRITING
 from api.services import Services, ServicesDep
 from api.store import StoreUnavailableError
@@ -20,21 +21,26 @@ from contracts.keyspace import DEFAULT_VARIANT
 
 router = APIRouter(tags=["events"])
 
-_REQUEST_ID: Final = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYA"
 _IMPRESSION: Final = SentFeedback(
-    type="impression", request_id=_REQUEST_ID, user_id="ABC", instrument_id=0, position=1
+    type="impression",
+    request_id=examples.RECOMMENDATIONS.request_id,
+    user_id=examples.RECOMMENDATIONS.user_id,
+    instrument_id=examples.RECOMMENDATIONS.items[0].instrument_id,
+    position=1,
 )
 _CLICK: Final = msgspec.structs.replace(_IMPRESSION, type="click", ts=1629061628123)
 _BROKEN: Final = (
     "1 of 2 events break a rule, so none was taken; the first is at index 1: "
     "Expected `int` >= 1 - at `$.position`"
 )
+_NO_KEY: Final = "Redis: no answer in 0.2 s"
+"""Only until the process has read the key that request ids are signed with."""
 _, _SCHEMAS = msgspec.json.schema_components((SentFeedback, FeedbackAccepted))
 
 
-def _content(schema: dict[str, Any], **examples: Any) -> dict[str, Any]:
-    shown = {name: {"value": msgspec.to_builtins(value)} for name, value in examples.items()}
-    return {"content": {"application/json": {"schema": schema, "examples": shown}}}
+def _content(schema: dict[str, Any], **shown: Any) -> dict[str, Any]:
+    values = {name: {"value": msgspec.to_builtins(value)} for name, value in shown.items()}
+    return {"content": {"application/json": {"schema": schema, "examples": values}}}
 
 
 def _body() -> dict[str, Any]:
@@ -54,19 +60,21 @@ _ACCEPTED: Final = _content(_SCHEMAS["FeedbackAccepted"], several=FeedbackAccept
     dependencies=[Depends(require_key)],
     responses={
         202: {"description": "Success", **_ACCEPTED},
-        **failed({**WRITING, INVALID_EVENTS: _BROKEN}),
+        **failed({**WRITING, INVALID_EVENTS: _BROKEN, STORE_UNAVAILABLE: _NO_KEY}),
     },
     openapi_extra={"requestBody": _body()},
 )
 async def feedback(services: ServicesDep, body: Body) -> Response:
     """One impression or click, or an array of up to 1,000; answered once Kafka has them all.
 
-    `request_id` is that of the recommendations that it is about, `position` the instrument's place
-    in what was shown, from 1; without `ts` it is about now. If one breaks a rule, none is taken,
-    and `errors` names index, field and reason of each (of the first 20). What is sent twice counts
-    twice in the metrics; readers of the topic can tell.
+    `request_id` is that of the recommendations that it is about: one that this service did not
+    make, or made for another user, breaks a rule. `position` is the instrument's place in what was
+    shown, from 1; without `ts` it is about now. If one breaks a rule, none is taken, and `errors`
+    names index, field and reason of each (of the first 20). What is sent twice counts twice in the
+    metrics; readers of the topic can tell.
     """
-    messages = parse_feedback(body, services.now_ms())
+    signer = await services.store.answer(services.request_ids.signer())
+    messages = parse_feedback(body, signer, services.now_ms())
     await services.publisher.publish(messages)
     for labels, number in count(messages, await _variants(services)).items():
         services.metrics.feedback.labels(*labels).inc(number)

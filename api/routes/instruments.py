@@ -60,5 +60,5 @@ async def similar(
     instrument_id: InstrumentId,
     n: SimilarN = DEFAULT_ITEMS,
 ) -> Response:
-    """Instruments whose users are the same, most similar first; empty if it shares none."""
+    """Instruments whose users are the same, most similar first: those with scores above 0."""
     return await services.respond(request, services.answering.similar(instrument_id, n))

@@ -37,8 +37,10 @@ async def recommendations(
 
     - `model`: the user's own list, made from exactly what the user has now. It leaves out what the
       user has, so with `include_seen` it is not asked.
-    - `history`: the latest 50 instruments of the user folded into the instruments' lists, so that
-      an event counts at once. `score(j) = sum_i r_i sim(i, j) / sum_i r_i` with the affinities r.
+    - `history`: the instruments of the user folded into their lists, so that an event counts at
+      once. `score(j) = sum_i w_i S_ij / sum_i w_i`, with w_i the affinity for instrument i and S_ij
+      the score of j in the list of i. The generation may say that only the latest count, or older
+      ones less. What has a score above 0 is recommended.
     - `popular`: a user without history gets what is popular with everyone.
     """
     read = services.answering.recommendations(user_id, Wish(n, exclude, include_seen))

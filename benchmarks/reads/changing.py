@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.reads import zipf
 from benchmarks.reads.bulk import Command, write
-from benchmarks.reads.data import SEED, noted, user_id
+from benchmarks.reads.data import SEED, by_popularity, noted, user_id
 from benchmarks.reads.paths import without_list
 from benchmarks.reads.scene import Scene
 from contracts.keyspace import OFFSET_FIELD, HistoryEntry
@@ -23,6 +23,8 @@ from contracts.partitioning import user_partition
 
 _BATCHES_A_SECOND: Final = 20
 _DRAWN: Final = 100_000
+_ITEMS: Final = 20
+"""so few that the histories of the most active users hardly grow"""
 _FIRST_OFFSET: Final = 1 << 40
 """beyond those that the histories have"""
 
@@ -55,7 +57,7 @@ def _events(scene: Scene) -> Iterator[Command]:
     """Return what changes the histories of users, one after the other."""
     rng, users = np.random.default_rng(SEED), without_list(scene.size)
     drawn = users[zipf.draw(_DRAWN, len(users), rng)].tolist()
-    items = rng.integers(0, scene.size.instruments, _DRAWN).tolist()
+    items = rng.choice(by_popularity(scene.size)[:_ITEMS], _DRAWN).tolist()
     changes = zip(itertools.cycle(map(user_id, drawn)), itertools.cycle(items), strict=False)
     for offset, (user, item) in enumerate(changes, _FIRST_OFFSET):
         key = scene.keyspace.history(user_partition(user, noted().interactions), user)

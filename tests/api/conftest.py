@@ -20,7 +20,9 @@ from starlette.types import Receive, Scope, Send
 from api import publisher, store
 from api.app import create_app
 from api.live import channels
+from api.request_ids import Signer
 from api.settings import ApiSettings
+from contracts.fold_in import FoldIn
 from contracts.keyspace import (
     NEWEST_FIELD,
     OFFSET_FIELD,
@@ -46,6 +48,9 @@ from tests.patience import PATIENCE_S
 NOW_MS = 1_629_061_651_000
 """2021-08-15 21:07:31 UTC: the clock of the applications under test."""
 TOPOLOGY = Topology(quotes=3, interactions=5, cooccurrences=2)
+
+ALL_ALIKE = FoldIn()
+"""Folds in all items, whatever their age."""
 
 KAFKA_AWAY_S = 0.1
 """How long is waited for a Kafka that will never answer."""
@@ -100,8 +105,14 @@ class Filled:
         own = UserList("user-knn", (0, off), [Recommendation(*item) for item in items])
         self._put(self.keys.model_user(name, user_id), own)
 
-    def point_to(self, name: str) -> None:
-        current = Current(1, {"default": Served(name, "cosine", "user-knn")})
+    def signer(self) -> Signer:
+        """Return a signer as the applications of this namespace have it."""
+        key = "of-tests"
+        self.store.set(self.keys.request_id_key(), key)
+        return Signer(key.encode())
+
+    def point_to(self, name: str, fold_in: FoldIn = ALL_ALIKE) -> None:
+        current = Current(1, {"default": Served(name, "cosine", "user-knn", fold_in)})
         self._put(self.keys.model_current(), current)
 
     def _put(self, key: str, value: msgspec.Struct) -> None:

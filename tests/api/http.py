@@ -21,7 +21,7 @@ from .conftest import NOW_MS
 ORDINARY = b"Content-Length: 0\r\n"
 """A header that changes nothing, but has a request take the ordinary route."""
 _LENGTH = re.compile(rb"content-length: (\d+)\r\n")
-_OF_ITS_TIME = re.compile(rb"date: [^\r]*\r\n|(?<=\.)[A-Za-z0-9_-]{22}(?=[\"\r])")
+_OF_ITS_TIME = re.compile(rb"date: [^\r]*\r\n|(?<=\.)[A-Za-z0-9_-]{44}(?=[\"\r])")
 
 
 @dataclass

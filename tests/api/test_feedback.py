@@ -7,22 +7,33 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from api.events import MAX_EVENTS, InvalidEventsError, MalformedBodyError
 from api.feedback import Counted, count, parse_feedback
-from api.request_ids import new_request_id
+from api.request_ids import Signer
 from contracts.feedback import decode_feedback
 from contracts.messages import MAX_AHEAD_MS
 from contracts.partitioning import user_partition
 from contracts.topics import FEEDBACK
+from infra.local.process import free_port
 from runtime.topology import Topology
 
 from .conftest import NOW_MS, Filled, Serve
 from .test_writing import read_back
 
+SIGNER = Signer(b"of-tests")
+"""As `Filled.signer` has it."""
+
+
+def made_for(user_id: str, variant: str = "default", source: str = "history") -> str:
+    return SIGNER.new(variant, "20210815T211000Z-7", source, user_id)
+
+
 CLICK: dict[str, Any] = {
     "type": "click",
-    "request_id": "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYA",
+    "request_id": made_for("ABC"),
     "user_id": "ABC",
     "instrument_id": 4,
     "position": 2,
@@ -35,8 +46,8 @@ def body(*feedback: dict[str, Any]) -> bytes:
 
 
 def test_one_or_several_are_read_in_the_order_in_which_they_were_sent() -> None:
-    assert [m.type for m in parse_feedback(json.dumps(CLICK).encode(), NOW_MS)] == ["click"]
-    messages = parse_feedback(body(IMPRESSION, CLICK), NOW_MS)
+    assert [m.type for m in parse_feedback(json.dumps(CLICK).encode(), SIGNER, NOW_MS)] == ["click"]
+    messages = parse_feedback(body(IMPRESSION, CLICK), SIGNER, NOW_MS)
     assert [(m.type, m.ts) for m in messages] == [("impression", 1629061628123), ("click", NOW_MS)]
 
 
@@ -45,6 +56,11 @@ def test_one_or_several_are_read_in_the_order_in_which_they_were_sent() -> None:
     [
         ({"type": "view"}, "type"),
         ({"request_id": "default"}, "request_id"),
+        ({"request_id": "default.20210815T211000Z-7.history." + 44 * "A"}, "request_id"),
+        ({"request_id": made_for("ABC")[:-22]}, "request_id"),
+        ({"request_id": Signer(b"another").new("v", "g", "history", "ABC")}, "request_id"),
+        ({"request_id": made_for("ABCD")}, "request_id"),
+        ({"user_id": "ABCD"}, "request_id"),
         ({"user_id": "é" * 65}, "user_id"),
         ({"instrument_id": -1}, "instrument_id"),
         ({"position": 0}, "position"),
@@ -53,23 +69,41 @@ def test_one_or_several_are_read_in_the_order_in_which_they_were_sent() -> None:
 )
 def test_each_broken_rule_names_index_and_field(change: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidEventsError, match="1 of 3 events") as caught:
-        parse_feedback(body(CLICK, CLICK | change, CLICK), NOW_MS)
+        parse_feedback(body(CLICK, CLICK | change, CLICK), SIGNER, NOW_MS)
     assert [(error.index, error.field) for error in caught.value.errors] == [(1, field)]
 
 
 def test_none_too_many_and_what_is_no_json_are_refused() -> None:
     for feedback in ([], [CLICK] * (MAX_EVENTS + 1)):
         with pytest.raises(InvalidEventsError, match=f"these are {len(feedback)}"):
-            parse_feedback(body(*feedback), NOW_MS)
+            parse_feedback(body(*feedback), SIGNER, NOW_MS)
     with pytest.raises(MalformedBodyError):
-        parse_feedback(b"{", NOW_MS)
+        parse_feedback(b"{", SIGNER, NOW_MS)
 
 
-def test_feedback_is_counted_by_what_its_request_id_names_if_that_is_known() -> None:
-    made_up = [new_request_id(f"v{n}", "g", f"s{n}") for n in range(100)]
-    served = new_request_id("canary", "g", "popular")
+def test_an_id_that_was_not_made_here_is_told_as_such() -> None:
+    with pytest.raises(InvalidEventsError) as caught:
+        parse_feedback(body(CLICK | {"user_id": "ABCD"}), SIGNER, NOW_MS)
+    (error,) = caught.value.errors
+    reason = f"request_id '{CLICK['request_id']}' is none that this service made for user_id 'ABCD'"
+    assert error.reason == reason
+
+
+@given(place=st.integers(0, len(CLICK["request_id"]) - 1), character=st.sampled_from("aZ09_-."))
+def test_an_id_that_was_changed_anywhere_is_refused(place: int, character: str) -> None:
+    made = CLICK["request_id"]
+    changed = made[:place] + character + made[place + 1 :]
+    assume(changed != made)
+    with pytest.raises(InvalidEventsError, match="1 of 1 events"):
+        parse_feedback(body(CLICK | {"request_id": changed}), SIGNER, NOW_MS)
+
+
+def test_feedback_is_counted_by_what_its_request_id_names_if_that_is_served() -> None:
+    before = [made_for("ABC", f"v{n}") for n in range(100)]
+    canary = made_for("ABC", "canary", "popular")
     messages = parse_feedback(
-        body(CLICK, CLICK, IMPRESSION, *(CLICK | {"request_id": r} for r in (served, *made_up))),
+        body(CLICK, CLICK, IMPRESSION, *(CLICK | {"request_id": r} for r in (canary, *before))),
+        SIGNER,
         NOW_MS,
     )
     assert count(messages, {"default", "canary"}) == Counter(
@@ -77,7 +111,7 @@ def test_feedback_is_counted_by_what_its_request_id_names_if_that_is_known() -> 
             Counted("click", "default", "history"): 2,
             Counted("impression", "default", "history"): 1,
             Counted("click", "canary", "popular"): 1,
-            Counted("click", "unknown", "unknown"): 100,
+            Counted("click", "unknown", "history"): 100,
         }
     )
 
@@ -86,10 +120,11 @@ async def test_the_request_id_of_an_answer_is_one_that_feedback_takes(
     serve: Serve, store_url: str, filled: Filled
 ) -> None:
     filled.generation("20210815T211000Z-7", {}, popular=[("4", 3)])
+    signer = filled.signer()
     async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
         answer = (await client.get("/v1/users/ABC/recommendations")).json()
     click = CLICK | {"request_id": answer["request_id"]}
-    (labels,) = count(parse_feedback(body(click), NOW_MS), {"default"})
+    (labels,) = count(parse_feedback(body(click), signer, NOW_MS), {"default"})
     assert labels == ("click", "default", "popular")
 
 
@@ -97,6 +132,7 @@ async def test_the_request_id_of_an_answer_is_one_that_feedback_takes(
 async def client(
     serve: Serve, store_url: str, filled: Filled, broker: str
 ) -> AsyncIterator[httpx.AsyncClient]:
+    filled.signer()
     async with serve(
         redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
     ) as client:
@@ -108,14 +144,16 @@ async def test_accepted_feedback_stands_in_the_log_under_its_user_and_is_counted
     client: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
     sent = [
-        feedback | {"user_id": f"Zoë {n}"} for n in range(5) for feedback in (IMPRESSION, CLICK)
+        feedback | {"user_id": user, "request_id": made_for(user)}
+        for user in (f"Zoë {n}" for n in range(5))
+        for feedback in (IMPRESSION, CLICK)
     ]
     answer = await client.post("/v1/feedback", json=sent[1:])
     assert (answer.status_code, answer.json()) == (202, {"impressions": 4, "clicks": 5})
 
     found = read_back(broker, FEEDBACK.name, FEEDBACK.partitions, 9)
     messages = [decode_feedback(record.value, NOW_MS) for record in found]
-    expected = parse_feedback(body(*sent[1:]), NOW_MS)
+    expected = parse_feedback(body(*sent[1:]), SIGNER, NOW_MS)
     assert sorted(messages, key=str) == sorted(expected, key=str)
     for record, message in zip(found, messages, strict=True):
         assert record.key == message.user_id.encode()
@@ -140,9 +178,29 @@ async def test_one_bad_message_keeps_its_whole_request_out_of_the_log_and_of_the
     assert decode_feedback(record.value, NOW_MS).position == 7
 
 
+async def test_feedback_on_no_answer_of_the_service_s_is_refused(
+    serve: Serve, store_url: str, filled: Filled
+) -> None:
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        answer = await client.post("/v1/feedback", json=CLICK)  # the service has another key
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:tickrec:problem:invalid-events"
+    assert [(e["index"], e["field"]) for e in answer.json()["errors"]] == [(0, "request_id")]
+
+
+async def test_a_process_that_does_not_know_the_key_yet_takes_no_feedback_while_redis_is_away(
+    serve: Serve,
+) -> None:
+    async with serve(redis_url=f"redis://127.0.0.1:{free_port()}") as client:
+        answer = await client.post("/v1/feedback", json=CLICK)
+    assert answer.status_code == 503
+    assert answer.json()["type"] == "urn:tickrec:problem:store-unavailable"
+
+
 async def test_what_kafka_did_not_take_is_a_503_and_is_not_counted(
     serve: Serve, store_url: str, filled: Filled
 ) -> None:
+    filled.signer()
     async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
         answer = await client.post("/v1/feedback", json=CLICK)
         assert answer.status_code == 503
@@ -169,7 +227,9 @@ async def test_feedback_is_described_with_examples_that_are_good(
         described = (await client.get("/openapi.json")).json()["paths"]["/v1/feedback"]["post"]
     sent = described["requestBody"]["content"]["application/json"]
     for example in sent["examples"].values():
-        assert parse_feedback(json.dumps(example["value"]).encode(), NOW_MS)
+        several = example["value"] if isinstance(example["value"], list) else [example["value"]]
+        for one in several:
+            assert decode_feedback(json.dumps(one).encode(), NOW_MS)
     one, several = sent["schema"]["oneOf"]
     assert one["properties"]["request_id"]["pattern"]
     assert several["items"] == one

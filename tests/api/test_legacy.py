@@ -54,6 +54,17 @@ async def test_digits_mean_an_instrument_and_its_ten_most_similar(
     assert answer.json() == {"predicted_items": ["0", "1", "2", "3", "5", "6", "7", "8", "9", "10"]}
 
 
+async def test_what_speaks_against_each_other_is_not_similar(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.generation("g1", {"4": [("5", 0.5, 2.0), ("6", 0.0, 1.0), ("7", -0.25, 1.0)]})
+    assert (await client.get("/instruments/similar/4")).json() == {"predicted_items": ["5"]}
+    answer = await client.get("/v1/instruments/4/similar")
+    assert [item["instrument_id"] for item in answer.json()["items"]] == [5]
+    filled.history("ABC", {"4": (1, 1)}, off=1)
+    assert (await client.get("/instruments/similar/ABC")).json() == {"predicted_items": ["5"]}
+
+
 @pytest.mark.parametrize("user", ["ABC", "4x", "-4", "٤", "a/b"])
 async def test_anything_else_means_a_user_and_what_is_recommended(
     client: httpx.AsyncClient, filled: Filled, user: str

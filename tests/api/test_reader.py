@@ -1,6 +1,7 @@
 """Generations that are replaced, or expire, while they are read."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import pytest
 from redis import Redis
@@ -9,10 +10,16 @@ from api.generations import GenerationReplacedError, NoModelYetError
 from api.metrics import Metrics
 from api.reader import Reader
 from api.recommend import Wish
+from api.recommending import LISTS_AT_ONCE
+from api.redis.reading import Read
 from api.store import Store
+from contracts.affinities import DAY_MS
+from contracts.fold_in import FoldIn
 
 from .conftest import Filled
 from .reading import run
+
+T = TypeVar("T")
 
 ALL = Wish(10, frozenset(), include_seen=False)
 
@@ -25,7 +32,8 @@ def raw(store_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def reader(store_url: str, filled: Filled) -> Reader:
-    return Reader(Store(store_url, filled.keys.namespace, Metrics()))
+    metrics = Metrics()
+    return Reader(Store(store_url, filled.keys.namespace, metrics), metrics)
 
 
 def test_a_generation_that_expired_under_the_reader_gives_way_to_the_new_one(
@@ -108,6 +116,84 @@ def test_what_was_folded_in_counts_until_history_or_generation_change(
     assert recommended() == recommended() == [8]
     filled.point_to("g1")
     assert recommended() == [7, 5]
+
+
+def test_an_own_list_counts_until_history_or_generation_change_and_is_read_once(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    def recommended(wish: Wish = ALL) -> tuple[str, list[int]]:
+        _, chosen = run(reader.recommendations("ABC", wish), raw, filled)
+        return chosen.source, [item.instrument_id for item in chosen.items]
+
+    filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
+    filled.user_list("g1", "ABC", off=1, items=[("8", 0.5, ["4"]), ("9", 0.4, ["4"])])
+    filled.history("ABC", {"4": (1, 1)}, off=1)
+    assert recommended() == ("model", [8, 9])
+    raw.delete(filled.keys.model_user("g1", "ABC"))
+    assert recommended() == ("model", [8, 9])
+    assert recommended(Wish(10, frozenset({8}), include_seen=False)) == ("history", [5])
+    filled.history("ABC", {"4": (1, 2)}, off=2)
+    assert recommended() == ("history", [5])
+    filled.generation("g2", {"4": [("6", 0.5, 1.0)]})
+    filled.user_list("g2", "ABC", off=2, items=[("7", 0.5, ["4"])])
+    assert recommended() == ("model", [7])
+
+
+def test_histories_are_folded_in_as_the_generation_says(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    def recommended() -> list[tuple[int, float]]:
+        _, chosen = run(reader.recommendations("ABC", ALL), raw, filled)
+        return [(item.instrument_id, item.score) for item in chosen.items]
+
+    filled.generation("g1", {"4": [("5", 0.5, 1.0)], "6": [("7", 0.75, 1.0)]})
+    filled.history("ABC", {"4": (1, DAY_MS), "6": (1, 0)}, off=1)
+    assert recommended() == [(7, 0.375), (5, 0.25)]
+    filled.point_to("g1", FoldIn(items=1))
+    assert recommended() == [(5, 0.5)]
+    filled.point_to("g1", FoldIn(half_life_days=1))
+    assert recommended() == [(5, pytest.approx(0.5 / 1.5)), (7, pytest.approx(0.375 / 1.5))]
+
+
+def test_the_lists_of_a_long_history_are_read_some_at_a_time(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    n = 3 * LISTS_AT_ONCE + 1
+    filled.generation("g1", {str(item): [("9999", 0.5, 1.0)] for item in range(n)})
+    filled.history("ABC", {str(item): (1, item) for item in range(n)}, off=1)
+    rounds: list[int] = []
+    _, chosen = run(told(reader.recommendations("ABC", ALL), rounds), raw, filled)
+    assert [(item.instrument_id, item.score) for item in chosen.items] == [(9999, 0.5)]
+    assert rounds[-4:] == [*3 * [LISTS_AT_ONCE + 1], 2]  # with the pointer each time
+
+
+def told(read: Read[T], rounds: list[int]) -> Read[T]:
+    """Do as `read` does, and note the number of commands of each round."""
+    answers = None
+    while True:
+        try:
+            commands = read.send(answers)  # type: ignore[arg-type]
+        except StopIteration as returned:
+            found: T = returned.value
+            return found
+        rounds.append(len(commands))
+        answers = yield commands
+
+
+def test_what_is_kept_is_told_from_what_is_read(raw: Redis, filled: Filled, store_url: str) -> None:
+    metrics = Metrics()
+    reader = Reader(Store(store_url, filled.keys.namespace, metrics), metrics)
+    filled.generation("g1", {"4": [("5", 0.5, 1.0)], "6": [("7", 0.9, 1.0)]})
+    filled.history("ABC", {"4": (1, 1), "6": (1, 2)}, off=1)
+    filled.history("ABD", {"4": (1, 1)}, off=2)
+    for user in ("ABC", "ABC", "ABD"):
+        run(reader.recommendations(user, ALL), raw, filled)
+
+    def counted(name: str, outcome: str) -> float | None:
+        return metrics.registry.get_sample_value(name, {"outcome": outcome})
+
+    assert [counted("api_choices_total", outcome) for outcome in ("made", "kept")] == [2, 1]
+    assert [counted("api_lists_total", outcome) for outcome in ("read", "kept")] == [2, 1]
 
 
 def test_the_variants_are_those_that_are_served(reader: Reader, raw: Redis, filled: Filled) -> None:

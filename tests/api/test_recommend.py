@@ -1,5 +1,6 @@
 """Choosing instruments for a user."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import msgspec
@@ -8,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.lists import GenerationLists, Lists
+from api.lists import GenerationLists
 from api.recommend import (
-    FOLDED_IN_ITEMS,
     REASONS,
+    Chosen,
     Wish,
     first_neighbors,
+    folded_items,
     from_history,
     from_own_list,
     from_popular,
@@ -23,6 +25,8 @@ from api.recommend import (
     offset_of,
     similar_items,
 )
+from contracts.affinities import DAY_MS
+from contracts.fold_in import ITEMS_MOST, FoldIn
 from contracts.keyspace import (
     HistoryEntry,
     Neighbor,
@@ -34,98 +38,179 @@ from contracts.keyspace import (
 )
 
 ALL = Wish(100, frozenset(), include_seen=False)
+ALL_ALIKE = FoldIn()
 ids = st.integers(0, 30)
 limits = st.integers(1, 10)
 histories = st.dictionaries(
-    ids, st.builds(HistoryEntry, st.floats(0.1, 9), st.integers(0, 5)), min_size=1, max_size=20
+    ids,
+    st.builds(HistoryEntry, st.floats(0.1, 9), st.integers(0, 5 * DAY_MS), st.floats(0.5, 2)),
+    min_size=1,
+    max_size=20,
 )
 lists = st.dictionaries(
     ids,
     st.lists(
-        st.builds(Neighbor, ids.map(str), st.floats(0, 1), st.just(1.0)),
+        st.builds(Neighbor, ids.map(str), st.floats(-1, 1), st.just(1.0)),
         unique_by=lambda neighbor: neighbor.item,
-    ).map(lambda items: SimilarList("cosine", items)),
+    ).map(lambda items: SimilarList("ease", sorted(items, key=lambda one: -one.score))),
 )
+foldings = st.builds(FoldIn, st.integers(1, 20), st.sampled_from([0, 0.5, 3]))
 
 
-def read(
-    similar: Mapping[int, SimilarList], history: Mapping[int, HistoryEntry]
-) -> GenerationLists:
-    """Return lists of which those of a history were read."""
-    found = GenerationLists()
-    for item in history:
-        found.add(item, msgspec.json.encode(similar[item]) if item in similar else None)
-    return found
+def recommended(
+    similar: Mapping[int, SimilarList],
+    history: Mapping[int, HistoryEntry],
+    wish: Wish = ALL,
+    fold_in: FoldIn = ALL_ALIKE,
+    read: GenerationLists | None = None,
+) -> Chosen:
+    """Return what is chosen from a history, with the lists that it needs read first."""
+    found = read or GenerationLists()
+    rows = {
+        item: found.add(item, msgspec.json.encode(similar[item]) if item in similar else None)
+        for item in folded_items(history, fold_in)
+    }
+    return from_history(history, rows, found, wish, fold_in)
+
+
+def plain_scores(
+    similar: Mapping[int, SimilarList], history: Mapping[int, HistoryEntry], fold_in: FoldIn
+) -> dict[int, float]:
+    """Return the score of each item in some list by the formula of `contracts.fold_in`, plainly."""
+    latest = sorted(history, key=lambda item: (-history[item].t, item))[: fold_in.items]
+    newest = max(history[item].t for item in latest)
+    weights = {}
+    for item in latest:
+        entry, age_days = history[item], (newest - history[item].t) / DAY_MS
+        aged = 0.5 ** (age_days / fold_in.half_life_days) if fold_in.half_life_days else 1
+        weights[item] = entry.r / entry.s * aged
+    scores: dict[int, float] = defaultdict(float)
+    for item in set(latest) & similar.keys():
+        for neighbor in similar[item].items:
+            scores[int(neighbor.item)] += weights[item] * neighbor.score / sum(weights.values())
+    return scores
 
 
 @given(
     history=histories,
     similar=lists,
+    fold_in=foldings,
     include_seen=st.booleans(),
     excluded=st.sets(ids),
-    n=st.integers(1, 10),
+    n=limits,
+    others=st.sampled_from([0, 10_000]),
 )
-def test_folding_in_is_the_affinity_weighted_mean_of_the_rows(
+def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
     history: dict[int, HistoryEntry],
     similar: dict[int, SimilarList],
     *,
+    fold_in: FoldIn,
     include_seen: bool,
     excluded: set[int],
     n: int,
+    others: int,
 ) -> None:
-    sim = np.zeros((31, 31))
-    for item, own in similar.items():
-        for neighbor in own.items:
-            sim[item, int(neighbor.item)] = neighbor.score
-    r = np.zeros(31)
-    for item, entry in history.items():
-        r[item] = entry.r
-    expected = r @ sim / r.sum()
-
-    chosen = from_history(
-        history, read(similar, history), Wish(n, frozenset(excluded), include_seen)
-    )
+    expected = plain_scores(similar, history, fold_in)
+    wish, read = Wish(n, frozenset(excluded), include_seen), GenerationLists()
+    read.places.of_all(range(100, 100 + others))  # what other users' lists have
+    chosen = recommended(similar, history, wish, fold_in, read)
 
     assert chosen.source == "history"
     for item in chosen.items:
-        assert item.score == pytest.approx(expected[item.instrument_id], rel=1e-12)
-    scores = [item.score for item in chosen.items]
-    assert scores == sorted(scores, reverse=True)
+        assert item.score == pytest.approx(expected[item.instrument_id], rel=1e-9, abs=1e-12)
+        assert item.score > 0
+    order = [(-item.score, item.instrument_id) for item in chosen.items]
+    assert order == sorted(order)
     names = {item.instrument_id for item in chosen.items}
-    assert not names & excluded
-    assert include_seen or not names & history.keys()
-    known = history.keys() & similar.keys()
-    possible = {int(k.item) for item in known for k in similar[item].items}
-    possible -= excluded if include_seen else excluded | history.keys()
-    assert len(names) == min(n, len(possible))
-    left = possible - names
-    assert not left or max(expected[i] for i in left) <= min(scores) + 1e-12
+    left_out = excluded if include_seen else excluded | history.keys()
+    assert not names & left_out
+    possible = {item for item, score in expected.items() if score > 1e-12} - left_out
+    assert len(names) >= min(n, len(possible))
+    least = min((item.score for item in chosen.items), default=0)
+    assert all(expected[item] <= least + 1e-12 for item in possible - names)
 
 
-def test_reasons_are_the_items_with_the_largest_shares() -> None:
-    history = {i: HistoryEntry(r=i + 1, t=0) for i in range(5)}
+@given(history=histories, similar=lists, fold_in=foldings)
+def test_reasons_are_the_items_with_the_largest_shares_above_zero(
+    history: dict[int, HistoryEntry], similar: dict[int, SimilarList], fold_in: FoldIn
+) -> None:
+    for item in recommended(similar, history, ALL, fold_in).items:
+        shares = {
+            reason: plain_scores({reason: similar[reason]}, history, fold_in)[item.instrument_id]
+            for reason in folded_items(history, fold_in)
+            if reason in similar
+        }
+        speaking = [reason for reason, share in shares.items() if share > 0]
+        least = min(shares[reason] for reason in item.because)
+        assert 1 <= len(item.because) == min(REASONS, len(speaking))
+        assert set(item.because) <= set(speaking)
+        others = [shares[reason] for reason in speaking if reason not in item.because]
+        assert max(others, default=0) <= least * (1 + 1e-12)
+
+
+def test_reasons_come_in_the_order_of_their_shares_and_equal_ones_by_the_smaller_id() -> None:
+    history = {item: HistoryEntry(r, 0) for item, r in ((7, 2), (8, 3), (5, 2), (6, 2))}
     similar = {item: SimilarList("cosine", [Neighbor("9", 0.5, 1)]) for item in history}
-    (item,) = from_history(history, read(similar, history), ALL).items
-    assert item.because == [4, 3, 2]
-    assert len(item.because) == REASONS
-    assert item.score == pytest.approx(0.5)
+    (found,) = recommended(similar, history).items
+    assert found.because == [8, 5, 6]
+    assert found.score == 0.5
 
 
-def test_only_the_latest_items_are_folded_in() -> None:
-    history = {t: HistoryEntry(1, t) for t in range(FOLDED_IN_ITEMS + 1)}
+def test_what_other_items_speak_against_is_not_recommended() -> None:
+    history = {1: HistoryEntry(1, 0), 2: HistoryEntry(2, 0)}
     similar = {
-        0: SimilarList("cosine", [Neighbor("900", 1, 1)]),
-        1: SimilarList("cosine", [Neighbor("901", 1, 1)]),
+        1: SimilarList("ease", [Neighbor("8", 0.5, 1), Neighbor("9", 0.5, 1)]),
+        2: SimilarList(
+            "ease", [Neighbor("7", 0.2, 1), Neighbor("9", -0.1, 1), Neighbor("8", -0.25, 1)]
+        ),
     }
-    chosen = from_history(history, read(similar, history), ALL)
-    assert [i.instrument_id for i in chosen.items] == [901]
+    found = recommended(similar, history).items
+    assert [(item.instrument_id, item.because) for item in found] == [(7, [2]), (9, [1])]
 
 
-def test_equal_scores_are_ordered_by_the_smaller_id() -> None:
-    similar = {1: SimilarList("cosine", [Neighbor(i, 0.5, 1) for i in ("20", "3", "10")])}
-    history = {1: HistoryEntry(1, 0)}
-    chosen = from_history(history, read(similar, history), ALL)
-    assert [i.instrument_id for i in chosen.items] == [3, 10, 20]
+def test_only_as_many_of_the_latest_items_count_as_the_generation_says() -> None:
+    history = {t: HistoryEntry(1, t) for t in range(51)}
+    similar = {item: SimilarList("cosine", [Neighbor(f"{900 + item}", 1, 1)]) for item in history}
+    found = recommended(similar, history, fold_in=FoldIn(50)).items
+    assert [item.instrument_id for item in found] == [*range(901, 951)]
+    assert len(recommended(similar, history).items) == 51
+
+
+def test_a_whole_history_of_the_greatest_length_counts() -> None:
+    history = {item: HistoryEntry(1, item) for item in range(ITEMS_MOST)}
+    similar = {item: SimilarList("cosine", [Neighbor("9999", 0.5, 1)]) for item in history}
+    (found,) = recommended(similar, history).items
+    assert (found.instrument_id, found.score) == (9999, 0.5)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, [3]), (2, [3, 10])])
+def test_scores_that_differ_by_the_order_of_adding_are_equal(n: int, expected: list[int]) -> None:
+    assert 0.1 + 0.2 + 0.3 > 0.3 + 0.2 + 0.1
+    columns = {"20": (0.1, 0.2, 0.3), "3": (0.3, 0.2, 0.1), "10": (0.2, 0.3, 0.1)}
+    history = {item: HistoryEntry(1, 0) for item in range(3)}
+    similar = {
+        row: SimilarList("cosine", [Neighbor(item, of[row], 1) for item, of in columns.items()])
+        for row in history
+    }
+    found = recommended(similar, history, Wish(n, frozenset(), include_seen=True)).items
+    assert [(item.instrument_id, item.score) for item in found] == [(i, 0.2) for i in expected]
+
+
+@pytest.mark.parametrize("r", [0.0, 1.0])
+def test_nothing_comes_of_lists_without_neighbors_or_of_items_without_weight(r: float) -> None:
+    similar = {1: SimilarList("cosine", [Neighbor("9", 0.5, 1)] if r == 0 else [])}
+    assert recommended(similar, {1: HistoryEntry(r, 0), 2: HistoryEntry(r, 0)}).items == []
+    assert recommended(similar, {}).items == []
+
+
+def test_of_an_item_of_any_size_the_list_is_read() -> None:
+    large = 2**63 - 1
+    history = {large: HistoryEntry(1, 0), 3: HistoryEntry(1, 0)}
+    neighbors = [Neighbor(str(item), 0.5, 1) for item in (large - 1, 2**53 + 1, 0, 5_000_000)]
+    similar = {item: SimilarList("cosine", neighbors) for item in history}
+    found = recommended(similar, history).items
+    assert [item.instrument_id for item in found] == [0, 5_000_000, 2**53 + 1, large - 1]
+    assert all(item.because == [3, large] for item in found)
 
 
 def test_an_own_list_is_cut_after_leaving_out_what_is_excluded() -> None:
@@ -182,38 +267,41 @@ def test_neighbors_keep_their_order_and_are_cut() -> None:
     assert [(i.instrument_id, i.score, i.support) for i in similar_items(own, 1)] == [(5, 0.9, 3)]
 
 
-def test_rows_are_kept_within_bounds_those_asked_for_last_for_sure(
-    monkeypatch: pytest.MonkeyPatch,
+def test_similar_are_those_with_scores_above_zero() -> None:
+    own = SimilarList("ease", [Neighbor("5", 0.9, 3), Neighbor("0", 0, 2), Neighbor("7", -0.4, 2)])
+    assert [i.instrument_id for i in similar_items(own, 3)] == [5]
+
+
+@given(histories, lists)
+def test_one_generation_s_sums_leave_nothing_behind(
+    history: dict[int, HistoryEntry], similar: dict[int, SimilarList]
 ) -> None:
-    monkeypatch.setattr("api.lists.ROWS_KEPT", 3)
-    found = GenerationLists()
-    value = msgspec.json.encode(SimilarList("cosine", [Neighbor("9", 0.5, 1)]))
-    for item in range(20):
-        found.add(item, value)
-        assert not found.missing([0])  # is asked for all the time
-    kept = [item for item in range(20) if not found.missing([item])]
-    assert {17, 18, 19} <= set(kept)
-    assert len(kept) <= 2 * 3
-
-
-def test_lists_are_kept_of_each_generation_that_is_served_and_of_no_other() -> None:
-    lists = Lists()
-    served = [f"g{number}" for number in range(9)]
-    kept = [lists.of(name, served) for name in served]
-    assert all(lists.of(name, served) is one for name, one in zip(served, kept, strict=True))
-    late = lists.of("gone", served)  # by a read that began before
-    assert lists.of("gone", served) is late
-    lists.of("new", [*served[1:], "new"])
-    assert lists.of("g1", []) is kept[1]
-    assert lists.of("g0", []) is not kept[0]
-    assert lists.of("gone", []) is not late
-
-
-def test_one_generation_s_sums_leave_nothing_behind() -> None:
-    history = {1: HistoryEntry(1, 0)}
-    lists = read(
-        {1: SimilarList("cosine", [Neighbor("2", 0.5, 1), Neighbor("1", 0.9, 1)])}, history
-    )
-    first, second = (from_history(history, lists, ALL).items for _ in range(2))
+    read = GenerationLists()
+    first, second = (recommended(similar, history, read=read).items for _ in range(2))
     assert first == second
-    assert not lists.sums().any()
+    assert not read.scratch().sums.any()
+    assert not read.scratch().chosen.any()
+
+
+@pytest.mark.parametrize("others", [0, 300_000])
+def test_sums_are_the_same_whether_few_or_many_of_all_places_are_in_them(others: int) -> None:
+    random = np.random.default_rng(1)
+    history = {item: HistoryEntry(float(1 + item % 7), item) for item in range(300)}
+    similar = {
+        item: SimilarList(
+            "ease",
+            [
+                Neighbor(str(1_000 + j), float(random.normal()), 1)
+                for j in random.permutation(400)[:200].tolist()
+            ],
+        )
+        for item in history
+    }
+    read = GenerationLists()
+    read.places.of_all(range(2_000, 2_000 + others))
+    expected = plain_scores(similar, history, ALL_ALIKE)
+    best = sorted(expected, key=lambda item: -expected[item])[:10]
+    wish = Wish(10, frozenset(), include_seen=False)
+    found = recommended(similar, history, wish, read=read).items
+    assert [item.instrument_id for item in found] == best
+    assert [item.score for item in found] == pytest.approx([expected[item] for item in best])

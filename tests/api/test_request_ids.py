@@ -1,26 +1,40 @@
-"""Request ids: what they say, and that no two are the same."""
+"""Request ids: what they say, that no two are the same, and who can make them."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from api.request_ids import _TOKENS_AT_ONCE, new_request_id
-from contracts.feedback import TOKEN_CHARACTERS, RequestId, parse_request_id
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis
+
+from api.redis.reading import Read
+from api.request_ids import _TOKENS_AT_ONCE, RequestIds, Signer
+from contracts.feedback import NAME, TOKEN_CHARACTERS, RequestId, parse_request_id
+
+from .conftest import Filled
+from .reading import run
+
+SIGNER = Signer(b"a key")
+names = st.from_regex(NAME, fullmatch=True)
+users = st.text(st.characters(codec="utf-8"), min_size=1, max_size=32)
+answers = st.tuples(names, names, names, users)
 
 
 def new() -> str:
-    return new_request_id("default", "20210815T211000Z-7", "history")
+    return SIGNER.new("default", "20210815T211000Z-7", "history", "ABC")
 
 
 def test_an_id_is_read_back_as_what_it_was_made_of() -> None:
     first, second = parse_request_id(new()), parse_request_id(new())
-    assert first == RequestId("default", "20210815T211000Z-7", "history", first.token)
-    assert second[:3] == first[:3]
+    assert first[:3] == second[:3] == ("default", "20210815T211000Z-7", "history")
     assert second.token != first.token
+    assert isinstance(first, RequestId)
 
 
 def test_an_id_goes_into_a_url_as_it_is() -> None:
-    longest = new_request_id("v" * 32, "g" * 32, "s" * 32)
-    assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", longest)
+    longest = SIGNER.new("v" * 32, "g" * 32, "s" * 32, "u" * 128)
+    assert re.fullmatch(r"[A-Za-z0-9._-]{143}", longest)
 
 
 def test_every_token_is_new_over_many_batches_and_whichever_thread_asks() -> None:
@@ -31,3 +45,49 @@ def test_every_token_is_new_over_many_batches_and_whichever_thread_asks() -> Non
     # Random ones: each of the 64 characters stands at each place.
     assert {len(set(place)) for place in zip(*tokens, strict=True)} == {64}
     assert {len(token) for token in tokens} == {TOKEN_CHARACTERS}
+
+
+@given(answers, users)
+def test_an_id_is_known_again_for_its_own_user_and_by_its_own_key_only(
+    answer: tuple[str, str, str, str], other: str
+) -> None:
+    made, user = SIGNER.new(*answer), answer[3]
+    assert SIGNER.made(made, user)
+    assert SIGNER.made(made, other) == (other == user)
+    assert not Signer(b"another key").made(made, user)
+
+
+@given(answers, answers)
+def test_a_signature_is_of_one_answer(
+    first: tuple[str, str, str, str], second: tuple[str, str, str, str]
+) -> None:
+    parts = parse_request_id(SIGNER.new(*first))
+    moved = f"{'.'.join(second[:3])}.{parts.token}{parts.signature}"
+    assert SIGNER.made(moved, second[3]) == (first == second)
+
+
+def test_all_processes_of_a_namespace_have_one_key_that_the_first_makes(
+    store_url: str, filled: Filled
+) -> None:
+    with Redis.from_url(store_url) as raw:
+        raw.set_response_callback("SET", lambda answer, **_: answer)
+        reads = [RequestIds(filled.keys).signer() for _ in range(2)]
+        assert [raw.execute_command(*next(read)[0]) for read in reads] == [None, None]
+        # Both found none, so both make one: the first one counts.
+        commands = [read.send([None])[0] for read in reads]
+        kept = [raw.execute_command(*command) for command in commands]
+        first, second = (
+            resumed_with(answer, read) for answer, read in zip(kept, reads, strict=True)
+        )
+        later = run(RequestIds(filled.keys).signer(), raw, filled)
+    made = first.new("v", "g", "history", "ABC")
+    assert second.made(made, "ABC")
+    assert later.made(made, "ABC")
+
+
+def resumed_with(answer: object, read: Read[Signer]) -> Signer:
+    """Return what a read comes to after its last answer."""
+    with pytest.raises(StopIteration) as returned:
+        read.send([answer])
+    signer: Signer = returned.value.value
+    return signer

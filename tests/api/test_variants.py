@@ -160,11 +160,12 @@ async def test_feedback_on_the_canary_is_counted_as_such(
     current = Current(1, VARIANTS, HALF_EACH, CANARY)
     filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
     settings = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    signer = filled.signer()
     async with serve(**settings, namespace=filled.keys.namespace) as client:
-        for variant in ("canary", "steep", "made-up"):
+        for variant in ("canary", "steep", "served-no-more"):
             event = {
                 "type": "click",
-                "request_id": f"{variant}.g3.history.{'A' * 22}",
+                "request_id": signer.new(variant, "g3", "history", "u1"),
                 "user_id": "u1",
                 "instrument_id": 4,
                 "position": 1,
@@ -184,7 +185,8 @@ def raw(store_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def reader(store_url: str, filled: Filled) -> Reader:
-    return Reader(Store(store_url, filled.keys.namespace, Metrics()))
+    metrics = Metrics()
+    return Reader(Store(store_url, filled.keys.namespace, metrics), metrics)
 
 
 def of_variant(variant: str, current: Current) -> str:

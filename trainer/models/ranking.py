@@ -9,11 +9,10 @@ from typing import Final
 
 import numpy as np
 
+from contracts.fold_in import SCORE_DECIMALS
 from contracts.messages import Floats, Ints
 from trainer.counts.matrices import Indices, Matrix
 
-SCORE_DECIMALS: Final = 12
-"""Scores that differ by less are equal but for floating noise; support then decides their order."""
 _KEY_BITS: Final = 63
 """Of an integer, without its sign."""
 

@@ -6,7 +6,7 @@ trainer's settings, so whoever wants it for good can write it down.
 
 The search goes from the cheap to the dear: cosines first, with users weighted or not and popular
 items damped or not, which tells what kind of data it is; then, with the counts that were best and
-the plain ones, `ease` from three starting points, and from the best of these step by step; then how
+the plain ones, `ease` from a few starting points, and from the best of these step by step; then how
 histories are folded in. Some 40 candidates in all.
 """
 
@@ -57,6 +57,9 @@ BETWEEN: Final = 0.25
 DAMPINGS: Final = (0.5, 0.3, 0.1)
 NORMALISED: Final = ((0, 0, 8), (0.4, 0, 20), (0.55, 0.15, 30))
 """Of `ease`: alpha, beta and lambda. Plain; the user's popular items damped; near to a cosine."""
+NEAR: Final = 0.9
+NEAR_RIDGE: Final = 100
+"""Another start: alpha and beta in the ratio of the best cosine's, and this sum and lambda."""
 STEP: Final = 3
 """Lambda goes up or down by this factor for as long as that helps."""
 SHARES_OF_TIME: Final = (1 / 8, 1 / 3)
@@ -197,20 +200,23 @@ class _Search:
         self._vary("counts_half_life_days", self._half_lives())
 
     def eases(self) -> None:
-        """Try `ease`, from three starting points, and go on from the best of them."""
+        """Try `ease`, from a few starting points, and go on from the best of them."""
         counts = {
             name: value for name, value in self.best.values.items() if name.startswith("counts_")
         }
-        weights = {0, counts["counts_user_weight_exponent"]}
-        for (own, neighbors, ridge), weight in product(NORMALISED, sorted(weights)):
+        weight = counts["counts_user_weight_exponent"]
+        damping = self.best.values["cosine_popularity_damping"]
+        near = (NEAR * (1 - damping), NEAR * damping, NEAR_RIDGE)
+        starts = [*product(NORMALISED, sorted({0, weight})), (near, weight)]
+        for (own, neighbors, ridge), weight in starts:
             self.try_(
                 {
                     "item_model": EASE,
                     "user_model": "none",
                     **counts,
                     "counts_user_weight_exponent": weight,
-                    "ease_own_damping": own,
-                    "ease_popularity_damping": neighbors,
+                    "ease_own_damping": round(own, 4),
+                    "ease_popularity_damping": round(neighbors, 4),
                     "ease_regularization": ridge,
                 }
             )
