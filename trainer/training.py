@@ -337,7 +337,8 @@ def held_out_of(found: Found) -> HeldOut | None:
     """Return how well the settings that were chosen foresee; None if that could not be measured."""
     if found.ndcg is None or found.low is None or found.high is None:
         return None
-    chosen = next(tried for tried in found.tried if tried.ndcg == found.ndcg)
+    of_it = [tried for tried in found.tried if tried.ndcg == found.ndcg]
+    chosen = next((tried for tried in of_it if tried.values == found.values), of_it[0])
     return HeldOut(
         found.users, found.ndcg, found.low, found.high, chosen.coverage, chosen.personalization
     )

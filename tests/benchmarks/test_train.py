@@ -45,7 +45,7 @@ def test_the_store_is_filled_with_the_counts_that_the_trainer_reads(
 
 def test_a_process_is_watched_to_its_end_for_the_most_memory_that_it_had(tmp_path: Path) -> None:
     data = make(1_000, 20_000, seed=1)
-    with train._set_up(data, tmp_path) as scene:
+    with train.set_up(data, tmp_path) as scene:
         found = scene.peer(SCIKIT_LEARN)
         ours = scene.ours()
     train._check_same({OURS: [ours], SCIKIT_LEARN: [found]})
@@ -105,7 +105,7 @@ def test_contenders_that_found_something_else_are_no_comparison(other: Trained) 
 
 def test_a_peer_that_fails_is_told_of_with_what_it_said(tmp_path: Path) -> None:
     with (
-        train._set_up(make(1_000, 20_000, seed=1), tmp_path) as scene,
+        train.set_up(make(1_000, 20_000, seed=1), tmp_path) as scene,
         pytest.raises(ContenderError, match=r"(?s)exit code 1: .*KeyError: 'nobody'"),
     ):
         scene.peer("nobody")

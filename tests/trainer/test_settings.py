@@ -64,6 +64,12 @@ def test_what_is_changed_is_changed_and_all_else_is_as_it_was(values: dict[str, 
         assert read(after, name) == values.get(name, read(before, name))
 
 
+def test_a_part_that_was_changed_before_keeps_that() -> None:
+    first = changed(TrainerSettings(), {"cosine_shrinkage": 3})
+    second = changed(first, {"cosine_popularity_damping": 0.1})
+    assert second.cosine == CosineConfig(shrinkage=3, popularity_damping=0.1)
+
+
 @given(values=values_of)
 def test_the_environment_sets_what_changing_does(values: dict[str, Any]) -> None:
     named = {name.upper(): str(value) for name, value in values.items()}

@@ -13,7 +13,8 @@ class BadDataError(RuntimeError):
         super().__init__(
             "; ".join(map(_told, self.broken))
             + ". Nothing is published, what is served stays. Look for workers far behind "
-            "(`lag_records`) and for lost keys, or raise the limit (QUALITY_...)"
+            "(`lag_records`), for lost keys and for settings that were changed, or raise the limit "
+            "(QUALITY_...); `python -m trainer once` minds no drop of accuracy"
         )
 
 
