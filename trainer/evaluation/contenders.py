@@ -51,12 +51,20 @@ def contender(
 ) -> tuple[Contender, dict[str, Any]]:
     """Return a model of the registry with the trainer's settings, and what is to be known of these.
 
-    `auto` is the one that it chooses by what it can learn from, without a look at the test.
+    `auto` is the one that it chooses by what it can learn from, without a look at the test. What it
+    holds out is what the test asks for: the last items, or some at random.
     """
     if name != AUTO:
         return Contender(name, settings), settings.config(name).model_dump()
     with stages.timed(f"choose {name}"):
-        found = find(holdout.histories, holdout.stored, holdout.streamed, settings, stages)
+        found = find(
+            holdout.histories,
+            holdout.stored,
+            holdout.streamed,
+            settings,
+            stages,
+            at_random=holdout.at_random,
+        )
     chosen = changed(settings, found.values)
     made_by = USER_KNN if chosen.user_model == USER_KNN else chosen.item_model
     return Contender(made_by, chosen), dict(found.values)

@@ -39,6 +39,8 @@ class Holdout:
     """(n_items, n_items) G as the workers keep it, of nothing that is to be found"""
     test: Matrix
     """(n_users, n_items) above 0 where an item is to be found; never where a history has it"""
+    at_random: bool = False
+    """what is to be found was hidden at random, and did not come afterwards"""
 
     @property
     def train(self) -> Matrix:
@@ -142,7 +144,7 @@ def prepare(split: Split, rules: WorkerRules) -> Prepared:
         pairs_seen_before=known.nnz - test.nnz,
     )
     return Prepared(
-        Holdout(histories, stored.data, streamed, test),
+        Holdout(histories, stored.data, streamed, test, split.at_random),
         users.to_numpy(object),
         items.to_numpy(np.int64),
         left_out,
@@ -150,7 +152,13 @@ def prepare(split: Split, rules: WorkerRules) -> Prepared:
 
 
 def hold_out(
-    histories: Histories, stored: Floats, streamed: Matrix, users_most: int, seed: int
+    histories: Histories,
+    stored: Floats,
+    streamed: Matrix,
+    users_most: int,
+    seed: int,
+    *,
+    at_random: bool = False,
 ) -> Holdout:
     """Return a hold-out of what some users did last, which G has nothing of.
 
@@ -164,16 +172,19 @@ def hold_out(
         streamed: (n_items, n_items) G as the workers keep it.
         users_most: how many users are asked for what is held out, drawn from those who can be.
         seed: of the draw.
+        at_random: hide a random quarter of each user's items instead, as a benchmark may ask.
     """
     user, degrees = histories.users_of_entries(), histories.degrees
     after = _after_a_moment(histories)
     n_after = np.bincount(user[after], minlength=len(degrees))
     both = (n_after > 0) & (n_after < degrees)
-    is_temporal = both.sum() >= COMING_BACK * max((degrees >= LEAST_ITEMS).sum(), 1)
+    back = both.sum() >= COMING_BACK * max((degrees >= LEAST_ITEMS).sum(), 1)
+    is_temporal = bool(back) and not at_random
     able = np.flatnonzero(both if is_temporal else degrees >= LEAST_ITEMS)
     sampled = np.zeros(len(degrees), np.bool_)
     sampled[np.random.default_rng(seed).permutation(able)[:users_most]] = True
-    held = after if is_temporal else sampled[user] & _is_latest_quarter(histories)
+    first = np.random.default_rng(seed).random(len(user)) if at_random else -histories.ts_ms
+    held = after if is_temporal else sampled[user] & _is_first_quarter(histories, first)
     found = histories.affinities
     whole: Matrix = csr_array((stored, found.indices, found.indptr), found.shape)
     rest = Histories(whole, histories.ts_ms).where(~held).affinities
@@ -197,14 +208,14 @@ def _after_a_moment(histories: Histories) -> npt.NDArray[np.bool_]:
     return after
 
 
-def _is_latest_quarter(histories: Histories) -> npt.NDArray[np.bool_]:
-    """Return (entries,) whether each is among the latest quarter of its user's."""
+def _is_first_quarter(histories: Histories, by: npt.NDArray[np.number]) -> npt.NDArray[np.bool_]:
+    """Return (entries,) whether each is among the first quarter of its user's by a number."""
     user, degrees = histories.users_of_entries(), histories.degrees
-    order = np.lexsort((histories.affinities.indices, -histories.ts_ms, user))
-    age = np.empty(len(order), np.int64)
-    age[order] = np.arange(len(order)) - np.repeat(histories.affinities.indptr[:-1], degrees)
-    latest: npt.NDArray[np.bool_] = age < np.rint(degrees * HELD_OUT)[user]
-    return latest
+    order = np.lexsort((histories.affinities.indices, by, user))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - np.repeat(histories.affinities.indptr[:-1], degrees)
+    first: npt.NDArray[np.bool_] = place < np.rint(degrees * HELD_OUT)[user]
+    return first
 
 
 def _frame(events: Interactions) -> pd.DataFrame:

@@ -54,3 +54,5 @@ class Split:
 
     train: Interactions
     test: Interactions
+    at_random: bool = False
+    """what is to be foreseen was hidden at random, and did not come afterwards"""

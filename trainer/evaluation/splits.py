@@ -51,4 +51,4 @@ def per_user(interactions: Interactions, test_share: float, seed: int) -> Split:
         )
     of_event = events.merge(pairs.assign(hidden=hidden), on=["user", "item"], how="left")
     test = of_event["hidden"].to_numpy(bool)
-    return Split(interactions.where(~test), interactions.where(test))
+    return Split(interactions.where(~test), interactions.where(test), at_random=True)

@@ -78,6 +78,8 @@ def find(
     streamed: Matrix,
     settings: TrainerSettings,
     stages: Stages,
+    *,
+    at_random: bool = False,
 ) -> Found:
     """Return which settings foresee best what users did last.
 
@@ -87,13 +89,14 @@ def find(
         streamed: (n_items, n_items) G as the workers keep it.
         settings: whatever is not searched is as it stands here.
         stages: is told of each candidate.
+        at_random: hold out items at random, not the last ones: for whoever asks for such.
     """
     if not settings.active_users:  # nobody is to get a list of their own
         settings = changed(settings, {"user_model": "none"})
     users = settings.auto.sample_users
     if streamed.shape[0] > settings.ease.exact_items:
         users = _few_enough(histories, users)
-    holdout = hold_out(histories, stored, streamed, users, SEED)
+    holdout = hold_out(histories, stored, streamed, users, SEED, at_random=at_random)
     n_users = len(holdout.judged)
     if n_users < LEAST_USERS:
         why = f"{n_users} users have enough items to hold any out, {LEAST_USERS} are needed"
