@@ -17,7 +17,7 @@ from api.recommend import Chosen, Wish, history_answer, similar_items
 from api.redis.reading import Read
 from api.replies import LISTS, NOW, ONCE, OWN, Reply, reply
 from api.request_ids import RequestIds
-from contracts.keyspace import SimilarList
+from contracts.generations import SimilarList
 
 LEGACY_MINUTES: Final = 5
 LEGACY_ITEMS: Final = 10

@@ -28,7 +28,7 @@ def parse_feedback(body: bytes, signer: Signer, now_ms: int) -> list[Feedback]:
         InvalidEventsError: one breaks a rule or is not about an answer of the signer's to its user,
             or there are none or too many.
     """
-    return parse_each(body, lambda value: _judged(decode_feedback(value, now_ms), signer))
+    return parse_each(body, lambda value: _verified(decode_feedback(value, now_ms), signer))
 
 
 def count(messages: Iterable[Feedback], known_variants: Collection[str]) -> Counter[Counted]:
@@ -39,10 +39,10 @@ def count(messages: Iterable[Feedback], known_variants: Collection[str]) -> Coun
     return Counter(_labels(message, known_variants) for message in messages)
 
 
-def _judged(feedback: Feedback, signer: Signer) -> Feedback:
+def _verified(feedback: Feedback, signer: Signer) -> Feedback:
     if not signer.made(feedback.request_id, feedback.user_id):
         raise ValueError(
-            f"request_id {feedback.request_id!r:.140} is none that this service made for "
+            f"request_id {feedback.request_id!r:.150} was not issued by this service for "
             f"user_id {feedback.user_id!r}"
         )
     return feedback

@@ -6,21 +6,19 @@ it named the last time: that saves a round trip but for once a training.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from api.redis.reading import Command, Read
 from contracts.fold_in import FoldIn
-from contracts.keyspace import Current, Keyspace
+from contracts.generations import Current
+from contracts.keyspace import Keyspace
 from contracts.variants import served_generations, served_to, variant_names
 
 T = TypeVar("T")
 
 _current = msgspec.json.Decoder(Current)
-
-
-_ALL_ALIKE: Final = FoldIn()
 
 
 class NoModelYetError(LookupError):
@@ -41,7 +39,7 @@ class Generation:
 
     variant: str
     name: str
-    fold_in: FoldIn = _ALL_ALIKE
+    fold_in: FoldIn
     """how histories are folded into them"""
 
 

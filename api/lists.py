@@ -1,8 +1,8 @@
-"""The lists of the generations that are served, as arrays, kept for as long as memory is set aside.
+"""The items' lists of the generations that are served, as arrays; those used last stay in memory.
 
-A generation's lists never change, so what was read once need not be read again: folding a history
-into lists costs reading those that were not needed lately. Whether the generation is still the one
-that is served, each answer asks anew (`api.reader`).
+The lists of a generation never change, so one that is in memory need not be read again: to fold in
+a history, only the others are read. Whether the generation is still served is checked anew for each
+answer (`api.generations`).
 """
 
 from collections.abc import Collection

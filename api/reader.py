@@ -10,7 +10,8 @@ from api.recommend import Chosen, Wish, first_neighbors, history_of
 from api.recommending import Recommending
 from api.redis.reading import Read
 from api.store import Store
-from contracts.keyspace import NEWEST_FIELD, BarValue, HistoryEntry, SimilarList
+from contracts.generations import SimilarList
+from contracts.keyspace import NEWEST_FIELD, BarValue, HistoryEntry
 from contracts.partitioning import instrument_partition, user_partition
 
 WHOLE_HASH_ABOVE_MINUTES: Final = 1000

@@ -16,14 +16,8 @@ from api.answers import Held, History, Recommended, SimilarInstrument, Source
 from api.fold import Row, Shares
 from api.lists import GenerationLists
 from contracts.fold_in import FoldIn
-from contracts.keyspace import (
-    OFFSET_FIELD,
-    HistoryEntry,
-    PopularList,
-    Recommendation,
-    SimilarList,
-    UserList,
-)
+from contracts.generations import PopularList, Recommendation, SimilarList, UserList
+from contracts.keyspace import OFFSET_FIELD, HistoryEntry
 from contracts.messages import Floats
 
 REASONS: Final = 3

@@ -21,17 +21,26 @@ from api.recommend import (
     offset_of,
 )
 from api.redis.reading import Read
-from contracts.keyspace import OFFSET_FIELD, Keyspace, PopularList, UserList
+from contracts.generations import PopularList, UserList
+from contracts.keyspace import OFFSET_FIELD, Keyspace
 
 LISTS_AT_ONCE: Final = 64
 """That one answer reads: each has 14 kB, and between them others have their turn."""
 
-CHOSEN_KEPT: Final = 32_768
-"""Of what was chosen for users, at least as much is kept, at most twice as much; 1.5 kB each."""
+CHOSEN_BYTES: Final = 100_000_000
+"""Of what was chosen for users, at least as much is kept, at most twice as much: 29,000 answers of
+ten items, or 3,600 of a hundred."""
+_CHOSEN_OBJECTS_BYTES: Final = 700
+"""What an answer that is kept takes beside its items, with its key."""
+_ITEM_BYTES: Final = 270
+"""What an item takes with three others that speak for it."""
 
 _offset = msgspec.json.Decoder(tuple[int, int])
 _user = msgspec.json.Decoder(UserList)
 _popular = msgspec.json.Decoder(PopularList)
+
+_Kept = tuple[Generation, bytes | None, Chosen]
+"""Of which generation and at which offset of the history something was chosen, and what."""
 
 
 class Recommending:
@@ -41,8 +50,8 @@ class Recommending:
         self._keys = keys
         self._generations = generations
         self._lists = Lists()
-        self._kept = Lately[tuple[str, Wish], tuple[Generation, bytes | None, Chosen]](CHOSEN_KEPT)
-        """By history and wish: of which generation and at which offset something was chosen."""
+        self._kept = Lately[tuple[str, Wish], _Kept](CHOSEN_BYTES, _bytes_of)
+        """By history and wish."""
         self._choices, self._rows = metrics.choices, metrics.lists
 
     def choose(
@@ -120,6 +129,10 @@ class Recommending:
                 row = lists.row(item)  # another answer may have read it meanwhile
                 found[item] = lists.add(item, value) if row is None else row
         return cast("dict[int, Row]", found)
+
+
+def _bytes_of(kept: _Kept) -> int:
+    return _CHOSEN_OBJECTS_BYTES + _ITEM_BYTES * len(kept[2].items)
 
 
 def _own(value: bytes | None, offset: bytes | None, wish: Wish) -> Chosen | None:

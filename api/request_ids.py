@@ -3,12 +3,17 @@
 A client sends it back with what became of the answer (`POST /v1/feedback`). Nothing is kept of it
 here: the parts stand in it, to be read with `contracts.feedback.parse_request_id`, and a signature
 of them and the user whom the answer was for. So nobody can vote for a generation with ids that are
-made up, or with those of other users.
+made up, or with an answer to another user. Whoever may read can still ask in any user's name and
+send clicks on that answer: `API_KEYS` keeps strangers from sending any.
 
 The key is a secret in Redis that the first process makes. So all processes of a namespace have the
 same, restarted or not, and there is no setting to forget: whoever may read Redis may sign, but
-could as well write what is served. To change the key, delete it and restart all processes: feedback
-on answers of before is then refused.
+could as well write what is served. To change the key, put another one there: feedback on answers of
+before is then refused.
+
+Recommendations are reads, and do not fail because Redis takes no writes. While there is no key and
+none can be written, each process signs with its own and tries again for every answer. Another one
+refuses feedback on such an answer, and so does this one if another's key is written first.
 """
 
 import base64
@@ -18,6 +23,7 @@ import secrets
 from hashlib import blake2b
 from typing import Final
 
+from api.redis.connection import ErrorAnswer
 from api.redis.reading import Read
 from contracts.feedback import SIGNATURE_CHARACTERS, TOKEN_CHARACTERS
 from contracts.keyspace import Keyspace
@@ -79,18 +85,33 @@ class RequestIds:
     """The signer of a namespace."""
 
     def __init__(self, keys: Keyspace) -> None:
-        self._key = keys.request_id_key()
+        self._name = keys.request_id_key()
+        self._key = secrets.token_urlsafe(_KEY_BYTES).encode()
+        """The last known one; until then this process's own, written if there is none."""
         self._signer: Signer | None = None
+        """None until the key was read or written."""
 
     def signer(self) -> Read[Signer]:
-        """Return the signer; its key is read once, and made if there is none."""
-        if self._signer is None:
-            (key,) = yield [("GET", self._key)]
-            if key is None:
-                made = secrets.token_urlsafe(_KEY_BYTES).encode()
-                (others,) = yield [("SET", self._key, made, "NX", "GET")]
-                key = others or made
-            self._signer = Signer(key)
+        """Return the signer; its key is read once, and written if there is none."""
+        return self._signer or (yield from self.latest())
+
+    def latest(self) -> Read[Signer]:
+        """Return the signer with the key that is in Redis now.
+
+        A store that lost its data lost the key, too. Whoever comes first then puts its own there,
+        and all others take that one as soon as feedback reaches them.
+        """
+        (key,) = yield [("GET", self._name)]
+        if key is None:
+            try:
+                (others,) = yield [("SET", self._name, self._key, "NX", "GET")]
+            except ErrorAnswer as error:
+                if not error.is_refusal:
+                    raise
+                return self._signer or Signer(self._key)
+            key = others or self._key
+        if self._signer is None or key != self._key:
+            self._key, self._signer = key, Signer(key)
         return self._signer
 
 

@@ -27,11 +27,6 @@ READ_DEADLINE_S: Final = 0.2
 _LOOK_EVERY_S: Final = 0.01
 """How late a deadline may be noticed."""
 
-_REFUSALS: Final = frozenset(
-    {"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOAUTH", "NOPERM", "TRYAGAIN"}
-)
-"""Errors that say that there is no answer now. Others mean that a value is not what it must be."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -153,7 +148,7 @@ class Store:
             self._errors.labels("overload").inc()
         elif isinstance(error, NotConnectedError):
             self._errors.labels("connection").inc()
-        elif isinstance(error, ErrorAnswer) and error.kind in _REFUSALS:
+        elif isinstance(error, ErrorAnswer) and error.is_refusal:
             self._errors.labels("refused").inc()
         else:
             return error

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import user_knn as user_models
 from benchmarks.auto import auto
 from benchmarks.bars import bars
 from benchmarks.canaries import canaries
@@ -20,7 +19,8 @@ from benchmarks.reads.scene import StoreProduct, set_up
 from benchmarks.rolling import rolling
 from benchmarks.scaling import scaling
 from benchmarks.stream.scenario import stream
-from benchmarks.train import measure as measure_training
+from benchmarks.train import train
+from benchmarks.user_knn import user_knn
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (
@@ -34,7 +34,9 @@ for command in (
     stream,
     canaries,
     models,
+    train,
     auto,
+    user_knn,
 ):
     app.command()(command)
 
@@ -62,30 +64,6 @@ def reads(
     with folder() as path, set_up(path, store, size, progress) as scene:
         for found in read_parts.measure(scene, asked, rounds, seconds, say):
             present(found, json=json)
-
-
-@app.command()
-def train(
-    rounds: Rounds = 3,
-    items: Annotated[int, typer.Option(min=1_000)] = 50_000,
-    pairs: Annotated[int, typer.Option(min=100_000, help="of items that someone has both")] = (
-        10_000_000
-    ),
-    *,
-    json: Json = False,
-) -> None:
-    """Counts in Redis to lists that are served, against scikit-learn, implicit, sparse_dot_topn."""
-    with folder() as path:
-        present(measure_training(items, pairs, rounds, path, say), json=json)
-
-
-@app.command()
-def user_knn(
-    users: Annotated[int, typer.Option(min=1_000)] = 1_000_000, *, json: Json = False
-) -> None:
-    """Neighbors and lists of many users, against scikit-learn's by brute force."""
-    with folder():
-        present(user_models.report([user_models.measure(users)]), json=json)
 
 
 if __name__ == "__main__":

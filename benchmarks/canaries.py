@@ -1,8 +1,8 @@
 """How often canaries are rolled back that are as good as what is served, and that are worse.
 
-Hypothesis: of canaries that differ in nothing no more are rolled back than the rules allow, 5 %,
-though a few users are most of the traffic, some click far more than others, and some do what they
-were recommended. Textbook tests roll back many times as many.
+Hypothesis: of canaries that differ in nothing about as many are rolled back as the rules allow,
+5 %, though a few users are most of the traffic, some click far more than others, and some do what
+they were recommended. Textbook tests roll back many times as many.
 
 Work: simulated canaries, judged by `trainer.experiments.verdict` by the rules as they are if a file
 leaves out everything. A user's impressions follow a Pareto distribution (shape 1.5, 2,000 at most),
@@ -16,18 +16,17 @@ Baseline: the z test of two proportions, impressions taken for independent; and 
 both lists' nDCG, whoever was shown which. Each at the whole rate that the rules allow.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from math import sqrt
 from statistics import NormalDist
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 import typer
-from rich.console import Console
+from rich.text import Text
 from scipy.stats import binomtest
 
-from benchmarks.harness.report import line, table
+from benchmarks.harness.report import Report, table
 from benchmarks.harness.session import Json, present
 from contracts.messages import Floats
 from trainer.experiments.rules import CanaryRules
@@ -35,7 +34,7 @@ from trainer.experiments.verdict import Accuracy, Clicked, Clicks, judge
 
 RULES: Final = CanaryRules()
 LOSSES: Final = (0.0, 0.05, 0.1, 0.2, 0.5)
-SCENES: Final = (
+CASES: Final = (
     # The canary's users who were shown anything, and those in the hold-out.
     (1_000, 500),
     (200, 0),
@@ -79,8 +78,7 @@ class Share(NamedTuple):
         return f"{self.rolled_back / self.of:.1%} ({low:.0%} .. {high:.0%})"
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Case(NamedTuple):
     """What was seen of each canary, and what became of them."""
 
     clickers: int
@@ -94,50 +92,6 @@ class Scene:
     """what textbook tests make of canaries without a loss"""
 
 
-@dataclass(frozen=True, slots=True)
-class Rollbacks:
-    """All scenes."""
-
-    seed: int
-    scenes: list[Scene]
-
-    def lines(self) -> str:
-        """Return a line of JSON for each scene."""
-        return "".join(
-            line(
-                name="canaries",
-                work=f"{scene.clickers} users with clicks, {scene.holdout} of the hold-out",
-                value={f"{loss:g}": s.rolled_back / s.of for loss, s in scene.by_loss.items()},
-                unit="share rolled back, by loss",
-                spread={f"{loss:g}": s.interval() for loss, s in scene.by_loss.items()},
-                baseline="textbook tests, loss 0",
-                baseline_value=scene.baseline.rolled_back / scene.baseline.of,
-                rounds=scene.by_loss[0].of,
-                seed=self.seed,
-            )
-            for scene in self.scenes
-        )
-
-    def show(self, console: Console) -> None:
-        """Print a row for each scene, of no loss first: there the rules allow 5 %."""
-        as_good, worse, *_ = (share.of for share in self.scenes[0].by_loss.values())
-        losses = [f"-{loss:.0%}" for loss in LOSSES[1:]]
-        console.print(
-            table(
-                ("users", "impressions", "hold-out", "as good", "textbook", *losses),
-                map(_row, self.scenes),
-                f"Rolled back of {as_good} canaries as good, {worse} worse ones (95 % interval), "
-                f"seed {self.seed}",
-            )
-        )
-        console.print(
-            "users, impressions: of the canary, where feedback says anything; hold-out: its users "
-            "there, where that does. As good as what is served: by the rules at most "
-            f"{1 - RULES.confidence:.0%}; textbook: by the baseline. Then by how much it loses.",
-            style="dim",
-        )
-
-
 def canaries(
     trials: Annotated[int, typer.Option(min=10, help="simulated canaries of each loss")] = 200,
     seed: Annotated[int, typer.Option(min=0)] = 1,
@@ -145,12 +99,12 @@ def canaries(
     json: Json = False,
 ) -> None:
     """How often canaries are rolled back that are as good as what is served, and worse ones."""
-    present(Rollbacks(seed, list(measure(trials, seed))), json=json)
+    present(report(list(measure(trials, seed)), seed), json=json)
 
 
-def measure(trials: int, seed: int) -> Iterator[Scene]:
-    """Yield what becomes of simulated canaries, scene by scene."""
-    for place, (clickers, holdout) in enumerate(SCENES):
+def measure(trials: int, seed: int) -> Iterator[Case]:
+    """Yield what becomes of simulated canaries, case by case."""
+    for place, (clickers, holdout) in enumerate(CASES):
         by_loss, baseline, impressions = {}, 0, 0
         for loss in LOSSES:
             random = np.random.default_rng([seed, place, round(loss * 1_000)])
@@ -164,7 +118,7 @@ def measure(trials: int, seed: int) -> Iterator[Scene]:
                     impressions += int(clicks.canary.impressions.sum()) if clicks else 0
             by_loss[loss] = Share(rolled_back, n)
         as_good = by_loss[0].of
-        yield Scene(clickers, holdout, impressions // as_good, by_loss, Share(baseline, as_good))
+        yield Case(clickers, holdout, impressions // as_good, by_loss, Share(baseline, as_good))
 
 
 def simulated_clicks(random: Random, users: int, loss: float) -> Clicks:
@@ -223,13 +177,46 @@ def _found(random: Random, users: int, follow: float) -> Floats:
     return np.where(finds, 1 / np.log2(places + 1), 0)
 
 
-def _row(scene: Scene) -> list[str]:
-    as_good, *worse = scene.by_loss.values()
+def report(cases: Sequence[Case], seed: int) -> Report:
+    """Report the cases: a line of JSON or a row each, of no loss first: the rules allow 5 %."""
+    as_good, worse, *_ = (share.of for share in cases[0].by_loss.values())
+    losses = [f"-{loss:.0%}" for loss in LOSSES[1:]]
+    rollbacks = table(
+        ("users", "impressions", "hold-out", "as good", "textbook", *losses),
+        map(_row, cases),
+        f"Rolled back of {as_good} canaries as good, {worse} worse ones (95 % interval), "
+        f"seed {seed}",
+    )
+    explained = Text(
+        "users, impressions: of the canary, where feedback says anything; hold-out: its users "
+        "there, where that does. As good as what is served: by the rules about "
+        f"{1 - RULES.confidence:.0%}; textbook: by the baseline. Then by how much it loses.",
+        style="dim",
+    )
+    return Report([_figures(case, seed) for case in cases], [rollbacks, explained])
+
+
+def _figures(case: Case, seed: int) -> dict[str, Any]:
+    return {
+        "name": "canaries",
+        "work": f"{case.clickers} users with clicks, {case.holdout} of the hold-out",
+        "value": {f"{loss:g}": s.rolled_back / s.of for loss, s in case.by_loss.items()},
+        "unit": "share rolled back, by loss",
+        "spread": {f"{loss:g}": s.interval() for loss, s in case.by_loss.items()},
+        "baseline": "textbook tests, loss 0",
+        "baseline_value": case.baseline.rolled_back / case.baseline.of,
+        "rounds": case.by_loss[0].of,
+        "seed": seed,
+    }
+
+
+def _row(case: Case) -> list[str]:
+    as_good, *worse = case.by_loss.values()
     return [
-        f"{scene.clickers:,}" if scene.clickers else "-",
-        f"{scene.impressions:,}" if scene.impressions else "-",
-        f"{scene.holdout:,}" if scene.holdout else "-",
+        f"{case.clickers:,}" if case.clickers else "-",
+        f"{case.impressions:,}" if case.impressions else "-",
+        f"{case.holdout:,}" if case.holdout else "-",
         str(as_good),
-        str(scene.baseline),
+        str(case.baseline),
         *(f"{share.rolled_back / share.of:.0%}" for share in worse),
     ]

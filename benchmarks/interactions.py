@@ -19,9 +19,7 @@ from functools import cache, partial
 from typing import Annotated, Final
 
 import numpy as np
-import numpy.typing as npt
 import typer
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from benchmarks.bars import TICKREC
 from benchmarks.harness import session
@@ -31,9 +29,11 @@ from benchmarks.harness.publish import publish, record
 from benchmarks.harness.report import compared
 from benchmarks.harness.rounds import Run, interleaved
 from benchmarks.harness.stage import WORKER, Progress, Stage, python
+from benchmarks.harness.zipf import draw
 from contracts.keyspace import NOT_ITEMS
 from contracts.messages import Interaction
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
+from infra.broker import log_ends
 
 _PEER: Final = "benchmarks.peers.plain_interactions"
 _SETTINGS: Final = {"COUNTS_FLUSH_INTERVAL_S": "1"}
@@ -95,7 +95,7 @@ def run_ours(
         @cache  # all changes are in the log when all events are folded
         def changes() -> int:
             partitions = namespace.topology.cooccurrences
-            return log_end(stage.broker.address, COOCCURRENCES, partitions)
+            return sum(log_ends(stage.broker.address, COOCCURRENCES.name, partitions).values())
 
         def finished() -> Written | None:
             if (done := folded(namespace.positions(INTERACTIONS), n)) is None:
@@ -124,8 +124,8 @@ def make_events(
     An exponent of 0 chooses evenly.
     """
     rng = np.random.default_rng(_SEED)
-    user = rng.choice(users, n, p=_zipf(users, activity)).tolist()
-    instrument = rng.choice(instruments, n, p=_zipf(instruments, popularity)).tolist()
+    user = draw(n, users, rng, activity).tolist()
+    instrument = draw(n, instruments, rng, popularity).tolist()
     since_ms = time.time_ns() // 1_000_000 - _DAY_MS
     for ts, one, its in zip(range(since_ms, since_ms + n), user, instrument, strict=True):
         yield Interaction(user_id=f"user-{one}", instrument_id=its, ts=ts)
@@ -160,24 +160,3 @@ def check_counts(namespace: Namespace, expected: int) -> None:
     found = sum(float(count) for row in rows for j, count in row.items() if j not in NOT_ITEMS)
     if found != expected:
         raise ContenderError(f"the counts in Redis add up to {found:g}, not to {expected}")
-
-
-def log_end(bootstrap_servers: str, topic: Topic, partitions: int) -> int:
-    """Return how many records a topic has, from fetches: Tansu's list of offsets is wrong."""
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "bench-ends"})
-    try:
-        tps = [TopicPartition(topic.name, p, OFFSET_BEGINNING) for p in range(partitions)]
-        consumer.assign(tps)
-        ends = [-1]
-        while min(ends) < 0:
-            consumer.consume(timeout=0.05)
-            ends = [consumer.get_watermark_offsets(tp, cached=True)[1] for tp in tps]
-        return sum(ends)
-    finally:
-        consumer.close()
-
-
-def _zipf(n: int, exponent: float) -> npt.NDArray[np.float64]:
-    share = 1.0 / np.arange(1, n + 1) ** exponent
-    normal: npt.NDArray[np.float64] = share / share.sum()
-    return normal

@@ -12,252 +12,142 @@ report.
 Baseline: the same neighbors from the matrix of users and items in memory to lists in memory
 (`train_peers`): scikit-learn's `cosine_similarity`, dense in chunks of rows, with `argpartition`;
 `CosineRecommender` of implicit; `sp_matmul_topn` of sparse_dot_topn, on all cores. What is compared
-is ours' model alone: fitting and ranking, from counts in memory to ranked lists in memory. The
+is our model alone: fitting and ranking, from counts in memory to ranked lists in memory. The
 products that the counts are made of were added up when the events came; theirs multiply them.
 That all found the same lists is checked by the number of entries, and by the sum of the scores.
 """
 
-import contextlib
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-from scipy.sparse import save_npz
+from rich.console import RenderableType
 
+from benchmarks.harness import session
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.environments import python_of
-from benchmarks.harness.rounds import Run, interleaved
-from benchmarks.reads.watch import Watch
-from benchmarks.train_data import Data, fill, make
-from benchmarks.train_report import OURS, SCIKIT_LEARN, Trained, Training
-from contracts.keyspace import Current, Keyspace, SimilarList
-from infra.local.paths import PROJECT
-from infra.local.process import Command, Server, ended, free_port, running, start, stop
-from infra.local.store import valkey
-from runtime.stores import Store, connect
-from trainer.generations.report import Report
+from benchmarks.harness.report import Report, conditions, ends, rounded, table
+from benchmarks.harness.rounds import Run, Spread, busy_neighbors, interleaved, ratios
+from benchmarks.train_data import Items, Pairs, make
+from benchmarks.train_stage import TrainingStage, set_up
 
+OURS: Final = "tickrec"
+SCIKIT_LEARN: Final = "scikit-learn"
 MODEL_STAGES: Final = ("fit item model", "rank item lists")
 NEIGHBORS: Final = 200
 """Of each item: the trainer's default."""
+BAR: Final = 5.0
+"""How many times faster than scikit-learn ours is to be."""
+MOST_BYTES: Final = 2 << 30
+_MB: Final = 1_000_000
 _SEED: Final = 1
 _ENVIRONMENTS: Final = {"implicit": "implicit", "sparse-dot-topn": "topn"}
-_RUN_WITHIN_S: Final = 600
-_LOOK_EVERY_S: Final = 0.02
 _SAME: Final = 1e-6
 """Relative difference of sums that rounding to 12 digits, and 32-bit floats, may make."""
-NAMESPACE: Final = "bench-train"
-_KEYS_AT_A_TIME: Final = 500
 
 
-class Result(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Trained(Run):
+    """A contender's neighbors of all items: `seconds` is the model's, `records` are pairs."""
+
+    peak_bytes: int
+    entries: int
+    """neighbors in all lists"""
+    score: float
+    """sum of their scores"""
+    version: str = ""
+    """of a peer"""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """of ours: stage -> seconds, the whole run at last"""
+
+
+class FoundByPeer(msgspec.Struct, frozen=True):
     """What a peer says."""
 
     seconds: float
-    cpu_s: float
     peak_bytes: int
     entries: int
     score: float
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A store that has the counts, and a folder that has the matrix."""
-
-    data: Data
-    store: Server
-    store_pid: int
-    client: Store
-    folder: Path
-
-    def ours(self) -> Trained:
-        """Let the trainer run once, and take away what it published.
-
-        Raises:
-            ContenderError: it failed.
-        """
-        settings = {
-            "REDIS_URL": self.store.address,
-            "NAMESPACE": NAMESPACE,
-            "ITEM_MODEL": "cosine",
-            "USER_MODEL": "none",
-            "NEIGHBORS_PER_ITEM": str(NEIGHBORS),
-        }
-        argv = (sys.executable, "-m", "trainer", "once")
-        peak, whole_s, others = self.run("trainer", argv, settings)
-        keys = Keyspace(NAMESPACE)
-        current = msgspec.json.decode(str(self.client.get(keys.model_current())), type=Current)
-        (served,) = current.variants.values()
-        report = msgspec.json.decode(
-            str(self.client.get(keys.model_report(served.generation))), type=Report
-        )
-        score = self._score(served.generation)
-        self._forget(served.generation)
-        seconds = sum(report.seconds[stage] for stage in MODEL_STAGES)
-        return Trained(
-            self.data.pairs,
-            seconds,
-            {"others": others * seconds},
-            peak,
-            report.lists.similar_entries,
-            score,
-            "",
-            whole_s,
-            report.seconds,
-        )
-
-    def peer(self, name: str) -> Trained:
-        """Let a peer find the same neighbors.
-
-        Raises:
-            ContenderError: it failed.
-        """
-        environment = _ENVIRONMENTS.get(name)
-        python = str(python_of(environment)) if environment else sys.executable
-        module = f"{__package__}.train_peers"
-        argv = (python, "-W", "ignore", "-m", module, name, str(self.folder), str(NEIGHBORS))
-        # Its makers' advice to implicit, which has threads of its own.
-        _, _, others = self.run(name, argv, {"OPENBLAS_NUM_THREADS": "1"})
-        said = self._log(name).read_bytes().splitlines()[-1]
-        found = msgspec.json.decode(said, type=Result)
-        return Trained(
-            self.data.pairs,
-            found.seconds,
-            {"others": others * found.seconds},
-            found.peak_bytes,
-            found.entries,
-            found.score,
-            found.version,
-        )
-
-    def run(
-        self, name: str, argv: tuple[str, ...], settings: Mapping[str, str]
-    ) -> tuple[int, float, float]:
-        """Run a process to its end.
-
-        Returns:
-            the most memory that it had at once, in bytes; the seconds that it took; how many cores
-            others kept busy meanwhile.
-        """
-        command = Command(name, argv, self._log(name), {"PYTHONPATH": str(PROJECT), **settings})
-        watch, began = Watch({"store": [self.store_pid]}), time.perf_counter()
-        process = start(command)
-        try:
-            peak = _peak_until_end(process, command)
-        finally:
-            stop((process, command))
-        seconds = time.perf_counter() - began
-        return peak, seconds, watch.cpu_s()["others"] / seconds
-
-    def _log(self, name: str) -> Path:
-        return self.folder / f"{name}.log"
-
-    def _score(self, generation: str) -> float:
-        """Return the sum of the scores of all neighbors."""
-        keys = Keyspace(NAMESPACE)
-        lists = (
-            msgspec.json.decode(str(encoded), type=SimilarList)
-            for encoded in _answers(
-                self.client,
-                [
-                    keys.model_similar(generation, str(item))
-                    for item in range(self.data.gram.shape[0])
-                ],
-            )
-        )
-        return sum(neighbor.score for one in lists for neighbor in one.items)
-
-    def _forget(self, generation: str) -> None:
-        """Take a generation away, so that the next run finds what this one found."""
-        keys = Keyspace(NAMESPACE)
-        self.client.delete(keys.model_current(), keys.model_generations(), keys.model_decisions())
-        of_generation: Any = self.client.smembers(keys.model_keys(generation))
-        self.client.unlink(*of_generation)
+def train(
+    rounds: session.Rounds = 3,
+    items: Items = 50_000,
+    pairs: Pairs = 10_000_000,
+    *,
+    json: session.Json = False,
+) -> None:
+    """Counts in Redis to lists that are served, against scikit-learn, implicit, sparse_dot_topn."""
+    with session.folder() as path:
+        for environment in _ENVIRONMENTS.values():
+            python_of(environment)
+        with set_up(make(items, pairs, _SEED), path) as stage:
+            contenders: dict[str, Callable[[], Trained]] = {OURS: lambda: ours(stage)}
+            for name in (SCIKIT_LEARN, *_ENVIRONMENTS):
+                contenders[name] = lambda name=name: peer(stage, name)  # type: ignore[misc]
+            runs = interleaved(contenders, rounds, session.say)
+        check_same(runs)
+        work = f"{stage.data}, {NEIGHBORS} neighbors each"
+        session.present(report(work, runs, stage.store.product), json=json)
 
 
-def measure(
-    items: int, pairs: int, rounds: int, folder: Path, say: Callable[[int, str, Run], None]
-) -> Training:
-    """Let ours and the peers take turns.
+def ours(stage: TrainingStage) -> Trained:
+    """Let the trainer run once, and take away what it published.
 
     Raises:
-        NoEnvironmentError: a peer cannot be had here, and why.
-        ContenderError: a contender failed, or found something else.
-        NotReadyError: the store did not come up.
+        ContenderError: it failed.
     """
-    for environment in _ENVIRONMENTS.values():
-        python_of(environment)
-    with set_up(make(items, pairs, _SEED), folder) as scene:
-        contenders: dict[str, Callable[[], Trained]] = {OURS: scene.ours}
-        for name in (SCIKIT_LEARN, *_ENVIRONMENTS):
-            contenders[name] = lambda name=name: scene.peer(name)  # type: ignore[misc]
-        runs = interleaved(contenders, rounds, say)
-        _check_same(runs)
-        return Training(f"{scene.data}, {NEIGHBORS} neighbors each", runs, scene.store.product)
+    settings = {
+        "ITEM_MODEL": "cosine",
+        "USER_MODEL": "none",
+        "NEIGHBORS_PER_ITEM": str(NEIGHBORS),
+    }
+    run = stage.train(settings)
+    served, made = stage.current()
+    score = stage.score(served.generation)
+    stage.forget(served.generation)
+    seconds = sum(made.seconds[name] for name in MODEL_STAGES)
+    return Trained(
+        stage.data.pairs,
+        seconds,
+        {"others": run.busy_other_cores * seconds},
+        run.peak_bytes,
+        made.lists.similar_entries,
+        score,
+        stages={**made.seconds, "whole run": run.seconds},
+    )
 
 
-@contextlib.contextmanager
-def set_up(data: Data, folder: Path) -> Iterator[Scene]:
-    """Run a store with the data in it for the block."""
-    server = valkey(free_port(), folder)
-    with (
-        tempfile.TemporaryDirectory(dir=folder) as files,
-        running(server) as process,
-        connect(server.address, "tickrec-benchmarks", timeout_s=60) as client,
-    ):
-        save_npz(Path(files) / "user_items.npz", data.user_items, compressed=False)
-        fill(server.address, Keyspace(NAMESPACE), data)
-        yield Scene(data, server, process.pid, client, Path(files))
+def peer(stage: TrainingStage, name: str) -> Trained:
+    """Let a peer find the same neighbors.
 
-
-def _peak_until_end(process: subprocess.Popen[bytes], command: Command) -> int:
-    """Wait until a process has ended, and return the most memory that it had at once, in bytes.
-
-    What the kernel tells of a child that has ended would count what this process had when it
-    started the child, so its own high-water mark is looked at while it runs.
+    Raises:
+        ContenderError: it failed.
     """
-    deadline, peak = time.monotonic() + _RUN_WITHIN_S, 0
-    while (code := ended(process)) is None:
-        peak = max(peak, _peak_bytes(process.pid))
-        if time.monotonic() > deadline:
-            raise ContenderError(
-                f"{command.name} did not end within {_RUN_WITHIN_S} s: {_said(command)}"
-            )
-        time.sleep(_LOOK_EVERY_S)
-    if code:
-        raise ContenderError(f"{command.name} ended with exit code {code}: {_said(command)}")
-    return peak
+    environment = _ENVIRONMENTS.get(name)
+    python = str(python_of(environment)) if environment else sys.executable
+    module = f"{__package__}.train_peers"
+    argv = (python, "-W", "ignore", "-m", module, name, str(stage.folder), str(NEIGHBORS))
+    # Its makers' advice to implicit, which has threads of its own.
+    run = stage.run(name, argv, {"OPENBLAS_NUM_THREADS": "1"})
+    said = stage.log(name).read_bytes().splitlines()[-1]
+    found = msgspec.json.decode(said, type=FoundByPeer)
+    return Trained(
+        stage.data.pairs,
+        found.seconds,
+        {"others": run.busy_other_cores * found.seconds},
+        found.peak_bytes,
+        found.entries,
+        found.score,
+        found.version,
+    )
 
 
-def _peak_bytes(pid: int) -> int:
-    """Return the high-water mark of a process's memory; 0 when it has ended."""
-    with contextlib.suppress(ProcessLookupError):
-        for entry in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if entry.startswith("VmHWM"):
-                return int(entry.split()[1]) * 1024
-    return 0
-
-
-def _said(command: Command) -> str:
-    """Return the end of a log that is about to be deleted."""
-    return command.log.read_text(errors="replace")[-2_000:].strip()
-
-
-def _answers(client: Store, keys: list[str]) -> Iterator[object]:
-    for first in range(0, len(keys), _KEYS_AT_A_TIME):
-        values: Any = client.mget(keys[first : first + _KEYS_AT_A_TIME])
-        yield from values
-
-
-def _check_same(runs: Mapping[str, list[Trained]]) -> None:
+def check_same(runs: Mapping[str, Sequence[Trained]]) -> None:
     """Compare what the contenders found.
 
     Raises:
@@ -271,3 +161,65 @@ def _check_same(runs: Mapping[str, list[Trained]]) -> None:
                     f"{name} found {run.entries:,} neighbors with a sum of scores of {run.score}, "
                     f"{OURS} {ours.entries:,} with {ours.score}"
                 )
+
+
+def report(work: str, runs: Mapping[str, Sequence[Trained]], store: str) -> Report:
+    """Report rounds of ours and of the peers: a line of JSON for each peer, or tables."""
+    peers = {name: its for name, its in runs.items() if name != OURS}
+    faster = {name: ratios(runs[OURS], its) for name, its in peers.items()}
+    seconds = {name: Spread.of([run.seconds for run in its]) for name, its in runs.items()}
+    peak_mb = {name: max(run.peak_bytes for run in its) / _MB for name, its in runs.items()}
+    stages = {
+        name: Spread.of([run.stages[name] for run in runs[OURS]]) for name in runs[OURS][0].stages
+    }
+    others = busy_neighbors([run for its in runs.values() for run in its])
+    reached = (
+        faster[SCIKIT_LEARN].median >= BAR
+        and all(ratio.median >= 1 for ratio in faster.values())
+        and peak_mb[OURS] * _MB <= MOST_BYTES
+    )
+
+    def figures(name: str) -> dict[str, Any]:
+        spreads = {"value": seconds[OURS], "baseline_value": seconds[name]}
+        return {
+            "name": "train",
+            "work": work,
+            "unit": "s, counts in memory to ranked lists in memory",
+            "baseline": f"{name} {peers[name][0].version}",
+            **{which: round(spread.median, 3) for which, spread in spreads.items()},
+            "ratio": round(faster[name].median, 2),
+            "spread": {
+                **{which: ends(spread, 3) for which, spread in spreads.items()},
+                "ratio": ends(faster[name], 2),
+            },
+            "rounds": len(peers[name]),
+            "peak_mb": {"ours": round(peak_mb[OURS]), "baseline": round(peak_mb[name])},
+            "stages_s": rounded({stage: spread.median for stage, spread in stages.items()}),
+            "busy_other_cores": ends(others, 2),
+            "reached": reached,
+            "store": store,
+        }
+
+    bar = f"{BAR:g} times {SCIKIT_LEARN}, not behind the others, at most {MOST_BYTES / _MB:,.0f} MB"
+    rows = [(name, *_cells(its), f"{peak_mb[name]:,.0f}") for name, its in seconds.items()]
+    style, verdict = ("green", "reached") if reached else ("red", "not reached")
+    printed: Sequence[RenderableType] = (
+        table(("", "model, s", "least .. greatest", "peak MB"), rows, work),
+        table(
+            ("", "s", "least .. greatest"),
+            [(stage, *_cells(its)) for stage, its in stages.items()],
+            "from Redis to published",
+        ),
+        *(
+            f"[bold]{ratio.median:.2f} times[/] {name} {peers[name][0].version} "
+            f"({ratio:.2f} in {len(peers[name])} rounds)"
+            for name, ratio in faster.items()
+        ),
+        f"[{style}]{verdict}[/]: {bar}",
+        conditions("no broker", store, others),
+    )
+    return Report([figures(name) for name in peers], printed)
+
+
+def _cells(seconds: Spread) -> tuple[str, str]:
+    return f"{seconds.median:.2f}", f"{seconds:.2f}"

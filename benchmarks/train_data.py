@@ -7,13 +7,15 @@ wanted number of pairs.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
+import typer
 from scipy.sparse import csr_array
 
-from benchmarks.reads.bulk import Command, write
-from benchmarks.reads.zipf import draw
+from benchmarks.harness.bulk import Command, write
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.zipf import draw
 from contracts.keyspace import (
     INCARNATION_FIELD,
     NEXT_FIELD,
@@ -25,6 +27,9 @@ from contracts.partitioning import instrument_partitions, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from trainer.counts.blocks import blocks
 from trainer.counts.matrices import Matrix
+
+Items = Annotated[int, typer.Option(min=1_000)]
+Pairs = Annotated[int, typer.Option(min=100_000, help="of items that someone has both")]
 
 _SECTORS: Final = 500
 _FROM_ANYWHERE: Final = 0.02
@@ -38,6 +43,9 @@ _PAIRS_A_USER: Final = 100
 """A first guess."""
 _NEAR: Final = 0.02
 """Share by which the number of pairs may miss what is wanted."""
+_GUESSES: Final = 30
+_ASTRAY: Final = 0.5
+"""Likewise: a guess that is farther off than the one before leads nowhere."""
 _OFFSET: Final = 9
 _BEGUN_MS: Final = 1_600_000_000_000
 _DAY_MS: Final = 86_400_000
@@ -64,14 +72,31 @@ class Data:
 
 
 def make(items: int, pairs: int, seed: int) -> Data:
-    """Return data of so many items and about so many pairs, the same for the same seed."""
-    users = max(2, pairs // _PAIRS_A_USER)
-    while True:
+    """Return data of so many items and about so many pairs, the same for the same seed.
+
+    Raises:
+        ContenderError: so few items do not come in so many pairs, or so many not in so few.
+    """
+    most = items * (items - 1) // 4  # half of all that there are
+    if pairs > most:
+        raise ContenderError(
+            f"{pairs:,} pairs are too many for {items:,} items: ask for {most:,} at most, "
+            "or for more items"
+        )
+    users, off = max(2, pairs // _PAIRS_A_USER), np.inf
+    for _ in range(_GUESSES):
         user_items = _user_items(users, items, np.random.default_rng(seed))
         data = Data(user_items, csr_array(user_items.T @ user_items))
-        if abs(data.pairs / pairs - 1) <= _NEAR:
+        before, off = off, abs(data.pairs / pairs - 1)
+        if off <= _NEAR:
             return data
+        if off > max(before, _ASTRAY):
+            break
         users = max(2, round(users * pairs / max(data.pairs, 1)))
+    raise ContenderError(
+        f"no number of users was found who have {pairs:,} pairs of {items:,} items: "
+        "ask for other numbers, such as 200 pairs for each item"
+    )
 
 
 def fill(address: str, keyspace: Keyspace, data: Data) -> None:
@@ -114,13 +139,12 @@ def _commands(keyspace: Keyspace, gram: Matrix) -> Iterator[Command]:
 
 def _histories(keyspace: Keyspace, user_items: Matrix) -> Iterator[Command]:
     """Return what writes each user's history; items came one a day, in random order."""
-    entries = [f'{{"r":1,"t":{_BEGUN_MS + day * _DAY_MS}}}' for day in range(_MOST_ITEMS + 1)]
+    entries = [f'{{"r":1,"t":{_BEGUN_MS + day * _DAY_MS}}}' for day in range(_MOST_ITEMS)]
     rng = np.random.default_rng(0)
     for user in range(user_items.shape[0]):
         items = user_items.indices[user_items.indptr[user] : user_items.indptr[user + 1]]
         partition = user_partition(f"u{user}", INTERACTIONS.partitions)
-        days = rng.permutation(_MOST_ITEMS)[: len(items)] if len(items) <= _MOST_ITEMS else None
-        days = np.arange(len(items)) % _MOST_ITEMS if days is None else days
+        days = np.resize(rng.permutation(_MOST_ITEMS), len(items))
         fields = [
             text
             for item, day in zip(items.tolist(), days.tolist(), strict=True)

@@ -18,17 +18,18 @@ import os
 import resource
 import sys
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
-from rich.table import Table
+import typer
 from scipy.sparse import csr_array, vstack
 from sklearn.neighbors import NearestNeighbors
 
+from benchmarks.harness import session
 from benchmarks.harness.cpu import read_clock, spent
-from benchmarks.harness.report import Report, table
-from benchmarks.reads.zipf import draw
+from benchmarks.harness.report import Report, conditions, table
+from benchmarks.harness.rounds import Spread
+from benchmarks.harness.zipf import draw
 from contracts.messages import Ints
 from trainer.counts.matrices import Matrix
 from trainer.generations.writing import USERS_PER_BLOCK
@@ -45,23 +46,16 @@ _KIB: Final = 1 if sys.platform == "darwin" else 1_024
 """Bytes in the unit of `ru_maxrss`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the neighbors and lists of so many users took, and how many were the nearest ones."""
-
-    users: int
-    fit_s: float
-    rank_s: float
-    cpu_s: float
-    busy_other_cores: float
-    peak_bytes: int
-    recall: float
-    brute_force_s: float
-    """neighbors of all users by the baseline, if the others take as long as the sample"""
+def user_knn(
+    users: Annotated[int, typer.Option(min=1_000)] = 1_000_000, *, json: session.Json = False
+) -> None:
+    """Neighbors and lists of many users, against scikit-learn's by brute force."""
+    with session.folder():
+        session.present(measure(users), json=json)
 
 
-def measure(users: int) -> Found:
-    """Return what the neighbors and lists of so many users take, in this process."""
+def measure(users: int) -> Report:
+    """Report what the neighbors and lists of so many users take, in this process."""
     affinities = make(users, _SEED)
     pids, began = {"ours": os.getpid()}, time.perf_counter()
     before = read_clock(pids)
@@ -71,19 +65,37 @@ def measure(users: int) -> Found:
         ranker.rank(start, min(start + USERS_PER_BLOCK, users))
     seconds, cpu_s = time.perf_counter() - began, spent(before, read_clock(pids))
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+    rank_s, others = seconds - fit_s, cpu_s["others"] / seconds
 
     sample = np.random.default_rng(_SEED).choice(users, min(_SAMPLE, users), replace=False)
     recall, sample_s = _by_brute_force(ranker, sample)
-    return Found(
-        users,
-        fit_s,
-        seconds - fit_s,
-        cpu_s["ours"],
-        cpu_s["others"] / seconds,
-        peak_bytes,
-        recall,
-        sample_s * users / len(sample),
+    # If the others take as long as the sample.
+    brute_force_s = sample_s * users / len(sample)
+    figures = {
+        "name": "user-knn",
+        "work": f"{users:,} users, {ITEMS:,} items",
+        "value": round(fit_s, 1),
+        "unit": "s, neighbors of all users",
+        "baseline": "scikit-learn",
+        "baseline_value": round(brute_force_s, 1),
+        "ratio": round(brute_force_s / fit_s, 2),
+        "fit_s": round(fit_s, 1),
+        "rank_s": round(rank_s, 1),
+        "cpu_s": round(cpu_s["ours"], 1),
+        "peak_bytes": peak_bytes,
+        "recall": round(recall, 4),
+        "busy_other_cores": round(others, 2),
+    }
+    seconds_of = ("neighbors, s", "by scikit-learn, s", "lists, s", "CPU s")
+    row = (
+        f"{users:,}",
+        *(f"{figure:,.1f}" for figure in (fit_s, brute_force_s, rank_s, cpu_s["ours"])),
+        f"{peak_bytes / 1e9:.2f}",
+        f"{recall:.3f}",
     )
+    work = f"neighbors and lists of users who have 30 of {ITEMS:,} items"
+    on = conditions("no broker", "no store", Spread.of([others]))
+    return Report([figures], [table(("users", *seconds_of, "peak GB", "recall"), [row], work), on])
 
 
 def make(users: int, seed: int) -> Matrix:
@@ -92,11 +104,6 @@ def make(users: int, seed: int) -> Matrix:
     sizes = [min(_USERS_AT_ONCE, users - start) for start in range(0, users, _USERS_AT_ONCE)]
     made: Matrix = csr_array(vstack([_affinities(size, rng) for size in sizes], "csr"))
     return made
-
-
-def report(found: list[Found]) -> Report:
-    """Return the figures as lines and as a table."""
-    return Report([_said(one) for one in found], [_table(found)])
 
 
 def _affinities(users: int, rng: np.random.Generator) -> Matrix:
@@ -114,42 +121,3 @@ def _by_brute_force(ranker: UserKnnRanker, sample: Ints) -> tuple[float, float]:
     seconds = time.perf_counter() - began
     of_found = np.sqrt(2 - 2 * ranker.neighbors.closeness[sample])
     return float(np.mean(of_found <= distances[:, -1:] + _AS_NEAR)), seconds
-
-
-def _said(found: Found) -> dict[str, object]:
-    return {
-        "name": "user-knn",
-        "work": f"{found.users:,} users, {ITEMS:,} items",
-        "value": round(found.fit_s + found.rank_s, 1),
-        "unit": "s",
-        "baseline": "scikit-learn",
-        "baseline_value": round(found.brute_force_s, 1),
-        "ratio": round(found.brute_force_s / found.fit_s, 2),
-        "fit_s": round(found.fit_s, 1),
-        "rank_s": round(found.rank_s, 1),
-        "cpu_s": round(found.cpu_s, 1),
-        "peak_bytes": found.peak_bytes,
-        "recall": round(found.recall, 4),
-        "busy_other_cores": round(found.busy_other_cores, 2),
-    }
-
-
-def _table(every: list[Found]) -> Table:
-    columns = (
-        "users", "neighbors, s", "by scikit-learn, s", "lists, s", "CPU s", "peak GB", "recall",
-        "others' cores",
-    )  # fmt: skip
-    rows = [
-        (
-            f"{found.users:,}",
-            f"{found.fit_s:,.1f}",
-            f"{found.brute_force_s:,.1f}",
-            f"{found.rank_s:,.1f}",
-            f"{found.cpu_s:,.1f}",
-            f"{found.peak_bytes / 1e9:.2f}",
-            f"{found.recall:.3f}",
-            f"{found.busy_other_cores:.2f}",
-        )
-        for found in every
-    ]
-    return table(columns, rows, f"neighbors and lists of users who have 30 of {ITEMS:,} items")

@@ -20,8 +20,12 @@ DECAY_STARTS_MS: Final = 1_577_836_800_000
 """2020-01-01, UTC: t0 of the forward decay; any constant gives the same cosines."""
 
 EVENT_WEIGHTS: Final[dict[EventType, float]] = {"view": 1, "click": 2, "watch": 3, "trade": 5}
-"""How much an event tells if events weigh; those of the Microsoft Recommenders' SAR, roughly."""
+"""Weight of each kind of event, if events weigh: those of Microsoft Recommenders' SAR, roughly."""
 _WEIGHTS: Final = [float(EVENT_WEIGHTS[event]) for event in EVENT_TYPES]
+
+FURTHEST_VALUE: Final = 1_000.0
+"""How many times more, or less, than the typical value a transaction counts where users weigh by
+value: a mistyped quantity must not outweigh everybody."""
 
 Affinity = Callable[[float, int, int], float]
 """(affinity so far, index into EVENT_TYPES, event time in epoch ms) -> the new affinity"""

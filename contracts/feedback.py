@@ -30,11 +30,12 @@ NAME: Final = "[A-Za-z0-9_-]{1,32}"
 FeedbackType = Literal["impression", "click"]
 FEEDBACK_TYPES: Final[tuple[FeedbackType, ...]] = get_args(FeedbackType)
 
-_REQUEST_ID: Final = re.compile(
-    rf"^({NAME})\.({NAME})\.({NAME})\.([A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}})"
-    # Those in the topic that are older than signatures have none.
-    rf"([A-Za-z0-9_-]{{{SIGNATURE_CHARACTERS}}})?$"
-)
+_UNSIGNED: Final = rf"^({NAME})\.({NAME})\.({NAME})\.([A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}})"
+_SIGNATURE: Final = rf"([A-Za-z0-9_-]{{{SIGNATURE_CHARACTERS}}})"
+_SENT: Final = rf"{_UNSIGNED}{_SIGNATURE}$"
+_IN_TOPIC: Final = rf"{_UNSIGNED}{_SIGNATURE}?$"
+"""Those that are older than signatures have none."""
+_request_id: Final = re.compile(_IN_TOPIC)
 
 
 class RequestId(NamedTuple):
@@ -57,7 +58,7 @@ class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):
     """That an instrument of an answer was shown to a user, or clicked."""
 
     type: FeedbackType
-    request_id: Annotated[str, Meta(extra_json_schema={"pattern": _REQUEST_ID.pattern})]
+    request_id: Annotated[str, Meta(extra_json_schema={"pattern": _IN_TOPIC})]
     """of the answer that recommended it"""
     user_id: UserId
     instrument_id: InstrumentId
@@ -68,6 +69,7 @@ class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):
 class SentFeedback(Reaction, gc=False, frozen=True, kw_only=True):
     """Feedback as a client may send it: without `ts` it is about now."""
 
+    request_id: Annotated[str, Meta(extra_json_schema={"pattern": _SENT})]
     ts: EpochMs | None = None
 
 
@@ -122,7 +124,7 @@ def parse_request_id(text: str) -> RequestId:
     Raises:
         ValueError: it is none.
     """
-    found = _REQUEST_ID.fullmatch(text)
+    found = _request_id.fullmatch(text)
     if found is None:
-        raise ValueError(f"request_id {text!r:.140} is none that an answer carried")
+        raise ValueError(f"request_id {text!r:.150} is none that an answer carried")
     return RequestId(*found.groups())

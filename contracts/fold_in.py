@@ -25,7 +25,7 @@ SCORE_DECIMALS: Final = 12
 and equal ones are ordered by the smaller id."""
 
 
-class FoldIn(msgspec.Struct, frozen=True, omit_defaults=True):
+class FoldIn(msgspec.Struct, frozen=True):
     """How a generation's lists want histories folded in."""
 
     items: int = ITEMS_MOST

@@ -29,10 +29,10 @@ Keys, after the namespace:
     lives forever; written by workers; read by workers, trainer, people
 `model:current`
     string: `Current`; who gets which variant stands in it, so that one read tells all
-    lives forever; written by trainer; read by api
+    lives forever; written by trainer; read by api, trainer
 `model:<generation>:similar:<item>`
     string: `SimilarList`
-    lives while named in `model:current`, then a minute; written by trainer; read by api
+    lives while named in `model:current`, then a minute; written by trainer; read by api, trainer
 `model:<generation>:user:<user>`
     string: `UserList`
     lives while named in `model:current`, then a minute; written by trainer; read by api
@@ -51,6 +51,9 @@ Keys, after the namespace:
 `model:decisions`
     list: JSON object: what was decided on a generation, when and why; the newest `DECISIONS_KEPT`
     lives forever; written by trainer; read by trainer, people
+`model:refused`
+    hash: variant -> JSON object: since when its generations are refused, and by which rule
+    lives until one of that variant is let out; written by trainer; read by trainer
 `model:lock`
     string: the token of the trainer that runs
     lives its lease; written by trainer; read by trainer
@@ -72,6 +75,8 @@ Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):
 
 An offset in a value is `[incarnation, offset]`: the last record folded into it, and the incarnation
 of the log that it stands in. A record at or below it is a no-op for that value.
+
+What stands at `model:current` and in a generation's lists is in `contracts.generations`.
 """
 
 from dataclasses import dataclass
@@ -79,7 +84,6 @@ from typing import Final
 
 import msgspec
 
-from contracts.fold_in import FoldIn
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
 
 NEWEST_FIELD: Final = "newest"
@@ -143,106 +147,6 @@ class HistoryEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """sum of the values of the transactions that have one"""
     n: int = 0
     """how many have one"""
-
-
-class Neighbor(msgspec.Struct, frozen=True, gc=False):
-    """An item that is similar to another."""
-
-    item: str
-    score: float
-    support: float
-    """G of the two: in binary mode, how many users have both"""
-
-
-class SimilarList(msgspec.Struct, frozen=True):
-    """The neighbors of an item, most similar first; those with scores below zero come last.
-
-    These are no similar items: they matter where histories are folded in, and nowhere else.
-    """
-
-    model: str
-    items: list[Neighbor]
-
-
-class Recommendation(msgspec.Struct, frozen=True, gc=False):
-    """An item for a user; `because` holds the items or the neighbors' items that speak for it."""
-
-    item: str
-    score: float
-    because: list[str]
-
-
-class UserList(msgspec.Struct, frozen=True):
-    """The recommendations of a user, best first; items that the user already has are left out."""
-
-    model: str
-    off: tuple[int, int]
-    """the `off` of the history that it was made from: another one there means it is out of date"""
-    items: list[Recommendation]
-
-
-class Popular(msgspec.Struct, frozen=True, gc=False):
-    """An item by how many users have it."""
-
-    item: str
-    score: float
-    """G[item, item]: in binary mode, how many users have it"""
-
-
-class PopularList(msgspec.Struct, frozen=True):
-    """The most popular items, most popular first."""
-
-    model: str
-    items: list[Popular]
-
-
-class Served(msgspec.Struct, frozen=True):
-    """What one variant serves."""
-
-    generation: str
-    model: str
-    """the item model's name"""
-    user_model: str
-    fold_in: FoldIn = FoldIn()
-    """how histories are folded into the items' lists"""
-
-
-class Experiment(msgspec.Struct, frozen=True):
-    """Which users get which variant: `contracts.variants` says how."""
-
-    name: str
-    """goes into the hash: in another experiment users are in other groups"""
-    weights: dict[str, float]
-    """variant -> its users relative to those of the others; a variant that is missing has none"""
-
-
-class Canary(msgspec.Struct, frozen=True):
-    """A generation on trial: some users of the default variant get it instead."""
-
-    served: Served
-    share: float
-    """of the default variant's users, 0 to 1"""
-    since_ms: int
-    """when it was first served, epoch ms"""
-
-
-class Current(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is served: the value of `model:current`."""
-
-    fence: int
-    """the fencing token of the trainer that wrote this; a lower one may not overwrite it"""
-    variants: dict[str, Served]
-    experiment: Experiment | None = None
-    """None: every user gets the default variant"""
-    canary: Canary | None = None
-    previous: list[Served] = []
-    """what the default variant can be rolled back to, latest first"""
-    held: bool = False
-    """rolled back by a person, so that runs publish nothing until one asks for it"""
-
-
-DEFAULT_VARIANT: Final = "default"
-CANARY_VARIANT: Final = "canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +222,10 @@ class Keyspace:
     def model_decisions(self) -> str:
         """What was decided on generations, newest first."""
         return f"{self.namespace}:model:decisions"
+
+    def model_refused(self) -> str:
+        """The variants whose generations are refused, since when and why."""
+        return f"{self.namespace}:model:refused"
 
     def model_lock(self) -> str:
         """Held by the trainer that runs."""

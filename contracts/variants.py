@@ -20,7 +20,7 @@ from collections.abc import Collection
 from hashlib import blake2b
 from math import log
 
-from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Current, Experiment, Served
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Experiment, Served
 
 
 def served_to(user_id: str | None, current: Current) -> tuple[str, Served] | None:

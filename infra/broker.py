@@ -1,16 +1,18 @@
-"""Asks a Kafka-protocol broker, whichever it is, what topics it has, and has it make some."""
+"""Asks a Kafka-protocol broker, whichever it is, what it has, and has it make topics."""
 
+import time
 from collections.abc import Collection, Mapping
 from typing import Final
 
 import tenacity
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
 _CALL_S: Final = 15
 _POLL_S: Final = 0.02
+_ENDS_WITHIN_S: Final = 60
 _TANSU_CLUSTER: Final = "tansu_cluster"
 
 
@@ -54,6 +56,37 @@ def partitions_of(client: AdminClient) -> dict[str, int]:
         BrokerError: it does not answer.
     """
     return {name: len(topic.partitions) for name, topic in _metadata(client).topics.items()}
+
+
+def log_ends(bootstrap_servers: str, topic: str, partitions: int) -> dict[int, int]:
+    """Return the end of each partition's log, from fetches: Tansu's list of offsets is wrong.
+
+    Raises:
+        BrokerError: it does not answer in time.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "log-ends",
+            "enable.auto.commit": False,
+            "log_level": 0,
+            # An empty partition has an end to tell at once.
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    deadline = time.monotonic() + _ENDS_WITHIN_S
+    try:
+        tps = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)]
+        consumer.assign(tps)
+        ends = [-1]
+        while min(ends) < 0:
+            if time.monotonic() > deadline:
+                raise BrokerError(f"no end of each log of {topic} within {_ENDS_WITHIN_S} s")
+            consumer.consume(timeout=_POLL_S)
+            ends = [consumer.get_watermark_offsets(tp, cached=True)[1] for tp in tps]
+        return dict(enumerate(ends))
+    finally:
+        consumer.close()
 
 
 def create(client: AdminClient, topics: Collection[NewTopic]) -> None:

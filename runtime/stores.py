@@ -39,7 +39,7 @@ UNAVAILABLE: Final[tuple[type[Exception], ...]] = (
     TryAgainError,
 )
 """What the clients raise while Redis cannot be reached or fails over: worth another try."""
-_REFUSING: Final = (
+REFUSING: Final = (
     "NOREPLICAS", "MISCONF", "OOM", "LOADING", "MASTERDOWN", "TRYAGAIN", "READONLY",
     "BUSY", "CLUSTERDOWN")  # fmt: skip
 """What an answer starts with while Redis takes no writes: too few replicas, a full disk, no memory;
@@ -56,7 +56,7 @@ def is_away(error: BaseException) -> bool:
     """
     if isinstance(error, UNAVAILABLE):
         return True
-    return isinstance(error, ResponseError) and str(error).lstrip("-").startswith(_REFUSING)
+    return isinstance(error, ResponseError) and str(error).lstrip("-").startswith(REFUSING)
 
 
 _RETRIED: Final = (RedisConnectionError, RedisTimeoutError)

@@ -1,15 +1,12 @@
 """The worker's settings, from environment variables."""
 
-from typing import Literal
-
 from pydantic import Field
 
-from contracts.affinities import AffinityName
-from runtime.settings import MetricsSettings
+from runtime.settings import FoldingSettings, MetricsSettings
 from stream_processors.store.folding import folding_text
 
 
-class Settings(MetricsSettings):
+class Settings(FoldingSettings, MetricsSettings):
     """Of one worker process."""
 
     bars_retention_minutes: int = Field(
@@ -56,40 +53,12 @@ class Settings(MetricsSettings):
         le=80,
         description="after which the group gives a silent worker's partitions to others",
     )
-    affinity: AffinityName = Field(
-        default="binary",
-        description="1 after the first event, or the sum or the greatest of the events' weights, "
-        "which decay with time",
-    )
-    half_life_days: float = Field(
-        default=60.0,
-        ge=14,
-        le=36_500,
-        description="of weighted and greatest affinities; below 14 days the numbers overflow",
-    )
-    history_cap: int = Field(
-        default=500, ge=1, le=5_000, description="most recent items that a user's history keeps"
-    )
     history_retention_days: float = Field(
         default=730.0,
         ge=1,
         le=36_500,
         description="of event time, after which a user who did nothing more is taken out of "
         "histories and counts",
-    )
-    user_weight: Literal["none", "inverse-degree", "value"] = Field(
-        default="none",
-        description="scales a user's affinities: not at all, by degree^-exponent, the degree being "
-        "the number of items in the history, or by (mean transaction value / typical)^exponent",
-    )
-    user_weight_exponent: float = Field(default=0.5, gt=0, le=1, description="of USER_WEIGHT")
-    typical_value: float = Field(
-        default=1.0,
-        ge=1e-6,
-        le=1e12,
-        description="price x quantity of a transaction, in the unit of price, at which a "
-        "user counts as much as one without any; a value is taken as at most 1,000 times as much, "
-        "and at least a 1,000th of it",
     )
     metrics_port: int = Field(
         default=9101, ge=0, le=65_535, description="serves /metrics and /health; 0 for any free one"

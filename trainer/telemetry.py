@@ -40,7 +40,9 @@ GENERATION_TIMESTAMP: Final = Gauge(
     "trainer_generation_timestamp_seconds", "When the last generation was published, epoch s."
 )
 BROKEN_RULES: Final = Gauge(
-    "trainer_broken_rules", "Rules of `trainer.quality` that the last data broke.", ["level"]
+    "trainer_broken_rules",
+    "Rules of `trainer.quality` that a variant's last data or generation broke.",
+    ["variant", "level"],
 )
 
 CORRUPT_VALUES: Final = Gauge(

@@ -7,8 +7,11 @@ from typing import Any, Final, Protocol, cast
 
 import hiredis
 
+from runtime.stores import REFUSING
+
 MAX_WAITING: Final = 20_000
 """Commands without an answer; one more is refused. Redis answers as many in some 100 ms."""
+_REFUSALS: Final = frozenset({*REFUSING, "ASK", "MOVED", "NOAUTH", "NOPERM"})
 
 
 class NotConnectedError(ConnectionError):
@@ -26,6 +29,11 @@ class ErrorAnswer(Exception):  # noqa: N818 (an answer of Redis's, not always a 
     def kind(self) -> str:
         """Its first word."""
         return str(self).partition(" ")[0]
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether Redis may do it later. Other errors mean that a value is not what it must be."""
+        return self.kind in _REFUSALS
 
 
 def packed(command: tuple[str | bytes | int, ...]) -> bytes:

@@ -14,6 +14,7 @@ Command = tuple[str | bytes | int, ...]
 Read = Generator[Sequence[Command], Sequence[Any], T]
 """Yields commands, one or more, is sent their answers, and returns what it was for.
 
+If Redis does not do one of them, its `ErrorAnswer` is raised there once all have their answers.
 It knows neither connections nor the loop, so the ordinary routes and the hot path run the same.
 """
 Done = Callable[[T | None, Exception | None], None]
@@ -27,7 +28,7 @@ class Reading(Generic[T]):
     """Runs one read; `over` once `done` was called, which happens once."""
 
     __slots__ = ("_answers", "_commands", "_done", "_missing", "_nodes", "_read", "_redirections",
-                 "over", "started_at")  # fmt: skip
+                 "_refused", "over", "started_at")  # fmt: skip
 
     def __init__(self, read: Read[T], nodes: Nodes, done: Done[T], started_at: float) -> None:
         self._read = read
@@ -37,6 +38,7 @@ class Reading(Generic[T]):
         self._answers: list[Any] = []
         self._missing = 0
         self._redirections = 0
+        self._refused: ErrorAnswer | None = None
         self.over = False
         self.started_at = started_at
 
@@ -55,8 +57,7 @@ class Reading(Generic[T]):
         """Take an answer, and go on if it was the last one of its round."""
         if self.over:
             return
-        if type(answer) is ErrorAnswer:
-            self._take_error(place, answer)
+        if type(answer) is ErrorAnswer and self._is_sent_on(place, answer):
             return
         self._answers[place] = answer
         self._missing -= 1
@@ -68,8 +69,10 @@ class Reading(Generic[T]):
         self.fail(error)
 
     def _go_on(self, answers: list[Any] | None) -> None:
+        read, refused = self._read, self._refused
+        self._refused = None
         try:
-            commands = self._read.send(answers)  # type: ignore[arg-type]
+            commands = read.throw(refused) if refused else read.send(answers)  # type: ignore[arg-type]
         except StopIteration as returned:
             self.over = True
             self._done(returned.value, None)
@@ -90,13 +93,13 @@ class Reading(Generic[T]):
         except ConnectionError as error:
             self.fail(error)
 
-    def _take_error(self, place: int, answer: ErrorAnswer) -> None:
-        """Send a command on to the node that has its key, or fail."""
+    def _is_sent_on(self, place: int, answer: ErrorAnswer) -> bool:
+        """Send a command on to the node that has its key; if there is none, note the error."""
         kind = answer.kind
+        if kind not in ("MOVED", "ASK") or self._redirections == _REDIRECTIONS:
+            self._refused = answer
+            return False
         self._redirections += 1
-        if kind not in ("MOVED", "ASK") or self._redirections > _REDIRECTIONS:
-            self.fail(answer)
-            return
         _, _, node = str(answer).rpartition(" ")
         host, _, port = node.rpartition(":")
         try:
@@ -109,6 +112,7 @@ class Reading(Generic[T]):
         finally:
             if kind == "MOVED":
                 self._nodes.moved()
+        return True
 
 
 class _Nobody:

@@ -12,12 +12,13 @@ from api.events import MAX_EVENTS
 from api.feedback import count, parse_feedback
 from api.openapi import failed
 from api.problems import INVALID_EVENTS, STORE_UNAVAILABLE
+from api.request_ids import Signer
 from api.routes.cases import WRITING
 from api.services import Services, ServicesDep
 from api.store import StoreUnavailableError
 from api.writing import Body, require_key
 from contracts.feedback import SentFeedback
-from contracts.keyspace import DEFAULT_VARIANT
+from contracts.generations import DEFAULT_VARIANT
 
 router = APIRouter(tags=["events"])
 
@@ -73,13 +74,21 @@ async def feedback(services: ServicesDep, body: Body) -> Response:
     names index, field and reason of each (of the first 20). What is sent twice counts twice in the
     metrics; readers of the topic can tell.
     """
-    signer = await services.store.answer(services.request_ids.signer())
+    signer = await _signer(services)
     messages = parse_feedback(body, signer, services.now_ms())
     await services.publisher.publish(messages)
     for labels, number in count(messages, await _variants(services)).items():
         services.metrics.feedback.labels(*labels).inc(number)
     clicks = sum(message.type == "click" for message in messages)
     return respond(FeedbackAccepted(len(messages) - clicks, clicks), 202)
+
+
+async def _signer(services: Services) -> Signer:
+    """Return the signer with the latest key; with the last known one while Redis cannot tell."""
+    try:
+        return await services.store.answer(services.request_ids.latest())
+    except StoreUnavailableError:
+        return await services.store.answer(services.request_ids.signer())
 
 
 async def _variants(services: Services) -> Collection[str]:

@@ -1,15 +1,18 @@
-"""What a benchmark came to: lines of JSON, or a table."""
+"""What a benchmark came to, and what that depends on: lines of JSON, or a table."""
 
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import msgspec
+import psutil
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.harness.machine import machine, versions
 from benchmarks.harness.rounds import (
     Run,
     Spread,
@@ -20,6 +23,12 @@ from benchmarks.harness.rounds import (
     ratios,
     ratios_a_core,
 )
+
+_PACKAGES: Final = (
+    "tickrec", "faust-streaming", "aiokafka", "confluent-kafka", "redis", "hiredis", "msgspec",
+    "numpy", "fastapi", "uvicorn", "uvloop", "httptools",
+)  # fmt: skip
+_CPUINFO: Final = Path("/proc/cpuinfo")
 
 
 class Servers(NamedTuple):
@@ -73,8 +82,8 @@ def compared(
     figures = _figures(name, work, unit, {"ours": ours, "baseline": its}, spreads, servers)
     verdict = (
         f"[bold]{ratio.median:.1f} times[/] {baseline} "
-        f"({ratio.least:.1f} .. {ratio.greatest:.1f} in {len(ours)} rounds); "
-        f"per core used {a_core.median:.1f} times ({a_core.least:.1f} .. {a_core.greatest:.1f})"
+        f"({ratio:.1f} in {len(ours)} rounds); "
+        f"per core used {a_core.median:.1f} times ({a_core:.1f})"
     )
     on = conditions(*servers, busy_neighbors([*ours, *its]))
     return Report(
@@ -111,8 +120,8 @@ def _rates_table(title: str, unit: str, contenders: Mapping[str, Sequence[Run]])
     rows = []
     for name, runs in contenders.items():
         rate, cpu = rates(runs), cpu_us_a_record(runs)
-        figures = (f"{rate.median:,.0f}", f"{rate.least:,.0f} .. {rate.greatest:,.0f}")
-        rows.append((name, *figures, *(f"{cpu[who]:.2f}" for who in parts)))
+        its = (f"{cpu[who]:.2f}" for who in parts)
+        rows.append((name, f"{rate.median:,.0f}", f"{rate:,.0f}", *its))
     columns = ("", unit, "least .. greatest", *(f"{who}, CPU us each" for who in parts))
     return table(columns, rows, title)
 
@@ -121,7 +130,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
     """Return a table whose first column is of names, and whose others are of figures."""
     made = Table(title=title, box=None, header_style="bold", title_justify="left")
     for place, column in enumerate(columns):
-        made.add_column(column, justify="right" if place else "left")
+        made.add_column(column, justify="right" if place else "left", vertical="bottom")
     for row in rows:
         made.add_row(*row)
     return made
@@ -129,12 +138,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
 
 def conditions(broker: str, store: str, others: Spread) -> Text:
     """Return what a result was measured on."""
-    on = machine()
-    return Text(
-        f"{on['cpu']}, {on['cores']} cores, {broker}, {store}; "
-        f"others kept {others.least:.2f} to {others.greatest:.2f} cores busy meanwhile",
-        style="dim",
-    )
+    busy = f"others kept {others.least:.2f} to {others.greatest:.2f} cores busy meanwhile"
+    return Text(f"{computer()}, {broker}, {store}; {busy}", style="dim")
 
 
 def show_conditions(console: Console, broker: str, store: str, others: Spread) -> None:
@@ -156,3 +161,36 @@ def ends(spread: Spread, digits: int | None = None) -> list[float]:
 def rounded(values: Mapping[str, float], digits: int = 3) -> dict[str, float]:
     """Return the values with a few digits after the point."""
     return {name: round(value, digits) for name, value in values.items()}
+
+
+def machine() -> dict[str, str | int]:
+    """Return the processor, how many cores of it there are, and the operating system."""
+    return {
+        "cpu": _cpu_model(_CPUINFO.read_text() if _CPUINFO.exists() else ""),
+        "cores": psutil.cpu_count() or 1,
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def computer() -> str:
+    """Return the processor and its cores in words."""
+    on = machine()
+    return f"{on['cpu']}, {on['cores']} cores"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that do the work."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def _cpu_model(cpuinfo: str) -> str:
+    r"""Return the processor's name.
+
+    >>> _cpu_model("processor: 0\nmodel name\t: AMD EPYC 7763\n")
+    'AMD EPYC 7763'
+    """
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()

@@ -41,6 +41,14 @@ class Spread(NamedTuple):
         """Summarize at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 
+    def __format__(self, spec: str) -> str:
+        """Return the ends, each in this format.
+
+        >>> f"{Spread(median=2_000.0, least=1_000.0, greatest=3_000.0):,.0f}"
+        '1,000 .. 3,000'
+        """
+        return f"{self.least:{spec}} .. {self.greatest:{spec}}"
+
 
 R = TypeVar("R", bound=Run)
 Say = Callable[[int, str, Run], None]

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import httpx
-
 from benchmarks.harness.contender import awaited, started
 from benchmarks.harness.cpu import read_clock, spent
 from benchmarks.harness.namespace import Namespace, Written
 from benchmarks.harness.report import Servers
 from benchmarks.harness.rounds import Run
+from benchmarks.harness.serving import answering
 from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED, Topic
 from infra import broker as brokers
@@ -130,16 +129,8 @@ class Stage:
         """Run our API for the block, and hand out its process and its port."""
         port = free_port()
         settings = {"API_HOST": LOOPBACK, "API_PORT": str(port)}
-        address = f"http://{LOOPBACK}:{port}"
-
-        def answers() -> bool:
-            try:
-                return httpx.get(f"{address}/health/ready", timeout=1).is_success
-            except httpx.HTTPError:
-                return False
-
         command = self.command("api", python("api"), namespace, settings)
-        with running(Server(command, address, "tickrec", answers)) as process:
+        with running(answering(command, port, "/health/ready")) as process:
             yield process.pid, port
 
 

@@ -1,20 +1,56 @@
 """What the loads of `keepup` came to: a line of JSON, or tables and a verdict."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
+from benchmarks.harness.latencies import Latencies
 from benchmarks.harness.report import Report, Servers, conditions, ends, table
 from benchmarks.harness.rounds import Spread
-from benchmarks.keepup.lag import GROWS_ABOVE, Lag, Latencies
 from benchmarks.keepup.publisher import Load
+from contracts.messages import Floats
 
 SLICE_S: Final = 10.0
 _P99_WITHIN_S: Final = 1.5
 _PUNCTUAL_S: Final = 0.5
+_SPAN: Final = 1 / 6
+"""of a run: what the start, the middle and the end of a lag are averaged over"""
+_ENDS_BELOW_S: Final = 2.0
+_GROWS_ABOVE: Final = 0.02
+"""Seconds a second. A worker writes once a second, so its lag is a saw: a line fitted to a few
+seconds of it has a slope of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far behind the folding was, in seconds' worth of records."""
+
+    start_s: float
+    middle_s: float
+    end_s: float
+    max_s: float
+    growth: float
+    """slope of the straight line through it: seconds a second"""
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it ended low and did not grow."""
+        return self.end_s < _ENDS_BELOW_S and self.growth < _GROWS_ABOVE
+
+    @classmethod
+    def of(cls, at_s: Floats, lag_s: Floats) -> "Lag":
+        """Summarize readings at rising times; both (n,), n of 2 or more."""
+        share = (at_s - at_s[0]) / (at_s[-1] - at_s[0])
+        middle = np.abs(share - 0.5) <= _SPAN / 2
+        spans = (share <= _SPAN, middle if middle.any() else share <= 1, share >= 1 - _SPAN)
+        growth = np.polynomial.Polynomial.fit(at_s, lag_s, 1).convert().coef[1]
+        figures = (*(lag_s[span].mean() for span in spans), lag_s.max(), growth)
+        return cls(*(round(float(figure), 4) for figure in figures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +88,14 @@ class Highest(NamedTuple):
 
     kept_up: int
     too_much: int
+
+
+def sliced(at_s: Sequence[float], latencies_s: Sequence[float], slice_s: float) -> list[Latencies]:
+    """Summarize the latencies by when their quotes were published; a slice's end is open."""
+    slices = defaultdict(list)
+    for at, latency in zip(at_s, latencies_s, strict=True):
+        slices[at // slice_s].append(latency)
+    return [Latencies.of(slices[number]) for number in sorted(slices)]
 
 
 def report(trials: Sequence[Trial], servers: Servers) -> Report:
@@ -141,7 +185,7 @@ def _lags_and_cores(trials: Sequence[Trial]) -> tuple[Table, Table]:
 def _verdict(trial: Trial) -> str:
     p99_s, looked = trial.latency.p99_s, trial.prober
     met = "[green]below[/]" if p99_s < _P99_WITHIN_S else "[red]above[/]"
-    grows = "grows" if trial.lag.growth >= GROWS_ABOVE else "does not grow"
+    grows = "grows" if trial.lag.growth >= _GROWS_ABOVE else "does not grow"
     sentence = (
         f"p99 [bold]{p99_s:.2f} s[/], {met} {_P99_WITHIN_S:g} s; the lag {grows}; "
         f"looked every {looked['look_every_s'] * 1000:.0f} ms, "

@@ -28,14 +28,22 @@ from benchmarks.harness import session
 from benchmarks.harness.child import child, meet, meeting
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.cpu import read_clock, spent
+from benchmarks.harness.latencies import Latencies
 from benchmarks.harness.namespace import Namespace
 from benchmarks.harness.report import rounded
 from benchmarks.harness.stage import Stage
 from benchmarks.harness.workers import await_shared, running_workers
-from benchmarks.keepup.lag import Lag, Latencies, sliced
 from benchmarks.keepup.prober import LOOK_EVERY_S, Prober
 from benchmarks.keepup.publisher import Load, Published, publish
-from benchmarks.keepup.report import SLICE_S, Highest, Trial, report, report_highest
+from benchmarks.keepup.report import (
+    SLICE_S,
+    Highest,
+    Lag,
+    Trial,
+    report,
+    report_highest,
+    sliced,
+)
 from contracts.keyspace import NEXT_FIELD
 from contracts.topics import QUOTES
 

@@ -20,7 +20,8 @@ from benchmarks.naive.answers import (
     StoredSimilar,
 )
 from benchmarks.naive.reader import Reader
-from contracts.keyspace import DEFAULT_VARIANT, Keyspace
+from contracts.generations import DEFAULT_VARIANT
+from contracts.keyspace import Keyspace
 from runtime.settings import SharedSettings
 from runtime.topology import Topology
 

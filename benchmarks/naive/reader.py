@@ -23,14 +23,15 @@ from benchmarks.naive.answers import (
     StoredList,
     StoredSimilar,
 )
-from contracts.keyspace import DEFAULT_VARIANT, NEWEST_FIELD, OFFSET_FIELD, Keyspace
+from contracts.affinities import DAY_MS
+from contracts.fold_in import SCORE_DECIMALS
+from contracts.generations import DEFAULT_VARIANT
+from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from runtime.topology import Topology
 
 _MINUTES: Final = 5
 _REASONS: Final = 3
-_DECIMALS: Final = 12
-_DAY_MS: Final = 86_400_000
 _POINTER_FOR_S: Final = 1.0
 _offset: Final = TypeAdapter(tuple[int, int])
 
@@ -143,7 +144,7 @@ def weigh(history: History, how: StoredFoldIn) -> dict[str, float]:
     weights = {item: history[item].r / history[item].s for item in latest}
     if how.half_life_days:
         for item in latest:
-            age_days = (history[latest[0]].t - history[item].t) / _DAY_MS
+            age_days = (history[latest[0]].t - history[item].t) / DAY_MS
             weights[item] *= 0.5 ** (age_days / how.half_life_days)
     return weights
 
@@ -161,7 +162,7 @@ def fold_in(
                 share = weights[item] * neighbor.score
                 sums[neighbor.item] += share
                 shares[neighbor.item].append((share, item))
-    scores = {item: round(value / total, _DECIMALS) for item, value in sums.items()}
+    scores = {item: round(value / total, SCORE_DECIMALS) for item, value in sums.items()}
     best = heapq.nsmallest(n, scores, key=lambda item: (-scores[item], int(item)))
     return [
         Recommended(instrument_id=int(item), score=scores[item], because=_strongest(shares[item]))

@@ -14,8 +14,9 @@ import faust
 import msgspec
 import redis.asyncio
 
-from benchmarks.peers.progress import STARTED_FIELD, bars_key, now_ms, progress_key, report
+from benchmarks.peers.progress import STARTED_FIELD, now_ms, progress_key, report
 from benchmarks.peers.quotes import MINUTE_MS, Bar, decode
+from contracts.keyspace import Keyspace
 from contracts.topics import QUOTES
 from runtime.settings import SharedSettings
 
@@ -36,6 +37,7 @@ app = faust.App(
 quotes = app.topic(QUOTES.name, value_type=bytes)
 store = redis.asyncio.Redis.from_url(settings.redis_url)
 encode = msgspec.json.Encoder().encode
+keyspace = Keyspace(settings.namespace)
 
 bars: dict[tuple[int, int], Bar] = {}
 changed: set[tuple[int, int]] = set()
@@ -72,7 +74,7 @@ async def write() -> None:
         async with store.pipeline(transaction=False) as pipeline:
             for instrument, minute in keys[at : at + 1000]:
                 bar = encode(bars[instrument, minute])
-                pipeline.hset(bars_key(settings.namespace, instrument), str(minute), bar)
+                pipeline.hset(keyspace.bars(0, instrument), str(minute), bar)
             await pipeline.execute()
     if written:
         await store.hset(progress_key(settings.namespace), items=report(started_ms, written))

@@ -1,7 +1,4 @@
-"""The hash in which a peer says how far it is, for the benchmark to watch.
-
-An engine's environment has next to nothing but the engine, so `contracts.keyspace` is out of reach.
-"""
+"""The hash in which a peer says how far it is, for the benchmark to watch."""
 
 import time
 from typing import Final
@@ -17,11 +14,6 @@ FINISHED_FIELD: Final = "written_ms"
 def progress_key(namespace: str) -> str:
     """Return the hash's key."""
     return f"{namespace}:benchmark"
-
-
-def bars_key(namespace: str, instrument: int) -> str:
-    """Return the key of an instrument's bars, all of which are in the first partition."""
-    return f"{namespace}:bars:{{q0}}:{instrument}"
 
 
 def report(started_ms: int, done: int) -> list[str | int]:

@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 import redis
 
-from benchmarks.peers.progress import STARTED_FIELD, bars_key, now_ms, progress_key, report
+from benchmarks.peers.progress import STARTED_FIELD, now_ms, progress_key, report
+from contracts.keyspace import Keyspace
 
 FLUSH_INTERVAL_S: Final = 1.0
 _BARS_A_PIPELINE: Final = 1000
@@ -27,7 +28,7 @@ class BarSink:
 
     def __init__(self, store: redis.Redis, namespace: str) -> None:
         self._store = store
-        self._namespace = namespace
+        self._keyspace = Keyspace(namespace)
         self._key = progress_key(namespace)
         self._lock = threading.Lock()
         self._encode = msgspec.json.Encoder().encode
@@ -67,7 +68,7 @@ class BarSink:
         for at in range(0, len(bars), _BARS_A_PIPELINE):
             with self._store.pipeline(transaction=False) as pipeline:
                 for (instrument, minute_s), bar in bars[at : at + _BARS_A_PIPELINE]:
-                    key = bars_key(self._namespace, instrument)
+                    key = self._keyspace.bars(0, instrument)
                     pipeline.hset(key, str(minute_s), self._encode(bar))
                 pipeline.execute()
         if self._started_ms and done != self._written:

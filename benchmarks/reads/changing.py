@@ -8,13 +8,14 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from benchmarks.reads import zipf
-from benchmarks.reads.bulk import Command, write
+from benchmarks.harness import zipf
+from benchmarks.harness.bulk import Command, write
 from benchmarks.reads.data import SEED, by_popularity, noted, user_id
 from benchmarks.reads.paths import without_list
 from benchmarks.reads.scene import Scene
@@ -33,24 +34,34 @@ _encode = msgspec.json.Encoder().encode
 
 @contextlib.contextmanager
 def changing(scene: Scene, events_a_second: int) -> Iterator[None]:
-    """Change histories for the block; none at 0 events a second."""
-    over = threading.Event()
+    """Change histories for the block; none at 0 events a second.
+
+    Raises:
+        hiredis.ReplyError: the store refused an event.
+        OSError: the connection to it broke.
+    """
     batch = events_a_second // _BATCHES_A_SECOND
-
-    def run() -> None:
-        events = _events(scene)
-        while not over.wait(1 / _BATCHES_A_SECOND):
-            write(scene.store.address, itertools.islice(events, batch))
-
-    writer = threading.Thread(target=run)
-    if batch:
-        writer.start()
-    try:
+    if not batch:
         yield
-    finally:
-        over.set()
-        if batch:
-            writer.join()
+        return
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(_write, scene, batch, over)
+        try:
+            yield
+        finally:
+            over.set()
+            writing.result()
+
+
+def _write(scene: Scene, batch: int, over: threading.Event) -> None:
+    """Write a batch when each is due, those that are late at once."""
+    events, started = _events(scene), time.monotonic()
+    for number in itertools.count(1):
+        due = started + number / _BATCHES_A_SECOND
+        if over.wait(max(0, due - time.monotonic())):
+            return
+        write(scene.store.address, itertools.islice(events, batch))
 
 
 def _events(scene: Scene) -> Iterator[Command]:

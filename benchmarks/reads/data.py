@@ -15,10 +15,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.harness.bulk import Command, write
 from benchmarks.reads import lists
-from benchmarks.reads.bulk import Command, write
 from benchmarks.reads.histories import histories
-from contracts.keyspace import DEFAULT_VARIANT, Current, Keyspace, Served
+from contracts.generations import DEFAULT_VARIANT, Current, Served
+from contracts.keyspace import Keyspace
 from contracts.messages import Ints
 from contracts.partitioning import user_partition
 from contracts.topics import STREAMED

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.reads import zipf
+from benchmarks.harness import zipf
 from contracts.keyspace import OFFSET_FIELD, HistoryEntry
 from contracts.messages import Ints
 

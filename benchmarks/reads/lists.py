@@ -12,7 +12,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from contracts.keyspace import Neighbor, Popular, PopularList, Recommendation, SimilarList, UserList
+from contracts.generations import (
+    Neighbor,
+    Popular,
+    PopularList,
+    Recommendation,
+    SimilarList,
+    UserList,
+)
 from contracts.messages import Ints
 
 Parts = npt.NDArray[np.object_]

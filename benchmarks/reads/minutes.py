@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from benchmarks.reads.bulk import write
+from benchmarks.harness.bulk import write
 from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
 from contracts.partitioning import instrument_partitions
 from runtime.topology import Topology

@@ -14,7 +14,7 @@ from benchmarks.reads.saturation import CONNECTIONS, Saturation, allowed_files, 
 from benchmarks.reads.scene import Scene
 
 _SIDE_ROUNDS: Final = 3
-"""at most, of what has no bar to reach: so all of it takes less than six minutes"""
+"""at most, of what has no bar to reach"""
 
 _SATURATED_FOR_S: Final = 5
 """at least, so that the last of thousands of clients is answered, too"""
@@ -48,7 +48,7 @@ def measure(
         if Part.ENDPOINTS in parts:
             yield from contest(scene, servers, endpoints(scene.size), rounds, seconds, say)
         if Part.RECOMMENDATIONS in parts:
-            chosen = situations(scene.size)
+            chosen = situations(scene.size, seconds)
             yield from recommend(scene, servers, chosen, rounds, seconds, say)
         if Part.SATURATION in parts:
             long_s = max(seconds, _SATURATED_FOR_S)

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.reads import zipf
+from benchmarks.harness import zipf
 from benchmarks.reads.data import SEED, Size, by_popularity, user_id
 from contracts.messages import Ints
 
@@ -51,9 +51,13 @@ def recommendations(size: Size) -> list[str]:
 
 
 def batches(size: Size, n: int) -> list[list[str]]:
-    """Return the same for each of these users once, `n` of them at a time."""
+    """Return the same for these users, each in one batch of `n`; the rest of the division in none.
+
+    If there are fewer users, one batch has all of them.
+    """
     paths = _of_users(without_list(size).tolist(), _RECOMMENDATIONS)
-    return [paths[first : first + n] for first in range(0, len(paths), n)]
+    n = min(n, len(paths))
+    return [paths[first : first + n] for first in range(0, len(paths) - n + 1, n)]
 
 
 def own_lists(size: Size) -> list[str]:

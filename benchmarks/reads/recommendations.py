@@ -31,8 +31,8 @@ from infra.local.process import LOOPBACK
 _PLAIN: Final = "naive, a plain GET"
 _PLAIN_BAR: Final = 2.0
 _EVENTS_A_SECOND: Final = 1_000
-_FRESH_A_TURN: Final = 60_000
-"""more than are answered in one turn"""
+_FRESH_A_SECOND: Final = 12_000
+"""more than are answered"""
 _WARM_UP_S: Final = 5
 """long enough for most lists to be read"""
 _LONG_CONNECTIONS: Final = 2
@@ -54,10 +54,11 @@ class Situation:
     events_a_second: int = 0
 
 
-def situations(size: Size) -> list[Situation]:
-    """Return all four."""
+def situations(size: Size, seconds: int) -> list[Situation]:
+    """Return all four, for turns of so many seconds."""
     by_zipf, own, long = paths.recommendations(size), paths.own_lists(size), paths.long(size)
-    fresh = itertools.cycle(paths.batches(size, _FRESH_A_TURN))
+    a_turn = _FRESH_A_SECOND * max(seconds, _WARM_UP_S)
+    fresh = itertools.cycle(paths.batches(size, a_turn))
     return [
         Situation("fresh", lambda: next(fresh), _PLAIN_BAR),
         Situation("changing", lambda: by_zipf, events_a_second=_EVENTS_A_SECOND),
@@ -75,11 +76,12 @@ def recommend(
         ContenderError: the two do not say the same, or one does not answer.
     """
     for situation in chosen:
-        check_same(situation.paths(), *servers)
+        asked = situation.paths()
+        check_same(asked, *servers)
         turns = {
             TICKREC: _turn(scene, situation, servers.ours),
             NAIVE: _turn(scene, situation, servers.naive),
-            _PLAIN: _plain(scene, servers.naive),
+            _PLAIN: _plain(scene, situation, servers.naive),
         }
         before = _kept(servers.ours)
         with changing(scene, situation.events_a_second):
@@ -88,7 +90,7 @@ def recommend(
         kept = _shares(before, _kept(servers.ours))
         yield Measured(
             name=f"reads: recommendations, {situation.name}",
-            work=f"GET {situation.paths()[0]} and the like: {situation.name}, {kept}; "
+            work=f"GET {asked[0]} and the like: {situation.name}, {kept}; "
             f"{situation.connections} connections, one core for the server; {scene}",
             runs=runs,
             pairs=[Pair(TICKREC, _PLAIN, situation.bar, by_p99=False), Pair(TICKREC, NAIVE)],
@@ -102,9 +104,9 @@ def _turn(scene: Scene, situation: Situation, server: Asked) -> Turn:
     )
 
 
-def _plain(scene: Scene, server: Asked) -> Turn:
+def _plain(scene: Scene, situation: Situation, server: Asked) -> Turn:
     asked = paths.plain(scene.size)
-    return lambda seconds: scene.ask(Load(asked, CONNECTIONS, seconds), server)
+    return lambda seconds: scene.ask(Load(asked, situation.connections, seconds), server)
 
 
 def _kept(server: Asked) -> dict[tuple[str, str], float]:

@@ -23,10 +23,10 @@ from benchmarks.harness import session
 from benchmarks.harness.child import child, meet, meeting
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.cpu import read_clock, spent
+from benchmarks.harness.latencies import Latencies
 from benchmarks.harness.report import Report, conditions, rounded
 from benchmarks.harness.rounds import Spread
 from benchmarks.harness.stage import Stage
-from benchmarks.keepup.lag import Latencies
 from benchmarks.stream.clients import listen
 from benchmarks.stream.writer import flush
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from contracts.keyspace import DEFAULT_VARIANT, Current, Keyspace, PopularList
+from contracts.generations import DEFAULT_VARIANT, Current, PopularList
+from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
 from infra.topics import noted_partitions
 from runtime.stores import Store

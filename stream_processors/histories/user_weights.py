@@ -5,13 +5,10 @@ A scale follows from the history alone, so a replay finds it again.
 
 import math
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
+from contracts.affinities import FURTHEST_VALUE
 from stream_processors.histories.history import History
-
-FURTHEST_VALUE: Final = 1_000.0
-"""How many times more, or less, than the typical value a transaction counts: a mistyped quantity
-must not outweigh everybody."""
 
 
 class UserWeight(Protocol):

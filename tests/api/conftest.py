@@ -23,13 +23,8 @@ from api.live import channels
 from api.request_ids import Signer
 from api.settings import ApiSettings
 from contracts.fold_in import FoldIn
-from contracts.keyspace import (
-    NEWEST_FIELD,
-    OFFSET_FIELD,
-    BarValue,
+from contracts.generations import (
     Current,
-    HistoryEntry,
-    Keyspace,
     Neighbor,
     Popular,
     PopularList,
@@ -38,6 +33,7 @@ from contracts.keyspace import (
     SimilarList,
     UserList,
 )
+from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, BarValue, HistoryEntry, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from infra.local.process import free_port
 from runtime.stores import connect

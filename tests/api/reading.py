@@ -12,8 +12,17 @@ from .conftest import Filled
 T = TypeVar("T")
 
 
-def run(read: Read[T], raw: Redis, filled: Filled, flips: Sequence[str] = ()) -> T:
-    """Run a read, and flip the pointer after each of its first rounds that looks at it."""
+def run(
+    read: Read[T],
+    raw: Redis,
+    filled: Filled,
+    flips: Sequence[str] = (),
+    rounds: list[int] | None = None,
+) -> T:
+    """Run a read, and flip the pointer after each of its first rounds that looks at it.
+
+    The number of commands of each round is added to `rounds`.
+    """
     left = list(flips)
     pointer = filled.keys.model_current()
     answers: list[Any] | None = None
@@ -23,6 +32,8 @@ def run(read: Read[T], raw: Redis, filled: Filled, flips: Sequence[str] = ()) ->
         except StopIteration as returned:
             found: T = returned.value
             return found
+        if rounds is not None:
+            rounds.append(len(commands))
         pipeline = raw.pipeline(transaction=False)
         for command in commands:
             # Its parsed answers are not what a connection hands out.

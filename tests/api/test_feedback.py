@@ -81,12 +81,13 @@ def test_none_too_many_and_what_is_no_json_are_refused() -> None:
         parse_feedback(b"{", SIGNER, NOW_MS)
 
 
-def test_an_id_that_was_not_made_here_is_told_as_such() -> None:
+def test_an_id_that_was_not_made_here_is_named_in_the_error() -> None:
+    longest = SIGNER.new("v" * 32, "g" * 32, "s" * 32, "ABC")
     with pytest.raises(InvalidEventsError) as caught:
-        parse_feedback(body(CLICK | {"user_id": "ABCD"}), SIGNER, NOW_MS)
+        parse_feedback(body(CLICK | {"request_id": longest, "user_id": "ABCD"}), SIGNER, NOW_MS)
     (error,) = caught.value.errors
-    reason = f"request_id '{CLICK['request_id']}' is none that this service made for user_id 'ABCD'"
-    assert error.reason == reason
+    named = f"request_id '{longest}'"
+    assert error.reason == f"{named} was not issued by this service for user_id 'ABCD'"
 
 
 @given(place=st.integers(0, len(CLICK["request_id"]) - 1), character=st.sampled_from("aZ09_-."))

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from api.lists import ROWS_BYTES, GenerationLists, Lists, _bytes_of
-from contracts.keyspace import Neighbor, SimilarList
+from contracts.generations import Neighbor, SimilarList
 
 
 def test_rows_are_kept_within_bounds_those_asked_for_last_for_sure(

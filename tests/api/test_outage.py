@@ -9,16 +9,18 @@ import httpx
 import msgspec
 import pytest
 import tenacity
+from redis import Redis
 
+from api.request_ids import Signer
 from api.store import READ_DEADLINE_S as DEADLINE_S
 from api.store import Store
-from contracts.keyspace import HistoryEntry
+from contracts.keyspace import HistoryEntry, Keyspace
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey
 from runtime.stores import connect
 from tests.patience import PATIENCE_S
 
-from .conftest import NOW_MS, Serve, read_deadline
+from .conftest import NOW_MS, Filled, Serve, read_deadline
 
 PROMISED_S = 0.25
 
@@ -142,6 +144,27 @@ async def test_a_redis_that_comes_late_goes_and_returns_is_used_whenever_it_is_t
                 await check_unavailable(client, path)
             metrics = (await client.get("/metrics")).text
             assert 'api_redis_errors_total{kind="connection"}' in metrics
+
+
+@pytest.mark.parametrize(("setting", "refusing"), [("maxmemory", 1), ("min-replicas-to-write", 1)])
+async def test_recommendations_are_answered_by_a_new_namespace_whose_redis_takes_no_writes(
+    serve: Serve, own_store: Server, setting: str, refusing: int
+) -> None:
+    path, keys = "/v1/users/u1/recommendations", Keyspace("live")
+    with running(own_store), connect(own_store.address, "tests") as store:
+        assert isinstance(store, Redis)
+        fill(own_store)
+        Filled(store, keys).generation("g", {"1": [("5", 0.5, 1)]}, popular=[("7", 1)])
+        async with serve(redis_url=own_store.address) as client:
+            store.config_set(setting, refusing)
+            answers = [await client.get(path) for _ in range(2)]
+            assert [answer.status_code for answer in answers] == [200, 200]
+            assert not store.exists(keys.request_id_key())
+            store.config_set(setting, 0)
+            assert (await client.get(path)).status_code == 200
+            key = store.get(keys.request_id_key())
+    for answer in answers:
+        assert Signer(key.encode()).made(answer.json()["request_id"], "u1")
 
 
 @tenacity.retry(

@@ -1,7 +1,6 @@
 """Generations that are replaced, or expire, while they are read."""
 
 from collections.abc import Iterator
-from typing import TypeVar
 
 import pytest
 from redis import Redis
@@ -11,15 +10,12 @@ from api.metrics import Metrics
 from api.reader import Reader
 from api.recommend import Wish
 from api.recommending import LISTS_AT_ONCE
-from api.redis.reading import Read
 from api.store import Store
 from contracts.affinities import DAY_MS
 from contracts.fold_in import FoldIn
 
 from .conftest import Filled
 from .reading import run
-
-T = TypeVar("T")
 
 ALL = Wish(10, frozenset(), include_seen=False)
 
@@ -162,25 +158,12 @@ def test_the_lists_of_a_long_history_are_read_some_at_a_time(
     filled.generation("g1", {str(item): [("9999", 0.5, 1.0)] for item in range(n)})
     filled.history("ABC", {str(item): (1, item) for item in range(n)}, off=1)
     rounds: list[int] = []
-    _, chosen = run(told(reader.recommendations("ABC", ALL), rounds), raw, filled)
+    _, chosen = run(reader.recommendations("ABC", ALL), raw, filled, rounds=rounds)
     assert [(item.instrument_id, item.score) for item in chosen.items] == [(9999, 0.5)]
     assert rounds[-4:] == [*3 * [LISTS_AT_ONCE + 1], 2]  # with the pointer each time
 
 
-def told(read: Read[T], rounds: list[int]) -> Read[T]:
-    """Do as `read` does, and note the number of commands of each round."""
-    answers = None
-    while True:
-        try:
-            commands = read.send(answers)  # type: ignore[arg-type]
-        except StopIteration as returned:
-            found: T = returned.value
-            return found
-        rounds.append(len(commands))
-        answers = yield commands
-
-
-def test_what_is_kept_is_told_from_what_is_read(raw: Redis, filled: Filled, store_url: str) -> None:
+def test_kept_and_read_lists_are_counted_apart(raw: Redis, filled: Filled, store_url: str) -> None:
     metrics = Metrics()
     reader = Reader(Store(store_url, filled.keys.namespace, metrics), metrics)
     filled.generation("g1", {"4": [("5", 0.5, 1.0)], "6": [("7", 0.9, 1.0)]})
@@ -194,6 +177,34 @@ def test_what_is_kept_is_told_from_what_is_read(raw: Redis, filled: Filled, stor
 
     assert [counted("api_choices_total", outcome) for outcome in ("made", "kept")] == [2, 1]
     assert [counted("api_lists_total", outcome) for outcome in ("read", "kept")] == [2, 1]
+
+
+def test_answers_are_kept_within_bounds_however_long_they_are(
+    raw: Redis, filled: Filled, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.recommending.CHOSEN_BYTES", 30_000)
+    metrics = Metrics()
+    reader = Reader(Store(store_url, filled.keys.namespace, metrics), metrics)
+    filled.generation("g1", {"4": [(str(item), 0.5, 1.0) for item in range(100, 200)]})
+    users = [f"u{number}" for number in range(20)]
+    for user in users:
+        filled.history(user, {"4": (1, 1)}, off=1)
+
+    def kept(n: int) -> int:
+        """Return how many answers of `n` items stand there after all were asked for."""
+
+        def counted() -> float:
+            return metrics.registry.get_sample_value("api_choices_total", {"outcome": "kept"}) or 0
+
+        for user in users:
+            run(reader.recommendations(user, Wish(n, frozenset(), include_seen=False)), raw, filled)
+        before = counted()
+        for user in reversed(users):
+            run(reader.recommendations(user, Wish(n, frozenset(), include_seen=False)), raw, filled)
+        return round(counted() - before)
+
+    assert kept(1) == len(users)  # of a kilobyte each
+    assert 1 <= kept(100) <= 4  # of 28
 
 
 def test_the_variants_are_those_that_are_served(reader: Reader, raw: Redis, filled: Filled) -> None:

@@ -27,8 +27,7 @@ from api.recommend import (
 )
 from contracts.affinities import DAY_MS
 from contracts.fold_in import ITEMS_MOST, FoldIn
-from contracts.keyspace import (
-    HistoryEntry,
+from contracts.generations import (
     Neighbor,
     Popular,
     PopularList,
@@ -36,11 +35,13 @@ from contracts.keyspace import (
     SimilarList,
     UserList,
 )
+from contracts.keyspace import HistoryEntry
 
 ALL = Wish(100, frozenset(), include_seen=False)
 ALL_ALIKE = FoldIn()
 ids = st.integers(0, 30)
 limits = st.integers(1, 10)
+similarities = st.floats(-1, 1, allow_subnormal=False)
 histories = st.dictionaries(
     ids,
     st.builds(HistoryEntry, st.floats(0.1, 9), st.integers(0, 5 * DAY_MS), st.floats(0.5, 2)),
@@ -50,7 +51,7 @@ histories = st.dictionaries(
 lists = st.dictionaries(
     ids,
     st.lists(
-        st.builds(Neighbor, ids.map(str), st.floats(-1, 1), st.just(1.0)),
+        st.builds(Neighbor, ids.map(str), similarities, st.just(1.0)),
         unique_by=lambda neighbor: neighbor.item,
     ).map(lambda items: SimilarList("ease", sorted(items, key=lambda one: -one.score))),
 )

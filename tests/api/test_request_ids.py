@@ -1,6 +1,7 @@
 """Request ids: what they say, that no two are the same, and who can make them."""
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from api.redis.connection import ErrorAnswer
 from api.redis.reading import Read
 from api.request_ids import _TOKENS_AT_ONCE, RequestIds, Signer
-from contracts.feedback import NAME, TOKEN_CHARACTERS, RequestId, parse_request_id
+from contracts.feedback import NAME, TOKEN_CHARACTERS, parse_request_id
 
 from .conftest import Filled
 from .reading import run
@@ -29,7 +31,6 @@ def test_an_id_is_read_back_as_what_it_was_made_of() -> None:
     first, second = parse_request_id(new()), parse_request_id(new())
     assert first[:3] == second[:3] == ("default", "20210815T211000Z-7", "history")
     assert second.token != first.token
-    assert isinstance(first, RequestId)
 
 
 def test_an_id_goes_into_a_url_as_it_is() -> None:
@@ -85,9 +86,74 @@ def test_all_processes_of_a_namespace_have_one_key_that_the_first_makes(
     assert later.made(made, "ABC")
 
 
+def test_after_the_store_lost_the_key_all_processes_have_one_again(
+    store_url: str, filled: Filled
+) -> None:
+    with Redis.from_url(store_url) as raw:
+        raw.set_response_callback("SET", lambda answer, **_: answer)
+        key = filled.keys.request_id_key()
+        one, another = RequestIds(filled.keys), RequestIds(filled.keys)
+        run(one.signer(), raw, filled)
+        raw.delete(key)
+        run(another.signer(), raw, filled)  # comes when there is none
+        made = run(another.signer(), raw, filled).new("v", "g", "history", "ABC")
+        assert not run(one.signer(), raw, filled).made(made, "ABC")
+        assert run(one.latest(), raw, filled).made(made, "ABC")
+        raw.delete(key)
+        assert run(one.latest(), raw, filled).made(made, "ABC")  # puts its own there
+        assert run(RequestIds(filled.keys).signer(), raw, filled).made(made, "ABC")
+
+
+@pytest.mark.parametrize("refusal", ["OOM no memory", "NOREPLICAS too few", "MISCONF disk full"])
+def test_while_no_key_can_be_written_ids_are_signed_and_writing_is_tried_for_each(
+    refusal: str, filled: Filled
+) -> None:
+    def refused() -> Signer:
+        read = ids.signer()
+        next(read)
+        (command,) = read.send([None])
+        assert command[0] == "SET"
+        return ended_by(lambda: read.throw(ErrorAnswer(refusal)))
+
+    ids = RequestIds(filled.keys)
+    made = [refused().new("v", "g", "history", "ABC") for _ in range(2)]
+    read = ids.signer()
+    next(read)
+    read.send([None])
+    later = resumed_with(None, read)
+    assert all(later.made(one, "ABC") for one in made)
+    with pytest.raises(StopIteration):  # asks for nothing any more
+        next(ids.signer())
+
+
+def test_a_key_that_is_lost_while_none_can_be_written_is_still_known(filled: Filled) -> None:
+    ids = RequestIds(filled.keys)
+    read = ids.signer()
+    next(read)
+    before = resumed_with(b"a key of all", read)
+    read = ids.latest()
+    next(read)
+    read.send([None])
+    after = ended_by(lambda: read.throw(ErrorAnswer("OOM no memory")))
+    assert after.made(before.new("v", "g", "history", "ABC"), "ABC")
+
+
+def test_an_error_that_is_no_refusal_is_not_passed_over(filled: Filled) -> None:
+    read = RequestIds(filled.keys).signer()
+    next(read)
+    read.send([None])
+    with pytest.raises(ErrorAnswer, match="syntax"):
+        read.throw(ErrorAnswer("ERR syntax error"))
+
+
 def resumed_with(answer: object, read: Read[Signer]) -> Signer:
     """Return what a read comes to after its last answer."""
+    return ended_by(lambda: read.send([answer]))
+
+
+def ended_by(step: Callable[[], object]) -> Signer:
+    """Return what a read comes to in its last step."""
     with pytest.raises(StopIteration) as returned:
-        read.send([answer])
+        step()
     signer: Signer = returned.value.value
     return signer

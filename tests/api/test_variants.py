@@ -15,10 +15,10 @@ from api.metrics import Metrics
 from api.reader import Reader
 from api.recommend import Wish
 from api.store import Store
-from contracts.keyspace import Canary, Current, Experiment, Served
+from contracts.generations import Canary, Current, Experiment, Served
 from contracts.variants import served_to
 
-from .conftest import Filled, Serve
+from .conftest import ALL_ALIKE, Filled, Serve
 from .http import ORDINARY, Client, connected, serving
 from .reading import run
 
@@ -205,9 +205,9 @@ def test_lists_that_were_read_for_one_variant_are_not_anothers(
 
     first = recommended()
     assert [found[0] for found in first] == [
-        Generation("default", "g1"),
-        Generation("steep", "g2"),
-        Generation("canary", "g3"),
+        Generation("default", "g1", ALL_ALIKE),
+        Generation("steep", "g2", ALL_ALIKE),
+        Generation("canary", "g3", ALL_ALIKE),
     ]
     assert len({str(found[1:]) for found in first}) == 3
     assert recommended() == first  # out of what is kept
@@ -219,14 +219,16 @@ def test_a_pointer_that_moves_to_other_variants_while_it_is_read_is_followed(
     current = serve(filled)
     user = of_variant("steep", current)
     generation, _ = run(reader.recommendations(user, ALL), raw, filled)
-    assert generation == Generation("steep", "g2")
+    assert generation == Generation("steep", "g2", ALL_ALIKE)
 
     read = reader.recommendations(user, ALL)  # guesses what was served the last time
     commands = next(read)
     serve(filled, None)
     answers = [raw.execute_command(*command, NEVER_DECODE=True) for command in commands]
     # Another request learns of it first.
-    assert run(reader.recommendations("u1", ALL), raw, filled)[0] == Generation("default", "g1")
+    assert run(reader.recommendations("u1", ALL), raw, filled)[0] == Generation(
+        "default", "g1", ALL_ALIKE
+    )
 
     generation, _ = run(resumed(read, answers), raw, filled)
-    assert generation == Generation("default", "g1")
+    assert generation == Generation("default", "g1", ALL_ALIKE)

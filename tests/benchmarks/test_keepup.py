@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.keepup.lag import Lag, Latencies, sliced
+from benchmarks.harness.latencies import Latencies
 from benchmarks.keepup.prober import Waiting
 from benchmarks.keepup.publisher import Load, Published
-from benchmarks.keepup.report import Highest
+from benchmarks.keepup.report import Highest, Lag, sliced
 from benchmarks.keepup.scenario import lag_of, search
 
 

@@ -4,10 +4,10 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
+from benchmarks.harness.latencies import Latencies
 from benchmarks.harness.report import Report, Servers
-from benchmarks.keepup.lag import Lag, Latencies, sliced
 from benchmarks.keepup.publisher import Load
-from benchmarks.keepup.report import Highest, Trial, report, report_highest
+from benchmarks.keepup.report import Highest, Lag, Trial, report, report_highest, sliced
 
 CPU = {"worker": 3.0, "api": 1.0, "publisher": 1.0, "broker": 2.0, "store": 1.0, "others": 0.5}
 SERVERS = Servers("Apache Kafka 4", "Valkey 9")

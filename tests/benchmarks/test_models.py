@@ -13,12 +13,14 @@ from scipy.sparse import csr_array, load_npz
 
 from benchmarks.harness.contender import ContenderError
 from benchmarks.implicit import Implicit, TunableImplicit
-from benchmarks.models import Standings
+from benchmarks.models import AsItComes, leads, report
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.holdout import Holdout, LeftOut
 from trainer.evaluation.measuring import measure
 from trainer.evaluation.recommending import NONE, Recommended
 from trainer.evaluation.result import Data, Evaluation, OfModel
+from trainer.models import MODELS
+from trainer.settings import AUTO, TrainerSettings
 from trainer.tuning.run import Tuned
 from trainer.tuning.search import Best
 
@@ -38,7 +40,7 @@ for line in sys.stdin:
 """
 
 
-def standings(found: dict[str, int], validation: dict[str, float]) -> Standings:
+def standings(found: dict[str, int], validation: dict[str, float]) -> Tuned:
     """Results of models that find the only item of so many of the users."""
     nothing = csr_array((USERS, ITEMS))
     train = nothing + csr_array(np.eye(USERS, ITEMS))
@@ -55,7 +57,7 @@ def standings(found: dict[str, int], validation: dict[str, float]) -> Standings:
         ndcg[model] = np.where(np.arange(len(items)) < hits, 1.0, 0.0)
     data = Data("a file", USERS, ITEMS, 1, len(holdout.judged), 1, LeftOut(0, 0, 0, 0))
     best = {name: Best(value, {}) for name, value in validation.items()}
-    return Standings(Tuned(best, Evaluation(data, 1, models), ndcg), trials=5, n=10)
+    return Tuned(best, Evaluation(data, 1, models), ndcg)
 
 
 FOUND = {
@@ -69,7 +71,7 @@ FOUND = {
 
 def test_ours_is_auto_and_theirs_is_the_one_that_the_validation_split_chose() -> None:
     validation = {"implicit ALS": 0.1, "implicit BM25": 0.2}
-    (line,) = standings(FOUND, validation).lines().splitlines()
+    (line,) = report(standings(FOUND, validation), trials=5, n=10).lines().splitlines()
     said = msgspec.json.decode(line)
     assert said["unit"] == "nDCG@10 of auto"
     assert said["baseline"].startswith("implicit BM25, tuned of implicit 0.7")
@@ -81,14 +83,22 @@ def test_ours_is_auto_and_theirs_is_the_one_that_the_validation_split_chose() ->
 def test_ahead_is_only_what_is_ahead_with_other_users_too() -> None:
     validation = {"implicit ALS": 0.1, "implicit BM25": 0.2}
     of = standings(FOUND, validation)
-    assert of.leads()["implicit ALS, tuned"] == (0, (0, 0))
+    assert leads(of)["implicit ALS, tuned"] == (0, (0, 0))
     out = io.StringIO()
-    of.show(Console(file=out, width=140))
+    report(of, trials=5, n=10).show(Console(file=out, width=140))
     told = out.getvalue()
     assert "auto: ahead of implicit BM25, tuned in nDCG@10 by 0.3" in told
     assert "auto: not surely ahead of implicit ALS, tuned in nDCG@10 by 0.0000" in told
     for title in ("nDCG@10", "95 %", "MAP", "precision", "novelty", "seconds"):
         assert title in told
+
+
+@pytest.mark.parametrize("name", [AUTO, *MODELS])
+def test_of_ours_nothing_is_searched(name: str) -> None:
+    its = AsItComes(name, TrainerSettings())
+    assert its.space == {}
+    assert its.values({}) == {}
+    assert its.fixed.keys() >= {"item_model", "neighbors_per_item"}
 
 
 @pytest.fixture

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import hiredis
 import httpx
 import msgspec
 import pytest
+import tenacity
 from rich.console import Console
 
 from benchmarks.harness.contender import ContenderError
 from benchmarks.reads import cores
 from benchmarks.reads.answered import Answered
+from benchmarks.reads.changing import changing
 from benchmarks.reads.contests import Both, both, contest
 from benchmarks.reads.data import Size
 from benchmarks.reads.measured import Measured, Pair
@@ -26,6 +29,7 @@ from benchmarks.reads.same import check_same, covers
 from benchmarks.reads.saturation import Saturation, saturate
 from benchmarks.reads.scene import Asked, Scene, StoreProduct, set_up
 from infra.local.process import LOOPBACK
+from runtime.stores import Store, connect
 from tests.patience import PATIENCE_S
 
 SIZE = Size(instruments=400, users=300)
@@ -83,7 +87,7 @@ def test_both_answer_the_same_to_every_endpoint(servers: Both) -> None:
 def test_both_recommend_the_same_and_from_what_is_meant_to_be_compared(
     servers: Both, name: str, source: str
 ) -> None:
-    (situation,) = (one for one in situations(SIZE) if one.name == name)
+    (situation,) = (one for one in situations(SIZE, 1) if one.name == name)
     paths = situation.paths()
     check_same(paths, *servers)
     assert answer(servers.naive, paths[0]).json()["source"] == source
@@ -124,19 +128,43 @@ def test_recommendations_are_told_with_what_was_kept_while_histories_change(
         dataclasses.replace(
             one, connections=2, at_least_s=3, events_a_second=one.events_a_second // 50
         )
-        for one in situations(SIZE)
+        for one in situations(SIZE, 1)
         if one.name in ("changing", "own lists")
     ]
-    changing, own = recommend(scene, servers, chosen, 1, 1, lambda *_: None)
-    for measured in (changing, own):
+    while_changing, own = recommend(scene, servers, chosen, 1, 1, lambda *_: None)
+    for measured in (while_changing, own):
         lines = [msgspec.json.decode(line) for line in measured.lines().splitlines()]
         assert [line["baseline"] for line in lines] == ["naive, a plain GET", "naive"]
         assert all(answers["failed"] == 0 for answers in lines[0]["answers"].values())
     # Some histories stayed as they were between two answers, and others did not.
-    (kept,) = re.findall(r"kept of the answers (\d+\.\d)%, of the lists (\d+\.\d)%", changing.work)
+    (kept,) = re.findall(
+        r"kept of the answers (\d+\.\d)%, of the lists (\d+\.\d)%", while_changing.work
+    )
     assert 0 < float(kept[0]) < 100
     assert float(kept[1]) > 0
     assert re.search(r"kept of the answers \d+\.\d%, of the lists none", own.work)
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
+    wait=tenacity.wait_fixed(0.02),
+)
+def until_refused(store: Store) -> None:
+    assert "errorstat_OOM" in store.info("errorstats")
+
+
+def test_a_failure_to_change_histories_is_raised_when_the_block_ends(scene: Scene) -> None:
+    with connect(scene.store.address, "tests") as store:
+        store.config_set("maxmemory", 1)
+        try:
+            with (
+                pytest.raises(hiredis.ReplyError, match="OOM"),
+                changing(scene, 1_000),
+            ):
+                until_refused(store)
+        finally:
+            store.config_set("maxmemory", 0)
 
 
 @needs_wrk

@@ -10,13 +10,10 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from contracts import keyspace as keyspace_module
-from contracts.keyspace import (
-    BarValue,
+from contracts.generations import (
     Canary,
     Current,
     Experiment,
-    HistoryEntry,
-    Keyspace,
     Neighbor,
     Popular,
     PopularList,
@@ -24,8 +21,8 @@ from contracts.keyspace import (
     Served,
     SimilarList,
     UserList,
-    source_field,
 )
+from contracts.keyspace import BarValue, HistoryEntry, Keyspace, source_field
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 
 LIVE = Keyspace("live")
@@ -56,6 +53,7 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
         (LIVE.model_keys("g1"), "live:model:g1:keys"),
         (LIVE.model_generations(), "live:model:generations"),
         (LIVE.model_decisions(), "live:model:decisions"),
+        (LIVE.model_refused(), "live:model:refused"),
         (LIVE.model_lock(), "live:model:lock"),
         (LIVE.model_fence(), "live:model:fence"),
         (LIVE.topics(), "live:meta:topics"),
@@ -85,6 +83,7 @@ def test_every_key_is_described_in_the_modules_docstring() -> None:
         LIVE.model_keys("g"): "model:<generation>:keys",
         LIVE.model_generations(): "model:generations",
         LIVE.model_decisions(): "model:decisions",
+        LIVE.model_refused(): "model:refused",
         LIVE.model_lock(): "model:lock",
         LIVE.model_fence(): "model:fence",
         LIVE.topics(): "meta:topics",

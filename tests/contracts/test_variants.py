@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.feedback import NAME
-from contracts.keyspace import (
+from contracts.generations import (
     CANARY_VARIANT,
     DEFAULT_VARIANT,
     Canary,

@@ -24,6 +24,7 @@ from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import INTERACTIONS, QUOTES, STREAMED, Topic
+from infra.broker import log_ends
 from infra.local.process import Command, Server, free_port, running, start, stop
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
@@ -199,25 +200,6 @@ class Pipeline:
         for key in self.store.scan_iter(f"{self.namespace}:*"):
             self.store.delete(key)
         self.store.hset(self.keyspace.topics(), mapping=topics)
-
-
-def log_ends(broker: str, topic: str, partitions: int) -> dict[int, int]:
-    """Return the end of each partition's log, as a fetch tells it (Tansu's list is wrong)."""
-
-    async def ask() -> dict[int, int]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
-        await consumer.start()
-        try:
-            tps = [TopicPartition(topic, p) for p in range(partitions)]
-            consumer.assign(tps)
-            await consumer.seek_to_beginning(*tps)
-            while any(consumer.highwater(tp) is None for tp in tps):
-                await consumer.getmany(timeout_ms=100, max_records=1)
-            return {tp.partition: consumer.highwater(tp) for tp in tps}
-        finally:
-            await consumer.stop()
-
-    return asyncio.run(ask())
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

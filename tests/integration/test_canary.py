@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.keyspace import Current
+from contracts.generations import Current
 from contracts.messages import Interaction
 from infra.local.process import start, stop
 from tests.integration.conftest import Pipeline, eventually

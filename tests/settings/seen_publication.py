@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
 from contracts.messages import Interaction
 from contracts.partitioning import instrument_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS

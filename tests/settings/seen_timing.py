@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from contracts.messages import Interaction, Quote
+from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port, start, stop
 from tests.integration.conftest import eventually
 from tests.settings.rows import Row, disturbing
@@ -85,6 +86,8 @@ def counts_written_every(stack: Stack, row: Row) -> None:
         stack.post([Interaction(user_id=user, instrument_id=i, ts=ts) for i in (1, 2, 3, 4)])
 
     _written_every(stack, row, "cooccurrences", publish)
+    # Counts that are half written would be refused by the trainer of the next check.
+    stack.wait_until_folded((INTERACTIONS, COOCCURRENCES))
 
 
 def _written_every(stack: Stack, row: Row, topic: str, publish: Callable[[], None]) -> None:

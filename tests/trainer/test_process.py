@@ -16,15 +16,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from contracts.keyspace import (
-    DEFAULT_VARIANT,
-    REPLACED_GENERATION_TTL_S,
-    Current,
-    Keyspace,
-    PopularList,
-    SimilarList,
-    UserList,
-)
+from contracts.generations import DEFAULT_VARIANT, Current, PopularList, SimilarList, UserList
+from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.topics import INTERACTIONS
 from infra.local.process import free_port, running
 from infra.local.store import valkey

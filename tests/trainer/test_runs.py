@@ -13,15 +13,8 @@ from prometheus_client import REGISTRY
 from sklearn.metrics.pairwise import cosine_similarity
 from structlog.testing import capture_logs
 
-from contracts.keyspace import (
-    DEFAULT_VARIANT,
-    REPLACED_GENERATION_TTL_S,
-    Keyspace,
-    PopularList,
-    Served,
-    SimilarList,
-    UserList,
-)
+from contracts.generations import DEFAULT_VARIANT, PopularList, Served, SimilarList, UserList
+from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.keyspace import DEFAULT_VARIANT, Keyspace
+from contracts.generations import DEFAULT_VARIANT
+from contracts.keyspace import Keyspace
 from runtime.stores import Store
 from tests.patience import PATIENCE_S
 from trainer.generations.publication import read_current

@@ -12,7 +12,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from contracts.fold_in import FoldIn
-from contracts.keyspace import DEFAULT_VARIANT, Keyspace, Served, SimilarList
+from contracts.generations import DEFAULT_VARIANT, Served, SimilarList
+from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.stores import Store
 from trainer.generations.publication import read_current

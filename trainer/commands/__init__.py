@@ -1,4 +1,4 @@
-"""The commands of `python -m trainer` that need no Redis, one a file.
+"""The commands of `python -m trainer` beside `run` and `once`.
 
 Each loads what only it needs when it is called: a trainer that trains has no use for plots.
 """

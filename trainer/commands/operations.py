@@ -13,7 +13,8 @@ import typer
 from redis.exceptions import RedisClusterException, RedisError
 from rich.console import Console
 
-from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Current, Keyspace
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current
+from contracts.keyspace import Keyspace
 from runtime.logs import configure_logs
 from runtime.stores import Store, connect
 from trainer.commands.options import errors_told

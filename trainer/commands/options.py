@@ -1,4 +1,4 @@
-"""What the commands on files have in common: their options, and how their errors are told."""
+"""What the commands have in common: options of those on files, and how errors are told."""
 
 import sys
 from collections.abc import Iterator, Sequence

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from heapq import merge
-from itertools import islice
+from itertools import islice, takewhile
+from math import inf
 from typing import Any, Final
 
 from contracts.keyspace import Keyspace
@@ -21,15 +22,31 @@ def latest_users(
     Raises:
         CorruptValueError: a key that should hold users holds something else.
     """
-    by_time = merge(
-        *(_active(store, keyspace.active(p), p, users) for p in range(partitions)), reverse=True
-    )
     names: list[str] = []
     partition_of: list[int] = []
-    for _, user, partition in islice(by_time, users):
+    for _, user, partition in islice(by_time(store, keyspace, partitions, users), users):
         names.append(user)
         partition_of.append(partition)
     return names, partition_of
+
+
+def by_time(
+    store: Store, keyspace: Keyspace, partitions: int, users: int, since_ms: float = -inf
+) -> Iterator[tuple[float, str, int]]:
+    """Yield time of the last event, id and partition of users, latest first, as they are asked for.
+
+    Args:
+        store: where they are.
+        keyspace: names their keys.
+        partitions: of `interactions`.
+        users: of each partition, at most.
+        since_ms: only those with an event after it.
+
+    Raises:
+        CorruptValueError: a key that should hold users holds something else.
+    """
+    of_each = (_active(store, keyspace.active(p), p, users) for p in range(partitions))
+    return takewhile(lambda active: active[0] > since_ms, merge(*of_each, reverse=True))
 
 
 def _active(store: Store, key: str, partition: int, users: int) -> Iterator[tuple[float, str, int]]:

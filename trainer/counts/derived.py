@@ -14,7 +14,8 @@ from scipy.sparse import csr_array, diags_array
 
 from contracts.affinities import DAY_MS
 from contracts.messages import Floats, Ints
-from trainer.counts.matrices import Matrix, UserItems
+from trainer.counts.cells import cells_of, places_in
+from trainer.counts.matrices import Matrix, UserItems, entries_where, entry_rows
 
 NOISE: Final = 1e-9
 """What is left of a count, for one of what it was, when all of it was taken out again."""
@@ -36,13 +37,14 @@ class CountsConfig(BaseModel):
         default=0,
         ge=0,
         le=36_500,
-        description="affinities are halved for each that the last event is old; 0: they are not",
+        description="affinities are halved for each that the last event is old; 0: they are not. "
+        "With it, users count as USER_WEIGHT_EXPONENT says, and the workers' weights are left out",
     )
     users: int = Field(
         default=200_000,
         ge=0,
-        description="of how many users, latest event first, histories are read: to count them "
-        "otherwise, to hold events out, and for users' own lists",
+        description="of how many users, latest event first, histories are read to count them "
+        "otherwise; no fewer than ACTIVE_USERS and AUTO_SAMPLE_USERS need",
     )
 
     @property
@@ -67,28 +69,27 @@ class Histories:
 
     def users_of_entries(self) -> Ints:
         """Return (entries,) whose entry each is."""
-        return np.repeat(np.arange(self.affinities.shape[0]), self.degrees)
+        return entry_rows(self.affinities.indptr)
 
     def where(self, kept: npt.NDArray[np.bool_]) -> "Histories":
         """Return the entries that `kept`, (entries,), is true for, of the same users and items."""
-        indptr = np.concatenate([[0], np.cumsum(kept)])[self.affinities.indptr]
-        found = self.affinities
-        return Histories(
-            csr_array((found.data[kept], found.indices[kept], indptr), found.shape),
-            self.ts_ms[kept],
-        )
+        return Histories(entries_where(self.affinities, kept), self.ts_ms[kept])
 
     def columns(self, order: Ints) -> "Histories":
         """Return the same with the items in another order: `order[k]` becomes column k."""
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
         found = self.affinities
         # The times go along as the values of a matrix of the same shape.
-        moved: Matrix = csr_array((found.data, place[found.indices], found.indptr), found.shape)
-        times = csr_array((self.ts_ms, place[found.indices], found.indptr), found.shape)
-        moved.sort_indices()
-        times.sort_indices()
-        return Histories(moved, np.asarray(times.data, np.int64))
+        times: Matrix = csr_array((self.ts_ms, found.indices, found.indptr), found.shape)
+        return Histories(reordered(found, order), reordered(times, order).data.astype(np.int64))
+
+
+def reordered(some: Matrix, order: Ints) -> Matrix:
+    """Return a matrix with its columns in another order: column `order[k]` becomes column k."""
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    made: Matrix = csr_array((some.data, place[some.indices], some.indptr), some.shape)
+    made.sort_indices()
+    return made
 
 
 def histories_of(user_items: UserItems, items: Ints) -> tuple[Histories, Floats]:
@@ -152,23 +153,13 @@ def without(gram: Matrix, before: Matrix, after: Matrix) -> Matrix:
     """
     change: Matrix = csr_array(before.T @ before - after.T @ after)
     change.sort_indices()
-    if not gram.nnz:
-        return gram
-    there, wanted = _places(gram), _places(change)
-    places = np.minimum(np.searchsorted(there, wanted), gram.nnz - 1)
-    known = there[places] == wanted
+    places, known = places_in(cells_of(gram), cells_of(change))
     data = gram.data.copy()
     data[places[known]] -= change.data[known]
     data[data <= gram.data * NOISE] = 0
     left: Matrix = csr_array((data, gram.indices.copy(), gram.indptr.copy()), gram.shape)
     left.eliminate_zeros()
     return left
-
-
-def _places(some: Matrix) -> Ints:
-    """Return (entries,) row x n_columns + column of each entry, ascending."""
-    rows = np.repeat(np.arange(some.shape[0], dtype=np.int64), np.diff(some.indptr))
-    return rows * some.shape[1] + some.indices
 
 
 def completed(derived: Matrix, streamed: Matrix) -> Matrix:
@@ -182,12 +173,8 @@ def completed(derived: Matrix, streamed: Matrix) -> Matrix:
         return derived
     both = ~missing & (all_ > 0)
     scale = float(own[both].sum() / all_[both].sum()) if both.any() else 1.0
-    rows = np.repeat(np.arange(streamed.shape[0]), np.diff(streamed.indptr))
-    kept = missing[rows] | missing[streamed.indices]
-    indptr = np.concatenate([[0], np.cumsum(kept)])[streamed.indptr]
-    rest: Matrix = csr_array(
-        (streamed.data[kept] * scale, streamed.indices[kept], indptr), streamed.shape
-    )
+    kept = missing[entry_rows(streamed.indptr)] | missing[streamed.indices]
+    rest = entries_where(streamed, kept, streamed.data * scale)
     made: Matrix = csr_array(derived + rest)
     made.sort_indices()
     return made

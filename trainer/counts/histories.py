@@ -10,7 +10,7 @@ from runtime.stores import Store
 from trainer.counts.active import latest_users
 from trainer.counts.growing import Growing
 from trainer.counts.hashes import Hashes
-from trainer.counts.history_hashes import Histories, parse_histories
+from trainer.counts.history_hashes import ParsedHistories, parse_histories
 from trainer.counts.matrices import Indices, UserItems, csr
 from trainer.counts.numbering import Numbering
 from trainer.counts.quarantine import Quarantine
@@ -58,7 +58,7 @@ class Collected:
         self._unscaled: Growing | None = None
         """not until a user has a scale"""
 
-    def add(self, users: list[str], histories: Histories) -> None:
+    def add(self, users: list[str], histories: ParsedHistories) -> None:
         """Append histories and whose they are."""
         self._users += users
         self._offsets += histories.offsets.values()

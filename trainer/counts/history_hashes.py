@@ -22,7 +22,7 @@ _offset = msgspec.json.Decoder(tuple[int, int])
 _offsets = msgspec.json.Decoder(list[tuple[int, int]])
 
 
-class Histories(NamedTuple):
+class ParsedHistories(NamedTuple):
     """Some histories, one after the other."""
 
     offsets: dict[int, tuple[int, int]]
@@ -41,7 +41,7 @@ class Histories(NamedTuple):
     """row -> why it is no history"""
 
 
-def parse_histories(parts: Sequence[Fields], rows: range) -> Histories:
+def parse_histories(parts: Sequence[Fields], rows: range) -> ParsedHistories:
     """Return what stands in some `history` hashes.
 
     Args:
@@ -67,7 +67,7 @@ def parse_histories(parts: Sequence[Fields], rows: range) -> Histories:
     order = order[taken]
     histories = {row: offsets[row] for row in sorted(offsets.keys() - corrupt.keys())}
     lengths = np.bincount(row[order] - rows.start, minlength=len(rows))
-    return Histories(
+    return ParsedHistories(
         offsets=histories,
         lengths=lengths[np.fromiter(histories, np.int64, len(histories)) - rows.start],
         items=item[order],

@@ -90,6 +90,28 @@ def csr(data: Floats, columns: Indices, lengths: Ints, n_columns: int) -> Matrix
     return csr_array((data, columns, indptr), shape=(len(lengths), n_columns))
 
 
+def entry_rows(indptr: Indices, start: int = 0) -> Ints:
+    """Return (entries,) the row of each entry; the first row is `start`.
+
+    >>> entry_rows(np.array([0, 2, 2, 3])).tolist()
+    [0, 0, 2]
+    """
+    return np.repeat(np.arange(start, start + len(indptr) - 1, dtype=np.int64), np.diff(indptr))
+
+
+def entries_where(some: Matrix, kept: npt.NDArray[np.bool_], data: Floats | None = None) -> Matrix:
+    """Return the entries that `kept`, (entries,), is true for, in the same rows and columns.
+
+    Args:
+        some: whose entries they are.
+        kept: beside `some.data`.
+        data: (entries,) values in the place of those that are there.
+    """
+    indptr = np.concatenate([[0], np.cumsum(kept)])[some.indptr]
+    values = some.data if data is None else data
+    return csr_array((values[kept], some.indices[kept], indptr), some.shape)
+
+
 def in_order(rows: Ints, columns: Indices) -> Ints:
     """Return the places of entries by row, then column; the last one where both are the same.
 

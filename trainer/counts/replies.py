@@ -21,6 +21,8 @@ _SCAN_LINES: Final = 3
 _LF: Final = ord("\n")
 _DOLLAR: Final = ord("$")
 _ZERO: Final = ord("0")
+_DIGITS_MOST: Final = 3
+"""Of a length: no entry is longer."""
 
 
 class Replies(NamedTuple):
@@ -120,14 +122,20 @@ def _fields(head: bytes) -> int:
 
 
 def _check_lengths(buffer: Bytes, lengths: Spans, actual: Ints) -> None:
-    """Take `$length` lines of up to two digits if they say how long the lines after them are."""
+    """Take `$length` lines of up to three digits if they say how long the lines after them are.
+
+    The entry of a weighted user with an affinity that decays is about 100 bytes long.
+    """
     if not len(actual):
         return
     digits = lengths.stops - lengths.starts - 1
-    ones = buffer[lengths.stops - 1].astype(np.int64) - _ZERO
-    tens = np.where(digits == 2, buffer[lengths.stops - 2].astype(np.int64) - _ZERO, 0)
-    plain = (buffer[lengths.starts] == _DOLLAR) & (digits >= 1) & (digits <= 2)
-    if not (plain & (10 * tens + ones == actual)).all():
+    plain = (buffer[lengths.starts] == _DOLLAR) & (digits >= 1) & (digits <= _DIGITS_MOST)
+    said = np.zeros(len(actual), np.int64)
+    for place in range(_DIGITS_MOST):
+        have = slice(None) if place == 0 else np.flatnonzero(digits > place)
+        digit = buffer[lengths.stops[have] - 1 - place].astype(np.int64) - _ZERO
+        said[have] += 10**place * digit
+    if not (plain & (said == actual)).all():
         raise _NotPlainError
 
 

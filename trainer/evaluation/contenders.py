@@ -12,11 +12,11 @@ from trainer.evaluation.recommending import (
     lists_of,
     row_blocks,
 )
-from trainer.models import ITEM_MODELS
+from trainer.models import ITEM_MODELS, USER_KNN
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
-from trainer.tuning.auto import USER_KNN, find
+from trainer.tuning.auto import find
 
 POPULAR: Final = "popular"
 
@@ -30,12 +30,12 @@ class Contender:
 
     def recommend(self, holdout: Holdout, n: int, stages: Stages) -> Recommended:
         """Return the lists of n that the model's users would be shown."""
-        with stages.timed(f"fit {self.name}"):
+        with stages.timed("fit"):
             ranker = self.settings.model(self.name).fit(self._matrix(holdout))
-        with stages.timed(f"rank {self.name}"):
+        with stages.timed("rank"):
             of_rows = stages.each(row_blocks(ranker), f"{self.name} lists")
             lists = lists_of(ranker, holdout.train.shape[1], of_rows)
-        with stages.timed(f"recommend {self.name}"):
+        with stages.timed("recommend"):
             if self.name in ITEM_MODELS:
                 return from_item_lists(holdout, lists, self.settings.fold_in, n)
             return (from_popular if self.name == POPULAR else from_user_lists)(holdout, lists, n)
@@ -43,7 +43,7 @@ class Contender:
     def _matrix(self, holdout: Holdout) -> Any:
         if self.name in ITEM_MODELS:
             return holdout.gram(self.settings.counts)
-        return holdout.streamed if self.name == POPULAR else holdout.train
+        return holdout.streamed if self.name == POPULAR else holdout.stored_rows
 
 
 def contender(
@@ -56,7 +56,7 @@ def contender(
     """
     if name != AUTO:
         return Contender(name, settings), settings.config(name).model_dump()
-    with stages.timed(f"choose {name}"):
+    with stages.timed("choose"):
         found = find(
             holdout.histories,
             holdout.stored,

@@ -1,28 +1,26 @@
-"""What the trainer would have learned from, and what is to be found: of a file, or of histories.
+"""What the trainer would have learned from, and what is to be found; made from a file here.
 
 The matrices are those that the stream's fold makes (`trainer.evaluation.worker`).
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_array
 
 from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
-from trainer.counts.derived import CountsConfig, Histories, completed, gram_of, without
-from trainer.counts.matrices import Indices, Matrix
+from trainer.counts.derived import (
+    CountsConfig,
+    Histories,
+    completed,
+    gram_of,
+    reordered,
+)
+from trainer.counts.matrices import Indices, Matrix, entry_rows
 from trainer.evaluation.interactions import Interactions, Split, UserIds
 from trainer.evaluation.worker import WorkerRules
-
-LEAST_ITEMS: Final = 4
-"""Of a history, for any of it to be held out: a quarter is, so one item or more."""
-HELD_OUT: Final = 0.25
-COMING_BACK: Final = 0.25
-"""Share of the users with enough items who must have some before and after a moment."""
 
 Places = pd.Index  # of ids: which row or column each has
 
@@ -58,6 +56,22 @@ class Holdout:
             return self.streamed
         return completed(gram_of(self.histories, config), self.streamed)
 
+    @property
+    def stored_rows(self) -> Matrix:
+        """(n_users, n_items) the affinities of what users have, as in Redis."""
+        found = self.train
+        return csr_array((self.stored, found.indices, found.indptr), found.shape)
+
+    def columns(self, order: Ints) -> "Holdout":
+        """Return the same with the items in another order: `order[k]` becomes column k."""
+        return Holdout(
+            self.histories.columns(order),
+            reordered(self.stored_rows, order).data,
+            reordered(csr_array(self.streamed[order]), order),
+            reordered(self.test, order),
+            self.at_random,
+        )
+
     def folded(self, users: Ints, fold_in: FoldIn) -> Matrix:
         """Return w_ui, (len(users), n_items), of what is folded in of some users' histories."""
         return folded(self.histories, users, fold_in)
@@ -72,7 +86,7 @@ def folded(histories: Histories, users: Ints, fold_in: FoldIn) -> Matrix:
     lengths = np.diff(rows.indptr)
     entries = _ranges(histories.affinities.indptr[users], lengths)
     ts_ms = histories.ts_ms[entries]
-    user = np.repeat(np.arange(len(users)), lengths)
+    user = entry_rows(rows.indptr)
     latest = np.zeros(len(users), np.int64)
     np.maximum.at(latest, user, ts_ms)
     data = fold_in.weights(rows.data, latest[user] - ts_ms)
@@ -136,7 +150,7 @@ def prepare(split: Split, rules: WorkerRules) -> Prepared:
         shape,
     )
     # An item that left a capped history may be wanted again, and the API may recommend it again.
-    test = _unseen(known, affinities)
+    test = unseen(known, affinities)
     left_out = LeftOut(
         unknown_users=int(wanted["user"][~user_known].nunique()),
         pairs_of_unknown_users=int((~user_known).sum()),
@@ -149,73 +163,6 @@ def prepare(split: Split, rules: WorkerRules) -> Prepared:
         items.to_numpy(np.int64),
         left_out,
     )
-
-
-def hold_out(
-    histories: Histories,
-    stored: Floats,
-    streamed: Matrix,
-    users_most: int,
-    seed: int,
-    *,
-    at_random: bool = False,
-) -> Holdout:
-    """Return a hold-out of what some users did last, which G has nothing of.
-
-    It is what they did after a moment, if enough users did something before and after it: then all
-    that anyone did afterwards is held out, since whoever recommends does not know it either. Where
-    users come and go, or times mean nothing, it is the latest quarter of the items of each.
-
-    Args:
-        histories: of (n_users, n_items).
-        stored: (entries,) their affinities as the workers have them, users' scales included.
-        streamed: (n_items, n_items) G as the workers keep it.
-        users_most: how many users are asked for what is held out, drawn from those who can be.
-        seed: of the draw.
-        at_random: hide a random quarter of each user's items instead, as a benchmark may ask.
-    """
-    user, degrees = histories.users_of_entries(), histories.degrees
-    after = _after_a_moment(histories)
-    n_after = np.bincount(user[after], minlength=len(degrees))
-    both = (n_after > 0) & (n_after < degrees)
-    back = both.sum() >= COMING_BACK * max((degrees >= LEAST_ITEMS).sum(), 1)
-    is_temporal = bool(back) and not at_random
-    able = np.flatnonzero(both if is_temporal else degrees >= LEAST_ITEMS)
-    sampled = np.zeros(len(degrees), np.bool_)
-    sampled[np.random.default_rng(seed).permutation(able)[:users_most]] = True
-    first = np.random.default_rng(seed).random(len(user)) if at_random else -histories.ts_ms
-    held = after if is_temporal else sampled[user] & _is_first_quarter(histories, first)
-    found = histories.affinities
-    whole: Matrix = csr_array((stored, found.indices, found.indptr), found.shape)
-    rest = Histories(whole, histories.ts_ms).where(~held).affinities
-    wanted = histories.where(held & sampled[user]).affinities
-    changed = np.unique(user[held])
-    return Holdout(
-        histories.where(~held),
-        stored[~held],
-        without(streamed, whole[changed], rest[changed]),
-        csr_array((np.ones(wanted.nnz), wanted.indices, wanted.indptr), wanted.shape),
-    )
-
-
-def _after_a_moment(histories: Histories) -> npt.NDArray[np.bool_]:
-    """Return (entries,) whether each is among the latest quarter of all."""
-    ts_ms = histories.ts_ms
-    if not len(ts_ms):
-        return np.zeros(0, np.bool_)
-    moment = np.quantile(ts_ms, 1 - HELD_OUT, method="lower")
-    after: npt.NDArray[np.bool_] = ts_ms > moment
-    return after
-
-
-def _is_first_quarter(histories: Histories, by: npt.NDArray[np.number]) -> npt.NDArray[np.bool_]:
-    """Return (entries,) whether each is among the first quarter of its user's by a number."""
-    user, degrees = histories.users_of_entries(), histories.degrees
-    order = np.lexsort((histories.affinities.indices, by, user))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order)) - np.repeat(histories.affinities.indptr[:-1], degrees)
-    first: npt.NDArray[np.bool_] = place < np.rint(degrees * HELD_OUT)[user]
-    return first
 
 
 def _frame(events: Interactions) -> pd.DataFrame:
@@ -236,7 +183,7 @@ def _matrix(values: Floats, rows: Ints, columns: Ints, shape: tuple[int, int]) -
     return made
 
 
-def _unseen(wanted: Matrix, seen: Matrix) -> Matrix:
+def unseen(wanted: Matrix, seen: Matrix) -> Matrix:
     """Return what is wanted and not among what is seen."""
     pattern = csr_array((np.ones(seen.nnz), seen.indices, seen.indptr), shape=seen.shape)
     left: Matrix = csr_array(wanted - wanted * pattern)

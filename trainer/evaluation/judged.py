@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.messages import Ints
-from trainer.counts.matrices import Matrix
+from trainer.counts.matrices import Matrix, entry_rows
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.recommending import NONE, Recommended
 
@@ -39,7 +39,7 @@ def judge(holdout: Holdout, recommended: Recommended) -> Judged:
     """Return which of the recommended items were to be found."""
     test = holdout.test[recommended.users]
     n_items = test.shape[1]
-    rows = np.repeat(np.arange(len(recommended.users)), np.diff(test.indptr))
+    rows = entry_rows(test.indptr)
     places = np.arange(len(recommended.users))[:, np.newaxis] * n_items + recommended.items
     found = np.isin(places, rows * n_items + test.indices)
     return Judged(

@@ -15,7 +15,7 @@ from contracts.fold_in import FoldIn
 from contracts.messages import Floats, Ints
 from trainer.counts.blocks import blocks
 from trainer.counts.matrices import Matrix
-from trainer.evaluation.holdout import Holdout
+from trainer.evaluation.holdout import Holdout, unseen
 from trainer.models import Ranker
 from trainer.models.ranking import Ranking, rounded, top_n
 
@@ -80,20 +80,18 @@ def _recommended(holdout: Holdout, scores_of: Callable[[Ints], Matrix], n: int) 
     best_scores = np.zeros((len(users), n))
     for start, stop in blocks(np.ones(len(users), np.int64), USERS_PER_BLOCK):
         block = users[start:stop]
-        best = _best(_unseen(scores_of(block), holdout.train[block]), n)
+        best = _best(_recommendable(scores_of(block), holdout.train[block]), n)
         rows = np.repeat(np.arange(start, stop), np.diff(best.indptr))
         places = np.arange(len(rows)) - best.indptr[rows - start]
         items[rows, places], best_scores[rows, places] = best.columns, best.scores
     return Recommended(users, items, best_scores)
 
 
-def _unseen(scores: Matrix, seen: Matrix) -> Matrix:
+def _recommendable(scores: Matrix, seen: Matrix) -> Matrix:
     """Return the scores that are above 0 and not where `seen` is."""
-    pattern = csr_array((np.ones(seen.nnz), seen.indices, seen.indptr), shape=seen.shape)
-    kept: Matrix = csr_array(scores - scores * pattern)
+    kept = unseen(scores, seen)
     kept.data = np.maximum(rounded(kept.data), 0)
     kept.eliminate_zeros()
-    kept.sort_indices()
     return kept
 
 

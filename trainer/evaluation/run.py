@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.progress import Progress
 
 from trainer.evaluation.contenders import contender
 from trainer.evaluation.holdout import Prepared, prepare
@@ -44,7 +45,7 @@ def run(
         (split,) = (question.split() for _ in stages.each([question], "reading"))
         prepared = prepare(split, rules)
         found = [
-            _of_model(name, prepared, settings, n, stages, question.seed, lists_to)
+            _of_model(name, prepared, settings, n, progress, question.seed, lists_to)
             for name in models
         ]
     return Evaluation(data=data_of(str(question), prepared), seed=question.seed, models=found)
@@ -55,24 +56,21 @@ def _of_model(
     prepared: Prepared,
     settings: TrainerSettings,
     n: int,
-    stages: Stages,
+    progress: Progress,
     seed: int,
     lists_to: Path | None,
 ) -> OfModel:
+    stages = Stages(lambda: None, progress)
     contestant, chosen = contender(name, settings, prepared.holdout, stages)
     recommended = contestant.recommend(prepared.holdout, n, stages)
-    with stages.timed(f"measure {name}"):
+    with stages.timed("measure"):
         measured = measure(prepared.holdout, recommended, seed)
     if lists_to is not None:
         write_recommendations(lists_to, prepared, recommended)
     return OfModel(
         model=name,
         settings=chosen,
-        seconds={
-            stage.removesuffix(f" {contestant.name}").removesuffix(f" {name}"): round(seconds, 3)
-            for stage, seconds in stages.seconds.items()
-            if stage.endswith((f" {name}", f" {contestant.name}"))
-        },
+        seconds={stage: round(seconds, 3) for stage, seconds in stages.seconds.items()},
         measured=measured,
     )
 

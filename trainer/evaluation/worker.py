@@ -4,27 +4,19 @@ An item that left a capped history and came back counts with all of its events, 
 is that of the history as it ends: the stream, which cannot know the end, lags a little behind.
 """
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict
 
-from contracts.affinities import AffinityName, decayed
+from contracts.affinities import FURTHEST_VALUE, decayed
 from contracts.messages import Floats
+from runtime.settings import FoldingSettings
 
 
-class WorkerRules(BaseModel):
-    """Settings of `stream_processors`, by the same names and with the same defaults."""
+class WorkerRules(FoldingSettings):
+    """The workers' settings that fold events."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-    affinity: AffinityName = "binary"
-    half_life_days: float = Field(default=60, ge=14, le=36_500)
-    history_cap: int = Field(default=500, ge=1, le=5_000)
-    user_weight: Literal["none", "inverse-degree", "value"] = "none"
-    user_weight_exponent: float = Field(default=0.5, gt=0, le=1)
-    typical_value: float = Field(default=1, ge=1e-6, le=1e12)
 
     def histories(self, events: pd.DataFrame) -> pd.DataFrame:
         """Return a row for each user and item: user, item, ts_ms, affinity, scale; latest last.
@@ -55,9 +47,9 @@ class WorkerRules(BaseModel):
             degrees = kept.groupby("user", sort=False)["item"].transform("size")
             return np.asarray(degrees.to_numpy(np.float64) ** -self.user_weight_exponent)
         if self.user_weight == "value":
-            bounded = events.assign(
-                value=events["value"].clip(self.typical_value / 1_000, self.typical_value * 1_000)
-            )
+            least = self.typical_value / FURTHEST_VALUE
+            most = self.typical_value * FURTHEST_VALUE
+            bounded = events.assign(value=events["value"].clip(least, most))
             of_kept = kept[["user", "item"]].merge(bounded, on=["user", "item"], how="left")
             means = kept["user"].map(of_kept.groupby("user")["value"].mean())
             relative = means.fillna(self.typical_value).to_numpy(np.float64) / self.typical_value

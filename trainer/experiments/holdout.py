@@ -9,46 +9,44 @@ what that generation's `FoldIn` says; those touched since are to be found. An it
 and again since counts as one of these.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from redis.client import NEVER_DECODE
 from scipy.sparse import csr_array
 
 from contracts.fold_in import FoldIn
-from contracts.keyspace import (
-    DEFAULT_VARIANT,
-    NOT_ITEMS,
-    Canary,
-    Current,
-    HistoryEntry,
-    Keyspace,
-    SimilarList,
-)
-from contracts.messages import Floats, Ints
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, SimilarList
+from contracts.keyspace import Keyspace
+from contracts.messages import Ints
 from contracts.variants import served_to
 from runtime.stores import Store
-from trainer.counts.matrices import Matrix
+from trainer.counts.active import by_time
+from trainer.counts.derived import Histories
+from trainer.counts.hashes import Hashes
+from trainer.counts.history_hashes import ParsedHistories, parse_histories
+from trainer.counts.matrices import Matrix, csr
 from trainer.counts.pipelines import ask_each
-from trainer.evaluation.judged import Judged
+from trainer.counts.quarantine import Quarantine
+from trainer.evaluation.holdout import Holdout
+from trainer.evaluation.judged import judge
 from trainer.evaluation.metrics.ndcg import ndcg
+from trainer.evaluation.recommending import from_item_lists
 from trainer.experiments.verdict import Accuracy
-from trainer.models.ranking import rounded, top_n
+from trainer.quality.telling import tell_corrupt
+from trainer.stages import Stages
+from trainer.tuning.trials import N
 
-N: Final = 10
-"""Length of a list: what the API sends unless asked for more."""
 ACTIVE_MOST: Final = 20_000
 """Of each partition so many users, latest active first, are asked which generation they have."""
-NONE: Final = -1
-"""In the place of an item where a list is shorter than `N`."""
 
 Neighbors = Mapping[int, Mapping[int, float]]
 """item -> neighbor -> score, below 0 where the item speaks against the neighbor"""
 
-_entry = msgspec.json.Decoder(HistoryEntry)
 _similar = msgspec.json.Decoder(SimilarList)
 
 
@@ -65,7 +63,7 @@ class Since(NamedTuple):
     """What a user had when a trial began, and what came since."""
 
     before: dict[int, Had]
-    """by item, latest first"""
+    """by item"""
     after: list[int]
     on_canary: bool = False
     """the user is shown the canary's lists, not the served ones"""
@@ -85,6 +83,7 @@ def read_accuracy(
     current: Current,
     canary: Canary,
     users_most: int,
+    stages: Stages,
 ) -> Accuracy:
     """Return how well the lists of the served generation and of the canary did.
 
@@ -96,14 +95,17 @@ def read_accuracy(
         canary: the one of `current`.
         users_most: of how many users, latest active first, histories are read; half of them are
             the canary's, if there are so many, and half are shown what is served by default.
+        stages: of the run that it is part of.
+
+    Raises:
+        CorruptValueError: a key that should hold the active users holds something else.
     """
     pair = (current.variants[DEFAULT_VARIANT], canary.served)
-    groups = _latest(store, keyspace, partitions, current, canary.since_ms)
-    users = [
-        user._replace(on_canary=group == canary.served.generation)
-        for group in (served.generation for served in pair)
-        for user in _read_users(store, groups[group][: users_most // 2], canary.since_ms)
-    ]
+    of_served, of_canary = (
+        _read_users(store, keys, canary.since_ms, stages)
+        for keys in _latest(store, keyspace, partitions, current, canary, users_most // 2)
+    )
+    users = [*of_served, *(user._replace(on_canary=True) for user in of_canary)]
     items = {item for user in users for item in user.before}
     served, tried = (
         Lists(_read_lists(store, keyspace, each.generation, items), each.fold_in) for each in pair
@@ -112,65 +114,68 @@ def read_accuracy(
 
 
 def accuracy_of(users: Sequence[Since], served: Lists, canary: Lists) -> Accuracy:
-    """Return nDCG@10 of both lists for each user. Pure."""
+    """Return nDCG@10 of both lists for each user, of whom each has something after. Pure."""
     known = {item for user in users for item in (*user.before, *user.after)}
     for lists in (served, canary):
         known.update(item for neighbors in lists.neighbors.values() for item in neighbors)
     items = np.array(sorted(known), np.int64)
-    seen = _rows([dict.fromkeys(user.before, 1.0) for user in users], items)
-    wanted = _rows([dict.fromkeys(user.after, 1.0) for user in users], items)
+    holdout = _holdout(users, items)
     of_served, of_canary = (
-        _ndcg(_recommended(_scores(users, lists, items), seen), seen, wanted)
+        ndcg(judge(holdout, from_item_lists(holdout, _matrix(lists, items), lists.fold_in, N)))
         for lists in (served, canary)
     )
     return Accuracy(of_served, of_canary, np.array([user.on_canary for user in users], np.bool_))
 
 
-def split(history: Mapping[str, str], since_ms: int) -> Since:
-    """Return what stands in a `history` hash, parted by the time of each item's last event."""
-    entries = [
-        (-entry.t, int(item), entry.r / entry.s)
-        for item, value in history.items()
-        if item not in NOT_ITEMS
-        for entry in (_entry.decode(value),)
+def split(histories: ParsedHistories, since_ms: int) -> list[Since]:
+    """Return what each user has, parted by the time of each item's last event."""
+    columns = (histories.items, histories.unscaled, histories.ts_ms)
+    entries = list(zip(*(column.tolist() for column in columns), strict=True))
+    ends = np.cumsum(histories.lengths).tolist()
+    return [
+        Since(
+            {item: Had(r, t) for item, r, t in entries[start:stop] if t <= since_ms},
+            [item for item, _, t in entries[start:stop] if t > since_ms],
+        )
+        for start, stop in pairwise([0, *ends])
     ]
-    before = {item: Had(r, -ts) for ts, item, r in sorted(entries) if -ts <= since_ms}
-    return Since(before, [item for ts, item, _ in entries if -ts > since_ms])
 
 
 def _latest(
-    store: Store, keyspace: Keyspace, partitions: int, current: Current, since_ms: int
-) -> dict[str, list[str]]:
-    """Return the keys of the users' histories by generation, latest active first."""
-    latest: list[tuple[float, str, str]] = []
-    for partition in range(partitions):
-        active: Any = store.zrevrangebyscore(
-            keyspace.active(partition),
-            "+inf",
-            f"({since_ms}",
-            start=0,
-            num=ACTIVE_MOST,
-            withscores=True,
-        )
-        latest += [(-ts, keyspace.history(partition, user), user) for user, ts in active]
-    groups: dict[str, list[str]] = defaultdict(list)
-    for _, key, user in sorted(latest):
+    store: Store, keyspace: Keyspace, partitions: int, current: Current, canary: Canary, users: int
+) -> tuple[list[str], list[str]]:
+    """Return the keys of the latest active users' histories, of either generation so many."""
+    served: list[str] = []
+    tried: list[str] = []
+    groups = {
+        current.variants[DEFAULT_VARIANT].generation: served,
+        canary.served.generation: tried,
+    }
+    active = by_time(store, keyspace, partitions, ACTIVE_MOST, canary.since_ms)
+    for _, user, partition in active:
         shown = served_to(user, current)
-        if shown is not None:
-            groups[shown[1].generation].append(key)
-    return groups
+        group = groups.get(shown[1].generation) if shown else None
+        if group is not None and len(group) < users:
+            group.append(keyspace.history(partition, user))
+        if len(served) == len(tried) == users:
+            break
+    return served, tried
 
 
-def _read_users(store: Store, keys: Iterable[str], since_ms: int) -> list[Since]:
+def _read_users(store: Store, keys: Sequence[str], since_ms: int, stages: Stages) -> list[Since]:
     """Return those who had something before and have more since.
 
-    A history that is not as the workers write it is left out, as in training.
+    A history that is not as the workers write it is left out, as in training, and counted.
     """
-    histories = ask_each(store, keys, lambda pipeline, key: pipeline.hgetall(key), if_wrong_type={})
-    users = []
-    for history in histories:
-        with suppress(ValueError, msgspec.MsgspecError):
-            users.append(split(history, since_ms))
+    users: list[Since] = []
+    quarantine = Quarantine()
+    for block in Hashes(store, len(keys), keys.__getitem__).read(stages, "read users of a trial"):
+        histories = parse_histories(block.parts, range(block.start, block.stop))
+        for row, problem in sorted((block.wrong_type | histories.corrupt).items()):
+            quarantine.add(keys[row], problem)
+        users += split(histories, since_ms)
+    if quarantine.n:
+        tell_corrupt(quarantine.told, quarantine.n)
     return [user for user in users if user.before and user.after]
 
 
@@ -178,61 +183,50 @@ def _read_lists(
     store: Store, keyspace: Keyspace, generation: str, items: Iterable[int]
 ) -> dict[int, dict[int, float]]:
     wanted = sorted(items)
+
+    def ask(pipeline: Any, key: str) -> object:
+        return pipeline.execute_command("GET", key, **{NEVER_DECODE: True})
+
     keys = [keyspace.model_similar(generation, str(item)) for item in wanted]
-    values = ask_each(store, keys, lambda pipeline, key: pipeline.get(key), if_wrong_type=None)
+    values = ask_each(store, keys, ask, if_wrong_type=None)
     return {
-        item: {int(neighbor.item): neighbor.score for neighbor in _similar.decode(value).items}
+        item: _neighbors(value)
         for item, value in zip(wanted, values, strict=True)
         if value is not None
     }
 
 
-def _scores(users: Sequence[Since], lists: Lists, items: Ints) -> Matrix:
-    """Return (n_users, n_items): the weighted mean of what the user's latest items say of each."""
-    shares = _rows([_shares(user, lists.fold_in) for user in users], items)
-    of_items = _rows([lists.neighbors.get(item, {}) for item in items.tolist()], items)
-    return csr_array(shares @ of_items)
+def _neighbors(value: bytes) -> dict[int, float]:
+    """Return an item's neighbors; none if that is no list, as if it were missing."""
+    with suppress(ValueError, OverflowError, msgspec.MsgspecError):
+        found = _similar.decode(value).items
+        ids = np.array([int(neighbor.item) for neighbor in found], np.int64).tolist()
+        return {item: neighbor.score for item, neighbor in zip(ids, found, strict=True)}
+    return {}
 
 
-def _shares(user: Since, fold_in: FoldIn) -> dict[int, float]:
-    """Return the weight of each of the user's latest items; they sum to 1."""
-    latest = dict(list(user.before.items())[: fold_in.items])
-    affinities = np.array([had.affinity for had in latest.values()], np.float64)
-    times = np.array([had.t for had in latest.values()], np.int64)
-    weights = fold_in.weights(affinities, times.max(initial=0) - times)
-    total = weights.sum()
-    return dict(zip(latest, (weights / total).tolist(), strict=True)) if total > 0 else {}
+def _holdout(users: Sequence[Since], items: Ints) -> Holdout:
+    """Return what users had, and took since; nobody has to count anything."""
+    had = _rows(
+        [{item: had.affinity for item, had in user.before.items()} for user in users], items
+    )
+    ts_ms = [had.t for user in users for _, had in sorted(user.before.items())]
+    return Holdout(
+        Histories(had, np.array(ts_ms, np.int64)),
+        stored=had.data,
+        streamed=csr_array((len(items), len(items))),
+        test=_rows([dict.fromkeys(user.after, 1.0) for user in users], items),
+    )
 
 
-def _recommended(scores: Matrix, seen: Matrix) -> Ints:
-    """Return (n_users, N) columns: the best above 0 that the user has not seen, then `NONE`."""
-    kept = csr_array(scores - scores * seen)
-    kept.data = np.maximum(rounded(kept.data), 0)
-    kept.eliminate_zeros()
-    kept.sort_indices()
-    best = top_n(kept, np.zeros(kept.nnz), N)
-    rows = np.repeat(np.arange(len(best)), np.diff(best.indptr))
-    items = np.full((len(best), N), NONE, np.int64)
-    items[rows, np.arange(len(rows)) - best.indptr[rows]] = best.columns
-    return items
-
-
-def _ndcg(recommended: Ints, seen: Matrix, wanted: Matrix) -> Floats:
-    n_users, n_items = wanted.shape
-    rows = np.repeat(np.arange(n_users), np.diff(wanted.indptr))
-    places = np.arange(n_users)[:, np.newaxis] * n_items + recommended
-    found = np.isin(places, rows * n_items + wanted.indices) & (recommended != NONE)
-    relevant = np.diff(wanted.indptr).astype(np.int64)
-    return ndcg(Judged(items=recommended, hits=found, relevant=relevant, train=seen))
+def _matrix(lists: Lists, items: Ints) -> Matrix:
+    return _rows([lists.neighbors.get(item, {}) for item in items.tolist()], items)
 
 
 def _rows(rows: Sequence[Mapping[int, float]], items: Ints) -> Matrix:
     """Return a matrix with a column for each of `items`."""
-    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    ids = np.fromiter((item for row in rows for item in row), np.int64, indptr[-1])
-    data = np.fromiter((value for row in rows for value in row.values()), np.float64, indptr[-1])
-    made: Matrix = csr_array(
-        (data, np.searchsorted(items, ids), indptr), shape=(len(rows), len(items))
-    )
-    made.sort_indices()
-    return made
+    entries = [entry for row in rows for entry in sorted(row.items())]
+    ids = np.array([item for item, _ in entries], np.int64)
+    data = np.array([value for _, value in entries], np.float64)
+    lengths = np.array([len(row) for row in rows], np.int64)
+    return csr(data, np.searchsorted(items, ids), lengths, len(items))

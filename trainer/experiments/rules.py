@@ -7,7 +7,7 @@ share = 0.05              # of the default variant's users who get the new gener
 minutes = 60              # how long at least, before it is judged
 minutes_most = 1440       # how long at most; withdrawn then, if too little was seen to judge it
 rest_minutes = 60         # after one was rolled back, before the next one is tried
-confidence = 0.95         # of equally good generations at most 1 - confidence are rolled back
+confidence = 0.95         # of equally good generations about 1 - confidence are rolled back
 needs = 1                 # how many of the two measures must say anything
 
 [holdout]                 # nDCG@10 on what users did since the trial began

@@ -1,14 +1,16 @@
 """Where a trial stands: what a run has to wait for, and what becomes of a canary in the end."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 import structlog
+from rich.progress import Progress
 
-from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current, Keyspace
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current
+from contracts.keyspace import Keyspace
 from runtime.stores import Store
 from runtime.topology import Topology
 from trainer.experiments.clicks import read_clicks
@@ -23,6 +25,7 @@ from trainer.generations.publication import (
     read_current,
 )
 from trainer.generations.report import Decision, What
+from trainer.stages import Stages
 
 MINUTE_MS: Final = 60_000
 
@@ -59,6 +62,8 @@ class Trial:
     fence: int
     """the fencing token of the lock that the run holds"""
     now: Callable[[], datetime]
+    stages: Stages = field(default_factory=lambda: Stages(lambda: None, Progress(disable=True)))
+    """of the run"""
 
     def step(self) -> Waiting | None:
         """Judge the canary if it is time, and return what a run has to wait for.
@@ -128,6 +133,7 @@ class Trial:
             current,
             canary,
             rules.holdout.users_most,
+            self.stages,
         )
         served = current.variants[DEFAULT_VARIANT]
         generations = (served.generation, canary.served.generation)

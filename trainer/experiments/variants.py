@@ -25,7 +25,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from contracts.feedback import NAME
-from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Experiment
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Experiment
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed, flat_fields
 

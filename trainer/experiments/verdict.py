@@ -21,9 +21,10 @@ permutation test, by its normal approximation). Each group's own would be too sm
 users have the canary and those that vary most happen not to be among them.
 
 With m measures that say anything, each may be wrong with a probability of
-`(1 - confidence) / m` (Bonferroni). So of canaries that differ in nothing at most `1 - confidence`
-are rolled back: 5 % as the rules are, whether one measure speaks or two. What is promoted is not
-proved to be equal: `python -m benchmarks canaries` says how often which loss is found.
+`(1 - confidence) / m` (Bonferroni). So of canaries that differ in nothing about `1 - confidence`
+are rolled back: 5 % as the rules are, whether one measure speaks or two; a little more with only
+100 users, as the normal approximation is coarse there. What is promoted is not proved to be equal:
+`python -m benchmarks canaries` says how often which loss is found.
 """
 
 from dataclasses import dataclass

@@ -38,9 +38,9 @@ def read_decisions(store: Store, keyspace: Keyspace, n: int = DECISIONS_KEPT) ->
 
 
 def read_report(store: Store, keyspace: Keyspace, generation: str) -> Report | None:
-    """Return a generation's report, None if it is gone or of another version of the trainer."""
-    stored = store.get(keyspace.model_report(generation))
+    """Return a generation's report, None if it is gone, damaged or of another trainer's version."""
     try:
+        stored = store.get(keyspace.model_report(generation))
         return _report.decode(stored) if stored else None
-    except msgspec.ValidationError:
+    except (UnicodeDecodeError, msgspec.DecodeError):
         return None

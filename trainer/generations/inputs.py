@@ -4,13 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from contracts.keyspace import (
-    DEFAULT_VARIANT,
-    INCARNATION_FIELD,
-    NEXT_FIELD,
-    Keyspace,
-    PopularList,
-)
+from contracts.generations import DEFAULT_VARIANT, PopularList
+from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.stores import Store
 from runtime.topology import Topology
@@ -68,11 +63,14 @@ def served_report(
 
 
 def served_popularity(store: Store, keyspace: Keyspace, served: Report) -> Popularity | None:
-    """Return what was popular when a generation was made, None if it is gone meanwhile."""
-    stored = store.get(keyspace.model_popular(served.generation))
-    if not stored:
+    """Return what was popular when a generation was made, None if it is gone or damaged."""
+    try:
+        stored = store.get(keyspace.model_popular(served.generation))
+        if not stored:
+            return None
+        top = {int(popular.item): popular.score for popular in _popular.decode(stored).items}
+    except (ValueError, msgspec.DecodeError):
         return None
-    top = {int(popular.item): popular.score for popular in _popular.decode(stored).items}
     return Popularity(served.data.items, served.data.own_counts, top)
 
 

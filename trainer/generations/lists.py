@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from contracts.keyspace import (
+from contracts.generations import (
     Neighbor,
     Popular,
     PopularList,

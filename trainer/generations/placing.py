@@ -1,16 +1,24 @@
 """Lets readers have a generation: all of a variant's users at once, or some of them first."""
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
+
+import msgspec
 
 from contracts.fold_in import FoldIn
-from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Keyspace
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
+from contracts.keyspace import Keyspace
 from runtime.stores import Store
 from trainer.experiments.rules import CanaryRules
-from trainer.generations.decisions import note, read_decisions
+from trainer.generations.decisions import note
 from trainer.generations.publication import Publication, read_current
 from trainer.generations.report import By, Decision, What
+from trainer.quality.accuracy import Refusal
+
+_refusal: Final = msgspec.json.Decoder(Refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +49,10 @@ class Placing:
         """
         current = read_current(self.store, self.keyspace)
         there = current.variants.keys() if current else frozenset[str]()
-        if there - {DEFAULT_VARIANT} - set(self.variants):
+        if others := there - {DEFAULT_VARIANT} - set(self.variants):
             made.withdraw_others(frozenset(self.variants))
+        # Before it is let out: forgotten later, an old refusal would let a bad one through.
+        self.store.hdel(self.keyspace.model_refused(), variant, *others)
         if variant == DEFAULT_VARIANT and variant in there and self.rules is not None:
             self._try_out(made, model, user_model, fold_in, self.rules)
             return
@@ -57,23 +67,26 @@ class Placing:
         why = "to all of the variant's users at once"
         self._note(made.generation, variant, "published", why, by=self._by())
 
-    def latest(self, variant: str) -> Decision | None:
-        """Return what was decided last on a variant, if that was not too many decisions ago.
+    def latest(self, variant: str) -> Refusal | None:
+        """Return since when and why a variant's generations are refused, None if they are not.
 
-        What is tried out is the default variant's.
+        It is not looked for among the decisions: those on other variants may have pushed it out.
         """
-        decisions = read_decisions(self.store, self.keyspace)
-        its_own = {variant} | ({CANARY_VARIANT} if variant == DEFAULT_VARIANT else set())
-        return next((decision for decision in decisions if decision.variant in its_own), None)
+        with suppress(UnicodeDecodeError, msgspec.DecodeError):
+            stored: Any = self.store.hget(self.keyspace.model_refused(), variant)
+            return _refusal.decode(stored) if stored else None
+        return None
 
     def rejected(self, generation: str, variant: str, why: str) -> None:
         """Note that nothing is made of the data; of several times in a row, the first.
 
         Each rule that is broken first is noted: how long one has been counts.
         """
-        latest, rule = self.latest(variant), why.partition(":")[0]
-        if latest is None or latest.what != "rejected" or latest.why.partition(":")[0] != rule:
+        refused, rule = self.latest(variant), why.partition(":")[0]
+        if refused is None or refused.rule != rule:
             self._note(generation, variant, "rejected", why, by="rules")
+            since = msgspec.json.encode(Refusal(self.now(), rule))
+            self.store.hset(self.keyspace.model_refused(), variant, since)
 
     def _try_out(
         self,

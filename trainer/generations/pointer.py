@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
-from contracts.keyspace import DEFAULT_VARIANT, Canary, Current, Experiment, Served
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
 
 
 class UndecidableError(ValueError):

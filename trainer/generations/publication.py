@@ -24,14 +24,8 @@ import msgspec
 from redis.exceptions import RedisError
 
 from contracts.fold_in import FoldIn
-from contracts.keyspace import (
-    DEFAULT_VARIANT,
-    REPLACED_GENERATION_TTL_S,
-    Canary,
-    Current,
-    Keyspace,
-    Served,
-)
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
+from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from runtime.stores import Store
 from trainer.counts.pipelines import COMMANDS_PER_PIPELINE, ask_each
 from trainer.generations.pointer import named, on_trial, only, serving

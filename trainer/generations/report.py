@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from contracts.keyspace import DEFAULT_VARIANT
+from contracts.generations import DEFAULT_VARIANT
 from trainer.tuning.found import Found
 
 Level = Literal["hard", "soft"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from contracts.keyspace import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
 from trainer.generations.report import Decision
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from contracts.keyspace import Keyspace
 from trainer.counts.blocks import blocks
-from trainer.counts.matrices import Gram, Matrix, UserItems
+from trainer.counts.cells import cells, cells_of, places_in
+from trainer.counts.matrices import Gram, Matrix, UserItems, entry_rows
 from trainer.generations.lists import names_of, popular_list, similar_lists, user_lists
 from trainer.generations.publication import Publication
 from trainer.generations.report import Lists
@@ -132,13 +133,8 @@ def supported(ranking: Ranking, counts: Matrix) -> Ranking:
         ranking: of n_rows rows.
         counts: (n_rows, n_items) their rows of G.
     """
-    n_rows, n_items = counts.shape
-    there = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(counts.indptr)) * n_items
-    there += counts.indices
-    wanted = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(ranking.indptr)) * n_items
-    wanted += ranking.columns
-    places = np.minimum(np.searchsorted(there, wanted), max(len(there) - 1, 0))
-    known = there[places] == wanted if len(there) else np.zeros(len(wanted), np.bool_)
+    wanted = cells(entry_rows(ranking.indptr), ranking.columns, counts.shape[1])
+    places, known = places_in(cells_of(counts), wanted)
     support = np.zeros(len(wanted))
     support[known] = counts.data[places[known]]
     return replace(ranking, support=support)

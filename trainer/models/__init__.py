@@ -63,6 +63,8 @@ MODELS: Final[Mapping[str, Kind]] = MappingProxyType(
 )
 """Every model by its name."""
 
+USER_KNN: Final = UserKnn.name
+
 ItemModel = Literal["cosine", "ease", "rp3beta"]
 ITEM_MODELS: Final[tuple[ItemModel, ...]] = get_args(ItemModel)
 """Fitted to G: a row is an item, its list the item's neighbors. `popular` has one row for all."""

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats
-from trainer.counts.matrices import Indices, Matrix
-from trainer.models.neighbors import NEIGHBORS, best_neighbors, rows_of
+from trainer.counts.matrices import Indices, Matrix, entry_rows
+from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
 
 
@@ -92,7 +92,7 @@ class CosineRanker:
     def rank(self, start: int, stop: int) -> Ranking:
         """Return the lists of the items `start <= i < stop`; support is G_ij."""
         block = self.counts[start:stop]
-        scores = self._scores(block.data, rows_of(block, start), block.indices)
+        scores = self._scores(block.data, entry_rows(block.indptr, start), block.indices)
         return best_neighbors(block, scores, start, self.neighbors)
 
     def _scores(self, counts: Floats, i: Indices, j: Indices) -> Floats:

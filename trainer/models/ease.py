@@ -12,13 +12,15 @@ from scipy.sparse import csr_array
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from contracts.messages import Floats
-from trainer.counts.matrices import Indices, Matrix
+from trainer.counts.matrices import Indices, Matrix, entry_rows
 from trainer.models.cosine import Cosine, CosineConfig, CosineRanker
-from trainer.models.neighbors import NEIGHBORS, best_neighbors, rows_of
-from trainer.models.ranking import Ranking, rounded
+from trainer.models.neighbors import NEIGHBORS, best_neighbors
+from trainer.models.ranking import Ranking, joined, rounded
 
 _blas = ThreadpoolController().select(user_api="blas")
 """Its threads cost many small matrices more than they help."""
+_CELLS: Final = 1 << 21
+"""Items x items that are ranked at once."""
 _BLOCK: Final = 512
 """Rows up to which a matrix is inverted at once."""
 
@@ -85,7 +87,8 @@ class Ease:
     down to i and the items nearest to it by cosine.
 
     Time: n^3 for n items, 5 s for 4,500 of them on two cores; beyond, an inverse of a
-    neighborhood's size an item. Memory: twice the square matrix; beyond, that of a block. Take it
+    neighborhood's size an item. Memory: nearly twice the square
+    matrix while it is inverted; beyond, that of a block. Take it
     first: of the models here it foresees best what users take next.
 
     Sources: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019. Normalised:
@@ -111,7 +114,7 @@ class Ease:
         damping = popularity ** (-(config.own_damping + config.popularity_damping) / 2)
         damping[own <= 0] = 0  # neighbor of nothing until its own count is there
         shift = popularity ** (-(config.own_damping - config.popularity_damping) / 2)
-        rows = rows_of(matrix, 0)
+        rows = entry_rows(matrix.indptr)
         data = matrix.data / unit * damping[rows] * damping[matrix.indices]
         normalised: Matrix = csr_array((data, matrix.indices, matrix.indptr), matrix.shape)
         known = normalised.diagonal()[own > 0]
@@ -141,6 +144,11 @@ class ExactRanker:
 
     def rank(self, start: int, stop: int) -> Ranking:
         """Return the lists of the items `start <= i < stop`; support is G_ij."""
+        at_once = max(_CELLS // max(self.n_rows, 1), 1)
+        cuts = [start, *range(start + at_once, stop, at_once), stop]
+        return joined([self._rank(*cut) for cut in pairwise(cuts)])
+
+    def _rank(self, start: int, stop: int) -> Ranking:
         scores = rounded(self.weights[start:stop] * self.shift[start:stop, None] / self.shift)
         n = min(self.neighbors, self.n_rows)
         # Some more than n: of equal ones the support decides later.
@@ -183,7 +191,8 @@ class LocalRanker:
         with _blas.limit(limits=1):
             for i, (first, end) in enumerate(pairwise(near.indptr.tolist()), start):
                 weights[first:end] = self._weights(i, near.indices[first:end])
-        scores = rounded(weights * self.shift[rows_of(near, start)] / self.shift[near.indices])
+        rows = entry_rows(near.indptr, start)
+        scores = rounded(weights * self.shift[rows] / self.shift[near.indices])
         return best_neighbors(near, scores, start, self.neighbors)
 
     def _neighborhoods(self, start: int, stop: int) -> Matrix:
@@ -207,18 +216,16 @@ class LocalRanker:
 
 def _weights(normalised: Matrix, ridge: float) -> npt.NDArray[np.float64]:
     """Return (n_items, n_items) -P_ij / P_jj, 0 on the diagonal."""
-    matrix = normalised.toarray()
-    matrix[np.diag_indices_from(matrix)] += ridge
-    weights = _inverse(matrix)
-    del matrix
-    diagonal = weights.diagonal().copy()
-    weights /= -diagonal
+    weights = normalised.toarray()
+    weights[np.diag_indices_from(weights)] += ridge
+    _invert(weights)
+    weights /= -weights.diagonal()
     np.fill_diagonal(weights, 0)
     return weights
 
 
-def _inverse(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the inverse of a symmetric matrix, however large.
+def _invert(matrix: npt.NDArray[np.float64]) -> None:
+    """Put the inverse of a symmetric matrix, however large, in its place.
 
     In quarters, by the Schur complement of the first one: half the work of a general inverse, and
     nearly all of it products. These leave the interpreter to other threads; LAPACK's inverse by
@@ -226,17 +233,16 @@ def _inverse(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """
     half = len(matrix) // 2
     if len(matrix) <= _BLOCK:
-        return np.asarray(np.linalg.inv(matrix))
-    across = matrix[:half, half:]
-    first = _inverse(matrix[:half, :half])
+        matrix[:] = np.linalg.inv(matrix)
+        return
+    first, across, second = matrix[:half, :half], matrix[:half, half:], matrix[half:, half:]
+    _invert(first)
     towards = first @ across
-    second = _inverse(matrix[half:, half:] - across.T @ towards)
-    made = np.empty_like(matrix)
-    made[:half, half:] = -towards @ second
-    made[half:, :half] = made[:half, half:].T
-    made[:half, :half] = first - made[:half, half:] @ towards.T
-    made[half:, half:] = second
-    return made
+    second -= across.T @ towards
+    _invert(second)
+    across[:] = -towards @ second
+    matrix[half:, :half] = across.T
+    first -= across @ towards.T
 
 
 def _inverse_of_few(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

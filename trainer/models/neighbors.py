@@ -6,16 +6,11 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from contracts.messages import Floats
-from trainer.counts.matrices import Indices, Matrix
+from trainer.counts.matrices import Matrix, entries_where, entry_rows
 from trainer.models.ranking import Ranking, best_entries, top_n
 
 NEIGHBORS: Final = 200
 """Length of an item's list unless it is set: more hardly finds more."""
-
-
-def rows_of(block: Matrix, start: int) -> Indices:
-    """Return (entries,) the row of each entry of a block whose first row is `start`."""
-    return np.repeat(np.arange(start, start + block.shape[0]), np.diff(block.indptr))
 
 
 def best_neighbors(counts: Matrix, scores: Floats, start: int, n: int) -> Ranking:
@@ -30,9 +25,8 @@ def best_neighbors(counts: Matrix, scores: Floats, start: int, n: int) -> Rankin
         start: the item of the first row.
         n: length of a full list.
     """
-    pairs = (scores != 0) & (rows_of(counts, start) != counts.indices)
-    indptr = np.concatenate([[0], np.cumsum(pairs)])[counts.indptr]
-    neighbors: Matrix = csr_array((scores[pairs], counts.indices[pairs], indptr), counts.shape)
+    pairs = (scores != 0) & (entry_rows(counts.indptr, start) != counts.indices)
+    neighbors = entries_where(counts, pairs, scores)
     support = counts.data[pairs]
     if len(neighbors.data) and neighbors.data.min() < 0:
         neighbors, support = _largest(neighbors, support, n)
@@ -48,5 +42,4 @@ def _largest(scores: Matrix, support: Floats, n: int) -> tuple[Matrix, Floats]:
     _, best = best_entries(sizes, support, n)
     kept = np.zeros(scores.nnz, np.bool_)
     kept[best] = True
-    indptr = np.concatenate([[0], np.cumsum(kept)])[scores.indptr]
-    return csr_array((scores.data[kept], scores.indices[kept], indptr), scores.shape), support[kept]
+    return entries_where(scores, kept), support[kept]

@@ -11,7 +11,7 @@ import numpy as np
 
 from contracts.fold_in import SCORE_DECIMALS
 from contracts.messages import Floats, Ints
-from trainer.counts.matrices import Indices, Matrix
+from trainer.counts.matrices import Indices, Matrix, entry_rows
 
 _KEY_BITS: Final = 63
 """Of an integer, without its sign."""
@@ -34,6 +34,20 @@ class Ranking:
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
+
+
+def joined(parts: list[Ranking]) -> Ranking:
+    """Return the rankings of rows that follow each other as one."""
+    if len(parts) == 1:
+        return parts[0]
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    return Ranking(
+        indptr=np.concatenate([[0], np.cumsum(lengths)]),
+        columns=np.concatenate([part.columns for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        support=np.concatenate([part.support for part in parts]),
+        because=np.concatenate([part.because for part in parts]),
+    )
 
 
 def rounded(scores: Floats) -> Floats:
@@ -80,7 +94,7 @@ def _order(scores: Matrix, support: Floats) -> Ints:
     if furthest < unit * 2.0 ** (_KEY_BITS - place_bits):
         descending = np.rint(scores.data / -unit).astype(np.int64)
         return _order_by_keys(scores.indptr, descending, support, place_bits)
-    rows = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+    rows = entry_rows(scores.indptr)
     return np.lexsort((-support, -scores.data, rows))  # stable, so columns stay ascending
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats
-from trainer.counts.matrices import Matrix
-from trainer.models.neighbors import NEIGHBORS, best_neighbors, rows_of
+from trainer.counts.matrices import Matrix, entry_rows
+from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
 
 
@@ -96,6 +96,6 @@ class Rp3BetaRanker:
     def rank(self, start: int, stop: int) -> Ranking:
         """Return the lists of the items `start <= i < stop`; support is G_ij."""
         block = self.counts[start:stop]
-        walks = block.data * self.start[rows_of(block, start)]
+        walks = block.data * self.start[entry_rows(block.indptr, start)]
         scores = rounded(walks * self.end[block.indices])
         return best_neighbors(block, scores, start, self.neighbors)

@@ -1,20 +1,30 @@
 """Whether a generation foresees about as well as the one that is served. Pure."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Annotated, Final
 
-from trainer.generations.report import Checked, Decision, HeldOut, Report
+import msgspec
+
+from trainer.generations.report import Checked, HeldOut, Report
 from trainer.quality.settings import QualityConfig
 
 RULE: Final = "ndcg_kept"
 MEANING: Final = "nDCG of the hold-out, for one of the served generation; at least the limit"
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """That a variant's generations are refused: what stands in `model:refused`."""
+
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+    rule: str
+    """of those that are broken, the first"""
+
+
 def check_accuracy(
     now: HeldOut | None,
     served: Report | None,
     settings: QualityConfig,
-    latest: Decision | None,
+    refused: Refusal | None,
     at: datetime,
 ) -> list[Checked]:
     """Return the rule on accuracy, and whether it holds; nothing if it cannot be said.
@@ -26,16 +36,16 @@ def check_accuracy(
         now: how well the generation in the making foresees.
         served: the report of the one that is served.
         settings: the limits.
-        latest: what was decided last.
+        refused: since when and why its variant is refused, None if it is not.
         at: the time.
     """
     before = served.held_out if served else None
     if now is None or before is None or not before.ndcg:
         return []
-    refused = latest is not None and latest.what == "rejected" and RULE in latest.why
-    limit = settings.ndcg_kept_again if refused else settings.ndcg_kept_min
+    since = refused.since if refused and refused.rule == RULE else None
+    limit = settings.ndcg_kept_again if since else settings.ndcg_kept_min
     kept = now.ndcg / before.ndcg
     by_chance = now.high >= before.low
     patient_for = timedelta(hours=settings.ndcg_refused_hours)
-    long = refused and latest is not None and at - datetime.fromisoformat(latest.at) >= patient_for
+    long = since is not None and at - since >= patient_for
     return [Checked(RULE, "hard", kept >= limit or by_chance or long, kept, limit, MEANING)]

@@ -6,6 +6,7 @@ from typing import get_args
 import msgspec
 import structlog
 
+from contracts.generations import DEFAULT_VARIANT
 from trainer import telemetry
 from trainer.generations.report import Checked, HeldOut, Level
 from trainer.quality.gate import pass_or_raise
@@ -13,19 +14,22 @@ from trainer.quality.gate import pass_or_raise
 log = structlog.get_logger(__name__)
 
 
-def tell(checked: Sequence[Checked], told: Sequence[Checked] = ()) -> None:
+def tell(
+    checked: Sequence[Checked], told: Sequence[Checked] = (), variant: str = DEFAULT_VARIANT
+) -> None:
     """Count and log the rules that are broken.
 
     Args:
         checked: rules.
         told: others of the same run, which are counted with these and not logged again.
+        variant: whose data or generation was checked.
 
     Raises:
         BadDataError: a hard one is.
     """
     for level in get_args(Level):
         broken = sum(rule.level == level and not rule.holds for rule in (*told, *checked))
-        telemetry.BROKEN_RULES.labels(level).set(broken)
+        telemetry.BROKEN_RULES.labels(variant, level).set(broken)
     for rule in pass_or_raise(checked):
         log.warning("the data breaks a rule", **msgspec.to_builtins(rule))
 

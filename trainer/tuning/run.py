@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from rich.progress import Progress
 
@@ -15,12 +14,10 @@ from trainer.evaluation.metrics.ndcg import ndcg
 from trainer.evaluation.question import Question
 from trainer.evaluation.result import Evaluation, OfModel, data_of
 from trainer.evaluation.worker import WorkerRules
-from trainer.models import ITEM_MODELS
+from trainer.models import ITEM_MODELS, USER_KNN
 from trainer.stages import Stages, shown
 from trainer.tuning.search import Best, Search
 from trainer.tuning.tunable import Tunable, Values
-
-USER_MODEL: Final = "user-knn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +82,8 @@ def settings_of(best: dict[str, Best]) -> Values:
     {'user_model': 'none', 'item_model': 'cosine', 'neighbors_per_item': 20}
     """
     of_items = {name: found for name, found in best.items() if name in ITEM_MODELS}
-    of_users = best.get(USER_MODEL)
-    values: Values = dict(of_users.values) | {"user_model": USER_MODEL} if of_users else {}
+    of_users = best.get(USER_KNN)
+    values: Values = dict(of_users.values) | {"user_model": USER_KNN} if of_users else {}
     if of_items:
         name = max(of_items, key=lambda name: of_items[name].ndcg)
         values |= {"item_model": name} | of_items[name].values

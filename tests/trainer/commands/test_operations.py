@@ -6,13 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner, Result
 
-from contracts.keyspace import (
-    DEFAULT_VARIANT,
-    REPLACED_GENERATION_TTL_S,
-    Current,
-    Experiment,
-    Keyspace,
-)
+from contracts.generations import DEFAULT_VARIANT, Current, Experiment
+from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from infra.local.process import free_port
 from runtime.stores import Store
 from trainer.__main__ import app

@@ -10,6 +10,9 @@ from trainer.counts.fields import without
 from trainer.counts.replies import parse
 
 WORKERS_TEXTS = st.from_regex(rb"\A[0-9a-z\[\]{},.:\"+-]{0,120}\Z")
+WEIGHTED = (
+    b'{"r":1.2345678901234567e-05,"t":1629061628123,"s":0.12345678901234568,"v":1234567.25,"n":17}'
+)
 ANY_TEXTS = st.one_of(
     WORKERS_TEXTS,
     st.binary(max_size=200),
@@ -20,7 +23,8 @@ WRONG_TYPE = b"-WRONGTYPE Operation against a key holding the wrong kind of valu
 
 @given(st.lists(st.dictionaries(ANY_TEXTS, ANY_TEXTS, max_size=8)), st.sampled_from([2, 3]))
 @example([{b"1": b"1\r\n$1\r\n2\r\n$1\r\n3"}], 3)
-@example([{b"7": b"x" * 100}], 2)
+@example([{b"7": b"x" * 100, b"8": b"x" * 999, b"9": b"x"}], 2)
+@example([{b"7": b"x" * 1_000}], 3)
 @example([{b"7": b"x\r\n%2\r\n$1\r\n5\r\n$1"}, {b"7": b"1"}], 3)  # as many lines as two fields
 def test_whatever_hashes_hold_comes_back(rows: list[dict[bytes, bytes]], protocol: int) -> None:
     buffer = as_buffer(hgetall(row, protocol) for row in rows)
@@ -51,11 +55,11 @@ def test_a_refusal_leaves_its_neighbors_alone(value: bytes, *, scanned: bool) ->
     assert found.refused[2].startswith("WRONGTYPE Operation")
 
 
-@given(st.lists(st.dictionaries(WORKERS_TEXTS, WORKERS_TEXTS.filter(lambda x: len(x) < 100))))
+@given(st.lists(st.dictionaries(WORKERS_TEXTS, WORKERS_TEXTS)))
+@example([{b"7": WEIGHTED.ljust(length, b" ")} for length in (99, 100, 999)])
 def test_what_workers_write_is_read_without_an_object_for_each_value(
     rows: list[dict[bytes, bytes]],
 ) -> None:
-    rows = [{k[:99]: v for k, v in row.items()} for row in rows]
     buffer = as_buffer(map(hgetall, rows))
     found = module._plain(buffer, range(len(rows)), scanned=False)
     assert found.fields.buffer is buffer

@@ -10,7 +10,8 @@ from contracts.affinities import DAY_MS
 from contracts.fold_in import FoldIn
 from contracts.messages import Floats
 from trainer.counts.derived import CountsConfig, Histories
-from trainer.evaluation.holdout import COMING_BACK, HELD_OUT, LEAST_ITEMS, folded, hold_out
+from trainer.evaluation.holding_out import COMING_BACK, HELD_OUT, LEAST_ITEMS, hold_out
+from trainer.evaluation.holdout import folded
 
 N_ITEMS = 10
 

@@ -11,7 +11,8 @@ from api.lists import GenerationLists
 from api.recommend import Wish, folded_items, from_history
 from contracts.affinities import DAY_MS
 from contracts.fold_in import FoldIn
-from contracts.keyspace import HistoryEntry, Neighbor, SimilarList
+from contracts.generations import Neighbor, SimilarList
+from contracts.keyspace import HistoryEntry
 from contracts.messages import EVENT_TYPES
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.holdout import prepare

@@ -4,24 +4,29 @@ import math
 
 import msgspec
 import pytest
+from rich.progress import Progress
 
 from contracts.fold_in import DAY_MS, FoldIn
-from contracts.keyspace import (
+from contracts.generations import (
     DEFAULT_VARIANT,
     Canary,
     Current,
     Experiment,
-    HistoryEntry,
-    Keyspace,
     Neighbor,
     Served,
     SimilarList,
 )
+from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from contracts.variants import in_canary
 from runtime.stores import Store
+from tests.trainer.counts.wired import hashes
+from trainer import telemetry
+from trainer.counts import active
+from trainer.counts.history_hashes import parse_histories
 from trainer.experiments.holdout import Had, Lists, Since, accuracy_of, read_accuracy, split
 from trainer.experiments.verdict import Accuracy
+from trainer.stages import Stages
 
 PARTITIONS = 3
 SINCE_MS = 1_000
@@ -35,7 +40,8 @@ def current_of(canary: Served = G2, share: float = 0.5) -> Current:
 
 def read(store: Store, keyspace: Keyspace, current: Current, users_most: int = 1_000) -> Accuracy:
     assert current.canary is not None
-    return read_accuracy(store, keyspace, PARTITIONS, current, current.canary, users_most)
+    stages = Stages(lambda: None, Progress(disable=True))
+    return read_accuracy(store, keyspace, PARTITIONS, current, current.canary, users_most, stages)
 
 
 def put_history(store: Store, keyspace: Keyspace, user: str, items: dict[int, int]) -> None:
@@ -112,18 +118,22 @@ def ndcg_of(user: Since, *lists: Lists) -> list[float]:
     return [*found.served.tolist(), *found.canary.tolist()]
 
 
+def parted(history: dict[str, str]) -> list[Since]:
+    """Return what stands in one history, and what came since `SINCE_MS`."""
+    return split(parse_histories(hashes(history | {"off": "[0,1]"}), range(1)), SINCE_MS)
+
+
 def test_an_items_time_parts_before_from_after() -> None:
     history = {
         str(item): msgspec.json.encode(HistoryEntry(2.0, t)).decode()
         for item, t in {5: 900, 6: 1_000, 7: 1_001}.items()
     }
-    expected = Since({6: Had(2.0, 1_000), 5: Had(2.0, 900)}, [7])
-    assert split(history | {"off": "[0,1]"}, SINCE_MS) == expected
+    assert parted(history) == [Since({6: Had(2.0, 1_000), 5: Had(2.0, 900)}, [7])]
 
 
 def test_affinities_are_without_the_users_scale() -> None:
-    history = {"5": msgspec.json.encode(HistoryEntry(r=3.0, t=900, s=1.5)).decode()}
-    assert split(history, SINCE_MS).before == {5: Had(2.0, 900)}
+    (user,) = parted({"5": msgspec.json.encode(HistoryEntry(r=3.0, t=900, s=1.5)).decode()})
+    assert user.before == {5: Had(2.0, 900)}
 
 
 def test_as_many_of_the_latest_items_are_folded_in_as_each_generation_wants() -> None:
@@ -166,6 +176,73 @@ def test_each_generation_is_asked_as_it_is_served(store: Store, keyspace: Keyspa
     latest_only = Served("g2", "cosine", "user-knn", FoldIn(items=1))
     found = read(store, keyspace, current_of(latest_only))
     assert (found.served.tolist(), found.canary.tolist()) == ([1], [0])
+
+
+@pytest.mark.parametrize(
+    "entry", ['{"r":1,"t":500,"s":0}', '{"r":1,"t":99999999999999999999}', "[]", "x"]
+)
+def test_a_history_that_cannot_be_read_is_left_out_and_counted(
+    store: Store, keyspace: Keyspace, entry: str
+) -> None:
+    for user in ("u", "v"):
+        put_history(store, keyspace, user, {1: 500, 7: 2_000})
+    store.hset(keyspace.history(user_partition("v", PARTITIONS), "v"), "2", entry)
+    put_lists(store, keyspace, "g1", {1: {7: 0.5}})
+    assert read(store, keyspace, current_of()).served.tolist() == [1]
+    assert telemetry.CORRUPT_VALUES._value.get() == 1
+
+
+def test_a_user_whose_history_is_something_else_is_left_out(
+    store: Store, keyspace: Keyspace
+) -> None:
+    for user in ("u", "v"):
+        put_history(store, keyspace, user, {1: 500, 7: 2_000})
+    store.delete(key := keyspace.history(user_partition("v", PARTITIONS), "v"))
+    store.set(key, "no hash")
+    assert len(read(store, keyspace, current_of()).served) == 1
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b'{"model":"cosine","items":[{"item":"x","score":1,"support":1}]}',
+        b'{"model":"cosine","items":[{"item":"99999999999999999999","score":1,"support":1}]}',
+    ],
+)
+def test_a_list_that_cannot_be_read_is_missing(
+    store: Store, keyspace: Keyspace, stored: bytes
+) -> None:
+    put_history(store, keyspace, "u", {1: 500, 2: 600, 7: 1_500})
+    for name in ("g1", "g2"):
+        put_lists(store, keyspace, name, {1: {7: 0.9}, 2: {7: 0.1}})
+    store.set(keyspace.model_similar("g1", "1"), stored)
+    store.set(keyspace.model_similar("g2", "2"), stored)
+    found = read(store, keyspace, current_of())
+    assert (found.served.tolist(), found.canary.tolist()) == ([1], [1])
+
+
+def test_who_was_active_is_asked_page_by_page_until_both_groups_have_enough(
+    store: Store, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(active, "_USERS_PER_PAGE", 10)
+    for n in range(300):
+        put_history(store, keyspace, f"u{n}", {1: 500, 7: 2_000 + n})
+    asked = []
+    zrevrange = store.zrevrange
+
+    def counted(key: str, start: int, stop: int, *, withscores: bool) -> object:
+        asked.append(stop + 1 - start)
+        return zrevrange(key, start, stop, withscores=withscores)
+
+    monkeypatch.setattr(store, "zrevrange", counted)
+    found = read(store, keyspace, current_of(), users_most=10)
+    assert (len(found.served), found.on_canary.sum()) == (10, 5)
+    assert set(asked) == {10}
+    assert sum(asked) < 100
 
 
 def test_nobody_is_no_user(store: Store, keyspace: Keyspace) -> None:

@@ -12,16 +12,8 @@ from confluent_kafka import Producer
 
 from benchmarks.canaries import simulated_clicks
 from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback_key
-from contracts.keyspace import (
-    DEFAULT_VARIANT,
-    Canary,
-    Current,
-    HistoryEntry,
-    Keyspace,
-    Neighbor,
-    Served,
-    SimilarList,
-)
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Neighbor, Served, SimilarList
+from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from contracts.topics import FEEDBACK
 from contracts.variants import in_canary

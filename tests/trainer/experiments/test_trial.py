@@ -11,14 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from contracts.keyspace import (
-    DEFAULT_VARIANT,
-    REPLACED_GENERATION_TTL_S,
-    Current,
-    HistoryEntry,
-    Keyspace,
-    SimilarList,
-)
+from contracts.generations import DEFAULT_VARIANT, Current, SimilarList
+from contracts.keyspace import REPLACED_GENERATION_TTL_S, HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from contracts.topics import INTERACTIONS
 from contracts.variants import in_canary

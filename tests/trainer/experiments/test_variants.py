@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from contracts.keyspace import DEFAULT_VARIANT, REPLACED_GENERATION_TTL_S, Keyspace
+from contracts.generations import DEFAULT_VARIANT
+from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.stores import Store
 from trainer.experiments import variants as experiments

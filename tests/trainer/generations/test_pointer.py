@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.keyspace import DEFAULT_VARIANT, Canary, Current, Experiment, Served
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
 from trainer.generations.pointer import (
     UndecidableError,
     named,

@@ -8,14 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.keyspace import (
-    DEFAULT_VARIANT,
-    REPLACED_GENERATION_TTL_S,
-    Canary,
-    Current,
-    Keyspace,
-    Served,
-)
+from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
+from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from runtime.stores import Store
 from trainer.counts import pipelines
 from trainer.generations.pointer import promoted, rolled_back, withdrawn

@@ -1,16 +1,20 @@
 """EASE against its closed form, against the regression that it solves, and by neighborhoods."""
 
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.sparse import csr_array, eye_array
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores
+from trainer.counts.matrices import Matrix
 from trainer.models import ease
 from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.ease import Ease, EaseConfig, ExactRanker, LocalRanker
@@ -215,3 +219,24 @@ def test_linear_algebra_has_its_threads_back_afterwards(exact_items: int) -> Non
 def test_a_configuration_refuses_what_makes_no_sense(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         EaseConfig.model_validate(wrong)
+
+
+def test_lists_are_the_same_however_few_items_are_ranked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = gram(purchases(0))
+    at_once = ranked(Ease(EaseConfig()), counts)
+    monkeypatch.setattr(ease, "_CELLS", 5 * counts.shape[1])
+    assert ranked(Ease(EaseConfig()), counts) == at_once
+
+
+def test_inverting_takes_less_than_twice_the_square_matrix() -> None:
+    size = 2_000
+    counts: Matrix = csr_array(3 * eye_array(size))
+    tracemalloc.start()
+    try:
+        Ease(EaseConfig()).fit(counts)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * 8 * size**2

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from contracts.keyspace import DEFAULT_VARIANT, Keyspace
+from contracts.generations import DEFAULT_VARIANT
+from contracts.keyspace import DECISIONS_KEPT, Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.stores import Store
-from trainer.generations.decisions import note, read_decisions, read_report
+from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
-from trainer.generations.report import Data, Decision, HeldOut, Inputs, Lists, Report, What
-from trainer.quality.accuracy import check_accuracy
+from trainer.generations.report import Data, Decision, HeldOut, Inputs, Lists, Report
+from trainer.quality.accuracy import RULE, Refusal, check_accuracy
 from trainer.quality.settings import QualityConfig
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
@@ -49,17 +50,13 @@ def serving(foresees: HeldOut | None) -> Report:
     )
 
 
-def decided(what: What, why: str, hours_ago: float = 1) -> Decision:
-    at = (NOW - timedelta(hours=hours_ago)).isoformat()
-    return Decision(at, "g2", DEFAULT_VARIANT, what, why, "rules")
+def refusal(rule: str = RULE, hours_ago: float = 1) -> Refusal:
+    return Refusal(NOW - timedelta(hours=hours_ago), rule)
 
 
-REFUSED = decided("rejected", "ndcg_kept: nDCG is 0.5")
-
-
-def passes(ndcg: float, latest: Decision | None = None, half_width: float = NARROW) -> bool:
+def passes(ndcg: float, refused: Refusal | None = None, half_width: float = NARROW) -> bool:
     (rule,) = check_accuracy(
-        held_out(ndcg, half_width), serving(held_out(0.4)), LIMITS, latest, NOW
+        held_out(ndcg, half_width), serving(held_out(0.4)), LIMITS, refused, NOW
     )
     assert rule.value == pytest.approx(ndcg / 0.4)
     assert rule.level == "hard"
@@ -76,28 +73,28 @@ def test_what_foresees_less_than_the_limit_is_refused() -> None:
 def test_what_was_refused_must_come_back_to_the_higher_limit(kept: list[float]) -> None:
     refused = False
     for share in kept:
-        lets_through = passes(share * 0.4, REFUSED if refused else None)
+        lets_through = passes(share * 0.4, refusal() if refused else None)
         limit = LIMITS.ndcg_kept_again if refused else LIMITS.ndcg_kept_min
         assert lets_through == (share >= limit - 2 * NARROW / 0.4) or abs(share - limit) < 0.01
         refused = not lets_through
 
 
 def test_only_a_refusal_for_this_rule_raises_the_limit() -> None:
-    assert not passes(0.85 * 0.4, REFUSED)
-    assert passes(0.85 * 0.4, decided("rejected", "unmatched: share of the counts is 0.3"))
-    assert passes(0.85 * 0.4, decided("published", "to all of the variant's users at once"))
+    assert not passes(0.85 * 0.4, refusal())
+    assert passes(0.85 * 0.4, refusal("unmatched"))
+    assert passes(0.85 * 0.4)
 
 
 def test_what_may_be_chance_passes() -> None:
     assert passes(0.3, half_width=0.11)
     assert not passes(0.3, half_width=0.09)
-    assert passes(0.3, REFUSED, half_width=0.11)
+    assert passes(0.3, refusal(), half_width=0.11)
 
 
 def test_what_is_refused_for_hours_is_let_through() -> None:
-    assert not passes(0.1, decided("rejected", REFUSED.why, hours_ago=5.9))
-    assert passes(0.1, decided("rejected", REFUSED.why, hours_ago=6))
-    assert not passes(0.1, decided("published", "ndcg_kept", hours_ago=7))
+    assert not passes(0.1, refusal(hours_ago=5.9))
+    assert passes(0.1, refusal(hours_ago=6))
+    assert not passes(0.1, refusal("unmatched", hours_ago=7))
 
 
 def test_nothing_can_be_said_where_one_of_the_two_was_not_measured() -> None:
@@ -160,7 +157,12 @@ def test_a_generation_that_foresees_less_is_refused_and_what_is_served_stays(
         "published",
     )
     assert refused.why.startswith("ndcg_kept: ")
-    assert REGISTRY.get_sample_value("trainer_broken_rules", {"level": "hard"}) == 1
+    assert (
+        REGISTRY.get_sample_value(
+            "trainer_broken_rules", {"variant": DEFAULT_VARIANT, "level": "hard"}
+        )
+        == 1
+    )
     assert not store.exists(keyspace.model_lock())
 
     assert run(folding, only_if_changed=False) == "trained"  # it is put right
@@ -180,20 +182,61 @@ def test_a_person_publishes_all_the_same_and_is_told(
     assert read_decisions(store, keyspace)[0].by == "person"
 
 
+def refused_since(store: Store, keyspace: Keyspace, variant: str = DEFAULT_VARIANT) -> Refusal:
+    stored = store.hget(keyspace.model_refused(), variant)
+    return msgspec.json.decode(str(stored), type=Refusal)
+
+
+def put_back(store: Store, keyspace: Keyspace, hours: float) -> None:
+    """Let the default variant have been refused for so many hours more."""
+    refused = refused_since(store, keyspace)
+    earlier = msgspec.structs.replace(refused, since=refused.since - timedelta(hours=hours))
+    store.hset(keyspace.model_refused(), DEFAULT_VARIANT, msgspec.json.encode(earlier))
+
+
 def test_what_was_refused_for_hours_is_published_though_data_was_bad_before(
     store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
 ) -> None:
     assert run(folding) == "trained"
-    note(store, keyspace, decided("rejected", "unmatched: share of the counts is 0.3"))
+    bad_data = Refusal(NOW, "unmatched")
+    store.hset(keyspace.model_refused(), DEFAULT_VARIANT, msgspec.json.encode(bad_data))
     worse = changed(folding, WORSE)
     assert run(worse) == "rejected"
-    refused = read_decisions(store, keyspace)[0]
-    assert refused.why.startswith("ndcg_kept: ")
-    long_ago = datetime.fromisoformat(refused.at) - timedelta(hours=LIMITS.ndcg_refused_hours)
-    earlier = msgspec.structs.replace(refused, at=long_ago.isoformat())
-    store.lset(keyspace.model_decisions(), 0, msgspec.json.encode(earlier))
+    assert read_decisions(store, keyspace)[0].why.startswith("ndcg_kept: ")
+    assert refused_since(store, keyspace).rule == RULE
+    put_back(store, keyspace, LIMITS.ndcg_refused_hours)
     assert run(worse) == "trained"
     assert report_of(store, keyspace).settings["cosine"]["popular_removed"] == 30
+    assert not store.exists(keyspace.model_refused())
+
+
+def test_a_refusal_is_known_though_decisions_on_other_variants_came_after_it(
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+) -> None:
+    assert run(folding) == "trained"
+    worse = changed(folding, WORSE)
+    assert run(worse) == "rejected"
+    other = Decision(NOW.isoformat(), "g9", "short", "published", "to all", "rules")
+    store.lpush(keyspace.model_decisions(), *[msgspec.json.encode(other)] * DECISIONS_KEPT)
+    store.ltrim(keyspace.model_decisions(), 0, DECISIONS_KEPT - 1)
+    assert run(worse) == "rejected"
+    assert {decision.what for decision in read_decisions(store, keyspace)} == {"published"}
+    put_back(store, keyspace, LIMITS.ndcg_refused_hours)
+    assert run(worse) == "trained"
+
+
+@pytest.mark.parametrize("stored", ["{", "null", '{"since":"2021-08-16T12:00:00","rule":"own"}'])
+def test_a_refusal_that_cannot_be_read_is_none(
+    store: Store,
+    keyspace: Keyspace,
+    folding: TrainerSettings,
+    kinds: npt.NDArray[np.float64],
+    stored: str,
+) -> None:
+    assert run(folding) == "trained"
+    store.hset(keyspace.model_refused(), DEFAULT_VARIANT, stored)
+    assert run(changed(folding, WORSE)) == "rejected"
+    assert refused_since(store, keyspace).rule == RULE
 
 
 def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_when(
@@ -217,6 +260,12 @@ def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_
     assert served(store, keyspace) > before[DEFAULT_VARIANT]
     refused = [d for d in read_decisions(store, keyspace) if d.what == "rejected"]
     assert [decision.variant for decision in refused] == ["short"]
+    assert refused_since(store, keyspace, "short").rule == RULE
+    assert not store.hexists(keyspace.model_refused(), DEFAULT_VARIANT)
+
+    path.write_text("")
+    assert run(with_variants) == "trained"
+    assert not store.exists(keyspace.model_refused())
 
 
 def test_rules_on_data_that_are_broken_stay_counted_when_accuracy_passes(
@@ -230,4 +279,9 @@ def test_rules_on_data_that_are_broken_stay_counted_when_accuracy_passes(
     fill(np.vstack([kinds, kinds[:3]]), 10)
     shifted = changed(folding, {"quality_popularity_shift_max": 0})
     assert run(shifted) == "trained"
-    assert REGISTRY.get_sample_value("trainer_broken_rules", {"level": "soft"}) == 1
+    assert (
+        REGISTRY.get_sample_value(
+            "trainer_broken_rules", {"variant": DEFAULT_VARIANT, "level": "soft"}
+        )
+        == 1
+    )

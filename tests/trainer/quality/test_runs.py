@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pytest
 from prometheus_client import REGISTRY
 
-from contracts.keyspace import DEFAULT_VARIANT, Keyspace
+from contracts.generations import DEFAULT_VARIANT
+from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from runtime.stores import Store
 from tests.trainer.conftest import PARTITIONS
@@ -30,6 +31,13 @@ def served(store: Store, keyspace: Keyspace) -> str:
     current = read_current(store, keyspace)
     assert current is not None
     return current.variants[DEFAULT_VARIANT].generation
+
+
+def broken(level: str) -> float:
+    labels = {"variant": DEFAULT_VARIANT, "level": level}
+    value = REGISTRY.get_sample_value("trainer_broken_rules", labels)
+    assert value is not None
+    return value
 
 
 def checked(store: Store, keyspace: Keyspace) -> dict[str, Checked]:
@@ -88,12 +96,12 @@ def test_data_that_breaks_a_hard_rule_is_rejected_and_told(
     decision, first = read_decisions(store, keyspace)
     assert (decision.what, decision.by, first.what) == ("rejected", "rules", "published")
     assert f"{rule}: " in decision.why
-    assert REGISTRY.get_sample_value("trainer_broken_rules", {"level": "hard"}) > 0
+    assert broken("hard") > 0
     assert not store.exists(keyspace.model_lock())
 
     fill(affinities, 11)  # it is put right
     assert run(settings) == "trained"
-    assert REGISTRY.get_sample_value("trainer_broken_rules", {"level": "hard"}) == 0
+    assert broken("hard") == 0
 
 
 def test_a_shift_of_what_is_popular_is_told_in_the_report_and_stops_nothing(
@@ -108,4 +116,4 @@ def test_a_shift_of_what_is_popular_is_told_in_the_report_and_stops_nothing(
     shift = checked(store, keyspace)["popularity_shift"]
     assert (shift.level, shift.holds) == ("soft", False)
     assert shift.value > settings.quality.popularity_shift_max
-    assert REGISTRY.get_sample_value("trainer_broken_rules", {"level": "soft"}) == 1
+    assert broken("soft") == 1

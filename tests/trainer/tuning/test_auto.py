@@ -3,7 +3,7 @@
 Grids are cut down where a test is not about them: each candidate takes some milliseconds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from scipy.sparse import csr_array
 
 from contracts.affinities import DAY_MS
 from trainer.counts.derived import Histories
+from trainer.models import USER_KNN
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
 from trainer.tuning import auto
-from trainer.tuning.auto import LEAST_USERS, USER_KNN, find
+from trainer.tuning.auto import LEAST_USERS, find
 from trainer.tuning.found import Found, Tried
 
 Dense = npt.NDArray[np.float64]
@@ -185,8 +186,8 @@ def test_where_all_is_of_one_time_no_half_life_is_tried(few: None) -> None:
 
 
 def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog() -> None:
-    best = found_in(*with_a_long_tail())
-    found = found_in(*with_a_long_tail(), auto_accuracy_given_up=0.3)
+    best = found_in(*with_a_long_tail(), user_model="none")
+    found = found_in(*with_a_long_tail(), user_model="none", auto_accuracy_given_up=0.3)
     assert without_time(found) == without_time(best)
     enough = 0.7 * best.tried[0].ndcg
     able = [tried for tried in found.tried if tried.ndcg >= enough]
@@ -195,6 +196,16 @@ def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog() -> None:
     assert chosen.coverage > best.tried[0].coverage
     assert "within 30% of the best nDCG by coverage" in found.why
     assert (found.ndcg, found.values) == (chosen.ndcg, chosen.values)
+
+
+@pytest.mark.parametrize("made", [of_kinds, with_a_long_tail])
+def test_users_get_lists_of_their_own_where_these_foresee_more(
+    made: Callable[[], tuple[Dense, Dense]], few: None
+) -> None:
+    found = found_in(*made())
+    folded = by_values(found, **{**found.values, "user_model": "none"})
+    own = by_values(found, **{**found.values, "user_model": USER_KNN})
+    assert (found.values["user_model"] == USER_KNN) == (own.ndcg > folded.ndcg)
 
 
 def test_an_item_model_that_is_named_is_the_only_one_that_is_tried() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.counts.matrices import Matrix, matrix
-from trainer.models.ranking import Ranking, top_n
+from trainer.models.ranking import Ranking, joined, top_n
 from trainer.models.user_knn.best import NOBODY
 from trainer.models.user_knn.candidates import candidates
 from trainer.models.user_knn.closeness import Metric, Users
@@ -104,7 +104,7 @@ class UserKnnRanker:
         """Return the lists of users `start <= u < stop`; support is how many neighbors have it."""
         at_once = max(_CELLS // max(self.users.rows.shape[1], 1), 1)
         cuts = [start, *range(start + at_once, stop, at_once), stop]
-        return _joined([self._rank(*cut) for cut in pairwise(cuts)])
+        return joined([self._rank(*cut) for cut in pairwise(cuts)])
 
     def _rank(self, start: int, stop: int) -> Ranking:
         rows = self.users.rows
@@ -123,17 +123,3 @@ class UserKnnRanker:
         weights[known] = self.users.weights(closeness[known])
         lengths = np.full(stop - start, users.shape[1])
         return matrix(weights.ravel(), np.where(known, users, 0).ravel(), lengths, self.n_rows)
-
-
-def _joined(parts: list[Ranking]) -> Ranking:
-    """Return the rankings of rows that follow each other as one."""
-    if len(parts) == 1:
-        return parts[0]
-    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
-    return Ranking(
-        indptr=np.concatenate([[0], np.cumsum(lengths)]),
-        columns=np.concatenate([part.columns for part in parts]),
-        scores=np.concatenate([part.scores for part in parts]),
-        support=np.concatenate([part.support for part in parts]),
-        because=np.concatenate([part.because for part in parts]),
-    )

@@ -4,9 +4,9 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array
 
 from contracts.messages import Floats
-from trainer.counts.matrices import Matrix
+from trainer.counts.cells import cells_of, found_in
+from trainer.counts.matrices import Matrix, entries_where
 from trainer.models.ranking import rounded
-from trainer.models.user_knn.cells import cells_of, found_in
 
 
 def candidates(weights: Matrix, rows: Matrix, own: Matrix) -> tuple[Matrix, Floats]:
@@ -27,9 +27,7 @@ def candidates(weights: Matrix, rows: Matrix, own: Matrix) -> tuple[Matrix, Floa
     data = rounded(scores.data)
     new = data > 0
     new[found_in(cells_of(own), cells_of(scores), own.shape)[0]] = False
-    indptr = np.concatenate([[0], np.cumsum(new)])[scores.indptr]
-    kept: Matrix = csr_array((data[new], scores.indices[new], indptr), shape=scores.shape)
-    return kept, support.data[new]
+    return entries_where(scores, new, data), support.data[new]
 
 
 def _ones(some: Matrix) -> Matrix:

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from contracts.messages import Floats, Ints
-from trainer.counts.matrices import Matrix
+from trainer.counts.cells import cells, cells_of, found_in
+from trainer.counts.matrices import Matrix, entry_rows
 from trainer.models.ranking import Ranking, rounded, top_n
-from trainer.models.user_knn.cells import cells, cells_of, found_in
 
 REASONS: Final = 3
 """How many of the user's own items a recommendation names in `because`, at most."""
@@ -25,10 +25,10 @@ def because(ranking: Ranking, weights: Matrix, rows: Matrix, own: Matrix) -> Int
     """
     because = np.full((len(ranking.columns), REASONS), -1, np.int64)
     near = rows[weights.indices]  # the neighbors of the first user, of the second one, ...
-    of_user = np.repeat(np.arange(len(ranking)), np.diff(weights.indptr))
+    of_user = entry_rows(weights.indptr)
     in_near = cells(np.repeat(of_user, np.diff(near.indptr)), near.indices, own.shape[1])
 
-    entries = np.repeat(np.arange(len(ranking)), np.diff(ranking.indptr))
+    entries = entry_rows(ranking.indptr)
     of_entries = cells(entries, ranking.columns, own.shape[1])
     ascending = np.argsort(of_entries)
     found, place = found_in(of_entries[ascending], in_near, own.shape)
@@ -41,7 +41,7 @@ def because(ranking: Ranking, weights: Matrix, rows: Matrix, own: Matrix) -> Int
     terms.eliminate_zeros()
     terms.sort_indices()
     best = top_n(terms, np.zeros(terms.nnz), REASONS)
-    of_best = np.repeat(np.arange(len(best)), np.diff(best.indptr))
+    of_best = entry_rows(best.indptr)
     rank = np.arange(len(of_best)) - best.indptr[of_best]
     because[of_best, rank] = own.indices[best.columns]
     return because

@@ -101,6 +101,11 @@ def _batches(users: Ints) -> list[Ints]:
 
 
 def _on_all_cores(work: Callable[[Ints], None], parts: list[Ints]) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(_cores()) as threads:
         for _ in threads.map(work, parts):
             pass
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

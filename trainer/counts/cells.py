@@ -1,9 +1,10 @@
-"""Places in a matrix of users by items as numbers, which are looked up without sorting them."""
+"""Cells of a sparse matrix as numbers, row after row, to compare two matrices by. Pure."""
 
 import numpy as np
+import numpy.typing as npt
 
 from contracts.messages import Ints
-from trainer.counts.matrices import Indices, Matrix
+from trainer.counts.matrices import Indices, Matrix, entry_rows
 
 
 def cells(rows: Indices, columns: Indices, n_columns: int) -> Ints:
@@ -13,8 +14,7 @@ def cells(rows: Indices, columns: Indices, n_columns: int) -> Ints:
 
 def cells_of(some: Matrix) -> Ints:
     """Return (entries,) the cell of each entry, ascending."""
-    rows = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
-    return cells(rows, some.indices, some.shape[1])
+    return cells(entry_rows(some.indptr), some.indices, some.shape[1])
 
 
 def found_in(among: Ints, wanted: Ints, shape: tuple[int, int]) -> tuple[Ints, Ints]:
@@ -32,3 +32,19 @@ def found_in(among: Ints, wanted: Ints, shape: tuple[int, int]) -> tuple[Ints, I
     marks[among] = True
     found = np.flatnonzero(marks[wanted])
     return found, np.searchsorted(among, wanted[found])
+
+
+def places_in(among: Ints, wanted: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Return where each of `wanted` stands among some cells, and whether it does.
+
+    Args:
+        among: ascending cells.
+        wanted: cells of a matrix of the same shape, in any order.
+
+    >>> places_in(np.array([2, 5]), np.array([5, 0]))
+    (array([1, 0]), array([ True, False]))
+    """
+    if not len(among):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
+    places = np.minimum(np.searchsorted(among, wanted), len(among) - 1)
+    return places, among[places] == wanted

@@ -1,0 +1,22 @@
+"""What was checked is counted for each variant."""
+
+from prometheus_client import REGISTRY
+
+from contracts.generations import DEFAULT_VARIANT
+from trainer.generations.report import Checked, Level
+from trainer.quality.telling import tell
+
+
+def rule(level: Level, *, holds: bool) -> Checked:
+    return Checked("ndcg_kept", level, holds, 0.5, 0.8, "nDCG of the hold-out")
+
+
+def broken(variant: str, level: Level) -> float | None:
+    return REGISTRY.get_sample_value("trainer_broken_rules", {"variant": variant, "level": level})
+
+
+def test_broken_rules_are_counted_for_the_variant_that_breaks_them() -> None:
+    tell([rule("soft", holds=False)], [rule("soft", holds=False)], "short")
+    tell([rule("soft", holds=True)])
+    assert (broken("short", "soft"), broken("short", "hard")) == (2, 0)
+    assert (broken(DEFAULT_VARIANT, "soft"), broken(DEFAULT_VARIANT, "hard")) == (0, 0)
