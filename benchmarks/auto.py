@@ -6,12 +6,13 @@ what users did last in a few minutes and under 3 GB, and whoever reads meanwhile
 Work: the data of `train`, counts and histories in a store. The trainer runs once with `cosine`, so
 that there is something to read, and then twice as it comes: the first time it looks for what
 foresees best, the second time it remembers. A client asks the API for similar items at a steady
-rate, alone and meanwhile.
+rate meanwhile.
+
+Baseline: the same client, while nothing is trained.
 """
 
 import http.client
 import itertools
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from benchmarks.harness.latencies import Latencies
 from benchmarks.harness.report import Report, conditions, ends, table
 from benchmarks.harness.rounds import Spread
 from benchmarks.harness.serving import answering
+from benchmarks.harness.stage import python
 from benchmarks.train_data import Items, Pairs, make
 from benchmarks.train_stage import TrainingStage, set_up
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
@@ -82,7 +84,7 @@ def measure(items: int, pairs: int, path: Path) -> Report:
                     }
                 )
                 busy.append(took.busy_other_cores)
-    return _report(str(stage.data), _ms(alone), runs, Spread.of(busy), stage.store.product)
+    return report(str(stage.data), _ms(alone), runs, Spread.of(busy), stage.store.product)
 
 
 def _api(stage: TrainingStage, port: int) -> Server:
@@ -93,7 +95,7 @@ def _api(stage: TrainingStage, port: int) -> Server:
         "API_PORT": str(port),
         "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:9",  # where nothing listens
     }
-    command = Command("api", (sys.executable, "-m", "api"), stage.log("api"), environment)
+    command = Command("api", python("api"), stage.log("api"), environment)
     return answering(command, port, "/health/live")
 
 
@@ -143,7 +145,7 @@ class Reader:
         return latencies_s
 
 
-def _report(
+def report(
     work: str,
     alone: Mapping[str, float],
     runs: Sequence[Mapping[str, Any]],

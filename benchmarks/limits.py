@@ -13,8 +13,8 @@ import asyncio
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -26,11 +26,11 @@ from faust.types import TP
 from benchmarks.bars import make_quotes
 from benchmarks.harness import session
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.cpu import read_clock, spent
 from benchmarks.harness.publish import publish, record
 from benchmarks.harness.report import alone
 from benchmarks.harness.rounds import Run
 from benchmarks.harness.stage import Stage
+from benchmarks.harness.timing import timed
 from benchmarks.stream.writer import claimed
 from contracts.messages import QuoteColumns, decode_quotes
 from contracts.topics import QUOTES
@@ -74,37 +74,29 @@ def limits(
 async def _steps(stage: Stage, n: int) -> dict[str, Run]:
     """Run each step once on the log of n quotes, in the data's order."""
     runs: dict[str, Run] = {}
-    pids = {"worker": os.getpid(), **stage.pids}
-
-    @contextmanager
-    def timed(name: str) -> Iterator[None]:
-        before, began = read_clock(pids), time.perf_counter()
-        yield
-        seconds = time.perf_counter() - began
-        runs[name] = Run(n, seconds, spent(before, read_clock(pids)))
-
+    step = partial(timed, runs, records=n, pids={"worker": os.getpid(), **stage.pids})
     address, namespace = stage.broker.address, stage.namespace()
     tps = [TP(QUOTES.name, partition) for partition in range(namespace.topology.quotes)]
     consumer = _librdkafka(address, tps)
-    with timed("librdkafka"):
+    with step("librdkafka"):
         _consume(consumer, n)
     consumer.close()
     # Before what keeps records: looking for cycles among them would cost it half of its rate.
     fetching = await _aiokafka(address, tps)
-    with timed("runs"):
+    with step("runs"):
         await _fetch_runs(fetching, tps, n)
     await fetching.stop()
     fetching = await _aiokafka(address, tps)
-    with timed("aiokafka"):
+    with step("aiokafka"):
         batches = await _fetch(fetching, n)
     await fetching.stop()
-    with timed("decode"):
+    with step("decode"):
         columns = [decode_quotes(batch.values(), batch.clock_ms())[0] for batch in batches]
-    with timed("fold"):
+    with step("fold"):
         _fold(batches, columns)
     client = await connect_async(stage.store.address, "tickrec-benchmarks")
     claims = [await claimed(Store(client, namespace.keys), tp.partition) for tp in tps]
-    with timed("worker"):
+    with step("worker"):
         await _take_all(claims, batches)
     await client.aclose()
     return runs

@@ -23,12 +23,13 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
+from rich.text import Text
 
 from benchmarks.harness import session
 from benchmarks.harness.contender import RUN_WITHIN_S, ContenderError, started
 from benchmarks.harness.namespace import Namespace
 from benchmarks.harness.publish import connected, produce
-from benchmarks.harness.report import Report, table
+from benchmarks.harness.report import Report, computer, table
 from benchmarks.harness.stage import Stage
 from benchmarks.harness.workers import await_shared, running_workers
 from contracts.keyspace import EPOCH_FIELD, NEXT_FIELD
@@ -68,7 +69,8 @@ def rolling(
             for one in both
         ]
         figures = [{"name": "rolling", **one, **stage.servers._asdict()} for one in both]
-        printed = (table((*columns, "quotes"), rows), ", ".join(stage.servers))
+        on = Text(", ".join((computer(), *stage.servers)), style="dim")
+        printed = (table((*columns, "quotes"), rows), on)
         session.present(Report(figures, printed), json=json)
 
 

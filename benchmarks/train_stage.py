@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from scipy.sparse import save_npz
 
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.memory import peak_bytes
+from benchmarks.harness.stage import python
 from benchmarks.reads.watch import Watch
 from benchmarks.train_data import Data, fill
 from contracts.generations import Current, Served, SimilarList
@@ -68,7 +68,7 @@ class TrainingStage:
         Raises:
             ContenderError: it failed.
         """
-        return self.run("trainer", (sys.executable, "-m", "trainer", "once"), settings, *beside)
+        return self.run("trainer", (*python("trainer"), "once"), settings, *beside)
 
     def run(
         self, name: str, argv: Sequence[str], settings: Mapping[str, str], *beside: int

@@ -15,9 +15,8 @@ or of others who are as near.
 """
 
 import os
-import resource
-import sys
-import time
+from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Annotated, Final
 
 import numpy as np
@@ -26,24 +25,23 @@ from scipy.sparse import csr_array, vstack
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.harness import session
-from benchmarks.harness.cpu import read_clock, spent
-from benchmarks.harness.report import Report, conditions, table
-from benchmarks.harness.rounds import Spread
+from benchmarks.harness.memory import peak_bytes
+from benchmarks.harness.report import Report, conditions, ends, table
+from benchmarks.harness.rounds import Run, busy_neighbors
+from benchmarks.harness.timing import timed
 from benchmarks.harness.zipf import draw
-from contracts.messages import Ints
 from trainer.counts.matrices import Matrix
 from trainer.generations.writing import USERS_PER_BLOCK
-from trainer.models.user_knn import UserKnn, UserKnnConfig, UserKnnRanker
+from trainer.models.user_knn import UserKnn, UserKnnConfig
 
 ITEMS: Final = 50_000
+BASELINE: Final = "scikit-learn"
 _DRAWS: Final = 34
 _USERS_AT_ONCE: Final = 50_000
 _SAMPLE: Final = 200
 _SEED: Final = 1
 _AS_NEAR: Final = 1e-6
 """Difference of distances that floating noise may make."""
-_KIB: Final = 1 if sys.platform == "darwin" else 1_024
-"""Bytes in the unit of `ru_maxrss`."""
 
 
 def user_knn(
@@ -56,46 +54,57 @@ def user_knn(
 
 def measure(users: int) -> Report:
     """Report what the neighbors and lists of so many users take, in this process."""
-    affinities = make(users, _SEED)
-    pids, began = {"ours": os.getpid()}, time.perf_counter()
-    before = read_clock(pids)
-    ranker = UserKnn(UserKnnConfig()).fit(affinities)
-    fit_s = time.perf_counter() - began
-    for start in range(0, users, USERS_PER_BLOCK):
-        ranker.rank(start, min(start + USERS_PER_BLOCK, users))
-    seconds, cpu_s = time.perf_counter() - began, spent(before, read_clock(pids))
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
-    rank_s, others = seconds - fit_s, cpu_s["others"] / seconds
-
+    affinities, runs = make(users, _SEED), dict[str, Run]()
+    pids = {"ours": os.getpid()}
+    with timed(runs, "neighbors", users, pids):
+        ranker = UserKnn(UserKnnConfig()).fit(affinities)
+    with timed(runs, "lists", users, pids):
+        for start in range(0, users, USERS_PER_BLOCK):
+            ranker.rank(start, min(start + USERS_PER_BLOCK, users))
+    peak, rows, k = peak_bytes(), ranker.users.rows, ranker.config.k
     sample = np.random.default_rng(_SEED).choice(users, min(_SAMPLE, users), replace=False)
-    recall, sample_s = _by_brute_force(ranker, sample)
-    # If the others take as long as the sample.
-    brute_force_s = sample_s * users / len(sample)
+    brute = NearestNeighbors(n_neighbors=k + 1, metric="euclidean", algorithm="brute").fit(rows)
+    with timed(runs, BASELINE, len(sample), pids):
+        distances, _ = brute.kneighbors(rows[sample])  # among them each user itself, at 0
+    of_found = np.sqrt(2 - 2 * ranker.neighbors.closeness[sample])
+    recall = float(np.mean(of_found <= distances[:, -1:] + _AS_NEAR))
+    have = f"{affinities.nnz / users:.0f} of {ITEMS:,} items each on average"
+    return report(f"neighbors and lists of {users:,} users who have {have}", runs, peak, recall)
+
+
+def report(work: str, runs: Mapping[str, Run], peak: int, recall: float) -> Report:
+    """Report the times: a line of JSON, or a table.
+
+    The baseline's neighbors of all users are taken to come at the rate of the sample's.
+    """
+    fitted, ranked, sample = runs["neighbors"], runs["lists"], runs[BASELINE]
+    baseline, baseline_s = f"{BASELINE} {version(BASELINE)}", fitted.records / sample.rate
+    ratio, cpu_s = fitted.rate / sample.rate, fitted.cpu_s["ours"] + ranked.cpu_s["ours"]
+    others = busy_neighbors([*runs.values()])
     figures = {
         "name": "user-knn",
-        "work": f"{users:,} users, {ITEMS:,} items",
-        "value": round(fit_s, 1),
+        "work": work,
+        "value": round(fitted.seconds, 1),
         "unit": "s, neighbors of all users",
-        "baseline": "scikit-learn",
-        "baseline_value": round(brute_force_s, 1),
-        "ratio": round(brute_force_s / fit_s, 2),
-        "fit_s": round(fit_s, 1),
-        "rank_s": round(rank_s, 1),
-        "cpu_s": round(cpu_s["ours"], 1),
-        "peak_bytes": peak_bytes,
+        "baseline": baseline,
+        "baseline_value": round(baseline_s, 1),
+        "ratio": round(ratio, 2),
+        "fit_s": round(fitted.seconds, 1),
+        "rank_s": round(ranked.seconds, 1),
+        "cpu_s": round(cpu_s, 1),
+        "peak_bytes": peak,
         "recall": round(recall, 4),
-        "busy_other_cores": round(others, 2),
+        "busy_other_cores": ends(others, 2),
     }
-    seconds_of = ("neighbors, s", "by scikit-learn, s", "lists, s", "CPU s")
-    row = (
-        f"{users:,}",
-        *(f"{figure:,.1f}" for figure in (fit_s, brute_force_s, rank_s, cpu_s["ours"])),
-        f"{peak_bytes / 1e9:.2f}",
-        f"{recall:.3f}",
-    )
-    work = f"neighbors and lists of users who have 30 of {ITEMS:,} items"
-    on = conditions("no broker", "no store", Spread.of([others]))
-    return Report([figures], [table(("users", *seconds_of, "peak GB", "recall"), [row], work), on])
+    columns = ("", "neighbors, s", "lists, s", "CPU s", "peak GB", "recall")
+    seconds = (f"{s:,.1f}" for s in (fitted.seconds, ranked.seconds, cpu_s))
+    rows = [
+        ("tickrec", *seconds, f"{peak / 1e9:.2f}", f"{recall:.3f}"),
+        (baseline, f"{baseline_s:,.1f}"),
+    ]
+    verdict = f"neighbors: [bold]{ratio:.1f} times[/] {baseline}, by a sample of {sample.records}"
+    on = conditions("no broker", "no store", others)
+    return Report([figures], [table(columns, rows, work), verdict, on])
 
 
 def make(users: int, seed: int) -> Matrix:
@@ -111,13 +120,3 @@ def _affinities(users: int, rng: np.random.Generator) -> Matrix:
     of_user, drawn = np.repeat(np.arange(users), _DRAWS), draw(n, ITEMS, rng)
     made: Matrix = csr_array((rng.gamma(1, 1, n), (of_user, drawn)), shape=(users, ITEMS))
     return made
-
-
-def _by_brute_force(ranker: UserKnnRanker, sample: Ints) -> tuple[float, float]:
-    """Return the recall of some users' neighbors, and how long finding the true ones took."""
-    rows, k, began = ranker.users.rows, ranker.config.k, time.perf_counter()
-    brute = NearestNeighbors(n_neighbors=k + 1, metric="euclidean", algorithm="brute").fit(rows)
-    distances, _ = brute.kneighbors(rows[sample])  # among them each user itself, at 0
-    seconds = time.perf_counter() - began
-    of_found = np.sqrt(2 - 2 * ranker.neighbors.closeness[sample])
-    return float(np.mean(of_found <= distances[:, -1:] + _AS_NEAR)), seconds

@@ -142,11 +142,6 @@ def conditions(broker: str, store: str, others: Spread) -> Text:
     return Text(f"{computer()}, {broker}, {store}; {busy}", style="dim")
 
 
-def show_conditions(console: Console, broker: str, store: str, others: Spread) -> None:
-    """Print what a result was measured on."""
-    console.print(conditions(broker, store, others))
-
-
 def line(**said: Any) -> str:
     """Return one line of JSON, with the machine and the versions."""
     said |= {"machine": machine(), "versions": versions()}

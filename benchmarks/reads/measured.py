@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness.report import ends, line, rounded, show_conditions, table
+from benchmarks.harness.report import conditions, ends, line, rounded, table
 from benchmarks.harness.rounds import (
     Spread,
     busy_neighbors,
@@ -71,7 +71,7 @@ class Measured:
         console.print(_table(self.work, self.runs))
         for pair in self.pairs:
             console.print(self._verdict(pair), soft_wrap=True)
-        show_conditions(console, _NO_BROKER, self.store, self.neighbors())
+        console.print(conditions(_NO_BROKER, self.store, self.neighbors()))
 
     def _line(self, pair: Pair) -> str:
         ours, baseline = self.runs[pair.ours], self.runs[pair.baseline]

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.report import ends, line, rounded, show_conditions, table
+from benchmarks.harness.report import conditions, ends, line, rounded, table
 from benchmarks.harness.rounds import Say, Spread, busy_neighbors
 from benchmarks.reads.answered import Answered
 from benchmarks.reads.contests import Both
@@ -68,7 +68,7 @@ class Saturation:
     def show(self, console: Console) -> None:
         """Print a table, and what it was measured on."""
         console.print(_table(self.work, self.curves))
-        show_conditions(console, "no broker", self.store, self.neighbors())
+        console.print(conditions("no broker", self.store, self.neighbors()))
 
 
 def saturate(

@@ -2,18 +2,18 @@
 
 import contextlib
 import enum
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
 import psutil
 from rich.console import Console
 
 from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.serving import answering
+from benchmarks.harness.stage import python
 from benchmarks.reads import cores, data
 from benchmarks.reads.answered import Answered
 from benchmarks.reads.minutes import Minutes
@@ -30,6 +30,7 @@ _LOOK_EVERY_S: Final = 0.02
 _TICK_S: Final = 0.01
 """by which the clock of a process's CPU goes on"""
 _NAMESPACE: Final = "bench-reads"
+_READY_PATH: Final = "/v1/instruments/0/bars"
 
 
 class StoreProduct(enum.StrEnum):
@@ -111,16 +112,15 @@ class Scene:
         """Run our server for the block."""
         port = free_port()
         settings = {"API_HOST": LOOPBACK, "API_PORT": str(port)}
-        argv = (sys.executable, "-m", "api")
-        with self.serving(name, port, argv, "/v1/instruments/0/bars", settings) as asked:
+        with self.serving(name, port, python("api"), _READY_PATH, settings) as asked:
             yield asked
 
     @contextlib.contextmanager
     def naive(self, name: str) -> Iterator[Asked]:
         """Run the baseline for the block."""
         port = free_port()
-        argv = (sys.executable, "-m", "benchmarks.naive", LOOPBACK, str(port))
-        with self.serving(name, port, argv, "/v1/instruments/0/bars") as asked:
+        argv = (*python("benchmarks.naive"), LOOPBACK, str(port))
+        with self.serving(name, port, argv, _READY_PATH) as asked:
             yield asked
 
     @contextlib.contextmanager
@@ -132,18 +132,10 @@ class Scene:
         ready_path: str,
         settings: Mapping[str, str] | None = None,
     ) -> Iterator[Asked]:
-        """Run a server for the block, ready when it answers a path with a 200."""
-        address = f"http://{LOOPBACK}:{port}"
-
-        def answers() -> bool:
-            try:
-                return httpx.get(f"{address}{ready_path}", timeout=1).is_success
-            except httpx.HTTPError:
-                return False
-
+        """Run a server for the block, ready when it answers a path with success."""
         log = self.folder / f"{name}.log"
         command = Command(name, tuple(argv), log, {**self.environment, **(settings or {})})
-        with running(Server(command, address, name, answers)) as process:
+        with running(answering(command, port, ready_path)) as process:
             yield Asked(name, port, process.pid)
 
 

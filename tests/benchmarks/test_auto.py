@@ -1,14 +1,19 @@
 """Whoever reads while `auto` trains is answered, or there is no result."""
 
+import io
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 import pytest
+from rich.console import Console
 
-from benchmarks.auto import Reader
+from benchmarks.auto import Reader, report
 from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.report import computer
+from benchmarks.harness.rounds import Spread
 from infra.local.process import LOOPBACK
 from tests.patience import PATIENCE_S
 
@@ -74,3 +79,20 @@ def test_a_server_that_goes_away_fails_the_run() -> None:
         port = server.getsockname()[1]
         with pytest.raises(ContenderError, match="the API did not answer GET"):
             Reader(port, items=100).meanwhile(lambda: server.accept()[0].close())
+
+
+def test_a_run_that_remembers_tried_no_candidates() -> None:
+    ms = {"p50_ms": 0.5, "p99_ms": 2.0}
+    run = {"seconds": 18.4, "peak_mb": 1_889.0, "model": "cosine", "ndcg": 0.3724, **ms}
+    runs = [{"name": "looking", "candidates": 28, **run}, {"name": "again", "candidates": 0, **run}]
+    result = report("2 items", ms, runs, Spread(0.1, 0.0, 0.2), "Valkey 9")
+    said = msgspec.json.decode(result.lines())
+    assert [one["candidates"] for one in said["runs"]] == [28, 0]
+    out = io.StringIO()
+    result.show(Console(file=out, width=140))
+    title, _, alone, *rows, conditions = (line.split() for line in out.getvalue().splitlines())
+    assert title == ["2", "items"]
+    assert alone == ["(none)", "0.5", "ms", "2.0", "ms"]
+    assert [row[3:5] for row in rows] == [["28", "cosine"], ["-", "cosine"]]
+    machine = f"{computer()}, no broker, Valkey 9; others kept 0.00 to 0.20 cores busy meanwhile"
+    assert conditions == machine.split()

@@ -28,8 +28,9 @@ def test_what_is_due_in_the_time_is_published_and_no_more(broker: str, topology:
         published = publisher.result(PATIENCE_S)
     assert published.began_ms >= started_ms
     assert (published.records, published.failed) == (1_000, 0)
-    assert published.counts[0] == (0.0, 0)
+    assert len(published.counts) > 1
     assert published.counts == sorted(published.counts)
+    assert all(0 <= quotes <= 900 * at_s for at_s, quotes in published.counts)
     assert sum(log_ends(broker, QUOTES.name, topology.quotes).values()) == 900
     assert sum(log_ends(broker, INTERACTIONS.name, topology.interactions).values()) == 100
 

@@ -10,11 +10,12 @@ import pytest
 from benchmarks.harness import workers
 from benchmarks.harness.contender import ContenderError, Process, awaited, started
 from benchmarks.harness.workers import shared, standing_still
+from contracts.topics import QUOTES, STREAMED
 from infra.local.metrics import Samples
 from infra.local.process import Command, stop
 from runtime.topology import Topology
 
-TOPOLOGY = Topology(quotes=8, interactions=8, cooccurrences=8)
+TOPOLOGY = Topology(**{topic.name: 8 for topic in STREAMED})
 
 
 @pytest.fixture
@@ -74,10 +75,10 @@ def test_a_contender_that_hangs_is_reported_with_its_log(worker: Process) -> Non
 
 
 def samples(quotes: int, others: int | None = None) -> Samples:
-    names = {"quotes": quotes, "interactions": others, "cooccurrences": others}
+    others = quotes if others is None else others
     return {
-        ("partitions_assigned", name): float(quotes if n is None else n)
-        for name, n in names.items()
+        ("partitions_assigned", topic.name): float(quotes if topic is QUOTES else others)
+        for topic in STREAMED
     }
 
 
