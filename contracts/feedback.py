@@ -51,7 +51,7 @@ class RequestId(NamedTuple):
     token: str
     """random: no two answers have the same"""
     signature: str | None = None
-    """of all of that and the user; who has the key can check it (`api.request_ids`)"""
+    """of all of that and the user; who has the key can check it (`api.models.request_ids`)"""
 
 
 class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):

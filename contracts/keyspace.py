@@ -23,10 +23,16 @@ Keys, after the namespace:
 `items:{c<p>}`
     set: the items that have a `cooc` key
     lives forever; written by cooccurrences; read by trainer
+`catalog:{n<p>}`
+    hash: instrument id -> `contracts.instruments.CatalogEntry`; one that was taken out has no field
+    lives as the instrument; written by instruments; read by api
+    A copy of it is as new as `lineage`, `incarnation` and `next` of `position:{n<p>}` were before
+    it was read: they change with every flush that changes the catalog, so whoever keeps one asks
+    for these three now and then, and reads the hash again when one of them is another.
 `position:{<t><p>}`
     hash: `next`, `epoch`, `incarnation`, `topic_id`, `lineage`, `folding`, `updated_at_ms`;
     for c also `source:<p>` -> highest offset applied; during a flush `chunk:<n>` -> the flush
-    lives forever; written by workers; read by workers, trainer, people
+    lives forever; written by workers; read by workers, api, trainer, people
 `model:current`
     string: `Current`; who gets which variant stands in it, so that one read tells all
     lives forever; written by trainer; read by api, trainer
@@ -84,7 +90,7 @@ from typing import Final
 
 import msgspec
 
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
+from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 
 NEWEST_FIELD: Final = "newest"
 """Field of a `bars` hash: its newest minute, epoch seconds."""
@@ -186,6 +192,10 @@ class Keyspace:
     def items(self, partition: int) -> str:
         """The items of a partition."""
         return f"{self.namespace}:items:{_tag(COOCCURRENCES, partition)}"
+
+    def catalog(self, partition: int) -> str:
+        """The instruments of a partition."""
+        return f"{self.namespace}:catalog:{_tag(INSTRUMENTS, partition)}"
 
     def position(self, topic: Topic, partition: int) -> str:
         """How far a partition is folded, and by whom."""

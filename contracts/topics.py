@@ -20,12 +20,15 @@ class Topic:
     key: str
     partitions: int
     retention_h: int
+    """of a compacted topic: how long a tombstone stays for readers that are behind"""
     written_by: str
     read_by: str
     max_message_bytes: int = 1_048_588
     """Kafka's default"""
     is_stamped_by_broker: bool = False
     """its records bear the time at which the broker took them: no producer's clock is asked"""
+    is_compacted: bool = False
+    """the newest record of each key stays for good, a tombstone takes the key out"""
 
 
 QUOTES: Final = Topic(
@@ -58,6 +61,17 @@ COOCCURRENCES: Final = Topic(
     written_by="stream_processors: histories",
     read_by="stream_processors: cooccurrences",
 )
+INSTRUMENTS: Final = Topic(
+    name="instruments",
+    letter="n",
+    key="instrument id, ASCII decimal",
+    partitions=8,
+    # A worker that slept through a tombstone would keep the instrument for good.
+    retention_h=24 * 365,
+    written_by="producers, api, the users' feeds",
+    read_by="stream_processors: instruments",
+    is_compacted=True,
+)
 FEEDBACK: Final = Topic(
     name="feedback",
     letter="",
@@ -68,7 +82,7 @@ FEEDBACK: Final = Topic(
     written_by="api",
     read_by="trainer, and people who measure experiments",
 )
-STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES)
+STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
 """The topics that workers fold, each of which keeps its positions in Redis."""
 
 

@@ -12,18 +12,21 @@ from typing import Final, NamedTuple
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
-from contracts.messages import Interaction, Quote, decode_interaction, decode_quote, key_of
+from contracts.instruments import decode_instrument, instrument_key
+from contracts.messages import decode_interaction, decode_quote, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
-from contracts.topics import INTERACTIONS, QUOTES
+from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.dead_letters import NO_VALUE
 
 _TAKEN_WITHIN_S: Final = 30
 _ON_THE_WAY: Final = 10_000
 _ERRORS_SHOWN: Final = 20
-_DECODE: Final[Mapping[str, Callable[[bytes, int], Quote | Interaction]]] = {
-    QUOTES.name: decode_quote,
-    INTERACTIONS.name: decode_interaction,
+_KEY_OF: Final[Mapping[str, Callable[[bytes, int], bytes]]] = {
+    QUOTES.name: lambda value, now_ms: key_of(decode_quote(value, now_ms)),
+    INTERACTIONS.name: lambda value, now_ms: key_of(decode_interaction(value, now_ms)),
+    INSTRUMENTS.name: lambda value, _: instrument_key(decode_instrument(value).instrument_id),
 }
+"""topic -> the key of a value, which is checked"""
 
 
 class RepublishError(RuntimeError):
@@ -118,13 +121,11 @@ def _read_one(number: int, line: bytes, now_ms: int) -> Corrected:
         ValueError: it breaks a rule.
     """
     said = _line.decode(line)
-    decode = _DECODE.get(said.topic)
-    if decode is None:
-        raise ValueError(
-            f"topic {said.topic!r} takes no corrections, only {' and '.join(_DECODE)} do"
-        )
+    key_of_value = _KEY_OF.get(said.topic)
+    if key_of_value is None:
+        raise ValueError(f"topic {said.topic!r} takes no corrections, only {', '.join(_KEY_OF)} do")
     value = _value(said)
-    return Corrected(number, said.topic, key_of(decode(value, now_ms)), value)
+    return Corrected(number, said.topic, key_of_value(value, now_ms), value)
 
 
 def _value(said: _Line) -> bytes:

@@ -107,10 +107,12 @@ def _row(
 
 def _new(row: Row) -> NewTopic:
     # Without a replication factor, the broker's default counts: 1 alone, 3 in a cluster of size.
-    config = {
-        "retention.ms": str(row.topic.retention_h * _MS_PER_H),
-        "max.message.bytes": str(row.topic.max_message_bytes),
-    }
+    retention_ms = str(row.topic.retention_h * _MS_PER_H)
+    config = {"max.message.bytes": str(row.topic.max_message_bytes)}
+    if row.topic.is_compacted:
+        config |= {"cleanup.policy": "compact", "delete.retention.ms": retention_ms}
+    else:
+        config["retention.ms"] = retention_ms
     if row.topic.is_stamped_by_broker:
         config["message.timestamp.type"] = "LogAppendTime"
     return NewTopic(row.topic.name, row.partitions, config=config)
@@ -138,7 +140,8 @@ def _table(rows: list[Row]) -> Table:
     table.add_column("state")
     for topic, partitions, created in rows:
         state = "[green]created[/]" if created else "exists"
-        table.add_row(topic.name, str(partitions), f"{topic.retention_h} h", state)
+        retention = "compacted" if topic.is_compacted else f"{topic.retention_h} h"
+        table.add_row(topic.name, str(partitions), retention, state)
     return table
 
 

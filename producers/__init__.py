@@ -1,1 +1,1 @@
-"""Publishes quotes and interactions: simulated ones, or those of a file."""
+"""Publishes quotes, interactions and instruments: simulated ones, or those of a file."""

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from contracts.topics import INTERACTIONS, QUOTES
+from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from producers.files import open_rows
-from producers.pace import parse_speed
+from producers.instruments import instruments_in
+from producers.pace import MAX_SPEED, parse_speed
 from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, M, check_columns, replayed
 from producers.run import Rejected, Source, run
 from producers.settings import ProducerSettings
@@ -21,7 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Publish quotes and interactions to Kafka. Exits with 1 if anything was not delivered.",
+    help="Publish quotes, interactions and instruments to Kafka. "
+    "Exits with 1 if anything was not delivered.",
 )
 replay_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Publish the rows of a file."
@@ -61,7 +63,7 @@ def simulate(
         int, typer.Option(min=0, help="minutes before now that are published first, at once")
     ] = 5,
 ) -> None:
-    """Publish the quotes and interactions of a simulated market, live."""
+    """Publish the instruments of a simulated market, then its quotes and interactions, live."""
     now_ms = _now_ms()
     plan = Plan(
         instruments=instruments,
@@ -74,7 +76,7 @@ def simulate(
     )
 
     source = Source(
-        topics=(QUOTES.name, INTERACTIONS.name),
+        topics=(INSTRUMENTS.name, QUOTES.name, INTERACTIONS.name),
         batches=simulated(plan, now_ms),
         speed=1,
         event_start_ms=now_ms,
@@ -96,6 +98,30 @@ def replay_interactions(file: File, speed: Speed = "1x") -> None:  # type: ignor
     They are: event (view, click, watch or trade; trade without one), price, quantity.
     """
     _exit_after(f"replaying {file.name}", _rows(INTERACTION_ROWS, file, speed))
+
+
+@replay_app.command("instruments")
+def replay_instruments(file: File) -> None:
+    """Publish instruments, at once: columns instrument_id, symbol (or code); optional ones, too.
+
+    They are: name (the symbol without one), categories (separated by semicolons), listed (true or
+    false; true without one).
+    """
+    _exit_after(f"replaying {file.name}", _instruments(file))
+
+
+@contextmanager
+def _instruments(path: Path) -> Iterator[Source]:
+    with open_rows(path) as file:
+        rejected = Rejected()
+        yield Source(
+            topics=(INSTRUMENTS.name,),
+            batches=instruments_in(file, rejected),
+            speed=MAX_SPEED,
+            event_start_ms=None,
+            share_done=file.share_read,
+            rejected=rejected,
+        )
 
 
 @contextmanager

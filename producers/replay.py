@@ -94,7 +94,7 @@ def replayed(
     """
     for chunk in file.chunks(kind.columns):
         for number, reason in chunk.malformed:
-            rejected.add(f"{_place(file, number)}: {reason}")
+            rejected.add(f"{place_in(file, number)}: {reason}")
         batch = _batch(file, kind, chunk, rejected, now_ms())
         if batch.records:
             yield batch
@@ -103,7 +103,7 @@ def replayed(
 def _batch(file: RowFile, kind: Kind[M], chunk: Chunk, rejected: Rejected, now_ms: int) -> Batch:
     def reject(place: int, reason: str) -> None:
         row = chunk.rows[place]
-        rejected.add(f"{_place(file, chunk.numbers[place])}{_explained(reason, row)}")
+        rejected.add(f"{place_in(file, chunk.numbers[place])}{_explained(reason, row)}")
 
     places, messages = _converted(kind.message, chunk.rows, reject)
     values = [encode(message) for message in messages]
@@ -142,7 +142,8 @@ def _column(field_name: str) -> str:
     return "ts_ms" if field_name == "ts" else field_name
 
 
-def _place(file: RowFile, number: int) -> str:
+def place_in(file: RowFile, number: int) -> str:
+    """Return where a row stands, for people."""
     return f"{file.path}, {file.unit} {number}"
 
 

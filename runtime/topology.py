@@ -6,7 +6,7 @@ Partitions are part of the keys, so a program that counts another number must no
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
 
 
 class TopologyError(RuntimeError):
@@ -20,6 +20,7 @@ class Topology:
     quotes: int
     interactions: int
     cooccurrences: int
+    instruments: int = INSTRUMENTS.partitions
 
     @classmethod
     def from_hash(cls, partitions: Mapping[str, str]) -> "Topology":
@@ -28,7 +29,9 @@ class Topology:
         Raises:
             TopologyError: a topic is missing there.
         """
-        missing = [topic.name for topic in STREAMED if topic.name not in partitions]
+        # A release that had no catalog noted nothing of it: all else works without.
+        needed = [topic for topic in STREAMED if topic != INSTRUMENTS]
+        missing = [topic.name for topic in needed if topic.name not in partitions]
         if missing:
             raise TopologyError(
                 f"meta:topics in Redis has no partitions for {', '.join(missing)}: "
@@ -38,6 +41,7 @@ class Topology:
             quotes=int(partitions[QUOTES.name]),
             interactions=int(partitions[INTERACTIONS.name]),
             cooccurrences=int(partitions[COOCCURRENCES.name]),
+            instruments=int(partitions.get(INSTRUMENTS.name, INSTRUMENTS.partitions)),
         )
 
     def check(self, topic: str, seen: int) -> None:

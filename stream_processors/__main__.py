@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from contracts.keyspace import FOLDING_FIELD, Keyspace
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
 from runtime.logs import configure_logs
 from runtime.stores import connect_async
 from runtime.topology import Topology, TopologyError
@@ -24,6 +24,7 @@ from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.health import HealthServer
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import rules_of
+from stream_processors.instruments.catalog import CatalogFold, emptied
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.life import Partition
 from stream_processors.partition.rules import Rules
@@ -73,6 +74,15 @@ def topic_rules(
             settings.counts_flush_interval_s,
             bad_max,
             lambda claim: CountsFold(claim, store),
+        ),
+        INSTRUMENTS.name: Rules(
+            INSTRUMENTS,
+            topology.instruments,
+            folding_text({}),
+            settings.flush_interval_s,
+            bad_max,
+            lambda claim: CatalogFold(claim, topology.instruments),
+            emptied,
         ),
     }
 

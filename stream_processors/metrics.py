@@ -26,7 +26,9 @@ FLUSH_SECONDS: Final = Histogram(
     ["topic"],
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
 )
-FLUSHED_VALUES: Final = Counter("flushed_values", "Bars, histories or items written.", ["topic"])
+FLUSHED_VALUES: Final = Counter(
+    "flushed_values", "Bars, histories, items or instruments written.", ["topic"]
+)
 LAG: Final = Gauge(
     "lag_records",
     "Records between the position in Redis and the log's end, as the broker tells it.",

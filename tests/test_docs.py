@@ -34,7 +34,7 @@ MAKE_TARGET: Final = re.compile(r"\bmake(?: [A-Z]+=\S+)* ([a-z][a-z-]*)")
 PROGRAM: Final = re.compile(r"\bpython3? -m ([a-z_]+(?:\.[a-z_]+)*)")
 KEY: Final = re.compile(
     r"(?<![\w/])(?:[\w.-]+:)?"
-    r"((?:bars|bars-changed|history|active|cooc|items|position):\{[^\s\"'`]*"
+    r"((?:bars|bars-changed|history|active|cooc|items|catalog|position):\{[^\s\"'`]*"
     r"|(?:model|meta):[^\s\"'`|]+)"
 )
 NOT_OURS: Final = frozenset({"venv", "pip"})
@@ -113,7 +113,7 @@ def sample(parameter: str, topic: Topic | None) -> object:
 
 def shape_of(key: str) -> re.Pattern[str]:
     shape = re.escape(key)
-    shape = re.sub("[qic]987", lambda tag: rf"(?:{tag.group()[0]}|<t>)(?:\d+|<p>|\*)", shape)
+    shape = re.sub("[qicn]987", lambda tag: rf"(?:{tag.group()[0]}|<t>)(?:\d+|<p>|\*)", shape)
     return re.compile(shape.replace("ARGUMENT", r"(?:<[a-z ]+>|[^\s:<>{}]+)"))
 
 

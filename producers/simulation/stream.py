@@ -1,4 +1,4 @@
-"""The model's quotes and events as records, a batch a second of event time."""
+"""The model as records: its instruments, then quotes and events, a batch a second of event time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,12 +7,14 @@ from typing import Final
 
 import numpy as np
 
+from contracts.instruments import encode_instrument, instrument_key
 from contracts.messages import EVENT_TYPES, Interaction, Quote, encode, key_of
-from contracts.topics import INTERACTIONS, QUOTES
+from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from producers.batch import Batch, Record
 from producers.simulation.events import Crowd, Events
+from producers.simulation.listing import listed
 from producers.simulation.market import Market, Quotes
-from producers.simulation.world import Floats, Ints, make_world
+from producers.simulation.world import Floats, Ints, World, make_world
 
 STOCK_PER_USER: Final = 12
 """Events of each user in the back-fill: enough that recommendations exist at once."""
@@ -37,7 +39,9 @@ class Plan:
 
 
 def simulated(plan: Plan, live_from_ms: int) -> Iterator[Batch]:
-    """Yield the records of each second, the back-fill's first, in the order of event time.
+    """Yield the instruments, then the records of each second, the back-fill's first.
+
+    In the order of event time; the instruments, which have none, come with the first second.
 
     The same plan and start make the same records.
 
@@ -45,11 +49,12 @@ def simulated(plan: Plan, live_from_ms: int) -> Iterator[Batch]:
         plan: what to simulate.
         live_from_ms: epoch ms; the back-fill ends there.
     """
-    for_world, for_market, for_crowd = np.random.default_rng(plan.seed).spawn(3)
+    for_world, for_market, for_crowd, for_listing = np.random.default_rng(plan.seed).spawn(4)
     world = make_world(plan.instruments, plan.users, for_world)
     market, crowd = Market(world, for_market), Crowd(world, for_crowd)
     stock = _stock(plan, for_crowd)
     first_ms = live_from_ms - plan.backfill_s * 1000
+    yield _instruments(first_ms, world, for_listing)
     for second in _seconds(plan):
         quotes = market.second(_due(plan.quotes_per_s, second))
         also = stock[second] if second < plan.backfill_s else stock[-1][:0]
@@ -74,6 +79,14 @@ def _stock(plan: Plan, rng: np.random.Generator) -> list[Ints]:
 def _due(per_s: float, second: int) -> int:
     """Return how many are due in a second, so that their sum never strays from the rate."""
     return int((second + 1) * per_s) - int(second * per_s)
+
+
+def _instruments(ts_ms: int, world: World, rng: np.random.Generator) -> Batch:
+    records = [
+        (INSTRUMENTS.name, instrument_key(one.instrument_id), encode_instrument(one))
+        for one in listed(world, rng)
+    ]
+    return Batch(ts_ms=np.full(len(records), ts_ms), records=records)
 
 
 def _batch(start_ms: int, quotes: Quotes, events: Events, prices: Floats) -> Batch:

@@ -1,4 +1,4 @@
-"""What a partition asks of a fold: bars, histories and counts are one each."""
+"""What a partition asks of a fold: bars, histories, counts and the catalog are one each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol

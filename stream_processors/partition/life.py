@@ -195,7 +195,9 @@ class Partition:
             topic_id=bounds.topic_id,
             folding=self._rules.folding,
         )
-        await claim.write([], resume.next_offset)
+        await claim.write(
+            self._rules.emptied(claim) if resume.starts_over else [], resume.next_offset
+        )
         self._claim, self._next_offset = claim, resume.next_offset
         return claim
 

@@ -34,6 +34,11 @@ class Resume:
     missing: int = 0
     """records between the position and the earliest one that the log still has"""
 
+    @property
+    def starts_over(self) -> bool:
+        """Whether the log is folded from its beginning."""
+        return self.incident in ("redis was empty", "topic was made anew")
+
 
 def where_to_resume(position: Mapping[str, str], log: LogBounds, *, is_refused: bool) -> Resume:
     """Decide by the position hash in Redis and the log as it was after the partition was claimed.

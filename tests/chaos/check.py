@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED, Topic, dead_letters
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic, dead_letters
+from tests.chaos.messages import FOLLOWED
 from tests.chaos.stored import differences, stored_values, unlisted_items
 from tests.chaos.truth.expected import expected_values
 from tests.chaos.truth.messages import expected_dead_letters
@@ -44,7 +45,7 @@ def _await_folded(world: World) -> None:
     In the order of the pipeline: when the interactions are folded no more changes come, except
     from a worker that was replaced; so all three are asked once more.
     """
-    while not all(world.ends(topic) == world.positions(topic) for topic in STREAMED):
+    while not all(world.ends(topic) == world.positions(topic) for topic in FOLLOWED):
         for topic in (QUOTES, INTERACTIONS, COOCCURRENCES):
             ends = world.ends(topic)
             world.wait_for(
@@ -80,7 +81,7 @@ def _wrong_values(world: World) -> Iterator[str]:
 
 def _wrong_dead_letters(world: World) -> Iterator[str]:
     found = set()
-    for topic in map(dead_letters, STREAMED):
+    for topic in map(dead_letters, FOLLOWED):
         world.log.read_on(topic, 1)
         for record in world.log.records[topic.name, 0]:
             of = record.headers

@@ -10,7 +10,10 @@ import time
 from typing import Final, NamedTuple
 
 from contracts.messages import EVENT_TYPES, Interaction, Quote, encode, key_of
-from contracts.topics import INTERACTIONS, QUOTES
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
+
+FOLLOWED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES)
+"""The topics that a run is about: the catalog, which is folded too, has no records in it."""
 
 _EVENT_TIME_SPEED: Final = 60
 # Far enough in the past that event time does not come up with the clock, however it jumps.

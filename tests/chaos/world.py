@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
-from contracts.topics import STREAMED, Topic
+from contracts.topics import Topic
 from infra import broker as brokers
 from runtime.topology import Topology
 from tests.chaos.feed import Feed
 from tests.chaos.fleet import Fleet
 from tests.chaos.log import Log
+from tests.chaos.messages import FOLLOWED
 from tests.chaos.modes import Mode
 from tests.chaos.servers.kafka import Kafka
 from tests.chaos.servers.store import Single
@@ -119,7 +120,7 @@ class World:
     def await_load(self) -> None:
         """Return when the workers fold quotes and interactions."""
         self.wait_for(
-            lambda: all(any(self.positions(t).values()) for t in STREAMED), "the workers fold"
+            lambda: all(any(self.positions(t).values()) for t in FOLLOWED), "the workers fold"
         )
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
@@ -168,5 +169,5 @@ class World:
 
     def _state(self) -> str:
         lines = [f"{w.name}: {w.health()}" for w in self.fleet.wanted()]
-        lines += [f"{t.name}: {self.positions(t)}" for t in STREAMED]
+        lines += [f"{t.name}: {self.positions(t)}" for t in FOLLOWED]
         return "\n".join(lines)

@@ -22,8 +22,9 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
+from contracts.instruments import CatalogEntry
 from contracts.keyspace import BarValue, HistoryEntry, Keyspace, source_field
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
+from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 
 LIVE = Keyspace("live")
 
@@ -42,6 +43,8 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
         (LIVE.active(1), "live:active:{i1}"),
         (LIVE.cooc(0, 4), "live:cooc:{c0}:4"),
         (LIVE.items(0), "live:items:{c0}"),
+        (LIVE.catalog(5), "live:catalog:{n5}"),
+        (LIVE.position(INSTRUMENTS, 5), "live:position:{n5}"),
         (LIVE.position(QUOTES, 3), "live:position:{q3}"),
         (LIVE.position(INTERACTIONS, 3), "live:position:{i3}"),
         (LIVE.position(COOCCURRENCES, 3), "live:position:{c3}"),
@@ -74,6 +77,7 @@ def test_every_key_is_described_in_the_modules_docstring() -> None:
         LIVE.active(0): "active:{i<p>}",
         LIVE.cooc(0, 0): "cooc:{c<p>}:<item>",
         LIVE.items(0): "items:{c<p>}",
+        LIVE.catalog(0): "catalog:{n<p>}",
         LIVE.position(QUOTES, 0): "position:{<t><p>}",
         LIVE.model_current(): "model:current",
         LIVE.model_similar("g", "i"): "model:<generation>:similar:<item>",
@@ -116,6 +120,7 @@ def test_all_keys_of_a_partition_share_a_slot_of_redis_cluster(
             keys.cooc(partition, one),
             keys.cooc(partition, other),
         ],
+        [keys.position(INSTRUMENTS, partition), keys.catalog(partition)],
     ):
         assert len({key_slot(key.encode()) for key in group}) == 1
 
@@ -131,7 +136,7 @@ def test_other_ids_have_other_keys(one: int, other: int, user: str, another: str
 def test_the_topics_partitions_are_spread_over_slots() -> None:
     positions = [
         LIVE.position(topic, partition)
-        for topic in (QUOTES, INTERACTIONS, COOCCURRENCES)
+        for topic in (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
         for partition in range(8)
     ]
     assert len({key_slot(key.encode()) for key in positions}) == len(positions)
@@ -164,6 +169,16 @@ canaries = st.builds(Canary, served=served, share=finite, since_ms=int64s)
             off=offsets,
         ),
         st.builds(HistoryEntry, r=finite, t=int64s),
+        st.builds(
+            CatalogEntry,
+            st.integers(0, 2**63 - 1),
+            symbol=st.just("AAPL"),
+            name=st.just("Apple Inc."),
+            categories=st.just(("tech",)),
+            listed=st.booleans(),
+            attributes=st.dictionaries(names.filter(bool), finite | int64s | names, max_size=3),
+            off=offsets,
+        ),
         st.builds(SimilarList, model=names, items=lists_of(neighbors)),
         st.builds(UserList, model=names, off=offsets, items=lists_of(recommendations)),
         st.builds(PopularList, model=names, items=lists_of(popular)),

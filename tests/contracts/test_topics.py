@@ -6,6 +6,7 @@ from contracts.topics import (
     ALL,
     DEAD_LETTERS_SUFFIX,
     FEEDBACK,
+    INSTRUMENTS,
     STREAMED,
     Topic,
     dead_letters,
@@ -19,7 +20,12 @@ def test_names_are_unique_and_letters_tell_the_streamed_topics_apart() -> None:
 
 
 def test_the_names_are_those_that_the_users_feeds_write_to() -> None:
-    assert [topic.name for topic in STREAMED] == ["quotes", "interactions", "cooccurrences"]
+    assert [topic.name for topic in STREAMED] == [
+        "quotes",
+        "interactions",
+        "cooccurrences",
+        "instruments",
+    ]
 
 
 @pytest.mark.parametrize("topic", STREAMED, ids=lambda topic: topic.name)
@@ -42,3 +48,8 @@ def test_feedback_is_kept_for_measuring_and_folded_by_no_worker() -> None:
     assert FEEDBACK in ALL
     assert FEEDBACK not in STREAMED
     assert dead_letters(FEEDBACK) not in ALL
+
+
+def test_only_the_catalog_is_compacted_as_only_there_a_key_has_one_record_that_counts() -> None:
+    assert [topic for topic in ALL if topic.is_compacted] == [INSTRUMENTS]
+    assert not dead_letters(INSTRUMENTS).is_compacted

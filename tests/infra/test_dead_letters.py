@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from contracts.partitioning import partition_of
-from contracts.topics import INTERACTIONS, QUOTES
+from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra import broker as brokers
 from infra import republish
 from infra.dead_letters import DeadLetter, lines, read
@@ -167,23 +167,30 @@ def test_corrected_lines_are_published_to_where_they_belong_whatever_their_key_w
 ) -> None:
     reject(broker, BAD_QUOTE, offset=41, key=b"a wrong key")
     reject(broker, b"not JSON", topic="interactions", offset=7)
+    reject(broker, b'{"instrument_id":4,"symbol":"A B","name":"A"}', topic="instruments", offset=9)
     listed = run(broker, "dead-letters", "--json").stdout.splitlines()
     corrected = [json.loads(line) for line in listed]
     event = '{"user_id":"ABC","instrument_id":4,"ts":1629061628123}'
     corrected[0]["value"]["price"] = 30.72
     corrected[1]["value"] = event
+    corrected[2]["value"]["symbol"] = "A.B"
     file = tmp_path / "corrected.jsonl"
     file.write_text("\n\n".join(map(json.dumps, corrected)))
 
     done = run(broker, "republish", str(file))
 
-    assert done.stdout == "1 published to quotes\n1 published to interactions\n"
+    assert done.stdout == (
+        "1 published to quotes\n1 published to interactions\n1 published to instruments\n"
+    )
     ((partition, key, value),) = records(broker, QUOTES.name)
     assert (partition, key) == (partition_of(b"4", PARTITIONS), b"4")
     assert json.loads(value) == {"instrument_id": 4, "price": 30.72, "ts": 1629061628123}
     assert list(records(broker, INTERACTIONS.name)) == [
         (partition_of(b"ABC", PARTITIONS), b"ABC", event.encode())
     ]
+    ((partition, key, value),) = records(broker, INSTRUMENTS.name)
+    assert (partition, key) == (partition_of(b"4", PARTITIONS), b"4")
+    assert json.loads(value) == {"instrument_id": 4, "symbol": "A.B", "name": "A"}
 
 
 @pytest.mark.parametrize(

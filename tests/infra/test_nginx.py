@@ -13,7 +13,7 @@ from string import Template
 import httpx
 import pytest
 
-from api.headers import SECURITY_HEADERS
+from api.http.headers import SECURITY_HEADERS
 from infra.local.process import LOOPBACK, free_port, running
 from tests.infra.door import CONFIG, command, door, needs_nginx, served
 from tests.infra.upstream import ETAG

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 import stream_processors.metrics
 import trainer.telemetry  # noqa: F401 (registers its metrics)
-from api.metrics import Metrics
+from api.http.metrics import Metrics
 
 INFRA = Path(__file__).parents[2] / "infra"
 DASHBOARD: dict[str, Any] = json.loads((INFRA / "grafana/dashboards/tickrec.json").read_text())

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from contracts.keyspace import Keyspace
-from contracts.topics import ALL, COOCCURRENCES, INTERACTIONS, QUOTES
+from contracts.topics import ALL, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 from infra import broker as brokers
 from infra.topics import ensure
 from runtime.stores import Store, connect
@@ -59,7 +59,7 @@ def test_missing_topics_are_created_as_the_contracts_say(
     assert [(row.topic.name, row.created) for row in rows] == [(name, True) for name in NAMES]
     seen = brokers.partitions_of(client)
     assert {name: seen[name] for name in NAMES} == {t.name: t.partitions for t in ALL}
-    assert Topology.from_hash(store.hgetall(keyspace.topics())) == Topology(8, 8, 8)
+    assert Topology.from_hash(store.hgetall(keyspace.topics())) == Topology(8, 8, 8, 8)
 
 
 def test_a_second_run_changes_nothing(
@@ -81,6 +81,7 @@ def test_a_second_run_changes_nothing(
             QUOTES.name: "3",
             INTERACTIONS.name: "8",
             COOCCURRENCES.name: "8",
+            INSTRUMENTS.name: "8",
         }
     )
     offsets: list[int] = []
@@ -89,6 +90,24 @@ def test_a_second_run_changes_nothing(
     )
     assert producer.flush(PATIENCE_S) == 0
     assert offsets == [1]
+
+
+@pytest.mark.kafka_only
+@pytest.mark.usefixtures("no_topics")
+def test_the_broker_compacts_the_catalog_and_lets_go_of_the_other_topics_by_age(
+    client: AdminClient, store: Store, keyspace: Keyspace
+) -> None:
+    ensure(client, store, keyspace, {})
+    catalog, quotes = (_configured(client, topic) for topic in (INSTRUMENTS, QUOTES))
+    assert catalog["cleanup.policy"] == "compact"
+    assert catalog["delete.retention.ms"] == str(365 * 24 * 3_600_000)
+    assert (quotes["cleanup.policy"], quotes["retention.ms"]) == ("delete", "86400000")
+
+
+def _configured(client: AdminClient, topic: Topic) -> dict[str, str]:
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name)
+    (found,) = client.describe_configs([resource]).values()
+    return {name: entry.value for name, entry in found.result(PATIENCE_S).items()}
 
 
 @pytest.mark.usefixtures("no_topics")
@@ -157,6 +176,7 @@ def test_the_command_prints_each_topic_and_says_whether_it_was_there(
         assert header.split() == ["topic", "partitions", "retention", "state"]
         assert [row.split()[0] for row in rows] == NAMES
         assert rows[0].split() == ["quotes", "1", "24", "h", state]
+        assert rows[3].split() == ["instruments", "8", "compacted", state]
         assert all(row.split()[-1] == state for row in rows)
 
 

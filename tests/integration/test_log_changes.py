@@ -69,7 +69,7 @@ def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(
         assert worker.metric("topic_partitions", QUOTES.name) == 2
         assert worker.ready()["status"] == "ready"
         topics()
-        eventually(lambda: len(worker.partitions()) == 6, "it has them again")
+        eventually(lambda: len(worker.partitions()) == 8, "it has them again")
         pipeline.publish([*quotes(50), *events(5, 10)])
         pipeline.wait_until_folded()
     assert counted(pipeline) == 150

@@ -88,7 +88,7 @@ def watched(pipeline: Pipeline, **settings: str | int) -> Iterator[Watched]:
 def _is_assigned(worker: Watched) -> bool:
     try:
         states = [its["state"] for its in worker.partitions().values()]
-        return len(states) == 6 and {"claiming", "resuming"}.isdisjoint(states)
+        return len(states) == 8 and {"claiming", "resuming"}.isdisjoint(states)
     except httpx.TransportError:
         return False
 

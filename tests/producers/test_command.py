@@ -11,8 +11,9 @@ import pytest
 from confluent_kafka import Message
 from confluent_kafka.admin import NewTopic
 
+from contracts.instruments import decode_instrument_record
 from contracts.messages import decode_interactions, decode_quotes
-from contracts.topics import INTERACTIONS, QUOTES
+from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.broker import admin, create
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
@@ -73,6 +74,22 @@ def test_bad_rows_are_told_and_left_out_and_the_exit_code_says_so(
     assert {m.key() for m in read_all("interactions", 2)} == {b"a", b"c"}
 
 
+def test_a_file_of_instruments_is_published_at_once_under_their_ids(
+    start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
+) -> None:
+    path = tmp_path / "instruments.csv"
+    path.write_text("instrument_id,symbol,name\n4,AAPL,Apple Inc.\n5,MSFT,\n6,NO GO,No go\n")
+    code, lines, errors = ended(start("replay", "instruments", str(path)))
+    assert code == 1
+    assert (lines[-1]["delivered"], lines[-1]["rejected"]) == (2, 1)
+    assert f"{path}, line 4: " in errors
+    found = dict(decode_instrument_record(m.key(), m.value()) for m in read_all("instruments", 2))
+    assert {i: one and (one.symbol, one.name) for i, one in found.items()} == {
+        4: ("AAPL", "Apple Inc."),
+        5: ("MSFT", "MSFT"),
+    }
+
+
 def test_a_file_without_a_needed_column_is_refused_before_the_broker_is_asked(
     start: Start, tmp_path: Path
 ) -> None:
@@ -110,7 +127,8 @@ def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
     server = tansu(free_port(), tmp_path)
     with running(server) as process:
         create(
-            admin(server.address), [NewTopic(topic.name, 2, 1) for topic in (QUOTES, INTERACTIONS)]
+            admin(server.address),
+            [NewTopic(topic.name, 2, 1) for topic in (INSTRUMENTS, QUOTES, INTERACTIONS)],
         )
         child = start(
             "simulate",
@@ -140,7 +158,8 @@ def test_a_signal_ends_an_endless_run_with_everything_delivered(
     assert lines[-1]["failed"] == 0
     delivered = lines[-1]["delivered"]
     arrived = sum(
-        len(read_all(topic, count)) for topic, count in (("quotes", 500), ("interactions", 1))
+        len(read_all(topic, count))
+        for topic, count in (("instruments", 500), ("quotes", 500), ("interactions", 1))
     )
     assert arrived == delivered
 
@@ -166,7 +185,12 @@ def test_a_simulation_fills_the_past_and_goes_on_live_until_its_duration_is_over
         FAR_FUTURE_MS,
     )
     assert bad_quotes == bad_events == []
-    assert len(quotes) + len(events) == lines[-1]["delivered"] == 61 * 35 + stock
+    assert len(quotes) + len(events) == 61 * 35 + stock
+    instruments = dict(
+        decode_instrument_record(m.key(), m.value()) for m in read_all("instruments", 30)
+    )
+    assert instruments.keys() == set(range(30))
+    assert lines[-1]["delivered"] == 61 * 35 + stock + 30
     assert set(quotes.instrument_id.tolist()) == set(range(30))
     covered_s = (quotes.ts_ms.max() - quotes.ts_ms.min()) / 1000
     assert math.isclose(covered_s, 61, abs_tol=1)

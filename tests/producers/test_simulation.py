@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.instruments import decode_instrument_record
 from contracts.messages import EVENT_TYPES, decode_interactions, decode_quotes
 from producers.simulation import Plan, make_world, simulated
 from producers.simulation.events import EVENT_SHARES, Crowd
+from producers.simulation.listing import SECTOR_NAMES, listed
 from producers.simulation.market import VARIANCE, Market, on_tick
 from producers.simulation.stream import STOCK_PER_USER
-from producers.simulation.world import Floats, World
+from producers.simulation.world import SECTORS, Floats, World
 
 SEED = 11
 LIVE_FROM_MS = 1_700_000_000_000
@@ -160,7 +162,8 @@ def test_the_same_plan_makes_the_same_records() -> None:
 
 def test_another_seed_makes_others() -> None:
     other = replace(SMALL, seed=SEED + 1)
-    assert next(simulated(SMALL, 0)).records != next(simulated(other, 0)).records
+    for one, another in zip(simulated(SMALL, 0), simulated(other, 0), strict=True):
+        assert one.records != another.records
 
 
 def test_the_rate_of_events_changes_no_quote() -> None:
@@ -187,11 +190,12 @@ plans = st.builds(
 @given(plans)
 def test_every_record_keeps_the_contracts_at_the_asked_rates_in_order(plan: Plan) -> None:
     batches = list(simulated(plan, LIVE_FROM_MS))
-    values: dict[str, list[bytes]] = {"quotes": [], "interactions": []}
+    values: dict[str, list[bytes]] = {"instruments": [], "quotes": [], "interactions": []}
     for batch in batches:
         assert len(batch.ts_ms) == len(batch.records) > 0
         for topic, _, value in batch.records:
             values[topic].append(value)
+    assert len(values["instruments"]) == plan.instruments
     quotes, bad_quotes = decode_quotes(values["quotes"], LIVE_FROM_MS)
     events, bad_events = decode_interactions(values["interactions"], LIVE_FROM_MS)
     assert bad_quotes == bad_events == []
@@ -202,8 +206,36 @@ def test_every_record_keeps_the_contracts_at_the_asked_rates_in_order(plan: Plan
     start_ms = LIVE_FROM_MS - plan.backfill_s * 1000
     times = [ts for batch in batches for ts in batch.ts_ms.tolist()]
     assert times == sorted(times)
-    assert all(start_ms <= ts < start_ms + seconds * 1000 for ts in times)
-    assert times == [json.loads(r[2])["ts"] for batch in batches for r in batch.records]
+    live = times[plan.instruments :]
+    assert all(start_ms <= ts < start_ms + seconds * 1000 for ts in live)
+    assert live == [json.loads(r[2])["ts"] for batch in batches[1:] for r in batch.records]
+
+
+def test_the_first_batch_is_the_catalog_and_due_at_once() -> None:
+    first, *others = simulated(SMALL, LIVE_FROM_MS)
+    decoded = [decode_instrument_record(key, value) for _, key, value in first.records]
+    assert [instrument_id for instrument_id, _ in decoded] == list(range(SMALL.instruments))
+    assert set(first.ts_ms.tolist()) == {LIVE_FROM_MS - SMALL.backfill_s * 1000}
+    assert {topic for topic, _, _ in first.records} == {"instruments"}
+    assert "instruments" not in {topic for batch in others for topic, _, _ in batch.records}
+
+
+@pytest.mark.parametrize("n", [1, 500, 3_600, 3_601, 50_000])
+def test_no_two_instruments_have_the_same_symbol_and_none_looks_like_an_id(n: int) -> None:
+    world = make_world(n, 1, np.random.default_rng(SEED))
+    symbols = [one.symbol for one in listed(world, np.random.default_rng(SEED))]
+    assert len(set(symbols)) == n
+    assert all(symbol.isalpha() and symbol.isupper() for symbol in symbols)
+    assert len(set(map(len, symbols))) == 1
+
+
+def test_an_instrument_is_of_the_category_of_its_sector_and_its_name_says_so(world: World) -> None:
+    assert len(SECTOR_NAMES) == SECTORS
+    for one in listed(world, np.random.default_rng(SEED)):
+        sector = SECTOR_NAMES[world.sector[one.instrument_id]]
+        assert one.categories == (sector.category,)
+        assert sector.noun in one.name
+        assert one.name.startswith(one.symbol.capitalize())
 
 
 def test_the_backfill_holds_a_stock_of_events_of_each_user() -> None:
@@ -223,8 +255,8 @@ def test_trades_and_only_they_have_a_price_and_a_quantity() -> None:
 
 
 def test_a_user_is_no_number_lest_it_be_taken_for_an_instrument() -> None:
-    batch = next(simulated(SMALL, LIVE_FROM_MS))
-    keys = [key for topic, key, _ in batch.records if topic == "interactions"]
+    records = [r for batch in simulated(SMALL, LIVE_FROM_MS) for r in batch.records]
+    keys = [key for topic, key, _ in records if topic == "interactions"]
     assert keys
     assert not any(key.isdigit() for key in keys)
 

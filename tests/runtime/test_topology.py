@@ -1,12 +1,19 @@
 import pytest
 
+from contracts.topics import INSTRUMENTS
 from runtime.topology import Topology, TopologyError
 
-NOTED = {"quotes": "8", "interactions": "4", "cooccurrences": "2", "something else": "1"}
+NOTED = {
+    "quotes": "8",
+    "interactions": "4",
+    "cooccurrences": "2",
+    "instruments": "6",
+    "something else": "1",
+}
 
 
 def test_the_hash_tells_the_partitions_of_each_topic() -> None:
-    assert Topology.from_hash(NOTED) == Topology(quotes=8, interactions=4, cooccurrences=2)
+    assert Topology.from_hash(NOTED) == Topology(8, 4, 2, 6)
 
 
 @pytest.mark.parametrize("topic", ["quotes", "interactions", "cooccurrences"])
@@ -14,6 +21,11 @@ def test_a_topic_that_is_not_noted_is_named_with_the_remedy(topic: str) -> None:
     noted = {name: partitions for name, partitions in NOTED.items() if name != topic}
     with pytest.raises(TopologyError, match=rf"no partitions for {topic}: run `python -m infra"):
         Topology.from_hash(noted)
+
+
+def test_what_a_release_without_a_catalog_noted_will_do() -> None:
+    noted = {name: partitions for name, partitions in NOTED.items() if name != "instruments"}
+    assert Topology.from_hash(noted) == Topology(8, 4, 2, INSTRUMENTS.partitions)
 
 
 def test_all_topics_that_are_missing_are_named() -> None:

@@ -142,7 +142,7 @@ class SimulatedStore:
             case "ZREM" | "SREM":
                 for member in arguments:
                     held.pop(member, None)
-            case "DEL":
+            case "DEL" | "UNLINK":
                 held.clear()
             case "EXPIRE":
                 pass

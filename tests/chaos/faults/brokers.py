@@ -6,10 +6,10 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from contracts.topics import STREAMED
 from infra.broker import admin as admin_of
 from tests.chaos.faults.workers import CUT_S, LONG_S, MOMENT_S, Seconds, one
 from tests.chaos.link import Link
+from tests.chaos.messages import FOLLOWED
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers.restartable import Restartable
 from tests.chaos.world import World
@@ -102,7 +102,7 @@ def _leader(world: World, rng: random.Random) -> tuple[Restartable, str]:
     servers = world.kafka.servers
     if len(servers) == 1:
         return servers[0], "the broker"
-    topic = rng.choice(STREAMED)
+    topic = rng.choice(FOLLOWED)
     partitions = world.admin.list_topics(topic.name, _ANSWER_WITHIN_S).topics[topic.name].partitions
     p = rng.choice(sorted(partitions))
     leader = partitions[p].leader

@@ -6,10 +6,10 @@ from typing import Final
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
-from contracts.topics import STREAMED
 from infra.local.process import LOOPBACK
 from tests.chaos.faults.flushes import in_a_flush
 from tests.chaos.faults.workers import MOMENT_S, Seconds
+from tests.chaos.messages import FOLLOWED
 from tests.chaos.servers.cluster import Cluster, id_of
 from tests.chaos.servers.store import Node
 from tests.chaos.world import World
@@ -75,7 +75,7 @@ def hand_over(world: World, rng: random.Random) -> Seconds:
 def reshard(world: World, rng: random.Random) -> Seconds:
     """Move the slot of a partition to another master, key by key, while workers write."""
     cluster = _cluster(world)
-    topic = rng.choice(STREAMED)
+    topic = rng.choice(FOLLOWED)
     p = rng.randrange(world.partitions(topic))
     slot = key_slot(f"{topic.letter}{p}".encode())
     source = cluster.owner_of(slot)

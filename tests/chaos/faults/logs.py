@@ -7,12 +7,12 @@ from typing import Final
 from confluent_kafka import TopicCollection, TopicPartition
 
 from contracts.keyspace import TOPIC_ID_FIELD
-from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED, Topic
+from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from infra import broker as brokers
 from infra.topics import ensure
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds
-from tests.chaos.messages import Messages
+from tests.chaos.messages import FOLLOWED, Messages
 from tests.chaos.transaction import Transaction
 from tests.chaos.world import ChaosError, World
 
@@ -25,7 +25,7 @@ _OPEN_S: Final = (0.0, 3.0)
 
 def make_topic_anew(world: World, rng: random.Random) -> Seconds:
     """Delete a topic all of which is folded, and create it again; the feed goes on in it."""
-    topic = rng.choice(STREAMED)
+    topic = rng.choice(FOLLOWED)
     world.feed.pause()
     yield from world.until(world.feed.is_silent)
     yield from _until_folded(
@@ -57,7 +57,7 @@ def _until_folded(world: World, topics: Sequence[Topic]) -> Seconds:
 
 def cut_log(world: World, rng: random.Random) -> Seconds:
     """Let the retention catch up with a partition: what is folded goes, or some of it."""
-    topic = rng.choice(STREAMED)
+    topic = rng.choice(FOLLOWED)
     p = rng.randrange(world.partitions(topic))
     yield from world.until(lambda: _is_known(world, topic))
     position = world.positions(topic)[p]

@@ -57,6 +57,7 @@ class Scene:
     folds: list["Summing"] = field(default_factory=list)
     letters: list[int] = field(default_factory=list)
     before_bounds: Callable[[], None] = lambda: None
+    emptied: Callable[[Claim], Sequence[Group]] = lambda _: ()
 
     def partition(self, number: int = 0, **rules: Any) -> Partition:
         def make_fold(claim: Claim) -> Summing:
@@ -65,7 +66,7 @@ class Scene:
 
         store = Store(cast("AsyncStore", SimulatedStore(self.data, self.turns, 0)), KEYSPACE)
         return Partition(
-            Rules(QUOTES, 1, "{}", 1.0, 0.5, make_fold),
+            Rules(QUOTES, 1, "{}", 1.0, 0.5, make_fold, self.emptied),
             number,
             store=store,
             log=cast("Log", self),
@@ -223,6 +224,49 @@ async def test_a_position_that_a_former_owner_moved_beyond_a_known_end_starts_no
         await until(lambda: scene.sought)
     assert scene.sought[0][0] == 40
     assert scene.position["incarnation"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("position", "left"),
+    [
+        ({}, None),
+        ({"topic_id": "another"}, None),
+        ({"topic_id": "one"}, "7"),
+        ({"topic_id": "one", "next": "1"}, "7"),  # which the log no longer has
+    ],
+    ids=["empty store", "topic made anew", "same topic", "cut log"],
+)
+async def test_a_state_that_lives_with_its_log_is_emptied_before_another_log_is_folded(
+    scene: Scene, position: dict[str, str], left: str | None
+) -> None:
+    scene.emptied = lambda _: [Group(KEYSPACE.bars(0, 0), command("DEL", []))]
+    scene.data[KEYSPACE.bars(0, 0)] = {"total": "7"}
+    if position:
+        scene.data[KEYSPACE.position(QUOTES, 0)] = {
+            "epoch": "1", "next": "40", "incarnation": "0", "lineage": "1", **position
+        }  # fmt: skip
+    scene.earliest, scene.end = 2, 50
+    async with living(scene.partition()):
+        await until(lambda: scene.sought)
+    assert scene.total == left
+    assert scene.position["topic_id"] == "one"
+
+
+async def test_a_log_that_lost_its_end_leaves_the_state_that_was_folded_from_it(
+    scene: Scene,
+) -> None:
+    scene.emptied = lambda _: [Group(KEYSPACE.bars(0, 0), command("DEL", []))]
+    scene.data[KEYSPACE.bars(0, 0)] = {"total": "7"}
+    scene.data[KEYSPACE.position(QUOTES, 0)] = {
+        "epoch": "1", "next": "40", "incarnation": "0", "topic_id": "one", "lineage": "1",
+    }  # fmt: skip
+    scene.end = 30
+    partition = scene.partition()
+    async with living(partition):
+        await until(lambda: scene.sought)
+        partition.fail(scene.sought[0][1], FetchRefusedError("out of range"))
+        await until(lambda: len(scene.sought) == 2)
+    assert (scene.position["incarnation"], scene.total) == ("1", "7")
 
 
 async def test_it_folds_what_is_handed_to_it_and_writes_when_it_is_time(scene: Scene) -> None:

@@ -1,0 +1,86 @@
+"""What a world's instruments are called: a symbol that can be spoken, and a name made of it."""
+
+import math
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from contracts.instruments import Instrument
+from producers.simulation.world import World
+
+
+class Sector(NamedTuple):
+    """One of the Global Industry Classification Standard's."""
+
+    category: str
+    noun: str
+    """what its companies call themselves"""
+
+
+SECTOR_NAMES: Final = (
+    Sector("energy", "Energy"),
+    Sector("materials", "Minerals"),
+    Sector("industrials", "Industries"),
+    Sector("consumer-discretionary", "Retail"),
+    Sector("consumer-staples", "Foods"),
+    Sector("health-care", "Health"),
+    Sector("financials", "Financial"),
+    Sector("information-technology", "Systems"),
+    Sector("communication-services", "Media"),
+    Sector("utilities", "Power"),
+    Sector("real-estate", "Properties"),
+)
+FORMS: Final = ("Inc.", "Corp.", "Group", "Holdings", "plc")
+
+# Few enough that hardly a word comes out which nobody would be listed under.
+_CONSONANTS: Final = "BCDFGLMNRSTV"
+_VOWELS: Final = "AEIOU"
+_SHORTEST: Final = 4
+
+
+def listed(world: World, rng: np.random.Generator) -> Iterator[Instrument]:
+    """Yield the instruments of a world in the order of their ids; no two symbols are the same."""
+    forms = rng.integers(len(FORMS), size=world.instruments).tolist()
+    columns = (_symbols(world.instruments, rng), world.sector.tolist(), forms)
+    for instrument_id, (symbol, sector, form) in enumerate(zip(*columns, strict=True)):
+        category, noun = SECTOR_NAMES[sector]
+        yield Instrument(
+            instrument_id,
+            symbol=symbol,
+            name=f"{symbol.capitalize()} {noun} {FORMS[form]}",
+            categories=(category,),
+        )
+
+
+def _symbols(n: int, rng: np.random.Generator) -> Iterator[str]:
+    """Yield n symbols, all of the shortest length that has as many.
+
+    Multiplying by a number that has no divisor in common with how many there are is a permutation
+    of them, so no symbol comes twice and none has to be remembered.
+    """
+    length = _SHORTEST
+    while (count := math.prod(len(_letters(place)) for place in range(length))) < n:
+        length += 1
+    step, first = (int(number) for number in rng.integers(count, size=2))
+    while math.gcd(step, count) > 1:
+        step += 1
+    return (_word((first + step * at) % count, length) for at in range(n))
+
+
+def _word(number: int, length: int) -> str:
+    """Return a word of consonants and vowels in turn.
+
+    >>> _word(0, 4), _word(1, 4)
+    ('BABA', 'CABA')
+    """
+    letters = []
+    for place in range(length):
+        choice = _letters(place)
+        number, letter = divmod(number, len(choice))
+        letters.append(choice[letter])
+    return "".join(letters)
+
+
+def _letters(place: int) -> str:
+    return _VOWELS if place % 2 else _CONSONANTS

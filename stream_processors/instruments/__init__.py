@@ -1,0 +1,1 @@
+"""The catalog: each instrument as its newest record describes it."""

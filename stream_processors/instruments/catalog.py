@@ -1,0 +1,149 @@
+"""Records of `instruments` to the catalog: the newest record of an instrument is the instrument.
+
+An instrument that is taken out leaves nothing behind, no offset either: a worker that reads its
+records again after a crash may write it once more, and takes it out when it gets to its tombstone.
+"""
+
+from collections.abc import Iterator, Sequence, Set
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from contracts.instruments import CatalogEntry, Instrument, decode_instrument_record
+from contracts.messages import Rejection
+from contracts.partitioning import instrument_partitions
+from contracts.topics import INSTRUMENTS
+from stream_processors import metrics
+from stream_processors.partition.fold import Unwritten, misplaced
+from stream_processors.store.chunks import Group, command
+from stream_processors.store.claims import Claim
+from stream_processors.store.marks import NOTHING, mark
+from stream_processors.transport.batches import RecordBatch
+
+# Records between two looks at how much is unwritten: decoding them takes some 20 ms.
+_RECORDS_AT_ONCE: Final = 2_000
+# Entries that may wait to be written, up to 8 KiB each.
+_MAX_UNWRITTEN: Final = 10_000
+# Instruments of which Redis is not asked again, some 150 bytes each.
+_MARKS_CACHED: Final = 200_000
+# An answer may be 8 KiB a field, so one script call asks for fewer than it would write.
+_READ_COST: Final = 500
+_READ_AT_ONCE: Final = 100
+
+
+class _Stored(msgspec.Struct, frozen=True, gc=False):
+    """What a fold needs of a `CatalogEntry` in Redis."""
+
+    off: tuple[int, int]
+
+
+_stored = msgspec.json.Decoder(_Stored)
+_encode = msgspec.json.Encoder().encode
+
+
+class CatalogFold:
+    """One partition's instruments."""
+
+    records_at_once = _RECORDS_AT_ONCE
+
+    def __init__(self, claim: Claim, partitions: int) -> None:
+        """Take the partition, and the topic's number of them."""
+        self._claim = claim
+        self._partitions = partitions
+        self._key = claim.keyspace.catalog(claim.partition)
+        self._stored_marks: dict[int, int] = {}
+        """instrument id -> mark of the record that Redis had when it was first touched"""
+        self._unwritten: dict[int, str | None] = {}
+        """instrument id -> its entry, None if it is taken out"""
+        self._n_written = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more is unwritten than memory should hold."""
+        return len(self._unwritten) > _MAX_UNWRITTEN
+
+    async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
+        """Take records in; return those that break a rule."""
+        found, rejections = self._in_place(*_decode(batch))
+        await self._read_marks({instrument_id for _, instrument_id, _ in found})
+        replayed = 0
+        for place, instrument_id, instrument in found:
+            off = self._claim.incarnation, batch.records[place].offset
+            if mark(*off) <= self._stored_marks[instrument_id]:
+                replayed += 1
+                continue
+            self._unwritten[instrument_id] = None if instrument is None else _entry(instrument, off)
+        metrics.REPLAYED.labels(INSTRUMENTS.name).inc(replayed)
+        return rejections
+
+    async def unwritten(self) -> Unwritten:
+        """Return the instruments that changed."""
+        changed, self._unwritten = self._unwritten, {}
+        self._n_written = len(changed)
+        return Unwritten(self._groups(changed))
+
+    def written(self) -> None:
+        """Forget what Redis had, when it is much."""
+        metrics.FLUSHED_VALUES.labels(INSTRUMENTS.name).inc(self._n_written)
+        if len(self._stored_marks) > _MARKS_CACHED:
+            self._stored_marks.clear()
+
+    def _in_place(
+        self, found: list["_Found"], rejections: list[Rejection]
+    ) -> tuple[list["_Found"], list[Rejection]]:
+        """Take out instruments that belong to another partition: readers look there."""
+        ids = np.fromiter((instrument_id for _, instrument_id, _ in found), np.int64, len(found))
+        is_here = instrument_partitions(ids, self._partitions) == self._claim.partition
+        rejections += (
+            misplaced(found[at][0], self._claim.partition, f"instrument_id {ids[at]}")
+            for at in np.flatnonzero(~is_here).tolist()
+        )
+        return [found[at] for at in np.flatnonzero(is_here).tolist()], sorted(rejections)
+
+    async def _read_marks(self, instrument_ids: Set[int]) -> None:
+        """Learn which records Redis has of instruments that memory does not know."""
+        unknown = sorted(instrument_ids - self._stored_marks.keys())
+        questions = (
+            Group(self._key, command("HMGET", list(map(str, unknown[at : at + _READ_AT_ONCE]))))
+            for at in range(0, len(unknown), _READ_AT_ONCE)
+        )
+        answers = await self._claim.read(questions, _READ_COST) if unknown else []
+        entries = (entry for answer in answers for entry in answer)
+        for instrument_id, entry in zip(unknown, entries, strict=True):
+            self._stored_marks[instrument_id] = (
+                mark(*_stored.decode(entry).off) if entry else NOTHING
+            )
+
+    def _groups(self, changed: dict[int, str | None]) -> Iterator[Group]:
+        for instrument_id, entry in changed.items():
+            field = str(instrument_id)
+            if entry is None:
+                yield Group(self._key, command("HDEL", [field]))
+            else:
+                yield Group(self._key, command("HSET", [field, entry]))
+
+
+def emptied(claim: Claim) -> Iterator[Group]:
+    """Yield what empties a partition's catalog: what a new log does not name is no instrument."""
+    yield Group(claim.keyspace.catalog(claim.partition), command("UNLINK", []))
+
+
+_Found = tuple[int, int, Instrument | None]
+"""place in the batch, instrument id, the instrument unless it is taken out"""
+
+
+def _decode(batch: RecordBatch) -> tuple[list[_Found], list[Rejection]]:
+    """Return what the records say, and the rejections of those that break a rule."""
+    found: list[_Found] = []
+    rejections: list[Rejection] = []
+    for place, record in enumerate(batch.records):
+        try:
+            found.append((place, *decode_instrument_record(record.key, record.value)))
+        except ValueError as error:
+            rejections.append(Rejection(place, str(error)))
+    return found, rejections
+
+
+def _entry(instrument: Instrument, off: tuple[int, int]) -> str:
+    return _encode(CatalogEntry(**msgspec.structs.asdict(instrument), off=off)).decode()

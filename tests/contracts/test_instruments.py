@@ -1,0 +1,166 @@
+"""The rules of `instruments`: which are told, and that key and value name the same instrument."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.instruments import (
+    MAX_INSTRUMENT_BYTES,
+    Instrument,
+    InstrumentDescription,
+    decode_instrument,
+    decode_instrument_record,
+    encode_instrument,
+    instrument_key,
+)
+from contracts.messages import MAX_INSTRUMENT_ID
+
+LEAST: dict[str, Any] = {"instrument_id": 4, "symbol": "AAPL", "name": "Apple Inc."}
+
+ids = st.integers(0, MAX_INSTRUMENT_ID)
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+instruments = st.builds(
+    Instrument,
+    ids,
+    symbol=st.from_regex(r"[A-Za-z0-9._:/-]{1,32}", fullmatch=True),
+    name=texts,
+    categories=st.lists(st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True), max_size=20).map(
+        tuple
+    ),
+    listed=st.booleans(),
+    attributes=st.dictionaries(
+        texts,
+        st.booleans()
+        | st.integers(-(2**63), 2**63 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(codec="utf-8"), max_size=20),
+        max_size=8,
+    ),
+)
+
+
+def value_of(**changes: Any) -> bytes:
+    return json.dumps(LEAST | changes).encode()
+
+
+@given(instruments)
+def test_an_instrument_is_read_as_it_was_written(instrument: Instrument) -> None:
+    value, key = encode_instrument(instrument), instrument_key(instrument.instrument_id)
+    assert decode_instrument(value) == instrument
+    assert decode_instrument_record(key, value) == (instrument.instrument_id, instrument)
+
+
+def test_the_value_is_the_documented_one_in_the_documented_order() -> None:
+    value = encode_instrument(Instrument(4, symbol="AAPL", name="Apple Inc.", categories=("tech",)))
+    assert value == (
+        b'{"instrument_id":4,"symbol":"AAPL","name":"Apple Inc.","categories":["tech"],'
+        b'"listed":true,"attributes":{}}'
+    )
+
+
+def test_what_is_not_told_is_listed_and_has_no_categories_or_attributes() -> None:
+    instrument = decode_instrument(value_of())
+    assert (instrument.categories, instrument.listed, instrument.attributes) == ((), True, {})
+
+
+def test_a_number_stays_what_it_is_and_true_is_no_number() -> None:
+    attributes = {"lot": 1, "tick": 0.01, "is_etf": True, "isin": "US0378331005"}
+    assert json.loads(encode_instrument(decode_instrument(value_of(attributes=attributes)))) == (
+        LEAST | {"categories": [], "listed": True, "attributes": attributes}
+    )
+    assert b'"is_etf":true' in encode_instrument(decode_instrument(value_of(attributes=attributes)))
+
+
+@pytest.mark.parametrize(
+    "symbol", ["AAPL", "BRK.B", "EUR/USD", "XNAS:AAPL", "85123A", "22423", "a"]
+)
+def test_symbols_as_exchanges_and_shops_have_them_are_taken_digits_alone_too(symbol: str) -> None:
+    assert decode_instrument(value_of(symbol=symbol)).symbol == symbol
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"instrument_id": -1}, "instrument_id"),
+        ({"instrument_id": 2**63}, "instrument_id"),
+        ({"instrument_id": "4"}, "instrument_id"),
+        ({"symbol": ""}, "symbol"),
+        ({"symbol": "A" * 33}, "symbol"),
+        ({"symbol": "BANK CHARGES"}, "symbol"),
+        ({"symbol": "AAPL\n"}, "symbol"),
+        ({"symbol": "ÄPFL"}, "symbol"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"categories": ["tech"] * 21}, "categories"),
+        ({"categories": ["te ch"]}, "categories"),
+        ({"categories": ["tech\n"]}, "categories"),
+        ({"categories": [""]}, "categories"),
+        ({"categories": ["x" * 65]}, "categories"),
+        ({"listed": 1}, "listed"),
+        ({"attributes": {"": 1}}, "attributes"),
+        ({"attributes": {"a": None}}, "attributes"),
+        ({"attributes": {"a": [1]}}, "attributes"),
+        ({"attributes": {"a": 2**63}}, "attributes"),
+        ({"attributes": {str(n): n for n in range(51)}}, "attributes"),
+    ],
+)
+def test_a_broken_rule_is_told_with_the_field(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValueError, match=rf"\$\.{field}"):
+        decode_instrument(value_of(**changes))
+
+
+@pytest.mark.parametrize("field", LEAST)
+def test_a_missing_field_is_named(field: str) -> None:
+    value = json.dumps({name: value for name, value in LEAST.items() if name != field}).encode()
+    with pytest.raises(ValueError, match=field):
+        decode_instrument(value)
+
+
+def test_the_greatest_instrument_is_taken_and_one_byte_more_is_not_whoever_encodes_it() -> None:
+    room = MAX_INSTRUMENT_BYTES - len(encode_instrument(_with_note("")))
+    assert decode_instrument(encode_instrument(_with_note("x" * room)))
+    with pytest.raises(ValueError, match="8193 bytes of JSON, at most 8192"):
+        encode_instrument(_with_note("x" * (room + 1)))
+    with pytest.raises(ValueError, match="8193 bytes of JSON, at most 8192"):
+        decode_instrument(msgspec.json.encode(_with_note("x" * (room + 1))))
+
+
+def _with_note(note: str) -> Instrument:
+    return Instrument(4, symbol="AAPL", name="Apple Inc.", attributes={"note": note})
+
+
+@given(ids)
+def test_a_record_without_a_value_takes_out_the_instrument_that_its_key_names(number: int) -> None:
+    assert decode_instrument_record(instrument_key(number), None) == (number, None)
+
+
+@pytest.mark.parametrize(
+    "key", [None, b"", b"04", b"+4", b" 4", b"4 ", b"-4", b"x", b"9223372036854775808", b"9" * 5000]
+)
+def test_a_key_that_is_no_id_as_everyone_writes_it_breaks_a_rule(key: bytes | None) -> None:
+    with pytest.raises(ValueError, match="of a tombstone is no instrument id"):
+        decode_instrument_record(key, None)
+    with pytest.raises(ValueError, match="is not that of instrument_id 4: produce with"):
+        decode_instrument_record(key, value_of())
+
+
+def test_the_key_of_another_instrument_breaks_a_rule() -> None:
+    with pytest.raises(ValueError, match="the key b'5' is not that of instrument_id 4"):
+        decode_instrument_record(b"5", value_of())
+
+
+def test_the_schema_tells_each_rule_that_decoding_has() -> None:
+    schema = msgspec.json.schema(InstrumentDescription)
+    ((_, described),) = schema["$defs"].items()
+    its = described["properties"]
+    assert described["required"] == ["symbol", "name"]
+    assert (its["symbol"]["minLength"], its["symbol"]["maxLength"]) == (1, 32)
+    assert its["name"]["maxLength"] == 200
+    assert (its["categories"]["maxItems"], its["attributes"]["maxProperties"]) == (20, 50)
+    assert re.search(its["symbol"]["pattern"], "BRK.B")
+    assert not re.search(its["symbol"]["pattern"], "BRK B")

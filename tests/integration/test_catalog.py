@@ -1,0 +1,100 @@
+"""Instruments from their topic to Redis: the newest record counts, and a tombstone takes out."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+import pytest
+
+from contracts.instruments import CatalogEntry, Instrument, encode_instrument, instrument_key
+from contracts.partitioning import instrument_partition
+from contracts.topics import INSTRUMENTS
+from runtime.topology import Topology
+from tests.integration.conftest import Pipeline, dead_letters, eventually, kill
+from tests.integration.watched import watched
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
+
+Told = tuple[int, str | None]
+"""instrument id and name, None if it is taken out"""
+
+
+def publish(pipeline: Pipeline, told: Iterable[Told]) -> None:
+    pipeline.publish_raw((INSTRUMENTS.name, *record(*one), None) for one in told)
+
+
+def record(instrument_id: int, name: str | None) -> tuple[bytes, bytes | None]:
+    value = name and encode_instrument(
+        Instrument(instrument_id, symbol=f"I{instrument_id}", name=name)
+    )
+    return instrument_key(instrument_id), value or None
+
+
+def catalog(pipeline: Pipeline) -> dict[int, str]:
+    """The names of all instruments, each of which stands where readers look."""
+    names = {}
+    for partition in range(pipeline.topology.instruments):
+        for field, entry in pipeline.store.hgetall(pipeline.keyspace.catalog(partition)).items():
+            assert instrument_partition(int(field), pipeline.topology.instruments) == partition
+            decoded = msgspec.json.decode(entry, type=CatalogEntry)
+            assert decoded.instrument_id == int(field)
+            names[int(field)] = decoded.name
+    return names
+
+
+def test_the_newest_record_of_each_instrument_stands_in_redis_across_a_kill_in_a_flush(
+    pipeline: Pipeline,
+) -> None:
+    n = 3_000
+    # A script call for each instrument, so that a flush takes its time.
+    with pipeline.worker(chunk_cost="10") as worker:
+        publish(pipeline, [(i, "old") for i in range(n)])
+        pipeline.wait_until_folded([INSTRUMENTS])
+        publish(pipeline, [(i, None if i % 3 == 0 else "new") for i in range(n)])
+        eventually(
+            lambda: "new" in catalog(pipeline).values(), "a flush is under way", every_s=0.005
+        )
+        kill(worker)
+    assert "old" in catalog(pipeline).values()
+    publish(pipeline, [(0, "back")])
+    with watched(pipeline):
+        pipeline.wait_until_folded([INSTRUMENTS])
+    assert catalog(pipeline) == {0: "back"} | {i: "new" for i in range(n) if i % 3}
+
+
+def test_what_breaks_a_rule_is_a_dead_letter_and_changes_nothing(pipeline: Pipeline) -> None:
+    key, value = record(4, "good")
+    here = instrument_partition(4, pipeline.topology.instruments)
+    with watched(pipeline):
+        pipeline.publish_raw(
+            [
+                (INSTRUMENTS.name, key, value, here),
+                (INSTRUMENTS.name, key, b'{"instrument_id":4}', here),
+                (INSTRUMENTS.name, b"04", value, here),
+                (INSTRUMENTS.name, b"x", None, here),
+                (INSTRUMENTS.name, key, None, 1 - here),
+            ]
+        )
+        pipeline.wait_until_folded([INSTRUMENTS])
+    assert catalog(pipeline) == {4: "good"}
+    letters = dead_letters(pipeline.broker, INSTRUMENTS.name)
+    reasons = [headers["reason"].decode() for _, headers in letters]
+    assert len(reasons) == 4
+    for says in (
+        "Object missing required field `symbol`",
+        "the key b'04' is not that of instrument_id 4",
+        "the key b'x' of a tombstone is no instrument id",
+        "instrument_id 4 does not belong to partition",
+    ):
+        assert any(says in reason for reason in reasons)
+
+
+def test_instruments_that_a_topic_made_anew_does_not_name_are_none_at_once(
+    pipeline: Pipeline, topics: Callable[..., Topology]
+) -> None:
+    with watched(pipeline):
+        publish(pipeline, [(i, "old") for i in range(100)])
+        pipeline.wait_until_folded([INSTRUMENTS])
+        assert len(catalog(pipeline)) == 100
+        topics()
+        publish(pipeline, [(7, "new")])
+        eventually(lambda: catalog(pipeline) == {7: "new"}, "only the new log's are there")

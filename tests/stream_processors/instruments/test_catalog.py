@@ -1,0 +1,203 @@
+"""Records to the catalog in a store, across crashes between any two groups."""
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from contracts.instruments import CatalogEntry, Instrument, encode_instrument, instrument_key
+from contracts.partitioning import instrument_partition
+from contracts.topics import INSTRUMENTS
+from stream_processors.instruments import catalog as catalog_module
+from stream_processors.instruments.catalog import CatalogFold, emptied
+from stream_processors.transport.batches import RecordBatch
+from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
+from tests.stream_processors.records import batch_of
+from tests.stream_processors.simulated_store import Hashes
+
+N_INSTRUMENTS = 3
+Change = tuple[int, bool]
+"""instrument id, whether it is told of or taken out"""
+
+logs = st.lists(st.tuples(st.integers(0, N_INSTRUMENTS - 1), st.booleans()), max_size=12)
+flushes = st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 3)), max_size=8)
+"""After how many records more, and how many groups get through before a crash, if there is one."""
+
+
+def instrument(instrument_id: int, name: str) -> Instrument:
+    return Instrument(instrument_id, symbol=f"I{instrument_id}", name=name)
+
+
+def value(change: Change, name: str) -> bytes | None:
+    instrument_id, is_told = change
+    return encode_instrument(instrument(instrument_id, name)) if is_told else None
+
+
+def batch(log: list[Change], start: int, end: int) -> RecordBatch:
+    """Return records whose instruments are named after their offsets."""
+    offsets = range(start, min(end, len(log)))
+    return batch_of(
+        INSTRUMENTS.name,
+        0,
+        [(n, value(log[n], str(n))) for n in offsets],
+        start=start,
+        keys={n: instrument_key(log[n][0]) for n in offsets},
+    )
+
+
+def fold_of(data: Hashes, incarnation: int = 0) -> tuple[CatalogFold, InMemoryClaim]:
+    claim = InMemoryClaim(data, INSTRUMENTS, incarnation=incarnation)
+    return CatalogFold(claim.as_claim(), partitions=1), claim
+
+
+def stored(data: Hashes) -> dict[int, CatalogEntry]:
+    fields = data.get(KEYSPACE.catalog(0), {})
+    return {int(i): msgspec.json.decode(entry, type=CatalogEntry) for i, entry in fields.items()}
+
+
+def last_writers(log: list[Change], incarnation: int = 0) -> dict[int, CatalogEntry]:
+    expected: dict[int, CatalogEntry] = {}
+    for offset, (instrument_id, is_told) in enumerate(log):
+        expected.pop(instrument_id, None)
+        if is_told:
+            told = msgspec.structs.asdict(instrument(instrument_id, str(offset)))
+            expected[instrument_id] = CatalogEntry(**told, off=(incarnation, offset))
+    return expected
+
+
+@example(  # the instrument is taken out, and the worker ends before it has written the position
+    log=[(0, True), (0, False)], flushes=[(2, 1)], cached=0
+)
+@example(log=[(0, True), (0, False), (0, True)], flushes=[(1, None), (2, 1)], cached=9)
+@settings(max_examples=300)
+@given(log=logs, flushes=flushes, cached=st.sampled_from([0, 9]))
+async def test_the_newest_record_of_each_instrument_stands_wherever_a_flush_is_cut(
+    log: list[Change], flushes: list[tuple[int, int | None]], cached: int
+) -> None:
+    data: Hashes = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog_module, "_MARKS_CACHED", cached)
+        await folded_in_flushes(log, data, [*flushes, (len(log), None)])
+    assert stored(data) == last_writers(log)
+
+
+async def folded_in_flushes(
+    log: list[Change], data: Hashes, flushes: list[tuple[int, int | None]]
+) -> None:
+    position = at = 0
+    fold, claim = fold_of(data)
+    for more, groups in flushes:
+        assert await fold.take(batch(log, at, at + more)) == []
+        at = min(at + more, len(log))
+        claim.write((await fold.unwritten()).groups, groups)
+        if groups is None:
+            fold.written()
+            position = at
+        else:
+            at = position
+            fold, claim = fold_of(data)
+
+
+async def test_a_record_that_redis_is_ahead_of_changes_nothing() -> None:
+    log = [(0, True), (1, True), (0, True)]
+    data: Hashes = {}
+    fold, claim = fold_of(data)
+    await fold.take(batch(log, 0, 3))
+    claim.write((await fold.unwritten()).groups)
+
+    again, _ = fold_of(data)
+    await again.take(batch(log, 0, 2))
+
+    assert list((await again.unwritten()).groups) == []
+
+
+async def test_a_record_of_a_later_log_counts_though_its_offset_is_lower() -> None:
+    data: Hashes = {}
+    fold, claim = fold_of(data)
+    await fold.take(batch([(1, True), (0, True)], 0, 2))
+    claim.write((await fold.unwritten()).groups)
+
+    after, claim = fold_of(data, incarnation=1)
+    await after.take(batch([(0, True)], 0, 1))
+    claim.write((await after.unwritten()).groups)
+
+    assert stored(data)[0].off == (1, 0)
+
+
+async def test_redis_is_asked_once_for_an_instrument() -> None:
+    log = [(0, True), (1, True), (0, True), (1, False)]
+    fold, claim = fold_of({})
+    for at in range(4):
+        await fold.take(batch(log, at, at + 1))
+    assert claim.reads == 2
+
+
+async def test_many_instruments_are_read_and_written_as_few_are() -> None:
+    n = 3 * catalog_module._READ_AT_ONCE + 1
+    log = [(instrument_id, True) for instrument_id in range(n)]
+    data: Hashes = {}
+    for again in (False, True):
+        fold, claim = fold_of(data)
+        await fold.take(batch(log, 0, n))
+        assert claim.reads == 4
+        claim.write((await fold.unwritten()).groups)
+        assert stored(data) == last_writers(log), again
+
+
+async def test_what_breaks_a_rule_is_rejected_alone_in_the_batchs_order() -> None:
+    claim = InMemoryClaim({}, INSTRUMENTS, partition=instrument_partition(4, 8))
+    fold = CatalogFold(claim.as_claim(), partitions=8)
+    elsewhere = next(i for i in range(9) if instrument_partition(i, 8) != claim.partition)
+    records = [
+        (b"4", value((4, True), "good")),
+        (b"4", b"{"),
+        (b"%d" % elsewhere, value((elsewhere, True), "elsewhere")),
+        (b"5", value((4, True), "another key")),
+        (b"x", None),
+        (b"%d" % elsewhere, None),
+        (b"4", value((4, True), "better")),
+    ]
+    rejections = await fold.take(
+        batch_of(
+            INSTRUMENTS.name,
+            claim.partition,
+            [(n, its_value) for n, (_, its_value) in enumerate(records)],
+            keys={n: key for n, (key, _) in enumerate(records)},
+        )
+    )
+    assert [place for place, _ in rejections] == [1, 2, 3, 4, 5]
+    reasons = [reason for _, reason in rejections]
+    assert "truncated" in reasons[0]
+    assert f"instrument_id {elsewhere} does not belong to partition" in reasons[1]
+    assert "the key b'5' is not that of instrument_id 4" in reasons[2]
+    assert "no instrument id" in reasons[3]
+    assert f"instrument_id {elsewhere} does not belong to partition" in reasons[4]
+    claim.write((await fold.unwritten()).groups)
+    (entry,) = claim.data[KEYSPACE.catalog(claim.partition)].values()
+    assert msgspec.json.decode(entry)["name"] == "better"
+
+
+async def test_a_batch_without_records_changes_nothing() -> None:
+    fold, _ = fold_of({})
+    assert await fold.take(batch([], 0, 0)) == []
+    assert list((await fold.unwritten()).groups) == []
+
+
+async def test_it_is_full_before_it_holds_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "_MAX_UNWRITTEN", 2)
+    fold, _ = fold_of({})
+    await fold.take(batch([(0, True), (1, True), (1, True)], 0, 3))
+    assert not fold.is_full
+    await fold.take(batch([(2, True)], 0, 1))
+    assert fold.is_full
+    await fold.unwritten()
+    assert not fold.is_full
+
+
+async def test_a_catalog_is_emptied_as_a_whole() -> None:
+    data: Hashes = {}
+    fold, claim = fold_of(data)
+    await fold.take(batch([(0, True), (1, True)], 0, 2))
+    claim.write((await fold.unwritten()).groups)
+    claim.write(emptied(claim.as_claim()))
+    assert stored(data) == {}

@@ -1,0 +1,108 @@
+"""A compacted topic: what the broker took out leaves gaps in the offsets, and none in the fetches.
+
+A position may lie where a record was that is gone by now.
+"""
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from confluent_kafka import Producer
+from confluent_kafka.cimpl import NewTopic
+from faust.types import TP
+
+from infra import broker as brokers
+
+from .conftest import WAIT_S
+from .test_fetched import Reader
+
+pytestmark = pytest.mark.kafka_only
+
+# A segment is closed with the first record after this long, and only closed ones are compacted.
+EAGER = {
+    "cleanup.policy": "compact",
+    "segment.ms": "100",
+    "min.cleanable.dirty.ratio": "0.01",
+    "delete.retention.ms": "0",
+}
+KEYS = 5
+ROUNDS = 20
+N = KEYS * ROUNDS
+
+
+@pytest.fixture
+def topic(broker: str) -> Iterator[str]:
+    name = f"compacted-{uuid.uuid4().hex[:8]}"
+    client = brokers.admin(broker)
+    brokers.create(client, [NewTopic(name, 1, 1, config=EAGER)])
+    yield name
+    brokers.delete(client, [name])
+
+
+@pytest.fixture
+async def reader(broker: str, topic: str) -> AsyncIterator[Reader]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=50,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TP(topic, 0)])
+        yield Reader(consumer, TP(topic, 0))
+    finally:
+        await consumer.stop()
+
+
+class Writer:
+    """Writes a record at a time, so that each is a Kafka batch of its own."""
+
+    def __init__(self, broker: str, topic: str) -> None:
+        self._topic = topic
+        self._producer = Producer({"bootstrap.servers": broker, "enable.idempotence": True})
+        self.end = 0
+
+    def write(self, key: bytes, value: bytes | None) -> None:
+        self._producer.produce(self._topic, value=value, key=key, partition=0)
+        assert self._producer.flush(WAIT_S) == 0
+        self.end += 1
+
+
+async def offsets_from(reader: Reader, start: int, end: int) -> list[int]:
+    """Return the offsets of the records that are there, whose fetches join each other."""
+    reader.seek(start, life=object())
+    batches = await reader.until(end)
+    assert batches[0].start == start
+    return [offset for batch in batches for offset in batch.offsets().tolist()]
+
+
+async def compacted(reader: Reader, writer: Writer) -> list[int]:
+    """Return the offsets that are left once the broker has compacted the first N records."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        writer.write(b"more", b"closes the segment before")
+        offsets = await offsets_from(reader, 0, writer.end)
+        if sum(offset < N for offset in offsets) < KEYS:
+            return offsets
+    pytest.fail(f"the broker did not compact within {WAIT_S} s")
+
+
+async def test_fetches_join_over_what_compaction_took_out_wherever_they_begin(
+    broker: str, topic: str, reader: Reader
+) -> None:
+    writer = Writer(broker, topic)
+    for number in range(N):
+        writer.write(b"%d" % (number % KEYS), b"%d" % number)
+    writer.write(b"0", None)
+
+    left = await compacted(reader, writer)
+
+    # Of the first N, the newest of each key but the one that a tombstone took out.
+    assert [offset for offset in left if offset < N] == list(range(N - KEYS + 1, N))
+    for start in (1, KEYS, N - KEYS, N - 2, N, N + 1):
+        offsets = await offsets_from(reader, start, writer.end)
+        assert [o for o in offsets if o < N] == [o for o in left if start <= o < N]
