@@ -7,7 +7,7 @@ import sys
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.server import Server
+from api.hot.server import Server
 from api.settings import ApiSettings
 from runtime.logs import configure_logs
 

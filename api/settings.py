@@ -6,7 +6,7 @@ from limits import RateLimitItem, RateLimitItemPerSecond, parse
 from pydantic import Field, InstanceOf, field_validator
 from pydantic_settings import NoDecode
 
-from api.events import MAX_EVENTS
+from api.http.writing import MAX_EVENTS
 from runtime.settings import SharedSettings
 
 

@@ -17,14 +17,13 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from api.arrival import BoundedArrival
-from api.headers import SECURITY_HEADERS
+from api.hot.arrival import BoundedArrival
 from api.hot.serving import Serving
-from api.problems import INVALID_HTTP, Problem, problem_reply
-from api.replies import Reply, joined
+from api.http.headers import SECURITY_HEADERS
+from api.http.health import DRAINING
+from api.http.problems import INVALID_HTTP, Problem, problem_reply
+from api.http.replies import Reply, joined
 
-DRAINING: Final = "draining"
-"""In the state of the lifespan once each answer is the last one on its connection."""
 _SECURITY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
 _TAKES_NOTHING_MS: Final = 30_000
 _HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
@@ -106,7 +105,7 @@ class HotProtocol(BoundedArrival):
         if any(name in _WITH_A_BODY for name, _ in self.headers):
             return False
         crowded = serving.full and self.url.startswith(_HOT_PREFIXES)
-        hot = None if crowded else serving.find(self.url)
+        hot = None if crowded else serving.match(self.url)
         if hot is None and not crowded:
             return False
         keep_alive = parser.should_keep_alive() and DRAINING not in self.app_state

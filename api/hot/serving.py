@@ -6,14 +6,14 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
-from api.answering import Answering
-from api.bugs import log_bug
-from api.failures import problem_of
-from api.hot.targets import Hot, find
-from api.metrics import Metrics
-from api.problems import INTERNAL, OVERLOADED, Problem, problem_reply
-from api.replies import Reply, conditional
-from api.store import Store
+from api.hot.matching import Match, Matcher
+from api.http.bugs import log_bug
+from api.http.endpoint import ReadEndpoint, Table
+from api.http.failures import problem_of
+from api.http.metrics import Metrics
+from api.http.problems import INTERNAL, OVERLOADED, Problem, problem_reply
+from api.http.replies import Reply, conditional
+from api.redis.store import Store
 
 MAX_UNDER_WAY: Final = 1024
 """At 20,000 answers a second, what a core makes, the last of them is answered after 50 ms."""
@@ -34,35 +34,41 @@ _BUG: Final = "An error that is ours, not yours; it stands in the server's log"
 class Serving:
     """Answers hot requests from one store."""
 
-    def __init__(self, answering: Answering, store: Store, metrics: Metrics) -> None:
-        self._answering = answering
+    def __init__(self, table: Table, store: Store, metrics: Metrics) -> None:
+        self._matcher = Matcher(e for e in table if isinstance(e, ReadEndpoint) and e.hot)
         self._store = store
         self._requests = metrics.requests
         self._under_way = 0
         self._refused: deque[tuple[float, bytes, Send]] = deque()
         """When each request that is turned away came, what it asked for, and its `send`."""
 
-    def find(self, target: bytes) -> Hot | None:
-        """Return what a target asks for, None if the ordinary route has to answer it."""
-        return find(self._answering, target)
+    def match(self, target: bytes) -> Match | None:
+        """Return what a target is for, None if the ordinary route has to answer it."""
+        return self._matcher.match(target)
 
     @property
     def full(self) -> bool:
         """Whether one more request would be too many."""
         return self._under_way >= MAX_UNDER_WAY
 
-    def serve(self, hot: Hot, if_none_match: bytes | None, send: Send) -> None:
+    def serve(self, match: Match, if_none_match: bytes | None, send: Send) -> None:
         """Have `send` called with the answer, exactly once, in bounded time."""
         started = perf_counter()
+        endpoint = match.endpoint
         self._under_way += 1
 
         def done(found: Reply | None, error: Exception | None) -> None:
             self._under_way -= 1
-            answer = _failed(hot, error) if found is None else conditional(found, if_none_match)
+            answer = _failed(match, error) if found is None else conditional(found, if_none_match)
             send(answer)
-            self._requests.note("GET", hot.route, answer.status, perf_counter() - started)
+            self._requests.note("GET", endpoint.path, answer.status, perf_counter() - started)
 
-        self._store.start(hot.read, done)
+        try:
+            read = endpoint.read(**endpoint.values(match.of_path, match.query))
+        except Exception as error:  # noqa: BLE001 (a bug must be answered, too)
+            done(None, error)
+        else:
+            self._store.start(read, done)
 
     def turn_away(self, target: bytes, send: Send) -> None:
         """Have `send` called with a refusal, `REFUSED_AFTER_S` from now.
@@ -89,10 +95,10 @@ class Serving:
             loop.call_later(wait_s, self._refuse)
 
 
-def _failed(hot: Hot, error: Exception | None) -> Reply:
+def _failed(match: Match, error: Exception | None) -> Reply:
     assert error is not None  # noqa: S101 (a read without an answer raised something)
     problem = problem_of(error)
     if problem is None:
-        log_bug(error, "GET", hot.route)
+        log_bug(error, "GET", match.endpoint.path)
         problem = Problem(INTERNAL, _BUG)
-    return problem_reply(hot.path, problem)
+    return problem_reply(match.path, problem)

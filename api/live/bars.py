@@ -19,7 +19,7 @@ from api.live.frames import stale_frame
 from api.live.listener import Listener
 from api.live.metrics import LiveMetrics
 from api.live.snapshots import INSTRUMENTS_A_READ, newest_bars
-from api.store import READ_DEADLINE_S, Store, StoreUnavailableError
+from api.redis.store import READ_DEADLINE_S, Store, StoreUnavailableError
 from contracts.changed_bars import decode_changed_bars
 from runtime.stores import UNAVAILABLE
 from runtime.topology import TopologyError

@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from api.answers import Bar
-from api.bars import MINUTE_MS, Window, roll_up
+from api.bars.aggregation import MINUTE_MS, Window, roll_up
+from api.bars.answers import Bar
 from contracts.keyspace import BarValue
 
 HEARTBEAT: Final = b":\n\n"

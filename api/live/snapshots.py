@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from api.redis.reading import Read
-from api.store import Store
+from api.redis.store import Store
 from contracts.changed_bars import ChangedBar
 from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition

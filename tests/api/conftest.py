@@ -17,10 +17,11 @@ import pytest
 from redis import Redis
 from starlette.types import Receive, Scope, Send
 
-from api import publisher, store
 from api.app import create_app
+from api.events import publisher
 from api.live import channels
-from api.request_ids import Signer
+from api.models.request_ids import Signer
+from api.redis import store
 from api.settings import ApiSettings
 from contracts.fold_in import FoldIn
 from contracts.generations import (

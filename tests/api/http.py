@@ -11,7 +11,7 @@ from typing import Any
 import tenacity
 
 from api.app import create_app
-from api.server import Server
+from api.hot.server import Server
 from api.settings import ApiSettings
 from infra.local.process import free_port
 from tests.patience import PATIENCE_S

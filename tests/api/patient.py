@@ -9,9 +9,11 @@ from types import ModuleType
 from typing import Final
 
 from api import __main__ as program
-from api import arrival, publisher, store, writing
+from api.events import publisher
+from api.hot import arrival
+from api.http import writing
 from api.live import bars, channels
-from api.redis import nodes
+from api.redis import nodes, store
 from tests.patience import PATIENCE_S
 
 Bounds = tuple[tuple[ModuleType, str], ...]

@@ -5,11 +5,31 @@ from typing import Any, TypeVar
 
 from redis import Redis
 
+from api.http.metrics import Metrics
+from api.instruments.reading import SimilarReader
+from api.models.generations import Generations
+from api.models.request_ids import RequestIds
+from api.recommendations.reading import RecommendationReader
 from api.redis.reading import Read
+from api.redis.store import Store
 
 from .conftest import Filled
 
 T = TypeVar("T")
+
+
+class Reader:
+    """The reads of lists, as the application puts them together."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self.metrics = Metrics()
+        store = Store(url, namespace, self.metrics.store_errors)
+        generations = Generations(store.keys)
+        self.variants = generations.variants
+        self.similar = SimilarReader(store, generations).neighbors
+        self.recommendations = RecommendationReader(
+            store, generations, RequestIds(store.keys), self.metrics
+        ).chosen
 
 
 def run(

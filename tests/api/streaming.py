@@ -128,9 +128,9 @@ async def served(redis_url: str, namespace: str) -> AsyncIterator[Served]:
         base_url=f"http://127.0.0.1:{port}", timeout=None, limits=limits
     ) as client:
         try:
-            yield Served(client, server.lifespan.state["services"].live)
+            yield Served(client, server.lifespan.state["streams"])
         finally:
-            server.lifespan.state["services"].live.close()
+            server.lifespan.state["streams"].close()
             server.should_exit = True
             await serving
 

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api.arrival import MAX_HEAD_BYTES, BoundedArrival
+from api.hot.arrival import MAX_HEAD_BYTES, BoundedArrival
 from infra.local.process import LOOPBACK, free_port
 from tests.patience import PATIENCE_S
 

@@ -6,8 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.answers import LegacyBar
-from api.bars import (
+from api.bars.aggregation import (
     INTERVALS_MS,
     MINUTE_MS,
     Interval,
@@ -17,6 +16,7 @@ from api.bars import (
     minute_bars,
     roll_up,
 )
+from api.bars.answers import LegacyBar
 from contracts.keyspace import BarValue
 
 MINUTE = 27_151_020 * MINUTE_MS

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.bounded import MAX_READS, MAX_WRITES, Bounded
-from api.publisher import Publisher
+from api.events.publisher import Publisher
+from api.http.shedding import MAX_READS, MAX_WRITES, Bounded
 from contracts.messages import Quote
 from tests.patience import PATIENCE_S
 

@@ -17,7 +17,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from api.redis import nodes
-from api.store import READ_DEADLINE_S
+from api.redis.store import READ_DEADLINE_S
 from contracts.keyspace import BarValue, Keyspace
 from contracts.partitioning import instrument_partition
 from infra.local.process import Server, free_port, running

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.events import (
+from api.events.parsing import (
     MAX_EVENTS,
     MAX_REPORTED,
     InvalidEventsError,

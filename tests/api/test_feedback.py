@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from api.events import MAX_EVENTS, InvalidEventsError, MalformedBodyError
-from api.feedback import Counted, count, parse_feedback
-from api.request_ids import Signer
+from api.events.parsing import MAX_EVENTS, InvalidEventsError, MalformedBodyError
+from api.feedback.parsing import Counted, count, parse_feedback
+from api.models.request_ids import Signer
 from contracts.feedback import decode_feedback
 from contracts.messages import MAX_AHEAD_MS
 from contracts.partitioning import user_partition

@@ -3,13 +3,15 @@
 import json
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import tenacity
 
-from api.hot.protocol import DRAINING
+from api.hot.matching import Match
+from api.hot.server import Server
 from api.hot.serving import Serving
-from api.server import Server
+from api.http.health import DRAINING
 from contracts.keyspace import BarValue
 from tests.fuzz import targets
 from tests.patience import PATIENCE_S
@@ -50,15 +52,15 @@ def hot(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     routes: list[str] = []
     serve = Serving.serve
 
-    def noting(self: Serving, hot: object, *rest: object) -> None:
-        routes.append(hot.route)  # type: ignore[attr-defined]
-        serve(self, hot, *rest)  # type: ignore[arg-type]
+    def noting(self: Serving, match: Match, *rest: Any) -> None:
+        routes.append(match.endpoint.path)
+        serve(self, match, *rest)
 
     monkeypatch.setattr(Serving, "serve", noting)
     return routes
 
 
-PLAIN = [
+HOT = [
     "/instruments/4",
     "/instruments/0004",
     "/instruments/4?",
@@ -87,14 +89,9 @@ PLAIN = [
     "/v1/users/own/recommendations?exclude=8",
     "/v1/users/own/recommendations?include_seen=false",
     "/v1/users/a~b_c-d.e/recommendations",
-]
-NOT_PLAIN = [
-    "/instruments/",
     "/instruments/x",
     "/instruments/9223372036854775808",
     "/instruments/4?limit=2",
-    "/instruments/4/",
-    "/instruments/similar/",
     "/instruments/similar/A%42C",
     "/instruments/similar/99999999999999999999",
     "/instruments/similar/" + "u" * 129,
@@ -114,6 +111,17 @@ NOT_PLAIN = [
     "/v1/users/ABC/recommendations?include_seen=maybe",
     "/v1/users/ABC/recommendations?include_seen=1",
     "/v1/users/ABC/recommendations?exclude=x",
+    "/v1/users/e.mail+tag@example.com/recommendations",
+    "/v1/users/auth0|5f7c8ec7/recommendations",
+    "/v1/users/a%2Fb%20c%C3%A9/recommendations?exclude=4%2C5",
+    "/v1/users/%FF/recommendations",
+    "/v1/instruments/4/bars?end=2021-08-15T23:07:31+02:00",
+    "/v1/instruments/4/bars?end=&fill=&unknown",
+]
+ORDINARY_ONLY = [
+    "/instruments/",
+    "/instruments/4/",
+    "/instruments/similar/",
     "/v1/users//recommendations",
     "/v1/users/a/b/recommendations",
     "/v1/users/ABC/history",
@@ -121,7 +129,7 @@ NOT_PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("target", PLAIN)
+@pytest.mark.parametrize("target", HOT)
 async def test_both_paths_answer_the_same_bytes(
     client: Client, hot: list[str], target: str
 ) -> None:
@@ -131,8 +139,8 @@ async def test_both_paths_answer_the_same_bytes(
     assert len(hot) == 1
 
 
-@pytest.mark.parametrize("target", NOT_PLAIN)
-async def test_what_is_not_plain_takes_the_ordinary_route(
+@pytest.mark.parametrize("target", ORDINARY_ONLY)
+async def test_what_is_no_hot_endpoint_takes_the_ordinary_route(
     client: Client, hot: list[str], target: str
 ) -> None:
     assert await client.get(target, headers=ORDINARY) == await client.get(target)
@@ -208,7 +216,7 @@ async def test_slashes_too_many_at_the_start_are_as_one(client: Client, hot: lis
 
 
 async def test_requests_in_one_packet_are_answered_in_their_order(client: Client) -> None:
-    targets = [*PLAIN[:8], "/v1/users/ABC/history", *PLAIN[8:12], "/nothing", *PLAIN[12:20]]
+    targets = [*HOT[:8], "/v1/users/ABC/history", *HOT[8:12], "/nothing", *HOT[12:20]]
     expected = [await client.get(target) for target in targets]
     client.writer.write(b"".join(map(request, targets)))
     assert [await client.answer() for _ in targets] == expected
@@ -311,7 +319,7 @@ async def test_a_bug_is_a_problem_and_the_log_has_it(
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("api.answering.legacy_bars", broken)
+    monkeypatch.setattr("api.bars.reading.legacy_bars", broken)
     fast = await client.get("/instruments/4")
     assert fast.startswith(b"HTTP/1.1 500 ")
     assert b"urn:tickrec:problem:internal" in fast

@@ -11,8 +11,8 @@ import tenacity
 from limits import parse
 from pydantic import ValidationError
 
-from api.limits import WriteQuota
-from api.problems import Problem
+from api.http.problems import Problem
+from api.http.quotas import WriteQuota
 from api.settings import ApiSettings
 from tests.patience import PATIENCE_S
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from api.lists import ROWS_BYTES, GenerationLists, Lists, _bytes_of
+from api.recommendations.lists import ROWS_BYTES, GenerationLists, Lists, _bytes_of
 from contracts.generations import Neighbor, SimilarList
 
 
@@ -11,7 +11,9 @@ def test_rows_are_kept_within_bounds_those_asked_for_last_for_sure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     value = msgspec.json.encode(SimilarList("cosine", [Neighbor("9", 0.5, 1)]))
-    monkeypatch.setattr("api.lists.ROWS_BYTES", 3 * _bytes_of(GenerationLists().add(0, value)))
+    monkeypatch.setattr(
+        "api.recommendations.lists.ROWS_BYTES", 3 * _bytes_of(GenerationLists().add(0, value))
+    )
     found = GenerationLists()
     for item in range(20):
         found.add(item, value)

@@ -76,17 +76,23 @@ ODD: Final = [
 """What ends early, never or not at all, and what no client library sends."""
 
 WITH_A_BUG: Final = """
-from api.__main__ import main
-from api.routes.health import router
+from api import __main__ as program
 
-@router.get("/fails/{user_id}")
+create_app = program.create_app
+
 async def fails(user_id: str) -> None:
     try:
         int(user_id)
     except ValueError as error:
         raise KeyError(user_id) from error
 
-main()
+def with_a_bug(settings):
+    app = create_app(settings)
+    app.get("/fails/{user_id}")(fails)
+    return app
+
+program.create_app = with_a_bug
+program.main()
 """
 """The real program, and a route whose exceptions quote what they stumble over."""
 

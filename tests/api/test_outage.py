@@ -11,9 +11,9 @@ import pytest
 import tenacity
 from redis import Redis
 
-from api.request_ids import Signer
-from api.store import READ_DEADLINE_S as DEADLINE_S
-from api.store import Store
+from api.models.request_ids import Signer
+from api.redis.store import READ_DEADLINE_S as DEADLINE_S
+from api.redis.store import Store
 from contracts.keyspace import HistoryEntry, Keyspace
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import bars, events, parameters
-from api.parameters import (
+from api.bars import aggregation as bars
+from api.events import parsing as events
+from api.http import parameters
+from api.http.parameters import (
+    EXCLUDE,
     MAX_EXCLUDED,
     is_instrument,
-    parse_excluded,
     parse_instrument_id,
     parse_time,
     parse_user_id,
@@ -85,12 +87,12 @@ def test_a_user_has_1_to_128_bytes_of_utf_8(text: str) -> None:
 
 
 def test_excluded_instruments_are_bounded() -> None:
-    assert parse_excluded("") == frozenset()
-    assert len(parse_excluded(",".join(map(str, range(MAX_EXCLUDED))))) == MAX_EXCLUDED
-    with pytest.raises(ValueError, match="at most 1000"):
-        parse_excluded(",".join(map(str, range(MAX_EXCLUDED + 1))))
+    assert EXCLUDE.parse("") == frozenset()
+    assert len(EXCLUDE.parse(",".join(map(str, range(MAX_EXCLUDED))))) == MAX_EXCLUDED
+    with pytest.raises(ValueError, match="0 to 1000"):
+        EXCLUDE.parse(",".join(map(str, range(MAX_EXCLUDED + 1))))
     with pytest.raises(ValueError, match="whole number"):
-        parse_excluded("4,x")
+        EXCLUDE.parse("4,x")
 
 
 @given(st.text())

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.places import _TABLE_MOST, Places
+from api.recommendations.places import _TABLE_MOST, Places
 from contracts.messages import MAX_INSTRUMENT_ID
 
 items = st.one_of(

@@ -5,17 +5,14 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from api.generations import GenerationReplacedError, NoModelYetError
-from api.metrics import Metrics
-from api.reader import Reader
-from api.recommend import Wish
-from api.recommending import LISTS_AT_ONCE
-from api.store import Store
+from api.models.generations import GenerationReplacedError, NoModelYetError
+from api.recommendations.choosing import Wish
+from api.recommendations.recommending import LISTS_AT_ONCE
 from contracts.affinities import DAY_MS
 from contracts.fold_in import FoldIn
 
 from .conftest import Filled
-from .reading import run
+from .reading import Reader, run
 
 ALL = Wish(10, frozenset(), include_seen=False)
 
@@ -28,8 +25,7 @@ def raw(store_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def reader(store_url: str, filled: Filled) -> Reader:
-    metrics = Metrics()
-    return Reader(Store(store_url, filled.keys.namespace, metrics), metrics)
+    return Reader(store_url, filled.keys.namespace)
 
 
 def test_a_generation_that_expired_under_the_reader_gives_way_to_the_new_one(
@@ -164,8 +160,7 @@ def test_the_lists_of_a_long_history_are_read_some_at_a_time(
 
 
 def test_kept_and_read_lists_are_counted_apart(raw: Redis, filled: Filled, store_url: str) -> None:
-    metrics = Metrics()
-    reader = Reader(Store(store_url, filled.keys.namespace, metrics), metrics)
+    reader = Reader(store_url, filled.keys.namespace)
     filled.generation("g1", {"4": [("5", 0.5, 1.0)], "6": [("7", 0.9, 1.0)]})
     filled.history("ABC", {"4": (1, 1), "6": (1, 2)}, off=1)
     filled.history("ABD", {"4": (1, 1)}, off=2)
@@ -173,7 +168,7 @@ def test_kept_and_read_lists_are_counted_apart(raw: Redis, filled: Filled, store
         run(reader.recommendations(user, ALL), raw, filled)
 
     def counted(name: str, outcome: str) -> float | None:
-        return metrics.registry.get_sample_value(name, {"outcome": outcome})
+        return reader.metrics.registry.get_sample_value(name, {"outcome": outcome})
 
     assert [counted("api_choices_total", outcome) for outcome in ("made", "kept")] == [2, 1]
     assert [counted("api_lists_total", outcome) for outcome in ("read", "kept")] == [2, 1]
@@ -182,9 +177,8 @@ def test_kept_and_read_lists_are_counted_apart(raw: Redis, filled: Filled, store
 def test_answers_are_kept_within_bounds_however_long_they_are(
     raw: Redis, filled: Filled, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.recommending.CHOSEN_BYTES", 30_000)
-    metrics = Metrics()
-    reader = Reader(Store(store_url, filled.keys.namespace, metrics), metrics)
+    monkeypatch.setattr("api.recommendations.recommending.CHOSEN_BYTES", 30_000)
+    reader = Reader(store_url, filled.keys.namespace)
     filled.generation("g1", {"4": [(str(item), 0.5, 1.0) for item in range(100, 200)]})
     users = [f"u{number}" for number in range(20)]
     for user in users:
@@ -194,7 +188,10 @@ def test_answers_are_kept_within_bounds_however_long_they_are(
         """Return how many answers of `n` items stand there after all were asked for."""
 
         def counted() -> float:
-            return metrics.registry.get_sample_value("api_choices_total", {"outcome": "kept"}) or 0
+            return (
+                reader.metrics.registry.get_sample_value("api_choices_total", {"outcome": "kept"})
+                or 0
+            )
 
         for user in users:
             run(reader.recommendations(user, Wish(n, frozenset(), include_seen=False)), raw, filled)

@@ -9,22 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.lists import GenerationLists
-from api.recommend import (
+from api.instruments.similar import first_neighbors, similar_items
+from api.recommendations.choosing import (
     REASONS,
     Chosen,
     Wish,
-    first_neighbors,
     folded_items,
     from_history,
     from_own_list,
     from_popular,
-    history_answer,
-    history_of,
-    latest_items,
-    offset_of,
-    similar_items,
 )
+from api.recommendations.lists import GenerationLists
+from api.users.history import history_answer, history_of, latest_items, offset_of
 from contracts.affinities import DAY_MS
 from contracts.fold_in import ITEMS_MOST, FoldIn
 from contracts.generations import (

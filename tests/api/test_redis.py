@@ -10,12 +10,12 @@ import tenacity
 from redis import Redis
 from redis.exceptions import RedisError
 
-import api.store
-from api.metrics import Metrics
+import api.redis.store
+from api.http.metrics import Metrics
 from api.redis.connection import MAX_WAITING, Connection, ErrorAnswer, NotConnectedError, packed
 from api.redis.reading import Read
-from api.store import READ_DEADLINE_S as DEADLINE_S
-from api.store import Store, StoreUnavailableError
+from api.redis.store import READ_DEADLINE_S as DEADLINE_S
+from api.redis.store import Store, StoreUnavailableError
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from tests.patience import PATIENCE_S
@@ -155,7 +155,7 @@ async def test_a_connection_that_redis_closes_is_made_anew(
 async def test_a_read_of_many_rounds_ends_at_its_deadline_though_each_has_its_answer(
     store: Store, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.store, "READ_DEADLINE_S", DEADLINE_S)
+    monkeypatch.setattr(api.redis.store, "READ_DEADLINE_S", DEADLINE_S)
     rounds = 0
 
     def endless() -> Read[None]:
@@ -174,7 +174,7 @@ async def test_a_read_of_many_rounds_ends_at_its_deadline_though_each_has_its_an
     store.start(endless(), done)
     async with asyncio.timeout(PATIENCE_S):
         await over.wait()
-    monkeypatch.setattr(api.store, "READ_DEADLINE_S", PATIENCE_S)
+    monkeypatch.setattr(api.redis.store, "READ_DEADLINE_S", PATIENCE_S)
     assert await until_answered(store, f"{namespace}:nothing") is None  # behind the last answer
     assert rounds
     ((result, error),) = ends

@@ -10,17 +10,14 @@ import msgspec
 import pytest
 from redis import Redis
 
-from api.generations import Generation, resumed
-from api.metrics import Metrics
-from api.reader import Reader
-from api.recommend import Wish
-from api.store import Store
+from api.models.generations import Generation, resumed
+from api.recommendations.choosing import Wish
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.variants import served_to
 
 from .conftest import ALL_ALIKE, Filled, Serve
 from .http import ORDINARY, Client, connected, serving
-from .reading import run
+from .reading import Reader, run
 
 USERS = [f"u{n}" for n in range(400)]
 ALL = Wish(10, frozenset(), include_seen=False)
@@ -185,8 +182,7 @@ def raw(store_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def reader(store_url: str, filled: Filled) -> Reader:
-    metrics = Metrics()
-    return Reader(Store(store_url, filled.keys.namespace, metrics), metrics)
+    return Reader(store_url, filled.keys.namespace)
 
 
 def of_variant(variant: str, current: Current) -> str:

@@ -11,8 +11,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from limits import parse
 
-from api import writing
-from api.limits import WriteQuota
+from api.http import writing
+from api.http.quotas import WriteQuota
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES

@@ -16,14 +16,21 @@ import msgspec
 import pytest
 
 import api
-from api import answers, bounded, events, parameters, writing
 from api.app import create_app
-from api.headers import SECURITY_HEADERS
+from api.bars import answers as bars_answers
+from api.bars import endpoints as bars
+from api.events import parsing as events
 from api.hot import serving
+from api.http import parameters, shedding, writing
+from api.http.endpoint import Table
+from api.http.headers import SECURITY_HEADERS
+from api.http.problems import TYPE_PREFIX, ProblemType
+from api.instruments import endpoints as instruments
 from api.live import bars as live
+from api.live import endpoints as stream
 from api.live import frames
-from api.problems import TYPE_PREFIX, ProblemType
-from api.routes import stream
+from api.recommendations import answers
+from api.recommendations import endpoints as recommendations
 from api.settings import ApiSettings
 from contracts.messages import Interaction, Quote
 from docs.examples.client import Bar, Recommendations, Recommended, server_sent_events
@@ -43,18 +50,21 @@ SENT: Final = re.compile(r"--json '(.*?)'", re.DOTALL)
 OF_THE_FRAMEWORK: Final = {("not-found", 404), ("method-not-allowed", 405)}
 LIMITS: Final = (
     writing.MAX_BODY_BYTES,
-    events.MAX_EVENTS,
-    parameters.MAX_BARS,
-    parameters.MAX_SIMILAR,
-    parameters.MAX_RECOMMENDATIONS,
+    writing.MAX_EVENTS,
+    bars.MAX_BARS,
+    instruments.MAX_SIMILAR,
+    recommendations.MAX_RECOMMENDATIONS,
     parameters.MAX_EXCLUDED,
     stream.MAX_INSTRUMENTS,
     live.MAX_CLIENTS,
     serving.MAX_UNDER_WAY,
-    bounded.MAX_WRITES,
+    shedding.MAX_WRITES,
 )
 
 Operation = tuple[str, str]
+
+APP: Final = create_app(ApiSettings())
+TABLE: Final[Table] = APP.state.table
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +86,7 @@ def sections() -> dict[Operation, str]:
 
 def operations() -> dict[Operation, dict[str, Any]]:
     """Return the operations of the OpenAPI document."""
-    paths = create_app(ApiSettings()).openapi()["paths"]
+    paths = APP.openapi()["paths"]
     return {
         (method.upper(), path): operation
         for path, of_path in paths.items()
@@ -91,18 +101,10 @@ def problem_types() -> Iterator[ProblemType]:
             yield from (kind for kind in found if isinstance(kind, ProblemType))
 
 
-def schema_of(operation: Operation) -> dict[str, Any]:
-    """Return the schema of an operation's success."""
-    responses = operations()[operation]["responses"]
-    content = next(responses[status] for status in ("200", "202") if status in responses)["content"]
-    schema: dict[str, Any] = content["application/json"]["schema"]
-    return schema
-
-
-def kind_of(schema: dict[str, Any]) -> Any:
-    """Return the type that a schema was made of."""
-    name = schema.get("$ref", schema.get("title", "")).rpartition("/")[2]
-    return getattr(answers, name) if name else dict[str, answers.LegacyBar]
+def kind_of(operation: Operation) -> Any:
+    """Return the type of an operation's success."""
+    found = {(endpoint.method, endpoint.path): endpoint for endpoint in TABLE}
+    return found[operation].success.kind
 
 
 def shown() -> Iterator[tuple[Operation, str]]:
@@ -155,7 +157,7 @@ def test_every_limit_is_told(limit: int) -> None:
 def test_an_answer_that_is_shown_has_the_shape_that_is_encoded(
     operation: Operation, block: str
 ) -> None:
-    kind = kind_of(schema_of(operation))
+    kind = kind_of(operation)
     assert msgspec.to_builtins(msgspec.json.decode(block, type=kind)) == json.loads(block)
 
 
@@ -189,7 +191,7 @@ def test_events_that_are_sent_are_such() -> None:
 @pytest.mark.parametrize(
     ("typed", "kind"),
     [
-        (Bar, answers.Bar),
+        (Bar, bars_answers.Bar),
         (Recommended, answers.Recommended),
         (Recommendations, answers.Recommendations),
     ],

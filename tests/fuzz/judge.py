@@ -3,9 +3,9 @@
 import json
 from typing import Any, Final
 
-from api import problems
-from api.headers import SECURITY_HEADERS
-from api.problems import TYPE_PREFIX, ProblemType
+from api.http import problems
+from api.http.headers import SECURITY_HEADERS
+from api.http.problems import TYPE_PREFIX, ProblemType
 from tests.fuzz.request import CANARY, KEY, KNOWN, Request
 from tests.fuzz.wire import Answer
 

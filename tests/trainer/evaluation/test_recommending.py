@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from api.lists import GenerationLists
-from api.recommend import Wish, folded_items, from_history
+from api.recommendations.choosing import Wish, folded_items, from_history
+from api.recommendations.lists import GenerationLists
 from contracts.affinities import DAY_MS
 from contracts.fold_in import FoldIn
 from contracts.generations import Neighbor, SimilarList

@@ -1,0 +1,149 @@
+"""Minute bars into the bars of an answer: window, roll-up and fill. Pure.
+
+Buckets are aligned to the epoch. A window holds the `limit` buckets that start before `end`, each
+with all of its minutes, so the running bucket is the last when `end` is now.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import groupby
+from typing import Final, Literal, get_args
+
+import msgspec
+
+from api.bars.answers import Bar, LegacyBar
+from contracts.keyspace import BarValue
+
+Interval = Literal["1m", "5m", "15m", "1h"]
+INTERVALS_MS: Final[dict[Interval, int]] = dict(
+    zip(get_args(Interval), (60_000, 300_000, 900_000, 3_600_000), strict=True)
+)
+MINUTE_MS: Final = 60_000
+
+MinuteBars = Sequence[tuple[int, BarValue]]
+"""Minute bars by their start in epoch ms, oldest first."""
+
+_bar_value = msgspec.json.Decoder(BarValue)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The buckets `first_ms, first_ms + interval_ms, ..., last_ms`."""
+
+    first_ms: int
+    last_ms: int
+    interval_ms: int
+
+    @classmethod
+    def before(cls, end_ms: int, interval: Interval, limit: int) -> "Window":
+        """Return the `limit` buckets of `interval` that start before `end_ms`.
+
+        >>> Window.before(end_ms=120_000, interval="1m", limit=2)
+        Window(first_ms=0, last_ms=60000, interval_ms=60000)
+        """
+        interval_ms = INTERVALS_MS[interval]
+        last_ms = (end_ms - 1) // interval_ms * interval_ms
+        return cls(last_ms - (limit - 1) * interval_ms, last_ms, interval_ms)
+
+    def starts(self) -> range:
+        """Return the starts of the buckets, epoch ms."""
+        return range(self.first_ms, self.last_ms + 1, self.interval_ms)
+
+    def minutes(self) -> range:
+        """Return the starts of the minutes of all buckets, epoch ms; none lies before the epoch."""
+        return range(max(self.first_ms, 0), self.last_ms + self.interval_ms, MINUTE_MS)
+
+
+def minute_field(minute_ms: int) -> str:
+    """Return the field of a `bars` hash that a minute stands in."""
+    return str(minute_ms // 1000)
+
+
+def minute_bars(
+    minutes: Iterable[int], values: Iterable[bytes | None]
+) -> list[tuple[int, BarValue]]:
+    """Return the bars that there are, out of the fields of the minutes of a `bars` hash."""
+    decode = _bar_value.decode
+    stored = zip(minutes, values, strict=True)
+    return [(minute_ms, decode(value)) for minute_ms, value in stored if value]
+
+
+def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
+    """Return a bar of each bucket that has minutes, oldest first.
+
+    Open is that of the first minute, close of the last; `closed` goes by the reader's clock.
+    """
+    if window.interval_ms == MINUTE_MS:
+        return [_bar(minute_ms, [value], window, now_ms) for minute_ms, value in minutes]
+    buckets = groupby(minutes, lambda minute: minute[0] // window.interval_ms)
+    return [
+        _bar(number * window.interval_ms, [value for _, value in group], window, now_ms)
+        for number, group in buckets
+    ]
+
+
+def fill_previous(bars: Sequence[Bar], window: Window, now_ms: int) -> list[Bar]:
+    """Return `bars` with a flat bar at the previous close for each bucket without one.
+
+    Buckets before the first bar stay absent: nothing in the window says what the price was.
+    """
+    by_start = {bar.t: bar for bar in bars}
+    filled: list[Bar] = []
+    for start in window.starts():
+        if start in by_start:
+            filled.append(by_start[start])
+        elif filled:
+            close = filled[-1].c
+            closed = start + window.interval_ms <= now_ms
+            filled.append(Bar(start, close, close, close, close, 0, 0, None, closed))
+    return filled
+
+
+def legacy_bars(instrument_id: int, minutes: MinuteBars) -> dict[str, LegacyBar]:
+    """Return minute bars as the first version did: by their UTC minute, `2021-08-16 23:32:00`."""
+    return {
+        _utc(minute_ms): LegacyBar(
+            instrument_id, price_close=bar.c, price_high=bar.h, price_low=bar.l, price_open=bar.o
+        )
+        for minute_ms, bar in minutes
+    }
+
+
+@lru_cache(maxsize=1024)  # nearly all answers name the same few minutes
+def _utc(minute_ms: int) -> str:
+    return f"{datetime.fromtimestamp(minute_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _bar(start_ms: int, minutes: Sequence[BarValue], window: Window, now_ms: int) -> Bar:
+    """Return the bar of a bucket's minutes, of which there is at least one."""
+    whole = minutes[0] if len(minutes) == 1 else _merged(minutes)
+    return Bar(
+        t=start_ms,
+        o=whole.o,
+        h=whole.h,
+        l=whole.l,
+        c=whole.c,
+        v=whole.v,
+        n=whole.n,
+        # An average lies between its extremes; dividing floats may miss that by the last digit.
+        vw=min(max(whole.pv / whole.v, whole.l), whole.h) if whole.v else None,
+        closed=start_ms + window.interval_ms <= now_ms,
+    )
+
+
+def _merged(minutes: Sequence[BarValue]) -> BarValue:
+    first, last = minutes[0], minutes[-1]
+    return BarValue(
+        o=first.o,
+        h=max(m.h for m in minutes),
+        l=min(m.l for m in minutes),
+        c=last.c,
+        v=sum(m.v for m in minutes),
+        n=sum(m.n for m in minutes),
+        pv=sum(m.pv for m in minutes),
+        ot=first.ot,
+        ct=last.ct,
+        off=last.off,
+    )

@@ -1,0 +1,52 @@
+"""JSON schemas of the bodies that publish events."""
+
+from typing import Final
+
+from api.events.answers import LegacyEvent
+from api.http.schemas import Schema, schemas_of
+from api.http.writing import MAX_EVENTS
+from contracts.messages import MAX_TS_MS, Interaction, Quote
+
+_PRICE_TEXT: Final = (
+    r"^([1-9][0-9]{0,30}(\.[0-9]{1,30})?|0\.[0-9]{0,15}[1-9][0-9]{0,15})([eE][+-]?[0-9]{1,2})?$"
+)
+_SECONDS_TEXT: Final = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,30})?$"
+_AHEAD: Final = "at most 5 minutes ahead of the server's clock"
+
+
+def events_schema() -> Schema:
+    """Return the schema of one event or several."""
+    event = {"oneOf": [_tagged(Quote, "quote"), _tagged(Interaction, "interaction")]}
+    several = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
+    return {"oneOf": [event, several]}
+
+
+def legacy_schema() -> Schema:
+    """Return the schema of a trade in the first version's form."""
+    _, named = schemas_of((LegacyEvent, Interaction))
+    described: Schema = named["LegacyEvent"]
+    seconds = {"type": "number", "minimum": 0, "maximum": MAX_TS_MS / 1000}
+    bounds: Schema = {
+        "userid": named["Interaction"]["properties"]["user_id"],
+        "price": {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": _PRICE_TEXT},
+            ]
+        },
+        "timestamp": {
+            "description": f"epoch seconds, {_AHEAD}",
+            "anyOf": [seconds, {"type": "string", "pattern": _SECONDS_TEXT}],
+        },
+    }
+    return {**described, "properties": {**described["properties"], **bounds}}
+
+
+def _tagged(message: type, tag: str) -> Schema:
+    says = {"type": {"const": tag}, "ts": {"description": f"epoch milliseconds, {_AHEAD}"}}
+    return {
+        "allOf": [
+            {"type": "object", "required": ["type"], "properties": says},
+            schemas_of([message])[0][0],
+        ]
+    }

@@ -1,0 +1,84 @@
+"""The endpoints of events: quotes and interactions over HTTP, into Kafka."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.events.answers import Accepted, LegacyAdded, LegacyEvent
+from api.events.bodies import events_schema, legacy_schema
+from api.events.parsing import parse_events, parse_legacy
+from api.events.publisher import Publisher
+from api.http.cases import WRITING
+from api.http.endpoint import ActionEndpoint, Success, Table
+from api.http.openapi import json_body
+from api.http.replies import respond
+from api.http.writing import Writing
+from contracts.messages import Interaction, Quote
+
+_QUOTE: Final[dict[str, Any]] = {
+    "type": "quote",
+    "instrument_id": 4,
+    "price": 30.72,
+    "size": 100,
+    "ts": 1629061628123,
+}
+_INTERACTION: Final[dict[str, Any]] = {
+    "type": "interaction",
+    "user_id": "ABC",
+    "instrument_id": 4,
+    "event": "trade",
+    "price": 10.273,
+    "quantity": 2,
+    "ts": 1629061628123,
+}
+_LEGACY_EVENT: Final = LegacyEvent(userid="ABC", price="10.273", timestamp="1629061628", instrid=4)
+
+
+def endpoints(writing: Writing, publisher: Publisher, now_ms: Callable[[], int]) -> Table:
+    """Return the endpoints of events."""
+
+    async def events(request: Request) -> Response:
+        messages = parse_events(await writing.body_of(request), now_ms())
+        await publisher.publish(messages)
+        quotes = sum(isinstance(message, Quote) for message in messages)
+        return respond(Accepted(quotes, len(messages) - quotes), 202)
+
+    async def legacy(request: Request) -> Response:
+        event, quote, interaction = parse_legacy(await writing.body_of(request), now_ms())
+        await publisher.publish([quote, interaction])
+        return respond(LegacyAdded(event))
+
+    return (
+        ActionEndpoint(
+            method="POST",
+            path="/v1/events",
+            tag="events",
+            summary="Publish quotes and interactions",
+            description="""\
+One event or an array of up to 1,000, each with its `type`: `quote` or `interaction`.
+
+Answered once Kafka has acknowledged them all. If one breaks a rule, none is taken, and `errors`
+names index, field and reason of each (of the first 20).""",
+            act=events,
+            body=json_body(events_schema(), one=_QUOTE, several=[_QUOTE, _INTERACTION]),
+            body_kinds=(Quote, Interaction),
+            writes=True,
+            success=Success(kind=Accepted, example=Accepted(1, 1), status=202),
+            problems=WRITING,
+        ),
+        ActionEndpoint(
+            method="POST",
+            path="/add/request",
+            tag="first version",
+            summary="Publish a trade",
+            description="Its price as a quote and the trade as an interaction; answered once Kafka "
+            "has both.",
+            act=legacy,
+            body=json_body(legacy_schema(), trade=_LEGACY_EVENT),
+            writes=True,
+            success=Success(kind=LegacyAdded, example=LegacyAdded(_LEGACY_EVENT)),
+            problems=WRITING,
+        ),
+    )

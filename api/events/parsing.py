@@ -1,0 +1,187 @@
+"""Bodies of writing requests into messages, by the contracts' rules. Pure.
+
+A request is taken whole or not at all: everything is read and judged before anything is published.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from api.events.answers import LegacyEvent
+from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
+from api.http.writing import MAX_EVENTS
+from contracts.messages import (
+    MAX_TS_MS,
+    Interaction,
+    Quote,
+    decode_interaction,
+    decode_quote,
+    encode,
+)
+
+MAX_REPORTED: Final = 20
+"""Of the events that break a rule, how many are named."""
+
+M = TypeVar("M")
+
+_PATH: Final = re.compile(r"at `\$\.(?P<field>[^`]+)`|required field `(?P<missing>[^`]+)`")
+_BY_NAME: Final = re.compile(r"(ts|user_id|request_id) ")
+_LEGACY_NAMES: Final = {
+    "user_id": "userid",
+    "instrument_id": "instrid",
+    "price": "price",
+    "ts": "timestamp",
+}
+
+
+class _Tag(msgspec.Struct):
+    """What an event says it is; its other fields are the message's own."""
+
+    type: Literal["quote", "interaction"]
+
+
+class EventError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an event is not taken."""
+
+    index: int
+    """place of the event in the request"""
+    reason: str
+    field: str | None = None
+    """the field that breaks the rule, where it is one field"""
+
+
+class MalformedBodyError(ValueError, Failure):
+    """The body is not JSON."""
+
+    def problem(self) -> Problem:
+        """Return the problem that it is for a client."""
+        return Problem(MALFORMED_JSON, str(self))
+
+
+class InvalidEventsError(ValueError, Failure):
+    """Events break a rule."""
+
+    def __init__(self, detail: str, errors: Sequence[EventError] = ()) -> None:
+        super().__init__(detail)
+        self.errors = list(errors)
+
+    def problem(self) -> Problem:
+        """Return the problem that it is for a client."""
+        return Problem(INVALID_EVENTS, str(self), errors=msgspec.to_builtins(self.errors))
+
+
+_events = msgspec.json.Decoder(list[msgspec.Raw])
+_tag = msgspec.json.Decoder(_Tag)
+_legacy = msgspec.json.Decoder(LegacyEvent)
+_anything = msgspec.json.Decoder()
+
+
+def parse_events(body: bytes, now_ms: int) -> list[Quote | Interaction]:
+    """Return the messages of a body: one event, or an array of up to `MAX_EVENTS`.
+
+    Raises:
+        MalformedBodyError: it is not JSON.
+        InvalidEventsError: an event breaks a rule, or there are none or too many.
+    """
+    return parse_each(body, lambda event: _message(event, now_ms))
+
+
+def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
+    """Return what `message_of` makes of each event of a body; as `parse_events`.
+
+    It raises ValueError on an event that breaks a rule, and the text is the reason.
+    """
+    events = _split(body)
+    if not 1 <= len(events) <= MAX_EVENTS:
+        raise InvalidEventsError(f"1 to {MAX_EVENTS} events are allowed, these are {len(events)}")
+    messages: list[M] = []
+    errors: list[EventError] = []
+    for index, event in enumerate(events):
+        try:
+            messages.append(message_of(bytes(event)))
+        except ValueError as error:
+            reason = str(error)
+            errors.append(EventError(index, reason, field_of(reason)))
+    if errors:
+        raise InvalidEventsError(_detail(errors, len(events)), errors[:MAX_REPORTED])
+    return messages
+
+
+def parse_legacy(body: bytes, now_ms: int) -> tuple[LegacyEvent, Quote, Interaction]:
+    """Return the trade of a body in the first version's form, and the messages that it means.
+
+    Raises:
+        MalformedBodyError: it is not JSON.
+        InvalidEventsError: it breaks a rule; fields go by the first version's names.
+    """
+    try:
+        event = _legacy.decode(body)
+    except msgspec.ValidationError as error:
+        raise _legacy_error(str(error), field_of(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBodyError(str(error)) from None
+    price, seconds = _number(event.price, "price"), _number(event.timestamp, "timestamp")
+    # What lies outside the rules' range stays outside, yet fits JSON.
+    ts = round(min(max(seconds * 1000, -1), MAX_TS_MS + 1))
+    try:
+        quote = Quote(instrument_id=event.instrid, price=price, ts=ts)
+        trade = Interaction(user_id=event.userid, instrument_id=event.instrid, price=price, ts=ts)
+        # The rules are the contracts', which judge bytes.
+        return event, decode_quote(encode(quote), now_ms), decode_interaction(encode(trade), now_ms)
+    except ValueError as error:
+        field = field_of(str(error))
+        raise _legacy_error(str(error), _LEGACY_NAMES.get(field or "", field)) from None
+
+
+def field_of(reason: str) -> str | None:
+    """Return the field that a reason of the contracts names, None if it names none.
+
+    >>> field_of("Expected `float` > 0.0 - at `$.price`")
+    'price'
+    """
+    if found := _PATH.search(reason):
+        return found["field"] or found["missing"]
+    named = _BY_NAME.match(reason)
+    return named[1] if named else None
+
+
+def _split(body: bytes) -> list[msgspec.Raw]:
+    try:
+        if body.lstrip().startswith(b"["):
+            return _events.decode(body)
+        _anything.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBodyError(str(error)) from None
+    return [msgspec.Raw(body)]
+
+
+def _message(event: bytes, now_ms: int) -> Quote | Interaction:
+    """Return the message of an event; ValueError if it breaks a rule."""
+    if _tag.decode(event).type == "quote":
+        return decode_quote(event, now_ms)
+    return decode_interaction(event, now_ms)
+
+
+def _detail(errors: Sequence[EventError], total: int) -> str:
+    first = errors[0]
+    return (
+        f"{len(errors)} of {total} events break a rule, so none was taken; "
+        f"the first is at index {first.index}: {first.reason}"
+    )
+
+
+def _number(given: str | int | float, field: str) -> float:
+    try:
+        number = float(msgspec.convert(given, float, strict=False))
+    except (msgspec.ValidationError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise _legacy_error(f"{given!r:.100} is no finite number", field)
+    return number
+
+
+def _legacy_error(reason: str, field: str | None) -> InvalidEventsError:
+    return InvalidEventsError(reason, [EventError(0, reason, field)])

@@ -1,0 +1,118 @@
+"""The endpoint of feedback: what became of recommendations, over HTTP, into Kafka."""
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.events.publisher import Publisher
+from api.feedback.answers import FeedbackAccepted
+from api.feedback.parsing import count, parse_feedback
+from api.http.cases import WRITING
+from api.http.endpoint import ActionEndpoint, Success, Table
+from api.http.metrics import Metrics
+from api.http.openapi import json_body
+from api.http.problems import INVALID_EVENTS, STORE_UNAVAILABLE
+from api.http.replies import respond
+from api.http.schemas import Schema, schemas_of
+from api.http.writing import MAX_EVENTS, Writing
+from api.models.generations import Generations
+from api.models.request_ids import RequestIds, Signer
+from api.redis.store import Store, StoreUnavailableError
+from contracts.feedback import SentFeedback
+from contracts.generations import DEFAULT_VARIANT
+
+_IMPRESSION: Final = SentFeedback(
+    type="impression",
+    request_id="default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA",
+    user_id="ABC",
+    instrument_id=0,
+    position=1,
+)
+_CLICK: Final = msgspec.structs.replace(_IMPRESSION, type="click", ts=1629061628123)
+_BROKEN: Final = (
+    "1 of 2 events break a rule, so none was taken; the first is at index 1: "
+    "Expected `int` >= 1 - at `$.position`"
+)
+_NO_KEY: Final = "Redis: no answer in 0.2 s"
+"""Only until the process has read the key that request ids are signed with."""
+
+
+class Feedback:
+    """Takes feedback on the answers of one namespace."""
+
+    def __init__(
+        self,
+        writing: Writing,
+        publisher: Publisher,
+        store: Store,
+        generations: Generations,
+        request_ids: RequestIds,
+        metrics: Metrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._writing = writing
+        self._publisher = publisher
+        self._store = store
+        self._generations = generations
+        self._request_ids = request_ids
+        self._counter = metrics.feedback
+        self._now_ms = now_ms
+
+    async def take(self, request: Request) -> Response:
+        """Publish the feedback of a request, and count it."""
+        body = await self._writing.body_of(request)
+        messages = parse_feedback(body, await self._signer(), self._now_ms())
+        await self._publisher.publish(messages)
+        for labels, number in count(messages, await self._variants()).items():
+            self._counter.labels(*labels).inc(number)
+        clicks = sum(message.type == "click" for message in messages)
+        return respond(FeedbackAccepted(len(messages) - clicks, clicks), 202)
+
+    async def _signer(self) -> Signer:
+        """Return the signer with the latest key; with the last known one if Redis is away."""
+        try:
+            return await self._store.answer(self._request_ids.latest())
+        except StoreUnavailableError:
+            return await self._store.answer(self._request_ids.signer())
+
+    async def _variants(self) -> Collection[str]:
+        """Return the variants that are served; only the default one if Redis is away."""
+        try:
+            return {DEFAULT_VARIANT, *await self._store.answer(self._generations.variants())}
+        except StoreUnavailableError:
+            return {DEFAULT_VARIANT}
+
+
+def endpoints(feedback: Feedback) -> Table:
+    """Return the endpoint of feedback."""
+    return (
+        ActionEndpoint(
+            method="POST",
+            path="/v1/feedback",
+            tag="events",
+            summary="Publish what was shown and clicked",
+            description="""\
+One impression or click, or an array of up to 1,000; answered once Kafka has them all.
+
+`request_id` is that of the recommendations that it is about: one that this service did not make, or
+made for another user, breaks a rule. `position` is the instrument's place in what was shown, from
+1; without `ts` it is about now. If one breaks a rule, none is taken, and `errors` names index,
+field and reason of each (of the first 20). What is sent twice counts twice in the metrics; readers
+of the topic can tell.""",
+            act=feedback.take,
+            body=json_body(_schema(), one=_CLICK, several=[_IMPRESSION, _CLICK]),
+            body_kinds=(SentFeedback,),
+            writes=True,
+            success=Success(kind=FeedbackAccepted, example=FeedbackAccepted(1, 1), status=202),
+            problems={**WRITING, INVALID_EVENTS: _BROKEN, STORE_UNAVAILABLE: _NO_KEY},
+        ),
+    )
+
+
+def _schema() -> Schema:
+    ((one,), _) = schemas_of([SentFeedback])
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS}
+    return {"oneOf": [one, several]}

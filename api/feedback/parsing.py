@@ -1,0 +1,54 @@
+"""Bodies with feedback into messages, and what is counted of them. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+from api.events.parsing import parse_each
+from api.models.request_ids import Signer
+from contracts.feedback import Feedback, FeedbackType, decode_feedback, parse_request_id
+
+UNKNOWN: Final = "unknown"
+"""Counts a variant that a request id names and this server does not know."""
+
+
+class Counted(NamedTuple):
+    """The labels that feedback is counted by: few values each, whatever clients send."""
+
+    kind: FeedbackType
+    variant: str
+    source: str
+
+
+def parse_feedback(body: bytes, signer: Signer, now_ms: int) -> list[Feedback]:
+    """Return the messages of a body: one, or an array of up to `api.events.parsing.MAX_EVENTS`.
+
+    Raises:
+        MalformedBodyError: it is not JSON.
+        InvalidEventsError: one breaks a rule or is not about an answer of the signer's to its user,
+            or there are none or too many.
+    """
+    return parse_each(body, lambda value: _verified(decode_feedback(value, now_ms), signer))
+
+
+def count(messages: Iterable[Feedback], known_variants: Collection[str]) -> Counter[Counted]:
+    """Return how much feedback there is of each kind, on each variant and source.
+
+    A variant that is served no more counts as `unknown`: over time there may be any number of them.
+    """
+    return Counter(_labels(message, known_variants) for message in messages)
+
+
+def _verified(feedback: Feedback, signer: Signer) -> Feedback:
+    if not signer.made(feedback.request_id, feedback.user_id):
+        raise ValueError(
+            f"request_id {feedback.request_id!r:.150} was not issued by this service for "
+            f"user_id {feedback.user_id!r}"
+        )
+    return feedback
+
+
+def _labels(message: Feedback, known_variants: Collection[str]) -> Counted:
+    request = parse_request_id(message.request_id)
+    variant = request.variant if request.variant in known_variants else UNKNOWN
+    return Counted(message.type, variant, request.source)

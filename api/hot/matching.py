@@ -1,0 +1,59 @@
+"""Which hot endpoint a request's target is for. Pure.
+
+What matches no hot endpoint is for the ordinary routes: among it ids with a bare slash.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from api.http.endpoint import ReadEndpoint
+
+_IN_PATH: Final = re.compile(r"\\\{(\w+)\\\}")
+
+
+class Match(NamedTuple):
+    """A target that is for a hot endpoint."""
+
+    endpoint: ReadEndpoint
+    path: str
+    """as it came"""
+    of_path: dict[str, str]
+    """the decoded texts of the parameters in it"""
+    query: str
+    """as it came"""
+
+
+class Matcher:
+    """Matches targets with endpoints, all of them at once."""
+
+    def __init__(self, endpoints: Iterable[ReadEndpoint]) -> None:
+        self._of_group: dict[int, tuple[ReadEndpoint, list[str]]] = {}
+        """By the number of its group in the pattern: an endpoint, and the names in its path."""
+        alternatives: list[str] = []
+        group = 1
+        for endpoint in endpoints:
+            path = re.escape(endpoint.path)
+            names = _IN_PATH.findall(path)
+            alternatives.append(f"({_IN_PATH.sub('([^/]+)', path)})")
+            self._of_group[group] = (endpoint, names)
+            group += 1 + len(names)
+        self._pattern = re.compile("|".join(alternatives))
+
+    def match(self, target: bytes) -> Match | None:
+        """Return what `target`, as it stands in the request's first line, is for."""
+        if not target.isascii():
+            return None
+        path, _, query = target.decode("ascii").partition("?")
+        found = self._pattern.fullmatch(path)
+        if found is None or found.lastindex is None:
+            return None
+        endpoint, names = self._of_group[found.lastindex]
+        texts = found.groups()[found.lastindex : found.lastindex + len(names)]
+        if "%" in path:
+            texts = tuple(map(unquote, texts))
+            # Without its encoding the path is another one, which the framework knows.
+            if "/" in "".join(texts) and not endpoint.may_have_slashes:
+                return None
+        return Match(endpoint, path, dict(zip(names, texts, strict=True)), query)

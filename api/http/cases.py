@@ -1,0 +1,48 @@
+"""The problems that several endpoints share, as /docs shows them."""
+
+from typing import Final
+
+from api.http.problems import (
+    GENERATION_REPLACED,
+    INCOMPLETE_BODY,
+    INVALID_EVENTS,
+    INVALID_REQUEST,
+    LOG_UNAVAILABLE,
+    MALFORMED_JSON,
+    NO_MODEL_YET,
+    OVERLOADED,
+    RATE_LIMITED,
+    STORE_UNAVAILABLE,
+    TOO_LARGE,
+    TOPICS_UNKNOWN,
+    UNAUTHORIZED,
+    ProblemType,
+)
+
+READING: Final[dict[ProblemType, str]] = {
+    INVALID_REQUEST: "instrument_id: must be a whole number from 0 to 9223372036854775807",
+    OVERLOADED: "256 requests are under way already: try again in a second",
+    STORE_UNAVAILABLE: "Redis: no answer in 0.2 s",
+    TOPICS_UNKNOWN: "meta:topics in Redis has no partitions for quotes: "
+    "run `python -m infra.topics` first",
+}
+READING_LISTS: Final[dict[ProblemType, str]] = {
+    **READING,
+    NO_MODEL_YET: "The trainer has not published a model yet: try again after its next run",
+    GENERATION_REPLACED: "The model was replaced while it was read: try again",
+}
+LONG_USER_ID: Final[dict[ProblemType, str]] = {
+    INVALID_REQUEST: "user_id: must have 1 to 128 bytes of UTF-8, this has 129"
+}
+WRITING: Final[dict[ProblemType, str]] = {
+    MALFORMED_JSON: "JSON is malformed: invalid character (byte 12)",
+    UNAUTHORIZED: "Send a valid key as `X-API-Key: ...` or `Authorization: Bearer ...`",
+    INCOMPLETE_BODY: "4 s are given for a whole body: send fewer events at a time",
+    TOO_LARGE: "At most 1048576 bytes are taken: send the events in parts",
+    INVALID_EVENTS: "1 of 2 events break a rule, so none was taken; the first is at index 1: "
+    "Expected `float` > 0.0 - at `$.price`",
+    RATE_LIMITED: "At most 10000 events in 1 s are taken: try again after 1 s",
+    OVERLOADED: "64 requests are under way already: try again in a second",
+    LOG_UNAVAILABLE: "Kafka acknowledged 0 of 2 messages: Local: Message timed out. "
+    "Those may be counted again if all are sent again",
+}

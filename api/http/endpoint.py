@@ -1,0 +1,138 @@
+"""An endpoint, stated once: its routes, its rules, its rights and its description follow from it.
+
+The subjects' packages state theirs; `api.app` puts them together into one table. A read is
+answered by either of two paths: the framework's (`api.http.routing`), and for plain GETs of hot
+endpoints the one in front of it (`api.hot`). Both read parameters by `Endpoint.values`.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.parameters import REQUIRED, Parameter
+from api.http.problems import INVALID_REQUEST, Problem, ProblemType
+from api.http.replies import Reply
+from api.http.schemas import Schema
+from api.redis.reading import Read
+
+_IN_PATH: Final = re.compile(r"\{(\w+)\}")
+_NEEDS_DECODING: Final = re.compile(r"[%+]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Success:
+    """How an endpoint answers if all goes well."""
+
+    kind: Any
+    """the type of the body; None if it is no JSON"""
+    example: Any
+    status: int = 200
+    media_type: str = "application/json"
+    schema: Schema | None = None
+    """of a body that is no JSON"""
+    headers: tuple[str, ...] = ()
+    """those that clients may rely on"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """What all endpoints have."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    path: str
+    """`/v1/instruments/{instrument_id}/bars`: each name is that of a parameter"""
+    tag: str
+    summary: str
+    description: str
+    parameters: tuple[Parameter, ...] = ()
+    success: Success
+    problems: Mapping[ProblemType, str]
+    """those that it may answer, each with the detail of an example"""
+    in_path: frozenset[str] = field(init=False)
+    """the names of the parameters in the path"""
+    may_have_slashes: bool = field(init=False)
+    """whether these may"""
+
+    def __post_init__(self) -> None:
+        in_path = frozenset(_IN_PATH.findall(self.path))
+        slashes = any(p.may_have_slashes for p in self.parameters if p.name in in_path)
+        object.__setattr__(self, "in_path", in_path)
+        object.__setattr__(self, "may_have_slashes", slashes)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def values(self, of_path: Mapping[str, str], query: str) -> dict[str, Any]:
+        """Return the values of all parameters.
+
+        Args:
+            of_path: the decoded texts of those in the path.
+            query: as it came; of what is given twice the last counts, what is unknown does not.
+
+        Raises:
+            Problem: parameters break rules, all of which it names.
+        """
+        given = {**_texts(query), **of_path} if query else of_path
+        values: dict[str, Any] = {}
+        errors: list[dict[str, str]] = []
+        for parameter in self.parameters:
+            name = parameter.name
+            text = given.get(name)
+            if text is None:
+                if parameter.default is REQUIRED:
+                    errors.append({"field": name, "reason": "is missing"})
+                values[name] = parameter.default
+                continue
+            try:
+                values[name] = parameter.parse(text)
+            except ValueError as error:
+                errors.append({"field": name, "reason": f"{error}, not {text!r:.100}"})
+        if errors:
+            detail = "; ".join(f"{error['field']}: {error['reason']}" for error in errors)
+            raise Problem(INVALID_REQUEST, detail, errors=errors)
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadEndpoint(Endpoint):
+    """An endpoint whose whole answer is read from Redis."""
+
+    read: Callable[..., Read[Reply]]
+    """makes the answer of the parameters' values, given by name"""
+    hot: bool = False
+    """whether it is worth the path in front of the framework"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionEndpoint(Endpoint):
+    """An endpoint that writes, waits, or streams."""
+
+    act: Callable[..., Awaitable[Response]]
+    """makes the answer of the request and the parameters' values, given by name"""
+    body: Schema | None = None
+    """`requestBody` of its description"""
+    body_kinds: tuple[Any, ...] = ()
+    """the types whose schemas that refers to"""
+    writes: bool = False
+    """whether it takes a key, if there are any"""
+
+
+Table = tuple[Endpoint, ...]
+
+
+def _texts(query: str) -> dict[str, str]:
+    """Return the parameters of a query; an empty value is a value."""
+    if _NEEDS_DECODING.search(query):
+        return dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
+    parts = (part.partition("=") for part in query.split("&") if part)
+    return {name: value for name, _, value in parts}
+
+
+def request_values(endpoint: Endpoint, request: Request) -> dict[str, Any]:
+    """Return the values of all parameters of a request that the framework routed."""
+    return endpoint.values(request.path_params, request.scope["query_string"].decode("latin-1"))

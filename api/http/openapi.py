@@ -1,0 +1,191 @@
+"""The description at /docs, made from the table of endpoints."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.http.endpoint import ActionEndpoint, Endpoint, Success, Table
+from api.http.parameters import REQUIRED, Parameter
+from api.http.problems import MEDIA_TYPE, UNAUTHORIZED, ProblemType
+from api.http.schemas import PROBLEM, Schema, schemas_of
+from contracts.messages import MAX_INSTRUMENT_ID
+
+Responses = dict[int | str, dict[str, Any]]
+
+_NOT_FOUND: Final = HTTPStatus.NOT_FOUND
+CACHE_CONTROL: Final = "Cache-Control"
+ETAG: Final = "ETag"
+KEPT: Final = (CACHE_CONTROL, ETAG)
+"""The headers of an answer that clients may keep."""
+_HEADERS: Final[Mapping[str, Schema]] = {
+    CACHE_CONTROL: {"description": "who may keep it, and how long", "schema": {"type": "string"}},
+    ETAG: {
+        "description": "what `If-None-Match` names to be answered 304",
+        "schema": {"type": "string", "pattern": '^(W/)?"[^"]*"$'},
+    },
+    "Retry-After": {
+        "description": "after so many seconds another try may succeed",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string"}},
+}
+_SECURITY_SCHEMES: Final[Schema] = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
+}
+
+
+def responses_of(endpoint: Endpoint) -> Responses:
+    """Return the description of all answers of an endpoint."""
+    return {**_answered(endpoint.success), **_failed(endpoint.problems)}
+
+
+def operation_of(endpoint: Endpoint) -> Schema:
+    """Return what else the description of an operation says: parameters and body."""
+    operation: Schema = {}
+    if endpoint.parameters:
+        operation["parameters"] = [
+            _described(parameter, in_path=parameter.name in endpoint.in_path)
+            for parameter in endpoint.parameters
+        ]
+    if isinstance(endpoint, ActionEndpoint) and endpoint.body is not None:
+        operation["requestBody"] = endpoint.body
+    return operation
+
+
+def json_body(schema: Schema, **shown: Any) -> Schema:
+    """Return the description of a body that is JSON, with examples by their names."""
+    examples = {name: {"value": msgspec.to_builtins(value)} for name, value in shown.items()}
+    content = {"application/json": {"schema": schema, "examples": examples}}
+    return {"required": True, "content": content}
+
+
+def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
+    """Have `app` describe itself; `keyed`: whoever writes needs an API key."""
+
+    def description() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                description=app.description,
+                routes=app.routes,
+            )
+            components = schema.setdefault("components", {})
+            named = components.setdefault("schemas", {})
+            named.update(schemas_of(_kinds(table))[1], Problem=PROBLEM)
+            _restore_bounds(schema)
+            if keyed:
+                components["securitySchemes"] = _SECURITY_SCHEMES
+                _describe_keys(schema, table)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = description  # type: ignore[method-assign]
+
+
+def _kinds(table: Table) -> Iterable[Any]:
+    for endpoint in table:
+        if endpoint.success.kind is not None:
+            yield endpoint.success.kind
+        if isinstance(endpoint, ActionEndpoint):
+            yield from endpoint.body_kinds
+
+
+def _described(parameter: Parameter, *, in_path: bool) -> Schema:
+    described = {
+        "name": parameter.name,
+        "in": "path" if in_path else "query",
+        "required": parameter.default is REQUIRED,
+        "description": parameter.description,
+        "schema": parameter.schema,
+    }
+    if parameter.schema.get("type") == "array":  # of what is comma-separated
+        described |= {"style": "form", "explode": False}
+    return described
+
+
+def _answered(success: Success) -> Responses:
+    """Return the description of a success, and of 304 if it has an `ETag`."""
+    if success.kind is None:
+        schema = success.schema or {"type": "string"}
+    else:
+        ((schema,), _) = schemas_of([success.kind])
+    content = {"schema": schema, "example": msgspec.to_builtins(success.example)}
+    described: Schema = {"description": "Success", "content": {success.media_type: content}}
+    if success.headers:
+        described["headers"] = _headers(success.headers)
+    if ETAG not in success.headers:
+        return {success.status: described}
+    unchanged = {"description": "The client has it already", "headers": _headers(success.headers)}
+    return {success.status: described, 304: unchanged}
+
+
+def _failed(cases: Mapping[ProblemType, str]) -> Responses:
+    """Return the description of problems, each with the detail of an example."""
+    by_status: defaultdict[int, list[ProblemType]] = defaultdict(list)
+    for kind in cases:
+        by_status[kind.status].append(kind)
+    return {
+        status: {
+            "description": " / ".join(kind.title for kind in kinds),
+            "headers": _problem_headers(kinds),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {kind.slug: _example(kind, cases[kind]) for kind in kinds},
+                }
+            },
+        }
+        for status, kinds in by_status.items()
+    }
+
+
+def _headers(names: Sequence[str], *, required: bool = True) -> Schema:
+    return {name: {**_HEADERS[name], "required": required} for name in names}
+
+
+def _problem_headers(kinds: Sequence[ProblemType]) -> Schema:
+    """Return the headers of problems that share a status: required if each of them has it."""
+    headers = _headers((CACHE_CONTROL,))
+    retried = [kind.retry_after_s is not None for kind in kinds]
+    if any(retried):
+        # Where a path may be unknown, too, the framework answers 404 without it.
+        headers |= _headers(
+            ("Retry-After",), required=all(retried) and kinds[0].status != _NOT_FOUND
+        )
+    if UNAUTHORIZED in kinds:
+        headers |= _headers(("WWW-Authenticate",))
+    return headers
+
+
+def _restore_bounds(node: Any) -> None:
+    """Write bounds of whole numbers in full: FastAPI holds floats, and the largest id is none."""
+    for each in node.values() if isinstance(node, dict) else node:
+        if isinstance(each, dict | list):
+            _restore_bounds(each)
+    if isinstance(node, dict) and node.get("type") == "integer":
+        node |= {name: _whole(node[name]) for name in ("minimum", "maximum") if name in node}
+
+
+def _whole(bound: float) -> int:
+    return MAX_INSTRUMENT_ID if bound == float(MAX_INSTRUMENT_ID) else int(bound)
+
+
+def _describe_keys(schema: Schema, table: Table) -> None:
+    """Say which operations need an API key."""
+    for endpoint in table:
+        if isinstance(endpoint, ActionEndpoint) and endpoint.writes:
+            operation = schema["paths"][endpoint.path][endpoint.method.lower()]
+            operation["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+
+
+def _example(kind: ProblemType, detail: str) -> dict[str, Any]:
+    body = {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail}
+    return {"summary": kind.title, "value": body}

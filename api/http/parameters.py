@@ -1,0 +1,193 @@
+"""What comes in paths and queries: how it is read, its rules, and how /docs describes it.
+
+A parameter is stated once, in the endpoint that takes it (`api.http.endpoint`). The rules that
+several endpoints share are here.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from api.http.schemas import INSTRUMENT, TIME, USER, Schema, instruments_schema
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
+
+DEFAULT_ITEMS: Final = 10
+MAX_EXCLUDED: Final = 1000
+
+REQUIRED: Final = object()
+"""Instead of a default."""
+
+_DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_RFC_3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?",
+    re.ASCII,
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of an endpoint: of its path if the path names it, else of the query."""
+
+    name: str
+    parse: Callable[[str], Any]
+    """makes a value of the decoded text; raises ValueError, which says what the text must be"""
+    schema: Schema
+    description: str
+    default: Any = REQUIRED
+    """the value if it is not given"""
+    may_have_slashes: bool = False
+    """whether one in a path may hold `/`, which clients encode as %2F"""
+
+
+def whole_number(name: str, most: int, default: int, description: str) -> Parameter:
+    """Return a parameter that is a whole number from 1 to `most`."""
+
+    def parse(text: str) -> int:
+        if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
+            raise ValueError(f"must be a whole number from 1 to {most}")
+        return int(text)
+
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return Parameter(name, parse, schema, description, default)
+
+
+def flag(name: str, description: str) -> Parameter:
+    """Return a parameter that is true or false, and false if it is not given."""
+
+    def parse(text: str) -> bool:
+        if text not in _FLAGS:
+            raise ValueError("must be true or false")
+        return _FLAGS[text]
+
+    return Parameter(name, parse, {"type": "boolean", "default": False}, description, default=False)
+
+
+def one_of(name: str, values: Collection[str], default: str, description: str) -> Parameter:
+    """Return a parameter that is one of some words; empty means the default."""
+    words: Mapping[str, str] = {"": default, **{value: value for value in values}}
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be {', '.join(values)}")
+        return words[text]
+
+    schema = {"type": "string", "enum": [*values, ""], "default": default}
+    return Parameter(name, parse, schema, description, default)
+
+
+def is_instrument(text: str) -> bool:
+    """Return whether a text means an instrument by its id: ASCII digits only.
+
+    >>> is_instrument("4"), is_instrument("ABC"), is_instrument("٤")
+    (True, False, False)
+    """
+    return text.isascii() and text.isdigit()
+
+
+def parse_instrument_id(text: str) -> int:
+    """Return an instrument's id.
+
+    Raises:
+        ValueError: `text` is not one.
+    """
+    if not _DIGITS.fullmatch(text) or int(text) > MAX_INSTRUMENT_ID:
+        raise ValueError(f"must be a whole number from 0 to {MAX_INSTRUMENT_ID}")
+    return int(text)
+
+
+def parse_user_id(text: str) -> str:
+    """Return a user's id, which is `text`.
+
+    Raises:
+        ValueError: it is empty or too long, or was no UTF-8.
+    """
+    if "\ufffd" in text:  # which stands for what could not be decoded
+        raise ValueError("must be UTF-8, percent-encoded")
+    size = len(text.encode())
+    if not 1 <= size <= MAX_USER_ID_BYTES:
+        raise ValueError(f"must have 1 to {MAX_USER_ID_BYTES} bytes of UTF-8, this has {size}")
+    return text
+
+
+def parse_time(text: str) -> int:
+    """Return a point in time in epoch ms, given as that or as RFC 3339; a fraction of 1 ms is cut.
+
+    >>> parse_time("1629061628123"), parse_time("2021-08-15T23:07:08.123+02:00")
+    (1629061628123, 1629061628123)
+
+    Raises:
+        ValueError: it is neither, or lies before 1970 or after 9999.
+    """
+    if text.isascii() and text.isdigit():
+        ms = int(text) if len(text) < len(str(MAX_TS_MS)) + 1 else MAX_TS_MS + 1
+    else:
+        ms = _rfc3339_ms(text)
+    if not 0 <= ms <= MAX_TS_MS:
+        raise ValueError(f"must lie from 0 to {MAX_TS_MS} epoch ms (the years 1970 to 9999)")
+    return ms
+
+
+def parse_instruments(text: str, least: int, most: int) -> frozenset[int]:
+    """Return the instruments of a comma-separated list; empty parts of it are left out.
+
+    >>> sorted(parse_instruments("4,007,", 1, 3))
+    [4, 7]
+
+    Raises:
+        ValueError: one is no instrument's id, or there are too few or too many.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not least <= len(parts) <= most:
+        raise ValueError(f"must name {least} to {most} instruments, this names {len(parts)}")
+    return frozenset(map(parse_instrument_id, parts))
+
+
+def _parse_excluded(text: str) -> frozenset[int]:
+    return parse_instruments(text, 0, MAX_EXCLUDED)
+
+
+def _rfc3339_ms(text: str) -> int:
+    remedy = "must be epoch milliseconds or RFC 3339, like 2021-08-15T21:07:08Z"
+    # A "+" that a client did not encode arrives as a space.
+    text = text.upper().replace(" ", "+")
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(remedy)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:  # the 30th of February
+        raise ValueError(f"{remedy}: {error}") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{remedy}: its offset from UTC is missing")
+    since = moment - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+
+
+INSTRUMENT_ID: Final = Parameter(
+    "instrument_id", parse_instrument_id, INSTRUMENT, "the instrument's id"
+)
+USER_ID: Final = Parameter(
+    "user_id",
+    parse_user_id,
+    USER,
+    f"1 to {MAX_USER_ID_BYTES} bytes of UTF-8, percent-encoded",
+    may_have_slashes=True,
+)
+EXCLUDE: Final = Parameter(
+    "exclude",
+    _parse_excluded,
+    instruments_schema(0, MAX_EXCLUDED),
+    "instruments to leave out, comma-separated",
+    default=frozenset(),
+)
+
+
+def time_or_now(name: str, description: str) -> Parameter:
+    """Return a parameter that is a point in time; None, which means now, if absent or empty."""
+    return Parameter(
+        name, lambda text: parse_time(text) if text else None, TIME, description, default=None
+    )

@@ -1,0 +1,107 @@
+"""Errors as RFC 9457 problems: every kind that a client can meet, and how it is answered.
+
+`type` is stable: clients may branch on it. `title` belongs to the type, `detail` to the case.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from api.http.replies import ONCE, Reply
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:tickrec:problem:"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """A kind of problem: what stays the same from case to case."""
+
+    slug: str
+    title: str
+    status: int
+    retry_after_s: int | None = None
+    """After how long another try may succeed, where one may."""
+
+    @property
+    def uri(self) -> str:
+        """The problem's `type`."""
+        return TYPE_PREFIX + self.slug
+
+
+MALFORMED_JSON: Final = ProblemType("malformed-json", "The body is not JSON", 400)
+INVALID_HTTP: Final = ProblemType("invalid-http", "The bytes are no HTTP request", 400)
+UNAUTHORIZED: Final = ProblemType("unauthorized", "An API key is needed", 401)
+UNKNOWN_INSTRUMENT: Final = ProblemType("unknown-instrument", "Unknown instrument", 404)
+UNKNOWN_USER: Final = ProblemType("unknown-user", "Unknown user", 404)
+NO_MODEL_YET: Final = ProblemType("no-model-yet", "No model is trained yet", 404, retry_after_s=30)
+INCOMPLETE_BODY: Final = ProblemType("incomplete-body", "The body did not come in whole", 408)
+TOO_LARGE: Final = ProblemType("too-large", "The body is too large", 413)
+INVALID_REQUEST: Final = ProblemType("invalid-request", "The request breaks a rule", 422)
+INVALID_EVENTS: Final = ProblemType("invalid-events", "Events break a rule", 422)
+RATE_LIMITED: Final = ProblemType(
+    "rate-limited", "The writer's quota is used up", 429, retry_after_s=1
+)
+INTERNAL: Final = ProblemType("internal", "The server failed", 500)
+STORE_UNAVAILABLE: Final = ProblemType(
+    "store-unavailable", "Redis does not answer in time", 503, retry_after_s=1
+)
+OVERLOADED: Final = ProblemType(
+    "overloaded", "More is under way than can be answered in time", 503, retry_after_s=1
+)
+TOPICS_UNKNOWN: Final = ProblemType(
+    "topics-unknown", "The topics are not set up yet", 503, retry_after_s=5
+)
+GENERATION_REPLACED: Final = ProblemType(
+    "generation-replaced", "The model was replaced meanwhile", 503, retry_after_s=1
+)
+LOG_UNAVAILABLE: Final = ProblemType(
+    "log-unavailable", "Kafka does not acknowledge in time", 503, retry_after_s=5
+)
+NOT_READY: Final = ProblemType("not-ready", "Not ready to serve", 503, retry_after_s=1)
+
+
+class Problem(Exception):  # noqa: N818 (the RFC's word)
+    """Ends a request with a problem; `members` are added to the answer's own."""
+
+    def __init__(self, kind: ProblemType, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.members = members
+
+
+class Failure(Exception):  # noqa: N818 (its subclasses are errors)
+    """What a subject's own code raises, and knows how to tell a client."""
+
+    def problem(self) -> Problem:
+        """Return the problem that it is for a client."""
+        raise NotImplementedError
+
+
+def problem_reply(path: str, problem: Problem) -> Reply:
+    """Return the answer to a request for `path`, as it came, that met `problem`."""
+    kind = problem.kind
+    body = msgspec.json.encode(
+        {
+            "type": kind.uri,
+            "title": kind.title,
+            "status": kind.status,
+            "detail": problem.detail,
+            "instance": path,
+            **problem.members,
+        }
+    )
+    headers = [
+        (b"content-length", b"%d" % len(body)),
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"cache-control", ONCE),
+    ]
+    if kind.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % kind.retry_after_s))
+    if kind is UNAUTHORIZED:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if kind is INCOMPLETE_BODY:
+        headers.append((b"connection", b"close"))  # what is still to come is not read
+    return Reply(kind.status, headers, body)

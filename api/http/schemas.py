@@ -1,0 +1,81 @@
+"""JSON schemas of what the API takes, made from the very types that do the work.
+
+What such a schema cannot say is left to words: the bytes of a user's id, and the server's clock.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
+
+Schema = dict[str, Any]
+
+_REF: Final = "#/components/schemas/{name}"
+
+_INSTRUMENT: Final[Schema] = {
+    "type": "integer",
+    "format": "int64",
+    "minimum": 0,
+    "maximum": MAX_INSTRUMENT_ID,
+}
+INSTRUMENT: Final[Schema] = {**_INSTRUMENT, "examples": [4]}
+USER: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_USER_ID_BYTES,
+    "examples": ["ABC"],
+}
+INSTRUMENT_OR_USER: Final[Schema] = {
+    **USER,
+    "pattern": r"^([0-9]{1,18}|[\s\S]*[^0-9][\s\S]*)$",
+    "examples": ["4", "ABC"],
+}
+TIME: Final[Schema] = {
+    "anyOf": [
+        {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TS_MS},
+        {"type": "string", "format": "date-time", "pattern": "^(19[7-9][0-9]|[2-9][0-9]{3})-"},
+        {"const": ""},
+    ],
+    "examples": ["2021-08-15T21:08:00Z", 1629061680000],
+}
+PROBLEM: Final[Schema] = {
+    "title": "Problem",
+    "description": "RFC 9457. Clients may branch on `type`; other members may be added.",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "description": "which rules are broken, where",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "index": {"type": "integer", "description": "place of the event in the body"},
+                    "field": {"type": "string"},
+                    "reason": {"type": "string"},
+                },
+                "required": ["reason"],
+            },
+        },
+        "acknowledged": {"type": "integer", "description": "messages that Kafka has all the same"},
+    },
+    "required": ["type", "title", "status", "detail", "instance"],
+}
+
+
+def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], Schema]:
+    """Return the schema of each type, and the named ones that they refer to."""
+    found, components = msgspec.json.schema_components([*kinds], ref_template=_REF)
+    return list(found), components
+
+
+def instruments_schema(least: int, most: int) -> Schema:
+    """Return the schema of a list of instruments; in a query it is comma-separated."""
+    length = {"minItems": least, "maxItems": most}
+    return {"type": "array", "items": _INSTRUMENT, **length, "examples": [[4, 7]]}

@@ -1,0 +1,1 @@
+"""Instruments: which there are, and which are alike."""

@@ -1,0 +1,1 @@
+"""What is served: generations, and the ids of answers made from them."""

@@ -1,0 +1,113 @@
+"""Choosing instruments for a user, out of lists and what the user has. Pure.
+
+Equal scores are ordered by the smaller id.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from api.recommendations.answers import Recommended, Source
+from api.recommendations.fold import Row, Shares
+from api.recommendations.lists import GenerationLists
+from api.users.history import Histories, latest_items
+from contracts.fold_in import FoldIn
+from contracts.generations import PopularList, Recommendation, UserList
+from contracts.keyspace import HistoryEntry
+from contracts.messages import Floats
+
+REASONS: Final = 3
+"""How many of the items that speak for a folded-in recommendation are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asked for."""
+
+    n: int
+    excluded: frozenset[int]
+    include_seen: bool
+
+    def left_out(self, seen: Collection[int]) -> frozenset[int]:
+        """Return the items that must not be recommended to a user who has `seen`."""
+        return self.excluded if self.include_seen else self.excluded.union(seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Recommendations, and the source and model that they come from."""
+
+    source: Source
+    model: str
+    items: list[Recommended]
+
+
+def folded_items(history: Histories, fold_in: FoldIn) -> list[int]:
+    """Return the items that are folded in: all, or those that the user touched last."""
+    if len(history) <= fold_in.items:
+        return [*history]
+    return latest_items(history, fold_in.items)
+
+
+def from_own_list(own: UserList, wish: Wish) -> Chosen:
+    """Choose from the list that the model made for the user."""
+    return Chosen("model", own.model, _first(own.items, wish.excluded, wish.n))
+
+
+def from_history(
+    history: Histories,
+    rows: Mapping[int, Row],
+    lists: GenerationLists,
+    wish: Wish,
+    fold_in: FoldIn,
+) -> Chosen:
+    """Fold items of the user into the items' lists, as `contracts.fold_in` says.
+
+    Args:
+        history: what the user has.
+        rows: the list of each of `folded_items(history, fold_in)`, and of no other.
+        lists: that the rows are of.
+        wish: what to choose.
+        fold_in: how to weigh the items.
+    """
+    nothing = Chosen("history", lists.model, [])
+    if not rows:
+        return nothing
+    weights = _weights([history[item] for item in rows], fold_in)
+    shares, total = Shares.of([*rows.values()], weights), float(weights.sum())
+    if not len(shares.places) or not total:
+        return nothing
+    scratch = lists.scratch()
+    left_out = lists.places.of_known(wish.left_out(history))
+    best = shares.best(total, left_out, lists.places.item_at, wish.n, scratch)
+    reasons = shares.reasons([one.place for one in best], [*rows], REASONS, scratch)
+    items = [
+        Recommended(one.item, one.score, because)
+        for one, because in zip(best, reasons, strict=True)
+    ]
+    return Chosen("history", lists.model, items)
+
+
+def _weights(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
+    """Return the weight of each entry of a user, (m,)."""
+    affinities = np.array([entry.r / entry.s for entry in entries])
+    times = np.array([entry.t for entry in entries])
+    return fold_in.weights(affinities, times.max() - times)
+
+
+def from_popular(popular: PopularList, seen: Collection[int], wish: Wish) -> Chosen:
+    """Choose from what is popular with everyone."""
+    items = (Recommendation(p.item, p.score, []) for p in popular.items)
+    return Chosen("popular", popular.model, _first(items, wish.left_out(seen), wish.n))
+
+
+def _first(items: Iterable[Recommendation], left_out: frozenset[int], n: int) -> list[Recommended]:
+    """Return the first `n` items that are not left out."""
+    kept = (i for i in items if int(i.item) not in left_out)
+    return [
+        Recommended(int(i.item), i.score, [int(item) for item in i.because])
+        for i in islice(kept, n)
+    ]

@@ -1,0 +1,100 @@
+"""The items' lists of the generations that are served, as arrays; those used last stay in memory.
+
+The lists of a generation never change, so one that is in memory need not be read again: to fold in
+a history, only the others are read. Whether the generation is still served is checked anew for each
+answer (`api.models.generations`).
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from api.recommendations.fold import Row, Scratch
+from api.recommendations.lately import Lately
+from api.recommendations.places import Places
+
+ROWS_BYTES: Final = 140_000_000
+"""Of a generation at least as much is kept of the rows asked for last, at most twice as much:
+50,000 rows of 200 neighbors."""
+_ROW_OBJECTS_BYTES: Final = 400
+"""What a row takes beside its numbers."""
+
+
+class _Neighbor(msgspec.Struct, frozen=True, gc=False):
+    """Of a neighbor, what folding in needs."""
+
+    item: int
+    score: float
+
+
+class _List(msgspec.Struct, frozen=True):
+    """Of a `SimilarList`, the same."""
+
+    model: str
+    items: list[_Neighbor]
+
+
+_list = msgspec.json.Decoder(_List, strict=False)  # items are text there
+
+_NO_LIST: Final = Row(np.empty(0, np.int32), np.empty(0))
+
+
+def _bytes_of(row: Row) -> int:
+    return row.places.nbytes + row.scores.nbytes + _ROW_OBJECTS_BYTES
+
+
+class GenerationLists:
+    """The rows of one generation that were read, and the places of all items in them."""
+
+    def __init__(self) -> None:
+        self.model = ""
+        """Of the rows; empty until the first one was added."""
+        self.places = Places()
+        self._rows = Lately[int, Row](ROWS_BYTES, _bytes_of)
+        self._scratch = Scratch(0)
+
+    def row(self, item: int) -> Row | None:
+        """Return the row of `item`, empty if it has no list; None if it was not read lately."""
+        return self._rows.get(item)
+
+    def add(self, item: int, value: bytes | None) -> Row:
+        """Keep and return the row of `item` from its list in Redis, None if it has none."""
+        row = _NO_LIST if value is None else self._row(_list.decode(value))
+        self._rows.keep(item, row)
+        return row
+
+    def scratch(self) -> Scratch:
+        """Return arrays to add up in, with room for each place."""
+        needed = len(self.places.item_at)
+        if self._scratch.room < needed:
+            self._scratch = Scratch(needed + needed // 8)
+        return self._scratch
+
+    def _row(self, found: _List) -> Row:
+        self.model = found.model
+        places = self.places.of_all([neighbor.item for neighbor in found.items])
+        scores = [neighbor.score for neighbor in found.items]
+        return Row(places, np.fromiter(scores, np.float64, len(scores)))
+
+
+class Lists:
+    """The lists of the generations that are served: of several, if variants are."""
+
+    def __init__(self) -> None:
+        self._generations: dict[str, GenerationLists] = {}
+
+    def of(self, generation: str, live: Collection[str]) -> GenerationLists:
+        """Return what is kept of a generation: nothing yet if it is new.
+
+        Args:
+            generation: its name.
+            live: those that are served; of others nothing is kept once a new one comes.
+        """
+        lists = self._generations.get(generation)
+        if lists is None:
+            kept = {name: lists for name, lists in self._generations.items() if name in live}
+            lists = kept[generation] = GenerationLists()
+            self._generations = kept
+        return lists

@@ -1,0 +1,145 @@
+"""Recommending to a user: the reads that it takes, and what is kept of them for the next time."""
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+import msgspec
+
+from api.http.metrics import Metrics
+from api.models.generations import ExpiredError, Generation, Generations
+from api.recommendations.choosing import (
+    Chosen,
+    Wish,
+    folded_items,
+    from_history,
+    from_own_list,
+    from_popular,
+)
+from api.recommendations.fold import Row
+from api.recommendations.lately import Lately
+from api.recommendations.lists import GenerationLists, Lists
+from api.redis.reading import Read
+from api.users.history import history_of, offset_of
+from contracts.generations import PopularList, UserList
+from contracts.keyspace import OFFSET_FIELD, Keyspace
+
+LISTS_AT_ONCE: Final = 64
+"""That one answer reads: each has 14 kB, and between them others have their turn."""
+
+CHOSEN_BYTES: Final = 100_000_000
+"""Of what was chosen for users, at least as much is kept, at most twice as much: 29,000 answers of
+ten items, or 3,600 of a hundred."""
+_CHOSEN_OBJECTS_BYTES: Final = 700
+"""What an answer that is kept takes beside its items, with its key."""
+_ITEM_BYTES: Final = 270
+"""What an item takes with three others that speak for it."""
+
+_offset = msgspec.json.Decoder(tuple[int, int])
+_user = msgspec.json.Decoder(UserList)
+_popular = msgspec.json.Decoder(PopularList)
+
+_Kept = tuple[Generation, bytes | None, Chosen]
+"""Of which generation and at which offset of the history something was chosen, and what."""
+
+
+class Recommending:
+    """Chooses for the users of one namespace."""
+
+    def __init__(self, keys: Keyspace, generations: Generations, metrics: Metrics) -> None:
+        self._keys = keys
+        self._generations = generations
+        self._lists = Lists()
+        self._kept = Lately[tuple[str, Wish], _Kept](CHOSEN_BYTES, _bytes_of)
+        """By history and wish."""
+        self._choices, self._rows = metrics.choices, metrics.lists
+
+    def choose(
+        self, generation: Generation, user_id: str, key: str, wish: Wish
+    ) -> Read[Chosen | None]:
+        """Choose for a user whose history is at `key`; None if the generation has nothing.
+
+        The first that has anything: the user's own list if it was made from what the user has now,
+        that folded into the items' lists, what is popular. The own list leaves out what the user
+        has, so it cannot answer a wish to include that. What came of the same history and the same
+        generation before, which never changes, comes of them again.
+
+        Raises:
+            ExpiredError: the generation may have had lists that are gone.
+        """
+        known = self._kept.get((key, wish))
+        if known is not None:
+            (offset,) = yield [("HGET", key, OFFSET_FIELD)]
+            if known[:2] == (generation, offset):
+                self._choices.note("kept")
+                return known[2]
+        own_key = self._keys.model_user(generation.name, user_id)
+        flat, own = yield [("HGETALL", key), ("GET", own_key)]
+        self._choices.note("made")
+        offset = offset_of(flat)
+        chosen = None if wish.include_seen else _own(own, offset, wish)
+        if chosen is None and offset is not None:
+            chosen = yield from self._folded_in(generation, flat, wish)
+        if chosen is None:
+            return (yield from self._popular(generation, flat, wish))
+        if not wish.excluded:  # which has no bound that would allow to keep many
+            self._kept.keep((key, wish), (generation, offset, chosen))
+        return chosen
+
+    def _folded_in(
+        self, generation: Generation, flat: Sequence[bytes], wish: Wish
+    ) -> Read[Chosen | None]:
+        """Choose from a live history; None if nothing comes of it."""
+        history = history_of(flat)
+        lists = self._lists.of(generation.name, self._generations.live)
+        items = folded_items(history, generation.fold_in)
+        rows = yield from self._rows_of(generation, lists, items)
+        chosen = from_history(history, rows, lists, wish, generation.fold_in)
+        return chosen if chosen.items else None
+
+    def _popular(
+        self, generation: Generation, flat: Sequence[bytes], wish: Wish
+    ) -> Read[Chosen | None]:
+        """Choose from what is popular, for a history; None if that list is gone."""
+        (value,) = yield [("GET", self._keys.model_popular(generation.name))]
+        if value is None:
+            return None
+        return from_popular(_popular.decode(value), history_of(flat), wish)
+
+    def _rows_of(
+        self, generation: Generation, lists: GenerationLists, items: Sequence[int]
+    ) -> Read[dict[int, Row]]:
+        """Return the list of each of some items as a row, empty for one that has no list.
+
+        Raises:
+            ExpiredError: a list is missing, and the generation is served no more: it may have had
+                one.
+        """
+        found = {item: lists.row(item) for item in items}
+        missing = [item for item, row in found.items() if row is None]
+        self._rows.add(len(found) - len(missing), "kept")
+        self._rows.add(len(missing), "read")
+        for start in range(0, len(missing), LISTS_AT_ONCE):
+            some = missing[start : start + LISTS_AT_ONCE]
+            keys = [self._keys.model_similar(generation.name, str(item)) for item in some]
+            *values, pointer = yield [*(("GET", key) for key in keys), self._generations.pointer]
+            if None in values and not self._generations.is_live(pointer, generation):
+                raise ExpiredError
+            for item, value in zip(some, values, strict=True):
+                row = lists.row(item)  # another answer may have read it meanwhile
+                found[item] = lists.add(item, value) if row is None else row
+        return cast("dict[int, Row]", found)
+
+
+def _bytes_of(kept: _Kept) -> int:
+    return _CHOSEN_OBJECTS_BYTES + _ITEM_BYTES * len(kept[2].items)
+
+
+def _own(value: bytes | None, offset: bytes | None, wish: Wish) -> Chosen | None:
+    """Choose from the user's own list, if it is there and up to date and has anything."""
+    if value is None or offset is None:
+        return None
+    own = _user.decode(value)
+    if own.off != _offset.decode(offset):
+        return None
+    chosen = from_own_list(own, wish)
+    return chosen if chosen.items else None

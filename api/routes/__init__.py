@@ -1,1 +1,0 @@
-"""The routes, one file a subject: they read, call what is pure, and answer."""

@@ -1,0 +1,43 @@
+"""A user's history, out of its hash in Redis. Pure."""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from api.users.answers import Held, History
+from contracts.keyspace import OFFSET_FIELD, HistoryEntry
+
+Histories = Mapping[int, HistoryEntry]
+"""What a user has, by item."""
+
+_OFFSET: Final = OFFSET_FIELD.encode()
+
+_entry = msgspec.json.Decoder(HistoryEntry)
+
+
+def history_of(flat: Sequence[bytes]) -> dict[int, HistoryEntry]:
+    """Return the items of a `history` hash, given as fields and values in turn."""
+    decode = _entry.decode
+    fields = zip(flat[::2], flat[1::2], strict=True)
+    return {int(item): decode(value) for item, value in fields if item != _OFFSET}
+
+
+def offset_of(flat: Sequence[bytes]) -> bytes | None:
+    """Return the offset of a `history` hash as it stands there, None if it has none."""
+    try:
+        return flat[flat.index(_OFFSET) + 1]
+    except ValueError:
+        return None
+
+
+def latest_items(history: Histories, n: int) -> list[int]:
+    """Return the `n` items that the user touched last, latest first."""
+    return heapq.nsmallest(n, history, key=lambda item: (-history[item].t, item))
+
+
+def history_answer(user_id: str, history: Histories) -> History:
+    """Return what is known of a user, latest first."""
+    items = latest_items(history, len(history))
+    return History(user_id, [Held(item, history[item].r, history[item].t) for item in items])
