@@ -29,7 +29,7 @@ def raw(store_url: str, namespace: str) -> Iterator[Redis]:
 
 @pytest.fixture
 async def store(store_url: str, namespace: str) -> AsyncIterator[Store]:
-    store = Store(store_url, namespace, Metrics())
+    store = Store(store_url, namespace, Metrics().store_errors)
     async with store.connecting():
         yield store
 
@@ -217,7 +217,7 @@ async def test_what_is_no_redis_is_hung_up_on() -> None:
 
     async with await asyncio.start_server(nonsense, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        store = Store(f"redis://127.0.0.1:{port}", "live", Metrics())
+        store = Store(f"redis://127.0.0.1:{port}", "live", Metrics().store_errors)
         async with store.connecting():
             with pytest.raises(StoreUnavailableError, match="not connected"):
                 await store.answer(get("live:it"))
@@ -234,10 +234,10 @@ async def test_who_has_to_say_a_password_does(tmp_path: Path, user: str) -> None
             client.set("live:it", "value")
             client.execute_command("ACL", "SETUSER", "reader", "on", ">s3cret/+", "~*", "+@all")
             url = f"redis://{user}:s3cret%2F%2B@127.0.0.1:{port}/3"
-            store = Store(url, "live", Metrics())
+            store = Store(url, "live", Metrics().store_errors)
             async with store.connecting():
                 assert await until_answered(store, "live:it") == b"value"
-            wrong = Store(f"redis://:wrong@127.0.0.1:{port}", "live", Metrics())
+            wrong = Store(f"redis://:wrong@127.0.0.1:{port}", "live", Metrics().store_errors)
             async with wrong.connecting():
                 with pytest.raises(StoreUnavailableError):
                     await wrong.answer(get("live:it"))
@@ -246,7 +246,7 @@ async def test_who_has_to_say_a_password_does(tmp_path: Path, user: str) -> None
 async def test_an_address_that_can_be_none_is_named_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    store = Store("http://127.0.0.1", "live", Metrics())
+    store = Store("http://127.0.0.1", "live", Metrics().store_errors)
     async with store.connecting():
         with pytest.raises(StoreUnavailableError):
             await store.answer(get("live:it"))
