@@ -21,8 +21,17 @@ MAX_CATEGORIES: Final = 20
 MAX_ATTRIBUTES: Final = 50
 
 # In Python `$` also matches before a line's end that is the last character.
+SYMBOL_PATTERN: Final = "[A-Za-z0-9._:/-]"
+"""A character of a symbol."""
+MAX_SYMBOL: Final = 32
 Symbol = Annotated[
-    str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9._:/-]+$(?!\n)", examples=["AAPL"])
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_SYMBOL,
+        pattern=rf"^{SYMBOL_PATTERN}+$(?!\n)",
+        examples=["AAPL"],
+    ),
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Apple Inc."])]
 Category = Annotated[
@@ -48,6 +57,12 @@ class InstrumentDescription(msgspec.Struct, gc=False, frozen=True, kw_only=True)
 
 class Instrument(InstrumentDescription, gc=False, frozen=True):
     """An instrument of the catalog."""
+
+    instrument_id: InstrumentId
+
+
+class Delisting(msgspec.Struct, frozen=True, gc=False):
+    """Takes an instrument out of the catalog: as a record it has a key and no value."""
 
     instrument_id: InstrumentId
 

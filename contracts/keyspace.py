@@ -35,7 +35,7 @@ Keys, after the namespace:
     lives forever; written by workers; read by workers, api, trainer, people
 `model:current`
     string: `Current`; who gets which variant stands in it, so that one read tells all
-    lives forever; written by trainer; read by api, trainer
+    lives forever; written by trainer, api; read by api, trainer
 `model:<generation>:similar:<item>`
     string: `SimilarList`
     lives while named in `model:current`, then a minute; written by trainer; read by api, trainer
@@ -47,7 +47,8 @@ Keys, after the namespace:
     lives while named in `model:current`, then a minute; written by trainer; read by api
 `model:<generation>:report`
     string: JSON object: settings, data, quality, decisions
-    lives while named in `model:current`, then a minute; written by trainer; read by people
+    lives while named in `model:current`, then a minute; written by trainer, api;
+    read by api, people
 `model:<generation>:keys`
     set: every key of the generation, itself included
     lives while named in `model:current`, then a minute; written by trainer; read by trainer
@@ -56,7 +57,7 @@ Keys, after the namespace:
     lives forever; written by trainer; read by trainer
 `model:decisions`
     list: JSON object: what was decided on a generation, when and why; the newest `DECISIONS_KEPT`
-    lives forever; written by trainer; read by trainer, people
+    lives forever; written by trainer, api; read by trainer, api, people
 `model:refused`
     hash: variant -> JSON object: since when its generations are refused, and by which rule
     lives until one of that variant is let out; written by trainer; read by trainer

@@ -16,10 +16,12 @@ Sources: Thaler and Ravishankar, "A name-based mapping scheme for rendezvous", 1
 Schindelhauer and Schomaker, "Weighted distributed hash tables", SPAA 2005.
 """
 
+import re
 from collections.abc import Collection
 from hashlib import blake2b
-from math import log
+from math import inf, log
 
+from contracts.feedback import NAME
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Experiment, Served
 
 
@@ -51,6 +53,38 @@ def served_generations(current: Current) -> set[str]:
     return {served.generation for served in current.variants.values()} | (
         {current.canary.served.generation} if current.canary else set()
     )
+
+
+def shares(current: Current) -> dict[str, float]:
+    """Return the share of all users that each variant, the canary included, has."""
+    weights = current.experiment.weights if current.experiment else {}
+    total = sum(weight for name, weight in weights.items() if name in current.variants)
+    found = {name: weights.get(name, 0) / total if total else 0.0 for name in current.variants}
+    if not total and DEFAULT_VARIANT in found:
+        found[DEFAULT_VARIANT] = 1.0
+    if current.canary:
+        of_default = found[DEFAULT_VARIANT]
+        found[CANARY_VARIANT] = of_default * current.canary.share
+        found[DEFAULT_VARIANT] = of_default - found[CANARY_VARIANT]
+    return found
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Judge an experiment that someone asks for.
+
+    Raises:
+        ValueError: its name or a variant's breaks the rule of names, a weight is below 0 or not
+            finite, or all are 0.
+    """
+    variants = (("variant", name) for name in experiment.weights)
+    for what, name in (("experiment", experiment.name), *variants):
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"{what} {name!r} is no name: {NAME}")
+    for name, weight in experiment.weights.items():
+        if not 0 <= weight < inf:
+            raise ValueError(f"the weight of {name} is {weight}: it must be 0 or more, and finite")
+    if not any(experiment.weights.values()):
+        raise ValueError("no variant has a weight above 0: nobody would get anything")
 
 
 def variant_of(user_id: str, experiment: Experiment, served: Collection[str]) -> str:

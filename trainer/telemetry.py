@@ -4,7 +4,7 @@ from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge
 
-from trainer.generations.report import What
+from contracts.decisions import What
 
 OUTCOMES: Final = (
     "trained",

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Changes, encode_changes
 from contracts.messages import Rejection, decode_interactions
 from contracts.partitioning import user_partition
+from contracts.tombstones import Tombstone, decode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors import metrics
@@ -24,7 +25,6 @@ from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
 from stream_processors.histories.retention import Retention
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.stored import delete_bare, history_commands, history_of
-from stream_processors.histories.tombstones import Tombstone, decode_tombstone
 from stream_processors.partition.fold import Unwritten, misplaced
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim

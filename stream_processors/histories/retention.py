@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from contracts.affinities import DAY_MS
+from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import INTERACTIONS
-from stream_processors.histories.tombstones import Tombstone, encode_tombstone
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim
 from stream_processors.transport.producer import Producer

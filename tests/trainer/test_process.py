@@ -18,12 +18,12 @@ import numpy as np
 
 from contracts.generations import DEFAULT_VARIANT, Current, PopularList, SimilarList, UserList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
+from contracts.pointer import named
 from contracts.topics import INTERACTIONS
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.stores import Store
 from tests.patience import PATIENCE_S
-from trainer.generations.pointer import named
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report
 

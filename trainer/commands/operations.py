@@ -13,16 +13,16 @@ import typer
 from redis.exceptions import RedisClusterException, RedisError
 from rich.console import Console
 
+from contracts.decisions import BY_PERSON, Decision, What
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current
 from contracts.keyspace import Keyspace
+from contracts.pointer import UndecidableError, promoted, rolled_back, weighted
 from runtime.logs import configure_logs
 from runtime.stores import Store, connect
 from trainer.commands.options import errors_told
 from trainer.experiments.variants import VariantsError, parse_weights
 from trainer.generations.decisions import note, read_decisions
-from trainer.generations.pointer import UndecidableError, promoted, rolled_back, weighted
 from trainer.generations.publication import change_current, end_unnamed, read_current
-from trainer.generations.report import Decision, What
 from trainer.generations.tables import tables
 from trainer.settings import TrainerSettings
 
@@ -110,7 +110,7 @@ def _note(store: Store, keyspace: Keyspace, generation: str, variant: str, what:
         variant=variant,
         what=what,
         why=f"`python -m trainer {'promote' if what == 'promoted' else 'rollback'}`",
-        by="person",
+        by=BY_PERSON,
     )
     note(store, keyspace, decision)
 

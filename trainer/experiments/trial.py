@@ -9,22 +9,22 @@ from typing import Any, Final
 import structlog
 from rich.progress import Progress
 
+from contracts.decisions import BY_RULES, Decision, What
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current
 from contracts.keyspace import Keyspace
+from contracts.pointer import promoted, withdrawn
 from runtime.stores import Store
 from runtime.topology import Topology
 from trainer.experiments.clicks import read_clicks
 from trainer.experiments.rules import CanaryRules
 from trainer.experiments.verdict import Verdict, judge
 from trainer.generations.decisions import note, read_decisions
-from trainer.generations.pointer import promoted, withdrawn
 from trainer.generations.publication import (
     SupersededError,
     change_current,
     end_unnamed,
     read_current,
 )
-from trainer.generations.report import Decision, What
 from trainer.stages import Stages
 
 MINUTE_MS: Final = 60_000
@@ -117,7 +117,7 @@ class Trial:
                 variant=CANARY_VARIANT,
                 what=what,
                 why=verdict.why,
-                by="rules",
+                by=BY_RULES,
                 figures=verdict.figures,
             ),
         )

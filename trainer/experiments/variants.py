@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from contracts.feedback import NAME
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Experiment
+from contracts.variants import check_experiment
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed, flat_fields
 
@@ -77,12 +78,12 @@ def parse_weights(name: str, weights: list[str]) -> Experiment:
     Raises:
         VariantsError: it is none.
     """
-    parsed = dict(map(_weight, weights))
-    if not re.fullmatch(NAME, name):
-        raise VariantsError(f"experiment {name!r} is no name: {NAME}")
-    if not any(parsed.values()):
-        raise VariantsError("no variant has a weight above 0: nobody would get anything")
-    return Experiment(name, parsed)
+    experiment = Experiment(name, dict(map(_weight, weights)))
+    try:
+        check_experiment(experiment)
+    except ValueError as error:
+        raise VariantsError(str(error)) from error
+    return experiment
 
 
 def _variant(name: str, table: Any, settings: TrainerSettings) -> TrainerSettings:

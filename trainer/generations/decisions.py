@@ -3,10 +3,11 @@
 import msgspec
 import structlog
 
+from contracts.decisions import Decision
 from contracts.keyspace import DECISIONS_KEPT, Keyspace
 from runtime.stores import Store
 from trainer import telemetry
-from trainer.generations.report import Decision, Report
+from trainer.generations.report import Report
 
 _decision = msgspec.json.Decoder(Decision)
 _report = msgspec.json.Decoder(Report)

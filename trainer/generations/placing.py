@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from contracts.decisions import BY_PERSON, BY_RULES, Decision, What
 from contracts.fold_in import FoldIn
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
 from contracts.keyspace import Keyspace
@@ -15,7 +16,6 @@ from runtime.stores import Store
 from trainer.experiments.rules import CanaryRules
 from trainer.generations.decisions import note
 from trainer.generations.publication import Publication, read_current
-from trainer.generations.report import By, Decision, What
 from trainer.quality.accuracy import Refusal
 
 _refusal: Final = msgspec.json.Decoder(Refusal)
@@ -84,7 +84,7 @@ class Placing:
         """
         refused, rule = self.latest(variant), why.partition(":")[0]
         if refused is None or refused.rule != rule:
-            self._note(generation, variant, "rejected", why, by="rules")
+            self._note(generation, variant, "rejected", why, by=BY_RULES)
             since = msgspec.json.encode(Refusal(self.now(), rule))
             self.store.hset(self.keyspace.model_refused(), variant, since)
 
@@ -108,10 +108,10 @@ class Placing:
         why = f"for {rules.minutes:g} minutes at least, with {rules.share:.1%} of the users"
         self._note(made.generation, CANARY_VARIANT, "on trial", why, by=self._by())
 
-    def _by(self) -> By:
-        return "person" if self.by_person else "rules"
+    def _by(self) -> str:
+        return BY_PERSON if self.by_person else BY_RULES
 
-    def _note(self, generation: str, variant: str, what: What, why: str, *, by: By) -> None:
+    def _note(self, generation: str, variant: str, what: What, why: str, *, by: str) -> None:
         decision = Decision(
             at=self.now().isoformat(),
             generation=generation,

@@ -11,7 +11,7 @@
 
 Whatever changes `model:current` compares it with what was read before, in one script call on that
 one key: so it goes on a cluster as well. A client's retry after a broken connection does no harm.
-What changes there is `trainer.generations.pointer`'s business.
+What changes there, and by which script, is in `contracts.pointer`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,15 +26,10 @@ from redis.exceptions import RedisError
 from contracts.fold_in import FoldIn
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
+from contracts.pointer import REPLACE_SCRIPT, named, on_trial, only, serving
 from runtime.stores import Store
 from trainer.counts.pipelines import COMMANDS_PER_PIPELINE, ask_each
-from trainer.generations.pointer import named, on_trial, only, serving
 
-_REPLACE: Final = """
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1
-"""
 WHOLE_HISTORIES: Final = FoldIn()
 _NOTHING: Final = Current(0, {})
 
@@ -84,7 +79,7 @@ def change_current(
         stored = store.get(key) or ""
         before = _current.decode(stored) if stored else _NOTHING
         after = change(before)
-        if store.eval(_REPLACE, 1, key, stored, msgspec.json.encode(after)):
+        if store.eval(REPLACE_SCRIPT, 1, key, stored, msgspec.json.encode(after)):
             return before, after
 
 

@@ -4,14 +4,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT
 from trainer.tuning.found import Found
 
 Level = Literal["hard", "soft"]
-What = Literal["published", "on trial", "promoted", "withdrawn", "rolled back", "rejected"]
-
-By = Literal["rules", "person"]
-
 Position = tuple[int, int] | None
 """Incarnation and next offset of a partition; None where nothing was folded yet"""
 
@@ -97,20 +94,6 @@ class Checked(msgspec.Struct, frozen=True):
     """what the value is, and where it may stand to the limit"""
     items: list[int] = []
     """some that break it"""
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """What was done with a generation, and why."""
-
-    at: str
-    """ISO 8601, UTC"""
-    generation: str
-    variant: str
-    what: What
-    why: str
-    by: By
-    figures: dict[str, float] = {}
-    """what the decision rests on"""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from contracts.decisions import Decision
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
-from trainer.generations.report import Decision
+from contracts.variants import shares
 
 
 def tables(current: Current | None, decisions: Sequence[Decision]) -> RenderableType:
@@ -21,20 +22,6 @@ def tables(current: Current | None, decisions: Sequence[Decision]) -> Renderable
             "Held: a person rolled back. `python -m trainer once` trains and publishes again."
         )
     return Group(*parts)
-
-
-def shares(current: Current) -> dict[str, float]:
-    """Return the share of all users that each variant, the canary included, has."""
-    weights = current.experiment.weights if current.experiment else {}
-    total = sum(weight for name, weight in weights.items() if name in current.variants)
-    found = {name: weights.get(name, 0) / total if total else 0.0 for name in current.variants}
-    if not total and DEFAULT_VARIANT in found:
-        found[DEFAULT_VARIANT] = 1.0
-    if current.canary:
-        of_default = found[DEFAULT_VARIANT]
-        found[CANARY_VARIANT] = of_default * current.canary.share
-        found[DEFAULT_VARIANT] = of_default - found[CANARY_VARIANT]
-    return found
 
 
 def _served(current: Current) -> Table:

@@ -16,6 +16,7 @@ from contracts.affinities import binary, greatest, weighted
 from contracts.keyspace import NOT_ITEMS, HistoryEntry
 from contracts.messages import EVENT_TYPES, Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
+from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.cooccurrences import counts as counts_module
@@ -24,7 +25,6 @@ from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.tombstones import Tombstone, encode_tombstone
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 

@@ -12,13 +12,13 @@ from contracts.affinities import binary, greatest, weighted
 from contracts.changes import Changes, decode_changes
 from contracts.messages import EVENT_TYPES, Interaction, Rejection, encode
 from contracts.partitioning import user_partition
+from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.cooccurrences.rows import rows_of
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.tombstones import Tombstone, encode_tombstone
 from stream_processors.histories.user_weights import InverseDegree, MeanValue
 from stream_processors.store.marks import mark
 from stream_processors.transport.batches import RecordBatch

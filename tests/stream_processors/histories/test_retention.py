@@ -4,12 +4,12 @@ import pytest
 
 from contracts.affinities import binary
 from contracts.messages import Interaction, encode
+from contracts.tombstones import decode_tombstone
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.histories import retention as retention_module
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.histories.tombstones import decode_tombstone
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner, Result
 
+from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT, Current, Experiment
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from infra.local.process import free_port
@@ -13,7 +14,6 @@ from runtime.stores import Store
 from trainer.__main__ import app
 from trainer.generations.decisions import note, read_decisions
 from trainer.generations.publication import publication, read_current
-from trainer.generations.report import Decision
 
 Command = Callable[..., Result]
 

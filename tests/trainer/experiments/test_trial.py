@@ -14,6 +14,7 @@ import pytest
 from contracts.generations import DEFAULT_VARIANT, Current, SimilarList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
+from contracts.pointer import rolled_back
 from contracts.topics import INTERACTIONS
 from contracts.variants import in_canary
 from infra.local.process import free_port
@@ -22,7 +23,6 @@ from tests.trainer.conftest import PARTITIONS
 from trainer import runs as runs_module
 from trainer.experiments import clicks
 from trainer.generations.decisions import read_decisions, read_report
-from trainer.generations.pointer import rolled_back
 from trainer.generations.publication import change_current, read_current
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings

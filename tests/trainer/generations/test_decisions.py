@@ -3,12 +3,13 @@
 import msgspec
 import pytest
 
+from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT, Current, Served
 from contracts.keyspace import Keyspace
 from runtime.stores import Store
 from trainer.generations.decisions import note, read_report
 from trainer.generations.inputs import served_popularity, served_report
-from trainer.generations.report import Data, Decision, Inputs, Lists, Report
+from trainer.generations.report import Data, Inputs, Lists, Report
 
 DAMAGED = [b"{", b"\xff", b"null", b"[]", b'{"generation":1}', b"\x00"]
 REPORT = Report("g1", 1, "", "", Inputs({}, {}), Data(1, 1, 1, 1, 1, 1), Lists(1, 1, 1, 1, 1), {})

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import DECISIONS_KEPT, Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.stores import Store
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
-from trainer.generations.report import Data, Decision, HeldOut, Inputs, Lists, Report
+from trainer.generations.report import Data, HeldOut, Inputs, Lists, Report
 from trainer.quality.accuracy import RULE, Refusal, check_accuracy
 from trainer.quality.settings import QualityConfig
 from trainer.runs import Runs

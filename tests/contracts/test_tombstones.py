@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.histories.tombstones import Tombstone, decode_tombstone, encode_tombstone
+from contracts.tombstones import Tombstone, decode_tombstone, encode_tombstone
 
 tombstones = st.builds(
     Tombstone,

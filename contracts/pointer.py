@@ -2,14 +2,23 @@
 
 A generation is served as long as it is named there: by a variant, as the canary, or as one that the
 default variant can be rolled back to. All of it is one value, so what is decided holds from one
-moment on, and whole.
+moment on, and whole. Trainer and API write it by the same script, which puts a new value there only
+if it still is the one that was read.
 """
 
 from collections.abc import Collection
+from typing import Final
 
 from msgspec.structs import replace
 
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
+
+REPLACE_SCRIPT: Final = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+"""Returns 1 if the value at the key was the first argument, none being empty, and is the second."""
 
 
 class UndecidableError(ValueError):

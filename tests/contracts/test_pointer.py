@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Experiment, Served
-from trainer.generations.pointer import (
+from contracts.pointer import (
     UndecidableError,
     named,
     on_trial,
