@@ -128,7 +128,8 @@ class Stage:
     def api(self, namespace: Namespace) -> Iterator[tuple[int, int]]:
         """Run our API for the block, and hand out its process and its port."""
         port = free_port()
-        settings = {"API_HOST": LOOPBACK, "API_PORT": str(port)}
+        # Streams are of one address here, as many as a scenario likes.
+        settings = {"API_HOST": LOOPBACK, "API_PORT": str(port), "STREAMS_PER_CLIENT": "5000"}
         command = self.command("api", python("api"), namespace, settings)
         with running(answering(command, port, "/health/ready")) as process:
             yield process.pid, port
