@@ -1,15 +1,27 @@
-"""`python -m api`: serve HTTP until SIGTERM."""
+"""`python -m api`: serve HTTP until SIGTERM; `python -m api keys`: make and remove API keys."""
 
 import gc
 import signal
 import sys
 
+import typer
 from pydantic import ValidationError
 
 from api.app import create_app
 from api.hot.server import Server
+from api.http.keys.commands import app as keys
 from api.settings import ApiSettings
 from runtime.logs import configure_logs
+
+app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
+app.add_typer(keys, name="keys")
+
+
+@app.callback()
+def _serve_unless_told(context: typer.Context) -> None:
+    """Serve the API until SIGTERM, by settings from environment variables."""
+    if context.invoked_subcommand is None:
+        main()
 
 
 def main() -> None:
@@ -21,11 +33,22 @@ def main() -> None:
     configure_logs("api", settings.log_level)
     # uvicorn raises the signal that stopped it once more when all is closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    server = Server(create_app(settings), settings.api_host, settings.api_port)
+    server = Server(
+        create_app(settings),
+        settings.api_host,
+        settings.api_port,
+        private=_private(settings),
+        proxies=settings.forwarded_allow_ips,
+    )
     _collect_garbage_seldom()
     server.run()
     if not server.started:
         sys.exit(f"api: nothing could be served on {settings.api_host}:{settings.api_port}")
+
+
+def _private(settings: ApiSettings) -> tuple[str, int] | None:
+    port = settings.api_private_port
+    return (settings.api_private_host, port) if port else None
 
 
 def _collect_garbage_seldom() -> None:
@@ -39,4 +62,4 @@ def _collect_garbage_seldom() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    app(prog_name="python -m api")

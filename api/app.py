@@ -9,6 +9,9 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from api.bars import endpoints as bars
+from api.bars import movers_endpoints
+from api.bars.latest import LatestReader
+from api.bars.moving import Moving
 from api.bars.reading import BarReader
 from api.events import endpoints as events
 from api.events.publisher import Publisher
@@ -16,28 +19,44 @@ from api.feedback import endpoints as feedback
 from api.hot.server import State
 from api.hot.serving import Serving
 from api.http import health
+from api.http.access import OPEN_TO_ALL, Access
 from api.http.bugs import Contained
+from api.http.cors import CORS, install_cors
 from api.http.docs import install_docs
 from api.http.failures import install_failure_handlers
 from api.http.headers import Secured
+from api.http.keys.following import Keys
+from api.http.keys.key import caller_of
+from api.http.methods import Methods
 from api.http.metrics import Measured, Metrics
 from api.http.openapi import install_openapi
+from api.http.private import Private
 from api.http.quotas import WriteQuota
 from api.http.routing import install_endpoints
 from api.http.shedding import Bounded
 from api.http.writing import Writing
+from api.instruments import describing
 from api.instruments import endpoints as instruments
+from api.instruments.catalog import Catalog
+from api.instruments.listing import InstrumentReader
 from api.instruments.reading import SimilarReader
 from api.live import endpoints as live_bars
+from api.live import pipeline
 from api.live.bars import LiveBars
+from api.live.log_ends import LogWatch
 from api.live.metrics import LiveMetrics
+from api.models import endpoints as models
+from api.models.deciding import Deciding
 from api.models.generations import Generations
+from api.models.reading import ModelReader
 from api.models.request_ids import RequestIds
 from api.recommendations import endpoints as recommendations
+from api.recommendations.asking import Asking
 from api.recommendations.reading import RecommendationReader
 from api.redis.store import Store
 from api.settings import ApiSettings
 from api.users import endpoints as users
+from api.users.erasing import Erasure
 from api.users.reading import UserReader
 
 _log = logging.getLogger(__name__)
@@ -53,20 +72,41 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
     metrics = Metrics()
     store = Store(settings.redis_url, settings.namespace, metrics.store_errors)
     publisher = Publisher(settings.kafka_bootstrap_servers, metrics)
-    live = LiveBars(settings.redis_url, store, LiveMetrics(metrics.registry), now_ms)
-    writing = Writing(settings.api_keys, WriteQuota(settings.write_limit))
+    live = LiveBars(
+        settings.redis_url,
+        store,
+        LiveMetrics(metrics.registry),
+        now_ms,
+        settings.streams_per_client,
+    )
+    writing = Writing(WriteQuota(settings.write_limit))
+    keys = Keys(settings.api_keys, settings.api_keys_file, metrics.registry)
+    access = Access(keys.by_digest)
+    catalog = Catalog(store, metrics.registry)
+    moving = Moving(store, lambda: catalog.directory.by_id, catalog.shown, now_ms)
     generations = Generations(store.keys)
     request_ids = RequestIds(store.keys)
-    recommended = RecommendationReader(store, generations, request_ids, metrics)
+    recommended = RecommendationReader(store, generations, request_ids, metrics, catalog)
     reactions = feedback.Feedback(
         writing, publisher, store, generations, request_ids, metrics, now_ms
     )
     table = (
-        *bars.endpoints(BarReader(store, now_ms)),
-        *instruments.endpoints(SimilarReader(store, generations), recommended.legacy),
-        *live_bars.endpoints(live),
-        *recommendations.endpoints(recommended),
-        *users.endpoints(UserReader(store)),
+        *bars.endpoints(BarReader(store, now_ms), LatestReader(store, now_ms), catalog.resolve),
+        *movers_endpoints.endpoints(moving),
+        *instruments.endpoints(
+            InstrumentReader(store, catalog),
+            SimilarReader(store, generations, catalog.shown),
+            recommended.legacy,
+            catalog.resolve,
+        ),
+        *describing.endpoints(writing, publisher.publish),
+        *live_bars.endpoints(live, catalog.resolve),
+        *recommendations.endpoints(recommended, Asking(recommended, store), catalog.resolve),
+        *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
+        *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
+        *pipeline.endpoints(
+            store, LogWatch(settings.kafka_bootstrap_servers, time.monotonic), now_ms
+        ),
         *events.endpoints(writing, publisher, now_ms),
         *feedback.endpoints(reactions),
         *health.endpoints(store, publisher.check, metrics.registry),
@@ -74,10 +114,21 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        if not settings.api_keys:
-            _log.warning("API_KEYS is not set: whoever reaches this server may write")
-        async with store.connecting(), publisher.running(), contextlib.aclosing(live):
-            yield {"serving": Serving(table, store, metrics), "streams": live}
+        if keys.by_digest is None:
+            _log.warning("API_KEYS is not set, nor is API_KEYS_FILE: %s", OPEN_TO_ALL)
+        async with (
+            store.connecting(),
+            catalog.following(),
+            moving.following(),
+            publisher.running(),
+            contextlib.aclosing(live),
+            keys.followed(access.use),
+        ):
+            yield {
+                "serving": Serving(table, store, metrics, access),
+                "streams": live,
+                CORS: bool(settings.api_cors_origins),
+            }
 
     app = FastAPI(
         title="Tickrec",
@@ -93,13 +144,18 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
         redoc_url=None,
     )
     app.state.table = table
-    install_endpoints(app, table, store)
+    install_endpoints(app, table, store, access)
     # Innermost first: what is turned away or fails is still counted, and has its headers.
+    app.add_middleware(Methods, routes=app.routes)
     app.add_middleware(Contained)
+    if settings.api_private_port:
+        app.add_middleware(Private, port=settings.api_private_port)
     app.add_middleware(Bounded)
+    if settings.api_cors_origins:
+        install_cors(app, settings.api_cors_origins)
     app.add_middleware(Measured, metrics=metrics)
     app.add_middleware(Secured)
     install_failure_handlers(app)
-    install_openapi(app, table, keyed=bool(settings.api_keys))
+    install_openapi(app, table, keyed=keys.by_digest is not None)
     install_docs(app)
     return app

@@ -5,7 +5,7 @@ with all of its minutes, so the running bucket is the last when `end` is now.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
@@ -16,16 +16,29 @@ import msgspec
 from api.bars.answers import Bar, LegacyBar
 from contracts.keyspace import BarValue
 
-Interval = Literal["1m", "5m", "15m", "1h"]
+Interval = Literal["1m", "5m", "15m", "1h", "1d"]
 INTERVALS_MS: Final[dict[Interval, int]] = dict(
-    zip(get_args(Interval), (60_000, 300_000, 900_000, 3_600_000), strict=True)
+    zip(get_args(Interval), (60_000, 300_000, 900_000, 3_600_000, 86_400_000), strict=True)
 )
 MINUTE_MS: Final = 60_000
 
-MinuteBars = Sequence[tuple[int, BarValue]]
+
+class Minute(msgspec.Struct, frozen=True, gc=False):
+    """The part of a `BarValue` that answers are made of: half the work to decode."""
+
+    o: float
+    h: float
+    l: float  # noqa: E741 (the field's letter)
+    c: float
+    v: float
+    n: int
+    pv: float
+
+
+MinuteBars = Sequence[tuple[int, Minute | BarValue]]
 """Minute bars by their start in epoch ms, oldest first."""
 
-_bar_value = msgspec.json.Decoder(BarValue)
+_minute = msgspec.json.Decoder(Minute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,22 @@ class Window:
         last_ms = (end_ms - 1) // interval_ms * interval_ms
         return cls(last_ms - (limit - 1) * interval_ms, last_ms, interval_ms)
 
+    @classmethod
+    def between(cls, start_ms: int, end_ms: int, interval: Interval) -> "Window":
+        """Return the buckets of `interval` that start in `[start_ms, end_ms)`; there may be none.
+
+        >>> Window.between(start_ms=1, end_ms=120_001, interval="1m")
+        Window(first_ms=60000, last_ms=120000, interval_ms=60000)
+        """
+        interval_ms = INTERVALS_MS[interval]
+        first_ms = -(-start_ms // interval_ms) * interval_ms
+        return cls(first_ms, (end_ms - 1) // interval_ms * interval_ms, interval_ms)
+
+    def since(self, start_ms: int) -> "Window":
+        """Return what is left of the window: the buckets that start at `start_ms` or later."""
+        first_ms = -(-start_ms // self.interval_ms) * self.interval_ms
+        return replace(self, first_ms=max(self.first_ms, first_ms))
+
     def starts(self) -> range:
         """Return the starts of the buckets, epoch ms."""
         return range(self.first_ms, self.last_ms + 1, self.interval_ms)
@@ -61,11 +90,9 @@ def minute_field(minute_ms: int) -> str:
     return str(minute_ms // 1000)
 
 
-def minute_bars(
-    minutes: Iterable[int], values: Iterable[bytes | None]
-) -> list[tuple[int, BarValue]]:
+def minute_bars(minutes: Iterable[int], values: Iterable[bytes | None]) -> list[tuple[int, Minute]]:
     """Return the bars that there are, out of the fields of the minutes of a `bars` hash."""
-    decode = _bar_value.decode
+    decode = _minute.decode
     stored = zip(minutes, values, strict=True)
     return [(minute_ms, decode(value)) for minute_ms, value in stored if value]
 
@@ -84,18 +111,21 @@ def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
     ]
 
 
-def fill_previous(bars: Sequence[Bar], window: Window, now_ms: int) -> list[Bar]:
+def fill_previous(
+    bars: Sequence[Bar], window: Window, now_ms: int, close: float | None = None
+) -> list[Bar]:
     """Return `bars` with a flat bar at the previous close for each bucket without one.
 
-    Buckets before the first bar stay absent: nothing in the window says what the price was.
+    Without the `close` before the window, buckets before the first bar stay absent: nothing says
+    what the price was.
     """
     by_start = {bar.t: bar for bar in bars}
     filled: list[Bar] = []
     for start in window.starts():
         if start in by_start:
             filled.append(by_start[start])
-        elif filled:
             close = filled[-1].c
+        elif close is not None:
             closed = start + window.interval_ms <= now_ms
             filled.append(Bar(start, close, close, close, close, 0, 0, None, closed))
     return filled
@@ -116,7 +146,7 @@ def _utc(minute_ms: int) -> str:
     return f"{datetime.fromtimestamp(minute_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _bar(start_ms: int, minutes: Sequence[BarValue], window: Window, now_ms: int) -> Bar:
+def _bar(start_ms: int, minutes: Sequence[Minute | BarValue], window: Window, now_ms: int) -> Bar:
     """Return the bar of a bucket's minutes, of which there is at least one."""
     whole = minutes[0] if len(minutes) == 1 else _merged(minutes)
     return Bar(
@@ -133,17 +163,14 @@ def _bar(start_ms: int, minutes: Sequence[BarValue], window: Window, now_ms: int
     )
 
 
-def _merged(minutes: Sequence[BarValue]) -> BarValue:
-    first, last = minutes[0], minutes[-1]
-    return BarValue(
-        o=first.o,
-        h=max(m.h for m in minutes),
-        l=min(m.l for m in minutes),
-        c=last.c,
-        v=sum(m.v for m in minutes),
-        n=sum(m.n for m in minutes),
-        pv=sum(m.pv for m in minutes),
-        ot=first.ot,
-        ct=last.ct,
-        off=last.off,
+def _merged(minutes: Sequence[Minute | BarValue]) -> Minute:
+    # Lists, as generators would take twice as long.
+    return Minute(
+        o=minutes[0].o,
+        h=max([m.h for m in minutes]),
+        l=min([m.l for m in minutes]),
+        c=minutes[-1].c,
+        v=sum([m.v for m in minutes]),
+        n=sum([m.n for m in minutes]),
+        pv=sum([m.pv for m in minutes]),
     )

@@ -28,6 +28,59 @@ class Bars(msgspec.Struct, frozen=True):
     instrument_id: int
     interval: str
     bars: list[Bar]
+    next_page_token: str | None
+    """`page_token` of the next page; null if nothing is left, and without `start`"""
+
+
+class BarsOfMany(msgspec.Struct, frozen=True):
+    """Bars of several instruments, each oldest first."""
+
+    interval: str
+    bars: dict[str, list[Bar]]
+    """by what the request calls the instrument; absent if it has none on this page"""
+    unknown: list[str]
+    """what the request calls those that never had a quote"""
+    next_page_token: str | None
+    """`page_token` of the next page; null if nothing is left"""
+
+
+class LatestQuote(msgspec.Struct, frozen=True, gc=False):
+    """The newest quote of an instrument."""
+
+    price: float
+    ts: int
+    """its event time, epoch ms"""
+
+
+class LatestQuotes(msgspec.Struct, frozen=True):
+    """The newest quotes of several instruments."""
+
+    quotes: dict[str, LatestQuote]
+    """by what the request calls the instrument"""
+    unknown: list[str]
+    """what the request calls those that never had a quote"""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Where an instrument stands; a bar is null without quotes in its time, or none retained."""
+
+    quote: LatestQuote
+    minute: Bar | None
+    """the running one"""
+    previous_minute: Bar | None
+    day: Bar | None
+    """today (UTC), of the minutes that are retained"""
+    previous_day: Bar | None
+    """yesterday (UTC), of the minutes that are retained"""
+
+
+class Snapshots(msgspec.Struct, frozen=True):
+    """Where several instruments stand."""
+
+    snapshots: dict[str, Snapshot]
+    """by what the request calls the instrument"""
+    unknown: list[str]
+    """what the request calls those that never had a quote"""
 
 
 class LegacyBar(msgspec.Struct, frozen=True, gc=False):

@@ -1,29 +1,46 @@
-"""The endpoints of bars."""
+"""The endpoints of bars; `api.bars.latest_endpoints` has those of what is newest."""
 
 from typing import Final, get_args
 
 from api.bars.aggregation import Interval
-from api.bars.answers import Bar, Bars, LegacyBar
+from api.bars.answers import Bar, Bars, BarsOfMany, LegacyBar
+from api.bars.asked import asked_parameter
+from api.bars.latest import LatestReader
+from api.bars.latest_endpoints import latest_endpoints
+from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, parse_token
 from api.bars.reading import BarReader
 from api.http.cases import READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
-from api.http.parameters import INSTRUMENT_ID, one_of, time_or_now, whole_number
+from api.http.parameters import (
+    INSTRUMENT_ID,
+    Parameter,
+    Resolve,
+    instrument_parameter,
+    one_of,
+    time_or_now,
+    whole_number,
+)
 from api.http.problems import UNKNOWN_INSTRUMENT, ProblemType
 
 MAX_BARS: Final = 1000
+MAX_BARS_OF_MANY: Final = 10_000
+MAX_INSTRUMENTS: Final = 100
 
 _PROBLEMS: Final[dict[ProblemType, str]] = {
     **READING,
     UNKNOWN_INSTRUMENT: "Instrument 4 has no quotes",
 }
-_BARS: Final = Bars(
-    instrument_id=4,
+_TWO: Final = [
+    Bar(1629061620000, 30.72, 30.9, 30.71, 30.85, 1200, 14, 30.8, closed=True),
+    Bar(1629061680000, 30.85, 30.85, 30.8, 30.81, 300, 3, 30.82, closed=False),
+]
+_BARS: Final = Bars(instrument_id=4, interval="1m", bars=_TWO, next_page_token=None)
+_BARS_OF_MANY: Final = BarsOfMany(
     interval="1m",
-    bars=[
-        Bar(1629061620000, 30.72, 30.9, 30.71, 30.85, 1200, 14, 30.8, closed=True),
-        Bar(1629061680000, 30.85, 30.85, 30.8, 30.81, 300, 3, 30.82, closed=False),
-    ],
+    bars={"4": _TWO},
+    unknown=["XYZ"],
+    next_page_token=Position(5, 1629061620000).token(),
 )
 _LEGACY_BARS: Final = {
     "2021-08-15 21:07:00": LegacyBar(
@@ -32,39 +49,88 @@ _LEGACY_BARS: Final = {
 }
 
 
-def endpoints(reader: BarReader) -> Table:
-    """Return the endpoints of bars."""
+_START: Final = time_or_now(
+    "start",
+    "read forward, page by page, from the first bucket that starts then or later: epoch ms or "
+    "RFC 3339; the last buckets if absent or empty",
+)
+_END: Final = time_or_now(
+    "end", "buckets start before it: epoch ms or RFC 3339; now if absent or empty"
+)
+_INTERVAL: Final = one_of("interval", get_args(Interval), "1m", "length of a bucket")
+_PAGE_TOKEN: Final = Parameter(
+    "page_token",
+    lambda text: parse_token(text) if text else None,
+    {
+        "anyOf": [
+            {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_TOKEN_CHARACTERS},
+            {"const": ""},
+        ]
+    },
+    "`next_page_token` of the page before, with what else was asked for left as it was",
+    default=None,
+)
+
+
+def endpoints(reader: BarReader, latest: LatestReader, resolve: Resolve) -> Table:
+    """Return the endpoints of bars; `resolve` finds instruments by their symbols."""
     return (
         ReadEndpoint(
-            path="/v1/instruments/{instrument_id}/bars",
+            path="/v1/instruments/{instrument}/bars",
             tag="instruments",
             summary="Bars, oldest first",
             description="""\
-Those of the `limit` buckets of `interval` that start before `end`.
+Without `start`, those of the `limit` buckets of `interval` that start before `end`. With it, the
+first `limit` bars of the buckets that start in `[start, end)`; `next_page_token` is the
+`page_token` of the next ones, and null if there are none.
 
 Buckets are aligned to the epoch (UTC), and whole: with `end` now, the last is the running one. A
 bucket without quotes has no bar, unless `fill=previous` repeats the close before it; before the
-window's first quote there is nothing to repeat. `closed` goes by the server's clock.""",
+first quote that is read there is nothing to repeat. `closed` goes by the server's clock.""",
             parameters=(
-                INSTRUMENT_ID,
-                whole_number("limit", MAX_BARS, 5, "how many buckets to look at"),
-                time_or_now(
-                    "end",
-                    "buckets start before it: epoch ms or RFC 3339; now if absent or empty",
+                instrument_parameter(resolve),
+                whole_number(
+                    "limit", MAX_BARS, 5, "how many buckets to look at; with `start`, bars at most"
                 ),
-                one_of("interval", get_args(Interval), "1m", "length of a bucket"),
+                _START,
+                _END,
+                _INTERVAL,
                 one_of(
                     "fill",
                     ("none", "previous"),
                     "none",
                     "previous: repeat the close in buckets without quotes; empty: none",
                 ),
+                _PAGE_TOKEN,
             ),
             read=reader.bars,
             hot=True,
             success=Success(kind=Bars, example=_BARS, headers=KEPT),
             problems=_PROBLEMS,
         ),
+        ReadEndpoint(
+            path="/v1/bars",
+            tag="instruments",
+            summary="Bars of several instruments, each oldest first",
+            description="""\
+At most `limit` bars in all. Without `start`, they are shared out: of each instrument the last
+`limit` / (number of instruments) buckets that start before `end`. With it, the buckets that start
+in `[start, end)`. Pages go from instrument to instrument, by their ids, and forward in time;
+`next_page_token` is null on the last one. A page may have fewer than `limit` bars, if they are
+made of many minutes. Bars are as those of one instrument.""",
+            parameters=(
+                asked_parameter(resolve, MAX_INSTRUMENTS, "whose bars"),
+                whole_number("limit", MAX_BARS_OF_MANY, MAX_BARS, "how many bars in all at most"),
+                _START,
+                _END,
+                _INTERVAL,
+                _PAGE_TOKEN,
+            ),
+            read=reader.bars_of_many,
+            success=Success(kind=BarsOfMany, example=_BARS_OF_MANY, headers=KEPT),
+            problems=READING,
+        ),
+        *latest_endpoints(latest, resolve),
         ReadEndpoint(
             path="/instruments/{instrument_id}",
             tag="first version",

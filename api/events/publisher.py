@@ -2,12 +2,15 @@
 
 librdkafka reports deliveries to a thread that polls it; the last report of a batch wakes the
 coroutine that waits for it. The producer is idempotent, so its own retries count nothing twice.
+What it cannot do idempotently any longer is a fatal error, after which it takes no more messages:
+another producer then takes its place.
 """
 
 import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
@@ -16,9 +19,11 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from api.http.metrics import Metrics
 from api.http.problems import LOG_UNAVAILABLE, Failure, Problem
 from contracts.feedback import Feedback, encode_feedback, feedback_key
+from contracts.instruments import Delisting, Instrument, encode_instrument, instrument_key
 from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
-from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
+from contracts.tombstones import Tombstone, encode_tombstone
+from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
 from runtime.topology import Topology, TopologyError
 
 DELIVERY_TIMEOUT_MS: Final = 3000
@@ -27,6 +32,11 @@ ANSWER_DEADLINE_S: Final = 5.0
 """Should librdkafka not even report that."""
 _METADATA_TIMEOUT_S: Final = 0.5
 _POLL_S: Final = 0.05
+_REPLACED_EVERY_S: Final = 1.0
+"""At most so often, should one fatal error follow the other."""
+
+Publishable = Quote | Interaction | Feedback | Tombstone | Instrument | Delisting
+_Headers = list[tuple[str, str | bytes | None]]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +46,8 @@ class _Record(NamedTuple):
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
+    headers: _Headers | None = None
 
 
 class LogUnavailableError(ConnectionError, Failure):
@@ -107,25 +118,14 @@ class Publisher:
         self._metrics = metrics
         self._servers = bootstrap_servers
         self._stopping = threading.Event()
+        self._fatal: str | None = None
+        """what ended the producer, until another one takes its place"""
+        self._replaced_at_s = -_REPLACED_EVERY_S
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Take reports of deliveries; in the end wait for what is under way, in bounded time."""
-        self._producer = Producer(
-            {
-                "bootstrap.servers": self._servers,
-                "client.id": "api",
-                "enable.idempotence": True,
-                "acks": "all",
-                "partitioner": LIBRDKAFKA_PARTITIONER,
-                "linger.ms": 2,
-                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
-                # A broker that comes back is seen within a second.
-                "reconnect.backoff.max.ms": 1000,
-                "error_cb": self._note_error,
-            },
-            logger=_log,
-        )
+        self._producer = self._new_producer()
         poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
         poller.start()
         try:
@@ -135,22 +135,26 @@ class Publisher:
             self._stopping.set()
             await asyncio.to_thread(poller.join)
 
-    async def publish(self, messages: Sequence[Quote | Interaction | Feedback]) -> None:
+    async def publish(self, messages: Sequence[Publishable]) -> None:
         """Return once Kafka has acknowledged all `messages`.
 
         Raises:
             LogUnavailableError: it has not, in bounded time.
         """
         batch = _Batch(len(messages), self._metrics)
-        for topic, key, value in map(_record_of, messages):
+        for topic, key, value, headers in map(_record_of, messages):
             try:
-                self._producer.produce(topic, value, key, on_delivery=batch.delivered)
+                self._producer.produce(
+                    topic, value, key, headers=headers, on_delivery=batch.delivered
+                )
             except (BufferError, KafkaException) as error:
                 batch.count(topic, str(error))
         await batch.wait()
 
     async def check(self, topology: Topology) -> str:
         """Return `ok`, or why messages cannot be published as `topology` says."""
+        if self._fatal is not None:
+            return f"{self._servers}: {self._fatal}"
         try:
             seen = await asyncio.to_thread(self._producer.list_topics, timeout=_METADATA_TIMEOUT_S)
         except KafkaException as error:
@@ -165,18 +169,49 @@ class Publisher:
                 return str(error)
         return "ok"
 
+    def _new_producer(self) -> Producer:
+        return Producer(
+            {
+                "bootstrap.servers": self._servers,
+                "client.id": "api",
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": LIBRDKAFKA_PARTITIONER,
+                "linger.ms": 2,
+                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                # A broker that comes back is seen within a second.
+                "reconnect.backoff.max.ms": 1000,
+            },
+            logger=_log,
+        )
+
     def _poll(self) -> None:
         while not self._stopping.is_set():
-            self._producer.poll(_POLL_S)
+            try:
+                self._producer.poll(_POLL_S)
+            except KafkaException as error:  # librdkafka logs what it gets over by itself
+                self._fatal = error.args[0].str()
+                _log.error("Kafka needs a new producer: %s", self._fatal)
+                self._replace_producer()
 
-    def _note_error(self, error: KafkaError) -> None:
-        # librdkafka logs what it gets over by itself; what is fatal needs a person.
-        if error.fatal():
-            _log.error("Kafka, until the next start: %s", error.str())
+    def _replace_producer(self) -> None:
+        """Publish by a new producer; what the old one still had is reported as failed."""
+        self._stopping.wait(max(0, self._replaced_at_s + _REPLACED_EVERY_S - time.monotonic()))
+        self._replaced_at_s = time.monotonic()
+        old, self._producer = self._producer, self._new_producer()
+        self._fatal = None
+        old.purge()
+        old.flush(_POLL_S)
 
 
-def _record_of(message: Quote | Interaction | Feedback) -> _Record:
+def _record_of(message: Publishable) -> _Record:
+    if isinstance(message, Tombstone):
+        key, headers = encode_tombstone(message)
+        return _Record(INTERACTIONS.name, key, None, [*headers])
     if isinstance(message, Feedback):
         return _Record(FEEDBACK.name, feedback_key(message), encode_feedback(message))
+    if isinstance(message, Instrument | Delisting):
+        value = encode_instrument(message) if isinstance(message, Instrument) else None
+        return _Record(INSTRUMENTS.name, instrument_key(message.instrument_id), value)
     topic = QUOTES if isinstance(message, Quote) else INTERACTIONS
     return _Record(topic.name, key_of(message), encode(message))

@@ -43,7 +43,7 @@ class Matcher:
 
     def match(self, target: bytes) -> Match | None:
         """Return what `target`, as it stands in the request's first line, is for."""
-        if not target.isascii():
+        if not target.isascii() or b"#" in target:
             return None
         path, _, query = target.decode("ascii").partition("?")
         found = self._pattern.fullmatch(path)

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from api.hot.arrival import BoundedArrival
 from api.hot.serving import Serving
+from api.http.cors import CORS
 from api.http.headers import SECURITY_HEADERS
 from api.http.health import DRAINING
 from api.http.problems import INVALID_HTTP, Problem, problem_reply
@@ -28,6 +29,7 @@ _SECURITY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADER
 _TAKES_NOTHING_MS: Final = 30_000
 _HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
 _WITH_A_BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+_OF_A_PAGE: Final = _WITH_A_BODY | {b"origin"}
 _NOT_HTTP: Final = "It is no HTTP/1.1 request, or its head is over 64 KiB; the connection is closed"
 
 
@@ -86,8 +88,12 @@ class HotProtocol(BoundedArrival):
     def _refuse(self) -> None:
         """Answer what is no request, once those before it are answered."""
         last = self.cycle
-        # If the body of the last one is what cannot be read, it would wait for ever.
-        waits = last is not None and not last.response_complete and not last.more_body
+        waits = last is not None and not last.response_complete
+        if waits and last.more_body:
+            # Its body is what cannot be read. Without an answer yet it would wait for ever; one
+            # that has begun has said all that this request will be told.
+            waits = last.response_started
+            last.keep_alive = False
         if waits or self.pipeline or self.transport.is_closing():
             return
         answer = problem_reply("", Problem(INVALID_HTTP, _NOT_HTTP))
@@ -102,7 +108,8 @@ class HotProtocol(BoundedArrival):
         parser = self.parser
         if parser.get_method() != b"GET" or parser.get_http_version() != "1.1":
             return False
-        if any(name in _WITH_A_BODY for name, _ in self.headers):
+        ordinary = _OF_A_PAGE if self.app_state[CORS] else _WITH_A_BODY
+        if any(name in ordinary for name, _ in self.headers):
             return False
         crowded = serving.full and self.url.startswith(_HOT_PREFIXES)
         hot = None if crowded else serving.match(self.url)
@@ -116,7 +123,7 @@ class HotProtocol(BoundedArrival):
             serving.turn_away(self.url, send)
         else:
             tags = joined(value for name, value in self.headers if name == b"if-none-match")
-            serving.serve(hot, tags, send)
+            serving.serve(hot, self.headers, tags, send)
         return True
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:

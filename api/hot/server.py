@@ -8,6 +8,7 @@ until the clients have hung up.
 
 import asyncio
 import contextlib
+import logging
 import socket
 from typing import Final, Protocol, TypedDict
 
@@ -25,6 +26,9 @@ _GRACE_S: Final = 10
 """What is under way may end within it: longer than the longest bound of an answer."""
 
 
+_log = logging.getLogger(__name__)
+
+
 class Streams(Protocol):
     """What goes on for as long as a client likes."""
 
@@ -37,12 +41,34 @@ class State(TypedDict):
 
     serving: Serving
     streams: Streams
+    cors: bool
+    """whether pages of other origins may ask, which the framework's routes know about"""
 
 
 class Server(uvicorn.Server):
     """Serves one application on one address."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, hang_up_s: float = HANG_UP_S) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        *,
+        private: tuple[str, int] | None = None,
+        proxies: str = "127.0.0.1",
+        hang_up_s: float = HANG_UP_S,
+    ) -> None:
+        """Make a server.
+
+        Args:
+            app: what it serves.
+            host: the address that it serves on.
+            port: likewise; 0 lets the system choose.
+            private: another address and port of it.
+            proxies: those that say who the client is, comma-separated.
+            hang_up_s: how long clients may take to hang up in the end.
+        """
+        self._private = private
         self._hang_up_s = hang_up_s
         super().__init__(
             uvicorn.Config(
@@ -55,9 +81,28 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,  # it would name users
                 server_header=False,
+                forwarded_allow_ips=proxies,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, on the private port as well if there is one."""
+        await super().startup(sockets)
+        if self._private is None:
+            return
+        host, port = self._private
+        loop = asyncio.get_running_loop()
+        try:
+            self.servers.append(await loop.create_server(self._protocol, host, port))
+        except OSError as error:
+            _log.error("nothing can be served on %s:%d: %s", host, port, error)
+            self.started = False
+            self.should_exit = True
+            await self.lifespan.shutdown()
+
+    def _protocol(self) -> HotProtocol:
+        return HotProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the clients hang up, then end as uvicorn does."""

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Final
 
 from api.hot.matching import Match, Matcher
+from api.http.access import Access, RawHeaders
 from api.http.bugs import log_bug
 from api.http.endpoint import ReadEndpoint, Table
 from api.http.failures import problem_of
@@ -34,9 +35,10 @@ _BUG: Final = "An error that is ours, not yours; it stands in the server's log"
 class Serving:
     """Answers hot requests from one store."""
 
-    def __init__(self, table: Table, store: Store, metrics: Metrics) -> None:
+    def __init__(self, table: Table, store: Store, metrics: Metrics, access: Access) -> None:
         self._matcher = Matcher(e for e in table if isinstance(e, ReadEndpoint) and e.hot)
         self._store = store
+        self._admit = access.admit
         self._requests = metrics.requests
         self._under_way = 0
         self._refused: deque[tuple[float, bytes, Send]] = deque()
@@ -51,7 +53,9 @@ class Serving:
         """Whether one more request would be too many."""
         return self._under_way >= MAX_UNDER_WAY
 
-    def serve(self, match: Match, if_none_match: bytes | None, send: Send) -> None:
+    def serve(
+        self, match: Match, headers: RawHeaders, if_none_match: bytes | None, send: Send
+    ) -> None:
         """Have `send` called with the answer, exactly once, in bounded time."""
         started = perf_counter()
         endpoint = match.endpoint
@@ -64,7 +68,8 @@ class Serving:
             self._requests.note("GET", endpoint.path, answer.status, perf_counter() - started)
 
         try:
-            read = endpoint.read(**endpoint.values(match.of_path, match.query))
+            values, _ = self._admit(endpoint, match.of_path, match.query, headers)
+            read = endpoint.read(**values)
         except Exception as error:  # noqa: BLE001 (a bug must be answered, too)
             done(None, error)
         else:

@@ -15,12 +15,13 @@ from api.http.problems import (
     STORE_UNAVAILABLE,
     TOO_LARGE,
     TOPICS_UNKNOWN,
-    UNAUTHORIZED,
+    UNSUPPORTED_MEDIA_TYPE,
     ProblemType,
 )
 
+NO_SUCH_SYMBOL: Final = "No instrument has the symbol 'AAPL'"
 READING: Final[dict[ProblemType, str]] = {
-    INVALID_REQUEST: "instrument_id: must be a whole number from 0 to 9223372036854775807",
+    INVALID_REQUEST: "instrument: must be a whole number from 0 to 9223372036854775807",
     OVERLOADED: "256 requests are under way already: try again in a second",
     STORE_UNAVAILABLE: "Redis: no answer in 0.2 s",
     TOPICS_UNKNOWN: "meta:topics in Redis has no partitions for quotes: "
@@ -36,8 +37,8 @@ LONG_USER_ID: Final[dict[ProblemType, str]] = {
 }
 WRITING: Final[dict[ProblemType, str]] = {
     MALFORMED_JSON: "JSON is malformed: invalid character (byte 12)",
-    UNAUTHORIZED: "Send a valid key as `X-API-Key: ...` or `Authorization: Bearer ...`",
     INCOMPLETE_BODY: "4 s are given for a whole body: send fewer events at a time",
+    UNSUPPORTED_MEDIA_TYPE: "Send `Content-Type: application/json`, not 'text/plain'",
     TOO_LARGE: "At most 1048576 bytes are taken: send the events in parts",
     INVALID_EVENTS: "1 of 2 events break a rule, so none was taken; the first is at index 1: "
     "Expected `float` > 0.0 - at `$.price`",

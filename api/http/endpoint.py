@@ -2,7 +2,8 @@
 
 The subjects' packages state theirs; `api.app` puts them together into one table. A read is
 answered by either of two paths: the framework's (`api.http.routing`), and for plain GETs of hot
-endpoints the one in front of it (`api.hot`). Both read parameters by `Endpoint.values`.
+endpoints the one in front of it (`api.hot`). Both admit
+requests by `api.http.access`, and read parameters by `Endpoint.values`.
 """
 
 import re
@@ -11,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.parameters import REQUIRED, Parameter
@@ -19,6 +19,9 @@ from api.http.problems import INVALID_REQUEST, Problem, ProblemType
 from api.http.replies import Reply
 from api.http.schemas import Schema
 from api.redis.reading import Read
+
+Scope = Literal["read", "write", "admin"]
+"""What a key may be used for."""
 
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
 _NEEDS_DECODING: Final = re.compile(r"[%+]")
@@ -53,6 +56,10 @@ class Endpoint:
     success: Success
     problems: Mapping[ProblemType, str]
     """those that it may answer, each with the detail of an example"""
+    scope: Scope | None = None
+    """what a key needs for it, once there are keys; None: it is open to all"""
+    scope_of: Callable[..., Scope | None] | None = None
+    """makes `scope` of the parameters' values, given by name, where it depends on them"""
     in_path: frozenset[str] = field(init=False)
     """the names of the parameters in the path"""
     may_have_slashes: bool = field(init=False)
@@ -118,8 +125,6 @@ class ActionEndpoint(Endpoint):
     """`requestBody` of its description"""
     body_kinds: tuple[Any, ...] = ()
     """the types whose schemas that refers to"""
-    writes: bool = False
-    """whether it takes a key, if there are any"""
 
 
 Table = tuple[Endpoint, ...]
@@ -131,8 +136,3 @@ def _texts(query: str) -> dict[str, str]:
         return dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
     parts = (part.partition("=") for part in query.split("&") if part)
     return {name: value for name, _, value in parts}
-
-
-def request_values(endpoint: Endpoint, request: Request) -> dict[str, Any]:
-    """Return the values of all parameters of a request that the framework routed."""
-    return endpoint.values(request.path_params, request.scope["query_string"].decode("latin-1"))

@@ -1,7 +1,9 @@
 """For what watches the service: liveness, readiness, metrics."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import Request
@@ -16,22 +18,47 @@ from runtime.topology import Topology, TopologyError
 
 DRAINING: Final = "draining"
 """In the state of the lifespan once each answer is the last one on its connection."""
+KEPT_S: Final = 1.0
+"""How long a check of Kafka, which asks a broker and takes a thread, answers for later ones."""
+
+CheckKafka = Callable[[Topology], Coroutine[Any, Any, str]]
+"""Returns `ok`, or why nothing can be published."""
 
 _METRICS: Final = (
     'api_requests_total{method="GET",route="/instruments/{instrument_id}",status="200"} 1.0\n'
 )
 
 
-def endpoints(
-    store: Store, check_kafka: Callable[[Topology], Awaitable[str]], registry: CollectorRegistry
-) -> Table:
+class _SharedCheck:
+    """One check of Kafka at a time, however many ask."""
+
+    def __init__(self, check: CheckKafka) -> None:
+        self._check = check
+        self._asked: Topology | None = None
+        self._began_s = 0.0
+        self._found: asyncio.Task[str] | None = None
+
+    async def __call__(self, topology: Topology) -> str:
+        """Return what the check under way finds, or the one before found within `KEPT_S`."""
+        found = self._found
+        if found is None or topology != self._asked or self._is_old(found):
+            self._asked, self._began_s = topology, time.monotonic()
+            found = self._found = asyncio.create_task(self._check(topology))
+        return await asyncio.shield(found)  # one who goes ends it for nobody else
+
+    def _is_old(self, found: asyncio.Task[str]) -> bool:
+        return found.done() and time.monotonic() >= self._began_s + KEPT_S
+
+
+def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry) -> Table:
     """Return the endpoints of what watches the service.
 
     Args:
         store: where the topics' partitions are.
-        check_kafka: returns `ok`, or why nothing can be published.
+        check_kafka: the check that `/health/ready` tells of.
         registry: of the metrics.
     """
+    shared_check = _SharedCheck(check_kafka)
 
     async def live(_: Request) -> Response:
         return respond(Liveness("alive"))
@@ -43,7 +70,7 @@ def endpoints(
             topology = await store.answer(store.read_topology())
         except (StoreUnavailableError, TopologyError) as error:
             raise Problem(NOT_READY, f"Redis: {error}") from error
-        return respond(Readiness("ready", "ok", await check_kafka(topology)))
+        return respond(Readiness("ready", "ok", await shared_check(topology)))
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -64,7 +91,8 @@ def endpoints(
             tag="health",
             summary="Reads can be served",
             description="""\
-Redis answers and knows the topics. `kafka` is told apart: reads do not need it.
+Redis answers and knows the topics. `kafka` is told apart: reads do not need it. It is asked at most
+once a second.
 
 Not ready is also a server that is about to end.""",
             act=ready,

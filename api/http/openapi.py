@@ -9,9 +9,10 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.http.endpoint import ActionEndpoint, Endpoint, Success, Table
+from api.http.access import MISSING, lacking
+from api.http.endpoint import ActionEndpoint, Endpoint, Scope, Success, Table
 from api.http.parameters import REQUIRED, Parameter
-from api.http.problems import MEDIA_TYPE, UNAUTHORIZED, ProblemType
+from api.http.problems import FORBIDDEN, MEDIA_TYPE, RATE_LIMITED, UNAUTHORIZED, ProblemType
 from api.http.schemas import PROBLEM, Schema, schemas_of
 from contracts.messages import MAX_INSTRUMENT_ID
 
@@ -40,9 +41,16 @@ _SECURITY_SCHEMES: Final[Schema] = {
 }
 
 
+_NEEDED: Final = "Needs a key with the scope `{scope}`, if the server has keys."
+_SOMETIMES_NEEDED: Final = (
+    "For a user it needs a key with the scope `{scope}`, if the server has keys."
+)
+_LIMITED: Final = "At most 1000 requests in 1 s are taken: try again after 1 s"
+
+
 def responses_of(endpoint: Endpoint) -> Responses:
     """Return the description of all answers of an endpoint."""
-    return {**_answered(endpoint.success), **_failed(endpoint.problems)}
+    return {**_answered(endpoint.success), **_failed({**endpoint.problems, **_refused(endpoint)})}
 
 
 def operation_of(endpoint: Endpoint) -> Schema:
@@ -66,7 +74,7 @@ def json_body(schema: Schema, **shown: Any) -> Schema:
 
 
 def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
-    """Have `app` describe itself; `keyed`: whoever writes needs an API key."""
+    """Have `app` describe itself; `keyed`: whether there are API keys."""
 
     def description() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -81,9 +89,8 @@ def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
             named = components.setdefault("schemas", {})
             named.update(schemas_of(_kinds(table))[1], Problem=PROBLEM)
             _restore_bounds(schema)
-            if keyed:
-                components["securitySchemes"] = _SECURITY_SCHEMES
-                _describe_keys(schema, table)
+            components["securitySchemes"] = _SECURITY_SCHEMES
+            _describe_keys(schema, table, keyed=keyed)
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -147,6 +154,20 @@ def _failed(cases: Mapping[ProblemType, str]) -> Responses:
     }
 
 
+def _refused(endpoint: Endpoint) -> Mapping[ProblemType, str]:
+    """Return the problems of keys that an endpoint may answer."""
+    scope = _scope_of(endpoint)
+    if scope is None:
+        return {}
+    limited = {} if scope == "write" else {RATE_LIMITED: _LIMITED}
+    return {UNAUTHORIZED: MISSING, FORBIDDEN: lacking(scope), **limited}
+
+
+def _scope_of(endpoint: Endpoint) -> Scope | None:
+    """Return the scope that an endpoint needs, at least for some values."""
+    return "read" if endpoint.scope_of is not None else endpoint.scope
+
+
 def _headers(names: Sequence[str], *, required: bool = True) -> Schema:
     return {name: {**_HEADERS[name], "required": required} for name in names}
 
@@ -178,12 +199,18 @@ def _whole(bound: float) -> int:
     return MAX_INSTRUMENT_ID if bound == float(MAX_INSTRUMENT_ID) else int(bound)
 
 
-def _describe_keys(schema: Schema, table: Table) -> None:
-    """Say which operations need an API key."""
+def _describe_keys(schema: Schema, table: Table, *, keyed: bool) -> None:
+    """Say which operations need an API key, and with which scope."""
     for endpoint in table:
-        if isinstance(endpoint, ActionEndpoint) and endpoint.writes:
-            operation = schema["paths"][endpoint.path][endpoint.method.lower()]
-            operation["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+        scope = _scope_of(endpoint)
+        if scope is None:
+            continue
+        operation = schema["paths"][endpoint.path][endpoint.method.lower()]
+        security: list[Schema] = [{name: [scope]} for name in _SECURITY_SCHEMES]
+        sometimes = endpoint.scope_of is not None
+        operation["security"] = security if keyed and not sometimes else [*security, {}]
+        said = _SOMETIMES_NEEDED if sometimes else _NEEDED
+        operation["description"] += "\n\n" + said.format(scope=scope)
 
 
 def _example(kind: ProblemType, detail: str) -> dict[str, Any]:

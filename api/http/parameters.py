@@ -10,11 +10,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from api.http.schemas import INSTRUMENT, TIME, USER, Schema, instruments_schema
+import msgspec
+
+from api.http.problems import UNKNOWN_INSTRUMENT, Problem
+from api.http.schemas import (
+    CATEGORIES,
+    INSTRUMENT,
+    INSTRUMENT_OR_SYMBOL,
+    MAX_CATEGORIES_ASKED,
+    TIME,
+    USER,
+    Schema,
+    instruments_schema,
+)
+from contracts.instruments import Category
 from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
 
 DEFAULT_ITEMS: Final = 10
 MAX_EXCLUDED: Final = 1000
+
+Resolve = Callable[[str], int | None]
+"""Returns the id of the instrument that has a symbol, None if no instrument has it."""
 
 REQUIRED: Final = object()
 """Instead of a default."""
@@ -132,23 +148,78 @@ def parse_time(text: str) -> int:
     return ms
 
 
-def parse_instruments(text: str, least: int, most: int) -> frozenset[int]:
-    """Return the instruments of a comma-separated list; empty parts of it are left out.
+def instrument_named(text: str, resolve: Resolve) -> int | None:
+    """Return the id of the instrument that a text names: by its id, or else by its symbol.
 
-    >>> sorted(parse_instruments("4,007,", 1, 3))
+    >>> instrument_named("007", {"aapl": 4}.get), instrument_named("aapl", {"aapl": 4}.get)
+    (7, 4)
+
+    Returns:
+        None if it is no id, and no instrument has it as its symbol.
+
+    Raises:
+        ValueError: it consists of digits only, and is too large for an id.
+    """
+    return parse_instrument_id(text) if is_instrument(text) else resolve(text)
+
+
+def parse_instrument(text: str, resolve: Resolve) -> int:
+    """Return the id of the instrument that a text names.
+
+    Raises:
+        Problem: no instrument has it as its symbol.
+        ValueError: as `instrument_named`.
+    """
+    found = instrument_named(text, resolve)
+    if found is None:
+        raise Problem(UNKNOWN_INSTRUMENT, f"No instrument has the symbol {text!r:.100}")
+    return found
+
+
+def listed_texts(text: str, least: int, most: int) -> list[str]:
+    """Return the parts of a comma-separated list of instruments; empty ones are left out.
+
+    Raises:
+        ValueError: there are too few or too many.
+    """
+    parts = [part for each in text.split(",") if (part := each.strip())]
+    if not least <= len(parts) <= most:
+        raise ValueError(f"must name {least} to {most} instruments, this names {len(parts)}")
+    return parts
+
+
+def parse_instruments(text: str, least: int, most: int, resolve: Resolve) -> frozenset[int]:
+    """Return the instruments of a comma-separated list of ids and symbols.
+
+    >>> sorted(parse_instruments("4,007,", 1, 3, {}.get))
     [4, 7]
 
     Raises:
-        ValueError: one is no instrument's id, or there are too few or too many.
+        Problem, ValueError: as `parse_instrument` of each; there are too few or too many.
     """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not least <= len(parts) <= most:
-        raise ValueError(f"must name {least} to {most} instruments, this names {len(parts)}")
-    return frozenset(map(parse_instrument_id, parts))
+    return frozenset(parse_instrument(part, resolve) for part in listed_texts(text, least, most))
 
 
-def _parse_excluded(text: str) -> frozenset[int]:
-    return parse_instruments(text, 0, MAX_EXCLUDED)
+def parse_categories(text: str) -> frozenset[str]:
+    """Return the categories of a comma-separated list; empty parts of it are left out.
+
+    >>> sorted(parse_categories("tech, energy,"))
+    ['energy', 'tech']
+
+    Raises:
+        ValueError: one cannot be a category's name, or there are too many.
+    """
+    names = [name for each in text.split(",") if (name := each.strip())]
+    if len(names) > MAX_CATEGORIES_ASKED:
+        raise ValueError(
+            f"must name at most {MAX_CATEGORIES_ASKED} categories, this names {len(names)}"
+        )
+    try:
+        return msgspec.convert(names, frozenset[Category])
+    except msgspec.ValidationError:
+        raise ValueError(
+            "must name categories of 1 to 64 letters, digits and . _ - without accents"
+        ) from None
 
 
 def _rfc3339_ms(text: str) -> int:
@@ -177,13 +248,52 @@ USER_ID: Final = Parameter(
     f"1 to {MAX_USER_ID_BYTES} bytes of UTF-8, percent-encoded",
     may_have_slashes=True,
 )
-EXCLUDE: Final = Parameter(
-    "exclude",
-    _parse_excluded,
-    instruments_schema(0, MAX_EXCLUDED),
-    "instruments to leave out, comma-separated",
+CATEGORY: Final = Parameter(
+    "category",
+    parse_categories,
+    CATEGORIES,
+    "only instruments of one of these categories, comma-separated",
     default=frozenset(),
 )
+EXCLUDE_CATEGORY: Final = Parameter(
+    "exclude_category",
+    parse_categories,
+    CATEGORIES,
+    "no instruments of any of these categories, comma-separated",
+    default=frozenset(),
+)
+
+
+def instrument_parameter(resolve: Resolve) -> Parameter:
+    """Return the parameter `instrument`, in a path: an id or a symbol; its value is the id."""
+    return Parameter(
+        "instrument",
+        lambda text: parse_instrument(text, resolve),
+        INSTRUMENT_OR_SYMBOL,
+        "ASCII digits: the instrument's id; anything else: its symbol, in upper or lower case",
+        may_have_slashes=True,
+    )
+
+
+def instruments_parameter(resolve: Resolve, most: int, description: str) -> Parameter:
+    """Return the parameter `instruments`: 1 to `most` ids and symbols; its value is the ids."""
+    return Parameter(
+        "instruments",
+        lambda text: parse_instruments(text, 1, most, resolve),
+        instruments_schema(1, most),
+        f"{description}: ids or symbols, comma-separated",
+    )
+
+
+def exclude_parameter(resolve: Resolve) -> Parameter:
+    """Return the parameter `exclude`: ids and symbols, none if absent; its value is the ids."""
+    return Parameter(
+        "exclude",
+        lambda text: parse_instruments(text, 0, MAX_EXCLUDED, resolve),
+        instruments_schema(0, MAX_EXCLUDED),
+        "instruments to leave out: ids or symbols, comma-separated",
+        default=frozenset(),
+    )
 
 
 def time_or_now(name: str, description: str) -> Parameter:

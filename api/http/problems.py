@@ -33,15 +33,21 @@ class ProblemType:
 MALFORMED_JSON: Final = ProblemType("malformed-json", "The body is not JSON", 400)
 INVALID_HTTP: Final = ProblemType("invalid-http", "The bytes are no HTTP request", 400)
 UNAUTHORIZED: Final = ProblemType("unauthorized", "An API key is needed", 401)
+FORBIDDEN: Final = ProblemType("forbidden", "The key does not allow it", 403)
 UNKNOWN_INSTRUMENT: Final = ProblemType("unknown-instrument", "Unknown instrument", 404)
 UNKNOWN_USER: Final = ProblemType("unknown-user", "Unknown user", 404)
 NO_MODEL_YET: Final = ProblemType("no-model-yet", "No model is trained yet", 404, retry_after_s=30)
+CONFLICT: Final = ProblemType("conflict", "Not as things stand", 409)
 INCOMPLETE_BODY: Final = ProblemType("incomplete-body", "The body did not come in whole", 408)
 TOO_LARGE: Final = ProblemType("too-large", "The body is too large", 413)
+UNSUPPORTED_MEDIA_TYPE: Final = ProblemType(
+    "unsupported-media-type", "The body must be application/json", 415
+)
 INVALID_REQUEST: Final = ProblemType("invalid-request", "The request breaks a rule", 422)
 INVALID_EVENTS: Final = ProblemType("invalid-events", "Events break a rule", 422)
-RATE_LIMITED: Final = ProblemType(
-    "rate-limited", "The writer's quota is used up", 429, retry_after_s=1
+RATE_LIMITED: Final = ProblemType("rate-limited", "The quota is used up", 429, retry_after_s=1)
+TOO_MANY_STREAMS: Final = ProblemType(
+    "too-many-streams", "The client has too many streams open", 429, retry_after_s=1
 )
 INTERNAL: Final = ProblemType("internal", "The server failed", 500)
 STORE_UNAVAILABLE: Final = ProblemType(

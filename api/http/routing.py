@@ -1,14 +1,19 @@
 """The framework's routes of a table of endpoints, and what all of them do alike."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table, request_values
+from api.http.access import Access
+from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table
+from api.http.keys.key import note_key
 from api.http.openapi import operation_of, responses_of
 from api.http.replies import conditional, joined, response
 from api.redis.store import Store
+
+View = Callable[[Request], Awaitable[Response]]
 
 
 class _AnyPath(PathConvertor):
@@ -20,12 +25,12 @@ class _AnyPath(PathConvertor):
 register_url_convertor("path", _AnyPath())
 
 
-def install_endpoints(app: FastAPI, table: Table, store: Store) -> None:
-    """Have `app` answer the endpoints of a table; reads are run on `store`."""
-    for endpoint in table:
+def install_endpoints(app: FastAPI, table: Table, store: Store, access: Access) -> None:
+    """Have `app` answer the endpoints of a table to whom `access` admits; reads run on `store`."""
+    for endpoint in sorted(table, key=_takes_what_is_left):
         app.add_api_route(
             _route(endpoint),
-            _view(endpoint, store),
+            _view(endpoint, store, access),
             methods=[endpoint.method],
             tags=[endpoint.tag],
             summary=endpoint.summary,
@@ -37,27 +42,42 @@ def install_endpoints(app: FastAPI, table: Table, store: Store) -> None:
         )
 
 
-def _view(endpoint: Endpoint, store: Store) -> Callable[[Request], Awaitable[Response]]:
+def _takes_what_is_left(endpoint: Endpoint) -> bool:
+    """Return whether a route would match what others are for: those go first."""
+    return endpoint.may_have_slashes and endpoint.path.endswith("}")
+
+
+def _view(endpoint: Endpoint, store: Store, access: Access) -> View:
     if isinstance(endpoint, ReadEndpoint):
-        return _reading(endpoint, store)
+        return _reading(endpoint, store, access)
     assert isinstance(endpoint, ActionEndpoint)  # noqa: S101 (there is no third kind)
-    return _acting(endpoint)
+    return _acting(endpoint, access)
 
 
-def _reading(endpoint: ReadEndpoint, store: Store) -> Callable[[Request], Awaitable[Response]]:
+def _reading(endpoint: ReadEndpoint, store: Store, access: Access) -> View:
     async def view(request: Request) -> Response:
-        read = endpoint.read(**request_values(endpoint, request))
+        read = endpoint.read(**_admitted_values(endpoint, request, access))
         tags = joined(value.encode("latin-1") for value in request.headers.getlist("if-none-match"))
         return response(conditional(await store.answer(read), tags))
 
     return view
 
 
-def _acting(endpoint: ActionEndpoint) -> Callable[[Request], Awaitable[Response]]:
+def _acting(endpoint: ActionEndpoint, access: Access) -> View:
     async def view(request: Request) -> Response:
-        return await endpoint.act(request, **request_values(endpoint, request))
+        return await endpoint.act(request, **_admitted_values(endpoint, request, access))
 
     return view
+
+
+def _admitted_values(endpoint: Endpoint, request: Request, access: Access) -> dict[str, Any]:
+    """Return the values of a request's parameters once it is admitted, and note by which key."""
+    scope = request.scope
+    query = scope["query_string"].decode("latin-1")
+    values, key = access.admit(endpoint, request.path_params, query, scope["headers"])
+    if key is not None:
+        note_key(request, key)
+    return values
 
 
 def _route(endpoint: Endpoint) -> str:

@@ -8,9 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
+from contracts.instruments import Category, Symbol
 from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
 
 Schema = dict[str, Any]
+
+MAX_CATEGORIES_ASKED: Final = 100
+"""Of one parameter."""
 
 _REF: Final = "#/components/schemas/{name}"
 
@@ -21,6 +25,17 @@ _INSTRUMENT: Final[Schema] = {
     "maximum": MAX_INSTRUMENT_ID,
 }
 INSTRUMENT: Final[Schema] = {**_INSTRUMENT, "examples": [4]}
+_SYMBOL: Final[Schema] = {
+    **msgspec.json.schema(Symbol),
+    "pattern": "^[A-Za-z0-9._:/-]*[A-Za-z._:/-][A-Za-z0-9._:/-]*$",  # digits only mean an id
+}
+INSTRUMENT_OR_SYMBOL: Final[Schema] = {"anyOf": [_INSTRUMENT, _SYMBOL], "examples": [4, "AAPL"]}
+CATEGORIES: Final[Schema] = {
+    "type": "array",
+    "items": {**msgspec.json.schema(Category), "pattern": "^[A-Za-z0-9._-]+$"},
+    "maxItems": MAX_CATEGORIES_ASKED,
+    "examples": [["tech"]],
+}
 USER: Final[Schema] = {
     "type": "string",
     "minLength": 1,
@@ -78,4 +93,5 @@ def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], Schema]:
 def instruments_schema(least: int, most: int) -> Schema:
     """Return the schema of a list of instruments; in a query it is comma-separated."""
     length = {"minItems": least, "maxItems": most}
-    return {"type": "array", "items": _INSTRUMENT, **length, "examples": [[4, 7]]}
+    either = {"anyOf": [_INSTRUMENT, _SYMBOL]}
+    return {"type": "array", "items": either, **length, "examples": [[4, "AAPL"]]}

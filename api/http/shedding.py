@@ -2,8 +2,13 @@
 
 A server past its limit otherwise makes everybody wait, and works on answers that nobody waits for
 any longer. Turned away is a request before it is routed, at a fraction of what an answer costs.
+
+A write is under way from the moment at which its body is there: who sends slowly takes none of the
+places of those who wait for Kafka. Bodies that are still coming have bounds of their own, in bytes
+for the sake of memory, and in number for each client.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,15 +24,132 @@ the 250 ms that are promised, with room for Redis."""
 MAX_WRITES: Final = 64
 """Of up to 1,000 messages each, they fit into the 100,000 that librdkafka queues; of up to 1 MiB
 each, they take no more than a few hundred MB as messages."""
+MAX_ARRIVING: Final = 1024
+"""Bodies that are still coming. Each may have 64 KiB waiting in the server as well."""
+MAX_ARRIVING_OF_A_CLIENT: Final = 128
+MAX_ARRIVING_BYTES: Final = 64 * 1024 * 1024
+"""What has come of all of them."""
 
 _WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 """What tells how the server is must answer most of all when there is too much."""
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(slots=True)
 class _Gate:
     limit: int
     under_way: int = 0
+
+    def check(self) -> None:
+        """Raise a Problem if there is no place."""
+        if self.under_way >= self.limit:
+            detail = f"{self.limit} requests are under way already: try again in a second"
+            raise Problem(OVERLOADED, detail)
+
+    def enter(self) -> None:
+        """Take a place; Problem if there is none."""
+        self.check()
+        self.under_way += 1
+
+
+class _Bodies:
+    """Those that are still coming."""
+
+    def __init__(self) -> None:
+        self.of_clients: Counter[str] = Counter()
+        self.bytes = 0
+
+    def begin(self, client: str) -> None:
+        """Take a body; Problem if there are too many."""
+        own = self.of_clients[client] >= MAX_ARRIVING_OF_A_CLIENT
+        if own or self.of_clients.total() >= MAX_ARRIVING:
+            limit = MAX_ARRIVING_OF_A_CLIENT if own else MAX_ARRIVING
+            of_whom = " of this client" if own else ""
+            raise Problem(OVERLOADED, f"{limit} bodies{of_whom} are still coming: try again later")
+        self.of_clients[client] += 1
+
+    def end(self, client: str) -> None:
+        """Forget a body."""
+        self.of_clients[client] -= 1
+        if not self.of_clients[client]:
+            del self.of_clients[client]
+
+
+class _Write:
+    """One write: its body on the way at first, then a place at the gate."""
+
+    def __init__(self, gate: _Gate, bodies: _Bodies, scope: Scope) -> None:
+        self._gate = gate
+        self._bodies = bodies
+        self._client = client_of(scope)
+        self._has_body = any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in scope["headers"]
+        )
+        self._bytes = 0
+        self._arriving = self._inside = False
+
+    def begin(self) -> None:
+        """Expect a body, or take a place if there is none; Problem if there are too many."""
+        if not self._has_body:
+            self._enter()
+            return
+        self._gate.check()
+        self._bodies.begin(self._client)
+        self._arriving = True
+
+    def take(self, message: Message) -> None:
+        """Take what came of the body, and with its end a place; Problem if it is too much."""
+        if self._inside or message["type"] != "http.request":
+            return
+        if not message.get("more_body", False):
+            self._arrived()
+            self._enter()
+            return
+        size = len(message.get("body", b""))
+        self._bytes += size
+        self._bodies.bytes += size
+        if self._bodies.bytes > MAX_ARRIVING_BYTES:
+            detail = f"{MAX_ARRIVING_BYTES} bytes of bodies are still coming: try again in a second"
+            raise Problem(OVERLOADED, detail)
+
+    def leave(self) -> None:
+        """Give back what it has."""
+        self._arrived()
+        self._gate.under_way -= self._inside
+        self._inside = False
+
+    def _enter(self) -> None:
+        self._gate.enter()
+        self._inside = True
+
+    def _arrived(self) -> None:
+        self._bodies.bytes -= self._bytes
+        self._bytes = 0
+        if self._arriving:
+            self._bodies.end(self._client)
+            self._arriving = False
+
+
+class _Read:
+    """One read, which has a place from the start."""
+
+    def __init__(self, gate: _Gate) -> None:
+        self._gate = gate
+        self._inside = False
+
+    def begin(self) -> None:
+        """Take a place; Problem if there is none."""
+        self._gate.enter()
+        self._inside = True
+
+    def take(self, message: Message) -> None:
+        """Take what came; there is no bound to it."""
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._gate.under_way -= self._inside
+        self._inside = False
 
 
 class Bounded:
@@ -41,38 +163,42 @@ class Bounded:
         self._app = app
         self._reads = _Gate(MAX_READS)
         self._writes = _Gate(MAX_WRITES)
+        self._bodies = _Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or turn it away."""
         if scope["type"] != "http" or scope["path"] in _WATCHED:
             await self._app(scope, receive, send)
             return
-        gate = self._writes if scope["method"] == "POST" else self._reads
-        if gate.under_way >= gate.limit:
-            await self._turn_away(gate, scope, receive, send)
-        else:
-            await self._pass(gate, scope, receive, send)
+        is_read = scope["method"] in _READS
+        under_way = _Read(self._reads) if is_read else _Write(self._writes, self._bodies, scope)
+        try:
+            under_way.begin()
+        except Problem as problem:
+            await problem_response(Request(scope), problem)(scope, receive, send)
+            return
+        await self._pass(under_way, scope, receive, send)
 
-    async def _turn_away(self, gate: _Gate, scope: Scope, receive: Receive, send: Send) -> None:
-        detail = f"{gate.limit} requests are under way already: try again in a second"
-        answer = problem_response(Request(scope), Problem(OVERLOADED, detail))
-        await answer(scope, receive, send)
-
-    async def _pass(self, gate: _Gate, scope: Scope, receive: Receive, send: Send) -> None:
-        inside = True
-
-        def leave() -> None:
-            nonlocal inside
-            gate.under_way -= inside
-            inside = False
+    async def _pass(
+        self, under_way: _Read | _Write, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        async def taking() -> Message:
+            message = await receive()
+            under_way.take(message)
+            return message
 
         async def leaving(message: Message) -> None:
             if message["type"] == "http.response.start":
-                leave()
+                under_way.leave()
             await send(message)
 
-        gate.under_way += 1
         try:
-            await self._app(scope, receive, leaving)
+            await self._app(scope, taking, leaving)
         finally:
-            leave()
+            under_way.leave()
+
+
+def client_of(scope: Scope) -> str:
+    """Return the address of a request's client, as a trusted proxy tells it."""
+    client = scope.get("client")
+    return client[0] if client else ""

@@ -3,13 +3,18 @@
 from collections.abc import Callable
 from typing import Final
 
-from api.http.cases import READING_LISTS
-from api.http.endpoint import ReadEndpoint, Success, Table
+import msgspec
+
+from api.http.cases import NO_SUCH_SYMBOL, READING, READING_LISTS
+from api.http.endpoint import ReadEndpoint, Scope, Success, Table
 from api.http.openapi import CACHE_CONTROL, KEPT
 from api.http.parameters import (
+    CATEGORY,
     DEFAULT_ITEMS,
-    INSTRUMENT_ID,
+    EXCLUDE_CATEGORY,
     Parameter,
+    Resolve,
+    instrument_parameter,
     is_instrument,
     parse_instrument_id,
     parse_user_id,
@@ -18,12 +23,23 @@ from api.http.parameters import (
 from api.http.problems import UNKNOWN_INSTRUMENT, ProblemType
 from api.http.replies import Reply
 from api.http.schemas import INSTRUMENT_OR_USER
-from api.instruments.answers import Similar, SimilarInstrument
+from api.instruments.answers import (
+    DescribedInstrument,
+    Instruments,
+    LatestQuote,
+    ListedInstrument,
+    Similar,
+    SimilarInstrument,
+)
+from api.instruments.listing import InstrumentReader
+from api.instruments.pages import parse_page_token
 from api.instruments.reading import SimilarReader
 from api.models.answers import PredictedItems
 from api.redis.reading import Read
 
 MAX_SIMILAR: Final = 200
+MAX_INSTRUMENTS: Final = 1000
+MAX_SEARCH_CHARACTERS: Final = 100
 
 _PROBLEMS: Final[dict[ProblemType, str]] = {
     **READING_LISTS,
@@ -31,6 +47,7 @@ _PROBLEMS: Final[dict[ProblemType, str]] = {
 }
 _SIMILAR: Final = Similar(
     instrument_id=4,
+    source="model",
     model="cosine",
     variant="default",
     generation="20210815T211000Z-7",
@@ -38,6 +55,51 @@ _SIMILAR: Final = Similar(
         SimilarInstrument(instrument_id=0, score=0.61, support=42),
         SimilarInstrument(instrument_id=5, score=0.57, support=38),
     ],
+)
+_ENTRY: Final = ListedInstrument(4, "AAPL", "Apple Inc.", ("tech",), listed=True, attributes={})
+_INSTRUMENTS: Final = Instruments([_ENTRY], "YWFwbCAwMDAwMDAwMDAwMDAwMDAwMDA0")
+_DESCRIBED: Final = DescribedInstrument(
+    **msgspec.structs.asdict(_ENTRY), quote=LatestQuote(30.85, 1629061628123)
+)
+_LISTED: Final[dict[str, bool | None]] = {"": None, "true": True, "false": False}
+
+
+def _parse_listed(text: str) -> bool | None:
+    if text not in _LISTED:
+        raise ValueError("must be true or false")
+    return _LISTED[text]
+
+
+def _parse_search(text: str) -> str:
+    if len(text) > MAX_SEARCH_CHARACTERS:
+        raise ValueError(f"must have at most {MAX_SEARCH_CHARACTERS} characters")
+    return text
+
+
+_LIST_PARAMETERS: Final = (
+    Parameter(
+        "search",
+        _parse_search,
+        {"type": "string", "maxLength": MAX_SEARCH_CHARACTERS, "examples": ["app"]},
+        "words, each the beginning of the symbol or of a word of the name; in any case",
+        default="",
+    ),
+    CATEGORY,
+    Parameter(
+        "listed",
+        _parse_listed,
+        {"type": "string", "enum": [*_LISTED]},
+        "only what is listed, or only what is not; all if absent or empty",
+        default=None,
+    ),
+    whole_number("n", MAX_INSTRUMENTS, DEFAULT_ITEMS, "how many at most"),
+    Parameter(
+        "page_token",
+        parse_page_token,
+        {"type": "string", "examples": [""]},
+        "`next_page_token` of the page before; the first page if absent or empty",
+        default=None,
+    ),
 )
 
 
@@ -54,12 +116,23 @@ _SIMILAR_TO: Final = Parameter(
 )
 
 
-def endpoints(reader: SimilarReader, recommended: Callable[[str], Read[Reply]]) -> Table:
+def _scope_of_similar_to(similar_to: int | str) -> Scope | None:
+    return "read" if isinstance(similar_to, str) else None
+
+
+def endpoints(
+    catalog: InstrumentReader,
+    reader: SimilarReader,
+    recommended: Callable[[str], Read[Reply]],
+    resolve: Resolve,
+) -> Table:
     """Return the endpoints of instruments.
 
     Args:
+        catalog: reads what instruments are called.
         reader: reads what is similar.
         recommended: answers with instruments for a user in the first version's form.
+        resolve: finds instruments by their symbols.
     """
 
     def similar_to(similar_to: int | str) -> Read[Reply]:
@@ -69,14 +142,30 @@ def endpoints(reader: SimilarReader, recommended: Callable[[str], Read[Reply]]) 
 
     return (
         ReadEndpoint(
-            path="/v1/instruments/{instrument_id}/similar",
+            path="/v1/instruments",
+            tag="instruments",
+            summary="Instruments by symbol",
+            description="The instruments of the catalog that meet all conditions. What the catalog "
+            "does not have is not among them, though it may have bars.",
+            parameters=_LIST_PARAMETERS,
+            read=catalog.listed,
+            success=Success(kind=Instruments, example=_INSTRUMENTS, headers=KEPT),
+            problems=READING,
+        ),
+        ReadEndpoint(
+            path="/v1/instruments/{instrument}/similar",
             tag="instruments",
             summary="The most similar instruments",
-            description="Instruments whose users are the same, most similar first: those with "
-            "scores above 0.",
+            description="""\
+Instruments whose users are the same, most similar first: those with scores above 0.
+
+What is not listed is left out. If `category` or `exclude_category` leave nothing of the list, what
+is popular within them comes instead, as `source` says.""",
             parameters=(
-                INSTRUMENT_ID,
+                instrument_parameter(resolve),
                 whole_number("n", MAX_SIMILAR, DEFAULT_ITEMS, "how many at most"),
+                CATEGORY,
+                EXCLUDE_CATEGORY,
             ),
             read=reader.similar,
             hot=True,
@@ -91,10 +180,22 @@ def endpoints(reader: SimilarReader, recommended: Callable[[str], Read[Reply]]) 
             "is a user.",
             parameters=(_SIMILAR_TO,),
             read=similar_to,
+            scope_of=_scope_of_similar_to,
             hot=True,
             success=Success(
                 kind=PredictedItems, example=PredictedItems(["0", "5"]), headers=(CACHE_CONTROL,)
             ),
             problems=_PROBLEMS,
+        ),
+        ReadEndpoint(
+            path="/v1/instruments/{instrument}",
+            tag="instruments",
+            summary="What an instrument is called, and its newest quote",
+            description="As the catalog has it; a change is seen within a second or two. `quote` "
+            "is the newest one of the newest minute bar, null if none is stored.",
+            parameters=(instrument_parameter(resolve),),
+            read=catalog.described,
+            success=Success(kind=DescribedInstrument, example=_DESCRIBED, headers=KEPT),
+            problems={**READING, UNKNOWN_INSTRUMENT: NO_SUCH_SYMBOL},
         ),
     )

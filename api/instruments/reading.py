@@ -1,51 +1,117 @@
 """Reads of similar instruments: each returns its whole answer."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
+
+import msgspec
 
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.replies import LISTS, Reply, reply
-from api.instruments.answers import Similar
-from api.instruments.similar import first_neighbors, similar_items
+from api.instruments.answers import Similar, SimilarInstrument
+from api.instruments.directory import Shown
+from api.instruments.similar import all_neighbors, first_neighbors, popular_items, similar_items
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, Generations
 from api.redis.reading import Read
 from api.redis.store import Store
-from contracts.generations import SimilarList
+from contracts.generations import PopularList, SimilarList
 
 LEGACY_ITEMS: Final = 10
+
+_NOTHING: Final[frozenset[str]] = frozenset()
+_popular: Final = msgspec.json.Decoder(PopularList)
+
+
+class _Found(NamedTuple):
+    """What is similar, and where it comes from."""
+
+    generation: Generation
+    source: Literal["model", "popular"]
+    model: str
+    items: list[SimilarInstrument]
 
 
 class SimilarReader:
     """Reads the neighbors of instruments of one namespace."""
 
-    def __init__(self, store: Store, generations: Generations) -> None:
+    def __init__(
+        self,
+        store: Store,
+        generations: Generations,
+        shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
+    ) -> None:
         self._keys = store.keys
         self._generations = generations
+        self._shown = shown
 
-    def similar(self, instrument_id: int, n: int) -> Read[Reply]:
-        """Answer with the neighbors of an instrument."""
-        generation, found = yield from self.neighbors(instrument_id, n)
-        items = similar_items(found, n)
-        return reply(
-            Similar(instrument_id, found.model, generation.variant, generation.name, items), LISTS
+    def similar(
+        self,
+        instrument: int,
+        n: int,
+        category: frozenset[str],
+        exclude_category: frozenset[str],
+    ) -> Read[Reply]:
+        """Answer with the neighbors of an instrument that may be shown."""
+        found = yield from self._found(instrument, n, self._shown(category, exclude_category))
+        generation = found.generation
+        answer = Similar(
+            instrument, found.source, found.model, generation.variant, generation.name, found.items
         )
+        return reply(answer, LISTS)
 
     def legacy(self, instrument_id: int) -> Read[Reply]:
         """Answer with the neighbors of an instrument in the first version's form."""
-        _, found = yield from self.neighbors(instrument_id, LEGACY_ITEMS)
-        items = [str(item.instrument_id) for item in similar_items(found, LEGACY_ITEMS)]
-        return reply(PredictedItems(items), LISTS)
+        shown = self._shown(_NOTHING, _NOTHING)
+        found = yield from self._found(instrument_id, LEGACY_ITEMS, shown)
+        return reply(PredictedItems([str(item.instrument_id) for item in found.items]), LISTS)
 
     def neighbors(self, instrument_id: int, n: int) -> Read[tuple[Generation, SimilarList]]:
         """Return the first `n` neighbors of an instrument at least; Problem if it has no list."""
 
         def read(generation: Generation) -> Read[tuple[Generation, SimilarList] | None]:
-            key = self._keys.model_similar(generation.name, str(instrument_id))
-            (value,) = yield [("GET", key)]
+            value = yield from self._list(generation, instrument_id)
             return None if value is None else (generation, first_neighbors(value, n))
 
         found = yield from self._generations.within_one(None, read)
         if found is None:
-            detail = f"Instrument {instrument_id} is not in the model: no interactions up to now"
-            raise Problem(UNKNOWN_INSTRUMENT, detail)
+            raise _unknown(instrument_id)
         return found
+
+    def _found(self, instrument_id: int, n: int, shown: Shown | None) -> Read[_Found]:
+        """Return what is similar; what is popular if nothing of that is shown."""
+
+        def read(generation: Generation) -> Read[_Found | None]:
+            value = yield from self._list(generation, instrument_id)
+            if value is None:
+                return None
+            found = first_neighbors(value, n) if shown is None else all_neighbors(value)
+            items = similar_items(found, n, shown)
+            if items or not similar_items(found, 1):
+                return _Found(generation, "model", found.model, items)
+            return (yield from self._popular(generation, instrument_id, n, shown))
+
+        found = yield from self._generations.within_one(None, read)
+        if found is None:
+            raise _unknown(instrument_id)
+        return found
+
+    def _popular(
+        self, generation: Generation, instrument_id: int, n: int, shown: Shown | None
+    ) -> Read[_Found | None]:
+        """Return what is popular; None if the generation is gone."""
+        (value,) = yield [("GET", self._keys.model_popular(generation.name))]
+        if value is None:
+            return None
+        popular = _popular.decode(value)
+        items = popular_items(popular.items, instrument_id, n, shown)
+        return _Found(generation, "popular", popular.model, items)
+
+    def _list(self, generation: Generation, instrument_id: int) -> Read[bytes | None]:
+        value: bytes | None
+        (value,) = yield [("GET", self._keys.model_similar(generation.name, str(instrument_id)))]
+        return value
+
+
+def _unknown(instrument_id: int) -> Problem:
+    detail = f"Instrument {instrument_id} is not in the model: no interactions up to now"
+    return Problem(UNKNOWN_INSTRUMENT, detail)

@@ -1,9 +1,13 @@
 """The neighbors of an instrument, out of its list in Redis. Pure."""
 
+from collections.abc import Iterable
+from itertools import islice
+
 import msgspec
 
 from api.instruments.answers import SimilarInstrument
-from contracts.generations import SimilarList
+from api.instruments.directory import Shown
+from contracts.generations import Popular, SimilarList
 
 _similar = msgspec.json.Decoder(SimilarList)
 
@@ -22,10 +26,30 @@ def first_neighbors(value: bytes, n: int) -> SimilarList:
     return _similar.decode(value)
 
 
-def similar_items(similar: SimilarList, n: int) -> list[SimilarInstrument]:
-    """Return the first `n` neighbors of a list whose scores are above 0."""
-    return [
+def all_neighbors(value: bytes) -> SimilarList:
+    """Return a whole `SimilarList` out of its JSON."""
+    return _similar.decode(value)
+
+
+def similar_items(
+    similar: SimilarList, n: int, shown: Shown | None = None
+) -> list[SimilarInstrument]:
+    """Return the first `n` neighbors of a list whose scores are above 0, and that are shown."""
+    found = (
         SimilarInstrument(int(neighbor.item), neighbor.score, neighbor.support)
-        for neighbor in similar.items[:n]
-        if neighbor.score > 0
-    ]
+        for neighbor in similar.items
+        if neighbor.score > 0 and (shown is None or shown(int(neighbor.item)))
+    )
+    return [*islice(found, n)]
+
+
+def popular_items(
+    popular: Iterable[Popular], instrument_id: int, n: int, shown: Shown | None
+) -> list[SimilarInstrument]:
+    """Return the first `n` popular instruments that are shown, but for the one itself."""
+    found = (
+        SimilarInstrument(item, one.score, 0.0)
+        for one in popular
+        if (item := int(one.item)) != instrument_id and (shown is None or shown(item))
+    )
+    return [*islice(found, n)]

@@ -15,10 +15,12 @@ from redis.exceptions import RedisError
 
 from api.live.board import Board
 from api.live.channels import Channels, Subscription
+from api.live.clients import Clients
 from api.live.frames import stale_frame
 from api.live.listener import Listener
 from api.live.metrics import LiveMetrics
-from api.live.snapshots import INSTRUMENTS_A_READ, newest_bars
+from api.live.resuming import INSTRUMENTS_CAUGHT_UP, Missed, missed_since
+from api.live.snapshots import INSTRUMENTS_A_READ, bars_since, newest_bars
 from api.redis.store import READ_DEADLINE_S, Store, StoreUnavailableError
 from contracts.changed_bars import decode_changed_bars
 from runtime.stores import UNAVAILABLE
@@ -47,8 +49,15 @@ class LiveBars:
     """Who listens, and what keeps them up to date."""
 
     def __init__(
-        self, url: str, store: Store, metrics: LiveMetrics, now_ms: Callable[[], int]
+        self,
+        url: str,
+        store: Store,
+        metrics: LiveMetrics,
+        now_ms: Callable[[], int],
+        streams_per_client: int,
     ) -> None:
+        self._now_ms = now_ms
+        self._clients = Clients(streams_per_client)
         self._store = store
         self._metrics = metrics
         self._channels = Channels(url)
@@ -63,10 +72,19 @@ class LiveBars:
         self._trouble: Exception | None = None
         self._closed = False
 
-    async def listen(self, instruments: frozenset[int]) -> Listener:
+    async def listen(
+        self, instruments: frozenset[int], clients: Collection[str], last_id: int | None = None
+    ) -> Listener:
         """Return a listener that has its snapshot; hand it to `leave` in the end.
 
+        Args:
+            instruments: whose bars it is told.
+            clients: the names that it counts for, as address and key.
+            last_id: of the last event that its client got before, if there was any: it then has
+                the bars, too, that changed since.
+
         Raises:
+            TooManyStreamsError: one of `clients` has as many as it may have.
             TooManyClientsError: `MAX_CLIENTS` listen already.
             ClosedError: after `close`.
             StoreUnavailableError, TopologyError: there is no snapshot within `READ_DEADLINE_S`.
@@ -76,10 +94,14 @@ class LiveBars:
         if len(self._listeners) >= MAX_CLIENTS:
             raise TooManyClientsError(f"{MAX_CLIENTS} streams are open already")
         listener = Listener(instruments, self._metrics)
+        self._clients.enter(listener, clients)
         self._join(listener)
         try:
             async with asyncio.timeout(READ_DEADLINE_S):
                 await listener.begun()
+            if last_id is not None:
+                missed = missed_since(last_id, len(instruments), self._now_ms())
+                await self._catch_up(listener, missed)
         except TimeoutError:
             self.leave(listener)
             raise self._why() from None
@@ -93,6 +115,7 @@ class LiveBars:
         if listener not in self._listeners:
             return
         self._listeners.remove(listener)
+        self._clients.leave(listener)
         self._board.remove(listener)
         self._metrics.clients.set(len(self._listeners))
         if not self._listeners:
@@ -195,13 +218,21 @@ class LiveBars:
                 continue
             for listener in newcomers:
                 if listener in self._listeners:  # else it left meanwhile
-                    listener.begin(self._board.newest(listener.instruments))
+                    listener.begin(self._board.newest(listener.instruments), self._board.live())
 
     async def _read(self, instruments: Collection[int]) -> None:
         ids = list(instruments)
         for first in range(0, len(ids), INSTRUMENTS_A_READ):
             some = ids[first : first + INSTRUMENTS_A_READ]
             self._board.take_snapshot(await self._store.answer(newest_bars(self._store, some)))
+
+    async def _catch_up(self, listener: Listener, missed: Missed) -> None:
+        """Give a listener the bars that changed since its client was told of any."""
+        ids = list(listener.instruments)
+        for first in range(0, len(ids), INSTRUMENTS_CAUGHT_UP):
+            some = ids[first : first + INSTRUMENTS_CAUGHT_UP]
+            bars = await self._store.answer(bars_since(self._store, some, missed.minutes_s))
+            listener.catch_up(self._board.missed(bars, missed.since_ms))
 
     def _interrupt(self, error: Exception) -> None:
         """Tell those who had a snapshot that they miss changes from here on."""

@@ -3,6 +3,8 @@
 Bars come from the subscription, in the order in which they were written, and from snapshots, which
 may have been read before or after what the subscription has told. `off` says which is later: within
 a bar it only grows, so what is not above what is held already is left out. Pure but for the clock.
+
+Each event has as its id how far the quotes had come that all bars here are made of.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from api.live.frames import bar_frame
+from api.live.frames import bar_frame, live_frame
 from api.live.listener import MINUTES_HELD, Frame, Listener
 from contracts.changed_bars import ChangedBar
 from contracts.keyspace import BarValue
@@ -40,6 +42,7 @@ class Board:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._watched: dict[int, _Watched] = {}
+        self._reached_ms = 0
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -84,6 +87,17 @@ class Board:
                 minute_s = max(bars)
                 yield instrument_id, minute_s, bars[minute_s].frame
 
+    def live(self) -> bytes:
+        """Return the event that tells that a listener has the newest bars."""
+        return live_frame(self._reached_ms)
+
+    def missed(self, bars: Iterable[ChangedBar], since_ms: int) -> Iterator[Frame]:
+        """Yield those bars that have a quote of `since_ms` or later."""
+        for instrument_id, minute_s, text in bars:
+            value = _decode(text)
+            if value.ct >= since_ms:
+                yield instrument_id, minute_s, self._frame(instrument_id, minute_s, value)
+
     def _newest_minute(self, instrument_id: int) -> int:
         watched = self._watched.get(instrument_id)
         return max(watched.bars, default=0) if watched is not None else 0
@@ -92,9 +106,15 @@ class Board:
         held = watched.bars.get(minute_s)
         if held is not None and value.off <= held.off:
             return
-        frame = bar_frame(instrument_id, minute_s * 1000, value, self._now_ms())
+        frame = self._frame(instrument_id, minute_s, value)
         watched.bars[minute_s] = _Held(value.off, frame)
         if len(watched.bars) > MINUTES_HELD:
             del watched.bars[min(watched.bars)]
         for listener in watched.listeners:
             listener.offer(instrument_id, minute_s, frame)
+
+    def _frame(self, instrument_id: int, minute_s: int, value: BarValue) -> bytes:
+        now_ms = self._now_ms()
+        # A quote of the future says nothing of how far the others have come.
+        self._reached_ms = max(self._reached_ms, min(value.ct, now_ms))
+        return bar_frame(instrument_id, minute_s * 1000, value, now_ms, self._reached_ms)

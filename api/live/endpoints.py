@@ -5,32 +5,37 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.cases import READING
+from api.http.cases import NO_SUCH_SYMBOL, READING
 from api.http.endpoint import ActionEndpoint, Success, Table
-from api.http.parameters import Parameter, parse_instruments
-from api.http.problems import INVALID_REQUEST, NOT_READY, OVERLOADED, Problem
-from api.http.schemas import instruments_schema
+from api.http.parameters import Resolve, instruments_parameter
+from api.http.problems import (
+    INVALID_REQUEST,
+    NOT_READY,
+    OVERLOADED,
+    TOO_MANY_STREAMS,
+    UNKNOWN_INSTRUMENT,
+    Problem,
+)
+from api.http.shedding import client_of
 from api.live.bars import MAX_CLIENTS, ClosedError, LiveBars, TooManyClientsError
-from api.live.frames import LIVE, OPENING, bar_frame, stale_frame
+from api.live.clients import TooManyStreamsError
+from api.live.frames import OPENING, bar_frame, live_frame, stale_frame
+from api.live.resuming import parse_id
 from api.live.stream import EventStream
 from contracts.keyspace import BarValue
 
 MAX_INSTRUMENTS: Final = 500
 
 _FULL: Final = f"{MAX_CLIENTS} streams are open already: try another process, or again in a second"
+_OWN_FULL: Final = "100 streams of this client are open already: close one first"
 _CLOSED: Final = "The server is stopping: try another one"
 _TOO_MANY: Final = f"instruments: must name 1 to {MAX_INSTRUMENTS} instruments, this names 501"
-_INSTRUMENTS: Final = Parameter(
-    "instruments",
-    lambda text: parse_instruments(text, 1, MAX_INSTRUMENTS),
-    instruments_schema(1, MAX_INSTRUMENTS),
-    "whose bars to send, comma-separated",
-)
 _EVENT: Final = {
     "type": "object",
     "description": "each event",
     "properties": {
         "event": {"enum": ["bar", "live", "stale"]},
+        "id": {"type": "string", "description": "of `bar` and `live`"},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
     "required": ["event", "data"],
@@ -39,19 +44,22 @@ _value = BarValue(30.72, 30.9, 30.71, 30.85, 1200, 14, 36960, 1629061621500, 162
 _EXAMPLE: Final = b"".join(
     (
         OPENING,
-        bar_frame(4, 1629061620000, _value, 1629061629000),
-        LIVE,
+        bar_frame(4, 1629061620000, _value, 1629061629000, 1629061628123),
+        live_frame(1629061628123),
         stale_frame("redis-away"),
     )
 ).decode()
 
 
-def endpoints(live: LiveBars) -> Table:
-    """Return the endpoint of bars as they change."""
+def endpoints(live: LiveBars, resolve: Resolve) -> Table:
+    """Return the endpoint of bars as they change; `resolve` finds instruments by their symbols."""
 
-    async def bars(_: Request, instruments: frozenset[int]) -> Response:
+    async def bars(request: Request, instruments: frozenset[int]) -> Response:
+        last_id = parse_id(request.headers.get("last-event-id"))
         try:
-            listener = await live.listen(instruments)
+            listener = await live.listen(instruments, [client_of(request.scope)], last_id)
+        except TooManyStreamsError as error:
+            raise Problem(TOO_MANY_STREAMS, f"{error}: close one first") from error
         except TooManyClientsError as error:
             raise Problem(OVERLOADED, _FULL) from error
         except ClosedError as error:
@@ -74,9 +82,13 @@ Minute bars of up to 500 instruments, as server-sent events.
 - `stale`: the server lost Redis, so changes may be missing from here on. The stream stays open;
   the newest bars and `live` follow as soon as Redis is back.
 
+Events `bar` and `live` have an `id`. A client that comes back with the last one as `Last-Event-ID`,
+as browsers do by themselves, is first sent the bars that changed since then, of the last 60 minutes
+(of more than 50 instruments: 3,000 bars in all), and then the newest ones as ever.
+
 A comment comes every 15 s when there is nothing to send. The stream ends when the server stops,
 or when a client takes nothing for 30 s: connect again, and the newest bars come first.""",
-            parameters=(_INSTRUMENTS,),
+            parameters=(instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),),
             act=bars,
             success=Success(
                 kind=None,
@@ -87,6 +99,8 @@ or when a client takes nothing for 30 s: connect again, and the newest bars come
             problems={
                 **READING,
                 INVALID_REQUEST: _TOO_MANY,
+                UNKNOWN_INSTRUMENT: NO_SUCH_SYMBOL,
+                TOO_MANY_STREAMS: _OWN_FULL,
                 OVERLOADED: _FULL,
                 NOT_READY: _CLOSED,
             },

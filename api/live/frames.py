@@ -15,8 +15,6 @@ HEARTBEAT: Final = b":\n\n"
 """A comment, when there is nothing to say: it keeps proxies from hanging up."""
 OPENING: Final = b"retry: 2000\n\n"
 """After how many ms a client that lost its connection should try again."""
-LIVE: Final = b"event: live\ndata: {}\n\n"
-"""The snapshot is complete: what follows is sent as it happens."""
 
 StaleReason = Literal["redis-away"]
 
@@ -30,11 +28,22 @@ class LiveBar(Bar, frozen=True, gc=False):
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def bar_frame(instrument_id: int, minute_ms: int, value: BarValue, now_ms: int) -> bytes:
+def bar_frame(
+    instrument_id: int, minute_ms: int, value: BarValue, now_ms: int, event_id: int
+) -> bytes:
     """Return the event that tells a minute bar; `closed` goes by the clock `now_ms`."""
     (bar,) = roll_up([(minute_ms, value)], Window(minute_ms, minute_ms, MINUTE_MS), now_ms)
     data = _encode(LiveBar(**msgspec.structs.asdict(bar), instrument_id=instrument_id))
-    return b"event: bar\ndata: %b\n\n" % data
+    return b"event: bar\ndata: %b\nid: %d\n\n" % (data, event_id)
+
+
+def live_frame(event_id: int) -> bytes:
+    r"""Return the event that tells that the newest bars are complete.
+
+    >>> live_frame(1629061628123)
+    b'event: live\\ndata: {}\\nid: 1629061628123\\n\\n'
+    """
+    return b"event: live\ndata: {}\nid: %d\n\n" % event_id
 
 
 def stale_frame(reason: StaleReason) -> bytes:

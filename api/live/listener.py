@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from api.live.frames import HEARTBEAT, LIVE
+from api.live.frames import HEARTBEAT
 from api.live.metrics import LiveMetrics
 
 MINUTES_HELD: Final = 2
@@ -42,13 +42,27 @@ class Listener:
         """Return once it has its snapshot, or has ended."""
         await self._something.wait()
 
-    def begin(self, snapshot: Iterable[Frame]) -> None:
-        """Take the present bars, which changes come on top of from here on."""
+    def begin(self, snapshot: Iterable[Frame], live: bytes) -> None:
+        """Take the present bars and the event after them; changes come on top from here on."""
         for instrument_id, minute_s, frame in snapshot:
             self._bars[instrument_id] = {minute_s: frame}
-        self._last = LIVE
+        self._last = live
         self._live = True
         self._something.set()
+
+    def catch_up(self, missed: Iterable[Frame]) -> None:
+        """Take bars that it missed before it began, to be sent ahead of all others.
+
+        Those that are not older than what waits already are left out: what waits may be newer.
+        """
+        oldest = {instrument_id: min(bars) for instrument_id, bars in self._bars.items() if bars}
+        frames = [
+            frame
+            for instrument_id, minute_s, frame in missed
+            if minute_s < oldest.get(instrument_id, 0)
+        ]
+        self._metrics.events.inc(len(frames))
+        self._first += b"".join(frames)
 
     def offer(self, instrument_id: int, minute_s: int, frame: bytes) -> None:
         """Take a bar that changed; without a snapshot it is left, as it will be part of that."""
@@ -68,7 +82,7 @@ class Listener:
         if not self._live:
             return
         self._bars.clear()
-        self._first, self._last, self._live = frame, b"", False
+        self._first, self._last, self._live = self._first + frame, b"", False
         self._something.set()
 
     def end(self) -> None:

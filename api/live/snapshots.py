@@ -1,4 +1,4 @@
-"""The newest bars of instruments as Redis has them, which changes then come on top of."""
+"""Bars of instruments as Redis has them: the newest ones, and those that a client missed."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -30,4 +30,19 @@ def newest_bars(store: Store, instruments: Sequence[int]) -> Read[list[ChangedBa
         ChangedBar(instrument_id, int(minute), value.decode())
         for (instrument_id, _, minute), value in zip(known, values, strict=True)
         if value is not None  # expired since: there is a newer one, which changes tell
+    ]
+
+
+def bars_since(
+    store: Store, instruments: Sequence[int], minutes_s: Sequence[int]
+) -> Read[list[ChangedBar]]:
+    """Return the bars of these minutes, given by their start in epoch s, oldest first."""
+    topology = yield from store.topology()
+    keys = [store.keys.bars(instrument_partition(i, topology.quotes), i) for i in instruments]
+    found = yield [("HMGET", key, *map(str, minutes_s)) for key in keys]
+    return [
+        ChangedBar(instrument_id, minute_s, value.decode())
+        for instrument_id, values in zip(instruments, found, strict=True)
+        for minute_s, value in zip(minutes_s, values, strict=True)
+        if value is not None
     ]

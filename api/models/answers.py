@@ -1,9 +1,154 @@
-"""The answer that lists of the first version share."""
+"""The answers about models: the only definition of their JSON."""
+
+from typing import Any
 
 import msgspec
+
+from contracts.decisions import Decision, What
+from contracts.fold_in import FoldIn
 
 
 class PredictedItems(msgspec.Struct, frozen=True):
     """Instrument ids, best first."""
 
     predicted_items: list[str]
+
+
+class Learned(msgspec.Struct, frozen=True):
+    """How much a generation was trained on."""
+
+    items: int
+    pairs: int
+    """of items that someone has both, each counted once"""
+    users: int
+    affinities: int
+    """items of these users, summed up"""
+
+
+class HeldOut(msgspec.Struct, frozen=True):
+    """How well the generation's settings foresee what users did last, learned without that."""
+
+    users: int
+    ndcg: float
+    """nDCG@10, mean over these users"""
+    low: float
+    """of the 95 % interval"""
+    high: float
+    coverage: float
+    personalization: float
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A rule that was checked before publication."""
+
+    rule: str
+    level: str
+    """`hard`: if broken, nothing is published; `soft`: it is told"""
+    holds: bool
+    value: float | None
+    """null: not finite"""
+    limit: float | None
+    meaning: str
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What `auto` chose, and from how much."""
+
+    found: dict[str, Any]
+    at: str
+    """ISO 8601, UTC"""
+    items: int
+    events: int
+    users: int
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What a generation's report says of it."""
+
+    started: str
+    """ISO 8601, UTC"""
+    finished: str
+    data: Learned
+    quality: list[Checked] = []
+    held_out: HeldOut | None = None
+    """null: too few users have enough items to hold any out"""
+    selection: Selection | None = None
+    """null: nothing was to be chosen"""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A generation that is served, or kept to be rolled back to."""
+
+    generation: str
+    model: str
+    """the item model's name"""
+    user_model: str
+    fold_in: FoldIn
+    """how histories are folded into the items' lists"""
+    report: Figures | None
+    """null: it is gone, damaged, or of another release"""
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """How a canary is on trial."""
+
+    share: float
+    """of the default variant's users, 0 to 1"""
+    since_ms: int
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """What some users get."""
+
+    variant: str
+    users: float
+    """its share of all users, 0 to 1"""
+    serves: Model
+    trial: Trial | None = None
+    """of the canary"""
+
+
+class Models(msgspec.Struct, frozen=True):
+    """What is served to whom."""
+
+    experiment: str | None
+    variants: list[Variant]
+    """the default one first, the canary last"""
+    previous: list[Model]
+    """what the default variant can be rolled back to, latest first"""
+    held: bool
+    """rolled back by a person, so that runs publish nothing until one asks for it"""
+
+
+class Arm(msgspec.Struct, frozen=True):
+    """A variant in an experiment."""
+
+    variant: str
+    weight: float
+    users: float
+    """its share of all users, 0 to 1; the canary's are counted in"""
+    generation: str | None
+    """null: it is not served, so it has no users"""
+
+
+class Experiments(msgspec.Struct, frozen=True):
+    """Which users get which variant."""
+
+    name: str | None
+    """null: every user gets the default variant"""
+    variants: list[Arm]
+
+
+class Decisions(msgspec.Struct, frozen=True):
+    """What was decided on generations, newest first."""
+
+    decisions: list[Decision]
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What a person just decided."""
+
+    what: What
+    generation: str
+    serves: str
+    """the generation that the default variant serves from now on"""

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 Source = Literal["model", "history", "popular"]
+ItemSource = Literal["items", "popular"]
 
 
 class Recommended(msgspec.Struct, frozen=True, gc=False):
@@ -31,3 +32,22 @@ class Recommendations(msgspec.Struct, frozen=True):
     variant: str
     generation: str
     items: list[Recommended]
+
+
+class ItemRecommendations(msgspec.Struct, frozen=True):
+    """Instruments for whoever has some others, best first, and where they come from.
+
+    `source` is `items` (the lists of the instruments that were sent) or `popular`.
+    """
+
+    source: ItemSource
+    model: str
+    variant: str
+    generation: str
+    items: list[Recommended]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """The recommendations of several users, in the order in which these were asked for."""
+
+    recommendations: list[Recommendations]

@@ -4,14 +4,14 @@ Equal scores are ordered by the smaller id.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 import numpy as np
 
 from api.recommendations.answers import Recommended, Source
-from api.recommendations.fold import Row, Shares
+from api.recommendations.fold import Row, Shares, Shown
 from api.recommendations.lists import GenerationLists
 from api.users.history import Histories, latest_items
 from contracts.fold_in import FoldIn
@@ -30,6 +30,20 @@ class Wish:
     n: int
     excluded: frozenset[int]
     include_seen: bool
+    by_category: bool = False
+    """whether `shown` goes by categories, too, and not only by what is listed"""
+    catalog_version: int = 0
+    """of what `shown` goes by, so that wishes are equal only if the same may be shown"""
+    shown: Shown | None = field(default=None, compare=False)
+    """which items may be shown; None: all"""
+
+    @property
+    def is_common(self) -> bool:
+        """Whether others ask for the same, so that it is worth keeping what was chosen.
+
+        Items and categories may be named in any number of ways.
+        """
+        return not (self.excluded or self.by_category)
 
     def left_out(self, seen: Collection[int]) -> frozenset[int]:
         """Return the items that must not be recommended to a user who has `seen`."""
@@ -54,7 +68,7 @@ def folded_items(history: Histories, fold_in: FoldIn) -> list[int]:
 
 def from_own_list(own: UserList, wish: Wish) -> Chosen:
     """Choose from the list that the model made for the user."""
-    return Chosen("model", own.model, _first(own.items, wish.excluded, wish.n))
+    return Chosen("model", own.model, _first(own.items, wish.excluded, wish))
 
 
 def from_history(
@@ -82,7 +96,7 @@ def from_history(
         return nothing
     scratch = lists.scratch()
     left_out = lists.places.of_known(wish.left_out(history))
-    best = shares.best(total, left_out, lists.places.item_at, wish.n, scratch)
+    best = shares.best(total, left_out, lists.places.item_at, wish.n, scratch, wish.shown)
     reasons = shares.reasons([one.place for one in best], [*rows], REASONS, scratch)
     items = [
         Recommended(one.item, one.score, because)
@@ -101,13 +115,18 @@ def _weights(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
 def from_popular(popular: PopularList, seen: Collection[int], wish: Wish) -> Chosen:
     """Choose from what is popular with everyone."""
     items = (Recommendation(p.item, p.score, []) for p in popular.items)
-    return Chosen("popular", popular.model, _first(items, wish.left_out(seen), wish.n))
+    return Chosen("popular", popular.model, _first(items, wish.left_out(seen), wish))
 
 
-def _first(items: Iterable[Recommendation], left_out: frozenset[int], n: int) -> list[Recommended]:
-    """Return the first `n` items that are not left out."""
+def _first(
+    items: Iterable[Recommendation], left_out: frozenset[int], wish: Wish
+) -> list[Recommended]:
+    """Return the first items that are not left out and may be shown, as many as wished for."""
+    shown = wish.shown
     kept = (i for i in items if int(i.item) not in left_out)
+    if shown is not None:
+        kept = (i for i in kept if shown(int(i.item)))
     return [
         Recommended(int(i.item), i.score, [int(item) for item in i.because])
-        for i in islice(kept, n)
+        for i in islice(kept, wish.n)
     ]

@@ -1,15 +1,42 @@
 """The endpoints of recommendations."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from api.http.cases import LONG_USER_ID, READING_LISTS
-from api.http.endpoint import ReadEndpoint, Success, Table
-from api.http.openapi import CACHE_CONTROL
-from api.http.parameters import DEFAULT_ITEMS, EXCLUDE, USER_ID, flag, whole_number
-from api.recommendations.answers import Recommendations, Recommended
+from api.http.cases import LONG_USER_ID, NO_SUCH_SYMBOL, READING_LISTS, WRITING
+from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
+from api.http.openapi import CACHE_CONTROL, json_body
+from api.http.parameters import (
+    CATEGORY,
+    DEFAULT_ITEMS,
+    EXCLUDE_CATEGORY,
+    USER_ID,
+    Resolve,
+    exclude_parameter,
+    flag,
+    whole_number,
+)
+from api.http.problems import (
+    INCOMPLETE_BODY,
+    INVALID_REQUEST,
+    MALFORMED_JSON,
+    TOO_LARGE,
+    UNKNOWN_INSTRUMENT,
+    UNSUPPORTED_MEDIA_TYPE,
+    ProblemType,
+)
+from api.recommendations.answers import Batch, ItemRecommendations, Recommendations, Recommended
+from api.recommendations.asking import Asking
+from api.recommendations.bodies import (
+    MAX_ITEMS,
+    MAX_RECOMMENDATIONS,
+    MAX_USERS,
+    ForItems,
+    ForUsers,
+    WeightedItem,
+    schema_of,
+)
 from api.recommendations.reading import RecommendationReader
-
-MAX_RECOMMENDATIONS: Final = 100
 
 EXAMPLE: Final = Recommendations(
     user_id="ABC",
@@ -23,10 +50,24 @@ EXAMPLE: Final = Recommendations(
         Recommended(instrument_id=5, score=0.57, because=[4]),
     ],
 )
+_BASKET: Final = ForItems(items=[WeightedItem(4, 2.0), WeightedItem(7)], n=3)
+_OF_ITEMS: Final = ItemRecommendations(
+    source="items",
+    model="cosine",
+    variant="default",
+    generation="20210815T211000Z-7",
+    items=[Recommended(instrument_id=0, score=0.61, because=[4, 7])],
+)
+_ASKED_BY_BODY: Final[Mapping[ProblemType, str]] = {
+    **{kind: WRITING[kind] for kind in (INCOMPLETE_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)},
+    **READING_LISTS,
+    INVALID_REQUEST: "items: Expected `array` of length >= 1",
+    MALFORMED_JSON: "Input data was truncated",
+}
 
 
-def endpoints(reader: RecommendationReader) -> Table:
-    """Return the endpoints of recommendations."""
+def endpoints(reader: RecommendationReader, asking: Asking, resolve: Resolve) -> Table:
+    """Return the endpoints of recommendations; `resolve` finds instruments by their symbols."""
     return (
         ReadEndpoint(
             path="/v1/users/{user_id}/recommendations",
@@ -41,16 +82,57 @@ The first of these that has anything, as `source` says.
   `score(j) = sum_i w_i S_ij / sum_i w_i`, with w_i the affinity for instrument i and S_ij the score
   of j in the list of i. The generation may say that only the latest count, or older ones less. What
   has a score above 0 is recommended.
-- `popular`: a user without history gets what is popular with everyone.""",
+- `popular`: a user without history gets what is popular with everyone.
+
+What the catalog says is not listed is never recommended. `category` and `exclude_category` leave
+out more; where nothing is left of a list, the next one is asked.""",
             parameters=(
                 USER_ID,
                 whole_number("n", MAX_RECOMMENDATIONS, DEFAULT_ITEMS, "how many at most"),
-                EXCLUDE,
+                exclude_parameter(resolve),
+                CATEGORY,
+                EXCLUDE_CATEGORY,
                 flag("include_seen", "recommend what the user has already, too"),
             ),
             read=reader.recommendations,
+            scope="read",
             hot=True,
             success=Success(kind=Recommendations, example=EXAMPLE, headers=(CACHE_CONTROL,)),
-            problems={**READING_LISTS, **LONG_USER_ID},
+            problems={
+                **READING_LISTS,
+                **LONG_USER_ID,
+                UNKNOWN_INSTRUMENT: NO_SUCH_SYMBOL,
+            },
+        ),
+        ActionEndpoint(
+            method="POST",
+            path="/v1/recommendations",
+            tag="recommendations",
+            summary="Instruments for whoever has some others",
+            description=f"""\
+For a session or a basket, of nobody or of somebody unknown: 1 to {MAX_ITEMS} instruments, the most
+recent first, are folded in as a user's history is, each with its `weight`. Nothing is published or
+kept. `source` is `items`, or `popular` where nothing comes of their lists.""",
+            act=asking.for_items,
+            body=json_body(schema_of(ForItems), basket=_BASKET),
+            body_kinds=(ForItems,),
+            success=Success(kind=ItemRecommendations, example=_OF_ITEMS, headers=(CACHE_CONTROL,)),
+            problems=_ASKED_BY_BODY,
+        ),
+        ActionEndpoint(
+            method="POST",
+            path="/v1/recommendations/batch",
+            tag="recommendations",
+            summary="Instruments for each of several users",
+            description=f"""\
+For 1 to {MAX_USERS} users, in the order in which the body names them: each as
+`/v1/users/{{user_id}}/recommendations` answers, with a `request_id` of its own. If one cannot be
+answered, none is.""",
+            act=asking.for_users,
+            body=json_body(schema_of(ForUsers), batch=ForUsers(user_ids=["ABC", "ABD"], n=3)),
+            body_kinds=(ForUsers,),
+            scope="read",
+            success=Success(kind=Batch, example=Batch([EXAMPLE]), headers=(CACHE_CONTROL,)),
+            problems=_ASKED_BY_BODY,
         ),
     )

@@ -1,6 +1,6 @@
 """Adding up weighted rows: the places with the largest sums, and what speaks for each. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -14,6 +14,11 @@ from contracts.messages import Floats, Ints
 _UNIT: Final = 10.0**-SCORE_DECIMALS
 _ALL_ARE_FASTER: Final = 4
 """Looking at all places takes as long as at a fourth as many entries."""
+_WIDENED: Final = 4
+"""How many times as many of the best are looked at, when too few of them may be shown."""
+
+Shown = Callable[[int], bool]
+"""Whether an item may be shown."""
 
 
 class Row(NamedTuple):
@@ -75,6 +80,7 @@ class Shares:
         item_at: Sequence[int],
         n: int,
         scratch: Scratch,
+        shown: Shown | None = None,
     ) -> list[Scored]:
         """Return the items with the `n` largest sums, as shares of `total`, above 0, largest first.
 
@@ -86,22 +92,22 @@ class Shares:
             item_at: the item at each place.
             n: how many at most.
             scratch: has room for every place.
+            shown: which items may be among them; None: all.
         """
         np.add.at(scratch.sums, self.places, self.shares)
         scratch.sums[left_out] = 0
         touched = self._distinct(scratch)
         sums = scratch.sums[touched]
         scratch.sums[touched] = 0
-        # What is equal when it is rounded may differ by a unit before.
-        kept = np.flatnonzero(sums >= _nth_largest(sums, n) - total * _UNIT)
-        scores = np.round(sums[kept] / total, SCORE_DECIMALS).tolist()
-        places = touched[kept].tolist()
-        ranked = sorted(
-            (-score, item_at[place], place)
-            for score, place in zip(scores, places, strict=True)
-            if score > 0
-        )
-        return [Scored(-negated, item, place) for negated, item, place in ranked[:n]]
+        sought = n
+        while True:
+            ranked = _ranked(touched, sums, total, item_at, sought)
+            if shown is None:
+                return ranked
+            kept = [one for one in ranked if shown(one.item)]
+            if len(kept) >= n or len(ranked) < sought:
+                return kept[:n]
+            sought *= _WIDENED  # to ask of each touched item would take longer than all the rest
 
     def reasons(
         self, places: Sequence[int], row_items: Sequence[int], most: int, scratch: Scratch
@@ -134,6 +140,21 @@ class Shares:
         scratch.marks[self.places] = order
         distinct: Ints = self.places[scratch.marks[self.places] == order]
         return distinct
+
+
+def _ranked(
+    places: Ints, sums: Floats, total: float, item_at: Sequence[int], n: int
+) -> list[Scored]:
+    """Return the `n` places with the largest sums, (k,) each, as `Shares.best` says."""
+    # What is equal when it is rounded may differ by a unit before.
+    kept = np.flatnonzero(sums >= _nth_largest(sums, n) - total * _UNIT)
+    scores = np.round(sums[kept] / total, SCORE_DECIMALS).tolist()
+    ranked = sorted(
+        (-score, item_at[place], place)
+        for score, place in zip(scores, places[kept].tolist(), strict=True)
+        if score > 0
+    )
+    return [Scored(-negated, item, place) for negated, item, place in ranked[:n]]
 
 
 def _nth_largest(values: Floats, n: int) -> float:

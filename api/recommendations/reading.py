@@ -1,52 +1,120 @@
 """Reads of recommendations: each returns its whole answer."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from api.http.metrics import Metrics
 from api.http.replies import ONCE, Reply, reply
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, GenerationReplacedError, Generations
 from api.models.request_ids import RequestIds
-from api.recommendations.answers import Recommendations
+from api.recommendations.answers import ItemRecommendations, ItemSource, Recommendations
 from api.recommendations.choosing import Chosen, Wish
+from api.recommendations.fold import Shown
 from api.recommendations.recommending import Recommending
 from api.redis.reading import Read
 from api.redis.store import Store
+from api.users.history import Histories
 from contracts.partitioning import user_partition
 
 LEGACY_ITEMS: Final = 10
 REQUEST_ID: Final = b"x-request-id"
 
 
+class Catalog(Protocol):
+    """Knows which instruments are listed, and in which categories."""
+
+    version: int
+    """another one if anything changed"""
+
+    def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
+        """Return which instruments may be shown; None if it is all of them.
+
+        Args:
+            categories: only what is in one of these; empty: in any.
+            excluded: nothing that is in one of these.
+        """
+
+
 class RecommendationReader:
     """Recommends to the users of one namespace."""
 
     def __init__(
-        self, store: Store, generations: Generations, request_ids: RequestIds, metrics: Metrics
+        self,
+        store: Store,
+        generations: Generations,
+        request_ids: RequestIds,
+        metrics: Metrics,
+        catalog: Catalog,
     ) -> None:
         self._store = store
         self._generations = generations
         self._request_ids = request_ids
         self._recommending = Recommending(store.keys, generations, metrics)
         self._counted = metrics.recommendations
+        self._catalog = catalog
+
+    def wish(
+        self,
+        n: int,
+        exclude: frozenset[int],
+        category: frozenset[str],
+        exclude_category: frozenset[str],
+        *,
+        include_seen: bool,
+    ) -> Wish:
+        """Return what a client asks for, by the names of its parameters."""
+        shown = self._catalog.shown(category, exclude_category)
+        if shown is None:
+            return Wish(n, exclude, include_seen)
+        by_category = bool(category or exclude_category)
+        return Wish(n, exclude, include_seen, by_category, self._catalog.version, shown)
 
     def recommendations(
-        self, user_id: str, n: int, exclude: frozenset[int], *, include_seen: bool
+        self,
+        user_id: str,
+        n: int,
+        exclude: frozenset[int],
+        category: frozenset[str],
+        exclude_category: frozenset[str],
+        *,
+        include_seen: bool,
     ) -> Read[Reply]:
         """Answer with instruments for a user."""
-        wish = Wish(n, exclude, include_seen)
+        wish = self.wish(n, exclude, category, exclude_category, include_seen=include_seen)
+        return reply((yield from self.for_user(user_id, wish)), ONCE)
+
+    def for_user(self, user_id: str, wish: Wish) -> Read[Recommendations]:
+        """Return instruments for a user."""
         generation, chosen, request_id = yield from self._recommended(user_id, wish)
-        return reply(
-            Recommendations(
-                user_id,
-                request_id,
-                chosen.source,
-                chosen.model,
-                generation.variant,
-                generation.name,
-                chosen.items,
-            ),
-            ONCE,
+        return Recommendations(
+            user_id,
+            request_id,
+            chosen.source,
+            chosen.model,
+            generation.variant,
+            generation.name,
+            chosen.items,
+        )
+
+    def for_items(self, items: Histories, wish: Wish) -> Read[ItemRecommendations]:
+        """Return instruments for whoever has some items, of the generation that all are served.
+
+        Raises:
+            NoModelYetError, GenerationReplacedError: no list can be read.
+        """
+
+        def read(generation: Generation) -> Read[tuple[Generation, Chosen] | None]:
+            chosen = yield from self._recommending.choose_for_items(generation, items, wish)
+            return None if chosen is None else (generation, chosen)
+
+        found = yield from self._generations.within_one(None, read)
+        if found is None:
+            raise GenerationReplacedError
+        generation, chosen = found
+        source: ItemSource = "popular" if chosen.source == "popular" else "items"
+        self._counted.note(source, generation.variant, chosen.model)
+        return ItemRecommendations(
+            source, chosen.model, generation.variant, generation.name, chosen.items
         )
 
     def legacy(self, user_id: str) -> Read[Reply]:
@@ -54,7 +122,8 @@ class RecommendationReader:
 
         It has no room for the request's id, which stands in a header instead.
         """
-        wish = Wish(LEGACY_ITEMS, frozenset(), include_seen=False)
+        nothing: frozenset[str] = frozenset()
+        wish = self.wish(LEGACY_ITEMS, frozenset(), nothing, nothing, include_seen=False)
         _, chosen, request_id = yield from self._recommended(user_id, wish)
         items = [str(item.instrument_id) for item in chosen.items]
         status, headers, body = reply(PredictedItems(items), ONCE)

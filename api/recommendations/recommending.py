@@ -1,6 +1,6 @@
 """Recommending to a user: the reads that it takes, and what is kept of them for the next time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -19,7 +19,7 @@ from api.recommendations.fold import Row
 from api.recommendations.lately import Lately
 from api.recommendations.lists import GenerationLists, Lists
 from api.redis.reading import Read
-from api.users.history import history_of, offset_of
+from api.users.history import Histories, history_of, offset_of
 from contracts.generations import PopularList, UserList
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 
@@ -60,13 +60,13 @@ class Recommending:
 
         The first that has anything: the user's own list if it was made from what the user has now,
         that folded into the items' lists, what is popular. The own list leaves out what the user
-        has, so it cannot answer a wish to include that. What came of the same history and the same
-        generation before, which never changes, comes of them again.
+        has, so it cannot answer a wish to include that. What came of the same history, the same
+        generation and the same catalog before, which never changes, comes of them again.
 
         Raises:
             ExpiredError: the generation may have had lists that are gone.
         """
-        known = self._kept.get((key, wish))
+        known = self._kept.get((key, wish)) if wish.is_common else None
         if known is not None:
             (offset,) = yield [("HGET", key, OFFSET_FIELD)]
             if known[:2] == (generation, offset):
@@ -78,18 +78,30 @@ class Recommending:
         offset = offset_of(flat)
         chosen = None if wish.include_seen else _own(own, offset, wish)
         if chosen is None and offset is not None:
-            chosen = yield from self._folded_in(generation, flat, wish)
+            chosen = yield from self._folded_in(generation, history_of(flat), wish)
         if chosen is None:
-            return (yield from self._popular(generation, flat, wish))
-        if not wish.excluded:  # which has no bound that would allow to keep many
+            return (yield from self._popular(generation, history_of(flat), wish))
+        if wish.is_common:
             self._kept.keep((key, wish), (generation, offset, chosen))
         return chosen
 
+    def choose_for_items(
+        self, generation: Generation, items: Histories, wish: Wish
+    ) -> Read[Chosen | None]:
+        """Choose for items as if they were a history; None if the generation has nothing.
+
+        Raises:
+            ExpiredError: as `choose`.
+        """
+        # Asked for with the pointer alone: all the lists may be in memory.
+        yield [self._generations.pointer]
+        chosen = yield from self._folded_in(generation, items, wish)
+        return chosen or (yield from self._popular(generation, items, wish))
+
     def _folded_in(
-        self, generation: Generation, flat: Sequence[bytes], wish: Wish
+        self, generation: Generation, history: Histories, wish: Wish
     ) -> Read[Chosen | None]:
         """Choose from a live history; None if nothing comes of it."""
-        history = history_of(flat)
         lists = self._lists.of(generation.name, self._generations.live)
         items = folded_items(history, generation.fold_in)
         rows = yield from self._rows_of(generation, lists, items)
@@ -97,13 +109,13 @@ class Recommending:
         return chosen if chosen.items else None
 
     def _popular(
-        self, generation: Generation, flat: Sequence[bytes], wish: Wish
+        self, generation: Generation, seen: Collection[int], wish: Wish
     ) -> Read[Chosen | None]:
-        """Choose from what is popular, for a history; None if that list is gone."""
+        """Choose from what is popular, for whoever has seen something; None if it is gone."""
         (value,) = yield [("GET", self._keys.model_popular(generation.name))]
         if value is None:
             return None
-        return from_popular(_popular.decode(value), history_of(flat), wish)
+        return from_popular(_popular.decode(value), seen, wish)
 
     def _rows_of(
         self, generation: Generation, lists: GenerationLists, items: Sequence[int]

@@ -10,7 +10,8 @@ from api.redis.nodes import Nodes
 T = TypeVar("T")
 
 Command = tuple[str | bytes | int, ...]
-"""A command, its key, and the rest; an answer is bytes, an int, None, or a list of these."""
+"""A command, its key, and the rest (EVAL: script, 1, key, the rest); an answer is bytes, an int,
+None, or a list of these."""
 Read = Generator[Sequence[Command], Sequence[Any], T]
 """Yields commands, one or more, is sent their answers, and returns what it was for.
 
@@ -20,6 +21,8 @@ It knows neither connections nor the loop, so the ordinary routes and the hot pa
 Done = Callable[[T | None, Exception | None], None]
 """Gets what a read returned or raised; must not raise."""
 
+_KEY_OF_EVAL: Final = 3
+"""The place of its key, after the script and how many keys there are: one."""
 _REDIRECTIONS: Final = 3
 """A command that was sent on as often has no home: the cluster is changing."""
 
@@ -86,7 +89,8 @@ class Reading(Generic[T]):
         self._missing = len(commands)
         try:
             for place, command in enumerate(commands):
-                connection = self._nodes.connection_of(command[1])  # type: ignore[arg-type]
+                key = command[_KEY_OF_EVAL if command[0] == "EVAL" else 1]
+                connection = self._nodes.connection_of(key)  # type: ignore[arg-type]
                 # What all ask for, such as the pointer to the model, is asked for once a turn.
                 send = connection.send_shared if command[0] == "GET" else connection.send
                 send(packed(command), self, place)

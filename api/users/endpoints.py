@@ -2,20 +2,32 @@
 
 from typing import Final
 
-from api.http.cases import LONG_USER_ID, READING
-from api.http.endpoint import ReadEndpoint, Success, Table
+from api.http.cases import LONG_USER_ID, READING, WRITING
+from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
 from api.http.parameters import USER_ID
-from api.http.problems import UNKNOWN_USER
-from api.users.answers import Held, History
+from api.http.problems import LOG_UNAVAILABLE, OVERLOADED, UNKNOWN_USER, ProblemType
+from api.users.answers import Erasing, Export, Held, History, KnownItem, OwnItem, OwnList
+from api.users.erasing import Erasure
 from api.users.reading import UserReader
 
 _HISTORY: Final = History(
     user_id="ABC", items=[Held(instrument_id=4, affinity=1, last_event_ts=1629061628123)]
 )
+_EXPORT: Final = Export(
+    user_id="ABC",
+    last_event_ts=1629061628123,
+    variant="default",
+    generation="20210815T211000Z-7",
+    history=[KnownItem(4, 1, 1629061628123, user_scale=1, value=0, valued=0)],
+    lists=[
+        OwnList("20210815T211000Z-7", "user-knn", up_to_date=True, items=[OwnItem(488, 0.225, [4])])
+    ],
+)
+_READING: Final[dict[ProblemType, str]] = {**READING, **LONG_USER_ID}
 
 
-def endpoints(reader: UserReader) -> Table:
+def endpoints(reader: UserReader, erasure: Erasure) -> Table:
     """Return the endpoints of users."""
     return (
         ReadEndpoint(
@@ -25,7 +37,44 @@ def endpoints(reader: UserReader) -> Table:
             description="The instruments that the user has, with affinities, latest first.",
             parameters=(USER_ID,),
             read=reader.history,
+            scope="read",
             success=Success(kind=History, example=_HISTORY, headers=KEPT),
-            problems={**READING, **LONG_USER_ID, UNKNOWN_USER: "The user has no history"},
+            problems={**_READING, UNKNOWN_USER: "The user has no history"},
+        ),
+        ReadEndpoint(
+            path="/v1/users/{user_id}/export",
+            tag="users",
+            summary="All that Redis has of a user",
+            description="""\
+The history with all its figures, the user's variant, and the lists that were made for the user.
+
+What else there is of a user stands in Kafka's topics, for as long as they keep it.""",
+            parameters=(USER_ID,),
+            read=reader.export,
+            scope="read",
+            success=Success(kind=Export, example=_EXPORT),
+            problems={**_READING, UNKNOWN_USER: "Nothing is known of the user"},
+        ),
+        ActionEndpoint(
+            method="DELETE",
+            path="/v1/users/{user_id}",
+            tag="users",
+            summary="Erase a user",
+            description="""\
+Takes the user out of histories and of all counts; answered once Kafka has acknowledged that.
+
+Lists that were made for the user go at once, the history within a second or two. It holds for a
+replay, too. A user who comes back afterwards begins anew. Asking again does no harm, and a user of
+whom nothing is known is answered the same.""",
+            parameters=(USER_ID,),
+            act=erasure.erase,
+            scope="admin",
+            success=Success(kind=Erasing, example=Erasing("ABC"), status=202),
+            problems={
+                **_READING,
+                OVERLOADED: WRITING[OVERLOADED],
+                LOG_UNAVAILABLE: "Kafka acknowledged 0 of 1 messages: Local: Message timed out. "
+                "Those may be counted again if all are sent again",
+            },
         ),
     )

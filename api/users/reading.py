@@ -1,11 +1,20 @@
 """Reads of what is known of a user: each returns its whole answer."""
 
+from typing import Final
+
+import msgspec
+
 from api.http.problems import UNKNOWN_USER, Problem
-from api.http.replies import OWN, Reply, reply
+from api.http.replies import ONCE, OWN, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
-from api.users.history import history_answer, history_of
+from api.users.export import export_answer, own_lists
+from api.users.history import history_answer, history_of, offset_of
+from contracts.generations import Current
 from contracts.partitioning import user_partition
+from contracts.pointer import named
+
+_current: Final = msgspec.json.Decoder(Current)
 
 
 class UserReader:
@@ -13,13 +22,38 @@ class UserReader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._keys = store.keys
 
     def history(self, user_id: str) -> Read[Reply]:
         """Answer with what a user has."""
         topology = yield from self._store.topology()
-        key = self._store.keys.history(user_partition(user_id, topology.interactions), user_id)
+        key = self._keys.history(user_partition(user_id, topology.interactions), user_id)
         (flat,) = yield [("HGETALL", key)]
         items = history_of(flat)
         if not items:
             raise Problem(UNKNOWN_USER, "The user has no history")
         return reply(history_answer(user_id, items), OWN)
+
+    def export(self, user_id: str) -> Read[Reply]:
+        """Answer with all that Redis has of a user.
+
+        A list alone counts, too: a training that was under way while the user was erased may have
+        left one. It is never served, but it is there.
+        """
+        topology = yield from self._store.topology()
+        partition = user_partition(user_id, topology.interactions)
+        flat, last, pointer = yield [
+            ("HGETALL", self._keys.history(partition, user_id)),
+            ("ZSCORE", self._keys.active(partition), user_id),
+            ("GET", self._keys.model_current()),
+        ]
+        current = None if pointer is None else _current.decode(pointer)
+        generations = [] if current is None else sorted(named(current))
+        asked = [("GET", self._keys.model_user(name, user_id)) for name in generations]
+        values = (yield asked) if asked else []
+        by_generation = dict(zip(generations, values, strict=True))
+        history, lists = history_of(flat), own_lists(by_generation, offset_of(flat))
+        if not history and not lists:
+            raise Problem(UNKNOWN_USER, "Nothing is known of the user")
+        last_ts = None if last is None else int(float(last))
+        return reply(export_answer(user_id, history, last_ts, current, lists), ONCE)

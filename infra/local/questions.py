@@ -107,9 +107,25 @@ def questions(subjects: Subjects, now_s: Callable[[], float] = time.time) -> Ite
     trade |= {"timestamp": str(int(now_s()))}
     yield Question("/add/request", _echoes(trade), body=trade)
     yield Question(f"/v1/instruments/{instrument}/bars?limit=5", _bars)
+    yield Question(f"/v1/bars?instruments={instrument}&start=0&limit=5", _bars_of(instrument))
+    yield Question(f"/v1/quotes/latest?instruments={instrument}", _quote_of(instrument))
+    yield Question(f"/v1/snapshots?instruments={instrument}", _stands(instrument))
     yield Question(f"/v1/instruments/{instrument}/similar?n=3", _scored)
+    yield Question("/v1/instruments?listed=true&n=3", _described)
+    yield Question(f"/v1/instruments/{instrument}", lambda said: _described({"items": [said]}))
+    yield Question("/v1/movers?window=5m&n=3", _moved)
     yield Question(f"/v1/users/{user}/recommendations?n=3", _scored)
+    basket = {"items": [{"instrument_id": instrument}], "n": 3}
+    yield Question("/v1/recommendations", _scored, body=basket)
+    users = [user, _NEW_USER]
+    batch = {"user_ids": users, "n": 3}
+    yield Question("/v1/recommendations/batch", _of_each(users), body=batch)
     yield Question(f"/v1/users/{user}/history", _history)
+    yield Question(f"/v1/users/{user}/export", _exported)
+    yield Question("/v1/models", lambda said: _serves(said["variants"][0]["serves"]))
+    yield Question("/v1/experiments", lambda said: _serves(said["variants"][0]))
+    yield Question("/v1/models/decisions?n=3", lambda said: _require(said["decisions"], "none"))
+    yield Question("/v1/pipeline", lambda said: _same("kafka", said["kafka"], "ok"))
     about = {"instrument_id": instrument, "price": subjects.price, "ts": int(now_s() * 1000)}
     events = [
         {"type": "quote", **about, "size": 10},
@@ -193,6 +209,26 @@ def _bars(said: Any) -> None:
     _require(starts == sorted(set(starts)), f"bars are not in order of time: {starts}")
 
 
+def _bars_of(instrument_id: int) -> Callable[[Any], None]:
+    return lambda said: _bars({"bars": said["bars"][str(instrument_id)]})
+
+
+def _quote_of(instrument_id: int) -> Callable[[Any], None]:
+    def check(said: Any) -> None:
+        price = said["quotes"][str(instrument_id)]["price"]
+        _require(price > 0, f"the price is {price}")
+
+    return check
+
+
+def _stands(instrument_id: int) -> Callable[[Any], None]:
+    def check(said: Any) -> None:
+        found = said["snapshots"][str(instrument_id)]
+        _bars({"bars": [found["day"] or found["previous_day"]]})
+
+    return check
+
+
 def _ordered(when: object, low: float, open_: float, close: float, high: float) -> None:
     fits = 0 < low <= min(open_, close) <= max(open_, close) <= high
     _require(fits, f"bar {when}: low {low}, open {open_}, close {close}, high {high}")
@@ -210,6 +246,21 @@ def _scored(said: Any) -> None:
     _require(scores == sorted(scores, reverse=True), f"the best do not come first: {scores}")
 
 
+def _moved(said: Any) -> None:
+    changes = [mover["change"] for mover in said["movers"]]
+    _require(said["as_of"], "no prices are known")
+    _require(changes == sorted(changes, reverse=True), f"the greatest is not first: {changes}")
+
+
+def _of_each(users: list[str]) -> Callable[[Any], None]:
+    def check(said: Any) -> None:
+        _same("the users", [one["user_id"] for one in said["recommendations"]], users)
+        for one in said["recommendations"]:
+            _scored(one)
+
+    return check
+
+
 def _because_of(instrument_id: int) -> Callable[[Any], None]:
     def check(said: Any) -> None:
         _scored(said)
@@ -220,9 +271,23 @@ def _because_of(instrument_id: int) -> Callable[[Any], None]:
     return check
 
 
+def _described(said: Any) -> None:
+    _require(said["items"], "the catalog is empty")
+    _require(all(item["symbol"] and item["name"] for item in said["items"]), "one has no name")
+
+
 def _history(said: Any) -> None:
     _require(said["items"], "the history is empty")
     _require(all(item["affinity"] > 0 for item in said["items"]), "an affinity is not above 0")
+
+
+def _exported(said: Any) -> None:
+    _require(said["history"], "the history is empty")
+    _require(said["last_event_ts"], "no time of the last event")
+
+
+def _serves(said: Any) -> None:
+    _require(said["generation"], "no generation is named")
 
 
 def _accepted(said: Any) -> None:

@@ -34,8 +34,17 @@ from contracts.generations import (
     SimilarList,
     UserList,
 )
-from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, BarValue, HistoryEntry, Keyspace
+from contracts.instruments import CatalogEntry
+from contracts.keyspace import (
+    NEWEST_FIELD,
+    NEXT_FIELD,
+    OFFSET_FIELD,
+    BarValue,
+    HistoryEntry,
+    Keyspace,
+)
 from contracts.partitioning import instrument_partition, user_partition
+from contracts.topics import INSTRUMENTS
 from infra.local.process import free_port
 from runtime.stores import connect
 from runtime.topology import Topology
@@ -48,6 +57,9 @@ TOPOLOGY = Topology(quotes=3, interactions=5, cooccurrences=2)
 
 ALL_ALIKE = FoldIn()
 """Folds in all items, whatever their age."""
+
+AS_JSON = {"Content-Type": "application/json"}
+"""What all that is written here is said to be, even where it is none."""
 
 KAFKA_AWAY_S = 0.1
 """How long is waited for a Kafka that will never answer."""
@@ -75,6 +87,22 @@ class Filled:
         key = self.keys.bars(instrument_partition(instrument_id, TOPOLOGY.quotes), instrument_id)
         fields = {str(minute): msgspec.json.encode(bar) for minute, bar in bars.items()}
         self.store.hset(key, mapping={**fields, NEWEST_FIELD: max(bars)})
+
+    def instrument(self, instrument_id: int, symbol: str, name: str = "Name", **rest: Any) -> None:
+        """Describe an instrument of the catalog."""
+        entry = CatalogEntry(
+            instrument_id=instrument_id, symbol=symbol, name=name, off=(0, 0), **rest
+        )
+        partition = instrument_partition(instrument_id, TOPOLOGY.instruments)
+        encoded = msgspec.json.encode(entry)
+        self.store.hset(self.keys.catalog(partition), str(instrument_id), encoded)
+        self.store.hincrby(self.keys.position(INSTRUMENTS, partition), NEXT_FIELD, 1)
+
+    def take_out(self, instrument_id: int) -> None:
+        """Take an instrument out of the catalog."""
+        partition = instrument_partition(instrument_id, TOPOLOGY.instruments)
+        self.store.hdel(self.keys.catalog(partition), str(instrument_id))
+        self.store.hincrby(self.keys.position(INSTRUMENTS, partition), NEXT_FIELD, 1)
 
     def history(self, user_id: str, items: Mapping[str, tuple[float, int]], off: int) -> None:
         """Write affinity and last event time of items."""
@@ -164,7 +192,9 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
 
             # As a server does: what a handler lets through is answered 500, and logged.
             transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://test", headers=AS_JSON
+            ) as client:
                 yield client
 
     return serving

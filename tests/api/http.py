@@ -58,8 +58,10 @@ async def serving(**settings: Any) -> AsyncIterator[tuple[Server, int]]:
     """Serve on a port of the system's choice, in a thread, by the tests' clock."""
     port = free_port()
     settings.setdefault("kafka_bootstrap_servers", f"127.0.0.1:{free_port()}")
-    app = create_app(ApiSettings(**settings), now_ms=lambda: NOW_MS)
-    server = Server(app, "127.0.0.1", port, hang_up_s=0)
+    read = ApiSettings(**settings)
+    app = create_app(read, now_ms=lambda: NOW_MS)
+    private = ("127.0.0.1", read.api_private_port) if read.api_private_port else None
+    server = Server(app, "127.0.0.1", port, private=private, hang_up_s=0)
     server.config.timeout_keep_alive = round(PATIENCE_S)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -11,7 +11,7 @@ from typing import Final
 from api import __main__ as program
 from api.events import publisher
 from api.hot import arrival
-from api.http import writing
+from api.http import bodies
 from api.live import bars, channels
 from api.redis import nodes, store
 from tests.patience import PATIENCE_S
@@ -28,7 +28,7 @@ BEHIND: Final[Bounds] = (
 )
 """The bounds, in seconds, of what stands behind the API."""
 OF_SUBSCRIPTIONS: Final = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), PATIENCE_S)
-OF_CLIENTS: Final[Bounds] = ((arrival, "ARRIVAL_TIMEOUT_S"), (writing, "BODY_TIMEOUT_S"))
+OF_CLIENTS: Final[Bounds] = ((arrival, "ARRIVAL_TIMEOUT_S"), (bodies, "BODY_TIMEOUT_S"))
 """The bounds of clients, which the program keeps here, too."""
 
 

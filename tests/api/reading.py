@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from redis import Redis
 
 from api.http.metrics import Metrics
+from api.instruments.catalog import Catalog
 from api.instruments.reading import SimilarReader
 from api.models.generations import Generations
 from api.models.request_ids import RequestIds
@@ -25,10 +26,11 @@ class Reader:
         self.metrics = Metrics()
         store = Store(url, namespace, self.metrics.store_errors)
         generations = Generations(store.keys)
+        catalog = Catalog(store, self.metrics.registry)
         self.variants = generations.variants
-        self.similar = SimilarReader(store, generations).neighbors
+        self.similar = SimilarReader(store, generations, lambda *_: None).neighbors
         self.recommendations = RecommendationReader(
-            store, generations, RequestIds(store.keys), self.metrics
+            store, generations, RequestIds(store.keys), self.metrics, catalog
         ).chosen
 
 

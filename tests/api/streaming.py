@@ -48,6 +48,7 @@ class Stream:
     def __init__(self, answer: httpx.Response) -> None:
         self.answer = answer
         self._lines = answer.aiter_lines()
+        self.last_id: str | None = None
 
     async def next(self) -> Event:
         """Return the next event and its data, or `("", text)` for a comment or a field alone."""
@@ -62,6 +63,8 @@ class Stream:
             return ("end", None)
         if not said[0].startswith("event: "):
             return ("", said[0])
+        if said[-1].startswith("id: "):
+            self.last_id = said[-1].removeprefix("id: ")
         data = msgspec.json.decode(said[1].removeprefix("data: "))
         return (said[0].removeprefix("event: "), data)
 
@@ -87,14 +90,15 @@ class Served:
     live: LiveBars
 
     @contextlib.asynccontextmanager
-    async def stream(self, *instruments: int) -> AsyncIterator[Stream]:
+    async def stream(self, *instruments: int, last_id: str | None = None) -> AsyncIterator[Stream]:
         """Listen to instruments for the block, as soon as the server has found Redis."""
+        headers = {} if last_id is None else {"Last-Event-ID": last_id}
         asked = {"instruments": ",".join(map(str, instruments))}
         async with contextlib.AsyncExitStack() as stack:
 
             @until_true
             async def answered() -> httpx.Response:
-                stream = self.client.stream("GET", "/v1/stream/bars", params=asked)
+                stream = self.client.stream("GET", "/v1/stream/bars", params=asked, headers=headers)
                 answer = await stack.enter_async_context(stream)
                 assert answer.status_code == 200
                 return answer
@@ -108,13 +112,14 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(redis_url: str, namespace: str) -> AsyncIterator[Served]:
+async def served(redis_url: str, namespace: str, **more: Any) -> AsyncIterator[Served]:
     """Serve an application by uvicorn in this process, for the block."""
     port = free_port()
     settings = ApiSettings(
         redis_url=redis_url,
         namespace=namespace,
         kafka_bootstrap_servers=f"127.0.0.1:{free_port()}",
+        **more,
     )
     app = create_app(settings, now_ms=lambda: NOW_MS)
     config = uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=5)

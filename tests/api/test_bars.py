@@ -10,6 +10,7 @@ from api.bars.aggregation import (
     INTERVALS_MS,
     MINUTE_MS,
     Interval,
+    Minute,
     Window,
     fill_previous,
     legacy_bars,
@@ -79,7 +80,9 @@ def test_minutes_that_are_stored_become_bars_and_the_others_none(
     window, minutes = given_minutes
     stored = {minute: msgspec.json.encode(bar) for minute, bar in minutes}
     values = [stored.get(minute) for minute in window.minutes()]
-    assert minute_bars(window.minutes(), values) == minutes
+    assert minute_bars(window.minutes(), values) == [
+        (minute, msgspec.convert(bar, Minute, from_attributes=True)) for minute, bar in minutes
+    ]
 
 
 @given(windows_with_minutes())

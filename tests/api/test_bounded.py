@@ -1,13 +1,17 @@
 """How many requests are worked on at a time, and what becomes of the others."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.events.publisher import Publisher
+from api.http import shedding
+from api.http.failures import problem_response
+from api.http.problems import Problem
 from api.http.shedding import MAX_READS, MAX_WRITES, Bounded
 from contracts.messages import Quote
 from tests.patience import PATIENCE_S
@@ -82,6 +86,123 @@ async def test_writes_that_wait_leave_reads_their_places(
     held.goes_on.set()
     assert (await read).status_code == 200
     await asyncio.gather(*writes)
+
+
+class Reading(Held):
+    """One that has the whole body before it answers, as the endpoints that write have."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._begun.release()
+            while (await receive()).get("more_body"):
+                pass
+        except Problem as problem:
+            await problem_response(Request(scope), problem)(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = asyncio.Semaphore(0)
+
+    async def begun(self, requests: int) -> None:
+        """Return once so many more requests have come, whatever of their bodies has."""
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(requests):
+                await self._begun.acquire()
+
+
+class Slow:
+    """Bodies whose end comes when it is told to."""
+
+    def __init__(self, begins_with: bytes = b"{") -> None:
+        self.ends = asyncio.Event()
+        self._begins_with = begins_with
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield a body."""
+        yield self._begins_with
+        await self.ends.wait()
+        yield b"}"
+
+
+@pytest.fixture
+def reading() -> Reading:
+    return Reading()
+
+
+def client_at(app: ASGIApp, address: str) -> httpx.AsyncClient:
+    """Return a client of an address of its own."""
+    transport = httpx.ASGITransport(Bounded(app), client=(address, 1))
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
+async def test_bodies_that_are_still_coming_take_no_place_of_a_write(reading: Reading) -> None:
+    slow, client = Slow(), client_at(reading, "192.0.2.1")
+    reading.goes_on.set()
+    trickling = [asyncio.create_task(client.post("/", content=slow.body())) for _ in range(100)]
+    await reading.begun(100)
+    assert (await client.post("/", content=b"{}")).status_code == 200
+    slow.ends.set()
+    assert {(await task).status_code for task in trickling} == {200}
+
+
+async def test_a_write_has_its_place_from_the_end_of_its_body_on(reading: Reading) -> None:
+    slow, client = Slow(), client_at(reading, "192.0.2.1")
+    late = asyncio.create_task(client.post("/", content=slow.body()))
+    await reading.begun(1)
+    writes = [asyncio.create_task(client.post("/", content=b"{}")) for _ in range(MAX_WRITES)]
+    await reading.arrival(MAX_WRITES)
+    slow.ends.set()
+    assert (await late).json()["type"] == "urn:tickrec:problem:overloaded"
+    reading.goes_on.set()
+    assert {(await write).status_code for write in writes} == {200}
+
+
+async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shedding, "MAX_ARRIVING_OF_A_CLIENT", 3)
+    monkeypatch.setattr(shedding, "MAX_ARRIVING", 5)
+    slow, bounded = Slow(), Bounded(reading)
+    first, second = (
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(bounded, client=(address, 1)), base_url="http://test"
+        )
+        for address in ("192.0.2.1", "192.0.2.2")
+    )
+    reading.goes_on.set()
+    for _ in range(2):  # what has come gives its place back
+        sent = [
+            asyncio.create_task(client.post("/", content=slow.body()))
+            for client in (first, first, first, second, second)
+        ]
+        await reading.begun(5)
+        own = await first.post("/", content=slow.body())
+        total = await second.post("/", content=slow.body())
+        assert "3 bodies of this client are still coming" in own.json()["detail"]
+        assert "5 bodies are still coming" in total.json()["detail"]
+        slow.ends.set()
+        assert {(await task).status_code for task in sent} == {200}
+        slow.ends.clear()
+
+
+async def test_what_came_of_all_bodies_is_bounded(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shedding, "MAX_ARRIVING_BYTES", 2000)
+    slow, client = Slow(b"x" * 900), client_at(reading, "192.0.2.1")
+    reading.goes_on.set()
+    for _ in range(2):
+        sent = [asyncio.create_task(client.post("/", content=slow.body())) for _ in range(2)]
+        await reading.begun(2)
+        answer = await client.post("/", content=slow.body())
+        await reading.begun(1)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "2000 bytes of bodies are still coming" in answer.json()["detail"]
+        slow.ends.set()
+        assert {(await task).status_code for task in sent} == {200}
+        slow.ends.clear()
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])

@@ -225,13 +225,15 @@ async def test_feedback_is_described_with_examples_that_are_good(
     serve: Serve, store_url: str, filled: Filled
 ) -> None:
     async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
-        described = (await client.get("/openapi.json")).json()["paths"]["/v1/feedback"]["post"]
+        document = (await client.get("/openapi.json")).json()
+    described = document["paths"]["/v1/feedback"]["post"]
     sent = described["requestBody"]["content"]["application/json"]
     for example in sent["examples"].values():
         several = example["value"] if isinstance(example["value"], list) else [example["value"]]
         for one in several:
             assert decode_feedback(json.dumps(one).encode(), NOW_MS)
     one, several = sent["schema"]["oneOf"]
-    assert one["properties"]["request_id"]["pattern"]
+    named = document["components"]["schemas"][one["$ref"].rpartition("/")[2]]
+    assert named["properties"]["request_id"]["pattern"]
     assert several["items"] == one
     assert set(described["responses"]) >= {"202", "400", "401", "413", "422", "503"}

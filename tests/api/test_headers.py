@@ -47,7 +47,8 @@ async def test_every_answer_has_the_security_headers(
     filled.store.hset(key, "4", "no JSON")
     settings = {"redis_url": store_url, "namespace": filled.keys.namespace, "api_keys": "secret"}
     async with serve(**settings) as client:
-        answer = await client.request(method, path)
+        keyed = {} if status == 401 else {"X-API-Key": "secret"}
+        answer = await client.request(method, path, headers=keyed)
     assert answer.status_code == status
     assert security_headers(answer) == sorted(EXPECTED.items())
 

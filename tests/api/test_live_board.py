@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from api.live.board import Board
-from api.live.frames import LIVE, stale_frame
+from api.live.frames import stale_frame
 from api.live.listener import MINUTES_HELD, Listener
 from api.live.metrics import LiveMetrics
 from contracts.changed_bars import ChangedBar
@@ -31,7 +31,7 @@ def changed(instrument: int, minute: int, n: int, offset: int | None = None) -> 
 async def taken(listener: Listener) -> list[tuple[int, int, int]]:
     """Take what waits: instrument, minute and n of each bar, without other events."""
     frames = (await listener.take()).split(b"\n\n")
-    bars = [msgspec.json.decode(f.partition(b"data: ")[2]) for f in frames if b"bar\n" in f]
+    bars = [msgspec.json.decode(f.split(b"\n")[1][6:]) for f in frames if b"bar\n" in f]
     return [(bar["instrument_id"], (bar["t"] // 1000 - RUNNING_S) // 60, bar["n"]) for bar in bars]
 
 
@@ -39,7 +39,7 @@ async def taken(listener: Listener) -> list[tuple[int, int, int]]:
 async def board_and_listener() -> tuple[Board, Listener]:
     board, listener = Board(lambda: NOW_MS), listener_of(4, 5)
     board.add(listener)
-    listener.begin([])
+    listener.begin([], b"")
     await listener.take()
     return board, listener
 
@@ -80,10 +80,10 @@ async def test_after_an_interruption_what_is_read_is_taken_as_it_is(
     assert await listener.take() == STALE
     board.forget_bars()
     board.take_snapshot([changed(4, 0, 3)])  # the store went back
-    listener.begin(board.newest([4]))
+    listener.begin(board.newest([4]), board.live())
     said = await listener.take()
     assert said.count(b'"n":3,') == said.count(b"event: bar") == 1
-    assert said.endswith(LIVE)
+    assert said.endswith(board.live())
 
 
 async def test_an_instrument_that_nobody_listens_to_is_forgotten() -> None:
@@ -105,7 +105,7 @@ async def test_a_slow_client_gets_the_last_state_of_the_newest_minutes_and_no_mo
 ) -> None:
     board, listener = Board(lambda: NOW_MS), listener_of(1, 2, 3)
     board.add(listener)
-    listener.begin([])
+    listener.begin([], b"")
     await listener.take()
     last: dict[int, dict[int, int]] = {}
     for n, (instrument, minute) in enumerate(minutes, start=1):

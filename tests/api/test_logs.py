@@ -48,6 +48,15 @@ READS: Final = [
     f"/v1/users/broken-{USER}/recommendations",
     f"/v1/users/{'marker' * 100}/history",
     f"/v1/stream/bars?instruments={USER}",
+    f"/v1/instruments?search={USER}",
+    f"/v1/instruments/{INSTRUMENT}",
+    f"/v1/bars?instruments={INSTRUMENT}",
+    f"/v1/quotes/latest?instruments={INSTRUMENT}",
+    f"/v1/snapshots?instruments={INSTRUMENT}",
+    f"/v1/movers?category={USER}",
+    f"/v1/users/{USER}",
+    f"/v1/users/{USER}/export",
+    *("/v1/models", "/v1/models/decisions", "/v1/experiments", "/v1/pipeline"),
     f"/fails/{USER}",
     f"/{USER}",
     *("/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"),
@@ -57,10 +66,16 @@ WRITES: Final[list[tuple[str, Any]]] = [
     ("/v1/events", [{**QUOTE, "price": str(PRICE)}, {**TRADE, "user_id": USER * 50}]),
     ("/v1/events", USER),
     ("/v1/feedback", FEEDBACK),
+    ("/v1/recommendations", {"items": [{"instrument_id": INSTRUMENT}]}),
+    ("/v1/recommendations/batch", {"user_ids": [USER]}),
+    ("/v1/models/promote", {"why": USER}),
+    ("/v1/models/rollback", {"why": USER}),
     ("/add/request", LEGACY),
     ("/add/request", {**LEGACY, "price": USER, "instrid": -INSTRUMENT}),
 ]
 MARKED: Final = b"Host: x\r\nX-API-Key: key-of-marker\r\n"
+JSON: Final = b"Content-Type: application/json\r\n"
+CHUNKED: Final = b"Transfer-Encoding: chunked\r\n\r\n"
 ODD: Final = [
     b"Zo\xc3\xab-Marker\r\n\r\n",
     b"GET /Zo\xc3\xab-Marker HTTP/1.1\r\n" + MARKED + b"\r\n",
@@ -70,8 +85,11 @@ ODD: Final = [
     b"MARKER /marker HTTP/1.1\r\n" + MARKED + b"\r\n",
     b"GET http://marker/marker HTTP/1.0\r\n" + MARKED + b"\r\n",
     b"GET /v1/stream/bars?instruments=884422119933 HTTP/1.1\r\n" + MARKED + b"\r\n",
-    b"POST /v1/events HTTP/1.1\r\n" + MARKED + b'Content-Length: 99\r\n\r\n"marker',
-    b"POST /v1/events HTTP/1.1\r\n" + MARKED + b"Transfer-Encoding: chunked\r\n\r\nmarker\r\n",
+    b"POST /v1/events HTTP/1.1\r\n" + MARKED + JSON + b'Content-Length: 99\r\n\r\n"marker',
+    b"POST /v1/events HTTP/1.1\r\n"
+    + MARKED
+    + JSON
+    + b"Transfer-Encoding: chunked\r\n\r\nmarker\r\n",
 ]
 """What ends early, never or not at all, and what no client library sends."""
 

@@ -12,13 +12,16 @@ from api.bars import aggregation as bars
 from api.events import parsing as events
 from api.http import parameters
 from api.http.parameters import (
-    EXCLUDE,
     MAX_EXCLUDED,
+    exclude_parameter,
+    instrument_parameter,
     is_instrument,
+    parse_categories,
     parse_instrument_id,
     parse_time,
     parse_user_id,
 )
+from api.http.problems import Problem
 from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS
 
 
@@ -87,12 +90,38 @@ def test_a_user_has_1_to_128_bytes_of_utf_8(text: str) -> None:
 
 
 def test_excluded_instruments_are_bounded() -> None:
-    assert EXCLUDE.parse("") == frozenset()
-    assert len(EXCLUDE.parse(",".join(map(str, range(MAX_EXCLUDED))))) == MAX_EXCLUDED
+    exclude = exclude_parameter({}.get)
+    assert exclude.parse("") == frozenset()
+    assert len(exclude.parse(",".join(map(str, range(MAX_EXCLUDED))))) == MAX_EXCLUDED
     with pytest.raises(ValueError, match="0 to 1000"):
-        EXCLUDE.parse(",".join(map(str, range(MAX_EXCLUDED + 1))))
+        exclude.parse(",".join(map(str, range(MAX_EXCLUDED + 1))))
     with pytest.raises(ValueError, match="whole number"):
-        EXCLUDE.parse("4,x")
+        exclude.parse(f"4,{2**63}")
+
+
+@given(st.text(min_size=1))
+def test_an_instrument_is_named_by_its_id_if_that_is_all_digits_else_by_its_symbol(
+    text: str,
+) -> None:
+    parse = instrument_parameter(lambda symbol: 7 if symbol == text else None).parse
+    if is_instrument(text):
+        with contextlib.suppress(ValueError):  # too large for an id
+            assert parse(text) == int(text)
+    else:
+        assert parse(text) == 7
+
+
+def test_a_list_may_name_instruments_either_way() -> None:
+    assert exclude_parameter({"AAPL": 4}.get).parse("AAPL, 5,,004") == {4, 5}
+    with pytest.raises(Problem, match="'XYZ'"):
+        exclude_parameter({"AAPL": 4}.get).parse("AAPL,XYZ")
+
+
+def test_categories_are_named_as_the_catalog_may_name_them() -> None:
+    assert parse_categories("tech,,a.b , Tech") == {"tech", "a.b", "Tech"}
+    for text in ("ä", "a b", "x" * 65, "tech\n.", "a/b"):
+        with pytest.raises(ValueError, match="must name categories"):
+            parse_categories(text)
 
 
 @given(st.text())

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -125,6 +126,52 @@ def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
     assert len(names) >= min(n, len(possible))
     least = min((item.score for item in chosen.items), default=0)
     assert all(expected[item] <= least + 1e-12 for item in possible - names)
+
+
+@given(
+    history=histories,
+    similar=lists,
+    fold_in=foldings,
+    excluded=st.sets(ids),
+    hidden=st.sets(ids),
+    n=limits,
+)
+def test_what_may_not_be_shown_is_left_out_as_if_it_were_excluded(
+    history: dict[int, HistoryEntry],
+    similar: dict[int, SimilarList],
+    *,
+    fold_in: FoldIn,
+    excluded: set[int],
+    hidden: set[int],
+    n: int,
+) -> None:
+    filtered = Wish(
+        n, frozenset(excluded), include_seen=True, shown=lambda item: item not in hidden
+    )
+    plain = Wish(n, frozenset(excluded | hidden), include_seen=True)
+    asked = (similar, history)
+    assert recommended(*asked, filtered, fold_in) == recommended(*asked, plain, fold_in)
+    own = UserList("user-knn", (0, 1), [Recommendation(str(i), 1, ["7"]) for i in history])
+    assert from_own_list(own, filtered) == from_own_list(own, plain)
+    popular = PopularList("popular", [Popular(str(i), 9) for i in history])
+    assert from_popular(popular, [], filtered) == from_popular(popular, [], plain)
+
+
+def test_the_best_that_may_be_shown_are_found_however_many_may_not() -> None:
+    neighbors = [Neighbor(str(item), 1 / item, 1) for item in range(1, 2_001)]
+    similar = {0: SimilarList("cosine", neighbors)}
+    asked: list[int] = []
+
+    def shown(item: int) -> bool:
+        asked.append(item)
+        return item % 1_000 == 0
+
+    wish = Wish(2, frozenset(), include_seen=False, shown=shown)
+    found = recommended(similar, {0: HistoryEntry(1, 0)}, wish).items
+    assert [item.instrument_id for item in found] == [1_000, 2_000]
+    asked.clear()
+    recommended(similar, {0: HistoryEntry(1, 0)}, replace(wish, n=1))
+    assert len(asked) < 2_000  # not of each one
 
 
 @given(history=histories, similar=lists, fold_in=foldings)

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 import api.live.bars
 import api.live.listener
 import api.live.stream
 from api.redis.reading import Read
+from contracts.keyspace import BarValue
 from contracts.partitioning import instrument_partition
 from tests.patience import PATIENCE_S
 
@@ -211,14 +213,95 @@ async def test_more_clients_than_a_process_may_have_are_turned_away(
     await there_is_room_again()
 
 
+async def test_a_client_that_comes_back_gets_what_changed_since_and_not_what_it_has(
+    api_: Served, workers: Worker
+) -> None:
+    def quoted(n: int, minute: int, second: int = 59) -> tuple[int, BarValue]:
+        """Return a minute, and a bar of it whose last quote came at a second."""
+        start_s = RUNNING_S + 60 * minute
+        at_ms = (start_s + second) * 1000
+        return start_s, msgspec.structs.replace(value(n), ot=at_ms, ct=at_ms)
+
+    await workers.write([(4, *quoted(1, -9)), (4, *quoted(2, -5)), (5, *quoted(3, -5, second=30))])
+    async with api_.stream(4, 5) as stream:
+        assert await stream.bars_until_live() == {4: 2, 5: 3}
+        told = stream.last_id
+    assert told == str((RUNNING_S - 5 * 60 + 59) * 1000)
+    # Meanwhile a bar is revised, later ones come, and one of an instrument that the client had.
+    await workers.write([(4, *quoted(5, -5)), (4, *quoted(6, -3)), (5, *quoted(7, -2))])
+    await workers.write([(4, *quoted(8, 0, second=0))])
+    async with api_.stream(4, 5, last_id=told) as stream:
+        again = [
+            (bar["instrument_id"], (bar["t"] // 1000 - RUNNING_S) // 60, bar["n"])
+            for event, bar in await stream.until("live")
+            if event == "bar"
+        ]
+    assert again[:2] == [(4, -5, 5), (4, -3, 6)], "what was missed, oldest first"
+    assert sorted(again[2:]) == [(4, 0, 8), (5, -2, 7)], "the newest ones"
+
+
+@pytest.mark.parametrize("last_id", ["", "x", "-1", "9" * 400, "1e3"])
+async def test_an_id_that_is_none_of_ours_is_as_none(
+    api_: Served, workers: Worker, last_id: str
+) -> None:
+    await workers.write([(4, BEFORE_S, value(1)), (4, RUNNING_S, value(2))])
+    async with api_.stream(4, last_id=last_id) as stream:
+        bars = [data["n"] for event, data in await stream.until("live") if event == "bar"]
+    assert bars == [2]
+
+
+async def test_what_is_sent_again_is_bounded(api_: Served, workers: Worker) -> None:
+    since_s = RUNNING_S - 100 * 60
+    await workers.write(
+        (i, minute_s, value(1)) for i in (4, 5) for minute_s in range(since_s, RUNNING_S + 60, 60)
+    )
+    async with api_.stream(4, 5, last_id="0") as stream:
+        told = [data for event, data in await stream.until("live") if event == "bar"]
+    assert len(told) == 2 * 60
+    assert min(bar["t"] for bar in told) == (RUNNING_S - 59 * 60) * 1000
+
+
+async def test_a_client_may_open_so_many_streams_and_others_as_many(
+    store_url: str, filled: Filled
+) -> None:
+    async with (
+        served(store_url, filled.keys.namespace, streams_per_client=2) as application,
+        application.stream(4) as one,
+    ):
+        await one.until("live")
+        async with application.stream(4) as two:
+            await two.until("live")
+            answer = await check_problem(application, "4", 429, "too-many-streams")
+            assert answer.headers["retry-after"] == "1"
+            other = {"X-Forwarded-For": "192.0.2.7"}
+            asked = {"instruments": "4"}
+            stream = application.client.stream(
+                "GET", "/v1/stream/bars", params=asked, headers=other
+            )
+            async with stream as answer:
+                assert answer.status_code == 200
+
+        @until_true
+        async def there_is_room_again() -> None:
+            async with application.stream(4) as stream:
+                assert stream.answer.status_code == 200
+
+        await there_is_room_again()
+
+
 @pytest.mark.parametrize(
     "asked",
-    ["", ",", "x", "-1", "4,٤", str(2**63), ",".join(map(str, range(501)))],
-    ids=["nothing", "a comma", "a letter", "below 0", "other digits", "too large", "too many"],
+    ["", ",", str(2**63), ",".join(map(str, range(501)))],
+    ids=["nothing", "a comma", "too large", "too many"],
 )
 async def test_what_names_no_instruments_is_a_problem(api_: Served, asked: str) -> None:
     answer = await check_problem(api_, asked, 422, "invalid-request")
     assert answer.json()["errors"][0]["field"] == "instruments"
+
+
+@pytest.mark.parametrize("asked", ["x", "-1", "4,٤"], ids=["a letter", "below 0", "other digits"])
+async def test_a_symbol_that_nobody_has_is_a_problem(api_: Served, asked: str) -> None:
+    await check_problem(api_, asked, 404, "unknown-instrument")
 
 
 async def test_topics_that_are_not_set_up_are_a_problem(

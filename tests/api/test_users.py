@@ -142,7 +142,12 @@ async def test_a_user_of_more_than_128_bytes_or_none_is_refused(
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("n=0", "n"), ("n=101", "n"), ("exclude=4,x", "exclude"), ("include_seen=x", "include_seen")],
+    [
+        ("n=0", "n"),
+        ("n=101", "n"),
+        ("exclude=99999999999999999999", "exclude"),
+        ("include_seen=x", "include_seen"),
+    ],
 )
 async def test_a_broken_rule_names_its_field(
     client: httpx.AsyncClient, query: str, field: str

@@ -9,10 +9,8 @@ import httpx
 import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from limits import parse
 
-from api.http import writing
-from api.http.quotas import WriteQuota
+from api.http import bodies
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
@@ -192,7 +190,7 @@ class TestBodies:
     async def test_a_body_that_trickles_is_given_up_in_bounded_time(
         self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(writing, "BODY_TIMEOUT_S", 0.2)
+        monkeypatch.setattr(bodies, "BODY_TIMEOUT_S", 0.2)
 
         async def trickle() -> AsyncIterator[bytes]:
             for _ in range(500):
@@ -279,10 +277,6 @@ class TestKeys:
             answer = await client.post("/v1/events", content=b"{", headers=headers)
             assert answer.json()["type"] == "urn:tickrec:problem:malformed-json"
 
-    async def test_reading_needs_none(self, client: httpx.AsyncClient) -> None:
-        answer = await client.get("/v1/users/nobody/history")
-        assert answer.json()["type"] == "urn:tickrec:problem:unknown-user"
-
-
-def test_a_writer_does_not_show_its_key() -> None:
-    assert "secret" not in repr(writing.Writer("secret", WriteQuota(parse("1000/second"))))
+    async def test_market_data_needs_none(self, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/v1/instruments/4/bars")
+        assert answer.json()["type"] == "urn:tickrec:problem:unknown-instrument"

@@ -19,9 +19,11 @@ import api
 from api.app import create_app
 from api.bars import answers as bars_answers
 from api.bars import endpoints as bars
+from api.bars import latest_endpoints as latest
+from api.bars import movers_endpoints
 from api.events import parsing as events
 from api.hot import serving
-from api.http import parameters, shedding, writing
+from api.http import bodies, parameters, shedding, writing
 from api.http.endpoint import Table
 from api.http.headers import SECURITY_HEADERS
 from api.http.problems import TYPE_PREFIX, ProblemType
@@ -30,7 +32,7 @@ from api.live import bars as live
 from api.live import endpoints as stream
 from api.live import frames
 from api.recommendations import answers
-from api.recommendations import endpoints as recommendations
+from api.recommendations import bodies as recommended
 from api.settings import ApiSettings
 from contracts.messages import Interaction, Quote
 from docs.examples.client import Bar, Recommendations, Recommended, server_sent_events
@@ -49,11 +51,19 @@ SENT: Final = re.compile(r"--json '(.*?)'", re.DOTALL)
 
 OF_THE_FRAMEWORK: Final = {("not-found", 404), ("method-not-allowed", 405)}
 LIMITS: Final = (
-    writing.MAX_BODY_BYTES,
+    bodies.MAX_BODY_BYTES,
     writing.MAX_EVENTS,
     bars.MAX_BARS,
+    bars.MAX_BARS_OF_MANY,
+    bars.MAX_INSTRUMENTS,
+    latest.MAX_QUOTES,
+    latest.MAX_SNAPSHOTS,
     instruments.MAX_SIMILAR,
-    recommendations.MAX_RECOMMENDATIONS,
+    instruments.MAX_INSTRUMENTS,
+    movers_endpoints.MAX_MOVERS,
+    recommended.MAX_RECOMMENDATIONS,
+    recommended.MAX_ITEMS,
+    recommended.MAX_USERS,
     parameters.MAX_EXCLUDED,
     stream.MAX_INSTRUMENTS,
     live.MAX_CLIENTS,

@@ -16,7 +16,9 @@ TRADE: Final[dict[str, Any]] = {
 LEGACY: Final[dict[str, Any]] = {
     "userid": CANARY.decode(), "price": "10.273", "timestamp": "1629061628", "instrid": 4
 }  # fmt: skip
-SOUND: Final = (QUOTE, TRADE, LEGACY)
+BASKET: Final[dict[str, Any]] = {"items": [{"instrument_id": 4, "weight": 2}], "n": 3}
+BATCH: Final[dict[str, Any]] = {"user_ids": ["ABC", "ABD"], "exclude": [5]}
+SOUND: Final = (QUOTE, TRADE, LEGACY, BASKET, BATCH)
 RAW: Final = (
     *(b"", b" ", b"\n", b"{", b"}", b"[", b"]", b"{}", b"[]", b"[[]]", b"[{}]", b"[1,]", b'{"a":}'),
     *(b"null", b"true", b"0", b"-0", b"1e999", b"-1e999", b"NaN", b"Infinity", b'"x"', b"'x'"),

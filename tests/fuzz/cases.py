@@ -12,13 +12,16 @@ from typing import Final
 from tests.fuzz import bodies, targets
 from tests.fuzz.garbage import garbage
 from tests.fuzz.headers import ETAGS, KEYS, ODD_HEADERS, TYPES
-from tests.fuzz.request import CANARY, KNOWN, Case, Garbage, Headers, Request
+from tests.fuzz.request import CANARY, KEY, KNOWN, Case, Garbage, Headers, Request
 
 METHODS: Final = (
     *(b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE", b"POST", b"GET", b"PROPFIND"),
     *(b"PURGE", b"SEARCH", b"MKCOL", b"LINK", b"SUBSCRIBE", b"M-SEARCH", b"QUERY"),
 )
-WRITES: Final = (b"/v1/events", b"/v1/events", b"/add/request", b"/v1/feedback")
+WRITES: Final = (
+    *(b"/v1/events", b"/v1/events", b"/v1/events", b"/add/request", b"/v1/feedback"),
+    *(b"/v1/recommendations", b"/v1/recommendations/batch"),
+)
 
 
 def cases(seed: int, count: int) -> Iterator[Case | Garbage]:
@@ -38,15 +41,15 @@ def _alone(kind: str, request: Request, rng: Random) -> Case:
 
 
 def _known(rng: Random) -> Case:
-    return _alone("read", Request(targets.known(rng)), rng)
+    return _alone("read", _reading(targets.known(rng), rng), rng)
 
 
 def _odd_id(rng: Random) -> Case:
-    return _alone("odd id", Request(targets.odd_id(rng)), rng)
+    return _alone("odd id", _reading(targets.odd_id(rng), rng), rng)
 
 
 def _odd_query(rng: Random) -> Case:
-    return _alone("odd query", Request(targets.odd_query(rng)), rng)
+    return _alone("odd query", _reading(targets.odd_query(rng), rng), rng)
 
 
 def _odd_path(rng: Random) -> Case:
@@ -72,7 +75,8 @@ def _headers(rng: Random) -> Case:
 
 
 def _conditional(rng: Random) -> Case:
-    headers = tuple((b"If-None-Match", rng.choice(ETAGS)) for _ in range(rng.choice((1, 1, 2))))
+    tags = tuple((b"If-None-Match", rng.choice(ETAGS)) for _ in range(rng.choice((1, 1, 2))))
+    headers = (*tags, (b"X-API-Key", KEY))
     method = rng.choice((b"GET", b"GET", b"HEAD"))
     return _alone("conditional", Request(targets.known(rng), method, headers), rng)
 
@@ -106,6 +110,10 @@ def _pipelined(rng: Random) -> Case:
 
 def _hung_up(rng: Random) -> Case:
     return replace(_pipelined(rng), kind="hung up", hangs_up=True)
+
+
+def _reading(target: bytes, rng: Random) -> Request:
+    return Request(target, headers=rng.choice(KEYS))
 
 
 def _writing(body: bytes, rng: Random) -> Request:

@@ -1,8 +1,8 @@
-"""Hooks of schemathesis: three rules of requests that JSON Schema has no words for.
+"""Hooks of schemathesis: four rules of requests that JSON Schema has no words for.
 
 A user's id is bounded in bytes, an event must not be ahead of the server's clock, and a whole
-number is written as one: 4.0 is none. Of what is made to be accepted, values that break these are
-bent to what keeps them.
+number is written as one: 4.0 is none; and a page's token is one that was given out. Of what is made
+to be accepted, values that break these are bent to what keeps them, or left out.
 """
 
 import time
@@ -13,8 +13,8 @@ from schemathesis import Case, HookContext
 
 from contracts.messages import MAX_USER_ID_BYTES
 
-_USERS: Final = frozenset({"user_id", "userid", "similar_to"})
-_WHOLE: Final = frozenset({"ts", "instrument_id", "instrid", "position"})
+_USERS: Final = frozenset({"user_id", "user_ids", "userid", "similar_to"})
+_WHOLE: Final = frozenset({"ts", "instrument_id", "instrid", "position", "exclude", "n"})
 
 
 @schemathesis.hook
@@ -22,6 +22,8 @@ def map_case(context: HookContext, case: Case) -> Case:
     if case.meta is not None and case.meta.generation.mode.is_positive:
         case.body = _bent(case.body, time.time())
         case.path_parameters = _bent(case.path_parameters, time.time())
+        if case.query:
+            case.query = {name: case.query[name] for name in case.query if name != "page_token"}
     return case
 
 
@@ -35,6 +37,10 @@ def _bent(value: Any, now_s: float) -> Any:
 
 
 def _bent_field(name: str, value: Any, now_s: float) -> Any:
+    if isinstance(value, list):
+        return [_bent_field(name, each, now_s) for each in value]
+    if isinstance(value, dict):
+        return _bent(value, now_s)
     if name in _USERS and isinstance(value, str):
         return value.encode()[:MAX_USER_ID_BYTES].decode(errors="ignore")
     if name in _WHOLE and isinstance(value, float):

@@ -39,6 +39,7 @@ GOLDEN: Final[dict[str, Any]] = {
             {"t": LONG_AGO_S * 1000, "o": 10.5, "h": 12.25, "l": 9.0, "c": 11.0, "v": 3.0, "n": 2}
             | {"vw": 10.75, "closed": True}
         ],
+        "next_page_token": None,
     },
     "/instruments/similar/4": {"predicted_items": ["5", "7"]},
     "//instruments/similar/4": {"predicted_items": ["5", "7"]},
@@ -98,7 +99,7 @@ def fill(store: Redis, keys: Keyspace) -> None:
 
 @contextlib.contextmanager
 def served(folder: Path, store_url: str, broker: str, namespace: str) -> Iterator[Served]:
-    """Serve a namespace, with a key for writing."""
+    """Serve a namespace, with a key."""
     served = Served(free_port(), folder / "api.log")
     settings = {
         "API_PORT": str(served.port),
@@ -134,7 +135,7 @@ def served_by_own_servers(folder: Path) -> Iterator[Served]:
 )
 def _patiently(client: httpx.Client, url: str) -> httpx.Response:
     """Ask again while the store is too slow: that is no wrong answer."""
-    return client.get(url)
+    return client.get(url, headers={"X-API-Key": KEY.decode()})
 
 
 def _ready(address: str) -> bool:

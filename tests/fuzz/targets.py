@@ -15,12 +15,22 @@ READS: Final = (
     b"/instruments/similar/%b",
     b"/v1/instruments/%b/bars",
     b"/v1/instruments/%b/similar",
+    b"/v1/instruments/%b",
     b"/v1/users/%b/recommendations",
     b"/v1/users/%b/history",
+    b"/v1/users/%b/export",
 )
 STREAM: Final = b"/v1/stream/bars?instruments="
 FIXED: Final = (
     STREAM + b"4,5",
+    *(b"/v1/bars?instruments=4,5", b"/v1/bars?instruments=4,5&limit=2&start=0&interval=1d"),
+    *(b"/v1/movers", b"/v1/movers?window=5m&direction=down"),
+    *(b"/v1/quotes/latest?instruments=4,5", b"/v1/snapshots?instruments=4,5"),
+    *(b"/v1/instruments", b"/v1/instruments?search=a&listed=true&n=2&category=x&page_token="),
+    b"/v1/models",
+    b"/v1/models/decisions",
+    b"/v1/experiments",
+    b"/v1/pipeline",
     b"/health/live",
     b"/health/ready",
     b"/metrics",
@@ -69,7 +79,22 @@ ODD_VALUES: Final = (
     *(b"2021-W01-1T00:00:00Z", b"now", b"a=b", b"a%26limit=1", CANARY, b"%0D%0A" + CANARY),
 )
 PARAMETERS: Final = (
-    *(b"limit", b"end", b"interval", b"fill", b"n", b"exclude", b"include_seen", b"instruments"),
+    *(
+        b"limit",
+        b"end",
+        b"interval",
+        b"fill",
+        b"start",
+        b"page_token",
+        b"n",
+        b"exclude",
+        b"include_seen",
+        b"instruments",
+        b"category",
+        b"exclude_category",
+        b"window",
+        b"direction",
+    ),
 )
 ODD_PARAMETERS: Final = (
     *PARAMETERS,
@@ -108,7 +133,7 @@ STRUCTURES: Final[tuple[Callable[[bytes], bytes], ...]] = (
 )
 NOWHERE: Final = (
     *(b"/", b"*", b"//", b"///", b"/.", b"/..", b"/%2F", b"/%", b"/%00", b"/v1", b"/v1/", b"/v2/x"),
-    *(b"/v1/instruments", b"/v1/users/", b"/health", b"/favicon.ico", b"/robots.txt", b"/.env"),
+    *(b"/v1/instrument", b"/v1/users/", b"/health", b"/favicon.ico", b"/robots.txt", b"/.env"),
     *(b"/docs/oauth2-redirect", b"/redoc", b"/docs/", b"/openapi.yaml", b"/metrics/", b"/add"),
     *(b"/instruments/", b"/instruments//", b"/instruments/similar", b"/add/request/" + CANARY),
 )
@@ -152,7 +177,7 @@ def _sound_query(path: bytes, rng: Random) -> bytes:
     if path.endswith(b"/bars"):
         choices: tuple[bytes, ...] = (b"limit=3", b"interval=5m", b"fill=previous&limit=60")
     elif path.endswith(b"/recommendations"):
-        choices = (b"n=3", b"include_seen=true", b"exclude=4,5")
+        choices = (b"n=3", b"include_seen=true", b"exclude=4,5", b"exclude_category=tech")
     else:
         choices = (b"n=1", b"n=200")
     return rng.choice(choices)

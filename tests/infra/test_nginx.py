@@ -166,7 +166,7 @@ def test_metrics_are_not_for_outside(proxy: Proxy, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "headers", "status", "slug"),
     [
-        ("/x?" + "x" * 9000, {}, 414, "uri-too-long"),
+        ("/x?" + "x" * 20000, {}, 414, "uri-too-long"),
         ("/x", {"X-Long": "x" * 9000}, 400, "invalid-http"),
         ("/x", {"Host": "two words"}, 400, "invalid-http"),
     ],
@@ -180,6 +180,26 @@ def test_what_nginx_refuses_is_a_problem(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["type"] == f"urn:tickrec:problem:{slug}"
     assert answer.json()["status"] == status
+
+
+def test_an_address_that_asks_too_much_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By a limit that a slow machine reaches, too.
+    strict = tmp_path / "strict.conf"
+    lowered = (
+        CONFIG.read_text().replace("rate=2000r/s", "rate=1r/m").replace("burst=4000", "burst=5")
+    )
+    strict.write_text(lowered)
+    monkeypatch.setattr("tests.infra.door.CONFIG", strict)
+    with proxied(tmp_path) as proxy:
+        answers = [proxy.client.get("/kept") for _ in range(12)]
+    refused = answers[-1]
+    assert [answer.status_code for answer in answers if answer.status_code != 429]
+    assert refused.status_code == 429
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.headers["retry-after"] == "1"
+    assert refused.json()["type"].startswith("urn:tickrec:problem:")
 
 
 def test_the_log_is_json_and_holds_no_user_id_address_or_query(proxy: Proxy) -> None:

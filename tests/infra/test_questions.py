@@ -16,6 +16,7 @@ ASKED = {question.path: question for question in questions(SUBJECTS, now_s=lambd
 BAR = {"t": 60_000, "o": 2.0, "h": 4.0, "l": 1.0, "c": 3.0, "v": 5.0, "n": 2, "vw": 2.5}
 LEGACY_BAR = {"instrid": 4, "price_open": 2, "price_high": 4, "price_low": 1, "price_close": 3}
 ITEMS = [{"instrument_id": 5, "score": 0.9, "because": [4]}, {"instrument_id": 6, "score": 0.5}]
+APPLE = {"instrument_id": 4, "symbol": "AAPL", "name": "Apple Inc."}
 TRADE = {"userid": "ABC", "price": "30.5", "instrid": 4, "timestamp": "1629061628"}
 
 GOOD: dict[str, tuple[int, Any]] = {
@@ -24,8 +25,24 @@ GOOD: dict[str, tuple[int, Any]] = {
     "/instruments/similar/user-1": (200, {"predicted_items": ["5"]}),
     "/add/request": (200, {"resp": TRADE}),
     "/v1/instruments/4/bars?limit=5": (200, {"bars": [BAR, BAR | {"t": 120_000}]}),
+    "/v1/bars?instruments=4&start=0&limit=5": (200, {"bars": {"4": [BAR]}}),
+    "/v1/quotes/latest?instruments=4": (200, {"quotes": {"4": {"price": 30.5, "ts": 1}}}),
+    "/v1/snapshots?instruments=4": (200, {"snapshots": {"4": {"day": BAR}}}),
     "/v1/instruments/4/similar?n=3": (200, {"items": ITEMS}),
+    "/v1/instruments?listed=true&n=3": (200, {"items": [APPLE]}),
+    "/v1/instruments/4": (200, APPLE),
+    "/v1/movers?window=5m&n=3": (200, {"as_of": 60_000, "movers": [{"change": 0.5}]}),
     "/v1/users/user-1/recommendations?n=3": (200, {"items": ITEMS}),
+    "/v1/recommendations": (200, {"items": ITEMS}),
+    "/v1/recommendations/batch": (
+        200,
+        {"recommendations": [{"user_id": user, "items": ITEMS} for user in ("user-1", "ABC")]},
+    ),
+    "/v1/users/user-1/export": (200, {"history": [{}], "last_event_ts": 1}),
+    "/v1/models": (200, {"variants": [{"serves": {"generation": "g1"}}]}),
+    "/v1/experiments": (200, {"variants": [{"generation": "g1"}]}),
+    "/v1/models/decisions?n=3": (200, {"decisions": [{}]}),
+    "/v1/pipeline": (200, {"kafka": "ok"}),
     "/v1/users/user-1/history": (200, {"items": [{"instrument_id": 4, "affinity": 1.0}]}),
     "/v1/events": (202, {"quotes": 1, "interactions": 1}),
     "/v1/users/ABC/recommendations?n=3": (200, {"source": "history", "items": ITEMS}),
@@ -73,6 +90,12 @@ def test_an_answer_of_another_shape_is_a_problem(path: str) -> None:
         ("/v1/instruments/4/bars?limit=5", {"bars": []}, "no bar"),
         ("/v1/instruments/4/bars?limit=5", {"bars": [BAR, BAR]}, "order of time"),
         ("/v1/instruments/4/bars?limit=5", {"bars": [BAR | {"n": 0}]}, "no quotes"),
+        ("/v1/bars?instruments=4&start=0&limit=5", {"bars": {"4": []}}, "no bar"),
+        ("/v1/quotes/latest?instruments=4", {"quotes": {"4": {"price": 0}}}, "the price is 0"),
+        ("/v1/movers?window=5m&n=3", {"as_of": None, "movers": []}, "no prices are known"),
+        ("/v1/recommendations/batch", {"recommendations": []}, "the users"),
+        ("/v1/instruments?listed=true&n=3", {"items": []}, "the catalog is empty"),
+        ("/v1/instruments/4", APPLE | {"name": ""}, "one has no name"),
         ("/v1/instruments/4/similar?n=3", {"items": ITEMS[::-1]}, "best do not come first"),
         ("/v1/users/ABC/recommendations?n=3", {"source": "popular", "items": ITEMS}, "count yet"),
         (

@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.decisions import Decision
 from contracts.generations import Current
 from contracts.messages import Interaction
 from infra.local.process import start, stop
 from tests.integration.conftest import Pipeline, eventually
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
-from trainer.generations.report import Decision
 
 pytestmark = pytest.mark.integration
 

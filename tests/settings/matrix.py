@@ -5,8 +5,10 @@ them. `None` stands for a setting that is not set. For a choice all values are h
 the default, another one, and a bound where the bound is of use.
 """
 
+import json
 from typing import Final
 
+from tests.api.keys import entry
 from tests.settings.rows import ALL, File, Given, Row, rows
 from tests.settings.seen_accuracy import let_through_after, refused_again_below, refused_below
 from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, RECOMMENDED, SIMILAR, in_force
@@ -23,13 +25,18 @@ from tests.settings.seen_running import (
     api_host,
     api_port,
     broker_used,
+    key_needed,
+    key_of_file_admitted,
     logged,
     metrics_host,
     metrics_served,
     namespaced,
+    origins_allowed,
+    private_host,
+    private_port,
     quota_kept,
     store_used,
-    writing_needs_a_key,
+    streams_bounded,
 )
 from tests.settings.seen_selection import (
     as_chosen,
@@ -53,6 +60,9 @@ from tests.settings.seen_timing import (
     lease_held,
     trained_every,
 )
+from tests.settings.stack import KEY_OF_FILE
+
+KEYS_FILE: Final = File(json.dumps([entry(KEY_OF_FILE, scopes=["read"])]))
 
 STACKS: Final = {
     "defaults": "nothing is set but addresses and ports",
@@ -265,8 +275,16 @@ OF_API: Final = (
     *rows("API_PORT", "api",
           {Given.PORT: "defaults weighted cluster valued canary strict lenient slow broad",
            "0": "tight", None: "bare"}, api_port),
+    *rows("API_PRIVATE_HOST", "api", {None: "defaults", "0.0.0.0": "cluster"}, private_host),
+    *rows("API_PRIVATE_PORT", "api", {None: "defaults", Given.PORT: "cluster"}, private_port),
+    *rows("FORWARDED_ALLOW_IPS", "api", {None: "defaults", "10.0.0.0/8": "valued"},
+          streams_bounded),
+    *rows("API_CORS_ORIGINS", "api",
+          {None: "defaults", "https://shop.example,http://b.example": "valued"}, origins_allowed),
+    *rows("STREAMS_PER_CLIENT", "api", {None: "defaults", "2": "valued"}, streams_bounded),
     *rows("API_KEYS", "api", {None: "defaults", "k1": "valued", "k1, k2": "cluster"},
-          writing_needs_a_key),
+          key_needed),
+    *rows("API_KEYS_FILE", "api", {None: "defaults", KEYS_FILE: "cluster"}, key_of_file_admitted),
     *rows("WRITE_LIMIT", "api",
           {None: "defaults", "1000/minute": "cluster", "100000/hour": "weighted"}, quota_kept),
 )  # fmt: skip

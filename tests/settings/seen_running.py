@@ -1,5 +1,6 @@
 """Settings that are seen in how the programs run: where they connect and listen, what they log."""
 
+import contextlib
 import json
 import time
 from typing import Any, Final
@@ -10,10 +11,13 @@ import psutil
 from infra import broker as brokers
 from runtime.stores import connect
 from tests.integration.conftest import eventually
+from tests.patience import PATIENCE_S
 from tests.settings.rows import Row
-from tests.settings.stack import Stack
+from tests.settings.stack import KEY_OF_FILE, Stack
 from tests.settings.world import STRANGER
 
+JSON: Final = {"Content-Type": "application/json"}
+PERSONAL: Final = f"/v1/users/{STRANGER}/recommendations"
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 ELSEWHERE: Final = "127.0.0.2"
 """Also this machine, for who listens at all of its addresses."""
@@ -109,7 +113,8 @@ def api_host(stack: Stack, row: Row) -> None:
 
 def api_port(stack: Stack, row: Row) -> None:
     """The API listens on one port, which is the one that was asked for, if one was."""
-    assert _listening(stack, "api") == [stack.api_port]
+    private = stack.settings("api").api_private_port
+    assert set(_listening(stack, "api")) - {private} == {stack.api_port}
     assert int(stack.settings("api").api_port) in (0, stack.api_port)
 
 
@@ -120,21 +125,29 @@ def _answers(url: str) -> bool:
         return False
 
 
-def writing_needs_a_key(stack: Stack, row: Row) -> None:
-    """Whoever has a key may write, and without `API_KEYS` everybody; reading is for everybody."""
+def key_needed(stack: Stack, row: Row) -> None:
+    """Whoever has a key may write and read of users, and without `API_KEYS` everybody."""
     keys = [key for key in str(row.value or "").split(",") if key]
 
     def allowed(headers: dict[str, str]) -> bool:
         # Who may write hears that this is no JSON.
-        status = stack.client.post("/v1/events", content=b"?", headers=headers).status_code
-        assert status in (400, 401)
-        return status == 400
+        wrote = stack.client.post("/v1/events", content=b"?", headers=headers | JSON).status_code
+        read = stack.client.get(PERSONAL, headers=headers).status_code
+        assert (wrote, read) in ((400, 200), (401, 401))
+        return read == 200
 
     assert allowed({}) == (not keys)
     assert allowed({"X-API-Key": "another"}) == (not keys)
     assert all(allowed({"X-API-Key": key.strip()}) for key in keys)
-    assert stack.get("/v1/users/stranger/recommendations")
     assert keys or "whoever reaches this server may write" in stack.log("api")
+
+
+def key_of_file_admitted(stack: Stack, row: Row) -> None:
+    """A key of `API_KEYS_FILE` is good for its scopes, and for nothing without such a file."""
+    headers = {"X-API-Key": KEY_OF_FILE}
+    wrote = stack.client.post("/v1/events", content=b"?", headers=headers | JSON).status_code
+    read = stack.client.get(PERSONAL, headers=headers).status_code
+    assert (wrote, read) == ((403, 200) if row.value else (400, 200))
 
 
 def quota_kept(stack: Stack, row: Row) -> None:
@@ -148,7 +161,7 @@ def quota_kept(stack: Stack, row: Row) -> None:
         began, taken = time.monotonic(), 0
         # No JSON, but at the cost of 1,000 events.
         while time.monotonic() < began + limit.get_expiry():
-            answer = stack.client.post("/v1/events", content=b"{" * 1000, headers=headers)
+            answer = stack.client.post("/v1/events", content=b"{" * 1000, headers=headers | JSON)
             if answer.status_code == 429:
                 refusals.append((taken, answer.json()))
                 return True
@@ -167,3 +180,52 @@ def generation_of(stack: Stack, user: str = STRANGER) -> tuple[str, str]:
     """Return variant and generation of what a user is recommended."""
     answer = stack.get(f"/v1/users/{user}/recommendations")
     return answer["variant"], answer["generation"]
+
+
+def origins_allowed(stack: Stack, row: Row) -> None:
+    """Pages of the origins may see answers, hot ones among them, and no others."""
+    named = [origin for origin in str(row.value or "").split(",") if origin]
+    for path in ("/health/live", "/v1/users/stranger/recommendations"):
+        for origin in (*named, "https://another.example"):
+            headers = stack.keyed | {"Origin": origin}
+            answer = stack.client.get(stack.url(path), headers=headers)
+            allowed = answer.headers.get("access-control-allow-origin")
+            assert allowed == (origin if origin in named else None)
+
+
+def private_port(stack: Stack, row: Row) -> None:
+    """Metrics, health and documentation are on the private port only, if there is one."""
+    private = stack.settings("api").api_private_port
+    for path in ("/metrics", "/health/live", "/docs", "/openapi.json"):
+        for port in {stack.api_port, private or stack.api_port}:
+            answer = httpx.get(f"http://127.0.0.1:{port}{path}")
+            assert answer.status_code == (404 if private and port != private else 200)
+
+
+def private_host(stack: Stack, row: Row) -> None:
+    """The private port is at the addresses that the host stands for, and no others."""
+    private = stack.settings("api").api_private_port
+    if private:
+        assert _answers(f"http://{ELSEWHERE}:{private}/health/live") == (row.value == "0.0.0.0")
+
+
+def streams_bounded(stack: Stack, row: Row) -> None:
+    """A client may have so many streams; who it is, a proxy says if it is trusted."""
+    limit = stack.settings("api").streams_per_client
+    proxies = stack.settings("api").forwarded_allow_ips
+    path, another = "/v1/stream/bars?instruments=1", {"X-Forwarded-For": "192.0.2.7"}
+    unlimited = httpx.Limits(max_connections=None)
+    with (
+        httpx.Client(
+            base_url=stack.client.base_url, limits=unlimited, timeout=PATIENCE_S
+        ) as client,
+        contextlib.ExitStack() as opened,
+    ):
+
+        def status(headers: dict[str, str]) -> int:
+            stream = client.stream("GET", path, headers=headers)
+            return opened.enter_context(stream).status_code
+
+        assert {status({}) for _ in range(limit)} == {200}
+        assert status({}) == 429
+        assert status(another) == (200 if "127.0.0.1" in proxies else 429)

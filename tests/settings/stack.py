@@ -41,6 +41,8 @@ BELOW_CLIENTS: Final = range(15_000, 32_000)
 """Ports: the system gives those above to whoever connects."""
 KEYS: Final = ("k1", "k2")
 """Of `API_KEYS`, where a stack has any."""
+KEY_OF_FILE: Final = "k3"
+"""Of `API_KEYS_FILE`, where a stack has one: it reads."""
 
 
 class Servers(NamedTuple):
@@ -99,9 +101,15 @@ class Stack:
         """Where the API answers."""
         return f"http://127.0.0.1:{self.api_port}"
 
+    def url(self, path: str) -> str:
+        """Return where the API answers a path."""
+        private = self.settings("api").api_private_port
+        port = private if private and path.startswith("/health/") else self.api_port
+        return f"http://127.0.0.1:{port}{path}"
+
     @property
     def keyed(self) -> dict[str, str]:
-        """The header of who may write."""
+        """The header of who may read of users and write."""
         return {"X-API-Key": KEYS[0]} if self.environments["api"].get("API_KEYS") else {}
 
     def _resolve(self, setting: str, value: Value) -> str:
@@ -136,7 +144,11 @@ class Stack:
             self.start("workers")
             self.start("api")
             self.api_port = self._api_port()
-            self.client = httpx.Client(base_url=self.address, timeout=PATIENCE_S)
+            self.client = httpx.Client(
+                base_url=self.address,
+                timeout=PATIENCE_S,
+                headers={"Content-Type": "application/json"},
+            )
             self._await_answer("/health/ready")
             self._feed()
             self.start("trainer")
@@ -189,7 +201,7 @@ class Stack:
 
     def get(self, path: str, **query: object) -> Any:
         """Return an answer's JSON, None for 404."""
-        answer = self.client.get(path, params=query)
+        answer = self.client.get(self.url(path), params=query, headers=self.keyed)
         return None if answer.status_code == 404 else answer.raise_for_status().json()
 
     def post(self, messages: Sequence[Quote | Interaction]) -> None:
@@ -260,7 +272,7 @@ class Stack:
         def answers() -> bool:
             self._check_running()
             with contextlib.suppress(httpx.TransportError):
-                return self.client.get(path).status_code == 200
+                return self.client.get(self.url(path), headers=self.keyed).status_code == 200
             return False
 
         eventually(answers, f"{path} answered, see {self.folder}")

@@ -72,6 +72,11 @@ REFUSED: Final = (
     whole("METRICS_PORT", "workers", 0, 65535),
     whole("METRICS_PORT", "trainer", 0, 65535),
     whole("API_PORT", "api", 0, 65535),
+    whole("API_PRIVATE_PORT", "api", 0, 65535),
+    Wrong("API_CORS_ORIGINS", ("api",), {"*": "no origin", "shop.example": "no origin"}),
+    whole("STREAMS_PER_CLIENT", "api", 1),
+    Wrong("API_KEYS", ("api",), {",": "has no key in it"}),
+    Wrong("API_KEYS_FILE", ("api",), {"nowhere.json": "python -m api keys add"}),
     Wrong("WRITE_LIMIT", ("api",), {"999/second": "less than the 1000 events", "many": "'many'"}),
     Wrong("DELIVERY_TIMEOUT_S", ("producers",), {"0.9": "equal to 1", "inf": "equal to 86400"}),
     Wrong("BARS_RETENTION_MINUTES", ("workers",), {"0": "greater than or equal to 1",
@@ -134,7 +139,10 @@ REFUSED: Final = (
     Wrong("QUALITY_POPULARITY_SHIFT_MAX", ("trainer",), {"inf": "finite"}),
 )  # fmt: skip
 
-ANYTHING_GOES: Final = {"API_KEYS", "API_HOST", "METRICS_HOST", "KAFKA_BOOTSTRAP_SERVERS"}
+ANYTHING_GOES: Final = {
+    *("API_HOST", "API_PRIVATE_HOST", "METRICS_HOST"),
+    *("FORWARDED_ALLOW_IPS", "KAFKA_BOOTSTRAP_SERVERS"),
+}
 """Texts that have no rule, or that only a server refuses."""
 FILES: Final = {"TRAINER_SETTINGS_FILE", "CANARY_RULES", "VARIANTS"}
 

@@ -1,0 +1,105 @@
+"""Which instruments moved most over a window: opens and closes in, rankings out. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final, Literal, get_args
+
+import msgspec
+import numpy as np
+
+from contracts.messages import Floats, Ints
+
+MoversWindow = Literal["5m", "15m", "1h"]
+Direction = Literal["up", "down"]
+WINDOWS: Final[tuple[MoversWindow, ...]] = get_args(MoversWindow)
+DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
+MINUTES: Final[Mapping[MoversWindow, int]] = {"5m": 5, "15m": 15, "1h": 60}
+AT_EITHER_END: Final = 3
+"""Minutes of a window in which its first and its last quote may be."""
+RANKED: Final = 5_000
+"""As many movers of a window and direction can be filtered in a millisecond."""
+
+Shown = Callable[[int], bool]
+
+
+class Mover(msgspec.Struct, frozen=True, gc=False):
+    """An instrument whose price changed over the window."""
+
+    instrument_id: int
+    change: float
+    """`close / open - 1`"""
+    open: float
+    """first price of the window"""
+    close: float
+    """last price of the window"""
+
+
+class Movers(msgspec.Struct, frozen=True):
+    """Those that moved most, the greatest change first."""
+
+    window: MoversWindow
+    direction: Direction
+    as_of: int | None
+    """end of the window, epoch ms; null: no prices are known yet"""
+    movers: list[Mover]
+
+
+Ranking = Mapping[tuple[MoversWindow, Direction], Sequence[Mover]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The rankings of the windows that end at one time."""
+
+    as_of_ms: int | None = None
+    movers: Ranking = field(default_factory=dict)
+
+    def first(
+        self, window: MoversWindow, direction: Direction, n: int, shown: Shown | None
+    ) -> list[Mover]:
+        """Return the first `n` movers that may be shown; None: all may."""
+        movers = self.movers.get((window, direction), ())
+        if shown is None:
+            return list(movers[:n])
+        return list(islice((m for m in movers if shown(m.instrument_id)), n))
+
+
+def fields_of(end_s: int) -> list[str]:
+    """Return the minutes to read of a `bars` hash for windows that end at `end_s`.
+
+    First the last minutes, the latest first; then, of each window, its first ones.
+    """
+    minutes = [end_s - 60 * (1 + age) for age in range(AT_EITHER_END)]
+    for window in WINDOWS:
+        start = end_s - 60 * MINUTES[window]
+        minutes += [start + 60 * age for age in range(AT_EITHER_END)]
+    return [str(minute) for minute in minutes]
+
+
+def first_present(values: Sequence[bytes | None]) -> Iterator[bytes | None]:
+    """Yield, of the values of `fields_of`, the first that is there of each end in turn."""
+    for at in range(0, len(values), AT_EITHER_END):
+        yield next((v for v in values[at : at + AT_EITHER_END] if v is not None), None)
+
+
+def ranked(ids: Ints, opens: Floats, closes: Floats) -> tuple[list[Mover], list[Mover]]:
+    """Return what rose most and what fell most over a window, equal changes by the smaller id.
+
+    Args:
+        ids: (m,), ascending.
+        opens: (m,), NaN where there was no price.
+        closes: (m,), likewise.
+    """
+    changes = closes / opens - 1
+    order = np.argsort(-changes, kind="stable")  # NaN comes last
+    rising = order[: min(RANKED, int((changes > 0).sum()))]
+    order = np.argsort(changes, kind="stable")
+    falling = order[: min(RANKED, int((changes < 0).sum()))]
+    up, down = (_movers(places, ids, changes, opens, closes) for places in (rising, falling))
+    return up, down
+
+
+def _movers(places: Ints, ids: Ints, changes: Floats, opens: Floats, closes: Floats) -> list[Mover]:
+    columns = (column[places].tolist() for column in (ids, changes, opens, closes))
+    return [Mover(*row) for row in zip(*columns, strict=True)]

@@ -1,0 +1,156 @@
+"""The movers of the last finished minute, read anew once a minute.
+
+To read the ends of the windows of 50,000 instruments takes this process 0.8 s and Redis 0.6 s:
+1.4 % and 1 % of a core. To follow the channel of changed bars would take 1.3 s a minute for
+decoding alone, and its reader would know no price at its start.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from api.bars.movers import (
+    DIRECTIONS,
+    WINDOWS,
+    Direction,
+    Mover,
+    Movers,
+    MoversWindow,
+    Ranked,
+    Shown,
+    fields_of,
+    first_present,
+    ranked,
+)
+from api.http.replies import NOW, Reply, reply
+from api.redis.connection import ErrorAnswer
+from api.redis.reading import Read
+from api.redis.store import Store, StoreUnavailableError
+from contracts.partitioning import instrument_partition
+from runtime.topology import TopologyError
+
+SETTLED_S: Final = 3.0
+"""After a minute's end, in which its last quotes come to be in Redis."""
+RETRY_S: Final = 1.0
+INSTRUMENTS_AT_ONCE: Final = 100
+"""They take Redis about 1 ms."""
+_PAUSE_S: Final = 0.005
+_UNREADABLE: Final = (StoreUnavailableError, ErrorAnswer, TopologyError)
+
+_log = logging.getLogger(__name__)
+
+
+class _Prices(msgspec.Struct, frozen=True, gc=False):
+    """The part of a `BarValue` that is needed."""
+
+    o: float
+    c: float
+
+
+_prices = msgspec.json.Decoder(_Prices)
+
+
+class Moving:
+    """Knows what moved most, of the instruments of a catalog."""
+
+    def __init__(
+        self,
+        store: Store,
+        instruments: Callable[[], Collection[int]],
+        shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            store: where bars are.
+            instruments: returns those to look at.
+            shown: makes, of the categories to choose from and those to leave out, which
+                instruments may be shown; None: all.
+            now_ms: the clock.
+        """
+        self._store = store
+        self._instruments = instruments
+        self._shown = shown
+        self._now_ms = now_ms
+        self._ranked = Ranked()
+
+    def movers(
+        self,
+        window: MoversWindow,
+        direction: Direction,
+        n: int,
+        category: frozenset[str],
+        exclude_category: frozenset[str],
+    ) -> Read[Reply]:
+        """Answer with what moved most."""
+        yield from ()  # all of it is known
+        shown = self._shown(category, exclude_category)
+        first = self._ranked.first(window, direction, n, shown)
+        return reply(Movers(window, direction, self._ranked.as_of_ms, first), NOW)
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Keep up with the clock for the block."""
+        following = asyncio.create_task(self._follow(), name="movers")
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self.refresh()
+            except _UNREADABLE as error:
+                _log.debug("the movers stay as they were: %s", error)
+            await asyncio.sleep(self._wait_s())
+
+    def _wait_s(self) -> float:
+        """Return how long the movers are good for: until the next minute is over and settled."""
+        now_ms, as_of_ms = self._now_ms(), self._ranked.as_of_ms
+        if as_of_ms is None:
+            return RETRY_S
+        return max(as_of_ms / 1000 + 60 + SETTLED_S - now_ms / 1000, RETRY_S)
+
+    async def refresh(self) -> None:
+        """Read the prices at the ends of the windows that end with the last finished minute.
+
+        Raises:
+            StoreUnavailableError, ErrorAnswer, TopologyError: they cannot be read at present.
+        """
+        end_s = int(self._now_ms() / 1000 - SETTLED_S) // 60 * 60
+        ids = sorted(self._instruments())
+        prices = np.full((len(ids), 1 + len(WINDOWS)), np.nan)
+        for start in range(0, len(ids), INSTRUMENTS_AT_ONCE):
+            some = ids[start : start + INSTRUMENTS_AT_ONCE]
+            for place, values in enumerate(await self._store.answer(self._read(some, end_s))):
+                prices[start + place] = _ends(values)
+            await asyncio.sleep(_PAUSE_S)
+        movers: dict[tuple[MoversWindow, Direction], Sequence[Mover]] = {}
+        for place, window in enumerate(WINDOWS, 1):
+            of_window = np.array(ids, np.int64), prices[:, place], prices[:, 0]
+            both = await asyncio.to_thread(ranked, *of_window)  # 15 ms for 50,000
+            movers |= {(window, way): of for way, of in zip(DIRECTIONS, both, strict=True)}
+        self._ranked = Ranked(1000 * end_s if ids else None, movers)
+
+    def _read(self, ids: Sequence[int], end_s: int) -> Read[Sequence[Sequence[bytes | None]]]:
+        topology = yield from self._store.topology()
+        fields = fields_of(end_s)
+        keys = (
+            self._store.keys.bars(instrument_partition(item, topology.quotes), item) for item in ids
+        )
+        return (yield [("HMGET", key, *fields) for key in keys])
+
+
+def _ends(values: Sequence[bytes | None]) -> list[float]:
+    """Return the close, and of each window the open; NaN where there is none."""
+    last, *firsts = first_present(values)
+    close = np.nan if last is None else _prices.decode(last).c
+    return [close, *(np.nan if first is None else _prices.decode(first).o for first in firsts)]

@@ -1,0 +1,107 @@
+"""Pages of bars: how much one holds, and the token of the next. Pure.
+
+A token says where the next page begins, so a server keeps nothing between two pages, and any other
+one can answer the next.
+"""
+
+import base64
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import msgspec
+
+from api.bars.aggregation import Window, fill_previous
+from api.bars.answers import Bar
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS
+
+MAX_TOKEN_CHARACTERS: Final = 200
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page begins."""
+
+    instrument_id: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTRUMENT_ID)]
+    start_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_TS_MS)]
+    """the bucket"""
+    close: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """the close before it, where that is to be repeated"""
+
+    def token(self) -> str:
+        """Return the token that `parse_token` takes.
+
+        >>> parse_token(Position(4, 60_000).token())
+        Position(instrument_id=4, start_ms=60000, close=None)
+        """
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).rstrip(b"=").decode()
+
+
+_position = msgspec.json.Decoder(Position)
+
+
+def parse_token(text: str) -> Position:
+    """Return the position of a token.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        return _position.decode(base64.b64decode(padded, b"-_", validate=True))
+    except (ValueError, msgspec.DecodeError):  # a wrong encoding, or a wrong position
+        raise ValueError("must be the `next_page_token` of an answer") from None
+
+
+def whole_buckets(starts: Sequence[int], interval_ms: int, bars: int, minutes: int) -> int:
+    """Return how many of the minutes `starts` fill at most so many buckets, and none in part.
+
+    >>> whole_buckets([0, 60_000, 300_000, 360_000, 600_000], 300_000, bars=2, minutes=100)
+    4
+    >>> whole_buckets([0, 60_000, 300_000, 360_000, 600_000], 300_000, bars=2, minutes=3)
+    2
+    """
+    end, bucket = 0, None
+    for place, start in enumerate(starts[: minutes + 1]):
+        if start // interval_ms != bucket:
+            end = place
+            if not bars:
+                return end
+            bars -= 1
+            bucket = start // interval_ms
+    return end if len(starts) > minutes else len(starts)
+
+
+def fill_page(
+    bars: Sequence[Bar],
+    window: Window,
+    position: Position,
+    rest: Position | None,
+    limit: int,
+    now_ms: int,
+) -> tuple[list[Bar], Position | None]:
+    """Return the first `limit` bars of a window with gaps filled, and where the next page begins.
+
+    Args:
+        bars: those of the window before `rest`.
+        window: the buckets from `position` on.
+        position: where the page begins; its `close` is what came before.
+        rest: where bars are that are not among `bars`.
+        limit: above 0.
+        now_ms: by which bars are closed.
+    """
+    if position.close is None and not bars:
+        return [], rest
+    interval_ms = window.interval_ms
+    first_ms = window.first_ms if position.close is not None else bars[0].t
+    last_ms = rest.start_ms - interval_ms if rest else window.last_ms
+    # One bar more than there is room for, if there is one.
+    page = Window(first_ms, min(last_ms, first_ms + limit * interval_ms), interval_ms)
+    filled = fill_previous(bars, page, now_ms, position.close)
+    if len(filled) > limit:
+        rest_ms = filled[limit].t
+    elif rest is not None:
+        rest_ms = rest.start_ms
+    else:
+        return filled, None
+    filled = filled[:limit]
+    close = filled[-1].c if filled else position.close
+    return filled, Position(position.instrument_id, rest_ms, close)

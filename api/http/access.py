@@ -1,0 +1,128 @@
+"""Who may do what: the key of a request, and whether it has the scope that an endpoint needs.
+
+Both paths to an endpoint go through `Access.admit`. Without any key set up, all is open to all.
+
+A key is found by looking up the hash of what was sent. How long that takes tells about that hash,
+and nothing about keys: nobody can steer what a hash begins with. A header that came before is found
+as it came, without SHA-256, which spares a hot request most of that time; Python, too, compares
+texts only if their hashes, which have a secret of the process in them, agree.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from api.http.endpoint import Endpoint, Scope
+from api.http.keys.key import Key, digest_of
+from api.http.problems import FORBIDDEN, UNAUTHORIZED, Problem
+from api.http.quotas import ReadQuota
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+MISSING: Final = "Send a key as `X-API-Key: ...` or `Authorization: Bearer ...`"
+OPEN_TO_ALL: Final = "whoever reaches this server may write, read of every user, and administer"
+_UNKNOWN: Final = "No such key exists, or no longer: send a valid one"
+_MAX_KNOWN: Final = 10_000
+"""Headers: a key may come in many, as `Bearer` may be written in many ways."""
+
+Admitted = tuple[dict[str, Any], Key | None]
+"""What a request asks for, and the key that it was admitted by, if one was needed."""
+
+
+class Access:
+    """Admits requests by their keys."""
+
+    def __init__(
+        self, keys: Mapping[bytes, Key] | None, now_s: Callable[[], float] = time.time
+    ) -> None:
+        """Admit by `keys`, given by their digests; None: everybody, to everything."""
+        self._keys = keys
+        self._now_s = now_s
+        self._quota = ReadQuota()
+        self._known: dict[tuple[bytes, bytes], Key] = {}
+        """By header, as it came."""
+
+    def use(self, keys: Mapping[bytes, Key]) -> None:
+        """Admit by other keys from now on."""
+        self._keys = keys
+        self._known = {}
+
+    def admit(
+        self, endpoint: Endpoint, of_path: Mapping[str, str], query: str, headers: RawHeaders
+    ) -> Admitted:
+        """Return the values of a request's parameters, and its key if the endpoint needs one.
+
+        Raises:
+            Problem: no valid key came, or one without the scope, or its limit is reached; or
+                parameters break rules.
+        """
+        if self._keys is None:
+            return endpoint.values(of_path, query), None
+        scope = endpoint.scope
+        key = self._admitted(scope, headers) if scope is not None else None
+        values = endpoint.values(of_path, query)
+        if endpoint.scope_of is not None:
+            scope = endpoint.scope_of(**values)
+            key = self._admitted(scope, headers) if scope is not None else None
+        return values, key
+
+    def key(self, headers: RawHeaders) -> Key:
+        """Return the key that came with a request.
+
+        Raises:
+            Problem: none came, or one that is unknown or has expired.
+        """
+        header = _header_of(headers)
+        if header is None:
+            raise Problem(UNAUTHORIZED, MISSING)
+        key = self._known.get(header) or self._look_up(header)
+        if key.expires_s is not None and key.expires_s <= self._now_s():
+            at = datetime.fromtimestamp(key.expires_s, UTC)
+            raise Problem(UNAUTHORIZED, f"The key {key.name!r} expired on {at:%Y-%m-%dT%H:%M:%SZ}")
+        return key
+
+    def _admitted(self, scope: Scope, headers: RawHeaders) -> Key:
+        key = self.key(headers)
+        if scope not in key.scopes:
+            raise Problem(FORBIDDEN, lacking(scope))
+        if key.limit is not None and scope != "write":
+            self._quota.spend(key.name, key.limit)
+        return key
+
+    def _look_up(self, header: tuple[bytes, bytes]) -> Key:
+        text = _text_of(header)
+        if not text:
+            raise Problem(UNAUTHORIZED, MISSING)
+        key = (self._keys or {}).get(digest_of(text))
+        if key is None:
+            raise Problem(UNAUTHORIZED, _UNKNOWN)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[header] = key
+        return key
+
+
+def lacking(scope: Scope) -> str:
+    """Return the detail of the problem that a key does not have a scope."""
+    return f"The key does not have the scope `{scope}`"
+
+
+def _header_of(headers: RawHeaders) -> tuple[bytes, bytes] | None:
+    """Return the header that has the key: `X-API-Key`, or else `Authorization`."""
+    found = None
+    for header in headers:
+        name, value = header
+        if name == b"x-api-key" and value:
+            return header
+        if name == b"authorization" and found is None:
+            found = header
+    return found
+
+
+def _text_of(header: tuple[bytes, bytes]) -> bytes:
+    name, value = header
+    if name == b"x-api-key":
+        return value
+    scheme, _, text = value.partition(b" ")
+    return text.strip() if scheme.lower() == b"bearer" else b""

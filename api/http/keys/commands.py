@@ -1,0 +1,139 @@
+"""`python -m api keys`: makes, lists and takes out keys of `API_KEYS_FILE`."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, get_args
+
+import msgspec
+import typer
+from pydantic_settings import BaseSettings
+
+from api.http.endpoint import Scope
+from api.http.keys.file import Entry, KeysFileError, changing, read_entries
+from api.http.keys.key import digest_of, new_text
+
+_COLUMNS: Final = ("name", "scopes", "limit", "expires", "created")
+_SCOPES: Final = get_args(Scope)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="API keys in the file that API_KEYS_FILE names. Servers follow its changes.",
+)
+Name = Annotated[str, typer.Argument(help="letters, digits and . _ -, up to 64 of them")]
+
+
+class _Settings(BaseSettings):
+    api_keys_file: Path | None = None
+
+
+@app.command()
+def add(
+    name: Name,
+    scopes: Annotated[str, typer.Option(help="comma-separated: read, write, admin")],
+    limit: Annotated[
+        str | None,
+        typer.Option(help="of its requests that read, and of the events it writes: 1000/second"),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="RFC 3339, or a date: its first moment in UTC")
+    ] = None,
+) -> None:
+    """Add a key, and print it: it is kept nowhere."""
+    text = new_text()
+    try:
+        entry = _entry(name, text, scopes, limit, expires)
+        with changing(_path()) as entries:
+            entries[:] = _with(entries, entry)
+    except (ValueError, OSError, msgspec.ValidationError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(text)
+
+
+@app.command("list")
+def list_keys() -> None:
+    """List the keys: names, scopes, limits, ends."""
+    try:
+        entries = read_entries(_path())
+    except KeysFileError as error:
+        raise typer.BadParameter(str(error)) from error
+    for line in _table(entries):
+        typer.echo(line)
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Take a key out: within about a second servers admit nobody by it."""
+    try:
+        with changing(_path()) as entries:
+            entries[:] = _without(entries, name)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _path() -> Path:
+    path = _Settings().api_keys_file
+    if path is None:
+        raise typer.BadParameter("API_KEYS_FILE is not set: name the file that keys stand in")
+    return path
+
+
+def _entry(name: str, text: str, scopes: str, limit: str | None, expires: str | None) -> Entry:
+    """Return the entry of a key; ValueError or msgspec's if one of its texts breaks a rule."""
+    named = {scope.strip() for scope in scopes.split(",")}
+    if not named <= set(_SCOPES):
+        raise ValueError(f"the scopes {scopes!r} are not among {', '.join(_SCOPES)}")
+    now = datetime.now(UTC).replace(microsecond=0)
+    ends = _time(expires) if expires is not None else None
+    if ends is not None and ends <= now:
+        raise ValueError(f"the end {expires!r} has passed: name one to come")
+    fields = {
+        "name": name,
+        "sha256": digest_of(text.encode()).hex(),
+        "scopes": [scope for scope in _SCOPES if scope in named],
+        "created": now,
+        "limit": limit,
+        "expires": ends,
+    }
+    entry = msgspec.convert(fields, Entry)
+    entry.key()
+    return entry
+
+
+def _with(entries: Sequence[Entry], entry: Entry) -> list[Entry]:
+    if any(other.name == entry.name for other in entries):
+        raise ValueError(f"there is a key {entry.name!r} already: remove it, or take another name")
+    return [*entries, entry]
+
+
+def _without(entries: Sequence[Entry], name: str) -> list[Entry]:
+    kept = [entry for entry in entries if entry.name != name]
+    if len(kept) == len(entries):
+        raise ValueError(f"there is no key {name!r}: `python -m api keys list` shows all")
+    return kept
+
+
+def _time(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"the end {text!r} is no time: name one as 2027-01-01") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _table(entries: Sequence[Entry]) -> Iterator[str]:
+    """Yield the lines of a table of keys."""
+    rows = [_COLUMNS, *map(_row, entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(map(str.ljust, row, widths)).rstrip()
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    scopes = ",".join(entry.scopes)
+    return entry.name, scopes, entry.limit or "-", _shown(entry.expires), _shown(entry.created)
+
+
+def _shown(time: datetime | None) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if time else "never"

@@ -1,0 +1,71 @@
+"""An API key, and which one admitted a request."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from limits import RateLimitItem
+from starlette.requests import Request
+
+from api.http.endpoint import Scope
+
+PREFIX: Final = "tk_"
+"""By which people, and those who search code for secrets, recognize a key."""
+_RANDOM_BYTES: Final = 32
+_SHOWN_DIGITS: Final = 8
+_IN_SCOPE: Final = "tickrec.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Who may do what, how much of it, and until when."""
+
+    name: str
+    scopes: frozenset[Scope]
+    limit: RateLimitItem | None = None
+    """of the requests that read, and, in place of `WRITE_LIMIT`, of the events that it writes"""
+    expires_s: float | None = None
+    """epoch s"""
+
+
+def digest_of(text: bytes) -> bytes:
+    """Return what a key is kept as: its SHA-256.
+
+    A hash that is slow on purpose protects passwords, which can be guessed. A key has 256 random
+    bits: nobody guesses it, however fast the hash.
+    """
+    return hashlib.sha256(text).digest()
+
+
+def new_text() -> str:
+    """Return the text of a new key, 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def plain_keys(texts: frozenset[str]) -> dict[bytes, Key]:
+    """Return the keys of `API_KEYS` by their digests: they read and write, and never expire."""
+    digests = [digest_of(text.encode()) for text in texts]
+    return {digest: Key(_plain_name(digest), frozenset(("read", "write"))) for digest in digests}
+
+
+def _plain_name(digest: bytes) -> str:
+    """Return a name that no key of the file can have."""
+    return f"API_KEYS:{digest.hex()[:_SHOWN_DIGITS]}"
+
+
+def note_key(request: Request, key: Key) -> None:
+    """Note the key that admitted a request."""
+    request.scope[_IN_SCOPE] = key
+
+
+def key_of(request: Request) -> Key | None:
+    """Return the key that admitted a request, None if none was needed."""
+    key: Key | None = request.scope.get(_IN_SCOPE)
+    return key
+
+
+def caller_of(request: Request) -> str:
+    """Return the name of the key that admitted a request, `api` if none was needed."""
+    key = key_of(request)
+    return key.name if key is not None else "api"

@@ -1,0 +1,88 @@
+"""What HTTP says of every resource, whatever its endpoints are: `HEAD`, `OPTIONS` and 405.
+
+The endpoints state what they do. A `HEAD` is answered as `GET` without the body, `OPTIONS` with the
+methods that a path has, and a 405 names them all: the framework would name those of one route only.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class Methods:
+    """Answers what concerns methods for `app`, whose routes are `routes`."""
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        method = scope["method"] if scope["type"] == "http" else None
+        if method == "HEAD":
+            await self._head(scope, receive, send)
+        elif method == "OPTIONS" and (allowed := self._allowed(scope)):
+            headers = [(b"allow", allowed), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        elif method is not None:
+            await self._app(scope, receive, self._naming_methods(scope, send))
+        else:
+            await self._app(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as `GET`, up to the body; a stream ends there, as if its client had gone."""
+        as_get = {**scope, "method": "GET"}
+        ended = False
+
+        async def without_body(message: Message) -> None:
+            nonlocal ended
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif not ended:
+                ended = True
+                await send({"type": "http.response.body", "body": b""})
+
+        try:
+            await self._app(as_get, receive, self._naming_methods(as_get, without_body))
+        finally:
+            if "route" in as_get:
+                scope["route"] = as_get["route"]  # what counts requests goes by it
+
+    def _naming_methods(self, scope: Scope, send: Send) -> Send:
+        async def naming(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 405:
+                headers = [pair for pair in message["headers"] if pair[0] != b"allow"]
+                headers.append((b"allow", self._allowed(scope)))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return naming
+
+    def _allowed(self, scope: Scope) -> bytes:
+        """Return the methods of a path, as `Allow` has them; none if there is no such path."""
+        as_get = {**scope, "method": "GET"}
+        matching = [r for r in self._routes if r.matches(as_get)[0] is not Match.NONE]
+        # A path that may hold slashes matches longer ones, too, which are other resources.
+        path = getattr(matching[0], "path_format", None) if matching else None
+        methods = {
+            method
+            for route in matching
+            if getattr(route, "path_format", None) == path
+            for method in _methods_of(route)
+        }
+        if "GET" in methods:
+            methods.add("HEAD")
+        if methods:
+            methods.add("OPTIONS")
+        return ", ".join(sorted(methods, key=_ORDER.index)).encode()
+
+
+def _methods_of(route: BaseRoute) -> Iterable[str]:
+    if isinstance(route, Mount):  # of files
+        return ("GET",)
+    return getattr(route, "methods", None) or ()

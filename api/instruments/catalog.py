@@ -1,0 +1,186 @@
+"""The process's copy of the catalog, refreshed in the background.
+
+Each second it asks for the positions of the topic's partitions, and reads those again that have
+moved (`contracts.keyspace` says why that is enough). Neither Redis nor this process is held up: a
+hash is read and decoded in pages, and what it comes to is built in steps. Whoever asks meanwhile
+gets the catalog as it was, also while Redis is away.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+from prometheus_client import CollectorRegistry, Gauge
+
+from api.instruments.directory import Building, Directory, Entry, Shown
+from api.redis.connection import ErrorAnswer
+from api.redis.reading import Read
+from api.redis.store import Store, StoreUnavailableError
+from contracts.instruments import CatalogEntry
+from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD, NEXT_FIELD
+from contracts.topics import INSTRUMENTS
+from runtime.topology import TopologyError
+
+REFRESH_EVERY_S: Final = 1.0
+PAGE: Final = 500
+"""Entries that are read and decoded at once."""
+_BUSY_SHARE: Final = 0.1
+"""Of the time, at most, that is spent on a catalog which changes all the time."""
+_UNREADABLE: Final = (StoreUnavailableError, ErrorAnswer, TopologyError)
+
+_NO_ATTRIBUTES: Final[Mapping[str, bool | int | float | str]] = {}
+"""Of all instruments without any."""
+
+_Position = tuple[bytes | None, ...]
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+_entry = msgspec.json.Decoder(CatalogEntry)
+
+
+class Catalog:
+    """What the instruments of one namespace are called, and how they are sorted."""
+
+    def __init__(self, store: Store, registry: CollectorRegistry) -> None:
+        self.directory = Directory()
+        self.version = 0
+        """Another one means another directory."""
+        self._store = store
+        self._positions: dict[int, _Position] = {}
+        self._partitions: dict[int, Mapping[int, Entry]] = {}
+        self._is_stale = False
+        """Whether there are entries that the directory lacks."""
+        self._categories: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Those that are in use, so that equal ones are the same object."""
+        self._read_at = time.monotonic()
+        Gauge(
+            "api_catalog_age_seconds", "Since the catalog was last up to date", registry=registry
+        ).set_function(lambda: time.monotonic() - self._read_at)
+        Gauge(
+            "api_catalog_instruments", "Instruments in the catalog", registry=registry
+        ).set_function(lambda: len(self.directory))
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Read the catalog, if Redis is there, and keep it up to date for the block."""
+        await self._try()
+        following = asyncio.create_task(self._follow(), name="catalog")
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+    def resolve(self, symbol: str) -> int | None:
+        """Return the id of the instrument with a symbol, as `Directory.resolve`."""
+        return self.directory.resolve(symbol)
+
+    def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
+        """Return which instruments may be shown, as `Directory.shown`."""
+        return self.directory.shown(categories, excluded)
+
+    def of_category(self, categories: frozenset[str]) -> Iterator[int]:
+        """Yield the listed instruments of some categories, as `Directory.of_category`."""
+        return self.directory.of_category(categories)
+
+    async def refresh(self) -> None:
+        """Read what has changed.
+
+        Raises:
+            StoreUnavailableError, ErrorAnswer, TopologyError: it cannot be read at present.
+        """
+        positions = await self._store.answer(self._read_positions())
+        for partition, position in positions.items():
+            if self._positions.get(partition) != position:
+                await self._read_partition(partition)
+                self._positions[partition] = position
+        if self._is_stale:
+            await self._build()
+            self._is_stale = False
+        self._read_at = time.monotonic()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_EVERY_S)
+            started = time.process_time()
+            await self._try()
+            await asyncio.sleep((time.process_time() - started) / _BUSY_SHARE)
+
+    async def _try(self) -> None:
+        try:
+            await self.refresh()
+        except _UNREADABLE as error:
+            _log.debug("the catalog stays as it was: %s", error)
+        except Exception:  # noqa: BLE001 (it is tried again, with what is there then)
+            _log.exception("the catalog stays as it was")
+
+    def _read_positions(self) -> Read[dict[int, _Position]]:
+        topology = yield from self._store.topology()
+        key = self._store.keys.position
+        fields = (LINEAGE_FIELD, INCARNATION_FIELD, NEXT_FIELD)
+        partitions = range(topology.instruments)
+        found = yield [("HMGET", key(INSTRUMENTS, p), *fields) for p in partitions]
+        return dict(zip(partitions, map(tuple, found), strict=True))
+
+    async def _read_partition(self, partition: int) -> None:
+        known = self._partitions.get(partition, {})
+        entries: dict[int, Entry] = {}
+        cursor, begun = b"0", False
+        while not begun or cursor != b"0":
+            begun = True
+            cursor, values = await self._store.answer(self._read_page(partition, cursor))
+            for value in values:
+                self._take(value, known, entries)
+            await asyncio.sleep(0)
+        if entries != known:
+            self._partitions[partition] = entries
+            self._is_stale = True
+
+    def _read_page(self, partition: int, cursor: bytes) -> Read[tuple[bytes, list[bytes]]]:
+        key = self._store.keys.catalog(partition)
+        ((following, flat),) = yield [("HSCAN", key, cursor, "COUNT", PAGE)]
+        return following, flat[1::2]
+
+    def _take(self, value: bytes, known: Mapping[int, Entry], entries: dict[int, Entry]) -> None:
+        """Take in an entry; one that is as it was stays the same object."""
+        try:
+            read = _entry.decode(value)
+        except msgspec.DecodeError as error:  # somebody else's
+            _log.error("an entry of the catalog is left out: %s: %.200r", error, value)
+            return
+        found = Entry(
+            read.instrument_id,
+            read.symbol,
+            read.name,
+            self._categories.setdefault(read.categories, read.categories),
+            read.listed,
+            read.attributes or _NO_ATTRIBUTES,
+        )
+        before = known.get(found.instrument_id)
+        entries[found.instrument_id] = before if before == found and before else found
+
+    async def _build(self) -> None:
+        by_id: dict[int, Entry] = {}
+        for entries in self._partitions.values():
+            by_id.update(entries)
+            await asyncio.sleep(0)
+        directory = await _run(Directory.build(by_id))
+        replaced, self.directory = self.directory, directory
+        self.version += 1
+        for _ in replaced.clear():
+            await asyncio.sleep(0)
+
+
+async def _run(building: Building[T]) -> T:
+    """Build, and let others run between the steps."""
+    while True:
+        try:
+            next(building)
+        except StopIteration as built:
+            found: T = built.value
+            return found
+        await asyncio.sleep(0)

@@ -1,0 +1,79 @@
+"""The endpoints that change the catalog: by way of its topic, so that the log has all of it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.cases import WRITING
+from api.http.endpoint import ActionEndpoint, Success, Table
+from api.http.openapi import json_body
+from api.http.parameters import Parameter, parse_instrument_id
+from api.http.problems import INVALID_EVENTS, INVALID_REQUEST, ProblemType
+from api.http.replies import respond
+from api.http.schemas import INSTRUMENT, schemas_of
+from api.http.writing import Writing
+from api.instruments.answers import AcceptedInstrument
+from api.instruments.bodies import parse_description
+from contracts.instruments import Delisting, Instrument, InstrumentDescription
+
+Publish = Callable[[Sequence[Instrument | Delisting]], Awaitable[None]]
+"""Returns once Kafka has them."""
+
+_ID: Final = Parameter("instrument", parse_instrument_id, INSTRUMENT, "the instrument's id")
+_DESCRIPTION: Final = InstrumentDescription(
+    symbol="AAPL", name="Apple Inc.", categories=("tech",), attributes={"currency": "USD"}
+)
+_ACCEPTED: Final = Success(kind=AcceptedInstrument, example=AcceptedInstrument(4), status=202)
+_PROBLEMS: Final[dict[ProblemType, str]] = {
+    **{kind: case for kind, case in WRITING.items() if kind is not INVALID_EVENTS},
+    INVALID_REQUEST: "symbol: Expected `str` matching regex '^[A-Za-z0-9._:/-]+$'",
+}
+
+
+def endpoints(writing: Writing, publish: Publish) -> Table:
+    """Return the endpoints that change the catalog."""
+
+    async def describe(request: Request, instrument: int) -> Response:
+        body = await writing.body_of(request)
+        await publish([parse_description(instrument, body)])
+        return respond(AcceptedInstrument(instrument), 202)
+
+    async def take_out(request: Request, instrument: int) -> Response:
+        await writing.body_of(request)  # for its quota
+        await publish([Delisting(instrument)])
+        return respond(AcceptedInstrument(instrument), 202)
+
+    ((schema,), _) = schemas_of([InstrumentDescription])
+    return (
+        ActionEndpoint(
+            method="PUT",
+            path="/v1/instruments/{instrument}",
+            tag="instruments",
+            summary="Describe an instrument",
+            description="""\
+Puts it into the catalog, or replaces what the catalog says of it, as a whole; answered once Kafka
+has it. Reads follow within a second or two. One that cannot be traded for now is best described
+with `listed` false: then it is still found, and recommended to nobody.""",
+            parameters=(_ID,),
+            act=describe,
+            body=json_body(schema, description=_DESCRIPTION),
+            body_kinds=(InstrumentDescription,),
+            scope="admin",
+            success=_ACCEPTED,
+            problems=_PROBLEMS,
+        ),
+        ActionEndpoint(
+            method="DELETE",
+            path="/v1/instruments/{instrument}",
+            tag="instruments",
+            summary="Take an instrument out of the catalog",
+            description="Answered once Kafka has it. Its bars, and what users did with it, stay.",
+            parameters=(_ID,),
+            act=take_out,
+            scope="admin",
+            success=_ACCEPTED,
+            problems=_PROBLEMS,
+        ),
+    )

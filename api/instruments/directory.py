@@ -1,0 +1,259 @@
+"""A catalog in memory: by id, by symbol, and by the beginnings of words. Pure.
+
+A directory never changes: a newer catalog is another one. It is built in steps, as those who build
+it must answer requests meanwhile.
+"""
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from contracts.messages import Ints
+
+T = TypeVar("T")
+Mask = npt.NDArray[np.bool_]
+
+Building = Generator[None, None, T]
+"""Yields after each step of a ms or so, and returns what was built."""
+Shown = Callable[[int], bool]
+"""Returns whether an instrument may be shown."""
+
+STEP: Final = 1_000
+"""Instruments or words at once."""
+_WORDS_SORTED: Final = 8 * STEP
+"""Words whose entries numpy sorts at once: it is that much faster."""
+_HIGHEST: Final = chr(0x10FFFF)
+_DIGITS: Final = 19
+"""Of the longest id."""
+_PARTS: Final = re.compile(r"\w+")
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """An instrument of the catalog."""
+
+    instrument_id: int
+    symbol: str
+    name: str
+    categories: tuple[str, ...]
+    listed: bool
+    attributes: Mapping[str, bool | int | float | str]
+
+    @property
+    def place(self) -> str:
+        """What instruments are ordered by: the symbol, whatever its case, and then the id."""
+        return f"{self.symbol.casefold()} {self.instrument_id:0{_DIGITS}}"
+
+
+class Wanted(NamedTuple):
+    """Which instruments to find."""
+
+    words: str = ""
+    """each is the beginning of the symbol, or of a word of the name"""
+    categories: frozenset[str] = frozenset()
+    """in one of these; empty: in any"""
+    listed: bool | None = None
+    after: str | None = None
+    """the place of the instrument before the first one"""
+
+
+class Directory:
+    """The instruments of one state of the catalog."""
+
+    def __init__(self) -> None:
+        """Return a directory without instruments; `build` returns one with some."""
+        self.by_id: Mapping[int, Entry] = {}
+        self._places: Sequence[str] = []
+        """In order."""
+        self._ranked: Sequence[Entry] = []
+        """In the same order; an instrument's rank is its index here."""
+        self._by_symbol: dict[str, int] = {}
+        self._words: Sequence[str] = []
+        """In order, each once."""
+        self._starts: Ints = np.zeros(1, np.int64)
+        """(w + 1,): where the ranks of each word start in `_ranks`"""
+        self._ranks: Ints = np.empty(0, np.int64)
+        self._categories: dict[str, Ints] = {}
+        """Of each category the ranks of its instruments, ascending."""
+        self._listed = np.empty(0, np.bool_)
+        """(n,) by rank"""
+        self.all_listed = True
+
+    @classmethod
+    def build(cls, by_id: Mapping[int, Entry]) -> "Building[Directory]":
+        """Build the directory of some instruments by their ids; the mapping is kept."""
+        built = cls()
+        built.by_id = by_id
+        places = built._places = yield from _sorted(entry.place for entry in by_id.values())
+        ranked: list[Entry] = []
+        for some in _steps(places):
+            ranked += [by_id[int(place[-_DIGITS:])] for place in some]
+            yield
+        built._ranked = ranked
+        built._listed = np.fromiter((entry.listed for entry in ranked), np.bool_, len(ranked))
+        built.all_listed = bool(built._listed.all())
+        yield
+        yield from built._index_symbols()
+        yield from built._index_words()
+        return built
+
+    def clear(self) -> Iterator[None]:
+        """Forget everything, in steps: freeing it at once takes long, too."""
+        for name in vars(Directory()):
+            delattr(self, name)
+            yield
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+    def resolve(self, symbol: str) -> int | None:
+        """Return the id of the instrument with a symbol, in upper or lower case; None if none has.
+
+        If several have it, it is the one that is listed, and of these the one with the lowest id.
+        """
+        return self._by_symbol.get(symbol.casefold())
+
+    def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
+        """Return which instruments may be shown; None if it is all of them.
+
+        What is not listed is not shown. What the catalog does not know is shown, unless certain
+        categories are asked for.
+
+        Args:
+            categories: only what is in one of these; empty: in any.
+            excluded: nothing that is in one of these.
+        """
+        if not categories and not excluded and self.all_listed:
+            return None
+        by_id = self.by_id
+
+        def shown(instrument_id: int) -> bool:
+            entry = by_id.get(instrument_id)
+            if entry is None:
+                return not categories
+            return (
+                entry.listed
+                and (not categories or not categories.isdisjoint(entry.categories))
+                and excluded.isdisjoint(entry.categories)
+            )
+
+        return shown
+
+    def of_category(self, categories: frozenset[str]) -> Iterator[int]:
+        """Yield the listed instruments of some categories, by symbol."""
+        for rank in np.flatnonzero(self._listed & self._in_categories(categories)).tolist():
+            yield self._ranked[rank].instrument_id
+
+    def find(self, wanted: Wanted, n: int) -> list[Entry]:
+        """Return the first `n` instruments that are wanted, by symbol."""
+        found = np.ones(len(self._ranked), np.bool_)
+        if wanted.after is not None:
+            found[: bisect_right(self._places, wanted.after)] = False
+        for word in wanted.words.casefold().split():
+            found &= self._with_word(word)
+        if wanted.categories:
+            found &= self._in_categories(wanted.categories)
+        if wanted.listed is not None:
+            found &= self._listed == wanted.listed
+        return [self._ranked[rank] for rank in np.flatnonzero(found)[:n].tolist()]
+
+    def _with_word(self, beginning: str) -> Mask:
+        first = bisect_left(self._words, beginning)
+        last = bisect_right(self._words, beginning + _HIGHEST)
+        return self._mask(self._ranks[self._starts[first] : self._starts[last]])
+
+    def _in_categories(self, categories: frozenset[str]) -> Mask:
+        found = [self._categories[name] for name in categories if name in self._categories]
+        return self._mask(*found)
+
+    def _mask(self, *ranks: Ints) -> Mask:
+        mask = np.zeros(len(self._ranked), np.bool_)
+        for some in ranks:
+            mask[some] = True
+        return mask
+
+    def _index_symbols(self) -> Building[None]:
+        of_category: dict[str, list[int]] = {}
+        for some in _steps(enumerate(self._ranked)):
+            for rank, entry in some:
+                for category in entry.categories:
+                    of_category.setdefault(category, []).append(rank)
+                symbol = entry.symbol.casefold()
+                known = self._by_symbol.setdefault(symbol, entry.instrument_id)
+                if entry.listed and not self.by_id[known].listed:
+                    self._by_symbol[symbol] = entry.instrument_id
+            yield
+        for category, ranks in of_category.items():
+            self._categories[category] = np.array(ranks)
+            yield
+
+    def _index_words(self) -> Building[None]:
+        # A list for each word would have Python's garbage collector look at all of them, at once.
+        numbers: dict[str, int] = {}
+        of_number, ranks = array("q"), array("q")
+        for some in _steps(enumerate(self._ranked)):
+            for rank, entry in some:
+                for word in words_of(entry):
+                    of_number.append(numbers.setdefault(word, len(numbers)))
+                    ranks.append(rank)
+            yield
+        self._words = yield from _sorted(numbers)
+        place_of = np.empty(len(numbers), np.int64)
+        for some_words in _steps(enumerate(self._words)):
+            for place, word in some_words:
+                place_of[numbers[word]] = place
+            yield
+        places = place_of[np.array(of_number, np.int64)]
+        yield
+        by_word: list[Ints] = [np.empty(0, np.int64)]
+        for first in range(0, len(numbers), _WORDS_SORTED):
+            some_places = np.flatnonzero((places >= first) & (places < first + _WORDS_SORTED))
+            by_word.append(some_places[np.argsort(places[some_places])])
+            yield
+        self._ranks = np.array(ranks, np.int64)[np.concatenate(by_word)]
+        yield
+        counts = np.bincount(places, minlength=len(numbers))
+        self._starts = np.concatenate(([0], np.cumsum(counts)))
+
+
+def words_of(entry: Entry) -> set[str]:
+    """Return what an instrument can be found by: its symbol, and the words of its name.
+
+    >>> sorted(words_of(Entry(4, "A.B", "Coca-Cola Co.", (), True, {})))
+    ['a.b', 'co', 'co.', 'coca', 'coca-cola', 'cola']
+    """
+    words = {entry.symbol.casefold()}
+    for word in entry.name.casefold().split():
+        words.add(word)
+        if not word.isalnum():
+            words.update(_PARTS.findall(word))
+    return words
+
+
+def _steps(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield items, `STEP` at once."""
+    left = iter(items)
+    while some := list(islice(left, STEP)):
+        yield some
+
+
+def _sorted(items: Iterable[str]) -> Building[list[str]]:
+    """Sort: short runs, then what two of these merge to, and so on."""
+    runs: list[list[str]] = []
+    for some in _steps(items):
+        runs.append(sorted(some))
+        yield
+    while len(runs) > 1:
+        merged = []
+        for first in range(0, len(runs), 2):
+            # Python's sort merges what is sorted already.
+            merged.append(sorted(chain.from_iterable(runs[first : first + 2])))
+            yield
+        runs = merged
+    return runs[0] if runs else []

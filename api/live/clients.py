@@ -1,0 +1,31 @@
+"""How many streams each client has open, and may have."""
+
+from collections import Counter
+from collections.abc import Collection, Hashable
+
+
+class TooManyStreamsError(RuntimeError):
+    """A client has as many streams open as it may have."""
+
+
+class Clients:
+    """Counts the streams of each client, by all the names that it goes by."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._streams: Counter[str] = Counter()
+        self._names: dict[Hashable, Collection[str]] = {}
+
+    def enter(self, stream: Hashable, names: Collection[str]) -> None:
+        """Count a stream for each of the names; TooManyStreamsError if one has too many."""
+        if any(self._streams[name] >= self._limit for name in names):
+            raise TooManyStreamsError(f"{self._limit} streams of this client are open already")
+        self._names[stream] = names
+        self._streams.update(names)
+
+    def leave(self, stream: Hashable) -> None:
+        """Forget a stream."""
+        for name in self._names.pop(stream):
+            self._streams[name] -= 1
+            if not self._streams[name]:
+                del self._streams[name]

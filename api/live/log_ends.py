@@ -1,0 +1,137 @@
+"""Where Kafka's logs end, for all who ask within a second: one call to Kafka at a time.
+
+The ends are read-committed ones, up to which the workers read: what an open transaction holds back
+is no lag. (Tansu names the offset after the first record of the last batch instead.)
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from contracts.topics import STREAMED, Topic, dead_letters
+from runtime.topology import Topology
+
+KEPT_S: Final = 1.0
+ANSWER_WITHIN_S: Final = 1.0
+_RATE_OVER_S: Final = 10.0
+"""Rates are over the time since an earlier answer, of about this age where there is one."""
+
+_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+
+Partition = tuple[str, int]
+"""Topic and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnds:
+    """What Kafka answered."""
+
+    ends: Mapping[Partition, int] = field(default_factory=dict)
+    dead: Mapping[str, int] = field(default_factory=dict)
+    """topic -> how many records its dead letters hold"""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """topic -> records a second that came in; nothing before there are two answers"""
+    failure: str | None = None
+    """why there is no answer"""
+
+
+class LogWatch:
+    """Asks Kafka."""
+
+    def __init__(self, bootstrap_servers: str, now_s: Callable[[], float]) -> None:
+        self._servers = bootstrap_servers
+        self._now_s = now_s
+        self._admin: AdminClient | None = None
+        self._asking: asyncio.Task[LogEnds] | None = None
+        self._asked_at = 0.0
+        self._before: list[tuple[float, Mapping[Partition, int]]] = []
+
+    async def ends(self, topology: Topology) -> LogEnds:
+        """Return what Kafka answered within the last second, or answers now, in bounded time."""
+        asking = self._asking
+        if asking is None or (asking.done() and self._now_s() - self._asked_at > KEPT_S):
+            self._asked_at = self._now_s()
+            asking = self._asking = asyncio.create_task(self._ask(topology))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, topology: Topology) -> LogEnds:
+        streamed = [
+            (topic.name, number)
+            for topic in STREAMED
+            for number in range(getattr(topology, topic.name))
+        ]
+        dead = [(dead_letters(topic).name, 0) for topic in STREAMED]
+        asked = [
+            *self._asked([*streamed, *dead], _LATEST),
+            *self._asked(dead, _EARLIEST),
+        ]
+        try:
+            offsets = await _settled(asked)
+        except TimeoutError:
+            return LogEnds(failure=f"{self._servers}: no answer in {ANSWER_WITHIN_S:g} s")
+        except KafkaException as error:
+            return LogEnds(failure=f"{self._servers}: {error.args[0].str()}")
+        latest = dict(zip([*streamed, *dead], offsets, strict=False))
+        earliest = dict(zip(dead, offsets[-len(dead) :], strict=True))
+        ends = {partition: latest[partition] for partition in streamed}
+        return LogEnds(
+            ends, {of.name: _number(of, latest, earliest) for of in STREAMED}, self._rates(ends)
+        )
+
+    def _asked(self, of: Sequence[Partition], spec: OffsetSpec) -> Iterable[Future[Any]]:
+        """Ask for an offset of each partition; the answers come in their order."""
+        if self._admin is None:
+            config = {"bootstrap.servers": self._servers, "client.id": "api-pipeline"}
+            # The answer says that Kafka is away; the log need not say so each second.
+            self._admin = AdminClient({**config, "log_level": 0, "reconnect.backoff.max.ms": 1000})
+        asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
+            {TopicPartition(topic, number): spec for topic, number in of},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=ANSWER_WITHIN_S,
+        )
+        return asked.values()
+
+    def _rates(self, ends: Mapping[Partition, int]) -> dict[str, float]:
+        now = self._now_s()
+        before = self._before
+        before.append((now, ends))
+        while len(before) > 2 and now - before[1][0] >= _RATE_OVER_S:
+            del before[0]
+        then, former = before[0]
+        passed = now - then
+        if not passed:
+            return {}
+        came = {topic.name: 0 for topic in STREAMED}
+        for partition, end in ends.items():
+            came[partition[0]] += max(0, end - former.get(partition, end))
+        return {topic: round(number / passed, 1) for topic, number in came.items()}
+
+
+async def _settled(asked: Sequence[Future[Any]]) -> list[int]:
+    """Return the offsets that come; cancels none, as librdkafka's thread cannot settle those.
+
+    Raises:
+        TimeoutError: some do not come in time.
+        KafkaException: Kafka says why not.
+    """
+    futures = [asyncio.wrap_future(future) for future in asked]
+    for future in futures:
+        future.add_done_callback(asyncio.Future.exception)  # so that none goes unread
+    _, pending = await asyncio.wait(futures, timeout=ANSWER_WITHIN_S)
+    if pending:
+        raise TimeoutError
+    return [future.result().offset for future in futures]
+
+
+def _number(
+    topic: Topic, latest: Mapping[Partition, int], earliest: Mapping[Partition, int]
+) -> int:
+    of = (dead_letters(topic).name, 0)
+    return latest[of] - earliest[of]

@@ -1,0 +1,180 @@
+"""The endpoints of models: what is served, what was decided, and deciding it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.cases import READING_LISTS, WRITING
+from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
+from api.http.openapi import json_body
+from api.http.parameters import whole_number
+from api.http.problems import (
+    CONFLICT,
+    INVALID_EVENTS,
+    INVALID_REQUEST,
+    LOG_UNAVAILABLE,
+    NO_MODEL_YET,
+    OVERLOADED,
+    STORE_UNAVAILABLE,
+    ProblemType,
+)
+from api.http.replies import respond
+from api.http.writing import Writing
+from api.models import examples
+from api.models.answers import Decided, Decisions, Experiments, Models
+from api.models.bodies import Reason, Weights, parse_experiment, parse_reason, schema_of
+from api.models.deciding import Deciding
+from api.models.reading import ModelReader
+from api.models.reports import experiments_answer
+from contracts.decisions import Decision
+from contracts.generations import DEFAULT_VARIANT, Current, Experiment
+from contracts.keyspace import DECISIONS_KEPT
+
+_DECISIONS: Final = 20
+
+_READING: Final[dict[ProblemType, str]] = {
+    kind: READING_LISTS[kind] for kind in (NO_MODEL_YET, OVERLOADED, STORE_UNAVAILABLE)
+}
+_NOT_FOR_EVENTS: Final = (INVALID_EVENTS, LOG_UNAVAILABLE)
+_DECIDING: Final[dict[ProblemType, str]] = {
+    **{kind: case for kind, case in WRITING.items() if kind not in _NOT_FOR_EVENTS},
+    STORE_UNAVAILABLE: READING_LISTS[STORE_UNAVAILABLE],
+    CONFLICT: "no canary is on trial: `python -m trainer history` shows what is served",
+    INVALID_REQUEST: "why: Expected `str` of length <= 500",
+}
+
+
+def endpoints(
+    reader: ModelReader,
+    deciding: Deciding,
+    writing: Writing,
+    caller: Callable[[Request], str],
+) -> Table:
+    """Return the endpoints of models.
+
+    Args:
+        reader: what is served.
+        deciding: changes that.
+        writing: takes bodies.
+        caller: returns the name of who sent a request, for the record.
+    """
+
+    async def promote(request: Request) -> Response:
+        why = parse_reason(await writing.body_of(request))
+        return _decided(*await deciding.promote(caller(request), why))
+
+    async def roll_back(request: Request) -> Response:
+        why = parse_reason(await writing.body_of(request))
+        return _decided(*await deciding.roll_back(caller(request), why))
+
+    async def weigh(request: Request) -> Response:
+        experiment: Experiment = parse_experiment(await writing.body_of(request))
+        return respond(experiments_answer(await deciding.weigh(caller(request), experiment)))
+
+    async def end(request: Request) -> Response:
+        return respond(experiments_answer(await deciding.weigh(caller(request), None)))
+
+    reason = json_body(schema_of(Reason), why=Reason("nDCG@10 held for a day"))
+    return (
+        ReadEndpoint(
+            path="/v1/models",
+            tag="models",
+            summary="What is served, to whom and why",
+            description="""\
+Each variant with its generation, its share of the users and its report's figures; the canary, if
+one is on trial; what the default variant can be rolled back to; and whether runs are held.""",
+            read=reader.models,
+            scope="read",
+            success=Success(kind=Models, example=examples.MODELS),
+            problems=_READING,
+        ),
+        ReadEndpoint(
+            path="/v1/models/decisions",
+            tag="models",
+            summary="What was decided on generations, newest first",
+            description="By the trainer's rules, by whoever typed one of its commands, or here.",
+            parameters=(whole_number("n", DECISIONS_KEPT, _DECISIONS, "how many at most"),),
+            read=reader.decisions,
+            scope="read",
+            success=Success(kind=Decisions, example=Decisions([examples.DECISION])),
+            problems={
+                INVALID_REQUEST: "n: must be a whole number from 1 to 1000, not '0'",
+                OVERLOADED: _READING[OVERLOADED],
+                STORE_UNAVAILABLE: _READING[STORE_UNAVAILABLE],
+            },
+        ),
+        ActionEndpoint(
+            method="POST",
+            path="/v1/models/promote",
+            tag="models",
+            summary="Let all users of the default variant have the canary",
+            description="From the next request on. What it replaces can be rolled back to.",
+            act=promote,
+            body=reason,
+            body_kinds=(Reason,),
+            scope="admin",
+            success=Success(kind=Decided, example=Decided("promoted", "g2", "g2")),
+            problems=_DECIDING,
+        ),
+        ActionEndpoint(
+            method="POST",
+            path="/v1/models/rollback",
+            tag="models",
+            summary="Take the canary away or, without one, go back to the generation before",
+            description="From the next request on. The trainer then publishes nothing until a "
+            "person asks for it: `python -m trainer once`.",
+            act=roll_back,
+            body=reason,
+            body_kinds=(Reason,),
+            scope="admin",
+            success=Success(kind=Decided, example=Decided("rolled back", "g2", "g1")),
+            problems=_DECIDING,
+        ),
+        ReadEndpoint(
+            path="/v1/experiments",
+            tag="models",
+            summary="Which users get which variant",
+            description="The variants that are served or have a weight, with their shares of the "
+            "users.",
+            read=reader.experiments,
+            scope="read",
+            success=Success(kind=Experiments, example=examples.EXPERIMENTS),
+            problems=_READING,
+        ),
+        ActionEndpoint(
+            method="PUT",
+            path="/v1/experiments",
+            tag="models",
+            summary="Spread the users over the variants",
+            description="From the next request on. A variant that is not served yet has no users "
+            "until it is; another name puts users into other groups.",
+            act=weigh,
+            body=json_body(schema_of(Weights), spring=Weights("spring", {"default": 9, "ease": 1})),
+            body_kinds=(Weights,),
+            scope="admin",
+            success=Success(kind=Experiments, example=examples.EXPERIMENTS),
+            problems={**_DECIDING, INVALID_REQUEST: "weights: no variant has a weight above 0"},
+        ),
+        ActionEndpoint(
+            method="DELETE",
+            path="/v1/experiments",
+            tag="models",
+            summary="End the experiment",
+            description="Every user gets the default variant from the next request on.",
+            act=end,
+            scope="admin",
+            success=Success(kind=Experiments, example=examples.NO_EXPERIMENT),
+            problems={
+                OVERLOADED: WRITING[OVERLOADED],
+                CONFLICT: _DECIDING[CONFLICT],
+                STORE_UNAVAILABLE: _READING[STORE_UNAVAILABLE],
+            },
+        ),
+    )
+
+
+def _decided(decision: Decision, after: Current) -> Response:
+    serves = after.variants[DEFAULT_VARIANT].generation
+    return respond(Decided(decision.what, decision.generation, serves))

@@ -1,0 +1,85 @@
+"""What stands in generations' reports, of which the trainer writes more than is told. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from api.models.answers import Arm, Experiments, Figures, Model, Models, Trial, Variant
+from contracts.decisions import Decision
+from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
+from contracts.variants import shares
+
+Reports = Mapping[str, Figures | None]
+"""Figures by generation."""
+
+_figures: Final = msgspec.json.Decoder(Figures)
+_NO_REPORT: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+
+
+def figures_of(value: bytes | None) -> Figures | None:
+    """Return what is told of a report, None if it is gone, damaged, or of another release."""
+    try:
+        return None if value is None else _figures.decode(value)
+    except _NO_REPORT:
+        return None
+
+
+def with_decision(value: bytes | None, decision: Decision) -> bytes | None:
+    """Return a report with a decision added; None if there is no report to add it to.
+
+    >>> decision = Decision("2021-08-16", "g1", "default", "promoted", "", "api")
+    >>> b"promoted" in with_decision(b'{"decisions":[]}', decision), with_decision(None, decision)
+    (True, None)
+    """
+    try:
+        report: Any = msgspec.json.decode(value) if value is not None else None
+    except _NO_REPORT:
+        return None
+    if not isinstance(report, dict):
+        return None
+    decisions = [*report.get("decisions", ()), msgspec.to_builtins(decision)]
+    return msgspec.json.encode({**report, "decisions": decisions})
+
+
+def models_answer(current: Current, reports: Reports) -> Models:
+    """Return what is served to whom."""
+    users = shares(current)
+    variants = [
+        Variant(name, users[name], _model(current.variants[name], reports))
+        for name in sorted(current.variants, key=lambda name: (name != DEFAULT_VARIANT, name))
+    ]
+    if canary := current.canary:
+        trial = Trial(canary.share, canary.since_ms)
+        model = _model(canary.served, reports)
+        variants.append(Variant(CANARY_VARIANT, users[CANARY_VARIANT], model, trial))
+    return Models(
+        current.experiment.name if current.experiment else None,
+        variants,
+        [_model(served, reports) for served in current.previous],
+        current.held,
+    )
+
+
+def experiments_answer(current: Current) -> Experiments:
+    """Return which users get which variant."""
+    experiment, served = current.experiment, current.variants
+    weights = experiment.weights if experiment else {}
+    users = shares(msgspec.structs.replace(current, canary=None))
+    arms = [
+        Arm(
+            name,
+            weights.get(name, 0.0),
+            users.get(name, 0.0),
+            served[name].generation if name in served else None,
+        )
+        for name in sorted(
+            served.keys() | weights.keys(), key=lambda name: (name != DEFAULT_VARIANT, name)
+        )
+    ]
+    return Experiments(experiment.name if experiment else None, arms)
+
+
+def _model(served: Served, reports: Reports) -> Model:
+    name = served.generation
+    return Model(name, served.model, served.user_model, served.fold_in, reports.get(name))

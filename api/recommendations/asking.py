@@ -1,0 +1,58 @@
+"""Recommendations that are asked for with a body: for some instruments, or for several users."""
+
+import asyncio
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.bodies import check_head, read_body
+from api.http.replies import respond
+from api.recommendations.answers import Batch
+from api.recommendations.bodies import Asked, history_of_items, parse_for_items, parse_for_users
+from api.recommendations.choosing import Wish
+from api.recommendations.reading import RecommendationReader
+from api.redis.store import Store
+
+USERS_AT_ONCE: Final = 4
+"""Of one batch: to fold in a history takes up to some milliseconds, and between a few of them
+other requests have their turn."""
+
+
+class Asking:
+    """Answers such requests of one namespace."""
+
+    def __init__(self, reader: RecommendationReader, store: Store) -> None:
+        self._reader = reader
+        self._store = store
+
+    async def for_items(self, request: Request) -> Response:
+        """Answer with instruments for whoever has those of the body."""
+        asked = parse_for_items(await _body_of(request))
+        read = self._reader.for_items(history_of_items(asked.items), self._wish(asked))
+        return respond(await self._store.answer(read))
+
+    async def for_users(self, request: Request) -> Response:
+        """Answer with instruments for each user of the body, in the same order."""
+        asked = parse_for_users(await _body_of(request))
+        wish = self._wish(asked)
+        found = []
+        for start in range(0, len(asked.user_ids), USERS_AT_ONCE):
+            users = asked.user_ids[start : start + USERS_AT_ONCE]
+            reads = (self._reader.for_user(user_id, wish) for user_id in users)
+            found += await asyncio.gather(*map(self._store.answer, reads))
+        return respond(Batch(found))
+
+    def _wish(self, asked: Asked) -> Wish:
+        return self._reader.wish(
+            asked.n,
+            frozenset(asked.exclude),
+            frozenset(asked.category),
+            frozenset(asked.exclude_category),
+            include_seen=asked.include_seen,
+        )
+
+
+async def _body_of(request: Request) -> bytes:
+    check_head(request)
+    return await read_body(request)

@@ -1,0 +1,117 @@
+"""Bodies that ask for recommendations, into what they ask for. Pure."""
+
+from collections import defaultdict
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED
+from api.http.problems import INVALID_REQUEST, MALFORMED_JSON, Problem
+from api.http.schemas import MAX_CATEGORIES_ASKED, Schema, schemas_of
+from contracts.instruments import Category
+from contracts.keyspace import HistoryEntry
+from contracts.messages import InstrumentId, UserId, check_user_id
+
+MAX_RECOMMENDATIONS: Final = 100
+MAX_ITEMS: Final = 500
+"""Of a session or a basket."""
+MAX_USERS: Final = 100
+"""Of a batch."""
+
+T = TypeVar("T")
+
+_Categories = Annotated[list[Category], Meta(max_length=MAX_CATEGORIES_ASKED)]
+
+
+class WeightedItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An instrument, and how much it says of whoever has it, relative to the others."""
+
+    instrument_id: InstrumentId
+    weight: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What both bodies may say: as the parameters of a user's recommendations."""
+
+    n: Annotated[int, Meta(ge=1, le=MAX_RECOMMENDATIONS)] = DEFAULT_ITEMS
+    exclude: Annotated[list[InstrumentId], Meta(max_length=MAX_EXCLUDED)] = []
+    category: _Categories = []
+    exclude_category: _Categories = []
+    include_seen: bool = False
+
+
+class ForItems(Asked, frozen=True, kw_only=True):
+    """Asks for instruments for whoever has some others, the most recent of them first."""
+
+    items: Annotated[list[WeightedItem], Meta(min_length=1, max_length=MAX_ITEMS)]
+
+
+class ForUsers(Asked, frozen=True, kw_only=True):
+    """Asks for instruments for each of some users."""
+
+    user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=MAX_USERS)]
+
+
+_for_items: Final = msgspec.json.Decoder(ForItems)
+_for_users: Final = msgspec.json.Decoder(ForUsers)
+
+
+def parse_for_items(body: bytes) -> ForItems:
+    """Return what is asked for whoever has some instruments.
+
+    Raises:
+        Problem: the body is not JSON, or breaks a rule.
+    """
+    return _decoded(_for_items, body)
+
+
+def parse_for_users(body: bytes) -> ForUsers:
+    """Return what is asked for some users.
+
+    Raises:
+        Problem: the body is not JSON, or breaks a rule.
+    """
+    asked = _decoded(_for_users, body)
+    for index, user_id in enumerate(asked.user_ids):
+        try:
+            check_user_id(user_id)
+        except ValueError as error:
+            raise _broken(f"user_ids[{index}]", str(error)) from error
+    return asked
+
+
+def history_of_items(items: list[WeightedItem]) -> dict[int, HistoryEntry]:
+    """Return the history that items stand for, given with the most recent first.
+
+    The weights of an item that comes twice are added. Times only tell the order: a millisecond
+    apart, they are of one age for a generation in which older items count less.
+
+    >>> history_of_items([WeightedItem(4, 2), WeightedItem(7), WeightedItem(4)])
+    {4: HistoryEntry(r=3.0, t=0, s=1, v=0, n=0), 7: HistoryEntry(r=1.0, t=-1, s=1, v=0, n=0)}
+    """
+    weights: dict[int, float] = defaultdict(float)
+    for item in items:
+        weights[item.instrument_id] += item.weight
+    return {item: HistoryEntry(r, -place) for place, (item, r) in enumerate(weights.items())}
+
+
+def schema_of(kind: Any) -> Schema:
+    """Return the schema of such a body."""
+    ((schema,), _) = schemas_of([kind])
+    return schema
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        raise _broken(path.rstrip("`") or "body", reason) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(MALFORMED_JSON, str(error)) from error
+
+
+def _broken(field: str, reason: str) -> Problem:
+    errors = [{"field": field, "reason": reason}]
+    return Problem(INVALID_REQUEST, f"{field}: {reason}", errors=errors)

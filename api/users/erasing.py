@@ -1,0 +1,72 @@
+"""Erasing a user: a record in the log that takes the history out, and the end of own lists.
+
+The log decides (`docs/adr/0010`): once Kafka has the record, the workers take the history and the
+user's part of all counts out, and a replay from the log's beginning comes to the same. Own lists go
+at once. A training that read the history before may still write one; it is never served, as its
+`off` is that of a history which is no more: offsets only grow, so also a user who comes back begins
+at another one. It goes with its generation. What an API process keeps of answers that it chose is
+held against the history's `off` in the same way, before it is served.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.problems import INVALID_REQUEST, Problem
+from api.http.replies import respond
+from api.redis.reading import Command, Read
+from api.redis.store import Store
+from api.users.answers import Erasing
+from contracts.generations import Current
+from contracts.pointer import named
+from contracts.tombstones import Tombstone
+
+Publish = Callable[[Sequence[Tombstone]], Awaitable[None]]
+"""Returns once Kafka has them."""
+
+_SLASHES: Final = 3
+"""In `/v1/users/{user_id}`."""
+
+_current: Final = msgspec.json.Decoder(Current)
+
+
+class Erasure:
+    """Erases the users of one namespace."""
+
+    def __init__(self, store: Store, publish: Publish) -> None:
+        self._store = store
+        self._keys = store.keys
+        self._publish = publish
+
+    async def erase(self, request: Request, user_id: str) -> Response:
+        """Answer 202 once the erasure is in the log and the user's own lists are gone.
+
+        Asking again does no harm, whatever came of it the first time.
+
+        Raises:
+            Problem: the id has slashes that are not encoded. `/v1/users/ABC/history` would name a
+                user whom nobody meant.
+        """
+        if request.scope["raw_path"].count(b"/") > _SLASHES:
+            reason = "must have its slashes as %2F"
+            errors = [{"field": "user_id", "reason": reason}]
+            raise Problem(INVALID_REQUEST, f"user_id: {reason}", errors=errors)
+        await self._publish([Tombstone(user_id)])
+        await self._store.answer(self._end_lists(user_id))
+        return respond(Erasing(user_id), 202)
+
+    def _end_lists(self, user_id: str) -> Read[None]:
+        (pointer,) = yield [("GET", self._keys.model_current())]
+        if pointer is None:
+            return
+        commands: list[Command] = []
+        # Of what is named there all keys are written: none of them comes back.
+        for generation in sorted(named(_current.decode(pointer))):
+            key = self._keys.model_user(generation, user_id)
+            commands.append(("UNLINK", key))
+            commands.append(("SREM", self._keys.model_keys(generation), key))
+        if commands:
+            yield commands

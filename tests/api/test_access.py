@@ -1,0 +1,270 @@
+"""Keys where they are needed: on both paths, while their file changes, and in the description."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import tenacity
+from pydantic import ValidationError
+
+from api.app import create_app
+from api.http.endpoint import Endpoint
+from api.http.keys import following
+from api.settings import ApiSettings
+from tests.patience import PATIENCE_S
+
+from .conftest import Filled, Serve
+from .http import ORDINARY, Client, connected, serving
+from .keys import entry, write_keys
+from .test_limits import kind
+
+TABLE = create_app(ApiSettings()).state.table
+JSON = {"Content-Type": "application/json"}
+PERSONAL = [
+    "/v1/users/ABC/recommendations",
+    "/v1/users/ABC/recommendations?n=0",
+    "/instruments/similar/ABC",
+    "/v1/users/ABC/history",
+]
+OPEN = ["/instruments/4", "/instruments/similar/4", "/v1/instruments/4/bars", "/health/live"]
+
+
+@pytest.fixture(autouse=True)
+def model(filled: Filled) -> None:
+    filled.generation("g1", {"4": [("5", 0.5, 2)]}, popular=[("7", 3)])
+    filled.history("ABC", {"4": (1, 5)}, off=7)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file of keys, each with a fate of its own."""
+    return write_keys(
+        tmp_path / "keys.json",
+        entry("reader", scopes=["read"]),
+        entry("writer", scopes=["write"]),
+        entry("slow", scopes=["read"], limit="2/hour"),
+        entry("full", limit="1000/hour"),
+        entry("late", expires="2021-01-01T00:00:00Z"),
+        entry("early", expires="2999-01-01T00:00:00Z"),
+    )
+
+
+@pytest.fixture
+async def port(store_url: str, filled: Filled, path: Path) -> AsyncIterator[int]:
+    """Of a server with these keys, and `plain` of the environment."""
+    where = {"redis_url": store_url, "namespace": filled.keys.namespace}
+    async with serving(**where, api_keys="plain", api_keys_file=path) as (_, port):
+        yield port
+
+
+@pytest.fixture
+async def client(
+    serve: Serve, store_url: str, filled: Filled, path: Path
+) -> AsyncIterator[httpx.AsyncClient]:
+    where = {"redis_url": store_url, "namespace": filled.keys.namespace}
+    async with serve(**where, api_keys="plain", api_keys_file=path) as client:
+        yield client
+
+
+@pytest.fixture
+async def connection(port: int) -> AsyncIterator[Client]:
+    async with connected(port) as client:
+        yield client
+
+
+GIVEN = [
+    (b"", b"401"),
+    (b"X-API-Key: other\r\n", b"401"),
+    (b"X-API-Key: late\r\n", b"401"),
+    (b"X-API-Key: writer\r\n", b"403"),
+    (b"X-API-Key: reader\r\n", b"200"),
+    (b"X-API-Key: early\r\n", b"200"),
+    (b"X-API-Key: plain\r\n", b"200"),
+    (b"Authorization: Bearer reader\r\n", b"200"),
+    (b"Authorization: bearer   reader\r\n", b"200"),
+    (b"Authorization: Basic reader\r\n", b"401"),
+    (b"X-API-Key: other\r\nAuthorization: Bearer reader\r\n", b"401"),
+]
+
+
+@pytest.mark.parametrize(("headers", "status"), GIVEN)
+@pytest.mark.parametrize("target", PERSONAL)
+async def test_both_paths_admit_alike(
+    connection: Client, target: str, headers: bytes, status: bytes
+) -> None:
+    for _ in range(2):  # the second time the key is known
+        fast = await connection.get(target, headers=headers)
+        assert await connection.get(target, headers=headers + ORDINARY) == fast
+        admitted = b"422" if status == b"200" and target.endswith("n=0") else status
+        assert fast.split(b" ", 2)[1] == admitted
+
+
+@pytest.mark.parametrize("target", OPEN)
+async def test_what_concerns_no_person_is_open_to_all(
+    client: httpx.AsyncClient, target: str
+) -> None:
+    for headers in ({}, {"X-API-Key": "other"}, {"X-API-Key": "late"}):
+        assert (await client.get(target, headers=headers)).status_code not in (401, 403)
+
+
+async def test_a_refusal_says_what_is_wrong_with_the_key(client: httpx.AsyncClient) -> None:
+    history = "/v1/users/ABC/history"
+    answer = await client.get(history, headers={"X-API-Key": "late"})
+    assert answer.json()["detail"] == "The key 'late' expired on 2021-01-01T00:00:00Z"
+    assert answer.headers["www-authenticate"] == "Bearer"
+    answer = await client.get(history, headers={"X-API-Key": "writer"})
+    assert (answer.status_code, kind(answer)) == (403, "forbidden")
+    assert answer.json()["detail"] == "The key does not have the scope `read`"
+    answer = await client.post("/v1/events", content=b"{", headers=JSON | {"X-API-Key": "reader"})
+    assert answer.json()["detail"] == "The key does not have the scope `write`"
+
+
+@pytest.mark.parametrize("way", [b"", ORDINARY])
+async def test_a_key_with_a_limit_reads_no_more_than_that(connection: Client, way: bytes) -> None:
+    headers = b"X-API-Key: slow\r\n" + way
+    answers = [await connection.get(PERSONAL[0], headers=headers) for _ in range(3)]
+    assert [answer.split(b" ", 2)[1] for answer in answers] == [b"200", b"200", b"429"]
+    assert b"retry-after: 3" in answers[2]
+    assert b"At most 2 requests in 3600 s" in answers[2]
+    open_to_all = await connection.get("/instruments/similar/4", headers=headers)
+    assert open_to_all.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_key_with_a_limit_writes_no_more_events_than_that(
+    client: httpx.AsyncClient,
+) -> None:
+    full = json.dumps([{}] * 1000).encode()
+
+    async def written_with(key: str) -> str:
+        headers = JSON | {"X-API-Key": key}
+        return kind(await client.post("/v1/events", content=full, headers=headers))
+
+    assert await written_with("full") == "invalid-events"
+    assert await written_with("full") == "rate-limited"
+    for _ in range(5):
+        assert await written_with("writer") == "invalid-events"
+
+
+class TestRotation:
+    @pytest.fixture(autouse=True)
+    def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(following, "LOOK_EVERY_S", 0.01)
+
+    async def test_keys_come_and_go_while_it_serves(self, connection: Client, path: Path) -> None:
+        assert await status(connection, "reader") == 200
+        assert await status(connection, "new") == 401
+        write_keys(path, entry("new"))
+        await until(connection, "new", 200)
+        assert await status(connection, "reader") == 401
+        assert await status(connection, "plain") == 200
+
+    async def test_taking_out_the_last_key_opens_nothing(
+        self, connection: Client, path: Path
+    ) -> None:
+        write_keys(path)
+        await until(connection, "reader", 401)
+        assert await status(connection, None) == 401
+
+    @pytest.mark.parametrize("text", ["[{", None])
+    async def test_a_broken_file_leaves_the_keys_as_they_were_and_is_told(
+        self,
+        connection: Client,
+        path: Path,
+        caplog: pytest.LogCaptureFixture,
+        text: str | None,
+    ) -> None:
+        assert b"\napi_keys_file_broken 0.0\n" in await connection.get("/metrics")
+        break_file(path, text)
+        await until_metric(connection, 1)
+        assert await status(connection, "reader") == 200
+        assert f"API_KEYS_FILE {path}" in caplog.text
+        assert [r.levelname for r in caplog.records if str(path) in r.getMessage()] == ["ERROR"]
+        write_keys(path, entry("new"))
+        await until_metric(connection, 0)
+        assert await status(connection, "new") == 200
+        assert await status(connection, "reader") == 401
+
+
+def break_file(path: Path, text: str | None) -> None:
+    """Write a text that is no file of keys, or take the file away."""
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+
+
+async def status(client: Client, key: str | None) -> int:
+    headers = f"X-API-Key: {key}\r\n".encode() if key else b""
+    return int((await client.get(PERSONAL[0], headers=headers)).split(b" ", 2)[1])
+
+
+patiently = tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
+    wait=tenacity.wait_fixed(0.02),
+)
+
+
+@patiently
+async def until(client: Client, key: str, expected: int) -> None:
+    assert await status(client, key) == expected
+
+
+@patiently
+async def until_metric(client: Client, broken: int) -> None:
+    assert b"\napi_keys_file_broken %d.0\n" % broken in await client.get("/metrics")
+
+
+@pytest.mark.parametrize("keys", [",", " , ,", " "])
+def test_keys_that_are_set_without_any_are_an_error(keys: str) -> None:
+    with pytest.raises(ValidationError, match="leave it empty to have none"):
+        ApiSettings(api_keys=keys)  # type: ignore[arg-type]
+
+
+def test_empty_settings_have_no_keys() -> None:
+    settings = ApiSettings(api_keys="", api_keys_file="")  # type: ignore[arg-type]
+    assert (settings.api_keys, settings.api_keys_file) == (frozenset(), None)
+
+
+def test_a_file_that_is_not_there_is_named_at_start(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere.json"
+    with pytest.raises(ValidationError, match="python -m api keys add") as refused:
+        ApiSettings(api_keys_file=missing)
+    assert str(missing) in str(refused.value)
+
+
+def operations(**settings: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the description of all operations."""
+    paths = create_app(ApiSettings(**settings)).openapi()["paths"]
+    return {(m.upper(), path): o for path, of in paths.items() for m, o in of.items()}
+
+
+@pytest.mark.parametrize("endpoint", TABLE, ids=str)
+def test_each_operation_is_described_with_the_scope_that_it_needs(endpoint: Endpoint) -> None:
+    which = (endpoint.method, endpoint.path)
+    keyed, open_to_all = operations(api_keys="k")[which], operations()[which]
+    if endpoint.scope is None and endpoint.scope_of is None:
+        assert "security" not in keyed
+        assert not {"401", "403"} & keyed["responses"].keys()
+        return
+    scope = endpoint.scope or "read"
+    needed = [{"key": [scope]}, {"bearer": [scope]}]
+    assert keyed["security"] == (needed if endpoint.scope else [*needed, {}])
+    assert open_to_all["security"] == [*needed, {}]
+    assert f"a key with the scope `{scope}`" in keyed["description"]
+    assert {"401", "403"} <= keyed["responses"].keys()
+
+
+OF_NOBODY = "/v1/recommendations"
+"""For a list of items, without a user."""
+
+
+@pytest.mark.parametrize("endpoint", TABLE, ids=str)
+def test_what_names_a_user_or_changes_anything_needs_a_scope(endpoint: Endpoint) -> None:
+    if ("user" in endpoint.path or endpoint.method != "GET") and endpoint.path != OF_NOBODY:
+        assert endpoint.scope is not None
+    if endpoint.method in ("PUT", "DELETE"):
+        assert endpoint.scope == "admin"

@@ -1,0 +1,85 @@
+"""Pages of bars put together are the whole, whatever their length; tokens are what they are."""
+
+from itertools import groupby
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.bars.aggregation import MINUTE_MS, Window, fill_previous
+from api.bars.answers import Bar
+from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, fill_page, parse_token, whole_buckets
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS
+
+NOW = 100 * MINUTE_MS
+
+positions = st.builds(
+    Position,
+    st.integers(0, MAX_INSTRUMENT_ID),
+    st.integers(0, MAX_TS_MS),
+    st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
+)
+
+
+@given(positions)
+def test_a_token_says_where_a_page_begins(position: Position) -> None:
+    token = position.token()
+    assert parse_token(token) == position
+    assert len(token) <= MAX_TOKEN_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "AAAA", "é", "W10", "WzRd", "a b", "WzQsMCxudWxsXQ==!", "x" * 5000, "eyJpIjo0fQ"]
+    + [f"{Position(*parts).token()}" for parts in ((-1, 0), (4, -1), (4, MAX_TS_MS + 1))]
+    + [Position(2**63, 0).token(), Position(4, 0, -1.0).token(), Position(4, 0, 0.0).token()],
+)
+def test_what_is_no_token_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be the `next_page_token` of an answer"):
+        parse_token(text)
+
+
+@given(
+    minutes=st.sets(st.integers(0, 60)),
+    bars=st.integers(0, 10),
+    most=st.integers(0, 70),
+    length=st.sampled_from([1, 5, 15]),
+)
+def test_a_page_has_as_many_whole_buckets_as_there_is_room_for(
+    *, minutes: set[int], bars: int, most: int, length: int
+) -> None:
+    starts = [minute * MINUTE_MS for minute in sorted(minutes)]
+    taken = 0
+    for number, (_, bucket) in enumerate(groupby(sorted(minutes), lambda m: m // length)):
+        size = len(list(bucket))
+        if number >= bars or taken + size > most:
+            break
+        taken += size
+    assert whole_buckets(starts, length * MINUTE_MS, bars, most) == taken
+
+
+@given(
+    minutes=st.sets(st.integers(0, 30), max_size=15),
+    last=st.integers(0, 40),
+    limit=st.integers(1, 8),
+)
+def test_filled_pages_together_are_the_filled_whole(
+    minutes: set[int], last: int, limit: int
+) -> None:
+    window = Window(0, last * MINUTE_MS, MINUTE_MS)
+    bars = [flat(minute) for minute in sorted(minutes) if minute <= last]
+    found: list[Bar] = []
+    position: Position | None = Position(4, 0)
+    while position is not None:
+        left = window.since(position.start_ms)
+        of_left = [bar for bar in bars if bar.t >= left.first_ms]
+        rest = Position(4, of_left[limit].t) if len(of_left) > limit else None
+        page, position = fill_page(of_left[:limit], left, position, rest, limit, NOW)
+        assert len(page) <= limit
+        found += page
+    assert found == fill_previous(bars, window, NOW)
+
+
+def flat(minute: int) -> Bar:
+    price = minute + 1.5
+    return Bar(minute * MINUTE_MS, price, price, price, price, 1, 1, price, closed=True)

@@ -1,0 +1,317 @@
+"""Bars out of a real store are those of the plainest reading, however they are asked for."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from api.bars.aggregation import INTERVALS_MS, Interval, Window, fill_previous, roll_up
+from api.bars.answers import Bar
+from api.bars.asked import Asked
+from api.bars.latest import LatestReader
+from api.bars.minutes import MINUTES_AT_ONCE, MinuteReader
+from api.bars.pages import Position, parse_token
+from api.bars.reading import BarReader
+from api.http.metrics import Metrics
+from api.http.problems import Problem
+from api.http.replies import Reply, encode
+from api.redis.reading import Read
+from api.redis.store import Store
+from contracts.keyspace import BarValue
+from contracts.partitioning import instrument_partition
+
+from .conftest import NOW_MS, TOPOLOGY, Filled
+from .reading import run
+
+RUNNING: Final = NOW_MS // 60_000 * 60
+DAY: Final = RUNNING // 86_400 * 86_400
+Stored = dict[int, BarValue]
+
+
+def value(number: int) -> BarValue:
+    price = 10 + number % 7 / 8
+    return BarValue(price, price + 1, price - 1, price + 0.5, 3, 2, 3 * price, 0, 5, (0, number))
+
+
+def dense(minutes: int) -> Stored:
+    return {RUNNING - 60 * age: value(age) for age in range(minutes)}
+
+
+class Readers(NamedTuple):
+    """The reads of a namespace, run against its store."""
+
+    bars: BarReader
+    latest: LatestReader
+    filled: Filled
+
+    def run(self, read: Read[Reply], rounds: list[int] | None = None) -> Any:
+        return json.loads(run(read, self.filled.store, self.filled, rounds=rounds).body)
+
+    def one(self, rounds: list[int] | None = None, **changed: Any) -> Any:
+        usual = {"instrument": 4, "limit": 5, "start": None, "end": None, "interval": "1m"}
+        read = self.bars.bars(**(usual | {"fill": "none", "page_token": None} | changed))
+        return self.run(read, rounds)
+
+    def many(self, ids: list[int], rounds: list[int] | None = None, **changed: Any) -> Any:
+        usual = {"limit": 1000, "start": None, "end": None, "interval": "1m", "page_token": None}
+        return self.run(self.bars.bars_of_many(asked(ids), **(usual | changed)), rounds)
+
+
+def asked(ids: list[int], *unknown: str) -> Asked:
+    return Asked({i: str(i) for i in sorted(ids)}, list(unknown))
+
+
+@pytest.fixture
+def readers(store_url: str, filled: Filled) -> Readers:
+    store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
+    return Readers(BarReader(store, clock), LatestReader(store, clock), filled)
+
+
+def clock() -> int:
+    return NOW_MS
+
+
+def expected(stored: Mapping[int, BarValue], window: Window, fill: str = "none") -> Any:
+    """Return the bars of a window, from all that is stored."""
+    end_ms = window.last_ms + window.interval_ms
+    inside = [(1000 * s, stored[s]) for s in sorted(stored) if window.first_ms <= 1000 * s < end_ms]
+    bars = roll_up(inside, window, NOW_MS)
+    return as_json(fill_previous(bars, window, NOW_MS) if fill == "previous" else bars)
+
+
+def as_json(bars: list[Bar]) -> Any:
+    return json.loads(encode(bars))
+
+
+def pages(readers: Readers, **query: Any) -> Iterator[Any]:
+    """Yield page after page of one instrument, the later ones without the start."""
+    token: str | None = None
+    while True:
+        page = readers.one(page_token=parse_token(token) if token else None, **query)
+        yield page["bars"]
+        token = page["next_page_token"]
+        if token is None:
+            return
+
+
+ages = st.integers(0, 3000) | st.integers(0, 30)
+intervals = st.sampled_from(list(INTERVALS_MS))
+reused = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+
+
+def store_ages(readers: Readers, chosen: set[int]) -> Stored:
+    """Store these minutes, and no others."""
+    stored = {RUNNING - 60 * age: value(age) for age in chosen}
+    filled = readers.filled
+    filled.store.delete(filled.keys.bars(instrument_partition(4, TOPOLOGY.quotes), 4))
+    filled.bars(4, stored)
+    return stored
+
+
+@reused
+@given(
+    chosen=st.sets(ages, min_size=1, max_size=40),
+    interval=intervals,
+    limit=st.integers(1, 1000),
+    end=st.none() | ages.map(lambda age: (RUNNING - 60 * age) * 1000),
+    fill=st.sampled_from(["none", "previous"]),
+)
+def test_the_last_buckets_are_those_of_all_minutes(
+    readers: Readers,
+    *,
+    chosen: set[int],
+    interval: Interval,
+    limit: int,
+    end: int | None,
+    fill: str,
+) -> None:
+    stored = store_ages(readers, chosen)
+    window = Window.before(NOW_MS if end is None else end, interval, limit)
+    found = readers.one(limit=limit, interval=interval, end=end, fill=fill)
+    assert found["bars"] == expected(stored, window, fill)
+    assert found["next_page_token"] is None
+
+
+@reused
+@given(
+    chosen=st.sets(ages, min_size=1, max_size=40),
+    interval=st.sampled_from(["5m", "1h", "1d"]),
+    limit=st.integers(1, 12),
+    age=st.integers(0, 3100),
+    fill=st.sampled_from(["none", "previous"]),
+)
+def test_pages_from_a_start_on_together_are_all_buckets(
+    readers: Readers, *, chosen: set[int], interval: Interval, limit: int, age: int, fill: str
+) -> None:
+    stored = store_ages(readers, chosen)
+    start = (RUNNING - 60 * age) * 1000 + 1
+    found = list(pages(readers, start=start, interval=interval, limit=limit, fill=fill))
+    window = Window.between(start, NOW_MS, interval)
+    assert [bar for page in found for bar in page] == expected(stored, window, fill)
+    assert all(len(page) == limit for page in found[:-1])
+
+
+def test_a_week_of_minutes_is_read_in_parts(readers: Readers) -> None:
+    stored = dense(10_080)
+    readers.filled.bars(4, stored)
+    rounds: list[int] = []
+    found = readers.one(rounds, interval="1h", limit=1000)
+    assert found["bars"] == expected(stored, Window.before(NOW_MS, "1h", 1000))
+    parts = -(-len(stored) // MINUTES_AT_ONCE)
+    assert rounds == [1] * (1 + 1 + parts)  # topology, names, values
+
+
+def test_a_wide_window_costs_two_rounds_if_little_is_retained(readers: Readers) -> None:
+    readers.filled.bars(4, dense(60))
+    readers.one()
+    rounds: list[int] = []
+    assert len(readers.one(rounds, interval="1h", limit=1000)["bars"]) == 2
+    assert rounds == [1, 1]
+
+
+def test_days_are_utc(readers: Readers) -> None:
+    readers.filled.bars(4, {DAY - 60: value(1), DAY: value(2), RUNNING: value(3)})
+    found = readers.one(interval="1d", limit=3)["bars"]
+    assert [(bar["t"] // 1000 - DAY, bar["n"], bar["closed"]) for bar in found] == [
+        (-86_400, 2, True),
+        (0, 4, False),
+    ]
+
+
+def test_filling_forward_ends_with_the_running_bucket(readers: Readers) -> None:
+    readers.filled.bars(4, {RUNNING - 120: value(1)})
+    found = readers.one(start=0, end=NOW_MS * 2, fill="previous", limit=1000)
+    assert [bar["t"] // 1000 - RUNNING for bar in found["bars"]] == [-120, -60, 0]
+    assert found["next_page_token"] is None
+
+
+def test_a_token_is_good_for_its_instrument_only(readers: Readers) -> None:
+    readers.filled.bars(4, dense(3))
+    with pytest.raises(Problem, match="page_token: must be of an answer for the same instrument"):
+        readers.one(page_token=Position(5, 0))
+
+
+def test_an_unknown_instrument_is_a_problem_on_every_way(readers: Readers) -> None:
+    ways = ({}, {"limit": 1000, "interval": "1d"}, {"start": 0}, {"page_token": Position(4, 0)})
+    for query in ways:
+        with pytest.raises(Problem, match="Instrument 4 has no quotes"):
+            readers.one(**query)
+
+
+def test_several_instruments_share_the_limit(readers: Readers) -> None:
+    for instrument in (4, 5):
+        readers.filled.bars(instrument, dense(60))
+    found = readers.many([4, 5, 6], limit=7)
+    window = Window.before(NOW_MS, "1m", 2)
+    bars = expected(dense(60), window)
+    assert found == {
+        "interval": "1m",
+        "bars": {"4": bars, "5": bars},
+        "unknown": ["6"],
+        "next_page_token": None,
+    }
+
+
+def test_a_limit_below_the_number_of_instruments_needs_a_start(readers: Readers) -> None:
+    readers.filled.bars(4, dense(3))
+    with pytest.raises(Problem, match="limit: must be 2 or more"):
+        readers.many([4, 5], limit=1)
+    assert len(readers.many([4, 5], limit=1, start=0)["bars"]["4"]) == 1
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 60, 1000])
+def test_pages_of_several_instruments_together_are_all_buckets(
+    readers: Readers, limit: int
+) -> None:
+    stored = {4: dense(7), 5: {RUNNING - 600: value(1)}, 8: dense(10)}
+    for instrument, bars in stored.items():
+        readers.filled.bars(instrument, bars)
+    start = (RUNNING - 540) * 1000
+    found: dict[str, list[Any]] = {}
+    token, sizes = None, []
+    while True:
+        page = readers.many([4, 5, 7, 8], start=start, limit=limit, page_token=token)
+        assert page["unknown"] == ["7"]
+        sizes.append(sum(map(len, page["bars"].values())))
+        for instrument, bars in page["bars"].items():
+            found.setdefault(instrument, []).extend(bars)
+        if page["next_page_token"] is None:
+            break
+        token = parse_token(page["next_page_token"])
+    window = Window.between(start, NOW_MS, "1m")
+    assert found == {"4": expected(stored[4], window), "8": expected(stored[8], window)}
+    assert all(size == limit for size in sizes[:-1])
+
+
+def test_a_page_ends_where_its_minutes_are_many(
+    readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MinuteReader.page, "__defaults__", (150,))
+    for instrument in (4, 5):
+        readers.filled.bars(instrument, dense(100))
+    first = readers.many([4, 5], interval="5m")
+    second = readers.many([4, 5], interval="5m", page_token=parse_token(first["next_page_token"]))
+    window = Window.before(NOW_MS, "5m", 500)
+    assert first["bars"]["4"] == expected(dense(100), window)
+    assert first["bars"]["5"] + second["bars"]["5"] == expected(dense(100), window)
+    assert second["next_page_token"] is None
+
+
+def test_the_latest_quote_is_the_close_of_the_newest_bar(readers: Readers) -> None:
+    readers.filled.bars(4, {RUNNING: value(1)})
+    readers.filled.bars(5, {RUNNING - 60: value(2), RUNNING - 120: value(3)})
+    readers.filled.bars(6, {RUNNING - 6000: value(4)})
+    readers.filled.bars(7, {RUNNING + 240: value(5)})
+    found = readers.run(readers.latest.quotes(asked([4, 5, 6, 7, 8], "XYZ")))
+    assert found == {
+        "quotes": {
+            str(4 + n): {"price": value(number).c, "ts": 5} for n, number in enumerate((1, 2, 4, 5))
+        },
+        "unknown": ["XYZ", "8"],
+    }
+
+
+def test_latest_quotes_take_one_round_where_quotes_come_in(readers: Readers) -> None:
+    for instrument in range(100):
+        readers.filled.bars(instrument, dense(2))
+    readers.one()
+    rounds: list[int] = []
+    found = readers.run(readers.latest.quotes(asked(list(range(100)))), rounds)
+    assert (len(found["quotes"]), rounds) == (100, [100])
+
+
+def test_a_snapshot_has_the_bars_around_now(readers: Readers) -> None:
+    stored = {DAY - 120: value(1), DAY: value(2), RUNNING - 60: value(3), RUNNING: value(4)}
+    readers.filled.bars(4, stored)
+    readers.filled.bars(5, {RUNNING - 3 * 86_400: value(5)})
+    found = readers.run(readers.latest.snapshots(asked([4, 5, 6])))
+    minutes = expected(stored, Window.before(NOW_MS, "1m", 2))
+    days = expected(stored, Window.before(NOW_MS, "1d", 2))
+    nothing = dict.fromkeys(("minute", "previous_minute", "day", "previous_day"))
+    assert found == {
+        "snapshots": {
+            "4": {
+                "quote": {"price": value(4).c, "ts": 5},
+                "minute": minutes[1],
+                "previous_minute": minutes[0],
+                "day": days[1],
+                "previous_day": days[0],
+            },
+            "5": {"quote": {"price": value(5).c, "ts": 5}, **nothing},
+        },
+        "unknown": ["6"],
+    }
+
+
+def test_snapshots_of_too_many_minutes_are_refused_with_a_remedy(
+    readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.bars.latest.MINUTES_OF_SNAPSHOTS", 3000)
+    for instrument in (4, 5):
+        readers.filled.bars(instrument, dense(2900))
+    assert readers.run(readers.latest.snapshots(asked([4])))["snapshots"]["4"]["day"]
+    with pytest.raises(Problem, match="ask for 1 at a time"):
+        readers.run(readers.latest.snapshots(asked([4, 5])))

@@ -1,0 +1,275 @@
+"""The copy of the catalog follows Redis, and the endpoints answer out of it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+import tenacity
+
+from api.http.metrics import Metrics
+from api.instruments import catalog as catalogs
+from api.instruments.catalog import Catalog
+from api.redis.store import Store
+from contracts.keyspace import BarValue
+from contracts.partitioning import instrument_partition
+from tests.patience import PATIENCE_S
+
+from .conftest import NOW_MS, TOPOLOGY, Filled, Serve
+
+AGE_S = 1.0
+"""More than a copy is old that is refreshed often."""
+RUNNING = NOW_MS // 60_000 * 60
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogs, "REFRESH_EVERY_S", 0.01)
+
+
+@pytest.fixture
+def copy(store_url: str, filled: Filled) -> tuple[Store, Catalog]:
+    metrics = Metrics()
+    store = Store(store_url, filled.keys.namespace, metrics.store_errors)
+    return store, Catalog(store, metrics.registry)
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
+    wait=tenacity.wait_fixed(0.005),
+)
+async def eventually(is_so: Callable[[], Awaitable[bool] | bool]) -> None:
+    found = is_so()
+    assert found if isinstance(found, bool) else await found
+
+
+async def test_what_is_in_redis_at_the_start_is_known_at_once(
+    filled: Filled, copy: tuple[Store, Catalog]
+) -> None:
+    for i in range(1200):
+        filled.instrument(i, f"S{i}", categories=("tech",))
+    store, catalog = copy
+    async with store.connecting(), catalog.following():
+        assert len(catalog.directory) == 1200
+        assert [catalog.resolve(f"s{i}") for i in range(1200)] == [*range(1200)]
+
+
+async def test_what_changes_is_seen_and_what_does_not_stays_the_same_object(
+    filled: Filled, copy: tuple[Store, Catalog]
+) -> None:
+    filled.instrument(4, "OLD")
+    filled.instrument(5, "SAME")
+    filled.instrument(6, "GONE")
+    store, catalog = copy
+    async with store.connecting(), catalog.following():
+        same, version = catalog.directory.by_id[5], catalog.version
+        filled.instrument(4, "NEW")
+        filled.take_out(6)
+        await eventually(lambda: catalog.resolve("new") == 4 and catalog.resolve("gone") is None)
+        assert catalog.resolve("old") is None
+        assert catalog.directory.by_id[5] is same
+        assert catalog.version > version
+
+
+async def test_a_move_of_the_position_that_changes_nothing_builds_nothing(
+    filled: Filled, copy: tuple[Store, Catalog]
+) -> None:
+    filled.instrument(4, "SAME")
+    store, catalog = copy
+    async with store.connecting(), catalog.following():
+        version = catalog.version
+        filled.instrument(4, "SAME")
+        await catalog.refresh()
+        assert catalog.version == version
+
+
+async def test_a_store_that_lost_everything_leaves_an_empty_catalog(
+    filled: Filled, copy: tuple[Store, Catalog]
+) -> None:
+    filled.instrument(4, "AAPL")
+    store, catalog = copy
+    async with store.connecting(), catalog.following():
+        for key in filled.store.scan_iter(f"{filled.keys.namespace}:*{{n*"):
+            filled.store.delete(key)
+        await eventually(lambda: len(catalog.directory) == 0)
+
+
+async def test_an_entry_that_cannot_be_read_is_left_out(
+    filled: Filled, copy: tuple[Store, Catalog], caplog: pytest.LogCaptureFixture
+) -> None:
+    filled.instrument(4, "AAPL")
+    partition = instrument_partition(4, TOPOLOGY.instruments)
+    filled.store.hset(filled.keys.catalog(partition), "5", "nonsense")
+    store, catalog = copy
+    async with store.connecting(), catalog.following():
+        assert [*catalog.directory.by_id] == [4]
+    assert "left out" in caplog.text
+
+
+async def test_while_redis_is_away_the_catalog_stays_and_its_age_grows(
+    serve: Serve, store_url: str, filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.instrument(4, "AAPL", "Apple Inc.")
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+
+        def away(*_: object) -> None:
+            raise catalogs.StoreUnavailableError("away")
+
+        async def is_old() -> bool:
+            return age_in((await client.get("/metrics")).text) > AGE_S
+
+        assert not await is_old()
+        monkeypatch.setattr(Catalog, "_read_positions", away)
+        answer = await client.get("/v1/instruments?search=apple")
+        assert [item["symbol"] for item in answer.json()["items"]] == ["AAPL"]
+        await eventually(is_old)
+
+
+def age_in(metrics: str) -> float:
+    (line,) = (x for x in metrics.splitlines() if x.startswith("api_catalog_age_seconds "))
+    return float(line.split()[1])
+
+
+async def test_without_a_redis_the_server_starts_and_knows_no_symbols(serve: Serve) -> None:
+    async with serve(redis_url="redis://127.0.0.1:1") as client:
+        answer = await client.get("/v1/instruments")
+        assert answer.json() == {"items": [], "next_page_token": None}
+        assert (await client.get("/v1/instruments/AAPL/bars")).status_code == 404
+
+
+@pytest.mark.parametrize("text", ["AAPL", "aapl", "a%61PL", "4"])
+async def test_a_symbol_stands_for_its_instrument(
+    filled: Filled, serve: Serve, store_url: str, text: str
+) -> None:
+    filled.instrument(4, "AAPL")
+    filled.bars(4, {RUNNING: BarValue(1, 2, 0.5, 1.5, 3, 4, 5, 0, 1, (0, 0))})
+    filled.generation("g1", {"4": [("5", 0.5, 1.0)]})
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        for rest in ("", "/bars", "/similar"):
+            answer = await client.get(f"/v1/instruments/{text}{rest}")
+            assert answer.json()["instrument_id"] == 4, answer.text
+
+
+async def test_digits_only_mean_an_id_even_if_they_are_a_symbol(
+    filled: Filled, serve: Serve, store_url: str
+) -> None:
+    filled.instrument(4, "22423")
+    filled.instrument(22423, "OTHER")
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        assert (await client.get("/v1/instruments/22423")).json()["symbol"] == "OTHER"
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USD", "A/bars", "/", "a/b/similar"])
+async def test_a_symbol_may_have_slashes(
+    filled: Filled, serve: Serve, store_url: str, symbol: str
+) -> None:
+    filled.instrument(4, symbol)
+    filled.bars(4, {RUNNING: BarValue(1, 2, 0.5, 1.5, 3, 4, 5, 0, 1, (0, 0))})
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        encoded = symbol.replace("/", "%2F")
+        answer = await client.get(f"/v1/instruments/{encoded}/bars")
+        assert answer.json()["instrument_id"] == 4, answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/instruments/XYZ",
+        "/v1/instruments/XYZ/bars",
+        "/v1/instruments/XYZ/similar",
+        "/v1/stream/bars?instruments=4,XYZ",
+        "/v1/users/ABC/recommendations?exclude=4,XYZ",
+    ],
+)
+async def test_a_symbol_that_no_instrument_has_is_a_problem_that_names_it(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:tickrec:problem:unknown-instrument"
+    assert "'XYZ'" in answer.json()["detail"]
+
+
+async def test_the_first_versions_paths_take_ids_only(
+    filled: Filled, serve: Serve, store_url: str
+) -> None:
+    filled.instrument(4, "AAPL")
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        assert (await client.get("/instruments/AAPL")).status_code == 422
+
+
+async def test_an_instrument_has_its_newest_quote(
+    filled: Filled, serve: Serve, store_url: str
+) -> None:
+    filled.instrument(
+        4, "AAPL", "Apple Inc.", categories=("tech",), attributes={"lot": 1, "a": "b"}
+    )
+    filled.instrument(5, "B")
+    old = BarValue(1, 2, 0.5, 1.25, 3, 4, 5, 0, 1, (0, 0))
+    newest = BarValue(1, 2, 0.5, 1.5, 3, 4, 5, 0, 1_629_061_650_123, (0, 0))
+    filled.bars(4, {RUNNING - 60: old, RUNNING: newest})
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        answer = await client.get("/v1/instruments/4")
+        assert answer.json() == {
+            "instrument_id": 4,
+            "symbol": "AAPL",
+            "name": "Apple Inc.",
+            "categories": ["tech"],
+            "listed": True,
+            "attributes": {"lot": 1, "a": "b"},
+            "quote": {"price": 1.5, "ts": 1_629_061_650_123},
+        }
+        assert (await client.get("/v1/instruments/5")).json()["quote"] is None
+        unknown = await client.get("/v1/instruments/6")
+        assert unknown.status_code == 404
+        assert unknown.json()["detail"] == "Instrument 6 is not in the catalog"
+
+
+async def test_instruments_are_found_page_by_page(
+    filled: Filled, serve: Serve, store_url: str
+) -> None:
+    for i in range(25):
+        filled.instrument(
+            i, f"S{i:02}", "Apple pie" if i % 2 else "Pear", categories=("x" if i < 20 else "y",)
+        )
+    filled.instrument(99, "ZZ", "Apple Inc.", listed=False)
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+
+        async def pages(**query: Any) -> list[list[int]]:
+            found, token = [], ""
+            while True:
+                answer = await client.get("/v1/instruments", params={**query, "page_token": token})
+                assert answer.status_code == 200, answer.text
+                found.append([item["instrument_id"] for item in answer.json()["items"]])
+                token = answer.json()["next_page_token"]
+                if token is None:
+                    return found
+
+        assert await pages(n=20) == [[*range(20)], [*range(20, 25), 99]]
+        assert await pages(search="APP", n=7) == [[*range(1, 15, 2)], [*range(15, 25, 2), 99]]
+        assert await pages(search="app", listed="true", category="y") == [[21, 23]]
+        assert await pages(listed="false") == [[99]]
+        assert await pages(search="s1 pear") == [[10, 12, 14, 16, 18]]
+        assert await pages(search="nothing") == [[]]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("n=0", "n"),
+        ("n=1001", "n"),
+        ("listed=yes", "listed"),
+        ("category=a%20b", "category"),
+        ("category=" + "x" * 65, "category"),
+        ("category=" + ",".join(f"c{i}" for i in range(101)), "category"),
+        ("page_token=nonsense", "page_token"),
+        ("search=" + "x" * 101, "search"),
+    ],
+)
+async def test_a_broken_rule_of_the_list_names_its_field(
+    client: httpx.AsyncClient, query: str, field: str
+) -> None:
+    answer = await client.get(f"/v1/instruments?{query}")
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]

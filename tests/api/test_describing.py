@@ -1,0 +1,111 @@
+"""Changing the catalog over HTTP: by way of its topic, and only by the contracts' rules."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from contracts.instruments import Instrument, decode_instrument_record
+from contracts.partitioning import instrument_partition
+from contracts.topics import INSTRUMENTS
+from runtime.topology import Topology
+
+from .conftest import Filled, Serve
+from .test_writing import read_back
+
+APPLE: dict[str, Any] = {
+    "symbol": "AAPL",
+    "name": "Apple Inc.",
+    "categories": ["tech"],
+    "listed": False,
+    "attributes": {"lot": 1, "currency": "USD"},
+}
+
+
+@pytest.fixture
+async def published(
+    serve: Serve, store_url: str, filled: Filled, broker: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
+    ) as client:
+        yield client
+
+
+@pytest.mark.integration
+async def test_what_is_accepted_stands_in_the_log_under_its_instrument(
+    published: httpx.AsyncClient, broker: str, topology: Topology
+) -> None:
+    ids = (4, 5, 2**63 - 1)
+    for i in ids:
+        answer = await published.put(f"/v1/instruments/{i}", json=APPLE)
+        assert (answer.status_code, answer.json()) == (202, {"instrument_id": i})
+    answer = await published.delete("/v1/instruments/4")
+    assert (answer.status_code, answer.json()) == (202, {"instrument_id": 4})
+
+    found = read_back(broker, INSTRUMENTS.name, topology.instruments, 4)
+    told = [decode_instrument_record(record.key, record.value) for record in found]
+    described = [Instrument(instrument_id=i, **{**APPLE, "categories": ("tech",)}) for i in ids]
+    expected = [*zip(ids, described, strict=True), (4, None)]
+    assert sorted(told, key=str) == sorted(expected, key=str)
+    for record, (i, _) in zip(found, told, strict=True):
+        assert record.partition == instrument_partition(i, topology.instruments)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"symbol": "a b"}, "symbol"),
+        ({"symbol": ""}, "symbol"),
+        ({"name": "x" * 201}, "name"),
+        ({"categories": ["a", "b c"]}, "categories[1]"),
+        ({"listed": "yes"}, "listed"),
+        ({"attributes": {"a": None}}, "attributes[...]"),
+        ({"attributes": {"a": "x" * 9000}}, "body"),
+    ],
+)
+async def test_a_broken_rule_names_its_field(
+    client: httpx.AsyncClient, change: dict[str, Any], field: str
+) -> None:
+    answer = await client.put("/v1/instruments/4", json={**APPLE, **change})
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:tickrec:problem:invalid-request"
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff"])
+async def test_what_is_no_json_is_a_problem(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.put("/v1/instruments/4", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:tickrec:problem:malformed-json"
+
+
+async def test_an_instrument_is_described_by_its_id_only(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    for path in ("/v1/instruments/AAPL", f"/v1/instruments/{2**63}"):
+        for answer in (await client.put(path, json=APPLE), await client.delete(path)):
+            assert answer.status_code == 422
+            assert [error["field"] for error in answer.json()["errors"]] == ["instrument"]
+
+
+async def test_what_kafka_did_not_take_is_a_503(client: httpx.AsyncClient) -> None:
+    for answer in (
+        await client.put("/v1/instruments/4", json=APPLE),
+        await client.delete("/v1/instruments/4"),
+    ):
+        assert answer.status_code == 503
+        assert answer.json()["type"] == "urn:tickrec:problem:log-unavailable"
+
+
+@pytest.mark.parametrize("keys", ["secret"])
+async def test_a_key_without_the_scope_does_not_change_the_catalog(
+    serve: Serve, store_url: str, filled: Filled, keys: str
+) -> None:
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace, api_keys=keys) as client:
+        assert (await client.put("/v1/instruments/4", json=APPLE)).status_code == 401
+        headers = {"X-API-Key": keys}
+        answer = await client.put("/v1/instruments/4", json=APPLE, headers=headers)
+        assert answer.status_code == 403
+        assert (await client.delete("/v1/instruments/4", headers=headers)).status_code == 403

@@ -1,0 +1,159 @@
+"""The catalog in memory finds what a plain search through all instruments finds."""
+
+import doctest
+import re
+from collections.abc import Mapping
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.instruments import directory as directories
+from api.instruments import pages
+from api.instruments.directory import STEP, Building, Directory, Entry, Wanted
+from api.instruments.pages import parse_page_token, token_after
+
+T = TypeVar("T")
+
+CATEGORIES = ["tech", "Tech", "energy", "a.b"]
+names = st.text(st.sampled_from("abÄßcİ -."), min_size=1, max_size=12)
+symbols = st.text(st.sampled_from("aAbB1./"), min_size=1, max_size=4)
+some_categories = st.sets(st.sampled_from([*CATEGORIES, "none"]), max_size=2).map(frozenset)
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Mapping[int, Entry]:
+    ids = draw(st.lists(st.integers(0, 40), unique=True, max_size=15))
+    return {
+        i: Entry(
+            i,
+            draw(symbols),
+            draw(names),
+            tuple(draw(st.lists(st.sampled_from(CATEGORIES), max_size=3))),
+            draw(st.booleans()),
+            {},
+        )
+        for i in ids
+    }
+
+
+def built(building: Building[T]) -> T:
+    while True:
+        try:
+            next(building)
+        except StopIteration as returned:
+            found: T = returned.value
+            return found
+
+
+def of(by_id: Mapping[int, Entry]) -> Directory:
+    return built(Directory.build(by_id))
+
+
+def words(entry: Entry) -> set[str]:
+    name = entry.name.casefold()
+    return {entry.symbol.casefold(), *name.split(), *re.findall(r"\w+", name)}
+
+
+def matches(entry: Entry, wanted: Wanted) -> bool:
+    return (
+        all(
+            any(word.startswith(asked) for word in words(entry))
+            for asked in wanted.words.casefold().split()
+        )
+        and (not wanted.categories or bool(wanted.categories & {*entry.categories}))
+        and wanted.listed in (None, entry.listed)
+        and (wanted.after is None or entry.place > wanted.after)
+    )
+
+
+@pytest.mark.parametrize("module", [directories, pages])
+def test_the_examples_in_the_docstrings_hold(module: object) -> None:
+    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+
+
+@given(
+    catalogs(),
+    st.builds(
+        Wanted,
+        st.text(st.sampled_from("aAb1.äß "), max_size=4),
+        some_categories,
+        st.sampled_from([None, True, False]),
+    ),
+    st.integers(1, 6),
+)
+def test_pages_together_are_all_that_a_plain_search_finds_by_symbol(
+    by_id: Mapping[int, Entry], wanted: Wanted, n: int
+) -> None:
+    expected = sorted((e for e in by_id.values() if matches(e, wanted)), key=lambda e: e.place)
+    directory = of(by_id)
+    found: list[Entry] = []
+    after = wanted.after
+    for _ in range(len(by_id) + 1):
+        page = directory.find(wanted._replace(after=after), n + 1)
+        found += page[:n]
+        token = token_after(page, n)
+        if token is None:
+            break
+        after = parse_page_token(token)
+    assert found == expected
+
+
+@given(catalogs(), symbols)
+def test_a_symbol_means_the_listed_instrument_with_the_lowest_id_whatever_its_case(
+    by_id: Mapping[int, Entry], symbol: str
+) -> None:
+    having = [e for e in by_id.values() if e.symbol.casefold() == symbol.casefold()]
+    best = min(having, key=lambda e: (not e.listed, e.instrument_id), default=None)
+    expected = best and best.instrument_id
+    directory = of(by_id)
+    assert directory.resolve(symbol.upper()) == directory.resolve(symbol.lower()) == expected
+
+
+@given(catalogs(), some_categories, some_categories)
+def test_what_is_shown_is_listed_and_in_the_categories_or_unknown_without_any(
+    by_id: Mapping[int, Entry], categories: frozenset[str], excluded: frozenset[str]
+) -> None:
+    shown = of(by_id).shown(categories, excluded)
+    for instrument_id in range(45):
+        entry = by_id.get(instrument_id)
+        if entry is None:
+            expected = not categories
+        else:
+            inside = not categories or bool(categories & {*entry.categories})
+            expected = entry.listed and inside and not excluded & {*entry.categories}
+        assert (shown is None or shown(instrument_id)) == expected
+
+
+@given(catalogs(), some_categories)
+def test_a_category_has_its_listed_instruments_by_symbol(
+    by_id: Mapping[int, Entry], categories: frozenset[str]
+) -> None:
+    expected = [e for e in by_id.values() if e.listed and categories & {*e.categories}]
+    expected.sort(key=lambda entry: entry.place)
+    assert [*of(by_id).of_category(categories)] == [e.instrument_id for e in expected]
+
+
+def test_without_a_filter_and_with_all_listed_nothing_is_asked() -> None:
+    assert Directory().shown(frozenset(), frozenset()) is None
+    entry = Entry(4, "AAPL", "Apple", (), True, {})  # noqa: FBT003 (as it is read)
+    assert of({4: entry}).shown(frozenset(), frozenset()) is None
+
+
+def test_building_stops_at_least_once_for_each_step_of_instruments() -> None:
+    by_id = {
+        i: Entry(i, f"S{i % 977}", f"Name {i}", (CATEGORIES[i % 4],), i % 3 > 0, {})
+        for i in range(5 * STEP)
+    }
+    building = Directory.build(by_id)
+    assert sum(1 for _ in building) > 3 * 5
+    directory = of(by_id)
+    everything = directory.find(Wanted(), len(by_id))
+    assert everything == sorted(by_id.values(), key=lambda entry: entry.place)
+
+
+@pytest.mark.parametrize("token", ["x", "W10", "WyJhIl0", "WyJhYXBsIiwiNCJd", "é", "a b", "=" * 9])
+def test_a_token_of_no_page_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="next_page_token"):
+        parse_page_token(token)

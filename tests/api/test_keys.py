@@ -1,0 +1,277 @@
+"""Keys: what admits whom, the file that they stand in, and the commands that write it."""
+
+import hashlib
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from limits import parse
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+from api.__main__ import app
+from api.http.access import Access
+from api.http.endpoint import ReadEndpoint, Scope, Success
+from api.http.keys.file import KeysFileError, read_keys
+from api.http.keys.following import Keys
+from api.http.keys.key import Key, digest_of, plain_keys
+from api.http.problems import Problem
+
+from .keys import entry, write_keys
+
+NOW_S = 1_800_000_000.0
+READER = Key("reader", frozenset(("read",)))
+
+
+def endpoint(scope: Scope | None) -> ReadEndpoint:
+    """Return an endpoint of which only the scope matters."""
+    return ReadEndpoint(
+        path="/x",
+        tag="",
+        summary="",
+        description="",
+        success=Success(kind=None, example=None),
+        problems={},
+        scope=scope,
+        read=lambda: iter(()),  # type: ignore[arg-type, return-value]
+    )
+
+
+def admitted_by(access: Access, scope: Scope | None, *headers: tuple[bytes, bytes]) -> str | None:
+    """Return the name of the key that a request is admitted by, None if none is needed."""
+    _, key = access.admit(endpoint(scope), {}, "", headers)
+    return key.name if key is not None else None
+
+
+def refusal(access: Access, scope: Scope, *headers: tuple[bytes, bytes]) -> tuple[str, str]:
+    with pytest.raises(Problem) as refused:
+        admitted_by(access, scope, *headers)
+    return refused.value.kind.slug, refused.value.detail
+
+
+def sent(text: bytes) -> tuple[bytes, bytes]:
+    return b"x-api-key", text
+
+
+def access_by(*keys: Key, now_s: Callable[[], float] = lambda: NOW_S) -> Access:
+    """Return access by keys whose texts are their names."""
+    return Access({digest_of(key.name.encode()): key for key in keys}, now_s)
+
+
+def test_without_keys_everybody_may_do_everything() -> None:
+    assert admitted_by(Access(None), "admin") is None
+
+
+def test_what_is_open_needs_no_key_and_asks_for_none() -> None:
+    assert admitted_by(access_by(READER), None) is None
+    assert admitted_by(access_by(READER), None, sent(b"made up")) is None
+
+
+def test_no_key_of_a_file_admits_nobody() -> None:
+    assert refusal(access_by(), "read")[0] == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (sent(b""), "Send a key as"),
+        ((b"authorization", b"Basic reader"), "Send a key as"),
+        ((b"authorization", b"Bearer"), "Send a key as"),
+        (sent(b"other"), "No such key"),
+        (sent(b"reader "), "No such key"),
+        ((b"authorization", b"Bearer other"), "No such key"),
+        (sent(b"Bearer reader"), "No such key"),
+    ],
+)
+def test_a_refusal_says_whether_the_key_is_missing_or_unknown(
+    header: tuple[bytes, bytes], says: str
+) -> None:
+    access = access_by(READER)
+    for _ in range(2):
+        slug, detail = refusal(access, "read", header)
+        assert (slug, detail.startswith(says)) == ("unauthorized", True)
+        assert admitted_by(access, "read", (b"authorization", b"bearer  reader")) == "reader"
+
+
+def test_a_key_without_the_scope_is_told_which_one() -> None:
+    said = refusal(access_by(READER), "admin", sent(b"reader"))
+    assert said == ("forbidden", "The key does not have the scope `admin`")
+
+
+def test_a_key_ends_at_its_moment_though_it_was_known() -> None:
+    now_s = NOW_S
+    access = access_by(Key("k", frozenset(("read",)), expires_s=NOW_S + 5), now_s=lambda: now_s)
+    assert admitted_by(access, "read", sent(b"k")) == "k"
+    now_s += 5
+    slug, detail = refusal(access, "read", sent(b"k"))
+    assert (slug, detail) == ("unauthorized", "The key 'k' expired on 2027-01-15T08:00:05Z")
+
+
+def test_a_limit_bounds_the_requests_that_read_and_no_other_key() -> None:
+    limited = Key("limited", frozenset(("read", "write", "admin")), parse("3/hour"))
+    access = access_by(limited, READER)
+    for _ in range(3):
+        admitted_by(access, "read", sent(b"limited"))
+        admitted_by(access, "write", sent(b"limited"))
+    assert refusal(access, "read", sent(b"limited"))[0] == "rate-limited"
+    assert "At most 3 requests in 3600 s" in refusal(access, "admin", sent(b"limited"))[1]
+    assert admitted_by(access, "write", sent(b"limited")) == "limited"
+    for _ in range(9):
+        admitted_by(access, "read", sent(b"reader"))
+
+
+def test_other_keys_hold_at_once_when_they_change() -> None:
+    access = access_by(READER)
+    assert admitted_by(access, "read", sent(b"reader")) == "reader"
+    access.use({digest_of(b"new"): Key("new", frozenset(("read",)))})
+    assert refusal(access, "read", sent(b"reader"))[0] == "unauthorized"
+    assert admitted_by(access, "read", sent(b"new")) == "new"
+
+
+def test_what_is_remembered_of_headers_is_bounded() -> None:
+    access = access_by(READER)
+    for n in range(10_100):
+        admitted_by(access, "read", (b"authorization", b"bearer" + b" " * (n + 1) + b"reader"))
+        refusal(access, "read", sent(b"%d" % n))
+    assert 0 < len(access._known) <= 10_000
+
+
+def test_plain_keys_read_and_write_under_names_that_do_not_show_them() -> None:
+    (key,) = plain_keys(frozenset(("secret",))).values()
+    assert key.scopes == {"read", "write"}
+    assert key.name == f"API_KEYS:{hashlib.sha256(b'secret').hexdigest()[:8]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "truncated"),
+        ("{}", "Expected `array`"),
+        (json.dumps([{"name": "a"}]), "missing required field `sha256`"),
+        (json.dumps([entry("a", scopes=["all"])]), "'all'"),
+        (json.dumps([entry("a", scopes=[])]), "length >= 1"),
+        (json.dumps([entry("a b")]), "$[0].name"),
+        (json.dumps([entry("a", sha256="A" * 64)]), "$[0].sha256"),
+        (json.dumps([entry("a", expires="2027-01-01T00:00:00")]), "timezone"),
+        (json.dumps([entry("a", limit="many")]), "'many'"),
+        (json.dumps([entry("a", limit="999/second")]), "below the 1000"),
+        (json.dumps([entry("a"), entry("a")]), "two keys have the name 'a'"),
+        (json.dumps([entry("a", expire="2027-01-01T00:00:00Z")]), "unknown field `expire`"),
+        (None, "no such file: make it by `python -m api keys add NAME`"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong(
+    tmp_path: Path, text: str | None, says: str
+) -> None:
+    path = tmp_path / "keys.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(KeysFileError) as refused:
+        read_keys(path)
+    assert str(path) in str(refused.value)
+    assert says in str(refused.value)
+
+
+def test_a_key_that_only_reads_may_have_a_small_limit(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    write_keys(path, entry("a", scopes=["read"], limit="1/second"))
+    (key,) = read_keys(path).values()
+    assert key.limit == parse("1/second")
+
+
+def test_a_file_without_any_key_is_not_the_same_as_no_file(tmp_path: Path) -> None:
+    path = write_keys(tmp_path / "keys.json")
+    assert Keys(frozenset(), path, CollectorRegistry()).by_digest == {}
+    assert Keys(frozenset(), None, CollectorRegistry()).by_digest is None
+
+
+class TestCommands:
+    @pytest.fixture
+    def path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        path = tmp_path / "keys.json"
+        monkeypatch.setenv("API_KEYS_FILE", str(path))
+        return path
+
+    def test_a_key_is_printed_once_and_only_its_hash_is_kept(self, path: Path) -> None:
+        text = keys("add", "shop", "--scopes", "write, read", "--limit", "2000/minute")
+        assert text.startswith("tk_")
+        assert len(text) == len("tk_") + 43
+        assert text not in path.read_text()
+        assert read_keys(path) == {
+            digest_of(text.encode()): Key(
+                "shop", frozenset(("read", "write")), parse("2000/minute")
+            )
+        }
+
+    def test_only_its_owner_can_read_the_file(self, path: Path) -> None:
+        keys("add", "one", "--scopes", "read")
+        path.chmod(0o644)
+        keys("add", "two", "--scopes", "read")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert [each.name for each in path.parent.iterdir()] == ["keys.json"]
+
+    def test_the_list_is_a_table_without_hashes(self, path: Path) -> None:
+        keys("add", "shop", "--scopes", "read", "--expires", "2999-01-01")
+        keys("add", "operator", "--scopes", "read,admin", "--limit", "5/second")
+        created = [each["created"] for each in json.loads(path.read_text())]
+        assert keys("list").splitlines() == [
+            "name      scopes      limit     expires               created",
+            f"shop      read        -         2999-01-01T00:00:00Z  {created[0]}",
+            f"operator  read,admin  5/second  never                 {created[1]}",
+        ]
+
+    def test_a_key_that_is_removed_is_gone_and_the_others_stay(self, path: Path) -> None:
+        for name in ("one", "two"):
+            keys("add", name, "--scopes", "read")
+        keys("remove", "one")
+        assert [key.name for key in read_keys(path).values()] == ["two"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (("add", "one", "--scopes", "read"), "'one' already"),
+            (("add", "two", "--scopes", "read,all"), "'read,all' are not among read, write, admin"),
+            (("add", "two", "--scopes", "write", "--limit", "9/second"), "'9/second' is below"),
+            (("add", "two", "--scopes", "read", "--limit", "lots"), "'lots' is none"),
+            (("add", "two", "--scopes", "read", "--expires", "soon"), "'soon' is no time"),
+            (("add", "two", "--scopes", "read", "--expires", "2020-01-01"), "has passed"),
+            (("add", "t w o", "--scopes", "read"), "$.name"),
+            (("remove", "two"), "no key 'two'"),
+        ],
+    )
+    def test_what_breaks_a_rule_changes_nothing(
+        self, path: Path, arguments: tuple[str, ...], says: str
+    ) -> None:
+        keys("add", "one", "--scopes", "read")
+        before = path.read_bytes()
+        refused = run(*arguments)
+        assert refused.exit_code == 2
+        assert says in " ".join(refused.stderr.split())
+        assert path.read_bytes() == before
+        assert [each.name for each in path.parent.iterdir()] == ["keys.json"]
+
+    def test_a_file_that_cannot_be_read_is_not_written_over(self, path: Path) -> None:
+        path.write_text("[{")
+        refused = run("add", "one", "--scopes", "read")
+        assert refused.exit_code == 2
+        assert path.read_text() == "[{"
+
+    def test_without_a_file_it_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("API_KEYS_FILE", raising=False)
+        refused = run("list")
+        assert refused.exit_code == 2
+        assert "API_KEYS_FILE is not set" in refused.stderr
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["keys", *arguments])
+
+
+def keys(*arguments: str) -> str:
+    """Return what `python -m api keys` prints."""
+    done = run(*arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout.strip()

@@ -1,0 +1,174 @@
+"""`HEAD`, `OPTIONS`, wrong methods, pages of other origins, and the private port."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import create_app
+from api.http.methods import Methods
+from api.settings import ApiSettings
+from infra.local.process import free_port
+
+from .conftest import Filled
+from .http import ORDINARY, Client, connected, request, serving
+
+TABLE = create_app(ApiSettings()).state.table
+SHOP = "https://shop.example"
+EVIL = "https://evil.example"
+PRIVATE = ("/metrics", "/health/live", "/health/ready", "/docs", "/openapi.json")
+
+
+@pytest.fixture
+async def wire(store_url: str, filled: Filled) -> AsyncIterator[Client]:
+    """A connection to a server that pages of a shop may ask."""
+    settings = {"namespace": filled.keys.namespace, "api_cors_origins": f"{SHOP},http://b.example"}
+    async with serving(redis_url=store_url, **settings) as (_, port), connected(port) as client:
+        yield client
+
+
+async def head(client: Client, target: str) -> bytes:
+    client.writer.write(request(target, method="HEAD"))
+    return await client.reader.readuntil(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "target", ["/health/live", "/v1/users/nobody/history", "/nowhere", "/v1/instruments/x/bars"]
+)
+async def test_head_is_answered_as_get_without_the_body(wire: Client, target: str) -> None:
+    got = await wire.get(target, headers=ORDINARY)
+    said = await head(wire, target)
+    date, _, _ = said.partition(b"date: ")
+    assert got.startswith(date)
+    assert b"content-length: 0" not in said
+    # What comes next on the connection is the next answer, and no body.
+    assert await wire.get(target, headers=ORDINARY) == got
+
+
+async def test_head_of_a_stream_ends(wire: Client) -> None:
+    said = await head(wire, "/v1/stream/bars?instruments=4")
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-type: text/event-stream" in said
+    assert (await wire.get("/health/live")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_head_is_counted_by_its_route(client: httpx.AsyncClient) -> None:
+    await client.head("/v1/users/nobody/history")
+    metrics = (await client.get("/metrics")).text
+    route = "/v1/users/{user_id}/history"
+    assert f'api_requests_total{{method="HEAD",route="{route}",status="404"}} 1.0' in metrics
+
+
+@pytest.mark.parametrize("endpoint", TABLE, ids=str)
+async def test_options_and_405_name_all_methods_of_a_path(
+    client: httpx.AsyncClient, endpoint: Any
+) -> None:
+    methods = {each.method for each in TABLE if each.path == endpoint.path} | {"OPTIONS"}
+    methods |= {"HEAD"} if "GET" in methods else set()
+    path = endpoint.path
+    for name in endpoint.in_path:
+        path = path.replace(f"{{{name}}}", "4")
+    answer = await client.options(path)
+    assert (answer.status_code, answer.content) == (204, b"")
+    # Of paths that several endpoints match, such as `{id}` and a name, those of all of them.
+    assert set(answer.headers["allow"].split(", ")) >= methods
+    wrong = await client.request("PATCH", path)
+    assert wrong.status_code == 405
+    assert wrong.headers.get_list("allow") == [answer.headers["allow"]]
+
+
+async def test_options_of_no_path_is_not_found(client: httpx.AsyncClient) -> None:
+    assert (await client.options("/nowhere")).status_code == 404
+
+
+async def test_405_names_the_methods_of_several_routes() -> None:
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    for method in ("GET", "DELETE"):
+        app.add_api_route("/x", lambda: None, methods=[method])
+    app.add_middleware(Methods, routes=app.routes)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post("/x")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, HEAD, DELETE, OPTIONS"
+
+
+async def test_a_page_of_an_origin_that_may_ask_sees_the_answer(wire: Client) -> None:
+    for path in ("/v1/users/nobody/recommendations", "/health/live"):  # the first one is hot
+        for origin, may in (
+            (SHOP, True),
+            ("http://b.example", True),
+            ("https://evil.example", False),
+        ):
+            answer = await wire.get(path, headers=b"Origin: %b\r\n" % origin.encode())
+            named = b"access-control-allow-origin: %b\r\n" % origin.encode()
+            assert (named in answer) == may
+            assert b"access-control-allow-credentials" not in answer
+        assert b"access-control" not in await wire.get(path)
+
+
+async def test_a_browser_that_asks_first_is_told_what_a_page_may_send(wire: Client) -> None:
+    asked = b"Origin: %b\r\nAccess-Control-Request-Method: POST\r\n" % SHOP.encode()
+    asked += b"Access-Control-Request-Headers: content-type,x-api-key\r\n"
+    answer = await wire.send(request("/v1/events", method="OPTIONS", headers=asked))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"access-control-allow-origin: %b\r\n" % SHOP.encode() in answer
+    evil = asked.replace(SHOP.encode(), EVIL.encode())
+    answer = await wire.send(request("/v1/events", method="OPTIONS", headers=evil))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"access-control-allow-origin" not in answer
+
+
+async def test_without_the_setting_no_page_may_ask(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health/live", headers={"Origin": SHOP})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/feedback", "/add/request"])
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ("application/json", True),
+        ("Application/JSON ; charset=utf-8", True),
+        ("", False),
+        ("text/plain", False),
+        ("application/x-www-form-urlencoded", False),
+        ("multipart/form-data; boundary=application/json", False),
+        ("text/plain; application/json", False),
+    ],
+)
+async def test_a_body_that_is_not_said_to_be_json_is_not_taken(
+    client: httpx.AsyncClient, path: str, said: str, *, taken: bool
+) -> None:
+    answer = await client.post(path, content=b"{", headers={"Content-Type": said})
+    kind = "malformed-json" if taken else "unsupported-media-type"
+    assert answer.json()["type"] == f"urn:tickrec:problem:{kind}"
+    assert answer.status_code == (400 if taken else 415)
+
+
+@pytest.mark.parametrize("path", PRIVATE)
+async def test_what_is_private_is_on_the_private_port_only(
+    store_url: str, filled: Filled, path: str
+) -> None:
+    private = free_port()
+    settings = {"namespace": filled.keys.namespace, "api_private_port": private}
+    async with serving(redis_url=store_url, **settings) as (_, port):
+        async with connected(port) as client:
+            hidden = await client.get(path)
+            found = await client.get("/v1/users/nobody/recommendations")
+        async with connected(private) as client:
+            shown = await client.get(path)
+    assert hidden.startswith(b"HTTP/1.1 404 ")
+    assert json.loads(hidden.partition(b"\r\n\r\n")[2])["type"] == "urn:tickrec:problem:not-found"
+    assert b"urn:tickrec:problem:no-model-yet" in found
+    assert shown.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_setting_that_is_no_origin_is_refused() -> None:
+    for wrong in ("*", "shop.example", "https://shop.example/"):
+        with pytest.raises(ValueError, match="is no origin"):
+            ApiSettings(api_cors_origins=wrong)

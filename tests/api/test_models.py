@@ -1,0 +1,266 @@
+"""What is served to whom and why, over HTTP, and deciding it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from api.models import deciding
+from api.redis.connection import Connection, NotConnectedError
+from api.redis.reading import Read, Reading
+from contracts.decisions import Decision
+from contracts.generations import Canary, Current, Experiment, Served
+from contracts.keyspace import Keyspace
+from contracts.pointer import REPLACE_SCRIPT, promoted
+from runtime.stores import connect
+from trainer.generations.decisions import note, read_decisions, read_report
+from trainer.generations.report import Checked, Data, HeldOut, Inputs, Lists, Report, Selection
+from trainer.tuning.found import Found
+
+from .conftest import Filled, Serve
+
+G1, G2, G3, G4 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3", "g4"))
+ON_TRIAL = Current(5, {"default": G2}, None, Canary(G3, 0.25, 1629061628123), [G1])
+REPORT = Report(
+    generation="g2",
+    fence=5,
+    started="2021-08-15T21:10:00+00:00",
+    finished="2021-08-15T21:10:04+00:00",
+    inputs=Inputs({}, {}),
+    data=Data(10, 40, 1, 2, 30, 90),
+    lists=Lists(10, 80, 30, 300, 10),
+    seconds={"read": 1.5},
+    quality=[Checked("users", "hard", holds=True, value=30, limit=1, meaning="how many")],
+    held_out=HeldOut(20, 0.3, 0.2, 0.4, 0.8, 0.9),
+    selection=Selection(Found({"ITEM_MODEL": "cosine"}, "best"), "2021-08-15", 10, 100, 30),
+)
+
+
+def serve_all(filled: Filled, current: Current = ON_TRIAL) -> None:
+    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
+
+
+def current_of(filled: Filled) -> Current:
+    stored: Any = filled.store.get(filled.keys.model_current())
+    return msgspec.json.decode(stored, type=Current)
+
+
+def noted(filled: Filled) -> list[Decision]:
+    return read_decisions(filled.store, filled.keys)
+
+
+async def test_models_are_told_with_shares_and_the_figures_of_their_reports(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    serve_all(filled)
+    filled.store.set(filled.keys.model_report("g2"), msgspec.json.encode(REPORT))
+    filled.store.set(filled.keys.model_report("g1"), "{")
+    told = (await client.get("/v1/models")).json()
+    default, canary = told["variants"]
+    assert (default["variant"], default["users"], default["trial"]) == ("default", 0.75, None)
+    assert canary["variant"] == "canary"
+    assert (canary["users"], canary["serves"]["generation"]) == (0.25, "g3")
+    assert canary["trial"] == {"share": 0.25, "since_ms": 1629061628123}
+    assert (canary["serves"]["report"], told["previous"][0]["report"]) == (None, None)
+    assert told["previous"][0]["generation"] == "g1"
+    assert (told["experiment"], told["held"]) == (None, False)
+
+    model = default["serves"]
+    assert (model["generation"], model["model"], model["user_model"]) == (
+        *("g2", "cosine", "user-knn"),
+    )
+    report = json.loads(msgspec.json.encode(REPORT))
+    for name in ("started", "finished", "held_out", "selection"):
+        assert model["report"][name] == report[name]
+    assert model["report"]["data"].items() <= report["data"].items()
+    assert model["report"]["quality"][0].items() <= report["quality"][0].items()
+
+
+async def test_before_the_first_model_there_is_none_to_tell(client: httpx.AsyncClient) -> None:
+    for path in ("/v1/models", "/v1/experiments"):
+        answer = await client.get(path)
+        assert answer.status_code == 404
+        assert answer.json()["type"] == "urn:tickrec:problem:no-model-yet"
+
+
+async def test_decisions_are_told_newest_first(client: httpx.AsyncClient, filled: Filled) -> None:
+    assert (await client.get("/v1/models/decisions")).json() == {"decisions": []}
+    made = [
+        Decision("2021-08-15", f"g{n}", "default", "published", "because", "rules", {"ndcg": 0.5})
+        for n in range(3)
+    ]
+    for decision in made:
+        note(filled.store, filled.keys, decision)
+    told = (await client.get("/v1/models/decisions?n=2")).json()["decisions"]
+    assert told == [msgspec.to_builtins(decision) for decision in (made[2], made[1])]
+
+
+async def test_a_promotion_holds_at_once_and_stands_among_the_decisions_and_in_the_report(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    serve_all(filled)
+    report = msgspec.structs.replace(REPORT, generation="g3")
+    filled.store.set(filled.keys.model_report("g3"), msgspec.json.encode(report), ex=1000)
+    answer = await client.post("/v1/models/promote", json={"why": "nDCG held"})
+    assert answer.json() == {"what": "promoted", "generation": "g3", "serves": "g3"}
+    assert current_of(filled) == Current(5, {"default": G3}, previous=[G2])
+    (decision,) = noted(filled)
+    assert (decision.generation, decision.variant, decision.what, decision.why) == (
+        *("g3", "canary", "promoted", "nDCG held"),
+    )
+    assert decision.by == "api"
+    found = read_report(filled.store, filled.keys, "g3")
+    assert found == msgspec.structs.replace(report, decisions=[decision])
+    assert filled.store.ttl(filled.keys.model_report("g3")) > 0
+
+
+async def test_a_rollback_takes_the_canary_first_then_goes_back_then_cannot(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    serve_all(filled)
+    answers = [await client.post("/v1/models/rollback", json={}) for _ in range(3)]
+    assert [answer.json() for answer in answers[:2]] == [
+        {"what": "rolled back", "generation": "g3", "serves": "g2"},
+        {"what": "rolled back", "generation": "g2", "serves": "g1"},
+    ]
+    assert answers[2].status_code == 409
+    assert answers[2].json()["type"] == "urn:tickrec:problem:conflict"
+    assert "KEEP_GENERATIONS" in answers[2].json()["detail"]
+    assert current_of(filled) == Current(5, {"default": G1}, held=True)
+    assert [(d.generation, d.variant) for d in noted(filled)] == [
+        *(("g2", "default"), ("g3", "canary")),
+    ]
+
+
+async def test_what_is_served_is_not_overwritten_if_it_changed_meanwhile(
+    client: httpx.AsyncClient, filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve_all(filled)
+    claimed = msgspec.structs.replace(ON_TRIAL, fence=6)
+
+    def meanwhile(current: Current, keep: int) -> Current:
+        serve_all(filled, claimed)
+        return promoted(current, keep)
+
+    monkeypatch.setattr(deciding, "promoted", meanwhile)
+    answer = await client.post("/v1/models/promote", json={})
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == deciding.CHANGED_MEANWHILE
+    assert current_of(filled) == claimed
+    assert noted(filled) == []
+
+
+async def test_weights_hold_at_once_and_end_with_the_experiment(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    serve_all(filled, Current(5, {"default": G1, "steep": G2}))
+    wanted = {"name": "spring", "weights": {"default": 3, "steep": 1, "later": 4}}
+    answer = await client.put("/v1/experiments", json=wanted)
+    told = {
+        "name": "spring",
+        "variants": [
+            {"variant": "default", "weight": 3.0, "users": 0.75, "generation": "g1"},
+            {"variant": "later", "weight": 4.0, "users": 0.0, "generation": None},
+            {"variant": "steep", "weight": 1.0, "users": 0.25, "generation": "g2"},
+        ],
+    }
+    assert answer.json() == told
+    assert (await client.get("/v1/experiments")).json() == told
+    assert current_of(filled).experiment == Experiment("spring", wanted["weights"])  # type: ignore[arg-type]
+    ended = (await client.delete("/v1/experiments")).json()
+    assert (ended["name"], ended["variants"][0]["users"]) == (None, 1.0)
+    assert current_of(filled) == Current(5, {"default": G1, "steep": G2})
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "reason"),
+    [
+        ({"weights": {"default": 1}}, "body", "missing required field `name`"),
+        ({"name": "s", "weights": {}}, "weights", "length"),
+        ({"name": "s", "weights": {"default": 0}}, "weights", "nobody would get anything"),
+        ({"name": "s", "weights": {"default": -1}}, "weights", "must be 0 or more"),
+        ({"name": "a b", "weights": {"default": 1}}, "weights", "no name"),
+        ({"name": "s", "weights": {"a/b": 1}}, "weights", "no name"),
+        ({"name": "s", "weights": {"default": 1}, "x": 1}, "body", "unknown field"),
+        ({"name": "s", "weights": {"default": "1"}}, "weights", "Expected `float`"),
+    ],
+)
+async def test_weights_that_break_a_rule_change_nothing(
+    client: httpx.AsyncClient, filled: Filled, body: dict[str, Any], field: str, reason: str
+) -> None:
+    serve_all(filled)
+    answer = await client.put("/v1/experiments", json=body)
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert error["field"].startswith(field)
+    assert reason in error["reason"]
+    assert current_of(filled) == ON_TRIAL
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"{", 400), (b'{"why": 1}', 422), (b'{"why": "\xff"}', 400)]
+)
+async def test_a_reason_that_is_none_promotes_nothing(
+    client: httpx.AsyncClient, filled: Filled, content: bytes, status: int
+) -> None:
+    serve_all(filled)
+    json_type = {"Content-Type": "application/json"}
+    answer = await client.post("/v1/models/promote", content=content, headers=json_type)
+    assert answer.status_code == status, answer.text
+    assert current_of(filled) == ON_TRIAL
+
+
+async def test_a_decision_holds_on_a_cluster(
+    serve: Serve, cluster_url: str, filled: Filled
+) -> None:
+    keys = Keyspace(filled.keys.namespace)
+    with connect(cluster_url, "tests") as store:
+        store.hset(keys.topics(), mapping={"quotes": 1, "interactions": 1, "cooccurrences": 1})
+        store.set(keys.model_current(), msgspec.json.encode(ON_TRIAL))
+        async with serve(redis_url=cluster_url, namespace=keys.namespace) as client:
+            answer = await client.post("/v1/models/promote", json={})
+            assert answer.status_code == 200, answer.text
+        stored: Any = store.get(keys.model_current())
+        assert msgspec.json.decode(stored, type=Current).variants == {"default": G3}
+
+
+@pytest.mark.parametrize("scope", ["read", "admin"])
+async def test_deciding_needs_the_scope_admin_and_is_noted_under_the_name_of_the_key(
+    serve: Serve, store_url: str, filled: Filled, tmp_path: Path, scope: str
+) -> None:
+    serve_all(filled)
+    key = {"name": "ops", "sha256": hashlib.sha256(b"tk_ops").hexdigest(), "scopes": [scope]}
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps([{**key, "created": "2021-08-15T00:00:00Z"}]))
+    settings = {"redis_url": store_url, "namespace": filled.keys.namespace}
+    async with serve(api_keys_file=path, **settings) as client:
+        headers = {"X-API-Key": "tk_ops"}
+        asked = [
+            await client.get("/v1/models", headers=headers),
+            await client.post("/v1/models/promote", json={}, headers=headers),
+            await client.delete("/v1/experiments", headers=headers),
+            await client.delete("/v1/users/ABC/x", headers=headers),
+        ]
+        assert (await client.get("/v1/models")).status_code == 401
+    statuses = [answer.status_code for answer in asked]
+    assert statuses == ([200, 403, 403, 403] if scope == "read" else [403, 200, 200, 422])
+    assert [decision.by for decision in noted(filled)] == ([] if scope == "read" else ["ops"])
+
+
+def test_a_script_is_sent_to_the_node_that_has_its_key() -> None:
+    asked: list[str] = []
+
+    class Nowhere:
+        def connection_of(self, key: str) -> Connection:
+            asked.append(key)
+            raise NotConnectedError(key)
+
+    def read() -> Read[None]:
+        yield [("EVAL", REPLACE_SCRIPT, 1, "live:model:current", b"", b"{}")]
+
+    Reading(read(), Nowhere(), lambda *_: None, 0.0).start()  # type: ignore[arg-type]
+    assert asked == ["live:model:current"]

@@ -1,0 +1,140 @@
+"""What moved most: ranked purely, and over HTTP out of a real store."""
+
+import math
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+import tenacity
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.bars.movers import Mover, Ranked, fields_of, first_present, ranked
+from contracts.instruments import CatalogEntry
+from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD, NEXT_FIELD, BarValue
+from contracts.topics import INSTRUMENTS
+from tests.patience import PATIENCE_S
+
+from .conftest import NOW_MS, Filled, Serve
+
+END_S = NOW_MS // 60_000 * 60
+"""The last finished minute ends here."""
+
+prices = st.one_of(st.just(math.nan), st.integers(1, 6).map(float))
+
+
+@given(st.dictionaries(st.integers(0, 2**63 - 1), st.tuples(prices, prices), max_size=20))
+def test_what_rose_and_what_fell_come_by_their_changes(
+    moved: dict[int, tuple[float, float]],
+) -> None:
+    ids = sorted(moved)
+    opens, closes = (np.array([moved[i][end] for i in ids], float) for end in (0, 1))
+    up, down = ranked(np.array(ids, np.int64), opens, closes)
+    changes = {i: close / open_ - 1 for i, (open_, close) in moved.items()}
+    rose = sorted((-change, i) for i, change in changes.items() if change > 0)
+    fell = sorted((change, i) for i, change in changes.items() if change < 0)
+    assert [(-one.change, one.instrument_id) for one in up] == rose
+    assert [(one.change, one.instrument_id) for one in down] == fell
+    assert all((one.open, one.close) == moved[one.instrument_id] for one in (*up, *down))
+
+
+def test_only_what_may_be_shown_is_among_the_first() -> None:
+    movers = [Mover(item, 1 / item, 1, 1 + 1 / item) for item in range(1, 6)]
+    known = Ranked(0, {("1h", "up"): movers})
+    assert known.first("1h", "up", 2, None) == movers[:2]
+    assert known.first("1h", "up", 2, lambda item: item % 2 == 0) == [movers[1], movers[3]]
+    assert known.first("1h", "down", 2, None) == []
+
+
+def test_the_ends_of_a_window_are_its_first_and_last_minutes_with_quotes() -> None:
+    fields = [int(field) for field in fields_of(3600)]
+    assert fields[:3] == [3540, 3480, 3420]
+    assert fields[3:] == [3300, 3360, 3420, 2700, 2760, 2820, 0, 60, 120]
+    values = [b"%d" % field if field in {3480, 3360, 120} else None for field in fields]
+    assert [*first_present(values)] == [b"3480", b"3360", None, b"120"]
+
+
+def bar(open_: float, close: float) -> BarValue:
+    low, high = sorted((open_, close))
+    return BarValue(open_, high, low, close, 1, 2, open_, 0, 1, (0, 1))
+
+
+@pytest.fixture
+def moved(filled: Filled) -> None:
+    categories = {1: ("tech",), 2: ("energy",), 3: ("tech",), 4: ("tech",), 5: (), 6: ()}
+    fields = {
+        str(item): msgspec.json.encode(
+            CatalogEntry(
+                instrument_id=item,
+                symbol=f"S{item}",
+                name=f"Instrument {item}",
+                categories=of,
+                listed=item != 4,
+                off=(0, 1),
+            )
+        )
+        for item, of in categories.items()
+    }
+    filled.store.hset(filled.keys.catalog(0), mapping=fields)
+    position = {LINEAGE_FIELD: 1, INCARNATION_FIELD: 0, NEXT_FIELD: 2}
+    filled.store.hset(filled.keys.position(INSTRUMENTS, 0), mapping=position)
+    last = END_S - 60
+    filled.bars(1, {last: bar(12, 15), END_S - 300: bar(10, 9), END_S - 3600: bar(20, 10)})
+    filled.bars(2, {last - 120: bar(12, 20), END_S - 240: bar(10, 9), END_S: bar(9, 1)})
+    filled.bars(3, {last: bar(5, 4), END_S - 300: bar(5, 5)})
+    filled.bars(4, {last: bar(5, 400), END_S - 300: bar(5, 5)})
+    filled.bars(5, {last: bar(5, 5)})
+    filled.bars(7, {last: bar(5, 400), END_S - 300: bar(5, 5)})
+
+
+@pytest.mark.usefixtures("moved")
+async def test_movers_are_those_of_the_listed_instruments(
+    serve: Serve, store_url: str, filled: Filled
+) -> None:
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        assert await answered(client) == {
+            "window": "5m",
+            "direction": "up",
+            "as_of": END_S * 1000,
+            "movers": [
+                {"instrument_id": 2, "change": 1.0, "open": 10.0, "close": 20.0},
+                {"instrument_id": 1, "change": 0.5, "open": 10.0, "close": 15.0},
+            ],
+        }
+        for query, expected in (
+            ("?window=5m&n=1", [2]),
+            ("?window=5m&category=tech", [1]),
+            ("?window=5m&exclude_category=energy", [1]),
+            ("?window=5m&direction=down", [3]),
+            ("?window=1h&direction=down", [1]),
+            ("?window=15m", []),
+        ):
+            answer = (await client.get(f"/v1/movers{query}")).json()
+            assert [one["instrument_id"] for one in answer["movers"]] == expected, query
+
+
+async def test_without_a_catalog_nothing_is_known(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/movers")
+    assert answer.status_code == 200
+    assert answer.json() == {"window": "1h", "direction": "up", "as_of": None, "movers": []}
+
+
+@pytest.mark.parametrize("query", ["window=2h", "direction=left", "n=101", "category=a%20b"])
+async def test_a_broken_rule_names_its_field(client: httpx.AsyncClient, query: str) -> None:
+    answer = await client.get(f"/v1/movers?{query}")
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [query.partition("=")[0]]
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
+    wait=tenacity.wait_fixed(0.05),
+    reraise=True,
+)
+async def answered(client: httpx.AsyncClient) -> object:
+    """Return the first answer that knows of anything."""
+    answer = (await client.get("/v1/movers?window=5m")).json()
+    assert answer["as_of"] is not None
+    return answer

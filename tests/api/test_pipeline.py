@@ -1,0 +1,135 @@
+"""How far the workers are, over HTTP."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka import Producer
+
+from api.live.log_ends import LogEnds
+from api.live.pipeline import STALLED_AFTER_MS, pipeline_answer
+from contracts.messages import Quote, encode, key_of
+from contracts.topics import DEAD_LETTERS_SUFFIX, QUOTES, STREAMED
+from runtime.topology import Topology
+from tests.integration.conftest import Pipeline
+from tests.patience import PATIENCE_S
+
+from .conftest import NOW_MS, Filled, Serve
+
+
+def place(next_offset: int, age_ms: int) -> list[bytes]:
+    return [b"%d" % next_offset, b"2", b"%d" % (NOW_MS - age_ms)]
+
+
+NOWHERE = [None, None, None]
+
+
+async def told_of_kafka(client: httpx.AsyncClient) -> dict[str, Any]:
+    """Return the answer, once Kafka knows the leaders of topics that were just made."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            body: dict[str, Any] = (await client.get("/v1/pipeline")).raise_for_status().json()
+            if body["kafka"] == "ok":
+                return body
+
+
+@pytest.mark.parametrize(
+    ("position", "end", "state", "lag"),
+    [
+        (NOWHERE, 5, "new", 5),
+        (NOWHERE, None, "new", None),
+        (place(5, 1), 5, "current", 0),
+        (place(5, STALLED_AFTER_MS + 1), 5, "current", 0),
+        (place(5, 1), 9, "behind", 4),
+        (place(5, STALLED_AFTER_MS + 1), 9, "stalled", 4),
+        (place(5, 1), 3, "current", 0),
+        (place(5, 1), None, "unknown", None),
+    ],
+)
+def test_a_partition_is_as_far_as_position_and_end_say(
+    position: list[bytes | None], end: int | None, state: str, lag: int | None
+) -> None:
+    ends = LogEnds({} if end is None else {("quotes", 0): end})
+    (topic,) = pipeline_answer({"quotes": [position]}, ends, NOW_MS).topics
+    (partition,) = topic.partitions
+    assert (partition.state, partition.lag, topic.lag) == (state, lag, lag)
+
+
+async def test_without_kafka_positions_are_told_and_why_there_is_no_lag(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    position = {"next": 7, "incarnation": 0, "updated_at_ms": NOW_MS - 250}
+    filled.store.hset(filled.keys.position(QUOTES, 1), mapping=position)
+    answer = await client.get("/v1/pipeline")
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["kafka"].startswith("127.0.0.1:")
+    assert [topic["topic"] for topic in told["topics"]] == [topic.name for topic in STREAMED]
+    quotes = told["topics"][0]
+    assert (quotes["lag"], quotes["rate"], quotes["dead_letters"]) == (None, None, None)
+    assert quotes["partitions"][1] == {
+        "partition": 1,
+        "state": "unknown",
+        "next": 7,
+        "incarnation": 0,
+        "end": None,
+        "lag": None,
+        "age_ms": 250,
+    }
+
+
+@pytest.mark.integration
+async def test_lag_dead_letters_and_rates_are_those_of_the_log(
+    serve: Serve,
+    store_url: str,
+    broker: str,
+    topology: Topology,
+    namespace: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("api.live.log_ends.ANSWER_WITHIN_S", 60.0)
+    monkeypatch.setattr("api.live.log_ends.KEPT_S", 0.0)
+    quotes = [Quote(instrument_id=4, price=1, ts=NOW_MS + n) for n in range(10)]
+    settings: dict[str, Any] = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
+    async with serve(namespace=namespace, **settings) as client:
+
+        async def told() -> dict[str, Any]:
+            found: dict[str, Any] = (await told_of_kafka(client))["topics"][0]
+            return found
+
+        assert (await told())["lag"] == 0
+        pipeline.publish(quotes)
+        dead = QUOTES.name + DEAD_LETTERS_SUFFIX
+        pipeline.publish_raw((dead, key_of(quote), encode(quote), 0) for quote in quotes[:3])
+        after = await told()
+        assert (after["lag"], after["dead_letters"]) == (10, 3)
+        assert after["rate"] > 0
+        assert sum(p["end"] for p in after["partitions"]) == 10
+        assert {p["state"] for p in after["partitions"]} == {"new"}
+
+
+@pytest.mark.integration
+@pytest.mark.kafka_only
+async def test_what_an_open_transaction_holds_back_is_no_lag(
+    serve: Serve,
+    store_url: str,
+    broker: str,
+    topology: Topology,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    producer = Producer({"bootstrap.servers": broker, "transactional.id": namespace})
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(QUOTES.name, b"{}", partition=0)
+    producer.flush()
+    monkeypatch.setattr("api.live.log_ends.KEPT_S", 0.0)
+    settings: dict[str, Any] = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    async with serve(namespace=namespace, **settings) as client:
+        told = await told_of_kafka(client)
+    assert told["topics"][0]["lag"] == 0
+    producer.abort_transaction()

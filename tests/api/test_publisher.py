@@ -1,0 +1,101 @@
+"""What becomes of a producer that librdkafka gives up, and how often Kafka is checked.
+
+librdkafka has a fatal error for tests. confluent-kafka does not hand it on, so these call the
+library.
+"""
+
+import asyncio
+import ctypes
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+from confluent_kafka import Producer
+
+from api.events.publisher import Publisher
+from api.http.metrics import Metrics
+from contracts.messages import Quote
+from runtime.topology import Topology
+from tests.patience import PATIENCE_S
+
+from .conftest import Filled, Serve
+
+OUT_OF_ORDER_SEQUENCE_NUMBER = 45
+AFTER_THE_HEAD_OF_AN_OBJECT = object.__basicsize__
+QUOTE = Quote(instrument_id=4, price=30.72, ts=1629061628123)
+
+
+def end(producer: Producer) -> None:
+    """Have a producer meet a fatal error."""
+    (path,) = Path(confluent_kafka.__file__).parents[1].glob("confluent_kafka.libs/librdkafka*")
+    librdkafka = ctypes.CDLL(str(path))
+    handle = ctypes.c_void_p.from_address(id(producer) + AFTER_THE_HEAD_OF_AN_OBJECT)
+    librdkafka.rd_kafka_test_fatal_error(handle, OUT_OF_ORDER_SEQUENCE_NUMBER, b"tests")
+
+
+@pytest.fixture
+def publisher(broker: str) -> Publisher:
+    return Publisher(broker, Metrics())
+
+
+@pytest.mark.integration
+async def test_after_a_fatal_error_a_new_producer_publishes(
+    publisher: Publisher, topology: Topology, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with publisher.running():
+        await publisher.publish([QUOTE])
+        for _ in range(2):
+            ended = publisher._producer
+            end(ended)
+            async with asyncio.timeout(PATIENCE_S):
+                while publisher._producer is ended:  # noqa: ASYNC110 (a thread replaces it)
+                    await asyncio.sleep(0.01)
+            await publisher.publish([QUOTE])
+            assert await publisher.check(topology) == "ok"
+    assert caplog.text.count("Kafka needs a new producer") == 2
+
+
+async def test_readiness_says_what_ended_the_producer_until_there_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publisher = Publisher("127.0.0.1:1", Metrics())
+    monkeypatch.setattr("api.events.publisher._REPLACED_EVERY_S", PATIENCE_S)
+    async with publisher.running():
+        for _ in range(2):  # the first one is replaced at once
+            ended = publisher._producer
+            end(ended)
+            async with asyncio.timeout(PATIENCE_S):
+                while publisher._producer is ended and publisher._fatal is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        assert "test_fatal_error" in await publisher.check(Topology(1, 1, 1))
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[Topology]:
+    """The checks of Kafka that were made, each of which takes its time."""
+    made: list[Topology] = []
+
+    async def check(_: Publisher, topology: Topology) -> str:
+        made.append(topology)
+        await asyncio.sleep(0.05)
+        return f"check {len(made)}"
+
+    monkeypatch.setattr(Publisher, "check", check)
+    return made
+
+
+async def test_however_many_ask_at_once_kafka_is_asked_once(
+    serve: Serve,
+    store_url: str,
+    filled: Filled,
+    checks: list[Topology],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("api.http.health.KEPT_S", PATIENCE_S)
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        answers = await asyncio.gather(*(client.get("/health/ready") for _ in range(50)))
+        answers.append(await client.get("/health/ready"))
+        assert {answer.json()["kafka"] for answer in answers} == {"check 1"}
+        assert len(checks) == 1
+        monkeypatch.setattr("api.http.health.KEPT_S", 0)
+        assert (await client.get("/health/ready")).json()["kafka"] == "check 2"

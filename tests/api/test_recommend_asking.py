@@ -1,0 +1,135 @@
+"""Recommendations for instruments and for several users, over HTTP out of a real store."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from api.recommendations.bodies import MAX_USERS
+
+from .conftest import Filled
+
+
+@pytest.fixture(autouse=True)
+def model(filled: Filled) -> None:
+    filled.generation(
+        "g1",
+        similar={
+            "1": [("2", 0.9, 5.0), ("3", 0.4, 2.0)],
+            "2": [("1", 0.9, 5.0), ("3", 0.8, 4.0), ("4", 0.1, 1.0)],
+        },
+        popular=[("2", 9.0), ("1", 8.0), ("9", 7.0)],
+    )
+
+
+async def for_items(client: httpx.AsyncClient, *items: tuple[int, float], **more: Any) -> Any:
+    body = {"items": [{"instrument_id": item, "weight": weight} for item, weight in items]}
+    answer = await client.post("/v1/recommendations", json=body | more)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    return answer.json()
+
+
+def ids(answer: Any) -> list[int]:
+    return [item["instrument_id"] for item in answer["items"]]
+
+
+async def test_a_basket_is_folded_in_as_the_same_history_is(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.history("ABC", {"1": (1, 5), "2": (3, 5)}, off=8)
+    of_user = (await client.get("/v1/users/ABC/recommendations")).json()
+    of_items = await for_items(client, (1, 1.0), (2, 3.0))
+    assert of_items == {
+        "source": "items",
+        "model": "cosine",
+        "variant": "default",
+        "generation": "g1",
+        "items": of_user["items"],
+    }
+    assert ids(of_items) == [3, 4]
+    assert await for_items(client, (1, 1.0), (2, 3.0)) == of_items  # its lists are in memory
+
+
+async def test_a_weight_is_1_if_none_is_said(client: httpx.AsyncClient) -> None:
+    body = {"items": [{"instrument_id": 1}, {"instrument_id": 2}]}
+    answer = await client.post("/v1/recommendations", json=body)
+    assert answer.json() == await for_items(client, (1, 7.0), (2, 7.0))
+
+
+async def test_a_basket_s_wishes_are_kept_to(client: httpx.AsyncClient) -> None:
+    both = ((1, 1.0), (2, 1.0))
+    assert ids(await for_items(client, *both, n=1)) == [3]
+    assert ids(await for_items(client, *both, exclude=[3])) == [4]
+    assert ids(await for_items(client, *both, include_seen=True)) == [3, 1, 2, 4]
+
+
+async def test_a_basket_that_the_model_does_not_know_gets_what_else_is_popular(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await for_items(client, (77, 1.0), (9, 1.0))
+    assert (answer["source"], answer["model"], ids(answer)) == ("popular", "popular", [2, 1])
+
+
+async def test_a_batch_has_the_answer_of_each_user_in_order(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.history("ABC", {"1": (1, 5), "2": (3, 6)}, off=8)
+    filled.history("own", {"1": (1, 5)}, off=7)
+    filled.user_list("g1", "own", off=7, items=[("8", 0.5, ["1"]), ("3", 0.25, ["1"])])
+    users = [*(f"u{number}" for number in range(9)), "own", "ABC", "Zo\u00eb/1", "own"]
+    answer = await client.post("/v1/recommendations/batch", json={"user_ids": users, "n": 2})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["recommendations"]
+    assert [one["user_id"] for one in found] == users
+    request_ids = {one.pop("request_id") for one in found}
+    assert len(request_ids) == len(users)
+    for user, one in zip(users, found, strict=True):
+        alone = await client.get(f"/v1/users/{user.replace('/', '%2F')}/recommendations?n=2")
+        expected = alone.json()
+        del expected["request_id"]
+        assert one == expected
+
+
+async def test_feedback_on_an_answer_of_a_batch_is_taken_for_its_user_only(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    signer = filled.signer()
+    answer = await client.post("/v1/recommendations/batch", json={"user_ids": ["ABC", "ABD"]})
+    first, second = (one["request_id"] for one in answer.json()["recommendations"])
+    assert signer.made(first, "ABC")
+    assert signer.made(second, "ABD")
+    assert not signer.made(first, "ABD")
+
+
+async def test_without_a_model_neither_is_answered(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.store.delete(filled.keys.model_current())
+    for path, body in (
+        ("/v1/recommendations", {"items": [{"instrument_id": 1}]}),
+        ("/v1/recommendations/batch", {"user_ids": ["ABC", "ABD"]}),
+    ):
+        answer = await client.post(path, json=body)
+        assert answer.status_code == 404
+        assert answer.json()["type"] == "urn:tickrec:problem:no-model-yet"
+
+
+async def test_a_largest_batch_is_answered(client: httpx.AsyncClient) -> None:
+    users = [f"u{number}" for number in range(MAX_USERS)]
+    answer = await client.post("/v1/recommendations/batch", json={"user_ids": users})
+    assert [one["user_id"] for one in answer.json()["recommendations"]] == users
+
+
+async def test_a_body_that_is_no_json_by_its_header_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post(
+        "/v1/recommendations", content=b"{}", headers={"Content-Type": "text/plain"}
+    )
+    assert answer.status_code == 415
+
+
+async def test_answers_are_counted_by_their_source(client: httpx.AsyncClient) -> None:
+    await for_items(client, (1, 1.0))
+    metrics = (await client.get("/metrics")).text
+    counted = 'api_recommendations_total{model="cosine",source="items",variant="default"} 1.0'
+    assert counted in metrics

@@ -1,0 +1,136 @@
+"""Recommendations by category, and of what is listed only, over HTTP out of a real store."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import tenacity
+
+from contracts.instruments import CatalogEntry
+from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD, NEXT_FIELD
+from contracts.topics import INSTRUMENTS
+from tests.patience import PATIENCE_S
+
+from .conftest import Filled, Serve
+
+ENERGY, TECH = ("energy",), ("tech", "large")
+
+
+def catalog(filled: Filled, version: int, entries: Mapping[int, tuple[str, ...] | None]) -> None:
+    """Write instruments with their categories; None: it is not listed."""
+    fields = {
+        str(item): msgspec.json.encode(
+            CatalogEntry(
+                instrument_id=item,
+                symbol=f"S{item}",
+                name=f"Instrument {item}",
+                categories=of or (),
+                listed=of is not None,
+                off=(0, version),
+            )
+        )
+        for item, of in entries.items()
+    }
+    filled.store.hset(filled.keys.catalog(0), mapping=fields)
+    position = {LINEAGE_FIELD: 1, INCARNATION_FIELD: 0, NEXT_FIELD: version + 1}
+    filled.store.hset(filled.keys.position(INSTRUMENTS, 0), mapping=position)
+
+
+@pytest.fixture
+async def client(serve: Serve, store_url: str, filled: Filled) -> AsyncIterator[httpx.AsyncClient]:
+    filled.generation(
+        "g1",
+        similar={"1": [("2", 0.9, 5.0), ("3", 0.8, 4.0), ("4", 0.4, 2.0), ("5", 0.1, 1.0)]},
+        popular=[("2", 9.0), ("6", 8.0), ("7", 7.0)],
+    )
+    filled.history("ABC", {"1": (1, 5)}, off=7)
+    catalog(filled, 1, {1: TECH, 2: TECH, 3: None, 4: ENERGY, 6: ("metals",), 7: None})
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        yield client
+
+
+async def recommended(client: httpx.AsyncClient, query: str = "") -> tuple[str, list[int]]:
+    answer = await client.get(f"/v1/users/ABC/recommendations{query}")
+    assert answer.status_code == 200, answer.text
+    return said(answer.json())
+
+
+def said(answer: dict[str, Any]) -> tuple[str, list[int]]:
+    return answer["source"], [item["instrument_id"] for item in answer["items"]]
+
+
+async def test_what_is_not_listed_is_never_recommended(client: httpx.AsyncClient) -> None:
+    assert await recommended(client) == ("history", [2, 4, 5])
+    answer = await client.get("/v1/users/nobody/recommendations")
+    assert said(answer.json()) == ("popular", [2, 6])
+    first_version = await client.get("/instruments/similar/ABC")
+    assert first_version.json() == {"predicted_items": ["2", "4", "5"]}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("?category=tech", [2]),
+        ("?category=tech,energy", [2, 4]),
+        ("?exclude_category=large", [4, 5]),
+        ("?category=tech,energy&exclude_category=tech", [4]),
+        ("?category=&exclude_category=", [2, 4, 5]),
+        ("?category=tech,energy&exclude=2", [4]),
+        ("?category=tech,energy&n=1", [2]),
+    ],
+)
+async def test_categories_narrow_what_is_recommended(
+    client: httpx.AsyncClient, query: str, expected: list[int]
+) -> None:
+    assert await recommended(client, query) == ("history", expected)
+
+
+async def test_an_own_list_is_narrowed_and_gives_way_when_nothing_is_left(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.user_list("g1", "ABC", off=7, items=[("3", 0.5, ["1"]), ("2", 0.25, ["1"])])
+    assert await recommended(client) == ("model", [2])
+    assert await recommended(client, "?category=energy") == ("history", [4])
+    assert await recommended(client, "?category=metals") == ("popular", [6])
+
+
+async def test_a_category_that_nothing_is_in_has_an_empty_answer(
+    client: httpx.AsyncClient,
+) -> None:
+    assert await recommended(client, "?category=none-has-it") == ("popular", [])
+
+
+async def test_an_answer_that_was_kept_is_not_given_once_the_catalog_has_changed(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    for _ in range(2):  # the second one is kept
+        assert await recommended(client) == ("history", [2, 4, 5])
+    catalog(filled, 2, {2: None, 3: TECH})
+    async for attempt in tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(AssertionError),
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        wait=tenacity.wait_fixed(0.05),
+        reraise=True,
+    ):
+        with attempt:
+            assert await recommended(client) == ("history", [3, 4, 5])
+    assert await recommended(client, "?category=tech") == ("history", [3])
+
+
+@pytest.mark.parametrize("name", ["category", "exclude_category"])
+async def test_what_no_category_is_called_is_refused(client: httpx.AsyncClient, name: str) -> None:
+    answer = await client.get(f"/v1/users/ABC/recommendations?{name}=a%20b")
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [name]
+
+
+async def test_baskets_and_batches_are_narrowed_as_well(client: httpx.AsyncClient) -> None:
+    asked = {"category": ["tech", "energy"], "exclude_category": ["large"]}
+    basket = await client.post(
+        "/v1/recommendations", json={"items": [{"instrument_id": 1}]} | asked
+    )
+    assert said(basket.json()) == ("items", [4])
+    batch = await client.post("/v1/recommendations/batch", json={"user_ids": ["ABC"]} | asked)
+    assert said(batch.json()["recommendations"][0]) == ("history", [4])
