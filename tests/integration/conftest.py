@@ -163,6 +163,17 @@ class Pipeline:
                 f"{topic.name} folded up to {ends}, see {self.folder}",
             )
 
+    def wait_until_claimed(self) -> None:
+        """Return when every partition is claimed: what a worker claims later, it begins anew."""
+        keys = [
+            self.keyspace.position(topic, partition)
+            for topic in STREAMED
+            for partition in range(getattr(self.topology, topic.name))
+        ]
+        eventually(
+            lambda: all(self.store.hexists(key, "epoch") for key in keys), "all partitions claimed"
+        )
+
     def wait_for_position(self, topic: Topic, at_least: int) -> None:
         """Return when so many records of a topic are folded, over all partitions."""
         partitions = range(getattr(self.topology, topic.name))

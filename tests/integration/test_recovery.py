@@ -70,6 +70,7 @@ def test_redis_emptied_while_the_worker_runs_ends_it_and_a_new_one_rebuilds(
     with pipeline.worker() as worker:
         pipeline.publish(quotes(500))
         pipeline.wait_until_folded([QUOTES])
+        pipeline.wait_until_claimed()
         pipeline.empty_store()
         pipeline.publish(quotes(100))
         eventually(lambda: worker.poll() is not None, "the worker ends")
