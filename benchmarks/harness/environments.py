@@ -39,7 +39,8 @@ def python_of(name: str) -> Path:
     def make(folder: Path) -> None:
         run([sys.executable, "-m", "venv", str(folder)], name)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-        run([*pip, "install", "--quiet", "--require-hashes", "--requirement", str(lock)], name)
+        hashed = ["--no-deps", "--require-hashes", "--requirement", str(lock)]
+        run([*pip, "install", "--quiet", *hashed], name)
 
     return made(name, [lock], make) / "bin" / "python"
 

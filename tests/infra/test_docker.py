@@ -108,6 +108,7 @@ def test_everything_that_is_installed_is_pinned_and_hashed_or_ours() -> None:
     ]
 
     assert len(installs) == 3
+    assert all("--no-deps" in part for part in installs)
     assert all("--require-hashes" in part or "/wheels/*.whl" in part for part in installs)
     assert "--no-build-isolation" in DOCKERFILE
 
