@@ -103,10 +103,10 @@ def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
     Open is that of the first minute, close of the last; `closed` goes by the reader's clock.
     """
     if window.interval_ms == MINUTE_MS:
-        return [_bar(minute_ms, [value], window, now_ms) for minute_ms, value in minutes]
+        return [_bar(minute_ms, value, window, now_ms) for minute_ms, value in minutes]
     buckets = groupby(minutes, lambda minute: minute[0] // window.interval_ms)
     return [
-        _bar(number * window.interval_ms, [value for _, value in group], window, now_ms)
+        _bar(number * window.interval_ms, _merged([v for _, v in group]), window, now_ms)
         for number, group in buckets
     ]
 
@@ -146,9 +146,12 @@ def _utc(minute_ms: int) -> str:
     return f"{datetime.fromtimestamp(minute_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _bar(start_ms: int, minutes: Sequence[Minute | BarValue], window: Window, now_ms: int) -> Bar:
-    """Return the bar of a bucket's minutes, of which there is at least one."""
-    whole = minutes[0] if len(minutes) == 1 else _merged(minutes)
+def _bar(start_ms: int, whole: Minute | BarValue, window: Window, now_ms: int) -> Bar:
+    """Return the bar of a bucket whose minutes are merged to `whole`."""
+    average = whole.pv / whole.v if whole.v else None
+    if average is not None and not whole.l <= average <= whole.h:
+        # An average lies between its extremes; dividing floats may miss that by the last digit.
+        average = whole.l if average < whole.l else whole.h
     return Bar(
         t=start_ms,
         o=whole.o,
@@ -157,8 +160,7 @@ def _bar(start_ms: int, minutes: Sequence[Minute | BarValue], window: Window, no
         c=whole.c,
         v=whole.v,
         n=whole.n,
-        # An average lies between its extremes; dividing floats may miss that by the last digit.
-        vw=min(max(whole.pv / whole.v, whole.l), whole.h) if whole.v else None,
+        vw=average,
         closed=start_ms + window.interval_ms <= now_ms,
     )
 

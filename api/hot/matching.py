@@ -29,13 +29,16 @@ class Matcher:
     """Matches targets with endpoints, all of them at once."""
 
     def __init__(self, endpoints: Iterable[ReadEndpoint]) -> None:
-        self._of_group: dict[int, tuple[ReadEndpoint, list[str]]] = {}
-        """By the number of its group in the pattern: an endpoint, and the names in its path."""
+        self._of_group: dict[int, tuple[ReadEndpoint, list[tuple[str, int]]]] = {}
+        """By the number of its group in the pattern: an endpoint, and the names in its path, with
+        the numbers of theirs."""
         alternatives: list[str] = []
         group = 1
         for endpoint in endpoints:
             path = re.escape(endpoint.path)
-            names = _IN_PATH.findall(path)
+            names = [
+                (name, number) for number, name in enumerate(_IN_PATH.findall(path), group + 1)
+            ]
             alternatives.append(f"({_IN_PATH.sub('([^/]+)', path)})")
             self._of_group[group] = (endpoint, names)
             group += 1 + len(names)
@@ -50,10 +53,10 @@ class Matcher:
         if found is None or found.lastindex is None:
             return None
         endpoint, names = self._of_group[found.lastindex]
-        texts = found.groups()[found.lastindex : found.lastindex + len(names)]
+        texts = {name: found[number] for name, number in names}
         if "%" in path:
-            texts = tuple(map(unquote, texts))
+            texts = {name: unquote(text) for name, text in texts.items()}
             # Without its encoding the path is another one, which the framework knows.
-            if "/" in "".join(texts) and not endpoint.may_have_slashes:
+            if "/" in "".join(texts.values()) and not endpoint.may_have_slashes:
                 return None
-        return Match(endpoint, path, dict(zip(names, texts, strict=True)), query)
+        return Match(endpoint, path, texts, query)

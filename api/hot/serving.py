@@ -1,5 +1,7 @@
 """Hot requests under way: how many there may be, what they cost, and what becomes of failures."""
 
+from __future__ import annotations  # else those of inner functions are worked out at each call
+
 import asyncio
 from collections import deque
 from collections.abc import Callable

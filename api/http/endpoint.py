@@ -64,12 +64,19 @@ class Endpoint:
     """the names of the parameters in the path"""
     may_have_slashes: bool = field(init=False)
     """whether these may"""
+    _by_name: dict[str, Parameter] = field(init=False, repr=False)
+    _defaults: dict[str, Any] = field(init=False, repr=False)
+    """the values of what need not be given"""
 
     def __post_init__(self) -> None:
         in_path = frozenset(_IN_PATH.findall(self.path))
         slashes = any(p.may_have_slashes for p in self.parameters if p.name in in_path)
         object.__setattr__(self, "in_path", in_path)
         object.__setattr__(self, "may_have_slashes", slashes)
+        by_name = {parameter.name: parameter for parameter in self.parameters}
+        object.__setattr__(self, "_by_name", by_name)
+        defaults = {p.name: p.default for p in self.parameters if p.default is not REQUIRED}
+        object.__setattr__(self, "_defaults", defaults)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -85,23 +92,20 @@ class Endpoint:
             Problem: parameters break rules, all of which it names.
         """
         given = {**_texts(query), **of_path} if query else of_path
-        values: dict[str, Any] = {}
-        errors: list[dict[str, str]] = []
-        for parameter in self.parameters:
-            name = parameter.name
-            text = given.get(name)
-            if text is None:
-                if parameter.default is REQUIRED:
-                    errors.append({"field": name, "reason": "is missing"})
-                values[name] = parameter.default
+        values = self._defaults.copy()
+        wrong: dict[str, str] = {}
+        for name, text in given.items():
+            parameter = self._by_name.get(name)
+            if parameter is None:
                 continue
             try:
                 values[name] = parameter.parse(text)
             except ValueError as error:
-                errors.append({"field": name, "reason": f"{error}, not {text!r:.100}"})
-        if errors:
-            detail = "; ".join(f"{error['field']}: {error['reason']}" for error in errors)
-            raise Problem(INVALID_REQUEST, detail, errors=errors)
+                wrong[name] = f"{error}, not {text!r:.100}"
+        if wrong or len(values) < len(self.parameters):
+            missing = dict.fromkeys(self._by_name.keys() - values.keys(), "is missing")
+            reasons = missing | wrong
+            raise _invalid({name: reasons.get(name) for name in self._by_name})
         return values
 
 
@@ -128,6 +132,13 @@ class ActionEndpoint(Endpoint):
 
 
 Table = tuple[Endpoint, ...]
+
+
+def _invalid(reasons: Mapping[str, str | None]) -> Problem:
+    """Return the problem that parameters break rules: a reason for each, or None."""
+    errors = [{"field": name, "reason": reason} for name, reason in reasons.items() if reason]
+    detail = "; ".join(f"{error['field']}: {error['reason']}" for error in errors)
+    return Problem(INVALID_REQUEST, detail, errors=errors)
 
 
 def _texts(query: str) -> dict[str, str]:

@@ -111,9 +111,9 @@ def parse_instrument_id(text: str) -> int:
     Raises:
         ValueError: `text` is not one.
     """
-    if not _DIGITS.fullmatch(text) or int(text) > MAX_INSTRUMENT_ID:
-        raise ValueError(f"must be a whole number from 0 to {MAX_INSTRUMENT_ID}")
-    return int(text)
+    if _DIGITS.fullmatch(text) and (number := int(text)) <= MAX_INSTRUMENT_ID:
+        return number
+    raise ValueError(f"must be a whole number from 0 to {MAX_INSTRUMENT_ID}")
 
 
 def parse_user_id(text: str) -> str:

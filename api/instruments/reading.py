@@ -1,5 +1,7 @@
 """Reads of similar instruments: each returns its whole answer."""
 
+from __future__ import annotations  # else those of inner functions are worked out at each call
+
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
@@ -12,7 +14,7 @@ from api.instruments.directory import Shown
 from api.instruments.similar import all_neighbors, first_neighbors, popular_items, similar_items
 from api.models.answers import PredictedItems
 from api.models.generations import Generation, Generations
-from api.redis.reading import Read
+from api.redis.reading import Command, Read
 from api.redis.store import Store
 from contracts.generations import PopularList, SimilarList
 
@@ -69,7 +71,7 @@ class SimilarReader:
         """Return the first `n` neighbors of an instrument at least; Problem if it has no list."""
 
         def read(generation: Generation) -> Read[tuple[Generation, SimilarList] | None]:
-            value = yield from self._list(generation, instrument_id)
+            (value,) = yield [self._command(generation, instrument_id)]
             return None if value is None else (generation, first_neighbors(value, n))
 
         found = yield from self._generations.within_one(None, read)
@@ -81,7 +83,7 @@ class SimilarReader:
         """Return what is similar; what is popular if nothing of that is shown."""
 
         def read(generation: Generation) -> Read[_Found | None]:
-            value = yield from self._list(generation, instrument_id)
+            (value,) = yield [self._command(generation, instrument_id)]
             if value is None:
                 return None
             found = first_neighbors(value, n) if shown is None else all_neighbors(value)
@@ -106,10 +108,9 @@ class SimilarReader:
         items = popular_items(popular.items, instrument_id, n, shown)
         return _Found(generation, "popular", popular.model, items)
 
-    def _list(self, generation: Generation, instrument_id: int) -> Read[bytes | None]:
-        value: bytes | None
-        (value,) = yield [("GET", self._keys.model_similar(generation.name, str(instrument_id)))]
-        return value
+    def _command(self, generation: Generation, instrument_id: int) -> Command:
+        """Return the command whose answer is the list of an instrument."""
+        return "GET", self._keys.model_similar(generation.name, str(instrument_id))
 
 
 def _unknown(instrument_id: int) -> Problem:

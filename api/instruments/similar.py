@@ -35,12 +35,14 @@ def similar_items(
     similar: SimilarList, n: int, shown: Shown | None = None
 ) -> list[SimilarInstrument]:
     """Return the first `n` neighbors of a list whose scores are above 0, and that are shown."""
-    found = (
-        SimilarInstrument(int(neighbor.item), neighbor.score, neighbor.support)
-        for neighbor in similar.items
-        if neighbor.score > 0 and (shown is None or shown(int(neighbor.item)))
-    )
-    return [*islice(found, n)]
+    if shown is None:
+        of_all = similar.items
+    else:
+        is_shown = (one for one in similar.items if one.score > 0 and shown(int(one.item)))
+        of_all = [*islice(is_shown, n)]
+    return [
+        SimilarInstrument(int(one.item), one.score, one.support) for one in of_all if one.score > 0
+    ][:n]
 
 
 def popular_items(

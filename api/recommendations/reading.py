@@ -1,5 +1,7 @@
 """Reads of recommendations: each returns its whole answer."""
 
+from __future__ import annotations  # else those of inner functions are worked out at each call
+
 from typing import Final, Protocol
 
 from api.http.metrics import Metrics

@@ -31,12 +31,21 @@ class Reading(Generic[T]):
     """Runs one read; `over` once `done` was called, which happens once."""
 
     __slots__ = ("_answers", "_commands", "_done", "_missing", "_nodes", "_read", "_redirections",
-                 "_refused", "over", "started_at")  # fmt: skip
+                 "_refused", "_translated", "over", "started_at")  # fmt: skip
 
-    def __init__(self, read: Read[T], nodes: Nodes, done: Done[T], started_at: float) -> None:
+    def __init__(
+        self,
+        read: Read[T],
+        nodes: Nodes,
+        done: Done[T],
+        translated: Callable[[Exception], Exception],
+        started_at: float,
+    ) -> None:
+        """Make a read that has not begun; `done` gets an error as `translated` returns it."""
         self._read = read
         self._nodes = nodes
         self._done = done
+        self._translated = translated
         self._commands: Sequence[Command] = ()
         self._answers: list[Any] = []
         self._missing = 0
@@ -54,7 +63,7 @@ class Reading(Generic[T]):
         if not self.over:
             self.over = True
             self._read.close()
-            self._done(None, error)
+            self._done(None, self._translated(error))
 
     def take(self, place: int, answer: object) -> None:
         """Take an answer, and go on if it was the last one of its round."""
@@ -82,7 +91,7 @@ class Reading(Generic[T]):
             return
         except Exception as error:  # noqa: BLE001 (it is handed on)
             self.over = True
-            self._done(None, error)
+            self._done(None, self._translated(error))
             return
         self._commands = commands
         self._answers = [None] * len(commands)

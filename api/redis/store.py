@@ -6,6 +6,8 @@ command waits, is given up and made anew: until then reads fail at once, so a Re
 a few of them their deadline and the others nothing.
 """
 
+from __future__ import annotations  # else those of inner functions are worked out at each call
+
 import asyncio
 import logging
 from collections import deque
@@ -63,11 +65,7 @@ class Store:
         `done` is called exactly once, within `READ_DEADLINE_S`, and must not raise.
         """
         loop = asyncio.get_running_loop()
-
-        def translated(result: T | None, error: Exception | None) -> None:
-            done(result, error if error is None else self._translated(error))
-
-        reading = Reading(read, self._nodes, translated, loop.time())
+        reading = Reading(read, self._nodes, done, self._translated, loop.time())
         reading.start()
         if not reading.over:
             self._open.append(reading)

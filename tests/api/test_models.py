@@ -12,7 +12,7 @@ import pytest
 from api.models import deciding
 from api.redis.connection import Connection, NotConnectedError
 from api.redis.reading import Read, Reading
-from contracts.decisions import Decision
+from contracts.decisions import Decision, Standing
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.keyspace import Keyspace
 from contracts.pointer import REPLACE_SCRIPT, promoted
@@ -37,6 +37,15 @@ REPORT = Report(
     quality=[Checked("users", "hard", holds=True, value=30, limit=1, meaning="how many")],
     held_out=HeldOut(20, 0.3, 0.2, 0.4, 0.8, 0.9),
     selection=Selection(Found({"ITEM_MODEL": "cosine"}, "best"), "2021-08-15", 10, 100, 30),
+)
+SO_FAR = Standing(
+    generation="g3",
+    at="2021-08-15T22:10:04+00:00",
+    due_ms=1629065228123,
+    until_ms=1629148028123,
+    enough=False,
+    why="too little was seen to say",
+    figures={"users_canary": 18, "users_served": 171},
 )
 
 
@@ -64,7 +73,7 @@ async def test_models_are_told_with_shares_and_the_figures_of_their_reports(
     assert (default["variant"], default["users"], default["trial"]) == ("default", 0.75, None)
     assert canary["variant"] == "canary"
     assert (canary["users"], canary["serves"]["generation"]) == (0.25, "g3")
-    assert canary["trial"] == {"share": 0.25, "since_ms": 1629061628123}
+    assert canary["trial"] == {"share": 0.25, "since_ms": 1629061628123, "so_far": None}
     assert (canary["serves"]["report"], told["previous"][0]["report"]) == (None, None)
     assert told["previous"][0]["generation"] == "g1"
     assert (told["experiment"], told["held"]) == (None, False)
@@ -78,6 +87,25 @@ async def test_models_are_told_with_shares_and_the_figures_of_their_reports(
         assert model["report"][name] == report[name]
     assert model["report"]["data"].items() <= report["data"].items()
     assert model["report"]["quality"][0].items() <= report["quality"][0].items()
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        (msgspec.json.encode(SO_FAR), msgspec.to_builtins(SO_FAR)),
+        (msgspec.json.encode(msgspec.structs.replace(SO_FAR, generation="g2")), None),
+        (b"{", None),
+        (b"{}", None),
+    ],
+    ids=["its own", "of another canary", "damaged", "of another release"],
+)
+async def test_what_the_trainer_saw_so_far_of_a_canary_is_told(
+    client: httpx.AsyncClient, filled: Filled, stored: bytes, told: dict[str, Any] | None
+) -> None:
+    serve_all(filled)
+    filled.store.set(filled.keys.model_trial(), stored)
+    (_, canary) = (await client.get("/v1/models")).json()["variants"]
+    assert canary["trial"]["so_far"] == told
 
 
 async def test_before_the_first_model_there_is_none_to_tell(client: httpx.AsyncClient) -> None:
@@ -262,5 +290,6 @@ def test_a_script_is_sent_to_the_node_that_has_its_key() -> None:
     def read() -> Read[None]:
         yield [("EVAL", REPLACE_SCRIPT, 1, "live:model:current", b"", b"{}")]
 
-    Reading(read(), Nowhere(), lambda *_: None, 0.0).start()  # type: ignore[arg-type]
+    reading = Reading(read(), Nowhere(), lambda *_: None, lambda error: error, 0.0)  # type: ignore[arg-type]
+    reading.start()
     assert asked == ["live:model:current"]
