@@ -5,7 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from api.http.parameters import Parameter, Resolve, instrument_named, listed_texts
+from api.http.parameters import Parameter
+from api.http.parsing import Resolve, instrument_named, listed_texts
 from api.http.schemas import instruments_schema
 from contracts.instruments import MAX_SYMBOL, SYMBOL_PATTERN
 

@@ -15,12 +15,12 @@ from api.http.openapi import KEPT
 from api.http.parameters import (
     INSTRUMENT_ID,
     Parameter,
-    Resolve,
     instrument_parameter,
     one_of,
     time_or_now,
     whole_number,
 )
+from api.http.parsing import Resolve
 from api.http.problems import UNKNOWN_INSTRUMENT, ProblemType
 
 MAX_BARS: Final = 1000

@@ -8,7 +8,7 @@ from api.bars.latest import LatestReader
 from api.http.cases import READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
-from api.http.parameters import Resolve
+from api.http.parsing import Resolve
 
 MAX_QUOTES: Final = 500
 MAX_SNAPSHOTS: Final = 100

@@ -1,4 +1,4 @@
-"""What comes in paths and queries: how it is read, its rules, and how /docs describes it.
+"""What comes in paths and queries: its rules, and how /docs describes it.
 
 A parameter is stated once, in the endpoint that takes it (`api.http.endpoint`). The rules that
 several endpoints share are here.
@@ -7,41 +7,35 @@ several endpoints share are here.
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
-
-from api.http.problems import UNKNOWN_INSTRUMENT, Problem
+from api.http.parsing import (
+    Resolve,
+    parse_categories,
+    parse_instrument,
+    parse_instrument_id,
+    parse_instruments,
+    parse_time,
+    parse_user_id,
+)
 from api.http.schemas import (
     CATEGORIES,
     INSTRUMENT,
     INSTRUMENT_OR_SYMBOL,
-    MAX_CATEGORIES_ASKED,
     TIME,
     USER,
     Schema,
     instruments_schema,
 )
-from contracts.instruments import Category
-from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
+from contracts.messages import MAX_USER_ID_BYTES
 
 DEFAULT_ITEMS: Final = 10
 MAX_EXCLUDED: Final = 1000
 
-Resolve = Callable[[str], int | None]
-"""Returns the id of the instrument that has a symbol, None if no instrument has it."""
-
 REQUIRED: Final = object()
 """Instead of a default."""
 
-_DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_RFC_3339: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?",
-    re.ASCII,
-)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -94,148 +88,6 @@ def one_of(name: str, values: Collection[str], default: str, description: str) -
 
     schema = {"type": "string", "enum": [*values, ""], "default": default}
     return Parameter(name, parse, schema, description, default)
-
-
-def is_instrument(text: str) -> bool:
-    """Return whether a text means an instrument by its id: ASCII digits only.
-
-    >>> is_instrument("4"), is_instrument("ABC"), is_instrument("٤")
-    (True, False, False)
-    """
-    return text.isascii() and text.isdigit()
-
-
-def parse_instrument_id(text: str) -> int:
-    """Return an instrument's id.
-
-    Raises:
-        ValueError: `text` is not one.
-    """
-    if _DIGITS.fullmatch(text) and (number := int(text)) <= MAX_INSTRUMENT_ID:
-        return number
-    raise ValueError(f"must be a whole number from 0 to {MAX_INSTRUMENT_ID}")
-
-
-def parse_user_id(text: str) -> str:
-    """Return a user's id, which is `text`.
-
-    Raises:
-        ValueError: it is empty or too long, or was no UTF-8.
-    """
-    if "\ufffd" in text:  # which stands for what could not be decoded
-        raise ValueError("must be UTF-8, percent-encoded")
-    size = len(text.encode())
-    if not 1 <= size <= MAX_USER_ID_BYTES:
-        raise ValueError(f"must have 1 to {MAX_USER_ID_BYTES} bytes of UTF-8, this has {size}")
-    return text
-
-
-def parse_time(text: str) -> int:
-    """Return a point in time in epoch ms, given as that or as RFC 3339; a fraction of 1 ms is cut.
-
-    >>> parse_time("1629061628123"), parse_time("2021-08-15T23:07:08.123+02:00")
-    (1629061628123, 1629061628123)
-
-    Raises:
-        ValueError: it is neither, or lies before 1970 or after 9999.
-    """
-    if text.isascii() and text.isdigit():
-        ms = int(text) if len(text) < len(str(MAX_TS_MS)) + 1 else MAX_TS_MS + 1
-    else:
-        ms = _rfc3339_ms(text)
-    if not 0 <= ms <= MAX_TS_MS:
-        raise ValueError(f"must lie from 0 to {MAX_TS_MS} epoch ms (the years 1970 to 9999)")
-    return ms
-
-
-def instrument_named(text: str, resolve: Resolve) -> int | None:
-    """Return the id of the instrument that a text names: by its id, or else by its symbol.
-
-    >>> instrument_named("007", {"aapl": 4}.get), instrument_named("aapl", {"aapl": 4}.get)
-    (7, 4)
-
-    Returns:
-        None if it is no id, and no instrument has it as its symbol.
-
-    Raises:
-        ValueError: it consists of digits only, and is too large for an id.
-    """
-    return parse_instrument_id(text) if is_instrument(text) else resolve(text)
-
-
-def parse_instrument(text: str, resolve: Resolve) -> int:
-    """Return the id of the instrument that a text names.
-
-    Raises:
-        Problem: no instrument has it as its symbol.
-        ValueError: as `instrument_named`.
-    """
-    found = instrument_named(text, resolve)
-    if found is None:
-        raise Problem(UNKNOWN_INSTRUMENT, f"No instrument has the symbol {text!r:.100}")
-    return found
-
-
-def listed_texts(text: str, least: int, most: int) -> list[str]:
-    """Return the parts of a comma-separated list of instruments; empty ones are left out.
-
-    Raises:
-        ValueError: there are too few or too many.
-    """
-    parts = [part for each in text.split(",") if (part := each.strip())]
-    if not least <= len(parts) <= most:
-        raise ValueError(f"must name {least} to {most} instruments, this names {len(parts)}")
-    return parts
-
-
-def parse_instruments(text: str, least: int, most: int, resolve: Resolve) -> frozenset[int]:
-    """Return the instruments of a comma-separated list of ids and symbols.
-
-    >>> sorted(parse_instruments("4,007,", 1, 3, {}.get))
-    [4, 7]
-
-    Raises:
-        Problem, ValueError: as `parse_instrument` of each; there are too few or too many.
-    """
-    return frozenset(parse_instrument(part, resolve) for part in listed_texts(text, least, most))
-
-
-def parse_categories(text: str) -> frozenset[str]:
-    """Return the categories of a comma-separated list; empty parts of it are left out.
-
-    >>> sorted(parse_categories("tech, energy,"))
-    ['energy', 'tech']
-
-    Raises:
-        ValueError: one cannot be a category's name, or there are too many.
-    """
-    names = [name for each in text.split(",") if (name := each.strip())]
-    if len(names) > MAX_CATEGORIES_ASKED:
-        raise ValueError(
-            f"must name at most {MAX_CATEGORIES_ASKED} categories, this names {len(names)}"
-        )
-    try:
-        return msgspec.convert(names, frozenset[Category])
-    except msgspec.ValidationError:
-        raise ValueError(
-            "must name categories of 1 to 64 letters, digits and . _ - without accents"
-        ) from None
-
-
-def _rfc3339_ms(text: str) -> int:
-    remedy = "must be epoch milliseconds or RFC 3339, like 2021-08-15T21:07:08Z"
-    # A "+" that a client did not encode arrives as a space.
-    text = text.upper().replace(" ", "+")
-    if not _RFC_3339.fullmatch(text):
-        raise ValueError(remedy)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:  # the 30th of February
-        raise ValueError(f"{remedy}: {error}") from None
-    if moment.tzinfo is None:
-        raise ValueError(f"{remedy}: its offset from UTC is missing")
-    since = moment - _EPOCH
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 INSTRUMENT_ID: Final = Parameter(

@@ -13,13 +13,10 @@ from api.http.parameters import (
     DEFAULT_ITEMS,
     EXCLUDE_CATEGORY,
     Parameter,
-    Resolve,
     instrument_parameter,
-    is_instrument,
-    parse_instrument_id,
-    parse_user_id,
     whole_number,
 )
+from api.http.parsing import Resolve, is_instrument, parse_instrument_id, parse_user_id
 from api.http.problems import UNKNOWN_INSTRUMENT, ProblemType
 from api.http.replies import Reply
 from api.http.schemas import INSTRUMENT_OR_USER

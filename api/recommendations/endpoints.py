@@ -11,11 +11,11 @@ from api.http.parameters import (
     DEFAULT_ITEMS,
     EXCLUDE_CATEGORY,
     USER_ID,
-    Resolve,
     exclude_parameter,
     flag,
     whole_number,
 )
+from api.http.parsing import Resolve
 from api.http.problems import (
     INCOMPLETE_BODY,
     INVALID_REQUEST,

@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from api.bars import aggregation as bars
 from api.events import parsing as events
 from api.http import parameters
-from api.http.parameters import (
-    MAX_EXCLUDED,
-    exclude_parameter,
-    instrument_parameter,
+from api.http.parameters import MAX_EXCLUDED, exclude_parameter, instrument_parameter
+from api.http.parsing import (
     is_instrument,
     parse_categories,
     parse_instrument_id,
