@@ -28,19 +28,30 @@ class Writing:
     def __init__(self, quota: WriteQuota) -> None:
         self._quota = quota
 
+    def spend_one(self, request: Request) -> None:
+        """Spend what a request without a body costs.
+
+        Raises:
+            Problem: the quota is used up.
+        """
+        self._spend(request, 1)
+
     async def body_of(self, request: Request) -> bytes:
         """Return the body of a request, at the cost of its events: of one before it is read.
 
         Raises:
             Problem: the quota is used up; the body is none that `api.http.bodies` takes.
         """
-        key = key_of(request)
-        writer, limit = (key.name, key.limit) if key else (_ANYBODY, None)
-        self._quota.spend(writer, 1, limit)
+        self._spend(request, 1)
         check_head(request)
         body = await read_body(request)
-        self._quota.spend(writer, _cost(body) - 1, limit)
+        self._spend(request, _cost(body) - 1)
         return body
+
+    def _spend(self, request: Request, events: int) -> None:
+        key = key_of(request)
+        writer, limit = (key.name, key.limit) if key else (_ANYBODY, None)
+        self._quota.spend(writer, events, limit)
 
 
 def _cost(body: bytes) -> int:

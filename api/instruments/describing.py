@@ -9,8 +9,16 @@ from starlette.responses import Response
 from api.http.cases import WRITING
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.openapi import json_body
-from api.http.parameters import Parameter, parse_instrument_id
-from api.http.problems import INVALID_EVENTS, INVALID_REQUEST, ProblemType
+from api.http.parameters import Parameter
+from api.http.parsing import parse_instrument_id
+from api.http.problems import (
+    INVALID_EVENTS,
+    INVALID_REQUEST,
+    LOG_UNAVAILABLE,
+    OVERLOADED,
+    RATE_LIMITED,
+    ProblemType,
+)
 from api.http.replies import respond
 from api.http.schemas import INSTRUMENT, schemas_of
 from api.http.writing import Writing
@@ -30,6 +38,10 @@ _PROBLEMS: Final[dict[ProblemType, str]] = {
     **{kind: case for kind, case in WRITING.items() if kind is not INVALID_EVENTS},
     INVALID_REQUEST: "symbol: Expected `str` matching regex '^[A-Za-z0-9._:/-]+$'",
 }
+_TAKING_OUT: Final[dict[ProblemType, str]] = {
+    **{kind: WRITING[kind] for kind in (LOG_UNAVAILABLE, OVERLOADED, RATE_LIMITED)},
+    INVALID_REQUEST: "instrument: must be a whole number from 0 to 9223372036854775807",
+}
 
 
 def endpoints(writing: Writing, publish: Publish) -> Table:
@@ -41,7 +53,7 @@ def endpoints(writing: Writing, publish: Publish) -> Table:
         return respond(AcceptedInstrument(instrument), 202)
 
     async def take_out(request: Request, instrument: int) -> Response:
-        await writing.body_of(request)  # for its quota
+        writing.spend_one(request)
         await publish([Delisting(instrument)])
         return respond(AcceptedInstrument(instrument), 202)
 
@@ -74,6 +86,6 @@ with `listed` false: then it is still found, and recommended to nobody.""",
             act=take_out,
             scope="admin",
             success=_ACCEPTED,
-            problems=_PROBLEMS,
+            problems=_TAKING_OUT,
         ),
     )

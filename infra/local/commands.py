@@ -19,9 +19,10 @@ from rich.live import Live
 
 from contracts.keyspace import Keyspace
 from infra.local import metrics, show
+from infra.local.asking import connect_api
 from infra.local.look import look
 from infra.local.process import NotReadyError
-from infra.local.questions import connect_api, served_generation
+from infra.local.questions import decisions, questions
 from infra.local.run import (
     BusyError,
     Running,
@@ -33,6 +34,7 @@ from infra.local.run import (
     running_stack,
 )
 from infra.local.stack import BrokerKind, compose
+from infra.local.subjects import served_generation
 from infra.local.tour import READY_WITHIN_S, answers, await_subjects
 from runtime.stores import Store, connect
 
@@ -45,7 +47,13 @@ _CLIENT_NAME: Final = "tickrec-local"
 
 @contextmanager
 def _stack(
-    console: Console, folder: Path, broker: BrokerKind, workers: int, api_port: int
+    console: Console,
+    folder: Path,
+    broker: BrokerKind,
+    workers: int,
+    api_port: int,
+    *,
+    canaries: bool = False,
 ) -> Iterator[Running]:
     """Run a stack for the block; Ctrl-C and SIGTERM end the block.
 
@@ -54,7 +62,7 @@ def _stack(
         NotReadyError: it did not come up.
     """
     with interruptible(), claimed(folder):
-        stack = compose(folder, broker, workers, api_port)
+        stack = compose(folder, broker, workers, api_port, canaries=canaries)
 
         def say(name: str, what: str, address: str) -> None:
             show.step(console, name, what, address)
@@ -75,7 +83,7 @@ def demo(console: Console, folder: Path, broker: BrokerKind, workers: int, api_p
         ):
             with console.status("waiting for the first bars, histories and lists ..."):
                 subjects = await_subjects(running, store, client)
-            for given in answers(running, client, subjects):
+            for given in answers(running, client, questions(subjects)):
                 show.answer(console, stack.api_url, given)
             looked = look(store, Keyspace(stack.namespace), subjects)
             show.keys(console, stack.store.address, looked)
@@ -90,14 +98,15 @@ def demo(console: Console, folder: Path, broker: BrokerKind, workers: int, api_p
 def smoke(console: Console, folder: Path, broker: BrokerKind, workers: int, api_port: int) -> bool:
     """Start a stack, check what it answers, stop it; return whether all was well."""
     began = time.monotonic()
-    with _stack(console, folder, broker, workers, api_port) as running:
+    with _stack(console, folder, broker, workers, api_port, canaries=True) as running:
         stack = running.stack
         with (
             connect(stack.store.address, _CLIENT_NAME) as store,
             connect_api(stack.api_url) as client,
         ):
             subjects = await_subjects(running, store, client)
-            given = list(answers(running, client, subjects))
+            asked = itertools.chain(questions(subjects), decisions())
+            given = list(answers(running, client, asked))
         for answer in given:
             show.check(console, answer)
         running.tick()

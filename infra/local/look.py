@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contracts.keyspace import NEWEST_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
-from infra.local.questions import Subjects
+from infra.local.subjects import Subjects
 from infra.topics import noted_partitions
 from runtime.stores import Store
 

@@ -12,8 +12,8 @@ from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
+from infra.local.asking import Answer
 from infra.local.metrics import Rates, Reading
-from infra.local.questions import Answer
 from infra.local.run import Report
 from infra.local.supervisor import State, Status
 
@@ -36,8 +36,9 @@ def answer(console: Console, api_url: str, given: Answer) -> None:
     if given.problem is not None:
         console.print(Text(f"! {given.problem}", style="red"), soft_wrap=True)
     elif isinstance(given.body, str):
-        lines = [line for line in given.body.splitlines() if line.startswith(_METRICS_SHOWN)]
-        console.print(Text("\n".join([*lines[:4], "..."])), soft_wrap=True)
+        lines = given.body.splitlines()
+        metrics = [line for line in lines if line.startswith(_METRICS_SHOWN)]
+        console.print(Text("\n".join([*(metrics[:4] or lines), "..."])), soft_wrap=True)
     else:
         pretty = Text("\n".join(_cut(_lines(given.body, "", console.width))))
         JSONHighlighter().highlight(pretty)
@@ -46,7 +47,7 @@ def answer(console: Console, api_url: str, given: Answer) -> None:
 
 def check(console: Console, given: Answer) -> None:
     """Print whether an answer is as it should be, and what is wrong with it."""
-    request = f"{'GET ' if given.question.body is None else 'POST'} {given.question.path}"
+    request = f"{given.question.method:<6} {given.question.path}"
     if given.problem is None:
         console.print(Text.assemble(("  ✓ ", "green"), request), soft_wrap=True)
     else:

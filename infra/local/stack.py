@@ -19,6 +19,8 @@ _TRAIN_EVERY_S: Final = "5"
 _COUNTS_FLUSH_EVERY_S: Final = "1"
 """Often: whoever starts a stack of their own wants to see their events count."""
 
+_CANARY_RULES: Final = Path(__file__).with_name("canaries.toml")
+
 
 @dataclass(frozen=True, slots=True)
 class Stack:
@@ -49,7 +51,9 @@ class Stack:
         return servers | dict(self.urls)
 
 
-def compose(folder: Path, broker: BrokerKind, workers: int, api_port: int) -> Stack:
+def compose(
+    folder: Path, broker: BrokerKind, workers: int, api_port: int, *, canaries: bool
+) -> Stack:
     """Return a stack whose logs, and whose data if it keeps any, stand in `folder`.
 
     Args:
@@ -57,6 +61,7 @@ def compose(folder: Path, broker: BrokerKind, workers: int, api_port: int) -> St
         broker: which one to run.
         workers: how many worker processes, at least one.
         api_port: 0 lets the system choose, as it does for all others.
+        canaries: whether new generations are tried on some users first, for some seconds.
 
     Raises:
         NoKafkaError: Apache Kafka was asked for, and cannot be had here.
@@ -70,7 +75,7 @@ def compose(folder: Path, broker: BrokerKind, workers: int, api_port: int) -> St
         "NAMESPACE": namespace,
     }
     programs, urls = [], {}
-    for name, arguments, settings, port in _programs(workers, api_port):
+    for name, arguments, settings, port in _programs(workers, api_port, canaries=canaries):
         programs.append(_python(name, arguments, shared | settings, folder))
         if port is not None:
             urls[name] = f"http://{LOOPBACK}:{port}"
@@ -79,7 +84,7 @@ def compose(folder: Path, broker: BrokerKind, workers: int, api_port: int) -> St
 
 
 def _programs(
-    workers: int, api_port: int
+    workers: int, api_port: int, *, canaries: bool
 ) -> list[tuple[str, tuple[str, ...], dict[str, str], int | None]]:
     """Return name, arguments of `python -m`, settings and port of each program, in order."""
     worker_ports, trainer_port, api_port = (
@@ -91,6 +96,7 @@ def _programs(
         "METRICS_PORT": str(trainer_port),
         "TRAIN_EVERY_SECONDS": os.environ.get("TRAIN_EVERY_SECONDS", _TRAIN_EVERY_S),
     }
+    trainer |= {"CANARY_RULES": str(_CANARY_RULES)} if canaries else {}
     worker = {
         "COUNTS_FLUSH_INTERVAL_S": os.environ.get("COUNTS_FLUSH_INTERVAL_S", _COUNTS_FLUSH_EVERY_S)
     }

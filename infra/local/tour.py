@@ -1,7 +1,7 @@
 """Asks a stack that has just started everything that it should be able to answer."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
@@ -9,9 +9,10 @@ import httpx
 from redis.exceptions import RedisError
 
 from contracts.keyspace import Keyspace
+from infra.local.asking import Answer, Question, ask
 from infra.local.process import NotReadyError
-from infra.local.questions import Answer, Subjects, ask, find_subjects, questions
 from infra.local.run import Running
+from infra.local.subjects import Subjects, find_subjects
 from runtime.stores import Store
 
 READY_WITHIN_S: Final = 60
@@ -42,9 +43,11 @@ def await_subjects(running: Running, store: Store, client: httpx.Client) -> Subj
     return found
 
 
-def answers(running: Running, client: httpx.Client, subjects: Subjects) -> Iterator[Answer]:
-    """Ask each endpoint until its answer is plausible; yield that, or the last one in time."""
-    for question in questions(subjects):
+def answers(
+    running: Running, client: httpx.Client, questions: Iterable[Question]
+) -> Iterator[Answer]:
+    """Ask each question until its answer is plausible; yield that, or the last one in time."""
+    for question in questions:
         asked = partial(ask, client, question)
         yield _patiently(running, asked, lambda answer: answer.problem is None)
 

@@ -17,7 +17,6 @@ import pytest
 
 import api
 from api.app import create_app
-from api.bars import answers as bars_answers
 from api.bars import endpoints as bars
 from api.bars import latest_endpoints as latest
 from api.bars import movers_endpoints
@@ -31,11 +30,11 @@ from api.instruments import endpoints as instruments
 from api.live import bars as live
 from api.live import endpoints as stream
 from api.live import frames
-from api.recommendations import answers
 from api.recommendations import bodies as recommended
+from api.recommendations.trending import endpoints as trending
 from api.settings import ApiSettings
 from contracts.messages import Interaction, Quote
-from docs.examples.client import Bar, Recommendations, Recommended, server_sent_events
+from docs.examples.tickrec_client.stream import server_sent_events
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXT: Final = (ROOT / "docs/api.md").read_text(encoding="utf-8")
@@ -64,6 +63,7 @@ LIMITS: Final = (
     recommended.MAX_RECOMMENDATIONS,
     recommended.MAX_ITEMS,
     recommended.MAX_USERS,
+    trending.MAX_TRENDING,
     parameters.MAX_EXCLUDED,
     stream.MAX_INSTRUMENTS,
     live.MAX_CLIENTS,
@@ -174,12 +174,11 @@ def test_an_answer_that_is_shown_has_the_shape_that_is_encoded(
 def test_the_stream_that_is_shown_is_one() -> None:
     (said,) = re.findall(r"^```text\n(.*?)^```$", sections()["GET", "/v1/stream/bars"], BLOCK)
     events = list(server_sent_events([*said.splitlines(), ""]))
-    bars = [
-        msgspec.json.decode(data, type=frames.LiveBar) for name, data in events if name == "bar"
-    ]
-    assert {name for name, _ in events} == {"bar", "live"}
-    assert [msgspec.to_builtins(bar) for bar in bars] == [
-        json.loads(data) for name, data in events if name == "bar"
+    assert {event.name for event in events} == {"bar", "live"}
+    assert all(event.id.isdigit() for event in events)
+    bars = [event.data for event in events if event.name == "bar"]
+    assert [msgspec.to_builtins(msgspec.json.decode(bar, type=frames.LiveBar)) for bar in bars] == [
+        json.loads(bar) for bar in bars
     ]
 
 
@@ -196,17 +195,3 @@ def test_events_that_are_sent_are_such() -> None:
         Quote,
         Interaction,
     ]
-
-
-@pytest.mark.parametrize(
-    ("typed", "kind"),
-    [
-        (Bar, bars_answers.Bar),
-        (Recommended, answers.Recommended),
-        (Recommendations, answers.Recommendations),
-    ],
-)
-def test_the_types_of_the_python_client_have_the_fields_that_are_encoded(
-    typed: type, kind: type[msgspec.Struct]
-) -> None:
-    assert tuple(typed.__annotations__) == kind.__struct_fields__

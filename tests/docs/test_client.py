@@ -1,9 +1,13 @@
-"""docs/examples/client.py against a server that answers what each test says.
+"""docs/examples/tickrec_client against a server that answers what each test says.
 
-That it runs as a script, against the real API, is shown in tests/infra/test_load_balancer.py.
+Against the real API: tests/docs/test_client_endpoints.py, and as a script
+tests/infra/test_load_balancer.py.
 """
 
 import doctest
+import importlib
+import json
+import pkgutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +18,16 @@ from itertools import islice
 import httpx
 import pytest
 
-from docs.examples import client as example
-from docs.examples.client import Tickrec, TickrecError
+from docs.examples import tickrec_client
+from docs.examples.tickrec_client import Tickrec, TickrecError, stream
+from docs.examples.tickrec_client.bars import LiveBar
+from docs.examples.tickrec_client.events import Interaction
+from docs.examples.tickrec_client.recommendations import WeightedItem
+from docs.examples.tickrec_client.stream import Change, Live, Stale
 
-TRADE = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629061628123}
+TRADE = Interaction(user_id="ABC", instrument_id=4, ts=1629061628123)
+BAR = {"t": 0, "o": 1, "h": 1, "l": 1, "c": 1, "v": 0, "n": 1, "vw": None, "closed": True}
+ABOUT_ITEMS = {"source": "items", "model": "m", "variant": "default", "generation": "g"}
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,7 @@ def serve() -> Iterator[Serve]:
                 self.end_headers()
                 self.wfile.write(answer.body.encode())
 
-            def do_POST(self) -> None:
-                self.do_GET()
+            do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 (the framework's names)
 
             def log_message(self, *_: object) -> None:
                 """Log nothing."""
@@ -92,8 +101,13 @@ def serve() -> Iterator[Serve]:
 
 
 def bars(*opens: float) -> Said:
-    found = ",".join(f'{{"o":{price}}}' for price in opens)
-    return Said(200, f'{{"bars":[{found}]}}', {"ETag": f'"{found}"'})
+    found = [{**BAR, "o": price} for price in opens]
+    said = {"instrument_id": 4, "interval": "1m", "bars": found, "next_page_token": None}
+    return Said(200, json.dumps(said), {"ETag": f'"{opens}"'})
+
+
+def opens(tickrec: Tickrec, instrument: int = 4, limit: int = 5) -> list[float]:
+    return [bar.o for bar in tickrec.market.bars(instrument, limit=limit).bars]
 
 
 def problem(status: int, kind: str, retry_after_s: int | None = None) -> Said:
@@ -103,18 +117,30 @@ def problem(status: int, kind: str, retry_after_s: int | None = None) -> Said:
     return Said(status, f'{{"type":"urn:tickrec:problem:{kind}","detail":"why"}}', headers)
 
 
-@pytest.mark.parametrize("busy", [problem(503, "overloaded", 1), problem(429, "rate-limited", 1)])
+BROKEN = Said(200, headers={"Content-Length": "9", "Connection": "close"})
+"""Ends before what it announced."""
+BUSY = [problem(503, "overloaded", 1), problem(429, "rate-limited", 1)]
+
+
+@pytest.mark.parametrize("busy", BUSY)
 def test_a_read_is_asked_again_but_not_before_the_time_that_the_api_says(
     serve: Serve, busy: Said
 ) -> None:
     server = serve(busy, bars(30.72))
 
     with Tickrec(server.url) as tickrec:
-        assert tickrec.bars(4) == [{"o": 30.72}]
+        assert opens(tickrec) == [30.72]
 
     first, second = server.asked
-    assert first.line == second.line == "GET /v1/instruments/4/bars HTTP/1.1"
+    assert first.line == second.line == "GET /v1/instruments/4/bars?limit=5 HTTP/1.1"
     assert second.at_s - first.at_s >= 1
+
+
+def test_a_read_whose_connection_broke_is_asked_again(serve: Serve) -> None:
+    server = serve(BROKEN, bars(30.72))
+
+    with Tickrec(server.url) as tickrec:
+        assert opens(tickrec) == [30.72]
 
 
 def test_a_read_that_cannot_succeed_is_asked_once_and_tells_its_problem(serve: Serve) -> None:
@@ -124,7 +150,7 @@ def test_a_read_that_cannot_succeed_is_asked_once_and_tells_its_problem(serve: S
         Tickrec(server.url) as tickrec,
         pytest.raises(TickrecError, match="404 unknown-instrument: why"),
     ):
-        tickrec.bars(4)
+        opens(tickrec)
 
     assert len(server.asked) == 1
 
@@ -136,59 +162,77 @@ def test_an_error_that_is_not_of_the_api_is_told_too(serve: Serve) -> None:
         Tickrec(server.url) as tickrec,
         pytest.raises(TickrecError, match="418 about:blank: a teapot"),
     ):
-        tickrec.bars(4)
+        opens(tickrec)
 
 
-def test_a_write_that_kafka_may_have_is_never_sent_again(serve: Serve) -> None:
-    server = serve(problem(503, "log-unavailable", 1))
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda tickrec: tickrec.events.publish([TRADE]),
+        lambda tickrec: tickrec.operations.promote(),
+        lambda tickrec: tickrec.operations.roll_back(),
+    ],
+)
+@pytest.mark.parametrize("failed", [problem(503, "log-unavailable", 1), BROKEN])
+def test_a_write_that_may_have_been_taken_is_never_sent_again(
+    serve: Serve, write: Callable[[Tickrec], object], failed: Said
+) -> None:
+    server = serve(failed)
 
-    with Tickrec(server.url) as tickrec, pytest.raises(TickrecError) as raised:
-        tickrec.publish([TRADE])
+    with Tickrec(server.url) as tickrec, pytest.raises((TickrecError, httpx.TransportError)):
+        write(tickrec)
 
-    assert (raised.value.kind, raised.value.retry_after_s) == ("log-unavailable", 1)
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("busy", [problem(503, "overloaded", 0), problem(429, "rate-limited", 0)])
+@pytest.mark.parametrize("busy", BUSY)
 def test_a_write_of_which_nothing_was_taken_is_sent_again(serve: Serve, busy: Said) -> None:
     server = serve(busy, Said(202, '{"quotes":0,"interactions":1}'))
 
     with Tickrec(server.url) as tickrec:
-        assert tickrec.publish([TRADE]) == {"quotes": 0, "interactions": 1}
+        assert tickrec.events.publish([TRADE]).interactions == 1
+
+    first, second = server.asked
+    assert second.at_s - first.at_s >= 1
 
 
-def test_a_write_whose_connection_broke_is_not_sent_again(serve: Serve) -> None:
-    broken = {"Content-Length": "9", "Connection": "close"}  # ends before what it announced
-    server = serve(Said(202, headers=broken))
+@pytest.mark.parametrize(
+    ("again", "answer"),
+    [
+        (lambda t: t.users.erase("ABC"), {"user_id": "ABC"}),
+        (lambda t: t.catalog.delete(4), {"instrument_id": 4}),
+        (lambda t: t.operations.end_experiment(), {"name": None, "variants": []}),
+        (lambda t: t.operations.spread_users("a", {"b": 1}), {"name": "a", "variants": []}),
+        (lambda t: t.recommendations.for_items([WeightedItem(4)]), {**ABOUT_ITEMS, "items": []}),
+        (lambda t: t.recommendations.for_users(["ABC"]), {"recommendations": []}),
+    ],
+)
+def test_what_does_the_same_when_it_is_done_twice_is_sent_again(
+    serve: Serve, again: Callable[[Tickrec], object], answer: dict[str, object]
+) -> None:
+    server = serve(BROKEN, Said(200, json.dumps(answer)))
 
-    with Tickrec(server.url) as tickrec, pytest.raises(httpx.TransportError):
-        tickrec.publish([TRADE])
+    with Tickrec(server.url) as tickrec:
+        again(tickrec)
 
-    assert len(server.asked) == 1
+    assert server.asked[0].line == server.asked[1].line
 
 
 def test_what_has_not_changed_is_kept_and_what_has_is_asked_for(serve: Serve) -> None:
     server = serve(bars(1), Said(304), bars(2))
 
     with Tickrec(server.url) as tickrec:
-        assert [tickrec.bars(4), tickrec.bars(4), tickrec.bars(4)] == [
-            [{"o": 1}],
-            [{"o": 1}],
-            [{"o": 2}],
-        ]
+        assert [opens(tickrec), opens(tickrec), opens(tickrec)] == [[1], [1], [2]]
 
-    assert [asked.headers.get("If-None-Match") for asked in server.asked] == [
-        None,
-        '"{"o":1}"',
-        '"{"o":1}"',
-    ]
+    tag = '"(1,)"'
+    assert [asked.headers.get("If-None-Match") for asked in server.asked] == [None, tag, tag]
 
 
 def test_another_query_is_another_answer(serve: Serve) -> None:
     server = serve(bars(1), bars(2))
 
     with Tickrec(server.url) as tickrec:
-        assert tickrec.bars(4, limit=1) != tickrec.bars(4, limit=2)
+        assert opens(tickrec, limit=1) != opens(tickrec, limit=2)
 
     assert "If-None-Match" not in server.asked[1].headers
 
@@ -197,46 +241,65 @@ def test_requests_share_a_connection_and_carry_the_key(serve: Serve) -> None:
     server = serve(bars(1), bars(2))
 
     with Tickrec(server.url, "secret") as tickrec:
-        tickrec.bars(4)
-        tickrec.bars(5)
+        opens(tickrec, 4)
+        opens(tickrec, 5)
 
     assert len({asked.connection for asked in server.asked}) == 1
     assert {asked.headers["X-API-Key"] for asked in server.asked} == {"secret"}
 
 
-def test_a_user_id_may_have_any_character(serve: Serve) -> None:
-    server = serve(Said(200, "{}"))
+@pytest.mark.parametrize(
+    ("user_id", "in_path"), [("Ada/Love lace?", "Ada%2FLove%20lace%3F"), ("..", "%2E%2E")]
+)
+def test_a_user_id_may_have_any_character(serve: Serve, user_id: str, in_path: str) -> None:
+    server = serve(Said(200, json.dumps({"user_id": user_id, "items": []})))
 
     with Tickrec(server.url) as tickrec:
-        tickrec.recommendations("Ada/Love lace?")
+        tickrec.users.history(user_id)
 
-    assert server.asked[0].line.split()[1] == "/v1/users/Ada%2FLove%20lace%3F/recommendations"
+    assert server.asked[0].line.split()[1] == f"/v1/users/{in_path}/history"
 
 
-def test_a_stream_that_breaks_is_opened_again_and_tells_that_it_was_stale(
+def test_a_stream_that_breaks_goes_on_after_the_last_event_and_tells_that_it_was_stale(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(example, "RECONNECT_S", 0.0)
-    frame = 'retry: 2000\n\n:\n\nevent: bar\ndata: {"t":%d}\n\n'
-    broken = Said(200, frame % 1, {"Content-Length": "999", "Connection": "close"})
-    server = serve(broken, problem(503, "not-ready", 0), Said(200, frame % 2))
+    monkeypatch.setattr(stream, "RECONNECT_S", 0.0)
+    unfinished = 'event: bar\ndata: {"t":1}\nid: 99'
+    broken = Said(200, event(1, 41) + unfinished, {"Content-Length": "999", "Connection": "close"})
+    live = "event: unheard-of\ndata: 1\n\nevent: live\ndata: {}\nid: 42\n\n"
+    server = serve(broken, problem(503, "not-ready", 0), Said(200, event(2, 42) + live))
 
     with Tickrec(server.url) as tickrec:
-        told = list(islice(tickrec.live([4, 5]), 4))
+        told = list(islice(tickrec.market.stream([4, "SUCA"]), 5))
 
-    gone = ("stale", {"reason": "disconnected"})
-    assert told == [("bar", {"t": 1}), gone, gone, ("bar", {"t": 2})]
-    assert {asked.line.split()[1] for asked in server.asked} == {
-        "/v1/stream/bars?instruments=4%2C5"
-    }
+    gone = Stale("disconnected")
+    assert [what(change) for change in told] == [1, gone, gone, 2, Live()]
+    asked = {request.line.split()[1] for request in server.asked}
+    assert asked == {"/v1/stream/bars?instruments=4%2CSUCA"}
+    ids = [request.headers.get("Last-Event-ID") for request in server.asked]
+    assert ids == [None, "41", "41"]
 
 
 def test_a_stream_that_breaks_a_rule_is_not_opened_again(serve: Serve) -> None:
     server = serve(problem(422, "invalid-request"))
 
     with Tickrec(server.url) as tickrec, pytest.raises(TickrecError, match="invalid-request"):
-        next(tickrec.live([]))
+        next(tickrec.market.stream([]))
 
 
-def test_its_own_examples_hold() -> None:
-    assert doctest.testmod(example).failed == 0
+@pytest.mark.parametrize(
+    "name", [module.name for module in pkgutil.iter_modules(tickrec_client.__path__)]
+)
+def test_its_own_examples_hold(name: str) -> None:
+    if name != "__main__":
+        module = importlib.import_module(f"{tickrec_client.__name__}.{name}")
+        assert doctest.testmod(module).failed == 0
+
+
+def event(start_ms: int, id_: int) -> str:
+    data = json.dumps({**BAR, "t": start_ms, "instrument_id": 4})
+    return f"retry: 2000\n\n:\n\nevent: bar\ndata: {data}\nid: {id_}\n\n"
+
+
+def what(change: Change) -> object:
+    return change.t if isinstance(change, LiveBar) else change

@@ -21,8 +21,7 @@ from confluent_kafka import Consumer, TopicPartition
 from contracts.keyspace import BarValue, Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import ALL, QUOTES
-from docs.examples import client as example
-from docs.examples.client import Tickrec
+from docs.examples.tickrec_client import Tickrec
 from infra import broker as brokers
 from infra.local.process import Server, await_ready, free_port, running, start, stop
 from infra.topics import ensure
@@ -153,8 +152,8 @@ def test_clients_that_retry_see_no_read_fail_while_a_process_is_killed_and_comes
     with Tickrec(door.nginx.address) as tickrec:
 
         def read(number: int) -> None:
-            assert len(tickrec.bars(4, limit=60, end=END_MS)) == 60
-            assert tickrec.recommendations(f"user-{number}")["items"]
+            assert len(tickrec.market.bars(4, limit=60, end=END_MS).bars) == 60
+            assert tickrec.recommendations.for_user(f"user-{number}").items
 
         with Load(READERS, read) as load:
             load.wait_for(100)
@@ -188,7 +187,8 @@ async def test_the_example_runs_as_a_script_through_nginx(
     door: Door, settings: dict[str, str]
 ) -> None:
     script = await asyncio.create_subprocess_exec(
-        sys.executable, example.__file__, door.nginx.address, stdout=subprocess.PIPE
+        *(sys.executable, "-m", "docs.examples.tickrec_client", door.nginx.address),
+        stdout=subprocess.PIPE,
     )
     said = asyncio.create_task(script.communicate())
     async with worker(settings["REDIS_URL"], settings["NAMESPACE"]) as its:
@@ -198,7 +198,8 @@ async def test_the_example_runs_as_a_script_through_nginx(
                 break
 
     lines = said.result()[0].decode().splitlines()
-    kinds = ["bars", "published", "bar", "live", "bar", "bar", "recommended", "published"]
+    stream = ["LiveBar", "Live", "LiveBar", "LiveBar"]
+    kinds = ["bars", "published", *stream, "recommended", "published"]
     assert [line.split()[0] for line in lines] == kinds
 
 

@@ -14,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from infra.local import commands
-from infra.local.questions import Subjects, questions
+from infra.local.questions import questions
 from infra.local.run import BusyError, Report, claimed, owner, read_report
+from infra.local.subjects import Subjects
 from infra.local.supervisor import Status
 from tests.patience import PATIENCE_S
 
@@ -98,7 +99,7 @@ def test_the_demo_shows_a_plausible_answer_of_every_endpoint_until_ctrl_c(folder
     until(lambda: gone(processes))
 
     asked = [line for line in shown if line.startswith("$ curl")]
-    assert len(asked) == len(list(questions(Subjects(4, "user", 1.0))))
+    assert len(asked) == len(list(questions(Subjects(4, "user", 1.0, "request", 5))))
     assert [line for line in shown if line.startswith("! ")] == []
     assert any(line.startswith("> HGETALL live:position:{q") for line in shown)
     assert re.search(r"[1-9][\d,]* quotes/s .* lag [\d,]+ .* model \d+T\d+Z-\d+", shown[-1])

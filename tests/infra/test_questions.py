@@ -1,17 +1,27 @@
 """The smoke test takes good answers for good, and says what is wrong with the others."""
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.questions import Question, Subjects, ask, problem, questions
+from api.app import create_app
+from api.http.endpoint import Endpoint, Table
+from api.settings import ApiSettings
+from infra.local.asking import Question, ask, problem
+from infra.local.questions import decisions, questions
+from infra.local.subjects import Subjects
 
-SUBJECTS = Subjects(instrument_id=4, user_id="user-1", price=30.5)
-ASKED = {question.path: question for question in questions(SUBJECTS, now_s=lambda: 1_629_061_628.5)}
+TABLE: Final[Table] = create_app(ApiSettings()).state.table
+SUBJECTS = Subjects(
+    instrument_id=4, user_id="user-1", price=30.5, request_id="default.g1.model.x", recommended=5
+)
+ALL = [*questions(SUBJECTS, now_s=lambda: 1_629_061_628.5), *decisions()]
+ASKED = {f"{question} {question.status}": question for question in ALL}
 
 BAR = {"t": 60_000, "o": 2.0, "h": 4.0, "l": 1.0, "c": 3.0, "v": 5.0, "n": 2, "vw": 2.5}
 LEGACY_BAR = {"instrid": 4, "price_open": 2, "price_high": 4, "price_low": 1, "price_close": 3}
@@ -19,100 +29,155 @@ ITEMS = [{"instrument_id": 5, "score": 0.9, "because": [4]}, {"instrument_id": 6
 APPLE = {"instrument_id": 4, "symbol": "AAPL", "name": "Apple Inc."}
 TRADE = {"userid": "ABC", "price": "30.5", "instrid": 4, "timestamp": "1629061628"}
 
-GOOD: dict[str, tuple[int, Any]] = {
-    "/instruments/4": (200, {"2021-08-16 23:32:00": LEGACY_BAR}),
-    "/instruments/similar/4": (200, {"predicted_items": ["0", "5"]}),
-    "/instruments/similar/user-1": (200, {"predicted_items": ["5"]}),
-    "/add/request": (200, {"resp": TRADE}),
-    "/v1/instruments/4/bars?limit=5": (200, {"bars": [BAR, BAR | {"t": 120_000}]}),
-    "/v1/bars?instruments=4&start=0&limit=5": (200, {"bars": {"4": [BAR]}}),
-    "/v1/quotes/latest?instruments=4": (200, {"quotes": {"4": {"price": 30.5, "ts": 1}}}),
-    "/v1/snapshots?instruments=4": (200, {"snapshots": {"4": {"day": BAR}}}),
-    "/v1/instruments/4/similar?n=3": (200, {"items": ITEMS}),
-    "/v1/instruments?listed=true&n=3": (200, {"items": [APPLE]}),
-    "/v1/instruments/4": (200, APPLE),
-    "/v1/movers?window=5m&n=3": (200, {"as_of": 60_000, "movers": [{"change": 0.5}]}),
-    "/v1/users/user-1/recommendations?n=3": (200, {"items": ITEMS}),
-    "/v1/recommendations": (200, {"items": ITEMS}),
-    "/v1/recommendations/batch": (
-        200,
-        {"recommendations": [{"user_id": user, "items": ITEMS} for user in ("user-1", "ABC")]},
-    ),
-    "/v1/users/user-1/export": (200, {"history": [{}], "last_event_ts": 1}),
-    "/v1/models": (200, {"variants": [{"serves": {"generation": "g1"}}]}),
-    "/v1/experiments": (200, {"variants": [{"generation": "g1"}]}),
-    "/v1/models/decisions?n=3": (200, {"decisions": [{}]}),
-    "/v1/pipeline": (200, {"kafka": "ok"}),
-    "/v1/users/user-1/history": (200, {"items": [{"instrument_id": 4, "affinity": 1.0}]}),
-    "/v1/events": (202, {"quotes": 1, "interactions": 1}),
-    "/v1/users/ABC/recommendations?n=3": (200, {"source": "history", "items": ITEMS}),
-    "/health/live": (200, {"status": "alive"}),
-    "/health/ready": (200, {"status": "ready"}),
-    "/metrics": (200, 'api_requests_total{route="/metrics"} 1.0'),
+LIVE_BAR = json.dumps(BAR | {"instrument_id": 4})
+STREAM = f"retry: 2000\n\nevent: bar\ndata: {LIVE_BAR}\nid: 7\n\nevent: live\ndata: {{}}\nid: 7\n"
+UNKNOWN = "urn:tickrec:problem:unknown-"
+NEW = {"instrument_id": 1_000_000}
+DEMO = '{"name": "demo", "weights": {"default": 1}}'
+WHY = '{"why": "to see whether it can be done"}'
+ARMS = [{"generation": "g1"}]
+
+GOOD: dict[str, Any] = {
+    "GET /instruments/4 200": {"2021-08-16 23:32:00": LEGACY_BAR},
+    "GET /instruments/similar/4 200": {"predicted_items": ["0", "5"]},
+    "GET /instruments/similar/user-1 200": {"predicted_items": ["5"]},
+    "POST /add/request 200": {"resp": TRADE},
+    "GET /v1/instruments/4/bars?limit=5 200": {"bars": [BAR, BAR | {"t": 120_000}]},
+    "GET /v1/bars?instruments=4&start=0&limit=5 200": {"bars": {"4": [BAR]}},
+    "GET /v1/quotes/latest?instruments=4 200": {"quotes": {"4": {"price": 30.5, "ts": 1}}},
+    "GET /v1/snapshots?instruments=4 200": {"snapshots": {"4": {"day": BAR}}},
+    "GET /v1/stream/bars?instruments=4 200": STREAM,
+    "GET /v1/movers?window=5m&n=3 200": {"as_of": 60_000, "movers": [{"change": 0.5}]},
+    "GET /v1/instruments?listed=true&n=3 200": {"items": [APPLE]},
+    "GET /v1/instruments/4 200": APPLE,
+    "PUT /v1/instruments/1000000 202": NEW,
+    "GET /v1/instruments/NEW 200": APPLE,
+    "DELETE /v1/instruments/1000000 202": NEW,
+    "GET /v1/instruments/NEW 404": {"type": f"{UNKNOWN}instrument"},
+    "GET /v1/instruments/4/similar?n=3 200": {"items": ITEMS},
+    "GET /v1/trending?n=3 200": {"items": [{"events": 5}, {"events": 1}]},
+    "GET /v1/users/user-1/recommendations?n=3 200": {"items": ITEMS},
+    "POST /v1/recommendations 200": {"items": ITEMS},
+    "POST /v1/recommendations/batch 200": {
+        "recommendations": [{"user_id": user, "items": ITEMS} for user in ("user-1", "ABC")]
+    },
+    "GET /v1/users/user-1/history 200": {"items": [{"instrument_id": 4, "affinity": 1.0}]},
+    "GET /v1/users/user-1/export 200": {"history": [{}], "last_event_ts": 1},
+    "GET /v1/models 200": {"variants": [{"serves": {"generation": "g1"}}]},
+    "GET /v1/models/decisions?n=3 200": {"decisions": [{}]},
+    "PUT /v1/experiments 200": {"name": "demo", "variants": ARMS},
+    "GET /v1/experiments 200": {"name": "demo", "variants": ARMS},
+    "DELETE /v1/experiments 200": {"name": None, "variants": ARMS},
+    "POST /v1/events 202": {"quotes": 1, "interactions": 1},
+    "GET /v1/users/ABC/recommendations?n=3 200": {"source": "history", "items": ITEMS},
+    "POST /v1/feedback 202": {"impressions": 1, "clicks": 1},
+    "DELETE /v1/users/ABC 202": {"user_id": "ABC"},
+    "GET /v1/users/ABC/history 404": {"type": f"{UNKNOWN}user"},
+    "GET /v1/pipeline 200": {"kafka": "ok"},
+    "GET /v1/pipeline/history?minutes=1 200": {"ts": [1, 2], "topics": [{"lag": [0, None]}]},
+    "GET /v1/pipeline/dead_letters?limit=3 200": {"kafka": "ok"},
+    "GET /health/live 200": {"status": "alive"},
+    "GET /health/ready 200": {"status": "ready"},
+    "GET /metrics 200": 'api_requests_total{route="/metrics"} 1.0',
+    "POST /v1/models/promote 200": {"what": "promoted", "generation": "g2", "serves": "g2"},
+    "POST /v1/models/rollback 200": {"what": "rolled back", "generation": "g2", "serves": "g1"},
+    "GET /v1/models/decisions?n=1 200": {"decisions": [{"what": "rolled back", "by": "api"}]},
 }
+"""A good answer to each question, by its request and status."""
 
 
-def problem_of(path: str, status: int, body: Any) -> str | None:
-    return problem(ASKED[path], status, body)
+def problem_of(name: str, status: int, body: Any) -> str | None:
+    return problem(ASKED[name], status, body)
 
 
-def test_every_documented_endpoint_is_asked() -> None:
+def asks(question: Question, endpoint: Endpoint) -> bool:
+    """Return whether a question is one of the endpoint's, and of no other's."""
+    path = re.sub(r"\{\w+\}", "[^/]+", endpoint.path)
+    same_path = re.fullmatch(path, question.path.partition("?")[0]) is not None
+    return question.method == endpoint.method and same_path
+
+
+def test_every_endpoint_of_the_table_is_asked() -> None:
+    unasked = [str(of) for of in TABLE if not any(asks(question, of) for question in ALL)]
+    assert unasked == []
+
+
+def test_every_question_has_a_good_answer_here() -> None:
     assert ASKED.keys() == GOOD.keys()
+    assert len(ASKED) == len(ALL)
 
 
-@pytest.mark.parametrize("path", GOOD)
-def test_a_good_answer_is_taken_for_good(path: str) -> None:
-    assert problem_of(path, *GOOD[path]) is None
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_answer_is_taken_for_good(name: str) -> None:
+    assert problem_of(name, ASKED[name].status, GOOD[name]) is None
 
 
-@pytest.mark.parametrize("path", GOOD)
-def test_another_status_is_a_problem(path: str) -> None:
-    complaint = problem_of(path, 503, {"title": "Redis does not answer"})
+@pytest.mark.parametrize("name", GOOD)
+def test_another_status_is_a_problem(name: str) -> None:
+    complaint = problem_of(name, 503, {"title": "Redis does not answer"})
     assert complaint is not None
     assert "status 503" in complaint
     assert "Redis does not answer" in complaint
 
 
-@pytest.mark.parametrize("path", [path for path in GOOD if path != "/metrics"])
-def test_an_answer_of_another_shape_is_a_problem(path: str) -> None:
+@pytest.mark.parametrize("name", [name for name, good in GOOD.items() if not isinstance(good, str)])
+def test_an_answer_of_another_shape_is_a_problem(name: str) -> None:
     for body in ({"unexpected": 1}, [1], {}):
-        assert problem_of(path, GOOD[path][0], body) is not None
+        assert problem_of(name, ASKED[name].status, body) is not None
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "says"),
+    ("name", "body", "says"),
     [
-        ("/instruments/4", {}, "no minute"),
-        ("/instruments/4", {"2021": LEGACY_BAR | {"price_low": 2.5}}, "low 2.5"),
-        ("/instruments/similar/4", {"predicted_items": []}, "empty"),
-        ("/instruments/similar/4", {"predicted_items": ["1", "1"]}, "different"),
-        ("/add/request", {"resp": TRADE | {"price": "1"}}, "resp"),
-        ("/v1/instruments/4/bars?limit=5", {"bars": []}, "no bar"),
-        ("/v1/instruments/4/bars?limit=5", {"bars": [BAR, BAR]}, "order of time"),
-        ("/v1/instruments/4/bars?limit=5", {"bars": [BAR | {"n": 0}]}, "no quotes"),
-        ("/v1/bars?instruments=4&start=0&limit=5", {"bars": {"4": []}}, "no bar"),
-        ("/v1/quotes/latest?instruments=4", {"quotes": {"4": {"price": 0}}}, "the price is 0"),
-        ("/v1/movers?window=5m&n=3", {"as_of": None, "movers": []}, "no prices are known"),
-        ("/v1/recommendations/batch", {"recommendations": []}, "the users"),
-        ("/v1/instruments?listed=true&n=3", {"items": []}, "the catalog is empty"),
-        ("/v1/instruments/4", APPLE | {"name": ""}, "one has no name"),
-        ("/v1/instruments/4/similar?n=3", {"items": ITEMS[::-1]}, "best do not come first"),
-        ("/v1/users/ABC/recommendations?n=3", {"source": "popular", "items": ITEMS}, "count yet"),
+        ("GET /instruments/4 200", {}, "no minute"),
+        ("GET /instruments/4 200", {"2021": LEGACY_BAR | {"price_low": 2.5}}, "low 2.5"),
+        ("GET /instruments/similar/4 200", {"predicted_items": []}, "empty"),
+        ("GET /instruments/similar/4 200", {"predicted_items": ["1", "1"]}, "different"),
+        ("POST /add/request 200", {"resp": TRADE | {"price": "1"}}, "resp"),
+        ("GET /v1/instruments/4/bars?limit=5 200", {"bars": []}, "no bar"),
+        ("GET /v1/instruments/4/bars?limit=5 200", {"bars": [BAR, BAR]}, "order of time"),
+        ("GET /v1/instruments/4/bars?limit=5 200", {"bars": [BAR | {"n": 0}]}, "no quotes"),
+        ("GET /v1/bars?instruments=4&start=0&limit=5 200", {"bars": {"4": []}}, "no bar"),
         (
-            "/v1/users/ABC/recommendations?n=3",
+            "GET /v1/quotes/latest?instruments=4 200",
+            {"quotes": {"4": {"price": 0}}},
+            "the price is 0",
+        ),
+        ("GET /v1/movers?window=5m&n=3 200", {"as_of": None, "movers": []}, "no prices are known"),
+        ("POST /v1/recommendations/batch 200", {"recommendations": []}, "the users"),
+        ("GET /v1/instruments?listed=true&n=3 200", {"items": []}, "the catalog is empty"),
+        ("GET /v1/instruments/4 200", APPLE | {"name": ""}, "one has no name"),
+        ("GET /v1/instruments/4/similar?n=3 200", {"items": ITEMS[::-1]}, "best do not come first"),
+        (
+            "GET /v1/users/ABC/recommendations?n=3 200",
+            {"source": "popular", "items": ITEMS},
+            "count yet",
+        ),
+        (
+            "GET /v1/users/ABC/recommendations?n=3 200",
             {"source": "history", "items": [ITEMS[0] | {"because": [7]}]},
             "because of [7]",
         ),
-        ("/v1/users/user-1/history", {"items": []}, "empty"),
-        ("/v1/users/user-1/history", {"items": [{"affinity": 0}]}, "affinity"),
-        ("/health/ready", {"status": "starting"}, "starting"),
-        ("/metrics", "nothing_total 1", "no request"),
+        ("GET /v1/users/user-1/history 200", {"items": []}, "empty"),
+        ("GET /v1/trending?n=3 200", {"items": [{"events": 1}, {"events": 2}]}, "most do not"),
+        ("GET /v1/stream/bars?instruments=4 200", STREAM.replace("live", "stale"), "the events"),
+        ("GET /v1/stream/bars?instruments=4 200", STREAM.replace("id: 7\n", ""), "has no id"),
+        (
+            "GET /v1/users/ABC/history 404",
+            {"type": "urn:tickrec:problem:not-found"},
+            "unknown-user",
+        ),
+        ("DELETE /v1/experiments 200", {"name": "demo", "variants": ARMS}, "is 'demo', not None"),
+        ("POST /v1/models/promote 200", GOOD["POST /v1/models/rollback 200"], "rolled back"),
+        ("GET /v1/users/user-1/history 200", {"items": [{"affinity": 0}]}, "affinity"),
+        ("GET /health/ready 200", {"status": "starting"}, "starting"),
+        ("GET /metrics 200", "nothing_total 1", "no request"),
     ],
 )
 def test_an_implausible_answer_is_a_problem_that_says_what_is_wrong(
-    path: str, body: Any, says: str
+    name: str, body: Any, says: str
 ) -> None:
-    complaint = problem_of(path, GOOD[path][0], body)
+    complaint = problem_of(name, ASKED[name].status, body)
     assert complaint is not None
     assert says in complaint
 
@@ -123,22 +188,34 @@ def test_bars_are_plausible_exactly_if_low_and_high_enclose_open_and_close(
 ) -> None:
     low, open_, close, high = prices
     bar = BAR | {"l": low, "o": open_, "c": close, "h": high}
-    complaint = problem_of("/v1/instruments/4/bars?limit=5", 200, {"bars": [bar]})
+    complaint = problem_of("GET /v1/instruments/4/bars?limit=5 200", 200, {"bars": [bar]})
     assert (complaint is None) == (low > 0 and low == min(prices) and high == max(prices))
 
 
 def test_a_server_that_is_away_is_a_problem() -> None:
     with httpx.Client(base_url="http://127.0.0.1:1") as client:
-        given_ = ask(client, ASKED["/health/live"])
+        given_ = ask(client, ASKED["GET /health/live 200"])
     assert given_.status is None
     assert given_.problem is not None
     assert given_.problem.startswith("no answer")
 
 
-def test_the_curl_command_asks_the_same_question() -> None:
-    get: Question = ASKED["/v1/instruments/4/bars?limit=5"]
-    assert get.curl("http://api") == "curl 'http://api/v1/instruments/4/bars?limit=5'"
-    post = ASKED["/add/request"]
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("GET /v1/instruments/4/bars?limit=5 200", "'http://api/v1/instruments/4/bars?limit=5'"),
+        ("GET /v1/stream/bars?instruments=4 200", "-N 'http://api/v1/stream/bars?instruments=4'"),
+        ("DELETE /v1/users/ABC 202", "-X DELETE http://api/v1/users/ABC"),
+        ("POST /v1/models/promote 200", f"http://api/v1/models/promote --json '{WHY}'"),
+        ("PUT /v1/experiments 200", f"-X PUT http://api/v1/experiments --json '{DEMO}'"),
+    ],
+)
+def test_the_curl_command_asks_the_same_question(name: str, words: str) -> None:
+    assert ASKED[name].curl("http://api") == f"curl {words}"
+
+
+def test_the_curl_command_of_a_post_has_its_body() -> None:
+    post = ASKED["POST /add/request 200"]
     command, url, option, body = post.curl("http://api").split(" ", 3)
     assert (command, url, option) == ("curl", "http://api/add/request", "--json")
     assert json.loads(body.strip("'")) == post.body

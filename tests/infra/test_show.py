@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from infra.local import metrics, show, supervisor
+from infra.local.asking import Answer, Question
 from infra.local.metrics import Rates, Reading
-from infra.local.questions import Answer, Question
 from infra.local.run import Report
 from infra.local.show import _lines
 from infra.local.supervisor import State, Status
@@ -57,10 +57,17 @@ def test_an_answer_comes_with_the_command_that_asks_for_it() -> None:
     assert text == '\n$ curl http://api/health/live\n{"status": "alive"}\n'
 
 
+def test_the_events_of_a_stream_are_shown_as_they_came() -> None:
+    question = Question("/v1/stream/bars", lambda _: None, until="event: live")
+    answer = Answer(question, 200, "event: live\ndata: {}\n", None)
+    text = printed(lambda c: show.answer(c, "http://api", answer))
+    assert text == "\n$ curl -N http://api/v1/stream/bars\nevent: live\ndata: {}\n...\n"
+
+
 def test_a_bad_answer_comes_with_what_is_wrong() -> None:
     given_ = Answer(Question("/health/live", lambda _: None), 500, None, "status 500")
     assert "! status 500" in printed(lambda c: show.answer(c, "http://api", given_))
-    assert "✗ GET  /health/live  status 500" in printed(lambda c: show.check(c, given_))
+    assert "✗ GET    /health/live  status 500" in printed(lambda c: show.check(c, given_))
 
 
 def test_a_long_answer_is_cut() -> None:

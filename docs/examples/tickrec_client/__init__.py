@@ -1,0 +1,14 @@
+"""A client of Tickrec's HTTP API: every `/v1` endpoint, typed.
+
+Copy this folder into your project, and `pip install httpx msgspec tenacity`:
+
+    with Tickrec("http://127.0.0.1:8000", "tk_...") as tickrec:
+        print(tickrec.market.bars("SUCA", limit=2).bars)
+
+`connection` says what is sent again after a failure, and what is not.
+"""
+
+from .client import Tickrec
+from .problems import TickrecError
+
+__all__ = ["Tickrec", "TickrecError"]

@@ -1,0 +1,76 @@
+"""What the API answers if it does not do what it was asked, and when to ask again."""
+
+from typing import Final
+
+import httpx
+import msgspec
+
+TYPE_PREFIX: Final = "urn:tickrec:problem:"
+_SHOWN: Final = 200
+"""Characters of an answer that is no problem of the API's."""
+_NOTHING_TAKEN: Final = frozenset({"rate-limited", "overloaded", "too-many-requests"})
+_MAY_PASS: Final = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What breaks a rule: a field of the request, or an event of a body."""
+
+    reason: str
+    field: str | None = None
+    index: int | None = None
+    """place of the event"""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A problem as RFC 9457 defines it."""
+
+    type: str
+    title: str = ""
+    detail: str = ""
+    errors: list[FieldError] = []
+
+
+class TickrecError(Exception):
+    """The API answered with a problem.
+
+    `kind` is the last part of `type`, such as `unknown-instrument`: branch on it. `retry_after_s`
+    says when to ask again at the earliest, 0 if the API does not say.
+    """
+
+    def __init__(self, answer: httpx.Response) -> None:
+        problem = _problem(answer)
+        self.status = answer.status_code
+        self.type = problem.type
+        self.kind = problem.type.removeprefix(TYPE_PREFIX)
+        self.title = problem.title
+        self.detail = problem.detail
+        self.errors = problem.errors
+        self.retry_after_s = float(answer.headers.get("Retry-After", 0))
+        super().__init__(f"{self.status} {self.kind}: {self.detail}")
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed another time."""
+    if isinstance(error, TickrecError):
+        return error.status in _MAY_PASS
+    lost = httpx.NetworkError | httpx.TimeoutException | httpx.RemoteProtocolError
+    return isinstance(error, lost)
+
+
+def took_nothing(error: BaseException) -> bool:
+    """Whether a request that failed surely changed nothing."""
+    if isinstance(error, TickrecError):
+        return error.kind in _NOTHING_TAKEN
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+
+
+def retry_after_s(error: BaseException) -> float:
+    """Return how long the API wants to be left alone."""
+    return error.retry_after_s if isinstance(error, TickrecError) else 0
+
+
+def _problem(answer: httpx.Response) -> Problem:
+    """Return the problem of an answer, also of one that a proxy gave."""
+    if answer.headers.get("Content-Type") == "application/problem+json":
+        return msgspec.json.decode(answer.content, type=Problem)
+    return Problem("about:blank", answer.reason_phrase, answer.text[:_SHOWN])

@@ -1,0 +1,102 @@
+"""Asks an API a question, and judges the answer."""
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import httpx
+
+from infra.local.plausible import Check, ImplausibleError
+
+_TIMEOUT_S: Final = 3
+_SAID: Final = 300
+"""characters of an answer that a complaint repeats"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request, and what its answer must be."""
+
+    path: str
+    check: Check
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    body: Any = None
+    """sent as JSON, if there is one"""
+    status: int = 200
+    until: str | None = None
+    """of an answer without end: the line with which the last event begins that is waited for"""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def curl(self, api_url: str) -> str:
+        """Return the command line that asks the same."""
+        words = ["curl", *(["-N"] if self.until else []), shlex.quote(f"{api_url}{self.path}")]
+        implied = "GET" if self.body is None else "POST"
+        if self.method != implied:
+            words[1:1] = ["-X", self.method]
+        if self.body is not None:
+            words += ["--json", shlex.quote(json.dumps(self.body))]
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, and what is wrong with it."""
+
+    question: Question
+    status: int | None
+    body: Any
+    problem: str | None
+
+
+def connect_api(api_url: str) -> httpx.Client:
+    """Return a client of the API."""
+    return httpx.Client(base_url=api_url, timeout=_TIMEOUT_S)
+
+
+def ask(client: httpx.Client, question: Question) -> Answer:
+    """Ask once."""
+    try:
+        with client.stream(question.method, question.path, json=question.body) as response:
+            body = _read(response, question.until)
+    except httpx.HTTPError as error:
+        return Answer(question, None, None, f"no answer: {error}")
+    status = response.status_code
+    return Answer(question, status, body, problem(question, status, body))
+
+
+def problem(question: Question, status: int, body: Any) -> str | None:
+    """Return what is wrong with an answer, None if nothing is."""
+    said = body if isinstance(body, str) else json.dumps(body)
+    if status != question.status:
+        return f"status {status} instead of {question.status}: {said[:_SAID]}"
+    try:
+        question.check(body)
+    except ImplausibleError as implausible:
+        return str(implausible)
+    except (AttributeError, IndexError, KeyError, TypeError) as missing:
+        return f"not of the documented shape, {missing!r}: {said[:_SAID]}"
+    return None
+
+
+def _read(response: httpx.Response, until: str | None) -> Any:
+    if until is not None and response.is_success:
+        return "\n".join(_lines_of_events(response.iter_lines(), until))
+    response.read()
+    try:
+        return response.json()
+    except ValueError:
+        return response.text
+
+
+def _lines_of_events(lines: Iterable[str], until: str) -> Iterator[str]:
+    """Yield lines up to the end of the event that begins with `until`."""
+    is_last = False
+    for line in lines:
+        yield line
+        is_last = is_last or line == until
+        if is_last and not line:
+            return

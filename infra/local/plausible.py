@@ -1,0 +1,236 @@
+"""What a plausible answer of each kind is: a check takes the answer, and says what is wrong."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+Check = Callable[[Any], None]
+"""Takes the JSON of an answer, or the text where it is none; raises ImplausibleError."""
+
+
+class ImplausibleError(ValueError):
+    """An answer that is not what it should be: what, and what it is."""
+
+
+def require(condition: object, complaint: str) -> None:
+    """Raise ImplausibleError with the complaint unless the condition holds."""
+    if not condition:
+        raise ImplausibleError(complaint)
+
+
+def same(what: str, is_: object, should_be: object) -> None:
+    """Require that something is what it should be."""
+    require(is_ == should_be, f"{what} is {is_!r}, not {should_be!r}")
+
+
+def echoes(body: dict[str, Any]) -> Check:
+    """The first version's answer repeats the body."""
+    return lambda said: same("resp", said["resp"], body)
+
+
+def equals(answer: Any) -> Check:
+    """The answer is this."""
+    return lambda said: same("the answer", said, answer)
+
+
+def is_problem(slug: str) -> Check:
+    """The answer is a problem of this type."""
+    return lambda said: same("type", said["type"], f"urn:tickrec:problem:{slug}")
+
+
+def legacy_bars(said: Any) -> None:
+    """The first version's bars are there, and each is in order."""
+    require(said, "no minute in the last five, though quotes come every second")
+    for minute, bar in said.items():
+        prices = (bar["price_low"], bar["price_open"], bar["price_close"], bar["price_high"])
+        _ordered(minute, *prices)
+
+
+def bars(said: Any) -> None:
+    """Bars are there, each in order, oldest first."""
+    require(said["bars"], "no bar in the last five minutes, though quotes come every second")
+    for bar in said["bars"]:
+        _ordered(bar["t"], bar["l"], bar["o"], bar["c"], bar["h"])
+        require(bar["n"] >= 1, f"bar {bar['t']} has no quotes")
+    starts = [bar["t"] for bar in said["bars"]]
+    require(starts == sorted(set(starts)), f"bars are not in order of time: {starts}")
+
+
+def bars_of(instrument_id: int) -> Check:
+    """Bars of an instrument are among those of several."""
+    return lambda said: bars({"bars": said["bars"][str(instrument_id)]})
+
+
+def quote_of(instrument_id: int) -> Check:
+    """An instrument has a latest quote."""
+
+    def check(said: Any) -> None:
+        price = said["quotes"][str(instrument_id)]["price"]
+        require(price > 0, f"the price is {price}")
+
+    return check
+
+
+def stands(instrument_id: int) -> Check:
+    """An instrument has a bar of today or, just after midnight, of yesterday."""
+
+    def check(said: Any) -> None:
+        found = said["snapshots"][str(instrument_id)]
+        bars({"bars": [found["day"] or found["previous_day"]]})
+
+    return check
+
+
+def streams(instrument_id: int) -> Check:
+    """A stream begins with a bar of an instrument, and goes on live."""
+
+    def check(said: Any) -> None:
+        events = [event.splitlines() for event in said.split("\n\n") if "event: " in event]
+        names = [event[0].removeprefix("event: ") for event in events]
+        same("the events", names, ["bar", "live"])
+        bar = json.loads(events[0][1].removeprefix("data: "))
+        same("the instrument", bar["instrument_id"], instrument_id)
+        bars({"bars": [bar]})
+        require(all(event[-1].startswith("id: ") for event in events), "an event has no id")
+
+    return check
+
+
+def _ordered(when: object, low: float, open_: float, close: float, high: float) -> None:
+    fits = 0 < low <= min(open_, close) <= max(open_, close) <= high
+    require(fits, f"bar {when}: low {low}, open {open_}, close {close}, high {high}")
+
+
+def predicted(said: Any) -> None:
+    """Up to ten different instruments are there, in the first version's form."""
+    items = said["predicted_items"]
+    require(items, "the list is empty")
+    require(len(items) <= 10 and len(set(items)) == len(items), f"not ten different: {items}")
+
+
+def scored(said: Any) -> None:
+    """Items are there, best first."""
+    scores = [item["score"] for item in said["items"]]
+    require(scores, "the list is empty")
+    require(scores == sorted(scores, reverse=True), f"the best do not come first: {scores}")
+
+
+def moved(said: Any) -> None:
+    """Movers are known, the greatest change first."""
+    changes = [mover["change"] for mover in said["movers"]]
+    require(said["as_of"], "no prices are known")
+    require(changes == sorted(changes, reverse=True), f"the greatest is not first: {changes}")
+
+
+def trending(said: Any) -> None:
+    """Items with events are there, those with most first."""
+    events = [item["events"] for item in said["items"]]
+    require(events and min(events) > 0, f"nothing has events: {events}")
+    require(events == sorted(events, reverse=True), f"the most do not come first: {events}")
+
+
+def of_each(users: list[str]) -> Check:
+    """Items of each of the users are there, in the users' order."""
+
+    def check(said: Any) -> None:
+        same("the users", [one["user_id"] for one in said["recommendations"]], users)
+        for one in said["recommendations"]:
+            scored(one)
+
+    return check
+
+
+def because_of(instrument_id: int) -> Check:
+    """Items are there, the first of which an instrument speaks for."""
+
+    def check(said: Any) -> None:
+        scored(said)
+        require(said["source"] != "popular", "the event just published does not count yet")
+        because = said["items"][0]["because"]
+        require(instrument_id in because, f"because of {because}, not {instrument_id}")
+
+    return check
+
+
+def described(said: Any) -> None:
+    """Instruments are there, each with a symbol and a name."""
+    require(said["items"], "the catalog is empty")
+    require(all(item["symbol"] and item["name"] for item in said["items"]), "one has no name")
+
+
+def describes(said: Any) -> None:
+    """An instrument has a symbol and a name."""
+    described({"items": [said]})
+
+
+def history(said: Any) -> None:
+    """Instruments of the user are there, with affinities."""
+    require(said["items"], "the history is empty")
+    require(all(item["affinity"] > 0 for item in said["items"]), "an affinity is not above 0")
+
+
+def exported(said: Any) -> None:
+    """The user's history is there."""
+    require(said["history"], "the history is empty")
+    require(said["last_event_ts"], "no time of the last event")
+
+
+def serves(said: Any) -> None:
+    """A generation is named."""
+    require(said["generation"], "no generation is named")
+
+
+def has_decisions(said: Any) -> None:
+    """Decisions are there."""
+    require(said["decisions"], "nothing was decided")
+
+
+def decided(what: str) -> Check:
+    """This was done to a generation, and one is served."""
+
+    def check(said: Any) -> None:
+        same("what was done", said["what"], what)
+        require(said["generation"] and said["serves"], "no generation is named")
+
+    return check
+
+
+def decided_last(what: str) -> Check:
+    """The last decision did this, and was asked for over HTTP."""
+
+    def check(said: Any) -> None:
+        last = said["decisions"][0]
+        same("the last decision", (last["what"], last["by"]), (what, "api"))
+
+    return check
+
+
+def experiment(name: str | None) -> Check:
+    """The experiment is called so, None if there is none, and the first variant is served."""
+
+    def check(said: Any) -> None:
+        same("the experiment", said["name"], name)
+        serves(said["variants"][0])
+
+    return check
+
+
+def kafka_is_ok(said: Any) -> None:
+    """Kafka tells what there is of it."""
+    same("kafka", said["kafka"], "ok")
+
+
+def looked_back(said: Any) -> None:
+    """There is something to look back at, of each topic."""
+    require(said["ts"], "nothing was looked at yet")
+    same("the lengths", {len(topic["lag"]) for topic in said["topics"]}, {len(said["ts"])})
+
+
+def has_status(status: str) -> Check:
+    """The server says how it is."""
+    return lambda said: same("status", said["status"], status)
+
+
+def counts_requests(said: Any) -> None:
+    """Requests are counted."""
+    require("api_requests_total{" in said, "no request is counted")

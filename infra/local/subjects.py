@@ -1,0 +1,70 @@
+"""Whom and what to ask a stack about: out of its Redis, once there is enough."""
+
+from dataclasses import dataclass
+
+import httpx
+import msgspec
+
+from contracts.generations import DEFAULT_VARIANT, Current, PopularList
+from contracts.keyspace import Keyspace
+from contracts.topics import INTERACTIONS
+from infra.topics import noted_partitions
+from runtime.stores import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Whom and what to ask about."""
+
+    instrument_id: int
+    """the most popular one"""
+    user_id: str
+    """one with a history"""
+    price: float
+    """a recent one of the instrument"""
+    request_id: str
+    """of an answer that recommended the instrument `recommended` to the user first"""
+    recommended: int
+
+
+def find_subjects(store: Store, keyspace: Keyspace, client: httpx.Client) -> Subjects | None:
+    """Return whom and what to ask about, None while the first generation is not there."""
+    partitions = range(noted_partitions(store, keyspace).get(INTERACTIONS.name, 0))
+    users = [user for p in partitions if (user := _some_user(store, keyspace.active(p)))]
+    generation = served_generation(store, keyspace)
+    if not users or generation is None:
+        return None
+    popular = store.get(keyspace.model_popular(generation))
+    items = msgspec.json.decode(popular, type=PopularList).items if popular else []
+    for item in items:
+        bars = client.get(f"/v1/instruments/{item.item}/bars")
+        if bars.is_success and bars.json()["bars"]:
+            price = bars.json()["bars"][-1]["c"]
+            return _with_feedback(int(item.item), users[0], price, client)
+    return None
+
+
+def _with_feedback(
+    instrument_id: int, user_id: str, price: float, client: httpx.Client
+) -> Subjects | None:
+    """Return the subjects, None while nothing is recommended to the user."""
+    answer = client.get(f"/v1/users/{user_id}/recommendations")
+    if not answer.is_success or not answer.json()["items"]:
+        return None
+    found = answer.json()
+    first = found["items"][0]["instrument_id"]
+    return Subjects(instrument_id, user_id, price, found["request_id"], first)
+
+
+def _some_user(store: Store, active: str) -> str | None:
+    """Return a user whose own list may well be up to date: not one of the latest seconds."""
+    middle = store.zcard(active) // 2
+    return next((str(user) for user in store.zrange(active, middle, middle)), None)
+
+
+def served_generation(store: Store, keyspace: Keyspace) -> str | None:
+    """Return the generation that is served, None before the first."""
+    value = store.get(keyspace.model_current())
+    variants = msgspec.json.decode(value, type=Current).variants if value else {}
+    served = variants.get(DEFAULT_VARIANT)
+    return served.generation if served else None

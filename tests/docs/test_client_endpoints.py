@@ -1,0 +1,266 @@
+"""docs/examples/tickrec_client has every `/v1` endpoint: against a real API, Valkey and broker."""
+
+import dataclasses
+import json
+import re
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import msgspec
+import pytest
+
+from api.app import create_app
+from api.http.endpoint import Endpoint, Table
+from api.settings import ApiSettings
+from contracts.generations import Canary, Current, Served
+from contracts.keyspace import BarValue, Keyspace
+from contracts.topics import ALL
+from docs.examples.tickrec_client import Tickrec, TickrecError
+from docs.examples.tickrec_client.bars import LiveBar
+from docs.examples.tickrec_client.catalog import Description
+from docs.examples.tickrec_client.events import Click, Impression, Interaction, Quote
+from docs.examples.tickrec_client.recommendations import WeightedItem
+from docs.examples.tickrec_client.stream import Live
+from infra import broker as brokers
+from infra.local.process import LOOPBACK, Command, Server, free_port, running
+from infra.topics import ensure
+from runtime.stores import connect
+from tests.api.conftest import TOPOLOGY, Filled
+from tests.api.keys import entry, write_keys
+
+pytestmark = pytest.mark.integration
+
+TABLE: Final[Table] = create_app(ApiSettings()).state.table
+OURS: Final = {str(endpoint): endpoint for endpoint in TABLE if endpoint.path.startswith("/v1/")}
+ROOT: Final = Path(__file__).resolve().parents[2]
+SCOPES: Final = {"read", "write", "admin"}
+MINUTE_S: Final = int(time.time()) // 60 * 60
+BAR: Final = BarValue(1, 2, 1, 2, 1, 1, 1, MINUTE_S * 1000, MINUTE_S * 1000, (0, 1))
+G1, G2, G3 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3"))
+BASKET: Final = [WeightedItem(4, 2), WeightedItem(7)]
+DESCRIPTION: Final = Description(symbol="NEW", name="New Corp.", categories=["tech"])
+
+
+def publish(tickrec: Tickrec) -> object:
+    now_ms = time.time_ns() // 1_000_000
+    trade = Interaction(user_id="ABC", instrument_id=4, price=2, quantity=3, ts=now_ms)
+    return tickrec.events.publish([Quote(instrument_id=4, price=2, ts=now_ms), trade])
+
+
+def feedback(tickrec: Tickrec) -> object:
+    found = tickrec.recommendations.for_user("ABC")
+    about = {"request_id": found.request_id, "user_id": "ABC", "position": 1}
+    return tickrec.events.feedback(
+        [kind(instrument_id=found.items[0].instrument_id, **about) for kind in (Impression, Click)]
+    )
+
+
+CALLS: Final[dict[str, Callable[[Tickrec], Any]]] = {
+    "GET /v1/instruments": lambda t: t.catalog.search(search="su", listed=True, n=1),
+    "GET /v1/instruments/{instrument}": lambda t: t.catalog.get("SUCA"),
+    "PUT /v1/instruments/{instrument}": lambda t: t.catalog.put(9, DESCRIPTION),
+    "DELETE /v1/instruments/{instrument}": lambda t: t.catalog.delete(9),
+    "GET /v1/instruments/{instrument}/bars": lambda t: t.market.bars("SUCA", limit=3),
+    "GET /v1/bars": lambda t: t.market.bars_of_many([4, "SUCA", 8], start=0, limit=2),
+    "GET /v1/quotes/latest": lambda t: t.market.latest_quotes([4, 8]),
+    "GET /v1/snapshots": lambda t: t.market.snapshots(["SUCA", 8]),
+    "GET /v1/movers": lambda t: t.market.movers(window="5m", category=["a", "b"], n=2),
+    "GET /v1/stream/bars": lambda t: list(islice(t.market.stream([4]), 2)),
+    "GET /v1/instruments/{instrument}/similar": lambda t: t.recommendations.similar("SUCA", n=1),
+    "GET /v1/trending": lambda t: t.recommendations.trending(window="1h", n=2),
+    "GET /v1/users/{user_id}/recommendations": lambda t: t.recommendations.for_user(
+        "ABC", n=2, exclude=[5], include_seen=True
+    ),
+    "POST /v1/recommendations": lambda t: t.recommendations.for_items(BASKET, n=2),
+    "POST /v1/recommendations/batch": lambda t: t.recommendations.for_users(["ABC", "x"], n=1),
+    "GET /v1/users/{user_id}/history": lambda t: t.users.history("ABC"),
+    "GET /v1/users/{user_id}/export": lambda t: t.users.export("ABC"),
+    "DELETE /v1/users/{user_id}": lambda t: t.users.erase("a/b.."),
+    "POST /v1/events": publish,
+    "POST /v1/feedback": feedback,
+    "GET /v1/models": lambda t: t.operations.models(),
+    "GET /v1/models/decisions": lambda t: t.operations.decisions(n=3),
+    "POST /v1/models/promote": lambda t: t.operations.promote("it is better"),
+    "POST /v1/models/rollback": lambda t: t.operations.roll_back(),
+    "GET /v1/experiments": lambda t: t.operations.experiments(),
+    "PUT /v1/experiments": lambda t: t.operations.spread_users("spring", {"default": 9, "b": 1}),
+    "DELETE /v1/experiments": lambda t: t.operations.end_experiment(),
+    "GET /v1/pipeline": lambda t: t.operations.pipeline(),
+    "GET /v1/pipeline/history": lambda t: t.operations.pipeline_history(minutes=5),
+    "GET /v1/pipeline/dead_letters": lambda t: t.operations.dead_letters("quotes", limit=5),
+}
+"""A call of the client for each endpoint."""
+
+
+@pytest.fixture(scope="module")
+def filled(broker: str, store_url: str) -> Iterator[Filled]:
+    """A namespace with topics, bars, a catalog, a history and lists."""
+    admin = brokers.admin(broker)
+    brokers.delete(admin, brokers.partitions_of(admin).keys() & {topic.name for topic in ALL})
+    with connect(store_url, "tests") as store:
+        filled = Filled(store, Keyspace(f"test-{uuid.uuid4().hex[:12]}"))
+        ensure(admin, store, filled.keys, dataclasses.asdict(TOPOLOGY))
+        for instrument_id in (4, 5):
+            filled.bars(instrument_id, {MINUTE_S - 60 * n: BAR for n in range(5)})
+        filled.instrument(4, "SUCA", categories=("tech",), attributes={"lot": 100})
+        filled.instrument(6, "SUMO")
+        filled.history("ABC", {"4": (1, 5)}, off=7)
+        for name in ("g1", "g2", "g3"):
+            filled.generation(name, {"4": [("5", 0.5, 2), ("7", 0.25, 1)]}, popular=[("7", 3)])
+        filled.user_list("g1", "ABC", off=7, items=[("5", 0.5, ["4"])])
+        yield filled
+
+
+@pytest.fixture(autouse=True)
+def served(filled: Filled) -> None:
+    """Have a canary on trial, and a generation to go back to."""
+    current = Current(5, {"default": G1}, None, Canary(G2, 0.25, 1629061628123), [G3])
+    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
+
+
+@pytest.fixture(scope="module")
+def api(
+    filled: Filled, broker: str, store_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of a real API, with a key for all and one for each scope that it lacks."""
+    folder = tmp_path_factory.mktemp("client")
+    keys = [entry(f"no-{scope}", scopes=[*SCOPES - {scope}]) for scope in SCOPES]
+    keys.append(entry("all", scopes=[*SCOPES]))
+    port = free_port()
+    settings = {
+        "API_PORT": str(port),
+        "API_KEYS_FILE": str(write_keys(folder / "keys.json", *keys)),
+        "REDIS_URL": store_url,
+        "KAFKA_BOOTSTRAP_SERVERS": broker,
+        "NAMESPACE": filled.keys.namespace,
+    }
+    argv = (sys.executable, "-m", "tests.api.patient")
+    address = f"http://{LOOPBACK}:{port}"
+    server = Server(
+        Command("api", argv, folder / "api.log", settings), address, "api", ready(address)
+    )
+    with running(server):
+        yield address
+
+
+def ready(address: str) -> Callable[[], bool]:
+    """Return what says whether an API can be asked: Redis answers, and the catalog is there."""
+
+    def is_ready() -> bool:
+        try:
+            return httpx.get(f"{address}/v1/instruments/SUCA").is_success
+        except httpx.TransportError:
+            return False
+
+    return is_ready
+
+
+@pytest.fixture
+def tickrec(api: str) -> Iterator[Tickrec]:
+    with Tickrec(api, "all") as tickrec:
+        yield tickrec
+
+
+@pytest.fixture
+def answers(tickrec: Tickrec) -> list[httpx.Response]:
+    """What the client is answered from now on."""
+    answers: list[httpx.Response] = []
+    tickrec._connection._http.event_hooks["response"].append(answers.append)
+    return answers
+
+
+def test_every_endpoint_of_the_table_has_a_method() -> None:
+    assert CALLS.keys() == OURS.keys()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_method_asks_its_endpoint_and_loses_nothing_of_the_answer(
+    tickrec: Tickrec, answers: list[httpx.Response], name: str
+) -> None:
+    found, endpoint, answer = CALLS[name](tickrec), OURS[name], answers[-1]
+    assert answer.request.method == endpoint.method
+    assert matches(endpoint, answer.request.url)
+    assert answer.status_code == endpoint.success.status
+    if endpoint.success.media_type == "application/json":
+        assert msgspec.to_builtins(found) == answer.json()
+        example = json.loads(msgspec.json.encode(endpoint.success.example))
+        assert msgspec.to_builtins(msgspec.convert(example, type(found))) == example
+    else:
+        bar, live = found
+        assert (type(bar), bar.instrument_id, bar.t, live) == (LiveBar, 4, MINUTE_S * 1000, Live())
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_wrong_key_is_refused_where_one_is_needed(api: str, name: str) -> None:
+    with Tickrec(api, "wrong") as tickrec:
+        if OURS[name].scope is None:
+            assert CALLS[name](tickrec)
+            return
+        with pytest.raises(TickrecError) as raised:
+            CALLS[name](tickrec)
+    assert (raised.value.status, raised.value.kind) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if OURS[name].scope])
+def test_a_key_without_the_scope_is_refused(api: str, name: str) -> None:
+    scope = OURS[name].scope
+    with Tickrec(api, f"no-{scope}") as tickrec, pytest.raises(TickrecError) as raised:
+        CALLS[name](tickrec)
+    assert (raised.value.status, raised.value.kind) == (403, "forbidden")
+    assert f"`{scope}`" in raised.value.detail
+
+
+def test_pages_go_on_until_there_are_none(tickrec: Tickrec) -> None:
+    of_one = list(tickrec.market.bars_pages(4, start=0, limit=2))
+    assert [len(page.bars) for page in of_one] == [2, 2, 1]
+    bars = [bar for page in of_one for bar in page.bars]
+    assert bars == tickrec.market.bars(4, start=0, limit=5).bars
+    of_many = list(tickrec.market.bars_of_many_pages([4, 5], start=0, limit=4))
+    assert sum(len(bars) for page in of_many for bars in page.bars.values()) == 10
+    assert len(of_many) > 1
+    symbols = [item.symbol for page in tickrec.catalog.pages(n=1) for item in page.items]
+    assert symbols == ["SUCA", "SUMO"]
+
+
+def test_a_problem_names_its_type_title_detail_and_errors(tickrec: Tickrec) -> None:
+    with pytest.raises(TickrecError) as raised:
+        tickrec.market.bars(4, limit=0)
+    problem = raised.value
+    assert (problem.status, problem.kind) == (422, "invalid-request")
+    assert problem.type == "urn:tickrec:problem:invalid-request"
+    assert problem.title == "The request breaks a rule"
+    assert [(error.field, error.index) for error in problem.errors] == [("limit", None)]
+    assert problem.errors[0].reason in problem.detail
+
+
+def test_an_event_that_breaks_a_rule_is_named_by_its_place(tickrec: Tickrec) -> None:
+    with pytest.raises(TickrecError) as raised:
+        tickrec.events.publish([Quote(instrument_id=4, price=-1, ts=1)])
+    assert [(error.index, error.field) for error in raised.value.errors] == [(0, "price")]
+
+
+def test_the_example_of_the_documentation_runs(
+    api: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs/examples")
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    exec(example.replace("http://localhost:8000", api).replace("tk_...", "all"), {})
+    assert capsys.readouterr().out.splitlines() == [
+        *("2 2.0", "2 2.0", "1 2.0"),
+        "5 0.5 [4]",
+        "7 0.25 [4]",
+        "404 unknown-user The user has no history",
+    ]
+
+
+def matches(endpoint: Endpoint, url: httpx.URL) -> bool:
+    """Return whether a URL is one of the endpoint's."""
+    path = re.sub(r"\{\w+\}", "[^/]+", endpoint.path)
+    return re.fullmatch(path, url.raw_path.decode().partition("?")[0]) is not None
