@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test lint types format chaos chaos-modes matrix fuzz bench lock clean
+.PHONY: help setup demo smoke up down status test lint types web web-types format chaos chaos-modes matrix fuzz bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,16 @@ lint: $(READY) ## ruff and the import rules
 
 types: $(READY) ## mypy, strict
 	@$(BIN)/mypy
+
+# For developers of the page: Node checks its types. Nothing that runs needs it.
+web: $(READY) ## check the types of the page, if Node is here
+	@if command -v npm > /dev/null; then \
+		npm --prefix web ci --silent --no-audit --no-fund && npm --prefix web run --silent check; \
+	else echo "skipped: there is no npm"; fi
+
+web-types: $(READY) ## make the page's types of the API anew
+	@npm --prefix web ci --silent --no-audit --no-fund
+	@$(BIN)/python -m tests.web.api_types
 
 format: $(READY) ## let ruff format and fix
 	@$(BIN)/ruff check --fix-only --quiet .

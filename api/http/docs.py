@@ -4,17 +4,15 @@ FastAPI's own page loads its script from a public host: it needs the internet, a
 comes from there. The package fastapi-swagger has the same files, so only they are taken from it.
 """
 
-import base64
-import hashlib
-import re
 from typing import Final
 
 from fastapi import FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.staticfiles import StaticFiles
 
+from api.http.headers import sources_of_inline_scripts
+
 _ASSETS: Final = "/docs/assets"
-_SCRIPT: Final = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def install_docs(app: FastAPI) -> None:
@@ -37,10 +35,8 @@ def install_docs(app: FastAPI) -> None:
 
 def _policy(page: bytes) -> str:
     """Return the rules of the page: its own script and files, no other; it may ask this server."""
-    digests = [hashlib.sha256(script).digest() for script in _SCRIPT.findall(page)]
-    scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (
-        f"default-src 'none'; script-src 'self' {scripts}; "
+        f"default-src 'none'; script-src 'self' {sources_of_inline_scripts(page)}; "
         # Swagger UI sets styles of single elements, and has icons in its style sheet.
         "style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

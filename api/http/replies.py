@@ -20,6 +20,8 @@ OWN: Final = b"private, no-cache"
 ONCE: Final = b"no-store"
 """Of what is made for this one request."""
 
+_UNCHANGED: Final = (b"etag", b"cache-control", b"vary", b"content-security-policy")
+"""The headers of a 304: those that a client updates its copy with."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -69,7 +71,7 @@ def conditional(full: Reply, if_none_match: bytes | None) -> Reply:
     own = next((value for name, value in full.headers if name == b"etag"), None)
     if own is None or not _matches(if_none_match, own):
         return full
-    kept = [header for header in full.headers if header[0] in (b"etag", b"cache-control")]
+    kept = [header for header in full.headers if header[0] in _UNCHANGED]
     return Reply(304, kept, b"")
 
 

@@ -81,7 +81,8 @@ def rehearse(program: str, folder: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        left_out = shutil.ignore_patterns("__pycache__", "node_modules")
+        shutil.copytree(source, target, ignore=left_out)
     else:
         shutil.copy(source, target)
 

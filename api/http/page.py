@@ -1,0 +1,114 @@
+"""The page at `/`, and its files under `/page/`: those of the folder `web`, as they are.
+
+All are read once, at start, and kept in memory with their compressed form. None needs a key: they
+are the same for everybody, and what the page asks for is admitted as any other request.
+"""
+
+import gzip
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from api.http.headers import sources_of_inline_scripts
+from api.http.replies import Reply, conditional, etag, joined, response
+
+_FILES: Final = ("icon.svg", "main.js", "style.css")
+_FOLDERS: Final = ("api", "parts", "shell", "state", "vendor", "views")
+_TYPES: Final = {
+    ".css": b"text/css; charset=utf-8",
+    ".html": b"text/html; charset=utf-8",
+    ".js": b"text/javascript; charset=utf-8",
+    ".mjs": b"text/javascript; charset=utf-8",
+    ".svg": b"image/svg+xml",
+    ".txt": b"text/plain; charset=utf-8",
+}
+"""Content types by the end of the name; files with another end are for developers."""
+_INDEX: Final = "index.html"
+
+
+class Kept(NamedTuple):
+    """A file, ready to be sent in either form."""
+
+    plain: Reply
+    compressed: Reply
+
+
+def install_page(app: FastAPI) -> None:
+    """Have `app` serve the page."""
+    root = files("web")
+    kept = {name: _kept(root.joinpath(name), policy=None) for name in _names(root)}
+    index = _kept(root.joinpath(_INDEX), _policy(root.joinpath(_INDEX).read_bytes()))
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return _answer(index, request)
+
+    @app.get("/page/{name:path}", include_in_schema=False)
+    async def file(request: Request, name: str) -> Response:
+        found = kept.get(name)
+        if found is None:
+            raise HTTPException(404)
+        return _answer(found, request)
+
+
+def _names(root: Traversable) -> list[str]:
+    """Return the names of the files of the page, relative to `root`."""
+    inner = [
+        f"{folder}/{file.name}" for folder in _FOLDERS for file in root.joinpath(folder).iterdir()
+    ]
+    return [*_FILES, *(name for name in inner if PurePosixPath(name).suffix in _TYPES)]
+
+
+def _kept(file: Traversable, policy: str | None) -> Kept:
+    body = file.read_bytes()
+    squeezed = gzip.compress(body, compresslevel=9, mtime=0)
+    headers = [
+        (b"content-type", _TYPES[PurePosixPath(file.name).suffix]),
+        # A browser asks each time whether its copy is still right: a new release is seen at once.
+        (b"cache-control", b"no-cache"),
+        (b"vary", b"accept-encoding"),
+    ]
+    if policy is not None:
+        headers.append((b"content-security-policy", policy.encode()))
+    return Kept(
+        Reply(200, [*headers, *_of_body(body)], body),
+        Reply(200, [*headers, *_of_body(squeezed), (b"content-encoding", b"gzip")], squeezed),
+    )
+
+
+def _of_body(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-length", b"%d" % len(body)), (b"etag", etag(body))]
+
+
+def _answer(kept: Kept, request: Request) -> Response:
+    form = (
+        kept.compressed if _takes_gzip(request.headers.get("accept-encoding", "")) else kept.plain
+    )
+    tags = joined(value.encode("latin-1") for value in request.headers.getlist("if-none-match"))
+    return response(conditional(form, tags))
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    """Return whether a client takes gzip: RFC 9110, section 12.5.3.
+
+    >>> _takes_gzip("br, gzip;q=0.5"), _takes_gzip("gzip;q=0"), _takes_gzip("")
+    (True, False, False)
+    """
+    for part in accept_encoding.split(","):
+        coding, _, quality = part.partition(";")
+        if coding.strip().lower() == "gzip":
+            return quality.replace(" ", "").lower() not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
+
+
+def _policy(page: bytes) -> str:
+    """Return the rules of the page: files of this server and its own import map, nothing else."""
+    return (
+        f"default-src 'none'; script-src 'self' {sources_of_inline_scripts(page)}; "
+        "style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )

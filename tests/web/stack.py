@@ -1,0 +1,76 @@
+"""A worker and an API that the page is looked at on, and what is published to them."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+import redis
+
+from contracts.messages import Interaction, Quote
+from infra.local.process import Server, free_port, running
+from tests.api.conftest import Filled
+from tests.integration.conftest import Pipeline, eventually
+from tests.patience import PATIENCE_S
+
+MINUTE_MS: Final = 60_000
+
+
+@dataclass
+class Stack:
+    """The programs behind the page."""
+
+    pipeline: Pipeline
+    model: Filled
+    """writes lists as the trainer does"""
+    port: int = field(default_factory=free_port)
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @contextlib.contextmanager
+    def api(self, **settings: str | int) -> Iterator[None]:
+        """Run the API, always on the same port."""
+        own: dict[str, str | int] = {"api_port": self.port, **settings}
+        command = self.pipeline.command("api", "tests.api.patient", **own)
+        with running(Server(command, self.url, "api", self._answers)):
+            yield
+
+    def describe(self, instrument_id: int, symbol: str, name: str, **more: Any) -> None:
+        """Put an instrument into the catalog, and return once the API knows it."""
+        described = {"symbol": symbol, "name": name, **more}
+        path = f"{self.url}/v1/instruments/{instrument_id}"
+        httpx.put(path, json=described, timeout=PATIENCE_S).raise_for_status()
+        eventually(lambda: httpx.get(path).is_success, f"{symbol} is in the catalog")
+
+    def quote(self, instrument_id: int, price: float, ts: int, size: float = 1.0) -> None:
+        """Publish a quote with its event time in epoch ms."""
+        self.publish(Quote(instrument_id=instrument_id, price=price, size=size, ts=ts))
+
+    def publish(self, *messages: Quote | Interaction) -> None:
+        """Publish messages where they belong."""
+        self.pipeline.publish(messages)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=1).is_success
+        except httpx.TransportError:
+            return False
+
+
+def minute_ms(minutes_ago: int = 0) -> int:
+    """Return the start of a minute, in epoch ms."""
+    return (time.time_ns() // 1_000_000 // MINUTE_MS - minutes_ago) * MINUTE_MS
+
+
+@contextlib.contextmanager
+def stack(pipeline: Pipeline) -> Iterator[Stack]:
+    """Run a worker, until the block ends."""
+    with pipeline.worker():
+        pipeline.wait_until_claimed()
+        assert isinstance(pipeline.store, redis.Redis)
+        yield Stack(pipeline, Filled(pipeline.store, pipeline.keyspace))

@@ -1,0 +1,74 @@
+"""What the files of the page have in them, and what they may not."""
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from .api_types import TYPES, WEB, document, first_line
+
+OURS: Final = ("api", "parts", "shell", "state", "views")
+IMPORTED: Final = re.compile(r"""(?:from|import\()\s*"([^"]+)"|^import "([^"]+)";""", re.MULTILINE)
+
+
+def sources() -> Iterator[Path]:
+    """Return our own files that a browser runs."""
+    yield WEB / "main.js"
+    for folder in OURS:
+        yield from sorted((WEB / folder).glob("*.js"))
+
+
+def test_every_import_is_there() -> None:
+    imports = re.findall(r'"([^"]+)": "/page/', (WEB / "index.html").read_text())
+    for source in sources():
+        code = re.sub(r"/\*\*.*?\*/|//.*", "", source.read_text(), flags=re.DOTALL)
+        for found in IMPORTED.findall(code):
+            name = "".join(found)
+            there = (source.parent / name).exists() if name.startswith(".") else name in imports
+            assert there, (source, name)
+
+
+def test_the_libraries_are_what_was_released() -> None:
+    manifest = json.loads((WEB / "vendor/manifest.json").read_text())
+    wanted = json.loads((WEB / "package.json").read_text())["devDependencies"]
+    there = {path.name for path in (WEB / "vendor").iterdir()} - {"manifest.json"}
+    listed = {file["file"]: file["sha256"] for package in manifest for file in package["files"]}
+    assert listed.keys() == there
+    for name, sha256 in listed.items():
+        assert hashlib.sha256((WEB / "vendor" / name).read_bytes()).hexdigest() == sha256, name
+    for package in manifest:
+        assert wanted[package["package"]] == package["version"]
+        assert f"{package['package']}.LICENSE.txt" in listed
+
+
+def test_what_comes_from_the_api_is_never_markup() -> None:
+    forbidden = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML|document\.write|srcdoc"
+        r"|\beval\(|new Function|DOMParser|createContextualFragment"
+    )
+    found = [(s.name, forbidden.findall(s.read_text())) for s in sources()]
+    assert [one for one in found if one[1]] == []
+
+
+def test_the_state_knows_nothing_of_a_document() -> None:
+    for source in sorted((WEB / "state").glob("*.js")):
+        assert not re.search(r"\bdocument\.|\bwindow\.|\blocation\b|preact", source.read_text()), (
+            source
+        )
+
+
+def test_the_first_view_weighs_little() -> None:
+    first = [*sources(), *(WEB / "vendor").glob("*.mjs"), WEB / "index.html", WEB / "style.css"]
+    weights = {s.name: len(gzip.compress(s.read_bytes())) for s in first if s.name != "uplot.mjs"}
+    assert sum(weights.values()) < 200_000, weights
+
+
+def test_the_types_are_those_of_the_api_of_today() -> None:
+    assert TYPES.read_text().splitlines()[0] == first_line(document()), "run `make web-types`"
+
+
+def test_the_lock_names_no_registry() -> None:
+    assert '"resolved"' not in (WEB / "package-lock.json").read_text()

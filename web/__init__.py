@@ -1,0 +1,1 @@
+"""The page that people look at: its files, which the API serves as they are."""

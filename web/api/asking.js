@@ -1,0 +1,100 @@
+// Questions that are asked until they are answered, or again and again.
+
+import { noteAnswer, noteFailure } from "../state/connection.js";
+import { Problem, Unreachable } from "./client.js";
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 8_000;
+
+/**
+ * Returns the answer, however long that takes; says meanwhile that there is none.
+ *
+ * @template T
+ * @param {string} question a name for it
+ * @param {() => Promise<T>} once
+ * @param {AbortSignal} signal
+ * @returns {Promise<T>}
+ * @throws {Problem} asking again would change nothing
+ */
+export async function answered(question, once, signal) {
+  try {
+    for (let tries = 0; ; tries += 1) {
+      try {
+        return await once();
+      } catch (error) {
+        if (signal.aborted || !isPassing(error)) throw error;
+        noteFailure(question, error.message);
+        await pause(pauseMs(tries, error), signal);
+      }
+    }
+  } finally {
+    noteAnswer(question);
+  }
+}
+
+/**
+ * Asks again and again, and tells of each answer, until `signal` ends it.
+ *
+ * @template T
+ * @param {string} question
+ * @param {() => Promise<T>} once
+ * @param {{ everyMs: number | null, signal: AbortSignal, onAnswer: (answer: T) => void, onProblem: (problem: Problem) => void }} how
+ *   `everyMs` null: until it is answered once
+ * @returns {Promise<void>}
+ */
+export async function repeatedly(question, once, { everyMs, signal, onAnswer, onProblem }) {
+  try {
+    do {
+      await untilVisible(signal);
+      try {
+        onAnswer(await answered(question, once, signal));
+      } catch (error) {
+        if (signal.aborted || !(error instanceof Problem)) throw error;
+        onProblem(error);
+      }
+      if (everyMs !== null) await pause(everyMs, signal);
+    } while (everyMs !== null);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** @param {unknown} error @returns {error is Problem | Unreachable} */
+export function isPassing(error) {
+  return error instanceof Unreachable || (error instanceof Problem && error.passes);
+}
+
+/**
+ * @param {number} tries that failed before
+ * @param {unknown} error
+ * @returns {number} how long to wait: twice as long each time, up to a bound, and never shorter than asked for
+ */
+export function pauseMs(tries, error) {
+  const asked = error instanceof Problem && error.retryAfterS ? error.retryAfterS * 1000 : 0;
+  return Math.max(asked, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** tries));
+}
+
+/** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */
+export function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", end);
+      resolve();
+    }, ms);
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+  });
+}
+
+/** @param {AbortSignal} signal @returns {Promise<void>} nobody asks for a page that is not seen */
+export function untilVisible(signal) {
+  if (!document.hidden) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    document.addEventListener("visibilitychange", () => resolve(), { once: true, signal });
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}

@@ -1,0 +1,126 @@
+// The stream of bars, opened again whenever it ends, for as long as the page is seen.
+//
+// It is read by `fetch` rather than `EventSource`, which cannot tell that a server has gone silent,
+// nor what it refuses a stream for.
+
+import { noteAnswer, noteFailure } from "../state/connection.js";
+import { createParser } from "../state/sse.js";
+import { isPassing, pause, pauseMs, untilVisible } from "./asking.js";
+import { Unreachable, sent } from "./client.js";
+
+/** @typedef {import("../state/bars.js").Bar & { instrument_id: number }} LiveBar */
+/**
+ * @typedef {object} Listener
+ * @property {(bars: LiveBar[]) => void} onBars
+ * @property {() => void} onLive the newest bars are complete
+ */
+
+/** The server says something every 15 s. */
+const SILENCE_MS = 35_000;
+const QUESTION = "stream";
+
+/**
+ * @param {readonly number[]} instruments at least one, at most 500
+ * @param {Listener} listener
+ * @returns {() => void} ends it
+ */
+export function openBarStream(instruments, listener) {
+  const closing = new AbortController();
+  follow(instruments.join(","), listener, closing.signal).catch((error) => {
+    if (!closing.signal.aborted) noteFailure(QUESTION, error.message);
+  });
+  return () => {
+    closing.abort();
+    noteAnswer(QUESTION);
+  };
+}
+
+/** @param {string} instruments @param {Listener} listener @param {AbortSignal} signal */
+async function follow(instruments, listener, signal) {
+  /** @type {Progress} */
+  const progress = { lastId: null, tries: 0 };
+  for (;;) {
+    await untilVisible(signal);
+    const hidden = whenHidden(signal);
+    try {
+      await readOnce(instruments, listener, progress, hidden.signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      if (!hidden.signal.aborted) {
+        if (!isPassing(error)) throw error;
+        noteFailure(QUESTION, error.message);
+        await pause(pauseMs(progress.tries, error), signal);
+        progress.tries += 1;
+      }
+    } finally {
+      hidden.forget();
+    }
+  }
+}
+
+/** @typedef {{ lastId: string | null, tries: number }} Progress how far it came, and how often it failed since */
+
+/**
+ * @param {string} instruments
+ * @param {Listener} listener
+ * @param {Progress} progress
+ * @param {AbortSignal} signal
+ */
+async function readOnce(instruments, listener, progress, signal) {
+  const silence = new AbortController();
+  const limit = () => setTimeout(() => silence.abort(), SILENCE_MS);
+  let timer = limit();
+  try {
+    const answer = await sent("/v1/stream/bars", {
+      query: { instruments },
+      headers: progress.lastId === null ? {} : { "Last-Event-ID": progress.lastId },
+      signal: AbortSignal.any([signal, silence.signal]),
+    });
+    const parse = createParser();
+    const body = /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (answer.body);
+    const pieces = body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let next = await pieces.read(); !next.done; next = await pieces.read()) {
+      clearTimeout(timer);
+      timer = limit();
+      tell(parse(next.value), listener, progress);
+    }
+  } catch (error) {
+    if (signal.aborted || isPassing(error) || !isBroken(error)) throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  throw new Unreachable("The stream of bars ended");
+}
+
+/** @param {unknown} error @returns {boolean} whether a connection broke, or was given up */
+function isBroken(error) {
+  return error instanceof TypeError || (error instanceof Error && error.name === "AbortError");
+}
+
+/** @param {import("../state/sse.js").ServerSent[]} events @param {Listener} listener @param {Progress} progress */
+function tell(events, listener, progress) {
+  /** @type {LiveBar[]} */
+  const bars = events.filter(({ event }) => event === "bar").map(({ data }) => JSON.parse(data));
+  if (bars.length > 0) listener.onBars(bars);
+  for (const { event, id } of events) {
+    if (id !== null) progress.lastId = id;
+    if (event === "live") {
+      progress.tries = 0;
+      noteAnswer(QUESTION);
+      listener.onLive();
+    } else if (event === "stale") {
+      noteFailure(QUESTION, "Redis is away: bars may be missing");
+    }
+  }
+}
+
+/** @param {AbortSignal} signal @returns {{ signal: AbortSignal, forget: () => void }} it ends when the page is hidden, too */
+function whenHidden(signal) {
+  const hidden = new AbortController();
+  const look = () => document.hidden && hidden.abort();
+  document.addEventListener("visibilitychange", look);
+  return {
+    signal: AbortSignal.any([signal, hidden.signal]),
+    forget: () => document.removeEventListener("visibilitychange", look),
+  };
+}

@@ -1,0 +1,85 @@
+// One question to the API and its answer.
+
+import { apiKey } from "../state/session.js";
+
+/** @typedef {import("./types").components["schemas"]} Schemas */
+/** @typedef {Record<string, string | number | boolean>} Query */
+
+const TIMEOUT_MS = 10_000;
+
+/** What the API says if it does not do what it was asked: RFC 9457. */
+export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {{ title?: string, detail?: string }} said
+   * @param {number | null} retryAfterS
+   */
+  constructor(status, said, retryAfterS) {
+    super(said.detail ?? said.title ?? `The server answered ${status}`);
+    this.status = status;
+    this.title = said.title ?? "";
+    this.retryAfterS = retryAfterS;
+  }
+
+  /** Whether the same question may be answered soon. */
+  get passes() {
+    return this.status === 429 || this.status >= 500;
+  }
+}
+
+/** The server could not be reached, or did not answer in time. */
+export class Unreachable extends Error {}
+
+/**
+ * Returns the answer, of the type that the caller expects.
+ *
+ * @template T
+ * @param {string} path
+ * @param {{ query?: Query, method?: string, body?: unknown, signal?: AbortSignal }} [more]
+ * @returns {Promise<T>}
+ * @throws {Problem | Unreachable} or, if `signal` ended it, an AbortError
+ */
+export async function ask(path, { query, method = "GET", body, signal } = {}) {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const answer = await sent(path, {
+    query,
+    method,
+    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    body: body === undefined ? null : JSON.stringify(body),
+    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+  });
+  try {
+    return await answer.json();
+  } catch (error) {
+    throw signal?.aborted ? error : new Unreachable("The answer did not come in whole");
+  }
+}
+
+/**
+ * Returns an answer as soon as it begins.
+ *
+ * @param {string} path
+ * @param {{ query?: Query | undefined, headers?: Record<string, string>, signal: AbortSignal } & RequestInit} request
+ * @returns {Promise<Response>}
+ * @throws {Problem | Unreachable} or an AbortError
+ */
+export async function sent(path, { query = {}, headers = {}, ...request }) {
+  const asked = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
+  const key = apiKey.get();
+  const answer = await fetch(asked.size > 0 ? `${path}?${asked}` : path, {
+    ...request,
+    headers: key ? { ...headers, "X-API-Key": key } : headers,
+    cache: "no-store", // what is a second old would hide what came since
+  }).catch((error) => {
+    throw error.name === "AbortError" ? error : new Unreachable("The server does not answer");
+  });
+  if (!answer.ok) throw await problemOf(answer);
+  return answer;
+}
+
+/** @param {Response} answer @returns {Promise<Problem>} */
+async function problemOf(answer) {
+  const said = await answer.json().catch(() => ({}));
+  const after = answer.headers.get("Retry-After");
+  return new Problem(answer.status, said, after === null ? null : Number(after));
+}

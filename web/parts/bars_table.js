@@ -1,0 +1,42 @@
+// The bars of the chart as a table, newest first.
+
+import { useState } from "preact/hooks";
+import { html } from "../shell/html.js";
+import { minute, price, whole } from "../state/format.js";
+
+/** @typedef {import("../state/bars.js").Bar} Bar */
+
+const PAGE = 60;
+
+/** @param {{ bars: readonly Bar[], digits: number, caption: string, onEarlier: () => void }} props */
+export function BarsTable({ bars, digits, caption, onEarlier }) {
+  const [rows, setRows] = useState(PAGE);
+  const more = () => {
+    setRows(rows + PAGE);
+    if (rows + PAGE > bars.length) onEarlier();
+  };
+  return html`
+    <div class="scroll" tabindex="0" role="region" aria-label=${caption}>
+      <table class="numbers">
+        <caption>${caption}</caption>
+        <thead>
+          <tr>${["Start", "Open", "High", "Low", "Close", "VWAP", "Volume", "Quotes"].map((name) => html`<th scope="col">${name}</th>`)}</tr>
+        </thead>
+        <tbody>${bars.slice(-rows).reverse().map((bar) => html`<${Row} key=${bar.t} bar=${bar} digits=${digits} />`)}</tbody>
+      </table>
+      <button type="button" onClick=${more}>Earlier bars</button>
+    </div>
+  `;
+}
+
+/** @param {{ bar: Bar, digits: number }} props */
+function Row({ bar, digits }) {
+  return html`<tr data-t=${bar.t} class=${bar.c >= bar.o ? "up" : "down"}>
+    <th scope="row">${minute(bar.t)}</th>
+    ${[bar.o, bar.h, bar.l].map((value) => html`<td>${price(value, digits)}</td>`)}
+    <td class="trend">${price(bar.c, digits)}</td>
+    <td>${bar.vw === null ? "" : price(bar.vw, digits)}</td>
+    <td>${whole(bar.v)}</td>
+    <td>${whole(bar.n)}</td>
+  </tr>`;
+}

@@ -1,0 +1,133 @@
+// One instrument: what it is called, where it stands, its chart, and the same as a table.
+
+import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
+import { answered } from "../api/asking.js";
+import { Problem, ask } from "../api/client.js";
+import { Age } from "../shell/banner.js";
+import { useAnswer, useStore } from "../shell/hooks.js";
+import { html } from "../shell/html.js";
+import { Refusal } from "../shell/key.js";
+import { hrefOf } from "../shell/router.js";
+import { INTERVALS } from "../state/bars.js";
+import { createChartBars } from "../state/chart_bars.js";
+import { change, count, digitsOf, price } from "../state/format.js";
+import { BarsTable } from "./bars_table.js";
+import { CandleChart } from "./chart.js";
+
+/** @typedef {import("../api/client.js").Schemas} Schemas */
+/** @typedef {import("../state/bars.js").Interval} Interval */
+/** @typedef {import("../views/markets.js").Live} Live */
+
+const SNAPSHOT_EVERY_MS = 2_000;
+
+/** @param {{ instrument: number, interval: Interval, live: Live }} props */
+export function Prices({ instrument, interval, live }) {
+  const described = useAnswer(`instrument ${instrument}`, (signal) =>
+    /** @type {Promise<Schemas["DescribedInstrument"]>} */ (ask(`/v1/instruments/${instrument}`, { signal })),
+  );
+  const { bars, loaded, problem, loadEarlier } = useChartBars(instrument, interval, live);
+  const [asTable, setAsTable] = useState(false);
+  const symbol = described.answer?.symbol ?? String(instrument);
+  const newest = live.newest.get(instrument) ?? null;
+  const digits = useMemo(() => digitsOf(bars.slice(-100).flatMap(({ h, l }) => [h, l])), [bars]);
+  const caption = `${symbol}, bars of ${interval}`;
+  return html`
+    <section class="panel prices" aria-labelledby="instrument-title">
+      <${Title} described=${described.answer} symbol=${symbol} />
+      <${Standing} instrument=${instrument} last=${newest?.c ?? null} digits=${digits} />
+      <div class="tools">
+        <div role="group" aria-label="Interval">
+          ${Object.keys(INTERVALS).map((name) => html`<a key=${name} class="choice" aria-current=${name === interval ? "true" : null}
+            href=${hrefOf("markets", String(instrument), name === "1m" ? {} : { interval: name })}>${name}</a>`)}
+        </div>
+        <button type="button" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
+      </div>
+      <${Refusal} problem=${problem} />
+      ${loaded && bars.length === 0 && html`<p class="note">No bar of it is stored.</p>`}
+      <${CandleChart} bars=${bars} interval=${interval} onEarlier=${loadEarlier}
+        label="Candles of ${caption}${newest ? `, newest price ${price(newest.c, digits)}` : ""}. The button Table shows all of them." />
+      ${asTable && html`<${BarsTable} bars=${bars} digits=${digits} caption=${caption} onEarlier=${loadEarlier} />`}
+    </section>
+  `;
+}
+
+/** @param {{ described: Schemas["DescribedInstrument"] | null, symbol: string }} props */
+function Title({ described, symbol }) {
+  return html`<div class="title">
+    <h1 id="instrument-title">${symbol}</h1>
+    <span class="name">${described?.name ?? ""}</span>
+    ${described?.categories.map((category) => html`<span class="badge">${category}</span>`)}
+    ${described?.listed === false && html`<span class="badge">not listed</span>`}
+  </div>`;
+}
+
+/**
+ * @param {{ instrument: number, last: number | null, digits: number }} props
+ *   last: the price that came live, which is newer than what is asked for
+ */
+function Standing({ instrument, last, digits }) {
+  const { answer } = useAnswer(
+    `snapshot ${instrument}`,
+    (signal) => /** @type {Promise<Schemas["Snapshots"]>} */ (ask("/v1/snapshots", { query: { instruments: instrument }, signal })),
+    SNAPSHOT_EVERY_MS,
+  );
+  const { quote = null, day = null } = answer?.snapshots[String(instrument)] ?? {};
+  const newest = last ?? quote?.price ?? null;
+  if (newest === null) return html`<div class="standing"></div>`;
+  const since = day ? newest / day.o - 1 : null;
+  const trend = since === null ? "" : since >= 0 ? "up" : "down";
+  return html`<div class="standing">
+    <span class="last">${price(newest, digits)}</span>
+    ${since !== null && html`<span class="number ${trend}">${change(since)}</span>`}
+    ${quote && html`<${Age} ms=${quote.ts} />`}
+    ${day && html`<dl aria-label="Today, UTC">
+      <div><dt>Today</dt></div>
+      ${Object.entries({ Open: price(day.o, digits), High: price(day.h, digits), Low: price(day.l, digits), Volume: count(day.v), Quotes: count(day.n) })
+        .map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
+    </dl>`}
+  </div>`;
+}
+
+/** @param {number} instrument @param {Interval} interval @param {Live} live */
+function useChartBars(instrument, interval, live) {
+  const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
+  const { chart, ending, guarded } = useMemo(() => {
+    const ending = new AbortController();
+    const question = `bars ${instrument} ${interval}`;
+    const chart = createChartBars(interval, (range) =>
+      answered(
+        question,
+        async () => {
+          const query = { interval, ...range };
+          const found = await ask(`/v1/instruments/${instrument}/bars`, { query, signal: ending.signal });
+          return /** @type {Schemas["Bars"]} */ (found).bars;
+        },
+        ending.signal,
+      ),
+    );
+    /** @param {Promise<void>} work */
+    const guarded = (work) =>
+      work.then(
+        () => setProblem(null),
+        (error) => {
+          if (ending.signal.aborted) return;
+          if (!(error instanceof Problem)) throw error;
+          setProblem(error);
+        },
+      );
+    return { chart, ending, guarded };
+  }, [instrument, interval]);
+  useEffect(() => () => ending.abort(), [ending]);
+  // The stream is open by then, or about to be: what comes between the two is in one of them.
+  useEffect(() => void guarded(chart.loadNewest()), [chart, live.lives]);
+  useEffect(
+    () =>
+      live.listen((bars) => {
+        const own = bars.filter((bar) => bar.instrument_id === instrument);
+        if (own.length > 0) guarded(chart.take(own));
+      }),
+    [chart, live.listen],
+  );
+  const loadEarlier = useCallback(() => void guarded(chart.loadEarlier()), [chart]);
+  return { ...useStore(chart.store), problem, loadEarlier };
+}

@@ -1,0 +1,73 @@
+// The instruments that users of this one have, too.
+
+import { ask } from "../api/client.js";
+import { useAnswer } from "../shell/hooks.js";
+import { html } from "../shell/html.js";
+import { Refusal } from "../shell/key.js";
+import { hrefOf } from "../shell/router.js";
+import { whole } from "../state/format.js";
+import { Sparkline } from "./sparkline.js";
+
+/** @typedef {import("../api/client.js").Schemas} Schemas */
+
+const SHOWN = 10;
+/** Lists change with each generation of the model, lines with each minute. */
+const LIST_EVERY_MS = 30_000;
+const LINES_EVERY_MS = 10_000;
+const MINUTES = 60;
+
+/** @param {{ instrument: number, query: Record<string, string> }} props */
+export function Similar({ instrument, query }) {
+  const { answer, problem } = useAnswer(
+    `similar ${instrument}`,
+    (signal) => /** @type {Promise<Schemas["Similar"]>} */ (ask(`/v1/instruments/${instrument}/similar`, { query: { n: SHOWN }, signal })),
+    LIST_EVERY_MS,
+  );
+  const items = answer?.items ?? [];
+  const lines = useLines(items.map(({ instrument_id }) => instrument_id));
+  return html`
+    <section class="panel similar" aria-labelledby="similar-title">
+      <h2 id="similar-title">${answer?.source === "popular" ? "Popular instead" : "Similar"}</h2>
+      ${problem?.status === 404 ? html`<p class="note">${problem.message}.</p>` : html`<${Refusal} problem=${problem} />`}
+      ${items.length > 0 && html`
+        <table class="numbers">
+          <thead><tr><th scope="col">Instrument</th><th scope="col">Last hour</th><th scope="col">Score</th><th scope="col">Support</th></tr></thead>
+          <tbody>
+            ${items.map((item) => html`<${Row} key=${item.instrument_id} item=${item} query=${query} prices=${lines.get(item.instrument_id) ?? []} />`)}
+          </tbody>
+        </table>`}
+      ${answer !== null && html`<p class="note">${answer.model}, variant ${answer.variant}, generation ${answer.generation}</p>`}
+    </section>
+  `;
+}
+
+/** @param {{ item: Schemas["SimilarInstrument"], query: Record<string, string>, prices: readonly number[] }} props */
+function Row({ item, query, prices }) {
+  const id = item.instrument_id;
+  const symbol = useSymbol(id);
+  return html`<tr>
+    <th scope="row"><a href=${hrefOf("markets", String(id), query)}>${symbol}</a></th>
+    <td><${Sparkline} prices=${prices} label="${symbol}, last hour" /></td>
+    <td>${item.score < 1 ? item.score.toFixed(3) : whole(item.score)}</td>
+    <td>${whole(item.support)}</td>
+  </tr>`;
+}
+
+/** @param {number} id @returns {string} the id if the catalog does not know it */
+export function useSymbol(id) {
+  const { answer } = useAnswer(`instrument ${id}`, (signal) =>
+    /** @type {Promise<Schemas["DescribedInstrument"]>} */ (ask(`/v1/instruments/${id}`, { signal })),
+  );
+  return answer?.symbol ?? String(id);
+}
+
+/** @param {readonly number[]} ids @returns {ReadonlyMap<number, number[]>} closes of the last hour, by instrument */
+function useLines(ids) {
+  const instruments = ids.join(",");
+  const { answer } = useAnswer(
+    ids.length > 0 ? `lines ${instruments}` : null,
+    (signal) => /** @type {Promise<Schemas["BarsOfMany"]>} */ (ask("/v1/bars", { query: { instruments, limit: MINUTES * ids.length }, signal })),
+    LINES_EVERY_MS,
+  );
+  return new Map(Object.entries(answer?.bars ?? {}).map(([id, bars]) => [Number(id), bars.map(({ c }) => c)]));
+}

@@ -1,0 +1,99 @@
+// The frame around the views: navigation, what concerns all of them, and the view that is asked for.
+
+import { Component } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { repeatedly } from "../api/asking.js";
+import { Unreachable } from "../api/client.js";
+import { Banner, Status } from "./banner.js";
+import { useStore } from "./hooks.js";
+import { html } from "./html.js";
+import { KeyButton } from "./key.js";
+import { hrefOf, place } from "./router.js";
+import { theme, toggleTheme } from "./theme.js";
+import { VIEWS } from "./views.js";
+
+const LIBRARY = "https://www.tradingview.com/lightweight-charts/";
+
+export function App() {
+  const here = useStore(place);
+  const view = VIEWS.find(({ name }) => name === here.view) ?? VIEWS[0];
+  useEffect(() => {
+    document.title = `${view.title} · Tickrec`;
+  }, [view]);
+  return html`
+    <a class="skip" href="#main" onClick=${toMain}>Skip to the content</a>
+    <header class="bar">
+      <a class="brand" href=${hrefOf(VIEWS[0].name)}><img src="/page/icon.svg" alt="" width="20" height="20" />Tickrec</a>
+      <nav aria-label="Views">
+        ${VIEWS.map(
+          ({ name, title }) =>
+            html`<a key=${name} href=${hrefOf(name)} aria-current=${name === view.name ? "page" : null}>${title}</a>`,
+        )}
+      </nav>
+      <${Status} />
+      <${KeyButton} />
+      <${ThemeButton} />
+    </header>
+    <${Banner} />
+    <main id="main" tabindex="-1"><${Loaded} key=${view.name} view=${view} place=${here} /></main>
+    <footer>
+      <span>Times are UTC.</span>
+      <a href=${LIBRARY} target="_blank" rel="noreferrer">TradingView Lightweight Charts™, © 2026 TradingView, Inc.</a>
+    </footer>
+  `;
+}
+
+/** @param {Event} event */
+function toMain(event) {
+  event.preventDefault(); // the address says which view is shown
+  document.getElementById("main")?.focus();
+}
+
+function ThemeButton() {
+  const other = useStore(theme) === "dark" ? "light" : "dark";
+  return html`<button class="quiet" type="button" title="Use the ${other} theme" onClick=${toggleTheme}>
+    ${other === "light" ? "Light" : "Dark"}
+  </button>`;
+}
+
+/** @param {{ view: import("./views.js").View, place: import("./router.js").Place }} props */
+function Loaded({ view, place }) {
+  const [found, setFound] = useState(
+    /** @type {{ View: import("preact").ComponentType<{ place: import("./router.js").Place }> } | null} */ (null),
+  );
+  useEffect(() => {
+    const ending = new AbortController();
+    repeatedly(`view ${view.name}`, () => view.load().catch(notLoaded), {
+      everyMs: null,
+      signal: ending.signal,
+      onAnswer: setFound,
+      onProblem: () => {},
+    });
+    return () => ending.abort();
+  }, [view]);
+  if (found === null) return html`<p class="note">Loading…</p>`;
+  return html`<${Contained}><${found.View} place=${place} /><//>`;
+}
+
+/** @returns {never} */
+function notLoaded() {
+  throw new Unreachable("A file of the page could not be loaded");
+}
+
+/** Keeps a bug in a view from taking the rest of the page with it. */
+class Contained extends Component {
+  /** @override @type {{ failed: boolean }} */
+  state = { failed: false };
+
+  /** @param {unknown} error @override */
+  componentDidCatch(error) {
+    console.error(error);
+    this.setState({ failed: true });
+  }
+
+  /** @override */
+  render() {
+    if (!this.state.failed) return this.props.children;
+    return html`<p class="note" role="alert">This view failed, which is a bug. The browser's console says more.</p>`;
+  }
+}

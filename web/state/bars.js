@@ -1,0 +1,94 @@
+// Bars of one instrument and interval, oldest first, as lists that are never changed in place: a
+// bar that stays the same stays the same object.
+
+/** @typedef {import("../api/types").components["schemas"]["Bar"]} Bar */
+/** @typedef {"1m" | "5m" | "15m" | "1h" | "1d"} Interval */
+
+/** @type {Readonly<Record<Interval, number>>} Their lengths in ms. */
+export const INTERVALS = { "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "1d": 86_400_000 };
+
+/** Wider gaps are drawn as if there were none: 1,000 places are more than a screen. */
+const WIDEST_GAP = 1000;
+
+/** @param {string | undefined} text @returns {Interval} 1m if it is none */
+export function intervalOf(text) {
+  return text !== undefined && text in INTERVALS ? /** @type {Interval} */ (text) : "1m";
+}
+
+/** @param {number} ms @param {Interval} interval @returns {number} the start of its bar, ms since the epoch */
+export function startOf(ms, interval) {
+  return ms - (ms % INTERVALS[interval]);
+}
+
+/**
+ * Puts bars in the place of those with the same `t`, and the others between them.
+ *
+ * @param {readonly Bar[]} bars
+ * @param {readonly Bar[]} changed
+ * @returns {readonly Bar[]}
+ */
+export function withChanges(bars, changed) {
+  const merged = [...bars];
+  for (const bar of changed) {
+    const place = placeOf(merged, bar.t);
+    merged.splice(place, merged[place]?.t === bar.t ? 1 : 0, bar);
+  }
+  return merged;
+}
+
+/**
+ * Adds what was read. It may be older than what came live meanwhile: of two bars with the same `t`
+ * the one with more quotes is the later one.
+ *
+ * @param {readonly Bar[]} bars
+ * @param {readonly Bar[]} read
+ * @returns {readonly Bar[]}
+ */
+export function withHistory(bars, read) {
+  const newer = read.filter((bar) => {
+    const held = bars[placeOf(bars, bar.t)];
+    return held?.t !== bar.t || bar.n > held.n || bar.closed !== held.closed;
+  });
+  return newer.length > 0 ? withChanges(bars, newer) : bars;
+}
+
+/**
+ * Returns the times of all places of a chart: those of the bars, and of the gaps between them,
+ * which the chart would leave out.
+ *
+ * @param {readonly Bar[]} bars
+ * @param {Interval} interval
+ * @returns {number[]} ms since the epoch
+ */
+export function places(bars, interval) {
+  /** @type {number[]} */
+  const found = [];
+  for (const bar of bars) {
+    const last = found.at(-1);
+    if (last !== undefined) found.push(...gap(last, bar.t, interval));
+    found.push(bar.t);
+  }
+  return found;
+}
+
+/** @param {number} after @param {number} before @param {Interval} interval @returns {number[]} the times between */
+export function gap(after, before, interval) {
+  const step = INTERVALS[interval];
+  const missing = (before - after) / step - 1;
+  if (missing <= 0 || missing > WIDEST_GAP) return [];
+  return Array.from({ length: missing }, (_, n) => after + (n + 1) * step);
+}
+
+/** @param {readonly Bar[]} bars @param {number} t @returns {number} the index of the first that is not before it */
+function placeOf(bars, t) {
+  let low = 0;
+  let high = bars.length;
+  const last = bars.at(-1);
+  if (last !== undefined && last.t < t) return high;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (/** @type {Bar} */ (bars[middle]).t < t) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,92 @@
+// The bars of the chart: what was read, what came live, and what was read again because of that.
+//
+// Minute bars come live. Bars of longer intervals are made of them by the API, which knows them all,
+// so a bar of which a minute changed is read again.
+
+import { INTERVALS, startOf, withChanges, withHistory } from "./bars.js";
+import { createStore } from "./store.js";
+
+/** @typedef {import("./bars.js").Bar} Bar */
+/** @typedef {import("./bars.js").Interval} Interval */
+/** @typedef {{ limit: number, start?: number, end?: number }} Range of starts, ms since the epoch, `end` left out */
+/** @typedef {(range: Range) => Promise<readonly Bar[]>} Read */
+/**
+ * @typedef {object} Held
+ * @property {readonly Bar[]} bars
+ * @property {boolean} loaded whether the newest were read
+ * @property {boolean} complete whether there are no earlier ones
+ */
+
+const PAGE = 500;
+
+/**
+ * @param {Interval} interval
+ * @param {Read} read
+ */
+export function createChartBars(interval, read) {
+  const store = createStore(/** @type {Held} */ ({ bars: [], loaded: false, complete: false }));
+  const step = INTERVALS[interval];
+  /** @type {Set<number>} Starts of bars to read again. */
+  const dirty = new Set();
+  let paging = false;
+  let refreshing = false;
+  /** @type {number | null} Start of the earliest bar that was asked for. */
+  let earliest = null;
+
+  /** @param {readonly Bar[]} bars */
+  const add = (bars) => store.update((held) => ({ ...held, bars: withHistory(held.bars, bars) }));
+
+  async function loadNewest() {
+    add(await read({ limit: PAGE }));
+    store.update((held) => ({ ...held, loaded: true }));
+  }
+
+  /** Reads one page to the left of what is there. */
+  async function loadEarlier() {
+    const first = store.get().bars[0];
+    if (paging || first === undefined || store.get().complete) return;
+    paging = true;
+    try {
+      const end = Math.min(first.t, earliest ?? first.t);
+      const [[oldest], page] = await Promise.all([read({ start: 0, limit: 1 }), read({ end, limit: PAGE })]);
+      earliest = end - PAGE * step;
+      add(page);
+      const complete = oldest === undefined || oldest.t >= earliest;
+      store.update((held) => ({ ...held, complete }));
+    } finally {
+      paging = false;
+    }
+  }
+
+  /** @param {readonly Bar[]} minutes bars of one minute that changed */
+  async function take(minutes) {
+    if (interval === "1m") {
+      store.update((held) => ({ ...held, bars: withChanges(held.bars, minutes) }));
+      return;
+    }
+    for (const { t } of minutes) dirty.add(startOf(t, interval));
+    if (refreshing) return;
+    refreshing = true;
+    try {
+      for (let start = first(dirty); start !== undefined; start = first(dirty)) {
+        dirty.delete(start);
+        const [bar] = await read({ start, end: start + step, limit: 1 });
+        if (bar !== undefined) {
+          store.update((held) => ({ ...held, bars: withChanges(held.bars, [bar]) }));
+        }
+      }
+    } finally {
+      refreshing = false;
+    }
+  }
+
+  return { store, loadNewest, loadEarlier, take };
+}
+
+/** @typedef {ReturnType<typeof createChartBars>} ChartBars */
+
+/** @param {Set<number>} starts @returns {number | undefined} */
+function first(starts) {
+  const [one] = starts;
+  return one;
+}

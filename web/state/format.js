@@ -1,0 +1,53 @@
+// Numbers and times as people read them. Times are UTC, as the days of bars are.
+
+const COUNT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+/** @param {number} value @param {number} digits after the point @returns {string} */
+export function price(value, digits) {
+  return value.toLocaleString("en", {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
+}
+
+/**
+ * How many digits after the point prices need, 2 to 8.
+ *
+ * @param {Iterable<number>} prices
+ * @returns {number}
+ */
+export function digitsOf(prices) {
+  let most = 2;
+  for (const one of prices) {
+    const fraction = String(one).split(".")[1];
+    if (fraction && !fraction.includes("e")) most = Math.max(most, Math.min(8, fraction.length));
+  }
+  return most;
+}
+
+/** @param {number} value @returns {string} such as 13.4K */
+export const count = (value) => COUNT.format(value);
+
+/** @param {number} value @returns {string} such as 13,421 */
+export const whole = (value) => WHOLE.format(value);
+
+/** @param {number} share 0.01 is one percent @returns {string} such as +1.00% */
+export function change(share) {
+  return `${share > 0 ? "+" : ""}${(share * 100).toFixed(2)}%`;
+}
+
+/** @param {number} ms since the epoch @returns {string} such as 14:05:09 */
+export const clock = (ms) => new Date(ms).toISOString().slice(11, 19);
+
+/** @param {number} ms since the epoch @returns {string} such as 2026-11-26 14:05 */
+export const minute = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+
+/** @param {number} ms an age; below 0 if clocks differ @returns {string} such as 5 s ago */
+export function ago(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 120) return `${s} s ago`;
+  if (s < 7200) return `${Math.floor(s / 60)} min ago`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h ago`;
+  return `${Math.floor(s / 86400)} days ago`;
+}

@@ -1,0 +1,28 @@
+// Server-sent events out of text that comes in pieces, as the HTML standard has it (9.2.6).
+
+/** @typedef {{ readonly event: string, readonly data: string, readonly id: string | null }} ServerSent */
+
+/** @returns {(piece: string) => ServerSent[]} takes the next piece, and returns the events that it completes */
+export function createParser() {
+  let rest = "";
+  return (piece) => {
+    const blocks = (rest + piece).replaceAll("\r\n", "\n").split("\n\n");
+    rest = blocks.pop() ?? "";
+    return blocks.flatMap(eventOf);
+  };
+}
+
+/** @param {string} block @returns {ServerSent[]} none if it has no data: a comment, or `retry` alone */
+function eventOf(block) {
+  let event = "message";
+  /** @type {string | null} */
+  let id = null;
+  const data = [];
+  for (const line of block.split("\n")) {
+    const [, field, value] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
+    if (field === "event") event = value ?? "";
+    else if (field === "id") id = value ?? "";
+    else if (field === "data") data.push(value ?? "");
+  }
+  return data.length > 0 ? [{ event, data: data.join("\n"), id }] : [];
+}

@@ -1,0 +1,28 @@
+// Takes the page's libraries over into vendor/, byte by byte, from what package-lock.json names:
+// `npm ci && npm run vendor`. vendor/manifest.json tells what they are; a test checks the hashes.
+
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+
+const TAKEN = {
+  preact: { "dist/preact.mjs": "preact.mjs", "hooks/dist/hooks.mjs": "preact-hooks.mjs" },
+  htm: { "dist/htm.mjs": "htm.mjs" },
+  "lightweight-charts": {
+    "dist/lightweight-charts.standalone.production.mjs": "lightweight-charts.mjs",
+  },
+  uplot: { "dist/uPlot.esm.js": "uplot.mjs", "dist/uPlot.min.css": "uplot.css" },
+};
+
+/** Copies one file of a package; returns what the manifest says of it. */
+function take(name, source, target) {
+  const bytes = readFileSync(`node_modules/${name}/${source}`);
+  writeFileSync(`vendor/${target}`, bytes);
+  return { file: target, source, sha256: createHash("sha256").update(bytes).digest("hex") };
+}
+
+const manifest = Object.entries(TAKEN).map(([name, files]) => {
+  const { version, license } = JSON.parse(readFileSync(`node_modules/${name}/package.json`));
+  const taken = Object.entries({ ...files, LICENSE: `${name}.LICENSE.txt` });
+  return { package: name, version, license, files: taken.map(([from, to]) => take(name, from, to)) };
+});
+writeFileSync("vendor/manifest.json", `${JSON.stringify(manifest, null, 2)}\n`);

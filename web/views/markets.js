@@ -1,0 +1,79 @@
+// Instruments, and the prices of one of them as they come.
+
+import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
+import { openBarStream } from "../api/bar_stream.js";
+import { InstrumentList } from "../parts/instrument_list.js";
+import { Prices } from "../parts/prices.js";
+import { Similar } from "../parts/similar.js";
+import { html } from "../shell/html.js";
+import { intervalOf } from "../state/bars.js";
+
+/** @typedef {import("../api/bar_stream.js").LiveBar} LiveBar */
+/** @typedef {import("../parts/instrument_list.js").Listed} Listed */
+
+/** Prices of so many are followed: more are hardly looked at. */
+const FOLLOWED = 100;
+
+/** @param {{ place: import("../shell/router.js").Place }} props */
+export function View({ place }) {
+  const interval = intervalOf(place.query["interval"]);
+  const [listed, setListed] = useState(/** @type {readonly Listed[]} */ ([]));
+  const selected = /^\d+$/.test(place.subject) ? Number(place.subject) : (listed[0]?.instrument_id ?? null);
+  const instruments = useMemo(() => followed(selected, listed), [selected, listed]);
+  const live = useLive(instruments);
+  const query = interval === "1m" ? {} : { interval };
+  return html`
+    <div class="markets">
+      <${InstrumentList} selected=${selected} newest=${live.newest} query=${query} onListed=${setListed} />
+      ${selected === null
+        ? html`<section class="panel"><p class="note">Choose an instrument.</p></section>`
+        : html`<${Prices} key="${selected} ${interval}" instrument=${selected} interval=${interval} live=${live} />
+            <${Similar} key=${selected} instrument=${selected} query=${query} />`}
+    </div>
+  `;
+}
+
+/** @param {number | null} selected @param {readonly Listed[]} listed @returns {readonly number[]} */
+function followed(selected, listed) {
+  const ids = listed.slice(0, FOLLOWED).map(({ instrument_id }) => instrument_id);
+  return [...new Set(selected === null ? ids : [selected, ...ids])].sort((one, other) => one - other);
+}
+
+/**
+ * @typedef {object} Live
+ * @property {ReadonlyMap<number, LiveBar>} newest the newest bar of each instrument
+ * @property {number} lives how often the newest bars were complete after a (re)connection
+ * @property {(listener: (bars: LiveBar[]) => void) => () => void} listen to all bars; returns what ends it
+ */
+
+/** @param {readonly number[]} instruments @returns {Live} */
+function useLive(instruments) {
+  const [newest, setNewest] = useState(/** @type {ReadonlyMap<number, LiveBar>} */ (new Map()));
+  const [lives, setLives] = useState(0);
+  const listeners = useMemo(() => new Set(/** @type {((bars: LiveBar[]) => void)[]} */ ([])), []);
+  const key = instruments.join(",");
+  useEffect(() => {
+    if (instruments.length === 0) return undefined;
+    return openBarStream(instruments, {
+      onBars(bars) {
+        setNewest((held) => withNewest(held, bars));
+        for (const listener of listeners) listener(bars);
+      },
+      onLive: () => setLives((before) => before + 1),
+    });
+  }, [key]);
+  const listen = useCallback((/** @type {(bars: LiveBar[]) => void} */ listener) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }, []);
+  return { newest, lives, listen };
+}
+
+/** @param {ReadonlyMap<number, LiveBar>} held @param {LiveBar[]} bars @returns {ReadonlyMap<number, LiveBar>} */
+function withNewest(held, bars) {
+  const merged = new Map(held);
+  for (const bar of bars) {
+    if (bar.t >= (held.get(bar.instrument_id)?.t ?? 0)) merged.set(bar.instrument_id, bar);
+  }
+  return merged;
+}
