@@ -82,6 +82,13 @@ class Access:
             raise Problem(UNAUTHORIZED, f"The key {key.name!r} expired on {at:%Y-%m-%dT%H:%M:%SZ}")
         return key
 
+    def valid_key(self, headers: RawHeaders) -> Key | None:
+        """Return the valid key that came with a request that needs none, None if none did."""
+        try:
+            return self.key(headers)
+        except Problem:
+            return None
+
     def _admitted(self, scope: Scope, headers: RawHeaders) -> Key:
         key = self.key(headers)
         if scope not in key.scopes:

@@ -18,8 +18,9 @@ class Clients:
 
     def enter(self, stream: Hashable, names: Collection[str]) -> None:
         """Count a stream for each of the names; TooManyStreamsError if one has too many."""
-        if any(self._streams[name] >= self._limit for name in names):
-            raise TooManyStreamsError(f"{self._limit} streams of this client are open already")
+        for name in names:
+            if self._streams[name] >= self._limit:
+                raise TooManyStreamsError(f"{self._limit} streams of {name} are open already")
         self._names[stream] = names
         self._streams.update(names)
 

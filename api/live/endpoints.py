@@ -5,9 +5,11 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.access import Access
 from api.http.cases import NO_SUCH_SYMBOL, READING
 from api.http.endpoint import ActionEndpoint, Success, Table
-from api.http.parameters import Resolve, instruments_parameter
+from api.http.parameters import instruments_parameter
+from api.http.parsing import Resolve
 from api.http.problems import (
     INVALID_REQUEST,
     NOT_READY,
@@ -27,7 +29,7 @@ from contracts.keyspace import BarValue
 MAX_INSTRUMENTS: Final = 500
 
 _FULL: Final = f"{MAX_CLIENTS} streams are open already: try another process, or again in a second"
-_OWN_FULL: Final = "100 streams of this client are open already: close one first"
+_OWN_FULL: Final = "100 streams of 192.0.2.7 are open already: close one first"
 _CLOSED: Final = "The server is stopping: try another one"
 _TOO_MANY: Final = f"instruments: must name 1 to {MAX_INSTRUMENTS} instruments, this names 501"
 _EVENT: Final = {
@@ -51,13 +53,19 @@ _EXAMPLE: Final = b"".join(
 ).decode()
 
 
-def endpoints(live: LiveBars, resolve: Resolve) -> Table:
-    """Return the endpoint of bars as they change; `resolve` finds instruments by their symbols."""
+def endpoints(live: LiveBars, resolve: Resolve, access: Access) -> Table:
+    """Return the endpoint of bars as they change.
+
+    Args:
+        live: the bars.
+        resolve: finds instruments by their symbols.
+        access: knows keys: none is needed, but the streams of each are counted.
+    """
 
     async def bars(request: Request, instruments: frozenset[int]) -> Response:
         last_id = parse_id(request.headers.get("last-event-id"))
         try:
-            listener = await live.listen(instruments, [client_of(request.scope)], last_id)
+            listener = await live.listen(instruments, clients_of(request, access), last_id)
         except TooManyStreamsError as error:
             raise Problem(TOO_MANY_STREAMS, f"{error}: close one first") from error
         except TooManyClientsError as error:
@@ -86,6 +94,8 @@ Events `bar` and `live` have an `id`. A client that comes back with the last one
 as browsers do by themselves, is first sent the bars that changed since then, of the last 60 minutes
 (of more than 50 instruments: 3,000 bars in all), and then the newest ones as ever.
 
+One address may have 100 streams (`STREAMS_PER_CLIENT`), and so may one key, if it is sent.
+
 A comment comes every 15 s when there is nothing to send. The stream ends when the server stops,
 or when a client takes nothing for 30 s: connect again, and the newest bars come first.""",
             parameters=(instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),),
@@ -106,3 +116,10 @@ or when a client takes nothing for 30 s: connect again, and the newest bars come
             },
         ),
     )
+
+
+def clients_of(request: Request, access: Access) -> list[str]:
+    """Return what a client goes by: its address, and its key if it sent a valid one."""
+    address = client_of(request.scope)
+    key = access.valid_key(request.headers.raw)
+    return [address] if key is None else [address, f"key {key.name}"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.decisions import Decision, What
+from contracts.decisions import Decision, Standing, What
 from contracts.fold_in import FoldIn
 
 
@@ -95,6 +95,8 @@ class Trial(msgspec.Struct, frozen=True):
     share: float
     """of the default variant's users, 0 to 1"""
     since_ms: int
+    so_far: Standing | None = None
+    """what the trainer saw of it; null: nothing yet"""
 
 
 class Variant(msgspec.Struct, frozen=True):

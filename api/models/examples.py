@@ -14,7 +14,7 @@ from api.models.answers import (
     Trial,
     Variant,
 )
-from contracts.decisions import BY_RULES, Decision
+from contracts.decisions import BY_RULES, Decision, Standing
 from contracts.fold_in import FoldIn
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
 
@@ -35,12 +35,27 @@ _FIGURES: Final = Figures(
 )
 _SERVED: Final = Model("20210815T211000Z-7", "cosine", "user-knn", FoldIn(), _FIGURES)
 _ON_TRIAL: Final = Model("20210815T221000Z-8", "ease", "user-knn", FoldIn(), _FIGURES)
+_SO_FAR: Final = Standing(
+    generation="20210815T221000Z-8",
+    at="2021-08-15T22:40:04+00:00",
+    due_ms=1629069004000,
+    until_ms=1629151804000,
+    enough=True,
+    why="nDCG@10 0.3120 for 0.3100 served, of 210 users",
+    figures={
+        "holdout_users_served": 105,
+        "holdout_users_canary": 105,
+        "ndcg_served": 0.31,
+        "ndcg_canary": 0.312,
+        "ndcg_p": 0.6,
+    },
+)
 
 MODELS: Final = Models(
     experiment=None,
     variants=[
         Variant(DEFAULT_VARIANT, 0.9, _SERVED),
-        Variant(CANARY_VARIANT, 0.1, _ON_TRIAL, Trial(0.1, 1629065404000)),
+        Variant(CANARY_VARIANT, 0.1, _ON_TRIAL, Trial(0.1, 1629065404000, _SO_FAR)),
     ],
     previous=[],
     held=False,

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from api.models.answers import Arm, Experiments, Figures, Model, Models, Trial, Variant
-from contracts.decisions import Decision
+from contracts.decisions import Decision, Standing
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current, Served
 from contracts.variants import shares
 
@@ -14,6 +14,7 @@ Reports = Mapping[str, Figures | None]
 """Figures by generation."""
 
 _figures: Final = msgspec.json.Decoder(Figures)
+_standing: Final = msgspec.json.Decoder(Standing)
 _NO_REPORT: Final = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
@@ -42,15 +43,26 @@ def with_decision(value: bytes | None, decision: Decision) -> bytes | None:
     return msgspec.json.encode({**report, "decisions": decisions})
 
 
-def models_answer(current: Current, reports: Reports) -> Models:
-    """Return what is served to whom."""
+def standing_of(value: bytes | None, current: Current) -> Standing | None:
+    """Return what is seen so far of the canary, None if it is of another, or of another release."""
+    try:
+        standing = None if value is None else _standing.decode(value)
+    except _NO_REPORT:
+        return None
+    canary = current.canary
+    of_this = standing and canary and standing.generation == canary.served.generation
+    return standing if of_this else None
+
+
+def models_answer(current: Current, reports: Reports, so_far: Standing | None) -> Models:
+    """Return what is served to whom; `so_far` is of the canary."""
     users = shares(current)
     variants = [
         Variant(name, users[name], _model(current.variants[name], reports))
         for name in sorted(current.variants, key=lambda name: (name != DEFAULT_VARIANT, name))
     ]
     if canary := current.canary:
-        trial = Trial(canary.share, canary.since_ms)
+        trial = Trial(canary.share, canary.since_ms, so_far)
         model = _model(canary.served, reports)
         variants.append(Variant(CANARY_VARIANT, users[CANARY_VARIANT], model, trial))
     return Models(

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from api.live.log_ends import LogEnds
-from api.live.pipeline import STALLED_AFTER_MS, pipeline_answer
+from api.pipeline.log_ends import LogEnds
+from api.pipeline.progress import STALLED_AFTER_MS, pipeline_answer
 from contracts.messages import Quote, encode, key_of
 from contracts.topics import DEAD_LETTERS_SUFFIX, QUOTES, STREAMED
 from runtime.topology import Topology
@@ -81,6 +81,7 @@ async def test_without_kafka_positions_are_told_and_why_there_is_no_lag(
 
 
 @pytest.mark.integration
+@pytest.mark.kafka_only
 async def test_lag_dead_letters_and_rates_are_those_of_the_log(
     serve: Serve,
     store_url: str,
@@ -90,8 +91,8 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.live.log_ends.ANSWER_WITHIN_S", 60.0)
-    monkeypatch.setattr("api.live.log_ends.KEPT_S", 0.0)
+    monkeypatch.setattr("api.pipeline.log_ends.ANSWER_WITHIN_S", 60.0)
+    monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
     quotes = [Quote(instrument_id=4, price=1, ts=NOW_MS + n) for n in range(10)]
     settings: dict[str, Any] = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
     pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
@@ -127,7 +128,7 @@ async def test_what_an_open_transaction_holds_back_is_no_lag(
     producer.begin_transaction()
     producer.produce(QUOTES.name, b"{}", partition=0)
     producer.flush()
-    monkeypatch.setattr("api.live.log_ends.KEPT_S", 0.0)
+    monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
     settings: dict[str, Any] = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
     async with serve(namespace=namespace, **settings) as client:
         told = await told_of_kafka(client)

@@ -6,6 +6,7 @@ import itertools
 import random
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from contracts.partitioning import instrument_partition
 from tests.patience import PATIENCE_S
 
 from .conftest import TOPOLOGY, Filled
+from .keys import entry, write_keys
 from .streaming import RUNNING_S, Served, Worker, served, until_true, value, worker
 
 BEFORE_S = RUNNING_S - 60
@@ -287,6 +289,35 @@ async def test_a_client_may_open_so_many_streams_and_others_as_many(
                 assert stream.answer.status_code == 200
 
         await there_is_room_again()
+
+
+async def test_a_key_may_have_so_many_streams_from_wherever_they_come(
+    store_url: str, filled: Filled, tmp_path: Path
+) -> None:
+    file = write_keys(tmp_path / "keys.json", entry("shop"), entry("other"))
+    namespace = filled.keys.namespace
+    async with (
+        served(store_url, namespace, streams_per_client=1, api_keys_file=file) as application,
+        contextlib.AsyncExitStack() as opened,
+    ):
+
+        async def status(address: str, key: str) -> int:
+            headers = {"X-Forwarded-For": address, "X-API-Key": key}
+            asked = {"instruments": "4"}
+            stream = application.client.stream(
+                "GET", "/v1/stream/bars", params=asked, headers=headers
+            )
+            return (await opened.enter_async_context(stream)).status_code
+
+        @until_true
+        async def of_the_shop() -> None:
+            assert await status("192.0.2.1", "shop") == 200  # as soon as Redis is found
+
+        await of_the_shop()
+        assert await status("192.0.2.2", "shop") == 429
+        assert await status("192.0.2.2", "other") == 200
+        assert await status("192.0.2.2", "unknown") == 429, "by its address"
+        assert await status("192.0.2.3", "unknown") == 200, "no key is needed"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 import stream_processors.metrics
 import trainer.telemetry  # noqa: F401 (registers its metrics)
+from api.http.keys.following import Keys
 from api.http.metrics import Metrics
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -74,7 +75,9 @@ def labels_of(collector: Any, name: str) -> set[str]:
 
 def told() -> dict[str, set[str]]:
     assert stream_processors.metrics.RECORDS
-    programs = series(REGISTRY) | series(Metrics().registry)
+    of_api = Metrics().registry
+    Keys(frozenset(), None, of_api)
+    programs = series(REGISTRY) | series(of_api)
     return programs | recorded() | {"up": {"job", "instance"}}
 
 

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-import structlog
 from rich.progress import Progress
 
-from contracts.decisions import BY_RULES, Decision, What
+from contracts.decisions import BY_RULES, Decision, Standing, What
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current
 from contracts.keyspace import Keyspace
 from contracts.pointer import promoted, withdrawn
@@ -18,7 +17,12 @@ from runtime.topology import Topology
 from trainer.experiments.clicks import read_clicks
 from trainer.experiments.rules import CanaryRules
 from trainer.experiments.verdict import Verdict, judge
-from trainer.generations.decisions import note, read_decisions
+from trainer.generations.decisions import (
+    note,
+    note_standing,
+    read_decisions,
+    read_standing,
+)
 from trainer.generations.publication import (
     SupersededError,
     change_current,
@@ -28,8 +32,8 @@ from trainer.generations.publication import (
 from trainer.stages import Stages
 
 MINUTE_MS: Final = 60_000
-
-log = structlog.get_logger(__name__)
+TOLD_BEFORE_DUE: Final = 10
+"""How often it is told what is seen before a canary is judged: measuring takes a while."""
 
 
 class Waiting(StrEnum):
@@ -83,17 +87,37 @@ class Trial:
     def _is_over(self, current: Current, canary: Canary, rules: CanaryRules) -> bool:
         """Judge the canary if that can be done, and return whether it is on trial no more."""
         age = self._ms() - canary.since_ms
-        if age < rules.minutes * MINUTE_MS:
+        is_due = age >= rules.minutes * MINUTE_MS
+        if not is_due and self._told_lately(canary, rules):
             return False
         verdict = self._verdict(current, canary, rules)
-        if verdict.enough:
+        if is_due and verdict.enough:
             self._decide(canary, "rolled back" if verdict.worse else "promoted", verdict)
         elif age < rules.minutes_most * MINUTE_MS:
-            log.info("the canary stays on trial", why=verdict.why, minutes_most=rules.minutes_most)
+            self._tell(canary, rules, verdict)
             return False
         else:
             self._decide(canary, "withdrawn", verdict)
         return True
+
+    def _told_lately(self, canary: Canary, rules: CanaryRules) -> bool:
+        told = read_standing(self.store, self.keyspace)
+        if told is None or told.generation != canary.served.generation:
+            return False
+        every = timedelta(minutes=rules.minutes / TOLD_BEFORE_DUE)
+        return self.now() < datetime.fromisoformat(told.at) + every
+
+    def _tell(self, canary: Canary, rules: CanaryRules, verdict: Verdict) -> None:
+        standing = Standing(
+            generation=canary.served.generation,
+            at=self.now().isoformat(),
+            due_ms=canary.since_ms + round(rules.minutes * MINUTE_MS),
+            until_ms=canary.since_ms + round(rules.minutes_most * MINUTE_MS),
+            enough=verdict.enough,
+            why=verdict.why,
+            figures=verdict.figures,
+        )
+        note_standing(self.store, self.keyspace, standing)
 
     def _decide(self, canary: Canary, what: What, verdict: Verdict) -> None:
         def decided(now: Current) -> Current:

@@ -22,7 +22,7 @@ from runtime.stores import Store
 from tests.trainer.conftest import PARTITIONS
 from trainer import runs as runs_module
 from trainer.experiments import clicks
-from trainer.generations.decisions import read_decisions, read_report
+from trainer.generations.decisions import read_decisions, read_report, read_standing
 from trainer.generations.publication import change_current, read_current
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
@@ -141,6 +141,38 @@ def test_nothing_is_trained_while_a_canary_is_on_trial(
     something_happens(store, keyspace)
     clock.forward(29)
     assert run(settings) == "on trial"
+    assert current_of(store, keyspace) == before
+
+
+def test_what_is_seen_so_far_is_told_now_and_then_and_decides_nothing(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    on_trial: tuple[str, str],
+    clock: Clock,
+) -> None:
+    _, canary = on_trial
+    before = current_of(store, keyspace)
+    assert before.canary is not None
+    since_ms = before.canary.since_ms
+    spoil(store, keyspace, canary)
+    assert run(settings) == "on trial"
+    first = read_standing(store, keyspace)
+    assert first is not None
+    assert (first.generation, first.enough) == (canary, False)
+    assert (first.due_ms, first.until_ms) == (since_ms + 30 * 60_000, since_ms + 300 * 60_000)
+    assert first.figures == {"holdout_users_served": 0, "holdout_users_canary": 0}
+
+    everyone_takes(store, keyspace, 103, round(clock.time.timestamp() * 1000))
+    clock.forward(2)
+    assert run(settings) == "on trial"
+    assert read_standing(store, keyspace) == first
+    clock.forward(2)
+    assert run(settings) == "on trial"
+    second = read_standing(store, keyspace)
+    assert second is not None
+    assert second.enough
+    assert (second.figures["ndcg_served"], second.figures["ndcg_canary"]) == (1, 0)
     assert current_of(store, keyspace) == before
 
 

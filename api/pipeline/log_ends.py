@@ -5,6 +5,7 @@ is no lag. (Tansu names the offset after the first record of the last batch inst
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from contracts.topics import STREAMED, Topic, dead_letters
+from contracts.topics import STREAMED, dead_letters
 from runtime.topology import Topology
 
 KEPT_S: Final = 1.0
@@ -26,7 +27,7 @@ _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call
 _EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
 Partition = tuple[str, int]
-"""Topic and number."""
+"""Log and number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,10 @@ class LogEnds:
     """What Kafka answered."""
 
     ends: Mapping[Partition, int] = field(default_factory=dict)
-    dead: Mapping[str, int] = field(default_factory=dict)
-    """topic -> how many records its dead letters hold"""
+    dead: Mapping[str, range] = field(default_factory=dict)
+    """topic -> the offsets of its dead letters"""
     rates: Mapping[str, float] = field(default_factory=dict)
-    """topic -> records a second that came in; nothing before there are two answers"""
+    """log -> records a second that came in; nothing before there are two answers"""
     failure: str | None = None
     """why there is no answer"""
 
@@ -81,9 +82,11 @@ class LogWatch:
         latest = dict(zip([*streamed, *dead], offsets, strict=False))
         earliest = dict(zip(dead, offsets[-len(dead) :], strict=True))
         ends = {partition: latest[partition] for partition in streamed}
-        return LogEnds(
-            ends, {of.name: _number(of, latest, earliest) for of in STREAMED}, self._rates(ends)
-        )
+        letters = {
+            topic.name: range(earliest[partition], latest[partition])
+            for topic, partition in zip(STREAMED, dead, strict=True)
+        }
+        return LogEnds(ends, letters, self._rates(latest))
 
     def _asked(self, of: Sequence[Partition], spec: OffsetSpec) -> Iterable[Future[Any]]:
         """Ask for an offset of each partition; the answers come in their order."""
@@ -108,10 +111,10 @@ class LogWatch:
         passed = now - then
         if not passed:
             return {}
-        came = {topic.name: 0 for topic in STREAMED}
+        came: Counter[str] = Counter()
         for partition, end in ends.items():
             came[partition[0]] += max(0, end - former.get(partition, end))
-        return {topic: round(number / passed, 1) for topic, number in came.items()}
+        return {log: round(number / passed, 1) for log, number in came.items()}
 
 
 async def _settled(asked: Sequence[Future[Any]]) -> list[int]:
@@ -128,10 +131,3 @@ async def _settled(asked: Sequence[Future[Any]]) -> list[int]:
     if pending:
         raise TimeoutError
     return [future.result().offset for future in futures]
-
-
-def _number(
-    topic: Topic, latest: Mapping[Partition, int], earliest: Mapping[Partition, int]
-) -> int:
-    of = (dead_letters(topic).name, 0)
-    return latest[of] - earliest[of]

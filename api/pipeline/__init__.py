@@ -1,0 +1,1 @@
+"""How far the workers are, now and lately, and what they rejected."""

@@ -1,0 +1,105 @@
+"""How far the workers were in the last hour, as this process saw it since its start."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, NamedTuple
+
+from api.pipeline.answers import Pipeline, PipelineHistory, TopicHistory, TopicState
+from api.pipeline.log_ends import LogEnds
+from api.pipeline.progress import Progress
+from api.redis.connection import ErrorAnswer
+from api.redis.store import StoreUnavailableError
+from contracts.topics import STREAMED, dead_letters
+from runtime.topology import TopologyError
+
+SAMPLE_EVERY_S: Final = 10.0
+MINUTES_KEPT: Final = 60
+_SAMPLES: Final = round(MINUTES_KEPT * 60 / SAMPLE_EVERY_S)
+_UNREADABLE: Final = (StoreUnavailableError, ErrorAnswer, TopologyError)
+
+_log = logging.getLogger(__name__)
+
+
+class _Of(NamedTuple):
+    """How far a topic was."""
+
+    lag: int | None = None
+    rate: float | None = None
+    age_ms: int | None = None
+    dead_letter_rate: float | None = None
+
+
+class _Sample(NamedTuple):
+    ts_ms: int
+    topics: dict[str, _Of]
+    """none of which nothing is known"""
+
+
+class History:
+    """Samples how far the workers are."""
+
+    def __init__(self, progress: Progress, now_ms: Callable[[], int]) -> None:
+        self._progress = progress
+        self._now_ms = now_ms
+        self._since_ms = now_ms()
+        self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
+
+    @contextlib.asynccontextmanager
+    async def sampling(self) -> AsyncIterator[None]:
+        """Sample for the block."""
+        sampling = asyncio.create_task(self._sample(), name="pipeline-history")
+        try:
+            yield
+        finally:
+            sampling.cancel()
+            await asyncio.wait([sampling])
+
+    def last(self, minutes: int) -> PipelineHistory:
+        """Return the samples of the last minutes."""
+        from_ms = self._now_ms() - minutes * 60_000
+        samples = [sample for sample in self._samples if sample.ts_ms >= from_ms]
+        return PipelineHistory(
+            self._since_ms,
+            round(SAMPLE_EVERY_S * 1000),
+            [sample.ts_ms for sample in samples],
+            [_columns(topic.name, samples) for topic in STREAMED],
+        )
+
+    async def _sample(self) -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY_S)
+            try:
+                pipeline, ends = await self._progress.look()
+            except _UNREADABLE as error:
+                _log.debug("how far the workers are is not known: %s", error)
+                self._samples.append(_Sample(self._now_ms(), {}))
+            else:
+                self._samples.append(_Sample(self._now_ms(), _sampled(pipeline, ends)))
+
+
+def _sampled(pipeline: Pipeline, ends: LogEnds) -> dict[str, _Of]:
+    rejected = {topic.name: ends.rates.get(dead_letters(topic).name) for topic in STREAMED}
+    return {
+        of.topic: _Of(of.lag, of.rate, _age_ms(of), rejected[of.topic]) for of in pipeline.topics
+    }
+
+
+def _age_ms(of: TopicState) -> int | None:
+    """Return for how long the partition was not folded that is behind for longest."""
+    if of.lag is None:
+        return None
+    return max((p.age_ms for p in of.partitions if p.lag and p.age_ms is not None), default=0)
+
+
+def _columns(topic: str, samples: Sequence[_Sample]) -> TopicHistory:
+    of = [sample.topics.get(topic, _Of()) for sample in samples]
+    return TopicHistory(
+        topic,
+        [each.lag for each in of],
+        [each.rate for each in of],
+        [each.age_ms for each in of],
+        [each.dead_letter_rate for each in of],
+    )

@@ -1,0 +1,107 @@
+"""How far each topic is: positions out of Redis, held against the ends of Kafka's logs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from api.pipeline.answers import LetterReason, PartitionState, Pipeline, State, TopicState
+from api.pipeline.log_ends import LogEnds, LogWatch
+from api.redis.reading import Read
+from api.redis.store import Store
+from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, UPDATED_AT_FIELD
+from contracts.topics import STREAMED
+from runtime.topology import Topology
+
+STALLED_AFTER_MS: Final = 30_000
+"""As the workers' `/health` takes it."""
+
+Position = Sequence[bytes | None]
+"""`next`, `incarnation` and `updated_at_ms` of a partition; None where nothing was folded yet."""
+Reasons = Mapping[str, list[LetterReason]]
+"""By topic."""
+
+_FIELDS: Final = (NEXT_FIELD, INCARNATION_FIELD, UPDATED_AT_FIELD)
+
+
+class Progress:
+    """Looks how far the workers are."""
+
+    def __init__(self, store: Store, logs: LogWatch, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._logs = logs
+        self._now_ms = now_ms
+
+    async def look(self) -> tuple[Pipeline, LogEnds]:
+        """Return how far they are, without why records were rejected, and what Kafka answered.
+
+        Raises:
+            StoreUnavailableError, TopologyError: Redis does not tell.
+        """
+        topology = await self._store.answer(self._store.topology())
+        positions = await self._store.answer(_positions(self._store, topology))
+        ends = await self._logs.ends(topology)
+        return pipeline_answer(positions, ends, self._now_ms()), ends
+
+    async def logs(self) -> LogEnds:
+        """Return what Kafka answered.
+
+        Raises:
+            StoreUnavailableError, TopologyError: Redis does not tell how many logs there are.
+        """
+        return await self._logs.ends(await self._store.answer(self._store.topology()))
+
+
+def pipeline_answer(
+    positions: Mapping[str, Sequence[Position]], logs: LogEnds, now_ms: int
+) -> Pipeline:
+    """Return how far the workers are; `positions` are by topic, in the order of partitions."""
+    topics = []
+    for topic, of_topic in positions.items():
+        partitions = [
+            _partition(number, position, logs.ends.get((topic, number)), now_ms)
+            for number, position in enumerate(of_topic)
+        ]
+        lags = [partition.lag for partition in partitions if partition.lag is not None]
+        dead = logs.dead.get(topic)
+        topics.append(
+            TopicState(
+                topic,
+                sum(lags) if len(lags) == len(partitions) else None,
+                logs.rates.get(topic),
+                None if dead is None else len(dead),
+                [],
+                partitions,
+            )
+        )
+    return Pipeline(logs.failure or "ok", topics)
+
+
+def _positions(store: Store, topology: Topology) -> Read[dict[str, Sequence[Position]]]:
+    numbered = [(topic, range(getattr(topology, topic.name))) for topic in STREAMED]
+    found = yield [
+        ("HMGET", store.keys.position(topic, number), *_FIELDS)
+        for topic, numbers in numbered
+        for number in numbers
+    ]
+    each = iter(found)
+    return {topic.name: [next(each) for _ in numbers] for topic, numbers in numbered}
+
+
+def _partition(number: int, position: Position, end: int | None, now_ms: int) -> PartitionState:
+    next_offset, incarnation, updated_at = (
+        None if value is None else int(value) for value in position
+    )
+    # A log that was cut, or made anew, may end before the position.
+    lag = None if end is None else max(0, end - (next_offset or 0))
+    age_ms = None if updated_at is None else max(0, now_ms - updated_at)
+    state = _state(next_offset, lag, age_ms)
+    return PartitionState(number, state, next_offset, incarnation, end, lag, age_ms)
+
+
+def _state(next_offset: int | None, lag: int | None, age_ms: int | None) -> State:
+    if next_offset is None:
+        return "new"
+    if lag is None:
+        return "unknown"
+    if lag == 0:
+        return "current"
+    return "stalled" if age_ms is None or age_ms > STALLED_AFTER_MS else "behind"

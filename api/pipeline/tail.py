@@ -1,0 +1,116 @@
+"""Reads on in the logs of dead letters: bounded in time, records and bytes; it blocks meanwhile.
+
+A consumer is made for each reading, which takes some 10 ms: letters are rare, and one that stays
+would ask Kafka all the time, and hold what it fetched ahead.
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from api.pipeline.answers import DeadLetter
+from contracts.topics import DEAD_LETTERS_SUFFIX
+
+READ_WITHIN_S: Final = 1.0
+RECORDS_MOST: Final = 5_000
+BYTES_MOST: Final = 16 * 1024 * 1024
+"""A letter may have 2 MiB, and more where it came compressed."""
+SHOWN_BYTES: Final = 1_000
+"""Of a key, a value and a reason each."""
+_FETCHED_BYTES: Final = 1024 * 1024
+_FOREIGN: Final = b"it has no reason: something else than a worker wrote it"
+
+
+@dataclass(slots=True)
+class Piece:
+    """What was read of one log."""
+
+    next: int
+    """the offset to read on at"""
+    letters: list[tuple[int, DeadLetter]] = field(default_factory=list)
+    """with their offsets in this log, in its order"""
+    is_to_the_end: bool = False
+
+
+def read_on(bootstrap_servers: str, starts: Mapping[str, int]) -> dict[str, Piece]:
+    """Return what comes in each log of dead letters from an offset on, as far as bounds allow.
+
+    Raises:
+        KafkaException: Kafka says why not; or nothing came in time.
+    """
+    with closing(_consumer(bootstrap_servers)) as consumer:
+        consumer.assign([TopicPartition(log, 0, offset) for log, offset in starts.items()])
+        return _pieces(consumer, starts)
+
+
+def _consumer(bootstrap_servers: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "client.id": "api-dead-letters",
+            "group.id": "api-dead-letters",  # asked for by librdkafka; nothing is committed
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 10,  # the end of a log is told no sooner
+            "max.partition.fetch.bytes": _FETCHED_BYTES,
+            "queued.max.messages.kbytes": 4 * _FETCHED_BYTES // 1024,
+            "log_level": 0,
+        }
+    )
+
+
+def _pieces(consumer: Consumer, starts: Mapping[str, int]) -> dict[str, Piece]:
+    pieces = {log: Piece(offset) for log, offset in starts.items()}
+    until, left, size = time.monotonic() + READ_WITHIN_S, RECORDS_MOST, BYTES_MOST
+    while left > 0 and size > 0 and not all(piece.is_to_the_end for piece in pieces.values()):
+        record = consumer.poll(max(0, until - time.monotonic()))
+        if record is None:
+            break
+        piece = pieces[cast("str", record.topic())]
+        error = record.error()
+        if error is None:
+            offset = cast("int", record.offset())
+            piece.letters.append((offset, letter_of(record)))
+            piece.next = offset + 1
+            left, size = left - 1, size - len(record.value() or b"")
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
+            piece.is_to_the_end = True
+        else:
+            raise KafkaException(error)
+    else:
+        return pieces
+    if not any(piece.letters or piece.is_to_the_end for piece in pieces.values()):
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 (its public name)
+    return pieces
+
+
+def letter_of(record: Message) -> DeadLetter:
+    """Return a record of a log of dead letters as it is shown."""
+    headers = dict(cast("list[tuple[str, bytes]]", record.headers() or []))
+    value = record.value()
+    return DeadLetter(
+        topic=cast("str", record.topic()).removesuffix(DEAD_LETTERS_SUFFIX),
+        partition=_number(headers.get("partition")),
+        offset=_number(headers.get("offset")),
+        rejected_at_ms=record.timestamp()[1],
+        reason=_text(headers.get("reason") or _FOREIGN) or "",
+        key=_text(record.key()),
+        value=_text(value),
+        value_bytes=len(value or b""),
+    )
+
+
+def _number(text: bytes | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() and len(text) < 20 else None
+
+
+def _text(content: bytes | str | None) -> str | None:
+    if content is None:
+        return None
+    beginning = content[:SHOWN_BYTES]
+    return beginning if isinstance(beginning, str) else beginning.decode(errors="backslashreplace")

@@ -1,0 +1,114 @@
+"""How far the workers were in the last hour, over HTTP."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.pipeline import history, log_ends
+from contracts.keyspace import Keyspace
+from contracts.messages import Quote, encode, key_of
+from contracts.topics import DEAD_LETTERS_SUFFIX, QUOTES, STREAMED
+from runtime.topology import Topology
+from tests.integration.conftest import Pipeline
+from tests.patience import PATIENCE_S
+
+from .conftest import NOW_MS, Filled, Serve
+
+URL = "/v1/pipeline/history"
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have samples taken all the time."""
+    monkeypatch.setattr(history, "SAMPLE_EVERY_S", 0.02)
+
+
+async def column(client: httpx.AsyncClient, name: str, value: Any) -> dict[str, Any]:
+    """Return how far quotes were, once a sample has such a value in a column."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            body = (await client.get(URL)).raise_for_status().json()
+            quotes: dict[str, Any] = body["topics"][0]
+            if any(value(seen) for seen in quotes[name] if seen is not None):
+                return quotes
+            await asyncio.sleep(0.02)
+
+
+async def sampled(client: httpx.AsyncClient, n: int) -> dict[str, Any]:
+    """Return the answer, once it has n samples."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            body: dict[str, Any] = (await client.get(URL)).raise_for_status().json()
+            if len(body["ts"]) >= n:
+                return body
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.integration
+@pytest.mark.kafka_only
+async def test_lag_rates_and_ages_are_told_as_lines(
+    serve: Serve,
+    store_url: str,
+    broker: str,
+    topology: Topology,
+    namespace: str,
+    tmp_path: Path,
+    filled: Filled,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_ends, "ANSWER_WITHIN_S", PATIENCE_S)
+    monkeypatch.setattr(log_ends, "KEPT_S", 0.0)
+    pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
+    settings: dict[str, Any] = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    async with serve(namespace=namespace, **settings) as client:
+        before = await column(client, "lag", lambda lag: lag == 0)
+        assert set(before["age_ms"]) <= {0, None}
+        quotes = [Quote(instrument_id=4, price=1, ts=NOW_MS + n) for n in range(10)]
+        pipeline.publish(quotes)
+        dead = QUOTES.name + DEAD_LETTERS_SUFFIX
+        pipeline.publish_raw((dead, key_of(quote), encode(quote), 0) for quote in quotes[:3])
+        after = await column(client, "lag", lambda lag: lag == 10)
+        await column(client, "rate", lambda rate: rate > 0)
+        await column(client, "dead_letter_rate", lambda rate: rate > 0)
+        assert len({len(after[name]) for name in after if name != "topic"}) == 1
+        # A worker folded some of it, and no more for a while.
+        for partition in range(topology.quotes):
+            position = Keyspace(namespace).position(QUOTES, partition)
+            at = {"next": 1, "incarnation": 0, "updated_at_ms": NOW_MS - 250}
+            filled.store.hset(position, mapping=at)
+        await column(client, "age_ms", lambda age_ms: age_ms == 250)
+
+
+async def test_what_was_not_known_is_null(client: httpx.AsyncClient) -> None:
+    body = await sampled(client, 1)
+    assert body["since_ms"] == NOW_MS
+    assert set(body["ts"]) == {NOW_MS}
+    assert [topic["topic"] for topic in body["topics"]] == [topic.name for topic in STREAMED]
+    for name in ("lag", "rate", "age_ms", "dead_letter_rate"):
+        assert body["topics"][0][name] == [None] * len(body["ts"])
+
+
+async def test_samples_go_on_while_redis_knows_no_topics(serve: Serve, store_url: str) -> None:
+    async with serve(redis_url=store_url, namespace="test-that-nobody-filled") as client:
+        body = await sampled(client, 3)
+    assert body["topics"][0]["lag"] == [None] * len(body["ts"])
+
+
+def test_the_last_minutes_can_be_asked_for_and_an_hour_is_held() -> None:
+    now_ms = NOW_MS
+    kept = history.History(None, lambda: now_ms)  # type: ignore[arg-type] # which is not looked at
+    for n in range(1000):
+        now_ms = NOW_MS + 10_000 * n
+        kept._samples.append(history._Sample(now_ms, {}))
+    assert kept.last(1).ts == [now_ms - 10_000 * n for n in range(6, -1, -1)]
+    assert len(kept.last(60).ts) == 360
+
+
+@pytest.mark.parametrize("minutes", ["0", "61", "x"])
+async def test_what_cannot_be_asked_is_a_problem(client: httpx.AsyncClient, minutes: str) -> None:
+    answer = await client.get(f"{URL}?minutes={minutes}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "minutes"
