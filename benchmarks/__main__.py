@@ -7,10 +7,12 @@ import typer
 from benchmarks.auto import auto
 from benchmarks.bars import bars
 from benchmarks.canaries import canaries
+from benchmarks.flood.scenario import flood_others
 from benchmarks.harness.session import Json, Rounds, folder, present, progress, say
 from benchmarks.interactions import interactions
 from benchmarks.keepup.scenario import keepup
 from benchmarks.limits import limits
+from benchmarks.memory import memory
 from benchmarks.models import models
 from benchmarks.poison import poison
 from benchmarks.reads import parts as read_parts
@@ -32,6 +34,7 @@ for command in (
     rolling,
     scaling,
     stream,
+    memory,
     canaries,
     models,
     train,
@@ -39,6 +42,9 @@ for command in (
     user_knn,
 ):
     app.command()(command)
+
+
+app.command("flood")(flood_others)
 
 
 @app.callback()

@@ -27,10 +27,22 @@ from api.http.replies import Reply, joined
 
 _SECURITY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
 _TAKES_NOTHING_MS: Final = 30_000
+_UNREAD_BYTES: Final = 128 * 1024
+"""That the system holds of answers for a client which reads none: by itself it takes megabytes, and
+answers are made for them."""
+_MAX_PIPELINED: Final = 32
+"""Requests that may wait for those before them on their connection."""
 _HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
 _WITH_A_BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 _OF_A_PAGE: Final = _WITH_A_BODY | {b"origin"}
-_NOT_HTTP: Final = "It is no HTTP/1.1 request, or its head is over 64 KiB; the connection is closed"
+_NOT_HTTP: Final = (
+    "It is no HTTP/1.1 request, or its head is over 64 KiB, or more than 32 requests wait on the "
+    "connection, which is closed"
+)
+
+
+class TooManyPipelinedError(RuntimeError):
+    """More requests wait on a connection than may; the parser takes it for bytes that are none."""
 
 
 class HotProtocol(BoundedArrival):
@@ -47,6 +59,7 @@ class HotProtocol(BoundedArrival):
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's
             own = transport.get_extra_info("socket")
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TAKES_NOTHING_MS)
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless nothing more can be understood."""
@@ -134,6 +147,8 @@ class HotProtocol(BoundedArrival):
         """Say nothing: to offer HTTP/2, as curl may, is no reason to write to the log."""
 
     def _serve_ordinary(self) -> None:
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            raise TooManyPipelinedError
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects

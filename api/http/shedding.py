@@ -8,6 +8,8 @@ places of those who wait for Kafka. Bodies that are still coming have bounds of 
 for the sake of memory, and in number for each client.
 """
 
+import asyncio
+import random
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +32,10 @@ MAX_ARRIVING_OF_A_CLIENT: Final = 128
 MAX_ARRIVING_BYTES: Final = 64 * 1024 * 1024
 """What has come of all of them."""
 
+_REFUSED_AFTER_S: Final = (0.1, 0.2)
+"""A refusal is sent at a moment between, well within the 250 ms in which answers are promised. Who
+asks again without a pause would otherwise keep the server busy with refusals."""
+_TOO_MANY: Final = 429
 _WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 """What tells how the server is must answer most of all when there is too much."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -175,6 +181,7 @@ class Bounded:
         try:
             under_way.begin()
         except Problem as problem:
+            await _rest()
             await problem_response(Request(scope), problem)(scope, receive, send)
             return
         await self._pass(under_way, scope, receive, send)
@@ -190,12 +197,19 @@ class Bounded:
         async def leaving(message: Message) -> None:
             if message["type"] == "http.response.start":
                 under_way.leave()
+                if message["status"] == _TOO_MANY:
+                    await _rest()
             await send(message)
 
         try:
             await self._app(scope, taking, leaving)
         finally:
             under_way.leave()
+
+
+async def _rest() -> None:
+    """Return when a refusal may be sent, which is another moment for each."""
+    await asyncio.sleep(random.uniform(*_REFUSED_AFTER_S))  # noqa: S311 (it spreads them)
 
 
 def client_of(scope: Scope) -> str:

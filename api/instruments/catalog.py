@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge
 
-from api.instruments.directory import Building, Directory, Entry, Shown
+from api.instruments.building import Building
+from api.instruments.directory import Directory, Entry, Shown
 from api.redis.connection import ErrorAnswer
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError

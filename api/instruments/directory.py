@@ -7,31 +7,27 @@ it must answer requests meanwhile.
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from contracts.messages import Ints
+from api.instruments.building import STEP, Building, Ranks, grouped, in_order, steps
 
-T = TypeVar("T")
 Mask = npt.NDArray[np.bool_]
 
-Building = Generator[None, None, T]
-"""Yields after each step of a ms or so, and returns what was built."""
 Shown = Callable[[int], bool]
 """Returns whether an instrument may be shown."""
 
-STEP: Final = 1_000
-"""Instruments or words at once."""
-_WORDS_SORTED: Final = 8 * STEP
-"""Words whose entries numpy sorts at once: it is that much faster."""
+_SPLIT: Final = STEP // 4
+"""Instruments whose names are split into words at once: it takes longer than all else."""
 _HIGHEST: Final = chr(0x10FFFF)
 _DIGITS: Final = 19
 """Of the longest id."""
+_place: Final = attrgetter("place")
 _PARTS: Final = re.compile(r"\w+")
 
 
@@ -69,17 +65,15 @@ class Directory:
     def __init__(self) -> None:
         """Return a directory without instruments; `build` returns one with some."""
         self.by_id: Mapping[int, Entry] = {}
-        self._places: Sequence[str] = []
-        """In order."""
         self._ranked: Sequence[Entry] = []
-        """In the same order; an instrument's rank is its index here."""
+        """By their places; an instrument's rank is its index here."""
         self._by_symbol: dict[str, int] = {}
         self._words: Sequence[str] = []
         """In order, each once."""
-        self._starts: Ints = np.zeros(1, np.int64)
+        self._starts: Ranks = np.zeros(1, np.int32)
         """(w + 1,): where the ranks of each word start in `_ranks`"""
-        self._ranks: Ints = np.empty(0, np.int64)
-        self._categories: dict[str, Ints] = {}
+        self._ranks: Ranks = np.empty(0, np.int32)
+        self._categories: dict[str, Ranks] = {}
         """Of each category the ranks of its instruments, ascending."""
         self._listed = np.empty(0, np.bool_)
         """(n,) by rank"""
@@ -90,13 +84,16 @@ class Directory:
         """Build the directory of some instruments by their ids; the mapping is kept."""
         built = cls()
         built.by_id = by_id
-        places = built._places = yield from _sorted(entry.place for entry in by_id.values())
+        places = yield from in_order(entry.place for entry in by_id.values())
         ranked: list[Entry] = []
-        for some in _steps(places):
-            ranked += [by_id[int(place[-_DIGITS:])] for place in some]
+        listed = bytearray()
+        for some in steps(places):
+            entries = [by_id[int(place[-_DIGITS:])] for place in some]
+            ranked += entries
+            listed += bytes(entry.listed for entry in entries)
             yield
-        built._ranked = ranked
-        built._listed = np.fromiter((entry.listed for entry in ranked), np.bool_, len(ranked))
+        del places
+        built._ranked, built._listed = ranked, np.frombuffer(listed, np.bool_)
         built.all_listed = bool(built._listed.all())
         yield
         yield from built._index_symbols()
@@ -154,7 +151,7 @@ class Directory:
         """Return the first `n` instruments that are wanted, by symbol."""
         found = np.ones(len(self._ranked), np.bool_)
         if wanted.after is not None:
-            found[: bisect_right(self._places, wanted.after)] = False
+            found[: bisect_right(self._ranked, wanted.after, key=_place)] = False
         for word in wanted.words.casefold().split():
             found &= self._with_word(word)
         if wanted.categories:
@@ -172,7 +169,7 @@ class Directory:
         found = [self._categories[name] for name in categories if name in self._categories]
         return self._mask(*found)
 
-    def _mask(self, *ranks: Ints) -> Mask:
+    def _mask(self, *ranks: Ranks) -> Mask:
         mask = np.zeros(len(self._ranked), np.bool_)
         for some in ranks:
             mask[some] = True
@@ -180,7 +177,7 @@ class Directory:
 
     def _index_symbols(self) -> Building[None]:
         of_category: dict[str, list[int]] = {}
-        for some in _steps(enumerate(self._ranked)):
+        for some in steps(enumerate(self._ranked)):
             for rank, entry in some:
                 for category in entry.categories:
                     of_category.setdefault(category, []).append(rank)
@@ -190,36 +187,35 @@ class Directory:
                     self._by_symbol[symbol] = entry.instrument_id
             yield
         for category, ranks in of_category.items():
-            self._categories[category] = np.array(ranks)
+            self._categories[category] = np.array(ranks, np.int32)
             yield
 
     def _index_words(self) -> Building[None]:
         # A list for each word would have Python's garbage collector look at all of them, at once.
         numbers: dict[str, int] = {}
-        of_number, ranks = array("q"), array("q")
-        for some in _steps(enumerate(self._ranked)):
+        for some_symbols in steps(self._by_symbol):
+            for symbol in some_symbols:  # the same objects, not equal ones: megabytes of them
+                numbers[symbol] = len(numbers)
+            yield
+        of_number, ranks = array("i"), array("i")
+        for some in steps(enumerate(self._ranked), _SPLIT):
             for rank, entry in some:
                 for word in words_of(entry):
                     of_number.append(numbers.setdefault(word, len(numbers)))
                     ranks.append(rank)
             yield
-        self._words = yield from _sorted(numbers)
-        place_of = np.empty(len(numbers), np.int64)
-        for some_words in _steps(enumerate(self._words)):
+        self._words = yield from in_order(numbers)
+        place_of = np.empty(len(numbers), np.int32)
+        for some_words in steps(enumerate(self._words)):
             for place, word in some_words:
                 place_of[numbers[word]] = place
             yield
-        places = place_of[np.array(of_number, np.int64)]
+        places = place_of[np.array(of_number, np.int32)]
         yield
-        by_word: list[Ints] = [np.empty(0, np.int64)]
-        for first in range(0, len(numbers), _WORDS_SORTED):
-            some_places = np.flatnonzero((places >= first) & (places < first + _WORDS_SORTED))
-            by_word.append(some_places[np.argsort(places[some_places])])
-            yield
-        self._ranks = np.array(ranks, np.int64)[np.concatenate(by_word)]
+        starts = np.concatenate(([0], np.cumsum(np.bincount(places, minlength=len(numbers)))))
         yield
-        counts = np.bincount(places, minlength=len(numbers))
-        self._starts = np.concatenate(([0], np.cumsum(counts)))
+        self._ranks = yield from grouped(places, np.array(ranks, np.int32), starts)
+        self._starts = starts.astype(np.int32)
 
 
 def words_of(entry: Entry) -> set[str]:
@@ -234,26 +230,3 @@ def words_of(entry: Entry) -> set[str]:
         if not word.isalnum():
             words.update(_PARTS.findall(word))
     return words
-
-
-def _steps(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield items, `STEP` at once."""
-    left = iter(items)
-    while some := list(islice(left, STEP)):
-        yield some
-
-
-def _sorted(items: Iterable[str]) -> Building[list[str]]:
-    """Sort: short runs, then what two of these merge to, and so on."""
-    runs: list[list[str]] = []
-    for some in _steps(items):
-        runs.append(sorted(some))
-        yield
-    while len(runs) > 1:
-        merged = []
-        for first in range(0, len(runs), 2):
-            # Python's sort merges what is sorted already.
-            merged.append(sorted(chain.from_iterable(runs[first : first + 2])))
-            yield
-        runs = merged
-    return runs[0] if runs else []

@@ -14,6 +14,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from api.redis.address import Address, Node
 from api.redis.connection import Connection, ErrorAnswer, NotConnectedError
+from api.redis.turns import Turns
 
 _CONNECT_TIMEOUT_S: Final = 1.0
 _RETRY_FROM_S: Final = 0.02
@@ -33,6 +34,7 @@ class Nodes:
         self._single: Connection | None = None
         self._by_slot: list[Node] = []
         """Of a cluster: the master of each slot."""
+        self.turns = Turns()
         self._trouble = asyncio.Event()
         self._away_since: float | None = None
 

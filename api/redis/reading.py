@@ -21,6 +21,8 @@ It knows neither connections nor the loop, so the ordinary routes and the hot pa
 Done = Callable[[T | None, Exception | None], None]
 """Gets what a read returned or raised; must not raise."""
 
+_MANY: Final = 16
+"""Commands of a round that takes its turn (`api.redis.turns`)."""
 _KEY_OF_EVAL: Final = 3
 """The place of its key, after the script and how many keys there are: one."""
 _REDIRECTIONS: Final = 3
@@ -30,8 +32,8 @@ _REDIRECTIONS: Final = 3
 class Reading(Generic[T]):
     """Runs one read; `over` once `done` was called, which happens once."""
 
-    __slots__ = ("_answers", "_commands", "_done", "_missing", "_nodes", "_read", "_redirections",
-                 "_refused", "_translated", "over", "started_at")  # fmt: skip
+    __slots__ = ("_answers", "_commands", "_done", "_has_turn", "_missing", "_nodes", "_read",
+                 "_redirections", "_refused", "_translated", "over", "started_at")  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Reading(Generic[T]):
         self._missing = 0
         self._redirections = 0
         self._refused: ErrorAnswer | None = None
+        self._has_turn = False
         self.over = False
         self.started_at = started_at
 
@@ -62,6 +65,7 @@ class Reading(Generic[T]):
         """End with `error`, unless it has ended."""
         if not self.over:
             self.over = True
+            self._leave()
             self._read.close()
             self._done(None, self._translated(error))
 
@@ -74,6 +78,7 @@ class Reading(Generic[T]):
         self._answers[place] = answer
         self._missing -= 1
         if not self._missing:
+            self._leave()
             self._go_on(self._answers)
 
     def lose(self, error: Exception) -> None:
@@ -96,8 +101,24 @@ class Reading(Generic[T]):
         self._commands = commands
         self._answers = [None] * len(commands)
         self._missing = len(commands)
+        if len(commands) < _MANY:
+            self._send()
+        else:
+            self._nodes.turns.enter(self, len(commands))
+
+    def take_turn(self) -> None:
+        """Send the commands of a round of many."""
+        self._has_turn = True
+        self._send()
+
+    def _leave(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._nodes.turns.leave(len(self._commands))
+
+    def _send(self) -> None:
         try:
-            for place, command in enumerate(commands):
+            for place, command in enumerate(self._commands):
                 key = command[_KEY_OF_EVAL if command[0] == "EVAL" else 1]
                 connection = self._nodes.connection_of(key)  # type: ignore[arg-type]
                 # What all ask for, such as the pointer to the model, is asked for once a turn.

@@ -125,11 +125,19 @@ class Stage:
         return Run(written.records, (written.at_ms - started_ms) / 1000, cpu_s)
 
     @contextlib.contextmanager
-    def api(self, namespace: Namespace) -> Iterator[tuple[int, int]]:
-        """Run our API for the block, and hand out its process and its port."""
+    def api(
+        self, namespace: Namespace, *, streams_per_client: int = 5_000
+    ) -> Iterator[tuple[int, int]]:
+        """Run our API for the block, and hand out its process and its port.
+
+        All streams are of one address here, so it may have as many as a scenario likes.
+        """
         port = free_port()
-        # Streams are of one address here, as many as a scenario likes.
-        settings = {"API_HOST": LOOPBACK, "API_PORT": str(port), "STREAMS_PER_CLIENT": "5000"}
+        settings = {
+            "API_HOST": LOOPBACK,
+            "API_PORT": str(port),
+            "STREAMS_PER_CLIENT": str(streams_per_client),
+        }
         command = self.command("api", python("api"), namespace, settings)
         with running(answering(command, port, "/health/ready")) as process:
             yield process.pid, port

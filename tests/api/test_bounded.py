@@ -266,3 +266,31 @@ async def test_the_server_turns_writes_away_while_kafka_makes_others_wait(
         metrics = (await client.get("/metrics")).text
     assert kinds == ["overloaded"] * 5 + ["log-unavailable"] * MAX_WRITES
     assert 'api_requests_total{method="POST",route="unmatched",status="503"} 5.0' in metrics
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_refusal_comes_later_and_holds_no_place_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """Or whoever asks again at once would have the server do nothing but refuse."""
+    may_go, resting = asyncio.Event(), asyncio.Event()
+
+    async def rest() -> None:
+        resting.set()
+        await may_go.wait()
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        found = 429 if scope["path"] == "/refused" else 200
+        await send({"type": "http.response.start", "status": found, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    monkeypatch.setattr(shedding, "_rest", rest)
+    monkeypatch.setattr(shedding, "MAX_READS", int(status == 429))
+    client = client_at(app, "192.0.2.1")
+    refused = asyncio.create_task(client.get("/refused"))
+    await resting.wait()
+    if status == 429:  # the only place is free
+        assert (await client.get("/")).status_code == 200
+    assert not refused.done()
+    may_go.set()
+    assert (await refused).status_code == status

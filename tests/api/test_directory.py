@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from api.instruments import directory as directories
 from api.instruments import pages
-from api.instruments.directory import STEP, Building, Directory, Entry, Wanted
+from api.instruments.building import STEP, Building
+from api.instruments.directory import Directory, Entry, Wanted
 from api.instruments.pages import parse_page_token, token_after
 
 T = TypeVar("T")
@@ -143,7 +144,7 @@ def test_without_a_filter_and_with_all_listed_nothing_is_asked() -> None:
 
 def test_building_stops_at_least_once_for_each_step_of_instruments() -> None:
     by_id = {
-        i: Entry(i, f"S{i % 977}", f"Name {i}", (CATEGORIES[i % 4],), i % 3 > 0, {})
+        i: Entry(i, f"S{i % 977}", f"Name {i % 89} {i}", (CATEGORIES[i % 4],), i % 3 > 0, {})
         for i in range(5 * STEP)
     }
     building = Directory.build(by_id)
@@ -151,6 +152,9 @@ def test_building_stops_at_least_once_for_each_step_of_instruments() -> None:
     directory = of(by_id)
     everything = directory.find(Wanted(), len(by_id))
     assert everything == sorted(by_id.values(), key=lambda entry: entry.place)
+    for wanted in ("name", "7", "na 42", "s97"):  # what is grouped in several steps, too
+        found = directory.find(Wanted(wanted), len(by_id))
+        assert found == [entry for entry in everything if matches(entry, Wanted(wanted))]
 
 
 @pytest.mark.parametrize("token", ["x", "W10", "WyJhIl0", "WyJhYXBsIiwiNCJd", "é", "a b", "=" * 9])

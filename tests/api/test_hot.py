@@ -94,6 +94,7 @@ HOT = [
     "/v1/users/own/recommendations?category=a%20b",
     "/v1/movers",
     "/v1/movers?window=5m&direction=down&n=3",
+    *("/v1/trending", "/v1/trending?window=7d&n=3"),
     "/v1/users/own/recommendations?exclude=8",
     "/v1/users/own/recommendations?include_seen=false",
     "/v1/users/a~b_c-d.e/recommendations",
@@ -381,3 +382,16 @@ async def test_hot_requests_are_counted_as_the_others(client: Client) -> None:
     labels = 'method="GET",route="/v1/instruments/{instrument}/bars"'
     assert f'api_requests_total{{{labels},status="200"}} 2.0' in metrics
     assert f'api_requests_total{{{labels},status="404"}} 1.0' in metrics
+
+
+async def test_more_requests_at_once_than_may_wait_close_the_connection(client: Client) -> None:
+    """Each is a few kB of memory, and 64 KiB hold a thousand of them."""
+    client.writer.write(request("/v1/instruments/4/similar") * 200)
+    statuses: list[bytes] = []
+    while not client.reader.at_eof():
+        statuses.append((await client.answer())[9:12])
+        if statuses[-1] != b"200":
+            break
+    assert statuses[-1] == b"400"
+    assert 32 < len(statuses) < 200
+    assert await client.reader.read() == b""

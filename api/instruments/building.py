@@ -1,0 +1,67 @@
+"""Building in steps: sorting and grouping that let others run after each ms or so. Pure.
+
+Python's sort of 50,000 texts takes many ms at once, and numpy's of all words of their names.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from heapq import merge
+from itertools import islice
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.messages import Ints
+
+T = TypeVar("T")
+Ranks = npt.NDArray[np.int32]
+
+Building = Generator[None, None, T]
+"""Yields after each step of a ms or so, and returns what was built."""
+
+STEP: Final = 1_000
+"""Instruments or words at once."""
+_AT_ONCE: Final = 8 * STEP
+"""Entries that numpy groups at once: it is that much faster."""
+
+
+def steps(items: Iterable[T], n: int = STEP) -> Iterator[list[T]]:
+    """Yield items, `n` at once."""
+    left = iter(items)
+    while some := list(islice(left, n)):
+        yield some
+
+
+def in_order(items: Iterable[str]) -> Building[list[str]]:
+    """Sort: short runs, then what they merge to; Python's sort would take many ms at once."""
+    runs: list[list[str]] = []
+    for some in steps(items):
+        runs.append(sorted(some))
+        yield
+    merged: list[str] = []
+    for some in steps(merge(*runs)):
+        merged += some
+        yield
+    return merged
+
+
+def grouped(words: Ranks, ranks: Ranks, starts: Ints) -> Building[Ranks]:
+    """Return the ranks of the first word, then those of the second one, and so on, (e,).
+
+    Args:
+        words: the number of a word, (e,).
+        ranks: that of an instrument which has it, (e,).
+        starts: where those of each word start, (w + 1,).
+    """
+    together, free = np.empty_like(ranks), starts[:-1].copy()
+    for start in range(0, len(words), _AT_ONCE):
+        some = words[start : start + _AT_ONCE]
+        order = np.argsort(some, kind="stable")
+        some = some[order]
+        first = np.flatnonzero(np.diff(some, prepend=-1))
+        lengths = np.diff(first, append=len(some))
+        nth = np.arange(len(some)) - np.repeat(first, lengths)
+        together[free[some] + nth] = ranks[start + order]
+        free[some[first]] += lengths
+        yield
+    return together

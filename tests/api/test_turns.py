@@ -1,0 +1,91 @@
+"""Rounds of many commands take turns, and whoever reads little does not wait for all of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from api.http.metrics import Metrics
+from api.redis.connection import ErrorAnswer
+from api.redis.reading import Read
+from api.redis.store import Store
+from api.redis.turns import COMMANDS_AT_ONCE, Turns
+from tests.patience import PATIENCE_S
+
+MANY = 100
+
+
+@pytest.fixture
+async def store(store_url: str, namespace: str) -> AsyncIterator[Store]:
+    store = Store(store_url, namespace, Metrics().store_errors)
+    async with store.connecting():
+        yield store
+
+
+class Noting:
+    """Notes when it has its turn."""
+
+    def __init__(self, name: str, noted: list[str]) -> None:
+        self._name, self._noted = name, noted
+        self.over = False
+
+    def take_turn(self) -> None:
+        self._noted.append(self._name)
+
+
+async def test_as_many_as_may_have_a_turn_at_once_and_the_next_when_one_leaves() -> None:
+    turns, noted = Turns(), list[str]()
+    each = [Noting(name, noted) for name in "abcd"]
+    half = COMMANDS_AT_ONCE // 2
+    for one in each:
+        turns.enter(one, half)
+    assert noted == ["a", "b"]
+    each[2].over = True
+    turns.leave(half)
+    assert noted == ["a", "b"]
+    await asyncio.sleep(0)
+    assert noted == ["a", "b", "d"]
+    turns.leave(half)
+    turns.leave(half)
+    turns.enter(Noting("larger than all that may be at once", noted), 2 * COMMANDS_AT_ONCE)
+    turns.enter(Noting("late", noted), 1)
+    assert noted[3:] == ["larger than all that may be at once"]
+    turns.leave(2 * COMMANDS_AT_ONCE)
+    await asyncio.sleep(0)
+    assert noted[-1] == "late"
+
+
+async def test_a_read_of_much_that_fails_gives_its_turn_back(store: Store) -> None:
+    def failing() -> Read[None]:
+        yield [("HGETALL", store.keys.topics())] * MANY
+        raise ZeroDivisionError
+
+    def wrong() -> Read[None]:
+        text = f"{store.keys.namespace}:text"
+        yield [("SET", text, "x"), *([("HLEN", text)] * MANY)]
+
+    def much() -> Read[int]:
+        found = yield [("EXISTS", store.keys.topics())] * MANY
+        return len(found)
+
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in range(2 * COMMANDS_AT_ONCE // MANY):
+            with pytest.raises(ZeroDivisionError):
+                await store.answer(failing())
+            with pytest.raises(ErrorAnswer):
+                await store.answer(wrong())
+        assert await store.answer(much()) == MANY
+
+
+async def test_who_reads_little_does_not_wait_for_all_who_read_much(store: Store) -> None:
+    ended: list[str] = []
+
+    def reading(name: str, keys: int) -> Read[None]:
+        yield [("GET", f"{store.keys.namespace}:{key}") for key in range(keys)]
+        ended.append(name)
+
+    large = [store.answer(reading("large", MANY)) for _ in range(20)]
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*large, store.answer(reading("small", 1)))
+    assert ended.count("large") == 20
+    assert ended.index("small") < 20
