@@ -30,6 +30,7 @@ from api.http.keys.key import caller_of
 from api.http.methods import Methods
 from api.http.metrics import Measured, Metrics
 from api.http.openapi import install_openapi
+from api.http.page import install_page
 from api.http.private import Private
 from api.http.quotas import WriteQuota
 from api.http.routing import install_endpoints
@@ -41,18 +42,23 @@ from api.instruments.catalog import Catalog
 from api.instruments.listing import InstrumentReader
 from api.instruments.reading import SimilarReader
 from api.live import endpoints as live_bars
-from api.live import pipeline
 from api.live.bars import LiveBars
-from api.live.log_ends import LogWatch
 from api.live.metrics import LiveMetrics
 from api.models import endpoints as models
 from api.models.deciding import Deciding
 from api.models.generations import Generations
 from api.models.reading import ModelReader
 from api.models.request_ids import RequestIds
+from api.pipeline import endpoints as pipeline
+from api.pipeline.dead_letters import NewestDeadLetters
+from api.pipeline.history import History
+from api.pipeline.log_ends import LogWatch
+from api.pipeline.progress import Progress
 from api.recommendations import endpoints as recommendations
 from api.recommendations.asking import Asking
 from api.recommendations.reading import RecommendationReader
+from api.recommendations.trending import endpoints as trending_endpoints
+from api.recommendations.trending.following import TrendingItems
 from api.redis.store import Store
 from api.settings import ApiSettings
 from api.users import endpoints as users
@@ -84,12 +90,16 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
     access = Access(keys.by_digest)
     catalog = Catalog(store, metrics.registry)
     moving = Moving(store, lambda: catalog.directory.by_id, catalog.shown, now_ms)
+    trending = TrendingItems(store, catalog.shown, now_ms)
     generations = Generations(store.keys)
     request_ids = RequestIds(store.keys)
     recommended = RecommendationReader(store, generations, request_ids, metrics, catalog)
     reactions = feedback.Feedback(
         writing, publisher, store, generations, request_ids, metrics, now_ms
     )
+    logs = LogWatch(settings.kafka_bootstrap_servers, time.monotonic)
+    progress = Progress(store, logs, now_ms)
+    history = History(progress, now_ms)
     table = (
         *bars.endpoints(BarReader(store, now_ms), LatestReader(store, now_ms), catalog.resolve),
         *movers_endpoints.endpoints(moving),
@@ -100,12 +110,13 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
             catalog.resolve,
         ),
         *describing.endpoints(writing, publisher.publish),
-        *live_bars.endpoints(live, catalog.resolve),
+        *live_bars.endpoints(live, catalog.resolve, access),
         *recommendations.endpoints(recommended, Asking(recommended, store), catalog.resolve),
+        *trending_endpoints.endpoints(trending),
         *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
         *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
         *pipeline.endpoints(
-            store, LogWatch(settings.kafka_bootstrap_servers, time.monotonic), now_ms
+            progress, NewestDeadLetters(settings.kafka_bootstrap_servers, time.monotonic), history
         ),
         *events.endpoints(writing, publisher, now_ms),
         *feedback.endpoints(reactions),
@@ -120,7 +131,9 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
             store.connecting(),
             catalog.following(),
             moving.following(),
+            trending.following(),
             publisher.running(),
+            history.sampling(),
             contextlib.aclosing(live),
             keys.followed(access.use),
         ):
@@ -158,4 +171,5 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
     install_failure_handlers(app)
     install_openapi(app, table, keyed=keys.by_digest is not None)
     install_docs(app)
+    install_page(app)
     return app

@@ -40,7 +40,9 @@ class ApiSettings(SharedSettings):
         description="comma-separated origins whose pages may ask, as `https://shop.example`",
     )
     streams_per_client: int = Field(
-        default=100, gt=0, description="streams that one address may have open to one process"
+        default=100,
+        gt=0,
+        description="streams that one address, and one key, may have open to one process",
     )
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),

@@ -16,7 +16,11 @@ Keys, after the namespace:
     read by api, trainer
 `active:{i<p>}`
     sorted set: user by last event time, epoch ms
-    lives as the user's history; written by histories; read by histories, trainer
+    lives as the user's history; written by histories; read by histories, api, trainer
+`trending:{i<p>}:<length>:<start>:<page>`
+    hash: item -> events of the partition's users in a bucket, both in s; `off` -> last offset
+    lives as `contracts.trending` says, by the store's clock; written by histories; read by api
+    An item stands in page `item % PAGES`.
 `cooc:{c<p>}:<item>`
     hash: item -> G[item, that item], itself included; `off` -> last offset
     lives forever; written by cooccurrences; read by trainer
@@ -58,6 +62,9 @@ Keys, after the namespace:
 `model:decisions`
     list: JSON object: what was decided on a generation, when and why; the newest `DECISIONS_KEPT`
     lives forever; written by trainer, api; read by trainer, api, people
+`model:trial`
+    string: `contracts.decisions.Standing` of the canary that is, or was last, on trial
+    lives forever; written by trainer; read by trainer, api
 `model:refused`
     hash: variant -> JSON object: since when its generations are refused, and by which rule
     lives until one of that variant is let out; written by trainer; read by trainer
@@ -96,9 +103,9 @@ from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, T
 NEWEST_FIELD: Final = "newest"
 """Field of a `bars` hash: its newest minute, epoch seconds."""
 OFFSET_FIELD: Final = "off"
-"""Field of a `history` or `cooc` hash: `[incarnation, offset]`."""
+"""Field of a `history`, `trending` or `cooc` hash: `[incarnation, offset]`."""
 NOT_ITEMS: Final = frozenset({OFFSET_FIELD})
-"""Fields of a `history` or `cooc` hash that are no items."""
+"""Fields of a `history`, `trending` or `cooc` hash that are no items."""
 
 NEXT_FIELD: Final = "next"
 EPOCH_FIELD: Final = "epoch"
@@ -186,6 +193,11 @@ class Keyspace:
         """The users of a partition by last event time."""
         return f"{self.namespace}:active:{_tag(INTERACTIONS, partition)}"
 
+    def trending(self, partition: int, length_s: int, start_s: int, page: int) -> str:
+        """A page of the events by item in a bucket."""
+        of = f"{length_s}:{start_s}:{page}"
+        return f"{self.namespace}:trending:{_tag(INTERACTIONS, partition)}:{of}"
+
     def cooc(self, partition: int, item: int) -> str:
         """An item's row of the Gram matrix."""
         return f"{self.namespace}:cooc:{_tag(COOCCURRENCES, partition)}:{item}"
@@ -233,6 +245,10 @@ class Keyspace:
     def model_decisions(self) -> str:
         """What was decided on generations, newest first."""
         return f"{self.namespace}:model:decisions"
+
+    def model_trial(self) -> str:
+        """What is seen so far of the canary."""
+        return f"{self.namespace}:model:trial"
 
     def model_refused(self) -> str:
         """The variants whose generations are refused, since when and why."""

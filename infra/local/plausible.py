@@ -163,6 +163,16 @@ def describes(said: Any) -> None:
     described({"items": [said]})
 
 
+def drawn(n: int) -> Check:
+    """So many users are named, none of them twice."""
+
+    def check(said: Any) -> None:
+        users = said["user_ids"]
+        require(len(users) == len(set(users)) == n, f"not {n} users: {users}")
+
+    return check
+
+
 def history(said: Any) -> None:
     """Instruments of the user are there, with affinities."""
     require(said["items"], "the history is empty")

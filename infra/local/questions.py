@@ -88,6 +88,7 @@ def _lists(subjects: Subjects) -> Iterator[Question]:
 
 
 def _users(user: str) -> Iterator[Question]:
+    yield Question("/v1/users?n=3", plausible.drawn(3))
     yield Question(f"/v1/users/{user}/history", plausible.history)
     yield Question(f"/v1/users/{user}/export", plausible.exported)
 

@@ -19,14 +19,14 @@ from contracts.topics import COOCCURRENCES
 from stream_processors import metrics
 from stream_processors.cooccurrences.lineages import Lineages
 from stream_processors.cooccurrences.rows import rows_of
-from stream_processors.cooccurrences.stored import StoredRows, mark_of
+from stream_processors.cooccurrences.stored import StoredRows
 from stream_processors.cooccurrences.sums import Unsummed
 from stream_processors.cooccurrences.table import CountTable, keys_of, rows_in
 from stream_processors.cooccurrences.unapplied import unapplied
 from stream_processors.partition.fold import Unwritten
 from stream_processors.store.chunks import Group
 from stream_processors.store.claims import Claim, Store
-from stream_processors.store.marks import NOTHING, mark
+from stream_processors.store.marks import NOTHING, mark, mark_of
 from stream_processors.transport.batches import RecordBatch
 
 # Changes that are added up at once, 16 bytes each.

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from contracts.changes import integers
@@ -12,16 +11,13 @@ from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.sums import starts_of_runs
 from stream_processors.cooccurrences.table import CountTable, i_of, j_of, rows_in
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
-from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
+from stream_processors.store.marks import text_of
 
 # Counts that are made text at once: they wait in memory until they are written.
 _COUNTS_AT_ONCE: Final = 20_000
 
 # Several times as fast as `str`.
 _SMALL: Final = np.array(list(map(str, range(10_000))), object)
-
-_offset = msgspec.json.Decoder(tuple[int, int])
-_encode = msgspec.json.Encoder().encode
 
 
 class StoredRows:
@@ -56,7 +52,7 @@ class StoredRows:
             counts: as they are now.
             at: mark of the last message that was taken.
         """
-        offset = [OFFSET_FIELD, _encode(incarnation_and_offset(at)).decode()]
+        offset = [OFFSET_FIELD, text_of(at)]
         starts = np.append(starts_of_runs(i_of(keys)), len(keys))
         start = 0
         while start < len(keys):
@@ -110,11 +106,6 @@ class StoredRows:
         items = self._table.items(i_of(keys[first]))
         ends = np.append(first, len(keys))[1:]
         yield from zip(items.tolist(), first.tolist(), ends.tolist(), strict=True)
-
-
-def mark_of(answer: str | None) -> int:
-    """Return the mark that a row's offset stands for, `NOTHING` without one."""
-    return mark(*_offset.decode(answer)) if answer else NOTHING
 
 
 def texts_of(counts: Floats) -> list[str]:

@@ -1,4 +1,4 @@
-"""User events to histories in memory, and to the changes of G that they make.
+"""User events to histories in memory, to the changes of G that they make, and to what is trending.
 
 Changes go to Kafka first, then histories and position to Redis: a history is written only after the
 broker has acknowledged what it changed. A crash in between makes the same changes again, under the
@@ -7,18 +7,21 @@ same offsets, and the reader of `cooccurrences` leaves those out.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
+from typing import Final
+
+import numpy as np
 
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Changes, encode_changes
-from contracts.messages import Rejection, decode_interactions
+from contracts.messages import InteractionColumns, Ints, Rejection
 from contracts.partitioning import user_partition
-from contracts.tombstones import Tombstone, decode_tombstone
+from contracts.tombstones import Tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors import metrics
 from stream_processors.histories.cache import HistoryCache
+from stream_processors.histories.events import Event, events_of
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
 from stream_processors.histories.item_partitions import ItemPartitions
 from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
@@ -31,6 +34,8 @@ from stream_processors.store.claims import Claim
 from stream_processors.store.marks import mark
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.producer import Producer
+from stream_processors.trending.tally import Events
+from stream_processors.trending.trending import Trending
 
 # Entries of G, 8 bytes each, whose changes may wait to be published.
 _ROWS_UNPUBLISHED: Final = 250_000
@@ -40,20 +45,6 @@ _ITEMS_CACHED: Final = 500_000
 _RECORDS_AT_ONCE: Final = range(16, 10_000)
 # Histories may have hundreds of items each: some fifty are a millisecond of Redis's time.
 _COST_OF_A_READ: Final = 150
-
-
-_Event = tuple[int, str, int, int, int, float]
-"""Place in the batch, user, item, index into `EVENT_TYPES`, event time, value."""
-
-
-class _Events(NamedTuple):
-    """What a batch has to fold, and what it has to reject."""
-
-    events: list[_Event]
-    """in the log's order, tombstones among them"""
-    tombstones: dict[int, Tombstone]
-    """by place"""
-    rejections: list[Rejection]
 
 
 class HistoriesFold:
@@ -78,6 +69,7 @@ class HistoriesFold:
         self._rules = rules
         self._item_partitions = ItemPartitions(topology.cooccurrences)
         self._retention = Retention(claim, producer, rules.retention_days, clock_s)
+        self._trending = Trending(claim)
         self._cache = HistoryCache(_ITEMS_CACHED)
         self._changes: list[Change | Leaving] = []
         self._rows = 0
@@ -98,11 +90,15 @@ class HistoriesFold:
     @property
     def is_full(self) -> bool:
         """Whether more is unpublished, or unwritten, than memory should hold."""
-        return self._rows >= _ROWS_UNPUBLISHED or self._cache.changed_size >= _ITEMS_CACHED
+        return (
+            self._rows >= _ROWS_UNPUBLISHED
+            or self._cache.changed_size >= _ITEMS_CACHED
+            or self._trending.is_full
+        )
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Fold events in, in the log's order; return those that break a rule."""
-        events, tombstones, rejections = _events(batch)
+        events, tombstones, columns, rejections = events_of(batch)
         unknown = self._cache.unknown(dict.fromkeys(user for _, user, *_ in events))
         elsewhere = self._of_other_partitions(unknown)
         if elsewhere:
@@ -114,7 +110,9 @@ class HistoriesFold:
             events = [event for event in events if event[1] not in elsewhere]
             unknown = [user for user in unknown if user not in elsewhere]
         await self._read(unknown)
-        self._fold(events, tombstones, batch.offsets().tolist())
+        offsets = batch.offsets()
+        self._fold(events, tombstones, offsets.tolist())
+        self._count(columns, offsets, elsewhere)
         self._newest_ts_ms = max([self._newest_ts_ms, *(ts_ms for *_, ts_ms, _ in events)])
         return rejections
 
@@ -125,7 +123,7 @@ class HistoriesFold:
         metrics.CHANGES.inc(self._rows)
         self._changes, self._rows = [], 0
         await self._retention.enforce()
-        return Unwritten(self._groups())
+        return Unwritten(chain(self._groups(), await self._trending.groups()))
 
     def written(self) -> None:
         """Forget the histories that changed longest ago, when there are many."""
@@ -147,7 +145,7 @@ class HistoriesFold:
             self._cache.insert(user, history_of(answer, scaled=self._rules.is_scaled))
 
     def _fold(
-        self, events: Sequence[_Event], tombstones: Mapping[int, Tombstone], offsets: Sequence[int]
+        self, events: Sequence[Event], tombstones: Mapping[int, Tombstone], offsets: Sequence[int]
     ) -> None:
         """Fold events in that were not folded before; take note of how many entries they change."""
         base, get, changed = mark(self._claim.incarnation, 0), self._cache.get, self._cache.changed
@@ -171,6 +169,15 @@ class HistoriesFold:
         self._rows += sum(map(_rows_of, self._changes[before:]))
         if events:
             self._rows_a_record = (self._rows_a_record + 1 + 2 * lengths / len(events)) / 2
+
+    def _count(self, columns: InteractionColumns, offsets: Ints, elsewhere: Set[str]) -> None:
+        """Count events for what is trending, but for those of other partitions."""
+        marks = mark(self._claim.incarnation, 0) + offsets[columns.index]
+        events = Events(columns.instrument_id, columns.ts_ms, marks)
+        if elsewhere:
+            is_here = np.array([user not in elsewhere for user in columns.user_id], np.bool_)
+            events = Events(*(column[is_here] for column in events))
+        self._trending.add(events)
 
     async def _publish(self, partition: int, told: Iterable[Told]) -> None:
         """Publish to one partition of `cooccurrences`.
@@ -206,36 +213,3 @@ def _rows_of(change: Change | Leaving) -> int:
     A user who leaves changes the square of that, but only where it is read.
     """
     return 2 * len(change.j) - 1 if isinstance(change, Change) else 2 * len(change.item)
-
-
-def _events(batch: RecordBatch) -> _Events:
-    values = batch.values()
-    columns, rejected = decode_interactions(values, batch.clock_ms())
-    events: list[_Event] = list(
-        zip(
-            columns.index.tolist(),
-            columns.user_id,
-            columns.instrument_id.tolist(),
-            columns.event.tolist(),
-            columns.ts_ms.tolist(),
-            columns.value.tolist(),
-            strict=True,
-        )
-    )
-    tombstones: dict[int, Tombstone] = {}
-    rejections: list[Rejection] = []
-    for rejection in rejected:
-        record = batch.records[rejection.place]
-        if record.value is not None:
-            rejections.append(rejection)
-            continue
-        try:
-            tombstone = decode_tombstone(record.key, tuple(record.headers))
-        except ValueError as error:
-            rejections.append(Rejection(rejection.place, str(error)))
-        else:
-            tombstones[rejection.place] = tombstone
-            events.append((rejection.place, tombstone.user_id, 0, 0, 0, 0.0))
-    if tombstones:
-        events.sort(key=itemgetter(0))
-    return _Events(events, tombstones, rejections)

@@ -9,10 +9,9 @@ import numpy as np
 from contracts.keyspace import OFFSET_FIELD, HistoryEntry
 from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
 from stream_processors.store.chunks import ON_INDEX, Commands, command
-from stream_processors.store.marks import incarnation_and_offset, mark
+from stream_processors.store.marks import mark_of, text_of
 
 _entries = msgspec.json.Decoder(list[HistoryEntry])
-_offset = msgspec.json.Decoder(tuple[int, int])
 _encode = msgspec.json.Encoder().encode
 _WHOLE_BELOW: Final = 2.0**53
 
@@ -37,7 +36,7 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
         rows["scale"] = [entry.s for entry in entries]
         rows["total"] = [entry.v for entry in entries]
         rows["n_values"] = [entry.n for entry in entries]
-    return History(rows, mark(*_offset.decode(offset)))
+    return History(rows, mark_of(offset))
 
 
 def history_commands(user: str, history: History) -> Commands:
@@ -64,7 +63,7 @@ def delete_bare() -> Commands:
 
 def _fields(history: History) -> list[str]:
     """Return fields and values that Redis does not have yet: the offset, and touched items."""
-    fields = [OFFSET_FIELD, _encode(incarnation_and_offset(history.mark)).decode()]
+    fields = [OFFSET_FIELD, text_of(history.mark)]
     if history.touched:
         for item, affinity, ts_ms, *scaled in history.records_of(history.touched):
             entry = HistoryEntry(_number(affinity), ts_ms, *scaled)

@@ -6,9 +6,13 @@ incarnation is raised; so a later record has the greater mark, whichever log it 
 
 from typing import Final, TypeVar
 
+import msgspec
+
 from contracts.messages import Ints
 
 _OFFSET_BITS: Final = 48
+_offset = msgspec.json.Decoder(tuple[int, int])
+_encode = msgspec.json.Encoder().encode
 
 NOTHING: Final = -1
 """Below every mark: nothing is folded in yet."""
@@ -33,3 +37,21 @@ def incarnation_and_offset(value: Marks) -> tuple[Marks, Marks]:
     (3, 7)
     """
     return value >> _OFFSET_BITS, value & (1 << _OFFSET_BITS) - 1
+
+
+def text_of(value: int) -> str:
+    """Return a mark as values in Redis have it, `[incarnation, offset]`.
+
+    >>> text_of(mark(3, 7))
+    '[3,7]'
+    """
+    return _encode(incarnation_and_offset(value)).decode()
+
+
+def mark_of(text: str | None) -> int:
+    """Return the mark that a value in Redis has, `NOTHING` without one.
+
+    >>> mark_of("[3,7]") == mark(3, 7), mark_of(None)
+    (True, -1)
+    """
+    return mark(*_offset.decode(text)) if text else NOTHING

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD, Keyspace
 from runtime.stores import Store
-from tests.chaos.truth.expected import Expected, Values
+from tests.chaos.truth.expected import DAY_S, Expected, Values
 
 # Of affinities and scales, which are made of few sums and products.
 _RELATIVE: Final = 1e-12
@@ -15,7 +15,7 @@ _LEFT_OUT: Final = {"s": 1, "v": 0, "n": 0}
 
 
 def stored_values(store: Store, keyspace: Keyspace) -> Values:
-    """Return every value of bars, histories, active users and the Gram matrix."""
+    """Return every value of bars, histories, active users, the Gram matrix and days of events."""
     values: Values = {}
     for key in store.scan_iter(f"{keyspace.namespace}:*", count=1000):
         kind = key.split(":")[1]
@@ -27,6 +27,11 @@ def stored_values(store: Store, keyspace: Keyspace) -> Values:
         elif kind == "active":
             users = store.zrange(key, 0, -1, withscores=True)
             values.update({(key, user): ts for user, ts in users})
+        elif kind == "trending" and f":{DAY_S}:" in key:
+            counts = {
+                item: int(n) for item, n in store.hgetall(key).items() if item not in NOT_ITEMS
+            }
+            values.update({(key, item): n for item, n in counts.items()})
         elif kind == "cooc":
             counts = {j: float(n) for j, n in store.hgetall(key).items() if j not in NOT_ITEMS}
             values.update({(key, j): n for j, n in counts.items() if n})

@@ -13,6 +13,7 @@ from contracts.partitioning import instrument_partition, user_partition
 from runtime.topology import Topology
 from tests.chaos.check import check, pause_feed
 from tests.chaos.run import PARTITIONS, strike, world
+from tests.chaos.truth.expected import DAY_S
 from tests.chaos.world import ChaosError, World
 
 pytestmark = pytest.mark.integration
@@ -52,7 +53,11 @@ def assert_notices_each_difference(world: World) -> None:
     store.hset(user, "1000", '{"r":1,"t":1}')
     minute = max(field for field in store.hkeys(bars) if field.isdigit())
     store.hset(bars, minute, store.hget(bars, minute).replace('"n":', '"n":1'))
+    trending = next(store.scan_iter(f"{keyspace.namespace}:trending:*:{DAY_S}:*"))
+    trended = next(field for field in store.hkeys(trending) if field.isdigit())
+    store.hincrby(trending, trended, 1)
     with pytest.raises(ChaosError) as caught:
         check(world)
     named = {line.split(": ")[0] for line in str(caught.value).splitlines()}
-    assert named == {f"{item} 7", f"{user} 1000", f"{bars} {minute}"}
+    differing = {f"{item} 7", f"{user} 1000", f"{bars} {minute}", f"{trending} {trended}"}
+    assert named == differing

@@ -79,6 +79,7 @@ CALLS: Final[dict[str, Callable[[Tickrec], Any]]] = {
     ),
     "POST /v1/recommendations": lambda t: t.recommendations.for_items(BASKET, n=2),
     "POST /v1/recommendations/batch": lambda t: t.recommendations.for_users(["ABC", "x"], n=1),
+    "GET /v1/users": lambda t: t.users.sample(n=2),
     "GET /v1/users/{user_id}/history": lambda t: t.users.history("ABC"),
     "GET /v1/users/{user_id}/export": lambda t: t.users.export("ABC"),
     "DELETE /v1/users/{user_id}": lambda t: t.users.erase("a/b.."),

@@ -144,7 +144,7 @@ class SimulatedStore:
                     held.pop(member, None)
             case "DEL" | "UNLINK":
                 held.clear()
-            case "EXPIRE":
+            case "EXPIRE" | "EXPIREAT":
                 pass
             case "ZRANGEBYSCORE":
                 low, high, limit, first, count = arguments

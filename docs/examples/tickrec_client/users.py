@@ -6,6 +6,12 @@ from .connection import Connection, path
 from .recommendations import Recommended
 
 
+class Sample(msgspec.Struct, frozen=True):
+    """Some users who have a history."""
+
+    user_ids: list[str]
+
+
 class Held(msgspec.Struct, frozen=True):
     """An instrument that a user has; the time is epoch ms."""
 
@@ -60,6 +66,10 @@ class Users:
 
     def __init__(self, connection: Connection) -> None:
         self._api = connection
+
+    def sample(self, n: int = 10) -> Sample:
+        """Return some users, drawn at random."""
+        return self._api.get(Sample, "/v1/users", {"n": n})
 
     def history(self, user_id: str) -> History:
         """Return a user's instruments with their affinities."""

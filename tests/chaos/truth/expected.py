@@ -3,12 +3,14 @@
 Values are named by their key in Redis and the field in it, and are as `json.loads` reads them.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
+from contracts.trending import PAGES
 from runtime.topology import Topology
 from tests.chaos.log import Log
 from tests.chaos.modes import HISTORY_CAP, RETENTION_MINUTES, Mode
@@ -19,6 +21,8 @@ from tests.chaos.truth.messages import good
 Name = tuple[str, str]
 """key and field"""
 Values = dict[Name, Any]
+
+DAY_S: Final = 86_400
 
 _OF_THE_LARGEST_TERM: Final = 1e-9
 
@@ -39,12 +43,13 @@ def expected_values(
     retention_minutes: int = RETENTION_MINUTES,
     cap: int = HISTORY_CAP,
 ) -> Expected:
-    """Return every value of bars, histories, active users and the Gram matrix."""
+    """Return every value of bars, histories, active users, the Gram matrix and days of events."""
     values: Values = dict(_bars(log, keyspace, topology, retention_minutes))
     users = Users(mode, cap)
     for p in range(topology.interactions):
         for mark, event in good(log.counted((INTERACTIONS.name, p)), erasures=mode.erasures):
             users.fold(mark, event)
+        values |= _events_by_day(log, keyspace, p, erasures=mode.erasures)
     values |= _histories(users, keyspace, topology)
     values |= {_name(pair, keyspace, topology): g for pair, g in users.gram().items()}
     tolerances = {
@@ -85,6 +90,18 @@ def entry_as_stored(entry: Entry) -> dict[str, float]:
         "v": entry.spent,
         "n": entry.n_spent,
     }
+
+
+def _events_by_day(
+    log: Log, keyspace: Keyspace, partition: int, *, erasures: bool
+) -> Mapping[Name, int]:
+    """Return how many events items had each day: of these all are retained, other than of hours."""
+    counts: Counter[Name] = Counter()
+    for _, event in good(log.counted((INTERACTIONS.name, partition)), erasures=erasures):
+        if "instrument_id" in event:
+            item, day = event["instrument_id"], event["ts"] // (1000 * DAY_S) * DAY_S
+            counts[keyspace.trending(partition, DAY_S, day, item % PAGES), str(item)] += 1
+    return counts
 
 
 def _name(pair: Pair, keyspace: Keyspace, topology: Topology) -> Name:

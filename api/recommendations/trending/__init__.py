@@ -1,0 +1,1 @@
+"""What is trending: the items with most events lately."""

@@ -1,0 +1,161 @@
+"""The items of each window with most events, counted anew every few seconds.
+
+What the last minutes' events are counted in is read each time, all other buckets one at a time in
+turn, for events that come late. It is read in small pieces and ranked in a thread, so that nobody
+waits for it; whoever asks meanwhile gets what was counted before, also while Redis is away.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from api.http.replies import NOW, Reply, reply
+from api.recommendations.trending.ranking import (
+    Counts,
+    Ranked,
+    Rankings,
+    Shown,
+    Trending,
+    counts_of,
+    latest,
+    ranked,
+    summed,
+)
+from api.redis.connection import ErrorAnswer
+from api.redis.reading import Read
+from api.redis.store import Store, StoreUnavailableError
+from contracts.trending import PAGES, TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of
+from runtime.topology import TopologyError
+
+REFRESH_EVERY_S: Final = 5.0
+BUSY_SHARE: Final = 0.1
+"""Of the time, at most, that is spent on counts which are many."""
+_SETTLED_S: Final = 300
+"""After a bucket's end, in which most of its events are counted."""
+_COUNTS_AT_ONCE: Final = 150
+"""Of each page of a partition: they take Redis or this process less than a millisecond."""
+_UNREADABLE: Final = (StoreUnavailableError, ErrorAnswer, TopologyError)
+
+_log = logging.getLogger(__name__)
+
+
+class TrendingItems:
+    """Knows which items have most events in each window."""
+
+    def __init__(
+        self,
+        store: Store,
+        shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            store: where events are counted.
+            shown: makes, of the categories to choose from and those to leave out, which items
+                may be shown; None: all.
+            now_ms: the clock.
+        """
+        self._store = store
+        self._shown = shown
+        self._now_ms = now_ms
+        self._counts: dict[Bucket, Counts] = {}
+        """By bucket; the one that was read longest ago comes first."""
+        self._rankings: Rankings = dict.fromkeys(TRENDING_WINDOWS, Ranked())
+
+    def trending(
+        self,
+        window: TrendingWindow,
+        n: int,
+        category: frozenset[str],
+        exclude_category: frozenset[str],
+    ) -> Read[Reply]:
+        """Answer with what had most events."""
+        yield from ()  # all of it is known
+        known = self._rankings[window]
+        first = known.first(n, self._shown(category, exclude_category))
+        return reply(Trending(window, known.start_ms, known.as_of_ms, first), NOW)
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Keep up with the events for the block."""
+        following = asyncio.create_task(self._follow(), name="trending")
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+    async def _follow(self) -> None:
+        while True:
+            started = time.process_time()
+            try:
+                await self.refresh()
+            except _UNREADABLE as error:
+                _log.debug("what is trending stays as it was: %s", error)
+            except Exception:  # noqa: BLE001 (it is tried again, with what is there then)
+                _log.exception("what is trending stays as it was")
+            busy_s = time.process_time() - started
+            await asyncio.sleep(max(REFRESH_EVERY_S, busy_s / BUSY_SHARE))
+
+    async def refresh(self) -> None:
+        """Count the events of the windows that end now.
+
+        Raises:
+            StoreUnavailableError, ErrorAnswer, TopologyError: they cannot be read at present.
+        """
+        now_ms = self._now_ms()
+        windows = {window: buckets_of(window, now_ms // 1000) for window in TRENDING_WINDOWS}
+        needed = {bucket for buckets in windows.values() for bucket in buckets}
+        known = {bucket: of for bucket, of in self._counts.items() if bucket in needed}
+        self._counts = known  # what is read before Redis goes away need not be read again
+        for bucket in _to_read(needed, list(known), now_ms // 1000):
+            counts = await self._read(bucket)
+            known.pop(bucket, None)
+            known[bucket] = counts
+        self._rankings = {
+            window: Ranked(
+                1000 * buckets[0].start_s,
+                now_ms,
+                await asyncio.to_thread(ranked, [known[bucket] for bucket in buckets]),
+            )
+            for window, buckets in windows.items()
+        }
+
+    async def _read(self, bucket: Bucket) -> Counts:
+        topology = await self._store.answer(self._store.topology())
+        key = self._store.keys.trending
+        partitions: list[list[Counts]] = []
+        for partition in range(topology.interactions):
+            keys = [key(partition, *bucket, page) for page in range(PAGES)]
+            partitions.append(await self._scan(keys))
+        return await asyncio.to_thread(_added_up, partitions)
+
+    async def _scan(self, keys: Sequence[str]) -> list[Counts]:
+        """Read pages, some counts of each at a time; what changes meanwhile may come twice."""
+        steps: list[Counts] = []
+        cursors = dict.fromkeys(keys, b"0")
+        while cursors:
+            answers = await self._store.answer(_scan_on(cursors))
+            steps.append(counts_of(page for _, page in answers))
+            went = zip(cursors, answers, strict=True)
+            cursors = {key: cursor for key, (cursor, _) in went if cursor != b"0"}
+        return steps
+
+
+def _to_read(needed: set[Bucket], known: Sequence[Bucket], now_s: int) -> Iterator[Bucket]:
+    """Yield the buckets to read: the new, the unsettled, and of the others the next in turn."""
+    settled = [b for b in known if b.start_s + b.length_s + _SETTLED_S <= now_s]
+    yield from sorted(needed.difference(settled))
+    yield from settled[:1]
+
+
+def _scan_on(cursors: Mapping[str, bytes]) -> Read[Sequence[tuple[bytes, list[bytes]]]]:
+    return (yield [("HSCAN", key, at, "COUNT", _COUNTS_AT_ONCE) for key, at in cursors.items()])
+
+
+def _added_up(partitions: Sequence[Sequence[Counts]]) -> Counts:
+    return summed([latest(steps) for steps in partitions])

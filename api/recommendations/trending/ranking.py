@@ -1,0 +1,111 @@
+"""Which items had most events in a window: counts of buckets in, rankings out. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from contracts.keyspace import OFFSET_FIELD
+from contracts.messages import Ints
+from contracts.trending import TrendingWindow
+
+RANKED: Final = 5_000
+"""As many items of a window can be filtered in a millisecond."""
+_OFFSET: Final = OFFSET_FIELD.encode()
+
+Shown = Callable[[int], bool]
+
+
+class TrendingItem(msgspec.Struct, frozen=True, gc=False):
+    """An item, and how many events it had in the window."""
+
+    instrument_id: int
+    events: int
+
+
+class Trending(msgspec.Struct, frozen=True):
+    """The items with most events, equal ones by the smaller id."""
+
+    window: TrendingWindow
+    start: int | None
+    """first event time that counts, epoch ms; null: no counts are known yet"""
+    as_of: int | None
+    """when the events were counted, the end of the window, epoch ms; null likewise"""
+    items: list[TrendingItem]
+
+
+class Counts(NamedTuple):
+    """Events of items, of whom some may stand there repeatedly."""
+
+    items: Ints
+    """(m,)"""
+    events: Ints
+    """(m,) all above 0"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A window that was counted, and its first items."""
+
+    start_ms: int | None = None
+    as_of_ms: int | None = None
+    items: Sequence[TrendingItem] = ()
+
+    def first(self, n: int, shown: Shown | None) -> list[TrendingItem]:
+        """Return the first `n` items that may be shown; None: all may."""
+        if shown is None:
+            return list(self.items[:n])
+        return list(islice((item for item in self.items if shown(item.instrument_id)), n))
+
+
+Rankings = Mapping[TrendingWindow, Ranked]
+
+
+def counts_of(pages: Iterable[Sequence[bytes]]) -> Counts:
+    """Return what pages hold, each given as its fields and values in turn.
+
+    >>> [column.tolist() for column in counts_of([[b"4", b"17", b"off", b"[0,9]"], [b"7", b"1"]])]
+    [[4, 7], [17, 1]]
+    """
+    flat: list[int] = []
+    for page in pages:
+        counts = dict(zip(page[::2], page[1::2], strict=True))
+        counts.pop(_OFFSET, None)
+        flat += map(int, chain.from_iterable(counts.items()))
+    columns = np.array(flat, np.int64)
+    return Counts(columns[::2], columns[1::2])
+
+
+def latest(steps: Sequence[Counts]) -> Counts:
+    """Return the counts of one or more steps: of an item that comes twice, the later one.
+
+    >>> steps = [Counts(np.array([4, 7]), np.array([1, 2])), Counts(np.array([4]), np.array([3]))]
+    >>> [column.tolist() for column in latest(steps)]
+    [[4, 7], [3, 2]]
+    """
+    items = np.concatenate([step.items for step in reversed(steps)])
+    events = np.concatenate([step.events for step in reversed(steps)])
+    distinct, firsts = np.unique(items, return_index=True)
+    return Counts(distinct, events[firsts])
+
+
+def summed(parts: Sequence[Counts]) -> Counts:
+    """Return the counts of one or more parts added up: each item once, rising."""
+    items = np.concatenate([part.items for part in parts])
+    events = np.concatenate([part.events for part in parts])
+    order = np.argsort(items, kind="stable")
+    distinct, firsts = np.unique(items[order], return_index=True)
+    if not len(distinct):
+        return Counts(distinct, distinct)
+    return Counts(distinct, np.add.reduceat(events[order], firsts))
+
+
+def ranked(buckets: Sequence[Counts]) -> list[TrendingItem]:
+    """Return the items with most events in all of one or more buckets together."""
+    whole = summed(buckets)
+    order = np.argsort(-whole.events, kind="stable")[:RANKED]
+    columns = whole.items[order].tolist(), whole.events[order].tolist()
+    return [TrendingItem(*row) for row in zip(*columns, strict=True)]

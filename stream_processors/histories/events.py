@@ -1,0 +1,57 @@
+"""Records of `interactions` to events, and to users who leave. Pure."""
+
+from operator import itemgetter
+from typing import NamedTuple
+
+from contracts.messages import InteractionColumns, Rejection, decode_interactions
+from contracts.tombstones import Tombstone, decode_tombstone
+from stream_processors.transport.batches import RecordBatch
+
+Event = tuple[int, str, int, int, int, float]
+"""Place in the batch, user, item, index into `EVENT_TYPES`, event time, value."""
+
+
+class BatchEvents(NamedTuple):
+    """What a batch has to fold, and what it has to reject."""
+
+    events: list[Event]
+    """in the log's order, tombstones among them"""
+    tombstones: dict[int, Tombstone]
+    """by place"""
+    columns: InteractionColumns
+    """the events without the tombstones"""
+    rejections: list[Rejection]
+
+
+def events_of(batch: RecordBatch) -> BatchEvents:
+    """Decode the records of a batch."""
+    values = batch.values()
+    columns, rejected = decode_interactions(values, batch.clock_ms())
+    events: list[Event] = list(
+        zip(
+            columns.index.tolist(),
+            columns.user_id,
+            columns.instrument_id.tolist(),
+            columns.event.tolist(),
+            columns.ts_ms.tolist(),
+            columns.value.tolist(),
+            strict=True,
+        )
+    )
+    tombstones: dict[int, Tombstone] = {}
+    rejections: list[Rejection] = []
+    for rejection in rejected:
+        record = batch.records[rejection.place]
+        if record.value is not None:
+            rejections.append(rejection)
+            continue
+        try:
+            tombstone = decode_tombstone(record.key, tuple(record.headers))
+        except ValueError as error:
+            rejections.append(Rejection(rejection.place, str(error)))
+        else:
+            tombstones[rejection.place] = tombstone
+            events.append((rejection.place, tombstone.user_id, 0, 0, 0, 0.0))
+    if tombstones:
+        events.sort(key=itemgetter(0))
+    return BatchEvents(events, tombstones, columns, rejections)

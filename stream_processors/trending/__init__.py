@@ -1,0 +1,1 @@
+"""Events counted by item and time, for what is trending."""

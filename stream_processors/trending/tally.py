@@ -1,0 +1,119 @@
+"""Which counts events raise, and by how much: pure.
+
+A page of a bucket has a number, its row; a count the key `row << 32 | number of the item`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from contracts.messages import Ints
+from contracts.trending import BUCKETS_S, PAGES, Bucket
+
+_OFF_AT_MOST_S: Final = 86_400
+"""How far ahead this worker's clock may be of the store's, and still no event is left out that
+counts. What is gone for less is written, and the store lets it go at once."""
+_LENGTHS_S: Final = tuple(BUCKETS_S)
+_ROW_BITS: Final = 28
+"""Of a bucket's place among those of its length, times pages: for thousands of years."""
+_ITEM_BITS: Final = 32
+_MASK: Final = (1 << _ITEM_BITS) - 1
+
+
+class Events(NamedTuple):
+    """n events of one partition, in the log's order."""
+
+    item: Ints
+    ts_ms: Ints
+    mark: Ints
+    """of the record"""
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    @classmethod
+    def joined(cls, parts: "list[Events]") -> "Events":
+        """Return the events of one or more parts."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What events count for, each once in a bucket of each length: k counts in m rows."""
+
+    keys: Ints
+    """(k,) rising"""
+    rows: list[int]
+    """(m,) rising"""
+    ends: list[int]
+    """(m,) where the keys of each row end"""
+    marks: Ints
+    """(l,) of the events, count by count"""
+    firsts: Ints
+    """(k,) the place of each count's first event"""
+
+    @property
+    def numbers(self) -> Ints:
+        """The number of each count's item, (k,)."""
+        return self.keys & _MASK
+
+    def slices(self) -> Iterator[tuple[int, int, int]]:
+        """Yield each row, and where its keys begin and end."""
+        return zip(self.rows, [0, *self.ends], self.ends, strict=False)
+
+    def added(self, row_marks: Ints) -> Ints:
+        """Return by how much each count rises, (k,), if there are any.
+
+        Args:
+            row_marks: (m,) of the last event that is counted in each row: only later ones count.
+        """
+        of_count = np.repeat(row_marks, np.diff(self.ends, prepend=0))
+        of_event = np.repeat(of_count, np.diff(self.firsts, append=len(self.marks)))
+        raised: Ints = np.add.reduceat((self.marks > of_event).astype(np.int64), self.firsts)
+        return raised
+
+
+def tally_of(events: Events, numbers: Ints, now_s: float) -> Tally:
+    """Return what events count for, but for buckets that are long gone by now.
+
+    Args:
+        events: n of them.
+        numbers: (n,) of their items, of 31 bits.
+        now_s: the wall clock's time.
+    """
+    page = events.item % PAGES
+    keys: list[Ints] = []
+    marks: list[Ints] = []
+    for place, (length_s, window_s) in enumerate(BUCKETS_S.items()):
+        bucket = events.ts_ms // (1000 * length_s)
+        counts = bucket >= (now_s - _OFF_AT_MOST_S - window_s) // length_s - 1
+        row = (place << _ROW_BITS) + bucket * PAGES + page
+        keys.append((row << _ITEM_BITS | numbers)[counts])
+        marks.append(events.mark[counts])
+    every = np.concatenate(keys)
+    order = np.argsort(every)
+    firsts = _starts_of_runs(every[order])
+    distinct = every[order][firsts]
+    row = distinct >> _ITEM_BITS
+    starts = _starts_of_runs(row)
+    return Tally(
+        keys=distinct,
+        rows=row[starts].tolist(),
+        ends=np.append(starts, len(row))[1:].tolist(),
+        marks=np.concatenate(marks)[order],
+        firsts=firsts,
+    )
+
+
+def bucket_and_page(row: int) -> tuple[Bucket, int]:
+    """Return what a row is a page of, and which one."""
+    length_s = _LENGTHS_S[row >> _ROW_BITS]
+    place, page = divmod(row & (1 << _ROW_BITS) - 1, PAGES)
+    return Bucket(length_s, place * length_s), page
+
+
+def _starts_of_runs(values: Ints) -> Ints:
+    """Return where each run of equal values begins, of values (n,) from 0 on that rise."""
+    return np.flatnonzero(np.diff(values, prepend=-1))

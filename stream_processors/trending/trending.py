@@ -1,0 +1,121 @@
+"""Events to counts by item and time in Redis, a share of what a partition of histories writes.
+
+Each page of counts carries the offset of the last event that is counted in it, so what is read
+again after a crash counts once. Memory is a cache of Redis: what it lacks is read before it rises.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+import numpy as np
+
+from contracts.keyspace import OFFSET_FIELD
+from contracts.messages import Ints
+from stream_processors.numbering import NONE, Numbering
+from stream_processors.store.chunks import Group, command
+from stream_processors.store.claims import Claim
+from stream_processors.store.marks import NOTHING, mark_of, text_of
+from stream_processors.trending.known import Bools, KnownCounts
+from stream_processors.trending.tally import Events, Tally, bucket_and_page, tally_of
+
+# Some 24 bytes each.
+_MAX_UNCOUNTED: Final = 200_000
+# Those of 50,000 items in the running bucket of each length, and as many again.
+_MAX_KNOWN: Final = 300_000
+
+
+class Trending:
+    """The events of one partition that are not counted in Redis yet."""
+
+    def __init__(self, claim: Claim, now_s: Callable[[], float] = time.time) -> None:
+        """Take the partition, and the wall clock."""
+        self._claim = claim
+        self._now_s = now_s
+        self._parts: list[Events] = []
+        self._n = 0
+        self._numbering = Numbering()
+        self._known = KnownCounts()
+        self._marks: dict[int, int] = {}
+        """row -> mark of the last event that is counted there, of rows that were read"""
+        self._whole: set[int] = set()
+        """the rows that were not there when they were read: what is unknown of them is 0"""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more events wait than memory should hold."""
+        return self._n >= _MAX_UNCOUNTED
+
+    def add(self, events: Events) -> None:
+        """Take in events, later than all before."""
+        if len(events):
+            self._parts.append(events)
+            self._n += len(events)
+
+    async def groups(self) -> Iterator[Group]:
+        """Return what counts the events that were added, none of which are left.
+
+        It is to be written before more is asked of this.
+        """
+        if not self._n:
+            return iter(())
+        events = Events.joined(self._parts)
+        self._parts, self._n = [], 0
+        if len(self._known) > _MAX_KNOWN:
+            self._known, self._marks, self._whole = KnownCounts(), {}, set()
+        tally = tally_of(events, self._numbers(events.item), self._now_s())
+        if not tally.rows:
+            return iter(())
+        fields = list(map(str, self._numbering.ids[tally.numbers].tolist()))
+        counts, is_known = self._known.of(tally.keys)
+        await self._read(tally, fields, counts, is_known)
+        marks = np.array([self._marks[row] for row in tally.rows], np.int64)
+        counts += tally.added(marks)
+        self._known.keep(tally.keys, counts)
+        marks = np.maximum(marks, events.mark[-1])
+        self._marks.update(zip(tally.rows, marks.tolist(), strict=True))
+        return self._groups(tally, fields, counts)
+
+    def _numbers(self, items: Ints) -> Ints:
+        numbers = self._numbering.of(items)
+        if numbers.min() == NONE:
+            self._numbering.add(np.unique(items[numbers == NONE]))
+            numbers = self._numbering.of(items)
+        return numbers
+
+    async def _read(
+        self, tally: Tally, fields: Sequence[str], counts: Ints, is_known: Bools
+    ) -> None:
+        """Read what memory lacks: the marks of rows, and counts into their places."""
+        missing = np.flatnonzero(~is_known)
+        starts = np.searchsorted(missing, [0, *tally.ends]).tolist()
+        asked = [
+            (row, missing[starts[at] : starts[at + 1]].tolist())
+            for at, row in enumerate(tally.rows)
+            if row not in self._marks or (row not in self._whole and starts[at] < starts[at + 1])
+        ]
+        questions = (
+            Group(self._key(row), command("HMGET", [OFFSET_FIELD, *(fields[at] for at in places)]))
+            for row, places in asked
+        )
+        answers = await self._claim.read(questions) if asked else []
+        for (row, places), (offset, *found) in zip(asked, answers, strict=True):
+            self._marks[row] = mark_of(offset)
+            if self._marks[row] == NOTHING:
+                self._whole.add(row)
+            counts[places] = [int(count or 0) for count in found]
+
+    def _groups(self, tally: Tally, fields: Sequence[str], counts: Ints) -> Iterator[Group]:
+        values = list(map(str, counts.tolist()))
+        for row, start, end in tally.slices():
+            offset = [OFFSET_FIELD, text_of(self._marks[row])]
+            pairs = chain.from_iterable(zip(fields[start:end], values[start:end], strict=True))
+            bucket, _ = bucket_and_page(row)
+            commands = command("HSET", [*offset, *pairs])
+            commands += command("EXPIREAT", [str(bucket.expires_at_s)])
+            yield Group(self._key(row), commands)
+
+    def _key(self, row: int) -> str:
+        bucket, page = bucket_and_page(row)
+        return self._claim.keyspace.trending(self._claim.partition, *bucket, page)

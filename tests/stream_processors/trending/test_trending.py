@@ -1,0 +1,160 @@
+"""Counts by item and time: once each, whatever comes late, twice, or in pieces."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.keyspace import OFFSET_FIELD
+from contracts.topics import INTERACTIONS
+from contracts.trending import BUCKETS_S, PAGES, Bucket
+from stream_processors.store.marks import mark
+from stream_processors.trending import trending as trending_module
+from stream_processors.trending.tally import Events
+from stream_processors.trending.trending import Trending
+from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
+from tests.stream_processors.simulated_store import Hashes
+
+NOW_S = 1_700_000_000
+DAY_S = 86_400
+LONG_GONE_S = 12 * DAY_S
+
+Event = tuple[int, int]
+"""item and event time, s"""
+items = st.sampled_from([0, 1, PAGES, PAGES + 1, 2**63 - 1])
+events = st.tuples(items, st.integers(NOW_S - 9 * DAY_S, NOW_S + 300))
+flushes = st.lists(st.tuples(st.integers(0, 6), st.none() | st.integers(0, 4)), max_size=8)
+"""After how many events more, and how many groups get through before a crash, if there is one."""
+
+
+def trending_of(data: Hashes, incarnation: int = 0) -> tuple[Trending, InMemoryClaim]:
+    claim = InMemoryClaim(data, INTERACTIONS, incarnation=incarnation)
+    return Trending(claim.as_claim(), lambda: NOW_S), claim
+
+
+def given_events(log: list[Event], first: int, end: int, incarnation: int = 0) -> Events:
+    columns = np.array(log[first:end], np.int64).reshape(-1, 2).T
+    marks = mark(incarnation, 0) + np.arange(first, end)
+    return Events(columns[0], columns[1] * 1000, marks)
+
+
+def stored(data: Hashes) -> dict[tuple[Bucket, int], int]:
+    """What is counted, each item in its page."""
+    counts: dict[tuple[Bucket, int], int] = {}
+    for key, fields in data.items():
+        length, start, page = map(int, key.split(":")[-3:])
+        bucket = Bucket(length, start)
+        assert key == KEYSPACE.trending(0, *bucket, page)
+        for field, count in fields.items():
+            if field != OFFSET_FIELD:
+                assert int(field) % PAGES == page
+                counts[bucket, int(field)] = int(count)
+    return counts
+
+
+def counted(log: list[Event]) -> dict[tuple[Bucket, int], int]:
+    """What has to be: by the definition, an event at a time."""
+    counts: Counter[tuple[Bucket, int]] = Counter()
+    for item, ts_s in log:
+        counts.update((Bucket(size, ts_s // size * size), item) for size in BUCKETS_S)
+    return dict(counts)
+
+
+def alive(counts: dict[tuple[Bucket, int], int]) -> dict[tuple[Bucket, int], int]:
+    return {of: n for of, n in counts.items() if of[0].expires_at_s > NOW_S}
+
+
+@pytest.mark.parametrize("known_at_most", [0, 300_000])
+@given(log=st.lists(events, max_size=25), flushes=flushes)
+async def test_each_event_counts_once_however_often_a_worker_ends_and_reads_it_again(
+    log: list[Event], flushes: list[tuple[int, int | None]], known_at_most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(trending_module, "_MAX_KNOWN", known_at_most)
+        await check_each_counts_once(log, flushes)
+
+
+async def check_each_counts_once(log: list[Event], flushes: list[tuple[int, int | None]]) -> None:
+    data: Hashes = {}
+    trending, claim = trending_of(data)
+    position = taken = 0
+    for more, groups_through in [*flushes, (len(log), None)]:
+        end = min(taken + more, len(log))
+        trending.add(given_events(log, taken, end))
+        taken = end
+        claim.write(await trending.groups(), groups_through)
+        if groups_through is None:
+            position = taken
+        else:
+            trending, claim = trending_of(data)
+            taken = position
+    if position < len(log):
+        trending.add(given_events(log, taken, len(log)))
+        claim.write(await trending.groups())
+    assert alive(stored(data)) == alive(counted(log))
+
+
+async def test_a_log_that_was_made_anew_counts_on() -> None:
+    data: Hashes = {}
+    log = [(4, NOW_S)] * 3
+    for incarnation in (0, 1):
+        trending, claim = trending_of(data, incarnation)
+        trending.add(given_events(log, 0, 3, incarnation))
+        claim.write(await trending.groups())
+    assert set(stored(data).values()) == {6}
+
+
+async def test_a_late_event_counts_where_its_time_is() -> None:
+    data: Hashes = {}
+    trending, claim = trending_of(data)
+    log = [(4, NOW_S), (4, NOW_S), (4, NOW_S - 7_200)]
+    for offset in range(3):
+        trending.add(given_events(log, offset, offset + 1))
+        claim.write(await trending.groups())
+    assert stored(data) == counted(log)
+
+
+async def test_a_bucket_goes_when_no_window_has_any_of_it_left() -> None:
+    trending, _ = trending_of({})
+    trending.add(given_events([(4, NOW_S)], 0, 1))
+    expires = {}
+    for group in await trending.groups():
+        length, start, _ = map(int, group.key.split(":")[-3:])
+        assert group.commands[-4:-1] == ["EXPIREAT", 1, 1]
+        expires[length] = int(group.commands[-1]) - start
+    assert expires == {600: 600 + 3600, 3600: 3600 + DAY_S, DAY_S: DAY_S + 7 * DAY_S}
+
+
+async def test_what_a_worker_has_in_memory_is_not_read_again() -> None:
+    data: Hashes = {}
+    trending, claim = trending_of(data)
+    log = [(4, NOW_S), (4, NOW_S), (5, NOW_S), (4 + PAGES, NOW_S), (4, NOW_S)]
+    reads = []
+    for offset in range(len(log)):
+        trending.add(given_events(log, offset, offset + 1))
+        claim.write(await trending.groups())
+        reads.append(claim.reads)
+    assert reads == [3, 3, 6, 6, 6]
+    assert stored(data) == counted(log)
+
+
+async def test_a_replay_of_history_costs_no_write() -> None:
+    trending, claim = trending_of({})
+    trending.add(given_events([(4, NOW_S - LONG_GONE_S)], 0, 1))
+    assert list(await trending.groups()) == []
+    assert claim.reads == 0
+
+
+async def test_it_says_when_more_waits_than_memory_should_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trending_module, "_MAX_UNCOUNTED", 2)
+    trending, _ = trending_of({})
+    said = []
+    for _ in range(2):
+        trending.add(given_events([(4, NOW_S)], 0, 1))
+        said.append(trending.is_full)
+    await trending.groups()
+    assert [*said, trending.is_full] == [False, True, False]
