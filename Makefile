@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test lint types web web-types format chaos chaos-modes matrix fuzz bench lock clean
+.PHONY: help setup demo smoke up down status test lint types web web-types screenshots format chaos chaos-modes matrix fuzz bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ web: $(READY) ## check the types of the page, if Node is here
 web-types: $(READY) ## make the page's types of the API anew
 	@npm --prefix web ci --silent --no-audit --no-fund
 	@$(BIN)/python -m tests.web.api_types
+
+screenshots: $(READY) ## take each view of the page into docs/images, in both themes
+	@$(BIN)/python -m tests.web.screenshots
 
 format: $(READY) ## let ruff format and fix
 	@$(BIN)/ruff check --fix-only --quiet .

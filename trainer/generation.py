@@ -75,7 +75,9 @@ class Generations:
             made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
         user_model = "none" if models.users is None else models.users.name
         tell_held_out(variant, held_out)
-        self.placing.place(made, variant, models.items.name, user_model, made_with.fold_in)
+        self.placing.place(
+            made, variant, models.items.name, user_model, made_with.fold_in, held_out
+        )
         return report
 
     def _accuracy(

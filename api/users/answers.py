@@ -3,6 +3,12 @@
 import msgspec
 
 
+class Sample(msgspec.Struct, frozen=True):
+    """Some users who have a history, drawn at random."""
+
+    user_ids: list[str]
+
+
 class Held(msgspec.Struct, frozen=True, gc=False):
     """An instrument that a user has."""
 

@@ -5,11 +5,19 @@ from typing import Final
 from api.http.cases import LONG_USER_ID, READING, WRITING
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
-from api.http.parameters import USER_ID
-from api.http.problems import LOG_UNAVAILABLE, OVERLOADED, UNKNOWN_USER, ProblemType
-from api.users.answers import Erasing, Export, Held, History, KnownItem, OwnItem, OwnList
+from api.http.parameters import DEFAULT_ITEMS, USER_ID, whole_number
+from api.http.problems import (
+    INVALID_REQUEST,
+    LOG_UNAVAILABLE,
+    OVERLOADED,
+    UNKNOWN_USER,
+    ProblemType,
+)
+from api.users.answers import Erasing, Export, Held, History, KnownItem, OwnItem, OwnList, Sample
 from api.users.erasing import Erasure
 from api.users.reading import UserReader
+
+MAX_DRAWN: Final = 100
 
 _HISTORY: Final = History(
     user_id="ABC", items=[Held(instrument_id=4, affinity=1, last_event_ts=1629061628123)]
@@ -30,6 +38,18 @@ _READING: Final[dict[ProblemType, str]] = {**READING, **LONG_USER_ID}
 def endpoints(reader: UserReader, erasure: Erasure) -> Table:
     """Return the endpoints of users."""
     return (
+        ReadEndpoint(
+            path="/v1/users",
+            tag="users",
+            summary="Some users, drawn at random",
+            description="""\
+Users who have a history, others with each request: to look at a few of them, not to list all.""",
+            parameters=(whole_number("n", MAX_DRAWN, DEFAULT_ITEMS, "how many at most"),),
+            read=reader.sample,
+            scope="read",
+            success=Success(kind=Sample, example=Sample(["ABC", "newcomer"])),
+            problems={**READING, INVALID_REQUEST: "n: must be a whole number from 1 to 100"},
+        ),
         ReadEndpoint(
             path="/v1/users/{user_id}/history",
             tag="users",

@@ -1,5 +1,6 @@
 """Reads of what is known of a user: each returns its whole answer."""
 
+import random
 from typing import Final
 
 import msgspec
@@ -8,6 +9,7 @@ from api.http.problems import UNKNOWN_USER, Problem
 from api.http.replies import ONCE, OWN, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
+from api.users.answers import Sample
 from api.users.export import export_answer, own_lists
 from api.users.history import history_answer, history_of, offset_of
 from contracts.generations import Current
@@ -23,6 +25,19 @@ class UserReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._keys = store.keys
+
+    def sample(self, n: int) -> Read[Reply]:
+        """Answer with `n` users, or all if there are fewer.
+
+        Each partition is asked for as many: all users may be in one. They are spread evenly by
+        their hashes, so it makes next to no difference to whom is drawn.
+        """
+        topology = yield from self._store.topology()
+        partitions = range(topology.interactions)
+        of_each = yield [("ZRANDMEMBER", self._keys.active(p), n) for p in partitions]
+        found = [user_id.decode() for users in of_each for user_id in users]
+        drawn = random.sample(found, min(n, len(found)))
+        return reply(Sample(drawn), ONCE)
 
     def history(self, user_id: str) -> Read[Reply]:
         """Answer with what a user has."""

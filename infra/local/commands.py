@@ -90,7 +90,7 @@ def demo(console: Console, folder: Path, broker: BrokerKind, workers: int, api_p
             _print_processes(console, folder)
             console.print(
                 f"\nAll of this took {time.monotonic() - began:.0f} s, and goes on until Ctrl-C.\n"
-                f"API {stack.api_url}   docs {stack.api_url}/docs\n"
+                f"Page {stack.api_url}/   docs {stack.api_url}/docs\n"
             )
             _watch(console, running, store, client)
 

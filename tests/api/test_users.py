@@ -6,7 +6,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from .conftest import Filled
+from contracts.partitioning import user_partition
+
+from .conftest import TOPOLOGY, Filled
 
 
 @pytest.fixture(autouse=True)
@@ -162,3 +164,22 @@ async def test_sources_are_counted(client: httpx.AsyncClient) -> None:
     metrics = (await client.get("/metrics")).text
     counted = 'api_recommendations_total{model="popular",source="popular",variant="default"} 1.0'
     assert counted in metrics
+
+
+async def test_users_who_have_a_history_are_drawn(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    users = {f"Zoë/{n}" for n in range(40)}
+    for user_id in users:
+        partition = user_partition(user_id, TOPOLOGY.interactions)
+        filled.store.zadd(filled.keys.active(partition), {user_id: 5})
+    answer = await client.get("/v1/users?n=100")
+    assert answer.headers["cache-control"] == "no-store"
+    assert sorted(answer.json()["user_ids"]) == sorted(users)
+    draws = [(await client.get("/v1/users?n=5")).json()["user_ids"] for _ in range(20)]
+    assert all(len(set(draw)) == 5 and users.issuperset(draw) for draw in draws)
+    assert len(set(map(tuple, draws))) > 1
+
+
+async def test_nobody_is_drawn_where_nobody_has_a_history(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/users")).json() == {"user_ids": []}

@@ -61,6 +61,7 @@ GOOD: dict[str, Any] = {
     "POST /v1/recommendations/batch 200": {
         "recommendations": [{"user_id": user, "items": ITEMS} for user in ("user-1", "ABC")]
     },
+    "GET /v1/users?n=3 200": {"user_ids": ["user-1", "user-2", "ABC"]},
     "GET /v1/users/user-1/history 200": {"items": [{"instrument_id": 4, "affinity": 1.0}]},
     "GET /v1/users/user-1/export 200": {"history": [{}], "last_event_ts": 1},
     "GET /v1/models 200": {"variants": [{"serves": {"generation": "g1"}}]},
@@ -158,6 +159,7 @@ def test_an_answer_of_another_shape_is_a_problem(name: str) -> None:
             {"source": "history", "items": [ITEMS[0] | {"because": [7]}]},
             "because of [7]",
         ),
+        ("GET /v1/users?n=3 200", {"user_ids": ["ABC", "ABC", "user-1"]}, "not 3 users"),
         ("GET /v1/users/user-1/history 200", {"items": []}, "empty"),
         ("GET /v1/trending?n=3 200", {"items": [{"events": 1}, {"events": 2}]}, "most do not"),
         ("GET /v1/stream/bars?instruments=4 200", STREAM.replace("live", "stale"), "the events"),

@@ -16,6 +16,7 @@ from runtime.stores import Store
 from trainer.experiments.rules import CanaryRules
 from trainer.generations.decisions import note
 from trainer.generations.publication import Publication, read_current
+from trainer.generations.report import HeldOut
 from trainer.quality.accuracy import Refusal
 
 _refusal: Final = msgspec.json.Decoder(Refusal)
@@ -38,7 +39,13 @@ class Placing:
     now: Callable[[], datetime]
 
     def place(
-        self, made: Publication, variant: str, model: str, user_model: str, fold_in: FoldIn
+        self,
+        made: Publication,
+        variant: str,
+        model: str,
+        user_model: str,
+        fold_in: FoldIn,
+        held_out: HeldOut | None,
     ) -> None:
         """Serve a generation whose keys are all written.
 
@@ -54,7 +61,7 @@ class Placing:
         # Before it is let out: forgotten later, an old refusal would let a bad one through.
         self.store.hdel(self.keyspace.model_refused(), variant, *others)
         if variant == DEFAULT_VARIANT and variant in there and self.rules is not None:
-            self._try_out(made, model, user_model, fold_in, self.rules)
+            self._try_out(made, model, user_model, fold_in, held_out, self.rules)
             return
         made.serve(
             model,
@@ -65,7 +72,8 @@ class Placing:
             release=self.by_person,
         )
         why = "to all of the variant's users at once"
-        self._note(made.generation, variant, "published", why, by=self._by())
+        by, figures = self._by(), figures_of(held_out)
+        self._note(made.generation, variant, "published", why, by=by, figures=figures)
 
     def latest(self, variant: str) -> Refusal | None:
         """Return since when and why a variant's generations are refused, None if they are not.
@@ -94,6 +102,7 @@ class Placing:
         model: str,
         user_model: str,
         fold_in: FoldIn,
+        held_out: HeldOut | None,
         rules: CanaryRules,
     ) -> None:
         since_ms = round(self.now().timestamp() * 1000)
@@ -106,12 +115,22 @@ class Placing:
             release=self.by_person,
         )
         why = f"for {rules.minutes:g} minutes at least, with {rules.share:.1%} of the users"
-        self._note(made.generation, CANARY_VARIANT, "on trial", why, by=self._by())
+        by, figures = self._by(), figures_of(held_out)
+        self._note(made.generation, CANARY_VARIANT, "on trial", why, by=by, figures=figures)
 
     def _by(self) -> str:
         return BY_PERSON if self.by_person else BY_RULES
 
-    def _note(self, generation: str, variant: str, what: What, why: str, *, by: str) -> None:
+    def _note(
+        self,
+        generation: str,
+        variant: str,
+        what: What,
+        why: str,
+        *,
+        by: str,
+        figures: dict[str, float] | None = None,
+    ) -> None:
         decision = Decision(
             at=self.now().isoformat(),
             generation=generation,
@@ -119,5 +138,24 @@ class Placing:
             what=what,
             why=why,
             by=by,
+            figures=figures or {},
         )
         note(self.store, self.keyspace, decision)
+
+
+def figures_of(held_out: HeldOut | None) -> dict[str, float]:
+    """Return what a decision tells of a hold-out: the report, which has more, is kept less long.
+
+    >>> figures_of(HeldOut(20, 0.3, 0.2, 0.4, coverage=0.8, personalization=0.9))["ndcg_low"]
+    0.2
+    """
+    if held_out is None:
+        return {}
+    return {
+        "holdout_users": held_out.users,
+        "ndcg": held_out.ndcg,
+        "ndcg_low": held_out.low,
+        "ndcg_high": held_out.high,
+        "coverage": held_out.coverage,
+        "personalization": held_out.personalization,
+    }

@@ -1,6 +1,6 @@
 // One question to the API and its answer.
 
-import { apiKey } from "../state/session.js";
+import { adminKey, apiKey } from "../state/session.js";
 
 /** @typedef {import("./types").components["schemas"]} Schemas */
 /** @typedef {Record<string, string | number | boolean>} Query */
@@ -35,15 +35,16 @@ export class Unreachable extends Error {}
  *
  * @template T
  * @param {string} path
- * @param {{ query?: Query, method?: string, body?: unknown, signal?: AbortSignal }} [more]
+ * @param {{ query?: Query, method?: string, body?: unknown, asAdmin?: boolean, signal?: AbortSignal }} [more]
  * @returns {Promise<T>}
  * @throws {Problem | Unreachable} or, if `signal` ended it, an AbortError
  */
-export async function ask(path, { query, method = "GET", body, signal } = {}) {
+export async function ask(path, { query, method = "GET", body, asAdmin = false, signal } = {}) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   const answer = await sent(path, {
     query,
     method,
+    asAdmin,
     headers: body === undefined ? {} : { "Content-Type": "application/json" },
     body: body === undefined ? null : JSON.stringify(body),
     signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
@@ -58,14 +59,15 @@ export async function ask(path, { query, method = "GET", body, signal } = {}) {
 /**
  * Returns an answer as soon as it begins.
  *
+ * @typedef {{ query?: Query | undefined, asAdmin?: boolean, headers?: Record<string, string> }} Asked
  * @param {string} path
- * @param {{ query?: Query | undefined, headers?: Record<string, string>, signal: AbortSignal } & RequestInit} request
+ * @param {Asked & RequestInit & { signal: AbortSignal }} request
  * @returns {Promise<Response>}
  * @throws {Problem | Unreachable} or an AbortError
  */
-export async function sent(path, { query = {}, headers = {}, ...request }) {
+export async function sent(path, { query = {}, asAdmin = false, headers = {}, ...request }) {
   const asked = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
-  const key = apiKey.get();
+  const key = (asAdmin && adminKey.get()) || apiKey.get();
   const answer = await fetch(asked.size > 0 ? `${path}?${asked}` : path, {
     ...request,
     headers: key ? { ...headers, "X-API-Key": key } : headers,

@@ -2,6 +2,8 @@
 
 const NAMES = /** @type {const} */ ({
   text: "--muted",
+  accent: "--accent",
+  accentFaint: "--accent-faint",
   line: "--line-faint",
   background: "--panel",
   up: "--up",

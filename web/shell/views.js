@@ -10,4 +10,7 @@
 /** @type {readonly [View, ...View[]]} */
 export const VIEWS = [
   { name: "markets", title: "Markets", load: () => import("../views/markets.js") },
+  { name: "user", title: "For a user", load: () => import("../views/user.js") },
+  { name: "pipeline", title: "Pipeline", load: () => import("../views/pipeline.js") },
+  { name: "models", title: "Models", load: () => import("../views/models.js") },
 ];

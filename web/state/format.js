@@ -43,11 +43,17 @@ export const clock = (ms) => new Date(ms).toISOString().slice(11, 19);
 /** @param {number} ms since the epoch @returns {string} such as 2026-11-26 14:05 */
 export const minute = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
 
+/** @param {number} share 0.25 is a quarter @returns {string} such as 25.0% */
+export const percent = (share) => `${(share * 100).toFixed(1)}%`;
+
 /** @param {number} ms an age; below 0 if clocks differ @returns {string} such as 5 s ago */
-export function ago(ms) {
+export const ago = (ms) => `${span(ms)} ago`;
+
+/** @param {number} ms how long something takes; below 0: as 0 @returns {string} such as 5 s */
+export function span(ms) {
   const s = Math.max(0, Math.floor(ms / 1000));
-  if (s < 120) return `${s} s ago`;
-  if (s < 7200) return `${Math.floor(s / 60)} min ago`;
-  if (s < 172800) return `${Math.floor(s / 3600)} h ago`;
-  return `${Math.floor(s / 86400)} days ago`;
+  if (s < 120) return `${s} s`;
+  if (s < 7200) return `${Math.floor(s / 60)} min`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86400)} days`;
 }

@@ -143,6 +143,23 @@ def folding(settings: TrainerSettings) -> TrainerSettings:
     return changed(settings, {"user_model": "none"})
 
 
+def test_a_publication_tells_what_the_hold_out_found(
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+) -> None:
+    assert run(folding) == "trained"
+    found = report_of(store, keyspace).held_out
+    assert found is not None
+    (published,) = read_decisions(store, keyspace)
+    assert published.figures == {
+        "holdout_users": found.users,
+        "ndcg": found.ndcg,
+        "ndcg_low": found.low,
+        "ndcg_high": found.high,
+        "coverage": found.coverage,
+        "personalization": found.personalization,
+    }
+
+
 def test_a_generation_that_foresees_less_is_refused_and_what_is_served_stays(
     store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
 ) -> None:

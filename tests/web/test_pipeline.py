@@ -1,0 +1,109 @@
+"""The view `pipeline` in a real browser, on a worker and an API."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from contracts.topics import QUOTES
+from tests.api.keys import entry, write_keys
+
+from .stack import Stack, minute_ms
+
+SCRIPT = "<script>document.title='taken'</script>"
+BAD_QUOTE = f'{{"instrument_id":4,"price":0,"ts":1629061628123,"note":"{SCRIPT}"}}'
+NOT_WELL = "Not well"
+
+
+def reject(stack: Stack) -> None:
+    """Publish a quote that the worker rejects, and return once it did."""
+    stack.pipeline.publish_raw([(QUOTES.name, b"4", BAD_QUOTE.encode(), None)])
+    stack.pipeline.wait_until_folded()
+
+
+async def show(page: Page, stack: Stack) -> None:
+    """Open the view."""
+    await page.goto(f"{stack.url}/#/pipeline")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Pipeline")
+
+
+async def test_it_shows_how_far_each_topic_and_partition_is(page: Page, behind: Stack) -> None:
+    with behind.api():
+        behind.quote(4, 10.5, minute_ms() + 1)
+        behind.pipeline.wait_until_folded()
+        await show(page, behind)
+        await expect(page.locator(".verdict")).to_contain_text("All well")
+        await page.get_by_role("button", name="Partitions").click()
+        table = page.get_by_role("region", name="Workers, by topic and partition")
+        await expect(table.locator("tr.topic")).to_have_count(4)
+        await expect(table.locator("tr.partition")).to_have_count(8)
+        await expect(table.locator("tr.topic").first).to_contain_text(re.compile(r"quotes.*well"))
+
+
+async def test_the_last_hour_is_drawn_and_told_as_text(page: Page, behind: Stack) -> None:
+    with behind.api():
+        await show(page, behind)
+        quotes = page.get_by_role("group", name="quotes")
+        await expect(quotes.locator("canvas")).to_have_count(4)
+        lag = quotes.get_by_role("img", name=re.compile(r"Lag, in records: now 0"))
+        await expect(lag).to_be_visible()
+        await page.get_by_role("button", name="Table").click()
+        hour = page.get_by_role("region", name="Last hour, as a table")
+        await expect(hour.locator("tbody tr").first).to_be_visible()
+
+
+async def test_dead_letters_need_an_admins_key_and_are_text(
+    page: Page, behind: Stack, tmp_path: Path
+) -> None:
+    path = write_keys(tmp_path / "keys.json", entry("reader"), entry("boss", scopes=["admin"]))
+    reject(behind)
+    with behind.api(api_keys_file=str(path)):
+        await show(page, behind)
+        await expect(page.get_by_role("alert")).to_be_visible()
+        await page.get_by_role("button", name="API key").click()
+        await page.get_by_label("Key", exact=True).fill("reader")
+        await page.get_by_role("button", name="Use it").click()
+        wrong = page.get_by_role("list", name=NOT_WELL)
+        await expect(wrong).to_contain_text("quotes, dead letters")
+        reasons = page.get_by_role("region", name="Reasons")
+        await expect(reasons).to_contain_text("`$.price`")
+        await page.get_by_role("button", name="Records").click()
+        refused = page.locator(".records").get_by_role("alert")
+        await expect(refused).to_contain_text("scope admin")
+        for key in ("nobody", "boss"):
+            await page.get_by_label("Admin key").fill(key)
+            await page.get_by_role("button", name="Show the records").click()
+            if key == "nobody":
+                await expect(refused).to_be_visible()
+        record = page.get_by_role("list", name="Rejected records").get_by_role("listitem").first
+        await expect(record.locator("pre")).to_have_text(BAD_QUOTE)
+        assert await page.locator("main script").count() == 0
+
+
+async def test_it_says_that_the_api_is_away_and_goes_on(page: Page, behind: Stack) -> None:
+    wrong = page.get_by_role("list", name=NOT_WELL)
+    with behind.api():
+        await show(page, behind)
+        await expect(page.locator("tr.topic")).to_have_count(4)
+    await expect(wrong).to_contain_text(re.compile(r"API.*since \d\d:\d\d:\d\d"))
+    await expect(page.locator("tr.topic")).to_have_count(4)
+    with behind.api():
+        await expect(wrong.get_by_text("API", exact=True)).to_have_count(0)
+
+
+async def test_it_says_why_kafka_is_away(page: Page, behind: Stack) -> None:
+    with behind.api(kafka_bootstrap_servers="127.0.0.1:1"):
+        await show(page, behind)
+        worst = page.get_by_role("list", name=NOT_WELL).get_by_role("listitem").first
+        await expect(worst).to_contain_text(re.compile(r"Failing\s*Kafka.*127\.0\.0\.1:1"))
+        await expect(page.locator(".verdict")).to_contain_text("not well")
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+async def test_nothing_is_wider_than_the_window(page: Page, behind: Stack, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 800})
+    with behind.api():
+        await show(page, behind)
+        await expect(page.locator(".lines canvas")).to_have_count(16)
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

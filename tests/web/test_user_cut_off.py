@@ -1,0 +1,71 @@
+"""The view `user` while the API is away, and with keys that it refuses."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.api.keys import entry, write_keys
+
+from .stack import Stack
+from .users import FAR, SUCA, rows, seed, traded
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seeded(behind: Stack) -> None:
+    seed(behind)
+
+
+async def test_it_keeps_what_it_has_while_the_api_is_away_and_goes_on(
+    page: Page, behind: Stack
+) -> None:
+    banner = page.locator(".banner")
+    history = rows(page, "History")
+    behind.publish(traded("stayer", SUCA))
+    behind.pipeline.wait_until_folded()
+    with behind.api():
+        await page.goto(f"{behind.url}/#/user/stayer")
+        await expect(history).to_have_count(1)
+        await expect(rows(page, "Recommendations")).to_have_count(2)
+    await expect(banner).to_contain_text("Cut off since")
+    await page.get_by_role("button", name="Click OTHR").first.click()
+    await expect(page.locator(".outcome")).to_contain_text("it may be published or not")
+    await expect(history).to_have_count(1)
+    await expect(rows(page, "Recommendations")).to_have_count(2)
+    behind.publish(traded("stayer", FAR))
+    with behind.api():
+        await expect(banner).to_be_hidden()
+        await expect(history).to_have_count(2)
+
+
+async def test_without_the_right_key_it_says_so_and_goes_on_with_one(
+    page: Page, behind: Stack, tmp_path: Path
+) -> None:
+    keys = write_keys(
+        tmp_path / "keys.json", entry("reads", scopes=["read"]), entry("ends", scopes=["admin"])
+    )
+    with behind.api(api_keys_file=str(keys)):
+        await page.goto(f"{behind.url}/#/user/ABC")
+        await expect(page.locator(".recommended").get_by_role("alert")).to_contain_text("key")
+        await give(page, "wrong")
+        await expect(page.locator(".recommended").get_by_role("alert")).to_contain_text("key")
+        await give(page, "reads")
+        await expect(rows(page, "Recommendations")).to_have_count(2)
+        await expect(page.locator(".recommended").get_by_role("alert")).to_have_count(0)
+        await page.get_by_role("button", name="Click OTHR").first.click()
+        await expect(page.locator(".outcome")).to_contain_text("a key that has the scope write")
+        await page.get_by_role("button", name="Erase…").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Erase").click()
+        await expect(dialog).to_contain_text("a key that has the scope admin")
+        await dialog.get_by_label("Admin key").fill("ends")
+        await dialog.get_by_role("button", name="Erase").click()
+        await expect(dialog).to_contain_text("The erasure of ABC stands in the log.")
+
+
+async def give(page: Page, key: str) -> None:
+    """Enter a key."""
+    await page.get_by_role("button", name=re.compile("API key|Key set")).click()
+    await page.get_by_label("Key", exact=True).fill(key)
+    await page.get_by_role("button", name="Use it").click()

@@ -1,0 +1,111 @@
+// What workers rejected: how often for which reason, and, with an admin's key, the records.
+
+import { useState } from "preact/hooks";
+import { ask } from "../api/client.js";
+import { Age } from "../shell/banner.js";
+import { useAnswer } from "../shell/hooks.js";
+import { html } from "../shell/html.js";
+import { minute, whole } from "../state/format.js";
+import { adminKey } from "../state/session.js";
+
+/** @typedef {import("../api/client.js").Schemas} Schemas */
+/** @typedef {import("../api/client.js").Problem} Problem */
+
+const ALL = "all";
+const SHOWN = 50;
+
+/** @param {{ topics: readonly Schemas["TopicState"][] }} props */
+export function Rejected({ topics }) {
+  const [open, setOpen] = useState(false);
+  const reasons = topics.flatMap(({ topic, reasons }) => reasons.map((reason) => ({ topic, ...reason })));
+  reasons.sort((one, other) => other.last_at_ms - one.last_at_ms);
+  return html`
+    <section class="panel" aria-labelledby="rejected-title">
+      <div class="tools">
+        <h2 id="rejected-title">Dead letters, by reason</h2>
+        <button type="button" aria-pressed=${open} onClick=${() => setOpen(!open)}>Records</button>
+      </div>
+      ${reasons.length === 0
+        ? html`<p class="note">None of the newest records was rejected.</p>`
+        : html`<div class="wide" tabindex="0" role="region" aria-label="Reasons">
+            <table class="numbers reasons">
+              <thead><tr>${["Topic", "Reason", "Of the newest 500", "Last"].map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
+              <tbody>
+                ${reasons.map((of) => html`<tr key="${of.topic} ${of.reason}">
+                  <th scope="row">${of.topic}</th>
+                  <td class="reason">${of.reason}</td>
+                  <td>${whole(of.count)}</td>
+                  <td><${Age} ms=${of.last_at_ms} /></td>
+                </tr>`)}
+              </tbody>
+            </table>
+          </div>`}
+      ${open && html`<${Records} topics=${topics.map(({ topic }) => topic)} />`}
+    </section>
+  `;
+}
+
+/** @param {{ topics: readonly string[] }} props Asked for once, and again by the button: nobody reads what moves. */
+function Records({ topics }) {
+  const [topic, setTopic] = useState(ALL);
+  const [round, setRound] = useState(0);
+  const { answer, atMs, problem } = useAnswer(`dead letters ${topic} ${round}`, (signal) =>
+    /** @type {Promise<Schemas["DeadLetters"]>} */ (
+      ask("/v1/pipeline/dead_letters", { query: { topic, limit: SHOWN }, asAdmin: true, signal })
+    ),
+  );
+  const again = () => setRound(round + 1);
+  return html`
+    <div class="records">
+      <div class="tools">
+        <label>Topic
+          <select value=${topic} onChange=${(/** @type {Event} */ event) => setTopic(/** @type {HTMLSelectElement} */ (event.currentTarget).value)}>
+            ${[ALL, ...topics].map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+          </select>
+        </label>
+        <button type="button" onClick=${again}>Ask again</button>
+      </div>
+      <${Locked} problem=${problem} onKey=${again} />
+      ${answer && answer.kafka !== "ok" && html`<p class="note refusal" role="status">What is newest may be missing: ${answer.kafka}</p>`}
+      ${answer && atMs !== null && html`<p class="note" role="status">
+        ${answer.dead_letters.length === 0 ? "No record was rejected" : `The newest ${answer.dead_letters.length}, newest first`}, as of <${Age} ms=${atMs} />
+      </p>`}
+      ${answer && html`<ol aria-label="Rejected records">
+        ${answer.dead_letters.map((letter) => html`<${Record} key="${letter.topic} ${letter.partition} ${letter.offset} ${letter.rejected_at_ms}" letter=${letter} />`)}
+      </ol>`}
+    </div>
+  `;
+}
+
+/** @param {{ problem: Problem | null, onKey: () => void }} props why there is no answer */
+function Locked({ problem, onKey }) {
+  if (problem === null) return null;
+  const take = (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    const typed = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget)).get("admin-key");
+    adminKey.update(() => String(typed ?? "").trim());
+    onKey();
+  };
+  const needsKey = problem.status === 401 || problem.status === 403;
+  return html`
+    <p class="note refusal" role="alert">${problem.message}.${needsKey && " Records may be about people, so they need a key that has the scope admin."}</p>
+    ${needsKey && html`<form class="unlock" onSubmit=${take}>
+      <label>Admin key, sent only where it is needed, and forgotten when the page is closed
+        <input name="admin-key" type="password" autocomplete="off" spellcheck=${false} required />
+      </label>
+      <button class="primary">Show the records</button>
+    </form>`}
+  `;
+}
+
+/** @param {{ letter: Schemas["DeadLetter"] }} props */
+function Record({ letter }) {
+  const { topic, partition, offset, rejected_at_ms: atMs, reason, key, value, value_bytes: bytes } = letter;
+  const place = partition === null || offset === null ? "not written by a worker" : `partition ${partition}, offset ${whole(offset)}`;
+  return html`<li>
+    <p><b>${topic}</b> <span class="age">${place}, ${minute(atMs)}, <${Age} ms=${atMs} /></span></p>
+    <p class="reason">${reason}</p>
+    <p class="age">${key === null ? "No key" : html`Key <code>${key}</code>`}; ${whole(bytes)} bytes</p>
+    ${value !== null && html`<pre tabindex="0">${value}</pre>`}
+  </li>`;
+}

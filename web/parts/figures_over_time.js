@@ -1,0 +1,105 @@
+// What hold-outs found of the default variant's generations, as small lines over time.
+
+import { useState } from "preact/hooks";
+import { html } from "../shell/html.js";
+import { minute, percent, whole } from "../state/format.js";
+
+/** @typedef {import("../state/models.js").Point} Point */
+/** @typedef {{ title: string, of: (point: Point) => number, shown: (value: number) => string, low?: (point: Point) => number, high?: (point: Point) => number }} Figure */
+
+const WIDTH = 280;
+const HEIGHT = 84;
+const MARGIN = 6;
+/** With more of them, dots would hide the line. */
+const MOST_DOTS = 40;
+
+const score = (/** @type {number} */ value) => value.toFixed(4);
+
+/** @type {readonly Figure[]} */
+const FIGURES = [
+  { title: "Accuracy, nDCG@10", of: ({ ndcg }) => ndcg, shown: score, low: ({ low }) => low, high: ({ high }) => high },
+  { title: "Coverage of the catalog", of: ({ coverage }) => coverage, shown: percent },
+  { title: "Personalization", of: ({ personalization }) => personalization, shown: percent },
+  { title: "Users held out", of: ({ users }) => users, shown: whole },
+];
+
+/** @param {{ points: readonly Point[], canary: string | null }} props oldest first; the generation on trial */
+export function FiguresOverTime({ points, canary }) {
+  const [asTable, setAsTable] = useState(false);
+  return html`
+    <section class="panel figures" aria-labelledby="figures-title">
+      <div class="tools">
+        <h2 id="figures-title">Generations over time</h2>
+        <button type="button" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
+      </div>
+      ${points.length === 0
+        ? html`<p class="note">No hold-out is known yet: too few users have enough items to hold any out.</p>`
+        : html`<div class="cards">${FIGURES.map((figure) => html`<${Card} key=${figure.title} figure=${figure} points=${points} canary=${canary} />`)}</div>
+          <p class="note">What users did last, held out of training; the default variant's generations, the canary's ringed.
+            The band is the 95 % interval.</p>`}
+      ${asTable && html`<${Table} points=${points} />`}
+    </section>
+  `;
+}
+
+/** @param {{ figure: Figure, points: readonly Point[], canary: string | null }} props */
+function Card({ figure, points, canary }) {
+  const { title, of, shown } = figure;
+  const last = points.at(-1);
+  const before = points.at(-2);
+  if (last === undefined) return null;
+  const change = before === undefined ? 0 : of(last) - of(before);
+  const [first] = points;
+  const label = `${title}: ${shown(of(last))}; of ${points.length} generations ${shown(Math.min(...points.map(of)))} to ${shown(Math.max(...points.map(of)))}`;
+  return html`<div class="card">
+    <h3>${title}</h3>
+    <div class="standing">
+      <span class="last">${shown(of(last))}</span>
+      ${before !== undefined && html`<span class="number age">${change === 0 ? "as before" : `${change > 0 ? "▲" : "▼"} ${shown(Math.abs(change))}`}</span>`}
+    </div>
+    <${Line} figure=${figure} points=${points} canary=${canary} label=${label} />
+    <div class="ends number"><span>${minute(first?.atMs ?? last.atMs)}</span>${points.length > 1 && html`<span>${minute(last.atMs)}</span>`}</div>
+  </div>`;
+}
+
+/** @param {{ figure: Figure, points: readonly Point[], canary: string | null, label: string }} props */
+function Line({ figure, points, canary, label }) {
+  const { of, shown, low = of, high = of } = figure;
+  const [least, most] = [Math.min(...points.map(low)), Math.max(...points.map(high))];
+  const [start, end] = [points[0]?.atMs ?? 0, points.at(-1)?.atMs ?? 0];
+  const x = (/** @type {Point} */ { atMs }) =>
+    end === start ? WIDTH / 2 : MARGIN + ((atMs - start) / (end - start)) * (WIDTH - 2 * MARGIN);
+  const y = (/** @type {number} */ value) =>
+    most === least ? HEIGHT / 2 : HEIGHT - MARGIN - ((value - least) / (most - least)) * (HEIGHT - 2 * MARGIN);
+  const at = (/** @type {(point: Point) => number} */ height) => (/** @type {Point} */ point) =>
+    `${x(point).toFixed(1)},${y(height(point)).toFixed(1)}`;
+  const band = [...points.map(at(high)), ...[...points].reverse().map(at(low))];
+  const dotted = points.length <= MOST_DOTS ? points : points.filter((point) => point === points.at(-1) || point.generation === canary);
+  return html`<svg class="figure" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label=${label}>
+    ${figure.low && html`<polygon points=${band.join(" ")} />`}
+    <polyline points=${points.map(at(of)).join(" ")} />
+    ${dotted.map((point) => html`<circle key=${point.generation} class=${point.generation === canary ? "canary" : ""} r="3"
+      cx=${x(point).toFixed(1)} cy=${y(of(point)).toFixed(1)}><title>${point.generation}: ${shown(of(point))}</title></circle>`)}
+  </svg>`;
+}
+
+/** @param {{ points: readonly Point[] }} props */
+function Table({ points }) {
+  const titles = ["Generation", "At", "nDCG@10", "95 % interval", "Coverage", "Personalization", "Users"];
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Generations over time, as a table">
+    <table class="numbers">
+      <thead><tr>${titles.map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
+      <tbody>
+        ${[...points].reverse().map((point) => html`<tr key=${point.generation}>
+          <th scope="row">${point.generation}</th>
+          <td>${minute(point.atMs)}</td>
+          <td>${score(point.ndcg)}</td>
+          <td>${score(point.low)} – ${score(point.high)}</td>
+          <td>${percent(point.coverage)}</td>
+          <td>${percent(point.personalization)}</td>
+          <td>${whole(point.users)}</td>
+        </tr>`)}
+      </tbody>
+    </table>
+  </div>`;
+}

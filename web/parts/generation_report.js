@@ -1,0 +1,63 @@
+// What a generation's report says: what it learned from, which rules were checked, what was chosen.
+
+import { html } from "../shell/html.js";
+import { minute, span, whole } from "../state/format.js";
+
+/** @typedef {import("../api/client.js").Schemas} Schemas */
+
+/** @param {{ model: Schemas["Model"] }} props */
+export function GenerationReport({ model }) {
+  const { report, fold_in: foldIn } = model;
+  const halfLife = foldIn.half_life_days ? `half-life ${foldIn.half_life_days} days` : "whatever their age";
+  return html`
+    <section class="panel report" aria-labelledby="report-title">
+      <h2 id="report-title">Report of ${model.generation}</h2>
+      <p class="note">${model.model} for items, ${model.user_model} for users; histories fold in up to ${whole(foldIn.items)} items, ${halfLife}.</p>
+      ${report === null ? html`<p class="note">Its report is gone, damaged or of another release.</p>` : html`<${Told} report=${report} />`}
+    </section>
+  `;
+}
+
+/** @param {{ report: Schemas["Figures"] }} props */
+function Told({ report }) {
+  const { data, selection } = report;
+  const [started, finished] = [Date.parse(report.started), Date.parse(report.finished)];
+  const told = {
+    ...{ Finished: minute(finished), Took: took(finished - started), Users: whole(data.users), Items: whole(data.items) },
+    ...{ Pairs: whole(data.pairs), Affinities: whole(data.affinities) },
+  };
+  return html`
+    <dl>${Object.entries(told).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    ${selection !== null && html`<p class="reason"><span class="badge">Chosen</span> ${reasonOf(selection)}</p>`}
+    ${report.quality.length > 0 && html`<div class="wide" tabindex="0" role="region" aria-label="Rules">
+      <table class="numbers rules">
+        <thead><tr>${["Rule", "Result", "Value", "Limit", "Meaning"].map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
+        <tbody>${report.quality.map((checked) => html`<${Rule} key=${checked.rule} checked=${checked} />`)}</tbody>
+      </table>
+    </div>`}
+  `;
+}
+
+/** @param {number} ms @returns {string} */
+const took = (ms) => (ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : span(ms));
+
+/** @param {Schemas["Selection"]} selection @returns {string} */
+function reasonOf({ found }) {
+  const { values, why } = /** @type {{ values?: Record<string, unknown>, why?: string }} */ (found);
+  const chosen = Object.entries(values ?? {}).map(([name, value]) => `${name} ${value}`).join(", ");
+  return [chosen, why].filter(Boolean).join(": ");
+}
+
+/** @param {{ checked: Schemas["Checked"] }} props */
+function Rule({ checked: { rule, level, holds, value, limit, meaning } }) {
+  return html`<tr>
+    <th scope="row">${rule}</th>
+    <td>${holds ? "holds" : html`<strong class=${level === "hard" ? "down" : "warned"}>broken${level === "soft" && ", told only"}</strong>`}</td>
+    <td>${figure(value)}</td>
+    <td>${figure(limit)}</td>
+    <td>${meaning}</td>
+  </tr>`;
+}
+
+/** @param {number | null} value @returns {string} */
+const figure = (value) => (value === null ? "" : value.toLocaleString("en", { maximumSignificantDigits: 4 }));

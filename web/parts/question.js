@@ -1,0 +1,80 @@
+// A question before something is changed, and what the API answered.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Problem } from "../api/client.js";
+import { useStore } from "../shell/hooks.js";
+import { html } from "../shell/html.js";
+import { adminKey, apiKey } from "../state/session.js";
+
+/** @typedef {{ kind: "asking" | "sending" | "done" | "failed", said: string, status: number }} Stage */
+
+/** @type {Stage} */
+const ASKING = { kind: "asking", said: "", status: 0 };
+
+/**
+ * @param {object} props
+ * @param {string} props.title
+ * @param {string} props.verb on the button that does it
+ * @param {boolean} [props.outdated] whether what is asked about is not so any more
+ * @param {(form: FormData) => Promise<string>} props.act does it, with the scope `admin`; returns what the API answered
+ * @param {() => void} props.onClose
+ * @param {import("preact").ComponentChildren} [props.children] what will change, and what is to be filled in
+ */
+export function Question({ title, verb, outdated = false, act, onClose, children }) {
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const [stage, setStage] = useState(ASKING);
+  useEffect(() => dialog.current?.showModal(), []);
+  const refused = stage.status === 401 || stage.status === 403;
+  const done = stage.kind === "done";
+  const submit = async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    const form = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
+    const key = form.get("admin-key");
+    if (key !== null) adminKey.update(() => String(key).trim());
+    setStage({ ...ASKING, kind: "sending" });
+    setStage(await stageAfter(act(form)));
+  };
+  return html`
+    <dialog class="question" ref=${dialog} aria-labelledby="question-title" onClose=${onClose}>
+      <form onSubmit=${submit}>
+        <h2 id="question-title">${title}</h2>
+        ${!done && children}
+        ${!done && html`<${AdminKey} wanted=${refused} />`}
+        ${outdated && (stage.kind === "asking" || stage.kind === "failed") && html`<p class="note refusal" role="alert">What is served changed meanwhile. Close this, look at it, and decide again.</p>`}
+        <p class=${stage.kind === "failed" ? "note refusal" : "said"} role="status">${stage.said}</p>
+        <div class="actions">
+          <button type="button" onClick=${() => dialog.current?.close()}>${done ? "Close" : "Cancel"}</button>
+          ${!done && html`<button class="primary" disabled=${outdated || stage.kind === "sending"}>${verb}</button>`}
+        </div>
+      </form>
+    </dialog>
+  `;
+}
+
+/** @param {Promise<string>} acting @returns {Promise<Stage>} */
+async function stageAfter(acting) {
+  try {
+    return { kind: "done", said: await acting, status: 200 };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    if (error instanceof Problem) return { kind: "failed", said: `${error.message}.`, status: error.status };
+    return { kind: "failed", said: `${error.message}: it may have been done or not. Look before you decide again.`, status: 0 };
+  }
+}
+
+/** @param {{ wanted: boolean }} props whether a key was refused; where none is needed, none is asked for */
+function AdminKey({ wanted }) {
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const [own, general] = [useStore(adminKey), useStore(apiKey)];
+  useEffect(() => {
+    if (wanted) field.current?.focus();
+  }, [wanted]);
+  if (!wanted && !own && !general) return null;
+  return html`
+    ${wanted && html`<p class="note refusal" role="alert">This needs a key that has the scope <code>admin</code>:
+      <code> python -m api keys add NAME --scopes admin</code> makes one.</p>`}
+    <label>Admin key, sent with decisions only; empty: the key of the page
+      <input ref=${field} name="admin-key" type="password" autocomplete="off" spellcheck=${false} value=${own} />
+    </label>
+  `;
+}

@@ -1,0 +1,152 @@
+// What a user is recommended and why, and what an act of the user's changed in it.
+
+import { useRef } from "preact/hooks";
+import { Age } from "../shell/banner.js";
+import { useNow } from "../shell/hooks.js";
+import { html } from "../shell/html.js";
+import { Refusal } from "../shell/key.js";
+import { hrefOf } from "../shell/router.js";
+import { KINDS } from "../state/acts.js";
+import { anyOf, changesOf, mark, summaryOf } from "../state/changes.js";
+import { whole } from "../state/format.js";
+import { ActButton, KindChoice } from "./acting.js";
+import { NamedLink, SymbolLink, useNames } from "./instrument_name.js";
+
+/** @typedef {import("../api/client.js").Schemas} Schemas */
+/** @typedef {import("./acting.js").Acting} Acting */
+/** @typedef {import("../state/changes.js").Changes} Changes */
+
+/** What lists rest on, in words. */
+const SOURCES = {
+  model: "the user's own list, made by the trainer",
+  history: "the user's history, folded in now",
+  popular: "what is popular with everyone",
+};
+/** An act that has not changed the answer by then will hardly do so. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * @param {object} props
+ * @param {string} props.user
+ * @param {import("../shell/hooks.js").Answered<Schemas["Recommendations"]>} props.found
+ * @param {Acting} props.acting
+ */
+export function Recommended({ user, found, acting }) {
+  const { answer, atMs, problem } = found;
+  const before = acting.last?.before ?? null;
+  const changes = before === null || answer === null ? null : changesOf(before.items, answer.items);
+  return html`
+    <section class="panel recommended" aria-labelledby="user-title">
+      <div class="tools">
+        <div class="title">
+          <h1 id="user-title">${user}</h1>
+          ${atMs !== null && html`<span class="age">asked <${Age} ms=${atMs} /></span>`}
+        </div>
+        <${KindChoice} acting=${acting} />
+      </div>
+      <${Refusal} problem=${problem} />
+      ${answer !== null && html`<${Origin} answer=${answer} />`}
+      <${Outcome} acting=${acting} found=${found} changes=${changes} />
+      ${answer !== null && html`<${List} answer=${answer} acting=${acting} changes=${changes} />`}
+      ${answer?.items.length === 0 && html`<p class="note">Nothing to recommend: no generation is published, or nothing is left over.</p>`}
+    </section>
+  `;
+}
+
+/** @param {{ answer: Schemas["Recommendations"] }} props */
+function Origin({ answer }) {
+  return html`<dl aria-label="Where the recommendations come from">
+    <div><dt>Source</dt><dd><strong>${answer.source}</strong>, ${SOURCES[answer.source]}</dd></div>
+    <div><dt>Model</dt><dd>${answer.model}</dd></div>
+    <div><dt>Variant</dt><dd>${answer.variant}</dd></div>
+    <div><dt>Generation</dt><dd><a href=${hrefOf("models", answer.generation)}>${answer.generation}</a></dd></div>
+  </dl>`;
+}
+
+/** @param {{ answer: Schemas["Recommendations"], acting: Acting, changes: Changes | null }} props */
+function List({ answer, acting, changes }) {
+  const marked = changes !== null && anyOf(changes);
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Recommendations">
+    <table class="numbers">
+      <thead><tr>
+        <th scope="col">#</th><th scope="col">Instrument</th><th scope="col">Because of</th><th scope="col">Score</th>
+        <th scope="col">${marked ? "Moved" : html`<span class="unseen">Moved</span>`}</th>
+          <th scope="col"><span class="unseen">Act</span></th>
+      </tr></thead>
+      <tbody>
+        ${answer.items.map((item, place) => html`<${Row} key=${item.instrument_id} item=${item} place=${place + 1}
+          moved=${changes?.moved.get(item.instrument_id)} acting=${acting} />`)}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+/**
+ * @param {object} props
+ * @param {Schemas["Recommended"]} props.item
+ * @param {number} props.place from 1
+ * @param {number | "new" | undefined} props.moved
+ * @param {Acting} props.acting
+ */
+function Row({ item, place, moved, acting }) {
+  const id = item.instrument_id;
+  return html`<tr data-instrument=${id} class=${moved === undefined ? "" : "moved"}>
+    <td class="place">${place}</td>
+    <th scope="row"><${NamedLink} id=${id} /></th>
+    <td class="because">${item.because.length === 0
+      ? html`<span class="age">everyone</span>`
+      : item.because.map((one, n) => html`${n > 0 && ", "}<${SymbolLink} key=${one} id=${one} />`)}</td>
+    <td>${item.score < 1 ? item.score.toFixed(3) : whole(item.score)}</td>
+    <td class="mark">${mark(moved)}</td>
+    <td><${ActButton} acting=${acting} id=${id} /></td>
+  </tr>`;
+}
+
+/** @param {{ acting: Acting, found: import("../shell/hooks.js").Answered<Schemas["Recommendations"]>, changes: Changes | null }} props */
+function Outcome({ acting: { last }, found, changes }) {
+  const said = useOutcome(last, found, changes);
+  return html`<p class=${last?.stage === "failed" ? "note refusal outcome" : "note outcome"} role="status">
+    ${last === null
+      ? "Choose what the user does, then an instrument: the event is published as the user's own, and counts."
+      : html`<strong><${Done} act=${last} /></strong> ${said}`}
+  </p>`;
+}
+
+/** @param {{ act: import("./acting.js").Act }} props */
+function Done({ act: { kind, instrument } }) {
+  return `${KINDS[kind]} on ${useNames(instrument).symbol}:`;
+}
+
+/**
+ * @param {import("./acting.js").Act | null} act
+ * @param {import("../shell/hooks.js").Answered<Schemas["Recommendations"]>} found
+ * @param {Changes | null} changes
+ * @returns {string} what came of it
+ */
+function useOutcome(act, { answer, atMs }, changes) {
+  const now = useNow();
+  const first = useRef({ act, afterMs: /** @type {number | null} */ (null) });
+  if (first.current.act !== act) first.current = { act, afterMs: null };
+  if (act === null) return "";
+  if (act.stage === "sending") return "publishing…";
+  if (act.stage === "failed") return act.said;
+  const other = changes !== null && (anyOf(changes) || answer?.source !== act.before?.source);
+  if (other && atMs !== null) first.current.afterMs ??= Math.max(0, atMs - act.atMs);
+  return `${afterwards(act, answer, changes, first.current.afterMs, now)}${act.said && ` ${act.said}`}`;
+}
+
+/**
+ * @param {import("./acting.js").Act} act
+ * @param {Schemas["Recommendations"] | null} answer
+ * @param {Changes | null} changes
+ * @param {number | null} afterMs when the answer was first another one
+ * @param {number} now
+ */
+function afterwards(act, answer, changes, afterMs, now) {
+  if (afterMs === null || changes === null) {
+    return now - act.atMs < PATIENCE_MS ? "published. Waiting for the answer to change…" : "published. No place changed.";
+  }
+  const from = act.before?.source;
+  const source = answer !== null && from !== answer.source ? ` It came from ${from}, and now from ${answer.source}.` : "";
+  return `the answer was another one ${(afterMs / 1000).toFixed(1)} s later: ${summaryOf(changes) || "the same places"}.${source}`;
+}

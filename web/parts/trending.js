@@ -1,0 +1,57 @@
+// The instruments with most events lately, which a user might choose from, too.
+
+import { ask } from "../api/client.js";
+import { Age } from "../shell/banner.js";
+import { useAnswer } from "../shell/hooks.js";
+import { html } from "../shell/html.js";
+import { Refusal } from "../shell/key.js";
+import { hrefOf } from "../shell/router.js";
+import { whole } from "../state/format.js";
+import { ActButton } from "./acting.js";
+import { NamedLink } from "./instrument_name.js";
+
+/** @typedef {import("../api/client.js").Schemas} Schemas */
+
+const WINDOWS = ["1h", "6h", "24h", "7d"];
+const SHOWN = 10;
+/** As often as the API counts. */
+const EVERY_MS = 5_000;
+
+/** @param {{ user: string, asked: string | undefined, acting: import("./acting.js").Acting }} props asked: a window */
+export function Trending({ user, asked, acting }) {
+  const window = asked !== undefined && WINDOWS.includes(asked) ? asked : "24h";
+  const { answer, problem } = useAnswer(
+    `trending ${window}`,
+    (signal) => /** @type {Promise<Schemas["Trending"]>} */ (ask("/v1/trending", { query: { window, n: SHOWN }, signal })),
+    EVERY_MS,
+  );
+  return html`
+    <section class="panel" aria-labelledby="trending-title">
+      <div class="tools">
+        <h2 id="trending-title">Trending</h2>
+        <div role="group" aria-label="Window">
+          ${WINDOWS.map((name) => html`<a key=${name} class="choice" aria-current=${name === window ? "true" : null}
+            href=${hrefOf("user", user, name === "24h" ? {} : { window: name })}>${name}</a>`)}
+        </div>
+      </div>
+      <${Refusal} problem=${problem} />
+      ${answer !== null && answer.items.length > 0 && html`<div class="scroll" tabindex="0" role="region"
+        aria-label="Trending">
+        <table class="numbers">
+          <thead><tr><th scope="col">Instrument</th><th scope="col">Events</th>
+          <th scope="col"><span class="unseen">Act</span></th></tr></thead>
+          <tbody>
+            ${answer.items.map(({ instrument_id, events }) => html`<tr key=${instrument_id}>
+              <th scope="row"><${NamedLink} id=${instrument_id} /></th>
+              <td>${whole(events)}</td>
+              <td><${ActButton} acting=${acting} id=${instrument_id} /></td>
+            </tr>`)}
+          </tbody>
+        </table>
+      </div>`}
+      ${answer?.items.length === 0 && html`<p class="note">${answer.as_of === null ? "Not counted yet." : "No event in this window."}</p>`}
+      ${answer?.as_of != null && html`<p class="note">Counted <${Age}
+        ms=${answer.as_of} />; events of everybody.</p>`}
+    </section>
+  `;
+}

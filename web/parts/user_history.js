@@ -1,0 +1,46 @@
+// What is known of a user: the instruments that the user has.
+
+import { useState } from "preact/hooks";
+import { Age } from "../shell/banner.js";
+import { html } from "../shell/html.js";
+import { Refusal } from "../shell/key.js";
+import { whole } from "../state/format.js";
+import { SymbolLink } from "./instrument_name.js";
+
+/** @typedef {import("../api/client.js").Schemas} Schemas */
+
+const FIRST = 15;
+
+/** @param {{ found: import("../shell/hooks.js").Answered<Schemas["History"]> }} props */
+export function UserHistory({ found: { answer, atMs, problem } }) {
+  const [all, setAll] = useState(false);
+  const unknown = problem?.status === 404;
+  const items = unknown ? [] : (answer?.items ?? []);
+  const shown = all ? items : items.slice(0, FIRST);
+  return html`
+    <section class="panel" aria-labelledby="history-title">
+      <div class="tools">
+        <h2 id="history-title">History${items.length > 0 && html` <span
+          class="badge">${whole(items.length)}</span>`}</h2>
+        ${atMs !== null && !unknown && html`<span class="age">asked <${Age} ms=${atMs} /></span>`}
+      </div>
+      ${unknown ? html`<p class="note">${problem.message}.</p>` : html`<${Refusal} problem=${problem} />`}
+      ${items.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="History">
+        <table class="numbers">
+          <thead><tr><th scope="col">Instrument</th><th scope="col">Affinity</th>
+            <th scope="col">Last event</th></tr></thead>
+          <tbody>
+            ${shown.map(({ instrument_id, affinity, last_event_ts }) => html`<tr key=${instrument_id}
+              data-instrument=${instrument_id}>
+              <th scope="row"><${SymbolLink} id=${instrument_id} /></th>
+              <td>${affinity.toFixed(2)}</td>
+              <td><${Age} ms=${last_event_ts} /></td>
+            </tr>`)}
+          </tbody>
+        </table>
+      </div>`}
+      ${shown.length < items.length && html`<button type="button"
+        onClick=${() => setAll(true)}>All ${whole(items.length)}</button>`}
+    </section>
+  `;
+}

@@ -1,0 +1,110 @@
+// What a user may ask for: all that is known, and the end of it.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Problem, ask } from "../api/client.js";
+import { html } from "../shell/html.js";
+import { Refusal } from "../shell/key.js";
+import { whole } from "../state/format.js";
+import { Question } from "./question.js";
+
+/** @typedef {import("../api/client.js").Schemas} Schemas */
+
+const ERASED = [
+  "The history, the user's own lists and the user's part of all counts end, for every process.",
+  "It cannot be undone. A user who comes back begins anew.",
+];
+
+/** @param {{ user: string }} props */
+export function UserRights({ user }) {
+  const [asked, setAsked] = useState(/** @type {"export" | "erase" | null} */ (null));
+  const close = () => setAsked(null);
+  return html`
+    <section class="panel" aria-labelledby="rights-title">
+      <h2 id="rights-title">What the user may ask for</h2>
+      <div class="deciding">
+        <button type="button" onClick=${() => setAsked("export")}>Export…</button>
+        <button type="button" onClick=${() => setAsked("erase")}>Erase…</button>
+      </div>
+      ${asked === "export" && html`<${Exporting} user=${user} onClose=${close} />`}
+      ${asked === "erase" && html`<${Question} title="Erase ${user}?" verb="Erase" act=${() => erased(user)}
+        onClose=${close}>
+        <ul class="facts">${ERASED.map((fact) => html`<li key=${fact}>${fact}</li>`)}</ul>
+      <//>`}
+    </section>
+  `;
+}
+
+/** @param {string} user @returns {Promise<string>} */
+async function erased(user) {
+  /** @type {Schemas["Erasing"]} */
+  const { user_id } = await ask(`/v1/users/${encodeURIComponent(user)}`, { method: "DELETE", asAdmin: true });
+  return `The erasure of ${user_id} stands in the log. The history goes within seconds.`;
+}
+
+/** @param {{ user: string, onClose: () => void }} props */
+function Exporting({ user, onClose }) {
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const [sending, setSending] = useState(false);
+  const [found, setFound] = useState(/** @type {Schemas["Export"] | Error | null} */ (null));
+  useEffect(() => dialog.current?.showModal(), []);
+  const submit = async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    setSending(true);
+    setFound(await exported(user));
+    setSending(false);
+  };
+  const answer = found instanceof Error ? null : found;
+  return html`
+    <dialog class="export" ref=${dialog} aria-labelledby="export-title" onClose=${onClose}>
+      <form onSubmit=${submit}>
+        <h2 id="export-title">Export ${user}?</h2>
+        ${answer === null && html`<p>All that Redis has of the user: the history with all its figures, the variant, and the lists that were made for the user.</p>`}
+        <div role="status">${answer !== null && html`<${Exported} answer=${answer} />`}</div>
+        ${found instanceof Problem && html`<${Refusal} problem=${found} />`}
+        ${found instanceof Error && !(found instanceof Problem) && html`<p class="note refusal"
+          role="alert">${found.message}.</p>`}
+        <div class="actions">
+          <button type="button" onClick=${() => dialog.current?.close()}>${answer === null ? "Cancel" : "Close"}</button>
+          ${answer === null
+            ? html`<button class="primary" disabled=${sending}>Export</button>`
+            : html`<${Download} answer=${answer} />`}
+        </div>
+      </form>
+    </dialog>
+  `;
+}
+
+/** @param {{ answer: Schemas["Export"] }} props */
+function Exported({ answer }) {
+  const { history, lists, variant, generation } = answer;
+  return html`
+    <dl>
+      <div><dt>Instruments</dt><dd>${whole(history.length)}</dd></div>
+      <div><dt>Own lists</dt><dd>${whole(lists.length)}</dd></div>
+      <div><dt>Variant</dt><dd>${variant ?? "none"}</dd></div>
+      <div><dt>Generation</dt><dd>${generation ?? "none"}</dd></div>
+    </dl>
+    <pre class="scroll" tabindex="0" role="region" aria-label="The answer">${JSON.stringify(answer, null, 2)}</pre>
+  `;
+}
+
+/** @param {{ answer: Schemas["Export"] }} props */
+function Download({ answer }) {
+  const [url, setUrl] = useState("");
+  useEffect(() => {
+    const made = URL.createObjectURL(new Blob([JSON.stringify(answer, null, 2)], { type: "application/json" }));
+    setUrl(made);
+    return () => URL.revokeObjectURL(made);
+  }, [answer]);
+  return html`<a class="choice" href=${url || null} download="user.json">Download</a>`;
+}
+
+/** @param {string} user @returns {Promise<Schemas["Export"] | Error>} */
+async function exported(user) {
+  try {
+    return await ask(`/v1/users/${encodeURIComponent(user)}/export`);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return error;
+  }
+}
