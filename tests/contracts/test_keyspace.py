@@ -25,6 +25,7 @@ from contracts.generations import (
 from contracts.instruments import CatalogEntry
 from contracts.keyspace import BarValue, HistoryEntry, Keyspace, source_field
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
+from contracts.trending import PAGES
 
 LIVE = Keyspace("live")
 
@@ -117,6 +118,8 @@ def test_all_keys_of_a_partition_share_a_slot_of_redis_cluster(
             keys.active(partition),
             keys.history(partition, user),
             keys.history(partition, another),
+            keys.trending(partition, 600, 1200, 0),
+            keys.trending(partition, 3600, 0, PAGES - 1),
         ],
         [
             keys.position(COOCCURRENCES, partition),
