@@ -8,7 +8,7 @@ from api.bars.answers import Bar, Bars, BarsOfMany
 from api.bars.asked import Asked
 from api.bars.minutes import MinuteReader, unknown_instrument
 from api.bars.pages import Position, fill_page
-from api.http.problems import INVALID_REQUEST, Problem
+from api.http.problems import broken_rule
 from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -39,7 +39,7 @@ class BarReader:
         filled = fill == "previous"
         if start is not None or page_token is not None:
             if page_token is not None and page_token.instrument_id != instrument:
-                raise _invalid("page_token", "must be of an answer for the same instrument")
+                raise broken_rule("page_token", "must be of an answer for the same instrument")
             position = page_token or Position(instrument, start or 0)
             # Filling ends with the running bucket: what the price will be is not known.
             last_ms = min(end_ms, now_ms) if filled else end_ms
@@ -101,7 +101,7 @@ def _window_of_each(
         return Window.between(start, end_ms, interval)
     if limit < instruments:
         reason = f"must be {instruments} or more, one for each instrument, without `start`"
-        raise _invalid("limit", reason)
+        raise broken_rule("limit", reason)
     return Window.before(end_ms, interval, limit // max(instruments, 1))
 
 
@@ -118,8 +118,3 @@ def _windows_from(
 
 def _token(position: Position | None) -> str | None:
     return position.token() if position else None
-
-
-def _invalid(name: str, reason: str) -> Problem:
-    errors = [{"field": name, "reason": reason}]
-    return Problem(INVALID_REQUEST, f"{name}: {reason}", errors=errors)

@@ -78,6 +78,12 @@ class Problem(Exception):  # noqa: N818 (the RFC's word)
         self.members = members
 
 
+def broken_rule(field: str, reason: str) -> Problem:
+    """Return the problem that one field of a request breaks a rule."""
+    errors = [{"field": field, "reason": reason}]
+    return Problem(INVALID_REQUEST, f"{field}: {reason}", errors=errors)
+
+
 class Failure(Exception):  # noqa: N818 (its subclasses are errors)
     """What a subject's own code raises, and knows how to tell a client."""
 

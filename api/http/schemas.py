@@ -90,6 +90,12 @@ def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], Schema]:
     return list(found), components
 
 
+def schema_of(kind: Any) -> Schema:
+    """Return the schema of a message."""
+    ((schema,), _) = schemas_of([kind])
+    return schema
+
+
 def instruments_schema(least: int, most: int) -> Schema:
     """Return the schema of a list of instruments; in a query it is comma-separated."""
     length = {"minItems": least, "maxItems": most}

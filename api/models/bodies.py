@@ -1,20 +1,18 @@
 """Bodies of decisions into what they ask for. Pure."""
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from api.http.problems import INVALID_REQUEST, MALFORMED_JSON, Problem
-from api.http.schemas import Schema, schemas_of
+from api.http.decoding import decoded
+from api.http.problems import broken_rule
 from contracts.generations import Experiment
 from contracts.variants import check_experiment
 
 MAX_WHY_CHARACTERS: Final = 500
 MAX_VARIANTS: Final = 100
 """That an experiment may name."""
-
-T = TypeVar("T")
 
 
 class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +43,7 @@ def parse_reason(body: bytes) -> str:
     Raises:
         Problem: the body is not JSON, or breaks a rule.
     """
-    return _decoded(_reason, body).why if body.strip() else ""
+    return decoded(_reason, body).why if body.strip() else ""
 
 
 def parse_experiment(body: bytes) -> Experiment:
@@ -54,31 +52,10 @@ def parse_experiment(body: bytes) -> Experiment:
     Raises:
         Problem: the body is not JSON, or breaks a rule.
     """
-    asked = _decoded(_weights, body)
+    asked = decoded(_weights, body)
     experiment = Experiment(asked.name, asked.weights)
     try:
         check_experiment(experiment)
     except ValueError as error:
-        raise _broken("weights", str(error)) from error
+        raise broken_rule("weights", str(error)) from error
     return experiment
-
-
-def schema_of(kind: Any) -> Schema:
-    """Return the schema of such a body."""
-    ((schema,), _) = schemas_of([kind])
-    return schema
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        raise _broken(path.rstrip("`") or "body", reason) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(MALFORMED_JSON, str(error)) from error
-
-
-def _broken(field: str, reason: str) -> Problem:
-    detail = f"{field}: {reason}"
-    return Problem(INVALID_REQUEST, detail, errors=[{"field": field, "reason": reason}])

@@ -21,10 +21,11 @@ from api.http.problems import (
     ProblemType,
 )
 from api.http.replies import respond
+from api.http.schemas import schema_of
 from api.http.writing import Writing
 from api.models import examples
 from api.models.answers import Decided, Decisions, Experiments, Models
-from api.models.bodies import Reason, Weights, parse_experiment, parse_reason, schema_of
+from api.models.bodies import Reason, Weights, parse_experiment, parse_reason
 from api.models.deciding import Deciding
 from api.models.reading import ModelReader
 from api.models.reports import experiments_answer

@@ -1,14 +1,15 @@
 """Bodies that ask for recommendations, into what they ask for. Pure."""
 
 from collections import defaultdict
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from api.http.decoding import decoded
 from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED
-from api.http.problems import INVALID_REQUEST, MALFORMED_JSON, Problem
-from api.http.schemas import MAX_CATEGORIES_ASKED, Schema, schemas_of
+from api.http.problems import broken_rule
+from api.http.schemas import MAX_CATEGORIES_ASKED
 from contracts.instruments import Category
 from contracts.keyspace import HistoryEntry
 from contracts.messages import InstrumentId, UserId, check_user_id
@@ -18,8 +19,6 @@ MAX_ITEMS: Final = 500
 """Of a session or a basket."""
 MAX_USERS: Final = 100
 """Of a batch."""
-
-T = TypeVar("T")
 
 _Categories = Annotated[list[Category], Meta(max_length=MAX_CATEGORIES_ASKED)]
 
@@ -63,7 +62,7 @@ def parse_for_items(body: bytes) -> ForItems:
     Raises:
         Problem: the body is not JSON, or breaks a rule.
     """
-    return _decoded(_for_items, body)
+    return decoded(_for_items, body)
 
 
 def parse_for_users(body: bytes) -> ForUsers:
@@ -72,12 +71,12 @@ def parse_for_users(body: bytes) -> ForUsers:
     Raises:
         Problem: the body is not JSON, or breaks a rule.
     """
-    asked = _decoded(_for_users, body)
+    asked = decoded(_for_users, body)
     for index, user_id in enumerate(asked.user_ids):
         try:
             check_user_id(user_id)
         except ValueError as error:
-            raise _broken(f"user_ids[{index}]", str(error)) from error
+            raise broken_rule(f"user_ids[{index}]", str(error)) from error
     return asked
 
 
@@ -94,24 +93,3 @@ def history_of_items(items: list[WeightedItem]) -> dict[int, HistoryEntry]:
     for item in items:
         weights[item.instrument_id] += item.weight
     return {item: HistoryEntry(r, -place) for place, (item, r) in enumerate(weights.items())}
-
-
-def schema_of(kind: Any) -> Schema:
-    """Return the schema of such a body."""
-    ((schema,), _) = schemas_of([kind])
-    return schema
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        raise _broken(path.rstrip("`") or "body", reason) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(MALFORMED_JSON, str(error)) from error
-
-
-def _broken(field: str, reason: str) -> Problem:
-    errors = [{"field": field, "reason": reason}]
-    return Problem(INVALID_REQUEST, f"{field}: {reason}", errors=errors)

@@ -25,6 +25,7 @@ from api.http.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     ProblemType,
 )
+from api.http.schemas import schema_of
 from api.recommendations.answers import Batch, ItemRecommendations, Recommendations, Recommended
 from api.recommendations.asking import Asking
 from api.recommendations.bodies import (
@@ -34,7 +35,6 @@ from api.recommendations.bodies import (
     ForItems,
     ForUsers,
     WeightedItem,
-    schema_of,
 )
 from api.recommendations.reading import RecommendationReader
 
