@@ -19,6 +19,8 @@ from api.redis.store import Store
 from contracts.generations import PopularList, SimilarList
 
 LEGACY_ITEMS: Final = 10
+_SOUGHT: Final = 3
+"""Times as many neighbors as are asked for are looked at first, where not all are shown."""
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 _popular: Final = msgspec.json.Decoder(PopularList)
@@ -86,8 +88,11 @@ class SimilarReader:
             (value,) = yield [self._command(generation, instrument_id)]
             if value is None:
                 return None
-            found = first_neighbors(value, n) if shown is None else all_neighbors(value)
+            found = first_neighbors(value, n if shown is None else _SOUGHT * n)
             items = similar_items(found, n, shown)
+            if len(items) < n and shown is not None:
+                found = all_neighbors(value)
+                items = similar_items(found, n, shown)
             if items or not similar_items(found, 1):
                 return _Found(generation, "model", found.model, items)
             return (yield from self._popular(generation, instrument_id, n, shown))
