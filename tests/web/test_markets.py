@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from .accessible import THEMES, Theme, assert_accessible
 from .stack import MINUTE_MS, Stack, minute_ms
 
 SUCA, EVIL, OTHER = 4, 5, 6
@@ -120,6 +121,16 @@ async def test_a_name_is_text_whatever_stands_in_it(page: Page, stack: Stack) ->
 async def test_what_was_never_seen_is_said_to_be_so(page: Page, stack: Stack) -> None:
     await show(page, stack, "markets/987")
     await expect(page.get_by_role("alert").first).to_contain_text("987")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_axe_finds_nothing_serious(page: Page, stack: Stack, theme: Theme) -> None:
+    await show(page, stack)
+    await expect(page.locator("tbody tr[data-t]").first).to_be_visible()
+    await expect(page.get_by_role("region", name="Similar").locator("tbody tr")).to_have_count(2)
+    await assert_accessible(page, theme)
+    await page.get_by_role("button", name="API key").click()
+    await assert_accessible(page, theme)
 
 
 @pytest.mark.parametrize("width", [1440, 1000, 390, 320])

@@ -20,6 +20,7 @@ from trainer.generations.decisions import note, note_standing, read_decisions
 from trainer.generations.report import Checked, Data, HeldOut, Inputs, Lists, Report, Selection
 from trainer.tuning.found import Found
 
+from .accessible import THEMES, Theme, assert_accessible
 from .stack import MINUTE_MS, Stack
 
 SCRIPT = "<script>document.title='taken'</script>"
@@ -188,7 +189,7 @@ async def test_a_decision_that_is_made_comes_up_with_its_reason(page: Page, serv
     why = f"nDCG fell {SCRIPT}"
     made = Decision(iso(0), "g9", "canary", "rolled back", why, "ops", {"ndcg_p": 0.0123})
     note(served.model.store, served.model.keys, made)
-    await expect(rows.first).to_contain_text(re.compile("rolled back.*g9.*canary.*ops"))
+    await expect(rows.first).to_contain_text(re.compile("rolled back.*ops.*g9.*canary"))
     await expect(rows.first).to_contain_text(f"{why}ndcg_p 0.0123")
 
 
@@ -333,6 +334,15 @@ async def test_before_the_first_generation_it_says_so(page: Page, stack: Stack) 
     await page.goto(f"{stack.url}/#/models")
     await expect(page.get_by_text("The trainer has not published a model yet")).to_be_visible()
     await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_axe_finds_nothing_serious(page: Page, seen: Stack, theme: Theme) -> None:
+    await show(page, seen)
+    await page.get_by_role("button", name="Table").click()
+    await assert_accessible(page, theme)
+    await page.get_by_role("button", name="Weights…").click()
+    await assert_accessible(page, theme)
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])

@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 from contracts.topics import QUOTES
 from tests.api.keys import entry, write_keys
 
+from .accessible import THEMES, Theme, assert_accessible
 from .stack import Stack, minute_ms
 
 SCRIPT = "<script>document.title='taken'</script>"
@@ -79,6 +80,21 @@ async def test_dead_letters_need_an_admins_key_and_are_text(
         record = page.get_by_role("list", name="Rejected records").get_by_role("listitem").first
         await expect(record.locator("pre")).to_have_text(BAD_QUOTE)
         assert await page.locator("main script").count() == 0
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_axe_finds_nothing_serious(page: Page, behind: Stack, theme: Theme) -> None:
+    reject(behind)
+    with behind.api():
+        await show(page, behind)
+        await page.get_by_role("button", name="Partitions").click()
+        await page.get_by_role("button", name="Records").click()
+        record = page.get_by_role("list", name="Rejected records").get_by_role("listitem").first
+        await expect(record.locator("pre")).to_be_visible()
+        await expect(page.get_by_role("group", name="quotes").locator("canvas")).to_have_count(4)
+        await assert_accessible(page, theme)
+        await page.get_by_role("region", name="Last hour").get_by_role("button").click()
+        await assert_accessible(page, theme)
 
 
 async def test_it_says_that_the_api_is_away_and_goes_on(page: Page, behind: Stack) -> None:

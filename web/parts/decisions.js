@@ -7,7 +7,7 @@ import { whole } from "../state/format.js";
 
 /** @type {Partial<Record<Schemas["Decision"]["what"], string>>} */
 const TONES = { promoted: "up", published: "up", rejected: "down", "rolled back": "down", withdrawn: "down" };
-const TITLES = ["At", "Decision", "Generation", "Variant", "By", "Why"];
+const TITLES = ["At", "Decision, by", "Generation, variant", "Why"];
 
 /** @param {{ decisions: readonly Schemas["Decision"][], more: boolean, onMore: () => void }} props */
 export function DecisionsTable({ decisions, more, onMore }) {
@@ -30,11 +30,9 @@ export function DecisionsTable({ decisions, more, onMore }) {
 function Row({ decision: { at, what, generation, variant, by, why, figures } }) {
   const seen = Object.entries(figures).map(([name, value]) => `${name} ${shown(value)}`).join(", ");
   return html`<tr>
-    <th scope="row">${at.slice(0, 19).replace("T", " ")}</th>
-    <td><span class=${TONES[what] ?? ""}>${what}</span></td>
-    <td>${generation}</td>
-    <td>${variant}</td>
-    <td>${by}</td>
+    <th scope="row">${at.slice(0, 10)}<span class="seen">${at.slice(11, 19)}</span></th>
+    <td><span class=${TONES[what] ?? ""}>${what}</span><span class="seen">${by}</span></td>
+    <td>${generation}<span class="seen">${variant}</span></td>
     <td>${why}${seen && html`<span class="seen">${seen}</span>`}</td>
   </tr>`;
 }

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { Age } from "../shell/banner.js";
 import { html } from "../shell/html.js";
 import { clock } from "../state/format.js";
-import { MEASURES, lineInWords, sparse } from "../state/pipeline.js";
+import { MEASURES, lineInWords, newestKnown, sparse } from "../state/pipeline.js";
 import { Line } from "./line.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
@@ -52,10 +52,13 @@ function Row({ topic, ts, toMs, place, onPlace }) {
  */
 function Cell({ topic, measure, ts, toMs, place, onPlace }) {
   const values = topic[measure.name];
-  const value = (place === null ? values.at(-1) : values[place]) ?? null;
+  const newest = newestKnown(values);
+  const value = values[place ?? newest] ?? null;
+  // The newest sample may know nothing: then it is said of when the figure is.
+  const old = place === null && newest >= 0 && newest < values.length - 1;
   return html`<div class="cell">
     <span class="age">${measure.title}</span>
-    <b class="number">${shownOf(measure, value)}</b>
+    <b class="number">${shownOf(measure, value)}${old && html` <span class="age">at ${clock(ts[newest] ?? 0)}</span>`}</b>
     <${Line} ts=${ts} values=${values} fromMs=${toMs - HOUR_MS} toMs=${toMs} label="${topic.topic}, ${lineInWords(measure, values)}" onPlace=${onPlace} />
   </div>`;
 }

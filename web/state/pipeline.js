@@ -172,6 +172,12 @@ export const MEASURES = [
 ];
 
 /**
+ * @param {readonly (number | null)[]} values oldest first
+ * @returns {number} the place of the newest one that is known; -1: none is
+ */
+export const newestKnown = (values) => values.findLastIndex((value) => value !== null);
+
+/**
  * @param {Measure} measure
  * @param {readonly (number | null)[]} values oldest first
  * @returns {string} the line in words

@@ -53,10 +53,12 @@ export function View({ place }) {
         ${found && html`<${ServedModels} models=${found} selected=${shown?.generation ?? ""} />`}
       </section>
       ${found && html`<${FiguresOverTime} points=${timeline(found, decided)} canary=${canary?.serves.generation ?? null} />`}
-      ${found && html`<${CanaryTrial} canary=${canary} />`}
+      <div class="stack">
+        ${found && html`<${CanaryTrial} canary=${canary} />`}
+        <${Refusal} problem=${found === null ? null : decisions.problem} />
+        ${decisions.answer && html`<${DecisionsTable} decisions=${decided} more=${decided.length === n && n < MOST_DECISIONS} onMore=${() => setN(MOST_DECISIONS)} />`}
+      </div>
       ${shown && html`<${GenerationReport} model=${shown} />`}
-      <${Refusal} problem=${found === null ? null : decisions.problem} />
-      ${decisions.answer && html`<${DecisionsTable} decisions=${decided} more=${decided.length === n && n < MOST_DECISIONS} onMore=${() => setN(MOST_DECISIONS)} />`}
     </div>
   `;
 }
