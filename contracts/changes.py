@@ -1,18 +1,19 @@
 """The messages on `cooccurrences`: changes to the Gram matrix, bytes to columns and back.
 
 An event of a user with h items changes 2h + 1 entries of G, so these are most of what the workers
-send to each other. What the entries of an event share stands there once, and a column is the bytes
-of its numbers, little-endian, as wide as the greatest needs.
+send to each other. What the entries of an event share stands there once; columns are as narrow as
+`contracts.columns` makes them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
+from contracts.columns import Numbers, narrowed, pack_numbers, unpack_numbers, widened
 from contracts.messages import Floats, Ints
 
 VERSION: Final = 1
@@ -21,10 +22,6 @@ VERSION: Final = 1
 EVENT_BYTES: Final = 3 * 8
 ROW_BYTES: Final = 2 * 8
 """What an event and a row take in a message at most; `TakenOut` two rows for each item."""
-
-_WIDTHS: Final = (1, 2, 4, 8)
-_GREATEST_WHOLE: Final = 2**53
-"""Floats of this size and above are not all whole numbers that integers of 64 bits hold."""
 
 
 class UnknownVersionError(RuntimeError):
@@ -103,13 +100,6 @@ class _Version(msgspec.Struct, frozen=True, gc=False):
     version: Count = 0
 
 
-class _Numbers(msgspec.Struct, frozen=True, gc=False):
-    """A column of integers if it is whole, else of 8-byte floats."""
-
-    is_whole: bool
-    column: bytes
-
-
 class _Blocks(msgspec.Struct, frozen=True, gc=False):
     events: Count
     n: Count
@@ -118,7 +108,7 @@ class _Blocks(msgspec.Struct, frozen=True, gc=False):
     item: bytes
     rows: bytes
     other: bytes
-    delta: _Numbers
+    delta: Numbers
 
 
 class _TakenOut(msgspec.Struct, frozen=True, gc=False):
@@ -126,9 +116,9 @@ class _TakenOut(msgspec.Struct, frozen=True, gc=False):
     k: Count
     h: Count
     i: bytes
-    r_i: _Numbers
+    r_i: Numbers
     j: bytes
-    r_j: _Numbers
+    r_j: Numbers
 
 
 class _Packed(msgspec.Struct, frozen=True, gc=False):
@@ -213,11 +203,11 @@ def _unpack_version_0(value: bytes) -> Changes:
     packed = _packed_version_0.decode(value)
     n = packed.rows
     blocks = Blocks(
-        offset=_widened("offset", packed.offset, n, "i") + packed.first_offset,
-        item=_widened("i", packed.i, n, "i"),
+        offset=widened("offset", packed.offset, n, "i") + packed.first_offset,
+        item=widened("i", packed.i, n, "i"),
         rows=np.ones(min(n, len(packed.i)), np.int64),
-        other=_widened("j", packed.j, n, "i"),
-        delta=_unpack_numbers("delta", _Numbers(packed.is_whole, packed.delta), n),
+        other=widened("j", packed.j, n, "i"),
+        delta=unpack_numbers("delta", Numbers(packed.is_whole, packed.delta), n),
     )
     return Changes(packed.source, packed.incarnation, packed.lineage, blocks, Blocks.none())
 
@@ -226,26 +216,26 @@ def _pack_blocks(blocks: Blocks, first_offset: int) -> _Blocks:
     return _Blocks(
         events=len(blocks.offset),
         n=len(blocks),
-        offset=_narrowed(blocks.offset - first_offset),
-        item=_narrowed(blocks.item),
-        rows=_narrowed(blocks.rows),
-        other=_narrowed(blocks.other),
-        delta=_pack_numbers(blocks.delta),
+        offset=narrowed(blocks.offset - first_offset),
+        item=narrowed(blocks.item),
+        rows=narrowed(blocks.rows),
+        other=narrowed(blocks.other),
+        delta=pack_numbers(blocks.delta),
     )
 
 
 def _unpack_blocks(name: str, packed: _Blocks, first_offset: int) -> Blocks:
     m, n = packed.events, packed.n
-    rows = _widened(f"{name}.rows", packed.rows, m)
+    rows = widened(f"{name}.rows", packed.rows, m)
     # The sum alone may have run over.
     if rows.min(initial=0) < 0 or rows.max(initial=0) > n or rows.sum() != n:
         raise ValueError(f"{name}: the events' rows are not {n} in all")
     return Blocks(
-        offset=_widened(f"{name}.offset", packed.offset, m) + first_offset,
-        item=_widened(f"{name}.item", packed.item, m),
+        offset=widened(f"{name}.offset", packed.offset, m) + first_offset,
+        item=widened(f"{name}.item", packed.item, m),
         rows=rows,
-        other=_widened(f"{name}.other", packed.other, n),
-        delta=_unpack_numbers(f"{name}.delta", packed.delta, n),
+        other=widened(f"{name}.other", packed.other, n),
+        delta=unpack_numbers(f"{name}.delta", packed.delta, n),
     )
 
 
@@ -254,74 +244,18 @@ def _pack_taken_out(one: TakenOut) -> _TakenOut:
         offset=one.offset,
         k=len(one.i),
         h=len(one.j),
-        i=_narrowed(one.i),
-        r_i=_pack_numbers(one.r_i),
-        j=_narrowed(one.j),
-        r_j=_pack_numbers(one.r_j),
+        i=narrowed(one.i),
+        r_i=pack_numbers(one.r_i),
+        j=narrowed(one.j),
+        r_j=pack_numbers(one.r_j),
     )
 
 
 def _unpack_taken_out(packed: _TakenOut) -> TakenOut:
     return TakenOut(
         offset=packed.offset,
-        i=_widened("taken_out.i", packed.i, packed.k),
-        r_i=_unpack_numbers("taken_out.r_i", packed.r_i, packed.k),
-        j=_widened("taken_out.j", packed.j, packed.h),
-        r_j=_unpack_numbers("taken_out.r_j", packed.r_j, packed.h),
+        i=widened("taken_out.i", packed.i, packed.k),
+        r_i=unpack_numbers("taken_out.r_i", packed.r_i, packed.k),
+        j=widened("taken_out.j", packed.j, packed.h),
+        r_j=unpack_numbers("taken_out.r_j", packed.r_j, packed.h),
     )
-
-
-def _pack_numbers(numbers: Floats) -> _Numbers:
-    whole = integers(numbers)
-    if whole is None:
-        return _Numbers(is_whole=False, column=numbers.astype("<f8").tobytes())
-    return _Numbers(is_whole=True, column=_narrowed(whole, "i"))
-
-
-def _unpack_numbers(name: str, packed: _Numbers, n: int) -> Floats:
-    numbers: Floats = _widened(name, packed.column, n, "i" if packed.is_whole else "f", np.float64)
-    return numbers
-
-
-def integers(numbers: Floats) -> Ints | None:
-    """Return floats as integers, (n,), None if one of them is not a whole number below 2^53.
-
-    >>> integers(np.array([1.0, -3.0]))
-    array([ 1, -3])
-    >>> integers(np.array([1.0, 2.0**70]))
-    """
-    if (
-        not numbers.max(initial=0) < _GREATEST_WHOLE
-        or not numbers.min(initial=0) > -_GREATEST_WHOLE
-    ):
-        return None
-    whole = numbers.astype(np.int64)
-    return whole if np.array_equal(whole, numbers) else None
-
-
-def _narrowed(column: Ints, kind: str = "u") -> bytes:
-    """Return the bytes of integers of the least width that holds them all.
-
-    Args:
-        column: 0 or more if the kind is "u", any if it is "i".
-        kind: NumPy's letter.
-
-    >>> [len(_narrowed(np.array([1, greatest]))) for greatest in (255, 256, 2**32)]
-    [2, 4, 16]
-    """
-    low, high = int(column.min(initial=0)), int(column.max(initial=0))
-    reach = max(high, -low - 1) << 1 if kind == "i" else high
-    width = next(w for w in _WIDTHS if reach < 1 << 8 * w)
-    return column.astype(f"<{kind}{width}").tobytes()
-
-
-def _widened(name: str, column: bytes, n: int, kind: str = "u", dtype: Any = np.int64) -> Any:
-    """Return a column of n numbers of 64 bits.
-
-    Raises:
-        ValueError: it has another number of bytes than n numbers of one width.
-    """
-    width = len(column) // n if n else _WIDTHS[0]
-    if len(column) != n * width or width not in (_WIDTHS[-1:] if kind == "f" else _WIDTHS):
-        raise ValueError(f"column {name} has {len(column)} bytes for {n} rows")
-    return np.frombuffer(column, f"<{kind}{width}").astype(dtype)

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from contracts.changes import integers
+from contracts.columns import integers
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.sums import starts_of_runs

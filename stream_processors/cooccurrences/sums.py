@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from contracts.changes import integers
+from contracts.columns import integers
 from contracts.messages import Floats, Ints
 
 SortKind = Literal["quicksort", "stable"]

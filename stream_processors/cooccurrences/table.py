@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from contracts.changes import integers
+from contracts.columns import integers
 from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.sums import Sums, starts_of_runs
 from stream_processors.growable import Growable
