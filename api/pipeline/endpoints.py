@@ -63,20 +63,20 @@ def endpoints(progress: Progress, rejected: NewestDeadLetters, history: History)
 
     async def pipeline(_: Request) -> Response:
         found, logs = await progress.look()
-        failure = logs.failure or await rejected.refresh(logs.dead)
+        unread = await rejected.refresh(logs.dead)
         topics = [
             msgspec.structs.replace(of, reasons=rejected.reasons(of.topic)) for of in found.topics
         ]
-        return respond(Pipeline(failure or "ok", topics))
+        return respond(Pipeline(logs.failure or unread or "ok", topics))
 
     async def lately(_: Request, minutes: int) -> Response:
         return respond(history.last(minutes))
 
     async def dead_letters(_: Request, topic: str, limit: int) -> Response:
         logs = await progress.logs()
-        failure = logs.failure or await rejected.refresh(logs.dead)
+        unread = await rejected.refresh(logs.dead)
         letters = rejected.newest(None if topic == _ALL else topic, limit)
-        return respond(DeadLetters(failure or "ok", letters))
+        return respond(DeadLetters(logs.failure or unread or "ok", letters))
 
     return (
         ActionEndpoint(

@@ -40,7 +40,7 @@ class LogEnds:
     rates: Mapping[str, float] = field(default_factory=dict)
     """log -> records a second that came in; nothing before there are two answers"""
     failure: str | None = None
-    """why there is no answer"""
+    """why there is no answer, or why one of the logs is not in it"""
 
 
 class LogWatch:
@@ -69,6 +69,7 @@ class LogWatch:
             for number in range(getattr(topology, topic.name))
         ]
         dead = [(dead_letters(topic).name, 0) for topic in STREAMED]
+        logs = [*streamed, *dead, *dead]
         asked = [
             *self._asked([*streamed, *dead], _LATEST),
             *self._asked(dead, _EARLIEST),
@@ -77,16 +78,23 @@ class LogWatch:
             offsets = await _settled(asked)
         except TimeoutError:
             return LogEnds(failure=f"{self._servers}: no answer in {ANSWER_WITHIN_S:g} s")
-        except KafkaException as error:
-            return LogEnds(failure=f"{self._servers}: {error.args[0].str()}")
-        latest = dict(zip([*streamed, *dead], offsets, strict=False))
-        earliest = dict(zip(dead, offsets[-len(dead) :], strict=True))
-        ends = {partition: latest[partition] for partition in streamed}
+        failures = (
+            f"{self._servers}: {log}: {offset.args[0].str()}"
+            for (log, _), offset in zip(logs, offsets, strict=True)
+            if isinstance(offset, KafkaException)
+        )
+        failure = next(failures, None)
+        latest = _known([*streamed, *dead], offsets[: -len(dead)])
+        if not latest:
+            return LogEnds(failure=failure)
+        earliest = _known(dead, offsets[-len(dead) :])
+        ends = {partition: latest[partition] for partition in streamed if partition in latest}
         letters = {
             topic.name: range(earliest[partition], latest[partition])
             for topic, partition in zip(STREAMED, dead, strict=True)
+            if partition in latest and partition in earliest
         }
-        return LogEnds(ends, letters, self._rates(latest))
+        return LogEnds(ends, letters, self._rates(latest), failure)
 
     def _asked(self, of: Sequence[Partition], spec: OffsetSpec) -> Iterable[Future[Any]]:
         """Ask for an offset of each partition; the answers come in their order."""
@@ -112,17 +120,18 @@ class LogWatch:
         if not passed:
             return {}
         came: Counter[str] = Counter()
-        for partition, end in ends.items():
-            came[partition[0]] += max(0, end - former.get(partition, end))
+        for partition in ends.keys() & former.keys():
+            came[partition[0]] += max(0, ends[partition] - former[partition])
         return {log: round(number / passed, 1) for log, number in came.items()}
 
 
-async def _settled(asked: Sequence[Future[Any]]) -> list[int]:
-    """Return the offsets that come; cancels none, as librdkafka's thread cannot settle those.
+async def _settled(asked: Sequence[Future[Any]]) -> list[int | KafkaException]:
+    """Return the offsets, or why there is none.
+
+    Cancels no future, as librdkafka's thread cannot settle those.
 
     Raises:
         TimeoutError: some do not come in time.
-        KafkaException: Kafka says why not.
     """
     futures = [asyncio.wrap_future(future) for future in asked]
     for future in futures:
@@ -130,4 +139,18 @@ async def _settled(asked: Sequence[Future[Any]]) -> list[int]:
     _, pending = await asyncio.wait(futures, timeout=ANSWER_WITHIN_S)
     if pending:
         raise TimeoutError
-    return [future.result().offset for future in futures]
+    return [_offset(future) for future in futures]
+
+
+def _offset(settled: asyncio.Future[Any]) -> int | KafkaException:
+    try:
+        return int(settled.result().offset)
+    except KafkaException as error:
+        return error
+
+
+def _known(
+    of: Sequence[Partition], offsets: Sequence[int | KafkaException]
+) -> dict[Partition, int]:
+    found = zip(of, offsets, strict=True)
+    return {partition: offset for partition, offset in found if isinstance(offset, int)}

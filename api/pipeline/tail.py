@@ -71,17 +71,17 @@ def _pieces(consumer: Consumer, starts: Mapping[str, int]) -> dict[str, Piece]:
         record = consumer.poll(max(0, until - time.monotonic()))
         if record is None:
             break
-        piece = pieces[cast("str", record.topic())]
         error = record.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
+            raise KafkaException(error)  # not all of them have a topic
+        piece = pieces[cast("str", record.topic())]
         if error is None:
             offset = cast("int", record.offset())
             piece.letters.append((offset, letter_of(record)))
             piece.next = offset + 1
             left, size = left - 1, size - len(record.value() or b"")
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
-            piece.is_to_the_end = True
         else:
-            raise KafkaException(error)
+            piece.is_to_the_end = True
     else:
         return pieces
     if not any(piece.letters or piece.is_to_the_end for piece in pieces.values()):

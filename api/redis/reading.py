@@ -26,7 +26,8 @@ _MANY: Final = 16
 _KEY_OF_EVAL: Final = 3
 """The place of its key, after the script and how many keys there are: one."""
 _REDIRECTIONS: Final = 3
-"""A command that was sent on as often has no home: the cluster is changing."""
+"""Of each command of a round, on average: one that is sent on more often has no home, as the
+cluster is changing. While a slot moves, every command on a key of it is sent on once."""
 
 
 class Reading(Generic[T]):
@@ -101,6 +102,7 @@ class Reading(Generic[T]):
         self._commands = commands
         self._answers = [None] * len(commands)
         self._missing = len(commands)
+        self._redirections = 0
         if len(commands) < _MANY:
             self._send()
         else:
@@ -130,7 +132,8 @@ class Reading(Generic[T]):
     def _is_sent_on(self, place: int, answer: ErrorAnswer) -> bool:
         """Send a command on to the node that has its key; if there is none, note the error."""
         kind = answer.kind
-        if kind not in ("MOVED", "ASK") or self._redirections == _REDIRECTIONS:
+        most = _REDIRECTIONS * len(self._commands)
+        if kind not in ("MOVED", "ASK") or self._redirections == most:
             self._refused = answer
             return False
         self._redirections += 1

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,8 +19,10 @@ from redis.exceptions import RedisError
 
 from api.redis import nodes
 from api.redis.store import READ_DEADLINE_S
-from contracts.keyspace import BarValue, Keyspace
+from api.redis.turns import COMMANDS_AT_ONCE
+from contracts.keyspace import OFFSET_FIELD, BarValue, Keyspace
 from contracts.partitioning import instrument_partition
+from contracts.trending import PAGES, buckets_of
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey
 from runtime.stores import connect
@@ -135,6 +138,32 @@ async def test_every_read_works_across_nodes(serve: Serve, cluster_url: str) -> 
             assert len(answer.json()["items"]) == count
 
 
+async def test_what_trends_is_added_up_across_nodes(
+    serve: Serve, cluster_url: str, in_cluster: Filled
+) -> None:
+    keys = [
+        in_cluster.keys.trending(partition, *buckets_of("1h", NOW_MS // 1000)[-1], 7 % PAGES)
+        for partition in range(TOPOLOGY.interactions)
+    ]
+    assert {key_slot(key.encode()) // HALF for key in keys} == {0, 1}
+    for key in keys:
+        in_cluster.store.hset(key, mapping={"7": 2, OFFSET_FIELD: "[0,9]"})
+    async with serve(redis_url=cluster_url) as client:
+        assert (await trending(client))["items"] == [{"instrument_id": 7, "events": 2 * len(keys)}]
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(AssertionError),
+    stop=tenacity.stop_after_delay(PATIENCE_S),
+    wait=tenacity.wait_fixed(0.05),
+)
+async def trending(client: httpx.AsyncClient) -> Any:
+    """Return what trends, as soon as it is known."""
+    answer = (await client.get("/v1/trending?window=1h")).json()
+    assert answer["as_of"] is not None
+    return answer
+
+
 def of_both_halves(filled: Filled) -> tuple[int, int]:
     """Return two instruments, with bars in the first and in the second half of the slots."""
     halves = {}
@@ -177,6 +206,28 @@ async def test_slots_that_move_are_followed_without_a_failed_read(
         cluster.hand_over(slot, 0, 1)
         assert (await client.get(path)).text == expected  # by MOVED
         await until_asked_of_its_owner(client, path, cluster.clients[0])
+
+
+async def test_a_round_of_many_keys_of_a_slot_that_moves_is_followed(
+    serve: Serve, cluster: Cluster, in_cluster: Filled
+) -> None:
+    """Each of its commands is sent on, for as long as the slot takes to move."""
+    instrument, _ = of_both_halves(in_cluster)
+    slot = key_slot(bars_key(in_cluster, instrument).encode())
+    source, target = cluster.ids()[:2]
+    path = f"/v1/quotes/latest?instruments={','.join(map(str, range(50)))}"
+    async with serve(redis_url=cluster.servers[0].address) as client:
+        expected = (await client.get(path)).text
+        cluster.clients[1].execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source)
+        cluster.clients[0].execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target)
+        keys = cluster.clients[0].execute_command("CLUSTER GETKEYSINSLOT", slot, 100)
+        assert len(keys) > 10
+        for moved in keys:
+            cluster.clients[0].migrate("127.0.0.1", cluster.ports()[1], moved, 0, 5000)
+        for _ in range(2 * COMMANDS_AT_ONCE // 50):  # none keeps its turn
+            assert (await client.get(path)).text == expected  # by ASK
+        cluster.hand_over(slot, 0, 1)
+        assert (await client.get(path)).text == expected  # by MOVED
 
 
 @tenacity.retry(

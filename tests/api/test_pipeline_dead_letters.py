@@ -192,6 +192,29 @@ async def test_a_log_that_was_made_anew_is_read_anew(
         assert [letter["offset"] for letter in await read(client)] == [3]
 
 
+@pytest.mark.integration
+@pytest.mark.kafka_only
+async def test_a_log_that_is_missing_is_named_and_takes_nothing_of_the_others(
+    told: Told, broker: str
+) -> None:
+    async with told() as client:
+        reject(broker, 41)
+        assert len(await read(client)) == 1
+        brokers.delete(brokers.admin(broker), ["interactions.dead-letters"])
+        reject(broker, 42)
+        async with asyncio.timeout(PATIENCE_S):
+            while "interactions.dead-letters: " not in (await client.get(URL)).json()["kafka"]:
+                pass
+        letters = (await client.get(URL)).json()["dead_letters"]
+        assert [letter["offset"] for letter in letters] == [42, 41]
+        body = (await client.get("/v1/pipeline")).json()
+    assert "interactions.dead-letters: " in body["kafka"]
+    by_topic = {topic["topic"]: topic for topic in body["topics"]}
+    assert (by_topic["quotes"]["lag"], by_topic["quotes"]["dead_letters"]) == (0, 2)
+    assert by_topic["quotes"]["reasons"][0]["count"] == 2
+    assert (by_topic["interactions"]["lag"], by_topic["interactions"]["dead_letters"]) == (0, None)
+
+
 async def test_without_kafka_the_answer_says_why_nothing_is_told(
     client: httpx.AsyncClient,
 ) -> None:

@@ -1,5 +1,6 @@
 """Recommendations and histories of users over HTTP, out of a real store."""
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -8,7 +9,8 @@ import pytest
 
 from contracts.partitioning import user_partition
 
-from .conftest import TOPOLOGY, Filled
+from .conftest import TOPOLOGY, Filled, Serve
+from .keys import entry, write_keys
 
 
 @pytest.fixture(autouse=True)
@@ -183,3 +185,23 @@ async def test_users_who_have_a_history_are_drawn(
 
 async def test_nobody_is_drawn_where_nobody_has_a_history(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/users")).json() == {"user_ids": []}
+
+
+@pytest.mark.parametrize("n", ["0", "101", "-1", "x", ""])
+async def test_more_users_than_a_few_are_not_drawn(client: httpx.AsyncClient, n: str) -> None:
+    answer = await client.get(f"/v1/users?n={n}")
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["n"]
+
+
+async def test_users_are_drawn_for_keys_that_read(
+    serve: Serve, store_url: str, filled: Filled, tmp_path: Path
+) -> None:
+    file = write_keys(tmp_path / "keys.json", entry("reader"), entry("writer", scopes=["write"]))
+    settings: dict[str, Any] = {"redis_url": store_url, "api_keys_file": file}
+    async with serve(namespace=filled.keys.namespace, **settings) as client:
+        statuses = {
+            key: (await client.get("/v1/users", headers={"X-API-Key": key})).status_code
+            for key in ("reader", "writer", "nobody")
+        }
+    assert statuses == {"reader": 200, "writer": 403, "nobody": 401}

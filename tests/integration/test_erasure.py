@@ -57,6 +57,12 @@ def status(address: str, what: str) -> int:
     return httpx.get(f"{address}/v1/users/{ERASED}/{what}").status_code
 
 
+def is_drawn(address: str) -> bool:
+    """Whether the user is among those who have a history, who are fewer than are asked for."""
+    answer = httpx.get(f"{address}/v1/users?n=100").raise_for_status()
+    return ERASED in answer.json()["user_ids"]
+
+
 def keys_of_the_erased(pipeline: Pipeline) -> list[str]:
     return list(pipeline.store.scan_iter(f"{pipeline.namespace}:*:{ERASED}"))
 
@@ -64,6 +70,7 @@ def keys_of_the_erased(pipeline: Pipeline) -> list[str]:
 def check_gone(pipeline: Pipeline, address: str) -> None:
     assert (status(address, "history"), status(address, "export")) == (404, 404)
     assert source(address) == "popular"
+    assert not is_drawn(address)
     assert pipeline.gram() == pipeline.gram_of_histories()
 
 
@@ -73,6 +80,7 @@ def test_an_erased_user_is_gone_in_every_process_and_after_a_replay(
     for process in (address, other_address):
         assert source(process) == "model"  # which it keeps
         assert source(process) == "model"
+        assert is_drawn(process)
     export = httpx.get(f"{address}/v1/users/{ERASED}/export").raise_for_status().json()
     assert [known["instrument_id"] for known in export["history"]] == [3, 2, 1]
     assert [own["up_to_date"] for own in export["lists"]] == [True]

@@ -136,8 +136,8 @@ class Connection:
 def _texts(query: Mapping[str, Any]) -> dict[str, str | int | bool]:
     """Return a query without what is None, and with commas between the values of a sequence.
 
-    >>> _texts({"instruments": [4, "SUCA"], "listed": None, "n": 3})
-    {'instruments': '4,SUCA', 'n': 3}
+    >>> _texts({"instruments": [4, "GELA"], "listed": None, "n": 3})
+    {'instruments': '4,GELA', 'n': 3}
     """
     return {
         name: ",".join(map(str, value)) if isinstance(value, list | tuple) else value
