@@ -71,7 +71,8 @@ class Training:
         started, path = self.now(), self.settings.canary_rules
         rules = read_rules(path) if path else None
         others = self._others()
-        waiting = self._trial(rules).step()
+        # A run that waits for no trial puts another canary in the place of one that is not due.
+        waiting = self._trial(rules).step(tells=only_if_changed)
         if only_if_changed and waiting is not None:
             return waiting
         noted: Any = self.store.hgetall(self.keyspace.topics())

@@ -6,9 +6,8 @@ decoding alone, and its reader would know no price at its start.
 """
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
@@ -28,11 +27,10 @@ from api.bars.movers import (
     ranked,
 )
 from api.http.replies import NOW, Reply, reply
-from api.redis.connection import ErrorAnswer
+from api.redis.following import following
 from api.redis.reading import Read
-from api.redis.store import Store, StoreUnavailableError
+from api.redis.store import Store
 from contracts.partitioning import instrument_partition
-from runtime.topology import TopologyError
 
 SETTLED_S: Final = 3.0
 """After a minute's end, in which its last quotes come to be in Redis."""
@@ -40,9 +38,6 @@ RETRY_S: Final = 1.0
 INSTRUMENTS_AT_ONCE: Final = 100
 """They take Redis about 1 ms."""
 _PAUSE_S: Final = 0.005
-_UNREADABLE: Final = (StoreUnavailableError, ErrorAnswer, TopologyError)
-
-_log = logging.getLogger(__name__)
 
 
 class _Prices(msgspec.Struct, frozen=True, gc=False):
@@ -94,23 +89,9 @@ class Moving:
         first = self._ranked.first(window, direction, n, shown)
         return reply(Movers(window, direction, self._ranked.as_of_ms, first), NOW)
 
-    @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
+    def following(self) -> AbstractAsyncContextManager[None]:
         """Keep up with the clock for the block."""
-        following = asyncio.create_task(self._follow(), name="movers")
-        try:
-            yield
-        finally:
-            following.cancel()
-            await asyncio.wait([following])
-
-    async def _follow(self) -> None:
-        while True:
-            try:
-                await self.refresh()
-            except _UNREADABLE as error:
-                _log.debug("the movers stay as they were: %s", error)
-            await asyncio.sleep(self._wait_s())
+        return following("movers", self.refresh, self._wait_s)
 
     def _wait_s(self) -> float:
         """Return how long the movers are good for: until the next minute is over and settled."""

@@ -2,8 +2,7 @@
 
 Each second it asks for the positions of the topic's partitions, and reads those again that have
 moved (`contracts.keyspace` says why that is enough). Neither Redis nor this process is held up: a
-hash is read and decoded in pages, and what it comes to is built in steps. Whoever asks meanwhile
-gets the catalog as it was, also while Redis is away.
+hash is read and decoded in pages, and what it comes to is built in steps.
 """
 
 import asyncio
@@ -18,20 +17,16 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from api.instruments.building import Building
 from api.instruments.directory import Directory, Entry, Shown
-from api.redis.connection import ErrorAnswer
+from api.redis.following import attempt, following
 from api.redis.reading import Read
-from api.redis.store import Store, StoreUnavailableError
+from api.redis.store import Store
 from contracts.instruments import CatalogEntry
 from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD, NEXT_FIELD
 from contracts.topics import INSTRUMENTS
-from runtime.topology import TopologyError
 
 REFRESH_EVERY_S: Final = 1.0
 PAGE: Final = 500
 """Entries that are read and decoded at once."""
-_BUSY_SHARE: Final = 0.1
-"""Of the time, at most, that is spent on a catalog which changes all the time."""
-_UNREADABLE: Final = (StoreUnavailableError, ErrorAnswer, TopologyError)
 
 _NO_ATTRIBUTES: Final[Mapping[str, bool | int | float | str]] = {}
 """Of all instruments without any."""
@@ -68,13 +63,9 @@ class Catalog:
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Read the catalog, if Redis is there, and keep it up to date for the block."""
-        await self._try()
-        following = asyncio.create_task(self._follow(), name="catalog")
-        try:
+        await attempt("catalog", self.refresh)
+        async with following("catalog", self.refresh, lambda: REFRESH_EVERY_S):
             yield
-        finally:
-            following.cancel()
-            await asyncio.wait([following])
 
     def resolve(self, symbol: str) -> int | None:
         """Return the id of the instrument with a symbol, as `Directory.resolve`."""
@@ -103,21 +94,6 @@ class Catalog:
             await self._build()
             self._is_stale = False
         self._read_at = time.monotonic()
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(REFRESH_EVERY_S)
-            started = time.process_time()
-            await self._try()
-            await asyncio.sleep((time.process_time() - started) / _BUSY_SHARE)
-
-    async def _try(self) -> None:
-        try:
-            await self.refresh()
-        except _UNREADABLE as error:
-            _log.debug("the catalog stays as it was: %s", error)
-        except Exception:  # noqa: BLE001 (it is tried again, with what is there then)
-            _log.exception("the catalog stays as it was")
 
     def _read_positions(self) -> Read[dict[int, _Position]]:
         topology = yield from self._store.topology()

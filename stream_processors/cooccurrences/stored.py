@@ -8,8 +8,8 @@ import numpy as np
 from contracts.columns import integers
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.messages import Floats, Ints
-from stream_processors.cooccurrences.sums import starts_of_runs
 from stream_processors.cooccurrences.table import CountTable, i_of, j_of, rows_in
+from stream_processors.sorted_runs import starts_of_runs
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
 from stream_processors.store.marks import text_of
 

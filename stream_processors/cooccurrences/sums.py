@@ -6,6 +6,7 @@ import numpy as np
 
 from contracts.columns import integers
 from contracts.messages import Floats, Ints
+from stream_processors.sorted_runs import starts_of_runs
 
 SortKind = Literal["quicksort", "stable"]
 
@@ -42,17 +43,6 @@ def summed(
         _reduced(delta[order], first),
         None if size is None else _reduced(size[order], first),
     )
-
-
-def starts_of_runs(values: Ints) -> Ints:
-    """Return where each run of equal values begins, of values (n,) that rise.
-
-    >>> starts_of_runs(np.array([3, 3, 5, 7, 7]))
-    array([0, 2, 3])
-    """
-    is_first = np.ones(len(values), dtype=bool)
-    np.not_equal(values[1:], values[:-1], out=is_first[1:])
-    return np.flatnonzero(is_first)
 
 
 class Unsummed:

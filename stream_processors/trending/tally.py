@@ -11,13 +11,14 @@ import numpy as np
 
 from contracts.messages import Ints
 from contracts.trending import BUCKETS_S, PAGES, Bucket
+from stream_processors.sorted_runs import starts_of_runs
 
 _OFF_AT_MOST_S: Final = 86_400
 """How far ahead this worker's clock may be of the store's, and still no event is left out that
 counts. What is gone for less is written, and the store lets it go at once."""
 _LENGTHS_S: Final = tuple(BUCKETS_S)
 _ROW_BITS: Final = 28
-"""Of a bucket's place among those of its length, times pages: for thousands of years."""
+"""Of a bucket's place among those of its length, times pages: until the year 2699."""
 _ITEM_BITS: Final = 32
 _MASK: Final = (1 << _ITEM_BITS) - 1
 
@@ -94,10 +95,10 @@ def tally_of(events: Events, numbers: Ints, now_s: float) -> Tally:
         marks.append(events.mark[counts])
     every = np.concatenate(keys)
     order = np.argsort(every)
-    firsts = _starts_of_runs(every[order])
+    firsts = starts_of_runs(every[order])
     distinct = every[order][firsts]
     row = distinct >> _ITEM_BITS
-    starts = _starts_of_runs(row)
+    starts = starts_of_runs(row)
     return Tally(
         keys=distinct,
         rows=row[starts].tolist(),
@@ -112,8 +113,3 @@ def bucket_and_page(row: int) -> tuple[Bucket, int]:
     length_s = _LENGTHS_S[row >> _ROW_BITS]
     place, page = divmod(row & (1 << _ROW_BITS) - 1, PAGES)
     return Bucket(length_s, place * length_s), page
-
-
-def _starts_of_runs(values: Ints) -> Ints:
-    """Return where each run of equal values begins, of values (n,) from 0 on that rise."""
-    return np.flatnonzero(np.diff(values, prepend=-1))

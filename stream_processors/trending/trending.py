@@ -35,12 +35,7 @@ class Trending:
         self._now_s = now_s
         self._parts: list[Events] = []
         self._n = 0
-        self._numbering = Numbering()
-        self._known = KnownCounts()
-        self._marks: dict[int, int] = {}
-        """row -> mark of the last event that is counted there, of rows that were read"""
-        self._whole: set[int] = set()
-        """the rows that were not there when they were read: what is unknown of them is 0"""
+        self._forget()
 
     @property
     def is_full(self) -> bool:
@@ -63,7 +58,7 @@ class Trending:
         events = Events.joined(self._parts)
         self._parts, self._n = [], 0
         if len(self._known) > _MAX_KNOWN:
-            self._known, self._marks, self._whole = KnownCounts(), {}, set()
+            self._forget()
         tally = tally_of(events, self._numbers(events.item), self._now_s())
         if not tally.rows:
             return iter(())
@@ -76,6 +71,15 @@ class Trending:
         marks = np.maximum(marks, events.mark[-1])
         self._marks.update(zip(tally.rows, marks.tolist(), strict=True))
         return self._groups(tally, fields, counts)
+
+    def _forget(self) -> None:
+        """Know nothing of what is in Redis."""
+        self._numbering = Numbering()
+        self._known = KnownCounts()
+        self._marks: dict[int, int] = {}
+        """row -> mark of the last event that is counted there, of rows that were read"""
+        self._whole: set[int] = set()
+        """the rows that were not there when they were read: what is unknown of them is 0"""
 
     def _numbers(self, items: Ints) -> Ints:
         numbers = self._numbering.of(items)

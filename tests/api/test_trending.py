@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from api.recommendations.trending import following
 from api.recommendations.trending.ranking import Counts, ranked, summed
+from api.redis import following as copies
 from contracts.keyspace import OFFSET_FIELD
 from contracts.trending import PAGES, SPANS, TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of
 from tests.patience import PATIENCE_S
@@ -128,7 +129,7 @@ async def test_an_event_counts_soon_however_late_it_comes(
     ago_s: int,
 ) -> None:
     monkeypatch.setattr(following, "REFRESH_EVERY_S", 0.01)
-    monkeypatch.setattr(following, "BUSY_SHARE", 1)
+    monkeypatch.setattr(copies, "BUSY_SHARE", 1)
     window = "7d" if length_s == DAY_S else "1h"
     async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
         await answered(client)

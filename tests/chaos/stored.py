@@ -28,10 +28,8 @@ def stored_values(store: Store, keyspace: Keyspace) -> Values:
             users = store.zrange(key, 0, -1, withscores=True)
             values.update({(key, user): ts for user, ts in users})
         elif kind == "trending" and f":{DAY_S}:" in key:
-            counts = {
-                item: int(n) for item, n in store.hgetall(key).items() if item not in NOT_ITEMS
-            }
-            values.update({(key, item): n for item, n in counts.items()})
+            events = {i: int(n) for i, n in store.hgetall(key).items() if i not in NOT_ITEMS}
+            values.update({(key, item): n for item, n in events.items()})
         elif kind == "cooc":
             counts = {j: float(n) for j, n in store.hgetall(key).items() if j not in NOT_ITEMS}
             values.update({(key, j): n for j, n in counts.items() if n})

@@ -69,8 +69,11 @@ class Trial:
     stages: Stages = field(default_factory=lambda: Stages(lambda: None, Progress(disable=True)))
     """of the run"""
 
-    def step(self) -> Waiting | None:
+    def step(self, *, tells: bool) -> Waiting | None:
         """Judge the canary if it is time, and return what a run has to wait for.
+
+        Args:
+            tells: whether to note what is seen so far of one that is not due yet.
 
         Raises:
             SupersededError: another trainer took over.
@@ -80,15 +83,18 @@ class Trial:
             return Waiting.HELD
         if current is None or self.rules is None:
             return None
-        if current.canary is not None and not self._is_over(current, current.canary, self.rules):
+        canary = current.canary
+        if canary is not None and not self._is_over(current, canary, self.rules, tells=tells):
             return Waiting.ON_TRIAL
         return Waiting.RESTING if self._rests(self.rules) else None
 
-    def _is_over(self, current: Current, canary: Canary, rules: CanaryRules) -> bool:
+    def _is_over(
+        self, current: Current, canary: Canary, rules: CanaryRules, *, tells: bool
+    ) -> bool:
         """Judge the canary if that can be done, and return whether it is on trial no more."""
         age = self._ms() - canary.since_ms
         is_due = age >= rules.minutes * MINUTE_MS
-        if not is_due and self._told_lately(canary, rules):
+        if not is_due and (not tells or self._told_lately(canary, rules)):
             return False
         verdict = self._verdict(current, canary, rules)
         if is_due and verdict.enough:
@@ -166,7 +172,7 @@ class Trial:
 
     def _rests(self, rules: CanaryRules) -> bool:
         latest = read_decisions(self.store, self.keyspace, 1)
-        if not latest or (latest[0].what, latest[0].by) != ("rolled back", "rules"):
+        if not latest or (latest[0].what, latest[0].by) != ("rolled back", BY_RULES):
             return False
         over = datetime.fromisoformat(latest[0].at) + timedelta(minutes=rules.rest_minutes)
         return self.now() < over

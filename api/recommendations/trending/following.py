@@ -2,14 +2,12 @@
 
 What the last minutes' events are counted in is read each time, all other buckets one at a time in
 turn, for events that come late. It is read in small pieces and ranked in a thread, so that nobody
-waits for it; whoever asks meanwhile gets what was counted before, also while Redis is away.
+waits for it.
 """
 
 import asyncio
-import contextlib
-import logging
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from api.http.replies import NOW, Reply, reply
@@ -24,22 +22,16 @@ from api.recommendations.trending.ranking import (
     ranked,
     summed,
 )
-from api.redis.connection import ErrorAnswer
+from api.redis.following import following
 from api.redis.reading import Read
-from api.redis.store import Store, StoreUnavailableError
+from api.redis.store import Store
 from contracts.trending import PAGES, TRENDING_WINDOWS, Bucket, TrendingWindow, buckets_of
-from runtime.topology import TopologyError
 
 REFRESH_EVERY_S: Final = 5.0
-BUSY_SHARE: Final = 0.1
-"""Of the time, at most, that is spent on counts which are many."""
 _SETTLED_S: Final = 300
 """After a bucket's end, in which most of its events are counted."""
 _COUNTS_AT_ONCE: Final = 150
 """Of each page of a partition: they take Redis or this process less than a millisecond."""
-_UNREADABLE: Final = (StoreUnavailableError, ErrorAnswer, TopologyError)
-
-_log = logging.getLogger(__name__)
 
 
 class TrendingItems:
@@ -79,27 +71,9 @@ class TrendingItems:
         first = known.first(n, self._shown(category, exclude_category))
         return reply(Trending(window, known.start_ms, known.as_of_ms, first), NOW)
 
-    @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
+    def following(self) -> AbstractAsyncContextManager[None]:
         """Keep up with the events for the block."""
-        following = asyncio.create_task(self._follow(), name="trending")
-        try:
-            yield
-        finally:
-            following.cancel()
-            await asyncio.wait([following])
-
-    async def _follow(self) -> None:
-        while True:
-            started = time.process_time()
-            try:
-                await self.refresh()
-            except _UNREADABLE as error:
-                _log.debug("what is trending stays as it was: %s", error)
-            except Exception:  # noqa: BLE001 (it is tried again, with what is there then)
-                _log.exception("what is trending stays as it was")
-            busy_s = time.process_time() - started
-            await asyncio.sleep(max(REFRESH_EVERY_S, busy_s / BUSY_SHARE))
+        return following("trending", self.refresh, lambda: REFRESH_EVERY_S)
 
     async def refresh(self) -> None:
         """Count the events of the windows that end now.

@@ -4,7 +4,7 @@ Values are named by their key in Redis and the field in it, and are as `json.loa
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, Keyspace
@@ -16,7 +16,7 @@ from tests.chaos.log import Log
 from tests.chaos.modes import HISTORY_CAP, RETENTION_MINUTES, Mode
 from tests.chaos.truth.bars import bars_of
 from tests.chaos.truth.histories import Entry, Pair, Users
-from tests.chaos.truth.messages import good
+from tests.chaos.truth.messages import Marked, good
 
 Name = tuple[str, str]
 """key and field"""
@@ -47,9 +47,10 @@ def expected_values(
     values: Values = dict(_bars(log, keyspace, topology, retention_minutes))
     users = Users(mode, cap)
     for p in range(topology.interactions):
-        for mark, event in good(log.counted((INTERACTIONS.name, p)), erasures=mode.erasures):
+        events = good(log.counted((INTERACTIONS.name, p)), erasures=mode.erasures)
+        for mark, event in events:
             users.fold(mark, event)
-        values |= _events_by_day(log, keyspace, p, erasures=mode.erasures)
+        values |= _events_by_day(events, keyspace, p)
     values |= _histories(users, keyspace, topology)
     values |= {_name(pair, keyspace, topology): g for pair, g in users.gram().items()}
     tolerances = {
@@ -93,11 +94,11 @@ def entry_as_stored(entry: Entry) -> dict[str, float]:
 
 
 def _events_by_day(
-    log: Log, keyspace: Keyspace, partition: int, *, erasures: bool
+    events: Iterable[Marked], keyspace: Keyspace, partition: int
 ) -> Mapping[Name, int]:
     """Return how many events items had each day: of these all are retained, other than of hours."""
     counts: Counter[Name] = Counter()
-    for _, event in good(log.counted((INTERACTIONS.name, partition)), erasures=erasures):
+    for _, event in events:
         if "instrument_id" in event:
             item, day = event["instrument_id"], event["ts"] // (1000 * DAY_S) * DAY_S
             counts[keyspace.trending(partition, DAY_S, day, item % PAGES), str(item)] += 1

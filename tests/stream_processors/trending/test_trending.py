@@ -24,7 +24,8 @@ LONG_GONE_S = 12 * DAY_S
 Event = tuple[int, int]
 """item and event time, s"""
 items = st.sampled_from([0, 1, PAGES, PAGES + 1, 2**63 - 1])
-events = st.tuples(items, st.integers(NOW_S - 9 * DAY_S, NOW_S + 300))
+times = st.sampled_from([NOW_S, NOW_S - 7_200]) | st.integers(NOW_S - 9 * DAY_S, NOW_S + 300)
+events = st.tuples(items, times)
 flushes = st.lists(st.tuples(st.integers(0, 6), st.none() | st.integers(0, 4)), max_size=8)
 """After how many events more, and how many groups get through before a crash, if there is one."""
 
@@ -94,6 +95,28 @@ async def check_each_counts_once(log: list[Event], flushes: list[tuple[int, int 
         trending.add(given_events(log, taken, len(log)))
         claim.write(await trending.groups())
     assert alive(stored(data)) == alive(counted(log))
+
+
+async def test_a_worker_counts_on_from_what_the_one_before_it_counted() -> None:
+    data: Hashes = {}
+    log = [(0, NOW_S), (0, NOW_S), (PAGES, NOW_S), (0, NOW_S)]
+    for pieces in ([(0, 2)], [(2, 3), (3, 4)]):
+        trending, claim = trending_of(data)
+        for first, end in pieces:
+            trending.add(given_events(log, first, end))
+            claim.write(await trending.groups())
+    assert stored(data) == counted(log)
+
+
+async def test_what_memory_has_let_go_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trending_module, "_MAX_KNOWN", len(BUCKETS_S))
+    data: Hashes = {}
+    trending, claim = trending_of(data)
+    log = [(0, NOW_S), (PAGES, NOW_S), (0, NOW_S), (PAGES, NOW_S)]
+    for first, end in ((0, 2), (2, 3), (3, 4)):
+        trending.add(given_events(log, first, end))
+        claim.write(await trending.groups())
+    assert stored(data) == counted(log)
 
 
 async def test_a_log_that_was_made_anew_counts_on() -> None:

@@ -157,7 +157,7 @@ def test_what_a_trial_decides_is_what_the_verdict_says_of_what_happened(
         happened = happens(random, place, loss)
         put(store, keyspace, topology.interactions, happened)
         tell(broker, happened)
-        trial.step()
+        trial.step(tells=True)
         decision = read_decisions(store, keyspace, 1)[0]
         expected = judge(accuracy_of(happened.users, *happened.lists), happened.clicks, RULES)
         print(place, loss, decision.what, decision.why, decision.figures)

@@ -176,6 +176,16 @@ def test_what_is_seen_so_far_is_told_now_and_then_and_decides_nothing(
     assert current_of(store, keyspace) == before
 
 
+def test_a_run_that_a_person_asks_for_measures_nothing_of_a_canary_that_it_replaces(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, on_trial: tuple[str, str]
+) -> None:
+    assert run(settings, only_if_changed=False) == "trained"
+    canary = current_of(store, keyspace).canary
+    assert canary is not None
+    assert canary.served.generation not in on_trial
+    assert read_standing(store, keyspace) is None
+
+
 def test_a_canary_that_is_no_worse_is_promoted_and_the_next_one_follows(
     store: Store,
     keyspace: Keyspace,
