@@ -1,14 +1,16 @@
 """The page in a browser, on loopback, while the instruments that it lists are quoted.
 
 Hypothesis: the first view takes 200 kB and a second to the first candle; while 100 instruments
-stream, nothing holds the browser's main thread for 50 ms; left open, the page does not grow.
+stream, nothing holds the browser's main thread for 50 ms; left open, the page does not grow; and a
+quote is in its candle within 2 s.
 
 Work: a worker, an API and Debian's Chromium, without a screen, share the machine with broker and
 store. Each of 100 described instruments has bars of four hours and quotes once a second; the list
 and the chart follow. The view is loaded in new profiles, whose caches are empty. The bytes are
 those that the network carried, headers and answers of the API included, until two seconds after the
 first candle was drawn. The heap is looked at after a collection: once the page has settled, and at
-the end.
+the end. Then quotes of one more instrument are timed, from when each goes to the broker until the
+row of its candle shows it.
 
 Baseline: the clock.
 """
@@ -16,6 +18,7 @@ Baseline: the clock.
 import json as js
 import shutil
 import statistics
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
@@ -29,8 +32,8 @@ from benchmarks.bars import make_quotes
 from benchmarks.harness import session
 from benchmarks.harness.child import child, meet, meeting
 from benchmarks.harness.contender import ContenderError, awaited
+from benchmarks.harness.publish import connected, produce, record
 from benchmarks.harness.publish import publish as publish_all
-from benchmarks.harness.publish import record
 from benchmarks.harness.report import Report, computer, rounded
 from benchmarks.harness.stage import Stage
 from benchmarks.harness.workers import await_shared, running_workers
@@ -39,6 +42,9 @@ from contracts.messages import Quote
 from contracts.topics import QUOTES
 
 _INSTRUMENTS: Final = 100
+_TIMED: Final = 100
+"""An instrument that nothing else quotes."""
+_TIMED_QUOTES: Final = 10
 _HISTORY_MINUTES: Final = 240
 _LOADS: Final = 5
 _REST_MS: Final = 2_000
@@ -52,6 +58,7 @@ _MOST_KB: Final = 200
 _MOST_FIRST_S: Final = 1.0
 _MOST_TASK_MS: Final = 50
 _MOST_GROWTH: Final = 0.1
+_MOST_QUOTE_S: Final = 2.0
 # Candles alone are filled with these colors; the frame that has the first one comes next.
 _NOTE_FIRST_CANDLE: Final = """
 let drawn;
@@ -131,11 +138,12 @@ def measure(stage: Stage, minutes: float) -> Report:
         tasks = longest_task_ms(browser, left_open)
         left_open.wait_for_timeout(max(0.0, 60_000 * minutes - _TRACE_MS))
         after = memory(left_open)
+        quotes = quote_to_candle_s(left_open, url, stage.broker.address)
         product = f"Chromium {browser.version}"
         browser.close()
         if publisher.result(_END_WITHIN_S).failed:
             raise ContenderError("not all quotes were taken")
-    return _report(loads, tasks, before, after, minutes, (product, *stage.servers))
+    return _report(loads, tasks, before, after, quotes, minutes, (product, *stage.servers))
 
 
 def first_view(browser: Browser, url: str) -> FirstView:
@@ -203,6 +211,23 @@ def memory(opened: Page) -> Memory:
     return Memory(figures["JSHeapUsedSize"] / 1e6, int(figures["Nodes"]))
 
 
+def quote_to_candle_s(opened: Page, url: str, bootstrap_servers: str) -> list[float]:
+    """Return how long each quote took from the producer to the candle, in s."""
+    opened.goto(f"{url}/#/markets/{_TIMED}")
+    opened.get_by_role("button", name="Table").click()
+    took = []
+    producer = connected(bootstrap_servers, **{"linger.ms": 0})
+    for n in range(_TIMED_QUOTES + 1):
+        price = 10.25 + n
+        quote = Quote(instrument_id=_TIMED, price=price, ts=round(time.time() * 1000))
+        began = time.monotonic()
+        produce(producer, QUOTES.name, *record(quote))
+        producer.flush()
+        opened.locator("tr[data-t] .trend").get_by_text(f"{price:.2f}", exact=True).wait_for()
+        took.append(time.monotonic() - began)
+    return took[1:]  # the first one finds no table
+
+
 def _history() -> Iterator[Quote]:
     """Return a quote of each instrument for each of the last minutes but one."""
     quotes = make_quotes(_HISTORY_MINUTES * _INSTRUMENTS, _INSTRUMENTS)
@@ -214,7 +239,7 @@ def _history() -> Iterator[Quote]:
 def _describe(url: str) -> None:
     """Put all instruments into the catalog, and return once it lists them."""
     with httpx.Client(base_url=url, timeout=30) as client:
-        for instrument in range(_INSTRUMENTS):
+        for instrument in (*range(_INSTRUMENTS), _TIMED):
             described = {"symbol": f"I{instrument:03}", "name": f"Instrument {instrument} plc"}
             client.put(f"/v1/instruments/{instrument}", json=described).raise_for_status()
 
@@ -230,6 +255,7 @@ def _report(
     tasks: tuple[float, float],
     before: Memory,
     after: Memory,
+    quotes: list[float],
     minutes: float,
     products: tuple[str, ...],
 ) -> Report:
@@ -251,6 +277,7 @@ def _report(
         "longest_task_cpu_ms": round(cpu_ms, 1),
         "before": rounded(asdict(before)),
         "after": rounded(asdict(after)),
+        "quote_to_candle_s": [round(one, 3) for one in quotes],
         "on": products,
     }
     printed = (
@@ -272,6 +299,12 @@ def _report(
             f"DOM nodes {before.nodes:,} to {after.nodes:,}",
             f"{_MOST_GROWTH:.0%} more",
             max(heap, nodes) <= _MOST_GROWTH,
+        ),
+        _judged(
+            f"quote in its candle after {statistics.median(quotes):.2f} s, "
+            f"at most {max(quotes):.2f} s of {len(quotes)}",
+            f"{_MOST_QUOTE_S:g} s",
+            max(quotes) <= _MOST_QUOTE_S,
         ),
         f"[dim]{computer()}, {', '.join(products)}[/]",
     )

@@ -1,26 +1,19 @@
 """How far the workers were in the last hour, as this process saw it since its start."""
 
-import asyncio
-import contextlib
-import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, NamedTuple
 
 from api.pipeline.answers import Pipeline, PipelineHistory, TopicHistory, TopicState
 from api.pipeline.log_ends import LogEnds
 from api.pipeline.progress import Progress
-from api.redis.connection import ErrorAnswer
-from api.redis.store import StoreUnavailableError
+from api.redis.following import following
 from contracts.topics import STREAMED, dead_letters
-from runtime.topology import TopologyError
 
 SAMPLE_EVERY_S: Final = 10.0
 MINUTES_KEPT: Final = 60
 _SAMPLES: Final = round(MINUTES_KEPT * 60 / SAMPLE_EVERY_S)
-_UNREADABLE: Final = (StoreUnavailableError, ErrorAnswer, TopologyError)
-
-_log = logging.getLogger(__name__)
 
 
 class _Of(NamedTuple):
@@ -47,15 +40,9 @@ class History:
         self._since_ms = now_ms()
         self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
 
-    @contextlib.asynccontextmanager
-    async def sampling(self) -> AsyncIterator[None]:
+    def sampling(self) -> AbstractAsyncContextManager[None]:
         """Sample for the block."""
-        sampling = asyncio.create_task(self._sample(), name="pipeline-history")
-        try:
-            yield
-        finally:
-            sampling.cancel()
-            await asyncio.wait([sampling])
+        return following("pipeline-history", self._sample, lambda: SAMPLE_EVERY_S)
 
     def last(self, minutes: int) -> PipelineHistory:
         """Return the samples of the last minutes."""
@@ -69,15 +56,11 @@ class History:
         )
 
     async def _sample(self) -> None:
-        while True:
-            await asyncio.sleep(SAMPLE_EVERY_S)
-            try:
-                pipeline, ends = await self._progress.look()
-            except _UNREADABLE as error:
-                _log.debug("how far the workers are is not known: %s", error)
-                self._samples.append(_Sample(self._now_ms(), {}))
-            else:
-                self._samples.append(_Sample(self._now_ms(), _sampled(pipeline, ends)))
+        topics: dict[str, _Of] = {}
+        try:
+            topics = _sampled(*(await self._progress.look()))
+        finally:  # a gap is a sample, too
+            self._samples.append(_Sample(self._now_ms(), topics))
 
 
 def _sampled(pipeline: Pipeline, ends: LogEnds) -> dict[str, _Of]:

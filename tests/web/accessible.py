@@ -1,23 +1,26 @@
-"""What axe-core finds in the page as it is shown, in either theme."""
+"""What axe-core finds in the page as it is shown, in both themes."""
 
 from typing import Any, Final, Literal
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-Theme = Literal["light", "dark"]
-THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
 KEEPS_PEOPLE_OUT: Final = {"serious", "critical"}
 """Impacts, in axe-core's words, that the page has none of."""
 
 
-async def assert_accessible(page: Page, theme: Theme) -> None:
-    """Look at what is shown, in a theme: axe-core calls nothing of it serious or critical."""
+async def assert_accessible(page: Page) -> None:
+    """Look at what is shown, in both themes: axe-core calls nothing of it serious or critical."""
+    await _assert_accessible(page, "light")
+    await _assert_accessible(page, "dark")
+
+
+async def _assert_accessible(page: Page, theme: Literal["light", "dark"]) -> None:
     await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     await expect(page.locator("html")).to_have_attribute("data-theme", theme)
     found = (await Axe().run(page)).response["violations"]
     grave = [_told(violation) for violation in found if violation["impact"] in KEEPS_PEOPLE_OUT]
-    assert grave == [], "\n".join(grave)
+    assert grave == [], "\n".join([f"in the {theme} theme:", *grave])
 
 
 def _told(violation: dict[str, Any]) -> str:

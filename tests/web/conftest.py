@@ -1,11 +1,12 @@
 """A browser, and pages in it whose complaints fail the test.
 
 - `stack` (module): a worker on topics of its own, and an API.
-- `behind` (module): the worker alone, for tests that start and stop the API.
+- `behind` (module): the same worker, for tests that start and stop an API of their own.
 - `page` (function): an empty page in a browser: `await page.goto(f"{stack.url}/#/markets/4")`. What
   it says on its console, throws, or is forbidden by its policy fails the test in the end.
 """
 
+import dataclasses
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, STREAMED
 from infra import broker as brokers
+from infra.local.process import free_port
 from infra.topics import ensure
 from runtime.stores import connect
 from runtime.topology import Topology
@@ -48,7 +50,7 @@ def web_pipeline(
 
 @pytest.fixture(scope="module")
 def behind(web_pipeline: Pipeline) -> Iterator[Stack]:
-    """A worker, and the means to run an API beside it."""
+    """A worker, and the means to run an API beside it, at a port that `stack` does not use."""
     with running_stack(web_pipeline) as stack:
         yield stack
 
@@ -56,8 +58,9 @@ def behind(web_pipeline: Pipeline) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def stack(behind: Stack) -> Iterator[Stack]:
     """A worker and an API."""
-    with behind.api():
-        yield behind
+    stack = dataclasses.replace(behind, port=free_port())
+    with stack.api():
+        yield stack
 
 
 @pytest.fixture(scope="session")

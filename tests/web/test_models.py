@@ -1,6 +1,5 @@
 """The view `models` in a real browser: what is served, and deciding it."""
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -15,12 +14,11 @@ from playwright.async_api import Page, expect
 
 from contracts.decisions import Decision, Standing
 from contracts.generations import Canary, Current, Experiment, Served
-from infra.local.process import free_port
 from trainer.generations.decisions import note, note_standing, read_decisions
 from trainer.generations.report import Checked, Data, HeldOut, Inputs, Lists, Report, Selection
 from trainer.tuning.found import Found
 
-from .accessible import THEMES, Theme, assert_accessible
+from .accessible import assert_accessible
 from .stack import MINUTE_MS, Stack
 
 SCRIPT = "<script>document.title='taken'</script>"
@@ -296,11 +294,10 @@ async def test_weights_show_whom_they_move_and_end_with_the_experiment(
 
 
 async def test_reading_and_deciding_say_which_key_they_need(
-    page: Page, served: Stack, tmp_path: Path
+    page: Page, served: Stack, behind: Stack, tmp_path: Path
 ) -> None:
-    guarded = dataclasses.replace(served, port=free_port())
-    with guarded.api(api_keys_file=str(keys_in(tmp_path))):
-        await page.goto(f"{guarded.url}/#/models")
+    with behind.api(api_keys_file=str(keys_in(tmp_path))):
+        await page.goto(f"{behind.url}/#/models")
         needed = page.get_by_text("Reading models needs a key that has the scope read.")
         await expect(needed).to_be_visible()
         for key in ("tk_unknown", READER):
@@ -336,13 +333,12 @@ async def test_before_the_first_generation_it_says_so(page: Page, stack: Stack) 
     await expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-@pytest.mark.parametrize("theme", THEMES)
-async def test_axe_finds_nothing_serious(page: Page, seen: Stack, theme: Theme) -> None:
+async def test_axe_finds_nothing_serious(page: Page, seen: Stack) -> None:
     await show(page, seen)
     await page.get_by_role("button", name="Table").click()
-    await assert_accessible(page, theme)
+    await assert_accessible(page)
     await page.get_by_role("button", name="Weights…").click()
-    await assert_accessible(page, theme)
+    await assert_accessible(page)
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])

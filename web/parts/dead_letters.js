@@ -13,9 +13,10 @@ import { adminKey } from "../state/session.js";
 
 const ALL = "all";
 const SHOWN = 50;
+const MAY_BE_MISSING = "What is newest may be missing";
 
-/** @param {{ topics: readonly Schemas["TopicState"][] }} props */
-export function Rejected({ topics }) {
+/** @param {{ pipeline: Schemas["Pipeline"] }} props */
+export function Rejected({ pipeline: { topics, kafka } }) {
   const [open, setOpen] = useState(false);
   const reasons = topics.flatMap(({ topic, reasons }) => reasons.map((reason) => ({ topic, ...reason })));
   reasons.sort((one, other) => other.last_at_ms - one.last_at_ms);
@@ -26,23 +27,40 @@ export function Rejected({ topics }) {
         <button type="button" aria-pressed=${open} onClick=${() => setOpen(!open)}>Records</button>
       </div>
       ${reasons.length === 0
-        ? html`<p class="note">None of the newest records was rejected.</p>`
-        : html`<div class="wide" tabindex="0" role="region" aria-label="Reasons">
-            <table class="numbers reasons">
-              <thead><tr>${["Topic", "Reason", "Of the newest 500", "Last"].map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
-              <tbody>
-                ${reasons.map((of) => html`<tr key="${of.topic} ${of.reason}">
-                  <th scope="row">${of.topic}</th>
-                  <td class="reason">${of.reason}</td>
-                  <td>${whole(of.count)}</td>
-                  <td><${Age} ms=${of.last_at_ms} /></td>
-                </tr>`)}
-              </tbody>
-            </table>
-          </div>`}
+        ? html`<p class=${kafka === "ok" ? "note" : "note refusal"}>${withoutReasons(topics, kafka)}</p>`
+        : html`<${Reasons} reasons=${reasons} />`}
+      ${reasons.length > 0 && kafka !== "ok" && html`<p class="note refusal">${MAY_BE_MISSING}: ${kafka}</p>`}
       ${open && html`<${Records} topics=${topics.map(({ topic }) => topic)} />`}
     </section>
   `;
+}
+
+/**
+ * @param {readonly Schemas["TopicState"][]} topics without reasons
+ * @param {string} kafka `ok`, or why it does not tell
+ * @returns {string} what that means
+ */
+function withoutReasons(topics, kafka) {
+  if (kafka !== "ok") return `Whether and why records were rejected is not known: ${kafka}`;
+  const none = topics.every(({ dead_letters }) => dead_letters === 0);
+  return none ? "No record was rejected in the last 30 days." : "Why records were rejected is not known yet.";
+}
+
+/** @param {{ reasons: readonly (Schemas["LetterReason"] & { topic: string })[] }} props the latest first */
+function Reasons({ reasons }) {
+  return html`<div class="wide" tabindex="0" role="region" aria-label="Reasons">
+    <table class="numbers reasons">
+      <thead><tr>${["Topic", "Reason", "Of the newest 500", "Last"].map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
+      <tbody>
+        ${reasons.map((of) => html`<tr key="${of.topic} ${of.reason}">
+          <th scope="row">${of.topic}</th>
+          <td class="reason">${of.reason}</td>
+          <td>${whole(of.count)}</td>
+          <td><${Age} ms=${of.last_at_ms} /></td>
+        </tr>`)}
+      </tbody>
+    </table>
+  </div>`;
 }
 
 /** @param {{ topics: readonly string[] }} props Asked for once, and again by the button: nobody reads what moves. */
@@ -66,8 +84,8 @@ function Records({ topics }) {
         <button type="button" onClick=${again}>Ask again</button>
       </div>
       <${Locked} problem=${problem} onKey=${again} />
-      ${answer && answer.kafka !== "ok" && html`<p class="note refusal" role="status">What is newest may be missing: ${answer.kafka}</p>`}
-      ${answer && atMs !== null && html`<p class="note" role="status">
+      ${answer && answer.kafka !== "ok" && html`<p class="note refusal" role="status">${MAY_BE_MISSING}: ${answer.kafka}</p>`}
+      ${answer && atMs !== null && (answer.kafka === "ok" || answer.dead_letters.length > 0) && html`<p class="note" role="status">
         ${answer.dead_letters.length === 0 ? "No record was rejected" : `The newest ${answer.dead_letters.length}, newest first`}, as of <${Age} ms=${atMs} />
       </p>`}
       ${answer && html`<ol aria-label="Rejected records">

@@ -49,7 +49,7 @@ export function View(_) {
       <${Refusal} problem=${pipeline.problem} />
       ${pipeline.answer && html`<${Topics} topics=${pipeline.answer.topics} atMs=${known.atMs} />`}
       ${history.answer && history.atMs !== null && html`<${LastHour} history=${history.answer} atMs=${history.atMs} />`}
-      ${pipeline.answer && html`<${Rejected} topics=${pipeline.answer.topics} />`}
+      ${pipeline.answer && html`<${Rejected} pipeline=${pipeline.answer} />`}
     </div>
   `;
 }

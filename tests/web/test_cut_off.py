@@ -1,4 +1,4 @@
-"""The view `user` while the API is away, and with keys that it refuses."""
+"""Markets and a user while the API is away, and with keys that it refuses."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 
 from tests.api.keys import entry, write_keys
 
-from .stack import Stack
+from .stack import Stack, minute_ms
 from .users import FAR, SUCA, rows, seed, traded
 
 
@@ -17,7 +17,27 @@ def seeded(behind: Stack) -> None:
     seed(behind)
 
 
-async def test_it_keeps_what_it_has_while_the_api_is_away_and_goes_on(
+async def test_markets_say_that_they_are_cut_off_keep_what_they_have_and_go_on(
+    page: Page, behind: Stack
+) -> None:
+    banner = page.locator(".banner")
+    with behind.api():
+        behind.quote(SUCA, 10.5, minute_ms() + 1)
+        await page.goto(f"{behind.url}/#/markets/{SUCA}")
+        await page.get_by_role("button", name="Table").click()
+        price = page.locator(".standing .last")
+        await expect(price).to_have_text("10.50")
+        await expect(banner).to_be_hidden()
+    await expect(banner).to_contain_text(re.compile(r"Cut off since \d\d:\d\d:\d\d"))
+    await expect(price).to_have_text("10.50")
+    with behind.api():
+        await expect(banner).to_be_hidden()
+        behind.quote(SUCA, 11.75, minute_ms() + 2)
+        await expect(price).to_have_text("11.75")
+        await expect(page.locator("tbody tr[data-t]").first).to_contain_text("11.75")
+
+
+async def test_a_user_keeps_what_there_is_while_the_api_is_away_and_goes_on(
     page: Page, behind: Stack
 ) -> None:
     banner = page.locator(".banner")
