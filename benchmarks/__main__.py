@@ -14,7 +14,7 @@ from benchmarks.keepup.scenario import keepup
 from benchmarks.limits import limits
 from benchmarks.memory import memory
 from benchmarks.models import models
-from benchmarks.page import page
+from benchmarks.page.scenario import page
 from benchmarks.poison import poison
 from benchmarks.reads import parts as read_parts
 from benchmarks.reads.data import Size
