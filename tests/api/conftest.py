@@ -205,3 +205,14 @@ async def client(serve: Serve, store_url: str, filled: Filled) -> AsyncIterator[
     """A client of an application on the filled namespace; nothing listens at its Kafka address."""
     async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
         yield client
+
+
+@pytest.fixture
+async def writing(
+    serve: Serve, store_url: str, filled: Filled, broker: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application that has Kafka."""
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
+    ) as client:
+        yield client

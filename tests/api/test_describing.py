@@ -1,6 +1,5 @@
 """Changing the catalog over HTTP: by way of its topic, and only by the contracts' rules."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -23,26 +22,16 @@ APPLE: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-async def published(
-    serve: Serve, store_url: str, filled: Filled, broker: str
-) -> AsyncIterator[httpx.AsyncClient]:
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
-    ) as client:
-        yield client
-
-
 @pytest.mark.integration
 async def test_what_is_accepted_stands_in_the_log_under_its_instrument(
-    published: httpx.AsyncClient, broker: str, topology: Topology
+    writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
     ids = (4, 5, 2**63 - 1)
     for i in ids:
-        answer = await published.put(f"/v1/instruments/{i}", json=APPLE)
+        answer = await writing.put(f"/v1/instruments/{i}", json=APPLE)
         assert (answer.status_code, answer.json()) == (202, {"instrument_id": i})
-    del published.headers["Content-Type"]  # there is no body to tell of
-    answer = await published.delete("/v1/instruments/4")
+    del writing.headers["Content-Type"]  # there is no body to tell of
+    answer = await writing.delete("/v1/instruments/4")
     assert (answer.status_code, answer.json()) == (202, {"instrument_id": 4})
 
     found = read_back(broker, INSTRUMENTS.name, topology.instruments, 4)

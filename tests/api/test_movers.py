@@ -3,7 +3,6 @@
 import math
 
 import httpx
-import msgspec
 import numpy as np
 import pytest
 import tenacity
@@ -11,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bars.movers import Mover, Ranked, fields_of, first_present, ranked
-from contracts.instruments import CatalogEntry
-from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD, NEXT_FIELD, BarValue
-from contracts.topics import INSTRUMENTS
+from contracts.keyspace import BarValue
 from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS, Filled, Serve
@@ -63,22 +60,8 @@ def bar(open_: float, close: float) -> BarValue:
 @pytest.fixture
 def moved(filled: Filled) -> None:
     categories = {1: ("tech",), 2: ("energy",), 3: ("tech",), 4: ("tech",), 5: (), 6: ()}
-    fields = {
-        str(item): msgspec.json.encode(
-            CatalogEntry(
-                instrument_id=item,
-                symbol=f"S{item}",
-                name=f"Instrument {item}",
-                categories=of,
-                listed=item != 4,
-                off=(0, 1),
-            )
-        )
-        for item, of in categories.items()
-    }
-    filled.store.hset(filled.keys.catalog(0), mapping=fields)
-    position = {LINEAGE_FIELD: 1, INCARNATION_FIELD: 0, NEXT_FIELD: 2}
-    filled.store.hset(filled.keys.position(INSTRUMENTS, 0), mapping=position)
+    for item, of in categories.items():
+        filled.instrument(item, f"S{item}", categories=of, listed=item != 4)
     last = END_S - 60
     filled.bars(1, {last: bar(12, 15), END_S - 300: bar(10, 9), END_S - 3600: bar(20, 10)})
     filled.bars(2, {last - 120: bar(12, 20), END_S - 240: bar(10, 9), END_S: bar(9, 1)})

@@ -1,6 +1,5 @@
 """What a user may ask for: all that is kept, and the end of it."""
 
-from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import httpx
@@ -13,7 +12,7 @@ from contracts.partitioning import user_partition
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 
-from .conftest import TOPOLOGY, Filled, Serve
+from .conftest import TOPOLOGY, Filled
 from .test_writing import read_back
 
 LIST = [("8", 0.5, ["1"]), ("3", 0.25, ["1", "2"])]
@@ -26,17 +25,6 @@ SHOWN = [
 @pytest.fixture(autouse=True)
 def model(filled: Filled) -> None:
     filled.generation("g1", similar={"1": [("2", 0.9, 5.0)]}, popular=[("2", 9.0)])
-
-
-@pytest.fixture
-async def writing(
-    serve: Serve, store_url: str, filled: Filled, broker: str
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application that has Kafka."""
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
-    ) as client:
-        yield client
 
 
 async def test_an_export_has_all_that_redis_has_of_a_user(

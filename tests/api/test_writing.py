@@ -47,23 +47,13 @@ def read_back(broker: str, topic: str, partitions: int, count: int) -> list[Reco
         consumer.close()
 
 
-@pytest.fixture
-async def client(
-    serve: Serve, store_url: str, filled: Filled, broker: str
-) -> AsyncIterator[httpx.AsyncClient]:
-    async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
-    ) as client:
-        yield client
-
-
 @pytest.mark.integration
 async def test_accepted_events_stand_in_the_log_under_their_keys(
-    client: httpx.AsyncClient, broker: str, topology: Topology
+    writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
     quotes = [{**QUOTE, "instrument_id": i} for i in range(20)]
     trades = [{**TRADE, "user_id": f"Zoë {i}"} for i in range(10)]
-    answer = await client.post("/v1/events", json=[*quotes, *trades])
+    answer = await writing.post("/v1/events", json=[*quotes, *trades])
     assert (answer.status_code, answer.json()) == (202, {"quotes": 20, "interactions": 10})
 
     found = read_back(broker, QUOTES.name, topology.quotes, 20)
@@ -83,9 +73,9 @@ async def test_accepted_events_stand_in_the_log_under_their_keys(
 
 @pytest.mark.integration
 async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
-    client: httpx.AsyncClient, broker: str, topology: Topology
+    writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
-    answer = await client.post("/v1/events", json=[QUOTE, {**QUOTE, "price": -1}, TRADE])
+    answer = await writing.post("/v1/events", json=[QUOTE, {**QUOTE, "price": -1}, TRADE])
     assert answer.status_code == 422
     assert answer.json() == {
         "type": "urn:tickrec:problem:invalid-events",
@@ -98,16 +88,16 @@ async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
             {"index": 1, "reason": "Expected `float` > 0.0 - at `$.price`", "field": "price"}
         ],
     }
-    await client.post("/v1/events", json={**QUOTE, "price": 7})
+    await writing.post("/v1/events", json={**QUOTE, "price": 7})
     (record,) = read_back(broker, QUOTES.name, topology.quotes, 1)
     assert msgspec.json.decode(record.value, type=Quote).price == 7
 
 
 @pytest.mark.integration
 async def test_a_trade_of_the_first_version_comes_back_and_is_published_as_both(
-    client: httpx.AsyncClient, broker: str, topology: Topology
+    writing: httpx.AsyncClient, broker: str, topology: Topology
 ) -> None:
-    answer = await client.post("/add/request", json=LEGACY)
+    answer = await writing.post("/add/request", json=LEGACY)
     assert (answer.status_code, answer.json()) == (200, {"resp": LEGACY})
     (quote,) = read_back(broker, QUOTES.name, topology.quotes, 1)
     assert json.loads(quote.value) == {
