@@ -1,4 +1,4 @@
-"""What axe-core finds in the page as it is shown, in both themes."""
+"""Whom the page keeps out: what axe-core finds in both themes, and what does not fit a window."""
 
 from typing import Any, Final, Literal
 
@@ -7,12 +7,21 @@ from playwright.async_api import Page, expect
 
 KEEPS_PEOPLE_OUT: Final = {"serious", "critical"}
 """Impacts, in axe-core's words, that the page has none of."""
+WIDTHS: Final = (1440, 1000, 390, 320)
+"""Of windows: a desktop's, a tablet's, a phone's, and that of WCAG 1.4.10."""
 
 
 async def assert_accessible(page: Page) -> None:
     """Look at what is shown, in both themes: axe-core calls nothing of it serious or critical."""
     await _assert_accessible(page, "light")
     await _assert_accessible(page, "dark")
+
+
+async def assert_fits(page: Page) -> None:
+    """Resize the window: nothing of what is shown is ever wider than it."""
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 800})
+        await expect(page.locator("html")).to_have_js_property("scrollWidth", width)
 
 
 async def _assert_accessible(page: Page, theme: Literal["light", "dark"]) -> None:

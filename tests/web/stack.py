@@ -4,18 +4,22 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import redis
 
+from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.messages import Interaction, Quote
+from contracts.topics import INSTRUMENTS
 from infra.local.process import Server, free_port, running
 from tests.api.conftest import Filled
 from tests.integration.conftest import Pipeline, eventually
 from tests.patience import PATIENCE_S
 
 MINUTE_MS: Final = 60_000
+LAST: Final = 10
+"""So many in a row are in all partitions."""
 
 
 @dataclass
@@ -40,12 +44,18 @@ class Stack:
         with running(Server(command, self.url, "api", self._answers)):
             yield
 
-    def describe(self, instrument_id: int, symbol: str, name: str, **more: Any) -> None:
-        """Put an instrument into the catalog, and return once the API knows it."""
-        described = {"symbol": symbol, "name": name, **more}
-        path = f"{self.url}/v1/instruments/{instrument_id}"
-        httpx.put(path, json=described, timeout=PATIENCE_S).raise_for_status()
-        eventually(lambda: httpx.get(path).is_success, f"{symbol} is in the catalog")
+    def describe(self, *instruments: Instrument) -> None:
+        """Put instruments into the catalog, and return once the API knows the last of them."""
+        self.pipeline.publish_raw(
+            (INSTRUMENTS.name, instrument_key(it.instrument_id), encode_instrument(it), None)
+            for it in instruments
+        )
+        last = [f"/v1/instruments/{it.instrument_id}" for it in instruments[-LAST:]]
+        with httpx.Client(base_url=self.url, timeout=PATIENCE_S) as client:
+            eventually(
+                lambda: all(client.get(path).is_success for path in last),
+                f"{instruments[-1].symbol} is in the catalog",
+            )
 
     def quote(self, instrument_id: int, price: float, ts: int, size: float = 1.0) -> None:
         """Publish a quote with its event time in epoch ms."""

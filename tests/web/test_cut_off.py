@@ -8,13 +8,13 @@ from playwright.async_api import Page, expect
 
 from tests.api.keys import entry, write_keys
 
+from .seeds import FAR, RARE, give, rows, seed, traded
 from .stack import Stack, minute_ms
-from .users import FAR, SUCA, rows, seed, traded
 
 
 @pytest.fixture(scope="module", autouse=True)
-def seeded(behind: Stack) -> None:
-    seed(behind)
+def seeded(stack: Stack) -> None:
+    seed(stack, "stayer", "keyless")
 
 
 async def test_markets_say_that_they_are_cut_off_keep_what_they_have_and_go_on(
@@ -22,8 +22,8 @@ async def test_markets_say_that_they_are_cut_off_keep_what_they_have_and_go_on(
 ) -> None:
     banner = page.locator(".banner")
     with behind.api():
-        behind.quote(SUCA, 10.5, minute_ms() + 1)
-        await page.goto(f"{behind.url}/#/markets/{SUCA}")
+        behind.quote(RARE, 10.5, minute_ms() + 1)
+        await page.goto(f"{behind.url}/#/markets/{RARE}")
         await page.get_by_role("button", name="Table").click()
         price = page.locator(".standing .last")
         await expect(price).to_have_text("10.50")
@@ -32,9 +32,13 @@ async def test_markets_say_that_they_are_cut_off_keep_what_they_have_and_go_on(
     await expect(price).to_have_text("10.50")
     with behind.api():
         await expect(banner).to_be_hidden()
-        behind.quote(SUCA, 11.75, minute_ms() + 2)
+        behind.quote(RARE, 11.75, minute_ms() + 2)
         await expect(price).to_have_text("11.75")
         await expect(page.locator("tbody tr[data-t]").first).to_contain_text("11.75")
+    await page.get_by_role("link", name="Models", exact=True).click()
+    await expect(page.get_by_text("Loading…")).to_be_visible()
+    with behind.api():
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Models")
 
 
 async def test_a_user_keeps_what_there_is_while_the_api_is_away_and_goes_on(
@@ -42,8 +46,6 @@ async def test_a_user_keeps_what_there_is_while_the_api_is_away_and_goes_on(
 ) -> None:
     banner = page.locator(".banner")
     history = rows(page, "History")
-    behind.publish(traded("stayer", SUCA))
-    behind.pipeline.wait_until_folded()
     with behind.api():
         await page.goto(f"{behind.url}/#/user/stayer")
         await expect(history).to_have_count(1)
@@ -66,8 +68,14 @@ async def test_without_the_right_key_it_says_so_and_goes_on_with_one(
         tmp_path / "keys.json", entry("reads", scopes=["read"]), entry("ends", scopes=["admin"])
     )
     with behind.api(api_keys_file=str(keys)):
-        await page.goto(f"{behind.url}/#/user/ABC")
+        await page.goto(f"{behind.url}/#/user/keyless")
         await expect(page.locator(".recommended").get_by_role("alert")).to_contain_text("key")
+        await page.get_by_role("button", name="API key").click()
+        await page.get_by_label("Key", exact=True).fill("not taken")
+        await page.get_by_role("button", name="Cancel").click()
+        await page.get_by_role("button", name="API key").click()
+        await expect(page.get_by_label("Key", exact=True)).to_have_value("")
+        await page.keyboard.press("Escape")
         await give(page, "wrong")
         await expect(page.locator(".recommended").get_by_role("alert")).to_contain_text("key")
         await give(page, "reads")
@@ -81,11 +89,4 @@ async def test_without_the_right_key_it_says_so_and_goes_on_with_one(
         await expect(dialog).to_contain_text("a key that has the scope admin")
         await dialog.get_by_label("Admin key").fill("ends")
         await dialog.get_by_role("button", name="Erase").click()
-        await expect(dialog).to_contain_text("The erasure of ABC stands in the log.")
-
-
-async def give(page: Page, key: str) -> None:
-    """Enter a key."""
-    await page.get_by_role("button", name=re.compile("API key|Key set")).click()
-    await page.get_by_label("Key", exact=True).fill(key)
-    await page.get_by_role("button", name="Use it").click()
+        await expect(dialog).to_contain_text("The erasure of keyless stands in the log.")

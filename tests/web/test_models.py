@@ -18,7 +18,8 @@ from trainer.generations.decisions import note, note_standing, read_decisions
 from trainer.generations.report import Checked, Data, HeldOut, Inputs, Lists, Report, Selection
 from trainer.tuning.found import Found
 
-from .accessible import assert_accessible
+from .accessible import assert_accessible, assert_fits
+from .seeds import give
 from .stack import MINUTE_MS, Stack
 
 SCRIPT = "<script>document.title='taken'</script>"
@@ -266,8 +267,12 @@ async def test_weights_show_whom_they_move_and_end_with_the_experiment(
     question = page.get_by_role("dialog")
     await question.get_by_label("Name of the experiment").fill("spring")
     await question.get_by_label("Weight of default").fill("3")
-    await question.get_by_label("Weight of steep").fill("1")
+    steep = question.get_by_label("Weight of steep")
+    await steep.fill("")
+    await steep.press_sequentially("0.5")
     rows = question.locator("tbody tr")
+    await expect(rows).to_have_text(["default100.0%85.7%", "steep0.0%14.3%"])
+    await steep.fill("1")
     await expect(rows).to_have_text(["default100.0%75.0%", "steep0.0%25.0%"])
     await question.get_by_role("button", name="Spread them so").click()
     said = question.get_by_role("status")
@@ -301,9 +306,7 @@ async def test_reading_and_deciding_say_which_key_they_need(
         needed = page.get_by_text("Reading models needs a key that has the scope read.")
         await expect(needed).to_be_visible()
         for key in ("tk_unknown", READER):
-            await page.get_by_role("button", name=re.compile("API key|Key set")).click()
-            await page.get_by_label("Key", exact=True).fill(key)
-            await page.get_by_role("button", name="Use it").click()
+            await give(page, key)
             refused = key != READER
             await expect(needed).to_be_visible(visible=refused)
         await page.get_by_role("button", name="Promote…").click()
@@ -341,8 +344,6 @@ async def test_axe_finds_nothing_serious(page: Page, seen: Stack) -> None:
     await assert_accessible(page)
 
 
-@pytest.mark.parametrize("width", [1280, 390, 320])
-async def test_nothing_is_wider_than_the_window(page: Page, seen: Stack, width: int) -> None:
-    await page.set_viewport_size({"width": width, "height": 800})
+async def test_nothing_is_wider_than_the_window(page: Page, seen: Stack) -> None:
     await show(page, seen)
-    assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    await assert_fits(page)

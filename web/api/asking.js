@@ -38,8 +38,11 @@ export async function answered(question, once, signal) {
  * @template T
  * @param {string} question
  * @param {() => Promise<T>} once
- * @param {{ everyMs: number | null, signal: AbortSignal, onAnswer: (answer: T) => void, onProblem: (problem: Problem) => void }} how
- *   `everyMs` null: until it is answered once
+ * @param {object} how
+ * @param {number | null} how.everyMs null: until it is answered once
+ * @param {AbortSignal} how.signal
+ * @param {(answer: T) => void} how.onAnswer
+ * @param {(problem: Problem) => void} how.onProblem
  * @returns {Promise<void>}
  */
 export async function repeatedly(question, once, { everyMs, signal, onAnswer, onProblem }) {
@@ -94,7 +97,16 @@ export function pause(ms, signal) {
 export function untilVisible(signal) {
   if (!document.hidden) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    document.addEventListener("visibilitychange", () => resolve(), { once: true, signal });
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    const end = () => {
+      document.removeEventListener("visibilitychange", seen);
+      reject(signal.reason);
+    };
+    const seen = () => {
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    if (signal.aborted) return end();
+    document.addEventListener("visibilitychange", seen, { once: true });
+    signal.addEventListener("abort", end, { once: true });
   });
 }

@@ -6,13 +6,15 @@
 import { noteAnswer, noteFailure } from "../state/connection.js";
 import { createParser } from "../state/sse.js";
 import { isPassing, pause, pauseMs, untilVisible } from "./asking.js";
-import { Unreachable, sent } from "./client.js";
+import { Problem, Unreachable, sent } from "./client.js";
+import { parsed } from "./json.js";
 
 /** @typedef {import("../state/bars.js").Bar & { instrument_id: number }} LiveBar */
 /**
  * @typedef {object} Listener
  * @property {(bars: LiveBar[]) => void} onBars
  * @property {() => void} onLive the newest bars are complete
+ * @property {(problem: Problem) => void} onProblem the API refuses the stream: it is not opened again
  */
 
 /** The server says something every 15 s. */
@@ -27,7 +29,13 @@ const QUESTION = "stream";
 export function openBarStream(instruments, listener) {
   const closing = new AbortController();
   follow(instruments.join(","), listener, closing.signal).catch((error) => {
-    if (!closing.signal.aborted) noteFailure(QUESTION, error.message);
+    if (closing.signal.aborted) return;
+    if (!(error instanceof Problem)) {
+      noteFailure(QUESTION, "The stream of bars failed, which is a bug");
+      throw error;
+    }
+    noteAnswer(QUESTION);
+    listener.onProblem(error);
   });
   return () => {
     closing.abort();
@@ -85,9 +93,10 @@ async function readOnce(instruments, listener, progress, signal) {
       tell(parse(next.value), listener, progress);
     }
   } catch (error) {
-    if (signal.aborted || isPassing(error) || !isBroken(error)) throw error;
+    if (signal.aborted || !isBroken(error)) throw error;
   } finally {
     clearTimeout(timer);
+    silence.abort(); // whatever is still open of it
   }
   throw new Unreachable("The stream of bars ended");
 }
@@ -100,7 +109,7 @@ function isBroken(error) {
 /** @param {import("../state/sse.js").ServerSent[]} events @param {Listener} listener @param {Progress} progress */
 function tell(events, listener, progress) {
   /** @type {LiveBar[]} */
-  const bars = events.filter(({ event }) => event === "bar").map(({ data }) => JSON.parse(data));
+  const bars = events.filter(({ event }) => event === "bar").map(({ data }) => parsed(data));
   if (bars.length > 0) listener.onBars(bars);
   for (const { event, id } of events) {
     if (id !== null) progress.lastId = id;
@@ -114,7 +123,10 @@ function tell(events, listener, progress) {
   }
 }
 
-/** @param {AbortSignal} signal @returns {{ signal: AbortSignal, forget: () => void }} it ends when the page is hidden, too */
+/**
+ * @param {AbortSignal} signal
+ * @returns {{ signal: AbortSignal, forget: () => void }} it ends when the page is hidden, too
+ */
 function whenHidden(signal) {
   const hidden = new AbortController();
   const look = () => document.hidden && hidden.abort();

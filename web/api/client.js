@@ -1,6 +1,7 @@
 // One question to the API and its answer.
 
 import { adminKey, apiKey } from "../state/session.js";
+import { parsed, written } from "./json.js";
 
 /** @typedef {import("./types").components["schemas"]} Schemas */
 /** @typedef {Record<string, string | number | boolean>} Query */
@@ -46,11 +47,11 @@ export async function ask(path, { query, method = "GET", body, asAdmin = false, 
     method,
     asAdmin,
     headers: body === undefined ? {} : { "Content-Type": "application/json" },
-    body: body === undefined ? null : JSON.stringify(body),
+    body: body === undefined ? null : written(body),
     signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
   });
   try {
-    return await answer.json();
+    return parsed(await answer.text());
   } catch (error) {
     throw signal?.aborted ? error : new Unreachable("The answer did not come in whole");
   }

@@ -2,14 +2,23 @@
 
 import { useState } from "preact/hooks";
 import { html } from "../shell/html.js";
-import { minute, price, whole } from "../state/format.js";
+import { amount, minute, price, whole } from "../state/format.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../state/bars.js").Bar} Bar */
 
 const PAGE = 60;
+const TITLES = ["Start", "Open", "High", "Low", "Close", "VWAP", "Volume", "Quotes"];
 
-/** @param {{ bars: readonly Bar[], digits: number, caption: string, onEarlier: () => void }} props */
-export function BarsTable({ bars, digits, caption, onEarlier }) {
+/**
+ * @param {object} props
+ * @param {readonly Bar[]} props.bars
+ * @param {boolean} props.complete whether there are no earlier ones
+ * @param {number} props.digits
+ * @param {string} props.caption
+ * @param {() => void} props.onEarlier
+ */
+export function BarsTable({ bars, complete, digits, caption, onEarlier }) {
   const [rows, setRows] = useState(PAGE);
   const more = () => {
     setRows(rows + PAGE);
@@ -19,12 +28,12 @@ export function BarsTable({ bars, digits, caption, onEarlier }) {
     <div class="scroll" tabindex="0" role="region" aria-label=${caption}>
       <table class="numbers">
         <caption>${caption}</caption>
-        <thead>
-          <tr>${["Start", "Open", "High", "Low", "Close", "VWAP", "Volume", "Quotes"].map((name) => html`<th scope="col">${name}</th>`)}</tr>
-        </thead>
-        <tbody>${bars.slice(-rows).reverse().map((bar) => html`<${Row} key=${bar.t} bar=${bar} digits=${digits} />`)}</tbody>
+        <${TableHead} titles=${TITLES} />
+        <tbody>
+          ${bars.slice(-rows).reverse().map((bar) => html`<${Row} key=${bar.t} bar=${bar} digits=${digits} />`)}
+        </tbody>
       </table>
-      <button type="button" onClick=${more}>Earlier bars</button>
+      ${!(complete && rows >= bars.length) && html`<button type="button" onClick=${more}>Earlier bars</button>`}
     </div>
   `;
 }
@@ -36,7 +45,7 @@ function Row({ bar, digits }) {
     ${[bar.o, bar.h, bar.l].map((value) => html`<td>${price(value, digits)}</td>`)}
     <td class="trend">${price(bar.c, digits)}</td>
     <td>${bar.vw === null ? "" : price(bar.vw, digits)}</td>
-    <td>${whole(bar.v)}</td>
+    <td>${amount(bar.v)}</td>
     <td>${whole(bar.n)}</td>
   </tr>`;
 }

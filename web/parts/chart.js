@@ -101,7 +101,11 @@ class Drawing {
   #drawAll(bars) {
     const digits = digitsOf(bars.slice(-100).flatMap(({ h, l }) => [h, l]));
     this.candles.applyOptions({
-      priceFormat: { type: "custom", minMove: 10 ** -digits, formatter: (/** @type {number} */ value) => price(value, digits) },
+      priceFormat: {
+        type: "custom",
+        minMove: 10 ** -digits,
+        formatter: (/** @type {number} */ value) => price(value, digits),
+      },
     });
     const byTime = new Map(bars.map((bar) => [bar.t, bar]));
     const times = places(bars, this.interval);

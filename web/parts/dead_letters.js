@@ -7,6 +7,7 @@ import { useAnswer } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { minute, whole } from "../state/format.js";
 import { adminKey } from "../state/session.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 /** @typedef {import("../api/client.js").Problem} Problem */
@@ -14,6 +15,7 @@ import { adminKey } from "../state/session.js";
 const ALL = "all";
 const SHOWN = 50;
 const MAY_BE_MISSING = "What is newest may be missing";
+const NEEDS_KEY = " Records may be about people, so they need a key that has the scope admin.";
 
 /** @param {{ pipeline: Schemas["Pipeline"] }} props */
 export function Rejected({ pipeline: { topics, kafka } }) {
@@ -50,7 +52,7 @@ function withoutReasons(topics, kafka) {
 function Reasons({ reasons }) {
   return html`<div class="wide" tabindex="0" role="region" aria-label="Reasons">
     <table class="numbers reasons">
-      <thead><tr>${["Topic", "Reason", "Of the newest 500", "Last"].map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
+      <${TableHead} titles=${["Topic", "Reason", "Of the newest 500", "Last"]} />
       <tbody>
         ${reasons.map((of) => html`<tr key="${of.topic} ${of.reason}">
           <th scope="row">${of.topic}</th>
@@ -73,27 +75,33 @@ function Records({ topics }) {
     ),
   );
   const again = () => setRound(round + 1);
+  const choose = (/** @type {{ currentTarget: HTMLSelectElement }} */ { currentTarget: { value } }) => setTopic(value);
   return html`
     <div class="records">
       <div class="tools">
         <label>Topic
-          <select value=${topic} onChange=${(/** @type {Event} */ event) => setTopic(/** @type {HTMLSelectElement} */ (event.currentTarget).value)}>
+          <select value=${topic} onChange=${choose}>
             ${[ALL, ...topics].map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
           </select>
         </label>
         <button type="button" onClick=${again}>Ask again</button>
       </div>
       <${Locked} problem=${problem} onKey=${again} />
-      ${answer && answer.kafka !== "ok" && html`<p class="note refusal" role="status">${MAY_BE_MISSING}: ${answer.kafka}</p>`}
-      ${answer && atMs !== null && (answer.kafka === "ok" || answer.dead_letters.length > 0) && html`<p class="note" role="status">
-        ${answer.dead_letters.length === 0 ? "No record was rejected" : `The newest ${answer.dead_letters.length}, newest first`}, as of <${Age} ms=${atMs} />
+      ${answer && answer.kafka !== "ok" && html`<p class="note refusal"
+        role="status">${MAY_BE_MISSING}: ${answer.kafka}</p>`}
+      ${answer && atMs !== null && (answer.kafka === "ok" || answer.dead_letters.length > 0) && html`<p class="note">
+        <span role="status">${told(answer.dead_letters.length)}</span>, as of <${Age} ms=${atMs} />
       </p>`}
       ${answer && html`<ol aria-label="Rejected records">
-        ${answer.dead_letters.map((letter) => html`<${Record} key="${letter.topic} ${letter.partition} ${letter.offset} ${letter.rejected_at_ms}" letter=${letter} />`)}
+        ${answer.dead_letters.map((letter) => html`<${Record} letter=${letter}
+          key="${letter.topic} ${letter.partition} ${letter.offset} ${letter.rejected_at_ms}" />`)}
       </ol>`}
     </div>
   `;
 }
+
+/** @param {number} n records that were found @returns {string} */
+const told = (n) => (n === 0 ? "No record was rejected" : `The newest ${n}, newest first`);
 
 /** @param {{ problem: Problem | null, onKey: () => void }} props why there is no answer */
 function Locked({ problem, onKey }) {
@@ -106,7 +114,7 @@ function Locked({ problem, onKey }) {
   };
   const needsKey = problem.status === 401 || problem.status === 403;
   return html`
-    <p class="note refusal" role="alert">${problem.message}.${needsKey && " Records may be about people, so they need a key that has the scope admin."}</p>
+    <p class="note refusal" role="alert">${problem.message}.${needsKey && NEEDS_KEY}</p>
     ${needsKey && html`<form class="unlock" onSubmit=${take}>
       <label>Admin key, sent only where it is needed, and forgotten when the page is closed
         <input name="admin-key" type="password" autocomplete="off" spellcheck=${false} required />
@@ -119,7 +127,9 @@ function Locked({ problem, onKey }) {
 /** @param {{ letter: Schemas["DeadLetter"] }} props */
 function Record({ letter }) {
   const { topic, partition, offset, rejected_at_ms: atMs, reason, key, value, value_bytes: bytes } = letter;
-  const place = partition === null || offset === null ? "not written by a worker" : `partition ${partition}, offset ${whole(offset)}`;
+  const place = partition === null || offset === null
+    ? "not written by a worker"
+    : `partition ${partition}, offset ${whole(offset)}`;
   return html`<li>
     <p><b>${topic}</b> <span class="age">${place}, ${minute(atMs)}, <${Age} ms=${atMs} /></span></p>
     <p class="reason">${reason}</p>

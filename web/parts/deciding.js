@@ -4,11 +4,13 @@ import { useState } from "preact/hooks";
 import { ask } from "../api/client.js";
 import { html } from "../shell/html.js";
 import { percent } from "../state/format.js";
-import { promotion, rollback, sharesOf } from "../state/models.js";
+import { AT_ONCE, promotion, rollback, sharesOf } from "../state/models.js";
 import { Question } from "./question.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 /** @typedef {import("../state/models.js").Consequence} Consequence */
+/** @typedef {{ currentTarget: HTMLInputElement }} Typed */
 
 const MOST_CHARACTERS = 500;
 const NAME = "[A-Za-z0-9_\\-]{1,32}";
@@ -24,21 +26,31 @@ export function Deciding({ models, experiments, onDecided }) {
     <div class="deciding" role="group" aria-label="Decide">
       <button type="button" disabled=${promoting === null} title=${promoting ? null : "No canary is on trial"}
         onClick=${open("promote", promoting?.subject ?? "")}>Promote…</button>
-      <button type="button" disabled=${rolling === null} title=${rolling ? null : "No earlier generation is kept: see KEEP_GENERATIONS"}
+      <button type="button" disabled=${rolling === null}
+        title=${rolling ? null : "No earlier generation is kept: see KEEP_GENERATIONS"}
         onClick=${open("rollback", rolling?.subject ?? "")}>Roll back…</button>
       <button type="button" disabled=${experiments === null} onClick=${open("weights", "")}>Weights…</button>
-      ${models.experiment !== null && html`<button type="button" onClick=${open("end", models.experiment)}>End experiment…</button>`}
+      ${models.experiment !== null && html`<button type="button"
+        onClick=${open("end", models.experiment)}>End experiment…</button>`}
     </div>
-    ${asked?.what === "promote" && html`<${Decide} ...${props} title="Promote the canary?" verb="Promote" path="promote" now=${promoting} />`}
-    ${asked?.what === "rollback" && html`<${Decide} ...${props} title="Roll back?" verb="Roll back" path="rollback" now=${rolling} />`}
+    ${asked?.what === "promote" && html`<${Decide} ...${props} title="Promote the canary?" verb="Promote"
+      path="promote" now=${promoting} />`}
+    ${asked?.what === "rollback" && html`<${Decide} ...${props} title="Roll back?" verb="Roll back"
+      path="rollback" now=${rolling} />`}
     ${asked?.what === "weights" && experiments !== null && html`<${Weights} ...${props} experiments=${experiments} />`}
     ${asked?.what === "end" && html`<${End} ...${props} name=${models.experiment} />`}
   `;
 }
 
 /**
- * @param {{ asked: string, title: string, verb: string, path: string, now: Consequence | null, onDecided: () => void, onClose: () => void }} props
- *   asked: the subject when it was asked; now: what would change by now
+ * @param {object} props
+ * @param {string} props.asked the subject when it was asked
+ * @param {string} props.title
+ * @param {string} props.verb
+ * @param {string} props.path
+ * @param {Consequence | null} props.now what would change by now
+ * @param {() => void} props.onDecided
+ * @param {() => void} props.onClose
  */
 function Decide({ asked, title, verb, path, now, onDecided, onClose }) {
   const act = async (/** @type {FormData} */ form) => {
@@ -62,30 +74,36 @@ function Facts({ facts }) {
 
 /** @param {{ experiments: Schemas["Experiments"], onDecided: () => void, onClose: () => void }} props */
 function Weights({ experiments, onDecided, onClose }) {
-  const [{ name: before, variants: arms }] = useState(experiments); // what it was when it was asked
+  const [first] = useState(experiments); // what it was when it was asked
+  const { name: before, variants: arms } = first;
   const [name, setName] = useState(before ?? "");
-  const [weights, setWeights] = useState(() => weightsOf(experiments));
+  const [typed, setTyped] = useState(() => weightsOf(experiments));
+  const weights = Object.fromEntries(Object.entries(typed).map(([variant, weight]) => [variant, Number(weight)]));
   const shares = sharesOf(arms, weights);
-  const outdated = JSON.stringify(weightsOf(experiments)) !== JSON.stringify(weightsOf({ name: before, variants: arms }));
+  const outdated = JSON.stringify(weightsOf(experiments)) !== JSON.stringify(weightsOf(first));
   const act = async () => {
     /** @type {Schemas["Experiments"]} */
     const now = await ask("/v1/experiments", { method: "PUT", body: { name, weights }, asAdmin: true });
     onDecided();
-    return `Experiment ${now.name}: ${now.variants.map(({ variant, users }) => `${variant} ${percent(users)}`).join(", ")} of the users.`;
+    const spread = now.variants.map(({ variant, users }) => `${variant} ${percent(users)}`).join(", ");
+    return `Experiment ${now.name}: ${spread} of the users.`;
   };
   return html`
-    <${Question} title="Spread the users over the variants" verb="Spread them so" outdated=${outdated} act=${act} onClose=${onClose}>
+    <${Question} title="Spread the users over the variants" verb="Spread them so"
+      outdated=${outdated} act=${act} onClose=${onClose}>
       <label>Name of the experiment
         <input name="name" required pattern=${NAME} value=${name} autocomplete="off" spellcheck=${false}
-          onInput=${(/** @type {{ currentTarget: HTMLInputElement }} */ { currentTarget }) => setName(currentTarget.value)} />
+          onInput=${(/** @type {Typed} */ { currentTarget: { value } }) => setName(value)} />
       </label>
       <table class="numbers">
-        <thead><tr>${["Variant", "Weight", "Users now", "Users then"].map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
+        <${TableHead} titles=${["Variant", "Weight", "Users now", "Users then"]} />
         <tbody>
           ${arms.map(({ variant, users, generation }) => html`<tr key=${variant}>
             <th scope="row">${variant}${generation === null && html` <span class="badge">not served</span>`}</th>
-            <td><input class="weight" type="number" min="0" step="any" required aria-label="Weight of ${variant}" value=${weights[variant]}
-              onInput=${(/** @type {{ currentTarget: HTMLInputElement }} */ { currentTarget }) => setWeights({ ...weights, [variant]: currentTarget.valueAsNumber || 0 })} /></td>
+            <td><input class="weight" type="number" min="0" step="any" required aria-label="Weight of ${variant}"
+              value=${typed[variant]}
+              onInput=${(/** @type {Typed} */ { currentTarget: { value } }) => setTyped({ ...typed, [variant]: value })}
+              /></td>
             <td>${percent(users)}</td>
             <td>${percent(shares[variant] ?? 0)}</td>
           </tr>`)}
@@ -95,7 +113,7 @@ function Weights({ experiments, onDecided, onClose }) {
         before !== null && name !== before
           ? "Another name puts users into other groups: most of them may change their variant."
           : "Users move only into a variant whose weight grows, and only out of one whose weight shrinks.",
-        "It holds from the next request on.",
+        AT_ONCE,
       ]} />
     <//>`;
 }
@@ -108,14 +126,19 @@ function End({ asked, name, onDecided, onClose }) {
     onDecided();
     return `The experiment ${asked} has ended: every user gets the default variant.`;
   };
-  const facts = [`Every user gets the default variant: the experiment ${asked} and its weights end.`, "It holds from the next request on."];
-  return html`<${Question} title="End the experiment?" verb="End it" outdated=${name !== asked} act=${act} onClose=${onClose}>
+  const facts = [`Every user gets the default variant: the experiment ${asked} and its weights end.`, AT_ONCE];
+  return html`<${Question} title="End the experiment?" verb="End it"
+    outdated=${name !== asked} act=${act} onClose=${onClose}>
     <${Facts} facts=${facts} />
   <//>`;
 }
 
-/** @param {Schemas["Experiments"]} experiments @returns {Record<string, number>} by variant; without an experiment, all is the default one's */
+/**
+ * @param {Schemas["Experiments"]} experiments
+ * @returns {Record<string, string>} as typed, by variant; without an experiment, all is the default one's
+ */
 function weightsOf({ name, variants }) {
-  const weight = (/** @type {Schemas["Arm"]} */ arm) => (name === null ? Number(arm.variant === "default") : arm.weight);
-  return Object.fromEntries(variants.map((arm) => [arm.variant, weight(arm)]));
+  const weight = (/** @type {Schemas["Arm"]} */ arm) =>
+    name === null ? Number(arm.variant === "default") : arm.weight;
+  return Object.fromEntries(variants.map((arm) => [arm.variant, String(weight(arm))]));
 }

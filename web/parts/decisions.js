@@ -2,6 +2,7 @@
 
 import { html } from "../shell/html.js";
 import { whole } from "../state/format.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
@@ -17,8 +18,9 @@ export function DecisionsTable({ decisions, more, onMore }) {
       ${decisions.length === 0 && html`<p class="note">Nothing was decided yet.</p>`}
       ${decisions.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Decisions">
         <table class="numbers decisions">
-          <thead><tr>${TITLES.map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
-          <tbody>${decisions.map((decision) => html`<${Row} key="${decision.at} ${decision.generation} ${decision.what}" decision=${decision} />`)}</tbody>
+          <${TableHead} titles=${TITLES} />
+          <tbody>${decisions.map((decision) => html`<${Row} decision=${decision}
+            key="${decision.at} ${decision.generation} ${decision.what}" />`)}</tbody>
         </table>
         ${more && html`<button type="button" onClick=${onMore}>Earlier decisions</button>`}
       </div>`}

@@ -3,13 +3,16 @@
 import { useState } from "preact/hooks";
 import { html } from "../shell/html.js";
 import { minute, percent, whole } from "../state/format.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../state/models.js").Point} Point */
-/** @typedef {{ title: string, of: (point: Point) => number, shown: (value: number) => string, low?: (point: Point) => number, high?: (point: Point) => number }} Figure */
+/** @typedef {(point: Point) => number} Of */
+/** @typedef {{ title: string, of: Of, shown: (value: number) => string, low?: Of, high?: Of }} Figure */
 
 const WIDTH = 280;
 const HEIGHT = 84;
 const MARGIN = 6;
+const TITLES = ["Generation", "At", "nDCG@10", "95 % interval", "Coverage", "Personalization", "Users"];
 /** With more of them, dots would hide the line. */
 const MOST_DOTS = 40;
 
@@ -34,9 +37,10 @@ export function FiguresOverTime({ points, canary }) {
       </div>
       ${points.length === 0
         ? html`<p class="note">No hold-out is known yet: too few users have enough items to hold any out.</p>`
-        : html`<div class="cards">${FIGURES.map((figure) => html`<${Card} key=${figure.title} figure=${figure} points=${points} canary=${canary} />`)}</div>
-          <p class="note">What users did last, held out of training; the default variant's generations, the canary's ringed.
-            The band is the 95 % interval.</p>`}
+        : html`<div class="cards">${FIGURES.map((figure) => html`<${Card} key=${figure.title} figure=${figure}
+            points=${points} canary=${canary} />`)}</div>
+          <p class="note">What users did last, held out of training; the default variant's generations, the canary's
+            ringed. The band is the 95 % interval.</p>`}
       ${asTable && html`<${Table} points=${points} />`}
     </section>
   `;
@@ -48,19 +52,23 @@ function Card({ figure, points, canary }) {
   const last = points.at(-1);
   const before = points.at(-2);
   if (last === undefined) return null;
-  const change = before === undefined ? 0 : of(last) - of(before);
   const [first] = points;
-  const label = `${title}: ${shown(of(last))}; of ${points.length} generations ${shown(Math.min(...points.map(of)))} to ${shown(Math.max(...points.map(of)))}`;
+  const [least, most] = [Math.min(...points.map(of)), Math.max(...points.map(of))];
+  const label = `${title}: ${shown(of(last))}; of ${points.length} generations ${shown(least)} to ${shown(most)}`;
   return html`<div class="card">
     <h3>${title}</h3>
     <div class="standing">
       <span class="last">${shown(of(last))}</span>
-      ${before !== undefined && html`<span class="number age">${change === 0 ? "as before" : `${change > 0 ? "▲" : "▼"} ${shown(Math.abs(change))}`}</span>`}
+      ${before !== undefined && html`<span class="number age">${changeOf(of(last) - of(before), shown)}</span>`}
     </div>
     <${Line} figure=${figure} points=${points} canary=${canary} label=${label} />
-    <div class="ends number"><span>${minute(first?.atMs ?? last.atMs)}</span>${points.length > 1 && html`<span>${minute(last.atMs)}</span>`}</div>
+    <div class="ends number"><span>${minute(first?.atMs ?? last.atMs)}</span>
+      ${points.length > 1 && html`<span>${minute(last.atMs)}</span>`}</div>
   </div>`;
 }
+
+/** @param {number} by @param {Figure["shown"]} shown @returns {string} */
+const changeOf = (by, shown) => (by === 0 ? "as before" : `${by > 0 ? "▲" : "▼"} ${shown(Math.abs(by))}`);
 
 /** @param {{ figure: Figure, points: readonly Point[], canary: string | null, label: string }} props */
 function Line({ figure, points, canary, label }) {
@@ -74,21 +82,22 @@ function Line({ figure, points, canary, label }) {
   const at = (/** @type {(point: Point) => number} */ height) => (/** @type {Point} */ point) =>
     `${x(point).toFixed(1)},${y(height(point)).toFixed(1)}`;
   const band = [...points.map(at(high)), ...[...points].reverse().map(at(low))];
-  const dotted = points.length <= MOST_DOTS ? points : points.filter((point) => point === points.at(-1) || point.generation === canary);
+  const outstanding = (/** @type {Point} */ point) => point === points.at(-1) || point.generation === canary;
+  const dotted = points.length <= MOST_DOTS ? points : points.filter(outstanding);
   return html`<svg class="figure" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label=${label}>
     ${figure.low && html`<polygon points=${band.join(" ")} />`}
     <polyline points=${points.map(at(of)).join(" ")} />
-    ${dotted.map((point) => html`<circle key=${point.generation} class=${point.generation === canary ? "canary" : ""} r="3"
-      cx=${x(point).toFixed(1)} cy=${y(of(point)).toFixed(1)}><title>${point.generation}: ${shown(of(point))}</title></circle>`)}
+    ${dotted.map((point) => html`<circle key=${point.generation} class=${point.generation === canary ? "canary" : ""}
+      r="3" cx=${x(point).toFixed(1)} cy=${y(of(point)).toFixed(1)}
+      ><title>${point.generation}: ${shown(of(point))}</title></circle>`)}
   </svg>`;
 }
 
 /** @param {{ points: readonly Point[] }} props */
 function Table({ points }) {
-  const titles = ["Generation", "At", "nDCG@10", "95 % interval", "Coverage", "Personalization", "Users"];
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Generations over time, as a table">
     <table class="numbers">
-      <thead><tr>${titles.map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
+      <${TableHead} titles=${TITLES} />
       <tbody>
         ${[...points].reverse().map((point) => html`<tr key=${point.generation}>
           <th scope="row">${point.generation}</th>

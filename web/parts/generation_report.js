@@ -2,6 +2,7 @@
 
 import { html } from "../shell/html.js";
 import { minute, span, whole } from "../state/format.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
@@ -12,8 +13,11 @@ export function GenerationReport({ model }) {
   return html`
     <section class="panel report" aria-labelledby="report-title">
       <h2 id="report-title">Report of ${model.generation}</h2>
-      <p class="note">${model.model} for items, ${model.user_model} for users; histories fold in up to ${whole(foldIn.items)} items, ${halfLife}.</p>
-      ${report === null ? html`<p class="note">Its report is gone, damaged or of another release.</p>` : html`<${Told} report=${report} />`}
+      <p class="note">${model.model} for items, ${model.user_model} for users; histories fold in up to
+        ${whole(foldIn.items)} items, ${halfLife}.</p>
+      ${report === null
+        ? html`<p class="note">Its report is gone, damaged or of another release.</p>`
+        : html`<${Told} report=${report} />`}
     </section>
   `;
 }
@@ -23,15 +27,18 @@ function Told({ report }) {
   const { data, selection } = report;
   const [started, finished] = [Date.parse(report.started), Date.parse(report.finished)];
   const told = {
-    ...{ Finished: minute(finished), Took: took(finished - started), Users: whole(data.users), Items: whole(data.items) },
+    ...{ Finished: minute(finished), Took: took(finished - started) },
+    ...{ Users: whole(data.users), Items: whole(data.items) },
     ...{ Pairs: whole(data.pairs), Affinities: whole(data.affinities) },
   };
   return html`
-    <dl>${Object.entries(told).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    <dl>
+      ${Object.entries(told).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
+    </dl>
     ${selection !== null && html`<p class="reason"><span class="badge">Chosen</span> ${reasonOf(selection)}</p>`}
     ${report.quality.length > 0 && html`<div class="wide" tabindex="0" role="region" aria-label="Rules">
       <table class="numbers rules">
-        <thead><tr>${["Rule", "Result", "Value", "Limit", "Meaning"].map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
+        <${TableHead} titles=${["Rule", "Result", "Value", "Limit", "Meaning"]} />
         <tbody>${report.quality.map((checked) => html`<${Rule} key=${checked.rule} checked=${checked} />`)}</tbody>
       </table>
     </div>`}
@@ -52,12 +59,18 @@ function reasonOf({ found }) {
 function Rule({ checked: { rule, level, holds, value, limit, meaning } }) {
   return html`<tr>
     <th scope="row">${rule}</th>
-    <td>${holds ? "holds" : html`<strong class=${level === "hard" ? "down" : "warned"}>broken${level === "soft" && ", told only"}</strong>`}</td>
+    <td>${holds ? "holds" : html`<${Broken} level=${level} />`}</td>
     <td>${figure(value)}</td>
     <td>${figure(limit)}</td>
     <td>${meaning}</td>
   </tr>`;
 }
+
+/** @param {{ level: Schemas["Checked"]["level"] }} props */
+const Broken = ({ level }) =>
+  level === "hard"
+    ? html`<strong class="down">broken</strong>`
+    : html`<strong class="warned">broken, told only</strong>`;
 
 /** @param {number | null} value @returns {string} */
 const figure = (value) => (value === null ? "" : value.toLocaleString("en", { maximumSignificantDigits: 4 }));

@@ -10,24 +10,35 @@ import { digitsOf, price } from "../state/format.js";
 
 /** @typedef {import("../api/client.js").Schemas["Instruments"]} Listing */
 /** @typedef {import("../api/client.js").Schemas["ListedInstrument"]} Listed */
-/** @typedef {ReadonlyMap<number, import("../api/bar_stream.js").LiveBar>} Newest bars by instrument */
+/** @typedef {import("../api/bar_stream.js").LiveBar} LiveBar */
+/** @typedef {ReadonlyMap<number, LiveBar>} Newest bars by instrument */
 
 /** @type {readonly Listed[]} */
 const NONE = [];
 const PAUSE_MS = 150;
+/** Instruments come and go while the page is open. */
+const EVERY_MS = 10_000;
 const PAGE = 50;
+const NOT_FOUND = "No instrument has such a symbol or name.";
+const EMPTY = "The catalog is empty: describe instruments, or type an id into the address.";
 /** As many as the API puts on a page. */
 const MOST = 1000;
 
 /**
- * @param {{ selected: number | null, newest: Newest, query: Record<string, string>, onListed: (items: readonly Listed[]) => void }} props
+ * @param {object} props
+ * @param {number | null} props.selected
+ * @param {Newest} props.newest
+ * @param {Record<string, string>} props.query
+ * @param {(items: readonly Listed[]) => void} props.onListed
  */
 export function InstrumentList({ selected, newest, query, onListed }) {
   const [search, setSearch] = useState("");
   const [n, setN] = useState(PAGE);
   const asked = { search: search.slice(0, 100), n, listed: true };
-  const { answer, problem } = useAnswer(`instruments ${JSON.stringify(asked)}`, (signal) =>
-    ask("/v1/instruments", { query: asked, signal }),
+  const { answer, problem } = useAnswer(
+    `instruments ${JSON.stringify(asked)}`,
+    (signal) => ask("/v1/instruments", { query: asked, signal }),
+    EVERY_MS,
   );
   const shown = useRef(/** @type {Listing | null} */ (null));
   if (answer !== null) shown.current = /** @type {Listing} */ (answer);
@@ -42,7 +53,7 @@ export function InstrumentList({ selected, newest, query, onListed }) {
         ${items.map((item) => html`<${Item} key=${item.instrument_id} item=${item} query=${query}
           selected=${item.instrument_id === selected} bar=${newest.get(item.instrument_id)} />`)}
       </ul>
-      ${shown.current !== null && items.length === 0 && html`<p class="note">${search ? "No instrument has such a symbol or name." : "The catalog is empty: describe instruments, or type an id into the address."}</p>`}
+      ${shown.current !== null && items.length === 0 && html`<p class="note">${search ? NOT_FOUND : EMPTY}</p>`}
       ${more && n < MOST && html`<button type="button" onClick=${() => setN(Math.min(MOST, n * 4))}>More</button>`}
       ${more && n >= MOST && html`<p class="note">These are the first ${MOST}: search for others.</p>`}
     </section>
@@ -63,7 +74,7 @@ function Search({ onSearch }) {
     autocomplete="off" spellcheck=${false} onInput=${typed} />`;
 }
 
-/** @param {{ item: Listed, query: Record<string, string>, selected: boolean, bar: import("../api/bar_stream.js").LiveBar | undefined }} props */
+/** @param {{ item: Listed, query: Record<string, string>, selected: boolean, bar: LiveBar | undefined }} props */
 function Item({ item, query, selected, bar }) {
   const trend = bar && (bar.c >= bar.o ? "up" : "down");
   return html`<li>

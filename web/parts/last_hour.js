@@ -30,26 +30,36 @@ export function LastHour({ history, atMs }) {
         </div>
         <button type="button" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
       </div>
-      ${history.ts.length === 0 && html`<p class="note">The first sample comes in ${Math.round(history.every_ms / 1000)} s.</p>`}
+      ${history.ts.length === 0 && html`<p
+        class="note">The first sample comes in ${Math.round(history.every_ms / 1000)} s.</p>`}
       ${asTable
         ? html`<${Table} history=${history} />`
-        : history.topics.map((topic) => html`<${Row} key=${topic.topic} topic=${topic} ts=${history.ts} toMs=${atMs} place=${place} onPlace=${setPlace} />`)}
+        : history.topics.map((topic) => html`<${Row} key=${topic.topic} topic=${topic} ts=${history.ts} toMs=${atMs}
+            place=${place} onPlace=${setPlace} />`)}
       <p class="note">As the API process that answered saw it since it began, at ${clock(history.since_ms)}.</p>
     </section>
   `;
 }
 
-/** @param {{ topic: TopicHistory, ts: readonly number[], toMs: number, place: number | null, onPlace: (place: number | null) => void }} props */
-function Row({ topic, ts, toMs, place, onPlace }) {
+/**
+ * @typedef {object} Drawn
+ * @property {TopicHistory} topic
+ * @property {readonly number[]} ts
+ * @property {number} toMs
+ * @property {number | null} place
+ * @property {(place: number | null) => void} onPlace
+ */
+
+/** @param {Drawn} props */
+function Row(props) {
+  const { topic } = props;
   return html`<div class="lines" role="group" aria-label=${topic.topic}>
     <h3>${topic.topic}</h3>
-    ${MEASURES.map((measure) => html`<${Cell} key=${measure.name} topic=${topic} measure=${measure} ts=${ts} toMs=${toMs} place=${place} onPlace=${onPlace} />`)}
+    ${MEASURES.map((measure) => html`<${Cell} key=${measure.name} measure=${measure} ...${props} />`)}
   </div>`;
 }
 
-/**
- * @param {{ topic: TopicHistory, measure: Measure, ts: readonly number[], toMs: number, place: number | null, onPlace: (place: number | null) => void }} props
- */
+/** @param {Drawn & { measure: Measure }} props */
 function Cell({ topic, measure, ts, toMs, place, onPlace }) {
   const values = topic[measure.name];
   const newest = newestKnown(values);
@@ -58,8 +68,10 @@ function Cell({ topic, measure, ts, toMs, place, onPlace }) {
   const old = place === null && newest >= 0 && newest < values.length - 1;
   return html`<div class="cell">
     <span class="age">${measure.title}</span>
-    <b class="number">${shownOf(measure, value)}${old && html` <span class="age">at ${clock(ts[newest] ?? 0)}</span>`}</b>
-    <${Line} ts=${ts} values=${values} fromMs=${toMs - HOUR_MS} toMs=${toMs} label="${topic.topic}, ${lineInWords(measure, values)}" onPlace=${onPlace} />
+    <b class="number">${shownOf(measure, value)}${old && html` <span
+      class="age">at ${clock(ts[newest] ?? 0)}</span>`}</b>
+    <${Line} ts=${ts} values=${values} fromMs=${toMs - HOUR_MS} toMs=${toMs}
+      label="${topic.topic}, ${lineInWords(measure, values)}" onPlace=${onPlace} />
   </div>`;
 }
 
@@ -68,13 +80,19 @@ function Table({ history }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Last hour, as a table">
     <table class="numbers hour">
       <thead>
-        <tr><th scope="col" rowspan="2">Time</th>${history.topics.map(({ topic }) => html`<th key=${topic} scope="colgroup" colspan=${MEASURES.length}>${topic}</th>`)}</tr>
-        <tr>${history.topics.map(({ topic }) => MEASURES.map(({ name, title }) => html`<th key="${topic} ${name}" scope="col">${title}</th>`))}</tr>
+        <tr>
+          <th scope="col" rowspan="2">Time</th>
+          ${history.topics.map(({ topic }) => html`<th key=${topic} scope="colgroup"
+            colspan=${MEASURES.length}>${topic}</th>`)}
+        </tr>
+        <tr>${history.topics.map(({ topic }) => MEASURES.map(({ name, title }) => html`<th key="${topic} ${name}"
+          scope="col">${title}</th>`))}</tr>
       </thead>
       <tbody>
         ${sparse(history, ROWS).map((row) => html`<tr key=${history.ts[row]}>
           <th scope="row">${clock(history.ts[row] ?? 0)}</th>
-          ${history.topics.map((topic) => MEASURES.map((measure) => html`<td key="${topic.topic} ${measure.name}">${shownOf(measure, topic[measure.name][row] ?? null)}</td>`))}
+          ${history.topics.map((topic) => MEASURES.map((measure) => html`<td
+            key="${topic.topic} ${measure.name}">${shownOf(measure, topic[measure.name][row] ?? null)}</td>`))}
         </tr>`)}
       </tbody>
     </table>

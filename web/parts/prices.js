@@ -25,28 +25,31 @@ export function Prices({ instrument, interval, live }) {
   const described = useAnswer(`instrument ${instrument}`, (signal) =>
     /** @type {Promise<Schemas["DescribedInstrument"]>} */ (ask(`/v1/instruments/${instrument}`, { signal })),
   );
-  const { bars, loaded, problem, loadEarlier } = useChartBars(instrument, interval, live);
+  const { bars, loaded, complete, problem, loadEarlier } = useChartBars(instrument, interval, live);
   const [asTable, setAsTable] = useState(false);
   const symbol = described.answer?.symbol ?? String(instrument);
   const newest = live.newest.get(instrument) ?? null;
   const digits = useMemo(() => digitsOf(bars.slice(-100).flatMap(({ h, l }) => [h, l])), [bars]);
   const caption = `${symbol}, bars of ${interval}`;
+  const newestPrice = newest ? `, newest price ${price(newest.c, digits)}` : "";
   return html`
     <section class="panel prices" aria-labelledby="instrument-title">
       <${Title} described=${described.answer} symbol=${symbol} />
       <${Standing} instrument=${instrument} last=${newest?.c ?? null} digits=${digits} />
       <div class="tools">
         <div role="group" aria-label="Interval">
-          ${Object.keys(INTERVALS).map((name) => html`<a key=${name} class="choice" aria-current=${name === interval ? "true" : null}
+          ${Object.keys(INTERVALS).map((name) => html`<a key=${name} class="choice"
+            aria-current=${name === interval ? "true" : null}
             href=${hrefOf("markets", String(instrument), name === "1m" ? {} : { interval: name })}>${name}</a>`)}
         </div>
         <button type="button" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
       </div>
-      <${Refusal} problem=${problem} />
+      <${Refusal} problem=${problem ?? live.problem} />
       ${loaded && bars.length === 0 && html`<p class="note">No bar of it is stored.</p>`}
       <${CandleChart} bars=${bars} interval=${interval} onEarlier=${loadEarlier}
-        label="Candles of ${caption}${newest ? `, newest price ${price(newest.c, digits)}` : ""}. The button Table shows all of them." />
-      ${asTable && html`<${BarsTable} bars=${bars} digits=${digits} caption=${caption} onEarlier=${loadEarlier} />`}
+        label="Candles of ${caption}${newestPrice}. The button Table shows all of them." />
+      ${asTable && html`<${BarsTable} bars=${bars} complete=${complete} digits=${digits} caption=${caption}
+        onEarlier=${loadEarlier} />`}
     </section>
   `;
 }
@@ -68,7 +71,10 @@ function Title({ described, symbol }) {
 function Standing({ instrument, last, digits }) {
   const { answer } = useAnswer(
     `snapshot ${instrument}`,
-    (signal) => /** @type {Promise<Schemas["Snapshots"]>} */ (ask("/v1/snapshots", { query: { instruments: instrument }, signal })),
+    (signal) =>
+      /** @type {Promise<Schemas["Snapshots"]>} */ (
+        ask("/v1/snapshots", { query: { instruments: String(instrument) }, signal })
+      ),
     SNAPSHOT_EVERY_MS,
   );
   const { quote = null, day = null } = answer?.snapshots[String(instrument)] ?? {};
@@ -82,11 +88,17 @@ function Standing({ instrument, last, digits }) {
     ${quote && html`<${Age} ms=${quote.ts} />`}
     ${day && html`<dl aria-label="Today, UTC">
       <div><dt>Today</dt></div>
-      ${Object.entries({ Open: price(day.o, digits), High: price(day.h, digits), Low: price(day.l, digits), Volume: count(day.v), Quotes: count(day.n) })
-        .map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
+      ${Object.entries(figuresOf(day, digits)).map(([name, value]) => html`<div
+        key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
     </dl>`}
   </div>`;
 }
+
+/** @param {Schemas["Bar"]} day @param {number} digits @returns {Record<string, string>} by their titles */
+const figuresOf = ({ o, h, l, v, n }, digits) => ({
+  ...{ Open: price(o, digits), High: price(h, digits), Low: price(l, digits) },
+  ...{ Volume: count(v), Quotes: count(n) },
+});
 
 /** @param {number} instrument @param {Interval} interval @param {Live} live */
 function useChartBars(instrument, interval, live) {

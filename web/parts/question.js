@@ -40,7 +40,8 @@ export function Question({ title, verb, outdated = false, act, onClose, children
         <h2 id="question-title">${title}</h2>
         ${!done && children}
         ${!done && html`<${AdminKey} wanted=${refused} />`}
-        ${outdated && (stage.kind === "asking" || stage.kind === "failed") && html`<p class="note refusal" role="alert">What is served changed meanwhile. Close this, look at it, and decide again.</p>`}
+        ${outdated && (stage.kind === "asking" || stage.kind === "failed") && html`<p class="note refusal"
+          role="alert">What is served changed meanwhile. Close this, look at it, and decide again.</p>`}
         <p class=${stage.kind === "failed" ? "note refusal" : "said"} role="status">${stage.said}</p>
         <div class="actions">
           <button type="button" onClick=${() => dialog.current?.close()}>${done ? "Close" : "Cancel"}</button>
@@ -58,7 +59,8 @@ async function stageAfter(acting) {
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     if (error instanceof Problem) return { kind: "failed", said: `${error.message}.`, status: error.status };
-    return { kind: "failed", said: `${error.message}: it may have been done or not. Look before you decide again.`, status: 0 };
+    const said = `${error.message}: it may have been done or not. Look before you decide again.`;
+    return { kind: "failed", said, status: 0 };
   }
 }
 

@@ -15,6 +15,7 @@ import { NamedLink, SymbolLink, useNames } from "./instrument_name.js";
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 /** @typedef {import("./acting.js").Acting} Acting */
 /** @typedef {import("../state/changes.js").Changes} Changes */
+/** @typedef {import("../shell/hooks.js").Answered<Schemas["Recommendations"]>} Found */
 
 /** What lists rest on, in words. */
 const SOURCES = {
@@ -28,7 +29,7 @@ const PATIENCE_MS = 10_000;
 /**
  * @param {object} props
  * @param {string} props.user
- * @param {import("../shell/hooks.js").Answered<Schemas["Recommendations"]>} props.found
+ * @param {Found} props.found
  * @param {Acting} props.acting
  */
 export function Recommended({ user, found, acting }) {
@@ -48,7 +49,8 @@ export function Recommended({ user, found, acting }) {
       ${answer !== null && html`<${Origin} answer=${answer} />`}
       <${Outcome} acting=${acting} found=${found} changes=${changes} />
       ${answer !== null && html`<${List} answer=${answer} acting=${acting} changes=${changes} />`}
-      ${answer?.items.length === 0 && html`<p class="note">Nothing to recommend: no generation is published, or nothing is left over.</p>`}
+      ${answer?.items.length === 0 && html`<p
+        class="note">Nothing to recommend: no generation is published, or nothing is left over.</p>`}
     </section>
   `;
 }
@@ -102,7 +104,7 @@ function Row({ item, place, moved, acting }) {
   </tr>`;
 }
 
-/** @param {{ acting: Acting, found: import("../shell/hooks.js").Answered<Schemas["Recommendations"]>, changes: Changes | null }} props */
+/** @param {{ acting: Acting, found: Found, changes: Changes | null }} props */
 function Outcome({ acting: { last }, found, changes }) {
   const said = useOutcome(last, found, changes);
   return html`<p class=${last?.stage === "failed" ? "note refusal outcome" : "note outcome"} role="status">
@@ -119,7 +121,7 @@ function Done({ act: { kind, instrument } }) {
 
 /**
  * @param {import("./acting.js").Act | null} act
- * @param {import("../shell/hooks.js").Answered<Schemas["Recommendations"]>} found
+ * @param {Found} found
  * @param {Changes | null} changes
  * @returns {string} what came of it
  */
@@ -144,9 +146,11 @@ function useOutcome(act, { answer, atMs }, changes) {
  */
 function afterwards(act, answer, changes, afterMs, now) {
   if (afterMs === null || changes === null) {
-    return now - act.atMs < PATIENCE_MS ? "published. Waiting for the answer to change…" : "published. No place changed.";
+    return `published. ${now - act.atMs < PATIENCE_MS ? "Waiting for the answer to change…" : "No place changed."}`;
   }
   const from = act.before?.source;
-  const source = answer !== null && from !== answer.source ? ` It came from ${from}, and now from ${answer.source}.` : "";
-  return `the answer was another one ${(afterMs / 1000).toFixed(1)} s later: ${summaryOf(changes) || "the same places"}.${source}`;
+  const other = answer !== null && from !== answer.source;
+  const source = other ? ` It came from ${from}, and now from ${answer.source}.` : "";
+  const moved = summaryOf(changes) || "the same places";
+  return `the answer was another one ${(afterMs / 1000).toFixed(1)} s later: ${moved}.${source}`;
 }

@@ -4,23 +4,30 @@ import { Age } from "../shell/banner.js";
 import { html } from "../shell/html.js";
 import { hrefOf } from "../shell/router.js";
 import { percent } from "../state/format.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
-const TITLES = ["Variant", "Users", "Generation", "Model", "For users", "nDCG@10", "95 % interval", "Coverage", "Personalization", "Rules", "Trained"];
+const TITLES = [
+  ...["Variant", "Users", "Generation", "Model", "For users"],
+  ...["nDCG@10", "95 % interval", "Coverage", "Personalization", "Rules", "Trained"],
+];
 
 /** @param {{ models: Schemas["Models"], selected: string }} props the generation whose report is shown */
 export function ServedModels({ models, selected }) {
+  const shares = models.variants.map(({ variant, users }) => `${variant} ${percent(users)}`).join(", ");
   return html`
-    <div class="shares" role="img" aria-label=${models.variants.map(({ variant, users }) => `${variant} ${percent(users)}`).join(", ")}>
+    <div class="shares" role="img" aria-label=${shares}>
       <svg viewBox="0 0 100 2" preserveAspectRatio="none">${barsOf(models.variants)}</svg>
     </div>
     <div class="wide" tabindex="0" role="region" aria-label="Variants">
       <table class="numbers">
-        <thead><tr>${TITLES.map((title) => html`<th key=${title} scope="col">${title}</th>`)}</tr></thead>
+        <${TableHead} titles=${TITLES} />
         <tbody>
-          ${models.variants.map(({ variant, users, serves }, place) => html`<${Row} key=${variant} name=${variant} place=${place} users=${users} model=${serves} selected=${selected} />`)}
-          ${models.previous.map((model) => html`<${Row} key="before ${model.generation}" name="kept" place=${null} users=${null} model=${model} selected=${selected} />`)}
+          ${models.variants.map(({ variant, users, serves }, place) => html`<${Row} key=${variant} model=${serves}
+            selected=${selected} served=${{ name: variant, place, users }} />`)}
+          ${models.previous.map((model) => html`<${Row} key="before ${model.generation}" model=${model}
+            selected=${selected} served=${null} />`)}
         </tbody>
       </table>
     </div>
@@ -31,23 +38,31 @@ export function ServedModels({ models, selected }) {
 function barsOf(variants) {
   let x = 0;
   return variants.map(({ variant, users }, place) => {
-    const bar = html`<rect key=${variant} class="tone-${place % 4}" x=${x * 100} y="0" width=${users * 100} height="2" />`;
+    const bar = html`<rect key=${variant} class="tone-${place % 4}" x=${x * 100} y="0" width=${users * 100}
+      height="2" />`;
     x += users;
     return bar;
   });
 }
 
 /**
- * @param {{ name: string, place: number | null, users: number | null, model: Schemas["Model"], selected: string }} props
- *   place: among the variants; null, as users: it is kept to be rolled back to
+ * @param {object} props
+ * @param {Schemas["Model"]} props.model
+ * @param {string} props.selected
+ * @param {{ name: string, place: number, users: number } | null} props.served by which variant, its place among
+ *   them and its share of the users; null: the model is kept to be rolled back to
  */
-function Row({ name, place, users, model, selected }) {
+function Row({ model, selected, served }) {
   const { generation, report } = model;
   const held = report?.held_out ?? null;
   return html`<tr>
-    <th scope="row">${place !== null && html`<svg class="swatch" viewBox="0 0 10 10" aria-hidden="true"><rect class="tone-${place % 4}" width="10" height="10" rx="2" /></svg>`}${place === null ? html`<span class="badge">kept</span>` : name}</th>
-    <td>${users === null ? "" : percent(users)}</td>
-    <td><a href=${hrefOf("models", generation)} aria-current=${generation === selected ? "true" : null}>${generation}</a></td>
+    <th scope="row">${served === null
+      ? html`<span class="badge">kept</span>`
+      : html`<svg class="swatch" viewBox="0 0 10 10" aria-hidden="true"><rect class="tone-${served.place % 4}"
+          width="10" height="10" rx="2" /></svg>${served.name}`}</th>
+    <td>${served && percent(served.users)}</td>
+    <td><a href=${hrefOf("models", generation)}
+      aria-current=${generation === selected ? "true" : null}>${generation}</a></td>
     <td>${model.model}</td>
     <td>${model.user_model}</td>
     <td>${held?.ndcg.toFixed(4)}</td>

@@ -1,12 +1,15 @@
 // The instruments that users of this one have, too.
 
 import { ask } from "../api/client.js";
+import { idOf } from "../api/json.js";
 import { useAnswer } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
 import { hrefOf } from "../shell/router.js";
 import { whole } from "../state/format.js";
+import { useNames } from "./instrument_name.js";
 import { Sparkline } from "./sparkline.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
@@ -20,7 +23,10 @@ const MINUTES = 60;
 export function Similar({ instrument, query }) {
   const { answer, problem } = useAnswer(
     `similar ${instrument}`,
-    (signal) => /** @type {Promise<Schemas["Similar"]>} */ (ask(`/v1/instruments/${instrument}/similar`, { query: { n: SHOWN }, signal })),
+    (signal) =>
+      /** @type {Promise<Schemas["Similar"]>} */ (
+        ask(`/v1/instruments/${instrument}/similar`, { query: { n: SHOWN }, signal })
+      ),
     LIST_EVERY_MS,
   );
   const items = answer?.items ?? [];
@@ -28,15 +34,19 @@ export function Similar({ instrument, query }) {
   return html`
     <section class="panel similar" aria-labelledby="similar-title">
       <h2 id="similar-title">${answer?.source === "popular" ? "Popular instead" : "Similar"}</h2>
-      ${problem?.status === 404 ? html`<p class="note">${problem.message}.</p>` : html`<${Refusal} problem=${problem} />`}
+      ${problem?.status === 404
+        ? html`<p class="note">${problem.message}.</p>`
+        : html`<${Refusal} problem=${problem} />`}
       ${items.length > 0 && html`
         <table class="numbers">
-          <thead><tr><th scope="col">Instrument</th><th scope="col">Last hour</th><th scope="col">Score</th><th scope="col">Support</th></tr></thead>
+          <${TableHead} titles=${["Instrument", "Last hour", "Score", "Support"]} />
           <tbody>
-            ${items.map((item) => html`<${Row} key=${item.instrument_id} item=${item} query=${query} prices=${lines.get(item.instrument_id) ?? []} />`)}
+            ${items.map((item) => html`<${Row} key=${item.instrument_id} item=${item} query=${query}
+              prices=${lines.get(item.instrument_id) ?? []} />`)}
           </tbody>
         </table>`}
-      ${answer !== null && html`<p class="note">${answer.model}, variant ${answer.variant}, generation ${answer.generation}</p>`}
+      ${answer !== null && html`<p
+        class="note">${answer.model}, variant ${answer.variant}, generation ${answer.generation}</p>`}
     </section>
   `;
 }
@@ -44,7 +54,7 @@ export function Similar({ instrument, query }) {
 /** @param {{ item: Schemas["SimilarInstrument"], query: Record<string, string>, prices: readonly number[] }} props */
 function Row({ item, query, prices }) {
   const id = item.instrument_id;
-  const symbol = useSymbol(id);
+  const { symbol } = useNames(id);
   return html`<tr>
     <th scope="row"><a href=${hrefOf("markets", String(id), query)}>${symbol}</a></th>
     <td><${Sparkline} prices=${prices} label="${symbol}, last hour" /></td>
@@ -53,21 +63,16 @@ function Row({ item, query, prices }) {
   </tr>`;
 }
 
-/** @param {number} id @returns {string} the id if the catalog does not know it */
-export function useSymbol(id) {
-  const { answer } = useAnswer(`instrument ${id}`, (signal) =>
-    /** @type {Promise<Schemas["DescribedInstrument"]>} */ (ask(`/v1/instruments/${id}`, { signal })),
-  );
-  return answer?.symbol ?? String(id);
-}
-
 /** @param {readonly number[]} ids @returns {ReadonlyMap<number, number[]>} closes of the last hour, by instrument */
 function useLines(ids) {
   const instruments = ids.join(",");
   const { answer } = useAnswer(
     ids.length > 0 ? `lines ${instruments}` : null,
-    (signal) => /** @type {Promise<Schemas["BarsOfMany"]>} */ (ask("/v1/bars", { query: { instruments, limit: MINUTES * ids.length }, signal })),
+    (signal) =>
+      /** @type {Promise<Schemas["BarsOfMany"]>} */ (
+        ask("/v1/bars", { query: { instruments, limit: MINUTES * ids.length }, signal })
+      ),
     LINES_EVERY_MS,
   );
-  return new Map(Object.entries(answer?.bars ?? {}).map(([id, bars]) => [Number(id), bars.map(({ c }) => c)]));
+  return new Map(Object.entries(answer?.bars ?? {}).map(([id, bars]) => [idOf(id), bars.map(({ c }) => c)]));
 }

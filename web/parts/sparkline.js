@@ -10,11 +10,12 @@ export function Sparkline({ prices, label }) {
   const first = prices[0];
   const last = prices.at(-1);
   if (first === undefined || last === undefined || prices.length < 2) {
-    return html`<svg class="sparkline" width=${WIDTH} height=${HEIGHT} role="img" aria-label="${label}: no prices"></svg>`;
+    return html`<svg class="sparkline" width=${WIDTH} height=${HEIGHT} role="img"
+      aria-label="${label}: no prices"></svg>`;
   }
   const trend = last >= first ? "up" : "down";
-  return html`<svg class="sparkline ${trend}" width=${WIDTH} height=${HEIGHT} viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"
-    aria-label="${label}: ${first} to ${last}"><polyline points=${pointsOf(prices)} /></svg>`;
+  return html`<svg class="sparkline ${trend}" width=${WIDTH} height=${HEIGHT} viewBox="0 0 ${WIDTH} ${HEIGHT}"
+    role="img" aria-label="${label}: ${first} to ${last}"><polyline points=${pointsOf(prices)} /></svg>`;
 }
 
 /** @param {readonly number[]} prices at least two @returns {string} */
@@ -22,5 +23,6 @@ function pointsOf(prices) {
   const low = Math.min(...prices);
   const range = Math.max(...prices) - low || 1;
   const step = WIDTH / (prices.length - 1);
-  return prices.map((price, n) => `${(n * step).toFixed(1)},${(HEIGHT - 2 - ((price - low) / range) * (HEIGHT - 4)).toFixed(1)}`).join(" ");
+  const y = (/** @type {number} */ price) => HEIGHT - 2 - ((price - low) / range) * (HEIGHT - 4);
+  return prices.map((price, n) => `${(n * step).toFixed(1)},${y(price).toFixed(1)}`).join(" ");
 }

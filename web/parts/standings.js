@@ -24,13 +24,17 @@ export function Standings({ all, atMs }) {
       <div class="tools">
         <div class="title">
           <h1 id="pipeline-title">Pipeline</h1>
-          <strong class="verdict ${verdict.level}" role="status"><${Sign} level=${verdict.level} />${verdict.says}</strong>
+          <strong class="verdict ${verdict.level}" role="status"
+            ><${Sign} level=${verdict.level} />${verdict.says}</strong>
         </div>
         ${atMs !== null && html`<span class="age">as of <${Age} ms=${atMs} /></span>`}
       </div>
-      ${wrong.length > 0 && html`<ul class="wrong" aria-label="Not well">${wrong.map((of) => html`<${Wrong} key=${of.subject} of=${of} />`)}</ul>`}
+      ${wrong.length > 0 && html`<ul class="wrong" aria-label="Not well">
+        ${wrong.map((of) => html`<${Wrong} key=${of.subject} of=${of} />`)}
+      </ul>`}
       ${well.length > 0 && html`<ul class="fine" aria-label="Well">
-        ${well.map(({ subject, says }) => html`<li key=${subject}><${Sign} level="well" /><b>${subject}</b> <span class="age">${says}</span></li>`)}
+        ${well.map(({ subject, says }) => html`<li key=${subject}
+          ><${Sign} level="well" /><b>${subject}</b> <span class="age">${says}</span></li>`)}
       </ul>`}
     </section>
   `;
@@ -39,12 +43,13 @@ export function Standings({ all, atMs }) {
 /** @param {{ of: Standing }} props */
 function Wrong({ of: { subject, level, says, sinceMs } }) {
   const now = useNow();
+  const since = now - (sinceMs ?? now) < DAY_MS ? clock : minute;
   return html`<li class=${level}>
     <${Sign} level=${level} />
     <span class="word">${LOOKS[level][1]}</span>
     <b>${subject}</b>
     <span class="says">${says}</span>
-    ${sinceMs !== null && html`<span class="age">since ${now - sinceMs < DAY_MS ? clock(sinceMs) : minute(sinceMs)}, ${span(now - sinceMs)}</span>`}
+    ${sinceMs !== null && html`<span class="age">since ${since(sinceMs)}, ${span(now - sinceMs)}</span>`}
   </li>`;
 }
 

@@ -6,11 +6,16 @@ import { html } from "../shell/html.js";
 import { ago, whole } from "../state/format.js";
 import { foldedAgeMs, perSecond, standingOfWorkers } from "../state/pipeline.js";
 import { Sign } from "./standings.js";
+import { TableHead } from "./table_head.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 /** @typedef {import("../state/pipeline.js").Level} Level */
 
 const UNKNOWN = "–";
+const TITLES = [
+  ...["Topic", "State", "Records a second", "Lag", "Next offset", "End of the log", "Last folded"],
+  "Dead letters, 30 days",
+];
 /** @type {Readonly<Record<Schemas["PartitionState"]["state"], Level>>} */
 const LEVELS = { stalled: "bad", behind: "well", unknown: "unknown", new: "well", current: "well" };
 const WORDS = { bad: "failing", warn: "look", unknown: "not known", well: "well" };
@@ -29,10 +34,7 @@ export function Topics({ topics, atMs }) {
       </div>
       <div class="wide" tabindex="0" role="region" aria-label="Workers, by topic and partition">
         <table class="numbers">
-          <thead><tr>
-            ${["Topic", "State", "Records a second", "Lag", "Next offset", "End of the log", "Last folded", "Dead letters, 30 days"]
-              .map((title) => html`<th key=${title} scope="col">${title}</th>`)}
-          </tr></thead>
+          <${TableHead} titles=${TITLES} />
           ${topics.map((topic) => html`<${Topic} key=${topic.topic} topic=${topic} open=${open} atMs=${atMs} />`)}
         </table>
       </div>
@@ -54,7 +56,8 @@ function Topic({ topic, open, atMs }) {
       <td><${Folded} ageMs=${foldedAgeMs(topic)} atMs=${atMs} /></td>
       <td>${or(topic.dead_letters, whole)}</td>
     </tr>
-    ${open && topic.partitions.map((partition) => html`<${Partition} key=${partition.partition} of=${partition} atMs=${atMs} />`)}
+    ${open && topic.partitions.map((partition) => html`<${Partition} key=${partition.partition}
+      of=${partition} atMs=${atMs} />`)}
   </tbody>`;
 }
 
@@ -75,5 +78,5 @@ function Partition({ of, atMs }) {
 /** @param {{ ageMs: number | null, atMs: number }} props its age then */
 function Folded({ ageMs, atMs }) {
   const now = useNow();
-  return ageMs === null ? html`<span class="age">never</span>` : html`<span class="age">${ago(now - atMs + ageMs)}</span>`;
+  return html`<span class="age">${ageMs === null ? "never" : ago(now - atMs + ageMs)}</span>`;
 }

@@ -22,7 +22,8 @@ export function Trending({ user, asked, acting }) {
   const window = asked !== undefined && WINDOWS.includes(asked) ? asked : "24h";
   const { answer, problem } = useAnswer(
     `trending ${window}`,
-    (signal) => /** @type {Promise<Schemas["Trending"]>} */ (ask("/v1/trending", { query: { window, n: SHOWN }, signal })),
+    (signal) =>
+      /** @type {Promise<Schemas["Trending"]>} */ (ask("/v1/trending", { query: { window, n: SHOWN }, signal })),
     EVERY_MS,
   );
   return html`
@@ -49,7 +50,8 @@ export function Trending({ user, asked, acting }) {
           </tbody>
         </table>
       </div>`}
-      ${answer?.items.length === 0 && html`<p class="note">${answer.as_of === null ? "Not counted yet." : "No event in this window."}</p>`}
+      ${answer?.items.length === 0 && html`<p
+        class="note">${answer.as_of === null ? "Not counted yet." : "No event in this window."}</p>`}
       ${answer?.as_of != null && html`<p class="note">Counted <${Age}
         ms=${answer.as_of} />; events of everybody.</p>`}
     </section>

@@ -16,8 +16,13 @@ const DRAWN = 12;
 /**
  * Draws once by itself, for people who know no user yet.
  *
- * @returns {{ users: readonly string[], problem: import("../api/client.js").Problem | null, drawn: boolean, draw: () => void }}
- *   draw: shows the first one of others
+ * @typedef {object} Drawn
+ * @property {readonly string[]} users
+ * @property {import("../api/client.js").Problem | null} problem
+ * @property {boolean} drawn whether there was an answer
+ * @property {() => void} draw shows the first one of others
+ *
+ * @returns {Drawn}
  */
 export function useDrawn() {
   const [round, setRound] = useState(0);
@@ -36,7 +41,7 @@ export function useDrawn() {
   return { users: shown.current.users, problem, drawn: answer !== null, draw: () => setRound(round + 1) };
 }
 
-/** @param {{ selected: string, found: ReturnType<typeof useDrawn> }} props */
+/** @param {{ selected: string, found: Drawn }} props */
 export function UserChoice({ selected, found: { users, problem, drawn, draw } }) {
   return html`
     <section class="panel choosing" aria-label="Users">
@@ -52,7 +57,8 @@ export function UserChoice({ selected, found: { users, problem, drawn, draw } })
           ${users.map((user) => html`<li key=${user}><a href=${hrefOf("user", user)}
             aria-current=${user === selected ? "true" : null}>${user}</a></li>`)}
         </ul>`}
-      ${drawn && users.length === 0 && html`<p class="note">No user has a history yet. An id of anybody can be typed in.</p>`}
+      ${drawn && users.length === 0 && html`<p
+        class="note">No user has a history yet. An id of anybody can be typed in.</p>`}
     </section>
   `;
 }

@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem, ask } from "../api/client.js";
+import { written } from "../api/json.js";
 import { html } from "../shell/html.js";
 import { Refusal } from "../shell/key.js";
 import { whole } from "../state/format.js";
@@ -58,13 +59,15 @@ function Exporting({ user, onClose }) {
     <dialog class="export" ref=${dialog} aria-labelledby="export-title" onClose=${onClose}>
       <form onSubmit=${submit}>
         <h2 id="export-title">Export ${user}?</h2>
-        ${answer === null && html`<p>All that Redis has of the user: the history with all its figures, the variant, and the lists that were made for the user.</p>`}
+        ${answer === null && html`<p>All that Redis has of the user: the history with all its figures, the variant, and
+          the lists that were made for the user.</p>`}
         <div role="status">${answer !== null && html`<${Exported} answer=${answer} />`}</div>
         ${found instanceof Problem && html`<${Refusal} problem=${found} />`}
         ${found instanceof Error && !(found instanceof Problem) && html`<p class="note refusal"
           role="alert">${found.message}.</p>`}
         <div class="actions">
-          <button type="button" onClick=${() => dialog.current?.close()}>${answer === null ? "Cancel" : "Close"}</button>
+          <button type="button"
+            onClick=${() => dialog.current?.close()}>${answer === null ? "Cancel" : "Close"}</button>
           ${answer === null
             ? html`<button class="primary" disabled=${sending}>Export</button>`
             : html`<${Download} answer=${answer} />`}
@@ -84,7 +87,7 @@ function Exported({ answer }) {
       <div><dt>Variant</dt><dd>${variant ?? "none"}</dd></div>
       <div><dt>Generation</dt><dd>${generation ?? "none"}</dd></div>
     </dl>
-    <pre class="scroll" tabindex="0" role="region" aria-label="The answer">${JSON.stringify(answer, null, 2)}</pre>
+    <pre class="scroll" tabindex="0" role="region" aria-label="The answer">${written(answer, 2)}</pre>
   `;
 }
 
@@ -92,7 +95,7 @@ function Exported({ answer }) {
 function Download({ answer }) {
   const [url, setUrl] = useState("");
   useEffect(() => {
-    const made = URL.createObjectURL(new Blob([JSON.stringify(answer, null, 2)], { type: "application/json" }));
+    const made = URL.createObjectURL(new Blob([written(answer, 2)], { type: "application/json" }));
     setUrl(made);
     return () => URL.revokeObjectURL(made);
   }, [answer]);

@@ -23,7 +23,8 @@ export function App() {
   return html`
     <a class="skip" href="#main" onClick=${toMain}>Skip to the content</a>
     <header class="bar">
-      <a class="brand" href=${hrefOf(VIEWS[0].name)}><img src="/page/icon.svg" alt="" width="20" height="20" />Tickrec</a>
+      <a class="brand" href=${hrefOf(VIEWS[0].name)}
+        ><img src="/page/icon.svg" alt="" width="20" height="20" />Tickrec</a>
       <nav aria-label="Views">
         ${VIEWS.map(
           ({ name, title }) =>
@@ -38,7 +39,8 @@ export function App() {
     <main id="main" tabindex="-1"><${Loaded} key=${view.name} view=${view} place=${here} /></main>
     <footer>
       <span>Times are UTC.</span>
-      <a href=${LIBRARY} target="_blank" rel="noreferrer">TradingView Lightweight Charts™, © 2026 TradingView, Inc.</a>
+      <a href=${LIBRARY} target="_blank"
+        rel="noreferrer">TradingView Lightweight Charts™, © 2026 TradingView, Inc.</a>
     </footer>
   `;
 }

@@ -8,15 +8,16 @@ import { html } from "./html.js";
 /** A failure that is over by then is no news. */
 const SHOWN_AFTER_MS = 1000;
 
-/** Says since when answers are missing, and that the page goes on asking. */
+/** Says since when answers are missing, and that the page goes on asking. What ticks is not read aloud. */
 export function Banner() {
   const failure = longest(useStore(failures));
   const now = useNow();
   const shown = failure !== null && now - failure.sinceMs >= SHOWN_AFTER_MS;
-  return html`<div role="status" class="banner" hidden=${!shown}>
+  return html`<div role="status">
     ${shown &&
-    html`<strong>Cut off since ${clock(failure.sinceMs)}</strong> (${ago(now - failure.sinceMs)}). ${failure.reason}.
-      What is shown is from before; the page goes on by itself.`}
+    html`<p class="banner"><strong>Cut off since ${clock(failure.sinceMs)}</strong>
+      <span aria-hidden="true"> (${ago(now - failure.sinceMs)})</span>. ${failure.reason}.
+      What is shown is from before; the page goes on by itself.</p>`}
   </div>`;
 }
 

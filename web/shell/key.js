@@ -1,20 +1,30 @@
 // The API key that a person types in, and what to show where one is missing.
 
-import { useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { apiKey } from "../state/session.js";
 import { useStore } from "./hooks.js";
 import { html } from "./html.js";
 
 export function KeyButton() {
-  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const [open, setOpen] = useState(false);
   const key = useStore(apiKey);
   return html`
-    <button class="quiet" type="button" onClick=${() => dialog.current?.showModal()}>${key ? "Key set" : "API key"}</button>
-    <dialog ref=${dialog} aria-labelledby="key-title">
+    <button class="quiet" type="button" onClick=${() => setOpen(true)}>${key ? "Key set" : "API key"}</button>
+    ${open && html`<${KeyDialog} onClose=${() => setOpen(false)} />`}
+  `;
+}
+
+/** @param {{ onClose: () => void }} props It is made anew each time: what was typed and not taken is gone. */
+function KeyDialog({ onClose }) {
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useEffect(() => dialog.current?.showModal(), []);
+  return html`
+    <dialog ref=${dialog} aria-labelledby="key-title" onClose=${onClose}>
       <form method="dialog" onSubmit=${take}>
         <h2 id="key-title">API key</h2>
         <p>It is sent with each request, and forgotten when the page is closed.</p>
-        <label>Key<input name="key" type="password" autocomplete="off" spellcheck=${false} value=${key} /></label>
+        <label>Key<input name="key" type="password" autocomplete="off" spellcheck=${false}
+          value=${apiKey.get()} /></label>
         <div class="actions">
           <button type="button" onClick=${() => dialog.current?.close()}>Cancel</button>
           <button class="primary">Use it</button>

@@ -20,7 +20,12 @@ export function placeOf(hash) {
   return { view, subject: decoded(subject), query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-/** @param {string} view @param {string} [subject] @param {Record<string, string>} [query] @returns {string} for `href` */
+/**
+ * @param {string} view
+ * @param {string} [subject]
+ * @param {Record<string, string>} [query]
+ * @returns {string} for `href`
+ */
 export function hrefOf(view, subject = "", query = {}) {
   const path = subject === "" ? view : `${view}/${encodeURIComponent(subject)}`;
   const asked = new URLSearchParams(query);

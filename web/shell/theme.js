@@ -6,15 +6,24 @@ import { createStore } from "../state/store.js";
 
 const PLACE = "tickrec.theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
+const storage = allowedStorage();
+/** @type {string | null} What a person chose. */
+let choice = storage?.getItem(PLACE) ?? null;
 
-/** @returns {Theme | null} */
-function chosen() {
-  const kept = localStorage.getItem(PLACE);
-  return kept === "light" || kept === "dark" ? kept : null;
+/** @returns {Storage | null} null: the browser keeps nothing for this page */
+function allowedStorage() {
+  try {
+    return localStorage;
+  } catch {
+    return null;
+  }
 }
 
 /** @returns {Theme} */
-const current = () => chosen() ?? (system.matches ? "dark" : "light");
+function current() {
+  if (choice === "light" || choice === "dark") return choice;
+  return system.matches ? "dark" : "light";
+}
 
 export const theme = createStore(current());
 
@@ -23,9 +32,10 @@ function apply() {
   theme.update(current);
 }
 
-/** Take the other one from now on, on this browser. */
+/** Takes the other one from now on, on this browser if it keeps anything. */
 export function toggleTheme() {
-  localStorage.setItem(PLACE, current() === "dark" ? "light" : "dark");
+  choice = current() === "dark" ? "light" : "dark";
+  storage?.setItem(PLACE, choice);
   apply();
 }
 

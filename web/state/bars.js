@@ -38,7 +38,7 @@ export function withChanges(bars, changed) {
 
 /**
  * Adds what was read. It may be older than what came live meanwhile: of two bars with the same `t`
- * the one with more quotes is the later one.
+ * the one with more quotes is the later one, and of two with as many the one that is closed.
  *
  * @param {readonly Bar[]} bars
  * @param {readonly Bar[]} read
@@ -47,7 +47,7 @@ export function withChanges(bars, changed) {
 export function withHistory(bars, read) {
   const newer = read.filter((bar) => {
     const held = bars[placeOf(bars, bar.t)];
-    return held?.t !== bar.t || bar.n > held.n || bar.closed !== held.closed;
+    return held?.t !== bar.t || bar.n > held.n || (bar.n === held.n && bar.closed && !held.closed);
   });
   return newer.length > 0 ? withChanges(bars, newer) : bars;
 }

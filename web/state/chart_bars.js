@@ -32,12 +32,23 @@ export function createChartBars(interval, read) {
   let refreshing = false;
   /** @type {number | null} Start of the earliest bar that was asked for. */
   let earliest = null;
+  /** When bars came last, ms since the epoch. */
+  let seenMs = Date.now();
+  /** Whether a page of the newest does not reach back to what is held: bars in between would be missing. */
+  const wasAway = () => Date.now() - seenMs > (PAGE - 1) * step;
 
   /** @param {readonly Bar[]} bars */
   const add = (bars) => store.update((held) => ({ ...held, bars: withHistory(held.bars, bars) }));
 
   async function loadNewest() {
-    add(await read({ limit: PAGE }));
+    const newest = await read({ limit: PAGE });
+    if (wasAway()) {
+      const from = newest[0]?.t ?? Infinity;
+      store.update(({ bars, ...held }) => ({ ...held, bars: bars.filter(({ t }) => t >= from), complete: false }));
+      earliest = null;
+    }
+    add(newest);
+    seenMs = Date.now();
     store.update((held) => ({ ...held, loaded: true }));
   }
 
@@ -60,6 +71,7 @@ export function createChartBars(interval, read) {
 
   /** @param {readonly Bar[]} minutes bars of one minute that changed */
   async function take(minutes) {
+    if (!wasAway()) seenMs = Date.now();
     if (interval === "1m") {
       store.update((held) => ({ ...held, bars: withChanges(held.bars, minutes) }));
       return;

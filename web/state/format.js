@@ -1,6 +1,7 @@
 // Numbers and times as people read them. Times are UTC, as the days of bars are.
 
 const COUNT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const AMOUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 8 });
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 /** @param {number} value @param {number} digits after the point @returns {string} */
@@ -20,14 +21,18 @@ export function price(value, digits) {
 export function digitsOf(prices) {
   let most = 2;
   for (const one of prices) {
-    const fraction = String(one).split(".")[1];
-    if (fraction && !fraction.includes("e")) most = Math.max(most, Math.min(8, fraction.length));
+    const [mantissa = "", exponent = "0"] = String(one).split("e"); // 1.5e-7
+    const digits = (mantissa.split(".")[1] ?? "").length - Number(exponent);
+    most = Math.max(most, Math.min(8, digits));
   }
   return most;
 }
 
 /** @param {number} value @returns {string} such as 13.4K */
 export const count = (value) => COUNT.format(value);
+
+/** @param {number} value @returns {string} such as 13,421.25 */
+export const amount = (value) => AMOUNT.format(value);
 
 /** @param {number} value @returns {string} such as 13,421 */
 export const whole = (value) => WHOLE.format(value);

@@ -50,7 +50,8 @@ function pointOfDecision({ generation, at, what, variant, figures }) {
   const { ndcg, ndcg_low: low, ndcg_high: high, coverage, personalization, holdout_users: users } = figures;
   if (!LET_OUT.includes(what) || !OF_DEFAULT.includes(variant) || ndcg === undefined) return [];
   if (coverage === undefined || personalization === undefined || users === undefined) return [];
-  return [{ generation, atMs: Date.parse(at), ndcg, low: low ?? ndcg, high: high ?? ndcg, coverage, personalization, users }];
+  const interval = { low: low ?? ndcg, high: high ?? ndcg };
+  return [{ generation, atMs: Date.parse(at), ndcg, ...interval, coverage, personalization, users }];
 }
 
 /** @param {Model} model @returns {Point[]} */
@@ -104,7 +105,7 @@ export function compared(figures) {
  * @property {readonly string[]} facts what changes
  */
 
-const AT_ONCE = "It holds from the next request on.";
+export const AT_ONCE = "It holds from the next request on.";
 
 /** @param {Models} models @returns {Consequence | null} null: there is no canary */
 export function promotion(models) {
@@ -129,8 +130,8 @@ export function rollback(models) {
   const held = "The trainer then publishes nothing until a person asks for it: python -m trainer once.";
   if (canary !== null) {
     const gone = canary.serves.generation;
-    const facts = [`The canary ${gone} is taken away: its ${percent(canary.users)} of all users get ${from} again.`, held, AT_ONCE];
-    return { subject: `${from} ${gone}`, facts };
+    const taken = `The canary ${gone} is taken away: its ${percent(canary.users)} of all users get ${from} again.`;
+    return { subject: `${from} ${gone}`, facts: [taken, held, AT_ONCE] };
   }
   if (before === undefined) return null;
   const facts = [`${percent(served.users)} of all users go back from ${from} to ${before.generation}.`, held, AT_ONCE];

@@ -62,7 +62,7 @@ export function verdictOf(all) {
 function standingOfApi({ health, noHealth }) {
   const subject = "API";
   if (noHealth) return { subject, level: "bad", says: noHealth.reason, sinceMs: noHealth.sinceMs };
-  if (health === null) return { subject, level: "unknown", says: "not asked yet", sinceMs: null };
+  if (health === null) return { subject, level: "unknown", says: "not known yet", sinceMs: null };
   return { subject, level: "well", says: "answers", sinceMs: null };
 }
 
@@ -74,14 +74,14 @@ function standingOfRedis({ health, noHealth, pipeline, noPipeline }) {
   if (health?.kind === "not ready") return { subject, level: "bad", says: health.says, sinceMs };
   if (health?.kind === "private" && noPipeline) return { subject, level: "bad", says: noPipeline.reason, sinceMs };
   if (health?.kind === "ready" || pipeline !== null) return { subject, level: "well", says: "answers", sinceMs: null };
-  return { subject, level: "unknown", says: "not asked yet", sinceMs: null };
+  return { subject, level: "unknown", says: "not known yet", sinceMs: null };
 }
 
 /** @param {Known} known @returns {Standing} */
 function standingOfKafka({ pipeline, noPipeline, history }) {
   const subject = "Kafka";
   if (noPipeline) return { subject, level: "unknown", says: "the API does not tell", sinceMs: noPipeline.sinceMs };
-  if (pipeline === null) return { subject, level: "unknown", says: "not asked yet", sinceMs: null };
+  if (pipeline === null) return { subject, level: "unknown", says: "not known yet", sinceMs: null };
   if (pipeline.kafka === "ok") return { subject, level: "well", says: "answers", sinceMs: null };
   const since = (history?.topics ?? []).map(({ lag }) => runStart(history?.ts ?? [], lag, (value) => value === null));
   return { subject, level: "bad", says: pipeline.kafka, sinceMs: earliest(since) };
@@ -90,7 +90,8 @@ function standingOfKafka({ pipeline, noPipeline, history }) {
 /** @param {Known} known @param {number} nowMs @returns {Standing[]} two for each topic */
 function ofTopics({ pipeline, atMs, noPipeline }, nowMs) {
   return (pipeline?.topics ?? []).flatMap((topic) => {
-    if (noPipeline) return [{ subject: topic.topic, level: "unknown", says: "the API does not tell", sinceMs: noPipeline.sinceMs }];
+    const { sinceMs = null } = noPipeline ?? {};
+    if (noPipeline) return [{ subject: topic.topic, level: "unknown", says: "the API does not tell", sinceMs }];
     const rejected = standingOfRejected(topic, nowMs);
     return [standingOfWorkers(topic, atMs), ...(rejected ? [rejected] : [])];
   });
@@ -106,17 +107,21 @@ export function standingOfWorkers({ topic: subject, partitions, lag, rate }, atM
   }
   const untouched = partitions.filter((partition) => partition.state === "new" && partition.lag);
   if (untouched.length > 0) {
-    const says = `${untouched.length} of ${partitions.length} partitions were never folded, ${records(sumOf(untouched))} wait: is a worker running?`;
+    const which = `${untouched.length} of ${partitions.length} partitions`;
+    const says = `${which} were never folded, ${records(sumOf(untouched))} wait: is a worker running?`;
     return { subject, level: "warn", says, sinceMs: null };
   }
   if (lag === null) return { subject, level: "unknown", says: "where its log ends is not known", sinceMs: null };
   if (lag > LAG_WITHIN_S * Math.max(rate ?? 0, 1)) {
-    const behind = partitions.flatMap((partition) => (partition.lag && partition.age_ms !== null ? [atMs - partition.age_ms] : []));
+    const behind = partitions.map((partition) =>
+      partition.lag && partition.age_ms !== null ? atMs - partition.age_ms : null,
+    );
     const long = rate ? `, what comes in ${span((lag / rate) * 1000)}` : "";
     return { subject, level: "warn", says: `behind by ${records(lag)}${long}`, sinceMs: earliest(behind) };
   }
-  const says = lag > 0 ? `folded, ${records(lag)} under way` : partitions.every(({ state }) => state === "new") ? "nothing came yet" : "up to date";
-  return { subject, level: "well", says, sinceMs: null };
+  if (lag > 0) return { subject, level: "well", says: `folded, ${records(lag)} under way`, sinceMs: null };
+  const untold = partitions.every(({ state }) => state === "new");
+  return { subject, level: "well", says: untold ? "nothing came yet" : "up to date", sinceMs: null };
 }
 
 /** @param {TopicState} topic @param {number} nowMs @returns {Standing | null} null: nothing was rejected lately */
@@ -186,7 +191,8 @@ export function lineInWords({ title, shown }, values) {
   const known = values.filter((value) => value !== null);
   const last = values.at(-1) ?? null;
   if (known.length === 0) return `${title}: not known`;
-  const gaps = known.length < values.length ? `, not known ${percent(1 - known.length / values.length)} of the time` : "";
+  const unknown = 1 - known.length / values.length;
+  const gaps = unknown > 0 ? `, not known ${percent(unknown)} of the time` : "";
   const now = last === null ? "not known" : shown(last);
   return `${title}: now ${now}; from ${shown(Math.min(...known))} to ${shown(Math.max(...known))}${gaps}`;
 }

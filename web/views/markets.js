@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import { openBarStream } from "../api/bar_stream.js";
+import { idOf } from "../api/json.js";
 import { InstrumentList } from "../parts/instrument_list.js";
 import { Prices } from "../parts/prices.js";
 import { Similar } from "../parts/similar.js";
@@ -18,7 +19,7 @@ const FOLLOWED = 100;
 export function View({ place }) {
   const interval = intervalOf(place.query["interval"]);
   const [listed, setListed] = useState(/** @type {readonly Listed[]} */ ([]));
-  const selected = /^\d+$/.test(place.subject) ? Number(place.subject) : (listed[0]?.instrument_id ?? null);
+  const selected = /^\d+$/.test(place.subject) ? idOf(place.subject) : (listed[0]?.instrument_id ?? null);
   const instruments = useMemo(() => followed(selected, listed), [selected, listed]);
   const live = useLive(instruments);
   const query = interval === "1m" ? {} : { interval };
@@ -36,13 +37,14 @@ export function View({ place }) {
 /** @param {number | null} selected @param {readonly Listed[]} listed @returns {readonly number[]} */
 function followed(selected, listed) {
   const ids = listed.slice(0, FOLLOWED).map(({ instrument_id }) => instrument_id);
-  return [...new Set(selected === null ? ids : [selected, ...ids])].sort((one, other) => one - other);
+  return [...new Set(selected === null ? ids : [selected, ...ids])].sort((one, other) => (one < other ? -1 : 1));
 }
 
 /**
  * @typedef {object} Live
  * @property {ReadonlyMap<number, LiveBar>} newest the newest bar of each instrument
  * @property {number} lives how often the newest bars were complete after a (re)connection
+ * @property {import("../api/client.js").Problem | null} problem why nothing comes, if the API refuses it
  * @property {(listener: (bars: LiveBar[]) => void) => () => void} listen to all bars; returns what ends it
  */
 
@@ -50,23 +52,26 @@ function followed(selected, listed) {
 function useLive(instruments) {
   const [newest, setNewest] = useState(/** @type {ReadonlyMap<number, LiveBar>} */ (new Map()));
   const [lives, setLives] = useState(0);
+  const [problem, setProblem] = useState(/** @type {Live["problem"]} */ (null));
   const listeners = useMemo(() => new Set(/** @type {((bars: LiveBar[]) => void)[]} */ ([])), []);
   const key = instruments.join(",");
   useEffect(() => {
     if (instruments.length === 0) return undefined;
+    setProblem(null);
     return openBarStream(instruments, {
       onBars(bars) {
         setNewest((held) => withNewest(held, bars));
         for (const listener of listeners) listener(bars);
       },
       onLive: () => setLives((before) => before + 1),
+      onProblem: setProblem,
     });
   }, [key]);
   const listen = useCallback((/** @type {(bars: LiveBar[]) => void} */ listener) => {
     listeners.add(listener);
     return () => listeners.delete(listener);
   }, []);
-  return { newest, lives, listen };
+  return { newest, lives, problem, listen };
 }
 
 /** @param {ReadonlyMap<number, LiveBar>} held @param {LiveBar[]} bars @returns {ReadonlyMap<number, LiveBar>} */

@@ -30,8 +30,12 @@ export function View({ place }) {
   const [round, setRound] = useState(0);
   const [n, setN] = useState(DECISIONS);
   const models = /** @type {Answered<Schemas["Models"]>} */ (useKept("models", "/v1/models", round));
-  const experiments = /** @type {Answered<Schemas["Experiments"]>} */ (useKept("experiments", "/v1/experiments", round));
-  const decisions = /** @type {Answered<Schemas["Decisions"]>} */ (useKept("decisions", `/v1/models/decisions?n=${n}`, round));
+  const experiments = /** @type {Answered<Schemas["Experiments"]>} */ (
+    useKept("experiments", "/v1/experiments", round)
+  );
+  const decisions = /** @type {Answered<Schemas["Decisions"]>} */ (
+    useKept("decisions", `/v1/models/decisions?n=${n}`, round)
+  );
   const found = models.answer;
   const decided = decisions.answer?.decisions ?? [];
   const canary = found && canaryOf(found);
@@ -45,18 +49,21 @@ export function View({ place }) {
             ${found?.experiment && html`<span class="badge">experiment ${found.experiment}</span>`}
             ${models.atMs !== null && html`<span class="age">as of <${Age} ms=${models.atMs} /></span>`}
           </div>
-          ${found && html`<${Deciding} models=${found} experiments=${experiments.answer} onDecided=${() => setRound(round + 1)} />`}
+          ${found && html`<${Deciding} models=${found} experiments=${experiments.answer}
+            onDecided=${() => setRound(round + 1)} />`}
         </div>
-        ${found?.held && html`<p class="note refusal" role="status">Held: someone rolled back, so the trainer publishes nothing until
-          <code> python -m trainer once</code> is run.</p>`}
+        ${found?.held && html`<p class="note refusal" role="status">Held: someone rolled back, so the trainer publishes
+          nothing until <code>python -m trainer once</code> is run.</p>`}
         <${Problems} problem=${models.problem} />
         ${found && html`<${ServedModels} models=${found} selected=${shown?.generation ?? ""} />`}
       </section>
-      ${found && html`<${FiguresOverTime} points=${timeline(found, decided)} canary=${canary?.serves.generation ?? null} />`}
+      ${found && html`<${FiguresOverTime} points=${timeline(found, decided)}
+        canary=${canary?.serves.generation ?? null} />`}
       <div class="stack">
         ${found && html`<${CanaryTrial} canary=${canary} />`}
         <${Refusal} problem=${found === null ? null : decisions.problem} />
-        ${decisions.answer && html`<${DecisionsTable} decisions=${decided} more=${decided.length === n && n < MOST_DECISIONS} onMore=${() => setN(MOST_DECISIONS)} />`}
+        ${decisions.answer && html`<${DecisionsTable} decisions=${decided}
+          more=${decided.length === n && n < MOST_DECISIONS} onMore=${() => setN(MOST_DECISIONS)} />`}
       </div>
       ${shown && html`<${GenerationReport} model=${shown} />`}
     </div>
@@ -67,7 +74,10 @@ export function View({ place }) {
 function Problems({ problem }) {
   if (problem?.status === 404) return html`<p class="note">${problem.message}.</p>`;
   const needed = problem?.status === 401 || problem?.status === 403;
-  return html`<${Refusal} problem=${problem} />${needed && html`<p class="note">Reading models needs a key that has the scope <code>read</code>.</p>`}`;
+  return html`
+    <${Refusal} problem=${problem} />
+    ${needed && html`<p class="note">Reading models needs a key that has the scope <code>read</code>.</p>`}
+  `;
 }
 
 /**
@@ -84,7 +94,11 @@ function useKept(name, path, round) {
   return kept.current;
 }
 
-/** @param {Schemas["Models"]} models @param {string} generation @returns {Schemas["Model"] | null} the default variant's if there is no such one */
+/**
+ * @param {Schemas["Models"]} models
+ * @param {string} generation
+ * @returns {Schemas["Model"] | null} the default variant's if there is no such one
+ */
 function shownOf({ variants, previous }, generation) {
   const all = [...variants.map(({ serves }) => serves), ...previous];
   return all.find((model) => model.generation === generation) ?? all[0] ?? null;

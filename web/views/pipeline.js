@@ -26,7 +26,8 @@ const HISTORY = "history of the pipeline";
 /** @param {AbortSignal} signal */
 const askPipeline = (signal) => /** @type {Promise<Schemas["Pipeline"]>} */ (ask("/v1/pipeline", { signal }));
 /** @param {AbortSignal} signal */
-const askHistory = (signal) => /** @type {Promise<Schemas["PipelineHistory"]>} */ (ask("/v1/pipeline/history", { signal }));
+const askHistory = (signal) =>
+  /** @type {Promise<Schemas["PipelineHistory"]>} */ (ask("/v1/pipeline/history", { signal }));
 
 /** @param {{ place: import("../shell/router.js").Place }} _ it has no subject */
 export function View(_) {
@@ -41,7 +42,7 @@ export function View(_) {
     history: history.answer,
     health: health.answer,
     noHealth: failing[HEALTH] ?? null,
-    noPipeline: failing[PIPELINE] ?? null,
+    noPipeline: failing[PIPELINE] ?? refused(pipeline),
   };
   return html`
     <div class="pipeline">
@@ -52,4 +53,12 @@ export function View(_) {
       ${pipeline.answer && html`<${Rejected} pipeline=${pipeline.answer} />`}
     </div>
   `;
+}
+
+/**
+ * @param {import("../shell/hooks.js").Answered<unknown>} found
+ * @returns {import("../state/connection.js").Failure | null} a refusal, since the last answer, if there was one
+ */
+function refused({ atMs, problem }) {
+  return problem === null || atMs === null ? null : { sinceMs: atMs, reason: problem.message };
 }

@@ -38,7 +38,10 @@ function Shown({ user, trendingIn }) {
   const path = `/v1/users/${encodeURIComponent(user)}`;
   const recommended = useAnswer(
     `recommendations ${user}`,
-    (signal) => /** @type {Promise<Schemas["Recommendations"]>} */ (ask(`${path}/recommendations`, { query: { n: SHOWN }, signal })),
+    (signal) =>
+      /** @type {Promise<Schemas["Recommendations"]>} */ (
+        ask(`${path}/recommendations`, { query: { n: SHOWN }, signal })
+      ),
     EVERY_MS,
   );
   const history = useAnswer(
