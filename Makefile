@@ -6,20 +6,31 @@ READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test lint types web web-types screenshots format chaos chaos-modes matrix fuzz bench lock clean
+.PHONY: help setup demo smoke up down status test lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench terraform-check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the environment, once
 
-# The lock is complete. Asked for dependencies, pip weighs releases newer than the locked ones too,
+# A lock is complete. Asked for dependencies, pip weighs releases newer than the locked ones too,
 # and stops where one has no hash.
-$(READY): requirements-dev.lock pyproject.toml
+LOCKED := --no-deps --require-hashes --requirement
+EDITABLE := --no-deps --no-build-isolation --editable .
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+# uv does in seconds what takes pip over a minute. It reads none of pip's settings, so it is given
+# the index that pip is set up for; what it cannot install from there, pip does.
+$(READY): requirements-dev.lock requirements-uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Tickrec needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
+	export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index}; \
+	$(PIP) --only-binary :all: $(LOCKED) requirements-uv.lock \
+		&& $(UV) $(LOCKED) requirements-dev.lock && $(UV) $(EDITABLE) \
+		|| { echo "uv cannot install this here, so pip does: it takes a minute or two"; \
+			$(PIP) $(LOCKED) requirements-dev.lock && $(PIP) $(EDITABLE); }
 	@touch $@
 
 demo: $(READY) ## start the whole stack here, with simulated quotes and events, until Ctrl-C
@@ -28,8 +39,9 @@ demo: $(READY) ## start the whole stack here, with simulated quotes and events, 
 smoke: $(READY) ## start the whole stack, check every endpoint, stop it
 	@$(BIN)/python -m infra.local smoke
 
-up: $(READY) ## start the whole stack in the background
-	@$(BIN)/python -m infra.local up
+up: $(READY) ## start the whole stack in the background (SIMULATE=no: without a simulator; BROKER=own: on your Kafka)
+	@$(BIN)/python -m infra.local up $(if $(BROKER),--broker $(BROKER)) \
+		$(if $(SIMULATE),$(if $(filter no,$(SIMULATE)),--no-simulate,--simulate))
 
 status: $(READY) ## show what runs
 	@$(BIN)/python -m infra.local status
@@ -41,10 +53,26 @@ down: $(READY) ## stop what `make up` started
 test: $(READY) ## run all tests, against real servers
 	@$(BIN)/python -m pytest --numprocesses 3
 
-lint: $(READY) ## ruff and the import rules
+lint: $(READY) workflows ## ruff, the import rules, and the workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+
+# On PyPI actionlint is only a downloader, so Go builds it. The rest of zizmor's checks ask GitHub.
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+workflows: $(READY) ## actionlint, if Go is here, and zizmor
+	@if command -v go > /dev/null; then go run $(ACTIONLINT); \
+	else echo "actionlint is skipped: there is no Go"; fi
+	@$(BIN)/zizmor --offline --quiet --persona pedantic .github
+
+LOCKS := $(wildcard requirements-*.lock)
+SBOM := build/sbom
+sbom: $(READY) ## write a bill of materials (CycloneDX) of each lock to build/sbom
+	@mkdir -p $(SBOM)
+	@for lock in $(LOCKS); do \
+		PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements $$lock --pyproject pyproject.toml \
+			--output-reproducible --output-file $(SBOM)/$${lock%.lock}.cdx.json || exit 1; \
+	done
 
 types: $(READY) ## mypy, strict
 	@$(BIN)/mypy
@@ -81,14 +109,18 @@ fuzz: $(READY) ## put requests of every kind to the API, CASES of them (SEED=...
 bench: $(READY) ## measure against the baselines
 	@$(BIN)/python -m benchmarks bars
 
-# uv only compiles the lock files; nobody else needs it.
+terraform-check: $(READY) ## check infra/terraform by OpenTofu and checkov, made once; needs Go and npm
+	@$(BIN)/python -m infra.terraform_check
+
+# Not after $(READY), which would install the old locks first.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 lock: ## compile the lock files from pyproject.toml
-	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet uv; }
-	@$(COMPILE) --all-extras --output-file requirements-dev.lock
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) $(LOCKED) requirements-uv.lock; }
+	@$(COMPILE) --group uv --output-file requirements-uv.lock
+	@$(COMPILE) pyproject.toml --all-extras --output-file requirements-dev.lock
 	@for program in $(PROGRAMS); do \
-		$(COMPILE) --extra $$program --constraint requirements-dev.lock \
+		$(COMPILE) pyproject.toml --extra $$program --constraint requirements-dev.lock \
 			--output-file requirements-$$program.lock || exit 1; \
 	done
 

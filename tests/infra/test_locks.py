@@ -1,0 +1,108 @@
+"""The locks: how `make setup` installs one, and what `make sbom` states of it."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+ROOT = Path(__file__).parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
+LOCKS = sorted(path.name for path in ROOT.glob("requirements-*.lock"))
+SMALLEST = ("requirements-uv.lock", "requirements-infra.lock")
+"""The largest takes ten seconds. The workflow `check` makes a bill of each, and validates it."""
+
+
+def make(
+    *arguments: str, folder: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def wheel(folder: Path, name: str) -> str:
+    """Write a wheel of an empty distribution; return the line of a lock that names it."""
+    info = f"{name}-1.0.dist-info"
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        file.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        file.writestr(f"{info}/RECORD", "")
+    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def test_where_uv_is_not_to_be_had_pip_installs_the_same(tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "requirements-uv.lock").write_text("uv==1.0 --hash=sha256:" + "0" * 64)
+    (tmp_path / "requirements-dev.lock").write_text(wheel(wheels, "locked"))
+    wheel(wheels, "ours")
+
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
+    done = make(*("setup", f"PYTHON={sys.executable}", "EDITABLE=ours"), folder=tmp_path, **offline)
+
+    assert done.returncode == 0, done.stderr
+    assert "so pip does" in done.stdout
+    installed = {path.name for path in (tmp_path / ".venv").glob("lib/*/site-packages/*.dist-info")}
+    assert {"locked-1.0.dist-info", "ours-1.0.dist-info"} <= installed
+
+
+def test_all_that_make_installs_is_locked_or_ours() -> None:
+    installs = re.findall(r"\$\((?:PIP|UV)\) (?!:=)(.+?)(?= &&| \\|;|$)", MAKEFILE, re.MULTILINE)
+
+    assert "--no-deps --require-hashes" in MAKEFILE.partition("LOCKED := ")[2].splitlines()[0]
+    assert len(installs) == 6
+    assert all("$(LOCKED)" in install or install == "$(EDITABLE)" for install in installs)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_hashes_and_no_place_to_get_them_from(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    pins = re.findall(r"^[a-z0-9-]+(?:\[\w+\])?==.*(?:\n    .*)*", text, re.MULTILINE)
+
+    assert pins
+    assert all("--hash=sha256:" in pin for pin in pins)
+    assert re.findall(r"https?:|--(?:index|extra|find|trusted)", text) == []
+
+
+@pytest.fixture(scope="module")
+def bills(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sbom")
+    # The environment that runs this is set up, however old its mark.
+    done = make(
+        *("--old-file=.venv/.ready", "sbom", f"BIN={Path(sys.executable).parent}"),
+        *(f"SBOM={folder}", f"LOCKS={' '.join(SMALLEST)}"),
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("lock", SMALLEST)
+def test_a_bill_of_materials_is_valid_and_names_what_its_lock_names(lock: str, bills: Path) -> None:
+    text = (bills / lock.replace(".lock", ".cdx.json")).read_text()
+    bill: dict[str, Any] = json.loads(text)
+    named = re.findall(r"^([a-z0-9-]+)(?:\[\w+\])?==(\S+)", (ROOT / lock).read_text(), re.MULTILINE)
+
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert {(part["name"], part["version"]) for part in bill["components"]} == set(named)
+    for part in bill["components"]:
+        assert part["externalReferences"][0]["hashes"]
+    assert bill["metadata"]["component"]["name"] == "tickrec"
