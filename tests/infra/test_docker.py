@@ -84,7 +84,7 @@ def test_both_stages_start_from_the_same_pinned_python() -> None:
     images = [image.split()[0] for image in instructions("FROM")]
 
     assert len(set(images)) == 1
-    assert re.fullmatch(r"python:3\.\d+-slim-\w+", images[0])
+    assert re.fullmatch(r"python:3\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", images[0])
 
 
 def test_the_last_stage_takes_nothing_but_the_environment() -> None:

@@ -1,0 +1,176 @@
+""".github: what the workflows may do, what they start from, and that they name what is there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS: dict[str, dict[str, Any]] = {
+    path.stem: yaml.safe_load(path.read_text())
+    for path in sorted((ROOT / ".github/workflows").glob("*.yml"))
+}
+TEXTS = {name: (ROOT / f".github/workflows/{name}.yml").read_text() for name in WORKFLOWS}
+JOBS = [(name, job) for name, workflow in WORKFLOWS.items() for job in workflow["jobs"]]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+MAKEFILE = (ROOT / "Makefile").read_text()
+BIN = Path(sys.executable).parent
+ZIZMOR = shutil.which("zizmor", path=f"{BIN}:{os.environ['PATH']}")
+PIN = ROOT / "infra/docker/pin-base-images"
+
+WRITES = {
+    ("digests", "propose"): {"contents", "pull-requests"},
+    ("release", "images"): {"packages"},
+    ("release", "release"): {"contents"},
+}
+"""All that any job may write; every other one only reads the code."""
+
+BUILDX = """#!/bin/sh
+echo "$@" >> {log}
+echo '{{"mediaType": "an index", "digest": "{digest}"}}'
+"""
+
+
+def steps(name: str, job: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = WORKFLOWS[name]["jobs"][job].get("steps", [])
+    return found
+
+
+def programs() -> set[str]:
+    (line,) = re.findall(r"^PROGRAMS := (.+)$", MAKEFILE, re.MULTILINE)
+    return set(line.split())
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_may_do_nothing_but_what_its_jobs_ask_for(name: str) -> None:
+    assert WORKFLOWS[name]["permissions"] == {}
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_a_job_may_do_no_more_than_it_needs(name: str, job: str) -> None:
+    allowed = WORKFLOWS[name]["jobs"][job]["permissions"]
+    writes = {what for what, how in allowed.items() if how == "write"}
+
+    assert writes == WRITES.get((name, job), set())
+    assert allowed.keys() - writes <= {"contents"}
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_a_job_ends_and_leaves_no_token_behind(name: str, job: str) -> None:
+    spec = WORKFLOWS[name]["jobs"][job]
+    assert "uses" in spec or spec["timeout-minutes"] <= 60
+    for step in steps(name, job):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_actions_of_others_are_pinned_by_hash_and_say_their_version(name: str) -> None:
+    used = re.findall(r"uses: (.+)$", TEXTS[name], re.MULTILINE)
+    for action in used:
+        if not action.startswith("./"):
+            assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+def test_an_action_has_one_version_in_all_workflows() -> None:
+    pins = {pin for text in TEXTS.values() for pin in re.findall(r"uses: (\S+@\S+)", text)}
+    assert len({pin.partition("@")[0] for pin in pins}) == len(pins)
+
+
+def test_the_tests_run_on_every_python_that_the_project_names() -> None:
+    low, high = re.findall(r"3\.(\d+)", PROJECT["project"]["requires-python"])
+    versions = [f"3.{minor}" for minor in range(int(low), int(high))]
+    assert WORKFLOWS["check"]["jobs"]["test"]["strategy"]["matrix"]["python"] == versions
+
+
+@pytest.mark.parametrize("name", ["check", "release"])
+def test_every_program_has_an_image(name: str) -> None:
+    matrix = WORKFLOWS[name]["jobs"]["images"]["strategy"]["matrix"]
+    assert set(matrix["program"]) == programs()
+
+
+def test_a_release_waits_for_all_checks() -> None:
+    jobs = WORKFLOWS["release"]["jobs"]
+    assert jobs["check"]["uses"] == "./.github/workflows/check.yml"
+    assert jobs["images"]["needs"] == ["check", "version"]
+    assert jobs["release"]["needs"] == "images"
+
+
+def test_every_make_target_of_a_workflow_exists() -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
+    runs = [step.get("run", "") for name, job in JOBS for step in steps(name, job)]
+    named = {
+        word
+        for run in runs
+        for line in re.findall(r"^make (.+)$", run, re.MULTILINE)
+        for word in line.split()
+    }
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.skipif(ZIZMOR is None, reason="zizmor is missing: make setup")
+def test_zizmor_finds_nothing() -> None:
+    done = subprocess.run(
+        [str(ZIZMOR), "--offline", "--quiet", "--persona", "pedantic", ".github"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def pinned(tmp_path: Path) -> Any:
+    """Runs the script on a copy of the Dockerfile, where a stand-in answers for the registry."""
+    if shutil.which("jq") is None:
+        pytest.skip("jq is missing")
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    shutil.copy(ROOT / "infra/docker/Dockerfile", folder)
+    shutil.copy(PIN, folder)
+    docker = tmp_path / "bin/docker"
+    docker.parent.mkdir()
+
+    def pin(digest: str) -> subprocess.CompletedProcess[str]:
+        docker.write_text(BUILDX.format(log=tmp_path / "asked", digest=digest))
+        docker.chmod(0o755)
+        path = f"{docker.parent}:{os.environ['PATH']}"
+        return subprocess.run(
+            [folder / PIN.name], env={"PATH": path}, capture_output=True, text=True, check=False
+        )
+
+    pin.folder = folder  # type: ignore[attr-defined]
+    return pin
+
+
+def test_base_images_get_the_digest_that_the_registry_says_and_later_the_next_one(
+    pinned: Any, tmp_path: Path
+) -> None:
+    dockerfile = pinned.folder / "Dockerfile"
+    plain = re.sub(r"@sha256:\w+", "", dockerfile.read_text())
+    for digest in ("sha256:" + "a" * 64, "sha256:" + "b" * 64):
+        done = pinned(digest)
+        assert done.returncode == 0, done.stderr
+        lines = re.findall(r"^FROM .*$", dockerfile.read_text(), re.MULTILINE)
+        assert len(lines) == 2
+        assert all(line.split()[1].endswith(f"-trixie@{digest}") for line in lines)
+        assert dockerfile.read_text().replace(f"@{digest}", "") == plain
+    (asked,) = set((tmp_path / "asked").read_text().splitlines())
+    assert re.match(r"buildx imagetools inspect python:3\.\d+-slim-trixie --format ", asked)
+
+
+def test_without_a_digest_nothing_is_changed(pinned: Any) -> None:
+    before = (pinned.folder / "Dockerfile").read_text()
+    done = pinned("")
+    assert done.returncode == 1
+    assert "no digest" in done.stderr
+    assert (pinned.folder / "Dockerfile").read_text() == before
