@@ -1,30 +1,63 @@
-"""One log format for all programs: JSON lines on standard error, our own and our libraries'."""
+"""One log format for all programs: JSON lines on standard error, our own and our libraries'.
+
+The fields are those of the Elastic Common Schema, which Elasticsearch and CloudWatch both search by
+dotted names. This is their one home; `infra/logging/` has pipelines that take them up.
+
+| field | content |
+|---|---|
+| `@timestamp` | ISO 8601, UTC, microseconds |
+| `message` | what happened, the same words each time |
+| `log.level` | `debug`, `info`, `warning`, `error` or `critical` |
+| `log.logger` | the logger's name, mostly its module |
+| `service.name` | `tickrec-` and the program |
+| `process.pid` | which process of a program on one machine |
+| `error.type`, `error.message`, `error.stack_trace` | of an exception, where one was logged |
+| `ecs.version` | of the schema |
+| `tickrec` | the particulars of the message, under names of their own |
+
+Particulars stand in an object of their own, lest one that is called `error` or `event` meets a
+field of the schema of another type: Elasticsearch refuses such a line.
+"""
 
 import logging
+import os
 import sys
+import traceback
+from typing import Final
 
 import structlog
+from structlog.typing import EventDict, Processor
+
+ECS_VERSION: Final = "8.11.0"
 
 
 def configure_logs(program: str, level: str) -> None:
-    """Send every log record of this process to standard error as one JSON object a line.
-
-    Each line has `timestamp` (ISO 8601, UTC), `level`, `logger`, `event` and `program`.
-    """
-    shared: list[structlog.typing.Processor] = [
+    """Send every log record of this process to standard error as one JSON object a line."""
+    shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="@timestamp"),
+        structlog.processors.ExceptionRenderer(_error),
     ]
+    service = {"name": f"tickrec-{program.replace('_', '-')}"}
 
-    def add_program(
-        _logger: object, _method: str, event: structlog.typing.EventDict
-    ) -> structlog.typing.EventDict:
-        event["program"] = program
-        return event
+    def to_ecs(_logger: object, _method: str, event: EventDict) -> EventDict:
+        line = {
+            "@timestamp": event.pop("@timestamp"),
+            "message": event.pop("event"),
+            "log": {"level": event.pop("level"), "logger": event.pop("logger")},
+            "service": service,
+            "process": {"pid": os.getpid()},  # asked each time: a fork has another
+            "ecs": {"version": ECS_VERSION},
+        }
+        event.pop("color_message", None)  # uvicorn's: the message again, with a terminal's colors
+        if (error := event.pop("exception", None)) is not None:
+            line["error"] = error
+        if event:
+            line["tickrec"] = event
+        return line
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -32,7 +65,7 @@ def configure_logs(program: str, level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                add_program,
+                to_ecs,
                 structlog.processors.JSONRenderer(ensure_ascii=False),
             ],
         )
@@ -45,3 +78,13 @@ def configure_logs(program: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _error(exc_info: structlog.typing.ExcInfo) -> dict[str, str]:
+    """Return the fields of `error`."""
+    kind, error, trace = exc_info
+    return {
+        "type": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
+        "message": str(error),
+        "stack_trace": "".join(traceback.format_exception(kind, error, trace)).rstrip("\n"),
+    }

@@ -19,6 +19,7 @@ from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.local.store import valkey
 from infra.local.tansu import tansu
 from infra.topics import ensure
+from runtime.kafka import plain
 from runtime.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled
 from tests.fuzz.request import CANARY, KEY
@@ -78,8 +79,9 @@ class Served:
         for line in self.log.read_text(errors="replace").splitlines():
             said = json.loads(line)
             secret = any(each.decode() in line for each in (CANARY, KEY))
-            if secret or said["level"] in {"error", "critical"} or "exception" in said:
-                found.append(f"in the log: {said['event']} {said.get('exception', '')[-1500:]}")
+            trace = said.get("error", {}).get("stack_trace", "")
+            if secret or said["log"]["level"] in {"error", "critical"} or trace:
+                found.append(f"in the log: {said['message']} {trace[-1500:]}")
         return found
 
 
@@ -121,7 +123,7 @@ def served_by_own_servers(folder: Path) -> Iterator[Served]:
         keys = Keyspace("fuzz")
         with connect(store_server.address, "fuzz") as store:
             assert isinstance(store, Redis)
-            ensure(brokers.admin(broker_server.address), store, keys, PARTITIONS)
+            ensure(brokers.admin(plain(broker_server.address)), store, keys, PARTITIONS)
             fill(store, keys)
         with served(folder, store_server.address, broker_server.address, "fuzz") as api:
             yield api

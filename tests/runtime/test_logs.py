@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from runtime.logs import ECS_VERSION
+
 PROGRAM = """
 import logging, warnings
 import structlog
 from runtime.logs import configure_logs
 
-configure_logs("tests", {level!r})
+configure_logs("some_tests", {level!r})
 {body}
 """
 
@@ -25,47 +27,76 @@ def logged(body: str, level: str = "INFO") -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
-def test_our_logs_are_json_lines_with_their_fields() -> None:
+def test_our_logs_are_json_lines_in_the_fields_of_the_elastic_common_schema() -> None:
     (line,) = logged('structlog.get_logger("mine").info("flushed", bars=3, who="größer")')
-    assert datetime.fromisoformat(str(line.pop("timestamp"))).utcoffset() == timedelta(0)
+    timestamp, process = str(line.pop("@timestamp")), line.pop("process")
+    assert datetime.fromisoformat(timestamp).utcoffset() == timedelta(0)
+    assert isinstance(process, dict)
+    assert isinstance(process["pid"], int)
     assert line == {
-        "event": "flushed",
-        "bars": 3,
-        "who": "größer",
-        "level": "info",
-        "logger": "mine",
-        "program": "tests",
+        "message": "flushed",
+        "log": {"level": "info", "logger": "mine"},
+        "service": {"name": "tickrec-some-tests"},
+        "ecs": {"version": ECS_VERSION},
+        "tickrec": {"bars": 3, "who": "größer"},
     }
 
 
 def test_a_librarys_logs_are_too() -> None:
     (line,) = logged('logging.getLogger("aiokafka").warning("%s is away", "broker")')
-    assert (line["event"], line["logger"], line["level"], line["program"]) == (
-        "broker is away",
-        "aiokafka",
-        "warning",
-        "tests",
-    )
+    assert line["message"] == "broker is away"
+    assert line["log"] == {"level": "warning", "logger": "aiokafka"}
+    assert line["service"] == {"name": "tickrec-some-tests"}
+    assert "tickrec" not in line
 
 
 def test_a_librarys_extra_fields_are_kept() -> None:
     (line,) = logged('logging.getLogger("x").warning("y", extra={"data": {"stack": 1}})')
-    assert line["data"] == {"stack": 1}
+    assert line["tickrec"] == {"data": {"stack": 1}}
 
 
 @pytest.mark.parametrize("logger", ['structlog.get_logger("x")', 'logging.getLogger("x")'])
 def test_an_exception_is_part_of_its_line(logger: str) -> None:
     (line,) = logged(f"try: 1 / 0\nexcept ZeroDivisionError: {logger}.exception('failed')")
-    assert line["event"] == "failed"
-    assert "ZeroDivisionError: division by zero" in str(line["exception"])
+    assert line["message"] == "failed"
+    error = line["error"]
+    assert isinstance(error, dict)
+    assert (error["type"], error["message"]) == ("ZeroDivisionError", "division by zero")
+    assert error["stack_trace"].startswith("Traceback")
+    assert error["stack_trace"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_a_particular_takes_no_field_of_the_schema() -> None:
+    """Elasticsearch refuses a line whose `error` is text once it has seen an object there."""
+    (line,) = logged('structlog.get_logger("x").error("y", error="z", service=1, message=2)')
+    assert line["tickrec"] == {"error": "z", "service": 1, "message": 2}
+    assert line["message"] == "y"
+    assert line["service"] == {"name": "tickrec-some-tests"}
+    assert "error" not in line
+
+
+def test_a_forked_process_has_its_own_id() -> None:
+    body = """
+import os
+said = structlog.get_logger("x")
+said.info("y")
+if os.fork() == 0:
+    said.info("y")
+    os._exit(0)
+os.wait()
+"""
+    pids = {str(line["process"]) for line in logged(body)}
+    assert len(pids) == 2
 
 
 def test_warnings_are_logged() -> None:
     (line,) = logged('warnings.warn("old", DeprecationWarning, stacklevel=1)') or [{}]
-    assert line["logger"] == "py.warnings"
-    assert "DeprecationWarning: old" in str(line["event"])
+    assert line["log"] == {"level": "warning", "logger": "py.warnings"}
+    assert "DeprecationWarning: old" in str(line["message"])
 
 
 def test_what_is_below_the_level_is_left_out() -> None:
     both = "for say in (structlog.get_logger().info, structlog.get_logger().error): say('x')"
-    assert [line["level"] for line in logged(both, level="ERROR")] == ["error"]
+    assert [line["log"] for line in logged(both, level="ERROR")] == [
+        {"level": "error", "logger": "__main__"}
+    ]

@@ -85,9 +85,9 @@ def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
     assert 'trainer_decisions_total{what="published"} 0.0' not in metrics
     assert "trainer_items 4.0" in metrics
     assert "trainer_users 5.0" in metrics
-    events = [json.loads(line)["event"] for line in log.splitlines()]
-    assert events[0] == "started"
-    assert events[-1] == "stopped"
+    messages = [json.loads(line)["message"] for line in log.splitlines()]
+    assert messages[0] == "started"
+    assert messages[-1] == "stopped"
     assert not store.exists(keyspace.model_lock())
 
 
