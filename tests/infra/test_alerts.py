@@ -1,0 +1,244 @@
+"""infra/prometheus/alerts.yml: each alert fires when it must, and says what to do then."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RULES_FILE = ROOT / "infra/prometheus/alerts.yml"
+RULES: dict[str, dict[str, Any]] = {
+    rule["alert"]: rule
+    for group in yaml.safe_load(RULES_FILE.read_text())["groups"]
+    for rule in group["rules"]
+}
+PROMTOOL = shutil.which("promtool")
+
+Series = dict[str, str]
+"""A sample a minute of each series, in promtool's notation: `0x5 1x5` is six 0 and six 1."""
+
+
+@dataclass(frozen=True)
+class Case:
+    fires: Series
+    quiet: Series
+    summary: str
+    labels: dict[str, str] = field(default_factory=dict)
+    at: str = "10m"
+
+
+def trainer_run(outcome: str) -> dict[str, str]:
+    return {"job": "trainer", "instance": "trainer:9102", "outcome": outcome}
+
+
+def trainer_runs(failed: str, outcome: str) -> Series:
+    return {
+        f'trainer_runs_total{{job="trainer",instance="trainer:9102",outcome="{outcome}"}}': failed,
+        'trainer_runs_total{job="trainer",instance="trainer:9102",outcome="trained"}': "0+1x20",
+    }
+
+
+def decisions(what: str, values: str) -> Series:
+    return {
+        f'trainer_decisions_total{{what="{what}"}}': values,
+        'trainer_decisions_total{what="published"}': "0+1x200",
+    }
+
+
+def requests(failed: str, answered: str) -> Series:
+    return {
+        'api_requests_total{method="GET",route="/v1/movers",status="503"}': failed,
+        'api_requests_total{method="GET",route="/v1/movers",status="200"}': answered,
+    }
+
+
+def answers(within_250_ms: str, within_500_ms: str) -> Series:
+    return {
+        'api_request_seconds_bucket{route="/v1/movers",le="0.25"}': within_250_ms,
+        'api_request_seconds_bucket{route="/v1/movers",le="0.5"}': within_500_ms,
+        'api_request_seconds_bucket{route="/v1/movers",le="+Inf"}': within_500_ms,
+    }
+
+
+UP = 'up{job="api",instance="api-1:8000"}'
+FOLDED = 'records_total{topic="quotes"}'
+LAG_0, LAG_1 = (f'lag_records{{topic="quotes",partition="{n}"}}' for n in range(2))
+ASSIGNED_1, ASSIGNED_2 = (f'partitions_assigned{{topic="quotes",instance="{n}"}}' for n in "12")
+PARTITIONS_1, PARTITIONS_2 = (f'topic_partitions{{topic="quotes",instance="{n}"}}' for n in "12")
+PARTITIONS = {PARTITIONS_1: "8x20", PARTITIONS_2: "8x20"}
+STOPPED = 'partition_states{topic="quotes",state="stopped"}'
+FOLDING = 'partition_states{topic="quotes",state="folding"}'
+REJECTED = 'records_rejected_total{topic="quotes"}'
+MISSING = 'records_missing_total{topic="quotes"}'
+KEYS_FILE = 'api_keys_file_broken{job="api",instance="api-1:8000"}'
+QUOTES = {"topic": "quotes"}
+
+CASES = {
+    "ProcessDown": Case(
+        fires={UP: "1x8 0x9"},
+        quiet={UP: "1x9 0 1x9"},
+        labels={"job": "api", "instance": "api-1:8000"},
+        summary="api at api-1:8000 does not answer",
+    ),
+    "FallingBehind": Case(
+        fires={FOLDED: "0+600x20", LAG_0: "400x20", LAG_1: "300x20"},
+        quiet={FOLDED: "0+600x20", LAG_0: "300x20", LAG_1: "200x20"},
+        labels=QUOTES,
+        summary="quotes: over a minute of records waits to be folded; add workers",
+    ),
+    "PartitionsUnassigned": Case(
+        fires={ASSIGNED_1: "4x20", ASSIGNED_2: "3x20"} | PARTITIONS,
+        quiet={ASSIGNED_1: "4x20", ASSIGNED_2: "4x20"} | PARTITIONS,
+        labels=QUOTES,
+        summary=(
+            "quotes: some partitions are folded by no worker, though workers answer; restart the "
+            "workers if this stays"
+        ),
+    ),
+    "PartitionStopped": Case(
+        fires={STOPPED: "0x8 1x9", FOLDING: "8x8 7x9"},
+        quiet={STOPPED: "0x20", FOLDING: "8x20"},
+        labels=QUOTES,
+        summary=(
+            "quotes: too many records of a partition are bad, so it stopped "
+            "(DEAD_LETTER_RATIO_MAX); its worker's /health says which, the dead letters why"
+        ),
+    ),
+    "RecordsRejected": Case(
+        fires={REJECTED: "0x8 3x9"},
+        quiet={REJECTED: "7x20"},
+        labels=QUOTES,
+        summary="quotes.dead-letters has new records; their headers say why",
+    ),
+    "RecordsMissing": Case(
+        fires={MISSING: "0x8 300x9"},
+        quiet={MISSING: "300x20"},
+        labels=QUOTES,
+        summary="quotes dropped records before a worker read them",
+    ),
+    "TrainingFails": Case(
+        fires=trainer_runs("0x5 1x9", "failed"),
+        quiet=trainer_runs("1x20", "failed"),
+        labels=trainer_run("failed"),
+        summary="a training run failed; the last generation is still served",
+    ),
+    "DataRejected": Case(
+        fires=trainer_runs("0x5 1x9", "rejected"),
+        quiet=trainer_runs("1x20", "rejected"),
+        labels=trainer_run("rejected"),
+        summary=(
+            "the counts broke a hard rule, or new lists foresee less than the served ones, so "
+            "nothing was published; the last generation is still served, `python -m trainer "
+            "history` names the rule"
+        ),
+    ),
+    "ValuesCorrupt": Case(
+        fires={"trainer_corrupt_values": "3x20"},
+        quiet={"trainer_corrupt_values": "3x5 0x20"},
+        summary=(
+            "the trainer leaves out 3 counts or histories that are not as workers write them; its "
+            "log names the keys: repair or delete them"
+        ),
+    ),
+    "CanaryWithdrawn": Case(
+        fires=decisions("withdrawn", "0x5 1x120"),
+        quiet=decisions("withdrawn", "1x120"),
+        labels={"what": "withdrawn"},
+        at="2h",
+        summary=(
+            "too little was seen of a canary to say whether it is worse, so what is served gets "
+            "older; raise `share` or `minutes_most` in the canary rules"
+        ),
+    ),
+    "CanaryRolledBack": Case(
+        fires=decisions("rolled back", "0x5 1x9"),
+        quiet=decisions("rolled back", "1x20"),
+        labels={"what": "rolled back"},
+        summary=(
+            "a new generation was worse than the one before, which is still served; `python -m "
+            "trainer history` says by how much"
+        ),
+    ),
+    "KeysFileBroken": Case(
+        fires={KEYS_FILE: "0x8 1x9"},
+        quiet={KEYS_FILE: "0x9 1 0x9"},
+        labels={"job": "api", "instance": "api-1:8000"},
+        summary=(
+            "api-1:8000 cannot use API_KEYS_FILE as it is now: the keys that it had before still "
+            "hold, and this process would not start again"
+        ),
+    ),
+    "ApiFails": Case(
+        fires=requests("0+2x20", "0+98x20"),
+        quiet=requests("0+1x20", "0+199x20"),
+        summary="over 1 % of the API's answers are errors of its own",
+    ),
+    "ApiSlow": Case(
+        fires=answers("0+98x20", "0+100x20"),
+        quiet=answers("0+100x20", "0+100x20"),
+        summary="one in a hundred answers takes over 250 ms",
+    ),
+}
+
+
+def entries() -> dict[str, str]:
+    """Return what docs/operations.md says under each heading of the third level."""
+    text = (ROOT / "docs/operations.md").read_text()
+    parts = re.split(r"^#{2,3} +(.+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def group(alert: str, series: Series, at: str, expected: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [{"eval_time": at, "alertname": alert, "exp_alerts": expected}],
+    }
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is missing: it comes with Prometheus")
+@pytest.mark.parametrize("alert", CASES)
+def test_an_alert_fires_when_it_must_and_not_when_it_need_not(alert: str, tmp_path: Path) -> None:
+    case = CASES[alert]
+    told = {"runbook_url": f"docs/operations.md#{alert.lower()}", "summary": case.summary}
+    fired = {"exp_labels": case.labels, "exp_annotations": told}
+    rules = {
+        "rule_files": [str(RULES_FILE)],
+        "evaluation_interval": "15s",
+        "tests": [
+            group(alert, case.fires, case.at, [fired]),
+            group(alert, case.quiet, case.at, []),
+        ],
+    }
+    path = tmp_path / "cases.yml"
+    path.write_text(json.dumps(rules))
+
+    done = subprocess.run(
+        [str(PROMTOOL), "test", "rules", path], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_case() -> None:
+    assert CASES.keys() == RULES.keys()
+
+
+@pytest.mark.parametrize("alert", RULES)
+def test_every_alert_links_an_entry_that_says_what_it_means_how_to_look_and_what_to_do(
+    alert: str,
+) -> None:
+    assert RULES[alert]["annotations"]["runbook_url"] == f"docs/operations.md#{alert.lower()}"
+    said = re.findall(r"^- \*\*(.+?)\.\*\*", entries().get(alert, ""), re.MULTILINE)
+    assert said == ["Means", "Look", "Do"]
+
+
+def test_the_runbook_has_no_alert_that_is_gone() -> None:
+    alerts = {name for name, text in entries().items() if "- **Means.**" in text}
+    assert alerts == RULES.keys()
