@@ -1,18 +1,23 @@
-"""Redis clients, for a single node or a cluster: the server at the URL says which it is."""
+"""Redis clients, for a single node, a cluster or what Sentinels watch over.
+
+The server at the URL says whether it is a cluster.
+"""
 
 from typing import Any, Final
 
 import hiredis
 import redis
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.connection import Connection, ConnectionPool
 from redis.exceptions import (
+    AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
     ClusterError,
     MasterDownError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
@@ -22,6 +27,11 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+
+from runtime.store_policy import warnings_of
+from runtime.store_refusals import is_no_right, letting_in, refused, telling
+from runtime.store_sentinels import master, master_async
+from runtime.store_url import StoreUrl
 
 Store = redis.Redis | redis.RedisCluster
 AsyncStore = redis.asyncio.Redis | redis.asyncio.RedisCluster
@@ -54,6 +64,8 @@ def is_away(error: BaseException) -> bool:
     >>> is_away(ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"))
     False
     """
+    if isinstance(error, AuthenticationError):  # to redis-py it is one of connections
+        return False
     if isinstance(error, UNAVAILABLE):
         return True
     return isinstance(error, ResponseError) and str(error).lstrip("-").startswith(REFUSING)
@@ -72,19 +84,21 @@ def connect(url: str, client_name: str, timeout_s: float = 5) -> Store:
 
     Raises:
         redis.exceptions.ConnectionError: nothing answers there.
+        StoreRefusesError: it does not let us in.
     """
-    options: dict[str, Any] = {
-        "client_name": client_name,
-        "decode_responses": True,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-    }
+    where, options = StoreUrl.of(url), _options(client_name, timeout_s)
     retry = Retry(_backoff(), _RETRIES, supported_errors=_RETRIED)
-    single = redis.Redis.from_url(url, retry=retry, **options)
-    if not single.info("cluster").get("cluster_enabled"):
-        return single
-    single.close()
-    return redis.RedisCluster.from_url(url, **options)
+    if where.sentinels:
+        single = master(where, retry=retry, **options)
+    else:
+        single = redis.Redis.from_url(url, retry=retry, **options)
+    pool = single.connection_pool
+    pool.connection_class = telling(pool.connection_class)
+    with letting_in(where):
+        if not single.info("cluster").get("cluster_enabled"):
+            return single
+        single.close()
+        return redis.RedisCluster.from_url(url, connection_pool_class=_TellingPool, **options)
 
 
 async def connect_async(
@@ -94,36 +108,90 @@ async def connect_async(
 
     A reader with a deadline of its own wants no retries: they would outlast it.
     """
-    options: dict[str, Any] = {
+    where, options = StoreUrl.of(url), _options(client_name, timeout_s)
+    retry = AsyncRetry(_backoff(), retries, supported_errors=_RETRIED)
+    if where.sentinels:
+        single = master_async(where, retry=retry, **options)
+    else:
+        single = redis.asyncio.Redis.from_url(url, retry=retry, **options)
+    pool = single.connection_pool
+    pool.connection_class = _packing_in_c(pool.connection_class)
+    with letting_in(where):
+        if not (await single.info("cluster")).get("cluster_enabled"):
+            return single
+        await single.aclose()
+        cluster = redis.asyncio.RedisCluster.from_url(url, **options)
+        nodes = cluster.connection_kwargs
+        nodes["connection_class"] = _packing_in_c(nodes["connection_class"])
+        await cluster.initialize()
+        return cluster
+
+
+def check_kept(store: Store) -> list[str]:
+    """Return what a person should know of how the store is kept.
+
+    Raises:
+        StoreRefusesError: it may evict what it holds.
+    """
+    return warnings_of(store.info(*_ON_KEEPING, **_every_master(store)))
+
+
+async def check_kept_async(store: AsyncStore) -> list[str]:
+    """Return what `check_kept` returns, or raise what it raises."""
+    return warnings_of(await store.info(*_ON_KEEPING, **_every_master(store)))
+
+
+_ON_KEEPING: Final = ("memory", "persistence")
+
+
+def _every_master(store: Store | AsyncStore) -> dict[str, Any]:
+    if isinstance(store, redis.Redis | redis.asyncio.Redis):
+        return {}
+    return {"target_nodes": store.PRIMARIES}
+
+
+def _options(client_name: str, timeout_s: float) -> dict[str, Any]:
+    return {
         "client_name": client_name,
         "decode_responses": True,
+        "driver_info": None,  # else each connection says which library it is, a right more
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
     }
-    retry = AsyncRetry(_backoff(), retries, supported_errors=_RETRIED)
-    single = redis.asyncio.Redis.from_url(url, retry=retry, **options)
-    pool = single.connection_pool
-    pool.connection_class = _packing_in_c(pool.connection_class)
-    if not (await single.info("cluster")).get("cluster_enabled"):
-        return single
-    await single.aclose()
-    cluster = redis.asyncio.RedisCluster.from_url(url, **options)
-    nodes = cluster.connection_kwargs
-    nodes["connection_class"] = _packing_in_c(nodes["connection_class"])
-    return cluster
 
 
-def _packing_in_c(connection: type[AbstractConnection]) -> type[AbstractConnection]:
+class _TellingPool(ConnectionPool):
+    def __init__(self, connection_class: type[Any] = Connection, **options: Any) -> None:
+        super().__init__(telling(connection_class), **options)
+
+
+def _packing_in_c(connection: type[Any]) -> type[Any]:
     """Return the connection class with hiredis packing its commands, as redis-py's sync one does.
 
     redis-py 8.1 packs asyncio's commands in Python: 1.6 us an argument, nine tenths of what a
-    worker that writes many numbers would spend.
+    worker that writes many numbers would spend. It also says who may not do what.
     """
 
-    class Packing(connection):  # type: ignore[misc, valid-type]
+    class Packing(connection):  # type: ignore[misc]
+        asked: tuple[Any, ...] = ()
+
         def pack_command(self, *args: Any) -> list[bytes]:
+            self.asked = args
             command, *rest = args
             words = command.split() if isinstance(command, bytes) else command.encode().split()
             return [hiredis.pack_command((*words, *rest))]
+
+        async def on_connect_check_health(self, *args: Any, **options: Any) -> None:
+            asked = self.asked
+            await super().on_connect_check_health(*args, **options)
+            self.asked = asked  # what the connection was made for, not what it asked itself
+
+        async def read_response(self, *args: Any, **options: Any) -> Any:
+            try:
+                return await super().read_response(*args, **options)
+            except ResponseError as error:
+                if not is_no_right(error):
+                    raise
+                raise NoPermissionError(refused(error, self.username, self.asked)) from None
 
     return Packing

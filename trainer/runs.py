@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import structlog
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import NoPermissionError, RedisClusterException, RedisError
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -20,7 +20,8 @@ from tenacity import (
 )
 
 from contracts.keyspace import Keyspace
-from runtime.stores import UNAVAILABLE, connect
+from runtime.store_refusals import StoreRefusesError
+from runtime.stores import UNAVAILABLE, check_kept, connect
 from trainer import telemetry
 from trainer.experiments.trial import Waiting
 from trainer.generations.publication import HeldError, SupersededError
@@ -89,6 +90,9 @@ class Runs:
         except BadDataError as error:
             log.error("rejected", reason=str(error))  # noqa: TRY400 (the message says it all)
             return "rejected"
+        except (StoreRefusesError, NoPermissionError) as error:
+            log.error("run failed; what is served stays as it is", reason=str(error))  # noqa: TRY400 (the message says it all)
+            return "failed"
         except FAILURES:
             log.exception("run failed; what is served stays as it is")
             return "failed"
@@ -96,16 +100,15 @@ class Runs:
 
     def _run(self, only_if_changed: bool, wait_for_lock_s: float) -> Report | Skipped | Waiting:  # noqa: FBT001 (called through tenacity)
         settings, keyspace = self._settings, Keyspace(self._settings.namespace)
-        with (
-            closing(connect(settings.redis_url, "trainer")) as store,
-            held(
+        with closing(connect(settings.redis_url, "trainer")) as store:
+            check_kept(store)  # what it warns of, the workers tell
+            lock = held(
                 store, keyspace, settings.lock_lease_seconds, wait_for_lock_s, self._stop.wait
-            ) as lease,
-            shown() as progress,
-        ):
-            stages = Stages(self._check(lease.check), progress)
-            training = Training(store, keyspace, settings, lease.fence, stages, _now)
-            return training.run(only_if_changed=only_if_changed)
+            )
+            with lock as lease, shown() as progress:
+                stages = Stages(self._check(lease.check), progress)
+                training = Training(store, keyspace, settings, lease.fence, stages, _now)
+                return training.run(only_if_changed=only_if_changed)
 
     def _check(self, check_lease: Callable[[], None]) -> Callable[[], None]:
         def check() -> None:

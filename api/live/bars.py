@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Collection
 from typing import Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from api.live.board import Board
 from api.live.channels import Channels, Subscription
@@ -236,6 +236,8 @@ class LiveBars:
 
     def _interrupt(self, error: Exception) -> None:
         """Tell those who had a snapshot that they miss changes from here on."""
+        if isinstance(error, NoPermissionError) and str(error) != str(self._trouble):
+            _log.error("no live bars: %s", error)
         self._trouble = error
         told = [listener for listener in self._listeners if listener.is_live]
         if told:

@@ -1,12 +1,13 @@
-"""Where a store is and how to be let in, out of its URL as redis-py reads it; and going there."""
+"""Where a store is and how to be let in, out of its URL; and going there."""
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from redis.asyncio.connection import SSLConnection, parse_url
+from redis import connection as of_redis
+from redis.asyncio.connection import SSLConnection
 
 from api.redis.connection import Connection
 
@@ -25,7 +26,7 @@ class Node(NamedTuple):
 class Address:
     """One node, and what it asks of who comes.
 
-    >>> Address.of_url("redis://:secret@127.0.0.1:7000/2").node
+    >>> Address.of_options({"host": "127.0.0.1", "port": 7000, "password": "secret"}).node
     Node(host='127.0.0.1', port=7000)
     """
 
@@ -37,24 +38,19 @@ class Address:
     db: int
 
     @classmethod
-    def of_url(cls, url: str) -> "Address":
-        """Return what `url` says.
-
-        Raises:
-            ValueError: it is no URL of a store.
-        """
-        parts: dict[str, Any] = dict(parse_url(url))
+    def of_options(cls, options: Mapping[str, Any]) -> "Address":
+        """Return what redis-py's options of a connection say."""
         tls = None
-        if parts.get("connection_class") is SSLConnection:
-            options = {key: value for key, value in parts.items() if key.startswith("ssl_")}
-            tls = SSLConnection(**options).ssl_context.get()
+        if options.get("connection_class") is of_redis.SSLConnection:
+            of_tls = {key: value for key, value in options.items() if key.startswith("ssl_")}
+            tls = SSLConnection(**of_tls).ssl_context.get()
         return cls(
-            node=Node(parts.get("host", "localhost"), parts.get("port", 6379)),
-            socket_path=parts.get("path"),
+            node=Node(options.get("host", "localhost"), options.get("port", 6379)),
+            socket_path=options.get("path"),
             tls=tls,
-            username=parts.get("username"),
-            password=parts.get("password"),
-            db=parts.get("db", 0),
+            username=options.get("username"),
+            password=options.get("password"),
+            db=options.get("db", 0),
         )
 
     def at(self, node: Node) -> "Address":
@@ -90,9 +86,9 @@ class Address:
         return connection
 
     async def _be_let_in(self, connection: Connection) -> None:
-        if self.password is not None:
+        if self.username or self.password:
             user = [self.username] if self.username else []
-            await connection.ask("AUTH", *user, self.password)
+            await connection.ask("AUTH", *user, self.password or "")
         if self.db:
             await connection.ask("SELECT", self.db)
         await connection.ask("CLIENT", "SETNAME", CLIENT_NAME)

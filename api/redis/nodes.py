@@ -1,4 +1,4 @@
-"""The connections to a store: to its one node, or to each master of a cluster.
+"""The connections to a store: to its one node, its master, or each master of a cluster.
 
 They are made, and made anew, in the background: a command has a connection or fails at once.
 """
@@ -6,7 +6,9 @@ They are made, and made anew, in the background: a command has a connection or f
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -14,11 +16,19 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from api.redis.address import Address, Node
 from api.redis.connection import Connection, ErrorAnswer, NotConnectedError
+from api.redis.sentinels import Sentinels
 from api.redis.turns import Turns
+from runtime.store_policy import warnings_of
+from runtime.store_refusals import StoreRefusesError, not_encrypted, not_let_in, refused
+from runtime.store_url import StoreUrl
 
 _CONNECT_TIMEOUT_S: Final = 1.0
 _RETRY_FROM_S: Final = 0.02
 _RETRY_TO_S: Final = 0.5
+_SECTIONS: Final = ("cluster", "replication", "memory", "persistence")
+"""Of `INFO`: what the node is, and how it keeps what it holds."""
+_LOGIN: Final = re.compile("WRONGPASS|NOAUTH|ERR AUTH")
+"""How a node's answer begins to a login that it does not take."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +38,8 @@ class Nodes:
 
     def __init__(self, url: str, on_failure: Callable[[], None]) -> None:
         """Connect nowhere yet; `on_failure` is called each time that a connection is not made."""
-        self._url = url
+        self._url = StoreUrl.of(url)
+        self._sentinels = Sentinels(self._url) if self._url.sentinels else None
         self._on_failure = on_failure
         self._connections: dict[Node, Connection] = {}
         self._single: Connection | None = None
@@ -37,12 +48,14 @@ class Nodes:
         self.turns = Turns()
         self._trouble = asyncio.Event()
         self._away_since: float | None = None
+        self._said_evicting = False
+        self._said_refused: set[str | bytes | int] = set()
 
     @asynccontextmanager
     async def connecting(self) -> AsyncIterator[None]:
         """Try once, then go on trying in the background; disconnect after the block."""
-        address = await self._first_try()
-        keeping = asyncio.create_task(self._keep(address))
+        await self._try()
+        keeping = asyncio.create_task(self._keep())
         try:
             yield
         finally:
@@ -78,22 +91,21 @@ class Nodes:
         """Return all that there are."""
         return [*self._connections.values()]
 
+    def without_right(
+        self, answer: ErrorAnswer, command: Sequence[str | bytes | int]
+    ) -> ErrorAnswer:
+        """Return a refusal with who may not do what; log the first one of a command."""
+        why = refused(answer, self._url.user, command)
+        if command[0] not in self._said_refused:
+            self._said_refused.add(command[0])
+            _log.error("%s", why)
+        return ErrorAnswer(f"NOPERM {why}")
+
     def moved(self) -> None:
         """Ask the cluster anew which master has which slot: one of them said it has not."""
         self._trouble.set()
 
-    async def _first_try(self) -> Address | None:
-        try:
-            address = Address.of_url(self._url)
-        except ValueError as error:
-            _log.error("REDIS_URL: %s", error)
-            return None
-        await self._try(address)
-        return address
-
-    async def _keep(self, address: Address | None) -> None:
-        if address is None:  # there can be no such store: every answer is a 503 that says so
-            return
+    async def _keep(self) -> None:
         wait_s = _RETRY_FROM_S
         while True:
             if not self._trouble.is_set():
@@ -101,21 +113,36 @@ class Nodes:
             await self._trouble.wait()
             await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 (spreads retries)
             wait_s = min(2 * wait_s, _RETRY_TO_S)
-            await self._try(address)
+            await self._try()
 
-    async def _try(self, address: Address) -> None:
+    async def _try(self) -> None:
         """Connect wherever a connection is missing; leave `_trouble` set if that fails."""
         self._trouble.clear()
         try:
-            await self._connect_all(address)
+            await self._connect_all()
         except (OSError, TimeoutError, ErrorAnswer, NotConnectedError) as error:
-            self._failed(f"{type(error).__name__}: {error}" if str(error) else "no answer")
+            self._failed(self._reason(error))
         else:
             self._succeeded()
 
-    async def _connect_all(self, address: Address) -> None:
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, ErrorAnswer) and _LOGIN.match(str(error)):
+            return not_let_in(self._url, error)
+        if isinstance(error, ErrorAnswer) and error.kind == "NOPERM":
+            return refused(error, self._url.user, ())
+        if isinstance(error, ssl.SSLError):
+            return not_encrypted(self._url, error)
+        return f"{type(error).__name__}: {error}" if str(error) else "no answer"
+
+    async def _connect_all(self) -> None:
+        address = Address.of_options(self._url.options)  # anew: certificates may be newer
         connection, node = await self._any_connection(address)
-        if "cluster_enabled:1" not in (await _within(connection.ask("INFO", "cluster"))).decode():
+        info = _fields(await _within(connection.ask("INFO", *_SECTIONS)))
+        self._check_kept(info)
+        if self._sentinels is not None and info.get("role") != "master":
+            connection.close()  # they have noticed it, or will do so in a moment
+            raise NotConnectedError(f"{node.host}:{node.port} is no master")
+        if info.get("cluster_enabled") != "1":
             self._single = connection
             return
         slots = await _within(connection.ask("CLUSTER", "SLOTS"))
@@ -128,10 +155,21 @@ class Nodes:
             if isinstance(outcome, BaseException):
                 raise outcome
 
+    def _check_kept(self, info: Mapping[str, str]) -> None:
+        """Log it, once, if the store may evict what it holds: reading does it no more harm."""
+        try:
+            warnings_of(info)
+        except StoreRefusesError as error:
+            if not self._said_evicting:
+                _log.error("%s", error)
+            self._said_evicting = True
+
     async def _any_connection(self, address: Address) -> tuple[Connection, Node]:
-        """Return a connection that can be asked about the cluster, a new one if there is none."""
+        """Return a connection that can be asked about the store, a new one if there is none."""
         for node, connection in self._connections.items():
             return connection, node
+        if self._sentinels is not None:
+            address = address.at(await self._sentinels.master(_CONNECT_TIMEOUT_S))
         return await self._connect(address), address.node
 
     async def _connect(self, address: Address) -> Connection:
@@ -163,6 +201,12 @@ class Nodes:
 async def _within(asking: Any) -> Any:
     async with asyncio.timeout(_CONNECT_TIMEOUT_S):
         return await asking
+
+
+def _fields(info: bytes) -> dict[str, str]:
+    """Return the fields of an answer to `INFO`."""
+    lines = (line.partition(":") for line in info.decode().splitlines())
+    return {name: value for name, separator, value in lines if separator}
 
 
 def _masters(slots: list[Any], asked: Node) -> tuple[list[Node], set[Node]]:

@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 from api.redis.address import Node
 from api.redis.connection import ErrorAnswer, packed
 from api.redis.nodes import Nodes
+from runtime.store_refusals import is_no_right
 
 T = TypeVar("T")
 
@@ -133,6 +134,8 @@ class Reading(Generic[T]):
         """Send a command on to the node that has its key; if there is none, note the error."""
         kind = answer.kind
         most = _REDIRECTIONS * len(self._commands)
+        if is_no_right(answer):
+            answer = self._nodes.without_right(answer, self._commands[place])
         if kind not in ("MOVED", "ASK") or self._redirections == most:
             self._refused = answer
             return False

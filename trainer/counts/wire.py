@@ -87,7 +87,10 @@ class Wire:
         )
         if address not in self._connections:
             options = {k: v for k, v in pool.connection_kwargs.items() if k not in _NOT_FOR_BYTES}
-            self._connections[address] = _in_bytes(pool.connection_class)(**options)
+            connection = _in_bytes(pool.connection_class)(**options)
+            # Refused among other replies, it would be waited for.
+            connection.retry.call_with_retry(lambda: _echo(connection), lambda _: None)
+            self._connections[address] = connection
         return self._connections[address]
 
 
@@ -131,6 +134,12 @@ def _chunks(places: Sequence[int], costs: Sequence[int]) -> Iterator[list[int]]:
         cost += costs[place]
     if chunk:
         yield chunk
+
+
+def _echo(connection: Any) -> None:
+    """Return if the store does what `_exchange` needs."""
+    connection.send_command("ECHO", "")
+    connection.read_response()
 
 
 def _exchange(connection: Any, packed: bytes, answers: _Received) -> None:

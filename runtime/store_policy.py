@@ -1,0 +1,48 @@
+"""Whether the store keeps what it is given: one that evicts loses counts without a word."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from runtime.store_refusals import StoreRefusesError
+
+_POLICY: Final = "maxmemory_policy"
+_KEEPING: Final = "noeviction"
+_APPENDING: Final = "aof_enabled"
+
+
+def warnings_of(info: Mapping[str, Any]) -> list[str]:
+    """Return what a person should know of how a store is kept.
+
+    >>> warnings_of({"maxmemory_policy": "noeviction", "aof_enabled": 1})
+    []
+
+    Args:
+        info: the sections `memory` and `persistence` of `INFO`, of a single node or node by node.
+
+    Raises:
+        StoreRefusesError: it may evict what it holds.
+    """
+    warnings = set()
+    for node in _nodes(info):
+        if _POLICY not in node:
+            warnings.add(
+                "Redis does not say whether it evicts: set its maxmemory-policy to noeviction, "
+                "with another one counts would be lost without a word"
+            )
+        elif node[_POLICY] != _KEEPING:
+            raise StoreRefusesError(
+                f"Redis has the maxmemory-policy {node[_POLICY]}, by which it drops "
+                "bars and counts without a word when its memory is full: set it to noeviction, by "
+                "CONFIG SET maxmemory-policy noeviction and in its configuration file"
+            )
+        if not int(node.get(_APPENDING, 0)):
+            warnings.add(
+                "Redis has no append-only file: what it holds is gone when it restarts, and is "
+                "folded anew as far as the log reaches back. Set its appendonly to yes"
+            )
+    return sorted(warnings)
+
+
+def _nodes(info: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    of_nodes = [node for node in info.values() if isinstance(node, Mapping)]
+    return of_nodes if of_nodes and len(of_nodes) == len(info) else [info]

@@ -1,0 +1,131 @@
+"""What Redis refuses, told so that a person can mend it: who asked for what, and where rights are.
+
+Redis itself says neither which key a user may not touch nor who asked.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from runtime.store_url import StoreUrl
+
+_RULES: Final = (
+    "ACL LOG has what it was, and docs/redis.md the rules of each program's user for ACL SETUSER"
+)
+_SCRIPTS: Final = ("EVAL", "EVALSHA")
+_KEYS: Final = 4
+"""Of a script's, which are told: those that each has, and some of what it is about."""
+_IN_SCRIPT: Final = ("The user executing the script", "ACL failure in script")
+"""How it begins what it says of a command within a script, with another error's code."""
+
+
+class StoreRefusesError(RedisError):
+    """Redis lets nobody in as told, or is not kept as it must be: a person has to change that."""
+
+
+def is_no_right(said: object) -> bool:
+    """Return whether a command was refused because the user may not do it.
+
+    >>> is_no_right("The user executing the script can't run this command or subcommand")
+    True
+    """
+    text = str(said).removeprefix("ERR ")
+    return isinstance(said, NoPermissionError) or text.startswith(("NOPERM", *_IN_SCRIPT))
+
+
+def refused(said: object, user: str | None, command: Sequence[Any]) -> str:
+    """Return what to tell of a command that the user has no right to.
+
+    >>> refused("No permissions to access a key", "api", ("GET", "live:model:current"))[:82]
+    "user 'api' of Redis may not GET live:model:current: No permissions to access a key"
+
+    Args:
+        said: by Redis.
+        user: None for the one without a name.
+        command: with its arguments, of which only keys are told; empty if it is not known.
+    """
+    name = str(command[0]).upper() if command else "do it"
+    keys = command[1:2]
+    if name in _SCRIPTS:
+        keys = [*dict.fromkeys(command[3 : 3 + int(command[2])])][:_KEYS]
+    named = ", ".join(key.decode() if isinstance(key, bytes) else str(key) for key in keys)
+    what = f"{name} {named}" if named else name
+    why = str(said).removeprefix("NOPERM ").removeprefix("ERR ").rstrip(".")
+    return f"user {user or 'default'!r} of Redis may not {what}: {why}. {_RULES}"
+
+
+def _sentence(said: object) -> str:
+    return f"{str(said).rstrip('.')}."
+
+
+def not_let_in(url: StoreUrl, said: object) -> str:
+    """Return what to tell when Redis does not take a name and password."""
+    return (
+        f"Redis at {url.where} does not let in user {url.user!r}: {_sentence(said)} Set name and "
+        "password in REDIS_URL to those of a user that it has (ACL LIST)"
+    )
+
+
+def not_encrypted(url: StoreUrl, said: object) -> str:
+    """Return what to tell when TLS does not come about."""
+    return (
+        f"no encrypted connection to Redis at {url.where}: {_sentence(said)} In REDIS_URL, "
+        "ssl_ca_certs names the authority that signed its certificate, ssl_certfile and "
+        "ssl_keyfile what it asks of clients, and the host is one that its certificate names"
+    )
+
+
+@contextlib.contextmanager
+def letting_in(url: StoreUrl) -> Iterator[None]:
+    """Tell why Redis does not let in who connects within the block.
+
+    Raises:
+        StoreRefusesError: name, password or a certificate is not what it takes.
+    """
+    try:
+        yield
+    except AuthenticationError as error:
+        raise StoreRefusesError(not_let_in(url, error)) from None
+    except RedisClusterException as error:
+        if "Cluster mode is not enabled" not in str(error):
+            raise
+        may_not = refused("it does not say which node has what", url.user, ("CLUSTER", "SLOTS"))
+        raise StoreRefusesError(may_not) from None
+    except RedisConnectionError as error:
+        if "_ssl.c" not in str(error):
+            raise
+        raise StoreRefusesError(not_encrypted(url, error)) from None
+
+
+def telling(connection: type[Any]) -> type[Any]:
+    """Return a connection class of redis-py's that says who may not do what."""
+
+    class Telling(connection):  # type: ignore[misc]
+        asked: Sequence[Any] = ()
+
+        def send_command(self, *command: Any, **options: Any) -> None:
+            super().send_command(*command, **options)
+            self.asked = command  # not before: a new connection asks for things of its own first
+
+        def pack_commands(self, commands: Any) -> Any:
+            self.asked = ()  # whoever sends several says which one was refused
+            return super().pack_commands(commands)
+
+        def read_response(self, *arguments: Any, **options: Any) -> Any:
+            try:
+                return super().read_response(*arguments, **options)
+            except ResponseError as error:
+                if not is_no_right(error):
+                    raise
+                raise NoPermissionError(refused(error, self.username, self.asked)) from None
+
+    return Telling

@@ -1,0 +1,29 @@
+import pytest
+
+from runtime.store_policy import warnings_of
+from runtime.store_refusals import StoreRefusesError
+
+KEPT = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
+
+
+def test_a_store_that_keeps_all_is_not_warned_of() -> None:
+    assert warnings_of(KEPT) == []
+    assert warnings_of({"one:1": KEPT, "two:2": KEPT}) == []
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_one_node_that_may_evict_is_enough_to_refuse_a_store(policy: str) -> None:
+    evicting = {**KEPT, "maxmemory_policy": policy}
+    for info in (evicting, {"one:1": KEPT, "two:2": evicting}):
+        with pytest.raises(StoreRefusesError, match=f"{policy}.*set it to noeviction"):
+            warnings_of(info)
+
+
+def test_what_a_managed_store_does_not_tell_is_warned_of_once() -> None:
+    (warning,) = warnings_of({"one:1": {"aof_enabled": 1}, "two:2": {"aof_enabled": 1}})
+    assert "set its maxmemory-policy to noeviction" in warning
+
+
+def test_a_store_that_appends_to_no_file_is_warned_of() -> None:
+    (warning,) = warnings_of({**KEPT, "aof_enabled": "0"})
+    assert "Set its appendonly to yes" in warning

@@ -1,0 +1,142 @@
+"""What programs say that Redis does not let in, or does not let do their work, or may evict."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import httpx
+import pytest
+import redis
+
+from contracts.messages import Interaction, Quote
+from tests.integration.conftest import eventually
+from tests.runtime.redis.guarded import Guarded, rules
+from tests.runtime.redis.programs import Programs
+
+pytestmark = pytest.mark.integration
+
+STARTED: Final = {
+    "topics": ("infra.topics",),
+    "worker": ("stream_processors",),
+    "trainer": ("trainer", "once"),
+}
+"""How programs are started that end by themselves; the API answers 503 and goes on."""
+
+
+@contextlib.contextmanager
+def without(store: redis.Redis, user: str, right: str) -> Iterator[None]:
+    """Take a right from a user for the block."""
+    rule = rules()[user].split()
+    assert right in rule
+    less = [part for part in rule if part != right]
+    store.execute_command("ACL SETUSER", user, "reset", *less)
+    try:
+        yield
+    finally:
+        store.execute_command("ACL SETUSER", user, "reset", *rule)
+
+
+@contextlib.contextmanager
+def configured(store: redis.Redis, name: str, value: str) -> Iterator[None]:
+    before = store.config_get(name)[name]
+    store.config_set(name, value)
+    try:
+        yield
+    finally:
+        store.config_set(name, before)
+
+
+def said_by(programs: Programs, program: str, url: str) -> str:
+    """Return what a program says that cannot go on; the API says it when it is asked."""
+    if program != "api":
+        return programs.refused(program, *STARTED[program], url=url)
+    with programs.serving(url) as address:
+        answer = httpx.get(f"{address}/v1/instruments/4/bars")
+        assert answer.status_code == 503, answer.text
+    return programs.said("api")
+
+
+@pytest.mark.parametrize("program", [*STARTED, "api"])
+def test_who_has_another_password_or_trusts_another_authority_is_told_what_to_set(
+    programs: Programs, store: Guarded, program: str
+) -> None:
+    said = said_by(programs, program, store.url(program, "hunter2"))
+    assert f"does not let in user '{program}'" in said
+    assert "Set name and password in REDIS_URL" in said
+    said = said_by(programs, program, store.url(program, ssl_ca_certs=store.other_ca))
+    assert "certificate verify failed" in said
+    assert "ssl_ca_certs names the authority" in said
+    assert "hunter2" not in programs.said(program)
+    assert f"{program}-password" not in programs.said(program)
+    assert "Traceback" not in programs.said(program)
+
+
+RIGHTS: Final = [
+    ("topics", "+hset", r"HSET live:meta:topics"),
+    ("topics", "~live:meta:topics", r"HGETALL live:meta:topics"),
+    ("worker", "+hgetall", r"HGETALL live:meta:topics"),
+    ("worker", "+zadd", r"EVALSHA live:position:\{i\d\}, live:active:\{i\d\}, live:"),
+    ("worker", "~live:bars:*", r"EVALSHA live:position:\{q\d\}, live:bars:\{q\d\}:4"),
+    ("trainer", "+incrby", r"INCRBY live:model:fence"),
+    ("trainer", "+echo", r"ECHO"),
+    ("trainer", "%R~live:cooc:*", r"\w+ live:cooc:\{c\d\}:\d"),
+    ("api", "+hmget", r"HMGET live:\w+:\{\w\d\}"),
+    ("api", "%R~live:*", r"HGETALL live:meta:topics"),
+    ("api", "+info", r"do it: .*'info'"),
+]
+
+
+@pytest.mark.parametrize(("user", "right", "what"), RIGHTS)
+def test_who_has_one_right_less_says_who_may_not_do_what_and_where_the_rights_are(
+    programs: Programs, store: Guarded, user: str, right: str, what: str
+) -> None:
+    if user == "worker":
+        programs.publish([Quote(instrument_id=4, price=1, size=1, ts=1_700_000_000_000)])
+        programs.publish([Interaction(user_id="A", instrument_id=4, ts=1_700_000_000_000)])
+    if user == "trainer":
+        for item in "12":
+            programs.store.sadd(programs.keyspace.items(0), item)
+            row = {"1": 1, "2": 1, "off": "[0,0]"}
+            programs.store.hset(programs.keyspace.cooc(0, int(item)), mapping=row)
+    with without(programs.store, user, right):
+        said = said_by(programs, user, store.url(user))
+    assert re.search(rf"user '{user}' of Redis may not {what}", said), said
+    assert "docs/redis.md the rules of each program's user for ACL SETUSER" in said
+
+
+def test_live_bars_say_who_may_not_subscribe(programs: Programs, store: Guarded) -> None:
+    refusal = "user 'api' of Redis may not SSUBSCRIBE live:bars-changed:{q"
+    with without(programs.store, "api", "+ssubscribe"), programs.serving() as address:
+        with contextlib.suppress(httpx.ReadTimeout):  # it is patient here
+            httpx.get(f"{address}/v1/stream/bars?instruments=4", timeout=1)
+        eventually(lambda: refusal in programs.said("api"), "it says so")
+
+
+@pytest.mark.parametrize("program", STARTED)
+def test_on_a_store_that_may_evict_nothing_starts(
+    programs: Programs, store: Guarded, program: str
+) -> None:
+    with configured(programs.store, "maxmemory-policy", "volatile-lru"):
+        said = said_by(programs, program, store.url(program))
+    assert "maxmemory-policy volatile-lru" in said
+    assert "set it to noeviction" in said
+
+
+def test_the_api_answers_on_a_store_that_may_evict_and_says_so(
+    programs: Programs, store: Guarded
+) -> None:
+    with (
+        configured(programs.store, "maxmemory-policy", "allkeys-lru"),
+        programs.serving() as address,
+    ):
+        assert httpx.get(f"{address}/v1/instruments/4/bars").status_code == 404
+        eventually(lambda: "set it to noeviction" in programs.said("api"), "it says so")
+
+
+def test_a_store_without_an_append_only_file_is_warned_of(programs: Programs) -> None:
+    with configured(programs.store, "appendonly", "no"):
+        programs.note_topics()
+        assert "no append-only file" in programs.said("infra.topics")
+        with programs.working():
+            eventually(lambda: "no append-only file" in programs.said("worker"), "so says a worker")

@@ -1,0 +1,89 @@
+"""Whole programs on a Redis that encrypts, each as a user with the documented rights only."""
+
+import re
+
+import httpx
+import pytest
+
+from infra.local.asking import ask, connect_api
+from infra.local.look import look
+from infra.local.questions import decisions, questions
+from infra.local.subjects import Subjects, find_subjects
+from runtime.stores import connect
+from tests.integration.conftest import eventually
+from tests.integration.watched import watched
+from tests.runtime.redis.guarded import Guarded, rules
+from tests.runtime.redis.programs import NAMESPACE, Programs
+from trainer.lock import held
+
+pytestmark = pytest.mark.integration
+
+
+def test_every_program_does_all_that_it_does_with_the_documented_rights_each_of_which_it_needs(
+    programs: Programs, store: Guarded
+) -> None:
+    programs.store.flushall()
+    programs.store.config_resetstat()
+    programs.note_topics()
+    with (
+        watched(programs, redis_url=store.url("worker")) as worker,
+        programs.simulating(),
+        programs.serving() as address,
+    ):
+        assert worker.ready()["store"] == "ok"
+        users = programs.keyspace.active(0)
+        eventually(lambda: programs.store.zcard(users) > 50, "users have histories")
+        programs.train()
+        with connect_api(address) as client, connect(store.url("looker"), "looker") as looker:
+            subjects = until_found(programs, client)
+            for question in questions(subjects):
+                eventually(lambda q=question: ask(client, q).problem is None, str(question))
+            programs.train()
+            renew_lock(programs)
+            *_, rollback, _ = decisions()
+            assert ask(client, rollback).problem is None
+            assert len([*look(looker, programs.keyspace, subjects)]) > 0
+            assert len([*looker.scan_iter(f"{NAMESPACE}:model:*", count=1000)]) > 0
+    assert denied(programs) == []
+    used = programs.store.info("commandstats")
+    unused = [c for c in documented_commands() if not used.get(f"cmdstat_{c}", {}).get("calls")]
+    assert unused == []
+    assert_no_password_is_shown(programs)
+
+
+def renew_lock(programs: Programs) -> None:
+    """Hold the lock until it is renewed, as a training does that takes its time."""
+    with (
+        connect(programs.guarded.url("trainer"), "tests") as store,
+        held(store, programs.keyspace, 3, 0, lambda _: True),
+    ):
+        renewed = "cmdstat_pexpire"
+        eventually(lambda: renewed in programs.store.info("commandstats"), "it is renewed")
+
+
+def until_found(programs: Programs, client: httpx.Client) -> Subjects:
+    found: list[Subjects] = []
+
+    def look_for_them() -> bool:
+        subjects = find_subjects(programs.store, programs.keyspace, client)
+        found.extend([subjects] if subjects else [])
+        return bool(found)
+
+    eventually(look_for_them, "there is enough to ask about")
+    return found[0]
+
+
+def denied(programs: Programs) -> list[tuple[str, ...]]:
+    log = programs.store.acl_log()
+    return [(entry["username"], entry["reason"], entry["object"]) for entry in log]
+
+
+def documented_commands() -> set[str]:
+    """The commands of the programs' rules; those of a person are a whole category."""
+    of_programs = [rule for user, rule in rules().items() if user not in ("looker", "default")]
+    return set(re.findall(r"\+([a-z|]+)", " ".join(of_programs)))
+
+
+def assert_no_password_is_shown(programs: Programs) -> None:
+    for log in programs.folder.glob("*.log"):
+        assert "-password" not in log.read_text(encoding="utf-8"), log
