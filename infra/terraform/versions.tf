@@ -1,0 +1,19 @@
+# For OpenTofu. Where the state is kept is yours to say, in a file of your own beside these.
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.66"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = { Project = var.name, ManagedBy = "infra/terraform" }
+  }
+}

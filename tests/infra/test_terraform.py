@@ -1,0 +1,186 @@
+"""What of infra/terraform can be tried without OpenTofu; `make terraform-check` does the rest."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import yaml
+from redis.exceptions import NoPermissionError
+
+from infra.terraform_check.bindings import read_schema
+from runtime.stores import connect
+
+ROOT = Path(__file__).parents[2]
+TERRAFORM = ROOT / "infra" / "terraform"
+
+BINDINGS = """\
+function awsThingSettingsToHclTerraform(struct) {
+    const attrs = {
+        note_wo: {
+            value: cdktn.stringToHclTerraform(struct.noteWo),
+            isBlock: false,
+            type: "simple",
+            storageClassType: "string",
+        },
+    };
+}
+class AwsThingSettingsOutputReference extends cdktn.ComplexObject {
+    // note_wo - computed: false, optional: true, required: false
+    _noteWo;
+    get noteWo() {
+        return this.getStringAttribute('note_wo');
+    }
+}
+class AwsThingNodesOutputReference extends cdktn.ComplexObject {
+    // port - computed: true, optional: false, required: false
+    get port() {
+        return this.getNumberAttribute('port');
+    }
+}
+class AwsThing extends cdktn.TerraformResource {
+    static tfResourceType = "aws_thing";
+    // name - computed: false, optional: false, required: true
+    _name;
+    get name() {
+        return this.getStringAttribute('name');
+    }
+    // zones - computed: true, optional: true, required: false
+    _zones;
+    get zones() {
+        return cdktn.Fn.tolist(this.getListAttribute('zones'));
+    }
+    // tags_all - computed: true, optional: false, required: false
+    _tagsAll = new cdktn.StringMap(this, "tags_all");
+    get tagsAll() {
+        return this._tagsAll;
+    }
+    // nodes - computed: true, optional: false, required: false
+    _nodes = new AwsThingNodesList(this, "nodes", false);
+    get nodes() {
+        return this._nodes;
+    }
+    // settings - computed: false, optional: false, required: true
+    _settings = new AwsThingSettingsOutputReference(this, "settings");
+    get settings() {
+        return this._settings;
+    }
+    synthesizeHclAttributes() {
+        const attrs = {
+            settings: {
+                value: awsThingSettingsToHclTerraform(this._settings.internalValue),
+                isBlock: true,
+                type: "list",
+                storageClassType: "AwsThingSettingsList",
+            },
+        };
+    }
+}
+"""
+
+
+def test_a_schema_is_what_its_bindings_state() -> None:
+    schema = read_schema(BINDINGS)
+    assert schema is not None
+    assert (schema.kind, schema.type_name) == ("resource_schemas", "aws_thing")
+    assert schema.block["attributes"] == {
+        "name": {"type": "string", "required": True},
+        "zones": {"type": ["set", "string"], "computed": True, "optional": True},
+        "tags_all": {"type": ["map", "string"], "computed": True},
+        "nodes": {"type": ["list", ["object", {"port": "number"}]], "computed": True},
+    }
+    note = {"type": "string", "optional": True, "write_only": True}
+    assert schema.block["block_types"] == {
+        "settings": {
+            "nesting_mode": "list",
+            "min_items": 1,
+            "max_items": 1,
+            "block": {"attributes": {"note_wo": note}, "block_types": {}},
+        }
+    }
+
+
+def test_bindings_without_the_classes_of_their_blocks_are_refused() -> None:
+    elsewhere = BINDINGS.replace("class AwsThingSettings", "class Other").replace(
+        "function awsThingSettings", "function other"
+    )
+    with pytest.raises(KeyError, match="AwsThingSettings"):
+        read_schema(elsewhere)
+    assert read_schema("class Index extends Other {\n}\n") is None
+
+
+@pytest.fixture
+def tickrec_url(cluster_url: str) -> Iterator[str]:
+    """URL of a cluster for the user that redis.tf describes."""
+    told = re.search(r"access_string = join\(.*?\[(.*?)\]\)", _read("redis.tf"), re.DOTALL)
+    assert told is not None
+    rules = re.findall(r'"([^"]+)"', told[1])
+    with redis.Redis.from_url(cluster_url) as node:
+        node.execute_command("ACL SETUSER", "tickrec", ">a-password", *rules)
+        yield cluster_url.replace("redis://", "redis://tickrec:a-password@")
+        node.execute_command("ACL DELUSER", "tickrec")
+
+
+def test_the_programs_user_of_redis_may_touch_the_namespace_and_nothing_else(
+    tickrec_url: str,
+) -> None:
+    with connect(tickrec_url, "tests") as store:
+        store.hset("live:meta:topics", "quotes", "2")
+        assert store.hgetall("live:meta:topics") == {"quotes": "2"}
+        store.eval("return redis.call('DEL', KEYS[1])", 1, "live:meta:topics")
+        for refused in (lambda: store.hset("other:meta:topics", "quotes", "2"), store.flushall):
+            with pytest.raises(NoPermissionError):
+                refused()
+
+
+def test_the_scraper_asks_the_port_that_every_program_names() -> None:
+    scrape = yaml.safe_load(_read("scrape.yml"))["scrape_configs"][0]["relabel_configs"][0]
+    part_of, port = scrape["regex"].split(";")
+    base = ROOT / "infra" / "kubernetes" / "base"
+    labels = yaml.safe_load((base / "kustomization.yaml").read_text())["labels"][0]["pairs"]
+    assert labels == {"app.kubernetes.io/part-of": part_of}
+    for program in ("api", "trainer", "worker"):
+        assert f"{{name: {port}, containerPort:" in (base / f"{program}.yaml").read_text()
+
+
+def test_what_the_overlay_changes_is_in_the_manifests() -> None:
+    components = ROOT / "infra" / "kubernetes" / "components"
+    manifests = [
+        manifest
+        for file in components.glob("*/*.yaml")
+        for manifest in yaml.safe_load_all(file.read_text())
+    ]
+    there = {(each["kind"], each.get("metadata", {}).get("name")) for each in manifests}
+    changed = re.findall(r'kind = "(\w+)", name = "([\w-]+)"', _read("outputs.tf"))
+    assert set(changed) == {("NetworkPolicy", "ask-for-metrics")}
+    assert set(changed) <= there
+    assert {"PodMonitor", "PrometheusRule"} <= {kind for kind, _ in there}
+
+
+def test_the_amounts_in_the_docs_are_those_of_the_sizes() -> None:
+    doc = (ROOT / "docs" / "aws.md").read_text()
+    for size, of in _sizes().items():
+        shards, per_shard = int(of["redis_shards"]), 1 + int(of["redis_replicas"])
+        brokers = 3 * int(of["kafka_brokers_per_zone"])
+        kafka = (
+            f"{brokers} x {of['kafka_broker_type']}, {brokers * int(of['kafka_disk_gib']):,} GiB"
+        )
+        nodes = f"{shards * per_shard} x {of['redis_node_type']}"
+        machines = f"{of['nodes_min']} to {of['nodes_max']} x {of['node_type']}"
+        alarms = 2 + 3 * brokers + 3 * shards * per_shard
+        row = f"| {size} | {kafka} | {nodes} | {machines} | {of['nat_gateways']} | {alarms} |"
+        assert row in doc, f"docs/aws.md lacks {row}"
+
+
+def _sizes() -> dict[str, dict[str, str]]:
+    found = re.findall(
+        r"^    (\w+) = \{\n(.*?)^    \}", _read("sizes.tf"), re.MULTILINE | re.DOTALL
+    )
+    return {
+        size: dict(re.findall(r'^ +(\w+) += "?([\w.]+)"?$', of, re.MULTILINE)) for size, of in found
+    }
+
+
+def _read(name: str) -> str:
+    return (TERRAFORM / name).read_text()
