@@ -4,44 +4,61 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
 from infra.local import commands
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.paths import HOME
-from infra.local.process import NotReadyError
+from infra.local.process import NotReadyError, free_port
 from infra.local.run import BusyError
 from infra.local.stack import BrokerKind
+from runtime.settings import SettingsError
 
 _WIDTH_OF_A_FILE: Final = 120
+_USUAL_API_PORT: Final = 8000
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 
+_BROKERS: Final = (
+    "tansu needs nothing; kafka is Apache Kafka, which needs Java and Maven; kafka-secured is that "
+    "with TLS, passwords and few rights"
+)
+StartedBroker = Annotated[
+    Literal["tansu", "kafka", "kafka-secured"], typer.Option("--broker", help=_BROKERS)
+]
 Broker = Annotated[
-    BrokerKind, typer.Option(help="Tansu needs nothing; Apache Kafka needs Java and Maven")
+    BrokerKind,
+    typer.Option(help=f"{_BROKERS}; own is that of KAFKA_BOOTSTRAP_SERVERS, and none is started"),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="stream processor processes")]
 ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="0: the system chooses")]
+UsualApiPort = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="8000 or, if that is taken, another")
+]
+Simulate = Annotated[
+    bool | None, typer.Option(help="simulate quotes and events; unless the broker is your own")
+]
 
 
 @app.command()
-def demo(broker: Broker = "tansu", workers: Workers = 1, api_port: ApiPort = 0) -> None:
+def demo(
+    broker: StartedBroker = "tansu", workers: Workers = 1, api_port: UsualApiPort = None
+) -> None:
     """Start the stack with simulated quotes and events, show answers, go on until Ctrl-C."""
     with _errors_said():
         try:
-            commands.demo(console, HOME / "demo", broker, workers, api_port)
+            commands.demo(console, HOME / "demo", broker, workers, _chosen(api_port))
         except KeyboardInterrupt:
             console.print("\nall stopped")
 
 
 @app.command()
-def smoke(broker: Broker = "tansu", workers: Workers = 1, api_port: ApiPort = 0) -> None:
+def smoke(broker: StartedBroker = "tansu", workers: Workers = 1, api_port: ApiPort = 0) -> None:
     """Start the stack, check every endpoint's answer, stop it; exits with 1 if one is wrong."""
     with _errors_said():
         well = commands.smoke(console, HOME / "smoke", broker, workers, api_port)
@@ -49,10 +66,19 @@ def smoke(broker: Broker = "tansu", workers: Workers = 1, api_port: ApiPort = 0)
 
 
 @app.command()
-def up(broker: Broker = "tansu", workers: Workers = 1, api_port: ApiPort = 0) -> None:
-    """Start the stack in the background, empty."""
+def up(
+    broker: Broker = "tansu",
+    workers: Workers = 1,
+    api_port: UsualApiPort = None,
+    *,
+    simulate: Simulate = None,
+) -> None:
+    """Start the stack in the background; its programs take the settings of this environment."""
     with _errors_said():
-        commands.up(console, HOME / "up", broker, workers, api_port)
+        port = _chosen(api_port)
+        # Nobody wants simulated quotes among their own unless they say so.
+        simulated = broker != "own" if simulate is None else simulate
+        commands.up(console, HOME / "up", broker, workers, port, simulated=simulated)
 
 
 @app.command()
@@ -69,13 +95,24 @@ def down() -> None:
 
 
 @app.command(hidden=True)
-def supervise(folder: Path, broker: Broker, workers: Workers, api_port: ApiPort) -> None:
+def supervise(
+    folder: Path,
+    broker: Broker,
+    workers: Workers,
+    api_port: ApiPort,
+    *,
+    simulate: Annotated[bool, typer.Option()],
+) -> None:
     """Run the stack of `up`, which starts this in the background."""
     with _errors_said():
         try:
-            commands.supervise(console, folder, broker, workers, api_port)
+            commands.supervise(console, folder, broker, workers, api_port, simulated=simulate)
         except KeyboardInterrupt:
             console.print("all stopped")
+
+
+def _chosen(api_port: int | None) -> int:
+    return free_port(_USUAL_API_PORT) if api_port is None else api_port
 
 
 @contextmanager
@@ -83,7 +120,7 @@ def _errors_said() -> Iterator[None]:
     """Exit with 1, in plain words, on what may go wrong with a sound program."""
     try:
         yield
-    except (BusyError, NotReadyError, NoKafkaError, ValidationError) as error:
+    except (BusyError, NotReadyError, NoKafkaError, SettingsError) as error:
         console.print(Text.assemble(("error ", "red"), str(error)), soft_wrap=True)
         raise typer.Exit(1) from error
 

