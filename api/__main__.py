@@ -5,13 +5,13 @@ import signal
 import sys
 
 import typer
-from pydantic import ValidationError
 
 from api.app import create_app
 from api.hot.server import Server
 from api.http.keys.commands import app as keys
 from api.settings import ApiSettings
 from runtime.logs import configure_logs
+from runtime.settings import SettingsError, read_settings
 
 app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
@@ -27,9 +27,9 @@ def _serve_unless_told(context: typer.Context) -> None:
 def main() -> None:
     """Serve, one process; exit 0 on SIGTERM, once what is under way is answered."""
     try:
-        settings = ApiSettings()
-    except ValidationError as error:
-        sys.exit(f"api: {error}")
+        settings = read_settings(ApiSettings)
+    except SettingsError as error:
+        sys.exit(str(error))
     configure_logs("api", settings.log_level)
     # uvicorn raises the signal that stopped it once more when all is closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())

@@ -77,7 +77,7 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
     """Return the application; it connects in its lifespan, and starts with Redis or Kafka away."""
     metrics = Metrics()
     store = Store(settings.redis_url, settings.namespace, metrics.store_errors)
-    publisher = Publisher(settings.kafka_bootstrap_servers, metrics)
+    publisher = Publisher(settings.kafka, metrics)
     live = LiveBars(
         settings.redis_url,
         store,
@@ -97,7 +97,7 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
     reactions = feedback.Feedback(
         writing, publisher, store, generations, request_ids, metrics, now_ms
     )
-    logs = LogWatch(settings.kafka_bootstrap_servers, time.monotonic)
+    logs = LogWatch(settings.kafka, time.monotonic)
     progress = Progress(store, logs, now_ms)
     history = History(progress, now_ms)
     table = (
@@ -115,9 +115,7 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
         *trending_endpoints.endpoints(trending),
         *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
         *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
-        *pipeline.endpoints(
-            progress, NewestDeadLetters(settings.kafka_bootstrap_servers, time.monotonic), history
-        ),
+        *pipeline.endpoints(progress, NewestDeadLetters(settings.kafka, time.monotonic), history),
         *events.endpoints(writing, publisher, now_ms),
         *feedback.endpoints(reactions),
         *health.endpoints(store, publisher.check, metrics.registry),

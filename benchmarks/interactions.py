@@ -34,6 +34,7 @@ from contracts.keyspace import NOT_ITEMS
 from contracts.messages import Interaction
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.broker import log_ends
+from runtime.kafka import plain
 
 _PEER: Final = "benchmarks.peers.plain_interactions"
 _SETTINGS: Final = {"COUNTS_FLUSH_INTERVAL_S": "1"}
@@ -95,7 +96,9 @@ def run_ours(
         @cache  # all changes are in the log when all events are folded
         def changes() -> int:
             partitions = namespace.topology.cooccurrences
-            return sum(log_ends(stage.broker.address, COOCCURRENCES.name, partitions).values())
+            return sum(
+                log_ends(plain(stage.broker.address), COOCCURRENCES.name, partitions).values()
+            )
 
         def finished() -> Written | None:
             if (done := folded(namespace.positions(INTERACTIONS), n)) is None:

@@ -27,6 +27,7 @@ from contracts.messages import Quote, encode, key_of
 from contracts.topics import QUOTES, dead_letters
 from infra import broker as brokers
 from infra.dead_letters import read
+from runtime.kafka import plain
 
 EVERY: Final = 100
 BAD_VALUES: Final = (
@@ -80,6 +81,7 @@ def _check(stage: Stage, namespace: Namespace, n: int) -> None:
     """Check that each good quote is in one bar, and each bad one among the dead letters."""
     bad = n // EVERY
     check_bars(namespace, n - bad)
-    found = len(read(brokers.admin(stage.broker.address), stage.broker.address, QUOTES, None))
+    kafka = plain(stage.broker.address)
+    found = len(read(brokers.admin(kafka), kafka, QUOTES, None))
     if found != bad:
         raise ContenderError(f"{bad} records were bad, but {found} are dead letters")

@@ -37,6 +37,7 @@ from contracts.messages import Quote, encode, key_of
 from contracts.topics import QUOTES, STREAMED
 from infra import broker as brokers
 from infra.local.process import stop
+from runtime.kafka import plain
 
 _SESSION_TIMEOUT_S: Final = 60
 """Longer than a worker takes to end and to start."""
@@ -153,7 +154,7 @@ def _feed(stage: Stage, namespace: Namespace, ends: Event) -> list[float]:
 
 def _members(stage: Stage, namespace: Namespace) -> Mapping[Partition, str]:
     """Return who has which partition, by instance id, else by member id."""
-    admin = brokers.admin(stage.broker.address)
+    admin = brokers.admin(plain(stage.broker.address))
     (answer,) = admin.describe_consumer_groups([namespace.keys.consumer_group()]).values()
     return {
         (tp.topic, tp.partition): member.group_instance_id or member.member_id

@@ -6,11 +6,16 @@ from typing import Final
 
 import tenacity
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
+from runtime.admin import Admin
+from runtime.kafka import KafkaConfig
+from runtime.refusals import told
+
 _CALL_S: Final = 15
+_ASKED_AGAIN_S: Final = 2
+"""A call waits to its end, though the broker has refused by then."""
 _POLL_S: Final = 0.02
 _ENDS_WITHIN_S: Final = 60
 _TANSU_CLUSTER: Final = "tansu_cluster"
@@ -20,19 +25,16 @@ class BrokerError(RuntimeError):
     """The broker does not answer, or will not do what it was asked."""
 
 
-def admin(bootstrap_servers: str) -> AdminClient:
-    """Return an admin client; it connects by itself, and again whenever it must."""
-    return AdminClient(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            # Whoever asks too early or too late hears it from the call, not from the log as well.
-            "log_level": 0,
-            "reconnect.backoff.max.ms": 500,
-        }
-    )
+class RefusedError(BrokerError):
+    """The broker does not let us in: trying again is no use."""
 
 
-def answers(client: AdminClient) -> bool:
+def admin(kafka: KafkaConfig) -> Admin:
+    """Return an admin client."""
+    return Admin(kafka)
+
+
+def answers(client: Admin) -> bool:
     """Whether a broker answers within a second."""
     try:
         return bool(client.list_topics(timeout=1).brokers)
@@ -40,7 +42,7 @@ def answers(client: AdminClient) -> bool:
         return False
 
 
-def is_tansu(client: AdminClient) -> bool:
+def is_tansu(client: Admin) -> bool:
     """Whether the broker is Tansu, which names its cluster so.
 
     Raises:
@@ -49,7 +51,7 @@ def is_tansu(client: AdminClient) -> bool:
     return bool(_metadata(client).cluster_id == _TANSU_CLUSTER)
 
 
-def partitions_of(client: AdminClient) -> dict[str, int]:
+def partitions_of(client: Admin) -> dict[str, int]:
     """Return the number of partitions of each topic that the broker has.
 
     Raises:
@@ -58,7 +60,7 @@ def partitions_of(client: AdminClient) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in _metadata(client).topics.items()}
 
 
-def log_ends(bootstrap_servers: str, topic: str, partitions: int) -> dict[int, int]:
+def log_ends(kafka: KafkaConfig, topic: str, partitions: int) -> dict[int, int]:
     """Return the end of each partition's log, from fetches: Tansu's list of offsets is wrong.
 
     Raises:
@@ -66,8 +68,8 @@ def log_ends(bootstrap_servers: str, topic: str, partitions: int) -> dict[int, i
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": "log-ends",
+            **kafka.librdkafka(),
+            "group.id": kafka.topic("log-ends"),
             "enable.auto.commit": False,
             "log_level": 0,
             # An empty partition has an end to tell at once.
@@ -76,12 +78,13 @@ def log_ends(bootstrap_servers: str, topic: str, partitions: int) -> dict[int, i
     )
     deadline = time.monotonic() + _ENDS_WITHIN_S
     try:
-        tps = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)]
+        name = kafka.topic(topic)
+        tps = [TopicPartition(name, number, OFFSET_BEGINNING) for number in range(partitions)]
         consumer.assign(tps)
         ends = [-1]
         while min(ends) < 0:
             if time.monotonic() > deadline:
-                raise BrokerError(f"no end of each log of {topic} within {_ENDS_WITHIN_S} s")
+                raise BrokerError(f"no end of each log of {name} within {_ENDS_WITHIN_S} s")
             consumer.consume(timeout=_POLL_S)
             ends = [consumer.get_watermark_offsets(tp, cached=True)[1] for tp in tps]
         return dict(enumerate(ends))
@@ -89,7 +92,7 @@ def log_ends(bootstrap_servers: str, topic: str, partitions: int) -> dict[int, i
         consumer.close()
 
 
-def create(client: AdminClient, topics: Collection[NewTopic]) -> None:
+def create(client: Admin, topics: Collection[NewTopic]) -> None:
     """Create the topics and return once each of their partitions can be written to.
 
     A topic that somebody else makes at the same time is fine, if it gets the same partitions.
@@ -104,11 +107,11 @@ def create(client: AdminClient, topics: Collection[NewTopic]) -> None:
             created.result(_CALL_S)
         except KafkaException as refused:
             if refused.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise BrokerError(f"cannot create topic {name}: {refused.args[0].str()}") from None
+                raise BrokerError(f"cannot create topic {name}: {told(refused.args[0])}") from None
     _await(client, {topic.topic: topic.num_partitions for topic in topics})
 
 
-def delete(client: AdminClient, names: Collection[str]) -> None:
+def delete(client: Admin, names: Collection[str]) -> None:
     """Delete the topics, with all that they hold, and return once they are gone.
 
     Raises:
@@ -121,11 +124,11 @@ def delete(client: AdminClient, names: Collection[str]) -> None:
             deleted.result(_CALL_S)
         except KafkaException as refused:
             if refused.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise BrokerError(f"cannot delete topic {name}: {refused.args[0].str()}") from None
+                raise BrokerError(f"cannot delete topic {name}: {told(refused.args[0])}") from None
     _await(client, dict.fromkeys(names, 0))
 
 
-def _await(client: AdminClient, expected: Mapping[str, int]) -> None:
+def _await(client: Admin, expected: Mapping[str, int]) -> None:
     """Return once each topic has the expected partitions, led; none, if it is to be gone."""
 
     def led() -> dict[str, int]:
@@ -149,8 +152,18 @@ def _await(client: AdminClient, expected: Mapping[str, int]) -> None:
         ) from None
 
 
-def _metadata(client: AdminClient) -> ClusterMetadata:
-    try:
-        return client.list_topics(timeout=_CALL_S)
-    except KafkaException as silent:
-        raise BrokerError(f"no broker answers: {silent.args[0].str()}") from None
+def _metadata(client: Admin) -> ClusterMetadata:
+    deadline = time.monotonic() + _CALL_S
+    while True:
+        try:
+            return client.list_topics(timeout=_ASKED_AGAIN_S)
+        except KafkaException as silent:
+            if (why := client.why_refused()) is not None:
+                raise RefusedError(f"the broker refuses: {why}") from None
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"no broker answers at {client.kafka.bootstrap_servers}: "
+                    f"{silent.args[0].str()}: set KAFKA_BOOTSTRAP_SERVERS to where it listens, and "
+                    f"KAFKA_SECURITY_PROTOCOL, which is {client.kafka.security_protocol}, and the "
+                    "certificates to what it wants there"
+                ) from None

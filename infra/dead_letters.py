@@ -11,12 +11,14 @@ from typing import Final, cast
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 from rich.table import Table
 from rich.text import Text
 
 from contracts.topics import Topic, dead_letters
 from infra import broker
+from runtime.admin import Admin
+from runtime.kafka import KafkaConfig
+from runtime.refusals import told
 
 _ANSWER_WITHIN_S: Final = 10
 _SHOWN_BYTES: Final = 120
@@ -38,9 +40,7 @@ class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
     value_base64: bytes | None = None
 
 
-def read(
-    client: AdminClient, bootstrap_servers: str, topic: Topic, limit: int | None
-) -> list[DeadLetter]:
+def read(client: Admin, kafka: KafkaConfig, topic: Topic, limit: int | None) -> list[DeadLetter]:
     """Return the newest dead letters of a topic, the newest last; all of them without a limit.
 
     A letter that a worker published again after a crash is there once.
@@ -48,14 +48,15 @@ def read(
     Raises:
         broker.BrokerError: the broker does not answer, or has no such topic.
     """
-    name = dead_letters(topic).name
+    name = kafka.topic(dead_letters(topic).name)
     partitions = broker.partitions_of(client).get(name)
     if partitions is None:
         raise broker.BrokerError(f"there is no topic {name}: run `python -m infra.topics` first")
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": "tickrec-dead-letters",  # asked for, though nothing is ever committed
+            **kafka.librdkafka(),
+            # Asked for, though nothing is ever committed.
+            "group.id": kafka.topic("tickrec-dead-letters"),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
@@ -65,7 +66,7 @@ def read(
     try:
         letters = [_from_record(r) for r in _records(consumer, name, range(partitions), limit)]
     except KafkaException as silent:
-        raise broker.BrokerError(f"cannot read {name}: {silent.args[0].str()}") from None
+        raise broker.BrokerError(f"cannot read {name}: {told(silent.args[0])}") from None
     finally:
         consumer.close()
     letters = list({_identity(letter): letter for letter in letters}.values())

@@ -17,6 +17,7 @@ from contracts.messages import decode_interaction, decode_quote, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.dead_letters import NO_VALUE
+from runtime.kafka import KafkaConfig
 
 _TAKEN_WITHIN_S: Final = 30
 _ON_THE_WAY: Final = 10_000
@@ -79,7 +80,7 @@ def read(lines: Iterable[bytes]) -> list[Corrected]:
     return corrected
 
 
-def publish(bootstrap_servers: str, corrected: Sequence[Corrected]) -> Mapping[str, int]:
+def publish(kafka: KafkaConfig, corrected: Sequence[Corrected]) -> Mapping[str, int]:
     """Publish the records and return how many went to each topic, once the broker has them all.
 
     Raises:
@@ -87,7 +88,7 @@ def publish(bootstrap_servers: str, corrected: Sequence[Corrected]) -> Mapping[s
     """
     producer = Producer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **kafka.librdkafka(),
             "partitioner": LIBRDKAFKA_PARTITIONER,
             "enable.idempotence": True,
             "message.timeout.ms": _TAKEN_WITHIN_S * 1000,
@@ -103,7 +104,7 @@ def publish(bootstrap_servers: str, corrected: Sequence[Corrected]) -> Mapping[s
         producer.poll(0)
         while len(producer) >= _ON_THE_WAY:
             producer.poll(0.1)
-        producer.produce(topic, value, key, on_delivery=note(line))
+        producer.produce(kafka.topic(topic), value, key, on_delivery=note(line))
     producer.flush(_TAKEN_WITHIN_S + 1)
     if missing:
         raise RepublishError(

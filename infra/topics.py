@@ -9,14 +9,11 @@ Running it again changes nothing.
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Final, NamedTuple
 
 import tenacity
 import typer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
@@ -26,12 +23,14 @@ from contracts.keyspace import Keyspace
 from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, STREAMED, Topic
 from infra import broker, dead_letters
 from infra import republish as corrections
-from runtime.settings import SharedSettings
-from runtime.stores import UNAVAILABLE, Store, connect
+from infra.topic_configs import Asked, differences
+from runtime.admin import Admin
+from runtime.settings import SettingsError, SharedSettings, read_settings
+from runtime.stores import UNAVAILABLE, Store, check_kept, connect
+from runtime.tokens import TokenError
 from runtime.topology import TopologyError
 
 _WAIT_S: Final = 60
-_MS_PER_H: Final = 3_600_000
 _CLIENT_NAME: Final = "tickrec-topics"
 _SHOWN: Final = 20
 _WIDTH_OF_A_FILE: Final = 160
@@ -45,11 +44,14 @@ class Row(NamedTuple):
 
     topic: Topic
     partitions: int
+    retention_h: int
     created: bool
+    differences: Sequence[str]
+    """how it is made otherwise than was asked"""
 
 
 def ensure(
-    client: AdminClient, store: Store, keyspace: Keyspace, asked: Mapping[str, int]
+    client: Admin, store: Store, keyspace: Keyspace, asked: Mapping[str, int] | Asked
 ) -> list[Row]:
     """Create the topics that are missing, and note the partitions in Redis.
 
@@ -60,16 +62,26 @@ def ensure(
         client: of the broker.
         store: of the programs, whose answers are text.
         keyspace: where the partitions are noted.
-        asked: topic name -> partitions.
+        asked: of topics; topic name -> partitions will do.
 
     Raises:
-        TopologyError: a topic has another number of partitions than was asked for or noted.
+        TopologyError: a topic has another number of partitions than was asked for or noted, or a
+            setting by which counts would be wrong.
         broker.BrokerError: the broker does not answer, or refuses.
     """
-    there = broker.partitions_of(client)
+    if not isinstance(asked, Asked):
+        asked = Asked(asked)
+    named = {client.kafka.topic(topic.name): topic.name for topic in ALL}
+    partitions = broker.partitions_of(client)
+    there = {
+        name: partitions[on_broker] for on_broker, name in named.items() if on_broker in partitions
+    }
     noted = noted_partitions(store, keyspace)
-    rows = [_row(topic, there, noted, asked) for topic in ALL]
-    broker.create(client, [_new(row) for row in rows if row.created])
+    differing = differences(client, [topic for topic in ALL if topic.name in there], asked)
+    rows = [_row(topic, there, noted, asked, differing) for topic in ALL]
+    broker.create(
+        client, [asked.new(client, row.topic, row.partitions) for row in rows if row.created]
+    )
     for row in rows:
         if row.topic in STREAMED:
             store.hset(keyspace.topics(), row.topic.name, str(row.partitions))
@@ -82,7 +94,11 @@ def noted_partitions(store: Store, keyspace: Keyspace) -> dict[str, int]:
 
 
 def _row(
-    topic: Topic, there: Mapping[str, int], noted: Mapping[str, int], asked: Mapping[str, int]
+    topic: Topic,
+    there: Mapping[str, int],
+    noted: Mapping[str, int],
+    asked: Asked,
+    differing: Mapping[str, Sequence[str]],
 ) -> Row:
     """Decide what becomes of a topic.
 
@@ -90,7 +106,7 @@ def _row(
         TopologyError: as `ensure`.
     """
     says = {
-        "the command line": asked.get(topic.name),
+        "the command line": asked.partitions.get(topic.name),
         "meta:topics in Redis": noted.get(topic.name),
         "the broker": there.get(topic.name),
     }
@@ -102,24 +118,17 @@ def _row(
             + ". The keys in Redis depend on the number: use another NAMESPACE for another number, "
             "or delete the topic to have it made anew with the noted one"
         )
-    return Row(topic, next(iter(said.values()), topic.partitions), topic.name not in there)
-
-
-def _new(row: Row) -> NewTopic:
-    # Without a replication factor, the broker's default counts: 1 alone, 3 in a cluster of size.
-    retention_ms = str(row.topic.retention_h * _MS_PER_H)
-    config = {"max.message.bytes": str(row.topic.max_message_bytes)}
-    if row.topic.is_compacted:
-        config |= {"cleanup.policy": "compact", "delete.retention.ms": retention_ms}
-    else:
-        config["retention.ms"] = retention_ms
-    if row.topic.is_stamped_by_broker:
-        config["message.timestamp.type"] = "LogAppendTime"
-    return NewTopic(row.topic.name, row.partitions, config=config)
+    return Row(
+        topic,
+        next(iter(said.values()), topic.partitions),
+        asked.retention_of(topic),
+        topic.name not in there,
+        differing.get(topic.name, ()),
+    )
 
 
 def _parse(option: str) -> tuple[str, int]:
-    """Read `TOPIC=N`.
+    """Read `TOPIC=N`, of partitions or hours.
 
     Raises:
         typer.BadParameter: it is not that, with a topic of ours and at least one partition.
@@ -138,28 +147,37 @@ def _table(rows: list[Row]) -> Table:
     table.add_column("partitions", justify="right")
     table.add_column("retention", justify="right")
     table.add_column("state")
-    for topic, partitions, created in rows:
+    for topic, partitions, retention_h, created, differing in rows:
         state = "[green]created[/]" if created else "exists"
-        retention = "compacted" if topic.is_compacted else f"{topic.retention_h} h"
+        if differing:
+            state = f"[yellow]{state}, but {'; '.join(differing)}[/]"
+        retention = "compacted" if topic.is_compacted else f"{retention_h} h"
         table.add_row(topic.name, str(partitions), retention, state)
     return table
 
 
-def _connect_patiently(settings: SharedSettings) -> tuple[AdminClient, Store]:
+def _connect_patiently(settings: SharedSettings) -> tuple[Admin, Store]:
     """Return clients of broker and store, once both answer.
 
     Raises:
-        broker.BrokerError: no broker answers within `_WAIT_S`.
+        broker.BrokerError: no broker answers within `_WAIT_S`, or it does not let us in.
         redis.exceptions.ConnectionError: nor the store.
     """
     patiently = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((*UNAVAILABLE, broker.BrokerError)),
+        retry=tenacity.retry_if_exception(
+            lambda error: (
+                isinstance(error, (*UNAVAILABLE, broker.BrokerError))
+                and not isinstance(error, broker.RefusedError)
+            )
+        ),
         stop=tenacity.stop_after_delay(_WAIT_S),
         wait=tenacity.wait_fixed(0.2),
         reraise=True,
     )
     store = patiently(connect, settings.redis_url, _CLIENT_NAME)
-    client = broker.admin(settings.kafka_bootstrap_servers)
+    for warning in check_kept(store):
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("warning ", "yellow"), warning))
+    client = broker.admin(settings.kafka)
     patiently(broker.partitions_of, client)
     return client, store
 
@@ -174,7 +192,8 @@ def _refusing() -> Iterator[None]:
         broker.BrokerError,
         corrections.RepublishError,
         RedisError,
-        ValidationError,
+        SettingsError,
+        TokenError,
     ) as refused:
         Console(stderr=True, soft_wrap=True).print(Text.assemble(("error ", "red"), str(refused)))
         raise typer.Exit(1) from refused
@@ -187,13 +206,33 @@ def main(
         list[str] | None,
         typer.Option(metavar="TOPIC=N", help="other than contracts/topics.py says; repeatable"),
     ] = None,
+    retention_hours: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOPIC=N", help="other than contracts/topics.py says; repeatable"),
+    ] = None,
+    replication_factor: Annotated[
+        int | None, typer.Option(min=1, help="of topics that are made; else the broker's default")
+    ] = None,
+    min_insync_replicas: Annotated[
+        int | None, typer.Option(min=1, help="that acknowledge a record; else the broker's default")
+    ] = None,
 ) -> None:
     """Create the topics, or check them, and note their partitions in Redis."""
     if context.invoked_subcommand is not None:
         return
-    asked = dict(map(_parse, partitions or []))
+    asked = Asked(
+        dict(map(_parse, partitions or [])),
+        dict(map(_parse, retention_hours or [])),
+        replication_factor,
+        min_insync_replicas,
+    )
+    if replication_factor and min_insync_replicas and min_insync_replicas > replication_factor:
+        raise typer.BadParameter(
+            f"{min_insync_replicas} of {replication_factor} replicas never acknowledge a record",
+            param_hint="--min-insync-replicas",
+        )
     with _refusing():
-        settings = SharedSettings()
+        settings = read_settings(SharedSettings)
         client, store = _connect_patiently(settings)
         rows = ensure(client, store, Keyspace(settings.namespace), asked)
     Console().print(_table(rows))
@@ -214,10 +253,10 @@ def list_dead_letters(
     if not json:
         limit = limit or _SHOWN
     with _refusing():
-        servers = SharedSettings().kafka_bootstrap_servers
-        client = broker.admin(servers)
+        kafka = read_settings(SharedSettings).kafka
+        client = broker.admin(kafka)
         letters = [
-            letter for one in chosen for letter in dead_letters.read(client, servers, one, limit)
+            letter for one in chosen for letter in dead_letters.read(client, kafka, one, limit)
         ]
     if json:
         sys.stdout.buffer.writelines(dead_letters.lines(letters))
@@ -237,7 +276,7 @@ def republish(
     """Publish dead letters again, corrected: all of them, or none if one still breaks a rule."""
     with _refusing():
         corrected = corrections.read(file)
-        published = corrections.publish(SharedSettings().kafka_bootstrap_servers, corrected)
+        published = corrections.publish(read_settings(SharedSettings).kafka, corrected)
     for topic, count in published.items():
         results.print(f"{count} published to {topic}")
 

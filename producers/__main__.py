@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from pydantic import ValidationError
 
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from producers.files import open_rows
@@ -17,6 +16,10 @@ from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, M, check_column
 from producers.run import Rejected, Source, run
 from producers.settings import ProducerSettings
 from producers.simulation import Plan, simulated
+from runtime.settings import SettingsError, read_settings
+
+USAGE_ERROR: Final = 2
+"""The exit status of a command that cannot do what it was asked, as shells have it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -141,9 +144,10 @@ def _rows(kind: Kind[M], path: Path, speed: float) -> Iterator[Source]:
 
 def _exit_after(title: str, opening: AbstractContextManager[Source]) -> None:
     try:
-        settings = ProducerSettings()
-    except ValidationError as error:
-        raise typer.BadParameter(f"an environment variable is wrong: {error}") from error
+        settings = read_settings(ProducerSettings)
+    except SettingsError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(USAGE_ERROR) from None
     raise typer.Exit(run(title, settings, opening))
 
 

@@ -11,6 +11,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from producers.batch import Record
+from runtime.admin import Admin
+from runtime.kafka import KafkaConfig
+from runtime.refusals import Refusals, told
+from runtime.rights import RightsError, check_rights, rights
 
 LINGER_MS: Final = 10
 QUEUE_RECORDS: Final = 200_000
@@ -29,7 +33,7 @@ class PublishingError(RuntimeError):
 class Publisher:
     """Publishes records, with the key's partition as every Kafka client's default chooses it."""
 
-    def __init__(self, bootstrap_servers: str, delivery_timeout_s: float) -> None:
+    def __init__(self, kafka: KafkaConfig, delivery_timeout_s: float) -> None:
         self.accepted = 0
         """records that were taken into the queue"""
         self.delivered = 0
@@ -38,11 +42,12 @@ class Publisher:
         """records given up, by the broker's or the client's reason"""
         self.troubles: Counter[str] = Counter()
         """errors that the client tries to get over by itself, by kind"""
-        self._servers = bootstrap_servers
+        self._kafka = kafka
+        self._refusals = Refusals()
         self._timeout_s = delivery_timeout_s
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka.librdkafka(),
                 "client.id": "tickrec-producers",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -78,12 +83,17 @@ class Publisher:
                 known = self._producer.list_topics(timeout=METADATA_TIMEOUT_S).topics
             except KafkaException as error:
                 self._on_trouble(error.args[0])
+                self.poll(0)
+                if (why := self._refusals.why) is not None:
+                    raise PublishingError(f"the broker refuses: {why}") from error
                 if time.monotonic() > deadline:
                     raise PublishingError(
-                        f"no broker answered at {self._servers} for {self._timeout_s:g} s: start "
-                        "it, or set KAFKA_BOOTSTRAP_SERVERS to where it listens"
+                        f"no broker answered at {self._kafka.bootstrap_servers} for "
+                        f"{self._timeout_s:g} s: start it, or set "
+                        "KAFKA_BOOTSTRAP_SERVERS to where it listens"
                     ) from error
             else:
+                self._check_rights(topics)
                 self._require(topics, known)
                 return
 
@@ -93,11 +103,11 @@ class Publisher:
         Raises:
             PublishingError: the client refuses a record, or has failed for good.
         """
-        produce = self._producer.produce
+        produce, prefix = self._producer.produce, self._kafka.prefix
         taken = 0
         try:
             for topic, key, value in records:
-                produce(topic, value, key)
+                produce(prefix + topic, value, key)
                 taken += 1
         except BufferError:
             pass  # the queue is full: the caller polls and comes back with the rest
@@ -121,11 +131,18 @@ class Publisher:
                 break
             after_round()
 
+    def _check_rights(self, topics: Collection[str]) -> None:
+        needed = [right for right in rights("")["producers"] if right.name in topics]
+        try:
+            check_rights(Admin(self._kafka), self._kafka, needed)
+        except RightsError as lacking:
+            raise PublishingError(str(lacking)) from lacking
+
     def _require(self, topics: Collection[str], known: Collection[str]) -> None:
-        missing = sorted(set(topics) - set(known))
+        missing = sorted(set(map(self._kafka.topic, topics)) - set(known))
         if missing:
             raise PublishingError(
-                f"the broker at {self._servers} has no topic {', '.join(missing)}: "
+                f"the broker at {self._kafka.bootstrap_servers} has no topic {', '.join(missing)}: "
                 "run `python -m infra.topics` first"
             )
 
@@ -139,12 +156,13 @@ class Publisher:
             log.error(
                 "record not delivered",
                 reason=reason,
-                detail=error.str(),
+                detail=told(error),
                 topic=record.topic(),
                 waited_s=self._timeout_s,
             )
 
     def _on_trouble(self, error: KafkaError) -> None:
+        self._refusals(error)
         kind: str = error.name()
         self.troubles[kind] += 1
         if self.troubles[kind] == 1:
@@ -152,6 +170,6 @@ class Publisher:
                 "waiting for the broker",
                 reason=kind,
                 detail=error.str(),
-                broker=self._servers,
+                broker=self._kafka.bootstrap_servers,
                 at_most_s=self._timeout_s,
             )

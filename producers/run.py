@@ -18,6 +18,7 @@ from producers.progress import Show, Summary, progress, tell
 from producers.publisher import Publisher, PublishingError
 from producers.settings import ProducerSettings
 from runtime.logs import configure_logs
+from runtime.tokens import TokenError
 
 SHOWN_REJECTIONS: Final = 10
 STOPPED_FLUSH_TIMEOUT_S: Final = 5.0
@@ -70,8 +71,12 @@ def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[
     with progress(title) as show:
         # Within the progress, whose terminal keeps the log's lines and the bar apart.
         configure_logs("producers", settings.log_level)
-        log.info(title, broker=settings.kafka_bootstrap_servers)
-        publisher = Publisher(settings.kafka_bootstrap_servers, settings.delivery_timeout_s)
+        log.info(title, broker=settings.kafka.bootstrap_servers)
+        try:
+            publisher = Publisher(settings.kafka, settings.delivery_timeout_s)
+        except TokenError as error:
+            log.error("cannot begin", reason=str(error))  # noqa: TRY400 (it says what and where)
+            return 1
         try:
             with opening as source:
                 _publish(source, publisher, stop, show, settings.delivery_timeout_s)

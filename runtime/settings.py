@@ -1,25 +1,98 @@
 """The settings that several programs share; each program adds its own in a subclass."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from contracts.affinities import AffinityName
+from runtime.kafka import KafkaConfig
+from runtime.store_url import RedisUrl
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class SettingsError(ValueError):
+    """Settings are wrong."""
+
+
+def read_settings(of: type[S]) -> S:
+    """Return a program's settings, as the environment has them.
+
+    Raises:
+        SettingsError: some are wrong; names each of them, and says what would be right.
+    """
+    try:
+        return of()
+    except ValidationError as error:
+        raise SettingsError(told(error, of)) from None
+
+
+def told(error: ValidationError, of: type[BaseModel]) -> str:
+    """Return what is wrong with settings, a line each: the name, the value, what would be right.
+
+    The value of a secret, which is a field that is no part of the `repr`, is not told.
+    """
+    return "\n".join(
+        f"{'_'.join(map(str, each['loc'])).upper()}"
+        f"{_value(each['input'], each['loc'], of)}: "
+        f"{each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors()
+    )
+
+
+def _value(value: object, place: tuple[str | int, ...], of: type[BaseModel]) -> str:
+    return "" if value is None or _is_secret(place, of) else f"={value!r}"
+
+
+def _is_secret(place: tuple[str | int, ...], of: type[BaseModel]) -> bool:
+    kind: type[BaseModel] | None = of
+    for name in place:
+        field = kind.model_fields.get(str(name)) if kind else None
+        if field is None:
+            return False
+        if not field.repr:
+            return True
+        part = field.annotation
+        kind = part if isinstance(part, type) and issubclass(part, BaseModel) else None
+    return False
+
+
+class _Environment(EnvSettingsSource):
+    """Reads parts, as `KAFKA_PREFIX`, of no fields but models.
+
+    pydantic-settings takes `API_KEYS_FILE` for a part of `API_KEYS`, as that is a set.
+    """
+
+    def explode_env_vars(
+        self, field_name: str, field: FieldInfo, env_vars: Mapping[str, str | None]
+    ) -> dict[str, Any]:
+        """Return the parts of a field."""
+        kind = field.annotation
+        is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+        return super().explode_env_vars(field_name, field, env_vars) if is_model else {}
 
 
 class SharedSettings(BaseSettings):
     """Read from environment variables of the same names, in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
-
-    kafka_bootstrap_servers: str = Field(
-        default="127.0.0.1:9092", description="host:port of the brokers, comma-separated"
+    # `KAFKA_PREFIX` is `prefix` of the part `kafka`.
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_nested_delimiter="_", env_nested_max_split=1
     )
-    redis_url: str = Field(
+
+    kafka: KafkaConfig = KafkaConfig()
+    redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
-        pattern=r"^(redis|rediss|unix)://",
-        description="of a single node or any node of a cluster",
+        repr=False,
+        description="of a single node, any node of a cluster, or Sentinels and a service of theirs",
     )
     namespace: str = Field(
         default="live",
@@ -29,6 +102,17 @@ class SharedSettings(BaseSettings):
     log_level: str = Field(
         default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="of the JSON log"
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from: what comes first counts."""
+        return init_settings, _Environment(settings_cls)
 
 
 class MetricsSettings(SharedSettings):

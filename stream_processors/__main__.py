@@ -7,15 +7,18 @@ from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 from faust.types import TP
 from mode import Worker
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from contracts.keyspace import FOLDING_FIELD, Keyspace
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
 from runtime.logs import configure_logs
-from runtime.stores import connect_async
+from runtime.rights import RightsError, rights
+from runtime.settings import SettingsError, read_settings
+from runtime.stores import check_kept_async, connect_async
+from runtime.tokens import TokenError
 from runtime.topology import Topology, TopologyError
 from stream_processors import metrics
 from stream_processors.app import StreamProcessors
@@ -88,10 +91,9 @@ def topic_rules(
 
 
 def build(
-    settings: Settings, store: Store, producer: Producer, topology: Topology
+    settings: Settings, store: Store, producer: Producer, topology: Topology, kafka_log: Log
 ) -> StreamProcessors:
     """Return the app."""
-    kafka_log = Log(settings.kafka_bootstrap_servers)
     dead_letters = DeadLetters(producer)
     rules = topic_rules(settings, topology, store, producer)
 
@@ -105,7 +107,8 @@ def build(
             dead_letters=dead_letters,
         )
 
-    app = StreamProcessors(settings, store.keyspace.consumer_group(), list(rules), make, kafka_log)
+    group = settings.kafka.topic(store.keyspace.consumer_group())
+    app = StreamProcessors(settings, group, list(rules), make, kafka_log)
     return app
 
 
@@ -143,7 +146,11 @@ async def _connect(settings: Settings) -> tuple[StreamProcessors, Store, Produce
     """Make the clients and the app, in the loop that the worker will run."""
     client = await connect_async(settings.redis_url, "tickrec-stream-processors")
     store = Store(client, Keyspace(settings.namespace), settings.chunk_cost)
-    producer = Producer(settings.kafka_bootstrap_servers)
+    for warning in await store.patiently(check_kept_async, client):
+        log.warning(warning)
+    kafka_log = Log(settings.kafka)
+    await kafka_log.check_rights(rights(settings.namespace)["workers"])
+    producer = Producer(settings.kafka)
     await producer.start()
     try:
         topology = await read_topology(store, producer)
@@ -151,21 +158,24 @@ async def _connect(settings: Settings) -> tuple[StreamProcessors, Store, Produce
     except BaseException:
         await producer.stop()
         raise
-    return build(settings, store, producer, topology), store, producer
+    return build(settings, store, producer, topology, kafka_log), store, producer
 
 
 def main() -> None:
     """Run until SIGTERM; exit with 1 when it cannot go on: a restart recovers everything."""
     try:
-        settings = Settings()
-    except ValidationError as error:
+        settings = read_settings(Settings)
+    except SettingsError as error:
         sys.exit(str(error))
     configure_logs("stream_processors", settings.log_level)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         app, store, producer = loop.run_until_complete(_connect(settings))
-    except (TopologyError, FoldingError, RedisError, KafkaError) as error:
+    except (
+        *(TopologyError, FoldingError, RightsError, TokenError),
+        *(RedisError, KafkaError, KafkaException),
+    ) as error:
         log.error("cannot start", error=str(error))  # noqa: TRY400 (the message says it all)
         sys.exit(1)
     app.finalize()

@@ -19,6 +19,7 @@ from stream_processors.partition.assigned import AssignedPartitions, Make
 from stream_processors.partition.life import State
 from stream_processors.settings import Settings
 from stream_processors.transport import BatchConsumer, BatchSchema
+from stream_processors.transport.credentials import credentials
 from stream_processors.transport.log import Log
 
 log = structlog.get_logger()
@@ -51,7 +52,8 @@ class StreamProcessors(faust.App):
         """Take the settings, the consumer group, the topics, how a partition is made, the log."""
         super().__init__(
             group,
-            broker=[f"batches://{b}" for b in settings.kafka_bootstrap_servers.split(",")],
+            broker=[f"batches://{b}" for b in settings.kafka.bootstrap_servers.split(",")],
+            broker_credentials=credentials(settings.kafka),
             store="memory://",
             topic_disable_leader=True,
             web_enabled=False,
@@ -63,6 +65,7 @@ class StreamProcessors(faust.App):
             consumer_max_fetch_size=_MAX_FETCH_BYTES,
             stream_buffer_maxsize=_BATCHES_IN_A_CHANNEL,
         )
+        self.kafka = settings.kafka
         self.partitions = AssignedPartitions(make, topics, self._fail)
         self._crashing: asyncio.Future[None] | None = None
         self._topics = topics
@@ -100,7 +103,7 @@ class StreamProcessors(faust.App):
     def assigned(self) -> set[TP]:
         """Return what the group says is this worker's."""
         try:
-            return set(self.consumer.assignment())
+            return set(cast("BatchConsumer", self.consumer).assigned())
         except ConsumerNotStarted:
             return set()
 
@@ -113,7 +116,9 @@ class StreamProcessors(faust.App):
         """Create none: the state is in Redis."""
 
     def _add_agent(self, topic: str) -> None:
-        @self.agent(self.topic(topic, schema=BatchSchema(), acks=True), name=topic)
+        @self.agent(
+            self.topic(self.kafka.topic(topic), schema=BatchSchema(), acks=True), name=topic
+        )
         async def agent(batches: Any) -> None:
             async for batch in batches:
                 self.partitions.hand(batch)

@@ -4,7 +4,8 @@ What a test may ask for:
 
 - `store_url` (session): URL of a Redis-compatible store.
 - `cluster_url` (session): URL of Valkey as a cluster of one node, which refuses what any would.
-- `broker` (session): bootstrap servers of a Kafka-protocol broker.
+- `broker` (session): bootstrap servers of a Kafka-protocol broker, for everyone.
+- `guarded` (session): the same broker at other addresses, where its users log in.
 - `namespace` (function): a fresh one, so that no key or consumer group is shared with other tests.
 - `topics` (function): a factory; `topics()` makes all topics of `contracts.topics` anew, empty from
   offset 0, two partitions each, and notes them in Redis for the test's namespace;
@@ -48,12 +49,13 @@ from infra import broker as brokers
 from infra.local import process
 from infra.local import store as stores
 from infra.local.kafka.jars import NoKafkaError
-from infra.local.kafka.server import kafka
 from infra.local.process import Server, free_port, running
 from infra.local.tansu import tansu
 from infra.topics import ensure
+from runtime.kafka import plain
 from runtime.stores import connect
 from runtime.topology import Topology
+from tests.guarded import Guarded, guarded_kafka
 from tests.patience import PATIENCE_S
 
 SESSION = f"tickrec-test-{uuid.uuid4().hex[:8]}"
@@ -67,6 +69,8 @@ class Taken(NamedTuple):
     address: str
     product: str
     why: str
+    guarded: Guarded | None = None
+    """where its users log in, if it knows any"""
 
 
 _taken: dict[str, Taken] = {}
@@ -85,7 +89,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     # A process of pytest-xdist tells the one that prints.
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["taken"] = {what: [*taken] for what, taken in _taken.items()}
+        session.config.workeroutput["taken"] = {what: taken[:3] for what, taken in _taken.items()}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -114,6 +118,20 @@ def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
 def broker(_broker: Taken) -> str:
     """Bootstrap servers of the broker."""
     return _broker.address
+
+
+@pytest.fixture(scope="session")
+def users(_broker: Taken) -> Guarded | None:
+    """The same broker, where its users log in; None if it knows none."""
+    return _broker.guarded
+
+
+@pytest.fixture(scope="session")
+def guarded(users: Guarded | None) -> Guarded:
+    """The same broker, where its users log in."""
+    if users is None:
+        pytest.skip("the broker knows no users here: it needs Apache Kafka from Maven's jars")
+    return users
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +167,7 @@ def topics(broker: str, store_url: str, namespace: str) -> TopicsFactory:
 
     def make(*, partitions: int = 2, **of_topic: int) -> Topology:
         asked = {topic.name: partitions for topic in STREAMED} | of_topic
-        client = brokers.admin(broker)
+        client = brokers.admin(plain(broker))
         brokers.delete(client, brokers.partitions_of(client).keys() & OURS)
         keyspace = Keyspace(namespace)
         with connect(store_url, "tests") as store:
@@ -170,14 +188,18 @@ def topology(topics: TopicsFactory) -> Topology:
 def _skip_on_tansu(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("kafka_only") is None:
         return
-    if brokers.is_tansu(brokers.admin(request.getfixturevalue("broker"))):
+    if brokers.is_tansu(brokers.admin(plain(request.getfixturevalue("broker")))):
         pytest.skip("Tansu lacks what this test is about: it needs Apache Kafka")
 
 
 def _take_broker(stack: contextlib.ExitStack, folder: Path) -> Taken:
     if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         stack.enter_context(_borrowed_broker(address))
-        kind = "Tansu" if brokers.is_tansu(brokers.admin(address)) else "a Kafka-protocol broker"
+        kind = (
+            "Tansu"
+            if brokers.is_tansu(brokers.admin(plain(address)))
+            else "a Kafka-protocol broker"
+        )
         return Taken(address, kind, "KAFKA_BOOTSTRAP_SERVERS names it")
     if os.environ.get("TICKREC_TEST_BROKER") == "tansu":
         return _run(stack, tansu(free_port(), folder), "TICKREC_TEST_BROKER asks for it")
@@ -188,7 +210,8 @@ def _take_broker(stack: contextlib.ExitStack, folder: Path) -> Taken:
         except DockerException as refused:
             why = f"Docker runs no Kafka: {refused}"
     try:
-        return _run(stack, kafka(free_port(), folder), why)
+        server, guarded = stack.enter_context(guarded_kafka(folder))
+        return _run(stack, server, why)._replace(guarded=guarded)
     except NoKafkaError as no_kafka:
         return _run(stack, tansu(free_port(), folder), f"{why}; {no_kafka}")
 
@@ -211,7 +234,7 @@ def _take_store(stack: contextlib.ExitStack, folder: Path) -> Taken:
 
 @contextlib.contextmanager
 def _borrowed_broker(address: str) -> Iterator[None]:
-    client = brokers.admin(address)
+    client = brokers.admin(plain(address))
     if there := brokers.partitions_of(client).keys() & OURS:
         pytest.exit(
             f"the broker at {address} (KAFKA_BOOTSTRAP_SERVERS) has the topics "

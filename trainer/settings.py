@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from contracts.fold_in import ITEMS_MOST, FoldIn
 from runtime.settings import MetricsSettings
@@ -28,8 +28,6 @@ class TrainerSettings(MetricsSettings):
 
     Those of a part, such as `ease`, begin with its name: `EASE_REGULARIZATION`.
     """
-
-    model_config = SettingsConfigDict(env_nested_delimiter="_", env_nested_max_split=1)
 
     trainer_settings_file: Path | None = Field(
         default=None,
@@ -106,13 +104,12 @@ class TrainerSettings(MetricsSettings):
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (pydantic's signature)
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the same)
+        *sources: PydanticBaseSettingsSource,
+        **named: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return where values come from, first ones first."""
-        return init_settings, env_settings, SettingsFileSource(settings_cls)
+        of_all = super().settings_customise_sources(settings_cls, *sources, **named)
+        return (*of_all, SettingsFileSource(settings_cls))
 
     def config(self, model: str) -> Any:
         """Return the configuration of a model of `MODELS`."""

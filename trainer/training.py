@@ -113,7 +113,7 @@ class Training:
             store=self.store,
             keyspace=self.keyspace,
             rules=rules,
-            kafka=self.settings.kafka_bootstrap_servers,
+            kafka=self.settings.kafka,
             keep=self.settings.keep_generations,
             fence=self.fence,
             now=self.now,

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from api.events.allowed import Allowed
 from api.http.metrics import Metrics
 from api.http.problems import LOG_UNAVAILABLE, Failure, Problem
 from contracts.feedback import Feedback, encode_feedback, feedback_key
@@ -24,6 +25,8 @@ from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
+from runtime.kafka import KafkaConfig
+from runtime.refusals import Refusals, told
 from runtime.topology import Topology, TopologyError
 
 DELIVERY_TIMEOUT_MS: Final = 3000
@@ -66,8 +69,9 @@ class LogUnavailableError(ConnectionError, Failure):
 class _Batch:
     """The deliveries of the messages of one request."""
 
-    def __init__(self, total: int, metrics: Metrics) -> None:
+    def __init__(self, total: int, kafka: KafkaConfig, metrics: Metrics) -> None:
         self.total = total
+        self._kafka = kafka
         self.acknowledged = 0
         self.reason = f"no report in {ANSWER_DEADLINE_S:g} s"
         self._open = total
@@ -78,7 +82,8 @@ class _Batch:
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         """Take librdkafka's report; called by the polling thread."""
-        self.count(message.topic() or "", None if error is None else error.str())
+        topic = self._kafka.name(message.topic() or "")
+        self.count(topic, None if error is None else told(error))
 
     def count(self, topic: str, failure: str | None) -> None:
         """Count a message as acknowledged, or as failed; from any thread."""
@@ -114,9 +119,11 @@ class Publisher:
     _producer: Producer
     """while it runs"""
 
-    def __init__(self, bootstrap_servers: str, metrics: Metrics) -> None:
+    def __init__(self, kafka: KafkaConfig, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._servers = bootstrap_servers
+        self._kafka = kafka
+        self._refusals = Refusals()
+        self._allowed = Allowed(kafka)
         self._stopping = threading.Event()
         self._fatal: str | None = None
         """what ended the producer, until another one takes its place"""
@@ -141,11 +148,15 @@ class Publisher:
         Raises:
             LogUnavailableError: it has not, in bounded time.
         """
-        batch = _Batch(len(messages), self._metrics)
+        batch = _Batch(len(messages), self._kafka, self._metrics)
         for topic, key, value, headers in map(_record_of, messages):
             try:
                 self._producer.produce(
-                    topic, value, key, headers=headers, on_delivery=batch.delivered
+                    self._kafka.topic(topic),
+                    value,
+                    key,
+                    headers=headers,
+                    on_delivery=batch.delivered,
                 )
             except (BufferError, KafkaException) as error:
                 batch.count(topic, str(error))
@@ -154,17 +165,21 @@ class Publisher:
     async def check(self, topology: Topology) -> str:
         """Return `ok`, or why messages cannot be published as `topology` says."""
         if self._fatal is not None:
-            return f"{self._servers}: {self._fatal}"
+            return f"{self._kafka.bootstrap_servers}: {self._fatal}"
         try:
             seen = await asyncio.to_thread(self._producer.list_topics, timeout=_METADATA_TIMEOUT_S)
         except KafkaException as error:
-            return f"{self._servers}: {error.args[0].str()}"
+            why = self._refusals.why or error.args[0].str()
+            return f"{self._kafka.bootstrap_servers}: {why}"
+        if (lacking := await self._allowed.why_not()) is not None:
+            return lacking
+        there = {self._kafka.name(name): len(seen.topics[name].partitions) for name in seen.topics}
         for topic in (QUOTES.name, INTERACTIONS.name, FEEDBACK.name):
-            if topic not in seen.topics:
-                return f"topic {topic} is missing: run `python -m infra.topics`"
+            if topic not in there:
+                return f"topic {self._kafka.topic(topic)} is missing: run `python -m infra.topics`"
         for topic in (QUOTES.name, INTERACTIONS.name):
             try:
-                topology.check(topic, len(seen.topics[topic].partitions))
+                topology.check(topic, there[topic])
             except TopologyError as error:
                 return str(error)
         return "ok"
@@ -172,8 +187,9 @@ class Publisher:
     def _new_producer(self) -> Producer:
         return Producer(
             {
-                "bootstrap.servers": self._servers,
+                **self._kafka.librdkafka(),
                 "client.id": "api",
+                "error_cb": self._refusals,
                 "enable.idempotence": True,
                 "acks": "all",
                 "partitioner": LIBRDKAFKA_PARTITIONER,

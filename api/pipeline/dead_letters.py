@@ -15,6 +15,8 @@ from confluent_kafka import KafkaException
 from api.pipeline.answers import DeadLetter, LetterReason
 from api.pipeline.tail import Piece, read_on
 from contracts.topics import STREAMED, dead_letters
+from runtime.kafka import KafkaConfig
+from runtime.refusals import told
 
 KEPT_S: Final = 1.0
 NEWEST: Final = 500
@@ -64,8 +66,8 @@ class _Newest:
 class NewestDeadLetters:
     """Knows the newest dead letters of all topics."""
 
-    def __init__(self, bootstrap_servers: str, now_s: Callable[[], float]) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: KafkaConfig, now_s: Callable[[], float]) -> None:
+        self._kafka = kafka
         self._now_s = now_s
         self._of = {topic: _Newest() for topic in _LOGS}
         self._reading: asyncio.Task[str | None] | None = None
@@ -103,9 +105,9 @@ class NewestDeadLetters:
         if not wanted:
             return None
         try:
-            pieces = await asyncio.to_thread(read_on, self._servers, wanted)
+            pieces = await asyncio.to_thread(read_on, self._kafka, wanted)
         except KafkaException as error:
-            return f"{self._servers}: {error.args[0].str()}"
+            return f"{self._kafka.bootstrap_servers}: {told(error.args[0])}"
         for topic in starts:
             if (piece := pieces.get(_LOGS[topic])) is not None:
                 self._of[topic].take(piece)

@@ -16,6 +16,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.topics import STREAMED, dead_letters
+from runtime.kafka import KafkaConfig
+from runtime.refusals import told
 from runtime.topology import Topology
 
 KEPT_S: Final = 1.0
@@ -46,8 +48,8 @@ class LogEnds:
 class LogWatch:
     """Asks Kafka."""
 
-    def __init__(self, bootstrap_servers: str, now_s: Callable[[], float]) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: KafkaConfig, now_s: Callable[[], float]) -> None:
+        self._kafka = kafka
         self._now_s = now_s
         self._admin: AdminClient | None = None
         self._asking: asyncio.Task[LogEnds] | None = None
@@ -74,12 +76,15 @@ class LogWatch:
             *self._asked([*streamed, *dead], _LATEST),
             *self._asked(dead, _EARLIEST),
         ]
+        servers = self._kafka.bootstrap_servers
         try:
             offsets = await _settled(asked)
         except TimeoutError:
-            return LogEnds(failure=f"{self._servers}: no answer in {ANSWER_WITHIN_S:g} s")
+            return LogEnds(
+                failure=f"{self._kafka.bootstrap_servers}: no answer in {ANSWER_WITHIN_S:g} s"
+            )
         failures = (
-            f"{self._servers}: {log}: {offset.args[0].str()}"
+            f"{servers}: {log}: {told(offset.args[0])}"
             for (log, _), offset in zip(logs, offsets, strict=True)
             if isinstance(offset, KafkaException)
         )
@@ -99,11 +104,11 @@ class LogWatch:
     def _asked(self, of: Sequence[Partition], spec: OffsetSpec) -> Iterable[Future[Any]]:
         """Ask for an offset of each partition; the answers come in their order."""
         if self._admin is None:
-            config = {"bootstrap.servers": self._servers, "client.id": "api-pipeline"}
+            config = {**self._kafka.librdkafka(), "client.id": "api-pipeline"}
             # The answer says that Kafka is away; the log need not say so each second.
             self._admin = AdminClient({**config, "log_level": 0, "reconnect.backoff.max.ms": 1000})
         asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
-            {TopicPartition(topic, number): spec for topic, number in of},
+            {TopicPartition(self._kafka.topic(log), number): spec for log, number in of},
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=ANSWER_WITHIN_S,
         )

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from api.pipeline.answers import DeadLetter
 from contracts.topics import DEAD_LETTERS_SUFFIX
+from runtime.kafka import KafkaConfig
 
 READ_WITHIN_S: Final = 1.0
 RECORDS_MOST: Final = 5_000
@@ -36,23 +37,26 @@ class Piece:
     is_to_the_end: bool = False
 
 
-def read_on(bootstrap_servers: str, starts: Mapping[str, int]) -> dict[str, Piece]:
+def read_on(kafka: KafkaConfig, starts: Mapping[str, int]) -> dict[str, Piece]:
     """Return what comes in each log of dead letters from an offset on, as far as bounds allow.
 
     Raises:
         KafkaException: Kafka says why not; or nothing came in time.
     """
-    with closing(_consumer(bootstrap_servers)) as consumer:
-        consumer.assign([TopicPartition(log, 0, offset) for log, offset in starts.items()])
-        return _pieces(consumer, starts)
+    with closing(_consumer(kafka)) as consumer:
+        consumer.assign(
+            [TopicPartition(kafka.topic(log), 0, offset) for log, offset in starts.items()]
+        )
+        return _pieces(consumer, kafka, starts)
 
 
-def _consumer(bootstrap_servers: str) -> Consumer:
+def _consumer(kafka: KafkaConfig) -> Consumer:
     return Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **kafka.librdkafka(),
             "client.id": "api-dead-letters",
-            "group.id": "api-dead-letters",  # asked for by librdkafka; nothing is committed
+            # Asked for by librdkafka; nothing is committed.
+            "group.id": kafka.topic("api-dead-letters"),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
@@ -64,7 +68,7 @@ def _consumer(bootstrap_servers: str) -> Consumer:
     )
 
 
-def _pieces(consumer: Consumer, starts: Mapping[str, int]) -> dict[str, Piece]:
+def _pieces(consumer: Consumer, kafka: KafkaConfig, starts: Mapping[str, int]) -> dict[str, Piece]:
     pieces = {log: Piece(offset) for log, offset in starts.items()}
     until, left, size = time.monotonic() + READ_WITHIN_S, RECORDS_MOST, BYTES_MOST
     while left > 0 and size > 0 and not all(piece.is_to_the_end for piece in pieces.values()):
@@ -74,10 +78,11 @@ def _pieces(consumer: Consumer, starts: Mapping[str, int]) -> dict[str, Piece]:
         error = record.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
             raise KafkaException(error)  # not all of them have a topic
-        piece = pieces[cast("str", record.topic())]
+        log = kafka.name(cast("str", record.topic()))
+        piece = pieces[log]
         if error is None:
             offset = cast("int", record.offset())
-            piece.letters.append((offset, letter_of(record)))
+            piece.letters.append((offset, letter_of(record, log)))
             piece.next = offset + 1
             left, size = left - 1, size - len(record.value() or b"")
         else:
@@ -89,12 +94,12 @@ def _pieces(consumer: Consumer, starts: Mapping[str, int]) -> dict[str, Piece]:
     return pieces
 
 
-def letter_of(record: Message) -> DeadLetter:
+def letter_of(record: Message, log: str) -> DeadLetter:
     """Return a record of a log of dead letters as it is shown."""
     headers = dict(cast("list[tuple[str, bytes]]", record.headers() or []))
     value = record.value()
     return DeadLetter(
-        topic=cast("str", record.topic()).removesuffix(DEAD_LETTERS_SUFFIX),
+        topic=log.removesuffix(DEAD_LETTERS_SUFFIX),
         partition=_number(headers.get("partition")),
         offset=_number(headers.get("offset")),
         rejected_at_ms=record.timestamp()[1],

@@ -30,6 +30,7 @@ from infra.local.process import LOOPBACK, Command, Server, free_port, running, s
 from infra.local.store import valkey
 from infra.local.tansu import tansu
 from infra.topics import ensure
+from runtime.kafka import plain
 from runtime.stores import Store, connect
 from runtime.topology import Topology
 
@@ -70,13 +71,13 @@ class Stage:
         """
         self.client.flushall()
         keys = Keyspace(f"bench-{uuid.uuid4().hex[:8]}")
-        rows = ensure(brokers.admin(self.broker.address), self.client, keys, partitions)
+        rows = ensure(brokers.admin(plain(self.broker.address)), self.client, keys, partitions)
         topology = Topology.from_hash({row.topic.name: str(row.partitions) for row in rows})
         return Namespace(self.client, keys, topology)
 
     def empty(self, *topics: Topic) -> None:
         """Delete topics with all that they hold: `namespace` makes them anew."""
-        brokers.delete(brokers.admin(self.broker.address), [topic.name for topic in topics])
+        brokers.delete(brokers.admin(plain(self.broker.address)), [topic.name for topic in topics])
 
     def anew(self, **partitions: int) -> Namespace:
         """Return a namespace where nothing is left that a worker could fold."""

@@ -23,7 +23,7 @@ from runtime.settings import SharedSettings
 settings = SharedSettings()
 app = faust.App(
     f"{settings.namespace}-plain-faust",
-    broker=f"kafka://{settings.kafka_bootstrap_servers}",
+    broker=f"kafka://{settings.kafka.bootstrap_servers}",
     store="memory://",
     value_serializer="raw",
     topic_disable_leader=True,

@@ -59,7 +59,7 @@ def main() -> None:
     counts = Counts(store, keyspace)
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "bootstrap.servers": settings.kafka.bootstrap_servers,
             "group.id": f"{settings.namespace}-plain-interactions",
             "auto.offset.reset": "earliest",
         }

@@ -17,6 +17,7 @@ Subclasses Faust's aiokafka driver. What it changes, and why:
 """
 
 import asyncio
+import dataclasses
 import itertools
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Set
@@ -25,11 +26,11 @@ from typing import Any, Final, Protocol, cast
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
-from faust.transport.consumer import ensure_TPset
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from mode.utils.futures import notify
 
+from runtime.kafka import KafkaConfig
 from stream_processors.transport.assignor import RoundRobin
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import Fetched, FetchFailure
@@ -51,7 +52,12 @@ _MAX_POLL_INTERVAL_MS: Final = 2**31 - 1
 
 
 class BatchApp(Protocol):
-    """What the transport needs of the application, all on the main loop."""
+    """What the transport needs of the application, all on the main loop.
+
+    Topics bear our names there, and those on the broker here.
+    """
+
+    kafka: KafkaConfig
 
     def begin(self, tps: set[TP]) -> None:
         """Begin a life of each assigned partition; lives begun before are over.
@@ -154,34 +160,49 @@ class BatchConsumer(driver.Consumer):
     def _batch_app(self) -> BatchApp:
         return cast("BatchApp", self.app)
 
+    def assigned(self) -> set[TP]:
+        """Return what the group says is this worker's.
+
+        Raises:
+            faust.exceptions.ConsumerNotStarted: it has not begun.
+        """
+        return set(map(self._ours, self.assignment()))
+
+    def _ours(self, there: Any) -> TP:
+        return TP(self._batch_app.kafka.name(there.topic), there.partition)
+
+    def _there(self, ours: TP) -> TP:
+        return TP(self._batch_app.kafka.topic(ours.topic), ours.partition)
+
     async def perform_seek(self) -> None:
         """Begin a life of each assigned partition; returns at once."""
         assignment = self._thread.current_assignment()
         # Faust may call this twice for an assignment, and for one that was revoked meanwhile.
         if assignment is not None and assignment is not self._begun:
             self._begun = assignment
-            self._batch_app.begin(ensure_TPset(assignment.tps))
+            self._batch_app.begin(set(map(self._ours, assignment.tps)))
 
     async def seek_to(self, tp: TP, offset: int, life: object) -> None:
         """Read on at an offset; what is fetched from there bears the life.
 
         Does nothing if the partition is no longer assigned, as the life is over then, too.
         """
-        await self._thread.seek_to(tp, offset, life)
+        await self._thread.seek_to(self._there(tp), offset, life)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
         """Fetch once, and yield what came as one message a partition."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         active = self._get_active_partitions()
-        wanted = active & self._batch_app.hungry()
+        wanted = active & set(map(self._there, self._batch_app.hungry()))
         wait_s = FETCH_TIMEOUT_S if wanted == active else _ROOM_AGAIN_S
         fetched = await self._getmany(wanted, min(timeout, wait_s))
         for one in cast("list[RecordBatch | FetchFailure]", fetched):
             if isinstance(one, FetchFailure):
-                self._batch_app.fetch_failed(one.tp, one.life, one.error)
+                self._batch_app.fetch_failed(self._ours(one.tp), one.life, one.error)
             elif self.flow_active and not self.should_stop:
-                yield one.tp, self._to_message(one.tp, one)
+                ours = dataclasses.replace(one, tp=self._ours(one.tp))
+                yield one.tp, self._to_message(one.tp, ours)
 
     def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
         """Return a batch as Faust's message; its offset is only a number that rises."""
@@ -212,9 +233,10 @@ class BatchConsumer(driver.Consumer):
         """Commit the flushed positions to Kafka, so that its tools show the lag."""
         assigned = self.assignment()
         offsets = {
-            tp: offset
+            there: offset
             for tp, offset in self._batch_app.flushed_offsets().items()
-            if tp in assigned and offset > (self._committed_offset[tp] or 0)
+            if (there := self._there(tp)) in assigned
+            and offset > (self._committed_offset[there] or 0)
         }
         if not offsets or not await self._commit(offsets):
             return False

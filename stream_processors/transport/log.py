@@ -4,15 +4,17 @@ Asked of librdkafka: aiokafka's version of the protocol does not carry the ids.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as Place
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from faust.types import TP
 
+from runtime.admin import Admin
+from runtime.kafka import KafkaConfig
+from runtime.rights import Right, check_rights
 from stream_processors.patience import Patience
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -38,22 +40,27 @@ class LogBounds(NamedTuple):
 class Log:
     """Asks the broker, again and again while it is away or lacks the topic."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, kafka: KafkaConfig) -> None:
         """Connects by itself, and again whenever it must."""
-        self._admin = AdminClient(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "client.id": "tickrec-stream-processors",
-                "reconnect.backoff.max.ms": 500,
-                # Else a leader's epoch is asked for from the cache, minutes after it has changed.
-                "metadata.max.age.ms": 3_000,
-                # What fails is logged once, by `Patience`.
-                "log_level": 0,
-            }
+        self._kafka = kafka
+        self._admin = Admin(
+            kafka,
+            client_id="tickrec-stream-processors",
+            # Else a leader's epoch is asked for from the cache, minutes after it has changed.
+            metadata_max_age_ms=3_000,
         )
         self._patiently = Patience("broker", lambda error: isinstance(error, KafkaException))
         self._coming: _Ask | None = None
         self._asking: asyncio.Task[None] | None = None
+
+    async def check_rights(self, needed: Sequence[Right]) -> None:
+        """Return if the broker lets us in, and allows what is needed.
+
+        Raises:
+            runtime.rights.RightsError: it does not.
+            KafkaException: it does not answer.
+        """
+        await asyncio.to_thread(check_rights, self._admin, self._kafka, needed)
 
     async def bounds(self, topic: str, partition: int) -> LogBounds:
         """Return a topic's id, and where one of its partitions begins and ends.
@@ -113,12 +120,12 @@ class Log:
     async def _ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the ids of those topics that exist."""
         answers = self._admin.describe_topics(
-            TopicCollection(sorted(topics)), request_timeout=_TIMEOUT_S
+            TopicCollection(sorted(map(self._kafka.topic, topics))), request_timeout=_TIMEOUT_S
         )
         found = {}
         for topic, answer in answers.items():
             try:
-                found[topic] = str((await asyncio.wrap_future(answer)).topic_id)
+                found[self._kafka.name(topic)] = str((await asyncio.wrap_future(answer)).topic_id)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise
@@ -126,12 +133,14 @@ class Log:
 
     async def _offsets(self, tps: Collection[TP], spec: OffsetSpec) -> dict[TP, int]:
         answers = self._admin.list_offsets(
-            {Place(tp.topic, tp.partition): spec for tp in tps},
+            {Place(self._kafka.topic(tp.topic), tp.partition): spec for tp in tps},
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=_TIMEOUT_S,
         )
         return {
-            TP(place.topic, place.partition): (await asyncio.wrap_future(answer)).offset
+            TP(self._kafka.name(place.topic), place.partition): (
+                await asyncio.wrap_future(answer)
+            ).offset
             for place, answer in answers.items()
         }
 

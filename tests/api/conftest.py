@@ -46,6 +46,7 @@ from contracts.keyspace import (
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INSTRUMENTS
 from infra.local.process import free_port
+from runtime.kafka import plain
 from runtime.stores import connect
 from runtime.topology import Topology
 from tests.api.patient import BEHIND, OF_CLIENTS, OF_SUBSCRIPTIONS
@@ -175,15 +176,15 @@ def filled(store_url: str) -> Iterator[Filled]:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Serve an application in this process, for as long as an `async with` block lasts.
 
-    Without `kafka_bootstrap_servers` nothing listens at its Kafka address.
+    Without `kafka` nothing listens at its Kafka address.
     """
 
     @contextlib.asynccontextmanager
     async def serving(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-        wait_s = PATIENCE_S if "kafka_bootstrap_servers" in settings else KAFKA_AWAY_S
+        wait_s = PATIENCE_S if "kafka" in settings else KAFKA_AWAY_S
         monkeypatch.setattr(publisher, "DELIVERY_TIMEOUT_MS", round(wait_s * 1000))
         monkeypatch.setattr(publisher, "_METADATA_TIMEOUT_S", wait_s)
-        settings.setdefault("kafka_bootstrap_servers", f"127.0.0.1:{free_port()}")
+        settings.setdefault("kafka", plain(f"127.0.0.1:{free_port()}"))
         app = create_app(ApiSettings(**settings), now_ms=lambda: NOW_MS)
         async with app.router.lifespan_context(app) as state:
 
@@ -213,6 +214,6 @@ async def writing(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that has Kafka."""
     async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
+        redis_url=store_url, namespace=filled.keys.namespace, kafka=plain(broker)
     ) as client:
         yield client

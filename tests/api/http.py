@@ -14,6 +14,7 @@ from api.app import create_app
 from api.hot.server import Server
 from api.settings import ApiSettings
 from infra.local.process import free_port
+from runtime.kafka import plain
 from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS
@@ -57,7 +58,7 @@ def request(target: str, *, headers: bytes = b"", method: str = "GET") -> bytes:
 async def serving(**settings: Any) -> AsyncIterator[tuple[Server, int]]:
     """Serve on a port of the system's choice, in a thread, by the tests' clock."""
     port = free_port()
-    settings.setdefault("kafka_bootstrap_servers", f"127.0.0.1:{free_port()}")
+    settings.setdefault("kafka", plain(f"127.0.0.1:{free_port()}"))
     read = ApiSettings(**settings)
     app = create_app(read, now_ms=lambda: NOW_MS)
     private = ("127.0.0.1", read.api_private_port) if read.api_private_port else None

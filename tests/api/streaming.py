@@ -18,6 +18,7 @@ from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, Topic
 from infra.local.process import free_port
+from runtime.kafka import plain
 from runtime.stores import connect_async
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim, Store
@@ -118,7 +119,7 @@ async def served(redis_url: str, namespace: str, **more: Any) -> AsyncIterator[S
     settings = ApiSettings(
         redis_url=redis_url,
         namespace=namespace,
-        kafka_bootstrap_servers=f"127.0.0.1:{free_port()}",
+        kafka=plain(f"127.0.0.1:{free_port()}"),
         **more,
     )
     app = create_app(settings, now_ms=lambda: NOW_MS)

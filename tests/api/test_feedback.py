@@ -18,6 +18,7 @@ from contracts.messages import MAX_AHEAD_MS
 from contracts.partitioning import user_partition
 from contracts.topics import FEEDBACK
 from infra.local.process import free_port
+from runtime.kafka import plain
 from runtime.topology import Topology
 
 from .conftest import NOW_MS, Filled, Serve
@@ -135,7 +136,7 @@ async def client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     filled.signer()
     async with serve(
-        redis_url=store_url, namespace=filled.keys.namespace, kafka_bootstrap_servers=broker
+        redis_url=store_url, namespace=filled.keys.namespace, kafka=plain(broker)
     ) as client:
         yield client
 

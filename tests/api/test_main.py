@@ -48,8 +48,8 @@ def test_it_starts_without_redis_and_kafka_and_ends_with_0_on_sigterm(tmp_path: 
         assert "server" not in answer.headers
     assert process.returncode == 0
     lines = [json.loads(line) for line in server.command.log.read_text().splitlines()]
-    assert all(line["program"] == "api" for line in lines)
-    assert any("API_KEYS is not set" in line["event"] for line in lines)
+    assert all(line["service"] == {"name": "tickrec-api"} for line in lines)
+    assert any("API_KEYS is not set" in line["message"] for line in lines)
     assert "very-secret" not in server.command.log.read_text()
 
 
@@ -109,6 +109,6 @@ def test_a_setting_that_breaks_a_rule_is_named_with_its_value(
     monkeypatch.setenv("API_PORT", "99999")
     ended = subprocess.run([sys.executable, "-m", "api"], capture_output=True, text=True)
     assert ended.returncode == 1
-    assert "api_port" in ended.stderr
+    assert "API_PORT" in ended.stderr
     assert "99999" in ended.stderr
     assert "Traceback" not in ended.stderr

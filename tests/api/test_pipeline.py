@@ -12,6 +12,7 @@ from api.pipeline.log_ends import LogEnds
 from api.pipeline.progress import STALLED_AFTER_MS, pipeline_answer
 from contracts.messages import Quote, encode, key_of
 from contracts.topics import DEAD_LETTERS_SUFFIX, QUOTES, STREAMED
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S
@@ -94,7 +95,7 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
     monkeypatch.setattr("api.pipeline.log_ends.ANSWER_WITHIN_S", 60.0)
     monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
     quotes = [Quote(instrument_id=4, price=1, ts=NOW_MS + n) for n in range(10)]
-    settings: dict[str, Any] = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    settings: dict[str, Any] = {"redis_url": store_url, "kafka": plain(broker)}
     pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
     async with serve(namespace=namespace, **settings) as client:
 
@@ -129,7 +130,7 @@ async def test_what_an_open_transaction_holds_back_is_no_lag(
     producer.produce(QUOTES.name, b"{}", partition=0)
     producer.flush()
     monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
-    settings: dict[str, Any] = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    settings: dict[str, Any] = {"redis_url": store_url, "kafka": plain(broker)}
     async with serve(namespace=namespace, **settings) as client:
         told = await told_of_kafka(client)
     assert told["topics"][0]["lag"] == 0

@@ -18,6 +18,7 @@ from contracts.keyspace import Keyspace
 from infra import broker as brokers
 from infra.local.process import free_port
 from infra.topics import ensure
+from runtime.kafka import plain
 from runtime.stores import connect
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
@@ -70,7 +71,7 @@ def told(
 
     @contextlib.asynccontextmanager
     async def serving() -> AsyncIterator[httpx.AsyncClient]:
-        settings = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+        settings = {"redis_url": store_url, "kafka": plain(broker)}
         async with serve(namespace=namespace, **settings) as client:
             await read(client)  # Kafka knows the leaders of topics that were just made
             yield client
@@ -183,7 +184,7 @@ async def test_a_log_that_was_made_anew_is_read_anew(
         for offset in (1, 2):
             reject(broker, offset)
         assert len(await read(client)) == 2
-        admin = brokers.admin(broker)
+        admin = brokers.admin(plain(broker))
         brokers.delete(admin, ["quotes.dead-letters"])
         with connect(store_url, "tests") as store:
             ensure(admin, store, Keyspace(namespace), {})
@@ -200,7 +201,7 @@ async def test_a_log_that_is_missing_is_named_and_takes_nothing_of_the_others(
     async with told() as client:
         reject(broker, 41)
         assert len(await read(client)) == 1
-        brokers.delete(brokers.admin(broker), ["interactions.dead-letters"])
+        brokers.delete(brokers.admin(plain(broker)), ["interactions.dead-letters"])
         reject(broker, 42)
         async with asyncio.timeout(PATIENCE_S):
             while "interactions.dead-letters: " not in (await client.get(URL)).json()["kafka"]:
@@ -229,7 +230,7 @@ async def test_a_kafka_that_says_nothing_is_waited_for_in_bounded_time() -> None
     silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     async with silent:
         port = silent.sockets[0].getsockname()[1]
-        newest = NewestDeadLetters(f"127.0.0.1:{port}", lambda: 0.0)
+        newest = NewestDeadLetters(plain(f"127.0.0.1:{port}"), lambda: 0.0)
         async with asyncio.timeout(PATIENCE_S):
             failure = await newest.refresh({"quotes": range(3)})
     assert failure is not None
@@ -261,7 +262,7 @@ async def test_a_kafka_that_went_away_takes_nothing_of_what_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tail, "READ_WITHIN_S", 0.1)
-    newest = NewestDeadLetters(f"127.0.0.1:{free_port()}", lambda: 0.0)
+    newest = NewestDeadLetters(plain(f"127.0.0.1:{free_port()}"), lambda: 0.0)
     known = DeadLetter("quotes", 0, 41, 1, PRICE, None, None, 0)
     newest._of["quotes"].take(tail.Piece(1, [(0, known)], is_to_the_end=True))
     assert await newest.refresh({"quotes": range(2)}) is not None

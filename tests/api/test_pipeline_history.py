@@ -11,6 +11,7 @@ from api.pipeline import history, log_ends
 from contracts.keyspace import Keyspace
 from contracts.messages import Quote, encode, key_of
 from contracts.topics import DEAD_LETTERS_SUFFIX, QUOTES, STREAMED
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S
@@ -62,7 +63,7 @@ async def test_lag_rates_and_ages_are_told_as_lines(
     monkeypatch.setattr(log_ends, "ANSWER_WITHIN_S", PATIENCE_S)
     monkeypatch.setattr(log_ends, "KEPT_S", 0.0)
     pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
-    settings: dict[str, Any] = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    settings: dict[str, Any] = {"redis_url": store_url, "kafka": plain(broker)}
     async with serve(namespace=namespace, **settings) as client:
         before = await column(client, "lag", lambda lag: lag == 0)
         assert set(before["age_ms"]) <= {0, None}

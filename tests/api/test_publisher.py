@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 from api.events.publisher import Publisher
 from api.http.metrics import Metrics
 from contracts.messages import Quote
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
@@ -35,7 +36,7 @@ def end(producer: Producer) -> None:
 
 @pytest.fixture
 def publisher(broker: str) -> Publisher:
-    return Publisher(broker, Metrics())
+    return Publisher(plain(broker), Metrics())
 
 
 @pytest.mark.integration
@@ -58,7 +59,7 @@ async def test_after_a_fatal_error_a_new_producer_publishes(
 async def test_readiness_says_what_ended_the_producer_until_there_is_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    publisher = Publisher("127.0.0.1:1", Metrics())
+    publisher = Publisher(plain("127.0.0.1:1"), Metrics())
     monkeypatch.setattr("api.events.publisher._REPLACED_EVERY_S", PATIENCE_S)
     async with publisher.running():
         for _ in range(2):  # the first one is replaced at once

@@ -14,6 +14,7 @@ from api.models.generations import Generation, resumed
 from api.recommendations.choosing import Wish
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.variants import served_to
+from runtime.kafka import plain
 
 from .conftest import ALL_ALIKE, Filled, Serve
 from .http import ORDINARY, Client, connected, serving
@@ -156,7 +157,7 @@ async def test_feedback_on_the_canary_is_counted_as_such(
     topics()
     current = Current(1, VARIANTS, HALF_EACH, CANARY)
     filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
-    settings = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    settings = {"redis_url": store_url, "kafka": plain(broker)}
     signer = filled.signer()
     async with serve(**settings, namespace=filled.keys.namespace) as client:
         for variant in ("canary", "steep", "served-no-more"):

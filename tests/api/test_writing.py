@@ -14,6 +14,7 @@ from api.http import bodies
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
@@ -118,7 +119,7 @@ async def test_a_trade_of_the_first_version_comes_back_and_is_published_as_both(
 async def test_readiness_tells_whether_kafka_has_the_noted_partitions(
     serve: Serve, store_url: str, namespace: str, broker: str, topology: Topology, filled: Filled
 ) -> None:
-    kafka = {"redis_url": store_url, "kafka_bootstrap_servers": broker}
+    kafka = {"redis_url": store_url, "kafka": plain(broker)}
     async with serve(**kafka, namespace=namespace) as client:
         answer = await client.get("/health/ready")
         assert answer.json() == {"status": "ready", "redis": "ok", "kafka": "ok"}

@@ -13,6 +13,7 @@ from benchmarks.keepup.publisher import Flow, Load, flows, publish, template
 from contracts.messages import Interaction, Quote, decode_interactions, decode_quotes
 from contracts.topics import INTERACTIONS, QUOTES
 from infra.broker import log_ends
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
@@ -31,8 +32,8 @@ def test_what_is_due_in_the_time_is_published_and_no_more(broker: str, topology:
     assert len(published.counts) > 1
     assert published.counts == sorted(published.counts)
     assert all(0 <= quotes <= 900 * at_s for at_s, quotes in published.counts)
-    assert sum(log_ends(broker, QUOTES.name, topology.quotes).values()) == 900
-    assert sum(log_ends(broker, INTERACTIONS.name, topology.interactions).values()) == 100
+    assert sum(log_ends(plain(broker), QUOTES.name, topology.quotes).values()) == 900
+    assert sum(log_ends(plain(broker), INTERACTIONS.name, topology.interactions).values()) == 100
 
 
 def fail(_start: Barrier) -> None:

@@ -39,6 +39,9 @@ def main(
     long_outages: Annotated[
         bool, typer.Option("--long-outages", help="servers are away for 100 s, once a run each")
     ] = False,
+    secured: Annotated[
+        bool, typer.Option("--secured", help="workers log in at Kafka, encrypted, with few rights")
+    ] = False,
     clock_jumps: Annotated[
         bool, typer.Option("--clock-jumps", help="of the workers; needs libfaketime")
     ] = False,
@@ -49,7 +52,15 @@ def main(
     if brokers not in (1, 3):
         raise typer.BadParameter("1 or 3", param_hint="--brokers")
     mode = Mode(
-        affinity, user_weight, store, appendfsync, brokers, erasures, long_outages, clock_jumps
+        affinity,
+        user_weight,
+        store,
+        appendfsync,
+        brokers,
+        erasures=erasures,
+        long_outages=long_outages,
+        secured=secured,
+        clock_jumps=clock_jumps,
     )
     possible = [name for name, kind in KINDS.items() if kind.happens(mode)]
     if impossible := set(only or ()) - set(possible):

@@ -33,6 +33,8 @@ class Mode:
     """the feed asks for users to be taken out"""
     long_outages: bool = False
     """servers are away for 100 s, once a run each"""
+    secured: bool = False
+    """workers reach Kafka encrypted, as a user with no rights but theirs"""
     clock_jumps: bool = False
     """the workers' wall clocks jump: needs libfaketime"""
 
@@ -47,6 +49,7 @@ class Mode:
             f"{self.brokers} brokers": self.brokers > 1,
             "erasures": self.erasures,
             "long outages": self.long_outages,
+            "secured": self.secured,
             "clock jumps": self.clock_jumps,
         }
         return ", ".join([*words, *(name for name, is_on in extras.items() if is_on)])

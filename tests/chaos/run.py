@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,9 @@ from typing import Final
 from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED
 from infra import broker as brokers
+from infra.local.kafka.secured import grant_all, new_security
 from infra.topics import ensure
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.chaos.check import check
 from tests.chaos.clock import Clock
@@ -60,10 +62,11 @@ def world(
     """Yield a world with two workers under load; a borrowed broker's topics must be empty."""
     with contextlib.ExitStack() as stack:
         network = stack.enter_context(Network())
+        security = new_security(folder / "tls") if mode.secured else None
         kafka = (
             borrowed_kafka(borrowed_broker, _WORKERS)
             if borrowed_broker
-            else own_kafka(folder / "broker", network, _WORKERS, mode.brokers)
+            else own_kafka(folder / "broker", network, _WORKERS, mode.brokers, security)
         )
         kind = Cluster if mode.store == "cluster" else Single
         store = kind(folder / "store", mode.appendfsync)
@@ -74,7 +77,11 @@ def world(
         for server in servers:
             server.await_ready()
         topology = _topics(kafka, store, Keyspace(namespace))
-        fleet = _fleet(folder, namespace, mode, network, kafka, store)
+        if security:
+            own = plain(kafka.bootstrap_servers)
+            grant_all(brokers.admin(own), own, namespace)
+        as_workers = security.environment("workers") if security else {}
+        fleet = _fleet(folder, namespace, mode, network, kafka, store, as_workers)
         stack.callback(fleet.kill)
         feed = Feed(
             kafka.bootstrap_servers,
@@ -145,18 +152,25 @@ def run(
 def _topics(kafka: Kafka, store: Single, keyspace: Keyspace) -> Topology:
     asked = {topic.name: PARTITIONS for topic in STREAMED}
     with store.client() as client:
-        ensure(brokers.admin(kafka.bootstrap_servers), client, keyspace, asked)
+        ensure(brokers.admin(plain(kafka.bootstrap_servers)), client, keyspace, asked)
         return Topology.from_hash(client.hgetall(keyspace.topics()))
 
 
 def _fleet(
-    folder: Path, namespace: str, mode: Mode, network: Network, kafka: Kafka, store: Single
+    folder: Path,
+    namespace: str,
+    mode: Mode,
+    network: Network,
+    kafka: Kafka,
+    store: Single,
+    login: Mapping[str, str],
 ) -> Fleet:
     ports = [node.port for node in store.nodes]
     workers = []
     for n, (brokers_of_worker, to_broker) in enumerate(kafka.ways):
         environment = {
             **mode.environment(),
+            **login,
             "NAMESPACE": namespace,
             "KAFKA_BOOTSTRAP_SERVERS": brokers_of_worker,
         }

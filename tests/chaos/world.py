@@ -9,6 +9,7 @@ from typing import Final
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import Topic
 from infra import broker as brokers
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.chaos.feed import Feed
 from tests.chaos.fleet import Fleet
@@ -53,7 +54,7 @@ class World:
         self.mode = mode
         self.topology = topology
         self.kafka = kafka
-        self.admin = brokers.admin(kafka.bootstrap_servers)
+        self.admin = brokers.admin(plain(kafka.bootstrap_servers))
         self.store = store
         self.fleet = fleet
         self.feed = feed

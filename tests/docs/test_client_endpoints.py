@@ -30,6 +30,7 @@ from docs.examples.tickrec_client.stream import Live
 from infra import broker as brokers
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.topics import ensure
+from runtime.kafka import plain
 from runtime.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled
 from tests.api.keys import entry, write_keys
@@ -102,7 +103,7 @@ CALLS: Final[dict[str, Callable[[Tickrec], Any]]] = {
 @pytest.fixture(scope="module")
 def filled(broker: str, store_url: str) -> Iterator[Filled]:
     """A namespace with topics, bars, a catalog, a history and lists."""
-    admin = brokers.admin(broker)
+    admin = brokers.admin(plain(broker))
     brokers.delete(admin, brokers.partitions_of(admin).keys() & {topic.name for topic in ALL})
     with connect(store_url, "tests") as store:
         filled = Filled(store, Keyspace(f"test-{uuid.uuid4().hex[:12]}"))

@@ -19,6 +19,7 @@ from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from producers.settings import ProducerSettings
+from runtime.kafka import plain
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
 from tests.integration.conftest import eventually
@@ -89,7 +90,7 @@ def test_the_program_accepts_its_settings(service: str, monkeypatch: pytest.Monk
     settings = SETTINGS[service]()
 
     assert (
-        settings.kafka_bootstrap_servers
+        settings.kafka.bootstrap_servers
         in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     )
     assert settings.redis_url == "redis://redis:6379/0"
@@ -246,6 +247,6 @@ def test_kafka_starts_with_the_settings_and_passes_its_health_check(tmp_path: Pa
     command = Command(name="kafka", argv=argv, log=tmp_path / "kafka.log", grace_s=20)
     with running(Server(command, f"{LOOPBACK}:{ports['9092']}", "Apache Kafka", healthy)):
         for port in (ports["9092"], ports["19092"]):
-            client = brokers.admin(f"{LOOPBACK}:{port}")
+            client = brokers.admin(plain(f"{LOOPBACK}:{port}"))
             eventually(partial(brokers.answers, client), f"Kafka answers at {port}", PATIENCE_S)
             assert brokers.partitions_of(client) == {}

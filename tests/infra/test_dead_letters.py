@@ -16,6 +16,7 @@ from infra import broker as brokers
 from infra import republish
 from infra.dead_letters import DeadLetter, lines, read
 from infra.local.process import free_port
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
@@ -69,7 +70,7 @@ def records(broker: str, topic: str) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def letters(broker: str, limit: int | None = None) -> list[DeadLetter]:
-    return read(brokers.admin(broker), broker, QUOTES, limit)
+    return read(brokers.admin(plain(broker)), plain(broker), QUOTES, limit)
 
 
 @pytest.mark.usefixtures("topology")
@@ -149,7 +150,7 @@ def test_what_something_else_put_among_the_dead_letters_is_named(broker: str) ->
 
 
 def test_without_the_topics_the_list_says_what_to_run(broker: str, topology: Topology) -> None:
-    brokers.delete(brokers.admin(broker), ["quotes.dead-letters"])
+    brokers.delete(brokers.admin(plain(broker)), ["quotes.dead-letters"])
     done = run(broker, "dead-letters", "quotes")
     assert done.returncode == 1
     assert "run `python -m infra.topics` first" in done.stderr
@@ -227,4 +228,4 @@ def test_what_the_broker_did_not_take_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(republish, "_TAKEN_WITHIN_S", 0.2)
     corrected = republish.read([GOOD_LINE, b"", GOOD_LINE])
     with pytest.raises(republish.RepublishError, match=r"2 of 2 records.*others.*: 1, 3$"):
-        republish.publish(f"127.0.0.1:{free_port()}", corrected)
+        republish.publish(plain(f"127.0.0.1:{free_port()}"), corrected)

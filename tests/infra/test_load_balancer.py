@@ -25,6 +25,7 @@ from docs.examples.tickrec_client import Tickrec
 from infra import broker as brokers
 from infra.local.process import Server, await_ready, free_port, running, start, stop
 from infra.topics import ensure
+from runtime.kafka import plain
 from runtime.stores import connect
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled
 from tests.api.streaming import value, worker
@@ -102,7 +103,7 @@ class Load:
 @pytest.fixture(scope="module")
 def settings(broker: str, store_url: str) -> Iterator[dict[str, str]]:
     """Those of an API with an hour of bars of instrument 4, and what is popular."""
-    client = brokers.admin(broker)
+    client = brokers.admin(plain(broker))
     brokers.delete(client, brokers.partitions_of(client).keys() & {topic.name for topic in ALL})
     with connect(store_url, "tests") as store:
         filled = Filled(store, Keyspace(f"test-{uuid.uuid4().hex[:12]}"))

@@ -25,6 +25,7 @@ from infra.local.process import (
     stop,
 )
 from infra.local.tansu import tansu
+from runtime.kafka import plain
 from tests.patience import PATIENCE_S
 
 
@@ -60,12 +61,12 @@ def test_a_store_says_what_it_is(tmp_path: Path) -> None:
 def test_only_tansu_is_taken_for_tansu(tmp_path: Path, broker: str) -> None:
     server = tansu(free_port(), tmp_path)
     with running(server):
-        assert brokers.is_tansu(brokers.admin(server.address))
+        assert brokers.is_tansu(brokers.admin(plain(server.address)))
 
 
 @pytest.mark.kafka_only
 def test_kafka_is_not_taken_for_tansu(broker: str) -> None:
-    assert not brokers.is_tansu(brokers.admin(broker))
+    assert not brokers.is_tansu(brokers.admin(plain(broker)))
 
 
 def test_a_server_that_ends_at_once_is_reported_with_its_exit_code_and_log(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_a_server_that_ends_at_once_is_reported_with_its_exit_code_and_log(tmp_p
 
 
 def test_a_broker_that_is_away_is_an_error_that_says_so() -> None:
-    client = brokers.admin(f"127.0.0.1:{free_port()}")
+    client = brokers.admin(plain(f"127.0.0.1:{free_port()}"))
     assert not brokers.answers(client)
 
 
@@ -89,7 +90,7 @@ def test_kafka_keeps_its_records_when_it_is_killed_and_started_again(tmp_path: P
     port = free_port()
     server = kafka(port, tmp_path)
     with running(server) as process:
-        brokers.create(brokers.admin(server.address), [NewTopic("kept", 1)])
+        brokers.create(brokers.admin(plain(server.address)), [NewTopic("kept", 1)])
         producer = Producer({"bootstrap.servers": server.address, "acks": "all"})
         for n in range(100):
             producer.produce("kept", b"%d" % n)
@@ -109,7 +110,7 @@ def test_kafka_keeps_its_records_when_it_is_killed_and_started_again(tmp_path: P
 def test_a_deleted_topic_made_again_begins_at_offset_0(tmp_path: Path) -> None:
     server = tansu(free_port(), tmp_path)
     with running(server):
-        client = brokers.admin(server.address)
+        client = brokers.admin(plain(server.address))
         producer = Producer({"bootstrap.servers": server.address})
         offsets: list[int] = []
         for _ in range(2):

@@ -3,15 +3,19 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from contracts.keyspace import Keyspace
-from contracts.topics import ALL, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
+from contracts.topics import ALL, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from infra import broker as brokers
+from infra.topic_configs import Asked
 from infra.topics import ensure
+from runtime.admin import Admin
+from runtime.kafka import KafkaConfig, plain
 from runtime.stores import Store, connect
 from runtime.topology import Topology, TopologyError
 from tests.patience import PATIENCE_S
@@ -20,12 +24,12 @@ NAMES = [topic.name for topic in ALL]
 
 
 @pytest.fixture(scope="session")
-def client(broker: str) -> AdminClient:
-    return brokers.admin(broker)
+def client(broker: str) -> Admin:
+    return brokers.admin(plain(broker))
 
 
 @pytest.fixture
-def no_topics(client: AdminClient) -> None:
+def no_topics(client: Admin) -> None:
     brokers.delete(client, brokers.partitions_of(client).keys() & set(NAMES))
 
 
@@ -53,7 +57,7 @@ def run_topics(
 
 
 def test_missing_topics_are_created_as_the_contracts_say(
-    client: AdminClient, store: Store, keyspace: Keyspace, no_topics: None
+    client: Admin, store: Store, keyspace: Keyspace, no_topics: None
 ) -> None:
     rows = ensure(client, store, keyspace, {})
     assert [(row.topic.name, row.created) for row in rows] == [(name, True) for name in NAMES]
@@ -63,7 +67,7 @@ def test_missing_topics_are_created_as_the_contracts_say(
 
 
 def test_a_second_run_changes_nothing(
-    client: AdminClient, store: Store, keyspace: Keyspace, broker: str, no_topics: None
+    client: Admin, store: Store, keyspace: Keyspace, broker: str, no_topics: None
 ) -> None:
     ensure(client, store, keyspace, {QUOTES.name: 3})
     producer = Producer({"bootstrap.servers": broker})
@@ -95,24 +99,24 @@ def test_a_second_run_changes_nothing(
 @pytest.mark.kafka_only
 @pytest.mark.usefixtures("no_topics")
 def test_the_broker_compacts_the_catalog_and_lets_go_of_the_other_topics_by_age(
-    client: AdminClient, store: Store, keyspace: Keyspace
+    client: Admin, store: Store, keyspace: Keyspace
 ) -> None:
     ensure(client, store, keyspace, {})
-    catalog, quotes = (_configured(client, topic) for topic in (INSTRUMENTS, QUOTES))
+    catalog, quotes = (_configured(client, topic.name) for topic in (INSTRUMENTS, QUOTES))
     assert catalog["cleanup.policy"] == "compact"
     assert catalog["delete.retention.ms"] == str(365 * 24 * 3_600_000)
     assert (quotes["cleanup.policy"], quotes["retention.ms"]) == ("delete", "86400000")
 
 
-def _configured(client: AdminClient, topic: Topic) -> dict[str, str]:
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name)
+def _configured(client: Admin, topic: str) -> dict[str, str]:
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     (found,) = client.describe_configs([resource]).values()
     return {name: entry.value for name, entry in found.result(PATIENCE_S).items()}
 
 
 @pytest.mark.usefixtures("no_topics")
 def test_another_number_than_the_broker_has_is_refused(
-    client: AdminClient, store: Store, keyspace: Keyspace
+    client: Admin, store: Store, keyspace: Keyspace
 ) -> None:
     ensure(client, store, keyspace, {QUOTES.name: 2})
     with pytest.raises(TopologyError, match=r"quotes.*3 says the command line.*2 says the broker"):
@@ -121,7 +125,7 @@ def test_another_number_than_the_broker_has_is_refused(
 
 @pytest.mark.usefixtures("no_topics")
 def test_topics_made_anew_with_another_number_than_redis_notes_are_refused(
-    client: AdminClient, store: Store, keyspace: Keyspace, namespace: str
+    client: Admin, store: Store, keyspace: Keyspace, namespace: str
 ) -> None:
     ensure(client, store, keyspace, {INTERACTIONS.name: 2})
     brokers.delete(client, NAMES)
@@ -135,7 +139,7 @@ def test_topics_made_anew_with_another_number_than_redis_notes_are_refused(
 
 @pytest.mark.usefixtures("no_topics")
 def test_nothing_is_created_when_one_topic_is_refused(
-    client: AdminClient, store: Store, keyspace: Keyspace
+    client: Admin, store: Store, keyspace: Keyspace
 ) -> None:
     store.hset(keyspace.topics(), COOCCURRENCES.name, "4")
     with pytest.raises(TopologyError, match="cooccurrences"):
@@ -145,7 +149,7 @@ def test_nothing_is_created_when_one_topic_is_refused(
 
 @pytest.mark.usefixtures("no_topics")
 def test_a_broker_that_lost_its_topics_gets_them_back_with_the_noted_partitions(
-    client: AdminClient, store: Store, keyspace: Keyspace
+    client: Admin, store: Store, keyspace: Keyspace
 ) -> None:
     ensure(client, store, keyspace, {QUOTES.name: 3})
     brokers.delete(client, NAMES)
@@ -155,7 +159,7 @@ def test_a_broker_that_lost_its_topics_gets_them_back_with_the_noted_partitions(
 
 @pytest.mark.usefixtures("no_topics")
 def test_a_store_that_lost_everything_gets_the_brokers_partitions_noted(
-    client: AdminClient, store: Store, keyspace: Keyspace
+    client: Admin, store: Store, keyspace: Keyspace
 ) -> None:
     ensure(client, store, keyspace, {QUOTES.name: 3})
     store.delete(keyspace.topics())
@@ -205,3 +209,49 @@ def test_the_command_ends_with_1_and_says_why_when_it_refuses(
     assert done.returncode == 1
     assert "use another NAMESPACE" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.kafka_only
+def test_topics_of_another_prefix_are_made_as_asked_and_what_differs_is_named(
+    broker: str, store: Store, keyspace: Keyspace, namespace: str
+) -> None:
+    client = brokers.admin(KafkaConfig(bootstrap_servers=broker, prefix=f"{namespace}."))
+    asked = Asked({QUOTES.name: 2}, {INSTRUMENTS.name: 48}, 1, 1)
+    try:
+        ensure(client, store, keyspace, asked)
+        there = brokers.partitions_of(client)
+        assert [there[f"{namespace}.{name}"] for name in NAMES] == [2, 8, 8, 8, 8, 1, 1, 1, 1]
+
+        rows = {row.topic: row for row in ensure(client, store, keyspace, {})}
+        assert rows[INSTRUMENTS].differences == [
+            f"delete.retention.ms={48 * 3_600_000}, not {365 * 24 * 3_600_000}"
+        ]
+        assert not any(row.differences for topic, row in rows.items() if topic != INSTRUMENTS)
+
+        _alter(client, f"{namespace}.quotes", "message.timestamp.type", "CreateTime")
+        with pytest.raises(
+            TopologyError,
+            match=rf"topic {namespace}.quotes has message.timestamp.type=CreateTime, not "
+            r"LogAppendTime: .* --add-config message.timestamp.type=LogAppendTime",
+        ):
+            ensure(client, store, keyspace, asked)
+    finally:
+        brokers.delete(client, [f"{namespace}.{name}" for name in NAMES])
+
+
+def _alter(client: Admin, topic: str, setting: str, value: str) -> None:
+    change = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[change])
+    for altered in client.incremental_alter_configs([resource]).values():
+        altered.result(PATIENCE_S)
+    while _configured(client, topic)[setting] != value:
+        time.sleep(0.02)
+
+
+def test_more_acknowledgements_than_replicas_are_refused(
+    broker: str, store_url: str, namespace: str
+) -> None:
+    arguments = ("--replication-factor", "1", "--min-insync-replicas", "2")
+    done = run_topics(*arguments, broker=broker, store_url=store_url, namespace=namespace)
+    assert done.returncode == 2
+    assert "2 of 1 replicas never acknowledge a record" in done.stderr

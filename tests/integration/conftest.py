@@ -26,6 +26,7 @@ from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import INTERACTIONS, QUOTES, STREAMED, Topic
 from infra.broker import log_ends
 from infra.local.process import Command, Server, free_port, running, start, stop
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
@@ -155,7 +156,7 @@ class Pipeline:
         In the order of the pipeline: once the interactions are folded, no more changes come.
         """
         for topic in topics:
-            ends = log_ends(self.broker, topic.name, getattr(self.topology, topic.name))
+            ends = log_ends(plain(self.broker), topic.name, getattr(self.topology, topic.name))
             eventually(
                 lambda topic=topic, ends=ends: all(
                     self.position(topic, p) == end for p, end in ends.items()

@@ -11,6 +11,7 @@ from contracts.topics import QUOTES, STREAMED
 from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError
 from infra.topics import ensure
+from runtime.kafka import plain
 from runtime.stores import connect
 from runtime.topology import Topology
 from tests.chaos.proxy import Network
@@ -71,6 +72,6 @@ def two_of_each(kafka: Kafka, store_url: str, namespace: str) -> Topology:
     """Make the topics."""
     keyspace = Keyspace(namespace)
     with connect(store_url, "tests") as store:
-        client = brokers.admin(kafka.bootstrap_servers)
+        client = brokers.admin(plain(kafka.bootstrap_servers))
         ensure(client, store, keyspace, {topic.name: 2 for topic in STREAMED})
         return Topology.from_hash(store.hgetall(keyspace.topics()))

@@ -10,6 +10,7 @@ from contracts.messages import Quote
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, STREAMED
 from infra import broker as brokers
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline, eventually
 from tests.integration.watched import BASE_MS, counted, diagonal, events, quotes, says, watched
@@ -62,7 +63,7 @@ def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(
     with watched(pipeline) as worker:
         pipeline.publish([*quotes(100), *events(10)])
         pipeline.wait_until_folded()
-        client = brokers.admin(pipeline.broker)
+        client = brokers.admin(plain(pipeline.broker))
         brokers.delete(client, [topic.name for topic in STREAMED])
         eventually(lambda: worker.partitions() == {}, "it has no partitions any longer")
         assert worker.metric("partitions_assigned", QUOTES.name) == 0
@@ -78,6 +79,6 @@ def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(
 
 def cut_log(broker: str, before: TopicPartition) -> None:
     """Have the broker drop the records below an offset, as when they are past their retention."""
-    client = brokers.admin(broker)
+    client = brokers.admin(plain(broker))
     for cut in client.delete_records([before]).values():
         cut.result(15)

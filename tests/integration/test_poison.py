@@ -13,6 +13,7 @@ from contracts.keyspace import BarValue
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from infra import broker as brokers
+from runtime.kafka import plain
 from tests.integration.conftest import Pipeline, dead_letters
 from tests.integration.poison import Fields, Record, records
 
@@ -161,6 +162,6 @@ def limit_messages(broker: str, topic: str, at_most_bytes: int) -> None:
         incremental_operation=AlterConfigOpType.SET,
     )
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[limit])
-    client = brokers.admin(broker)
+    client = brokers.admin(plain(broker))
     for altered in client.incremental_alter_configs([resource]).values():
         altered.result(15)

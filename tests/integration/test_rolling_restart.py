@@ -9,6 +9,7 @@ from contracts.keyspace import EPOCH_FIELD
 from contracts.topics import QUOTES, STREAMED
 from infra import broker as brokers
 from infra.local.process import Command, free_port, start, stop
+from runtime.kafka import plain
 
 from .conftest import Pipeline, eventually
 from .watched import counted, quotes
@@ -58,7 +59,7 @@ def crew(pipeline: Pipeline) -> Iterator[Crew]:
 
 def members(pipeline: Pipeline) -> Members:
     """Who has which partition; nobody, as long as the group has no coordinator."""
-    admin = brokers.admin(pipeline.broker)
+    admin = brokers.admin(plain(pipeline.broker))
     (answer,) = admin.describe_consumer_groups([pipeline.keyspace.consumer_group()]).values()
     if answer.exception():
         return {}

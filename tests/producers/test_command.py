@@ -17,6 +17,7 @@ from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.broker import admin, create
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
@@ -29,10 +30,10 @@ FAR_FUTURE_MS = 2**41
 
 
 def ended(child: subprocess.Popen[str]) -> tuple[int, list[dict[str, object]], str]:
-    """Wait for the end; return the exit code, the log's lines, and all of standard error."""
+    """Wait for the end; return exit code, each line's particulars, and all of standard error."""
     _, errors = child.communicate(timeout=PATIENCE_S)
-    lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
-    return child.returncode, lines, errors
+    lines = (json.loads(line) for line in errors.splitlines() if line.startswith("{"))
+    return child.returncode, [line.get("tickrec", {}) for line in lines], errors
 
 
 def await_line(child: subprocess.Popen[str], event: str) -> None:
@@ -127,7 +128,7 @@ def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
     server = tansu(free_port(), tmp_path)
     with running(server) as process:
         create(
-            admin(server.address),
+            admin(plain(server.address)),
             [NewTopic(topic.name, 2, 1) for topic in (INSTRUMENTS, QUOTES, INTERACTIONS)],
         )
         child = start(
@@ -201,7 +202,7 @@ def test_a_simulation_fills_the_past_and_goes_on_live_until_its_duration_is_over
     [
         (["replay", "quotes", "x.csv", "--speed", "5"], {}, "speed '5' is no factor"),
         (["simulate", "--instruments", "0"], {}, "--instruments"),
-        (["simulate"], {"DELIVERY_TIMEOUT_S": "soon"}, "delivery_timeout_s"),
+        (["simulate"], {"DELIVERY_TIMEOUT_S": "soon"}, "DELIVERY_TIMEOUT_S"),
     ],
 )
 def test_a_wrong_option_or_setting_is_named_and_nothing_is_published(

@@ -10,6 +10,7 @@ from infra.local.process import free_port
 from producers import publisher as publisher_module
 from producers.batch import Record
 from producers.publisher import Publisher, PublishingError
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
@@ -37,7 +38,7 @@ def publish_all(publisher: Publisher, records: list[Record]) -> None:
 def test_what_is_published_is_read_in_the_keys_partition_and_order(
     broker: str, topology: Topology, read_all: ReadAll
 ) -> None:
-    publisher = Publisher(broker, delivery_timeout_s=PATIENCE_S)
+    publisher = Publisher(plain(broker), delivery_timeout_s=PATIENCE_S)
     publisher.await_topics(["quotes"], lambda: False)
     publish_all(publisher, RECORDS)
     assert (publisher.delivered, publisher.failed) == (len(RECORDS), 0)
@@ -57,7 +58,7 @@ def test_a_full_queue_takes_what_fits_and_the_rest_later(
     broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch, read_all: ReadAll
 ) -> None:
     monkeypatch.setattr(publisher_module, "QUEUE_RECORDS", 10)
-    publisher = Publisher(broker, delivery_timeout_s=PATIENCE_S)
+    publisher = Publisher(plain(broker), delivery_timeout_s=PATIENCE_S)
     assert publisher.publish(RECORDS[:100]) == 10
     publish_all(publisher, RECORDS[10:100])
     assert publisher.delivered == 100
@@ -65,26 +66,26 @@ def test_a_full_queue_takes_what_fits_and_the_rest_later(
 
 
 def test_a_missing_topic_is_named_with_the_remedy(broker: str) -> None:
-    publisher = Publisher(broker, delivery_timeout_s=PATIENCE_S)
+    publisher = Publisher(plain(broker), delivery_timeout_s=PATIENCE_S)
     with pytest.raises(PublishingError, match=r"no topic nonesuch: run `python -m infra\.topics`"):
         publisher.await_topics(["nonesuch"], lambda: False)
 
 
 def test_where_no_broker_answers_it_waits_for_the_delivery_timeout_and_names_the_address() -> None:
     address = f"127.0.0.1:{free_port()}"
-    publisher = Publisher(address, delivery_timeout_s=1)
+    publisher = Publisher(plain(address), delivery_timeout_s=1)
     with pytest.raises(PublishingError, match=rf"no broker answered at {address} for 1 s"):
         publisher.await_topics(["quotes"], lambda: False)
     assert publisher.troubles
 
 
 def test_waiting_for_a_broker_can_be_stopped() -> None:
-    publisher = Publisher(f"127.0.0.1:{free_port()}", delivery_timeout_s=600)
+    publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=600)
     publisher.await_topics(["quotes"], lambda: True)
 
 
 def test_what_the_broker_never_took_counts_as_failed_with_the_reason() -> None:
-    publisher = Publisher(f"127.0.0.1:{free_port()}", delivery_timeout_s=1)
+    publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=1)
     assert publisher.publish(RECORDS[:50]) == 50
     publisher.flush(PATIENCE_S, nothing)
     assert publisher.delivered == 0
@@ -93,13 +94,13 @@ def test_what_the_broker_never_took_counts_as_failed_with_the_reason() -> None:
 
 def test_a_flush_ends_in_time_and_counts_what_is_left_as_failed() -> None:
     # Only the flush's own time can be over: the delivery's is never.
-    publisher = Publisher(f"127.0.0.1:{free_port()}", delivery_timeout_s=600)
+    publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=600)
     publisher.publish(RECORDS[:50])
     publisher.flush(0.1, nothing)
     assert publisher.failures == {"_PURGE_QUEUE": 50}
 
 
 def test_a_record_that_the_client_refuses_is_an_error() -> None:
-    publisher = Publisher(f"127.0.0.1:{free_port()}", delivery_timeout_s=1)
+    publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=1)
     with pytest.raises(PublishingError, match="MSG_SIZE_TOO_LARGE"):
         publisher.publish([("quotes", b"1", b"x" * 2_000_000)])

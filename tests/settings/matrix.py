@@ -9,7 +9,7 @@ import json
 from typing import Final
 
 from tests.api.keys import entry
-from tests.settings.rows import ALL, File, Given, Row, rows
+from tests.settings.rows import ALL, File, Given, Program, Row, rows
 from tests.settings.seen_accuracy import let_through_after, refused_again_below, refused_below
 from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, RECOMMENDED, SIMILAR, in_force
 from tests.settings.seen_publication import (
@@ -32,6 +32,7 @@ from tests.settings.seen_running import (
     metrics_served,
     namespaced,
     origins_allowed,
+    prefixed,
     private_host,
     private_port,
     quota_kept,
@@ -83,12 +84,53 @@ ORDINARY: Final = ("defaults", "weighted", "cluster")
 _SERVED: Final = "defaults weighted cluster valued tight canary strict lenient slow broad"
 _QUICK: Final = "cluster valued tight canary strict lenient broad"
 
+_LOGGED_IN: Final = "weighted tight canary lenient strict"
+USERS: Final[tuple[Program, ...]] = ALL
+"""Each program is a user of its own, and may do nothing that it needs not."""
+
+OF_KAFKA: Final = (
+    *rows("KAFKA_PREFIX", ALL, {None: "defaults", "shop.": "weighted"}, prefixed),
+    *rows(
+        "KAFKA_SECURITY_PROTOCOL",
+        ALL,
+        {None: "defaults", "SASL_SSL": "weighted tight canary lenient", "SASL_PLAINTEXT": "strict",
+         "SSL": "cluster"},
+        broker_used,
+    ),
+    *rows("KAFKA_SSL_CA_FILE", ALL,
+          {None: "defaults", Given.AUTHORITY: "weighted tight canary lenient cluster"},
+          broker_used),
+    *rows("KAFKA_SSL_CERTIFICATE_FILE", ALL, {None: "weighted", Given.CERTIFICATE: "cluster"},
+          broker_used),
+    *rows("KAFKA_SSL_KEY_FILE", ALL, {None: "weighted", Given.KEY: "cluster"}, broker_used),
+    *rows(
+        "KAFKA_SASL_MECHANISM",
+        ALL,
+        {None: "cluster", "SCRAM-SHA-512": "weighted strict", "SCRAM-SHA-256": "tight",
+         "PLAIN": "canary", "OAUTHBEARER": "lenient"},
+        broker_used,
+    ),
+    *(
+        row
+        for program in USERS
+        for row in rows("KAFKA_SASL_USERNAME", program, {None: "cluster", program: _LOGGED_IN},
+                        broker_used)
+    ),
+    *rows("KAFKA_SASL_PASSWORD", ALL, {None: "cluster", Given.PASSWORD: _LOGGED_IN}, broker_used),
+    *rows("KAFKA_SASL_TOKEN_URL", ALL, {None: "weighted", Given.TOKENS: "lenient"}, broker_used),
+    *rows("KAFKA_SASL_TOKEN_SCOPE", ALL, {None: "weighted", "streams": "lenient"}, broker_used),
+)  # fmt: skip
+
 SHARED: Final = (
+    *OF_KAFKA,
     *rows(
         "KAFKA_BOOTSTRAP_SERVERS",
         ALL,
         {
-            Given.BROKER: "defaults weighted cluster tight canary strict lenient slow broad",
+            Given.BROKER: "defaults slow broad",
+            Given.SECURED: "weighted tight canary lenient",
+            Given.OPEN: "strict",
+            Given.MUTUAL: "cluster",
             Given.BROKERS: "valued",
             None: "bare",
         },

@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx
 import psutil
 
+from contracts.topics import ALL
 from infra import broker as brokers
 from runtime.stores import connect
 from tests.integration.conftest import eventually
@@ -32,6 +33,16 @@ def broker_used(stack: Stack, row: Row) -> None:
         assert stack.metric(port, f'records_total{{topic="{topic}"}}') == n
 
 
+def prefixed(stack: Stack, row: Row) -> None:
+    """Topics and the consumer group have the prefix; nothing was published to others."""
+    prefix = stack.settings("workers").kafka.prefix
+    assert prefix == (row.value or "")
+    there = brokers.partitions_of(brokers.admin(stack.kafka))
+    assert there.keys() >= {prefix + topic.name for topic in ALL}
+    broker_used(stack, row)
+    namespaced(stack, row)
+
+
 def store_used(stack: Stack, row: Row) -> None:
     """What is served stands in the store of the URL, and nowhere else."""
     own = stack.settings("workers").redis_url
@@ -44,10 +55,10 @@ def store_used(stack: Stack, row: Row) -> None:
 
 def namespaced(stack: Stack, row: Row) -> None:
     """Keys and the consumer group have the namespace."""
-    client = brokers.admin(stack.servers.broker)
+    client = brokers.admin(stack.kafka)
     groups = client.list_consumer_groups().result(30)
     named = {group.group_id for group in groups.valid}
-    assert stack.keyspace.consumer_group() in named, (named, groups.errors)
+    assert stack.kafka.topic(stack.keyspace.consumer_group()) in named, (named, groups.errors)
     found = {key.split(":")[1] for key in stack.store.scan_iter(f"{stack.namespace}:*")}
     assert found >= {"bars", "history", "active", "cooc", "items", "position", "model", "meta"}
 
@@ -69,7 +80,7 @@ def logged(stack: Stack, row: Row) -> None:
 def _levels(stack: Stack, name: str) -> set[str]:
     lines = [line for f in stack.folder.glob(f"{name}.log") for line in f.read_text().splitlines()]
     # Producers print a summary as well.
-    return {json.loads(line)["level"] for line in lines if line.startswith("{")}
+    return {json.loads(line)["log"]["level"] for line in lines if line.startswith("{")}
 
 
 def metrics_port(stack: Stack, program: Any) -> int:

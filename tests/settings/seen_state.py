@@ -140,10 +140,10 @@ def _start_again(stack: Stack) -> None:
 
 
 def _members(stack: Stack) -> list[Any]:
-    client = brokers.admin(stack.servers.broker)
+    client = brokers.admin(stack.kafka)
     if brokers.is_tansu(client):
         pytest.skip("Tansu describes no groups")
-    group = stack.keyspace.consumer_group()
+    group = stack.kafka.topic(stack.keyspace.consumer_group())
     described = client.describe_consumer_groups([group])[group].result(30)
     return list(described.members)
 
@@ -156,12 +156,13 @@ def bad_feed_stopped(stack: Stack, row: Row) -> None:
     bad = Quote(instrument_id=instrument, price=1, ts=0)
     producer = Producer(
         {
-            "bootstrap.servers": stack.servers.broker,
+            **stack.kafka.librdkafka(),
             "partitioner": LIBRDKAFKA_PARTITIONER,
         }
     )
+    quotes = stack.kafka.topic(QUOTES.name)
     for _ in range(BAD_RECORDS):
-        producer.produce(QUOTES.name, b'{"instrument_id":3,"price":-1,"ts":1}', key_of(bad))
+        producer.produce(quotes, b'{"instrument_id":3,"price":-1,"ts":1}', key_of(bad))
     assert producer.flush(30) == 0
     port = metrics_port(stack, "workers")
     partition = instrument_partition(instrument, PARTITIONS)

@@ -23,7 +23,10 @@ from contracts.topics import ALL as TOPICS
 from contracts.topics import STREAMED, Topic
 from infra import broker as brokers
 from infra.local.process import Command, free_port, start, stop
+from runtime.kafka import KafkaConfig
+from runtime.settings import SharedSettings
 from runtime.stores import connect
+from tests.guarded import Guarded, Way
 from tests.integration.conftest import eventually, log_ends
 from tests.patience import PATIENCE_S
 from tests.settings.rows import SETTINGS, File, Given, Program, Row, Value
@@ -31,12 +34,23 @@ from tests.settings.world import NEWCOMER, World, world, write_events, write_quo
 from trainer.settings_file import flat_fields, nested
 
 PARTITIONS: Final = 2
-SHARED: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "NAMESPACE", "LOG_LEVEL")
+SHARED: Final = sorted(name.upper() for name in flat_fields(SharedSettings))
 _MODULES: Final[Mapping[Program, tuple[str, ...]]] = {
     "workers": ("stream_processors",),
     "trainer": ("trainer", "run"),
     "api": ("tests.api.patient",),  # as `python -m api`, on a busy machine, too
 }
+_OF_KAFKA: Final[Mapping[Given, tuple[Way, str]]] = {
+    Given.SECURED: ("scram-512", "KAFKA_BOOTSTRAP_SERVERS"),
+    Given.OPEN: ("unencrypted", "KAFKA_BOOTSTRAP_SERVERS"),
+    Given.MUTUAL: ("certificate", "KAFKA_BOOTSTRAP_SERVERS"),
+    Given.AUTHORITY: ("scram-512", "KAFKA_SSL_CA_FILE"),
+    Given.CERTIFICATE: ("certificate", "KAFKA_SSL_CERTIFICATE_FILE"),
+    Given.KEY: ("certificate", "KAFKA_SSL_KEY_FILE"),
+    Given.PASSWORD: ("scram-512", "KAFKA_SASL_PASSWORD"),
+    Given.TOKENS: ("oauthbearer", "KAFKA_SASL_TOKEN_URL"),
+}
+"""by which of the broker's ways, and of which setting there, a value is"""
 BELOW_CLIENTS: Final = range(15_000, 32_000)
 """Ports: the system gives those above to whoever connects."""
 KEYS: Final = ("k1", "k2")
@@ -51,6 +65,8 @@ class Servers(NamedTuple):
     broker: str
     node_url: str
     cluster_url: str
+    guarded: Guarded | None = None
+    """the same broker, if it knows users"""
 
 
 class Stack:
@@ -64,7 +80,7 @@ class Stack:
         self._fresh = f"matrix.{name}_{time.time_ns()}-1"
         self.environments: dict[Program, dict[str, str]] = {
             program: {
-                row.setting: self._resolve(row.setting, row.value)
+                row.setting: self._resolve(row.setting, row.value, program)
                 for row in matrix
                 if row.stack == name and program in row.programs and row.value is not None
             }
@@ -78,13 +94,19 @@ class Stack:
         """users of whom nothing is left"""
         self.namespace = str(self.settings("workers").namespace)
         self.keyspace = Keyspace(self.namespace)
+        self.kafka = KafkaConfig(
+            bootstrap_servers=servers.broker, prefix=self.settings("workers").kafka.prefix
+        )
+        """how the test itself reaches it: as everyone"""
 
     # What it is configured as.
 
     def settings(self, program: Program, **other: Value) -> Any:
         """Return the settings that a program of the stack has, `other` ones in their place."""
         environment = self.environments[program] | {
-            name: self._resolve(name, value) for name, value in other.items() if value is not None
+            name: self._resolve(name, value, program)
+            for name, value in other.items()
+            if value is not None
         }
         for name in (name for name, value in other.items() if value is None):
             environment.pop(name, None)
@@ -112,13 +134,17 @@ class Stack:
         """The header of who may read of users and write."""
         return {"X-API-Key": KEYS[0]} if self.environments["api"].get("API_KEYS") else {}
 
-    def _resolve(self, setting: str, value: Value) -> str:
+    def _resolve(self, setting: str, value: Value, program: Program) -> str:
         if isinstance(value, File):
             path = self.folder / f"{setting.lower()}.toml"
             path.write_text(value.text)
             return str(path)
         if not isinstance(value, Given):
             return str(value)
+        if value in _OF_KAFKA:
+            way, name = _OF_KAFKA[value]
+            users = self.servers.guarded
+            return users.environment(program, way)[name] if users else self.servers.broker
         node = self.servers.node_url
         return {
             Given.BROKER: self.servers.broker,
@@ -135,8 +161,11 @@ class Stack:
     @contextlib.contextmanager
     def running(self) -> Iterator["Stack"]:
         """Run it, from topics made anew up to the first lists that are served."""
-        client = brokers.admin(self.servers.broker)
-        brokers.delete(client, brokers.partitions_of(client).keys() & {t.name for t in TOPICS})
+        client = brokers.admin(self.kafka)
+        names = {self.kafka.topic(topic.name) for topic in TOPICS}
+        brokers.delete(client, brokers.partitions_of(client).keys() & names)
+        if self.servers.guarded:
+            self.servers.guarded.grant(self.namespace, self.kafka.prefix)
         options = [part for t in STREAMED for part in ("--partitions", f"{t.name}={PARTITIONS}")]
         self.run("infra.topics", *options, environment=self._shared())
         self.store = connect(self.settings("workers").redis_url, "tests")
@@ -216,7 +245,7 @@ class Stack:
     def wait_until_folded(self, topics: Iterable[Topic] = STREAMED) -> None:
         """Return when the positions in Redis are the logs' ends, in the order of the pipeline."""
         for topic in topics:
-            ends = log_ends(self.servers.broker, topic.name, PARTITIONS)
+            ends = log_ends(self.kafka, topic.name, PARTITIONS)
             eventually(
                 lambda topic=topic, ends=ends: self._are_positions(topic, ends),
                 f"{topic.name} folded up to {ends}, see {self.folder}",
@@ -257,7 +286,18 @@ class Stack:
         self.wait_until_folded()
 
     def _shared(self) -> dict[str, str]:
-        return {k: v for k, v in self.environments["workers"].items() if k in SHARED}
+        """Return how `infra.topics` connects, which is a user of its own."""
+        shared = {k: v for k, v in self.environments["workers"].items() if k in SHARED}
+        login = {
+            "KAFKA_SASL_USERNAME": "KAFKA_SASL_PASSWORD",
+            "KAFKA_SSL_CERTIFICATE_FILE": "KAFKA_SSL_KEY_FILE",
+        }
+        for who, secret in login.items():
+            if who in shared and self.servers.guarded:
+                way: Any = "scram-512" if who == "KAFKA_SASL_USERNAME" else "certificate"
+                of_topics = self.servers.guarded.environment("topics", way)
+                shared |= {who: of_topics[who], secret: of_topics[secret]}
+        return shared
 
     def _api_port(self) -> int:
         port = int(self.settings("api").api_port)

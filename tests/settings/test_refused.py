@@ -27,6 +27,8 @@ STARTED: Final[dict[Program, tuple[str, ...]]] = {
 }
 EXIT_CODES: Final[dict[Program, int]] = {"producers": 2, "workers": 1, "trainer": 2, "api": 1}
 """Commands with options end as their shell does on a wrong one."""
+SECRETS: Final = {"API_KEYS", "REDIS_URL"}
+"""Their values are not told."""
 NEAR: Final = 300
 """Characters around a setting's name in which its value and bound are named."""
 
@@ -68,7 +70,13 @@ def whole(setting: str, program: Program, low: int, high: int | None = None) -> 
 REFUSED: Final = (
     Wrong("NAMESPACE", ALL, {"a{b}": "[A-Za-z0-9._-]+", "": "[A-Za-z0-9._-]+"}),
     Wrong("LOG_LEVEL", ALL, {"LOUD": "DEBUG|INFO|WARNING|ERROR", "info": "DEBUG|INFO"}),
-    Wrong("REDIS_URL", ALL, {"nonsense": "(redis|rediss|unix)://"}),
+    Wrong("REDIS_URL", ALL, {"nonsense": "redis://, rediss://, unix://",
+                             "rediss://host?ssl_ca_certs=nowhere.pem": "name a PEM file",
+                             "redis+sentinel://one,two": "redis+sentinel://one:26379,two:26379/"}),
+    Wrong("KAFKA_PREFIX", ALL, {"a b": "[A-Za-z0-9._-]"}),
+    Wrong("KAFKA_SECURITY_PROTOCOL", ALL, {"ssl": "'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT'"}),
+    Wrong("KAFKA_SASL_MECHANISM", ALL, {"scram": "'PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'"}),
+    Wrong("KAFKA_SASL_TOKEN_URL", ALL, {"idp.example/token": "^https?://"}),
     whole("METRICS_PORT", "workers", 0, 65535),
     whole("METRICS_PORT", "trainer", 0, 65535),
     whole("API_PORT", "api", 0, 65535),
@@ -142,8 +150,11 @@ REFUSED: Final = (
 ANYTHING_GOES: Final = {
     *("API_HOST", "API_PRIVATE_HOST", "METRICS_HOST"),
     *("FORWARDED_ALLOW_IPS", "KAFKA_BOOTSTRAP_SERVERS"),
+    *("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SASL_TOKEN_SCOPE"),
 }
 """Texts that have no rule, or that only a server refuses."""
+OF_CONNECTIONS: Final = {"KAFKA_SSL_CA_FILE", "KAFKA_SSL_CERTIFICATE_FILE", "KAFKA_SSL_KEY_FILE"}
+"""Which go with others: tests/runtime/test_kafka.py."""
 FILES: Final = {"TRAINER_SETTINGS_FILE", "CANARY_RULES", "VARIANTS"}
 
 
@@ -168,12 +179,16 @@ def test_each_wrong_value_is_named_with_its_setting_and_bound(
     assert code == EXIT_CODES[program], said
     assert "Traceback" not in said
     for setting, (value, bound) in wrong.items():
-        named = [said[found.start() :][:NEAR] for found in re.finditer(setting.lower(), said)]
-        assert any(bound in near and repr(value) in near for near in named), (setting, said)
+        named = [said[found.start() :][:NEAR] for found in re.finditer(rf"\b{setting}\b", said)]
+        is_told = setting not in SECRETS
+        assert any(bound in near and (repr(value) in near) is is_told for near in named), (
+            setting,
+            said,
+        )
 
 
 def test_each_setting_refuses_something_or_says_why_not() -> None:
-    named = {setting.setting for setting in REFUSED} | ANYTHING_GOES | FILES
+    named = {setting.setting for setting in REFUSED} | ANYTHING_GOES | FILES | OF_CONNECTIONS
     assert named == {name.upper() for of in SETTINGS.values() for name in flat_fields(of)}
 
 
@@ -182,7 +197,7 @@ def test_each_setting_refuses_something_or_says_why_not() -> None:
     [
         ("TRAINER_SETTINGS_FILE", None, "give the path of a file"),
         ("TRAINER_SETTINGS_FILE", "neighbors = 3", "no setting is called neighbors: take one of"),
-        ("TRAINER_SETTINGS_FILE", "user_knn_k = 0", "value 0: Input should be greater than 0"),
+        ("TRAINER_SETTINGS_FILE", "user_knn_k = 0", "USER_KNN_K=0: Input should be greater than 0"),
     ],
 )
 def test_a_settings_file_that_cannot_be_used_ends_the_trainer(

@@ -1,15 +1,19 @@
 """A browser, and pages in it whose complaints fail the test.
 
-- `stack` (module): a worker on topics of its own, and an API.
-- `behind` (module): the same worker, for tests that start and stop an API of their own.
+- `stack` (folder): a worker on topics of its own, and an API.
+- `behind` (folder): the same worker, for tests that start and stop an API of their own.
 - `page` (function): an empty page in a browser: `await page.goto(f"{stack.url}/#/markets/4")`. What
   it says on its console, throws, or is forbidden by its policy fails the test in the end.
+
+All files share one worker, one API and one browser, as starting these takes longer than most tests.
+A file uses users of its own.
 """
 
+import contextlib
 import dataclasses
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
@@ -19,24 +23,63 @@ from contracts.topics import ALL, STREAMED
 from infra import broker as brokers
 from infra.local.process import free_port
 from infra.topics import ensure
+from runtime.kafka import plain
 from runtime.stores import connect
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S
 
+from .seeds import CATALOG
 from .stack import Stack
 from .stack import stack as running_stack
 
 CHROMIUM = shutil.which("chromium")
+_BEHIND = pytest.StashKey[Stack]()
+_STACK = pytest.StashKey[Stack]()
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 @pytest.fixture(scope="module")
-def web_pipeline(
+def behind(
+    request: pytest.FixtureRequest,
+    broker: str,
+    store_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Stack:
+    """A worker, and the means to run an API beside it, at a port that `stack` does not use."""
+    return _shared(request, _BEHIND, lambda: _worker(broker, store_url, tmp_path_factory))
+
+
+@pytest.fixture(scope="module")
+def stack(request: pytest.FixtureRequest, behind: Stack) -> Stack:
+    """A worker and an API, with a few instruments in the catalog."""
+    return _shared(request, _STACK, lambda: _api(behind))
+
+
+def _shared(
+    request: pytest.FixtureRequest,
+    key: pytest.StashKey[Stack],
+    make: Callable[[], contextlib.AbstractContextManager[Stack]],
+) -> Stack:
+    """Return what the files of this folder share: made for the first of them, ended after the last.
+
+    Before any other test, that is: those make the topics anew.
+    """
+    folder = request.node.parent
+    if key not in folder.stash:
+        resources = contextlib.ExitStack()
+        folder.stash[key] = resources.enter_context(make())
+        resources.callback(folder.stash.__delitem__, key)
+        folder.addfinalizer(resources.close)
+    return folder.stash[key]
+
+
+@contextlib.contextmanager
+def _worker(
     broker: str, store_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pipeline]:
-    """Topics made anew, and a namespace, for all tests of a module."""
-    client = brokers.admin(broker)
+) -> Iterator[Stack]:
+    """Run a worker on topics made anew, in a namespace of its own."""
+    client = brokers.admin(plain(broker))
     brokers.delete(client, brokers.partitions_of(client).keys() & {topic.name for topic in ALL})
     keyspace = Keyspace(f"test-{uuid.uuid4().hex[:12]}")
     with connect(store_url, "tests") as store:
@@ -44,22 +87,16 @@ def web_pipeline(
         topology = Topology.from_hash(store.hgetall(keyspace.topics()))
     folder = tmp_path_factory.mktemp("web")
     pipeline = Pipeline(broker, store_url, keyspace.namespace, topology, folder)
-    yield pipeline
-    pipeline.store.close()
-
-
-@pytest.fixture(scope="module")
-def behind(web_pipeline: Pipeline) -> Iterator[Stack]:
-    """A worker, and the means to run an API beside it, at a port that `stack` does not use."""
-    with running_stack(web_pipeline) as stack:
+    with contextlib.closing(pipeline.store), running_stack(pipeline) as stack:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def stack(behind: Stack) -> Iterator[Stack]:
-    """A worker and an API."""
+@contextlib.contextmanager
+def _api(behind: Stack) -> Iterator[Stack]:
+    """Run an API beside a worker, and describe a few instruments."""
     stack = dataclasses.replace(behind, port=free_port())
     with stack.api():
+        stack.describe(*CATALOG)
         yield stack
 
 

@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from runtime.settings import told
 from trainer.evaluation.worker import WorkerRules
 from trainer.settings import TrainerSettings
 from trainer.settings_file import check_name, flat_fields, nested, read_settings_file
@@ -109,9 +110,4 @@ def results() -> Console:
 
 
 def _told(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    return "; ".join(
-        f"setting {'_'.join(map(str, e['loc']))}, value {e['input']!r}: {e['msg']}"
-        for e in error.errors()
-    )
+    return told(error, TrainerSettings) if isinstance(error, ValidationError) else str(error)

@@ -25,6 +25,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from contracts.feedback import Feedback, decode_feedback, parse_request_id
 from contracts.topics import FEEDBACK
+from runtime.kafka import KafkaConfig
+from runtime.refusals import told
 from trainer.experiments.verdict import Clicked, Clicks
 
 TIMEOUT_S: Final = 10.0
@@ -44,20 +46,21 @@ _library_log = logging.getLogger(__name__)  # librdkafka would write to standard
 
 
 def read_clicks(
-    bootstrap_servers: str, generations: tuple[str, str], since_ms: int, now_ms: int
+    kafka: KafkaConfig, generations: tuple[str, str], since_ms: int, now_ms: int
 ) -> Clicks | None:
     """Return what was shown and clicked of both generations; None if Kafka does not tell.
 
     Args:
-        bootstrap_servers: of Kafka.
+        kafka: how to reach it.
         generations: the served one's name, the canary's.
         since_ms: feedback that Kafka has had since then.
         now_ms: the clock.
     """
 
     def read() -> Clicks:
-        with closing(_consumer(bootstrap_servers)) as consumer:
-            return count(_messages(consumer, since_ms, now_ms), generations)
+        with closing(_consumer(kafka)) as consumer:
+            messages = _messages(consumer, kafka.topic(FEEDBACK.name), since_ms, now_ms)
+            return count(messages, generations)
 
     tries = Retrying(
         retry=retry_if_exception_type(KafkaException),
@@ -68,8 +71,13 @@ def read_clicks(
     try:
         return tries(read)
     except KafkaException as error:
-        log.warning("no feedback is read: Kafka does not answer", error=str(error))
+        log.warning("no feedback is read: Kafka does not answer", error=_told(error))
         return None
+
+
+def _told(error: KafkaException) -> str:
+    (said,) = error.args
+    return told(said) if isinstance(said, KafkaError) else str(said)
 
 
 def count(messages: Iterable[Feedback], generations: tuple[str, str]) -> Clicks:
@@ -122,11 +130,11 @@ class _Told:
         )
 
 
-def _consumer(bootstrap_servers: str) -> Consumer:
+def _consumer(kafka: KafkaConfig) -> Consumer:
     return Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": "trainer",  # asked for by librdkafka; nothing is committed
+            **kafka.librdkafka(),
+            "group.id": kafka.topic("trainer"),  # asked for by librdkafka; nothing is committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
@@ -135,20 +143,20 @@ def _consumer(bootstrap_servers: str) -> Consumer:
     )
 
 
-def _messages(consumer: Consumer, since_ms: int, now_ms: int) -> Iterator[Feedback]:
+def _messages(consumer: Consumer, topic: str, since_ms: int, now_ms: int) -> Iterator[Feedback]:
     """Yield the feedback since then, up to where each partition ends now.
 
     Raises:
         KafkaException: the broker does not tell.
     """
-    left = _assign(consumer, since_ms)
+    left = _assign(consumer, topic, since_ms)
     read, patient_until = 0, time.monotonic() + TIMEOUT_S
     while left and read < RECORDS_MOST:
         records = consumer.consume(RECORDS_AT_ONCE, POLL_S)
         if records:
             patient_until = time.monotonic() + TIMEOUT_S
         elif time.monotonic() > patient_until:
-            raise KafkaException(f"{FEEDBACK.name} sent nothing for {TIMEOUT_S} s")
+            raise KafkaException(f"{topic} sent nothing for {TIMEOUT_S} s")
         for record in records:
             error = record.error()
             if error is None:
@@ -166,12 +174,12 @@ def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _assign(consumer: Consumer, since_ms: int) -> set[int]:
+def _assign(consumer: Consumer, topic: str, since_ms: int) -> set[int]:
     """Read each partition from that time on; return those with anything to be read."""
-    topic = consumer.list_topics(FEEDBACK.name, TIMEOUT_S).topics[FEEDBACK.name]
-    if topic.error is not None:
-        raise KafkaException(topic.error)
-    wanted = [TopicPartition(FEEDBACK.name, p, since_ms) for p in topic.partitions]
+    there = consumer.list_topics(topic, TIMEOUT_S).topics[topic]
+    if there.error is not None:
+        raise KafkaException(there.error)
+    wanted = [TopicPartition(topic, p, since_ms) for p in there.partitions]
     found = consumer.offsets_for_times(wanted, TIMEOUT_S)
     begun = [partition for partition in found if partition.offset != OFFSET_END]
     consumer.assign(begun)

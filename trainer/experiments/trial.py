@@ -12,6 +12,7 @@ from contracts.decisions import BY_RULES, Decision, Standing, What
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current
 from contracts.keyspace import Keyspace
 from contracts.pointer import promoted, withdrawn
+from runtime.kafka import KafkaConfig
 from runtime.stores import Store
 from runtime.topology import Topology
 from trainer.experiments.clicks import read_clicks
@@ -59,8 +60,7 @@ class Trial:
     keyspace: Keyspace
     rules: CanaryRules | None
     """None: whatever is new is served at once"""
-    kafka: str
-    """bootstrap servers"""
+    kafka: KafkaConfig
     keep: int
     """earlier generations that can be rolled back to"""
     fence: int

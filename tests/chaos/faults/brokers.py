@@ -7,6 +7,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 
 from infra.broker import admin as admin_of
+from runtime.kafka import plain
 from tests.chaos.faults.workers import CUT_S, LONG_S, MOMENT_S, Seconds, one
 from tests.chaos.link import Link
 from tests.chaos.messages import FOLLOWED
@@ -89,7 +90,7 @@ def _coordinator(world: World) -> int | None:
     """Return the number of the broker that leads the workers' group, None while it moves."""
     group = world.keyspace.consumer_group()
     # A client that is new, as librdkafka's goes on asking the former one.
-    admin = admin_of(world.kafka.bootstrap_servers)
+    admin = admin_of(plain(world.kafka.bootstrap_servers))
     answers = admin.describe_consumer_groups([group], request_timeout=_ANSWER_WITHIN_S)
     try:
         return int(answers[group].result().coordinator.id)

@@ -10,6 +10,7 @@ from contracts.keyspace import TOPIC_ID_FIELD
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from infra import broker as brokers
 from infra.topics import ensure
+from runtime.kafka import plain
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds
 from tests.chaos.messages import FOLLOWED, Messages
@@ -66,7 +67,7 @@ def cut_log(world: World, rng: random.Random) -> Seconds:
     earliest = rng.choice((position, rng.randint(0, position)))
     cut = TopicPartition(topic.name, p, earliest)
     # A client that is new, as librdkafka's would ask a leader of minutes ago.
-    admin = brokers.admin(world.kafka.bootstrap_servers)
+    admin = brokers.admin(plain(world.kafka.bootstrap_servers))
     (done,) = admin.delete_records([cut], request_timeout=_CALL_S).values()
     low = done.result().low_watermark
     world.say(f"the log of {topic.name}/{p} begins at {low}, the position was {position}")

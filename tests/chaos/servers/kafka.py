@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from infra.local.kafka.secured import Security, listening
 from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Server, free_port
 from tests.chaos.link import Link
@@ -46,20 +47,28 @@ def borrowed_kafka(address: str, workers: int) -> Kafka:
     return Kafka(address, [(address, None)] * workers, [])
 
 
-def own_kafka(folder: Path, network: Network, workers: int, brokers: int = 1) -> Kafka:
+def own_kafka(
+    folder: Path,
+    network: Network,
+    workers: int,
+    brokers: int = 1,
+    security: Security | None = None,
+) -> Kafka:
     """Apache Kafka, with a proxy for each worker and node.
 
     Clients go on at the address that a broker advertises, so each proxy has a listener of its own.
+    With `security`, workers log in there.
     """
     folders = [folder / str(n) for n in range(1, brokers + 1)]
-    servers = [Restartable(_tidy(kafka(free_port(), one), one)) for one in folders]
+    users = security.scram() if security else ()
+    servers = [Restartable(_tidy(kafka(free_port(), one, storage=users), one)) for one in folders]
     ports = [[free_port() for _ in range(workers)] for _ in servers]
     links = [
         Link([network.proxy(of_node[worker]) for of_node in ports]) for worker in range(workers)
     ]
     for node, (of_node, of_folder) in enumerate(zip(ports, folders, strict=True)):
         advertised = [link.addresses[node] for link in links]
-        _add_listeners(of_folder / "kafka.properties", of_node, advertised)
+        _add_listeners(of_folder / "kafka.properties", of_node, advertised, security)
     if brokers > 1:
         _join([one / "kafka.properties" for one in folders])
     ways = [(",".join(link.addresses), link) for link in links]
@@ -72,13 +81,18 @@ def _tidy(server: Server, folder: Path) -> Server:
     return replace(server, command=replace(server.command, environment=environment))
 
 
-def _add_listeners(file: Path, ports: list[int], ways: list[str]) -> None:
+def _add_listeners(
+    file: Path, ports: list[int], ways: list[str], security: Security | None
+) -> None:
     names = [f"WORKER{n}" for n in range(len(ports))]
     listeners = [f"//{LOOPBACK}:{port}" for port in ports]
     properties = _read(file)
     _extend(properties, "listeners", zip(names, listeners, strict=True))
     _extend(properties, "advertised.listeners", zip(names, (f"//{w}" for w in ways), strict=True))
-    _extend(properties, "listener.security.protocol.map", ((name, "PLAINTEXT") for name in names))
+    protocol = "SASL_SSL" if security else "PLAINTEXT"
+    _extend(properties, "listener.security.protocol.map", ((name, protocol) for name in names))
+    if security:
+        properties |= listening(security, names)
     _write(file, properties)
 
 

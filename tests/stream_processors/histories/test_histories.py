@@ -9,6 +9,7 @@ from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
 from contracts.partitioning import user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
+from runtime.kafka import plain
 from runtime.stores import connect_async
 from runtime.topology import Topology
 from stream_processors.histories.histories import HistoriesFold
@@ -41,7 +42,7 @@ async def test_nothing_is_published_from_histories_that_are_no_longer_this_worke
     """The changes would follow from the wrong histories, and keep the right ones out."""
     partition = user_partition(USER, topology.interactions)
     client = await connect_async(store_url, "tests")
-    producer = Producer(broker)
+    producer = Producer(plain(broker))
     await producer.start()
     try:
         store = Store(client, Keyspace(namespace))

@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
 
 from infra import broker as brokers
+from runtime.kafka import plain
 
 WAIT_S = 60
 Write = Callable[..., None]
@@ -21,7 +22,7 @@ Write = Callable[..., None]
 @pytest.fixture
 def topic(broker: str) -> Iterator[str]:
     name = f"transport-{uuid.uuid4().hex[:8]}"
-    client = brokers.admin(broker)
+    client = brokers.admin(plain(broker))
     brokers.create(client, [NewTopic(name, 1, 1)])
     yield name
     brokers.delete(client, [name])

@@ -14,6 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
 from infra import broker as brokers
+from runtime.kafka import plain
 
 from .conftest import WAIT_S
 from .test_fetched import Reader
@@ -35,7 +36,7 @@ N = KEYS * ROUNDS
 @pytest.fixture
 def topic(broker: str) -> Iterator[str]:
     name = f"compacted-{uuid.uuid4().hex[:8]}"
-    client = brokers.admin(broker)
+    client = brokers.admin(plain(broker))
     brokers.create(client, [NewTopic(name, 1, 1, config=EAGER)])
     yield name
     brokers.delete(client, [name])

@@ -12,6 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
 from infra import broker as brokers
+from runtime.kafka import plain
 from stream_processors.transport import BatchConsumer, BatchSchema, RecordBatch
 
 from .conftest import WAIT_S, Write
@@ -73,7 +74,7 @@ AnyApp = TypeVar("AnyApp", bound=App)
 @pytest.fixture
 def topic(broker: str) -> Iterator[str]:
     name = f"transport-{uuid.uuid4().hex[:8]}"
-    client = brokers.admin(broker)
+    client = brokers.admin(plain(broker))
     brokers.create(client, [NewTopic(name, 2, 1)])
     yield name
     brokers.delete(client, [name])
@@ -173,7 +174,7 @@ async def test_flushed_offsets_are_committed_once_they_rose(
     app.flushed = {tp: 7, TP("another", 0): 3}
     assert await app.consumer.force_commit()
     assert not await app.consumer.force_commit()
-    client = brokers.admin(broker)
+    client = brokers.admin(plain(broker))
     answers = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     committed = await asyncio.wrap_future(answers[group])
     assert [(p.topic, p.partition, p.offset) for p in committed.topic_partitions] == [(*tp, 7)]

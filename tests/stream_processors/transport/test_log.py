@@ -10,6 +10,7 @@ from faust.types import TP
 
 from infra import broker as brokers
 from infra.local.process import free_port
+from runtime.kafka import plain
 from stream_processors.transport import Log, LogBounds, TopicMadeAnewError
 
 from .conftest import WAIT_S, Transactions, Write
@@ -17,11 +18,11 @@ from .conftest import WAIT_S, Transactions, Write
 
 @pytest.fixture
 async def log(broker: str) -> Log:
-    return Log(broker)
+    return Log(plain(broker))
 
 
 def make_anew(broker: str, topic: str) -> None:
-    client = brokers.admin(broker)
+    client = brokers.admin(plain(broker))
     brokers.delete(client, [topic])
     brokers.create(client, [NewTopic(topic, 1, 1)])
 
@@ -35,7 +36,7 @@ async def test_bounds_are_the_topics_id_and_the_logs_ends(
     bounds = await log.bounds(topic, 0)
     assert bounds.topic_id == empty.topic_id
     assert bounds.earliest == 0
-    is_tansu = brokers.is_tansu(brokers.admin(broker))
+    is_tansu = brokers.is_tansu(brokers.admin(plain(broker)))
     assert bounds.end == (1 if is_tansu else 2)  # Tansu: the first of the last batch + 1
 
 
@@ -78,7 +79,7 @@ async def test_a_check_waits_for_a_topic_that_does_not_exist(broker: str, log: L
     await log.ends([])
     done, _ = await asyncio.wait([checking], timeout=1)
     assert not done
-    client = brokers.admin(broker)
+    client = brokers.admin(plain(broker))
     await asyncio.to_thread(brokers.create, client, [NewTopic(name, 1, 1)])
     try:
         with pytest.raises(TopicMadeAnewError):
@@ -88,7 +89,7 @@ async def test_a_check_waits_for_a_topic_that_does_not_exist(broker: str, log: L
 
 
 async def test_a_broker_that_is_away_is_waited_for() -> None:
-    away = Log(f"127.0.0.1:{free_port()}")
+    away = Log(plain(f"127.0.0.1:{free_port()}"))
     bounds = asyncio.create_task(away.bounds("quotes", 0))
     done, _ = await asyncio.wait([bounds], timeout=8)  # beyond the time that one ask has
     assert not done

@@ -13,6 +13,7 @@ from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
 from infra.local.process import Server, await_ready, free_port, start, stop
+from runtime.kafka import plain
 
 from .conftest import WAIT_S
 from .test_consumer import App, eventually, started
@@ -73,7 +74,7 @@ class Following(App):
 @pytest.fixture
 async def app(own_broker: OwnBroker) -> Following:
     topic = f"transport-{uuid.uuid4().hex[:8]}"
-    brokers.create(brokers.admin(own_broker.address), [NewTopic(topic, 2, 1)])
+    brokers.create(brokers.admin(plain(own_broker.address)), [NewTopic(topic, 2, 1)])
     app = await started(Following(own_broker.address, topic, "outages"))
     await eventually(lambda: app.begun == [app.tps], "both partitions begin, once")
     return app

@@ -7,6 +7,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from infra.local.process import free_port
+from runtime.kafka import plain
 from stream_processors.transport import Outgoing, Producer
 
 from .conftest import WAIT_S
@@ -14,7 +15,7 @@ from .conftest import WAIT_S
 
 @pytest.fixture
 async def producer(broker: str) -> AsyncIterator[Producer]:
-    producer = Producer(broker)
+    producer = Producer(plain(broker))
     await producer.start()
     yield producer
     await producer.stop()
@@ -58,4 +59,4 @@ async def test_a_broker_that_answers_says_how_many_partitions_a_topic_has(
 
 async def test_a_start_without_a_broker_fails() -> None:
     with pytest.raises(KafkaConnectionError, match="bootstrap"):
-        await Producer(f"127.0.0.1:{free_port()}").start()
+        await Producer(plain(f"127.0.0.1:{free_port()}")).start()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback_key
 from contracts.topics import FEEDBACK
 from infra.local.process import free_port
+from runtime.kafka import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from trainer.experiments import clicks as module
@@ -137,7 +138,7 @@ def test_feedback_since_the_trial_began_is_read_from_every_partition(
         b'{"type":"click"}',
     )
     monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
-    found = read_clicks(broker, GENERATIONS, since, now_ms())
+    found = read_clicks(plain(broker), GENERATIONS, since, now_ms())
     assert found is not None
     assert by_user(found.served) == [(1, 0)] * 40
     assert by_user(found.canary) == [(1, 0)] * 27 + [(1, 1)] * 3
@@ -147,7 +148,7 @@ def test_no_feedback_at_all_is_nothing_shown(
     broker: str, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
-    found = read_clicks(broker, GENERATIONS, now_ms(), now_ms())
+    found = read_clicks(plain(broker), GENERATIONS, now_ms(), now_ms())
     assert found is not None
     for clicked in (found.served, found.canary):
         assert (by_user(clicked), clicked.unmatched) == ([], 0)
@@ -156,7 +157,7 @@ def test_no_feedback_at_all_is_nothing_shown(
 def test_kafka_that_does_not_answer_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.3)
     monkeypatch.setattr(module, "PAUSE_S", 0)
-    assert read_clicks(f"127.0.0.1:{free_port()}", GENERATIONS, 0, now_ms()) is None
+    assert read_clicks(plain(f"127.0.0.1:{free_port()}"), GENERATIONS, 0, now_ms()) is None
 
 
 def test_feedback_beyond_what_memory_allows_is_not_read(
@@ -167,6 +168,6 @@ def test_feedback_beyond_what_memory_allows_is_not_read(
     monkeypatch.setattr(module, "TIMEOUT_S", PATIENCE_S)
     monkeypatch.setattr(module, "RECORDS_AT_ONCE", 100)
     monkeypatch.setattr(module, "RECORDS_MOST", 500)
-    found = read_clicks(broker, GENERATIONS, since, now_ms())
+    found = read_clicks(plain(broker), GENERATIONS, since, now_ms())
     assert found is not None
     assert 500 <= found.served.impressions.sum() < 700

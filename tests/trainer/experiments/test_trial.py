@@ -18,6 +18,7 @@ from contracts.pointer import rolled_back
 from contracts.topics import INTERACTIONS
 from contracts.variants import in_canary
 from infra.local.process import free_port
+from runtime.kafka import plain
 from runtime.stores import Store
 from tests.trainer.conftest import PARTITIONS
 from trainer import runs as runs_module
@@ -47,7 +48,7 @@ def settings(
         update={
             "canary_rules": path,
             "keep_generations": 1,
-            "kafka_bootstrap_servers": f"127.0.0.1:{free_port()}",
+            "kafka": plain(f"127.0.0.1:{free_port()}"),
         }
     )
 

@@ -1,0 +1,53 @@
+"""Why Kafka does not let a client in, or do what it asks, and what a person can do about it."""
+
+from typing import Final
+
+from confluent_kafka import KafkaError
+
+RIGHTS: Final = "give the user of KAFKA_SASL_USERNAME the rights that docs/kafka.md names"
+_REMEDIES: Final = {
+    KafkaError._AUTHENTICATION: (  # noqa: SLF001 (its public name)
+        "set KAFKA_SASL_MECHANISM to what the broker has, and KAFKA_SASL_USERNAME and "
+        "KAFKA_SASL_PASSWORD to what it knows"
+    ),
+    KafkaError._SSL: (  # noqa: SLF001 (its public name)
+        "set KAFKA_SECURITY_PROTOCOL to the listener's, and KAFKA_SSL_CA_FILE to the authority of "
+        "the broker's certificate"
+    ),
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: RIGHTS,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: RIGHTS,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: RIGHTS,
+}
+_NOT_LET_IN: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL)  # noqa: SLF001
+
+
+def with_remedy(code: int, said: str) -> str:
+    """Return an error of Kafka's protocol, with what to do where a person can do something.
+
+    >>> with_remedy(29, "Broker: Topic authorization failed")[:56]
+    'Broker: Topic authorization failed: give the user of KAF'
+    """
+    remedy = _REMEDIES.get(code)
+    return said if remedy is None else f"{said}: {remedy}"
+
+
+def told(error: KafkaError) -> str:
+    """Return the same of librdkafka's errors."""
+    return with_remedy(error.code(), error.str())
+
+
+class Refusals:
+    """The `error_cb` of a client, which keeps why the broker does not let it in."""
+
+    def __init__(self) -> None:
+        self._last: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take an error that librdkafka tells."""
+        if error.code() in _NOT_LET_IN:
+            self._last = error
+
+    @property
+    def why(self) -> str | None:
+        """Why the broker did not let the client in when it last tried; None if it did not say."""
+        return None if self._last is None else told(self._last)

@@ -1,0 +1,128 @@
+"""What each program needs to be allowed on a Kafka that knows its users, and nothing more.
+
+docs/kafka.md shows the same as a table. READ and WRITE include DESCRIBE.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+
+from contracts.keyspace import Keyspace
+from contracts.topics import (
+    ALL,
+    COOCCURRENCES,
+    FEEDBACK,
+    INSTRUMENTS,
+    INTERACTIONS,
+    QUOTES,
+    STREAMED,
+    Topic,
+    dead_letters,
+)
+from runtime.admin import Admin
+from runtime.kafka import KafkaConfig
+
+User = Literal["producers", "workers", "trainer", "api", "topics", "operator"]
+_LET_IN_WITHIN_S: Final = 5
+_CALL_S: Final = 15
+_REFUSED: Final = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+)
+
+
+class Right(NamedTuple):
+    """An operation on a topic or a consumer group."""
+
+    operation: Literal["READ", "WRITE", "DESCRIBE", "CREATE", "DESCRIBE_CONFIGS"]
+    kind: Literal["topic", "group"]
+    name: str
+    """without the prefix"""
+
+
+class RightsError(RuntimeError):
+    """Kafka does not let the user in, or does not allow what the program needs."""
+
+
+def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
+    """Return the rights of each program's user, by the namespace, which is in a group's name."""
+    letters = tuple(map(dead_letters, STREAMED))
+    return {
+        "producers": _on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS),
+        "workers": (
+            *_on("READ", *STREAMED),
+            # Changes of counts, users who were away for long, and records that break a rule.
+            *_on("WRITE", COOCCURRENCES, INTERACTIONS, *letters),
+            Right("READ", "group", Keyspace(namespace).consumer_group()),
+        ),
+        "trainer": (*_on("READ", FEEDBACK), Right("READ", "group", "trainer")),
+        "api": (
+            *_on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS, FEEDBACK),
+            *_on("DESCRIBE", COOCCURRENCES),
+            *_on("READ", *letters),
+            Right("READ", "group", "api-dead-letters"),
+        ),
+        "topics": (*_on("CREATE", *ALL), *_on("DESCRIBE_CONFIGS", *ALL), *_on("DESCRIBE", *ALL)),
+        "operator": (
+            *_on("READ", *letters),
+            *_on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS),
+            Right("READ", "group", "tickrec-dead-letters"),
+        ),
+    }
+
+
+def check_rights(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> None:
+    """Return if Kafka lets the user in, and allows what is needed; blocks until it answers.
+
+    Where nobody logs in no rights are asked for.
+
+    Raises:
+        RightsError: it does not; names all rights that are lacking.
+        KafkaException: it does not answer.
+    """
+    try:
+        client.list_topics(timeout=_LET_IN_WITHIN_S)
+    except KafkaException:
+        if (why := client.why_refused()) is not None:
+            raise RightsError(f"Kafka does not let us in: {why}") from None
+        raise
+    if kafka.sasl_mechanism is None and kafka.ssl_certificate_file is None:
+        return
+    topics = [right for right in needed if right.kind == "topic"]
+    groups = [right for right in needed if right.kind == "group"]
+    lacking = [*_lacking(client, kafka, topics), *_lacking(client, kafka, groups)]
+    if lacking:
+        raise RightsError(
+            f"Kafka's user {kafka.sasl_username or 'of the certificate'} lacks "
+            + ", ".join(f"{r.operation} on {r.kind} {kafka.topic(r.name)}" for r in lacking)
+            + ": give it the rights that docs/kafka.md names"
+        )
+
+
+def _on(
+    operation: Literal["READ", "WRITE", "DESCRIBE", "CREATE", "DESCRIBE_CONFIGS"], *topics: Topic
+) -> tuple[Right, ...]:
+    return tuple(Right(operation, "topic", topic.name) for topic in topics)
+
+
+def _lacking(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> Iterable[Right]:
+    if not needed:
+        return
+    names = sorted({kafka.topic(right.name) for right in needed})
+    options = {"include_authorized_operations": True, "request_timeout": _CALL_S}
+    answers = (
+        client.describe_topics(TopicCollection(names), **options)
+        if needed[0].kind == "topic"
+        else client.describe_consumer_groups(names, **options)
+    )
+    for right in needed:
+        try:
+            allowed = answers[kafka.topic(right.name)].result().authorized_operations
+        except KafkaException as error:
+            # What is missing, or answers later, says so to whoever works with it.
+            if error.args[0].code() in _REFUSED:
+                yield right
+        else:
+            if allowed is not None and right.operation not in {one.name for one in allowed}:
+                yield right

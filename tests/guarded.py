@@ -1,0 +1,193 @@
+"""A Kafka that knows its users: how each of the ways to log in is set up, and how it is taken."""
+
+import base64
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import trustme
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from infra.broker import admin
+from infra.local.kafka.secured import MECHANISM, Security, grant_all, listening, new_security
+from infra.local.kafka.server import kafka
+from infra.local.process import LOOPBACK, Server, free_port
+from runtime.kafka import KafkaConfig, plain
+from runtime.rights import User
+
+Way = Literal["scram-512", "scram-256", "plain", "oauthbearer", "certificate", "unencrypted"]
+WAYS: Final[tuple[Way, ...]] = get_args(Way)
+AUDIENCE: Final = "kafka"
+ISSUER: Final = "https://idp.example"
+_LOGIN: Final = "org.apache.kafka.common.security"
+_OAUTH: Final = f"{_LOGIN}.oauthbearer"
+_LISTENERS: Final = {"SECURED": "SASL_SSL", "OPEN": "SASL_PLAINTEXT", "MUTUAL": "SSL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """The broker's users, and where they log in."""
+
+    own_address: str
+    addresses: Mapping[str, str]
+    security: Security
+    token_url: str
+
+    def config(self, user: User, way: Way = "scram-512", **other: Any) -> KafkaConfig:
+        """Return how a user reaches the broker in a way, with `other` settings on top."""
+        settings: dict[str, Any] = {
+            name.removeprefix("KAFKA_").lower(): value
+            for name, value in self.environment(user, way).items()
+        }
+        return KafkaConfig(**settings | other)
+
+    def environment(self, user: User, way: Way = "scram-512") -> dict[str, str]:
+        """Return the same as settings of a program."""
+        if way == "certificate":
+            return {
+                "KAFKA_BOOTSTRAP_SERVERS": self.addresses["MUTUAL"],
+                "KAFKA_SECURITY_PROTOCOL": "SSL",
+                "KAFKA_SSL_CA_FILE": str(self.security.ca_file),
+                "KAFKA_SSL_CERTIFICATE_FILE": str(self.security.folder / f"{user}.pem"),
+                "KAFKA_SSL_KEY_FILE": str(self.security.folder / f"{user}.key"),
+            }
+        mechanism = {"scram-256": "SCRAM-SHA-256", "plain": "PLAIN", "oauthbearer": "OAUTHBEARER"}
+        found = self.security.environment(user) | {
+            "KAFKA_BOOTSTRAP_SERVERS": self.addresses["SECURED"],
+            "KAFKA_SASL_MECHANISM": mechanism.get(way, MECHANISM),
+        }
+        if way == "unencrypted":
+            del found["KAFKA_SSL_CA_FILE"]
+            found["KAFKA_BOOTSTRAP_SERVERS"] = self.addresses["OPEN"]
+            found["KAFKA_SECURITY_PROTOCOL"] = "SASL_PLAINTEXT"
+        if way == "oauthbearer":
+            found["KAFKA_SASL_TOKEN_URL"] = self.token_url
+            found["KAFKA_SASL_TOKEN_SCOPE"] = "streams"
+        return found
+
+    def grant(self, namespace: str, prefix: str = "") -> None:
+        """Allow each program's user what it needs."""
+        client = admin(plain(self.own_address))
+        grant_all(client, KafkaConfig(prefix=prefix), namespace)
+
+
+@contextmanager
+def guarded_kafka(folder: Path) -> Iterator[tuple[Server, Guarded]]:
+    """How to run it, with a server that gives its users tokens for as long as the block lasts."""
+    security = new_security(folder / "tls")
+    _issue_certificates(security)
+    addresses = {name: f"{LOOPBACK}:{free_port()}" for name in _LISTENERS}
+    with _token_endpoint(security) as (token_url, jwks):
+        properties = listening(security, ["SECURED", "OPEN"]) | _logins(security, jwks)
+        users = tuple(
+            part
+            for user, password in security.passwords.items()
+            for part in ("--add-scram", f"SCRAM-SHA-256=[name={user},password={password}]")
+        )
+        own = kafka(
+            free_port(),
+            folder,
+            listeners={name: (addresses[name], of) for name, of in _LISTENERS.items()},
+            properties=properties,
+            storage=(*security.scram(), *users),
+        )
+        allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={jwks.as_uri()}"
+        command = replace(own.command, environment={"JAVA_TOOL_OPTIONS": allowed})
+        server = replace(own, command=command)
+        yield server, Guarded(own.address, addresses, security, token_url)
+
+
+def _issue_certificates(security: Security) -> None:
+    # What a broker's certificate is vouched for by vouches for clients, too.
+    authority = trustme.CA.from_pem(
+        security.ca_file.read_bytes(), (security.folder / "ca.key").read_bytes()
+    )
+    for user in security.passwords:
+        issued = authority.issue_cert(f"{user}.example", common_name=user)
+        issued.cert_chain_pems[0].write_to_path(security.folder / f"{user}.pem")
+        issued.private_key_pem.write_to_path(security.folder / f"{user}.key")
+
+
+def _logins(security: Security, jwks: Path) -> dict[str, str]:
+    users = " ".join(f'user_{user}="{pw}"' for user, pw in security.passwords.items())
+    of = "listener.name.secured"
+    return {
+        f"{of}.sasl.enabled.mechanisms": f"{MECHANISM},SCRAM-SHA-256,PLAIN,OAUTHBEARER",
+        f"{of}.scram-sha-256.sasl.jaas.config": f"{_LOGIN}.scram.ScramLoginModule required;",
+        f"{of}.plain.sasl.jaas.config": f"{_LOGIN}.plain.PlainLoginModule required {users};",
+        f"{of}.oauthbearer.sasl.jaas.config": f"{_OAUTH}.OAuthBearerLoginModule required;",
+        f"{of}.oauthbearer.sasl.server.callback.handler.class": (
+            f"{_OAUTH}.OAuthBearerValidatorCallbackHandler"
+        ),
+        f"{of}.oauthbearer.sasl.oauthbearer.jwks.endpoint.url": jwks.as_uri(),
+        f"{of}.oauthbearer.sasl.oauthbearer.expected.audience": AUDIENCE,
+        f"{of}.oauthbearer.sasl.oauthbearer.expected.issuer": ISSUER,
+        "listener.name.mutual.ssl.client.auth": "required",
+        "listener.name.mutual.ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/",
+    }
+
+
+@contextmanager
+def _token_endpoint(security: Security) -> Iterator[tuple[str, Path]]:
+    """Run an identity provider; yield its address, and the file of keys that it signs with.
+
+    A client that asks for the scope `short` gets a token that has ended.
+    """
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    numbers = key.public_key().public_numbers()
+    jwk = {"kty": "RSA", "kid": "1", "alg": "RS256", "use": "sig"}
+    jwk |= {"n": _base64(_bytes(numbers.n)), "e": _base64(_bytes(numbers.e))}
+    jwks = security.folder / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [jwk]}))
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            login = base64.b64decode(self.headers["Authorization"].removeprefix("Basic "))
+            user, _, password = login.decode().partition(":")
+            known = security.passwords.get(user) == password  # type: ignore[call-overload]
+            lasts_s = -60 if "scope=short" in form else 3600
+            token = {"access_token": _token(key, user, lasts_s), "expires_in": 3600}
+            answer = json.dumps(token if known else {"error": "invalid_client"}).encode()
+            self.send_response(200 if known else 401)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer((LOOPBACK, 0), Endpoint)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{LOOPBACK}:{server.server_port}/token", jwks
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+def _token(key: rsa.RSAPrivateKey, user: str, lasts_s: int) -> str:
+    now_s = int(time.time())
+    claims = {"sub": user, "aud": AUDIENCE, "iss": ISSUER, "jti": secrets.token_hex(8)}
+    claims |= {"iat": now_s - 120, "exp": now_s + lasts_s}
+    head = {"alg": "RS256", "typ": "JWT", "kid": "1"}
+    signed = ".".join(_base64(json.dumps(part).encode()) for part in (head, claims))
+    signature = key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    return f"{signed}.{_base64(signature)}"
+
+
+def _bytes(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

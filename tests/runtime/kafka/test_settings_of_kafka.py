@@ -1,0 +1,125 @@
+"""Settings of connections that do not go together are refused, with the remedy and no secret."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trustme
+
+from runtime.kafka import KafkaConfig
+from runtime.settings import SettingsError, SharedSettings, read_settings
+
+SECRET: Final = "not-to-be-told"
+SCRAM: Final = {
+    "SECURITY_PROTOCOL": "SASL_SSL",
+    "SASL_MECHANISM": "SCRAM-SHA-512",
+    "SASL_USERNAME": "worker",
+    "SASL_PASSWORD": SECRET,
+}
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An authority, a certificate with its key, another key, and a file that is none of these."""
+    folder = tmp_path_factory.mktemp("pem")
+    authority, other = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("worker")
+    parts = {
+        "ca": authority.cert_pem,
+        "certificate": certificate.cert_chain_pems[0],
+        "key": certificate.private_key_pem,
+        "other": other.issue_cert("worker").private_key_pem,
+    }
+    for name, part in parts.items():
+        part.write_to_path(folder / name)
+    (folder / "text").write_text("neither")
+    return {path.name: str(path) for path in folder.iterdir()} | {"missing": str(folder / "no")}
+
+
+def config(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> KafkaConfig:
+    for name, value in settings.items():
+        monkeypatch.setenv(f"KAFKA_{name}", value)
+    return read_settings(SharedSettings).kafka
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (
+            {"SECURITY_PROTOCOL": "SASL_SSL"},
+            "KAFKA_SASL_MECHANISM: is needed by KAFKA_SECURITY_PROTOCOL=SASL_SSL: set it to",
+        ),
+        (
+            {"SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "a", "SASL_PASSWORD": SECRET},
+            "KAFKA_SASL_MECHANISM='PLAIN': is of no use with KAFKA_SECURITY_PROTOCOL=PLAINTEXT",
+        ),
+        (
+            {**SCRAM, "SASL_USERNAME": None},
+            "KAFKA_SASL_USERNAME: is needed by KAFKA_SASL_MECHANISM",
+        ),
+        (
+            {**SCRAM, "SASL_PASSWORD": None},
+            "KAFKA_SASL_PASSWORD: is needed by KAFKA_SASL_MECHANISM",
+        ),
+        (
+            {**SCRAM, "SASL_MECHANISM": "OAUTHBEARER"},
+            "KAFKA_SASL_TOKEN_URL: is needed by KAFKA_SASL_MECHANISM=OAUTHBEARER",
+        ),
+        ({"SSL_CA_FILE": "ca"}, "ca': is of no use with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
+        ({"SECURITY_PROTOCOL": "SSL", "SSL_CA_FILE": "missing"}, "no': cannot be read (No such"),
+        ({"SECURITY_PROTOCOL": "SSL", "SSL_CA_FILE": "text"}, "text': has no certificate in it"),
+        (
+            {"SECURITY_PROTOCOL": "SSL", "SSL_KEY_FILE": "key"},
+            "key': is of no use without KAFKA_SSL_CERTIFICATE_FILE",
+        ),
+        (
+            {
+                "SECURITY_PROTOCOL": "SSL",
+                "SSL_CERTIFICATE_FILE": "certificate",
+                "SSL_KEY_FILE": "other",
+            },
+            "other': is not the key of",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    monkeypatch: pytest.MonkeyPatch, pem: dict[str, str], settings: dict[str, str], says: str
+) -> None:
+    given = {name: pem.get(value, value) for name, value in settings.items() if value}
+    with pytest.raises(SettingsError) as refused:
+        config(monkeypatch, given)
+    assert says in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+def test_an_encrypted_key_is_refused(
+    monkeypatch: pytest.MonkeyPatch, pem: dict[str, str], tmp_path: Path
+) -> None:
+    from cryptography.hazmat.primitives import serialization as to
+
+    key = to.load_pem_private_key(Path(pem["key"]).read_bytes(), None)
+    encrypted = tmp_path / "encrypted"
+    encrypted.write_bytes(
+        key.private_bytes(
+            to.Encoding.PEM, to.PrivateFormat.PKCS8, to.BestAvailableEncryption(b"secret")
+        )
+    )
+    settings = {
+        "SECURITY_PROTOCOL": "SSL",
+        "SSL_CERTIFICATE_FILE": pem["certificate"],
+        "SSL_KEY_FILE": str(encrypted),
+    }
+    with pytest.raises(SettingsError, match="is encrypted: decrypt it"):
+        config(monkeypatch, settings)
+
+
+def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = config(monkeypatch, SCRAM)
+    assert SECRET not in f"{shown!r} {shown} {shown.model_dump_json()}"
+    assert shown.password() == SECRET
+
+
+def test_names_on_the_broker_begin_with_the_prefix() -> None:
+    of_shop = KafkaConfig(prefix="shop.")
+    assert of_shop.topic("quotes") == "shop.quotes"
+    assert of_shop.name("shop.quotes.dead-letters") == "quotes.dead-letters"

@@ -1,0 +1,157 @@
+"""Each way to log in at Kafka, by both clients; and what is said where it lets nobody in."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trustme
+from confluent_kafka import Producer as Librdkafka
+from pydantic import SecretStr
+
+import producers.publisher
+from api.events.publisher import Publisher
+from api.http.metrics import Metrics
+from contracts.topics import QUOTES
+from infra.broker import BrokerError, partitions_of
+from infra.local.kafka.secured import grant, revoke
+from producers.publisher import PublishingError
+from runtime.admin import Admin
+from runtime.kafka import plain
+from runtime.rights import RightsError, User, check_rights, rights
+from runtime.tokens import TokenError
+from runtime.topology import Topology
+from stream_processors.transport.producer import Producer
+from tests.guarded import WAYS, Guarded, Way
+from tests.patience import PATIENCE_S
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def granted(guarded: Guarded, topology: Topology, namespace: str) -> Guarded:
+    guarded.grant(namespace)
+    return guarded
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_both_clients_log_in(granted: Guarded, namespace: str, way: Way) -> None:
+    as_worker = granted.config("workers", way)
+    check_rights(Admin(as_worker), as_worker, rights(namespace)["workers"])
+    producer = Producer(as_worker)
+    await producer.start()
+    try:
+        await producer.publish("cooccurrences", 0, b"from aiokafka")
+    finally:
+        await producer.stop()
+    published = Librdkafka(granted.config("producers", way).librdkafka())
+    failures: list[object] = []
+    published.produce(QUOTES.name, b"from librdkafka", on_delivery=lambda e, _: failures.append(e))
+    assert published.flush(PATIENCE_S) == 0
+    assert failures == [None]
+
+
+@pytest.mark.parametrize(
+    ("way", "wrong", "says"),
+    [
+        ("scram-512", {"sasl_password": SecretStr("guessed")}, "KAFKA_SASL_PASSWORD to what it"),
+        ("scram-512", {"sasl_username": "nobody"}, "KAFKA_SASL_USERNAME and"),
+        ("unencrypted", {"sasl_mechanism": "PLAIN"}, "set KAFKA_SASL_MECHANISM to what the broker"),
+        ("scram-512", {"ssl_ca_file": "another"}, "KAFKA_SSL_CA_FILE to the authority"),
+        ("oauthbearer", {"sasl_token_scope": "short"}, "KAFKA_SASL_MECHANISM"),
+        (
+            "oauthbearer",
+            {"sasl_password": SecretStr("guessed")},
+            "are KAFKA_SASL_USERNAME",
+        ),
+    ],
+)
+def test_who_is_not_let_in_hears_what_to_do(
+    guarded: Guarded, tmp_path: Path, way: Way, wrong: dict[str, object], says: str
+) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "another.pem")
+    if wrong.get("ssl_ca_file"):
+        wrong = wrong | {"ssl_ca_file": tmp_path / "another.pem"}
+    with pytest.raises((BrokerError, TokenError)) as refused:
+        partitions_of(Admin(guarded.config("workers", way).model_copy(update=wrong)))
+    assert says in str(refused.value)
+    assert "guessed" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("way", "wrong"),
+    [
+        ("certificate", {"ssl_certificate_file": None, "ssl_key_file": None}),
+        ("scram-512", {"security_protocol": "PLAINTEXT", "sasl_mechanism": None}),
+    ],
+)
+def test_a_listener_that_hangs_up_is_named_with_what_it_may_want(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch, way: Way, wrong: dict[str, object]
+) -> None:
+    monkeypatch.setattr("infra.broker._CALL_S", 1)
+    config = guarded.config("workers", way).model_copy(update=wrong)
+    with pytest.raises(BrokerError, match=rf"{config.bootstrap_servers}.*KAFKA_SECURITY_PROTOCOL"):
+        partitions_of(Admin(config))
+
+
+@pytest.mark.parametrize("user", ["producers", "workers", "trainer", "api", "operator"])
+def test_a_right_that_is_lacking_is_named_and_no_other(
+    granted: Guarded, namespace: str, user: User
+) -> None:
+    own, config = plain(granted.own_address), granted.config(user)
+    needed = rights(namespace)[user]
+    check_rights(Admin(config), config, needed)
+    for right in needed:
+        revoke(Admin(own), own, user, right)
+        told = f"user {user} lacks {right.operation} on {right.kind} {right.name}: give it"
+        with pytest.raises(RightsError, match=re.escape(told)):
+            check_rights(Admin(config), config, needed)
+        grant(Admin(own), own, user, [right])
+
+
+def test_a_right_on_topics_without_a_prefix_is_none_on_those_with_one(
+    granted: Guarded, namespace: str
+) -> None:
+    config = granted.config("producers", prefix="shop.")
+    with pytest.raises(RightsError, match=r"WRITE on topic shop\.quotes, WRITE on topic shop\.int"):
+        check_rights(Admin(config), config, rights(namespace)["producers"])
+
+
+def test_a_worker_that_may_not_do_its_work_ends_and_says_so(
+    granted: Guarded, store_url: str, namespace: str
+) -> None:
+    environment = granted.environment("producers") | {
+        "REDIS_URL": store_url,
+        "NAMESPACE": namespace,
+        "METRICS_PORT": "0",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "stream_processors"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "user producers lacks READ on topic quotes, READ on topic interactions" in done.stderr
+    assert granted.security.passwords["producers"] not in done.stderr
+
+
+async def test_an_api_that_may_not_publish_is_not_ready(
+    granted: Guarded, topology: Topology
+) -> None:
+    publisher = Publisher(granted.config("trainer"), Metrics())
+    async with publisher.running():
+        says = await publisher.check(topology)
+        while not says.startswith("Kafka's user"):  # it has half a second to ask Kafka each time
+            says = await publisher.check(topology)
+    assert says.startswith("Kafka's user trainer lacks WRITE on topic quotes, WRITE on topic int")
+
+
+def test_a_producer_that_may_not_publish_says_so(granted: Guarded) -> None:
+    publisher = producers.publisher.Publisher(granted.config("trainer"), PATIENCE_S)
+    with pytest.raises(PublishingError, match="user trainer lacks WRITE on topic quotes: give it"):
+        publisher.await_topics([QUOTES.name], lambda: False)
