@@ -89,15 +89,16 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, on the private port as well if there is one."""
         await super().startup(sockets)
-        if self._private is None:
+        if self._private is None or not self.started:
             return
+        self.started = False  # whoever waits for it may ask on either port
         host, port = self._private
         loop = asyncio.get_running_loop()
         try:
             self.servers.append(await loop.create_server(self._protocol, host, port))
+            self.started = True
         except OSError as error:
             _log.error("nothing can be served on %s:%d: %s", host, port, error)
-            self.started = False
             self.should_exit = True
             await self.lifespan.shutdown()
 
