@@ -282,3 +282,10 @@ def _redis_container(stack: contextlib.ExitStack) -> Taken:
     container = stack.enter_context(RedisContainer("redis:8"))
     url = f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
     return Taken(url, stores.product(url), "Docker answers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and all of the page in one: they share a stack."""
+    for item in items:
+        group = "web" if item.path.parent.name == "web" else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
