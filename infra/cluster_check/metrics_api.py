@@ -1,0 +1,164 @@
+"""Serves Kubernetes's metrics API: pods' CPU as it is set here, and numbers of any kind by name.
+
+It stands for metrics-server (metrics.k8s.io) and for KEDA's adapter (external.metrics.k8s.io).
+"""
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from infra.cluster_check.cluster import Cluster, Object
+from infra.local.process import LOOPBACK
+
+_CPU: Final = "metrics.k8s.io"
+_EXTERNAL: Final = "external.metrics.k8s.io"
+_VERSION: Final = "v1beta1"
+_NAMESPACE: Final = "kube-system"
+_DEPTH_OF_A_VERSION: Final = 3  # /apis/<group>/<version>
+
+
+class MetricsApi:
+    """What it tells, which may be changed at any time."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Tell nothing but of pods that use no CPU."""
+        self.cpu_millicores = 0
+        """of every pod"""
+        self.external: Callable[[str], int] = lambda _: 0
+        """name -> value"""
+        self._cluster = cluster
+
+    def answer(self, path: str, query: Mapping[str, list[str]]) -> Object:
+        """Return what to answer to a GET."""
+        parts = path.strip("/").split("/")
+        group = parts[1] if len(parts) > 1 else ""
+        if len(parts) < _DEPTH_OF_A_VERSION:
+            version = {"groupVersion": f"{group}/{_VERSION}", "version": _VERSION}
+            return {"kind": "APIGroup", "apiVersion": "v1", "name": group, "versions": [version]}
+        if len(parts) == _DEPTH_OF_A_VERSION:
+            return _resources(group)
+        namespace, name = parts[4], parts[5]
+        if group == _EXTERNAL:
+            value = {"metricName": name, "timestamp": _now(), "value": str(self.external(name))}
+            items = [{**value, "metricLabels": {}}]
+            return _list(group, "ExternalMetricValueList", items)
+        selector = query.get("labelSelector", [""])[0]
+        labels = dict(one.split("=", 1) for one in selector.split(",") if "=" in one)
+        pods = self._cluster.all("Pod", namespace, labels)
+        return _list(group, "PodMetricsList", [self._usage(pod) for pod in pods])
+
+    def _usage(self, pod: Object) -> Object:
+        usage = {"cpu": f"{self.cpu_millicores}m", "memory": "100Mi"}
+        containers = [
+            {"name": container["name"], "usage": usage} for container in pod["spec"]["containers"]
+        ]
+        metadata = {key: pod["metadata"][key] for key in ("name", "namespace", "labels")}
+        return {
+            "metadata": metadata,
+            "timestamp": _now(),
+            "window": "15s",
+            "containers": containers,
+        }
+
+
+@contextmanager
+def metrics_api(cluster: Cluster, folder: Path) -> Iterator[MetricsApi]:
+    """Serve it on a free port, and let the cluster ask there, with the folder's certificate."""
+    api = MetricsApi(cluster)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            """Log nothing: the controllers ask several times a minute."""
+
+        def do_GET(self) -> None:
+            """Answer."""
+            asked = urlsplit(self.path)
+            body = json.dumps(api.answer(asked.path, parse_qs(asked.query))).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+    try:
+        cluster.apply(json.dumps(_registration(server.server_port)))
+        for group in (_CPU, _EXTERNAL):
+            cluster.wait_until(partial(_is_available, cluster, group), f"{group} answers")
+        yield api
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _registration(port: int) -> Object:
+    service: Object = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "metrics", "namespace": _NAMESPACE},
+        "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
+    }
+    groups = [
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": f"{_VERSION}.{group}"},
+            "spec": {
+                "service": {"name": "metrics", "namespace": _NAMESPACE, "port": port},
+                "group": group,
+                "version": _VERSION,
+                "insecureSkipTLSVerify": True,
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+            },
+        }
+        for group in (_CPU, _EXTERNAL)
+    ]
+    return {"apiVersion": "v1", "kind": "List", "items": [service, *groups]}
+
+
+def _is_available(cluster: Cluster, group: str) -> bool:
+    said = cluster.raw(f"apis/apiregistration.k8s.io/v1/apiservices/{_VERSION}.{group}")
+    conditions = said.get("status", {}).get("conditions") or []
+    return any(each["type"] == "Available" and each["status"] == "True" for each in conditions)
+
+
+def _resources(group: str) -> Object:
+    pods = {"name": "pods", "singularName": "", "namespaced": True, "kind": "PodMetrics"}
+    any_name = {
+        "name": "*",
+        "singularName": "",
+        "namespaced": True,
+        "kind": "ExternalMetricValueList",
+    }
+    resource = pods if group == _CPU else any_name
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{_VERSION}",
+        "resources": [{**resource, "verbs": ["get", "list"]}],
+    }
+
+
+def _list(group: str, kind: str, items: list[Object]) -> Object:
+    return {"kind": kind, "apiVersion": f"{group}/{_VERSION}", "metadata": {}, "items": items}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,52 @@
+"""The overlays as kustomize puts them together, each rendered once."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+KUBERNETES = Path(__file__).parents[3] / "infra" / "kubernetes"
+KUBECTL = shutil.which("kubectl")
+OVERLAYS = sorted(folder.name for folder in (KUBERNETES / "overlays").iterdir())
+
+Object = dict[str, Any]
+
+
+class Rendered(NamedTuple):
+    name: str
+    text: str
+    objects: dict[tuple[str, str], Object]
+    """by kind and name"""
+
+    def pods(self) -> dict[str, Object]:
+        """Return the spec of each program's pods, by its name."""
+        return {
+            name: each["spec"]["template"]["spec"]
+            for (kind, name), each in self.objects.items()
+            if kind in {"Deployment", "Job", "StatefulSet"}
+        }
+
+    def of_kind(self, kind: str) -> dict[str, Object]:
+        return {name: each for (its, name), each in self.objects.items() if its == kind}
+
+
+@pytest.fixture(scope="session", params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> Rendered:
+    return rendered(request.param)
+
+
+@pytest.fixture(scope="session")
+def production() -> Rendered:
+    return rendered("production")
+
+
+def rendered(name: str) -> Rendered:
+    if KUBECTL is None:
+        pytest.skip("kubectl is missing")
+    asked = [KUBECTL, "kustomize", KUBERNETES / "overlays" / name]
+    text = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    loaded = yaml.safe_load_all(text)
+    return Rendered(name, text, {(each["kind"], each["metadata"]["name"]): each for each in loaded})

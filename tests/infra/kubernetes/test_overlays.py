@@ -1,0 +1,199 @@
+"""infra/kubernetes, every overlay of it, held against the schemas and the programs."""
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.settings import ApiSettings
+from infra.kubernetes.rules import RULES, rules
+from runtime.settings import SharedSettings
+from stream_processors.settings import Settings as WorkerSettings
+from trainer.settings import TrainerSettings
+from trainer.settings_file import flat_fields
+
+ROOT = Path(__file__).parents[3]
+VALIDATE = shutil.which(
+    "kubernetes-validate", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+)
+SETTINGS: dict[str, type[SharedSettings]] = {
+    "topics": SharedSettings,
+    "worker": WorkerSettings,
+    "trainer": TrainerSettings,
+    "api": ApiSettings,
+}
+LISTENING = ["worker", "trainer", "api"]
+"""the programs that answer HTTP"""
+OF_SECRETS = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "REDIS_URL", "API_KEYS"}
+
+
+@pytest.mark.skipif(VALIDATE is None, reason="missing: pip install kubernetes-validate")
+def test_every_object_fits_its_schema(overlay: Any, tmp_path: Path) -> None:
+    path = tmp_path / "all.yaml"
+    path.write_text(overlay.text)
+
+    done = subprocess.run(
+        [str(VALIDATE), "--strict", path], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_all_programs_but_the_producer_are_there(overlay: Any) -> None:
+    assert overlay.pods().keys() == SETTINGS.keys()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_images_and_commands_are_those_of_the_compose_file(overlay: Any, name: str) -> None:
+    composed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]
+    container = overlay.pods()[name]["containers"][0]
+    plain = [one for one in container["args"] if not one.startswith("--")]
+
+    assert (container["image"], plain) == (composed["image"], composed["command"])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_variable_is_one_of_the_programs_settings(overlay: Any, name: str) -> None:
+    names = plain_variables(overlay, name).keys() | secret_variables(overlay, name)
+
+    assert names <= {field.upper() for field in flat_fields(SETTINGS[name])}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_programs_take_the_values(
+    overlay: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = plain_variables(overlay, name)
+    # The file is the secret's, which only a cluster mounts.
+    values.pop("KAFKA_SSL_CA_FILE", None)
+    for key in secret_variables(overlay, name) - {"REDIS_URL"}:
+        values[key] = "secret"
+    for key, value in values.items():
+        monkeypatch.setenv(key, value)
+
+    settings = SETTINGS[name]()
+
+    assert settings.kafka.bootstrap_servers == values["KAFKA_BOOTSTRAP_SERVERS"]
+
+
+def test_secrets_stand_in_no_map(overlay: Any) -> None:
+    for name in SETTINGS:
+        assert not OF_SECRETS & plain_variables(overlay, name).keys()
+        assert "REDIS_URL" in secret_variables(overlay, name)
+
+
+def test_only_an_address_without_a_password_is_in_the_repository(overlay: Any) -> None:
+    written = [
+        base64.b64decode(value).decode()
+        for secret in overlay.of_kind("Secret").values()
+        for value in secret["data"].values()
+    ]
+
+    assert written == (["redis://redis.redis:6379/0"] if overlay.name == "small" else [])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_kubernetes_sets_no_variables_of_its_own(overlay: Any, name: str) -> None:
+    """The service `api` would make it set API_PORT, which is one of the API's settings."""
+    assert overlay.pods()[name]["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("name", LISTENING)
+def test_probes_ask_the_port_that_the_program_listens_on(overlay: Any, name: str) -> None:
+    container = overlay.pods()[name]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    probes = {key: probe for key, probe in container.items() if key.endswith("Probe")}
+    setting = "api_private_port" if name == "api" else "metrics_port"
+    default = flat_fields(SETTINGS[name])[setting].default
+
+    assert probes.keys() == {"startupProbe", "livenessProbe", "readinessProbe"}
+    assert {probe["httpGet"]["port"] for probe in probes.values()} == {"metrics"}
+    assert ports["metrics"] == int(plain_variables(overlay, name).get(setting.upper(), default))
+
+
+def test_metrics_of_the_api_are_on_no_port_that_a_service_leads_to(overlay: Any) -> None:
+    (port,) = overlay.objects["Service", "api"]["spec"]["ports"]
+    listens = plain_variables(overlay, "api")
+
+    assert port["targetPort"] == "http"
+    assert listens["API_PRIVATE_PORT"] not in {"0", "8000"}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_pods_have_no_privileges(overlay: Any, name: str) -> None:
+    container = overlay.pods()[name]["containers"][0]
+
+    assert overlay.pods()[name]["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert overlay.pods()[name]["automountServiceAccountToken"] is False
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_the_user_is_that_of_the_image() -> None:
+    assert "USER 10001:10001" in (ROOT / "infra/docker/Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_memory_and_disk_are_bounded(overlay: Any, name: str) -> None:
+    resources = overlay.pods()[name]["containers"][0]["resources"]
+
+    assert resources["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
+    # A limit of the CPU would only slow down what has nothing to wait for.
+    assert resources["limits"].keys() == {"memory", "ephemeral-storage"}
+
+
+def test_budgets_and_services_select_pods_that_exist(overlay: Any) -> None:
+    labels = {
+        name: each["spec"]["template"]["metadata"]["labels"]
+        for kind in ("Deployment", "StatefulSet")
+        for name, each in overlay.of_kind(kind).items()
+    }
+    for kind in ("PodDisruptionBudget", "Service"):
+        for name, each in overlay.of_kind(kind).items():
+            selected = each["spec"]["selector"]
+            assert selected.get("matchLabels", selected).items() <= labels[name].items()
+
+
+def test_the_copy_of_the_rules_is_that_of_prometheus() -> None:
+    assert RULES.read_text() == rules(), "run python -m infra.kubernetes.rules"
+
+
+def plain_variables(overlay: Any, name: str) -> dict[str, str]:
+    """Return the variables whose values stand in the manifests."""
+    container = overlay.pods()[name]["containers"][0]
+    maps = [source["configMapRef"] for source in container["envFrom"] if "configMapRef" in source]
+    values: dict[str, str] = {}
+    for each in maps:
+        values |= overlay.objects["ConfigMap", each["name"]]["data"]
+    values |= {
+        one["name"]: one.get("value", one["name"].lower())
+        for one in container.get("env", [])
+        if "secretKeyRef" not in one.get("valueFrom", {})
+    }
+    return values
+
+
+def secret_variables(overlay: Any, name: str) -> set[str]:
+    """Return the names of those that secrets give."""
+    container = overlay.pods()[name]["containers"][0]
+    named = {
+        one["name"]
+        for one in container.get("env", [])
+        if "secretKeyRef" in one.get("valueFrom", {})
+    }
+    whole = [source["secretRef"] for source in container["envFrom"] if "secretRef" in source]
+    return named | ({"REDIS_URL"} if whole else set())

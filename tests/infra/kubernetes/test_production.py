@@ -1,0 +1,150 @@
+"""The overlay for a large cluster: what scales, what spreads, who may ask whom."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contracts.keyspace import Keyspace
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
+from infra.cluster_check.autoscaler import autoscaler_of, kafka_triggers
+from runtime.settings import SharedSettings
+
+KUBERNETES = Path(__file__).parents[3] / "infra" / "kubernetes"
+SASL_OF_KEDA = {"SCRAM-SHA-512": "scram_sha512"}
+"""mechanism -> KEDA's word for it"""
+
+
+def scaled(production: Any, name: str) -> Any:
+    return production.objects["ScaledObject", name]["spec"]
+
+
+def topic_partitions(production: Any) -> dict[str, int]:
+    arguments = production.pods()["topics"]["containers"][0]["args"]
+    found = [re.fullmatch(r"--partitions=(\w+)=(\d+)", one) for one in arguments]
+    return {one[1]: int(one[2]) for one in found if one}
+
+
+def test_workers_scale_by_the_lag_of_all_topics_that_a_feed_fills(production: Any) -> None:
+    triggers = kafka_triggers(production.objects["ScaledObject", "worker"])
+
+    assert [one.topic for one in triggers] == [
+        t.name for t in (QUOTES, INTERACTIONS, COOCCURRENCES)
+    ]
+    namespace = SharedSettings.model_fields["namespace"].default
+    assert {one.group for one in triggers} == {Keyspace(namespace).consumer_group()}
+
+
+def test_there_are_at_most_as_many_workers_as_partitions(production: Any) -> None:
+    partitions = topic_partitions(production)
+
+    assert partitions.keys() == {QUOTES.name, INTERACTIONS.name, COOCCURRENCES.name}
+    assert set(partitions.values()) == {scaled(production, "worker")["maxReplicaCount"]}
+
+
+def test_the_component_fits_the_partitions_that_topics_have_by_themselves() -> None:
+    component = yaml.safe_load((KUBERNETES / "components/keda/worker.yaml").read_text())
+
+    assert component["spec"]["maxReplicaCount"] == QUOTES.partitions
+
+
+def test_records_of_counts_that_always_wait_ask_for_no_worker(production: Any) -> None:
+    """Each partition of interactions writes one record a second to each of these, at most."""
+    by_topic = {
+        one.topic: one for one in kafka_triggers(production.objects["ScaledObject", "worker"])
+    }
+    partitions = topic_partitions(production)[COOCCURRENCES.name]
+    waiting = partitions**2 * 6.5
+
+    assert waiting < by_topic[COOCCURRENCES.name].lag_threshold
+
+
+def test_workers_go_one_at_a_time_and_late(production: Any) -> None:
+    behavior = autoscaler_of(production.objects["ScaledObject", "worker"])["spec"]["behavior"]
+
+    assert behavior["scaleDown"] == {
+        "stabilizationWindowSeconds": 300,
+        "policies": [{"type": "Pods", "value": 1, "periodSeconds": 120}],
+    }
+
+
+def test_what_an_autoscaler_decides_no_manifest_does(production: Any) -> None:
+    for each in production.of_kind("ScaledObject").values():
+        target = each["spec"]["scaleTargetRef"]
+        assert "replicas" not in production.objects[target["kind"], target["name"]]["spec"]
+    assert not production.of_kind("HorizontalPodAutoscaler"), "KEDA makes them"
+
+
+def test_keda_logs_in_as_the_programs_do(production: Any) -> None:
+    (settings,) = production.of_kind("ConfigMap").values()
+    mechanism = settings["data"]["KAFKA_SASL_MECHANISM"]
+
+    for trigger in scaled(production, "worker")["triggers"]:
+        assert trigger["metadata"]["sasl"] == SASL_OF_KEDA[mechanism]
+        assert trigger["authenticationRef"] == {"name": "kafka"}
+
+
+def test_the_worker_is_the_same_member_of_its_group_when_it_comes_back(production: Any) -> None:
+    (container,) = production.pods()["worker"]["containers"]
+    variables = {one["name"]: one for one in container["env"]}
+
+    assert production.objects["StatefulSet", "worker"]["spec"]["podManagementPolicy"] == "Parallel"
+    assert variables["GROUP_INSTANCE_ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+
+
+def test_pods_spread_over_nodes_and_zones(production: Any) -> None:
+    for name in ("worker", "trainer", "api"):
+        constraints = production.pods()[name]["topologySpreadConstraints"]
+        assert {each["topologyKey"] for each in constraints} == {
+            "kubernetes.io/hostname",
+            "topology.kubernetes.io/zone",
+        }
+
+
+def test_one_trainer_works_and_one_is_a_spare(production: Any) -> None:
+    assert production.objects["Deployment", "trainer"]["spec"]["replicas"] == 2
+    assert production.objects["PodDisruptionBudget", "trainer"]["spec"]["maxUnavailable"] == 1
+
+
+def test_nothing_is_allowed_but_what_is_named(production: Any) -> None:
+    denied = production.objects["NetworkPolicy", "denied"]["spec"]
+
+    assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_policies_name_ports_that_containers_have(production: Any) -> None:
+    names = {
+        port["name"]
+        for pod in production.pods().values()
+        for port in pod["containers"][0].get("ports", [])
+    }
+    policies = production.of_kind("NetworkPolicy").values()
+    asked = {
+        port["port"]
+        for policy in policies
+        for rule in policy["spec"].get("ingress", [])
+        for port in rule["ports"]
+    }
+
+    assert asked == names == {"http", "metrics"}
+
+
+def test_prometheus_finds_every_program_under_the_name_that_it_has_with_compose(
+    production: Any,
+) -> None:
+    monitor = production.objects["PodMonitor", "tickrec"]["spec"]
+    configured = yaml.safe_load((KUBERNETES.parent / "prometheus/prometheus.yml").read_text())
+    names = {each["job_name"] for each in configured["scrape_configs"]}
+    labels = {
+        name: production.objects[kind, name]["spec"]["template"]["metadata"]["labels"]
+        for kind, name in (
+            ("StatefulSet", "worker"),
+            ("Deployment", "trainer"),
+            ("Deployment", "api"),
+        )
+    }
+
+    assert {each[monitor["jobLabel"]] for each in labels.values()} == names
+    for each in labels.values():
+        assert monitor["selector"]["matchLabels"].items() <= each.items()
