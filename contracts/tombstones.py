@@ -30,7 +30,7 @@ def encode_tombstone(tombstone: Tombstone) -> tuple[bytes, list[tuple[str, bytes
     return tombstone.user_id.encode(), headers
 
 
-def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> Tombstone:
+def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes | None], ...]) -> Tombstone:
     """Return the tombstone of a record without a value.
 
     >>> decode_tombstone(b"ABC", (("last_event_before", b"1629061628123"),))
@@ -52,7 +52,7 @@ def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes], ...]) 
     return Tombstone(user_id)
 
 
-def _epoch_ms(value: bytes) -> int:
-    if not value.isdigit():
+def _epoch_ms(value: bytes | None) -> int:
+    if value is None or not value.isdigit():
         raise ValueError(f"header {LAST_EVENT_BEFORE_HEADER} is {value!r}, not epoch ms in ASCII")
     return int(value)

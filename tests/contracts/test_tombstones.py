@@ -33,10 +33,11 @@ def test_headers_of_others_say_nothing() -> None:
         (b"A", (("last_event_before", b"yesterday"),), "not epoch ms in ASCII"),
         (b"A", (("last_event_before", b"-1"),), "not epoch ms in ASCII"),
         (b"A", (("last_event_before", b""),), "not epoch ms in ASCII"),
+        (b"A", (("last_event_before", None),), "not epoch ms in ASCII"),
     ],
 )
 def test_what_names_no_user_is_an_error(
-    key: bytes | None, headers: tuple[tuple[str, bytes], ...], reason: str
+    key: bytes | None, headers: tuple[tuple[str, bytes | None], ...], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
         decode_tombstone(key, headers)

@@ -1,0 +1,70 @@
+"""The command: `python -m infra.repartition --from-prefix PREFIX`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from infra.broker import BrokerError
+from infra.repartition.copying import Show, copy
+from infra.repartition.progress import Copied, CopyError
+from runtime.rights import RightsError
+from runtime.settings import SettingsError, SharedSettings, read_settings
+from runtime.tokens import TokenError
+
+_WIDTH_OF_A_FILE: Final = 160
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+results = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
+errors = Console(stderr=True, soft_wrap=True)
+
+
+@app.command()
+def main(
+    from_prefix: Annotated[
+        str, typer.Option(help="KAFKA_PREFIX of the topics to copy; '' if they have none")
+    ],
+) -> None:
+    """Copy the topics of a prefix into those of KAFKA_PREFIX, from where the last copy ended.
+
+    Exits with 1 if it does not get to the ends that the logs had when it began.
+    """
+    try:
+        with _shown() as show:
+            copied = copy(read_settings(SharedSettings).kafka, from_prefix, show)
+    except (CopyError, BrokerError, RightsError, SettingsError, TokenError) as refused:
+        errors.print(Text.assemble(("error ", "red"), str(refused)))
+        raise typer.Exit(1) from refused
+    results.print(_table(copied))
+
+
+def _table(copied: list[Copied]) -> Table:
+    table = Table("from", "to", box=None, header_style="bold")
+    for column in ("partitions", "copied", "left out", "deleted before"):
+        table.add_column(column, justify="right")
+    for topic in copied:
+        table.add_row(
+            topic.old_name,
+            topic.new_name,
+            f"{topic.partitions.before} to {topic.partitions.after}",
+            *(f"{n:,}" for n in (topic.records, topic.left_out, topic.deleted)),
+        )
+    return table
+
+
+@contextmanager
+def _shown() -> Iterator[Show]:
+    """Show on a terminal how far the copy is."""
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("copying", total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,106 @@
+"""Which records are copied, and to which partitions. Pure.
+
+A record that the workers folded belongs to the id that they folded it under, whatever its key is.
+One that they rejected is left out: it stands in the topic's dead letters, and may have been
+published again from there.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from contracts.instruments import decode_instrument_record, instrument_key
+from contracts.messages import Ints, decode_interactions, decode_quotes
+from contracts.partitioning import partition_of
+from contracts.tombstones import decode_tombstone
+from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
+
+COPIED: Final = (QUOTES, INTERACTIONS, INSTRUMENTS, FEEDBACK)
+"""The workers make `cooccurrences` of the copied interactions; dead letters stay where they are."""
+LEFT_OUT: Final = -1
+"""In place of a partition."""
+
+_of = lru_cache(maxsize=400_000)(partition_of)  # some 150 bytes each
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records of one partition, n of each, in the log's order."""
+
+    partition: int
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[tuple[tuple[str, bytes], ...]]
+    clock_ms: Ints
+    """(n,) the time by which the workers judged each as ahead, epoch ms"""
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """How many a topic has, and how many the one that it is copied into."""
+
+    before: int
+    after: int
+
+
+def place(topic: Topic, records: Records, partitions: Partitions) -> list[int]:
+    """Return the partition that each record is copied to, n of them; `LEFT_OUT` for none."""
+    if topic == FEEDBACK:  # nothing folds it, so nothing of it was rejected
+        return [_of(key or b"", partitions.after) for key in records.keys]
+    return [
+        LEFT_OUT
+        if owner is None or _of(owner, partitions.before) != records.partition
+        else _of(owner, partitions.after)
+        for owner in _OWNERS[topic](records)
+    ]
+
+
+def _owners_of_quotes(records: Records) -> list[bytes | None]:
+    columns, _ = decode_quotes(records.values, records.clock_ms)
+    owners: list[bytes | None] = [None] * len(records.values)
+    for at, instrument_id in zip(
+        columns.index.tolist(), columns.instrument_id.tolist(), strict=True
+    ):
+        owners[at] = instrument_key(instrument_id)
+    return owners
+
+
+def _owners_of_interactions(records: Records) -> list[bytes | None]:
+    columns, rejections = decode_interactions(records.values, records.clock_ms)
+    owners: list[bytes | None] = [None] * len(records.values)
+    for at, user_id in zip(columns.index.tolist(), columns.user_id, strict=True):
+        owners[at] = user_id.encode()
+    for at, _ in rejections:
+        if records.values[at] is None:
+            owners[at] = _owner_of_tombstone(records.keys[at], records.headers[at])
+    return owners
+
+
+def _owner_of_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> bytes | None:
+    try:
+        return decode_tombstone(key, headers).user_id.encode()
+    except ValueError:
+        return None
+
+
+def _owners_of_instruments(records: Records) -> list[bytes | None]:
+    return [
+        _owner_of_instrument(key, value)
+        for key, value in zip(records.keys, records.values, strict=True)
+    ]
+
+
+def _owner_of_instrument(key: bytes | None, value: bytes | None) -> bytes | None:
+    try:
+        return instrument_key(decode_instrument_record(key, value)[0])
+    except ValueError:
+        return None
+
+
+_OWNERS: Final[Mapping[Topic, Callable[[Records], list[bytes | None]]]] = {
+    QUOTES: _owners_of_quotes,
+    INTERACTIONS: _owners_of_interactions,
+    INSTRUMENTS: _owners_of_instruments,
+}
+"""topic -> whom each record belongs to, as a key; None of one that breaks a rule"""

@@ -1,0 +1,201 @@
+"""How far the old logs go, how far they were copied before, and whether a copy may go on there."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, ParamSpec, TypeVar
+
+import tenacity
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from contracts.topics import Topic
+from infra import broker
+from infra.repartition.placement import COPIED, Partitions
+from runtime.admin import Admin
+from runtime.kafka import KafkaConfig
+from runtime.rights import Right, check_rights
+
+_CALL_S: Final = 30
+_AGAIN_S: Final = 0.1
+_PASSING: Final = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+Partition = tuple[str, int]
+"""A topic on the broker, and the number."""
+Offsets = Mapping[Partition, int]
+
+
+class CopyError(RuntimeError):
+    """The topics cannot be copied, or not to their ends."""
+
+
+@dataclass(slots=True)
+class Copied:
+    """A topic, and what a copy made of it."""
+
+    topic: Topic
+    old_name: str
+    """on the broker"""
+    new_name: str
+    partitions: Partitions
+    records: int = 0
+    left_out: int = 0
+    """that the workers rejected"""
+    deleted: int = 0
+    """offsets that Kafka deleted since the last copy, before they were copied"""
+
+
+def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call, and again while a coordinator or a leader is chosen, or loads what it has.
+
+    Raises:
+        KafkaException: that takes long, or something else is wrong.
+    """
+    again = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_passing),
+        stop=tenacity.stop_after_delay(_CALL_S),
+        wait=tenacity.wait_fixed(_AGAIN_S),
+        reraise=True,
+    )
+    return again(call, *args, **kwargs)
+
+
+def _is_passing(error: BaseException) -> bool:
+    if not isinstance(error, KafkaException):
+        return False
+    return bool(error.args[0].retriable()) or error.args[0].code() in _PASSING
+
+
+def find(client: Admin, old: KafkaConfig, new: KafkaConfig, group: str) -> list[Copied]:
+    """Return the topics to be copied.
+
+    Raises:
+        CopyError: some are missing, or the broker has no transactions.
+        runtime.rights.RightsError: the user lacks a right on topics, or on the consumer group.
+        broker.BrokerError: the broker does not answer.
+        KafkaException: it does not say what the user may do.
+    """
+    if old.prefix == new.prefix:
+        raise CopyError(
+            f"--from-prefix {old.prefix!r} is KAFKA_PREFIX itself: set KAFKA_PREFIX to that of the "
+            "new topics"
+        )
+    if broker.is_tansu(client):
+        raise CopyError(
+            "Tansu lets readers see what a transaction took back, so a copy that is killed would "
+            "count records twice: this needs Apache Kafka"
+        )
+    check_rights(client, old, [Right("READ", "topic", topic.name) for topic in COPIED])
+    writing = [Right("WRITE", "topic", topic.name) for topic in COPIED]
+    check_rights(client, new, [*writing, Right("READ", "group", group)])
+    there = broker.partitions_of(client)
+    names = [(kafka.topic(topic.name), kafka) for topic in COPIED for kafka in (old, new)]
+    missing = [(name, kafka) for name, kafka in names if name not in there]
+    if missing:
+        name, kafka = missing[0]
+        remedy = "is --from-prefix right?" if kafka is old else (
+            "run `python -m infra.topics --partitions TOPIC=N` with the new KAFKA_PREFIX and a "
+            "NAMESPACE of its own first"
+        )  # fmt: skip
+        raise CopyError(f"there is no topic {name}: {remedy}")
+    return [
+        Copied(topic, before, after, Partitions(there[before], there[after]))
+        for topic in COPIED
+        for before, after in [(old.topic(topic.name), new.topic(topic.name))]
+    ]
+
+
+def ends(client: Admin, topics: Sequence[Copied]) -> Offsets:
+    """Return where the old logs end now, records of open transactions included.
+
+    Raises:
+        KafkaException: the broker does not tell.
+    """
+    return _offsets(client, _old_partitions(topics), _LATEST)
+
+
+def starts(
+    client: Admin, consumer: Consumer, topics: Sequence[Copied], end: Offsets
+) -> dict[Partition, int]:
+    """Return where to go on, and note in `topics` what Kafka has deleted since the last copy.
+
+    Raises:
+        CopyError: the new topics hold what no copy wrote, or the old ones are not those of before.
+        KafkaException: the broker does not tell.
+    """
+    partitions = _old_partitions(topics)
+    committed = _committed(consumer, partitions)
+    earliest = _offsets(client, partitions, _EARLIEST)
+    for topic in topics:
+        its = [(topic.old_name, number) for number in range(topic.partitions.before)]
+        if any(committed[one] < 0 for one in its):
+            _check_untouched(client, topic)
+            committed.update((one, earliest[one]) for one in its)
+        if any(committed[one] > end[one] for one in its):
+            raise CopyError(
+                f"{topic.old_name} ends before what was copied of it, so it was made anew. Begin "
+                "anew with another KAFKA_PREFIX and NAMESPACE"
+            )
+        topic.deleted = sum(max(earliest[one] - committed[one], 0) for one in its)
+    return {one: max(at, earliest[one]) for one, at in committed.items()}
+
+
+def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> dict[Partition, int]:
+    """Return how far copies came; below 0 where there was none.
+
+    Raises:
+        KafkaException: the broker does not tell.
+    """
+    committed: dict[Partition, int] = {}
+    for at in patiently(consumer.committed, partitions, timeout=_CALL_S):
+        if at.error is not None:
+            raise KafkaException(at.error)
+        committed[at.topic, at.partition] = at.offset
+    return committed
+
+
+def _check_untouched(client: Admin, topic: Copied) -> None:
+    """Return if nothing was ever written to the new topic.
+
+    Raises:
+        CopyError: something was.
+    """
+    new = [TopicPartition(topic.new_name, number) for number in range(topic.partitions.after)]
+    written: int = sum(_offsets(client, new, _LATEST).values())
+    if written:
+        raise CopyError(
+            f"{topic.new_name} has {written} records already, and Kafka does not know how far "
+            f"{topic.old_name} was copied into it: nobody may write to the new topics before the "
+            "first copy, and Kafka forgets how far a copy came after offsets.retention.minutes, a "
+            "week by default. Begin anew with another KAFKA_PREFIX and NAMESPACE"
+        )
+
+
+def _old_partitions(topics: Sequence[Copied]) -> list[TopicPartition]:
+    return [
+        TopicPartition(topic.old_name, number)
+        for topic in topics
+        for number in range(topic.partitions.before)
+    ]
+
+
+def _offsets(client: Admin, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> Offsets:
+    def ask() -> Offsets:
+        answers = client.list_offsets(
+            dict.fromkeys(partitions, spec),
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=_CALL_S,
+        )
+        return {(at.topic, at.partition): one.result().offset for at, one in answers.items()}
+
+    return patiently(ask)

@@ -1,0 +1,185 @@
+"""A copy has every record once, in order, or says what is in its way."""
+
+import random
+import re
+import signal
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from contracts.partitioning import (
+    instrument_partition,
+)
+from contracts.topics import QUOTES, Topic
+from infra import broker as brokers
+from infra.local.process import free_port, running
+from infra.local.tansu import tansu
+from infra.repartition import copying
+from infra.repartition.copying import copy
+from infra.repartition.placement import COPIED
+from infra.repartition.progress import CopyError
+from runtime.kafka import KafkaConfig, plain
+from runtime.rights import RightsError
+from tests.guarded import Guarded
+from tests.integration.conftest import Pipeline, eventually
+from tests.patience import PATIENCE_S
+
+from .conftest import (
+    INSTRUMENT_IDS,
+    SIZES,
+    Grown,
+    market,
+    open_transaction,
+    quote_records,
+    rejected,
+    take_out_users,
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
+
+
+def by_key(kafka: KafkaConfig, topic: Topic) -> dict[bytes | None, list[Any]]:
+    """Return what a topic has under each key, in the order of its log."""
+    name = kafka.topic(topic.name)
+    partitions = brokers.partitions_of(brokers.admin(kafka))[name]
+    consumer = Consumer(
+        {
+            **kafka.librdkafka(),
+            "group.id": "tests",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    consumer.assign([TopicPartition(name, number, 0) for number in range(partitions)])
+    found = defaultdict(list)
+    while partitions:
+        record = consumer.poll(PATIENCE_S)
+        assert record is not None
+        if record.error() is None:
+            stamp = () if topic.is_stamped_by_broker else record.timestamp()
+            found[record.key()].append((record.value(), record.headers(), stamp))
+        else:
+            assert record.error().code() == KafkaError._PARTITION_EOF
+            partitions -= 1
+    consumer.close()
+    return found
+
+
+def written(grown: Grown) -> int:
+    return sum(brokers.log_ends(grown.kafka, QUOTES.name, SIZES["quotes"]).values())
+
+
+def test_keys_have_their_records_in_order_with_headers_and_times(
+    old: Pipeline, grown: Grown
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    old.publish_raw(market(random.Random(1), 500, now_ms))
+    take_out_users(old, now_ms)
+    copied = grown.copy()
+    for topic in COPIED:
+        before = by_key(plain(old.broker), topic)
+        assert by_key(grown.kafka, topic) == before
+        assert copied[topic.name].records == sum(map(len, before.values())) > 0
+
+
+def test_what_the_workers_rejected_is_left_out(old: Pipeline, grown: Grown) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    bad = list(rejected(random.Random(1), now_ms))
+    old.publish_raw(bad)
+    copied = grown.copy()
+    assert {name: each.left_out for name, each in copied.items() if each.left_out} == dict(
+        Counter(topic for topic, *_ in bad)
+    )
+    assert not any(each.records for each in copied.values())
+
+
+def test_a_second_copy_ends_the_first(old: Pipeline, grown: Grown) -> None:
+    old.publish_raw(quote_records(10))
+    elsewhere = next(i for i in INSTRUMENT_IDS if instrument_partition(i, 2) != 0)
+    here = next(i for i in INSTRUMENT_IDS if instrument_partition(i, 2) == 0)
+    with open_transaction(old, elsewhere):
+        first = grown.copying()
+        old.publish_raw(quote_records(10, here))
+        eventually(lambda: written(grown) > 0, "the first copy writes")
+        first.send_signal(signal.SIGSTOP)
+        old.publish_raw(quote_records(10, here))
+    grown.copy()
+    old.publish_raw(quote_records(5, here))
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(PATIENCE_S) == 1
+    assert "another copy into the same topics began" in (grown.folder / "copy.log").read_text()
+    assert grown.copy()["quotes"].records == 5
+    assert by_key(grown.kafka, QUOTES).keys() == {b"4", b"%d" % here}
+
+
+def test_topics_that_somebody_wrote_to_are_not_copied_into(old: Pipeline, grown: Grown) -> None:
+    old.publish_raw(quote_records(10))
+    grown.publish_raw(quote_records(1))
+    with pytest.raises(CopyError, match="quotes has 1 records already"):
+        grown.copy()
+    assert written(grown) == 1
+
+
+def test_it_says_how_much_kafka_deleted_between_two_copies(old: Pipeline, grown: Grown) -> None:
+    old.publish_raw(quote_records(10))
+    grown.copy()
+    old.publish_raw(quote_records(10))
+    partition = instrument_partition(4, 2)
+    cut = TopicPartition(QUOTES.name, partition, 13)
+    client = brokers.admin(plain(old.broker))
+    client.delete_records([cut])[cut].result(PATIENCE_S)
+    copied = grown.copy()["quotes"]
+    assert (copied.records, copied.deleted) == (7, 3)
+
+
+def test_it_says_which_partition_an_open_transaction_holds_back(
+    old: Pipeline, grown: Grown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partition = instrument_partition(4, 2)
+    monkeypatch.setattr(copying, "_SILENT_MOST_S", 0.5)
+    with (
+        open_transaction(old, instrument_id=4),
+        pytest.raises(CopyError, match=rf"of quotes/{partition} .* a transaction is open there"),
+    ):
+        grown.copy()
+    monkeypatch.undo()
+    assert grown.copy()["quotes"].records == 0
+
+
+def test_the_command_says_what_was_copied(old: Pipeline, grown: Grown) -> None:
+    old.publish_raw(quote_records(10))
+    said = grown.run("infra.repartition", "--from-prefix", "")
+    assert said.splitlines()[1].split() == [
+        *("quotes", grown.kafka.topic("quotes"), "2", "to", "3", "10", "0", "0")
+    ]
+
+
+def test_wrong_prefixes_are_told(grown: Grown) -> None:
+    kafka = grown.kafka
+    elsewhere = kafka.model_copy(update={"prefix": "none."})
+    for into, from_prefix, error in (
+        (kafka, "shop.", "no topic shop.quotes: is --from-prefix right?"),
+        (kafka, kafka.prefix, "is KAFKA_PREFIX itself"),
+        (elsewhere, "", "no topic none.quotes: run `python -m infra.topics"),
+    ):
+        with pytest.raises(CopyError, match=re.escape(error)):
+            copy(into, from_prefix, lambda *_: None)
+
+
+@pytest.mark.usefixtures("old")
+def test_rights_that_are_lacking_are_named(guarded: Guarded, grown: Grown) -> None:
+    kafka = guarded.config("operator", prefix=grown.kafka.prefix)
+    with pytest.raises(RightsError, match=r"operator lacks .*READ on topic feedback"):
+        copy(kafka, "", lambda *_: None)
+
+
+def test_a_broker_without_transactions_is_refused(tmp_path: Path) -> None:
+    server = tansu(free_port(), tmp_path)
+    kafka = KafkaConfig(bootstrap_servers=server.address, prefix="more.")
+    with running(server), pytest.raises(CopyError, match="this needs Apache Kafka"):
+        copy(kafka, "", lambda *_: None)
