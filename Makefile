@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench cluster-check terraform-check lock clean
+.PHONY: help setup demo smoke up down status test proofs lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench cluster-check terraform-check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ down: $(READY) ## stop what `make up` started
 # Most tests wait for servers most of the time: three processes keep two cores busy.
 test: $(READY) ## run all tests, against real servers
 	@$(BIN)/python -m pytest --numprocesses 3
+
+proofs: $(READY) ## run the tests that take long: rights, failovers, tenants, more partitions
+	@$(BIN)/python -m pytest -m proof
 
 lint: $(READY) workflows ## ruff, the import rules, and the workflows
 	@$(BIN)/ruff check .

@@ -39,6 +39,7 @@ def shown(report: Report) -> str:
     return out.getvalue()
 
 
+@pytest.mark.proof
 def test_all_requests_of_the_others_are_accounted_for_in_each_phase(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +57,7 @@ def test_all_requests_of_the_others_are_accounted_for_in_each_phase(
     assert all(msgspec.json.decode(line) for line in report.lines().splitlines())
 
 
+@pytest.mark.proof
 def test_each_user_is_answered_and_the_memory_is_told_ten_times(stage: Stage) -> None:
     report = memory.measure(stage, users=200)
     (figures,) = report.figures

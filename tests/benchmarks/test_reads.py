@@ -120,6 +120,7 @@ def test_a_contest_tells_rates_latencies_and_costs(scene: Scene, servers: Both) 
 
 
 @needs_wrk
+@pytest.mark.proof
 def test_recommendations_are_told_with_what_was_kept_while_histories_change(
     scene: Scene, servers: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def wheel(folder: Path, name: str) -> str:
     return f"{name}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
+@pytest.mark.proof
 def test_where_uv_is_not_to_be_had_pip_installs_the_same(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()

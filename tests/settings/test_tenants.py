@@ -1,7 +1,6 @@
 """Two tenants on one broker and one Redis, under load: neither sees anything of the other's."""
 
 import contextlib
-import os
 import random
 import threading
 import time
@@ -24,12 +23,7 @@ from tests.settings.seen_running import metrics_port
 from tests.settings.stack import Servers, Stack
 from tests.settings.world import INSTRUMENTS, ITEMS, USERS
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(
-        os.environ.get("TICKREC_TEST_MATRIX") != "all", reason="`make matrix` runs it"
-    ),
-]
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 BAD_RECORDS: Final = 7
 LOAD_S: Final = 20

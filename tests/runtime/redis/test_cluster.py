@@ -18,6 +18,8 @@ from tests.runtime.redis.guarded import DOCUMENT, rules
 
 Url = Callable[..., str]
 
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
+
 
 @pytest.fixture
 def url(cluster_url: str) -> Iterator[Url]:

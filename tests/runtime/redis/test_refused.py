@@ -87,6 +87,7 @@ RIGHTS: Final = [
 ]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("user", "right", "what"), RIGHTS)
 def test_who_has_one_right_less_says_who_may_not_do_what_and_where_the_rights_are(
     programs: Programs, store: Guarded, user: str, right: str, what: str

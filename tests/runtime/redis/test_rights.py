@@ -16,7 +16,7 @@ from tests.runtime.redis.guarded import Guarded, rules
 from tests.runtime.redis.programs import NAMESPACE, Programs
 from trainer.lock import held
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 
 def test_every_program_does_all_that_it_does_with_the_documented_rights_each_of_which_it_needs(
