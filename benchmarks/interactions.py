@@ -34,7 +34,7 @@ from contracts.keyspace import NOT_ITEMS
 from contracts.messages import Interaction
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.broker import log_ends
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 
 _PEER: Final = "benchmarks.peers.plain_interactions"
 _SETTINGS: Final = {"COUNTS_FLUSH_INTERVAL_S": "1"}

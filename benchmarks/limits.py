@@ -34,7 +34,7 @@ from benchmarks.harness.timing import timed
 from benchmarks.stream.writer import claimed
 from contracts.messages import QuoteColumns, decode_quotes
 from contracts.topics import QUOTES
-from runtime.stores import connect_async
+from runtime.redis.stores import connect_async
 from stream_processors.bars.bars import BarsFold
 from stream_processors.bars.fold import BAR
 from stream_processors.bars.table import NO_MINUTE, BarTable

@@ -27,7 +27,7 @@ from contracts.messages import Quote, encode, key_of
 from contracts.topics import QUOTES, dead_letters
 from infra import broker as brokers
 from infra.dead_letters import read
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 
 EVERY: Final = 100
 BAD_VALUES: Final = (

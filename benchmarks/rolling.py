@@ -37,7 +37,7 @@ from contracts.messages import Quote, encode, key_of
 from contracts.topics import QUOTES, STREAMED
 from infra import broker as brokers
 from infra.local.process import stop
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 
 _SESSION_TIMEOUT_S: Final = 60
 """Longer than a worker takes to end and to start."""

@@ -22,7 +22,7 @@ from contracts.keyspace import Keyspace
 from infra.local.paths import PROJECT
 from infra.local.process import Command, Server, ended, free_port, running, start, stop
 from infra.local.store import valkey
-from runtime.stores import Store, connect
+from runtime.redis.stores import Store, connect
 from trainer.generations.report import Report
 
 USER_ITEMS: Final = "user_items.npz"

@@ -9,9 +9,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
-from runtime.admin import Admin
-from runtime.kafka import KafkaConfig
-from runtime.refusals import told
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import told
 
 _CALL_S: Final = 15
 _ASKED_AGAIN_S: Final = 2

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from contracts.topics import Topic, dead_letters
 from infra import broker
-from runtime.admin import Admin
-from runtime.kafka import KafkaConfig
-from runtime.refusals import told
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import told
 
 _ANSWER_WITHIN_S: Final = 10
 _SHOWN_BYTES: Final = 120

@@ -17,7 +17,7 @@ from contracts.messages import decode_interaction, decode_quote, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.dead_letters import NO_VALUE
-from runtime.kafka import KafkaConfig
+from runtime.kafka.config import KafkaConfig
 
 _TAKEN_WITHIN_S: Final = 30
 _ON_THE_WAY: Final = 10_000

@@ -9,7 +9,7 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from contracts.topics import Topic
-from runtime.admin import Admin
+from runtime.kafka.admin import Admin
 from runtime.topology import TopologyError
 
 _MS_PER_H: Final = 3_600_000

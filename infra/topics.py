@@ -24,10 +24,10 @@ from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, STREAMED, Topic
 from infra import broker, dead_letters
 from infra import republish as corrections
 from infra.topic_configs import Asked, differences
-from runtime.admin import Admin
+from runtime.kafka.admin import Admin
+from runtime.kafka.tokens import TokenError
+from runtime.redis.stores import UNAVAILABLE, Store, check_kept, connect
 from runtime.settings import SettingsError, SharedSettings, read_settings
-from runtime.stores import UNAVAILABLE, Store, check_kept, connect
-from runtime.tokens import TokenError
 from runtime.topology import TopologyError
 
 _WAIT_S: Final = 60

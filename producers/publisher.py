@@ -11,10 +11,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from producers.batch import Record
-from runtime.admin import Admin
-from runtime.kafka import KafkaConfig
-from runtime.refusals import Refusals, told
-from runtime.rights import RightsError, check_rights, rights
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import Refusals, told
+from runtime.kafka.rights import RightsError, check_rights, rights
 
 LINGER_MS: Final = 10
 QUEUE_RECORDS: Final = 200_000

@@ -17,8 +17,8 @@ from producers.files import FileError
 from producers.progress import Show, Summary, progress, tell
 from producers.publisher import Publisher, PublishingError
 from producers.settings import ProducerSettings
+from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
-from runtime.tokens import TokenError
 
 SHOWN_REJECTIONS: Final = 10
 STOPPED_FLUSH_TIMEOUT_S: Final = 5.0

@@ -13,8 +13,8 @@ from pydantic_settings import (
 )
 
 from contracts.affinities import AffinityName
-from runtime.kafka import KafkaConfig
-from runtime.store_url import RedisUrl
+from runtime.kafka.config import KafkaConfig
+from runtime.redis.url import RedisUrl
 
 S = TypeVar("S", bound=BaseSettings)
 

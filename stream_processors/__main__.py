@@ -14,11 +14,11 @@ from redis.exceptions import RedisError
 
 from contracts.keyspace import FOLDING_FIELD, Keyspace
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
+from runtime.kafka.rights import RightsError, rights
+from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
-from runtime.rights import RightsError, rights
+from runtime.redis.stores import check_kept_async, connect_async
 from runtime.settings import SettingsError, read_settings
-from runtime.stores import check_kept_async, connect_async
-from runtime.tokens import TokenError
 from runtime.topology import Topology, TopologyError
 from stream_processors import metrics
 from stream_processors.app import StreamProcessors

@@ -52,8 +52,8 @@ from infra.local.kafka.jars import NoKafkaError
 from infra.local.process import Server, free_port, running
 from infra.local.tansu import tansu
 from infra.topics import ensure
-from runtime.kafka import plain
-from runtime.stores import connect
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.guarded import Guarded, guarded_kafka
 from tests.patience import PATIENCE_S

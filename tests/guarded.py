@@ -20,8 +20,8 @@ from infra.broker import admin
 from infra.local.kafka.secured import MECHANISM, Security, grant_all, listening, new_security
 from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Server, free_port
-from runtime.kafka import KafkaConfig, plain
-from runtime.rights import User
+from runtime.kafka.config import KafkaConfig, plain
+from runtime.kafka.rights import User
 
 Way = Literal["scram-512", "scram-256", "plain", "oauthbearer", "certificate", "unencrypted"]
 WAYS: Final[tuple[Way, ...]] = get_args(Way)

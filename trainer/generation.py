@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from contracts.keyspace import Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts.derived import completed, first_users, gram_of
 from trainer.counts.matrices import Matrix
 from trainer.generations.inputs import served_report

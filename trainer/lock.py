@@ -17,7 +17,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from contracts.keyspace import Keyspace
-from runtime.stores import UNAVAILABLE, Store
+from runtime.redis.stores import UNAVAILABLE, Store
 
 RENEWALS_PER_LEASE: Final = 3
 WAIT_S: Final = 0.1

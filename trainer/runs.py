@@ -20,8 +20,8 @@ from tenacity import (
 )
 
 from contracts.keyspace import Keyspace
-from runtime.store_refusals import StoreRefusesError
-from runtime.stores import UNAVAILABLE, check_kept, connect
+from runtime.redis.refusals import StoreRefusesError
+from runtime.redis.stores import UNAVAILABLE, check_kept, connect
 from trainer import telemetry
 from trainer.experiments.trial import Waiting
 from trainer.generations.publication import HeldError, SupersededError

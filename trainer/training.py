@@ -10,7 +10,7 @@ import structlog
 
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.derived import histories_of
 from trainer.counts.gram import read_gram

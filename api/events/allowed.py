@@ -5,9 +5,9 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from runtime.admin import Admin
-from runtime.kafka import KafkaConfig
-from runtime.rights import RightsError, check_rights, rights
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.rights import RightsError, check_rights, rights
 
 _ANSWER_WITHIN_S: Final = 0.5
 

@@ -25,8 +25,8 @@ from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
-from runtime.kafka import KafkaConfig
-from runtime.refusals import Refusals, told
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import Refusals, told
 from runtime.topology import Topology, TopologyError
 
 DELIVERY_TIMEOUT_MS: Final = 3000

@@ -23,7 +23,7 @@ from api.live.resuming import INSTRUMENTS_CAUGHT_UP, Missed, missed_since
 from api.live.snapshots import INSTRUMENTS_A_READ, bars_since, newest_bars
 from api.redis.store import READ_DEADLINE_S, Store, StoreUnavailableError
 from contracts.changed_bars import decode_changed_bars
-from runtime.stores import UNAVAILABLE
+from runtime.redis.stores import UNAVAILABLE
 from runtime.topology import TopologyError
 
 MAX_CLIENTS: Final = 5_000

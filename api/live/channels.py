@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from runtime.stores import AsyncStore, connect_async
+from runtime.redis.stores import AsyncStore, connect_async
 
 CLIENT_NAME: Final = "api-live"
 """As `CLIENT LIST` shows these connections."""

@@ -15,8 +15,8 @@ from confluent_kafka import KafkaException
 from api.pipeline.answers import DeadLetter, LetterReason
 from api.pipeline.tail import Piece, read_on
 from contracts.topics import STREAMED, dead_letters
-from runtime.kafka import KafkaConfig
-from runtime.refusals import told
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import told
 
 KEPT_S: Final = 1.0
 NEWEST: Final = 500

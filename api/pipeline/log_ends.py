@@ -16,8 +16,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.topics import STREAMED, dead_letters
-from runtime.kafka import KafkaConfig
-from runtime.refusals import told
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import told
 from runtime.topology import Topology
 
 KEPT_S: Final = 1.0

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from api.pipeline.answers import DeadLetter
 from contracts.topics import DEAD_LETTERS_SUFFIX
-from runtime.kafka import KafkaConfig
+from runtime.kafka.config import KafkaConfig
 
 READ_WITHIN_S: Final = 1.0
 RECORDS_MOST: Final = 5_000

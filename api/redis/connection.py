@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, cast
 
 import hiredis
 
-from runtime.stores import REFUSING
+from runtime.redis.stores import REFUSING
 
 MAX_WAITING: Final = 20_000
 """Commands without an answer; one more is refused. Redis answers as many in some 100 ms."""

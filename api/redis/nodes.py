@@ -18,9 +18,9 @@ from api.redis.address import Address, Node
 from api.redis.connection import Connection, ErrorAnswer, NotConnectedError
 from api.redis.sentinels import Sentinels
 from api.redis.turns import Turns
-from runtime.store_policy import warnings_of
-from runtime.store_refusals import StoreRefusesError, not_encrypted, not_let_in, refused
-from runtime.store_url import StoreUrl
+from runtime.redis.policy import warnings_of
+from runtime.redis.refusals import StoreRefusesError, not_encrypted, not_let_in, refused
+from runtime.redis.url import StoreUrl
 
 _CONNECT_TIMEOUT_S: Final = 1.0
 _RETRY_FROM_S: Final = 0.02

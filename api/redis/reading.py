@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 from api.redis.address import Node
 from api.redis.connection import ErrorAnswer, packed
 from api.redis.nodes import Nodes
-from runtime.store_refusals import is_no_right
+from runtime.redis.refusals import is_no_right
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ import asyncio
 
 from api.redis.address import Address, Node
 from api.redis.connection import Connection, ErrorAnswer, NotConnectedError
-from runtime.store_url import StoreUrl
+from runtime.redis.url import StoreUrl
 
 
 class Sentinels:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from benchmarks.peers.progress import DONE_FIELD, FINISHED_FIELD, STARTED_FIELD, progress_key
 from contracts.keyspace import NEXT_FIELD, UPDATED_AT_FIELD, Keyspace
 from contracts.topics import Topic
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from runtime.topology import Topology
 
 _KEYS_A_READ: Final = 2_000

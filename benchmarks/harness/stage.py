@@ -30,8 +30,8 @@ from infra.local.process import LOOPBACK, Command, Server, free_port, running, s
 from infra.local.store import valkey
 from infra.local.tansu import tansu
 from infra.topics import ensure
-from runtime.kafka import plain
-from runtime.stores import Store, connect
+from runtime.kafka.config import plain
+from runtime.redis.stores import Store, connect
 from runtime.topology import Topology
 
 WORKER: Final = "stream_processors"

@@ -22,7 +22,7 @@ from contracts.keyspace import Keyspace
 from infra.local.paths import PROJECT
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.local.store import redis_server, valkey
-from runtime.stores import connect
+from runtime.redis.stores import connect
 
 _SETTLED_WITHIN_S: Final = 60
 _LOOKS: Final = 10

@@ -19,7 +19,7 @@ from benchmarks.harness.child import meet
 from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
-from runtime.stores import connect_async
+from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim, Store
 

@@ -11,7 +11,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import Topic
 from infra.cluster_check.freshness import Partition
-from runtime.stores import Store, connect
+from runtime.redis.stores import Store, connect
 
 _WITHIN_S: Final = 5
 _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]

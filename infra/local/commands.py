@@ -36,7 +36,7 @@ from infra.local.run import (
 from infra.local.stack import BrokerKind, compose
 from infra.local.subjects import served_generation
 from infra.local.tour import READY_WITHIN_S, answers, await_subjects
-from runtime.stores import Store, connect
+from runtime.redis.stores import Store, connect
 
 STOPPED_WITHIN_S: Final = 90
 _STATUS_EVERY_S: Final = 1.0

@@ -7,7 +7,7 @@ from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
 from infra.local.subjects import Subjects
 from infra.topics import noted_partitions
-from runtime.stores import Store
+from runtime.redis.stores import Store
 
 _ITEMS = 3
 

@@ -12,7 +12,7 @@ from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Command, Server, free_port
 from infra.local.store import valkey
 from infra.local.tansu import tansu
-from runtime.rights import User
+from runtime.kafka.rights import User
 from runtime.settings import SharedSettings, read_settings
 
 BrokerKind = Literal["tansu", "kafka", "kafka-secured", "own"]

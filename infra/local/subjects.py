@@ -9,7 +9,7 @@ from contracts.generations import DEFAULT_VARIANT, Current, PopularList
 from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
 from infra.topics import noted_partitions
-from runtime.stores import Store
+from runtime.redis.stores import Store
 
 
 @dataclass(frozen=True, slots=True)

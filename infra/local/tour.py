@@ -13,7 +13,7 @@ from infra.local.asking import Answer, Question, ask
 from infra.local.process import NotReadyError
 from infra.local.run import Running
 from infra.local.subjects import Subjects, find_subjects
-from runtime.stores import Store
+from runtime.redis.stores import Store
 
 READY_WITHIN_S: Final = 60
 _PAUSE_S: Final = 0.1

@@ -14,9 +14,9 @@ from rich.text import Text
 from infra.broker import BrokerError
 from infra.repartition.copying import Show, copy
 from infra.repartition.progress import Copied, CopyError
-from runtime.rights import RightsError
+from runtime.kafka.rights import RightsError
+from runtime.kafka.tokens import TokenError
 from runtime.settings import SettingsError, SharedSettings, read_settings
-from runtime.tokens import TokenError
 
 _WIDTH_OF_A_FILE: Final = 160
 

@@ -32,8 +32,8 @@ from infra.repartition.progress import (
     patiently,
     starts,
 )
-from runtime.kafka import KafkaConfig
-from runtime.refusals import RIGHTS, told
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import RIGHTS, told
 
 NAME: Final = "repartition"
 """Of the consumer group and of the transactions, without the new prefix."""
@@ -56,7 +56,7 @@ def copy(kafka: KafkaConfig, from_prefix: str, show: Show) -> list[Copied]:
 
     Raises:
         CopyError: the topics cannot be copied, or not to their ends.
-        runtime.rights.RightsError: the user lacks rights.
+        runtime.kafka.rights.RightsError: the user lacks rights.
         broker.BrokerError: the broker does not answer.
     """
     client = broker.admin(kafka)

@@ -11,9 +11,9 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from contracts.topics import Topic
 from infra import broker
 from infra.repartition.placement import COPIED, Partitions
-from runtime.admin import Admin
-from runtime.kafka import KafkaConfig
-from runtime.rights import Right, check_rights
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.rights import Right, check_rights
 
 _CALL_S: Final = 30
 _AGAIN_S: Final = 0.1
@@ -81,7 +81,7 @@ def find(client: Admin, old: KafkaConfig, new: KafkaConfig, group: str) -> list[
 
     Raises:
         CopyError: some are missing, or the broker has no transactions.
-        runtime.rights.RightsError: the user lacks a right on topics, or on the consumer group.
+        runtime.kafka.rights.RightsError: the user lacks a right on topics or the group.
         broker.BrokerError: the broker does not answer.
         KafkaException: it does not say what the user may do.
     """

@@ -29,7 +29,7 @@ from contracts.keyspace import (
     source_field,
 )
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
-from runtime.stores import AsyncStore, is_away
+from runtime.redis.stores import AsyncStore, is_away
 from stream_processors import metrics
 from stream_processors.patience import Patience
 from stream_processors.store.chunks import Chunk, Group, chunks, pack

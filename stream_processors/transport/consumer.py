@@ -30,7 +30,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from mode.utils.futures import notify
 
-from runtime.kafka import KafkaConfig
+from runtime.kafka.config import KafkaConfig
 from stream_processors.transport.assignor import RoundRobin
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import Fetched, FetchFailure

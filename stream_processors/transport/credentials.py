@@ -8,8 +8,8 @@ from aiokafka.abc import AbstractTokenProvider
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types.auth import CredentialsT
 
-from runtime.kafka import KafkaConfig
-from runtime.tokens import Token
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.tokens import Token
 
 _RENEWED_AFTER: Final = 0.8
 """Of a token's life, as librdkafka does it."""

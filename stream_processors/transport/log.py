@@ -12,9 +12,9 @@ from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from faust.types import TP
 
-from runtime.admin import Admin
-from runtime.kafka import KafkaConfig
-from runtime.rights import Right, check_rights
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.rights import Right, check_rights
 from stream_processors.patience import Patience
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -57,7 +57,7 @@ class Log:
         """Return if the broker lets us in, and allows what is needed.
 
         Raises:
-            runtime.rights.RightsError: it does not.
+            runtime.kafka.rights.RightsError: it does not.
             KafkaException: it does not answer.
         """
         await asyncio.to_thread(check_rights, self._admin, self._kafka, needed)

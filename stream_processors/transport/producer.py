@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from runtime.kafka import KafkaConfig
+from runtime.kafka.config import KafkaConfig
 from stream_processors.patience import Patience
 from stream_processors.transport.credentials import connecting
 

@@ -46,8 +46,8 @@ from contracts.keyspace import (
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INSTRUMENTS
 from infra.local.process import free_port
-from runtime.kafka import plain
-from runtime.stores import connect
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.api.patient import BEHIND, OF_CLIENTS, OF_SUBSCRIPTIONS
 from tests.patience import PATIENCE_S

@@ -14,7 +14,7 @@ from api.app import create_app
 from api.hot.server import Server
 from api.settings import ApiSettings
 from infra.local.process import free_port
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS

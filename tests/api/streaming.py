@@ -18,8 +18,8 @@ from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, Topic
 from infra.local.process import free_port
-from runtime.kafka import plain
-from runtime.stores import connect_async
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim, Store
 from tests.patience import PATIENCE_S

@@ -25,7 +25,7 @@ from contracts.partitioning import instrument_partition
 from contracts.trending import PAGES, buckets_of
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS, TOPOLOGY, Filled, Serve, read_deadline

@@ -18,7 +18,7 @@ from contracts.messages import MAX_AHEAD_MS
 from contracts.partitioning import user_partition
 from contracts.topics import FEEDBACK
 from infra.local.process import free_port
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 
 from .conftest import NOW_MS, Filled, Serve

@@ -16,7 +16,7 @@ import pytest
 from contracts.keyspace import Keyspace
 from infra.local.process import Command, Server, free_port, running
 from infra.local.store import valkey
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S
 
 from .conftest import Filled

@@ -16,7 +16,7 @@ from contracts.decisions import Decision, Standing
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.keyspace import Keyspace
 from contracts.pointer import REPLACE_SCRIPT, promoted
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from trainer.generations.decisions import note, read_decisions, read_report
 from trainer.generations.report import Checked, Data, HeldOut, Inputs, Lists, Report, Selection
 from trainer.tuning.found import Found

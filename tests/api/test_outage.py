@@ -19,7 +19,7 @@ from api.redis.store import Store
 from contracts.keyspace import HistoryEntry, Keyspace
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS, Filled, Serve, read_deadline

@@ -12,7 +12,7 @@ from api.pipeline.log_ends import LogEnds
 from api.pipeline.progress import STALLED_AFTER_MS, pipeline_answer
 from contracts.messages import Quote, encode, key_of
 from contracts.topics import DEAD_LETTERS_SUFFIX, QUOTES, STREAMED
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S

@@ -11,7 +11,7 @@ from api.pipeline import history, log_ends
 from contracts.keyspace import Keyspace
 from contracts.messages import Quote, encode, key_of
 from contracts.topics import DEAD_LETTERS_SUFFIX, QUOTES, STREAMED
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S

@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from api.events.publisher import Publisher
 from api.http.metrics import Metrics
 from contracts.messages import Quote
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 

@@ -14,7 +14,7 @@ from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from infra.local.process import Server, free_port, running
 from infra.local.store import valkey
-from runtime.stores import connect
+from runtime.redis.stores import connect
 
 from .conftest import TOPOLOGY, Filled
 from .streaming import RUNNING_S, Served, Stream, served, until_true, value, worker

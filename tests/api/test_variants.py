@@ -14,7 +14,7 @@ from api.models.generations import Generation, resumed
 from api.recommendations.choosing import Wish
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.variants import served_to
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 
 from .conftest import ALL_ALIKE, Filled, Serve
 from .http import ORDINARY, Client, connected, serving

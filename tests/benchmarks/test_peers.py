@@ -23,7 +23,7 @@ from benchmarks.peers.quotes import Bar, decode
 from benchmarks.peers.sink import BarSink
 from contracts.keyspace import Keyspace
 from contracts.messages import Quote, encode
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 

@@ -29,7 +29,7 @@ from benchmarks.reads.same import check_same, covers
 from benchmarks.reads.saturation import Saturation, saturate
 from benchmarks.reads.scene import Asked, Scene, StoreProduct, set_up
 from infra.local.process import LOOPBACK
-from runtime.stores import Store, connect
+from runtime.redis.stores import Store, connect
 from tests.patience import PATIENCE_S
 
 SIZE = Size(instruments=400, users=300)

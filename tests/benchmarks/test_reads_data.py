@@ -27,7 +27,7 @@ from benchmarks.reads.paths import (
 from contracts.generations import SimilarList, UserList
 from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, BarValue, HistoryEntry, Keyspace
 from contracts.partitioning import instrument_partition
-from runtime.stores import connect
+from runtime.redis.stores import connect
 
 SIZE = Size(instruments=2_500, users=1_000)
 

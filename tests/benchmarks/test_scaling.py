@@ -7,7 +7,7 @@ from benchmarks.interactions import make_events, sum_of_counts
 from benchmarks.scaling import items_of, write_histories
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.partitioning import user_partition
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 
 TOPOLOGY = Topology(quotes=8, interactions=8, cooccurrences=8)

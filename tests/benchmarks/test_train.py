@@ -24,7 +24,7 @@ from benchmarks.train_data import fill, make
 from benchmarks.train_stage import set_up
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from trainer.counts.gram import read_gram
 from trainer.stages import Stages
 

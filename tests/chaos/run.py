@@ -13,7 +13,7 @@ from contracts.topics import STREAMED
 from infra import broker as brokers
 from infra.local.kafka.secured import grant_all, new_security
 from infra.topics import ensure
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.chaos.check import check
 from tests.chaos.clock import Clock

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD, Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.chaos.truth.expected import DAY_S, Expected, Values
 
 # Of affinities and scales, which are made of few sums and products.

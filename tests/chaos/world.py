@@ -9,7 +9,7 @@ from typing import Final
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import Topic
 from infra import broker as brokers
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.chaos.feed import Feed
 from tests.chaos.fleet import Fleet

@@ -30,8 +30,8 @@ from docs.examples.tickrec_client.stream import Live
 from infra import broker as brokers
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.topics import ensure
-from runtime.kafka import plain
-from runtime.stores import connect
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled
 from tests.api.keys import entry, write_keys
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from runtime.rights import Right, User, rights
+from runtime.kafka.rights import Right, User, rights
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "kafka.md"
 USERS: Final[dict[str, User]] = {

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from contracts.keyspace import Keyspace
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.fuzz.served import PARTITIONS, Served, fill, served
 

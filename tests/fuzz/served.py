@@ -19,8 +19,8 @@ from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.local.store import valkey
 from infra.local.tansu import tansu
 from infra.topics import ensure
-from runtime.kafka import plain
-from runtime.stores import connect
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled
 from tests.fuzz.request import CANARY, KEY
 from tests.patience import PATIENCE_S

@@ -19,7 +19,7 @@ from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from producers.settings import ProducerSettings
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
 from tests.integration.conftest import eventually

@@ -16,7 +16,7 @@ from infra import broker as brokers
 from infra import republish
 from infra.dead_letters import DeadLetter, lines, read
 from infra.local.process import free_port
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 

@@ -25,8 +25,8 @@ from docs.examples.tickrec_client import Tickrec
 from infra import broker as brokers
 from infra.local.process import Server, await_ready, free_port, running, start, stop
 from infra.topics import ensure
-from runtime.kafka import plain
-from runtime.stores import connect
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled
 from tests.api.streaming import value, worker
 from tests.infra.door import door as nginx

@@ -25,7 +25,7 @@ from infra.local.process import (
     stop,
 )
 from infra.local.tansu import tansu
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from tests.patience import PATIENCE_S
 
 

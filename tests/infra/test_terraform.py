@@ -10,7 +10,7 @@ import yaml
 from redis.exceptions import NoPermissionError
 
 from infra.terraform_check.bindings import read_schema
-from runtime.stores import connect
+from runtime.redis.stores import connect
 
 ROOT = Path(__file__).parents[2]
 TERRAFORM = ROOT / "infra" / "terraform"

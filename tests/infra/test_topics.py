@@ -14,9 +14,9 @@ from contracts.topics import ALL, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOT
 from infra import broker as brokers
 from infra.topic_configs import Asked
 from infra.topics import ensure
-from runtime.admin import Admin
-from runtime.kafka import KafkaConfig, plain
-from runtime.stores import Store, connect
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig, plain
+from runtime.redis.stores import Store, connect
 from runtime.topology import Topology, TopologyError
 from tests.patience import PATIENCE_S
 

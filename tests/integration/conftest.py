@@ -26,7 +26,7 @@ from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import INTERACTIONS, QUOTES, STREAMED, Topic
 from infra.broker import log_ends
 from infra.local.process import Command, Server, free_port, running, start, stop
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 

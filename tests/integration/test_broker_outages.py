@@ -11,8 +11,8 @@ from contracts.topics import QUOTES, STREAMED
 from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError
 from infra.topics import ensure
-from runtime.kafka import plain
-from runtime.stores import connect
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.chaos.proxy import Network
 from tests.chaos.servers import Kafka, own_kafka

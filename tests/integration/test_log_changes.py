@@ -10,7 +10,7 @@ from contracts.messages import Quote
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, STREAMED
 from infra import broker as brokers
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline, eventually
 from tests.integration.watched import BASE_MS, counted, diagonal, events, quotes, says, watched

@@ -13,7 +13,7 @@ from contracts.keyspace import BarValue
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from infra import broker as brokers
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from tests.integration.conftest import Pipeline, dead_letters
 from tests.integration.poison import Fields, Record, records
 

@@ -18,7 +18,7 @@ from tests.integration.watched import counted, diagonal, events, quotes, says, w
 pytestmark = pytest.mark.integration
 
 MB = 1 << 20
-# What the clients wait for an answer before they try again, `runtime.stores`.
+# What the clients wait for an answer before they try again, `runtime.redis.stores`.
 REDIS_TIMEOUT_S = 5
 # Taken on board they would be hundreds of megabytes.
 WAITING_QUOTES = 1_000_000

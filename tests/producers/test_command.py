@@ -17,7 +17,7 @@ from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.broker import admin, create
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 

@@ -10,7 +10,7 @@ from infra.local.process import free_port
 from producers import publisher as publisher_module
 from producers.batch import Record
 from producers.publisher import Publisher, PublishingError
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 

@@ -7,7 +7,7 @@ import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from infra.local.process import free_port
-from runtime.stores import UNAVAILABLE, connect, connect_async
+from runtime.redis.stores import UNAVAILABLE, connect, connect_async
 
 
 def test_a_single_node_gets_a_plain_client(store_url: str) -> None:

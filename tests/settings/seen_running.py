@@ -10,7 +10,7 @@ import psutil
 
 from contracts.topics import ALL
 from infra import broker as brokers
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from tests.integration.conftest import eventually
 from tests.patience import PATIENCE_S
 from tests.settings.rows import Row

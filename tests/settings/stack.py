@@ -23,9 +23,9 @@ from contracts.topics import ALL as TOPICS
 from contracts.topics import STREAMED, Topic
 from infra import broker as brokers
 from infra.local.process import Command, free_port, start, stop
-from runtime.kafka import KafkaConfig
+from runtime.kafka.config import KafkaConfig
+from runtime.redis.stores import connect
 from runtime.settings import SharedSettings
-from runtime.stores import connect
 from tests.guarded import Guarded, Way
 from tests.integration.conftest import eventually, log_ends
 from tests.patience import PATIENCE_S

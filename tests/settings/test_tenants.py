@@ -12,8 +12,8 @@ from confluent_kafka import Producer
 
 from contracts.messages import Interaction, Quote
 from contracts.topics import QUOTES, STREAMED, dead_letters
-from runtime.admin import Admin
-from runtime.rights import RightsError, check_rights, rights
+from runtime.kafka.admin import Admin
+from runtime.kafka.rights import RightsError, check_rights, rights
 from tests.guarded import Guarded
 from tests.integration.conftest import eventually, log_ends
 from tests.settings.matrix import USERS as PROGRAMS

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import Topic
-from runtime.stores import AsyncStore
+from runtime.redis.stores import AsyncStore
 from stream_processors.partition import life
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.fold import Fold

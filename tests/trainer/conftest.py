@@ -10,7 +10,7 @@ import pytest
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
-from runtime.stores import Store, connect
+from runtime.redis.stores import Store, connect
 from tests.patience import PATIENCE_S
 from trainer.settings import TrainerSettings
 

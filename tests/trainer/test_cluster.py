@@ -15,7 +15,7 @@ from rich.progress import Progress
 from contracts.keyspace import Keyspace
 from infra.local.process import LOOPBACK, free_port, running
 from infra.local.store import valkey
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
 from tests.trainer.conftest import PARTITIONS
 from trainer.counts import hashes

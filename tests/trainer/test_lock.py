@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from contracts.keyspace import Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
 from trainer import lock
 from trainer.lock import LeaseLostError, LockedError, held

@@ -22,7 +22,7 @@ from contracts.pointer import named
 from contracts.topics import INTERACTIONS
 from infra.local.process import free_port, running
 from infra.local.store import valkey
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report

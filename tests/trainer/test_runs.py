@@ -18,7 +18,7 @@ from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from runtime.topology import TopologyError
 from tests.trainer.conftest import PARTITIONS
 from trainer import runs as runs_module

@@ -12,7 +12,7 @@ import pytest
 
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report

@@ -15,7 +15,7 @@ from contracts.fold_in import FoldIn
 from contracts.generations import DEFAULT_VARIANT, Served, SimilarList
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report, Selection
 from trainer.runs import Runs

@@ -23,8 +23,8 @@ from contracts.topics import ALL, STREAMED
 from infra import broker as brokers
 from infra.local.process import free_port
 from infra.topics import ensure
-from runtime.kafka import plain
-from runtime.stores import connect
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S

@@ -17,7 +17,7 @@ from infra.local.run import Running, claimed, interruptible, running_stack
 from infra.local.stack import compose
 from infra.local.subjects import Subjects
 from infra.local.tour import await_subjects
-from runtime.stores import connect
+from runtime.redis.stores import connect
 
 from .conftest import CHROMIUM
 

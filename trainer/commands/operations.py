@@ -18,7 +18,7 @@ from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Current
 from contracts.keyspace import Keyspace
 from contracts.pointer import UndecidableError, promoted, rolled_back, weighted
 from runtime.logs import configure_logs
-from runtime.stores import Store, connect
+from runtime.redis.stores import Store, connect
 from trainer.commands.options import errors_told
 from trainer.experiments.variants import VariantsError, parse_weights
 from trainer.generations.decisions import note, read_decisions

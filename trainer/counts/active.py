@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, Final
 
 from contracts.keyspace import Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts.pipelines import named
 
 _USERS_PER_PAGE: Final = 2_000

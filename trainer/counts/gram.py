@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from contracts.keyspace import NOT_ITEMS, Keyspace
 from contracts.messages import MAX_INSTRUMENT_ID, Floats, Ints
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts.fields import Fields, without
 from trainer.counts.growing import Growing
 from trainer.counts.hashes import Hashes

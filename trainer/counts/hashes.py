@@ -9,7 +9,7 @@ import numpy as np
 from redis.client import NEVER_DECODE
 
 from contracts.messages import Ints
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts.blocks import blocks
 from trainer.counts.fields import Fields, fields_of
 from trainer.counts.pipelines import WRONG_TYPE

@@ -6,7 +6,7 @@ import numpy as np
 
 from contracts.keyspace import Keyspace
 from contracts.messages import Floats
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts.active import latest_users
 from trainer.counts.growing import Growing
 from trainer.counts.hashes import Hashes

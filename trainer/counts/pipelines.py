@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from runtime.stores import Store
+from runtime.redis.stores import Store
 
 COMMANDS_PER_PIPELINE: Final = 200
 """Each pipeline is a round trip, and its answers are in memory together."""

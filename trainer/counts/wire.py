@@ -19,7 +19,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts.fields import Bytes
 
 Command = tuple[str, ...]

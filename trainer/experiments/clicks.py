@@ -25,8 +25,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from contracts.feedback import Feedback, decode_feedback, parse_request_id
 from contracts.topics import FEEDBACK
-from runtime.kafka import KafkaConfig
-from runtime.refusals import told
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import told
 from trainer.experiments.verdict import Clicked, Clicks
 
 TIMEOUT_S: Final = 10.0

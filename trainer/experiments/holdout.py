@@ -24,7 +24,7 @@ from contracts.generations import DEFAULT_VARIANT, Canary, Current, SimilarList
 from contracts.keyspace import Keyspace
 from contracts.messages import Ints
 from contracts.variants import served_to
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts.active import by_time
 from trainer.counts.derived import Histories
 from trainer.counts.hashes import Hashes

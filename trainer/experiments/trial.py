@@ -12,8 +12,8 @@ from contracts.decisions import BY_RULES, Decision, Standing, What
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current
 from contracts.keyspace import Keyspace
 from contracts.pointer import promoted, withdrawn
-from runtime.kafka import KafkaConfig
-from runtime.stores import Store
+from runtime.kafka.config import KafkaConfig
+from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.experiments.clicks import read_clicks
 from trainer.experiments.rules import CanaryRules

@@ -8,7 +8,7 @@ import structlog
 
 from contracts.decisions import Decision, Standing
 from contracts.keyspace import DECISIONS_KEPT, Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer import telemetry
 from trainer.generations.report import Report
 

@@ -7,7 +7,7 @@ import msgspec
 from contracts.generations import DEFAULT_VARIANT, PopularList
 from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.pipelines import ask_each
 from trainer.generations.decisions import read_report

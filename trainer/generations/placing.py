@@ -12,7 +12,7 @@ from contracts.decisions import BY_PERSON, BY_RULES, Decision, What
 from contracts.fold_in import FoldIn
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
 from contracts.keyspace import Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.experiments.rules import CanaryRules
 from trainer.generations.decisions import note
 from trainer.generations.publication import Publication, read_current

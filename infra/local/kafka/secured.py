@@ -22,8 +22,8 @@ from pydantic import SecretStr
 from infra import broker
 from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Server, free_port
-from runtime.kafka import KafkaConfig, plain
-from runtime.rights import Right, User, rights
+from runtime.kafka.config import KafkaConfig, plain
+from runtime.kafka.rights import Right, User, rights
 
 MECHANISM: Final = "SCRAM-SHA-512"
 LISTENER: Final = "SECURED"

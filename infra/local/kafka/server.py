@@ -8,7 +8,7 @@ from typing import Final
 from infra import broker
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 
 _LOGGING: Final = Path(__file__).with_name("log4j2.yaml")
 _CLUSTER_ID: Final = "tickrec-local-kafka-000"

@@ -10,7 +10,7 @@ from contracts.keyspace import TOPIC_ID_FIELD
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from infra import broker as brokers
 from infra.topics import ensure
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds
 from tests.chaos.messages import FOLLOWED, Messages

@@ -9,7 +9,7 @@ from redis.cluster import ClusterNode
 from redis.exceptions import RedisError
 
 from infra.local.process import LOOPBACK, free_port
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.chaos.modes import AppendFsync
 from tests.chaos.servers.store import Node, Single
 

@@ -11,7 +11,7 @@ import redis
 
 from infra.local import store as stores
 from infra.local.process import free_port
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.chaos.modes import AppendFsync
 from tests.chaos.servers.restartable import Restartable
 

@@ -25,8 +25,8 @@ from infra.local.process import start
 from infra.repartition.copying import copy
 from infra.repartition.progress import Copied
 from infra.topics import ensure
-from runtime.kafka import KafkaConfig
-from runtime.stores import connect
+from runtime.kafka.config import KafkaConfig
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.conftest import TopicsFactory
 from tests.integration.conftest import Pipeline, eventually

@@ -22,8 +22,8 @@ from infra.repartition import copying
 from infra.repartition.copying import copy
 from infra.repartition.placement import COPIED
 from infra.repartition.progress import CopyError
-from runtime.kafka import KafkaConfig, plain
-from runtime.rights import RightsError
+from runtime.kafka.config import KafkaConfig, plain
+from runtime.kafka.rights import RightsError
 from tests.guarded import Guarded
 from tests.integration.conftest import Pipeline, eventually
 from tests.patience import PATIENCE_S

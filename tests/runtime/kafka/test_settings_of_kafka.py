@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 import trustme
 
-from runtime.kafka import KafkaConfig
+from runtime.kafka.config import KafkaConfig
 from runtime.settings import SettingsError, SharedSettings, read_settings
 
 SECRET: Final = "not-to-be-told"

@@ -18,10 +18,10 @@ from contracts.topics import QUOTES
 from infra.broker import BrokerError, partitions_of
 from infra.local.kafka.secured import grant, revoke
 from producers.publisher import PublishingError
-from runtime.admin import Admin
-from runtime.kafka import plain
-from runtime.rights import RightsError, User, check_rights, rights
-from runtime.tokens import TokenError
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import plain
+from runtime.kafka.rights import RightsError, User, check_rights, rights
+from runtime.kafka.tokens import TokenError
 from runtime.topology import Topology
 from stream_processors.transport.producer import Producer
 from tests.guarded import WAYS, Guarded, Way

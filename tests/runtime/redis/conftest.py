@@ -9,8 +9,8 @@ from contracts.keyspace import Keyspace
 from contracts.topics import ALL, STREAMED
 from infra import broker as brokers
 from infra.topics import ensure, noted_partitions
-from runtime.kafka import plain
-from runtime.stores import connect
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.runtime.redis.guarded import Guarded, guarded
 from tests.runtime.redis.programs import NAMESPACE, Programs

@@ -12,8 +12,8 @@ from api.http.metrics import Metrics
 from api.live.channels import Channels
 from api.redis.reading import Read
 from api.redis.store import Store
-from runtime.store_refusals import StoreRefusesError
-from runtime.stores import check_kept, check_kept_async, connect, connect_async
+from runtime.redis.refusals import StoreRefusesError
+from runtime.redis.stores import check_kept, check_kept_async, connect, connect_async
 from tests.runtime.redis.guarded import DOCUMENT, rules
 
 Url = Callable[..., str]

@@ -13,8 +13,8 @@ from api.http.metrics import Metrics
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError
 from contracts.topics import QUOTES, STREAMED
-from runtime.store_refusals import StoreRefusesError
-from runtime.stores import connect, connect_async
+from runtime.redis.refusals import StoreRefusesError
+from runtime.redis.stores import connect, connect_async
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline, eventually
 from tests.integration.watched import counted, diagonal, events, quotes, watched

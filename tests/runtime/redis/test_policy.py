@@ -1,7 +1,7 @@
 import pytest
 
-from runtime.store_policy import warnings_of
-from runtime.store_refusals import StoreRefusesError
+from runtime.redis.policy import warnings_of
+from runtime.redis.refusals import StoreRefusesError
 
 KEPT = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
 

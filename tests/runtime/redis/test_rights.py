@@ -9,7 +9,7 @@ from infra.local.asking import ask, connect_api
 from infra.local.look import look
 from infra.local.questions import decisions, questions
 from infra.local.subjects import Subjects, find_subjects
-from runtime.stores import connect
+from runtime.redis.stores import connect
 from tests.integration.conftest import eventually
 from tests.integration.watched import watched
 from tests.runtime.redis.guarded import Guarded, rules

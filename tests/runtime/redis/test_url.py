@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from runtime.redis.url import StoreUrl, shown
 from runtime.settings import SharedSettings
-from runtime.store_url import StoreUrl, shown
 from tests.runtime.redis.certificates import Certificate, authority, signed
 
 QUOTED = "%2F %3F %23 %40 %3A and %25"

@@ -9,7 +9,7 @@ from contracts.affinities import DAY_MS, binary
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
-from runtime.stores import connect_async
+from runtime.redis.stores import connect_async
 from runtime.topology import Topology
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.histories.histories import HistoriesFold

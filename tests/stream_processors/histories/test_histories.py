@@ -9,8 +9,8 @@ from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
 from contracts.partitioning import user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
-from runtime.kafka import plain
-from runtime.stores import connect_async
+from runtime.kafka.config import plain
+from runtime.redis.stores import connect_async
 from runtime.topology import Topology
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from contracts.keyspace import Keyspace
 from contracts.messages import Rejection
 from contracts.topics import QUOTES
-from runtime.stores import AsyncStore
+from runtime.redis.stores import AsyncStore
 from stream_processors.partition import life
 from stream_processors.partition.assigned import AssignedPartitions
 from stream_processors.partition.dead_letters import DeadLetters

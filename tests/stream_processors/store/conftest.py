@@ -6,7 +6,7 @@ import pytest
 
 from contracts.keyspace import Keyspace
 from contracts.topics import QUOTES, Topic
-from runtime.stores import connect_async
+from runtime.redis.stores import connect_async
 from stream_processors.store.claims import Claim, Store
 
 

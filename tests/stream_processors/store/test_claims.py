@@ -16,7 +16,7 @@ from contracts.keyspace import CHUNK_FIELD_PREFIX, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.store import valkey
-from runtime.stores import connect_async
+from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import ON_INDEX, Group, command
 from stream_processors.store.claims import (
     FencedError,

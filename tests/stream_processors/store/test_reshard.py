@@ -9,7 +9,7 @@ from redis.crc import key_slot
 
 from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
-from runtime.stores import connect_async
+from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import ON_INDEX, Group, command
 from stream_processors.store.claims import Claim, Store
 from tests.api.test_cluster import HALF, Cluster, cluster  # noqa: F401 (a fixture)

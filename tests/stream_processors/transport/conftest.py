@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
 
 from infra import broker as brokers
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 
 WAIT_S = 60
 Write = Callable[..., None]

@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
 from infra import broker as brokers
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 
 from .conftest import WAIT_S
 from .test_fetched import Reader

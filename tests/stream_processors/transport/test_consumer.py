@@ -12,7 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
 from infra import broker as brokers
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from stream_processors.transport import BatchConsumer, BatchSchema, RecordBatch
 
 from .conftest import WAIT_S, Write

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from infra import broker as brokers
 from infra.local.process import free_port
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from stream_processors.transport import Log, LogBounds, TopicMadeAnewError
 
 from .conftest import WAIT_S, Transactions, Write

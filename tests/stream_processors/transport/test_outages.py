@@ -13,7 +13,7 @@ from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
 from infra.local.process import Server, await_ready, free_port, start, stop
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 
 from .conftest import WAIT_S
 from .test_consumer import App, eventually, started

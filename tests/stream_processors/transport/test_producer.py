@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from infra.local.process import free_port
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from stream_processors.transport import Outgoing, Producer
 
 from .conftest import WAIT_S

@@ -10,7 +10,7 @@ from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT, Current, Experiment
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from infra.local.process import free_port
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.__main__ import app
 from trainer.generations.decisions import note, read_decisions
 from trainer.generations.publication import publication, read_current

@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.keyspace import Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts import active
 from trainer.counts.active import latest_users
 

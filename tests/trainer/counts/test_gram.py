@@ -8,7 +8,7 @@ import pytest
 
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.trainer.conftest import PARTITIONS
 from tests.trainer.counts.wired import hashes
 from trainer.counts import gram as module

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.trainer.conftest import PARTITIONS
 from tests.trainer.counts.wired import hashes
 from trainer.counts import active

@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from contracts.keyspace import Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts.pipelines import COMMANDS_PER_PIPELINE, CorruptValueError, ask_each
 
 

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from contracts.keyspace import Keyspace
 from infra.local.process import free_port, running
 from infra.local.store import valkey
-from runtime.stores import Store, connect
+from runtime.redis.stores import Store, connect
 from tests.trainer.conftest import PARTITIONS
 from trainer.counts import hashes as reading
 from trainer.counts import wire as module

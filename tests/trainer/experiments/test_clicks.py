@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback_key
 from contracts.topics import FEEDBACK
 from infra.local.process import free_port
-from runtime.kafka import plain
+from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from trainer.experiments import clicks as module

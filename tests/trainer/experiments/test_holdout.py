@@ -19,7 +19,7 @@ from contracts.generations import (
 from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from contracts.variants import in_canary
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.trainer.counts.wired import hashes
 from trainer import telemetry
 from trainer.counts import active

@@ -17,7 +17,7 @@ from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from contracts.topics import FEEDBACK
 from contracts.variants import in_canary
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from trainer.experiments import clicks as clicks_module

@@ -18,8 +18,8 @@ from contracts.pointer import rolled_back
 from contracts.topics import INTERACTIONS
 from contracts.variants import in_canary
 from infra.local.process import free_port
-from runtime.kafka import plain
-from runtime.stores import Store
+from runtime.kafka.config import plain
+from runtime.redis.stores import Store
 from tests.trainer.conftest import PARTITIONS
 from trainer import runs as runs_module
 from trainer.experiments import clicks

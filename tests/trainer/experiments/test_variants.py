@@ -15,7 +15,7 @@ import pytest
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.topics import INTERACTIONS
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.experiments import variants as experiments
 from trainer.experiments.variants import VariantsError, parse_weights, read_variants
 from trainer.generations.placing import Placing

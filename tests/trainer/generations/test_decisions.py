@@ -6,7 +6,7 @@ import pytest
 from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT, Current, Served
 from contracts.keyspace import Keyspace
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.generations.decisions import note, read_report
 from trainer.generations.inputs import served_popularity, served_report
 from trainer.generations.report import Data, Inputs, Lists, Report

@@ -11,7 +11,7 @@ import pytest
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import promoted, rolled_back, withdrawn
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.counts import pipelines
 from trainer.generations.publication import (
     HeldError,

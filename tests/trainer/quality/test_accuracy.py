@@ -17,7 +17,7 @@ from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import DECISIONS_KEPT, Keyspace
 from contracts.topics import INTERACTIONS
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
 from trainer.generations.report import Data, HeldOut, Inputs, Lists, Report

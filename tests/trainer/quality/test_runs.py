@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
-from runtime.stores import Store
+from runtime.redis.stores import Store
 from tests.trainer.conftest import PARTITIONS
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current

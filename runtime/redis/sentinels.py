@@ -15,7 +15,7 @@ from redis.connection import SSLConnection
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from runtime.store_url import StoreUrl
+from runtime.redis.url import StoreUrl
 
 _OF_CONNECTIONS: Final[tuple[str, ...]] = (
     "driver_info",

@@ -16,7 +16,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from runtime.store_url import StoreUrl
+from runtime.redis.url import StoreUrl
 
 _RULES: Final = (
     "ACL LOG has what it was, and docs/redis.md the rules of each program's user for ACL SETUSER"

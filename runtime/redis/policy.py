@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from runtime.store_refusals import StoreRefusesError
+from runtime.redis.refusals import StoreRefusesError
 
 _POLICY: Final = "maxmemory_policy"
 _KEEPING: Final = "noeviction"

@@ -20,8 +20,8 @@ from contracts.topics import (
     Topic,
     dead_letters,
 )
-from runtime.admin import Admin
-from runtime.kafka import KafkaConfig
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
 
 User = Literal["producers", "workers", "trainer", "api", "topics", "operator"]
 _LET_IN_WITHIN_S: Final = 5

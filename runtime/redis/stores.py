@@ -28,10 +28,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from runtime.store_policy import warnings_of
-from runtime.store_refusals import is_no_right, letting_in, refused, telling
-from runtime.store_sentinels import master, master_async
-from runtime.store_url import StoreUrl
+from runtime.redis.policy import warnings_of
+from runtime.redis.refusals import is_no_right, letting_in, refused, telling
+from runtime.redis.sentinels import master, master_async
+from runtime.redis.url import StoreUrl
 
 Store = redis.Redis | redis.RedisCluster
 AsyncStore = redis.asyncio.Redis | redis.asyncio.RedisCluster

@@ -4,8 +4,8 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
-from runtime.kafka import KafkaConfig
-from runtime.refusals import Refusals
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import Refusals
 
 
 class Admin(AdminClient):

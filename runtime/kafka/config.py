@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from runtime.tokens import Token, TokenSource
+from runtime.kafka.tokens import Token, TokenSource
 
 NAMES_MOST: Final = 100
 """Characters of a prefix: Kafka takes 249 of a topic, and ours follow."""
@@ -81,7 +81,7 @@ class KafkaConfig(BaseModel):
         """Return the options by which confluent-kafka connects.
 
         Raises:
-            runtime.tokens.TokenError: a token is needed, and there is none to be had.
+            runtime.kafka.tokens.TokenError: a token is needed, and there is none to be had.
         """
         options: dict[str, Any] = {"bootstrap.servers": self.bootstrap_servers}
         if self.security_protocol != "PLAINTEXT":

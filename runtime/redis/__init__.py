@@ -1,0 +1,1 @@
+"""Redis as every program reaches it: URL, clients, Sentinels, and what refusals mean."""
