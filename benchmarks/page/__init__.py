@@ -8,9 +8,9 @@ Work: a worker, an API and Debian's Chromium, without a screen, share the machin
 store. Each of 100 described instruments has bars of four hours and quotes once a second; the list
 and the chart follow. The view is loaded in new profiles, whose caches are empty. The bytes are
 those that the network carried, headers and answers of the API included, until two seconds after the
-first candle was drawn. The heap is looked at after a collection: once the page has settled, and after
-each tenth of the time. Then quotes of one more instrument are timed, from when each goes to the broker until the
-row of its candle shows it.
+first candle was drawn. The heap is looked at after a collection: once the page has settled, and
+after each tenth of the time. Then quotes of one more instrument are timed, from when each goes to
+the broker until the row of its candle shows it.
 
 Baseline: the clock.
 """
