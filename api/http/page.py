@@ -1,10 +1,12 @@
 """The page at `/`, and its files under `/page/`: those of the folder `web`, as they are.
 
-All are read once, at start, and kept in memory with their compressed form. None needs a key: they
-are the same for everybody, and what the page asks for is admitted as any other request.
+All are read once, when an application is first made, and kept in memory with their compressed form.
+None needs a key: they are the same for everybody, and what the page asks for is admitted as any
+other request.
 """
 
 import gzip
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
@@ -39,9 +41,7 @@ class Kept(NamedTuple):
 
 def install_page(app: FastAPI) -> None:
     """Have `app` serve the page."""
-    root = files("web")
-    kept = {name: _kept(root.joinpath(name), policy=None) for name in _names(root)}
-    index = _kept(root.joinpath(_INDEX), _policy(root.joinpath(_INDEX).read_bytes()))
+    index, kept = _page()
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
@@ -53,6 +53,14 @@ def install_page(app: FastAPI) -> None:
         if found is None:
             raise HTTPException(404)
         return _answer(found, request)
+
+
+@cache
+def _page() -> tuple[Kept, dict[str, Kept]]:
+    """Return the page, and its files by name."""
+    root = files("web")
+    kept = {name: _kept(root.joinpath(name), policy=None) for name in _names(root)}
+    return _kept(root.joinpath(_INDEX), _policy(root.joinpath(_INDEX).read_bytes())), kept
 
 
 def _names(root: Traversable) -> list[str]:
