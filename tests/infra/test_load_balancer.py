@@ -219,7 +219,10 @@ def test_no_write_is_sent_twice_though_the_process_that_had_it_is_killed(
     last = {write_to(client, partition) for partition in range(TOPOLOGY.quotes)}
 
     published = read_until(broker, last)
-    assert load.failures == []
+    # Who had the head of an answer when the process was killed gets no body to it.
+    cut_off = [one for one in load.failures if isinstance(one, httpx.RemoteProtocolError)]
+    assert load.failures == cut_off
+    assert len(cut_off) <= WRITERS
     assert set(statuses.values()) <= {202, 503}
     assert [number for number, times in published.items() if times > 1] == []
     assert {number for number, status in statuses.items() if status == 202} <= published.keys()
