@@ -76,6 +76,7 @@ def heard(latency_s: float, *, refused: int = 0, lost: int = 0) -> Heard:
     return Heard([latency_s] * 100, [0.0], refused, lost)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("reads", "verdict"),
     [

@@ -74,12 +74,14 @@ def answer(server: Asked, path: str) -> httpx.Response:
     return httpx.get(f"http://{LOOPBACK}:{server.port}{path}", timeout=PATIENCE_S)
 
 
+@pytest.mark.proof
 def test_both_answer_the_same_to_every_endpoint(servers: Both) -> None:
     for endpoint in endpoints(SIZE):
         check_same(endpoint.paths, *servers)
     assert len(answer(servers.naive, plain(SIZE)[0]).json()["items"]) == 50
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("name", "source"),
     [("fresh", "history"), ("changing", "history"), ("own lists", "model"), ("long", "history")],
@@ -93,6 +95,7 @@ def test_both_recommend_the_same_and_from_what_is_meant_to_be_compared(
     assert answer(servers.naive, paths[0]).json()["source"] == source
 
 
+@pytest.mark.proof
 def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
     with pytest.raises(ContenderError, match="is answered differently: tickrec says"):
         check_same(["/openapi.json"], *servers)
@@ -100,6 +103,7 @@ def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
         check_same(["/v1/instruments/400/bars"], *servers)
 
 
+@pytest.mark.proof
 @needs_wrk
 def test_a_contest_tells_rates_latencies_and_costs(scene: Scene, servers: Both) -> None:
     said: list[str] = []
@@ -155,6 +159,7 @@ def until_refused(store: Store) -> None:
     assert "errorstat_OOM" in store.info("errorstats")
 
 
+@pytest.mark.proof
 def test_a_failure_to_change_histories_is_raised_when_the_block_ends(scene: Scene) -> None:
     with connect(scene.store.address, "tests") as store:
         store.config_set("maxmemory", 1)
@@ -168,6 +173,7 @@ def test_a_failure_to_change_histories_is_raised_when_the_block_ends(scene: Scen
             store.config_set("maxmemory", 0)
 
 
+@pytest.mark.proof
 @needs_wrk
 def test_a_curve_has_a_point_of_each_contender_for_each_number_of_clients(
     scene: Scene, servers: Both
