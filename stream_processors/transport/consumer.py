@@ -236,8 +236,7 @@ class BatchConsumer(driver.Consumer):
             there: offset
             for tp, offset in self._batch_app.flushed_offsets().items()
             if (there := self._there(tp)) in assigned
-            # Below what was committed where Redis has lost it: the lag is then all of that.
-            and offset != (self._committed_offset[there] or 0)
+            and offset > (self._committed_offset[there] or 0)
         }
         if not offsets or not await self._commit(offsets):
             return False

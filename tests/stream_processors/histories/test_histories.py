@@ -58,5 +58,7 @@ async def test_nothing_is_published_from_histories_that_are_no_longer_this_worke
     finally:
         await producer.stop()
         await client.aclose()
-    ends = await asyncio.to_thread(log_ends, broker, COOCCURRENCES.name, topology.cooccurrences)
+    ends = await asyncio.to_thread(
+        log_ends, plain(broker), COOCCURRENCES.name, topology.cooccurrences
+    )
     assert set(ends.values()) == {0}

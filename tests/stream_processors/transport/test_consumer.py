@@ -31,6 +31,7 @@ class App(faust.App):
             broker_session_timeout=10.0,
             broker_rebalance_timeout=6.0,
         )
+        self.kafka = plain(broker)
         self.tps = {TP(topic, 0), TP(topic, 1)}
         self.begun: list[set[TP]] = []
         self.room: set[TP] = set()
