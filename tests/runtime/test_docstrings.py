@@ -3,7 +3,13 @@ import importlib
 
 import pytest
 
-MODULES = ["store_policy", "store_refusals", "store_url", "stores"]
+MODULES = [
+    "kafka.refusals",
+    "redis.policy",
+    "redis.refusals",
+    "redis.stores",
+    "redis.url",
+]
 
 
 @pytest.mark.parametrize("module", MODULES)
