@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from infra.cache import NotMadeError
 from infra.cluster_check import api_scaling, overlays
-from infra.cluster_check.binaries import Binaries, NoBinaryError, binaries
+from infra.cluster_check.binaries import Binaries, binaries
 from infra.cluster_check.cluster import CheckError, Cluster
 from infra.cluster_check.control_plane import control_plane
 from infra.cluster_check.metrics_api import MetricsApi, metrics_api
@@ -127,7 +128,7 @@ def _errors_said(folder: Path) -> Iterator[None]:
     """Exit with 1, in plain words, on what may go wrong with a sound program."""
     try:
         yield
-    except (CheckError, NoBinaryError, NoKafkaError, NotReadyError) as error:
+    except (CheckError, NotMadeError, NoKafkaError, NotReadyError) as error:
         Console(stderr=True, soft_wrap=True).print(Text.assemble(("error ", "red"), str(error)))
         console.print(f"logs: {folder}")
         raise typer.Exit(1) from error

