@@ -171,6 +171,7 @@ class Publisher:
         except KafkaException as error:
             why = self._refusals.why or error.args[0].str()
             return f"{self._kafka.bootstrap_servers}: {why}"
+        self._refusals.forget()
         if (lacking := await self._allowed.why_not()) is not None:
             return lacking
         there = {self._kafka.name(name): len(seen.topics[name].partitions) for name in seen.topics}

@@ -43,9 +43,17 @@ class Refusals:
         self._last: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        """Take an error that librdkafka tells."""
-        if error.code() in _NOT_LET_IN:
+        """Take an error that librdkafka tells.
+
+        One of TLS that is not about a certificate may be a broker's that is just starting.
+        """
+        is_passing = error.code() == KafkaError._SSL and "certificate" not in error.str()  # noqa: SLF001
+        if error.code() in _NOT_LET_IN and not is_passing:
             self._last = error
+
+    def forget(self) -> None:
+        """Note that the broker has let the client in."""
+        self._last = None
 
     @property
     def why(self) -> str | None:

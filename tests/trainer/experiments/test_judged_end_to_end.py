@@ -17,6 +17,7 @@ from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from contracts.topics import FEEDBACK
 from contracts.variants import in_canary
+from runtime.kafka.config import plain
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
@@ -152,7 +153,7 @@ def test_what_a_trial_decides_is_what_the_verdict_says_of_what_happened(
     seed = secrets.randbelow(2**32)
     print("seed", seed)
     random = np.random.default_rng(seed)
-    trial = Trial(store, keyspace, RULES, broker, 0, 1, lambda: datetime.now(UTC))
+    trial = Trial(store, keyspace, RULES, plain(broker), 0, 1, lambda: datetime.now(UTC))
     for place, loss in enumerate(LOSSES):
         happened = happens(random, place, loss)
         put(store, keyspace, topology.interactions, happened)
