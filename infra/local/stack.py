@@ -90,9 +90,10 @@ def compose(
     Raises:
         NoKafkaError: Apache Kafka was asked for, and cannot be had here.
     """
-    namespace = read_settings(SharedSettings).namespace
+    given = read_settings(SharedSettings)
+    namespace = given.namespace
     store = valkey(free_port(), folder)
-    log, security = _started(broker, folder, namespace)
+    log, security = _started(broker, folder, given)
     shared = {"REDIS_URL": store.address, "NAMESPACE": namespace}
     shared |= {"KAFKA_BOOTSTRAP_SERVERS": log.address} if log else {}
     programs, urls = [], {}
@@ -109,13 +110,13 @@ def compose(
 
 
 def _started(
-    broker: BrokerKind, folder: Path, namespace: str
+    broker: BrokerKind, folder: Path, settings: SharedSettings
 ) -> tuple[Server | None, Security | None]:
     """Return the broker that is to be started, and who its users are, if it has any."""
     if broker == "own":
         return None, None
     if broker == "kafka-secured":
-        return secured_kafka(free_port(), folder, namespace)
+        return secured_kafka(free_port(), folder, settings.namespace, settings.kafka.prefix)
     return (kafka if broker == "kafka" else tansu)(free_port(), folder), None
 
 

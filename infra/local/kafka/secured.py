@@ -17,7 +17,6 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from cryptography.hazmat.primitives import serialization
-from pydantic import SecretStr
 
 from infra import broker
 from infra.local.kafka.server import kafka
@@ -64,19 +63,8 @@ class Security:
             for part in ("--add-scram", f"{MECHANISM}=[name={user},password={password}]")
         )
 
-    def config(self, user: User, address: str) -> KafkaConfig:
-        """Return how a user reaches Kafka."""
-        return KafkaConfig(
-            bootstrap_servers=address,
-            security_protocol="SASL_SSL",
-            ssl_ca_file=self.ca_file,
-            sasl_mechanism=MECHANISM,
-            sasl_username=user,
-            sasl_password=SecretStr(self.passwords[user]),
-        )
-
     def environment(self, user: User) -> dict[str, str]:
-        """Return the same as settings of a program, but for the address."""
+        """Return how a user reaches Kafka, as settings of a program, but for the address."""
         return {
             "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "KAFKA_SSL_CA_FILE": str(self.ca_file),
@@ -118,8 +106,8 @@ def listening(security: Security, listeners: Iterable[str]) -> dict[str, str]:
     return properties
 
 
-def secured_kafka(port: int, folder: Path, namespace: str) -> tuple[Server, Security]:
-    """Apache Kafka whose users may do what `infra.rights` says; ready once they may.
+def secured_kafka(port: int, folder: Path, namespace: str, prefix: str) -> tuple[Server, Security]:
+    """Apache Kafka whose users may do what `runtime.kafka.rights` says; ready once they may.
 
     Raises:
         NoKafkaError: it cannot be had or run here, and why.
@@ -139,7 +127,7 @@ def secured_kafka(port: int, folder: Path, namespace: str) -> tuple[Server, Secu
         if not own.answers():
             return False
         try:
-            grant_all(client, plain(address), namespace)
+            grant_all(client, KafkaConfig(prefix=prefix), namespace)
         except KafkaException:
             return False
         return True
