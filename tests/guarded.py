@@ -23,13 +23,20 @@ from infra.local.process import LOOPBACK, Server, free_port
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.kafka.rights import User
 
-Way = Literal["scram-512", "scram-256", "plain", "oauthbearer", "certificate", "unencrypted"]
+Way = Literal[
+    "scram-512", "scram-256", "plain", "oauthbearer", "certificate", "unencrypted", "encrypted"
+]
 WAYS: Final[tuple[Way, ...]] = get_args(Way)
 AUDIENCE: Final = "kafka"
 ISSUER: Final = "https://idp.example"
 _LOGIN: Final = "org.apache.kafka.common.security"
 _OAUTH: Final = f"{_LOGIN}.oauthbearer"
-_LISTENERS: Final = {"SECURED": "SASL_SSL", "OPEN": "SASL_PLAINTEXT", "MUTUAL": "SSL"}
+_LISTENERS: Final = {
+    "SECURED": "SASL_SSL",
+    "OPEN": "SASL_PLAINTEXT",
+    "MUTUAL": "SSL",
+    "ENCRYPTED": "SSL",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,12 @@ class Guarded:
 
     def environment(self, user: User, way: Way = "scram-512") -> dict[str, str]:
         """Return the same as settings of a program."""
+        if way == "encrypted":
+            return {
+                "KAFKA_BOOTSTRAP_SERVERS": self.addresses["ENCRYPTED"],
+                "KAFKA_SECURITY_PROTOCOL": "SSL",
+                "KAFKA_SSL_CA_FILE": str(self.security.ca_file),
+            }
         if way == "certificate":
             return {
                 "KAFKA_BOOTSTRAP_SERVERS": self.addresses["MUTUAL"],
