@@ -27,6 +27,7 @@ from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import Refusals, told
+from runtime.kafka.tokens import TokenError
 from runtime.topology import Topology, TopologyError
 
 DELIVERY_TIMEOUT_MS: Final = 3000
@@ -209,7 +210,10 @@ class Publisher:
             except KafkaException as error:  # librdkafka logs what it gets over by itself
                 self._fatal = error.args[0].str()
                 _log.error("Kafka needs a new producer: %s", self._fatal)
-                self._replace_producer()
+                try:
+                    self._replace_producer()
+                except TokenError as lacking:  # the old one goes on failing, so this comes again
+                    self._fatal = str(lacking)
 
     def _replace_producer(self) -> None:
         """Publish by a new producer; what the old one still had is reported as failed."""

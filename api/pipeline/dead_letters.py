@@ -17,6 +17,7 @@ from api.pipeline.tail import Piece, read_on
 from contracts.topics import STREAMED, dead_letters
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import told
+from runtime.kafka.tokens import TokenError
 
 KEPT_S: Final = 1.0
 NEWEST: Final = 500
@@ -106,6 +107,8 @@ class NewestDeadLetters:
             return None
         try:
             pieces = await asyncio.to_thread(read_on, self._kafka, wanted)
+        except TokenError as error:
+            return str(error)
         except KafkaException as error:
             return f"{self._kafka.bootstrap_servers}: {told(error.args[0])}"
         for topic in starts:

@@ -18,6 +18,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from contracts.topics import STREAMED, dead_letters
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import told
+from runtime.kafka.tokens import TokenError
 from runtime.topology import Topology
 
 KEPT_S: Final = 1.0
@@ -72,17 +73,20 @@ class LogWatch:
         ]
         dead = [(dead_letters(topic).name, 0) for topic in STREAMED]
         logs = [*streamed, *dead, *dead]
-        asked = [
-            *self._asked([*streamed, *dead], _LATEST),
-            *self._asked(dead, _EARLIEST),
-        ]
         servers = self._kafka.bootstrap_servers
+        try:
+            if self._admin is None:
+                self._admin = await asyncio.to_thread(self._connected)
+        except TokenError as error:
+            return LogEnds(failure=str(error))
+        asked = [
+            *self._asked(self._admin, [*streamed, *dead], _LATEST),
+            *self._asked(self._admin, dead, _EARLIEST),
+        ]
         try:
             offsets = await _settled(asked)
         except TimeoutError:
-            return LogEnds(
-                failure=f"{self._kafka.bootstrap_servers}: no answer in {ANSWER_WITHIN_S:g} s"
-            )
+            return LogEnds(failure=f"{servers}: no answer in {ANSWER_WITHIN_S:g} s")
         failures = (
             f"{servers}: {log}: {told(offset.args[0])}"
             for (log, _), offset in zip(logs, offsets, strict=True)
@@ -101,13 +105,17 @@ class LogWatch:
         }
         return LogEnds(ends, letters, self._rates(latest), failure)
 
-    def _asked(self, of: Sequence[Partition], spec: OffsetSpec) -> Iterable[Future[Any]]:
+    def _connected(self) -> AdminClient:
+        """Return a client; blocks where it needs a token."""
+        config = {**self._kafka.librdkafka(), "client.id": "api-pipeline"}
+        # The answer says that Kafka is away; the log need not say so each second.
+        return AdminClient({**config, "log_level": 0, "reconnect.backoff.max.ms": 1000})
+
+    def _asked(
+        self, admin: AdminClient, of: Sequence[Partition], spec: OffsetSpec
+    ) -> Iterable[Future[Any]]:
         """Ask for an offset of each partition; the answers come in their order."""
-        if self._admin is None:
-            config = {**self._kafka.librdkafka(), "client.id": "api-pipeline"}
-            # The answer says that Kafka is away; the log need not say so each second.
-            self._admin = AdminClient({**config, "log_level": 0, "reconnect.backoff.max.ms": 1000})
-        asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
+        asked: dict[TopicPartition, Future[Any]] = admin.list_offsets(
             {TopicPartition(self._kafka.topic(log), number): spec for log, number in of},
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=ANSWER_WITHIN_S,

@@ -27,6 +27,7 @@ from contracts.feedback import Feedback, decode_feedback, parse_request_id
 from contracts.topics import FEEDBACK
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import told
+from runtime.kafka.tokens import TokenError
 from trainer.experiments.verdict import Clicked, Clicks
 
 TIMEOUT_S: Final = 10.0
@@ -70,12 +71,12 @@ def read_clicks(
     )
     try:
         return tries(read)
-    except KafkaException as error:
+    except (KafkaException, TokenError) as error:
         log.warning("no feedback is read: Kafka does not answer", error=_told(error))
         return None
 
 
-def _told(error: KafkaException) -> str:
+def _told(error: Exception) -> str:
     (said,) = error.args
     return told(said) if isinstance(said, KafkaError) else str(said)
 

@@ -1,9 +1,11 @@
 """Each way to log in at Kafka, by both clients; and what is said where it lets nobody in."""
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from pydantic import SecretStr
 import producers.publisher
 from api.events.publisher import Publisher
 from api.http.metrics import Metrics
+from api.pipeline.dead_letters import NewestDeadLetters
+from api.pipeline.log_ends import LogWatch
 from contracts.topics import QUOTES
 from infra.broker import BrokerError, partitions_of
 from infra.local.kafka.secured import grant, revoke
@@ -155,3 +159,16 @@ def test_a_producer_that_may_not_publish_says_so(granted: Guarded) -> None:
     publisher = producers.publisher.Publisher(granted.config("trainer"), PATIENCE_S)
     with pytest.raises(PublishingError, match="user trainer lacks WRITE on topic quotes: give it"):
         publisher.await_topics([QUOTES.name], lambda: False)
+
+
+async def test_an_api_that_gets_no_token_says_so_of_the_logs_and_does_not_wait(
+    guarded: Guarded, topology: Topology
+) -> None:
+    config = guarded.config("api", "oauthbearer", sasl_token_url="http://127.0.0.1:9/token")
+    watch = LogWatch(config, time.monotonic)
+    asked = asyncio.create_task(watch.ends(topology))
+    letters = NewestDeadLetters(config, time.monotonic)
+    why = await letters.refresh({QUOTES.name: range(1)})
+    for said in ((await asked).failure, why):
+        assert said is not None
+        assert said.startswith("http://127.0.0.1:9/token (KAFKA_SASL_TOKEN_URL): ")
