@@ -10,6 +10,7 @@ from api.app import create_app
 from api.hot.server import Server
 from api.http.keys.commands import app as keys
 from api.settings import ApiSettings
+from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
 from runtime.settings import SettingsError, read_settings
 
@@ -31,6 +32,10 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs("api", settings.log_level)
+    try:
+        settings.kafka.librdkafka()
+    except TokenError as error:  # later it would be told with a traceback
+        sys.exit(str(error))
     # uvicorn raises the signal that stopped it once more when all is closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     server = Server(
