@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PROGRAMS := producers stream-processors trainer api infra
+PROGRAMS := producers stream-processors trainer api archive infra
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo smoke up down status test proofs lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench cluster-check terraform-check lock clean
