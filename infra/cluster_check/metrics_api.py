@@ -19,7 +19,7 @@ from infra.cluster_check.cluster import Cluster, Object
 from infra.local.process import LOOPBACK
 
 _CPU: Final = "metrics.k8s.io"
-_EXTERNAL: Final = "external.metrics.k8s.io"
+EXTERNAL: Final = "external.metrics.k8s.io"
 _VERSION: Final = "v1beta1"
 _NAMESPACE: Final = "kube-system"
 _DEPTH_OF_A_VERSION: Final = 3  # /apis/<group>/<version>
@@ -46,7 +46,7 @@ class MetricsApi:
         if len(parts) == _DEPTH_OF_A_VERSION:
             return _resources(group)
         namespace, name = parts[4], parts[5]
-        if group == _EXTERNAL:
+        if group == EXTERNAL:
             value = {"metricName": name, "timestamp": _now(), "value": str(self.external(name))}
             items = [{**value, "metricLabels": {}}]
             return _list(group, "ExternalMetricValueList", items)
@@ -97,9 +97,7 @@ def metrics_api(cluster: Cluster, folder: Path) -> Iterator[MetricsApi]:
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
-        cluster.apply(json.dumps(_registration(server.server_port)))
-        for group in (_CPU, _EXTERNAL):
-            cluster.wait_until(partial(_is_available, cluster, group), f"{group} answers")
+        register(cluster, "metrics", server.server_port, _CPU, EXTERNAL)
         yield api
     finally:
         server.shutdown()
@@ -107,20 +105,31 @@ def metrics_api(cluster: Cluster, folder: Path) -> Iterator[MetricsApi]:
         server.server_close()
 
 
-def _registration(port: int) -> Object:
+def register(cluster: Cluster, name: str, port: int, *groups: str) -> None:
+    """Let the cluster ask a server on this machine what belongs to these API groups.
+
+    Raises:
+        CheckError: the server does not answer the cluster.
+    """
+    cluster.apply(json.dumps(_registration(name, port, groups)))
+    for group in groups:
+        cluster.wait_until(partial(_is_available, cluster, group), f"{group} answers")
+
+
+def _registration(name: str, port: int, groups: tuple[str, ...]) -> Object:
     service: Object = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": "metrics", "namespace": _NAMESPACE},
+        "metadata": {"name": name, "namespace": _NAMESPACE},
         "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
     }
-    groups = [
+    registered = [
         {
             "apiVersion": "apiregistration.k8s.io/v1",
             "kind": "APIService",
             "metadata": {"name": f"{_VERSION}.{group}"},
             "spec": {
-                "service": {"name": "metrics", "namespace": _NAMESPACE, "port": port},
+                "service": {"name": name, "namespace": _NAMESPACE, "port": port},
                 "group": group,
                 "version": _VERSION,
                 "insecureSkipTLSVerify": True,
@@ -128,9 +137,9 @@ def _registration(port: int) -> Object:
                 "versionPriority": 100,
             },
         }
-        for group in (_CPU, _EXTERNAL)
+        for group in groups
     ]
-    return {"apiVersion": "v1", "kind": "List", "items": [service, *groups]}
+    return {"apiVersion": "v1", "kind": "List", "items": [service, *registered]}
 
 
 def _is_available(cluster: Cluster, group: str) -> bool:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 _ROOT: Final = Path(__file__).parents[2]
 _DOCKERFILE: Final = Path(__file__).with_name("Dockerfile")
-_PROGRAMS: Final = ("producers", "stream-processors", "trainer", "api", "infra")
+_PROGRAMS: Final = ("producers", "stream-processors", "trainer", "api", "archive", "infra")
 _IMPORT_ALL: Final = """\
 import importlib, importlib.util, pkgutil, sys
 

@@ -1,5 +1,6 @@
 """.github: what the workflows may do, what they start from, and that they name what is there."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -23,7 +24,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
 BIN = Path(sys.executable).parent
 ZIZMOR = shutil.which("zizmor", path=f"{BIN}:{os.environ['PATH']}")
-PIN = ROOT / "infra/docker/pin-base-images"
+PIN = Path("infra/docker/pin-images")
+PINNED = (Path("infra/docker/Dockerfile"), Path("docker-compose.yml"))
+"""the files in which it writes digests"""
 
 WRITES = {
     ("digests", "propose"): {"contents", "pull-requests"},
@@ -34,7 +37,9 @@ WRITES = {
 
 BUILDX = """#!/bin/sh
 echo "$@" >> {log}
-echo '{{"mediaType": "an index", "digest": "{digest}"}}'
+digest=$(printf '%s' "$4 {day}" | sha256sum | cut -d ' ' -f 1)
+test "$4" != '{unknown}' || digest=
+echo '{{"mediaType": "an index", "digest": "sha256:'$digest'"}}'
 """
 
 
@@ -130,47 +135,55 @@ def test_zizmor_finds_nothing() -> None:
 
 @pytest.fixture
 def pinned(tmp_path: Path) -> Any:
-    """Runs the script on a copy of the Dockerfile, where a stand-in answers for the registry."""
+    """Runs the script on copies of the files, where a stand-in answers for the registry."""
     if shutil.which("jq") is None:
         pytest.skip("jq is missing")
-    folder = tmp_path / "docker"
-    folder.mkdir()
-    shutil.copy(ROOT / "infra/docker/Dockerfile", folder)
-    shutil.copy(PIN, folder)
+    for name in (PIN, *PINNED):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     docker = tmp_path / "bin/docker"
     docker.parent.mkdir()
 
-    def pin(digest: str) -> subprocess.CompletedProcess[str]:
-        docker.write_text(BUILDX.format(log=tmp_path / "asked", digest=digest))
+    def pin(day: str, unknown: str = "") -> subprocess.CompletedProcess[str]:
+        docker.write_text(BUILDX.format(log=tmp_path / "asked", day=day, unknown=unknown))
         docker.chmod(0o755)
         path = f"{docker.parent}:{os.environ['PATH']}"
         return subprocess.run(
-            [folder / PIN.name], env={"PATH": path}, capture_output=True, text=True, check=False
+            [tmp_path / PIN], env={"PATH": path}, capture_output=True, text=True, check=False
         )
 
-    pin.folder = folder  # type: ignore[attr-defined]
     return pin
 
 
-def test_base_images_get_the_digest_that_the_registry_says_and_later_the_next_one(
+def images_of_others(folder: Path) -> list[tuple[str, str]]:
+    """Return the tag and the digest of each image that a file in `folder` names."""
+    texts = "".join((folder / name).read_text() for name in PINNED)
+    return re.findall(r"^(?:FROM|    image:) (?!tickrec/)([^@\s]+)@?(\S*)", texts, re.MULTILINE)
+
+
+def test_images_of_others_get_the_digest_that_the_registry_says_and_later_the_next_one(
     pinned: Any, tmp_path: Path
 ) -> None:
-    dockerfile = pinned.folder / "Dockerfile"
-    plain = re.sub(r"@sha256:\w+", "", dockerfile.read_text())
-    for digest in ("sha256:" + "a" * 64, "sha256:" + "b" * 64):
-        done = pinned(digest)
+    plain = [re.sub(r"@sha256:\w+", "", (ROOT / name).read_text()) for name in PINNED]
+    for day in ("Monday", "Tuesday"):
+        done = pinned(day)
         assert done.returncode == 0, done.stderr
-        lines = re.findall(r"^FROM .*$", dockerfile.read_text(), re.MULTILINE)
-        assert len(lines) == 2
-        assert all(line.split()[1].endswith(f"-trixie@{digest}") for line in lines)
-        assert dockerfile.read_text().replace(f"@{digest}", "") == plain
-    (asked,) = set((tmp_path / "asked").read_text().splitlines())
-    assert re.match(r"buildx imagetools inspect python:3\.\d+-slim-trixie --format ", asked)
+        found = images_of_others(tmp_path)
+        # Python twice, Kafka, Redis, nginx, Prometheus, Grafana
+        assert len(found) == 7
+        for tag, digest in found:
+            assert digest == f"sha256:{hashlib.sha256(f'{tag} {day}'.encode()).hexdigest()}"
+        written = [re.sub(r"@sha256:\w+", "", (tmp_path / name).read_text()) for name in PINNED]
+        assert written == plain
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len(asked) == 2 * len({tag for tag, _ in found})
 
 
-def test_without_a_digest_nothing_is_changed(pinned: Any) -> None:
-    before = (pinned.folder / "Dockerfile").read_text()
-    done = pinned("")
-    assert done.returncode == 1
-    assert "no digest" in done.stderr
-    assert (pinned.folder / "Dockerfile").read_text() == before
+def test_while_a_digest_is_unknown_no_file_is_changed(pinned: Any, tmp_path: Path) -> None:
+    for unknown, _ in set(images_of_others(ROOT)):
+        done = pinned("Monday", unknown)
+        assert done.returncode == 1
+        assert f"{unknown}: no digest" in done.stderr
+    assert [(tmp_path / name).read_text() for name in PINNED] == [
+        (ROOT / name).read_text() for name in PINNED
+    ]

@@ -5,12 +5,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tenacity
 
 from infra.cluster_check.autoscaler import autoscaler_of
 from infra.cluster_check.freshness import Freshness
+from infra.cluster_check.linting import Finding, judged
 from infra.cluster_check.log import lags
 from infra.cluster_check.quota import Quota, cpu_s
 from infra.cluster_check.surge import Sample
@@ -79,6 +81,24 @@ def test_an_autoscaler_has_a_metric_for_each_topic() -> None:
     (metric,) = made["spec"]["metrics"]
     assert metric["external"]["metric"]["name"] == "s0-kafka-quotes"
     assert metric["external"]["target"] == {"type": "AverageValue", "averageValue": "7"}
+
+
+def test_a_check_that_kube_score_skips_is_neither_passed_nor_a_finding() -> None:
+    def check(grade: int, *summaries: str, skipped: bool = False) -> tuple[str, dict[str, Any]]:
+        comments = [{"path": "api", "summary": summary} for summary in summaries]
+        return "api", {"grade": grade, "skipped": skipped, "comments": comments or None}
+
+    checks = [
+        check(10),
+        check(0, skipped=True),
+        check(1, "no CPU limit", "no probe"),
+        check(5, "x"),
+    ]
+
+    assert judged(checks) == (
+        1,
+        {Finding("api", "no CPU limit"), Finding("api", "no probe"), Finding("api", "x")},
+    )
 
 
 def test_a_worker_gets_its_pods_name_and_none_of_its_addresses() -> None:

@@ -1,0 +1,132 @@
+"""Runs KEDA's operator and metrics adapter, which then make the autoscalers and tell the lag."""
+
+import shutil
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from infra.cluster_check.autoscaler import autoscaler_of
+from infra.cluster_check.binaries import Keda
+from infra.cluster_check.certificates import make_certificate
+from infra.cluster_check.cluster import Cluster
+from infra.cluster_check.metrics_api import EXTERNAL, register
+from infra.cluster_check.overlays import NAMESPACE
+from infra.local.process import LOOPBACK, Command, Server, free_port, running
+
+_OWN_NAMESPACE: Final = "kube-system"
+"""KEDA's, which looks for its secrets there and finds none."""
+
+
+@contextmanager
+def keda(binaries: Keda, cluster: Cluster, folder: Path) -> Iterator[None]:
+    """Run both on free ports, with the certificate authority of `folder`, and let the cluster ask.
+
+    Raises:
+        NotReadyError: a server ended, or did not answer in time.
+        CheckError: the cluster does not reach the adapter.
+    """
+    certificates = _certificates(folder)
+    grpc = f"localhost:{free_port()}"
+    port = free_port()
+    with ExitStack() as stack:
+        stack.enter_context(running(_operator(binaries, cluster, certificates, grpc)))
+        stack.enter_context(running(_adapter(binaries, cluster, certificates, grpc, port)))
+        register(cluster, "keda-adapter", port, EXTERNAL)
+        yield
+
+
+def differences(cluster: Cluster) -> list[str]:
+    """Return the fields of the workers' autoscaler that KEDA and the check fill differently."""
+    made = cluster.get("HorizontalPodAutoscaler", NAMESPACE, "worker")["spec"]
+    ours = autoscaler_of(cluster.get("ScaledObject", NAMESPACE, "worker"))
+    # Under a name of its own, or the server would take it for a change of KEDA's.
+    ours["metadata"]["name"] = "worker-without-keda"
+    expected = cluster.as_defaulted(ours)["spec"]
+    return sorted(
+        name for name in made.keys() | expected.keys() if made.get(name) != expected.get(name)
+    )
+
+
+def _certificates(folder: Path) -> Path:
+    """Return a folder with what both servers look for in one, under the names that they expect."""
+    made = folder / "keda"
+    made.mkdir()
+    make_certificate(folder, "keda-server", "localhost")
+    shutil.copy(folder / "ca.crt", made)
+    for ending in ("crt", "key"):
+        shutil.copy(folder / f"keda-server.{ending}", made / f"tls.{ending}")
+    return made
+
+
+def _operator(binaries: Keda, cluster: Cluster, certificates: Path, grpc: str) -> Server:
+    health = f"{LOOPBACK}:{free_port()}"
+    trusted = _trusted(certificates)
+    return Server(
+        Command(
+            name="keda-operator",
+            argv=(
+                *(str(binaries.operator), "--cert-dir", str(certificates)),
+                *("--ca-dir", str(certificates), "--metrics-service-bind-address", grpc),
+                *("--health-probe-bind-address", health),
+                *("--metrics-bind-address", f"{LOOPBACK}:{free_port()}"),
+                # Nothing of KEDA's chart is here that it could write its certificates to.
+                *("--enable-webhook-patching=false", "--enable-apiservice-patching=false"),
+            ),
+            log=certificates.parent / "keda-operator.log",
+            environment=_environment(cluster),
+        ),
+        health,
+        "KEDA's operator",
+        lambda: _is_ready(f"http://{health}/readyz", trusted),
+    )
+
+
+def _adapter(binaries: Keda, cluster: Cluster, certificates: Path, grpc: str, port: int) -> Server:
+    address = f"https://localhost:{port}"
+    trusted = _trusted(certificates)
+    kubeconfig = str(cluster.kubeconfig)
+    return Server(
+        Command(
+            name="keda-adapter",
+            argv=(
+                *(str(binaries.adapter), "--secure-port", str(port), "--bind-address", LOOPBACK),
+                *("--client-ca-file", str(certificates / "ca.crt")),
+                *("--tls-cert-file", str(certificates / "tls.crt")),
+                *("--tls-private-key-file", str(certificates / "tls.key")),
+                *("--cert-dir", str(certificates), "--metrics-service-address", grpc),
+                *("--port", str(free_port()), "--lister-kubeconfig", kubeconfig),
+                *("--authentication-kubeconfig", kubeconfig),
+                *("--authorization-kubeconfig", kubeconfig),
+            ),
+            log=certificates.parent / "keda-adapter.log",
+            environment=_environment(cluster),
+        ),
+        address,
+        "KEDA's metrics adapter",
+        lambda: _is_ready(f"{address}/readyz", trusted),
+    )
+
+
+def _environment(cluster: Cluster) -> dict[str, str]:
+    return {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "POD_NAMESPACE": _OWN_NAMESPACE,
+        "KEDA_CLUSTER_OBJECT_NAMESPACE": _OWN_NAMESPACE,
+        # All of them.
+        "WATCH_NAMESPACE": "",
+    }
+
+
+def _trusted(certificates: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificates / "ca.crt"))
+
+
+def _is_ready(url: str, trusted: ssl.SSLContext) -> bool:
+    try:
+        return httpx.get(url, verify=trusted, timeout=2).is_success
+    except httpx.HTTPError:
+        return False
