@@ -34,6 +34,7 @@ from benchmarks.harness.timing import timed
 from benchmarks.stream.writer import claimed
 from contracts.messages import QuoteColumns, decode_quotes
 from contracts.topics import QUOTES
+from runtime.kafka.config import plain
 from runtime.redis.stores import connect_async
 from stream_processors.bars.bars import BarsFold
 from stream_processors.bars.fold import BAR
@@ -41,10 +42,12 @@ from stream_processors.bars.table import NO_MINUTE, BarTable
 from stream_processors.store.claims import Claim, Store
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import Fetched, FetchFailure
+from stream_processors.transport.producer import Producer
 
 _RETENTION_MINUTES: Final = 60
 _FLUSH_EVERY_S: Final = 1.0
 _EXPIRE_S: Final = 604_800
+_CLOSE_AFTER_S: Final = 10.0
 _MAX_FETCH_BYTES: Final = 1 << 20
 """As the worker's."""
 _RECORDS_A_CALL: Final = 10_000
@@ -97,7 +100,7 @@ async def _steps(stage: Stage, n: int) -> dict[str, Run]:
     client = await connect_async(stage.store.address, "tickrec-benchmarks")
     claims = [await claimed(Store(client, namespace.keys), tp.partition) for tp in tps]
     with step("worker"):
-        await _take_all(claims, batches)
+        await _take_all(claims, Producer(plain(address)), batches)
     await client.aclose()
     return runs
 
@@ -181,14 +184,27 @@ def _fold(batches: Sequence[RecordBatch], columns: Sequence[QuoteColumns]) -> No
         table.add(keys, its.price, its.size, its.ts_ms, batch.offsets())
 
 
-async def _take_all(claims: Sequence[Claim], batches: Sequence[RecordBatch]) -> None:
+async def _take_all(
+    claims: Sequence[Claim], producer: Producer, batches: Sequence[RecordBatch]
+) -> None:
     """Fold all, with a flush a second and one at the end, as the worker does.
+
+    All quotes are of one minute, which stays open: nothing is published.
 
     Raises:
         ContenderError: a quote was rejected, though each is good and in its partition.
     """
-    limits = {"retention_minutes": _RETENTION_MINUTES, "expire_s": _EXPIRE_S}
-    folds = [BarsFold(claim, partitions=len(claims), **limits) for claim in claims]
+    folds = [
+        BarsFold(
+            claim,
+            producer,
+            partitions=len(claims),
+            retention_minutes=_RETENTION_MINUTES,
+            expire_s=_EXPIRE_S,
+            close_after_s=_CLOSE_AFTER_S,
+        )
+        for claim in claims
+    ]
     ends: dict[int, int] = {}
     flushed = time.perf_counter()
     for place, batch in enumerate(batches, start=1):

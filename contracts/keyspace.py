@@ -10,6 +10,9 @@ Keys, after the namespace:
     hash: minute start, epoch s -> `BarValue`; `newest` -> newest minute
     lives `BARS_RETENTION_MINUTES` of event time, and `BARS_EXPIRE_DAYS` after the last quote;
     written by bars; read by api
+`open:{q<p>}`
+    sorted set: instrument by its newest minute, epoch s
+    lives until that minute is closed; written by bars; read by bars
 `history:{i<p>}:<user>`
     hash: item -> `HistoryEntry`; `off` -> last offset
     lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; written by histories;
@@ -35,6 +38,7 @@ Keys, after the namespace:
     for these three now and then, and reads the hash again when one of them is another.
 `position:{<t><p>}`
     hash: `next`, `epoch`, `incarnation`, `topic_id`, `lineage`, `folding`, `updated_at_ms`;
+    for q also `closed` -> the newest minute whose bars are published, epoch s;
     for c also `source:<p>` -> highest offset applied; during a flush `chunk:<n>` -> the flush
     lives forever; written by workers; read by workers, api, trainer, people
 `model:current`
@@ -119,6 +123,8 @@ FOLDING_FIELD: Final = "folding"
 CHUNK_FIELD_PREFIX: Final = "chunk:"
 """Of a flush that is under way: each chunk that is written says so."""
 UPDATED_AT_FIELD: Final = "updated_at_ms"
+CLOSED_FIELD: Final = "closed"
+"""Of quotes: start of the newest minute, epoch s, whose bars stand in the topic `bars`."""
 SOURCE_FIELD_PREFIX: Final = "source:"
 
 REPLACED_GENERATION_TTL_S: Final = 60
@@ -184,6 +190,10 @@ class Keyspace:
     def bars_changed(self, partition: int) -> str:
         """The channel that tells which bars of a partition were written."""
         return f"{self.namespace}:bars-changed:{_tag(QUOTES, partition)}"
+
+    def open_bars(self, partition: int) -> str:
+        """The instruments of a partition whose newest minute is not closed."""
+        return f"{self.namespace}:open:{_tag(QUOTES, partition)}"
 
     def history(self, partition: int, user_id: str) -> str:
         """The items that a user has."""

@@ -29,6 +29,8 @@ class Topic:
     """its records bear the time at which the broker took them: no producer's clock is asked"""
     is_compacted: bool = False
     """the newest record of each key stays for good, a tombstone takes the key out"""
+    partitioned_as: str = ""
+    """name of the topic that it has as many partitions as, and each key in the same one"""
 
 
 QUOTES: Final = Topic(
@@ -82,6 +84,17 @@ FEEDBACK: Final = Topic(
     written_by="api",
     read_by="trainer, and people who measure experiments",
 )
+BARS: Final = Topic(
+    name="bars",
+    letter="",
+    key="instrument id, ASCII decimal",
+    partitions=QUOTES.partitions,
+    # Readers may be away for longer than the quotes are kept, from which bars are made anew.
+    retention_h=24 * 7,
+    written_by="stream_processors: bars",
+    read_by="archive, and anyone who wants closed bars",
+    partitioned_as=QUOTES.name,
+)
 STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
 """The topics that workers fold, each of which keeps its positions in Redis."""
 
@@ -101,4 +114,4 @@ def dead_letters(topic: Topic) -> Topic:
     )
 
 
-ALL: Final = (*STREAMED, FEEDBACK, *map(dead_letters, STREAMED))
+ALL: Final = (*STREAMED, FEEDBACK, BARS, *map(dead_letters, STREAMED))

@@ -56,7 +56,8 @@ def ensure(
     """Create the topics that are missing, and note the partitions in Redis.
 
     A missing topic gets the number of partitions that was asked for, else what Redis notes already,
-    else what `contracts.topics` says. Nothing is created unless everything agrees.
+    else what `contracts.topics` says; `bars` as many as `quotes` has. Nothing is created unless
+    everything agrees.
 
     Args:
         client: of the broker.
@@ -105,11 +106,14 @@ def _row(
     Raises:
         TopologyError: as `ensure`.
     """
+    like = topic.partitioned_as or topic.name
     says = {
-        "the command line": asked.partitions.get(topic.name),
-        "meta:topics in Redis": noted.get(topic.name),
+        "the command line": asked.partitions.get(topic.name, asked.partitions.get(like)),
+        "meta:topics in Redis": noted.get(like),
         "the broker": there.get(topic.name),
     }
+    if like != topic.name:
+        says[f"the broker of {like}"] = there.get(like)
     said = {who: n for who, n in says.items() if n is not None}
     if len(set(said.values())) > 1:
         raise TopologyError(

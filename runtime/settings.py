@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -122,6 +122,22 @@ class MetricsSettings(SharedSettings):
         default="127.0.0.1",
         description="address to serve metrics on; 0.0.0.0 to be reached from outside a container",
     )
+
+
+class TracingSettings(BaseModel):
+    """Of programs that can tell what they do by traces."""
+
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
+        description="base URL of a receiver of OTLP over HTTP, as `http://127.0.0.1:4318`, that "
+        "gets traces; none: there are none",
+    )
+
+    @field_validator("otel_exporter_otlp_endpoint", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None  # as OpenTelemetry has it
 
 
 class FoldingSettings(BaseModel):

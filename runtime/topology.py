@@ -22,6 +22,11 @@ class Topology:
     cooccurrences: int
     instruments: int = INSTRUMENTS.partitions
 
+    @property
+    def bars(self) -> int:
+        """As many as `quotes` has: an instrument is in the same partition of both."""
+        return self.quotes
+
     @classmethod
     def from_hash(cls, partitions: Mapping[str, str]) -> "Topology":
         """Read the hash `meta:topics`.

@@ -13,13 +13,14 @@ from mode import Worker
 from redis.exceptions import RedisError
 
 from contracts.keyspace import FOLDING_FIELD, Keyspace
-from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import BARS, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
 from runtime.kafka.rights import RightsError, rights
 from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
 from runtime.redis.stores import check_kept_async, connect_async
 from runtime.settings import SettingsError, read_settings
 from runtime.topology import Topology, TopologyError
+from runtime.tracing import Tracing, tracing_to
 from stream_processors import metrics
 from stream_processors.app import StreamProcessors
 from stream_processors.bars.bars import BarsFold
@@ -31,6 +32,7 @@ from stream_processors.instruments.catalog import CatalogFold, emptied
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.life import Partition
 from stream_processors.partition.rules import Rules
+from stream_processors.partition.spans import UNRECORDED, Recorded
 from stream_processors.settings import Settings
 from stream_processors.store.claims import Store
 from stream_processors.store.folding import FoldingError, check_folding, folding_text
@@ -57,9 +59,11 @@ def topic_rules(
             bad_max,
             lambda claim: BarsFold(
                 claim,
+                producer,
                 partitions=topology.quotes,
                 retention_minutes=settings.bars_retention_minutes,
                 expire_s=round(settings.bars_expire_days * _DAY_S),
+                close_after_s=settings.bars_close_after_seconds,
             ),
         ),
         INTERACTIONS.name: Rules(
@@ -91,7 +95,12 @@ def topic_rules(
 
 
 def build(
-    settings: Settings, store: Store, producer: Producer, topology: Topology, kafka_log: Log
+    settings: Settings,
+    store: Store,
+    producer: Producer,
+    topology: Topology,
+    kafka_log: Log,
+    tracing: Tracing,
 ) -> StreamProcessors:
     """Return the app."""
     dead_letters = DeadLetters(producer)
@@ -105,6 +114,7 @@ def build(
             log=kafka_log,
             reader=app,
             dead_letters=dead_letters,
+            spans=UNRECORDED if tracing.provider is None else Recorded(tracing, tp),
         )
 
     group = settings.kafka.topic(store.keyspace.consumer_group())
@@ -124,6 +134,7 @@ async def read_topology(store: Store, producer: Producer) -> Topology:
         metrics.TOPIC_PARTITIONS.labels(topic.name).set(getattr(topology, topic.name))
         for counter in (metrics.RECORDS, metrics.REJECTED, metrics.REPLAYED, metrics.GAP):
             counter.labels(topic.name)  # one that is not there yet is hidden from `increase()`
+    topology.check(BARS.name, await producer.partitions_of(BARS.name))
     return topology
 
 
@@ -142,7 +153,9 @@ async def check_state(settings: Settings, store: Store, topology: Topology) -> N
             check_folding(f"{topic.name}/{partition}", position.get(FOLDING_FIELD), folding)
 
 
-async def _connect(settings: Settings) -> tuple[StreamProcessors, Store, Producer]:
+async def _connect(
+    settings: Settings, tracing: Tracing
+) -> tuple[StreamProcessors, Store, Producer]:
     """Make the clients and the app, in the loop that the worker will run."""
     client = await connect_async(settings.redis_url, "tickrec-stream-processors")
     store = Store(client, Keyspace(settings.namespace), settings.chunk_cost)
@@ -150,7 +163,7 @@ async def _connect(settings: Settings) -> tuple[StreamProcessors, Store, Produce
         log.warning(warning)
     kafka_log = Log(settings.kafka)
     await kafka_log.check_rights(rights(settings.namespace)["workers"])
-    producer = Producer(settings.kafka)
+    producer = Producer(settings.kafka, tracing)
     await producer.start()
     try:
         topology = await read_topology(store, producer)
@@ -158,7 +171,7 @@ async def _connect(settings: Settings) -> tuple[StreamProcessors, Store, Produce
     except BaseException:
         await producer.stop()
         raise
-    return build(settings, store, producer, topology, kafka_log), store, producer
+    return build(settings, store, producer, topology, kafka_log, tracing), store, producer
 
 
 def main() -> None:
@@ -168,10 +181,11 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs("stream_processors", settings.log_level)
+    tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "stream_processors")
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        app, store, producer = loop.run_until_complete(_connect(settings))
+        app, store, producer = loop.run_until_complete(_connect(settings, tracing))
     except (
         *(TopologyError, FoldingError, RightsError, TokenError),
         *(RedisError, KafkaError, KafkaException),
@@ -193,6 +207,7 @@ def main() -> None:
     try:
         worker.execute_from_commandline()
     finally:
+        tracing.close()
         log.info("worker stopped", producer=str(producer))
 
 

@@ -16,6 +16,12 @@ GAP: Final = Counter(
 UNPUBLISHED: Final = Counter(
     "bars_unpublished", "Script calls whose bars were written and could not be published."
 )
+CLOSED_BARS: Final = Counter(
+    "closed_bars_published", "Bars published once their minute was closed, or after it."
+)
+REVISED_BARS: Final = Counter(
+    "closed_bars_revised", "Bars published after their minute was closed, as late quotes came."
+)
 CHANGES: Final = Counter("changes", "Rows published to cooccurrences.")
 FOREIGN_CHANGES: Final = Counter(
     "changes_foreign", "Rows left out, as they were computed from other histories than Redis has."

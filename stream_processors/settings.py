@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from runtime.settings import FoldingSettings, MetricsSettings
+from runtime.settings import FoldingSettings, MetricsSettings, TracingSettings
 from stream_processors.store.folding import folding_text
 
 
-class Settings(FoldingSettings, MetricsSettings):
+class Settings(FoldingSettings, TracingSettings, MetricsSettings):
     """Of one worker process."""
 
     bars_retention_minutes: int = Field(
@@ -17,6 +17,13 @@ class Settings(FoldingSettings, MetricsSettings):
         ge=1,
         le=3_650,
         description="by the clock, after an instrument's last new minute, until its bars go",
+    )
+    bars_close_after_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        le=3_600,
+        description="of event time, after a minute's end, until its bars are published; quotes "
+        "that are later revise them",
     )
     flush_interval_s: float = Field(
         default=1.0,

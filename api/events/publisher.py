@@ -29,6 +29,7 @@ from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import Refusals, told
 from runtime.kafka.tokens import TokenError
 from runtime.topology import Topology, TopologyError
+from runtime.tracing import OFF, Tracing
 
 DELIVERY_TIMEOUT_MS: Final = 3000
 """After it, librdkafka gives a message up."""
@@ -40,7 +41,7 @@ _REPLACED_EVERY_S: Final = 1.0
 """At most so often, should one fatal error follow the other."""
 
 Publishable = Quote | Interaction | Feedback | Tombstone | Instrument | Delisting
-_Headers = list[tuple[str, str | bytes | None]]
+_Headers = Sequence[tuple[str, str | bytes | None]]
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class _Record(NamedTuple):
     topic: str
     key: bytes
     value: bytes | None
-    headers: _Headers | None = None
+    headers: _Headers = ()
 
 
 class LogUnavailableError(ConnectionError, Failure):
@@ -120,8 +121,9 @@ class Publisher:
     _producer: Producer
     """while it runs"""
 
-    def __init__(self, kafka: KafkaConfig, metrics: Metrics) -> None:
+    def __init__(self, kafka: KafkaConfig, metrics: Metrics, tracing: Tracing = OFF) -> None:
         self._metrics = metrics
+        self._tracing = tracing
         self._kafka = kafka
         self._refusals = Refusals()
         self._allowed = Allowed(kafka)
@@ -146,22 +148,27 @@ class Publisher:
     async def publish(self, messages: Sequence[Publishable]) -> None:
         """Return once Kafka has acknowledged all `messages`.
 
+        While traces are on, their records say in the header `traceparent` which span sent them.
+        Else they have none, whatever the request had: nothing here would stand in that trace.
+
         Raises:
             LogUnavailableError: it has not, in bounded time.
         """
         batch = _Batch(len(messages), self._kafka, self._metrics)
-        for topic, key, value, headers in map(_record_of, messages):
-            try:
-                self._producer.produce(
-                    self._kafka.topic(topic),
-                    value,
-                    key,
-                    headers=headers,
-                    on_delivery=batch.delivered,
-                )
-            except (BufferError, KafkaException) as error:
-                batch.count(topic, str(error))
-        await batch.wait()
+        records = [_record_of(message) for message in messages]
+        with self._tracing.sends(record.topic for record in records) as carried:
+            for topic, key, value, headers in records:
+                try:
+                    self._producer.produce(
+                        self._kafka.topic(topic),
+                        value,
+                        key,
+                        headers=[*headers, *carried],
+                        on_delivery=batch.delivered,
+                    )
+                except (BufferError, KafkaException) as error:
+                    batch.count(topic, str(error))
+            await batch.wait()
 
     async def check(self, topology: Topology) -> str:
         """Return `ok`, or why messages cannot be published as `topology` says."""
@@ -228,7 +235,7 @@ class Publisher:
 def _record_of(message: Publishable) -> _Record:
     if isinstance(message, Tombstone):
         key, headers = encode_tombstone(message)
-        return _Record(INTERACTIONS.name, key, None, [*headers])
+        return _Record(INTERACTIONS.name, key, None, headers)
     if isinstance(message, Feedback):
         return _Record(FEEDBACK.name, feedback_key(message), encode_feedback(message))
     if isinstance(message, Instrument | Delisting):

@@ -25,7 +25,9 @@ from api.live.frames import OPENING, bar_frame, live_frame, stale_frame
 from api.live.resuming import parse_id
 from api.live.stream import EventStream
 from contracts.keyspace import BarValue
+from runtime.tracing import Tracing
 
+PATH: Final = "/v1/stream/bars"
 MAX_INSTRUMENTS: Final = 500
 
 _FULL: Final = f"{MAX_CLIENTS} streams are open already: try another process, or again in a second"
@@ -53,13 +55,14 @@ _EXAMPLE: Final = b"".join(
 ).decode()
 
 
-def endpoints(live: LiveBars, resolve: Resolve, access: Access) -> Table:
+def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing) -> Table:
     """Return the endpoint of bars as they change.
 
     Args:
         live: the bars.
         resolve: finds instruments by their symbols.
         access: knows keys: none is needed, but the streams of each are counted.
+        tracing: traces the streams.
     """
 
     async def bars(request: Request, instruments: frozenset[int]) -> Response:
@@ -72,11 +75,11 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access) -> Table:
             raise Problem(OVERLOADED, _FULL) from error
         except ClosedError as error:
             raise Problem(NOT_READY, _CLOSED) from error
-        return EventStream(live, listener)
+        return EventStream(live, listener, tracing)
 
     return (
         ActionEndpoint(
-            path="/v1/stream/bars",
+            path=PATH,
             tag="instruments",
             summary="Bars as they change",
             description="""\

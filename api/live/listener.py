@@ -25,6 +25,7 @@ class Listener:
 
     def __init__(self, instruments: frozenset[int], metrics: LiveMetrics) -> None:
         self.instruments = instruments
+        self.bars_sent = 0
         self._metrics = metrics
         self._bars: dict[int, dict[int, bytes]] = {}
         self._first = b""
@@ -62,6 +63,7 @@ class Listener:
             if minute_s < oldest.get(instrument_id, 0)
         ]
         self._metrics.events.inc(len(frames))
+        self.bars_sent += len(frames)
         self._first += b"".join(frames)
 
     def offer(self, instrument_id: int, minute_s: int, frame: bytes) -> None:
@@ -102,6 +104,7 @@ class Listener:
             return b""
         frames = [frame for bars in self._bars.values() for _, frame in sorted(bars.items())]
         self._metrics.events.inc(len(frames))
+        self.bars_sent += len(frames)
         said = b"".join((self._first, *frames, self._last))
         self._bars.clear()
         self._first = self._last = b""

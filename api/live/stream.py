@@ -2,10 +2,14 @@
 
 A framework's streaming response waits for a client as long as the client likes. This one ends when
 the client has taken nothing for a while, whatever the server holds back for it.
+
+A traced stream is one span, from the request to its end, which says how many bars were sent and who
+ended it. What workers publish in Redis names no span, and there may be thousands of bars a second:
+none of them has a span, or a link to the flush that wrote it.
 """
 
 import asyncio
-from typing import Final
+from typing import Final, Literal
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -13,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from api.live.bars import LiveBars
 from api.live.frames import OPENING
 from api.live.listener import Listener
+from runtime.tracing import Tracing
 
 STALLED_AFTER_S: Final = 30.0
 PACE_S: Final = 0.1
@@ -29,13 +34,15 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, live: LiveBars, listener: Listener) -> None:
+    def __init__(self, live: LiveBars, listener: Listener, tracing: Tracing) -> None:
         # Not the parent's: it would announce a body of no bytes.
         self.status_code = 200
         self.background = None
         self.init_headers(_HEADERS)
         self._live = live
         self._listener = listener
+        self._tracing = tracing
+        self._is_gone = False
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send, until the client goes, stalls, or the stream is ended."""
@@ -43,6 +50,7 @@ class EventStream(Response):
         try:
             await self._send_all(send)
         except TimeoutError:
+            self._note_end("stalled client")
             self._live.drop(self._listener)
         finally:
             watching.cancel()
@@ -62,9 +70,21 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": said, "more_body": True})
             await asyncio.sleep(PACE_S)
             said = await self._listener.take()
+        self._note_end("client" if self._is_gone else "server")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _end_when_gone(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
+        self._is_gone = True
         self._listener.end()
+
+    def _note_end(self, ended_by: Literal["client", "server", "stalled client"]) -> None:
+        """Say what became of the stream, in the span that the framework ends with it."""
+        self._tracing.note(
+            {
+                "tickrec.stream.instruments": len(self._listener.instruments),
+                "tickrec.stream.bars": self._listener.bars_sent,
+                "tickrec.stream.ended_by": ended_by,
+            }
+        )

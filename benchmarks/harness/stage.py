@@ -21,7 +21,7 @@ from benchmarks.harness.report import Servers
 from benchmarks.harness.rounds import Run
 from benchmarks.harness.serving import answering
 from contracts.keyspace import Keyspace
-from contracts.topics import STREAMED, Topic
+from contracts.topics import BARS, STREAMED, Topic
 from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
@@ -80,8 +80,8 @@ class Stage:
         brokers.delete(brokers.admin(plain(self.broker.address)), [topic.name for topic in topics])
 
     def anew(self, **partitions: int) -> Namespace:
-        """Return a namespace where nothing is left that a worker could fold."""
-        self.empty(*STREAMED)
+        """Return a namespace where nothing is left that a worker could fold, or has published."""
+        self.empty(*STREAMED, BARS)
         return self.namespace(**partitions)
 
     def command(

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from contracts.keyspace import Keyspace
 from contracts.topics import (
     ALL,
+    BARS,
     COOCCURRENCES,
     FEEDBACK,
     INSTRUMENTS,
@@ -23,7 +24,7 @@ from contracts.topics import (
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
 
-User = Literal["producers", "workers", "trainer", "api", "topics", "operator"]
+User = Literal["producers", "workers", "trainer", "api", "archive", "topics", "operator"]
 _LET_IN_WITHIN_S: Final = 5
 _CALL_S: Final = 15
 _REFUSED: Final = (
@@ -52,8 +53,9 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
         "producers": _on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS),
         "workers": (
             *_on("READ", *STREAMED),
-            # Changes of counts, users who were away for long, and records that break a rule.
-            *_on("WRITE", COOCCURRENCES, INTERACTIONS, *letters),
+            # Changes of counts, users who were away for long, closed bars, and records that break a
+            # rule.
+            *_on("WRITE", COOCCURRENCES, INTERACTIONS, BARS, *letters),
             Right("READ", "group", Keyspace(namespace).consumer_group()),
         ),
         "trainer": (*_on("READ", FEEDBACK), Right("READ", "group", "trainer")),
@@ -62,6 +64,10 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
             *_on("DESCRIBE", COOCCURRENCES),
             *_on("READ", *letters),
             Right("READ", "group", "api-dead-letters"),
+        ),
+        "archive": (
+            *_on("READ", QUOTES, INTERACTIONS, FEEDBACK, BARS),
+            Right("READ", "group", "archive"),
         ),
         "topics": (*_on("CREATE", *ALL), *_on("DESCRIBE_CONFIGS", *ALL), *_on("DESCRIBE", *ALL)),
         "operator": (

@@ -1,7 +1,12 @@
-"""Quotes to bars in memory, and to what Redis is to hold of them."""
+"""Quotes to bars in memory, to what Redis is to hold of them, and to the topic of closed bars.
+
+Bars that are due go to Kafka first, then all that changed to Redis, then the position. So whatever
+is in Redis was published if it was due then, and a crash in between publishes the same once more.
+The other way round, a bar could have left its retention in Redis before anybody published it.
+"""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -10,15 +15,18 @@ import numpy as np
 from contracts.keyspace import NEWEST_FIELD, BarValue
 from contracts.messages import QuoteColumns, Rejection, decode_quotes
 from contracts.partitioning import instrument_partitions
-from contracts.topics import QUOTES
+from contracts.topics import BARS, QUOTES
 from stream_processors import metrics
+from stream_processors.bars.closing import Closing
 from stream_processors.bars.fold import BAR, Bars
+from stream_processors.bars.publishing import records_of
 from stream_processors.bars.table import NO_MINUTE, BarTable, Changed, Missing
 from stream_processors.partition.fold import Unwritten, misplaced
-from stream_processors.store.chunks import Commands, Group, command
+from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
 from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.producer import Producer
 
 MINUTE_S: Final = 60
 # Quotes folded between two looks at how much is unwritten: at most as many bars.
@@ -40,25 +48,56 @@ class BarsFold:
     records_at_once = _RECORDS_AT_ONCE
 
     def __init__(
-        self, claim: Claim, *, partitions: int, retention_minutes: int, expire_s: int
+        self,
+        claim: Claim,
+        producer: Producer,
+        *,
+        partitions: int,
+        retention_minutes: int,
+        expire_s: int,
+        close_after_s: float,
+        clock_s: Callable[[], float] = time.time,
     ) -> None:
-        """Take the partition, the topic's number of them, and how long bars live."""
+        """Take the partition, where to publish, and how long bars live and stay open.
+
+        Args:
+            claim: of the partition.
+            producer: to the topic of closed bars.
+            partitions: the topic's number of them.
+            retention_minutes: of event time, for each instrument.
+            expire_s: by the clock, after an instrument's last new minute.
+            close_after_s: by how much quotes may be late before they revise a closed bar.
+            clock_s: the wall clock.
+        """
         self._claim = claim
+        self._producer = producer
         self._partitions = partitions
+        self._retention = retention_minutes
         self._expire_s = str(expire_s)
-        self._table = BarTable(retention_minutes)
-        self._newest_ts_ms = 0
+        self._closing = Closing(close_after_s, claim.closed_s // MINUTE_S, clock_s)
+        self._table = BarTable(retention_minutes, self._closing.minute)
+        self._has_read_open = False
         self._n_unwritten = 0
         self._channel = claim.keyspace.bars_changed(claim.partition)
         self._prefix = claim.keyspace.bars_prefix(claim.partition)
+        self._open = claim.keyspace.open_bars(claim.partition)
 
     @property
     def is_full(self) -> bool:
         """Whether more bars are unwritten than memory should hold."""
         return self._table.changed > _MAX_CHANGED
 
+    @property
+    def is_due(self) -> bool:
+        """Whether bars must be published, or looked for, though no quote has come."""
+        open_minutes = self._table.open_minutes
+        return not self._has_read_open or (
+            open_minutes is not None and self._closing.is_due(open_minutes[0])
+        )
+
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Fold quotes in; return those that break a rule."""
+        await self._read_open()
         columns, rejections = decode_quotes(batch.values(), batch.clock_ms())
         columns, elsewhere = self._in_place(columns)
         marks = mark(self._claim.incarnation, 0) + batch.offsets()[columns.index]
@@ -67,21 +106,28 @@ class BarsFold:
         late, replayed = self._table.add(keys, columns.price, columns.size, columns.ts_ms, marks)
         metrics.LATE_QUOTES.inc(late)
         metrics.REPLAYED.labels(QUOTES.name).inc(replayed)
-        self._newest_ts_ms = max(self._newest_ts_ms, int(columns.ts_ms.max(initial=0)))
+        self._closing.note(columns.ts_ms)
         return [*rejections, *elsewhere]
 
     async def unwritten(self) -> Unwritten:
-        """Return the bars that changed."""
+        """Publish the bars that are due; return those that changed."""
+        await self._read_open()
+        await self._publish_due()
         changed = self._table.take_changed()
         self._n_unwritten = len(changed.bars)
-        return Unwritten(self._groups(changed), channel=self._channel)
+        return Unwritten(
+            self._groups(changed),
+            channel=self._channel,
+            closed_s=self._closing.minute * MINUTE_S,
+        )
 
     def written(self) -> None:
         """Forget old bars, when they are many."""
         self._table.evict()
         metrics.FLUSHED_VALUES.labels(QUOTES.name).inc(self._n_unwritten)
-        if self._newest_ts_ms:
-            metrics.FRESHNESS.labels(QUOTES.name).set(time.time() - self._newest_ts_ms / 1000)
+        if self._n_unwritten:
+            freshness_s = time.time() - self._closing.newest_ts_ms / 1000
+            metrics.FRESHNESS.labels(QUOTES.name).set(freshness_s)
 
     def _in_place(self, columns: QuoteColumns) -> tuple[QuoteColumns, list[Rejection]]:
         """Take out quotes whose instrument belongs to another partition: readers look there."""
@@ -106,6 +152,38 @@ class BarsFold:
             columns.size[good],
             columns.ts_ms[good],
         ), rejections
+
+    async def _read_open(self) -> None:
+        """Bring into the table, once, the bars whose minutes the worker before had not closed."""
+        if self._has_read_open:
+            return
+        bounds = [f"({self._claim.closed_s}", "+inf", "WITHSCORES"]
+        (found,) = await self._claim.read([Group(self._open, command("ZRANGEBYSCORE", bounds))])
+        if found:
+            instrument_id = np.array(found[::2]).astype(np.int64)
+            newest = np.array(found[1::2]).astype(np.float64).astype(np.int64) // MINUTE_S
+            numbers = self._table.number(instrument_id)
+            first = np.maximum(self._closing.minute, newest - self._retention) + 1
+            columns = (numbers.tolist(), found[::2], first.tolist(), newest.tolist())
+            await self._read(
+                [
+                    Missing(number, int(id_), list(range(first_minute, last_minute + 1)))
+                    for number, id_, first_minute, last_minute in zip(*columns, strict=True)
+                ]
+            )
+        self._has_read_open = True
+
+    async def _publish_due(self) -> None:
+        """Close minutes, publish their bars and those of closed ones that changed, and wait."""
+        closed_before = self._closing.minute
+        open_minutes = self._table.open_minutes
+        newest = NO_MINUTE if open_minutes is None else open_minutes[1]
+        due = self._table.take_due(self._closing.advance(newest))
+        if not len(due.bars):
+            return
+        await self._producer.publish_all(BARS.name, self._claim.partition, records_of(due))
+        metrics.CLOSED_BARS.inc(len(due.bars))
+        metrics.REVISED_BARS.inc(int(np.count_nonzero(due.minute <= closed_before)))
 
     async def _read(self, missing: Sequence[Missing]) -> None:
         """Bring into the table what a batch touches and memory lacks."""
@@ -133,8 +211,11 @@ class BarsFold:
         """Yield what is to be written of each instrument.
 
         Its newest minute comes with its bars: Redis must not hold a bar that its newest denies,
-        as nobody would read it, nor let it stay.
+        as nobody would read it, nor let it stay. With it comes the instrument's place among those
+        that have an open minute, for whoever is to close it.
         """
+        closed = self._closing.minute
+        yield Group(self._open, command("ZREMRANGEBYSCORE", ["-inf", _field(closed)]))
         fields = {minute: _field(minute) for minute in {*changed.minute, *changed.newest.values()}}
         columns = (changed.instrument_id, changed.minute, _to_values(changed.bars))
         last_id: int | None = None
@@ -150,6 +231,9 @@ class BarsFold:
             if place in changed.newest:
                 commands += ("HSET", 1, 2, NEWEST_FIELD, fields[changed.newest[place]])
                 commands += ("EXPIRE", 1, 1, self._expire_s)
+                if changed.newest[place] > closed:
+                    score = fields[changed.newest[place]]
+                    commands += ("ZADD", ON_INDEX, 3, "GT", score, str(instrument_id))
             commands += ("HSET", 1, 2, fields[minute], value)
             published.append((instrument_id, minute * MINUTE_S, value))
         if last_id is not None:

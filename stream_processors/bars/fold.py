@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from contracts.messages import Floats, Ints
 
-MINUTE_MS: Final = 60_000
 _GREATEST: Final = np.finfo(np.float64).max
 
 BAR: Final = np.dtype(

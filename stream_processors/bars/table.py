@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from contracts.closed_bars import MINUTE_MS
 from contracts.messages import Floats, Ints
-from stream_processors.bars.fold import BAR, MINUTE_MS, Bars, fold_quotes, merge
+from stream_processors.bars.fold import BAR, Bars, fold_quotes, merge
 from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
 
@@ -48,15 +49,27 @@ class Changed(NamedTuple):
     """place, of those in `newest` -> minutes of its instrument that are no longer retained"""
 
 
+class Due(NamedTuple):
+    """Bars that must be published, columns of one length n."""
+
+    instrument_id: Ints
+    minute: Ints
+    bars: Bars
+
+
 class BarTable:
     """Bars of one partition: those that changed since the last `take_changed`, and recent ones.
+
+    A bar also stays until it is published, `take_due`, though Redis may have it, or no longer.
 
     A batch of 10,000 quotes touches up to as many bars, so what is done for each bar is done by
     NumPy: an instrument's latest bar is found by its number, and only other bars through a dict.
     """
 
-    def __init__(self, retention_minutes: int) -> None:
+    def __init__(self, retention_minutes: int, closed_minute: int = NO_MINUTE) -> None:
+        """Take how long bars live, and up to which minute those in Redis are published."""
         self._retention = retention_minutes
+        self._closed = closed_minute
         self._numbering = Numbering()
         # By the instrument's number.
         self._newest = Growable(np.empty(0, np.int64))
@@ -66,6 +79,7 @@ class BarTable:
         self._row_of: dict[int, int] = {}
         self._bars = Growable(np.empty(0, BAR))
         self._changed = Growable(np.empty(0, dtype=bool))
+        self._unpublished = Growable(np.empty(0, dtype=bool))
         self._evict_at = _EVICT_AT_LEAST
 
     def __len__(self) -> int:
@@ -76,17 +90,30 @@ class BarTable:
         """How many bars `take_changed` would return."""
         return int(np.count_nonzero(self._changed.values))
 
+    @property
+    def open_minutes(self) -> tuple[int, int] | None:
+        """The first and the last minute that has a bar which is to be published."""
+        keys = self._bars.values["key"][self._unpublished.values]
+        if not len(keys):
+            return None
+        minute = keys & _MINUTE_MASK
+        return int(minute.min()), int(minute.max())
+
     def unknown(self, instrument_id: Ints) -> Ints:
         """Return those instruments, (k,) distinct, that have no number yet."""
         return np.unique(instrument_id[self._numbering.of(instrument_id) == NONE])
 
     def keys(self, instrument_id: Ints, ts_ms: Ints) -> Ints:
         """Return the key of each quote's bar, (n,); new instruments get a number."""
+        return self.number(instrument_id) << _MINUTE_BITS | ts_ms // MINUTE_MS
+
+    def number(self, instrument_id: Ints) -> Ints:
+        """Return the number of each instrument, (n,); new ones get one."""
         numbers = self._numbering.of(instrument_id)
         if (numbers == NONE).any():
             self._add_instruments(self.unknown(instrument_id))
             numbers = self._numbering.of(instrument_id)
-        return numbers << _MINUTE_BITS | ts_ms // MINUTE_MS
+        return numbers
 
     def missing(self, keys: Ints) -> list[Missing]:
         """Return what must be read from Redis and given to `insert` before `add` of these keys."""
@@ -115,6 +142,7 @@ class BarTable:
         self._written_newest.values[number[is_unread]] = newest
         rows = self._append(bars)
         self._changed.values[rows] = False
+        self._unpublished.values[rows] = (bars["key"] & _MINUTE_MASK) > self._closed
 
     def add(
         self, keys: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints
@@ -137,6 +165,20 @@ class BarTable:
         number = bars["key"] >> _MINUTE_BITS
         np.maximum.at(self._newest.values, number, bars["key"] & _MINUTE_MASK)
         return int(np.count_nonzero(late)), int(np.count_nonzero(replayed))
+
+    def take_due(self, closed_minute: int) -> Due:
+        """Return what must be published once the minutes up to that one are closed.
+
+        Bars that are no longer retained are due as well: nothing changes them any more. All of it
+        counts as published from here on.
+        """
+        self._closed = closed_minute
+        rows = np.flatnonzero(self._unpublished.values)
+        number, minute = _number_and_minute(self._bars.values["key"][rows])
+        due = (minute <= closed_minute) | (minute <= self._newest.values[number] - self._retention)
+        rows, number, minute = rows[due], number[due], minute[due]
+        self._unpublished.values[rows] = False
+        return Due(self._numbering.ids[number], minute, self._bars.values[rows])
 
     def take_changed(self) -> Changed:
         """Return what must be written; it counts as unchanged from here on."""
@@ -178,17 +220,20 @@ class BarTable:
         """Forget old bars, when they are many; call it when all that was taken is in Redis."""
         if len(self) < self._evict_at:
             return
-        bars, changed = self._bars.values, self._changed.values
+        bars, changed, unpublished = (
+            column.values for column in (self._bars, self._changed, self._unpublished)
+        )
         newest = self._newest.values[bars["key"] >> _MINUTE_BITS]
-        kept = changed | ((bars["key"] & _MINUTE_MASK) > newest - _CACHED_MINUTES)
-        bars, changed = bars[kept], changed[kept]
-        by_key = np.argsort(bars["key"])
+        is_recent = (bars["key"] & _MINUTE_MASK) > newest - _CACHED_MINUTES
+        kept = np.flatnonzero(changed | unpublished | is_recent)
+        kept = kept[np.argsort(bars["key"][kept])]
+        bars, changed, unpublished = bars[kept], changed[kept], unpublished[kept]
         self._row_of.clear()
-        self._bars.cut(0)
-        self._changed.cut(0)
+        for column in (self._bars, self._changed, self._unpublished):
+            column.cut(0)
         self._latest_row.values[:] = _NO_ROW
-        rows = self._append(bars[by_key])
-        self._changed.values[rows] = changed[by_key]
+        rows = self._append(bars)
+        self._changed.values[rows], self._unpublished.values[rows] = changed, unpublished
         self._evict_at = max(_EVICT_AT_LEAST, 2 * len(bars))
 
     def key(self, number: int, minute: int) -> int:
@@ -219,6 +264,7 @@ class BarTable:
         self._row_of.update(zip(keys.tolist(), rows.tolist(), strict=True))
         self._bars.grow(len(bars))[:] = bars
         self._changed.grow(len(bars))[:] = False
+        self._unpublished.grow(len(bars))[:] = False
         number = keys >> _MINUTE_BITS
         latest = self._latest_row.values[number]
         later = (latest < 0) | (self._bars.values["key"][latest] < keys)
@@ -231,6 +277,7 @@ class BarTable:
         self._bars.values[rows[known]] = merge(self._bars.values[rows[known]], bars[known])
         rows[~known] = self._append(bars[~known])
         self._changed.values[rows] = True
+        self._unpublished.values[rows] = True
 
 
 def _number_and_minute(keys: Ints) -> tuple[Ints, Ints]:

@@ -42,6 +42,7 @@ class CountsFold:
 
     records_at_once = 8
     """of up to 1 MB each"""
+    is_due = False
 
     def __init__(self, claim: Claim, store: Store) -> None:
         """Take the partition, and the store that has the histories."""

@@ -81,6 +81,8 @@ class HistoriesFold:
         greatest = 2 * EVENT_BYTES * rules.changes_an_event + ROW_BYTES * rules.rows_an_event
         self._enough_bytes = max(1, MESSAGE_BYTES - greatest)
 
+    is_due = False
+
     @property
     def records_at_once(self) -> int:
         """How many records change about as much as may be unpublished."""

@@ -46,6 +46,7 @@ class CatalogFold:
     """One partition's instruments."""
 
     records_at_once = _RECORDS_AT_ONCE
+    is_due = False
 
     def __init__(self, claim: Claim, partitions: int) -> None:
         """Take the partition, and the topic's number of them."""

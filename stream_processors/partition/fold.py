@@ -16,6 +16,8 @@ class Unwritten(NamedTuple):
     """of counts: source partition -> mark of the last event whose changes are in the groups"""
     channel: str = ""
     """on which the groups' `published` rows are published, if on any"""
+    closed_s: int | None = None
+    """of bars: start of the newest minute, epoch s, whose bars the topic of closed ones has"""
 
 
 class Fold(Protocol):
@@ -31,6 +33,10 @@ class Fold(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether so much is unwritten that it must be written before more is taken."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to write though no record has come."""
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Fold a batch in; return which of its records break a rule."""

@@ -29,8 +29,10 @@ from stream_processors.partition.bad_records import BadRecords, TooManyBadRecord
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.flush_times import FlushTimes
 from stream_processors.partition.fold import Fold
-from stream_processors.partition.resume import Resume, where_to_resume
+from stream_processors.partition.incidents import report
+from stream_processors.partition.resume import where_to_resume
 from stream_processors.partition.rules import Rules
+from stream_processors.partition.spans import UNRECORDED, Counted, Unrecorded
 from stream_processors.store.claims import Claim, FencedError, Store, StoreWentBackError
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.log import Log, TopicMadeAnewError
@@ -82,6 +84,7 @@ class Partition:
         log: Log,
         reader: Reader,
         dead_letters: DeadLetters,
+        spans: Unrecorded = UNRECORDED,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tp = TP(rules.topic.name, number)
@@ -95,6 +98,7 @@ class Partition:
         self._log = log
         self._reader = reader
         self._dead_letters = dead_letters
+        self._spans = spans
         self._clock_s = clock_s
         self._flush_times = FlushTimes(rules.flush_interval_s, number, rules.partitions)
         self._bad_records = BadRecords(rules.bad_records_max)
@@ -184,7 +188,7 @@ class Partition:
         position = await self._store.fence(topic, number, self._rules.folding)
         bounds = await self._log.bounds(topic.name, number)
         resume = where_to_resume(position, bounds, is_refused=is_refused)
-        self._report(resume, bounds.end)
+        report(self.tp, resume, bounds.end)
         claim = Claim(
             self._store,
             topic,
@@ -239,7 +243,10 @@ class Partition:
                 f"{self._where()}: a fetch at {batch.start} came after one that had ended at "
                 f"{self._next_offset}"
             )
-        rest = batch
+        with self._spans.batch(batch):
+            await self._take_pieces(claim, fold, batch)
+
+    async def _take_pieces(self, claim: Claim, fold: Fold, rest: RecordBatch) -> None:
         while rest.start < rest.end:
             piece, rest = rest.split(fold.records_at_once)
             rejections = await fold.take(piece)
@@ -254,40 +261,27 @@ class Partition:
         """Write what Redis lacks, then the position; nothing of a topic that was made anew."""
         now_s = self._clock_s()
         self._flush_times.written(now_s)
-        if self._next_offset == claim.next_offset:
+        if self._next_offset == claim.next_offset and not fold.is_due:
             return
         self._enter(State.FLUSHING)
+        with self._spans.flush(self._next_offset - claim.next_offset) as counted:
+            await self._write(claim, fold, counted)
+        self._enter(State.FOLDING)
+
+    async def _write(self, claim: Claim, fold: Fold, counted: Counted) -> None:
         # What was fetched before the broker named the id came from the topic that has it.
         await self._log.check(self.tp.topic, claim.topic_id)
         unwritten = await fold.unwritten()
         await self._dead_letters.settled(self.tp)
         with metrics.FLUSH_SECONDS.labels(self.tp.topic).time():
             await claim.write(
-                unwritten.groups,
+                counted(unwritten.groups),
                 self._next_offset,
                 sources=unwritten.sources,
                 channel=unwritten.channel,
+                closed_s=unwritten.closed_s,
             )
         fold.written()
-        self._enter(State.FOLDING)
-
-    def _report(self, resume: Resume, end: int) -> None:
-        """Say where it goes on, if not at the position."""
-        if resume.missing:
-            metrics.GAP.labels(self.tp.topic).inc(resume.missing)
-        if resume.incident is None or (resume.incident == "redis was empty" and not end):
-            return
-        metrics.STARTED_OVER.labels(resume.incident).inc()
-        say = log.error if resume.incident.startswith("log") else log.warning
-        say(
-            "a partition does not go on at its position",
-            **self._name(),
-            why=resume.incident,
-            goes_on_at=resume.next_offset,
-            log_end=end,
-            missing=resume.missing,
-            incarnation=resume.incarnation,
-        )
 
     def _enter(self, state: State) -> None:
         self.state, self.since_s = state, self._clock_s()

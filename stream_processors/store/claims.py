@@ -17,6 +17,7 @@ from redis.exceptions import NoScriptError
 from contracts.changed_bars import encode_changed_bars
 from contracts.keyspace import (
     CHUNK_FIELD_PREFIX,
+    CLOSED_FIELD,
     EPOCH_FIELD,
     FOLDING_FIELD,
     INCARNATION_FIELD,
@@ -28,12 +29,13 @@ from contracts.keyspace import (
     Keyspace,
     source_field,
 )
-from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
+from contracts.topics import Topic
 from runtime.redis.stores import AsyncStore, is_away
 from stream_processors import metrics
 from stream_processors.patience import Patience
 from stream_processors.store.chunks import Chunk, Group, chunks, pack
 from stream_processors.store.folding import check_folding
+from stream_processors.store.index import index_of
 from stream_processors.store.marks import incarnation_and_offset, mark
 from stream_processors.store.scripts import CLAIM, COMMIT, READ, SHA, WRITE
 
@@ -42,6 +44,8 @@ log = structlog.get_logger()
 Position = dict[str, str]
 """The hash `Keyspace.position`."""
 
+NO_MINUTE_CLOSED_S: Final = -60
+"""The minute before all others, epoch s."""
 COST_OF_A_MS: Final = 2_500
 """Entries of `Commands` that Redis works on for about a millisecond."""
 
@@ -142,13 +146,15 @@ class Claim:
             if name.startswith(SOURCE_FIELD_PREFIX)
         }
         """of counts: source partition -> mark of the last event whose changes are in Redis"""
+        self.closed_s = int(position.get(CLOSED_FIELD, NO_MINUTE_CLOSED_S))
+        """of quotes: start of the newest minute, epoch s, whose bars were published at the claim"""
         self.keyspace = store.keyspace
         self._store = store
         self._epoch = position[EPOCH_FIELD]
         self._stored_next = position.get(NEXT_FIELD, "")
         self._folding = folding
         self._key = store.keyspace.position(topic, partition)
-        self._index = _index(store.keyspace, topic, partition) or self._key
+        self._index = index_of(store.keyspace, topic, partition) or self._key
 
     async def read(self, questions: Iterable[Group], cost: int | None = None) -> list[Any]:
         """Return the answer to each command, none of which changes anything.
@@ -175,6 +181,7 @@ class Claim:
         *,
         sources: Mapping[int, int] | None = None,
         channel: str = "",
+        closed_s: int | None = None,
     ) -> None:
         """Write the values and then the position, in chunks.
 
@@ -183,6 +190,7 @@ class Claim:
             next_offset: the new position.
             sources: as the attribute, if it changed.
             channel: on which to publish what the groups have to tell.
+            closed_s: of quotes, as `contracts.keyspace.CLOSED_FIELD`.
 
         Raises:
             FencedError: the partition was assigned to another worker; nothing more was written.
@@ -191,7 +199,7 @@ class Claim:
         flush = f"{self._epoch}:{next_offset}"
         n = await self._write_chunks(groups, flush, next_offset, channel)
         self.sources = dict(self.sources if sources is None else sources)
-        fields = self._position_fields(next_offset)
+        fields = self._position_fields(next_offset, closed_s)
         answer = await self._run(COMMIT, [], n, flush, *fields)
         if answer[0] == -1:
             raise StoreWentBackError(f"{self._where()}: chunk {answer[1]} of a flush is gone")
@@ -267,7 +275,7 @@ class Claim:
                 f"{self._stored_next or 'none'}, now Redis has {epoch} and {stored_next or 'none'}"
             )
 
-    def _position_fields(self, next_offset: int) -> Iterable[str]:
+    def _position_fields(self, next_offset: int, closed_s: int | None) -> Iterable[str]:
         fields = {
             NEXT_FIELD: str(next_offset),
             INCARNATION_FIELD: str(self.incarnation),
@@ -276,6 +284,8 @@ class Claim:
             FOLDING_FIELD: self._folding,
             UPDATED_AT_FIELD: str(time.time_ns() // 1_000_000),
         }
+        if closed_s is not None:
+            fields[CLOSED_FIELD] = str(closed_s)
         for source, applied in self.sources.items():
             incarnation, offset = incarnation_and_offset(applied)
             fields[source_field(source)] = f"{incarnation}:{offset}"
@@ -283,13 +293,6 @@ class Claim:
 
     def _where(self) -> str:
         return f"partition {self.partition} of {self.topic.name}"
-
-
-def _index(keyspace: Keyspace, topic: Topic, partition: int) -> str | None:
-    """Return the key of the set in which a partition's users or items stand, if there is one."""
-    if topic == INTERACTIONS:
-        return keyspace.active(partition)
-    return keyspace.items(partition) if topic == COOCCURRENCES else None
 
 
 def _mark(value: str) -> int:

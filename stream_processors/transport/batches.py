@@ -32,6 +32,9 @@ class RecordBatch:
     records: list[ConsumerRecord[bytes | None, bytes | None]]
     size_bytes: int = 0
     """about how much memory the records take, of a batch as it was fetched"""
+    with_headers: Sequence[ConsumerRecord[bytes | None, bytes | None]] = ()
+    """of a batch as it was fetched, the records of those Kafka batches whose first one has headers:
+    a Kafka batch is of one producer, which gives them to all of its records or to none"""
 
     def __len__(self) -> int:
         return len(self.records)

@@ -110,7 +110,7 @@ class Fetched:
     def _take_records(self, tp: TP, response: Any) -> RecordBatch | FetchFailure | None:
         whole = _whole(response)
         start = whole.next_fetch_offset
-        records, size_bytes, error = whole.take(TAKE_BYTES)
+        records, with_headers, size_bytes, error = whole.take(TAKE_BYTES)
         end = whole.next_fetch_offset
         response._update_position()  # noqa: SLF001
         if error is not None and end == start:
@@ -120,7 +120,7 @@ class Fetched:
             self._done(tp)
         if end == start:
             return None
-        return RecordBatch(tp, self._lives[tp], start, end, records, size_bytes)
+        return RecordBatch(tp, self._lives[tp], start, end, records, size_bytes, with_headers)
 
     def _done(self, tp: TP) -> None:
         """Let the fetcher ask for more."""
@@ -144,20 +144,26 @@ class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafk
         self._records_iterator = self._unpack_records()
         self.is_done = False
 
-    def take(self, max_bytes: int) -> tuple[_Records, int, Exception | None]:
-        """Return the records of the next batches, their size, and what ended them if corrupt."""
+    def take(self, max_bytes: int) -> tuple[_Records, _Records, int, Exception | None]:
+        """Return the records of the next batches, their size, and what ended them if corrupt.
+
+        After all records come those that have headers, as `RecordBatch` has them.
+        """
         taken: _Records = []
+        with_headers: _Records = []
         size_bytes = 0
         try:
             for records in self:
                 taken += records
+                if records and records[0].headers:
+                    with_headers += records
                 size_bytes += size_of(records)
                 if size_bytes >= max_bytes:
-                    return taken, size_bytes, None
+                    return taken, with_headers, size_bytes, None
         except Exception as error:  # noqa: BLE001 (whatever the parser says, it goes to the partition)
-            return taken, size_bytes, error
+            return taken, with_headers, size_bytes, error
         self.is_done = True
-        return taken, size_bytes, None
+        return taken, with_headers, size_bytes, None
 
     def _consumer_record(self, tp: Any, whole: "_Whole") -> _Records:  # noqa: ARG002 (aiokafka's signature)
         records = whole.records

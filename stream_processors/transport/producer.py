@@ -1,4 +1,4 @@
-"""What workers write to Kafka: changes for `cooccurrences`, and dead letters."""
+"""What workers write to Kafka: changes for `cooccurrences`, closed bars, and dead letters."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from runtime.kafka.config import KafkaConfig
+from runtime.tracing import OFF, Tracing
 from stream_processors.patience import Patience
 from stream_processors.transport.credentials import connecting
 
@@ -28,7 +29,8 @@ class Producer:
     Readers know duplicates: changes carry their event's offset, dead letters their record's place.
     """
 
-    def __init__(self, kafka: KafkaConfig) -> None:
+    def __init__(self, kafka: KafkaConfig, tracing: Tracing = OFF) -> None:
+        self._tracing = tracing
         self._patiently = Patience("broker", _may_pass)
         self._kafka = kafka
         self._producer = AIOKafkaProducer(
@@ -73,14 +75,17 @@ class Producer:
         key: bytes | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
-        """Publish one record and wait for its acknowledgement; waits out a broker that is away."""
+        """Publish one record and wait for its acknowledgement; waits out a broker that is away.
+
+        It also has the headers of the span that publishes it.
+        """
         await self._patiently(
             self._producer.send_and_wait,
             self._kafka.topic(topic),
             value=value,
             key=key,
             partition=partition,
-            headers=list(headers),
+            headers=[*headers, *self._tracing.headers()],
         )
 
     async def publish_all(self, topic: str, partition: int, records: Sequence[Outgoing]) -> None:

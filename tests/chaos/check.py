@@ -1,11 +1,16 @@
-"""Is what Redis holds what stands in the log? Asked of a world that has come to rest."""
+"""Is what Redis and the topic of closed bars hold what stands in the log of quotes and events?
+
+Asked of a world that has come to rest.
+"""
 
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic, dead_letters
+from contracts.keyspace import CLOSED_FIELD
+from contracts.topics import BARS, COOCCURRENCES, INTERACTIONS, QUOTES, Topic, dead_letters
 from tests.chaos.messages import FOLLOWED
 from tests.chaos.stored import differences, stored_values, unlisted_items
+from tests.chaos.truth.closed_bars import wrong_closed_bars
 from tests.chaos.truth.expected import expected_values
 from tests.chaos.truth.messages import expected_dead_letters
 from tests.chaos.world import ChaosError, World
@@ -14,7 +19,7 @@ _SHOWN: Final = 20
 
 
 def check(world: World) -> int:
-    """Compare Redis with the log, once all is folded; return the records of the log.
+    """Compare Redis and closed bars with the log, once all is folded; return the log's records.
 
     Raises:
         ChaosError: they differ, to the last count; or the workers do not get to the log's end.
@@ -23,11 +28,16 @@ def check(world: World) -> int:
     pause_feed(world)
     world.look_anew()
     _await_folded(world)
-    problems = [*lost(world), *_wrong_values(world), *_wrong_dead_letters(world)]
+    problems = [
+        *lost(world),
+        *_wrong_values(world),
+        *_wrong_closed_bars(world),
+        *_wrong_dead_letters(world),
+    ]
     if problems:
         more = f"\n... {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise ChaosError("\n".join(problems[:_SHOWN]) + more)
-    records = sum(map(len, world.log.records.values()))
+    records = sum(len(of) for (topic, _), of in world.log.records.items() if topic != BARS.name)
     world.say(f"checked: {records} records, no difference")
     world.feed.go_on()
     return records
@@ -77,6 +87,14 @@ def _wrong_values(world: World) -> Iterator[str]:
     yield from differences(expected, stored_values(world.client, world.keyspace))
     for key in unlisted_items(world.client, world.keyspace):
         yield f"{key} has a row and is not listed, or is listed and has none"
+
+
+def _wrong_closed_bars(world: World) -> Iterator[str]:
+    partitions = world.partitions(QUOTES)
+    world.log.read_on(BARS, partitions)
+    for p in range(partitions):
+        closed_s = int(world.client.hget(world.keyspace.position(QUOTES, p), CLOSED_FIELD) or -60)
+        yield from wrong_closed_bars(world.log, p, closed_s)
 
 
 def _wrong_dead_letters(world: World) -> Iterator[str]:

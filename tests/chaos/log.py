@@ -104,6 +104,15 @@ class Log:
             if (record.making, record.offset) >= life:
                 yield (record.making - life[0], record.offset), record
 
+    def former(self, place: Place) -> Iterator[Record]:
+        """Yield the records that only a former life of the store has seen."""
+        life = self._life.get(place, (0, 0))
+        return (r for r in self.records[place] if (r.making, r.offset) < life)
+
+    def is_renumbered(self, place: Place) -> bool:
+        """Whether incarnations began again at 0 in this life, after a topic that was made anew."""
+        return self._life.get(place, (0, 0))[0] > 0
+
     def newest(self, place: Place) -> Iterator[Record]:
         """Yield the records since the topic was last made anew."""
         making = self._makings[place[0]]

@@ -13,6 +13,8 @@ AppendFsync = Literal["always", "everysec"]
 
 HISTORY_CAP: Final = 12
 RETENTION_MINUTES: Final = 60
+CLOSE_AFTER_S: Final = 120
+"""Less than quotes may be late by, so that some revise a closed bar."""
 HALF_LIFE_DAYS: Final = 60.0
 USER_WEIGHT_EXPONENT: Final = 0.5
 TYPICAL_VALUE: Final = 1_000.0
@@ -64,6 +66,7 @@ class Mode:
             "HALF_LIFE_DAYS": str(HALF_LIFE_DAYS),
             "HISTORY_CAP": str(HISTORY_CAP),
             "BARS_RETENTION_MINUTES": str(RETENTION_MINUTES),
+            "BARS_CLOSE_AFTER_SECONDS": str(CLOSE_AFTER_S),
             "FLUSH_INTERVAL_S": "0.3",
             "COUNTS_FLUSH_INTERVAL_S": "0.5",
             "CHUNK_COST": str(_CHUNK_COST),

@@ -40,6 +40,7 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
     [
         (LIVE.bars(3, 4), "live:bars:{q3}:4"),
         (LIVE.bars_changed(3), "live:bars-changed:{q3}"),
+        (LIVE.open_bars(3), "live:open:{q3}"),
         (LIVE.history(1, "ABC"), "live:history:{i1}:ABC"),
         (LIVE.active(1), "live:active:{i1}"),
         (LIVE.trending(1, 600, 1200, 4), "live:trending:{i1}:600:1200:4"),
@@ -76,6 +77,7 @@ def test_every_key_is_described_in_the_modules_docstring() -> None:
     built = {
         LIVE.bars(0, 0): "bars:{q<p>}:<instrument>",
         LIVE.bars_changed(0): "bars-changed:{q<p>}",
+        LIVE.open_bars(0): "open:{q<p>}",
         LIVE.history(0, "u"): "history:{i<p>}:<user>",
         LIVE.active(0): "active:{i<p>}",
         LIVE.trending(0, 600, 0, 0): "trending:{i<p>}:<length>:<start>:<page>",

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from contracts.keyspace import Keyspace
-from contracts.topics import ALL, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
+from contracts.topics import ALL, BARS, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from infra import broker as brokers
 from infra.topic_configs import Asked
 from infra.topics import ensure
@@ -124,6 +124,23 @@ def test_another_number_than_the_broker_has_is_refused(
 
 
 @pytest.mark.usefixtures("no_topics")
+def test_closed_bars_have_as_many_partitions_as_quotes_whoever_says_how_many(
+    client: Admin, store: Store, keyspace: Keyspace
+) -> None:
+    ensure(client, store, keyspace, {QUOTES.name: 3})
+    assert brokers.partitions_of(client)[BARS.name] == 3
+    brokers.delete(client, [BARS.name])
+    ensure(client, store, keyspace, {})
+    assert brokers.partitions_of(client)[BARS.name] == 3
+    brokers.delete(client, [BARS.name])
+    store.delete(keyspace.topics())
+    ensure(client, store, keyspace, {})  # which only the broker knows then
+    assert brokers.partitions_of(client)[BARS.name] == 3
+    with pytest.raises(TopologyError, match=r"topic bars.*5 says the command line.*3 says"):
+        ensure(client, store, keyspace, {BARS.name: 5})
+
+
+@pytest.mark.usefixtures("no_topics")
 def test_topics_made_anew_with_another_number_than_redis_notes_are_refused(
     client: Admin, store: Store, keyspace: Keyspace, namespace: str
 ) -> None:
@@ -220,7 +237,7 @@ def test_topics_of_another_prefix_are_made_as_asked_and_what_differs_is_named(
     try:
         ensure(client, store, keyspace, asked)
         there = brokers.partitions_of(client)
-        assert [there[f"{namespace}.{name}"] for name in NAMES] == [2, 8, 8, 8, 8, 1, 1, 1, 1]
+        assert [there[f"{namespace}.{name}"] for name in NAMES] == [2, 8, 8, 8, 8, 2, 1, 1, 1, 1]
 
         rows = {row.topic: row for row in ensure(client, store, keyspace, {})}
         assert rows[INSTRUMENTS].differences == [

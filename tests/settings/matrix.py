@@ -36,6 +36,7 @@ from tests.settings.seen_running import (
     private_host,
     private_port,
     quota_kept,
+    spans_sent,
     store_used,
     streams_bounded,
 )
@@ -49,6 +50,7 @@ from tests.settings.seen_selection import (
 from tests.settings.seen_state import (
     away_taken_out,
     bad_feed_stopped,
+    bars_closed_after,
     bars_expire,
     silent_given_up_after,
     static_member,
@@ -164,6 +166,9 @@ SHARED: Final = (
     ),
     *rows("METRICS_HOST", ("workers", "trainer"), {None: "defaults", "0.0.0.0": "valued"},
           metrics_host),
+    # Nobody receives there, which the programs say.
+    *rows("OTEL_EXPORTER_OTLP_ENDPOINT", ("workers", "api"),
+          {None: "defaults", "http://127.0.0.1:9": "weighted"}, spans_sent),
 )  # fmt: skip
 
 WORKERS: Final = (
@@ -174,6 +179,8 @@ WORKERS: Final = (
         in_force(BARS),
     ),
     *rows("BARS_EXPIRE_DAYS", "workers", {None: "defaults", "1": "cluster"}, bars_expire),
+    *rows("BARS_CLOSE_AFTER_SECONDS", "workers", {None: "defaults", "600": "weighted"},
+          bars_closed_after),
     *rows("FLUSH_INTERVAL_S", "workers", {None: "defaults", "0.2": "weighted", "5": "slow"},
           bars_written_every),
     *rows("FLUSH_INTERVAL_S", "workers", {"0.2": _QUICK}),

@@ -25,6 +25,9 @@ SETTINGS: Final[Mapping[Program, type[BaseSettings]]] = {
     "api": ApiSettings,
 }
 ALL: Final[tuple[Program, ...]] = tuple(SETTINGS)
+OF_ARCHIVE: Final = "archive_"
+"""How the settings begin that say where the archive is. They are documented in docs/archive.md, and
+`tests.archive.test_settings` looks at them: the stacks here have none."""
 
 
 class Given(Enum):

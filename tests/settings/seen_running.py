@@ -83,6 +83,29 @@ def _levels(stack: Stack, name: str) -> set[str]:
     return {json.loads(line)["log"]["level"] for line in lines if line.startswith("{")}
 
 
+def spans_sent(stack: Stack, row: Row) -> None:
+    """Each program sends spans to the receiver, and none without one."""
+    for program in row.programs:
+        if row.value is None:
+            assert _receivers_away(stack, program) == set()
+            continue
+        away = {str(row.value)}
+        eventually(
+            lambda program=program, away=away: _receivers_away(stack, program) == away,
+            f"spans of {program} to {row.value}",
+        )
+
+
+def _receivers_away(stack: Stack, name: str) -> set[str]:
+    """Return where a program could not send its spans."""
+    lines = [json.loads(line) for line in stack.log(name).splitlines() if line.startswith("{")]
+    return {
+        line["tickrec"]["receiver"]
+        for line in lines
+        if line["message"].startswith("spans are lost")
+    }
+
+
 def metrics_port(stack: Stack, program: Any) -> int:
     """Return where a program serves its metrics."""
     port = int(stack.settings(program).metrics_port)

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
+from contracts.keyspace import CLOSED_FIELD
 from contracts.messages import Interaction, Quote, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER, instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
@@ -17,7 +18,7 @@ from tests.settings.seen_answers import AFFINITIES, SIMILAR, difference
 from tests.settings.seen_publication import train
 from tests.settings.seen_running import metrics_port
 from tests.settings.stack import PARTITIONS, Stack
-from tests.settings.world import DAY_MS, long_ago
+from tests.settings.world import DAY_MS, INSTRUMENTS, long_ago
 
 DAY_S: Final = 86_400
 LOOKED_EVERY_S: Final = 60
@@ -33,6 +34,18 @@ def bars_expire(stack: Stack, row: Row) -> None:
         partition = instrument_partition(instrument, PARTITIONS)
         left_s = stack.store.ttl(stack.keyspace.bars(partition, instrument))
         assert kept_s - DAY_S / 4 < left_s <= kept_s
+
+
+@disturbing
+def bars_closed_after(stack: Stack, row: Row) -> None:
+    """The newest minute that is closed ended so long before the newest quote."""
+    late_by_s = stack.settings("workers").bars_close_after_seconds
+    ts_ms = time.time_ns() // 1_000_000
+    stack.post([Quote(instrument_id=i, price=7.5, size=1, ts=ts_ms) for i in INSTRUMENTS])
+    stack.wait_until_folded([QUOTES])
+    for partition in {instrument_partition(i, PARTITIONS) for i in INSTRUMENTS}:
+        closed_s = stack.store.hget(stack.keyspace.position(QUOTES, partition), CLOSED_FIELD)
+        assert int(closed_s) == (int(ts_ms / 1000 - late_by_s) // 60 - 1) * 60
 
 
 @disturbing

@@ -8,7 +8,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from tests.settings.matrix import MATRIX, ORDINARY, STACKS
-from tests.settings.rows import SETTINGS, Program
+from tests.settings.rows import OF_ARCHIVE, SETTINGS, Program
 from trainer.settings_file import flat_fields
 
 README: Final = Path(__file__).parents[2] / "README.md"
@@ -20,7 +20,10 @@ NAMES_OF: Final[dict[str, tuple[Program, ...]]] = {
     "producers": ("producers",),
 }
 OF_CLASSES: Final = sorted(
-    (program, name.upper()) for program, of in SETTINGS.items() for name in flat_fields(of)
+    (program, name.upper())
+    for program, of in SETTINGS.items()
+    for name in flat_fields(of)
+    if not name.startswith(OF_ARCHIVE)
 )
 
 

@@ -7,9 +7,10 @@ from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from contracts.keyspace import LINEAGE_FIELD, Keyspace
-from contracts.topics import INTERACTIONS, Topic
+from contracts.topics import Topic
 from stream_processors.store.chunks import ON_KEY, Group
 from stream_processors.store.claims import Claim, Store
+from stream_processors.store.index import index_of
 from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
 
 KEYSPACE = Keyspace("in-memory")
@@ -32,8 +33,7 @@ class InMemoryClaim:
 
     @property
     def index(self) -> str:
-        key = KEYSPACE.active if self.topic is INTERACTIONS else KEYSPACE.items
-        return key(self.partition)
+        return index_of(KEYSPACE, self.topic, self.partition) or ""
 
     async def read(self, questions: Iterable[Group], _cost: int | None = None) -> list[Any]:
         answers = [answer for group in questions for answer in self.execute(group)]

@@ -146,6 +146,16 @@ class SimulatedStore:
                 held.clear()
             case "EXPIRE" | "EXPIREAT":
                 pass
+            case "ZRANGEBYSCORE" if arguments[-1] == "WITHSCORES":
+                low, high, _ = arguments
+                assert (low[0], high) == ("(", "+inf")
+                above = [m for m in held if int(held[m]) > int(low[1:])]
+                return [part for m in above for part in (m, held[m])]
+            case "ZREMRANGEBYSCORE":
+                low, high = arguments
+                assert low == "-inf"
+                for member in [m for m in held if int(held[m]) <= int(high)]:
+                    del held[member]
             case "ZRANGEBYSCORE":
                 low, high, limit, first, count = arguments
                 assert (low, limit, first) == ("-inf", "LIMIT", "0")

@@ -178,7 +178,8 @@ class SimulatedProducer:
         for key, value, headers in records:
             await self._world.turns.take(self._worker)
             self._world.logs[topic, partition].append((key, value))
-            self._world.headers.append(dict(headers))
+            if headers:
+                self._world.headers.append(dict(headers))
             await self._world.turns.take(self._worker)
 
 

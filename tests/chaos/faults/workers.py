@@ -23,7 +23,8 @@ LONG_S: Final = 100.0
 _SIGTERM_GRACE_S: Final = 30.0
 # The group gives a silent worker's partitions away after 10 s.
 _ZOMBIE_S: Final = (11.0, 15.0)
-# A worker without partitions of interactions comes to no such write.
+_VALUES: Final = (b":history:", b":bars:")
+# A worker without partitions of the topic comes to no such write.
 _TO_THE_WRITE_S: Final = 5.0
 _JUMP_S: Final = 15 * 60
 
@@ -37,14 +38,14 @@ def kill_worker(world: World, rng: random.Random) -> Seconds:
 
 
 def kill_worker_at_a_write(world: World, rng: random.Random) -> Seconds:
-    """Kill a worker that has published changes and waits for the store to take the histories.
+    """Kill a worker that has published and waits for the store to take histories or bars.
 
     What it had sent to the store is lost, or arrives after its end.
     """
     worker = one(world, rng)
     yield from world.until(lambda: worker.to_store.is_open)
     world.say(f"kill -9 {worker.name} at a write")
-    worker.to_store.stall_at(b"EVALSHA", b":history:")
+    worker.to_store.stall_at(b"EVALSHA", rng.choice(_VALUES))
     yield from world.within(_TO_THE_WRITE_S, lambda: not worker.to_store.is_open)
     worker.signal(signal.SIGKILL)
     if rng.random() < 0.5:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from contracts.closed_bars import MINUTE_MS
 from contracts.keyspace import BarValue
-from stream_processors.bars.fold import MINUTE_MS
 
 
 class Quote(NamedTuple):

@@ -45,8 +45,13 @@ def simulate(log: list[Quote | None], plan: Plan, retention: int) -> World:
     world = World(
         sizes=cycle(plan.sizes),
         make={
-            QUOTES: lambda claim, _store, _producer: BarsFold(
-                claim, partitions=PARTITIONS, retention_minutes=retention, expire_s=60
+            QUOTES: lambda claim, _store, producer: BarsFold(
+                claim,
+                producer,
+                partitions=PARTITIONS,
+                retention_minutes=retention,
+                expire_s=60,
+                close_after_s=10,
             )
         },
     )

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.closed_bars import MINUTE_MS
 from contracts.keyspace import BarValue
 from contracts.messages import MAX_TS_MS
 from stream_processors.bars import table as tables
 from stream_processors.bars.bars import _from_value, _to_values
-from stream_processors.bars.fold import BAR, MINUTE_MS
+from stream_processors.bars.fold import BAR
 from stream_processors.bars.table import NO_MINUTE, BarTable, Changed
 from stream_processors.store.marks import mark
 
@@ -104,7 +105,11 @@ class Worker:
         self.next_offset += len(batch)
 
     def flush(self, stop_at: int | None = None) -> None:
-        """Write all and then the position; or only the first bars, and crash."""
+        """Write all and then the position; or only the first bars, and crash.
+
+        What is due counts as published: `test_publishing` looks at that.
+        """
+        self.table.take_due(MAX_TS_MS // MINUTE_MS)
         self.write(self.table.take_changed(), stop_at)
         if stop_at is not None:
             self.crash()
@@ -279,3 +284,40 @@ def test_bars_are_stored_as_json_that_a_person_reads() -> None:
         '{"o":30.72,"h":30.72,"l":30.5,"c":30.5,"v":100.0,"n":2,"pv":3072.0,'
         '"ot":1000,"ct":2000,"off":[1,1]}'
     )
+
+
+def due(table: BarTable, closed_minute: int) -> list[tuple[int, int, int]]:
+    """Instrument, minute and number of quotes of each bar that is due."""
+    its = table.take_due(closed_minute)
+    columns = its.instrument_id, its.minute, its.bars["count"]
+    return sorted(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def test_a_bar_is_due_once_its_minute_is_closed_and_again_when_a_quote_changes_it() -> None:
+    worker = Worker([Quote(0, 1.0, 1.0, m * MINUTE_MS) for m in (0, 0, 1, 0)], retention=60)
+    worker.fold(3)
+    assert worker.table.open_minutes == (0, 1)
+    assert due(worker.table, NO_MINUTE) == []
+    assert due(worker.table, 0) == [(0, 0, 2)]
+    assert due(worker.table, 0) == []
+    worker.fold(1)
+    assert due(worker.table, 0) == [(0, 0, 3)]
+    assert worker.table.open_minutes == (1, 1)
+
+
+def test_a_bar_that_is_no_longer_retained_is_due_as_nothing_changes_it_any_more() -> None:
+    worker = Worker([Quote(0, 1.0, 1.0, m * MINUTE_MS) for m in (0, 2)], retention=2)
+    worker.fold(2)
+    assert due(worker.table, NO_MINUTE) == [(0, 0, 1)]
+
+
+def test_a_bar_read_from_the_store_is_due_if_its_minute_was_not_closed() -> None:
+    worker = Worker([Quote(0, 1.0, 1.0, m * MINUTE_MS) for m in (0, 1, 0, 1)], retention=60)
+    worker.fold(2)
+    worker.flush()
+    worker.crash()
+    worker.table = BarTable(60, closed_minute=0)
+    worker.position = worker.next_offset = 0  # so what is folded has been before
+    worker.fold(2)
+    assert worker.replayed == 2
+    assert due(worker.table, 1) == [(0, 1, 1)]

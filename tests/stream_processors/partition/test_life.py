@@ -143,6 +143,7 @@ class Summing:
         self.total = 0
         self.taken: list[int] = []
         self.pending = 0
+        self.is_due = False
 
     @property
     def is_full(self) -> bool:
@@ -157,10 +158,12 @@ class Summing:
 
     async def unwritten(self) -> Unwritten:
         key = self.claim.keyspace.bars(0, 0)
-        return Unwritten([Group(key, command("HSET", ["total", str(self.total)]))])
+        group = Group(key, command("HSET", ["total", str(self.total)]))
+        return Unwritten([group], closed_s=60 if self.is_due else None)
 
     def written(self) -> None:
         self.pending = 0
+        self.is_due = False
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +204,22 @@ async def folding(partition: Partition) -> None:
     """Return when it folds, and its next write is an interval away."""
     await until(lambda: partition.state is State.FOLDING)
     await until(lambda: partition._flush_times.in_s(partition._clock_s()) > 0)
+
+
+async def test_what_is_due_is_written_though_no_record_has_come_and_nothing_else_is(
+    scene: Scene,
+) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        tick(scene, partition)
+        await folding(partition)
+        assert scene.total is None
+        scene.folds[0].is_due = True
+        tick(scene, partition)
+        await until(lambda: scene.total == "0")
+        await folding(partition)
+    assert (scene.position["next"], scene.position["closed"]) == ("0", "60")
 
 
 async def test_the_epoch_is_raised_before_the_log_is_asked_for_its_bounds(scene: Scene) -> None:

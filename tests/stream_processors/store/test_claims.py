@@ -19,6 +19,7 @@ from infra.local.store import valkey
 from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import ON_INDEX, Group, command
 from stream_processors.store.claims import (
+    NO_MINUTE_CLOSED_S,
     FencedError,
     Store,
     StoreEmptiedError,
@@ -268,6 +269,14 @@ async def test_what_is_applied_of_each_source_moves_with_the_position(store: Sto
     await mine.write([], 20)  # what did not change stays
     again = await claimed(store, COOCCURRENCES)
     assert (again.sources, again.next_offset) == (applied, 20)
+
+
+async def test_how_far_minutes_are_closed_moves_with_the_position(store: Store) -> None:
+    mine = await claimed(store)
+    assert mine.closed_s == NO_MINUTE_CLOSED_S
+    await mine.write([], 5, closed_s=120)
+    await mine.write([], 6)
+    assert (await claimed(store)).closed_s == 120
 
 
 async def test_bars_are_published_by_the_chunk_that_writes_them(

@@ -35,6 +35,7 @@ def write(broker: str, topic: str) -> Write:
         partition: int = 0,
         compression: str = "none",
         at_once: int = 1_000_000,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         producer = Producer(
             {
@@ -48,7 +49,7 @@ def write(broker: str, topic: str) -> Write:
             }
         )
         for value in values:
-            producer.produce(topic, value=value, partition=partition)
+            producer.produce(topic, value=value, partition=partition, headers=list(headers))
         assert producer.flush(WAIT_S) == 0
 
     return write_values

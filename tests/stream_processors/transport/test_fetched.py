@@ -109,6 +109,21 @@ async def test_absent_values_and_keys_come_as_none(reader: Reader, write: Write)
     assert batch.records[0].key is None
 
 
+@pytest.mark.parametrize("compression", ["none", "lz4"])
+async def test_records_with_headers_stand_apart_a_kafka_batch_at_a_time(
+    reader: Reader, write: Write, compression: str
+) -> None:
+    header = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    write(numbered(0, 10), compression=compression)
+    write(numbered(10, 10), compression=compression, headers=[header])
+    write(numbered(20, 10), compression=compression)
+    reader.seek(15)
+    batches = await reader.until(30)
+    found = [record for batch in batches for record in batch.with_headers]
+    assert [record.offset for record in found] == [15, 16, 17, 18, 19]
+    assert [record.headers for record in found] == [[header]] * 5
+
+
 async def test_a_batch_bears_the_life_that_sought_it(reader: Reader, write: Write) -> None:
     write(numbered(0, 3))
     reader.seek(0, first := object())

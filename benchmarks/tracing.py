@@ -1,0 +1,166 @@
+"""JSON quotes to minute bars with traces on, against the same with traces off.
+
+Hypothesis: traces cost less than 2 % of the worker's time at its full rate, as a batch of thousands
+of quotes is one span.
+
+Work: as `benchmarks.bars`; quotes as most feeds publish them, without headers. Traced, the worker
+sends its spans once a second to a process that reads them and answers, which must have been sent
+some. One run before the first round is not counted.
+
+The CPU of a quote says more than the rate, which the last flush and the machine's neighbors bend.
+"""
+
+import contextlib
+import http.client
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.synchronize import Barrier
+from typing import Any, Final
+
+from benchmarks.bars import check_bars, describe, make_quotes
+from benchmarks.harness import session
+from benchmarks.harness.child import child, meet, meeting
+from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.namespace import claimed_ms, folded
+from benchmarks.harness.publish import publish, record
+from benchmarks.harness.report import Report, conditions, ends, table
+from benchmarks.harness.rounds import (
+    Run,
+    Spread,
+    busy_neighbors,
+    cpu_us_a_record,
+    interleaved,
+    rates,
+    ratios,
+    ratios_a_core,
+)
+from benchmarks.harness.stage import WORKER, Progress, Stage, python
+from contracts.topics import INTERACTIONS, QUOTES
+from infra.local.process import LOOPBACK, free_port
+
+_ON: Final = "traces on"
+_OFF: Final = "traces off"
+
+
+def tracing(
+    rounds: session.Rounds = 5,
+    quotes: session.Quotes = 4_000_000,
+    instruments: session.Instruments = 50_000,
+    *,
+    json: session.Json = False,
+) -> None:
+    """JSON quotes to minute bars with traces on, against the same with traces off."""
+    with session.on_stage() as stage, _receiver() as port:
+        stage.namespace()
+        publish(stage.broker.address, QUOTES.name, map(record, make_quotes(quotes, instruments)))
+        on = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:{port}",
+            "OTEL_BSP_SCHEDULE_DELAY": "1000",
+        }
+
+        def traced() -> Run:
+            before = _received(port)
+            run = _fold(stage, quotes, on)
+            if _received(port) == before:
+                raise ContenderError("traces were on, but no span was sent")
+            return run
+
+        traced()  # not counted: lets the broker's JIT compile what both will run
+        contenders: Mapping[str, Callable[[], Run]] = {
+            _ON: traced,
+            _OFF: lambda: _fold(stage, quotes, {}),
+        }
+        runs = interleaved(contenders, rounds, session.say)
+        work = f"{describe(quotes, instruments)}, one worker"
+        session.present(_report(work, runs, stage), json=json)
+
+
+def _fold(stage: Stage, n: int, settings: Mapping[str, str]) -> Run:
+    return stage.run(
+        WORKER,
+        python(WORKER),
+        lambda namespace: Progress(
+            lambda: claimed_ms(namespace.positions(INTERACTIONS)),
+            lambda: folded(namespace.positions(QUOTES), n),
+            partial(check_bars, namespace),
+        ),
+        settings,
+    )
+
+
+def _report(work: str, runs: Mapping[str, list[Run]], stage: Stage) -> Report:
+    on, off = runs[_ON], runs[_OFF]
+    rate, a_core = ratios(on, off), ratios_a_core(off, on)
+    cpu_us = {name: cpu_us_a_record(its)["worker"] for name, its in runs.items()}
+    rows = [
+        (name, f"{rates(its).median:,.0f}", f"{rates(its):,.0f}", f"{cpu_us[name]:.3f}")
+        for name, its in runs.items()
+    ]
+    verdict = (
+        f"[bold]{a_core.median:.3f} times[/] the CPU of a quote without traces ({a_core:.3f} in "
+        f"{len(on)} rounds); {rate.median:.3f} times its rate ({rate:.3f})"
+    )
+    others = busy_neighbors([*on, *off])
+    figures = {
+        "name": "tracing",
+        "work": work,
+        "cpu_us_a_quote": cpu_us,
+        "cpu_ratio": _figures(a_core),
+        "rate_ratio": _figures(rate),
+        "rounds": len(on),
+        "busy_other_cores": ends(others, 2),
+        **stage.servers._asdict(),
+    }
+    columns = ("", "quotes/s", "least .. greatest", "worker, CPU us each")
+    printed = (table(columns, rows, work), verdict, conditions(*stage.servers, others))
+    return Report([figures], printed)
+
+
+def _figures(spread: Spread) -> list[float]:
+    """Return least, median and greatest."""
+    return [round(value, 4) for value in (spread.least, spread.median, spread.greatest)]
+
+
+@contextlib.contextmanager
+def _receiver() -> Iterator[int]:
+    """Run a process that takes spans, for the block; hand out its port."""
+    port, start = free_port(), meeting(2)
+    with child(start, receive, port):
+        meet(start)
+        yield port
+
+
+def receive(start: Barrier, port: int) -> None:
+    """Read what is posted, and answer a GET with the number of bytes that came; without end."""
+    received = 0
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            nonlocal received
+            received += len(self.rfile.read(int(self.headers["Content-Length"])))
+            self._answer(b"")
+
+        def do_GET(self) -> None:
+            self._answer(b"%d" % received)
+
+        def _answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer((LOOPBACK, port), Handler) as server:
+        meet(start)
+        server.serve_forever()
+
+
+def _received(port: int) -> int:
+    with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port)) as connection:
+        connection.request("GET", "/")
+        return int(connection.getresponse().read())

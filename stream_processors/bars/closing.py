@@ -1,0 +1,64 @@
+"""Which minutes of a partition are closed: from the event times that came, and a clock.
+
+The watermark is the greatest event time so far less what quotes may be late by. A minute is closed
+once the watermark has passed its end. An event time ahead of the clock counts as the clock's: one
+feed that is ahead would close the minutes of all others too early.
+
+A partition to which nothing comes any more closes its last minutes by the clock. Quotes that come
+for a closed minute all the same revise its bars, so whatever a clock says, bars end up the same.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from contracts.closed_bars import MINUTE_MS
+from contracts.messages import Ints
+
+IDLE_AFTER_S: Final = 60
+"""By the clock, and what quotes may be late by on top of it: then nothing seems to come."""
+
+
+class Closing:
+    """How far the minutes of one partition are closed."""
+
+    def __init__(
+        self, close_after_s: float, closed_minute: int, clock_s: Callable[[], float]
+    ) -> None:
+        """Take by how much quotes may be late, the newest closed minute, and the wall clock."""
+        self.minute = closed_minute
+        """the newest one that is closed"""
+        self.newest_ts_ms = 0
+        """the greatest event time so far"""
+        self._close_after_s = close_after_s
+        self._clock_s = clock_s
+        self._came_at_s = clock_s()
+
+    def note(self, ts_ms: Ints) -> None:
+        """Take note of quotes that came, by their event times, (n,)."""
+        self.newest_ts_ms = max(self.newest_ts_ms, int(ts_ms.max(initial=0)))
+        self._came_at_s = self._clock_s()
+
+    def is_due(self, oldest: int) -> bool:
+        """Return whether the clock closes a minute, though nothing came."""
+        now_s = self._clock_s()
+        return self._is_idle(now_s) and oldest <= self._ended(now_s)
+
+    def advance(self, newest: int) -> int:
+        """Close what is to be closed; return how far.
+
+        Args:
+            newest: the newest minute that has a bar: the clock closes none beyond it.
+        """
+        now_s = self._clock_s()
+        minute = self._ended(min(self.newest_ts_ms / 1000, now_s))
+        if self._is_idle(now_s):
+            minute = max(minute, min(newest, self._ended(now_s)))
+        self.minute = max(self.minute, minute)
+        return self.minute
+
+    def _is_idle(self, now_s: float) -> bool:
+        return now_s - self._came_at_s >= IDLE_AFTER_S + self._close_after_s
+
+    def _ended(self, at_s: float) -> int:
+        """Return the newest minute that ended long enough before a time."""
+        return int((at_s - self._close_after_s) * 1000) // MINUTE_MS - 1

@@ -1,0 +1,27 @@
+"""Bars whose minute is closed, as records of the topic `bars`. Pure."""
+
+from contracts.closed_bars import MINUTE_MS, encode_closed_bars
+from stream_processors.bars.table import Due
+from stream_processors.transport.producer import Outgoing
+
+
+def records_of(due: Due) -> list[Outgoing]:
+    """Return a record for each bar.
+
+    The revision is the mark of the last quote in the bar. A bar at a mark holds all quotes of its
+    minute up to there, whichever worker made it of whatever batches: so one revision of a bar has
+    one content, and a greater one has more quotes.
+    """
+    bars = due.bars
+    columns = (
+        due.instrument_id, due.minute * MINUTE_MS,
+        bars["open"], bars["high"], bars["low"], bars["close"],
+        bars["volume"], bars["count"], bars["notional"],
+        bars["open_ts_ms"], bars["close_ts_ms"], bars["mark"],
+    )  # fmt: skip
+    values = encode_closed_bars([column.tolist() for column in columns])
+    no_headers: list[tuple[str, bytes]] = []
+    return [
+        Outgoing(b"%d" % instrument_id, value, no_headers)
+        for instrument_id, value in zip(columns[0].tolist(), values, strict=True)
+    ]

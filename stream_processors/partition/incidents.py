@@ -1,0 +1,35 @@
+"""Logs and counts partitions that do not go on at their position."""
+
+import structlog
+from faust.types import TP
+
+from stream_processors import metrics
+from stream_processors.partition.resume import Resume
+
+log = structlog.get_logger()
+
+
+def report(tp: TP, resume: Resume, end: int) -> None:
+    """Say where a partition goes on, if not at its position.
+
+    Args:
+        tp: the partition.
+        resume: where it goes on, and why.
+        end: of the log.
+    """
+    if resume.missing:
+        metrics.GAP.labels(tp.topic).inc(resume.missing)
+    if resume.incident is None or (resume.incident == "redis was empty" and not end):
+        return
+    metrics.STARTED_OVER.labels(resume.incident).inc()
+    say = log.error if resume.incident.startswith("log") else log.warning
+    say(
+        "a partition does not go on at its position",
+        topic=tp.topic,
+        partition=tp.partition,
+        why=resume.incident,
+        goes_on_at=resume.next_offset,
+        log_end=end,
+        missing=resume.missing,
+        incarnation=resume.incarnation,
+    )

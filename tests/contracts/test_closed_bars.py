@@ -1,0 +1,82 @@
+"""Closed bars, to records and back."""
+
+from dataclasses import fields
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.closed_bars import MINUTE_MS, ClosedBar, decode_closed_bars, encode_closed_bars
+from contracts.messages import MAX_TS_MS
+
+prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)
+sums = st.floats(0, allow_nan=False, allow_infinity=False)
+times = st.integers(0, MAX_TS_MS)
+bars = st.builds(
+    ClosedBar,
+    instrument_id=st.integers(0, 2**63 - 1),
+    t=st.integers(0, MAX_TS_MS // MINUTE_MS).map(lambda minute: minute * MINUTE_MS),
+    o=prices, h=prices, l=prices, c=prices, v=sums,
+    n=st.integers(1, 2**63 - 1),
+    pv=sums, ot=times, ct=times,
+    revision=st.integers(0, 2**63 - 1),
+)  # fmt: skip
+BAR = ClosedBar(4, 1_629_061_620_000, 2.5, 3.0, 2.5, 3.0, 7.0, 2, 19.0, 1, 2, 17_834)
+
+
+@given(st.lists(bars, max_size=5))
+def test_bars_come_back_to_the_last_digit(some: list[ClosedBar]) -> None:
+    columns = [[getattr(bar, name) for bar in some] for name in ClosedBar.__struct_fields__]
+    decoded, rejections = decode_closed_bars(encode_closed_bars(columns))
+    assert rejections == []
+    assert len(decoded) == len(some)
+    assert decoded.index.tolist() == list(range(len(some)))
+    assert [getattr(decoded, name).tolist() for name in ClosedBar.__struct_fields__] == columns
+
+
+def test_a_bar_is_json_that_a_person_reads() -> None:
+    (value,) = encode_closed_bars([[field] for field in msgspec.structs.astuple(BAR)])
+    assert value == (
+        b'{"instrument_id":4,"t":1629061620000,"o":2.5,"h":3.0,"l":2.5,"c":3.0,"v":7.0,"n":2,'
+        b'"pv":19.0,"ot":1,"ct":2,"revision":17834}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("t", BAR.t + 1, "multiple of 60000 - at `$.t`"),
+        ("o", 0, "> 0.0 - at `$.o`"),
+        ("v", -1, ">= 0.0 - at `$.v`"),
+        ("n", 0, ">= 1 - at `$.n`"),
+        ("revision", -1, ">= 0 - at `$.revision`"),
+        ("instrument_id", "4", "got `str` - at `$.instrument_id`"),
+    ],
+)
+def test_a_bar_that_breaks_a_rule_is_rejected_alone_and_the_reason_names_the_field(
+    field: str, value: object, reason: str
+) -> None:
+    good = msgspec.json.encode(BAR)
+    bad = msgspec.json.encode(msgspec.structs.asdict(BAR) | {field: value})
+    decoded, (rejection,) = decode_closed_bars([good, bad, good])
+    assert decoded.index.tolist() == [0, 2]
+    assert rejection.place == 1
+    assert reason in rejection.reason
+
+
+@pytest.mark.parametrize("value", [None, b"", b"[]", b"\xff", b'{"instrument_id":4}'])
+def test_what_is_no_bar_is_rejected(value: bytes | None) -> None:
+    decoded, (rejection,) = decode_closed_bars([value])
+    assert len(decoded) == 0
+    assert rejection.reason
+
+
+def test_columns_are_whole_numbers_or_floats_whatever_came() -> None:
+    for values in ([], [msgspec.json.encode(BAR)]):
+        decoded, _ = decode_closed_bars(values)
+        kinds = {field.name: getattr(decoded, field.name).dtype for field in fields(decoded)}
+        floats = {name for name, kind in kinds.items() if kind == np.float64}
+        assert floats == set("ohlcv") | {"pv"}
+        assert {kind for name, kind in kinds.items() if name not in floats} == {np.dtype(np.int64)}

@@ -1,0 +1,117 @@
+"""A receiver of traces, in the tests' own process: OTLP over HTTP, as protobuf."""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import tenacity
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.patience import PATIENCE_S
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
+"""As a client of ours sends it."""
+AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "20"}
+"""Has a program send its spans after so many ms."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span as it was received."""
+
+    service: str
+    name: str
+    trace: str
+    span: str
+    parent: str
+    links: list[tuple[str, str]]
+    """trace and span of each"""
+    attributes: Mapping[str, Any]
+    kind: int
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Where spans are sent to, and those that came."""
+
+    url: str
+    spans: list[Span] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    """of each request"""
+
+    def named(self, name: str) -> list[Span]:
+        """Return the spans of a name that came until now."""
+        return [span for span in self.spans if span.name == name]
+
+    def one(self, name: str, **where: Any) -> Span:
+        """Return the first span of a name whose fields are so, once it came."""
+
+        @tenacity.retry(
+            retry=tenacity.retry_if_exception_type(StopIteration),
+            stop=tenacity.stop_after_delay(PATIENCE_S),
+            wait=tenacity.wait_fixed(0.02),
+            retry_error_callback=lambda _: None,
+        )
+        def found() -> Span:
+            return next(
+                span
+                for span in self.named(name)
+                if all(getattr(span, key) == value for key, value in where.items())
+            )
+
+        span = found()
+        assert span is not None, f"no {name} {where} among {[s.name for s in self.spans]}"
+        return span
+
+
+@contextlib.contextmanager
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    """Receive spans for the block; port 0: the system chooses."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            assert self.path == "/v1/traces"
+            receiver.headers.append(dict(self.headers))
+            receiver.spans.extend(_spans(ExportTraceServiceRequest.FromString(body)))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        receiver = Receiver(f"http://127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield receiver
+        finally:
+            server.shutdown()
+
+
+def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
+    for of_service in request.resource_spans:
+        service = _values(of_service.resource.attributes)["service.name"]
+        for of_scope in of_service.scope_spans:
+            for span in of_scope.spans:
+                yield Span(
+                    service,
+                    span.name,
+                    span.trace_id.hex(),
+                    span.span_id.hex(),
+                    span.parent_span_id.hex(),
+                    [(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
+                    _values(span.attributes),
+                    span.kind,
+                    span.status.code == span.status.STATUS_CODE_ERROR,
+                )
+
+
+def _values(attributes: Any) -> dict[str, Any]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}

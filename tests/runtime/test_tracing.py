@@ -1,0 +1,171 @@
+"""Traces: off unless a receiver is set, and nothing waits for a receiver."""
+
+import logging
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+import tenacity
+from structlog.typing import EventDict
+
+import runtime.otlp
+from runtime.tracing import OFF, Tracing, tracing_to
+from tests.otlp import AT_ONCE, SPAN, TRACE, TRACEPARENT, receiving
+from tests.patience import PATIENCE_S
+
+OF_API = (
+    "from api.app import create_app; from api.settings import ApiSettings as S; create_app(S())"
+)
+OF_WORKERS = """
+import stream_processors.__main__
+from runtime.tracing import OFF, tracing_to
+from stream_processors.settings import Settings
+
+assert tracing_to(Settings().otel_exporter_otlp_endpoint, "stream_processors") is OFF
+"""
+IMPORTED = """
+import sys
+makes_or_sends = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "runtime.otlp")
+print([name for name in sys.modules if name.startswith(makes_or_sends)])
+"""
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in AT_ONCE.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def said() -> Iterator[list[EventDict]]:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+@pytest.mark.parametrize("program", [OF_API, OF_WORKERS], ids=["api", "workers"])
+def test_while_traces_are_off_nothing_that_makes_or_sends_spans_is_imported(program: str) -> None:
+    """Libraries import OpenTelemetry's interfaces by themselves, which record nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", program + IMPORTED],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_traces_that_are_off_record_nothing_and_give_records_no_header() -> None:
+    with OFF.span("process quotes", {}), OFF.sends(["quotes"]) as headers:
+        assert (headers, OFF.headers()) == ((), ())
+    assert OFF.place(TRACEPARENT.encode()) is None
+
+
+def test_a_span_arrives_with_its_service_its_parent_and_its_links() -> None:
+    with receiving() as receiver:
+        tracing = tracing_to(f"{receiver.url}/", "stream_processors")
+        place = tracing.place(TRACEPARENT.encode())
+        with tracing.span("process quotes", {"n": 3}, consumes=True, links=[place]) as batch:
+            tracing.note({"more": "told"})
+        with tracing.span("flush quotes", {}, parent=batch):
+            pass
+        tracing.close()
+    of_batch, of_flush = receiver.one("process quotes"), receiver.one("flush quotes")
+    assert of_batch.service == "tickrec-stream-processors"
+    assert of_batch.attributes == {"n": 3, "more": "told"}
+    assert (of_batch.links, of_batch.parent) == ([(TRACE, SPAN)], "")
+    assert (of_flush.trace, of_flush.parent) == (of_batch.trace, of_batch.span)
+    assert not of_batch.failed
+
+
+def test_what_is_sent_says_in_its_headers_which_span_sent_it() -> None:
+    with receiving() as receiver:
+        tracing = tracing_to(receiver.url, "api")
+        with tracing.sends(["quotes", "interactions", "quotes"]) as headers:
+            pass
+        tracing.close()
+    sent = receiver.one("send interactions, quotes")
+    ((name, value),) = headers
+    assert (name, value.decode().split("-")[:3]) == ("traceparent", ["00", sent.trace, sent.span])
+    assert sent.attributes["messaging.batch.message_count"] == 3
+
+
+def test_an_exception_that_leaves_a_span_is_its_status() -> None:
+    with receiving() as receiver:
+        tracing = tracing_to(receiver.url, "api")
+        with pytest.raises(ValueError, match="fenced"), tracing.span("flush quotes", {}):
+            raise ValueError("fenced")
+        tracing.close()
+    assert receiver.one("flush quotes").failed
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"00-0-0-01", b"\xff", TRACEPARENT.replace("-01", "-00").encode()]
+)
+def test_a_header_that_names_no_span_or_one_that_is_not_recorded_is_no_place(header: bytes) -> None:
+    with receiving() as receiver:
+        tracing = tracing_to(receiver.url, "api")
+        assert tracing.place(header) is None
+        tracing.close()
+
+
+def test_the_sdks_own_variables_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=shop")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
+    with receiving() as receiver:
+        tracing = tracing_to(receiver.url, "api")
+        record(tracing, 200)
+        tracing.close()
+    assert 50 < len(receiver.named("process quotes")) < 150
+    assert {headers["x-tenant"] for headers in receiver.headers} == {"shop"}
+
+
+def test_a_receiver_that_is_away_is_told_of_once_and_once_when_it_is_back(
+    said: list[EventDict], caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    tracing = tracing_to(f"http://127.0.0.1:{port}", "api")
+    with caplog.at_level(logging.DEBUG):
+        record(tracing)
+        wait_until(lambda: len(said) == 1)
+        record(tracing, 3_000)  # more than the SDK's queue holds
+        with receiving(port):
+            wait_until(lambda: len(said) == 2)
+            tracing.close()
+    lost, again = said
+    assert (lost["event"], lost["log_level"]) == ("spans are lost; nothing else is", "warning")
+    assert "Connection" in lost["why"]
+    assert again["event"] == "spans are delivered again"
+    assert not [line for line in caplog.records if line.name.startswith("opentelemetry")]
+
+
+def test_a_program_ends_though_its_receiver_never_answers_and_says_what_is_lost(
+    said: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime.otlp, "CLOSED_WITHIN_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        tracing = tracing_to(f"http://127.0.0.1:{deaf.getsockname()[1]}", "api")
+        record(tracing)
+        tracing.close()
+    (lost,) = said
+    assert lost["event"] == "spans are lost; nothing else is"
+    assert lost["why"] == "not taken within 0.1 s, and the program ends"
+
+
+def record(tracing: Tracing, n: int = 1) -> None:
+    for _ in range(n):
+        with tracing.span("process quotes", {}):
+            pass
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda holds: not holds),
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        wait=tenacity.wait_fixed(0.02),
+    )(condition)

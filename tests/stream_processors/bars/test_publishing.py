@@ -1,0 +1,154 @@
+"""Quotes to the topic of closed bars, whatever stops or is replaced wherever it stands."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count, cycle, repeat
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contracts.closed_bars import MINUTE_MS, ClosedBar
+from contracts.keyspace import CLOSED_FIELD, BarValue
+from contracts.topics import BARS, QUOTES
+from stream_processors.bars import bars as bars_module
+from stream_processors.bars import table as tables
+from stream_processors.bars.bars import BarsFold
+from stream_processors.store.marks import NOTHING, mark
+from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
+
+from .plain_bars import Quote, bar_of, quotes
+from .test_bars import HERE, PARTITION, PARTITIONS, record_of
+
+Placed = list[tuple[int, Quote]]
+"""quotes of a bar, each with its offset"""
+
+logs = st.lists(quotes, min_size=1, max_size=8) | st.lists(quotes, min_size=12, max_size=30)
+retentions = st.integers(1, 5)
+lateness_s = st.sampled_from([0, 10, 90])
+CLOCKS: dict[str, Callable[[], Iterator[float]]] = {
+    "stands still": lambda: repeat(1e9),
+    "makes every wait a long one": lambda: count(1e9, 50.0),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_steps() -> Iterator[None]:
+    with small_steps(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bars_module, "_MAX_CHANGED", 1)
+        patch.setattr(tables, "_EVICT_AT_LEAST", 1)
+        patch.setattr(tables, "_CACHED_MINUTES", 1)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What must stand in the topic of an instrument's minute."""
+
+    placed: Placed
+    is_retained: bool
+    on_time: int
+    """offset of the last quote that is not late however the log is cut into batches; -1 if all may
+    be, and the bar need not be there"""
+
+
+def simulate(log: list[Quote], plan: Plan, retention: int, late_by_s: int, clock: str) -> World:
+    now = CLOCKS[clock]()
+    world = World(
+        sizes=cycle(plan.sizes),
+        make={
+            QUOTES: lambda claim, _store, producer: BarsFold(
+                claim,
+                producer,
+                partitions=PARTITIONS,
+                retention_minutes=retention,
+                expire_s=60,
+                close_after_s=late_by_s,
+                clock_s=lambda: next(now),
+            )
+        },
+    )
+    world.log_of(QUOTES, PARTITION, *map(record_of, log))
+    play(world, [(QUOTES, PARTITION)], plan)
+    return world
+
+
+def expected_of(log: list[Quote], retention: int) -> dict[tuple[int, int], Expected]:
+    placed: dict[tuple[int, int], Placed] = defaultdict(list)
+    on_time: dict[tuple[int, int], int] = defaultdict(lambda: NOTHING)
+    newest: dict[int, int] = defaultdict(lambda: -1)
+    for offset, quote in enumerate(log):
+        if quote.instrument_id not in HERE:
+            continue
+        bar = quote.instrument_id, quote.minute
+        placed[bar].append((offset, quote))
+        if quote.minute > newest[quote.instrument_id] - retention:
+            on_time[bar] = offset
+        newest[quote.instrument_id] = max(newest[quote.instrument_id], quote.minute)
+    return {
+        bar: Expected(its, bar[1] > newest[bar[0]] - retention, on_time[bar])
+        for bar, its in placed.items()
+    }
+
+
+def published(world: World) -> dict[tuple[int, int], list[ClosedBar]]:
+    """All that stands in the topic, by instrument and minute."""
+    versions = defaultdict(list)
+    for key, value in world.logs[BARS.name, PARTITION]:
+        assert value is not None
+        bar = msgspec.json.decode(value, type=ClosedBar)
+        assert key == b"%d" % bar.instrument_id
+        versions[bar.instrument_id, bar.t // MINUTE_MS].append(bar)
+    return versions
+
+
+def closed_bar(instrument_id: int, placed: Placed, revision: int) -> ClosedBar:
+    """The bar of the quotes up to a revision."""
+    value: BarValue = bar_of([(at, quote) for at, quote in placed if mark(0, at) <= revision], 0)
+    fields = msgspec.structs.asdict(value)
+    fields["revision"] = mark(*fields.pop("off"))
+    return ClosedBar(instrument_id=instrument_id, t=placed[0][1].minute * MINUTE_MS, **fields)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    log=logs,
+    plan=plans,
+    retention=retentions,
+    late_by_s=lateness_s,
+    clock=st.sampled_from([*CLOCKS]),
+)
+def test_the_greatest_revision_of_each_closed_minute_is_a_batch_recomputations_bar(
+    log: list[Quote], plan: Plan, retention: int, late_by_s: int, clock: str
+) -> None:
+    world = simulate(log, plan, retention, late_by_s, clock)
+    versions, expected = published(world), expected_of(log, retention)
+    newest_ts_ms = max((q.ts_ms for q in log if q.instrument_id in HERE), default=0)
+    closed = max(-1, (newest_ts_ms - late_by_s * 1000) // MINUTE_MS - 1)
+    stored = int(world.data[KEYSPACE.position(QUOTES, PARTITION)][CLOSED_FIELD]) // 60
+    assert stored == closed or (stored > closed and clock != "stands still")
+    for (instrument, minute), its in expected.items():
+        if minute <= stored or not its.is_retained:
+            revisions = [bar.revision for bar in versions[instrument, minute]]
+            greatest = max(revisions, default=NOTHING)
+            assert greatest >= its.on_time  # of the first incarnation, the mark is the offset
+            assert greatest == mark(0, its.placed[-1][0]) or not its.is_retained
+    for (instrument, minute), bars in versions.items():
+        for bar in bars:
+            placed = expected[instrument, minute].placed
+            assert bar == closed_bar(instrument, placed, bar.revision)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(log=logs, sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6), late_by_s=lateness_s)
+def test_without_a_crash_no_revision_comes_twice_and_no_minute_before_it_is_closed(
+    log: list[Quote], sizes: list[int], late_by_s: int
+) -> None:
+    world = simulate(log, Plan(sizes, 0, []), 60, late_by_s, "stands still")
+    stored = int(world.data[KEYSPACE.position(QUOTES, PARTITION)][CLOSED_FIELD]) // 60
+    for (_, minute), bars in published(world).items():
+        assert minute <= stored
+        revisions = [bar.revision for bar in bars]
+        assert revisions == sorted(set(revisions))

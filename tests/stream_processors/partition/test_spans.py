@@ -1,0 +1,119 @@
+"""What a partition's spans link to: what its records came from, and never more than a bound."""
+
+from collections.abc import Iterator
+
+import pytest
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from runtime.tracing import Tracing, tracing_to
+from stream_processors.partition.spans import _HEADERS_READ_MOST, LINKS_MOST, Recorded
+from stream_processors.store.chunks import Group
+from stream_processors.transport.batches import RecordBatch
+from tests.otlp import AT_ONCE, SPAN, Receiver, receiving
+
+QUOTES_1 = TP("quotes", 1)
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    for name, value in AT_ONCE.items():
+        monkeypatch.setenv(name, value)
+    with receiving() as its:
+        yield its
+
+
+@pytest.fixture
+def tracing(receiver: Receiver) -> Iterator[Tracing]:
+    its = tracing_to(receiver.url, "stream_processors")
+    yield its
+    its.close()
+
+
+def trace(number: int) -> str:
+    return f"{number:032x}"
+
+
+def batch_of(start: int, traces: list[int], n: int) -> RecordBatch:
+    """Return a batch of n records, the first of which come from these traces."""
+    records = [
+        ConsumerRecord("quotes", 1, start + place, 0, 0, None, b"", None, -1, -1, headers)
+        for place, headers in enumerate(
+            [
+                (("other", None), ("traceparent", f"00-{trace(t)}-{SPAN}-01".encode()))
+                for t in traces
+            ]
+        )
+    ]
+    others = [
+        ConsumerRecord("quotes", 1, start + place, 0, 0, None, b"", None, -1, -1, ())
+        for place in range(len(records), n)
+    ]
+    return RecordBatch(QUOTES_1, "life", start, start + n, records + others, 0, records)
+
+
+def test_a_batch_links_once_to_each_span_that_published_some_of_it(
+    tracing: Tracing, receiver: Receiver
+) -> None:
+    with Recorded(tracing, QUOTES_1).batch(batch_of(10, [7, 8, 7, 7], n=1_000)):
+        pass
+    span = receiver.one("process quotes")
+    assert span.links == [(trace(7), SPAN), (trace(8), SPAN)]
+    assert span.attributes == {
+        "messaging.system": "kafka",
+        "messaging.destination.name": "quotes",
+        "messaging.destination.partition.id": "1",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.batch.message_count": 1_000,
+        "tickrec.offset.first": 10,
+        "tickrec.offset.last": 1_009,
+    }
+
+
+def test_a_flush_is_of_the_last_batch_and_links_to_what_all_of_them_came_from(
+    tracing: Tracing, receiver: Receiver
+) -> None:
+    spans = Recorded(tracing, QUOTES_1)
+    for number in (1, 2):
+        with spans.batch(batch_of(number, [number], n=1)):
+            pass
+    with spans.flush(2) as counted:
+        assert list(counted([Group("a", []), Group("b", [])])) == [("a", [], ()), ("b", [], ())]
+    with spans.batch(batch_of(3, [3], n=1)), spans.flush(1):
+        pass  # as it is when memory is full amid a batch
+    first = receiver.one("flush quotes", links=[(trace(1), SPAN), (trace(2), SPAN)])
+    assert (first.attributes["tickrec.records"], first.attributes["tickrec.values"]) == (2, 2)
+    second = receiver.one("flush quotes", links=[(trace(3), SPAN)])
+    batches = [receiver.one("process quotes", links=[(trace(n), SPAN)]) for n in (1, 2, 3)]
+    assert [first.parent, second.parent] == [batches[1].span, batches[2].span]
+
+
+def test_however_many_traces_there_are_links_are_few(tracing: Tracing, receiver: Receiver) -> None:
+    spans = Recorded(tracing, QUOTES_1)
+    for start in (0, 100):
+        with spans.batch(batch_of(start, list(range(start + 1, start + 101)), n=100)):
+            pass
+    with spans.flush(200):
+        pass
+    for name in ("process quotes", "flush quotes"):
+        assert len(receiver.one(name).links) == LINKS_MOST
+
+
+def test_however_many_traces_are_not_recorded_few_headers_are_read() -> None:
+    class Unsampled(Tracing):
+        read = 0
+
+        def place(self, traceparent: bytes) -> None:
+            self.read += 1
+
+    unsampled = Unsampled()
+    with Recorded(unsampled, QUOTES_1).batch(batch_of(0, list(range(1, 1_001)), n=1_000)):
+        pass
+    assert unsampled.read == _HEADERS_READ_MOST
+
+
+def test_a_flush_that_fails_is_told_as_failed(tracing: Tracing, receiver: Receiver) -> None:
+    with pytest.raises(RuntimeError), Recorded(tracing, QUOTES_1).flush(1):
+        raise RuntimeError("replaced")
+    assert receiver.one("flush quotes").failed
