@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api archive infra
+# They can do without the extra `archive`, but their images have it.
+READERS := producers api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test proofs lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench cluster-check terraform-check lock clean
+.PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation cluster-check terraform-check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +57,20 @@ test: $(READY) ## run all tests, against real servers
 
 proofs: $(READY) ## run the tests that take long: rights, failovers, tenants, more partitions
 	@$(BIN)/python -m pytest -m proof
+
+# Spark is 500 MB and needs Java 17, so nothing else has it.
+SPARK := build/spark
+$(SPARK)/.ready: private UV := $(BIN)/uv pip install --quiet --python $(SPARK)/bin/python
+$(SPARK)/.ready: requirements-spark.lock $(READY)
+	$(PYTHON) -m venv $(SPARK)
+	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
+	export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index}; \
+	$(UV) $(LOCKED) requirements-dev.lock --requirement requirements-spark.lock \
+		&& $(UV) $(EDITABLE)
+	@touch $@
+
+spark: $(SPARK)/.ready ## train on Spark, as its tests and proofs do, in an environment of its own
+	@$(SPARK)/bin/python -m pytest -m 'proof or not proof' tests/trainer/spark
 
 lint: $(READY) workflows ## ruff, the import rules, and the workflows
 	@$(BIN)/ruff check .
@@ -112,8 +128,21 @@ fuzz: $(READY) ## put requests of every kind to the API, CASES of them (SEED=...
 bench: $(READY) ## measure against the baselines
 	@$(BIN)/python -m benchmarks bars
 
-cluster-check: $(READY) ## try infra/kubernetes on a real control plane: overlays, evictions, scaling
-	@$(BIN)/python -m infra.cluster_check
+# DVC has 100 packages of its own, and some are older than ours.
+DVC := build/dvc
+$(DVC)/.ready: private UV := $(BIN)/uv pip install --quiet --python $(DVC)/bin/python
+$(DVC)/.ready: requirements-dvc.lock $(READY)
+	$(PYTHON) -m venv $(DVC)
+	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
+	export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index}; \
+	$(UV) $(LOCKED) requirements-dvc.lock
+	@touch $@
+
+evaluation: $(DVC)/.ready ## repeat what has changed of the evaluation in trainer/evaluation/versions, by DVC
+	@cd trainer/evaluation/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath $(DVC))/bin/dvc repro
+
+cluster-check: $(READY) ## try infra/kubernetes on a real control plane: overlays, evictions, scaling (KEDA=yes: by KEDA)
+	@$(BIN)/python -m infra.cluster_check $(if $(filter yes,$(KEDA)),--keda)
 
 terraform-check: $(READY) ## check infra/terraform by OpenTofu and checkov, made once; needs Go and npm
 	@$(BIN)/python -m infra.terraform_check
@@ -124,11 +153,16 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: ## compile the lock files from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) $(LOCKED) requirements-uv.lock; }
 	@$(COMPILE) --group uv --output-file requirements-uv.lock
-	@$(COMPILE) pyproject.toml --all-extras --output-file requirements-dev.lock
+	@$(COMPILE) --group dvc --output-file requirements-dvc.lock
+	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) quality dev,--extra $(extra)) \
+		--output-file requirements-dev.lock
 	@for program in $(PROGRAMS); do \
-		$(COMPILE) pyproject.toml --extra $$program --constraint requirements-dev.lock \
+		case "$(READERS)" in *$$program*) archive="--extra archive";; *) archive=;; esac; \
+		$(COMPILE) pyproject.toml --extra $$program $$archive --constraint requirements-dev.lock \
 			--output-file requirements-$$program.lock || exit 1; \
 	done
+	@$(COMPILE) pyproject.toml --extra trainer --extra archive --extra spark --extra quality \
+		--constraint requirements-dev.lock --output-file requirements-spark.lock
 
 clean: ## remove the environment and what was built
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,11 +4,14 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.archive import archive
 from benchmarks.auto import auto
 from benchmarks.bars import bars
 from benchmarks.canaries import canaries
+from benchmarks.capacity.command import app as capacity
 from benchmarks.flood.scenario import flood_others
 from benchmarks.harness.session import Json, Rounds, folder, present, progress, say
+from benchmarks.history.scenario import history
 from benchmarks.interactions import interactions
 from benchmarks.keepup.scenario import keepup
 from benchmarks.limits import limits
@@ -21,7 +24,9 @@ from benchmarks.reads.data import Size
 from benchmarks.reads.scene import StoreProduct, set_up
 from benchmarks.rolling import rolling
 from benchmarks.scaling import scaling
+from benchmarks.spark import spark
 from benchmarks.stream.scenario import stream
+from benchmarks.tracing import tracing
 from benchmarks.train import train
 from benchmarks.user_knn import user_knn
 
@@ -30,6 +35,7 @@ for command in (
     bars,
     interactions,
     poison,
+    tracing,
     limits,
     keepup,
     rolling,
@@ -37,16 +43,20 @@ for command in (
     stream,
     memory,
     page,
+    history,
     canaries,
     models,
+    archive,
     train,
     auto,
     user_knn,
+    spark,
 ):
     app.command()(command)
 
 
 app.command("flood")(flood_others)
+app.add_typer(capacity, name="capacity")
 
 
 @app.callback()

@@ -19,7 +19,7 @@ from runtime.settings import SharedSettings
 from trainer.settings_file import flat_fields
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PROGRAMS: Final = ("producers", "stream_processors", "trainer", "api", "infra")
+PROGRAMS: Final = ("producers", "stream_processors", "trainer", "api", "archive", "infra")
 DOCUMENTS: Final = sorted(
     path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 )
@@ -34,7 +34,7 @@ MAKE_TARGET: Final = re.compile(r"\bmake(?: [A-Z]+=\S+)* ([a-z][a-z-]*)")
 PROGRAM: Final = re.compile(r"\bpython3? -m ([a-z_]+(?:\.[a-z_]+)*)")
 KEY: Final = re.compile(
     r"(?<![\w/])(?:[\w.-]+:)?"
-    r"((?:bars|bars-changed|history|active|trending|cooc|items|catalog|position):\{[^\s\"'`]*"
+    r"((?:bars|bars-changed|open|history|active|trending|cooc|items|catalog|position):\{[^\s\"'`]*"
     r"|(?:model|meta):[^\s\"'`|]*[^\s\"'`|:])"
 )
 ALL_OF_A_KIND: Final = frozenset({"model:*"})

@@ -19,6 +19,7 @@ PROGRAMS = {
     "stream-processors": "stream_processors",
     "trainer": "trainer",
     "api": "api",
+    "archive": "archive",
     "infra": "infra",
 }
 BIN = Path(sys.executable).parent
@@ -37,7 +38,8 @@ class OnlyWhatIsLocked(importlib.abc.MetaPathFinder):
         names = {d.lower().replace("_", "-").replace(".", "-") for d in owners.get(top, ())}
         if names and not names & set(allowed):
             raise ModuleNotFoundError(f"{name} is of {names}, which the lock does not name")
-        if top in {"api", "infra", "producers", "stream_processors", "trainer"} - {package}:
+        programs = {"api", "archive", "infra", "producers", "stream_processors", "trainer"}
+        if top in programs - {package}:
             raise ModuleNotFoundError(f"{name} is another program's")
         return None
 
@@ -84,7 +86,7 @@ def test_both_stages_start_from_the_same_pinned_python() -> None:
     images = [image.split()[0] for image in instructions("FROM")]
 
     assert len(set(images)) == 1
-    assert re.fullmatch(r"python:3\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", images[0])
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", images[0])
 
 
 def test_the_last_stage_takes_nothing_but_the_environment() -> None:

@@ -70,7 +70,7 @@ def test_all_that_make_installs_is_locked_or_ours() -> None:
     installs = re.findall(r"\$\((?:PIP|UV)\) (?!:=)(.+?)(?= &&| \\|;|$)", MAKEFILE, re.MULTILINE)
 
     assert "--no-deps --require-hashes" in MAKEFILE.partition("LOCKED := ")[2].splitlines()[0]
-    assert len(installs) == 6
+    assert len(installs) == 9
     assert all("$(LOCKED)" in install or install == "$(EDITABLE)" for install in installs)
 
 

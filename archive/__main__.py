@@ -1,0 +1,185 @@
+"""Starts the archive: reads the settings, makes the clients and the parts, hands them on."""
+
+import contextlib
+import enum
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+import structlog
+import typer
+from confluent_kafka import KafkaException
+from pyiceberg.catalog import Catalog
+from rich.console import Console
+
+from archive import health
+from archive.archiver import Archiver
+from archive.maintenance.rounds import Maintenance, maintain
+from archive.patience import Patience, StoppedError
+from archive.reading.broker import Broker
+from archive.reading.consumer import NotAllowedError
+from archive.settings import ArchiveSettings
+from archive.state import State
+from archive.status import status as shown_status
+from archive.writing.commits import GoneError
+from archive.writing.table_writer import TableWriter
+from contracts.archive import TABLES, ArchiveTable
+from runtime.archive.catalog import ArchiveError, is_passing, open_catalog
+from runtime.archive.positions import PositionsError
+from runtime.archive.tables import open_table
+from runtime.kafka.tokens import TokenError
+from runtime.logs import configure_logs
+from runtime.settings import SettingsError, read_settings
+
+USAGE_ERROR: Final = 2
+_WIDTH_OF_A_FILE: Final = 160
+_NEEDS_A_PERSON: Final = (
+    ArchiveError,
+    PositionsError,
+    NotAllowedError,
+    TokenError,
+    KafkaException,
+)
+
+TableName = enum.StrEnum("TableName", {table.name: table.name for table in TABLES})  # type: ignore[misc]
+
+app = typer.Typer(
+    help="Writes what is in Kafka to Apache Iceberg tables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+log = structlog.get_logger(__name__)
+
+
+@app.command()
+def run() -> None:
+    """Archive until SIGTERM or Ctrl-C; commit what was read, and end."""
+    settings = _settings()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    state = State()
+    with _errors_logged():
+        if settings.metrics_port:
+            health.serve(state, settings.metrics_host, settings.metrics_port)
+        try:
+            catalog = Patience(state, stop)(lambda s: _waited(stop, s), _opened, settings)
+        except StoppedError:
+            return
+        archiver = _archiver(settings, catalog, state, stop)
+        maintenance = _maintenance(settings, archiver, stop)
+        maintenance.thread.start()
+        log.info("started", catalog=settings.archive.catalog, warehouse=settings.archive.warehouse)
+        archiver.run()
+        maintenance.thread.join()
+        if maintenance.error is not None:
+            raise maintenance.error
+    log.info("stopped")
+
+
+@app.command()
+def compact() -> None:
+    """Erase, put small files together, and let go of what is replaced; once, and now."""
+    settings = _settings()
+    with _errors_logged():
+        catalog = _opened(settings)
+        maintain(catalog, settings, Broker(settings.kafka), TABLES, is_forced=True)
+
+
+@app.command()
+def status() -> None:
+    """Show what the tables have."""
+    settings = _settings()
+    with _errors_logged():
+        _console().print(shown_status(open_catalog(settings.archive), settings.archive, TABLES))
+
+
+@app.command()
+def check(
+    table: Annotated[list[TableName] | None, typer.Option(help="repeatable; all without")] = None,
+    docs: Annotated[
+        Path | None, typer.Option(help="folder to write pages of what was found to")
+    ] = None,
+) -> None:
+    """Check the rows of the tables; exit with 1 if some are not as they are expected to be."""
+    settings = _settings()
+    tables = [each for each in TABLES if not table or each.name in table]
+    with _errors_logged():
+        try:
+            from archive import checks
+        except ModuleNotFoundError as error:
+            raise ArchiveError(
+                f"a check needs the package {error.name}: install the extra quality"
+            ) from error
+        checked = checks.check(open_catalog(settings.archive), settings.archive, tables, docs)
+    _console().print(checks.shown(checked))
+    if any(each.failed for each in checked):
+        raise typer.Exit(1)
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
+
+
+def _settings() -> ArchiveSettings:
+    try:
+        settings = read_settings(ArchiveSettings)
+    except SettingsError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(USAGE_ERROR) from None
+    configure_logs("archive", settings.log_level)
+    return settings
+
+
+def _opened(settings: ArchiveSettings) -> Catalog:
+    """Return the catalog, whose tables are there and as they should be."""
+    catalog = open_catalog(settings.archive)
+    for table in TABLES:
+        open_table(catalog, settings.archive, table)
+    return catalog
+
+
+def _waited(stop: threading.Event, seconds: float) -> None:
+    stop.wait(seconds)
+
+
+def _archiver(
+    settings: ArchiveSettings, catalog: Catalog, state: State, stop: threading.Event
+) -> Archiver:
+    good_for_s = settings.times.unreferenced_after_s / 2
+    writers = [TableWriter(catalog, settings.archive, table, good_for_s) for table in TABLES]
+    return Archiver(settings, writers, Broker(settings.kafka), state, stop)
+
+
+def _maintenance(
+    settings: ArchiveSettings, archiver: Archiver, stop: threading.Event
+) -> Maintenance:
+    def ours() -> list[ArchiveTable]:
+        return [table for table in TABLES if (table.topic.name, 0) in archiver.partitions]
+
+    # Clients of its own: those of the loop are not for two threads.
+    catalog, broker = open_catalog(settings.archive), Broker(settings.kafka)
+    return Maintenance(catalog, settings, broker, ours, stop)
+
+
+@contextlib.contextmanager
+def _errors_logged() -> Iterator[None]:
+    """Exit with 1 on what only a person can mend, and on a server that is away at the end."""
+    try:
+        yield
+    except _NEEDS_A_PERSON as error:
+        log.error("cannot archive", error=str(error))  # noqa: TRY400 (the message says it all)
+        raise typer.Exit(1) from error
+    except Exception as error:
+        if not is_passing(error) and not isinstance(error, GoneError):
+            raise
+        log.error("a server is away", error=f"{type(error).__name__}: {error}")  # noqa: TRY400 (the same)
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m archive")

@@ -1,0 +1,225 @@
+"""Reads the topics and has their rows committed, until it is told to stop."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from archive import metrics
+from archive.patience import Patience, StoppedError
+from archive.reading.beginning import begin
+from archive.reading.broker import Broker
+from archive.reading.consumer import Batch, GroupConsumer, Partition
+from archive.reading.records import Place, rows_of
+from archive.settings import MIB, ArchiveSettings
+from archive.state import State
+from archive.writing.table_writer import TableWriter
+from runtime.archive.catalog import is_passing
+
+_POLL_S: Final = 0.1
+_SURE_EVERY_S: Final = 2.0
+"""How often the topics' ids are asked for: what was read since then is dropped where one was made
+anew, as it may be of either log."""
+_LAG_EVERY_S: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Archiver:
+    """One process of the archive."""
+
+    def __init__(
+        self,
+        settings: ArchiveSettings,
+        writers: Iterable[TableWriter],
+        broker: Broker,
+        state: State,
+        stop: threading.Event,
+    ) -> None:
+        self._settings, self._broker, self._state, self._stop = settings, broker, state, stop
+        self._writers = {writer.table.topic.name: writer for writer in writers}
+        self._patiently = Patience(state, stop)
+        self._partitions: dict[str, int] = {}
+        self._sure_s = self._lag_s = time.monotonic()
+        self._consumer = GroupConsumer(settings.kafka, self._writers, self._assigned, self._revoked)
+
+    def run(self) -> None:
+        """Archive until it is told to stop; then commit what was read, and leave the group.
+
+        Raises:
+            ArchiveError: a table is not as it should be.
+            NotAllowedError: Kafka does not let us read.
+            Exception: as `is_passing` knows it, if the last commit failed. Nothing is lost: the
+                log still has what was not committed.
+        """
+        try:
+            while not self._stop.is_set():
+                self._read(_POLL_S)
+                self._make_sure()
+                for writer in self._due():
+                    self._commit(writer)
+                self._report()
+            log.info("stops", buffered_bytes=self.buffered_bytes)
+            for writer in self._writers.values():
+                self._commit_sure(writer)
+        except StoppedError as why:
+            log.warning("stopped while it waited: the log has what is not committed", why=str(why))
+        finally:
+            self._consumer.close()
+
+    @property
+    def partitions(self) -> frozenset[Partition]:
+        """Those that are read."""
+        return frozenset(
+            (topic, p) for topic, writer in self._writers.items() for p in writer.buffer.partitions
+        )
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes the rows take that are read and not committed."""
+        return sum(writer.buffer.nbytes for writer in self._writers.values())
+
+    def _is_full(self) -> bool:
+        return self.buffered_bytes >= self._settings.archive_buffer_mb * MIB
+
+    def _due(self) -> list[TableWriter]:
+        """Return the writers that are to commit now: all if memory is full."""
+        interval_s = 0 if self._is_full() else self._settings.archive_flush_interval_s
+        return [writer for writer in self._writers.values() if writer.is_due(interval_s)]
+
+    def _commit(self, writer: TableWriter) -> None:
+        """Commit once it can be done; meanwhile read on until memory is full."""
+        self._begin(self._patiently(self._read_for, self._commit_sure, writer))
+
+    def _commit_sure(self, writer: TableWriter) -> list[Partition]:
+        """Commit what is of the topic for certain; return the partitions to begin anew."""
+        topic = writer.table.topic.name
+        other = self._drop_unsure([topic])
+        return other + [(topic, p) for p in writer.commit() if (topic, p) not in other]
+
+    # Records.
+
+    def _read(self, timeout_s: float) -> None:
+        """Take what comes; nothing while memory is full."""
+        self._consumer.pause(is_paused=self._is_full())
+        read = self._consumer.read(timeout_s)
+        self._state.beat()
+        self._add(read.batches)
+        if read.refused:
+            self._begin(read.refused, is_refused=True)
+        metrics.BUFFERED_BYTES.set(self.buffered_bytes)
+
+    def _read_for(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s and not self._stop.is_set():
+            self._read(_POLL_S)
+
+    def _add(self, batches: Sequence[Batch]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        for (topic, number), records in batches:
+            writer = self._writers[topic]
+            at = writer.buffer.position(number)
+            if at is None:
+                continue
+            new = records
+            if (records[0].offset() or 0) < at.next:
+                # Of a fetch from before the partition was begun anew, some may still come.
+                new = [record for record in records if (record.offset() or 0) >= at.next]
+            if not new:
+                continue
+            place = Place(at.log, number, self._partitions[topic])
+            rows, rejected = rows_of(writer.table, place, new, now_ms)
+            writer.buffer.add(number, rows, (new[-1].offset() or 0) + 1)
+            metrics.REJECTED.labels(writer.table.name).inc(rejected)
+
+    # Partitions.
+
+    def _assigned(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        log.info("assigned", partitions=sorted(partitions))
+        return self._begun(partitions)
+
+    def _begin(self, partitions: Collection[Partition], *, is_refused: bool = False) -> None:
+        """Begin partitions of ours anew, from the table."""
+        self._consumer.seek(self._begun(partitions, is_refused=is_refused))
+
+    def _begun(
+        self, partitions: Collection[Partition], *, is_refused: bool = False
+    ) -> dict[Partition, int]:
+        numbers = defaultdict(list)
+        for topic, number in partitions:
+            numbers[topic].append(number)
+        offsets: dict[Partition, int] = {}
+        for topic, some in numbers.items():
+            writer = self._writers[topic]
+            self._partitions[topic] = self._patiently(self._wait, self._broker.partitions, topic)
+            found = self._patiently(
+                self._wait, begin, writer, self._broker, some, is_refused=is_refused
+            )
+            offsets |= {(topic, number): offset for number, offset in found.items()}
+        self._state.has_begun = True
+        return offsets
+
+    def _wait(self, seconds: float) -> None:
+        # No reading here: it would call back while a call back is under way.
+        self._state.beat()
+        self._stop.wait(seconds)
+
+    def _revoked(self, partitions: Collection[Partition], is_lost: bool) -> None:  # noqa: FBT001 (a call back)
+        """Commit what was read of partitions before they go, if that can be done at once."""
+        log.info("revoked", partitions=sorted(partitions), is_lost=is_lost)
+        for topic in {topic for topic, _ in partitions}:
+            try:
+                if not is_lost:
+                    self._commit_sure(self._writers[topic])
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                log.warning("what was read is read again", topic=topic, why=str(error))
+        for topic, number in partitions:
+            self._writers[topic].buffer.drop(number)
+
+    # What the topics are.
+
+    def _make_sure(self) -> None:
+        """Note that what was read is of the topics that it was taken for, where it is."""
+        if time.monotonic() - self._sure_s < _SURE_EVERY_S:
+            return
+        self._sure_s = time.monotonic()
+        other = self._patiently(self._wait, self._drop_unsure, list(self._writers))
+        self._begin(other)
+
+    def _drop_unsure(self, topics: Collection[str]) -> list[Partition]:
+        """Return the partitions of topics that were made anew; what may be of either log is gone.
+
+        What was for certain of the old one is committed.
+        """
+        ids = self._broker.topic_ids(topics)
+        other = []
+        for topic in topics:
+            buffer = self._writers[topic].buffer
+            ours = {p: buffer.position(p) for p in buffer.partitions}
+            changed = [p for p, at in ours.items() if at and at.topic_id != ids.get(topic)]
+            if not changed:
+                buffer.note_sure()
+                continue
+            dropped = buffer.drop_unsure()
+            if topic in ids or dropped:
+                log.error("a topic was made anew, or is gone", topic=topic, dropped=dropped)
+            self._writers[topic].commit()
+            if topic in ids:
+                other += [(topic, p) for p in changed]
+        return other
+
+    def _report(self) -> None:
+        if time.monotonic() - self._lag_s < _LAG_EVERY_S:
+            return
+        self._lag_s = time.monotonic()
+        for (topic, number), end in self._consumer.ends().items():
+            writer = self._writers[topic]
+            at = writer.buffer.position(number)
+            if at is not None and end >= 0:
+                lag = max(end - at.next, 0)
+                metrics.LAG.labels(writer.table.name, str(number)).set(lag)

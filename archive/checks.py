@@ -1,0 +1,61 @@
+"""Checks what the archive has, and shows what was found as a table for people."""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pyiceberg.catalog import Catalog
+from rich.table import Table
+
+from contracts.archive import ArchiveTable
+from runtime.archive.catalog import load
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.quality.checking import Checked, check_snapshot
+from runtime.archive.quality.docs import write_docs
+from runtime.archive.tables import check_table
+
+
+def check(
+    catalog: Catalog, config: ArchiveConfig, tables: Iterable[ArchiveTable], docs: Path | None
+) -> list[Checked]:
+    """Return what was found in the current snapshot of each table that has one.
+
+    Args:
+        catalog: that has the tables.
+        config: of the archive.
+        tables: which ones.
+        docs: a folder for pages of what was found; None: none are written.
+
+    Raises:
+        ArchiveError: a table is not as it should be, or a file of it cannot be read.
+        PositionsError: how far a table goes is not to be known.
+        Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is away.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    checked = []
+    for table in tables:
+        if (found := load(catalog, config, table)) is None:
+            continue
+        check_table(found, table)
+        if (snapshot := found.current_snapshot()) is not None:
+            checked.append(check_snapshot(found, table, snapshot, now_ms))
+    if docs is not None:
+        write_docs(docs, checked, now_ms)
+    return checked
+
+
+def shown(checked: Sequence[Checked]) -> Table:
+    """Return how many rows of each table were checked, and each expectation that some break."""
+    table = Table(show_lines=True)
+    for column in ("table", "rows", "expectation", "broken by", "such as"):
+        is_number = column in ("rows", "broken by")
+        table.add_column(column, justify="right" if is_number else "left", no_wrap=is_number)
+    for each in checked:
+        name, rows = each.table, f"{each.rows:,}"
+        if not each.failed:
+            table.add_row(name, rows, f"{len(each.suite.expectations)}, all met", "", "")
+        for failed in each.failed:
+            examples = "\n".join(failed.examples)
+            table.add_row(name, rows, failed.expectation, f"{failed.rows:,}", examples)
+            name = rows = ""
+    return table

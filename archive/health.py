@@ -1,0 +1,53 @@
+"""/health, /health/ready and /metrics of the archive, over HTTP.
+
+Healthy means that the loop goes on. While a server is away it is healthy, as it waits and need not
+be started again, but not ready.
+"""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from archive.state import State
+
+
+def serve(state: State, host: str, port: int) -> None:
+    """Answer from now on, on threads of its own.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, generate_latest(), CONTENT_TYPE_LATEST)
+            elif self.path == "/health":
+                status = "stalled" if state.is_stalled else "waiting" if state.waits_for else "ok"
+                self._answer_json(503 if state.is_stalled else 200, {"status": status})
+            elif self.path == "/health/ready":
+                status = "ready" if state.is_ready else "not ready"
+                waits = {"waits_for": state.waits_for} if state.waits_for else {}
+                self._answer_json(200 if state.is_ready else 503, {"status": status} | waits)
+            else:
+                self._answer_json(404, {"status": "not found"})
+
+        def log_message(self, *_: Any) -> None:
+            """Log nothing: whoever asks, asks all the time."""
+
+        def _answer_json(self, code: int, body: dict[str, str]) -> None:
+            self._answer(code, json.dumps(body).encode(), "application/json")
+
+        def _answer(self, code: int, body: bytes, content_type: str) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

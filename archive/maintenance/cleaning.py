@@ -1,0 +1,110 @@
+"""Lets go of what no reader needs: snapshots that were replaced a while ago, and files of none.
+
+A file that no snapshot has was replaced, or its writer died before it committed. One that is
+written at this moment has no snapshot either, but it is young: a writer commits a file within half
+of `Times.unreferenced_after_s` of writing it, or writes it anew. What is older belongs to nobody.
+"""
+
+import posixpath
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import structlog
+from pyarrow.fs import FileSelector, FileType
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from archive import metrics
+from archive.maintenance.locations import filesystem_of, path_of
+from archive.settings import Times
+from archive.writing.commits import in_races
+from contracts.archive import ArchiveTable
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import POSITIONS_PROPERTY
+
+log = structlog.get_logger(__name__)
+
+
+def clean(
+    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, times: Times, now_s: float
+) -> int:
+    """Let snapshots go that were replaced a while ago, then files; return how many files.
+
+    Args:
+        catalog: that has the table.
+        config: of the archive.
+        table: which one.
+        times: how long each is kept.
+        now_s: the clock, epoch s.
+    """
+    in_races(_expire, catalog, config, table, now_s - times.keep_replaced_s)
+    removed = _sweep(catalog, config, table, now_s - times.unreferenced_after_s)
+    metrics.FILES_REMOVED.labels(table.name).inc(removed)
+    return removed
+
+
+def _expire(
+    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, replaced_before_s: float
+) -> None:
+    found = catalog.load_table((config.namespace, table.name))
+    current = found.current_snapshot()
+    if current is None or not (current.summary and current.summary[POSITIONS_PROPERTY]):
+        return  # somebody else's: the positions stand in one before it
+    named = {ref.snapshot_id for ref in found.refs().values()}
+    replaced_ms = {s.parent_snapshot_id: s.timestamp_ms for s in found.snapshots()}
+    replaced = [
+        snapshot.snapshot_id
+        for snapshot in found.snapshots()
+        if snapshot.snapshot_id not in named
+        and replaced_ms.get(snapshot.snapshot_id, snapshot.timestamp_ms) < replaced_before_s * 1_000
+    ]
+    if replaced:
+        found.maintenance.expire_snapshots().by_ids(replaced).commit()
+        log.info("snapshots expired", table=table.name, snapshots=len(replaced))
+
+
+def _sweep(
+    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, written_before_s: float
+) -> int:
+    """Delete files of the table that were written before and that no snapshot has."""
+    found = catalog.load_table((config.namespace, table.name))
+    filesystem, folder = filesystem_of(found), path_of(found.location())
+    before = datetime.fromtimestamp(written_before_s, UTC)
+    # Listed first: what is committed after that is in the metadata that is then read.
+    files = {
+        posixpath.normpath(info.path): info.mtime
+        for info in filesystem.get_file_info(FileSelector(folder, recursive=True))
+        if info.type == FileType.File
+    }
+    current = found.current_snapshot()
+    if current is not None and path_of(current.manifest_list) not in files:
+        # Two names of one folder would make all of its files look unneeded.
+        log.error("nothing is removed: the table's files are not where it is", folder=folder)
+        return 0
+    found = found.refresh()
+    needed = {path_of(location) for location in _referenced(found)}
+    unneeded = [path for path, written in files.items() if written < before and path not in needed]
+    for path in unneeded:
+        filesystem.delete_file(path)
+    if unneeded:
+        log.info("files removed", table=table.name, files=len(unneeded))
+    return len(unneeded)
+
+
+def _referenced(found: Table) -> Iterator[str]:
+    """Yield the location of each file that a snapshot, or the catalog, needs."""
+    yield found.metadata_location
+    for entry in found.metadata.metadata_log:
+        yield entry.metadata_file
+    for statistics in (*found.metadata.statistics, *found.metadata.partition_statistics):
+        yield statistics.statistics_path
+    seen = set()
+    for snapshot in found.snapshots():
+        yield snapshot.manifest_list
+        for manifest in snapshot.manifests(found.io):
+            if manifest.manifest_path in seen:
+                continue
+            seen.add(manifest.manifest_path)
+            yield manifest.manifest_path
+            for item in manifest.fetch_manifest_entry(found.io, discard_deleted=True):
+                yield item.data_file.file_path

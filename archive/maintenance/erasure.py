@@ -1,0 +1,188 @@
+"""Takes out of the tables what is known of users who were taken out of the log.
+
+A tombstone on `interactions` is a row there, with the event `contracts.archive.ERASED`. Rows of its
+user from before it go: in `interactions` by the place in the log, in `feedback` by the time. The
+files are written anew without them; `archive.maintenance.cleaning` lets go of the old ones.
+
+The row of the tombstone itself, with the user's id, stays for as long as the topic has its record:
+until then, feedback from before it may still come in. Nothing else is kept of what was done, so
+each round looks at all tombstones that are left, and one that was done finds nothing.
+"""
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import structlog
+from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import EqualTo, In, Reference
+from pyiceberg.expressions.literals import literal
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from archive import metrics
+from archive.maintenance.locations import filesystem_of, path_of
+from archive.maintenance.tombstones import Event, RecordPlace, TombstoneRow, taken_out
+from archive.writing import commits
+from archive.writing.files import FileWriter
+from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, PLACE, ArchiveTable
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import Position
+from runtime.archive.tables import arrow_schema_of, positions_of
+
+FILES_AT_ONCE: Final = 8
+"""That one commit replaces: the first of them is not to wait for long."""
+
+IsErased = Callable[[pa.Table], npt.NDArray[np.bool_]]
+"""Rows of some users -> which of them are taken out, (n,)."""
+
+log = structlog.get_logger(__name__)
+
+
+def erase(catalog: Catalog, config: ArchiveConfig, earliest: Mapping[int, Position]) -> int:
+    """Erase users from `interactions` and `feedback`; return how many of their rows went.
+
+    Args:
+        catalog: that has the tables.
+        config: of the archive.
+        earliest: partition of `interactions` -> where its log begins now; tombstones from before
+            that go as well.
+
+    Raises:
+        GoneError: another archive has just rewritten the same files; another round will do it.
+    """
+    found = commits.loaded(catalog, config, INTERACTIONS_TABLE)
+    tombstones = list(_tombstones(found))
+    if not tombstones:
+        return 0
+    users = sorted({tombstone.user_id for tombstone in tombstones})
+    gone = taken_out(_events(found, users), tombstones)
+    spent = {t.place for t in tombstones if _is_spent(t.place, found, earliest)}
+
+    def feedback_is_erased(rows: pa.Table) -> npt.NDArray[np.bool_]:
+        until_us = [gone.until_us.get(user, 0) for user in rows["user_id"].to_pylist()]
+        return np.array(_us(rows, "ts") < np.array(until_us, np.int64))
+
+    def is_erased(rows: pa.Table) -> npt.NDArray[np.bool_]:
+        marked = (place in gone.places or place in spent for place in _places(rows))
+        return np.fromiter(marked, np.bool_, rows.num_rows)
+
+    # Feedback first: a tombstone that is spent is not there for another round.
+    return sum(
+        _erase_from(catalog, config, table, users, rule)
+        for table, rule in ((FEEDBACK_TABLE, feedback_is_erased), (INTERACTIONS_TABLE, is_erased))
+    )
+
+
+def _erase_from(
+    catalog: Catalog,
+    config: ArchiveConfig,
+    table: ArchiveTable,
+    users: Collection[str],
+    is_erased: IsErased,
+) -> int:
+    found = commits.loaded(catalog, config, table)
+    affected = (
+        file
+        for file in _files(found, users)
+        if any(is_erased(rows).any() for rows in _rows(found, file, users, table))
+    )
+    erased = 0
+    while some := list(itertools.islice(affected, FILES_AT_ONCE)):
+        new = [file for old in some if (file := _without(found, table, old, users, is_erased))]
+        commits.replace(catalog, config, table, some, new, "erasure")
+        rows = sum(f.record_count for f in some) - sum(f.record_count for f in new)
+        erased += rows
+        metrics.COMMITS.labels(table.name, "erasure").inc()
+        metrics.ERASED_ROWS.labels(table.name).inc(rows)
+        log.info("users erased", table=table.name, rows=rows, files=len(some))
+    return erased
+
+
+def _without(
+    found: Table, table: ArchiveTable, file: DataFile, users: Collection[str], is_erased: IsErased
+) -> DataFile | None:
+    """Write a file anew without what is erased; return None if nothing is left of it."""
+    schema, some = arrow_schema_of(table), pa.array(users, pa.string())
+    partition = tuple(file.partition[n] for n in range(len(found.spec().fields)))
+    writer: FileWriter | None = None
+    with filesystem_of(found).open_input_file(path_of(file.file_path)) as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(columns=schema.names):
+            rows = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+            keep = np.ones(rows.num_rows, np.bool_)
+            theirs = np.flatnonzero(pc.is_in(rows["user_id"], some).to_numpy())
+            keep[theirs] = ~is_erased(rows.take(theirs))
+            if keep.any():
+                writer = writer or FileWriter(found, table, partition)
+                writer.write(rows.filter(pa.array(keep)))
+    return None if writer is None else writer.close()
+
+
+def _tombstones(found: Table) -> Iterator[TombstoneRow]:
+    columns = ("user_id", *PLACE, "ts", "last_event_before")
+    rows = found.scan(
+        row_filter=EqualTo(term=Reference("event"), value=literal(ERASED)), selected_fields=columns
+    ).to_arrow()
+    before_us = rows["last_event_before"].cast(pa.int64()).to_pylist()
+    for event, us in zip(_as_events(rows), before_us, strict=True):
+        yield TombstoneRow(*event, us)
+
+
+def _events(found: Table, users: Collection[str]) -> Iterator[Event]:
+    for file in _files(found, users):
+        for rows in _rows(found, file, users, INTERACTIONS_TABLE):
+            yield from _as_events(rows.filter(pc.field("event") != ERASED))
+
+
+def _as_events(rows: pa.Table) -> Iterator[Event]:
+    users, ts_us = rows["user_id"].to_pylist(), _us(rows, "ts").tolist()
+    return itertools.starmap(Event, zip(users, _places(rows), ts_us, strict=True))
+
+
+def _files(found: Table, users: Collection[str]) -> Iterator[DataFile]:
+    """Yield the files that may have rows of users, by their least and greatest ids."""
+    ids = {literal(user) for user in users}
+    is_theirs = In(Reference("user_id"), ids)  # type: ignore[call-arg, misc] # a `__new__`
+    for task in found.scan(row_filter=is_theirs).plan_files():
+        yield task.file
+
+
+def _rows(
+    found: Table, file: DataFile, users: Collection[str], table: ArchiveTable
+) -> Iterator[pa.Table]:
+    """Yield the rows of users in a file."""
+    dataset = ds.dataset(
+        path_of(file.file_path),
+        schema=arrow_schema_of(table),
+        format="parquet",
+        filesystem=filesystem_of(found),
+    )
+    theirs = pc.field("user_id").isin(pa.array(users, pa.string()))
+    for batch in dataset.to_batches(filter=theirs):
+        if batch.num_rows:
+            yield pa.Table.from_batches([batch])
+
+
+def _places(rows: pa.Table) -> Iterator[RecordPlace]:
+    columns: list[list[Any]] = [rows[name].to_pylist() for name in PLACE]
+    return itertools.starmap(RecordPlace, zip(*columns, strict=True))
+
+
+def _us(rows: pa.Table, column: str) -> npt.NDArray[np.int64]:
+    us: npt.NDArray[np.int64] = rows[column].cast(pa.int64()).to_numpy()
+    return us
+
+
+def _is_spent(place: RecordPlace, found: Table, earliest: Mapping[int, Position]) -> bool:
+    """Whether the log has a tombstone's record no more."""
+    now = positions_of(found, INTERACTIONS_TABLE).get(place.partition)
+    begin = earliest.get(place.partition)
+    if now is None or begin is None or now.topic_id != begin.topic_id:
+        return False
+    return place.log < now.log or (place.log == now.log and place.offset < begin.next)

@@ -1,0 +1,73 @@
+"""Which events tombstones take out. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+
+class RecordPlace(NamedTuple):
+    """Of a record: the columns `contracts.archive.PLACE`."""
+
+    log: int
+    partition: int
+    offset: int
+
+
+class Event(NamedTuple):
+    """What a user did."""
+
+    user_id: str
+    place: RecordPlace
+    ts_us: int
+
+
+class TombstoneRow(NamedTuple):
+    """That a user was taken out."""
+
+    user_id: str
+    place: RecordPlace
+    ts_us: int
+    """when the broker took it"""
+    last_event_before_us: int | None
+    """if it is set: only a user whose last event is older"""
+
+
+class TakenOut(NamedTuple):
+    """What tombstones take out."""
+
+    places: frozenset[RecordPlace]
+    """of events"""
+    until_us: Mapping[str, int]
+    """user -> when the user was last taken out"""
+
+
+def taken_out(events: Iterable[Event], tombstones: Iterable[TombstoneRow]) -> TakenOut:
+    """Return what tombstones take out of the events, as the fold does of a history."""
+    of_user: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        of_user[event.user_id].append(event)
+    places: set[RecordPlace] = set()
+    until_us: dict[str, int] = {}
+    for tombstone in sorted(tombstones, key=lambda t: (t.place.log, t.ts_us, t.place.offset)):
+        left = of_user[tombstone.user_id]
+        before = [event for event in left if is_before(event, tombstone)]
+        bound_us = tombstone.last_event_before_us
+        if bound_us is not None and any(event.ts_us >= bound_us for event in before):
+            continue
+        places.update(event.place for event in before)
+        of_user[tombstone.user_id] = [event for event in left if not is_before(event, tombstone)]
+        latest_us = until_us.get(tombstone.user_id, tombstone.ts_us)
+        until_us[tombstone.user_id] = max(latest_us, tombstone.ts_us)
+    return TakenOut(frozenset(places), until_us)
+
+
+def is_before(event: Event, tombstone: TombstoneRow) -> bool:
+    """Whether an event is from before its user was taken out.
+
+    The log tells. Where a topic was made anew with another number of partitions, a user may have
+    come to another one: then the time does.
+    """
+    a, b = event.place, tombstone.place
+    if a.partition == b.partition:
+        return (a.log, a.offset) < (b.log, b.offset)
+    return event.ts_us < tombstone.ts_us

@@ -1,0 +1,82 @@
+"""Tries again while catalog, store, disk or broker are away, and says so."""
+
+import threading
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeVar
+
+import structlog
+from pyiceberg.exceptions import CommitFailedException
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from archive.state import State
+from runtime.archive.catalog import is_passing
+
+_BACKOFF: Final = wait_random_exponential(multiplier=0.5, max=30)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class StoppedError(RuntimeError):
+    """It was told to stop while it waited for a server that is away."""
+
+
+class Patience:
+    """Calls again what fails as it may when a server is away."""
+
+    def __init__(self, state: State, stop: threading.Event) -> None:
+        self._state, self._stop = state, stop
+
+    def __call__(
+        self,
+        sleep: Callable[[float], None],
+        call: Callable[P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return what `call` does, once nothing is away.
+
+        Args:
+            sleep: how to spend the seconds between two tries.
+            call: what to try.
+            *args: of it.
+            **kwargs: of it.
+
+        Raises:
+            StoppedError: it was told to stop before.
+        """
+        tries = Retrying(
+            retry=retry_if_exception(_is_worth_another_try),
+            wait=_BACKOFF,
+            stop=stop_when_event_set(self._stop),
+            sleep=sleep,
+            before_sleep=self._tell,
+            reraise=True,
+        )
+        try:
+            result = tries(call, *args, **kwargs)
+        except Exception as error:
+            if self._stop.is_set() and _is_worth_another_try(error):
+                raise StoppedError(str(error)) from error
+            raise
+        if self._state.waits_for is not None:
+            log.info("goes on", after=self._state.waits_for)
+        self._state.waits_for = None
+        return result
+
+    def _tell(self, tries: RetryCallState) -> None:
+        error = tries.outcome.exception() if tries.outcome else None
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        self._state.waits_for = what
+        log.warning("waits", why=what, attempt=tries.attempt_number)
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    return is_passing(error) or isinstance(error, CommitFailedException)

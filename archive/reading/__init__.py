@@ -1,0 +1,1 @@
+"""From records in Kafka to rows: the consumer group, where partitions begin, what a row is."""

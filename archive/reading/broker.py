@@ -1,0 +1,90 @@
+"""What the broker says of the archived topics: their ids, and where partitions begin and end."""
+
+from collections.abc import Collection
+from typing import Final
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import TopicPartition as Place
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from archive.reading.resume import Bounds
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import told
+
+_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_TIMEOUT_S: Final = 5.0
+
+
+class BrokerAwayError(OSError):
+    """The broker does not answer, or lacks a topic: it may later."""
+
+
+class Broker:
+    """Asks the broker; each call waits a few seconds for an answer."""
+
+    def __init__(self, kafka: KafkaConfig) -> None:
+        """Connects by itself, and again whenever it must."""
+        self._kafka = kafka
+        self.admin = Admin(kafka, client_id="tickrec-archive")
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the ids of those topics that exist, by our names.
+
+        Raises:
+            BrokerAwayError: it does not answer.
+        """
+        names = [self._kafka.topic(topic) for topic in topics]
+        ids = {}
+        for name, answer in self.admin.describe_topics(
+            TopicCollection(names), request_timeout=_TIMEOUT_S
+        ).items():
+            try:
+                ids[self._kafka.name(name)] = str(answer.result().topic_id)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise self._away(error) from None
+        return ids
+
+    def bounds(self, topic: str, partitions: Collection[int]) -> dict[int, Bounds]:
+        """Return what a topic's partitions are now.
+
+        Raises:
+            BrokerAwayError: it does not answer, or has no such topic.
+        """
+        topic_id = self.topic_ids([topic]).get(topic)
+        earliest, ends = (self._offsets(topic, partitions, spec) for spec in (_EARLIEST, _LATEST))
+        if topic_id is None or self.topic_ids([topic]).get(topic) != topic_id:
+            raise BrokerAwayError(f"topic {topic} is not there, or is being made anew")
+        return {p: Bounds(topic_id, earliest[p], ends[p]) for p in partitions}
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has.
+
+        Raises:
+            BrokerAwayError: it does not answer, or has no such topic.
+        """
+        name = self._kafka.topic(topic)
+        try:
+            n = len(self.admin.list_topics(name, _TIMEOUT_S).topics[name].partitions)
+        except KafkaException as error:
+            raise self._away(error) from None
+        if not n:
+            raise BrokerAwayError(f"topic {name} is not there: run `python -m infra.topics`")
+        return n
+
+    def _offsets(self, topic: str, partitions: Collection[int], spec: OffsetSpec) -> dict[int, int]:
+        answers = self.admin.list_offsets(
+            {Place(self._kafka.topic(topic), p): spec for p in partitions},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_TIMEOUT_S,
+        )
+        try:
+            return {place.partition: answer.result().offset for place, answer in answers.items()}
+        except KafkaException as error:
+            raise self._away(error) from None
+
+    def _away(self, error: KafkaException) -> BrokerAwayError:
+        why = self.admin.why_refused()
+        return BrokerAwayError(f"the broker does not answer: {why or told(error.args[0])}")

@@ -1,0 +1,205 @@
+"""Reads the topics as a member of a consumer group, from the positions in the tables.
+
+Kafka shares the partitions out among the archives of a group; what they have read stands in the
+tables and nowhere else, so nothing is ever committed to Kafka.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.refusals import RIGHTS, Refusals, told
+
+GROUP: Final = "archive"
+RECORDS_AT_ONCE: Final = 10_000
+_QUEUED_KB: Final = 32_768
+"""Of records that were fetched and not taken yet."""
+_MAX_POLL_INTERVAL_MS: Final = 600_000
+"""A commit of a full buffer to a slow store takes its time."""
+_NOT_ALLOWED: Final = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+)
+
+Partition = tuple[str, int]
+"""Topic, by our name, and number."""
+
+_library_log = logging.getLogger(__name__)  # librdkafka would write to standard error
+
+
+class NotAllowedError(RuntimeError):
+    """Kafka does not let the archive read; the text says what to do."""
+
+
+class Batch(NamedTuple):
+    """Records of one partition, in their order."""
+
+    partition: Partition
+    records: Sequence[Message]
+
+
+class Read(NamedTuple):
+    """What one call brought."""
+
+    batches: Sequence[Batch]
+    refused: Sequence[Partition]
+    """partitions whose log has no record at the offset that was asked for"""
+
+
+class GroupConsumer:
+    """A member of the archives' group."""
+
+    def __init__(
+        self,
+        kafka: KafkaConfig,
+        topics: Collection[str],
+        assigned: Callable[[Collection[Partition]], Mapping[Partition, int]],
+        revoked: Callable[[Collection[Partition], bool], None],
+    ) -> None:
+        """Join the group.
+
+        Args:
+            kafka: how to reach it.
+            topics: what to read, by our names.
+            assigned: is called with partitions that are ours from now on; returns from which
+                offsets on they are read.
+            revoked: is called with partitions before they are somebody else's, and whether they
+                are already.
+        """
+        self._kafka = kafka
+        self._assigned, self._revoked = assigned, revoked
+        self._refusals = Refusals()
+        self._mine: dict[Partition, int] = {}
+        """and from which offset on each was last begun"""
+        self._begun: set[Partition] = set()
+        """during the call of `read` that is under way"""
+        self.is_paused = False
+        self._consumer = Consumer(
+            {
+                **kafka.librdkafka(),
+                "client.id": "tickrec-archive",
+                "group.id": kafka.topic(GROUP),
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                # A position that the log does not have is told, not replaced by another one.
+                "auto.offset.reset": "error",
+                "partition.assignment.strategy": "cooperative-sticky",
+                # One that died is replaced as soon as a worker is.
+                "session.timeout.ms": 10_000,
+                "heartbeat.interval.ms": 1_000,
+                "max.poll.interval.ms": _MAX_POLL_INTERVAL_MS,
+                "queued.max.messages.kbytes": _QUEUED_KB,
+                # A topic that was made anew is found by then.
+                "topic.metadata.refresh.interval.ms": 5_000,
+                "error_cb": self._refusals,
+            },
+            logger=_library_log,
+        )
+        self._consumer.subscribe(
+            [kafka.topic(topic) for topic in topics],
+            on_assign=self._on_assign,
+            on_revoke=lambda _, places: self._on_revoke(places, is_lost=False),
+            on_lost=lambda _, places: self._on_revoke(places, is_lost=True),
+        )
+
+    @property
+    def why_refused(self) -> str | None:
+        """Why the broker does not let us in; None if it does."""
+        return self._refusals.why
+
+    def read(self, timeout_s: float) -> Read:
+        """Return what came within that time.
+
+        Raises:
+            NotAllowedError: Kafka does not let us read.
+        """
+        self._begun.clear()
+        messages = self._consumer.consume(RECORDS_AT_ONCE, timeout_s)
+        batches: list[Batch] = []
+        refused: list[Partition] = []
+        for (name, number, is_error), run in itertools.groupby(messages, _of):
+            records = list(run)
+            if is_error:
+                refused += self._refused(records)
+                continue
+            partition = self._kafka.name(name), number
+            if partition in self._mine and partition not in self._begun:
+                batches.append(Batch(partition, records))
+        # Of what came with the news that a partition is ours, part may be from before it.
+        self.seek({p: self._mine[p] for p in self._begun & self._mine.keys()})
+        return Read(batches, refused)
+
+    def seek(self, offsets: Mapping[Partition, int]) -> None:
+        """Read partitions of ours from there on."""
+        if not offsets:
+            return
+        self._mine.update(offsets)
+        places = self._places(offsets)
+        self._consumer.incremental_unassign(places)
+        self._consumer.incremental_assign(places)
+        if self.is_paused:
+            self._consumer.pause(places)
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Take no more records, or take them again; the group is stayed in."""
+        if is_paused != self.is_paused:
+            places = [TopicPartition(self._kafka.topic(t), p) for t, p in self._mine]
+            (self._consumer.pause if is_paused else self._consumer.resume)(places)
+            self.is_paused = is_paused
+
+    def ends(self) -> dict[Partition, int]:
+        """Return the logs' ends of our partitions, as of the latest fetch."""
+        ends = {}
+        for topic, p in self._mine:
+            place = TopicPartition(self._kafka.topic(topic), p)
+            _, end = self._consumer.get_watermark_offsets(place, cached=True)
+            ends[topic, p] = end
+        return ends
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _on_assign(self, _: Consumer, places: list[TopicPartition]) -> None:
+        partitions = [(self._kafka.name(place.topic), place.partition) for place in places]
+        offsets = self._assigned(partitions)
+        self._mine.update(offsets)
+        self._begun.update(offsets)
+        self._consumer.incremental_assign(self._places(offsets))
+        if self.is_paused:
+            self._consumer.pause(self._places(offsets))
+
+    def _on_revoke(self, places: list[TopicPartition], *, is_lost: bool) -> None:
+        partitions = [(self._kafka.name(place.topic), place.partition) for place in places]
+        self._revoked(partitions, is_lost)
+        for partition in partitions:
+            self._mine.pop(partition, None)
+        self._consumer.incremental_unassign(places)
+
+    def _places(self, offsets: Mapping[Partition, int]) -> list[TopicPartition]:
+        return [
+            TopicPartition(self._kafka.topic(topic), number, offset)
+            for (topic, number), offset in offsets.items()
+        ]
+
+    def _refused(self, messages: Sequence[Message]) -> Iterator[Partition]:
+        for message in messages:
+            error = message.error()
+            if error is None:
+                continue
+            if error.code() in _NOT_ALLOWED:
+                raise NotAllowedError(f"Kafka does not let the archive read: {RIGHTS}")
+            if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its public name)
+                yield self._kafka.name(message.topic() or ""), message.partition() or 0
+            elif error.fatal():
+                raise KafkaException(error)
+            else:
+                _library_log.warning("%s", told(error))
+
+
+def _of(message: Message) -> tuple[str, int, bool]:
+    return message.topic() or "", message.partition() or 0, message.error() is not None

@@ -1,0 +1,202 @@
+"""Records of a topic as rows of its table. Pure.
+
+What breaks a topic's rules makes no row: whoever folds the topic keeps it as a dead letter.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
+
+from contracts.archive import (
+    BARS_TABLE,
+    ERASED,
+    FEEDBACK_TABLE,
+    INTERACTIONS_TABLE,
+    QUOTES_TABLE,
+    ArchiveTable,
+)
+from contracts.closed_bars import decode_closed_bars
+from contracts.feedback import Feedback, decode_feedback
+from contracts.messages import Interaction, Ints, decode_interaction, decode_quotes
+from contracts.partitioning import instrument_partitions, user_partition
+from contracts.tombstones import Tombstone, decode_tombstone
+from runtime.archive.tables import arrow_schema_of
+
+US_PER_MS: Final = 1_000
+T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """Of which partition records are."""
+
+    log: int
+    partition: int
+    partitions: int
+    """of the topic"""
+
+
+class Rows(NamedTuple):
+    """What a batch of records made."""
+
+    batch: pa.RecordBatch
+    rejected: int
+    """records that break a rule"""
+
+
+def rows_of(table: ArchiveTable, place: Place, records: Sequence[Message], now_ms: int) -> Rows:
+    """Return the rows of some records of one partition, in their order.
+
+    Args:
+        table: which rows they become.
+        place: of which partition they are.
+        records: without errors.
+        now_ms: the clock; event times too far ahead of it, or of the time at which the broker took
+            the record, break a rule.
+    """
+    return _ROWS[table.name](place, records, _clock_ms(records, now_ms))
+
+
+def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
+    columns, rejections = decode_quotes([record.value() for record in records], clock_ms)
+    # As the fold has it: where no reader looks, it would be another instrument's quote.
+    here = instrument_partitions(columns.instrument_id, place.partitions) == place.partition
+    of = columns.index[here]
+    batch = _batch(
+        QUOTES_TABLE,
+        place,
+        _offsets(records)[of],
+        instrument_id=columns.instrument_id[here],
+        price=columns.price[here],
+        size=columns.size[here],
+        ts=columns.ts_ms[here] * US_PER_MS,
+    )
+    return Rows(batch, len(rejections) + int((~here).sum()))
+
+
+def _interactions(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
+    def decode(record: Message, now_ms: int) -> tuple[Interaction | Tombstone, int]:
+        value = record.value()
+        if value is None:
+            headers = cast("list[tuple[str, bytes | None]]", record.headers() or [])
+            told: Interaction | Tombstone = decode_tombstone(record.key(), tuple(headers))
+            ts_ms = record.timestamp()[1]
+        else:
+            told = decode_interaction(value, now_ms)
+            ts_ms = told.ts
+        if user_partition(told.user_id, place.partitions) != place.partition:
+            raise ValueError("the key belongs to another partition")
+        return told, ts_ms
+
+    index, decoded = _each(decode, records, clock_ms)
+    told = [message for message, _ in decoded]
+    events = [None if isinstance(m, Tombstone) else m for m in told]
+    before_ms = [m.last_event_before_ms if isinstance(m, Tombstone) else None for m in told]
+    batch = _batch(
+        INTERACTIONS_TABLE,
+        place,
+        _offsets(records)[index],
+        user_id=[m.user_id for m in told],
+        instrument_id=[e and e.instrument_id for e in events],
+        event=[ERASED if e is None else e.event for e in events],
+        price=[e and e.price for e in events],
+        quantity=[e and e.quantity for e in events],
+        ts=np.fromiter((ts for _, ts in decoded), np.int64, len(decoded)) * US_PER_MS,
+        last_event_before=[None if ms is None else ms * US_PER_MS for ms in before_ms],
+    )
+    return Rows(batch, len(records) - len(decoded))
+
+
+def _feedback(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
+    def decode(record: Message, now_ms: int) -> Feedback:
+        return decode_feedback(record.value() or b"", now_ms)
+
+    index, told = _each(decode, records, clock_ms)
+    batch = _batch(
+        FEEDBACK_TABLE,
+        place,
+        _offsets(records)[index],
+        type=[m.type for m in told],
+        request_id=[m.request_id for m in told],
+        user_id=[m.user_id for m in told],
+        instrument_id=[m.instrument_id for m in told],
+        position=[m.position for m in told],
+        ts=[m.ts * US_PER_MS for m in told],
+    )
+    return Rows(batch, len(records) - len(told))
+
+
+def _bars(place: Place, records: Sequence[Message], _: Ints) -> Rows:
+    bars, rejections = decode_closed_bars([record.value() for record in records])
+    batch = _batch(
+        BARS_TABLE,
+        place,
+        _offsets(records)[bars.index],
+        instrument_id=bars.instrument_id,
+        minute=bars.t * US_PER_MS,
+        open=bars.o,
+        high=bars.h,
+        low=bars.l,
+        close=bars.c,
+        volume=bars.v,
+        count=bars.n,
+        notional=bars.pv,
+        open_ts=bars.ot * US_PER_MS,
+        close_ts=bars.ct * US_PER_MS,
+        revision=bars.revision,
+    )
+    return Rows(batch, len(rejections))
+
+
+_ROWS: Final[Mapping[str, Callable[[Place, Sequence[Message], Ints], Rows]]] = {
+    QUOTES_TABLE.name: _quotes,
+    INTERACTIONS_TABLE.name: _interactions,
+    FEEDBACK_TABLE.name: _feedback,
+    BARS_TABLE.name: _bars,
+}
+
+
+def _each(
+    decode: Callable[[Message, int], T], records: Sequence[Message], clock_ms: Ints
+) -> tuple[Ints, list[T]]:
+    """Return the places of the good records, and what they are."""
+    index, told = [], []
+    for place, (record, now_ms) in enumerate(zip(records, clock_ms.tolist(), strict=True)):
+        try:
+            message = decode(record, now_ms)
+        except ValueError:
+            continue
+        index.append(place)
+        told.append(message)
+    return np.array(index, np.int64), told
+
+
+def _batch(table: ArchiveTable, place: Place, offsets: Ints, **columns: Any) -> pa.RecordBatch:
+    schema = arrow_schema_of(table)
+    n = len(offsets)
+    columns |= {
+        "log": np.full(n, place.log, np.int32),
+        "partition": np.full(n, place.partition, np.int32),
+        "offset": offsets,
+    }
+    return pa.record_batch(
+        [pa.array(columns[field.name], field.type) for field in schema], schema=schema
+    )
+
+
+def _offsets(records: Sequence[Message]) -> Ints:
+    return np.fromiter((record.offset() or 0 for record in records), np.int64, len(records))
+
+
+def _clock_ms(records: Sequence[Message], now_ms: int) -> Ints:
+    """Return the time by which each record is judged as ahead, epoch ms, (n,).
+
+    When the broker took the record, if the topic is one whose broker stamps the records. Else the
+    producer's clock stands there, which may be slow, and ours counts.
+    """
+    if not records or records[0].timestamp()[0] != TIMESTAMP_LOG_APPEND_TIME:
+        return np.full(len(records), now_ms, np.int64)
+    stamps = np.fromiter((record.timestamp()[1] for record in records), np.int64, len(records))
+    return np.minimum(stamps, now_ms)

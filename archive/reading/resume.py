@@ -1,0 +1,51 @@
+"""Where a partition is gone on with, by the table's position and what the broker says. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runtime.archive.positions import Position
+
+Why = Literal["first", "goes on", "made anew", "lost its end", "dropped records"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the broker says of a partition."""
+
+    topic_id: str
+    earliest: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """From where a partition is read."""
+
+    at: Position
+    why: Why
+    missing: int = 0
+    """records between the table's position and there, which the log had dropped"""
+
+
+def resume(before: Position | None, bounds: Bounds, *, is_refused: bool = False) -> Resumed:
+    """Return from where a partition is read.
+
+    Args:
+        before: the table's position.
+        bounds: what the broker says.
+        is_refused: whether a fetch at the position was refused. Only that tells for sure that the
+            log ends before it, as an end that the broker tells may be too low.
+    """
+    topic_id, earliest = bounds.topic_id, bounds.earliest
+    if before is None:
+        return Resumed(Position(topic_id, 0, earliest), "first")
+    if before.topic_id != topic_id:
+        # What it may have dropped before we came is missing as well.
+        return Resumed(Position(topic_id, before.log + 1, earliest), "made anew", earliest)
+    if before.next < earliest:
+        missing = earliest - before.next
+        return Resumed(Position(topic_id, before.log, earliest), "dropped records", missing)
+    if is_refused and before.next > bounds.end:
+        # Other records may come to stand at offsets that the table has: theirs is another log.
+        return Resumed(Position(topic_id, before.log + 1, bounds.end), "lost its end")
+    return Resumed(before, "goes on")

@@ -1,0 +1,68 @@
+"""The settings of the archive."""
+
+from typing import Final, NamedTuple
+
+from pydantic import Field
+
+from runtime.archive.config import ArchiveConfig
+from runtime.settings import MetricsSettings
+
+MIB: Final = 2**20
+_QUARTERS: Final = 4
+_UNREFERENCED_AFTER_S: Final = 3_600.0
+
+
+class Times(NamedTuple):
+    """How long what is of no more use is kept."""
+
+    keep_replaced_s: float
+    """a snapshot, after it was replaced: readers may be at it"""
+    unreferenced_after_s: float
+    """a file that no snapshot has, after it was written: its commit may be under way"""
+
+
+class ArchiveSettings(MetricsSettings):
+    """Read from environment variables of the same names, in capitals."""
+
+    archive: ArchiveConfig = ArchiveConfig()
+    archive_flush_interval_s: float = Field(
+        default=300,
+        gt=0,
+        le=3_600,
+        description="after a record was read, until it is committed at the latest",
+    )
+    archive_buffer_mb: int = Field(
+        default=256,
+        ge=1,
+        le=65_536,
+        description="rows in memory, MiB, at which they are committed before that; while they "
+        "cannot be, no more is read",
+    )
+    archive_file_mb: int = Field(
+        default=128, ge=1, le=4_096, description="size of the files that compaction makes, MiB"
+    )
+    archive_erase_within_hours: float = Field(
+        default=24,
+        ge=1,
+        le=8_760,
+        description="after a user was taken out, until no file of the archive has the user's rows; "
+        "a quarter of it is how long readers may go on reading files that were replaced",
+    )
+    metrics_port: int = Field(
+        default=9103, ge=0, le=65_535, description="of metrics and health; 0: none are served"
+    )
+
+    @property
+    def maintenance_interval_s(self) -> float:
+        """From one round of erasure and cleaning to the next one.
+
+        A user is noticed within one, the snapshots from before expire within another and are let go
+        by the round after that: three quarters of what was promised.
+        """
+        return self.archive_erase_within_hours * 3_600 / _QUARTERS
+
+    @property
+    def times(self) -> Times:
+        """How long what is of no more use is kept."""
+        quarter_s = self.maintenance_interval_s
+        return Times(quarter_s, min(quarter_s, _UNREFERENCED_AFTER_S))

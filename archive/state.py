@@ -1,0 +1,32 @@
+"""How the archive is, for whoever asks over HTTP while it works."""
+
+import time
+from typing import Final
+
+STALLED_AFTER_S: Final = 120.0
+"""Without a turn of the loop: longer than any commit takes that is not stuck."""
+
+
+class State:
+    """Written by the loop, read by the server of health."""
+
+    def __init__(self) -> None:
+        self._beat_s = time.monotonic()
+        self.waits_for: str | None = None
+        """what is away, and how it says so"""
+        self.has_begun = False
+        """whether all tables were opened"""
+
+    def beat(self) -> None:
+        """Note that the loop goes on."""
+        self._beat_s = time.monotonic()
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the loop has not gone on for a while."""
+        return time.monotonic() - self._beat_s > STALLED_AFTER_S
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether what is read can be committed."""
+        return self.has_begun and self.waits_for is None and not self.is_stalled

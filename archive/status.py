@@ -1,0 +1,61 @@
+"""What the archive has, as a table for people."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.conversions import from_bytes
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.types import TimestamptzType
+from rich.table import Table
+
+from archive.maintenance.live_files import live_files
+from contracts.archive import ArchiveTable
+from runtime.archive.catalog import load
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.tables import positions_of, schema_of
+
+
+def status(catalog: Catalog, config: ArchiveConfig, tables: Iterable[ArchiveTable]) -> Table:
+    """Return rows, files, bytes, positions and newest event time of each table.
+
+    Raises:
+        runtime.archive.positions.PositionsError: a table does not tell how far it goes.
+        Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is away.
+    """
+    shown = Table(title=f"{config.namespace} in {config.warehouse}")
+    for column in ("table", "rows", "files", "MiB", "bytes a row", "newest", "positions"):
+        shown.add_column(column, justify="left" if column in ("table", "positions") else "right")
+    for table in tables:
+        found = load(catalog, config, table)
+        cells = _cells(found, table) if found else ("none yet",)
+        shown.add_row(table.name, *cells)
+    return shown
+
+
+def _cells(found: IcebergTable, table: ArchiveTable) -> tuple[str, ...]:
+    files = [each.file for some in live_files(found).values() for each in some]
+    rows = sum(file.record_count for file in files)
+    size = sum(file.file_size_in_bytes for file in files)
+    positions = positions_of(found, table)
+    return (
+        f"{rows:,}",
+        f"{len(files):,}",
+        f"{size / 2**20:,.1f}",
+        f"{size / rows:.2f}" if rows else "",
+        _newest(files, table),
+        " ".join(f"{p}:{at.next}" + f" (log {at.log})" * (at.log > 0)
+                 for p, at in sorted(positions.items())),
+    )  # fmt: skip
+
+
+def _newest(files: Iterable[DataFile], table: ArchiveTable) -> str:
+    field_id = schema_of(table).find_field(table.day_of).field_id
+    greatest: list[Any] = [
+        from_bytes(TimestamptzType(), file.upper_bounds[field_id]) for file in files
+    ]
+    if not greatest:
+        return ""
+    return datetime.fromtimestamp(max(greatest) / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")

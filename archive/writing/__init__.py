@@ -1,0 +1,1 @@
+"""From rows to a snapshot: gathered, sorted, written to files, committed with their offsets."""

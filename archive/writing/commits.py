@@ -1,0 +1,143 @@
+"""Commits to a table: rows with the positions after them, or not at all.
+
+Two things together make it exactly once. The metadata is loaded anew, and each partition must be
+where the step begins. And Iceberg's own requirement, that the branch is still at the snapshot that
+was loaded, holds for that metadata: between the look and the commit nobody else wrote.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table, TableProperties
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
+
+from contracts.archive import ArchiveTable
+from runtime.archive.catalog import ArchiveError
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import (
+    POSITIONS_PROPERTY,
+    RANGES_PROPERTY,
+    Moved,
+    encode_positions,
+    encode_ranges,
+    stepped,
+)
+from runtime.archive.tables import check_table, positions_of
+
+WHY_PROPERTY: Final = "tickrec.why"
+"""append, compaction or erasure: what a snapshot was made for."""
+
+
+RACES: Final = 20
+"""Commits of others that one may come too late for."""
+in_races: Final = Retrying(
+    retry=retry_if_exception_type(CommitFailedException),
+    stop=stop_after_attempt(RACES),
+    wait=wait_random(0, 0.3),
+    reraise=True,
+)
+"""Calls again what lost a race, with the table as it then is."""
+
+
+class GoneError(RuntimeError):
+    """A file that was to be replaced is in the table no more: somebody else replaced it."""
+
+
+def append(
+    catalog: Catalog,
+    config: ArchiveConfig,
+    table: ArchiveTable,
+    files: Collection[DataFile],
+    moved: Mapping[int, Moved],
+) -> None:
+    """Add files, whose rows are exactly those of the steps.
+
+    Raises:
+        runtime.archive.positions.MovedOnError: the table is not where a step begins.
+        CommitFailedException: others came before each time.
+        ArchiveError: the table is no longer as it should be.
+        Exception: as `is_passing` knows it. Whether the commit was made is not known then; made
+            again, it is refused if it was.
+    """
+    in_races(_append, catalog, config, table, files, moved)
+
+
+def _append(
+    catalog: Catalog,
+    config: ArchiveConfig,
+    table: ArchiveTable,
+    files: Collection[DataFile],
+    moved: Mapping[int, Moved],
+) -> None:
+    found = loaded(catalog, config, table)
+    positions = stepped(positions_of(found, table), moved)
+    properties = {
+        WHY_PROPERTY: "append",
+        POSITIONS_PROPERTY: encode_positions(positions),
+        RANGES_PROPERTY: encode_ranges(moved),
+    }
+    with found.transaction() as transaction:  # noqa: SIM117 (the inner one stages, the outer commits)
+        with transaction.update_snapshot(snapshot_properties=properties).merge_append() as snapshot:
+            for file in files:
+                snapshot.append_data_file(file)
+
+
+def replace(
+    catalog: Catalog,
+    config: ArchiveConfig,
+    table: ArchiveTable,
+    old: Collection[DataFile],
+    new: Collection[DataFile],
+    why: str,
+) -> None:
+    """Put files in the place of others; the positions stay.
+
+    Raises:
+        GoneError: an old one is in the table no more; the new ones are of no use.
+        CommitFailedException: others came before each time.
+        ArchiveError: the table is no longer as it should be.
+    """
+    in_races(_replace, catalog, config, table, old, new, why)
+
+
+def _replace(
+    catalog: Catalog,
+    config: ArchiveConfig,
+    table: ArchiveTable,
+    old: Collection[DataFile],
+    new: Collection[DataFile],
+    why: str,
+) -> None:
+    found = loaded(catalog, config, table)
+    there = {entry.file.file_path for entry in found.scan().plan_files()}
+    if gone := [file.file_path for file in old if file.file_path not in there]:
+        raise GoneError(f"{gone[0]} and others are in table {table.name} no more")
+    properties = {
+        WHY_PROPERTY: why,
+        POSITIONS_PROPERTY: encode_positions(positions_of(found, table)),
+    }
+    with found.transaction() as transaction:  # noqa: SIM117 (the inner one stages, the outer commits)
+        with transaction.update_snapshot(snapshot_properties=properties).overwrite() as snapshot:
+            for file in old:
+                snapshot.delete_data_file(file)
+            for file in new:
+                snapshot.append_data_file(file)
+
+
+def loaded(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
+    """Return a table as it is now, fit for a commit.
+
+    Raises:
+        ArchiveError: it is not as it should be.
+    """
+    found = catalog.load_table((config.namespace, table.name))
+    check_table(found, table)
+    if found.properties.get(TableProperties.COMMIT_NUM_RETRIES) != "0":
+        raise ArchiveError(
+            f"table {table.name} has lost its property {TableProperties.COMMIT_NUM_RETRIES}=0, "
+            "without which a commit that lost a race would be made twice: start the archive again"
+        )
+    return found

@@ -1,0 +1,117 @@
+"""One table as it is written: what was read of it, and the attempts to commit that."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import structlog
+from pyiceberg.catalog import Catalog
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from archive import metrics
+from archive.writing import commits
+from archive.writing.buffer import Buffer, Taken
+from archive.writing.files import write
+from contracts.archive import ArchiveTable
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import MovedOnError
+from runtime.archive.tables import arrow_schema_of
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Files that no snapshot has yet."""
+
+    taken: Taken
+    files: Collection[DataFile]
+    at_s: float
+
+
+class TableWriter:
+    """Gathers rows of a table, and commits them."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: ArchiveConfig,
+        table: ArchiveTable,
+        files_good_for_s: float,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take where the table is, and for how long a file may wait for its commit."""
+        self.table = table
+        self.buffer = Buffer(arrow_schema_of(table))
+        self._catalog, self._config, self._clock_s = catalog, config, clock_s
+        self._files_good_for_s = files_good_for_s
+        self._written: _Written | None = None
+        self._since_s: float | None = None
+
+    def loaded(self) -> Table:
+        """Return the table as it is now.
+
+        Raises:
+            ArchiveError: it is not as it should be.
+        """
+        return commits.loaded(self._catalog, self._config, self.table)
+
+    def is_due(self, interval_s: float) -> bool:
+        """Whether what was read first has waited for that long."""
+        if self.buffer.is_empty:
+            self._since_s = None
+        elif self._since_s is None:
+            self._since_s = self._clock_s()
+        return self._since_s is not None and self._clock_s() - self._since_s >= interval_s
+
+    def commit(self) -> frozenset[int]:
+        """Commit what was read; return the partitions of which the table has it already.
+
+        Those are to be resumed from the table. What else was read of the others is still here.
+
+        Raises:
+            ArchiveError: the table is not as it should be.
+            CommitFailedException: others came before each time.
+            Exception: as `runtime.archive.catalog.is_passing` knows it; nothing is lost then.
+        """
+        taken = self.buffer.take()
+        if not taken.moved:
+            return frozenset()
+        started_s = self._clock_s()
+        try:
+            files = self._files(taken)
+            commits.append(self._catalog, self._config, self.table, files, taken.moved)
+        except MovedOnError as elsewhere:
+            metrics.REFUSED.labels(self.table.name).inc()
+            log.warning("a commit is refused", table=self.table.name, why=str(elsewhere))
+            for partition in elsewhere.partitions:
+                self.buffer.drop(partition)
+            return frozenset(elsewhere.partitions)
+        self.buffer.committed(taken)
+        self._written = self._since_s = None
+        self._tell(taken, len(files), self._clock_s() - started_s)
+        return frozenset()
+
+    def _files(self, taken: Taken) -> Collection[DataFile]:
+        """Return files with the rows, those of an earlier attempt if they are young enough.
+
+        Older ones may be deleted any moment, as nobody has committed them.
+        """
+        now_s, written = self._clock_s(), self._written
+        if (
+            written is None
+            or written.taken.moved != taken.moved
+            or now_s - written.at_s > self._files_good_for_s
+        ):
+            files = write(self.loaded(), self.table, taken.rows)
+            self._written = written = _Written(taken, files, now_s)
+        return written.files
+
+    def _tell(self, taken: Taken, files: int, seconds: float) -> None:
+        name, rows = self.table.name, taken.rows.num_rows
+        metrics.ROWS.labels(name).inc(rows)
+        metrics.COMMITS.labels(name, "append").inc()
+        metrics.COMMIT_SECONDS.labels(name).observe(seconds)
+        metrics.COMMITTED_TIMESTAMP.labels(name).set_to_current_time()
+        log.info("committed", table=name, rows=rows, files=files, seconds=round(seconds, 3))

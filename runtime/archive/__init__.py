@@ -1,0 +1,1 @@
+"""The archive's tables as every program reaches them: where they are, how far they go."""

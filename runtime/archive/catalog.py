@@ -1,0 +1,57 @@
+"""Opens the archive's catalog, and its tables as they are."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NoSuchTableError, RESTError
+from pyiceberg.table import Table
+from sqlalchemy.exc import OperationalError
+
+from contracts.archive import ArchiveTable
+from runtime.archive.config import ArchiveConfig
+
+_NAME: Final = "archive"
+
+
+class ArchiveError(RuntimeError):
+    """The archive cannot be used as it is set up; the text says what to do."""
+
+
+def open_catalog(config: ArchiveConfig) -> Catalog:
+    """Return the catalog; a SQLite file and its folder are made if they are not there.
+
+    Raises:
+        ArchiveError: a library that the catalog needs is not installed.
+        Exception: as `is_passing` knows it, if the catalog does not answer.
+    """
+    properties: dict[str, Any] = config.catalog_properties()
+    if config.catalog == "sqlite":
+        Path(properties["uri"].removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return load_catalog(_NAME, **properties)
+    except ImportError as error:
+        raise ArchiveError(
+            f"ARCHIVE_CATALOG={config.catalog} needs a library that is not here ({error}): "
+            f"install pyiceberg[{config.catalog}]"
+        ) from None
+
+
+def load(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table | None:
+    """Return a table as the catalog has it now; None if there is none yet."""
+    try:
+        return catalog.load_table((config.namespace, table.name))
+    except NoSuchTableError:
+        return None
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error is one that may be over when tried again.
+
+    The catalog or S3 is away, a disk is full, a file cannot be written. requests' errors are
+    OSErrors.
+    """
+    if isinstance(error, OSError | OperationalError | RESTError):
+        return True
+    # boto3 is there only where Glue is used.
+    return any(kind.__module__.partition(".")[0] == "botocore" for kind in type(error).__mro__)

@@ -1,0 +1,92 @@
+"""Where the archive is: its catalog, its files, and how to reach both."""
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+CATALOG_FILE: Final = "catalog.db"
+"""The SQLite catalog in a local warehouse."""
+_IN_S3: Final = "s3://"
+
+
+class ArchiveConfig(BaseModel):
+    """The settings that begin with `ARCHIVE_`, of every program that reads or writes the tables."""
+
+    model_config = ConfigDict(frozen=True)
+
+    catalog: Literal["sqlite", "rest", "glue"] = Field(
+        default="sqlite",
+        description="what says which files a table has: a SQLite file, a REST catalog, or AWS Glue",
+    )
+    warehouse: str = Field(
+        default="build/archive",
+        description="folder of the tables' files, here or in S3 as s3://bucket/folder; of `rest`, "
+        "what the catalog calls it",
+    )
+    catalog_uri: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="of `rest`, its URL; of `sqlite`, the path of its file, which is "
+        f"{CATALOG_FILE} in the warehouse if that is a folder here",
+    )
+    namespace: str = Field(
+        default="tickrec",
+        pattern=r"^[a-z0-9_]{1,100}$",
+        description="of the tables in the catalog; topics with a KAFKA_PREFIX of their own need "
+        "one of their own",
+    )
+    s3_endpoint: str | None = Field(
+        default=None, pattern=r"^https?://", description="of an S3 that is not Amazon's"
+    )
+    s3_region: str | None = Field(
+        default=None, description="of the bucket; without it, S3 is asked for it"
+    )
+
+    @property
+    def is_in_s3(self) -> bool:
+        """Whether the files are in S3."""
+        return self.warehouse.startswith(_IN_S3)
+
+    @field_validator("warehouse")
+    @classmethod
+    def _check_warehouse(cls, warehouse: str) -> str:
+        if not warehouse or ("://" in warehouse and not warehouse.startswith(_IN_S3)):
+            raise ValueError("is neither a folder nor in S3: name a path, or s3://bucket/folder")
+        return warehouse
+
+    @field_validator("catalog_uri")
+    @classmethod
+    def _check_catalog_uri(cls, uri: str | None, info: ValidationInfo) -> str | None:
+        catalog = info.data.get("catalog")
+        if catalog == "rest" and not (uri or "").startswith(("http://", "https://")):
+            raise ValueError("is needed by ARCHIVE_CATALOG=rest: name the catalog's http(s):// URL")
+        if catalog == "sqlite" and uri is not None and "://" in uri:
+            raise ValueError("is no path of a file, as ARCHIVE_CATALOG=sqlite needs: name one")
+        in_s3 = info.data.get("warehouse", "").startswith(_IN_S3)
+        if catalog == "sqlite" and uri is None and in_s3:
+            raise ValueError(
+                "is needed by ARCHIVE_CATALOG=sqlite when the warehouse is in S3: name a file here"
+            )
+        if catalog == "glue" and uri is not None:
+            raise ValueError("is of no use with ARCHIVE_CATALOG=glue: leave it out")
+        return uri
+
+    def catalog_properties(self) -> dict[str, Any]:
+        """Return the properties by which pyiceberg opens the catalog."""
+        properties: dict[str, Any] = {"type": self.catalog, "warehouse": self.warehouse}
+        if self.catalog == "sqlite":
+            properties |= {"type": "sql", "uri": f"sqlite:///{self._catalog_file()}"}
+        elif self.catalog_uri is not None:
+            properties["uri"] = self.catalog_uri
+        if self.catalog != "rest" and not self.is_in_s3:
+            properties["warehouse"] = f"file://{Path(self.warehouse).resolve()}"
+        if self.s3_endpoint is not None:
+            properties["s3.endpoint"] = self.s3_endpoint
+        if self.s3_region is not None:
+            properties["s3.region"] = self.s3_region
+        return properties
+
+    def _catalog_file(self) -> Path:
+        path = Path(self.warehouse) / CATALOG_FILE if self.catalog_uri is None else self.catalog_uri
+        return Path(path).resolve()

@@ -1,0 +1,143 @@
+"""How far the archive's tables go: the positions that stand in a snapshot's summary. Pure.
+
+A commit of Iceberg is one snapshot: its rows and the positions after them come into force
+together, or not at all. Every snapshot that we make bears the positions of all partitions.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from contracts.archive import ArchiveTable
+
+POSITIONS_PROPERTY: Final = "tickrec.positions"
+"""JSON: partition -> `Position`."""
+RANGES_PROPERTY: Final = "tickrec.ranges"
+"""JSON: partition -> `Range`, of what a snapshot added; none if it only rewrote what was there."""
+
+
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """Where a partition goes on in the log."""
+
+    topic_id: str
+    """Kafka's id of the topic: one that was made anew has another"""
+    log: int
+    """0 for the first log of a partition, one more each time that its offsets began anew"""
+    next: int
+    """the offset after the last record that the table covers"""
+
+
+class Range(msgspec.Struct, frozen=True, gc=False):
+    """Which records of a partition a snapshot added: `start <= offset < end`."""
+
+    log: int
+    start: int
+    end: int
+
+
+class Moved(NamedTuple):
+    """A step of a partition: valid only where the table's position is still `before`."""
+
+    before: Position | None
+    """None: the table has nothing of the partition"""
+    start: int
+    """the first offset that was read; above `before.next` where the log had dropped records"""
+    after: Position
+
+    def added(self) -> Range:
+        """Return the records of the step.
+
+        >>> Moved(Position("a", 0, 7), 7, Position("a", 0, 9)).added()
+        Range(log=0, start=7, end=9)
+        """
+        return Range(self.after.log, self.start, self.after.next)
+
+
+Positions = Mapping[int, Position]
+"""partition -> position"""
+
+
+class PositionsError(RuntimeError):
+    """Positions of a table are missing, or cannot be read."""
+
+
+class MovedOnError(RuntimeError):
+    """A table's position is not the one from which a step begins: somebody else wrote."""
+
+    def __init__(self, partitions: Mapping[int, tuple[Position | None, Position | None]]) -> None:
+        """Take partition -> the position that the step begins from, and that of the table."""
+        self.partitions = partitions
+        told = "; ".join(
+            f"partition {p}: begins from {_told(ours)}, the table is at {_told(theirs)}"
+            for p, (ours, theirs) in sorted(partitions.items())
+        )
+        super().__init__(f"the table has moved on: {told}")
+
+
+_decode: Final = msgspec.json.Decoder(dict[int, Position]).decode
+
+
+def encode_positions(positions: Positions) -> str:
+    """Return positions as they stand in a summary.
+
+    >>> encode_positions({0: Position("AAB", 0, 17)})
+    '{"0":{"topic_id":"AAB","log":0,"next":17}}'
+    """
+    return msgspec.json.encode({p: positions[p] for p in sorted(positions)}).decode()
+
+
+def decode_positions(text: str) -> dict[int, Position]:
+    """Return the positions of a summary.
+
+    Raises:
+        PositionsError: they are none.
+    """
+    try:
+        return _decode(text)
+    except msgspec.MsgspecError as error:
+        raise PositionsError(f"{POSITIONS_PROPERTY} is {text!r:.200}: {error}") from None
+
+
+def encode_ranges(moved: Mapping[int, Moved]) -> str:
+    """Return what a snapshot adds, as it stands in its summary."""
+    return msgspec.json.encode({p: moved[p].added() for p in sorted(moved)}).decode()
+
+
+def stepped(positions: Positions, moved: Mapping[int, Moved]) -> dict[int, Position]:
+    """Return the positions after a step of some partitions.
+
+    Raises:
+        MovedOnError: a partition is not where its step begins; nothing may be written then.
+    """
+    elsewhere = {
+        p: (before, positions.get(p))
+        for p, (before, _, _) in moved.items()
+        if positions.get(p) != before
+    }
+    if elsewhere:
+        raise MovedOnError(elsewhere)
+    return {**positions, **{p: step.after for p, step in moved.items()}}
+
+
+def positions_in(table: ArchiveTable, summaries: list[Mapping[str, str]]) -> dict[int, Position]:
+    """Return a table's positions by the summaries of its snapshots, the current one first.
+
+    Who else rewrites the table leaves no positions: those of the snapshot before still hold.
+
+    Raises:
+        PositionsError: there are snapshots, and none bears positions: where to go on is not known.
+    """
+    for summary in summaries:
+        if (text := summary.get(POSITIONS_PROPERTY)) is not None:
+            return decode_positions(text)
+    if summaries:
+        raise PositionsError(
+            f"no snapshot of table {table.name} bears {POSITIONS_PROPERTY}, so how far it goes is "
+            "not known: roll the table back to a snapshot of the archive's, or drop the table"
+        )
+    return {}
+
+
+def _told(position: Position | None) -> str:
+    return "nothing" if position is None else f"{position.next} of log {position.log}"

@@ -1,0 +1,181 @@
+"""The archive's tables in Iceberg's terms: made if they are missing, checked if they are there."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import TableAlreadyExistsError
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table, TableProperties
+from pyiceberg.table.snapshots import ancestors_of
+from pyiceberg.table.sorting import SortField, SortOrder
+from pyiceberg.transforms import BucketTransform, DayTransform, IdentityTransform, Transform
+from pyiceberg.types import (
+    DoubleType,
+    IntegerType,
+    LongType,
+    NestedField,
+    PrimitiveType,
+    StringType,
+    TimestamptzType,
+)
+
+from contracts.archive import BUCKETS, ArchiveTable, ColumnType
+from runtime.archive.catalog import ArchiveError, load
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import Position, positions_in
+
+_TYPES: Final[Mapping[ColumnType, PrimitiveType]] = {
+    "int": IntegerType(),
+    "long": LongType(),
+    "double": DoubleType(),
+    "string": StringType(),
+    "timestamptz": TimestamptzType(),
+}
+_ARROW: Final[Mapping[ColumnType, pa.DataType]] = {
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "timestamptz": pa.timestamp("us", "UTC"),
+}
+_FIRST_PARTITION_FIELD: Final = 1000
+"""As Iceberg numbers them."""
+NO_RETRIES: Final = {TableProperties.COMMIT_NUM_RETRIES: "0"}
+"""pyiceberg would put a commit that lost a race on top of the winner's, positions and all."""
+PROPERTIES: Final = {
+    **NO_RETRIES,
+    # A commit every few minutes: old metadata would soon be most of the files.
+    TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: "10",
+    TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED: "true",
+    TableProperties.MANIFEST_MERGE_ENABLED: "true",
+}
+
+
+def schema_of(table: ArchiveTable) -> Schema:
+    """Return a table's schema; a column's field id is its place, from 1."""
+    return Schema(
+        *(
+            NestedField(n, column.name, _TYPES[column.type], required=column.is_required)
+            for n, column in enumerate(table.columns, 1)
+        )
+    )
+
+
+def arrow_schema_of(table: ArchiveTable) -> pa.Schema:
+    """Return the schema of a table's rows in memory and in Parquet, with Iceberg's field ids."""
+    return pa.schema(
+        pa.field(
+            column.name,
+            _ARROW[column.type],
+            nullable=not column.is_required,
+            metadata={"PARQUET:field_id": str(n)},
+        )
+        for n, column in enumerate(table.columns, 1)
+    )
+
+
+def spec_of(table: ArchiveTable) -> PartitionSpec:
+    """Return by what a table's rows are partitioned: the day, and the bucket if there is one."""
+    schema = schema_of(table)
+    transforms: list[tuple[str, Transform[Any, Any], str]] = [(table.day_of, DayTransform(), "day")]
+    if table.bucket_of is not None:
+        transforms.append((table.bucket_of, BucketTransform(BUCKETS), "bucket"))
+    return PartitionSpec(
+        *(
+            PartitionField(
+                schema.find_field(column).field_id, n, transform, name=f"{column}_{suffix}"
+            )
+            for n, (column, transform, suffix) in enumerate(transforms, _FIRST_PARTITION_FIELD)
+        )
+    )
+
+
+def order_of(table: ArchiveTable) -> SortOrder:
+    """Return the order of the rows in a file."""
+    schema = schema_of(table)
+    return SortOrder(
+        *(
+            SortField(schema.find_field(column).field_id, IdentityTransform())
+            for column in table.sorted_by
+        )
+    )
+
+
+def open_table(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
+    """Return a table as it is now, made if there is none.
+
+    Raises:
+        ArchiveError: it is there with other columns or partitions; names them.
+    """
+    found = load(catalog, config, table) or _create(catalog, config, table)
+    check_table(found, table)
+    if found.properties.get(TableProperties.COMMIT_NUM_RETRIES) != "0":
+        with found.transaction() as transaction:
+            transaction.set_properties(NO_RETRIES)
+    return found
+
+
+def check_table(found: Table, table: ArchiveTable) -> None:
+    """Compare a table with what it is to be; columns of somebody else's may be there as well.
+
+    Raises:
+        ArchiveError: it differs; names table, column, both types, and what to do.
+    """
+    name = ".".join(found.name())
+    remedy = "give the archive another ARCHIVE_NAMESPACE, or put the table right with Iceberg"
+    there = {field.name: field for field in found.schema().fields}
+    for n, column in enumerate(table.columns, 1):
+        field = there.pop(column.name, None)
+        if field is None:
+            raise ArchiveError(f"table {name} lacks column {column.name} {column.type}: {remedy}")
+        if (field.field_type, field.required, field.field_id) != (
+            _TYPES[column.type],
+            column.is_required,
+            n,
+        ):
+            raise ArchiveError(
+                f"column {column.name} of table {name} is {_told(field)}, not "
+                f"{_told(schema_of(table).find_field(n))}: {remedy}"
+            )
+    if needed := [field.name for field in there.values() if field.required]:
+        raise ArchiveError(
+            f"table {name} requires columns {needed}, of which no record tells: {remedy}"
+        )
+    if found.spec().fields != spec_of(table).fields:
+        raise ArchiveError(
+            f"table {name} is partitioned by {found.spec()}, not {spec_of(table)}: {remedy}"
+        )
+
+
+def positions_of(found: Table, table: ArchiveTable) -> dict[int, Position]:
+    """Return how far a table goes, by its current snapshot; empty if it has none.
+
+    Raises:
+        runtime.archive.positions.PositionsError: that is not to be known.
+    """
+    line = ancestors_of(found.current_snapshot(), found.metadata)
+    return positions_in(table, [dict(s.summary.additional_properties) if s.summary else {}
+                                for s in line])  # fmt: skip
+
+
+def _create(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
+    # Whoever may not create it may find it made.
+    if not catalog.namespace_exists(config.namespace):
+        catalog.create_namespace_if_not_exists(config.namespace)
+    try:
+        return catalog.create_table(
+            (config.namespace, table.name),
+            schema=schema_of(table),
+            partition_spec=spec_of(table),
+            sort_order=order_of(table),
+            properties=PROPERTIES,
+        )
+    except TableAlreadyExistsError:  # another process was faster
+        return catalog.load_table((config.namespace, table.name))
+
+
+def _told(field: NestedField) -> str:
+    return f"{field.field_type}{' required' if field.required else ''} (field {field.field_id})"

@@ -1,0 +1,169 @@
+"""An archive on the session's broker: topics under a prefix of a test's own, and a warehouse.
+
+What is in a table is counted by DuckDB, from the Parquet files of the current snapshot.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.cimpl import NewTopic
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from archive.archiver import Archiver
+from archive.reading.broker import Broker
+from archive.settings import ArchiveSettings
+from archive.state import State
+from archive.writing.table_writer import TableWriter
+from contracts.archive import TABLES, ArchiveTable
+from contracts.topics import Topic
+from infra import broker as brokers
+from runtime.archive.catalog import open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.tables import open_table
+from runtime.kafka.config import KafkaConfig
+from tests.patience import PATIENCE_S
+
+PARTITIONS: Final = 2
+GOOD_FOR_S: Final = 1_800.0
+Message = tuple[str, bytes, bytes | None]
+"""Topic, key, value."""
+
+
+def eventually(is_true: Callable[[], bool], what: str) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < deadline_s, f"not within {PATIENCE_S} s: {what}"
+        time.sleep(0.02)
+
+
+def make_topics(kafka: KafkaConfig, topics: Sequence[Topic]) -> None:
+    brokers.create(
+        brokers.admin(kafka),
+        [
+            NewTopic(
+                kafka.topic(topic.name),
+                PARTITIONS,
+                config={"message.timestamp.type": "LogAppendTime"}
+                if topic.is_stamped_by_broker
+                else {},
+            )
+            for topic in topics
+        ],
+    )
+
+
+def delete_topics(kafka: KafkaConfig, topics: Sequence[Topic]) -> None:
+    client = brokers.admin(kafka)
+    there = brokers.partitions_of(client).keys()
+    brokers.delete(client, there & {kafka.topic(topic.name) for topic in topics})
+
+
+@dataclass
+class Setup:
+    """Kafka, a warehouse, and what reads and writes them."""
+
+    kafka: KafkaConfig
+    config: ArchiveConfig
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    @property
+    def catalog(self) -> Catalog:
+        return open_catalog(self.config)
+
+    def settings(self, **other: Any) -> ArchiveSettings:
+        quick = {"archive_flush_interval_s": 0.2}
+        return ArchiveSettings(kafka=self.kafka, archive=self.config, **quick | other)
+
+    def environment(self, **other: str) -> dict[str, str]:
+        """Return the settings of a process."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_PREFIX": self.kafka.prefix,
+            "ARCHIVE_WAREHOUSE": self.config.warehouse,
+            "METRICS_PORT": "0",
+        } | other
+
+    def publish(self, messages: Sequence[Message], **options: Any) -> None:
+        producer = Producer(
+            self.kafka.librdkafka() | {"partitioner": "murmur2", "linger.ms": 1} | options
+        )
+        for topic, key, value in messages:
+            producer.produce(self.kafka.topic(topic), key=key, value=value)
+        assert producer.flush(PATIENCE_S) == 0
+
+    def found(self, table: ArchiveTable) -> Table:
+        return self.catalog.load_table((self.config.namespace, table.name))
+
+    def rows(self, table: ArchiveTable, what: str = "*") -> list[tuple[Any, ...]]:
+        """Return what DuckDB selects of a table."""
+        return select(self.found(table), what)
+
+    def opened(self) -> list[TableWriter]:
+        catalog = self.catalog
+        for table in TABLES:
+            open_table(catalog, self.config, table)
+        return [TableWriter(catalog, self.config, table, GOOD_FOR_S) for table in TABLES]
+
+    @contextmanager
+    def running(self, **other: Any) -> Iterator["Running"]:
+        """Archive on a thread; commit and end afterwards."""
+        stop, state = threading.Event(), State()
+        settings = self.settings(**other)
+        archiver = Archiver(settings, self.opened(), Broker(self.kafka), state, stop)
+        running = Running(archiver, state, stop)
+        running.thread.start()
+        try:
+            yield running
+        finally:
+            running.end()
+
+
+class Running:
+    """An archiver on a thread."""
+
+    def __init__(self, archiver: Archiver, state: State, stop: threading.Event) -> None:
+        self.archiver, self.state, self._stop = archiver, state, stop
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            self.archiver.run()
+        except Exception as error:  # noqa: BLE001 (the test looks at it)
+            self.error = error
+
+    def end(self) -> None:
+        self._stop.set()
+        self.thread.join(PATIENCE_S)
+        assert not self.thread.is_alive()
+
+
+def select(found: Table, what: str = "*") -> list[tuple[Any, ...]]:
+    paths = [task.file.file_path.removeprefix("file://") for task in found.scan().plan_files()]
+    if not paths:
+        return []
+    with duckdb.connect() as db:
+        db.sql("SET TimeZone = 'UTC'")
+        return db.sql(
+            f"SELECT {what} FROM read_parquet({paths}, hive_partitioning = false)"
+        ).fetchall()
+
+
+@pytest.fixture
+def setup(broker: str, tmp_path: Path) -> Iterator[Setup]:
+    """Empty topics of two partitions each, and an empty warehouse."""
+    kafka = KafkaConfig(bootstrap_servers=broker, prefix=f"archive-{uuid.uuid4().hex[:8]}.")
+    topics = [table.topic for table in TABLES]
+    make_topics(kafka, topics)
+    yield Setup(kafka, ArchiveConfig(warehouse=str(tmp_path / "warehouse")))
+    delete_topics(kafka, topics)

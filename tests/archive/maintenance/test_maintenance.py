@@ -1,0 +1,177 @@
+"""Compaction, erasure and cleaning change nothing but what they are for."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from pyiceberg.catalog import Catalog
+
+from archive.maintenance.cleaning import clean
+from archive.maintenance.compaction import Rule, compact
+from archive.maintenance.erasure import erase
+from archive.settings import Times
+from archive.writing.commits import GoneError, replace
+from archive.writing.files import write
+from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
+from runtime.archive.catalog import open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import Position
+from runtime.archive.tables import open_table, positions_of
+from tests.archive.conftest import select
+from tests.archive.tables import TODAY_US, commit, rows_of
+
+MIB = 2**20
+AT_ONCE = Times(keep_replaced_s=0, unreferenced_after_s=0)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ArchiveConfig:
+    return ArchiveConfig(warehouse=str(tmp_path))
+
+
+@pytest.fixture
+def catalog(config: ArchiveConfig) -> Iterator[Catalog]:
+    catalog = open_catalog(config)
+    for table in (INTERACTIONS_TABLE, FEEDBACK_TABLE, QUOTES_TABLE):
+        open_table(catalog, config, table)
+    yield catalog
+    catalog.close()
+
+
+def rows(catalog: Catalog, table: ArchiveTable, what: str = "*") -> list[tuple[Any, ...]]:
+    return select(catalog.load_table(("tickrec", table.name)), what)
+
+
+def files(catalog: Catalog, table: ArchiveTable) -> list[str]:
+    found = catalog.load_table(("tickrec", table.name))
+    return [task.file.file_path.removeprefix("file://") for task in found.scan().plan_files()]
+
+
+def quotes(n: int) -> list[dict[str, Any]]:
+    return [{"instrument_id": i % 3, "ts": TODAY_US + i, "size": i} for i in range(n)]
+
+
+def test_small_files_become_one_with_the_same_rows_in_order(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    for _ in range(3):
+        commit(catalog, config, QUOTES_TABLE, quotes(400))
+    before = sorted(rows(catalog, QUOTES_TABLE))
+    positions = positions_of(catalog.load_table(("tickrec", "quotes")), QUOTES_TABLE)
+    small = files(catalog, QUOTES_TABLE)
+    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB, is_forced=True), 0) == len(small)
+    assert sorted(rows(catalog, QUOTES_TABLE)) == before
+    assert len(files(catalog, QUOTES_TABLE)) == len(small) / 3
+    found = catalog.load_table(("tickrec", "quotes"))
+    assert positions_of(found, QUOTES_TABLE) == positions
+    key = 'instrument_id, ts, log, partition, "offset"'
+    for file in found.scan().plan_files():
+        told = select_file(file.file.file_path, key)
+        assert told == sorted(told)
+
+
+def select_file(location: str, what: str) -> list[tuple[Any, ...]]:
+    path = location.removeprefix("file://")
+    with duckdb.connect() as db:
+        query = f"SELECT {what} FROM read_parquet('{path}', hive_partitioning = false)"
+        return db.sql(query).fetchall()
+
+
+def test_what_is_new_is_left_alone_until_it_is_quiet(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    commit(catalog, config, QUOTES_TABLE, quotes(10))
+    commit(catalog, config, QUOTES_TABLE, quotes(10))
+    now_s = time.time()
+    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB), now_s) == 0
+    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB), now_s + 700) > 0
+
+
+def test_erased_users_are_gone_from_every_file(catalog: Catalog, config: ArchiveConfig) -> None:
+    ts = TODAY_US
+    said = [{"user_id": user, "event": "view", "ts": ts + n}
+            for n in range(5) for user in ("to-be-erased", "stays")]  # fmt: skip
+    commit(catalog, config, INTERACTIONS_TABLE, said)
+    commit(catalog, config, FEEDBACK_TABLE, [
+        {"user_id": "to-be-erased", "ts": ts}, {"user_id": "stays", "ts": ts},
+        {"user_id": "to-be-erased", "ts": ts + 200},
+    ])  # fmt: skip
+    commit(catalog, config, INTERACTIONS_TABLE, [
+        {"user_id": "to-be-erased", "event": ERASED, "ts": ts + 100},
+        {"user_id": "to-be-erased", "event": "view", "ts": ts + 101},
+    ])  # fmt: skip
+    positions = positions_of(catalog.load_table(("tickrec", "interactions")), INTERACTIONS_TABLE)
+    assert erase(catalog, config, {}) == 6
+    left = rows(catalog, INTERACTIONS_TABLE, 'user_id, event, "offset"')
+    assert sorted(left) == sorted(
+        [("stays", "view", n) for n in range(1, 10, 2)]
+        + [("to-be-erased", ERASED, 10), ("to-be-erased", "view", 11)]
+    )
+    assert rows(catalog, FEEDBACK_TABLE, "user_id, epoch_us(ts)") == [
+        ("stays", ts),
+        ("to-be-erased", ts + 200),
+    ]
+    assert erase(catalog, config, {}) == 0
+    found = catalog.load_table(("tickrec", "interactions"))
+    assert positions_of(found, INTERACTIONS_TABLE) == positions
+
+
+def test_when_the_log_has_dropped_the_tombstone_nothing_names_the_user(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    user, ts = "somebody-with-a-name", TODAY_US
+    commit(catalog, config, INTERACTIONS_TABLE, [{"user_id": user, "event": "view", "ts": ts}])
+    commit(catalog, config, INTERACTIONS_TABLE, [{"user_id": user, "event": ERASED, "ts": ts}])
+    erase(catalog, config, {0: Position("topic", 0, 1)})
+    assert rows(catalog, INTERACTIONS_TABLE, "user_id, event") == [(user, ERASED)]
+    erase(catalog, config, {0: Position("topic", 0, 2)})
+    assert rows(catalog, INTERACTIONS_TABLE) == []
+    # The metadata that names the old files goes with the next commits.
+    for table in (INTERACTIONS_TABLE, FEEDBACK_TABLE):
+        clean(catalog, config, table, AT_ONCE, time.time() + 1)
+    left = [path for path in Path(config.warehouse).rglob("*") if path.is_file()]
+    assert [path for path in left if user.encode()[:16] in path.read_bytes()] == []
+
+
+def test_cleaning_leaves_what_a_snapshot_has_and_what_is_young(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    commit(catalog, config, QUOTES_TABLE, quotes(400))
+    commit(catalog, config, QUOTES_TABLE, quotes(400))
+    compact(catalog, config, QUOTES_TABLE, Rule(MIB, is_forced=True), 0)
+    found = catalog.load_table(("tickrec", "quotes"))
+    orphans = [
+        Path(file.file_path.removeprefix("file://"))
+        for file in write(found, QUOTES_TABLE, rows_of(QUOTES_TABLE, quotes(3)))
+    ]
+    half = orphans[0]
+    os.truncate(half, half.stat().st_size // 2)
+    expected = sorted(rows(catalog, QUOTES_TABLE))
+    times = Times(keep_replaced_s=3_600, unreferenced_after_s=3_600)
+    assert clean(catalog, config, QUOTES_TABLE, times, time.time()) == 0
+    assert half.exists()
+    assert len(catalog.load_table(("tickrec", "quotes")).snapshots()) == 3
+    assert clean(catalog, config, QUOTES_TABLE, times, time.time() + 3_601) > len(orphans)
+    assert not [path for path in orphans if path.exists()]
+    assert len(catalog.load_table(("tickrec", "quotes")).snapshots()) == 1
+    assert sorted(rows(catalog, QUOTES_TABLE)) == expected
+
+
+def test_two_that_rewrite_the_same_files_do_not_double_them(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    commit(catalog, config, QUOTES_TABLE, quotes(10))
+    found = catalog.load_table(("tickrec", "quotes"))
+    old = [task.file for task in found.scan().plan_files()]
+    for is_first in (True, False):
+        new = write(found, QUOTES_TABLE, rows_of(QUOTES_TABLE, quotes(10)))
+        if is_first:
+            replace(catalog, config, QUOTES_TABLE, old, new, "compaction")
+        else:
+            with pytest.raises(GoneError):
+                replace(catalog, config, QUOTES_TABLE, old, new, "compaction")
+    assert len(rows(catalog, QUOTES_TABLE)) == 10

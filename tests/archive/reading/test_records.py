@@ -1,0 +1,126 @@
+"""A row is its record, field by field; what breaks a rule makes none."""
+
+from typing import Any
+
+import pytest
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archive.reading.records import Place, rows_of
+from contracts.archive import BARS_TABLE, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE
+from contracts.closed_bars import encode_closed_bars
+from contracts.feedback import decode_feedback
+from contracts.messages import MAX_AHEAD_MS, Interaction, Quote, encode
+from contracts.tombstones import Tombstone, encode_tombstone
+from tests.archive.samples import feedback
+
+NOW_MS = 1_629_061_628_123
+PLACE = Place(log=2, partition=0, partitions=1)
+ids = st.integers(0, 2**63 - 1)
+prices = st.floats(1e-300, 1e300)
+times = st.integers(0, NOW_MS)
+quotes = st.builds(Quote, instrument_id=ids, price=prices, size=st.floats(0, 1e300), ts=times)
+interactions = st.builds(
+    Interaction,
+    user_id=st.text(min_size=1, max_size=30),
+    instrument_id=ids,
+    event=st.sampled_from(("view", "click", "watch", "trade")),
+    price=st.none() | prices,
+    quantity=st.none() | prices,
+    ts=times,
+)
+
+
+def message(offset: int, value: bytes | None, stamp_ms: int = NOW_MS, **other: Any) -> Message:
+    kind = TIMESTAMP_LOG_APPEND_TIME
+    return Message(topic="t", partition=0, offset=offset, value=value,
+                   **{"timestamp": (kind, stamp_ms), **other})  # fmt: skip
+
+
+def ms(row: dict[str, Any], column: str) -> int:
+    return round(row[column].timestamp() * 1_000)
+
+
+@given(st.lists(quotes | st.just(None), max_size=20))
+def test_quotes(sent: list[Quote | None]) -> None:
+    records = [message(7 * n, q and encode(q)) for n, q in enumerate(sent)]
+    rows, rejected = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS)
+    assert rejected == sent.count(None)
+    told = [
+        (r["log"], r["partition"], r["offset"], r["instrument_id"], r["price"], r["size"])
+        for r in rows.to_pylist()
+    ]
+    assert told == [
+        (2, 0, 7 * n, q.instrument_id, q.price, q.size) for n, q in enumerate(sent) if q
+    ]
+    assert [ms(r, "ts") for r in rows.to_pylist()] == [q.ts for q in sent if q]
+
+
+@given(st.lists(interactions, max_size=20))
+def test_interactions(sent: list[Interaction]) -> None:
+    records = [message(n, encode(event)) for n, event in enumerate(sent)]
+    rows, rejected = rows_of(INTERACTIONS_TABLE, PLACE, records, NOW_MS)
+    assert rejected == 0
+    told = [
+        Interaction(
+            user_id=r["user_id"], instrument_id=r["instrument_id"], event=r["event"],
+            price=r["price"], quantity=r["quantity"], ts=ms(r, "ts"),
+        )
+        for r in rows.to_pylist()
+    ]  # fmt: skip
+    assert told == sent
+
+
+@pytest.mark.parametrize("before_ms", [None, 1_600_000_000_000])
+def test_a_tombstone_is_a_row_at_the_time_that_the_broker_took_it(before_ms: int | None) -> None:
+    key, headers = encode_tombstone(Tombstone("ABC", before_ms))
+    rows, rejected = rows_of(
+        INTERACTIONS_TABLE, PLACE, [message(3, None, key=key, headers=headers)], NOW_MS
+    )
+    (row,) = rows.to_pylist()
+    assert rejected == 0
+    assert (row["user_id"], row["event"], row["instrument_id"]) == ("ABC", "erased", None)
+    assert ms(row, "ts") == NOW_MS
+    assert (row["last_event_before"] and ms(row, "last_event_before")) == before_ms
+
+
+def test_feedback() -> None:
+    _, _, value = feedback("ABC", 4, NOW_MS)
+    rows, _ = rows_of(FEEDBACK_TABLE, PLACE, [message(0, value), message(1, b"{}")], NOW_MS)
+    (row,) = rows.to_pylist()
+    sent = decode_feedback(value, NOW_MS)
+    assert (row["type"], row["request_id"], row["user_id"], row["instrument_id"]) == (
+        sent.type, sent.request_id, sent.user_id, sent.instrument_id,
+    )  # fmt: skip
+    assert (row["position"], ms(row, "ts")) == (sent.position, sent.ts)
+
+
+def test_bars() -> None:
+    columns = [[4], [60_000], [2.5], [3.0], [2.0], [2.75], [7.0], [2], [19.0], [60_001], [61_000],
+               [17_834]]  # fmt: skip
+    (value,) = encode_closed_bars(columns)
+    rows, rejected = rows_of(BARS_TABLE, PLACE, [message(0, None), message(1, value)], NOW_MS)
+    (row,) = rows.to_pylist()
+    assert rejected == 1
+    names = ("offset", "instrument_id", "open", "high", "low", "close", "volume", "count",
+             "notional", "revision")  # fmt: skip
+    assert [row[name] for name in names] == [1, 4, 2.5, 3.0, 2.0, 2.75, 7.0, 2, 19.0, 17_834]
+    assert [ms(row, name) for name in ("minute", "open_ts", "close_ts")] == [60_000, 60_001, 61_000]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stamp_ms", "n"),
+    [
+        (TIMESTAMP_LOG_APPEND_TIME, NOW_MS - 1, 0),
+        (TIMESTAMP_LOG_APPEND_TIME, NOW_MS, 1),
+        (TIMESTAMP_CREATE_TIME, NOW_MS - 1, 1),
+    ],
+)
+def test_what_is_ahead_is_judged_by_the_broker_that_took_it(
+    kind: int, stamp_ms: int, n: int
+) -> None:
+    quote = Quote(instrument_id=1, price=1, ts=NOW_MS + MAX_AHEAD_MS)
+    record = message(0, encode(quote), timestamp=(kind, stamp_ms))
+    rows, rejected = rows_of(QUOTES_TABLE, PLACE, [record], NOW_MS)
+    assert (rows.num_rows, rejected) == (n, 1 - n)

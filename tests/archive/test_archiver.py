@@ -1,0 +1,122 @@
+"""What is in Kafka comes to stand in the tables, each record once."""
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from archive.metrics import MISSING
+from archive.reading.broker import Broker
+from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE
+from contracts.partitioning import user_partition
+from contracts.topics import QUOTES
+from runtime.archive.tables import positions_of
+from tests.archive.conftest import Setup, delete_topics, eventually, make_topics
+from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
+
+pytestmark = pytest.mark.integration
+
+
+def sizes(setup: Setup) -> list[float]:
+    return sorted(size for (size,) in setup.rows(QUOTES_TABLE, "size"))
+
+
+def test_each_record_is_a_row_once_and_a_restart_goes_on_where_it_was(setup: Setup) -> None:
+    setup.publish([*quotes(500)])
+    with setup.running():
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 500, "the first 500 quotes")
+        setup.publish([*quotes(300, first=500)])
+    with setup.running():
+        setup.publish([*quotes(200, first=800)])
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 1_000, "all quotes")
+    assert sizes(setup) == list(range(1_000))
+    positions = positions_of(setup.found(QUOTES_TABLE), QUOTES_TABLE)
+    assert sum(position.next for position in positions.values()) == 1_000
+
+
+def test_records_that_break_a_rule_make_no_row_and_are_covered(setup: Setup) -> None:
+    bad = [(QUOTES.name, b"4", b'{"instrument_id":4,"price":-1,"ts":1}'), (QUOTES.name, b"4", None)]
+    misplaced = [
+        (QUOTES.name, key, b'{"instrument_id":4,"price":1,"size":7,"ts":1}') for key in (b"1", b"2")
+    ]
+    setup.publish([*quotes(10), *bad, *misplaced, *bad])
+    # One of the two keys is in the other partition than 4 is.
+    assert {user_partition(k.decode(), 2) for _, k, _ in misplaced} == {0, 1}
+    with setup.running():
+        eventually(lambda: covered(setup) == 16, "all records covered")
+    assert [*sizes(setup)] == sorted([*range(10), 7])
+
+
+def covered(setup: Setup) -> int:
+    positions = positions_of(setup.found(QUOTES_TABLE), QUOTES_TABLE)
+    return sum(position.next for position in positions.values())
+
+
+def test_events_and_feedback_are_rows_as_they_were_sent(setup: Setup) -> None:
+    ts = now_ms()
+    setup.publish(
+        [
+            interaction("ABC", 4, ts, event="click"),
+            interaction("ABC", 5, ts + 1, price=10.5, quantity=2.0),
+            feedback("ABC", 4, ts + 2),
+        ]
+    )
+    setup.publish([tombstone("ABC")])
+    with setup.running():
+        eventually(lambda: len(setup.rows(INTERACTIONS_TABLE)) == 3, "the events")
+        eventually(lambda: len(setup.rows(FEEDBACK_TABLE)) == 1, "the feedback")
+    events = setup.rows(
+        INTERACTIONS_TABLE,
+        "user_id, instrument_id, event, price, quantity, epoch_ms(ts) AS t, last_event_before",
+    )
+    assert sorted(events, key=lambda e: e[2])[:1] == [("ABC", 4, "click", None, None, ts, None)]
+    assert ("ABC", 5, "trade", 10.5, 2.0, ts + 1, None) in events
+    assert ("ABC", None, "erased", None, None) in {event[:5] for event in events}
+    assert setup.rows(FEEDBACK_TABLE, "user_id, instrument_id, type, position, epoch_ms(ts)") == [
+        ("ABC", 4, "click", 1, ts + 2)
+    ]
+
+
+def test_two_archives_share_the_partitions_and_write_each_record_once(setup: Setup) -> None:
+    setup.publish([*quotes(400)])
+    with setup.running() as one:
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 400, "the first quotes")
+        with setup.running() as other:
+            eventually(lambda: len(other.archiver.partitions) == 4, "half of all partitions")
+            setup.publish([*quotes(400, first=400)])
+            eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 800, "the next quotes")
+        eventually(lambda: len(one.archiver.partitions) == 8, "all partitions back")
+        setup.publish([*quotes(200, first=800)])
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 1_000, "the last quotes")
+    assert sizes(setup) == list(range(1_000))
+
+
+@pytest.mark.kafka_only
+def test_a_topic_made_anew_is_another_log(setup: Setup) -> None:
+    setup.publish([*quotes(100)])
+    with setup.running():
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 100, "the first log")
+        delete_topics(setup.kafka, [QUOTES])
+        make_topics(setup.kafka, [QUOTES])
+        setup.publish([*quotes(150, first=100)])
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 250, "the second log")
+    assert sizes(setup) == list(range(250))
+    logs = [log for (log,) in setup.rows(QUOTES_TABLE, "log")]
+    assert (logs.count(0), logs.count(1)) == (100, 150)
+
+
+@pytest.mark.kafka_only
+def test_what_the_log_dropped_is_told_and_the_rest_is_archived(setup: Setup) -> None:
+    setup.publish([*quotes(100)])
+    with setup.running():
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 100, "the first quotes")
+    setup.publish([*quotes(100, first=100)])
+    ends = {p: bounds.end for p, bounds in Broker(setup.kafka).bounds("quotes", [0, 1]).items()}
+    client = Broker(setup.kafka).admin
+    places = [TopicPartition(setup.kafka.topic("quotes"), p, end) for p, end in ends.items()]
+    for answer in client.delete_records(places).values():
+        answer.result()
+    setup.publish([*quotes(100, first=200)])
+    before = MISSING.labels("quotes")._value.get()
+    with setup.running():
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 200, "the quotes that are left")
+    assert sizes(setup) == [*range(100), *range(200, 300)]
+    assert MISSING.labels("quotes")._value.get() - before == 100

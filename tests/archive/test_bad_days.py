@@ -1,0 +1,129 @@
+"""What is away, full, changed or half done: nothing is lost, and it says what is wrong."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from pyiceberg.types import StringType
+
+from archive.writing.commits import append
+from contracts.archive import QUOTES_TABLE
+from infra.local.process import free_port
+from runtime.archive.catalog import ArchiveError
+from runtime.archive.positions import Moved, MovedOnError, Position
+from runtime.archive.tables import open_table, positions_of
+from tests.archive.conftest import Setup, eventually
+from tests.archive.samples import quotes
+
+pytestmark = pytest.mark.integration
+
+
+def sizes(setup: Setup) -> list[float]:
+    return sorted(size for (size,) in setup.rows(QUOTES_TABLE, "size"))
+
+
+@contextmanager
+def catalog_away(setup: Setup) -> Iterator[None]:
+    """The catalog's file is not there."""
+    file = Path(setup.config.warehouse) / "catalog.db"
+    file.rename(file.with_suffix(".away"))
+    file.mkdir()
+    try:
+        yield
+    finally:
+        file.rmdir()
+        file.with_suffix(".away").rename(file)
+
+
+def test_while_the_catalog_is_away_it_waits_and_then_goes_on(setup: Setup) -> None:
+    setup.publish([*quotes(100)])
+    with setup.running() as archive:
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 100, "the first quotes")
+        eventually(lambda: archive.state.is_ready, "readiness")
+        with catalog_away(setup):
+            setup.publish([*quotes(100, first=100)])
+            eventually(lambda: archive.state.waits_for is not None, "that it waits")
+            assert not archive.state.is_ready
+            assert not archive.state.is_stalled
+        setup.publish([*quotes(100, first=200)])
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 300, "the others")
+        eventually(lambda: archive.state.is_ready, "readiness again")
+    assert sizes(setup) == list(range(300))
+
+
+def test_on_a_full_disk_it_waits_and_then_goes_on(setup: Setup) -> None:
+    port = free_port()
+    settings = setup.environment(METRICS_PORT=str(port), ARCHIVE_FLUSH_INTERVAL_S="0.2")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "archive", "run"],
+        env=os.environ | settings,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        setup.publish([*quotes(100)])
+        eventually(lambda: ready(port) == 200, "readiness")
+        # As on a disk that is full: what it writes to a file fails.
+        limit = psutil.Process(process.pid).rlimit
+        before = limit(resource.RLIMIT_FSIZE)
+        limit(resource.RLIMIT_FSIZE, (0, before[1]))
+        setup.publish([*quotes(100, first=100)])
+        eventually(lambda: ready(port) == 503, "that it waits")
+        limit(resource.RLIMIT_FSIZE, before)
+        eventually(lambda: ready(port) == 200, "readiness again")
+        setup.publish([*quotes(100, first=200)])
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 300, "all quotes")
+    finally:
+        process.terminate()
+        assert process.wait() == 0
+    assert sizes(setup) == list(range(300))
+
+
+def ready(port: int) -> int | None:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code
+    except httpx.TransportError:
+        return None
+
+
+def test_memory_is_bounded_while_nothing_can_be_committed(setup: Setup) -> None:
+    with setup.running(archive_buffer_mb=1, archive_flush_interval_s=60) as archive:
+        eventually(lambda: len(archive.archiver.partitions) == 8, "its partitions")
+        with catalog_away(setup):
+            setup.publish([*quotes(60_000)])
+            eventually(lambda: archive.state.waits_for is not None, "that it waits")
+            read = archive.archiver.buffered_bytes
+            assert 2**20 <= read < 2**21
+            assert archive.archiver.buffered_bytes == read
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 40_000, "most of them")
+    assert sizes(setup) == list(range(60_000))
+
+
+def test_a_range_that_the_table_has_is_refused(setup: Setup) -> None:
+    setup.opened()
+    moved = {0: Moved(None, 0, Position("topic", 0, 10))}
+    append(setup.catalog, setup.config, QUOTES_TABLE, [], moved)
+    for start in (0, 5):
+        overlapping = {0: Moved(Position("topic", 0, start), start, Position("topic", 0, 20))}
+        with pytest.raises(MovedOnError, match="the table is at 10 of log 0"):
+            append(setup.catalog, setup.config, QUOTES_TABLE, [], overlapping)
+    assert positions_of(setup.found(QUOTES_TABLE), QUOTES_TABLE)[0].next == 10
+
+
+def test_a_table_with_another_column_is_refused(setup: Setup) -> None:
+    found = open_table(setup.catalog, setup.config, QUOTES_TABLE)
+    with found.update_schema() as update:
+        update.add_column("note", StringType())
+    open_table(setup.catalog, setup.config, QUOTES_TABLE)
+    with found.update_schema(allow_incompatible_changes=True) as update:
+        update.delete_column("size")
+    with pytest.raises(ArchiveError, match=r"table tickrec\.quotes lacks column size double: give"):
+        open_table(setup.catalog, setup.config, QUOTES_TABLE)
+    shutil.rmtree(setup.config.warehouse)

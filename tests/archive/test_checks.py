@@ -1,0 +1,214 @@
+"""A check finds what is wrong with an archive, and says what, in how many rows, and in which."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyiceberg.catalog import Catalog
+from typer.testing import CliRunner
+
+from contracts.archive import (
+    BARS_TABLE,
+    ERASED,
+    FEEDBACK_TABLE,
+    INTERACTIONS_TABLE,
+    QUOTES_TABLE,
+    TABLES,
+    ArchiveTable,
+)
+from runtime.archive.catalog import ArchiveError, open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.tables import open_table
+from tests.archive.tables import TODAY_US, commit
+
+pytest.importorskip("great_expectations", reason="the extra quality is not installed")
+# It takes seconds to import: one process does.
+pytestmark = pytest.mark.xdist_group("great_expectations")
+
+from archive import checks  # noqa: E402
+from runtime.archive.quality.checking import Checked  # noqa: E402
+
+NOW_MS = TODAY_US // 1_000 + 3_600_000
+US_PER_S = 1_000_000
+EVENT: dict[str, Any] = {"user_id": "ABC", "instrument_id": 4, "event": "view", "ts": TODAY_US}
+QUOTE: dict[str, Any] = {"instrument_id": 4, "price": 30.72, "size": 0.0, "ts": TODAY_US}
+GOOD: dict[ArchiveTable, list[dict[str, Any]]] = {
+    QUOTES_TABLE: [QUOTE, QUOTE | {"instrument_id": 0, "size": 1e300}],
+    INTERACTIONS_TABLE: [
+        EVENT | {"price": 10.5, "quantity": 2.0},
+        EVENT | {"user_id": "u" * 128},
+        {"user_id": "ABC", "event": ERASED, "ts": TODAY_US + US_PER_S},
+    ],
+    FEEDBACK_TABLE: [
+        EVENT | {"type": "click", "request_id": "default.1.history.x", "position": 1000}
+    ],
+    BARS_TABLE: [
+        {"instrument_id": 4, "minute": TODAY_US, "open": 2.0, "high": 3.0, "low": 1.0, "close": 3.0,
+         "volume": 0.0, "count": 1, "notional": 0.0, "open_ts": TODAY_US, "close_ts": TODAY_US}
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ArchiveConfig:
+    return ArchiveConfig(warehouse=str(tmp_path / "warehouse"))
+
+
+@pytest.fixture
+def catalog(config: ArchiveConfig) -> Catalog:
+    return open_catalog(config)
+
+
+def found_in(
+    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, docs: Path | None = None
+) -> Checked:
+    (checked,) = checks.check(catalog, config, [table], docs)
+    return checked
+
+
+def failures(checked: Checked) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Return expectation and column -> rows that do not meet it, and those that are shown."""
+    return {
+        failed.expectation.partition(" (")[0]: (failed.rows, failed.examples)
+        for failed in checked.failed
+    }
+
+
+def test_what_the_archive_writes_is_as_it_is_expected_to_be(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    for table, rows in GOOD.items():
+        commit(catalog, config, table, rows)
+    checked = checks.check(catalog, config, TABLES, None)
+    assert {each.table: each.rows for each in checked} == {t.name: len(GOOD[t]) for t in TABLES}
+    assert [failed for each in checked for failed in each.failed] == []
+    assert all(len(each.results) == len(each.suite.expectations) > 10 for each in checked)
+
+
+def test_prices_that_are_none_are_named_with_their_places(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    prices = [30.72, 0.0, -1.0, float("inf"), 1e-9, -2.0]
+    commit(catalog, config, QUOTES_TABLE, [QUOTE | {"price": price} for price in prices])
+    name = "expect_column_values_to_be_between of price"
+    assert failures(found_in(catalog, config, QUOTES_TABLE)) == {
+        name: (4, tuple(f"log 0 partition 0 offset {offset} (price {prices[offset]})"
+                        for offset in (1, 2, 3)))
+    }  # fmt: skip
+
+
+def test_a_record_that_is_there_twice_is_found_across_files(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    commit(catalog, config, QUOTES_TABLE, [QUOTE] * 4)
+    commit(catalog, config, QUOTES_TABLE, [QUOTE, QUOTE | {"offset": 2}, QUOTE | {"offset": 3}])
+    ((name, (rows, examples)),) = failures(found_in(catalog, config, QUOTES_TABLE)).items()
+    assert name == "expect_column_values_to_be_in_set of place_is_new"
+    assert rows == 2
+    assert sorted(examples) == [f"log 0 partition 0 offset {offset}" for offset in (2, 3)]
+
+
+def test_rows_beyond_what_the_snapshot_says_that_it_has_are_found(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    beyond = [{"offset": 5}, {"partition": 1}, {"log": 1}]
+    commit(catalog, config, QUOTES_TABLE, [QUOTE, *(QUOTE | place for place in beyond), QUOTE])
+    checked = found_in(catalog, config, QUOTES_TABLE)
+    rows, examples = failures(checked)["expect_column_values_to_be_in_set of place_is_covered"]
+    assert rows == 3
+    assert "log 0 partition 0 offset 5" in examples
+
+
+def test_a_null_is_found_where_a_value_must_be(catalog: Catalog, config: ArchiveConfig) -> None:
+    commit(catalog, config, INTERACTIONS_TABLE, [EVENT, EVENT | {"instrument_id": None}])
+    found = open_table(catalog, config, INTERACTIONS_TABLE)
+    (path,) = (task.file.file_path.removeprefix("file://") for task in found.scan().plan_files())
+    rows = pq.ParquetFile(path).read()
+    # Only another engine writes such a file.
+    free = pa.schema(field.with_nullable(True) for field in rows.schema)  # noqa: FBT003
+    users = pa.array([None, "ABC"])
+    pq.write_table(rows.cast(free).set_column(3, free.field("user_id"), users), path)
+    place = "log 0 partition 0 offset"
+    of = "expect_column_values_to_not_be_null of"
+    assert failures(found_in(catalog, config, INTERACTIONS_TABLE)) == {
+        f"{of} user_id": (1, (f"{place} 0 (user_id null)",)),
+        f"{of} instrument_id": (1, (f"{place} 1 (instrument_id null)",)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "broken"),
+    [
+        (
+            INTERACTIONS_TABLE,
+            {
+                "values_to_be_in_set of event": [{"event": "bought"}],
+                "values_to_be_between of user_id_bytes": [{"user_id": ""}, {"user_id": "ä" * 65}],
+                "values_to_be_between of instrument_id": [{"instrument_id": -1}],
+                "values_to_be_between of ts": [{"ts": -1}, {"ts": 4 * TODAY_US}],
+            },
+        ),
+        (FEEDBACK_TABLE, {"values_to_be_between of position": [{"position": 1001}]}),
+        (
+            BARS_TABLE,
+            {
+                "pair_values_a_to_be_greater_than_b of high, close": [{"high": 2.5}],
+                "pair_values_a_to_be_greater_than_b of open, low": [{"low": 2.5}],
+                "values_to_be_between of count": [{"count": 0}],
+            },
+        ),
+    ],
+    ids=lambda value: value.name if isinstance(value, ArchiveTable) else "",
+)
+def test_rows_that_no_topic_can_have_are_found(
+    catalog: Catalog,
+    config: ArchiveConfig,
+    table: ArchiveTable,
+    broken: dict[str, list[dict[str, Any]]],
+) -> None:
+    good = GOOD[table][0]
+    commit(
+        catalog, config, table, [good, *(good | row for rows in broken.values() for row in rows)]
+    )
+    found = failures(found_in(catalog, config, table))
+    expected = {f"expect_column_{name}": len(rows) for name, rows in broken.items()}
+    assert {name: rows for name, (rows, _) in found.items()} == expected
+
+
+def test_a_table_without_rows_is_no_failure(catalog: Catalog, config: ArchiveConfig) -> None:
+    open_table(catalog, config, QUOTES_TABLE)
+    assert checks.check(catalog, config, TABLES, None) == []
+
+
+def test_a_file_that_is_broken_off_is_named(catalog: Catalog, config: ArchiveConfig) -> None:
+    commit(catalog, config, QUOTES_TABLE, [QUOTE])
+    found = open_table(catalog, config, QUOTES_TABLE)
+    (path,) = (task.file.file_path for task in found.scan().plan_files())
+    file = Path(path.removeprefix("file://"))
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(ArchiveError, match=rf"{file.name} cannot be read"):
+        found_in(catalog, config, QUOTES_TABLE)
+
+
+def test_the_command_shows_what_is_broken_writes_pages_and_exits_with_1(
+    catalog: Catalog, config: ArchiveConfig, tmp_path: Path
+) -> None:
+    from archive.__main__ import app
+
+    commit(catalog, config, QUOTES_TABLE, [QUOTE, QUOTE | {"price": -1.0}])
+    commit(catalog, config, FEEDBACK_TABLE, GOOD[FEEDBACK_TABLE])
+    environment = {"ARCHIVE_WAREHOUSE": config.warehouse, "LOG_LEVEL": "ERROR"}
+    docs = tmp_path / "docs"
+
+    done = CliRunner().invoke(app, ["check", "--docs", str(docs)], env=environment)
+    assert done.exit_code == 1
+    assert "expect_column_values_to_be_between of price" in done.output
+    assert "log 0 partition 0 offset 1 (price -1.0)" in done.output
+    pages = {path.parents[2].name for path in docs.glob("validations/**/*.html")}
+    assert pages == {"quotes", "feedback"}
+    assert "expectations/quotes.html" in {str(p.relative_to(docs)) for p in docs.rglob("*.html")}
+
+    done = CliRunner().invoke(app, ["check", "--table", "feedback"], env=environment)
+    assert (done.exit_code, "all met" in done.output) == (0, True)

@@ -1,0 +1,92 @@
+"""The same tables with files in S3, and with Glue as their catalog: moto answers as AWS does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from archive.maintenance.cleaning import clean
+from archive.maintenance.compaction import Rule, compact
+from archive.settings import Times
+from archive.writing.files import write
+from contracts.archive import QUOTES_TABLE
+from infra.local.process import LOOPBACK
+from runtime.archive.catalog import is_passing, open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import Position
+from runtime.archive.tables import open_table, positions_of
+from tests.archive.tables import TODAY_US, commit, rows_of
+
+BUCKET = "archive"
+REGION = "eu-central-1"
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    """URL of an AWS, and the environment of who may use it."""
+    server = ThreadedMotoServer(LOOPBACK, port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": url,
+        }.items():
+            environment.setenv(name, value)
+        boto3.client("s3").create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        yield url
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "glue"])
+def config(request: pytest.FixtureRequest, aws: str, tmp_path: Path) -> ArchiveConfig:
+    others: dict[str, Any] = {"catalog_uri": str(tmp_path / "catalog.db")}
+    return ArchiveConfig(
+        catalog=request.param,
+        warehouse=f"s3://{BUCKET}/{request.param}",
+        s3_endpoint=aws,
+        s3_region=REGION,
+        **(others if request.param == "sqlite" else {}),
+    )
+
+
+def quotes(n: int) -> list[dict[str, Any]]:
+    return [{"instrument_id": i % 2, "ts": TODAY_US + i, "size": i} for i in range(n)]
+
+
+def keys(folder: str) -> set[str]:
+    listed = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=folder)
+    return {item["Key"] for item in listed["Contents"] if item["Key"].endswith(".parquet")}
+
+
+def test_tables_in_s3_are_written_compacted_and_cleaned(config: ArchiveConfig) -> None:
+    catalog = open_catalog(config)
+    for _ in range(2):
+        commit(catalog, config, QUOTES_TABLE, quotes(30))
+    found = open_table(catalog, config, QUOTES_TABLE)
+    orphans = write(found, QUOTES_TABLE, rows_of(QUOTES_TABLE, quotes(2)))
+    assert len(keys(config.catalog)) == 4 + len(orphans)
+    assert compact(catalog, config, QUOTES_TABLE, Rule(2**20, is_forced=True), 0) == 4
+    clean(catalog, config, QUOTES_TABLE, Times(0, 0), found.metadata.last_updated_ms / 1e3 + 99)
+    assert len(keys(config.catalog)) == 2
+    found = open_table(catalog, config, QUOTES_TABLE)
+    assert sorted(found.scan().to_arrow()["size"].to_pylist()) == sorted([*range(30)] * 2)
+    assert positions_of(found, QUOTES_TABLE) == {0: Position("topic", 0, 60)}
+
+
+def test_an_s3_that_is_away_is_waited_for(config: ArchiveConfig, aws: str) -> None:
+    found = open_table(open_catalog(config), config, QUOTES_TABLE)
+    away = config.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
+    with pytest.raises(Exception) as told:  # noqa: PT011 (which one it is, is asked next)
+        open_table(open_catalog(away), away, QUOTES_TABLE).refresh()
+    assert is_passing(told.value)
+    assert found.name() == (config.namespace, QUOTES_TABLE.name)

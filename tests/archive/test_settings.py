@@ -1,0 +1,100 @@
+"""The archive's settings: documented as they are, read by their names, refused by their bounds."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from archive.settings import ArchiveSettings
+from runtime.archive.config import ArchiveConfig
+from runtime.settings import MetricsSettings, read_settings
+from tests.patience import PATIENCE_S
+from trainer.settings_file import flat_fields
+
+DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "archive.md"
+OWN: Final = {
+    name.upper(): field
+    for name, field in flat_fields(ArchiveSettings).items()
+    if name not in flat_fields(MetricsSettings) and name != "metrics_port"
+}
+OTHERS: Final = {
+    "ARCHIVE_CATALOG": "rest",
+    "ARCHIVE_WAREHOUSE": "elsewhere",
+    "ARCHIVE_CATALOG_URI": "http://127.0.0.1:9",
+    "ARCHIVE_NAMESPACE": "shop",
+    "ARCHIVE_S3_ENDPOINT": "http://127.0.0.1:10",
+    "ARCHIVE_S3_REGION": "eu-central-1",
+    "ARCHIVE_FLUSH_INTERVAL_S": "0.5",
+    "ARCHIVE_BUFFER_MB": "7",
+    "ARCHIVE_FILE_MB": "8",
+    "ARCHIVE_ERASE_WITHIN_HOURS": "9",
+}
+REFUSED: Final = {
+    "ARCHIVE_CATALOG": ("hive", "'sqlite', 'rest' or 'glue'"),
+    "ARCHIVE_WAREHOUSE": ("gs://bucket", "name a path, or s3://bucket/folder"),
+    "ARCHIVE_CATALOG_URI": ("http://there", "no path of a file"),
+    "ARCHIVE_NAMESPACE": ("A", "[a-z0-9_]"),
+    "ARCHIVE_S3_ENDPOINT": ("minio:9000", "^https?://"),
+    "ARCHIVE_FLUSH_INTERVAL_S": ("0", "greater than 0"),
+    "ARCHIVE_BUFFER_MB": ("0", "greater than or equal to 1"),
+    "ARCHIVE_FILE_MB": ("4097", "less than or equal to 4096"),
+    "ARCHIVE_ERASE_WITHIN_HOURS": ("0.5", "greater than or equal to 1"),
+    "METRICS_PORT": ("65536", "less than or equal to 65535"),
+}
+
+
+def documented() -> dict[str, str]:
+    """Return the default of each setting in the document's table."""
+    section = DOCUMENT.read_text(encoding="utf-8").split("\n## Settings\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| `?([^`|]+?)`? \|", section, re.MULTILINE)
+    return dict(rows)
+
+
+def test_each_setting_is_documented_with_its_default() -> None:
+    defaults = {name: field.default for name, field in OWN.items()}
+    assert documented() == {
+        name: "none" if default is None else f"{default:g}" if isinstance(default, float)
+        else str(default)
+        for name, default in defaults.items()
+    }  # fmt: skip
+
+
+def test_each_setting_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in OTHERS.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings(ArchiveSettings)
+    read = {f"archive_{name}": value for name, value in settings.archive}
+    read |= {name: value for name, value in settings if name.startswith("archive_")}
+    assert {name.upper(): str(value).removesuffix(".0") for name, value in read.items()} == OTHERS
+    assert OTHERS.keys() == OWN.keys()
+
+
+def test_each_wrong_value_ends_it_with_setting_value_and_bound() -> None:
+    wrong = {name: value for name, (value, _) in REFUSED.items() if name != "ARCHIVE_CATALOG_URI"}
+    for given in (wrong, {"ARCHIVE_CATALOG_URI": REFUSED["ARCHIVE_CATALOG_URI"][0]}):
+        done = subprocess.run(
+            [sys.executable, "-m", "archive", "run"],
+            env=os.environ | given,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        for name, value in given.items():
+            (line,) = [line for line in done.stderr.splitlines() if f"{name}=" in line]
+            assert repr(value) in line
+            assert REFUSED[name][1] in line
+    assert OWN.keys() - REFUSED.keys() == {"ARCHIVE_S3_REGION"}
+
+
+def test_what_it_promises_of_erasure_leaves_time_for_each_step() -> None:
+    settings = ArchiveSettings(archive_erase_within_hours=24, archive=ArchiveConfig())
+    noticed = rewritten = settings.maintenance_interval_s
+    assert noticed + settings.times.keep_replaced_s + rewritten <= 24 * 3_600
+    assert settings.times.unreferenced_after_s <= settings.times.keep_replaced_s

@@ -1,0 +1,123 @@
+"""A commit is made once: by one of two writers, and by one of two attempts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
+
+from archive.writing.table_writer import TableWriter
+from contracts.archive import QUOTES_TABLE
+from runtime.archive.catalog import open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import Position
+from runtime.archive.tables import open_table, positions_of
+from tests.archive.conftest import select
+from tests.archive.tables import TODAY_US, rows_of
+
+AT = Position("topic", 0, 0)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ArchiveConfig:
+    return ArchiveConfig(warehouse=str(tmp_path))
+
+
+@pytest.fixture
+def catalog(config: ArchiveConfig) -> Iterator[Catalog]:
+    catalog = open_catalog(config)
+    open_table(catalog, config, QUOTES_TABLE)
+    yield catalog
+    catalog.close()
+
+
+def rows(first: int, n: int) -> pa.RecordBatch:
+    told = [{"offset": i, "size": i, "ts": TODAY_US} for i in range(first, first + n)]
+    (batch,) = rows_of(QUOTES_TABLE, told).to_batches()
+    return batch
+
+
+def writer(catalog: Catalog, config: ArchiveConfig, **other: Any) -> TableWriter:
+    return TableWriter(catalog, config, QUOTES_TABLE, 60, **other)
+
+
+def sizes(catalog: Catalog) -> list[float]:
+    return sorted(s for (s,) in select(catalog.load_table(("tickrec", "quotes")), "size"))
+
+
+def test_of_two_that_read_the_same_one_writes_it(catalog: Catalog, config: ArchiveConfig) -> None:
+    two = writer(catalog, config), writer(catalog, config)
+    for one, n in zip(two, (10, 15), strict=True):
+        one.buffer.begin(0, None, AT)
+        one.buffer.add(0, rows(0, n), n)
+    assert two[0].commit() == frozenset()
+    assert two[1].commit() == {0}
+    assert two[1].buffer.partitions == frozenset()
+    assert sizes(catalog) == list(range(10))
+
+
+def test_what_was_committed_and_said_to_have_failed_is_not_committed_again(
+    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = writer(catalog, config)
+    one.buffer.begin(0, None, AT)
+    one.buffer.add(0, rows(0, 10), 10)
+    commit_table = catalog.commit_table
+
+    def commit_and_hang_up(*args: Any) -> None:
+        commit_table(*args)
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog, "commit_table", commit_and_hang_up)
+        with pytest.raises(ConnectionResetError):
+            one.commit()
+    assert one.commit() == {0}
+    assert sizes(catalog) == list(range(10))
+
+
+def test_who_lost_a_race_commits_on_top_of_the_winner(
+    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = writer(catalog, config), writer(open_catalog(config), config)
+    for number, each in enumerate((one, other)):
+        each.buffer.begin(number, None, AT)
+        each.buffer.add(number, rows(10 * number, 10), 10)
+    commit_table, races = catalog.commit_table, []
+
+    def late(*args: Any) -> Any:
+        if not races:
+            races.append(other.commit())
+        return commit_table(*args)
+
+    monkeypatch.setattr(catalog, "commit_table", late)
+    assert one.commit() == frozenset()
+    assert races
+    assert sizes(catalog) == list(range(20))
+    found = catalog.load_table(("tickrec", "quotes"))
+    assert positions_of(found, QUOTES_TABLE).keys() == {0, 1}
+
+
+def test_files_of_an_attempt_that_failed_are_used_again_while_nobody_deletes_them(
+    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    one = writer(catalog, config, clock_s=lambda: now_s)
+    one.buffer.begin(0, None, AT)
+    one.buffer.add(0, rows(0, 10), 10)
+
+    def away(*_: Any) -> None:
+        raise CommitFailedException
+
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog, "commit_table", away)
+        patch.setattr("archive.writing.commits.in_races.wait", lambda _: 0)
+        for now_s, files in ((0.0, 1), (59.0, 1), (61.0, 2)):  # noqa: B007 (the clock)
+            with pytest.raises(CommitFailedException):
+                one.commit()
+            assert len(list(Path(config.warehouse).rglob("*.parquet"))) == files
+    assert one.commit() == frozenset()
+    assert sizes(catalog) == list(range(10))

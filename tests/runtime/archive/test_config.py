@@ -1,0 +1,47 @@
+"""Settings of the archive that do not go together are refused, with the name of the setting."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from runtime.archive.config import ArchiveConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"catalog": "hive"}, "'sqlite', 'rest' or 'glue'"),
+        ({"catalog": "rest"}, r"name the catalog's http\(s\):// URL"),
+        ({"catalog": "rest", "catalog_uri": "here"}, r"name the catalog's http\(s\):// URL"),
+        ({"catalog": "glue", "catalog_uri": "http://there"}, "leave it out"),
+        ({"catalog_uri": "http://there"}, "no path of a file"),
+        ({"warehouse": "s3://bucket"}, "when the warehouse is in S3: name a file here"),
+        ({"warehouse": "gs://bucket"}, "name a path, or s3://bucket/folder"),
+        ({"warehouse": ""}, "name a path, or s3://bucket/folder"),
+        ({"namespace": "A b"}, r"\[a-z0-9_\]"),
+        ({"s3_endpoint": "minio:9000"}, "https?://"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        ArchiveConfig(**settings)
+
+
+def test_the_default_is_a_file_and_a_folder(tmp_path: Path) -> None:
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    assert config.catalog_properties() == {
+        "type": "sql",
+        "uri": f"sqlite:///{tmp_path}/catalog.db",
+        "warehouse": f"file://{tmp_path}",
+    }
+
+
+def test_in_s3_glue_needs_no_more_than_the_warehouse() -> None:
+    config = ArchiveConfig(catalog="glue", warehouse="s3://bucket/folder", s3_region="eu-central-1")
+    assert config.catalog_properties() == {
+        "type": "glue",
+        "warehouse": "s3://bucket/folder",
+        "s3.region": "eu-central-1",
+    }

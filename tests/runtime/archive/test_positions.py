@@ -1,0 +1,68 @@
+"""Positions are what their snapshot says, and a step from elsewhere is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.archive import QUOTES_TABLE
+from runtime.archive.positions import (
+    POSITIONS_PROPERTY,
+    Moved,
+    MovedOnError,
+    Position,
+    PositionsError,
+    decode_positions,
+    encode_positions,
+    positions_in,
+    stepped,
+)
+
+offsets = st.integers(0, 2**62)
+positions = st.builds(Position, st.text(max_size=22), st.integers(0, 2**31 - 1), offsets)
+vectors = st.dictionaries(st.integers(0, 300), positions, max_size=8)
+
+
+@given(vectors)
+def test_positions_come_back_from_a_summary_as_they_were(vector: dict[int, Position]) -> None:
+    assert decode_positions(encode_positions(vector)) == vector
+
+
+@given(vectors, st.dictionaries(st.integers(0, 300), positions, max_size=4))
+def test_a_step_moves_its_partitions_and_no_other(
+    vector: dict[int, Position], after: dict[int, Position]
+) -> None:
+    moved = {p: Moved(vector.get(p), 0, position) for p, position in after.items()}
+    assert stepped(vector, moved) == {**vector, **after}
+
+
+@given(vectors, st.integers(0, 300), positions, positions)
+def test_a_step_that_was_made_is_refused_when_it_is_made_again(
+    vector: dict[int, Position], partition: int, before: Position, after: Position
+) -> None:
+    vector[partition] = before
+    moved = {partition: Moved(before, before.next, after)}
+    then = stepped(vector, moved)
+    if before != after:
+        with pytest.raises(MovedOnError, match=f"partition {partition}: begins from"):
+            stepped(then, moved)
+
+
+def test_somebody_elses_snapshot_leaves_the_positions_of_the_one_before() -> None:
+    ours = {POSITIONS_PROPERTY: encode_positions({0: Position("a", 0, 7)})}
+    assert positions_in(QUOTES_TABLE, [{}, ours]) == {0: Position("a", 0, 7)}
+    assert positions_in(QUOTES_TABLE, []) == {}
+
+
+@pytest.mark.parametrize(
+    ("summaries", "says"),
+    [
+        ([{}], "roll the table back"),
+        ([{POSITIONS_PROPERTY: "nonsense"}], "nonsense"),
+        ([{POSITIONS_PROPERTY: '{"0":{"log":0}}'}], "topic_id"),
+    ],
+)
+def test_a_table_that_does_not_tell_how_far_it_goes_is_not_begun_anew(
+    summaries: list[dict[str, str]], says: str
+) -> None:
+    with pytest.raises(PositionsError, match=says):
+        positions_in(QUOTES_TABLE, summaries)  # type: ignore[arg-type]
