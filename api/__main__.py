@@ -10,6 +10,7 @@ from api.app import create_app
 from api.hot.server import Server
 from api.http.keys.commands import app as keys
 from api.settings import ApiSettings
+from runtime.archive.given import given_archive
 from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
 from runtime.settings import SettingsError, read_settings
@@ -28,18 +29,19 @@ def _serve_unless_told(context: typer.Context) -> None:
 def main() -> None:
     """Serve, one process; exit 0 on SIGTERM, once what is under way is answered."""
     try:
-        settings = read_settings(ApiSettings)
+        settings, archive = read_settings(ApiSettings), given_archive()
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs("api", settings.log_level)
     try:
         settings.kafka.librdkafka()
-    except TokenError as error:  # later it would be told with a traceback
+        served = create_app(settings, archive=archive)
+    except (SettingsError, TokenError) as error:  # later it would be told with a traceback
         sys.exit(str(error))
     # uvicorn raises the signal that stopped it once more when all is closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     server = Server(
-        create_app(settings),
+        served,
         settings.api_host,
         settings.api_port,
         private=_private(settings),

@@ -1,12 +1,16 @@
 """The composition root: settings in, an ASGI application with its clients out."""
 
+import asyncio
 import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from starlette.types import Scope
 
 from api.bars import endpoints as bars
 from api.bars import movers_endpoints
@@ -64,6 +68,12 @@ from api.settings import ApiSettings
 from api.users import endpoints as users
 from api.users.erasing import Erasure
 from api.users.reading import UserReader
+from runtime.archive.config import ArchiveConfig
+from runtime.settings import SettingsError
+from runtime.tracing import Tracing, tracing_to
+
+if TYPE_CHECKING:
+    from api.bars.archive.handing_on import ArchivedBars
 
 _log = logging.getLogger(__name__)
 
@@ -73,11 +83,22 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms) -> FastAPI:
-    """Return the application; it connects in its lifespan, and starts with Redis or Kafka away."""
+def create_app(
+    settings: ApiSettings,
+    now_ms: Callable[[], int] = wall_clock_ms,
+    archive: ArchiveConfig | None = None,
+) -> FastAPI:
+    """Return the application; it connects in its lifespan, and starts with Redis or Kafka away.
+
+    With an `archive`, bars are read past what Redis retains.
+
+    Raises:
+        SettingsError: what reads the archive is not installed.
+    """
     metrics = Metrics()
     store = Store(settings.redis_url, settings.namespace, metrics.store_errors)
-    publisher = Publisher(settings.kafka, metrics)
+    tracing = tracing_to(settings.otel_exporter_otlp_endpoint, "api")
+    publisher = Publisher(settings.kafka, metrics, tracing)
     live = LiveBars(
         settings.redis_url,
         store,
@@ -100,8 +121,11 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
     logs = LogWatch(settings.kafka, time.monotonic)
     progress = Progress(store, logs, now_ms)
     history = History(progress, now_ms)
+    archived = _archived_bars(archive)
     table = (
-        *bars.endpoints(BarReader(store, now_ms), LatestReader(store, now_ms), catalog.resolve),
+        *bars.endpoints(
+            BarReader(store, now_ms, archived), LatestReader(store, now_ms), catalog.resolve
+        ),
         *movers_endpoints.endpoints(moving),
         *instruments.endpoints(
             InstrumentReader(store, catalog),
@@ -110,7 +134,7 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
             catalog.resolve,
         ),
         *describing.endpoints(writing, publisher.publish),
-        *live_bars.endpoints(live, catalog.resolve, access),
+        *live_bars.endpoints(live, catalog.resolve, access, tracing),
         *recommendations.endpoints(recommended, Asking(recommended, store), catalog.resolve),
         *trending_endpoints.endpoints(trending),
         *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
@@ -134,12 +158,14 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
             history.sampling(),
             contextlib.aclosing(live),
             keys.followed(access.use),
+            archived.running() if archived else contextlib.nullcontext(),
         ):
             yield {
                 "serving": Serving(table, store, metrics, access),
                 "streams": live,
                 CORS: bool(settings.api_cors_origins),
             }
+        await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title="Tickrec",
@@ -153,6 +179,7 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
         redirect_slashes=False,
         docs_url=None,  # they load scripts from elsewhere; see `api.http.docs`
         redoc_url=None,
+        telemetry=_telemetry(tracing),
     )
     app.state.table = table
     install_endpoints(app, table, store, access)
@@ -171,3 +198,42 @@ def create_app(settings: ApiSettings, now_ms: Callable[[], int] = wall_clock_ms)
     install_docs(app)
     install_page(app)
     return app
+
+
+def _archived_bars(config: ArchiveConfig | None) -> "ArchivedBars | None":
+    """Return the bars of the archive, if there is one.
+
+    Raises:
+        SettingsError: what reads it is not installed.
+    """
+    if config is None:
+        return None
+    try:
+        # It brings pyarrow and pyiceberg, which an API without an archive needs not have.
+        from api.bars.archive.handing_on import archived_bars
+    except ImportError as error:
+        raise SettingsError(
+            f"ARCHIVE_WAREHOUSE={config.warehouse!r}: to read it takes what is not installed here "
+            f"({error}): install tickrec[archive]"
+        ) from error
+    return archived_bars(config)
+
+
+def _telemetry(tracing: Tracing) -> TelemetryConfig:
+    """Return what the framework records of requests: one span each, of some, while traces are on.
+
+    Reads have none, through the framework as little as in front of it.
+    """
+    return {
+        "tracing": tracing.provider is not None,
+        "tracer_provider": tracing.provider,
+        "exclude": _has_no_span,
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "auto_configure": False,
+    }
+
+
+def _has_no_span(request: Scope) -> bool:
+    return request["method"] in ("GET", "HEAD", "OPTIONS") and request["path"] != live_bars.PATH

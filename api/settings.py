@@ -10,12 +10,12 @@ from pydantic_settings import NoDecode
 
 from api.http.keys.file import read_keys
 from api.http.writing import MAX_EVENTS
-from runtime.settings import SharedSettings
+from runtime.settings import SharedSettings, TracingSettings
 
 _ORIGIN: Final = re.compile(r"https?://[^/\s,*?#@]+")
 
 
-class ApiSettings(SharedSettings):
+class ApiSettings(TracingSettings, SharedSettings):
     """Where to serve, and who may write how much."""
 
     api_host: str = Field(

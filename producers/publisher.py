@@ -106,8 +106,13 @@ class Publisher:
         produce, prefix = self._producer.produce, self._kafka.prefix
         taken = 0
         try:
-            for topic, key, value in records:
-                produce(prefix + topic, value, key)
+            for record in records:
+                if len(record) == 3:
+                    topic, key, value = record
+                    produce(prefix + topic, value, key)
+                else:
+                    topic, key, _, headers = record
+                    produce(prefix + topic, None, key, headers=headers)
                 taken += 1
         except BufferError:
             pass  # the queue is full: the caller polls and comes back with the rest

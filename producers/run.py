@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import Event
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
+import typer
+from pydantic import ValidationError
 
 from producers.batch import Batch
 from producers.feed import feed
@@ -17,9 +19,13 @@ from producers.files import FileError
 from producers.progress import Show, Summary, progress, tell
 from producers.publisher import Publisher, PublishingError
 from producers.settings import ProducerSettings
+from runtime.kafka.config import KafkaConfig
 from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
+from runtime.settings import SettingsError, read_settings
 
+USAGE_ERROR: Final = 2
+"""The exit status of a command that cannot do what it was asked, as shells have it."""
 SHOWN_REJECTIONS: Final = 10
 STOPPED_FLUSH_TIMEOUT_S: Final = 5.0
 """Who asks to stop waits for it: supervisors kill after about ten seconds."""
@@ -57,6 +63,41 @@ class Source:
     share_done: Callable[[], float | None]
     """from 0 to 1; None where there is no end"""
     rejected: Rejected = field(default_factory=Rejected)
+
+
+def exit_after(
+    title: str,
+    opening: Callable[[], AbstractContextManager[Source]],
+    prefix: str | None = None,
+) -> NoReturn:
+    """End the program with what comes of a run.
+
+    Args:
+        title: what is done.
+        opening: makes the source.
+        prefix: of the topics that are published to; None: `KAFKA_PREFIX`.
+    """
+    try:
+        settings = read_settings(ProducerSettings)
+        into = settings if prefix is None else _into(settings, prefix)
+        source = opening()
+    except SettingsError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(USAGE_ERROR) from None
+    raise typer.Exit(run(title, into, source))
+
+
+def _into(settings: ProducerSettings, prefix: str) -> ProducerSettings:
+    """Return settings with another prefix of the topics.
+
+    Raises:
+        SettingsError: no topic may have it.
+    """
+    try:
+        kafka = KafkaConfig.model_validate({**dict(settings.kafka), "prefix": prefix})
+    except ValidationError as error:
+        raise SettingsError(f"--prefix {prefix!r}: {error.errors()[0]['msg']}") from None
+    return settings.model_copy(update={"kafka": kafka})
 
 
 def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[Source]) -> int:

@@ -1,7 +1,8 @@
 """Minute bars into the bars of an answer: window, roll-up and fill. Pure.
 
-Buckets are aligned to the epoch. A window holds the `limit` buckets that start before `end`, each
-with all of its minutes, so the running bucket is the last when `end` is now.
+Buckets are aligned to the epoch, weeks to the first Monday after it. A window holds the `limit`
+buckets that start before `end`, each with all of its minutes, so the running bucket is the last
+when `end` is now.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,18 +10,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
-from typing import Final, Literal, get_args
+from typing import Final, Literal, TypeVar, get_args
 
 import msgspec
 
 from api.bars.answers import Bar, LegacyBar
 from contracts.keyspace import BarValue
+from contracts.messages import Ints
 
-Interval = Literal["1m", "5m", "15m", "1h", "1d"]
+Interval = Literal["1m", "5m", "15m", "1h", "1d", "1w"]
 INTERVALS_MS: Final[dict[Interval, int]] = dict(
-    zip(get_args(Interval), (60_000, 300_000, 900_000, 3_600_000, 86_400_000), strict=True)
+    zip(
+        get_args(Interval),
+        (60_000, 300_000, 900_000, 3_600_000, 86_400_000, 604_800_000),
+        strict=True,
+    )
 )
 MINUTE_MS: Final = 60_000
+_MONDAY_MS: Final = 4 * INTERVALS_MS["1d"]
+"""The first one after the epoch: weeks count from it, and all shorter buckets fit between."""
 
 
 class Minute(msgspec.Struct, frozen=True, gc=False):
@@ -35,6 +43,7 @@ class Minute(msgspec.Struct, frozen=True, gc=False):
     pv: float
 
 
+T = TypeVar("T", int, Ints)
 MinuteBars = Sequence[tuple[int, Minute | BarValue]]
 """Minute bars by their start in epoch ms, oldest first."""
 
@@ -57,7 +66,7 @@ class Window:
         Window(first_ms=0, last_ms=60000, interval_ms=60000)
         """
         interval_ms = INTERVALS_MS[interval]
-        last_ms = (end_ms - 1) // interval_ms * interval_ms
+        last_ms = end_ms - 1 - (end_ms - 1 - _MONDAY_MS) % interval_ms
         return cls(last_ms - (limit - 1) * interval_ms, last_ms, interval_ms)
 
     @classmethod
@@ -68,13 +77,12 @@ class Window:
         Window(first_ms=60000, last_ms=120000, interval_ms=60000)
         """
         interval_ms = INTERVALS_MS[interval]
-        first_ms = -(-start_ms // interval_ms) * interval_ms
-        return cls(first_ms, (end_ms - 1) // interval_ms * interval_ms, interval_ms)
+        last_ms = bucket_start(end_ms - 1, interval_ms)
+        return cls(first_bucket(start_ms, interval_ms), last_ms, interval_ms)
 
     def since(self, start_ms: int) -> "Window":
         """Return what is left of the window: the buckets that start at `start_ms` or later."""
-        first_ms = -(-start_ms // self.interval_ms) * self.interval_ms
-        return replace(self, first_ms=max(self.first_ms, first_ms))
+        return replace(self, first_ms=max(self.first_ms, first_bucket(start_ms, self.interval_ms)))
 
     def starts(self) -> range:
         """Return the starts of the buckets, epoch ms."""
@@ -83,6 +91,20 @@ class Window:
     def minutes(self) -> range:
         """Return the starts of the minutes of all buckets, epoch ms; none lies before the epoch."""
         return range(max(self.first_ms, 0), self.last_ms + self.interval_ms, MINUTE_MS)
+
+
+def bucket_start(ts_ms: T, interval_ms: int) -> T:
+    """Return the start of the bucket that a time lies in, epoch ms; of an array, (n,), of each.
+
+    >>> bucket_start(1629061628123, INTERVALS_MS["1w"])  # a Sunday
+    1628467200000
+    """
+    return ts_ms - (ts_ms - _MONDAY_MS) % interval_ms
+
+
+def first_bucket(start_ms: int, interval_ms: int) -> int:
+    """Return the start of the first bucket that does not start before a time, epoch ms."""
+    return start_ms + (_MONDAY_MS - start_ms) % interval_ms
 
 
 def minute_field(minute_ms: int) -> str:
@@ -104,9 +126,11 @@ def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
     """
     if window.interval_ms == MINUTE_MS:
         return [_bar(minute_ms, value, window, now_ms) for minute_ms, value in minutes]
-    buckets = groupby(minutes, lambda minute: minute[0] // window.interval_ms)
+    buckets = groupby(minutes, lambda minute: (minute[0] - _MONDAY_MS) // window.interval_ms)
     return [
-        _bar(number * window.interval_ms, _merged([v for _, v in group]), window, now_ms)
+        _bar(
+            number * window.interval_ms + _MONDAY_MS, _merged([v for _, v in group]), window, now_ms
+        )
         for number, group in buckets
     ]
 

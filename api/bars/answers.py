@@ -22,7 +22,16 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     """whether the bar's time is over; a late quote may still revise it"""
 
 
-class Bars(msgspec.Struct, frozen=True):
+class Gap(msgspec.Struct, frozen=True):
+    """Minutes that neither Redis nor the archive has, though there may have been quotes."""
+
+    start: int
+    """epoch ms"""
+    end: int
+    """not included"""
+
+
+class Bars(msgspec.Struct, frozen=True, omit_defaults=True):
     """Bars of an instrument, oldest first."""
 
     instrument_id: int
@@ -30,6 +39,11 @@ class Bars(msgspec.Struct, frozen=True):
     bars: list[Bar]
     next_page_token: str | None
     """`page_token` of the next page; null if nothing is left, and without `start`"""
+    continue_before: int | None = None
+    """`end` of the buckets before, epoch ms, where all of them are more than one answer reads of
+    the archive; absent if all were looked at"""
+    gap: Gap | None = None
+    """minutes that the archive does not have yet, and Redis no more; absent if there are none"""
 
 
 class BarsOfMany(msgspec.Struct, frozen=True):

@@ -4,6 +4,8 @@ from typing import Final, get_args
 
 from api.bars.aggregation import Interval
 from api.bars.answers import Bar, Bars, BarsOfMany, LegacyBar
+from api.bars.archive.desk import ARCHIVE_UNAVAILABLE
+from api.bars.archive.ranges import MOST_DAYS
 from api.bars.asked import asked_parameter
 from api.bars.latest import LatestReader
 from api.bars.latest_endpoints import latest_endpoints
@@ -30,6 +32,10 @@ MAX_INSTRUMENTS: Final = 100
 _PROBLEMS: Final[dict[ProblemType, str]] = {
     **READING,
     UNKNOWN_INSTRUMENT: "Instrument 4 has no quotes",
+}
+_PROBLEMS_OF_BARS: Final[dict[ProblemType, str]] = {
+    **_PROBLEMS,
+    ARCHIVE_UNAVAILABLE: "no answer in 5 s: ask for fewer buckets, or later",
 }
 _TWO: Final = [
     Bar(1629061620000, 30.72, 30.9, 30.71, 30.85, 1200, 14, 30.8, closed=True),
@@ -79,14 +85,19 @@ def endpoints(reader: BarReader, latest: LatestReader, resolve: Resolve) -> Tabl
             path="/v1/instruments/{instrument}/bars",
             tag="instruments",
             summary="Bars, oldest first",
-            description="""\
+            description=f"""\
 Without `start`, those of the `limit` buckets of `interval` that start before `end`. With it, the
 first `limit` bars of the buckets that start in `[start, end)`; `next_page_token` is the
 `page_token` of the next ones, and null if there are none.
 
-Buckets are aligned to the epoch (UTC), and whole: with `end` now, the last is the running one. A
-bucket without quotes has no bar, unless `fill=previous` repeats the close before it; before the
-first quote that is read there is nothing to repeat. `closed` goes by the server's clock.""",
+Buckets are aligned to the epoch (UTC), weeks begin on Mondays, and all are whole: with `end` now,
+the last is the running one. A bucket without quotes has no bar, unless `fill=previous` repeats the
+close before it; before the first quote that is read there is nothing to repeat. `closed` goes by
+the server's clock.
+
+Minutes that Redis retains no more are read from the archive, if the server has one. An answer is
+made of up to {MOST_DAYS} days of it. Without `start`, `continue_before` is then the `end` to ask
+for what lies before. `gap` names minutes that Redis has no more, and the archive not yet.""",
             parameters=(
                 instrument_parameter(resolve),
                 whole_number(
@@ -106,7 +117,7 @@ first quote that is read there is nothing to repeat. `closed` goes by the server
             read=reader.bars,
             hot=True,
             success=Success(kind=Bars, example=_BARS, headers=KEPT),
-            problems=_PROBLEMS,
+            problems=_PROBLEMS_OF_BARS,
         ),
         ReadEndpoint(
             path="/v1/bars",

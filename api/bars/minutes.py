@@ -3,9 +3,16 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from api.bars.aggregation import Minute, MinuteBars, Window, minute_bars, minute_field
+from api.bars.aggregation import (
+    Minute,
+    MinuteBars,
+    Window,
+    bucket_start,
+    minute_bars,
+    minute_field,
+)
 from api.bars.pages import Position, whole_buckets
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.redis.reading import Read
@@ -19,12 +26,39 @@ MINUTES_AT_ONCE: Final = 2500
 """Asked for in one round: this process decodes them in about 2 ms, and others wait for that."""
 FIELDS_AT_ONCE: Final = 5000
 """Whose names are asked for in one round, unless one instrument has more."""
-MINUTES_A_PAGE: Final = 10_000
-"""A week; of them this process makes bars in some 15 ms, far within a read's deadline."""
+MINUTES_A_PAGE: Final = 10_080
+"""A week, the longest bucket. Of as many this process makes bars in some 15 ms, far within a read's
+deadline."""
 
 T = TypeVar("T")
 
 _NEWEST: Final = NEWEST_FIELD.encode()
+
+
+class Held(NamedTuple):
+    """What Redis holds of an instrument's minutes."""
+
+    is_known: bool
+    """whether there ever was a quote"""
+    minutes: MinuteBars
+    """oldest first"""
+    newest: bytes | None = None
+    """its field of the newest minute, where that was read with the others"""
+
+    @property
+    def newest_ms(self) -> int | None:
+        """Start of the newest minute, where that was read."""
+        return None if self.newest is None else 1000 * int(self.newest)
+
+    def known(self, instrument_id: int) -> MinuteBars:
+        """Return the minutes.
+
+        Raises:
+            Problem: there never was a quote.
+        """
+        if not self.is_known:
+            raise unknown_instrument(instrument_id)
+        return self.minutes
 
 
 @dataclass(slots=True)
@@ -43,12 +77,8 @@ class MinuteReader:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def window(self, instrument_id: int, window: Window) -> Read[MinuteBars]:
-        """Return all minute bars of a window, oldest first.
-
-        Raises:
-            Problem: there never was a quote.
-        """
+    def window(self, instrument_id: int, window: Window) -> Read[Held]:
+        """Return all minute bars of a window."""
         topology = yield from self._store.topology()
         partition = instrument_partition(instrument_id, topology.quotes)
         key = self._store.keys.bars(partition, instrument_id)
@@ -57,13 +87,17 @@ class MinuteReader:
             fields = [minute_field(minute) for minute in minutes]
             ((newest, *values),) = yield [("HMGET", key, NEWEST_FIELD, *fields)]
             if newest is None:
-                raise unknown_instrument(instrument_id)
-            return minute_bars(minutes, values)
+                return Held(is_known=False, minutes=())
+            return Held(True, minute_bars(minutes, values), newest)  # noqa: FBT003
         (names,) = yield [("HKEYS", key)]
-        if not names:
-            raise unknown_instrument(instrument_id)
         found = yield from self._values({instrument_id: _starts(names, minutes)})
-        return found.get(instrument_id, ())
+        return Held(is_known=bool(names), minutes=found.get(instrument_id, ()))
+
+    def newest(self, instrument_id: int) -> Read[int | None]:
+        """Return the start of an instrument's newest minute; None if there never was a quote."""
+        (key,) = yield from self.keys([instrument_id])
+        (newest,) = yield [("HGET", key, NEWEST_FIELD)]
+        return None if newest is None else 1000 * int(newest)
 
     def page(
         self,
@@ -90,10 +124,10 @@ class MinuteReader:
                 starts = _starts(own, window.minutes())
                 end = whole_buckets(starts, window.interval_ms, bars, minutes)
                 wanted[instrument_id] = starts[:end]
-                bars -= len({start // window.interval_ms for start in starts[:end]})
+                bars -= len({bucket_start(start, window.interval_ms) for start in starts[:end]})
                 minutes -= end
                 if end < len(starts):
-                    bucket = starts[end] // window.interval_ms * window.interval_ms
+                    bucket = bucket_start(starts[end], window.interval_ms)
                     found.rest = Position(instrument_id, bucket)
                     break
             found.minutes |= yield from self._values(wanted)

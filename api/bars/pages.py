@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from api.bars.aggregation import Window, fill_previous
+from api.bars.aggregation import Window, bucket_start, fill_previous
 from api.bars.answers import Bar
 from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS
 
@@ -61,12 +61,12 @@ def whole_buckets(starts: Sequence[int], interval_ms: int, bars: int, minutes: i
     """
     end, bucket = 0, None
     for place, start in enumerate(starts[: minutes + 1]):
-        if start // interval_ms != bucket:
+        if (own := bucket_start(start, interval_ms)) != bucket:
             end = place
             if not bars:
                 return end
             bars -= 1
-            bucket = start // interval_ms
+            bucket = own
     return end if len(starts) > minutes else len(starts)
 
 

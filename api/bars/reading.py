@@ -1,17 +1,23 @@
 """Reads of bars: each returns its whole answer."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from api.bars.aggregation import Interval, Window, fill_previous, legacy_bars, roll_up
-from api.bars.answers import Bar, Bars, BarsOfMany
+from api.bars.answers import Bars, BarsOfMany
+from api.bars.archive.ranges import Archived, Range
 from api.bars.asked import Asked
-from api.bars.minutes import MinuteReader, unknown_instrument
-from api.bars.pages import Position, fill_page
+from api.bars.minutes import Held, MinuteReader
+from api.bars.pages import Position
+from api.bars.question import Question
+from api.bars.seam import Seam
 from api.http.problems import broken_rule
 from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
+
+if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
+    from api.bars.archive.handing_on import ArchivedBars
 
 LEGACY_MINUTES: Final = 5
 
@@ -19,9 +25,14 @@ LEGACY_MINUTES: Final = 5
 class BarReader:
     """Reads the bars of one namespace, by one clock."""
 
-    def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, now_ms: Callable[[], int], archived_bars: "ArchivedBars | None" = None
+    ) -> None:
+        """Read from a store, and from `archived_bars` what it retains no more."""
         self._minutes = MinuteReader(store)
+        self._seam = Seam(store, now_ms)
         self._now_ms = now_ms
+        self._archived_bars = archived_bars
 
     def bars(
         self,
@@ -37,20 +48,26 @@ class BarReader:
         now_ms = self._now_ms()
         end_ms = now_ms if end is None else end
         filled = fill == "previous"
-        if start is not None or page_token is not None:
+        if start is None and page_token is None:
+            window, position, rest = Window.before(end_ms, interval, limit), None, None
+            held = yield from self._minutes.window(instrument, window)
+            if self._archived_bars is None or self._seam.retains(window.first_ms, held, now_ms):
+                found = roll_up(held.known(instrument), window, now_ms)
+                if filled:
+                    found = fill_previous(found, window, now_ms)
+                return reply(Bars(instrument, interval, found, None), NOW)
+        else:
             if page_token is not None and page_token.instrument_id != instrument:
                 raise broken_rule("page_token", "must be of an answer for the same instrument")
             position = page_token or Position(instrument, start or 0)
             # Filling ends with the running bucket: what the price will be is not known.
             last_ms = min(end_ms, now_ms) if filled else end_ms
             window = Window.between(position.start_ms, last_ms, interval)
-            found, rest = yield from self._page(position, window, limit, filled=filled)
-        else:
-            window, rest = Window.before(end_ms, interval, limit), None
-            found = roll_up((yield from self._minutes.window(instrument, window)), window, now_ms)
-            if filled:
-                found = fill_previous(found, window, now_ms)
-        return reply(Bars(instrument, interval, found, _token(rest)), NOW)
+            held, rest = yield from self._page(instrument, window, limit)
+        asked = Question(instrument, interval, window, limit, filled, now_ms, position)
+        if self._archived_bars is not None:
+            yield from self._go_on(self._archived_bars, asked, held, rest)
+        return reply(asked.answer(held.known(instrument), rest), NOW)
 
     def bars_of_many(
         self,
@@ -75,22 +92,42 @@ class BarReader:
     def legacy(self, instrument_id: int) -> Read[Reply]:
         """Answer with the last minutes in the first version's form."""
         window = Window.before(self._now_ms(), "1m", LEGACY_MINUTES)
-        minutes = yield from self._minutes.window(instrument_id, window)
-        return reply(legacy_bars(instrument_id, minutes), NOW)
+        held = yield from self._minutes.window(instrument_id, window)
+        return reply(legacy_bars(instrument_id, held.known(instrument_id)), NOW)
 
     def _page(
-        self, position: Position, window: Window, limit: int, *, filled: bool
-    ) -> Read[tuple[list[Bar], Position | None]]:
-        """Return the first bars of a window, and where the rest begins."""
-        now_ms, instrument = self._now_ms(), position.instrument_id
+        self, instrument: int, window: Window, limit: int
+    ) -> Read[tuple[Held, Position | None]]:
+        """Return what Redis holds of the first buckets of a window, and where the rest begins."""
         lengths = yield from self._minutes.lengths([instrument])
-        if not lengths[0]:
-            raise unknown_instrument(instrument)
         found = yield from self._minutes.page({instrument: window}, lengths, limit)
-        bars = roll_up(found.minutes.get(instrument, ()), window, now_ms)
-        if not filled:
-            return bars, found.rest
-        return fill_page(bars, window, position, found.rest, limit, now_ms)
+        return Held(bool(lengths[0]), found.minutes.get(instrument, ())), found.rest
+
+    def _go_on(
+        self, archived_bars: "ArchivedBars", asked: Question, held: Held, rest: Position | None
+    ) -> Read[None]:
+        """Return if Redis holds all that is asked for.
+
+        Raises:
+            HandedOn: it does not: the archive goes on.
+        """
+        window, end_ms = asked.window, asked.window.last_ms + asked.window.interval_ms
+        newest_ms = held.newest_ms
+        if held.is_known and newest_ms is None:  # after the minutes, lest one goes in between
+            newest_ms = yield from self._minutes.newest(asked.instrument_id)
+        if newest_ms is not None:
+            retained_ms = yield from self._seam.retained_from(asked.instrument_id, newest_ms, held)
+            end_ms = min(end_ms, retained_ms)
+        if end_ms <= window.first_ms:
+            return
+        older = Range(asked.instrument_id, window.first_ms, end_ms, window.interval_ms)
+
+        def answer(archived: Archived) -> Reply:
+            return reply(asked.answer_with(archived, older, held, rest), NOW)
+
+        if asked.position is None:
+            raise archived_bars.last(older, answer)
+        raise archived_bars.first(older, asked.limit, answer)
 
 
 def _window_of_each(

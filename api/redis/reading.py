@@ -22,6 +22,18 @@ It knows neither connections nor the loop, so the ordinary routes and the hot pa
 Done = Callable[[T | None, Exception | None], None]
 """Gets what a read returned or raised; must not raise."""
 
+
+class HandedOn(Exception):  # noqa: N818 (it is no error)
+    """Raised by a read whose answer takes more than Redis: it goes on elsewhere.
+
+    `start` takes what the read would have called at its end, and calls it once, in bounded time.
+    """
+
+    def __init__(self, start: Callable[[Done[Any]], None]) -> None:
+        super().__init__()
+        self.start = start
+
+
 _MANY: Final = 16
 """Commands of a round that takes its turn (`api.redis.turns`)."""
 _KEY_OF_EVAL: Final = 3
@@ -95,6 +107,10 @@ class Reading(Generic[T]):
         except StopIteration as returned:
             self.over = True
             self._done(returned.value, None)
+            return
+        except HandedOn as elsewhere:
+            self.over = True
+            elsewhere.start(self._done)
             return
         except Exception as error:  # noqa: BLE001 (it is handed on)
             self.over = True

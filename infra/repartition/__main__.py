@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -11,12 +11,18 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from infra import broker
 from infra.broker import BrokerError
 from infra.repartition.copying import Show, copy
 from infra.repartition.progress import Copied, CopyError
+from runtime.archive.given import read_archive
+from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import RightsError
 from runtime.kafka.tokens import TokenError
 from runtime.settings import SettingsError, SharedSettings, read_settings
+
+if TYPE_CHECKING:
+    from infra.repartition.archived import CopyArchive
 
 _WIDTH_OF_A_FILE: Final = 160
 
@@ -30,6 +36,13 @@ def main(
     from_prefix: Annotated[
         str, typer.Option(help="KAFKA_PREFIX of the topics to copy; '' if they have none")
     ],
+    *,
+    from_archive: Annotated[
+        bool,
+        typer.Option(
+            "--from-archive", help="take from the archive what Kafka has deleted; with each copy"
+        ),
+    ] = False,
 ) -> None:
     """Copy the topics of a prefix into those of KAFKA_PREFIX, from where the last copy ended.
 
@@ -37,23 +50,43 @@ def main(
     """
     try:
         with _shown() as show:
-            copied = copy(read_settings(SharedSettings).kafka, from_prefix, show)
+            kafka = read_settings(SharedSettings).kafka
+            archive = _archive(kafka) if from_archive else None
+            copied = copy(kafka, from_prefix, show, archive)
     except (CopyError, BrokerError, RightsError, SettingsError, TokenError) as refused:
         errors.print(Text.assemble(("error ", "red"), str(refused)))
         raise typer.Exit(1) from refused
-    results.print(_table(copied))
+    results.print(_table(copied, from_archive=from_archive))
 
 
-def _table(copied: list[Copied]) -> Table:
+def _archive(kafka: KafkaConfig) -> "CopyArchive":
+    """Return the archive of the old topics.
+
+    Raises:
+        CopyError: what reads it is not installed.
+    """
+    try:
+        from infra.repartition.archived import CopyArchive
+    except ImportError as error:
+        raise CopyError(
+            f"--from-archive needs what is not installed here ({error}): install tickrec[archive]"
+        ) from error
+    return CopyArchive(read_archive(), broker.admin(kafka))
+
+
+def _table(copied: list[Copied], *, from_archive: bool) -> Table:
     table = Table("from", "to", box=None, header_style="bold")
     for column in ("partitions", "copied", "left out", "deleted before"):
         table.add_column(column, justify="right")
+    if from_archive:
+        table.add_column("from the archive", justify="right")
     for topic in copied:
+        figures = [topic.records, topic.left_out, topic.deleted]
         table.add_row(
             topic.old_name,
             topic.new_name,
             f"{topic.partitions.before} to {topic.partitions.after}",
-            *(f"{n:,}" for n in (topic.records, topic.left_out, topic.deleted)),
+            *(f"{n:,}" for n in (*figures, *([topic.archived] if from_archive else []))),
         )
     return table
 

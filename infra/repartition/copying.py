@@ -7,11 +7,9 @@ new prefix: both, or neither. A copy that begins fences an earlier one that stil
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from confluent_kafka import (
-    TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     KafkaError,
     KafkaException,
@@ -20,8 +18,10 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from contracts.partitioning import partition_of
 from infra import broker
-from infra.repartition.placement import LEFT_OUT, Records, place
+from infra.repartition.messages import place_of, records
+from infra.repartition.placement import LEFT_OUT, place
 from infra.repartition.progress import (
     Copied,
     CopyError,
@@ -34,6 +34,10 @@ from infra.repartition.progress import (
 )
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import RIGHTS, told
+
+if TYPE_CHECKING:  # few need pyiceberg and DuckDB
+    from infra.repartition.archived import CopyArchive
+    from runtime.archive.records import ArchivedRecord
 
 NAME: Final = "repartition"
 """Of the consumer group and of the transactions, without the new prefix."""
@@ -48,11 +52,14 @@ Show = Callable[[int, int], None]
 """Takes how many offsets this copy has read, and how many it is to read."""
 
 
-def copy(kafka: KafkaConfig, from_prefix: str, show: Show) -> list[Copied]:
+def copy(
+    kafka: KafkaConfig, from_prefix: str, show: Show, archive: "CopyArchive | None" = None
+) -> list[Copied]:
     """Copy what the topics of a prefix have by now into those of `kafka`, and return how much.
 
     Goes on where the last copy ended. What is written to the old topics in the meantime may be
-    copied as well, and if it is not, the next copy begins with it.
+    copied as well, and if it is not, the next copy begins with it. What Kafka has deleted, the
+    `archive` may have: then that comes first.
 
     Raises:
         CopyError: the topics cannot be copied, or not to their ends.
@@ -68,8 +75,12 @@ def copy(kafka: KafkaConfig, from_prefix: str, show: Show) -> list[Copied]:
         patiently(producer.init_transactions, _CALL_S)
         with contextlib.closing(_consumer(kafka)) as consumer:
             end = ends(client, topics)
-            begin = starts(client, consumer, topics, end)
-            _Copier(topics, consumer, producer, begin).run(end, show)
+            begin = starts(client, consumer, topics, end, archive.topics if archive else ())
+            copier = _Copier(topics, consumer, producer, begin.next)
+            if archive is not None:
+                copier.fill(archive, begin.earliest)
+            copier.skip_deleted(begin.earliest)
+            copier.run(end, show)
     except KafkaException as failed:
         raise CopyError(_why(failed.args[0])) from None
     return topics
@@ -89,6 +100,27 @@ class _Copier:
         self._consumer = consumer
         self._producer = producer
         self._next = dict(begin)
+
+    def fill(self, archive: "CopyArchive", earliest: Offsets) -> None:
+        """Copy from the archive what lies before the logs' begin.
+
+        Raises:
+            CopyError: the archive cannot be read, or is that of other topics.
+            KafkaException: the broker refuses something.
+        """
+        for topic in self._topics.values():
+            for part in archive.missing(topic, dict(self._next), earliest):
+                self._next[topic.old_name, part.partition] = part.next_offset
+                with self._committing():
+                    for record in part.records:
+                        self._write_archived(topic, part.partition, record)
+
+    def skip_deleted(self, earliest: Offsets) -> None:
+        """Go on where the logs begin, and note what lies before and is not copied."""
+        for topic in self._topics.values():
+            for one in topic.old_partitions():
+                topic.deleted += max(earliest[one] - self._next[one], 0)
+                self._next[one] = max(earliest[one], self._next[one])
 
     def run(self, end: Offsets, show: Show) -> None:
         """Copy until each partition is read up to an offset.
@@ -116,12 +148,12 @@ class _Copier:
             KafkaException: reading or writing failed.
         """
         before = dict(self._next)
-        records: dict[Partition, list[Message]] = {}
+        came: dict[Partition, list[Message]] = {}
         for message in messages:
-            one, offset = _place_of(message)
+            one, offset = place_of(message)
             error = message.error()
             if error is None:
-                records.setdefault(one, []).append(message)
+                came.setdefault(one, []).append(message)
                 self._next[one] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its name)
                 self._next[one] = offset  # beyond markers of transactions
@@ -129,39 +161,60 @@ class _Copier:
                 raise KafkaException(error)
         if self._next == before:
             return False
-        self._commit(records)
+        self._commit(came)
         return True
 
-    def _commit(self, records: Mapping[Partition, Sequence[Message]]) -> None:
-        """Write records, and how far all partitions are read: a position that is not, expires."""
+    def _commit(self, messages: Mapping[Partition, Sequence[Message]]) -> None:
+        """Write records, and how far all partitions are read."""
+        with self._committing():
+            for (topic, partition), its in messages.items():
+                self._write(self._topics[topic], partition, its)
+
+    @contextlib.contextmanager
+    def _committing(self) -> Iterator[None]:
+        """Commit what is written in the block, with all positions: one that is not, expires."""
         positions = [TopicPartition(*one, at) for one, at in self._next.items()]
         with _transaction(self._producer):
-            for (topic, partition), its in records.items():
-                self._write(self._topics[topic], partition, its)
+            yield
             group = self._consumer.consumer_group_metadata()
             patiently(self._producer.send_offsets_to_transaction, positions, group, _CALL_S)
 
     def _write(self, topic: Copied, partition: int, messages: Sequence[Message]) -> None:
-        places = place(topic.topic, _records(partition, messages), topic.partitions)
+        places = place(topic.topic, records(partition, messages), topic.partitions)
         for message, at in zip(messages, places, strict=True):
             if at == LEFT_OUT:
                 topic.left_out += 1
                 continue
             topic.records += 1
-            self._produce(topic.new_name, at, message)
+            self._produce(
+                topic=topic.new_name,
+                value=message.value(),
+                key=message.key(),
+                partition=at,
+                timestamp=message.timestamp()[1],
+                headers=message.headers(),
+            )
 
-    def _produce(self, topic: str, partition: int, message: Message) -> None:
+    def _write_archived(self, topic: Copied, partition: int, record: "ArchivedRecord") -> None:
+        if partition_of(record.key, topic.partitions.before) != partition:
+            topic.left_out += 1
+            return
+        topic.records += 1
+        topic.archived += 1
+        at = partition_of(record.key, topic.partitions.after)
+        self._produce(
+            topic=topic.new_name,
+            value=record.value,
+            key=record.key,
+            partition=at,
+            headers=[*record.headers],
+        )
+
+    def _produce(self, **record: Any) -> None:
         """Hand a record on as it is; a topic whose broker stamps the records stamps it anew."""
         while True:
             try:
-                self._producer.produce(
-                    topic,
-                    message.value(),
-                    message.key(),
-                    partition,
-                    timestamp=message.timestamp()[1],
-                    headers=message.headers(),
-                )
+                self._producer.produce(**record)
             except BufferError:
                 self._producer.poll(_POLL_S)
             else:
@@ -216,33 +269,6 @@ def _transaction(producer: Producer) -> Iterator[None]:
         with contextlib.suppress(KafkaException):
             producer.abort_transaction(_CALL_S)
         raise
-
-
-def _place_of(message: Message) -> tuple[Partition, int]:
-    """Return where a record stands, or the log ends; the types of confluent-kafka know less."""
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    return (cast("str", topic), cast("int", partition)), cast("int", offset)
-
-
-def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
-    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    return tuple((name, value or b"") for name, value in pairs)
-
-
-def _records(partition: int, messages: Sequence[Message]) -> Records:
-    now_ms = time.time_ns() // 1_000_000
-    stamps = (message.timestamp() for message in messages)
-    clock_ms = (
-        min(at_ms, now_ms) if kind == TIMESTAMP_LOG_APPEND_TIME else now_ms
-        for kind, at_ms in stamps
-    )
-    return Records(
-        partition,
-        [message.key() for message in messages],
-        [message.value() for message in messages],
-        [_headers(message) for message in messages],
-        np.fromiter(clock_ms, np.int64, len(messages)),
-    )
 
 
 def _why(error: KafkaError) -> str:

@@ -1,8 +1,8 @@
 """How far the old logs go, how far they were copied before, and whether a copy may go on there."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 import tenacity
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -51,8 +51,14 @@ class Copied:
     records: int = 0
     left_out: int = 0
     """that the workers rejected"""
+    archived: int = 0
+    """of `records`: those that Kafka had deleted, and the archive had"""
     deleted: int = 0
     """offsets that Kafka deleted since the last copy, before they were copied"""
+
+    def old_partitions(self) -> list[Partition]:
+        """Return the partitions of the old topic."""
+        return [(self.old_name, number) for number in range(self.partitions.before)]
 
 
 def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -124,10 +130,29 @@ def ends(client: Admin, topics: Sequence[Copied]) -> Offsets:
     return _offsets(client, _old_partitions(topics), _LATEST)
 
 
+class Starts(NamedTuple):
+    """Where a copy goes on in each partition, and where the log begins by now."""
+
+    next: dict[Partition, int]
+    """may lie before the log's begin: Kafka has deleted what is between"""
+    earliest: Offsets
+
+
 def starts(
-    client: Admin, consumer: Consumer, topics: Sequence[Copied], end: Offsets
-) -> dict[Partition, int]:
-    """Return where to go on, and note in `topics` what Kafka has deleted since the last copy.
+    client: Admin,
+    consumer: Consumer,
+    topics: Sequence[Copied],
+    end: Offsets,
+    from_zero: Collection[Topic] = (),
+) -> Starts:
+    """Return where to go on.
+
+    Args:
+        client: asks where the logs begin.
+        consumer: asks how far copies came.
+        topics: that are copied.
+        end: where their logs end.
+        from_zero: of these a first copy begins at offset 0, of the others where the log does.
 
     Raises:
         CopyError: the new topics hold what no copy wrote, or the old ones are not those of before.
@@ -137,17 +162,17 @@ def starts(
     committed = _committed(consumer, partitions)
     earliest = _offsets(client, partitions, _EARLIEST)
     for topic in topics:
-        its = [(topic.old_name, number) for number in range(topic.partitions.before)]
+        its = topic.old_partitions()
         if any(committed[one] < 0 for one in its):
             _check_untouched(client, topic)
-            committed.update((one, earliest[one]) for one in its)
+            first = 0 if topic.topic in from_zero else None
+            committed.update((one, earliest[one] if first is None else first) for one in its)
         if any(committed[one] > end[one] for one in its):
             raise CopyError(
                 f"{topic.old_name} ends before what was copied of it, so it was made anew. Begin "
                 "anew with another KAFKA_PREFIX and NAMESPACE"
             )
-        topic.deleted = sum(max(earliest[one] - committed[one], 0) for one in its)
-    return {one: max(at, earliest[one]) for one, at in committed.items()}
+    return Starts(committed, earliest)
 
 
 def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> dict[Partition, int]:
@@ -182,11 +207,7 @@ def _check_untouched(client: Admin, topic: Copied) -> None:
 
 
 def _old_partitions(topics: Sequence[Copied]) -> list[TopicPartition]:
-    return [
-        TopicPartition(topic.old_name, number)
-        for topic in topics
-        for number in range(topic.partitions.before)
-    ]
+    return [TopicPartition(*one) for topic in topics for one in topic.old_partitions()]
 
 
 def _offsets(client: Admin, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> Offsets:

@@ -176,7 +176,7 @@ def filled(store_url: str) -> Iterator[Filled]:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Serve an application in this process, for as long as an `async with` block lasts.
 
-    Without `kafka` nothing listens at its Kafka address.
+    Without `kafka` nothing listens at its Kafka address; without `archive` there is none.
     """
 
     @contextlib.asynccontextmanager
@@ -185,7 +185,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
         monkeypatch.setattr(publisher, "DELIVERY_TIMEOUT_MS", round(wait_s * 1000))
         monkeypatch.setattr(publisher, "_METADATA_TIMEOUT_S", wait_s)
         settings.setdefault("kafka", plain(f"127.0.0.1:{free_port()}"))
-        app = create_app(ApiSettings(**settings), now_ms=lambda: NOW_MS)
+        archive = settings.pop("archive", None)
+        app = create_app(ApiSettings(**settings), lambda: NOW_MS, archive)
         async with app.router.lifespan_context(app) as state:
 
             async def with_state(scope: Scope, receive: Receive, send: Send) -> None:

@@ -69,6 +69,7 @@ ODD_VALUES: Final = (
         b"1h",
         b"1M",
         b"1d",
+        b"1w",
         b"60",
         b"[1]",
         b"{}",

@@ -30,7 +30,7 @@ ABSENCE: Final = """async () => {
   const read = async ({ limit, start, end = (now + 1) * minute }) => {
     const first = start ?? end - limit * minute;
     const found = stored.map(bar).filter(({ t }) => t >= first && t < end);
-    return start === undefined ? found : found.slice(0, limit);
+    return { bars: start === undefined ? found : found.slice(0, limit), next_page_token: null };
   };
   const chart = createChartBars("1m", read);
   const starts = () => chart.store.get().bars.map(({ t }) => t / minute);
@@ -43,6 +43,27 @@ ABSENCE: Final = """async () => {
   const after = starts();
   await chart.loadEarlier();
   return [before, after, starts()];
+}"""
+NIGHT: Final = """async () => {
+  const { createChartBars } = await import("/page/state/chart_bars.js");
+  const minute = 60000;
+  const bar = (t) => ({ t: t * minute, o: 1, h: 1, l: 1, c: 1, v: 1, n: 1, vw: 1, closed: true });
+  const now = 10_000, stored = [6_100, 6_300, 9_999], reads = [];
+  Date.now = () => now * minute;
+  const read = async ({ limit, start, end = (now + 1) * minute }) => {
+    const first = start ?? end - Math.min(limit, 400) * minute;
+    const found = stored.map(bar).filter(({ t }) => t >= first && t < end);
+    reads.push(start === undefined ? "page" : "oldest");
+    if (start !== undefined) return { bars: found.slice(0, limit), next_page_token: null };
+    return { bars: found, next_page_token: null, continue_before: first };
+  };
+  const chart = createChartBars("1m", read);
+  const starts = () => chart.store.get().bars.map(({ t }) => t / minute);
+  await chart.loadNewest();
+  reads.length = 0;
+  await chart.loadEarlier();
+  const { complete } = chart.store.get();
+  return [starts(), complete, reads.filter((kind) => kind === "page").length];
 }"""
 DIGITS: Final = """async () => {
   const { digitsOf } = await import("/page/state/format.js");
@@ -68,6 +89,20 @@ async def test_after_a_long_absence_no_bars_are_missing_in_between(
     assert before == [9_900, 9_999]
     assert after == [10_300, 10_699]
     assert scrolled == [9_900, 9_999, 10_100, 10_300, 10_699]
+
+
+async def test_pages_without_bars_are_passed_over(page: Page, stack: Stack) -> None:
+    starts, complete, pages = await result(page, stack, NIGHT)
+    # ten pages of the 400 minutes that are read of each 500: from 9,999 to 5,999
+    assert (starts, complete, pages) == ([6_100, 6_300, 9_999], True, 10)
+
+
+async def test_weeks_begin_on_mondays(page: Page, stack: Stack) -> None:
+    code = """async () => {
+      const { startOf } = await import("/page/state/bars.js");
+      return [startOf(1629061628123, "1w"), startOf(1629061628123, "1d")];
+    }"""
+    assert await result(page, stack, code) == [1_628_467_200_000, 1_628_985_600_000]
 
 
 async def test_prices_have_the_digits_that_they_need(page: Page, stack: Stack) -> None:

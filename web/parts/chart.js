@@ -6,7 +6,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { useStore } from "../shell/hooks.js";
 import { html } from "../shell/html.js";
 import { theme } from "../shell/theme.js";
-import { gap, places } from "../state/bars.js";
+import { INTERVALS, gap, places } from "../state/bars.js";
 import { digitsOf, price } from "../state/format.js";
 import { colorsOf } from "./colors.js";
 
@@ -60,7 +60,7 @@ class Drawing {
         fontSize: 11,
       },
       rightPriceScale: { borderVisible: false },
-      timeScale: { borderVisible: false, rightOffset: 4, timeVisible: interval !== "1d", secondsVisible: false },
+      timeScale: { borderVisible: false, rightOffset: 4, timeVisible: INTERVALS[interval] < INTERVALS["1d"], secondsVisible: false },
     });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
     this.volume = this.chart.addSeries(HistogramSeries, {

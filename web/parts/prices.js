@@ -112,7 +112,7 @@ function useChartBars(instrument, interval, live) {
         async () => {
           const query = { interval, ...range };
           const found = await ask(`/v1/instruments/${instrument}/bars`, { query, signal: ending.signal });
-          return /** @type {Schemas["Bars"]} */ (found).bars;
+          return /** @type {Schemas["Bars"]} */ (found);
         },
         ending.signal,
       ),

@@ -2,10 +2,14 @@
 // bar that stays the same stays the same object.
 
 /** @typedef {import("../api/types").components["schemas"]["Bar"]} Bar */
-/** @typedef {"1m" | "5m" | "15m" | "1h" | "1d"} Interval */
+/** @typedef {"1m" | "5m" | "15m" | "1h" | "1d" | "1w"} Interval */
 
 /** @type {Readonly<Record<Interval, number>>} Their lengths in ms. */
-export const INTERVALS = { "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "1d": 86_400_000 };
+export const INTERVALS = {
+  ...{ "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "1d": 86_400_000, "1w": 604_800_000 },
+};
+/** The first one after the epoch: weeks count from it, and all shorter bars fit between. */
+const MONDAY = 345_600_000;
 
 /** Wider gaps are drawn as if there were none: 1,000 places are more than a screen. */
 const WIDEST_GAP = 1000;
@@ -17,7 +21,7 @@ export function intervalOf(text) {
 
 /** @param {number} ms @param {Interval} interval @returns {number} the start of its bar, ms since the epoch */
 export function startOf(ms, interval) {
-  return ms - (ms % INTERVALS[interval]);
+  return ms - ((ms - MONDAY) % INTERVALS[interval]);
 }
 
 /**

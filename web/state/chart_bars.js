@@ -9,7 +9,8 @@ import { createStore } from "./store.js";
 /** @typedef {import("./bars.js").Bar} Bar */
 /** @typedef {import("./bars.js").Interval} Interval */
 /** @typedef {{ limit: number, start?: number, end?: number }} Range of starts, ms since the epoch, `end` left out */
-/** @typedef {(range: Range) => Promise<readonly Bar[]>} Read */
+/** @typedef {Pick<import("../api/types").components["schemas"]["Bars"], "bars" | "next_page_token" | "continue_before">} Page */
+/** @typedef {(range: Range) => Promise<Page>} Read */
 /**
  * @typedef {object} Held
  * @property {readonly Bar[]} bars
@@ -18,6 +19,8 @@ import { createStore } from "./store.js";
  */
 
 const PAGE = 500;
+/** Pages without bars, as of nights and weekends, that are passed over to find some. */
+const MOST_EMPTY = 12;
 
 /**
  * @param {Interval} interval
@@ -41,7 +44,7 @@ export function createChartBars(interval, read) {
   const add = (bars) => store.update((held) => ({ ...held, bars: withHistory(held.bars, bars) }));
 
   async function loadNewest() {
-    const newest = await read({ limit: PAGE });
+    const { bars: newest } = await read({ limit: PAGE });
     if (wasAway()) {
       const from = newest[0]?.t ?? Infinity;
       store.update(({ bars, ...held }) => ({ ...held, bars: bars.filter(({ t }) => t >= from), complete: false }));
@@ -52,18 +55,22 @@ export function createChartBars(interval, read) {
     store.update((held) => ({ ...held, loaded: true }));
   }
 
-  /** Reads one page to the left of what is there. */
+  /** Reads to the left of what is there: one page, or further if it has no bars. */
   async function loadEarlier() {
     const first = store.get().bars[0];
     if (paging || first === undefined || store.get().complete) return;
     paging = true;
     try {
-      const end = Math.min(first.t, earliest ?? first.t);
-      const [[oldest], page] = await Promise.all([read({ start: 0, limit: 1 }), read({ end, limit: PAGE })]);
-      earliest = end - PAGE * step;
-      add(page);
-      const complete = oldest === undefined || oldest.t >= earliest;
-      store.update((held) => ({ ...held, complete }));
+      let end = Math.min(first.t, earliest ?? first.t);
+      const oldest = oldestOf(await read({ start: 0, limit: 1 }));
+      for (let pages = 0, found = 0; found === 0 && oldest < end && pages < MOST_EMPTY; pages++) {
+        const page = await read({ end, limit: PAGE });
+        end = page.continue_before ?? end - PAGE * step;
+        found = page.bars.length;
+        add(page.bars);
+      }
+      earliest = end;
+      store.update((held) => ({ ...held, complete: oldest >= end }));
     } finally {
       paging = false;
     }
@@ -82,7 +89,7 @@ export function createChartBars(interval, read) {
     try {
       for (let start = first(dirty); start !== undefined; start = first(dirty)) {
         dirty.delete(start);
-        const [bar] = await read({ start, end: start + step, limit: 1 });
+        const [bar] = (await read({ start, end: start + step, limit: 1 })).bars;
         if (bar !== undefined) {
           store.update((held) => ({ ...held, bars: withChanges(held.bars, [bar]) }));
         }
@@ -96,6 +103,14 @@ export function createChartBars(interval, read) {
 }
 
 /** @typedef {ReturnType<typeof createChartBars>} ChartBars */
+
+/**
+ * @param {Page} page the first of all bars
+ * @returns {number} when the oldest bar starts, or before that if not all was looked at
+ */
+function oldestOf({ bars: [oldest], next_page_token }) {
+  return oldest?.t ?? (next_page_token === null ? Infinity : -Infinity);
+}
 
 /** @param {Set<number>} starts @returns {number | undefined} */
 function first(starts) {

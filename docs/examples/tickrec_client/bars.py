@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-Interval = Literal["1m", "5m", "15m", "1h", "1d"]
+Interval = Literal["1m", "5m", "15m", "1h", "1d", "1w"]
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -30,13 +30,23 @@ class LiveBar(Bar, frozen=True):
     instrument_id: int
 
 
-class Bars(msgspec.Struct, frozen=True):
+class Gap(msgspec.Struct, frozen=True):
+    """Minutes in `[start, end)`, epoch ms, of which bars may be missing: ask again later."""
+
+    start: int
+    end: int
+
+
+class Bars(msgspec.Struct, frozen=True, omit_defaults=True):
     """Bars of an instrument, oldest first."""
 
     instrument_id: int
     interval: Interval
     bars: list[Bar]
     next_page_token: str | None
+    continue_before: int | None = None
+    """`end` of the buckets before, where all of them are more than one answer reads"""
+    gap: Gap | None = None
 
 
 class BarsOfMany(msgspec.Struct, frozen=True):

@@ -1,14 +1,18 @@
 """Copies, and is killed with -9 in a transaction: some of its records are written, none committed.
 
-`python -m tests.infra.repartition.killed FROM_PREFIX`
+`python -m tests.infra.repartition.killed FROM_PREFIX [WAREHOUSE]`: with an archive, among its rows.
 """
 
 import os
 import signal
 import sys
 
+from infra import broker
 from infra.repartition import copying
+from infra.repartition.archived import CopyArchive
 from infra.repartition.progress import Copied
+from runtime.archive import rows
+from runtime.archive.config import ArchiveConfig
 from runtime.settings import SharedSettings, read_settings
 
 AT_ONCE = 1_000
@@ -19,6 +23,13 @@ COMMITTED = 3 * AT_ONCE
 class Killed(copying._Copier):
     def _write(self, topic: Copied, *records: object) -> None:
         super()._write(topic, *records)  # type: ignore[arg-type]
+        self._die()
+
+    def _write_archived(self, topic: Copied, *record: object) -> None:
+        super()._write_archived(topic, *record)  # type: ignore[arg-type]
+        self._die()
+
+    def _die(self) -> None:
         if sum(each.records for each in self._topics.values()) > COMMITTED:
             self._producer.flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -26,4 +37,10 @@ class Killed(copying._Copier):
 
 copying._RECORDS_AT_ONCE = AT_ONCE  # type: ignore[misc]
 copying._Copier = Killed  # type: ignore[misc]
-copying.copy(read_settings(SharedSettings).kafka, sys.argv[1], lambda *_: None)
+settings = read_settings(SharedSettings)
+archive = None
+if len(sys.argv) > 2:
+    rows._BATCH_ROWS = AT_ONCE  # type: ignore[misc]
+    config = ArchiveConfig(warehouse=sys.argv[2])
+    archive = CopyArchive(config, broker.admin(settings.kafka))
+copying.copy(settings.kafka, sys.argv[1], lambda *_: None, archive)

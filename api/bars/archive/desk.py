@@ -1,0 +1,97 @@
+"""A thread for reads of the archive, with a bounded queue before it.
+
+The event loop never waits for a file, and what reads Redis alone never waits for what reads files,
+however many of these there are.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Generic, TypeVar
+
+from api.http.problems import OVERLOADED, Problem, ProblemType
+from api.redis.reading import Done
+
+T = TypeVar("T")
+
+THREADS: Final = 1
+"""More would take the processor from those who ask for what Redis retains."""
+WAITING: Final = 16
+"""At some 50 ms each, the last of them begins after 0.8 s."""
+DEADLINE_S: Final = 5.0
+"""Of an answer: two months of a large archive take some 2 s."""
+
+ARCHIVE_UNAVAILABLE: Final = ProblemType(
+    "archive-unavailable", "The archive cannot be read", 503, retry_after_s=5
+)
+
+
+class _Job(Generic[T]):
+    """A piece of work, and who waits for it."""
+
+    def __init__(self, work: Callable[[], T], done: Done[T]) -> None:
+        self.work = work
+        self.over = False
+        self._done = done
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(DEADLINE_S, self._expire)
+
+    def run(self) -> None:
+        """Work it off, in a thread; what it comes to is told on the loop."""
+        try:
+            outcome: tuple[T | None, Exception | None] = (self.work(), None)
+        except Exception as error:  # noqa: BLE001 (it is handed on)
+            outcome = (None, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self.end, *outcome)
+
+    def end(self, found: T | None, error: Exception | None) -> None:
+        """Tell who waits, unless that was told already."""
+        if not self.over:
+            self.over = True
+            self._timer.cancel()
+            self._done(found, error)
+
+    def _expire(self) -> None:
+        late = f"no answer in {DEADLINE_S:g} s: ask for fewer buckets, or later"
+        self.end(None, Problem(ARCHIVE_UNAVAILABLE, late))
+
+
+class Desk:
+    """Takes work while `running`."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.Queue[_Job[Any] | None] = queue.Queue(WAITING)
+
+    @contextmanager
+    def running(self) -> Iterator["Desk"]:
+        """Have threads work for the block; one that hangs is left, and does not delay the end."""
+        for number in range(THREADS):
+            threading.Thread(target=self._work, name=f"archive-{number}", daemon=True).start()
+        yield self
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._jobs.get_nowait()
+        for _ in range(THREADS):
+            self._jobs.put_nowait(None)
+
+    def start(self, work: Callable[[], T], done: Done[T]) -> None:
+        """Have `work` done in a thread.
+
+        `done` gets what it returns or raises, or a Problem, once, on the loop, and after
+        `DEADLINE_S` at most.
+        """
+        job = _Job(work, done)
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            detail = f"{WAITING} reads of the archive wait already: try again in a second"
+            job.end(None, Problem(OVERLOADED, detail))
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not job.over:
+                job.run()

@@ -1,0 +1,82 @@
+"""Reads that go on in the archive: which thread, and what becomes of failures."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+
+from api.bars.archive.desk import ARCHIVE_UNAVAILABLE, Desk
+from api.bars.archive.files import Files
+from api.bars.archive.ranges import Archived, Range
+from api.bars.archive.reader import ArchiveReader
+from api.http.problems import Problem
+from api.redis.reading import Done, HandedOn
+from contracts.archive import BARS_TABLE
+from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
+from runtime.archive.config import ArchiveConfig
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger(__name__)
+
+
+class ArchivedBars:
+    """The bars in the archive, as reads of bars go on with them."""
+
+    def __init__(self, reader: ArchiveReader) -> None:
+        self._reader = reader
+        self._desk = Desk()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Read for the block."""
+        with self._desk.running():
+            yield
+
+    def last(self, asked: Range, answer: Callable[[Archived], T]) -> HandedOn:
+        """Return what ends a read with `answer` of the last buckets of a range."""
+        return self._handed_on(lambda: answer(self._reader.last(asked)))
+
+    def first(self, asked: Range, buckets: int, answer: Callable[[Archived], T]) -> HandedOn:
+        """Return what ends a read with `answer` of the first buckets of a range."""
+        return self._handed_on(lambda: answer(self._reader.first(asked, buckets)))
+
+    def _handed_on(self, work: Callable[[], T]) -> HandedOn:
+        def start(done: Done[Any]) -> None:
+            self._desk.start(lambda: _told(work), done)
+
+        return HandedOn(start)
+
+
+def _told(work: Callable[[], T]) -> T:
+    """Return what work returns.
+
+    Raises:
+        Problem: the archive cannot be read.
+    """
+    try:
+        return work()
+    except ArchiveError as error:
+        raise Problem(ARCHIVE_UNAVAILABLE, str(error)) from error
+    except Exception as error:
+        if not (is_passing(error) or isinstance(error, pa.ArrowException)):
+            raise
+        _log.warning("the archive cannot be read: %s: %s", type(error).__name__, error)
+        detail = f"{type(error).__name__}; it stands in the server's log"
+        raise Problem(ARCHIVE_UNAVAILABLE, detail) from error
+
+
+def archived_bars(config: ArchiveConfig) -> ArchivedBars:
+    """Return the bars of the archive; nothing is opened before it is asked for."""
+
+    @cache
+    def catalog() -> Catalog:
+        return open_catalog(config)
+
+    files = Files(lambda: load(catalog(), config, BARS_TABLE), time.monotonic)
+    return ArchivedBars(ArchiveReader(files))

@@ -1,0 +1,91 @@
+"""Reads bars of one instrument from the archive; blocks, so it runs in a thread (`desk`)."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from api.bars.aggregation import INTERVALS_MS, Minute, bucket_start, first_bucket
+from api.bars.archive.columns import MinuteColumns, newest_revisions, partial_bars
+from api.bars.archive.files import Files, Listing
+from api.bars.archive.ranges import MOST_DAYS, Archived, Range
+from api.bars.archive.rows import Rows
+
+_DAY_MS: Final = INTERVALS_MS["1d"]
+
+
+class ArchiveReader:
+    """The bars in the archive."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._rows = Rows()
+
+    def last(self, asked: Range) -> Archived:
+        """Return the last buckets of a range, all of them if they lie within `MOST_DAYS`.
+
+        Raises:
+            Exception: as `Files.listing` and `Rows.of`.
+        """
+        try:
+            return self._last(asked, self._files.listing())
+        except FileNotFoundError:  # its rows are in another one since the listing was made
+            return self._last(asked, self._files.listing(anew=True))
+
+    def first(self, asked: Range, buckets: int) -> Archived:
+        """Return the first `buckets` of a range that have bars, fewer if `MOST_DAYS` are over.
+
+        Raises:
+            Exception: as `Files.listing` and `Rows.of`.
+        """
+        try:
+            return self._first(asked, buckets, self._files.listing())
+        except FileNotFoundError:
+            return self._first(asked, buckets, self._files.listing(anew=True))
+
+    def _last(self, asked: Range, listing: Listing) -> Archived:
+        days = _days(asked, listing)
+        first_ms = asked.first_ms
+        if len(days) > MOST_DAYS:
+            first_ms = first_bucket(days[-MOST_DAYS] * _DAY_MS, asked.interval_ms)
+        bars = list(self._bars(asked, listing, [d for d in days if (d + 1) * _DAY_MS > first_ms]))
+        return Archived(
+            [bar for bar in bars if bar[0] >= first_ms], first_ms, None, listing.newest_ms
+        )
+
+    def _first(self, asked: Range, buckets: int, listing: Listing) -> Archived:
+        days = _days(asked, listing)
+        bars: list[tuple[int, Minute]] = []
+        rest_ms: int | None = None
+        if len(days) > MOST_DAYS:
+            rest_ms = bucket_start(days[MOST_DAYS] * _DAY_MS, asked.interval_ms)
+        for bar in self._bars(asked, listing, days[:MOST_DAYS]):
+            if rest_ms is not None and bar[0] >= rest_ms:
+                break
+            if not bars or bars[-1][0] != bar[0]:
+                if buckets == 0:
+                    rest_ms = bar[0]
+                    break
+                buckets -= 1
+            bars.append(bar)
+        return Archived(bars, asked.first_ms, rest_ms, listing.newest_ms)
+
+    def _bars(
+        self, asked: Range, listing: Listing, days: list[int]
+    ) -> Iterator[tuple[int, Minute]]:
+        """Yield bars day by day: those of a bucket longer than a day come in several parts."""
+        for day in days:
+            yield from partial_bars(self._minutes(asked, listing, day), asked.interval_ms)
+
+    def _minutes(self, asked: Range, listing: Listing, day: int) -> MinuteColumns:
+        first_ms = max(asked.first_ms, day * _DAY_MS)
+        end_ms = min(asked.end_ms, (day + 1) * _DAY_MS)
+        found = [
+            self._rows.of(listing.io, one.path, asked.instrument_id)
+            for one in listing.of(asked.instrument_id, day, first_ms, end_ms)
+        ]
+        return newest_revisions(MinuteColumns.joined(found), first_ms, end_ms)
+
+
+def _days(asked: Range, listing: Listing) -> list[int]:
+    """Return the days of a range that have files, in order."""
+    first, end = asked.first_ms // _DAY_MS, -(-asked.end_ms // _DAY_MS)
+    return listing.days(asked.instrument_id, first, end)

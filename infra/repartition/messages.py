@@ -1,0 +1,39 @@
+"""Records as confluent-kafka hands them out, and as `placement` takes them."""
+
+import time
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
+
+from infra.repartition.placement import Records
+from infra.repartition.progress import Partition
+
+
+def place_of(message: Message) -> tuple[Partition, int]:
+    """Return where a record stands, or the log ends; the types of confluent-kafka know less."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    return (cast("str", topic), cast("int", partition)), cast("int", offset)
+
+
+def records(partition: int, messages: Sequence[Message]) -> Records:
+    """Return the records of a partition, with the times by which the workers judged them."""
+    now_ms = time.time_ns() // 1_000_000
+    stamps = (message.timestamp() for message in messages)
+    clock_ms = (
+        min(at_ms, now_ms) if kind == TIMESTAMP_LOG_APPEND_TIME else now_ms
+        for kind, at_ms in stamps
+    )
+    return Records(
+        partition,
+        [message.key() for message in messages],
+        [message.value() for message in messages],
+        [_headers(message) for message in messages],
+        np.fromiter(clock_ms, np.int64, len(messages)),
+    )
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
+    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    return tuple((name, value or b"") for name, value in pairs)

@@ -1,0 +1,215 @@
+"""`python -m producers replay`: what can be replayed, and the options of that."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contracts.topics import INSTRUMENTS
+from producers.files import open_rows
+from producers.instruments import instruments_in
+from producers.pace import MAX_SPEED, parse_speed
+from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, M, check_columns, replayed
+from producers.run import Rejected, Source, exit_after
+from runtime.archive.given import read_archive
+
+if TYPE_CHECKING:
+    from producers.archive import Name
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Publish the rows of a file, or of the archive.",
+)
+
+
+def _speed(text: str) -> float:
+    try:
+        return parse_speed(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _time_ms(text: str) -> int:
+    try:
+        if text.isascii() and text.isdigit():
+            return int(text)
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither epoch ms nor RFC 3339") from error
+    if at.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} has no zone: add Z, or an offset")
+    return round(at.timestamp() * 1000)
+
+
+_FILES = "CSV, CSV.gz or Parquet"
+File = Annotated[Path, typer.Argument(help=_FILES)]
+FileOrNone = Annotated[Path | None, typer.Argument(help=f"{_FILES}; none with --from-archive")]
+Speed = Annotated[
+    float,
+    typer.Option(
+        parser=_speed,
+        metavar="Nx|max",
+        help="event time against wall-clock time: 1x, 60x, ..., or max",
+    ),
+]
+FromArchive = Annotated[
+    bool,
+    typer.Option(
+        "--from-archive",
+        help="replay the archive's table: in the log's order with --speed max, else by event time",
+    ),
+]
+Start = Annotated[
+    int | None,
+    typer.Option(
+        parser=_time_ms, metavar="TIME", help="of the archive: first event time, or epoch ms"
+    ),
+]
+End = Annotated[
+    int | None,
+    typer.Option(parser=_time_ms, metavar="TIME", help="of the archive: event times are before it"),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        help="of the topics to publish to; KAFKA_PREFIX without. What is archived is that of the "
+        "topics under KAFKA_PREFIX"
+    ),
+]
+
+
+@app.command("quotes")
+def replay_quotes(
+    file: FileOrNone = None,
+    *,
+    speed: Speed = "1x",  # type: ignore[assignment]
+    from_archive: FromArchive = False,
+    start: Start = None,
+    end: End = None,
+    prefix: Prefix = None,
+) -> None:
+    """Publish quotes: columns ts_ms, instrument_id, price; optional: size."""
+    if from_archive:
+        _replay_archive("quotes", file, speed, (start, end), prefix)
+    _replay_file(QUOTE_ROWS, file, speed, (start, end), prefix)
+
+
+@app.command("interactions")
+def replay_interactions(
+    file: FileOrNone = None,
+    *,
+    speed: Speed = "1x",  # type: ignore[assignment]
+    from_archive: FromArchive = False,
+    start: Start = None,
+    end: End = None,
+    prefix: Prefix = None,
+) -> None:
+    """Publish interactions: columns ts_ms, user_id, instrument_id; optional ones, too.
+
+    They are: event (view, click, watch or trade; trade without one), price, quantity. Those of the
+    archive include the records that take users out.
+    """
+    if from_archive:
+        _replay_archive("interactions", file, speed, (start, end), prefix)
+    _replay_file(INTERACTION_ROWS, file, speed, (start, end), prefix)
+
+
+@app.command("feedback")
+def replay_feedback(
+    *,
+    from_archive: FromArchive = False,
+    speed: Speed = "1x",  # type: ignore[assignment]
+    start: Start = None,
+    end: End = None,
+    prefix: Prefix = None,
+) -> None:
+    """Publish the feedback that is in the archive."""
+    if not from_archive:
+        raise typer.BadParameter("feedback is replayed from the archive only: add --from-archive")
+    _replay_archive("feedback", None, speed, (start, end), prefix)
+
+
+@app.command("instruments")
+def replay_instruments(file: File) -> None:
+    """Publish instruments, at once: columns instrument_id, symbol (or code); optional ones, too.
+
+    They are: name (the symbol without one), categories (separated by semicolons), listed (true or
+    false; true without one).
+    """
+    exit_after(f"replaying {file.name}", lambda: _instruments(file))
+
+
+def _replay_archive(
+    name: "Name",
+    file: Path | None,
+    speed: float,
+    span: tuple[int | None, int | None],
+    prefix: str | None,
+) -> None:
+    """Replay a table, and end the program."""
+    if file is not None:
+        raise typer.BadParameter(f"either {file} or --from-archive")
+    try:
+        from producers.archive import archived
+    except ImportError as error:
+        raise typer.BadParameter(
+            f"--from-archive needs what is not installed here ({error}): install tickrec[archive]"
+        ) from error
+    exit_after(
+        f"replaying {name} from the archive",
+        lambda: archived(name, read_archive(), span, speed),
+        prefix,
+    )
+
+
+def _replay_file(
+    kind: Kind[M],
+    file: Path | None,
+    speed: float,
+    span: tuple[int | None, int | None],
+    prefix: str | None,
+) -> None:
+    """Replay a file, and end the program."""
+    if file is None:
+        raise typer.BadParameter("name a file, or say --from-archive")
+    if span != (None, None):
+        raise typer.BadParameter("--start and --end go with --from-archive")
+    exit_after(f"replaying {file.name}", lambda: _rows(kind, file, speed), prefix)
+
+
+@contextmanager
+def _instruments(path: Path) -> Iterator[Source]:
+    with open_rows(path) as file:
+        rejected = Rejected()
+        yield Source(
+            topics=(INSTRUMENTS.name,),
+            batches=instruments_in(file, rejected),
+            speed=MAX_SPEED,
+            event_start_ms=None,
+            share_done=file.share_read,
+            rejected=rejected,
+        )
+
+
+@contextmanager
+def _rows(kind: Kind[M], path: Path, speed: float) -> Iterator[Source]:
+    with open_rows(path) as file:
+        check_columns(file, kind)
+        rejected = Rejected()
+        yield Source(
+            topics=(kind.topic.name,),
+            batches=replayed(file, kind, rejected, _now_ms),
+            speed=speed,
+            event_start_ms=None,
+            share_done=file.share_read,
+            rejected=rejected,
+        )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,165 @@
+"""Three days of quotes, the bars that they come to, and who has which of these."""
+
+import random
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Final
+
+import pyarrow as pa
+from pyiceberg.table import Table
+
+from api.bars.answers import Bar
+from contracts.archive import BARS_TABLE
+from contracts.keyspace import FOLDING_FIELD, BarValue
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES
+from runtime.archive.catalog import open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.tables import arrow_schema_of, open_table
+from tests.api.conftest import NOW_MS, TOPOLOGY, Filled
+
+MINUTE_MS: Final = 60_000
+RUNNING_MS: Final = NOW_MS // MINUTE_MS * MINUTE_MS
+DAY_MS: Final = 86_400_000
+RETAINED: Final = 60
+"""minutes in Redis"""
+INSTRUMENT: Final = 4
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A quote of the market; prices and sizes are such that their sums are exact."""
+
+    ts: int
+    price: float
+    size: float
+
+
+ts_of: Final = attrgetter("ts")
+
+
+@dataclass
+class Market:
+    """The quotes of one instrument, by what is known of all of them."""
+
+    quotes: list[Quote]
+    minutes: dict[int, list[Quote]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.minutes = {}
+        self.quotes.sort(key=ts_of)
+        for quote in self.quotes:
+            self.minutes.setdefault(quote.ts // MINUTE_MS * MINUTE_MS, []).append(quote)
+
+    @classmethod
+    def drawn(cls, seed: int, days: int) -> "Market":
+        """Draw quotes in about two of three minutes, but for the nights."""
+        draw = random.Random(seed)
+        quotes = [
+            Quote(
+                minute + draw.randrange(MINUTE_MS), draw.randrange(100, 900) / 8, draw.randrange(9)
+            )
+            for minute in range(RUNNING_MS - days * DAY_MS, RUNNING_MS + 1, MINUTE_MS)
+            for _ in range(draw.randrange(3))
+            if minute % DAY_MS > DAY_MS // 3
+        ]
+        return cls([quote for quote in quotes if quote.ts <= NOW_MS])
+
+    def bars(self, starts: Iterable[int], length_ms: int, *, filled: bool) -> list[dict[str, Any]]:
+        """Return the bars of buckets, made of all quotes in the plainest way."""
+        found: list[dict[str, Any]] = []
+        for start in starts:
+            first, end = (
+                bisect_left(self.quotes, at, key=ts_of) for at in (start, start + length_ms)
+            )
+            inside = self.quotes[first:end]
+            closed = start + length_ms <= NOW_MS
+            if inside:
+                found.append(_bar(start, inside, closed=closed))
+            elif filled and found:
+                close = found[-1]["c"]
+                found.append(
+                    {"t": start, **dict.fromkeys("ohlc", close), "v": 0, "n": 0, "vw": None}
+                    | {"closed": closed}
+                )
+        return found
+
+    def held(self, filled: Filled) -> None:
+        """Have Redis hold what it retains."""
+        newest = max(self.minutes)
+        held = {
+            minute // 1000: _value(quotes)
+            for minute, quotes in self.minutes.items()
+            if minute > newest - RETAINED * MINUTE_MS
+        }
+        filled.bars(INSTRUMENT, held)
+        partition = instrument_partition(INSTRUMENT, TOPOLOGY.quotes)
+        folding = f'{{"bars_retention_minutes":{RETAINED}}}'
+        filled.store.hset(filled.keys.position(QUOTES, partition), FOLDING_FIELD, folding)
+
+    def rows(self, end_ms: int, *, late: bool) -> Iterator[dict[str, Any]]:
+        """Yield rows of the table `bars`; `late`: without the last quote of each minute."""
+        for minute, quotes in self.minutes.items():
+            had = quotes[:-1] if late else quotes
+            if minute < end_ms and had:
+                yield row(INSTRUMENT, minute, had, revision=len(had))
+
+
+def row(instrument_id: int, minute_ms: int, quotes: list[Quote], revision: int) -> dict[str, Any]:
+    """Return a row of the table `bars`."""
+    value = _value(quotes)
+    return {
+        "log": 0,
+        "partition": 0,
+        "offset": minute_ms // MINUTE_MS,
+        "instrument_id": instrument_id,
+        "minute": minute_ms * 1000,
+        "open": value.o,
+        "high": value.h,
+        "low": value.l,
+        "close": value.c,
+        "volume": value.v,
+        "count": value.n,
+        "notional": value.pv,
+        "open_ts": value.ot * 1000,
+        "close_ts": value.ct * 1000,
+        "revision": revision,
+    }
+
+
+def table_of(config: ArchiveConfig) -> Table:
+    """Return the table `bars`."""
+    return open_table(open_catalog(config), config, BARS_TABLE)
+
+
+def append(table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows to a table: a file for each day and bucket."""
+    table.append(pa.Table.from_pylist(list(rows), schema=arrow_schema_of(BARS_TABLE)))
+
+
+def as_json(bar: Bar) -> dict[str, Any]:
+    """Return a bar as a client has it."""
+    return {name: getattr(bar, name) for name in Bar.__struct_fields__}
+
+
+def _bar(start: int, quotes: list[Quote], *, closed: bool) -> dict[str, Any]:
+    whole = _value(quotes)
+    vw = whole.pv / whole.v if whole.v else None
+    return as_json(
+        Bar(start, whole.o, whole.h, whole.l, whole.c, whole.v, whole.n, vw, closed=closed)
+    )
+
+
+def _value(quotes: list[Quote]) -> BarValue:
+    prices = [quote.price for quote in quotes]
+    return BarValue(
+        *(prices[0], max(prices), min(prices), prices[-1]),
+        v=sum(quote.size for quote in quotes),
+        n=len(quotes),
+        pv=sum(quote.size * quote.price for quote in quotes),
+        ot=quotes[0].ts,
+        ct=quotes[-1].ts,
+        off=(0, 1),
+    )

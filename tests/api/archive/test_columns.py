@@ -1,0 +1,63 @@
+"""Rows of the table `bars`, of any files and revisions, come to what their minutes come to."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.bars.aggregation import INTERVALS_MS, MINUTE_MS, Window, roll_up
+from api.bars.archive.columns import MinuteColumns, newest_revisions, partial_bars
+from contracts.keyspace import BarValue
+
+FIRST_MS = 1_629_000_000_000
+NAMES = tuple(MinuteColumns.__dataclass_fields__)
+
+rows = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3)), max_size=60)
+
+
+def columns(chosen: list[tuple[int, int]]) -> MinuteColumns:
+    """Return rows of (minute, revision) whose other values follow from these."""
+    minute = np.array([FIRST_MS + m * MINUTE_MS for m, _ in chosen], np.int64)
+    revision = np.array([r for _, r in chosen], np.int64)
+    price = 10 + (minute // MINUTE_MS % 7 + revision) / 8
+    count = revision + 1
+    return MinuteColumns(
+        *(minute, price, price + 1, price - 1, price + 0.5),
+        *(count * 2.0, count, count * 2 * price, revision),
+    )
+
+
+def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, BarValue]]:
+    """Return each minute with its greatest revision, as Redis would hold it."""
+    newest: dict[int, int] = {}
+    for minute, revision in chosen:
+        newest[minute] = max(revision, newest.get(minute, 0))
+    found = columns(sorted(newest.items()))
+    return [
+        (start, BarValue(o, h, low, c, v, n, pv, 0, 0, (0, 0)))
+        for start, o, h, low, c, v, n, pv in zip(
+            *(getattr(found, name).tolist() for name in NAMES[:-1]), strict=True
+        )
+    ]
+
+
+@given(chosen=rows, cut=st.integers(0, 60), interval=st.sampled_from(list(INTERVALS_MS)))
+def test_files_in_any_parts_come_to_the_bars_of_the_greatest_revisions(
+    chosen: list[tuple[int, int]], cut: int, interval: str
+) -> None:
+    parts = MinuteColumns.joined([columns(chosen[cut:]), columns(chosen[:cut])])
+    minutes = newest_revisions(parts, FIRST_MS, FIRST_MS + 3001 * MINUTE_MS)
+    window = Window.between(0, FIRST_MS + 3001 * MINUTE_MS, interval)  # type: ignore[arg-type]
+    bars = partial_bars(minutes, window.interval_ms)
+    assert roll_up(bars, window, 0) == roll_up(plain(chosen), window, 0)
+
+
+@given(chosen=rows, first=st.integers(0, 3000), end=st.integers(0, 3000))
+def test_minutes_outside_are_left_out(chosen: list[tuple[int, int]], first: int, end: int) -> None:
+    first_ms, end_ms = (FIRST_MS + minute * MINUTE_MS for minute in (first, end))
+    minutes = newest_revisions(columns(chosen), first_ms, end_ms)
+    kept = sorted({FIRST_MS + m * MINUTE_MS for m, _ in chosen if first <= m < end})
+    assert minutes.minute.tolist() == kept
+
+
+def test_no_files_are_no_bars() -> None:
+    assert partial_bars(newest_revisions(MinuteColumns.joined([]), 0, FIRST_MS), MINUTE_MS) == []

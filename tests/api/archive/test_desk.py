@@ -1,0 +1,85 @@
+"""Reads of the archive keep nobody else waiting: not the loop, nor more of their own than may."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from api.bars.archive import desk
+from api.bars.archive.desk import THREADS, WAITING, Desk
+from api.http.problems import OVERLOADED, Problem
+from tests.patience import PATIENCE_S
+
+
+class Asked:
+    """One piece of work that waits until it may go on, and what became of it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.go_on = threading.Event()
+        self.begun = threading.Event()
+        self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        desk.start(self._work, self._done)
+
+    def _work(self) -> str:
+        self.begun.set()
+        assert self.go_on.wait(PATIENCE_S)
+        return threading.current_thread().name
+
+    def _done(self, found: str | None, error: Exception | None) -> None:
+        self.outcome.set_result(found if error is None else error)
+
+
+async def test_work_is_done_in_a_thread_and_told_on_the_loop() -> None:
+    with Desk().running() as desk:
+        asked = Asked(desk)
+        asked.go_on.set()
+        assert (await asked.outcome).startswith("archive-")
+
+
+async def test_an_error_is_told_as_it_is() -> None:
+    told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    with Desk().running() as desk:
+        desk.start(lambda: 1 // 0, lambda _, error: told.set_result(error))
+        assert isinstance(await told, ZeroDivisionError)
+
+
+async def test_more_than_may_wait_are_turned_away_at_once() -> None:
+    with Desk().running() as desk:
+        under_way = [Asked(desk) for _ in range(THREADS)]
+        for one in under_way:
+            await asyncio.to_thread(one.begun.wait, PATIENCE_S)
+        waiting = [Asked(desk) for _ in range(WAITING)]
+        refused = Asked(desk)
+        assert refused.outcome.done()
+        problem = refused.outcome.result()
+        assert (problem.kind, str(problem)) == (
+            OVERLOADED,
+            f"{WAITING} reads of the archive wait already: try again in a second",
+        )
+        for one in (*under_way, *waiting):
+            one.go_on.set()
+        for one in (*under_way, *waiting):
+            assert isinstance(await one.outcome, str)
+
+
+async def test_an_answer_has_a_deadline_and_what_is_late_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk, "DEADLINE_S", 0.01)
+    with Desk().running() as busy:
+        under_way = [Asked(busy) for _ in range(THREADS)]
+        for one in under_way:
+            await asyncio.to_thread(one.begun.wait, PATIENCE_S)
+        late = Asked(busy)
+        for one in (*under_way, late):
+            problem = await one.outcome
+            assert isinstance(problem, Problem)
+            assert problem.kind is desk.ARCHIVE_UNAVAILABLE
+        monkeypatch.setattr(desk, "DEADLINE_S", PATIENCE_S)
+        for one in under_way:
+            one.go_on.set()
+        after = Asked(busy)
+        after.go_on.set()
+        assert isinstance(await after.outcome, str)
+        assert not late.begun.is_set()

@@ -1,0 +1,223 @@
+"""Bars past what Redis retains: equal to what all quotes come to, or said to be missing."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.bars.aggregation import INTERVALS_MS, Interval, Window
+from api.bars.archive import files, reader
+from runtime.archive.config import ArchiveConfig
+from tests.api.conftest import NOW_MS, Filled, Serve
+
+from .market import (
+    DAY_MS,
+    INSTRUMENT,
+    MINUTE_MS,
+    RETAINED,
+    RUNNING_MS,
+    Market,
+    Quote,
+    append,
+    row,
+    table_of,
+)
+
+PATH = f"/v1/instruments/{INSTRUMENT}/bars"
+NEIGHBOR = 17
+"""Of another bucket."""
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market.drawn(seed=1, days=3)
+
+
+@pytest.fixture(scope="module")
+def archive(market: Market, tmp_path_factory: pytest.TempPathFactory) -> ArchiveConfig:
+    """The table: each minute twice or more, the earlier revision in another file."""
+    config = ArchiveConfig(warehouse=str(tmp_path_factory.mktemp("archive")))
+    table = table_of(config)
+    append(table, market.rows(RUNNING_MS, late=True))
+    append(table, market.rows(RUNNING_MS, late=False))
+    append(table, list(market.rows(RUNNING_MS, late=False))[:100])
+    append(table, [row(NEIGHBOR, RUNNING_MS - DAY_MS, [Quote(1, 2, 3)], 1)])
+    return config
+
+
+@pytest.fixture
+async def archived(
+    serve: Serve, store_url: str, filled: Filled, market: Market, archive: ArchiveConfig
+) -> AsyncIterator[httpx.AsyncClient]:
+    market.held(filled)
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, archive=archive
+    ) as client:
+        yield client
+
+
+async def ask(client: httpx.AsyncClient, **query: Any) -> Any:
+    answer = await client.get(PATH, params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def pages(client: httpx.AsyncClient, **query: Any) -> list[list[Any]]:
+    found = [await ask(client, **query)]
+    while token := found[-1]["next_page_token"]:
+        found.append(await ask(client, **query, page_token=token))
+    return [page["bars"] for page in found]
+
+
+@pytest.mark.parametrize("interval", INTERVALS_MS)
+@pytest.mark.parametrize("fill", ["none", "previous"])
+async def test_the_last_buckets_are_those_of_all_quotes(
+    archived: httpx.AsyncClient, market: Market, interval: Interval, fill: str
+) -> None:
+    length = INTERVALS_MS[interval]
+    for limit, end in (
+        (1000, NOW_MS),
+        (1000, RUNNING_MS - 30 * MINUTE_MS),
+        (300, RUNNING_MS - 7 * 3_600_000 + 1),
+        (RETAINED + 1, NOW_MS),
+        (1, NOW_MS),
+    ):
+        found = await ask(archived, interval=interval, limit=limit, end=end, fill=fill)
+        starts = Window.before(end, interval, limit).starts()
+        assert found["bars"] == market.bars(starts, length, filled=fill == "previous")
+        assert not {"continue_before", "gap"} & found.keys()
+        assert found["next_page_token"] is None
+
+
+@pytest.mark.parametrize(("interval", "limit"), [("1m", 1000), ("5m", 70), ("1h", 3), ("1w", 1)])
+@pytest.mark.parametrize("fill", ["none", "previous"])
+async def test_pages_over_three_days_are_all_quotes(
+    archived: httpx.AsyncClient, market: Market, interval: Interval, limit: int, fill: str
+) -> None:
+    start = min(market.minutes) - 8 * DAY_MS
+    found = await pages(archived, start=start, interval=interval, limit=limit, fill=fill)
+    starts = Window.between(start, NOW_MS, interval).starts()
+    whole = market.bars(starts, INTERVALS_MS[interval], filled=fill == "previous")
+    assert [bar for page in found for bar in page] == whole
+    assert all(len(page) == limit for page in found[:-1])
+
+
+@pytest.mark.parametrize("limit", [7, 30, 45, 70])
+async def test_a_page_over_the_seam_is_as_long_as_any(
+    archived: httpx.AsyncClient, market: Market, limit: int
+) -> None:
+    start = RUNNING_MS - (RETAINED + 40) * MINUTE_MS
+    found = await pages(archived, start=start, limit=limit)
+    starts = Window.between(start, NOW_MS, "1m").starts()
+    assert [bar for page in found for bar in page] == market.bars(starts, MINUTE_MS, filled=False)
+    assert all(len(page) == limit for page in found[:-1])
+
+
+async def test_what_redis_retains_is_not_asked_of_the_archive(
+    serve: Serve, store_url: str, filled: Filled, market: Market, tmp_path: Path
+) -> None:
+    market.held(filled)
+    nowhere = ArchiveConfig(catalog="rest", catalog_uri="http://127.0.0.1:9")
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, archive=nowhere
+    ) as client:
+        starts = Window.before(NOW_MS, "1m", RETAINED).starts()
+        found = await ask(client, limit=RETAINED)
+        assert found["bars"] == market.bars(starts, MINUTE_MS, filled=False)
+        answer = await client.get(PATH, params={"limit": 1000})
+        assert answer.status_code == 503
+        assert answer.json()["type"].endswith(":archive-unavailable")
+        assert answer.headers["retry-after"] == "5"
+
+
+async def test_an_instrument_that_redis_has_forgotten_is_in_the_archive(
+    archived: httpx.AsyncClient,
+) -> None:
+    path = f"/v1/instruments/{NEIGHBOR}/bars"
+    found = await archived.get(path, params={"interval": "1d", "limit": 2})
+    assert [bar["c"] for bar in found.json()["bars"]] == [2]
+    for query in ({"interval": "1h"}, {"start": NOW_MS - DAY_MS // 2}):
+        answer = await archived.get(path, params=query)
+        assert answer.json()["type"].endswith(":unknown-instrument")
+
+
+async def test_more_days_than_one_answer_reads_are_read_in_parts(
+    archived: httpx.AsyncClient, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "MOST_DAYS", 2)
+    last = await ask(archived, interval="1d", limit=9)
+    before = await ask(archived, interval="1d", limit=7, end=last["continue_before"])
+    assert "continue_before" not in before
+    starts = Window.before(NOW_MS, "1d", 9).starts()
+    assert before["bars"] + last["bars"] == market.bars(starts, DAY_MS, filled=False)
+    start = RUNNING_MS - 9 * DAY_MS
+    found = await pages(archived, interval="1d", limit=9, start=start)
+    assert len(found) == 2
+    starts = Window.between(start, NOW_MS, "1d").starts()
+    assert [*found[0], *found[1]] == market.bars(starts, DAY_MS, filled=False)
+
+
+async def test_weeks_are_whole_on_every_page(
+    *,
+    serve: Serve,
+    store_url: str,
+    filled: Filled,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "MOST_DAYS", 10)
+    noon = RUNNING_MS // DAY_MS * DAY_MS - DAY_MS // 2
+    weeks = Market([Quote(noon - age * DAY_MS, 1 + age, 1) for age in range(40)])
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    append(table_of(config), weeks.rows(RUNNING_MS, late=False))
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, archive=config
+    ) as client:
+        start = noon - 50 * DAY_MS
+        found = await pages(client, start=start, interval="1w", limit=9)
+        assert len(found) > 2
+        starts = Window.between(start, NOW_MS, "1w").starts()
+        whole = weeks.bars(starts, INTERVALS_MS["1w"], filled=False)
+        assert [bar for page in found for bar in page] == whole
+
+
+async def test_minutes_that_no_one_has_are_named(
+    *,
+    serve: Serve,
+    store_url: str,
+    filled: Filled,
+    market: Market,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    behind = RUNNING_MS - 5 * 3_600_000
+    table = table_of(config)
+    append(table, market.rows(behind, late=False))
+    newest = max(minute for minute in market.minutes if minute < behind)
+    retained = max(market.minutes) - (RETAINED - 1) * MINUTE_MS
+    market.held(filled)
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, archive=config
+    ) as client:
+        gap = {"start": newest + MINUTE_MS, "end": retained}
+        assert (await ask(client, limit=1000))["gap"] == gap
+        assert "gap" not in await ask(client, limit=10, end=behind - DAY_MS)
+        append(table, market.rows(RUNNING_MS, late=False))
+        monkeypatch.setattr(files, "_FRESH_S", 0)
+        assert "gap" not in await ask(client, limit=1000)
+
+
+async def test_an_archive_that_is_not_there_is_said_to_be_so(
+    serve: Serve, store_url: str, filled: Filled, market: Market, tmp_path: Path
+) -> None:
+    market.held(filled)
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, archive=config
+    ) as client:
+        answer = await client.get(PATH, params={"limit": 1000})
+        assert answer.status_code == 503
+        assert "no table bars: `python -m archive run` makes it" in answer.json()["detail"]

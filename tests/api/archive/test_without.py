@@ -1,0 +1,39 @@
+"""An API without an archive needs nothing of what reads one, and says so if that is missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[3]
+WITHOUT: Final = """
+import sys
+from api.app import create_app
+from api.settings import ApiSettings
+create_app(ApiSettings())
+print({"pyarrow", "pyiceberg", "sqlalchemy"} & sys.modules.keys())
+"""
+MISSING: Final = """
+import sys
+sys.modules["pyiceberg"] = None
+import api.__main__
+api.__main__.main()
+"""
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_without_an_archive_nothing_of_it_is_imported() -> None:
+    assert run(WITHOUT).stdout == "set()\n"
+
+
+def test_what_is_not_installed_is_named_with_the_remedy() -> None:
+    refused = run(MISSING, ARCHIVE_WAREHOUSE="/archive")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("ARCHIVE_WAREHOUSE='/archive': to read it takes what is not")
+    assert refused.stderr.endswith("install tickrec[archive]\n")

@@ -1,0 +1,200 @@
+"""The archive, replayed: the records that its rows were, in the log's order or in time's."""
+
+import json
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from confluent_kafka import Message
+from confluent_kafka.admin import NewTopic
+from typer.testing import CliRunner
+
+from contracts.archive import (
+    ERASED,
+    FEEDBACK_TABLE,
+    INTERACTIONS_TABLE,
+    QUOTES_TABLE,
+    ArchiveTable,
+)
+from contracts.feedback import decode_feedback
+from contracts.messages import Interaction, Quote, encode
+from infra.broker import admin, create
+from producers.archive import Name, archived
+from producers.batch import Record
+from producers.files import FileError
+from producers.pace import MAX_SPEED
+from producers.replay_commands import app
+from runtime.archive.catalog import open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.tables import arrow_schema_of, open_table
+from runtime.kafka.config import plain
+
+from .conftest import ReadAll, Start
+
+T0_MS = 1_629_000_000_000
+DAY_MS = 86_400_000
+REQUEST_ID = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
+
+
+def write(config: ArchiveConfig, table: ArchiveTable, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows in several commits, in an order that is none."""
+    found = open_table(open_catalog(config), config, table)
+    mixed = random.Random(1).sample(rows, len(rows))
+    for part in (mixed[::2], mixed[1::2]):
+        found.append(pa.Table.from_pylist(part, schema=arrow_schema_of(table)))
+
+
+def quote_rows() -> list[dict[str, Any]]:
+    """Return rows of two partitions and days, event times against the log's order, two logs."""
+    return [
+        {
+            "log": log,
+            "partition": partition,
+            "offset": offset,
+            "instrument_id": offset % 3,
+            "price": 1 + offset / 8,
+            "size": float(offset % 2),
+            "ts": (T0_MS + (40 - offset) * DAY_MS // 20 + partition + log) * 1000,
+        }
+        for log in (0, 1)
+        for partition in (0, 1)
+        for offset in range(40)
+    ]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> ArchiveConfig:
+    config = ArchiveConfig(warehouse=str(tmp_path_factory.mktemp("archive")))
+    write(config, QUOTES_TABLE, quote_rows())
+    user: dict[str, Any] = {"log": 0, "partition": 0, "user_id": "é"}
+    nothing = dict.fromkeys(("price", "quantity", "last_event_before"))
+    event = {"event": "view", "instrument_id": 4, **nothing}
+    write(
+        config,
+        INTERACTIONS_TABLE,
+        [
+            {**user, **event, "offset": 0, "ts": T0_MS * 1000},
+            {**user, **event, "offset": 1, "ts": T0_MS * 1000, "event": "trade", "price": 2.5}
+            | {"quantity": 3.0},
+            {**user, **event, "offset": 2, "ts": T0_MS * 1000, "event": ERASED}
+            | {"instrument_id": None, "last_event_before": (T0_MS + 1) * 1000},
+            {**user, **event, "offset": 3, "ts": T0_MS * 1000, "event": ERASED}
+            | {"instrument_id": None},
+        ],
+    )
+    reaction = {"type": "click", "request_id": REQUEST_ID, "user_id": "u", "instrument_id": 4}
+    place = {"log": 0, "partition": 0, "offset": 0}
+    write(config, FEEDBACK_TABLE, [{**place, **reaction, "position": 2, "ts": T0_MS * 1000}])
+    return config
+
+
+def replay(
+    config: ArchiveConfig,
+    name: Name,
+    span: tuple[int | None, int | None] = (None, None),
+    speed: float = MAX_SPEED,
+) -> list[tuple[int, Record]]:
+    with archived(name, config, span, speed) as source:
+        found = [
+            pair
+            for batch in source.batches
+            for pair in zip(batch.ts_ms.tolist(), batch.records, strict=True)
+        ]
+        assert source.share_done() <= 1
+    return found
+
+
+def expected(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Record]]:
+    for row in rows:
+        ts = row["ts"] // 1000
+        quote = Quote(
+            instrument_id=row["instrument_id"], price=row["price"], size=row["size"], ts=ts
+        )
+        yield ts, ("quotes", b"%d" % row["instrument_id"], encode(quote))
+
+
+def test_at_full_speed_the_order_is_the_log_s(config: ArchiveConfig) -> None:
+    assert replay(config, "quotes") == list(expected(quote_rows()))
+
+
+def test_at_a_pace_the_order_is_that_of_event_times(config: ArchiveConfig) -> None:
+    in_time = sorted(quote_rows(), key=lambda row: row["ts"])
+    assert replay(config, "quotes", speed=60) == list(expected(in_time))
+
+
+def test_a_span_of_event_times_is_open_at_its_end(config: ArchiveConfig) -> None:
+    start, end = T0_MS + DAY_MS // 2 + 1, T0_MS + DAY_MS + DAY_MS // 2
+    inside = [row for row in quote_rows() if start <= row["ts"] // 1000 < end]
+    edges = {start - 1, end} <= {row["ts"] // 1000 for row in quote_rows()}
+    assert edges
+    assert replay(config, "quotes", (start, end)) == list(expected(inside))
+
+
+def test_users_that_were_taken_out_are_taken_out_again(config: ArchiveConfig) -> None:
+    view, trade, *erased = (record for _, record in replay(config, "interactions"))
+    event = {"user_id": "é", "instrument_id": 4, "ts": T0_MS}
+    key = "é".encode()
+    assert view == ("interactions", key, encode(Interaction(**event, event="view")))
+    assert trade[:2] == ("interactions", key)
+    traded = event | {"event": "trade", "price": 2.5, "quantity": 3}
+    assert json.loads(trade[2] or b"") == traded
+    assert erased == [
+        ("interactions", key, None, [("last_event_before", b"%d" % (T0_MS + 1))]),
+        ("interactions", key, None, []),
+    ]
+
+
+def test_feedback_is_what_its_readers_take(config: ArchiveConfig) -> None:
+    ((_, (topic, key, value, *_)),) = replay(config, "feedback")
+    assert (topic, key) == ("feedback", b"u")
+    assert value is not None
+    assert decode_feedback(value, T0_MS).position == 2
+
+
+def test_an_archive_without_the_table_is_told(tmp_path: Path) -> None:
+    empty = ArchiveConfig(warehouse=str(tmp_path))
+    with (
+        pytest.raises(FileError, match="the archive has no table quotes: does ARCHIVE_WAREHOUSE"),
+        archived("quotes", empty, (None, None), math.inf),
+    ):
+        pass
+
+
+@pytest.mark.integration
+def test_the_command_publishes_to_topics_of_another_prefix(
+    start: Start, broker: str, read_all: ReadAll, config: ArchiveConfig, namespace: str
+) -> None:
+    prefix = f"{namespace}."
+    create(admin(plain(broker)), [NewTopic(f"{prefix}interactions", 2, 1)])
+    child = start(
+        *("replay", "interactions", "--from-archive", "--speed", "max", "--prefix", prefix),
+        *("--start", "2021-08-15T03:59:00Z", "--end", str(T0_MS + 1)),
+        ARCHIVE_WAREHOUSE=config.warehouse,
+    )
+    _, errors = child.communicate()
+    assert child.returncode == 0, errors
+    assert json.loads(errors.splitlines()[-1])["tickrec"]["delivered"] == 4
+    records: list[Message] = read_all(f"{prefix}interactions", 4)
+    assert [record.value() is None for record in records] == [False, False, True, True]
+    assert records[2].headers() == [("last_event_before", b"%d" % (T0_MS + 1))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("quotes",), "name a file, or say --from-archive"),
+        (("quotes", "x.csv", "--from-archive"), "either x.csv or --from-archive"),
+        (("quotes", "x.csv", "--start", "1"), "--start and --end go with --from-archive"),
+        (("feedback",), "replayed from the archive only"),
+        (("quotes", "--from-archive", "--end", "now"), "neither epoch ms nor RFC 3339"),
+        (("quotes", "--from-archive", "--end", "2021-08-15T00:00:00"), "has no zone"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...], why: str) -> None:
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2
+    assert why in " ".join(refused.output.split())
