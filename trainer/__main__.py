@@ -13,6 +13,7 @@ from prometheus_client import start_http_server
 from runtime.logs import configure_logs
 from runtime.topology import TopologyError
 from trainer.commands import operations
+from trainer.commands.engines import Again, Engine, EngineName, Master, SnapshotId, source_of
 from trainer.commands.evaluate import evaluate
 from trainer.commands.options import errors_told
 from trainer.commands.tune import tune
@@ -21,6 +22,7 @@ from trainer.experiments.rules import RulesError
 from trainer.experiments.variants import VariantsError
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
+from trainer.source import SourceError
 
 DONE: Final = frozenset({"trained", "empty"})
 """How `once` ends well."""
@@ -39,7 +41,7 @@ log = structlog.get_logger(__name__)
 @app.command()
 def run() -> None:
     """Train every TRAIN_EVERY_SECONDS, if anything changed, until SIGTERM or Ctrl-C."""
-    settings, runs = _start()
+    settings, stop = _start()
     _serve_metrics(settings.metrics_host, settings.metrics_port)
     log.info(
         "started",
@@ -48,16 +50,24 @@ def run() -> None:
         namespace=settings.namespace,
     )
     with _errors_logged():
-        runs.periodically()
+        Runs(settings, stop).periodically()
     log.info("stopped")
 
 
 @app.command()
-def once() -> None:
+def once(
+    engine: EngineName = Engine.REDIS,
+    master: Master = None,
+    snapshot: SnapshotId = None,
+    again: Again = None,
+) -> None:
     """Train now, changed or not; exit with 1 if nothing could be published."""
-    settings, runs = _start()
+    settings, stop = _start()
     wait_s = LEASES_TO_WAIT * settings.lock_lease_seconds
     with _errors_logged():
+        with errors_told():
+            source = source_of(engine, master, snapshot, again, stop)
+        runs = Runs(settings, stop, source)
         outcome = runs.once(only_if_changed=False, wait_for_lock_s=wait_s)
     raise typer.Exit(0 if outcome in DONE else 1)
 
@@ -67,14 +77,14 @@ app.command()(tune)
 operations.register(app)
 
 
-def _start() -> tuple[TrainerSettings, Runs]:
+def _start() -> tuple[TrainerSettings, threading.Event]:
     with errors_told():
         settings = TrainerSettings()
     configure_logs("trainer", settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    return settings, Runs(settings, stop)
+    return settings, stop
 
 
 def _serve_metrics(host: str, port: int) -> None:
@@ -92,7 +102,7 @@ def _errors_logged() -> Iterator[None]:
     """Exit with 1 on what only a person can mend."""
     try:
         yield
-    except (TopologyError, CorruptValueError, RulesError, VariantsError) as error:
+    except (TopologyError, CorruptValueError, RulesError, SourceError, VariantsError) as error:
         log.error("cannot train", error=str(error))  # noqa: TRY400 (the message says it all)
         raise typer.Exit(1) from error
 

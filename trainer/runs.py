@@ -21,7 +21,7 @@ from tenacity import (
 
 from contracts.keyspace import Keyspace
 from runtime.redis.refusals import StoreRefusesError
-from runtime.redis.stores import UNAVAILABLE, check_kept, connect
+from runtime.redis.stores import UNAVAILABLE, Store, check_kept, connect
 from trainer import telemetry
 from trainer.experiments.trial import Waiting
 from trainer.generations.publication import HeldError, SupersededError
@@ -29,6 +29,7 @@ from trainer.generations.report import Report
 from trainer.lock import LeaseLostError, LockedError, held
 from trainer.quality.gate import BadDataError
 from trainer.settings import TrainerSettings
+from trainer.source import RedisSource, Source
 from trainer.stages import Stages, StoppedError, shown
 from trainer.training import Skipped, Training
 
@@ -44,10 +45,16 @@ log = structlog.get_logger(__name__)
 class Runs:
     """The runs of this process."""
 
-    def __init__(self, settings: TrainerSettings, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: TrainerSettings,
+        stop: threading.Event,
+        source_of: Callable[[Store, Keyspace], Source] = RedisSource,
+    ) -> None:
         """End a run between two blocks, and wait no longer, once `stop` is set."""
         self._settings = settings
         self._stop = stop
+        self._source_of = source_of
 
     def periodically(self) -> None:
         """Run every `train_every_seconds`, if anything changed, until stopped."""
@@ -107,7 +114,8 @@ class Runs:
             )
             with lock as lease, shown() as progress:
                 stages = Stages(self._check(lease.check), progress)
-                training = Training(store, keyspace, settings, lease.fence, stages, _now)
+                source = self._source_of(store, keyspace)
+                training = Training(store, keyspace, source, settings, lease.fence, stages, _now)
                 return training.run(only_if_changed=only_if_changed)
 
     def _check(self, check_lease: Callable[[], None]) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""One run: from what stands in Redis to generations that are served, or on trial."""
+"""One run: from counts and histories to generations that are served, or on trial."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,12 @@ from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from trainer.counts.derived import histories_of
-from trainer.counts.gram import read_gram
-from trainer.counts.histories import read_user_items
-from trainer.counts.matrices import Gram, UserItems
+from trainer.counts.matrices import Gram
 from trainer.experiments.rules import CanaryRules, read_rules
 from trainer.experiments.trial import Trial, Waiting
 from trainer.experiments.variants import read_variants
 from trainer.generation import Generations, users_listed
-from trainer.generations.inputs import read_inputs, served_popularity, served_report
+from trainer.generations.inputs import served_popularity, served_report
 from trainer.generations.placing import Placing
 from trainer.generations.publication import generation_id
 from trainer.generations.report import Checked, Report
@@ -28,6 +26,7 @@ from trainer.learned import Learned
 from trainer.quality.gate import BadDataError
 from trainer.quality.telling import tell, tell_corrupt
 from trainer.settings import AUTO, TrainerSettings
+from trainer.source import Source
 from trainer.stages import Stages
 
 log = structlog.get_logger(__name__)
@@ -48,6 +47,7 @@ class Training:
 
     store: Store
     keyspace: Keyspace
+    source: Source
     settings: TrainerSettings
     fence: int
     """the fencing token of the lock that the run holds"""
@@ -77,11 +77,12 @@ class Training:
             return waiting
         noted: Any = self.store.hgetall(self.keyspace.topics())
         topology = Topology.from_hash(noted)
-        inputs = read_inputs(self.store, self.keyspace, topology, self.settings, others)
+        inputs = self.source.inputs(topology, self.settings, others)
         served = served_report(self.store, self.keyspace)
         if only_if_changed and served is not None and inputs == served.inputs:
             return Skipped.UNCHANGED
-        gram, user_items = self._read(topology, [self.settings, *others.values()])
+        users = max(map(users_needed, [self.settings, *others.values()]))
+        gram, user_items = self.source.read(topology, users, self.stages)
         if not len(gram.items) and not user_items.users:
             return Skipped.EMPTY
         placing = self._placing(rules, others, by_person=not only_if_changed)
@@ -131,21 +132,6 @@ class Training:
             variants=others.keys(),
             now=self.now,
         )
-
-    def _read(
-        self, topology: Topology, of_variants: list[TrainerSettings]
-    ) -> tuple[Gram, UserItems]:
-        with self.stages.timed("read counts"):
-            gram = read_gram(self.store, self.keyspace, topology.cooccurrences, self.stages)
-        with self.stages.timed("read histories"):
-            user_items = read_user_items(
-                self.store,
-                self.keyspace,
-                topology.interactions,
-                max(map(users_needed, of_variants)),
-                self.stages,
-            )
-        return gram, user_items
 
     def _checked(
         self, gram: Gram, served: Report | None, placing: Placing, started: datetime

@@ -13,6 +13,15 @@ Position = tuple[int, int] | None
 """Incarnation and next offset of a partition; None where nothing was folded yet"""
 
 
+class FromArchive(msgspec.Struct, frozen=True):
+    """Which state of the archive the counts were made of, and how: what makes them again."""
+
+    snapshot: str
+    """id of the snapshot of `interactions`, as text: jq and browsers round numbers of 64 bits"""
+    folding: dict[str, Any]
+    """how events became histories"""
+
+
 class Inputs(msgspec.Struct, frozen=True):
     """What decides a generation: the same inputs make the same lists."""
 
@@ -22,6 +31,8 @@ class Inputs(msgspec.Struct, frozen=True):
     """topic -> position of each partition, from before anything else was read"""
     variants: dict[str, dict[str, Any]] = {}
     """other variant than the default one -> as `settings`"""
+    archive: FromArchive | None = None
+    """None: the counts are the workers', out of Redis"""
 
 
 class Data(msgspec.Struct, frozen=True):

@@ -1,0 +1,38 @@
+"""What `once` learns from, by its options."""
+
+import sys
+import threading
+
+import pytest
+
+from trainer.commands.engines import Engine, source_of
+from trainer.source import RedisSource, SourceError
+
+
+def test_without_options_it_is_what_the_workers_keep() -> None:
+    assert source_of(Engine.REDIS, None, None, None, threading.Event()) is RedisSource
+
+
+@pytest.mark.parametrize(
+    ("master", "snapshot", "again"),
+    [("local[2]", None, None), (None, 7, None), (None, None, "20261126T052721Z-15")],
+)
+def test_options_of_spark_need_spark(
+    master: str | None, snapshot: int | None, again: str | None
+) -> None:
+    with pytest.raises(ValueError, match="--master, --snapshot and --again need --engine spark"):
+        source_of(Engine.REDIS, master, snapshot, again, threading.Event())
+
+
+def test_what_is_learned_from_is_said_once() -> None:
+    with pytest.raises(ValueError, match="--again and --snapshot both say"):
+        source_of(Engine.SPARK, None, 7, "20261126T052721Z-15", threading.Event())
+
+
+def test_a_package_that_is_not_there_is_named_with_what_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark.errors", None)
+    monkeypatch.delitem(sys.modules, "trainer.spark.session", raising=False)
+    with pytest.raises(SourceError, match=r"needs the package pyspark.* requirements-spark.lock"):
+        source_of(Engine.SPARK, None, None, None, threading.Event())

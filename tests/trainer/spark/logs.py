@@ -1,0 +1,86 @@
+"""Logs of `interactions`: archived as a table, and folded as the workers fold them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from contracts.archive import ERASED, INTERACTIONS_TABLE
+from contracts.messages import EVENT_TYPES
+from contracts.tombstones import Tombstone
+from runtime.archive.catalog import open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import POSITIONS_PROPERTY, Position, encode_positions
+from runtime.archive.tables import arrow_schema_of, open_table
+from stream_processors.histories.fold import fold_leaving
+from stream_processors.histories.history import History
+from stream_processors.histories.rules import HistoryRules
+
+
+class Record(NamedTuple):
+    """A record of the topic, as the archive has it."""
+
+    partition: int
+    offset: int
+    user_id: str
+    instrument_id: int | None
+    event: str
+    ts_ms: int
+    price: float | None = None
+    quantity: float | None = None
+    last_event_before_ms: int | None = None
+
+
+def archive(config: ArchiveConfig, commits: Iterable[Sequence[Record]]) -> list[int]:
+    """Write the records, a snapshot for each commit, and return the snapshots' ids."""
+    catalog = open_catalog(config)
+    table = open_table(catalog, config, INTERACTIONS_TABLE)
+    positions: dict[int, Position] = {}
+    ids = []
+    for records in commits:
+        for record in records:
+            positions[record.partition] = Position("made", 0, record.offset + 1)
+        table.append(rows(records), {POSITIONS_PROPERTY: encode_positions(positions)})
+        snapshot = table.current_snapshot()
+        assert snapshot is not None
+        ids.append(snapshot.snapshot_id)
+    return ids
+
+
+def rows(records: Sequence[Record]) -> pa.Table:
+    def us(ts_ms: int | None) -> int | None:
+        return None if ts_ms is None else 1_000 * ts_ms
+
+    columns: dict[str, list[Any]] = {
+        "log": [0] * len(records),
+        "partition": [r.partition for r in records],
+        "offset": [r.offset for r in records],
+        "user_id": [r.user_id for r in records],
+        "instrument_id": [r.instrument_id for r in records],
+        "event": [r.event for r in records],
+        "price": [r.price for r in records],
+        "quantity": [r.quantity for r in records],
+        "ts": [us(r.ts_ms) for r in records],
+        "last_event_before": [us(r.last_event_before_ms) for r in records],
+    }
+    return pa.Table.from_pydict(columns, schema=arrow_schema_of(INTERACTIONS_TABLE))
+
+
+def folded(records: Iterable[Record], rules: HistoryRules) -> dict[str, tuple[Record, History]]:
+    """Return the last record and the history of each user who has one, as a worker folds them."""
+    histories: dict[str, History] = defaultdict(lambda: History.empty(scaled=rules.is_scaled))
+    last: dict[str, Record] = {}
+    for record in records:
+        history = histories[record.user_id]
+        if record.event == ERASED:
+            tombstone = Tombstone(record.user_id, record.last_event_before_ms)
+            if not tombstone.applies_to(history.last_ts_ms()):
+                continue
+            fold_leaving(history, record.offset)
+        else:
+            value = float("nan") if record.price is None else record.price * (record.quantity or 1)
+            kind = EVENT_TYPES.index(record.event)  # type: ignore[arg-type]
+            rules.fold(history, record.offset, record.instrument_id or 0, kind, record.ts_ms, value)
+        last[record.user_id] = record
+    return {user: (last[user], histories[user]) for user in last if len(histories[user])}

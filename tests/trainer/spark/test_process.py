@@ -1,0 +1,109 @@
+"""`once --engine spark` as a process: it trains, is stopped, and says what fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from contracts.keyspace import Keyspace
+from runtime.archive.config import ArchiveConfig
+from runtime.redis.stores import Store
+from tests.patience import PATIENCE_S
+from tests.trainer.spark.logs import archive
+from tests.trainer.spark.streamed import note_topics
+from tests.trainer.spark.test_equality import lists_of, log
+from trainer.generations.publication import read_current
+
+WITHIN_S = 5 * PATIENCE_S
+"""A JVM, and Python workers beside it, take long to start where others work."""
+
+pytest.importorskip("pyspark", reason="pyspark is not installed: `make spark` runs this")
+
+
+@pytest.fixture
+def environment(
+    environment: dict[str, str], store: Store, keyspace: Keyspace, config: ArchiveConfig
+) -> dict[str, str]:
+    """Of a trainer whose archive has the log, and whose workers have folded nothing yet."""
+    note_topics(store, keyspace, {})
+    return environment | {"ARCHIVE_WAREHOUSE": config.warehouse, "HISTORY_CAP": "12"}
+
+
+@contextmanager
+def started(environment: Mapping[str, str], *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A trainer that does not outlive the context; nor does its JVM, which has its input."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", "once", "--engine", "spark", *options],
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def said(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Return the lines of the trainer's log: Spark's are no JSON."""
+    _, log = process.communicate(timeout=WITHIN_S)
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert lines, log
+    return lines
+
+
+def test_it_trains_and_the_report_names_what_of(
+    environment: dict[str, str], store: Store, keyspace: Keyspace, config: ArchiveConfig
+) -> None:
+    first, _ = archive(config, [log()[:1_000], log()[1_000:]])
+    options = ("--master", "local[2]", "--snapshot", str(first))
+    with started(environment, *options) as process:
+        assert said(process)[-1]["message"] == "trained"
+    assert process.returncode == 0
+    report, lists = lists_of(store, keyspace)
+    assert report.inputs.archive is not None
+    assert report.inputs.archive.snapshot == str(first)
+    assert len(lists) == report.lists.similar + report.lists.user + 1
+
+
+def test_on_sigterm_it_gives_up_what_spark_works_on(
+    environment: dict[str, str], store: Store, keyspace: Keyspace, config: ArchiveConfig
+) -> None:
+    archive(config, [log()])
+    with started(environment, "--master", "local[2]") as process:
+        give_up = time.monotonic() + WITHIN_S
+        while not any("java" in each.name() for each in psutil.Process(process.pid).children()):
+            assert process.poll() is None
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert said(process)[-1]["message"] == "stopped"
+    assert process.returncode == 1
+    assert read_current(store, keyspace) is None
+
+
+def test_a_master_that_is_none_is_named(environment: dict[str, str], config: ArchiveConfig) -> None:
+    archive(config, [log()[:10]])
+    with started(environment, "--master", "local[two]") as process:
+        (line,) = said(process)
+    assert process.returncode == 1
+    assert line["message"] == "cannot train"
+    assert str(line["tickrec"]["error"]).startswith(
+        "Spark did not start with --master local[two]: "
+    )
+
+
+def test_an_archive_that_is_not_there_is_named(environment: dict[str, str]) -> None:
+    with started(environment) as process:
+        (line,) = said(process)
+    assert process.returncode == 1
+    assert "the archive has no table tickrec.interactions" in str(line["tickrec"]["error"])

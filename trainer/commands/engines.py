@@ -1,0 +1,89 @@
+"""What `once` learns from: the options of the command line, and the source that they name."""
+
+import enum
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Final
+
+import typer
+
+from contracts.keyspace import Keyspace
+from runtime.redis.stores import Store
+from runtime.settings import read_settings
+from trainer.source import RedisSource, Source, SourceError
+
+SourceOf = Callable[[Store, Keyspace], Source]
+LOCAL: Final = "local[*]"
+
+
+class Engine(enum.StrEnum):
+    """What makes the counts."""
+
+    REDIS = "redis"
+    SPARK = "spark"
+
+
+EngineName = Annotated[
+    Engine,
+    typer.Option(help="redis: the workers' counts; spark: counts made anew, of the archive"),
+]
+Master = Annotated[
+    str | None, typer.Option(help=f"of Spark, such as spark://host:7077; {LOCAL} without")
+]
+SnapshotId = Annotated[
+    int | None,
+    typer.Option("--snapshot", help="of the archive's interactions; the current one without"),
+]
+Again = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GENERATION", help="of the archive: of the same records, counted by the same rules"
+    ),
+]
+
+
+def source_of(
+    engine: Engine,
+    master: str | None,
+    snapshot: int | None,
+    again: str | None,
+    stop: threading.Event,
+) -> SourceOf:
+    """Return the source that the options name.
+
+    Raises:
+        ValueError: they do not go together, or a setting is wrong.
+        SourceError: the archive or the packages that it takes are not there.
+    """
+    if engine is Engine.SPARK:
+        if snapshot is not None and again is not None:
+            raise ValueError("--again and --snapshot both say what is learned from: give one")
+        return _spark_source(master or LOCAL, snapshot, again, stop)
+    if (master, snapshot, again) != (None, None, None):
+        raise ValueError("--master, --snapshot and --again need --engine spark")
+    return RedisSource
+
+
+def _spark_source(
+    master: str, snapshot_id: int | None, again: str | None, stop: threading.Event
+) -> SourceOf:
+    try:
+        from trainer.spark.session import session
+        from trainer.spark.settings import SparkSettings
+        from trainer.spark.snapshot import read_snapshot
+        from trainer.spark.source import Archived, SparkSource, made_again
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            f"--engine spark needs the package {error.name}: install requirements-spark.lock, or "
+            "the extras trainer, archive and spark"
+        ) from error
+    settings = read_settings(SparkSettings)
+    archived = Archived(
+        partial(session, master, stop),
+        read_snapshot(settings.archive, snapshot_id),
+        settings.folding(),
+    )
+    if again is not None:
+        return partial(made_again, archived=archived, generation=again)
+    return partial(SparkSource, archived=archived)

@@ -1,0 +1,105 @@
+"""Reads the archive's files on Spark's workers: rows of `interactions` to columns of numbers.
+
+The files are read by Arrow, as pyiceberg reaches them: Spark needs no jar for Iceberg or S3.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.io import FileIO
+
+from contracts.archive import INTERACTIONS_TABLE
+from trainer.spark.running_history import ERASED_KIND, KINDS, UNCONDITIONAL_MS
+
+ROWS_AT_ONCE: Final = 50_000
+"""Of a file, as many are in memory beside the row group that they are decoded from."""
+US_PER_MS: Final = 1_000
+SCHEMA: Final = (
+    "user string, log int, partition int, offset long, item long, kind byte, ts_ms long, "
+    "value double, last_event_before_ms long"
+)
+"""Of what is read, in Spark's words."""
+_COLUMNS: Final = [column.name for column in INTERACTIONS_TABLE.columns]
+
+
+Until = Mapping[int, tuple[int, int]]
+"""partition -> log and offset of the first record that is left out; none of other partitions"""
+
+
+class RowsError(ValueError):
+    """A file has rows that the archive's own program does not write."""
+
+
+def read_events(
+    places: Iterator[pa.RecordBatch], io: FileIO, files: Sequence[str], until: Until | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the events of some files, in batches of `SCHEMA`.
+
+    Args:
+        places: batches with one column, the places in `files` of those to be read.
+        io: how they are reached.
+        files: addresses of all.
+        until: where the log ends for this reader; None: where the files do.
+
+    Raises:
+        RowsError: a row is none that the archive writes.
+    """
+    for batch in places:
+        for place in batch.column(0).to_pylist():
+            for rows in _read(io, files[place]):
+                yield columns_of(rows if until is None else before(rows, until), files[place])
+
+
+def _read(io: FileIO, file: str) -> Iterator[pa.RecordBatch]:
+    with io.new_input(file).open() as stream:
+        # What a file has of its own, such as columns that were added later, is not asked for.
+        parquet = pq.ParquetFile(stream, pre_buffer=False)
+        yield from parquet.iter_batches(ROWS_AT_ONCE, columns=_COLUMNS)
+
+
+def before(rows: pa.RecordBatch, until: Until) -> pa.RecordBatch:
+    """Return the rows of a batch that come before the end of their partition."""
+    partition, log, offset = (rows[name].to_numpy() for name in ("partition", "log", "offset"))
+    kept = np.zeros(len(rows), np.bool_)
+    for of, (last_log, end) in until.items():
+        kept |= (partition == of) & ((log < last_log) | ((log == last_log) & (offset < end)))
+    return rows.filter(pa.array(kept))
+
+
+def columns_of(rows: pa.RecordBatch, file: str) -> pa.RecordBatch:
+    """Return rows of the table as a batch of `SCHEMA`.
+
+    Raises:
+        RowsError: a row is none that the archive writes; names `file`.
+    """
+    kind = pc.index_in(rows["event"], pa.array(KINDS)).fill_null(-1)
+    kinds = kind.to_numpy()
+    if (kinds < 0).any():
+        event = rows["event"][int(np.flatnonzero(kinds < 0)[0])].as_py()
+        raise RowsError(f"{file}: event {event!r} is none of {', '.join(KINDS)}: was it edited?")
+    items = rows["instrument_id"]
+    if (items.is_null().to_numpy(zero_copy_only=False) & (kinds != ERASED_KIND)).any():
+        raise RowsError(f"{file}: an event has no instrument_id: was it edited?")
+    values = pc.multiply(rows["price"], pc.fill_null(rows["quantity"], 1.0))
+    columns: dict[str, Any] = {
+        "user": rows["user_id"].cast(pa.string()),
+        "log": rows["log"],
+        "partition": rows["partition"],
+        "offset": rows["offset"],
+        "item": pc.fill_null(items, 0),
+        "kind": kind.cast(pa.int8()),
+        "ts_ms": _epoch_ms(rows["ts"]),
+        "value": pc.fill_null(values, float("nan")),
+        "last_event_before_ms": pc.fill_null(
+            _epoch_ms(rows["last_event_before"]), UNCONDITIONAL_MS
+        ),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _epoch_ms(times: Any) -> Any:
+    return pc.divide(times.cast(pa.int64()), US_PER_MS)

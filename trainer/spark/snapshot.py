@@ -1,0 +1,122 @@
+"""The state of the archive's `interactions` that a run learns from: one snapshot of the table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pyiceberg.io import FileIO
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
+from pyiceberg.table.snapshots import ancestors_of
+
+from contracts.archive import INTERACTIONS_TABLE
+from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import Position, PositionsError, positions_in
+from runtime.archive.tables import check_table
+from trainer.generations.report import Position as LogPosition
+from trainer.source import SourceError
+from trainer.spark.events import Until
+
+_SHOWN: Final = 5
+"""Of the snapshots that there are, so many are named where one is not: the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One snapshot of `interactions`."""
+
+    id: int
+    positions: dict[int, Position]
+    """partition -> how far the snapshot goes"""
+    io: FileIO
+    """how its files are reached"""
+    files: list[str]
+    """their addresses"""
+    rows: int
+    """in all of them"""
+    until: Until | None = None
+    """where the log ends for the reader, if not with the snapshot"""
+
+    def cut(self, positions: Sequence[LogPosition]) -> "Snapshot":
+        """Return the state that the log had at an earlier place, but for users erased since.
+
+        Args:
+            positions: log and next offset of each partition; None: it had no records yet.
+
+        Raises:
+            SourceError: the snapshot does not reach as far.
+        """
+        until = {p: position for p, position in enumerate(positions) if position is not None}
+        for p, (log, end) in until.items():
+            there = self.positions.get(p)
+            if there is None or (there.log, there.next) < (log, end):
+                raise SourceError(
+                    f"the archive does not reach to offset {end} of log {log} in partition {p}: "
+                    "let it run until it does, or set ARCHIVE_WAREHOUSE to the one that did"
+                )
+        ids = {p: self.positions[p].topic_id for p in until}
+        ends = {p: Position(ids[p], log, end) for p, (log, end) in until.items()}
+        return replace(self, positions=ends, until=until)
+
+
+def read_snapshot(config: ArchiveConfig, snapshot_id: int | None) -> Snapshot:
+    """Return a snapshot of `interactions`; None stands for the current one.
+
+    Raises:
+        SourceError: the archive is away, has no such table, no such snapshot of it, or not the
+            columns that it must have, or how far it goes is not to be known.
+    """
+    try:
+        table = _table(config)
+        return _read(table, _named(table, snapshot_id))
+    except (ArchiveError, PositionsError) as error:
+        raise SourceError(str(error)) from error
+    except Exception as error:
+        if not is_passing(error):
+            raise
+        raise SourceError(
+            f"the archive in ARCHIVE_WAREHOUSE={config.warehouse} does not answer: {error}"
+        ) from error
+
+
+def _table(config: ArchiveConfig) -> Table:
+    table = load(open_catalog(config), config, INTERACTIONS_TABLE)
+    if table is None:
+        raise SourceError(
+            f"the archive has no table {config.namespace}.{INTERACTIONS_TABLE.name}: run "
+            "`python -m archive run` first, or set ARCHIVE_WAREHOUSE to where it writes"
+        )
+    check_table(table, INTERACTIONS_TABLE)
+    return table
+
+
+def _named(table: Table, snapshot_id: int | None) -> IcebergSnapshot:
+    if snapshot_id is None:
+        if (current := table.current_snapshot()) is None:
+            raise SourceError("the archive has no interactions yet: let it run for a while")
+        return current
+    if (found := table.snapshot_by_id(snapshot_id)) is not None:
+        return found
+    latest = sorted(table.metadata.snapshots, key=lambda snapshot: -snapshot.timestamp_ms)[:_SHOWN]
+    raise SourceError(
+        f"the archive has no snapshot {snapshot_id} of interactions: it was never there or has "
+        f"expired. The latest are {', '.join(str(s.snapshot_id) for s in latest) or 'none'}"
+    )
+
+
+def _read(table: Table, snapshot: IcebergSnapshot) -> Snapshot:
+    files, rows = [], 0
+    for task in table.scan(snapshot_id=snapshot.snapshot_id).plan_files():
+        if task.delete_files:
+            raise SourceError(
+                f"{task.file.file_path} has deleted rows in it, as another engine writes them: let "
+                "that engine rewrite the table's files (copy-on-write)"
+            )
+        files.append(task.file.file_path)
+        rows += task.file.record_count
+    line = ancestors_of(snapshot, table.metadata)
+    summaries = [dict(s.summary.additional_properties) if s.summary else {} for s in line]
+    positions = positions_in(INTERACTIONS_TABLE, list(summaries))
+    # In one order, whatever the manifests' is.
+    return Snapshot(snapshot.snapshot_id, positions, table.io, sorted(files), rows)
