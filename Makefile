@@ -4,8 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api archive infra
-# They can do without the extra `archive`, but their images have it.
-READERS := producers api infra
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation cluster-check terraform-check lock clean
@@ -150,6 +148,8 @@ terraform-check: $(READY) ## check infra/terraform by OpenTofu and checkov, made
 # Not after $(READY), which would install the old locks first.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
+# Programs that can do without an extra have it in their images: what reads the archive, and what
+# checks it.
 lock: ## compile the lock files from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) $(LOCKED) requirements-uv.lock; }
 	@$(COMPILE) --group uv --output-file requirements-uv.lock
@@ -157,8 +157,12 @@ lock: ## compile the lock files from pyproject.toml
 	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) quality dev,--extra $(extra)) \
 		--output-file requirements-dev.lock
 	@for program in $(PROGRAMS); do \
-		case "$(READERS)" in *$$program*) archive="--extra archive";; *) archive=;; esac; \
-		$(COMPILE) pyproject.toml --extra $$program $$archive --constraint requirements-dev.lock \
+		case $$program in \
+			producers|api|infra) more="--extra archive";; \
+			archive) more="--extra quality";; \
+			*) more=;; \
+		esac; \
+		$(COMPILE) pyproject.toml --extra $$program $$more --constraint requirements-dev.lock \
 			--output-file requirements-$$program.lock || exit 1; \
 	done
 	@$(COMPILE) pyproject.toml --extra trainer --extra archive --extra spark --extra quality \

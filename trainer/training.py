@@ -23,6 +23,7 @@ from trainer.generations.placing import Placing
 from trainer.generations.publication import generation_id
 from trainer.generations.report import Checked, Report
 from trainer.learned import Learned
+from trainer.quality.checking import check
 from trainer.quality.gate import BadDataError
 from trainer.quality.telling import tell, tell_corrupt
 from trainer.settings import AUTO, TrainerSettings
@@ -142,8 +143,6 @@ class Training:
             BadDataError: they break a hard rule; it is noted.
         """
         with self.stages.timed("check counts"):
-            from trainer.quality.checking import check  # takes two seconds
-
             before = served_popularity(self.store, self.keyspace, served) if served else None
             checked = check(gram, before, self.settings.quality)
         try:

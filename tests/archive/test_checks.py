@@ -1,5 +1,6 @@
 """A check finds what is wrong with an archive, and says what, in how many rows, and in which."""
 
+import doctest
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ pytest.importorskip("great_expectations", reason="the extra quality is not insta
 pytestmark = pytest.mark.xdist_group("great_expectations")
 
 from archive import checks  # noqa: E402
+from runtime.archive.quality import checking, reading  # noqa: E402
 from runtime.archive.quality.checking import Checked  # noqa: E402
 
 NOW_MS = TODAY_US // 1_000 + 3_600_000
@@ -87,9 +89,11 @@ def test_what_the_archive_writes_is_as_it_is_expected_to_be(
     assert all(len(each.results) == len(each.suite.expectations) > 10 for each in checked)
 
 
+@pytest.mark.parametrize("rows_at_once", [2, reading.ROWS_AT_ONCE])
 def test_prices_that_are_none_are_named_with_their_places(
-    catalog: Catalog, config: ArchiveConfig
+    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
 ) -> None:
+    monkeypatch.setattr(reading, "ROWS_AT_ONCE", rows_at_once)
     prices = [30.72, 0.0, -1.0, float("inf"), 1e-9, -2.0]
     commit(catalog, config, QUOTES_TABLE, [QUOTE | {"price": price} for price in prices])
     name = "expect_column_values_to_be_between of price"
@@ -175,6 +179,10 @@ def test_rows_that_no_topic_can_have_are_found(
     found = failures(found_in(catalog, config, table))
     expected = {f"expect_column_{name}": len(rows) for name, rows in broken.items()}
     assert {name: rows for name, (rows, _) in found.items()} == expected
+
+
+def test_the_examples_in_the_docstrings_are_true() -> None:
+    assert doctest.testmod(checking) == (0, 1)
 
 
 def test_a_table_without_rows_is_no_failure(catalog: Catalog, config: ArchiveConfig) -> None:

@@ -11,7 +11,9 @@ import trainer
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(trainer.__path__, "trainer.")
-    if not module.name.endswith("__main__") and "spark" not in module.name
+    if not module.name.endswith("__main__")
+    and "spark" not in module.name
+    and module.name != "trainer.spark.checking"
 ]
 
 

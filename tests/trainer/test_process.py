@@ -125,7 +125,7 @@ def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
 LAUNCHER = """
 import os, signal, socket, sys, threading
 # A run imports these when it needs them.
-import trainer.experiments.holdout, trainer.quality.checking, trainer.tuning.auto
+import trainer.experiments.holdout, trainer.tuning.auto
 from runtime.logs import configure_logs
 from trainer.experiments import trial
 from trainer.runs import Runs

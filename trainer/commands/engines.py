@@ -69,6 +69,7 @@ def _spark_source(
     master: str, snapshot_id: int | None, again: str | None, stop: threading.Event
 ) -> SourceOf:
     try:
+        from trainer.spark.checking import check_archive
         from trainer.spark.session import session
         from trainer.spark.settings import SparkSettings
         from trainer.spark.snapshot import read_snapshot
@@ -76,14 +77,12 @@ def _spark_source(
     except ModuleNotFoundError as error:
         raise SourceError(
             f"--engine spark needs the package {error.name}: install requirements-spark.lock, or "
-            "the extras trainer, archive and spark"
+            "the extras trainer, archive, spark and quality"
         ) from error
     settings = read_settings(SparkSettings)
-    archived = Archived(
-        partial(session, master, stop),
-        read_snapshot(settings.archive, snapshot_id),
-        settings.folding(),
-    )
+    snapshot = read_snapshot(settings.archive, snapshot_id)
+    check_archive(settings.archive, snapshot.id)
+    archived = Archived(partial(session, master, stop), snapshot, settings.folding())
     if again is not None:
         return partial(made_again, archived=archived, generation=again)
     return partial(SparkSource, archived=archived)

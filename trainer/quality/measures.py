@@ -1,4 +1,4 @@
-"""What can be said about counts without a model: one table with a row an item, one with one row.
+"""What can be said about counts without a model: figures about each item, and about all of them.
 
 Pure. The Gram matrix of any affinities is symmetric and G_ij is at most sqrt(G_ii x G_jj)
 (Cauchy-Schwarz), so counts that are not were not counted right, or were read while they changed.
@@ -7,7 +7,6 @@ Pure. The Gram matrix of any affinities is symmetric and G_ij is at most sqrt(G_
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from contracts.messages import Floats
 from trainer.counts.blocks import blocks
@@ -20,49 +19,44 @@ ROUNDING: Final = 1e-9
 """By so much weighted counts may differ that are equal: sums in other orders."""
 
 
-def of_items(gram: Gram) -> pd.DataFrame:
-    """Return a table with a row for each item, its id as the index.
+def of_items(gram: Gram) -> dict[str, Floats]:
+    """Return figures about each item, each (n_items,), in the order of the items.
 
-    Columns:
+    Keys:
         own: G_ii.
         counts: sum over j of G_ij.
         unmatched: by how much the row differs from the column, for one of both; 0 if symmetric.
         beyond: what exceeds the bound by Cauchy-Schwarz, for one of `counts`.
     """
     counts = np.asarray(gram.counts.sum(axis=1), np.float64)
-    return pd.DataFrame(
-        {
-            "own": gram.counts.diagonal(),
-            "counts": counts,
-            "unmatched": _unmatched(gram.counts),
-            "beyond": _ratio(_beyond(gram.counts), counts),
-        },
-        index=pd.Index(gram.items, name="item"),
-    )
+    return {
+        "own": gram.counts.diagonal(),
+        "counts": counts,
+        "unmatched": _unmatched(gram.counts),
+        "beyond": _ratio(_beyond(gram.counts), counts),
+    }
 
 
-def of_all(gram: Gram, before: Popularity | None) -> pd.DataFrame:
-    """Return a table with one row.
+def of_all(gram: Gram, before: Popularity | None) -> dict[str, float]:
+    """Return figures about all of the counts.
 
     Args:
         gram: what is about to be trained on.
         before: what was popular in the generation before.
 
-    Columns:
+    Keys:
         below_zero: sum of the counts below zero, without their sign, for one of all others.
         single_user: share of items whose G_ii is 1: in binary mode, that one user has.
         items_kept: items for one that the generation before had; 1 if there was none.
         popularity_shift: as `trainer.quality.popularity` says; 0 if there was none.
     """
     own, n_items = gram.counts.diagonal(), max(len(gram.items), 1)
-    return pd.DataFrame(
-        {
-            "below_zero": [gram.below_zero / max(float(gram.counts.sum()), 1.0)],
-            "single_user": [float((own == 1).sum()) / n_items],
-            "items_kept": [len(gram.items) / before.items if before and before.items else 1.0],
-            "popularity_shift": [popularity_shift(before, gram) if before else 0.0],
-        }
-    )
+    return {
+        "below_zero": gram.below_zero / max(float(gram.counts.sum()), 1.0),
+        "single_user": float((own == 1).sum()) / n_items,
+        "items_kept": len(gram.items) / before.items if before and before.items else 1.0,
+        "popularity_shift": popularity_shift(before, gram) if before else 0.0,
+    }
 
 
 def _unmatched(counts: Matrix) -> Floats:

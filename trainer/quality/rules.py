@@ -1,12 +1,16 @@
-"""The rules, as pandera schemas: one for the table of items, two for the table with one row.
+"""The rules: what must hold of each item's counts, and of the counts as a whole. Pure.
 
-What a column is and where its limits come from is in `trainer.quality.measures` and `.settings`.
+What a figure is and where its limits come from is in `trainer.quality.measures` and `.settings`.
 """
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
-import pandera.pandas as pa
+import numpy as np
+import numpy.typing as npt
 
+from contracts.messages import Floats
+from trainer.generations.report import Level
 from trainer.quality.settings import QualityConfig
 
 OF_A_ROW: Final = 0.1
@@ -14,15 +18,6 @@ OF_A_ROW: Final = 0.1
 that differ by more are those of items with few counts, unless something is wrong."""
 BELOW_ZERO: Final = 1e-6
 """Taking weights out of a sum again leaves 1e-16 of them; more was never put in."""
-
-ITEMS: Final = pa.DataFrameSchema(
-    {
-        "own": pa.Column(float, pa.Check.gt(0)),
-        "unmatched": pa.Column(float, pa.Check.in_range(0, OF_A_ROW)),
-        "beyond": pa.Column(float, pa.Check.in_range(0, OF_A_ROW)),
-    }
-)
-"""Of each item. A row that breaks one is told with the share of all counts in such rows."""
 
 MEANINGS: Final = {
     "own": "share of the counts in rows of items without a count of their own",
@@ -33,24 +28,41 @@ MEANINGS: Final = {
     "single_user": "share of the items that one user has",
     "popularity_shift": "population stability index against the served generation",
 }
-"""By column: what is compared with the limit; at most it, unless it says otherwise."""
+"""By rule: what is compared with the limit; at most it, unless it says otherwise."""
 
 
-def hard(settings: QualityConfig) -> pa.DataFrameSchema:
-    """Return what must hold for all of the data, or nothing is published."""
-    return pa.DataFrameSchema(
-        {
-            "below_zero": pa.Column(float, pa.Check.le(BELOW_ZERO)),
-            "items_kept": pa.Column(float, pa.Check.ge(settings.items_kept_min)),
-        }
+class Rule(NamedTuple):
+    """What must hold of a figure about all of the data."""
+
+    name: str
+    level: Level
+    limit: float
+    is_least: bool = False
+    """whether the limit is the least that the figure may be, and not the most"""
+
+    def holds(self, value: float) -> bool:
+        """Return whether a figure is within the limit; NaN is not."""
+        return value >= self.limit if self.is_least else value <= self.limit
+
+
+def rules(settings: QualityConfig) -> tuple[Rule, ...]:
+    """Return what must hold for all of the data, or nothing is published, and what should."""
+    return (
+        Rule("below_zero", "hard", BELOW_ZERO),
+        Rule("items_kept", "hard", settings.items_kept_min, is_least=True),
+        Rule("single_user", "soft", settings.single_user_max),
+        Rule("popularity_shift", "soft", settings.popularity_shift_max),
     )
 
 
-def soft(settings: QualityConfig) -> pa.DataFrameSchema:
-    """Return what should hold for all of the data."""
-    return pa.DataFrameSchema(
-        {
-            "single_user": pa.Column(float, pa.Check.le(settings.single_user_max)),
-            "popularity_shift": pa.Column(float, pa.Check.le(settings.popularity_shift_max)),
-        }
-    )
+def _is_share_of_a_row(values: Floats) -> npt.NDArray[np.bool_]:
+    return (values >= 0) & (values <= OF_A_ROW)
+
+
+OF_ITEMS: Final[Mapping[str, Callable[[Floats], npt.NDArray[np.bool_]]]] = {
+    "own": lambda values: values > 0,
+    "unmatched": _is_share_of_a_row,
+    "beyond": _is_share_of_a_row,
+}
+"""By figure about each item, (n_items,): of which items it is as it must be; never of NaN. What
+breaks one is told with the share of all counts in the rows of such items."""

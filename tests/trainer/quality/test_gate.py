@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.sparse import csr_array
@@ -47,8 +47,6 @@ def popularity_of(counts: Counts, top: int = 200) -> Popularity:
     )
 
 
-# A check takes some 50 ms, nearly all of it pandera's.
-@settings(max_examples=20)
 @given(
     arrays.arrays(
         np.float64,

@@ -1,0 +1,158 @@
+"""What must hold of the archive's rows, as data: rules that follow from what may be in a topic.
+
+`runtime.archive.quality` makes expectations of them. That a column is there, and of which type, is
+not among them: a table that lacks one is not opened at all.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.archive import (
+    BARS_TABLE,
+    ERASED,
+    FEEDBACK_TABLE,
+    INTERACTIONS_TABLE,
+    PLACE,
+    QUOTES_TABLE,
+    ArchiveTable,
+)
+from contracts.feedback import FEEDBACK_TYPES, MAX_POSITION
+from contracts.messages import EVENT_TYPES, MAX_USER_ID_BYTES
+
+_GREATEST: Final = sys.float_info.max
+
+
+@dataclass(frozen=True, slots=True)
+class NotNull:
+    """A column has a value in each row, but for those that are `unless`."""
+
+    column: str
+    unless: tuple[str, str] | None = None
+    """column, and its value"""
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A number, where it is not null, is within bounds."""
+
+    column: str
+    least: float
+    most: float | None = None
+    """None: whatever the column's type can hold"""
+    is_above: bool = False
+    """whether it must be above `least`"""
+
+
+@dataclass(frozen=True, slots=True)
+class InThePast:
+    """A time is from 1970 on, and at most `contracts.messages.MAX_AHEAD_MS` after the check."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A column has one of some values."""
+
+    column: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BytesWithin:
+    """A text has so many bytes of UTF-8."""
+
+    column: str
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotAbove:
+    """In each row, `lower` is at most `upper`."""
+
+    lower: str
+    upper: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewPlace:
+    """No row before it, in the order of the files, has the same place in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredPlace:
+    """The place is before the positions that the snapshot bears: what it says it has, and no more.
+
+    Within a partition offsets may be left out: records that broke a rule are no rows, nor are users
+    who were taken out.
+    """
+
+
+Rule = NotNull | Within | InThePast | OneOf | BytesWithin | NotAbove | NewPlace | CoveredPlace
+
+
+def _positive(column: str) -> Within:
+    return Within(column, 0, _GREATEST, is_above=True)
+
+
+def _not_negative(column: str) -> Within:
+    return Within(column, 0, _GREATEST)
+
+
+_USER: Final = BytesWithin("user_id", 1, MAX_USER_ID_BYTES)
+_OF_TABLES: Final[Mapping[str, tuple[Rule, ...]]] = {
+    QUOTES_TABLE.name: (
+        Within("instrument_id", 0),
+        _positive("price"),
+        _not_negative("size"),
+        InThePast("ts"),
+    ),
+    INTERACTIONS_TABLE.name: (
+        _USER,
+        NotNull("instrument_id", unless=("event", ERASED)),
+        Within("instrument_id", 0),
+        OneOf("event", (*EVENT_TYPES, ERASED)),
+        _positive("price"),
+        _positive("quantity"),
+        InThePast("ts"),
+    ),
+    FEEDBACK_TABLE.name: (
+        OneOf("type", FEEDBACK_TYPES),
+        _USER,
+        Within("instrument_id", 0),
+        Within("position", 1, MAX_POSITION),
+        InThePast("ts"),
+    ),
+    BARS_TABLE.name: (
+        Within("instrument_id", 0),
+        *(_positive(column) for column in ("open", "high", "low", "close")),
+        *(NotAbove("low", column) for column in ("open", "close")),
+        *(NotAbove(column, "high") for column in ("open", "close")),
+        _not_negative("volume"),
+        _not_negative("notional"),
+        Within("count", 1),
+        Within("revision", 0),
+        NotAbove("minute", "open_ts"),
+        NotAbove("open_ts", "close_ts"),
+        *(InThePast(column) for column in ("minute", "open_ts", "close_ts")),
+    ),
+}
+
+
+def rules_of(table: ArchiveTable) -> tuple[Rule, ...]:
+    """Return the rules of a table, those that hold in all tables first.
+
+    >>> from contracts.archive import QUOTES_TABLE
+    >>> rules_of(QUOTES_TABLE)[:2]
+    (NotNull(column='log', unless=None), NotNull(column='partition', unless=None))
+    """
+    return (
+        *(NotNull(column.name) for column in table.columns if column.is_required),
+        *(Within(column, 0) for column in PLACE),
+        CoveredPlace(),
+        NewPlace(),
+        *_OF_TABLES[table.name],
+    )

@@ -1,0 +1,51 @@
+"""Whether the archive is fit to be counted: what is checked before Spark reads its interactions."""
+
+import time
+
+import structlog
+
+from contracts.archive import INTERACTIONS_TABLE
+from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import PositionsError
+from runtime.archive.quality.checking import Checked, check_snapshot
+from trainer.source import SourceError
+
+log = structlog.get_logger(__name__)
+
+
+def check_archive(config: ArchiveConfig, snapshot_id: int) -> None:
+    """Check the rows of a snapshot of `interactions`.
+
+    Raises:
+        SourceError: some are not as they are expected to be, or cannot be read; names each
+            expectation that is not met, by how many rows, and some of them.
+    """
+    try:
+        checked = _checked(config, snapshot_id)
+    except (ArchiveError, PositionsError) as error:
+        raise SourceError(str(error)) from error
+    except Exception as error:
+        if not is_passing(error):
+            raise
+        raise SourceError(
+            f"the archive in ARCHIVE_WAREHOUSE={config.warehouse} does not answer: {error}"
+        ) from error
+    if checked.failed:
+        raise SourceError(
+            f"snapshot {snapshot_id} of {checked.table} is not counted: "
+            + "; ".join(map(str, checked.failed))
+            + ". `python -m archive check --docs FOLDER` shows all of it; name a --snapshot from "
+            "before, or put the table right with Iceberg"
+        )
+    log.info("archive checked", rows=checked.rows, expectations=len(checked.results))
+
+
+def _checked(config: ArchiveConfig, snapshot_id: int) -> Checked:
+    found = load(open_catalog(config), config, INTERACTIONS_TABLE)
+    if found is None:
+        raise ArchiveError(f"the archive has no table {INTERACTIONS_TABLE.name}: it was dropped")
+    snapshot = found.snapshot_by_id(snapshot_id)
+    if snapshot is None:
+        raise ArchiveError(f"the archive has no snapshot {snapshot_id} any more: it has expired")
+    return check_snapshot(found, INTERACTIONS_TABLE, snapshot, time.time_ns() // 1_000_000)
