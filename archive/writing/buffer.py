@@ -1,7 +1,7 @@
 """The rows of a table that were read and are not committed yet, by partition. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -26,6 +26,8 @@ class Taken(NamedTuple):
     rows: pa.Table
     batches: Mapping[int, int]
     """partition -> how many of its batches"""
+    lives: Mapping[int, object]
+    """partition -> what stands for its being read without a new beginning"""
 
 
 class Buffer:
@@ -84,11 +86,11 @@ class Buffer:
     def drop_unsure(self) -> int:
         """Drop what was read since the last note; return how many records that were, at most."""
         dropped = 0
-        for span in self._spans.values():
+        for partition, span in self._spans.items():
             n, after = span.sure or (0, Position(span.after.topic_id, span.after.log, span.start))
-            dropped += span.after.next - after.next
-            del span.batches[n:]
-            span.after = after
+            if after != span.after:
+                dropped += span.after.next - after.next
+                self._spans[partition] = replace(span, batches=span.batches[:n], after=after)
         return dropped
 
     def take(self) -> Taken:
@@ -99,17 +101,21 @@ class Buffer:
             moved={p: Moved(span.before, span.start, span.after) for p, span in spans.items()},
             rows=pa.Table.from_batches(batches, self._schema),
             batches={p: len(span.batches) for p, span in spans.items()},
+            lives=spans,
         )
 
     def committed(self, taken: Taken) -> None:
         """Let go of what was committed."""
         for partition, moved in taken.moved.items():
             span = self._spans.get(partition)
-            # It may have been given to somebody else, or begun anew, while it was written.
-            if span is None or span.before != moved.before or span.start != moved.start:
+            # While it was written, it may have been given to somebody else, begun anew, or doubted.
+            # Its next commit is then refused, and it is resumed from the table.
+            if span is None or span is not taken.lives[partition] or span.before != moved.before:
                 continue
             n = taken.batches[partition]
             del span.batches[:n]
             span.before, span.start = moved.after, moved.after.next
             if span.sure is not None:
-                span.sure = max(span.sure[0] - n, 0), span.sure[1]
+                sure, up_to = span.sure
+                # Beyond a commit nothing goes back.
+                span.sure = max(sure - n, 0), moved.after if sure < n else up_to

@@ -107,8 +107,8 @@ async def fails(user_id: str) -> None:
     except ValueError as error:
         raise KeyError(user_id) from error
 
-def with_a_bug(settings):
-    app = create_app(settings)
+def with_a_bug(settings, **more):
+    app = create_app(settings, **more)
     app.get("/fails/{user_id}")(fails)
     return app
 

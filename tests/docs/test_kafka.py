@@ -12,6 +12,7 @@ USERS: Final[dict[str, User]] = {
     "workers": "workers",
     "trainer": "trainer",
     "api": "api",
+    "archive": "archive",
     "`python -m infra.topics`": "topics",
     "`… infra.topics dead-letters`, `republish`": "operator",
 }
