@@ -285,7 +285,11 @@ def _redis_container(stack: contextlib.ExitStack) -> Taken:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and all of the page in one: they share a stack."""
+    """Keep the tests of a file in one process, and all of the page in one: they share a stack.
+
+    Those of the page come first: last, they would keep one process busy while the others are done.
+    """
+    items.sort(key=lambda item: item.path.parent.name != "web")
     for item in items:
         group = "web" if item.path.parent.name == "web" else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
