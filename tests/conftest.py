@@ -42,6 +42,7 @@ from docker.errors import DockerException
 from hypothesis import HealthCheck, settings
 from testcontainers.community.kafka import KafkaContainer
 from testcontainers.community.redis import RedisContainer
+from xdist.scheduler import LoadFileScheduling
 
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, STREAMED
@@ -59,6 +60,7 @@ from tests.guarded import Guarded, guarded_kafka
 from tests.patience import PATIENCE_S
 
 SESSION = f"tickrec-test-{uuid.uuid4().hex[:8]}"
+WEB = "tests/web/"
 OURS = frozenset(topic.name for topic in ALL)
 TopicsFactory = Callable[..., Topology]
 
@@ -284,12 +286,22 @@ def _redis_container(stack: contextlib.ExitStack) -> Taken:
     return Taken(url, stores.product(url), "Docker answers")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and all of the page in one: they share a stack.
+class ByFile(LoadFileScheduling):
+    """Keeps the tests of a file in one process, and all of the page in one: they share a stack.
 
-    Those of the page come first: last, they would keep one process busy while the others are done.
+    `--dist=loadgroup` would do it, but pytest-xdist 3.8 cannot rename the tests of pytest 9.2.
     """
-    items.sort(key=lambda item: item.path.parent.name != "web")
-    for item in items:
-        group = "web" if item.path.parent.name == "web" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", 1)[0]
+        return WEB if path.startswith(WEB) else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what lasts long in one process: last, it would keep one busy alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith((WEB, "tests/settings/")))

@@ -25,12 +25,10 @@ from runtime.archive.tables import open_table
 from tests.archive.tables import TODAY_US, commit
 
 pytest.importorskip("great_expectations", reason="the extra quality is not installed")
-# It takes seconds to import: one process does.
-pytestmark = pytest.mark.xdist_group("great_expectations")
 
-from archive import checks  # noqa: E402
-from runtime.archive.quality import checking, reading  # noqa: E402
-from runtime.archive.quality.checking import Checked  # noqa: E402
+from archive import checks
+from runtime.archive.quality import checking, reading
+from runtime.archive.quality.checking import Checked
 
 NOW_MS = TODAY_US // 1_000 + 3_600_000
 US_PER_S = 1_000_000

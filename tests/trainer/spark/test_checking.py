@@ -9,9 +9,8 @@ from tests.trainer.spark.logs import Record, archive
 from trainer.source import SourceError
 
 pytest.importorskip("great_expectations", reason="the extra quality is not installed")
-pytestmark = pytest.mark.xdist_group("great_expectations")
 
-from trainer.spark.checking import check_archive  # noqa: E402
+from trainer.spark.checking import check_archive
 
 GOOD = [Record(0, 0, "u", 1, "view", 0), Record(0, 1, "u", None, "erased", 1)]
 
