@@ -103,7 +103,9 @@ class LogWatch:
             for topic, partition in zip(STREAMED, dead, strict=True)
             if partition in latest and partition in earliest
         }
-        return LogEnds(ends, letters, self._rates(latest), failure)
+        # A partition of which no end came now would have no rate the next time.
+        rates = self._rates(latest) if failure is None else {}
+        return LogEnds(ends, letters, rates, failure)
 
     def _connected(self) -> AdminClient:
         """Return a client; blocks where it needs a token."""

@@ -94,7 +94,8 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
 ) -> None:
     monkeypatch.setattr("api.pipeline.log_ends.ANSWER_WITHIN_S", 60.0)
     monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
-    monkeypatch.setattr("api.pipeline.log_ends._RATE_OVER_S", 3600.0)  # publishing may take a while
+    # Publishing may take a while.
+    monkeypatch.setattr("api.pipeline.log_ends._RATE_OVER_S", 3600.0)
     quotes = [Quote(instrument_id=4, price=1, ts=NOW_MS + n) for n in range(10)]
     settings: dict[str, Any] = {"redis_url": store_url, "kafka": plain(broker)}
     pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
