@@ -159,11 +159,12 @@ def test_the_command_says_what_was_copied(old: Pipeline, grown: Grown) -> None:
     ]
 
 
+@pytest.mark.usefixtures("old")
 def test_wrong_prefixes_are_told(grown: Grown) -> None:
     kafka = grown.kafka
     elsewhere = kafka.model_copy(update={"prefix": "none."})
     for into, from_prefix, error in (
-        (kafka, "shop.", "no topic shop.quotes: is --from-prefix right?"),
+        (kafka, "nowhere.", "no topic nowhere.quotes: is --from-prefix right?"),
         (kafka, kafka.prefix, "is KAFKA_PREFIX itself"),
         (elsewhere, "", "no topic none.quotes: run `python -m infra.topics"),
     ):
