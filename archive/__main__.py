@@ -18,7 +18,7 @@ from rich.console import Console
 from archive import health
 from archive.archiver import Archiver
 from archive.maintenance.rounds import Maintenance, maintain
-from archive.patience import Patience, StoppedError
+from archive.patience import Patience, StoppedError, is_worth_another_try
 from archive.reading.broker import Broker
 from archive.reading.consumer import NotAllowedError
 from archive.settings import ArchiveSettings
@@ -27,7 +27,7 @@ from archive.status import status as shown_status
 from archive.writing.commits import GoneError
 from archive.writing.table_writer import TableWriter
 from contracts.archive import TABLES, ArchiveTable
-from runtime.archive.catalog import ArchiveError, is_passing, open_catalog
+from runtime.archive.catalog import ArchiveError, open_catalog
 from runtime.archive.positions import PositionsError
 from runtime.archive.tables import open_table
 from runtime.kafka.tokens import TokenError
@@ -150,7 +150,7 @@ def _waited(stop: threading.Event, seconds: float) -> None:
 def _archiver(
     settings: ArchiveSettings, catalog: Catalog, state: State, stop: threading.Event
 ) -> Archiver:
-    good_for_s = settings.times.unreferenced_after_s / 2
+    good_for_s = settings.times.files_good_for_s
     writers = [TableWriter(catalog, settings.archive, table, good_for_s) for table in TABLES]
     return Archiver(settings, writers, Broker(settings.kafka), state, stop)
 
@@ -174,8 +174,11 @@ def _errors_logged() -> Iterator[None]:
     except _NEEDS_A_PERSON as error:
         log.error("cannot archive", error=str(error))  # noqa: TRY400 (the message says it all)
         raise typer.Exit(1) from error
+    except GoneError as error:
+        log.error("another archive rewrote the same files: run it again", error=str(error))  # noqa: TRY400 (the same)
+        raise typer.Exit(1) from error
     except Exception as error:
-        if not is_passing(error) and not isinstance(error, GoneError):
+        if not is_worth_another_try(error):
             raise
         log.error("a server is away", error=f"{type(error).__name__}: {error}")  # noqa: TRY400 (the same)
         raise typer.Exit(1) from error

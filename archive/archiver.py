@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from archive import metrics
-from archive.patience import Patience, StoppedError
+from archive.patience import Patience, StoppedError, is_worth_another_try
 from archive.reading.beginning import begin
 from archive.reading.broker import Broker
 from archive.reading.consumer import Batch, GroupConsumer, Partition
@@ -17,7 +17,6 @@ from archive.reading.records import Place, rows_of
 from archive.settings import MIB, ArchiveSettings
 from archive.state import State
 from archive.writing.table_writer import TableWriter
-from runtime.archive.catalog import is_passing
 
 _POLL_S: Final = 0.1
 _SURE_EVERY_S: Final = 2.0
@@ -43,6 +42,9 @@ class Archiver:
         self._writers = {writer.table.topic.name: writer for writer in writers}
         self._patiently = Patience(state, stop)
         self._partitions: dict[str, int] = {}
+        self._to_begin: set[Partition] = set()
+        """Partitions of ours that are to begin anew before any more of them is taken: a part of
+        what was read of them is gone."""
         self._sure_s = self._lag_s = time.monotonic()
         self._consumer = GroupConsumer(settings.kafka, self._writers, self._assigned, self._revoked)
 
@@ -52,8 +54,8 @@ class Archiver:
         Raises:
             ArchiveError: a table is not as it should be.
             NotAllowedError: Kafka does not let us read.
-            Exception: as `is_passing` knows it, if the last commit failed. Nothing is lost: the
-                log still has what was not committed.
+            Exception: as `is_worth_another_try` knows it, if the last commit failed. Nothing is
+                lost: the log still has what was not committed.
         """
         try:
             while not self._stop.is_set():
@@ -122,7 +124,7 @@ class Archiver:
         for (topic, number), records in batches:
             writer = self._writers[topic]
             at = writer.buffer.position(number)
-            if at is None:
+            if at is None or (topic, number) in self._to_begin:
                 continue
             new = records
             if (records[0].offset() or 0) < at.next:
@@ -159,6 +161,7 @@ class Archiver:
                 self._wait, begin, writer, self._broker, some, is_refused=is_refused
             )
             offsets |= {(topic, number): offset for number, offset in found.items()}
+        self._to_begin -= offsets.keys()
         self._state.has_begun = True
         return offsets
 
@@ -173,13 +176,17 @@ class Archiver:
         for topic in {topic for topic, _ in partitions}:
             try:
                 if not is_lost:
-                    self._commit_sure(self._writers[topic])
+                    # Of those that stay ours: they cannot begin while the group changes hands.
+                    self._to_begin.update(self._commit_sure(self._writers[topic]))
             except Exception as error:
-                if not is_passing(error):
+                if not is_worth_another_try(error):
                     raise
                 log.warning("what was read is read again", topic=topic, why=str(error))
+        self._to_begin.difference_update(partitions)
         for topic, number in partitions:
-            self._writers[topic].buffer.drop(number)
+            writer = self._writers[topic]
+            writer.buffer.drop(number)
+            metrics.LAG.remove(writer.table.name, str(number))
 
     # What the topics are.
 
@@ -192,26 +199,24 @@ class Archiver:
         self._begin(other)
 
     def _drop_unsure(self, topics: Collection[str]) -> list[Partition]:
-        """Return the partitions of topics that were made anew; what may be of either log is gone.
+        """Return the partitions to begin anew; what may be of either log of a topic is gone.
 
-        What was for certain of the old one is committed.
+        What was for certain of the old one is committed. A topic that is gone begins when it is
+        there again, be it the same one, of which the broker had not heard.
         """
         ids = self._broker.topic_ids(topics)
-        other = []
         for topic in topics:
             buffer = self._writers[topic].buffer
             ours = {p: buffer.position(p) for p in buffer.partitions}
-            changed = [p for p, at in ours.items() if at and at.topic_id != ids.get(topic)]
-            if not changed:
+            if all(at is None or at.topic_id == ids.get(topic) for at in ours.values()):
                 buffer.note_sure()
                 continue
             dropped = buffer.drop_unsure()
             if topic in ids or dropped:
                 log.error("a topic was made anew, or is gone", topic=topic, dropped=dropped)
+            self._to_begin.update((topic, p) for p in ours)
             self._writers[topic].commit()
-            if topic in ids:
-                other += [(topic, p) for p in changed]
-        return other
+        return [each for each in self._to_begin if each[0] in topics and each[0] in ids]
 
     def _report(self) -> None:
         if time.monotonic() - self._lag_s < _LAG_EVERY_S:

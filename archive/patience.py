@@ -53,7 +53,7 @@ class Patience:
             StoppedError: it was told to stop before.
         """
         tries = Retrying(
-            retry=retry_if_exception(_is_worth_another_try),
+            retry=retry_if_exception(is_worth_another_try),
             wait=_BACKOFF,
             stop=stop_when_event_set(self._stop),
             sleep=sleep,
@@ -63,7 +63,7 @@ class Patience:
         try:
             result = tries(call, *args, **kwargs)
         except Exception as error:
-            if self._stop.is_set() and _is_worth_another_try(error):
+            if self._stop.is_set() and is_worth_another_try(error):
                 raise StoppedError(str(error)) from error
             raise
         if self._state.waits_for is not None:
@@ -78,5 +78,6 @@ class Patience:
         log.warning("waits", why=what, attempt=tries.attempt_number)
 
 
-def _is_worth_another_try(error: BaseException) -> bool:
+def is_worth_another_try(error: BaseException) -> bool:
+    """Whether a server is away, or others' commits came before each time."""
     return is_passing(error) or isinstance(error, CommitFailedException)

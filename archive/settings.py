@@ -20,6 +20,14 @@ class Times(NamedTuple):
     unreferenced_after_s: float
     """a file that no snapshot has, after it was written: its commit may be under way"""
 
+    @property
+    def files_good_for_s(self) -> float:
+        """Within what time of the first one's writing files may be committed.
+
+        The other half is for clocks that differ.
+        """
+        return self.unreferenced_after_s / 2
+
 
 class ArchiveSettings(MetricsSettings):
     """Read from environment variables of the same names, in capitals."""

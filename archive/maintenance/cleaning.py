@@ -2,9 +2,12 @@
 
 A file that no snapshot has was replaced, or its writer died before it committed. One that is
 written at this moment has no snapshot either, but it is young: a writer commits a file within half
-of `Times.unreferenced_after_s` of writing it, or writes it anew. What is older belongs to nobody.
+of `Times.unreferenced_after_s` of writing it, or writes it anew. What is older belongs to nobody,
+or to one that stood still in the middle of its commit: an empty snapshot is made before anything is
+deleted, and on top of that the commit is refused.
 """
 
+import contextlib
 import posixpath
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,7 +20,7 @@ from pyiceberg.table import Table
 from archive import metrics
 from archive.maintenance.locations import filesystem_of, path_of
 from archive.settings import Times
-from archive.writing.commits import in_races
+from archive.writing.commits import append, in_races
 from contracts.archive import ArchiveTable
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import POSITIONS_PROPERTY
@@ -81,14 +84,21 @@ def _sweep(
         # Two names of one folder would make all of its files look unneeded.
         log.error("nothing is removed: the table's files are not where it is", folder=folder)
         return 0
-    found = found.refresh()
-    needed = {path_of(location) for location in _referenced(found)}
-    unneeded = [path for path, written in files.items() if written < before and path not in needed]
+    old = {path for path, written in files.items() if written < before}
+    if not old - _needed(found.refresh()):
+        return 0
+    append(catalog, config, table, (), {}, is_young=lambda: True)
+    unneeded = old - _needed(found.refresh())
     for path in unneeded:
-        filesystem.delete_file(path)
-    if unneeded:
-        log.info("files removed", table=table.name, files=len(unneeded))
+        # Another archive may clean as well, and old metadata goes with any commit.
+        with contextlib.suppress(FileNotFoundError):
+            filesystem.delete_file(path)
+    log.info("files removed", table=table.name, files=len(unneeded))
     return len(unneeded)
+
+
+def _needed(found: Table) -> set[str]:
+    return {path_of(location) for location in _referenced(found)}
 
 
 def _referenced(found: Table) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Puts the small files of a partition together into great ones, sorted as each of them was."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import pyarrow.compute as pc
@@ -15,6 +15,7 @@ from archive import metrics
 from archive.maintenance.live_files import LiveFile, Partition, live_files
 from archive.maintenance.locations import filesystem_of, path_of
 from archive.writing import commits
+from archive.writing.commits import young
 from archive.writing.files import FileWriter
 from contracts.archive import ArchiveTable
 from runtime.archive.config import ArchiveConfig
@@ -38,6 +39,8 @@ class Rule(NamedTuple):
 
     target_bytes: int
     """of the files that are made; those below half of it are small"""
+    files_good_for_s: float
+    """`archive.settings.Times.files_good_for_s`"""
     is_forced: bool = False
     """whether files are put together however new they are"""
 
@@ -53,10 +56,14 @@ def compact(
         table: which one.
         rule: which files are put together.
         now_s: the clock, epoch s.
+
+    Raises:
+        TooOldError: it took too long.
     """
     found = commits.loaded(catalog, config, table)
     old: list[DataFile] = []
     new: list[DataFile] = []
+    is_young = young(rule.files_good_for_s)
     done = 0
     for partition, files in sorted(live_files(found).items()):
         small = chosen(files, rule, now_s)
@@ -64,9 +71,9 @@ def compact(
             new += _merged(found, table, partition, small, rule.target_bytes)
             old += small
         if sum(file.file_size_in_bytes for file in old) >= _BYTES_A_COMMIT:
-            done += _commit(catalog, config, table, old, new)
-            old, new = [], []
-    return done + (_commit(catalog, config, table, old, new) if old else 0)
+            done += _commit(catalog, config, table, old, new, is_young)
+            old, new, is_young = [], [], young(rule.files_good_for_s)
+    return done + (_commit(catalog, config, table, old, new, is_young) if old else 0)
 
 
 def _commit(
@@ -75,9 +82,10 @@ def _commit(
     table: ArchiveTable,
     old: Sequence[DataFile],
     new: Sequence[DataFile],
+    is_young: Callable[[], bool],
 ) -> int:
     try:
-        commits.replace(catalog, config, table, old, new, "compaction")
+        commits.replace(catalog, config, table, old, new, is_young, "compaction")
     except commits.GoneError as why:
         log.info("a compaction came too late: the next round does it", why=str(why))
         return 0

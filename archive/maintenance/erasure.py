@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import structlog
 from pyiceberg.catalog import Catalog
-from pyiceberg.expressions import EqualTo, In, Reference
+from pyiceberg.expressions import BooleanExpression, EqualTo, In, Reference
 from pyiceberg.expressions.literals import literal
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
@@ -42,10 +42,18 @@ FILES_AT_ONCE: Final = 8
 IsErased = Callable[[pa.Table], npt.NDArray[np.bool_]]
 """Rows of some users -> which of them are taken out, (n,)."""
 
+# What it makes of one value is no `In`, which type checkers take amiss, each in its own way.
+_is_in: Callable[..., BooleanExpression] = In
+
 log = structlog.get_logger(__name__)
 
 
-def erase(catalog: Catalog, config: ArchiveConfig, earliest: Mapping[int, Position]) -> int:
+def erase(
+    catalog: Catalog,
+    config: ArchiveConfig,
+    earliest: Mapping[int, Position],
+    files_good_for_s: float,
+) -> int:
     """Erase users from `interactions` and `feedback`; return how many of their rows went.
 
     Args:
@@ -53,9 +61,11 @@ def erase(catalog: Catalog, config: ArchiveConfig, earliest: Mapping[int, Positi
         config: of the archive.
         earliest: partition of `interactions` -> where its log begins now; tombstones from before
             that go as well.
+        files_good_for_s: `archive.settings.Times.files_good_for_s`.
 
     Raises:
         GoneError: another archive has just rewritten the same files; another round will do it.
+        TooOldError: it took too long; another round will do it.
     """
     found = commits.loaded(catalog, config, INTERACTIONS_TABLE)
     tombstones = list(_tombstones(found))
@@ -69,15 +79,13 @@ def erase(catalog: Catalog, config: ArchiveConfig, earliest: Mapping[int, Positi
         until_us = [gone.until_us.get(user, 0) for user in rows["user_id"].to_pylist()]
         return np.array(_us(rows, "ts") < np.array(until_us, np.int64))
 
-    def is_erased(rows: pa.Table) -> npt.NDArray[np.bool_]:
-        marked = (place in gone.places or place in spent for place in _places(rows))
-        return np.fromiter(marked, np.bool_, rows.num_rows)
+    def erase_from(table: ArchiveTable, is_erased: IsErased) -> int:
+        return _erase_from(catalog, config, table, users, is_erased, files_good_for_s)
 
-    # Feedback first: a tombstone that is spent is not there for another round.
-    return sum(
-        _erase_from(catalog, config, table, users, rule)
-        for table, rule in ((FEEDBACK_TABLE, feedback_is_erased), (INTERACTIONS_TABLE, is_erased))
-    )
+    # Spent tombstones last, when all else is committed: without them no other round would do it.
+    erased = erase_from(FEEDBACK_TABLE, feedback_is_erased)
+    erased += erase_from(INTERACTIONS_TABLE, lambda rows: _are_at(rows, gone.places))
+    return erased + (erase_from(INTERACTIONS_TABLE, lambda r: _are_at(r, spent)) if spent else 0)
 
 
 def _erase_from(
@@ -86,6 +94,7 @@ def _erase_from(
     table: ArchiveTable,
     users: Collection[str],
     is_erased: IsErased,
+    files_good_for_s: float,
 ) -> int:
     found = commits.loaded(catalog, config, table)
     affected = (
@@ -95,8 +104,9 @@ def _erase_from(
     )
     erased = 0
     while some := list(itertools.islice(affected, FILES_AT_ONCE)):
+        is_young = commits.young(files_good_for_s)
         new = [file for old in some if (file := _without(found, table, old, users, is_erased))]
-        commits.replace(catalog, config, table, some, new, "erasure")
+        commits.replace(catalog, config, table, some, new, is_young, "erasure")
         rows = sum(f.record_count for f in some) - sum(f.record_count for f in new)
         erased += rows
         metrics.COMMITS.labels(table.name, "erasure").inc()
@@ -148,8 +158,7 @@ def _as_events(rows: pa.Table) -> Iterator[Event]:
 def _files(found: Table, users: Collection[str]) -> Iterator[DataFile]:
     """Yield the files that may have rows of users, by their least and greatest ids."""
     ids = {literal(user) for user in users}
-    is_theirs = In(Reference("user_id"), ids)  # type: ignore[call-arg, misc] # a `__new__`
-    for task in found.scan(row_filter=is_theirs).plan_files():
+    for task in found.scan(row_filter=_is_in(Reference("user_id"), ids)).plan_files():
         yield task.file
 
 
@@ -172,6 +181,10 @@ def _rows(
 def _places(rows: pa.Table) -> Iterator[RecordPlace]:
     columns: list[list[Any]] = [rows[name].to_pylist() for name in PLACE]
     return itertools.starmap(RecordPlace, zip(*columns, strict=True))
+
+
+def _are_at(rows: pa.Table, places: Collection[RecordPlace]) -> npt.NDArray[np.bool_]:
+    return np.fromiter((place in places for place in _places(rows)), np.bool_, rows.num_rows)
 
 
 def _us(rows: pa.Table, column: str) -> npt.NDArray[np.int64]:

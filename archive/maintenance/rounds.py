@@ -45,12 +45,16 @@ def maintain(
         tables: which ones.
         is_forced: whether small files are put together however new they are.
     """
-    config, rule = settings.archive, Rule(settings.archive_file_mb * MIB, is_forced)
+    config, rule = settings.archive, _rule(settings, is_forced=is_forced)
     if INTERACTIONS_TABLE in tables:
-        erase(catalog, config, earliest_interactions(broker))
+        erase(catalog, config, earliest_interactions(broker), settings.times.files_good_for_s)
     for table in tables:
         compact(catalog, config, table, rule, time.time())
         clean(catalog, config, table, settings.times, time.time())
+
+
+def _rule(settings: ArchiveSettings, *, is_forced: bool = False) -> Rule:
+    return Rule(settings.archive_file_mb * MIB, settings.times.files_good_for_s, is_forced)
 
 
 def earliest_interactions(broker: Broker) -> dict[int, Position]:
@@ -100,6 +104,6 @@ class Maintenance:
         if is_whole:
             maintain(self._catalog, self._settings, self._broker, tables, is_forced=False)
             return
-        rule = Rule(self._settings.archive_file_mb * MIB)
+        rule = _rule(self._settings)
         for table in tables:
             compact(self._catalog, self._settings.archive, table, rule, time.time())

@@ -3,9 +3,14 @@
 Two things together make it exactly once. The metadata is loaded anew, and each partition must be
 where the step begins. And Iceberg's own requirement, that the branch is still at the snapshot that
 was loaded, holds for that metadata: between the look and the commit nobody else wrote.
+
+Nor is a file committed that cleaning may have deleted: whether files are young is asked once the
+metadata is loaded, and `archive.maintenance.cleaning` makes a snapshot before it deletes any, so
+what was loaded before that is not committed any more.
 """
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from pyiceberg.catalog import Catalog
@@ -46,23 +51,41 @@ class GoneError(RuntimeError):
     """A file that was to be replaced is in the table no more: somebody else replaced it."""
 
 
+class TooOldError(OSError):
+    """Files waited for their commit until cleaning may delete them; they are to be written anew."""
+
+
+def young(good_for_s: float, clock_s: Callable[[], float] = time.time) -> Callable[[], bool]:
+    """Return what says whether cleaning leaves files alone that are written from now on.
+
+    Args:
+        good_for_s: `archive.settings.Times.files_good_for_s`.
+        clock_s: epoch s, as files' times are: one that stands still while a machine sleeps is of
+            no use.
+    """
+    until_s = clock_s() + good_for_s
+    return lambda: clock_s() <= until_s
+
+
 def append(
     catalog: Catalog,
     config: ArchiveConfig,
     table: ArchiveTable,
     files: Collection[DataFile],
     moved: Mapping[int, Moved],
+    is_young: Callable[[], bool],
 ) -> None:
     """Add files, whose rows are exactly those of the steps.
 
     Raises:
         runtime.archive.positions.MovedOnError: the table is not where a step begins.
+        TooOldError: the files are not young.
         CommitFailedException: others came before each time.
         ArchiveError: the table is no longer as it should be.
         Exception: as `is_passing` knows it. Whether the commit was made is not known then; made
             again, it is refused if it was.
     """
-    in_races(_append, catalog, config, table, files, moved)
+    in_races(_append, catalog, config, table, files, moved, is_young)
 
 
 def _append(
@@ -71,8 +94,10 @@ def _append(
     table: ArchiveTable,
     files: Collection[DataFile],
     moved: Mapping[int, Moved],
+    is_young: Callable[[], bool],
 ) -> None:
     found = loaded(catalog, config, table)
+    _check_young(table, is_young)
     positions = stepped(positions_of(found, table), moved)
     properties = {
         WHY_PROPERTY: "append",
@@ -91,16 +116,18 @@ def replace(
     table: ArchiveTable,
     old: Collection[DataFile],
     new: Collection[DataFile],
+    is_young: Callable[[], bool],
     why: str,
 ) -> None:
     """Put files in the place of others; the positions stay.
 
     Raises:
         GoneError: an old one is in the table no more; the new ones are of no use.
+        TooOldError: the new ones are not young.
         CommitFailedException: others came before each time.
         ArchiveError: the table is no longer as it should be.
     """
-    in_races(_replace, catalog, config, table, old, new, why)
+    in_races(_replace, catalog, config, table, old, new, is_young, why)
 
 
 def _replace(
@@ -109,9 +136,11 @@ def _replace(
     table: ArchiveTable,
     old: Collection[DataFile],
     new: Collection[DataFile],
+    is_young: Callable[[], bool],
     why: str,
 ) -> None:
     found = loaded(catalog, config, table)
+    _check_young(table, is_young)
     there = {entry.file.file_path for entry in found.scan().plan_files()}
     if gone := [file.file_path for file in old if file.file_path not in there]:
         raise GoneError(f"{gone[0]} and others are in table {table.name} no more")
@@ -125,6 +154,15 @@ def _replace(
                 snapshot.delete_data_file(file)
             for file in new:
                 snapshot.append_data_file(file)
+
+
+def _check_young(table: ArchiveTable, is_young: Callable[[], bool]) -> None:
+    if not is_young():
+        raise TooOldError(
+            f"files of table {table.name} waited for their commit until cleaning may delete them, "
+            "and are written anew: if that comes again, lower ARCHIVE_BUFFER_MB and "
+            "ARCHIVE_FILE_MB, or raise ARCHIVE_ERASE_WITHIN_HOURS"
+        )
 
 
 def loaded(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:

@@ -27,7 +27,7 @@ class _Written:
 
     taken: Taken
     files: Collection[DataFile]
-    at_s: float
+    is_young: Callable[[], bool]
 
 
 class TableWriter:
@@ -39,9 +39,9 @@ class TableWriter:
         config: ArchiveConfig,
         table: ArchiveTable,
         files_good_for_s: float,
-        clock_s: Callable[[], float] = time.monotonic,
+        clock_s: Callable[[], float] = time.time,
     ) -> None:
-        """Take where the table is, and for how long a file may wait for its commit."""
+        """Take where the table is, and for how long, by the clock, a file may wait for a commit."""
         self.table = table
         self.buffer = Buffer(arrow_schema_of(table))
         self._catalog, self._config, self._clock_s = catalog, config, clock_s
@@ -62,8 +62,8 @@ class TableWriter:
         if self.buffer.is_empty:
             self._since_s = None
         elif self._since_s is None:
-            self._since_s = self._clock_s()
-        return self._since_s is not None and self._clock_s() - self._since_s >= interval_s
+            self._since_s = time.monotonic()
+        return self._since_s is not None and time.monotonic() - self._since_s >= interval_s
 
     def commit(self) -> frozenset[int]:
         """Commit what was read; return the partitions of which the table has it already.
@@ -78,35 +78,42 @@ class TableWriter:
         taken = self.buffer.take()
         if not taken.moved:
             return frozenset()
-        started_s = self._clock_s()
+        started_s = time.monotonic()
         try:
-            files = self._files(taken)
-            commits.append(self._catalog, self._config, self.table, files, taken.moved)
+            written = self._files(taken)
+            commits.append(
+                self._catalog,
+                self._config,
+                self.table,
+                written.files,
+                taken.moved,
+                written.is_young,
+            )
         except MovedOnError as elsewhere:
             metrics.REFUSED.labels(self.table.name).inc()
             log.warning("a commit is refused", table=self.table.name, why=str(elsewhere))
             for partition in elsewhere.partitions:
                 self.buffer.drop(partition)
             return frozenset(elsewhere.partitions)
+        except Exception:
+            metrics.FAILED.labels(self.table.name).inc()
+            raise
         self.buffer.committed(taken)
         self._written = self._since_s = None
-        self._tell(taken, len(files), self._clock_s() - started_s)
+        self._tell(taken, len(written.files), time.monotonic() - started_s)
         return frozenset()
 
-    def _files(self, taken: Taken) -> Collection[DataFile]:
+    def _files(self, taken: Taken) -> _Written:
         """Return files with the rows, those of an earlier attempt if they are young enough.
 
         Older ones may be deleted any moment, as nobody has committed them.
         """
-        now_s, written = self._clock_s(), self._written
-        if (
-            written is None
-            or written.taken.moved != taken.moved
-            or now_s - written.at_s > self._files_good_for_s
-        ):
+        written = self._written
+        if written is None or written.taken.moved != taken.moved or not written.is_young():
+            is_young = commits.young(self._files_good_for_s, self._clock_s)
             files = write(self.loaded(), self.table, taken.rows)
-            self._written = written = _Written(taken, files, now_s)
-        return written.files
+            self._written = written = _Written(taken, files, is_young)
+        return written
 
     def _tell(self, taken: Taken, files: int, seconds: float) -> None:
         name, rows = self.table.name, taken.rows.num_rows

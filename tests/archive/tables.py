@@ -41,4 +41,4 @@ def commit(
     placed = [{"offset": start + n, **row} for n, row in enumerate(rows)]
     after = Position("topic", 0, start + len(rows))
     files = write(found, table, rows_of(table, placed))
-    append(catalog, config, table, files, {0: Moved(before, start, after)})
+    append(catalog, config, table, files, {0: Moved(before, start, after)}, is_young=lambda: True)

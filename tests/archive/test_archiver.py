@@ -1,15 +1,25 @@
 """What is in Kafka comes to stand in the tables, each record once."""
 
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
 import pytest
 from confluent_kafka import TopicPartition
 
+from archive.archiver import Archiver
 from archive.metrics import MISSING
 from archive.reading.broker import Broker
+from archive.state import State
+from archive.writing.commits import append
+from archive.writing.files import write
+from archive.writing.table_writer import TableWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE
 from contracts.partitioning import user_partition
 from contracts.topics import QUOTES
 from runtime.archive.tables import positions_of
-from tests.archive.conftest import Setup, delete_topics, eventually, make_topics
+from runtime.kafka.config import KafkaConfig
+from tests.archive.conftest import Running, Setup, delete_topics, eventually, make_topics
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
 
 pytestmark = pytest.mark.integration
@@ -87,6 +97,79 @@ def test_two_archives_share_the_partitions_and_write_each_record_once(setup: Set
         setup.publish([*quotes(200, first=800)])
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 1_000, "the last quotes")
     assert sizes(setup) == list(range(1_000))
+
+
+@contextmanager
+def reading_quotes(setup: Setup, broker: Broker) -> Iterator[TableWriter]:
+    """One that commits at its end."""
+    state, stop = State(), threading.Event()
+    writer = setup.opened()[0]
+    settings = setup.settings(archive_flush_interval_s=3_600)
+    running = Running(Archiver(settings, [writer], broker, state, stop), state, stop)
+    running.thread.start()
+    try:
+        yield writer
+    finally:
+        running.end()
+    assert running.error is None
+
+
+def read(writer: TableWriter) -> int:
+    places = [writer.buffer.position(partition) for partition in writer.buffer.partitions]
+    return sum(place.next for place in places if place is not None)
+
+
+def test_what_stays_ours_goes_on_after_a_commit_that_is_refused_while_the_group_changes(
+    setup: Setup,
+) -> None:
+    setup.publish([*quotes(100)])
+    with reading_quotes(setup, Broker(setup.kafka)) as writer:
+        eventually(lambda: read(writer) == 100, "the first quotes")
+        # A commit of its own whose answer was lost.
+        taken = writer.buffer.take()
+        files = write(writer.loaded(), QUOTES_TABLE, taken.rows)
+        append(setup.catalog, setup.config, QUOTES_TABLE, files, taken.moved, lambda: True)
+        with reading_quotes(setup, Broker(setup.kafka)) as other:
+            eventually(lambda: len(other.buffer.partitions) == 1, "the other's partition")
+            assert sizes(setup) == list(range(100))
+            setup.publish([*quotes(100, first=100)])
+            eventually(lambda: read(writer) + read(other) == 200, "the next quotes")
+    assert sizes(setup) == list(range(200))
+
+
+class Told(Broker):
+    """Calls `before` each time that it is asked for topics' ids, whose answer goes instead."""
+
+    def __init__(self, kafka: KafkaConfig) -> None:
+        super().__init__(kafka)
+        self.before: Callable[[], dict[str, str] | None] = lambda: None
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        told = self.before()
+        return super().topic_ids(topics) if told is None else told
+
+
+def test_a_topic_of_which_the_broker_has_not_heard_for_a_moment_is_read_again(
+    setup: Setup,
+) -> None:
+    broker, seen = Told(setup.kafka), [0]
+    with reading_quotes(setup, broker) as writer:
+        eventually(lambda: len(writer.buffer.partitions) == 2, "its partitions")
+
+        def forget_once() -> dict[str, str] | None:
+            before, now = seen[-1], read(writer)
+            seen.append(now)
+            if before == now:
+                return None
+            broker.before = lambda: None
+            return {}
+
+        broker.before = forget_once
+        setup.publish([*quotes(100)])
+        eventually(lambda: seen[-1] > 0, "that it is forgotten")
+        setup.publish([*quotes(100, first=100)])
+        eventually(lambda: read(writer) == 200, "all quotes")
+    assert sizes(setup) == list(range(200))
 
 
 @pytest.mark.kafka_only

@@ -109,11 +109,11 @@ def test_memory_is_bounded_while_nothing_can_be_committed(setup: Setup) -> None:
 def test_a_range_that_the_table_has_is_refused(setup: Setup) -> None:
     setup.opened()
     moved = {0: Moved(None, 0, Position("topic", 0, 10))}
-    append(setup.catalog, setup.config, QUOTES_TABLE, [], moved)
+    append(setup.catalog, setup.config, QUOTES_TABLE, [], moved, lambda: True)
     for start in (0, 5):
         overlapping = {0: Moved(Position("topic", 0, start), start, Position("topic", 0, 20))}
         with pytest.raises(MovedOnError, match="the table is at 10 of log 0"):
-            append(setup.catalog, setup.config, QUOTES_TABLE, [], overlapping)
+            append(setup.catalog, setup.config, QUOTES_TABLE, [], overlapping, lambda: True)
     assert positions_of(setup.found(QUOTES_TABLE), QUOTES_TABLE)[0].next == 10
 
 

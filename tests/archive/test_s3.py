@@ -75,7 +75,7 @@ def test_tables_in_s3_are_written_compacted_and_cleaned(config: ArchiveConfig) -
     found = open_table(catalog, config, QUOTES_TABLE)
     orphans = write(found, QUOTES_TABLE, rows_of(QUOTES_TABLE, quotes(2)))
     assert len(keys(config.catalog)) == 4 + len(orphans)
-    assert compact(catalog, config, QUOTES_TABLE, Rule(2**20, is_forced=True), 0) == 4
+    assert compact(catalog, config, QUOTES_TABLE, Rule(2**20, 60, is_forced=True), 0) == 4
     clean(catalog, config, QUOTES_TABLE, Times(0, 0), found.metadata.last_updated_ms / 1e3 + 99)
     assert len(keys(config.catalog)) == 2
     found = open_table(catalog, config, QUOTES_TABLE)

@@ -1,5 +1,6 @@
 """Compaction, erasure and cleaning change nothing but what they are for."""
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -9,13 +10,17 @@ from typing import Any
 import duckdb
 import pytest
 from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
 
+from archive.maintenance import cleaning, erasure
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
 from archive.maintenance.erasure import erase
 from archive.settings import Times
-from archive.writing.commits import GoneError, replace
+from archive.writing import commits
+from archive.writing.commits import GoneError, TooOldError, replace
 from archive.writing.files import write
+from archive.writing.table_writer import TableWriter
 from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
@@ -63,7 +68,7 @@ def test_small_files_become_one_with_the_same_rows_in_order(
     before = sorted(rows(catalog, QUOTES_TABLE))
     positions = positions_of(catalog.load_table(("tickrec", "quotes")), QUOTES_TABLE)
     small = files(catalog, QUOTES_TABLE)
-    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB, is_forced=True), 0) == len(small)
+    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB, 60, is_forced=True), 0) == len(small)
     assert sorted(rows(catalog, QUOTES_TABLE)) == before
     assert len(files(catalog, QUOTES_TABLE)) == len(small) / 3
     found = catalog.load_table(("tickrec", "quotes"))
@@ -87,8 +92,8 @@ def test_what_is_new_is_left_alone_until_it_is_quiet(
     commit(catalog, config, QUOTES_TABLE, quotes(10))
     commit(catalog, config, QUOTES_TABLE, quotes(10))
     now_s = time.time()
-    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB), now_s) == 0
-    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB), now_s + 700) > 0
+    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB, 60), now_s) == 0
+    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB, 60), now_s + 700) > 0
 
 
 def test_erased_users_are_gone_from_every_file(catalog: Catalog, config: ArchiveConfig) -> None:
@@ -105,7 +110,7 @@ def test_erased_users_are_gone_from_every_file(catalog: Catalog, config: Archive
         {"user_id": "to-be-erased", "event": "view", "ts": ts + 101},
     ])  # fmt: skip
     positions = positions_of(catalog.load_table(("tickrec", "interactions")), INTERACTIONS_TABLE)
-    assert erase(catalog, config, {}) == 6
+    assert erase(catalog, config, {}, 60) == 6
     left = rows(catalog, INTERACTIONS_TABLE, 'user_id, event, "offset"')
     assert sorted(left) == sorted(
         [("stays", "view", n) for n in range(1, 10, 2)]
@@ -115,7 +120,7 @@ def test_erased_users_are_gone_from_every_file(catalog: Catalog, config: Archive
         ("stays", ts),
         ("to-be-erased", ts + 200),
     ]
-    assert erase(catalog, config, {}) == 0
+    assert erase(catalog, config, {}, 60) == 0
     found = catalog.load_table(("tickrec", "interactions"))
     assert positions_of(found, INTERACTIONS_TABLE) == positions
 
@@ -126,9 +131,9 @@ def test_when_the_log_has_dropped_the_tombstone_nothing_names_the_user(
     user, ts = "somebody-with-a-name", TODAY_US
     commit(catalog, config, INTERACTIONS_TABLE, [{"user_id": user, "event": "view", "ts": ts}])
     commit(catalog, config, INTERACTIONS_TABLE, [{"user_id": user, "event": ERASED, "ts": ts}])
-    erase(catalog, config, {0: Position("topic", 0, 1)})
+    erase(catalog, config, {0: Position("topic", 0, 1)}, 60)
     assert rows(catalog, INTERACTIONS_TABLE, "user_id, event") == [(user, ERASED)]
-    erase(catalog, config, {0: Position("topic", 0, 2)})
+    erase(catalog, config, {0: Position("topic", 0, 2)}, 60)
     assert rows(catalog, INTERACTIONS_TABLE) == []
     # The metadata that names the old files goes with the next commits.
     for table in (INTERACTIONS_TABLE, FEEDBACK_TABLE):
@@ -142,7 +147,7 @@ def test_cleaning_leaves_what_a_snapshot_has_and_what_is_young(
 ) -> None:
     commit(catalog, config, QUOTES_TABLE, quotes(400))
     commit(catalog, config, QUOTES_TABLE, quotes(400))
-    compact(catalog, config, QUOTES_TABLE, Rule(MIB, is_forced=True), 0)
+    compact(catalog, config, QUOTES_TABLE, Rule(MIB, 60, is_forced=True), 0)
     found = catalog.load_table(("tickrec", "quotes"))
     orphans = [
         Path(file.file_path.removeprefix("file://"))
@@ -157,8 +162,94 @@ def test_cleaning_leaves_what_a_snapshot_has_and_what_is_young(
     assert len(catalog.load_table(("tickrec", "quotes")).snapshots()) == 3
     assert clean(catalog, config, QUOTES_TABLE, times, time.time() + 3_601) > len(orphans)
     assert not [path for path in orphans if path.exists()]
-    assert len(catalog.load_table(("tickrec", "quotes")).snapshots()) == 1
+    # What the compaction made, and the empty one on top of it that cleaning makes.
+    why = [s.summary["tickrec.why"] for s in catalog.load_table(("tickrec", "quotes")).snapshots()]
+    assert why == ["compaction", "append"]
     assert sorted(rows(catalog, QUOTES_TABLE)) == expected
+
+
+def test_a_commit_that_stood_still_until_its_files_were_deleted_is_made_anew(
+    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    writer = TableWriter(catalog, config, QUOTES_TABLE, 60, clock_s=lambda: now_s)
+    writer.buffer.begin(0, None, Position("topic", 0, 0))
+    (batch,) = rows_of(
+        QUOTES_TABLE, [{"offset": n, **row} for n, row in enumerate(quotes(9))]
+    ).to_batches()
+    writer.buffer.add(0, batch, 9)
+    commit_table = catalog.commit_table
+
+    def stand_still(*args: Any) -> Any:
+        nonlocal now_s
+        if not now_s:
+            now_s = 3_600.0
+            assert clean(open_catalog(config), config, QUOTES_TABLE, AT_ONCE, time.time() + 1) > 0
+        return commit_table(*args)
+
+    monkeypatch.setattr(catalog, "commit_table", stand_still)
+    with pytest.raises(TooOldError, match="lower ARCHIVE_BUFFER_MB"):
+        writer.commit()
+    assert rows(catalog, QUOTES_TABLE) == []
+    assert writer.commit() == frozenset()
+    assert len(rows(catalog, QUOTES_TABLE)) == 9
+
+
+def test_what_was_rewritten_for_too_long_is_not_committed(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    event = {"user_id": "a", "event": "view", "ts": TODAY_US}
+    commit(catalog, config, INTERACTIONS_TABLE, [event])
+    commit(catalog, config, INTERACTIONS_TABLE, [event | {"event": ERASED}])
+    before = files(catalog, INTERACTIONS_TABLE)
+    with pytest.raises(TooOldError):
+        compact(catalog, config, INTERACTIONS_TABLE, Rule(MIB, -1, is_forced=True), 0)
+    with pytest.raises(TooOldError):
+        erase(catalog, config, {}, -1)
+    assert files(catalog, INTERACTIONS_TABLE) == before
+
+
+def test_what_another_one_deletes_at_the_same_time_does_not_stop_cleaning(
+    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = catalog.load_table(("tickrec", "quotes"))
+    orphans = [
+        Path(file.file_path.removeprefix("file://"))
+        for file in write(found, QUOTES_TABLE, rows_of(QUOTES_TABLE, quotes(3)))
+    ]
+    needed = cleaning._needed
+
+    def needed_later(found: Table) -> set[str]:
+        orphans[0].unlink(missing_ok=True)
+        return needed(found)
+
+    monkeypatch.setattr(cleaning, "_needed", needed_later)
+    clean(catalog, config, QUOTES_TABLE, AT_ONCE, time.time() + 1)
+    assert not [path for path in orphans if path.exists()]
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_a_tombstone_that_the_log_dropped_goes_after_all_that_it_takes_out(
+    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    day_us = 86_400_000_000
+    for n, event in enumerate(("view", "view", "view", ERASED)):
+        told = {"user_id": "a", "event": event, "ts": TODAY_US + n % 3 * day_us}
+        commit(catalog, config, INTERACTIONS_TABLE, [told])
+    calls = itertools.count(1)
+
+    def dies(*args: Any) -> None:
+        if next(calls) > last:
+            raise GoneError
+        replace(*args)
+
+    monkeypatch.setattr(erasure, "FILES_AT_ONCE", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(commits, "replace", dies)
+        with pytest.raises(GoneError):
+            erase(catalog, config, {0: Position("topic", 0, 4)}, 60)
+    erase(catalog, config, {0: Position("topic", 0, 4)}, 60)
+    assert rows(catalog, INTERACTIONS_TABLE) == []
 
 
 def test_two_that_rewrite_the_same_files_do_not_double_them(
@@ -170,8 +261,8 @@ def test_two_that_rewrite_the_same_files_do_not_double_them(
     for is_first in (True, False):
         new = write(found, QUOTES_TABLE, rows_of(QUOTES_TABLE, quotes(10)))
         if is_first:
-            replace(catalog, config, QUOTES_TABLE, old, new, "compaction")
+            replace(catalog, config, QUOTES_TABLE, old, new, lambda: True, "compaction")
         else:
             with pytest.raises(GoneError):
-                replace(catalog, config, QUOTES_TABLE, old, new, "compaction")
+                replace(catalog, config, QUOTES_TABLE, old, new, lambda: True, "compaction")
     assert len(rows(catalog, QUOTES_TABLE)) == 10

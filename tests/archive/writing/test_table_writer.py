@@ -9,6 +9,7 @@ import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 
+from archive.metrics import FAILED
 from archive.writing.table_writer import TableWriter
 from contracts.archive import QUOTES_TABLE
 from runtime.archive.catalog import open_catalog
@@ -71,10 +72,13 @@ def test_what_was_committed_and_said_to_have_failed_is_not_committed_again(
         commit_table(*args)
         raise ConnectionResetError
 
+    failed = FAILED.labels("quotes")._value
+    before = failed.get()
     with monkeypatch.context() as patch:
         patch.setattr(catalog, "commit_table", commit_and_hang_up)
         with pytest.raises(ConnectionResetError):
             one.commit()
+    assert failed.get() == before + 1
     assert one.commit() == {0}
     assert sizes(catalog) == list(range(10))
 
