@@ -18,7 +18,10 @@ from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 
 _AGAIN_MS: Final = 60_000
-"""After which it is asked for again: an emptied namespace may be filled with another retention."""
+"""After which it is asked for again: an emptied namespace may be filled with another retention.
+
+One that is new has bars before it has a position: then it is asked for each time.
+"""
 
 
 class _Folding(msgspec.Struct):
@@ -67,4 +70,5 @@ class Seam:
         (found,) = yield [("HGET", self._store.keys.position(QUOTES, partition), FOLDING_FIELD)]
         retained = _folding.decode(found).bars_retention_minutes if found else 0
         self._before_newest_ms = (retained - 1) * MINUTE_MS
-        self._ask_at_ms = self._now_ms() + _AGAIN_MS
+        if found:
+            self._ask_at_ms = self._now_ms() + _AGAIN_MS

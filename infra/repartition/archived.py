@@ -67,7 +67,8 @@ class CopyArchive:
         table = _TABLES[topic.topic]
         try:
             found = self._table(table)
-            yield from _parts(found, table, self._reached(found, table, topic, wanted))
+            if reached := self._reached(found, table, topic, wanted):
+                yield from _parts(found, table, reached)
         except (ArchiveError, PositionsError) as error:
             raise CopyError(str(error)) from None
         except Exception as error:

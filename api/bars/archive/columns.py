@@ -48,13 +48,13 @@ def newest_revisions(rows: MinuteColumns, first_ms: int, end_ms: int) -> MinuteC
     """Return the minutes that start in `[first_ms, end_ms)`, each with its greatest revision.
 
     Args:
-        rows: in any order; of a minute there may be several revisions, and several of one revision,
-            which are alike.
+        rows: in any order; of a minute there may be several revisions, and several of one revision:
+            the one with most quotes holds, as the others are of a log that had lost the first ones.
         first_ms: epoch ms.
         end_ms: epoch ms.
     """
     inside = rows.take((rows.minute >= first_ms) & (rows.minute < end_ms))
-    ordered = inside.take(np.lexsort((inside.revision, inside.minute)))
+    ordered = inside.take(np.lexsort((inside.count, inside.revision, inside.minute)))
     is_last = np.append(ordered.minute[1:] != ordered.minute[:-1], True)[: len(ordered)]
     return ordered.take(is_last)
 

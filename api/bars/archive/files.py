@@ -19,6 +19,7 @@ from pyiceberg.types import LongType
 
 from contracts.archive import BARS_TABLE, BUCKETS
 from runtime.archive.catalog import ArchiveError
+from runtime.archive.tables import check_table
 
 _FRESH_S: Final = 5.0
 _DAY: Final = 0
@@ -92,7 +93,7 @@ class Files:
         """Return the files, as of a few seconds ago at most; `anew`: as of now.
 
         Raises:
-            ArchiveError: there is no table.
+            ArchiveError: there is no table, or it is not as it should be.
             Exception: the catalog or the files do not answer.
         """
         with self._turn:
@@ -107,6 +108,7 @@ class Files:
             raise ArchiveError(
                 f"the archive has no table {BARS_TABLE.name}: `python -m archive run` makes it"
             )
+        check_table(table, BARS_TABLE)
         snapshot = table.current_snapshot()
         number = snapshot.snapshot_id if snapshot else None
         if self._known is not None and self._known.snapshot_id == number:

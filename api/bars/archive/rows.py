@@ -19,6 +19,8 @@ _FOOTERS: Final = 512
 """That of a day of thousands of instruments has some 100 KB."""
 _ROWS: Final = 500_000
 """Of 72 bytes each. A page that shows a chart asks for the same ones again and again."""
+_ROWS_OF_AN_ENTRY: Final = 64
+"""What is kept of an instrument takes as much as so many rows more, also where a file lacks it."""
 
 V = TypeVar("V")
 
@@ -40,7 +42,7 @@ class Rows:
         found = self._rows.get((path, instrument_id))
         if found is None:
             found = self._read(io, path, instrument_id)
-            self._rows.put((path, instrument_id), found, size=len(found) + 1)
+            self._rows.put((path, instrument_id), found, size=len(found) + _ROWS_OF_AN_ENTRY)
         return found
 
     def _read(self, io: FileIO, path: str, instrument_id: int) -> MinuteColumns:

@@ -1,5 +1,7 @@
 """Rows of the table `bars`, of any files and revisions, come to what their minutes come to."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,3 +63,11 @@ def test_minutes_outside_are_left_out(chosen: list[tuple[int, int]], first: int,
 
 def test_no_files_are_no_bars() -> None:
     assert partial_bars(newest_revisions(MinuteColumns.joined([]), 0, FIRST_MS), MINUTE_MS) == []
+
+
+def test_of_rows_with_one_revision_the_one_with_most_quotes_holds() -> None:
+    """A log that lost the first quotes of a minute, folded anew, ends at the same quote."""
+    whole, cut = columns([(0, 3)]), replace(columns([(0, 3)]), count=np.array([2]))
+    for parts in ([whole, cut], [cut, whole]):
+        found = newest_revisions(MinuteColumns.joined(parts), FIRST_MS, FIRST_MS + 1)
+        assert found.count.tolist() == [4]

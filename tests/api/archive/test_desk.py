@@ -30,6 +30,12 @@ class Asked:
         self.outcome.set_result(found if error is None else error)
 
 
+async def is_late(asked: Asked) -> None:
+    problem = await asked.outcome
+    assert isinstance(problem, Problem)
+    assert problem.kind is desk.ARCHIVE_UNAVAILABLE
+
+
 async def test_work_is_done_in_a_thread_and_told_on_the_loop() -> None:
     with Desk().running() as desk:
         asked = Asked(desk)
@@ -66,20 +72,22 @@ async def test_more_than_may_wait_are_turned_away_at_once() -> None:
 async def test_an_answer_has_a_deadline_and_what_is_late_is_not_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(desk, "DEADLINE_S", 0.01)
+    monkeypatch.setattr(desk, "DEADLINE_S", PATIENCE_S)
     with Desk().running() as busy:
         under_way = [Asked(busy) for _ in range(THREADS)]
         for one in under_way:
             await asyncio.to_thread(one.begun.wait, PATIENCE_S)
-        late = Asked(busy)
-        for one in (*under_way, late):
-            problem = await one.outcome
-            assert isinstance(problem, Problem)
-            assert problem.kind is desk.ARCHIVE_UNAVAILABLE
-        monkeypatch.setattr(desk, "DEADLINE_S", PATIENCE_S)
+        with monkeypatch.context() as patch:
+            patch.setattr(desk, "DEADLINE_S", 0.01)
+            late = Asked(busy)
+        await is_late(late)
         for one in under_way:
             one.go_on.set()
         after = Asked(busy)
         after.go_on.set()
         assert isinstance(await after.outcome, str)
         assert not late.begun.is_set()
+        monkeypatch.setattr(desk, "DEADLINE_S", 0.01)
+        hanging = Asked(busy)
+        await is_late(hanging)
+        hanging.go_on.set()

@@ -9,8 +9,10 @@ import pytest
 
 from api.bars.aggregation import INTERVALS_MS, Interval, Window
 from api.bars.archive import files, reader
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES
 from runtime.archive.config import ArchiveConfig
-from tests.api.conftest import NOW_MS, Filled, Serve
+from tests.api.conftest import NOW_MS, TOPOLOGY, Filled, Serve
 
 from .market import (
     DAY_MS,
@@ -132,6 +134,23 @@ async def test_what_redis_retains_is_not_asked_of_the_archive(
         assert answer.headers["retry-after"] == "5"
 
 
+async def test_a_namespace_that_is_new_is_asked_again_how_long_it_retains(
+    serve: Serve, store_url: str, filled: Filled, market: Market
+) -> None:
+    market.held(filled)
+    position = filled.keys.position(QUOTES, instrument_partition(INSTRUMENT, TOPOLOGY.quotes))
+    filled.store.delete(position)  # written after the first bars
+    ages = range(1, RETAINED)
+    empty = next(n for n in ages if RUNNING_MS - n * MINUTE_MS not in market.minutes)
+    nowhere = ArchiveConfig(catalog="rest", catalog_uri="http://127.0.0.1:9")
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, archive=nowhere
+    ) as client:
+        assert (await client.get(PATH, params={"limit": empty + 1})).status_code == 503
+        market.held(filled)
+        await ask(client, limit=empty + 1)
+
+
 async def test_an_instrument_that_redis_has_forgotten_is_in_the_archive(
     archived: httpx.AsyncClient,
 ) -> None:
@@ -221,3 +240,18 @@ async def test_an_archive_that_is_not_there_is_said_to_be_so(
         answer = await client.get(PATH, params={"limit": 1000})
         assert answer.status_code == 503
         assert "no table bars: `python -m archive run` makes it" in answer.json()["detail"]
+
+
+async def test_a_table_that_lacks_a_column_is_said_to_be_so(
+    serve: Serve, store_url: str, filled: Filled, market: Market, tmp_path: Path
+) -> None:
+    market.held(filled)
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    with table_of(config).update_schema() as change:
+        change.rename_column("notional", "pv")
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, archive=config
+    ) as client:
+        answer = await client.get(PATH, params={"limit": 1000})
+        assert answer.status_code == 503
+        assert "lacks column notional double" in answer.json()["detail"]
