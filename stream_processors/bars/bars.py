@@ -5,6 +5,7 @@ is in Redis was published if it was due then, and a crash in between publishes t
 The other way round, a bar could have left its retention in Redis before anybody published it.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -33,6 +34,9 @@ MINUTE_S: Final = 60
 _RECORDS_AT_ONCE: Final = 50_000
 # What a partition may hold unwritten before its quotes have to wait for Redis.
 _MAX_CHANGED: Final = 200_000
+# Instruments that one script call returns, of those that have an open minute: half a millisecond of
+# Redis's time.
+_OPEN_AT_ONCE: Final = 1_000
 # The fields of dtype `BAR` in the order of `BarValue`'s, but for its last.
 _IN_A_VALUE: Final = (
     "open", "high", "low", "close", "volume", "count", "notional", "open_ts_ms", "close_ts_ms",
@@ -157,8 +161,7 @@ class BarsFold:
         """Bring into the table, once, the bars whose minutes the worker before had not closed."""
         if self._has_read_open:
             return
-        bounds = [f"({self._claim.closed_s}", "+inf", "WITHSCORES"]
-        (found,) = await self._claim.read([Group(self._open, command("ZRANGEBYSCORE", bounds))])
+        found = await self._instruments_with_open_minutes()
         if found:
             instrument_id = np.array(found[::2]).astype(np.int64)
             newest = np.array(found[1::2]).astype(np.float64).astype(np.int64) // MINUTE_S
@@ -168,10 +171,22 @@ class BarsFold:
             await self._read(
                 [
                     Missing(number, int(id_), list(range(first_minute, last_minute + 1)))
-                    for number, id_, first_minute, last_minute in zip(*columns, strict=True)
+                    for number, id_, first_minute, last_minute in sorted(zip(*columns, strict=True))
                 ]
             )
         self._has_read_open = True
+
+    async def _instruments_with_open_minutes(self) -> list[str]:
+        """Return each with its newest minute, in turns. None comes or goes while they are read."""
+        found: list[str] = []
+        bounds = [f"({self._claim.closed_s}", "+inf", "WITHSCORES", "LIMIT"]
+        for first in itertools.count(0, _OPEN_AT_ONCE):
+            asked = command("ZRANGEBYSCORE", [*bounds, str(first), str(_OPEN_AT_ONCE)])
+            (some,) = await self._claim.read([Group(self._open, asked)])
+            found += some
+            if len(some) < 2 * _OPEN_AT_ONCE:
+                break
+        return found
 
     async def _publish_due(self) -> None:
         """Close minutes, publish their bars and those of closed ones that changed, and wait."""
@@ -213,7 +228,12 @@ class BarsFold:
         Its newest minute comes with its bars: Redis must not hold a bar that its newest denies,
         as nobody would read it, nor let it stay. With it comes the instrument's place among those
         that have an open minute, for whoever is to close it.
+
+        Where no bar changed there is nothing: a flush that moves the position by no record and only
+        says what is closed must be one call, as it could not tell its own chunks from lost ones.
         """
+        if not changed.instrument_id:
+            return
         closed = self._closing.minute
         yield Group(self._open, command("ZREMRANGEBYSCORE", ["-inf", _field(closed)]))
         fields = {minute: _field(minute) for minute in {*changed.minute, *changed.newest.values()}}

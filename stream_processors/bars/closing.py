@@ -34,9 +34,10 @@ class Closing:
         self._came_at_s = clock_s()
 
     def note(self, ts_ms: Ints) -> None:
-        """Take note of quotes that came, by their event times, (n,)."""
-        self.newest_ts_ms = max(self.newest_ts_ms, int(ts_ms.max(initial=0)))
-        self._came_at_s = self._clock_s()
+        """Take note of quotes that came, by their event times, (n,); none if n is 0."""
+        if len(ts_ms):
+            self.newest_ts_ms = max(self.newest_ts_ms, int(ts_ms.max()))
+            self._came_at_s = self._clock_s()
 
     def is_due(self, oldest: int) -> bool:
         """Return whether the clock closes a minute, though nothing came."""

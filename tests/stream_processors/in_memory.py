@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, cast
 from contracts.keyspace import LINEAGE_FIELD, Keyspace
 from contracts.topics import Topic
 from stream_processors.store.chunks import ON_KEY, Group
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import NO_MINUTE_CLOSED_S, Claim, Store
 from stream_processors.store.index import index_of
+from stream_processors.transport.producer import Outgoing
 from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
 
 KEYSPACE = Keyspace("in-memory")
@@ -27,6 +28,7 @@ class InMemoryClaim:
     incarnation: int = 0
     lineage: int = LINEAGE
     sources: dict[int, int] = field(default_factory=dict)
+    closed_s: int = NO_MINUTE_CLOSED_S
     keyspace: Keyspace = KEYSPACE
     reads: int = 0
     """commands that were read with"""
@@ -93,3 +95,7 @@ class InMemoryProducer:
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         self.logs[topic, partition].append(Published(value, key, list(headers)))
+
+    async def publish_all(self, topic: str, partition: int, records: Sequence[Outgoing]) -> None:
+        for key, value, headers in records:
+            self.logs[topic, partition].append(Published(value, key, list(headers)))

@@ -146,11 +146,13 @@ class SimulatedStore:
                 held.clear()
             case "EXPIRE" | "EXPIREAT":
                 pass
-            case "ZRANGEBYSCORE" if arguments[-1] == "WITHSCORES":
-                low, high, _ = arguments
-                assert (low[0], high) == ("(", "+inf")
-                above = [m for m in held if int(held[m]) > int(low[1:])]
-                return [part for m in above for part in (m, held[m])]
+            case "ZRANGEBYSCORE" if "WITHSCORES" in arguments:
+                low, high, _, limit, first, count = arguments
+                assert (low[0], high, limit) == ("(", "+inf", "LIMIT")
+                by_score = sorted(held, key=lambda m: (int(held[m]), m))
+                above = [m for m in by_score if int(held[m]) > int(low[1:])]
+                some = above[int(first) : int(first) + int(count)]
+                return [part for m in some for part in (m, held[m])]
             case "ZREMRANGEBYSCORE":
                 low, high = arguments
                 assert low == "-inf"

@@ -68,6 +68,14 @@ def test_where_nothing_comes_any_more_the_clock_closes_what_has_a_bar_and_nothin
     assert closing.advance(2) == 2
 
 
+def test_records_none_of_which_is_a_quote_keep_no_minute_open() -> None:
+    closing, clock = closing_at(125)
+    clock.now_s += IDLE_AFTER_S + LATE_BY_S
+    closing.note(np.array([], np.int64))
+    assert closing.is_due(oldest=1)
+    assert closing.advance(2) == 2
+
+
 def test_the_clock_closes_no_minute_before_its_end() -> None:
     now_minute = int(NOW_S) // 60
     closing, clock = closing_at(NOW_S)

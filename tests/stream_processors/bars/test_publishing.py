@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, cycle, repeat
+from typing import cast
 
 import msgspec
 import pytest
@@ -16,7 +17,11 @@ from contracts.topics import BARS, QUOTES
 from stream_processors.bars import bars as bars_module
 from stream_processors.bars import table as tables
 from stream_processors.bars.bars import BarsFold
+from stream_processors.bars.closing import IDLE_AFTER_S
 from stream_processors.store.marks import NOTHING, mark
+from stream_processors.transport.producer import Producer
+from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
+from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
 from .plain_bars import Quote, bar_of, quotes
@@ -38,6 +43,7 @@ CLOCKS: dict[str, Callable[[], Iterator[float]]] = {
 def _small_steps() -> Iterator[None]:
     with small_steps(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(bars_module, "_MAX_CHANGED", 1)
+        patch.setattr(bars_module, "_OPEN_AT_ONCE", 1)
         patch.setattr(tables, "_EVICT_AT_LEAST", 1)
         patch.setattr(tables, "_CACHED_MINUTES", 1)
         yield
@@ -152,3 +158,57 @@ def test_without_a_crash_no_revision_comes_twice_and_no_minute_before_it_is_clos
         assert minute <= stored
         revisions = [bar.revision for bar in bars]
         assert revisions == sorted(set(revisions))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1e9
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def fold_of(claim: InMemoryClaim, producer: InMemoryProducer, clock: Clock) -> BarsFold:
+    return BarsFold(
+        claim.as_claim(),
+        cast("Producer", producer),
+        partitions=1,
+        retention_minutes=60,
+        expire_s=60,
+        close_after_s=10,
+        clock_s=clock,
+    )
+
+
+async def test_a_flush_that_only_closes_minutes_writes_the_position_and_nothing_else() -> None:
+    """Or it would look for chunks of its own that a call before, whose answer was lost, removed."""
+    clock, producer = Clock(), InMemoryProducer()
+    fold = fold_of(InMemoryClaim({}, QUOTES), producer, clock)
+    await fold.take(batch_of(QUOTES.name, 0, [(0, record_of(Quote(7, 1, 1, 0)))]))
+    assert [*(await fold.unwritten()).groups]
+    fold.written()
+    assert not producer.logs
+    clock.now_s += IDLE_AFTER_S + 10
+    assert fold.is_due
+    unwritten = await fold.unwritten()
+    assert ([*unwritten.groups], unwritten.closed_s) == ([], 0)
+    assert len(producer.logs[BARS.name, 0]) == 1
+
+
+async def test_a_worker_that_gets_no_quote_closes_the_minutes_of_all_that_the_one_before_left() -> (
+    None
+):
+    clock, producer, claim = Clock(), InMemoryProducer(), InMemoryClaim(defaultdict(dict), QUOTES)
+    log = enumerate(record_of(Quote(instrument, 1, 1, 0)) for instrument in range(5))
+    before = fold_of(claim, producer, clock)
+    await before.take(batch_of(QUOTES.name, 0, log))
+    claim.write((await before.unwritten()).groups)
+    after = fold_of(claim, producer, clock)
+    assert after.is_due
+    await after.unwritten()
+    assert not producer.logs
+    assert not after.is_due
+    clock.now_s += IDLE_AFTER_S + 10
+    assert after.is_due
+    await after.unwritten()
+    assert {record.key for record in producer.logs[BARS.name, 0]} == {b"%d" % n for n in range(5)}

@@ -230,8 +230,10 @@ async def test_a_chunk_or_a_position_whose_answer_was_lost_is_taken_as_written(
     store.run = twice  # type: ignore[method-assign]
     await mine.write([bar(store, 4, newest=1)], 40)
     await mine.write([bar(store, 4, newest=2)], 50)
+    await mine.write([], 50, closed_s=60)
     assert await bars(store, 4) == {"newest": "2"}
-    assert (await store.position(QUOTES, 0))["next"] == "50"
+    position = await store.position(QUOTES, 0)
+    assert (position["next"], position["closed"]) == ("50", "60")
 
 
 async def test_a_store_that_forgot_the_scripts_is_told_them_again(store: Store) -> None:
