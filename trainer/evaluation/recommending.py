@@ -58,7 +58,9 @@ def from_item_lists(holdout: Holdout, lists: Matrix, fold_in: FoldIn, n: int) ->
         weights = holdout.folded(users, fold_in)
         total = np.asarray(weights.sum(axis=1), np.float64)
         share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
-        return csr_array(diags_array(share) @ weights @ lists)
+        folded = csr_array(diags_array(share) @ weights @ lists)
+        folded.data = rounded(folded.data)
+        return folded
 
     return _recommended(holdout, scores_of=scores, n=n)
 
@@ -90,14 +92,15 @@ def _recommended(holdout: Holdout, scores_of: Callable[[Ints], Matrix], n: int) 
 def _recommendable(scores: Matrix, seen: Matrix) -> Matrix:
     """Return the scores that are above 0 and not where `seen` is."""
     kept = unseen(scores, seen)
-    kept.data = np.maximum(rounded(kept.data), 0)
+    kept.data = np.maximum(kept.data, 0)
     kept.eliminate_zeros()
     return kept
 
 
 def _best(scores: Matrix, n: int) -> Ranking:
     """Return the n best of each row; of equal scores the smaller id goes first, as in the API."""
-    return top_n(scores, np.zeros(scores.nnz), n)
+    # Popularity has no decimals of its own to be rounded to: any difference in size orders it.
+    return top_n(scores, scores.data, n)
 
 
 def _as_matrix(ranking: Ranking, n_items: int) -> Matrix:

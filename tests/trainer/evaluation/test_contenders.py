@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from trainer.evaluation.contenders import contender
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.holdout import Holdout, prepare
+from trainer.evaluation.recommending import NONE
 from trainer.evaluation.splits import temporal
 from trainer.evaluation.worker import WorkerRules
 from trainer.models import MODELS
@@ -61,3 +62,17 @@ def test_item_models_learn_from_counts_as_they_are_set_and_users_models_from_aff
         "popular": False,
         "user-knn": False,
     }
+
+
+def test_what_is_popular_is_recommended_as_it_is_served_however_little_old_events_weigh(
+    shop: Path, stages: Stages
+) -> None:
+    rules = WorkerRules(affinity="greatest", half_life_days=60)
+    holdout = prepare(temporal(read_interactions(shop), 0.25), rules).holdout
+    served = SETTINGS.model("popular").fit(holdout.streamed).rank(0, 1)
+    assert served.scores.max() < 1e-100
+    found = contender("popular", SETTINGS, holdout, stages)[0].recommend(holdout, 10, stages)
+    for user, items in zip(found.users.tolist(), found.items.tolist(), strict=True):
+        had = holdout.train[[user]].indices
+        expected = [item for item in served.columns.tolist() if item not in had][:10]
+        assert [item for item in items if item != NONE] == expected
