@@ -65,6 +65,21 @@ NIGHT: Final = """async () => {
   const { complete } = chart.store.get();
   return [starts(), complete, reads.filter((kind) => kind === "page").length];
 }"""
+BEGINNING: Final = """async () => {
+  const { createChartBars } = await import("/page/state/chart_bars.js");
+  const now = Date.now(), ends = [];
+  const bar = { t: now - (now % 60000), o: 1, h: 1, l: 1, c: 1, v: 1, n: 1, vw: 1, closed: true };
+  const read = async ({ start, end }) => {
+    if (start !== undefined) return { bars: [], next_page_token: "further on" };
+    if (end === undefined) return { bars: [bar], next_page_token: null };
+    ends.push(end);
+    return { bars: [], next_page_token: null };
+  };
+  const chart = createChartBars("1w", read);
+  await chart.loadNewest();
+  await chart.loadEarlier();
+  return [chart.store.get().complete, ends.every((end) => end > 0)];
+}"""
 DIGITS: Final = """async () => {
   const { digitsOf } = await import("/page/state/format.js");
   return [[10.5], [0.12345], [1e-7], [1.5e-7], [1e-12], [1e21]].map(digitsOf);
@@ -95,6 +110,10 @@ async def test_pages_without_bars_are_passed_over(page: Page, stack: Stack) -> N
     starts, complete, pages = await result(page, stack, NIGHT)
     # ten pages of the 400 minutes that are read of each 500: from 9,999 to 5,999
     assert (starts, complete, pages) == ([6_100, 6_300, 9_999], True, 10)
+
+
+async def test_nothing_is_looked_for_before_the_epoch(page: Page, stack: Stack) -> None:
+    assert await result(page, stack, BEGINNING) == [True, True]
 
 
 async def test_weeks_begin_on_mondays(page: Page, stack: Stack) -> None:

@@ -106,10 +106,10 @@ export function createChartBars(interval, read) {
 
 /**
  * @param {Page} page the first of all bars
- * @returns {number} when the oldest bar starts, or before that if not all was looked at
+ * @returns {number} when the oldest bar starts, or the epoch, before which is none, if not all was looked at
  */
 function oldestOf({ bars: [oldest], next_page_token }) {
-  return oldest?.t ?? (next_page_token === null ? Infinity : -Infinity);
+  return oldest?.t ?? (next_page_token === null ? Infinity : 0);
 }
 
 /** @param {Set<number>} starts @returns {number | undefined} */
