@@ -111,7 +111,7 @@ BARS_TABLE: Final = ArchiveTable(
     name="bars",
     topic=BARS,
     # A bar that changed is another row; the greatest revision of a minute holds, and of several
-    # with that one any, as they are the same.
+    # with that one the greatest count: the others are of a log that had lost the first quotes.
     columns=(
         *_PLACE,
         Column("instrument_id", "long"),
