@@ -12,8 +12,8 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, BARS, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from infra import broker as brokers
-from infra.topic_configs import Asked
 from infra.topics import ensure
+from infra.topics.configs import Asked
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.redis.stores import Store, connect

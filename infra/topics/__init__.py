@@ -1,0 +1,107 @@
+"""The topics of `contracts.topics`: created where they are missing, else checked.
+
+Their partitions are noted in Redis, for the programs to compare with (`runtime.topology`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from contracts.keyspace import Keyspace
+from contracts.topics import ALL, STREAMED, Topic
+from infra import broker
+from infra.topics.configs import Asked, differences
+from runtime.kafka.admin import Admin
+from runtime.redis.stores import Store
+from runtime.topology import TopologyError
+
+
+class Row(NamedTuple):
+    """A topic as it is now."""
+
+    topic: Topic
+    partitions: int
+    retention_h: int
+    created: bool
+    differences: Sequence[str]
+    """how it is made otherwise than was asked"""
+
+
+def ensure(
+    client: Admin, store: Store, keyspace: Keyspace, asked: Mapping[str, int] | Asked
+) -> list[Row]:
+    """Create the topics that are missing, and note the partitions in Redis.
+
+    A missing topic gets the number of partitions that was asked for, else what Redis notes already,
+    else what `contracts.topics` says; `bars` as many as `quotes` has. Nothing is created unless
+    everything agrees.
+
+    Args:
+        client: of the broker.
+        store: of the programs, whose answers are text.
+        keyspace: where the partitions are noted.
+        asked: of topics; topic name -> partitions will do.
+
+    Raises:
+        TopologyError: a topic has another number of partitions than was asked for or noted, or a
+            setting by which counts would be wrong.
+        broker.BrokerError: the broker does not answer, or refuses.
+    """
+    if not isinstance(asked, Asked):
+        asked = Asked(asked)
+    named = {client.kafka.topic(topic.name): topic.name for topic in ALL}
+    partitions = broker.partitions_of(client)
+    there = {
+        name: partitions[on_broker] for on_broker, name in named.items() if on_broker in partitions
+    }
+    noted = noted_partitions(store, keyspace)
+    differing = differences(client, [topic for topic in ALL if topic.name in there], asked)
+    rows = [_row(topic, there, noted, asked, differing) for topic in ALL]
+    broker.create(
+        client, [asked.new(client, row.topic, row.partitions) for row in rows if row.created]
+    )
+    for row in rows:
+        if row.topic in STREAMED:
+            store.hset(keyspace.topics(), row.topic.name, str(row.partitions))
+    return rows
+
+
+def noted_partitions(store: Store, keyspace: Keyspace) -> dict[str, int]:
+    """Return topic -> partitions as Redis notes them, empty before the first `ensure`."""
+    return {str(name): int(n) for name, n in store.hgetall(keyspace.topics()).items()}
+
+
+def _row(
+    topic: Topic,
+    there: Mapping[str, int],
+    noted: Mapping[str, int],
+    asked: Asked,
+    differing: Mapping[str, Sequence[str]],
+) -> Row:
+    """Decide what becomes of a topic.
+
+    Raises:
+        TopologyError: as `ensure`.
+    """
+    like = topic.partitioned_as or topic.name
+    says = {
+        "the command line": asked.partitions.get(topic.name, asked.partitions.get(like)),
+        "meta:topics in Redis": noted.get(like),
+        "the broker": there.get(topic.name),
+    }
+    if like != topic.name:
+        says[f"the broker of {like}"] = there.get(like)
+    said = {who: n for who, n in says.items() if n is not None}
+    if len(set(said.values())) > 1:
+        raise TopologyError(
+            f"topic {topic.name} has different partitions: "
+            + ", ".join(f"{n} says {who}" for who, n in said.items())
+            + ". The keys in Redis depend on the number: use another NAMESPACE for another number, "
+            "or delete the topic to have it made anew with the noted one"
+        )
+    return Row(
+        topic,
+        next(iter(said.values()), topic.partitions),
+        asked.retention_of(topic),
+        topic.name not in there,
+        differing.get(topic.name, ()),
+    )
