@@ -17,7 +17,7 @@ and child processes of either side counted.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Final
 
@@ -81,7 +81,12 @@ def describe(n: int, instruments: int) -> str:
     return f"{n:,} JSON quotes of {instruments:,} instruments in Kafka to minute bars in Redis"
 
 
-def run_ours(stage: Stage, n: int, check: Callable[[Namespace, int], None] | None = None) -> Run:
+def run_ours(
+    stage: Stage,
+    n: int,
+    check: Callable[[Namespace, int], None] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Run:
     """Let one worker fold n quotes, and check its bars.
 
     Raises:
@@ -95,6 +100,7 @@ def run_ours(stage: Stage, n: int, check: Callable[[Namespace, int], None] | Non
             lambda: folded(namespace.positions(QUOTES), n),
             partial(check or check_bars, namespace),
         ),
+        settings,
     )
 
 

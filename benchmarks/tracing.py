@@ -13,16 +13,14 @@ The CPU of a quote says more than the rate, which the last flush and the machine
 import contextlib
 import http.client
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.synchronize import Barrier
 from typing import Any, Final
 
-from benchmarks.bars import check_bars, describe, make_quotes
+from benchmarks.bars import describe, make_quotes, run_ours
 from benchmarks.harness import session
 from benchmarks.harness.child import child, meet, meeting
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.namespace import claimed_ms, folded
 from benchmarks.harness.publish import publish, record
 from benchmarks.harness.report import Report, conditions, ends, table
 from benchmarks.harness.rounds import (
@@ -35,8 +33,8 @@ from benchmarks.harness.rounds import (
     ratios,
     ratios_a_core,
 )
-from benchmarks.harness.stage import WORKER, Progress, Stage, python
-from contracts.topics import INTERACTIONS, QUOTES
+from benchmarks.harness.stage import Stage
+from contracts.topics import QUOTES
 from infra.local.process import LOOPBACK, free_port
 
 _ON: Final = "traces on"
@@ -61,7 +59,7 @@ def tracing(
 
         def traced() -> Run:
             before = _received(port)
-            run = _fold(stage, quotes, on)
+            run = run_ours(stage, quotes, settings=on)
             if _received(port) == before:
                 raise ContenderError("traces were on, but no span was sent")
             return run
@@ -69,24 +67,11 @@ def tracing(
         traced()  # not counted: lets the broker's JIT compile what both will run
         contenders: Mapping[str, Callable[[], Run]] = {
             _ON: traced,
-            _OFF: lambda: _fold(stage, quotes, {}),
+            _OFF: lambda: run_ours(stage, quotes),
         }
         runs = interleaved(contenders, rounds, session.say)
         work = f"{describe(quotes, instruments)}, one worker"
         session.present(_report(work, runs, stage), json=json)
-
-
-def _fold(stage: Stage, n: int, settings: Mapping[str, str]) -> Run:
-    return stage.run(
-        WORKER,
-        python(WORKER),
-        lambda namespace: Progress(
-            lambda: claimed_ms(namespace.positions(INTERACTIONS)),
-            lambda: folded(namespace.positions(QUOTES), n),
-            partial(check_bars, namespace),
-        ),
-        settings,
-    )
 
 
 def _report(work: str, runs: Mapping[str, list[Run]], stage: Stage) -> Report:

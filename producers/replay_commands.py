@@ -1,7 +1,7 @@
 """`python -m producers replay`: what can be replayed, and the options of that."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -83,40 +83,36 @@ Prefix = Annotated[
 ]
 
 
-@app.command("quotes")
-def replay_quotes(
-    file: FileOrNone = None,
-    *,
-    speed: Speed = "1x",  # type: ignore[assignment]
-    from_archive: FromArchive = False,
-    start: Start = None,
-    end: End = None,
-    prefix: Prefix = None,
-) -> None:
-    """Publish quotes: columns ts_ms, instrument_id, price; optional: size."""
-    if from_archive:
-        _replay_archive("quotes", file, speed, (start, end), prefix)
-    _replay_file(QUOTE_ROWS, file, speed, (start, end), prefix)
+def _of_rows(name: "Name", kind: Kind[M]) -> Callable[..., None]:
+    """Return the command for what may come from a file, or from the archive's table `name`."""
+
+    def replay(
+        file: FileOrNone = None,
+        *,
+        speed: Speed = "1x",  # type: ignore[assignment]
+        from_archive: FromArchive = False,
+        start: Start = None,
+        end: End = None,
+        prefix: Prefix = None,
+    ) -> None:
+        if from_archive:
+            _replay_archive(name, file, speed, (start, end), prefix)
+        _replay_file(kind, file, speed, (start, end), prefix)
+
+    return replay
 
 
-@app.command("interactions")
-def replay_interactions(
-    file: FileOrNone = None,
-    *,
-    speed: Speed = "1x",  # type: ignore[assignment]
-    from_archive: FromArchive = False,
-    start: Start = None,
-    end: End = None,
-    prefix: Prefix = None,
-) -> None:
-    """Publish interactions: columns ts_ms, user_id, instrument_id; optional ones, too.
+app.command("quotes", help="Publish quotes: columns ts_ms, instrument_id, price; optional: size.")(
+    _of_rows("quotes", QUOTE_ROWS)
+)
+app.command(
+    "interactions",
+    help="""Publish interactions: columns ts_ms, user_id, instrument_id; optional ones, too.
 
     They are: event (view, click, watch or trade; trade without one), price, quantity. Those of the
     archive include the records that take users out.
-    """
-    if from_archive:
-        _replay_archive("interactions", file, speed, (start, end), prefix)
-    _replay_file(INTERACTION_ROWS, file, speed, (start, end), prefix)
+    """,
+)(_of_rows("interactions", INTERACTION_ROWS))
 
 
 @app.command("feedback")

@@ -13,6 +13,7 @@ from trainer.commands.options import (
     Seed,
     Settings,
     SettingsFile,
+    Split,
     TestFile,
     TestShare,
     TrainFile,
@@ -34,9 +35,7 @@ def evaluate(
     interactions: InteractionsFile = None,
     train: TrainFile = None,
     test: TestFile = None,
-    split: Annotated[
-        Splitting, typer.Option(help="the last of all events, or a share of each user's items")
-    ] = Splitting.TEMPORAL,
+    split: Split = Splitting.TEMPORAL,
     test_share: TestShare = 0.25,
     seed: Seed = 1,
     model: Annotated[list[ModelName] | None, typer.Option(help="repeatable; all without")] = None,

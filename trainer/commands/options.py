@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from runtime.settings import told
+from trainer.evaluation.interactions import Splitting
 from trainer.evaluation.worker import WorkerRules
 from trainer.settings import TrainerSettings
 from trainer.settings_file import check_name, flat_fields, nested, read_settings_file
@@ -25,6 +26,9 @@ InteractionsFile = Annotated[
 ]
 TrainFile = Annotated[Path | None, typer.Option(help="such a file to learn from; with --test")]
 TestFile = Annotated[Path | None, typer.Option(help="such a file with what is to be found")]
+Split = Annotated[
+    Splitting, typer.Option(help="the last of all events, or a share of each user's items")
+]
 TestShare = Annotated[
     float, typer.Option(min=0.01, max=0.99, help="of the events, or of each user's items")
 ]

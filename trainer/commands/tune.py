@@ -12,6 +12,7 @@ from trainer.commands.options import (
     Seed,
     Settings,
     SettingsFile,
+    Split,
     TestFile,
     TestShare,
     TrainFile,
@@ -35,9 +36,7 @@ def tune(
     interactions: InteractionsFile = None,
     train: TrainFile = None,
     test: TestFile = None,
-    split: Annotated[
-        Splitting, typer.Option(help="the last of all events, or a share of each user's items")
-    ] = Splitting.TEMPORAL,
+    split: Split = Splitting.TEMPORAL,
     test_share: TestShare = 0.25,
     seed: Seed = 1,
     model: Annotated[list[TunedName] | None, typer.Option(help="repeatable; all without")] = None,

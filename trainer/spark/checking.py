@@ -5,11 +5,11 @@ import time
 import structlog
 
 from contracts.archive import INTERACTIONS_TABLE
-from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
+from runtime.archive.catalog import ArchiveError, load, open_catalog
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.positions import PositionsError
 from runtime.archive.quality.checking import Checked, check_snapshot
 from trainer.source import SourceError
+from trainer.spark.snapshot import as_source_errors
 
 log = structlog.get_logger(__name__)
 
@@ -21,16 +21,8 @@ def check_archive(config: ArchiveConfig, snapshot_id: int) -> None:
         SourceError: some are not as they are expected to be, or cannot be read; names each
             expectation that is not met, by how many rows, and some of them.
     """
-    try:
+    with as_source_errors(config):
         checked = _checked(config, snapshot_id)
-    except (ArchiveError, PositionsError) as error:
-        raise SourceError(str(error)) from error
-    except Exception as error:
-        if not is_passing(error):
-            raise
-        raise SourceError(
-            f"the archive in ARCHIVE_WAREHOUSE={config.warehouse} does not answer: {error}"
-        ) from error
     if checked.failed:
         raise SourceError(
             f"snapshot {snapshot_id} of {checked.table} is not counted: "

@@ -1,6 +1,7 @@
 """The state of the archive's `interactions` that a run learns from: one snapshot of the table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -67,9 +68,16 @@ def read_snapshot(config: ArchiveConfig, snapshot_id: int | None) -> Snapshot:
         SourceError: the archive is away, has no such table, no such snapshot of it, or not the
             columns that it must have, or how far it goes is not to be known.
     """
-    try:
+    with as_source_errors(config):
         table = _table(config)
         return _read(table, _named(table, snapshot_id))
+
+
+@contextmanager
+def as_source_errors(config: ArchiveConfig) -> Iterator[None]:
+    """Raise what the archive fails with in the block as `SourceError`; bugs stay what they are."""
+    try:
+        yield
     except (ArchiveError, PositionsError) as error:
         raise SourceError(str(error)) from error
     except Exception as error:

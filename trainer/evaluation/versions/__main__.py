@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import typer
 
 from contracts.messages import EVENT_TYPES
-from trainer.commands.options import Seed, TestShare, errors_told
+from trainer.commands.options import Seed, Split, TestShare, errors_told
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Interactions, Splitting
 from trainer.evaluation.question import Question
@@ -40,9 +40,7 @@ def split(
     interactions: File,
     train: Annotated[Path, typer.Option(help="Parquet file to write: to learn from")],
     test: Annotated[Path, typer.Option(help="Parquet file to write: to be found")],
-    split: Annotated[
-        Splitting, typer.Option(help="the last of all events, or a share of each user's items")
-    ] = Splitting.TEMPORAL,
+    split: Split = Splitting.TEMPORAL,
     test_share: TestShare = 0.25,
     seed: Seed = 1,
 ) -> None:
