@@ -41,7 +41,7 @@ def live_frame(event_id: int) -> bytes:
     r"""Return the event that tells that the newest bars are complete.
 
     >>> live_frame(1629061628123)
-    b'event: live\\ndata: {}\\nid: 1629061628123\\n\\n'
+    b'event: live\ndata: {}\nid: 1629061628123\n\n'
     """
     return b"event: live\ndata: {}\nid: %d\n\n" % event_id
 
@@ -50,6 +50,6 @@ def stale_frame(reason: StaleReason) -> bytes:
     r"""Return the event that tells that changes may be missing until the next `live`.
 
     >>> stale_frame("redis-away")
-    b'event: stale\\ndata: {"reason":"redis-away"}\\n\\n'
+    b'event: stale\ndata: {"reason":"redis-away"}\n\n'
     """
     return b"event: stale\ndata: %b\n\n" % _encode({"reason": reason})

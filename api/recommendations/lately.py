@@ -20,7 +20,7 @@ class Lately(Generic[K, V]):
     >>> kept = Lately[str, int](1)
     >>> kept.keep("a", 1); kept.keep("b", 2); kept.keep("c", 3)
     >>> kept.get("a"), kept.get("b"), kept.get("c")
-    (None, 2, None)
+    (None, 2, 3)
     """
 
     def __init__(self, n: int, size_of: Callable[[V], int] = _one) -> None:
