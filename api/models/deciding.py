@@ -2,8 +2,12 @@
 
 Each is one change of `model:current`, compared with what was read. A generation that is named there
 no more is given its end by the trainer's next run: that takes a command for each of its keys.
+
+Processes go by what they read of `model:current` for some milliseconds. A decision returns after
+these, so whoever asks then gets what was decided, of whichever process.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +16,7 @@ from typing import Final
 import msgspec
 
 from api.http.problems import CONFLICT, Problem
+from api.models.generations import SEEN_BY_ALL_S
 from api.models.reports import with_decision
 from api.redis.reading import Read
 from api.redis.store import Store, StoreUnavailableError
@@ -49,6 +54,7 @@ class Deciding:
         generation = after.variants[DEFAULT_VARIANT].generation
         decision = Decision(_now(), generation, CANARY_VARIANT, "promoted", why, by)
         await self._note(decision)
+        await asyncio.sleep(SEEN_BY_ALL_S)
         return decision, after
 
     async def roll_back(self, by: str, why: str) -> tuple[Decision, Current]:
@@ -63,6 +69,7 @@ class Deciding:
         gone = canary.served if canary else before.variants[DEFAULT_VARIANT]
         decision = Decision(_now(), gone.generation, variant, "rolled back", why, by)
         await self._note(decision)
+        await asyncio.sleep(SEEN_BY_ALL_S)
         return decision, after
 
     async def weigh(self, by: str, experiment: Experiment | None) -> Current:
@@ -73,6 +80,7 @@ class Deciding:
         """
         _, after = await self._change(lambda current: weighted(current, experiment))
         _log.info("%s spreads users by %s", by, experiment)
+        await asyncio.sleep(SEEN_BY_ALL_S)
         return after
 
     async def _change(self, change: Callable[[Current], Current]) -> tuple[Current, Current]:

@@ -1,12 +1,15 @@
 """Reading within one generation: which one a user is served, and what if it goes meanwhile.
 
-The pointer is read together with an answer's first commands, which are asked of the generation that
-it named the last time: that saves a round trip but for once a training.
+A process goes by what the pointer held for some milliseconds. Then it reads it anew, together with
+an answer's first commands, which are asked of the generation that it named the last time: that
+saves a round trip but for once a training. Whoever finds nothing has the pointer read at once.
 """
 
+import math
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -18,6 +21,14 @@ from contracts.keyspace import Keyspace
 from contracts.variants import served_generations, served_to, variant_names
 
 T = TypeVar("T")
+
+POINTER_KEPT_S: Final = 0.02
+"""Since it was asked for. One shard of Redis has the pointer, whatever their number: so a process
+asks it some 50 times a second, instead of once for each request that reads lists. No generation
+loses its keys as soon after it was replaced: they stay for a minute."""
+SEEN_BY_ALL_S: Final = 2 * POINTER_KEPT_S
+"""After a change of the pointer, all processes go by it: twice as long, for timers that are early
+and clocks that run apart."""
 
 _current = msgspec.json.Decoder(Current)
 
@@ -56,9 +67,11 @@ class Generation:
 class Generations:
     """Follows the pointer of one namespace."""
 
-    def __init__(self, keys: Keyspace) -> None:
-        self.pointer: Command = ("GET", keys.model_current())
-        """The command whose answer says what is served."""
+    def __init__(self, keys: Keyspace, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._pointer: Command = ("GET", keys.model_current())
+        self._now_s = now_s
+        self._asked_s = -math.inf
+        """When what the pointer held last was asked for."""
         self.live: Collection[str] = ()
         """The generations that were served to anyone when that was asked last."""
         self._pointed: bytes | None = None
@@ -71,8 +84,8 @@ class Generations:
 
     def variants(self) -> Read[Collection[str]]:
         """Return the names of the variants that are served, none before the first model."""
-        (value,) = yield [self.pointer]
-        self._look(value)
+        if self._current is None or not self._is_fresh(self._now_s()):
+            yield from self._ask()
         return [] if self._current is None else variant_names(self._current)
 
     def within_one(
@@ -80,12 +93,12 @@ class Generations:
     ) -> Read[T | None]:
         """Return what `read` finds in the generation that a user is served, None if nothing.
 
-        Finding nothing may also mean that the generation expired under the reader: if the pointer
-        has moved meanwhile, the new one is read, once.
+        Finding nothing may also mean that the generation expired under the reader: the pointer is
+        read again, and if it has moved meanwhile, the new generation is, once.
 
         Args:
             user_id: None for what is the same for all users.
-            read: reads in one generation.
+            read: reads in one generation; may yield no commands where it has none to ask.
 
         Raises:
             NoModelYetError: nothing is served yet.
@@ -96,42 +109,44 @@ class Generations:
         for _ in range(2):
             if found is not None:
                 return found
-            (value,) = yield [self.pointer]
-            latest = self._served(value, user_id)
+            yield from self._ask()
+            latest = self._served(user_id)
             if latest == generation:
                 return None
             generation = latest
-            found = yield from _unless_expired(read(generation))
+            found = yield from _unless_expired(resumed(read(generation), None))
         raise GenerationReplacedError
 
-    def is_live(self, value: bytes | None, generation: Generation) -> bool:
-        """Return whether a generation is served to anyone, by the answer to `pointer`."""
-        self._look(value)
+    def is_live(self, generation: Generation) -> Read[bool]:
+        """Return whether a generation is served to anyone, by what the pointer holds now."""
+        yield from self._ask()
         return generation.name in self.live
 
     def _begun(
         self, user_id: str | None, read: Callable[[Generation], Read[T | None]]
     ) -> Read[tuple[Generation, Read[T | None], Sequence[Any] | None]]:
         """Return what a user is served, `read` begun on it, and what its first commands found."""
-        guess, pointed = self._of(user_id), self._pointed
+        guess, pointed, now_s = self._of(user_id), self._pointed, self._now_s()
         if guess is None:
-            (value,) = yield [self.pointer]
+            yield from self._ask()
+        elif self._is_fresh(now_s):
+            return guess, read(guess), None
         else:
             begun = read(guess)
-            *answers, value = yield [*next(begun), self.pointer]
-            if value == pointed or self._served(value, user_id) == guess:
+            *answers, value = yield [*next(begun), self._pointer]
+            self._look(value, now_s)
+            if value == pointed or self._of(user_id) == guess:
                 return guess, begun, answers
             begun.close()
-        generation = self._served(value, user_id)
+        generation = self._served(user_id)
         return generation, read(generation), None
 
-    def _served(self, value: bytes | None, user_id: str | None) -> Generation:
-        """Return what a user is served, by the answer to `pointer`.
+    def _served(self, user_id: str | None) -> Generation:
+        """Return what a user is served.
 
         Raises:
             NoModelYetError: nothing is.
         """
-        self._look(value)
         generation = self._of(user_id)
         if generation is None:
             raise NoModelYetError
@@ -142,8 +157,20 @@ class Generations:
             return self._of_all
         return _generation(user_id, self._current)
 
-    def _look(self, value: bytes | None) -> None:
-        """Take in the answer to `pointer`."""
+    def _is_fresh(self, now_s: float) -> bool:
+        return now_s < self._asked_s + POINTER_KEPT_S
+
+    def _ask(self) -> Read[None]:
+        """Read the pointer."""
+        asked_s = self._now_s()
+        (value,) = yield [self._pointer]
+        self._look(value, asked_s)
+
+    def _look(self, value: bytes | None, asked_s: float) -> None:
+        """Take in what the pointer held, unless something that was asked for later is known."""
+        if asked_s < self._asked_s:
+            return
+        self._asked_s = asked_s
         if value == self._pointed:
             return
         self._pointed = value
@@ -170,11 +197,14 @@ def _unless_expired(read: Read[T | None]) -> Read[T | None]:
 
 
 def resumed(begun: Read[T], answers: Sequence[Any] | None) -> Read[T]:
-    """Go on with a read from the answers to its first commands; from its start without any."""
+    """Go on with a read from the answers to its first commands; from its start without any.
+
+    Where it yields no commands, it goes on at once.
+    """
     try:
         commands = begun.send(answers)  # type: ignore[arg-type]
         while True:
-            answers = yield commands
+            answers = (yield commands) if commands else ()
             commands = begun.send(answers)
     except StopIteration as returned:
         found: T = returned.value

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from api.pipeline.answers import LetterReason, PartitionState, Pipeline, State, TopicState
+from api.pipeline.answers import PartitionState, Pipeline, State, TopicState
 from api.pipeline.log_ends import LogEnds, LogWatch
 from api.redis.reading import Read
 from api.redis.store import Store
@@ -16,8 +16,6 @@ STALLED_AFTER_MS: Final = 30_000
 
 Position = Sequence[bytes | None]
 """`next`, `incarnation` and `updated_at_ms` of a partition; None where nothing was folded yet."""
-Reasons = Mapping[str, list[LetterReason]]
-"""By topic."""
 
 _FIELDS: Final = (NEXT_FIELD, INCARNATION_FIELD, UPDATED_AT_FIELD)
 

@@ -1,8 +1,8 @@
 """The items' lists of the generations that are served, as arrays; those used last stay in memory.
 
 The lists of a generation never change, so one that is in memory need not be read again: to fold in
-a history, only the others are read. Whether the generation is still served is checked anew for each
-answer (`api.models.generations`).
+a history, only the others are read. Which generation is served is not decided here
+(`api.models.generations`).
 """
 
 from collections.abc import Collection

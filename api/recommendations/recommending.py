@@ -93,8 +93,7 @@ class Recommending:
         Raises:
             ExpiredError: as `choose`.
         """
-        # Asked for with the pointer alone: all the lists may be in memory.
-        yield [self._generations.pointer]
+        yield ()  # all the lists may be in memory
         chosen = yield from self._folded_in(generation, items, wish)
         return chosen or (yield from self._popular(generation, items, wish))
 
@@ -130,20 +129,30 @@ class Recommending:
         missing = [item for item, row in found.items() if row is None]
         self._rows.add(len(found) - len(missing), "kept")
         self._rows.add(len(missing), "read")
+        absent: list[int] = []
         for start in range(0, len(missing), LISTS_AT_ONCE):
             some = missing[start : start + LISTS_AT_ONCE]
             keys = [self._keys.model_similar(generation.name, str(item)) for item in some]
-            *values, pointer = yield [*(("GET", key) for key in keys), self._generations.pointer]
-            if None in values and not self._generations.is_live(pointer, generation):
-                raise ExpiredError
+            values = yield [("GET", key) for key in keys]
+            absent += [item for item, value in zip(some, values, strict=True) if value is None]
             for item, value in zip(some, values, strict=True):
-                row = lists.row(item)  # another answer may have read it meanwhile
-                found[item] = lists.add(item, value) if row is None else row
+                if value is not None:
+                    found[item] = _added(lists, item, value)
+        if absent and not (yield from self._generations.is_live(generation)):
+            raise ExpiredError
+        for item in absent:
+            found[item] = _added(lists, item, None)
         return cast("dict[int, Row]", found)
 
 
 def _bytes_of(kept: _Kept) -> int:
     return _CHOSEN_OBJECTS_BYTES + _ITEM_BYTES * len(kept[2].items)
+
+
+def _added(lists: GenerationLists, item: int, value: bytes | None) -> Row:
+    """Return the row of an item's list, which another answer may have read meanwhile."""
+    row = lists.row(item)
+    return lists.add(item, value) if row is None else row
 
 
 def _own(value: bytes | None, offset: bytes | None, wish: Wish) -> Chosen | None:

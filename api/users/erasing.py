@@ -8,6 +8,7 @@ at another one. It goes with its generation. What an API process keeps of answer
 held against the history's `off` in the same way, before it is served.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -17,6 +18,7 @@ from starlette.responses import Response
 
 from api.http.problems import INVALID_REQUEST, Problem
 from api.http.replies import respond
+from api.models.generations import SEEN_BY_ALL_S
 from api.redis.reading import Command, Read
 from api.redis.store import Store
 from api.users.answers import Erasing
@@ -56,6 +58,8 @@ class Erasure:
             raise Problem(INVALID_REQUEST, f"user_id: {reason}", errors=errors)
         await self._publish([Tombstone(user_id)])
         await self._store.answer(self._end_lists(user_id))
+        # A generation that was replaced just before has its lists still: until no process reads it.
+        await asyncio.sleep(SEEN_BY_ALL_S)
         return respond(Erasing(user_id), 202)
 
     def _end_lists(self, user_id: str) -> Read[None]:

@@ -19,6 +19,8 @@ from benchmarks.capacity.tables import report_load, report_plan
 from benchmarks.harness import session
 from benchmarks.harness.report import computer
 
+_DEMAND: Final = Demand(50_000, 50_000, users=0, calls=10, peak=3, items=50)
+_UTILIZATION: Final = 0.6
 _SIMULATED_S: Final = 8.0
 _DIGITS: Final = 4
 
@@ -51,13 +53,13 @@ def print_costs() -> None:
 
 @app.command("plan")
 def print_plan(
-    quotes_per_s: Quotes = 50_000,
-    instruments: Instruments = 50_000,
-    users: Users = 0,
-    calls: Calls = 10,
-    peak: Peak = 3,
-    items: Items = 50,
-    utilization: Utilization = 0.6,
+    quotes_per_s: Quotes = _DEMAND.quotes_per_s,
+    instruments: Instruments = _DEMAND.instruments,
+    users: Users = _DEMAND.users,
+    calls: Calls = _DEMAND.calls,
+    peak: Peak = _DEMAND.peak,
+    items: Items = _DEMAND.items,
+    utilization: Utilization = _UTILIZATION,
     costs: CostsFile = None,
     *,
     json: session.Json = False,
@@ -70,13 +72,13 @@ def print_plan(
 
 @app.command()
 def simulate(
-    quotes_per_s: Quotes = 50_000,
-    instruments: Instruments = 50_000,
-    users: Users = 0,
-    calls: Calls = 10,
-    peak: Peak = 3,
-    items: Items = 50,
-    utilization: Utilization = 0.6,
+    quotes_per_s: Quotes = _DEMAND.quotes_per_s,
+    instruments: Instruments = _DEMAND.instruments,
+    users: Users = _DEMAND.users,
+    calls: Calls = _DEMAND.calls,
+    peak: Peak = _DEMAND.peak,
+    items: Items = _DEMAND.items,
+    utilization: Utilization = _UTILIZATION,
     part: Annotated[
         int, typer.Option(min=1, help="1/n of the machines and of the load stands for all")
     ] = 1,

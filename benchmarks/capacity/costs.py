@@ -59,7 +59,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store_us: float
     """of Redis"""
     is_pointed: bool = False
-    """reads `model:current`, too: once a turn for all such requests, and always of one shard"""
+    """goes by `model:current`, too: asked for once in some milliseconds, and always of one shard"""
 
 
 class ReadCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from api.models.generations import POINTER_KEPT_S
 from benchmarks.capacity.costs import Costs
 from benchmarks.capacity.demand import (
     PUBLISH,
@@ -47,8 +48,6 @@ class Work:
     store_quotes_cores: float
     store_events_cores: float
     store_reads_cores: float
-    pointer_cores: float
-    """of the one shard that has `model:current`, if each request for lists reads it alone"""
     hot_counts_cores: float
     """at most, of the one shard that has the partition of the most popular item's counts"""
     api_cores: float
@@ -97,10 +96,6 @@ def work(costs: Costs, demand: Demand, partitions: int) -> Work:
     event_store_us = events.store_us + events.store_item_us * demand.items
     event_broker_us = events.broker_us + events.broker_item_us * demand.items
     event_bytes = events.log_bytes + events.log_item_bytes * demand.items
-    read_per_s = demand.of_each_per_s * len(READS)
-    pointed = [reads.endpoints[name] for name in READS if reads.endpoints[name].is_pointed]
-    pointer_us = reads.store.turn_us + reads.store.write_us
-    pointer_us += min((one.store_us for one in pointed), default=0.0)
     pairs = entries_of_pairs(demand.instruments, demand.users, demand.items)
     hottest = share_of_hottest(demand.instruments)
     is_long = pairs / demand.instruments > _PACKED_ENTRIES
@@ -118,7 +113,6 @@ def work(costs: Costs, demand: Demand, partitions: int) -> Work:
         store_quotes_cores=bars_per_s * feed.store_value_us * _US,
         store_events_cores=events_per_s * event_store_us * _US,
         store_reads_cores=demand.of_each_per_s * store_us * _US,
-        pointer_cores=read_per_s / len(READS) * len(pointed) * pointer_us * _US,
         hot_counts_cores=events_per_s
         * event_store_us
         * _US
@@ -139,6 +133,20 @@ def work(costs: Costs, demand: Demand, partitions: int) -> Work:
     )
 
 
+def pointer_cores(costs: Costs, demand: Demand, apis: int) -> float:
+    """Return what so many API processes take of the one shard that has `model:current`.
+
+    Each asks it, alone in a turn, with the first request for lists that comes when the time is over
+    for which it keeps the answer.
+    """
+    reads = costs.reads
+    pointed = [reads.endpoints[name] for name in READS if reads.endpoints[name].is_pointed]
+    a_process_per_s = demand.of_each_per_s * len(pointed) / apis
+    asked_per_s = apis * a_process_per_s / (1 + a_process_per_s * POINTER_KEPT_S)
+    asking_us = min((one.store_us for one in pointed), default=0.0)
+    return asked_per_s * (reads.store.turn_us + reads.store.write_us + asking_us) * _US
+
+
 def plan(costs: Costs, demand: Demand, utilization: float) -> Plan:
     """Return the machines that do a demand at a share of their time."""
     partitions = QUOTES.partitions
@@ -151,18 +159,19 @@ def plan(costs: Costs, demand: Demand, utilization: float) -> Plan:
         if partitions >= partitions_for(max(workers, shards)):
             break
         partitions = partitions_for(max(workers, shards))
+    apis = _machines(found.api_cores, utilization)
     return Plan(
         work=found,
         partitions=partitions,
         workers=workers,
         shards=shards,
         shard_gb=found.store_gb / shards,
-        apis=_machines(found.api_cores, utilization),
+        apis=apis,
         brokers_cores=_machines(found.broker_cores * REPLICATION, utilization),
         log_tb=found.log_gb * REPLICATION / 1000,
         network_mb_per_s=found.log_mb_per_s * REPLICATION,
         lacking=_lacking(found, store_cores),
-        undivided=_undivided(found),
+        undivided=_undivided(found, pointer_cores(costs, demand, apis)),
     )
 
 
@@ -177,9 +186,9 @@ def _lacking(found: Work, store_cores: float) -> tuple[tuple[str, float], ...]:
     return tuple(sorted(needed.items(), key=lambda one: -one[1]))
 
 
-def _undivided(found: Work) -> tuple[tuple[str, float], ...]:
+def _undivided(found: Work, of_pointer: float) -> tuple[tuple[str, float], ...]:
     each = {
-        "the shard that has model:current": found.pointer_cores,
+        "the shard that has model:current": of_pointer,
         "the shard of the most popular item's counts": found.hot_counts_cores,
     }
     return tuple(sorted(each.items(), key=lambda one: -one[1]))

@@ -1,6 +1,7 @@
 """Runs a read round by round, so that a test can change what is served in between."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from redis import Redis
@@ -22,16 +23,21 @@ T = TypeVar("T")
 class Reader:
     """The reads of lists, as the application puts them together."""
 
-    def __init__(self, url: str, namespace: str) -> None:
+    def __init__(self, url: str, namespace: str, now_s: Callable[[], float] | None = None) -> None:
+        """Read by a clock: without one, a second is over whenever it is looked at.
+
+        So the pointer is never kept, unless a test has its own clock.
+        """
         self.metrics = Metrics()
         store = Store(url, namespace, self.metrics.store_errors)
-        generations = Generations(store.keys)
+        generations = Generations(store.keys, now_s or itertools.count(0.0).__next__)
         catalog = Catalog(store, self.metrics.registry)
         self.variants = generations.variants
         self.similar = SimilarReader(store, generations, lambda *_: None).neighbors
-        self.recommendations = RecommendationReader(
+        recommended = RecommendationReader(
             store, generations, RequestIds(store.keys), self.metrics, catalog
-        ).chosen
+        )
+        self.recommendations, self.for_items = recommended.chosen, recommended.for_items
 
 
 def run(

@@ -225,13 +225,3 @@ async def test_before_the_first_model_the_client_is_told_to_come_back(
         assert answer.status_code == 404
         assert answer.json()["type"] == "urn:tickrec:problem:no-model-yet"
         assert int(answer.headers["retry-after"]) > 0
-
-
-async def test_a_generation_is_seen_as_soon_as_the_pointer_flips(
-    client: httpx.AsyncClient, filled: Filled
-) -> None:
-    filled.generation("g1", {"4": [("0", 0.5, 1.0)]})
-    filled.generation("g2", {"4": [("1", 0.5, 1.0)]})
-    assert (await client.get("/v1/instruments/4/similar")).json()["generation"] == "g2"
-    filled.point_to("g1")
-    assert (await client.get("/v1/instruments/4/similar")).json()["generation"] == "g1"

@@ -78,7 +78,6 @@ WRITES: Final[list[tuple[str, Any]]] = [
 ]
 MARKED: Final = b"Host: x\r\nX-API-Key: key-of-marker\r\n"
 JSON: Final = b"Content-Type: application/json\r\n"
-CHUNKED: Final = b"Transfer-Encoding: chunked\r\n\r\n"
 ODD: Final = [
     b"Zo\xc3\xab-Marker\r\n\r\n",
     b"GET /Zo\xc3\xab-Marker HTTP/1.1\r\n" + MARKED + b"\r\n",

@@ -23,7 +23,7 @@ from trainer.tuning.found import Found
 
 from .conftest import Filled, Serve
 
-G1, G2, G3, G4 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3", "g4"))
+G1, G2, G3 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3"))
 ON_TRIAL = Current(5, {"default": G2}, None, Canary(G3, 0.25, 1629061628123), [G1])
 REPORT = Report(
     generation="g2",

@@ -1,5 +1,6 @@
 """While an experiment runs: each user gets the lists of one variant, whichever path answers."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,6 +16,7 @@ from api.recommendations.choosing import Wish
 from contracts.generations import Canary, Current, Experiment, Served
 from contracts.variants import served_to
 from runtime.kafka.config import plain
+from tests.patience import PATIENCE_S
 
 from .conftest import ALL_ALIKE, Filled, Serve
 from .http import ORDINARY, Client, connected, serving
@@ -61,6 +63,14 @@ async def http(store_url: str, filled: Filled) -> AsyncIterator[Client]:
         yield client
 
 
+async def seen(http: Client, target: str, generation: str) -> bytes:
+    """Return the first answer of a generation: what is served is kept for some milliseconds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while body_of(answer := await http.get(target))["generation"] != generation:
+            pass
+    return answer
+
+
 def expected(user: str, current: Current) -> tuple[str, str]:
     found = served_to(user, current)
     assert found is not None
@@ -102,7 +112,7 @@ async def test_a_users_own_list_is_that_of_its_variant(http: Client, filled: Fil
     body = body_of(await http.get("/v1/users/own/recommendations"))
     assert (body["source"], body["variant"], body["model"]) == ("model", "steep", "user-knn")
     serve(filled, None)
-    body = body_of(await http.get("/v1/users/own/recommendations"))
+    body = body_of(await seen(http, "/v1/users/own/recommendations", "g1"))
     assert (body["source"], body["variant"], body["model"]) == ("history", "default", "cosine")
 
 
@@ -122,14 +132,18 @@ async def test_an_entity_tag_is_of_one_generation(http: Client, filled: Filled) 
     tags = set()
     for name in ("g1", "g2", "g1"):
         filled.generation(name, {"4": [("5", 0.5, 1.0)]})  # with the very same list
-        answer = await http.get("/v1/instruments/4/similar")
+        answer = await seen(http, "/v1/instruments/4/similar", name)
         tags.add(answer.partition(b"etag: ")[2].partition(b"\r\n")[0])
     assert len(tags) == 2
 
 
-async def test_other_weights_hold_for_the_next_request(http: Client, filled: Filled) -> None:
+async def test_other_weights_hold_for_all_users_at_once(http: Client, filled: Filled) -> None:
+    before = serve(filled, Experiment("spring", {"steep": 1.0}))
     for weights in ({"default": 1.0}, {"steep": 1.0}, {"default": 1.0, "steep": 1.0}):
         current = serve(filled, Experiment("spring", weights))
+        differing = next(u for u in USERS if expected(u, current) != expected(u, before))
+        await seen(http, f"/v1/users/{differing}/recommendations", expected(differing, current)[1])
+        before = current
         for user in USERS[:20]:
             body = body_of(await http.get(f"/v1/users/{user}/recommendations"))
             assert (body["variant"], body["generation"]) == expected(user, current)

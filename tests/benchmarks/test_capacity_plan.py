@@ -6,67 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.capacity.costs import (
-    DEFAULT,
-    BenchCosts,
-    Costs,
-    EventCosts,
-    FeedCosts,
-    KeyCosts,
-    ReadCosts,
-    Request,
-    StoreCosts,
-)
+from benchmarks.capacity.costs import DEFAULT, Costs
 from benchmarks.capacity.demand import Demand, entries_of_pairs
-from benchmarks.capacity.plan import plan, work
+from benchmarks.capacity.plan import plan, pointer_cores, work
 from benchmarks.capacity.simulated.streams import distinct
+from tests.benchmarks.capacity_costs import ROUND
 
-ROUND = Costs(
-    measured="round numbers",
-    feed=FeedCosts(
-        record_us=2.0,
-        batch_us=0.0,
-        value_us=10.0,
-        store_value_us=5.0,
-        store_call_us=1_000.0,
-        broker_us=0.1,
-        broker_live_us=1.0,
-        log_bytes=40.0,
-    ),
-    events=EventCosts(
-        worker_us=50.0,
-        worker_item_us=1.0,
-        store_us=20.0,
-        store_item_us=2.0,
-        broker_us=10.0,
-        broker_item_us=0.0,
-        log_bytes=100.0,
-        log_item_bytes=2.0,
-    ),
-    reads=ReadCosts(
-        turn_us=10.0,
-        store=StoreCosts(turn_us=3.0, write_us=5.0),
-        wake_us=0.0,
-        shape=(1.0,),
-        stalls_per_s=0.0,
-        stalls_us=(0.0,),
-        endpoints={
-            "bars": Request(40.0, 5.0),
-            "similar": Request(50.0, 5.0, is_pointed=True),
-            "recommendations": Request(100.0, 15.0, is_pointed=True),
-            "publish": Request(300.0, 0.0),
-        },
-    ),
-    keys=KeyCosts(
-        instrument_bytes=1_000.0,
-        bar_bytes=100.0,
-        user_bytes=100.0,
-        item_bytes=20.0,
-        pair_bytes=40.0,
-        short_pair_bytes=10.0,
-    ),
-    bench=BenchCosts(0.0, 0.0, 0.0, 0.0),
-)
 FEED = Demand(500_000, 50_000, users=0, calls=0, peak=1, items=50)
 AUDIENCE = Demand(0, 50_000, users=86.4e6, calls=1, peak=2, items=50)
 """Of each endpoint 1,000 calls a second, 2,000 at peak."""
@@ -92,8 +37,6 @@ def test_an_audience_costs_its_peak_in_cores_and_its_days_in_bytes() -> None:
     assert found.store_events_cores == pytest.approx(2_000 * (20 + 100) * 1e-6)
     # Three kinds of read, each with a write of its own: 5 + 5, 5 + 5, 15 + 5 us.
     assert found.store_reads_cores == pytest.approx(2_000 * 40e-6)
-    # 4,000 requests a second that read the pointer, alone in a turn, 3 + 5 + 5 us.
-    assert found.pointer_cores == pytest.approx(4_000 * 13e-6)
     # Of 120 us an event, the share of an eighth, and of the most popular of 50,000.
     hottest = 0.0256 + (1 - 0.0256) / 8
     assert found.hot_counts_cores == pytest.approx(2_000 * 120e-6 * hottest, rel=0.02)
@@ -136,10 +79,19 @@ def test_what_the_smallest_deployment_needs_most_of_breaks_first() -> None:
     assert times == pytest.approx(195.4 / 16, rel=0.01)
 
 
+def test_each_process_asks_for_the_pointer_when_it_kept_it_long_enough() -> None:
+    # Of 4,000 requests a second 2,000 come to each of two: one every 0.5 ms, after 20 ms each;
+    # alone in a turn, 3 + 5 + 5 us.
+    assert pointer_cores(ROUND, AUDIENCE, apis=2) == pytest.approx(2 / 20.5e-3 * 13e-6)
+    assert pointer_cores(ROUND, FEED, apis=1) == 0
+
+
 def test_what_no_more_machines_take_over_is_told_apart() -> None:
-    (first, cores), _ = plan(ROUND, AUDIENCE, 0.6).undivided
-    assert first == "the shard that has model:current"
-    assert cores == pytest.approx(0.052)
+    (first, counts), (second, pointer) = plan(ROUND, AUDIENCE, 0.6).undivided
+    assert first == "the shard of the most popular item's counts"
+    assert counts == pytest.approx(0.013, rel=0.05)  # of 32 partitions
+    assert second == "the shard that has model:current"
+    assert pointer == pytest.approx(0.00127, rel=0.01)
 
 
 def test_more_of_anything_never_needs_fewer_machines() -> None:

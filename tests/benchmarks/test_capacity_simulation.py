@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import simpy
 
-from benchmarks.capacity.costs import DEFAULT, FeedCosts, ReadCosts, Request, StoreCosts
+from benchmarks.capacity.costs import DEFAULT, ReadCosts, Request, StoreCosts
 from benchmarks.capacity.demand import Demand
 from benchmarks.capacity.plan import plan
 from benchmarks.capacity.simulated import deployment, here
@@ -18,27 +18,24 @@ from benchmarks.capacity.simulated.shards import Shard
 from benchmarks.capacity.simulated.streams import evenly, quotes
 from benchmarks.capacity.simulated.workers import Worker
 from benchmarks.keepup.publisher import Load
+from tests.benchmarks.capacity_costs import ROUND
 
-FEED = FeedCosts(
+FEED = msgspec.structs.replace(
+    ROUND.feed,
     record_us=1.0,
     batch_us=300.0,
     value_us=3.0,
     store_value_us=1.8,
     store_call_us=700.0,
-    broker_us=0.1,
     broker_live_us=4.0,
-    log_bytes=35.0,
 )
 FREE = msgspec.structs.replace(
     FEED, record_us=0.0, batch_us=0.0, value_us=0.0, store_value_us=0.0, broker_us=0.0
 )
-PLAIN = ReadCosts(
+PLAIN = msgspec.structs.replace(
+    ROUND.reads,
     turn_us=0.0,
     store=StoreCosts(turn_us=0.0, write_us=0.0),
-    wake_us=0.0,
-    shape=(1.0,),
-    stalls_per_s=0.0,
-    stalls_us=(0.0,),
     endpoints={"bars": Request(api_us=100.0, store_us=10.0)},
 )
 COSTS = msgspec.structs.replace(DEFAULT, feed=FEED)
@@ -80,12 +77,17 @@ def test_the_fixed_cost_of_a_turn_is_shared_by_what_comes_together() -> None:
     assert many > 2.5 * alone
 
 
-def test_requests_that_read_the_pointer_burden_the_one_shard_that_has_it() -> None:
+def test_each_process_asks_the_one_shard_that_has_the_pointer_once_in_20_ms() -> None:
     pointed = Request(api_us=100.0, store_us=10.0, is_pointed=True)
-    costs = msgspec.structs.replace(PLAIN, store=StoreCosts(0.0, 10.0), endpoints={"bars": pointed})
-    _, shards = ask(costs, connections=8, apis=8, shards=4, seconds=0.02)
-    has_pointer, *others = (shard.busy_s for shard in shards)
-    assert has_pointer > 2 * max(others)
+    costs = msgspec.structs.replace(PLAIN, store=StoreCosts(0.0, 10.0))
+    env, rng = simpy.Environment(), np.random.default_rng(1)
+    stores = [Shard(Cores(env, 1), costs.store, costs.wake_us) for _ in range(2)]
+    apis = [Api(Cores(env, 1), costs, stores, rng) for _ in range(3)]
+    # The first shard has nothing but the pointer.
+    clients = Clients(apis, [pointed], [0.0, 1.0], rng)
+    clients.wait_in_turn(3)
+    env.run(0.099)
+    assert stores[0].busy_s == pytest.approx(3 * 5 * 20e-6)
 
 
 def test_a_worker_folds_a_log_as_fast_as_its_interpreter_allows() -> None:

@@ -2,10 +2,12 @@
 
 A process works in turns: it takes all that has come by then, requests and answers of Redis, and
 sends the commands of all of them to each shard in one write. So the fixed cost of a turn is shared
-by more requests the more there are. Service times are drawn from those that were measured, and now
-and then a process stands still for a while, as it was seen to.
+by more requests the more there are. It keeps the pointer to the model as long as ours does. Service
+times are drawn from those that were measured, and now and then a process stands still for a while,
+as it was seen to.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Final
 import numpy as np
 import simpy
 
+from api.models.generations import POINTER_KEPT_S
 from benchmarks.capacity.costs import ReadCosts, Request
 from benchmarks.capacity.simulated.cores import Cores, Steps, Thread
 from benchmarks.capacity.simulated.shards import Command, Shard
@@ -65,6 +68,7 @@ class Api:
         self._shards = shards
         self._noise = Noise(costs.shape, rng)
         self._inbox: list[Call] = []
+        self._pointer_asked_s = -math.inf
         self._woken = self._env.event()
         self._thread = Thread(cores)
         self._env.process(self._serve())
@@ -99,13 +103,15 @@ class Api:
                 if not call.kind.store_us:
                     self._hear_of_broker(call)
                     continue
-                call.missing = 1 + call.kind.is_pointed
+                asks = call.kind.is_pointed and not self._keeps_pointer
+                call.missing = 1 + asks
                 asked[call.shard].append(Command(call.kind.store_us, partial(self._hear, [call])))
-                if call.kind.is_pointed:
+                if asks:
                     pointed.append(call)
             if pointed:
                 cost_us = min(call.kind.store_us for call in pointed)
-                asked[_POINTERS_SHARD].append(Command(cost_us, partial(self._hear, pointed)))
+                hear = partial(self._hear_pointer, pointed, self._env.now)
+                asked[_POINTERS_SHARD].append(Command(cost_us, hear))
             for shard, commands in asked.items():
                 self._shards[shard].take(commands)
 
@@ -113,6 +119,15 @@ class Api:
         """Let a request that asks nothing of Redis be answered; the broker is not simulated."""
         call.is_read = True
         self._take(call)
+
+    @property
+    def _keeps_pointer(self) -> bool:
+        return self._env.now < self._pointer_asked_s + POINTER_KEPT_S
+
+    def _hear_pointer(self, calls: Sequence[Call], asked_s: float) -> None:
+        """Take the pointer, which these waited for, and keep it."""
+        self._pointer_asked_s = asked_s
+        self._hear(calls)
 
     def _hear(self, calls: Sequence[Call]) -> None:
         """Take an answer that these waited for."""

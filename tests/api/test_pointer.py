@@ -1,0 +1,235 @@
+"""What is served is asked for once in some milliseconds, and at once where nothing is found."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from redis import Redis
+
+from api.http.problems import Problem
+from api.models.generations import POINTER_KEPT_S
+from api.recommendations.choosing import Wish
+from contracts.generations import Current, Experiment, Served
+from contracts.keyspace import HistoryEntry
+from tests.patience import PATIENCE_S
+
+from .conftest import Filled, Serve
+from .reading import Reader, run
+
+ALL = Wish(10, frozenset(), include_seen=False)
+OF_4 = "/v1/instruments/4/similar"
+
+
+@dataclass
+class Clock:
+    """Stands still until it is moved."""
+
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def raw(store_url: str) -> Iterator[Redis]:
+    with Redis.from_url(store_url) as client:
+        yield client
+
+
+@pytest.fixture
+def reader(store_url: str, filled: Filled, clock: Clock) -> Reader:
+    return Reader(store_url, filled.keys.namespace, clock)
+
+
+@pytest.fixture(autouse=True)
+def generations(filled: Filled) -> None:
+    for name, neighbor in (("g2", "6"), ("g1", "5")):
+        filled.generation(name, {"4": [(neighbor, 0.5, 1.0)]}, popular=[("7", 1.0)])
+
+
+def gets(raw: Redis) -> int:
+    stats: Any = raw.info("commandstats")
+    return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
+
+
+def of_similar(reader: Reader, raw: Redis, filled: Filled) -> str:
+    found = run(reader.similar(4, 10), raw, filled)
+    return found[0].name
+
+
+def test_all_answers_of_these_milliseconds_ask_for_the_pointer_once(
+    reader: Reader, raw: Redis, filled: Filled, clock: Clock
+) -> None:
+    for _ in range(2):
+        before = gets(raw)
+        for _ in range(50):
+            of_similar(reader, raw, filled)
+            run(reader.variants(), raw, filled)
+        assert gets(raw) - before == 50 + 1  # a list each
+        clock.now_s += POINTER_KEPT_S
+
+
+async def test_an_application_asks_for_the_pointer_no_more_often_than_that(
+    client: httpx.AsyncClient, raw: Redis
+) -> None:
+    n = 300
+    before, began_s = gets(raw), time.monotonic()
+    for _ in range(n):
+        assert (await client.get(OF_4)).status_code == 200
+    most = (time.monotonic() - began_s) / POINTER_KEPT_S + 1
+    assert 1 <= gets(raw) - before - n <= most
+
+
+def test_another_generation_is_seen_when_the_time_is_over(
+    reader: Reader, raw: Redis, filled: Filled, clock: Clock
+) -> None:
+    assert of_similar(reader, raw, filled) == "g1"
+    filled.point_to("g2")
+    clock.now_s += POINTER_KEPT_S / 2
+    assert of_similar(reader, raw, filled) == "g1"
+    clock.now_s += POINTER_KEPT_S / 2
+    assert of_similar(reader, raw, filled) == "g2"
+    assert run(reader.recommendations("ABC", ALL), raw, filled)[0].name == "g2"
+
+
+async def test_an_application_sees_another_generation_and_never_the_one_before_again(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    async def served() -> str:
+        found: str = (await client.get(OF_4)).json()["generation"]
+        return found
+
+    async with asyncio.timeout(PATIENCE_S):
+        for name in ("g1", "g2", "g1"):
+            filled.point_to(name)
+            while await served() != name:
+                pass
+            assert {await served() for _ in range(20)} == {name}
+
+
+def test_the_time_counts_from_when_the_pointer_was_asked_for(
+    reader: Reader, raw: Redis, filled: Filled, clock: Clock
+) -> None:
+    of_similar(reader, raw, filled)
+    clock.now_s += POINTER_KEPT_S
+    slow = reader.similar(4, 10)
+    answers = [raw.execute_command(*command) for command in next(slow)]
+    clock.now_s += POINTER_KEPT_S
+    with pytest.raises(StopIteration):
+        slow.send(answers)
+    filled.point_to("g2")
+    assert of_similar(reader, raw, filled) == "g2"
+
+
+def test_an_answer_that_comes_late_does_not_bring_back_what_it_says(
+    reader: Reader, raw: Redis, filled: Filled, clock: Clock
+) -> None:
+    of_similar(reader, raw, filled)
+    clock.now_s += POINTER_KEPT_S
+    slow = reader.similar(4, 10)
+    answers = [raw.execute_command(*command) for command in next(slow)]
+    filled.point_to("g2")
+    clock.now_s += POINTER_KEPT_S / 2
+    assert of_similar(reader, raw, filled) == "g2"
+    with pytest.raises(StopIteration) as ended:
+        slow.send(answers)
+    generation, found = ended.value.value
+    assert (generation.name, found.items[0].item) == ("g1", "5")
+    rounds: list[int] = []
+    generation, _ = run(reader.similar(4, 10), raw, filled, rounds=rounds)
+    assert (generation.name, rounds) == ("g2", [1])
+
+
+def test_before_the_first_model_the_pointer_is_asked_for_each_time(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    filled.store.delete(filled.keys.model_current())
+    assert run(reader.variants(), raw, filled) == []
+    filled.point_to("g1")
+    assert run(reader.variants(), raw, filled) == ["default"]
+    assert of_similar(reader, raw, filled) == "g1"
+
+
+def test_a_generation_that_expired_while_the_pointer_was_kept_gives_way_to_the_next(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    filled.history("ABC", {"4": (1, 1)}, off=1)
+    keys = filled.keys
+    assert of_similar(reader, raw, filled) == "g1"
+    filled.point_to("g2")
+    filled.store.delete(keys.model_similar("g1", "4"), keys.model_popular("g1"))
+    assert of_similar(reader, raw, filled) == "g2"
+
+
+@pytest.mark.parametrize("history", [{}, {"4": (1, 1)}], ids=["popular", "folded in"])
+def test_recommendations_of_an_expired_generation_are_made_of_the_next(
+    reader: Reader, raw: Redis, filled: Filled, history: dict[str, tuple[float, int]]
+) -> None:
+    if history:
+        filled.history("ABC", history, off=1)
+    assert run(reader.variants(), raw, filled) == ["default"]  # and the pointer is kept
+    filled.point_to("g2")
+    gone = [filled.keys.model_similar("g1", "4")]
+    # What is popular is there still: lists that are gone must not be taken for none.
+    filled.store.delete(*gone, *([] if history else [filled.keys.model_popular("g1")]))
+    generation, chosen = run(reader.recommendations("ABC", ALL), raw, filled)
+    assert (generation.name, chosen.items[0].instrument_id) == ("g2", 6 if history else 7)
+
+
+def test_what_no_generation_has_is_said_to_be_missing_only_by_the_pointer_as_it_is(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    of_similar(reader, raw, filled)
+    rounds: list[int] = []
+    with pytest.raises(Problem):
+        run(reader.similar(99, 10), raw, filled, rounds=rounds)
+    assert rounds == [1, 1]
+    filled.history("ABC", {"4": (1, 1), "98": (1, 1), "99": (1, 1)}, off=1)
+    rounds.clear()
+    run(reader.recommendations("ABC", ALL), raw, filled, rounds=rounds)
+    # The history and an own list, three lists, the pointer, as two are missing; the ids' key.
+    assert rounds[-3:] == [2, 3, 1]
+
+
+def test_items_whose_lists_are_in_memory_are_answered_without_redis(
+    reader: Reader, raw: Redis, filled: Filled
+) -> None:
+    def asked() -> list[int]:
+        rounds: list[int] = []
+        items = {4: HistoryEntry(1.0, 0)}
+        found = run(reader.for_items(items, ALL), raw, filled, rounds=rounds)
+        assert [item.instrument_id for item in found.items] == [5]
+        return rounds
+
+    assert [asked(), asked()] == [[1, 1], []]
+
+
+async def test_a_decision_is_seen_by_the_next_answer_of_every_process(
+    serve: Serve, store_url: str, filled: Filled
+) -> None:
+    variants = {
+        name: Served(generation, "cosine", "user-knn")
+        for name, generation in (("default", "g1"), ("steep", "g2"))
+    }
+    current = Current(1, variants, Experiment("spring", {"default": 1}))
+    filled.store.set(filled.keys.model_current(), msgspec.json.encode(current))
+    settings = {"redis_url": store_url, "namespace": filled.keys.namespace}
+    async with serve(**settings) as one, serve(**settings) as other:
+        for variant in ("steep", "default") * 5:
+            for client in (other, one):
+                await client.get("/v1/users/ABC/recommendations")
+            body = {"name": "spring", "weights": {variant: 1}}
+            assert (await one.put("/v1/experiments", json=body)).status_code == 200
+            for client in (one, other):
+                answer = (await client.get("/v1/users/ABC/recommendations")).json()
+                assert answer["variant"] == variant
