@@ -39,9 +39,12 @@ demo: $(READY) ## start the whole stack here, with simulated quotes and events, 
 smoke: $(READY) ## start the whole stack, check every endpoint, stop it
 	@$(BIN)/python -m infra.local smoke
 
-up: $(READY) ## start the whole stack in the background (SIMULATE=no: without a simulator; BROKER=own: on your Kafka)
+# Programs would take ARCHIVE for one of their settings.
+unexport ARCHIVE
+up: $(READY) ## start the whole stack in the background (SIMULATE=no: without a simulator; BROKER=own: on your Kafka; ARCHIVE=yes: with an archive)
 	@$(BIN)/python -m infra.local up $(if $(BROKER),--broker $(BROKER)) \
-		$(if $(SIMULATE),$(if $(filter no,$(SIMULATE)),--no-simulate,--simulate))
+		$(if $(SIMULATE),$(if $(filter no,$(SIMULATE)),--no-simulate,--simulate)) \
+		$(if $(filter yes,$(ARCHIVE)),--archive)
 
 status: $(READY) ## show what runs
 	@$(BIN)/python -m infra.local status

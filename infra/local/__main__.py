@@ -43,6 +43,9 @@ UsualApiPort = Annotated[
 Simulate = Annotated[
     bool | None, typer.Option(help="simulate quotes and events; unless the broker is your own")
 ]
+Archive = Annotated[
+    bool, typer.Option(help="run an archive, which the API reads past what Redis retains")
+]
 
 
 @app.command()
@@ -72,13 +75,16 @@ def up(
     api_port: UsualApiPort = None,
     *,
     simulate: Simulate = None,
+    archive: Archive = False,
 ) -> None:
     """Start the stack in the background; its programs take the settings of this environment."""
     with _errors_said():
         port = _chosen(api_port)
         # Nobody wants simulated quotes among their own unless they say so.
         simulated = broker != "own" if simulate is None else simulate
-        commands.up(console, HOME / "up", broker, workers, port, simulated=simulated)
+        commands.up(
+            console, HOME / "up", broker, workers, port, simulated=simulated, archived=archive
+        )
 
 
 @app.command()
@@ -102,11 +108,14 @@ def supervise(
     api_port: ApiPort,
     *,
     simulate: Annotated[bool, typer.Option()],
+    archive: Archive,
 ) -> None:
     """Run the stack of `up`, which starts this in the background."""
     with _errors_said():
         try:
-            commands.supervise(console, folder, broker, workers, api_port, simulated=simulate)
+            commands.supervise(
+                console, folder, broker, workers, api_port, simulated=simulate, archived=archive
+            )
         except KeyboardInterrupt:
             console.print("all stopped")
 

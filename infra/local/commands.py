@@ -55,6 +55,7 @@ def _stack(
     *,
     canaries: bool = False,
     simulated: bool = True,
+    archived: bool = False,
 ) -> Iterator[Running]:
     """Run a stack for the block; Ctrl-C and SIGTERM end the block.
 
@@ -63,7 +64,15 @@ def _stack(
         NotReadyError: it did not come up.
     """
     with interruptible(), claimed(folder):
-        stack = compose(folder, broker, workers, api_port, canaries=canaries, simulated=simulated)
+        stack = compose(
+            folder,
+            broker,
+            workers,
+            api_port,
+            canaries=canaries,
+            simulated=simulated,
+            archived=archived,
+        )
 
         def say(name: str, what: str, address: str) -> None:
             show.step(console, name, what, address)
@@ -132,9 +141,12 @@ def supervise(
     api_port: int,
     *,
     simulated: bool,
+    archived: bool,
 ) -> None:
     """Run a stack until SIGTERM."""
-    with _stack(console, folder, broker, workers, api_port, simulated=simulated) as running:
+    with _stack(
+        console, folder, broker, workers, api_port, simulated=simulated, archived=archived
+    ) as running:
         for _ in itertools.repeat(None):
             running.pause(_STATUS_EVERY_S)
 
@@ -147,6 +159,7 @@ def up(
     api_port: int,
     *,
     simulated: bool = True,
+    archived: bool = False,
 ) -> None:
     """Start a stack that outlives this process, and return once its API is ready.
 
@@ -160,7 +173,8 @@ def up(
     log_path.parent.mkdir(parents=True, exist_ok=True)
     settings = ("--broker", broker, "--workers", str(workers), "--api-port", str(api_port))
     feed = "--simulate" if simulated else "--no-simulate"
-    argv = (sys.executable, "-m", "infra.local", "supervise", str(folder), *settings, feed)
+    archive = "--archive" if archived else "--no-archive"
+    argv = (sys.executable, "-m", "infra.local", "supervise", str(folder), *settings, feed, archive)
     with log_path.open("wb") as log:
         supervisor = subprocess.Popen(
             argv,

@@ -12,6 +12,7 @@ from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Command, Server, free_port
 from infra.local.store import valkey
 from infra.local.tansu import tansu
+from runtime.archive.given import given_archive
 from runtime.kafka.rights import User
 from runtime.settings import SharedSettings, read_settings
 
@@ -22,12 +23,16 @@ _TRAIN_EVERY_S: Final = "5"
 _COUNTS_FLUSH_EVERY_S: Final = "1"
 """Often: whoever starts a stack of their own wants to see their events count."""
 
+_ARCHIVE_FLUSH_EVERY_S: Final = "10"
+
 _PRODUCER: Final = "producer"
+_ARCHIVE: Final = "archive"
 _USERS: Final[Mapping[str, User]] = {
     "stream_processors": "workers",
     "trainer": "trainer",
     "api": "api",
     "producers": "producers",
+    "archive": "archive",
 }
 """Who a program is to a Kafka with users."""
 _CANARY_RULES: Final = Path(__file__).with_name("canaries.toml")
@@ -45,7 +50,7 @@ class Stack:
     """runs once, after the servers answer and before the programs start"""
     programs: tuple[Command, ...]
     urls: Mapping[str, str]
-    """of the programs that serve HTTP; workers and trainer serve /metrics there"""
+    """of the programs that serve HTTP; workers, trainer and archive serve /metrics there"""
 
     @property
     def servers(self) -> tuple[Server, ...]:
@@ -76,6 +81,7 @@ def compose(
     *,
     canaries: bool = False,
     simulated: bool = True,
+    archived: bool = False,
 ) -> Stack:
     """Return a stack whose logs, and whose data if it keeps any, stand in `folder`.
 
@@ -86,6 +92,8 @@ def compose(
         api_port: 0 lets the system choose, as it does for all others.
         canaries: whether new generations are tried on some users first, for some seconds.
         simulated: whether quotes and events are simulated.
+        archived: whether an archive runs, in `folder` unless the environment says where, and the
+            API reads it.
 
     Raises:
         NoKafkaError: Apache Kafka was asked for, and cannot be had here.
@@ -96,9 +104,12 @@ def compose(
     log, security = _started(broker, folder, given)
     shared = {"REDIS_URL": store.address, "NAMESPACE": namespace}
     shared |= {"KAFKA_BOOTSTRAP_SERVERS": log.address} if log else {}
+    if archived and given_archive() is None:
+        shared |= {"ARCHIVE_WAREHOUSE": str(folder / "archive")}
+    left_out = {name for name, has in ((_PRODUCER, simulated), (_ARCHIVE, archived)) if not has}
     programs, urls = [], {}
     for name, arguments, settings, port in _programs(workers, api_port, canaries=canaries):
-        if name == _PRODUCER and not simulated:
+        if name in left_out:
             continue
         login = security.environment(_USERS[arguments[0]]) if security else {}
         programs.append(_python(name, arguments, shared | login | settings, folder))
@@ -124,8 +135,9 @@ def _programs(
     workers: int, api_port: int, *, canaries: bool
 ) -> list[tuple[str, tuple[str, ...], dict[str, str], int | None]]:
     """Return name, arguments of `python -m`, settings and port of each program, in order."""
-    worker_ports, trainer_port, api_port = (
+    worker_ports, trainer_port, archive_port, api_port = (
         [free_port() for _ in range(workers)],
+        free_port(),
         free_port(),
         api_port or free_port(),
     )
@@ -137,6 +149,12 @@ def _programs(
     worker = {
         "COUNTS_FLUSH_INTERVAL_S": os.environ.get("COUNTS_FLUSH_INTERVAL_S", _COUNTS_FLUSH_EVERY_S)
     }
+    archive = {
+        "METRICS_PORT": str(archive_port),
+        "ARCHIVE_FLUSH_INTERVAL_S": os.environ.get(
+            "ARCHIVE_FLUSH_INTERVAL_S", _ARCHIVE_FLUSH_EVERY_S
+        ),
+    }
     api = {"API_HOST": LOOPBACK, "API_PORT": str(api_port)}
     return [
         *(
@@ -144,6 +162,7 @@ def _programs(
             for n, port in enumerate(worker_ports, start=1)
         ),
         ("trainer", ("trainer", "run"), trainer, trainer_port),
+        (_ARCHIVE, ("archive", "run"), archive, archive_port),
         ("api", ("api",), api, api_port),
         (_PRODUCER, ("producers", "simulate"), {}, None),
     ]

@@ -78,6 +78,16 @@ REJECTED = 'records_rejected_total{topic="quotes"}'
 MISSING = 'records_missing_total{topic="quotes"}'
 KEYS_FILE = 'api_keys_file_broken{job="api",instance="api-1:8000"}'
 QUOTES = {"topic": "quotes"}
+ARCHIVE = {"job": "archive", "instance": "archive:9103"}
+ARCHIVE_UP = 'up{job="archive",instance="archive:9103"}'
+ARCHIVE_LAG_0, ARCHIVE_LAG_1 = (
+    f'archive_lag_records{{table="quotes",partition="{n}"}}' for n in range(2)
+)
+BUFFERED = 'archive_buffered_bytes{job="archive",instance="archive:9103"}'
+ROWS = 'archive_rows_total{job="archive",instance="archive:9103",table="quotes"}'
+COMMITS_FAILED = 'archive_commits_failed_total{table="quotes"}'
+ARCHIVE_MISSING = 'archive_records_missing_total{table="quotes"}'
+TABLE = {"table": "quotes"}
 
 CASES = {
     "ProcessDown": Case(
@@ -183,6 +193,45 @@ CASES = {
         fires=answers("0+98x20", "0+100x20"),
         quiet=answers("0+100x20", "0+100x20"),
         summary="one in a hundred answers takes over 250 ms",
+    ),
+    "ArchiveReadsNothing": Case(
+        fires={ARCHIVE_UP: "1x20"},
+        quiet={ARCHIVE_UP: "1x20", ARCHIVE_LAG_0: "0x20"},
+        labels={"job": "archive"},
+        summary=(
+            "an archive answers, but no partition is read: it waits for its catalog, its store or "
+            "Kafka; /health/ready says for which"
+        ),
+    ),
+    "ArchiveNotCommitting": Case(
+        fires={BUFFERED: "900x40", ROWS: "0x4 100x4 200x30"},
+        quiet={BUFFERED: "900x40", ROWS: "0x4 100x4 200x4 300x4 400x4 500x4 600x4"},
+        labels=ARCHIVE,
+        at="29m",
+        summary="archive:9103 has rows in memory, and has committed none for 15 minutes",
+    ),
+    "ArchiveCommitsFail": Case(
+        fires={COMMITS_FAILED: "0+3x20"},
+        quiet={COMMITS_FAILED: "0x4 3 6 9 12x20"},
+        labels=TABLE,
+        at="12m",
+        summary=(
+            "commits to quotes fail again and again: catalog, store or disk is away; nothing is "
+            "lost while Kafka has the records"
+        ),
+    ),
+    "ArchiveFallingBehind": Case(
+        fires={ROWS: "0+600x40", ARCHIVE_LAG_0: "5000x40", ARCHIVE_LAG_1: "4500x40"},
+        quiet={ROWS: "0+600x40", ARCHIVE_LAG_0: "5000x40", ARCHIVE_LAG_1: "3500x40"},
+        labels=TABLE,
+        at="40m",
+        summary="quotes: over 15 minutes of records waits to be archived; add archives",
+    ),
+    "ArchiveRecordsMissing": Case(
+        fires={ARCHIVE_MISSING: "0x8 300x9"},
+        quiet={ARCHIVE_MISSING: "300x20"},
+        labels=TABLE,
+        summary="quotes: Kafka dropped records before an archive read them",
     ),
 }
 

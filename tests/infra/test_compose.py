@@ -15,10 +15,12 @@ import pytest
 import yaml
 
 from api.settings import ApiSettings
+from archive.settings import ArchiveSettings
 from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from producers.settings import ProducerSettings
+from runtime.archive.given import given_archive
 from runtime.kafka.config import plain
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
@@ -30,11 +32,13 @@ from trainer.settings_file import flat_fields
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 SETTINGS: dict[str, type[SharedSettings]] = {
     "topics": SharedSettings,
     "worker": WorkerSettings,
     "trainer": TrainerSettings,
     "api": ApiSettings,
+    "archive": ArchiveSettings,
     "producer": ProducerSettings,
 }
 PROGRAMS = sorted(SETTINGS)
@@ -49,12 +53,15 @@ def filled_in(text: str) -> str:
 
 
 def environment(service: str) -> dict[str, str]:
-    return {name: filled_in(str(value)) for name, value in SERVICES[service]["environment"].items()}
+    """Return the variables that a service has without any from outside."""
+    given = SERVICES[service]["environment"]
+    return {name: filled_in(str(value)) for name, value in given.items() if value is not None}
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is missing")
 def test_compose_accepts_the_file() -> None:
-    asked = ["docker-compose", "--profile", "simulate", "--profile", "observe", "config", "--quiet"]
+    profiles = [f"--profile={name}" for name in ("simulate", "observe", "archive")]
+    asked = ["docker-compose", *profiles, "config", "--quiet"]
 
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -64,7 +71,9 @@ def test_compose_accepts_the_file() -> None:
 def test_every_program_has_its_service() -> None:
     modules = {SERVICES[service]["command"][0] for service in PROGRAMS}
 
-    assert modules == {"infra.topics", "stream_processors", "trainer", "api", "producers"}
+    assert modules == {
+        *("infra.topics", "stream_processors", "trainer", "api", "archive", "producers")
+    }
 
 
 @pytest.mark.parametrize("service", PROGRAMS)
@@ -101,6 +110,7 @@ def test_ports_agree_with_the_programs_defaults() -> None:
         "worker": WorkerSettings.model_fields["metrics_port"].default,
         "trainer": TrainerSettings.model_fields["metrics_port"].default,
         "api": ApiSettings.model_fields["api_port"].default,
+        "archive": ArchiveSettings.model_fields["metrics_port"].default,
     }
     scraped = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())
     asked = [job["dns_sd_configs"][0] for job in scraped["scrape_configs"]]
@@ -143,7 +153,23 @@ def test_programs_may_write_nothing_but_tmp_and_have_no_privileges(service: str)
 
 @pytest.mark.parametrize("service", ["worker", "api"])
 def test_what_scales_holds_no_port_or_name_of_the_host(service: str) -> None:
-    assert not SERVICES[service].keys() & {"ports", "container_name", "hostname", "volumes"}
+    assert not SERVICES[service].keys() & {"ports", "container_name", "hostname"}
+    assert all(volume.endswith(":ro") for volume in SERVICES[service].get("volumes", []))
+
+
+def test_the_api_reads_the_volume_that_the_archive_writes_once_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert given_archive() is None
+    folder = environment("archive")["ARCHIVE_WAREHOUSE"]
+    assert SERVICES["api"]["environment"]["ARCHIVE_WAREHOUSE"] is None
+    monkeypatch.setenv("ARCHIVE_WAREHOUSE", folder)
+    assert given_archive() == ArchiveSettings().archive
+
+    assert SERVICES["archive"]["volumes"] == [f"archive:{folder}"]
+    assert SERVICES["api"]["volumes"] == [f"archive:{folder}:ro"]
+    user = re.search(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) or pytest.fail("no user")
+    assert f"chown {user[1]} {folder}\n" in DOCKERFILE.rpartition("\nFROM ")[2]
 
 
 def test_ports_are_open_to_this_machine_only() -> None:

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -23,6 +25,7 @@ from infra.local.run import BusyError, Report, claimed, owner, read_report
 from infra.local.stack import compose
 from infra.local.subjects import Subjects
 from infra.local.supervisor import Status
+from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S
 
 WITHIN_S = 2 * PATIENCE_S
@@ -68,6 +71,26 @@ def process_of(folder: Path, name: str) -> Status:
 
 def family(pid: int) -> list[psutil.Process]:
     return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+
+
+def archived_rows(archive_url: str, table: str) -> float:
+    """Return how many rows the archive has committed to a table."""
+    try:
+        text = httpx.get(f"{archive_url}/metrics").text
+    except httpx.HTTPError:
+        return 0
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "archive_rows_total" and sample.labels["table"] == table
+    )
+
+
+def closes(api_url: str, asked: dict[str, int]) -> dict[int, float]:
+    """Return the closing prices of instrument 4 by minute; none while they cannot be read."""
+    answer = httpx.get(f"{api_url}/v1/instruments/4/bars", params=asked, timeout=WITHIN_S)
+    return {bar["t"]: bar["c"] for bar in answer.json().get("bars", ())}
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -149,6 +172,48 @@ def test_the_stack_in_the_background_mends_itself_and_ends_with_down(
 
 
 @pytest.mark.integration
+def test_a_stack_with_an_archive_answers_bars_that_redis_retains_no_more(
+    console: Console,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands, "READY_WITHIN_S", WITHIN_S)
+    monkeypatch.setenv("BARS_RETENTION_MINUTES", "1")
+    monkeypatch.setenv("ARCHIVE_FLUSH_INTERVAL_S", "0.2")
+    commands.up(console, folder, "tansu", 1, 0, simulated=False, archived=True)
+    urls = report_of(folder).addresses
+    shown = capsys.readouterr().out
+    line = next(line for line in shown.splitlines() if line.startswith("archive "))
+    assert re.search(rf" running .* archive\.log +{urls['archive']}$", line.rstrip())
+
+    now_ms = time.time_ns() // 1_000_000
+    old_ms = (now_ms // 60_000 - 30) * 60_000
+    quotes = [
+        {"type": "quote", "instrument_id": 4, "price": price, "ts": ts}
+        for price, ts in ((12.5, old_ms), (13.5, now_ms))
+    ]
+    httpx.post(f"{urls['api']}/v1/events", json=quotes).raise_for_status()
+    until(lambda: archived_rows(urls["archive"], "quotes") == 2)
+    until(lambda: archived_rows(urls["archive"], "bars") == 1)
+    with connect(urls["store"], "test") as store:
+        [bars] = store.scan_iter("*:bars:*:4")
+        until(lambda: not store.hexists(bars, str(old_ms // 1_000)))
+        assert store.hexists(bars, str(now_ms // 60_000 * 60))
+
+    asked = {"start": old_ms, "end": old_ms + 60_000}
+    # A first read opens the catalog: it may be over its deadline, and is then asked for again.
+    until(lambda: closes(urls["api"], asked) == {old_ms: 12.5})
+
+    pid = owner(folder)
+    assert pid is not None
+    processes = family(pid)
+    commands.down(console, folder)
+    until(lambda: gone(processes))
+    assert '"message": "stopped"' in (folder / "archive.log").read_text()
+
+
+@pytest.mark.integration
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills children with their parent")
 def test_a_killed_demo_leaves_nothing_running(folder: Path) -> None:
     demo = start("demo", folder)
@@ -173,6 +238,21 @@ def test_a_broker_of_ones_own_is_where_its_settings_say_and_is_not_started(folde
             assert program.environment["REDIS_URL"] == stack.store.address
 
 
+def test_an_archive_is_where_its_settings_say_or_else_in_the_stacks_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "archive" not in compose(folder, "tansu", 1, 0).urls
+    stack = compose(folder, "tansu", 1, 0, archived=True)
+    of = {program.name: program.environment for program in stack.programs}
+    assert of["archive"]["ARCHIVE_WAREHOUSE"] == str(folder / "archive")
+    assert of["api"]["ARCHIVE_WAREHOUSE"] == str(folder / "archive")
+    assert stack.addresses()["archive"].endswith(f":{of['archive']['METRICS_PORT']}")
+
+    monkeypatch.setenv("ARCHIVE_WAREHOUSE", "elsewhere")
+    for program in compose(folder, "tansu", 1, 0, archived=True).programs:
+        assert "ARCHIVE_WAREHOUSE" not in program.environment
+
+
 def test_a_port_that_is_wished_for_is_had_unless_it_is_taken() -> None:
     wished = free_port()
     assert free_port(wished) == wished
@@ -193,7 +273,7 @@ def test_nothing_is_simulated_on_a_broker_of_ones_own_unless_it_is_asked_for(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, *, simulated: bool
 ) -> None:
     asked = []
-    monkeypatch.setattr(commands, "up", lambda *_, simulated: asked.append(simulated))
+    monkeypatch.setattr(commands, "up", lambda *_, simulated, **__: asked.append(simulated))
     assert CliRunner().invoke(app, ["up", *arguments]).exit_code == 0
     assert asked == [simulated]
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 
+import archive.metrics  # noqa: F401 (registers its metrics)
 import stream_processors.metrics
 import trainer.telemetry  # noqa: F401 (registers its metrics)
 from api.http.keys.following import Keys
@@ -22,6 +23,8 @@ ALERTS: dict[str, Any] = yaml.safe_load((INFRA / "prometheus/alerts.yml").read_t
 RECORDED: dict[str, Any] = yaml.safe_load((INFRA / "prometheus/click_through.yml").read_text())
 PROMTOOL = shutil.which("promtool")
 
+OF_TARGETS = {"job", "instance"}
+"""Labels that Prometheus puts to each series of a process."""
 WORDS = {
     *(
         "sum",
@@ -35,6 +38,8 @@ WORDS = {
         "le",
         "or",
         "vector",
+        "unless",
+        "on",
     ),
     "__rate_interval",
 }
@@ -78,15 +83,15 @@ def told() -> dict[str, set[str]]:
     of_api = Metrics().registry
     Keys(frozenset(), None, of_api)
     programs = series(REGISTRY) | series(of_api)
-    return programs | recorded() | {"up": {"job", "instance"}}
+    return programs | recorded() | {"up": OF_TARGETS}
 
 
 def asked(expression: str) -> tuple[set[str], set[str]]:
     """Return the names of series, and of labels, that an expression asks for."""
     labels = set(re.findall(r"(\w+)\s*(?:=~|=|!=)\s*\"", expression))
-    for group in re.findall(r"by \(([\w, ]+)\)", expression):
+    for group in re.findall(r"(?:by|on) \(([\w, ]+)\)", expression):
         labels |= set(group.replace(" ", "").split(","))
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|by \([\w, ]+\)", "", expression)
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|(?:by|on) \([\w, ]*\)", "", expression)
     return set(re.findall(r"[a-z_][\w:]*", bare)) - WORDS, labels
 
 
@@ -97,7 +102,7 @@ def test_every_series_and_label_that_is_asked_for_is_told(expression: str) -> No
 
     assert names
     assert names <= metrics.keys()
-    assert labels <= set.union(*(metrics[name] for name in names))
+    assert labels <= set.union(OF_TARGETS, *(metrics[name] for name in names))
 
 
 @pytest.mark.parametrize("rule", rules_of(RECORDED), ids=lambda rule: rule["record"])
@@ -110,6 +115,13 @@ def test_prometheus_reads_every_file_of_rules() -> None:
     read = yaml.safe_load((INFRA / "prometheus/prometheus.yml").read_text())["rule_files"]
     there = {path.name for path in (INFRA / "prometheus").glob("*.yml")} - {"prometheus.yml"}
     assert {*read} == there
+
+
+def test_what_is_asked_for_its_metrics_is_missed_when_it_is_down() -> None:
+    configured = yaml.safe_load((INFRA / "prometheus/prometheus.yml").read_text())
+    jobs = {each["job_name"] for each in configured["scrape_configs"]}
+    down = next(rule["expr"] for rule in rules_of(ALERTS) if rule["alert"] == "ProcessDown")
+    assert {*re.findall(r"\w+", down.partition('"')[2].partition('"')[0])} == jobs
 
 
 def test_panels_show_units_and_say_what_they_mean() -> None:
