@@ -1,5 +1,6 @@
 """Opens the archive's catalog, and its tables as they are."""
 
+import logging
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from contracts.archive import ArchiveTable
 from runtime.archive.config import ArchiveConfig
 
 _NAME: Final = "archive"
+
+# It tells of each table that is loaded by what its files are read.
+logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
 
 
 class ArchiveError(RuntimeError):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 CATALOG_FILE: Final = "catalog.db"
 """The SQLite catalog in a local warehouse."""
 _IN_S3: Final = "s3://"
+_FILES: Final = "runtime.archive.durable_files.DurableFileIO"
 
 
 class ArchiveConfig(BaseModel):
@@ -74,7 +75,11 @@ class ArchiveConfig(BaseModel):
 
     def catalog_properties(self) -> dict[str, Any]:
         """Return the properties by which pyiceberg opens the catalog."""
-        properties: dict[str, Any] = {"type": self.catalog, "warehouse": self.warehouse}
+        properties: dict[str, Any] = {
+            "type": self.catalog,
+            "warehouse": self.warehouse,
+            "py-io-impl": _FILES,
+        }
         if self.catalog == "sqlite":
             properties |= {"type": "sql", "uri": f"sqlite:///{self._catalog_file()}"}
         elif self.catalog_uri is not None:

@@ -93,7 +93,20 @@ def test_what_is_new_is_left_alone_until_it_is_quiet(
     commit(catalog, config, QUOTES_TABLE, quotes(10))
     now_s = time.time()
     assert compact(catalog, config, QUOTES_TABLE, Rule(MIB, 60), now_s) == 0
-    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB, 60), now_s + 700) > 0
+    assert compact(catalog, config, QUOTES_TABLE, Rule(MIB, 60), now_s + 3_700) > 0
+
+
+def test_of_a_day_that_is_not_over_files_are_put_together_by_fours(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    one = [{"ts": TODAY_US}]
+    counts = []
+    for _ in range(5):
+        commit(catalog, config, QUOTES_TABLE, one)
+        compact(catalog, config, QUOTES_TABLE, Rule(MIB, 60), time.time())
+        counts.append(len(files(catalog, QUOTES_TABLE)))
+    assert counts == [1, 2, 3, 1, 2]
+    assert len(rows(catalog, QUOTES_TABLE)) == 5
 
 
 def test_erased_users_are_gone_from_every_file(catalog: Catalog, config: ArchiveConfig) -> None:

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from runtime.archive.config import ArchiveConfig
 
+FILES = {"py-io-impl": "runtime.archive.durable_files.DurableFileIO"}
+
 
 @pytest.mark.parametrize(
     ("settings", "says"),
@@ -35,6 +37,7 @@ def test_the_default_is_a_file_and_a_folder(tmp_path: Path) -> None:
         "type": "sql",
         "uri": f"sqlite:///{tmp_path}/catalog.db",
         "warehouse": f"file://{tmp_path}",
+        **FILES,
     }
 
 
@@ -44,4 +47,5 @@ def test_in_s3_glue_needs_no_more_than_the_warehouse() -> None:
         "type": "glue",
         "warehouse": "s3://bucket/folder",
         "s3.region": "eu-central-1",
+        **FILES,
     }

@@ -94,7 +94,7 @@ def test_on_sigterm_it_gives_up_what_spark_works_on(
 def test_a_master_that_is_none_is_named(environment: dict[str, str], config: ArchiveConfig) -> None:
     archive(config, [log()[:10]])
     with started(environment, "--master", "local[two]") as process:
-        (line,) = said(process)
+        line = said(process)[-1]
     assert process.returncode == 1
     assert line["message"] == "cannot train"
     assert str(line["tickrec"]["error"]).startswith(

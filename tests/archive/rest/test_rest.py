@@ -1,0 +1,193 @@
+"""The same tables in a REST catalog: Apache Iceberg's own, with the files in a folder here."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from archive.maintenance.cleaning import clean
+from archive.maintenance.rounds import maintain
+from archive.reading.broker import Broker
+from archive.settings import Times
+from archive.writing.table_writer import TableWriter
+from contracts.archive import (
+    BARS_TABLE,
+    ERASED,
+    FEEDBACK_TABLE,
+    INTERACTIONS_TABLE,
+    QUOTES_TABLE,
+    TABLES,
+)
+from contracts.closed_bars import encode_closed_bars
+from contracts.topics import BARS
+from infra.local.process import Server, free_port, running
+from runtime.archive.catalog import open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import Position
+from runtime.archive.tables import open_table, positions_of
+from tests.archive.conftest import Setup, eventually, select
+from tests.archive.rest.server import rest_catalog
+from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
+from tests.archive.tables import TODAY_US, rows_of
+from tests.patience import PATIENCE_S
+
+USERS: Final = 40
+BARS_SENT: Final = 30
+SECRET: Final = "open-sesame"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return rest_catalog(free_port(), tmp_path / "rest")
+
+
+@pytest.fixture
+def config(server: Server) -> ArchiveConfig:
+    return ArchiveConfig(catalog="rest", catalog_uri=server.address, warehouse="archive")
+
+
+def bars(n: int) -> Iterator[tuple[str, bytes, bytes]]:
+    """Yield bars of n minutes, whose volumes are their numbers."""
+    for i in range(n):
+        minute = 60_000 * (now_ms() // 60_000 - n + i)
+        bar = (7, minute, 2.5, 3.0, 2.0, 2.75, float(i), 2, 19.0, minute, minute + 1, 5)
+        yield BARS.name, b"7", encode_closed_bars([[value] for value in bar])[0]
+
+
+def files_of(setup: Setup) -> set[Path]:
+    return {
+        Path(task.file.file_path.removeprefix("file://"))
+        for table in TABLES
+        for task in setup.found(table).scan().plan_files()
+    }
+
+
+@pytest.mark.integration
+def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
+    setup: Setup, server: Server, config: ArchiveConfig, tmp_path: Path
+) -> None:
+    setup, ts = replace(setup, config=config), now_ms()
+    events = [interaction(f"u{i}", i, ts, event="click") for i in range(USERS)]
+    clicks = [feedback(f"u{i}", i, ts) for i in range(USERS)]
+    with contextlib.ExitStack() as stack:
+        with running(server):
+            setup.publish([*quotes(200), *bars(BARS_SENT), *events, *clicks])
+            with setup.running():
+                eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 200, "the first quotes")
+            archive = stack.enter_context(setup.running())
+            setup.publish([*quotes(200, first=200)])
+            eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 400, "those after a restart")
+            for table, n in (
+                (BARS_TABLE, BARS_SENT),
+                (INTERACTIONS_TABLE, USERS),
+                (FEEDBACK_TABLE, USERS),
+            ):
+                eventually(lambda t=table, n=n: len(setup.rows(t)) >= n, f"all of {table.name}")
+        setup.publish([*quotes(200, first=400), tombstone("u0")])
+        eventually(lambda: archive.state.waits_for is not None, "that it waits")
+        assert not archive.state.is_ready
+        with running(server):
+            setup.publish([*quotes(200, first=600)])
+            eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 800, "the last quotes")
+            eventually(lambda: len(setup.rows(INTERACTIONS_TABLE)) > USERS, "the tombstone")
+            eventually(lambda: archive.state.is_ready, "readiness again")
+            stack.close()
+            maintain(setup.catalog, setup.settings(), Broker(setup.kafka), TABLES, is_forced=True)
+            for table in TABLES:
+                clean(setup.catalog, config, table, Times(0, 0), time.time() + 1)
+            assert archive.error is None
+            assert set((tmp_path / "rest").rglob("*.parquet")) == files_of(setup)
+            assert sorted(setup.rows(QUOTES_TABLE, "size")) == [(i,) for i in range(800)]
+            assert sorted(setup.rows(BARS_TABLE, "volume")) == [(i,) for i in range(BARS_SENT)]
+            stay = [(f"u{i}", i) for i in range(1, USERS)]
+            told = setup.rows(INTERACTIONS_TABLE, "user_id, instrument_id, event")
+            assert sorted(told, key=lambda row: row[1] or 0) == [
+                ("u0", None, ERASED), *((*each, "click") for each in stay)
+            ]  # fmt: skip
+            clicked = setup.rows(FEEDBACK_TABLE, "user_id, instrument_id")
+            assert sorted(clicked, key=lambda row: row[1]) == stay
+
+
+def test_of_two_writers_one_commits_on_top_of_the_other_and_none_twice(
+    server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(server):
+        open_table(open_catalog(config), config, QUOTES_TABLE)
+        one, other, late = (writer(config, p, first) for p, first in ((0, 0), (1, 10), (0, 0)))
+        commit_table, refused = one._catalog.commit_table, []
+
+        def come_too_late(*args: Any) -> Any:
+            if not refused:
+                assert other.commit() == frozenset()
+            try:
+                return commit_table(*args)
+            except Exception as error:
+                refused.append(type(error).__name__)
+                raise
+
+        monkeypatch.setattr(one._catalog, "commit_table", come_too_late)
+        assert one.commit() == frozenset()
+        assert refused == ["CommitFailedException"]
+        assert late.commit() == {0}
+        found = open_catalog(config).load_table(("tickrec", "quotes"))
+        assert sorted(select(found, "size")) == [(i,) for i in range(20)]
+        assert {p: at.next for p, at in positions_of(found, QUOTES_TABLE).items()} == {0: 10, 1: 10}
+
+
+def writer(config: ArchiveConfig, partition: int, first: int) -> TableWriter:
+    """Return one with ten rows of a partition, whose sizes are numbers from `first` on."""
+    made = TableWriter(open_catalog(config), config, QUOTES_TABLE, 60)
+    rows = [
+        {"offset": n, "partition": partition, "size": first + n, "ts": TODAY_US} for n in range(10)
+    ]
+    (batch,) = rows_of(QUOTES_TABLE, rows).to_batches()
+    made.buffer.begin(partition, None, Position("topic", 0, 0))
+    made.buffer.add(partition, batch, 10)
+    return made
+
+
+@pytest.fixture(scope="module")
+def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of one that lets in who knows its secret."""
+    server = rest_catalog(free_port(), tmp_path_factory.mktemp("guarded") / "rest", SECRET)
+    with running(server):
+        yield server.address
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(
+    ("logs_in", "says"),
+    [
+        ({}, "not logged in"),
+        ({"TOKEN": f"token-for-{SECRET}"}, None),
+        (
+            {"CREDENTIAL": f"archive:{SECRET}", "OAUTH2_SERVER_URI": "{url}/v1/oauth/tokens"},
+            None,
+        ),
+    ],
+)
+def test_who_logs_in_by_pyicebergs_own_settings_is_let_in(
+    guarded_url: str, logs_in: dict[str, str], says: str | None
+) -> None:
+    given = {
+        f"PYICEBERG_CATALOG__ARCHIVE__{name}": value.format(url=guarded_url)
+        for name, value in logs_in.items()
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "archive", "status"],
+        env=os.environ | {"ARCHIVE_CATALOG": "rest", "ARCHIVE_CATALOG_URI": guarded_url} | given,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == (says is not None), done.stderr
+    assert (says or "") in done.stderr
+    assert SECRET not in done.stderr
