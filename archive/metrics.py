@@ -36,6 +36,12 @@ COMMIT_SECONDS: Final = Histogram(
 COMMITTED_TIMESTAMP: Final = Gauge(
     "archive_committed_timestamp_seconds", "When the table was last committed, epoch s.", ["table"]
 )
+MAINTAINED_TIMESTAMP: Final = Gauge(
+    "archive_maintained_timestamp_seconds",
+    "When the table was last cleaned as a whole, and its users erased, epoch s; before that, when "
+    "the process started.",
+    ["table"],
+)
 BUFFERED_BYTES: Final = Gauge("archive_buffered_bytes", "Rows in memory, not committed yet.")
 LAG: Final = Gauge(
     "archive_lag_records",
@@ -54,3 +60,4 @@ FILES_REMOVED: Final = Counter(
 for _table in TABLES:
     for _metric in (ROWS, REJECTED, MISSING, STARTED_OVER, REFUSED, FAILED, ERASED_ROWS):
         _metric.labels(_table.name)
+    MAINTAINED_TIMESTAMP.labels(_table.name).set_to_current_time()

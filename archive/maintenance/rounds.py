@@ -13,6 +13,7 @@ import structlog
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 
+from archive import metrics
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
 from archive.maintenance.erasure import erase
@@ -103,6 +104,8 @@ class Maintenance:
         tables = self._ours()
         if is_whole:
             maintain(self._catalog, self._settings, self._broker, tables, is_forced=False)
+            for table in tables:
+                metrics.MAINTAINED_TIMESTAMP.labels(table.name).set_to_current_time()
             return
         rule = _rule(self._settings)
         for table in tables:

@@ -86,6 +86,9 @@ ARCHIVE_LAG_0, ARCHIVE_LAG_1 = (
 BUFFERED = 'archive_buffered_bytes{job="archive",instance="archive:9103"}'
 ROWS = 'archive_rows_total{job="archive",instance="archive:9103",table="quotes"}'
 COMMITS_FAILED = 'archive_commits_failed_total{table="quotes"}'
+MAINTAINED_1, MAINTAINED_2 = (
+    f'archive_maintained_timestamp_seconds{{instance="{n}",table="quotes"}}' for n in range(2)
+)
 ARCHIVE_MISSING = 'archive_records_missing_total{table="quotes"}'
 TABLE = {"table": "quotes"}
 
@@ -226,6 +229,13 @@ CASES = {
         labels=TABLE,
         at="40m",
         summary="quotes: over 15 minutes of records waits to be archived; add archives",
+    ),
+    "ArchiveNotMaintained": Case(
+        fires={MAINTAINED_1: "0x800", MAINTAINED_2: "60x800"},
+        quiet={MAINTAINED_1: "0x800", MAINTAINED_2: "60x300 18000x500"},
+        labels=TABLE,
+        at="722m",
+        summary="quotes has not been cleaned for 12 hours, nor have users been erased from it",
     ),
     "ArchiveRecordsMissing": Case(
         fires={ARCHIVE_MISSING: "0x8 300x9"},
