@@ -16,6 +16,7 @@ from archive.settings import ArchiveSettings
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from infra.local.process import LOOPBACK, free_port
 from runtime.archive.catalog import ArchiveError, open_catalog
+from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import open_table
 from runtime.kafka.config import KafkaConfig
 from tests.archive.conftest import eventually
@@ -25,7 +26,7 @@ from tests.patience import PATIENCE_S
 
 @pytest.fixture
 def settings(tmp_path: Path) -> ArchiveSettings:
-    return ArchiveSettings(archive_warehouse=str(tmp_path))
+    return ArchiveSettings(archive=ArchiveConfig(warehouse=str(tmp_path)))
 
 
 @pytest.fixture
