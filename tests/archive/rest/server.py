@@ -1,23 +1,18 @@
 """How to start Apache Iceberg's REST catalog here, with jars that Maven fetches once."""
 
-import fcntl
 import hashlib
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
 
-from infra.local.paths import HOME
+from infra.local.maven import NoJarsError, fetched
 from infra.local.process import LOOPBACK, Command, Server
 
 _HERE: Final = Path(__file__).parent
 _POM: Final = _HERE / "pom.xml"
 _SOURCE: Final = _HERE / "RestCatalog.java"
-_FETCH_WITHIN_S: Final = 300
 
 
 def rest_catalog(port: int, folder: Path, secret: str | None = None) -> Server:
@@ -45,30 +40,8 @@ def rest_catalog(port: int, folder: Path, secret: str | None = None) -> Server:
 
 
 def _jars() -> Path:
-    for program, package in (("javac", "a JDK of 17 or newer"), ("mvn", "Maven")):
-        if shutil.which(program) is None:
-            pytest.skip(f"no {program} on PATH: install {package}")
-    cache = HOME / "cache"
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / f"rest-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
-    with (cache / "rest.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            _fetch(folder)
-    return folder
-
-
-def _fetch(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent) as half_done:
-        target = Path(half_done) / "jars"
-        goal = ("dependency:copy-dependencies", f"-DoutputDirectory={target}")
-        argv = ("mvn", "--quiet", "--batch-mode", "--file", str(_POM), *goal)
-        try:
-            subprocess.run(
-                argv, check=True, capture_output=True, text=True, timeout=_FETCH_WITHIN_S
-            )
-        except subprocess.CalledProcessError as failed:
-            pytest.skip(f"Maven could not fetch Iceberg: {failed.stdout.strip()}")
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"Maven did not fetch Iceberg within {_FETCH_WITHIN_S} s")
-        target.rename(folder)
+    version = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
+    try:
+        return fetched(_POM, "iceberg-rest", version, java="javac")
+    except NoJarsError as error:
+        pytest.skip(str(error))
