@@ -8,12 +8,17 @@ catalog and a folder on this machine's disk. It ends when the last quote is comm
 the Parquet files of the last snapshot must hold each quote once, counted by the places of their
 records. The seconds count from the first partition's assignment, the bytes a quote as the archive
 wrote them and again after compaction; the greatest memory is that of the archive's process.
+
+Then a worker folds the same quotes, alone and while an archive reads them, too, which is not done
+before the worker is. On two cores, which broker and store need as well, the worker has less of them
+then; the CPU of a quote says what the archive costs it beside that.
 """
 
 import dataclasses
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,16 +28,26 @@ import typer
 from pyiceberg.table import Table as IcebergTable
 from rich.text import Text
 
-from benchmarks.bars import make_quotes
+from benchmarks.bars import describe, make_quotes, run_ours
 from benchmarks.harness import session
-from benchmarks.harness.contender import ContenderError, awaited, started
+from benchmarks.harness.contender import ContenderError, Process, awaited, started
 from benchmarks.harness.namespace import Namespace
 from benchmarks.harness.publish import publish, record
-from benchmarks.harness.report import Report, computer, table
+from benchmarks.harness.report import Report, computer, conditions, table
+from benchmarks.harness.rounds import (
+    Run,
+    Spread,
+    busy_neighbors,
+    cpu_us_a_record,
+    interleaved,
+    rates,
+    ratios,
+    ratios_a_core,
+)
 from benchmarks.harness.stage import Stage, python
 from contracts.archive import PLACE, QUOTES_TABLE
 from contracts.topics import QUOTES
-from infra.local.process import stop
+from infra.local.process import Command, stop
 from runtime.archive.catalog import load, open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import positions_of
@@ -41,6 +56,8 @@ _LOOK_EVERY_S: Final = 0.5
 """Each look opens the catalog, which takes time of the other core."""
 _WITHIN_S: Final = 300.0
 _ASSIGNED: Final = '"message": "assigned"'
+_ALONE: Final = "a worker alone"
+_BESIDE: Final = "beside an archive"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,43 +85,102 @@ def archive(
         namespace = stage.namespace()
         publish(stage.broker.address, QUOTES.name, map(record, make_quotes(quotes, instruments)))
         runs = [_run(stage, namespace, quotes, buffer_mb) for _ in range(rounds)]
-        columns = ("quotes/s", "CPU us each", "memory MiB", "bytes a quote", "compacted")
-        rows = [
-            (
-                str(n),
-                f"{quotes / run.seconds:,.0f}",
-                f"{run.cpu_s / quotes * 1e6:.2f}",
-                f"{run.greatest_bytes / 2**20:,.0f}",
-                f"{run.bytes_a_quote:.2f}",
-                f"{run.compacted_bytes_a_quote:.2f}",
-            )
-            for n, run in enumerate(runs, 1)
-        ]
-        said: Mapping[str, Any] = {"name": "archive", "quotes": quotes, "buffer_mb": buffer_mb}
-        figures = [{**said, **dataclasses.asdict(r), **stage.servers._asdict()} for r in runs]
-        on = Text(f"{computer()}, {stage.broker.product}", style="dim")
-        session.present(Report(figures, (table(("round", *columns), rows), on)), json=json)
+        session.present(_report(stage, runs, quotes, buffer_mb), json=json)
+        cores: list[float] = []
+        contenders: Mapping[str, Callable[[], Run]] = {
+            _ALONE: lambda: run_ours(stage, quotes),
+            _BESIDE: lambda: _fold_beside(stage, namespace, quotes, buffer_mb, cores),
+        }
+        folded = interleaved(contenders, rounds, session.say)
+        work = f"{describe(quotes, instruments)}, one worker"
+        session.present(_report_folding(stage, work, folded, cores), json=json)
 
 
-def _run(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Archived:
-    """Archive the log from its beginning, in a new warehouse.
+def _report(stage: Stage, runs: list[Archived], quotes: int, buffer_mb: int) -> Report:
+    columns = ("quotes/s", "CPU us each", "memory MiB", "bytes a quote", "compacted")
+    rows = [
+        (
+            str(n),
+            f"{quotes / run.seconds:,.0f}",
+            f"{run.cpu_s / quotes * 1e6:.2f}",
+            f"{run.greatest_bytes / 2**20:,.0f}",
+            f"{run.bytes_a_quote:.2f}",
+            f"{run.compacted_bytes_a_quote:.2f}",
+        )
+        for n, run in enumerate(runs, 1)
+    ]
+    said: Mapping[str, Any] = {"name": "archive", "quotes": quotes, "buffer_mb": buffer_mb}
+    figures = [{**said, **dataclasses.asdict(run), **stage.servers._asdict()} for run in runs]
+    on = Text(f"{computer()}, {stage.broker.product}", style="dim")
+    return Report(figures, (table(("round", *columns), rows), on))
 
-    Raises:
-        ContenderError: it was not done, or a quote is not there once.
-    """
-    warehouse = stage.folder / "warehouse"
-    shutil.rmtree(warehouse, ignore_errors=True)
-    config = ArchiveConfig(warehouse=str(warehouse))
-    settings = {
-        "ARCHIVE_WAREHOUSE": str(warehouse),
-        "ARCHIVE_BUFFER_MB": str(buffer_mb),
-        "ARCHIVE_FLUSH_INTERVAL_S": "5",
+
+def _report_folding(
+    stage: Stage, work: str, runs: Mapping[str, list[Run]], cores: list[float]
+) -> Report:
+    alone, beside = runs[_ALONE], runs[_BESIDE]
+    rate, a_core, taken = ratios(beside, alone), ratios_a_core(beside, alone), Spread.of(cores)
+    cpu_us = {name: cpu_us_a_record(its)["worker"] for name, its in runs.items()}
+    rows = [
+        (name, f"{rates(its).median:,.0f}", f"{rates(its):,.0f}", f"{cpu_us[name]:.3f}")
+        for name, its in runs.items()
+    ]
+    verdict = (
+        f"[bold]{rate.median:.2f} times[/] the rate of a worker alone ({rate:.2f} in {len(alone)} "
+        f"rounds), {a_core.median:.2f} times its quotes a second of CPU ({a_core:.2f}); the "
+        f"archive took {taken.median:.2f} cores ({taken:.2f})"
+    )
+    others = busy_neighbors(alone)
+    figures = {
+        "name": "archive: folding beside it",
+        "work": work,
+        "cpu_us_a_quote": cpu_us,
+        "rate_ratio": rate._asdict(),
+        "cpu_ratio": a_core._asdict(),
+        "archive_cores": taken._asdict(),
+        "rounds": len(alone),
+        **stage.servers._asdict(),
     }
-    command = stage.command("archive", (*python("archive"), "run"), namespace, settings)
+    columns = ("", "quotes/s", "least .. greatest", "worker, CPU us each")
+    printed = (table(columns, rows, work), verdict, conditions(*stage.servers, others))
+    return Report([figures], printed)
+
+
+@contextmanager
+def _archiving(
+    stage: Stage, namespace: Namespace, buffer_mb: int
+) -> Iterator[tuple[Process, ArchiveConfig]]:
+    """Archive the log from its beginning, in a new warehouse, for the block, from its start on."""
+    config = ArchiveConfig(warehouse=str(stage.folder / "warehouse"))
+    shutil.rmtree(config.warehouse, ignore_errors=True)
+    command = _command(stage, namespace, "run", config, buffer_mb)
     command.log.unlink(missing_ok=True)
     process = started(command)
     try:
         awaited(lambda: _has_begun(command.log), "the archive's start", process)
+        yield process, config
+    finally:
+        stop(process)
+
+
+def _command(
+    stage: Stage, namespace: Namespace, name: str, config: ArchiveConfig, buffer_mb: int
+) -> Command:
+    settings = {
+        "ARCHIVE_WAREHOUSE": config.warehouse,
+        "ARCHIVE_BUFFER_MB": str(buffer_mb),
+        "ARCHIVE_FLUSH_INTERVAL_S": "5",
+    }
+    return stage.command(f"archive-{name}", (*python("archive"), name), namespace, settings)
+
+
+def _run(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Archived:
+    """Archive the log.
+
+    Raises:
+        ContenderError: it was not done, or a quote is not there once.
+    """
+    with _archiving(stage, namespace, buffer_mb) as (process, config):
         started_s, usage = time.monotonic(), psutil.Process(process.popen.pid)
         before_s, greatest = _cpu_s(usage), 0
 
@@ -116,11 +192,9 @@ def _run(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Arc
 
         found = awaited(all_committed, "archiving", process, within_s=_WITHIN_S)
         run = time.monotonic() - started_s, _cpu_s(usage) - before_s
-    finally:
-        stop(process)
     _check(found, quotes)
     size = _bytes(found)
-    compaction = stage.command("compact", (*python("archive"), "compact"), namespace, settings)
+    compaction = _command(stage, namespace, "compact", config, buffer_mb)
     if started(compaction).popen.wait():
         raise ContenderError(f"the compaction failed: see {compaction.log}")
     compacted = _committed(config, quotes)
@@ -128,6 +202,24 @@ def _run(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Arc
         raise ContenderError("the compaction changed how far the table goes")
     _check(compacted, quotes)
     return Archived(*run, greatest, size / quotes, _bytes(compacted) / quotes)
+
+
+def _fold_beside(
+    stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int, cores: list[float]
+) -> Run:
+    """Let a worker fold the log while an archive reads it; note how many cores the archive took.
+
+    Raises:
+        ContenderError: the archive was done before the worker.
+    """
+    with _archiving(stage, namespace, buffer_mb) as (process, config):
+        usage = psutil.Process(process.popen.pid)
+        started_s, before_s = time.monotonic(), _cpu_s(usage)
+        run = run_ours(stage, quotes)
+        cores.append((_cpu_s(usage) - before_s) / (time.monotonic() - started_s))
+        if _committed(config, quotes) is not None:
+            raise ContenderError("the archive was done before the worker: it was not beside it")
+    return run
 
 
 def _has_begun(log: Path) -> bool | None:
