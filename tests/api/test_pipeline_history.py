@@ -67,6 +67,9 @@ async def test_lag_rates_and_ages_are_told_as_lines(
     async with serve(namespace=namespace, **settings) as client:
         before = await column(client, "lag", lambda lag: lag == 0)
         assert set(before["age_ms"]) <= {0, None}
+        # That of a log is known where all of its ends were, twice.
+        await column(client, "rate", lambda rate: rate == 0)
+        await column(client, "dead_letter_rate", lambda rate: rate == 0)
         quotes = [Quote(instrument_id=4, price=1, ts=NOW_MS + n) for n in range(10)]
         pipeline.publish(quotes)
         dead = QUOTES.name + DEAD_LETTERS_SUFFIX

@@ -125,8 +125,9 @@ def test_the_sdks_own_variables_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_receiver_that_is_away_is_told_of_once_and_once_when_it_is_back(
-    said: list[EventDict], caplog: pytest.LogCaptureFixture
+    said: list[EventDict], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runtime.otlp, "CLOSED_WITHIN_S", PATIENCE_S)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     tracing = tracing_to(f"http://127.0.0.1:{port}", "api")
