@@ -34,6 +34,12 @@ from tests.patience import PATIENCE_S
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no broker for one that does not say what is allowed, because it is busy."""
+    monkeypatch.setattr("runtime.kafka.rights._CALL_S", PATIENCE_S)
+
+
 @pytest.fixture
 def granted(guarded: Guarded, topology: Topology, namespace: str) -> Guarded:
     guarded.grant(namespace)
