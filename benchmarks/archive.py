@@ -11,7 +11,8 @@ wrote them and again after compaction; the greatest memory is that of the archiv
 
 Then a worker folds the same quotes, alone and while an archive reads them, too, which is not done
 before the worker is. On two cores, which broker and store need as well, the worker has less of them
-then; the CPU of a quote says what the archive costs it beside that.
+then; the CPU of a quote says what the archive costs it beside that. What is told of others is the
+archive.
 """
 
 import dataclasses
@@ -33,17 +34,8 @@ from benchmarks.harness import session
 from benchmarks.harness.contender import ContenderError, Process, awaited, started
 from benchmarks.harness.namespace import Namespace
 from benchmarks.harness.publish import publish, record
-from benchmarks.harness.report import Report, computer, conditions, table
-from benchmarks.harness.rounds import (
-    Run,
-    Spread,
-    busy_neighbors,
-    cpu_us_a_record,
-    interleaved,
-    rates,
-    ratios,
-    ratios_a_core,
-)
+from benchmarks.harness.report import Report, compared, computer, table
+from benchmarks.harness.rounds import Run, interleaved
 from benchmarks.harness.stage import Stage, python
 from contracts.archive import PLACE, QUOTES_TABLE
 from contracts.topics import QUOTES
@@ -56,8 +48,6 @@ _LOOK_EVERY_S: Final = 0.5
 """Each look opens the catalog, which takes time of the other core."""
 _WITHIN_S: Final = 300.0
 _ASSIGNED: Final = '"message": "assigned"'
-_ALONE: Final = "a worker alone"
-_BESIDE: Final = "beside an archive"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,14 +76,16 @@ def archive(
         publish(stage.broker.address, QUOTES.name, map(record, make_quotes(quotes, instruments)))
         runs = [_run(stage, namespace, quotes, buffer_mb) for _ in range(rounds)]
         session.present(_report(stage, runs, quotes, buffer_mb), json=json)
-        cores: list[float] = []
         contenders: Mapping[str, Callable[[], Run]] = {
-            _ALONE: lambda: run_ours(stage, quotes),
-            _BESIDE: lambda: _fold_beside(stage, namespace, quotes, buffer_mb, cores),
+            "beside an archive": lambda: _fold_beside(stage, namespace, quotes, buffer_mb),
+            "a worker alone": lambda: run_ours(stage, quotes),
         }
         folded = interleaved(contenders, rounds, session.say)
         work = f"{describe(quotes, instruments)}, one worker"
-        session.present(_report_folding(stage, work, folded, cores), json=json)
+        session.present(
+            compared("archive: folding beside it", work, "quotes/s", folded, stage.servers),
+            json=json,
+        )
 
 
 def _report(stage: Stage, runs: list[Archived], quotes: int, buffer_mb: int) -> Report:
@@ -113,37 +105,6 @@ def _report(stage: Stage, runs: list[Archived], quotes: int, buffer_mb: int) -> 
     figures = [{**said, **dataclasses.asdict(run), **stage.servers._asdict()} for run in runs]
     on = Text(f"{computer()}, {stage.broker.product}", style="dim")
     return Report(figures, (table(("round", *columns), rows), on))
-
-
-def _report_folding(
-    stage: Stage, work: str, runs: Mapping[str, list[Run]], cores: list[float]
-) -> Report:
-    alone, beside = runs[_ALONE], runs[_BESIDE]
-    rate, a_core, taken = ratios(beside, alone), ratios_a_core(beside, alone), Spread.of(cores)
-    cpu_us = {name: cpu_us_a_record(its)["worker"] for name, its in runs.items()}
-    rows = [
-        (name, f"{rates(its).median:,.0f}", f"{rates(its):,.0f}", f"{cpu_us[name]:.3f}")
-        for name, its in runs.items()
-    ]
-    verdict = (
-        f"[bold]{rate.median:.2f} times[/] the rate of a worker alone ({rate:.2f} in {len(alone)} "
-        f"rounds), {a_core.median:.2f} times its quotes a second of CPU ({a_core:.2f}); the "
-        f"archive took {taken.median:.2f} cores ({taken:.2f})"
-    )
-    others = busy_neighbors(alone)
-    figures = {
-        "name": "archive: folding beside it",
-        "work": work,
-        "cpu_us_a_quote": cpu_us,
-        "rate_ratio": rate._asdict(),
-        "cpu_ratio": a_core._asdict(),
-        "archive_cores": taken._asdict(),
-        "rounds": len(alone),
-        **stage.servers._asdict(),
-    }
-    columns = ("", "quotes/s", "least .. greatest", "worker, CPU us each")
-    printed = (table(columns, rows, work), verdict, conditions(*stage.servers, others))
-    return Report([figures], printed)
 
 
 @contextmanager
@@ -204,19 +165,14 @@ def _run(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Arc
     return Archived(*run, greatest, size / quotes, _bytes(compacted) / quotes)
 
 
-def _fold_beside(
-    stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int, cores: list[float]
-) -> Run:
-    """Let a worker fold the log while an archive reads it; note how many cores the archive took.
+def _fold_beside(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Run:
+    """Let a worker fold the log while an archive reads it.
 
     Raises:
         ContenderError: the archive was done before the worker.
     """
-    with _archiving(stage, namespace, buffer_mb) as (process, config):
-        usage = psutil.Process(process.popen.pid)
-        started_s, before_s = time.monotonic(), _cpu_s(usage)
+    with _archiving(stage, namespace, buffer_mb) as (_, config):
         run = run_ours(stage, quotes)
-        cores.append((_cpu_s(usage) - before_s) / (time.monotonic() - started_s))
         if _committed(config, quotes) is not None:
             raise ContenderError("the archive was done before the worker: it was not beside it")
     return run

@@ -7,7 +7,8 @@ Work: as `benchmarks.bars`; quotes as most feeds publish them, without headers. 
 sends its spans once a second to a process that reads them and answers, which must have been sent
 some. One run before the first round is not counted.
 
-The CPU of a quote says more than the rate, which the last flush and the machine's neighbors bend.
+The quotes a second of CPU ("per core used") say more than the rate, which the last flush and the
+machine's neighbors bend.
 """
 
 import contextlib
@@ -22,18 +23,8 @@ from benchmarks.harness import session
 from benchmarks.harness.child import child, meet, meeting
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.publish import publish, record
-from benchmarks.harness.report import Report, conditions, ends, table
-from benchmarks.harness.rounds import (
-    Run,
-    Spread,
-    busy_neighbors,
-    cpu_us_a_record,
-    interleaved,
-    rates,
-    ratios,
-    ratios_a_core,
-)
-from benchmarks.harness.stage import Stage
+from benchmarks.harness.report import compared
+from benchmarks.harness.rounds import Run, interleaved
 from contracts.topics import QUOTES
 from infra.local.process import LOOPBACK, free_port
 
@@ -71,40 +62,7 @@ def tracing(
         }
         runs = interleaved(contenders, rounds, session.say)
         work = f"{describe(quotes, instruments)}, one worker"
-        session.present(_report(work, runs, stage), json=json)
-
-
-def _report(work: str, runs: Mapping[str, list[Run]], stage: Stage) -> Report:
-    on, off = runs[_ON], runs[_OFF]
-    rate, a_core = ratios(on, off), ratios_a_core(off, on)
-    cpu_us = {name: cpu_us_a_record(its)["worker"] for name, its in runs.items()}
-    rows = [
-        (name, f"{rates(its).median:,.0f}", f"{rates(its):,.0f}", f"{cpu_us[name]:.3f}")
-        for name, its in runs.items()
-    ]
-    verdict = (
-        f"[bold]{a_core.median:.3f} times[/] the CPU of a quote without traces ({a_core:.3f} in "
-        f"{len(on)} rounds); {rate.median:.3f} times its rate ({rate:.3f})"
-    )
-    others = busy_neighbors([*on, *off])
-    figures = {
-        "name": "tracing",
-        "work": work,
-        "cpu_us_a_quote": cpu_us,
-        "cpu_ratio": _figures(a_core),
-        "rate_ratio": _figures(rate),
-        "rounds": len(on),
-        "busy_other_cores": ends(others, 2),
-        **stage.servers._asdict(),
-    }
-    columns = ("", "quotes/s", "least .. greatest", "worker, CPU us each")
-    printed = (table(columns, rows, work), verdict, conditions(*stage.servers, others))
-    return Report([figures], printed)
-
-
-def _figures(spread: Spread) -> list[float]:
-    """Return least, median and greatest."""
-    return [round(value, 4) for value in (spread.least, spread.median, spread.greatest)]
+        session.present(compared("tracing", work, "quotes/s", runs, stage.servers), json=json)
 
 
 @contextlib.contextmanager

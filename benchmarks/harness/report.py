@@ -31,6 +31,10 @@ _PACKAGES: Final = (
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
 
+_MANY_TIMES: Final = 1.5
+"""Below, a ratio is told with more digits: what costs a hundredth is to be seen."""
+
+
 class Servers(NamedTuple):
     """The names and versions of what a benchmark ran on."""
 
@@ -80,10 +84,11 @@ def compared(
     spreads = {"value": rates(ours), "baseline_value": rates(its)}
     spreads |= {"ratio": ratio, "ratio_per_core_used": a_core}
     figures = _figures(name, work, unit, {"ours": ours, "baseline": its}, spreads, servers)
+    digits = ".1f" if ratio.median >= _MANY_TIMES else ".3f"
     verdict = (
-        f"[bold]{ratio.median:.1f} times[/] {baseline} "
-        f"({ratio:.1f} in {len(ours)} rounds); "
-        f"per core used {a_core.median:.1f} times ({a_core:.1f})"
+        f"[bold]{ratio.median:{digits}} times[/] {baseline} "
+        f"({ratio:{digits}} in {len(ours)} rounds); "
+        f"per core used {a_core.median:{digits}} times ({a_core:{digits}})"
     )
     on = conditions(*servers, busy_neighbors([*ours, *its]))
     return Report(
@@ -100,7 +105,10 @@ def _figures(
     servers: Servers,
 ) -> dict[str, Any]:
     """Return the fields of a line of JSON: the median of each spread, and its ends apart."""
-    digits = {name: 2 if name.startswith("ratio") else None for name in spreads}
+    digits = {
+        name: (2 if spread.median >= _MANY_TIMES else 3) if name.startswith("ratio") else None
+        for name, spread in spreads.items()
+    }
     return {
         "name": name,
         "work": work,

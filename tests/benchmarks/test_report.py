@@ -51,6 +51,16 @@ def test_a_comparison_is_one_line_of_json_with_all_that_the_ratio_rests_on() -> 
     assert (said["broker"], said["store"]) == ("Apache Kafka 4", "Valkey 9")
 
 
+def test_what_costs_a_hundredth_is_to_be_seen() -> None:
+    runs = {
+        "traces on": [Run(1_000_000, 2.0, CPU | {"worker": 2.02})],
+        "traces off": [Run(1_000_000, 2.0, CPU)],
+    }
+    result = compared("tracing", "quotes to bars", "quotes/s", runs, SERVERS)
+    assert result.figures[0]["ratio_per_core_used"] == 0.99
+    assert "per core used 0.990 times (0.990 .. 0.990)" in shown(result)
+
+
 def test_a_table_shows_both_contenders_the_ratio_and_the_conditions() -> None:
     text = shown(comparison())
     assert "40.4 times plain-faust (30.8 .. 50.0 in 2 rounds)" in text
