@@ -24,7 +24,7 @@ from archive.reading.consumer import NotAllowedError
 from archive.settings import ArchiveSettings
 from archive.state import State
 from archive.status import status as shown_status
-from archive.writing.commits import GoneError
+from archive.writing.commits import GoneError, TooOldError
 from archive.writing.table_writer import TableWriter
 from contracts.archive import TABLES, ArchiveTable
 from runtime.archive.catalog import ArchiveError, open_catalog
@@ -173,6 +173,9 @@ def _errors_logged() -> Iterator[None]:
         yield
     except _NEEDS_A_PERSON as error:
         log.error("cannot archive", error=str(error))  # noqa: TRY400 (the message says it all)
+        raise typer.Exit(1) from error
+    except TooOldError as error:
+        log.error("run it again", error=str(error))  # noqa: TRY400 (the same)
         raise typer.Exit(1) from error
     except GoneError as error:
         log.error("another archive rewrote the same files: run it again", error=str(error))  # noqa: TRY400 (the same)
