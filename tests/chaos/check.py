@@ -27,7 +27,7 @@ def check(world: World) -> int:
     world.end_faults()
     pause_feed(world)
     world.look_anew()
-    _await_folded(world)
+    await_folded(world)
     problems = [
         *lost(world),
         *_wrong_values(world),
@@ -49,7 +49,7 @@ def pause_feed(world: World) -> None:
     world.wait_for(world.feed.is_silent, "everything is acknowledged")
 
 
-def _await_folded(world: World) -> None:
+def await_folded(world: World) -> None:
     """Return when Redis stands at the end of every log.
 
     In the order of the pipeline: when the interactions are folded no more changes come, except
