@@ -4,13 +4,17 @@ An item that left a capped history and came back counts with all of its events, 
 is that of the history as it ends: the stream, which cannot know the end, lags a little behind.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from pydantic import ConfigDict
 
 from contracts.affinities import FURTHEST_VALUE, decayed
 from contracts.messages import Floats
 from runtime.settings import FoldingSettings
+
+if TYPE_CHECKING:  # commands that only read these settings need no second more
+    import pandas as pd
 
 
 class WorkerRules(FoldingSettings):
@@ -18,7 +22,7 @@ class WorkerRules(FoldingSettings):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def histories(self, events: pd.DataFrame) -> pd.DataFrame:
+    def histories(self, events: "pd.DataFrame") -> "pd.DataFrame":
         """Return a row for each user and item: user, item, ts_ms, affinity, scale; latest last.
 
         Args:
@@ -35,13 +39,13 @@ class WorkerRules(FoldingSettings):
         kept = latest[latest.groupby("user", sort=False).cumcount() < self.history_cap]
         return kept.assign(scale=self._scales(kept, events))
 
-    def _weights(self, events: pd.DataFrame) -> Floats:
+    def _weights(self, events: "pd.DataFrame") -> Floats:
         if self.affinity == "binary":
             return np.ones(len(events))
         kinds, ts_ms = events["event"].to_numpy(np.int64), events["ts_ms"].to_numpy(np.int64)
         return decayed(kinds, ts_ms, self.half_life_days)
 
-    def _scales(self, kept: pd.DataFrame, events: pd.DataFrame) -> Floats:
+    def _scales(self, kept: "pd.DataFrame", events: "pd.DataFrame") -> Floats:
         """Return the scale of the user of each row."""
         if self.user_weight == "inverse-degree":
             degrees = kept.groupby("user", sort=False)["item"].transform("size")

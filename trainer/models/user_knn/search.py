@@ -18,7 +18,6 @@ from contracts.messages import Floats, Ints
 from trainer.models.user_knn.best import NOBODY, Best
 from trainer.models.user_knn.champions import Champions
 from trainer.models.user_knn.closeness import Users
-from trainer.models.user_knn.crowds import Crowds
 from trainer.models.user_knn.pool import Pool
 from trainer.models.user_knn.single import Single
 from trainer.models.user_knn.twins import first_of_twins
@@ -79,6 +78,9 @@ def _among_all(single: Single, someone: Ints, others: Ints, k: int, found: Neigh
 def _among_likely(
     single: Single, someone: Ints, others: Ints, k: int, size: int, found: Neighbors
 ) -> None:
+    # It imports scikit-learn, which takes 2 s that few need.
+    from trainer.models.user_knn.crowds import Crowds
+
     crowds, champions = Crowds.of(single, someone, others), Champions.of(single, others)
 
     def search(crowd: Ints) -> None:
