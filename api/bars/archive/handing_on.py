@@ -34,8 +34,9 @@ class ArchivedBars:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Read for the block."""
+        """Read for the block; that the catalog is open, the first one who asks need not wait."""
         with self._desk.running():
+            self._desk.start(self._reader.open, _tell_unopened)
             yield
 
     def last(self, asked: Range, answer: Callable[[Archived], T]) -> HandedOn:
@@ -71,8 +72,14 @@ def _told(work: Callable[[], T]) -> T:
         raise Problem(ARCHIVE_UNAVAILABLE, detail) from error
 
 
+def _tell_unopened(_: None, error: Exception | None) -> None:
+    if error is not None:
+        told = "the archive cannot be read yet, each read tries again: %s: %s"
+        _log.warning(told, type(error).__name__, error)
+
+
 def archived_bars(config: ArchiveConfig) -> ArchivedBars:
-    """Return the bars of the archive; nothing is opened before it is asked for."""
+    """Return the bars of the archive; nothing is opened before they are `running`."""
 
     @cache
     def catalog() -> Catalog:

@@ -19,6 +19,14 @@ class ArchiveReader:
         self._files = files
         self._rows = Rows()
 
+    def open(self) -> None:
+        """Do what the first read would do besides reading: list the files.
+
+        Raises:
+            Exception: as `Files.listing`.
+        """
+        self._files.listing()
+
     def last(self, asked: Range) -> Archived:
         """Return the last buckets of a range, all of them if they lie within `MOST_DAYS`.
 

@@ -1,18 +1,26 @@
 """Bars past what Redis retains: equal to what all quotes come to, or said to be missing."""
 
+import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pyiceberg.table import Table
 
 from api.bars.aggregation import INTERVALS_MS, Interval, Window
 from api.bars.archive import files, reader
+from api.bars.archive.files import Files
+from api.bars.archive.handing_on import ArchivedBars
+from api.bars.archive.reader import ArchiveReader
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from runtime.archive.config import ArchiveConfig
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled, Serve
+from tests.patience import PATIENCE_S
 
 from .market import (
     DAY_MS,
@@ -229,8 +237,24 @@ async def test_minutes_that_no_one_has_are_named(
         assert "gap" not in await ask(client, limit=1000)
 
 
+async def test_the_files_are_listed_before_anyone_asks(tmp_path: Path) -> None:
+    table, listed = table_of(ArchiveConfig(warehouse=str(tmp_path))), threading.Event()
+
+    def load() -> Table:
+        listed.set()
+        return table
+
+    async with ArchivedBars(ArchiveReader(Files(load, time.monotonic))).running():
+        assert await asyncio.to_thread(listed.wait, PATIENCE_S)
+
+
 async def test_an_archive_that_is_not_there_is_said_to_be_so(
-    serve: Serve, store_url: str, filled: Filled, market: Market, tmp_path: Path
+    serve: Serve,
+    store_url: str,
+    filled: Filled,
+    market: Market,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     market.held(filled)
     config = ArchiveConfig(warehouse=str(tmp_path))
@@ -240,6 +264,8 @@ async def test_an_archive_that_is_not_there_is_said_to_be_so(
         answer = await client.get(PATH, params={"limit": 1000})
         assert answer.status_code == 503
         assert "no table bars: `python -m archive run` makes it" in answer.json()["detail"]
+    # What was asked for came after the first try, on the same thread.
+    assert "cannot be read yet, each read tries again: ArchiveError: the archive has" in caplog.text
 
 
 async def test_a_table_that_lacks_a_column_is_said_to_be_so(
