@@ -53,11 +53,11 @@ down: $(READY) ## stop what `make up` started
 	@$(BIN)/python -m infra.local down
 
 # Most tests wait for servers most of the time: three processes keep two cores busy.
-test: $(READY) ## run all tests, against real servers
+test: $(READY) ## run the tests, against real servers
 	@$(BIN)/python -m pytest --numprocesses 3
 
-proofs: $(READY) ## run the tests that take long: rights, failovers, tenants, more partitions
-	@$(BIN)/python -m pytest -m proof
+proofs: $(READY) ## run the tests that take long: what is killed, cut off and waited for
+	@$(BIN)/python -m pytest --numprocesses 2 -m proof
 
 # Spark is 500 MB and needs Java 17, so nothing else has it.
 SPARK := build/spark

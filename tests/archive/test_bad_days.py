@@ -59,6 +59,7 @@ def test_while_the_catalog_is_away_it_waits_and_then_goes_on(setup: Setup) -> No
     assert sizes(setup) == list(range(300))
 
 
+@pytest.mark.proof
 def test_on_a_full_disk_it_waits_and_then_goes_on(setup: Setup) -> None:
     port = free_port()
     settings = setup.environment(METRICS_PORT=str(port), ARCHIVE_FLUSH_INTERVAL_S="0.2")

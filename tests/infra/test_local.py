@@ -172,6 +172,7 @@ def test_the_stack_in_the_background_mends_itself_and_ends_with_down(
 
 
 @pytest.mark.integration
+@pytest.mark.proof
 def test_a_stack_with_an_archive_answers_bars_that_redis_retains_no_more(
     console: Console,
     folder: Path,

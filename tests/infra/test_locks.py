@@ -96,6 +96,7 @@ def bills(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("lock", SMALLEST)
 def test_a_bill_of_materials_is_valid_and_names_what_its_lock_names(lock: str, bills: Path) -> None:
     text = (bills / lock.replace(".lock", ".cdx.json")).read_text()

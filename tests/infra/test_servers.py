@@ -86,6 +86,7 @@ def test_a_broker_that_is_away_is_an_error_that_says_so() -> None:
 
 
 @pytest.mark.usefixtures("needs_kafka")
+@pytest.mark.proof
 def test_kafka_keeps_its_records_when_it_is_killed_and_started_again(tmp_path: Path) -> None:
     port = free_port()
     server = kafka(port, tmp_path)

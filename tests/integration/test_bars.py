@@ -102,6 +102,7 @@ def test_every_real_minute_equals_the_reference_to_the_last_digit_though_the_wor
 
 
 @needs_data
+@pytest.mark.proof
 def test_quotes_shuffled_in_windows_of_30_s_make_the_same_bars_though_the_worker_is_killed(
     pipeline: Pipeline,
 ) -> None:

@@ -51,6 +51,7 @@ def test_redis_emptied_while_the_worker_was_away_is_rebuilt_from_the_log(
     assert pipeline.gram() == gram
 
 
+@pytest.mark.proof
 def test_counts_are_those_of_the_histories_though_the_log_has_changes_of_a_former_life(
     pipeline: Pipeline,
 ) -> None:
@@ -64,6 +65,7 @@ def test_counts_are_those_of_the_histories_though_the_log_has_changes_of_a_forme
     assert sum(count for (i, j), count in pipeline.gram().items() if i == j) == 7 * 2
 
 
+@pytest.mark.proof
 def test_redis_emptied_while_the_worker_runs_ends_it_and_a_new_one_rebuilds(
     pipeline: Pipeline,
 ) -> None:
@@ -80,6 +82,7 @@ def test_redis_emptied_while_the_worker_runs_ends_it_and_a_new_one_rebuilds(
     assert counted(pipeline) == 600
 
 
+@pytest.mark.proof
 def test_a_topic_made_anew_is_counted_on_top_of_what_its_former_self_gave(
     pipeline: Pipeline, topics: Callable[..., Topology]
 ) -> None:
@@ -95,6 +98,7 @@ def test_a_topic_made_anew_is_counted_on_top_of_what_its_former_self_gave(
     assert pipeline.gram()[99, 99] == 1
 
 
+@pytest.mark.proof
 def test_a_worker_that_slept_through_its_replacement_changes_nothing(pipeline: Pipeline) -> None:
     with pipeline.worker() as zombie:
         pipeline.publish([*quotes(200), *events(100)])
@@ -110,6 +114,7 @@ def test_a_worker_that_slept_through_its_replacement_changes_nothing(pipeline: P
     assert pipeline.gram()[0, 0] == 7
 
 
+@pytest.mark.proof
 def test_a_worker_stops_cleanly_on_sigterm_and_has_written_what_it_took(
     pipeline: Pipeline,
 ) -> None:

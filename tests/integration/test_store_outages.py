@@ -15,7 +15,7 @@ from tests.chaos.servers import Restartable, durable_store
 from tests.integration.conftest import Pipeline, eventually
 from tests.integration.watched import counted, diagonal, events, quotes, says, watched
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 MB = 1 << 20
 # What the clients wait for an answer before they try again, `runtime.redis.stores`.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 
 from contracts.generations import DEFAULT_VARIANT, Current, PopularList, SimilarList, UserList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
@@ -221,6 +222,7 @@ def assert_whole(store: Store, keyspace: Keyspace, served: str) -> None:
         assert all(decoder.decode(value).items for value in store.mget(of_keys))
 
 
+@pytest.mark.proof
 def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_for_ever(
     store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill
 ) -> None:
@@ -260,6 +262,7 @@ def current_of(store: Store, keyspace: Keyspace) -> Current:
     return current
 
 
+@pytest.mark.proof
 def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
     store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill, tmp_path: Path
 ) -> None:

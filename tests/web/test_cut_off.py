@@ -11,6 +11,8 @@ from tests.api.keys import entry, write_keys
 from .seeds import FAR, RARE, give, rows, seed, traded
 from .stack import Stack, minute_ms
 
+pytestmark = pytest.mark.proof
+
 
 @pytest.fixture(scope="module", autouse=True)
 def seeded(stack: Stack) -> None:

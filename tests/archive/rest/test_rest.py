@@ -70,6 +70,7 @@ def files_of(setup: Setup) -> set[Path]:
 
 
 @pytest.mark.integration
+@pytest.mark.proof
 def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
     setup: Setup, server: Server, config: ArchiveConfig, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
             assert sorted(clicked, key=lambda row: row[1]) == stay
 
 
+@pytest.mark.proof
 def test_of_two_writers_one_commits_on_top_of_the_other_and_none_twice(
     server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

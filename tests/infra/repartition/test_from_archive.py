@@ -26,7 +26,7 @@ from tests.patience import PATIENCE_S
 from .conftest import MINUTE_MS, Grown, market, quote_records, rejected, take_out_users
 from .test_answers import state
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
+pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.proof]
 
 TABLES = (QUOTES_TABLE, INTERACTIONS_TABLE)
 
@@ -106,7 +106,6 @@ def test_an_archive_that_cannot_tell_is_refused(
     assert instrument_partition(4, 2) in log_ends(old, QUOTES)
 
 
-@pytest.mark.proof
 def test_an_emptied_redis_is_rebuilt_though_kafka_has_the_last_records_only(
     old: Pipeline, grown: Grown, config: ArchiveConfig
 ) -> None:

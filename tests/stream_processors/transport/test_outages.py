@@ -18,6 +18,8 @@ from runtime.kafka.config import plain
 from .conftest import WAIT_S
 from .test_consumer import App, eventually, started
 
+pytestmark = pytest.mark.proof
+
 
 class OwnBroker:
     """A broker of this test's own, which it may take away."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+import pytest
 from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -61,6 +62,7 @@ def test_a_second_run_goes_on_from_the_first_one(shop: Path, tmp_path: Path) -> 
     assert len(set(values)) == 4
 
 
+@pytest.mark.proof
 def test_what_was_tried_before_a_kill_is_not_tried_again(shop: Path, tmp_path: Path) -> None:
     journal = tmp_path / "tune.journal"
     many = arguments(shop, tmp_path, 500, ["cosine"])
