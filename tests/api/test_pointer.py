@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,17 @@ import httpx
 import msgspec
 import pytest
 from redis import Redis
+from starlette.requests import Request
 
+from api.http.metrics import Metrics
 from api.http.problems import Problem
 from api.models.generations import POINTER_KEPT_S
 from api.recommendations.choosing import Wish
+from api.redis.store import Store
+from api.users.erasing import Erasure
 from contracts.generations import Current, Experiment, Served
 from contracts.keyspace import HistoryEntry
+from contracts.tombstones import Tombstone
 from tests.patience import PATIENCE_S
 
 from .conftest import Filled, Serve
@@ -115,6 +120,33 @@ async def test_an_application_sees_another_generation_and_never_the_one_before_a
             while await served() != name:
                 pass
             assert {await served() for _ in range(20)} == {name}
+
+
+async def test_once_an_erasure_is_answered_no_process_shows_a_list_of_a_replaced_generation(
+    client: httpx.AsyncClient, store_url: str, filled: Filled
+) -> None:
+    filled.history("ABC", {"4": (1, 1)}, off=1)
+    for name in ("g2", "g1"):
+        filled.user_list(name, "ABC", 1, [("9", 0.5, ["4"])])
+    store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
+    published: list[Tombstone] = []
+
+    async def publish(tombstones: Sequence[Tombstone]) -> None:
+        published.extend(tombstones)
+
+    def asked() -> Request:
+        return Request({"type": "http", "raw_path": b"/v1/users/ABC"})
+
+    async def served() -> Any:
+        return (await client.get("/v1/users/ABC/recommendations")).json()
+
+    async with store.connecting():
+        assert (await served())["generation"] == "g1"  # and that is kept
+        filled.point_to("g2")
+        await Erasure(store, publish).erase(asked(), "ABC")
+        found = await served()
+    assert [tombstone.user_id for tombstone in published] == ["ABC"]
+    assert (found["generation"], found["items"][0]["instrument_id"]) == ("g2", 6)
 
 
 def test_the_time_counts_from_when_the_pointer_was_asked_for(
