@@ -67,7 +67,7 @@ def run() -> None:
         if settings.metrics_port:
             health.serve(state, settings.metrics_host, settings.metrics_port)
         try:
-            catalog = Patience(state, stop)(lambda s: _waited(stop, s), _opened, settings)
+            catalog = opened_patiently(settings, state, stop)
         except StoppedError:
             return
         archiver = _archiver(settings, catalog, state, stop)
@@ -143,8 +143,19 @@ def _opened(settings: ArchiveSettings) -> Catalog:
     return catalog
 
 
-def _waited(stop: threading.Event, seconds: float) -> None:
-    stop.wait(seconds)
+def opened_patiently(settings: ArchiveSettings, state: State, stop: threading.Event) -> Catalog:
+    """Return the catalog once it answers; until then the archive is healthy, and not ready.
+
+    Raises:
+        ArchiveError: a table is not as it should be.
+        StoppedError: it was told to stop before.
+    """
+
+    def wait(seconds: float) -> None:
+        state.beat()
+        stop.wait(seconds)
+
+    return Patience(state, stop)(wait, _opened, settings)
 
 
 def _archiver(

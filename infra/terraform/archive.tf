@@ -1,7 +1,7 @@
 # Where an archive of the log goes: Iceberg tables, their files in S3, their names in Glue.
 resource "aws_s3_bucket" "archive" {
   #checkov:skip=CKV_AWS_144:Kafka and three zones of S3 have it; a second region is a decision of its own
-  #checkov:skip=CKV_AWS_18:one role reads and writes it; who did what is CloudTrail's to say
+  #checkov:skip=CKV_AWS_18:one role writes it and one reads it; who did what is CloudTrail's to say
   #checkov:skip=CKV2_AWS_62:nothing waits for files: a table's metadata names those that count
   bucket = "${var.name}-archive-${local.account}-${var.region}"
 }
@@ -92,7 +92,25 @@ resource "aws_glue_catalog_database" "archive" {
   location_uri = "s3://${aws_s3_bucket.archive.id}/warehouse"
 }
 
-# Whoever writes the archive runs as this service account, which infra/kubernetes does not have yet.
+# Whoever writes the archive and whoever reads it run as these service accounts, which infra/kubernetes
+# gives to the archive and to the API.
+locals {
+  archive_tables = [
+    "${local.arn}:glue:${var.region}:${local.account}:catalog",
+    aws_glue_catalog_database.archive.arn,
+    "${local.arn}:glue:${var.region}:${local.account}:table/${aws_glue_catalog_database.archive.name}/*",
+  ]
+
+  # What both may do.
+  archive_names = {
+    Sid       = "TheirNames"
+    Effect    = "Allow"
+    Action    = "s3:ListBucket"
+    Resource  = aws_s3_bucket.archive.arn
+    Condition = { StringLike = { "s3:prefix" = ["warehouse/*"] } }
+  }
+}
+
 resource "aws_iam_role" "archive" {
   name               = "${var.name}-archive"
   assume_role_policy = local.pods_trust
@@ -117,13 +135,7 @@ resource "aws_iam_role_policy" "archive" {
         Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
         Resource = "${aws_s3_bucket.archive.arn}/warehouse/*"
       },
-      {
-        Sid       = "TheirNames"
-        Effect    = "Allow"
-        Action    = "s3:ListBucket"
-        Resource  = aws_s3_bucket.archive.arn
-        Condition = { StringLike = { "s3:prefix" = ["warehouse/*"] } }
-      },
+      local.archive_names,
       {
         Sid    = "Tables"
         Effect = "Allow"
@@ -131,16 +143,54 @@ resource "aws_iam_role_policy" "archive" {
           "glue:GetDatabase", "glue:GetTable", "glue:GetTables",
           "glue:CreateTable", "glue:UpdateTable", "glue:DeleteTable",
         ]
-        Resource = [
-          "${local.arn}:glue:${var.region}:${local.account}:catalog",
-          aws_glue_catalog_database.archive.arn,
-          "${local.arn}:glue:${var.region}:${local.account}:table/${aws_glue_catalog_database.archive.name}/*",
-        ]
+        Resource = local.archive_tables
       },
       {
         Sid       = "Encryption"
         Effect    = "Allow"
         Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = aws_kms_key.this.arn
+        Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" } }
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role" "api" {
+  name               = "${var.name}-api"
+  assume_role_policy = local.pods_trust
+}
+
+resource "aws_eks_pod_identity_association" "api" {
+  cluster_name    = aws_eks_cluster.this.name
+  namespace       = "tickrec"
+  service_account = "api"
+  role_arn        = aws_iam_role.api.arn
+}
+
+resource "aws_iam_role_policy" "api" {
+  name = "read-tables"
+  role = aws_iam_role.api.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Files"
+        Effect   = "Allow"
+        Action   = "s3:GetObject"
+        Resource = "${aws_s3_bucket.archive.arn}/warehouse/*"
+      },
+      local.archive_names,
+      {
+        Sid      = "Tables"
+        Effect   = "Allow"
+        Action   = ["glue:GetDatabase", "glue:GetTable", "glue:GetTables"]
+        Resource = local.archive_tables
+      },
+      {
+        Sid       = "Encryption"
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
         Resource  = aws_kms_key.this.arn
         Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" } }
       },

@@ -46,6 +46,11 @@ output "kustomization" {
         "KAFKA_BOOTSTRAP_SERVERS=${aws_msk_cluster.this.bootstrap_brokers_sasl_scram}",
         "KAFKA_SECURITY_PROTOCOL=SASL_SSL",
         "KAFKA_SASL_MECHANISM=SCRAM-SHA-512",
+        "ARCHIVE_CATALOG=glue",
+        "ARCHIVE_WAREHOUSE=s3://${aws_s3_bucket.archive.id}/warehouse",
+        "ARCHIVE_NAMESPACE=${aws_glue_catalog_database.archive.name}",
+        "ARCHIVE_S3_REGION=${var.region}",
+        "AWS_DEFAULT_REGION=${var.region}",
       ]
     }]
     patches = concat(

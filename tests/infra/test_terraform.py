@@ -14,6 +14,7 @@ from runtime.redis.stores import connect
 
 ROOT = Path(__file__).parents[2]
 TERRAFORM = ROOT / "infra" / "terraform"
+KUBERNETES = ROOT / "infra" / "kubernetes"
 
 BINDINGS = """\
 function awsThingSettingsToHclTerraform(struct) {
@@ -137,25 +138,36 @@ def test_the_programs_user_of_redis_may_touch_the_namespace_and_nothing_else(
 def test_the_scraper_asks_the_port_that_every_program_names() -> None:
     scrape = yaml.safe_load(_read("scrape.yml"))["scrape_configs"][0]["relabel_configs"][0]
     part_of, port = scrape["regex"].split(";")
-    base = ROOT / "infra" / "kubernetes" / "base"
-    labels = yaml.safe_load((base / "kustomization.yaml").read_text())["labels"][0]["pairs"]
-    assert labels == {"app.kubernetes.io/part-of": part_of}
-    for program in ("api", "trainer", "worker"):
-        assert f"{{name: {port}, containerPort:" in (base / f"{program}.yaml").read_text()
+    every = yaml.safe_load((KUBERNETES / "program/kustomization.yaml").read_text())
+    assert every["labels"][0]["pairs"] == {"app.kubernetes.io/part-of": part_of}
+    programs = [KUBERNETES / f"base/{name}.yaml" for name in ("api", "trainer", "worker")]
+    for program in (*programs, KUBERNETES / "components/archive/writer/archive.yaml"):
+        assert f"{{name: {port}, containerPort:" in program.read_text()
 
 
 def test_what_the_overlay_changes_is_in_the_manifests() -> None:
-    components = ROOT / "infra" / "kubernetes" / "components"
-    manifests = [
-        manifest
-        for file in components.glob("*/*.yaml")
-        for manifest in yaml.safe_load_all(file.read_text())
-    ]
-    there = {(each["kind"], each.get("metadata", {}).get("name")) for each in manifests}
+    there = _manifests()
     changed = re.findall(r'kind = "(\w+)", name = "([\w-]+)"', _read("outputs.tf"))
     assert set(changed) == {("NetworkPolicy", "ask-for-metrics")}
     assert set(changed) <= there
     assert {"PodMonitor", "PrometheusRule"} <= {kind for kind, _ in there}
+
+
+def test_roles_are_given_to_service_accounts_that_are_in_the_manifests() -> None:
+    given = set(re.findall(r'service_account = "(\w+)"', _read("archive.tf")))
+    assert given == {"api", "archive"}
+    assert {("ServiceAccount", name) for name in given} <= _manifests()
+    base = yaml.safe_load((KUBERNETES / "base/kustomization.yaml").read_text())
+    namespaces = re.findall(r'namespace +=\s*"(\w+)"', _read("archive.tf"))
+    assert set(namespaces) == {base["namespace"]}
+
+
+def test_the_overlay_for_aws_leaves_no_example_of_the_archive_in_place() -> None:
+    file = KUBERNETES / "overlays/production/kustomization.yaml"
+    examples = yaml.safe_load(file.read_text())["configMapGenerator"][0]["literals"]
+    names = {one.partition("=")[0] for one in examples}
+    told = set(re.findall(r'"((?:ARCHIVE|AWS)_\w+)=', _read("outputs.tf")))
+    assert told == {name for name in names if name.startswith(("ARCHIVE_", "AWS_"))}
 
 
 def test_the_amounts_in_the_docs_are_those_of_the_sizes() -> None:
@@ -171,6 +183,16 @@ def test_the_amounts_in_the_docs_are_those_of_the_sizes() -> None:
         alarms = 2 + 3 * brokers + 3 * shards * per_shard
         row = f"| {size} | {kafka} | {nodes} | {machines} | {of['nat_gateways']} | {alarms} |"
         assert row in doc, f"docs/aws.md lacks {row}"
+
+
+def _manifests() -> set[tuple[str, str | None]]:
+    """Return kind and name of what components hold."""
+    found = [
+        manifest
+        for file in (KUBERNETES / "components").rglob("*.yaml")
+        for manifest in yaml.safe_load_all(file.read_text())
+    ]
+    return {(each["kind"], each.get("metadata", {}).get("name")) for each in found}
 
 
 def _sizes() -> dict[str, dict[str, str]]:

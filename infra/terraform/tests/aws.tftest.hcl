@@ -67,8 +67,13 @@ run "its_outputs_feed_the_overlay" {
       "KAFKA_BOOTSTRAP_SERVERS=b-1.example:9096,b-2.example:9096,b-3.example:9096",
       "KAFKA_SECURITY_PROTOCOL=SASL_SSL",
       "KAFKA_SASL_MECHANISM=SCRAM-SHA-512",
+      "ARCHIVE_CATALOG=glue",
+      "ARCHIVE_WAREHOUSE=${output.archive_warehouse}",
+      "ARCHIVE_NAMESPACE=${output.archive_database}",
+      "ARCHIVE_S3_REGION=eu-central-1",
+      "AWS_DEFAULT_REGION=eu-central-1",
     ])
-    error_message = "The overlay must name Kafka's brokers and how to log in."
+    error_message = "The overlay must name Kafka's brokers, how to log in, and where the archive is."
   }
   assert {
     condition     = strcontains(output.kustomization, "10.60.0.0/16")
@@ -106,19 +111,48 @@ run "every_alert_and_every_machine_is_watched" {
 run "roles_may_do_no_more_than_they_need" {
   assert {
     condition = alltrue(flatten([
-      for statement in jsondecode(aws_iam_role_policy.archive.policy).Statement : [
-        for action in flatten([statement.Action]) : !strcontains(action, "*")
+      for policy in [aws_iam_role_policy.archive.policy, aws_iam_role_policy.api.policy] : [
+        for statement in jsondecode(policy).Statement : [
+          for action in flatten([statement.Action]) : !strcontains(action, "*")
+        ]
       ]
     ]))
-    error_message = "The archive's role names each action."
+    error_message = "The roles of the archive and of the API name each action."
   }
   assert {
     condition = alltrue(flatten([
-      for statement in jsondecode(aws_iam_role_policy.archive.policy).Statement : [
-        for resource in flatten([statement.Resource]) : resource != "*"
+      for policy in [aws_iam_role_policy.archive.policy, aws_iam_role_policy.api.policy] : [
+        for statement in jsondecode(policy).Statement : [
+          for resource in flatten([statement.Resource]) : resource != "*"
+        ]
       ]
     ]))
-    error_message = "The archive's role names what it acts on."
+    error_message = "The roles of the archive and of the API name what they act on."
+  }
+  assert {
+    condition = toset(flatten([
+      for statement in jsondecode(aws_iam_role_policy.api.policy).Statement : statement.Action
+      ])) == toset([
+      "s3:GetObject", "s3:ListBucket", "glue:GetDatabase", "glue:GetTable", "glue:GetTables", "kms:Decrypt",
+    ])
+    error_message = "The API reads the archive, and writes nothing to it."
+  }
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(aws_iam_role_policy.api.policy).Statement :
+      contains(jsondecode(aws_iam_role_policy.archive.policy).Statement[*].Resource, statement.Resource)
+    ])
+    error_message = "The API may touch what the archive may, and nothing beside it."
+  }
+  assert {
+    condition = (
+      aws_iam_role_policy.archive.role == aws_iam_role.archive.id
+      && aws_iam_role_policy.api.role == aws_iam_role.api.id
+      && aws_eks_pod_identity_association.archive.role_arn == aws_iam_role.archive.arn
+      && aws_eks_pod_identity_association.api.role_arn == aws_iam_role.api.arn
+      && aws_iam_role.api.arn != aws_iam_role.archive.arn
+    )
+    error_message = "Each service account has the role of its name, and the role its policy."
   }
   assert {
     condition     = strcontains(aws_elasticache_user.this.access_string, "~live:*") && !strcontains(aws_elasticache_user.this.access_string, "~* ")

@@ -11,6 +11,7 @@ import yaml
 KUBERNETES = Path(__file__).parents[3] / "infra" / "kubernetes"
 KUBECTL = shutil.which("kubectl")
 OVERLAYS = sorted(folder.name for folder in (KUBERNETES / "overlays").iterdir())
+WITH_AN_ARCHIVE = {"production"}
 
 Object = dict[str, Any]
 
@@ -50,3 +51,30 @@ def rendered(name: str) -> Rendered:
     text = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     loaded = yaml.safe_load_all(text)
     return Rendered(name, text, {(each["kind"], each["metadata"]["name"]): each for each in loaded})
+
+
+def plain_variables(overlay: Rendered, name: str) -> dict[str, str]:
+    """Return the variables whose values stand in the manifests."""
+    container = overlay.pods()[name]["containers"][0]
+    maps = [source["configMapRef"] for source in container["envFrom"] if "configMapRef" in source]
+    values: dict[str, str] = {}
+    for each in maps:
+        values |= overlay.objects["ConfigMap", each["name"]]["data"]
+    values |= {
+        one["name"]: one.get("value", one["name"].lower())
+        for one in container.get("env", [])
+        if "secretKeyRef" not in one.get("valueFrom", {})
+    }
+    return values
+
+
+def secret_variables(overlay: Rendered, name: str) -> set[str]:
+    """Return the names of those that secrets give."""
+    container = overlay.pods()[name]["containers"][0]
+    named = {
+        one["name"]
+        for one in container.get("env", [])
+        if "secretKeyRef" in one.get("valueFrom", {})
+    }
+    whole = [source["secretRef"] for source in container["envFrom"] if "secretRef" in source]
+    return named | ({"REDIS_URL"} if whole else set())

@@ -12,9 +12,17 @@ import pytest
 import yaml
 
 from api.settings import ApiSettings
+from archive.settings import ArchiveSettings
 from infra.kubernetes.rules import RULES, rules
+from runtime.archive.config import ArchiveConfig
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
+from tests.infra.kubernetes.conftest import (
+    OVERLAYS,
+    WITH_AN_ARCHIVE,
+    plain_variables,
+    secret_variables,
+)
 from trainer.settings import TrainerSettings
 from trainer.settings_file import flat_fields
 
@@ -27,10 +35,27 @@ SETTINGS: dict[str, type[SharedSettings]] = {
     "worker": WorkerSettings,
     "trainer": TrainerSettings,
     "api": ApiSettings,
+    "archive": ArchiveSettings,
 }
-LISTENING = ["worker", "trainer", "api"]
+LISTENING = {"worker", "trainer", "api", "archive"}
 """the programs that answer HTTP"""
+WITHOUT_REDIS = {"archive"}
+OF_THE_ARCHIVE = {f"ARCHIVE_{name.upper()}" for name in ArchiveConfig.model_fields}
+"""in the map, which all programs have, where there is an archive"""
+OF_AWS = {"AWS_DEFAULT_REGION"}
+"""read by libraries, not by the programs"""
 OF_SECRETS = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "REDIS_URL", "API_KEYS"}
+
+
+def programs_of(overlay: str) -> set[str]:
+    return SETTINGS.keys() - (set() if overlay in WITH_AN_ARCHIVE else {"archive"})
+
+
+def each_of(programs: set[str]) -> pytest.MarkDecorator:
+    """Run a test for each of these programs in each overlay that has it."""
+    pairs = [(overlay, name) for overlay in OVERLAYS for name in SETTINGS
+             if name in programs & programs_of(overlay)]  # fmt: skip
+    return pytest.mark.parametrize(("overlay", "name"), pairs, indirect=["overlay"])
 
 
 @pytest.mark.skipif(VALIDATE is None, reason="missing: pip install kubernetes-validate")
@@ -46,10 +71,10 @@ def test_every_object_fits_its_schema(overlay: Any, tmp_path: Path) -> None:
 
 
 def test_all_programs_but_the_producer_are_there(overlay: Any) -> None:
-    assert overlay.pods().keys() == SETTINGS.keys()
+    assert overlay.pods().keys() == programs_of(overlay.name)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each_of(set(SETTINGS))
 def test_images_and_commands_are_those_of_the_compose_file(overlay: Any, name: str) -> None:
     composed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]
     container = overlay.pods()[name]["containers"][0]
@@ -58,14 +83,17 @@ def test_images_and_commands_are_those_of_the_compose_file(overlay: Any, name: s
     assert (container["image"], plain) == (composed["image"], composed["command"])
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each_of(set(SETTINGS))
 def test_every_variable_is_one_of_the_programs_settings(overlay: Any, name: str) -> None:
     names = plain_variables(overlay, name).keys() | secret_variables(overlay, name)
 
-    assert names <= {field.upper() for field in flat_fields(SETTINGS[name])}
+    own = {field.upper() for field in flat_fields(SETTINGS[name])}
+    others = OF_THE_ARCHIVE | OF_AWS if overlay.name in WITH_AN_ARCHIVE else set()
+
+    assert names <= own | others
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each_of(set(SETTINGS))
 def test_the_programs_take_the_values(
     overlay: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,10 +110,12 @@ def test_the_programs_take_the_values(
     assert settings.kafka.bootstrap_servers == values["KAFKA_BOOTSTRAP_SERVERS"]
 
 
-def test_secrets_stand_in_no_map(overlay: Any) -> None:
-    for name in SETTINGS:
-        assert not OF_SECRETS & plain_variables(overlay, name).keys()
-        assert "REDIS_URL" in secret_variables(overlay, name)
+@each_of(set(SETTINGS))
+def test_secrets_stand_in_no_map_and_are_given_to_those_who_use_them(
+    overlay: Any, name: str
+) -> None:
+    assert not OF_SECRETS & plain_variables(overlay, name).keys()
+    assert ("REDIS_URL" in secret_variables(overlay, name)) == (name not in WITHOUT_REDIS)
 
 
 def test_only_an_address_without_a_password_is_in_the_repository(overlay: Any) -> None:
@@ -98,13 +128,13 @@ def test_only_an_address_without_a_password_is_in_the_repository(overlay: Any) -
     assert written == (["redis://redis.redis:6379/0"] if overlay.name == "small" else [])
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each_of(set(SETTINGS))
 def test_kubernetes_sets_no_variables_of_its_own(overlay: Any, name: str) -> None:
     """The service `api` would make it set API_PORT, which is one of the API's settings."""
     assert overlay.pods()[name]["enableServiceLinks"] is False
 
 
-@pytest.mark.parametrize("name", LISTENING)
+@each_of(LISTENING)
 def test_probes_ask_the_port_that_the_program_listens_on(overlay: Any, name: str) -> None:
     container = overlay.pods()[name]["containers"][0]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -125,7 +155,7 @@ def test_metrics_of_the_api_are_on_no_port_that_a_service_leads_to(overlay: Any)
     assert listens["API_PRIVATE_PORT"] not in {"0", "8000"}
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each_of(set(SETTINGS))
 def test_pods_have_no_privileges(overlay: Any, name: str) -> None:
     container = overlay.pods()[name]["containers"][0]
 
@@ -147,7 +177,7 @@ def test_the_user_is_that_of_the_image() -> None:
     assert "USER 10001:10001" in (ROOT / "infra/docker/Dockerfile").read_text()
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each_of(set(SETTINGS))
 def test_memory_and_disk_are_bounded(overlay: Any, name: str) -> None:
     resources = overlay.pods()[name]["containers"][0]["resources"]
 
@@ -170,30 +200,3 @@ def test_budgets_and_services_select_pods_that_exist(overlay: Any) -> None:
 
 def test_the_copy_of_the_rules_is_that_of_prometheus() -> None:
     assert RULES.read_text() == rules(), "run python -m infra.kubernetes.rules"
-
-
-def plain_variables(overlay: Any, name: str) -> dict[str, str]:
-    """Return the variables whose values stand in the manifests."""
-    container = overlay.pods()[name]["containers"][0]
-    maps = [source["configMapRef"] for source in container["envFrom"] if "configMapRef" in source]
-    values: dict[str, str] = {}
-    for each in maps:
-        values |= overlay.objects["ConfigMap", each["name"]]["data"]
-    values |= {
-        one["name"]: one.get("value", one["name"].lower())
-        for one in container.get("env", [])
-        if "secretKeyRef" not in one.get("valueFrom", {})
-    }
-    return values
-
-
-def secret_variables(overlay: Any, name: str) -> set[str]:
-    """Return the names of those that secrets give."""
-    container = overlay.pods()[name]["containers"][0]
-    named = {
-        one["name"]
-        for one in container.get("env", [])
-        if "secretKeyRef" in one.get("valueFrom", {})
-    }
-    whole = [source["secretRef"] for source in container["envFrom"] if "secretRef" in source]
-    return named | ({"REDIS_URL"} if whole else set())

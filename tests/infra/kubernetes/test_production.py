@@ -10,6 +10,7 @@ from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.cluster_check.autoscaler import autoscaler_of, kafka_triggers
 from runtime.settings import SharedSettings
+from tests.infra.kubernetes.conftest import secret_variables
 
 KUBERNETES = Path(__file__).parents[3] / "infra" / "kubernetes"
 SASL_OF_KEDA = {"SCRAM-SHA-512": "scram_sha512"}
@@ -85,6 +86,17 @@ def test_keda_logs_in_as_the_programs_do(production: Any) -> None:
         assert trigger["authenticationRef"] == {"name": "kafka"}
 
 
+def test_every_program_logs_in_to_kafka(production: Any) -> None:
+    (settings,) = production.of_kind("ConfigMap").values()
+    trusted = settings["data"]["KAFKA_SSL_CA_FILE"]
+
+    for name, pod in production.pods().items():
+        (container,) = pod["containers"]
+        mounted = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+        assert {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"} <= secret_variables(production, name)
+        assert trusted == f"{mounted['kafka']}/ca.crt"
+
+
 def test_the_worker_is_the_same_member_of_its_group_when_it_comes_back(production: Any) -> None:
     (container,) = production.pods()["worker"]["containers"]
     variables = {one["name"]: one for one in container["env"]}
@@ -94,7 +106,7 @@ def test_the_worker_is_the_same_member_of_its_group_when_it_comes_back(productio
 
 
 def test_pods_spread_over_nodes_and_zones(production: Any) -> None:
-    for name in ("worker", "trainer", "api"):
+    for name in ("worker", "trainer", "api", "archive"):
         constraints = production.pods()[name]["topologySpreadConstraints"]
         assert {each["topologyKey"] for each in constraints} == {
             "kubernetes.io/hostname",
@@ -142,10 +154,10 @@ def test_prometheus_finds_every_program_under_the_name_that_it_has_with_compose(
             ("StatefulSet", "worker"),
             ("Deployment", "trainer"),
             ("Deployment", "api"),
+            ("Deployment", "archive"),
         )
     }
 
-    # Of an archive there are no manifests.
-    assert {each[monitor["jobLabel"]] for each in labels.values()} == names - {"archive"}
+    assert {each[monitor["jobLabel"]] for each in labels.values()} == names
     for each in labels.values():
         assert monitor["selector"]["matchLabels"].items() <= each.items()

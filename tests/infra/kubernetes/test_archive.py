@@ -1,0 +1,182 @@
+"""The archive in a cluster: what it may reach, how it is watched and stopped, and who reads it."""
+
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from archive import health
+from archive.settings import ArchiveSettings
+from archive.state import STALLED_AFTER_S, State
+from infra.local.process import LOOPBACK, free_port
+from runtime.archive.given import given_archive
+from tests.infra.kubernetes.conftest import KUBERNETES, WITH_AN_ARCHIVE, plain_variables, rendered
+from tests.infra.test_compose import SETTINGS
+
+_COMPACTION_MIB = 512
+"""Beside the buffer: what is sorted at once, with its copies, and the libraries."""
+_CREDENTIALS = "169.254.170.23/32"
+"""Where EKS's agent gives a pod the credentials of its role."""
+
+
+@pytest.fixture(scope="module", params=sorted(WITH_AN_ARCHIVE))
+def archived(request: pytest.FixtureRequest) -> Any:
+    return rendered(request.param)
+
+
+def of_the_archive(overlay: Any, program: str) -> dict[str, str]:
+    """Return what a program is told of the archive."""
+    told = plain_variables(overlay, program)
+    return {name: told[name] for name in told if name.startswith(("ARCHIVE_", "AWS_"))}
+
+
+def mebibytes(quantity: str) -> int:
+    factor = {"Mi": 1, "Gi": 1024}
+    return int(quantity[:-2]) * factor[quantity[-2:]]
+
+
+def labels(overlay: Any, program: str) -> dict[str, str]:
+    (found,) = (
+        each["spec"]["template"]["metadata"]["labels"]
+        for (kind, name), each in overlay.objects.items()
+        if name == program and kind in {"Deployment", "Job", "StatefulSet"}
+    )
+    return dict(found)
+
+
+def is_selected(selector: Any, its: dict[str, str]) -> bool:
+    expressions = selector.get("matchExpressions", [])
+    assert {each["operator"] for each in expressions} <= {"In"}
+    return selector.get("matchLabels", {}).items() <= its.items() and all(
+        its.get(each["key"]) in each["values"] for each in expressions
+    )
+
+
+def allowed(overlay: Any, program: str, way: str) -> list[Any]:
+    """Return the rules, of "ingress" or "egress", that hold for a program's pods."""
+    policies = [each["spec"] for each in overlay.of_kind("NetworkPolicy").values()]
+    its = labels(overlay, program)
+    return [
+        rule
+        for policy in policies
+        if is_selected(policy["podSelector"], its)
+        for rule in policy.get(way, [])
+    ]
+
+
+def asked_ports(overlay: Any, program: str) -> set[int]:
+    return {port["port"] for rule in allowed(overlay, program, "egress") for port in rule["ports"]}
+
+
+def test_only_the_archive_and_the_api_reach_s3_and_glue(archived: Any) -> None:
+    everyones = {53, 6379, 9092}
+
+    for program in archived.pods():
+        more = {80, 443} if program in {"api", "archive"} else set()
+        assert asked_ports(archived, program) == everyones | more
+
+
+def test_without_tls_they_ask_for_nothing_but_their_credentials(archived: Any) -> None:
+    for program in ("api", "archive"):
+        for rule in allowed(archived, program, "egress"):
+            if {port["port"] for port in rule["ports"]} & {80}:
+                assert rule["to"] == [{"ipBlock": {"cidr": _CREDENTIALS}}]
+                assert rule["ports"] == [{"protocol": "TCP", "port": 80}]
+
+
+def test_of_the_archive_nobody_may_ask_anything_but_metrics(archived: Any) -> None:
+    (rule,) = allowed(archived, "archive", "ingress")
+
+    assert rule["ports"] == [{"port": "metrics"}]
+
+
+def test_each_runs_as_an_account_of_its_own_and_nobody_else_as_one_of_them(archived: Any) -> None:
+    accounts = {name: pod.get("serviceAccountName") for name, pod in archived.pods().items()}
+
+    assert {name: one for name, one in accounts.items() if one} == {
+        "archive": "archive",
+        "api": "api",
+    }
+    assert archived.of_kind("ServiceAccount").keys() == {"archive", "api"}
+
+
+def test_the_api_reads_the_archive_that_is_written(
+    archived: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert given_archive() is None
+    with monkeypatch.context() as its:
+        for name, value in of_the_archive(archived, "api").items():
+            its.setenv(name, value)
+        read = given_archive()
+    for name, value in of_the_archive(archived, "archive").items():
+        monkeypatch.setenv(name, value)
+
+    assert read == ArchiveSettings().archive
+    assert read.catalog == "glue"
+    assert read.is_in_s3
+
+
+@pytest.mark.parametrize("name", ["topics", "worker", "trainer", "api"])
+def test_where_the_archive_is_changes_nothing_for_others(
+    archived: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = SETTINGS[name]()
+    told = of_the_archive(archived, name)
+    assert told
+    for key, value in told.items():
+        monkeypatch.setenv(key, value)
+
+    assert SETTINGS[name]() == without
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "fail"),
+    [(None, set()), ("Glue", {"readinessProbe"})],
+    ids=["all is well", "Glue is away"],
+)
+def test_while_glue_is_away_it_is_not_ready_and_not_started_again(
+    archived: Any, waits_for: str | None, fail: set[str]
+) -> None:
+    state, port = State(), free_port()
+    state.has_begun, state.waits_for = True, waits_for
+    health.serve(state, LOOPBACK, port)
+    container = archived.pods()["archive"]["containers"][0]
+    answers = {
+        name: httpx.get(f"http://{LOOPBACK}:{port}{container[name]['httpGet']['path']}").status_code
+        for name in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+
+    assert set(answers.values()) <= {200, 503}
+    assert {name for name, status in answers.items() if status == 503} == fail
+
+
+def test_it_is_given_the_time_to_commit_that_it_gives_itself(archived: Any) -> None:
+    assert archived.pods()["archive"]["terminationGracePeriodSeconds"] >= STALLED_AFTER_S
+
+
+def test_its_memory_holds_a_full_buffer_four_times_and_a_compaction(archived: Any) -> None:
+    resources = archived.pods()["archive"]["containers"][0]["resources"]
+    default = ArchiveSettings.model_fields["archive_buffer_mb"].default
+    variables = plain_variables(archived, "archive")
+    buffer = int(variables.get("ARCHIVE_BUFFER_MB", default))
+
+    assert mebibytes(resources["requests"]["memory"]) >= 4 * buffer
+    assert mebibytes(resources["limits"]["memory"]) >= 4 * buffer + _COMPACTION_MIB
+
+
+def test_the_api_has_more_memory_with_an_archive_than_without(archived: Any) -> None:
+    base = yaml.safe_load_all((KUBERNETES / "base/api.yaml").read_text())
+    without = next(base)["spec"]["template"]["spec"]["containers"][0]["resources"]
+    its = archived.pods()["api"]["containers"][0]["resources"]
+
+    for kind in ("requests", "limits"):
+        assert mebibytes(its[kind]["memory"]) == mebibytes(without[kind]["memory"]) + 256
+        others = {"memory": its[kind]["memory"]}
+        assert {**without[kind], **others}.items() <= its[kind].items()
+
+
+def test_a_single_pod_holds_up_no_nodes_drain(archived: Any) -> None:
+    assert archived.objects["Deployment", "archive"]["spec"]["replicas"] == 1
+    for budget in archived.of_kind("PodDisruptionBudget").values():
+        assert not is_selected(budget["spec"]["selector"], labels(archived, "archive"))
