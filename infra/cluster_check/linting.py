@@ -13,7 +13,7 @@ _OPTIONAL: Final = ("container-ports-check", "container-seccomp-profile")
 """Off by default. The other optional checks want requests to equal limits."""
 _GOOD: Final = 10
 """The grade of a check that is passed."""
-_PROGRAMS: Final = ("api", "topics", "trainer", "worker")
+_PROGRAMS: Final = ("api", "archive", "topics", "trainer", "worker")
 
 
 Check = tuple[str, dict[str, Any]]

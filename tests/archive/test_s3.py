@@ -1,6 +1,9 @@
 """The same tables with files in S3, and with Glue as their catalog: moto answers as AWS does."""
 
+import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +93,56 @@ def test_an_s3_that_is_away_is_waited_for(config: ArchiveConfig, aws: str) -> No
         open_table(open_catalog(away), away, QUOTES_TABLE).refresh()
     assert is_passing(told.value)
     assert found.name() == (config.namespace, QUOTES_TABLE.name)
+
+
+@pytest.fixture
+def agent(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
+    """The agent of EKS, which gives a pod its role's credentials; lists the tokens it was shown."""
+    shown: list[str | None] = []
+    answer = {
+        "AccessKeyId": "of-the-role",
+        "SecretAccessKey": "testing",
+        "Token": "testing",
+        "Expiration": "2099-01-01T00:00:00Z",
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            shown.append(self.headers.get("Authorization"))
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (tmp_path / "token").write_text("of the service account")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.delenv(name)
+    for name, value in {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{LOOPBACK}:{server.server_port}/v1/credentials",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "token"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        "AWS_CONFIG_FILE": str(tmp_path / "none"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield shown
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("config", ["glue"], indirect=True)
+def test_a_pod_logs_in_to_s3_and_glue_as_the_role_of_its_service_account(
+    agent: list[str | None], config: ArchiveConfig
+) -> None:
+    mine = config.model_copy(update={"namespace": "of_a_pod"})
+    commit(open_catalog(mine), mine, QUOTES_TABLE, quotes(5))
+    # boto3 asks for Glue, pyarrow for S3, each by itself.
+    assert len(agent) >= 2
+    assert set(agent) == {"of the service account"}

@@ -112,6 +112,7 @@ def test_the_api_reads_the_archive_that_is_written(
     for name, value in of_the_archive(archived, "archive").items():
         monkeypatch.setenv(name, value)
 
+    assert read is not None
     assert read == ArchiveSettings().archive
     assert read.catalog == "glue"
     assert read.is_in_s3
