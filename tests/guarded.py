@@ -31,6 +31,8 @@ AUDIENCE: Final = "kafka"
 ISSUER: Final = "https://idp.example"
 _LOGIN: Final = "org.apache.kafka.common.security"
 _OAUTH: Final = f"{_LOGIN}.oauthbearer"
+_ONE_COMPILER: Final = "-XX:TieredStopAtLevel=1"
+"""It lives for minutes: Java's second compiler costs more than it gives."""
 _LISTENERS: Final = {
     "SECURED": "SASL_SSL",
     "OPEN": "SASL_PLAINTEXT",
@@ -113,7 +115,8 @@ def guarded_kafka(folder: Path) -> Iterator[tuple[Server, Guarded]]:
             storage=(*security.scram(), *users),
         )
         allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={jwks.as_uri()}"
-        command = replace(own.command, environment={"JAVA_TOOL_OPTIONS": allowed})
+        options = f"{allowed} {_ONE_COMPILER}"
+        command = replace(own.command, environment={"JAVA_TOOL_OPTIONS": options})
         server = replace(own, command=command)
         yield server, Guarded(own.address, addresses, security, token_url)
 

@@ -8,9 +8,9 @@ locals {
       redis_shards           = 1
       redis_replicas         = 1
       redis_node_type        = "cache.r7g.large"
-      node_type              = "m7i.large"
-      nodes_min              = 2
-      nodes_max              = 4
+      node_type              = "m7i.xlarge"
+      nodes_min              = 3
+      nodes_max              = 6
       nat_gateways           = 1
     }
     medium = {

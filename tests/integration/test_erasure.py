@@ -8,7 +8,7 @@ import pytest
 from contracts.messages import Interaction
 from tests.integration.conftest import Pipeline, eventually, kill
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 BASE_MS = 1_700_000_040_000
 ERASED = "u3"
@@ -105,7 +105,6 @@ def test_an_erased_user_is_gone_in_every_process_and_after_a_replay(
         eventually(lambda: not keys_of_the_erased(trained), "no key names the user")
 
 
-@pytest.mark.proof
 def test_own_lists_are_gone_before_the_history_is(trained: Pipeline, address: str) -> None:
     assert source(address) == "model"
     httpx.delete(f"{address}/v1/users/{ERASED}").raise_for_status()
@@ -116,7 +115,6 @@ def test_own_lists_are_gone_before_the_history_is(trained: Pipeline, address: st
         check_gone(trained, address)
 
 
-@pytest.mark.proof
 def test_a_list_that_a_training_writes_from_before_an_erasure_is_never_served(
     trained: Pipeline, address: str
 ) -> None:

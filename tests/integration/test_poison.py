@@ -117,6 +117,7 @@ def test_of_ten_thousand_bad_records_each_is_a_dead_letter_and_every_good_one_is
 
 
 @pytest.mark.kafka_only
+@pytest.mark.proof
 def test_what_the_dead_letter_topic_does_not_take_comes_without_its_value(
     pipeline: Pipeline,
 ) -> None:
@@ -139,6 +140,7 @@ def test_what_the_dead_letter_topic_does_not_take_comes_without_its_value(
         assert ("; its 10003 bytes of key and value are left out" in reason) == (value is None)
 
 
+@pytest.mark.proof
 def test_what_is_corrected_and_published_again_is_counted(pipeline: Pipeline) -> None:
     bad = b'{"instrument_id":4,"price":0,"ts":1700000040000}'
     with pipeline.worker():

@@ -122,6 +122,7 @@ def test_without_a_broker_it_says_where_it_looked_and_fails(start: Start, tmp_pa
     assert lines[-1]["delivered"] == 0
 
 
+@pytest.mark.proof
 def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
     start: Start, reader: Callable[[str], ReadAll], tmp_path: Path
 ) -> None:

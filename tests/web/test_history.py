@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+import pytest
 from playwright.async_api import Page, expect
 
 from runtime.archive.config import ArchiveConfig
@@ -15,6 +16,7 @@ _AGES_MIN: Final = (120, 180, 3_000)
 """Two on the first page of the archive, one behind pages without bars."""
 
 
+@pytest.mark.proof
 async def test_earlier_bars_come_from_the_archive(
     page: Page, behind: Stack, tmp_path: Path
 ) -> None:

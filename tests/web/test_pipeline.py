@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Page, expect
 
 from contracts.topics import QUOTES
@@ -97,6 +98,7 @@ async def test_axe_finds_nothing_serious(page: Page, stack: Stack) -> None:
     await assert_accessible(page)
 
 
+@pytest.mark.proof
 async def test_it_says_that_the_api_is_away_and_goes_on(page: Page, behind: Stack) -> None:
     wrong = page.get_by_role("list", name=NOT_WELL)
     with behind.api():

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from contracts.keyspace import Keyspace
@@ -15,6 +16,9 @@ from tests.infra.kubernetes.conftest import secret_variables
 KUBERNETES = Path(__file__).parents[3] / "infra" / "kubernetes"
 SASL_OF_KEDA = {"SCRAM-SHA-512": "scram_sha512"}
 """mechanism -> KEDA's word for it"""
+CORES = {"m7i.large": 2, "m7i.xlarge": 4, "m7i.2xlarge": 8}
+LEFT_BY_SYSTEM = 0.8
+"""of a machine's cores, by what EKS, KEDA and add-ons take"""
 
 
 def scaled(production: Any, name: str) -> Any:
@@ -161,3 +165,30 @@ def test_prometheus_finds_every_program_under_the_name_that_it_has_with_compose(
     assert {each[monitor["jobLabel"]] for each in labels.values()} == names
     for each in labels.values():
         assert monitor["selector"]["matchLabels"].items() <= each.items()
+
+
+@pytest.mark.parametrize("size", ["small", "medium", "large"])
+def test_the_fewest_machines_of_each_size_have_room_for_the_fewest_pods(
+    production: Any, size: str
+) -> None:
+    text = (KUBERNETES.parent / "terraform/sizes.tf").read_text().partition(f"{size} = {{")[2]
+    machine = re.search(r'\bnode_type += "(.*)"', text)
+    machines = re.search(r"nodes_min += (\d+)", text)
+    assert machine
+    assert machines
+    pods = {
+        "worker": scaled(production, "worker")["minReplicaCount"],
+        "api": scaled(production, "api")["minReplicaCount"],
+        **{
+            name: production.objects["Deployment", name]["spec"]["replicas"]
+            for name in ("trainer", "archive")
+        },
+    }
+    asked = sum(n * cores_asked_for(production.pods()[name]) for name, n in pods.items())
+
+    assert asked < int(machines[1]) * CORES[machine[1]] * LEFT_BY_SYSTEM
+
+
+def cores_asked_for(pod: Any) -> float:
+    cpu = pod["containers"][0]["resources"]["requests"]["cpu"]
+    return int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)

@@ -98,6 +98,7 @@ def test_what_the_workers_rejected_is_left_out(old: Pipeline, grown: Grown) -> N
     assert not any(each.records for each in copied.values())
 
 
+@pytest.mark.proof
 def test_a_second_copy_ends_the_first(old: Pipeline, grown: Grown) -> None:
     old.publish_raw(quote_records(10))
     elsewhere = next(i for i in INSTRUMENT_IDS if instrument_partition(i, 2) != 0)

@@ -88,6 +88,7 @@ async def test_a_check_waits_for_a_topic_that_does_not_exist(broker: str, log: L
         brokers.delete(client, [name])
 
 
+@pytest.mark.proof
 async def test_a_broker_that_is_away_is_waited_for() -> None:
     away = Log(plain(f"127.0.0.1:{free_port()}"))
     bounds = asyncio.create_task(away.bounds("quotes", 0))
