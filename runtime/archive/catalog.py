@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.exceptions import NoSuchTableError, RESTError
+from pyiceberg.exceptions import (
+    ForbiddenError,
+    NoSuchTableError,
+    OAuthError,
+    RESTError,
+    UnauthorizedError,
+)
 from pyiceberg.table import Table
 from sqlalchemy.exc import OperationalError
 
@@ -13,6 +19,8 @@ from contracts.archive import ArchiveTable
 from runtime.archive.config import ArchiveConfig
 
 _NAME: Final = "archive"
+_LOGIN: Final = f"PYICEBERG_CATALOG__{_NAME.upper()}__"
+"""How pyiceberg's own settings of this catalog begin."""
 
 # It tells of each table that is loaded by what its files are read.
 logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
@@ -26,7 +34,8 @@ def open_catalog(config: ArchiveConfig) -> Catalog:
     """Return the catalog; a SQLite file and its folder are made if they are not there.
 
     Raises:
-        ArchiveError: a library that the catalog needs is not installed.
+        ArchiveError: a library that the catalog needs is not installed, or it lets nobody in who
+            logs in like this.
         Exception: as `is_passing` knows it, if the catalog does not answer.
     """
     properties: dict[str, Any] = config.catalog_properties()
@@ -38,6 +47,11 @@ def open_catalog(config: ArchiveConfig) -> Catalog:
         raise ArchiveError(
             f"ARCHIVE_CATALOG={config.catalog} needs a library that is not here ({error}): "
             f"install pyiceberg[{config.catalog}]"
+        ) from None
+    except (UnauthorizedError, ForbiddenError, OAuthError) as error:
+        raise ArchiveError(
+            f"the catalog at {properties['uri']} does not let this program in ({error}): log in by "
+            f"{_LOGIN}TOKEN, or by {_LOGIN}CREDENTIAL (client:secret) and {_LOGIN}OAUTH2_SERVER_URI"
         ) from None
 
 

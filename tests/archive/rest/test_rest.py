@@ -164,32 +164,50 @@ def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.proof
+def test_an_archive_that_is_not_let_in_ends_and_says_how_to_log_in(guarded_url: str) -> None:
+    done = asked("run", guarded_url, {})
+    assert done.returncode == 1
+    assert f"the catalog at {guarded_url} does not let this program in" in done.stderr
+
+
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("logs_in", "says"),
     [
-        ({}, "not logged in"),
+        ({}, "by PYICEBERG_CATALOG__ARCHIVE__TOKEN, or"),
+        ({"TOKEN": "of somebody else"}, "does not let this program in"),
         ({"TOKEN": f"token-for-{SECRET}"}, None),
         (
             {"CREDENTIAL": f"archive:{SECRET}", "OAUTH2_SERVER_URI": "{url}/v1/oauth/tokens"},
             None,
+        ),
+        (
+            {"CREDENTIAL": "archive:wrong", "OAUTH2_SERVER_URI": "{url}/v1/oauth/tokens"},
+            "does not let this program in",
         ),
     ],
 )
 def test_who_logs_in_by_pyicebergs_own_settings_is_let_in(
     guarded_url: str, logs_in: dict[str, str], says: str | None
 ) -> None:
+    done = asked("status", guarded_url, logs_in)
+    assert done.returncode == (says is not None), done.stderr
+    assert (says or "") in done.stderr
+    assert SECRET not in done.stderr
+
+
+def asked(command: str, url: str, logs_in: dict[str, str]) -> subprocess.CompletedProcess[str]:
     given = {
-        f"PYICEBERG_CATALOG__ARCHIVE__{name}": value.format(url=guarded_url)
+        f"PYICEBERG_CATALOG__ARCHIVE__{name}": value.format(url=url)
         for name, value in logs_in.items()
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "archive", "status"],
-        env=os.environ | {"ARCHIVE_CATALOG": "rest", "ARCHIVE_CATALOG_URI": guarded_url} | given,
+    return subprocess.run(
+        [sys.executable, "-m", "archive", command],
+        env=os.environ
+        | {"ARCHIVE_CATALOG": "rest", "ARCHIVE_CATALOG_URI": url, "METRICS_PORT": "0"}
+        | given,
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
         check=False,
     )
-    assert done.returncode == (says is not None), done.stderr
-    assert (says or "") in done.stderr
-    assert SECRET not in done.stderr
