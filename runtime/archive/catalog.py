@@ -30,12 +30,16 @@ class ArchiveError(RuntimeError):
     """The archive cannot be used as it is set up; the text says what to do."""
 
 
+class NotLetInError(ArchiveError):
+    """The catalog refuses the login; the text is for whoever sets up the program, not for users."""
+
+
 def open_catalog(config: ArchiveConfig) -> Catalog:
     """Return the catalog; a SQLite file and its folder are made if they are not there.
 
     Raises:
-        ArchiveError: a library that the catalog needs is not installed, or it lets nobody in who
-            logs in like this.
+        ArchiveError: a library that the catalog needs is not installed.
+        NotLetInError: it lets nobody in who logs in like this.
         Exception: as `is_passing` knows it, if the catalog does not answer.
     """
     properties: dict[str, Any] = config.catalog_properties()
@@ -49,8 +53,8 @@ def open_catalog(config: ArchiveConfig) -> Catalog:
             f"install pyiceberg[{config.catalog}]"
         ) from None
     except (UnauthorizedError, ForbiddenError, OAuthError) as error:
-        raise ArchiveError(
-            f"the catalog at {properties['uri']} does not let this program in ({error}): log in by "
+        raise NotLetInError(
+            f"the catalog of ARCHIVE_CATALOG_URI does not let this program in ({error}): log in by "
             f"{_LOGIN}TOKEN, or by {_LOGIN}CREDENTIAL (client:secret) and {_LOGIN}OAUTH2_SERVER_URI"
         ) from None
 

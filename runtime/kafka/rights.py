@@ -81,7 +81,8 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
 def check_rights(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> None:
     """Return if Kafka lets the user in, and allows what is needed; blocks until it answers.
 
-    Where nobody logs in no rights are asked for.
+    Where nobody logs in no rights are asked for. What Kafka does not say of a topic or a group is
+    not taken for lacking.
 
     Raises:
         RightsError: it does not; names all rights that are lacking.

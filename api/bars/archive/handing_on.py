@@ -17,7 +17,13 @@ from api.bars.archive.reader import ArchiveReader
 from api.http.problems import Problem
 from api.redis.reading import Done, HandedOn
 from contracts.archive import BARS_TABLE
-from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
+from runtime.archive.catalog import (
+    ArchiveError,
+    NotLetInError,
+    is_passing,
+    load,
+    open_catalog,
+)
 from runtime.archive.config import ArchiveConfig
 
 T = TypeVar("T")
@@ -62,10 +68,10 @@ def _told(work: Callable[[], T]) -> T:
     """
     try:
         return work()
-    except ArchiveError as error:
-        raise Problem(ARCHIVE_UNAVAILABLE, str(error)) from error
     except Exception as error:
-        if not (is_passing(error) or isinstance(error, pa.ArrowException)):
+        if isinstance(error, ArchiveError) and not isinstance(error, NotLetInError):
+            raise Problem(ARCHIVE_UNAVAILABLE, str(error)) from error
+        if not (is_passing(error) or isinstance(error, NotLetInError | pa.ArrowException)):
             raise
         _log.warning("the archive cannot be read: %s: %s", type(error).__name__, error)
         detail = f"{type(error).__name__}; it stands in the server's log"

@@ -15,9 +15,12 @@ from api.bars.aggregation import INTERVALS_MS, Interval, Window
 from api.bars.archive import files, reader
 from api.bars.archive.files import Files
 from api.bars.archive.handing_on import ArchivedBars
+from api.bars.archive.ranges import Range
 from api.bars.archive.reader import ArchiveReader
+from api.http.problems import Problem
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
+from runtime.archive.catalog import NotLetInError
 from runtime.archive.config import ArchiveConfig
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled, Serve
 from tests.patience import PATIENCE_S
@@ -246,6 +249,27 @@ async def test_the_files_are_listed_before_anyone_asks(tmp_path: Path) -> None:
 
     async with ArchivedBars(ArchiveReader(Files(load, time.monotonic))).running():
         assert await asyncio.to_thread(listed.wait, PATIENCE_S)
+
+
+async def test_that_the_catalog_lets_the_api_not_in_is_for_the_log_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def load() -> Table:
+        raise NotLetInError("as its answer says")
+
+    told: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+    reading = ArchivedBars(ArchiveReader(Files(load, time.monotonic)))
+    async with reading.running():
+        reading.last(Range(INSTRUMENT, 0, DAY_MS, MINUTE_MS), str).start(
+            lambda _, error: told.set_result(error)
+        )
+        problem = await told
+    assert isinstance(problem, Problem)
+    assert (problem.kind.status, problem.detail) == (
+        503,
+        "NotLetInError; it stands in the server's log",
+    )
+    assert "the archive cannot be read: NotLetInError: as its answer says" in caplog.text
 
 
 async def test_an_archive_that_is_not_there_is_said_to_be_so(
