@@ -11,6 +11,9 @@ PROGRAMS := producers stream-processors trainer api archive infra
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Stacks and tests start hundreds of programs: none compiles again what the first one imported.
+unexport PYTHONDONTWRITEBYTECODE
+
 setup: $(READY) ## make the environment, once
 
 # A lock is complete. Asked for dependencies, pip weighs releases newer than the locked ones too,
