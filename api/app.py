@@ -155,6 +155,7 @@ def create_app(
             moving.following(),
             trending.following(),
             publisher.running(),
+            contextlib.aclosing(logs),
             history.sampling(),
             contextlib.aclosing(live),
             keys.followed(access.use),

@@ -134,7 +134,10 @@ class Publisher:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Take reports of deliveries; in the end wait for what is under way, in bounded time."""
+        """Take reports of deliveries; in the end wait for what is under way, in bounded time.
+
+        Nothing is left of librdkafka then, whose threads would go on looking for the broker.
+        """
         self._producer = self._new_producer()
         poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
         poller.start()
@@ -144,6 +147,7 @@ class Publisher:
             await asyncio.to_thread(self._producer.flush, ANSWER_DEADLINE_S)
             self._stopping.set()
             await asyncio.to_thread(poller.join)
+            await asyncio.to_thread(self._leave)
 
     async def publish(self, messages: Sequence[Publishable]) -> None:
         """Return once Kafka has acknowledged all `messages`.
@@ -221,6 +225,9 @@ class Publisher:
                     self._replace_producer()
                 except TokenError as lacking:  # the old one goes on failing, so this comes again
                     self._fatal = str(lacking)
+
+    def _leave(self) -> None:
+        del self._producer  # librdkafka ends with it, and waits for its threads
 
     def _replace_producer(self) -> None:
         """Publish by a new producer; what the old one still had is reported as failed."""

@@ -65,6 +65,15 @@ class LogWatch:
             asking = self._asking = asyncio.create_task(self._ask(topology))
         return await asyncio.shield(asking)
 
+    async def aclose(self) -> None:
+        """Leave Kafka: nothing is left of librdkafka, whose threads would go on looking for it."""
+        if self._asking is not None:
+            self._asking.cancel()
+        await asyncio.to_thread(self._leave)
+
+    def _leave(self) -> None:
+        self._admin = None  # librdkafka ends with it, and waits for its threads
+
     async def _ask(self, topology: Topology) -> LogEnds:
         streamed = [
             (topic.name, number)
