@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 
 from tests.trainer.models.made import Affinities, binary, csr, fewer, lists, ranked, weighted
 from trainer.counts.matrices import Matrix
+from trainer.models.ranking import rounded
 from trainer.models.user_knn import REASONS, Metric, UserKnn, UserKnnConfig
 from trainer.models.user_knn.search import NOBODY, Neighbors
 
@@ -36,7 +37,7 @@ def distances(rows: Affinities, others: Affinities, metric: Metric) -> Affinitie
         return some / np.where(length > 0, length, 1) if metric == "unit-length" else some
 
     apart = cdist(scaled(rows), scaled(others))
-    strangers = metric == "unit-length" and rows @ others.T == 0
+    strangers = metric == "unit-length" and rounded(scaled(rows) @ scaled(others).T) == 0
     apart[strangers | (rows.sum(axis=1) == 0)[:, np.newaxis] | (others.sum(axis=1) == 0)] = np.inf
     return apart
 
