@@ -55,9 +55,9 @@ status: $(READY) ## show what runs
 down: $(READY) ## stop what `make up` started
 	@$(BIN)/python -m infra.local down
 
-# Most tests wait for servers most of the time: three processes keep two cores busy.
+# Most tests wait for servers most of the time: four processes keep two cores busy.
 test: $(READY) ## run the tests, against real servers
-	@$(BIN)/python -m pytest --numprocesses 3
+	@$(BIN)/python -m pytest --numprocesses 4
 
 proofs: $(READY) ## run the tests that take long: what is killed, cut off and waited for
 	@$(BIN)/python -m pytest --numprocesses 2 -m proof
