@@ -68,14 +68,20 @@ def _told(work: Callable[[], T]) -> T:
     """
     try:
         return work()
+    except NotLetInError as error:
+        raise _for_the_log(error) from error
+    except ArchiveError as error:
+        raise Problem(ARCHIVE_UNAVAILABLE, str(error)) from error
     except Exception as error:
-        if isinstance(error, ArchiveError) and not isinstance(error, NotLetInError):
-            raise Problem(ARCHIVE_UNAVAILABLE, str(error)) from error
-        if not (is_passing(error) or isinstance(error, NotLetInError | pa.ArrowException)):
+        if not (is_passing(error) or isinstance(error, pa.ArrowException)):
             raise
-        _log.warning("the archive cannot be read: %s: %s", type(error).__name__, error)
-        detail = f"{type(error).__name__}; it stands in the server's log"
-        raise Problem(ARCHIVE_UNAVAILABLE, detail) from error
+        raise _for_the_log(error) from error
+
+
+def _for_the_log(error: Exception) -> Problem:
+    """Log what no user should read, and return the problem that says so."""
+    _log.warning("the archive cannot be read: %s: %s", type(error).__name__, error)
+    return Problem(ARCHIVE_UNAVAILABLE, f"{type(error).__name__}; it stands in the server's log")
 
 
 def _tell_unopened(_: None, error: Exception | None) -> None:
