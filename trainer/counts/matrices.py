@@ -80,13 +80,17 @@ def matrix(data: Floats, columns: Indices, lengths: Ints, n_columns: int) -> Mat
 def csr(data: Floats, columns: Indices, lengths: Ints, n_columns: int) -> Matrix:
     """Return the CSR matrix of values above zero that are in order already, without a copy of them.
 
+    The columns are copied only where there are more entries than their type can count.
+
     Args:
         data: (entries,) values above zero, row by row.
         columns: (entries,) column index of each, ascending within a row.
         lengths: (n_rows,) entries of each row.
         n_columns: of the result.
     """
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(columns.dtype)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    if indptr[-1] <= np.iinfo(columns.dtype).max:
+        indptr = indptr.astype(columns.dtype)  # with another type, SciPy would copy the columns
     return csr_array((data, columns, indptr), shape=(len(lengths), n_columns))
 
 

@@ -1,5 +1,7 @@
 """The matrices that models are made from."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,6 +27,19 @@ def test_values_in_order_become_a_matrix_without_a_copy() -> None:
     assert made.has_canonical_format
     assert np.shares_memory(made.data, data)
     assert np.shares_memory(made.indices, columns)
+
+
+def test_rows_of_more_entries_than_32_bits_count_begin_where_they_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # No such matrix fits into a test: its parts are views of one number, and are looked at.
+    monkeypatch.setattr(module, "csr_array", lambda parts, shape: (parts, shape))
+    n_rows, length = 50_000, 44_000
+    data = np.broadcast_to(np.ones(1), (n_rows * length,))
+    columns = np.broadcast_to(np.zeros(1, np.int32), data.shape)
+    made: Any = csr(data, columns, np.full(n_rows, length), n_rows)
+    (_, _, indptr), _ = made
+    assert indptr[[0, 1, -1]].tolist() == [0, length, n_rows * length]
 
 
 @pytest.mark.parametrize("bits", [64, 0])
