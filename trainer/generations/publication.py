@@ -85,8 +85,11 @@ def change_current(
 
 def end_generation(store: Store, keyspace: Keyspace, generation: str) -> None:
     """Let the keys of a generation live only as long as its last readers may need them."""
-    keys = store.sscan_iter(keyspace.model_keys(generation), count=1_000)
+    list_of_keys = keyspace.model_keys(generation)
+    keys = (key for key in store.sscan_iter(list_of_keys, count=1_000) if key != list_of_keys)
     ask_each(store, keys, lambda pipeline, key: pipeline.expire(key, REPLACED_GENERATION_TTL_S))
+    # Last: ended with the others, it could be gone while it is read, and what it names would stay.
+    store.expire(list_of_keys, REPLACED_GENERATION_TTL_S)
     store.zrem(keyspace.model_generations(), generation)
 
 

@@ -17,6 +17,7 @@ from trainer.generations.publication import (
     HeldError,
     SupersededError,
     change_current,
+    end_generation,
     end_unnamed,
     generation_id,
     publication,
@@ -146,6 +147,22 @@ def test_the_first_claim_leaves_a_pointer_that_serves_nothing(
 ) -> None:
     with publication(store, keyspace, "g1", 1):
         assert read_current(store, keyspace) == Current(1, {})
+
+
+def test_no_key_is_left_of_an_ended_generation_whose_list_of_keys_is_gone_first(
+    store: Store, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generations = [f"g{n}" for n in range(1, 6)]
+    for generation in generations:  # more keys than are read or ended at once
+        with publication(store, keyspace, generation, 1) as made:
+            made.write(
+                {keyspace.model_similar(generation, str(item)): b"[]" for item in range(3_000)}
+            )
+    # The end comes at once, as it does for a list that is read for longer than its keys may live.
+    monkeypatch.setattr("trainer.generations.publication.REPLACED_GENERATION_TTL_S", 0)
+    for generation in generations:
+        end_generation(store, keyspace, generation)
+        assert lifetimes(store, keyspace, generation) == set()
 
 
 def test_other_variants_survive_a_claim(store: Store, keyspace: Keyspace) -> None:
