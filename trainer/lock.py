@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import UNAVAILABLE, Store
+from trainer.generations.fences import next_fence
 
 RENEWALS_PER_LEASE: Final = 3
 WAIT_S: Final = 0.1
@@ -125,7 +126,7 @@ def held(
     renewal = threading.Thread(target=lease.keep, name="lease", daemon=True)
     renewal.start()
     try:
-        lease.fence = int(store.incr(keyspace.model_fence()))
+        lease.fence = next_fence(store, keyspace)
         yield lease
     finally:
         lease.give_back()

@@ -10,6 +10,7 @@ from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
 from trainer import lock
+from trainer.generations.publication import publication
 from trainer.lock import LeaseLostError, LockedError, held
 
 
@@ -45,6 +46,25 @@ def test_only_one_holds_the_lock_and_the_next_has_a_higher_token(
         first.check()
     with held(store, keyspace, PATIENCE_S, 0, wait) as second:
         assert second.fence > first.fence
+
+
+@pytest.mark.parametrize("lost", [Keyspace.model_fence, Keyspace.model_current])
+def test_a_token_is_above_all_that_are_known_though_redis_lost_some(
+    store: Store, keyspace: Keyspace, lost: Callable[[Keyspace], str]
+) -> None:
+    store.set(keyspace.model_fence(), 4_000)
+    with (
+        held(store, keyspace, PATIENCE_S, 0, wait) as earlier,
+        publication(store, keyspace, "g1", earlier.fence) as made,
+    ):
+        pass
+    made.serve("cosine", "user-knn")
+    store.delete(keyspace.model_fence(), lost(keyspace))
+    with held(store, keyspace, PATIENCE_S, 0, wait) as lease:
+        assert lease.fence > earlier.fence
+        with publication(store, keyspace, "g2", lease.fence) as made:
+            pass
+        made.serve("cosine", "user-knn")
 
 
 def test_a_second_trainer_waits_for_the_lock_as_long_as_it_is_told(

@@ -1,0 +1,25 @@
+"""Fencing tokens: each one above every other that was given out, whatever Redis lost."""
+
+from typing import Any, Final
+
+from contracts.keyspace import Keyspace
+from runtime.redis.stores import Store
+from trainer.generations.publication import read_current
+
+_NEXT: Final = """
+local fence = math.max(redis.call('INCRBY', KEYS[1], 1), ARGV[1] + 1)
+redis.call('SET', KEYS[1], string.format('%.0f', fence))
+return fence
+"""
+
+
+def next_fence(store: Store, keyspace: Keyspace) -> int:
+    """Return the fencing token of the trainer that has just taken the lock.
+
+    What was given out last may be lost, or come back from an old backup, while the generations that
+    were published with later tokens are there: a token below theirs could publish nothing.
+    """
+    current = read_current(store, keyspace)
+    last: Any = store.zrevrange(keyspace.model_generations(), 0, 0, withscores=True)
+    known = [int(score) for _, score in last] + [current.fence if current else 0]
+    return int(store.eval(_NEXT, 1, keyspace.model_fence(), max(known)))
