@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from contracts.fold_in import ITEMS_MOST, FoldIn
 from runtime.settings import MetricsSettings
 from trainer.counts.derived import CountsConfig
-from trainer.models import ITEM_MODELS, MODELS, ItemModel, Model
+from trainer.models import ITEM_MODELS, MODELS, ItemModel, Model, settings_part
 from trainer.models.cosine import CosineConfig
 from trainer.models.ease import EaseConfig
 from trainer.models.neighbors import NEIGHBORS
@@ -113,7 +113,7 @@ class TrainerSettings(MetricsSettings):
 
     def config(self, model: str) -> Any:
         """Return the configuration of a model of `MODELS`."""
-        return getattr(self, model.replace("-", "_"))
+        return getattr(self, settings_part(model))
 
     def model(self, name: str) -> Model:
         """Return the model of `MODELS` that is called `name`, as it is set.
@@ -140,6 +140,6 @@ class TrainerSettings(MetricsSettings):
             "fold_in_items",
             "fold_in_half_life_days",
         ]
-        parts += ["cosine", "ease", "rp3beta", "user_knn", "popular", "active_users"]
+        parts += [*map(settings_part, MODELS), "active_users"]
         parts += ["auto"] if AUTO in (self.item_model, self.user_model) else []
         return self.model_dump(mode="json", include=set(parts))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from contracts.fold_in import FoldIn
-from trainer.models import ITEM_MODELS, MODELS
+from trainer.experiments.variants import OF_A_VARIANT
+from trainer.models import ITEM_MODELS, MODELS, settings_part
 from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.user_knn import UserKnn
 from trainer.settings import AUTO, TrainerSettings
@@ -114,6 +115,33 @@ def test_how_histories_are_folded_in_is_set() -> None:
     assert TrainerSettings().fold_in == FoldIn()
     values = {"fold_in_items": 8, "fold_in_half_life_days": 1.5}
     assert changed(TrainerSettings(), values).fold_in == FoldIn(8, 1.5)
+
+
+class _Added(BaseModel):
+    smoothing: float = 1
+
+
+class _WithAnotherModel(TrainerSettings):
+    added_model: _Added = _Added()
+
+
+def test_a_generation_depends_on_the_settings_of_a_model_that_is_added(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    models = {**MODELS, "added-model": MODELS["cosine"]._replace(config=_Added)}
+    monkeypatch.setattr("trainer.settings.MODELS", models)
+    settings = _WithAnotherModel()
+    other = changed(settings, {"added_model_smoothing": 2})
+    assert flat(other) == flat(settings) | {"added_model_smoothing": 2}
+
+
+def test_a_variant_may_have_its_own_settings_of_every_model() -> None:
+    of_models = {
+        f"{settings_part(name)}_{field}"
+        for name, kind in MODELS.items()
+        for field in kind.config.model_fields
+    }
+    assert of_models <= {name for name in FIELDS if name.startswith(OF_A_VARIANT)}
 
 
 def test_a_generation_depends_on_what_makes_it_and_on_nothing_else() -> None:

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from contracts.feedback import NAME
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Experiment
 from contracts.variants import check_experiment
+from trainer.models import ITEM_MODELS, MODELS, settings_part
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed, flat_fields
 
@@ -39,16 +40,16 @@ OF_A_VARIANT: Final = (
     "fold_in_",
     "counts_user_weight_exponent",
     "counts_half_life_days",
-    "cosine_",
-    "ease_",
-    "rp3beta_",
-    "user_knn_",
-    "popular_items",
+    *(f"{settings_part(model)}_" for model in MODELS),
 )
 """What the names of settings begin with that a variant may have of its own."""
 
 
-SEARCHED: Final = ("fold_in_", "counts_", "cosine_", "ease_", "rp3beta_")
+SEARCHED: Final = (
+    "fold_in_",
+    "counts_",
+    *(f"{settings_part(model)}_" for model in ITEM_MODELS),
+)
 """What the names of those begin with that `auto` chooses, or does without."""
 
 

@@ -68,3 +68,12 @@ USER_KNN: Final = UserKnn.name
 ItemModel = Literal["cosine", "ease", "rp3beta"]
 ITEM_MODELS: Final[tuple[ItemModel, ...]] = get_args(ItemModel)
 """Fitted to G: a row is an item, its list the item's neighbors. `popular` has one row for all."""
+
+
+def settings_part(model: str) -> str:
+    """Return which part of the trainer's settings is a model's.
+
+    >>> settings_part("user-knn")
+    'user_knn'
+    """
+    return model.replace("-", "_")
