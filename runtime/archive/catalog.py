@@ -13,6 +13,7 @@ from pyiceberg.exceptions import (
     UnauthorizedError,
 )
 from pyiceberg.table import Table
+from pyiceberg.utils.config import Config, merge_config
 from sqlalchemy.exc import OperationalError
 
 from contracts.archive import ArchiveTable
@@ -21,6 +22,9 @@ from runtime.archive.config import ArchiveConfig
 _NAME: Final = "archive"
 _LOGIN: Final = f"PYICEBERG_CATALOG__{_NAME.upper()}__"
 """How pyiceberg's own settings of this catalog begin."""
+
+_ANSWERS_WITHIN_S: Final = 30.0
+"""A commit is two requests, so it ends before an archive would count as stalled."""
 
 # It tells of each table that is loaded by what its files are read.
 logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
@@ -34,8 +38,12 @@ class NotLetInError(ArchiveError):
     """The catalog refuses the login; the text is for whoever sets up the program, not for users."""
 
 
-def open_catalog(config: ArchiveConfig) -> Catalog:
+def open_catalog(config: ArchiveConfig, *, answers_within_s: float = _ANSWERS_WITHIN_S) -> Catalog:
     """Return the catalog; a SQLite file and its folder are made if they are not there.
+
+    Args:
+        config: of the archive.
+        answers_within_s: how long a REST catalog may be silent before a request fails.
 
     Raises:
         ArchiveError: a library that the catalog needs is not installed.
@@ -46,6 +54,8 @@ def open_catalog(config: ArchiveConfig) -> Catalog:
     if config.catalog == "sqlite":
         Path(properties["uri"].removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     try:
+        if config.catalog == "rest":
+            return _open_rest(properties, answers_within_s)
         return load_catalog(_NAME, **properties)
     except ImportError as error:
         raise ArchiveError(
@@ -57,6 +67,16 @@ def open_catalog(config: ArchiveConfig) -> Catalog:
             f"the catalog of ARCHIVE_CATALOG_URI does not let this program in ({error}): log in by "
             f"{_LOGIN}TOKEN, or by {_LOGIN}CREDENTIAL (client:secret) and {_LOGIN}OAUTH2_SERVER_URI"
         ) from None
+
+
+def _open_rest(properties: dict[str, Any], answers_within_s: float) -> Catalog:
+    from runtime.archive.rest_catalog import ANSWERS_WITHIN, LimitedRestCatalog
+
+    # pyiceberg's own settings, as `load_catalog` reads them: the login is there.
+    login = Config().get_catalog_config(_NAME) or {}
+    limit = {ANSWERS_WITHIN: str(answers_within_s)}
+    merged: dict[str, Any] = merge_config(login, properties | limit)
+    return LimitedRestCatalog(_NAME, **merged)
 
 
 def load(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table | None:

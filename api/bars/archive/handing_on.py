@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from api.bars.archive.desk import ARCHIVE_UNAVAILABLE, Desk
+from api.bars.archive.desk import ARCHIVE_UNAVAILABLE, DEADLINE_S, Desk
 from api.bars.archive.files import Files
 from api.bars.archive.ranges import Archived, Range
 from api.bars.archive.reader import ArchiveReader
@@ -95,7 +95,8 @@ def archived_bars(config: ArchiveConfig) -> ArchivedBars:
 
     @cache
     def catalog() -> Catalog:
-        return open_catalog(config)
+        # One thread reads for all: it must not wait for a silent catalog longer than a client does.
+        return open_catalog(config, answers_within_s=DEADLINE_S)
 
     files = Files(lambda: load(catalog(), config, BARS_TABLE), time.monotonic)
     return ArchivedBars(ArchiveReader(files))

@@ -1,0 +1,66 @@
+"""A catalog that stops answering is given up on, and asked again by the next read."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from api.bars.archive import desk, handing_on
+from api.bars.archive.handing_on import ArchivedBars, archived_bars
+from api.bars.archive.ranges import Range
+from runtime.archive.config import ArchiveConfig
+from tests.patience import PATIENCE_S
+
+
+@contextmanager
+def silent_at_first(silent: int) -> Iterator[str]:
+    """Serve a catalog that never answers the first requests, and says 503 to all others."""
+    end, asked = threading.Event(), iter(range(1_000))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if next(asked) < silent:
+                end.wait(PATIENCE_S)
+                return
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        end.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def read(archived: ArchivedBars) -> str:
+    """Return what a client reads about a history."""
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    found = archived.last(Range(4, 0, 60_000, 60_000), lambda found: found)
+    found.start(lambda _, error: ended.set_result(str(error)))
+    return await asyncio.wait_for(ended, PATIENCE_S)
+
+
+async def test_a_catalog_that_falls_silent_delays_reads_once_not_until_a_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (desk, handing_on):
+        monkeypatch.setattr(module, "DEADLINE_S", 0.5, raising=False)
+    with silent_at_first(2) as address:
+        config = ArchiveConfig(catalog="rest", catalog_uri=address, warehouse="archive")
+        archived = archived_bars(config)
+        async with archived.running():
+            reads = [await read(archived) for _ in range(6)]
+    assert reads[-1].startswith("ServiceUnavailableError"), reads
