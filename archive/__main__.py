@@ -162,7 +162,10 @@ def _archiver(
     settings: ArchiveSettings, catalog: Catalog, state: State, stop: threading.Event
 ) -> Archiver:
     good_for_s = settings.times.files_good_for_s
-    writers = [TableWriter(catalog, settings.archive, table, good_for_s) for table in TABLES]
+    writers = [
+        TableWriter(catalog, settings.archive, table, good_for_s, beat=state.beat)
+        for table in TABLES
+    ]
     return Archiver(settings, writers, Broker(settings.kafka), state, stop)
 
 

@@ -215,7 +215,8 @@ class Archiver:
             if topic in ids or dropped:
                 log.error("a topic was made anew, or is gone", topic=topic, dropped=dropped)
             self._to_begin.update((topic, p) for p in ours)
-            self._writers[topic].commit()
+            # All of it: the log that it is of is gone.
+            self._writers[topic].commit_all()
         return [each for each in self._to_begin if each[0] in topics and each[0] in ids]
 
     def _report(self) -> None:

@@ -93,14 +93,21 @@ class Buffer:
                 self._spans[partition] = replace(span, batches=span.batches[:n], after=after)
         return dropped
 
-    def take(self) -> Taken:
-        """Return what is to be committed now; it stays here until `committed`."""
+    def take(self, rows_most: Mapping[int, int] | None = None) -> Taken:
+        """Return what is to be committed now; it stays here until `committed`.
+
+        Args:
+            rows_most: partition -> of how many of its first rows; of all where none is named.
+        """
         spans = {p: span for p, span in self._spans.items() if span.before != span.after}
-        batches = [batch for span in spans.values() for batch in span.batches]
+        ends = {p: (len(span.batches), span.after) for p, span in spans.items()}
+        for p, rows in (rows_most or {}).items():
+            ends[p] = _split(spans[p], rows)
+        batches = [batch for p, span in spans.items() for batch in span.batches[: ends[p][0]]]
         return Taken(
-            moved={p: Moved(span.before, span.start, span.after) for p, span in spans.items()},
+            moved={p: Moved(span.before, span.start, ends[p][1]) for p, span in spans.items()},
             rows=pa.Table.from_batches(batches, self._schema),
-            batches={p: len(span.batches) for p, span in spans.items()},
+            batches={p: n for p, (n, _) in ends.items()},
             lives=spans,
         )
 
@@ -118,4 +125,24 @@ class Buffer:
             if span.sure is not None:
                 sure, up_to = span.sure
                 # Beyond a commit nothing goes back.
-                span.sure = max(sure - n, 0), moved.after if sure < n else up_to
+                span.sure = max(sure - n, 0), max(moved.after, up_to, key=lambda at: at.next)
+
+
+def _split(span: _Span, rows: int) -> tuple[int, Position]:
+    """Let a batch of a span end after so many rows.
+
+    Returns how many batches those are, and the position after them: that of the row that follows.
+    """
+    before = 0
+    for n, batch in enumerate(span.batches):
+        here = rows - before
+        if here < batch.num_rows:
+            after = Position(span.after.topic_id, span.after.log, batch["offset"][here].as_py())
+            if not here:
+                return n, after
+            span.batches[n : n + 1] = [batch.slice(0, here), batch.slice(here)]
+            if span.sure is not None and span.sure[0] > n:
+                span.sure = span.sure[0] + 1, span.sure[1]
+            return n + 1, after
+        before += batch.num_rows
+    return len(span.batches), span.after

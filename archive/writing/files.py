@@ -6,7 +6,7 @@ and take a third of the room as differences; and rows are sorted here once, by p
 
 import itertools
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -47,7 +47,7 @@ def grouped(table: ArchiveTable, rows: pa.Table) -> Iterator[Group]:
     """Yield the rows of each partition, sorted."""
     if not rows.num_rows:
         return
-    keys = _partition_columns(table, rows)
+    keys = partition_columns(table, rows)
     names = [f"partition {n}" for n in range(len(keys))]
     keyed = rows.select(table.sorted_by)
     for name, column in zip(names, keys, strict=True):
@@ -64,8 +64,16 @@ def grouped(table: ArchiveTable, rows: pa.Table) -> Iterator[Group]:
         yield Group(partition, ordered.slice(start, end - start))
 
 
-def write(found: Table, table: ArchiveTable, rows: pa.Table) -> list[DataFile]:
+def write(
+    found: Table, table: ArchiveTable, rows: pa.Table, beat: Callable[[], None] = lambda: None
+) -> list[DataFile]:
     """Write rows to files of a table, which no snapshot has yet, and return them.
+
+    Args:
+        found: the table as it is now.
+        table: whose rows they are.
+        rows: in any order.
+        beat: called after each file.
 
     Raises:
         OSError: the store, or the disk, does not take them.
@@ -75,6 +83,7 @@ def write(found: Table, table: ArchiveTable, rows: pa.Table) -> list[DataFile]:
         writer = FileWriter(found, table, partition)
         writer.write(ordered)
         files.append(writer.close())
+        beat()
     return files
 
 
@@ -157,7 +166,7 @@ class FileWriter:
         )
 
 
-def _partition_columns(table: ArchiveTable, rows: pa.Table) -> list[Ints]:
+def partition_columns(table: ArchiveTable, rows: pa.Table) -> list[Ints]:
     """Return the partition of each row: columns (n,) of days, and of buckets if there are any."""
     ts_us = rows[table.day_of].cast(pa.int64()).to_numpy()
     columns = [ts_us // _US_PER_DAY]

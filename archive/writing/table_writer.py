@@ -13,6 +13,7 @@ from archive import metrics
 from archive.writing import commits
 from archive.writing.buffer import Buffer, Taken
 from archive.writing.files import write
+from archive.writing.spread import FILES_MOST, rows_that_fit
 from contracts.archive import ArchiveTable
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import MovedOnError
@@ -40,12 +41,16 @@ class TableWriter:
         table: ArchiveTable,
         files_good_for_s: float,
         clock_s: Callable[[], float] = time.time,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take where the table is, and for how long, by the clock, a file may wait for a commit."""
+        """Take where the table is, and for how long, by the clock, a file may wait for a commit.
+
+        `beat` is called after each file that is written.
+        """
         self.table = table
         self.buffer = Buffer(arrow_schema_of(table))
         self._catalog, self._config, self._clock_s = catalog, config, clock_s
-        self._files_good_for_s = files_good_for_s
+        self._files_good_for_s, self._beat = files_good_for_s, beat
         self._written: _Written | None = None
         self._since_s: float | None = None
 
@@ -68,7 +73,8 @@ class TableWriter:
     def commit(self) -> frozenset[int]:
         """Commit what was read; return the partitions of which the table has it already.
 
-        Those are to be resumed from the table. What else was read of the others is still here.
+        Those are to be resumed from the table. What else was read of the others is still here. So
+        is what would need too many files (`archive.writing.spread`): that is due at once.
 
         Raises:
             ArchiveError: the table is not as it should be.
@@ -78,6 +84,9 @@ class TableWriter:
         taken = self.buffer.take()
         if not taken.moved:
             return frozenset()
+        fitting = rows_that_fit(self.table, taken.rows, FILES_MOST)
+        if fitting:
+            taken = self.buffer.take(fitting)
         started_s = time.monotonic()
         try:
             written = self._files(taken)
@@ -99,9 +108,17 @@ class TableWriter:
             metrics.FAILED.labels(self.table.name).inc()
             raise
         self.buffer.committed(taken)
-        self._written = self._since_s = None
+        self._written = None
+        self._since_s = self._since_s if fitting else None
         self._tell(taken, len(written.files), time.monotonic() - started_s)
         return frozenset()
+
+    def commit_all(self) -> frozenset[int]:
+        """Commit all of what was read; return as `commit`, and raise as it does."""
+        elsewhere: set[int] = set()
+        while not self.buffer.is_empty:
+            elsewhere |= self.commit()
+        return frozenset(elsewhere)
 
     def _files(self, taken: Taken) -> _Written:
         """Return files with the rows, those of an earlier attempt if they are young enough.
@@ -111,7 +128,7 @@ class TableWriter:
         written = self._written
         if written is None or written.taken.moved != taken.moved or not written.is_young():
             is_young = commits.young(self._files_good_for_s, self._clock_s)
-            files = write(self.loaded(), self.table, taken.rows)
+            files = write(self.loaded(), self.table, taken.rows, self._beat)
             self._written = written = _Written(taken, files, is_young)
         return written
 

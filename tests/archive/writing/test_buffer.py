@@ -51,6 +51,15 @@ class Reading(RuleBasedStateMachine):
     def take(self) -> None:
         self.taken = self.buffer.take()
 
+    @rule(rows=st.integers(0, 12))
+    def take_some(self, rows: int) -> None:
+        self.taken = self.buffer.take({0: rows} if self.has_something else None)
+        assert self.taken.rows.num_rows <= rows or not self.has_something
+
+    @property
+    def has_something(self) -> bool:
+        return not self.buffer.is_empty
+
     @precondition(lambda self: self.taken is not None)
     @rule()
     def commit(self) -> None:

@@ -1,5 +1,6 @@
 """A commit is made once: by one of two writers, and by one of two attempts."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,15 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 
 from archive.metrics import FAILED
+from archive.writing import table_writer
 from archive.writing.table_writer import TableWriter
 from contracts.archive import QUOTES_TABLE
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
 from runtime.archive.tables import open_table, positions_of
-from tests.archive.conftest import select
-from tests.archive.tables import TODAY_US, rows_of
+from tests.archive.conftest import eventually, select
+from tests.archive.tables import DAY_US, TODAY_US, rows_of
 
 AT = Position("topic", 0, 0)
 
@@ -37,6 +39,14 @@ def catalog(config: ArchiveConfig) -> Iterator[Catalog]:
 
 def rows(first: int, n: int) -> pa.RecordBatch:
     told = [{"offset": i, "size": i, "ts": TODAY_US} for i in range(first, first + n)]
+    (batch,) = rows_of(QUOTES_TABLE, told).to_batches()
+    return batch
+
+
+def spread(number: int, n: int) -> pa.RecordBatch:
+    """Return the first n rows of a partition, each on another day."""
+    told = [{"partition": number, "offset": i, "size": number * n + i, "ts": TODAY_US - i * DAY_US}
+            for i in range(n)]  # fmt: skip
     (batch,) = rows_of(QUOTES_TABLE, told).to_batches()
     return batch
 
@@ -125,3 +135,26 @@ def test_files_of_an_attempt_that_failed_are_used_again_while_nobody_deletes_the
             assert len(list(Path(config.warehouse).rglob("*.parquet"))) == files
     assert one.commit() == frozenset()
     assert sizes(catalog) == list(range(10))
+
+
+def test_rows_of_many_days_come_in_commits_of_few_files_each_of_which_is_a_beat(
+    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_writer, "FILES_MOST", 10)
+    beats: list[float] = []
+    one = writer(catalog, config, beat=lambda: beats.append(time.monotonic()))
+    for number in range(2):
+        one.buffer.begin(number, None, AT)
+        one.buffer.add(number, spread(number, 20), 20)
+    eventually(lambda: one.is_due(0.05), "that a commit is due")
+    commits = 0
+    while not one.buffer.is_empty:
+        assert one.is_due(0.05), "what is left is due at once"
+        assert one.commit() == frozenset()
+        commits += 1
+        found = catalog.load_table(("tickrec", "quotes"))
+        assert len(list(found.scan().plan_files())) == len(beats) <= 10 * commits
+    assert commits == 3
+    assert sizes(catalog) == list(range(40))
+    assert {p: at.next for p, at in positions_of(found, QUOTES_TABLE).items()} == {0: 20, 1: 20}
+    assert not one.is_due(0)
