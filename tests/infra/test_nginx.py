@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_a_process_killed_under_load_fails_no_read(doomed: Proxy) -> None:
 def test_a_process_that_hangs_costs_a_read_two_seconds_but_not_its_answer(doomed: Proxy) -> None:
     doomed.apis[0].send_signal(signal.SIGSTOP)
 
-    answers = [doomed.client.get("/v1/instruments/4/bars") for _ in range(4)]
+    answers = [doomed.client.get("/v1/instruments") for _ in range(4)]
 
     assert [answer.status_code for answer in answers] == [200] * 4
     lines = [json.loads(line)["tickrec"] for line in doomed.output.read_text().splitlines()]
@@ -114,11 +115,63 @@ def test_a_read_without_an_answer_is_asked_of_the_other_process(doomed: Proxy) -
     assert doomed.asked("/dropped/read") == 2
 
 
-def test_a_write_without_an_answer_is_never_sent_twice(doomed: Proxy) -> None:
-    answer = doomed.client.post("/dropped/write", json={"user_id": "ABC"})
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_a_write_without_an_answer_is_never_sent_twice(doomed: Proxy, method: str) -> None:
+    answer = doomed.client.request(method, "/dropped/write", json={"user_id": "ABC"})
 
     assert answer.status_code == 503
+    assert answer.json()["type"] == "urn:tickrec:problem:no-process"
     assert doomed.asked("/dropped/write") == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_a_path_reaches_the_api_as_it_came(proxy: Proxy, method: str) -> None:
+    path = f"/v1/users/a%2Fb%20%C3%A9%25?{method}"
+    assert proxy.client.request(method, path).status_code == 200
+    assert proxy.asked(path) == 1
+
+
+def test_a_read_by_post_without_an_answer_is_asked_of_the_other_process(doomed: Proxy) -> None:
+    answer = doomed.client.post("/v1/recommendations?dropped", json={"history": [4]})
+
+    assert answer.status_code == 503
+    assert doomed.asked("/v1/recommendations?dropped") == 2
+
+
+def test_requests_as_slow_as_the_api_lets_them_be_take_no_process_from_the_reads(
+    doomed: Proxy,
+) -> None:
+    """Writes while Kafka is away, and reads of the archive: both take up to 5 s."""
+    slow = [
+        *[("DELETE", f"/v1/users/{number}") for number in range(4)],
+        *[("PUT", f"/v1/instruments/{number}") for number in range(4)],
+        ("PUT", "/v1/experiments"),
+        ("DELETE", "/v1/experiments"),
+        ("POST", "/v1/events"),
+        ("POST", "/v1/models/promote"),
+        *[("GET", f"/v1/instruments/{number}/bars?start=0") for number in range(4)],
+        ("GET", "/v1/bars?instruments=1,2&start=0"),
+        ("GET", "/v1/snapshots?instruments=1,2"),
+        ("GET", "/v1/pipeline/dead_letters"),
+        ("GET", "/health/ready"),
+    ]
+
+    def ask(method: str, path: str) -> int:
+        return doomed.client.request(method, path, headers={"X-Takes-S": "5.5"}).status_code
+
+    with ThreadPoolExecutor(len(slow)) as threads:
+        answers = [threads.submit(ask, method, path) for method, path in slow]
+        reads = []
+        while wait(answers, timeout=0.05).not_done:
+            reads.append(doomed.client.get("/v1/instruments?limit=1").status_code)
+    reads += [doomed.client.get("/v1/instruments?limit=1").status_code for _ in range(10)]
+
+    assert {asked: answer.result() for asked, answer in zip(slow, answers, strict=True)} == (
+        dict.fromkeys(slow, 200)
+    )
+    assert set(reads) == {200}
+    for method, path in slow:
+        assert doomed.asked(path) == sum(path == of for _, of in slow), f"{method} {path} again"
 
 
 def test_without_any_process_the_answer_is_a_problem_and_when_to_try_again(doomed: Proxy) -> None:

@@ -1,9 +1,10 @@
 """A stand-in for an API process, so that nginx has something to pass requests to.
 
 `python upstream.py PORT` answers with the headers that it got and how often each path was asked of
-it. Paths under `/busy` answer 503 with `Retry-After`, those under `/dropped` hang up unanswered,
-`/kept` has an ETag, and `/v1/stream/bars` sends an event, a second one after a silence, and then
-nothing until the client leaves, which it counts as `left`.
+it. A header `X-Takes-S` says how long an answer takes. Paths under `/busy` answer 503 with
+`Retry-After`, those with `dropped` in them hang up unanswered, `/kept` has an ETag, and
+`/v1/stream/bars` sends an event, a second one after a silence, and then nothing until the client
+leaves, which it counts as `left`.
 """
 
 import json
@@ -27,15 +28,18 @@ class Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self._answer()
+
+    do_PUT = do_DELETE = do_PATCH = do_POST  # noqa: N815 (the names that http.server looks for)
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
 
     def _answer(self) -> None:
         asked[self.path] += 1
-        if self.path.startswith("/dropped"):
+        time.sleep(float(self.headers.get("X-Takes-S", "0")))
+        if "dropped" in self.path:
             self.close_connection = True
         elif self.path.startswith("/busy"):
             self._send(503, {"Retry-After": "7"})
