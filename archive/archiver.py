@@ -17,6 +17,7 @@ from archive.reading.records import Place, rows_of
 from archive.settings import MIB, ArchiveSettings
 from archive.state import State
 from archive.writing.table_writer import TableWriter
+from runtime.kafka.open_transactions import OpenTransactions
 
 _POLL_S: Final = 0.1
 _SURE_EVERY_S: Final = 2.0
@@ -46,6 +47,7 @@ class Archiver:
         """Partitions of ours that are to begin anew before any more of them is taken: a part of
         what was read of them is gone."""
         self._sure_s = self._lag_s = time.monotonic()
+        self._open_transactions = OpenTransactions[Partition]()
         self._consumer = GroupConsumer(settings.kafka, self._writers, self._assigned, self._revoked)
 
     def run(self) -> None:
@@ -186,7 +188,8 @@ class Archiver:
         for topic, number in partitions:
             writer = self._writers[topic]
             writer.buffer.drop(number)
-            metrics.LAG.remove(writer.table.name, str(number))
+            for gauge in (metrics.LAG, metrics.HELD_BACK, metrics.OPEN_TRANSACTION):
+                gauge.remove(writer.table.name, str(number))
 
     # What the topics are.
 
@@ -223,9 +226,17 @@ class Archiver:
         if time.monotonic() - self._lag_s < _LAG_EVERY_S:
             return
         self._lag_s = time.monotonic()
-        for (topic, number), end in self._consumer.ends().items():
-            writer = self._writers[topic]
-            at = writer.buffer.position(number)
-            if at is not None and end >= 0:
-                lag = max(end - at.next, 0)
-                metrics.LAG.labels(writer.table.name, str(number)).set(lag)
+        ends = self._consumer.ends()
+        read = {(topic, p): self._read_to(topic, p) for topic, p in ends}
+        held = {each: at.read for each, at in ends.items() if read[each] <= at.read < at.end}
+        open_s = self._open_transactions.seconds(held, self._lag_s)
+        for each, at in ends.items():
+            lag = max(at.end - max(read[each], at.read), 0)
+            labels = self._writers[each[0]].table.name, str(each[1])
+            metrics.LAG.labels(*labels).set(lag)
+            metrics.HELD_BACK.labels(*labels).set(lag if each in held else 0)
+            metrics.OPEN_TRANSACTION.labels(*labels).set(open_s.get(each, 0))
+
+    def _read_to(self, topic: str, number: int) -> int:
+        at = self._writers[topic].buffer.position(number)
+        return 0 if at is None else at.next

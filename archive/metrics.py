@@ -45,7 +45,17 @@ MAINTAINED_TIMESTAMP: Final = Gauge(
 BUFFERED_BYTES: Final = Gauge("archive_buffered_bytes", "Rows in memory, not committed yet.")
 LAG: Final = Gauge(
     "archive_lag_records",
-    "Records between what was read and the log's end, as the broker tells it.",
+    "Records between what was read and the log's end, committed or not.",
+    ["table", "partition"],
+)
+HELD_BACK: Final = Gauge(
+    "archive_records_held_back",
+    "Of the lag, the records that an open transaction keeps everyone from reading.",
+    ["table", "partition"],
+)
+OPEN_TRANSACTION: Final = Gauge(
+    "archive_open_transaction_seconds",
+    "For how long the log has been held back at the same record; 0 if it is not.",
     ["table", "partition"],
 )
 ERASED_ROWS: Final = Counter("archive_rows_erased", "Rows of users taken out.", ["table"])

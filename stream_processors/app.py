@@ -14,13 +14,14 @@ import structlog
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
+from runtime.kafka.open_transactions import OpenTransactions
 from stream_processors import metrics
 from stream_processors.partition.assigned import AssignedPartitions, Make
 from stream_processors.partition.life import State
 from stream_processors.settings import Settings
 from stream_processors.transport import BatchConsumer, BatchSchema
 from stream_processors.transport.credentials import credentials
-from stream_processors.transport.log import Log
+from stream_processors.transport.log import Log, LogEnd
 
 log = structlog.get_logger()
 
@@ -70,7 +71,8 @@ class StreamProcessors(faust.App):
         self._crashing: asyncio.Future[None] | None = None
         self._topics = topics
         self._log_ends = log_ends
-        self._ends: dict[TP, int] = {}
+        self._ends: dict[TP, LogEnd] = {}
+        self._open_transactions = OpenTransactions[TP]()
         self._unfolded_since: dict[TP, float] = {}
         self._replaced_for_s = _SESSIONS_WITHOUT_A_CLAIM * settings.session_timeout_s
         for topic in topics:
@@ -108,9 +110,16 @@ class StreamProcessors(faust.App):
             return set()
 
     def work(self) -> dict[TP, int]:
-        """Return how many records of each assigned partition are not folded, as far as known."""
+        """Return how many records of each assigned partition could be folded, as far as known."""
         folded = {partition.tp: partition.folded_offset for partition in self.partitions}
-        return {tp: max(0, self._ends.get(tp, 0) - (folded.get(tp) or 0)) for tp in self.assigned()}
+        return {
+            tp: max(0, self._ends[tp].stable - folded.get(tp, 0)) if tp in self._ends else 0
+            for tp in self.assigned()
+        }
+
+    def held_back(self) -> dict[TP, int]:
+        """Return how many records an open transaction keeps from being read, where there is one."""
+        return {tp: at.end - at.stable for tp, at in self._ends.items() if at.end > at.stable}
 
     def _create_directories(self) -> None:
         """Create none: the state is in Redis."""
@@ -137,16 +146,22 @@ class StreamProcessors(faust.App):
 
     async def _report(self) -> None:
         """Set lags and states, and look for partitions that are ours and not folded here."""
-        self._report_lags()
+        now_s = time.monotonic()
+        self._report_lags(now_s)
         self._report_states()
-        self._check_folded(time.monotonic())
+        self._check_folded(now_s)
 
-    def _report_lags(self) -> None:
-        metrics.LAG.clear()
+    def _report_lags(self, now_s: float) -> None:
+        gauges = (metrics.LAG, metrics.HELD_BACK, metrics.OPEN_TRANSACTION)
+        for gauge in gauges:
+            gauge.clear()
+        held = self.held_back()
+        open_s = self._open_transactions.seconds({tp: self._ends[tp].stable for tp in held}, now_s)
         for tp, offset in self.flushed_offsets().items():
             if tp in self._ends:
-                lag = max(0, self._ends[tp] - offset)
-                metrics.LAG.labels(tp.topic, str(tp.partition)).set(lag)
+                values = (max(0, self._ends[tp].end - offset), held.get(tp, 0), open_s.get(tp, 0))
+                for gauge, value in zip(gauges, values, strict=True):
+                    gauge.labels(tp.topic, str(tp.partition)).set(value)
 
     def _report_states(self) -> None:
         number = {(topic, state): 0 for topic in self._topics for state in State}

@@ -2,9 +2,10 @@
 
 Healthy means progress: a partition with records to fold whose position has not moved for a while
 makes the worker unhealthy, whatever the process looks like from outside. While the store or the
-broker is away it is healthy, as it waits and need not be started again, but not ready. A worker
-without any partition is healthy, as it may be a spare: whether all partitions are folded by someone
-only the workers' metrics together tell.
+broker is away it is healthy, as it waits and need not be started again, but not ready. It is
+healthy and ready while an open transaction holds records back: only its producer can end it. A
+worker without any partition is healthy, as it may be a spare: whether all partitions are folded by
+someone only the workers' metrics together tell.
 """
 
 import asyncio
@@ -98,16 +99,19 @@ class HealthServer(Service):
             await self._runner.cleanup()
 
     async def _health(self, _: web.Request) -> web.Response:
-        work = self._app.work()
+        work, held_back = self._app.work(), self._app.held_back()
         stalled = self._stalled(work)
         # Whoever waits for a server that is away gains nothing from being started again.
         is_waiting = bool(stalled) and not all((await self._answers()).values())
-        status = "ok" if not stalled else "waiting" if is_waiting else "stalled"
+        status = "waiting" if is_waiting else "stalled" if stalled else "ok"
+        if status == "ok" and held_back:
+            status = "held back"
         return web.json_response(
             {
                 "status": status,
                 "partitions": {
                     name(p.tp): {"state": p.state, "unfolded": work.get(p.tp, 0)}
+                    | ({"held_back": held_back[p.tp]} if p.tp in held_back else {})
                     | ({"why": p.why} if p.why else {})
                     for p in self._app.partitions
                 },

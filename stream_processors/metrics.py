@@ -37,7 +37,17 @@ FLUSHED_VALUES: Final = Counter(
 )
 LAG: Final = Gauge(
     "lag_records",
-    "Records between the position in Redis and the log's end, as the broker tells it.",
+    "Records between the position in Redis and the log's end, committed or not.",
+    ["topic", "partition"],
+)
+HELD_BACK: Final = Gauge(
+    "records_held_back",
+    "Of the lag, the records that an open transaction keeps everyone from reading.",
+    ["topic", "partition"],
+)
+OPEN_TRANSACTION: Final = Gauge(
+    "open_transaction_seconds",
+    "For how long the log has been held back at the same record; 0 if it is not.",
     ["topic", "partition"],
 )
 FRESHNESS: Final = Gauge(

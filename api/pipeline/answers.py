@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-State = Literal["new", "current", "behind", "stalled", "unknown"]
+State = Literal["new", "current", "behind", "held back", "stalled", "unknown"]
 
 
 class PartitionState(msgspec.Struct, frozen=True):
@@ -17,7 +17,7 @@ class PartitionState(msgspec.Struct, frozen=True):
     incarnation: int | None
     """how often the topic was made anew"""
     end: int | None
-    """of what is committed to the log; null: Kafka does not say"""
+    """of the log, committed or not; null: Kafka does not say"""
     lag: int | None
     """records that are not folded yet"""
     age_ms: int | None

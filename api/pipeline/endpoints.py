@@ -88,8 +88,9 @@ Each partition's position, the end of its log and the lag between them, the rate
 come in, how many dead letters there are, and for which reasons the newest {NEWEST} of a topic were
 rejected.
 
-`state`: `new` (nothing was folded yet), `current` (no lag), `behind`, `stalled` (behind, and for
-30 s nothing was folded), `unknown` (Kafka does not say where the log ends: it is asked for a second
+`state`: `new` (nothing was folded yet), `current` (no lag), `behind`, `held back` (all is
+folded that an open transaction does not keep from being read), `stalled` (behind, and for 30 s
+nothing was folded), `unknown` (Kafka does not say where the log ends: it is asked for a second
 at most, and `kafka` says why).""",
             act=pipeline,
             scope="read",

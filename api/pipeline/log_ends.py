@@ -1,7 +1,7 @@
 """Where Kafka's logs end, for all who ask within a second: one call to Kafka at a time.
 
-The ends are read-committed ones, up to which the workers read: what an open transaction holds back
-is no lag. (Tansu names the offset after the first record of the last batch instead.)
+The ends are those of all records. What an open transaction keeps from being read is named, too.
+(Tansu names the offset after the first record of the last batch instead.)
 """
 
 import asyncio
@@ -38,6 +38,8 @@ class LogEnds:
     """What Kafka answered."""
 
     ends: Mapping[Partition, int] = field(default_factory=dict)
+    held_back: Mapping[Partition, int] = field(default_factory=dict)
+    """how many of the records before the end an open transaction keeps from being read"""
     dead: Mapping[str, range] = field(default_factory=dict)
     """topic -> the offsets of its dead letters"""
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -81,7 +83,7 @@ class LogWatch:
             for number in range(getattr(topology, topic.name))
         ]
         dead = [(dead_letters(topic).name, 0) for topic in STREAMED]
-        logs = [*streamed, *dead, *dead]
+        logs = [*streamed, *streamed, *dead, *dead]
         servers = self._kafka.bootstrap_servers
         try:
             if self._admin is None:
@@ -89,6 +91,8 @@ class LogWatch:
         except TokenError as error:
             return LogEnds(failure=str(error))
         asked = [
+            # In this order: what is committed in between would look as if it was held back.
+            *self._asked(self._admin, streamed, _LATEST, IsolationLevel.READ_UNCOMMITTED),
             *self._asked(self._admin, [*streamed, *dead], _LATEST),
             *self._asked(self._admin, dead, _EARLIEST),
         ]
@@ -102,19 +106,26 @@ class LogWatch:
             if isinstance(offset, KafkaException)
         )
         failure = next(failures, None)
-        latest = _known([*streamed, *dead], offsets[: -len(dead)])
+        n = len(streamed)
+        all_ends = _known(streamed, offsets[:n])
+        latest = _known([*streamed, *dead], offsets[n : -len(dead)])
         if not latest:
             return LogEnds(failure=failure)
         earliest = _known(dead, offsets[-len(dead) :])
-        ends = {partition: latest[partition] for partition in streamed if partition in latest}
+        ends = {
+            partition: max(all_ends[partition], latest[partition])
+            for partition in streamed
+            if partition in all_ends and partition in latest
+        }
+        held_back = {partition: end - latest[partition] for partition, end in ends.items()}
         letters = {
             topic.name: range(earliest[partition], latest[partition])
             for topic, partition in zip(STREAMED, dead, strict=True)
             if partition in latest and partition in earliest
         }
         # A partition of which no end came now would have no rate the next time.
-        rates = self._rates(latest) if failure is None else {}
-        return LogEnds(ends, letters, rates, failure)
+        rates = self._rates(latest | ends) if failure is None else {}
+        return LogEnds(ends, held_back, letters, rates, failure)
 
     def _connected(self) -> AdminClient:
         """Return a client; blocks where it needs a token."""
@@ -123,12 +134,16 @@ class LogWatch:
         return AdminClient({**config, "log_level": 0, "reconnect.backoff.max.ms": 1000})
 
     def _asked(
-        self, admin: AdminClient, of: Sequence[Partition], spec: OffsetSpec
+        self,
+        admin: AdminClient,
+        of: Sequence[Partition],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
     ) -> Iterable[Future[Any]]:
         """Ask for an offset of each partition; the answers come in their order."""
         asked: dict[TopicPartition, Future[Any]] = admin.list_offsets(
             {TopicPartition(self._kafka.topic(log), number): spec for log, number in of},
-            isolation_level=IsolationLevel.READ_COMMITTED,
+            isolation_level=isolation,
             request_timeout=ANSWER_WITHIN_S,
         )
         return asked.values()

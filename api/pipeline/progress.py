@@ -55,7 +55,13 @@ def pipeline_answer(
     topics = []
     for topic, of_topic in positions.items():
         partitions = [
-            _partition(number, position, logs.ends.get((topic, number)), now_ms)
+            _partition(
+                number,
+                position,
+                logs.ends.get((topic, number)),
+                logs.held_back.get((topic, number), 0),
+                now_ms,
+            )
             for number, position in enumerate(of_topic)
         ]
         lags = [partition.lag for partition in partitions if partition.lag is not None]
@@ -84,14 +90,17 @@ def _positions(store: Store, topology: Topology) -> Read[dict[str, Sequence[Posi
     return {topic.name: [next(each) for _ in numbers] for topic, numbers in numbered}
 
 
-def _partition(number: int, position: Position, end: int | None, now_ms: int) -> PartitionState:
+def _partition(
+    number: int, position: Position, end: int | None, held_back: int, now_ms: int
+) -> PartitionState:
     next_offset, incarnation, updated_at = (
         None if value is None else int(value) for value in position
     )
     # A log that was cut, or made anew, may end before the position.
     lag = None if end is None else max(0, end - (next_offset or 0))
     age_ms = None if updated_at is None else max(0, now_ms - updated_at)
-    state = _state(next_offset, lag, age_ms)
+    is_held_back = 0 < (lag or 0) <= held_back
+    state = "held back" if is_held_back else _state(next_offset, lag, age_ms)
     return PartitionState(number, state, next_offset, incarnation, end, lag, age_ms)
 
 

@@ -28,6 +28,17 @@ _NOT_ALLOWED: Final = (
 Partition = tuple[str, int]
 """Topic, by our name, and number."""
 
+
+class End(NamedTuple):
+    """Where a partition's log ends, as of the latest fetch."""
+
+    end: int
+    """after its last record, committed or not"""
+    read: int
+    """Nothing is left to read below it: what comes after the last record is aborted or a marker.
+    0 before any end was reached."""
+
+
 _library_log = logging.getLogger(__name__)  # librdkafka would write to standard error
 
 
@@ -77,6 +88,8 @@ class GroupConsumer:
         """and from which offset on each was last begun"""
         self._begun: set[Partition] = set()
         """during the call of `read` that is under way"""
+        self._read_to: dict[Partition, int] = {}
+        """where the end of what is committed was last reached"""
         self.is_paused = False
         self._consumer = Consumer(
             {
@@ -87,6 +100,8 @@ class GroupConsumer:
                 "isolation.level": "read_committed",
                 # A position that the log does not have is told, not replaced by another one.
                 "auto.offset.reset": "error",
+                # So that markers and aborted records after the last one are known to be read.
+                "enable.partition.eof": True,
                 "partition.assignment.strategy": "cooperative-sticky",
                 # One that died is replaced as soon as a worker is.
                 "session.timeout.ms": 10_000,
@@ -138,6 +153,7 @@ class GroupConsumer:
         if not offsets:
             return
         self._mine.update(offsets)
+        self._forget_ends(offsets)
         places = self._places(offsets)
         self._consumer.incremental_unassign(places)
         self._consumer.incremental_assign(places)
@@ -151,13 +167,14 @@ class GroupConsumer:
             (self._consumer.pause if is_paused else self._consumer.resume)(places)
             self.is_paused = is_paused
 
-    def ends(self) -> dict[Partition, int]:
-        """Return the logs' ends of our partitions, as of the latest fetch."""
+    def ends(self) -> dict[Partition, End]:
+        """Return the logs' ends of those of our partitions of which something was fetched."""
         ends = {}
         for topic, p in self._mine:
             place = TopicPartition(self._kafka.topic(topic), p)
             _, end = self._consumer.get_watermark_offsets(place, cached=True)
-            ends[topic, p] = end
+            if end >= 0:
+                ends[topic, p] = End(end, self._read_to.get((topic, p), 0))
         return ends
 
     def close(self) -> None:
@@ -176,6 +193,7 @@ class GroupConsumer:
     def _on_revoke(self, places: list[TopicPartition], *, is_lost: bool) -> None:
         partitions = [(self._kafka.name(place.topic), place.partition) for place in places]
         self._revoked(partitions, is_lost)
+        self._forget_ends(partitions)
         for partition in partitions:
             self._mine.pop(partition, None)
         self._consumer.incremental_unassign(places)
@@ -186,14 +204,21 @@ class GroupConsumer:
             for (topic, number), offset in offsets.items()
         ]
 
+    def _forget_ends(self, partitions: Collection[Partition]) -> None:
+        for partition in partitions:
+            self._read_to.pop(partition, None)
+
     def _refused(self, messages: Sequence[Message]) -> Iterator[Partition]:
         for message in messages:
             error = message.error()
             if error is None:
                 continue
-            if error.code() in _NOT_ALLOWED:
+            if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
+                partition = self._kafka.name(message.topic() or ""), message.partition() or 0
+                self._read_to[partition] = message.offset() or 0
+            elif error.code() in _NOT_ALLOWED:
                 raise NotAllowedError(f"Kafka does not let the archive read: {RIGHTS}")
-            if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its public name)
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its public name)
                 yield self._kafka.name(message.topic() or ""), message.partition() or 0
             elif error.fatal():
                 raise KafkaException(error)

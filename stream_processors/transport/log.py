@@ -37,6 +37,15 @@ class LogBounds(NamedTuple):
     """of what is committed: the offset of the first record of a transaction that is under way"""
 
 
+class LogEnd(NamedTuple):
+    """Where a partition's log ends."""
+
+    end: int
+    """after its last record, committed or not"""
+    stable: int
+    """up to where it can be read: an open transaction holds back all from its first record on"""
+
+
 class Log:
     """Asks the broker, again and again while it is away or lacks the topic."""
 
@@ -77,9 +86,14 @@ class Log:
             if await self._id_of(topic) == topic_id:
                 return LogBounds(topic_id, earliest[place], ends[place])
 
-    async def ends(self, tps: Collection[TP]) -> dict[TP, int]:
-        """Return where the partitions' logs end, as in `LogBounds`."""
-        return await self._patiently(self._offsets, tps, _LATEST) if tps else {}
+    async def ends(self, tps: Collection[TP]) -> dict[TP, LogEnd]:
+        """Return where the partitions' logs end."""
+        if not tps:
+            return {}
+        # In this order: what is committed in between would look as if it was held back.
+        ends = await self._patiently(self._offsets, tps, _LATEST, IsolationLevel.READ_UNCOMMITTED)
+        stable = await self._patiently(self._offsets, tps, _LATEST)
+        return {tp: LogEnd(max(ends[tp], stable[tp]), stable[tp]) for tp in tps}
 
     async def check(self, topic: str, topic_id: str) -> None:
         """Return once the broker was found to have the topic under this id, after the call.
@@ -131,10 +145,15 @@ class Log:
                     raise
         return found
 
-    async def _offsets(self, tps: Collection[TP], spec: OffsetSpec) -> dict[TP, int]:
+    async def _offsets(
+        self,
+        tps: Collection[TP],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+    ) -> dict[TP, int]:
         answers = self._admin.list_offsets(
             {Place(self._kafka.topic(tp.topic), tp.partition): spec for tp in tps},
-            isolation_level=IsolationLevel.READ_COMMITTED,
+            isolation_level=isolation,
             request_timeout=_TIMEOUT_S,
         )
         return {

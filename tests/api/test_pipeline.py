@@ -37,22 +37,27 @@ async def told_of_kafka(client: httpx.AsyncClient) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("position", "end", "state", "lag"),
+    ("position", "end", "held_back", "state", "lag"),
     [
-        (NOWHERE, 5, "new", 5),
-        (NOWHERE, None, "new", None),
-        (place(5, 1), 5, "current", 0),
-        (place(5, STALLED_AFTER_MS + 1), 5, "current", 0),
-        (place(5, 1), 9, "behind", 4),
-        (place(5, STALLED_AFTER_MS + 1), 9, "stalled", 4),
-        (place(5, 1), 3, "current", 0),
-        (place(5, 1), None, "unknown", None),
+        (NOWHERE, 5, 0, "new", 5),
+        (NOWHERE, 5, 5, "held back", 5),
+        (NOWHERE, None, 0, "new", None),
+        (place(5, 1), 5, 0, "current", 0),
+        (place(5, STALLED_AFTER_MS + 1), 5, 0, "current", 0),
+        (place(5, 1), 9, 0, "behind", 4),
+        (place(5, 1), 9, 3, "behind", 4),
+        (place(5, STALLED_AFTER_MS + 1), 9, 0, "stalled", 4),
+        (place(5, STALLED_AFTER_MS + 1), 9, 3, "stalled", 4),
+        (place(5, STALLED_AFTER_MS + 1), 9, 4, "held back", 4),
+        (place(5, 1), 3, 0, "current", 0),
+        (place(5, 1), None, 0, "unknown", None),
     ],
 )
 def test_a_partition_is_as_far_as_position_and_end_say(
-    position: list[bytes | None], end: int | None, state: str, lag: int | None
+    position: list[bytes | None], end: int | None, held_back: int, state: str, lag: int | None
 ) -> None:
-    ends = LogEnds({} if end is None else {("quotes", 0): end})
+    place = ("quotes", 0)
+    ends = LogEnds({} if end is None else {place: end}, held_back={place: held_back})
     (topic,) = pipeline_answer({"quotes": [position]}, ends, NOW_MS).topics
     (partition,) = topic.partitions
     assert (partition.state, partition.lag, topic.lag) == (state, lag, lag)
@@ -118,7 +123,7 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
 
 @pytest.mark.integration
 @pytest.mark.kafka_only
-async def test_what_an_open_transaction_holds_back_is_no_lag(
+async def test_what_an_open_transaction_holds_back_is_lag_and_has_a_state_of_its_own(
     serve: Serve,
     store_url: str,
     broker: str,
@@ -129,11 +134,13 @@ async def test_what_an_open_transaction_holds_back_is_no_lag(
     producer = Producer({"bootstrap.servers": broker, "transactional.id": namespace})
     producer.init_transactions()
     producer.begin_transaction()
-    producer.produce(QUOTES.name, b"{}", partition=0)
+    for partition in range(topology.quotes):
+        producer.produce(QUOTES.name, b"{}", partition=partition)
     producer.flush()
     monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
     settings: dict[str, Any] = {"redis_url": store_url, "kafka": plain(broker)}
     async with serve(namespace=namespace, **settings) as client:
-        told = await told_of_kafka(client)
-    assert told["topics"][0]["lag"] == 0
-    producer.abort_transaction()
+        held = (await told_of_kafka(client))["topics"][0]
+        producer.abort_transaction()
+    assert held["lag"] == topology.quotes
+    assert {p["state"] for p in held["partitions"]} == {"held back"}

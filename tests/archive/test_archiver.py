@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
+from prometheus_client import Gauge
 
 from archive.archiver import Archiver
-from archive.metrics import MISSING
+from archive.metrics import HELD_BACK, LAG, MISSING, OPEN_TRANSACTION
 from archive.reading.broker import Broker
 from archive.state import State
 from archive.writing.commits import append
@@ -19,8 +20,16 @@ from contracts.partitioning import user_partition
 from contracts.topics import QUOTES
 from runtime.archive.tables import positions_of
 from runtime.kafka.config import KafkaConfig
-from tests.archive.conftest import Running, Setup, delete_topics, eventually, make_topics
+from tests.archive.conftest import (
+    PARTITIONS,
+    Running,
+    Setup,
+    delete_topics,
+    eventually,
+    make_topics,
+)
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -170,6 +179,41 @@ def test_a_topic_of_which_the_broker_has_not_heard_for_a_moment_is_read_again(
         setup.publish([*quotes(100, first=100)])
         eventually(lambda: read(writer) == 200, "all quotes")
     assert sizes(setup) == list(range(200))
+
+
+@pytest.mark.kafka_only
+def test_aborted_records_and_markers_are_no_lag_and_what_a_transaction_holds_back_is(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archive.archiver._LAG_EVERY_S", 0.0)
+    name = setup.kafka.topic(QUOTES.name)
+    producer = Producer(setup.kafka.librdkafka() | {"transactional.id": name})
+    producer.init_transactions(PATIENCE_S)
+    with setup.running():
+        setup.publish([*quotes(100)])
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 100, "the first quotes")
+        producer.begin_transaction()
+        for partition in range(PARTITIONS):
+            producer.produce(name, b"{}", partition=partition)
+        assert producer.flush(PATIENCE_S) == 0
+        setup.publish([*quotes(100, first=100)])
+        eventually(lambda: of_quotes(LAG) == 102, "102 records wait")
+        eventually(lambda: of_quotes(HELD_BACK) == 102, "they are held back")
+        eventually(lambda: of_quotes(OPEN_TRANSACTION) > 1, "it says since when")
+        producer.abort_transaction(PATIENCE_S)
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 200, "the next quotes")
+        producer.begin_transaction()
+        for partition in range(PARTITIONS):
+            producer.produce(name, b"{}", partition=partition)
+        producer.abort_transaction(PATIENCE_S)
+        eventually(lambda: of_quotes(LAG) == 0, "no lag is left")
+        eventually(lambda: of_quotes(OPEN_TRANSACTION) == 0, "no transaction is open")
+
+
+def of_quotes(gauge: Gauge) -> float:
+    """Return the sum over the partitions."""
+    samples = [sample for metric in gauge.collect() for sample in metric.samples]
+    return sum(sample.value for sample in samples if sample.labels["table"] == QUOTES_TABLE.name)
 
 
 @pytest.mark.kafka_only

@@ -1,5 +1,7 @@
 """A producer that writes in transactions: what it takes back counts nowhere."""
 
+import re
+
 import pytest
 from confluent_kafka import Producer
 
@@ -35,6 +37,39 @@ def test_aborted_records_are_not_folded_and_markers_leave_no_lag(pipeline: Pipel
             "nothing is left to be folded",
         )
         eventually(lambda: lags(worker.metrics()) == {0.0}, "no lag is left")
+
+
+def test_what_an_open_transaction_holds_back_is_lag_and_has_a_state_of_its_own(
+    pipeline: Pipeline,
+) -> None:
+    producer = Producer({"bootstrap.servers": pipeline.broker, "transactional.id": "open"})
+    producer.init_transactions(60)
+    with watched(pipeline) as worker:
+        producer.begin_transaction()
+        for partition in range(pipeline.topology.quotes):
+            producer.produce(QUOTES.name, b"{}", partition=partition)
+        assert producer.flush(60) == 0
+        pipeline.publish(quotes(100))
+        eventually(lambda: total("lag_records", worker.metrics()) == 102, "102 records wait")
+        assert total("records_held_back", worker.metrics()) == 102
+        eventually(
+            lambda: total("open_transaction_seconds", worker.metrics()) > 2, "it says since when"
+        )
+        held = [its for name, its in worker.partitions().items() if name.startswith("quotes/")]
+        assert sum(its["held_back"] for its in held) == 102
+        assert all(its["unfolded"] == 0 for its in held), "a restart would not help"
+        assert worker.ready()["status"] == "ready"
+        producer.abort_transaction(60)
+        pipeline.wait_until_folded([QUOTES])
+        eventually(lambda: lags(worker.metrics()) == {0.0}, "no lag is left")
+        eventually(lambda: total("open_transaction_seconds", worker.metrics()) == 0, "it is over")
+    assert counted(pipeline) == 100
+
+
+def total(metric: str, metrics: str) -> float:
+    """Return the sum over the partitions of `quotes`."""
+    rows = re.findall(rf'^{metric}{{.*topic="quotes"}} (\S+)$', metrics, re.MULTILINE)
+    return sum(map(float, rows))
 
 
 def lags(metrics: str) -> set[float]:

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from stream_processors.app import ReplacedError, StreamProcessors
 from stream_processors.partition.life import Partition, State
 from stream_processors.settings import Settings
-from stream_processors.transport.log import Log
+from stream_processors.transport.log import Log, LogEnd
 
 A, B = TP("quotes", 0), TP("quotes", 1)
 SESSION_S = 10.0
@@ -103,10 +103,23 @@ async def test_what_stopped_is_left_to_a_person(app: App) -> None:
 async def test_work_is_what_the_broker_has_and_is_not_folded_and_lag_what_redis_lacks(
     app: App,
 ) -> None:
-    app._ends = {A: 10, B: 6}
+    app._ends = {A: LogEnd(10, stable=10), B: LogEnd(6, stable=6)}
     assert app.work() == {A: 3, B: 0}
     await app._report()
     assert [lag_of(0), lag_of(1)] == [5.0, 1.0]
+
+
+async def test_what_an_open_transaction_holds_back_is_lag_and_no_work(app: App) -> None:
+    app._ends = {A: LogEnd(10, stable=7), B: LogEnd(7, stable=7)}
+    assert app.work() == {A: 0, B: 0}
+    for now_s, since_s in ((0.0, 0.0), (90.0, 90.0)):
+        app._report_lags(now_s)
+        gauges = ("lag_records", "records_held_back", "open_transaction_seconds")
+        assert [gauge_of(0, name) for name in gauges] == [5.0, 3.0, since_s]
+        assert [gauge_of(1, name) for name in gauges] == [2.0, 0.0, 0.0]
+    app._ends[A] = LogEnd(12, stable=9)  # another one is open now
+    app._report_lags(91.0)
+    assert gauge_of(0, "open_transaction_seconds") == 0.0
 
 
 async def test_partitions_are_counted_by_their_state(app: App) -> None:
@@ -120,5 +133,8 @@ async def test_partitions_are_counted_by_their_state(app: App) -> None:
 
 
 def lag_of(partition: int) -> float | None:
-    labels = {"topic": "quotes", "partition": str(partition)}
-    return REGISTRY.get_sample_value("lag_records", labels)
+    return gauge_of(partition, "lag_records")
+
+
+def gauge_of(partition: int, name: str) -> float | None:
+    return REGISTRY.get_sample_value(name, {"topic": "quotes", "partition": str(partition)})

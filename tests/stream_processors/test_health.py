@@ -96,12 +96,16 @@ class Standing:
 class LaggingApp:
     """A worker with work in one partition."""
 
-    def __init__(self, partition: Standing, work: int = 10) -> None:
+    def __init__(self, partition: Standing, work: int = 10, held_back: int = 0) -> None:
         self.partitions = [partition]
         self._work = work
+        self._held_back = held_back
 
     def work(self) -> dict[TP, int]:
         return {A: self._work}
+
+    def held_back(self) -> dict[TP, int]:
+        return {A: self._held_back} if self._held_back else {}
 
 
 Asked = Callable[[LaggingApp], Awaitable[tuple[httpx.Response, httpx.Response]]]
@@ -151,6 +155,15 @@ async def test_a_partition_that_stays_in_a_passing_state_is_stalled_also_without
         assert (health.status_code, health.json()["status"]) == (503, "stalled")
     health, _ = await asked(LaggingApp(Standing(since_s=long_ago), work=0))
     assert health.json()["status"] == "ok"
+
+
+async def test_what_an_open_transaction_holds_back_is_named_and_a_restart_would_not_help(
+    asked: Asked,
+) -> None:
+    health, ready = await asked(LaggingApp(Standing(), work=0, held_back=7))
+    assert health.json()["partitions"]["quotes/0"]["held_back"] == 7
+    assert (health.status_code, health.json()["status"]) == (200, "held back")
+    assert (ready.status_code, ready.json()["progress"]) == (200, "ok")
 
 
 async def test_a_stopped_partition_is_not_ready_and_says_why_and_a_restart_would_not_help(

@@ -17,7 +17,14 @@ const TITLES = [
   "Dead letters, 30 days",
 ];
 /** @type {Readonly<Record<Schemas["PartitionState"]["state"], Level>>} */
-const LEVELS = { stalled: "bad", behind: "well", unknown: "unknown", new: "well", current: "well" };
+const LEVELS = {
+  stalled: "bad",
+  "held back": "warn",
+  behind: "well",
+  unknown: "unknown",
+  new: "well",
+  current: "well",
+};
 const WORDS = { bad: "failing", warn: "look", unknown: "not known", well: "well" };
 
 /** @param {number | null} value @param {(value: number) => string} shown */

@@ -105,6 +105,12 @@ export function standingOfWorkers({ topic: subject, partitions, lag, rate }, atM
     const says = `${stalled.length} of ${partitions.length} partitions are not folded, ${records(sumOf(stalled))} wait`;
     return { subject, level: "bad", says, sinceMs: earliest(ages) };
   }
+  const held = partitions.filter(({ state }) => state === "held back");
+  if (held.length > 0) {
+    const which = `${held.length} of ${partitions.length} partitions`;
+    const says = `an open transaction holds back ${which}, ${records(sumOf(held))} wait for its producer`;
+    return { subject, level: "warn", says, sinceMs: null };
+  }
   const untouched = partitions.filter((partition) => partition.state === "new" && partition.lag);
   if (untouched.length > 0) {
     const which = `${untouched.length} of ${partitions.length} partitions`;

@@ -9,7 +9,7 @@ class Partition(msgspec.Struct, frozen=True):
     """How far the workers are in a partition; what is not known is None."""
 
     partition: int
-    state: Literal["new", "current", "behind", "stalled", "unknown"]
+    state: Literal["new", "current", "behind", "held back", "stalled", "unknown"]
     next: int | None
     incarnation: int | None
     end: int | None

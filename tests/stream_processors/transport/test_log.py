@@ -12,6 +12,7 @@ from infra import broker as brokers
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from stream_processors.transport import Log, LogBounds, TopicMadeAnewError
+from stream_processors.transport.log import LogEnd
 
 from .conftest import WAIT_S, Transactions, Write
 
@@ -47,11 +48,12 @@ async def test_the_end_is_that_of_what_is_committed(
     write([b"one", b"two"])
     transactions.begin([b"three"])
     assert (await log.bounds(topic, 0)).end == 2
-    assert await log.ends([TP(topic, 0)]) == {TP(topic, 0): 2}
+    assert await log.ends([TP(topic, 0)]) == {TP(topic, 0): LogEnd(3, stable=2)}
     transactions.commit()
     async with asyncio.timeout(WAIT_S):
         while (await log.bounds(topic, 0)).end != 4:
             pass  # the marker is written after the commit has been answered
+    assert await log.ends([TP(topic, 0)]) == {TP(topic, 0): LogEnd(4, stable=4)}
 
 
 async def test_ends_of_no_partitions_are_none(log: Log) -> None:
