@@ -102,6 +102,10 @@ class StreamProcessors(faust.App):
         """Fetch a partition from an offset on, for one of its lives."""
         await cast("BatchConsumer", self.consumer).seek_to(tp, offset, life)
 
+    async def is_ours(self, tp: TP) -> bool:
+        """Return whether the group, asked now, says that a partition is this worker's."""
+        return await cast("BatchConsumer", self.consumer).is_ours(tp)
+
     def assigned(self) -> set[TP]:
         """Return what the group says is this worker's."""
         try:

@@ -6,7 +6,8 @@ assigned -> CLAIMING -> RESUMING -> FOLDING <-> FLUSHING
                +--- the log or the store is another +
 ```
 
-It ends as REVOKED by Kafka's group, REPLACED by another worker's claim, or STOPPED as too many
+It ends as REVOKED by Kafka's group, REPLACED by another worker's claim unless the group says that
+the partition is this worker's, or STOPPED as too many
 records are bad, from any of these.
 
 Each has a task and an inbox of its own, so that one whose shard of Redis is away keeps no other one
@@ -70,6 +71,9 @@ class Reader(Protocol):
 
     async def seek_to(self, tp: TP, offset: int, life: object) -> None:
         """Fetch from an offset on; batches then bear the life."""
+
+    async def is_ours(self, tp: TP) -> bool:
+        """Return whether the group, asked now, says that the partition is this worker's."""
 
 
 class Partition:
@@ -161,7 +165,10 @@ class Partition:
                 await self._fold_until_revoked(claim, fold)
             except FencedError as replaced:
                 self._end(State.REPLACED, replaced)
-                return
+                # Not if a former owner's claim came late, e.g. as Redis had stood still.
+                if not await self._reader.is_ours(self.tp):
+                    return
+                await self._begin_again(replaced)
             except TooManyBadRecordsError as stopped:
                 self._end(State.STOPPED, stopped)
                 return
@@ -169,10 +176,13 @@ class Partition:
                 FetchRefusedError, NotContiguousError, StoreWentBackError, TopicMadeAnewError,
             ) as why:  # fmt: skip
                 is_refused = isinstance(why, FetchRefusedError)
-                metrics.BEGUN_ANEW.labels(self.tp.topic, type(why).__name__).inc()
-                log.warning("beginning a partition anew", **self._name(), why=str(why))
-                await asyncio.sleep(_BEGIN_ANEW_AFTER_S)
+                await self._begin_again(why)
         self._enter(State.REVOKED)
+
+    async def _begin_again(self, why: Exception) -> None:
+        metrics.BEGUN_ANEW.labels(self.tp.topic, type(why).__name__).inc()
+        log.warning("beginning a partition anew", **self._name(), why=str(why))
+        await asyncio.sleep(_BEGIN_ANEW_AFTER_S)
 
     async def _begin(self, *, is_refused: bool) -> Claim:
         """Claim the partition and find out where to read on.

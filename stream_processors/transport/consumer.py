@@ -24,7 +24,8 @@ from collections.abc import AsyncIterator, Collection, Mapping, Set
 from typing import Any, Final, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, NoError
+from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
@@ -37,6 +38,7 @@ from stream_processors.transport.fetched import Fetched, FetchFailure
 
 FETCH_TIMEOUT_S: Final = 1.0
 COMMIT_WITHIN_S: Final = 2.0
+HEARTBEAT_WITHIN_S: Final = 5.0
 # While a partition has no room it is asked again so often; nobody tells when it has.
 _ROOM_AGAIN_S: Final = 0.02
 # aiokafka has one fetch in flight to a broker. While the records of some partitions wait to be
@@ -118,6 +120,26 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _seek_to(self, tp: TP, offset: int, life: object) -> None:
         self._fetched.seek(tp, offset, life)
 
+    async def is_ours(self, tp: TP) -> bool:
+        """See `BatchConsumer.is_ours`."""
+        return bool(await self.call_thread(self._is_ours, tp))
+
+    async def _is_ours(self, tp: TP) -> bool:
+        """Return whether the coordinator takes a heartbeat of the generation that assigned it."""
+        assignment = self.current_assignment()
+        if assignment is None or tp not in assignment.tps:
+            return False
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
+        heartbeat = HeartbeatRequest(
+            coordinator.group_id, coordinator.generation, coordinator.member_id
+        )
+        try:
+            async with asyncio.timeout(HEARTBEAT_WITHIN_S):
+                answer = await coordinator._send_req(heartbeat)  # noqa: SLF001
+        except (KafkaError, TimeoutError):
+            return False
+        return answer.error_code == NoError.errno and self.current_assignment() is assignment
+
     def current_assignment(self) -> Any:
         """Return aiokafka's assignment; None during a rebalance, when it is about to end."""
         subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
@@ -188,6 +210,13 @@ class BatchConsumer(driver.Consumer):
         Does nothing if the partition is no longer assigned, as the life is over then, too.
         """
         await self._thread.seek_to(self._there(tp), offset, life)
+
+    async def is_ours(self, tp: TP) -> bool:
+        """Return whether the group, asked now, says that a partition is this worker's.
+
+        False, too, while the group rebalances, or does not answer.
+        """
+        return await self._thread.is_ours(self._there(tp))
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
         """Fetch once, and yield what came as one message a partition."""

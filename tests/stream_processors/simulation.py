@@ -119,6 +119,9 @@ class Stepped(Partition):
     async def seek_to(self, _tp: TP, offset: int, _life: object) -> None:
         self._read = offset
 
+    async def is_ours(self, _tp: TP) -> bool:
+        return False
+
     async def _wait(self, seconds: float) -> None:
         self._passed += 1
         await self._world.turns.take(self._worker)

@@ -53,6 +53,8 @@ class Scene:
     earliest: int = 0
     end: int = 0
     clock_s: float = 0.0
+    is_members: bool = False
+    """whether the group says that the partition is its worker's"""
     sought: list[tuple[int, object]] = field(default_factory=list)
     folds: list["Summing"] = field(default_factory=list)
     letters: list[int] = field(default_factory=list)
@@ -98,6 +100,9 @@ class Scene:
 
     async def seek_to(self, tp: TP, offset: int, its_life: object) -> None:
         self.sought.append((offset, its_life))
+
+    async def is_ours(self, tp: TP) -> bool:
+        return self.is_members
 
     # What a test does to a partition.
 
@@ -413,6 +418,27 @@ async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scen
     assert "is at epoch" in old.why
     assert not old.is_hungry
     assert scene.total is None
+
+
+async def test_a_late_claim_of_a_former_owner_is_taken_back_from_it(scene: Scene) -> None:
+    """It was sent while Redis stood still, and the partition was assigned to us since then."""
+    scene.is_members = True
+    partition = scene.partition()
+    late = Store(cast("AsyncStore", SimulatedStore(scene.data, scene.turns, 1)), KEYSPACE)
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, [0, 1], start=0)
+        await until(lambda: partition.folded_offset == 2)
+        await late.fence(QUOTES, 0, "{}")
+        tick(scene, partition)
+        await until(lambda: len(scene.sought) == 2)
+        await folding(partition)
+        scene.fetched(partition, [0, 1, 2], start=0)
+        await until(lambda: partition.folded_offset == 3)
+        tick(scene, partition)
+        await until(lambda: scene.position["next"] == "3")
+    assert scene.total == "3"
+    assert begun_anew("FencedError")
 
 
 async def test_a_store_that_went_back_is_claimed_again_and_the_log_folded_from_there(

@@ -218,3 +218,13 @@ async def test_nothing_begins_while_the_group_rebalances(app: App) -> None:
     subscription.begin_reassignment()
     await consumer.perform_seek()
     assert app.begun == [app.tps]
+
+
+async def test_the_group_says_whether_a_partition_is_ours(app: App, topic: str) -> None:
+    consumer = app.consumer
+    assert isinstance(consumer, BatchConsumer)
+    assert await consumer.is_ours(TP(topic, 0))
+    assert not await consumer.is_ours(TP(topic, 2))
+    # As of a member that was away while the others shared its partitions out among them.
+    consumer._thread._ensure_consumer()._coordinator.generation -= 1
+    assert not await consumer.is_ours(TP(topic, 0))
