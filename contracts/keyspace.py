@@ -37,7 +37,7 @@ Keys, after the namespace:
     it was read: they change with every flush that changes the catalog, so whoever keeps one asks
     for these three now and then, and reads the hash again when one of them is another.
 `position:{<t><p>}`
-    hash: `next`, `epoch`, `incarnation`, `topic_id`, `lineage`, `folding`, `updated_at_ms`;
+    hash: `next`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`, `updated_at_ms`;
     for q also `closed` -> the newest minute whose bars are published, epoch s;
     for c also `source:<p>` -> highest offset applied; during a flush `chunk:<n>` -> the flush
     lives forever; written by workers; read by workers, api, trainer, people
@@ -116,6 +116,9 @@ EPOCH_FIELD: Final = "epoch"
 INCARNATION_FIELD: Final = "incarnation"
 TOPIC_ID_FIELD: Final = "topic_id"
 """Kafka's id of the topic that the position belongs to: another one means it was made anew."""
+LAST_FIELD: Final = "last"
+"""Offset and digest of the record that was folded last, empty before there is one: by it a copy of
+the topic is known, see `stream_processors.partition.last_record`."""
 LINEAGE_FIELD: Final = "lineage"
 """When the state was begun from nothing, epoch us: a store that lost its data begins another."""
 FOLDING_FIELD: Final = "folding"

@@ -4,6 +4,9 @@ Running it again changes nothing.
 
 `python -m infra.topics dead-letters` lists the records that broke a rule, and
 `python -m infra.topics republish` publishes them again once they are corrected.
+
+`python -m infra.topics continue` and `start-over` say what a topic is that has another id and the
+same records.
 """
 
 import contextlib
@@ -22,7 +25,7 @@ from contracts.keyspace import Keyspace
 from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, STREAMED, Topic
 from infra import broker, dead_letters
 from infra import republish as corrections
-from infra.topics import Row, ensure
+from infra.topics import Row, ensure, moved
 from infra.topics.configs import Asked
 from runtime.kafka.admin import Admin
 from runtime.kafka.tokens import TokenError
@@ -119,6 +122,32 @@ def republish(
         published = corrections.publish(read_settings(SharedSettings).kafka, corrected)
     for topic, count in published.items():
         results.print(f"{count} published to {topic}")
+
+
+@app.command("continue")
+def go_on(topic: Annotated[str, typer.Argument(help="that is a copy, say quotes")]) -> None:
+    """Have workers go on at their positions in a topic of another id: it has the same records."""
+    with _refusing():
+        settings = read_settings(SharedSettings)
+        client, store = _connect_patiently(settings)
+        of = moved.go_on(client, store, Keyspace(settings.namespace), _parse_topic(topic))
+    results.print(f"{_named(of)} of {topic} go on at their positions: start the workers again")
+
+
+@app.command("start-over")
+def start_over(
+    topic: Annotated[str, typer.Argument(help="whose records are to count again, say quotes")],
+) -> None:
+    """Have workers count a topic of another id from its beginning, on top of what is stored."""
+    with _refusing():
+        settings = read_settings(SharedSettings)
+        client, store = _connect_patiently(settings)
+        of = moved.start_over(client, store, Keyspace(settings.namespace), _parse_topic(topic))
+    results.print(f"{_named(of)} of {topic} start over: start the workers again")
+
+
+def _named(partitions: list[int]) -> str:
+    return f"partitions {', '.join(map(str, partitions))}" if partitions else "no partitions"
 
 
 def _parse(option: str) -> tuple[str, int]:

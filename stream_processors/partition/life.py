@@ -7,8 +7,8 @@ assigned -> CLAIMING -> RESUMING -> FOLDING <-> FLUSHING
 ```
 
 It ends as REVOKED by Kafka's group, REPLACED by another worker's claim unless the group says that
-the partition is this worker's, or STOPPED as too many
-records are bad, from any of these.
+the partition is this worker's, or STOPPED, from any of these: too many records are bad, or a
+person has to say what another topic is.
 
 Each has a task and an inbox of its own, so that one whose shard of Redis is away keeps no other one
 waiting. Faust's agents put batches into the inbox; the transport fetches for a partition only while
@@ -23,20 +23,29 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 import structlog
+from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD
 from stream_processors import metrics
 from stream_processors.partition.bad_records import BadRecords, TooManyBadRecordsError
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.flush_times import FlushTimes
 from stream_processors.partition.fold import Fold
 from stream_processors.partition.incidents import report
+from stream_processors.partition.last_record import CopiedTopicError, LastRecord, to_compare
 from stream_processors.partition.resume import where_to_resume
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.spans import UNRECORDED, Counted, Unrecorded
-from stream_processors.store.claims import Claim, FencedError, Store, StoreWentBackError
+from stream_processors.store.claims import (
+    Claim,
+    FencedError,
+    Position,
+    Store,
+    StoreWentBackError,
+)
 from stream_processors.transport.batches import RecordBatch
-from stream_processors.transport.log import Log, TopicMadeAnewError
+from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
 
 log = structlog.get_logger()
 
@@ -113,6 +122,8 @@ class Partition:
         self._life: object | None = None
         self._claim: Claim | None = None
         self._next_offset = 0
+        self._last: ConsumerRecord[bytes | None, bytes | None] | None = None
+        """the last record that was folded since the claim"""
 
     @property
     def is_hungry(self) -> bool:
@@ -169,7 +180,7 @@ class Partition:
                 if not await self._reader.is_ours(self.tp):
                     return
                 await self._begin_again(replaced)
-            except TooManyBadRecordsError as stopped:
+            except (TooManyBadRecordsError, CopiedTopicError) as stopped:
                 self._end(State.STOPPED, stopped)
                 return
             except (  # whatever a new claim sees in another light
@@ -197,6 +208,7 @@ class Partition:
         topic, number = self._rules.topic, self.tp.partition
         position = await self._store.fence(topic, number, self._rules.folding)
         bounds = await self._log.bounds(topic.name, number)
+        await self._check_copied(position, bounds)
         resume = where_to_resume(position, bounds, is_refused=is_refused)
         report(self.tp, resume, bounds.end)
         claim = Claim(
@@ -208,12 +220,26 @@ class Partition:
             incarnation=resume.incarnation,
             topic_id=bounds.topic_id,
             folding=self._rules.folding,
+            last="" if resume.is_another_log else position.get(LAST_FIELD, ""),
         )
         await claim.write(
             self._rules.emptied(claim) if resume.starts_over else [], resume.next_offset
         )
-        self._claim, self._next_offset = claim, resume.next_offset
+        self._claim, self._next_offset, self._last = claim, resume.next_offset, None
         return claim
+
+    async def _check_copied(self, position: Position, bounds: LogBounds) -> None:
+        """Return if the topic has the position's id, or other records.
+
+        Raises:
+            CopiedTopicError: neither.
+        """
+        last = to_compare(position, bounds)
+        if last is None:
+            return
+        record = await self._log.record(self.tp.topic, self.tp.partition, last.offset)
+        if record is not None and LastRecord.of(last.offset, record) == last:
+            raise CopiedTopicError(self.tp.topic, last, position[TOPIC_ID_FIELD], bounds.topic_id)
 
     async def _read_from(self, offset: int) -> None:
         """Have the transport fetch, for this life only."""
@@ -263,6 +289,8 @@ class Partition:
             self._bad_records.add(len(piece), len(rejections))
             await self._dead_letters.publish(piece, rejections)
             self._next_offset = piece.end
+            if piece.records:
+                self._last = piece.records[-1]
             metrics.RECORDS.labels(self.tp.topic).inc(len(piece))
             if fold.is_full:
                 await self._flush(claim, fold)
@@ -287,11 +315,17 @@ class Partition:
             await claim.write(
                 counted(unwritten.groups),
                 self._next_offset,
+                last=self._last_text(),
                 sources=unwritten.sources,
                 channel=unwritten.channel,
                 closed_s=unwritten.closed_s,
             )
         fold.written()
+
+    def _last_text(self) -> str | None:
+        """Return what the position keeps of the last record; None if none was folded since."""
+        last = self._last
+        return None if last is None else LastRecord.of(last.offset, (last.key, last.value)).text
 
     def _enter(self, state: State) -> None:
         self.state, self.since_s = state, self._clock_s()

@@ -4,7 +4,8 @@ The rules, in the order in which they are asked:
 
 - Redis has no position: it lost everything, or never had any. Start at the log's beginning.
 - Kafka gives the topic another id than the position has: the topic was made anew. Raise the
-  incarnation and start at the beginning.
+  incarnation and start at the beginning. (Whether it is a copy with the same records was asked
+  before, see `last_record`.)
 - The log no longer reaches back to the position: go on from its earliest record, and say how many
   are missing.
 - A fetch at the position was refused, and the log ends before it: Kafka lost what it had
@@ -33,6 +34,11 @@ class Resume:
     incident: Incident | None = None
     missing: int = 0
     """records between the position and the earliest one that the log still has"""
+
+    @property
+    def is_another_log(self) -> bool:
+        """Whether records may come to stand at offsets that others had."""
+        return self.starts_over or self.incident == "log lost its end"
 
     @property
     def starts_over(self) -> bool:

@@ -21,6 +21,7 @@ from contracts.keyspace import (
     EPOCH_FIELD,
     FOLDING_FIELD,
     INCARNATION_FIELD,
+    LAST_FIELD,
     LINEAGE_FIELD,
     NEXT_FIELD,
     SOURCE_FIELD_PREFIX,
@@ -130,6 +131,7 @@ class Claim:
         incarnation: int,
         topic_id: str,
         folding: str,
+        last: str = "",
     ) -> None:
         """Take the position as `Store.fence` returned it, and where to read on."""
         self.topic = topic
@@ -138,6 +140,8 @@ class Claim:
         self.incarnation = incarnation
         self.next_offset = next_offset
         """of the last flush"""
+        self.last = last
+        """what stands in `contracts.keyspace.LAST_FIELD`"""
         self.lineage = int(position.get(LINEAGE_FIELD, position[EPOCH_FIELD]))
         """begun when Redis had no position, see `contracts.keyspace.LINEAGE_FIELD`"""
         self.sources = {
@@ -179,6 +183,7 @@ class Claim:
         groups: Iterable[Group],
         next_offset: int,
         *,
+        last: str | None = None,
         sources: Mapping[int, int] | None = None,
         channel: str = "",
         closed_s: int | None = None,
@@ -188,6 +193,7 @@ class Claim:
         Args:
             groups: all of a group is done, or nothing of it.
             next_offset: the new position.
+            last: as the attribute, if it changed.
             sources: as the attribute, if it changed.
             channel: on which to publish what the groups have to tell.
             closed_s: of quotes, as `contracts.keyspace.CLOSED_FIELD`.
@@ -198,6 +204,7 @@ class Claim:
         """
         flush = f"{self._epoch}:{next_offset}"
         n = await self._write_chunks(groups, flush, next_offset, channel)
+        self.last = self.last if last is None else last
         self.sources = dict(self.sources if sources is None else sources)
         fields = self._position_fields(next_offset, closed_s)
         answer = await self._run(COMMIT, [], n, flush, *fields)
@@ -280,6 +287,7 @@ class Claim:
             NEXT_FIELD: str(next_offset),
             INCARNATION_FIELD: str(self.incarnation),
             TOPIC_ID_FIELD: self.topic_id,
+            LAST_FIELD: self.last,
             LINEAGE_FIELD: str(self.lineage),
             FOLDING_FIELD: self._folding,
             UPDATED_AT_FIELD: str(time.time_ns() // 1_000_000),

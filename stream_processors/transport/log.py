@@ -4,10 +4,17 @@ Asked of librdkafka: aiokafka's version of the protocol does not carry the ids.
 """
 
 import asyncio
+import time
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+)
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from faust.types import TP
@@ -20,6 +27,7 @@ from stream_processors.patience import Patience
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TIMEOUT_S: Final = 5.0
+_NO_RECORD: Final = (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET)  # noqa: SLF001 (their public names)
 _MISSING_AGAIN_S: Final = 0.5
 """How long until a topic that does not exist is asked for again: someone is making it anew."""
 
@@ -95,6 +103,13 @@ class Log:
         stable = await self._patiently(self._offsets, tps, _LATEST)
         return {tp: LogEnd(max(ends[tp], stable[tp]), stable[tp]) for tp in tps}
 
+    async def record(
+        self, topic: str, partition: int, offset: int
+    ) -> tuple[bytes | None, bytes | None] | None:
+        """Return key and value of the record at an offset, None if there is none."""
+        place = Place(self._kafka.topic(topic), partition, offset)
+        return await self._patiently(asyncio.to_thread, _read, self._kafka, place)
+
     async def check(self, topic: str, topic_id: str) -> None:
         """Return once the broker was found to have the topic under this id, after the call.
 
@@ -162,6 +177,43 @@ class Log:
             ).offset
             for place, answer in answers.items()
         }
+
+
+def _read(kafka: KafkaConfig, place: Place) -> tuple[bytes | None, bytes | None] | None:
+    """Return key and value of the record at a place, None if there is none.
+
+    Raises:
+        KafkaException: the broker does not answer.
+    """
+    consumer = Consumer(
+        {
+            **kafka.librdkafka(),
+            "client.id": "tickrec-stream-processors",
+            "group.id": kafka.topic("last-record"),  # required, and never joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 50,
+            "log_level": 0,
+        }
+    )
+    deadline = time.monotonic() + _TIMEOUT_S
+    try:
+        consumer.assign([place])
+        while (left_s := deadline - time.monotonic()) > 0:
+            message = consumer.poll(left_s)
+            # An error without a topic is of the connection, or of the group, which is not needed.
+            if message is None or message.topic() is None:
+                continue
+            error = message.error()
+            if error is None:
+                found = message.key(), message.value()
+                return found if message.offset() == place.offset else None
+            if error.code() in _NO_RECORD:
+                return None
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 (its public name)
+    finally:
+        consumer.close()
 
 
 class _Ask:

@@ -136,8 +136,8 @@ CASES = {
         quiet={STOPPED: "0x20", FOLDING: "8x20"},
         labels=QUOTES,
         summary=(
-            "quotes: too many records of a partition are bad, so it stopped "
-            "(DEAD_LETTER_RATIO_MAX); its worker's /health says which, the dead letters why"
+            "quotes: a partition stopped, as only a person can decide what to do; its worker's "
+            "/health says which one, and why"
         ),
     ),
     "RecordsRejected": Case(

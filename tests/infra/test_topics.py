@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicCollection
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from contracts.keyspace import Keyspace
@@ -272,3 +272,27 @@ def test_more_acknowledgements_than_replicas_are_refused(
     done = run_topics(*arguments, broker=broker, store_url=store_url, namespace=namespace)
     assert done.returncode == 2
     assert "2 of 1 replicas never acknowledge a record" in done.stderr
+
+
+@pytest.mark.kafka_only
+@pytest.mark.parametrize("command", ["continue", "start-over"])
+def test_a_persons_word_on_a_topic_of_another_id_concerns_the_partitions_that_have_another(
+    client: Admin, store: Store, namespace: str, keyspace: Keyspace, broker: str, store_url: str,
+    no_topics: None, command: str,
+) -> None:  # fmt: skip
+    ensure(client, store, keyspace, {QUOTES.name: 3})
+    answer = client.describe_topics(TopicCollection([QUOTES.name]))[QUOTES.name]
+    now = str(answer.result().topic_id)
+    before = {"next": "7", "last": "6:abc", "epoch": "5"}
+    store.hset(keyspace.position(QUOTES, 0), mapping={**before, "topic_id": "another"})
+    store.hset(keyspace.position(QUOTES, 1), mapping={**before, "topic_id": now})
+    done = run_topics(command, "quotes", broker=broker, store_url=store_url, namespace=namespace)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("partitions 0 of quotes ")
+    without = {name: value for name, value in before.items() if name != "last"}
+    goes_on, starts_over = {**before, "topic_id": now}, {**without, "topic_id": "another"}
+    assert store.hgetall(keyspace.position(QUOTES, 0)) == (
+        goes_on if command == "continue" else starts_over
+    )
+    assert store.hgetall(keyspace.position(QUOTES, 1)) == {**before, "topic_id": now}
+    assert not store.exists(keyspace.position(QUOTES, 2))

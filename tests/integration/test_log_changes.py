@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from confluent_kafka import TopicPartition
+from confluent_kafka.cimpl import NewTopic
 
 from contracts.messages import Quote
 from contracts.partitioning import instrument_partition
@@ -75,6 +76,34 @@ def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(
         pipeline.wait_until_folded()
     assert counted(pipeline) == 150
     assert diagonal(pipeline) == 15
+
+
+@pytest.mark.parametrize(("word", "expected"), [("continue", 150), ("start-over", 250)])
+def test_a_topic_that_was_copied_is_not_counted_again_without_a_persons_word(
+    pipeline: Pipeline, word: str, expected: int
+) -> None:
+    with watched(pipeline):
+        pipeline.publish(quotes(100))
+        pipeline.wait_until_folded([QUOTES])
+    client = brokers.admin(plain(pipeline.broker))
+    brokers.delete(client, [QUOTES.name])
+    brokers.create(client, [NewTopic(QUOTES.name, pipeline.topology.quotes, 1)])
+    pipeline.publish(quotes(150))
+    with watched(pipeline) as worker:
+        eventually(
+            lambda: (
+                {its["state"] for name, its in worker.partitions().items() if "quotes" in name}
+                == {"stopped"}
+            ),
+            "it stops, and says so",
+        )
+        assert worker.ready()["progress"] == "stopped"
+        assert says(pipeline, "infra.topics start-over quotes")
+        assert counted(pipeline) == 100
+    assert "partitions 0, 1" in pipeline.run("infra.topics", word, QUOTES.name)
+    with watched(pipeline) as worker:
+        pipeline.wait_until_folded([QUOTES])
+        assert counted(pipeline) == expected
 
 
 def cut_log(broker: str, before: TopicPartition) -> None:

@@ -151,6 +151,9 @@ class SimulatedLog:
     async def bounds(self, topic: str, partition: int) -> LogBounds:
         return LogBounds("id", 0, len(self._world.logs[topic, partition]))
 
+    async def record(self, topic: str, partition: int, offset: int) -> Logged | None:
+        return self._world.logs[topic, partition][offset]
+
     async def check(self, topic: str, topic_id: str) -> None:
         """The topics stay."""
 

@@ -56,6 +56,8 @@ class Scene:
     is_members: bool = False
     """whether the group says that the partition is its worker's"""
     sought: list[tuple[int, object]] = field(default_factory=list)
+    records: dict[int, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
+    """key and value of what the log has at an offset"""
     folds: list["Summing"] = field(default_factory=list)
     letters: list[int] = field(default_factory=list)
     before_bounds: Callable[[], None] = lambda: None
@@ -97,6 +99,11 @@ class Scene:
     async def check(self, topic: str, topic_id: str) -> None:
         if topic_id != self.topic_id:
             raise TopicMadeAnewError(f"{topic} is {self.topic_id}, was {topic_id}")
+
+    async def record(
+        self, topic: str, partition: int, offset: int
+    ) -> tuple[bytes | None, bytes | None] | None:
+        return self.records.get(offset)
 
     async def seek_to(self, tp: TP, offset: int, its_life: object) -> None:
         self.sought.append((offset, its_life))
@@ -384,6 +391,71 @@ async def test_nothing_of_a_topic_made_anew_is_written_under_the_old_ones_positi
         await until(lambda: scene.position["next"] == "6")
     assert (scene.position["incarnation"], scene.position["topic_id"]) == ("1", "another")
     assert scene.folds[1].total == 15
+
+
+@pytest.fixture
+async def moved(scene: Scene) -> Scene:
+    """Three records were folded, and the topic has another id since then."""
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, [0, 1, 2], start=0)
+        await until(lambda: partition.folded_offset == 3)
+        tick(scene, partition)
+        await until(lambda: scene.position["next"] == "3")
+    scene.topic_id, scene.end = "another", 5
+    return scene
+
+
+async def test_a_topic_of_another_id_with_the_same_records_waits_for_a_persons_word(
+    moved: Scene,
+) -> None:
+    """Else a move to another broker would count all that it still has a second time."""
+    before = dict(moved.position)
+    moved.records[2] = (None, b"2")
+    partition = moved.partition()
+    async with living(partition) as its_end:
+        await asyncio.wait_for(its_end, WITHIN_S)
+    assert partition.state is State.STOPPED
+    for words in (
+        "one",
+        "another",
+        "infra.topics continue quotes",
+        "infra.topics start-over quotes",
+    ):
+        assert words in partition.why
+    assert moved.position == before | {"epoch": moved.position["epoch"]}
+
+
+@pytest.mark.parametrize(
+    ("records", "earliest", "end"),
+    [
+        ({2: (None, b"other")}, 0, 5),
+        ({}, 0, 5),
+        ({2: (None, b"2")}, 0, 2),
+        ({2: (None, b"2")}, 3, 5),
+    ],
+    ids=["another record", "no record", "it is shorter", "it begins later"],
+)
+async def test_a_topic_of_another_id_without_the_same_records_was_made_anew(
+    moved: Scene, records: dict[int, tuple[bytes | None, bytes | None]], earliest: int, end: int
+) -> None:
+    moved.records, moved.earliest, moved.end = records, earliest, end
+    async with living(moved.partition()):
+        await until(lambda: len(moved.sought) == 2)
+    assert moved.sought[1][0] == earliest
+    assert (moved.position["incarnation"], moved.position["topic_id"]) == ("1", "another")
+
+
+async def test_a_topic_made_anew_is_no_copy_of_itself_before_a_record_of_it_is_folded(
+    moved: Scene,
+) -> None:
+    async with living(moved.partition()):
+        await until(lambda: len(moved.sought) == 2)
+    moved.topic_id, moved.records[2] = "a third", (None, b"2")
+    async with living(moved.partition()):
+        await until(lambda: len(moved.sought) == 3)
+    assert moved.position["incarnation"] == "2"
 
 
 async def test_a_refused_fetch_makes_it_ask_where_the_log_is_now(scene: Scene) -> None:

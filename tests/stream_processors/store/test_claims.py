@@ -73,6 +73,7 @@ async def test_a_claim_says_in_redis_where_it_goes_on_and_with_which_settings(st
         "next": "3",
         "incarnation": "0",
         "topic_id": "one",
+        "last": "",
         "lineage": epoch,
         "folding": '{"cap":5}',
     }

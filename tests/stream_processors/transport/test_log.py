@@ -56,6 +56,14 @@ async def test_the_end_is_that_of_what_is_committed(
     assert await log.ends([TP(topic, 0)]) == {TP(topic, 0): LogEnd(4, stable=4)}
 
 
+async def test_a_record_is_read_by_its_offset(log: Log, topic: str, write: Write) -> None:
+    write([b"one", None])
+    assert await log.record(topic, 0, 0) == (None, b"one")
+    assert await log.record(topic, 0, 1) == (None, None)
+    assert await log.record(topic, 0, 2) is None
+    assert await log.record(topic, 0, 9) is None
+
+
 async def test_ends_of_no_partitions_are_none(log: Log) -> None:
     assert await log.ends([]) == {}
 

@@ -1,0 +1,64 @@
+"""What a topic is that has another id than the positions in Redis: a person's word for the workers.
+
+They stop where a topic of another id has the records that were folded already. Nothing in it says
+whether it is a copy, or was made again and got the same records once more.
+"""
+
+from confluent_kafka import KafkaException, TopicCollection
+
+from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD, Keyspace
+from contracts.topics import Topic
+from infra import broker
+from infra.topics import noted_partitions
+from runtime.kafka.admin import Admin
+from runtime.kafka.refusals import told
+from runtime.redis.stores import Store
+
+_CALL_S = 15
+
+
+def go_on(client: Admin, store: Store, keyspace: Keyspace, topic: Topic) -> list[int]:
+    """Take the topic as a copy: its partitions are read on at their positions. Return which ones.
+
+    Raises:
+        broker.BrokerError: the broker does not answer, or has no such topic.
+    """
+    topic_id = _id_of(client, topic)
+    others = _of_another_id(store, keyspace, topic, topic_id)
+    for partition in others:
+        store.hset(keyspace.position(topic, partition), TOPIC_ID_FIELD, topic_id)
+    return others
+
+
+def start_over(client: Admin, store: Store, keyspace: Keyspace, topic: Topic) -> list[int]:
+    """Take the topic as another log, all of which counts on top of the former one's.
+
+    Returns which partitions begin at its beginning.
+
+    Raises:
+        broker.BrokerError: the broker does not answer, or has no such topic.
+    """
+    others = _of_another_id(store, keyspace, topic, _id_of(client, topic))
+    for partition in others:
+        # By what stands there workers know a copy.
+        store.hdel(keyspace.position(topic, partition), LAST_FIELD)
+    return others
+
+
+def _of_another_id(store: Store, keyspace: Keyspace, topic: Topic, topic_id: str) -> list[int]:
+    partitions = range(noted_partitions(store, keyspace).get(topic.name, 0))
+    known = [store.hget(keyspace.position(topic, p), TOPIC_ID_FIELD) for p in partitions]
+    return [
+        p for p, known_id in zip(partitions, known, strict=True) if known_id not in (None, topic_id)
+    ]
+
+
+def _id_of(client: Admin, topic: Topic) -> str:
+    name = client.kafka.topic(topic.name)
+    try:
+        (answer,) = client.describe_topics(
+            TopicCollection([name]), request_timeout=_CALL_S
+        ).values()
+        return str(answer.result().topic_id)
+    except KafkaException as refused:
+        raise broker.BrokerError(f"no id of topic {name}: {told(refused.args[0])}") from None
