@@ -1,0 +1,75 @@
+"""Bounds what a compressed Kafka batch may unpack to.
+
+The broker's limit is one of compressed bytes: 6 kB of zstd may be 200 MB, and a batch of 1 MiB more
+than a worker has. aiokafka unpacks whatever comes. Its parsers call the codecs by the names under
+which they imported them, so `bound` puts these in their place.
+"""
+
+import gzip
+import io
+import mmap
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import cramjam
+from aiokafka.record import default_records as in_python
+from aiokafka.record._crecords import default_records as in_c
+
+UNPACKED_BYTES_MAX: Final = 64 << 20
+"""Producers fill a batch up to its size before compression: 1 MB in librdkafka, 16 kB in Java."""
+_NO_ROOM: Final = "failed to write whole buffer"
+"""How cramjam says that what comes out is longer than the buffer."""
+
+
+class UnpacksTooLargeError(ValueError):
+    """A batch unpacks to more than a worker takes."""
+
+    def __init__(self, packed_bytes: int) -> None:
+        super().__init__(f"{packed_bytes} bytes are more than {UNPACKED_BYTES_MAX} once unpacked")
+
+
+class _Room(threading.local):
+    """Where a thread unpacks: memory that costs nothing until it is written to."""
+
+    def __init__(self) -> None:
+        self.room = mmap.mmap(-1, UNPACKED_BYTES_MAX)
+
+
+_ours = _Room()
+
+
+def bound() -> None:
+    """Have aiokafka unpack no batch to more than `UNPACKED_BYTES_MAX`."""
+    for parser in (in_c, in_python):
+        for name, decode in _DECODERS.items():
+            setattr(parser, name, decode)
+
+
+def _into_room(decompress_into: Callable[[Any, Any], int]) -> Callable[[Any], bytes]:
+    def decode(payload: Any) -> bytes:
+        try:
+            n = decompress_into(payload, _ours.room)
+        except cramjam.DecompressionError as error:
+            if _NO_ROOM in str(error):
+                raise UnpacksTooLargeError(len(payload)) from None
+            raise
+        return _ours.room[:n]
+
+    return decode
+
+
+def _gzip(payload: Any) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(payload)) as file:
+        content = file.read(UNPACKED_BYTES_MAX + 1)
+    if len(content) > UNPACKED_BYTES_MAX:
+        raise UnpacksTooLargeError(len(payload))
+    return content
+
+
+# Not snappy, whose format bounds it: three bytes are 64 at most.
+_DECODERS: Final = {
+    "zstd_decode": _into_room(cramjam.zstd.decompress_into),
+    "lz4_decode": _into_room(cramjam.lz4.decompress_into),
+    "gzip_decode": _gzip,
+}

@@ -1,0 +1,68 @@
+"""What a compressed batch may unpack to is bounded, by whichever codec it was compressed."""
+
+import subprocess
+import sys
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+from stream_processors.transport.unpacking import UNPACKED_BYTES_MAX, UnpacksTooLargeError, bound
+
+CODECS = {
+    "gzip": DefaultRecordBatch.CODEC_GZIP,
+    "snappy": DefaultRecordBatch.CODEC_SNAPPY,
+    "lz4": DefaultRecordBatch.CODEC_LZ4,
+    "zstd": DefaultRecordBatch.CODEC_ZSTD,
+}
+MB = 1_000_000
+# How much a process that unpacks 200 MB may grow: the bound, and what the interpreter takes.
+GROWS_BY_MB = 90
+
+
+def packed(codec: str, *values: bytes) -> bytes:
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=CODECS[codec], is_transactional=0, producer_id=-1,
+        producer_epoch=-1, base_sequence=-1, batch_size=2**30,
+    )  # fmt: skip
+    for offset, value in enumerate(values):
+        builder.append(offset, 1_795_884_284_302, b"4", value, [])
+    return bytes(builder.build())
+
+
+def values_of(batch: bytes) -> list[bytes | None]:
+    bound()
+    return [record.value for record in MemoryRecords(batch).next_batch()]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_a_producer_sends_is_unpacked_as_before(codec: str) -> None:
+    values = [b"a", b"", b"b" * MB, bytes(range(256)) * 1_000]
+    assert values_of(packed(codec, *values)) == values
+    assert values_of(packed(codec, b"c")) == [b"c"]  # nothing is left of the one before
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
+def test_a_batch_that_unpacks_to_more_than_the_bound_is_refused(codec: str) -> None:
+    batch = packed(codec, b" " * (UNPACKED_BYTES_MAX + 1))
+    with pytest.raises(UnpacksTooLargeError, match=f"more than {UNPACKED_BYTES_MAX}"):
+        values_of(batch)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
+def test_a_small_batch_that_unpacks_to_200_mb_takes_no_more_memory_than_the_bound(
+    codec: str,
+) -> None:
+    batch = packed(codec, b" " * (200 * MB))
+    assert len(batch) < MB
+    code = (
+        "import resource, sys\n"
+        "from tests.stream_processors.transport.test_unpacking import packed, values_of\n"
+        "values_of(packed('zstd', b'4'))\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
+        "try: values_of(sys.stdin.buffer.read())\n"
+        "except ValueError: print((peak() - before) // 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=batch, capture_output=True)
+    assert int(done.stdout or -1) in range(GROWS_BY_MB), done.stderr.decode()
