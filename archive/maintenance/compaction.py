@@ -8,27 +8,25 @@ times and 4 files, with 8 twice and 9; and 5 times and 16 files if all were put 
 they are 32.) Once no new file comes, what is left becomes one.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 import structlog
 from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from archive import metrics
+from archive.maintenance.file_rows import columns_of, opened, rows_in
 from archive.maintenance.live_files import LiveFile, Partition, live_files
-from archive.maintenance.locations import filesystem_of, path_of
+from archive.maintenance.merging import in_pieces_of, merged
 from archive.writing import commits
 from archive.writing.commits import young
-from archive.writing.files import FileWriter
+from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import ArchiveTable
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.tables import arrow_schema_of
 
 QUIET_S: Final = 3_600.0
 """A partition without a new file for that long is put together as a whole. Whatever comes later has
@@ -38,8 +36,11 @@ GROWTH: Final = 4
 _BYTES_A_COMMIT: Final = 512 * 2**20
 """Of files that are replaced: a commit for each partition would be as many snapshots, and the first
 of the new files is not to wait for its commit for long."""
-_ROWS_AT_ONCE: Final = 2_000_000
-"""Sorted in memory, some 300 MB with their copies."""
+_ROWS_AT_ONCE: Final = 1_000_000
+"""In memory, of all files that are put together: some 200 MB with their copies, whatever they are
+of. Files are sorted, so the next rows of each are enough."""
+FILES_AT_ONCE: Final = 256
+"""That are open together; of more, the next round does the others."""
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +119,7 @@ def chosen(files: Sequence[LiveFile], rule: Rule, now_s: float) -> list[DataFile
             if total >= GROWTH * _bytes(each)
         ]
         some = some[: max(grown, default=0)]
-    return [each.file for each in some] if len(some) > 1 else []
+    return [each.file for each in some[:FILES_AT_ONCE]] if len(some) > 1 else []
 
 
 def _bytes(each: LiveFile) -> int:
@@ -132,57 +133,21 @@ def _merged(
     files: Sequence[DataFile],
     target_bytes: int,
 ) -> Iterator[DataFile]:
-    """Yield files with the same rows in the table's order, a range of the first column at a time.
-
-    All ranges together would not fit into memory; the files are sorted, so a range is read from a
-    part of each.
-    """
-    filesystem, column = filesystem_of(found), table.sorted_by[0]
-    paths = [path_of(file.file_path) for file in files]
-    schema = arrow_schema_of(table)
-    rows = ds.dataset(paths, schema=schema, format="parquet", filesystem=filesystem)
-    order = [(name, "ascending") for name in table.sorted_by]
-    cuts = _cuts(filesystem, paths, column)
+    """Yield files with the same rows in the table's order, of which few are in memory at a time."""
+    columns = columns_of(found, table)
+    rows_at_once = min(_ROWS_AT_ONCE // len(files), ROW_GROUP_ROWS)
     writer: FileWriter | None = None
-    for low, high in zip([None, *cuts], [*cuts, None], strict=True):
-        part = rows.to_table(filter=_between(column, low, high)).select(schema.names)
-        if not part.num_rows:
-            continue
-        if writer is None:
-            writer = FileWriter(found, table, partition)
-        writer.write(part.take(pc.sort_indices(part, sort_keys=order)))
-        if writer.tell() >= target_bytes:
-            yield writer.close()
-            writer = None
+    with contextlib.ExitStack() as stack:
+        streams = [
+            rows_in(stack.enter_context(opened(found, file)), columns, rows_at_once)
+            for file in files
+        ]
+        for rows in in_pieces_of(ROW_GROUP_ROWS, merged(streams, table.sorted_by)):
+            if writer is None:
+                writer = FileWriter(found, table, partition)
+            writer.write(rows)
+            if writer.tell() >= target_bytes:
+                yield writer.close()
+                writer = None
     if writer is not None:
         yield writer.close()
-
-
-def _between(column: str, low: Any, high: Any) -> pc.Expression:
-    """Return `low <= column < high`; None stands for no bound."""
-    bounds = [] if low is None else [pc.field(column) >= low]
-    bounds += [] if high is None else [pc.field(column) < high]
-    whole: pc.Expression = pc.scalar(True)  # noqa: FBT003 (a literal of pyarrow's)
-    for bound in bounds:
-        whole &= bound
-    return whole
-
-
-def _cuts(filesystem: Any, paths: Sequence[str], column: str) -> list[Any]:
-    """Return values of a column, rising, between which about `_ROWS_AT_ONCE` rows are."""
-    begins: list[tuple[Any, int]] = []
-    for path in paths:
-        with filesystem.open_input_file(path) as stream:
-            metadata = pq.read_metadata(stream)
-        place = metadata.schema.names.index(column)
-        for n in range(metadata.num_row_groups):
-            group = metadata.row_group(n)
-            begins.append((group.column(place).statistics.min, group.num_rows))
-    cuts: list[Any] = []
-    rows = 0
-    for begin, more in sorted(begins):
-        if rows >= _ROWS_AT_ONCE and (not cuts or begin > cuts[-1]):
-            cuts.append(begin)
-            rows = 0
-        rows += more
-    return cuts

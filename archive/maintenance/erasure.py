@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 import structlog
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import BooleanExpression, EqualTo, In, Reference
@@ -27,10 +26,11 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from archive import metrics
+from archive.maintenance.file_rows import columns_of, opened, rows_in
 from archive.maintenance.locations import filesystem_of, path_of
 from archive.maintenance.tombstones import Event, RecordPlace, TombstoneRow, taken_out
 from archive.writing import commits
-from archive.writing.files import FileWriter
+from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, PLACE, ArchiveTable
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
@@ -119,12 +119,11 @@ def _without(
     found: Table, table: ArchiveTable, file: DataFile, users: Collection[str], is_erased: IsErased
 ) -> DataFile | None:
     """Write a file anew without what is erased; return None if nothing is left of it."""
-    schema, some = arrow_schema_of(table), pa.array(users, pa.string())
+    columns, some = columns_of(found, table), pa.array(users, pa.string())
     partition = tuple(file.partition[n] for n in range(len(found.spec().fields)))
     writer: FileWriter | None = None
-    with filesystem_of(found).open_input_file(path_of(file.file_path)) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(columns=schema.names):
-            rows = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+    with opened(found, file) as parquet:
+        for rows in rows_in(parquet, columns, ROW_GROUP_ROWS):
             keep = np.ones(rows.num_rows, np.bool_)
             theirs = np.flatnonzero(pc.is_in(rows["user_id"], some).to_numpy())
             keep[theirs] = ~is_erased(rows.take(theirs))

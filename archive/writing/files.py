@@ -124,7 +124,7 @@ class FileWriter:
             self._writer = pq.ParquetWriter(
                 self._stream,
                 rows.schema,
-                use_dictionary=[c.name for c in self._table.columns if c.name not in differences],
+                use_dictionary=[name for name in rows.schema.names if name not in differences],
                 column_encoding=differences,
                 **_COMPRESSION,
             )
@@ -150,7 +150,7 @@ class FileWriter:
         statistics = data_file_statistics_from_parquet_metadata(
             parquet_metadata=metadata,
             stats_columns=compute_statistics_plan(self._schema, self._found.properties),
-            parquet_column_mapping=parquet_path_to_id_mapping(schema_of(self._table)),
+            parquet_column_mapping=parquet_path_to_id_mapping(self._schema),
         )
         return DataFile.from_args(
             content=DataFileContent.DATA,

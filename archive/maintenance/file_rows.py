@@ -1,0 +1,59 @@
+"""Reads the rows of a table's files with all columns that the table has now.
+
+Columns of somebody else's come along: a file that is written again must not lose what they have.
+As Iceberg has it, a column is known by its field id, whatever it was called when a file was made.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from archive.maintenance.locations import filesystem_of, path_of
+from contracts.archive import ArchiveTable
+from runtime.archive.tables import arrow_schema_of
+
+_FIELD_ID: Final = b"PARQUET:field_id"
+
+
+def columns_of(found: Table, table: ArchiveTable) -> pa.Schema:
+    """Return all columns of a table as it is now: ours, then those that somebody added."""
+    ours = arrow_schema_of(table)
+    others = [field for field in schema_to_pyarrow(found.schema()) if field.name not in ours.names]
+    return pa.schema([*ours, *others])
+
+
+@contextmanager
+def opened(found: Table, file: DataFile) -> Iterator[pq.ParquetFile]:
+    """Open a file of a table."""
+    with (
+        filesystem_of(found).open_input_file(path_of(file.file_path)) as stream,
+        pq.ParquetFile(stream) as parquet,
+    ):
+        yield parquet
+
+
+def rows_in(parquet: pq.ParquetFile, columns: pa.Schema, rows_at_once: int) -> Iterator[pa.Table]:
+    """Yield the rows of a file in its order; a column that it does not have is null."""
+    there = {_key(field): field.name for field in parquet.schema_arrow}
+    sources = [there.get(_key(field), there.get(field.name)) for field in columns]
+    names = [name for name in sources if name is not None]
+    for batch in parquet.iter_batches(rows_at_once, columns=names):
+        arrays = [
+            pa.nulls(batch.num_rows, field.type)
+            if name is None
+            else batch.column(name).cast(field.type)
+            for name, field in zip(sources, columns, strict=True)
+        ]
+        yield pa.Table.from_arrays(arrays, schema=columns)
+
+
+def _key(field: pa.Field) -> bytes | str:
+    """Return a column's field id; its name in a file that was written without ids."""
+    key: bytes | str = (field.metadata or {}).get(_FIELD_ID, field.name)
+    return key

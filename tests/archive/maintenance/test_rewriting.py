@@ -1,0 +1,102 @@
+"""Files that are written again keep what others put into them, and take little memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog import Catalog
+from pyiceberg.types import DoubleType, StringType
+
+from archive.maintenance import compaction
+from archive.maintenance.compaction import Rule, compact
+from archive.maintenance.erasure import erase
+from archive.writing.files import FileWriter
+from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
+from runtime.archive.catalog import open_catalog
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.tables import open_table
+from tests.archive.conftest import select
+from tests.archive.tables import TODAY_US, commit
+
+RULE = Rule(2**27, 60, is_forced=True)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ArchiveConfig:
+    return ArchiveConfig(warehouse=str(tmp_path))
+
+
+@pytest.fixture
+def catalog(config: ArchiveConfig) -> Iterator[Catalog]:
+    catalog = open_catalog(config)
+    for table in (QUOTES_TABLE, INTERACTIONS_TABLE, FEEDBACK_TABLE):
+        open_table(catalog, config, table)
+    yield catalog
+    catalog.close()
+
+
+def fill_in(catalog: Catalog, table: ArchiveTable, name: str) -> None:
+    """Have another engine add columns, write one, and rename it."""
+    found = catalog.load_table(("tickrec", table.name))
+    with found.update_schema() as change:
+        change.add_column("note", StringType())
+        change.add_column("score", DoubleType())
+    rows = found.refresh().scan().to_arrow()
+    place = rows.schema.names.index("note")
+    found.overwrite(rows.set_column(place, "note", pa.array(["theirs"] * rows.num_rows)))
+    with found.refresh().update_schema() as change:
+        change.rename_column("note", name)
+
+
+def noted(catalog: Catalog, table: ArchiveTable, name: str) -> int:
+    found = catalog.load_table(("tickrec", table.name))
+    return found.scan(row_filter=f"{name} = 'theirs'").to_arrow().num_rows
+
+
+def test_compaction_keeps_the_columns_that_somebody_added(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    commit(catalog, config, QUOTES_TABLE, [{"ts": TODAY_US + n} for n in range(10)])
+    fill_in(catalog, QUOTES_TABLE, "venue")
+    commit(catalog, config, QUOTES_TABLE, [{"ts": TODAY_US + n} for n in range(10)])
+    assert noted(catalog, QUOTES_TABLE, "venue") == 10
+    assert compact(catalog, config, QUOTES_TABLE, RULE, 0) == 2
+    assert noted(catalog, QUOTES_TABLE, "venue") == 10
+    found = catalog.load_table(("tickrec", "quotes"))
+    assert found.scan().to_arrow()["venue"].null_count == 10
+    assert found.scan().to_arrow()["score"].null_count == 20
+
+
+def test_erasure_keeps_the_columns_that_somebody_added(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    events = [{"user_id": user, "event": "view", "ts": TODAY_US} for user in ("gone", "stays")]
+    commit(catalog, config, INTERACTIONS_TABLE, events)
+    fill_in(catalog, INTERACTIONS_TABLE, "campaign")
+    tombstone = {"user_id": "gone", "event": ERASED, "ts": TODAY_US + 1}
+    commit(catalog, config, INTERACTIONS_TABLE, [tombstone])
+    assert erase(catalog, config, {}, 60) == 1
+    assert noted(catalog, INTERACTIONS_TABLE, "campaign") == 1
+
+
+def test_of_files_of_one_instrument_few_rows_are_in_memory_at_a_time(
+    catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "_ROWS_AT_ONCE", 80)
+    monkeypatch.setattr(compaction, "ROW_GROUP_ROWS", 20)
+    for n in range(4):
+        rows = [{"instrument_id": 7, "ts": TODAY_US + 4 * i + n} for i in range(100)]
+        commit(catalog, config, QUOTES_TABLE, rows)
+    written: list[int] = []
+    write = FileWriter.write
+
+    def count(writer: FileWriter, rows: pa.Table) -> None:
+        written.append(rows.num_rows)
+        write(writer, rows)
+
+    monkeypatch.setattr(FileWriter, "write", count)
+    assert compact(catalog, config, QUOTES_TABLE, RULE, 0) == 4
+    assert written == [20] * 20
+    times = [ts for (ts,) in select(catalog.load_table(("tickrec", "quotes")), "epoch_us(ts)")]
+    assert times == [TODAY_US + n for n in range(400)]
