@@ -11,17 +11,23 @@ from typing import Annotated, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
 from contracts.columns import Numbers, narrowed, pack_numbers, unpack_numbers, widened
 from contracts.messages import Floats, Ints
 
-VERSION: Final = 1
-"""Of what `encode_changes` writes. Version 0, which had none written in it, is still read."""
+VERSION: Final = 2
+"""The latest that `decode_changes` reads, which has `Blocks.holders`. What has none is written as
+version 1. Version 0, which had no version written in it, is still read."""
 
-EVENT_BYTES: Final = 3 * 8
+EVENT_BYTES: Final = 3 * 8 + 1
 ROW_BYTES: Final = 2 * 8
 """What an event and a row take in a message at most; `TakenOut` two rows for each item."""
+
+
+Chosen = slice | Ints | npt.NDArray[np.bool_]
+"""Which of the events, as an index of NumPy's."""
 
 
 class UnknownVersionError(RuntimeError):
@@ -42,9 +48,16 @@ class Blocks:
     """(n,) in which column of the row, or row of the column"""
     delta: Floats
     """(n,) what to add"""
+    holders: Ints | None = None
+    """(m,) by how much the number of users who have `item` changes: 1, 0 or -1. None: not said, as
+    each affinity is 1, and so G[item, item] is that number; or an older worker made the message"""
 
     def __len__(self) -> int:
         return len(self.other)
+
+    def holders_where(self, chosen: Chosen) -> Ints | None:
+        """Return `holders` of some of the events, None if that is not said."""
+        return None if self.holders is None else self.holders[chosen]
 
     @classmethod
     def none(cls) -> "Blocks":
@@ -100,7 +113,7 @@ class _Version(msgspec.Struct, frozen=True, gc=False):
     version: Count = 0
 
 
-class _Blocks(msgspec.Struct, frozen=True, gc=False):
+class _Blocks(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     events: Count
     n: Count
     offset: bytes
@@ -109,6 +122,7 @@ class _Blocks(msgspec.Struct, frozen=True, gc=False):
     rows: bytes
     other: bytes
     delta: Numbers
+    holders: bytes | None = None
 
 
 class _TakenOut(msgspec.Struct, frozen=True, gc=False):
@@ -157,7 +171,7 @@ def encode_changes(changes: Changes) -> bytes:
     first_offset = min((int(some.offset[0]) for some in blocks if len(some.offset)), default=0)
     return _encode(
         _Packed(
-            version=VERSION,
+            version=1 if changes.own.holders is None else VERSION,
             source=changes.source,
             incarnation=changes.incarnation,
             lineage=changes.lineage,
@@ -221,6 +235,7 @@ def _pack_blocks(blocks: Blocks, first_offset: int) -> _Blocks:
         rows=narrowed(blocks.rows),
         other=narrowed(blocks.other),
         delta=pack_numbers(blocks.delta),
+        holders=None if blocks.holders is None else narrowed(blocks.holders, "i"),
     )
 
 
@@ -236,6 +251,9 @@ def _unpack_blocks(name: str, packed: _Blocks, first_offset: int) -> Blocks:
         rows=rows,
         other=widened(f"{name}.other", packed.other, n),
         delta=unpack_numbers(f"{name}.delta", packed.delta, n),
+        holders=(
+            None if packed.holders is None else widened(f"{name}.holders", packed.holders, m, "i")
+        ),
     )
 
 

@@ -25,7 +25,9 @@ Keys, after the namespace:
     lives as `contracts.trending` says, by the store's clock; written by histories; read by api
     An item stands in page `item % PAGES`.
 `cooc:{c<p>}:<item>`
-    hash: item -> G[item, that item], itself included; `off` -> last offset
+    hash: item -> G[item, that item], itself included; `off` -> last offset; `holders` -> how many
+    users have the item: written if affinities are fractions, whose sum does not say it, and if it
+    is known, as it is of an item that was first touched by a worker that counts them
     lives forever; written by cooccurrences; read by trainer
 `items:{c<p>}`
     set: the items that have a `cooc` key
@@ -108,7 +110,9 @@ NEWEST_FIELD: Final = "newest"
 """Field of a `bars` hash: its newest minute, epoch seconds."""
 OFFSET_FIELD: Final = "off"
 """Field of a `history`, `trending` or `cooc` hash: `[incarnation, offset]`."""
-NOT_ITEMS: Final = frozenset({OFFSET_FIELD})
+HOLDERS_FIELD: Final = "holders"
+"""Field of a `cooc` hash: how many users have an affinity above 0 for the item."""
+NOT_ITEMS: Final = frozenset({OFFSET_FIELD, HOLDERS_FIELD})
 """Fields of a `history`, `trending` or `cooc` hash that are no items."""
 
 NEXT_FIELD: Final = "next"

@@ -18,10 +18,10 @@ from contracts.messages import Floats, Ints, Rejection
 from contracts.topics import COOCCURRENCES
 from stream_processors import metrics
 from stream_processors.cooccurrences.lineages import Lineages
-from stream_processors.cooccurrences.rows import rows_of
+from stream_processors.cooccurrences.rows import holders_of, rows_of
 from stream_processors.cooccurrences.stored import StoredRows
 from stream_processors.cooccurrences.sums import Unsummed
-from stream_processors.cooccurrences.table import CountTable, keys_of, rows_in
+from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, rows_in
 from stream_processors.cooccurrences.unapplied import unapplied
 from stream_processors.partition.fold import Unwritten
 from stream_processors.store.chunks import Group
@@ -106,14 +106,18 @@ class CountsFold:
                 # Part of a flush got through before a crash.
                 some = rows.where(self._table.marks(rows.i) < at)
             self._unsummed.add(keys_of(some.i, some.j), some.delta)
+        for items, change in holders_of(fresh):
+            # All of these rows were read, as G[item, item] changes with them.
+            self._table.add_holders(self._table.numbers(items), change, at)
 
     async def _read_rows(self, numbers: Ints) -> None:
-        """Learn which messages Redis has in rows."""
+        """Learn which messages Redis has in rows, and how many users have their items."""
         if not len(numbers):
             return
         answers = await self._claim.read(self._stored.ask_for_rows(numbers))
-        marks = [mark_of(answer) for answer in answers]
-        self._table.learn(numbers, np.array(marks, np.int64))
+        marks = [mark_of(offset) for offset, _ in answers]
+        holders = [UNKNOWN if n is None else int(n) for _, n in answers]
+        self._table.learn(numbers, np.array(marks, np.int64), np.array(holders, np.int64))
         self._newest_read = max([self._newest_read, *marks])
 
     def _groups(self, keys: Ints, counts: Floats) -> Iterator[Group]:

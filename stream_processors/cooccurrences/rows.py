@@ -24,6 +24,22 @@ class Rows(NamedTuple):
         return Rows(self.i[chosen], self.j[chosen], self.delta[chosen])
 
 
+class Holders(NamedTuple):
+    """Columns of one length n: items may stand there repeatedly."""
+
+    item: Ints
+    change: Ints | None
+    """to the number of users who have the item; None: not said"""
+
+
+def holders_of(changes: Changes) -> Iterator[Holders]:
+    """Yield what changes say of how many users have an item."""
+    if len(changes.own.item):
+        yield Holders(changes.own.item, changes.own.holders)
+    for one in changes.taken_out:
+        yield Holders(one.i, -(one.r_i > 0).astype(np.int64))
+
+
 def rows_of(changes: Changes, numbers: Callable[[Ints], Ints]) -> Iterator[Rows]:
     """Yield all entries that changes touch, with numbers in the place of items."""
     own, mirrored = changes.own, changes.mirrored

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from contracts.columns import integers
-from contracts.keyspace import OFFSET_FIELD, Keyspace
+from contracts.keyspace import HOLDERS_FIELD, OFFSET_FIELD, Keyspace
 from contracts.messages import Floats, Ints
-from stream_processors.cooccurrences.table import CountTable, i_of, j_of, rows_in
+from stream_processors.cooccurrences.table import UNKNOWN, CountTable, i_of, j_of, rows_in
 from stream_processors.sorted_runs import starts_of_runs
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
 from stream_processors.store.marks import text_of
@@ -34,9 +34,9 @@ class StoredRows:
         return self._keyspace.cooc(self._partition, item)
 
     def ask_for_rows(self, numbers: Ints) -> Iterator[Group]:
-        """Yield a question for the offset in each item's row."""
+        """Yield a question for offset and holders in each item's row."""
         for item in self._table.items(numbers).tolist():
-            yield Group(self.key(item), command("HGET", [OFFSET_FIELD]))
+            yield Group(self.key(item), command("HMGET", [OFFSET_FIELD, HOLDERS_FIELD]))
 
     def ask_for_counts(self, keys: Ints) -> Iterator[Group]:
         """Yield a question for the counts of each row."""
@@ -82,6 +82,7 @@ class StoredRows:
         fields[::2] = self._table.texts(j_of(keys[kept]))
         fields[1::2] = texts_of(counts[kept])
         gone_fields = self._table.texts(j_of(keys[gone]))
+        holders, is_recounted = self._table.take_holders(numbers)
         starts = np.append(starts_of_runs(i_of(keys)), len(keys))
         kept_starts = (2 * np.searchsorted(kept, starts)).tolist()
         gone_starts = np.searchsorted(gone, starts).tolist()
@@ -95,9 +96,14 @@ class StoredRows:
             elif its_new:
                 commands += command("SADD", [str(item)], ON_INDEX)
             its_gone = gone_fields[gone_starts[row] : gone_starts[row + 1]]
+            its_fields = fields[kept_starts[row] : kept_starts[row + 1]]
+            if is_recounted[row] or its_empty:
+                if holders[row] == UNKNOWN:
+                    its_gone.append(HOLDERS_FIELD)
+                else:
+                    its_fields += (HOLDERS_FIELD, str(holders[row]))
             if its_gone and not its_empty:
                 commands += command("HDEL", its_gone)
-            its_fields = fields[kept_starts[row] : kept_starts[row + 1]]
             yield Group(self.key(item), commands + command("HSET", offset + its_fields))
 
     def _runs(self, keys: Ints) -> Iterator[tuple[int, int, int]]:

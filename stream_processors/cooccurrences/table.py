@@ -26,11 +26,15 @@ _ROW: Final = np.dtype(
     [
         ("mark", np.int64),
         ("touched", np.int64),
+        ("holders", np.int64),
+        ("written_holders", np.int64),
         ("is_read", "?"),
         ("is_whole", "?"),
         ("is_listed", "?"),
     ]
 )
+UNKNOWN: Final = -1
+"""In the place of the number of users who have an item."""
 # What is left of floats beside what they were before is rounding: up to 2^-53 of it each time that
 # something was added, up and down alike.
 _ROUNDING: Final = 2.0**-44
@@ -78,7 +82,7 @@ class CountTable:
         if is_new.any():
             new = np.unique(items[is_new])
             self._numbering.add(new)
-            self._rows.grow(len(new))[:] = (NOTHING, 0, False, False, False)
+            self._rows.grow(len(new))[:] = (NOTHING, 0, UNKNOWN, UNKNOWN, False, False, False)
             self._texts.grow(len(new))[:] = list(map(str, new.tolist()))
             numbers = self._numbering.of(items)
         return numbers
@@ -98,10 +102,18 @@ class CountTable:
         is_read = self._rows.values["is_read"][numbers]
         return np.unique(numbers[:0] if is_read.all() else numbers[~is_read])
 
-    def learn(self, numbers: Ints, marks: Ints) -> None:
-        """Take in the marks that Redis has in items' rows, (n,) each, `NOTHING` without a row."""
+    def learn(self, numbers: Ints, marks: Ints, holders: Ints) -> None:
+        """Take in what Redis has in items' rows.
+
+        Args:
+            numbers: (n,) of the items.
+            marks: (n,) `NOTHING` without a row.
+            holders: (n,) how many users have the item, `UNKNOWN` if the row does not say.
+        """
         rows = self._rows.values
         rows["mark"][numbers] = marks
+        rows["holders"][numbers] = np.where(marks == NOTHING, 0, holders)
+        rows["written_holders"][numbers] = holders
         # What memory lacks of a row that was not there before is 0, until some of it is evicted.
         rows["is_whole"][numbers] = marks == NOTHING
         rows["is_read"][numbers] = True
@@ -110,6 +122,35 @@ class CountTable:
         """Return the mark of each item's row as it was learnt, (n,)."""
         marks: Ints = self._rows.values["mark"][numbers]
         return marks
+
+    def add_holders(self, numbers: Ints, change: Ints | None, mark: int) -> None:
+        """Add to how many users have items; a row that has the message already is left out.
+
+        Args:
+            numbers: (n,) of the items, which may stand there repeatedly.
+            change: (n,) to each; None if it is not said: from then on it is not known.
+            mark: of the message.
+        """
+        rows = self._rows.values
+        is_new = (rows["mark"][numbers] < mark) & (rows["holders"][numbers] != UNKNOWN)
+        numbers = numbers[is_new]
+        if change is None:
+            rows["holders"][numbers] = UNKNOWN
+            return
+        np.add.at(rows["holders"], numbers, change[is_new])
+        # Changes that brought users were cut from the log before they were read.
+        rows["holders"][numbers[rows["holders"][numbers] < 0]] = UNKNOWN
+
+    def take_holders(self, numbers: Ints) -> tuple[list[int], list[bool]]:
+        """Return how many users have items, and whether Redis has another number, (n,) each.
+
+        What is returned counts as written from here on.
+        """
+        rows = self._rows.values
+        holders = rows["holders"][numbers]
+        is_changed = holders != rows["written_holders"][numbers]
+        rows["written_holders"][numbers] = holders
+        return holders.tolist(), is_changed.tolist()
 
     def find(self, sums: Sums) -> Found:
         """Return where the counts are that sums change, and which of them must be read first."""
@@ -120,7 +161,8 @@ class CountTable:
     def add(self, found: Found, missing: Floats) -> Floats:
         """Add the sums that were found to their counts; return these, (n,).
 
-        A row whose own count, G[i, i], becomes 0 has no user any more, and so nothing but zeros.
+        A row that no user has any more has nothing but zeros. If it is not known how many have it,
+        it is one whose own count, G[i, i], becomes 0.
 
         Args:
             found: since the last `add` or `evict`.
@@ -130,12 +172,14 @@ class CountTable:
         counts = np.zeros(len(sums))
         counts[is_known] = self._counts[found.places[is_known]]
         counts[found.is_missing] = missing
-        counts = _added(counts, sums)
+        counts, rounding = _added(counts, sums)
+        numbers = i_of(sums.key)
+        own = np.flatnonzero(numbers == j_of(sums.key))
+        counts[own] = self._own_counts(numbers[own], counts[own], rounding[own])
         self._put(found, counts)
         self._adds += 1
-        numbers = i_of(sums.key)
         self._rows.values["touched"][numbers] = self._adds
-        empty = numbers[(numbers == j_of(sums.key)) & (counts == 0)]
+        empty = numbers[own][counts[own] == 0]
         counts[np.isin(numbers, empty)] = 0
         self._clear(empty)
         return counts
@@ -168,6 +212,16 @@ class CountTable:
             places = found.places[~is_known]
             self._keys = np.insert(self._keys, places, found.sums.key[~is_known])
             self._counts = np.insert(self._counts, places, counts[~is_known])
+
+    def _own_counts(self, numbers: Ints, counts: Floats, rounding: Floats) -> Floats:
+        """Return each G[i, i], (n,), 0 if and only if no user has the item, as far as known.
+
+        What rounding may have made of it is the least that it can be while a user has the item.
+        """
+        holders = self._rows.values["holders"][numbers]
+        counts = np.where(holders > 0, np.maximum(counts, rounding), counts)
+        counts[holders == 0] = 0
+        return counts
 
     def _clear(self, numbers: Ints) -> None:
         """Set all counts of rows to 0."""
@@ -205,14 +259,16 @@ def j_of(keys: Ints) -> Ints:
     return keys & _MASK
 
 
-def _added(counts: Floats, sums: Sums) -> Floats:
-    """Return counts with sums added, without what rounding left of counts that became 0.
+def _added(counts: Floats, sums: Sums) -> tuple[Floats, Floats]:
+    """Return counts with sums added, and how much of each may be rounding, (n,) each.
 
-    Affinities are not negative, so no count is.
+    A count that may be nothing else became 0. Affinities are not negative, so no count is.
     """
     added: Floats = counts + sums.delta
     is_exact = sums.size is None and integers(counts) is not None and integers(added) is not None
-    if not is_exact:
-        size = np.abs(sums.delta) if sums.size is None else sums.size
-        added[added <= _ROUNDING * np.maximum(counts, size)] = 0
-    return added
+    if is_exact:
+        return added, np.zeros(len(added))
+    size = np.abs(sums.delta) if sums.size is None else sums.size
+    rounding: Floats = _ROUNDING * np.maximum(counts, size)
+    added[added <= rounding] = 0
+    return added, rounding

@@ -50,6 +50,7 @@ def _after(blocks: Blocks, offset: int) -> Blocks:
         blocks.rows[is_fresh],
         blocks.other[its_rows],
         blocks.delta[its_rows],
+        blocks.holders_where(is_fresh),
     )
 
 

@@ -26,6 +26,8 @@ class Change(NamedTuple):
     item: int
     j: Ints
     delta: Floats
+    holders: int = 0
+    """by how much the number of users whose affinity for the item is above 0 changes"""
 
 
 class Leaving(NamedTuple):
@@ -57,12 +59,13 @@ def fold_event(
         if changes is None:
             return []
         history.add(item, new, ts_ms)
-        changes.append(Change(offset, item, history.items(), history.affinities_times(new)))
+        j, delta = history.items(), history.affinities_times(new)
+        changes.append(Change(offset, item, j, delta, holders=1))
         return changes
     entry = history.entries[place]
     so_far, last_ts_ms = float(entry["affinity"]), int(entry["ts_ms"])
     new = affinity(so_far, event, ts_ms)
-    changes = [change_of(history, offset, place, new - so_far)] if new != so_far else []
+    changes = [change_of(history, offset, place, new)] if new != so_far else []
     history.put(place, new, max(last_ts_ms, ts_ms))
     return changes
 
@@ -77,18 +80,20 @@ def make_room(
     oldest = history.entries[place]
     if (ts_ms, item) < (int(oldest["ts_ms"]), int(oldest["item"])):
         return None
-    change = change_of(history, offset, place, -float(oldest["affinity"]))
+    change = change_of(history, offset, place, 0.0)
     history.remove(place)
     return [change]
 
 
-def change_of(history: History, offset: int, place: int, d: float) -> Change:
-    """Return what a change of an item's affinity by d does to G, before it is made."""
+def change_of(history: History, offset: int, place: int, affinity: float) -> Change:
+    """Return what another affinity for an item does to G, before the history has it."""
+    so_far = float(history.entries["affinity"][place])
+    d = affinity - so_far
     j, delta = history.items(), history.affinities_times(d)
-    item, so_far = int(j[place]), float(history.entries["affinity"][place])
+    item = int(j[place])
     j[place], delta[place] = j[-1], delta[-1]
     j[-1], delta[-1] = item, 2 * so_far * d + d * d
-    return Change(offset, item, j, delta)
+    return Change(offset, item, j, delta, (affinity > 0) - (so_far > 0))
 
 
 def fold_leaving(history: History, offset: int) -> list[Leaving]:

@@ -120,7 +120,12 @@ class HistoriesFold:
 
     async def unwritten(self) -> Unwritten:
         """Publish the changes; return the histories that made them."""
-        told = messages(self._changes, self._item_partitions, self._enough_bytes)
+        told = messages(
+            self._changes,
+            self._item_partitions,
+            self._enough_bytes,
+            counts_holders=self._rules.counts_holders,
+        )
         await asyncio.gather(*(self._publish(p, its) for p, its in enumerate(told)))
         metrics.CHANGES.inc(self._rows)
         self._changes, self._rows = [], 0

@@ -24,7 +24,11 @@ class Told(NamedTuple):
 
 
 def messages(
-    changes: Sequence[Change | Leaving], partitions: ItemPartitions, enough_bytes: int
+    changes: Sequence[Change | Leaving],
+    partitions: ItemPartitions,
+    enough_bytes: int,
+    *,
+    counts_holders: bool,
 ) -> list[Iterator[Told]]:
     """Return the messages to each partition, in the order in which they must be published.
 
@@ -33,18 +37,23 @@ def messages(
         partitions: where each item's row is.
         enough_bytes: a message that has so many, counted at the widest numbers, gets no further
             offset. All that an offset changes in a partition stands in one message.
+        counts_holders: whether they say how many users have an item.
     """
     events = [change for change in changes if isinstance(change, Change)]
     leaving = [change for change in changes if isinstance(change, Leaving)]
     none = [Blocks.none()] * partitions.n
-    own, mirrored = _own_and_mirrored(_joined(events), partitions) if events else (none, none)
+    own, mirrored = (
+        _own_and_mirrored(_joined(events, counts_holders=counts_holders), partitions)
+        if events
+        else (none, none)
+    )
     taken_out = _taken_out(leaving, partitions)
     return [
         _cut(Told(own[p], mirrored[p], taken_out[p]), enough_bytes) for p in range(partitions.n)
     ]
 
 
-def _joined(events: Sequence[Change]) -> Blocks:
+def _joined(events: Sequence[Change], *, counts_holders: bool) -> Blocks:
     """Return a block an event, of the entries that stand in the row of the event's item."""
     return Blocks(
         offset=np.array([event.offset for event in events], np.int64),
@@ -52,6 +61,7 @@ def _joined(events: Sequence[Change]) -> Blocks:
         rows=np.array([len(event.j) for event in events], np.int64),
         other=np.concatenate([event.j for event in events]),
         delta=np.concatenate([event.delta for event in events]),
+        holders=np.array([event.holders for event in events]) if counts_holders else None,
     )
 
 
@@ -88,7 +98,12 @@ def _shared_out(whole: Blocks, partition: npt.NDArray[np.int16], n: int) -> list
         end = start + int(its.sum())
         shares.append(
             Blocks(
-                whole.offset[some], whole.item[some], its[some], other[start:end], delta[start:end]
+                whole.offset[some],
+                whole.item[some],
+                its[some],
+                other[start:end],
+                delta[start:end],
+                whole.holders_where(some),
             )
         )
         start = end
@@ -148,5 +163,10 @@ def _blocks_between(blocks: Blocks, first: int, last: int) -> Blocks:
     other: Ints = blocks.other[row_start:row_end]
     delta: Floats = blocks.delta[row_start:row_end]
     return Blocks(
-        blocks.offset[start:end], blocks.item[start:end], blocks.rows[start:end], other, delta
+        blocks.offset[start:end],
+        blocks.item[start:end],
+        blocks.rows[start:end],
+        other,
+        delta,
+        blocks.holders_where(slice(start, end)),
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contracts.affinities import Affinity, affinity_of
+from contracts.affinities import Affinity, affinity_of, binary
 from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.fold import Change, fold_event
 from stream_processors.histories.history import History
@@ -28,6 +28,11 @@ class HistoryRules:
     def is_scaled(self) -> bool:
         """Whether histories have the user's scale in them."""
         return self.weight is not None
+
+    @property
+    def counts_holders(self) -> bool:
+        """Whether changes say how many users have an item: G[i, i] does if affinities are 1."""
+        return self.is_scaled or self.affinity is not binary
 
     @property
     def changes_an_event(self) -> int:

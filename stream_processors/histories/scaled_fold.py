@@ -75,8 +75,7 @@ def _put(
 ) -> list[Change]:
     """Set an item's affinity; return what that changes in G."""
     so_far, affinity = float(history.entries["affinity"][place]), unscaled * scale
-    d = affinity - so_far
-    changes = [change_of(history, offset, place, d)] if affinity != so_far else []
+    changes = [change_of(history, offset, place, affinity)] if affinity != so_far else []
     history.put(place, affinity, ts_ms)
     history.entries["scale"][place] = scale
     return changes

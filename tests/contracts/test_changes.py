@@ -1,5 +1,6 @@
 """Changes are read back as they were written, and what is no such message is an error."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from contracts.changes import (
     decode_changes,
     encode_changes,
 )
+from contracts.messages import Ints
 
 ids = st.integers(0, 200) | st.integers(0, 2**63 - 1)
 offsets = st.integers(0, 300) | st.integers(0, 2**48)
@@ -57,7 +59,15 @@ taken_out = st.builds(
     lambda offset, here, all_: TakenOut(offset, *here, *all_), offsets, items, items
 )
 small = st.integers(0, 1_000)
-changes = st.builds(Changes, small, small, offsets, blocks, blocks, st.lists(taken_out, max_size=2))
+
+
+def counted(blocks: Blocks) -> Blocks:
+    """The same with what they change of how many users have an item."""
+    return replace(blocks, holders=np.arange(len(blocks.offset)) % 3 - 1)
+
+
+own = blocks | blocks.map(counted)
+changes = st.builds(Changes, small, small, offsets, own, blocks, st.lists(taken_out, max_size=2))
 
 
 def plain(value: Any) -> Any:
@@ -85,6 +95,17 @@ def test_an_entry_of_one_of_50_000_items_takes_three_bytes() -> None:
     own = Blocks(offset, item, np.full(events, rows), others, np.ones(events * rows))
     message = encode_changes(Changes(0, 0, 0, own, Blocks.none()))
     assert len(message) < 3.1 * events * rows
+
+
+@pytest.mark.parametrize(("holders", "version"), [(None, 1), (np.array([1, -1]), 2)])
+def test_workers_of_before_read_what_does_not_say_how_many_users_have_an_item(
+    holders: Ints | None, version: int
+) -> None:
+    two = np.array([1, 1])
+    message = encode_changes(
+        Changes(0, 0, 0, Blocks(two, two, two, two, np.ones(2), holders), Blocks.none())
+    )
+    assert msgspec.msgpack.decode(message)["version"] == version
 
 
 def test_floats_that_no_integer_holds_are_written_as_floats() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, Keyspace
+from contracts.keyspace import HOLDERS_FIELD, NEWEST_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
 from contracts.trending import PAGES
@@ -53,6 +53,11 @@ def expected_values(
         values |= _events_by_day(events, keyspace, p)
     values |= _histories(users, keyspace, topology)
     values |= {_name(pair, keyspace, topology): g for pair, g in users.gram().items()}
+    if not mode.is_exact:
+        values |= {
+            (keyspace.cooc(instrument_partition(i, topology.cooccurrences), i), HOLDERS_FIELD): n
+            for i, n in users.holders().items()
+        }
     tolerances = {
         _name(pair, keyspace, topology): largest * _OF_THE_LARGEST_TERM
         for pair, largest in users.largest.items()

@@ -10,7 +10,7 @@ The rules are those of docs/guarantees.md and the settings, in plain Python:
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -78,6 +78,10 @@ class Users:
                 for j, other in user.entries.items():
                     products[i, j].append(mine.affinity * other.affinity)
         return {pair: math.fsum(of_pair) for pair, of_pair in products.items()}
+
+    def holders(self) -> Counter[int]:
+        """Return how many users have each item."""
+        return Counter(item for user in self.of_id.values() for item in user.entries)
 
     def _make_room(self, entries: dict[int, Entry], item: int, ts_ms: int) -> bool:
         """Return whether there is room for the item, now that the oldest may have left."""

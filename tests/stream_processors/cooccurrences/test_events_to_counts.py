@@ -3,17 +3,17 @@
 What everything else rests on: at the end G is the Gram matrix of the histories, to the last count.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from contracts.affinities import binary, greatest, weighted
-from contracts.keyspace import NOT_ITEMS, HistoryEntry
+from contracts.affinities import Affinity, binary, greatest, weighted
+from contracts.keyspace import HOLDERS_FIELD, NOT_ITEMS, HistoryEntry
 from contracts.messages import EVENT_TYPES, Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.tombstones import Tombstone, encode_tombstone
@@ -150,6 +150,10 @@ def stored_counts(world: World) -> Counts:
     }
 
 
+def listed_items(world: World) -> set[str]:
+    return set().union(*(world.data.get(KEYSPACE.items(p), {}) for p in (0, 1)))
+
+
 def row_key(item: int) -> str:
     return KEYSPACE.cooc(instrument_partition(item, TOPOLOGY.cooccurrences), item)
 
@@ -220,6 +224,67 @@ def test_weighted_counts_are_the_gram_matrix_of_the_stored_histories(
         assert counts.get(pair, 0.0) == close
 
 
+TODAY_MS = 1_790_000_000_000
+A_YEAR_AGO_MS = TODAY_MS - 365 * DAY_MS
+far_apart = st.integers(0, 700).map(lambda day: TODAY_MS - day * DAY_MS)
+fractions = st.sampled_from([weighted(HALF_LIFE_DAYS), greatest(HALF_LIFE_DAYS), weighted(60.0)])
+
+
+def event(user: str, item: int, ts_ms: int) -> Interaction:
+    return Interaction(user_id=user, instrument_id=item, event="trade", ts=ts_ms)
+
+
+PLAIN = Plan(sizes=[6], seed=0, disruptions=[])
+LIGHT = [event("A", 1, A_YEAR_AGO_MS), event("A", 2, TODAY_MS)]
+"""Of a user who stays: the products with item 1 are below 2^-44 of those of one who leaves."""
+
+
+@many
+@example(
+    log=[*LIGHT, event("B", 1, TODAY_MS), Tombstone("B")],
+    plan=PLAIN,
+    cap=500,
+    affinity=weighted(14.0),
+)
+@example(
+    log=[*LIGHT, event("B", 1, TODAY_MS), Tombstone("B")],
+    plan=PLAIN,
+    cap=500,
+    affinity=greatest(14.0),
+)
+@example(  # B's item 1 is pushed out
+    log=[*LIGHT, *(event("B", item, TODAY_MS + item) for item in (1, 3, 4))],
+    plan=PLAIN,
+    cap=2,
+    affinity=weighted(14.0),
+)
+@given(
+    log=st.lists(
+        st.builds(event, st.sampled_from(USERS), st.integers(0, 4), far_apart)
+        | st.builds(Tombstone, st.sampled_from(USERS)),
+        min_size=1,
+        max_size=20,
+    ),
+    plan=plans,
+    cap=st.sampled_from([2, 500]),
+    affinity=fractions,
+)
+def test_an_item_has_a_row_exactly_as_long_as_a_user_has_it(
+    log: list[Record], plan: Plan, cap: int, affinity: Affinity
+) -> None:
+    world = simulate(log, plan, HistoryRules(affinity, cap))
+    held = Counter(item for items in stored_histories(world).values() for item in items)
+    counts = stored_counts(world)
+    greatest_product = max(counts.values(), default=0.0)
+    assert {item for item in held if counts.get((item, item), 0) > 0} == held.keys()
+    assert {item for item, _ in counts} == held.keys()
+    assert listed_items(world) == set(map(str, held))
+    for (i, j), count in counts.items():
+        assert counts.get((j, i), 0.0) == pytest.approx(count, abs=1e-12 * greatest_product)
+    for item, n in held.items():
+        assert world.data[row_key(item)][HOLDERS_FIELD] == str(n)
+
+
 @many
 @given(log=st.lists(events | st.none(), min_size=1, max_size=20), plan=plans)
 def test_a_users_last_item_has_the_scale_of_the_whole_history(
@@ -247,8 +312,7 @@ def test_every_broken_record_reaches_the_dead_letters_and_every_row_its_index(
     dead = {(letter["topic"], letter["offset"]) for letter in world.headers}
     assert dead == broken | {(b"cooccurrences", b"0")}
     items = {item for item, _ in stored_counts(world)}
-    index = set().union(*(world.data.get(KEYSPACE.items(p), {}) for p in (0, 1)))
-    assert index == set(map(str, items))
+    assert listed_items(world) == set(map(str, items))
 
 
 @many
@@ -264,5 +328,5 @@ def test_when_all_users_are_taken_out_no_count_is_left(
     world = simulate(log, plan, HistoryRules(affinity, 500, weight))
     assert stored_histories(world) == {}
     assert stored_counts(world) == {}
-    assert set().union(*(world.data.get(KEYSPACE.items(p), {}) for p in (0, 1))) == set()
+    assert listed_items(world) == set()
     assert set().union(*(world.data.get(KEYSPACE.active(p), {}) for p in (0, 1))) == set()

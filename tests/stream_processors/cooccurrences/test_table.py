@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_processors.cooccurrences.sums import summed
-from stream_processors.cooccurrences.table import CountTable, i_of, j_of, keys_of, rows_in
+from stream_processors.cooccurrences.table import (
+    UNKNOWN,
+    CountTable,
+    i_of,
+    j_of,
+    keys_of,
+    rows_in,
+)
 from stream_processors.store.marks import NOTHING
 
 Change = tuple[int, int, float]
@@ -47,7 +54,9 @@ class Worker:
         numbers = [self.table.numbers(np.array(column, np.int64)) for column in (i, j)]
         unread = self.table.unread(numbers[0])
         rows = [item in self.rows for item in self.table.items(unread).tolist()]
-        self.table.learn(unread, np.where(rows, 5, NOTHING))
+        self.table.learn(unread, np.where(rows, 5, NOTHING), np.full(len(rows), UNKNOWN))
+        # These users are 0 or 1 for an item, so that nobody has to count them.
+        self.table.add_holders(numbers[0], None, 6)
         assert len(self.table.unread(numbers[0])) == 0
         sums = summed(keys_of(*numbers), np.array(delta))
         found = self.table.find(sums)

@@ -1,6 +1,7 @@
 """Each partition is told its rows, in messages that Kafka takes, and never within an event."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, Changes, TakenOut, encode_changes
 from contracts.partitioning import instrument_partition
-from stream_processors.cooccurrences.rows import rows_of
+from stream_processors.cooccurrences.rows import holders_of, rows_of
 from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.fold import Change, Leaving
 from stream_processors.histories.item_partitions import ItemPartitions
@@ -28,10 +29,10 @@ Entries = dict[tuple[int, int, int], float]
 """partition, i, j -> delta"""
 
 
-def change_of(item: int, others: dict[int, float], own: float) -> Change:
+def change_of(item: int, others: dict[int, float], own: float, holders: int) -> Change:
     others.pop(item, None)
     its = {**others, item: own}
-    return Change(0, item, np.array([*its], np.int64), np.array([*its.values()]))
+    return Change(0, item, np.array([*its], np.int64), np.array([*its.values()]), holders)
 
 
 def leaving_of(items: dict[int, float]) -> Leaving:
@@ -43,7 +44,7 @@ def logs(draw: st.DrawFn) -> list[AnyChange]:
     """Changes at rising offsets, some of which are of one event."""
     changes = draw(
         st.lists(
-            st.builds(change_of, ids, others, numbers)
+            st.builds(change_of, ids, others, numbers, st.integers(-1, 1))
             | st.builds(leaving_of, st.dictionaries(ids, numbers, min_size=1, max_size=5)),
             max_size=12,
         )
@@ -73,6 +74,10 @@ def entries_of(changes: list[AnyChange]) -> Entries:
     return {entry: delta for entry, delta in entries.items() if delta}
 
 
+def told_of(log: list[AnyChange], enough_bytes: int) -> list[Iterator[Told]]:
+    return messages(log, ItemPartitions(PARTITIONS), enough_bytes, counts_holders=True)
+
+
 def told_to(partition: int, told: list[Told]) -> Entries:
     entries: Entries = defaultdict(float)
     for one in told:
@@ -92,7 +97,7 @@ def offsets_in(told: Told) -> list[int]:
 def test_all_partitions_together_are_told_each_entry_once(
     log: list[AnyChange], enough_bytes: int
 ) -> None:
-    told = [list(its) for its in messages(log, ItemPartitions(PARTITIONS), enough_bytes)]
+    told = [list(its) for its in told_of(log, enough_bytes)]
     entries: Entries = {}
     for partition, its in enumerate(told):
         entries |= told_to(partition, its)
@@ -100,10 +105,35 @@ def test_all_partitions_together_are_told_each_entry_once(
 
 
 @given(log=logs(), enough_bytes=st.integers(1, 300))
+def test_the_partition_of_an_item_is_told_how_many_users_have_it(
+    log: list[AnyChange], enough_bytes: int
+) -> None:
+    found, expected = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
+    for partition, its in enumerate(told_of(log, enough_bytes)):
+        for told in its:
+            for items, holders in holders_of(Changes(0, 0, 0, *told)):
+                assert holders is not None
+                for item, change in zip(items.tolist(), holders.tolist(), strict=True):
+                    found[partition, item] += change
+    for change in log:
+        if isinstance(change, Change):
+            expected[instrument_partition(change.item, PARTITIONS), change.item] += change.holders
+            continue
+        for item, affinity in zip(change.item.tolist(), change.affinity.tolist(), strict=True):
+            expected[instrument_partition(item, PARTITIONS), item] -= affinity > 0
+    assert {of: n for of, n in found.items() if n} == {of: n for of, n in expected.items() if n}
+
+
+def test_of_affinities_that_are_1_nobody_is_told_how_many_users_have_an_item() -> None:
+    (told,) = messages([change_of(1, {}, 1.0, 1)], ItemPartitions(1), 1, counts_holders=False)
+    assert next(told).own.holders is None
+
+
+@given(log=logs(), enough_bytes=st.integers(1, 300))
 def test_an_offset_stands_in_one_message_a_partition_and_they_rise(
     log: list[AnyChange], enough_bytes: int
 ) -> None:
-    for its in messages(log, ItemPartitions(PARTITIONS), enough_bytes):
+    for its in told_of(log, enough_bytes):
         last = -1
         for told in its:
             assert min(offsets_in(told)) > last
@@ -116,7 +146,7 @@ def test_an_offset_stands_in_one_message_a_partition_and_they_rise(
 def test_a_message_ends_with_the_offset_that_makes_it_enough(
     log: list[AnyChange], enough_bytes: int
 ) -> None:
-    for its in messages(log, ItemPartitions(PARTITIONS), enough_bytes):
+    for its in told_of(log, enough_bytes):
         told = list(its)
         for one in told[:-1]:
             assert size(one) >= enough_bytes
@@ -140,8 +170,8 @@ def size(told: Told, last: int = 2**62) -> int:
 def test_a_message_of_the_widest_numbers_is_below_the_limit(cap: int, changes: int) -> None:
     greatest_event = changes * (2 * EVENT_BYTES + ROW_BYTES * (2 * cap + 1))
     n = max(MESSAGE_BYTES, greatest_event) // (EVENT_BYTES + ROW_BYTES)
-    wide = np.full(n, 2**62)
-    blocks = Blocks(np.arange(n) << 34, wide, np.ones(n, np.int64), wide, np.full(n, 0.1))
+    wide, ones = np.full(n, 2**62), np.ones(n, np.int64)
+    blocks = Blocks(np.arange(n) << 34, wide, ones, wide, np.full(n, 0.1), holders=-ones)
     message = encode_changes(Changes(7, 9, 2**52, blocks, Blocks.none()))
     assert len(message) + _OF_A_RECORD < producer._MAX_REQUEST_BYTES
 
