@@ -29,6 +29,7 @@ from api.http.cors import CORS, install_cors
 from api.http.docs import install_docs
 from api.http.failures import install_failure_handlers
 from api.http.headers import Secured
+from api.http.hosts import ANY_HOST, HOSTS, Hosts, Named
 from api.http.keys.following import Keys
 from api.http.keys.key import caller_of
 from api.http.methods import Methods
@@ -109,6 +110,8 @@ def create_app(
     writing = Writing(WriteQuota(settings.write_limit))
     keys = Keys(settings.api_keys, settings.api_keys_file, metrics.registry)
     access = Access(keys.by_digest)
+    open_to_any = keys.by_digest is not None or ANY_HOST in settings.api_hosts
+    hosts = None if open_to_any else Hosts(settings.api_hosts)
     catalog = Catalog(store, metrics.registry)
     moving = Moving(store, lambda: catalog.directory.by_id, catalog.shown, now_ms)
     trending = TrendingItems(store, catalog.shown, now_ms)
@@ -165,6 +168,7 @@ def create_app(
                 "serving": Serving(table, store, metrics, access),
                 "streams": live,
                 CORS: bool(settings.api_cors_origins),
+                HOSTS: hosts,
             }
         await asyncio.to_thread(tracing.close)
 
@@ -192,6 +196,8 @@ def create_app(
     app.add_middleware(Bounded)
     if settings.api_cors_origins:
         install_cors(app, settings.api_cors_origins)
+    if hosts is not None:
+        app.add_middleware(Named, hosts=hosts)
     app.add_middleware(Measured, metrics=metrics)
     app.add_middleware(Secured)
     install_failure_handlers(app)

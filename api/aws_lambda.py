@@ -17,6 +17,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from starlette.types import Receive, Scope, Send
 
 from api.app import create_app
+from api.http.hosts import ANY_HOST
 from api.settings import ApiSettings
 from runtime.logs import configure_logs
 from runtime.settings import read_settings
@@ -76,4 +77,6 @@ def _reads(event: dict[str, Any]) -> bool:
 def _function() -> Function:
     settings = read_settings(ApiSettings)
     configure_logs("api", settings.log_level)
-    return Function(create_app(settings))
+    # API Gateway answers to names of its own only, and has none by which a page could rebind it.
+    gateway = settings.model_copy(update={"api_hosts": frozenset((ANY_HOST,))})
+    return Function(create_app(gateway))

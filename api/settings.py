@@ -8,10 +8,12 @@ from limits import RateLimitItem, RateLimitItemPerSecond, parse
 from pydantic import Field, InstanceOf, field_validator
 from pydantic_settings import NoDecode
 
+from api.http.hosts import ANY_HOST
 from api.http.keys.file import read_keys
 from api.http.writing import MAX_EVENTS
 from runtime.settings import SharedSettings, TracingSettings
 
+_HOST: Final = re.compile(r"\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ORIGIN: Final = re.compile(r"https?://[^/\s,*?#@]+")
 
 
@@ -34,6 +36,12 @@ class ApiSettings(TracingSettings, SharedSettings):
         default="127.0.0.1",
         description="comma-separated addresses or networks of proxies, whose X-Forwarded-For says "
         "who the client is; each client's share of bodies and streams goes by it",
+    )
+    api_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(),
+        description="comma-separated names, as `tickrec.example`, that the server answers to "
+        "without keys, in addition to localhost and IP addresses; with keys it answers to any; "
+        "`*`: to any without keys, too, for behind a gateway that answers to its own names only",
     )
     api_cors_origins: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
@@ -80,6 +88,23 @@ class ApiSettings(TracingSettings, SharedSettings):
         if path is not None:
             read_keys(path)
         return path
+
+    @field_validator("api_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("api_hosts")
+    @classmethod
+    def _check_hosts(cls, names: frozenset[str]) -> frozenset[str]:
+        for name in names:
+            if not _HOST.fullmatch(name) or (name == ANY_HOST and len(names) > 1):
+                raise ValueError(
+                    f"{name!r} is no host name: write names without scheme and port, or * alone"
+                )
+        return names
 
     @field_validator("api_cors_origins", mode="before")
     @classmethod

@@ -216,7 +216,7 @@ async def _ask(port: int, users: range) -> None:
         if user is not None:
             asked[connection] = user
             path = f"/v1/users/{_user_id(user)}/recommendations?n={N}"
-            connection.ask(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+            connection.ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
     def take(connection: Connection, answer: Answer) -> None:
         nonlocal outstanding

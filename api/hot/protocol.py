@@ -22,10 +22,12 @@ from api.hot.serving import Serving
 from api.http.cors import CORS
 from api.http.headers import SECURITY_HEADERS
 from api.http.health import DRAINING
+from api.http.hosts import HOSTS, Hosts
 from api.http.problems import INVALID_HTTP, Problem, problem_reply
 from api.http.replies import Reply, joined
 
 _SECURITY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
+_SECURITY_BY_ORIGIN: Final = b"%bvary: Origin\r\n" % _SECURITY
 _TAKES_NOTHING_MS: Final = 30_000
 _UNREAD_BYTES: Final = 128 * 1024
 """That the system holds of answers for a client which reads none: by itself it takes megabytes, and
@@ -36,13 +38,17 @@ _HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
 _WITH_A_BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 _OF_A_PAGE: Final = _WITH_A_BODY | {b"origin"}
 _NOT_HTTP: Final = (
-    "It is no HTTP/1.1 request, or its head is over 64 KiB, or more than 32 requests wait on the "
-    "connection, which is closed"
+    "It is no HTTP/1.1 request, or has two `Host` headers, or its head is over 64 KiB, or more "
+    "than 32 requests wait on the connection, which is closed"
 )
 
 
 class TooManyPipelinedError(RuntimeError):
     """More requests wait on a connection than may; the parser takes it for bytes that are none."""
+
+
+class TwoHostsError(ValueError):
+    """A request has more than one `Host`: a proxy may go by the other one than the server."""
 
 
 class HotProtocol(BoundedArrival):
@@ -90,7 +96,10 @@ class HotProtocol(BoundedArrival):
         """Answer a hot request here, have uvicorn answer any other."""
         if self.url.startswith(b"//"):
             self.url = b"/" + self.url.lstrip(b"/")
-        if not self._serve_hot():
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") > 1:
+            raise TwoHostsError
+        if not self._serve_hot(names):
             self._serve_ordinary()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's words)
@@ -113,7 +122,7 @@ class HotProtocol(BoundedArrival):
         self._write(answer, keep_alive=False)
         self.transport.close()
 
-    def _serve_hot(self) -> bool:
+    def _serve_hot(self, names: list[bytes]) -> bool:
         serving: Serving | None = self.app_state.get("serving")
         under_way = self.cycle is not None and not self.cycle.response_complete
         if serving is None or under_way or self.flow.write_paused:
@@ -122,8 +131,13 @@ class HotProtocol(BoundedArrival):
         if parser.get_method() != b"GET" or parser.get_http_version() != "1.1":
             return False
         ordinary = _OF_A_PAGE if self.app_state[CORS] else _WITH_A_BODY
-        if any(name in ordinary for name, _ in self.headers):
+        if not ordinary.isdisjoint(names):
             return False
+        hosts: Hosts | None = self.app_state[HOSTS]
+        if hosts is not None and b"host" in names:
+            _, host = self.headers[names.index(b"host")]
+            if not hosts.allow(host):
+                return False  # the ordinary route refuses it
         crowded = serving.full and self.url.startswith(_HOT_PREFIXES)
         hot = None if crowded else serving.match(self.url)
         if hot is None and not crowded:
@@ -135,7 +149,9 @@ class HotProtocol(BoundedArrival):
         if hot is None:
             serving.turn_away(self.url, send)
         else:
-            tags = joined(value for name, value in self.headers if name == b"if-none-match")
+            tags = None
+            if b"if-none-match" in names:
+                tags = joined(value for name, value in self.headers if name == b"if-none-match")
             serving.serve(hot, self.headers, tags, send)
         return True
 
@@ -171,7 +187,8 @@ class HotProtocol(BoundedArrival):
         parts = [STATUS_LINE[answer.status]]
         for name, value in chain(self.server_state.default_headers, answer.headers):
             parts += (name, b": ", value, b"\r\n")
-        parts += (_SECURITY, b"\r\n" if keep_alive else b"connection: close\r\n\r\n", answer.body)
+        always = _SECURITY_BY_ORIGIN if self.app_state.get(CORS) else _SECURITY
+        parts += (always, b"\r\n" if keep_alive else b"connection: close\r\n\r\n", answer.body)
         self.transport.write(b"".join(parts))
 
 

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from api.hot.protocol import HotProtocol
 from api.hot.serving import Serving
 from api.http.health import DRAINING
+from api.http.hosts import Hosts
 
 HANG_UP_S: Final = 5.0
 """As long as uvicorn keeps an idle connection; infra/nginx closes its own after 4 s."""
@@ -43,6 +44,8 @@ class State(TypedDict):
     streams: Streams
     cors: bool
     """whether pages of other origins may ask, which the framework's routes know about"""
+    hosts: Hosts | None
+    """the names that the server answers to; None: to any"""
 
 
 class Server(uvicorn.Server):

@@ -4,12 +4,37 @@ from collections.abc import Collection
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CORS: Final = "cors"
 """In the state of the lifespan if pages of other origins may ask."""
 _SENT: Final = ("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-API-Key")
 _SEEN: Final = ("ETag", "Retry-After", "X-Request-Id")
+
+
+class Varied:
+    """Says of each answer of `app` that it depends on the origin of who asks.
+
+    Else a cache could give what it keeps for one origin, or for none, to a page of another.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and complete the headers of its answer."""
+
+        async def varied(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=list(message.get("headers", ())))
+                if "origin" not in headers.get("vary", "").lower():
+                    headers.add_vary_header("Origin")
+                message = {**message, "headers": headers.raw}
+            await send(message)
+
+        await self._app(scope, receive, varied)
 
 
 def install_cors(app: FastAPI, origins: Collection[str]) -> None:
@@ -22,3 +47,4 @@ def install_cors(app: FastAPI, origins: Collection[str]) -> None:
         expose_headers=_SEEN,
         max_age=600,
     )
+    app.add_middleware(Varied)

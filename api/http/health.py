@@ -1,6 +1,7 @@
 """For what watches the service: liveness, readiness, metrics."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -21,12 +22,18 @@ DRAINING: Final = "draining"
 KEPT_S: Final = 1.0
 """How long a check of Kafka, which asks a broker and takes a thread, answers for later ones."""
 
+UNAVAILABLE: Final = "unavailable: the server's log says why"
+"""What everybody may read of why nothing can be published, which names addresses and users."""
+
 CheckKafka = Callable[[Topology], Coroutine[Any, Any, str]]
 """Returns `ok`, or why nothing can be published."""
 
 _METRICS: Final = (
     'api_requests_total{method="GET",route="/instruments/{instrument_id}",status="200"} 1.0\n'
 )
+
+
+_log = logging.getLogger(__name__)
 
 
 class _SharedCheck:
@@ -37,14 +44,23 @@ class _SharedCheck:
         self._asked: Topology | None = None
         self._began_s = 0.0
         self._found: asyncio.Task[str] | None = None
+        self._logged = "ok"
 
     async def __call__(self, topology: Topology) -> str:
-        """Return what the check under way finds, or the one before found within `KEPT_S`."""
+        """Return what all may read of the check under way, or of one not older than `KEPT_S`."""
         found = self._found
         if found is None or topology != self._asked or self._is_old(found):
             self._asked, self._began_s = topology, time.monotonic()
             found = self._found = asyncio.create_task(self._check(topology))
-        return await asyncio.shield(found)  # one who goes ends it for nobody else
+        # One who goes ends it for nobody else.
+        return self._public(await asyncio.shield(found))
+
+    def _public(self, found: str) -> str:
+        """Return what a check found as all may read it; log it if it is another than before."""
+        if found not in (self._logged, "ok"):
+            _log.warning("nothing can be published: %s", found)
+        self._logged = found
+        return found if found == "ok" else UNAVAILABLE
 
     def _is_old(self, found: asyncio.Task[str]) -> bool:
         return found.done() and time.monotonic() >= self._began_s + KEPT_S
@@ -91,8 +107,8 @@ def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry
             tag="health",
             summary="Reads can be served",
             description="""\
-Redis answers and knows the topics. `kafka` is told apart: reads do not need it. It is asked at most
-once a second.
+Redis answers and knows the topics. `kafka` is apart: reads do not need it. It is asked at most
+once a second, and is `ok` or `unavailable`; why, the server's log says.
 
 Not ready is also a server that is about to end.""",
             act=ready,

@@ -40,6 +40,7 @@ NO_MODEL_YET: Final = ProblemType("no-model-yet", "No model is trained yet", 404
 CONFLICT: Final = ProblemType("conflict", "Not as things stand", 409)
 INCOMPLETE_BODY: Final = ProblemType("incomplete-body", "The body did not come in whole", 408)
 TOO_LARGE: Final = ProblemType("too-large", "The body is too large", 413)
+UNKNOWN_HOST: Final = ProblemType("unknown-host", "The server does not answer to this name", 421)
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemType(
     "unsupported-media-type", "The body must be application/json", 415
 )

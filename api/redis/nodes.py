@@ -85,7 +85,7 @@ class Nodes:
             return self._connections[node]
         except KeyError:
             self._trouble.set()
-            raise NotConnectedError(f"not connected to {node.host}:{node.port}") from None
+            raise NotConnectedError("not connected to one of its nodes") from None
 
     def connections(self) -> list[Connection]:
         """Return all that there are."""

@@ -64,7 +64,7 @@ class _Way:
 
 
 def _ways() -> dict[Flood, _Way]:
-    host = f"HTTP/1.1\r\nHost: flood\r\n{_ADDRESS}"
+    host = f"HTTP/1.1\r\nHost: localhost\r\n{_ADDRESS}"
     ids = ",".join(map(str, range(_BAR_INSTRUMENTS)))
     large = f"GET /v1/bars?instruments={ids} {host}\r\n"
     body = "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n"

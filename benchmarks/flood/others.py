@@ -131,7 +131,7 @@ def _reads(instruments: int, users: int) -> Iterator[bytes]:
             f"/v1/instruments/{instrument}/similar",
             f"/v1/users/{user}/recommendations",
         ):
-            yield f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+            yield f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 def _writes(instruments: int) -> Iterator[bytes]:
@@ -145,7 +145,7 @@ def _writes(instruments: int) -> Iterator[bytes]:
         }
         body = _encode(event)
         head = (
-            "POST /v1/events HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+            "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         yield head.encode() + body

@@ -72,7 +72,7 @@ class Client:
     async def connect(self, port: int) -> asyncio.StreamReader:
         """Ask for the stream until it is granted; return it when its snapshot has come."""
         asked = ",".join(map(str, self.last))
-        request = f"GET /v1/stream/bars?instruments={asked} HTTP/1.1\r\nHost: bench\r\n\r\n"
+        request = f"GET /v1/stream/bars?instruments={asked} HTTP/1.1\r\nHost: localhost\r\n\r\n"
         while True:
             # Kept here: a connection that nobody holds is closed.
             reader, self._writer = await asyncio.open_connection(LOOPBACK, port)

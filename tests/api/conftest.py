@@ -195,7 +195,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
             # As a server does: what a handler lets through is answered 500, and logged.
             transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
             async with httpx.AsyncClient(
-                transport=transport, base_url="http://test", headers=AS_JSON
+                transport=transport, base_url="http://localhost", headers=AS_JSON
             ) as client:
                 yield client
 

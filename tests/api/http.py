@@ -51,7 +51,7 @@ class Client:
 
 def request(target: str, *, headers: bytes = b"", method: str = "GET") -> bytes:
     """Return a request as it is sent."""
-    return f"{method} {target} HTTP/1.1\r\nHost: test\r\n".encode() + headers + b"\r\n"
+    return f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n".encode() + headers + b"\r\n"
 
 
 @contextlib.asynccontextmanager

@@ -13,8 +13,8 @@ from api.hot.arrival import MAX_HEAD_BYTES, BoundedArrival
 from infra.local.process import LOOPBACK, free_port
 from tests.patience import PATIENCE_S
 
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 MIB = b"x" * 1024 * 1024
 
 

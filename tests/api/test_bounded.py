@@ -57,7 +57,7 @@ def held() -> Held:
 @pytest.fixture
 def client(held: Held) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(Bounded(held), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://test")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 @pytest.mark.parametrize(("method", "bound"), [("GET", MAX_READS), ("POST", MAX_WRITES)])
@@ -134,7 +134,7 @@ def reading() -> Reading:
 def client_at(app: ASGIApp, address: str) -> httpx.AsyncClient:
     """Return a client of an address of its own."""
     transport = httpx.ASGITransport(Bounded(app), client=(address, 1))
-    return httpx.AsyncClient(transport=transport, base_url="http://test")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 async def test_bodies_that_are_still_coming_take_no_place_of_a_write(reading: Reading) -> None:
@@ -167,7 +167,7 @@ async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
     slow, bounded = Slow(), Bounded(reading)
     first, second = (
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(bounded, client=(address, 1)), base_url="http://test"
+            transport=httpx.ASGITransport(bounded, client=(address, 1)), base_url="http://localhost"
         )
         for address in ("192.0.2.1", "192.0.2.2")
     )

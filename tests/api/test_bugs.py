@@ -26,7 +26,7 @@ def failing(before: Callable[[Send], Awaitable[None]] | None = None) -> ASGIApp:
 
 async def get(app: ASGIApp) -> httpx.Response:
     transport = httpx.ASGITransport(Contained(app))  # it lets an exception through to the test
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get("/somewhere")
 
 

@@ -184,7 +184,8 @@ async def test_both_paths_answer_the_same_bytes_whatever_is_asked_for(
 async def once(port: int, target: bytes, headers: bytes) -> bytes:
     """Return the answer to one request on a connection of its own."""
     async with connected(port) as client:
-        return await client.send(b"GET %b HTTP/1.1\r\nHost: t\r\n%b\r\n" % (target, headers))
+        host = b"Host: localhost\r\n"
+        return await client.send(b"GET %b HTTP/1.1\r\n%b%b\r\n" % (target, host, headers))
 
 
 @pytest.mark.parametrize("target", ["/instruments/4", "/v1/instruments/4/similar"])

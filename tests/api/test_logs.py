@@ -76,7 +76,7 @@ WRITES: Final[list[tuple[str, Any]]] = [
     ("/add/request", LEGACY),
     ("/add/request", {**LEGACY, "price": USER, "instrid": -INSTRUMENT}),
 ]
-MARKED: Final = b"Host: x\r\nX-API-Key: key-of-marker\r\n"
+MARKED: Final = b"Host: localhost\r\nX-API-Key: key-of-marker\r\n"
 JSON: Final = b"Content-Type: application/json\r\n"
 ODD: Final = [
     b"Zo\xc3\xab-Marker\r\n\r\n",

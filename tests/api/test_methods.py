@@ -91,7 +91,7 @@ async def test_405_names_the_methods_of_several_routes() -> None:
         app.add_api_route("/x", lambda: None, methods=[method])
     app.add_middleware(Methods, routes=app.routes)
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         answer = await client.post("/x")
     assert answer.status_code == 405
     assert answer.headers["allow"] == "GET, HEAD, DELETE, OPTIONS"

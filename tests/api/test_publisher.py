@@ -79,7 +79,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[Topology]:
     async def check(_: Publisher, topology: Topology) -> str:
         made.append(topology)
         await asyncio.sleep(0.05)
-        return f"check {len(made)}"
+        return "ok"
 
     monkeypatch.setattr(Publisher, "check", check)
     return made
@@ -96,7 +96,8 @@ async def test_however_many_ask_at_once_kafka_is_asked_once(
     async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
         answers = await asyncio.gather(*(client.get("/health/ready") for _ in range(50)))
         answers.append(await client.get("/health/ready"))
-        assert {answer.json()["kafka"] for answer in answers} == {"check 1"}
+        assert {answer.json()["kafka"] for answer in answers} == {"ok"}
         assert len(checks) == 1
         monkeypatch.setattr("api.http.health.KEPT_S", 0)
-        assert (await client.get("/health/ready")).json()["kafka"] == "check 2"
+        await client.get("/health/ready")
+        assert len(checks) == 2

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from api.http import bodies
+from api.http.health import UNAVAILABLE
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
@@ -117,14 +118,22 @@ async def test_a_trade_of_the_first_version_comes_back_and_is_published_as_both(
 
 @pytest.mark.integration
 async def test_readiness_tells_whether_kafka_has_the_noted_partitions(
-    serve: Serve, store_url: str, namespace: str, broker: str, topology: Topology, filled: Filled
+    serve: Serve,
+    store_url: str,
+    namespace: str,
+    broker: str,
+    topology: Topology,
+    filled: Filled,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     kafka = {"redis_url": store_url, "kafka": plain(broker)}
     async with serve(**kafka, namespace=namespace) as client:
         answer = await client.get("/health/ready")
         assert answer.json() == {"status": "ready", "redis": "ok", "kafka": "ok"}
     async with serve(**kafka, namespace=filled.keys.namespace) as client:
-        assert "quotes has 2 partitions" in (await client.get("/health/ready")).json()["kafka"]
+        assert (await client.get("/health/ready")).json()["kafka"].startswith("unavailable")
+    assert "nothing can be published: " in caplog.text
+    assert "quotes has 2 partitions" in caplog.text
 
 
 class TestKafkaAway:
@@ -148,10 +157,13 @@ class TestKafkaAway:
         metrics = (await client.get("/metrics")).text
         assert 'api_published_total{outcome="failed",topic="quotes"} 1.0' in metrics
 
-    async def test_it_is_ready_to_read_and_tells(self, client: httpx.AsyncClient) -> None:
-        answer = await client.get("/health/ready")
-        assert answer.status_code == 200
-        assert answer.json()["kafka"].startswith("127.0.0.1:")
+    async def test_it_is_ready_to_read_and_only_its_log_says_which_broker_is_away(
+        self, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        answers = [await client.get("/health/ready") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert {answer.json()["kafka"] for answer in answers} == {UNAVAILABLE}
+        assert caplog.text.count("nothing can be published: 127.0.0.1:") == 1
 
     @pytest.mark.parametrize(
         ("body", "status", "kind"),

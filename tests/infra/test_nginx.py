@@ -318,10 +318,17 @@ def test_a_stream_passes_event_by_event_through_a_silence_and_ends_with_its_clie
     eventually(lambda: proxy.asked("left") == 1, "the API sees that the client left")
 
 
-def test_the_api_learns_who_asked_and_through_which_door(proxy: Proxy) -> None:
-    answer = proxy.client.get("/docs", headers={"X-Forwarded-For": "192.0.2.7"}).json()
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/docs"), ("POST", "/v1/events"), ("PUT", "/x"), ("GET", "/v1/bars")],
+)
+def test_the_api_learns_who_asked_and_through_which_door(
+    proxy: Proxy, method: str, path: str
+) -> None:
+    headers = {"X-Forwarded-For": "10.9.8.7, 192.0.2.7", "X-Forwarded-Proto": "https"}
+    answer = proxy.client.request(method, path, headers=headers).json()
 
-    assert answer["headers"]["X-Forwarded-For"] == f"192.0.2.7, {LOOPBACK}"
+    assert answer["headers"]["X-Forwarded-For"] == LOOPBACK, "the client chose its address"
     assert answer["headers"]["X-Forwarded-Proto"] == "http"
     assert answer["headers"]["Host"] == proxy.client.base_url.netloc.decode()
 

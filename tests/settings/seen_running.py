@@ -227,6 +227,18 @@ def origins_allowed(stack: Stack, row: Row) -> None:
             assert allowed == (origin if origin in named else None)
 
 
+def names_answered(stack: Stack, row: Row) -> None:
+    """Without keys it answers to the names and to localhost, on both paths, and to no others."""
+    assert not stack.keyed, "with keys it answers to any"
+    named = [name.strip() for name in str(row.value or "").split(",")]
+    for path in ("/health/live", "/v1/users/stranger/recommendations"):
+        for name in ("localhost", *filter(None, named), "other.example"):
+            host = "any.example" if name == "*" else name
+            answer = stack.client.get(stack.url(path), headers={"Host": f"{host}:8000"})
+            refused = name == "other.example" and "*" not in named
+            assert (answer.status_code == 421) == refused
+
+
 def private_port(stack: Stack, row: Row) -> None:
     """Metrics, health and documentation are on the private port only, if there is one."""
     private = stack.settings("api").api_private_port

@@ -82,6 +82,7 @@ REFUSED: Final = (
     whole("METRICS_PORT", "trainer", 0, 65535),
     whole("API_PORT", "api", 0, 65535),
     whole("API_PRIVATE_PORT", "api", 0, 65535),
+    Wrong("API_HOSTS", ("api",), {"http://shop.example": "no host name", "a,*": "no host name"}),
     Wrong("API_CORS_ORIGINS", ("api",), {"*": "no origin", "shop.example": "no origin"}),
     whole("STREAMS_PER_CLIENT", "api", 1),
     Wrong("API_KEYS", ("api",), {",": "has no key in it"}),

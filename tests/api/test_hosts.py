@@ -1,0 +1,152 @@
+"""Which names a server without keys answers to, on both paths, and what `Host` may be at all."""
+
+import json
+from typing import Any
+
+import pytest
+
+from api.settings import ApiSettings
+
+from .conftest import Filled
+from .http import ORDINARY, Client, connected, serving
+
+HOT = b""
+NAMES = "shop.example, Tickrec.Example"
+
+
+def asking(host: bytes, more: bytes = b"", target: str = "/instruments/similar/4") -> bytes:
+    return f"GET {target} HTTP/1.1\r\n".encode() + host + more + b"\r\n"
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ")[1])
+
+
+@pytest.fixture
+def where(store_url: str, filled: Filled) -> dict[str, Any]:
+    filled.generation("g1", {"4": [("5", 0.5, 2)]})
+    return {"redis_url": store_url, "namespace": filled.keys.namespace}
+
+
+OF_THIS_MACHINE = [
+    b"localhost",
+    b"LocalHost:8000",
+    b"app.localhost:8000",
+    b"127.0.0.1:8000",
+    b"192.0.2.7",
+    b"[::1]:8000",
+    b"[2001:db8::7]",
+]
+OF_OTHERS = [
+    b"evil.example",
+    b"evil.example:8000",
+    b"localhost.evil.example",
+    b"evillocalhost",
+    b"127.0.0.1.evil.example",
+    b"api",
+    b"[::1",
+    b"::1",
+    b"",
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("path", [HOT, ORDINARY], ids=["hot", "ordinary"])
+async def test_without_keys_it_answers_to_localhost_addresses_and_the_names_of_the_setting_only(
+    where: dict[str, Any], path: bytes
+) -> None:
+    async with serving(**where, api_hosts=NAMES) as (_, port), connected(port) as client:
+        own = [*OF_THIS_MACHINE, b"shop.example", b"shop.example:8000", b"TICKREC.example"]
+        for host in own * 2:
+            answer = await client.send(asking(b"Host: %b\r\n" % host, path))
+            assert status_of(answer) == 200, host
+        for host in OF_OTHERS * 2:
+            answer = await client.send(asking(b"Host: %b\r\n" % host, path))
+            assert status_of(answer) == 421, host
+
+
+async def test_a_page_that_was_bound_to_another_address_can_neither_read_nor_write(
+    where: dict[str, Any],
+) -> None:
+    evil = b"Host: evil.example:8000\r\nOrigin: http://evil.example:8000\r\n"
+    async with serving(**where) as (_, port), connected(port) as client:
+        targets = ("/", "/v1/users", "/health/live", "/metrics", "/openapi.json", "/nowhere")
+        said = [await client.send(asking(evil, target=target)) for target in targets]
+        for method, target in (("POST", "/v1/events"), ("DELETE", "/v1/users/ABC")):
+            head = f"{method} {target} HTTP/1.1\r\nContent-Length: 0\r\n".encode()
+            said.append(await client.send(head + evil + b"\r\n"))
+    assert [status_of(answer) for answer in said] == [421] * len(said)
+
+
+async def test_the_refusal_names_the_host_and_the_remedy(where: dict[str, Any]) -> None:
+    async with serving(**where) as (_, port), connected(port) as client:
+        answer = await client.send(asking(b"Host: shop.example:80\r\n"))
+    problem = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert problem["type"] == "urn:tickrec:problem:unknown-host"
+    assert "'shop.example:80'" in problem["detail"]
+    assert "API_HOSTS=shop.example" in problem["detail"]
+    assert "API_KEYS" in problem["detail"]
+    assert b"\r\ncontent-security-policy: " in answer
+
+
+@pytest.mark.parametrize("settings", [{"api_keys": "secret"}, {"api_hosts": "*"}], ids=str)
+@pytest.mark.parametrize("path", [HOT, ORDINARY], ids=["hot", "ordinary"])
+async def test_with_keys_or_behind_a_gateway_of_its_own_name_it_answers_to_any(
+    where: dict[str, Any], settings: dict[str, str], path: bytes
+) -> None:
+    async with serving(**where, **settings) as (_, port), connected(port) as client:
+        answer = await client.send(asking(b"Host: shop.example\r\n", path))
+    assert status_of(answer) == 200
+
+
+@pytest.mark.parametrize("settings", [{}, {"api_keys": "secret"}], ids=["open", "keys"])
+@pytest.mark.parametrize("path", [HOT, ORDINARY], ids=["hot", "ordinary"])
+async def test_two_hosts_are_no_request(
+    where: dict[str, Any], settings: dict[str, str], path: bytes
+) -> None:
+    two = b"Host: localhost\r\nhost: localhost\r\n"
+    async with serving(**where, **settings) as (_, port), connected(port) as client:
+        answer = await client.send(asking(two, path))
+        assert status_of(answer) == 400
+        assert await client.reader.read() == b"", "the connection goes on"
+    problem = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert problem["type"] == "urn:tickrec:problem:invalid-http"
+
+
+async def test_who_names_no_host_is_no_browser(where: dict[str, Any]) -> None:
+    async with serving(**where) as (_, port), connected(port) as client:
+        assert status_of(await client.send(asking(b""))) == 200
+        assert status_of(await client.send(asking(b"", ORDINARY))) == 200
+
+
+@pytest.mark.parametrize("wrong", ["http://shop.example", "shop.example:80", "a b", "a,*"])
+def test_a_setting_that_is_no_name_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="is no host name"):
+        ApiSettings(api_hosts=wrong)  # type: ignore[arg-type]
+
+
+async def vary(client: Client, target: str, headers: bytes = b"") -> list[bytes]:
+    """Return what the `Vary` headers of an answer name."""
+    answer = await client.send(asking(b"Host: localhost\r\n", headers, target))
+    lines = answer.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+    values = [line.partition(b":")[2] for line in lines if line.startswith(b"vary:")]
+    return [name.strip() for value in values for name in value.split(b",")]
+
+
+@pytest.mark.parametrize(
+    "target", ["/instruments/similar/4", "/v1/instruments/4/similar", "/health/live", "/nowhere"]
+)
+@pytest.mark.parametrize(
+    "headers",
+    [HOT, ORDINARY, b"Origin: https://shop.example\r\n", b"Origin: https://other.example\r\n"],
+    ids=["hot", "ordinary", "shop", "other"],
+)
+async def test_where_pages_of_other_origins_may_ask_a_cache_keeps_answers_by_origin(
+    where: dict[str, Any], target: str, headers: bytes
+) -> None:
+    origins = "https://shop.example"
+    async with serving(**where, api_cors_origins=origins) as (_, port), connected(port) as client:
+        assert (await vary(client, target, headers)) == [b"origin"]
+        assert sorted(await vary(client, "/", headers)) == [b"accept-encoding", b"origin"]
+    async with serving(**where) as (_, port), connected(port) as client:
+        assert (await vary(client, target, headers)) == []
