@@ -4,9 +4,11 @@ Where Docker runs, `docker compose up` is the test of the rest.
 """
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from api.http.keys.file import read_keys
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
 from infra import broker as brokers
@@ -42,8 +45,10 @@ SETTINGS: dict[str, type[SharedSettings]] = {
     "producer": ProducerSettings,
 }
 PROGRAMS = sorted(SETTINGS)
-SERVERS = sorted(SERVICES.keys() - SETTINGS.keys())
-ENDS_BY_ITSELF = {"topics"}
+COMMANDS = {"keys"}
+"""that people run"""
+SERVERS = sorted(SERVICES.keys() - SETTINGS.keys() - COMMANDS)
+ENDS_BY_ITSELF = {"topics", *COMMANDS}
 LISTENS_NOWHERE = {"producer"}
 
 
@@ -167,9 +172,41 @@ def test_the_api_reads_the_volume_that_the_archive_writes_once_it_is_told_to(
     assert given_archive() == ArchiveSettings().archive
 
     assert SERVICES["archive"]["volumes"] == [f"archive:{folder}"]
-    assert SERVICES["api"]["volumes"] == [f"archive:{folder}:ro"]
-    user = re.search(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) or pytest.fail("no user")
-    assert f"chown {user[1]} {folder}\n" in DOCKERFILE.rpartition("\nFROM ")[2]
+    assert f"archive:{folder}:ro" in SERVICES["api"]["volumes"]
+    assert folder in folders_of_the_images_user()
+
+
+def test_an_operator_can_make_keys_of_every_scope_which_the_api_then_follows(
+    tmp_path: Path,
+) -> None:
+    assert SERVICES["api"]["environment"]["API_KEYS_FILE"] is None, "not set from outside"
+    given = environment("keys")
+    folder = str(Path(given["API_KEYS_FILE"]).parent)
+    assert SERVICES["keys"]["volumes"] == [f"keys:{folder}"]
+    assert f"keys:{folder}:ro" in SERVICES["api"]["volumes"]
+    assert folder in folders_of_the_images_user()
+
+    path = tmp_path / Path(given["API_KEYS_FILE"]).name
+    command = [sys.executable, "-m", *SERVICES["keys"]["entrypoint"][2:]]
+    added = subprocess.run(
+        [*command, "add", "operator", "--scopes", "read,write,admin"],
+        cwd=ROOT,
+        env={**os.environ, "API_KEYS_FILE": str(path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (key,) = read_keys(path).values()
+    assert added.stdout.startswith("tk_")
+    assert key.scopes == {"read", "write", "admin"}
+
+
+def folders_of_the_images_user() -> list[str]:
+    """Return the folders that volumes are mounted on, and take their owner from."""
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    user = re.search(r"^USER (.*)$", last, re.MULTILINE) or pytest.fail("no user")
+    owned = re.search(rf"chown {user[1]} (.*)$", last, re.MULTILINE) or pytest.fail("no folder")
+    return owned[1].split()
 
 
 def test_ports_are_open_to_this_machine_only() -> None:

@@ -44,7 +44,7 @@ OF_THE_ARCHIVE = {f"ARCHIVE_{name.upper()}" for name in ArchiveConfig.model_fiel
 """in the map, which all programs have, where there is an archive"""
 OF_AWS = {"AWS_DEFAULT_REGION"}
 """read by libraries, not by the programs"""
-OF_SECRETS = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "REDIS_URL", "API_KEYS"}
+OF_SECRETS = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "REDIS_URL"}
 
 
 def programs_of(overlay: str) -> set[str]:
@@ -98,8 +98,9 @@ def test_the_programs_take_the_values(
     overlay: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = plain_variables(overlay, name)
-    # The file is the secret's, which only a cluster mounts.
-    values.pop("KAFKA_SSL_CA_FILE", None)
+    # The files are secrets', which only a cluster mounts.
+    for file in ("KAFKA_SSL_CA_FILE", "API_KEYS_FILE"):
+        values.pop(file, None)
     for key in secret_variables(overlay, name) - {"REDIS_URL"}:
         values[key] = "secret"
     for key, value in values.items():
@@ -116,6 +117,25 @@ def test_secrets_stand_in_no_map_and_are_given_to_those_who_use_them(
 ) -> None:
     assert not OF_SECRETS & plain_variables(overlay, name).keys()
     assert ("REDIS_URL" in secret_variables(overlay, name)) == (name not in WITHOUT_REDIS)
+
+
+def test_the_api_does_not_start_without_its_keys(overlay: Any) -> None:
+    """A misspelt secret would otherwise leave it open to all."""
+    spec = overlay.pods()["api"]
+    path = Path(plain_variables(overlay, "api")["API_KEYS_FILE"])
+    (mount,) = [one for one in spec["containers"][0]["volumeMounts"] if one["name"] == "api-keys"]
+    (volume,) = [one for one in spec["volumes"] if one["name"] == "api-keys"]
+
+    assert (mount["mountPath"], mount["readOnly"]) == (str(path.parent), True)
+    # Whoever names the entries needs each of them to be there.
+    items = [{"key": "keys.json", "path": path.name}]
+    assert volume["secret"] == {"secretName": "api-keys", "items": items}
+    assert "subPath" not in mount, "it would not follow the secret's changes"
+    assert "API_KEYS" not in secret_variables(overlay, "api"), "such keys do not administer"
+
+
+def test_no_secret_is_optional(overlay: Any) -> None:
+    assert "optional:" not in overlay.text
 
 
 def test_only_an_address_without_a_password_is_in_the_repository(overlay: Any) -> None:
