@@ -15,7 +15,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from contracts.columns import Numbers, narrowed, pack_numbers, unpack_numbers, widened
-from contracts.messages import Floats, Ints
+from contracts.messages import Floats, Ints, decode_alone
 
 VERSION: Final = 2
 """The latest that `decode_changes` reads, which has `Blocks.holders`. What has none is written as
@@ -25,6 +25,10 @@ EVENT_BYTES: Final = 3 * 8 + 1
 ROW_BYTES: Final = 2 * 8
 """What an event and a row take in a message at most; `TakenOut` two rows for each item."""
 
+
+MAX_OFFSET: Final = 2**48 - 1
+MAX_INCARNATION: Final = 2**15 - 1
+"""Of a log: a place in it is one number of 63 bits, see `stream_processors.store.marks`."""
 
 Chosen = slice | Ints | npt.NDArray[np.bool_]
 """Which of the events, as an index of NumPy's."""
@@ -107,6 +111,8 @@ class Changes:
 
 
 Count = Annotated[int, Meta(ge=0)]
+Offset = Annotated[int, Meta(ge=0, le=MAX_OFFSET)]
+Incarnation = Annotated[int, Meta(ge=0, le=MAX_INCARNATION)]
 
 
 class _Version(msgspec.Struct, frozen=True, gc=False):
@@ -126,7 +132,7 @@ class _Blocks(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class _TakenOut(msgspec.Struct, frozen=True, gc=False):
-    offset: Count
+    offset: Offset
     k: Count
     h: Count
     i: bytes
@@ -138,9 +144,9 @@ class _TakenOut(msgspec.Struct, frozen=True, gc=False):
 class _Packed(msgspec.Struct, frozen=True, gc=False):
     version: int
     source: Count
-    incarnation: Count
+    incarnation: Incarnation
     lineage: Count
-    first_offset: Count
+    first_offset: Offset
     own: _Blocks
     mirrored: _Blocks
     taken_out: list[_TakenOut]
@@ -148,10 +154,10 @@ class _Packed(msgspec.Struct, frozen=True, gc=False):
 
 class _PackedVersion0(msgspec.Struct, frozen=True, gc=False):
     source: Count
-    incarnation: Count
+    incarnation: Incarnation
     lineage: Count
     rows: Count
-    first_offset: Count
+    first_offset: Offset
     offset: bytes
     i: bytes
     j: bytes
@@ -192,13 +198,29 @@ def decode_changes(value: bytes | None) -> Changes:
     """
     if value is None:
         raise ValueError("the record has no value")
-    version = _version.decode(value).version
+    version = decode_alone(_version.decode, value).version
     if version > VERSION:
         raise UnknownVersionError(
             f"a message on cooccurrences has version {version}, this worker reads up to {VERSION}: "
             "upgrade this worker"
         )
-    return _unpack(_packed.decode(value)) if version else _unpack_version_0(value)
+    changes = _unpack(decode_alone(_packed.decode, value)) if version else _unpack_version_0(value)
+    _check(changes.own)
+    _check(changes.mirrored)
+    return changes
+
+
+def _check(blocks: Blocks) -> None:
+    """Judge what the columns' types leave open, as numbers of 64 bits may run over.
+
+    Raises:
+        ValueError: an offset or an item is none, or a change is no number.
+    """
+    least = min(column.min(initial=0) for column in (blocks.offset, blocks.item, blocks.other))
+    if least < 0 or blocks.offset.max(initial=0) > MAX_OFFSET:
+        raise ValueError("an offset or an item is out of range")
+    if not np.isfinite(blocks.delta).all():
+        raise ValueError("a change is not finite")
 
 
 def _unpack(packed: _Packed) -> Changes:
@@ -214,7 +236,7 @@ def _unpack(packed: _Packed) -> Changes:
 
 def _unpack_version_0(value: bytes) -> Changes:
     """Return the changes of a message that said offset, row, column and delta for each entry."""
-    packed = _packed_version_0.decode(value)
+    packed = decode_alone(_packed_version_0.decode, value)
     n = packed.rows
     blocks = Blocks(
         offset=widened("offset", packed.offset, n, "i") + packed.first_offset,

@@ -7,7 +7,7 @@ what is not UTF-8 is base64. `infra.republish` reads such lines.
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -18,6 +18,7 @@ from contracts.topics import Topic, dead_letters
 from infra import broker
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
+from runtime.kafka.headers import UnreadableHeadersError, headers_of
 from runtime.kafka.refusals import told
 
 _ANSWER_WITHIN_S: Final = 10
@@ -155,8 +156,10 @@ def _headers(record: Message) -> dict[str, bytes]:
     Raises:
         broker.BrokerError: one of ours is missing.
     """
-    pairs = cast("list[tuple[str, bytes]]", record.headers() or [])
-    headers = dict(pairs)
+    try:
+        headers = {name: value for name, value in headers_of(record) if value is not None}
+    except UnreadableHeadersError:
+        headers = {}
     missing = {"topic", "partition", "offset", "reason"} - headers.keys()
     if missing:
         raise broker.BrokerError(

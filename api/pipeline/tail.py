@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from api.pipeline.answers import DeadLetter
 from contracts.topics import DEAD_LETTERS_SUFFIX
 from runtime.kafka.config import KafkaConfig
+from runtime.kafka.headers import has_readable_headers, headers_of
 
 READ_WITHIN_S: Final = 1.0
 RECORDS_MOST: Final = 5_000
@@ -96,7 +97,7 @@ def _pieces(consumer: Consumer, kafka: KafkaConfig, starts: Mapping[str, int]) -
 
 def letter_of(record: Message, log: str) -> DeadLetter:
     """Return a record of a log of dead letters as it is shown."""
-    headers = dict(cast("list[tuple[str, bytes]]", record.headers() or []))
+    headers = dict(headers_of(record)) if has_readable_headers(record) else {}
     value = record.value()
     return DeadLetter(
         topic=log.removesuffix(DEAD_LETTERS_SUFFIX),

@@ -4,7 +4,7 @@ What breaks a topic's rules makes no row: whoever folds the topic keeps it as a 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from contracts.messages import Interaction, Ints, decode_interaction, decode_quo
 from contracts.partitioning import instrument_partitions, user_partition
 from contracts.tombstones import Tombstone, decode_tombstone
 from runtime.archive.tables import arrow_schema_of
+from runtime.kafka.headers import has_readable_headers, headers_of
 
 US_PER_MS: Final = 1_000
 T = TypeVar("T")
@@ -56,7 +57,9 @@ def rows_of(table: ArchiveTable, place: Place, records: Sequence[Message], now_m
         now_ms: the clock; event times too far ahead of it, or of the time at which the broker took
             the record, break a rule.
     """
-    return _ROWS[table.name](place, records, _clock_ms(records, now_ms))
+    readable = [record for record in records if has_readable_headers(record)]
+    rows = _ROWS[table.name](place, readable, _clock_ms(readable, now_ms))
+    return Rows(rows.batch, rows.rejected + len(records) - len(readable))
 
 
 def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
@@ -80,8 +83,7 @@ def _interactions(place: Place, records: Sequence[Message], clock_ms: Ints) -> R
     def decode(record: Message, now_ms: int) -> tuple[Interaction | Tombstone, int]:
         value = record.value()
         if value is None:
-            headers = cast("list[tuple[str, bytes | None]]", record.headers() or [])
-            told: Interaction | Tombstone = decode_tombstone(record.key(), tuple(headers))
+            told: Interaction | Tombstone = decode_tombstone(record.key(), headers_of(record))
             ts_ms = record.timestamp()[1]
         else:
             told = decode_interaction(value, now_ms)

@@ -9,6 +9,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from infra.repartition.placement import Records
 from infra.repartition.progress import Partition
+from runtime.kafka.headers import UnreadableHeadersError, headers_of
 
 
 def place_of(message: Message) -> tuple[Partition, int]:
@@ -34,6 +35,8 @@ def records(partition: int, messages: Sequence[Message]) -> Records:
     )
 
 
-def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
-    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    return tuple((name, value or b"") for name, value in pairs)
+def _headers(message: Message) -> tuple[tuple[str, bytes], ...] | None:
+    try:
+        return tuple((name, value or b"") for name, value in headers_of(message))
+    except UnreadableHeadersError:
+        return None

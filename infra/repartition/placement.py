@@ -31,7 +31,8 @@ class Records:
     partition: int
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
-    headers: Sequence[tuple[tuple[str, bytes], ...]]
+    headers: Sequence[tuple[tuple[str, bytes], ...] | None]
+    """None of a record whose headers cannot be read, which all who read it reject"""
     clock_ms: Ints
     """(n,) the time by which the workers judged each as ahead, epoch ms"""
 
@@ -46,13 +47,18 @@ class Partitions:
 
 def place(topic: Topic, records: Records, partitions: Partitions) -> list[int]:
     """Return the partition that each record is copied to, n of them; `LEFT_OUT` for none."""
-    if topic == FEEDBACK:  # nothing folds it, so nothing of it was rejected
-        return [_of(key or b"", partitions.after) for key in records.keys]
+    if topic == FEEDBACK:  # nothing folds it, so its key need not belong to its partition
+        places = [_of(key or b"", partitions.after) for key in records.keys]
+    else:
+        places = [
+            LEFT_OUT
+            if owner is None or _of(owner, partitions.before) != records.partition
+            else _of(owner, partitions.after)
+            for owner in _OWNERS[topic](records)
+        ]
     return [
-        LEFT_OUT
-        if owner is None or _of(owner, partitions.before) != records.partition
-        else _of(owner, partitions.after)
-        for owner in _OWNERS[topic](records)
+        LEFT_OUT if headers is None else at
+        for at, headers in zip(places, records.headers, strict=True)
     ]
 
 
@@ -73,7 +79,7 @@ def _owners_of_interactions(records: Records) -> list[bytes | None]:
         owners[at] = user_id.encode()
     for at, _ in rejections:
         if records.values[at] is None:
-            owners[at] = _owner_of_tombstone(records.keys[at], records.headers[at])
+            owners[at] = _owner_of_tombstone(records.keys[at], records.headers[at] or ())
     return owners
 
 

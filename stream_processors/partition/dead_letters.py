@@ -7,10 +7,9 @@ from typing import Final
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from faust.types import TP
 
-from contracts.messages import Rejection
 from contracts.topics import STREAMED, dead_letters
 from stream_processors import metrics
-from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.batches import BadRecord
 from stream_processors.transport.producer import Outgoing, Producer
 
 _TOPIC_OF: Final = {topic.name: dead_letters(topic) for topic in STREAMED}
@@ -18,7 +17,7 @@ _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class DeadLetters:
-    """Publishes rejected records as they were, with the reason and the place in the headers.
+    """Publishes bad records as they were, with the reason and the place in the headers.
 
     The fold goes on meanwhile: whoever writes a position waits for `settled` before. After a crash
     a record may arrive twice, with the same topic, partition and offset.
@@ -29,22 +28,20 @@ class DeadLetters:
         # The last of each partition. A failed one stays: no later position may pass its records.
         self._publishing: dict[TP, asyncio.Task[None]] = {}
 
-    async def publish(self, batch: RecordBatch, rejections: Sequence[Rejection]) -> None:
-        """Begin to publish, once the broker has the letters of the partition's batches before.
+    async def publish(self, tp: TP, bad: Sequence[BadRecord]) -> None:
+        """Begin to publish, once the broker has the letters of the partition that came before.
 
         So however many are bad, those of one batch a partition are in memory.
 
         Raises:
             aiokafka.errors.KafkaError: it does not take those before, and trying again is no use.
         """
-        if not rejections:
+        if not bad:
             return
-        metrics.REJECTED.labels(batch.tp.topic).inc(len(rejections))
-        await self.settled(batch.tp)
-        letters = [_letter(batch, rejection) for rejection in rejections]
-        self._publishing[batch.tp] = asyncio.create_task(
-            self._publish(_TOPIC_OF[batch.tp.topic].name, letters)
-        )
+        metrics.REJECTED.labels(tp.topic).inc(len(bad))
+        await self.settled(tp)
+        letters = [_letter(tp, record) for record in bad]
+        self._publishing[tp] = asyncio.create_task(self._publish(_TOPIC_OF[tp.topic].name, letters))
 
     async def settled(self, tp: TP) -> None:
         """Return when the broker has all letters of a partition that were begun until now.
@@ -69,20 +66,19 @@ class DeadLetters:
             await self._publish(topic, letters[half:])
 
 
-def _letter(batch: RecordBatch, rejection: Rejection) -> Outgoing:
-    record = batch.records[rejection.place]
+def _letter(tp: TP, record: BadRecord) -> Outgoing:
     letter = Outgoing(
         record.key,
         record.value,
         [
-            ("reason", rejection.reason.encode()),
-            ("topic", batch.tp.topic.encode()),
-            ("partition", b"%d" % batch.tp.partition),
+            ("reason", record.reason.encode()),
+            ("topic", tp.topic.encode()),
+            ("partition", b"%d" % tp.partition),
             ("offset", b"%d" % record.offset),
         ],
     )
     # Kafka's limit is one of compressed bytes: what comes out may be of any size.
-    is_too_large = _size(letter) > _TOPIC_OF[batch.tp.topic].max_message_bytes
+    is_too_large = _size(letter) > _TOPIC_OF[tp.topic].max_message_bytes
     return _emptied(letter) if is_too_large else letter
 
 

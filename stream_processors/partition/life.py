@@ -7,8 +7,8 @@ assigned -> CLAIMING -> RESUMING -> FOLDING <-> FLUSHING
 ```
 
 It ends as REVOKED by Kafka's group, REPLACED by another worker's claim unless the group says that
-the partition is this worker's, or STOPPED, from any of these: too many records are bad, or a
-person has to say what another topic is.
+the partition is this worker's, or STOPPED, from any of these: too many records are bad, a person
+has to say what another topic is, its log is corrupt, or it holds messages of a later version.
 
 Each has a task and an inbox of its own, so that one whose shard of Redis is away keeps no other one
 waiting. Faust's agents put batches into the inbox; the transport fetches for a partition only while
@@ -26,6 +26,7 @@ import structlog
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from contracts.changes import UnknownVersionError
 from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD
 from stream_processors import metrics
 from stream_processors.partition.bad_records import BadRecords, TooManyBadRecordsError
@@ -45,6 +46,7 @@ from stream_processors.store.claims import (
     StoreWentBackError,
 )
 from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
 
 log = structlog.get_logger()
@@ -53,6 +55,8 @@ log = structlog.get_logger()
 _HUNGRY_BELOW_BYTES: Final = 1 << 19
 # The cause may be there still: a broker that is behind, a topic that is being made.
 _BEGIN_ANEW_AFTER_S: Final = 0.5
+# What was damaged on its way, or on the disk of one replica, may come whole the next time.
+_CORRUPT_FETCHES: Final = 3
 
 
 class NotContiguousError(RuntimeError):
@@ -124,6 +128,8 @@ class Partition:
         self._next_offset = 0
         self._last: ConsumerRecord[bytes | None, bytes | None] | None = None
         """the last record that was folded since the claim"""
+        self._corrupt = -1, 0
+        """the offset at which the log was last found corrupt, and in how many fetches"""
 
     @property
     def is_hungry(self) -> bool:
@@ -180,9 +186,14 @@ class Partition:
                 if not await self._reader.is_ours(self.tp):
                     return
                 await self._begin_again(replaced)
-            except (TooManyBadRecordsError, CopiedTopicError) as stopped:
+            except (TooManyBadRecordsError, CopiedTopicError, UnknownVersionError) as stopped:
                 self._end(State.STOPPED, stopped)
                 return
+            except CorruptLogError as corrupt:
+                if self._is_corrupt_again():
+                    self._end(State.STOPPED, corrupt)
+                    return
+                await self._begin_again(corrupt)
             except (  # whatever a new claim sees in another light
                 FetchRefusedError, NotContiguousError, StoreWentBackError, TopicMadeAnewError,
             ) as why:  # fmt: skip
@@ -194,6 +205,12 @@ class Partition:
         metrics.BEGUN_ANEW.labels(self.tp.topic, type(why).__name__).inc()
         log.warning("beginning a partition anew", **self._name(), why=str(why))
         await asyncio.sleep(_BEGIN_ANEW_AFTER_S)
+
+    def _is_corrupt_again(self) -> bool:
+        """Count a fetch that came damaged; return whether all of several at that offset did."""
+        at, fetches = self._corrupt
+        self._corrupt = self._next_offset, fetches + 1 if at == self._next_offset else 1
+        return self._corrupt[1] == _CORRUPT_FETCHES
 
     async def _begin(self, *, is_refused: bool) -> Claim:
         """Claim the partition and find out where to read on.
@@ -272,6 +289,8 @@ class Partition:
     async def _take(self, claim: Claim, fold: Fold, batch: RecordBatch | Exception) -> None:
         """Fold a batch; flush in between as often as the fold is full."""
         if isinstance(batch, Exception):
+            if isinstance(batch, CorruptLogError):
+                await self._flush(claim, fold)  # what came before it counts
             raise batch
         self._inbox_bytes -= batch.size_bytes
         if batch.start != self._next_offset:
@@ -285,9 +304,9 @@ class Partition:
     async def _take_pieces(self, claim: Claim, fold: Fold, rest: RecordBatch) -> None:
         while rest.start < rest.end:
             piece, rest = rest.split(fold.records_at_once)
-            rejections = await fold.take(piece)
-            self._bad_records.add(len(piece), len(rejections))
-            await self._dead_letters.publish(piece, rejections)
+            bad = piece.bad(await fold.take(piece))
+            self._bad_records.add(len(piece) + len(piece.unreadable), len(bad))
+            await self._dead_letters.publish(self.tp, bad)
             self._next_offset = piece.end
             if piece.records:
                 self._last = piece.records[-1]

@@ -3,19 +3,28 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import faust
 import numpy as np
 from aiokafka import ConsumerRecord
 from faust.types import TP, AppT, Message
 
-from contracts.messages import Ints
+from contracts.messages import Ints, Rejection
 
 _LOG_APPEND_TIME: Final = 1
 """Kafka's timestamp type of a topic whose broker stamps the records."""
 _OVERHEAD_BYTES: Final = 150
 """What a record takes in memory beside its value, roughly."""
+
+
+class BadRecord(NamedTuple):
+    """A record that goes to the dead letters."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -35,6 +44,8 @@ class RecordBatch:
     with_headers: Sequence[ConsumerRecord[bytes | None, bytes | None]] = ()
     """of a batch as it was fetched, the records of those Kafka batches whose first one has headers:
     a Kafka batch is of one producer, which gives them to all of its records or to none"""
+    unreadable: Sequence[BadRecord] = ()
+    """what stands between the records and cannot be parsed, see `transport.salvage`"""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -44,10 +55,23 @@ class RecordBatch:
         if n >= len(self):
             return self, RecordBatch(self.tp, self.life, self.end, self.end, [])
         cut = self.records[n - 1].offset + 1
+        before = [one for one in self.unreadable if one.offset < cut]
+        after = self.unreadable[len(before) :]
         return (
-            RecordBatch(self.tp, self.life, self.start, cut, self.records[:n]),
-            RecordBatch(self.tp, self.life, cut, self.end, self.records[n:]),
+            RecordBatch(self.tp, self.life, self.start, cut, self.records[:n], unreadable=before),
+            RecordBatch(self.tp, self.life, cut, self.end, self.records[n:], unreadable=after),
         )
+
+    def bad(self, rejections: Sequence[Rejection]) -> list[BadRecord]:
+        """Return what goes to the dead letters: records that a fold rejected, and unreadable ones.
+
+        The rejected ones come first, in the given order.
+        """
+        rejected = [(self.records[place], reason) for place, reason in rejections]
+        return [
+            *(BadRecord(record.offset, record.key, record.value, why) for record, why in rejected),
+            *self.unreadable,
+        ]
 
     def offsets(self) -> Ints:
         """Return the records' offsets, (n,), rising."""

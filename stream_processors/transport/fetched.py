@@ -3,26 +3,56 @@
 aiokafka wraps each record in a dataclass of eleven fields and hands it through two generators: half
 of what a quote would cost. Here its own code for corrupt, aborted and control batches goes through
 whole batches instead of records. The records are those of its C parser, which have all that is
-asked of them.
+asked of them. What that one cannot read, `salvage` does.
 
 It keeps one response for each partition until it is taken, and fetches no more for that partition
 meanwhile: whoever does not ask for a partition holds back that one and no other.
 """
 
 import asyncio
+import struct
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from aiokafka.consumer import fetcher as aiokafka
+from aiokafka.errors import UnsupportedCodecError
 from faust.types import TP
 
-from stream_processors.transport.batches import RecordBatch, size_of
+from stream_processors.transport import salvage
+from stream_processors.transport.batches import BadRecord, RecordBatch, size_of
 
 TAKE_BYTES: Final = 6 << 20
 """Of one partition and at a time: no more Kafka batches follow once there are so many bytes."""
 
 _Records = list[Any]
+_LENGTH: Final = struct.Struct(">8xi")
+"""Of a Kafka batch, beside the 12 bytes that this takes."""
+
+
+class CorruptLogError(RuntimeError):
+    """What the broker has at an offset is not what a producer wrote."""
+
+
+def _corrupt(tp: TP, offset: int, error: Exception) -> CorruptLogError:
+    return CorruptLogError(
+        f"the log of {tp.topic}/{tp.partition} cannot be read at offset {offset}: {error!r}. Let "
+        "another replica lead the partition, or delete its records up to the next good one "
+        "(kafka-delete-records), and start the worker again"
+    )
+
+
+class _KeptRecords(aiokafka.MemoryRecords):  # type: ignore[misc]  # aiokafka has no types
+    """The batches of a response, with the bytes that they are parsed from."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.data = data
+
+
+# The fetcher makes these, and its parser keeps the bytes to itself.
+aiokafka.MemoryRecords = _KeptRecords
 
 
 class FetchFailure(NamedTuple):
@@ -110,17 +140,26 @@ class Fetched:
     def _take_records(self, tp: TP, response: Any) -> RecordBatch | FetchFailure | None:
         whole = _whole(response)
         start = whole.next_fetch_offset
-        records, with_headers, size_bytes, error = whole.take(TAKE_BYTES)
-        end = whole.next_fetch_offset
+        taken = whole.take(TAKE_BYTES)
+        end, error = whole.next_fetch_offset, taken.error
         response._update_position()  # noqa: SLF001
         if error is not None and end == start:
-            return self._fail(tp, error)
+            return self._fail(tp, _corrupt(tp, start, error))
         if error is not None or whole.is_done:
             # What is corrupt comes first in the next response.
             self._done(tp)
         if end == start:
             return None
-        return RecordBatch(tp, self._lives[tp], start, end, records, size_bytes, with_headers)
+        return RecordBatch(
+            tp,
+            self._lives[tp],
+            start,
+            end,
+            taken.records,
+            taken.size_bytes,
+            taken.with_headers,
+            taken.unreadable,
+        )
 
     def _done(self, tp: TP) -> None:
         """Let the fetcher ask for more."""
@@ -130,6 +169,19 @@ class Fetched:
     def _fail(self, tp: TP, error: Exception) -> FetchFailure:
         """End the life, but leave the response: nothing more is fetched until the next seek."""
         return FetchFailure(tp, self._lives.pop(tp), error)
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What a response has of some Kafka batches."""
+
+    records: _Records = field(default_factory=list)
+    with_headers: _Records = field(default_factory=list)
+    """of those batches whose first record has headers, as `RecordBatch` has them"""
+    unreadable: list[BadRecord] = field(default_factory=list)
+    size_bytes: int = 0
+    error: Exception | None = None
+    """what ended it, if the next batch is corrupt"""
 
 
 class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
@@ -144,40 +196,38 @@ class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafk
         self._records_iterator = self._unpack_records()
         self.is_done = False
 
-    def take(self, max_bytes: int) -> tuple[_Records, _Records, int, Exception | None]:
-        """Return the records of the next batches, their size, and what ended them if corrupt.
-
-        After all records come those that have headers, as `RecordBatch` has them.
-        """
-        taken: _Records = []
-        with_headers: _Records = []
-        size_bytes = 0
+    def take(self, max_bytes: int) -> _Taken:
+        """Return the records of the next batches."""
+        taken = _Taken()
         try:
-            for records in self:
-                taken += records
+            for records, unreadable in self:
+                taken.records += records
                 if records and records[0].headers:
-                    with_headers += records
-                size_bytes += size_of(records)
-                if size_bytes >= max_bytes:
-                    return taken, with_headers, size_bytes, None
+                    taken.with_headers += records
+                taken.unreadable += unreadable
+                taken.size_bytes += size_of(records) + size_of(unreadable)
+                if taken.size_bytes >= max_bytes:
+                    return taken
         except Exception as error:  # noqa: BLE001 (whatever the parser says, it goes to the partition)
-            return taken, with_headers, size_bytes, error
+            taken.error = error
+            return taken
         self.is_done = True
-        return taken, with_headers, size_bytes, None
+        return taken
 
-    def _consumer_record(self, tp: Any, whole: "_Whole") -> _Records:  # noqa: ARG002 (aiokafka's signature)
-        records = whole.records
-        if records[0].offset < self._first_offset:
+    def _consumer_record(self, tp: Any, whole: "_Whole") -> tuple[_Records, Sequence[BadRecord]]:  # noqa: ARG002 (aiokafka's signature)
+        first, records, unreadable = self._first_offset, whole.records, whole.unreadable
+        if records and records[0].offset < first:
             # A fetch from the middle of a batch brings all of it.
-            return [one for one in records if one.offset >= self._first_offset]
-        return records
+            records = [one for one in records if one.offset >= first]
+        return records, [one for one in unreadable if one.offset >= first]
 
 
 class _Batches:
     """The Kafka batches of a response."""
 
-    def __init__(self, batches: Any) -> None:
+    def __init__(self, batches: _KeptRecords) -> None:
         self._batches = batches
+        self._at = 0
 
     def has_next(self) -> bool:
         """Tell whether there is another batch."""
@@ -185,14 +235,20 @@ class _Batches:
 
     def next_batch(self) -> "_Batch":
         """Return the next batch."""
-        return _Batch(self._batches.next_batch())
+        start = self._at
+        (length,) = _LENGTH.unpack_from(self._batches.data, start)
+        self._at += _LENGTH.size + length
+        return _Batch(self._batches.next_batch(), self._batches.data, start, self._at)
 
 
 class _Batch:
     """A Kafka batch whose iteration yields it as if it were one record, its last."""
 
-    def __init__(self, batch: Any) -> None:
+    def __init__(self, batch: Any, data: bytes, start: int, end: int) -> None:
         self._batch = batch
+        self._data = data
+        self._start = start
+        self._end = end
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -201,17 +257,24 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator["_Whole"]:
-        records = list(self._batch)
-        if records:
-            yield _Whole(records)
+        unreadable: Sequence[BadRecord] = ()
+        try:
+            records = list(self._batch)
+        except (MemoryError, UnsupportedCodecError):
+            raise
+        except Exception:  # noqa: BLE001 (the checksum is right: what is wrong is the producer's)
+            records, unreadable = salvage.records_of(self._data[self._start : self._end])
+        if records or unreadable:
+            yield _Whole(records, unreadable)
 
 
 class _Whole:
     """What stands in for one record: aiokafka compares its offset and goes on after it."""
 
-    def __init__(self, records: _Records) -> None:
+    def __init__(self, records: _Records, unreadable: Sequence[BadRecord]) -> None:
         self.records = records
-        self.offset = records[-1].offset
+        self.unreadable = unreadable
+        self.offset = max(one[-1].offset for one in (records, unreadable) if one)
 
 
 def _whole(response: Any) -> _WholeBatches:

@@ -1,5 +1,7 @@
 """Changes are read back as they were written, and what is no such message is an error."""
 
+import random
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +21,12 @@ from contracts.changes import (
     encode_changes,
 )
 from contracts.messages import Ints
+from stream_processors.cooccurrences.unapplied import unapplied
+from stream_processors.store.marks import mark
 
 ids = st.integers(0, 200) | st.integers(0, 2**63 - 1)
-offsets = st.integers(0, 300) | st.integers(0, 2**48)
-deltas = st.integers(-300, 300).map(float) | st.floats(allow_nan=False)
+offsets = st.integers(0, 300) | st.integers(0, 2**48 - 1)
+deltas = st.integers(-300, 300).map(float) | st.floats(allow_nan=False, allow_infinity=False)
 ones = st.just(1.0)
 Event = tuple[int, int, list[tuple[int, float]]]
 """offset, item, and of each row the other item and the delta"""
@@ -182,6 +186,9 @@ GOOD: dict[str, Any] = {
 }
 
 
+NAN = b"\0" * 6 + b"\xf8\x7f"
+
+
 def own(**broken: Any) -> bytes:
     return pack(GOOD | {"own": BLOCKS | broken})
 
@@ -216,8 +223,28 @@ def test_the_messages_that_are_broken_below_are_ones() -> None:
         (own(events=2**63), "bytes for 9223372036854775808 rows"),
         (own(events=2, offset=b"\0\0", item=b"\0\0", rows=b"\xff" * 8 + b"\3" + b"\0" * 7), "rows"),
         (own(delta={"is_whole": False, "column": b"\1\1"}), "column own.delta has 2 bytes"),
+        (own(delta={"is_whole": False, "column": b"\0" * 8 + NAN}), "not finite"),
+        (own(item=b"\xff" * 8), "out of range"),
+        (own(offset=b"\xff" * 7 + b"\x7f"), "out of range"),
+        (pack(GOOD | {"first_offset": 2**64 - 1}), "first_offset"),
+        (pack(GOOD | {"incarnation": 2**40}), "incarnation"),
+        (pack(VERSION_0 | {"first_offset": 2**64 - 1}), "first_offset"),
+        (b"\x81\xa1x" + b"\x91" * 100_000, "recursion"),
     ],
 )
 def test_what_are_no_changes_is_an_error(value: bytes | None, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         decode_changes(value)
+
+
+def test_whatever_the_bytes_are_they_are_changes_or_no_message_or_one_of_a_later_version() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    whole = pack(GOOD)
+    for _ in range(20_000):
+        value = bytearray(whole)
+        for _ in range(chance.randint(1, 3)):
+            value[chance.randrange(len(value))] = chance.randrange(256)
+        with suppress(ValueError, UnknownVersionError):
+            unapplied(decode_changes(bytes(value)), {0: mark(0, 5)})

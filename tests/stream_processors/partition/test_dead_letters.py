@@ -9,19 +9,20 @@ import pytest
 from aiokafka.errors import TopicAuthorizationFailedError
 from faust.types import TP
 
-from contracts.messages import Rejection
 from contracts.topics import QUOTES
 from stream_processors.partition.dead_letters import DeadLetters
+from stream_processors.transport.batches import BadRecord
 from stream_processors.transport.producer import Outgoing, Producer
-from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import settled
 from tests.stream_processors.simulation import SimulatedProducer, World
 
-BAD = [Rejection(0, "malformed")]
+
+def tp(partition: int = 0) -> TP:
+    return TP(QUOTES.name, partition)
 
 
-def batch(offset: int, partition: int = 0):
-    return batch_of(QUOTES.name, partition, [(offset, b"bad")])
+def bad(offset: int) -> list[BadRecord]:
+    return [BadRecord(offset, None, b"bad", "malformed")]
 
 
 def letters_to(world: World) -> DeadLetters:
@@ -37,8 +38,8 @@ async def test_a_batch_goes_on_while_its_letters_are_on_their_way_and_the_next_w
 ):
     world = World(sizes=cycle([1]), make={})
     letters = letters_to(world)
-    await letters.publish(batch(0), BAD)
-    second = asyncio.ensure_future(letters.publish(batch(1), BAD))
+    await letters.publish(tp(), bad(0))
+    second = asyncio.ensure_future(letters.publish(tp(), bad(1)))
     await settled()
     assert (second.done(), len(world.turns.waiting)) == (False, 1)
     await world.turns.until(second)
@@ -50,8 +51,8 @@ async def test_a_batch_goes_on_while_its_letters_are_on_their_way_and_the_next_w
 async def test_the_letters_of_one_partition_do_not_wait_for_those_of_another() -> None:
     world = World(sizes=cycle([1]), make={})
     letters = letters_to(world)
-    await letters.publish(batch(0, partition=0), BAD)
-    await letters.publish(batch(0, partition=1), BAD)
+    await letters.publish(tp(0), bad(0))
+    await letters.publish(tp(1), bad(0))
     await letters.settled(TP(QUOTES.name, 2))
     await settled()
     assert len(world.turns.waiting) == 2
@@ -64,10 +65,10 @@ class Refusing:
 
 async def test_what_the_broker_refuses_for_good_reaches_everyone_who_would_pass_it() -> None:
     letters = DeadLetters(cast("Producer", Refusing()))
-    await letters.publish(batch(0), BAD)
+    await letters.publish(tp(), bad(0))
     for waiting in (
         letters.settled(TP(QUOTES.name, 0)),
-        letters.publish(batch(1), BAD),
+        letters.publish(tp(), bad(1)),
         letters.settled(TP(QUOTES.name, 0)),
     ):
         with pytest.raises(TopicAuthorizationFailedError):

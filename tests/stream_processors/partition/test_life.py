@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -11,6 +12,7 @@ import structlog
 from faust.types import TP
 from prometheus_client import REGISTRY
 
+from contracts.changes import UnknownVersionError
 from contracts.keyspace import Keyspace
 from contracts.messages import Rejection
 from contracts.topics import QUOTES
@@ -23,7 +25,8 @@ from stream_processors.partition.life import FetchRefusedError, Partition, State
 from stream_processors.partition.rules import Rules
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim, Store
-from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.batches import BadRecord, RecordBatch
+from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
 from tests.patience import PATIENCE_S
 from tests.stream_processors.records import batch_of
@@ -130,8 +133,8 @@ class Letters:
     def __init__(self, letters: list[int]) -> None:
         self._letters = letters
 
-    async def publish(self, batch: RecordBatch, rejections: Sequence[Rejection]) -> None:
-        self._letters += [batch.records[r.place].offset for r in rejections]
+    async def publish(self, tp: TP, bad: Sequence[BadRecord]) -> None:
+        self._letters += [record.offset for record in bad]
 
     async def settled(self, tp: TP) -> None:
         """At once."""
@@ -550,6 +553,63 @@ async def test_bad_records_are_dead_letters_and_the_others_count(scene: Scene) -
         scene.fetched(partition, [0, 1, 2], start=0)
         await until(lambda: partition.folded_offset == 3)
     assert (scene.letters, scene.folds[0].total) == ([1], 2)
+
+
+async def test_what_cannot_be_parsed_is_a_dead_letter_and_is_stepped_over(scene: Scene) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        batch = batch_of("quotes", 0, [(0, b"0"), (2, b"2")], life=scene.sought[-1][1])
+        unreadable = [BadRecord(1, None, b"raw", "cannot be parsed")]
+        partition.hand(dataclasses.replace(batch, unreadable=unreadable))
+        await until(lambda: partition.folded_offset == 3)
+    assert (scene.letters, scene.folds[0].total) == ([1], 2)
+
+
+async def test_a_log_that_comes_corrupt_each_time_stops_its_partition_once_the_rest_is_written(
+    scene: Scene,
+) -> None:
+    partition = scene.partition()
+    corrupt = CorruptLogError("the log of quotes/0 cannot be read at offset 3: Invalid CRC")
+    async with living(partition) as its_end:
+        await folding(partition)
+        scene.fetched(partition, [0, 1, 2], start=0)
+        for seeks in (1, 2, 3):
+            await until(lambda seeks=seeks: len(scene.sought) == seeks)
+            await folding(partition)
+            partition.fail(scene.sought[-1][1], corrupt)
+        await asyncio.wait_for(its_end, WITHIN_S)
+    assert partition.state is State.STOPPED
+    assert partition.why == str(corrupt)
+    assert (scene.position["next"], scene.total) == ("3", "3")
+    assert [offset for offset, _ in scene.sought] == [0, 3, 3]
+
+
+async def test_a_log_that_came_corrupt_once_is_folded_when_it_comes_whole(scene: Scene) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        for offset in range(3):
+            await folding(partition)
+            partition.fail(scene.sought[-1][1], CorruptLogError("Invalid CRC"))
+            await until(lambda offset=offset: len(scene.sought) == offset + 2)
+            await folding(partition)
+            scene.fetched(partition, [offset], start=offset)
+            await until(lambda offset=offset: partition.folded_offset == offset + 1)
+    assert partition.state is State.FOLDING
+
+
+async def test_a_message_of_a_later_version_stops_its_partition_alone(scene: Scene) -> None:
+    partition = scene.partition()
+    async with living(partition) as its_end:
+        await folding(partition)
+
+        async def later(batch: RecordBatch) -> Sequence[Rejection]:
+            raise UnknownVersionError("upgrade this worker")
+
+        scene.folds[0].take = later  # type: ignore[method-assign]
+        scene.fetched(partition, [0], start=0)
+        await asyncio.wait_for(its_end, WITHIN_S)
+    assert (partition.state, partition.why) == (State.STOPPED, "upgrade this worker")
 
 
 async def test_a_revoked_partition_writes_what_it_folded_and_ends(scene: Scene) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import time
 
@@ -7,8 +8,9 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.messages import Rejection
 from stream_processors.transport import BatchSchema, RecordBatch
-from stream_processors.transport.batches import size_of
+from stream_processors.transport.batches import BadRecord, size_of
 
 STAMP_MS = 1_700_000_000_000
 BY_THE_PRODUCER, BY_THE_BROKER = 0, 1
@@ -52,6 +54,28 @@ def test_a_split_is_the_batch_without_gap_or_overlap(steps: list[int], n: int, b
     assert len(head) == min(n, len(batch))
     assert (head.start, head.end, rest.end) == (batch.start, rest.start, batch.end)
     assert {(half.tp, half.life) for half in (head, rest)} == {(batch.tp, batch.life)}
+
+
+@given(steps=steps, n=st.integers(1, 25))
+def test_a_split_leaves_what_cannot_be_parsed_where_it_stood(steps: list[int], n: int) -> None:
+    offsets = list(itertools.accumulate(steps, initial=7))
+    end = offsets[-1] + 2
+    unreadable = [
+        BadRecord(offset, None, b"", "why") for offset in sorted({*range(7, end)} - {*offsets})
+    ]
+    batch = dataclasses.replace(batch_of(*map(record, offsets), end=end), unreadable=unreadable)
+    head, rest = batch.split(n)
+    assert [*head.unreadable, *rest.unreadable] == unreadable
+    for half in (head, rest):
+        assert all(half.start <= one.offset < half.end for one in half.unreadable)
+
+
+def test_what_is_bad_is_what_was_rejected_and_what_cannot_be_parsed() -> None:
+    unreadable = BadRecord(5, None, b"raw", "cannot be parsed")
+    batch = dataclasses.replace(
+        batch_of(record(4, b"a", key=b"k"), record(6, b"b")), unreadable=[unreadable]
+    )
+    assert batch.bad([Rejection(0, "malformed")]) == [(4, b"k", b"a", "malformed"), unreadable]
 
 
 def test_a_batch_without_records_reaches_its_end() -> None:

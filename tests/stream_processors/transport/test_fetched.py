@@ -9,7 +9,8 @@ from faust.types import TP
 
 from stream_processors.transport import RecordBatch
 from stream_processors.transport import fetched as under_test
-from stream_processors.transport.fetched import Fetched, FetchFailure
+from stream_processors.transport.fetched import CorruptLogError, Fetched, FetchFailure
+from tests.raw_batches import POISON, Raw, publish_soon
 
 from .conftest import WAIT_S, Transactions, Write
 
@@ -272,10 +273,28 @@ async def test_what_is_corrupt_is_reported_after_what_came_before(
     assert values_of(await reader.until(5)) == numbered(0, 5)
     failure = await reader.take()
     assert isinstance(failure, FetchFailure)
-    assert isinstance(failure.error, CorruptRecordException)
+    assert isinstance(failure.error, CorruptLogError)
+    assert "at offset 5: CorruptRecordException" in str(failure.error)
     monkeypatch.undo()
     reader.seek(5)
     assert values_of(await reader.until(10)) == numbered(5, 5)
+
+
+@pytest.mark.parametrize("start", [0, 11, 12])
+async def test_a_record_that_cannot_be_parsed_comes_apart_and_its_neighbors_as_ever(
+    reader: Reader, write: Write, broker: str, start: int
+) -> None:
+    write(numbered(0, 10))
+    raw = [Raw(b"10"), Raw(b"bad", b"key", [(POISON, b"x")]), Raw(b"12")]
+    await publish_soon(broker, reader.tp.topic, 0, raw)
+    write(numbered(13, 5))
+    reader.seek(start)
+    batches = await reader.until(18)
+    good = [number for number in range(start, 18) if number != 11]
+    assert values_of(batches) == [b"%d" % number for number in good]
+    unreadable = [one for batch in batches for one in batch.unreadable]
+    assert [one[:3] for one in unreadable] == [(11, b"key", b"bad")] * (start <= 11)
+    assert all("header's name is not UTF-8" in one.reason for one in unreadable)
 
 
 async def test_a_take_waits_for_the_next_record(reader: Reader, write: Write) -> None:

@@ -1,0 +1,49 @@
+"""The headers of a record as confluent-kafka hands them out.
+
+Kafka takes any bytes for the name of a header. confluent-kafka makes text of it, and fails with an
+error of the interpreter where that is not UTF-8. Such a record is a bad one, as for the workers.
+"""
+
+from typing import Any, Final, cast
+
+from confluent_kafka import Message
+
+_UNREADABLE: Final[list[tuple[str, str | bytes | None]]] = []
+"""Stands in for headers that were found to be unreadable: known by being this list."""
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+class UnreadableHeadersError(ValueError):
+    """The name of a header is not UTF-8."""
+
+
+def headers_of(record: Message) -> Headers:
+    """Return the headers of a record, in their order.
+
+    Raises:
+        UnreadableHeadersError: the name of one is not UTF-8.
+    """
+    return tuple(cast("list[tuple[str, bytes | None]]", _read(record) or ()))
+
+
+def has_readable_headers(record: Message) -> bool:
+    """Return whether `headers_of` would return any, or none."""
+    try:
+        _read(record)
+    except UnreadableHeadersError:
+        return False
+    return True
+
+
+def _read(record: Message) -> Any:
+    try:
+        headers = record.headers()
+    except (SystemError, UnicodeDecodeError):
+        # It has kept a list with holes, and whoever reads that crashes the interpreter.
+        record.set_headers(_UNREADABLE)
+        headers = _UNREADABLE
+    if headers is _UNREADABLE:
+        where = f"{record.topic()}/{record.partition()} at offset {record.offset()}"
+        raise UnreadableHeadersError(f"{where}: a header's name is not UTF-8")
+    return headers

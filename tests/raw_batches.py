@@ -1,0 +1,64 @@
+"""Kafka batches as no client library would write them, made by hand."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as Builder
+
+Header = tuple[bytes, bytes | None]
+
+
+class Raw(NamedTuple):
+    """A record; the names of its headers are bytes, as Kafka takes them."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Sequence[Header] = ()
+
+
+POISON = b"\xff\xfe"
+"""The name of a header that is not UTF-8."""
+
+
+class _Name(str):
+    """Text that aiokafka encodes as other bytes."""
+
+    def __new__(cls, name: bytes) -> "_Name":
+        return super().__new__(cls, name.hex())
+
+    def encode(self, *_: Any) -> bytes:
+        return bytes.fromhex(self)
+
+
+def batch_of(records: Sequence[Raw], compression: int = 0, stamp_ms: int | None = None) -> bytes:
+    """Return a batch whose checksum is right; its first record's offset is 0."""
+    builder = Builder(2, compression, 0, -1, -1, -1, 10_000_000)
+    stamp_ms = time.time_ns() // 1_000_000 if stamp_ms is None else stamp_ms
+    for offset, record in enumerate(records):
+        headers: Any = [(_Name(name), value) for name, value in record.headers]
+        builder.append(offset, stamp_ms, record.key, record.value, headers)
+    return bytes(builder.build())
+
+
+def publish(broker: str, topic: str, partition: int, records: Sequence[Raw]) -> int:
+    """Publish records as one batch, and return the offset of the first one."""
+    return asyncio.run(publish_soon(broker, topic, partition, records))
+
+
+async def publish_soon(broker: str, topic: str, partition: int, records: Sequence[Raw]) -> int:
+    """As `publish`, on a loop that runs."""
+    producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all")
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        for record in records:
+            batch.append(key=record.key, value=record.value, timestamp=None)
+        batch.close()
+        batch._buffer, batch._builder = batch_of(records), None
+        acknowledged = await producer.send_batch(batch, topic, partition=partition)
+        return (await acknowledged).offset
+    finally:
+        await producer.stop()

@@ -1,0 +1,81 @@
+"""A header whose name is not UTF-8, as each program meets it that reads with confluent-kafka."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.cimpl import NewTopic
+
+from api.pipeline.tail import letter_of
+from archive.reading.records import Place, rows_of
+from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE
+from contracts.messages import Quote, encode
+from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
+from infra import broker as brokers
+from infra import dead_letters
+from infra.repartition.messages import records
+from infra.repartition.placement import LEFT_OUT, Partitions, place
+from runtime.kafka.config import plain
+from runtime.kafka.headers import UnreadableHeadersError, has_readable_headers, headers_of
+from tests.patience import PATIENCE_S
+from tests.raw_batches import POISON, Raw, publish
+
+pytestmark = pytest.mark.integration
+
+TS = 1_629_061_628_123
+QUOTE = encode(Quote(instrument_id=4, price=1.5, ts=TS))
+
+
+@pytest.fixture(scope="module")
+def read(broker: str) -> Iterator[list[Message]]:
+    """A quote, the same with a poisoned header, and a tombstone with one."""
+    name = f"headers-{uuid.uuid4().hex[:8]}"
+    client = brokers.admin(plain(broker))
+    brokers.create(client, [NewTopic(name, 1, 1)])
+    poisoned = [(b"fine", b"yes"), (POISON, b"x")]
+    publish(
+        broker,
+        name,
+        0,
+        [
+            Raw(QUOTE, b"4", [(b"fine", b"yes"), (b"none", None)]),
+            Raw(QUOTE, b"4", poisoned),
+            Raw(None, b"ABC", poisoned),
+        ],
+    )
+    consumer = Consumer({**plain(broker).librdkafka(), "group.id": name})
+    with closing(consumer):
+        consumer.assign([TopicPartition(name, 0, 0)])
+        yield consumer.consume(3, PATIENCE_S)
+    brokers.delete(client, [name])
+
+
+def test_headers_are_read_or_refused_by_an_error_that_names_the_record(
+    read: list[Message],
+) -> None:
+    assert headers_of(read[0]) == (("fine", b"yes"), ("none", None))
+    assert [has_readable_headers(record) for record in read] == [True, False, False]
+    with pytest.raises(UnreadableHeadersError, match="/0 at offset 1: a header's name is not"):
+        headers_of(read[1])
+
+
+def test_the_archive_makes_no_row_of_it(read: list[Message]) -> None:
+    quotes = rows_of(QUOTES_TABLE, Place(0, 0, 1), read[:2], TS)
+    assert (quotes.batch["offset"].to_pylist(), quotes.rejected) == ([0], 1)
+    events = rows_of(INTERACTIONS_TABLE, Place(0, 0, 1), read[2:], TS)
+    assert (events.batch.num_rows, events.rejected) == (0, 1)
+
+
+def test_a_copy_leaves_it_out(read: list[Message]) -> None:
+    one = Partitions(1, 1)
+    for topic, n_good in ((QUOTES, 1), (FEEDBACK, 1), (INTERACTIONS, 0)):
+        places = place(topic, records(0, read), one)
+        assert places == [0] * n_good + [LEFT_OUT] * (3 - n_good)
+
+
+def test_among_dead_letters_it_is_one_that_no_worker_wrote(read: list[Message]) -> None:
+    assert "something else than a worker" in letter_of(read[1], "quotes.dead-letters").reason
+    with pytest.raises(brokers.BrokerError, match="something else than the stream processors"):
+        dead_letters._headers(read[1])
