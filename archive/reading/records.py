@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
+from confluent_kafka import Message
 
 from contracts.archive import (
     BARS_TABLE,
@@ -24,6 +24,7 @@ from contracts.messages import Interaction, Ints, decode_interaction, decode_quo
 from contracts.partitioning import instrument_partitions, user_partition
 from contracts.tombstones import Tombstone, decode_tombstone
 from runtime.archive.tables import arrow_schema_of
+from runtime.kafka import stamps
 from runtime.kafka.headers import has_readable_headers, headers_of
 
 US_PER_MS: Final = 1_000
@@ -54,11 +55,11 @@ def rows_of(table: ArchiveTable, place: Place, records: Sequence[Message], now_m
         table: which rows they become.
         place: of which partition they are.
         records: without errors.
-        now_ms: the clock; event times too far ahead of it, or of the time at which the broker took
-            the record, break a rule.
+        now_ms: the clock; event times too far ahead of it break a rule, or of the time at which the
+            broker took the record, where brokers stamp the records.
     """
     readable = [record for record in records if has_readable_headers(record)]
-    rows = _ROWS[table.name](place, readable, _clock_ms(readable, now_ms))
+    rows = _ROWS[table.name](place, readable, stamps.clock_ms(readable, now_ms))
     return Rows(rows.batch, rows.rejected + len(records) - len(readable))
 
 
@@ -190,15 +191,3 @@ def _batch(table: ArchiveTable, place: Place, offsets: Ints, **columns: Any) -> 
 
 def _offsets(records: Sequence[Message]) -> Ints:
     return np.fromiter((record.offset() or 0 for record in records), np.int64, len(records))
-
-
-def _clock_ms(records: Sequence[Message], now_ms: int) -> Ints:
-    """Return the time by which each record is judged as ahead, epoch ms, (n,).
-
-    When the broker took the record, if the topic is one whose broker stamps the records. Else the
-    producer's clock stands there, which may be slow, and ours counts.
-    """
-    if not records or records[0].timestamp()[0] != TIMESTAMP_LOG_APPEND_TIME:
-        return np.full(len(records), now_ms, np.int64)
-    stamps = np.fromiter((record.timestamp()[1] for record in records), np.int64, len(records))
-    return np.minimum(stamps, now_ms)

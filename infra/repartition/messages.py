@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from typing import cast
 
-import numpy as np
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
+from confluent_kafka import Message
 
 from infra.repartition.placement import Records
 from infra.repartition.progress import Partition
 from runtime.kafka.headers import UnreadableHeadersError, headers_of
+from runtime.kafka.stamps import clock_ms
 
 
 def place_of(message: Message) -> tuple[Partition, int]:
@@ -20,18 +20,12 @@ def place_of(message: Message) -> tuple[Partition, int]:
 
 def records(partition: int, messages: Sequence[Message]) -> Records:
     """Return the records of a partition, with the times by which the workers judged them."""
-    now_ms = time.time_ns() // 1_000_000
-    stamps = (message.timestamp() for message in messages)
-    clock_ms = (
-        min(at_ms, now_ms) if kind == TIMESTAMP_LOG_APPEND_TIME else now_ms
-        for kind, at_ms in stamps
-    )
     return Records(
         partition,
         [message.key() for message in messages],
         [message.value() for message in messages],
         [_headers(message) for message in messages],
-        np.fromiter(clock_ms, np.int64, len(messages)),
+        clock_ms(messages, time.time_ns() // 1_000_000),
     )
 
 

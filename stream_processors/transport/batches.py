@@ -90,15 +90,21 @@ class RecordBatch:
     def clock_ms(self) -> Ints:
         """Return the time by which each record is judged as ahead, epoch ms, (n,).
 
-        When the broker took the record, if the topic is one whose broker stamps the records: a
-        replay then judges as the first time. Else the producer's clock stands there, which may be
-        slow, and ours counts.
+        When the broker took the record, if the topic is one whose broker stamps the records: then
+        all workers judge alike, whatever their own clocks say, and a replay as the first time.
+        Else the producer's clock stands there, which may be slow, and ours counts.
         """
         now_ms = time.time_ns() // 1_000_000
-        if not self.records or self.records[0].timestamp_type != _LOG_APPEND_TIME:
-            return np.full(len(self), now_ms, np.int64)
-        stamps = np.fromiter((r.timestamp for r in self.records), np.int64, len(self))
-        return np.minimum(stamps, now_ms)
+        n = len(self)
+        kinds = {self.records[at].timestamp_type for at in (0, -1)} if n else set()
+        if _LOG_APPEND_TIME not in kinds:
+            return np.full(n, now_ms, np.int64)
+        stamps = np.fromiter((r.timestamp for r in self.records), np.int64, n)
+        if len(kinds) == 1:
+            return stamps
+        # The topic's setting was changed within the batch.
+        is_brokers = [record.timestamp_type == _LOG_APPEND_TIME for record in self.records]
+        return np.where(is_brokers, stamps, now_ms)
 
 
 def size_of(records: Sequence[Any]) -> int:

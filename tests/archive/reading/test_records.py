@@ -114,6 +114,7 @@ def test_bars() -> None:
     [
         (TIMESTAMP_LOG_APPEND_TIME, NOW_MS - 1, 0),
         (TIMESTAMP_LOG_APPEND_TIME, NOW_MS, 1),
+        (TIMESTAMP_LOG_APPEND_TIME, NOW_MS + 60_000, 1),
         (TIMESTAMP_CREATE_TIME, NOW_MS - 1, 1),
     ],
 )
@@ -124,3 +125,12 @@ def test_what_is_ahead_is_judged_by_the_broker_that_took_it(
     record = message(0, encode(quote), timestamp=(kind, stamp_ms))
     rows, rejected = rows_of(QUOTES_TABLE, PLACE, [record], NOW_MS)
     assert (rows.num_rows, rejected) == (n, 1 - n)
+
+
+@pytest.mark.parametrize("behind_ms", [0, 4 * 60_000, 6 * 60_000, 86_400_000])
+def test_an_archive_whose_clock_is_slow_keeps_what_the_broker_took_in_time(behind_ms: int) -> None:
+    records = [
+        message(n, encode(Quote(instrument_id=1, price=1, ts=NOW_MS + n))) for n in range(100)
+    ]
+    rows, rejected = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS - behind_ms)
+    assert (rows.num_rows, rejected) == (100, 0)

@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import time
+from unittest import mock
 
 import pytest
 from aiokafka import ConsumerRecord
@@ -8,7 +9,7 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.messages import Rejection
+from contracts.messages import MAX_AHEAD_MS, Quote, Rejection, decode_quotes, encode
 from stream_processors.transport import BatchSchema, RecordBatch
 from stream_processors.transport.batches import BadRecord, size_of
 
@@ -100,13 +101,13 @@ def test_a_size_grows_by_values_and_records() -> None:
     ("stamped_ms_ago", "by", "counts_ms_ago"),
     [
         (60_000, BY_THE_BROKER, 60_000),
-        (-60_000, BY_THE_BROKER, 0),
+        (-60_000, BY_THE_BROKER, -60_000),
         (60_000, BY_THE_PRODUCER, 0),
         (-60_000, BY_THE_PRODUCER, 0),
     ],
     ids=["by the broker", "by a broker ahead of us", "by a slow producer", "by a fast producer"],
 )
-def test_only_a_brokers_stamp_counts_and_none_ahead_of_our_clock(
+def test_a_brokers_stamp_counts_whatever_our_clock_says_and_no_producers(
     stamped_ms_ago: int, by: int, counts_ms_ago: int
 ) -> None:
     before_ms = time.time_ns() // 1_000_000
@@ -119,6 +120,25 @@ def test_only_a_brokers_stamp_counts_and_none_ahead_of_our_clock(
 def test_each_record_has_its_own_clock() -> None:
     records = [record(n, timestamp_ms=1_000 + n) for n in range(3)]
     assert batch_of(*records).clock_ms().tolist() == [1_000, 1_001, 1_002]
+
+
+def test_in_a_batch_of_both_kinds_of_stamps_each_record_goes_by_its_own() -> None:
+    by = [BY_THE_BROKER, BY_THE_PRODUCER, BY_THE_BROKER, BY_THE_PRODUCER]
+    records = [record(n, timestamp_ms=1_000 + n, timestamp_type=kind) for n, kind in enumerate(by)]
+    clock_ms = batch_of(*records).clock_ms().tolist()
+    assert (clock_ms[0], clock_ms[2]) == (1_000, 1_002)
+    assert min(clock_ms[1], clock_ms[3]) > STAMP_MS
+
+
+@given(behind_s=st.integers(0, 7 * 86_400))
+def test_workers_whose_clocks_differ_reject_the_same_records(behind_s: int) -> None:
+    live = [encode(Quote(instrument_id=4, price=1, ts=STAMP_MS))] * 3
+    ahead = encode(Quote(instrument_id=4, price=1, ts=STAMP_MS + MAX_AHEAD_MS + 1))
+    batch = batch_of(*(record(n, value) for n, value in enumerate([*live, ahead])))
+    slow_ns = (STAMP_MS - behind_s * 1_000) * 1_000_000
+    with mock.patch("time.time_ns", return_value=slow_ns):
+        _, rejections = decode_quotes(batch.values(), batch.clock_ms())
+    assert [place for place, _ in rejections] == [3]
 
 
 def test_the_schema_hands_a_batch_on_as_it_is() -> None:
