@@ -18,7 +18,7 @@ it is `hungry`. One thing happens at a time, so nothing in here or in a fold nee
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -28,6 +28,7 @@ from faust.types import TP
 
 from contracts.changes import UnknownVersionError
 from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD
+from contracts.messages import Rejection
 from stream_processors import metrics
 from stream_processors.partition.bad_records import BadRecords, TooManyBadRecordsError
 from stream_processors.partition.dead_letters import DeadLetters
@@ -304,15 +305,26 @@ class Partition:
     async def _take_pieces(self, claim: Claim, fold: Fold, rest: RecordBatch) -> None:
         while rest.start < rest.end:
             piece, rest = rest.split(fold.records_at_once)
-            bad = piece.bad(await fold.take(piece))
-            self._bad_records.add(len(piece) + len(piece.unreadable), len(bad))
-            await self._dead_letters.publish(self.tp, bad)
+            await self._reject(piece, await fold.take(piece))
             self._next_offset = piece.end
             if piece.records:
                 self._last = piece.records[-1]
             metrics.RECORDS.labels(self.tp.topic).inc(len(piece))
             if fold.is_full:
                 await self._flush(claim, fold)
+
+    async def _reject(self, piece: RecordBatch, rejections: Sequence[Rejection]) -> None:
+        """Publish the dead letters of a piece; if it stops the partition, those that show why."""
+        rejections = sorted(rejections)
+        n, bad = len(piece), piece.bad(rejections)
+        places = [*(place for place, _ in rejections), *range(n, n + len(piece.unreadable))]
+        try:
+            self._bad_records.add(n + len(piece.unreadable), places)
+        except TooManyBadRecordsError as stopped:
+            await self._dead_letters.publish(self.tp, bad[: stopped.before + 1])
+            await self._dead_letters.settled(self.tp)
+            raise
+        await self._dead_letters.publish(self.tp, bad)
 
     async def _flush(self, claim: Claim, fold: Fold) -> None:
         """Write what Redis lacks, then the position; nothing of a topic that was made anew."""

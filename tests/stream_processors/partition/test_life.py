@@ -534,15 +534,17 @@ async def test_a_store_that_went_back_is_claimed_again_and_the_log_folded_from_t
     assert scene.sought[1][0] == 2
 
 
-async def test_too_many_bad_records_stop_it_before_they_fill_the_dead_letters(scene: Scene) -> None:
-    partition = scene.partition(at_once=500, bad=frozenset(range(0, 3_000, 1)))
+async def test_too_many_bad_records_stop_it_with_the_letters_that_show_why_and_no_more(
+    scene: Scene,
+) -> None:
+    partition = scene.partition(at_once=3_000, bad=frozenset(range(0, 3_000, 1)))
     async with living(partition) as its_end:
         await folding(partition)
         scene.fetched(partition, range(3_000), start=0)
         await asyncio.wait_for(its_end, WITHIN_S)
     assert partition.state is State.STOPPED
     assert "DEAD_LETTER_RATIO_MAX" in partition.why
-    assert scene.letters == list(range(500))
+    assert scene.letters == list(range(501))  # of which half of the latest 1,000 are
     assert scene.position["next"] == "0"
 
 
