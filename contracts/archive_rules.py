@@ -19,7 +19,7 @@ from contracts.archive import (
     ArchiveTable,
 )
 from contracts.feedback import FEEDBACK_TYPES, MAX_POSITION
-from contracts.messages import EVENT_TYPES, MAX_USER_ID_BYTES
+from contracts.messages import EVENT_TYPES, MAX_AMOUNT, MAX_USER_ID_BYTES, MIN_AMOUNT
 
 _GREATEST: Final = sys.float_info.max
 
@@ -94,6 +94,10 @@ class CoveredPlace:
 Rule = NotNull | Within | InThePast | OneOf | BytesWithin | NotAbove | NewPlace | CoveredPlace
 
 
+def _amount(column: str) -> Within:
+    return Within(column, MIN_AMOUNT, MAX_AMOUNT)
+
+
 def _positive(column: str) -> Within:
     return Within(column, 0, _GREATEST, is_above=True)
 
@@ -106,8 +110,8 @@ _USER: Final = BytesWithin("user_id", 1, MAX_USER_ID_BYTES)
 _OF_TABLES: Final[Mapping[str, tuple[Rule, ...]]] = {
     QUOTES_TABLE.name: (
         Within("instrument_id", 0),
-        _positive("price"),
-        _not_negative("size"),
+        _amount("price"),
+        Within("size", 0, MAX_AMOUNT),
         InThePast("ts"),
     ),
     INTERACTIONS_TABLE.name: (
@@ -115,8 +119,8 @@ _OF_TABLES: Final[Mapping[str, tuple[Rule, ...]]] = {
         NotNull("instrument_id", unless=("event", ERASED)),
         Within("instrument_id", 0),
         OneOf("event", (*EVENT_TYPES, ERASED)),
-        _positive("price"),
-        _positive("quantity"),
+        _amount("price"),
+        _amount("quantity"),
         InThePast("ts"),
     ),
     FEEDBACK_TABLE.name: (

@@ -24,6 +24,10 @@ MAX_INSTRUMENT_ID: Final = 2**63 - 1
 MAX_USER_ID_BYTES: Final = 128
 MAX_TS_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
+MIN_AMOUNT: Final = 1e-18
+MAX_AMOUNT: Final = 1e18
+"""Of a price, a quantity, and a size that is not 0. The least is a wei, the smallest unit of what
+is traded; no market breaks either. Beyond them sums, products and ratios overflow or vanish."""
 MAX_REASON_CHARACTERS: Final = 500
 """Of a rejection: msgspec's own may repeat a value of any length."""
 MAX_AHEAD_MS: Final = 5 * 60_000
@@ -36,6 +40,15 @@ EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 InstrumentId = Annotated[int, Meta(ge=0, le=MAX_INSTRUMENT_ID)]
 EpochMs = Annotated[int, Meta(ge=0, le=MAX_TS_MS)]
 UserId = Annotated[str, Meta(min_length=1, max_length=MAX_USER_ID_BYTES)]
+Amount = Annotated[float, Meta(ge=MIN_AMOUNT, le=MAX_AMOUNT)]
+Size = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=MAX_AMOUNT,
+        extra_json_schema={"anyOf": [{"const": 0}, {"minimum": MIN_AMOUNT}]},
+    ),
+]
 PositiveFloat = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 NonNegativeFloat = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
@@ -44,8 +57,8 @@ class Quote(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=T
     """A price of an instrument at an event time; `size` may be 0, and is when absent."""
 
     instrument_id: InstrumentId
-    price: PositiveFloat
-    size: NonNegativeFloat = 0
+    price: Amount
+    size: Size = 0
     ts: EpochMs
 
 
@@ -55,8 +68,8 @@ class Interaction(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defa
     user_id: UserId
     instrument_id: InstrumentId
     event: EventType = "trade"
-    price: PositiveFloat | None = None
-    quantity: PositiveFloat | None = None
+    price: Amount | None = None
+    quantity: Amount | None = None
     ts: EpochMs
 
 
@@ -80,6 +93,16 @@ class QuoteColumns:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def without(self, places: Ints) -> "QuoteColumns":
+        """Return them without those at some places of the columns."""
+        return QuoteColumns(
+            np.delete(self.index, places),
+            np.delete(self.instrument_id, places),
+            np.delete(self.price, places),
+            np.delete(self.size, places),
+            np.delete(self.ts_ms, places),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +172,12 @@ def decode_quotes(
         size=np.fromiter((q.size for q in quotes), np.float64, n),
         ts_ms=ts_ms,
     )
+    too_small = np.flatnonzero((columns.size > 0) & (columns.size < MIN_AMOUNT))
+    if len(too_small):
+        rejections += (
+            Rejection(int(index[at]), _too_small(columns.size[at])) for at in too_small.tolist()
+        )
+        return columns.without(too_small), sorted(rejections)
     return columns, rejections
 
 
@@ -177,7 +206,10 @@ def decode_quote(value: bytes, now_ms: int) -> Quote:
     Raises:
         ValueError: it breaks a rule; the text is the reason.
     """
-    return _decode_one(_quote.decode, value, now_ms)
+    quote = _decode_one(_quote.decode, value, now_ms)
+    if 0 < quote.size < MIN_AMOUNT:
+        raise ValueError(_too_small(quote.size))
+    return quote
 
 
 def decode_interaction(value: bytes, now_ms: int) -> Interaction:
@@ -299,6 +331,10 @@ def _too_long(user_id: str) -> str | None:
     if size > MAX_USER_ID_BYTES:
         return f"user_id has {size} bytes of UTF-8, at most {MAX_USER_ID_BYTES} are allowed"
     return None
+
+
+def _too_small(size: float) -> str:
+    return f"size {size:g} is above 0 and below {MIN_AMOUNT:g}"
 
 
 def _ahead(ts_ms: int, latest: int) -> str:

@@ -5,11 +5,10 @@ from typing import Final
 from api.events.answers import LegacyEvent
 from api.http.schemas import Schema, schemas_of
 from api.http.writing import MAX_EVENTS
-from contracts.messages import MAX_TS_MS, Interaction, Quote
+from contracts.messages import MAX_AMOUNT, MAX_TS_MS, MIN_AMOUNT, Interaction, Quote
 
-_PRICE_TEXT: Final = (
-    r"^([1-9][0-9]{0,30}(\.[0-9]{1,30})?|0\.[0-9]{0,15}[1-9][0-9]{0,15})([eE][+-]?[0-9]{1,2})?$"
-)
+_PRICE_TEXT: Final = r"^([1-9][0-9]{0,16}(\.[0-9]{1,30})?|0\.[0-9]{0,16}[1-9][0-9]{0,15})$"
+"""Within the bounds of a number; other ways to write one are taken, too."""
 _SECONDS_TEXT: Final = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,30})?$"
 _AHEAD: Final = "at most 5 minutes ahead of the server's clock"
 
@@ -30,7 +29,7 @@ def legacy_schema() -> Schema:
         "userid": named["Interaction"]["properties"]["user_id"],
         "price": {
             "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "number", "minimum": MIN_AMOUNT, "maximum": MAX_AMOUNT},
                 {"type": "string", "pattern": _PRICE_TEXT},
             ]
         },

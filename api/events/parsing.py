@@ -28,7 +28,7 @@ MAX_REPORTED: Final = 20
 M = TypeVar("M")
 
 _PATH: Final = re.compile(r"at `\$\.(?P<field>[^`]+)`|required field `(?P<missing>[^`]+)`")
-_BY_NAME: Final = re.compile(r"(ts|user_id|request_id) ")
+_BY_NAME: Final = re.compile(r"(ts|user_id|request_id|size) ")
 _LEGACY_NAMES: Final = {
     "user_id": "userid",
     "instrument_id": "instrid",
@@ -139,7 +139,7 @@ def parse_legacy(body: bytes, now_ms: int) -> tuple[LegacyEvent, Quote, Interact
 def field_of(reason: str) -> str | None:
     """Return the field that a reason of the contracts names, None if it names none.
 
-    >>> field_of("Expected `float` > 0.0 - at `$.price`")
+    >>> field_of("Expected `float` >= 1e-18 - at `$.price`")
     'price'
     """
     if found := _PATH.search(reason):

@@ -41,7 +41,7 @@ WRITING: Final[dict[ProblemType, str]] = {
     UNSUPPORTED_MEDIA_TYPE: "Send `Content-Type: application/json`, not 'text/plain'",
     TOO_LARGE: "At most 1048576 bytes are taken: send the events in parts",
     INVALID_EVENTS: "1 of 2 events break a rule, so none was taken; the first is at index 1: "
-    "Expected `float` > 0.0 - at `$.price`",
+    "Expected `float` >= 1e-18 - at `$.price`",
     RATE_LIMITED: "At most 10000 events in 1 s are taken: try again after 1 s",
     OVERLOADED: "64 requests are under way already: try again in a second",
     LOG_UNAVAILABLE: "Kafka acknowledged 0 of 2 messages: Local: Message timed out. "

@@ -27,9 +27,9 @@ REASONS: Final = 10
 
 _CONTENT: Final = re.compile(
     # What msgspec quotes as it is, what Python quotes, and numbers, but for those of a rule, as in
-    # `> 0.0`, and of names.
+    # `>= 1e-18`, and of names.
     r"""(?<=enum value )'.*'|b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|0x[0-9a-f]+"""
-    r"""|(?<![<>=]\s)(?<![-\w.$\[])\d+(?:\.\d+)?"""
+    r"""|(?<![<>=]\s)(?<![-+\w.$\[])\d+(?:\.\d+)?"""
 )
 _LOGS: Final = {topic.name: dead_letters(topic).name for topic in STREAMED}
 
@@ -137,8 +137,8 @@ def kind_of(reason: str) -> str:
     'user_id … does not belong to partition …: produce with the key in ASCII'
     >>> kind_of("Invalid enum value 'ABC's' - at `$.event`")
     'Invalid enum value … - at `$.event`'
-    >>> kind_of("Expected `float` > 0.0 - at `$.price`")
-    'Expected `float` > 0.0 - at `$.price`'
+    >>> kind_of("Expected `float` >= 1e-18 - at `$.price`")
+    'Expected `float` >= 1e-18 - at `$.price`'
     >>> kind_of("not UTF-8: 'utf-8' codec can't decode byte 0xff in position 0")
     "not UTF-8: … codec can't decode byte … in position …"
     """

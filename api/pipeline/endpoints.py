@@ -41,7 +41,7 @@ _TOPICS: Final = [topic.name for topic in STREAMED]
 _READING: Final[Mapping[ProblemType, str]] = {
     kind: READING[kind] for kind in (OVERLOADED, STORE_UNAVAILABLE, TOPICS_UNKNOWN)
 }
-_REASON: Final = "Expected `float` > 0.0 - at `$.price`"
+_REASON: Final = "Expected `float` >= 1e-18 - at `$.price`"
 _REJECTED: Final = DeadLetter(
     "quotes", 0, 41, 1629061628123, _REASON, "4", '{"instrument_id":4,"price":0}', 29
 )

@@ -148,14 +148,7 @@ class BarsFold:
                 columns.index[bad], columns.instrument_id[bad], strict=True
             )
         ]
-        good = ~bad
-        return QuoteColumns(
-            columns.index[good],
-            columns.instrument_id[good],
-            columns.price[good],
-            columns.size[good],
-            columns.ts_ms[good],
-        ), rejections
+        return columns.without(np.flatnonzero(bad)), rejections
 
     async def _read_open(self) -> None:
         """Bring into the table, once, the bars whose minutes the worker before had not closed."""

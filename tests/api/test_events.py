@@ -24,6 +24,11 @@ TRADE = {"type": "interaction", "user_id": "ABC", "instrument_id": 4, "ts": 1629
 LEGACY = {"userid": "ABC", "price": "10.273", "timestamp": "1629061628", "instrid": 4}
 
 BROKEN: list[tuple[dict[str, Any], str | None]] = [
+    ({**QUOTE, "price": 5e-324}, "price"),
+    ({**QUOTE, "price": 1e308}, "price"),
+    ({**QUOTE, "size": 5e-324}, "size"),
+    ({**QUOTE, "size": 1e308}, "size"),
+    ({**TRADE, "quantity": 1e308}, "quantity"),
     ({**QUOTE, "instrument_id": -1}, "instrument_id"),
     ({**QUOTE, "instrument_id": 2**63}, "instrument_id"),
     ({**QUOTE, "instrument_id": "4"}, "instrument_id"),
@@ -52,8 +57,8 @@ BROKEN: list[tuple[dict[str, Any], str | None]] = [
         st.builds(
             Quote,
             instrument_id=st.integers(0, 2**63 - 1),
-            price=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
-            size=st.floats(0, 1e12),
+            price=st.floats(1e-18, 1e18),
+            size=st.just(0) | st.floats(1e-18, 1e12),
             ts=st.integers(0, NOW_MS + MAX_AHEAD_MS),
         )
         | st.builds(

@@ -26,7 +26,7 @@ from tests.patience import PATIENCE_S
 from .conftest import Filled, Serve
 from .keys import entry, write_keys
 
-PRICE = "Expected `float` > 0.0 - at `$.price`"
+PRICE = "Expected `float` >= 1e-18 - at `$.price`"
 BAD_QUOTE = b'{"instrument_id":4,"price":0,"ts":1629061628123}'
 URL = "/v1/pipeline/dead_letters"
 

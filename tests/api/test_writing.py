@@ -84,10 +84,10 @@ async def test_one_bad_event_keeps_its_whole_request_out_of_the_log(
         "title": "Events break a rule",
         "status": 422,
         "detail": "1 of 3 events break a rule, so none was taken; the first is at index 1: "
-        "Expected `float` > 0.0 - at `$.price`",
+        "Expected `float` >= 1e-18 - at `$.price`",
         "instance": "/v1/events",
         "errors": [
-            {"index": 1, "reason": "Expected `float` > 0.0 - at `$.price`", "field": "price"}
+            {"index": 1, "reason": "Expected `float` >= 1e-18 - at `$.price`", "field": "price"}
         ],
     }
     await writing.post("/v1/events", json={**QUOTE, "price": 7})

@@ -35,7 +35,7 @@ US_PER_S = 1_000_000
 EVENT: dict[str, Any] = {"user_id": "ABC", "instrument_id": 4, "event": "view", "ts": TODAY_US}
 QUOTE: dict[str, Any] = {"instrument_id": 4, "price": 30.72, "size": 0.0, "ts": TODAY_US}
 GOOD: dict[ArchiveTable, list[dict[str, Any]]] = {
-    QUOTES_TABLE: [QUOTE, QUOTE | {"instrument_id": 0, "size": 1e300}],
+    QUOTES_TABLE: [QUOTE, QUOTE | {"instrument_id": 0, "size": 1e18}],
     INTERACTIONS_TABLE: [
         EVENT | {"price": 10.5, "quantity": 2.0},
         EVENT | {"user_id": "u" * 128},

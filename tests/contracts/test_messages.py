@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from contracts.messages import (
     EVENT_TYPES,
     MAX_AHEAD_MS,
+    MAX_AMOUNT,
     MAX_INSTRUMENT_ID,
     MAX_TS_MS,
     MAX_USER_ID_BYTES,
+    MIN_AMOUNT,
     Interaction,
     Quote,
     Rejection,
@@ -41,19 +43,19 @@ GOOD_INTERACTION = {
 
 instrument_ids = st.integers(0, MAX_INSTRUMENT_ID)
 times = st.integers(0, NOW_MS + MAX_AHEAD_MS)
-positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)
-not_negative = st.floats(min_value=0, allow_infinity=False, allow_nan=False)
+amounts = st.floats(MIN_AMOUNT, MAX_AMOUNT)
+sizes = st.just(0.0) | amounts
 user_ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_USER_ID_BYTES).filter(
     lambda user_id: len(user_id.encode()) <= MAX_USER_ID_BYTES
 )
-quotes = st.builds(Quote, instrument_id=instrument_ids, price=positive, size=not_negative, ts=times)
+quotes = st.builds(Quote, instrument_id=instrument_ids, price=amounts, size=sizes, ts=times)
 interactions = st.builds(
     Interaction,
     user_id=user_ids,
     instrument_id=instrument_ids,
     event=st.sampled_from(EVENT_TYPES),
-    price=st.none() | positive,
-    quantity=st.none() | positive,
+    price=st.none() | amounts,
+    quantity=st.none() | amounts,
     ts=times,
 )
 Decode = Callable[[Sequence[bytes | None], Any], tuple[Any, list[Rejection]]]
@@ -140,6 +142,14 @@ def test_what_is_optional_may_be_absent() -> None:
     assert EVENT_TYPES[events.event[0]] == "trade"
 
 
+@pytest.mark.parametrize("amount", [1e-18, 0.00000123, 1, 4.2e17, 1e18])
+def test_amounts_that_some_market_has_are_taken(amount: float) -> None:
+    quote = changed(GOOD_QUOTE, price=amount, size=amount)
+    event = changed(GOOD_INTERACTION, price=amount, quantity=amount)
+    assert decode_quotes([quote], NOW_MS)[1] == decode_interactions([event], NOW_MS)[1] == []
+    assert decode_quote(quote, NOW_MS).size == decode_interaction(event, NOW_MS).quantity == amount
+
+
 def test_a_field_that_is_not_known_is_ignored() -> None:
     assert decode_quotes([changed(GOOD_QUOTE, venue="X")], NOW_MS)[1] == []
 
@@ -162,6 +172,10 @@ QUOTE_RULES: list[tuple[str, Any]] = [
     ("price", 0),
     ("price", -0.01),
     ("price", "30.72"),
+    ("price", 5e-324),
+    ("price", 1e308),
+    ("size", 5e-324),
+    ("size", 1e308),
     ("size", -1),
     ("size", None),
     ("size", "100"),
@@ -191,6 +205,10 @@ INTERACTION_RULES: list[tuple[str, Any]] = [
     ("price", 0),
     ("price", -1),
     ("price", "1"),
+    ("price", 5e-324),
+    ("price", 1e308),
+    ("quantity", 5e-324),
+    ("quantity", 1e308),
     ("quantity", 0),
     ("quantity", -2),
     ("quantity", "2"),

@@ -18,9 +18,9 @@ from tests.archive.samples import feedback
 NOW_MS = 1_629_061_628_123
 PLACE = Place(log=2, partition=0, partitions=1)
 ids = st.integers(0, 2**63 - 1)
-prices = st.floats(1e-300, 1e300)
+prices = st.floats(1e-18, 1e18)
 times = st.integers(0, NOW_MS)
-quotes = st.builds(Quote, instrument_id=ids, price=prices, size=st.floats(0, 1e300), ts=times)
+quotes = st.builds(Quote, instrument_id=ids, price=prices, size=st.just(0) | prices, ts=times)
 interactions = st.builds(
     Interaction,
     user_id=st.text(min_size=1, max_size=30),
