@@ -8,6 +8,7 @@ be it by `kill -9`.
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,8 +22,13 @@ from typing import Final
 import tenacity
 
 LOOPBACK: Final = "127.0.0.1"
-READY_WITHIN_S: Final = 60
+READY_WITHIN_S: Final = 300
+"""Long, for a busy machine: what ends instead is noticed at once."""
 _POLL_S: Final = 0.05
+_LEAST_PORT: Final = 10_000
+_PORTS_ENOUGH: Final = 1_000
+_PORTS_OF_THE_SYSTEM: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_held: Final[list[socket.socket]] = []
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -58,16 +64,30 @@ class Server:
 
 
 def free_port(wished: int = 0) -> int:
-    """Return a TCP port that nothing listens on: the wished one or, if it is taken, another."""
+    """Return a TCP port for a server of ours: the wished one or, if that is taken, another.
+
+    It stays free until the server is there, and between two starts of it. The system gives it to no
+    connection and to no server that takes any port, and this function to nobody else as long as
+    this process lives: it holds the UDP port of the same number.
+    """
+    if wished and _take(wished):
+        return wished
+    ports = _ports()
+    while not _take(port := secrets.choice(ports)):
+        pass
+    return port
+
+
+def is_free(port: int) -> bool:
+    """Return whether no server listens on a TCP port."""
     with socket.socket() as probe:
         # What a server that has just ended leaves of its connections takes no port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, wished))
+            probe.bind((LOOPBACK, port))
         except OSError:
-            probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+            return False
+    return True
 
 
 def start(command: Command) -> subprocess.Popen[bytes]:
@@ -116,6 +136,11 @@ def stop(*processes: tuple[subprocess.Popen[bytes], Command]) -> None:
         process.wait()
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process with its group; `ended` then tells when it has ended."""
+    _signal_group(process, signal.SIGKILL)
+
+
 def await_ready(server: Server, process: subprocess.Popen[bytes]) -> None:
     """Return as soon as the server answers.
 
@@ -155,6 +180,30 @@ def running(server: Server) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         stop((process, server.command))
+
+
+def _take(port: int) -> bool:
+    """Return whether the port was free; it is ours from then on."""
+    mark = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        mark.bind((LOOPBACK, port))
+    except OSError:
+        mark.close()
+        return False
+    if not is_free(port):
+        mark.close()
+        return False
+    _held.append(mark)
+    return True
+
+
+def _ports() -> range:
+    """Return the ports that the system gives nobody by itself; any, if it leaves too few."""
+    try:
+        first = int(_PORTS_OF_THE_SYSTEM.read_text().split()[0])
+    except OSError:
+        first = 49_152  # RFC 6335
+    return range(_LEAST_PORT, first if first >= _LEAST_PORT + _PORTS_ENOUGH else 2**16)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ from typer.testing import CliRunner
 
 from infra.local import commands
 from infra.local.__main__ import app
-from infra.local.process import LOOPBACK, free_port
 from infra.local.questions import questions
 from infra.local.run import BusyError, Report, claimed, owner, read_report
 from infra.local.stack import compose
@@ -259,13 +257,6 @@ def test_an_archive_is_where_its_settings_say_or_else_in_the_stacks_folder(
     monkeypatch.setenv("ARCHIVE_WAREHOUSE", "elsewhere")
     for program in compose(folder, "tansu", 1, 0, archived=True).programs:
         assert "ARCHIVE_WAREHOUSE" not in program.environment
-
-
-def test_a_port_that_is_wished_for_is_had_unless_it_is_taken() -> None:
-    wished = free_port()
-    assert free_port(wished) == wished
-    with socket.create_server((LOOPBACK, wished)):
-        assert free_port(wished) != wished
 
 
 @pytest.mark.parametrize(
