@@ -47,7 +47,6 @@ from xdist.scheduler import LoadFileScheduling
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, STREAMED
 from infra import broker as brokers
-from infra.local import process
 from infra.local import store as stores
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.process import Server, free_port, running
@@ -57,7 +56,6 @@ from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.guarded import Guarded, guarded_kafka
-from tests.patience import PATIENCE_S
 
 SESSION = f"tickrec-test-{uuid.uuid4().hex[:8]}"
 WEB = "tests/web/"
@@ -79,7 +77,6 @@ _taken: dict[str, Taken] = {}
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
-process.READY_WITHIN_S = PATIENCE_S  # type: ignore[misc] # servers start late beside others
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,13 +13,12 @@ from rich.text import Text
 from infra.local import commands
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.paths import HOME
-from infra.local.process import NotReadyError, free_port
+from infra.local.process import NotReadyError
 from infra.local.run import BusyError
 from infra.local.stack import BrokerKind
 from runtime.settings import SettingsError
 
 _WIDTH_OF_A_FILE: Final = 120
-_USUAL_API_PORT: Final = 8000
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
@@ -55,7 +54,7 @@ def demo(
     """Start the stack with simulated quotes and events, show answers, go on until Ctrl-C."""
     with _errors_said():
         try:
-            commands.demo(console, HOME / "demo", broker, workers, _chosen(api_port))
+            commands.demo(console, HOME / "demo", broker, workers, api_port)
         except KeyboardInterrupt:
             console.print("\nall stopped")
 
@@ -79,11 +78,10 @@ def up(
 ) -> None:
     """Start the stack in the background; its programs take the settings of this environment."""
     with _errors_said():
-        port = _chosen(api_port)
         # Nobody wants simulated quotes among their own unless they say so.
         simulated = broker != "own" if simulate is None else simulate
         commands.up(
-            console, HOME / "up", broker, workers, port, simulated=simulated, archived=archive
+            console, HOME / "up", broker, workers, api_port, simulated=simulated, archived=archive
         )
 
 
@@ -105,7 +103,7 @@ def supervise(
     folder: Path,
     broker: Broker,
     workers: Workers,
-    api_port: ApiPort,
+    api_port: UsualApiPort = None,
     *,
     simulate: Annotated[bool, typer.Option()],
     archive: Archive,
@@ -118,10 +116,6 @@ def supervise(
             )
         except KeyboardInterrupt:
             console.print("all stopped")
-
-
-def _chosen(api_port: int | None) -> int:
-    return free_port(_USUAL_API_PORT) if api_port is None else api_port
 
 
 @contextmanager

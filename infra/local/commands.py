@@ -21,7 +21,7 @@ from contracts.keyspace import Keyspace
 from infra.local import metrics, show
 from infra.local.asking import connect_api
 from infra.local.look import look
-from infra.local.process import NotReadyError
+from infra.local.process import READY_WITHIN_S, NotReadyError
 from infra.local.questions import decisions, questions
 from infra.local.run import (
     BusyError,
@@ -35,13 +35,14 @@ from infra.local.run import (
 )
 from infra.local.stack import BrokerKind, compose
 from infra.local.subjects import served_generation
-from infra.local.tour import READY_WITHIN_S, answers, await_subjects
+from infra.local.tour import answers, await_subjects
 from runtime.redis.stores import Store, connect
 
 STOPPED_WITHIN_S: Final = 90
 _STATUS_EVERY_S: Final = 1.0
 _STATUS_EVERY_S_IN_A_FILE: Final = 5.0
 _READINGS: Final = 6
+_RESTARTS_OF_THE_API: Final = 3
 _CLIENT_NAME: Final = "tickrec-local"
 
 
@@ -51,7 +52,7 @@ def _stack(
     folder: Path,
     broker: BrokerKind,
     workers: int,
-    api_port: int,
+    api_port: int | None,
     *,
     canaries: bool = False,
     simulated: bool = True,
@@ -82,7 +83,9 @@ def _stack(
             yield running
 
 
-def demo(console: Console, folder: Path, broker: BrokerKind, workers: int, api_port: int) -> None:
+def demo(
+    console: Console, folder: Path, broker: BrokerKind, workers: int, api_port: int | None
+) -> None:
     """Start a stack, show what it answers, then how it does, until Ctrl-C."""
     began = time.monotonic()
     with _stack(console, folder, broker, workers, api_port) as running:
@@ -138,7 +141,7 @@ def supervise(
     folder: Path,
     broker: BrokerKind,
     workers: int,
-    api_port: int,
+    api_port: int | None,
     *,
     simulated: bool,
     archived: bool,
@@ -156,7 +159,7 @@ def up(
     folder: Path,
     broker: BrokerKind,
     workers: int,
-    api_port: int,
+    api_port: int | None,
     *,
     simulated: bool = True,
     archived: bool = False,
@@ -171,10 +174,12 @@ def up(
         raise BusyError(f"it runs already, as process {pid}: `status` shows it, `down` stops it")
     log_path = folder.with_suffix(".log")
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    settings = ("--broker", broker, "--workers", str(workers), "--api-port", str(api_port))
+    settings = ("--broker", broker, "--workers", str(workers))
+    port = () if api_port is None else ("--api-port", str(api_port))
     feed = "--simulate" if simulated else "--no-simulate"
     archive = "--archive" if archived else "--no-archive"
-    argv = (sys.executable, "-m", "infra.local", "supervise", str(folder), *settings, feed, archive)
+    supervise = (sys.executable, "-m", "infra.local", "supervise", str(folder))
+    argv = (*supervise, *settings, *port, feed, archive)
     with log_path.open("wb") as log:
         supervisor = subprocess.Popen(
             argv,
@@ -183,8 +188,11 @@ def up(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    with console.status("starting ..."):
-        _await_api(supervisor, folder, log_path)
+    try:
+        with console.status("starting ..."):
+            _await_api(supervisor, folder, log_path)
+    except KeyboardInterrupt:
+        raise NotReadyError(f"interrupted, but {_goes_on(supervisor, folder)}") from None
     _print_processes(console, folder)
     console.print(f"\nIts supervisor is process {supervisor.pid}, log {log_path}", soft_wrap=True)
 
@@ -223,11 +231,25 @@ def _await_api(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) -> 
         if supervisor.poll() is not None:
             raise NotReadyError(f"it did not come up:\n{log.read_text().strip()}")
         report = read_report(folder) if owner(folder) == supervisor.pid else None
-        api = report.addresses.get("api") if report else None
-        if api and _is_ready(api):
+        if report and _is_ready(report.addresses["api"]):
             return
+        for status in report.processes if report else ():
+            if status.name == "api" and status.restarts >= _RESTARTS_OF_THE_API:
+                raise NotReadyError(
+                    f"the API ends again and again ({status.reason}): see {status.log}; "
+                    f"{_goes_on(supervisor, folder)}"
+                )
         time.sleep(0.1)
-    raise NotReadyError(f"the API is not ready after {READY_WITHIN_S} s: see the logs in {folder}")
+    raise NotReadyError(
+        f"the API is not ready after {READY_WITHIN_S} s, but {_goes_on(supervisor, folder)}"
+    )
+
+
+def _goes_on(supervisor: subprocess.Popen[bytes], folder: Path) -> str:
+    return (
+        f"the stack goes on in the background, as process {supervisor.pid}: `status` shows it, "
+        f"`down` stops it, its logs are in {folder}"
+    )
 
 
 def _is_ready(api_url: str) -> bool:
@@ -242,6 +264,8 @@ def _print_processes(console: Console, folder: Path) -> None:
     if report is not None:
         console.print()
         console.print(show.processes(report))
+        if (old := show.age(report)) is not None:
+            console.print(old, soft_wrap=True)
         console.print(f"logs in {show.shown(folder)}/", style="dim", soft_wrap=True)
 
 

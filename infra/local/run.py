@@ -39,6 +39,8 @@ class Report:
 
     addresses: dict[str, str]
     processes: list[Status]
+    at_s: float
+    """the clock's time, which is the system's uptime, as in each `Status`"""
 
 
 def owner(folder: Path) -> int | None:
@@ -133,12 +135,13 @@ class Running:
     supervisor: Supervisor
 
     def tick(self) -> None:
-        """Start again what has ended, and report."""
+        """Start again what has ended or hangs, and report."""
         self.supervisor.tick()
-        report = Report(self.stack.addresses(), self.supervisor.statuses())
+        report = Report(self.stack.addresses(), self.supervisor.statuses(), self.supervisor.clock())
         half_done = self.folder / f"{_STATE}.new"
-        half_done.write_bytes(msgspec.json.encode(report))
-        half_done.replace(self.folder / _STATE)
+        with contextlib.suppress(OSError):  # a full disk; who reads it sees how old it is
+            half_done.write_bytes(msgspec.json.encode(report))
+            half_done.replace(self.folder / _STATE)
 
     def pause(self, seconds: float) -> None:
         """Let time pass, ticking."""
@@ -150,7 +153,7 @@ class Running:
 
 def _bring_up(supervisor: Supervisor, stack: Stack, say: Say) -> None:
     for server in stack.servers:
-        await_ready(server, supervisor.add(server.command))
+        await_ready(server, supervisor.add(server.command, answers=server.answers))
         say(server.command.name, server.product, server.address)
     # Either server's memory ends with it, and with it the topics or the note of them.
     names = frozenset(server.command.name for server in stack.servers)
@@ -164,7 +167,7 @@ def _bring_up(supervisor: Supervisor, stack: Stack, say: Say) -> None:
         raise NotReadyError(f"topics {ended}: see {stack.topics.log}")
     for program in stack.programs:
         # Together they stop faster: a worker that leaves makes those that stay share anew.
-        supervisor.add(program, layer=1)
+        supervisor.add(program, layer=1, answers=stack.answers(program.name))
         say(
             program.name,
             "python -m " + " ".join(program.argv[2:]),

@@ -20,7 +20,13 @@ from infra.local.supervisor import State, Status
 _LINES: Final = 24
 """A longer answer is cut."""
 _METRICS_SHOWN: Final = ("api_requests_total{", "api_request_seconds_count{")
-_STATE_STYLES: Final = {State.RUNNING: "green", State.WAITING: "red", State.DONE: "dim"}
+_STATE_STYLES: Final = {
+    State.RUNNING: "green",
+    State.SILENT: "red",
+    State.WAITING: "red",
+    State.DONE: "dim",
+}
+_OLD_AFTER_S: Final = 10
 
 
 def step(console: Console, name: str, what: str, address: str) -> None:
@@ -71,6 +77,9 @@ def status_line(
     away = [status.name for status in processes if status.state is State.WAITING]
     if away:
         line.append(f"restarting {', '.join(away)}  ", "red")
+    silent = [status.name for status in processes if status.state is State.SILENT]
+    if silent:
+        line.append(f"no answer from {', '.join(silent)}  ", "red")
     if restarts := sum(status.restarts for status in processes):
         line.append(f"{restarts} restarts  ", "yellow")
     if reading.rejected:
@@ -102,9 +111,18 @@ def processes(report: Report, now_s: float | None = None) -> Table:
     return table
 
 
+def age(report: Report, now_s: float | None = None) -> Text | None:
+    """Return how old the report is if its supervisor should have written another, else None."""
+    old_s = (time.monotonic() if now_s is None else now_s) - report.at_s
+    if old_s < _OLD_AFTER_S:
+        return None
+    said = f"That was {_duration(old_s)} ago: its supervisor hangs, or cannot write (a full disk?)."
+    return Text(said, "red")
+
+
 def _state(status: Status) -> str:
     if status.state is State.WAITING:
-        return f"restarting after exit code {status.exit_code}"
+        return f"restarting: {status.reason}"
     return status.state
 
 

@@ -2,14 +2,16 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import httpx
+
 from infra.local.kafka.secured import Security, secured_kafka
 from infra.local.kafka.server import kafka
-from infra.local.process import LOOPBACK, Command, Server, free_port
+from infra.local.process import LOOPBACK, Command, NotReadyError, Server, free_port, is_free
 from infra.local.store import valkey
 from infra.local.tansu import tansu
 from runtime.archive.given import given_archive
@@ -35,6 +37,11 @@ _USERS: Final[Mapping[str, User]] = {
     "archive": "archive",
 }
 """Who a program is to a Kafka with users."""
+_ALIVE: Final = {"api": "/health/live", "trainer": "/metrics"}
+_ALIVE_ELSEWHERE: Final = "/health"
+"""Of workers and the archive; `infra/kubernetes` asks the same."""
+_ANSWERS_WITHIN_S: Final = 4
+_USUAL_API_PORT: Final = 8000
 _CANARY_RULES: Final = Path(__file__).with_name("canaries.toml")
 
 
@@ -67,6 +74,14 @@ class Stack:
         """Where the workers serve /metrics and /health."""
         return [url for name, url in self.urls.items() if name.startswith("worker")]
 
+    def answers(self, program: str) -> Callable[[], bool] | None:
+        """Return what asks a program whether it lives; None if it serves nothing."""
+        url = self.urls.get(program)
+        if url is None:
+            return None
+        client, path = httpx.Client(base_url=url), _ALIVE.get(program, _ALIVE_ELSEWHERE)
+        return lambda: client.get(path, timeout=_ANSWERS_WITHIN_S).is_success
+
     def addresses(self) -> dict[str, str]:
         """Return the address of everything that has one, by process."""
         servers = {server.command.name: server.address for server in self.servers}
@@ -77,7 +92,7 @@ def compose(
     folder: Path,
     broker: BrokerKind,
     workers: int,
-    api_port: int,
+    api_port: int | None,
     *,
     canaries: bool = False,
     simulated: bool = True,
@@ -89,7 +104,7 @@ def compose(
         folder: absolute.
         broker: which one to run.
         workers: how many worker processes, at least one.
-        api_port: 0 lets the system choose, as it does for all others.
+        api_port: 0: any that is free, as for all others; None: 8000 or, if that is taken, another.
         canaries: whether new generations are tried on some users first, for some seconds.
         simulated: whether quotes and events are simulated.
         archived: whether an archive runs, in `folder` unless the environment says where, and the
@@ -97,6 +112,7 @@ def compose(
 
     Raises:
         NoKafkaError: Apache Kafka was asked for, and cannot be had here.
+        NotReadyError: a server listens on the API's port already.
     """
     given = read_settings(SharedSettings)
     namespace = given.namespace
@@ -132,14 +148,14 @@ def _started(
 
 
 def _programs(
-    workers: int, api_port: int, *, canaries: bool
+    workers: int, api_port: int | None, *, canaries: bool
 ) -> list[tuple[str, tuple[str, ...], dict[str, str], int | None]]:
     """Return name, arguments of `python -m`, settings and port of each program, in order."""
     worker_ports, trainer_port, archive_port, api_port = (
         [free_port() for _ in range(workers)],
         free_port(),
         free_port(),
-        api_port or free_port(),
+        _port_of_the_api(api_port),
     )
     trainer = {
         "METRICS_PORT": str(trainer_port),
@@ -166,6 +182,14 @@ def _programs(
         ("api", ("api",), api, api_port),
         (_PRODUCER, ("producers", "simulate"), {}, None),
     ]
+
+
+def _port_of_the_api(wished: int | None) -> int:
+    if not wished:
+        return free_port(_USUAL_API_PORT if wished is None else 0)
+    if not is_free(wished):
+        raise NotReadyError(f"port {wished} is taken: name another for the API, or 0 for any")
+    return wished
 
 
 def _python(

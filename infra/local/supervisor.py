@@ -1,16 +1,19 @@
-"""Keeps processes running: whatever ends is started again, after a pause that grows.
+"""Keeps processes running: what ends or hangs is started again, after a pause that grows.
 
-One thread, no callbacks: whoever owns a supervisor calls `tick` a few times a second.
+Whoever owns a supervisor calls `tick` a few times a second; whether a process still answers is
+asked in threads beside it.
 """
 
 import enum
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from infra.local.process import Command, ended, start, stop
+from infra.local.process import Command, ended, kill, start, stop
+from infra.local.pulse import Pulse
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
@@ -22,8 +25,10 @@ class State(enum.StrEnum):
     """What a process is up to."""
 
     RUNNING = "running"
+    SILENT = "not answering"
+    """it runs, and is started again if it does not answer soon"""
     WAITING = "waiting"
-    """it ended, and is started again after a pause"""
+    """it ended or could not be started, and is started again after a pause"""
     DONE = "done"
     """it ended well, and was to run once"""
 
@@ -38,6 +43,8 @@ class Status:
     restarts: int
     exit_code: int | None
     """of the run before this one"""
+    reason: str | None
+    """why that is over, or why it could not be started"""
     since_s: float
     """the clock's time of the last start or end"""
     log: str
@@ -49,8 +56,10 @@ class _Member:
     layer: int
     once: bool
     again_with: frozenset[str]
+    pulse: Pulse | None
     process: subprocess.Popen[bytes] | None = None
     exit_code: int | None = None
+    reason: str | None = None
     since_s: float = 0.0
     due_s: float = 0.0
     restarts: int = 0
@@ -59,7 +68,7 @@ class _Member:
     @property
     def state(self) -> State:
         if self.process is not None:
-            return State.RUNNING
+            return State.SILENT if self.pulse and self.pulse.is_silent else State.RUNNING
         return State.DONE if self.once and self.exit_code == 0 else State.WAITING
 
 
@@ -78,6 +87,7 @@ class Supervisor:
     """Starts, watches and stops processes."""
 
     clock: Callable[[], float] = time.monotonic
+    _executor: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
     _members: dict[str, _Member] = field(default_factory=dict)
 
     def add(
@@ -87,6 +97,7 @@ class Supervisor:
         layer: int = 0,
         once: bool = False,
         again_with: frozenset[str] = frozenset(),
+        answers: Callable[[], bool] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start the process, and keep it running from now on.
 
@@ -95,17 +106,24 @@ class Supervisor:
             layer: a higher one stops first, and those of one layer at the same time.
             once: it is to end by itself with exit code 0; only otherwise is it started again.
             again_with: names of processes with whose every restart it is to run again.
+            answers: whether it does, within a few seconds; one that no longer does is killed and
+                started again.
+
+        Raises:
+            OSError: it cannot be started.
         """
         if command.name in self._members:
             raise ValueError(f"there is a process named {command.name!r} already")
-        member = self._members[command.name] = _Member(command, layer, once, again_with)
+        pulse = Pulse(answers, self._executor, self.clock) if answers else None
+        member = self._members[command.name] = _Member(command, layer, once, again_with, pulse)
         return self._start(member)
 
     def tick(self) -> None:
-        """Notice what has ended, and start again what is due."""
+        """Notice what has ended or hangs, and start again what is due."""
         now = self.clock()
         for member in self._members.values():
-            self._notice_end(member, now)
+            self._notice_end(member)
+            self._notice_silence(member)
         for member in self._members.values():
             if member.state is State.WAITING and now >= member.due_s:
                 self._restart(member)
@@ -119,6 +137,7 @@ class Supervisor:
                 pid=None if member.process is None else member.process.pid,
                 restarts=member.restarts,
                 exit_code=member.exit_code,
+                reason=member.reason,
                 since_s=member.since_s,
                 log=str(member.command.log),
             )
@@ -131,24 +150,47 @@ class Supervisor:
         self._members.clear()
         for layer in sorted({member.layer for member in running}, reverse=True):
             stop(*((m.process, m.command) for m in running if m.process and m.layer == layer))
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, member: _Member) -> subprocess.Popen[bytes]:
-        member.process = start(member.command)
+        process = member.process = start(member.command)
         member.since_s = self.clock()
-        return member.process
+        if member.pulse:
+            member.pulse.begin()
+        return process
 
-    def _notice_end(self, member: _Member, now: float) -> None:
+    def _notice_end(self, member: _Member) -> None:
         code = None if member.process is None else ended(member.process)
-        if code is None:
+        if code is not None:
+            hung = member.pulse is not None and member.pulse.hangs
+            self._await_turn(member, "it did not answer" if hung else f"exit code {code}", code)
+
+    def _notice_silence(self, member: _Member) -> None:
+        if member.process is None or member.pulse is None:
             return
-        stable = now - member.since_s >= _STABLE_AFTER_S
-        member.failures = 1 if stable else member.failures + 1
-        member.process, member.exit_code, member.since_s = None, code, now
-        member.due_s = now + pause_s(member.failures)
+        member.pulse.look()
+        if member.pulse.hangs:
+            kill(member.process)
 
     def _restart(self, member: _Member) -> None:
-        self._start(member)
+        if not self._try_start(member):
+            return
         member.restarts += 1
         for other in self._members.values():
             if member.command.name in other.again_with and other.state is State.DONE:
-                self._start(other)
+                self._try_start(other)
+
+    def _try_start(self, member: _Member) -> bool:
+        try:
+            self._start(member)
+        except OSError as error:  # such as a full disk, where its log is to be
+            self._await_turn(member, f"it cannot be started: {error}", None)
+            return False
+        return True
+
+    def _await_turn(self, member: _Member, reason: str, code: int | None) -> None:
+        now = self.clock()
+        stable = member.process is not None and now - member.since_s >= _STABLE_AFTER_S
+        member.failures = 1 if stable else member.failures + 1
+        member.process, member.exit_code, member.reason, member.since_s = None, code, reason, now
+        member.due_s = now + pause_s(member.failures)

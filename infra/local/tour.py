@@ -10,12 +10,12 @@ from redis.exceptions import RedisError
 
 from contracts.keyspace import Keyspace
 from infra.local.asking import Answer, Question, ask
-from infra.local.process import NotReadyError
+from infra.local.process import READY_WITHIN_S, NotReadyError
 from infra.local.run import Running
 from infra.local.subjects import Subjects, find_subjects
 from runtime.redis.stores import Store
 
-READY_WITHIN_S: Final = 60
+PLAUSIBLE_WITHIN_S: Final = 60
 _PAUSE_S: Final = 0.1
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def await_subjects(running: Running, store: Store, client: httpx.Client) -> Subj
         except (RedisError, httpx.HTTPError):
             return None
 
-    found = _patiently(running, find, lambda subjects: subjects is not None)
+    found = _patiently(running, find, lambda subjects: subjects is not None, READY_WITHIN_S)
     if found is None:
         raise NotReadyError(
             f"no bars, histories and lists within {READY_WITHIN_S} s: see the logs of worker, "
@@ -49,11 +49,13 @@ def answers(
     """Ask each question until its answer is plausible; yield that, or the last one in time."""
     for question in questions:
         asked = partial(ask, client, question)
-        yield _patiently(running, asked, lambda answer: answer.problem is None)
+        yield _patiently(running, asked, lambda answer: answer.problem is None, PLAUSIBLE_WITHIN_S)
 
 
-def _patiently(running: Running, attempt: Callable[[], T], good: Callable[[T], bool]) -> T:
-    deadline = time.monotonic() + READY_WITHIN_S
+def _patiently(
+    running: Running, attempt: Callable[[], T], good: Callable[[T], bool], within_s: float
+) -> T:
+    deadline = time.monotonic() + within_s
     while not good(result := attempt()) and time.monotonic() < deadline:
         running.pause(_PAUSE_S)
     return result

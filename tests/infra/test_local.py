@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,20 +19,17 @@ from typer.testing import CliRunner
 
 from infra.local import commands
 from infra.local.__main__ import app
+from infra.local.process import LOOPBACK, NotReadyError
 from infra.local.questions import questions
-from infra.local.run import BusyError, Report, claimed, owner, read_report
+from infra.local.run import BusyError, Report, Running, claimed, owner, read_report
 from infra.local.stack import compose
 from infra.local.subjects import Subjects
-from infra.local.supervisor import State, Status
+from infra.local.supervisor import State, Status, Supervisor
 from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S
 
 WITHIN_S = 2 * PATIENCE_S
 """Seven processes start, on a machine that may have others to run."""
-SLOWLY = (
-    "from infra.local import commands, process, tour; "
-    f"commands.READY_WITHIN_S = process.READY_WITHIN_S = tour.READY_WITHIN_S = {WITHIN_S}; "
-)
 
 
 @pytest.fixture
@@ -103,7 +101,7 @@ def start(command: str, folder: Path) -> subprocess.Popen[str]:
     """Run a command in a process of its own."""
     code = (
         "from pathlib import Path; from rich.console import Console; "
-        f"{SLOWLY}"
+        "from infra.local import commands; "
         f"commands.{command}(Console(), Path({str(folder)!r}), 'tansu', 1, 0)"
     )
     return subprocess.Popen(
@@ -142,7 +140,6 @@ def test_the_stack_in_the_background_mends_itself_and_ends_with_down(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(commands, "READY_WITHIN_S", WITHIN_S)
     assert not commands.status(console, folder)
     commands.up(console, folder, "tansu", 1, 0, simulated=False)
     assert [status.name for status in report_of(folder).processes] == [
@@ -178,13 +175,29 @@ def test_the_stack_in_the_background_mends_itself_and_ends_with_down(
 
 @pytest.mark.integration
 @pytest.mark.proof
+def test_a_program_that_hangs_is_shown_and_started_again(console: Console, folder: Path) -> None:
+    commands.up(console, folder, "tansu", 1, 0, simulated=False)
+    api_url = report_of(folder).addresses["api"]
+    # It answered its supervisor, who is less patient from then on.
+    until(lambda: 'route="/health/live",status="200"' in httpx.get(f"{api_url}/metrics").text)
+    pid = process_of(folder, "api").pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: process_of(folder, "api").state is State.SILENT)
+    until(lambda: process_of(folder, "api").restarts == 1)
+    assert process_of(folder, "api").reason == "it did not answer"
+    assert [status.name for status in report_of(folder).processes if status.restarts] == ["api"]
+    commands.down(console, folder)
+
+
+@pytest.mark.integration
+@pytest.mark.proof
 def test_a_stack_with_an_archive_answers_bars_that_redis_retains_no_more(
     console: Console,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(commands, "READY_WITHIN_S", WITHIN_S)
     monkeypatch.setenv("BARS_RETENTION_MINUTES", "1")
     monkeypatch.setenv("ARCHIVE_FLUSH_INTERVAL_S", "0.2")
     commands.up(console, folder, "tansu", 1, 0, simulated=False, archived=True)
@@ -275,6 +288,52 @@ def test_nothing_is_simulated_on_a_broker_of_ones_own_unless_it_is_asked_for(
     monkeypatch.setattr(commands, "up", lambda *_, simulated, **__: asked.append(simulated))
     assert CliRunner().invoke(app, ["up", *arguments]).exit_code == 0
     assert asked == [simulated]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk here is full")
+def test_a_full_disk_ends_no_stack(folder: Path) -> None:
+    running = Running(folder, compose(folder, "tansu", 1, 0), Supervisor())
+    running.tick()
+    before = report_of(folder)
+    (folder / "state.json.new").symlink_to("/dev/full")
+    running.tick()
+    assert report_of(folder) == before
+    (folder / "state.json.new").unlink()
+    running.tick()
+    assert report_of(folder).at_s > before.at_s
+
+
+def test_a_start_that_takes_too_long_goes_on_and_says_so(
+    console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "READY_WITHIN_S", 0)
+    with pytest.raises(NotReadyError, match=r"goes on in the background.*`down` stops it"):
+        commands.up(console, folder, "tansu", 1, 0, simulated=False)
+    until(lambda: owner(folder))
+    pid = owner(folder)
+    assert pid is not None
+    processes = family(pid)
+    commands.down(console, folder)
+    until(lambda: gone(processes))
+
+
+@pytest.mark.proof
+def test_an_api_that_cannot_start_is_not_waited_for(
+    console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEYS_FILE", str(folder / "nothing"))
+    with pytest.raises(NotReadyError, match=r"again and again \(exit code 1\): see .*api\.log"):
+        commands.up(console, folder, "tansu", 1, 0, simulated=False)
+    commands.down(console, folder)
+    assert owner(folder) is None
+
+
+def test_a_port_of_the_api_that_is_taken_is_said_at_once(folder: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        taken = server.getsockname()[1]
+        with pytest.raises(NotReadyError, match=f"port {taken} is taken"):
+            compose(folder, "tansu", 1, taken)
+        assert compose(folder, "tansu", 1, None).api_url != f"http://{LOOPBACK}:{taken}"
 
 
 def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:

@@ -30,7 +30,16 @@ json_values = st.recursive(
 
 def status(name: str = "api", state: State = State.RUNNING, restarts: int = 0) -> Status:
     pid = 7 if state is State.RUNNING else None
-    return Status(name, state, pid, restarts, exit_code=-9, since_s=100, log=f"/logs/{name}.log")
+    return Status(
+        name,
+        state,
+        pid,
+        restarts,
+        exit_code=-9,
+        reason="exit code -9",
+        since_s=100,
+        log=f"/logs/{name}.log",
+    )
 
 
 def printed(show_it: Any) -> str:
@@ -85,21 +94,29 @@ def test_a_quiet_status_line_says_how_fast_how_far_behind_and_which_model() -> N
 
 def test_what_is_wrong_comes_first() -> None:
     reading = Reading(0, 0, 0, rejected=3, lag_records=0, freshness_s=float("nan"))
-    away = [status("trainer", State.WAITING, restarts=2), status()]
+    away = [status("trainer", State.WAITING, restarts=2), status(state=State.SILENT)]
     line = show.status_line(reading, RATES, None, away).plain
-    assert line.startswith("restarting trainer  2 restarts  3 rejected  ")
+    assert line.startswith("restarting trainer  no answer from api  2 restarts  3 rejected  ")
     assert line.endswith("bars - old  model -")
 
 
 def test_the_table_has_a_line_for_every_process() -> None:
     processes = [status("store"), status("topics", State.DONE), status("api", State.WAITING, 3)]
-    report = Report({"store": "redis://127.0.0.1:1/0"}, processes)
+    report = Report({"store": "redis://127.0.0.1:1/0"}, processes, at_s=160)
     lines = printed(lambda c: c.print(show.processes(report, now_s=161))).splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["store", "topics", "api"]
     assert lines[1].split()[1:] == [
         *("7", "running", "1", "min", "1", "s", "0", "store.log", "redis://127.0.0.1:1/0"),
     ]
-    assert "restarting after exit code -9" in lines[3]
+    assert "restarting: exit code -9" in lines[3]
+
+
+def test_a_report_that_should_be_newer_says_how_old_it_is() -> None:
+    report = Report({}, [], at_s=100)
+    assert show.age(report, now_s=109) is None
+    assert str(show.age(report, now_s=165)).startswith(
+        "That was 1 min 5 s ago: its supervisor hangs"
+    )
 
 
 def test_a_path_is_said_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.local.process import Command
+from infra.local.pulse import EVERY_S, HANGS_AFTER, STARTS_WITHIN
 from infra.local.supervisor import State, Supervisor, pause_s
 from tests.patience import PATIENCE_S
 
@@ -100,6 +101,71 @@ def test_the_pause_grows_while_a_process_keeps_dying_and_is_short_again_once_it_
     clock.now += pause_s(1) + 0.01
     supervisor.tick()
     assert supervisor.statuses()[0].restarts == 4
+
+
+@pytest.mark.parametrize("has_answered", [True, False])
+def test_a_process_that_answers_no_more_is_killed_and_started_again(
+    supervisor: Supervisor, clock: Clock, tmp_path: Path, *, has_answered: bool
+) -> None:
+    answers, asked = has_answered, []
+
+    def ask() -> bool:
+        asked.append(answers)
+        return answers
+
+    def tick_later() -> None:
+        clock.now += EVERY_S
+        supervisor.tick()
+
+    process = supervisor.add(python("hangs", tmp_path, SLEEPER), answers=ask)
+    until(lambda: len(asked) > HANGS_AFTER or not has_answered, tick_later)
+    assert supervisor.statuses()[0].pid == process.pid
+    answers = False
+    until(lambda: supervisor.statuses()[0].state is State.SILENT or not has_answered, tick_later)
+    until(lambda: supervisor.statuses()[0].state is State.WAITING, tick_later)
+    [status] = supervisor.statuses()
+    assert (status.exit_code, status.reason) == (-signal.SIGKILL, "it did not answer")
+    assert asked.count(False) >= (HANGS_AFTER if has_answered else STARTS_WITHIN)
+    until(lambda: supervisor.statuses()[0].state is State.RUNNING, tick_later)
+
+
+def test_a_supervisor_that_stood_still_takes_nothing_for_hung(
+    supervisor: Supervisor, clock: Clock, tmp_path: Path
+) -> None:
+    asked: list[float] = []
+
+    def ask() -> bool:
+        asked.append(clock.now)
+        return True
+
+    process = supervisor.add(python("answers", tmp_path, SLEEPER), answers=ask)
+    for hours in range(1, 4):
+        clock.now += 3600
+        until(lambda hours=hours: len(asked) == hours, supervisor.tick)  # type: ignore[misc]
+        supervisor.tick()
+    [status] = supervisor.statuses()
+    assert (status.state, status.pid, status.restarts) == (State.RUNNING, process.pid, 0)
+
+
+def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
+    supervisor: Supervisor, clock: Clock, tmp_path: Path
+) -> None:
+    logs, away = tmp_path / "logs", tmp_path / "away"
+    process = supervisor.add(python("sleeper", logs, SLEEPER))
+    logs.rename(away)
+    logs.touch()  # no log can be written there, as on a full disk
+    os.kill(process.pid, signal.SIGKILL)
+
+    def tick_later() -> None:
+        clock.now += 60
+        supervisor.tick()
+
+    until(lambda: "cannot be started" in str(supervisor.statuses()[0].reason), tick_later)
+    [status] = supervisor.statuses()
+    assert (status.state, status.pid, status.restarts) == (State.WAITING, None, 0)
+    assert str(logs) in str(status.reason)
+    logs.unlink()
+    until(lambda: supervisor.statuses()[0].state is State.RUNNING, tick_later)
 
 
 def test_what_is_to_run_once_is_done_when_it_ends_well(

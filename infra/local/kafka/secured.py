@@ -122,14 +122,18 @@ def secured_kafka(port: int, folder: Path, namespace: str, prefix: str) -> tuple
         storage=security.scram(),
     )
     client = broker.admin(plain(own.address))
+    has_granted = False
 
     def admits() -> bool:
+        nonlocal has_granted
         if not own.answers():
             return False
-        try:
-            grant_all(client, KafkaConfig(prefix=prefix), namespace)
-        except KafkaException:
-            return False
+        if not has_granted:  # its data keeps what it was granted, through a restart, too
+            try:
+                grant_all(client, KafkaConfig(prefix=prefix), namespace)
+            except KafkaException:
+                return False
+            has_granted = True
         return True
 
     return replace(own, address=address, answers=admits), security

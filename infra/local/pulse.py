@@ -1,0 +1,56 @@
+"""Notices that a process runs and answers no more: it is asked again and again, in a thread.
+
+Tries are counted, not seconds: a machine or a supervisor that stood still for an hour proves
+nothing about the process.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Final
+
+EVERY_S: Final = 5.0
+HANGS_AFTER: Final = 12
+"""Tries without an answer, a minute or more, as for the probes of `infra/kubernetes`."""
+STARTS_WITHIN: Final = 60
+"""So many, as long as the process has never answered."""
+_SILENT_AFTER: Final = 2
+
+
+class Pulse:
+    """Whether one process answers."""
+
+    def __init__(
+        self, answers: Callable[[], bool], executor: Executor, clock: Callable[[], float]
+    ) -> None:
+        self._answers = answers
+        self._executor = executor
+        self._clock = clock
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget all: the process has just started."""
+        self._asked: Future[bool] | None = None
+        self._due_s = self._clock() + EVERY_S
+        self._has_answered = False
+        self._in_vain = 0
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it did answer, and does not now."""
+        return self._has_answered and self._in_vain >= _SILENT_AFTER
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it was asked in vain so often that it will not answer any more."""
+        return self._in_vain >= (HANGS_AFTER if self._has_answered else STARTS_WITHIN)
+
+    def look(self) -> None:
+        """Take in an answer, or that there was none, and ask again when it is time."""
+        if self._asked is not None and self._asked.done():
+            answered = self._asked.exception() is None and self._asked.result()
+            self._asked = None
+            self._has_answered |= answered
+            self._in_vain = 0 if answered else self._in_vain + 1
+        if self._asked is None and self._clock() >= self._due_s:
+            self._asked = self._executor.submit(self._answers)
+            self._due_s = self._clock() + EVERY_S
