@@ -42,7 +42,6 @@ class Archiver:
         self._settings, self._broker, self._state, self._stop = settings, broker, state, stop
         self._writers = {writer.table.topic.name: writer for writer in writers}
         self._patiently = Patience(state, stop)
-        self._partitions: dict[str, int] = {}
         self._to_begin: set[Partition] = set()
         """Partitions of ours that are to begin anew before any more of them is taken: a part of
         what was read of them is gone."""
@@ -98,11 +97,15 @@ class Archiver:
         """Commit once it can be done; meanwhile read on until memory is full."""
         self._begin(self._patiently(self._read_for, self._commit_sure, writer))
 
-    def _commit_sure(self, writer: TableWriter) -> list[Partition]:
-        """Commit what is of the topic for certain; return the partitions to begin anew."""
+    def _commit_sure(self, writer: TableWriter, *, is_whole: bool = False) -> list[Partition]:
+        """Commit what is of the topic for certain; return the partitions to begin anew.
+
+        One commit, or as many as all of it takes if it is to be whole.
+        """
         topic = writer.table.topic.name
         other = self._drop_unsure([topic])
-        return other + [(topic, p) for p in writer.commit() if (topic, p) not in other]
+        refused = writer.commit_all() if is_whole else writer.commit()
+        return other + [(topic, p) for p in refused if (topic, p) not in other]
 
     # Records.
 
@@ -113,7 +116,7 @@ class Archiver:
         self._state.beat()
         self._add(read.batches)
         if read.refused:
-            self._begin(read.refused, is_refused=True)
+            self._begin_refused(read.refused)
         metrics.BUFFERED_BYTES.set(self.buffered_bytes)
 
     def _read_for(self, seconds: float) -> None:
@@ -134,10 +137,22 @@ class Archiver:
                 new = [record for record in records if (record.offset() or 0) >= at.next]
             if not new:
                 continue
-            place = Place(at.log, number, self._partitions[topic])
-            rows, rejected = rows_of(writer.table, place, new, now_ms)
-            writer.buffer.add(number, rows, (new[-1].offset() or 0) + 1)
-            metrics.REJECTED.labels(writer.table.name).inc(rejected)
+            rows = rows_of(writer.table, Place(at.log, number, at.counts), new, now_ms)
+            if rows.misplaced and (counts := self._counts_if_grown(writer, number, at.counts)):
+                rows = rows_of(writer.table, Place(at.log, number, counts), new, now_ms)
+            writer.buffer.add(number, rows.batch, (new[-1].offset() or 0) + 1)
+            metrics.REJECTED.labels(writer.table.name).inc(rows.rejected)
+
+    def _counts_if_grown(
+        self, writer: TableWriter, number: int, counts: tuple[int, ...]
+    ) -> tuple[int, ...] | None:
+        """Return by which numbers of partitions records lie, if the topic has got more of them."""
+        topic = writer.table.topic.name
+        partitions = self._patiently(self._wait, self._broker.partitions, topic)
+        if partitions in counts:
+            return None
+        log.warning("a topic has another number of partitions", topic=topic, partitions=partitions)
+        return writer.buffer.note_count(number, partitions).counts
 
     # Partitions.
 
@@ -149,6 +164,17 @@ class Archiver:
         """Begin partitions of ours anew, from the table."""
         self._consumer.seek(self._begun(partitions, is_refused=is_refused))
 
+    def _begin_refused(self, partitions: Collection[Partition]) -> None:
+        """Begin partitions whose log has no record at the position.
+
+        What was read of them is committed before that: the log may have it no more.
+        """
+        for topic in {topic for topic, _ in partitions}:
+            writer = self._writers[topic]
+            other = self._patiently(self._wait, self._commit_sure, writer, is_whole=True)
+            self._begin([each for each in other if each not in partitions])
+        self._begin(partitions, is_refused=True)
+
     def _begun(
         self, partitions: Collection[Partition], *, is_refused: bool = False
     ) -> dict[Partition, int]:
@@ -158,7 +184,6 @@ class Archiver:
         offsets: dict[Partition, int] = {}
         for topic, some in numbers.items():
             writer = self._writers[topic]
-            self._partitions[topic] = self._patiently(self._wait, self._broker.partitions, topic)
             found = self._patiently(
                 self._wait, begin, writer, self._broker, some, is_refused=is_refused
             )

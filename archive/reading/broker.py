@@ -54,10 +54,11 @@ class Broker:
             BrokerAwayError: it does not answer, or has no such topic.
         """
         topic_id = self.topic_ids([topic]).get(topic)
+        n = self.partitions(topic)
         earliest, ends = (self._offsets(topic, partitions, spec) for spec in (_EARLIEST, _LATEST))
         if topic_id is None or self.topic_ids([topic]).get(topic) != topic_id:
             raise BrokerAwayError(f"topic {topic} is not there, or is being made anew")
-        return {p: Bounds(topic_id, earliest[p], ends[p]) for p in partitions}
+        return {p: Bounds(topic_id, earliest[p], ends[p], n) for p in partitions}
 
     def partitions(self, topic: str) -> int:
         """Return how many partitions a topic has.

@@ -36,8 +36,8 @@ class Place(NamedTuple):
 
     log: int
     partition: int
-    partitions: int
-    """of the topic"""
+    counts: tuple[int, ...]
+    """`runtime.archive.positions.Position.counts`"""
 
 
 class Rows(NamedTuple):
@@ -46,6 +46,12 @@ class Rows(NamedTuple):
     batch: pa.RecordBatch
     rejected: int
     """records that break a rule"""
+    misplaced: int = 0
+    """those of them whose key belongs to another partition, by all numbers of partitions"""
+
+
+class _MisplacedError(ValueError):
+    """A record's key belongs to another partition."""
 
 
 def rows_of(table: ArchiveTable, place: Place, records: Sequence[Message], now_ms: int) -> Rows:
@@ -66,7 +72,10 @@ def rows_of(table: ArchiveTable, place: Place, records: Sequence[Message], now_m
 def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
     columns, rejections = decode_quotes([record.value() for record in records], clock_ms)
     # As the fold has it: where no reader looks, it would be another instrument's quote.
-    here = instrument_partitions(columns.instrument_id, place.partitions) == place.partition
+    here = np.zeros(len(columns.index), np.bool_)
+    for count in place.counts:
+        here |= instrument_partitions(columns.instrument_id, count) == place.partition
+    misplaced = int((~here).sum())
     of = columns.index[here]
     batch = _batch(
         QUOTES_TABLE,
@@ -77,7 +86,7 @@ def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
         size=columns.size[here],
         ts=columns.ts_ms[here] * US_PER_MS,
     )
-    return Rows(batch, len(rejections) + int((~here).sum()))
+    return Rows(batch, len(rejections) + misplaced, misplaced)
 
 
 def _interactions(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
@@ -89,11 +98,11 @@ def _interactions(place: Place, records: Sequence[Message], clock_ms: Ints) -> R
         else:
             told = decode_interaction(value, now_ms)
             ts_ms = told.ts
-        if user_partition(told.user_id, place.partitions) != place.partition:
-            raise ValueError("the key belongs to another partition")
+        if all(user_partition(told.user_id, n) != place.partition for n in place.counts):
+            raise _MisplacedError
         return told, ts_ms
 
-    index, decoded = _each(decode, records, clock_ms)
+    index, decoded, misplaced = _each(decode, records, clock_ms)
     told = [message for message, _ in decoded]
     events = [None if isinstance(m, Tombstone) else m for m in told]
     before_ms = [m.last_event_before_ms if isinstance(m, Tombstone) else None for m in told]
@@ -109,14 +118,14 @@ def _interactions(place: Place, records: Sequence[Message], clock_ms: Ints) -> R
         ts=np.fromiter((ts for _, ts in decoded), np.int64, len(decoded)) * US_PER_MS,
         last_event_before=[None if ms is None else ms * US_PER_MS for ms in before_ms],
     )
-    return Rows(batch, len(records) - len(decoded))
+    return Rows(batch, len(records) - len(decoded), misplaced)
 
 
 def _feedback(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
     def decode(record: Message, now_ms: int) -> Feedback:
         return decode_feedback(record.value() or b"", now_ms)
 
-    index, told = _each(decode, records, clock_ms)
+    index, told, _ = _each(decode, records, clock_ms)
     batch = _batch(
         FEEDBACK_TABLE,
         place,
@@ -163,17 +172,20 @@ _ROWS: Final[Mapping[str, Callable[[Place, Sequence[Message], Ints], Rows]]] = {
 
 def _each(
     decode: Callable[[Message, int], T], records: Sequence[Message], clock_ms: Ints
-) -> tuple[Ints, list[T]]:
-    """Return the places of the good records, and what they are."""
-    index, told = [], []
+) -> tuple[Ints, list[T], int]:
+    """Return the places of the good records, what they are, and how many are misplaced."""
+    index, told, misplaced = [], [], 0
     for place, (record, now_ms) in enumerate(zip(records, clock_ms.tolist(), strict=True)):
         try:
             message = decode(record, now_ms)
+        except _MisplacedError:
+            misplaced += 1
+            continue
         except ValueError:
             continue
         index.append(place)
         told.append(message)
-    return np.array(index, np.int64), told
+    return np.array(index, np.int64), told, misplaced
 
 
 def _batch(table: ArchiveTable, place: Place, offsets: Ints, **columns: Any) -> pa.RecordBatch:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec.structs import replace
+
 from runtime.archive.positions import Position
 
 Why = Literal["first", "goes on", "made anew", "lost its end", "dropped records"]
@@ -15,6 +17,8 @@ class Bounds:
     topic_id: str
     earliest: int
     end: int
+    partitions: int
+    """of the topic"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +40,17 @@ def resume(before: Position | None, bounds: Bounds, *, is_refused: bool = False)
         is_refused: whether a fetch at the position was refused. Only that tells for sure that the
             log ends before it, as an end that the broker tells may be too low.
     """
-    topic_id, earliest = bounds.topic_id, bounds.earliest
+    topic_id, earliest, now = bounds.topic_id, bounds.earliest, (bounds.partitions,)
     if before is None:
-        return Resumed(Position(topic_id, 0, earliest), "first")
+        return Resumed(Position(topic_id, 0, earliest, now), "first")
     if before.topic_id != topic_id:
         # What it may have dropped before we came is missing as well.
-        return Resumed(Position(topic_id, before.log + 1, earliest), "made anew", earliest)
-    if before.next < earliest:
-        missing = earliest - before.next
-        return Resumed(Position(topic_id, before.log, earliest), "dropped records", missing)
-    if is_refused and before.next > bounds.end:
+        return Resumed(Position(topic_id, before.log + 1, earliest, now), "made anew", earliest)
+    # Of a topic that got more partitions since, records from before it are still to come.
+    at = replace(before, counts=before.counts or now)
+    if at.next < earliest:
+        return Resumed(replace(at, next=earliest), "dropped records", earliest - at.next)
+    if is_refused and at.next > bounds.end:
         # Other records may come to stand at offsets that the table has: theirs is another log.
-        return Resumed(Position(topic_id, before.log + 1, bounds.end), "lost its end")
-    return Resumed(before, "goes on")
+        return Resumed(replace(at, log=at.log + 1, next=bounds.end), "lost its end")
+    return Resumed(at, "goes on")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import pyarrow as pa
+from msgspec.structs import replace as moved_to
 
 from runtime.archive.positions import Moved, Position
 
@@ -76,7 +77,13 @@ class Buffer:
         span = self._spans[partition]
         if batch.num_rows:
             span.batches.append(batch)
-        span.after = Position(span.after.topic_id, span.after.log, next_offset)
+        span.after = moved_to(span.after, next=next_offset)
+
+    def note_count(self, partition: int, partitions: int) -> Position:
+        """Note that the topic has another number of partitions now; return the position."""
+        span = self._spans[partition]
+        span.after = moved_to(span.after, counts=(*span.after.counts, partitions))
+        return span.after
 
     def note_sure(self) -> None:
         """Note that all that was read until now was of the log that it was taken for."""
@@ -87,7 +94,7 @@ class Buffer:
         """Drop what was read since the last note; return how many records that were, at most."""
         dropped = 0
         for partition, span in self._spans.items():
-            n, after = span.sure or (0, Position(span.after.topic_id, span.after.log, span.start))
+            n, after = span.sure or (0, moved_to(span.after, next=span.start))
             if after != span.after:
                 dropped += span.after.next - after.next
                 self._spans[partition] = replace(span, batches=span.batches[:n], after=after)
@@ -137,7 +144,7 @@ def _split(span: _Span, rows: int) -> tuple[int, Position]:
     for n, batch in enumerate(span.batches):
         here = rows - before
         if here < batch.num_rows:
-            after = Position(span.after.topic_id, span.after.log, batch["offset"][here].as_py())
+            after = moved_to(span.after, next=batch["offset"][here].as_py())
             if not here:
                 return n, after
             span.batches[n : n + 1] = [batch.slice(0, here), batch.slice(here)]

@@ -17,7 +17,7 @@ RANGES_PROPERTY: Final = "tickrec.ranges"
 """JSON: partition -> `Range`, of what a snapshot added; none if it only rewrote what was there."""
 
 
-class Position(msgspec.Struct, frozen=True, gc=False):
+class Position(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Where a partition goes on in the log."""
 
     topic_id: str
@@ -26,6 +26,9 @@ class Position(msgspec.Struct, frozen=True, gc=False):
     """0 for the first log of a partition, one more each time that its offsets began anew"""
     next: int
     """the offset after the last record that the table covers"""
+    counts: tuple[int, ...] = ()
+    """how many partitions the topic has had while this one was read: by any of these numbers a
+    record may be where it belongs"""
 
 
 class Range(msgspec.Struct, frozen=True, gc=False):

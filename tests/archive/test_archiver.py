@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import NewPartitions
 from prometheus_client import Gauge
 
 from archive.archiver import Archiver
@@ -230,20 +231,66 @@ def test_a_topic_made_anew_is_another_log(setup: Setup) -> None:
     assert (logs.count(0), logs.count(1)) == (100, 150)
 
 
+def drop_all(setup: Setup) -> None:
+    """Have Kafka delete all quotes."""
+    ends = {p: bounds.end for p, bounds in Broker(setup.kafka).bounds("quotes", [0, 1]).items()}
+    client = Broker(setup.kafka).admin
+    places = [TopicPartition(setup.kafka.topic("quotes"), p, end) for p, end in ends.items()]
+    for answer in client.delete_records(places).values():
+        answer.result()
+
+
 @pytest.mark.kafka_only
 def test_what_the_log_dropped_is_told_and_the_rest_is_archived(setup: Setup) -> None:
     setup.publish([*quotes(100)])
     with setup.running():
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 100, "the first quotes")
     setup.publish([*quotes(100, first=100)])
-    ends = {p: bounds.end for p, bounds in Broker(setup.kafka).bounds("quotes", [0, 1]).items()}
-    client = Broker(setup.kafka).admin
-    places = [TopicPartition(setup.kafka.topic("quotes"), p, end) for p, end in ends.items()]
-    for answer in client.delete_records(places).values():
-        answer.result()
+    drop_all(setup)
     setup.publish([*quotes(100, first=200)])
     before = MISSING.labels("quotes")._value.get()
     with setup.running():
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 200, "the quotes that are left")
     assert sizes(setup) == [*range(100), *range(200, 300)]
     assert MISSING.labels("quotes")._value.get() - before == 100
+
+
+@pytest.mark.kafka_only
+def test_what_was_read_is_committed_though_the_log_has_dropped_it_and_what_follows(
+    setup: Setup,
+) -> None:
+    setup.publish([*quotes(100)])
+    before = MISSING.labels("quotes")._value.get()
+    with setup.running(archive_flush_interval_s=3_600) as running:
+        archiver = running.archiver
+        writer, consumer = archiver._writers["quotes"], archiver._consumer._consumer
+        eventually(lambda: read(writer) == 100, "the first quotes")
+        places = [TopicPartition(setup.kafka.topic("quotes"), p) for p in range(2)]
+        # As one that is slower than Kafka forgets.
+        consumer.pause(places)
+        setup.publish([*quotes(100, first=100)])
+        drop_all(setup)
+        setup.publish([*quotes(100, first=200)])
+        consumer.resume(places)
+        eventually(lambda: read(writer) == 300, "the last quotes")
+    assert sizes(setup) == [*range(100), *range(200, 300)]
+    assert MISSING.labels("quotes")._value.get() - before == 100
+
+
+@pytest.mark.kafka_only
+def test_what_was_sent_before_and_after_a_topic_got_more_partitions_is_archived(
+    setup: Setup,
+) -> None:
+    setup.publish([*quotes(100)])
+    with setup.running():
+        eventually(lambda: covered(setup) == 100, "the first quotes")
+    setup.publish([*quotes(100, first=100)])
+    more = NewPartitions(setup.kafka.topic("quotes"), 5)
+    client = Broker(setup.kafka).admin
+    for answer in client.create_partitions([more]).values():
+        answer.result()
+    with setup.running():
+        eventually(lambda: covered(setup) == 200, "what was sent before")
+        setup.publish([*quotes(100, first=200)])
+        eventually(lambda: covered(setup) == 300, "what was sent after")
+    assert sizes(setup) == list(range(300))

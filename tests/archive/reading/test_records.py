@@ -8,15 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive.reading.records import Place, rows_of
-from contracts.archive import BARS_TABLE, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE
+from contracts.archive import (
+    BARS_TABLE,
+    FEEDBACK_TABLE,
+    INTERACTIONS_TABLE,
+    QUOTES_TABLE,
+    ArchiveTable,
+)
 from contracts.closed_bars import encode_closed_bars
 from contracts.feedback import decode_feedback
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote, encode
+from contracts.partitioning import instrument_partition, user_partition
 from contracts.tombstones import Tombstone, encode_tombstone
 from tests.archive.samples import feedback
 
 NOW_MS = 1_629_061_628_123
-PLACE = Place(log=2, partition=0, partitions=1)
+PLACE = Place(log=2, partition=0, counts=(1,))
 ids = st.integers(0, 2**63 - 1)
 prices = st.floats(1e-18, 1e18)
 times = st.integers(0, NOW_MS)
@@ -45,7 +52,7 @@ def ms(row: dict[str, Any], column: str) -> int:
 @given(st.lists(quotes | st.just(None), max_size=20))
 def test_quotes(sent: list[Quote | None]) -> None:
     records = [message(7 * n, q and encode(q)) for n, q in enumerate(sent)]
-    rows, rejected = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS)
+    rows, rejected, _ = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS)
     assert rejected == sent.count(None)
     told = [
         (r["log"], r["partition"], r["offset"], r["instrument_id"], r["price"], r["size"])
@@ -60,7 +67,7 @@ def test_quotes(sent: list[Quote | None]) -> None:
 @given(st.lists(interactions, max_size=20))
 def test_interactions(sent: list[Interaction]) -> None:
     records = [message(n, encode(event)) for n, event in enumerate(sent)]
-    rows, rejected = rows_of(INTERACTIONS_TABLE, PLACE, records, NOW_MS)
+    rows, rejected, _ = rows_of(INTERACTIONS_TABLE, PLACE, records, NOW_MS)
     assert rejected == 0
     told = [
         Interaction(
@@ -75,7 +82,7 @@ def test_interactions(sent: list[Interaction]) -> None:
 @pytest.mark.parametrize("before_ms", [None, 1_600_000_000_000])
 def test_a_tombstone_is_a_row_at_the_time_that_the_broker_took_it(before_ms: int | None) -> None:
     key, headers = encode_tombstone(Tombstone("ABC", before_ms))
-    rows, rejected = rows_of(
+    rows, rejected, _ = rows_of(
         INTERACTIONS_TABLE, PLACE, [message(3, None, key=key, headers=headers)], NOW_MS
     )
     (row,) = rows.to_pylist()
@@ -87,7 +94,7 @@ def test_a_tombstone_is_a_row_at_the_time_that_the_broker_took_it(before_ms: int
 
 def test_feedback() -> None:
     _, _, value = feedback("ABC", 4, NOW_MS)
-    rows, _ = rows_of(FEEDBACK_TABLE, PLACE, [message(0, value), message(1, b"{}")], NOW_MS)
+    rows, _, _ = rows_of(FEEDBACK_TABLE, PLACE, [message(0, value), message(1, b"{}")], NOW_MS)
     (row,) = rows.to_pylist()
     sent = decode_feedback(value, NOW_MS)
     assert (row["type"], row["request_id"], row["user_id"], row["instrument_id"]) == (
@@ -100,7 +107,7 @@ def test_bars() -> None:
     columns = [[4], [60_000], [2.5], [3.0], [2.0], [2.75], [7.0], [2], [19.0], [60_001], [61_000],
                [17_834]]  # fmt: skip
     (value,) = encode_closed_bars(columns)
-    rows, rejected = rows_of(BARS_TABLE, PLACE, [message(0, None), message(1, value)], NOW_MS)
+    rows, rejected, _ = rows_of(BARS_TABLE, PLACE, [message(0, None), message(1, value)], NOW_MS)
     (row,) = rows.to_pylist()
     assert rejected == 1
     names = ("offset", "instrument_id", "open", "high", "low", "close", "volume", "count",
@@ -123,7 +130,7 @@ def test_what_is_ahead_is_judged_by_the_broker_that_took_it(
 ) -> None:
     quote = Quote(instrument_id=1, price=1, ts=NOW_MS + MAX_AHEAD_MS)
     record = message(0, encode(quote), timestamp=(kind, stamp_ms))
-    rows, rejected = rows_of(QUOTES_TABLE, PLACE, [record], NOW_MS)
+    rows, rejected, _ = rows_of(QUOTES_TABLE, PLACE, [record], NOW_MS)
     assert (rows.num_rows, rejected) == (n, 1 - n)
 
 
@@ -132,5 +139,24 @@ def test_an_archive_whose_clock_is_slow_keeps_what_the_broker_took_in_time(behin
     records = [
         message(n, encode(Quote(instrument_id=1, price=1, ts=NOW_MS + n))) for n in range(100)
     ]
-    rows, rejected = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS - behind_ms)
+    rows, rejected, _ = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS - behind_ms)
     assert (rows.num_rows, rejected) == (100, 0)
+
+
+@pytest.mark.parametrize("table", [QUOTES_TABLE, INTERACTIONS_TABLE])
+def test_a_record_belongs_where_any_number_of_partitions_that_the_topic_had_puts_it(
+    table: ArchiveTable,
+) -> None:
+    if table is QUOTES_TABLE:
+        sent = [encode(Quote(instrument_id=i, price=1, ts=NOW_MS)) for i in range(60)]
+        own = [[instrument_partition(i, n) for i in range(60)] for n in (8, 12)]
+    else:
+        event = {"instrument_id": 1, "event": "view", "ts": NOW_MS}
+        sent = [encode(Interaction(user_id=f"u{i}", **event)) for i in range(60)]
+        own = [[user_partition(f"u{i}", n) for i in range(60)] for n in (8, 12)]
+    records = [message(n, value) for n, value in enumerate(sent)]
+    for counts, its in (((8,), own[:1]), ((12,), own[1:]), ((8, 12), own)):
+        rows = rows_of(table, Place(0, 3, counts), records, NOW_MS)
+        expected = [n for n in range(60) if any(one[n] == 3 for one in its)]
+        assert rows.batch["offset"].to_pylist() == expected
+        assert rows.misplaced == rows.rejected == 60 - len(expected)

@@ -8,8 +8,8 @@ from runtime.archive.positions import Position
 
 offsets = st.integers(0, 1_000)
 ids = st.sampled_from(("first", "second"))
-bounds = st.tuples(ids, offsets, offsets).map(lambda b: Bounds(b[0], *sorted(b[1:])))
-positions = st.builds(Position, ids, st.integers(0, 3), offsets)
+bounds = st.tuples(ids, offsets, offsets).map(lambda b: Bounds(b[0], *sorted(b[1:]), 8))
+positions = st.builds(Position, ids, st.integers(0, 3), offsets, st.sampled_from(((8,), (4, 8))))
 
 
 @given(positions, bounds, st.booleans())
@@ -36,11 +36,19 @@ def test_nothing_is_left_out_that_the_log_has(before: Position, now: Bounds) -> 
 
 
 def test_the_first_time_begins_where_the_log_does() -> None:
-    resumed = resume(None, Bounds("first", 5, 9))
-    assert (resumed.at, resumed.missing) == (Position("first", 0, 5), 0)
+    resumed = resume(None, Bounds("first", 5, 9, 8))
+    assert (resumed.at, resumed.missing) == (Position("first", 0, 5, (8,)), 0)
 
 
 def test_a_log_that_lost_its_end_is_another_log_from_there_on() -> None:
-    before, now = Position("first", 0, 100), Bounds("first", 0, 90)
+    before, now = Position("first", 0, 100, (8,)), Bounds("first", 0, 90, 8)
     assert resume(before, now).at == before
-    assert resume(before, now, is_refused=True).at == Position("first", 1, 90)
+    assert resume(before, now, is_refused=True).at == Position("first", 1, 90, (8,))
+
+
+def test_what_was_sent_before_a_topic_got_more_partitions_is_still_judged_by_the_fewer() -> None:
+    now = Bounds("first", 20, 90, 12)
+    for before in (Position("first", 0, 30, (8,)), Position("first", 0, 10, (8,))):
+        assert resume(before, now).at.counts == (8,)
+    assert resume(Position("second", 0, 30, (8,)), now).at.counts == (12,)
+    assert resume(None, now).at.counts == (12,)
