@@ -17,16 +17,15 @@ from rich.console import Console
 
 from archive import health
 from archive.archiver import Archiver
-from archive.maintenance.rounds import Maintenance, maintain
+from archive.maintenance import rounds
 from archive.patience import Patience, StoppedError, is_worth_another_try
 from archive.reading.broker import Broker
 from archive.reading.consumer import NotAllowedError
 from archive.settings import ArchiveSettings
-from archive.state import State
+from archive.state import MAINTENANCE_STALLED_AFTER_S, State
 from archive.status import status as shown_status
-from archive.writing.commits import GoneError, TooOldError
 from archive.writing.table_writer import TableWriter
-from contracts.archive import TABLES, ArchiveTable
+from contracts.archive import TABLES
 from runtime.archive.catalog import ArchiveError, open_catalog
 from runtime.archive.positions import PositionsError
 from runtime.archive.tables import open_table
@@ -58,36 +57,43 @@ log = structlog.get_logger(__name__)
 @app.command()
 def run() -> None:
     """Archive until SIGTERM or Ctrl-C; commit what was read, and end."""
-    settings = _settings()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    state = State()
-    with _errors_logged():
-        if settings.metrics_port:
-            health.serve(state, settings.metrics_host, settings.metrics_port)
-        try:
-            catalog = opened_patiently(settings, state, stop)
-        except StoppedError:
-            return
+    with _working(State()) as (settings, catalog, state, stop):
         archiver = _archiver(settings, catalog, state, stop)
-        maintenance = _maintenance(settings, archiver, stop)
-        maintenance.thread.start()
         log.info("started", catalog=settings.archive.catalog, warehouse=settings.archive.warehouse)
         archiver.run()
-        maintenance.thread.join()
-        if maintenance.error is not None:
-            raise maintenance.error
-    log.info("stopped")
+        log.info("stopped")
+
+
+@app.command()
+def maintain(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="one round, then end: for a schedule of your own")
+    ] = False,
+) -> None:
+    """Put small files together, erase, and delete what was replaced, until SIGTERM or Ctrl-C."""
+    if once:
+        _round(is_forced=False)
+        return
+    with _working(State(MAINTENANCE_STALLED_AFTER_S)) as (settings, catalog, state, stop):
+        state.has_begun = True
+        log.info("started", catalog=settings.archive.catalog, warehouse=settings.archive.warehouse)
+        rounds.maintain_until(stop, catalog, settings, Broker(settings.kafka), state)
+        log.info("stopped")
 
 
 @app.command()
 def compact() -> None:
-    """Erase, put small files together, and let go of what is replaced; once, and now."""
+    """Do a round of maintenance now, and put files together however new they are."""
+    _round(is_forced=True)
+
+
+def _round(*, is_forced: bool) -> None:
     settings = _settings()
     with _errors_logged():
-        catalog = _opened(settings)
-        maintain(catalog, settings, Broker(settings.kafka), TABLES, is_forced=True)
+        catalog, broker = open_catalog(settings.archive), Broker(settings.kafka)
+        if rounds.maintain(catalog, settings, broker, TABLES, is_forced=is_forced):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -169,15 +175,23 @@ def _archiver(
     return Archiver(settings, writers, Broker(settings.kafka), state, stop)
 
 
-def _maintenance(
-    settings: ArchiveSettings, archiver: Archiver, stop: threading.Event
-) -> Maintenance:
-    def ours() -> list[ArchiveTable]:
-        return [table for table in TABLES if (table.topic.name, 0) in archiver.partitions]
-
-    # Clients of its own: those of the loop are not for two threads.
-    catalog, broker = open_catalog(settings.archive), Broker(settings.kafka)
-    return Maintenance(catalog, settings, broker, ours, stop)
+@contextlib.contextmanager
+def _working(
+    state: State,
+) -> Iterator[tuple[ArchiveSettings, Catalog, State, threading.Event]]:
+    """Serve health and metrics, and hand out what a program works with once the catalog answers."""
+    settings = _settings()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _errors_logged():
+        if settings.metrics_port:
+            health.serve(state, settings.metrics_host, settings.metrics_port)
+        try:
+            catalog = opened_patiently(settings, state, stop)
+        except StoppedError:
+            raise typer.Exit from None
+        yield settings, catalog, state, stop
 
 
 @contextlib.contextmanager
@@ -187,12 +201,6 @@ def _errors_logged() -> Iterator[None]:
         yield
     except _NEEDS_A_PERSON as error:
         log.error("cannot archive", error=str(error))  # noqa: TRY400 (the message says it all)
-        raise typer.Exit(1) from error
-    except TooOldError as error:
-        log.error("run it again", error=str(error))  # noqa: TRY400 (the same)
-        raise typer.Exit(1) from error
-    except GoneError as error:
-        log.error("another archive rewrote the same files: run it again", error=str(error))  # noqa: TRY400 (the same)
         raise typer.Exit(1) from error
     except Exception as error:
         if not is_worth_another_try(error):

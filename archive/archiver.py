@@ -17,6 +17,7 @@ from archive.reading.records import Place, rows_of
 from archive.settings import MIB, ArchiveSettings
 from archive.state import State
 from archive.writing.table_writer import TableWriter
+from runtime.archive.tables import maintained_s
 from runtime.kafka.open_transactions import OpenTransactions
 
 _POLL_S: Final = 0.1
@@ -24,6 +25,8 @@ _SURE_EVERY_S: Final = 2.0
 """How often the topics' ids are asked for: what was read since then is dropped where one was made
 anew, as it may be of either log."""
 _LAG_EVERY_S: Final = 5.0
+_MAINTAINED_EVERY_S: Final = 300.0
+"""How often the tables are asked when they were last maintained, which another program does."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +50,7 @@ class Archiver:
         what was read of them is gone."""
         self._sure_s = self._lag_s = time.monotonic()
         self._open_transactions = OpenTransactions[Partition]()
+        self._maintained_s = -_MAINTAINED_EVERY_S
         self._consumer = GroupConsumer(settings.kafka, self._writers, self._assigned, self._revoked)
 
     def run(self) -> None:
@@ -248,6 +252,7 @@ class Archiver:
         return [each for each in self._to_begin if each[0] in topics and each[0] in ids]
 
     def _report(self) -> None:
+        self._report_maintained()
         if time.monotonic() - self._lag_s < _LAG_EVERY_S:
             return
         self._lag_s = time.monotonic()
@@ -265,3 +270,16 @@ class Archiver:
     def _read_to(self, topic: str, number: int) -> int:
         at = self._writers[topic].buffer.position(number)
         return 0 if at is None else at.next
+
+    def _report_maintained(self) -> None:
+        if time.monotonic() - self._maintained_s < _MAINTAINED_EVERY_S:
+            return
+        self._maintained_s = time.monotonic()
+        for writer in self._writers.values():
+            try:
+                when_s = maintained_s(writer.loaded())
+            except Exception as error:
+                if not is_worth_another_try(error):
+                    raise
+                return  # the next commit says so as well, and an alert goes by what was read last
+            metrics.MAINTAINED_TIMESTAMP.labels(writer.table.name).set(when_s)

@@ -38,9 +38,11 @@ COMMITTED_TIMESTAMP: Final = Gauge(
 )
 MAINTAINED_TIMESTAMP: Final = Gauge(
     "archive_maintained_timestamp_seconds",
-    "When the table was last cleaned as a whole, and its users erased, epoch s; before that, when "
-    "the process started.",
+    "When the table was last cleaned as a whole, and its users erased, epoch s, as the table says.",
     ["table"],
+)
+MAINTENANCE_FAILED: Final = Counter(
+    "archive_maintenance_failed", "Rounds of maintenance that failed.", ["table"]
 )
 BUFFERED_BYTES: Final = Gauge("archive_buffered_bytes", "Rows in memory, not committed yet.")
 LAG: Final = Gauge(
@@ -68,6 +70,10 @@ FILES_REMOVED: Final = Counter(
 
 # Told as 0 from the start: Prometheus takes a series that begins with 1 for no increase.
 for _table in TABLES:
-    for _metric in (ROWS, REJECTED, MISSING, STARTED_OVER, REFUSED, FAILED, ERASED_ROWS):
+    for _metric in (
+        *(ROWS, REJECTED, MISSING, STARTED_OVER, REFUSED, FAILED),
+        *(MAINTENANCE_FAILED, ERASED_ROWS, FILES_COMPACTED, FILES_REMOVED),
+    ):
         _metric.labels(_table.name)
-    MAINTAINED_TIMESTAMP.labels(_table.name).set_to_current_time()
+    for _why in ("append", "compaction", "erasure"):
+        COMMITS.labels(_table.name, _why)

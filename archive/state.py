@@ -5,13 +5,15 @@ from typing import Final
 
 STALLED_AFTER_S: Final = 120.0
 """Without a turn of the loop: longer than any commit takes that is not stuck."""
+MAINTENANCE_STALLED_AFTER_S: Final = 3_600.0
+"""Without a table that is done with: to put a great one together takes some minutes."""
 
 
 class State:
     """Written by the loop, read by the server of health."""
 
-    def __init__(self) -> None:
-        self._beat_s = time.monotonic()
+    def __init__(self, stalled_after_s: float = STALLED_AFTER_S) -> None:
+        self._beat_s, self._stalled_after_s = time.monotonic(), stalled_after_s
         self.waits_for: str | None = None
         """what is away, and how it says so"""
         self.has_begun = False
@@ -24,7 +26,7 @@ class State:
     @property
     def is_stalled(self) -> bool:
         """Whether the loop has not gone on for a while."""
-        return time.monotonic() - self._beat_s > STALLED_AFTER_S
+        return time.monotonic() - self._beat_s > self._stalled_after_s
 
     @property
     def is_ready(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.conversions import from_bytes
@@ -15,18 +15,30 @@ from archive.maintenance.live_files import live_files
 from contracts.archive import ArchiveTable
 from runtime.archive.catalog import load
 from runtime.archive.config import ArchiveConfig
-from runtime.archive.tables import positions_of, schema_of
+from runtime.archive.tables import maintained_s, positions_of, schema_of
+
+_COLUMNS: Final = ("table", "rows", "files", "MiB", "bytes a row", "newest", "maintained",
+                   "positions")  # fmt: skip
 
 
 def status(catalog: Catalog, config: ArchiveConfig, tables: Iterable[ArchiveTable]) -> Table:
-    """Return rows, files, bytes, positions and newest event time of each table.
+    """Return rows, files, bytes, positions, newest event time and last maintenance of each table.
 
     Raises:
         runtime.archive.positions.PositionsError: a table does not tell how far it goes.
         Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is away.
     """
     shown = Table(title=f"{config.namespace} in {config.warehouse}")
-    for column in ("table", "rows", "files", "MiB", "bytes a row", "newest", "positions"):
+    for column in (
+        "table",
+        "rows",
+        "files",
+        "MiB",
+        "bytes a row",
+        "newest",
+        "maintained",
+        "positions",
+    ):
         shown.add_column(column, justify="left" if column in ("table", "positions") else "right")
     for table in tables:
         found = load(catalog, config, table)
@@ -46,6 +58,7 @@ def _cells(found: IcebergTable, table: ArchiveTable) -> tuple[str, ...]:
         f"{size / 2**20:,.1f}",
         f"{size / rows:.2f}" if rows else "",
         _newest(files, table),
+        _shown(maintained_s(found)),
         " ".join(f"{p}:{at.next}" + f" (log {at.log})" * (at.log > 0)
                  for p, at in sorted(positions.items())),
     )  # fmt: skip
@@ -58,4 +71,8 @@ def _newest(files: Iterable[DataFile], table: ArchiveTable) -> str:
     ]
     if not greatest:
         return ""
-    return datetime.fromtimestamp(max(greatest) / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return _shown(max(greatest) / 1e6)
+
+
+def _shown(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_s else ""

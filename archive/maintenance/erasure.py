@@ -10,8 +10,9 @@ each round looks at all tombstones that are left, and one that was done finds no
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from functools import cached_property, partial
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ from pyiceberg.table import Table
 from archive import metrics
 from archive.maintenance.file_rows import columns_of, opened, rows_in
 from archive.maintenance.locations import filesystem_of, path_of
-from archive.maintenance.tombstones import Event, RecordPlace, TombstoneRow, taken_out
+from archive.maintenance.tombstones import Event, RecordPlace, TakenOut, TombstoneRow, taken_out
 from archive.writing import commits
 from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, PLACE, ArchiveTable
@@ -48,44 +49,90 @@ _is_in: Callable[..., BooleanExpression] = In
 log = structlog.get_logger(__name__)
 
 
+OF_USERS: Final = (FEEDBACK_TABLE, INTERACTIONS_TABLE)
+"""The tables that have rows of users, in the order in which these are erased."""
+
+
+class _Plan(NamedTuple):
+    """What is to be erased."""
+
+    users: Sequence[str]
+    gone: TakenOut
+    spent: Set[RecordPlace]
+    """tombstones whose record the log has no more"""
+
+
+class Erasure:
+    """One round: what there is to erase is found once for all tables, when the first one asks."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: ArchiveConfig,
+        earliest: Callable[[], Mapping[int, Position]],
+        files_good_for_s: float,
+    ) -> None:
+        """Take where the tables are.
+
+        `earliest` returns where the log of each partition of `interactions` begins now: tombstones
+        from before that go as well. `files_good_for_s` is as `archive.settings.Times` has it.
+        """
+        self._catalog, self._config, self._earliest = catalog, config, earliest
+        self._files_good_for_s = files_good_for_s
+        self._is_feedback_done = False
+
+    def run(self, table: ArchiveTable) -> int:
+        """Erase users from one of `OF_USERS`; return how many of their rows went.
+
+        Raises:
+            GoneError: another archive has just rewritten the same files; another round will do it.
+            TooOldError: it took too long; another round will do it.
+        """
+        plan = self._plan
+        if table is FEEDBACK_TABLE:
+            erased = self._from(table, partial(_is_feedback_erased, plan.gone))
+            self._is_feedback_done = True
+            return erased
+        erased = self._from(table, lambda rows: _are_at(rows, plan.gone.places))
+        # Spent tombstones last, when all else is committed: without them no round would do it.
+        if plan.spent and self._is_feedback_done:
+            erased += self._from(table, lambda rows: _are_at(rows, plan.spent))
+        return erased
+
+    @cached_property
+    def _plan(self) -> _Plan:
+        found = commits.loaded(self._catalog, self._config, INTERACTIONS_TABLE)
+        tombstones = list(_tombstones(found))
+        if not tombstones:
+            return _Plan((), TakenOut(frozenset(), {}), frozenset())
+        users = sorted({tombstone.user_id for tombstone in tombstones})
+        earliest = self._earliest()
+        spent = {t.place for t in tombstones if _is_spent(t.place, found, earliest)}
+        return _Plan(users, taken_out(_events(found, users), tombstones), spent)
+
+    def _from(self, table: ArchiveTable, is_erased: IsErased) -> int:
+        users = self._plan.users
+        if not users:
+            return 0
+        return _erase_from(
+            self._catalog, self._config, table, users, is_erased, self._files_good_for_s
+        )
+
+
 def erase(
     catalog: Catalog,
     config: ArchiveConfig,
     earliest: Mapping[int, Position],
     files_good_for_s: float,
 ) -> int:
-    """Erase users from `interactions` and `feedback`; return how many of their rows went.
+    """Erase users from all tables; return how many of their rows went. Raises as `Erasure.run`."""
+    erasure = Erasure(catalog, config, lambda: earliest, files_good_for_s)
+    return sum(erasure.run(table) for table in OF_USERS)
 
-    Args:
-        catalog: that has the tables.
-        config: of the archive.
-        earliest: partition of `interactions` -> where its log begins now; tombstones from before
-            that go as well.
-        files_good_for_s: `archive.settings.Times.files_good_for_s`.
 
-    Raises:
-        GoneError: another archive has just rewritten the same files; another round will do it.
-        TooOldError: it took too long; another round will do it.
-    """
-    found = commits.loaded(catalog, config, INTERACTIONS_TABLE)
-    tombstones = list(_tombstones(found))
-    if not tombstones:
-        return 0
-    users = sorted({tombstone.user_id for tombstone in tombstones})
-    gone = taken_out(_events(found, users), tombstones)
-    spent = {t.place for t in tombstones if _is_spent(t.place, found, earliest)}
-
-    def feedback_is_erased(rows: pa.Table) -> npt.NDArray[np.bool_]:
-        until_us = [gone.until_us.get(user, 0) for user in rows["user_id"].to_pylist()]
-        return np.array(_us(rows, "ts") < np.array(until_us, np.int64))
-
-    def erase_from(table: ArchiveTable, is_erased: IsErased) -> int:
-        return _erase_from(catalog, config, table, users, is_erased, files_good_for_s)
-
-    # Spent tombstones last, when all else is committed: without them no other round would do it.
-    erased = erase_from(FEEDBACK_TABLE, feedback_is_erased)
-    erased += erase_from(INTERACTIONS_TABLE, lambda rows: _are_at(rows, gone.places))
-    return erased + (erase_from(INTERACTIONS_TABLE, lambda r: _are_at(r, spent)) if spent else 0)
+def _is_feedback_erased(gone: TakenOut, rows: pa.Table) -> npt.NDArray[np.bool_]:
+    until_us = [gone.until_us.get(user, 0) for user in rows["user_id"].to_pylist()]
+    return np.array(_us(rows, "ts") < np.array(until_us, np.int64))
 
 
 def _erase_from(

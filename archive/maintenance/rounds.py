@@ -1,12 +1,11 @@
-"""Compacts, erases and cleans beside the reading, on a thread of its own.
+"""Compacts, erases and cleans the tables again and again, each whatever becomes of the others.
 
-Each table is looked after by the archive that reads partition 0 of its topic, so that several of a
-group do not do the same work; if two did, the commit of one would be refused.
+Several may do it at once: if two rewrite the same files, the commit of one is refused.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -16,15 +15,21 @@ from pyiceberg.exceptions import CommitFailedException
 from archive import metrics
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
-from archive.maintenance.erasure import erase
+from archive.maintenance.erasure import OF_USERS, Erasure
 from archive.reading.broker import Broker
 from archive.settings import MIB, ArchiveSettings
-from archive.writing.commits import GoneError
-from contracts.archive import INTERACTIONS_TABLE, ArchiveTable
-from runtime.archive.catalog import is_passing
+from archive.state import State
+from archive.writing.commits import GoneError, in_races
+from contracts.archive import INTERACTIONS_TABLE, TABLES, ArchiveTable
+from runtime.archive.catalog import is_passing, load
+from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
+from runtime.archive.tables import MAINTAINED_PROPERTY, maintained_s
 
-COMPACT_EVERY_S: Final = 300.0
+EVERY_S: Final = 300.0
+"""From one round to the next; erasure and cleaning are in one of
+`ArchiveSettings.maintenance_interval_s`."""
+_IN_ORDER: Final = (*OF_USERS, *(table for table in TABLES if table not in OF_USERS))
 
 log = structlog.get_logger(__name__)
 
@@ -33,80 +38,112 @@ def maintain(
     catalog: Catalog,
     settings: ArchiveSettings,
     broker: Broker,
-    tables: Sequence[ArchiveTable],
+    tables: Collection[ArchiveTable],
     *,
-    is_forced: bool,
-) -> None:
-    """Erase, compact and clean once.
+    is_forced: bool = False,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> dict[str, str]:
+    """Do one round: compact each table, and erase and clean it if that is due.
 
     Args:
         catalog: that has the tables.
         settings: of the archive.
         broker: of the topics.
-        tables: which ones.
-        is_forced: whether small files are put together however new they are.
+        tables: which ones; one that is not made yet is left out.
+        is_forced: whether all of it is due, and small files are put together however new they are.
+        goes_on: called before each table; the round ends there if it returns False.
+
+    Returns:
+        table -> why its round failed; the others' rounds do not depend on it. What is known of
+        users stands in `interactions`, so erasure from `feedback` does need that table.
     """
-    config, rule = settings.archive, _rule(settings, is_forced=is_forced)
-    if INTERACTIONS_TABLE in tables:
-        erase(catalog, config, earliest_interactions(broker), settings.times.files_good_for_s)
-    for table in tables:
-        compact(catalog, config, table, rule, time.time())
+    erasure = Erasure(
+        catalog,
+        settings.archive,
+        lambda: _earliest_interactions(broker),
+        settings.times.files_good_for_s,
+    )
+    failed = {}
+    for table in _IN_ORDER:
+        if table not in tables:
+            continue
+        if not goes_on():
+            break
+        try:
+            _maintain(catalog, settings, table, erasure, is_forced=is_forced)
+        except Exception as error:  # noqa: BLE001 (of this table, and told below)
+            failed[table.name] = f"{type(error).__name__}: {error}"
+            _log_failed(table, error)
+    return failed
+
+
+def _maintain(
+    catalog: Catalog,
+    settings: ArchiveSettings,
+    table: ArchiveTable,
+    erasure: Erasure,
+    *,
+    is_forced: bool,
+) -> None:
+    config, now_s = settings.archive, time.time()
+    found = load(catalog, config, table)
+    if found is None:
+        return
+    since_s = now_s - maintained_s(found)
+    is_whole = is_forced or since_s >= settings.maintenance_interval_s
+    metrics.MAINTAINED_TIMESTAMP.labels(table.name).set(maintained_s(found))
+    if is_whole and table in OF_USERS:
+        erasure.run(table)
+    rule = Rule(settings.archive_file_mb * MIB, settings.times.files_good_for_s, is_forced)
+    compact(catalog, config, table, rule, now_s)
+    if is_whole:
         clean(catalog, config, table, settings.times, time.time())
+        in_races(_note_maintained, catalog, config, table, now_s)
+        metrics.MAINTAINED_TIMESTAMP.labels(table.name).set(now_s)
 
 
-def _rule(settings: ArchiveSettings, *, is_forced: bool = False) -> Rule:
-    return Rule(settings.archive_file_mb * MIB, settings.times.files_good_for_s, is_forced)
+def _note_maintained(
+    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, now_s: float
+) -> None:
+    found = catalog.load_table((config.namespace, table.name))
+    with found.transaction() as transaction:
+        transaction.set_properties({MAINTAINED_PROPERTY: str(int(now_s * 1_000))})
 
 
-def earliest_interactions(broker: Broker) -> dict[int, Position]:
+def _log_failed(table: ArchiveTable, error: Exception) -> None:
+    metrics.MAINTENANCE_FAILED.labels(table.name).inc()
+    if isinstance(error, CommitFailedException | GoneError):
+        log.info("maintenance came too late, and is tried again", table=table.name, why=str(error))
+    elif is_passing(error):
+        why = f"{type(error).__name__}: {error}"
+        log.warning("maintenance is put off", table=table.name, why=why)
+    else:
+        log.error("maintenance fails", table=table.name, exc_info=error)
+
+
+def _earliest_interactions(broker: Broker) -> dict[int, Position]:
     """Return where the log of each partition of `interactions` begins now."""
     topic = INTERACTIONS_TABLE.topic.name
     bounds = broker.bounds(topic, range(broker.partitions(topic)))
     return {p: Position(b.topic_id, 0, b.earliest) for p, b in bounds.items()}
 
 
-class Maintenance:
-    """The thread."""
+def maintain_until(
+    stop: threading.Event,
+    catalog: Catalog,
+    settings: ArchiveSettings,
+    broker: Broker,
+    state: State,
+) -> None:
+    """Do round after round until it is to stop, and say how it goes."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        settings: ArchiveSettings,
-        broker: Broker,
-        ours: Callable[[], Sequence[ArchiveTable]],
-        stop: threading.Event,
-    ) -> None:
-        """Take what it works with, and `ours`, which says whom it looks after now."""
-        self._catalog, self._settings, self._broker = catalog, settings, broker
-        self._ours, self._stop = ours, stop
-        self.error: Exception | None = None
-        """by which it ended; whoever waits for `stop` sees to it"""
-        self.thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
+    def goes_on() -> bool:
+        state.beat()
+        return not stop.is_set()
 
-    def _run(self) -> None:
-        last_s = -self._settings.maintenance_interval_s
-        every_s = min(COMPACT_EVERY_S, self._settings.maintenance_interval_s)
-        while not self._stop.wait(every_s):
-            try:
-                is_whole = time.monotonic() - last_s >= self._settings.maintenance_interval_s
-                self._round(is_whole=is_whole)
-                last_s = time.monotonic() if is_whole else last_s
-            except (CommitFailedException, GoneError) as error:
-                log.info("maintenance came too late, and is tried again", why=str(error))
-            except Exception as error:  # noqa: BLE001 (the one who waits for `stop` gets it)
-                if not is_passing(error):
-                    self.error = error
-                    self._stop.set()
-                    return
-                log.warning("maintenance is put off", why=f"{type(error).__name__}: {error}")
-
-    def _round(self, *, is_whole: bool) -> None:
-        tables = self._ours()
-        if is_whole:
-            maintain(self._catalog, self._settings, self._broker, tables, is_forced=False)
-            for table in tables:
-                metrics.MAINTAINED_TIMESTAMP.labels(table.name).set_to_current_time()
-            return
-        rule = _rule(self._settings)
-        for table in tables:
-            compact(self._catalog, self._settings.archive, table, rule, time.time())
+    every_s = min(EVERY_S, settings.maintenance_interval_s)
+    while goes_on():
+        failed = maintain(catalog, settings, broker, TABLES, goes_on=goes_on)
+        state.waits_for = "; ".join(f"{name}: {why}" for name, why in failed.items()) or None
+        state.beat()
+        stop.wait(every_s)

@@ -29,6 +29,8 @@ _ARCHIVE_FLUSH_EVERY_S: Final = "10"
 
 _PRODUCER: Final = "producer"
 _ARCHIVE: Final = "archive"
+_MAINTENANCE: Final = "maintenance"
+"""Of the archive."""
 _USERS: Final[Mapping[str, User]] = {
     "stream_processors": "workers",
     "trainer": "trainer",
@@ -57,7 +59,7 @@ class Stack:
     """runs once, after the servers answer and before the programs start"""
     programs: tuple[Command, ...]
     urls: Mapping[str, str]
-    """of the programs that serve HTTP; workers, trainer and archive serve /metrics there"""
+    """of the programs that serve HTTP; all but the API serve /metrics there"""
 
     @property
     def servers(self) -> tuple[Server, ...]:
@@ -122,7 +124,8 @@ def compose(
     shared |= {"KAFKA_BOOTSTRAP_SERVERS": log.address} if log else {}
     if archived and given_archive() is None:
         shared |= {"ARCHIVE_WAREHOUSE": str(folder / "archive")}
-    left_out = {name for name, has in ((_PRODUCER, simulated), (_ARCHIVE, archived)) if not has}
+    left_out = set() if simulated else {_PRODUCER}
+    left_out |= set() if archived else {_ARCHIVE, _MAINTENANCE}
     programs, urls = [], {}
     for name, arguments, settings, port in _programs(workers, api_port, canaries=canaries):
         if name in left_out:
@@ -151,8 +154,9 @@ def _programs(
     workers: int, api_port: int | None, *, canaries: bool
 ) -> list[tuple[str, tuple[str, ...], dict[str, str], int | None]]:
     """Return name, arguments of `python -m`, settings and port of each program, in order."""
-    worker_ports, trainer_port, archive_port, api_port = (
+    worker_ports, trainer_port, archive_port, maintenance_port, api_port = (
         [free_port() for _ in range(workers)],
+        free_port(),
         free_port(),
         free_port(),
         _port_of_the_api(api_port),
@@ -171,6 +175,7 @@ def _programs(
             "ARCHIVE_FLUSH_INTERVAL_S", _ARCHIVE_FLUSH_EVERY_S
         ),
     }
+    maintenance = {"METRICS_PORT": str(maintenance_port)}
     api = {"API_HOST": LOOPBACK, "API_PORT": str(api_port)}
     return [
         *(
@@ -179,6 +184,7 @@ def _programs(
         ),
         ("trainer", ("trainer", "run"), trainer, trainer_port),
         (_ARCHIVE, ("archive", "run"), archive, archive_port),
+        (_MAINTENANCE, ("archive", "maintain"), maintenance, maintenance_port),
         ("api", ("api",), api, api_port),
         (_PRODUCER, ("producers", "simulate"), {}, None),
     ]

@@ -1,5 +1,6 @@
 """The archive's tables in Iceberg's terms: made if they are missing, checked if they are there."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -45,6 +46,8 @@ _FIRST_PARTITION_FIELD: Final = 1000
 """As Iceberg numbers them."""
 NO_RETRIES: Final = {TableProperties.COMMIT_NUM_RETRIES: "0"}
 """pyiceberg would put a commit that lost a race on top of the winner's, positions and all."""
+MAINTAINED_PROPERTY: Final = "tickrec.maintained-ms"
+"""When a table was last cleaned as a whole, and its users erased; before that, when it was made."""
 PROPERTIES: Final = {
     **NO_RETRIES,
     # A commit every few minutes: old metadata would soon be most of the files.
@@ -161,6 +164,11 @@ def positions_of(found: Table, table: ArchiveTable) -> dict[int, Position]:
                                 for s in line])  # fmt: skip
 
 
+def maintained_s(found: Table) -> float:
+    """Return when a table was last maintained as a whole, epoch s; 0 if that is not known."""
+    return int(found.properties.get(MAINTAINED_PROPERTY, 0)) / 1_000
+
+
 def _create(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
     # Whoever may not create it may find it made.
     if not catalog.namespace_exists(config.namespace):
@@ -171,7 +179,7 @@ def _create(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Tab
             schema=schema_of(table),
             partition_spec=spec_of(table),
             sort_order=order_of(table),
-            properties=PROPERTIES,
+            properties=PROPERTIES | {MAINTAINED_PROPERTY: str(time.time_ns() // 1_000_000)},
         )
     except TableAlreadyExistsError:  # another process was faster
         return catalog.load_table((config.namespace, table.name))

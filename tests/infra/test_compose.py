@@ -42,6 +42,7 @@ SETTINGS: dict[str, type[SharedSettings]] = {
     "trainer": TrainerSettings,
     "api": ApiSettings,
     "archive": ArchiveSettings,
+    "maintenance": ArchiveSettings,
     "producer": ProducerSettings,
 }
 PROGRAMS = sorted(SETTINGS)
@@ -116,6 +117,7 @@ def test_ports_agree_with_the_programs_defaults() -> None:
         "trainer": TrainerSettings.model_fields["metrics_port"].default,
         "api": ApiSettings.model_fields["api_port"].default,
         "archive": ArchiveSettings.model_fields["metrics_port"].default,
+        "maintenance": ArchiveSettings.model_fields["metrics_port"].default,
     }
     scraped = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())
     asked = [job["dns_sd_configs"][0] for job in scraped["scrape_configs"]]
@@ -171,7 +173,9 @@ def test_the_api_reads_the_volume_that_the_archive_writes_once_it_is_told_to(
     monkeypatch.setenv("ARCHIVE_WAREHOUSE", folder)
     assert given_archive() == ArchiveSettings().archive
 
-    assert SERVICES["archive"]["volumes"] == [f"archive:{folder}"]
+    for service in ("archive", "maintenance"):
+        assert environment(service)["ARCHIVE_WAREHOUSE"] == folder
+        assert SERVICES[service]["volumes"] == [f"archive:{folder}"]
     assert f"archive:{folder}:ro" in SERVICES["api"]["volumes"]
     assert folder in folders_of_the_images_user()
 

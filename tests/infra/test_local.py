@@ -229,7 +229,8 @@ def test_a_stack_with_an_archive_answers_bars_that_redis_retains_no_more(
     processes = family(pid)
     commands.down(console, folder)
     until(lambda: gone(processes))
-    assert '"message": "stopped"' in (folder / "archive.log").read_text()
+    for name in ("archive", "maintenance"):
+        assert '"message": "stopped"' in (folder / f"{name}.log").read_text()
 
 
 @pytest.mark.integration

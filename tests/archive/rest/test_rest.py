@@ -100,7 +100,8 @@ def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
             eventually(lambda: len(setup.rows(INTERACTIONS_TABLE)) > USERS, "the tombstone")
             eventually(lambda: archive.state.is_ready, "readiness again")
             stack.close()
-            maintain(setup.catalog, setup.settings(), Broker(setup.kafka), TABLES, is_forced=True)
+            broker = Broker(setup.kafka)
+            assert not maintain(setup.catalog, setup.settings(), broker, TABLES, is_forced=True)
             for table in TABLES:
                 clean(setup.catalog, config, table, Times(0, 0), time.time() + 1)
             assert archive.error is None

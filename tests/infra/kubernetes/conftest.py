@@ -24,10 +24,14 @@ class Rendered(NamedTuple):
 
     def pods(self) -> dict[str, Object]:
         """Return the spec of each program's pods, by its name."""
+        return {name: each["spec"] for name, each in self.templates().items()}
+
+    def templates(self) -> dict[str, Object]:
+        """Return what each program's pods are made of, by its name."""
         return {
-            name: each["spec"]["template"]["spec"]
+            name: (each["spec"]["jobTemplate"] if kind == "CronJob" else each)["spec"]["template"]
             for (kind, name), each in self.objects.items()
-            if kind in {"Deployment", "Job", "StatefulSet"}
+            if kind in {"CronJob", "Deployment", "Job", "StatefulSet"}
         }
 
     def of_kind(self, kind: str) -> dict[str, Object]:

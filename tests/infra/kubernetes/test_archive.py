@@ -14,8 +14,10 @@ from runtime.archive.given import given_archive
 from tests.infra.kubernetes.conftest import KUBERNETES, WITH_AN_ARCHIVE, plain_variables, rendered
 from tests.infra.test_compose import SETTINGS
 
+_LIBRARIES_MIB = 256
 _COMPACTION_MIB = 512
-"""Beside the buffer: what is sorted at once, with its copies, and the libraries."""
+"""What is sorted at once, with its copies, and the libraries."""
+READS_S3 = {"api", "archive", "maintenance"}
 _CREDENTIALS = "169.254.170.23/32"
 """Where EKS's agent gives a pod the credentials of its role."""
 
@@ -37,12 +39,7 @@ def mebibytes(quantity: str) -> int:
 
 
 def labels(overlay: Any, program: str) -> dict[str, str]:
-    (found,) = (
-        each["spec"]["template"]["metadata"]["labels"]
-        for (kind, name), each in overlay.objects.items()
-        if name == program and kind in {"Deployment", "Job", "StatefulSet"}
-    )
-    return dict(found)
+    return dict(overlay.templates()[program]["metadata"]["labels"])
 
 
 def is_selected(selector: Any, its: dict[str, str]) -> bool:
@@ -73,12 +70,12 @@ def test_only_the_archive_and_the_api_reach_s3_and_glue(archived: Any) -> None:
     everyones = {53, 6379, 9092}
 
     for program in archived.pods():
-        more = {80, 443} if program in {"api", "archive"} else set()
+        more = {80, 443} if program in READS_S3 else set()
         assert asked_ports(archived, program) == everyones | more
 
 
 def test_without_tls_they_ask_for_nothing_but_their_credentials(archived: Any) -> None:
-    for program in ("api", "archive"):
+    for program in READS_S3:
         for rule in allowed(archived, program, "egress"):
             if {port["port"] for port in rule["ports"]} & {80}:
                 assert rule["to"] == [{"ipBlock": {"cidr": _CREDENTIALS}}]
@@ -96,6 +93,7 @@ def test_each_runs_as_an_account_of_its_own_and_nobody_else_as_one_of_them(archi
 
     assert {name: one for name, one in accounts.items() if one} == {
         "archive": "archive",
+        "maintenance": "archive",
         "api": "api",
     }
     assert archived.of_kind("ServiceAccount").keys() == {"archive", "api"}
@@ -156,14 +154,14 @@ def test_it_is_given_the_time_to_commit_that_it_gives_itself(archived: Any) -> N
     assert archived.pods()["archive"]["terminationGracePeriodSeconds"] >= STALLED_AFTER_S
 
 
-def test_its_memory_holds_a_full_buffer_four_times_and_a_compaction(archived: Any) -> None:
+def test_its_memory_holds_a_full_buffer_four_times(archived: Any) -> None:
     resources = archived.pods()["archive"]["containers"][0]["resources"]
     default = ArchiveSettings.model_fields["archive_buffer_mb"].default
     variables = plain_variables(archived, "archive")
     buffer = int(variables.get("ARCHIVE_BUFFER_MB", default))
 
     assert mebibytes(resources["requests"]["memory"]) >= 4 * buffer
-    assert mebibytes(resources["limits"]["memory"]) >= 4 * buffer + _COMPACTION_MIB
+    assert mebibytes(resources["limits"]["memory"]) >= 4 * buffer + _LIBRARIES_MIB
 
 
 def test_the_api_has_more_memory_with_an_archive_than_without(archived: Any) -> None:
@@ -181,3 +179,14 @@ def test_a_single_pod_holds_up_no_nodes_drain(archived: Any) -> None:
     assert archived.objects["Deployment", "archive"]["spec"]["replicas"] == 1
     for budget in archived.of_kind("PodDisruptionBudget").values():
         assert not is_selected(budget["spec"]["selector"], labels(archived, "archive"))
+
+
+def test_maintenance_is_a_job_of_its_own_of_which_one_runs_at_a_time(archived: Any) -> None:
+    job = archived.objects["CronJob", "maintenance"]["spec"]
+    (container,) = archived.pods()["maintenance"]["containers"]
+
+    assert container["args"] == ["archive", "maintain", "--once"]
+    assert job["concurrencyPolicy"] == "Forbid"
+    assert job["jobTemplate"]["spec"]["backoffLimit"] == 0, "the next round is the next try"
+    assert mebibytes(container["resources"]["requests"]["memory"]) >= _COMPACTION_MIB
+    assert of_the_archive(archived, "maintenance") == of_the_archive(archived, "archive")

@@ -36,10 +36,11 @@ SETTINGS: dict[str, type[SharedSettings]] = {
     "trainer": TrainerSettings,
     "api": ApiSettings,
     "archive": ArchiveSettings,
+    "maintenance": ArchiveSettings,
 }
 LISTENING = {"worker", "trainer", "api", "archive"}
 """the programs that answer HTTP"""
-WITHOUT_REDIS = {"archive"}
+WITHOUT_REDIS = {"archive", "maintenance"}
 OF_THE_ARCHIVE = {f"ARCHIVE_{name.upper()}" for name in ArchiveConfig.model_fields}
 """in the map, which all programs have, where there is an archive"""
 OF_AWS = {"AWS_DEFAULT_REGION"}
@@ -48,7 +49,7 @@ OF_SECRETS = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "REDIS_URL"}
 
 
 def programs_of(overlay: str) -> set[str]:
-    return SETTINGS.keys() - (set() if overlay in WITH_AN_ARCHIVE else {"archive"})
+    return SETTINGS.keys() - (set() if overlay in WITH_AN_ARCHIVE else {"archive", "maintenance"})
 
 
 def each_of(programs: set[str]) -> pytest.MarkDecorator:
