@@ -1,7 +1,6 @@
 """Broker and store on their default ports, for programs that are told nothing."""
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,7 @@ import pytest
 
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
-from infra.local.process import LOOPBACK, Server, running
+from infra.local.process import Server, is_free, running
 from infra.local.store import valkey
 from infra.local.tansu import tansu
 from tests.settings.stack import Servers
@@ -23,7 +22,7 @@ DEFAULT_PORTS: Final = (BROKER_PORT, STORE_PORT, 8000, 9101, 9102)
 @contextlib.contextmanager
 def default_servers(cluster_url: str, folder: Path) -> Iterator[Servers]:
     """Run a broker and a store where programs look for them; skip if something else is there."""
-    if taken := [port for port in DEFAULT_PORTS if not _is_free(port)]:
+    if taken := [port for port in DEFAULT_PORTS if not is_free(port)]:
         pytest.skip(f"something listens on the default ports {taken}")
     broker, store = _broker(folder), valkey(STORE_PORT, folder)
     with running(store), running(broker):
@@ -35,13 +34,3 @@ def _broker(folder: Path) -> Server:
         return kafka(BROKER_PORT, folder)
     except NoKafkaError:
         return tansu(BROKER_PORT, folder)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True

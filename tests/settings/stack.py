@@ -5,8 +5,6 @@ value that has a row has been in force.
 """
 
 import contextlib
-import random
-import socket
 import subprocess
 import sys
 import time
@@ -51,8 +49,6 @@ _OF_KAFKA: Final[Mapping[Given, tuple[Way, str]]] = {
     Given.TOKENS: ("oauthbearer", "KAFKA_SASL_TOKEN_URL"),
 }
 """by which of the broker's ways, and of which setting there, a value is"""
-BELOW_CLIENTS: Final = range(15_000, 32_000)
-"""Ports: the system gives those above to whoever connects."""
 KEYS: Final = ("k1", "k2")
 """Of `API_KEYS`, where a stack has any."""
 KEY_OF_FILE: Final = "k3"
@@ -153,7 +149,7 @@ class Stack:
             Given.DATABASE: node.removesuffix("/0") + "/5",
             Given.CLUSTER: self.servers.cluster_url,
             Given.FRESH: self._fresh,
-            Given.PORT: str(_quiet_port()),
+            Given.PORT: str(free_port()),
         }[value]
 
     # Its life.
@@ -316,15 +312,6 @@ class Stack:
             return False
 
         eventually(answers, f"{path} answered, see {self.folder}")
-
-
-def _quiet_port() -> int:
-    """Return a free port that no client gets for itself before the program listens there."""
-    while True:
-        port = random.choice(BELOW_CLIENTS)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _assigned(environment: Mapping[str, str]) -> list[str]:

@@ -40,11 +40,11 @@ def published(url: str, store: Store) -> Iterator[Published]:
     channel = store.keyspace.bars_changed(0)
     with Redis.from_url(url, protocol=2) as client, client.pubsub() as subscription:
         subscription.ssubscribe(channel)
-        assert subscription.get_message(timeout=20)["type"] == "ssubscribe"
+        assert subscription.get_message(timeout=PATIENCE_S)["type"] == "ssubscribe"
 
         def messages() -> list[ChangedBar]:
             client.execute_command("SPUBLISH", channel, b"end")
-            said = iter(lambda: subscription.get_message(timeout=20)["data"], b"end")
+            said = iter(lambda: subscription.get_message(timeout=PATIENCE_S)["data"], b"end")
             return [bar for message in said for bar in decode_changed_bars(message)]
 
         yield messages
