@@ -1,7 +1,7 @@
 # What the services that AWS runs say of themselves, and the topic that tells people.
 resource "aws_sns_topic" "alarms" {
   name              = "${var.name}-alarms"
-  kms_master_key_id = aws_kms_key.this.arn
+  kms_master_key_id = aws_kms_key.this["alarms"].arn
 }
 
 resource "aws_sns_topic_policy" "alarms" {
@@ -31,53 +31,63 @@ locals {
   brokers = { for id in range(1, local.kafka_brokers + 1) : id => { "Cluster Name" = var.name, "Broker ID" = tostring(id) } }
   nodes   = { for id in local.redis_nodes : id => { CacheClusterId = id } }
 
-  # `of` is what each alarm is set for, once each.
+  # `of` is what each alarm is set for, once each. What reports nothing is away: one alarm of the
+  # cluster, of each broker and of each node says so, as it is set to be `silent` = "breaching"; all
+  # others stay as they are meanwhile.
   watched = {
     kafka-controller = {
       namespace = "AWS/Kafka", metric = "ActiveControllerCount", statistic = "Maximum"
       operator  = "LessThanThreshold", threshold = 1, minutes = 5
+      silent    = "breaching"
       means     = "no broker is the controller: topics and leaders cannot change"
       of        = { cluster = { "Cluster Name" = var.name } }
     }
     kafka-offline-partitions = {
       namespace = "AWS/Kafka", metric = "OfflinePartitionsCount", statistic = "Maximum"
       operator  = "GreaterThanThreshold", threshold = 0, minutes = 5
+      silent    = "ignore"
       means     = "partitions without a leader: their records can be neither written nor read"
       of        = { cluster = { "Cluster Name" = var.name } }
     }
     kafka-replication = {
       namespace = "AWS/Kafka", metric = "UnderReplicatedPartitions", statistic = "Maximum"
       operator  = "GreaterThanThreshold", threshold = 0, minutes = 15
+      silent    = "breaching"
       means     = "copies of this broker's partitions are behind; one more loss may stop writes"
       of        = local.brokers
     }
     kafka-disk = {
       namespace = "AWS/Kafka", metric = "KafkaDataLogsDiskUsed", statistic = "Maximum"
       operator  = "GreaterThanThreshold", threshold = 80, minutes = 5
+      silent    = "ignore"
       means     = "percent of the broker's disk: give it more, or keep records for less long"
       of        = local.brokers
     }
     kafka-cpu = {
       namespace = "AWS/Kafka", metric = "CpuUser", statistic = "Average"
       operator  = "GreaterThanThreshold", threshold = 60, minutes = 15
+      silent    = "ignore"
       means     = "percent of the broker's processors: above this the loss of another one is not borne"
       of        = local.brokers
     }
     redis-memory = {
       namespace = "AWS/ElastiCache", metric = "DatabaseMemoryUsagePercentage", statistic = "Maximum"
       operator  = "GreaterThanThreshold", threshold = 80, minutes = 5
+      silent    = "breaching"
       means     = "percent of the node's memory: when it is full, writes fail and workers wait; add shards"
       of        = local.nodes
     }
     redis-cpu = {
       namespace = "AWS/ElastiCache", metric = "EngineCPUUtilization", statistic = "Average"
       operator  = "GreaterThanThreshold", threshold = 80, minutes = 10
+      silent    = "ignore"
       means     = "percent of the one core that answers: reads get slow; add shards"
       of        = local.nodes
     }
     redis-evictions = {
       namespace = "AWS/ElastiCache", metric = "Evictions", statistic = "Sum"
       operator  = "GreaterThanThreshold", threshold = 0, minutes = 5
+      silent    = "ignore"
       means     = "counts were thrown away: maxmemory-policy is not noeviction any more"
       of        = local.nodes
     }
@@ -100,6 +110,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   threshold           = each.value.threshold
   period              = 60
   evaluation_periods  = each.value.minutes
+  treat_missing_data  = each.value.silent
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
 }

@@ -2,7 +2,7 @@
 # file as it is, asks every pod that says so, and tells the topic.
 resource "aws_prometheus_workspace" "this" {
   alias       = var.name
-  kms_key_arn = aws_kms_key.this.arn
+  kms_key_arn = aws_kms_key.this["alarms"].arn
 
   logging_configuration {
     log_group_arn = "${aws_cloudwatch_log_group.this["prometheus"].arn}:*"

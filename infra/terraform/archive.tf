@@ -4,6 +4,10 @@ resource "aws_s3_bucket" "archive" {
   #checkov:skip=CKV_AWS_18:one role writes it and one reads it; who did what is CloudTrail's to say
   #checkov:skip=CKV2_AWS_62:nothing waits for files: a table's metadata names those that count
   bucket = "${var.name}-archive-${local.account}-${var.region}"
+
+  lifecycle {
+    prevent_destroy = var.protected
+  }
 }
 
 resource "aws_s3_bucket_public_access_block" "archive" {
@@ -30,7 +34,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "archive" {
 
     apply_server_side_encryption_by_default {
       sse_algorithm     = "aws:kms"
-      kms_master_key_id = aws_kms_key.this.arn
+      kms_master_key_id = aws_kms_key.this["archive"].arn
     }
   }
 }
@@ -90,25 +94,22 @@ resource "aws_glue_catalog_database" "archive" {
   name         = replace(var.name, "-", "_")
   description  = "Tables of the archive of ${var.name}"
   location_uri = "s3://${aws_s3_bucket.archive.id}/warehouse"
+
+  lifecycle {
+    prevent_destroy = var.protected
+  }
 }
 
 # Whoever writes the archive and whoever reads it run as these service accounts, which infra/kubernetes
 # gives to the archive and to the API.
 locals {
-  archive_tables = [
+  archive_files  = "${aws_s3_bucket.archive.arn}/warehouse"
+  archive_tables = "${local.arn}:glue:${var.region}:${local.account}:table/${aws_glue_catalog_database.archive.name}"
+  # Glue asks for rights to what a table is in as well.
+  archive_catalog = [
     "${local.arn}:glue:${var.region}:${local.account}:catalog",
     aws_glue_catalog_database.archive.arn,
-    "${local.arn}:glue:${var.region}:${local.account}:table/${aws_glue_catalog_database.archive.name}/*",
   ]
-
-  # What both may do.
-  archive_names = {
-    Sid       = "TheirNames"
-    Effect    = "Allow"
-    Action    = "s3:ListBucket"
-    Resource  = aws_s3_bucket.archive.arn
-    Condition = { StringLike = { "s3:prefix" = ["warehouse/*"] } }
-  }
 }
 
 resource "aws_iam_role" "archive" {
@@ -133,9 +134,15 @@ resource "aws_iam_role_policy" "archive" {
         Sid      = "Files"
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
-        Resource = "${aws_s3_bucket.archive.arn}/warehouse/*"
+        Resource = "${local.archive_files}/*"
       },
-      local.archive_names,
+      {
+        Sid       = "TheirNames"
+        Effect    = "Allow"
+        Action    = "s3:ListBucket"
+        Resource  = aws_s3_bucket.archive.arn
+        Condition = { StringLike = { "s3:prefix" = ["warehouse/*"] } }
+      },
       {
         Sid    = "Tables"
         Effect = "Allow"
@@ -143,13 +150,13 @@ resource "aws_iam_role_policy" "archive" {
           "glue:GetDatabase", "glue:GetTable", "glue:GetTables",
           "glue:CreateTable", "glue:UpdateTable", "glue:DeleteTable",
         ]
-        Resource = local.archive_tables
+        Resource = concat(local.archive_catalog, ["${local.archive_tables}/*"])
       },
       {
         Sid       = "Encryption"
         Effect    = "Allow"
         Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
-        Resource  = aws_kms_key.this.arn
+        Resource  = aws_kms_key.this["archive"].arn
         Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" } }
       },
     ]
@@ -168,8 +175,9 @@ resource "aws_eks_pod_identity_association" "api" {
   role_arn        = aws_iam_role.api.arn
 }
 
+# Bars are all that it reads: interactions and feedback are people's.
 resource "aws_iam_role_policy" "api" {
-  name = "read-tables"
+  name = "read-bars"
   role = aws_iam_role.api.id
   policy = jsonencode({
     Version = "2012-10-17"
@@ -178,20 +186,26 @@ resource "aws_iam_role_policy" "api" {
         Sid      = "Files"
         Effect   = "Allow"
         Action   = "s3:GetObject"
-        Resource = "${aws_s3_bucket.archive.arn}/warehouse/*"
+        Resource = "${local.archive_files}/bars/*"
       },
-      local.archive_names,
       {
-        Sid      = "Tables"
+        Sid       = "TheirNames"
+        Effect    = "Allow"
+        Action    = "s3:ListBucket"
+        Resource  = aws_s3_bucket.archive.arn
+        Condition = { StringLike = { "s3:prefix" = ["warehouse/bars/*"] } }
+      },
+      {
+        Sid      = "Table"
         Effect   = "Allow"
-        Action   = ["glue:GetDatabase", "glue:GetTable", "glue:GetTables"]
-        Resource = local.archive_tables
+        Action   = "glue:GetTable"
+        Resource = concat(local.archive_catalog, ["${local.archive_tables}/bars"])
       },
       {
         Sid       = "Encryption"
         Effect    = "Allow"
         Action    = "kms:Decrypt"
-        Resource  = aws_kms_key.this.arn
+        Resource  = aws_kms_key.this["archive"].arn
         Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" } }
       },
     ]

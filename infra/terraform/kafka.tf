@@ -64,7 +64,7 @@ resource "aws_msk_cluster" "this" {
   }
 
   encryption_info {
-    encryption_at_rest_kms_key_arn = aws_kms_key.this.arn
+    encryption_at_rest_kms_key_arn = aws_kms_key.this["kafka"].arn
 
     encryption_in_transit {
       client_broker = "TLS"
@@ -80,6 +80,10 @@ resource "aws_msk_cluster" "this" {
       }
     }
   }
+
+  lifecycle {
+    prevent_destroy = var.protected
+  }
 }
 
 # MSK takes only secrets whose names begin so, and only a key that is not AWS's own.
@@ -87,7 +91,7 @@ resource "aws_secretsmanager_secret" "kafka" {
   #checkov:skip=CKV2_AWS_57:a password changes with passwords_version, and programs are restarted with it
   name        = "AmazonMSK_${var.name}"
   description = "User and password of Kafka"
-  kms_key_id  = aws_kms_key.this.arn
+  kms_key_id  = aws_kms_key.this["kafka"].arn
 }
 
 resource "aws_secretsmanager_secret_version" "kafka" {

@@ -22,6 +22,7 @@ resource "aws_eks_cluster" "this" {
   version                       = var.kubernetes_version
   role_arn                      = aws_iam_role.kubernetes.arn
   bootstrap_self_managed_addons = false
+  deletion_protection           = var.protected
   enabled_cluster_log_types     = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
   access_config {
@@ -33,7 +34,7 @@ resource "aws_eks_cluster" "this" {
     resources = ["secrets"]
 
     provider {
-      key_arn = aws_kms_key.this.arn
+      key_arn = aws_kms_key.this["kubernetes"].arn
     }
   }
 

@@ -14,6 +14,6 @@ resource "aws_cloudwatch_log_group" "this" {
   }
 
   name              = each.value
-  kms_key_id        = aws_kms_key.this.arn
+  kms_key_id        = aws_kms_key.this["logs"].arn
   retention_in_days = var.log_retention_days
 }

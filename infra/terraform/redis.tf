@@ -78,7 +78,7 @@ resource "aws_elasticache_replication_group" "this" {
   transit_encryption_enabled = true
   transit_encryption_mode    = "required"
   at_rest_encryption_enabled = true
-  kms_key_id                 = aws_kms_key.this.arn
+  kms_key_id                 = aws_kms_key.this["redis"].arn
   user_group_ids             = [aws_elasticache_user_group.this.user_group_id]
 
   snapshot_retention_limit = 7
@@ -98,13 +98,17 @@ resource "aws_elasticache_replication_group" "this" {
     log_format       = "json"
     log_type         = "engine-log"
   }
+
+  lifecycle {
+    prevent_destroy = var.protected
+  }
 }
 
 resource "aws_secretsmanager_secret" "redis_url" {
   #checkov:skip=CKV2_AWS_57:a password changes with passwords_version, and programs are restarted with it
   name        = "${var.name}/redis-url"
   description = "REDIS_URL of the programs"
-  kms_key_id  = aws_kms_key.this.arn
+  kms_key_id  = aws_kms_key.this["redis"].arn
 }
 
 resource "aws_secretsmanager_secret_version" "redis_url" {

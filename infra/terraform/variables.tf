@@ -30,6 +30,12 @@ variable "size" {
   }
 }
 
+variable "protected" {
+  description = "Whether it is refused to destroy what keeps data, and its keys. To take all down: apply with false, then destroy."
+  type        = bool
+  default     = true
+}
+
 variable "zones" {
   description = "Availability zones of the region, as eu-central-1a: three, as Kafka keeps three copies."
   type        = list(string)

@@ -1,6 +1,6 @@
 # For OpenTofu. Where the state is kept is yours to say, in a file of your own beside these.
 terraform {
-  required_version = ">= 1.11"
+  required_version = ">= 1.12"
 
   required_providers {
     aws = {

@@ -9,6 +9,7 @@ import redis
 import yaml
 from redis.exceptions import NoPermissionError
 
+from contracts.archive import BARS_TABLE
 from infra.terraform_check.bindings import read_schema
 from runtime.redis.stores import connect
 
@@ -162,6 +163,62 @@ def test_roles_are_given_to_service_accounts_that_are_in_the_manifests() -> None
     assert set(namespaces) == {base["namespace"]}
 
 
+def test_the_api_may_read_the_table_of_bars_and_no_other() -> None:
+    policy = _block('resource "aws_iam_role_policy" "api"', _read("archive.tf"))
+    paths = re.findall(r'[:/"](?:warehouse|\$\{local\.archive_\w+\})/([\w/*]+)', policy)
+    assert paths == [f"{BARS_TABLE.name}/*", f"{BARS_TABLE.name}/*", BARS_TABLE.name]
+    assert "glue:GetTables" not in policy
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *("aws_msk_cluster", "aws_elasticache_replication_group", "aws_s3_bucket"),
+        *("aws_glue_catalog_database", "aws_kms_key"),
+    ],
+)
+def test_what_keeps_data_is_not_destroyed_by_a_slip(kept: str) -> None:
+    every = "".join(file.read_text() for file in sorted(TERRAFORM.glob("*.tf")))
+    blocks = [_block(found[0], every) for found in re.finditer(rf'resource "{kept}" "\w+"', every)]
+    assert blocks
+    for block in blocks:
+        assert re.search(r"lifecycle \{\s*prevent_destroy = var\.protected\s*\}", block)
+
+
+def test_each_kind_of_data_has_a_key_of_its_own() -> None:
+    keys = {
+        file.name: set(re.findall(r'aws_kms_key\.this\["(\w+)"\]', file.read_text()))
+        for file in TERRAFORM.glob("*.tf")
+    }
+    assert {name: of for name, of in keys.items() if of} == {
+        "archive.tf": {"archive"},
+        "kafka.tf": {"kafka"},
+        "redis.tf": {"redis"},
+        "kubernetes.tf": {"kubernetes"},
+        "logs.tf": {"logs"},
+        "alarms.tf": {"alarms"},
+        "alerts.tf": {"alarms"},
+    }
+    made = _block("  keys = {", _read("encryption.tf"))
+    assert set(re.findall(r"^    (\w+) +=", made, re.MULTILINE)) == set().union(*keys.values())
+
+
+def test_an_alarm_tells_of_what_reports_nothing() -> None:
+    alarms = _read("alarms.tf")
+    watched = re.findall(r"^    ([\w-]+) = \{\n(.*?)^    \}", alarms, re.MULTILINE | re.DOTALL)
+    silent = {
+        name: found[1]
+        for name, of in watched
+        if (found := re.search(r'^ +silent += "(\w+)"$', of, re.MULTILINE))
+    }
+    assert silent.keys() == {name for name, _ in watched}
+    assert {name for name, means in silent.items() if means == "breaching"} == {
+        *("kafka-controller", "kafka-replication", "redis-memory")
+    }
+    assert set(silent.values()) == {"breaching", "ignore"}
+    assert re.search(r"treat_missing_data += each\.value\.silent", alarms)
+
+
 def test_the_overlay_for_aws_leaves_no_example_of_the_archive_in_place() -> None:
     file = KUBERNETES / "overlays/production/kustomization.yaml"
     examples = yaml.safe_load(file.read_text())["configMapGenerator"][0]["literals"]
@@ -193,6 +250,17 @@ def _manifests() -> set[tuple[str, str | None]]:
         for manifest in yaml.safe_load_all(file.read_text())
     ]
     return {(each["kind"], each.get("metadata", {}).get("name")) for each in found}
+
+
+def _block(opening: str, text: str) -> str:
+    """Return what stands from an opening to the brace that closes it."""
+    start = text.index(opening)
+    depth, end = 0, text.index("{", start)
+    while True:
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        end += 1
+        if not depth:
+            return text[start:end]
 
 
 def _sizes() -> dict[str, dict[str, str]]:

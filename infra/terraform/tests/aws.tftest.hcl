@@ -20,6 +20,8 @@ variables {
   admin_role_arns = ["arn:aws:iam::123456789012:role/platform"]
   kafka_password  = "0123456789abcdef-kafka"
   redis_password  = "0123456789abcdef-redis"
+  # What a run has made is destroyed after it.
+  protected = false
 }
 
 run "small" {
@@ -103,8 +105,18 @@ run "every_alert_and_every_machine_is_watched" {
     error_message = "A node of Redis is named by its shard and its place in it."
   }
   assert {
-    condition     = alltrue([for group in aws_cloudwatch_log_group.this : group.retention_in_days == 365 && group.kms_key_id == aws_kms_key.this.arn])
+    condition     = alltrue([for group in aws_cloudwatch_log_group.this : group.retention_in_days == 365 && group.kms_key_id == aws_kms_key.this["logs"].arn])
     error_message = "Logs are encrypted, and end."
+  }
+  assert {
+    condition = toset([
+      for name, alarm in aws_cloudwatch_metric_alarm.this : name if alarm.treat_missing_data == "breaching"
+      ]) == toset(concat(
+      ["kafka-controller-cluster"],
+      [for broker in range(1, 4) : "kafka-replication-${broker}"],
+      [for node in ["tickrec-0001-001", "tickrec-0001-002"] : "redis-memory-${node}"],
+    ))
+    error_message = "A cluster, a broker or a node that reports nothing is one alarm."
   }
 }
 
@@ -143,17 +155,22 @@ run "roles_may_do_no_more_than_they_need" {
     condition = toset(flatten([
       for statement in jsondecode(aws_iam_role_policy.api.policy).Statement : statement.Action
       ])) == toset([
-      "s3:GetObject", "s3:ListBucket", "glue:GetDatabase", "glue:GetTable", "glue:GetTables", "kms:Decrypt",
+      "s3:GetObject", "s3:ListBucket", "glue:GetTable", "kms:Decrypt",
     ])
     error_message = "The API reads the archive, and writes nothing to it."
   }
   assert {
-    condition = alltrue([
-      for statement in jsondecode(aws_iam_role_policy.api.policy).Statement : contains([
-        for own in jsondecode(aws_iam_role_policy.archive.policy).Statement : jsonencode(own.Resource)
-      ], jsonencode(statement.Resource))
+    condition = toset(flatten([
+      for statement in jsondecode(aws_iam_role_policy.api.policy).Statement : statement.Resource
+      ])) == toset([
+      aws_s3_bucket.archive.arn,
+      "${aws_s3_bucket.archive.arn}/warehouse/bars/*",
+      "arn:aws:glue:eu-central-1:123456789012:catalog",
+      aws_glue_catalog_database.archive.arn,
+      "arn:aws:glue:eu-central-1:123456789012:table/tickrec/bars",
+      aws_kms_key.this["archive"].arn,
     ])
-    error_message = "The API may touch what the archive may, and nothing beside it."
+    error_message = "The API reads the table of bars, and no other."
   }
   assert {
     condition = (

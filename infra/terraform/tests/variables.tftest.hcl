@@ -9,6 +9,14 @@ variables {
   redis_password  = "0123456789abcdef-redis"
 }
 
+run "all_is_protected_unless_it_is_said_otherwise" {
+  command = plan
+  assert {
+    condition     = aws_eks_cluster.this.deletion_protection
+    error_message = "The cluster must refuse to be deleted."
+  }
+}
+
 run "a_region_that_is_a_zone" {
   command = plan
   variables {
