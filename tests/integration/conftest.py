@@ -217,7 +217,7 @@ class Pipeline:
 def kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a process with -9 and wait for its end."""
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(WAIT_S)
 
 
 def dead_letters(broker: str, topic: str) -> list[tuple[bytes | None, Mapping[str, bytes]]]:
