@@ -66,7 +66,7 @@ def rows_of(table: ArchiveTable, place: Place, records: Sequence[Message], now_m
     """
     readable = [record for record in records if has_readable_headers(record)]
     rows = _ROWS[table.name](place, readable, stamps.clock_ms(readable, now_ms))
-    return Rows(rows.batch, rows.rejected + len(records) - len(readable))
+    return rows._replace(rejected=rows.rejected + len(records) - len(readable))
 
 
 def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
