@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
 
 from contracts.topics import STREAMED, dead_letters
 from runtime.kafka.config import KafkaConfig
+from runtime.kafka.lasting import LastingAdmin
 from runtime.kafka.refusals import told
 from runtime.kafka.tokens import TokenError
 from runtime.topology import Topology
@@ -54,7 +55,13 @@ class LogWatch:
     def __init__(self, kafka: KafkaConfig, now_s: Callable[[], float]) -> None:
         self._kafka = kafka
         self._now_s = now_s
-        self._admin: AdminClient | None = None
+        self._admin = LastingAdmin(
+            kafka,
+            client_id="api-pipeline",
+            reconnect_backoff_max_ms=1000,
+            # Else a leader's epoch is asked for from the cache, minutes after it has changed.
+            metadata_max_age_ms=3_000,
+        )
         self._asking: asyncio.Task[LogEnds] | None = None
         self._asked_at = 0.0
         self._before: list[tuple[float, Mapping[Partition, int]]] = []
@@ -71,10 +78,7 @@ class LogWatch:
         """Leave Kafka: nothing is left of librdkafka, whose threads would go on looking for it."""
         if self._asking is not None:
             self._asking.cancel()
-        await asyncio.to_thread(self._leave)
-
-    def _leave(self) -> None:
-        self._admin = None  # librdkafka ends with it, and waits for its threads
+        await asyncio.to_thread(self._admin.close().join)
 
     async def _ask(self, topology: Topology) -> LogEnds:
         streamed = [
@@ -86,20 +90,19 @@ class LogWatch:
         logs = [*streamed, *streamed, *dead, *dead]
         servers = self._kafka.bootstrap_servers
         try:
-            if self._admin is None:
-                self._admin = await asyncio.to_thread(self._connected)
+            offsets = await self._admin.ask(
+                lambda admin: [
+                    # In this order: what is committed in between would look as if it was held back.
+                    *self._asked(admin, streamed, _LATEST, IsolationLevel.READ_UNCOMMITTED),
+                    *self._asked(admin, [*streamed, *dead], _LATEST),
+                    *self._asked(admin, dead, _EARLIEST),
+                ],
+                within_s=ANSWER_WITHIN_S,
+            )
         except TokenError as error:
             return LogEnds(failure=str(error))
-        asked = [
-            # In this order: what is committed in between would look as if it was held back.
-            *self._asked(self._admin, streamed, _LATEST, IsolationLevel.READ_UNCOMMITTED),
-            *self._asked(self._admin, [*streamed, *dead], _LATEST),
-            *self._asked(self._admin, dead, _EARLIEST),
-        ]
-        try:
-            offsets = await _settled(asked)
-        except TimeoutError:
-            return LogEnds(failure=f"{servers}: no answer in {ANSWER_WITHIN_S:g} s")
+        except KafkaException as error:
+            return LogEnds(failure=f"{servers}: {told(error.args[0])}")
         failures = (
             f"{servers}: {log}: {told(offset.args[0])}"
             for (log, _), offset in zip(logs, offsets, strict=True)
@@ -126,12 +129,6 @@ class LogWatch:
         # A partition of which no end came now would have no rate the next time.
         rates = self._rates(latest | ends) if failure is None else {}
         return LogEnds(ends, held_back, letters, rates, failure)
-
-    def _connected(self) -> AdminClient:
-        """Return a client; blocks where it needs a token."""
-        config = {**self._kafka.librdkafka(), "client.id": "api-pipeline"}
-        # The answer says that Kafka is away; the log need not say so each second.
-        return AdminClient({**config, "log_level": 0, "reconnect.backoff.max.ms": 1000})
 
     def _asked(
         self,
@@ -164,32 +161,11 @@ class LogWatch:
         return {log: round(number / passed, 1) for log, number in came.items()}
 
 
-async def _settled(asked: Sequence[Future[Any]]) -> list[int | KafkaException]:
-    """Return the offsets, or why there is none.
-
-    Cancels no future, as librdkafka's thread cannot settle those.
-
-    Raises:
-        TimeoutError: some do not come in time.
-    """
-    futures = [asyncio.wrap_future(future) for future in asked]
-    for future in futures:
-        future.add_done_callback(asyncio.Future.exception)  # so that none goes unread
-    _, pending = await asyncio.wait(futures, timeout=ANSWER_WITHIN_S)
-    if pending:
-        raise TimeoutError
-    return [_offset(future) for future in futures]
-
-
-def _offset(settled: asyncio.Future[Any]) -> int | KafkaException:
-    try:
-        return int(settled.result().offset)
-    except KafkaException as error:
-        return error
-
-
 def _known(
-    of: Sequence[Partition], offsets: Sequence[int | KafkaException]
+    of: Sequence[Partition], answers: Sequence[ListOffsetsResultInfo | KafkaException]
 ) -> dict[Partition, int]:
-    found = zip(of, offsets, strict=True)
-    return {partition: offset for partition, offset in found if isinstance(offset, int)}
+    return {
+        partition: answer.offset
+        for partition, answer in zip(of, answers, strict=True)
+        if not isinstance(answer, KafkaException)
+    }

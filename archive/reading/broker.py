@@ -1,20 +1,22 @@
 """What the broker says of the archived topics: their ids, and where partitions begin and end."""
 
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from archive.reading.resume import Bounds
-from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
+from runtime.kafka.lasting import Ask, LastingAdmin
 from runtime.kafka.refusals import told
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TIMEOUT_S: Final = 5.0
+_ANSWER_WITHIN_S: Final = 7.0
+"""A client that has said nothing by then, not even that it timed out, is stuck."""
 
 
 class BrokerAwayError(OSError):
@@ -27,7 +29,12 @@ class Broker:
     def __init__(self, kafka: KafkaConfig) -> None:
         """Connects by itself, and again whenever it must."""
         self._kafka = kafka
-        self.admin = Admin(kafka, client_id="tickrec-archive")
+        self._admin = LastingAdmin(
+            kafka,
+            client_id="tickrec-archive",
+            # Else a leader's epoch is asked for from the cache, minutes after it has changed.
+            metadata_max_age_ms=3_000,
+        )
 
     def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the ids of those topics that exist, by our names.
@@ -36,15 +43,17 @@ class Broker:
             BrokerAwayError: it does not answer.
         """
         names = [self._kafka.topic(topic) for topic in topics]
+        answers = self._ask(
+            lambda admin: admin.describe_topics(
+                TopicCollection(names), request_timeout=_TIMEOUT_S
+            ).values()
+        )
         ids = {}
-        for name, answer in self.admin.describe_topics(
-            TopicCollection(names), request_timeout=_TIMEOUT_S
-        ).items():
-            try:
-                ids[self._kafka.name(name)] = str(answer.result().topic_id)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise self._away(error) from None
+        for topic, answer in zip(topics, answers, strict=True):
+            if not isinstance(answer, KafkaException):
+                ids[topic] = str(answer.topic_id)
+            elif answer.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise self._away(answer)
         return ids
 
     def bounds(self, topic: str, partitions: Collection[int]) -> dict[int, Bounds]:
@@ -68,7 +77,7 @@ class Broker:
         """
         name = self._kafka.topic(topic)
         try:
-            n = len(self.admin.list_topics(name, _TIMEOUT_S).topics[name].partitions)
+            n = len(self._admin.client.list_topics(name, _TIMEOUT_S).topics[name].partitions)
         except KafkaException as error:
             raise self._away(error) from None
         if not n:
@@ -76,16 +85,27 @@ class Broker:
         return n
 
     def _offsets(self, topic: str, partitions: Collection[int], spec: OffsetSpec) -> dict[int, int]:
-        answers = self.admin.list_offsets(
-            {Place(self._kafka.topic(topic), p): spec for p in partitions},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_TIMEOUT_S,
+        places = {Place(self._kafka.topic(topic), p): spec for p in partitions}
+        answers = self._ask(
+            lambda admin: admin.list_offsets(
+                places,
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=_TIMEOUT_S,
+            ).values()
         )
+        offsets = {}
+        for p, answer in zip(partitions, answers, strict=True):
+            if isinstance(answer, KafkaException):
+                raise self._away(answer)
+            offsets[p] = answer.offset
+        return offsets
+
+    def _ask(self, ask: Ask[Any]) -> list[Any]:
         try:
-            return {place.partition: answer.result().offset for place, answer in answers.items()}
+            return self._admin.ask_now(ask, _ANSWER_WITHIN_S)
         except KafkaException as error:
             raise self._away(error) from None
 
     def _away(self, error: KafkaException) -> BrokerAwayError:
-        why = self.admin.why_refused()
+        why = self._admin.client.why_refused()
         return BrokerAwayError(f"the broker does not answer: {why or told(error.args[0])}")

@@ -19,14 +19,16 @@ from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from faust.types import TP
 
-from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
+from runtime.kafka.lasting import LastingAdmin
 from runtime.kafka.rights import Right, check_rights
 from stream_processors.patience import Patience
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TIMEOUT_S: Final = 5.0
+_ANSWER_WITHIN_S: Final = 7.0
+"""A client that has said nothing by then, not even that it timed out, is stuck."""
 _NO_RECORD: Final = (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET)  # noqa: SLF001 (their public names)
 _MISSING_AGAIN_S: Final = 0.5
 """How long until a topic that does not exist is asked for again: someone is making it anew."""
@@ -60,7 +62,7 @@ class Log:
     def __init__(self, kafka: KafkaConfig) -> None:
         """Connects by itself, and again whenever it must."""
         self._kafka = kafka
-        self._admin = Admin(
+        self._admin = LastingAdmin(
             kafka,
             client_id="tickrec-stream-processors",
             # Else a leader's epoch is asked for from the cache, minutes after it has changed.
@@ -77,7 +79,7 @@ class Log:
             runtime.kafka.rights.RightsError: it does not.
             KafkaException: it does not answer.
         """
-        await asyncio.to_thread(check_rights, self._admin, self._kafka, needed)
+        await asyncio.to_thread(check_rights, self._admin.client, self._kafka, needed)
 
     async def bounds(self, topic: str, partition: int) -> LogBounds:
         """Return a topic's id, and where one of its partitions begins and ends.
@@ -148,16 +150,19 @@ class Log:
 
     async def _ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the ids of those topics that exist."""
-        answers = self._admin.describe_topics(
-            TopicCollection(sorted(map(self._kafka.topic, topics))), request_timeout=_TIMEOUT_S
+        names = sorted(map(self._kafka.topic, topics))
+        answers = await self._admin.ask(
+            lambda admin: admin.describe_topics(
+                TopicCollection(names), request_timeout=_TIMEOUT_S
+            ).values(),
+            _ANSWER_WITHIN_S,
         )
         found = {}
-        for topic, answer in answers.items():
-            try:
-                found[self._kafka.name(topic)] = str((await asyncio.wrap_future(answer)).topic_id)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise
+        for name, answer in zip(names, answers, strict=True):
+            if not isinstance(answer, KafkaException):
+                found[self._kafka.name(name)] = str(answer.topic_id)
+            elif answer.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise answer
         return found
 
     async def _offsets(
@@ -166,17 +171,19 @@ class Log:
         spec: OffsetSpec,
         isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
     ) -> dict[TP, int]:
-        answers = self._admin.list_offsets(
-            {Place(self._kafka.topic(tp.topic), tp.partition): spec for tp in tps},
-            isolation_level=isolation,
-            request_timeout=_TIMEOUT_S,
+        places = {Place(self._kafka.topic(tp.topic), tp.partition): spec for tp in tps}
+        answers = await self._admin.ask(
+            lambda admin: admin.list_offsets(
+                places, isolation_level=isolation, request_timeout=_TIMEOUT_S
+            ).values(),
+            _ANSWER_WITHIN_S,
         )
-        return {
-            TP(self._kafka.name(place.topic), place.partition): (
-                await asyncio.wrap_future(answer)
-            ).offset
-            for place, answer in answers.items()
-        }
+        offsets = {}
+        for tp, answer in zip(tps, answers, strict=True):
+            if isinstance(answer, KafkaException):
+                raise answer
+            offsets[tp] = answer.offset
+        return offsets
 
 
 def _read(kafka: KafkaConfig, place: Place) -> tuple[bytes | None, bytes | None] | None:

@@ -19,6 +19,7 @@ from archive.writing.table_writer import TableWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE
 from contracts.partitioning import user_partition
 from contracts.topics import QUOTES
+from infra import broker as brokers
 from runtime.archive.tables import positions_of
 from runtime.kafka.config import KafkaConfig
 from tests.archive.conftest import (
@@ -234,7 +235,7 @@ def test_a_topic_made_anew_is_another_log(setup: Setup) -> None:
 def drop_all(setup: Setup) -> None:
     """Have Kafka delete all quotes."""
     ends = {p: bounds.end for p, bounds in Broker(setup.kafka).bounds("quotes", [0, 1]).items()}
-    client = Broker(setup.kafka).admin
+    client = brokers.admin(setup.kafka)
     places = [TopicPartition(setup.kafka.topic("quotes"), p, end) for p, end in ends.items()]
     for answer in client.delete_records(places).values():
         answer.result()
@@ -286,7 +287,7 @@ def test_what_was_sent_before_and_after_a_topic_got_more_partitions_is_archived(
         eventually(lambda: covered(setup) == 100, "the first quotes")
     setup.publish([*quotes(100, first=100)])
     more = NewPartitions(setup.kafka.topic("quotes"), 5)
-    client = Broker(setup.kafka).admin
+    client = brokers.admin(setup.kafka)
     for answer in client.create_partitions([more]).values():
         answer.result()
     with setup.running():
