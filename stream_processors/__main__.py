@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import sys
-from typing import Final
+from typing import Any, Final, cast
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -17,7 +17,7 @@ from contracts.topics import BARS, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUO
 from runtime.kafka.rights import RightsError, rights
 from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
-from runtime.redis.stores import check_kept_async, connect_async
+from runtime.redis.stores import check_kept_async, connect_async, is_away
 from runtime.settings import SettingsError, read_settings
 from runtime.topology import Topology, TopologyError
 from runtime.tracing import Tracing, tracing_to
@@ -141,16 +141,36 @@ async def read_topology(store: Store, producer: Producer) -> Topology:
 async def check_state(settings: Settings, store: Store, topology: Topology) -> None:
     """Return if what Redis holds was folded with these settings; before any worker is fenced.
 
+    A shard that is away keeps no partition of another one waiting: what it holds is checked when
+    its partitions are claimed.
+
     Raises:
         FoldingError: it was not.
     """
-    for topic, folding in (
-        (QUOTES, settings.folding_of_bars()),
-        (INTERACTIONS, settings.folding_of_histories()),
-    ):
-        for partition in range(getattr(topology, topic.name)):
-            position = await store.position(topic, partition)
-            check_folding(f"{topic.name}/{partition}", position.get(FOLDING_FIELD), folding)
+    asked = [
+        (topic, partition, folding)
+        for topic, folding in (
+            (QUOTES, settings.folding_of_bars()),
+            (INTERACTIONS, settings.folding_of_histories()),
+        )
+        for partition in range(getattr(topology, topic.name))
+    ]
+    keys = [store.keyspace.position(topic, partition) for topic, partition, _ in asked]
+    stored = await asyncio.gather(*(_stored_folding(store, key) for key in keys))
+    for (topic, partition, folding), its in zip(asked, stored, strict=True):
+        check_folding(f"{topic.name}/{partition}", its, folding)
+
+
+async def _stored_folding(store: Store, key: str) -> str | None:
+    """Return what a position says; None without one, or while its shard is away."""
+    try:
+        folding: Any = await store.client.hget(key, FOLDING_FIELD)
+    except RedisError as error:
+        if not is_away(error):
+            raise
+        log.warning("a shard is away: not checked before its claim", key=key, error=str(error))
+        return None
+    return cast("str | None", folding)
 
 
 async def _connect(
@@ -198,7 +218,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
     worker = Worker(
-        HealthServer(app, {"store": store.client.ping, "broker": producer.answers}, settings),
+        HealthServer(app, store, producer.answers, settings),
         app,
         loop=loop,
         override_logging=False,

@@ -1,17 +1,19 @@
 """/health, /health/ready and /metrics of a worker, over HTTP.
 
 Healthy means progress: a partition with records to fold whose position has not moved for a while
-makes the worker unhealthy, whatever the process looks like from outside. While the store or the
-broker is away it is healthy, as it waits and need not be started again, but not ready. It is
-healthy and ready while an open transaction holds records back: only its producer can end it. A
-worker without any partition is healthy, as it may be a spare: whether all partitions are folded by
-someone only the workers' metrics together tell.
+makes the worker unhealthy, whatever the process looks like from outside. One that waits for its
+shard of the store does not: a restart would not help it, and would stop all the others. While the
+broker is away none does. A worker that waits is healthy, but not ready. It is healthy and ready
+while an open transaction holds records back: only its producer can end it. A worker without any
+partition is healthy, as it may be a spare: whether all partitions are folded by someone only the
+workers' metrics together tell.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 from aiokafka.errors import KafkaError
@@ -20,8 +22,10 @@ from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
+from contracts.topics import STREAMED, Topic
 from stream_processors.app import StreamProcessors
 from stream_processors.partition.life import State
+from stream_processors.patience import BROKER, STORE
 from stream_processors.settings import Settings
 
 STALLED_AFTER_S: Final = 30.0
@@ -29,7 +33,19 @@ _PASSING: Final = (State.CLAIMING, State.RESUMING, State.FLUSHING)
 """States that a partition leaves again within moments."""
 _ANSWER_WITHIN_S: Final = 1.0
 
+_TOPICS: Final = {topic.name: topic for topic in STREAMED}
+
 Ask = Callable[[], Awaitable[Any]]
+
+
+class Shards(Protocol):
+    """What is asked of the store."""
+
+    async def answers(self) -> bool:
+        """Return whether all of it answers."""
+
+    async def shard_answers(self, topic: Topic, partition: int) -> bool:
+        """Return whether the shard of a partition answers."""
 
 
 class Progress:
@@ -68,12 +84,13 @@ class HealthServer(Service):
     """Serves them on the worker's own loop, so a stuck loop shows as well."""
 
     def __init__(
-        self, app: StreamProcessors, servers: Mapping[str, Ask], settings: Settings, **kwargs: Any
+        self, app: StreamProcessors, store: Shards, broker: Ask, settings: Settings, **kwargs: Any
     ) -> None:
-        """Take the app, and how to ask each server that it needs for a sign of life."""
+        """Take the app, and how to ask its servers for a sign of life."""
         super().__init__(**kwargs)
         self._app = app
-        self._servers = servers
+        self._store = store
+        self._broker = broker
         self._settings = settings
         self._progress = Progress()
         self._runner: web.AppRunner | None = None
@@ -101,9 +118,9 @@ class HealthServer(Service):
     async def _health(self, _: web.Request) -> web.Response:
         work, held_back = self._app.work(), self._app.held_back()
         stalled = self._stalled(work)
-        # Whoever waits for a server that is away gains nothing from being started again.
-        is_waiting = bool(stalled) and not all((await self._answers()).values())
-        status = "waiting" if is_waiting else "stalled" if stalled else "ok"
+        could_go_on = await self._could_go_on(stalled)
+        is_waiting = bool(stalled) or any(p.waits for p in self._app.partitions)
+        status = "stalled" if could_go_on else "waiting" if is_waiting else "ok"
         if status == "ok" and held_back:
             status = "held back"
         return web.json_response(
@@ -113,6 +130,7 @@ class HealthServer(Service):
                     name(p.tp): {"state": p.state, "unfolded": work.get(p.tp, 0)}
                     | ({"held_back": held_back[p.tp]} if p.tp in held_back else {})
                     | ({"why": p.why} if p.why else {})
+                    | ({"waits_for": list(p.waits)} if p.waits else {})
                     for p in self._app.partitions
                 },
                 "stalled_s": {name(tp): seconds for tp, seconds in stalled.items()},
@@ -122,26 +140,46 @@ class HealthServer(Service):
 
     async def _ready(self, _: web.Request) -> web.Response:
         answers = await self._answers()
+        waited_for = {server for p in self._app.partitions for server in p.waits}
         stopped = [name(p.tp) for p in self._app.partitions if p.state is State.STOPPED]
         stalled = self._stalled(self._app.work())
-        is_ready = all(answers.values()) and not stalled and not stopped
+        is_ready = all(answers.values()) and not waited_for and not stalled and not stopped
         return web.json_response(
             {
                 "status": "ready" if is_ready else "not ready",
                 "progress": "stopped" if stopped else "stalled" if stalled else "ok",
-                **{server: "ok" if answer else "away" for server, answer in answers.items()},
+                **{
+                    server: "ok" if answer and server not in waited_for else "away"
+                    for server, answer in answers.items()
+                },
             },
             status=200 if is_ready else 503,
         )
 
     async def _answers(self) -> dict[str, bool]:
-        answers = await asyncio.gather(*map(answers_soon, self._servers.values()))
-        return dict(zip(self._servers, answers, strict=True))
+        store, broker = await asyncio.gather(
+            answers_soon(self._store.answers), answers_soon(self._broker)
+        )
+        return {STORE: store, BROKER: broker}
+
+    async def _could_go_on(self, stalled: Iterable[TP]) -> bool:
+        """Return whether a partition that does not get on has all the servers that it needs.
+
+        A shard that says nothing is asked here: a call to it ends after a minute.
+        """
+        of_shards: list[Ask] = [
+            partial(self._store.shard_answers, _TOPICS[tp.topic], tp.partition) for tp in stalled
+        ]
+        if not of_shards:
+            return False
+        broker, *shards = await asyncio.gather(*map(answers_soon, [self._broker, *of_shards]))
+        return broker and any(shards)
 
     def _stalled(self, work: Mapping[TP, int]) -> dict[TP, float]:
-        """Return the partitions that do not get on, with the seconds since they last did.
+        """Return the partitions that do not get on and could, with the seconds since they last did.
 
-        A stopped one waits for a person, whom a restart would only keep from finding out why.
+        One that waited for its shard of the store could not. A stopped one waits for a person, whom
+        a restart would only keep from finding out why.
         """
         now_s = time.monotonic()
         folded = {p.tp: p.folded_offset for p in self._app.partitions}
@@ -149,8 +187,11 @@ class HealthServer(Service):
         for p in self._app.partitions:
             if p.state in _PASSING and now_s - p.since_s > STALLED_AFTER_S:
                 stalled[p.tp] = now_s - p.since_s
-            if p.state is State.STOPPED:
+            waited_ago_s = p.waits.over_for_s(STORE)
+            if p.state is State.STOPPED or waited_ago_s <= STALLED_AFTER_S:
                 stalled.pop(p.tp, None)
+            elif p.tp in stalled:
+                stalled[p.tp] = min(stalled[p.tp], waited_ago_s)
         return stalled
 
     async def _metrics(self, _: web.Request) -> web.Response:

@@ -1,14 +1,60 @@
-"""Waiting out a server that is away."""
+"""Waiting out a server that is away, and knowing who waits."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 log = structlog.get_logger()
 
+STORE: Final = "store"
+BROKER: Final = "broker"
+
 Answer = TypeVar("Answer")
+
+
+class Waits:
+    """What a partition waits for: servers whose last answer was that they are away."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """Wait for nothing so far."""
+        self._clock_s = clock_s
+        self._calls = Counter[str]()
+        self._ended_s: dict[str, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the servers, by name."""
+        return iter(sorted(self._calls))
+
+    def over_for_s(self, server: str) -> float:
+        """Return the seconds since it last waited for a server; 0 while it does."""
+        if server in self._calls:
+            return 0.0
+        return self._clock_s() - self._ended_s.get(server, float("-inf"))
+
+    @contextmanager
+    def on(self, server: str) -> Iterator[None]:
+        """Wait for a server, in the block; several calls may at once."""
+        self._calls[server] += 1
+        try:
+            yield
+        finally:
+            self._calls[server] -= 1
+            if not self._calls[server]:
+                del self._calls[server]
+            self._ended_s[server] = self._clock_s()
+
+
+WAITS: Final[ContextVar[Waits]] = ContextVar("waits", default=Waits())  # noqa: B039 (of no partition)
+"""Of the partition whose task makes a call, or a task that this one began."""
 
 
 class Patience:
@@ -29,6 +75,12 @@ class Patience:
         except Exception as error:
             if not self._is_away(error):
                 raise
+        with WAITS.get().on(self._server):
+            return await self._again(call, *arguments, **named)
+
+    async def _again(
+        self, call: Callable[..., Awaitable[Answer]], *arguments: Any, **named: Any
+    ) -> Answer:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(self._is_away),
             wait=wait_random_exponential(multiplier=0.1, max=2),

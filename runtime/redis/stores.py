@@ -3,6 +3,7 @@
 The server at the URL says whether it is a cluster.
 """
 
+import asyncio
 from typing import Any, Final
 
 import hiredis
@@ -123,8 +124,27 @@ async def connect_async(
         cluster = redis.asyncio.RedisCluster.from_url(url, **options)
         nodes = cluster.connection_kwargs
         nodes["connection_class"] = _packing_in_c(nodes["connection_class"])
-        await cluster.initialize()
+        await _initialize(cluster)
         return cluster
+
+
+async def _initialize(cluster: redis.asyncio.RedisCluster) -> None:
+    """Learn which nodes there are, and of one of them which commands.
+
+    redis-py asks the first master, and gives up if that one is away: then the next one is first.
+    """
+    asked = 0
+    while True:
+        try:
+            await cluster.initialize()
+        except _RETRIED:
+            masters = cluster.get_primaries()
+            asked += 1
+            if asked >= len(masters):
+                raise
+            cluster.nodes_manager.move_node_to_end_of_cached_nodes(masters[0].name)
+        else:
+            return
 
 
 def check_kept(store: Store) -> list[str]:
@@ -133,18 +153,32 @@ def check_kept(store: Store) -> list[str]:
     Raises:
         StoreRefusesError: it may evict what it holds.
     """
-    return warnings_of(store.info(*_ON_KEEPING, **_every_master(store)))
+    return warnings_of(store.info(*_ON_KEEPING, **every_master(store)))
 
 
 async def check_kept_async(store: AsyncStore) -> list[str]:
-    """Return what `check_kept` returns, or raise what it raises."""
-    return warnings_of(await store.info(*_ON_KEEPING, **_every_master(store)))
+    """Return what `check_kept` returns, or raise what it raises; of those nodes that answer.
+
+    Raises:
+        redis.exceptions.RedisError: none does, or one says something else than that it is away.
+    """
+    if isinstance(store, redis.asyncio.Redis):
+        return warnings_of(await store.info(*_ON_KEEPING))
+    asked = (store.info(*_ON_KEEPING, target_nodes=[node]) for node in store.get_primaries())
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    silent = [answer for answer in answers if isinstance(answer, BaseException)]
+    serious = [error for error in silent if not is_away(error)]
+    if serious or len(silent) == len(answers):
+        raise (serious or silent)[0]
+    said = {str(n): answer for n, answer in enumerate(answers) if isinstance(answer, dict)}
+    return warnings_of(said)
 
 
 _ON_KEEPING: Final = ("memory", "persistence")
 
 
-def _every_master(store: Store | AsyncStore) -> dict[str, Any]:
+def every_master(store: Store | AsyncStore) -> dict[str, Any]:
+    """Return the arguments by which a command goes to each node that takes writes."""
     if isinstance(store, redis.Redis | redis.asyncio.Redis):
         return {}
     return {"target_nodes": store.PRIMARIES}

@@ -39,6 +39,7 @@ from stream_processors.partition.last_record import CopiedTopicError, LastRecord
 from stream_processors.partition.resume import where_to_resume
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.spans import UNRECORDED, Counted, Unrecorded
+from stream_processors.patience import WAITS, Waits
 from stream_processors.store.claims import (
     Claim,
     FencedError,
@@ -111,6 +112,8 @@ class Partition:
         """when it came into that state, by the monotonic clock"""
         self.why = ""
         """it is replaced or stopped"""
+        self.waits = Waits()
+        """for servers that are away"""
         self._rules = rules
         self._store = store
         self._log = log
@@ -174,6 +177,7 @@ class Partition:
         Raises:
             Exception: whatever a restart of the worker may help against.
         """
+        WAITS.set(self.waits)
         is_refused = False
         while not self._is_revoked:
             try:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, Final
 
+import redis.asyncio
 import structlog
 from redis.exceptions import NoScriptError
 
@@ -31,9 +32,9 @@ from contracts.keyspace import (
     source_field,
 )
 from contracts.topics import Topic
-from runtime.redis.stores import AsyncStore, is_away
+from runtime.redis.stores import AsyncStore, every_master, is_away
 from stream_processors import metrics
-from stream_processors.patience import Patience
+from stream_processors.patience import STORE, Patience
 from stream_processors.store.chunks import Chunk, Group, chunks, pack
 from stream_processors.store.folding import check_folding
 from stream_processors.store.index import index_of
@@ -72,7 +73,7 @@ class Store:
         self.client = client
         self.keyspace = keyspace
         self.chunk_cost = chunk_cost
-        self.patiently = Patience("store", is_away)
+        self.patiently = Patience(STORE, is_away)
         self._said_unpublished = False
 
     async def fence(self, topic: Topic, partition: int, folding: str) -> Position:
@@ -87,6 +88,17 @@ class Store:
         if not is_fenced:
             check_folding(f"{topic.name}/{partition}", answer, folding)
         return dict(zip(answer[::2], answer[1::2], strict=True))
+
+    async def answers(self) -> bool:
+        """Return whether it answers right now, each node of a cluster that takes writes."""
+        return bool(await self.client.ping(**every_master(self.client)))
+
+    async def shard_answers(self, topic: Topic, partition: int) -> bool:
+        """Return whether the node answers that has a partition's keys."""
+        if isinstance(self.client, redis.asyncio.Redis):
+            return bool(await self.client.ping())
+        key = self.keyspace.position(topic, partition)
+        return bool(await self.client.ping(target_nodes=self.client.get_node_from_key(key)))
 
     async def position(self, topic: Topic, partition: int) -> Position:
         """Return a partition's position, empty if it has none."""

@@ -22,7 +22,7 @@ from faust.types import TP
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.lasting import LastingAdmin
 from runtime.kafka.rights import Right, check_rights
-from stream_processors.patience import Patience
+from stream_processors.patience import BROKER, Patience
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -68,7 +68,7 @@ class Log:
             # Else a leader's epoch is asked for from the cache, minutes after it has changed.
             metadata_max_age_ms=3_000,
         )
-        self._patiently = Patience("broker", lambda error: isinstance(error, KafkaException))
+        self._patiently = Patience(BROKER, lambda error: isinstance(error, KafkaException))
         self._coming: _Ask | None = None
         self._asking: asyncio.Task[None] | None = None
 

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 
 from runtime.kafka.config import KafkaConfig
 from runtime.tracing import OFF, Tracing
-from stream_processors.patience import Patience
+from stream_processors.patience import BROKER, Patience
 from stream_processors.transport.credentials import connecting
 
 _MAX_REQUEST_BYTES: Final = 1_000_000
@@ -31,7 +31,7 @@ class Producer:
 
     def __init__(self, kafka: KafkaConfig, tracing: Tracing = OFF) -> None:
         self._tracing = tracing
-        self._patiently = Patience("broker", _may_pass)
+        self._patiently = Patience(BROKER, _may_pass)
         self._kafka = kafka
         self._producer = AIOKafkaProducer(
             **connecting(kafka),

@@ -11,10 +11,12 @@ import pytest
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from contracts.topics import Topic
 from infra.local.process import free_port
 from stream_processors.app import StreamProcessors
 from stream_processors.health import STALLED_AFTER_S, HealthServer, Progress, answers_soon
 from stream_processors.partition.life import State
+from stream_processors.patience import STORE, Waits
 from stream_processors.settings import Settings
 
 A, B = TP("quotes", 0), TP("quotes", 1)
@@ -90,19 +92,20 @@ class Standing:
     state: State = State.FOLDING
     since_s: float = field(default_factory=time.monotonic)
     folded_offset: int = 5
+    waits: Waits = field(default_factory=Waits)
     why: str = ""
 
 
 class LaggingApp:
-    """A worker with work in one partition."""
+    """A worker with work in all partitions."""
 
-    def __init__(self, partition: Standing, work: int = 10, held_back: int = 0) -> None:
-        self.partitions = [partition]
+    def __init__(self, *partitions: Standing, work: int = 10, held_back: int = 0) -> None:
+        self.partitions = partitions
         self._work = work
         self._held_back = held_back
 
     def work(self) -> dict[TP, int]:
-        return {A: self._work}
+        return {partition.tp: self._work for partition in self.partitions}
 
     def held_back(self) -> dict[TP, int]:
         return {A: self._held_back} if self._held_back else {}
@@ -115,13 +118,20 @@ Asked = Callable[[LaggingApp], Awaitable[tuple[httpx.Response, httpx.Response]]]
 def asked() -> Asked:
     """What a worker whose servers answer says at /health and /health/ready."""
 
-    async def ask(app: LaggingApp, *, store_answers: bool = True) -> Any:
-        async def store() -> bool:
-            return store_answers
+    async def ask(app: LaggingApp, *, broker_answers: bool = True, silent: TP | None = None) -> Any:
+        class Store:
+            async def answers(self) -> bool:
+                return silent is None
+
+            async def shard_answers(self, topic: Topic, partition: int) -> bool:
+                return TP(topic.name, partition) != silent
+
+        async def broker() -> bool:
+            return broker_answers
 
         port = free_port()
         settings = Settings(metrics_port=port)
-        server = HealthServer(cast("StreamProcessors", app), {"store": store}, settings)
+        server = HealthServer(cast("StreamProcessors", app), Store(), broker, settings)
         server._progress = Progress(stalled_after_s=0)
         await server.on_start()
         try:
@@ -135,15 +145,63 @@ def asked() -> Asked:
 
 
 @pytest.mark.parametrize(
-    ("store", "status", "code"), [("answers", "stalled", 503), ("is away", "waiting", 200)]
+    ("broker", "status", "code"), [("answers", "stalled", 503), ("is away", "waiting", 200)]
 )
-async def test_a_worker_that_waits_for_a_server_is_not_to_be_started_again(
-    asked: Asked, store: str, status: str, code: int
+async def test_a_worker_that_waits_for_the_broker_is_not_to_be_started_again(
+    asked: Asked, broker: str, status: str, code: int
 ) -> None:
     app = LaggingApp(Standing())
-    health, ready = await asked(app, store_answers=store == "answers")  # type: ignore[call-arg]
+    health, ready = await asked(app, broker_answers=broker == "answers")  # type: ignore[call-arg]
     assert (health.status_code, health.json()["status"]) == (code, status)
     assert ready.status_code == 503
+
+
+async def test_a_partition_that_waits_for_its_shard_is_not_stalled_and_the_worker_is_not_ready(
+    asked: Asked,
+) -> None:
+    long_ago = time.monotonic() - 2 * STALLED_AFTER_S
+    waiting = Standing(state=State.FLUSHING, since_s=long_ago)
+    with waiting.waits.on(STORE):
+        health, ready = await asked(LaggingApp(waiting))
+    assert (health.status_code, health.json()["status"]) == (200, "waiting")
+    assert health.json()["partitions"]["quotes/0"]["waits_for"] == [STORE]
+    assert (ready.status_code, ready.json()["store"]) == (503, "away")
+
+
+async def test_a_partition_that_could_go_on_is_stalled_though_another_one_waits(
+    asked: Asked,
+) -> None:
+    waiting = Standing(tp=B)
+    with waiting.waits.on(STORE):
+        health, _ = await asked(LaggingApp(Standing(), waiting))
+    assert (health.status_code, health.json()["status"]) == (503, "stalled")
+    assert health.json()["stalled_s"].keys() == {"quotes/0"}
+
+
+async def test_a_partition_whose_shard_says_nothing_waits_and_one_of_another_shard_is_stalled(
+    asked: Asked,
+) -> None:
+    app = LaggingApp(Standing())
+    health, ready = await asked(app, silent=A)  # type: ignore[call-arg]
+    assert (health.status_code, health.json()["status"]) == (200, "waiting")
+    assert (ready.status_code, ready.json()["store"]) == (503, "away")
+    health, _ = await asked(app, silent=B)  # type: ignore[call-arg]
+    assert (health.status_code, health.json()["status"]) == (503, "stalled")
+
+
+async def test_a_wait_that_is_over_counts_as_progress_for_as_long_as_any_other(
+    asked: Asked,
+) -> None:
+    now_s = time.monotonic()
+    long_ago = now_s - 3 * STALLED_AFTER_S
+    for waited_until_s, status in ((now_s, "ok"), (now_s - 2 * STALLED_AFTER_S, "stalled")):
+        clock = iter([waited_until_s])
+        waits = Waits(lambda clock=clock: next(clock, now_s))  # type: ignore[misc]
+        with waits.on(STORE):
+            pass
+        partition = Standing(state=State.FLUSHING, since_s=long_ago, waits=waits)
+        health, _ = await asked(LaggingApp(partition, work=0))
+        assert health.json()["status"] == status
 
 
 async def test_a_partition_that_stays_in_a_passing_state_is_stalled_also_without_work(

@@ -1,0 +1,137 @@
+"""A shard of a cluster that is dead, silent or full stops its own partitions, and no others."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import structlog
+from redis.crc import key_slot
+
+from contracts.keyspace import Keyspace
+from contracts.topics import INTERACTIONS, QUOTES, Topic
+from runtime.redis.stores import check_kept_async, connect_async
+from runtime.topology import Topology
+from stream_processors.__main__ import check_state
+from stream_processors.health import answers_soon
+from stream_processors.patience import STORE, WAITS, Waits
+from stream_processors.settings import Settings
+from stream_processors.store.claims import Store
+from stream_processors.store.folding import FoldingError
+from tests.chaos.servers.cluster import Cluster
+from tests.patience import PATIENCE_S
+
+from .test_claims import until
+
+TOPOLOGY = Topology(16, 16, 16)
+SETTINGS = Settings()
+AILING, WELL = 0, 1
+"""Masters; clients of the cluster ask the first one which commands there are."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """One of which a part may be missing; no replica takes over."""
+    for n in range(6):
+        (tmp_path / str(n)).mkdir()
+    its = Cluster(tmp_path, "everysec")
+    its.start()
+    try:
+        its.await_ready()
+        for node in its.nodes:
+            node.call("CONFIG SET", "cluster-require-full-coverage", "no")
+        yield its
+    finally:
+        its.stop()
+
+
+@pytest.fixture
+async def store(cluster: Cluster, namespace: str) -> AsyncIterator[Store]:
+    client = await connect_async(cluster.nodes[WELL].address, "tests", timeout_s=1)
+    yield Store(client, Keyspace(namespace))
+    await client.aclose()
+
+
+def partition_on(cluster: Cluster, store: Store, master: int, topic: Topic = QUOTES) -> int:
+    """A partition whose keys that master has."""
+    keys = {p: store.keyspace.position(topic, p) for p in range(TOPOLOGY.quotes)}
+    return next(
+        p
+        for p, key in keys.items()
+        if cluster.owner_of(key_slot(key.encode())) is cluster.nodes[master]
+    )
+
+
+async def fence(store: Store, partition: int, waits: Waits) -> dict[str, str]:
+    """Claim a partition in a task that is known to wait, as a partition's is."""
+    WAITS.set(waits)
+    return await store.fence(QUOTES, partition, SETTINGS.folding_of_bars())
+
+
+async def test_a_worker_starts_without_a_dead_shard_and_only_the_partitions_of_that_wait(
+    cluster: Cluster, store: Store
+) -> None:
+    ailing, well = (partition_on(cluster, store, master) for master in (AILING, WELL))
+    cluster.nodes[AILING].kill()
+    of_ailing, of_well = Waits(), Waits()
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.timeout(PATIENCE_S):
+            client = await connect_async(cluster.nodes[WELL].address, "tests", timeout_s=1)
+            its = Store(client, store.keyspace)
+            await check_kept_async(client)
+            await check_state(SETTINGS, its, TOPOLOGY)
+            waiting = asyncio.create_task(fence(its, ailing, of_ailing))
+            await until(lambda: of_ailing)
+            assert (await asyncio.create_task(fence(its, well, of_well)))["epoch"]
+            assert (list(of_ailing), list(of_well), waiting.done()) == ([STORE], [], False)
+            assert not await answers_soon(its.answers)
+            cluster.nodes[AILING].start()
+            assert (await waiting)["epoch"]
+            await client.aclose()
+    assert not of_ailing
+    assert any("is away" in entry["event"] for entry in logs)
+
+
+async def test_what_a_living_shard_has_folded_otherwise_is_refused_at_the_start_all_the_same(
+    cluster: Cluster, store: Store
+) -> None:
+    partition = partition_on(cluster, store, WELL, INTERACTIONS)
+    key = store.keyspace.position(INTERACTIONS, partition)
+    await store.client.hset(key, "folding", '{"history_cap":50}')
+    cluster.nodes[AILING].kill()
+    with structlog.testing.capture_logs():
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(FoldingError, match="HISTORY_CAP was 50 and is 500"):
+                await check_state(SETTINGS, store, TOPOLOGY)
+
+
+async def test_a_partition_of_a_full_shard_waits_and_goes_on_when_there_is_room(
+    cluster: Cluster, store: Store
+) -> None:
+    waits, full = Waits(), cluster.nodes[AILING]
+    partition = partition_on(cluster, store, AILING)
+    full.call("CONFIG SET", "maxmemory", 1)
+    with structlog.testing.capture_logs():
+        waiting = asyncio.create_task(fence(store, partition, waits))
+        await until(lambda: waits)
+        assert await store.answers()
+        assert waits.over_for_s(STORE) == 0
+        full.call("CONFIG SET", "maxmemory", 0)
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await waiting)["epoch"]
+    assert not waits
+    assert waits.over_for_s(STORE) < PATIENCE_S
+
+
+async def test_a_shard_that_says_nothing_does_not_answer_and_the_others_do(
+    cluster: Cluster, store: Store
+) -> None:
+    partitions = [partition_on(cluster, store, master) for master in (AILING, WELL)]
+    cluster.nodes[AILING].signal(signal.SIGSTOP)
+    try:
+        said = [await answers_soon(partial(store.shard_answers, QUOTES, p)) for p in partitions]
+        assert said == [False, True]
+    finally:
+        cluster.nodes[AILING].signal(signal.SIGCONT)
