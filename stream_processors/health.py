@@ -187,6 +187,8 @@ class HealthServer(Service):
         for p in self._app.partitions:
             if p.state in _PASSING and now_s - p.since_s > STALLED_AFTER_S:
                 stalled[p.tp] = now_s - p.since_s
+            if p.state is State.FLUSHING and now_s - p.waits.answered_s <= STALLED_AFTER_S:
+                stalled.pop(p.tp, None)  # a great one, of which Redis takes chunk after chunk
             waited_ago_s = p.waits.over_for_s(STORE)
             if p.state is State.STOPPED or waited_ago_s <= STALLED_AFTER_S:
                 stalled.pop(p.tp, None)

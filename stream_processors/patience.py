@@ -26,6 +26,12 @@ class Waits:
         self._clock_s = clock_s
         self._calls = Counter[str]()
         self._ended_s: dict[str, float] = {}
+        self.answered_s = float("-inf")
+        """when a server answered last"""
+
+    def note_answer(self) -> None:
+        """Take note that a server has answered."""
+        self.answered_s = self._clock_s()
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -71,12 +77,14 @@ class Patience:
         """Return the answer of a call."""
         try:
             # Nearly always all that is needed; preparing to retry was a tenth of a worker's time.
-            return await call(*arguments, **named)
+            answer = await call(*arguments, **named)
         except Exception as error:
             if not self._is_away(error):
                 raise
-        with WAITS.get().on(self._server):
-            return await self._again(call, *arguments, **named)
+            with WAITS.get().on(self._server):
+                answer = await self._again(call, *arguments, **named)
+        WAITS.get().note_answer()
+        return answer
 
     async def _again(
         self, call: Callable[..., Awaitable[Answer]], *arguments: Any, **named: Any

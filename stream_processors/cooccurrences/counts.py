@@ -7,20 +7,21 @@ computed from other histories than those in Redis is left out by its lineage.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import chain
 from typing import Final
 
 import numpy as np
 
-from contracts.changes import Changes, decode_changes
+from contracts.changes import Changes, TakenOut, decode_changes
 from contracts.messages import Floats, Ints, Rejection
 from contracts.topics import COOCCURRENCES
 from stream_processors import metrics
+from stream_processors.cooccurrences.leaving import Leaving, pieces
 from stream_processors.cooccurrences.lineages import Lineages
 from stream_processors.cooccurrences.rows import holders_of, rows_of
 from stream_processors.cooccurrences.stored import StoredRows
-from stream_processors.cooccurrences.sums import Unsummed
+from stream_processors.cooccurrences.sums import Sums, Unsummed
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, rows_in
 from stream_processors.cooccurrences.unapplied import unapplied
 from stream_processors.partition.fold import Unwritten
@@ -29,10 +30,16 @@ from stream_processors.store.claims import Claim, Store
 from stream_processors.store.marks import NOTHING, mark, mark_of
 from stream_processors.transport.batches import RecordBatch
 
+_RECORDS_AT_ONCE: Final = 8
 # Changes that are added up at once, 16 bytes each.
 _ROWS_SUMMED: Final = 200_000
 # Distinct counts that may wait to be written, some 40 bytes each until they are.
 _COUNTS_UNWRITTEN: Final = 600_000
+# Changes of users who leave, which are not spread out before they are written: so many take a flush
+# some seconds.
+_PAIRS_UNWRITTEN: Final = 2_000_000
+# Changes that are brought to counts at once, some 100 bytes each while they are.
+_CHANGES_AT_ONCE: Final = 200_000
 # Counts that a partition keeps in memory, 16 bytes each, so as not to read them again.
 _COUNTS_CACHED: Final = 2_000_000
 
@@ -40,8 +47,6 @@ _COUNTS_CACHED: Final = 2_000_000
 class CountsFold:
     """One partition's rows of G, and the changes that Redis does not have yet."""
 
-    records_at_once = 8
-    """of up to 1 MB each"""
     is_due = False
 
     def __init__(self, claim: Claim, store: Store) -> None:
@@ -60,11 +65,18 @@ class CountsFold:
         self._bare = np.empty(0, np.int64)
         """numbers of items whose row in Redis holds nothing but an offset below the position"""
         self._rows_written = 0
+        self._leaving = Leaving()
+        self._pairs_a_record = 0
+
+    @property
+    def records_at_once(self) -> int:
+        """How many records of up to 1 MB each, of which no flush takes too long."""
+        return min(_RECORDS_AT_ONCE, max(1, _PAIRS_UNWRITTEN // max(1, self._pairs_a_record)))
 
     @property
     def is_full(self) -> bool:
-        """Whether more is unwritten than memory should hold."""
-        return self._unsummed.is_full
+        """Whether more is unwritten than memory should hold, or a flush should take."""
+        return self._unsummed.is_full or self._leaving.pairs >= _PAIRS_UNWRITTEN
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Take changes in; return the records that hold none."""
@@ -83,18 +95,12 @@ class CountsFold:
         return rejections
 
     async def unwritten(self) -> Unwritten:
-        """Return the rows that changed."""
-        sums = self._unsummed.take()
-        found = self._table.find(sums)
-        answers = await self._claim.read(self._stored.ask_for_counts(found.missing))
-        missing = [float(count or 0) for count in chain.from_iterable(answers)]
-        counts = self._table.add(found, np.array(missing, np.float64))
-        return Unwritten(self._groups(sums.key, counts), sources=self._applied)
+        """Return the rows that changed, some at a time."""
+        return Unwritten(self._groups(), sources=self._applied)
 
     def written(self) -> None:
-        """Forget the rows that were touched longest ago, when there are many counts."""
+        """Take note of how many rows were written."""
         metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(self._rows_written)
-        self._table.evict()
 
     async def _take(self, at: int, changes: Changes) -> None:
         self._taken = at
@@ -106,9 +112,19 @@ class CountsFold:
                 # Part of a flush got through before a crash.
                 some = rows.where(self._table.marks(rows.i) < at)
             self._unsummed.add(keys_of(some.i, some.j), some.delta)
+        before = self._leaving.pairs
+        for one in fresh.taken_out:
+            await self._take_out(at, one)
+        self._pairs_a_record = max(self._leaving.pairs - before, self._pairs_a_record // 2)
         for items, change in holders_of(fresh):
             # All of these rows were read, as G[item, item] changes with them.
             self._table.add_holders(self._table.numbers(items), change, at)
+
+    async def _take_out(self, at: int, one: TakenOut) -> None:
+        i, j = self._table.numbers(one.i), self._table.numbers(one.j)
+        await self._read_rows(self._table.unread(i))
+        is_new = self._table.marks(i) < at
+        self._leaving.add(i[is_new], one.r_i[is_new], j, one.r_j)
 
     async def _read_rows(self, numbers: Ints) -> None:
         """Learn which messages Redis has in rows, and how many users have their items."""
@@ -120,9 +136,26 @@ class CountsFold:
         self._table.learn(numbers, np.array(marks, np.int64), np.array(holders, np.int64))
         self._newest_read = max([self._newest_read, *marks])
 
-    def _groups(self, keys: Ints, counts: Floats) -> Iterator[Group]:
-        changed, bare = rows_in(keys), self._bare
-        self._bare = self._stored.emptied(keys, counts)
-        self._rows_written = len(changed)
-        yield from self._stored.groups(keys, counts, self._taken)
-        yield from self._stored.delete_bare(np.setdiff1d(bare, changed))
+    async def _groups(self) -> AsyncIterator[Iterable[Group]]:
+        """Yield what brings the rows up to date, some rows at a time: each is in one of them.
+
+        Counts may leave memory before they are written: none of them is read before the next flush.
+        """
+        bare, self._bare, self._rows_written = self._bare, self._bare[:0], 0
+        for sums in pieces(self._unsummed.take(), self._leaving.take(), _CHANGES_AT_ONCE):
+            await asyncio.sleep(0)
+            counts = await self._counts_of(sums)
+            changed = rows_in(sums.key)
+            bare = np.setdiff1d(bare, changed)
+            self._bare = np.append(self._bare, self._stored.emptied(sums.key, counts))
+            self._rows_written += len(changed)
+            yield self._stored.groups(sums.key, counts, self._taken)
+            self._table.evict()
+        yield self._stored.delete_bare(bare)
+
+    async def _counts_of(self, sums: Sums) -> Floats:
+        """Return the counts that sums change, as they are with them."""
+        found = self._table.find(sums)
+        answers = await self._claim.read(self._stored.ask_for_counts(found.missing))
+        missing = [float(count or 0) for count in chain.from_iterable(answers)]
+        return self._table.add(found, np.array(missing, np.float64))

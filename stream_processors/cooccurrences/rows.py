@@ -1,15 +1,12 @@
 """The entries of the Gram matrix that changes touch, row by row: pure."""
 
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from contracts.changes import Changes, TakenOut
+from contracts.changes import Changes
 from contracts.messages import Floats, Ints
-
-# Entries, 24 bytes each, that a user who leaves is spread out to at once.
-_SPREAD_AT_ONCE: Final = 200_000
 
 
 class Rows(NamedTuple):
@@ -41,21 +38,13 @@ def holders_of(changes: Changes) -> Iterator[Holders]:
 
 
 def rows_of(changes: Changes, numbers: Callable[[Ints], Ints]) -> Iterator[Rows]:
-    """Yield all entries that changes touch, with numbers in the place of items."""
+    """Yield the entries that changes touch, with numbers in the place of items.
+
+    Without those of users who leave, `stream_processors.cooccurrences.leaving`.
+    """
     own, mirrored = changes.own, changes.mirrored
     if len(own):
         yield Rows(np.repeat(numbers(own.item), own.rows), numbers(own.other), own.delta)
     if len(mirrored):
         j = np.repeat(numbers(mirrored.item), mirrored.rows)
         yield Rows(numbers(mirrored.other), j, mirrored.delta)
-    for one in changes.taken_out:
-        yield from _spread(one, numbers(one.i), numbers(one.j))
-
-
-def _spread(one: TakenOut, i: Ints, j: Ints) -> Iterator[Rows]:
-    """Yield the entries of a user who leaves, some rows of G at a time."""
-    at_once = max(1, _SPREAD_AT_ONCE // max(1, len(j)))
-    for start in range(0, len(i), at_once):
-        its, r_i = i[start : start + at_once], one.r_i[start : start + at_once]
-        delta = -np.outer(r_i, one.r_j).ravel()
-        yield Rows(np.repeat(its, len(j)), np.tile(j, len(its)), delta)

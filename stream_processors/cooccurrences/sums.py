@@ -1,14 +1,12 @@
 """Changes to counts, added up by the count that they change: pure."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from contracts.columns import integers
 from contracts.messages import Floats, Ints
-from stream_processors.sorted_runs import starts_of_runs
-
-SortKind = Literal["quicksort", "stable"]
+from stream_processors.sorted_runs import Between, places_in, starts_of_runs
 
 
 class Sums(NamedTuple):
@@ -24,24 +22,42 @@ class Sums(NamedTuple):
         return len(self.key)
 
 
-def summed(
-    key: Ints, delta: Floats, size: Floats | None = None, *, sorting: SortKind = "quicksort"
-) -> Sums:
+def summed(key: Ints, delta: Floats, size: Floats | None = None) -> Sums:
     """Return changes, (n,) in any order, added up.
 
     Args:
         key: of the count that each changes.
         delta: of each.
         size: of each as in `Sums`; None if all deltas are whole.
-        sorting: NumPy's kind; "stable" is the faster one for keys that rise in long runs.
     """
-    order = np.argsort(key, kind=sorting)
+    order = np.argsort(key)
     key = key[order]
     first = starts_of_runs(key)
     return Sums(
         key[first],
         _reduced(delta[order], first),
         None if size is None else _reduced(size[order], first),
+    )
+
+
+def merged(one: Sums, other: Sums) -> Sums:
+    """Return both added up; what the shorter one has is searched for in the longer one."""
+    longer, shorter = (one, other) if len(one) >= len(other) else (other, one)
+    if not len(shorter):
+        return longer
+    places, are_there = places_in(longer.key, shorter.key)
+    between = Between(len(longer), places[~are_there])
+
+    def both(mine: Floats, its: Floats) -> Floats:
+        added = mine.copy()
+        added[places[are_there]] += its[are_there]
+        return between.insert(added, its[~are_there])
+
+    is_exact = longer.size is None and shorter.size is None
+    return Sums(
+        between.insert(longer.key, shorter.key[~are_there]),
+        both(longer.delta, shorter.delta),
+        None if is_exact else both(_size(longer), _size(shorter)),
     )
 
 
@@ -87,13 +103,8 @@ class Unsummed:
             self._merge()
 
     def _merge(self) -> None:
-        if len(self._runs) < 2:
-            return
-        is_exact = all(run.size is None for run in self._runs)
-        size = None if is_exact else np.concatenate(list(map(_size, self._runs)))
-        key = np.concatenate([run.key for run in self._runs])
-        delta = np.concatenate([run.delta for run in self._runs])
-        self._runs = [summed(key, delta, size, sorting="stable")]
+        while len(self._runs) > 1:
+            self._runs.append(merged(self._runs.pop(), self._runs.pop()))
 
 
 def _size(sums: Sums) -> Floats:

@@ -15,7 +15,7 @@ from contracts.messages import Floats, Ints
 from stream_processors.cooccurrences.sums import Sums
 from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
-from stream_processors.sorted_runs import starts_of_runs
+from stream_processors.sorted_runs import Between, places_in, starts_of_runs
 from stream_processors.store.marks import NOTHING
 
 Bools = npt.NDArray[np.bool_]
@@ -154,7 +154,7 @@ class CountTable:
 
     def find(self, sums: Sums) -> Found:
         """Return where the counts are that sums change, and which of them must be read first."""
-        places, is_known = self._places(sums.key)
+        places, is_known = places_in(self._keys, sums.key)
         is_whole = self._rows.values["is_whole"][i_of(sums.key)]
         return Found(sums, places, is_known, ~is_known & ~is_whole)
 
@@ -209,9 +209,9 @@ class CountTable:
         is_known = found.is_known
         self._counts[found.places[is_known]] = counts[is_known]
         if not is_known.all():
-            places = found.places[~is_known]
-            self._keys = np.insert(self._keys, places, found.sums.key[~is_known])
-            self._counts = np.insert(self._counts, places, counts[~is_known])
+            between = Between(len(self._keys), found.places[~is_known])
+            self._keys = between.insert(self._keys, found.sums.key[~is_known])
+            self._counts = between.insert(self._counts, counts[~is_known])
 
     def _own_counts(self, numbers: Ints, counts: Floats, rounding: Floats) -> Floats:
         """Return each G[i, i], (n,), 0 if and only if no user has the item, as far as known.
@@ -229,13 +229,6 @@ class CountTable:
         for start, end in ends.T.tolist():
             self._counts[start:end] = 0
         self._rows.values["is_whole"][numbers] = True
-
-    def _places(self, keys: Ints) -> tuple[Ints, Bools]:
-        """Return where keys, (n,), are or belong, and whether they are there."""
-        places = np.searchsorted(self._keys, keys)
-        is_there = places < len(self._keys)
-        is_there[is_there] = self._keys[places[is_there]] == keys[is_there]
-        return places, is_there
 
 
 def keys_of(i: Ints, j: Ints) -> Ints:

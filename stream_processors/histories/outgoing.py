@@ -14,6 +14,10 @@ from stream_processors.histories.item_partitions import ItemPartitions
 MESSAGE_BYTES: Final = 950_000
 """What a message may take with the widest numbers, and stay below Kafka's limit of 1 MB."""
 
+PAIR_BYTES: Final = 4
+"""What counts of each entry of G that a user who leaves changes: little stands in the message, and
+its reader has much to do. So one changes a quarter of a million, unless a single user does more."""
+
 
 class Told(NamedTuple):
     """What one message says."""
@@ -138,13 +142,18 @@ def _cut(told: Told, enough_bytes: int) -> Iterator[Told]:
 
 
 def _sizes(told: Told) -> tuple[Ints, Ints]:
-    """Return each offset, rising, and how many bytes its changes take at most."""
+    """Return each offset, rising, and how many bytes its changes take at most.
+
+    Of users who leave more, see `PAIR_BYTES`.
+    """
     leave = np.array([one.offset for one in told.taken_out], np.int64)
     leave_rows = np.array([len(one.i) + len(one.j) for one in told.taken_out], np.int64)
     offsets = np.concatenate([told.own.offset, told.mirrored.offset, leave])
     rows = np.concatenate([told.own.rows, told.mirrored.rows, leave_rows])
     distinct, which = np.unique(offsets, return_inverse=True)
-    size = np.bincount(which, EVENT_BYTES + ROW_BYTES * rows, len(distinct))
+    pairs = np.zeros(len(rows))
+    pairs[len(rows) - len(leave) :] = [len(one) for one in told.taken_out]
+    size = np.bincount(which, EVENT_BYTES + ROW_BYTES * rows + PAIR_BYTES * pairs, len(distinct))
     return distinct, size.astype(np.int64)
 
 

@@ -4,7 +4,8 @@ So a replay does the same at the same place in the log.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from contracts.affinities import DAY_MS
@@ -15,8 +16,13 @@ from stream_processors.store.claims import Claim
 from stream_processors.transport.producer import Producer
 
 _EVERY_S: Final = 60.0
-# What they change in G is as much as many events do: they must not keep these waiting.
 _USERS_AT_ONCE: Final = 1_000
+# Entries of G that users who are taken out may change a second: events come first.
+_PAIRS_A_S: Final = 50_000
+# What was not used of that may be made up for later.
+_MADE_UP_S: Final = 10.0
+# Users whose histories are asked for their lengths at once.
+_USERS_MEASURED: Final = 10
 
 
 class Retention:
@@ -35,23 +41,53 @@ class Retention:
         self._retention_ms = round(retention_days * DAY_MS)
         self._clock_s = clock_s
         self._next_s = clock_s() + _EVERY_S
+        self._before_ms = 0
+        self._waiting: deque[str] = deque()
+        """users who are to be taken out, the one who is away for longest first"""
+        self._busy_until_s = clock_s()
+        """when others may follow those who were taken out last"""
 
     async def enforce(self) -> None:
-        """Publish a tombstone for each of them, if it is time to look again.
+        """Publish tombstones for some of them, if it is time for more; called again and again.
 
-        One that is not folded yet when it is time again is published again, which changes nothing.
+        One that is not folded yet when users are looked for again is published again, which changes
+        nothing.
         """
-        if self._clock_s() < self._next_s:
-            return
-        self._next_s = self._clock_s() + _EVERY_S
+        now_s = self._clock_s()
+        if not self._waiting and now_s >= self._next_s:
+            self._next_s = now_s + _EVERY_S
+            await self._look()
+        self._busy_until_s = max(self._busy_until_s, now_s - _MADE_UP_S)
+        while self._waiting and self._busy_until_s <= now_s:
+            await self._take_out_some(now_s)
+
+    async def _look(self) -> None:
         newest = await self._ask("ZREVRANGE", "0", "0", "WITHSCORES")
         if not newest:
             return
-        before_ms = int(float(newest[1])) - self._retention_ms
-        users = await self._ask(
-            "ZRANGEBYSCORE", "-inf", f"({before_ms}", "LIMIT", "0", str(_USERS_AT_ONCE)
+        self._before_ms = int(float(newest[1])) - self._retention_ms
+        self._waiting += await self._ask(
+            "ZRANGEBYSCORE", "-inf", f"({self._before_ms}", "LIMIT", "0", str(_USERS_AT_ONCE)
         )
-        await asyncio.gather(*(self._publish(Tombstone(user, before_ms)) for user in users))
+
+    async def _take_out_some(self, now_s: float) -> None:
+        """Publish tombstones, at least one, until those changes take us beyond now."""
+        users = [self._waiting[n] for n in range(min(_USERS_MEASURED, len(self._waiting)))]
+        due = []
+        for length in await self._lengths(users):
+            if self._busy_until_s > now_s:
+                break
+            self._busy_until_s += length**2 / _PAIRS_A_S
+            due.append(self._waiting.popleft())
+        await asyncio.gather(*(self._publish(Tombstone(user, self._before_ms)) for user in due))
+
+    async def _lengths(self, users: Sequence[str]) -> list[int]:
+        """Return how many items users have, and one more."""
+        keyspace, partition = self._claim.keyspace, self._claim.partition
+        keys = (keyspace.history(partition, user) for user in users)
+        return list(
+            map(len, await self._claim.read(Group(key, command("HKEYS", [])) for key in keys))
+        )
 
     async def _publish(self, tombstone: Tombstone) -> None:
         key, headers = encode_tombstone(tombstone)

@@ -1,17 +1,17 @@
 """What a partition asks of a fold: bars, histories, counts and the catalog are one each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from contracts.messages import Rejection
-from stream_processors.store.chunks import Group
+from stream_processors.store.chunks import Groups
 from stream_processors.transport.batches import RecordBatch
 
 
 class Unwritten(NamedTuple):
     """What memory has and Redis lacks."""
 
-    groups: Iterable[Group]
+    groups: Groups
     sources: Mapping[int, int] | None = None
     """of counts: source partition -> mark of the last event whose changes are in the groups"""
     channel: str = ""

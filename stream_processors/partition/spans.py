@@ -6,14 +6,14 @@ of none of them. A flush writes what several batches made: it is a child of the 
 to what all of them linked to.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 from faust.types import TP
 
 from runtime.tracing import TRACEPARENT, Attributes, Place, Tracing
-from stream_processors.store.chunks import Group
+from stream_processors.store.chunks import Group, Groups
 from stream_processors.transport.batches import RecordBatch
 
 LINKS_MOST: Final = 32
@@ -21,7 +21,7 @@ LINKS_MOST: Final = 32
 _HEADERS_READ_MOST: Final = 256
 """Of a batch: where few traces are recorded, each of thousands of records may be of another one."""
 
-Counted = Callable[[Iterable[Group]], Iterable[Group]]
+Counted = Callable[[Groups], Groups]
 """Returns the groups as they are, and counts them on their way."""
 
 
@@ -78,11 +78,16 @@ class Recorded(Unrecorded):
         """As `Unrecorded.flush`."""
         values = 0
 
-        def counted(groups: Iterable[Group]) -> Iterator[Group]:
+        def each(groups: Iterable[Group]) -> Iterator[Group]:
             nonlocal values
             for group in groups:
                 values += 1
                 yield group
+
+        def counted(groups: Groups) -> Groups:
+            if isinstance(groups, AsyncIterable):
+                return (each(some) async for some in groups)
+            return each(groups)
 
         links, self._unflushed = [*self._unflushed.values()], {}
         attributes = {**self._of_partition, "tickrec.records": records}
@@ -112,7 +117,7 @@ def _traceparents(records: Iterable[Any]) -> Iterator[bytes]:
                 yield value
 
 
-def _as_they_are(groups: Iterable[Group]) -> Iterable[Group]:
+def _as_they_are(groups: Groups) -> Groups:
     return groups
 
 

@@ -7,7 +7,7 @@ neither msgpack's binary type nor integers of 64 bits, so all arguments are text
 as a cluster that moves a slot must know them all (`stream_processors.store.scripts`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -31,12 +31,26 @@ class Group(NamedTuple):
     """what is told to whoever listens on the write's channel"""
 
 
+Groups = Iterable[Group] | AsyncIterable[Iterable[Group]]
+"""All at once or, where they are many, some at a time: then some are written before others are
+made."""
+
+
 class Chunk(NamedTuple):
     """What one script call does."""
 
     keys: list[str]
     commands: Commands
     published: list[Any]
+
+
+async def each_part(groups: Groups) -> AsyncIterator[Iterable[Group]]:
+    """Yield some groups at a time."""
+    if isinstance(groups, AsyncIterable):
+        async for some in groups:
+            yield some
+    else:
+        yield groups
 
 
 def command(name: str, arguments: Sequence[str], on: int = ON_KEY) -> Commands:

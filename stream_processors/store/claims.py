@@ -35,7 +35,7 @@ from contracts.topics import Topic
 from runtime.redis.stores import AsyncStore, every_master, is_away
 from stream_processors import metrics
 from stream_processors.patience import STORE, Patience
-from stream_processors.store.chunks import Chunk, Group, chunks, pack
+from stream_processors.store.chunks import Chunk, Group, Groups, chunks, each_part, pack
 from stream_processors.store.folding import check_folding
 from stream_processors.store.index import index_of
 from stream_processors.store.marks import incarnation_and_offset, mark
@@ -192,7 +192,7 @@ class Claim:
 
     async def write(
         self,
-        groups: Iterable[Group],
+        groups: Groups,
         next_offset: int,
         *,
         last: str | None = None,
@@ -226,25 +226,29 @@ class Claim:
         self.next_offset, self._stored_next = next_offset, str(next_offset)
 
     async def _write_chunks(
-        self, groups: Iterable[Group], flush: str, next_offset: int, channel: str
+        self, groups: Groups, flush: str, next_offset: int, channel: str
     ) -> int:
         """Write the values, the next chunk on its way while one is written; return how many."""
         n = 0
-        before: asyncio.Future[None] | None = None
-        for chunk in chunks(groups, self._store.chunk_cost):
-            n += 1
-            field = f"{CHUNK_FIELD_PREFIX}{n}"
-            writing = asyncio.ensure_future(
-                self._write_chunk(chunk, field, flush, next_offset, channel)
-            )
-            try:
-                await (before or asyncio.sleep(0))  # it is sent meanwhile
-            except BaseException:
+        writing: asyncio.Future[None] | None = None
+        try:
+            async for some in each_part(groups):
+                for chunk in chunks(some, self._store.chunk_cost):
+                    n += 1
+                    field = f"{CHUNK_FIELD_PREFIX}{n}"
+                    before, writing = (
+                        writing,
+                        asyncio.ensure_future(
+                            self._write_chunk(chunk, field, flush, next_offset, channel)
+                        ),
+                    )
+                    await (before or asyncio.sleep(0))  # the new one is sent during that
+            if writing:
+                await writing
+        except BaseException:
+            if writing:
                 writing.cancel()
-                raise
-            before = writing
-        if before:
-            await before
+            raise
         return n
 
     async def _write_chunk(

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, cast
 
 from contracts.keyspace import LINEAGE_FIELD, Keyspace
 from contracts.topics import Topic
-from stream_processors.store.chunks import ON_KEY, Group
+from stream_processors.partition.fold import Unwritten
+from stream_processors.store.chunks import ON_KEY, Group, each_part
 from stream_processors.store.claims import NO_MINUTE_CLOSED_S, Claim, Store
 from stream_processors.store.index import index_of
 from stream_processors.transport.producer import Outgoing
@@ -16,6 +17,11 @@ from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turn
 
 KEYSPACE = Keyspace("in-memory")
 LINEAGE = 7
+
+
+async def groups_of(unwritten: Unwritten) -> list[Group]:
+    """Return all of what is to be written, though it comes some at a time."""
+    return [group async for some in each_part(unwritten.groups) for group in some]
 
 
 @dataclass

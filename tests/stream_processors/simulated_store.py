@@ -131,6 +131,8 @@ class SimulatedStore:
                 return held.get(arguments[0])
             case "HMGET":
                 return [held.get(name) for name in arguments]
+            case "HKEYS":
+                return list(held)
             case "HGETALL":
                 return list(itertools.chain(*held.items()))
             case "SADD":

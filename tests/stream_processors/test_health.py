@@ -224,6 +224,16 @@ async def test_what_an_open_transaction_holds_back_is_named_and_a_restart_would_
     assert (ready.status_code, ready.json()["progress"]) == (200, "ok")
 
 
+async def test_a_flush_that_takes_long_is_no_stall_while_redis_takes_its_chunks(
+    asked: Asked,
+) -> None:
+    long_ago = time.monotonic() - 2 * STALLED_AFTER_S
+    flushing = Standing(state=State.FLUSHING, since_s=long_ago)
+    flushing.waits.note_answer()
+    health, _ = await asked(LaggingApp(flushing))
+    assert (health.status_code, health.json()["status"]) == (200, "ok")
+
+
 async def test_a_stopped_partition_is_not_ready_and_says_why_and_a_restart_would_not_help(
     asked: Asked,
 ) -> None:

@@ -17,7 +17,7 @@ from stream_processors.cooccurrences import stored
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.cooccurrences.stored import texts_of
 from stream_processors.store.marks import mark
-from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, store_of
+from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, groups_of, store_of
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
@@ -122,6 +122,7 @@ async def test_rows_are_the_gram_matrix_wherever_a_flush_is_cut(
     data: Hashes = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counts_module, "_COUNTS_CACHED", cached)
+        patch.setattr(counts_module, "_CHANGES_AT_ONCE", 2)
         sources = await folded_in_flushes(log, data, [*flushes, (len(log), None)])
     expected, found = gram(log), counts_in(data)
     assert sources == {0: mark(0, len(log) - 1)}
@@ -146,7 +147,7 @@ async def folded_in_flushes(
         assert await fold.take(batch_of(COOCCURRENCES.name, 0, values, start=at)) == []
         at += len(values)
         unwritten = await fold.unwritten()
-        claim.write(unwritten.groups, groups)
+        claim.write(await groups_of(unwritten), groups)
         if groups is None:
             fold.written()
             position, sources = at, dict(unwritten.sources or {})
@@ -180,7 +181,7 @@ async def test_pairs_that_only_one_user_had_are_gone_with_the_user(half_life_day
     for at in range(0, len(log), 50):
         values = [(n, message(n, *log[n])) for n in range(at, min(at + 50, len(log)))]
         await fold.take(batch_of(COOCCURRENCES.name, 0, values))
-        claim.write((await fold.unwritten()).groups)
+        claim.write(await groups_of(await fold.unwritten()))
         fold.written()
     assert counts_in(data) == pytest.approx(gram(log), rel=1e-9)
     assert counts_in(data).keys() == {(1, 1), (1, 2), (2, 1), (2, 2)}
@@ -199,7 +200,7 @@ async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed()
     ):
         offsets = enumerate(values, start=10 * step)
         await fold.take(batch_of(COOCCURRENCES.name, 0, offsets))
-        claim.write((await fold.unwritten()).groups)
+        claim.write(await groups_of(await fold.unwritten()))
         fold.written()
         assert bare_rows(data) == bare
     assert not data[KEYSPACE.cooc(0, 0)]
@@ -228,7 +229,7 @@ async def test_a_foreign_lineage_is_asked_for_once_and_counts_nothing() -> None:
     fold = CountsFold(claim.as_claim(), store_of(data, asked.append))
     values = [(n, message(n, "comes", {0: 1.0}, lineage=LINEAGE + n % 2)) for n in range(6)]
     assert await fold.take(batch_of(COOCCURRENCES.name, 0, values)) == []
-    claim.write((await fold.unwritten()).groups)
+    claim.write(await groups_of(await fold.unwritten()))
     assert counts_in(data) == {(0, 0): 3.0}
     assert asked == [0, 0]
 
@@ -243,7 +244,7 @@ async def test_when_the_histories_begin_anew_the_former_ones_count_no_more() -> 
         (2, message(2, "comes", {2: 1.0}, lineage=LINEAGE)),
     ]
     await fold.take(batch_of(COOCCURRENCES.name, 0, values))
-    claim.write((await fold.unwritten()).groups)
+    claim.write(await groups_of(await fold.unwritten()))
     assert counts_in(data) == {(0, 0): 1.0, (1, 1): 1.0}
 
 
@@ -256,7 +257,7 @@ async def test_a_fold_is_full_when_many_counts_are_unwritten(
     assert not fold.is_full
     await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message(0, "comes", {0: 1.0, 1: 1.0}))]))
     assert fold.is_full
-    claim.write((await fold.unwritten()).groups)
+    claim.write(await groups_of(await fold.unwritten()))
     fold.written()
     assert not fold.is_full
 
@@ -270,7 +271,7 @@ async def test_rows_are_written_alike_however_few_are_made_text_at_once(
     fold, claim = fold_of(data)
     values = [(n, message(n, "comes", {n: 1.0, 3: 1.0})) for n in range(3)]
     await fold.take(batch_of(COOCCURRENCES.name, 0, values))
-    claim.write((await fold.unwritten()).groups)
+    claim.write(await groups_of(await fold.unwritten()))
     assert counts_in(data) == gram([("comes", {n: 1.0, 3: 1.0}) for n in range(3)])
     assert data[KEYSPACE.cooc(0, 1)]["off"] == "[0,2]"
 

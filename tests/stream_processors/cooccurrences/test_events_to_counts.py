@@ -20,7 +20,7 @@ from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.cooccurrences import counts as counts_module
-from stream_processors.cooccurrences import rows, stored
+from stream_processors.cooccurrences import stored
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories.histories import HistoriesFold
@@ -70,10 +70,15 @@ def _small_steps() -> Iterator[None]:
             ("_COST_OF_A_READ", 1),
         ):
             patch.setattr(histories_module, name, bound)
-        for name, bound in (("_ROWS_SUMMED", 5), ("_COUNTS_UNWRITTEN", 6), ("_COUNTS_CACHED", 3)):
+        for name, bound in (
+            ("_RECORDS_AT_ONCE", 2),
+            ("_ROWS_SUMMED", 5),
+            ("_COUNTS_UNWRITTEN", 6),
+            ("_PAIRS_UNWRITTEN", 7),
+            ("_CHANGES_AT_ONCE", 3),
+            ("_COUNTS_CACHED", 3),
+        ):
             patch.setattr(counts_module, name, bound)
-        patch.setattr(CountsFold, "records_at_once", 2)
-        patch.setattr(rows, "_SPREAD_AT_ONCE", 3)
         patch.setattr(stored, "_COUNTS_AT_ONCE", 2)
         yield
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.changes import Blocks, Changes, TakenOut
-from stream_processors.cooccurrences.rows import rows_of
 from stream_processors.cooccurrences.unapplied import unapplied
 from stream_processors.store.marks import mark
+from tests.stream_processors.spread import spread
 
 Row = tuple[str, int, int, float]
 """kind, i, j, delta"""
@@ -72,7 +72,7 @@ def applied_in_order(messages: list[Changes]) -> tuple[Counts, dict[int, int]]:
     applied: dict[int, int] = {}
     for changes in messages:
         fresh, applied = unapplied(changes, applied)
-        for some in rows_of(fresh, lambda items: items):
+        for some in spread(fresh):
             columns = (column.tolist() for column in some)
             for i, j, delta in zip(*columns, strict=True):
                 counts[i, j] += delta
@@ -130,15 +130,12 @@ def test_nothing_is_no_rows(applied: dict[int, int]) -> None:
 @given(
     here=st.lists(ids, unique=True, max_size=5),
     rest=st.lists(st.integers(5, 9), unique=True, max_size=5),
-    at_once=st.integers(1, 20),
 )
 def test_a_user_who_leaves_takes_out_the_product_of_each_pair_of_items(
-    here: list[int], rest: list[int], at_once: int
+    here: list[int], rest: list[int]
 ) -> None:
     r = np.arange(10.0) + 2
     i, j = np.array(here, np.int64), np.array([*here, *rest], np.int64)
     leaving = TakenOut(0, i, r[i], j, r[j])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stream_processors.cooccurrences.rows._SPREAD_AT_ONCE", at_once)
-        counts, _ = applied_in_order([Changes(0, 0, 0, Blocks.none(), Blocks.none(), [leaving])])
+    counts, _ = applied_in_order([Changes(0, 0, 0, Blocks.none(), Blocks.none(), [leaving])])
     assert counts == {(a, b): -r[a] * r[b] for a in here for b in [*here, *rest]}

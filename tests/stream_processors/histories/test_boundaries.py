@@ -15,16 +15,16 @@ from contracts.partitioning import user_partition
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
-from stream_processors.cooccurrences.rows import rows_of
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue
 from stream_processors.store.marks import mark
 from stream_processors.transport.batches import RecordBatch
-from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer
+from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer, groups_of
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
+from tests.stream_processors.spread import spread
 
 TOPOLOGY = Topology(quotes=1, interactions=1, cooccurrences=2)
 START_MS = 1_600_000_000_000
@@ -115,7 +115,7 @@ def entries_of(changes: Changes, offset: int) -> Entries:
         for rows in [at.repeat(blocks.rows)]
     )
     its = [one for one in changes.taken_out if one.offset == offset]
-    for rows in rows_of(Changes(0, 0, 0, own, mirrored, its), lambda items: items):
+    for rows in spread(Changes(0, 0, 0, own, mirrored, its)):
         columns = (column.tolist() for column in rows)
         for i, j, delta in zip(*columns, strict=True):
             entries[i, j].append(delta)
@@ -137,7 +137,7 @@ async def fold(
         rejected |= {at + rejection.place for rejection in rejections}
         at = end
         unwritten = await histories.unwritten()
-        claim.write(unwritten.groups, groups)
+        claim.write(await groups_of(unwritten), groups)
         if groups is None:
             histories.written()
             position = at

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, Changes, TakenOut, encode_changes
 from contracts.partitioning import instrument_partition
-from stream_processors.cooccurrences.rows import holders_of, rows_of
+from stream_processors.cooccurrences.rows import holders_of
 from stream_processors.histories import fold, scaled_fold
 from stream_processors.histories.fold import Change, Leaving
 from stream_processors.histories.item_partitions import ItemPartitions
-from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
+from stream_processors.histories.outgoing import MESSAGE_BYTES, PAIR_BYTES, Told, messages
 from stream_processors.transport import producer
+from tests.stream_processors.spread import spread
 
 _OF_A_RECORD = 100
 """Bytes that Kafka's format adds to a record."""
@@ -81,7 +82,7 @@ def told_of(log: list[AnyChange], enough_bytes: int) -> list[Iterator[Told]]:
 def told_to(partition: int, told: list[Told]) -> Entries:
     entries: Entries = defaultdict(float)
     for one in told:
-        for rows in rows_of(Changes(0, 0, 0, *one), lambda items: items):
+        for rows in spread(Changes(0, 0, 0, *one)):
             columns = (column.tolist() for column in rows)
             for i, j, delta in zip(*columns, strict=True):
                 entries[partition, i, j] += delta
@@ -91,6 +92,15 @@ def told_to(partition: int, told: list[Told]) -> Entries:
 def offsets_in(told: Told) -> list[int]:
     offsets = [*told.own.offset.tolist(), *told.mirrored.offset.tolist()]
     return [*offsets, *(one.offset for one in told.taken_out)]
+
+
+def test_users_who_leave_share_a_message_only_as_far_as_its_reader_can_bear_their_pairs() -> None:
+    items, ones = np.arange(500), np.ones(500)
+    log: list[AnyChange] = [Leaving(offset, items, ones) for offset in range(20)]
+    (told,) = messages(log, ItemPartitions(1), MESSAGE_BYTES)
+    pairs = [sum(map(len, one.taken_out)) for one in told]
+    assert sum(pairs) == 20 * 500**2
+    assert max(pairs) == 500**2
 
 
 @given(log=logs(), enough_bytes=st.integers(1, 300))
@@ -162,7 +172,9 @@ def size(told: Told, last: int = 2**62) -> int:
         for offset, rows in zip(some.offset.tolist(), some.rows.tolist(), strict=True)
     ]
     blocks += [(one.offset, len(one.i) + len(one.j)) for one in told.taken_out]
-    return sum(EVENT_BYTES + ROW_BYTES * rows for offset, rows in blocks if offset <= last)
+    pairs = sum(len(one) for one in told.taken_out if one.offset <= last)
+    size = sum(EVENT_BYTES + ROW_BYTES * rows for offset, rows in blocks if offset <= last)
+    return size + PAIR_BYTES * pairs
 
 
 @pytest.mark.parametrize("cap", [1, 500, 5_000])

@@ -116,6 +116,25 @@ async def test_not_all_of_many_users_leave_at_once(monkeypatch: pytest.MonkeyPat
     assert worker.tombstones() == ["a", "b"]
 
 
+async def test_users_leave_no_faster_than_their_pairs_can_be_taken_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Those of a user with one item take 4 s.
+    monkeypatch.setattr(retention_module, "_PAIRS_A_S", 1)
+    monkeypatch.setattr(retention_module, "_USERS_MEASURED", 2)
+    worker = Worker()
+    for day, user in enumerate("abcdef"):
+        await worker.fold(user, day)
+    await worker.fold("newest", 50)
+    await worker.flush()
+    await worker.a_minute_later()
+    assert worker.tombstones() == ["a", "b", "c"]
+    for later_s, left in ((1, "abc"), (1, "abcd"), (3, "abcd"), (1, "abcde"), (4, "abcdef")):
+        worker.clock_s += later_s
+        await worker.flush()
+        assert worker.tombstones() == list(left)
+
+
 async def test_without_users_nobody_is_taken_out() -> None:
     worker = Worker()
     await worker.a_minute_later()

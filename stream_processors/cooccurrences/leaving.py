@@ -1,0 +1,116 @@
+"""Users who leave, and all changes of a flush a few rows of G at a time: pure.
+
+A user of h items who leaves changes h x h counts. Until they are written, h numbers hold them, so
+that memory does not grow with how many leave at once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from contracts.columns import integers
+from contracts.messages import Floats, Ints
+from stream_processors.cooccurrences.sums import Sums, merged, summed
+from stream_processors.cooccurrences.table import i_of, keys_of, rows_in
+from stream_processors.sorted_runs import starts_of_runs
+
+
+class _User(NamedTuple):
+    """Subtract `r_i[k] * r_j[h]` from each G[i, j]; i and j by their numbers."""
+
+    i: Ints
+    r_i: Floats
+    j: Ints
+    r_j: Floats
+
+
+_NOBODY: Final = _User(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0))
+
+
+class Leaving:
+    """The users who leave, as they come in."""
+
+    def __init__(self) -> None:
+        self._users: list[_User] = []
+        self.pairs = 0
+        """how many entries of G they change"""
+
+    def add(self, i: Ints, r_i: Floats, j: Ints, r_j: Floats) -> None:
+        """Take in a user: the items whose rows are here, and all items, with their affinities."""
+        self._users.append(_User(i, r_i, j, r_j))
+        self.pairs += len(i) * len(j)
+
+    def take(self) -> "Left":
+        """Return all of them, row by row; none are left."""
+        users = self._users or [_NOBODY]
+        self._users, self.pairs = [], 0
+        i = np.concatenate([user.i for user in users])
+        order = np.argsort(i, kind="stable")
+        whose = np.repeat(np.arange(len(users)), [len(user.i) for user in users])[order]
+        length = np.array([len(user.j) for user in users], np.int64)
+        start = np.cumsum(length) - length
+        return Left(
+            i=i[order],
+            r_i=np.concatenate([user.r_i for user in users])[order],
+            start=start[whose],
+            length=length[whose],
+            j=np.concatenate([user.j for user in users]),
+            r_j=np.concatenate([user.r_j for user in users]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What leaves of n rows of G, which may stand there repeatedly."""
+
+    i: Ints
+    """(n,) rising"""
+    r_i: Floats
+    start: Ints
+    """(n,) where in j the items of that user begin"""
+    length: Ints
+    """(n,) how many they are"""
+    j: Ints
+    r_j: Floats
+
+    def between(self, first: int, last: int) -> Sums:
+        """Return the changes to the rows from the first number to the last one."""
+        its = slice(*np.searchsorted(self.i, [first, last + 1]))
+        length = self.length[its]
+        ends = np.cumsum(length)
+        place = np.arange(length.sum()) - np.repeat(ends - length - self.start[its], length)
+        delta = -np.repeat(self.r_i[its], length) * self.r_j[place]
+        size = np.abs(delta) if integers(delta) is None else None
+        return summed(keys_of(np.repeat(self.i[its], length), self.j[place]), delta, size)
+
+
+def pieces(sums: Sums, left: Left, at_once: int) -> Iterator[Sums]:
+    """Yield all changes added up, by rising key, each row of G whole.
+
+    Args:
+        sums: what changes otherwise.
+        left: what users take with them.
+        at_once: so many changes make a piece, unless one row has more.
+    """
+    rows = np.concatenate([rows_in(sums.key), left.i])
+    changes = np.concatenate([_lengths_of_rows(sums), left.length])
+    numbers, place = np.unique(rows, return_inverse=True)
+    filled = np.cumsum(np.bincount(place, changes, len(numbers)))
+    first, before = 0, 0.0
+    while first < len(numbers):
+        end = max(first + 1, int(np.searchsorted(filled, before + at_once, side="right")))
+        yield _between(sums, left, int(numbers[first]), int(numbers[end - 1]))
+        first, before = end, float(filled[end - 1])
+
+
+def _between(sums: Sums, left: Left, first: int, last: int) -> Sums:
+    bounds = keys_of(np.array([first, last + 1]), np.zeros(2, np.int64))
+    its = slice(*np.searchsorted(sums.key, bounds))
+    size = None if sums.size is None else sums.size[its]
+    return merged(Sums(sums.key[its], sums.delta[its], size), left.between(first, last))
+
+
+def _lengths_of_rows(sums: Sums) -> Ints:
+    return np.diff(np.append(starts_of_runs(i_of(sums.key)), len(sums)))

@@ -1,0 +1,16 @@
+"""All that changes do to G, users who leave among them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from contracts.changes import Changes
+from stream_processors.cooccurrences.rows import Rows, rows_of
+
+
+def spread(changes: Changes) -> Iterator[Rows]:
+    """Yield all entries that changes touch."""
+    yield from rows_of(changes, lambda items: items)
+    for one in changes.taken_out:
+        i, j = np.repeat(one.i, len(one.j)), np.tile(one.j, len(one.i))
+        yield Rows(i, j, -np.outer(one.r_i, one.r_j).ravel())
