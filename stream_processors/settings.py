@@ -38,8 +38,8 @@ class Settings(FoldingSettings, TracingSettings, MetricsSettings):
         default=2_500,
         ge=10,
         le=100_000,
-        description="fields and values that one script call writes; Redis works on the default for "
-        "about a millisecond, in which nobody else is answered",
+        description="fields and values that one script call writes or reads; Redis works on the "
+        "default for about a millisecond, in which nobody else is answered",
     )
     dead_letter_ratio_max: float = Field(
         default=1.0,

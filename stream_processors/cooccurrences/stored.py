@@ -70,7 +70,7 @@ class StoredRows:
     def delete_bare(self, numbers: Ints) -> Iterator[Group]:
         """Yield what deletes rows that hold nothing but an offset below the position."""
         for item in self._table.items(numbers).tolist():
-            yield Group(self.key(item), command("DEL", []))
+            yield Group(self.key(item), command("UNLINK", []))
 
     def _rows(self, keys: Ints, counts: Floats, offset: list[str]) -> Iterator[Group]:
         """Yield the groups of some rows."""
@@ -92,7 +92,7 @@ class StoredRows:
         ):
             commands: Commands = []
             if its_empty:
-                commands += [*command("SREM", [str(item)], ON_INDEX), *command("DEL", [])]
+                commands += [*command("SREM", [str(item)], ON_INDEX), *command("UNLINK", [])]
             elif its_new:
                 commands += command("SADD", [str(item)], ON_INDEX)
             its_gone = gone_fields[gone_starts[row] : gone_starts[row + 1]]

@@ -25,11 +25,12 @@ from stream_processors.histories.events import Event, events_of
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
 from stream_processors.histories.item_partitions import ItemPartitions
 from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
+from stream_processors.histories.reading import read_histories
 from stream_processors.histories.retention import Retention
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.stored import delete_bare, history_commands, history_of
 from stream_processors.partition.fold import Unwritten, misplaced
-from stream_processors.store.chunks import Group, command
+from stream_processors.store.chunks import Group
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import mark
 from stream_processors.transport.batches import RecordBatch
@@ -43,8 +44,6 @@ _ROWS_UNPUBLISHED: Final = 250_000
 _ITEMS_CACHED: Final = 500_000
 # An estimate may be wrong by much.
 _RECORDS_AT_ONCE: Final = range(16, 10_000)
-# Histories may have hundreds of items each: some fifty are a millisecond of Redis's time.
-_COST_OF_A_READ: Final = 150
 
 
 class HistoriesFold:
@@ -146,8 +145,7 @@ class HistoriesFold:
         return {user for user in users if user_partition(user, n) != mine}
 
     async def _read(self, users: Sequence[str]) -> None:
-        questions = (Group(self._key(user), command("HGETALL", [])) for user in users)
-        answers = await self._claim.read(questions, _COST_OF_A_READ)
+        answers = await read_histories(self._claim, list(map(self._key, users)), self._rules.cap)
         for user, answer in zip(users, answers, strict=True):
             self._cache.insert(user, history_of(answer, scaled=self._rules.is_scaled))
 

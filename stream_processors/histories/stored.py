@@ -47,7 +47,7 @@ def history_commands(user: str, history: History) -> Commands:
     """
     commands: Commands = []
     if history.is_anew:
-        commands += [*command("DEL", []), *command("ZREM", [user], ON_INDEX)]
+        commands += [*command("UNLINK", []), *command("ZREM", [user], ON_INDEX)]
     if history.removed:
         commands += command("HDEL", list(map(str, history.removed)))
     commands += command("HSET", _fields(history))
@@ -58,7 +58,7 @@ def history_commands(user: str, history: History) -> Commands:
 
 def delete_bare() -> Commands:
     """Return what deletes a hash that holds nothing but an offset below the position."""
-    return command("DEL", [])
+    return command("UNLINK", [])
 
 
 def _fields(history: History) -> list[str]:

@@ -2,7 +2,8 @@
 
 A chunk is one script call. It compares the partition's epoch and position first and then writes;
 all its keys share the partition's hash tag, so this holds on a single node and on Redis Cluster
-alike. A script blocks Redis and every reader with it, so a chunk is kept under about a millisecond.
+alike. A script blocks Redis and every reader with it, so a chunk is kept under about a millisecond,
+and so is what is read: there a script stops when it has read enough, and is called again.
 """
 
 import asyncio
@@ -50,6 +51,8 @@ NO_MINUTE_CLOSED_S: Final = -60
 """The minute before all others, epoch s."""
 COST_OF_A_MS: Final = 2_500
 """Entries of `Commands` that Redis works on for about a millisecond."""
+# Whether their answers are long is known after those to the first ones.
+_GROUPS_READ_FIRST: Final = 64
 
 
 class FencedError(RuntimeError):
@@ -172,22 +175,29 @@ class Claim:
         self._key = store.keyspace.position(topic, partition)
         self._index = index_of(store.keyspace, topic, partition) or self._key
 
-    async def read(self, questions: Iterable[Group], cost: int | None = None) -> list[Any]:
+    async def read(self, questions: Iterable[Group], enough: int | None = None) -> list[Any]:
         """Return the answer to each command, none of which changes anything.
+
+        What is stored decides how much one script call reads: it stops after the group with which
+        it has enough, and the next one asks on from there.
 
         Args:
             questions: on keys of the partition.
-            cost: of one script call at most, where answers are greater than questions.
+            enough: values that one call reads, where each is long.
 
         Raises:
             FencedError: the partition was assigned to another worker.
             StoreWentBackError, StoreEmptiedError: the answers would not be of this worker's state.
         """
-        answers: list[Any] = []
-        for chunk in chunks(questions, cost or self._store.chunk_cost):
-            answer = await self._run(READ, chunk.keys, pack(chunk.commands))
+        groups, answers = list(questions), list[Any]()
+        first, at_once, cost = 0, _GROUPS_READ_FIRST, self._store.chunk_cost
+        while first < len(groups):
+            chunk = next(chunks(groups[first : first + at_once], enough or cost))
+            answer = await self._run(READ, chunk.keys, pack(chunk.commands), enough or cost)
             self._check(answer, expected=self._stored_next)
-            answers += answer[1]
+            _, its_answers, n = answer
+            answers += its_answers
+            first, at_once = first + n, 2 * n
         return answers
 
     async def write(

@@ -27,13 +27,16 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
 end
 return {{1, redis.call('HGETALL', KEYS[1])}}
 """
-# Does each of the commands, `stream_processors.store.chunks`, and returns their answers.
+# Does each of the commands, `stream_processors.store.chunks`, and returns their answers, and of how
+# many groups. If values are counted, it does no further group once it has enough of them.
 # Lua cannot unpack much more than 4,000 at once; even, so that no HSET pair is split.
 _EACH: Final = """
-local function each(packed)
+local function each(packed, enough)
   local commands, answers, at, key, group_end = cmsgpack.unpack(packed), {}, 1, 2, 0
+  local values = 0
   while at <= #commands do
     if at > group_end then
+      if enough and values >= enough then break end
       key, group_end, at = key + 1, at + commands[at], at + 1
     end
     local name, last = commands[at], at + 2 + commands[at + 2]
@@ -46,9 +49,10 @@ local function each(packed)
       end
     end
     answers[#answers + 1] = answer
+    if enough then values = values + (type(answer) == 'table' and #answer or 1) end
     at = last + 1
   end
-  return answers
+  return answers, key - 2
 end
 """
 _FENCE: Final = f"""
@@ -82,10 +86,12 @@ for from = 1, #chunks, 4000 do
 end
 return {{1}}
 """
-# Returns the answers if epoch and position are as the worker left them, else 0 as WRITE does.
-# ARGV: epoch, next, commands.
+# Returns 1, the answers, and to how many groups, if epoch and position are as the worker left them,
+# else 0 as WRITE does.
+# ARGV: epoch, next, commands, how many values are enough.
 READ: Final = f"""{_EACH}{_FENCE}
-return {{1, each(ARGV[3])}}
+local answers, groups = each(ARGV[3], tonumber(ARGV[4]))
+return {{1, answers, groups}}
 """
 
 SHA: Final = {

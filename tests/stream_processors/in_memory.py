@@ -43,7 +43,7 @@ class InMemoryClaim:
     def index(self) -> str:
         return index_of(KEYSPACE, self.topic, self.partition) or ""
 
-    async def read(self, questions: Iterable[Group], _cost: int | None = None) -> list[Any]:
+    async def read(self, questions: Iterable[Group], _enough: int | None = None) -> list[Any]:
         answers = [answer for group in questions for answer in self.execute(group)]
         self.reads += len(answers)
         return answers

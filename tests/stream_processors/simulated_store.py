@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -90,7 +91,7 @@ class SimulatedStore:
         if stored != (epoch, stored_next):
             return [0, *stored]
         if script == scripts.READ:
-            return [1, self._each(keys, more[0])]
+            return [1, *self._each(keys, *more)]
         if script == scripts.WRITE:
             field, flush, packed, *_ = more
             self._each(keys, packed)
@@ -107,17 +108,21 @@ class SimulatedStore:
         await self.turns.take(self.worker)
         return dict(self.data.get(key, {}))
 
-    def _each(self, keys: Sequence[str], packed: bytes) -> list[Any]:
+    def _each(
+        self, keys: Sequence[str], packed: bytes, enough: float = math.inf
+    ) -> tuple[list[Any], int]:
         commands, answers, at, key, group_end = msgspec.msgpack.decode(packed), [], 0, 1, 0
         while at < len(commands):
             if at >= group_end:
+                if sum(len(a) if isinstance(a, list) else 1 for a in answers) >= enough:
+                    break
                 key, group_end, at = key + 1, at + 1 + commands[at], at + 1
             name, on, count = commands[at : at + 3]
             first, at = at + 3, at + 3 + count
             arguments = commands[first:at]
             assert all(isinstance(argument, str) for argument in arguments), "Lua rounds numbers"
             answers.append(self.execute(name, keys[key if on == ON_KEY else 1], arguments))
-        return answers
+        return answers, key - 1
 
     def execute(self, command: str, key: str, arguments: list[str]) -> Any:  # noqa: C901 (a case a command)
         held = self.data.setdefault(key, {})

@@ -67,7 +67,6 @@ def _small_steps() -> Iterator[None]:
             ("_ROWS_UNPUBLISHED", 10),
             ("_ITEMS_CACHED", 40),
             ("_RECORDS_AT_ONCE", range(1, 4)),
-            ("_COST_OF_A_READ", 1),
         ):
             patch.setattr(histories_module, name, bound)
         for name, bound in (

@@ -140,7 +140,37 @@ async def test_each_command_goes_to_its_groups_key_or_to_the_index(store: Store)
         Group(keys[0], command("HGET", ["2"])),
     ]
     assert await mine.read(questions) == ["five", None, "more"]
-    assert await mine.read(questions, cost=1) == ["five", None, "more"]
+    assert await mine.read(questions, enough=1) == ["five", None, "more"]
+
+
+async def test_a_call_reads_no_more_than_is_enough_however_much_is_stored(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = await claimed(store, INTERACTIONS)
+    lengths = [700, 0, 1, 900, 2, 5, 700, 700, 400] + 40 * [300] + [1]
+    keys = [store.keyspace.history(0, str(n)) for n in range(len(lengths))]
+    histories = [{f"{n}": "a value" for n in range(length)} for length in lengths]
+    await mine.write(
+        [
+            Group(key, command("HSET", [text for pair in history.items() for text in pair]))
+            for key, history in zip(keys, histories, strict=True)
+            if history
+        ],
+        1,
+    )
+    sizes: list[int] = []
+    run = store.run
+
+    async def noting(script: str, *arguments: Any) -> Any:
+        answer = await run(script, *arguments)
+        sizes.append(sum(map(len, answer[1])))
+        return answer
+
+    monkeypatch.setattr(store, "run", noting)
+    answers = await mine.read(Group(key, command("HGETALL", [])) for key in keys)
+    assert [dict(zip(a[::2], a[1::2], strict=True)) for a in answers] == histories
+    assert max(sizes) < store.chunk_cost + 2 * max(lengths)
+    assert len(sizes) < 2 * sum(sizes) / store.chunk_cost + 2
 
 
 async def test_a_replaced_worker_writes_and_reads_nothing(store: Store) -> None:
