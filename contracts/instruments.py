@@ -24,12 +24,19 @@ MAX_ATTRIBUTES: Final = 50
 SYMBOL_PATTERN: Final = "[A-Za-z0-9._:/-]"
 """A character of a symbol."""
 MAX_SYMBOL: Final = 32
+SYMBOL_RULE: Final = (
+    r"^(?!(.*/)?\.{0,2}(/|$))(?!.*/([Bb][Aa][Rr][Ss]|[Ss][Ii][Mm][Ii][Ll][Aa][Rr])$)"
+    rf"{SYMBOL_PATTERN}+$(?!\n)"
+)
+"""Each symbol is one that a path can name: no part between slashes is empty, `.` or `..`, which
+those who pass a request on change, and the last one is no resource of an instrument's in the API.
+"""
 Symbol = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=MAX_SYMBOL,
-        pattern=rf"^{SYMBOL_PATTERN}+$(?!\n)",
+        pattern=SYMBOL_RULE,
         examples=["AAPL"],
     ),
 ]
@@ -70,6 +77,8 @@ class Delisting(msgspec.Struct, frozen=True, gc=False):
 class CatalogEntry(Instrument, frozen=True, gc=False, kw_only=True):
     """An instrument as its newest record describes it."""
 
+    symbol: str
+    """by the rules of its time"""
     off: tuple[int, int]
     """incarnation and offset of that record"""
 

@@ -33,6 +33,11 @@ MAX_REASON_CHARACTERS: Final = 500
 MAX_AHEAD_MS: Final = 5 * 60_000
 """How far an event time may lie ahead of the reader's clock, lest a broken one evict good bars."""
 
+_NEVER_TOO_LONG: Final = MAX_USER_ID_BYTES // 4
+"""Characters, which have at most 4 bytes of UTF-8 each: most ids need not be encoded."""
+_STEPS: Final = frozenset((".", ".."))
+"""Parts of a path that whatever passes a request on may take for steps."""
+
 EventType = Literal["view", "click", "watch", "trade"]
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 """In the order of `InteractionColumns.event`, which holds an index into it."""
@@ -221,16 +226,39 @@ def decode_interaction(value: bytes, now_ms: int) -> Interaction:
 
 def interaction_rule_broken(message: Interaction) -> str | None:
     """Return which rule an interaction breaks that its type cannot state, or None."""
-    return _too_long(message.user_id)
+    return user_id_rule_broken(message.user_id)
+
+
+def user_id_rule_broken(user_id: str) -> str | None:
+    """Return which rule a user's id breaks that its type cannot state, or None.
+
+    Each id must be one that a path can name, so that whoever is written can be erased: a server's
+    decoder puts U+FFFD for bytes that are no UTF-8, proxies refuse NUL, and step up at `..`.
+    """
+    if "\0" in user_id or "\ufffd" in user_id:
+        return "user_id has U+0000 or U+FFFD in it, which no path can name"
+    if "." in user_id and not _STEPS.isdisjoint(user_id.split("/")):
+        return "user_id has `.` or `..` alone between slashes, which paths take for a step"
+    if len(user_id) <= _NEVER_TOO_LONG:
+        return None
+    return user_id_too_long(user_id)
+
+
+def user_id_too_long(user_id: str) -> str | None:
+    """Return that a user's id has too many bytes, None if it has not."""
+    size = len(user_id.encode())
+    if size > MAX_USER_ID_BYTES:
+        return f"user_id has {size} bytes of UTF-8, at most {MAX_USER_ID_BYTES} are allowed"
+    return None
 
 
 def check_user_id(user_id: str) -> None:
-    """Judge a user's id by its bytes, as its type cannot.
+    """Judge a user's id by what its type cannot state.
 
     Raises:
-        ValueError: it has too many.
+        ValueError: it breaks a rule.
     """
-    reason = _too_long(user_id)
+    reason = user_id_rule_broken(user_id)
     if reason is not None:
         raise ValueError(reason)
 
@@ -324,13 +352,6 @@ def _value(event: Interaction) -> float:
     if event.price is None:
         return math.nan
     return event.price if event.quantity is None else event.price * event.quantity
-
-
-def _too_long(user_id: str) -> str | None:
-    size = len(user_id.encode())
-    if size > MAX_USER_ID_BYTES:
-        return f"user_id has {size} bytes of UTF-8, at most {MAX_USER_ID_BYTES} are allowed"
-    return None
 
 
 def _too_small(size: float) -> str:

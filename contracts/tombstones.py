@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.messages import check_user_id
+from contracts.messages import user_id_too_long
 
 LAST_EVENT_BEFORE_HEADER: Final = "last_event_before"
 """Epoch ms in ASCII: take the user out only if the last event is older. A user who came back while
@@ -45,7 +45,9 @@ def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes | None],
         user_id = key.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"the record has no value, and its key is not UTF-8: {error}") from None
-    check_user_id(user_id)
+    # Of the rules for ids only this one: who was written before there were others must go, too.
+    if (reason := user_id_too_long(user_id)) is not None:
+        raise ValueError(reason)
     for name, value in headers:
         if name == LAST_EVENT_BEFORE_HEADER:
             return Tombstone(user_id, _epoch_ms(value))

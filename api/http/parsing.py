@@ -10,7 +10,12 @@ import msgspec
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.schemas import MAX_CATEGORIES_ASKED
 from contracts.instruments import Category
-from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
+from contracts.messages import (
+    MAX_INSTRUMENT_ID,
+    MAX_TS_MS,
+    MAX_USER_ID_BYTES,
+    user_id_rule_broken,
+)
 
 Resolve = Callable[[str], int | None]
 """Returns the id of the instrument that has a symbol, None if no instrument has it."""
@@ -47,14 +52,17 @@ def parse_user_id(text: str) -> str:
     """Return a user's id, which is `text`.
 
     Raises:
-        ValueError: it is empty or too long, or was no UTF-8.
+        ValueError: it is empty or too long, was no UTF-8, or is one that no path can name.
     """
+    broken = user_id_rule_broken(text)
+    if text and broken is None:
+        return text
     if "\ufffd" in text:  # which stands for what could not be decoded
-        raise ValueError("must be UTF-8, percent-encoded")
+        raise ValueError("must be UTF-8, percent-encoded, without U+FFFD")
     size = len(text.encode())
     if not 1 <= size <= MAX_USER_ID_BYTES:
         raise ValueError(f"must have 1 to {MAX_USER_ID_BYTES} bytes of UTF-8, this has {size}")
-    return text
+    raise ValueError("must have no U+0000, and no `.` or `..` alone between slashes")
 
 
 def parse_time(text: str) -> int:

@@ -20,7 +20,7 @@ from api.http.parsing import (
     parse_user_id,
 )
 from api.http.problems import Problem
-from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, user_id_rule_broken
 
 
 @pytest.mark.parametrize("module", [bars, events, parameters])
@@ -80,11 +80,15 @@ def test_anything_else_is_no_instrument(text: str) -> None:
 
 @given(st.text(st.characters(codec="utf-8")))
 def test_a_user_has_1_to_128_bytes_of_utf_8(text: str) -> None:
-    if 1 <= len(text.encode()) <= 128:
-        assert parse_user_id(text) == text
+    if not 1 <= len(text.encode()) <= 128:
+        reason = "must have 1 to 128 bytes|without U.FFFD"
+    elif user_id_rule_broken(text) is not None:
+        reason = "U.0000|without U.FFFD"
     else:
-        with pytest.raises(ValueError, match="must have 1 to 128 bytes"):
-            parse_user_id(text)
+        assert parse_user_id(text) == text
+        return
+    with pytest.raises(ValueError, match=reason):
+        parse_user_id(text)
 
 
 def test_excluded_instruments_are_bounded() -> None:

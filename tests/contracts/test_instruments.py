@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from contracts.instruments import (
     MAX_INSTRUMENT_BYTES,
+    SYMBOL_RULE,
+    CatalogEntry,
     Instrument,
     InstrumentDescription,
     decode_instrument,
@@ -27,7 +29,9 @@ texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 instruments = st.builds(
     Instrument,
     ids,
-    symbol=st.from_regex(r"[A-Za-z0-9._:/-]{1,32}", fullmatch=True),
+    symbol=st.from_regex(r"[A-Za-z0-9._:/-]{1,32}", fullmatch=True).filter(
+        re.compile(SYMBOL_RULE).search
+    ),
     name=texts,
     categories=st.lists(st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True), max_size=20).map(
         tuple
@@ -46,6 +50,31 @@ instruments = st.builds(
 
 def value_of(**changes: Any) -> bytes:
     return json.dumps(LEAST | changes).encode()
+
+
+UNREACHABLE = [
+    *(".", "..", "../A", "A/..", "A/./B", "/A", "A/", "A//B", "/"),
+    *("GELA/bars", "GELA/similar", "A/B/bars", "GELA/Bars", "GELA/SIMILAR"),
+]
+"""Symbols whose path is another resource's."""
+
+
+@pytest.mark.parametrize("symbol", UNREACHABLE)
+def test_a_symbol_whose_path_is_of_something_else_is_none(symbol: str) -> None:
+    with pytest.raises(ValueError, match="symbol"):
+        decode_instrument(value_of(symbol=symbol))
+
+
+@pytest.mark.parametrize(
+    "symbol", ["BTC/USD", "A.B", "...", ".A", "bars", "BARS/X", "A/BARSX", "A/..."]
+)
+def test_a_symbol_whose_path_is_its_own_is_one(symbol: str) -> None:
+    assert decode_instrument(value_of(symbol=symbol)).symbol == symbol
+
+
+def test_an_entry_from_before_there_was_a_rule_is_still_read() -> None:
+    entry = msgspec.json.decode(value_of(symbol="..", off=(0, 1)), type=CatalogEntry)
+    assert entry.symbol == ".."
 
 
 @given(instruments)

@@ -28,6 +28,7 @@ from contracts.messages import (
     encode,
     interaction_rule_broken,
     key_of,
+    user_id_rule_broken,
 )
 
 NOW_MS = 1_700_000_000_000
@@ -46,7 +47,7 @@ times = st.integers(0, NOW_MS + MAX_AHEAD_MS)
 amounts = st.floats(MIN_AMOUNT, MAX_AMOUNT)
 sizes = st.just(0.0) | amounts
 user_ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_USER_ID_BYTES).filter(
-    lambda user_id: len(user_id.encode()) <= MAX_USER_ID_BYTES
+    lambda user_id: user_id_rule_broken(user_id) is None
 )
 quotes = st.builds(Quote, instrument_id=instrument_ids, price=amounts, size=sizes, ts=times)
 interactions = st.builds(
@@ -159,6 +160,25 @@ def test_a_key_is_the_id_in_text() -> None:
     assert key_of(Interaction(user_id="Zoë", instrument_id=4, ts=0)) == "Zoë".encode()
 
 
+UNREACHABLE = [
+    *("\ufffd", "a\ufffdb", "\0", "a\0b"),
+    *(".", "..", "./a", "../a", "a/.", "a/..", "a/./b", "a/../b", "/..", "../", "a//../b"),
+]
+"""Ids that no path can name: an erasure could not, either."""
+REACHABLE = [
+    "...",
+    "a.b",
+    ".a",
+    "..a",
+    "a..",
+    "a/.b",
+    "a/...",
+    "/",
+    "a//b",
+    "a\nb",
+    "..\n",
+    "é@x.org",
+]
 QUOTE_RULES: list[tuple[str, Any]] = [
     ("instrument_id", ...),
     ("instrument_id", None),
@@ -194,6 +214,7 @@ INTERACTION_RULES: list[tuple[str, Any]] = [
     ("user_id", 17850),
     ("user_id", "x" * (MAX_USER_ID_BYTES + 1)),
     ("user_id", "é" * (MAX_USER_ID_BYTES // 2 + 1)),
+    *(("user_id", unreachable) for unreachable in UNREACHABLE),
     ("instrument_id", ...),
     ("instrument_id", -1),
     ("instrument_id", 2**63),
@@ -221,6 +242,12 @@ BROKEN = [
     *((decode_quotes, GOOD_QUOTE, field, value) for field, value in QUOTE_RULES),
     *((decode_interactions, GOOD_INTERACTION, field, value) for field, value in INTERACTION_RULES),
 ]
+
+
+@pytest.mark.parametrize("user_id", REACHABLE)
+def test_an_id_that_a_path_can_name_is_one(user_id: str) -> None:
+    (event,) = decode_interactions([changed(GOOD_INTERACTION, user_id=user_id)], NOW_MS)[0].user_id
+    assert event == user_id
 
 
 @pytest.mark.parametrize(("decode", "good", "field", "value"), BROKEN)

@@ -19,6 +19,11 @@ def test_a_tombstone_is_read_back_as_it_was_written(tombstone: Tombstone) -> Non
     assert decode_tombstone(key, tuple(headers)) == tombstone
 
 
+@pytest.mark.parametrize("user_id", ["a\0b", "\ufffd", "../x"])
+def test_a_user_from_before_there_was_a_rule_can_be_taken_out(user_id: str) -> None:
+    assert decode_tombstone(user_id.encode(), ()) == Tombstone(user_id)
+
+
 def test_headers_of_others_say_nothing() -> None:
     assert decode_tombstone(b"A", (("traceparent", b"00-1"),)) == Tombstone("A")
 

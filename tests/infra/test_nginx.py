@@ -10,12 +10,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from api.http.headers import SECURITY_HEADERS
 from infra.local.process import LOOPBACK, free_port, running
+from tests.contracts.test_messages import REACHABLE
 from tests.infra.door import CONFIG, command, door, needs_nginx, served
 from tests.infra.upstream import ETAG
 from tests.integration.conftest import eventually
@@ -129,6 +131,14 @@ def test_a_path_reaches_the_api_as_it_came(proxy: Proxy, method: str) -> None:
     path = f"/v1/users/a%2Fb%20%C3%A9%25?{method}"
     assert proxy.client.request(method, path).status_code == 200
     assert proxy.asked(path) == 1
+
+
+def test_each_user_that_can_be_written_can_be_erased_through_nginx(proxy: Proxy) -> None:
+    for user_id in REACHABLE:
+        path = f"/v1/users/{quote(user_id, safe='')}"
+        url = proxy.client.base_url.copy_with(raw_path=path.encode())
+        assert proxy.client.delete(url).status_code == 200, path
+        assert proxy.asked(path) == 1, path
 
 
 def test_a_read_by_post_without_an_answer_is_asked_of_the_other_process(doomed: Proxy) -> None:

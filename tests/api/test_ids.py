@@ -1,0 +1,51 @@
+"""Ids that could be written and not be named in a path are refused at every door alike."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.contracts.test_messages import UNREACHABLE
+
+EVENT = {"type": "interaction", "instrument_id": 4, "ts": 1629061628123}
+REQUEST_ID = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
+SEEN = {"type": "click", "request_id": REQUEST_ID, "instrument_id": 4, "position": 1}
+LEGACY = {"price": "10.273", "timestamp": "1629061628", "instrid": 4}
+
+
+@pytest.mark.parametrize("user_id", UNREACHABLE)
+async def test_no_door_takes_a_user_id_that_no_path_can_name(
+    client: httpx.AsyncClient, user_id: str
+) -> None:
+    bodies: list[tuple[str, dict[str, Any], str]] = [
+        ("/v1/events", EVENT | {"user_id": user_id}, "user_id"),
+        ("/v1/feedback", SEEN | {"user_id": user_id}, "user_id"),
+        ("/add/request", LEGACY | {"userid": user_id}, "userid"),
+        ("/v1/recommendations/batch", {"user_ids": [user_id]}, "user_ids[0]"),
+    ]
+    for path, body, field in bodies:
+        answer = await client.post(path, json=body)
+        assert answer.status_code == 422, path
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
+    named = f"/v1/users/{quote(user_id, safe='')}"
+    for method, path in (
+        ("DELETE", named),
+        ("GET", f"{named}/history"),
+        ("GET", f"{named}/export"),
+        ("GET", f"{named}/recommendations"),
+    ):
+        # httpx resolves the dots of a path that is nothing but them, as browsers do.
+        url = client.base_url.copy_with(raw_path=path.replace(".", "%2E").encode())
+        answer = await client.request(method, url)
+        assert answer.status_code == 422, path
+        assert [error["field"] for error in answer.json()["errors"]] == ["user_id"]
+
+
+@pytest.mark.parametrize("symbol", ["..", "GELA/bars", "GELA/Similar", "A//B", "A/"])
+async def test_no_symbol_takes_the_path_of_another_resource(
+    client: httpx.AsyncClient, symbol: str
+) -> None:
+    answer = await client.put("/v1/instruments/4", json={"symbol": symbol, "name": "Gela"})
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["symbol"]
