@@ -40,13 +40,13 @@ def endpoints(writing: Writing, publisher: Publisher, now_ms: Callable[[], int])
     """Return the endpoints of events."""
 
     async def events(request: Request) -> Response:
-        messages = parse_events(await writing.body_of(request), now_ms())
+        messages = parse_events(await writing.events_of(request), now_ms())
         await publisher.publish(messages)
         quotes = sum(isinstance(message, Quote) for message in messages)
         return respond(Accepted(quotes, len(messages) - quotes), 202)
 
     async def legacy(request: Request) -> Response:
-        event, quote, interaction = parse_legacy(await writing.body_of(request), now_ms())
+        event, quote, interaction = parse_legacy(await writing.events_of(request), now_ms())
         await publisher.publish([quote, interaction])
         return respond(LegacyAdded(event))
 

@@ -5,18 +5,20 @@ A request is taken whole or not at all: everything is read and judged before any
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from typing import Final, Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
 from api.events.answers import LegacyEvent
+from api.http.decoding import explained, strict_decoder
 from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
 from api.http.writing import MAX_EVENTS
 from contracts.messages import (
     MAX_TS_MS,
     Interaction,
     Quote,
+    decode_alone,
     decode_interaction,
     decode_quote,
     encode,
@@ -27,7 +29,9 @@ MAX_REPORTED: Final = 20
 
 M = TypeVar("M")
 
-_PATH: Final = re.compile(r"at `\$\.(?P<field>[^`]+)`|required field `(?P<missing>[^`]+)`")
+_PATH: Final = re.compile(
+    r"at `\$\.(?P<field>[^`]+)`|(?:required|unknown) field `(?P<missing>[^`]+)`"
+)
 _BY_NAME: Final = re.compile(r"(ts|user_id|request_id|size) ")
 _LEGACY_NAMES: Final = {
     "user_id": "userid",
@@ -37,10 +41,13 @@ _LEGACY_NAMES: Final = {
 }
 
 
+_Kind = Literal["quote", "interaction"]
+
+
 class _Tag(msgspec.Struct):
     """What an event says it is; its other fields are the message's own."""
 
-    type: Literal["quote", "interaction"]
+    type: _Kind
 
 
 class EventError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,6 +82,10 @@ class InvalidEventsError(ValueError, Failure):
 
 _events = msgspec.json.Decoder(list[msgspec.Raw])
 _tag = msgspec.json.Decoder(_Tag)
+_strict: Final[Mapping[_Kind, msgspec.json.Decoder[Quote | Interaction]]] = {
+    "quote": strict_decoder(Quote, tag="quote"),
+    "interaction": strict_decoder(Interaction, tag="interaction"),
+}
 _legacy = msgspec.json.Decoder(LegacyEvent)
 _anything = msgspec.json.Decoder()
 
@@ -160,9 +171,23 @@ def _split(body: bytes) -> list[msgspec.Raw]:
 
 def _message(event: bytes, now_ms: int) -> Quote | Interaction:
     """Return the message of an event; ValueError if it breaks a rule."""
-    if _tag.decode(event).type == "quote":
-        return decode_quote(event, now_ms)
-    return decode_interaction(event, now_ms)
+    kind = _tag.decode(event).type
+    check_fields(_strict[kind], event)
+    # The rules are the contracts', which readers of the topics know unknown fields by, too.
+    return decode_quote(event, now_ms) if kind == "quote" else decode_interaction(event, now_ms)
+
+
+def check_fields(decoder: msgspec.json.Decoder[Any], event: bytes) -> None:
+    """Judge an event by its fields.
+
+    Raises:
+        ValueError: one is unknown, or breaks a rule; the text is the reason.
+    """
+    try:
+        decode_alone(decoder.decode, event)
+    except ValueError as error:
+        reason, _ = explained(str(error), decoder.type)
+        raise ValueError(reason) from None
 
 
 def _detail(errors: Sequence[EventError], total: int) -> str:

@@ -63,7 +63,7 @@ class Feedback:
 
     async def take(self, request: Request) -> Response:
         """Publish the feedback of a request, and count it."""
-        body = await self._writing.body_of(request)
+        body = await self._writing.events_of(request)
         messages = parse_feedback(body, await self._signer(), self._now_ms())
         await self._publisher.publish(messages)
         for labels, number in count(messages, await self._variants()).items():

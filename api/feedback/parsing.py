@@ -4,12 +4,22 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
-from api.events.parsing import parse_each
+from api.events.parsing import check_fields, parse_each
+from api.http.decoding import strict_decoder
 from api.models.request_ids import Signer
-from contracts.feedback import Feedback, FeedbackType, decode_feedback, parse_request_id
+from contracts.feedback import (
+    Feedback,
+    FeedbackType,
+    SentFeedback,
+    decode_feedback,
+    parse_request_id,
+)
 
 UNKNOWN: Final = "unknown"
 """Counts a variant that a request id names and this server does not know."""
+
+
+_strict: Final = strict_decoder(SentFeedback)
 
 
 class Counted(NamedTuple):
@@ -28,7 +38,12 @@ def parse_feedback(body: bytes, signer: Signer, now_ms: int) -> list[Feedback]:
         InvalidEventsError: one breaks a rule or is not about an answer of the signer's to its user,
             or there are none or too many.
     """
-    return parse_each(body, lambda value: _verified(decode_feedback(value, now_ms), signer))
+
+    def message(value: bytes) -> Feedback:
+        check_fields(_strict, value)
+        return _verified(decode_feedback(value, now_ms), signer)
+
+    return parse_each(body, message)
 
 
 def count(messages: Iterable[Feedback], known_variants: Collection[str]) -> Counter[Counted]:

@@ -7,8 +7,12 @@ methods that a path has, and a 405 names them all: the framework would name thos
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http.failures import problem_response
+from api.http.problems import NOT_FOUND, Problem
 
 _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -54,21 +58,34 @@ class Methods:
                 scope["route"] = as_get["route"]  # what counts requests goes by it
 
     def _naming_methods(self, scope: Scope, send: Send) -> Send:
+        replaced = False
+
         async def naming(message: Message) -> None:
+            nonlocal replaced
             if message["type"] == "http.response.start" and message["status"] == 405:
+                allowed = self._allowed(scope)
                 headers = [pair for pair in message["headers"] if pair[0] != b"allow"]
-                headers.append((b"allow", self._allowed(scope)))
-                message = {**message, "headers": headers}
-            await send(message)
+                message = {**message, "headers": [*headers, (b"allow", allowed)]}
+                replaced = not allowed
+                if replaced:
+                    await _send_not_found(scope, send)
+            if not replaced:
+                await send(message)
 
         return naming
 
     def _allowed(self, scope: Scope) -> bytes:
-        """Return the methods of a path, as `Allow` has them; none if there is no such path."""
+        """Return the methods of a path, as `Allow` has them; none if there is no such path.
+
+        An id may have slashes, which are encoded: a path with more of them than its route is below
+        what the id names, and nothing is there.
+        """
         as_get = {**scope, "method": "GET"}
         matching = [r for r in self._routes if r.matches(as_get)[0] is not Match.NONE]
         # A path that may hold slashes matches longer ones, too, which are other resources.
         path = getattr(matching[0], "path_format", None) if matching else None
+        if path is not None and scope["raw_path"].count(b"/") > path.count("/"):
+            return b""
         methods = {
             method
             for route in matching
@@ -80,6 +97,16 @@ class Methods:
         if methods:
             methods.add("OPTIONS")
         return ", ".join(sorted(methods, key=_ORDER.index)).encode()
+
+
+async def _send_not_found(scope: Scope, send: Send) -> None:
+    detail = f"{scope['method']} {scope['path']}: nothing is there. What there is: /docs"
+    answer = problem_response(Request(scope), Problem(NOT_FOUND, detail))
+    await answer(scope, _no_body, send)
+
+
+async def _no_body() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def _methods_of(route: BaseRoute) -> Iterable[str]:

@@ -6,11 +6,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.failures import problem_response
-from api.http.problems import Problem, ProblemType
+from api.http.problems import NOT_FOUND, Problem
 
 _PATHS: Final = frozenset({"/metrics", "/docs", "/openapi.json"})
 _FOLDERS: Final = ("/health/", "/docs/")
-_NOT_FOUND: Final = ProblemType("not-found", "Not Found", 404)
 
 
 class Private:
@@ -24,7 +23,7 @@ class Private:
         """Pass a request on, unless it came to the wrong port for it."""
         if scope["type"] == "http" and _is_private(scope["path"]) and not self._came_in(scope):
             detail = f"{scope['method']} {scope['path']}: it is served on another port"
-            answer = problem_response(Request(scope), Problem(_NOT_FOUND, detail))
+            answer = problem_response(Request(scope), Problem(NOT_FOUND, detail))
             await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)

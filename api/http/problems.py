@@ -34,6 +34,7 @@ MALFORMED_JSON: Final = ProblemType("malformed-json", "The body is not JSON", 40
 INVALID_HTTP: Final = ProblemType("invalid-http", "The bytes are no HTTP request", 400)
 UNAUTHORIZED: Final = ProblemType("unauthorized", "An API key is needed", 401)
 FORBIDDEN: Final = ProblemType("forbidden", "The key does not allow it", 403)
+NOT_FOUND: Final = ProblemType("not-found", "Not Found", 404)
 UNKNOWN_INSTRUMENT: Final = ProblemType("unknown-instrument", "Unknown instrument", 404)
 UNKNOWN_USER: Final = ProblemType("unknown-user", "Unknown user", 404)
 NO_MODEL_YET: Final = ProblemType("no-model-yet", "No model is trained yet", 404, retry_after_s=30)

@@ -37,14 +37,22 @@ class Writing:
         self._spend(request, 1)
 
     async def body_of(self, request: Request) -> bytes:
-        """Return the body of a request, at the cost of its events: of one before it is read.
+        """Return the body of a request that changes one thing, at the cost of one.
 
         Raises:
             Problem: the quota is used up; the body is none that `api.http.bodies` takes.
         """
         self._spend(request, 1)
         check_head(request)
-        body = await read_body(request)
+        return await read_body(request)
+
+    async def events_of(self, request: Request) -> bytes:
+        """Return the body of a request, at the cost of its events: of one before it is read.
+
+        Raises:
+            Problem: the quota is used up; the body is none that `api.http.bodies` takes.
+        """
+        body = await self.body_of(request)
         self._spend(request, _cost(body) - 1)
         return body
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from api.http.decoding import decoded
+from api.http.decoding import decoded, strict_decoder
 from api.http.problems import broken_rule
 from contracts.instruments import (
     Instrument,
@@ -11,7 +11,7 @@ from contracts.instruments import (
     encode_instrument,
 )
 
-_description = msgspec.json.Decoder(InstrumentDescription)
+_description = strict_decoder(InstrumentDescription)
 
 
 def parse_description(instrument_id: int, body: bytes) -> Instrument:

@@ -17,6 +17,7 @@ from api.events.parsing import (
     parse_legacy,
 )
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote
+from tests.contracts.test_messages import user_ids
 
 NOW_MS = 1_629_061_651_000
 QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "size": 100, "ts": 1629061628123}
@@ -63,7 +64,7 @@ BROKEN: list[tuple[dict[str, Any], str | None]] = [
         )
         | st.builds(
             Interaction,
-            user_id=st.text(st.characters(codec="utf-8"), min_size=1, max_size=32),
+            user_id=user_ids,
             instrument_id=st.integers(0, 2**63 - 1),
             event=st.sampled_from(["view", "click", "watch", "trade"]),
             price=st.none() | st.floats(0.1, 1e12),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from api.settings import ApiSettings
 from tests.patience import PATIENCE_S
 
 from .conftest import Filled, Serve
+from .keys import entry, write_keys
 
 QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "ts": 1629061628123}
 FULL = json.dumps([QUOTE] * 1000).encode()
@@ -53,6 +55,25 @@ async def test_a_writer_whose_quota_is_used_up_is_told_when_to_try_again(limited
     problem = answer.json()
     assert (problem["limit"], problem["window_s"]) == (1000, 60)
     assert problem["detail"].startswith("At most 1000 events in 60 s are taken: try again after ")
+
+
+async def test_a_change_costs_one_however_many_braces_its_body_has(
+    serve: Serve, store_url: str, filled: Filled, tmp_path: Path
+) -> None:
+    file = write_keys(tmp_path / "keys.json", entry("operator", scopes=["admin"], limit="4/hour"))
+    body = {"symbol": "AAPL", "name": "{{{{{{{{", "attributes": {"lot": 1}}
+    settings = {"redis_url": store_url, "namespace": filled.keys.namespace}
+    async with serve(**settings, api_keys_file=file) as client:
+        client.headers["X-API-Key"] = "operator"
+        answers = [
+            await client.put("/v1/instruments/4", json=body),
+            await client.put("/v1/experiments", json={"name": "a", "weights": {"default": 1}}),
+            await client.post("/v1/models/promote", json={"why": "{{{{"}),
+            await client.put("/v1/instruments/4", json=body),
+        ]
+        one_more = await client.put("/v1/instruments/4", json=body)
+    assert [kind(answer) for answer in answers if answer.status_code == 429] == []
+    assert kind(one_more) == "rate-limited"
 
 
 async def test_each_event_of_a_request_counts_and_a_request_without_any_counts_as_one(

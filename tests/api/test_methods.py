@@ -47,6 +47,28 @@ async def test_head_is_answered_as_get_without_the_body(wire: Client, target: st
     assert await wire.get(target, headers=ORDINARY) == got
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+@pytest.mark.parametrize(
+    "path", ["/v1/users/ABC/history/", "/v1/users/ABC/nothing", "/v1/users/ABC/"]
+)
+async def test_below_a_user_there_is_nothing_but_what_is_documented(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    answer = await client.request(method, path)
+    assert answer.status_code == 404
+    if method != "HEAD":
+        assert answer.json()["type"] == "urn:tickrec:problem:not-found"
+    assert "allow" not in answer.headers
+
+
+async def test_a_user_whose_id_has_slashes_has_the_methods_of_any(
+    client: httpx.AsyncClient,
+) -> None:
+    for path in ("/v1/users/ABC", "/v1/users/ABC%2Fhistory%2F"):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, OPTIONS")
+
+
 async def test_head_of_a_stream_ends(wire: Client) -> None:
     said = await head(wire, "/v1/stream/bars?instruments=4")
     assert said.startswith(b"HTTP/1.1 200 OK\r\n")

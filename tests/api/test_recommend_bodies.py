@@ -53,7 +53,7 @@ def test_a_longest_list_is_of_one_age() -> None:
         ({"items": [ONE], "n": 101}, "n"),
         ({"items": [ONE], "exclude": list(range(1001))}, "exclude"),
         ({"items": [ONE], "category": ["a b"]}, "category[0]"),
-        ({"items": [ONE], "exlude": []}, "body"),
+        ({"items": [ONE], "exlude": []}, "exlude"),
         ([], "body"),
     ],
 )

@@ -24,6 +24,7 @@ from contracts.feedback import (
     parse_request_id,
 )
 from contracts.messages import MAX_AHEAD_MS, MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
+from tests.contracts.test_messages import user_ids
 from trainer.generations.publication import generation_id
 
 NOW_MS = 1_700_000_000_000
@@ -91,7 +92,7 @@ feedback = st.builds(
     Feedback,
     type=st.sampled_from(FEEDBACK_TYPES),
     request_id=request_ids,
-    user_id=st.text(st.characters(codec="utf-8"), min_size=1, max_size=32),
+    user_id=user_ids,
     instrument_id=st.integers(0, MAX_INSTRUMENT_ID),
     position=st.integers(1, MAX_POSITION),
     ts=st.integers(0, NOW_MS + MAX_AHEAD_MS),

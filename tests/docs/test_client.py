@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 
@@ -22,6 +24,7 @@ from docs.examples import tickrec_client
 from docs.examples.tickrec_client import Tickrec, TickrecError, stream
 from docs.examples.tickrec_client.bars import LiveBar
 from docs.examples.tickrec_client.events import Interaction
+from docs.examples.tickrec_client.problems import wait_s
 from docs.examples.tickrec_client.recommendations import WeightedItem
 from docs.examples.tickrec_client.stream import Change, Live, Stale
 
@@ -120,6 +123,26 @@ def problem(status: int, kind: str, retry_after_s: int | None = None) -> Said:
 BROKEN = Said(200, headers={"Content-Length": "9", "Connection": "close"})
 """Ends before what it announced."""
 BUSY = [problem(503, "overloaded", 1), problem(429, "rate-limited", 1)]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected_s"),
+    [("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("soon", 0), ("-1", 0), ("1.5", 0)],
+)
+def test_a_retry_after_that_is_no_number_does_not_break_the_client(
+    serve: Serve, said: str, expected_s: float
+) -> None:
+    headers = {"Content-Type": "text/html", "Retry-After": said}
+    server = serve(Said(404, "of a proxy", headers))
+    with Tickrec(server.url) as tickrec, pytest.raises(TickrecError) as failed:
+        opens(tickrec)
+    assert failed.value.retry_after_s == expected_s
+
+
+def test_a_retry_after_may_be_a_date() -> None:
+    now_s = 1_795_770_000.0
+    assert wait_s(format_datetime(datetime.fromtimestamp(now_s + 5, UTC), usegmt=True), now_s) == 5
+    assert wait_s(format_datetime(datetime.fromtimestamp(now_s - 5, UTC), usegmt=True), now_s) == 0
 
 
 @pytest.mark.parametrize("busy", BUSY)

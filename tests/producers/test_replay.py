@@ -19,6 +19,7 @@ from contracts.messages import (
     MAX_TS_MS,
     decode_interactions,
     decode_quotes,
+    user_id_rule_broken,
 )
 from producers.batch import Record
 from producers.files import CHUNK_ROWS, FileError, open_rows
@@ -32,7 +33,7 @@ ids = st.integers(0, MAX_INSTRUMENT_ID)
 times = st.integers(0, NOW_MS)
 user_ids = st.text(
     st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=32
-).filter(lambda text: len(text.encode()) <= 128)
+).filter(lambda text: user_id_rule_broken(text) is None)
 endings = st.sampled_from([".csv", ".csv.gz", ".parquet"])
 
 

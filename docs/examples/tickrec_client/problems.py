@@ -1,5 +1,7 @@
 """What the API answers if it does not do what it was asked, and when to ask again."""
 
+import time
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
@@ -45,8 +47,22 @@ class TickrecError(Exception):
         self.title = problem.title
         self.detail = problem.detail
         self.errors = problem.errors
-        self.retry_after_s = float(answer.headers.get("Retry-After", 0))
+        self.retry_after_s = wait_s(answer.headers.get("Retry-After", ""), time.time())
         super().__init__(f"{self.status} {self.kind}: {self.detail}")
+
+
+def wait_s(retry_after: str, now_s: float) -> float:
+    """Return how many seconds a `Retry-After` asks to wait; a proxy may name a date instead.
+
+    >>> wait_s("7", 0), wait_s("Thu, 01 Jan 1970 00:01:00 GMT", 15), wait_s("", 0)
+    (7.0, 45.0, 0.0)
+    """
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now_s)
+    except ValueError:  # neither: as if it said nothing
+        return 0.0
 
 
 def may_pass(error: BaseException) -> bool:

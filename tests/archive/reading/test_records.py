@@ -21,6 +21,7 @@ from contracts.messages import MAX_AHEAD_MS, Interaction, Quote, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.tombstones import Tombstone, encode_tombstone
 from tests.archive.samples import feedback
+from tests.contracts.test_messages import user_ids
 
 NOW_MS = 1_629_061_628_123
 PLACE = Place(log=2, partition=0, counts=(1,))
@@ -30,7 +31,7 @@ times = st.integers(0, NOW_MS)
 quotes = st.builds(Quote, instrument_id=ids, price=prices, size=st.just(0) | prices, ts=times)
 interactions = st.builds(
     Interaction,
-    user_id=st.text(min_size=1, max_size=30),
+    user_id=user_ids,
     instrument_id=ids,
     event=st.sampled_from(("view", "click", "watch", "trade")),
     price=st.none() | prices,
