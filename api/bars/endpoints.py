@@ -46,7 +46,7 @@ _BARS_OF_MANY: Final = BarsOfMany(
     interval="1m",
     bars={"4": _TWO},
     unknown=["XYZ"],
-    next_page_token=Position(5, 1629061620000).token(),
+    next_page_token=Position(5, 1629061620000).token("1m"),
 )
 _LEGACY_BARS: Final = {
     "2021-08-15 21:07:00": LegacyBar(

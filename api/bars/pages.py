@@ -10,8 +10,9 @@ from typing import Annotated, Final
 
 import msgspec
 
-from api.bars.aggregation import Window, bucket_start, fill_previous
+from api.bars.aggregation import Interval, Window, bucket_start, fill_previous
 from api.bars.answers import Bar
+from api.http.problems import broken_rule
 from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS
 
 MAX_TOKEN_CHARACTERS: Final = 200
@@ -25,14 +26,27 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     """the bucket"""
     close: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """the close before it, where that is to be repeated"""
+    interval: Interval | None = None
+    """of the buckets, in a token; None in one that is older than that"""
 
-    def token(self) -> str:
-        """Return the token that `parse_token` takes.
+    def token(self, interval: Interval) -> str:
+        """Return the token that `parse_token` takes, for a page of the same interval.
 
-        >>> parse_token(Position(4, 60_000).token())
-        Position(instrument_id=4, start_ms=60000, close=None)
+        >>> parse_token(Position(4, 60_000).token("1m"))
+        Position(instrument_id=4, start_ms=60000, close=None, interval='1m')
         """
-        return base64.urlsafe_b64encode(msgspec.json.encode(self)).rstrip(b"=").decode()
+        told = msgspec.structs.replace(self, interval=interval)
+        return base64.urlsafe_b64encode(msgspec.json.encode(told)).rstrip(b"=").decode()
+
+    def check_interval(self, interval: Interval) -> None:
+        """Judge whether it is where a page of `interval` begins.
+
+        Raises:
+            Problem: it is of another one, whose buckets begin elsewhere.
+        """
+        if self.interval not in (None, interval):
+            reason = f"must be of an answer with interval={interval}, not {self.interval}"
+            raise broken_rule("page_token", reason)
 
 
 _position = msgspec.json.Decoder(Position)

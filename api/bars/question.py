@@ -42,7 +42,7 @@ class Question(NamedTuple):
             bars = bars[:limit]
         if filled:
             bars, rest = fill_page(bars, window, position, rest, limit, now_ms)
-        return Bars(instrument_id, interval, bars, rest.token() if rest else None)
+        return Bars(instrument_id, interval, bars, rest.token(interval) if rest else None)
 
     def answer_with(
         self, archived: Archived, older: Range, held: Held, rest: Position | None

@@ -59,6 +59,8 @@ class BarReader:
         else:
             if page_token is not None and page_token.instrument_id != instrument:
                 raise broken_rule("page_token", "must be of an answer for the same instrument")
+            if page_token is not None:
+                page_token.check_interval(interval)
             position = page_token or Position(instrument, start or 0)
             # Filling ends with the running bucket: what the price will be is not known.
             last_ms = min(end_ms, now_ms) if filled else end_ms
@@ -79,6 +81,8 @@ class BarReader:
         page_token: Position | None,
     ) -> Read[Reply]:
         """Answer with bars of several instruments, in the order of their ids."""
+        if page_token is not None:
+            page_token.check_interval(interval)
         now_ms, names = self._now_ms(), instruments.names
         window = _window_of_each(len(names), limit, start, now_ms if end is None else end, interval)
         lengths = dict(zip(names, (yield from self._minutes.lengths(list(names))), strict=True))
@@ -87,7 +91,7 @@ class BarReader:
         found = yield from self._minutes.page(windows, [lengths[i] for i in windows], limit)
         bars = {names[i]: roll_up(of, window, now_ms) for i, of in found.minutes.items()}
         unknown = instruments.without(known)
-        return reply(BarsOfMany(interval, bars, unknown, _token(found.rest)), NOW)
+        return reply(BarsOfMany(interval, bars, unknown, _token(found.rest, interval)), NOW)
 
     def legacy(self, instrument_id: int) -> Read[Reply]:
         """Answer with the last minutes in the first version's form."""
@@ -153,5 +157,5 @@ def _windows_from(
     return left | {i: window.since(position.start_ms) for i in left if i == first}
 
 
-def _token(position: Position | None) -> str | None:
-    return position.token() if position else None
+def _token(position: Position | None, interval: Interval) -> str | None:
+    return position.token(interval) if position else None

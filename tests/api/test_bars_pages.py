@@ -2,6 +2,7 @@
 
 from itertools import groupby
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,16 +24,19 @@ positions = st.builds(
 
 @given(positions)
 def test_a_token_says_where_a_page_begins(position: Position) -> None:
-    token = position.token()
-    assert parse_token(token) == position
+    token = position.token("15m")
+    assert parse_token(token) == msgspec.structs.replace(position, interval="15m")
     assert len(token) <= MAX_TOKEN_CHARACTERS
 
 
 @pytest.mark.parametrize(
     "text",
     ["x", "AAAA", "é", "W10", "WzRd", "a b", "WzQsMCxudWxsXQ==!", "x" * 5000, "eyJpIjo0fQ"]
-    + [f"{Position(*parts).token()}" for parts in ((-1, 0), (4, -1), (4, MAX_TS_MS + 1))]
-    + [Position(2**63, 0).token(), Position(4, 0, -1.0).token(), Position(4, 0, 0.0).token()],
+    + [
+        Position(*parts).token("1m")
+        for parts in ((-1, 0), (4, -1), (4, MAX_TS_MS + 1), (2**63, 0), (4, 0, -1.0), (4, 0, 0.0))
+    ]
+    + [Position(4, 0).token("7m")],  # type: ignore[arg-type]
 )
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be the `next_page_token` of an answer"):

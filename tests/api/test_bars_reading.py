@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -244,6 +245,20 @@ def test_pages_of_several_instruments_together_are_all_buckets(
     window = Window.between(start, NOW_MS, "1m")
     assert found == {"4": expected(stored[4], window), "8": expected(stored[8], window)}
     assert all(size == limit for size in sizes[:-1])
+
+
+def test_a_page_goes_on_with_the_interval_that_it_began_with(readers: Readers) -> None:
+    """Of a longer one, the buckets up to its next beginning would be left out silently."""
+    readers.filled.bars(4, dense(100))
+    of_one = readers.one(start=0, limit=1, interval="5m")["next_page_token"]
+    of_many = readers.many([4], start=0, limit=1, interval="5m")["next_page_token"]
+    for read, token in ((readers.one, of_one), (partial(readers.many, [4]), of_many)):
+        assert read(page_token=parse_token(token), interval="5m")["bars"]
+        for other in ("1m", "1h"):
+            with pytest.raises(
+                Problem, match=f"page_token: must be of an answer with interval={other}, not 5m"
+            ):
+                read(page_token=parse_token(token), interval=other)
 
 
 def test_a_page_ends_where_its_minutes_are_many(
