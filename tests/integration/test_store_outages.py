@@ -101,3 +101,20 @@ def test_while_the_store_is_frozen_a_worker_takes_a_bounded_amount_on_board_howe
 def repeat_quotes(n: int) -> Iterator[tuple[str, bytes, bytes, None]]:
     made = [(QUOTES.name, key_of(quote), encode(quote), None) for quote in quotes(1_000)]
     return itertools.islice(itertools.cycle(made), n)
+
+
+def test_a_late_claim_of_a_former_owner_does_not_stop_the_rightful_worker(
+    pipeline: Pipeline,
+) -> None:
+    """It was on its way while the store stood still, and the partition was assigned since."""
+    with watched(pipeline) as worker:
+        pipeline.publish([*quotes(200), *events(100)])
+        pipeline.wait_until_folded()
+        for topic in STREAMED:
+            for partition in range(getattr(pipeline.topology, topic.name)):
+                pipeline.store.hincrby(pipeline.keyspace.position(topic, partition), "epoch", 1)
+        pipeline.publish([*quotes(100, 200), *events(50, 100)])
+        pipeline.wait_until_folded()
+        assert 'why="FencedError"' in worker.metrics()
+    assert counted(pipeline) == 300
+    assert diagonal(pipeline) == 150
