@@ -9,11 +9,11 @@ from confluent_kafka.cimpl import NewTopic
 
 from contracts.messages import Quote
 from contracts.partitioning import instrument_partition
-from contracts.topics import QUOTES, STREAMED
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
 from infra import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
-from tests.integration.conftest import Pipeline, eventually
+from tests.integration.conftest import Pipeline, eventually, kill
 from tests.integration.watched import BASE_MS, counted, diagonal, events, quotes, says, watched
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.proof]
@@ -56,6 +56,27 @@ def test_records_that_the_log_dropped_under_a_worker_that_lags_are_counted_exact
         pipeline.wait_until_folded([QUOTES])
         missing = worker.metric("records_missing_total", QUOTES.name)
     assert (counted(pipeline), missing) == (163, 37)
+
+
+def test_changes_that_the_log_dropped_before_they_were_applied_are_counted_exactly(
+    pipeline: Pipeline,
+) -> None:
+    """Histories have them and counts lack them: what is missing has to be said."""
+    partitions = range(pipeline.topology.cooccurrences)
+    with pipeline.worker(counts_flush_interval_s=600) as worker:
+        pipeline.publish(events(100))
+        pipeline.wait_until_folded([INTERACTIONS])
+        kill(worker)
+    kafka = plain(pipeline.broker)
+    ends = brokers.log_ends(kafka, COOCCURRENCES.name, len(partitions))
+    assert min(ends.values()) > 0
+    assert [pipeline.position(COOCCURRENCES, p) for p in partitions] == [0, 0]
+    cut_log(pipeline.broker, TopicPartition(COOCCURRENCES.name, 0, ends[0]))
+    with watched(pipeline) as watched_worker:
+        pipeline.wait_until_folded()
+        assert watched_worker.metric("records_missing_total", COOCCURRENCES.name) == ends[0]
+        assert says(pipeline, "log was cut")
+    assert 0 < diagonal(pipeline) < 100
 
 
 def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(
