@@ -121,8 +121,9 @@ INCARNATION_FIELD: Final = "incarnation"
 TOPIC_ID_FIELD: Final = "topic_id"
 """Kafka's id of the topic that the position belongs to: another one means it was made anew."""
 LAST_FIELD: Final = "last"
-"""Offset and digest of the record that was folded last, empty before there is one: by it a copy of
-the topic is known, see `stream_processors.partition.last_record`."""
+"""Offset and digest of the record that was folded last, and the epoch of its leader; empty before
+there is one. By it a copy of the topic is known, and a log that lost its end, see
+`stream_processors.partition.last_record`."""
 LINEAGE_FIELD: Final = "lineage"
 """When the state was begun from nothing, epoch us: a store that lost its data begins another."""
 FOLDING_FIELD: Final = "folding"

@@ -106,6 +106,10 @@ class StreamProcessors(faust.App):
         """Return whether the group, asked now, says that a partition is this worker's."""
         return await cast("BatchConsumer", self.consumer).is_ours(tp)
 
+    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
+        """Return where the log of a leader's epoch ends now, None if its leader does not know."""
+        return await cast("BatchConsumer", self.consumer).epoch_end(tp, epoch)
+
     def assigned(self) -> set[TP]:
         """Return what the group says is this worker's."""
         try:

@@ -26,7 +26,11 @@ def go_on(client: Admin, store: Store, keyspace: Keyspace, topic: Topic) -> list
     topic_id = _id_of(client, topic)
     others = _of_another_id(store, keyspace, topic, topic_id)
     for partition in others:
-        store.hset(keyspace.position(topic, partition), TOPIC_ID_FIELD, topic_id)
+        key = keyspace.position(topic, partition)
+        store.hset(key, TOPIC_ID_FIELD, topic_id)
+        if last := store.hget(key, LAST_FIELD):
+            # Without the leader's epoch, which is another broker's.
+            store.hset(key, LAST_FIELD, ":".join(str(last).split(":")[:2]))
     return others
 
 

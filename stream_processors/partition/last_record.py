@@ -1,6 +1,7 @@
 """The record that was folded last, as the position keeps it. Pure.
 
-By it a log is known again whose topic has another id, as after a move to another broker.
+By it a log is known again whose topic has another id, as after a move to another broker. By the
+epoch of its leader a log is known that lost it.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Final
 import msgspec
 
 from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD
+from stream_processors.transport.batches import UNKNOWN_EPOCH
 from stream_processors.transport.log import LogBounds
 
 Record = tuple[bytes | None, bytes | None]
@@ -37,27 +39,37 @@ class LastRecord:
 
     offset: int
     digest: str
+    leader_epoch: int = UNKNOWN_EPOCH
 
     @classmethod
-    def of(cls, offset: int, record: Record) -> "LastRecord":
+    def of(cls, offset: int, record: Record, leader_epoch: int = UNKNOWN_EPOCH) -> "LastRecord":
         """Return what is kept of a record.
 
-        >>> LastRecord.of(7, (b"4", b"{}")).text
-        '7:3f2259975dccd86b'
+        >>> LastRecord.of(7, (b"4", b"{}"), leader_epoch=2).text
+        '7:3f2259975dccd86b:2'
         """
         content = msgspec.msgpack.encode(record)
-        return cls(offset, blake2b(content, digest_size=_DIGEST_BYTES).hexdigest())
+        return cls(offset, blake2b(content, digest_size=_DIGEST_BYTES).hexdigest(), leader_epoch)
 
     @classmethod
     def parse(cls, text: str) -> "LastRecord":
         """Return what `text` gave."""
-        offset, digest = text.split(":")
-        return cls(int(offset), digest)
+        offset, digest, *epoch = text.split(":")
+        return cls(int(offset), digest, int(epoch[0]) if epoch else UNKNOWN_EPOCH)
 
     @property
     def text(self) -> str:
         """As it stands in a position."""
-        return f"{self.offset}:{self.digest}"
+        return f"{self.offset}:{self.digest}:{self.leader_epoch}"
+
+    def has(self, record: Record) -> bool:
+        """Whether a record is this one."""
+        return LastRecord.of(self.offset, record).digest == self.digest
+
+
+def last_in(position: Mapping[str, str]) -> LastRecord | None:
+    """Return the last record that a position knows."""
+    return LastRecord.parse(text) if (text := position.get(LAST_FIELD)) else None
 
 
 def to_compare(position: Mapping[str, str], log: LogBounds) -> LastRecord | None:
@@ -65,7 +77,7 @@ def to_compare(position: Mapping[str, str], log: LogBounds) -> LastRecord | None
 
     None if the topic has the id of the position, or its log does not reach that record.
     """
-    if position.get(TOPIC_ID_FIELD, log.topic_id) == log.topic_id or not position.get(LAST_FIELD):
+    last = last_in(position)
+    if last is None or position[TOPIC_ID_FIELD] == log.topic_id:
         return None
-    last = LastRecord.parse(position[LAST_FIELD])
     return last if log.earliest <= last.offset < log.end else None

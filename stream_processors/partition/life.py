@@ -27,7 +27,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from contracts.changes import UnknownVersionError
-from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD
+from contracts.keyspace import TOPIC_ID_FIELD
 from contracts.messages import Rejection
 from stream_processors import metrics
 from stream_processors.partition.bad_records import BadRecords, TooManyBadRecordsError
@@ -35,7 +35,12 @@ from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.flush_times import FlushTimes
 from stream_processors.partition.fold import Fold
 from stream_processors.partition.incidents import report
-from stream_processors.partition.last_record import CopiedTopicError, LastRecord, to_compare
+from stream_processors.partition.last_record import (
+    CopiedTopicError,
+    LastRecord,
+    last_in,
+    to_compare,
+)
 from stream_processors.partition.resume import where_to_resume
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.spans import UNRECORDED, Counted, Unrecorded
@@ -47,7 +52,7 @@ from stream_processors.store.claims import (
     Store,
     StoreWentBackError,
 )
-from stream_processors.transport.batches import RecordBatch
+from stream_processors.transport.batches import UNKNOWN_EPOCH, RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
 
@@ -67,6 +72,10 @@ class NotContiguousError(RuntimeError):
 
 class FetchRefusedError(RuntimeError):
     """The broker has no record at the offset that was to be fetched."""
+
+
+class LogLostItsEndError(RuntimeError):
+    """Another leader has no record where one was folded, and its own ones stand there now."""
 
 
 class State(StrEnum):
@@ -89,6 +98,9 @@ class Reader(Protocol):
 
     async def is_ours(self, tp: TP) -> bool:
         """Return whether the group, asked now, says that the partition is this worker's."""
+
+    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
+        """Return where the log of a leader's epoch ends now, None if its leader does not know."""
 
 
 class Partition:
@@ -134,6 +146,8 @@ class Partition:
         """the last record that was folded since the claim"""
         self._corrupt = -1, 0
         """the offset at which the log was last found corrupt, and in how many fetches"""
+        self._leader_epoch = UNKNOWN_EPOCH
+        """that what was folded last came from"""
 
     @property
     def is_hungry(self) -> bool:
@@ -200,9 +214,10 @@ class Partition:
                     return
                 await self._begin_again(corrupt)
             except (  # whatever a new claim sees in another light
-                FetchRefusedError, NotContiguousError, StoreWentBackError, TopicMadeAnewError,
-            ) as why:  # fmt: skip
-                is_refused = isinstance(why, FetchRefusedError)
+                *(FetchRefusedError, LogLostItsEndError),
+                *(NotContiguousError, StoreWentBackError, TopicMadeAnewError),
+            ) as why:
+                is_refused = isinstance(why, (FetchRefusedError, LogLostItsEndError))
                 await self._begin_again(why)
         self._enter(State.REVOKED)
 
@@ -231,7 +246,13 @@ class Partition:
         position = await self._store.fence(topic, number, self._rules.folding)
         bounds = await self._log.bounds(topic.name, number)
         await self._check_copied(position, bounds)
-        resume = where_to_resume(position, bounds, is_refused=is_refused)
+        last = last_in(position)
+        resume = where_to_resume(
+            position,
+            bounds,
+            is_refused=is_refused,
+            epoch_end=await self._epoch_end(last.leader_epoch) if last and is_refused else None,
+        )
         report(self.tp, resume, bounds.end)
         claim = Claim(
             self._store,
@@ -242,12 +263,15 @@ class Partition:
             incarnation=resume.incarnation,
             topic_id=bounds.topic_id,
             folding=self._rules.folding,
-            last="" if resume.is_another_log else position.get(LAST_FIELD, ""),
+            last="" if resume.is_another_log or last is None else last.text,
         )
         await claim.write(
             self._rules.emptied(claim) if resume.starts_over else [], resume.next_offset
         )
         self._claim, self._next_offset, self._last = claim, resume.next_offset, None
+        self._leader_epoch = (
+            LastRecord.parse(claim.last).leader_epoch if claim.last else UNKNOWN_EPOCH
+        )
         return claim
 
     async def _check_copied(self, position: Position, bounds: LogBounds) -> None:
@@ -260,7 +284,7 @@ class Partition:
         if last is None:
             return
         record = await self._log.record(self.tp.topic, self.tp.partition, last.offset)
-        if record is not None and LastRecord.of(last.offset, record) == last:
+        if record is not None and last.has(record):
             raise CopiedTopicError(self.tp.topic, last, position[TOPIC_ID_FIELD], bounds.topic_id)
 
     async def _read_from(self, offset: int) -> None:
@@ -303,8 +327,32 @@ class Partition:
                 f"{self._where()}: a fetch at {batch.start} came after one that had ended at "
                 f"{self._next_offset}"
             )
+        await self._check_leader(batch)
         with self._spans.batch(batch):
             await self._take_pieces(claim, fold, batch)
+
+    async def _check_leader(self, batch: RecordBatch) -> None:
+        """Return if what was folded last is in the log that the batch comes from.
+
+        Raises:
+            LogLostItsEndError: it is not.
+        """
+        if batch.leader_epoch == UNKNOWN_EPOCH:
+            return
+        if batch.leader_epoch > self._leader_epoch:
+            end = await self._epoch_end(self._leader_epoch)
+            if end is not None and end < batch.start:
+                raise LogLostItsEndError(
+                    f"{self._where()}: was folded up to {batch.start}, from a leader of epoch "
+                    f"{self._leader_epoch}, whose log ends at {end} in that of epoch "
+                    f"{batch.leader_epoch}, which leads now"
+                )
+        self._leader_epoch = batch.leader_epoch
+
+    async def _epoch_end(self, epoch: int) -> int | None:
+        if epoch == UNKNOWN_EPOCH:
+            return None
+        return await self._reader.epoch_end(self.tp, epoch)
 
     async def _take_pieces(self, claim: Claim, fold: Fold, rest: RecordBatch) -> None:
         while rest.start < rest.end:
@@ -360,7 +408,9 @@ class Partition:
     def _last_text(self) -> str | None:
         """Return what the position keeps of the last record; None if none was folded since."""
         last = self._last
-        return None if last is None else LastRecord.of(last.offset, (last.key, last.value)).text
+        if last is None:
+            return None
+        return LastRecord.of(last.offset, (last.key, last.value), self._leader_epoch).text
 
     def _enter(self, state: State) -> None:
         self.state, self.since_s = state, self._clock_s()

@@ -8,9 +8,10 @@ The rules, in the order in which they are asked:
   before, see `last_record`.)
 - The log no longer reaches back to the position: go on from its earliest record, and say how many
   are missing.
-- A fetch at the position was refused, and the log ends before it: Kafka lost what it had
-  acknowledged, as after an unclean leader election. What was folded stays; new records will get
-  offsets that were used before, so raise the incarnation and go on at the log's end.
+- The log, or what it has of the leader that the last record came from, ends before the position,
+  and a fetch there was refused, or brought records of another leader: Kafka lost what it had
+  acknowledged, as after an unclean leader election. What was folded stays; new records get offsets
+  that were used before, so raise the incarnation and go on where the log was cut.
 - Else read on at the position. An end below it means nothing by itself: it may have been asked of a
   broker that is behind, and Tansu 0.6 always tells one that is too low.
 """
@@ -46,13 +47,21 @@ class Resume:
         return self.incident in ("redis was empty", "topic was made anew")
 
 
-def where_to_resume(position: Mapping[str, str], log: LogBounds, *, is_refused: bool) -> Resume:
+def where_to_resume(
+    position: Mapping[str, str],
+    log: LogBounds,
+    *,
+    is_refused: bool,
+    epoch_end: int | None = None,
+) -> Resume:
     """Decide by the position hash in Redis and the log as it was after the partition was claimed.
 
     Args:
         position: fields of `contracts.keyspace.Keyspace.position`.
         log: asked for after the epoch was raised, so nobody can have moved the position since.
         is_refused: whether the broker refused a fetch at the position as out of range.
+        epoch_end: where the log of the leader ends that the last record came from, if it was asked
+            for and the broker knows.
 
     >>> position = {"next": "7", "incarnation": "0", "topic_id": "a"}
     >>> where_to_resume(position, LogBounds("a", earliest=0, end=9), is_refused=False)
@@ -67,6 +76,7 @@ def where_to_resume(position: Mapping[str, str], log: LogBounds, *, is_refused: 
         return Resume(log.earliest, incarnation + 1, "topic was made anew")
     if next_offset < log.earliest:
         return Resume(log.earliest, incarnation, "log was cut", log.earliest - next_offset)
-    if is_refused and log.end < next_offset:
-        return Resume(log.end, incarnation + 1, "log lost its end")
+    end = log.end if epoch_end is None else epoch_end
+    if (is_refused or epoch_end is not None) and end < next_offset:
+        return Resume(max(end, log.earliest), incarnation + 1, "log lost its end")
     return Resume(next_offset, incarnation)

@@ -12,6 +12,8 @@ from faust.types import TP, AppT, Message
 
 from contracts.messages import Ints, Rejection
 
+UNKNOWN_EPOCH: Final = -1
+"""Of a leader, as Kafka has it, too, where a broker does not say which one."""
 _LOG_APPEND_TIME: Final = 1
 """Kafka's timestamp type of a topic whose broker stamps the records."""
 _OVERHEAD_BYTES: Final = 150
@@ -46,6 +48,8 @@ class RecordBatch:
     a Kafka batch is of one producer, which gives them to all of its records or to none"""
     unreadable: Sequence[BadRecord] = ()
     """what stands between the records and cannot be parsed, see `transport.salvage`"""
+    leader_epoch: int = UNKNOWN_EPOCH
+    """of the last Kafka batch: a later leader of the partition has a greater one"""
 
     def __len__(self) -> int:
         return len(self.records)

@@ -32,14 +32,16 @@ from faust.types import TP, ConsumerMessage, Message
 from mode.utils.futures import notify
 
 from runtime.kafka.config import KafkaConfig
+from stream_processors.patience import Patience
 from stream_processors.transport import unpacking
 from stream_processors.transport.assignor import RoundRobin
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import Fetched, FetchFailure
+from stream_processors.transport.leader_epochs import epoch_end
 
 FETCH_TIMEOUT_S: Final = 1.0
 COMMIT_WITHIN_S: Final = 2.0
-HEARTBEAT_WITHIN_S: Final = 5.0
+ANSWER_WITHIN_S: Final = 5.0
 # While a partition has no room it is asked again so often; nobody tells when it has.
 _ROOM_AGAIN_S: Final = 0.02
 # aiokafka has one fetch in flight to a broker. While the records of some partitions wait to be
@@ -136,11 +138,19 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             coordinator.group_id, coordinator.generation, coordinator.member_id
         )
         try:
-            async with asyncio.timeout(HEARTBEAT_WITHIN_S):
+            async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer = await coordinator._send_req(heartbeat)  # noqa: SLF001
         except (KafkaError, TimeoutError):
             return False
         return answer.error_code == NoError.errno and self.current_assignment() is assignment
+
+    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
+        """See `BatchConsumer.epoch_end`."""
+        return cast("int | None", await self.call_thread(self._epoch_end, tp, epoch))
+
+    async def _epoch_end(self, tp: TP, epoch: int) -> int | None:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            return await epoch_end(self._ensure_consumer()._client, tp, epoch)  # noqa: SLF001
 
     def current_assignment(self) -> Any:
         """Return aiokafka's assignment; None during a rebalance, when it is about to end."""
@@ -177,6 +187,9 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._begun: Any = None
+        self._patiently = Patience(
+            "broker", lambda error: isinstance(error, (KafkaError, TimeoutError))
+        )
         # Faust drops a message whose offset is below the last one's, as after a seek backwards.
         self._numbers = itertools.count(1)
 
@@ -219,6 +232,13 @@ class BatchConsumer(driver.Consumer):
         False, too, while the group rebalances, or does not answer.
         """
         return await self._thread.is_ours(self._there(tp))
+
+    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
+        """Return where the log of a leader's epoch ends now; None if its leader does not know.
+
+        Waits for a leader that is away.
+        """
+        return await self._patiently(self._thread.epoch_end, self._there(tp), epoch)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
         """Fetch once, and yield what came as one message a partition."""

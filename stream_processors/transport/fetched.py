@@ -21,7 +21,7 @@ from aiokafka.errors import UnsupportedCodecError
 from faust.types import TP
 
 from stream_processors.transport import salvage
-from stream_processors.transport.batches import BadRecord, RecordBatch, size_of
+from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch, size_of
 
 TAKE_BYTES: Final = 6 << 20
 """Of one partition and at a time: no more Kafka batches follow once there are so many bytes."""
@@ -29,6 +29,9 @@ TAKE_BYTES: Final = 6 << 20
 _Records = list[Any]
 _LENGTH: Final = struct.Struct(">8xi")
 """Of a Kafka batch, beside the 12 bytes that this takes."""
+_LEADER_EPOCH: Final = struct.Struct(">12xib")
+"""Of a Kafka batch, and its format; those of before the second one have none."""
+_FORMAT_WITH_EPOCH: Final = 2
 
 
 class CorruptLogError(RuntimeError):
@@ -159,6 +162,7 @@ class Fetched:
             taken.size_bytes,
             taken.with_headers,
             taken.unreadable,
+            whole.leader_epoch,
         )
 
     def _done(self, tp: TP) -> None:
@@ -196,6 +200,11 @@ class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafk
         self._records_iterator = self._unpack_records()
         self.is_done = False
 
+    @property
+    def leader_epoch(self) -> int:
+        """Of the batch that was taken last, be it a marker."""
+        return self._records.leader_epoch
+
     def take(self, max_bytes: int) -> _Taken:
         """Return the records of the next batches."""
         taken = _Taken()
@@ -228,6 +237,8 @@ class _Batches:
     def __init__(self, batches: _KeptRecords) -> None:
         self._batches = batches
         self._at = 0
+        self.leader_epoch = UNKNOWN_EPOCH
+        """of the batch that came last"""
 
     def has_next(self) -> bool:
         """Tell whether there is another batch."""
@@ -237,6 +248,8 @@ class _Batches:
         """Return the next batch."""
         start = self._at
         (length,) = _LENGTH.unpack_from(self._batches.data, start)
+        epoch, of_format = _LEADER_EPOCH.unpack_from(self._batches.data, start)
+        self.leader_epoch = epoch if of_format >= _FORMAT_WITH_EPOCH else UNKNOWN_EPOCH
         self._at += _LENGTH.size + length
         return _Batch(self._batches.next_batch(), self._batches.data, start, self._at)
 

@@ -283,14 +283,17 @@ def test_a_persons_word_on_a_topic_of_another_id_concerns_the_partitions_that_ha
     ensure(client, store, keyspace, {QUOTES.name: 3})
     answer = client.describe_topics(TopicCollection([QUOTES.name]))[QUOTES.name]
     now = str(answer.result().topic_id)
-    before = {"next": "7", "last": "6:abc", "epoch": "5"}
+    before = {"next": "7", "last": "6:abc:2", "epoch": "5"}
     store.hset(keyspace.position(QUOTES, 0), mapping={**before, "topic_id": "another"})
     store.hset(keyspace.position(QUOTES, 1), mapping={**before, "topic_id": now})
     done = run_topics(command, "quotes", broker=broker, store_url=store_url, namespace=namespace)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("partitions 0 of quotes ")
     without = {name: value for name, value in before.items() if name != "last"}
-    goes_on, starts_over = {**before, "topic_id": now}, {**without, "topic_id": "another"}
+    goes_on, starts_over = (
+        {**before, "last": "6:abc", "topic_id": now},
+        {**without, "topic_id": "another"},
+    )
     assert store.hgetall(keyspace.position(QUOTES, 0)) == (
         goes_on if command == "continue" else starts_over
     )

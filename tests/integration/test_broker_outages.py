@@ -58,12 +58,12 @@ def test_a_worker_cut_off_from_kafka_for_longer_than_its_session_goes_on_by_itse
         pipeline.store.close()
 
 
-def own_kafka_or_skip(folder: Path, network: Network) -> Kafka:
-    """A broker that the worker reaches through a proxy."""
+def own_kafka_or_skip(folder: Path, network: Network, brokers: int = 1) -> Kafka:
+    """Brokers that the worker reaches through proxies."""
     folder = folder / "kafka"
     folder.mkdir()
     try:
-        return own_kafka(folder, network, workers=1)
+        return own_kafka(folder, network, workers=1, brokers=brokers)
     except NoKafkaError as why:
         pytest.skip(f"only Apache Kafka can be reached in two ways: {why}")
 

@@ -119,6 +119,9 @@ class Stepped(Partition):
     async def seek_to(self, _tp: TP, offset: int, _life: object) -> None:
         self._read = offset
 
+    async def epoch_end(self, _tp: TP, _epoch: int) -> int | None:
+        return None
+
     async def is_ours(self, _tp: TP) -> bool:
         return False
 

@@ -25,7 +25,7 @@ from stream_processors.partition.life import FetchRefusedError, Partition, State
 from stream_processors.partition.rules import Rules
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim, Store
-from stream_processors.transport.batches import BadRecord, RecordBatch
+from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
 from tests.patience import PATIENCE_S
@@ -61,6 +61,8 @@ class Scene:
     sought: list[tuple[int, object]] = field(default_factory=list)
     records: dict[int, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
     """key and value of what the log has at an offset"""
+    epoch_ends: dict[int, int] = field(default_factory=dict)
+    """where the logs of leaders end, by their epochs"""
     folds: list["Summing"] = field(default_factory=list)
     letters: list[int] = field(default_factory=list)
     before_bounds: Callable[[], None] = lambda: None
@@ -111,20 +113,28 @@ class Scene:
     async def seek_to(self, tp: TP, offset: int, its_life: object) -> None:
         self.sought.append((offset, its_life))
 
+    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
+        return self.epoch_ends.get(epoch)
+
     async def is_ours(self, tp: TP) -> bool:
         return self.is_members
 
     # What a test does to a partition.
 
     def fetched(
-        self, partition: Partition, offsets: Sequence[int], start: int, end: int | None = None
+        self,
+        partition: Partition,
+        offsets: Sequence[int],
+        start: int,
+        end: int | None = None,
+        leader_epoch: int = UNKNOWN_EPOCH,
     ) -> None:
         """Hand it what a fetch at `start` brought; each record's value is its offset."""
         values = [(offset, b"%d" % offset) for offset in offsets]
         batch = batch_of("quotes", 0, values, start=start, life=self.sought[-1][1])
         if end is not None:
-            batch = RecordBatch(batch.tp, batch.life, start, end, batch.records)
-        partition.hand(batch)
+            batch = dataclasses.replace(batch, end=end)
+        partition.hand(dataclasses.replace(batch, leader_epoch=leader_epoch))
 
 
 class Letters:
@@ -478,6 +488,60 @@ async def test_a_refused_fetch_makes_it_ask_where_the_log_is_now(scene: Scene) -
         partition.fail(scene.sought[-1][1], FetchRefusedError("out of range"))
         await until(lambda: len(scene.sought) == 3)
     assert (scene.sought[2][0], scene.position["incarnation"]) == (7, "1")
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_log_that_was_cut_and_grew_again_is_read_on_where_it_was_cut(
+    scene: Scene, *, restarted: bool
+) -> None:
+    """As after an unclean election: the position lies within a log that has other records there."""
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, range(6), start=0, leader_epoch=4)
+        await until(lambda: partition.folded_offset == 6)
+        tick(scene, partition)
+        await until(lambda: scene.position["next"] == "6")
+        scene.epoch_ends, scene.end = {4: 3}, 9
+        if not restarted:
+            scene.fetched(partition, [6, 7, 8], start=6, leader_epoch=6)
+            await until(lambda: len(scene.sought) == 2)
+    if restarted:
+        partition = scene.partition()
+        async with living(partition):
+            await folding(partition)
+            scene.fetched(partition, [6, 7, 8], start=6, leader_epoch=6)
+            await until(lambda: len(scene.sought) == 3)
+    assert scene.sought[-1][0] == 3
+    assert (scene.position["next"], scene.position["incarnation"]) == ("3", "1")
+    assert scene.total == "15"  # what was folded stays
+
+
+async def test_a_new_leader_that_has_all_that_was_folded_changes_nothing(scene: Scene) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, range(6), start=0, leader_epoch=4)
+        scene.epoch_ends = {4: 6}
+        scene.fetched(partition, [6], start=6, leader_epoch=5)
+        await until(lambda: partition.folded_offset == 7)
+    assert (len(scene.sought), scene.position["incarnation"]) == (1, "0")
+
+
+async def test_a_leader_whose_end_is_not_known_yet_cuts_nothing_off_that_its_epochs_have(
+    scene: Scene,
+) -> None:
+    partition = scene.partition()
+    async with living(partition):
+        await folding(partition)
+        scene.fetched(partition, range(6), start=0, leader_epoch=4)
+        await until(lambda: partition.folded_offset == 6)
+        tick(scene, partition)
+        await until(lambda: scene.position["next"] == "6")
+        scene.epoch_ends, scene.end = {4: 6}, 2
+        partition.fail(scene.sought[0][1], FetchRefusedError("out of range"))
+        await until(lambda: len(scene.sought) == 2)
+    assert (scene.sought[1][0], scene.position["incarnation"]) == (6, "0")
 
 
 async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scene: Scene) -> None:

@@ -49,6 +49,23 @@ def test_a_log_that_refuses_the_position_lost_its_end_and_is_followed_from_there
     assert resume == Resume(9, 3, "log lost its end")
 
 
+def test_a_log_that_was_cut_and_grew_beyond_the_position_is_followed_from_where_it_was_cut() -> (
+    None
+):
+    log = LogBounds("one", 3, 20)
+    resume = where_to_resume(position(12, 2), log, is_refused=False, epoch_end=7)
+    assert resume == Resume(7, 3, "log lost its end")
+    resume = where_to_resume(position(12, 2), log, is_refused=False, epoch_end=1)
+    assert resume == Resume(3, 3, "log lost its end")
+
+
+def test_with_its_leaders_end_behind_it_a_position_is_read_on_whatever_the_end_is_said_to_be() -> (
+    None
+):
+    resume = where_to_resume(position(12, 2), LOG, is_refused=True, epoch_end=12)
+    assert resume == Resume(12, 2)
+
+
 def test_a_refusal_is_nothing_by_itself() -> None:
     assert where_to_resume(position(7, 2), LOG, is_refused=True) == Resume(7, 2)
 

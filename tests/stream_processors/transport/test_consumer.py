@@ -228,3 +228,15 @@ async def test_the_group_says_whether_a_partition_is_ours(app: App, topic: str) 
     # As of a member that was away while the others shared its partitions out among them.
     consumer._thread._ensure_consumer()._coordinator.generation -= 1
     assert not await consumer.is_ours(TP(topic, 0))
+
+
+async def test_a_leader_says_where_the_log_of_an_epoch_ends(
+    app: App, write: Write, broker: str
+) -> None:
+    """One broker leads for good, so its only epoch ends with the log; it knows no later one."""
+    consumer, tp = app.consumer, min(app.tps)
+    assert isinstance(consumer, BatchConsumer)
+    await asyncio.to_thread(write, [b"a", b"b"], tp.partition)
+    is_tansu = brokers.is_tansu(brokers.admin(plain(broker)))
+    assert await consumer.epoch_end(tp, 0) == (None if is_tansu else 2)
+    assert await consumer.epoch_end(tp, 7) is None

@@ -102,6 +102,21 @@ async def test_a_fetch_from_the_middle_of_a_batch_begins_there(
     assert_offsets_are_values(batches)
 
 
+@pytest.mark.kafka_only
+async def test_a_batch_bears_the_epoch_of_its_leader(
+    reader: Reader, write: Write, transactions: Transactions
+) -> None:
+    for n in range(3):
+        write(numbered(n, 1))
+    transactions.begin([b"taken back"])
+    transactions.abort()
+    reader.seek(0)
+    batches = await reader.until(5)
+    assert {batch.leader_epoch for batch in batches} == {0}
+    reader.seek(4)
+    assert (await reader.batch()).leader_epoch == 0  # of a marker alone
+
+
 async def test_absent_values_and_keys_come_as_none(reader: Reader, write: Write) -> None:
     write([b"a", None])
     reader.seek(0)

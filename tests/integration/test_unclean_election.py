@@ -1,0 +1,82 @@
+"""Kafka loses what it had acknowledged: a replica that lacks it leads, and its log grows again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.cimpl import NewTopic
+
+from contracts.topics import ALL, QUOTES, STREAMED
+from infra import broker as brokers
+from runtime.kafka.config import plain
+from runtime.topology import Topology
+from tests.chaos.proxy import Network
+from tests.chaos.servers import Kafka
+from tests.integration.conftest import Pipeline
+from tests.integration.test_broker_outages import own_kafka_or_skip
+from tests.integration.test_store_outages import note_topics
+from tests.integration.watched import counted, quotes, says, watched
+
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
+
+PARTITIONS = 2
+LEADS, LACKS, STAYS = 1, 2, 3
+UNCLEAN = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
+
+
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[Kafka]:
+    """Three brokers: one leads the partitions of `quotes`, another one follows it."""
+    with Network() as network:
+        kafka = own_kafka_or_skip(tmp_path, network, brokers=3)
+        for server in kafka.servers:
+            server.start()
+        try:
+            for server in kafka.servers:
+                server.await_ready()
+            yield kafka
+        finally:
+            for server in kafka.servers:
+                server.stop()
+
+
+@pytest.fixture
+def on_three(kafka: Kafka, store_url: str, namespace: str, tmp_path: Path) -> Pipeline:
+    places = {QUOTES.name: [LEADS, LACKS]}
+    brokers.create(
+        brokers.admin(plain(kafka.bootstrap_servers)),
+        [
+            NewTopic(
+                topic.name,
+                PARTITIONS,
+                replica_assignment=[places.get(topic.name, [STAYS])] * PARTITIONS,
+                config=UNCLEAN,
+            )
+            for topic in ALL
+        ],
+    )
+    topology = Topology(**{topic.name: PARTITIONS for topic in STREAMED})
+    pipeline = Pipeline(kafka.bootstrap_servers, store_url, namespace, topology, tmp_path)
+    note_topics(pipeline, topology)
+    return pipeline
+
+
+def test_after_an_unclean_election_all_is_folded_that_came_since_and_what_was_stays(
+    on_three: Pipeline, kafka: Kafka
+) -> None:
+    pipeline = on_three
+    leads, lacks = kafka.servers[LEADS - 1], kafka.servers[LACKS - 1]
+    with watched(pipeline):
+        pipeline.publish(quotes(100))
+        pipeline.wait_until_folded([QUOTES])
+        lacks.kill()
+        pipeline.publish(quotes(50, 100))
+        pipeline.wait_until_folded([QUOTES])
+    leads.kill()
+    lacks.start()
+    lacks.await_ready()
+    pipeline.publish(quotes(80, 200))  # of which 50 stand where others were folded
+    with watched(pipeline):
+        pipeline.wait_until_folded([QUOTES])
+        assert says(pipeline, "log lost its end")
+    assert counted(pipeline) == 230
