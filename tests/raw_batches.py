@@ -48,7 +48,9 @@ def publish(broker: str, topic: str, partition: int, records: Sequence[Raw]) -> 
     return asyncio.run(publish_soon(broker, topic, partition, records))
 
 
-async def publish_soon(broker: str, topic: str, partition: int, records: Sequence[Raw]) -> int:
+async def publish_soon(
+    broker: str, topic: str, partition: int, records: Sequence[Raw], compression: int = 0
+) -> int:
     """As `publish`, on a loop that runs."""
     producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all")
     await producer.start()
@@ -57,7 +59,7 @@ async def publish_soon(broker: str, topic: str, partition: int, records: Sequenc
         for record in records:
             batch.append(key=record.key, value=record.value, timestamp=None)
         batch.close()
-        batch._buffer, batch._builder = batch_of(records), None
+        batch._buffer, batch._builder = batch_of(records, compression), None
         acknowledged = await producer.send_batch(batch, topic, partition=partition)
         return (await acknowledged).offset
     finally:

@@ -33,7 +33,6 @@ from mode.utils.futures import notify
 
 from runtime.kafka.config import KafkaConfig
 from stream_processors.patience import Patience
-from stream_processors.transport import unpacking
 from stream_processors.transport.assignor import RoundRobin
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import Fetched, FetchFailure
@@ -90,7 +89,6 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     _fetched: Fetched
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        unpacking.bound()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # noqa: SLF001
         consumer._fetch_min_bytes = _FETCH_MIN_BYTES  # noqa: SLF001

@@ -20,11 +20,14 @@ from aiokafka.consumer import fetcher as aiokafka
 from aiokafka.errors import UnsupportedCodecError
 from faust.types import TP
 
-from stream_processors.transport import salvage
+from stream_processors.transport import salvage, unpacking
 from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch, size_of
 
 TAKE_BYTES: Final = 6 << 20
 """Of one partition and at a time: no more Kafka batches follow once there are so many bytes."""
+
+RECORDS_MAX: Final = 1_000_000
+"""Of a Kafka batch, as librdkafka's `batch.num.messages` allows: parsed they take 270 MB."""
 
 _Records = list[Any]
 _LENGTH: Final = struct.Struct(">8xi")
@@ -71,6 +74,7 @@ class Fetched:
     """The fetcher's responses for partitions that were sought. For the consumer's thread only."""
 
     def __init__(self, fetcher: Any) -> None:
+        unpacking.bound()
         self._fetcher = fetcher
         self._assignment: Any = None
         self._lives: dict[TP, object] = {}
@@ -270,15 +274,25 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator["_Whole"]:
+        records: _Records = []
         unreadable: Sequence[BadRecord] = ()
+        # Batches of an old format do not say how many records they have.
+        n = getattr(self._batch, "last_offset_delta", 0) + 1
         try:
-            records = list(self._batch)
+            if n > RECORDS_MAX:
+                why = f"a batch of {n} records, more than {RECORDS_MAX}, is not parsed"
+                unreadable = [BadRecord(self._batch.base_offset, None, self._raw(), why)]
+            else:
+                records = list(self._batch)
         except (MemoryError, UnsupportedCodecError):
             raise
         except Exception:  # noqa: BLE001 (the checksum is right: what is wrong is the producer's)
-            records, unreadable = salvage.records_of(self._data[self._start : self._end])
+            records, unreadable = salvage.records_of(self._raw())
         if records or unreadable:
             yield _Whole(records, unreadable)
+
+    def _raw(self) -> bytes:
+        return self._data[self._start : self._end]
 
 
 class _Whole:

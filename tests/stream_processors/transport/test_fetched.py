@@ -10,9 +10,11 @@ from faust.types import TP
 from stream_processors.transport import RecordBatch
 from stream_processors.transport import fetched as under_test
 from stream_processors.transport.fetched import CorruptLogError, Fetched, FetchFailure
+from stream_processors.transport.unpacking import UNPACKED_BYTES_MAX
 from tests.raw_batches import POISON, Raw, publish_soon
 
 from .conftest import WAIT_S, Transactions, Write
+from .test_unpacking import CODECS
 
 
 class Reader:
@@ -310,6 +312,38 @@ async def test_a_record_that_cannot_be_parsed_comes_apart_and_its_neighbors_as_e
     unreadable = [one for batch in batches for one in batch.unreadable]
     assert [one[:3] for one in unreadable] == [(11, b"key", b"bad")] * (start <= 11)
     assert all("header's name is not UTF-8" in one.reason for one in unreadable)
+
+
+@pytest.mark.kafka_only
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
+async def test_a_batch_that_unpacks_to_too_much_comes_apart_and_is_stepped_over(
+    reader: Reader, write: Write, broker: str, codec: str
+) -> None:
+    write(numbered(0, 3))
+    bomb = [Raw(b" " * (UNPACKED_BYTES_MAX + 1))]
+    await publish_soon(broker, reader.tp.topic, 0, bomb, CODECS[codec])
+    write(numbered(4, 3))
+    reader.seek(0)
+    batches = await reader.until(7)
+    assert values_of(batches) == [b"%d" % number for number in (0, 1, 2, 4, 5, 6)]
+    (unreadable,) = [one for batch in batches for one in batch.unreadable]
+    assert (unreadable.offset, unreadable.key) == (3, None)
+    assert f"more than {UNPACKED_BYTES_MAX} once unpacked" in unreadable.reason
+
+
+async def test_a_batch_of_too_many_records_comes_apart_and_is_stepped_over(
+    reader: Reader, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "RECORDS_MAX", 4)
+    for first, n in ((0, 4), (4, 5), (9, 4)):
+        write(numbered(first, n))
+    reader.seek(5)  # within the batch
+    assert values_of(await reader.until(13)) == numbered(9, 4)
+    reader.seek(0)
+    batches = await reader.until(13)
+    assert values_of(batches) == [*numbered(0, 4), *numbered(9, 4)]
+    (unreadable,) = [one for batch in batches for one in batch.unreadable]
+    assert (unreadable.offset, "5 records" in unreadable.reason) == (4, True)
 
 
 async def test_a_take_waits_for_the_next_record(reader: Reader, write: Write) -> None:
