@@ -1,9 +1,8 @@
 """An admin client for as long as a program runs, and answers within a bound.
 
 librdkafka can stop answering for good: a metadata answer without brokers, as a starved broker may
-give, takes every broker from the client (librdkafka's issue 5301), and some of its waits go by the
-wall clock, which may be set back. A new client has neither trouble, so one that has failed a few
-times in a row is replaced.
+give, takes every broker from the client (librdkafka's issue 5301). So a client that has failed a
+few times in a row is replaced by a new one.
 """
 
 import asyncio

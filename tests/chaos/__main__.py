@@ -42,9 +42,6 @@ def main(
     secured: Annotated[
         bool, typer.Option("--secured", help="workers log in at Kafka, encrypted, with few rights")
     ] = False,
-    clock_jumps: Annotated[
-        bool, typer.Option("--clock-jumps", help="of the workers; needs libfaketime")
-    ] = False,
     steps: Annotated[bool, typer.Option("--steps", help="tell what happened in good runs")] = False,
     only: Annotated[list[str] | None, typer.Option(help="a kind of fault; may be repeated")] = None,
 ) -> None:
@@ -60,7 +57,6 @@ def main(
         erasures=erasures,
         long_outages=long_outages,
         secured=secured,
-        clock_jumps=clock_jumps,
     )
     possible = [name for name, kind in KINDS.items() if kind.happens(mode)]
     if impossible := set(only or ()) - set(possible):

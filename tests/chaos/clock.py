@@ -1,50 +1,50 @@
-"""A wall clock of a process that may be set: libfaketime (Debian: faketime) stands in for it."""
+"""A wall clock of a Python program that may be set while it runs.
 
-from collections.abc import Mapping
+`python -m tests.chaos.clock FILE MODULE` runs a module whose clock is off by as many seconds as the
+file says. Only Python's clock is: native threads, as librdkafka's, wait by the system's, which a
+library that stands in for libc's clock would put out of step.
+"""
+
+import runpy
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-_LIBRARIES: Final = (
-    "/usr/lib/*/faketime/libfaketimeMT.so.1",
-    "/usr/lib/faketime/libfaketimeMT.so.1",
-)
-
-
-class NoFaketimeError(RuntimeError):
-    """libfaketime is not installed here."""
+_NS: Final = 1_000_000_000
 
 
 class Clock:
     """Of one process, right until it is set; the monotonic clock runs on."""
 
     def __init__(self, file: Path) -> None:
-        """Take where the process is to look up how far off it is.
-
-        Raises:
-            NoFaketimeError: there is no libfaketime.
-        """
-        self._library = _library()
+        """Take where the process is to look up how far off it is."""
         self._file = file
         self.set_off_by(0)
 
-    def environment(self) -> Mapping[str, str]:
-        """Return what the process must be started with."""
-        return {
-            "LD_PRELOAD": str(self._library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+    def run(self, module: str) -> tuple[str, ...]:
+        """Return the command that runs a module by this clock."""
+        return (sys.executable, "-m", "tests.chaos.clock", str(self._file), module)
 
     def set_off_by(self, seconds: int) -> None:
-        """Set the clock ahead, or back if negative; the process notices within a second."""
+        """Set the clock ahead, or back if negative; the process notices at once."""
         half_done = self._file.with_suffix(".new")
-        half_done.write_text(f"{seconds:+d}\n")
+        half_done.write_text(str(seconds))
         half_done.rename(self._file)
 
 
-def _library() -> Path:
-    for pattern in _LIBRARIES:
-        for file in Path("/").glob(pattern.lstrip("/")):
-            return file
-    raise NoFaketimeError("there is no libfaketime: install it (Debian: faketime)")
+def _off_by(file: Path) -> tuple[Callable[[], float], Callable[[], int]]:
+    """Return `time.time` and `time.time_ns` as the file has them."""
+    right_time, right_time_ns = time.time, time.time_ns
+    return (
+        lambda: right_time() + int(file.read_text()),
+        lambda: right_time_ns() + int(file.read_text()) * _NS,
+    )
+
+
+if __name__ == "__main__":
+    _, clock_file, program = sys.argv
+    time.time, time.time_ns = _off_by(Path(clock_file))
+    sys.argv = [program]
+    runpy.run_module(program, run_name="__main__", alter_sys=True)

@@ -3,7 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ class Feed(threading.Thread):
         self._messages = Messages(random.Random(seed), self.time, erasures=erasures)
         self._records_per_s = records_per_s
         self._compressions = compressions
+        self._also: deque[Publication] = deque()
         self._connect()
         self._may_run, self._is_paused, self._ends = (threading.Event() for _ in range(3))
         self._may_run.set()
@@ -57,11 +59,17 @@ class Feed(threading.Thread):
             producer = next(self._turns)
             for _ in range(round(self._records_per_s * _TICK_S)):
                 self._publish(producer, self._messages.next())
+            while self._also:
+                self._publish(producer, self._also.popleft())
             for one in self._producers:
                 one.poll(0)
             time.sleep(_TICK_S)
         for producer in self._producers:
             producer.purge()
+
+    def also(self, what: Iterable[Publication]) -> None:
+        """Publish this, too, at the next tick."""
+        self._also.extend(what)
 
     def pause(self) -> None:
         """Ask for silence; `is_silent` tells when all is acknowledged."""

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ class Worker:
         environment: Mapping[str, str],
         to_store: Link,
         to_broker: Link | None,
-        clock: Clock | None = None,
+        clock: Clock,
     ) -> None:
         self.name = f"worker-{number}"
         self.to_store = to_store
@@ -41,11 +40,10 @@ class Worker:
         first_node = to_store.addresses[number % len(to_store.addresses)]
         self._command = Command(
             name=self.name,
-            argv=(sys.executable, "-m", "stream_processors"),
+            argv=clock.run("stream_processors"),
             log=folder / f"{self.name}.log",
             environment={
                 **environment,
-                **(clock.environment() if clock else {}),
                 "REDIS_URL": f"redis://{first_node}/0",
                 "METRICS_PORT": str(self._metrics_port),
             },

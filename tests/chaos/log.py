@@ -12,12 +12,13 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from contracts.topics import Topic
+from contracts.topics import STREAMED, Topic
 
 _READ_WITHIN_S: Final = 60
 _CALL_S: Final = 10
 _POLL_S: Final = 0.1
 _BATCH: Final = 10_000
+_FOLDED: Final = frozenset(topic.name for topic in STREAMED)
 
 Place = tuple[str, int]
 """topic and partition"""
@@ -32,9 +33,12 @@ class Record:
     offset: int
     value: bytes | None
     headers: dict[str, bytes]
+    """only of dead letters and closed bars"""
     key: bytes | None = None
     making: int = 0
     """how many times the topic had been made anew before"""
+    stamp_ms: int = 0
+    """when the broker took it"""
 
 
 class Log:
@@ -152,13 +156,16 @@ class Log:
                 return int(end)
 
     def _keep(self, place: Place, message: Message) -> None:
+        # Asked for a header whose name is not UTF-8, confluent-kafka ends the process.
+        headers = () if place[0] in _FOLDED else message.headers()
         self.records[place].append(
             Record(
                 message.offset(),
                 message.value(),
-                dict(message.headers() or ()),
+                dict(headers or ()),
                 message.key(),
                 self._makings[place[0]],
+                message.timestamp()[1],
             )
         )
         self._ends[place] = message.offset() + 1

@@ -24,6 +24,9 @@ _USERS: Final = 150
 _BAD_SHARE: Final = 0.005
 _BAD_VALUES: Final = (b"", b"not JSON", b'{"instrument_id":-1}', b"\xff\xfe")
 _ERASED_SHARE: Final = 0.01
+_EVENTS_OF_NOW: Final = 20
+# A rule allows for five minutes.
+_TOO_FAR_AHEAD_MS: Final = 6 * 60_000
 
 
 class Publication(NamedTuple):
@@ -47,13 +50,36 @@ class EventTime:
         return self._starts_ms + int(since_ms)
 
 
+def of_now(rng: random.Random) -> list[Publication]:
+    """Return events of users of their own at the clock's time, one of them too far ahead of it."""
+    now_ms = time.time_ns() // 1_000_000
+    ahead_ms = [0] * _EVENTS_OF_NOW + [_TOO_FAR_AHEAD_MS]
+    events = [
+        Interaction(
+            user_id=f"now-{rng.randrange(_USERS)}",
+            instrument_id=rng.randrange(_INSTRUMENTS),
+            ts=now_ms + ahead,
+        )
+        for ahead in ahead_ms
+    ]
+    return [Publication(INTERACTIONS.name, key_of(event), encode(event)) for event in events]
+
+
 class Messages:
     """Makes up one message after the other."""
 
-    def __init__(self, rng: random.Random, time: EventTime, *, erasures: bool = False) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        time: EventTime,
+        *,
+        erasures: bool = False,
+        bad_share: float = _BAD_SHARE,
+    ) -> None:
         self._rng = rng
         self._time = time
         self._erasures = erasures
+        self._bad_share = bad_share
 
     def next(self) -> Publication:
         rng = self._rng
@@ -65,7 +91,7 @@ class Messages:
         return Publication(INTERACTIONS.name, key_of(message), value)
 
     def _value_of(self, message: Quote | Interaction) -> bytes:
-        is_bad = self._rng.random() < _BAD_SHARE
+        is_bad = self._rng.random() < self._bad_share
         return self._rng.choice(_BAD_VALUES) if is_bad else encode(message)
 
     def _quote(self) -> Quote:

@@ -37,8 +37,6 @@ class Mode:
     """servers are away for 100 s, once a run each"""
     secured: bool = False
     """workers reach Kafka encrypted, as a user with no rights but theirs"""
-    clock_jumps: bool = False
-    """the workers' wall clocks jump: needs libfaketime"""
 
     @property
     def is_exact(self) -> bool:
@@ -52,7 +50,6 @@ class Mode:
             "erasures": self.erasures,
             "long outages": self.long_outages,
             "secured": self.secured,
-            "clock jumps": self.clock_jumps,
         }
         return ", ".join([*words, *(name for name, is_on in extras.items() if is_on)])
 

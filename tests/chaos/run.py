@@ -174,7 +174,7 @@ def _fleet(
             "NAMESPACE": namespace,
             "KAFKA_BOOTSTRAP_SERVERS": brokers_of_worker,
         }
-        clock = Clock(folder / f"worker-{n}.clock") if mode.clock_jumps else None
+        clock = Clock(folder / f"worker-{n}.clock")
         to_store = link(network, ports)
         workers.append(Worker(n, folder, environment, to_store, to_broker, clock))
     return Fleet(workers)

@@ -19,6 +19,8 @@ from tests.chaos.truth.messages import Marked, expected_dead_letters
 MINUTE_MS = 60_000
 DECAY_STARTS_MS = 1_577_836_800_000
 HALF_LIFE_MS = int(HALF_LIFE_DAYS * 86_400_000)
+LATER_MS = 2**53
+"""When the broker took a record: after its event time."""
 ONE = Topology(quotes=1, interactions=1, cooccurrences=1)
 
 
@@ -36,7 +38,10 @@ def marked(*messages: dict[str, Any]) -> list[Marked]:
 
 def records_of(*messages: dict[str, Any] | bytes, making: int = 0) -> list[Record]:
     values = (m if isinstance(m, bytes) else json.dumps(m).encode() for m in messages)
-    return [Record(offset, value, {}, making=making) for offset, value in enumerate(values)]
+    return [
+        Record(offset, value, {}, making=making, stamp_ms=LATER_MS)
+        for offset, value in enumerate(values)
+    ]
 
 
 def log_of(quotes: list[Record] = [], interactions: list[Record] = []) -> Log:  # noqa: B006

@@ -25,10 +25,6 @@ def _among_brokers(mode: Mode) -> bool:
     return mode.brokers > 1
 
 
-def _with_clocks(mode: Mode) -> bool:
-    return mode.clock_jumps
-
-
 def _with_patience(mode: Mode) -> bool:
     return mode.long_outages
 
@@ -51,7 +47,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "kill a worker at a write": Kind(workers.kill_worker_at_a_write, 6),
     "zombie": Kind(workers.make_zombie, 5),
     "add or remove a worker": Kind(workers.add_or_remove_worker, 8, _FLEET),
-    "clock jump": Kind(workers.jump_clock, 6, happens=_with_clocks),
+    "clock jump": Kind(workers.jump_clock, 4),
     "restart a broker": Kind(brokers.restart_broker, 4, _BROKER),
     "pause a broker": Kind(brokers.pause_broker, 3, _BROKER),
     "cut from the brokers": Kind(brokers.cut_from_broker, 4),
@@ -71,6 +67,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "topic made anew": Kind(logs.make_topic_anew, 3, _BROKER | _STORE | _LOG),
     "log cut": Kind(logs.cut_log, 3, _BROKER | _STORE | _LOG),
     "transaction": Kind(logs.transact, 6, _LOG),
+    "open transaction": Kind(logs.leave_transaction_open, 3, _LOG),
+    "unreadable header": Kind(logs.poison, 4, _LOG),
     "lose the store": Kind(stores.lose_store, 0, _STORE),
     "no store for long": Kind(stores.stop_store_for_long, 0, _STORE, _with_patience),
     "no broker for long": Kind(brokers.cut_from_broker_for_long, 0, happens=_with_patience),

@@ -1,4 +1,4 @@
-"""Topics that are made anew, logs that are cut, transactions that are taken back."""
+"""Topics that are made anew, logs that are cut, transactions, and records that no one can read."""
 
 import random
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from runtime.kafka.config import plain
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds
 from tests.chaos.messages import FOLLOWED, Messages
+from tests.chaos.poison import Poison
 from tests.chaos.transaction import Transaction
 from tests.chaos.world import ChaosError, World
 
@@ -22,6 +23,8 @@ _KEPT_AFTER_S: Final = 3.0
 _CALL_S: Final = 10
 _MESSAGES: Final = (1, 60)
 _OPEN_S: Final = (0.0, 3.0)
+# Longer than a partition may stand still with work to do; the broker gives it up after 20 s.
+_OPEN_FOR_LONG_S: Final = (15.0, 25.0)
 
 
 def make_topic_anew(world: World, rng: random.Random) -> Seconds:
@@ -84,14 +87,33 @@ def _is_known(world: World, topic: Topic) -> bool:
 
 def transact(world: World, rng: random.Random) -> Seconds:
     """Publish some messages in a transaction, and take them back, or commit them."""
+    return _transact(world, rng, rng.uniform(*_OPEN_S))
+
+
+def leave_transaction_open(world: World, rng: random.Random) -> Seconds:
+    """The same, but what is published after it cannot be read for long."""
+    return _transact(world, rng, rng.uniform(*_OPEN_FOR_LONG_S))
+
+
+def _transact(world: World, rng: random.Random, open_s: float) -> Seconds:
     messages = Messages(rng, world.feed.time)
     transaction = Transaction(
         world.kafka.bootstrap_servers,
         name=f"{world.keyspace.namespace}-{rng.randrange(2**32)}",
         what=[messages.next() for _ in range(rng.randint(*_MESSAGES))],
-        open_s=rng.uniform(*_OPEN_S),
+        open_s=open_s,
         abort=rng.random() < 0.7,
     )
     transaction.start()
     yield from world.until(lambda: not transaction.is_alive())
-    world.say(f"a transaction is {transaction.outcome}")
+    world.say(f"a transaction that was open for {open_s:.0f} s is {transaction.outcome}")
+
+
+def poison(world: World, rng: random.Random) -> Seconds:
+    """Publish a good message under a header that no client can read."""
+    message = Messages(rng, world.feed.time, bad_share=0).next()
+    partition = rng.randrange(getattr(world.topology, message.topic))
+    poison = Poison(world.kafka.bootstrap_servers, message, partition)
+    poison.start()
+    yield from world.until(lambda: not poison.is_alive())
+    world.say(f"{message.topic}/{partition} has a record with an unreadable header")

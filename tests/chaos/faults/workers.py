@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.chaos.fleet import Worker
+from tests.chaos.messages import of_now
 from tests.chaos.world import World
 
 Seconds = Iterator[float]
@@ -88,12 +89,12 @@ def add_or_remove_worker(world: World, rng: random.Random) -> Seconds:
 
 
 def jump_clock(world: World, rng: random.Random) -> Seconds:
-    """Set a worker's wall clock some minutes ahead or back, where it stays."""
+    """Set a worker's wall clock some minutes off, where it stays, and publish live events."""
     worker = one(world, rng)
-    assert worker.clock is not None
     seconds = rng.randint(-_JUMP_S, _JUMP_S)
     world.say(f"{worker.name}'s clock is off by {seconds} s")
     worker.clock.set_off_by(seconds)
+    world.feed.also(of_now(rng))
     yield from ()
 
 
