@@ -127,7 +127,9 @@ def create_app(
     archived = _archived_bars(archive)
     table = (
         *bars.endpoints(
-            BarReader(store, now_ms, archived), LatestReader(store, now_ms), catalog.resolve
+            BarReader(store, now_ms, archived),
+            LatestReader(store, now_ms, archived),
+            catalog.resolve,
         ),
         *movers_endpoints.endpoints(moving),
         *instruments.endpoints(

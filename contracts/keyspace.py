@@ -40,7 +40,8 @@ Keys, after the namespace:
     for these three now and then, and reads the hash again when one of them is another.
 `position:{<t><p>}`
     hash: `next`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`, `updated_at_ms`;
-    for q also `closed` -> the newest minute whose bars are published, epoch s;
+    for q also `closed` -> the newest minute whose bars are published, epoch s, and `whole` -> the
+    event time since when its bars are whole, epoch s;
     for c also `source:<p>` -> highest offset applied; during a flush `chunk:<n>` -> the flush
     lives forever; written by workers; read by workers, api, trainer, people
 `model:current`
@@ -104,6 +105,7 @@ from typing import Final
 
 import msgspec
 
+from contracts.messages import MAX_TS_MS
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 
 NEWEST_FIELD: Final = "newest"
@@ -133,6 +135,13 @@ CHUNK_FIELD_PREFIX: Final = "chunk:"
 UPDATED_AT_FIELD: Final = "updated_at_ms"
 CLOSED_FIELD: Final = "closed"
 """Of quotes: start of the newest minute, epoch s, whose bars stand in the topic `bars`."""
+WHOLE_FIELD: Final = "whole"
+"""Of quotes: event time, epoch s, since when no quote is missing in the bars.
+
+0 if the log was folded from its very first record on, and no record was lost since. Else a minute
+after the first quote that was folded after a loss, or `NOT_WHOLE_YET_S` until that has come.
+"""
+NOT_WHOLE_YET_S: Final = MAX_TS_MS // 1000
 SOURCE_FIELD_PREFIX: Final = "source:"
 
 REPLACED_GENERATION_TTL_S: Final = 60

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeVar, get_args
 
 import msgspec
 
-from api.bars.answers import Bar, LegacyBar
+from api.bars.answers import Bar, Gap, LegacyBar
 from contracts.keyspace import BarValue
 from contracts.messages import Ints
 
@@ -153,6 +153,18 @@ def fill_previous(
             closed = start + window.interval_ms <= now_ms
             filled.append(Bar(start, close, close, close, close, 0, 0, None, closed))
     return filled
+
+
+def with_partial(bars: list[Bar], interval_ms: int, missing: Gap | None) -> list[Bar]:
+    """Return `bars`, each that has one of the `missing` minutes in its time marked as partial."""
+    if missing is None:
+        return bars
+    return [
+        msgspec.structs.replace(bar, partial=True)
+        if bar.t < missing.end and missing.start < bar.t + interval_ms
+        else bar
+        for bar in bars
+    ]
 
 
 def legacy_bars(instrument_id: int, minutes: MinuteBars) -> dict[str, LegacyBar]:

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Bar(msgspec.Struct, frozen=True, gc=False):
+class Bar(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A bar of any interval, in the letters that Alpaca and Polygon use."""
 
     t: int
@@ -20,10 +20,13 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     """volume-weighted average price; null without volume"""
     closed: bool
     """whether the bar's time is over; a late quote may still revise it"""
+    partial: bool = False
+    """true where minutes of the bar's time may be missing, as they are retained no longer; absent
+    where all are there"""
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Minutes that neither Redis nor the archive has, though there may have been quotes."""
+    """Minutes that neither Redis nor the archive has in whole, though there may be quotes."""
 
     start: int
     """epoch ms"""
@@ -43,10 +46,11 @@ class Bars(msgspec.Struct, frozen=True, omit_defaults=True):
     """`end` of the buckets before, epoch ms, where all of them are more than one answer reads of
     the archive; absent if all were looked at"""
     gap: Gap | None = None
-    """minutes that the archive does not have yet, and Redis no more; absent if there are none"""
+    """minutes that the archive does not have yet, and Redis not in whole; absent if there are
+    none"""
 
 
-class BarsOfMany(msgspec.Struct, frozen=True):
+class BarsOfMany(msgspec.Struct, frozen=True, omit_defaults=True):
     """Bars of several instruments, each oldest first."""
 
     interval: str
@@ -56,6 +60,9 @@ class BarsOfMany(msgspec.Struct, frozen=True):
     """what the request calls those that never had a quote"""
     next_page_token: str | None
     """`page_token` of the next page; null if nothing is left"""
+    gap: Gap | None = None
+    """minutes that the archive does not have yet, and Redis not in whole of each; absent if there
+    are none"""
 
 
 class LatestQuote(msgspec.Struct, frozen=True, gc=False):
@@ -76,16 +83,16 @@ class LatestQuotes(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Where an instrument stands; a bar is null without quotes in its time, or none retained."""
+    """Where an instrument stands; a bar is null if no quotes of its time are there."""
 
     quote: LatestQuote
     minute: Bar | None
     """the running one"""
     previous_minute: Bar | None
     day: Bar | None
-    """today (UTC), of the minutes that are retained"""
+    """today (UTC)"""
     previous_day: Bar | None
-    """yesterday (UTC), of the minutes that are retained"""
+    """yesterday (UTC)"""
 
 
 class Snapshots(msgspec.Struct, frozen=True):

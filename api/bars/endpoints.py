@@ -4,7 +4,7 @@ from typing import Final, get_args
 
 from api.bars.aggregation import Interval
 from api.bars.answers import Bar, Bars, BarsOfMany, LegacyBar
-from api.bars.archive.desk import ARCHIVE_UNAVAILABLE
+from api.bars.archive.desk import ARCHIVE_READING
 from api.bars.archive.ranges import MOST_DAYS
 from api.bars.asked import asked_parameter
 from api.bars.latest import LatestReader
@@ -33,10 +33,7 @@ _PROBLEMS: Final[dict[ProblemType, str]] = {
     **READING,
     UNKNOWN_INSTRUMENT: "Instrument 4 has no quotes",
 }
-_PROBLEMS_OF_BARS: Final[dict[ProblemType, str]] = {
-    **_PROBLEMS,
-    ARCHIVE_UNAVAILABLE: "no answer in 5 s: ask for fewer buckets, or later",
-}
+_PROBLEMS_OF_BARS: Final[dict[ProblemType, str]] = {**_PROBLEMS, **ARCHIVE_READING}
 _TWO: Final = [
     Bar(1629061620000, 30.72, 30.9, 30.71, 30.85, 1200, 14, 30.8, closed=True),
     Bar(1629061680000, 30.85, 30.85, 30.8, 30.81, 300, 3, 30.82, closed=False),
@@ -95,9 +92,10 @@ the last is the running one. A bucket without quotes has no bar, unless `fill=pr
 close before it; before the first quote that is read there is nothing to repeat. `closed` goes by
 the server's clock.
 
-Minutes that Redis retains no more are read from the archive, if the server has one. An answer is
-made of up to {MOST_DAYS} days of it. Without `start`, `continue_before` is then the `end` to ask
-for what lies before. `gap` names minutes that Redis has no more, and the archive not yet.""",
+Minutes that Redis does not have in whole are read from the archive, if the server has one. An
+answer is made of up to {MOST_DAYS} days of it. Without `start`, `continue_before` is then the `end`
+to ask for what lies before. `gap` names minutes that Redis does not have in whole, and the archive
+not yet. A bar of whose time minutes may be missing says `partial`.""",
             parameters=(
                 instrument_parameter(resolve),
                 whole_number(
@@ -139,7 +137,7 @@ made of many minutes. Bars are as those of one instrument.""",
             ),
             read=reader.bars_of_many,
             success=Success(kind=BarsOfMany, example=_BARS_OF_MANY, headers=KEPT),
-            problems=READING,
+            problems={**READING, **ARCHIVE_READING},
         ),
         *latest_endpoints(latest, resolve),
         ReadEndpoint(

@@ -1,19 +1,32 @@
 """Reads of where instruments stand: latest quotes, and snapshots with the bars around them."""
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from api.bars.aggregation import MINUTE_MS, MinuteBars, Window, minute_field, roll_up
-from api.bars.answers import LatestQuote, LatestQuotes, Snapshot, Snapshots
+from api.bars.aggregation import (
+    MINUTE_MS,
+    MinuteBars,
+    Window,
+    minute_field,
+    roll_up,
+    with_partial,
+)
+from api.bars.answers import Bar, Gap, LatestQuote, LatestQuotes, Snapshot, Snapshots
+from api.bars.archive.ranges import MOST_DAYS, Range
 from api.bars.asked import Asked
-from api.bars.minutes import MinuteReader
+from api.bars.minutes import Held, MinuteReader
+from api.bars.seam import Seam
 from api.http.problems import INVALID_REQUEST, Problem
 from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import NEWEST_FIELD
+
+if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
+    from api.bars.archive.handing_on import ArchivedBars
+    from api.bars.archive.reader import ArchiveReader
 
 QUOTES_AT_ONCE: Final = 250
 """Read in one round, so that others have their turn between two."""
@@ -29,14 +42,32 @@ class _Close(msgspec.Struct, frozen=True, gc=False):
 
 
 _close = msgspec.json.Decoder(_Close)
+_DAYS: Final = 2
+"""Of a snapshot: today and yesterday."""
+
+
+class _Of(NamedTuple):
+    """What a snapshot is made of."""
+
+    quote: LatestQuote
+    held: Held
+    missing: Gap | None
+    """what Redis may not have in whole"""
+    older: Range | None
+    """what the archive may have more of"""
 
 
 class LatestReader:
     """Reads the newest of one namespace, by one clock."""
 
-    def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, now_ms: Callable[[], int], archived_bars: "ArchivedBars | None" = None
+    ) -> None:
+        """Read from a store, and from `archived_bars` what it does not have in whole."""
         self._minutes = MinuteReader(store)
+        self._seam = Seam(store, now_ms, has_archive=archived_bars is not None)
         self._now_ms = now_ms
+        self._archived_bars = archived_bars
 
     def quotes(self, instruments: Asked) -> Read[Reply]:
         """Answer with the latest quote of each instrument."""
@@ -48,7 +79,7 @@ class LatestReader:
         """Answer with where each instrument stands."""
         now_ms, names = self._now_ms(), instruments.names
         quotes = yield from self._quotes(list(names))
-        days = Window.before(now_ms + 1, "1d", 2)
+        days = Window.before(now_ms + 1, "1d", _DAYS)
         lengths = yield from self._minutes.lengths(list(quotes))
         most = len(days.minutes()) + 1
         if sum(min(length, most) for length in lengths) > MINUTES_OF_SNAPSHOTS:
@@ -56,11 +87,32 @@ class LatestReader:
         windows = dict.fromkeys(quotes, days)
         room = MINUTES_OF_SNAPSHOTS
         found = yield from self._minutes.page(windows, lengths, limit=room, minutes=room)
-        snapshots = {
-            names[i]: _snapshot(quote, found.minutes.get(i, ()), days, now_ms)
+        yield from self._seam.read([held.partition for held in found.held.values()])
+        of_each = {
+            names[i]: _Of(
+                quote,
+                found.held[i],
+                self._seam.missing(days, found.held[i]),
+                self._seam.older(i, days, found.held[i]),
+            )
             for i, quote in quotes.items()
         }
-        return reply(Snapshots(snapshots, instruments.without(quotes)), NOW)
+        unknown = instruments.without(quotes)
+        archived_bars = self._archived_bars
+        if archived_bars is not None and (older := sum(1 for of in of_each.values() if of.older)):
+            if older * _DAYS > MOST_DAYS:
+                raise _too_many_of_the_archive(older)
+
+            def answer(archive: "ArchiveReader") -> Reply:
+                found = {name: _archived(archive, of, days, now_ms) for name, of in of_each.items()}
+                return reply(Snapshots(found, unknown), NOW)
+
+            raise archived_bars.read(answer)
+        snapshots = {
+            name: _snapshot(of, _days(of.held.minutes, days, now_ms, of.missing), days, now_ms)
+            for name, of in of_each.items()
+        }
+        return reply(Snapshots(snapshots, unknown), NOW)
 
     def _quotes(self, ids: Sequence[int]) -> Read[dict[int, LatestQuote]]:
         """Return the latest quote of each instrument that ever had one, in the order of `ids`."""
@@ -96,16 +148,29 @@ class LatestReader:
         }
 
 
-def _snapshot(quote: LatestQuote, minutes: MinuteBars, days: Window, now_ms: int) -> Snapshot:
+def _archived(archive: "ArchiveReader", of: _Of, days: Window, now_ms: int) -> Snapshot:
+    """Return a snapshot out of Redis and the archive."""
+    if of.older is None:
+        return _snapshot(of, _days(of.held.minutes, days, now_ms, None), days, now_ms)
+    archived = archive.last(of.older)
+    minutes = archived.followed_by(of.held.minutes, of.older)
+    return _snapshot(of, _days(minutes, days, now_ms, archived.gap(of.older)), days, now_ms)
+
+
+def _days(minutes: MinuteBars, days: Window, now_ms: int, missing: Gap | None) -> Mapping[int, Bar]:
+    """Return the bars of the days by their start."""
+    bars = with_partial(roll_up(minutes, days, now_ms), days.interval_ms, missing)
+    return {bar.t: bar for bar in bars}
+
+
+def _snapshot(of: _Of, by_day: Mapping[int, Bar], days: Window, now_ms: int) -> Snapshot:
     running_ms = now_ms // MINUTE_MS * MINUTE_MS
     last = Window(running_ms - MINUTE_MS, running_ms, MINUTE_MS)
-    by_minute = {
-        bar.t: bar
-        for bar in roll_up([m for m in minutes[-2:] if m[0] >= last.first_ms], last, now_ms)
-    }
-    by_day = {bar.t: bar for bar in roll_up(minutes, days, now_ms)}
+    newest = [m for m in of.held.minutes[-2:] if m[0] >= last.first_ms]
+    bars = with_partial(roll_up(newest, last, now_ms), MINUTE_MS, of.missing)
+    by_minute = {bar.t: bar for bar in bars}
     return Snapshot(
-        quote=quote,
+        quote=of.quote,
         minute=by_minute.get(last.last_ms),
         previous_minute=by_minute.get(last.first_ms),
         day=by_day.get(days.last_ms),
@@ -114,9 +179,19 @@ def _snapshot(quote: LatestQuote, minutes: MinuteBars, days: Window, now_ms: int
 
 
 def _too_many(n: int, minutes: int) -> Problem:
-    reason = (
+    return _refused(
         f"the {n} have more than {MINUTES_OF_SNAPSHOTS:,} minute bars of two days: "
         f"ask for {MINUTES_OF_SNAPSHOTS // minutes} at a time"
     )
+
+
+def _too_many_of_the_archive(n: int) -> Problem:
+    return _refused(
+        f"for {n} of them the archive must be read, for {MOST_DAYS // _DAYS} at most in one "
+        f"answer: ask for {MOST_DAYS // _DAYS} at a time"
+    )
+
+
+def _refused(reason: str) -> Problem:
     errors = [{"field": "instruments", "reason": reason}]
     return Problem(INVALID_REQUEST, f"instruments: {reason}", errors=errors)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from api.bars.answers import Bar, LatestQuote, LatestQuotes, Snapshot, Snapshots
+from api.bars.archive.desk import ARCHIVE_READING
 from api.bars.asked import asked_parameter
 from api.bars.latest import LatestReader
 from api.http.cases import READING
@@ -48,11 +49,11 @@ def latest_endpoints(reader: LatestReader, resolve: Resolve) -> Table:
             summary="Where several instruments stand",
             description="""\
 Of each instrument the latest quote, the bars of the running minute and of the one before it, and
-those of today and yesterday (UTC), as far as their minutes are retained. A bar is null without
-quotes in its time. `unknown` names the instruments that never had a quote.
+those of today and yesterday (UTC); a bar of whose time minutes may be missing says `partial`. A bar
+is null without quotes in its time. `unknown` names the instruments that never had a quote.
 
 A day's bar is made of its minutes: where more than a day is retained, one answer can have about 20
-instruments, and `invalid-request` says so.""",
+instruments, and 31 where the archive is read for them; `invalid-request` says so.""",
             parameters=(asked_parameter(resolve, MAX_SNAPSHOTS, "of which instruments"),),
             read=reader.snapshots,
             success=Success(
@@ -60,6 +61,6 @@ instruments, and `invalid-request` says so.""",
                 example=Snapshots(snapshots={"4": _SNAPSHOT}, unknown=["XYZ"]),
                 headers=KEPT,
             ),
-            problems=READING,
+            problems={**READING, **ARCHIVE_READING},
         ),
     )

@@ -42,13 +42,10 @@ class Held(NamedTuple):
     """whether there ever was a quote"""
     minutes: MinuteBars
     """oldest first"""
-    newest: bytes | None = None
-    """its field of the newest minute, where that was read with the others"""
-
-    @property
-    def newest_ms(self) -> int | None:
-        """Start of the newest minute, where that was read."""
-        return None if self.newest is None else 1000 * int(self.newest)
+    newest_ms: int | None
+    """start of the newest minute, read with the others or after them; None if there is none"""
+    partition: int
+    """that it belongs to"""
 
     def known(self, instrument_id: int) -> MinuteBars:
         """Return the minutes.
@@ -65,8 +62,8 @@ class Held(NamedTuple):
 class Found:
     """The minutes of a page."""
 
-    minutes: dict[int, MinuteBars] = field(default_factory=dict)
-    """of each instrument that has any"""
+    held: dict[int, Held] = field(default_factory=dict)
+    """of each instrument that was looked at"""
     rest: Position | None = None
     """where the next page begins"""
 
@@ -87,17 +84,12 @@ class MinuteReader:
             fields = [minute_field(minute) for minute in minutes]
             ((newest, *values),) = yield [("HMGET", key, NEWEST_FIELD, *fields)]
             if newest is None:
-                return Held(is_known=False, minutes=())
-            return Held(True, minute_bars(minutes, values), newest)  # noqa: FBT003
+                return Held(is_known=False, minutes=(), newest_ms=None, partition=partition)
+            newest_ms = 1000 * int(newest)
+            return Held(True, minute_bars(minutes, values), newest_ms, partition)  # noqa: FBT003
         (names,) = yield [("HKEYS", key)]
-        found = yield from self._values({instrument_id: _starts(names, minutes)})
-        return Held(is_known=bool(names), minutes=found.get(instrument_id, ()))
-
-    def newest(self, instrument_id: int) -> Read[int | None]:
-        """Return the start of an instrument's newest minute; None if there never was a quote."""
-        (key,) = yield from self.keys([instrument_id])
-        (newest,) = yield [("HGET", key, NEWEST_FIELD)]
-        return None if newest is None else 1000 * int(newest)
+        found = yield from self._held({instrument_id: _Named.of(names, minutes)})
+        return found[instrument_id]
 
     def page(
         self,
@@ -118,19 +110,20 @@ class MinuteReader:
         for some in _groups(list(windows), lengths, FIELDS_AT_ONCE):
             keys = yield from self.keys(some)
             names = yield [("HKEYS", key) for key in keys]
-            wanted: dict[int, list[int]] = {}
+            wanted: dict[int, _Named] = {}
             for instrument_id, own in zip(some, names, strict=True):
                 window = windows[instrument_id]
-                starts = _starts(own, window.minutes())
+                named = _Named.of(own, window.minutes())
+                starts = named.starts
                 end = whole_buckets(starts, window.interval_ms, bars, minutes)
-                wanted[instrument_id] = starts[:end]
+                wanted[instrument_id] = named._replace(starts=starts[:end])
                 bars -= len({bucket_start(start, window.interval_ms) for start in starts[:end]})
                 minutes -= end
                 if end < len(starts):
                     bucket = bucket_start(starts[end], window.interval_ms)
                     found.rest = Position(instrument_id, bucket)
                     break
-            found.minutes |= yield from self._values(wanted)
+            found.held |= yield from self._held(wanted)
             if found.rest is not None:
                 break
         return found
@@ -148,21 +141,29 @@ class MinuteReader:
         bars = self._store.keys.bars
         return [bars(instrument_partition(i, topology.quotes), i) for i in instruments]
 
-    def _values(self, wanted: Mapping[int, Sequence[int]]) -> Read[dict[int, MinuteBars]]:
-        """Return the minute bars of these minutes of instruments that have any."""
-        keys = yield from self.keys(list(wanted))
+    def _held(self, wanted: Mapping[int, "_Named"]) -> Read[dict[int, Held]]:
+        """Return what Redis holds of these minutes of instruments."""
+        topology = yield from self._store.topology()
+        partitions = {i: instrument_partition(i, topology.quotes) for i in wanted}
         parts = [
-            (instrument_id, key, starts[first : first + MINUTES_AT_ONCE])
-            for (instrument_id, starts), key in zip(wanted.items(), keys, strict=True)
+            (i, self._store.keys.bars(partitions[i], i), starts[first : first + MINUTES_AT_ONCE])
+            for i, (starts, _) in wanted.items()
             for first in range(0, len(starts), MINUTES_AT_ONCE)
         ]
         found: dict[int, list[tuple[int, Minute]]] = {}
+        newest_ms = {i: named.newest_ms for i, named in wanted.items()}
         for some in _groups(parts, [len(starts) for _, _, starts in parts], MINUTES_AT_ONCE):
-            answers = yield [("HMGET", key, *map(minute_field, starts)) for _, key, starts in some]
-            for (instrument_id, _, starts), values in zip(some, answers, strict=True):
-                # One that is gone was retained no longer.
-                found.setdefault(instrument_id, []).extend(minute_bars(starts, values))
-        return {**found}
+            answers = yield [
+                ("HMGET", key, NEWEST_FIELD, *map(minute_field, starts)) for _, key, starts in some
+            ]
+            for (i, _, starts), (newest, *values) in zip(some, answers, strict=True):
+                # One that is gone was retained no longer: the newest minute of now says so.
+                found.setdefault(i, []).extend(minute_bars(starts, values))
+                newest_ms[i] = None if newest is None else 1000 * int(newest)
+        return {
+            i: Held(named.newest_ms is not None, found.get(i, ()), newest_ms[i], partitions[i])
+            for i, named in wanted.items()
+        }
 
 
 def unknown_instrument(instrument_id: int) -> Problem:
@@ -170,12 +171,22 @@ def unknown_instrument(instrument_id: int) -> Problem:
     return Problem(UNKNOWN_INSTRUMENT, f"Instrument {instrument_id} has no quotes")
 
 
-def _starts(names: Sequence[bytes], minutes: range) -> list[int]:
-    """Return which of `minutes` stand in a `bars` hash with such fields, in order."""
-    first_s, end_s = minutes.start // 1000, minutes.stop // 1000
-    seconds = sorted(map(int, filter(_NEWEST.__ne__, names)))  # without bytecode for each
-    inside = seconds[bisect_left(seconds, first_s) : bisect_left(seconds, end_s)]
-    return [1000 * second for second in inside]
+class _Named(NamedTuple):
+    """What the fields of a `bars` hash say."""
+
+    starts: list[int]
+    """of the minutes that are wanted, those that there are, in order"""
+    newest_ms: int | None
+    """start of the newest minute of all; None if there is none"""
+
+    @classmethod
+    def of(cls, names: Sequence[bytes], minutes: range) -> "_Named":
+        """Return what names of fields say, some of `minutes` being wanted."""
+        first_s, end_s = minutes.start // 1000, minutes.stop // 1000
+        seconds = sorted(map(int, filter(_NEWEST.__ne__, names)))  # without bytecode for each
+        inside = seconds[bisect_left(seconds, first_s) : bisect_left(seconds, end_s)]
+        starts = [1000 * second for second in inside]
+        return cls(starts, 1000 * seconds[-1] if seconds else None)
 
 
 def _groups(things: Sequence[T], sizes: Sequence[int], most: int) -> Iterator[list[T]]:

@@ -4,8 +4,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from api.bars.aggregation import Interval, MinuteBars, Window, fill_previous, roll_up
-from api.bars.answers import Bars
+from api.bars.aggregation import (
+    Interval,
+    MinuteBars,
+    Window,
+    fill_previous,
+    roll_up,
+    with_partial,
+)
+from api.bars.answers import Bars, Gap
 from api.bars.archive.ranges import Archived, Range
 from api.bars.minutes import Held, unknown_instrument
 from api.bars.pages import Position, fill_page
@@ -24,24 +31,29 @@ class Question(NamedTuple):
     position: Position | None
     """where a page begins; None: the last buckets are asked for"""
 
-    def answer(self, minutes: MinuteBars, rest: Position | None) -> Bars:
+    def answer(
+        self, minutes: MinuteBars, rest: Position | None, missing: Gap | None = None
+    ) -> Bars:
         """Return the answer.
 
         Args:
             minutes: of the window; of a page, those of its first buckets, or of more than that.
             rest: where the minutes begin that a page has no room for, and that are not given.
+            missing: minutes of the window that may not be among those given.
         """
         instrument_id, interval, window, limit, filled, now_ms, position = self
+        length = window.interval_ms
         bars = roll_up(minutes, window, now_ms)
         if position is None:
             if filled:
                 bars = fill_previous(bars, window, now_ms)
-            return Bars(instrument_id, interval, bars, None)
+            return Bars(instrument_id, interval, with_partial(bars, length, missing), None)
         if len(bars) > limit:  # as many from the archive, and as many from Redis
             rest = Position(instrument_id, bars[limit].t)
             bars = bars[:limit]
         if filled:
             bars, rest = fill_page(bars, window, position, rest, limit, now_ms)
+        bars = with_partial(bars, length, missing)
         return Bars(instrument_id, interval, bars, rest.token(interval) if rest else None)
 
     def answer_with(
@@ -51,7 +63,7 @@ class Question(NamedTuple):
 
         Args:
             archived: what the archive has of `older`.
-            older: the minutes of the window that Redis retains no more.
+            older: the minutes of the window that Redis does not have in whole.
             held: what Redis holds.
             rest: as for `answer`.
 
@@ -61,13 +73,13 @@ class Question(NamedTuple):
         gap = archived.gap(older) if held.is_known else None
         if archived.rest_ms is not None:  # Redis's minutes are behind those that there is room for
             rest = Position(self.instrument_id, archived.rest_ms)
-            return msgspec.structs.replace(self.answer(archived.bars, rest), gap=gap)
+            return msgspec.structs.replace(self.answer(archived.bars, rest, gap), gap=gap)
         is_cut = archived.first_ms > self.window.first_ms
         if not held.is_known and not archived.bars and not is_cut:
             raise unknown_instrument(self.instrument_id)
         asked = self._replace(window=self.window.since(archived.first_ms))
         return msgspec.structs.replace(
-            asked.answer([*archived.bars, *held.minutes], rest),
+            asked.answer(archived.followed_by(held.minutes, older), rest, gap),
             continue_before=archived.first_ms if is_cut else None,
             gap=gap,
         )

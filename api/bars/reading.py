@@ -1,13 +1,14 @@
 """Reads of bars: each returns its whole answer."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from api.bars.aggregation import Interval, Window, fill_previous, legacy_bars, roll_up
-from api.bars.answers import Bars, BarsOfMany
-from api.bars.archive.ranges import Archived, Range
+from api.bars.answers import Bars, Gap
 from api.bars.asked import Asked
-from api.bars.minutes import Held, MinuteReader
+from api.bars.many import Of, QuestionOfMany
+from api.bars.minutes import Found, Held, MinuteReader
 from api.bars.pages import Position
 from api.bars.question import Question
 from api.bars.seam import Seam
@@ -18,6 +19,7 @@ from api.redis.store import Store
 
 if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
     from api.bars.archive.handing_on import ArchivedBars
+    from api.bars.archive.reader import ArchiveReader
 
 LEGACY_MINUTES: Final = 5
 
@@ -28,9 +30,9 @@ class BarReader:
     def __init__(
         self, store: Store, now_ms: Callable[[], int], archived_bars: "ArchivedBars | None" = None
     ) -> None:
-        """Read from a store, and from `archived_bars` what it retains no more."""
+        """Read from a store, and from `archived_bars` what it does not have in whole."""
         self._minutes = MinuteReader(store)
-        self._seam = Seam(store, now_ms)
+        self._seam = Seam(store, now_ms, has_archive=archived_bars is not None)
         self._now_ms = now_ms
         self._archived_bars = archived_bars
 
@@ -51,7 +53,7 @@ class BarReader:
         if start is None and page_token is None:
             window, position, rest = Window.before(end_ms, interval, limit), None, None
             held = yield from self._minutes.window(instrument, window)
-            if self._archived_bars is None or self._seam.retains(window.first_ms, held, now_ms):
+            if self._seam.retains(window.first_ms, held, now_ms):
                 found = roll_up(held.known(instrument), window, now_ms)
                 if filled:
                     found = fill_previous(found, window, now_ms)
@@ -67,9 +69,8 @@ class BarReader:
             window = Window.between(position.start_ms, last_ms, interval)
             held, rest = yield from self._page(instrument, window, limit)
         asked = Question(instrument, interval, window, limit, filled, now_ms, position)
-        if self._archived_bars is not None:
-            yield from self._go_on(self._archived_bars, asked, held, rest)
-        return reply(asked.answer(held.known(instrument), rest), NOW)
+        missing = yield from self._go_on(asked, held, rest)
+        return reply(asked.answer(held.known(instrument), rest, missing), NOW)
 
     def bars_of_many(
         self,
@@ -87,11 +88,24 @@ class BarReader:
         window = _window_of_each(len(names), limit, start, now_ms if end is None else end, interval)
         lengths = dict(zip(names, (yield from self._minutes.lengths(list(names))), strict=True))
         known = [i for i, length in lengths.items() if length]
-        windows = _windows_from(page_token, known, window)
+        archived_bars = self._archived_bars
+        windows = _windows_from(page_token, list(names) if archived_bars else known, window)
         found = yield from self._minutes.page(windows, [lengths[i] for i in windows], limit)
-        bars = {names[i]: roll_up(of, window, now_ms) for i, of in found.minutes.items()}
-        unknown = instruments.without(known)
-        return reply(BarsOfMany(interval, bars, unknown, _token(found.rest, interval)), NOW)
+        yield from self._seam.read([held.partition for held in found.held.values()])
+        of_each = [self._of(i, names[i], windows[i], found) for i in found.held]
+        unknown = instruments.unknown if archived_bars else instruments.without(known)
+        asked = QuestionOfMany(interval, limit, now_ms, of_each, found.rest, unknown)
+        if archived_bars is not None and any(of.older for of in of_each):
+            raise archived_bars.read(lambda archive: reply(asked.answer_with(archive.first), NOW))
+        return reply(asked.answer(), NOW)
+
+    def _of(self, instrument_id: int, name: str, window: Window, found: Found) -> Of:
+        held, rest = found.held[instrument_id], found.rest
+        is_cut = rest is not None and rest.instrument_id == instrument_id
+        rest_ms = rest.start_ms if rest is not None and is_cut else math.inf
+        missing = self._seam.missing(window, held)
+        older = self._seam.older(instrument_id, window, held, rest_ms)
+        return Of(instrument_id, name, window, held, missing, older)
 
     def legacy(self, instrument_id: int) -> Read[Reply]:
         """Answer with the last minutes in the first version's form."""
@@ -105,33 +119,31 @@ class BarReader:
         """Return what Redis holds of the first buckets of a window, and where the rest begins."""
         lengths = yield from self._minutes.lengths([instrument])
         found = yield from self._minutes.page({instrument: window}, lengths, limit)
-        return Held(bool(lengths[0]), found.minutes.get(instrument, ())), found.rest
+        return found.held[instrument], found.rest
 
-    def _go_on(
-        self, archived_bars: "ArchivedBars", asked: Question, held: Held, rest: Position | None
-    ) -> Read[None]:
-        """Return if Redis holds all that is asked for.
+    def _go_on(self, asked: Question, held: Held, rest: Position | None) -> Read[Gap | None]:
+        """Return what may be missing, if no archive can have it.
 
         Raises:
-            HandedOn: it does not: the archive goes on.
+            HandedOn: the archive goes on.
         """
-        window, end_ms = asked.window, asked.window.last_ms + asked.window.interval_ms
-        newest_ms = held.newest_ms
-        if held.is_known and newest_ms is None:  # after the minutes, lest one goes in between
-            newest_ms = yield from self._minutes.newest(asked.instrument_id)
-        if newest_ms is not None:
-            retained_ms = yield from self._seam.retained_from(asked.instrument_id, newest_ms, held)
-            end_ms = min(end_ms, retained_ms)
-        if end_ms <= window.first_ms:
-            return
-        older = Range(asked.instrument_id, window.first_ms, end_ms, window.interval_ms)
+        yield from self._seam.read([held.partition])
+        archived_bars = self._archived_bars
+        if archived_bars is None:
+            return self._seam.missing(asked.window, held)
+        rest_ms = math.inf if rest is None else rest.start_ms
+        older = self._seam.older(asked.instrument_id, asked.window, held, rest_ms)
+        if older is None:
+            return None
 
-        def answer(archived: Archived) -> Reply:
+        def answer(archive: "ArchiveReader") -> Reply:
+            if asked.position is None:
+                archived = archive.last(older)
+            else:
+                archived = archive.first(older, asked.limit)
             return reply(asked.answer_with(archived, older, held, rest), NOW)
 
-        if asked.position is None:
-            raise archived_bars.last(older, answer)
-        raise archived_bars.first(older, asked.limit, answer)
+        raise archived_bars.read(answer)
 
 
 def _window_of_each(
@@ -155,7 +167,3 @@ def _windows_from(
     first = position.instrument_id
     left = {i: window for i in instruments if i >= first}
     return left | {i: window.since(position.start_ms) for i in left if i == first}
-
-
-def _token(position: Position | None, interval: Interval) -> str | None:
-    return position.token(interval) if position else None

@@ -1,74 +1,137 @@
-"""Where the bars that Redis retains begin: what lies before is the archive's.
+"""Where the bars that Redis has in whole begin: what lies before may be incomplete.
 
 Redis retains the minutes of an instrument that are less than `BARS_RETENTION_MINUTES` before its
-newest one, by event time. The setting is a worker's; it stands in the position of a partition.
+newest one, by event time. The setting is a worker's; it stands in the position of a partition, next
+to since when the partition's bars are whole: after Redis was rebuilt from a log that had already
+dropped records, or records were lost, that is later.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from api.bars.aggregation import MINUTE_MS
+from api.bars.aggregation import MINUTE_MS, Window
+from api.bars.answers import Gap
+from api.bars.archive.ranges import Range
 from api.bars.minutes import Held
 from api.redis.reading import Read
 from api.redis.store import Store
-from contracts.keyspace import FOLDING_FIELD
-from contracts.partitioning import instrument_partition
+from contracts.keyspace import FOLDING_FIELD, LINEAGE_FIELD, WHOLE_FIELD
 from contracts.topics import QUOTES
 
-_AGAIN_MS: Final = 60_000
-"""After which it is asked for again: an emptied namespace may be filled with another retention.
-
-One that is new has bars before it has a position: then it is asked for each time.
-"""
+_AGAIN_MS: Final = 10_000
+"""After which a position is read again: Redis may have been emptied and filled again."""
 
 
 class _Folding(msgspec.Struct):
-    bars_retention_minutes: int
+    bars_retention_minutes: int | None = None
 
 
 _folding = msgspec.json.Decoder(_Folding)
 
 
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """What a position says; as long as there is none, Redis is taken to have all."""
+
+    before_newest_ms: float = math.inf
+    """how long before the newest minute of an instrument the first one starts that is retained"""
+    whole_ms: int = 0
+    """event time since when no quote is missing"""
+    begun_ms: float = math.inf
+    """when its state was begun from nothing: an archive may have bars of a former log"""
+    good_until_ms: int = 0
+
+
+_UNKNOWN: Final = _Partition()
+
+
 class Seam:
     """The seam of one namespace, by one clock."""
 
-    def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: Store, now_ms: Callable[[], int], *, has_archive: bool) -> None:
+        """Read from a store; with an archive, a position that is missing is read each time."""
         self._store = store
         self._now_ms = now_ms
-        self._before_newest_ms = -MINUTE_MS
-        """how long before the newest minute of an instrument the first one starts that is retained;
-        what is not known is taken for nothing: then Redis has what it holds, from the first on"""
-        self._ask_at_ms = 0
+        self._has_archive = has_archive
+        self._partitions: dict[int, _Partition] = {}
 
     def retains(self, first_ms: int, held: Held, now_ms: int) -> bool:
         """Whether Redis is known to have all minutes from `first_ms` on."""
         newest_ms = held.newest_ms
+        known = self._partitions.get(held.partition, _UNKNOWN)
         return (
             newest_ms is not None
-            and first_ms >= newest_ms - self._before_newest_ms
-            and now_ms < self._ask_at_ms
+            and now_ms < known.good_until_ms
+            and first_ms >= newest_ms - known.before_newest_ms
+            and first_ms >= known.whole_ms
+            and (not self._has_archive or first_ms >= known.begun_ms)
         )
 
-    def retained_from(self, instrument_id: int, newest_ms: int, held: Held) -> Read[int]:
-        """Return from when on Redis has all minutes that there were, epoch ms.
+    def read(self, partitions: Collection[int]) -> Read[None]:
+        """Read the positions of partitions, unless that was done a moment ago."""
+        now_ms = self._now_ms()
+        known = self._partitions
+        due = [p for p in set(partitions) if now_ms >= known.get(p, _UNKNOWN).good_until_ms]
+        if not due:
+            return
+        fields = (FOLDING_FIELD, WHOLE_FIELD, LINEAGE_FIELD)
+        keys = [self._store.keys.position(QUOTES, p) for p in due]
+        answers = yield [("HMGET", key, *fields) for key in keys]
+        for partition, (folding, whole, lineage) in zip(due, answers, strict=True):
+            if folding is None:
+                again_ms = 0 if self._has_archive else now_ms + _AGAIN_MS
+                known[partition] = _Partition(good_until_ms=again_ms)
+                continue
+            retained = _folding.decode(folding).bars_retention_minutes
+            known[partition] = _Partition(
+                before_newest_ms=math.inf if retained is None else (retained - 1) * MINUTE_MS,
+                whole_ms=1000 * int(whole or 0),
+                begun_ms=int(lineage or 0) // 1000,
+                good_until_ms=now_ms + _AGAIN_MS,
+            )
+
+    def missing(self, window: Window, held: Held) -> Gap | None:
+        """Return the minutes of a window of which Redis may not have all; after `read`."""
+        whole_ms = self._whole_from_ms(held)
+        return Gap(window.first_ms, whole_ms) if window.first_ms < whole_ms else None
+
+    def older(
+        self, instrument_id: int, window: Window, held: Held, rest_ms: float = math.inf
+    ) -> Range | None:
+        """Return of which minutes an archive may have more than Redis; after `read`.
 
         Args:
             instrument_id: of which the minutes are.
-            newest_ms: start of its newest minute, read with the others or after them.
-            held: the minutes that were asked for.
+            window: that is asked for.
+            held: what Redis holds of it.
+            rest_ms: start of the first bucket that is another page's.
         """
-        if self._now_ms() >= self._ask_at_ms:
-            yield from self._ask(instrument_id)
-        retained_ms = newest_ms - self._before_newest_ms
-        return min(retained_ms, held.minutes[0][0]) if held.minutes else retained_ms
+        end_ms = window.last_ms + window.interval_ms
+        end_ms = int(min(end_ms, rest_ms, self._archive_until_ms(held)))
+        if end_ms <= window.first_ms:
+            return None
+        whole_ms = self._whole_from_ms(held)
+        return Range(instrument_id, window.first_ms, end_ms, window.interval_ms, whole_ms)
 
-    def _ask(self, instrument_id: int) -> Read[None]:
-        topology = yield from self._store.topology()
-        partition = instrument_partition(instrument_id, topology.quotes)
-        (found,) = yield [("HGET", self._store.keys.position(QUOTES, partition), FOLDING_FIELD)]
-        retained = _folding.decode(found).bars_retention_minutes if found else 0
-        self._before_newest_ms = (retained - 1) * MINUTE_MS
-        if found:
-            self._ask_at_ms = self._now_ms() + _AGAIN_MS
+    def _whole_from_ms(self, held: Held) -> int:
+        """Return from when on Redis has all minutes that there were, epoch ms."""
+        known = self._partitions.get(held.partition, _UNKNOWN)
+        if held.newest_ms is None:
+            return known.whole_ms
+        return max(known.whole_ms, int(max(held.newest_ms - known.before_newest_ms, 0)))
+
+    def _archive_until_ms(self, held: Held) -> float:
+        """Return up to when an archive may have more than Redis, epoch ms; infinity: without end.
+
+        Where Redis began with nothing after minutes that are asked for, its log may have been a new
+        one: what lies before its first minute may be in the archive.
+        """
+        if held.newest_ms is None:
+            return math.inf
+        begun_ms = self._partitions.get(held.partition, _UNKNOWN).begun_ms
+        first_ms = held.minutes[0][0] if held.minutes else math.inf
+        return max(self._whole_from_ms(held), min(begun_ms, first_ms))

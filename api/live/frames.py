@@ -19,7 +19,7 @@ OPENING: Final = b"retry: 2000\n\n"
 StaleReason = Literal["redis-away"]
 
 
-class LiveBar(Bar, frozen=True, gc=False):
+class LiveBar(Bar, frozen=True, gc=False, kw_only=True):
     """A minute bar of an instrument, the data of an event `bar`."""
 
     instrument_id: int

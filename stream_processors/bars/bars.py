@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from contracts.keyspace import NEWEST_FIELD, BarValue
-from contracts.messages import QuoteColumns, Rejection, decode_quotes
+from contracts.keyspace import NEWEST_FIELD, NOT_WHOLE_YET_S, BarValue
+from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes
 from contracts.partitioning import instrument_partitions
 from contracts.topics import BARS, QUOTES
 from stream_processors import metrics
@@ -110,6 +110,7 @@ class BarsFold:
         late, replayed = self._table.add(keys, columns.price, columns.size, columns.ts_ms, marks)
         metrics.LATE_QUOTES.inc(late)
         metrics.REPLAYED.labels(QUOTES.name).inc(replayed)
+        self._note_whole(columns.ts_ms)
         self._closing.note(columns.ts_ms)
         return [*rejections, *elsewhere]
 
@@ -132,6 +133,15 @@ class BarsFold:
         if self._n_unwritten:
             freshness_s = time.time() - self._closing.newest_ts_ms / 1000
             metrics.FRESHNESS.labels(QUOTES.name).set(freshness_s)
+
+    def _note_whole(self, ts_ms: Ints) -> None:
+        """Say since when bars are whole, with the first quote after records were lost.
+
+        Those before it were no later than quotes may be late by, so the minutes that begin after
+        that have lost none.
+        """
+        if self._claim.whole_s == NOT_WHOLE_YET_S and len(ts_ms):
+            self._claim.whole_s = self._closing.first_minute_after(int(ts_ms[0])) * MINUTE_S
 
     def _in_place(self, columns: QuoteColumns) -> tuple[QuoteColumns, list[Rejection]]:
         """Take out quotes whose instrument belongs to another partition: readers look there."""

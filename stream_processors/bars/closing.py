@@ -57,6 +57,10 @@ class Closing:
         self.minute = max(self.minute, minute)
         return self.minute
 
+    def first_minute_after(self, ts_ms: int) -> int:
+        """Return the first minute that no quote may be of which is followed by one of `ts_ms`."""
+        return -int(-(ts_ms + 1000 * self._close_after_s) // MINUTE_MS)
+
     def _is_idle(self, now_s: float) -> bool:
         return now_s - self._came_at_s >= IDLE_AFTER_S + self._close_after_s
 

@@ -264,6 +264,7 @@ class Partition:
             topic_id=bounds.topic_id,
             folding=self._rules.folding,
             last="" if resume.is_another_log or last is None else last.text,
+            may_miss_records=resume.may_miss_records,
         )
         await claim.write(
             self._rules.emptied(claim) if resume.starts_over else [], resume.next_offset

@@ -46,6 +46,13 @@ class Resume:
         """Whether the log is folded from its beginning."""
         return self.incident in ("redis was empty", "topic was made anew")
 
+    @property
+    def may_miss_records(self) -> bool:
+        """Whether there may have been records before that nobody folded, or Redis has no more."""
+        if self.incident == "redis was empty":
+            return self.next_offset > 0
+        return self.incident in ("topic was made anew", "log was cut")
+
 
 def where_to_resume(
     position: Mapping[str, str],

@@ -26,13 +26,15 @@ from contracts.keyspace import (
     LAST_FIELD,
     LINEAGE_FIELD,
     NEXT_FIELD,
+    NOT_WHOLE_YET_S,
     SOURCE_FIELD_PREFIX,
     TOPIC_ID_FIELD,
     UPDATED_AT_FIELD,
+    WHOLE_FIELD,
     Keyspace,
     source_field,
 )
-from contracts.topics import Topic
+from contracts.topics import QUOTES, Topic
 from runtime.redis.stores import AsyncStore, every_master, is_away
 from stream_processors import metrics
 from stream_processors.patience import STORE, Patience
@@ -147,8 +149,12 @@ class Claim:
         topic_id: str,
         folding: str,
         last: str = "",
+        may_miss_records: bool = False,
     ) -> None:
-        """Take the position as `Store.fence` returned it, and where to read on."""
+        """Take the position as `Store.fence` returned it, and where to read on.
+
+        What `may_miss_records` is not whole before the first of those that are read next.
+        """
         self.topic = topic
         self.partition = partition
         self.topic_id = topic_id
@@ -167,6 +173,8 @@ class Claim:
         """of counts: source partition -> mark of the last event whose changes are in Redis"""
         self.closed_s = int(position.get(CLOSED_FIELD, NO_MINUTE_CLOSED_S))
         """of quotes: start of the newest minute, epoch s, whose bars were published at the claim"""
+        self.whole_s = NOT_WHOLE_YET_S if may_miss_records else int(position.get(WHOLE_FIELD, 0))
+        """of quotes, as `contracts.keyspace.WHOLE_FIELD`"""
         self.keyspace = store.keyspace
         self._store = store
         self._epoch = position[EPOCH_FIELD]
@@ -320,6 +328,8 @@ class Claim:
         }
         if closed_s is not None:
             fields[CLOSED_FIELD] = str(closed_s)
+        if self.topic is QUOTES:
+            fields[WHOLE_FIELD] = str(self.whole_s)
         for source, applied in self.sources.items():
             incarnation, offset = incarnation_and_offset(applied)
             fields[source_field(source)] = f"{incarnation}:{offset}"

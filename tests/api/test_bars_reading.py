@@ -162,7 +162,7 @@ def test_a_week_of_minutes_is_read_in_parts(readers: Readers) -> None:
     found = readers.one(rounds, interval="1h", limit=1000)
     assert found["bars"] == expected(stored, Window.before(NOW_MS, "1h", 1000))
     parts = -(-len(stored) // MINUTES_AT_ONCE)
-    assert rounds == [1] * (1 + 1 + parts)  # topology, names, values
+    assert rounds == [1] * (1 + 1 + parts + 1)  # topology, names, values, position
 
 
 def test_a_wide_window_costs_two_rounds_if_little_is_retained(readers: Readers) -> None:

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 
+import httpx
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
+from contracts.keyspace import WHOLE_FIELD
 from contracts.messages import Quote
 from contracts.partitioning import instrument_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
@@ -77,6 +79,30 @@ def test_changes_that_the_log_dropped_before_they_were_applied_are_counted_exact
         assert watched_worker.metric("records_missing_total", COOCCURRENCES.name) == ends[0]
         assert says(pipeline, "log was cut")
     assert 0 < diagonal(pipeline) < 100
+
+
+def test_bars_rebuilt_from_a_log_that_dropped_its_first_records_say_since_when_they_are_whole(
+    pipeline: Pipeline,
+) -> None:
+    partition = instrument_partition(0, pipeline.topology.quotes)
+    position = pipeline.keyspace.position(QUOTES, partition)
+    minute_ms = BASE_MS // 60_000 * 60_000
+    pipeline.publish(
+        Quote(instrument_id=0, price=1, ts=minute_ms + 60_000 * k + 1_000) for k in range(30)
+    )
+    with pipeline.worker():
+        pipeline.wait_until_folded()
+    assert pipeline.store.hget(position, WHOLE_FIELD) == "0"
+    pipeline.empty_store()
+    cut_log(pipeline.broker, TopicPartition(QUOTES.name, partition, 20))
+    with pipeline.worker(), pipeline.api() as api:
+        pipeline.wait_until_folded()
+        assert pipeline.store.hget(position, WHOLE_FIELD) == str(minute_ms // 1000 + 60 * 21)
+        end = minute_ms + 60_000 * 30
+        query: dict[str, str | int] = {"limit": 30, "end": end}
+        answer = httpx.get(f"{api}/v1/instruments/0/bars", params=query)
+    assert [(bar["t"] - minute_ms) // 60_000 for bar in answer.json()["bars"]] == [*range(20, 30)]
+    assert [bar.get("partial", False) for bar in answer.json()["bars"]] == [True, *[False] * 9]
 
 
 def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(

@@ -35,6 +35,7 @@ class InMemoryClaim:
     lineage: int = LINEAGE
     sources: dict[int, int] = field(default_factory=dict)
     closed_s: int = NO_MINUTE_CLOSED_S
+    whole_s: int = 0
     keyspace: Keyspace = KEYSPACE
     reads: int = 0
     """commands that were read with"""

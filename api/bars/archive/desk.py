@@ -27,6 +27,10 @@ DEADLINE_S: Final = 5.0
 ARCHIVE_UNAVAILABLE: Final = ProblemType(
     "archive-unavailable", "The archive cannot be read", 503, retry_after_s=5
 )
+ARCHIVE_READING: Final[dict[ProblemType, str]] = {
+    ARCHIVE_UNAVAILABLE: "no answer in 5 s: ask for fewer buckets, or later"
+}
+"""The problems of what may be read from the archive, as examples."""
 
 
 class _Job(Generic[T]):

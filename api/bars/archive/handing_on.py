@@ -12,7 +12,6 @@ from pyiceberg.catalog import Catalog
 
 from api.bars.archive.desk import ARCHIVE_UNAVAILABLE, DEADLINE_S, Desk
 from api.bars.archive.files import Files
-from api.bars.archive.ranges import Archived, Range
 from api.bars.archive.reader import ArchiveReader
 from api.http.problems import Problem
 from api.redis.reading import Done, HandedOn
@@ -45,17 +44,11 @@ class ArchivedBars:
             self._desk.start(self._reader.open, _tell_unopened)
             yield
 
-    def last(self, asked: Range, answer: Callable[[Archived], T]) -> HandedOn:
-        """Return what ends a read with `answer` of the last buckets of a range."""
-        return self._handed_on(lambda: answer(self._reader.last(asked)))
+    def read(self, answer: Callable[[ArchiveReader], T]) -> HandedOn:
+        """Return what ends a read with what `answer` makes of the archive, in the thread."""
 
-    def first(self, asked: Range, buckets: int, answer: Callable[[Archived], T]) -> HandedOn:
-        """Return what ends a read with `answer` of the first buckets of a range."""
-        return self._handed_on(lambda: answer(self._reader.first(asked, buckets)))
-
-    def _handed_on(self, work: Callable[[], T]) -> HandedOn:
         def start(done: Done[Any]) -> None:
-            self._desk.start(lambda: _told(work), done)
+            self._desk.start(lambda: _told(lambda: answer(self._reader)), done)
 
         return HandedOn(start)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from api.bars.aggregation import MINUTE_MS, Minute
+from api.bars.aggregation import MINUTE_MS, Minute, MinuteBars
 from api.bars.answers import Gap
 
 MOST_DAYS: Final = 62
@@ -19,6 +19,8 @@ class Range:
     """start of a bucket"""
     end_ms: int
     interval_ms: int
+    whole_from_ms: int
+    """from when on Redis has all minutes; of those before, only some"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,21 @@ class Archived:
     """start of the first bucket after `bars` that was not looked at; None: all were"""
     newest_ms: int | None
     """start of the newest minute in the archive, of any instrument"""
+    days: int = 0
+    """of the archive that were read"""
 
     def gap(self, asked: Range) -> Gap | None:
-        """Return the minutes of a range that the archive does not reach."""
+        """Return the minutes of a range that the archive does not reach, nor Redis in whole."""
         start_ms = asked.first_ms if self.newest_ms is None else self.newest_ms + MINUTE_MS
         start_ms = max(start_ms, asked.first_ms)
-        return Gap(start_ms, asked.end_ms) if start_ms < asked.end_ms else None
+        end_ms = min(asked.end_ms, asked.whole_from_ms)
+        return Gap(start_ms, end_ms) if start_ms < end_ms else None
+
+    def followed_by(self, held: MinuteBars, asked: Range) -> MinuteBars:
+        """Return the bars, and after them what Redis holds that is not the archive's to say.
+
+        In a gap that is all that anyone has, though minutes may be missing, or quotes of them.
+        """
+        end_ms = asked.first_ms if self.newest_ms is None else self.newest_ms + MINUTE_MS
+        end_ms = min(asked.end_ms, end_ms)
+        return [*self.bars, *(minute for minute in held if minute[0] >= end_ms)]

@@ -38,16 +38,22 @@ class ArchiveReader:
         except FileNotFoundError:  # its rows are in another one since the listing was made
             return self._last(asked, self._files.listing(anew=True))
 
-    def first(self, asked: Range, buckets: int) -> Archived:
-        """Return the first `buckets` of a range that have bars, fewer if `MOST_DAYS` are over.
+    def first(self, asked: Range, buckets: int, days: int | None = None) -> Archived:
+        """Return the first `buckets` of a range that have bars, fewer if so many days are over.
+
+        Args:
+            asked: the range.
+            buckets: how many at most.
+            days: of the archive, `MOST_DAYS` if None; no fewer than a bucket has.
 
         Raises:
             Exception: as `Files.listing` and `Rows.of`.
         """
         try:
-            return self._first(asked, buckets, self._files.listing())
+            return self._first(asked, buckets, days or MOST_DAYS, self._files.listing())
         except FileNotFoundError:
-            return self._first(asked, buckets, self._files.listing(anew=True))
+            listing = self._files.listing(anew=True)
+            return self._first(asked, buckets, days or MOST_DAYS, listing)
 
     def _last(self, asked: Range, listing: Listing) -> Archived:
         days = _days(asked, listing)
@@ -59,13 +65,13 @@ class ArchiveReader:
             [bar for bar in bars if bar[0] >= first_ms], first_ms, None, listing.newest_ms
         )
 
-    def _first(self, asked: Range, buckets: int, listing: Listing) -> Archived:
+    def _first(self, asked: Range, buckets: int, most: int, listing: Listing) -> Archived:
         days = _days(asked, listing)
         bars: list[tuple[int, Minute]] = []
         rest_ms: int | None = None
-        if len(days) > MOST_DAYS:
-            rest_ms = bucket_start(days[MOST_DAYS] * _DAY_MS, asked.interval_ms)
-        for bar in self._bars(asked, listing, days[:MOST_DAYS]):
+        if len(days) > most:
+            rest_ms = bucket_start(days[most] * _DAY_MS, asked.interval_ms)
+        for bar in self._bars(asked, listing, days[:most]):
             if rest_ms is not None and bar[0] >= rest_ms:
                 break
             if not bars or bars[-1][0] != bar[0]:
@@ -74,7 +80,7 @@ class ArchiveReader:
                     break
                 buckets -= 1
             bars.append(bar)
-        return Archived(bars, asked.first_ms, rest_ms, listing.newest_ms)
+        return Archived(bars, asked.first_ms, rest_ms, listing.newest_ms, min(len(days), most))
 
     def _bars(
         self, asked: Range, listing: Listing, days: list[int]

@@ -7,7 +7,7 @@ import msgspec
 Interval = Literal["1m", "5m", "15m", "1h", "1d", "1w"]
 
 
-class Bar(msgspec.Struct, frozen=True):
+class Bar(msgspec.Struct, frozen=True, omit_defaults=True):
     """A bar: prices, volume and number of the quotes of `[t, t + interval)`."""
 
     t: int
@@ -22,9 +22,11 @@ class Bar(msgspec.Struct, frozen=True):
     """volume-weighted average price; None without volume"""
     closed: bool
     """whether its time is over; a late quote may still revise it"""
+    partial: bool = False
+    """whether minutes of its time may be missing, as the server has them no longer"""
 
 
-class LiveBar(Bar, frozen=True):
+class LiveBar(Bar, frozen=True, kw_only=True):
     """A minute bar of a stream: takes the place of the one with the same `t`."""
 
     instrument_id: int
@@ -49,7 +51,7 @@ class Bars(msgspec.Struct, frozen=True, omit_defaults=True):
     gap: Gap | None = None
 
 
-class BarsOfMany(msgspec.Struct, frozen=True):
+class BarsOfMany(msgspec.Struct, frozen=True, omit_defaults=True):
     """Bars of several instruments by the names that were used to ask, each oldest first."""
 
     interval: Interval
@@ -57,6 +59,7 @@ class BarsOfMany(msgspec.Struct, frozen=True):
     unknown: list[str]
     """never had a quote"""
     next_page_token: str | None
+    gap: Gap | None = None
 
 
 class Quote(msgspec.Struct, frozen=True):

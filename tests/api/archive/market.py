@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
+import msgspec
 import pyarrow as pa
 from pyiceberg.table import Table
 
@@ -86,7 +87,7 @@ class Market:
                 )
         return found
 
-    def held(self, filled: Filled) -> None:
+    def held(self, filled: Filled, instrument_id: int = INSTRUMENT) -> None:
         """Have Redis hold what it retains."""
         newest = max(self.minutes)
         held = {
@@ -94,8 +95,8 @@ class Market:
             for minute, quotes in self.minutes.items()
             if minute > newest - RETAINED * MINUTE_MS
         }
-        filled.bars(INSTRUMENT, held)
-        partition = instrument_partition(INSTRUMENT, TOPOLOGY.quotes)
+        filled.bars(instrument_id, held)
+        partition = instrument_partition(instrument_id, TOPOLOGY.quotes)
         folding = f'{{"bars_retention_minutes":{RETAINED}}}'
         filled.store.hset(filled.keys.position(QUOTES, partition), FOLDING_FIELD, folding)
 
@@ -141,7 +142,8 @@ def append(table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def as_json(bar: Bar) -> dict[str, Any]:
     """Return a bar as a client has it."""
-    return {name: getattr(bar, name) for name in Bar.__struct_fields__}
+    found: dict[str, Any] = msgspec.to_builtins(bar)
+    return found
 
 
 def _bar(start: int, quotes: list[Quote], *, closed: bool) -> dict[str, Any]:

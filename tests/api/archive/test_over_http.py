@@ -260,7 +260,8 @@ async def test_that_the_catalog_lets_the_api_not_in_is_for_the_log_alone(
     told: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
     reading = ArchivedBars(ArchiveReader(Files(load, time.monotonic)))
     async with reading.running():
-        reading.last(Range(INSTRUMENT, 0, DAY_MS, MINUTE_MS), str).start(
+        asked = Range(INSTRUMENT, 0, DAY_MS, MINUTE_MS, whole_from_ms=DAY_MS)
+        reading.read(lambda archive: archive.last(asked)).start(
             lambda _, error: told.set_result(error)
         )
         problem = await told

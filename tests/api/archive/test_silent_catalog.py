@@ -48,7 +48,8 @@ def silent_at_first(silent: int) -> Iterator[str]:
 async def read(archived: ArchivedBars) -> str:
     """Return what a client reads about a history."""
     ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    found = archived.last(Range(4, 0, 60_000, 60_000), lambda found: found)
+    asked = Range(4, 0, 60_000, 60_000, whole_from_ms=60_000)
+    found = archived.read(lambda archive: archive.last(asked))
     found.start(lambda _, error: ended.set_result(str(error)))
     return await asyncio.wait_for(ended, PATIENCE_S)
 

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from redis import Redis
 
 from contracts.changed_bars import ChangedBar, decode_changed_bars
-from contracts.keyspace import CHUNK_FIELD_PREFIX, Keyspace
+from contracts.keyspace import CHUNK_FIELD_PREFIX, NOT_WHOLE_YET_S, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.store import valkey
@@ -20,6 +20,7 @@ from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import ON_INDEX, Group, command
 from stream_processors.store.claims import (
     NO_MINUTE_CLOSED_S,
+    Claim,
     FencedError,
     Store,
     StoreEmptiedError,
@@ -76,6 +77,7 @@ async def test_a_claim_says_in_redis_where_it_goes_on_and_with_which_settings(st
         "last": "",
         "lineage": epoch,
         "folding": '{"cap":5}',
+        "whole": "0",
     }
     assert mine.lineage == int(epoch)
 
@@ -310,6 +312,24 @@ async def test_how_far_minutes_are_closed_moves_with_the_position(store: Store) 
     await mine.write([], 5, closed_s=120)
     await mine.write([], 6)
     assert (await claimed(store)).closed_s == 120
+
+
+async def test_since_when_bars_are_whole_moves_with_the_position(store: Store) -> None:
+    mine = await claimed(store)
+    assert mine.whole_s == 0
+    mine.whole_s = 660
+    await mine.write([], 5)
+    assert (await claimed(store)).whole_s == 660
+
+
+async def test_a_claim_that_may_miss_records_is_whole_from_no_time_on(store: Store) -> None:
+    position = await store.fence(QUOTES, 0, "{}")
+    cut = Claim(
+        store, QUOTES, 0, position, next_offset=3, incarnation=0, topic_id="one", folding="{}",
+        may_miss_records=True,
+    )  # fmt: skip
+    await cut.write([], 3)
+    assert (await claimed(store)).whole_s == NOT_WHOLE_YET_S  # though a worker ended before a quote
 
 
 async def test_bars_are_published_by_the_chunk_that_writes_them(

@@ -1,0 +1,102 @@
+"""What is asked of several instruments, and the page that their minutes come to. Pure.
+
+What reads the archive is handed in, as it blocks: then an answer is made in its thread.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from api.bars.aggregation import Interval, MinuteBars, Window, roll_up, with_partial
+from api.bars.answers import Bar, BarsOfMany, Gap
+from api.bars.archive.ranges import MOST_DAYS, Archived, Range
+from api.bars.minutes import Held
+from api.bars.pages import Position
+
+_DAYS_OF_A_BUCKET: Final = 7
+"""The longest one. With fewer left, a page of the archive may not get beyond one bucket."""
+
+ReadArchive = Callable[[Range, int, int], Archived]
+"""Returns the first buckets of a range: which, how many, of how many days of the archive."""
+
+
+class Of(NamedTuple):
+    """What a page asks of an instrument, and what Redis holds of that."""
+
+    instrument_id: int
+    name: str
+    window: Window
+    held: Held
+    missing: Gap | None
+    """what Redis may not have in whole"""
+    older: Range | None
+    """what the archive may have more of"""
+
+
+class QuestionOfMany(NamedTuple):
+    """Which bars of several instruments, by one clock."""
+
+    interval: Interval
+    limit: int
+    now_ms: int
+    instruments: list[Of]
+    """in the order of pages, up to the one that `rest` is of"""
+    rest: Position | None
+    """where the minutes begin that Redis's part of the page has no room for"""
+    unknown: list[str]
+    """what the request calls those that are known to have no quotes"""
+
+    def answer(self) -> BarsOfMany:
+        """Return the answer out of Redis alone."""
+        bars = {
+            of.name: self._bars(of, of.held.minutes, of.missing)
+            for of in self.instruments
+            if of.held.minutes
+        }
+        return BarsOfMany(self.interval, bars, self.unknown, _token(self.rest, self.interval))
+
+    def answer_with(self, read: ReadArchive) -> BarsOfMany:
+        """Return the answer out of Redis and the archive."""
+        bars: dict[str, list[Bar]] = {}
+        unknown, gaps = list(self.unknown), []
+        left, days, rest = self.limit, MOST_DAYS, self.rest
+        for of in self.instruments:
+            if not left or days < _DAYS_OF_A_BUCKET:
+                rest = Position(of.instrument_id, of.window.first_ms)
+                break
+            minutes, gap, archived_rest_ms = of.held.minutes, None, None
+            if of.older is not None:
+                archived = read(of.older, left, days)
+                days -= archived.days
+                gap, archived_rest_ms = archived.gap(of.older), archived.rest_ms
+                minutes = archived.bars
+                if archived_rest_ms is None:
+                    minutes = archived.followed_by(of.held.minutes, of.older)
+            own = self._bars(of, minutes, gap)
+            rest_ms = own[left].t if len(own) > left else archived_rest_ms
+            if own:
+                bars[of.name] = own[:left]
+                left -= len(own[:left])
+            if gap is not None and of.held.is_known:
+                gaps.append(gap)
+            if not of.held.is_known and not own and rest_ms is None:
+                unknown.append(of.name)
+            if rest_ms is not None:
+                rest = Position(of.instrument_id, rest_ms)
+                break
+        return BarsOfMany(self.interval, bars, unknown, _token(rest, self.interval), _all_of(gaps))
+
+    def _bars(self, of: Of, minutes: MinuteBars, missing: Gap | None) -> list[Bar]:
+        bars = roll_up(minutes, of.window, self.now_ms)
+        return with_partial(bars, of.window.interval_ms, missing)
+
+
+def _all_of(gaps: Iterable[Gap]) -> Gap | None:
+    """Return the minutes from the start of the first gap to the end of the last one."""
+    found = list(gaps)
+    if not found:
+        return None
+    return Gap(min(gap.start for gap in found), max(gap.end for gap in found))
+
+
+def _token(position: Position | None, interval: Interval) -> str | None:
+    return position.token(interval) if position else None

@@ -1,0 +1,225 @@
+"""What Redis does not have in whole is asked of the archive, by every endpoint of bars."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from api.bars.aggregation import INTERVALS_MS, Interval, Window
+from contracts.keyspace import LINEAGE_FIELD, WHOLE_FIELD
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES
+from runtime.archive.config import ArchiveConfig
+from tests.api.conftest import NOW_MS, TOPOLOGY, Filled, Serve
+
+from .market import (
+    DAY_MS,
+    INSTRUMENT,
+    MINUTE_MS,
+    RUNNING_MS,
+    Market,
+    Quote,
+    append,
+    row,
+    table_of,
+)
+
+PATH: Final = f"/v1/instruments/{INSTRUMENT}/bars"
+OTHER: Final = 9
+ARCHIVED_ONLY: Final = 17
+LOST_MS: Final = RUNNING_MS - 12 * MINUTE_MS
+"""Redis was emptied, and its log had dropped what came before."""
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market.drawn(seed=2, days=3)
+
+
+@pytest.fixture
+def archive(market: Market, tmp_path_factory: pytest.TempPathFactory) -> ArchiveConfig:
+    config = ArchiveConfig(warehouse=str(tmp_path_factory.mktemp("archive")))
+    table = table_of(config)
+    append(table, market.rows(RUNNING_MS, late=False))
+    append(table, [row(ARCHIVED_ONLY, RUNNING_MS - DAY_MS, [Quote(1, 2, 3)], 1)])
+    return config
+
+
+Rebuilt = Callable[..., None]
+
+
+@pytest.fixture
+def rebuilt(filled: Filled, market: Market) -> Rebuilt:
+    """Have Redis hold what a worker made of the quotes since `LOST_MS`, and what it says of it."""
+
+    def write(**position: int) -> None:
+        late(market).held(filled)
+        key = filled.keys.position(QUOTES, instrument_partition(INSTRUMENT, TOPOLOGY.quotes))
+        filled.store.hset(key, mapping={**position})
+
+    return write
+
+
+def late(market: Market) -> Market:
+    """Return the quotes that the log still had: of its first minute some."""
+    return Market([quote for quote in market.quotes if quote.ts >= LOST_MS - MINUTE_MS // 2])
+
+
+@pytest.fixture
+async def client(
+    serve: Serve, store_url: str, filled: Filled, archive: ArchiveConfig
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, archive=archive
+    ) as serving:
+        yield serving
+
+
+async def ask(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
+    answer = await client.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def pages(client: httpx.AsyncClient, path: str, **query: Any) -> list[Any]:
+    found = [await ask(client, path, **query)]
+    while token := found[-1]["next_page_token"]:
+        found.append(await ask(client, path, **query, page_token=token))
+    return found
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        {WHOLE_FIELD: LOST_MS // 1000 + 60},  # the log had dropped its first records
+        {WHOLE_FIELD: 0, LINEAGE_FIELD: 1000 * NOW_MS},  # the log was a new one
+    ],
+    ids=["cut", "new"],
+)
+async def test_after_redis_was_rebuilt_from_a_shorter_log_the_bars_are_those_of_all_quotes(
+    client: httpx.AsyncClient, rebuilt: Rebuilt, market: Market, position: dict[str, int]
+) -> None:
+    rebuilt(**position)
+    asked: tuple[tuple[int, Interval], ...] = ((50, "1m"), (1000, "1m"), (3, "1h"), (2, "1d"))
+    for limit, interval in asked:
+        found = await ask(client, PATH, limit=limit, interval=interval)
+        starts = Window.before(NOW_MS, interval, limit).starts()
+        expected = market.bars(starts, INTERVALS_MS[interval], filled=False)
+        assert found["bars"] == expected
+        assert "gap" not in found
+    start = RUNNING_MS - 50 * MINUTE_MS
+    found = await pages(client, PATH, start=start, limit=7)
+    starts = Window.between(start, NOW_MS, "1m").starts()
+    whole = market.bars(starts, MINUTE_MS, filled=False)
+    assert [bar for page in found for bar in page["bars"]] == whole
+
+
+async def test_what_neither_has_is_a_gap_and_bars_in_it_are_partial(
+    *,
+    serve: Serve,
+    store_url: str,
+    filled: Filled,
+    rebuilt: Rebuilt,
+    market: Market,
+    tmp_path: Any,
+) -> None:
+    config = ArchiveConfig(warehouse=str(tmp_path))
+    behind_ms = LOST_MS - 20 * MINUTE_MS
+    append(table_of(config), market.rows(behind_ms, late=False))
+    newest = max(minute for minute in market.minutes if minute < behind_ms)
+    whole_ms = LOST_MS + MINUTE_MS
+    rebuilt(**{WHOLE_FIELD: whole_ms // 1000})
+    async with serve(
+        redis_url=store_url, namespace=filled.keys.namespace, archive=config
+    ) as client:
+        found = await ask(client, PATH, limit=60)
+        assert found["gap"] == {"start": newest + MINUTE_MS, "end": whole_ms}
+        starts = [bar["t"] for bar in found["bars"]]
+        held = {quote.ts // MINUTE_MS * MINUTE_MS for quote in late(market).quotes}
+        either = (minute for minute in market.minutes if minute <= newest or minute in held)
+        assert starts == [minute for minute in either if minute > RUNNING_MS - 60 * MINUTE_MS]
+        in_gap = [t for t in starts if newest < t < whole_ms]
+        assert in_gap
+        assert [bar["t"] for bar in found["bars"] if "partial" in bar] == in_gap
+        many = await ask(client, "/v1/bars", instruments=str(INSTRUMENT), limit=60)
+        assert (many["bars"][str(INSTRUMENT)], many["gap"]) == (found["bars"], found["gap"])
+
+
+@pytest.mark.parametrize(
+    ("interval", "limit"), [("1m", 10_000), ("1m", 300), ("5m", 70), ("1h", 3), ("1w", 1)]
+)
+async def test_pages_of_several_instruments_are_all_quotes(
+    client: httpx.AsyncClient, filled: Filled, market: Market, interval: Interval, limit: int
+) -> None:
+    market.held(filled)
+    other = Market([Quote(NOW_MS - 1, 5.0, 1.0)])
+    other.held(filled, OTHER)
+    start = min(market.minutes) - 8 * DAY_MS
+    named = f"{INSTRUMENT},{OTHER},{ARCHIVED_ONLY},21,XYZ"
+    query = {"instruments": named, "start": start, "interval": interval, "limit": limit}
+    found: dict[str, list[Any]] = {}
+    unknown: list[str] = []
+    for page in await pages(client, "/v1/bars", **query):
+        assert sum(map(len, page["bars"].values())) <= limit
+        assert "gap" not in page
+        unknown += [name for name in page["unknown"] if name != "XYZ"]
+        assert "XYZ" in page["unknown"]
+        for name, bars in page["bars"].items():
+            found.setdefault(name, []).extend(bars)
+    starts, length = Window.between(start, NOW_MS, interval).starts(), INTERVALS_MS[interval]
+    assert found.pop(str(INSTRUMENT)) == market.bars(starts, length, filled=False)
+    assert found.pop(str(OTHER)) == other.bars(starts, length, filled=False)
+    assert [bar["c"] for bar in found.pop(str(ARCHIVED_ONLY))] == [2]
+    assert not found
+    assert unknown == ["21"]
+
+
+async def test_the_last_bars_of_several_instruments_reach_into_the_archive(
+    client: httpx.AsyncClient, filled: Filled, market: Market
+) -> None:
+    market.held(filled)
+    intervals: tuple[Interval, ...] = ("1h", "1d")
+    for interval in intervals:
+        query = {"instruments": str(INSTRUMENT), "interval": interval, "limit": 3}
+        found = await ask(client, "/v1/bars", **query)
+        starts = Window.before(NOW_MS, interval, 3).starts()
+        expected = market.bars(starts, INTERVALS_MS[interval], filled=False)
+        assert found["bars"] == {str(INSTRUMENT): expected}
+
+
+async def test_a_page_of_several_reads_so_many_days_of_the_archive_at_most(
+    client: httpx.AsyncClient, filled: Filled, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.bars.many.MOST_DAYS", 8)
+    market.held(filled)
+    start = min(market.minutes)
+    named = f"{INSTRUMENT},{ARCHIVED_ONLY}"
+    found = await pages(client, "/v1/bars", instruments=named, start=start, interval="1d")
+    assert [sorted(page["bars"]) for page in found] == [[str(INSTRUMENT)], [str(ARCHIVED_ONLY)]]
+    assert [page["unknown"] for page in found] == [[], []]
+
+
+async def test_days_of_snapshots_are_those_of_all_quotes(
+    client: httpx.AsyncClient, filled: Filled, market: Market
+) -> None:
+    market.held(filled)
+    found = await ask(client, "/v1/snapshots", instruments=f"{INSTRUMENT},XYZ")
+    snapshot = found["snapshots"][str(INSTRUMENT)]
+    starts = Window.before(NOW_MS + 1, "1d", 2).starts()
+    assert [snapshot["previous_day"], snapshot["day"]] == market.bars(starts, DAY_MS, filled=False)
+    minutes = Window.before(NOW_MS + 1, "1m", 2).starts()
+    own = [snapshot["previous_minute"], snapshot["minute"]]
+    assert [bar for bar in own if bar] == market.bars(minutes, MINUTE_MS, filled=False)
+    assert found["unknown"] == ["XYZ"]
+
+
+async def test_snapshots_of_more_than_one_answer_reads_of_the_archive_are_refused(
+    client: httpx.AsyncClient, filled: Filled, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.bars.latest.MOST_DAYS", 2)
+    market.held(filled)
+    Market([Quote(NOW_MS - 1, 5.0, 1.0)]).held(filled, OTHER)
+    answer = await client.get("/v1/snapshots", params={"instruments": f"{INSTRUMENT},{OTHER}"})
+    assert answer.status_code == 422
+    assert "ask for 1 at a time" in answer.json()["detail"]

@@ -1,0 +1,108 @@
+"""Bars of which Redis may no longer have all minutes say so, whatever they are asked by."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from api.bars.asked import Asked
+from api.bars.latest import LatestReader
+from api.bars.reading import BarReader
+from api.http.metrics import Metrics
+from api.redis.store import Store
+from contracts.keyspace import FOLDING_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES
+
+from .conftest import NOW_MS, TOPOLOGY, Filled
+from .test_bars_reading import DAY, RUNNING, Readers, dense
+
+RETAINED: Final = 60
+HOUR: Final = RUNNING // 3600 * 3600
+Position = Callable[..., None]
+
+
+@pytest.fixture
+def readers(store_url: str, filled: Filled) -> Readers:
+    store = Store(store_url, filled.keys.namespace, Metrics().store_errors)
+    return Readers(BarReader(store, clock), LatestReader(store, clock), filled)
+
+
+@pytest.fixture
+def position(filled: Filled) -> Position:
+    """Write what workers say of the partition of instrument 4."""
+
+    def write(**fields: str | int) -> None:
+        key = filled.keys.position(QUOTES, instrument_partition(4, TOPOLOGY.quotes))
+        folding = f'{{"bars_retention_minutes":{RETAINED}}}'
+        filled.store.hset(key, mapping={FOLDING_FIELD: folding, **fields})
+
+    return write
+
+
+def clock() -> int:
+    return NOW_MS
+
+
+def partial(bars: list[dict[str, Any]]) -> list[int]:
+    """Return the starts of the bars that say they are partial, epoch s; the others do not speak."""
+    assert all(bar.get("partial", True) is True for bar in bars)
+    return [bar["t"] // 1000 for bar in bars if "partial" in bar]
+
+
+def test_a_bucket_that_begins_before_what_is_retained_is_partial(
+    readers: Readers, position: Position
+) -> None:
+    position()
+    readers.filled.bars(4, dense(RETAINED))
+    first = RUNNING - 60 * (RETAINED - 1)
+    for query in ({}, {"start": 0}, {"fill": "previous"}, {"start": 0, "fill": "previous"}):
+        hours = readers.one(interval="1h", limit=1000, **query)["bars"]
+        assert partial(hours) == [HOUR - 3600 if first < HOUR else HOUR]
+        assert [bar["closed"] for bar in hours][:1] == [True]
+        assert partial(readers.one(interval="1d", limit=2, **query)["bars"]) == [DAY]
+        assert partial(readers.one(interval="1m", limit=1000, **query)["bars"]) == []
+
+
+def test_a_bucket_that_is_retained_is_not_partial(readers: Readers, position: Position) -> None:
+    position()
+    readers.filled.bars(4, dense(RETAINED))
+    for _ in range(2):  # the second time it is known what is retained
+        assert partial(readers.one(interval="5m", limit=5)["bars"]) == []
+        assert partial(readers.one(interval="1m", limit=RETAINED)["bars"]) == []
+
+
+def test_bars_of_several_instruments_and_snapshots_say_it_too(
+    readers: Readers, position: Position
+) -> None:
+    position()
+    readers.filled.bars(4, dense(RETAINED))
+    many = readers.many([4], interval="1d", start=0)
+    assert partial(many["bars"]["4"]) == [DAY]
+    assert partial(readers.many([4], interval="1m", start=0)["bars"]["4"]) == []
+    found = readers.run(readers.latest.snapshots(Asked({4: "4"}, [])))["snapshots"]["4"]
+    assert found["day"]["partial"] is True
+    assert not any("partial" in found[name] for name in ("minute", "previous_minute"))
+
+
+def test_after_records_were_lost_what_lies_before_is_partial(
+    readers: Readers, position: Position
+) -> None:
+    readers.filled.bars(4, dense(30))
+    position(**{WHOLE_FIELD: RUNNING - 60 * 10})
+    found = readers.one(limit=30)["bars"]
+    assert partial(found) == [RUNNING - 60 * age for age in range(29, 10, -1)]
+    assert partial(readers.one(limit=11)["bars"]) == []
+
+
+def test_until_the_first_record_after_a_loss_all_is_partial(
+    readers: Readers, position: Position
+) -> None:
+    readers.filled.bars(4, dense(3))
+    position(**{WHOLE_FIELD: NOT_WHOLE_YET_S})
+    assert len(partial(readers.one(limit=3)["bars"])) == 3
+
+
+def test_a_namespace_without_positions_is_taken_for_whole(readers: Readers) -> None:
+    readers.filled.bars(4, dense(RETAINED))
+    assert partial(readers.one(interval="1d", limit=2)["bars"]) == []

@@ -1,0 +1,68 @@
+"""Since when a partition's bars are whole, after records were lost."""
+
+import pytest
+
+from contracts.keyspace import NOT_WHOLE_YET_S
+from contracts.messages import Quote, encode
+from contracts.partitioning import instrument_partition
+from contracts.topics import QUOTES
+from stream_processors.bars.bars import BarsFold
+from stream_processors.partition.resume import Resume, where_to_resume
+from stream_processors.transport.log import LogBounds
+from stream_processors.transport.producer import Producer
+from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
+from tests.stream_processors.records import batch_of
+
+PARTITION = instrument_partition(7, 2)
+KNOWN = {"next": "5", "incarnation": "0", "topic_id": "one"}
+
+
+def fold_of(claim: InMemoryClaim) -> BarsFold:
+    producer: Producer = InMemoryProducer()  # type: ignore[assignment]
+    return BarsFold(
+        claim.as_claim(),
+        producer,
+        partitions=2,
+        retention_minutes=60,
+        expire_s=60,
+        close_after_s=10,
+    )
+
+
+@pytest.mark.parametrize(
+    ("position", "log", "may_miss"),
+    [
+        ({}, LogBounds("one", 0, 9), False),
+        ({}, LogBounds("one", 3, 9), True),
+        (KNOWN, LogBounds("one", 3, 9), False),
+        (KNOWN, LogBounds("one", 6, 9), True),
+        (KNOWN, LogBounds("another", 0, 9), True),
+    ],
+    ids=["whole log", "shorter log", "goes on", "cut log", "new log"],
+)
+def test_records_may_be_missing_where_the_log_does_not_reach_back_to_the_position(
+    position: dict[str, str], log: LogBounds, *, may_miss: bool
+) -> None:
+    resume: Resume = where_to_resume(position, log, is_refused=False)
+    assert resume.may_miss_records is may_miss
+
+
+@pytest.mark.parametrize(("ts_ms", "whole_s"), [(600_000, 660), (649_999, 660), (650_001, 720)])
+async def test_bars_are_whole_from_the_minute_after_the_first_quote_and_what_may_be_late(
+    ts_ms: int, whole_s: int
+) -> None:
+    claim = InMemoryClaim({}, QUOTES, PARTITION, whole_s=NOT_WHOLE_YET_S)
+    fold = fold_of(claim)
+    await fold.take(batch_of("quotes", PARTITION, [(3, b"no quote")]))
+    assert claim.whole_s == NOT_WHOLE_YET_S
+    for offset, ts in enumerate((ts_ms, ts_ms + 600_000, 5), 4):
+        quote = Quote(instrument_id=7, price=1.0, ts=ts)
+        await fold.take(batch_of("quotes", PARTITION, [(offset, encode(quote))]))
+    assert claim.whole_s == whole_s
+
+
+async def test_bars_of_a_whole_log_are_whole_from_the_beginning() -> None:
+    claim = InMemoryClaim({}, QUOTES, PARTITION)
+    quote = Quote(instrument_id=7, price=1.0, ts=60_000)
+    await fold_of(claim).take(batch_of("quotes", PARTITION, [(0, encode(quote))]))
+    assert claim.whole_s == 0
