@@ -4,7 +4,7 @@ Equal scores are ordered by the smaller id.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -23,6 +23,10 @@ REASONS: Final = 3
 """How many of the items that speak for a folded-in recommendation are named."""
 
 
+CommonWish = tuple[int, bool, int]
+"""How many instruments, whether those that were seen, and by which version of the catalog."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a client asked for."""
@@ -33,8 +37,8 @@ class Wish:
     by_category: bool = False
     """whether `shown` goes by categories, too, and not only by what is listed"""
     catalog_version: int = 0
-    """of what `shown` goes by, so that wishes are equal only if the same may be shown"""
-    shown: Shown | None = field(default=None, compare=False)
+    """of what `shown` goes by"""
+    shown: Shown | None = None
     """which items may be shown; None: all"""
 
     @property
@@ -44,6 +48,11 @@ class Wish:
         Items and categories may be named in any number of ways.
         """
         return not (self.excluded or self.by_category)
+
+    @property
+    def common(self) -> CommonWish:
+        """What distinguishes common wishes; not `shown`, which holds all of a catalog."""
+        return self.n, self.include_seen, self.catalog_version
 
     def left_out(self, seen: Collection[int]) -> frozenset[int]:
         """Return the items that must not be recommended to a user who has `seen`."""

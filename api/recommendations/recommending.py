@@ -9,6 +9,7 @@ from api.http.metrics import Metrics
 from api.models.generations import ExpiredError, Generation, Generations
 from api.recommendations.choosing import (
     Chosen,
+    CommonWish,
     Wish,
     folded_items,
     from_history,
@@ -49,7 +50,7 @@ class Recommending:
         self._keys = keys
         self._generations = generations
         self._lists = Lists()
-        self._kept = Lately[tuple[str, Wish], _Kept](CHOSEN_BYTES, _bytes_of)
+        self._kept = Lately[tuple[str, CommonWish], _Kept](CHOSEN_BYTES, _bytes_of)
         """By history and wish."""
         self._choices, self._rows = metrics.choices, metrics.lists
 
@@ -66,7 +67,7 @@ class Recommending:
         Raises:
             ExpiredError: the generation may have had lists that are gone.
         """
-        known = self._kept.get((key, wish)) if wish.is_common else None
+        known = self._kept.get((key, wish.common)) if wish.is_common else None
         if known is not None:
             (offset,) = yield [("HGET", key, OFFSET_FIELD)]
             if known[:2] == (generation, offset):
@@ -82,7 +83,7 @@ class Recommending:
         if chosen is None:
             return (yield from self._popular(generation, history_of(flat), wish))
         if wish.is_common:
-            self._kept.keep((key, wish), (generation, offset, chosen))
+            self._kept.keep((key, wish.common), (generation, offset, chosen))
         return chosen
 
     def choose_for_items(

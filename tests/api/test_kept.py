@@ -1,0 +1,54 @@
+"""What a process keeps of requests for the next ones is no more than it accounts for."""
+
+import gc
+import tracemalloc
+import weakref
+from collections.abc import Callable
+
+from redis import Redis
+
+from api.http.access import Access
+from api.http.keys.key import Key, digest_of
+from api.recommendations.choosing import Wish
+
+from .conftest import Filled
+from .reading import Reader, run
+
+
+def test_a_kept_answer_holds_no_version_of_the_catalog(store_url: str, filled: Filled) -> None:
+    filled.generation("one", {"4": [("5", 0.5, 1.0)]}, popular=[("7", 1.0)])
+    filled.history("ABC", {"4": (1, 1)}, off=1)
+    reader = Reader(store_url, filled.keys.namespace)
+
+    def shown_of_a_version() -> Callable[[int], bool]:
+        entries = {5: True}
+        return lambda instrument: entries.get(instrument, True)
+
+    shown = shown_of_a_version()
+    still_there = weakref.ref(shown)
+    wish = Wish(10, frozenset(), include_seen=False, catalog_version=1, shown=shown)
+    with Redis.from_url(store_url) as raw:
+        made = run(reader.recommendations("ABC", wish), raw, filled)[1]
+        del wish, shown
+        gc.collect()
+        assert still_there() is None
+        again = Wish(
+            10, frozenset(), include_seen=False, catalog_version=1, shown=shown_of_a_version()
+        )
+        assert run(reader.recommendations("ABC", again), raw, filled)[1] is made
+        newer = Wish(10, frozenset(), include_seen=False, catalog_version=2, shown=lambda _: False)
+        assert run(reader.recommendations("ABC", newer), raw, filled)[1].items == []
+
+
+def test_long_headers_with_a_valid_key_are_not_kept() -> None:
+    key = Key("reader", frozenset(("read",)))
+    access = Access({digest_of(b"text"): key})
+    tracemalloc.start()
+    try:
+        for spaces in range(60_000, 60_200):
+            header = (b"authorization", b"Bearer" + b" " * spaces + b"text")
+            assert access.key([header]) is key
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < 1_000_000
