@@ -5,6 +5,7 @@ buckets that start before `end`, each with all of its minutes, so the running bu
 when `end` is now.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ INTERVALS_MS: Final[dict[Interval, int]] = dict(
     )
 )
 MINUTE_MS: Final = 60_000
+GREATEST: Final = sys.float_info.max
+"""At which sums and ratios stay that would be greater."""
 _MONDAY_MS: Final = 4 * INTERVALS_MS["1d"]
 """The first one after the epoch: weeks count from it, and all shorter buckets fit between."""
 
@@ -202,13 +205,13 @@ def _bar(start_ms: int, whole: Minute | BarValue, window: Window, now_ms: int) -
 
 
 def _merged(minutes: Sequence[Minute | BarValue]) -> Minute:
-    # Lists, as generators would take twice as long.
+    # Lists, as generators would take twice as long. JSON has no infinity.
     return Minute(
         o=minutes[0].o,
         h=max([m.h for m in minutes]),
         l=min([m.l for m in minutes]),
         c=minutes[-1].c,
-        v=sum([m.v for m in minutes]),
+        v=min(sum([m.v for m in minutes]), GREATEST),
         n=sum([m.n for m in minutes]),
-        pv=sum([m.pv for m in minutes]),
+        pv=min(sum([m.pv for m in minutes]), GREATEST),
     )

@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 import msgspec
 import numpy as np
 
+from api.bars.aggregation import GREATEST
 from contracts.messages import Floats, Ints
 
 MoversWindow = Literal["5m", "15m", "1h"]
@@ -91,7 +92,8 @@ def ranked(ids: Ints, opens: Floats, closes: Floats) -> tuple[list[Mover], list[
         opens: (m,), NaN where there was no price.
         closes: (m,), likewise.
     """
-    changes = closes / opens - 1
+    with np.errstate(over="ignore"):
+        changes = np.minimum(closes / opens - 1, GREATEST)  # NaN stays
     order = np.argsort(-changes, kind="stable")  # NaN comes last
     rising = order[: min(RANKED, int((changes > 0).sum()))]
     order = np.argsort(changes, kind="stable")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from api.bars.aggregation import Minute, bucket_start
+from api.bars.aggregation import GREATEST, Minute, bucket_start
 from contracts.messages import Floats, Ints
 
 
@@ -71,14 +71,19 @@ def partial_bars(minutes: MinuteColumns, interval_ms: int) -> list[tuple[int, Mi
     buckets = bucket_start(minutes.minute, interval_ms)
     first = np.flatnonzero(np.append(True, buckets[1:] != buckets[:-1]))
     last = np.append(first[1:], len(buckets)) - 1
+    with np.errstate(over="ignore"):
+        volume, notional = (
+            np.minimum(np.add.reduceat(column, first), GREATEST)
+            for column in (minutes.volume, minutes.notional)
+        )
     columns = (
         minutes.open[first],
         np.maximum.reduceat(minutes.high, first),
         np.minimum.reduceat(minutes.low, first),
         minutes.close[last],
-        np.add.reduceat(minutes.volume, first),
+        volume,
         np.add.reduceat(minutes.count, first),
-        np.add.reduceat(minutes.notional, first),
+        notional,
     )
     bars = map(Minute, *(column.tolist() for column in columns))
     return list(zip(buckets[first].tolist(), bars, strict=True))

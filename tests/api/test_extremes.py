@@ -1,0 +1,81 @@
+"""Numbers that no market has, but that a writer may send, leave every answer true to its schema."""
+
+import sys
+from typing import Final
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.bars.aggregation import INTERVALS_MS, MinuteBars, Window, roll_up
+from api.bars.answers import Bars, BarsOfMany, Snapshots
+from api.bars.archive.columns import MinuteColumns, partial_bars
+from api.bars.movers import Mover, ranked
+from api.http.replies import encode
+from contracts.keyspace import BarValue
+
+from .conftest import NOW_MS, Filled, Serve
+
+LEAST: Final = 5e-324
+GREATEST: Final = sys.float_info.max
+RUNNING_S: Final = NOW_MS // 60_000 * 60
+
+prices = st.floats(LEAST, GREATEST)
+sums = st.floats(0, GREATEST)
+
+
+def minute(price: float, volume: float, notional: float) -> BarValue:
+    return BarValue(price, price, price, price, volume, 1, notional, 0, 0, (0, 0))
+
+
+@given(st.lists(st.builds(minute, prices, sums, sums), min_size=1, max_size=60))
+def test_a_bar_of_any_minutes_is_one_of_its_schema(minutes: list[BarValue]) -> None:
+    day_ms = INTERVALS_MS["1d"]
+    stored: MinuteBars = [(60_000 * at, value) for at, value in enumerate(minutes)]
+    (bar,) = roll_up(stored, Window(0, 0, day_ms), now_ms=day_ms)
+    found = msgspec.json.decode(encode(bar), type=type(bar))
+    assert found == bar
+    assert bar.vw is None or bar.l <= bar.vw <= bar.h
+
+
+@given(st.lists(st.tuples(prices, sums, sums), min_size=1, max_size=60))
+def test_archived_minutes_come_to_what_minutes_of_redis_do(
+    rows: list[tuple[float, float, float]],
+) -> None:
+    price, volume, notional = (np.array(column) for column in zip(*rows, strict=True))
+    at = np.arange(len(rows))
+    columns = MinuteColumns(
+        60_000 * at, price, price, price, price, volume, np.ones_like(at), notional, at
+    )
+    ((_, bar),) = partial_bars(columns, INTERVALS_MS["1d"])
+    assert bar.v == pytest.approx(min(sum(volume.tolist()), GREATEST))
+    assert bar.pv == pytest.approx(min(sum(notional.tolist()), GREATEST))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_change_is_a_number_whatever_the_prices() -> None:
+    opens, closes = np.array([LEAST, 1.0, np.nan]), np.array([GREATEST, 2.0, 1.0])
+    up, down = ranked(np.array([1, 2, 3]), opens, closes)
+    assert [(mover.instrument_id, mover.change) for mover in up] == [(1, GREATEST), (2, 1.0)]
+    assert down == []
+    assert msgspec.json.decode(encode(up), type=list[Mover]) == up
+
+
+async def test_the_typed_answers_are_what_comes(
+    serve: Serve, store_url: str, filled: Filled
+) -> None:
+    extremes = (minute(LEAST, 1e308, 1e308), minute(1e308, 1e308, 1e308))
+    filled.bars(4, {RUNNING_S - 60 * age: value for age, value in enumerate(extremes)})
+    kinds: dict[str, type] = {
+        "/v1/instruments/4/bars?interval=1h": Bars,
+        "/v1/bars?instruments=4&interval=1d": BarsOfMany,
+        "/v1/snapshots?instruments=4": Snapshots,
+    }
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        for path, kind in kinds.items():
+            answer: httpx.Response = await client.get(path)
+            assert '"v":null' not in answer.text
+            msgspec.json.decode(answer.content, type=kind)
