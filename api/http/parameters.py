@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from api.http.parsing import (
     Resolve,
+    instruments_named,
     parse_categories,
     parse_instrument,
     parse_instrument_id,
-    parse_instruments,
     parse_time,
     parse_user_id,
 )
@@ -127,23 +127,22 @@ def instrument_parameter(resolve: Resolve) -> Parameter:
     )
 
 
-def instruments_parameter(resolve: Resolve, most: int, description: str) -> Parameter:
-    """Return the parameter `instruments`: 1 to `most` ids and symbols; its value is the ids."""
-    return Parameter(
-        "instruments",
-        lambda text: parse_instruments(text, 1, most, resolve),
-        instruments_schema(1, most),
-        f"{description}: ids or symbols, comma-separated",
-    )
-
-
 def exclude_parameter(resolve: Resolve) -> Parameter:
-    """Return the parameter `exclude`: ids and symbols, none if absent; its value is the ids."""
+    """Return the parameter `exclude`: ids and symbols, none if absent; its value is the ids.
+
+    A symbol that no instrument has leaves nothing out.
+    """
+
+    def parse(text: str) -> frozenset[int]:
+        named = instruments_named(text, 0, MAX_EXCLUDED, resolve)
+        return frozenset(found for found in named.values() if found is not None)
+
     return Parameter(
         "exclude",
-        lambda text: parse_instruments(text, 0, MAX_EXCLUDED, resolve),
+        parse,
         instruments_schema(0, MAX_EXCLUDED),
-        "instruments to leave out: ids or symbols, comma-separated",
+        "instruments to leave out: ids or symbols, comma-separated; an unknown one leaves out "
+        "nothing",
         default=frozenset(),
     )
 

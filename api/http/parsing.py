@@ -9,7 +9,7 @@ import msgspec
 
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.schemas import MAX_CATEGORIES_ASKED
-from contracts.instruments import Category
+from contracts.instruments import MAX_SYMBOL, SYMBOL_PATTERN, Category
 from contracts.messages import (
     MAX_INSTRUMENT_ID,
     MAX_TS_MS,
@@ -21,6 +21,7 @@ Resolve = Callable[[str], int | None]
 """Returns the id of the instrument that has a symbol, None if no instrument has it."""
 
 _DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
+_SYMBOL: Final = re.compile(rf"{SYMBOL_PATTERN}{{1,{MAX_SYMBOL}}}", re.ASCII)
 _RFC_3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?",
     re.ASCII,
@@ -123,16 +124,23 @@ def listed_texts(text: str, least: int, most: int) -> list[str]:
     return parts
 
 
-def parse_instruments(text: str, least: int, most: int, resolve: Resolve) -> frozenset[int]:
-    """Return the instruments of a comma-separated list of ids and symbols.
+def instruments_named(text: str, least: int, most: int, resolve: Resolve) -> dict[str, int | None]:
+    """Return the instruments of a comma-separated list of ids and symbols, by what names them.
 
-    >>> sorted(parse_instruments("4,007,", 1, 3, {}.get))
-    [4, 7]
+    >>> instruments_named("4,aapl,XYZ,", 1, 3, {"aapl": 5}.get)
+    {'4': 4, 'aapl': 5, 'XYZ': None}
+
+    Returns:
+        None for a symbol that no instrument has.
 
     Raises:
-        Problem, ValueError: as `parse_instrument` of each; there are too few or too many.
+        ValueError: there are too few or too many, or one can be neither an id nor a symbol.
     """
-    return frozenset(parse_instrument(part, resolve) for part in listed_texts(text, least, most))
+    texts = listed_texts(text, least, most)
+    for one in texts:
+        if not _SYMBOL.fullmatch(one):
+            raise ValueError(f"{one!r:.60} can be neither an id nor a symbol")
+    return {one: instrument_named(one, resolve) for one in texts}
 
 
 def parse_categories(text: str) -> frozenset[str]:

@@ -5,10 +5,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.bars.asked import Asked, asked_parameter
 from api.http.access import Access
-from api.http.cases import NO_SUCH_SYMBOL, READING
+from api.http.cases import READING
 from api.http.endpoint import ActionEndpoint, Success, Table
-from api.http.parameters import instruments_parameter
 from api.http.parsing import Resolve
 from api.http.problems import (
     INVALID_REQUEST,
@@ -21,7 +21,7 @@ from api.http.problems import (
 from api.http.shedding import client_of
 from api.live.bars import MAX_CLIENTS, ClosedError, LiveBars, TooManyClientsError
 from api.live.clients import TooManyStreamsError
-from api.live.frames import OPENING, bar_frame, live_frame, stale_frame
+from api.live.frames import OPENING, bar_frame, live_frame, stale_frame, unknown_frame
 from api.live.resuming import parse_id
 from api.live.stream import EventStream
 from contracts.keyspace import BarValue
@@ -33,12 +33,13 @@ MAX_INSTRUMENTS: Final = 500
 _FULL: Final = f"{MAX_CLIENTS} streams are open already: try another process, or again in a second"
 _OWN_FULL: Final = "100 streams of 192.0.2.7 are open already: close one first"
 _CLOSED: Final = "The server is stopping: try another one"
+_NONE_KNOWN: Final = "No instrument has any of these symbols: 'XYZ'"
 _TOO_MANY: Final = f"instruments: must name 1 to {MAX_INSTRUMENTS} instruments, this names 501"
 _EVENT: Final = {
     "type": "object",
     "description": "each event",
     "properties": {
-        "event": {"enum": ["bar", "live", "stale"]},
+        "event": {"enum": ["unknown", "bar", "live", "stale"]},
         "id": {"type": "string", "description": "of `bar` and `live`"},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
@@ -48,6 +49,7 @@ _value = BarValue(30.72, 30.9, 30.71, 30.85, 1200, 14, 36960, 1629061621500, 162
 _EXAMPLE: Final = b"".join(
     (
         OPENING,
+        unknown_frame(["XYZ"]),
         bar_frame(4, 1629061620000, _value, 1629061629000, 1629061628123),
         live_frame(1629061628123),
         stale_frame("redis-away"),
@@ -65,17 +67,24 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
         tracing: traces the streams.
     """
 
-    async def bars(request: Request, instruments: frozenset[int]) -> Response:
+    async def bars(request: Request, instruments: Asked) -> Response:
+        ids, unknown = frozenset(instruments.names), instruments.unknown
+        if not ids:
+            symbols = ", ".join(map(repr, unknown))
+            raise Problem(
+                UNKNOWN_INSTRUMENT, f"No instrument has any of these symbols: {symbols:.200}"
+            )
         last_id = parse_id(request.headers.get("last-event-id"))
         try:
-            listener = await live.listen(instruments, clients_of(request, access), last_id)
+            listener = await live.listen(ids, clients_of(request, access), last_id)
         except TooManyStreamsError as error:
             raise Problem(TOO_MANY_STREAMS, f"{error}: close one first") from error
         except TooManyClientsError as error:
             raise Problem(OVERLOADED, _FULL) from error
         except ClosedError as error:
             raise Problem(NOT_READY, _CLOSED) from error
-        return EventStream(live, listener, tracing)
+        opening = OPENING + unknown_frame(unknown) if unknown else OPENING
+        return EventStream(live, listener, tracing, opening)
 
     return (
         ActionEndpoint(
@@ -85,6 +94,8 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
             description="""\
 Minute bars of up to 500 instruments, as server-sent events.
 
+- `unknown`: symbols of the request that no instrument has, before everything else; the stream is
+  that of the others, and `unknown-instrument` where there are none.
 - `bar`: a minute bar, as `/v1/instruments/{id}/bars` has it, with its `instrument_id`. It takes
   the place of the one with the same `t`. First comes the newest bar of each instrument that has
   any, then each one that changes, about once a second. A client that is slow is sent the latest
@@ -101,7 +112,7 @@ One address may have 100 streams (`STREAMS_PER_CLIENT`), and so may one key, if 
 
 A comment comes every 15 s when there is nothing to send. The stream ends when the server stops,
 or when a client takes nothing for 30 s: connect again, and the newest bars come first.""",
-            parameters=(instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),),
+            parameters=(asked_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),),
             act=bars,
             success=Success(
                 kind=None,
@@ -112,7 +123,7 @@ or when a client takes nothing for 30 s: connect again, and the newest bars come
             problems={
                 **READING,
                 INVALID_REQUEST: _TOO_MANY,
-                UNKNOWN_INSTRUMENT: NO_SUCH_SYMBOL,
+                UNKNOWN_INSTRUMENT: _NONE_KNOWN,
                 TOO_MANY_STREAMS: _OWN_FULL,
                 OVERLOADED: _FULL,
                 NOT_READY: _CLOSED,

@@ -3,6 +3,7 @@
 The form is that of server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -26,6 +27,15 @@ class LiveBar(Bar, frozen=True, gc=False, kw_only=True):
 
 
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def unknown_frame(symbols: Sequence[str]) -> bytes:
+    r"""Return the event that names what a client asks for and no instrument is called.
+
+    >>> unknown_frame(["XYZ"])
+    b'event: unknown\ndata: {"unknown":["XYZ"]}\n\n'
+    """
+    return b"event: unknown\ndata: %b\n\n" % _encode({"unknown": symbols})
 
 
 def bar_frame(

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.live.bars import LiveBars
-from api.live.frames import OPENING
 from api.live.listener import Listener
 from runtime.tracing import Tracing
 
@@ -34,7 +33,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, live: LiveBars, listener: Listener, tracing: Tracing) -> None:
+    def __init__(
+        self, live: LiveBars, listener: Listener, tracing: Tracing, opening: bytes
+    ) -> None:
         # Not the parent's: it would announce a body of no bytes.
         self.status_code = 200
         self.background = None
@@ -42,6 +43,7 @@ class EventStream(Response):
         self._live = live
         self._listener = listener
         self._tracing = tracing
+        self._opening = opening
         self._is_gone = False
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,7 +66,7 @@ class EventStream(Response):
                 "headers": self.raw_headers,
             }
         )
-        said = OPENING
+        said = self._opening
         while said:
             async with asyncio.timeout(STALLED_AFTER_S):
                 await send({"type": "http.response.body", "body": said, "more_body": True})

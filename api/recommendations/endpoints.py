@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from api.http.cases import LONG_USER_ID, NO_SUCH_SYMBOL, READING_LISTS, WRITING
+from api.http.cases import LONG_USER_ID, READING_LISTS, WRITING
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
 from api.http.openapi import CACHE_CONTROL, json_body
 from api.http.parameters import (
@@ -21,7 +21,6 @@ from api.http.problems import (
     INVALID_REQUEST,
     MALFORMED_JSON,
     TOO_LARGE,
-    UNKNOWN_INSTRUMENT,
     UNSUPPORTED_MEDIA_TYPE,
     ProblemType,
 )
@@ -98,11 +97,7 @@ out more; where nothing is left of a list, the next one is asked.""",
             scope="read",
             hot=True,
             success=Success(kind=Recommendations, example=EXAMPLE, headers=(CACHE_CONTROL,)),
-            problems={
-                **READING_LISTS,
-                **LONG_USER_ID,
-                UNKNOWN_INSTRUMENT: NO_SUCH_SYMBOL,
-            },
+            problems={**READING_LISTS, **LONG_USER_ID},
         ),
         ActionEndpoint(
             method="POST",

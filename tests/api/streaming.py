@@ -91,7 +91,9 @@ class Served:
     live: LiveBars
 
     @contextlib.asynccontextmanager
-    async def stream(self, *instruments: int, last_id: str | None = None) -> AsyncIterator[Stream]:
+    async def stream(
+        self, *instruments: int | str, last_id: str | None = None
+    ) -> AsyncIterator[Stream]:
         """Listen to instruments for the block, as soon as the server has found Redis."""
         headers = {} if last_id is None else {"Last-Event-ID": last_id}
         asked = {"instruments": ",".join(map(str, instruments))}

@@ -178,8 +178,7 @@ async def test_a_symbol_may_have_slashes(
         "/v1/instruments/XYZ",
         "/v1/instruments/XYZ/bars",
         "/v1/instruments/XYZ/similar",
-        "/v1/stream/bars?instruments=4,XYZ",
-        "/v1/users/ABC/recommendations?exclude=4,XYZ",
+        "/v1/stream/bars?instruments=XYZ",
     ],
 )
 async def test_a_symbol_that_no_instrument_has_is_a_problem_that_names_it(
@@ -189,6 +188,24 @@ async def test_a_symbol_that_no_instrument_has_is_a_problem_that_names_it(
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:tickrec:problem:unknown-instrument"
     assert "'XYZ'" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/bars", "/v1/quotes/latest", "/v1/snapshots"])
+async def test_of_several_instruments_the_unknown_ones_are_named_with_what_the_others_have(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    answer = await client.get(path, params={"instruments": "4,XYZ"})
+    assert answer.status_code == 200
+    assert answer.json()["unknown"] == ["XYZ", "4"]  # which has no quotes
+
+
+async def test_an_unknown_symbol_excludes_nothing(
+    filled: Filled, serve: Serve, store_url: str
+) -> None:
+    filled.generation("g1", {"4": [("5", 0.5, 2)]}, popular=[("7", 3), ("8", 2)])
+    async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
+        answer = await client.get("/v1/users/ABC/recommendations?exclude=7,XYZ")
+        assert [item["instrument_id"] for item in answer.json()["items"]] == [8]
 
 
 async def test_the_first_versions_paths_take_ids_only(

@@ -19,7 +19,6 @@ from api.http.parsing import (
     parse_time,
     parse_user_id,
 )
-from api.http.problems import Problem
 from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, user_id_rule_broken
 
 
@@ -115,8 +114,12 @@ def test_an_instrument_is_named_by_its_id_if_that_is_all_digits_else_by_its_symb
 
 def test_a_list_may_name_instruments_either_way() -> None:
     assert exclude_parameter({"AAPL": 4}.get).parse("AAPL, 5,,004") == {4, 5}
-    with pytest.raises(Problem, match="'XYZ'"):
-        exclude_parameter({"AAPL": 4}.get).parse("AAPL,XYZ")
+
+
+def test_an_unknown_symbol_excludes_nothing_and_what_can_be_none_is_refused() -> None:
+    assert exclude_parameter({"AAPL": 4}.get).parse("AAPL,XYZ") == {4}
+    with pytest.raises(ValueError, match="'X Y' can be neither an id nor a symbol"):
+        exclude_parameter({"AAPL": 4}.get).parse("AAPL,X Y")
 
 
 def test_categories_are_named_as_the_catalog_may_name_them() -> None:

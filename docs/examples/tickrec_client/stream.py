@@ -15,6 +15,12 @@ RECONNECT_S: Final = 2.0
 """As the stream's `retry` says."""
 
 
+class Unknown(msgspec.Struct, frozen=True):
+    """What was asked for and no instrument is called; comes first, if there is any."""
+
+    unknown: list[str]
+
+
 class Live(msgspec.Struct, frozen=True):
     """The newest bars are complete; what follows is told as it happens."""
 
@@ -25,8 +31,13 @@ class Stale(msgspec.Struct, frozen=True):
     reason: str
 
 
-Change = LiveBar | Live | Stale
-KINDS: Final[Mapping[str, type[Change]]] = {"bar": LiveBar, "live": Live, "stale": Stale}
+Change = Unknown | LiveBar | Live | Stale
+KINDS: Final[Mapping[str, type[Change]]] = {
+    "unknown": Unknown,
+    "bar": LiveBar,
+    "live": Live,
+    "stale": Stale,
+}
 
 
 class Event(NamedTuple):
@@ -41,8 +52,8 @@ class Event(NamedTuple):
 def changes(connection: Connection, instruments: Iterable[int | str]) -> Iterator[Change]:
     """Yield what happens to bars, without end.
 
-    First what was missed, if the stream broke off, and the newest bar of each instrument, then
-    `Live`, then each bar that changes.
+    First the names that are unknown, if there are any. Then what was missed, if the stream broke
+    off, and the newest bar of each instrument, then `Live`, then each bar that changes.
 
     Raises:
         TickrecError: the API will not answer this another time either.
