@@ -9,6 +9,7 @@ import httpx
 import pytest
 from redis.crc import key_slot
 
+from contracts.keyspace import Keyspace
 from contracts.messages import encode, key_of
 from contracts.topics import QUOTES, STREAMED
 from infra.broker import log_ends
@@ -48,7 +49,9 @@ def on_cluster(
     broker: str, cluster: Cluster, namespace: str, topics: TopicsFactory, tmp_path: Path
 ) -> Iterator[Pipeline]:
     topology: Topology = topics(quotes=PARTITIONS)
-    pipeline = Pipeline(broker, cluster.address, namespace, topology, tmp_path)
+    # A start needs the node that REDIS_URL names, and the one that has the topics.
+    lives = cluster.owner_of(key_slot(Keyspace(namespace).topics().encode()))
+    pipeline = Pipeline(broker, lives.address, namespace, topology, tmp_path)
     pipeline.store.close()
     pipeline.store = cluster.client()  # type: ignore[assignment]
     pipeline.store.hset(
