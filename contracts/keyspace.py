@@ -42,7 +42,8 @@ Keys, after the namespace:
     hash: `next`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`, `updated_at_ms`;
     for q also `closed` -> the newest minute whose bars are published, epoch s, and `whole` -> the
     event time since when its bars are whole, epoch s;
-    for c also `source:<p>` -> highest offset applied; during a flush `chunk:<n>` -> the flush
+    for c also `source:<p>` -> highest offset applied, and `source-lineage:<p>` -> `lineage` of the
+    histories that its changes were computed from; during a flush `chunk:<n>` -> the flush
     lives forever; written by workers; read by workers, api, trainer, people
 `model:current`
     string: `Current`; who gets which variant stands in it, so that one read tells all
@@ -143,6 +144,7 @@ after the first quote that was folded after a loss, or `NOT_WHOLE_YET_S` until t
 """
 NOT_WHOLE_YET_S: Final = MAX_TS_MS // 1000
 SOURCE_FIELD_PREFIX: Final = "source:"
+SOURCE_LINEAGE_FIELD_PREFIX: Final = "source-lineage:"
 
 REPLACED_GENERATION_TTL_S: Final = 60
 """How long a generation stays readable after another took its place."""
@@ -305,6 +307,11 @@ class Keyspace:
 def source_field(partition: int) -> str:
     """Field of a `position:{c<p>}` hash: the highest offset applied of a source partition."""
     return f"{SOURCE_FIELD_PREFIX}{partition}"
+
+
+def source_lineage_field(partition: int) -> str:
+    """Field of a `position:{c<p>}` hash: the lineage of the histories that gave that offset."""
+    return f"{SOURCE_LINEAGE_FIELD_PREFIX}{partition}"
 
 
 def _tag(topic: Topic, partition: int) -> str:

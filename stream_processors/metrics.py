@@ -26,6 +26,9 @@ CHANGES: Final = Counter("changes", "Rows published to cooccurrences.")
 FOREIGN_CHANGES: Final = Counter(
     "changes_foreign", "Rows left out, as they were computed from other histories than Redis has."
 )
+REPLAYED_CHANGES: Final = Counter(
+    "changes_replayed", "Rows left out, as what they change was applied before."
+)
 FLUSH_SECONDS: Final = Histogram(
     "flush_seconds",
     "From the first chunk of a flush to the position.",

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
+import structlog
 
 from contracts.changes import Changes, TakenOut, decode_changes
 from contracts.messages import Floats, Ints, Rejection
@@ -23,12 +24,14 @@ from stream_processors.cooccurrences.rows import holders_of, rows_of
 from stream_processors.cooccurrences.stored import StoredRows
 from stream_processors.cooccurrences.sums import Sums, Unsummed
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, rows_in
-from stream_processors.cooccurrences.unapplied import unapplied
+from stream_processors.cooccurrences.unapplied import applied_in, unapplied
 from stream_processors.partition.fold import Unwritten
 from stream_processors.store.chunks import Group
 from stream_processors.store.claims import Claim, Store
-from stream_processors.store.marks import NOTHING, mark, mark_of
+from stream_processors.store.marks import NOTHING, mark, mark_of, text_of
 from stream_processors.transport.batches import RecordBatch
+
+log = structlog.get_logger()
 
 _RECORDS_AT_ONCE: Final = 8
 # Changes that are added up at once, 16 bytes each.
@@ -57,7 +60,7 @@ class CountsFold:
         self._stored = StoredRows(claim.keyspace, claim.partition, self._table)
         self._unsummed = Unsummed(_ROWS_SUMMED, _COUNTS_UNWRITTEN)
         self._applied = dict(claim.sources)
-        """source partition -> mark of the last event in what is written or in memory"""
+        """by source partition, with what is in memory"""
         self._taken = NOTHING
         """mark of the last message"""
         self._newest_read = NOTHING
@@ -88,6 +91,7 @@ class CountsFold:
                 rejections.append(Rejection(place, str(error)))
                 continue
             if await self._lineages.is_ours(changes.source, changes.lineage):
+                self._follow(changes.source, changes.lineage)
                 await self._take(mark(self._claim.incarnation, record.offset), changes)
             else:
                 metrics.FOREIGN_CHANGES.inc(len(changes))
@@ -102,9 +106,29 @@ class CountsFold:
         """Take note of how many rows were written."""
         metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(self._rows_written)
 
+    def _follow(self, source: int, lineage: int) -> None:
+        """Find out what is applied of the changes of histories that began again."""
+        before = self._applied.get(source)
+        if before is None or before.lineage == lineage:
+            return
+        after = applied_in(lineage, before, self._lineages.incarnation(source))
+        self._applied[source] = after
+        if before.lineage is not None or after.mark != before.mark:
+            log.warning(
+                "histories began again after Redis had lost them: their changes up to what was "
+                "applied are left out, and counts keep what only the lost ones had",
+                partition=self._claim.partition,
+                source=source,
+                applied=text_of(before.mark),
+                left_out_up_to=text_of(after.mark),
+                lineage=lineage,
+            )
+
     async def _take(self, at: int, changes: Changes) -> None:
         self._taken = at
         fresh, self._applied = unapplied(changes, self._applied)
+        if len(fresh) < len(changes):
+            metrics.REPLAYED_CHANGES.inc(len(changes) - len(fresh))
         for rows in rows_of(fresh, self._table.numbers):
             await self._read_rows(self._table.unread(rows.i))
             some = rows

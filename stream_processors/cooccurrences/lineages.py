@@ -1,8 +1,12 @@
 """Whether changes were computed from the histories that are in Redis."""
 
-from contracts.keyspace import LINEAGE_FIELD
+import structlog
+
+from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD
 from contracts.topics import INTERACTIONS
 from stream_processors.store.claims import Store
+
+log = structlog.get_logger()
 
 
 class Lineages:
@@ -17,6 +21,7 @@ class Lineages:
         """Take the store that has the histories."""
         self._store = store
         self._ours: dict[int, int] = {}
+        self._incarnations: dict[int, int] = {}
         self._foreign: set[tuple[int, int]] = set()
 
     async def is_ours(self, source: int, lineage: int) -> bool:
@@ -28,8 +33,19 @@ class Lineages:
         position = await self._store.position(INTERACTIONS, source)
         if position.get(LINEAGE_FIELD) != str(lineage):
             self._foreign.add((source, lineage))
+            log.warning(
+                "changes of other histories than those in Redis are left out",
+                source=source,
+                lineage=lineage,
+                in_redis=position.get(LINEAGE_FIELD),
+            )
             return False
         if source in self._ours:
             self._foreign.add((source, self._ours[source]))
         self._ours[source] = lineage
+        self._incarnations[source] = int(position.get(INCARNATION_FIELD, 0))
         return True
+
+    def incarnation(self, source: int) -> int:
+        """Return which log the histories of a source partition were at when last asked for."""
+        return self._incarnations[source]

@@ -5,18 +5,21 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from contracts.changes import Blocks, Changes, TakenOut
-from stream_processors.store.marks import NOTHING, mark
+from stream_processors.store.marks import NOTHING, Applied, incarnation_and_offset, mark
 
 
-def unapplied(changes: Changes, applied: Mapping[int, int]) -> tuple[Changes, dict[int, int]]:
+def unapplied(
+    changes: Changes, applied: Mapping[int, Applied]
+) -> tuple[Changes, dict[int, Applied]]:
     """Return the changes of events that were not applied before, and what is applied with them.
 
     Args:
         changes: one message.
-        applied: source partition -> mark of the last event that was applied.
+        applied: by source partition, of the same lineage.
     """
     base = mark(changes.incarnation, 0)
-    after = applied.get(changes.source, NOTHING) - base
+    before = applied.get(changes.source)
+    after = (before.mark if before else NOTHING) - base
     last = max(_offsets(changes), default=NOTHING)
     if last <= after:
         return _with(changes, Blocks.none(), Blocks.none(), ()), dict(applied)
@@ -26,7 +29,28 @@ def unapplied(changes: Changes, applied: Mapping[int, int]) -> tuple[Changes, di
         _after(changes.mirrored, after),
         [one for one in changes.taken_out if one.offset > after],
     )
-    return fresh, {**applied, changes.source: base + last}
+    return fresh, {**applied, changes.source: Applied(base + last, changes.lineage)}
+
+
+def applied_in(lineage: int, before: Applied, incarnation: int) -> Applied:
+    """Return what is applied already of the changes of histories of a lineage.
+
+    Histories that were lost begin again, with incarnation 0, at the beginning of the log that the
+    lost ones were at: up to the last event that was applied its events are the same.
+
+    Args:
+        lineage: of the histories that are in Redis.
+        before: what was applied last.
+        incarnation: of the log that these histories are at.
+
+    >>> from stream_processors.store.marks import mark
+    >>> applied_in(9, Applied(mark(1, 50), lineage=7), 0) == Applied(mark(0, 50), lineage=9)
+    True
+    """
+    applied_incarnation, offset = incarnation_and_offset(before.mark)
+    # In a lineage no incarnation is below one before it.
+    is_same = before.lineage in (None, lineage) and applied_incarnation <= incarnation
+    return Applied(before.mark if is_same else mark(0, offset), lineage)
 
 
 def _offsets(changes: Changes) -> Iterator[int]:

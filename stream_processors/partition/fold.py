@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from contracts.messages import Rejection
 from stream_processors.store.chunks import Groups
+from stream_processors.store.marks import Applied
 from stream_processors.transport.batches import RecordBatch
 
 
@@ -12,8 +13,8 @@ class Unwritten(NamedTuple):
     """What memory has and Redis lacks."""
 
     groups: Groups
-    sources: Mapping[int, int] | None = None
-    """of counts: source partition -> mark of the last event whose changes are in the groups"""
+    sources: Mapping[int, Applied] | None = None
+    """of counts: source partition -> up to where its changes are in Redis with the groups"""
     channel: str = ""
     """on which the groups' `published` rows are published, if on any"""
     closed_s: int | None = None

@@ -33,6 +33,7 @@ from contracts.keyspace import (
     WHOLE_FIELD,
     Keyspace,
     source_field,
+    source_lineage_field,
 )
 from contracts.topics import QUOTES, Topic
 from runtime.redis.stores import AsyncStore, every_master, is_away
@@ -41,7 +42,7 @@ from stream_processors.patience import STORE, Patience
 from stream_processors.store.chunks import Chunk, Group, Groups, chunks, each_part, pack
 from stream_processors.store.folding import check_folding
 from stream_processors.store.index import index_of
-from stream_processors.store.marks import incarnation_and_offset, mark
+from stream_processors.store.marks import Applied, incarnation_and_offset, mark
 from stream_processors.store.scripts import CLAIM, COMMIT, READ, SHA, WRITE
 
 log = structlog.get_logger()
@@ -165,12 +166,8 @@ class Claim:
         """what stands in `contracts.keyspace.LAST_FIELD`"""
         self.lineage = int(position.get(LINEAGE_FIELD, position[EPOCH_FIELD]))
         """begun when Redis had no position, see `contracts.keyspace.LINEAGE_FIELD`"""
-        self.sources = {
-            int(name.removeprefix(SOURCE_FIELD_PREFIX)): _mark(value)
-            for name, value in position.items()
-            if name.startswith(SOURCE_FIELD_PREFIX)
-        }
-        """of counts: source partition -> mark of the last event whose changes are in Redis"""
+        self.sources = _sources(position)
+        """of counts: source partition -> up to where its changes are in Redis"""
         self.closed_s = int(position.get(CLOSED_FIELD, NO_MINUTE_CLOSED_S))
         """of quotes: start of the newest minute, epoch s, whose bars were published at the claim"""
         self.whole_s = NOT_WHOLE_YET_S if may_miss_records else int(position.get(WHOLE_FIELD, 0))
@@ -214,7 +211,7 @@ class Claim:
         next_offset: int,
         *,
         last: str | None = None,
-        sources: Mapping[int, int] | None = None,
+        sources: Mapping[int, Applied] | None = None,
         channel: str = "",
         closed_s: int | None = None,
     ) -> None:
@@ -331,12 +328,24 @@ class Claim:
         if self.topic is QUOTES:
             fields[WHOLE_FIELD] = str(self.whole_s)
         for source, applied in self.sources.items():
-            incarnation, offset = incarnation_and_offset(applied)
+            incarnation, offset = incarnation_and_offset(applied.mark)
             fields[source_field(source)] = f"{incarnation}:{offset}"
+            if applied.lineage is not None:
+                fields[source_lineage_field(source)] = str(applied.lineage)
         return chain(*fields.items())
 
     def _where(self) -> str:
         return f"partition {self.partition} of {self.topic.name}"
+
+
+def _sources(position: Position) -> dict[int, Applied]:
+    sources: dict[int, Applied] = {}
+    for name, value in position.items():
+        if name.startswith(SOURCE_FIELD_PREFIX):
+            source = int(name.removeprefix(SOURCE_FIELD_PREFIX))
+            lineage = position.get(source_lineage_field(source))
+            sources[source] = Applied(_mark(value), None if lineage is None else int(lineage))
+    return sources
 
 
 def _mark(value: str) -> int:

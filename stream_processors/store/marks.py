@@ -4,7 +4,7 @@ An offset means nothing without its log. When a topic is made anew its offsets s
 incarnation is raised; so a later record has the greater mark, whichever log it stands in.
 """
 
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,6 +16,15 @@ _encode = msgspec.json.Encoder().encode
 
 NOTHING: Final = -1
 """Below every mark: nothing is folded in yet."""
+
+
+class Applied(NamedTuple):
+    """Up to where the changes of a partition's events are in the counts."""
+
+    mark: int
+    """of the last of these events"""
+    lineage: int | None
+    """of the histories that the changes were computed from; None: a worker that did not write it"""
 
 
 def mark(incarnation: int, offset: int) -> int:

@@ -23,7 +23,13 @@ from contracts.generations import (
     UserList,
 )
 from contracts.instruments import CatalogEntry
-from contracts.keyspace import BarValue, HistoryEntry, Keyspace, source_field
+from contracts.keyspace import (
+    BarValue,
+    HistoryEntry,
+    Keyspace,
+    source_field,
+    source_lineage_field,
+)
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from contracts.trending import PAGES
 
@@ -66,6 +72,7 @@ namespaces = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
         (LIVE.topics(), "live:meta:topics"),
         (LIVE.request_id_key(), "live:meta:request-id-key"),
         (source_field(2), "source:2"),
+        (source_lineage_field(2), "source-lineage:2"),
     ],
 )
 def test_keys_are_built_as_the_design_lists_them(key: str, expected: str) -> None:

@@ -12,6 +12,7 @@ from stream_processors.partition.fold import Unwritten
 from stream_processors.store.chunks import ON_KEY, Group, each_part
 from stream_processors.store.claims import NO_MINUTE_CLOSED_S, Claim, Store
 from stream_processors.store.index import index_of
+from stream_processors.store.marks import Applied
 from stream_processors.transport.producer import Outgoing
 from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
 
@@ -33,7 +34,7 @@ class InMemoryClaim:
     partition: int = 0
     incarnation: int = 0
     lineage: int = LINEAGE
-    sources: dict[int, int] = field(default_factory=dict)
+    sources: dict[int, Applied] = field(default_factory=dict)
     closed_s: int = NO_MINUTE_CLOSED_S
     whole_s: int = 0
     keyspace: Keyspace = KEYSPACE

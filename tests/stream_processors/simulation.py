@@ -52,6 +52,8 @@ class World:
     sizes: Iterator[int]
     make: dict[Topic, Make]
     logs: dict[tuple[str, int], list[Logged]] = field(default_factory=lambda: defaultdict(list))
+    earliest: dict[tuple[str, int], int] = field(default_factory=dict)
+    """offset of the first record that a log still has, if it was cut"""
     headers: list[dict[str, bytes]] = field(default_factory=list)
     """of dead letters"""
     record_headers: dict[tuple[str, int, int], list[tuple[str, bytes]]] = field(
@@ -152,7 +154,8 @@ class SimulatedLog:
         self._world = world
 
     async def bounds(self, topic: str, partition: int) -> LogBounds:
-        return LogBounds("id", 0, len(self._world.logs[topic, partition]))
+        earliest = self._world.earliest.get((topic, partition), 0)
+        return LogBounds("id", earliest, len(self._world.logs[topic, partition]))
 
     async def record(self, topic: str, partition: int, offset: int) -> Logged | None:
         return self._world.logs[topic, partition][offset]

@@ -5,18 +5,20 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import structlog
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contracts.affinities import weighted
 from contracts.changes import Blocks, Changes, TakenOut, UnknownVersionError, encode_changes
-from contracts.keyspace import LINEAGE_FIELD
+from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD
 from contracts.topics import COOCCURRENCES, INTERACTIONS
+from stream_processors import metrics
 from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences import stored
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.cooccurrences.stored import texts_of
-from stream_processors.store.marks import mark
+from stream_processors.store.marks import Applied, mark
 from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, groups_of, store_of
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -46,7 +48,7 @@ def message(offset: int, what: What, r: R, *, lineage: int = LINEAGE) -> bytes:
 
 
 def fold_of(
-    data: Hashes, sources: dict[int, int] | None = None
+    data: Hashes, sources: dict[int, Applied] | None = None
 ) -> tuple[CountsFold, InMemoryClaim]:
     claim = InMemoryClaim(data, COOCCURRENCES, sources=sources or {})
     return CountsFold(claim.as_claim(), store_of(data)), claim
@@ -125,7 +127,7 @@ async def test_rows_are_the_gram_matrix_wherever_a_flush_is_cut(
         patch.setattr(counts_module, "_CHANGES_AT_ONCE", 2)
         sources = await folded_in_flushes(log, data, [*flushes, (len(log), None)])
     expected, found = gram(log), counts_in(data)
-    assert sources == {0: mark(0, len(log) - 1)}
+    assert sources == {0: Applied(mark(0, len(log) - 1), LINEAGE)}
     if all(r_i in (1.0, 2.0) for _, r in log for r_i in r.values()):
         assert found == expected
         assert listed(data) == {str(i) for i, _ in expected}
@@ -138,9 +140,9 @@ async def test_rows_are_the_gram_matrix_wherever_a_flush_is_cut(
 
 async def folded_in_flushes(
     log: list[Move], data: Hashes, flushes: list[tuple[int, int | None]]
-) -> dict[int, int]:
+) -> dict[int, Applied]:
     """Fold the log; return the highest source offsets that stand with the position at its end."""
-    position, sources, at = 0, dict[int, int](), 0
+    position, sources, at = 0, dict[int, Applied](), 0
     fold, claim = fold_of(data)
     for more, groups in flushes:
         values = [(n, message(n, *log[n])) for n in range(at, min(at + more, len(log)))]
@@ -246,6 +248,36 @@ async def test_when_the_histories_begin_anew_the_former_ones_count_no_more() -> 
     await fold.take(batch_of(COOCCURRENCES.name, 0, values))
     claim.write(await groups_of(await fold.unwritten()))
     assert counts_in(data) == {(0, 0): 1.0, (1, 1): 1.0}
+
+
+@pytest.mark.parametrize(
+    ("applied", "incarnation", "lost"),
+    [
+        (Applied(mark(1, 50), LINEAGE - 1), 0, True),
+        (Applied(mark(1, 50), None), 0, True),
+        (Applied(mark(0, 50), LINEAGE - 1), 1, True),
+        (Applied(mark(1, 50), LINEAGE), 1, False),
+        (Applied(mark(1, 50), None), 1, False),
+    ],
+)
+async def test_histories_that_were_lost_go_on_counting_where_their_log_was_applied(
+    applied: Applied, incarnation: int, *, lost: bool
+) -> None:
+    position = {LINEAGE_FIELD: str(LINEAGE), INCARNATION_FIELD: str(incarnation)}
+    data: Hashes = {KEYSPACE.position(INTERACTIONS, 0): position}
+    fold, claim = fold_of(data, {0: applied})
+    # Of the log's first incarnation: of lost histories, or published late by one that was replaced.
+    values = [(n, message(40 + n, "comes", {0: 1.0})) for n in range(20)]
+    before = metrics.REPLAYED_CHANGES._value.get()
+    with structlog.testing.capture_logs() as logged:
+        assert await fold.take(batch_of(COOCCURRENCES.name, 0, values)) == []
+    unwritten = await fold.unwritten()
+    claim.write(unwritten.groups)
+    n = 9 if lost else 0
+    assert counts_in(data).get((0, 0), 0.0) == n
+    assert metrics.REPLAYED_CHANGES._value.get() - before == 20 - n
+    assert unwritten.sources == {0: Applied(mark(0, 59) if lost else mark(1, 50), LINEAGE)}
+    assert [line["left_out_up_to"] for line in logged] == ["[0,50]"] * lost
 
 
 async def test_a_fold_is_full_when_many_counts_are_unwritten(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.changes import Blocks, Changes, TakenOut
 from stream_processors.cooccurrences.unapplied import unapplied
-from stream_processors.store.marks import mark
+from stream_processors.store.marks import Applied, mark
 from tests.stream_processors.spread import spread
 
 Row = tuple[str, int, int, float]
@@ -67,9 +67,9 @@ def published(draw: st.DrawFn, source: int, events: list[list[Row]]) -> list[Cha
     return messages
 
 
-def applied_in_order(messages: list[Changes]) -> tuple[Counts, dict[int, int]]:
+def applied_in_order(messages: list[Changes]) -> tuple[Counts, dict[int, Applied]]:
     counts: Counts = defaultdict(float)
-    applied: dict[int, int] = {}
+    applied: dict[int, Applied] = {}
     for changes in messages:
         fresh, applied = unapplied(changes, applied)
         for some in spread(fresh):
@@ -99,7 +99,9 @@ def test_every_change_counts_once_however_it_was_published(
     counts, applied = applied_in_order(log)
     assert counts == recomputed(one, other)
     assert applied == {
-        source: mark(0, len(events) - 1) for source, events in enumerate([one, other]) if events
+        source: Applied(mark(0, len(events) - 1), 0)
+        for source, events in enumerate([one, other])
+        if events
     }
 
 
@@ -111,17 +113,17 @@ def test_a_log_made_anew_counts_again_from_its_first_offset() -> None:
         [message(0, ONE, 0, 1), message(0, ONE, 0, 1, incarnation=1)]
     )
     assert counts == {(1, 2): 2.0}
-    assert applied == {0: mark(1, 0)}
+    assert applied == {0: Applied(mark(1, 0), 0)}
 
 
 def test_what_was_applied_before_is_not_changed_in_place() -> None:
-    before: dict[int, int] = {}
+    before: dict[int, Applied] = {}
     unapplied(message(0, ONE, 0, 1), before)
     assert before == {}
 
 
-@pytest.mark.parametrize("applied", [{3: 7}, {0: 7, 3: 7}])
-def test_nothing_is_no_rows(applied: dict[int, int]) -> None:
+@pytest.mark.parametrize("applied", [{3: Applied(7, 0)}, {0: Applied(7, 0), 3: Applied(7, 0)}])
+def test_nothing_is_no_rows(applied: dict[int, Applied]) -> None:
     fresh, after = unapplied(message(0, [], 0, 0), applied)
     assert len(fresh) == 0
     assert after == applied

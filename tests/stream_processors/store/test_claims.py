@@ -27,7 +27,7 @@ from stream_processors.store.claims import (
     StoreWentBackError,
 )
 from stream_processors.store.folding import FoldingError
-from stream_processors.store.marks import mark
+from stream_processors.store.marks import Applied, mark
 from tests.patience import PATIENCE_S
 
 from .conftest import claimed
@@ -298,7 +298,7 @@ async def test_a_flush_may_have_more_chunks_than_lua_unpacks_at_once(store: Stor
 
 async def test_what_is_applied_of_each_source_moves_with_the_position(store: Store) -> None:
     mine = await claimed(store, COOCCURRENCES)
-    applied = {0: mark(0, 7), 11: mark(2, 5)}
+    applied = {0: Applied(mark(0, 7), 1234), 11: Applied(mark(2, 5), None)}
     await mine.write([], 10, sources=applied)
     assert mine.sources == applied
     await mine.write([], 20)  # what did not change stays

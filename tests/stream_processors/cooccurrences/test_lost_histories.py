@@ -1,0 +1,118 @@
+"""Histories are lost and counts are not, or changes are lost: what counts hold, and a remedy."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from contracts.affinities import binary
+from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD
+from contracts.messages import Interaction
+from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
+from stream_processors import metrics
+from stream_processors.histories.rules import HistoryRules
+from tests.stream_processors.cooccurrences.test_events_to_counts import (
+    PARTITIONS,
+    TOPOLOGY,
+    append,
+    gram,
+    simulate,
+    stored_counts,
+    stored_histories,
+)
+from tests.stream_processors.simulated_store import Turns
+from tests.stream_processors.simulation import KEYSPACE, Plan, World, play, small_steps
+
+PLAN = Plan(sizes=[3, 1, 6], seed=0, disruptions=[])
+RULES = HistoryRules(binary, 500)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_steps() -> Iterator[None]:
+    with small_steps():
+        yield
+
+
+def events(first_item: int) -> list[Interaction]:
+    """Of users in both partitions."""
+    return [
+        Interaction(user_id=user, instrument_id=first_item + n, ts=1_600_000_000_000 + n)
+        for user in "ABCD"
+        for n in range(2)
+    ]
+
+
+def go_on(
+    world: World, more: list[Interaction], partitions: list[tuple[Topic, int]] = PARTITIONS
+) -> None:
+    for event in more:
+        append(world, event)
+    world.tasks, world.turns = [], Turns()
+    play(world, partitions, PLAN)
+
+
+def lose(world: World, tag: str) -> None:
+    for key in [key for key in world.data if f"{{{tag}}}" in key]:
+        del world.data[key]
+
+
+def make_topic_anew(world: World) -> None:
+    """The log stays as it is: its records are counted on top."""
+    for p in range(TOPOLOGY.interactions):
+        position = world.data[KEYSPACE.position(INTERACTIONS, p)]
+        position[TOPIC_ID_FIELD] = "former"
+        position.pop(LAST_FIELD, None)  # else it would be taken for a copy, which a person decides
+
+
+def test_they_are_folded_again_from_the_log_and_counted_once() -> None:
+    world = simulate(events(0), PLAN, RULES)
+    lose(world, "i0")
+    go_on(world, events(1))
+    assert stored_counts(world) == gram(stored_histories(world))
+
+
+def test_after_a_topic_was_made_anew_new_events_are_still_counted() -> None:
+    world = simulate(events(0), PLAN, RULES)
+    make_topic_anew(world)
+    go_on(world, events(1))
+    before = stored_counts(world)
+    lose(world, "i0")
+    go_on(world, events(3))
+    after = stored_counts(world)
+    new = gram(stored_histories(world))
+    assert {pair: after.get(pair, 0.0) for pair in new if max(pair) > 2} == {
+        pair: count for pair, count in new.items() if max(pair) > 2
+    }
+    assert {pair: after[pair] for pair in before} == before
+
+
+def test_changes_that_were_cut_off_before_they_were_applied_are_counted_as_missing() -> None:
+    world = simulate(events(0), PLAN, RULES)
+    log = world.logs[COOCCURRENCES.name, 0]
+    applied = len(log)
+    go_on(world, events(1), [place for place in PARTITIONS if place[0] == INTERACTIONS])
+    world.earliest[COOCCURRENCES.name, 0] = len(log)
+    cut = len(log) - applied
+    missing = metrics.GAP.labels(COOCCURRENCES.name)._value
+    before = missing.get()
+    go_on(world, events(3))
+    assert missing.get() - before == cut > 0
+    expected = gram(stored_histories(world))
+    assert stored_counts(world) != expected
+    # The remedy: histories are folded again, and publish all of their changes again.
+    for tag in ("i0", "i1", "c0", "c1"):
+        lose(world, tag)
+    go_on(world, [])
+    assert stored_counts(world) == gram(stored_histories(world)) == expected
+
+
+def test_counts_that_are_deleted_are_made_again_from_the_histories_that_are_there() -> None:
+    world = simulate(events(0), PLAN, RULES)
+    lose(world, "i0")
+    go_on(world, events(3))
+    # As if changes had been lost: the log of `cooccurrences` still has all of them.
+    for p in range(TOPOLOGY.cooccurrences):
+        lose(world, f"c{p}")
+    assert stored_counts(world) == {}
+    go_on(world, [])
+    assert stored_counts(world) == gram(stored_histories(world))
+    assert all(KEYSPACE.position(COOCCURRENCES, p) in world.data for p in (0, 1))
