@@ -45,6 +45,7 @@ from stream_processors.transport.fetched import Fetched, FetchFailure
 from stream_processors.transport.producer import Producer
 
 _RETENTION_MINUTES: Final = 60
+_RENEW_AFTER_S: Final = 86_400.0
 _FLUSH_EVERY_S: Final = 1.0
 _EXPIRE_S: Final = 604_800
 _CLOSE_AFTER_S: Final = 10.0
@@ -174,7 +175,7 @@ def _came(some: int) -> int:
 
 def _fold(batches: Sequence[RecordBatch], columns: Sequence[QuoteColumns]) -> None:
     """Fold into one table a partition; there is nothing in Redis to be read."""
-    tables: dict[TP, BarTable] = defaultdict(lambda: BarTable(_RETENTION_MINUTES))
+    tables: dict[TP, BarTable] = defaultdict(lambda: BarTable(_RETENTION_MINUTES, _RENEW_AFTER_S))
     nothing = np.empty(0, BAR)
     for batch, its in zip(batches, columns, strict=True):
         table = tables[batch.tp]

@@ -8,7 +8,8 @@ Keys, after the namespace:
 
 `bars:{q<p>}:<instrument>`
     hash: minute start, epoch s -> `BarValue`; `newest` -> newest minute
-    lives `BARS_RETENTION_MINUTES` of event time, and `BARS_EXPIRE_DAYS` after the last quote;
+    lives `BARS_RETENTION_MINUTES` of event time, and `BARS_EXPIRE_DAYS` after the last new
+    minute, renewed at half of it by quotes that revise older bars;
     written by bars; read by api
 `open:{q<p>}`
     sorted set: instrument by its newest minute, epoch s

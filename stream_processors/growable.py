@@ -43,6 +43,11 @@ class Growable:
             self.room = room
         return self.room[first : self.n]
 
+    def keep(self, is_kept: npt.NDArray[np.bool_]) -> None:
+        """Keep some of the values, (n,), and no more room than they need."""
+        self.room = self.values[is_kept]
+        self.n = len(self.room)
+
     def cut(self, n: int) -> None:
         """Keep the first n values only."""
         self.n = min(n, self.n)

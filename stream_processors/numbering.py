@@ -22,6 +22,9 @@ class Numbering:
     """Numbers ids from 0 on, in the order in which they are added."""
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self._ids = Growable(np.empty(0, np.int64))
         self._number_of = Growable(np.empty(0, np.int32))
         """of ids in `range(_LOOKED_UP)`"""
@@ -60,6 +63,17 @@ class Numbering:
         self._number_of.values[ids[is_small]] = numbers[is_small]
         if not is_small.all():
             self._slots = self._slots.with_numbers(numbers[~is_small], self.ids)
+
+    def keep(self, is_kept: npt.NDArray[np.bool_]) -> Ints:
+        """Forget the ids by number, (n,), that are not kept; the others move up, in their order.
+
+        Returns:
+            The new number by the old one, (n,), `NONE` of those that were forgotten.
+        """
+        ids = self.ids[is_kept]
+        self._clear()
+        self.add(ids)
+        return np.where(is_kept, np.cumsum(is_kept) - 1, NONE)
 
 
 class _Slots:

@@ -61,6 +61,7 @@ class BarsFold:
         expire_s: int,
         close_after_s: float,
         clock_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the partition, where to publish, and how long bars live and stay open.
 
@@ -72,6 +73,7 @@ class BarsFold:
             expire_s: by the clock, after an instrument's last new minute.
             close_after_s: by how much quotes may be late before they revise a closed bar.
             clock_s: the wall clock.
+            monotonic_s: by which bars expire.
         """
         self._claim = claim
         self._producer = producer
@@ -79,7 +81,8 @@ class BarsFold:
         self._retention = retention_minutes
         self._expire_s = str(expire_s)
         self._closing = Closing(close_after_s, claim.closed_s // MINUTE_S, clock_s)
-        self._table = BarTable(retention_minutes, self._closing.minute)
+        self._monotonic_s = monotonic_s
+        self._table = BarTable(retention_minutes, expire_s / 2, self._closing.minute)
         self._has_read_open = False
         self._n_unwritten = 0
         self._channel = claim.keyspace.bars_changed(claim.partition)
@@ -118,7 +121,7 @@ class BarsFold:
         """Publish the bars that are due; return those that changed."""
         await self._read_open()
         await self._publish_due()
-        changed = self._table.take_changed()
+        changed = self._table.take_changed(self._monotonic_s())
         self._n_unwritten = len(changed.bars)
         return Unwritten(
             self._groups(changed),
@@ -127,7 +130,7 @@ class BarsFold:
         )
 
     def written(self) -> None:
-        """Forget old bars, when they are many."""
+        """Forget old bars, and instruments, when they are many."""
         self._table.evict()
         metrics.FLUSHED_VALUES.labels(QUOTES.name).inc(self._n_unwritten)
         if self._n_unwritten:

@@ -24,6 +24,8 @@ _UNREAD: Final = -2
 _NO_ROW: Final = -1
 # Clean bars older than this behind their instrument's newest are dropped from memory.
 _CACHED_MINUTES: Final = 3
+# Some 400 bytes each, with their recent bars. What is forgotten is read again.
+_INSTRUMENTS_AT_MOST: Final = 100_000
 # Looking for droppable bars costs a pass over all of them.
 _EVICT_AT_LEAST: Final = 20_000
 
@@ -44,7 +46,7 @@ class Changed(NamedTuple):
     bars: Bars
     newest: dict[int, int]
     """place in these columns -> newest minute of its instrument, at the first bar of each for which
-    Redis has another newest minute, or none"""
+    Redis has another newest minute, or none; or must be told again how long the bars live"""
     expired: dict[int, range]
     """place, of those in `newest` -> minutes of its instrument that are no longer retained"""
 
@@ -66,21 +68,35 @@ class BarTable:
     NumPy: an instrument's latest bar is found by its number, and only other bars through a dict.
     """
 
-    def __init__(self, retention_minutes: int, closed_minute: int = NO_MINUTE) -> None:
-        """Take how long bars live, and up to which minute those in Redis are published."""
+    def __init__(
+        self, retention_minutes: int, renew_after_s: float, closed_minute: int = NO_MINUTE
+    ) -> None:
+        """Take how long bars live, and up to which minute those in Redis are published.
+
+        Args:
+            retention_minutes: of event time.
+            renew_after_s: after which time an instrument's bars, when they are next written, are
+                given their life by the clock again.
+            closed_minute: the newest one.
+        """
         self._retention = retention_minutes
+        self._renew_after_s = renew_after_s
         self._closed = closed_minute
         self._numbering = Numbering()
         # By the instrument's number.
         self._newest = Growable(np.empty(0, np.int64))
         self._written_newest = Growable(np.empty(0, np.int64))
         self._latest_row = Growable(np.empty(0, np.int64))
+        self._renew_at_s = Growable(np.empty(0, np.float64))
+        self._touched = Growable(np.empty(0, np.int64))
         # By row.
         self._row_of: dict[int, int] = {}
         self._bars = Growable(np.empty(0, BAR))
         self._changed = Growable(np.empty(0, dtype=bool))
         self._unpublished = Growable(np.empty(0, dtype=bool))
         self._evict_at = _EVICT_AT_LEAST
+        self._forget_at = _INSTRUMENTS_AT_MOST
+        self._adds = 0
 
     def __len__(self) -> int:
         return len(self._row_of)
@@ -164,6 +180,8 @@ class BarTable:
         self._merge(bars)
         number = bars["key"] >> _MINUTE_BITS
         np.maximum.at(self._newest.values, number, bars["key"] & _MINUTE_MASK)
+        self._adds += 1
+        self._touched.values[number] = self._adds
         return int(np.count_nonzero(late)), int(np.count_nonzero(replayed))
 
     def take_due(self, closed_minute: int) -> Due:
@@ -180,8 +198,13 @@ class BarTable:
         self._unpublished.values[rows] = False
         return Due(self._numbering.ids[number], minute, self._bars.values[rows])
 
-    def take_changed(self) -> Changed:
-        """Return what must be written; it counts as unchanged from here on."""
+    def take_changed(self, now_s: float) -> Changed:
+        """Return what must be written at a time; it counts as unchanged from here on.
+
+        Redis may have let an instrument's bars go while no new minute came. Written again, they
+        need their newest minute and an end again, so both come with them when half of their life
+        has passed since, or if a worker before this one wrote them.
+        """
         rows = np.flatnonzero(self._changed.values)
         self._changed.values[rows] = False
         number, minute = _number_and_minute(self._bars.values["key"][rows])
@@ -189,9 +212,9 @@ class BarTable:
         kept = kept[np.argsort(number[kept], kind="stable")]
         rows, number, minute = rows[kept], number[kept], minute[kept]
         is_first = np.diff(number, prepend=-1) > 0
-        moved = np.flatnonzero(
-            is_first & (self._newest.values[number] != self._written_newest.values[number])
-        )
+        is_moved = self._newest.values[number] != self._written_newest.values[number]
+        moved = np.flatnonzero(is_first & (is_moved | (self._renew_at_s.values[number] <= now_s)))
+        self._renew_at_s.values[number[moved]] = now_s + self._renew_after_s
         newest, expired = self._newest.values[number[moved]].tolist(), self._expired(number[moved])
         self._written_newest.values[number[moved]] = newest
         places = moved.tolist()
@@ -217,8 +240,11 @@ class BarTable:
         }
 
     def evict(self) -> None:
-        """Forget old bars, when they are many; call it when all that was taken is in Redis."""
-        if len(self) < self._evict_at:
+        """Forget old bars, and instruments, when they are many.
+
+        Call it when all that was taken is in Redis. Instruments get other numbers.
+        """
+        if len(self) < self._evict_at and len(self._numbering) <= self._forget_at:
             return
         bars, changed, unpublished = (
             column.values for column in (self._bars, self._changed, self._unpublished)
@@ -227,6 +253,12 @@ class BarTable:
         is_recent = (bars["key"] & _MINUTE_MASK) > newest - _CACHED_MINUTES
         kept = np.flatnonzero(changed | unpublished | is_recent)
         kept = kept[np.argsort(bars["key"][kept])]
+        if len(self._numbering) > self._forget_at:
+            pinned = bars["key"][changed | unpublished] >> _MINUTE_BITS
+            number_of = self._forget_instruments(pinned)
+            number, minute = _number_and_minute(bars["key"])
+            bars["key"] = number_of[number] << _MINUTE_BITS | minute
+            kept = kept[number_of[number[kept]] != NONE]
         bars, changed, unpublished = bars[kept], changed[kept], unpublished[kept]
         self._row_of.clear()
         for column in (self._bars, self._changed, self._unpublished):
@@ -235,6 +267,23 @@ class BarTable:
         rows = self._append(bars)
         self._changed.values[rows], self._unpublished.values[rows] = changed, unpublished
         self._evict_at = max(_EVICT_AT_LEAST, 2 * len(bars))
+
+    def _forget_instruments(self, pinned: Ints) -> Ints:
+        """Forget those that were touched longest ago; return the new number by the old one.
+
+        Args:
+            pinned: numbers of those that must stay.
+        """
+        touched = self._touched.values
+        half = len(touched) - _INSTRUMENTS_AT_MOST // 2
+        is_kept = touched > np.partition(touched, half - 1)[half - 1]
+        is_kept[pinned] = True
+        for column in (self._newest, self._written_newest, self._renew_at_s, self._touched):
+            column.keep(is_kept)
+        self._latest_row.keep(is_kept)
+        number_of = self._numbering.keep(is_kept)
+        self._forget_at = max(_INSTRUMENTS_AT_MOST, 2 * len(self._numbering))
+        return number_of
 
     def key(self, number: int, minute: int) -> int:
         """Return the key of an instrument's bar."""
@@ -246,6 +295,8 @@ class BarTable:
         self._newest.grow(more)[:] = _UNREAD
         self._written_newest.grow(more)[:] = _UNREAD
         self._latest_row.grow(more)[:] = _NO_ROW
+        self._renew_at_s.grow(more)[:] = -np.inf
+        self._touched.grow(more)[:] = self._adds
 
     def _rows(self, keys: Ints) -> Ints:
         """Return the row of each key, (n,), -1 if it has none."""

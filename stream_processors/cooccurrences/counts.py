@@ -66,7 +66,7 @@ class CountsFold:
         self._newest_read = NOTHING
         """the greatest mark that was in Redis when its row was first touched"""
         self._bare = np.empty(0, np.int64)
-        """numbers of items whose row in Redis holds nothing but an offset below the position"""
+        """items whose row in Redis holds nothing but an offset below the position"""
         self._rows_written = 0
         self._leaving = Leaving()
         self._pairs_a_record = 0
@@ -103,7 +103,8 @@ class CountsFold:
         return Unwritten(self._groups(), sources=self._applied)
 
     def written(self) -> None:
-        """Take note of how many rows were written."""
+        """Take note of how many rows were written; forget items, when there are many."""
+        self._table.forget_items()
         metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(self._rows_written)
 
     def _follow(self, source: int, lineage: int) -> None:
@@ -170,8 +171,9 @@ class CountsFold:
             await asyncio.sleep(0)
             counts = await self._counts_of(sums)
             changed = rows_in(sums.key)
-            bare = np.setdiff1d(bare, changed)
-            self._bare = np.append(self._bare, self._stored.emptied(sums.key, counts))
+            bare = np.setdiff1d(bare, self._table.items(changed))
+            emptied = self._table.items(self._stored.emptied(sums.key, counts))
+            self._bare = np.append(self._bare, emptied)
             self._rows_written += len(changed)
             yield self._stored.groups(sums.key, counts, self._taken)
             self._table.evict()

@@ -62,14 +62,14 @@ class StoredRows:
             start = end
 
     def emptied(self, keys: Ints, counts: Floats) -> Ints:
-        """Return the numbers of the items that no user has any more."""
+        """Return the numbers of the items that no user has any more, rising."""
         numbers = i_of(keys)
         emptied: Ints = numbers[(numbers == j_of(keys)) & (counts == 0)]
         return emptied
 
-    def delete_bare(self, numbers: Ints) -> Iterator[Group]:
+    def delete_bare(self, items: Ints) -> Iterator[Group]:
         """Yield what deletes rows that hold nothing but an offset below the position."""
-        for item in self._table.items(numbers).tolist():
+        for item in items.tolist():
             yield Group(self.key(item), command("UNLINK", []))
 
     def _rows(self, keys: Ints, counts: Floats, offset: list[str]) -> Iterator[Group]:

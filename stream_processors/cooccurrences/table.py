@@ -35,6 +35,8 @@ _ROW: Final = np.dtype(
 )
 UNKNOWN: Final = -1
 """In the place of the number of users who have an item."""
+# Items, some 120 bytes each, that are known; above that those without a count in memory are not.
+_ITEMS_AT_MOST: Final = 300_000
 # What is left of floats beside what they were before is rounding: up to 2^-53 of it each time that
 # something was added, up and down alike.
 _ROUNDING: Final = 2.0**-44
@@ -71,6 +73,7 @@ class CountTable:
         self._keys = np.empty(0, np.int64)
         self._counts = np.empty(0, np.float64)
         self._adds = 0
+        self._forget_at = _ITEMS_AT_MOST
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -204,6 +207,23 @@ class CountTable:
         kept = touched > np.partition(touched, half - 1)[half - 1]
         rows["is_whole"][i_of(self._keys[~kept])] = False
         self._keys, self._counts = self._keys[kept], self._counts[kept]
+
+    def forget_items(self) -> None:
+        """Forget the items that no count in memory has, when they are many.
+
+        What is known of their rows must be in Redis. The others get other numbers: call it when
+        nobody has kept any.
+        """
+        if len(self._numbering) <= self._forget_at:
+            return
+        i, j = i_of(self._keys), j_of(self._keys)
+        is_kept = np.zeros(len(self._numbering), dtype=bool)
+        is_kept[i] = is_kept[j] = True
+        number_of = self._numbering.keep(is_kept)
+        self._rows.keep(is_kept)
+        self._texts.keep(is_kept)
+        self._keys = keys_of(number_of[i], number_of[j])  # they still rise
+        self._forget_at = max(_ITEMS_AT_MOST, 2 * len(self._numbering))
 
     def _put(self, found: Found, counts: Floats) -> None:
         is_known = found.is_known

@@ -1,5 +1,7 @@
 """Where the rows of the Gram matrix are kept."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,23 +10,32 @@ from contracts.partitioning import instrument_partitions
 from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
 
+# Some 20 bytes each. When they are more, all are looked up again.
+_ITEMS_AT_MOST: Final = 500_000
+
 
 class ItemPartitions:
-    """The partition of `cooccurrences` of each item that was ever asked for."""
+    """The partition of `cooccurrences` of each item that was lately asked for."""
 
     def __init__(self, n: int) -> None:
         """Take the number of partitions."""
         self.n = n
-        self._numbering = Numbering()
-        self._partition = Growable(np.empty(0, np.int16))
+        self._clear()
 
     def of(self, items: Ints) -> npt.NDArray[np.int16]:
         """Return the partition of each item, (n,): of 16 bits, as NumPy sorts these fastest."""
         numbers = self._numbering.of(items)
         if numbers.min(initial=0) == NONE:
             new = np.unique(items[numbers == NONE])
+            if len(self._numbering) + len(new) > _ITEMS_AT_MOST:
+                self._clear()
+                new = np.unique(items)
             self._numbering.add(new)
             self._partition.grow(len(new))[:] = instrument_partitions(new, self.n)
             numbers = self._numbering.of(items)
         partition: npt.NDArray[np.int16] = self._partition.values[numbers]
         return partition
+
+    def _clear(self) -> None:
+        self._numbering = Numbering()
+        self._partition = Growable(np.empty(0, np.int16))

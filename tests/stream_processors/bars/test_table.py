@@ -27,6 +27,7 @@ from stream_processors.store.marks import mark
 from .plain_bars import Quote, quotes, recomputed
 
 INCARNATION = 1
+RENEW_AFTER_S = 100.0
 
 
 streams = st.lists(quotes, min_size=1, max_size=10) | st.lists(quotes, min_size=15, max_size=40)
@@ -50,6 +51,7 @@ def _evict_often() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "_EVICT_AT_LEAST", 1)
         patch.setattr(tables, "_CACHED_MINUTES", 1)
+        patch.setattr(tables, "_INSTRUMENTS_AT_MOST", 2)
         yield
 
 
@@ -77,7 +79,7 @@ class Worker:
 
     def crash(self) -> None:
         """End and start again: memory is lost, and the log is read from the position on."""
-        self.table, self.next_offset = BarTable(self.retention), self.position
+        self.table, self.next_offset = BarTable(self.retention, RENEW_AFTER_S), self.position
 
     def fold(self, n: int) -> None:
         batch = self.log[self.next_offset : self.next_offset + n]
@@ -110,7 +112,7 @@ class Worker:
         What is due counts as published: `test_publishing` looks at that.
         """
         self.table.take_due(MAX_TS_MS // MINUTE_MS)
-        self.write(self.table.take_changed(), stop_at)
+        self.write(self.table.take_changed(0.0), stop_at)
         if stop_at is not None:
             self.crash()
             return
@@ -198,11 +200,11 @@ def test_what_was_written_in_a_lost_flush_is_left_out_of_the_replay(
 ) -> None:
     worker = Worker(log, retention)
     worker.fold(len(log))
-    worker.write(worker.table.take_changed())
+    worker.write(worker.table.take_changed(0.0))
     worker.crash()
     worker.fold(len(log))
     assert worker.late + worker.replayed == len(log)
-    assert worker.table.take_changed().minute == []
+    assert worker.table.take_changed(0.0).minute == []
 
 
 def test_a_flush_after_late_quotes_only_writes_nothing() -> None:
@@ -212,14 +214,14 @@ def test_a_flush_after_late_quotes_only_writes_nothing() -> None:
     worker.flush()
     worker.fold(3)
     assert worker.late == 3
-    assert worker.table.take_changed().minute == []
+    assert worker.table.take_changed(0.0).minute == []
 
 
 def test_a_flush_after_quotes_that_fell_out_of_retention_in_their_own_batch() -> None:
     log = [Quote(0, 1.0, 1.0, MINUTE_MS), Quote(0, 1.0, 1.0, 9 * MINUTE_MS)]
     worker = Worker(log, retention=2)
     worker.fold(2)
-    assert worker.table.take_changed().minute == [9]
+    assert worker.table.take_changed(0.0).minute == [9]
 
 
 def test_clean_bars_behind_the_newest_leave_memory_and_are_read_again() -> None:
@@ -254,7 +256,7 @@ def test_a_minute_after_the_newest_is_not_asked_of_the_store() -> None:
 
 
 def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
-    table = BarTable(60)
+    table = BarTable(60, RENEW_AFTER_S)
     keys = table.keys(np.array([0, 1, 1]), np.array([MAX_TS_MS, MAX_TS_MS, 0]))
     assert len(set(keys.tolist())) == 3
     assert table.unknown(np.array([2, 1, 0, 2])).tolist() == [2]
@@ -262,6 +264,7 @@ def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
 
 def test_thousands_of_instruments_and_bars_find_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_EVICT_AT_LEAST", 20_000)
+    monkeypatch.setattr(tables, "_INSTRUMENTS_AT_MOST", 100_000)
     log = [Quote(i, i + 1.0, 1.0, m * MINUTE_MS) for m in range(3) for i in range(1_500)]
     worker = Worker(log, retention=60)
     for n in (1, 300, 2_000, len(log)):
@@ -316,8 +319,48 @@ def test_a_bar_read_from_the_store_is_due_if_its_minute_was_not_closed() -> None
     worker.fold(2)
     worker.flush()
     worker.crash()
-    worker.table = BarTable(60, closed_minute=0)
+    worker.table = BarTable(60, RENEW_AFTER_S, closed_minute=0)
     worker.position = worker.next_offset = 0  # so what is folded has been before
     worker.fold(2)
     assert worker.replayed == 2
     assert due(worker.table, 1) == [(0, 1, 1)]
+
+
+def test_instruments_that_had_no_quote_for_longest_are_forgotten() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_INSTRUMENTS_AT_MOST", 20)
+        table = BarTable(60, RENEW_AFTER_S)
+        for first in range(0, 1_000, 10):
+            ids = np.arange(first, first + 10)
+            times = np.full(10, (9 + first) * MINUTE_MS)
+            keys = table.keys(ids, times)
+            missing = table.missing(keys)
+            assert [m.instrument_id for m in missing] == ids.tolist()
+            table.insert(missing, [NO_MINUTE] * 10, np.empty(0, BAR))
+            table.add(keys, np.ones(10), np.ones(10), times, np.arange(10))
+            table.take_due(MAX_TS_MS // MINUTE_MS)
+            assert len(table.take_changed(0.0).minute) == 10
+            table.evict()
+            assert len(table) <= 30
+            assert len(table.unknown(np.arange(1_000))) >= 970
+            assert len(table.unknown(ids)) == 0, "the latest are known"
+
+
+def test_instruments_whose_bars_are_not_published_are_not_forgotten() -> None:
+    table = BarTable(60, RENEW_AFTER_S)
+    for instrument in range(20):
+        one, ts_ms = np.array([instrument]), np.array([9 * MINUTE_MS])
+        keys = table.keys(one, ts_ms)
+        table.insert(table.missing(keys), [NO_MINUTE], np.empty(0, BAR))
+        table.add(keys, np.ones(1), np.ones(1), ts_ms, np.array([instrument]))
+        table.take_changed(0.0)
+        table.evict()
+    assert table.take_due(9).instrument_id.tolist() == list(range(20))
+
+
+def test_the_newest_minute_is_written_again_when_half_of_its_life_is_over() -> None:
+    worker = Worker([(4, 1.0, 1.0, 9 * MINUTE_MS)] * 4, retention=60)
+    for now_s, is_told in ((0.0, True), (99.0, False), (100.0, True), (101.0, False)):
+        worker.fold(1)
+        assert bool(worker.table.take_changed(now_s).newest) == is_told
+        worker.table.evict()

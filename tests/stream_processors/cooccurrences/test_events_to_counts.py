@@ -20,9 +20,10 @@ from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.cooccurrences import counts as counts_module
-from stream_processors.cooccurrences import stored
+from stream_processors.cooccurrences import stored, table
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.histories import histories as histories_module
+from stream_processors.histories import item_partitions
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
@@ -79,6 +80,8 @@ def _small_steps() -> Iterator[None]:
         ):
             patch.setattr(counts_module, name, bound)
         patch.setattr(stored, "_COUNTS_AT_ONCE", 2)
+        patch.setattr(table, "_ITEMS_AT_MOST", 2)
+        patch.setattr(item_partitions, "_ITEMS_AT_MOST", 2)
         yield
 
 

@@ -1,14 +1,17 @@
 """The table and a store beside it hold every sum, whatever is evicted or lost in between."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_processors.cooccurrences import table as tables
 from stream_processors.cooccurrences.sums import summed
 from stream_processors.cooccurrences.table import (
     UNKNOWN,
@@ -67,11 +70,19 @@ class Worker:
         self.rows |= set(self.table.items(rows_in(sums.key)).tolist())
         assert self.rows >= set(i)
         self.table.evict()
+        self.table.forget_items()
         assert len(self.table) <= max(self.counts_at_most, 0)
 
     def pairs(self, keys: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
         i, j = self.table.items(i_of(keys)), self.table.items(j_of(keys))
         return list(zip(i.tolist(), j.tolist(), strict=True))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_often() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_ITEMS_AT_MOST", 3)
+        yield
 
 
 @settings(max_examples=300)
@@ -157,3 +168,13 @@ def test_an_item_is_to_be_listed_until_it_was() -> None:
     assert table.list_items(numbers, yes).tolist() == [False, False]
     assert table.list_items(numbers, no).tolist() == [False, False]
     assert table.list_items(numbers, yes).tolist() == [True, False]
+
+
+def test_items_of_which_no_count_is_in_memory_are_forgotten() -> None:
+    worker = Worker(counts_at_most=4)
+    for item in range(100):
+        worker.flush([(item, item, 1.0), (item, item + 1, 1.0)])
+        known = worker.table._numbering
+        assert len(known) <= 2 * 4 + 2
+    assert len(worker.table._rows) == len(worker.table._texts) == len(known)
+    assert sum(worker.counts.values()) == 200

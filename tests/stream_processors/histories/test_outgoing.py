@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Blocks, Changes, TakenOut, encode_changes
 from contracts.partitioning import instrument_partition
 from stream_processors.cooccurrences.rows import holders_of
-from stream_processors.histories import fold, scaled_fold
+from stream_processors.histories import fold, item_partitions, scaled_fold
 from stream_processors.histories.fold import Change, Leaving
 from stream_processors.histories.item_partitions import ItemPartitions
 from stream_processors.histories.outgoing import MESSAGE_BYTES, PAIR_BYTES, Told, messages
@@ -193,3 +193,13 @@ def test_a_user_of_the_greatest_history_leaves_in_one_message() -> None:
     one = TakenOut(2**48, wide, floats, wide, floats)
     message = encode_changes(Changes(7, 9, 2**52, Blocks.none(), Blocks.none(), [one]))
     assert len(message) + _OF_A_RECORD < producer._MAX_REQUEST_BYTES
+
+
+def test_items_are_forgotten_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_partitions, "_ITEMS_AT_MOST", 10)
+    partitions = ItemPartitions(PARTITIONS)
+    for first in range(0, 200, 3):
+        items = np.arange(first, first + 6)
+        expected = [instrument_partition(item, PARTITIONS) for item in items.tolist()]
+        assert partitions.of(items).tolist() == expected
+        assert len(partitions._numbering) == len(partitions._partition) <= 10
