@@ -15,12 +15,17 @@ Keys, after the namespace:
     sorted set: instrument by its newest minute, epoch s
     lives until that minute is closed; written by bars; read by bars
 `history:{i<p>}:<user>`
-    hash: item -> `HistoryEntry`; `off` -> last offset
+    hash: item -> `HistoryEntry`; `off` -> last offset; `erased` -> of a user who came back, as in
+    `erased`
     lives `HISTORY_RETENTION_DAYS` of event time after the user's last event; written by histories;
     read by api, trainer
 `active:{i<p>}`
     sorted set: user by last event time, epoch ms
     lives as the user's history; written by histories; read by histories, api, trainer
+`erased:{i<p>}`
+    sorted set: `contracts.tombstones.pseudonym` of each user who was erased by before which time
+    events of theirs are left out, epoch ms
+    lives until an erasure a year later, `KEPT_MS` there; written by histories; read by histories
 `trending:{i<p>}:<length>:<start>:<page>`
     hash: item -> events of the partition's users in a bucket, both in s; `off` -> last offset
     lives as `contracts.trending` says, by the store's clock; written by histories; read by api
@@ -116,7 +121,9 @@ OFFSET_FIELD: Final = "off"
 """Field of a `history`, `trending` or `cooc` hash: `[incarnation, offset]`."""
 HOLDERS_FIELD: Final = "holders"
 """Field of a `cooc` hash: how many users have an affinity above 0 for the item."""
-NOT_ITEMS: Final = frozenset({OFFSET_FIELD, HOLDERS_FIELD})
+ERASED_FIELD: Final = "erased"
+"""Field of a `history` hash: the events of the user before this time, epoch ms, are left out."""
+NOT_ITEMS: Final = frozenset({OFFSET_FIELD, HOLDERS_FIELD, ERASED_FIELD})
 """Fields of a `history`, `trending` or `cooc` hash that are no items."""
 
 NEXT_FIELD: Final = "next"
@@ -222,6 +229,10 @@ class Keyspace:
     def active(self, partition: int) -> str:
         """The users of a partition by last event time."""
         return f"{self.namespace}:active:{_tag(INTERACTIONS, partition)}"
+
+    def erased(self, partition: int) -> str:
+        """The users of a partition who were erased."""
+        return f"{self.namespace}:erased:{_tag(INTERACTIONS, partition)}"
 
     def trending(self, partition: int, length_s: int, start_s: int, page: int) -> str:
         """A page of the events by item in a bucket."""

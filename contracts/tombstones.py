@@ -1,13 +1,24 @@
 """Records on `interactions` without a value: the user whose id is the key is taken out. Pure."""
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 from contracts.messages import user_id_too_long
+from contracts.topics import INTERACTIONS
 
 LAST_EVENT_BEFORE_HEADER: Final = "last_event_before"
 """Epoch ms in ASCII: take the user out only if the last event is older. A user who came back while
 the record was on its way stays."""
+ERASED_AT_HEADER: Final = "erased_at"
+"""Epoch ms in ASCII: when the user's erasure was asked for. It stays when the log is copied, which
+the record's own timestamp does not."""
+KEPT_MS: Final = INTERACTIONS.retention_h * 3_600_000
+"""How long an erasure is known: as long as the topic has its record."""
+
+NEVER_MS: Final = 0
+# Of integers that a float, as scores in Redis are, holds each.
+_MOST_DIGITS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +28,48 @@ class Tombstone:
     user_id: str
     last_event_before_ms: int | None = None
     """None: whenever the last event was"""
+    erased_at_ms: int | None = None
+    """None: not said"""
 
     def applies_to(self, last_event_ms: int) -> bool:
         """Return whether it takes out a user whose last event was then, epoch ms."""
         return self.last_event_before_ms is None or last_event_ms < self.last_event_before_ms
 
+    def leaves_out_before_ms(self, last_event_ms: int) -> int:
+        """Return before which time events that come after it are left out, epoch ms.
+
+        A client may send again what it sent before the erasure, or had not sent by then. A user who
+        was only away for long was not erased, and may come back with any event.
+
+        Args:
+            last_event_ms: of the user, -1 if there is none.
+
+        >>> Tombstone("ABC", erased_at_ms=1629061628123).leaves_out_before_ms(1629061620000)
+        1629061628123
+        >>> Tombstone("ABC").leaves_out_before_ms(1629061620000)
+        1629061620001
+        """
+        if self.last_event_before_ms is not None:
+            return NEVER_MS
+        return max(self.erased_at_ms or NEVER_MS, last_event_ms + 1)
+
+
+def pseudonym(user_id: str) -> str:
+    """Return what stands for a user who was erased: who has the id finds it, and nobody else.
+
+    >>> pseudonym("ABC")
+    'a6b73c0f84c9f0e87e1f017ee3a01268'
+    """
+    return blake2b(user_id.encode(), digest_size=16).hexdigest()
+
 
 def encode_tombstone(tombstone: Tombstone) -> tuple[bytes, list[tuple[str, bytes]]]:
     """Return a tombstone's key and headers."""
-    before_ms = tombstone.last_event_before_ms
-    headers = [] if before_ms is None else [(LAST_EVENT_BEFORE_HEADER, b"%d" % before_ms)]
+    times = {
+        LAST_EVENT_BEFORE_HEADER: tombstone.last_event_before_ms,
+        ERASED_AT_HEADER: tombstone.erased_at_ms,
+    }
+    headers = [(name, b"%d" % ms) for name, ms in times.items() if ms is not None]
     return tombstone.user_id.encode(), headers
 
 
@@ -34,7 +77,7 @@ def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes | None],
     """Return the tombstone of a record without a value.
 
     >>> decode_tombstone(b"ABC", (("last_event_before", b"1629061628123"),))
-    Tombstone(user_id='ABC', last_event_before_ms=1629061628123)
+    Tombstone(user_id='ABC', last_event_before_ms=1629061628123, erased_at_ms=None)
 
     Raises:
         ValueError: it names no user, or the header is not a time.
@@ -48,13 +91,15 @@ def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes | None],
     # Of the rules for ids only this one: who was written before there were others must go, too.
     if (reason := user_id_too_long(user_id)) is not None:
         raise ValueError(reason)
-    for name, value in headers:
-        if name == LAST_EVENT_BEFORE_HEADER:
-            return Tombstone(user_id, _epoch_ms(value))
-    return Tombstone(user_id)
+    times = {
+        name: _epoch_ms(name, value)
+        for name, value in reversed(headers)  # of several the first one counts
+        if name in (LAST_EVENT_BEFORE_HEADER, ERASED_AT_HEADER)
+    }
+    return Tombstone(user_id, times.get(LAST_EVENT_BEFORE_HEADER), times.get(ERASED_AT_HEADER))
 
 
-def _epoch_ms(value: bytes | None) -> int:
-    if value is None or not value.isdigit():
-        raise ValueError(f"header {LAST_EVENT_BEFORE_HEADER} is {value!r}, not epoch ms in ASCII")
+def _epoch_ms(name: str, value: bytes | None) -> int:
+    if value is None or not value.isdigit() or len(value) > _MOST_DIGITS:
+        raise ValueError(f"header {name} is {value!r}, not epoch ms in ASCII")
     return int(value)

@@ -22,6 +22,9 @@ CLOSED_BARS: Final = Counter(
 REVISED_BARS: Final = Counter(
     "closed_bars_revised", "Bars published after their minute was closed, as late quotes came."
 )
+ERASED_EVENTS: Final = Counter(
+    "events_erased", "Interactions left out, as they are older than their user's erasure."
+)
 CHANGES: Final = Counter("changes", "Rows published to cooccurrences.")
 FOREIGN_CHANGES: Final = Counter(
     "changes_foreign", "Rows left out, as they were computed from other histories than Redis has."

@@ -34,7 +34,7 @@ MAKE_TARGET: Final = re.compile(r"\bmake(?: [A-Z]+=\S+)* ([a-z][a-z-]*)")
 PROGRAM: Final = re.compile(r"\bpython3? -m ([a-z_]+(?:\.[a-z_]+)*)")
 KEY: Final = re.compile(
     r"(?<![\w/])(?:[\w.-]+:)?"
-    r"((?:bars|bars-changed|open|history|active|trending|cooc|items|catalog|position):\{[^\s\"'`]*"
+    r"((?:bars|bars-changed|open|history|active|erased|trending|cooc|items|catalog|position):\{[^\s\"'`]*"
     r"|(?:model|meta):[^\s\"'`|]*[^\s\"'`|:])"
 )
 ALL_OF_A_KIND: Final = frozenset({"model:*"})

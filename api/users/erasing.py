@@ -9,6 +9,7 @@ held against the history's `off` in the same way, before it is served.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -56,7 +57,7 @@ class Erasure:
             reason = "must have its slashes as %2F"
             errors = [{"field": "user_id", "reason": reason}]
             raise Problem(INVALID_REQUEST, f"user_id: {reason}", errors=errors)
-        await self._publish([Tombstone(user_id)])
+        await self._publish([Tombstone(user_id, erased_at_ms=time.time_ns() // 1_000_000)])
         await self._store.answer(self._end_lists(user_id))
         # A generation that was replaced just before has its lists still: until no process reads it.
         await asyncio.sleep(SEEN_BY_ALL_S)

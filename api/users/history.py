@@ -7,12 +7,13 @@ from typing import Final
 import msgspec
 
 from api.users.answers import Held, History
-from contracts.keyspace import OFFSET_FIELD, HistoryEntry
+from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD, HistoryEntry
 
 Histories = Mapping[int, HistoryEntry]
 """What a user has, by item."""
 
 _OFFSET: Final = OFFSET_FIELD.encode()
+_NOT_ITEMS: Final = frozenset(map(str.encode, NOT_ITEMS))
 
 _entry = msgspec.json.Decoder(HistoryEntry)
 
@@ -21,7 +22,7 @@ def history_of(flat: Sequence[bytes]) -> dict[int, HistoryEntry]:
     """Return the items of a `history` hash, given as fields and values in turn."""
     decode = _entry.decode
     fields = zip(flat[::2], flat[1::2], strict=True)
-    return {int(item): decode(value) for item, value in fields if item != _OFFSET}
+    return {int(item): decode(value) for item, value in fields if item not in _NOT_ITEMS}
 
 
 def offset_of(flat: Sequence[bytes]) -> bytes | None:

@@ -21,8 +21,10 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
 from stream_processors import metrics
 from stream_processors.histories.cache import HistoryCache
+from stream_processors.histories.erased import Erased
 from stream_processors.histories.events import Event, events_of
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
+from stream_processors.histories.history import History
 from stream_processors.histories.item_partitions import ItemPartitions
 from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
 from stream_processors.histories.reading import read_histories
@@ -69,6 +71,7 @@ class HistoriesFold:
         self._item_partitions = ItemPartitions(topology.cooccurrences)
         self._retention = Retention(claim, producer, rules.retention_days, clock_s)
         self._trending = Trending(claim)
+        self._erased = Erased(claim)
         self._cache = HistoryCache(_ITEMS_CACHED)
         self._changes: list[Change | Leaving] = []
         self._rows = 0
@@ -139,6 +142,7 @@ class HistoriesFold:
             metrics.FRESHNESS.labels(INTERACTIONS.name).set(time.time() - self._newest_ts_ms / 1000)
         self._bare = {user for user, history in changed.items() if not len(history)}
         self._cache.settle()
+        self._erased.written()
 
     def _of_other_partitions(self, users: Iterable[str]) -> set[str]:
         mine, n = self._claim.partition, self._partitions
@@ -146,15 +150,20 @@ class HistoriesFold:
 
     async def _read(self, users: Sequence[str]) -> None:
         answers = await read_histories(self._claim, list(map(self._key, users)), self._rules.cap)
-        for user, answer in zip(users, answers, strict=True):
-            self._cache.insert(user, history_of(answer, scaled=self._rules.is_scaled))
+        histories = [history_of(answer, scaled=self._rules.is_scaled) for answer in answers]
+        without = [place for place, history in enumerate(histories) if not len(history)]
+        before_ms = await self._erased.before_ms([users[place] for place in without])
+        for place, its_before_ms in zip(without, before_ms, strict=True):
+            histories[place].erased_before_ms = its_before_ms
+        for user, history in zip(users, histories, strict=True):
+            self._cache.insert(user, history)
 
     def _fold(
         self, events: Sequence[Event], tombstones: Mapping[int, Tombstone], offsets: Sequence[int]
     ) -> None:
         """Fold events in that were not folded before; take note of how many entries they change."""
         base, get, changed = mark(self._claim.incarnation, 0), self._cache.get, self._cache.changed
-        before, lengths = len(self._changes), 0
+        before, lengths, erased = len(self._changes), 0, 0
         for event in events:
             place, user, item, kind, ts_ms, value = event
             history, offset = get(user), offsets[place]
@@ -164,16 +173,28 @@ class HistoriesFold:
             tombstone = tombstones.get(place) if tombstones else None
             if tombstone and not tombstone.applies_to(history.last_ts_ms()):
                 continue
+            if ts_ms < history.erased_before_ms and not tombstone:
+                erased += 1
+                continue
             if user not in changed:
                 self._cache.change(user)
             history.mark = base + offset
             if tombstone:
+                self._erase(user, history, tombstone)
                 self._changes += fold_leaving(history, offset)
             else:
                 self._changes += self._rules.fold(history, offset, item, kind, ts_ms, value)
+        metrics.ERASED_EVENTS.inc(erased)
         self._rows += sum(map(_rows_of, self._changes[before:]))
         if events:
             self._rows_a_record = (self._rows_a_record + 1 + 2 * lengths / len(events)) / 2
+
+    def _erase(self, user: str, history: History, tombstone: Tombstone) -> None:
+        """Note which events of the user are left out from here on."""
+        before_ms = tombstone.leaves_out_before_ms(history.last_ts_ms())
+        if before_ms > history.erased_before_ms:
+            history.erased_before_ms = before_ms
+            self._erased.note(user, before_ms)
 
     def _count(self, columns: InteractionColumns, offsets: Ints, elsewhere: Set[str]) -> None:
         """Count events for what is trending, but for those of other partitions."""
@@ -203,6 +224,7 @@ class HistoriesFold:
 
     def _groups(self) -> Iterator[Group]:
         changed = self._cache.changed
+        yield from self._erased.groups()
         for user, history in changed.items():
             yield Group(self._key(user), history_commands(user, history))
         for user in self._bare - changed.keys():

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.messages import Floats, Ints
+from contracts.tombstones import NEVER_MS
 from stream_processors.growable import Growable
 from stream_processors.store.marks import NOTHING
 
@@ -24,13 +25,15 @@ class History:
 
     __slots__ = (
         "_affinity", "_entries", "_item", "_room", "_ts_ms",
-        "is_anew", "mark", "removed", "touched",
+        "erased_before_ms", "is_anew", "mark", "removed", "touched",
     )  # fmt: skip
 
     def __init__(self, entries: npt.NDArray[Any], mark: int = NOTHING) -> None:
         """Take the items as `ENTRY` or `SCALED_ENTRY`, which the history then owns."""
         self.mark = mark
         """of the last event folded in"""
+        self.erased_before_ms = NEVER_MS
+        """events before are left out, as the user was erased"""
         self.touched: set[int] = set()
         """items that differ from what Redis holds"""
         self.removed: set[int] = set()

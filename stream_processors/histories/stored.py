@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from contracts.keyspace import OFFSET_FIELD, HistoryEntry
+from contracts.keyspace import ERASED_FIELD, OFFSET_FIELD, HistoryEntry
+from contracts.tombstones import NEVER_MS
 from stream_processors.histories.history import ENTRY, SCALED_ENTRY, History
 from stream_processors.store.chunks import ON_INDEX, Commands, command
 from stream_processors.store.marks import mark_of, text_of
@@ -26,7 +27,7 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
     if not answer:
         return History.empty(scaled=scaled)
     stored = dict(zip(answer[::2], answer[1::2], strict=True))
-    offset = stored.pop(OFFSET_FIELD)
+    offset, erased = stored.pop(OFFSET_FIELD), stored.pop(ERASED_FIELD, NEVER_MS)
     entries = _entries.decode(f"[{','.join(stored.values())}]")
     rows = np.empty(len(entries), SCALED_ENTRY if scaled else ENTRY)
     rows["item"] = [int(name) for name in stored]
@@ -36,7 +37,9 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
         rows["scale"] = [entry.s for entry in entries]
         rows["total"] = [entry.v for entry in entries]
         rows["n_values"] = [entry.n for entry in entries]
-    return History(rows, mark_of(offset))
+    history = History(rows, mark_of(offset))
+    history.erased_before_ms = int(erased)
+    return history
 
 
 def history_commands(user: str, history: History) -> Commands:
@@ -64,6 +67,8 @@ def delete_bare() -> Commands:
 def _fields(history: History) -> list[str]:
     """Return fields and values that Redis does not have yet: the offset, and touched items."""
     fields = [OFFSET_FIELD, text_of(history.mark)]
+    if history.erased_before_ms and len(history):
+        fields += (ERASED_FIELD, str(history.erased_before_ms))
     if history.touched:
         for item, affinity, ts_ms, *scaled in history.records_of(history.touched):
             entry = HistoryEntry(_number(affinity), ts_ms, *scaled)

@@ -87,6 +87,7 @@ def test_every_key_is_described_in_the_modules_docstring() -> None:
         LIVE.open_bars(0): "open:{q<p>}",
         LIVE.history(0, "u"): "history:{i<p>}:<user>",
         LIVE.active(0): "active:{i<p>}",
+        LIVE.erased(0): "erased:{i<p>}",
         LIVE.trending(0, 600, 0, 0): "trending:{i<p>}:<length>:<start>:<page>",
         LIVE.cooc(0, 0): "cooc:{c<p>}:<item>",
         LIVE.items(0): "items:{c<p>}",

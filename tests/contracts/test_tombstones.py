@@ -9,7 +9,7 @@ from contracts.tombstones import Tombstone, decode_tombstone, encode_tombstone
 tombstones = st.builds(
     Tombstone,
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=30),
-    st.none() | st.integers(0, 2**53),
+    *(st.none() | st.integers(0, 10**15 - 1) for _ in range(2)),
 )
 
 
@@ -39,6 +39,8 @@ def test_headers_of_others_say_nothing() -> None:
         (b"A", (("last_event_before", b"-1"),), "not epoch ms in ASCII"),
         (b"A", (("last_event_before", b""),), "not epoch ms in ASCII"),
         (b"A", (("last_event_before", None),), "not epoch ms in ASCII"),
+        (b"A", (("last_event_before", b"1" * 16),), "not epoch ms in ASCII"),
+        (b"A", (("erased_at", b"now"),), "header erased_at is b'now', not epoch ms in ASCII"),
     ],
 )
 def test_what_names_no_user_is_an_error(
@@ -56,3 +58,20 @@ def test_a_user_who_came_back_stays(
     before_ms: int | None, last_event_ms: int, *, applies: bool
 ) -> None:
     assert Tombstone("A", before_ms).applies_to(last_event_ms) == applies
+
+
+@pytest.mark.parametrize(
+    ("tombstone", "last_event_ms", "before_ms"),
+    [
+        (Tombstone("A"), -1, 0),
+        (Tombstone("A"), 10, 11),
+        (Tombstone("A", erased_at_ms=20), -1, 20),
+        (Tombstone("A", erased_at_ms=20), 10, 20),
+        (Tombstone("A", erased_at_ms=20), 30, 31),  # of a clock that runs ahead
+        (Tombstone("A", last_event_before_ms=20), 10, 0),
+    ],
+)
+def test_events_of_before_an_erasure_are_left_out(
+    tombstone: Tombstone, last_event_ms: int, before_ms: int
+) -> None:
+    assert tombstone.leaves_out_before_ms(last_event_ms) == before_ms

@@ -91,6 +91,10 @@ def test_an_erased_user_is_gone_in_every_process_and_after_a_replay(
         trained.wait_until_folded()
         for process in (address, other_address):
             check_gone(trained, process)
+        # A client sends once more what it sent before the erasure.
+        trained.publish([event for event in taken(range(12)) if event.user_id == ERASED])
+        trained.wait_until_folded()
+        check_gone(trained, address)
         kill(worker)
 
     trained.empty_store()

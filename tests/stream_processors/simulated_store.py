@@ -134,6 +134,8 @@ class SimulatedStore:
                     held.pop(name, None)
             case "HGET":
                 return held.get(arguments[0])
+            case "ZSCORE":
+                return held.get(arguments[0])
             case "HMGET":
                 return [held.get(name) for name in arguments]
             case "HKEYS":

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from contracts.keyspace import HOLDERS_FIELD, NEWEST_FIELD, OFFSET_FIELD, Keyspace
+from contracts.keyspace import ERASED_FIELD, HOLDERS_FIELD, NEWEST_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
 from contracts.trending import PAGES
@@ -82,6 +82,8 @@ def _histories(users: Users, keyspace: Keyspace, topology: Topology) -> Iterator
         p = user_partition(user_id, topology.interactions)
         key = keyspace.history(p, user_id)
         yield (key, OFFSET_FIELD), list(user.mark)
+        if user_id in users.erased_before_ms:
+            yield (key, ERASED_FIELD), users.erased_before_ms[user_id]
         yield (keyspace.active(p), user_id), user.last_ts_ms
         for item, entry in user.entries.items():
             yield (key, str(item)), entry_as_stored(entry)

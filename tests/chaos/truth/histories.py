@@ -53,13 +53,20 @@ class Users:
         self._mode = mode
         self._cap = cap
         self.of_id: dict[str, User] = {}
+        self.erased_before_ms: dict[str, int] = {}
+        """events of users who were erased that are left out: what is sent again"""
         self.largest: dict[Pair, float] = defaultdict(float)
         """the largest product that any user ever had of two items"""
 
     def fold(self, mark: Mark, event: Mapping[str, Any]) -> None:
         """Fold an event; one without an item takes the user out."""
+        user_id = event["user_id"]
         if "instrument_id" not in event:
-            self.of_id.pop(event["user_id"], None)
+            gone = self.of_id.pop(user_id, None)
+            if gone:
+                self.erased_before_ms[user_id] = gone.last_ts_ms + 1
+            return
+        if event["ts"] < self.erased_before_ms.get(user_id, 0):
             return
         user = self.of_id.setdefault(event["user_id"], User())
         user.mark = mark

@@ -177,12 +177,17 @@ def gram(histories: dict[str, Items]) -> Counts:
 def recomputed(log: Sequence[Record], cap: int) -> dict[str, dict[int, int]]:
     """The last event times in binary mode: of the items that each user touched last."""
     last_ts: dict[str, dict[int, int]] = defaultdict(dict)
+    erased_before: dict[str, int] = defaultdict(int)
     for record in filter(None, log):
         mine = last_ts[record.user_id]
         if isinstance(record, Tombstone):
-            before_ms = record.last_event_before_ms
-            if before_ms is None or max(mine.values(), default=0) < before_ms:
+            before_ms, last = record.last_event_before_ms, max(mine.values(), default=-1)
+            if before_ms is None:
+                erased_before[record.user_id] = max(erased_before[record.user_id], last + 1)
+            if before_ms is None or last < before_ms:
                 mine.clear()
+            continue
+        if record.ts < erased_before[record.user_id]:
             continue
         item = record.instrument_id
         mine[item] = max(record.ts, mine.get(item, record.ts))
