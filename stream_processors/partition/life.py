@@ -23,38 +23,27 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 import structlog
-from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from contracts.changes import UnknownVersionError
-from contracts.keyspace import TOPIC_ID_FIELD
+from contracts.keyspace import LAST_FIELD
 from contracts.messages import Rejection
 from stream_processors import metrics
 from stream_processors.partition.bad_records import BadRecords, TooManyBadRecordsError
+from stream_processors.partition.continuity import Continuity, Leaders, LogLostItsEndError
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.flush_times import FlushTimes
 from stream_processors.partition.fold import Fold
 from stream_processors.partition.incidents import report
-from stream_processors.partition.last_record import (
-    CopiedTopicError,
-    LastRecord,
-    last_in,
-    to_compare,
-)
+from stream_processors.partition.last_record import CopiedTopicError
 from stream_processors.partition.resume import where_to_resume
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.spans import UNRECORDED, Counted, Unrecorded
 from stream_processors.patience import WAITS, Waits
-from stream_processors.store.claims import (
-    Claim,
-    FencedError,
-    Position,
-    Store,
-    StoreWentBackError,
-)
-from stream_processors.transport.batches import UNKNOWN_EPOCH, RecordBatch
+from stream_processors.store.claims import Claim, FencedError, Store, StoreWentBackError
+from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
-from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
+from stream_processors.transport.log import Log, TopicMadeAnewError
 
 log = structlog.get_logger()
 
@@ -74,10 +63,6 @@ class FetchRefusedError(RuntimeError):
     """The broker has no record at the offset that was to be fetched."""
 
 
-class LogLostItsEndError(RuntimeError):
-    """Another leader has no record where one was folded, and its own ones stand there now."""
-
-
 class State(StrEnum):
     """Where a partition is in its life."""
 
@@ -90,7 +75,7 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
-class Reader(Protocol):
+class Reader(Leaders, Protocol):
     """What a partition needs of the transport."""
 
     async def seek_to(self, tp: TP, offset: int, life: object) -> None:
@@ -98,9 +83,6 @@ class Reader(Protocol):
 
     async def is_ours(self, tp: TP) -> bool:
         """Return whether the group, asked now, says that the partition is this worker's."""
-
-    async def epoch_end(self, tp: TP, epoch: int) -> int | None:
-        """Return where the log of a leader's epoch ends now, None if its leader does not know."""
 
 
 class Partition:
@@ -142,12 +124,9 @@ class Partition:
         self._life: object | None = None
         self._claim: Claim | None = None
         self._next_offset = 0
-        self._last: ConsumerRecord[bytes | None, bytes | None] | None = None
-        """the last record that was folded since the claim"""
+        self._continuity = Continuity(self.tp, log, reader)
         self._corrupt = -1, 0
         """the offset at which the log was last found corrupt, and in how many fetches"""
-        self._leader_epoch = UNKNOWN_EPOCH
-        """that what was folded last came from"""
 
     @property
     def is_hungry(self) -> bool:
@@ -245,14 +224,9 @@ class Partition:
         topic, number = self._rules.topic, self.tp.partition
         position = await self._store.fence(topic, number, self._rules.folding)
         bounds = await self._log.bounds(topic.name, number)
-        await self._check_copied(position, bounds)
-        last = last_in(position)
-        resume = where_to_resume(
-            position,
-            bounds,
-            is_refused=is_refused,
-            epoch_end=await self._epoch_end(last.leader_epoch) if last and is_refused else None,
-        )
+        await self._continuity.check_topic(position, bounds)
+        epoch_end = await self._continuity.epoch_end(position) if is_refused else None
+        resume = where_to_resume(position, bounds, is_refused=is_refused, epoch_end=epoch_end)
         report(self.tp, resume, bounds.end)
         claim = Claim(
             self._store,
@@ -263,30 +237,15 @@ class Partition:
             incarnation=resume.incarnation,
             topic_id=bounds.topic_id,
             folding=self._rules.folding,
-            last="" if resume.is_another_log or last is None else last.text,
+            last="" if resume.is_another_log else position.get(LAST_FIELD, ""),
             may_miss_records=resume.may_miss_records,
         )
         await claim.write(
             self._rules.emptied(claim) if resume.starts_over else [], resume.next_offset
         )
-        self._claim, self._next_offset, self._last = claim, resume.next_offset, None
-        self._leader_epoch = (
-            LastRecord.parse(claim.last).leader_epoch if claim.last else UNKNOWN_EPOCH
-        )
+        self._claim, self._next_offset = claim, resume.next_offset
+        self._continuity.begin(claim.last)
         return claim
-
-    async def _check_copied(self, position: Position, bounds: LogBounds) -> None:
-        """Return if the topic has the position's id, or other records.
-
-        Raises:
-            CopiedTopicError: neither.
-        """
-        last = to_compare(position, bounds)
-        if last is None:
-            return
-        record = await self._log.record(self.tp.topic, self.tp.partition, last.offset)
-        if record is not None and last.has(record):
-            raise CopiedTopicError(self.tp.topic, last, position[TOPIC_ID_FIELD], bounds.topic_id)
 
     async def _read_from(self, offset: int) -> None:
         """Have the transport fetch, for this life only."""
@@ -328,40 +287,16 @@ class Partition:
                 f"{self._where()}: a fetch at {batch.start} came after one that had ended at "
                 f"{self._next_offset}"
             )
-        await self._check_leader(batch)
+        await self._continuity.check_leader(batch)
         with self._spans.batch(batch):
             await self._take_pieces(claim, fold, batch)
-
-    async def _check_leader(self, batch: RecordBatch) -> None:
-        """Return if what was folded last is in the log that the batch comes from.
-
-        Raises:
-            LogLostItsEndError: it is not.
-        """
-        if batch.leader_epoch == UNKNOWN_EPOCH:
-            return
-        if batch.leader_epoch > self._leader_epoch:
-            end = await self._epoch_end(self._leader_epoch)
-            if end is not None and end < batch.start:
-                raise LogLostItsEndError(
-                    f"{self._where()}: was folded up to {batch.start}, from a leader of epoch "
-                    f"{self._leader_epoch}, whose log ends at {end} in that of epoch "
-                    f"{batch.leader_epoch}, which leads now"
-                )
-        self._leader_epoch = batch.leader_epoch
-
-    async def _epoch_end(self, epoch: int) -> int | None:
-        if epoch == UNKNOWN_EPOCH:
-            return None
-        return await self._reader.epoch_end(self.tp, epoch)
 
     async def _take_pieces(self, claim: Claim, fold: Fold, rest: RecordBatch) -> None:
         while rest.start < rest.end:
             piece, rest = rest.split(fold.records_at_once)
             await self._reject(piece, await fold.take(piece))
             self._next_offset = piece.end
-            if piece.records:
-                self._last = piece.records[-1]
+            self._continuity.note(piece)
             metrics.RECORDS.labels(self.tp.topic).inc(len(piece))
             if fold.is_full:
                 await self._flush(claim, fold)
@@ -399,19 +334,12 @@ class Partition:
             await claim.write(
                 counted(unwritten.groups),
                 self._next_offset,
-                last=self._last_text(),
+                last=self._continuity.text(),
                 sources=unwritten.sources,
                 channel=unwritten.channel,
                 closed_s=unwritten.closed_s,
             )
         fold.written()
-
-    def _last_text(self) -> str | None:
-        """Return what the position keeps of the last record; None if none was folded since."""
-        last = self._last
-        if last is None:
-            return None
-        return LastRecord.of(last.offset, (last.key, last.value), self._leader_epoch).text
 
     def _enter(self, state: State) -> None:
         self.state, self.since_s = state, self._clock_s()
