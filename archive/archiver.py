@@ -119,6 +119,8 @@ class Archiver:
         read = self._consumer.read(timeout_s)
         self._state.beat()
         self._add(read.batches)
+        for topic, _ in read.unreadable:
+            metrics.REJECTED.labels(self._writers[topic].table.name).inc()
         if read.refused:
             self._begin_refused(read.refused)
         metrics.BUFFERED_BYTES.set(self.buffered_bytes)

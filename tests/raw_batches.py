@@ -35,7 +35,7 @@ class _Name(str):
 
 def batch_of(records: Sequence[Raw], compression: int = 0, stamp_ms: int | None = None) -> bytes:
     """Return a batch whose checksum is right; its first record's offset is 0."""
-    builder = Builder(2, compression, 0, -1, -1, -1, 10_000_000)
+    builder = Builder(2, compression, 0, -1, -1, -1, 1 << 30)
     stamp_ms = time.time_ns() // 1_000_000 if stamp_ms is None else stamp_ms
     for offset, record in enumerate(records):
         headers: Any = [(_Name(name), value) for name, value in record.headers]

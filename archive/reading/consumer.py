@@ -59,6 +59,8 @@ class Read(NamedTuple):
     batches: Sequence[Batch]
     refused: Sequence[Partition]
     """partitions whose log has no record at the offset that was asked for"""
+    unreadable: Sequence[Partition] = ()
+    """partitions of which a batch was stepped over that cannot be unpacked"""
 
 
 class GroupConsumer:
@@ -90,6 +92,8 @@ class GroupConsumer:
         """during the call of `read` that is under way"""
         self._read_to: dict[Partition, int] = {}
         """where the end of what is committed was last reached"""
+        self._stepped_over: dict[Partition, tuple[int, int]] = {}
+        """first offset of a batch that cannot be unpacked, and the one that was tried next"""
         self.is_paused = False
         self._consumer = Consumer(
             {
@@ -136,17 +140,18 @@ class GroupConsumer:
         messages = self._consumer.consume(RECORDS_AT_ONCE, timeout_s)
         batches: list[Batch] = []
         refused: list[Partition] = []
+        unreadable: list[Partition] = []
         for (name, number, is_error), run in itertools.groupby(messages, _of):
             records = list(run)
             if is_error:
-                refused += self._refused(records)
+                refused += self._refused(records, unreadable)
                 continue
             partition = self._kafka.name(name), number
             if partition in self._mine and partition not in self._begun:
                 batches.append(Batch(partition, records))
         # Of what came with the news that a partition is ours, part may be from before it.
         self.seek({p: self._mine[p] for p in self._begun & self._mine.keys()})
-        return Read(batches, refused)
+        return Read(batches, refused, unreadable)
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Read partitions of ours from there on."""
@@ -154,6 +159,9 @@ class GroupConsumer:
             return
         self._mine.update(offsets)
         self._forget_ends(offsets)
+        self._read_from(offsets)
+
+    def _read_from(self, offsets: Mapping[Partition, int]) -> None:
         places = self._places(offsets)
         self._consumer.incremental_unassign(places)
         self._consumer.incremental_assign(places)
@@ -207,8 +215,11 @@ class GroupConsumer:
     def _forget_ends(self, partitions: Collection[Partition]) -> None:
         for partition in partitions:
             self._read_to.pop(partition, None)
+            self._stepped_over.pop(partition, None)
 
-    def _refused(self, messages: Sequence[Message]) -> Iterator[Partition]:
+    def _refused(
+        self, messages: Sequence[Message], unreadable: list[Partition]
+    ) -> Iterator[Partition]:
         for message in messages:
             error = message.error()
             if error is None:
@@ -216,6 +227,10 @@ class GroupConsumer:
             if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
                 partition = self._kafka.name(message.topic() or ""), message.partition() or 0
                 self._read_to[partition] = message.offset() or 0
+            elif error.code() == KafkaError._BAD_COMPRESSION:  # noqa: SLF001 (its public name)
+                partition = self._kafka.name(message.topic() or ""), message.partition() or 0
+                if partition in self._mine and self._step_over(partition, message):
+                    unreadable.append(partition)
             elif error.code() in _NOT_ALLOWED:
                 raise NotAllowedError(f"Kafka does not let the archive read: {RIGHTS}")
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its public name)
@@ -224,6 +239,24 @@ class GroupConsumer:
                 raise KafkaException(error)
             else:
                 _library_log.warning("%s", told(error))
+
+    def _step_over(self, partition: Partition, message: Message) -> bool:
+        """Read on after a batch that cannot be unpacked; return whether it is another one.
+
+        librdkafka unpacks zstd to 100 MB at most, and would try again for ever. Where the batch
+        ends it does not say, so one offset after the other is tried.
+        """
+        first = message.offset() or 0
+        before, tried = self._stepped_over.get(partition, (-1, -1))
+        following = max(first, tried) + 1
+        self._stepped_over[partition] = first, following
+        self._read_from({partition: following})
+        if first == before:
+            return False
+        error = message.error()
+        why = told(error) if error else ""
+        _library_log.error("a batch at offset %d of %s/%d is left out: %s", first, *partition, why)
+        return True
 
 
 def _of(message: Message) -> tuple[str, int, bool]:

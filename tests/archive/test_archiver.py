@@ -1,5 +1,6 @@
 """What is in Kafka comes to stand in the tables, each record once."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from confluent_kafka.admin import NewPartitions
 from prometheus_client import Gauge
 
 from archive.archiver import Archiver
-from archive.metrics import HELD_BACK, LAG, MISSING, OPEN_TRANSACTION
+from archive.metrics import HELD_BACK, LAG, MISSING, OPEN_TRANSACTION, REJECTED
 from archive.reading.broker import Broker
 from archive.state import State
 from archive.writing.commits import append
@@ -32,8 +33,10 @@ from tests.archive.conftest import (
 )
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
 from tests.patience import PATIENCE_S
+from tests.raw_batches import Raw, publish_soon
 
 pytestmark = pytest.mark.integration
+CODEC_ZSTD = 4
 
 
 def sizes(setup: Setup) -> list[float]:
@@ -181,6 +184,31 @@ def test_a_topic_of_which_the_broker_has_not_heard_for_a_moment_is_read_again(
         setup.publish([*quotes(100, first=100)])
         eventually(lambda: read(writer) == 200, "all quotes")
     assert sizes(setup) == list(range(200))
+
+
+@pytest.mark.kafka_only
+@pytest.mark.proof
+def test_a_batch_that_unpacks_to_too_much_is_left_out_and_its_neighbors_are_rows(
+    setup: Setup,
+) -> None:
+    """6 kB of zstd are 200 MB, twice what librdkafka takes; it would ask for it again for ever."""
+    bomb, name = [Raw(b" " * 200_000_000), Raw(b"{}")], setup.kafka.topic(QUOTES.name)
+    before = rejected()
+    for first in (0, 50):
+        setup.publish([*quotes(50, first)])
+        for partition in range(PARTITIONS):
+            asyncio.run(
+                publish_soon(setup.kafka.bootstrap_servers, name, partition, bomb, CODEC_ZSTD)
+            )
+    setup.publish([*quotes(50, first=100)])
+    with setup.running():
+        eventually(lambda: len(setup.rows(QUOTES_TABLE)) >= 150, "the quotes")
+    assert sizes(setup) == list(range(150))
+    assert rejected() - before == 2 * PARTITIONS
+
+
+def rejected() -> float:
+    return REJECTED.labels(QUOTES_TABLE.name)._value.get()
 
 
 @pytest.mark.kafka_only
