@@ -35,7 +35,7 @@ class CopiedTopicError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LastRecord:
-    """Where it stood, and what tells it from others."""
+    """Where it stood, and what distinguishes it from others."""
 
     offset: int
     digest: str

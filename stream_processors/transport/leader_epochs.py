@@ -1,9 +1,9 @@
 """Asks the leader of a partition where the log of an earlier leader ends in its own.
 
-Each leader of a partition has an epoch, which its batches bear. If the log of an epoch ends, in the
-log as it is now, before a record that was read from it, Kafka has lost that record: a replica that
-lacked it leads now. Kafka's own replicas cut their logs by this request (KIP-101), and its
-consumers check their positions by it (KIP-320). aiokafka does not have it.
+Each leader of a partition has an epoch, which stands in the batches that it takes. If the log of an
+epoch ends, in the log as it is now, before a record that was read from it, Kafka has lost that
+record: a replica without it leads now. Kafka's own replicas cut their logs by this request
+(KIP-101), and its consumers check their positions by it (KIP-320). aiokafka does not have it.
 """
 
 from typing import Any, Final, TypeAlias
@@ -22,7 +22,7 @@ _API_KEY: Final = 23
 _API_VERSION: Final = 2
 """The one that all brokers from 2.1 to 4 know."""
 _ANY: Final = -1
-"""of current leader epochs: whichever it has"""
+"""as the current leader epoch: do not compare it"""
 
 
 class _Response(Response):  # type: ignore[misc]  # aiokafka has no types

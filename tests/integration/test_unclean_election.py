@@ -1,4 +1,4 @@
-"""Kafka loses what it had acknowledged: a replica that lacks it leads, and its log grows again."""
+"""Kafka loses what it had acknowledged: a replica without it leads, and its log grows again."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.integration.watched import counted, quotes, says, watched
 pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 PARTITIONS = 2
-LEADS, LACKS, STAYS = 1, 2, 3
+LEADS, FOLLOWS, STAYS = 1, 2, 3
 UNCLEAN = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
 
 
@@ -42,7 +42,7 @@ def kafka(tmp_path: Path) -> Iterator[Kafka]:
 
 @pytest.fixture
 def on_three(kafka: Kafka, store_url: str, namespace: str, tmp_path: Path) -> Pipeline:
-    places = {QUOTES.name: [LEADS, LACKS]}
+    places = {QUOTES.name: [LEADS, FOLLOWS]}
     brokers.create(
         brokers.admin(plain(kafka.bootstrap_servers)),
         [
@@ -65,16 +65,16 @@ def test_after_an_unclean_election_all_is_folded_that_came_since_and_what_was_st
     on_three: Pipeline, kafka: Kafka
 ) -> None:
     pipeline = on_three
-    leads, lacks = kafka.servers[LEADS - 1], kafka.servers[LACKS - 1]
+    leads, follows = kafka.servers[LEADS - 1], kafka.servers[FOLLOWS - 1]
     with watched(pipeline):
         pipeline.publish(quotes(100))
         pipeline.wait_until_folded([QUOTES])
-        lacks.kill()
+        follows.kill()
         pipeline.publish(quotes(50, 100))
         pipeline.wait_until_folded([QUOTES])
     leads.kill()
-    lacks.start()
-    lacks.await_ready()
+    follows.start()
+    follows.await_ready()
     pipeline.publish(quotes(80, 200))  # of which 50 stand where others were folded
     with watched(pipeline):
         pipeline.wait_until_folded([QUOTES])

@@ -105,7 +105,7 @@ async def test_a_fetch_from_the_middle_of_a_batch_begins_there(
 
 
 @pytest.mark.kafka_only
-async def test_a_batch_bears_the_epoch_of_its_leader(
+async def test_a_batch_has_the_epoch_of_its_leader(
     reader: Reader, write: Write, transactions: Transactions
 ) -> None:
     for n in range(3):
