@@ -5,7 +5,10 @@ client that sends again what it has sent makes the same messages twice. Readers 
 them by `(request_id, instrument_id, type)`, which is the same then.
 """
 
+import base64
 import re
+import struct
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -30,7 +33,12 @@ NAME: Final = "[A-Za-z0-9_-]{1,32}"
 FeedbackType = Literal["impression", "click"]
 FEEDBACK_TYPES: Final[tuple[FeedbackType, ...]] = get_args(FeedbackType)
 
-_UNSIGNED: Final = rf"^({NAME})\.({NAME})\.({NAME})\.([A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}})"
+MAX_SHOWN: Final = 100
+"""Instruments of an answer."""
+_SHOWN_MASK: Final = 0xFFFF
+_SHOWN: Final = rf"(?:([A-Za-z0-9_-]{{0,{(16 * MAX_SHOWN + 5) // 6}}})\.(?=[^.]{{44}}$))?"
+"""Ids that are older than this part have none; those with it are signed."""
+_UNSIGNED: Final = rf"^({NAME})\.({NAME})\.({NAME})\.{_SHOWN}([A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}})"
 _SIGNATURE: Final = rf"([A-Za-z0-9_-]{{{SIGNATURE_CHARACTERS}}})"
 _SENT: Final = rf"{_UNSIGNED}{_SIGNATURE}$"
 _IN_TOPIC: Final = rf"{_UNSIGNED}{_SIGNATURE}?$"
@@ -39,15 +47,17 @@ _request_id: Final = re.compile(_IN_TOPIC)
 
 
 class RequestId(NamedTuple):
-    """The parts of a request id: at most 143 characters of a URL's.
+    """The parts of a request id: at most 411 characters of a URL's.
 
-    All but the last two are followed by a dot.
+    All but the last two, in the order in which they stand there, are followed by a dot.
     """
 
     variant: str
     generation: str
     source: str
     """of the recommendations: the user's own list, the live history, or what is popular"""
+    shown: str | None
+    """what was recommended: see `encode_shown`"""
     token: str
     """random: no two answers have the same"""
     signature: str | None = None
@@ -114,6 +124,34 @@ def decode_feedback(value: bytes, now_ms: int) -> Feedback:
     )
 
 
+def encode_shown(instrument_ids: Sequence[int]) -> str:
+    """Return the part of a request id that says which instruments the answer had.
+
+    Of each it has the last 16 bits, in base64: enough to tell it from the others of a catalog.
+
+    >>> encode_shown([4, 70001]), encode_shown([])
+    ('BABxEQ', '')
+    """
+    bits = [instrument_id & _SHOWN_MASK for instrument_id in instrument_ids]
+    packed = struct.pack(f"<{len(bits)}H", *bits)
+    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+def may_be_of(request: RequestId, instrument_id: int) -> bool:
+    """Return whether the answer of a request id had an instrument; True if the id does not say.
+
+    >>> request = parse_request_id("v.g.history." + encode_shown([4, 70001]) + "." + 44 * "A")
+    >>> may_be_of(request, 70001), may_be_of(request, 5)
+    (True, False)
+    """
+    if request.shown is None:
+        return True
+    padded = request.shown + "=" * (-len(request.shown) % 4)
+    packed = base64.urlsafe_b64decode(padded)
+    shown = struct.unpack(f"<{len(packed) // 2}H", packed[: len(packed) // 2 * 2])
+    return instrument_id & _SHOWN_MASK in shown
+
+
 def parse_request_id(text: str) -> RequestId:
     """Return the parts of a request id, whose signature is not checked: its form proves nothing.
 
@@ -126,5 +164,5 @@ def parse_request_id(text: str) -> RequestId:
     """
     found = _request_id.fullmatch(text)
     if found is None:
-        raise ValueError(f"request_id {text!r:.150} is none that an answer carried")
+        raise ValueError(f"request_id {text!r:.450} is none that an answer carried")
     return RequestId(*found.groups())

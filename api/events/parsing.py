@@ -32,7 +32,7 @@ M = TypeVar("M")
 _PATH: Final = re.compile(
     r"at `\$\.(?P<field>[^`]+)`|(?:required|unknown) field `(?P<missing>[^`]+)`"
 )
-_BY_NAME: Final = re.compile(r"(ts|user_id|request_id|size) ")
+_BY_NAME: Final = re.compile(r"(ts|user_id|request_id|instrument_id|size) ")
 _LEGACY_NAMES: Final = {
     "user_id": "userid",
     "instrument_id": "instrid",

@@ -26,7 +26,7 @@ from contracts.generations import DEFAULT_VARIANT
 
 _IMPRESSION: Final = SentFeedback(
     type="impression",
-    request_id="default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA",
+    request_id="default.20210815T211000Z-7.history.AAA.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA",
     user_id="ABC",
     instrument_id=0,
     position=1,
@@ -98,10 +98,10 @@ def endpoints(feedback: Feedback) -> Table:
 One impression or click, or an array of up to 1,000; answered once Kafka has them all.
 
 `request_id` is that of the recommendations that it is about: one that this service did not make, or
-made for another user, breaks a rule. `position` is the instrument's place in what was shown, from
-1; without `ts` it is about now. If one breaks a rule, none is taken, and `errors` names index,
-field and reason of each (of the first 20). What is sent twice counts twice in the metrics; readers
-of the topic can tell.""",
+made for another user, breaks a rule, and so does an instrument that was not among them. `position`
+is the instrument's place in what was shown, from 1; without `ts` it is about now. If one breaks a
+rule, none is taken, and `errors` names index, field and reason of each (of the first 20). What is
+sent twice counts twice in the metrics; readers of the topic can tell.""",
             act=feedback.take,
             body=json_body(_schema(), one=_CLICK, several=[_IMPRESSION, _CLICK]),
             body_kinds=(SentFeedback,),

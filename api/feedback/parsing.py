@@ -12,6 +12,7 @@ from contracts.feedback import (
     FeedbackType,
     SentFeedback,
     decode_feedback,
+    may_be_of,
     parse_request_id,
 )
 
@@ -57,8 +58,13 @@ def count(messages: Iterable[Feedback], known_variants: Collection[str]) -> Coun
 def _verified(feedback: Feedback, signer: Signer) -> Feedback:
     if not signer.made(feedback.request_id, feedback.user_id):
         raise ValueError(
-            f"request_id {feedback.request_id!r:.150} was not issued by this service for "
+            f"request_id {feedback.request_id!r:.450} was not issued by this service for "
             f"user_id {feedback.user_id!r}"
+        )
+    if not may_be_of(parse_request_id(feedback.request_id), feedback.instrument_id):
+        raise ValueError(
+            f"instrument_id {feedback.instrument_id} was not in the answer of request_id "
+            f"{feedback.request_id!r:.450}"
         )
     return feedback
 

@@ -30,7 +30,7 @@ def strict_decoder(kind: type[T], tag: str | None = None) -> msgspec.json.Decode
     return msgspec.json.Decoder(strict)
 
 
-def explained(reason: str, kind: type) -> tuple[str, str | None]:
+def explained(reason: str, kind: Any) -> tuple[str, str | None]:
     """Return why a body is no `kind`, and the field that an unknown one is, if that is why.
 
     Args:

@@ -3,8 +3,9 @@
 A client sends it back with what became of the answer (`POST /v1/feedback`). Nothing is kept of it
 here: the parts stand in it, to be read with `contracts.feedback.parse_request_id`, and a signature
 of them and the user whom the answer was for. So nobody can vote for a generation with ids that are
-made up, or with an answer to another user. Whoever may read can still ask in any user's name and
-send clicks on that answer: `API_KEYS` keeps strangers from sending any.
+made up, with an answer to another user, or for an instrument that was not in it. Whoever may read
+can still ask in any user's name and send clicks on that answer: `API_KEYS` keeps strangers from
+sending any.
 
 The key is a secret in Redis that the first process makes. So all processes of a namespace have the
 same, restarted or not, and there is no setting to forget: whoever may read Redis may sign, but
@@ -20,12 +21,13 @@ import base64
 import hmac
 import os
 import secrets
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
 from api.redis.connection import ErrorAnswer
 from api.redis.reading import Read
-from contracts.feedback import SIGNATURE_CHARACTERS, TOKEN_CHARACTERS
+from contracts.feedback import SIGNATURE_CHARACTERS, TOKEN_CHARACTERS, encode_shown
 from contracts.keyspace import Keyspace
 
 _TOKENS_AT_ONCE: Final = 512
@@ -46,7 +48,9 @@ class Signer:
         # Copied for each signature: beginning with the key costs as much as all the rest.
         self._keyed = blake2b(key=key, digest_size=_SIGNATURE_BYTES)
 
-    def new(self, variant: str, generation: str, source: str, user_id: str) -> str:
+    def new(
+        self, variant: str, generation: str, source: str, user_id: str, items: Sequence[int]
+    ) -> str:
         """Return an id that no other answer has, and that nobody can guess.
 
         It has 132 random bits of the system's: two of 10^15 ids are the same with a probability of
@@ -57,18 +61,19 @@ class Signer:
             generation: likewise.
             source: likewise.
             user_id: whom it is for.
+            items: what is recommended.
 
-        >>> Signer(b"key").new("default", "20210815T211000Z-7", "history", "ABC")[:-44]
-        'default.20210815T211000Z-7.history.'
+        >>> Signer(b"key").new("default", "20210815T211000Z-7", "history", "ABC", [4])[:-44]
+        'default.20210815T211000Z-7.history.BAA.'
         """
-        signed = f"{variant}.{generation}.{source}.{_token()}"
+        signed = f"{variant}.{generation}.{source}.{encode_shown(items)}.{_token()}"
         return signed + self._signature(signed, user_id)
 
     def made(self, request_id: str, user_id: str) -> bool:
         """Return whether an id of the right form was made here, for this user.
 
         >>> signer = Signer(b"key")
-        >>> signer.made(signer.new("v", "g", "history", "ABC"), "ABD")
+        >>> signer.made(signer.new("v", "g", "history", "ABC", [4]), "ABD")
         False
         """
         signed, signature = request_id[:-SIGNATURE_CHARACTERS], request_id[-SIGNATURE_CHARACTERS:]

@@ -154,5 +154,6 @@ class RecommendationReader:
         generation, chosen = yield from self.chosen(user_id, wish)
         self._counted.note(chosen.source, generation.variant, chosen.model)
         signer = yield from self._request_ids.signer()
-        request_id = signer.new(generation.variant, generation.name, chosen.source, user_id)
+        items = [item.instrument_id for item in chosen.items]
+        request_id = signer.new(generation.variant, generation.name, chosen.source, user_id, items)
         return generation, chosen, request_id

@@ -29,7 +29,7 @@ SIGNER = Signer(b"of-tests")
 
 
 def made_for(user_id: str, variant: str = "default", source: str = "history") -> str:
-    return SIGNER.new(variant, "20210815T211000Z-7", source, user_id)
+    return SIGNER.new(variant, "20210815T211000Z-7", source, user_id, [4])
 
 
 CLICK: dict[str, Any] = {
@@ -59,11 +59,12 @@ def test_one_or_several_are_read_in_the_order_in_which_they_were_sent() -> None:
         ({"request_id": "default"}, "request_id"),
         ({"request_id": "default.20210815T211000Z-7.history." + 44 * "A"}, "request_id"),
         ({"request_id": made_for("ABC")[:-22]}, "request_id"),
-        ({"request_id": Signer(b"another").new("v", "g", "history", "ABC")}, "request_id"),
+        ({"request_id": Signer(b"another").new("v", "g", "history", "ABC", [4])}, "request_id"),
         ({"request_id": made_for("ABCD")}, "request_id"),
         ({"user_id": "ABCD"}, "request_id"),
         ({"user_id": "é" * 65}, "user_id"),
         ({"instrument_id": -1}, "instrument_id"),
+        ({"instrument_id": 5}, "instrument_id"),
         ({"position": 0}, "position"),
         ({"ts": NOW_MS + MAX_AHEAD_MS + 1}, "ts"),
     ],
@@ -83,7 +84,7 @@ def test_none_too_many_and_what_is_no_json_are_refused() -> None:
 
 
 def test_an_id_that_was_not_made_here_is_named_in_the_error() -> None:
-    longest = SIGNER.new("v" * 32, "g" * 32, "s" * 32, "ABC")
+    longest = SIGNER.new("v" * 32, "g" * 32, "s" * 32, "ABC", [*range(100)])
     with pytest.raises(InvalidEventsError) as caught:
         parse_feedback(body(CLICK | {"request_id": longest, "user_id": "ABCD"}), SIGNER, NOW_MS)
     (error,) = caught.value.errors
@@ -238,3 +239,28 @@ async def test_feedback_is_described_with_examples_that_are_good(
     assert named["properties"]["request_id"]["pattern"]
     assert several["items"] == one
     assert set(described["responses"]) >= {"202", "400", "401", "413", "422", "503"}
+
+
+async def test_only_what_was_shown_can_be_clicked(
+    client: httpx.AsyncClient, filled: Filled
+) -> None:
+    filled.generation("g1", {"4": [("70001", 0.5, 1.0), ("6", 0.25, 1.0)]}, popular=[("7", 3)])
+    filled.history("ABC", {"4": (1, 1)}, off=1)
+    shown = (await client.get("/v1/users/ABC/recommendations?n=2")).json()
+    legacy = await client.get("/instruments/similar/ABC")
+    nothing = (await client.get("/v1/users/ABC/recommendations?exclude=70001,6,7")).json()
+    click = {"type": "click", "user_id": "ABC", "position": 1}
+    seen = {item["instrument_id"] for item in shown["items"]}
+    assert seen
+    for request_id, items in (
+        (shown["request_id"], seen),
+        (legacy.headers["X-Request-Id"], {int(i) for i in legacy.json()["predicted_items"]}),
+        (nothing["request_id"], {item["instrument_id"] for item in nothing["items"]}),
+    ):
+        for instrument in (4, 5, 6, 7, 70001, 70002):
+            sent = click | {"request_id": request_id, "instrument_id": instrument}
+            answer = await client.post("/v1/feedback", json=sent)
+            assert (answer.status_code == 422) == (instrument not in items)
+            if answer.status_code == 422:
+                (error,) = answer.json()["errors"]
+                assert error["field"] == "instrument_id"

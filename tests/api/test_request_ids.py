@@ -24,7 +24,7 @@ answers = st.tuples(names, names, names, users)
 
 
 def new() -> str:
-    return SIGNER.new("default", "20210815T211000Z-7", "history", "ABC")
+    return SIGNER.new("default", "20210815T211000Z-7", "history", "ABC", [4])
 
 
 def test_an_id_is_read_back_as_what_it_was_made_of() -> None:
@@ -34,8 +34,8 @@ def test_an_id_is_read_back_as_what_it_was_made_of() -> None:
 
 
 def test_an_id_goes_into_a_url_as_it_is() -> None:
-    longest = SIGNER.new("v" * 32, "g" * 32, "s" * 32, "u" * 128)
-    assert re.fullmatch(r"[A-Za-z0-9._-]{143}", longest)
+    longest = SIGNER.new("v" * 32, "g" * 32, "s" * 32, "u" * 128, [*range(100)])
+    assert re.fullmatch(r"[A-Za-z0-9._-]{411}", longest)
 
 
 def test_every_token_is_new_over_many_batches_and_whichever_thread_asks() -> None:
@@ -52,7 +52,7 @@ def test_every_token_is_new_over_many_batches_and_whichever_thread_asks() -> Non
 def test_an_id_is_known_again_for_its_own_user_and_by_its_own_key_only(
     answer: tuple[str, str, str, str], other: str
 ) -> None:
-    made, user = SIGNER.new(*answer), answer[3]
+    made, user = SIGNER.new(*answer, [4]), answer[3]
     assert SIGNER.made(made, user)
     assert SIGNER.made(made, other) == (other == user)
     assert not Signer(b"another key").made(made, user)
@@ -62,8 +62,8 @@ def test_an_id_is_known_again_for_its_own_user_and_by_its_own_key_only(
 def test_a_signature_is_of_one_answer(
     first: tuple[str, str, str, str], second: tuple[str, str, str, str]
 ) -> None:
-    parts = parse_request_id(SIGNER.new(*first))
-    moved = f"{'.'.join(second[:3])}.{parts.token}{parts.signature}"
+    parts = parse_request_id(SIGNER.new(*first, [4]))
+    moved = f"{'.'.join(second[:3])}.{parts.shown}.{parts.token}{parts.signature}"
     assert SIGNER.made(moved, second[3]) == (first == second)
 
 
@@ -81,7 +81,7 @@ def test_all_processes_of_a_namespace_have_one_key_that_the_first_makes(
             resumed_with(answer, read) for answer, read in zip(kept, reads, strict=True)
         )
         later = run(RequestIds(filled.keys).signer(), raw, filled)
-    made = first.new("v", "g", "history", "ABC")
+    made = first.new("v", "g", "history", "ABC", [4])
     assert second.made(made, "ABC")
     assert later.made(made, "ABC")
 
@@ -96,7 +96,7 @@ def test_after_the_store_lost_the_key_all_processes_have_one_again(
         run(one.signer(), raw, filled)
         raw.delete(key)
         run(another.signer(), raw, filled)  # comes when there is none
-        made = run(another.signer(), raw, filled).new("v", "g", "history", "ABC")
+        made = run(another.signer(), raw, filled).new("v", "g", "history", "ABC", [4])
         assert not run(one.signer(), raw, filled).made(made, "ABC")
         assert run(one.latest(), raw, filled).made(made, "ABC")
         raw.delete(key)
@@ -116,7 +116,7 @@ def test_while_no_key_can_be_written_ids_are_signed_and_writing_is_tried_for_eac
         return ended_by(lambda: read.throw(ErrorAnswer(refusal)))
 
     ids = RequestIds(filled.keys)
-    made = [refused().new("v", "g", "history", "ABC") for _ in range(2)]
+    made = [refused().new("v", "g", "history", "ABC", [4]) for _ in range(2)]
     read = ids.signer()
     next(read)
     read.send([None])
@@ -135,7 +135,7 @@ def test_a_key_that_is_lost_while_none_can_be_written_is_still_known(filled: Fil
     next(read)
     read.send([None])
     after = ended_by(lambda: read.throw(ErrorAnswer("OOM no memory")))
-    assert after.made(before.new("v", "g", "history", "ABC"), "ABC")
+    assert after.made(before.new("v", "g", "history", "ABC", [4]), "ABC")
 
 
 def test_an_error_that_is_no_refusal_is_not_passed_over(filled: Filled) -> None:

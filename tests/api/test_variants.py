@@ -177,7 +177,7 @@ async def test_feedback_on_the_canary_is_counted_as_such(
         for variant in ("canary", "steep", "served-no-more"):
             event = {
                 "type": "click",
-                "request_id": signer.new(variant, "g3", "history", "u1"),
+                "request_id": signer.new(variant, "g3", "history", "u1", [4]),
                 "user_id": "u1",
                 "instrument_id": 4,
                 "position": 1,

@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 from contracts.feedback import (
     FEEDBACK_TYPES,
     MAX_POSITION,
+    MAX_SHOWN,
     NAME,
     Feedback,
     RequestId,
     SentFeedback,
     decode_feedback,
     encode_feedback,
+    encode_shown,
     feedback_key,
+    may_be_of,
     parse_request_id,
 )
 from contracts.messages import MAX_AHEAD_MS, MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
@@ -142,12 +145,28 @@ def test_no_bytes_whatever_raise_anything_but_a_reason(value: bytes) -> None:
 def test_a_request_id_says_what_the_answer_was_made_with(
     variant: str, generation: str, source: str
 ) -> None:
-    text = f"{variant}.{generation}.{source}.{TOKEN}{SIGNATURE}"
-    assert parse_request_id(text) == RequestId(variant, generation, source, TOKEN, SIGNATURE)
+    text = f"{variant}.{generation}.{source}.BAA.{TOKEN}{SIGNATURE}"
+    parts = RequestId(variant, generation, source, "BAA", TOKEN, SIGNATURE)
+    assert parse_request_id(text) == parts
+
+
+@given(st.lists(st.integers(0, MAX_INSTRUMENT_ID), max_size=MAX_SHOWN), st.integers(0, 2**16 - 1))
+def test_a_request_id_tells_what_was_shown_from_the_rest_of_a_catalog(
+    items: list[int], other: int
+) -> None:
+    request = parse_request_id(f"v.g.history.{encode_shown(items)}.{TOKEN}{SIGNATURE}")
+    assert all(may_be_of(request, item) for item in items)
+    assert may_be_of(request, other) == (other in {item % 2**16 for item in items})
+
+
+def test_a_request_id_may_be_older_than_what_it_says_was_shown() -> None:
+    request = parse_request_id(f"v.g.history.{TOKEN}{SIGNATURE}")
+    assert request == RequestId("v", "g", "history", None, TOKEN, SIGNATURE)
+    assert may_be_of(request, 4)
 
 
 def test_a_request_id_in_the_topic_may_be_older_than_signatures() -> None:
-    assert parse_request_id(f"v.g.history.{TOKEN}") == RequestId("v", "g", "history", TOKEN)
+    assert parse_request_id(f"v.g.history.{TOKEN}") == RequestId("v", "g", "history", None, TOKEN)
     assert decode_feedback(changed(request_id=f"v.g.history.{TOKEN}"), NOW_MS)
 
 
