@@ -119,7 +119,14 @@ def create_app(
     request_ids = RequestIds(store.keys)
     recommended = RecommendationReader(store, generations, request_ids, metrics, catalog)
     reactions = feedback.Feedback(
-        writing, publisher, store, generations, request_ids, metrics, now_ms
+        writing,
+        publisher,
+        store,
+        generations,
+        request_ids,
+        metrics,
+        now_ms,
+        settings.input_rules(),
     )
     logs = LogWatch(settings.kafka, time.monotonic)
     progress = Progress(store, logs, now_ms)
@@ -145,7 +152,7 @@ def create_app(
         *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
         *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
         *pipeline.endpoints(progress, NewestDeadLetters(settings.kafka, time.monotonic), history),
-        *events.endpoints(writing, publisher, now_ms),
+        *events.endpoints(writing, publisher, now_ms, settings.input_rules()),
         *feedback.endpoints(reactions),
         *health.endpoints(store, publisher.check, metrics.registry),
     )

@@ -11,13 +11,13 @@ from pydantic_settings import NoDecode
 from api.http.hosts import ANY_HOST
 from api.http.keys.file import read_keys
 from api.http.writing import MAX_EVENTS
-from runtime.settings import SharedSettings, TracingSettings
+from runtime.settings import EventTimeSettings, SharedSettings, TracingSettings
 
 _HOST: Final = re.compile(r"\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ORIGIN: Final = re.compile(r"https?://[^/\s,*?#@]+")
 
 
-class ApiSettings(TracingSettings, SharedSettings):
+class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
     """Where to serve, and who may write how much."""
 
     api_host: str = Field(

@@ -44,6 +44,7 @@ class Archiver:
     ) -> None:
         self._settings, self._broker, self._state, self._stop = settings, broker, state, stop
         self._writers = {writer.table.topic.name: writer for writer in writers}
+        self._rules = settings.input_rules()
         self._patiently = Patience(state, stop)
         self._to_begin: set[Partition] = set()
         """Partitions of ours that are to begin anew before any more of them is taken: a part of
@@ -143,9 +144,11 @@ class Archiver:
                 new = [record for record in records if (record.offset() or 0) >= at.next]
             if not new:
                 continue
-            rows = rows_of(writer.table, Place(at.log, number, at.counts), new, now_ms)
+            rows = rows_of(writer.table, Place(at.log, number, at.counts), new, now_ms, self._rules)
             if rows.misplaced and (counts := self._counts_if_grown(writer, number, at.counts)):
-                rows = rows_of(writer.table, Place(at.log, number, counts), new, now_ms)
+                rows = rows_of(
+                    writer.table, Place(at.log, number, counts), new, now_ms, self._rules
+                )
             writer.buffer.add(number, rows.batch, (new[-1].offset() or 0) + 1)
             metrics.REJECTED.labels(writer.table.name).inc(rows.rejected)
 

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from pydantic import Field
 
 from runtime.archive.config import ArchiveConfig
-from runtime.settings import MetricsSettings
+from runtime.settings import InputSettings, MetricsSettings
 
 MIB: Final = 2**20
 _QUARTERS: Final = 4
@@ -29,7 +29,7 @@ class Times(NamedTuple):
         return self.unreferenced_after_s / 2
 
 
-class ArchiveSettings(MetricsSettings):
+class ArchiveSettings(InputSettings, MetricsSettings):
     """Read from environment variables of the same names, in capitals."""
 
     archive: ArchiveConfig = ArchiveConfig()

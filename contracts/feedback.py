@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
+from contracts.input_rules import ANY, InputRules, strict
 from contracts.messages import (
     EpochMs,
     InstrumentId,
@@ -90,6 +91,7 @@ class Feedback(Reaction, gc=False, frozen=True, kw_only=True):
 
 
 _sent = msgspec.json.Decoder(SentFeedback)
+_strict = msgspec.json.Decoder(strict(SentFeedback))
 _encoder = msgspec.json.Encoder()
 
 
@@ -103,16 +105,17 @@ def feedback_key(feedback: Feedback) -> bytes:
     return feedback.user_id.encode()
 
 
-def decode_feedback(value: bytes, now_ms: int) -> Feedback:
+def decode_feedback(value: bytes, now_ms: int, rules: InputRules = ANY) -> Feedback:
     """Decode feedback; what has no `ts` gets `now_ms`.
 
     Raises:
         ValueError: it breaks a rule; the text is the reason.
     """
-    sent = decode_alone(_sent.decode, value)
+    sent = decode_alone((_strict if rules.refuses_unknown_fields else _sent).decode, value)
     parse_request_id(sent.request_id)
     check_user_id(sent.user_id)
     ts = now_ms if sent.ts is None else sent.ts
+    rules.check_time(ts)
     check_not_ahead(ts, now_ms)
     return Feedback(
         type=sent.type,

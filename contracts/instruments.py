@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from contracts.input_rules import ANY, InputRules, strict, unknown_field
 from contracts.messages import MAX_INSTRUMENT_ID, InstrumentId, decode_alone
 
 MAX_INSTRUMENT_BYTES: Final = 8 * 1024
@@ -84,6 +85,7 @@ class CatalogEntry(Instrument, frozen=True, gc=False, kw_only=True):
 
 
 _instrument = msgspec.json.Decoder(Instrument)
+_strict = msgspec.json.Decoder(strict(Instrument))
 _encoder = msgspec.json.Encoder()
 
 
@@ -107,18 +109,30 @@ def instrument_key(instrument_id: int) -> bytes:
     return b"%d" % instrument_id
 
 
-def decode_instrument(value: bytes) -> Instrument:
+def decode_instrument(value: bytes, rules: InputRules = ANY) -> Instrument:
     """Decode a record value.
 
     Raises:
         ValueError: it breaks a rule; the text is the reason.
     """
     _check_size(value)
-    return decode_alone(_instrument.decode, value)
+    instrument = decode_alone(_instrument.decode, value)
+    if rules.refuses_unknown_fields:
+        decode_alone(_strict.decode, value)
+    return instrument
+
+
+def unknown_field_in(value: bytes | None) -> str | None:
+    """Return the first field of a good record value that an instrument does not have, if any."""
+    try:
+        _strict.decode(value or b"")
+    except msgspec.MsgspecError as error:
+        return unknown_field(error)
+    return None
 
 
 def decode_instrument_record(
-    key: bytes | None, value: bytes | None
+    key: bytes | None, value: bytes | None, rules: InputRules = ANY
 ) -> tuple[int, Instrument | None]:
     """Return the id of a record's instrument, and the instrument unless it is taken out.
 
@@ -130,7 +144,7 @@ def decode_instrument_record(
     """
     if value is None:
         return _id_in(key), None
-    instrument = decode_instrument(value)
+    instrument = decode_instrument(value, rules)
     if key != instrument_key(instrument.instrument_id):
         raise ValueError(
             f"the key {key!r:.60} is not that of instrument_id {instrument.instrument_id}: "

@@ -1,24 +1,27 @@
 """The messages on `quotes` and `interactions`, bytes to columns and back: their only wire format.
 
-A record that breaks a rule is rejected alone, with a reason that names the field; its neighbors in
-the batch are decoded all the same. Decoding each record by itself is also what msgspec is fastest
-at: 3.6 M quotes/s on one core here, 3.3 M joined into one array first. Bad ones cost an exception
-each, not the batch a second pass.
+How a batch of them is decoded, `contracts.decoding` says.
 """
 
 import math
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Final, Literal, NamedTuple, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from contracts.decoding import MAX_AHEAD_MS as MAX_AHEAD_MS
+from contracts.decoding import Decoders, decode_one, decode_runs, judge
+from contracts.decoding import Floats as Floats
+from contracts.decoding import Ints as Ints
+from contracts.decoding import Rejection as Rejection
+from contracts.decoding import check_not_ahead as check_not_ahead
+from contracts.decoding import decode_alone as decode_alone
+from contracts.input_rules import ANY, InputRules
 
 MAX_INSTRUMENT_ID: Final = 2**63 - 1
 MAX_USER_ID_BYTES: Final = 128
@@ -28,11 +31,6 @@ MIN_AMOUNT: Final = 1e-18
 MAX_AMOUNT: Final = 1e18
 """Of a price, a quantity, and a size that is not 0. The least is a wei, the smallest unit of what
 is traded; no market breaks either. Beyond them sums, products and ratios overflow or vanish."""
-MAX_REASON_CHARACTERS: Final = 500
-"""Of a rejection: msgspec's own may repeat a value of any length."""
-MAX_AHEAD_MS: Final = 5 * 60_000
-"""How far an event time may lie ahead of the reader's clock, lest a broken one evict good bars."""
-
 _NEVER_TOO_LONG: Final = MAX_USER_ID_BYTES // 4
 """Characters, which have at most 4 bytes of UTF-8 each: most ids need not be encoded."""
 _STEPS: Final = frozenset((".", ".."))
@@ -78,13 +76,6 @@ class Interaction(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defa
     ts: EpochMs
 
 
-class Rejection(NamedTuple):
-    """A record of a batch that broke a rule: its place in the batch, and why."""
-
-    place: int
-    reason: str
-
-
 @dataclass(frozen=True, slots=True)
 class QuoteColumns:
     """The quotes of a batch, columns of one length n, in the batch's order."""
@@ -95,6 +86,9 @@ class QuoteColumns:
     price: Floats
     size: Floats
     ts_ms: Ints
+    unknown_fields: Mapping[str, int] = field(default_factory=dict)
+    """name of a field that is not known -> records of the batch that had it, and were taken without
+    it; of up to `UNKNOWN_FIELDS_NAMED` records, of each the first such field"""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -107,6 +101,7 @@ class QuoteColumns:
             np.delete(self.price, places),
             np.delete(self.size, places),
             np.delete(self.ts_ms, places),
+            self.unknown_fields,
         )
 
 
@@ -123,19 +118,16 @@ class InteractionColumns:
     ts_ms: Ints
     value: Floats
     """(n,) price x quantity, of one piece if no quantity is said; NaN without a price"""
+    unknown_fields: Mapping[str, int] = field(default_factory=dict)
+    """as in `QuoteColumns`"""
 
     def __len__(self) -> int:
         return len(self.index)
 
 
-M = TypeVar("M", Quote, Interaction)
-T = TypeVar("T")
-
-_quote = msgspec.json.Decoder(Quote)
-_interaction = msgspec.json.Decoder(Interaction)
+_quote = Decoders(Quote)
+_interaction = Decoders(Interaction)
 _encoder = msgspec.json.Encoder()
-_NO_MESSAGE: Final = (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError)
-"""What decoding a record that is no message, or has no value, raises."""
 _EVENT_INDEX: Final = {event: index for index, event in enumerate(EVENT_TYPES)}
 
 
@@ -156,7 +148,7 @@ def key_of(message: Quote | Interaction) -> bytes:
 
 
 def decode_quotes(
-    values: Sequence[bytes | None], now_ms: int | Ints
+    values: Sequence[bytes | None], now_ms: int | Ints, rules: InputRules = ANY
 ) -> tuple[QuoteColumns, list[Rejection]]:
     """Decode a batch of record values of `quotes`.
 
@@ -164,11 +156,13 @@ def decode_quotes(
         values: a record value each, None for a record without one.
         now_ms: the reader's clock, or one for each record, (n,); an event time over `MAX_AHEAD_MS`
             later is rejected.
+        rules: the deployment's.
 
     Returns:
         the columns of the good records, and a rejection of each of the others.
     """
-    index, quotes, ts_ms, rejections = _decode_each(_quote.decode, values, now_ms)
+    decoded = decode_runs(_quote, values, rules)
+    index, quotes, ts_ms, rejections = judge(decoded, now_ms, rules)
     n = len(quotes)
     columns = QuoteColumns(
         index=index,
@@ -176,9 +170,10 @@ def decode_quotes(
         price=np.fromiter((q.price for q in quotes), np.float64, n),
         size=np.fromiter((q.size for q in quotes), np.float64, n),
         ts_ms=ts_ms,
+        unknown_fields=decoded.unknown_fields,
     )
-    too_small = np.flatnonzero((columns.size > 0) & (columns.size < MIN_AMOUNT))
-    if len(too_small):
+    small = columns.size < MIN_AMOUNT
+    if small.any() and len(too_small := np.flatnonzero(small & (columns.size > 0))):
         rejections += (
             Rejection(int(index[at]), _too_small(columns.size[at])) for at in too_small.tolist()
         )
@@ -187,12 +182,11 @@ def decode_quotes(
 
 
 def decode_interactions(
-    values: Sequence[bytes | None], now_ms: int | Ints
+    values: Sequence[bytes | None], now_ms: int | Ints, rules: InputRules = ANY
 ) -> tuple[InteractionColumns, list[Rejection]]:
     """Decode a batch of record values of `interactions`; as `decode_quotes`."""
-    index, events, ts_ms, rejections = _decode_each(
-        _interaction.decode, values, now_ms, interaction_rule_broken
-    )
+    decoded = decode_runs(_interaction, values, rules)
+    index, events, ts_ms, rejections = judge(decoded, now_ms, rules, interaction_rule_broken)
     n = len(events)
     columns = InteractionColumns(
         index=index,
@@ -201,25 +195,26 @@ def decode_interactions(
         event=np.fromiter((_EVENT_INDEX[e.event] for e in events), np.int8, n),
         ts_ms=ts_ms,
         value=np.fromiter(map(_value, events), np.float64, n),
+        unknown_fields=decoded.unknown_fields,
     )
     return columns, rejections
 
 
-def decode_quote(value: bytes, now_ms: int) -> Quote:
+def decode_quote(value: bytes, now_ms: int, rules: InputRules = ANY) -> Quote:
     """Decode one quote, by the rules of `decode_quotes`.
 
     Raises:
         ValueError: it breaks a rule; the text is the reason.
     """
-    quote = _decode_one(_quote.decode, value, now_ms)
+    quote = decode_one(_quote, value, now_ms, rules)
     if 0 < quote.size < MIN_AMOUNT:
         raise ValueError(_too_small(quote.size))
     return quote
 
 
-def decode_interaction(value: bytes, now_ms: int) -> Interaction:
+def decode_interaction(value: bytes, now_ms: int, rules: InputRules = ANY) -> Interaction:
     """Decode one interaction, by the rules of `decode_interactions`; as `decode_quote`."""
-    event = _decode_one(_interaction.decode, value, now_ms)
+    event = decode_one(_interaction, value, now_ms, rules)
     check_user_id(event.user_id)
     return event
 
@@ -263,91 +258,6 @@ def check_user_id(user_id: str) -> None:
         raise ValueError(reason)
 
 
-def check_not_ahead(ts_ms: int, now_ms: int) -> None:
-    """Judge an event time by the reader's clock.
-
-    Raises:
-        ValueError: it lies over `MAX_AHEAD_MS` ahead.
-    """
-    latest = now_ms + MAX_AHEAD_MS
-    if ts_ms > latest:
-        raise ValueError(_ahead(ts_ms, latest))
-
-
-def decode_alone(decode: Callable[[bytes], T], value: bytes) -> T:
-    """Return what `decode` makes of a record value.
-
-    Raises:
-        ValueError: it is no such message; the text is the reason.
-    """
-    try:
-        return decode(value)
-    except _NO_MESSAGE as error:
-        raise ValueError(_reason(value, error)) from None
-
-
-def _decode_each(
-    decode: Callable[[bytes], M],
-    values: Sequence[bytes | None],
-    now_ms: int | Ints,
-    rule_broken: Callable[[M], str | None] | None = None,
-) -> tuple[Ints, list[M], Ints, list[Rejection]]:
-    """Return the good messages' places, themselves and their event times, and the rejections."""
-    messages, rejections = _decode_runs(decode, values)
-    index = np.delete(np.arange(len(values)), [rejection.place for rejection in rejections])
-    ts_ms = np.fromiter((m.ts for m in messages), np.int64, len(messages))
-    latest = np.broadcast_to(np.asarray(now_ms, np.int64) + MAX_AHEAD_MS, len(values))[index]
-    broken = {at: _ahead(ts_ms[at], latest[at]) for at in np.flatnonzero(ts_ms > latest).tolist()}
-    if rule_broken is not None:
-        for at, reason in enumerate(map(rule_broken, messages)):
-            if reason is not None:
-                broken.setdefault(at, reason)
-    if not broken:
-        return index, messages, ts_ms, rejections
-    rejections += (Rejection(int(index[at]), reason) for at, reason in broken.items())
-    good = np.delete(np.arange(len(messages)), list(broken))
-    return index[good], [messages[at] for at in good.tolist()], ts_ms[good], sorted(rejections)
-
-
-def _decode_runs(
-    decode: Callable[[bytes], M], values: Sequence[bytes | None]
-) -> tuple[list[M], list[Rejection]]:
-    """Return the messages in order, and the rejections of what is none.
-
-    A run of good records is decoded without a step of Python between them: what was decoded before
-    an error stays in the list, and the iterator goes on after the record that made it.
-    """
-    messages: list[M] = []
-    rejections: list[Rejection] = []
-    decoding = map(decode, values)  # type: ignore[arg-type]
-    while True:
-        try:
-            messages.extend(decoding)
-        except _NO_MESSAGE as error:
-            place = len(messages) + len(rejections)
-            rejections.append(Rejection(place, _reason(values[place], error)))
-        else:
-            return messages, rejections
-
-
-def _decode_one(decode: Callable[[bytes], M], value: bytes, now_ms: int) -> M:
-    """Return the message.
-
-    Raises:
-        ValueError: it is none, or too far ahead.
-    """
-    message = decode_alone(decode, value)
-    check_not_ahead(message.ts, now_ms)
-    return message
-
-
-def _reason(value: bytes | None, error: Exception) -> str:
-    if value is None:
-        return "the record has no value"
-    text = f"not UTF-8: {error}" if isinstance(error, UnicodeDecodeError) else str(error)
-    return text[:MAX_REASON_CHARACTERS]
-
-
 def _value(event: Interaction) -> float:
     if event.price is None:
         return math.nan
@@ -356,10 +266,3 @@ def _value(event: Interaction) -> float:
 
 def _too_small(size: float) -> str:
     return f"size {size:g} is above 0 and below {MIN_AMOUNT:g}"
-
-
-def _ahead(ts_ms: int, latest: int) -> str:
-    return (
-        f"ts {ts_ms} is {(ts_ms - latest + MAX_AHEAD_MS) / 60_000:.1f} minutes "
-        f"ahead of the clock, at most {MAX_AHEAD_MS // 60_000} are allowed"
-    )

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
+from contracts.input_rules import ANY, InputRules
 from contracts.instruments import decode_instrument, instrument_key
 from contracts.messages import decode_interaction, decode_quote, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
@@ -22,10 +23,14 @@ from runtime.kafka.config import KafkaConfig
 _TAKEN_WITHIN_S: Final = 30
 _ON_THE_WAY: Final = 10_000
 _ERRORS_SHOWN: Final = 20
-_KEY_OF: Final[Mapping[str, Callable[[bytes, int], bytes]]] = {
-    QUOTES.name: lambda value, now_ms: key_of(decode_quote(value, now_ms)),
-    INTERACTIONS.name: lambda value, now_ms: key_of(decode_interaction(value, now_ms)),
-    INSTRUMENTS.name: lambda value, _: instrument_key(decode_instrument(value).instrument_id),
+_KEY_OF: Final[Mapping[str, Callable[[bytes, int, InputRules], bytes]]] = {
+    QUOTES.name: lambda value, now_ms, rules: key_of(decode_quote(value, now_ms, rules)),
+    INTERACTIONS.name: lambda value, now_ms, rules: key_of(
+        decode_interaction(value, now_ms, rules)
+    ),
+    INSTRUMENTS.name: lambda value, _, rules: instrument_key(
+        decode_instrument(value, rules).instrument_id
+    ),
 }
 """topic -> the key of a value, which is checked"""
 
@@ -54,7 +59,7 @@ class _Line(msgspec.Struct, kw_only=True):
 _line = msgspec.json.Decoder(_Line)
 
 
-def read(lines: Iterable[bytes]) -> list[Corrected]:
+def read(lines: Iterable[bytes], rules: InputRules = ANY) -> list[Corrected]:
     """Return what the lines say, checked by the rules of the stream processors; skips empty ones.
 
     Raises:
@@ -67,7 +72,7 @@ def read(lines: Iterable[bytes]) -> list[Corrected]:
         if not line.strip():
             continue
         try:
-            corrected.append(_read_one(number, line, now_ms))
+            corrected.append(_read_one(number, line, now_ms, rules))
         except (ValueError, RecursionError) as error:
             errors.append(f"line {number}: {error}")
     if errors:
@@ -115,7 +120,7 @@ def publish(kafka: KafkaConfig, corrected: Sequence[Corrected]) -> Mapping[str, 
     return Counter(record.topic for record in corrected)
 
 
-def _read_one(number: int, line: bytes, now_ms: int) -> Corrected:
+def _read_one(number: int, line: bytes, now_ms: int, rules: InputRules) -> Corrected:
     """Read one line.
 
     Raises:
@@ -126,7 +131,7 @@ def _read_one(number: int, line: bytes, now_ms: int) -> Corrected:
     if key_of_value is None:
         raise ValueError(f"topic {said.topic!r} takes no corrections, only {', '.join(_KEY_OF)} do")
     value = _value(said)
-    return Corrected(number, said.topic, key_of_value(value, now_ms), value)
+    return Corrected(number, said.topic, key_of_value(value, now_ms, rules), value)
 
 
 def _value(said: _Line) -> bytes:

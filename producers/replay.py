@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import structlog
 
+from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
     Interaction,
     Quote,
@@ -40,8 +41,8 @@ class Kind(Generic[M]):
 
     topic: Topic
     message: type[M]
-    judge: Callable[[list[bytes], int], list[Rejection]]
-    """record values and the clock, epoch ms -> those that the readers will reject"""
+    judge: Callable[[list[bytes], int, InputRules], list[Rejection]]
+    """record values, the clock, epoch ms, and the rules -> those that the readers will reject"""
 
     @property
     def columns(self) -> dict[str, str]:
@@ -55,9 +56,9 @@ class Kind(Generic[M]):
         return [_column(field.name) for field in fields if field.required]
 
 
-QUOTE_ROWS: Final = Kind(QUOTES, Quote, lambda values, now_ms: decode_quotes(values, now_ms)[1])
+QUOTE_ROWS: Final = Kind(QUOTES, Quote, lambda *given: decode_quotes(*given)[1])
 INTERACTION_ROWS: Final = Kind(
-    INTERACTIONS, Interaction, lambda values, now_ms: decode_interactions(values, now_ms)[1]
+    INTERACTIONS, Interaction, lambda *given: decode_interactions(*given)[1]
 )
 
 
@@ -79,7 +80,11 @@ def check_columns(file: RowFile, kind: Kind[M]) -> None:
 
 
 def replayed(
-    file: RowFile, kind: Kind[M], rejected: Rejected, now_ms: Callable[[], int]
+    file: RowFile,
+    kind: Kind[M],
+    rejected: Rejected,
+    now_ms: Callable[[], int],
+    rules: InputRules = ANY,
 ) -> Iterator[Batch]:
     """Yield the rows of a file as records, in the file's order.
 
@@ -88,6 +93,7 @@ def replayed(
         kind: what the rows are.
         rejected: takes the rows that break a rule.
         now_ms: the clock, epoch ms: an event time far ahead of it breaks a rule.
+        rules: the deployment's.
 
     Raises:
         FileError: the file cannot be read to its end.
@@ -95,12 +101,19 @@ def replayed(
     for chunk in file.chunks(kind.columns):
         for number, reason in chunk.malformed:
             rejected.add(f"{place_in(file, number)}: {reason}")
-        batch = _batch(file, kind, chunk, rejected, now_ms())
+        batch = _batch(file, kind, chunk, rejected, now_ms(), rules)
         if batch.records:
             yield batch
 
 
-def _batch(file: RowFile, kind: Kind[M], chunk: Chunk, rejected: Rejected, now_ms: int) -> Batch:
+def _batch(
+    file: RowFile,
+    kind: Kind[M],
+    chunk: Chunk,
+    rejected: Rejected,
+    now_ms: int,
+    rules: InputRules,
+) -> Batch:
     def reject(place: int, reason: str) -> None:
         row = chunk.rows[place]
         rejected.add(f"{place_in(file, chunk.numbers[place])}{_explained(reason, row)}")
@@ -108,7 +121,7 @@ def _batch(file: RowFile, kind: Kind[M], chunk: Chunk, rejected: Rejected, now_m
     places, messages = _converted(kind.message, chunk.rows, reject)
     values = [encode(message) for message in messages]
     refused = set()
-    for place, reason in kind.judge(values, now_ms):
+    for place, reason in kind.judge(values, now_ms, rules):
         refused.add(place)
         reject(places[place], reason)
     good = [place for place in range(len(messages)) if place not in refused]

@@ -15,7 +15,9 @@ from producers.instruments import instruments_in
 from producers.pace import MAX_SPEED, parse_speed
 from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, M, check_columns, replayed
 from producers.run import Rejected, Source, exit_after
+from producers.settings import ProducerSettings
 from runtime.archive.given import read_archive
+from runtime.settings import read_settings
 
 if TYPE_CHECKING:
     from producers.archive import Name
@@ -197,9 +199,10 @@ def _rows(kind: Kind[M], path: Path, speed: float) -> Iterator[Source]:
     with open_rows(path) as file:
         check_columns(file, kind)
         rejected = Rejected()
+        rules = read_settings(ProducerSettings).input_rules()
         yield Source(
             topics=(kind.topic.name,),
-            batches=replayed(file, kind, rejected, _now_ms),
+            batches=replayed(file, kind, rejected, _now_ms, rules),
             speed=speed,
             event_start_ms=None,
             share_done=file.share_read,

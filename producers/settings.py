@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from runtime.settings import SharedSettings
+from runtime.settings import EventTimeSettings, SharedSettings
 
 
-class ProducerSettings(SharedSettings):
+class ProducerSettings(EventTimeSettings, SharedSettings):
     """Read from environment variables of the same names, in capitals."""
 
     delivery_timeout_s: float = Field(

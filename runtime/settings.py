@@ -1,6 +1,8 @@
 """The settings that several programs share; each program adds its own in a subclass."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -13,6 +15,7 @@ from pydantic_settings import (
 )
 
 from contracts.affinities import AffinityName
+from contracts.input_rules import InputRules
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.url import RedisUrl
 
@@ -138,6 +141,40 @@ class TracingSettings(BaseModel):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None  # as OpenTelemetry has it
+
+
+class EventTimeSettings(BaseModel):
+    """Which event times are refused: the same for all who read or take events."""
+
+    earliest_event_date: date = Field(
+        default=date(1990, 1, 1),
+        ge=date(1970, 1, 1),
+        description="UTC; event times before it are refused, as seconds sent for milliseconds are",
+    )
+
+    def input_rules(self) -> InputRules:
+        """Return the rules that the settings make."""
+        earliest = datetime.combine(self.earliest_event_date, time(), UTC)
+        return InputRules(round(earliest.timestamp() * 1000))
+
+
+class InputSettings(EventTimeSettings):
+    """What is refused of quotes, events and instruments: the same for all who read or take them."""
+
+    unknown_fields: Literal["take", "refuse"] = Field(
+        default="take",
+        description="of a message with a field that its type does not have: it is taken without "
+        "the field, and counted; or it is refused",
+    )
+
+    def input_rules(self) -> InputRules:
+        """Return the rules that the settings make."""
+        refuses = self.unknown_fields == "refuse"
+        return replace(super().input_rules(), refuses_unknown_fields=refuses)
+
+
+class GivenSettings(InputSettings, SharedSettings):
+    """Of programs that take input and have no settings of their own."""
 
 
 class FoldingSettings(BaseModel):

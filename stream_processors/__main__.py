@@ -30,6 +30,7 @@ from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import rules_of
 from stream_processors.instruments.catalog import CatalogFold, emptied
 from stream_processors.partition.dead_letters import DeadLetters
+from stream_processors.partition.intake import Intake
 from stream_processors.partition.life import Partition
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.spans import UNRECORDED, Recorded
@@ -50,6 +51,7 @@ def topic_rules(
     """Return by what each topic is folded, and how often it is written."""
     bad_max = settings.dead_letter_ratio_max
     rules = rules_of(settings)
+    intake = Intake(settings.input_rules())
     return {
         QUOTES.name: Rules(
             QUOTES,
@@ -64,6 +66,7 @@ def topic_rules(
                 retention_minutes=settings.bars_retention_minutes,
                 expire_s=round(settings.bars_expire_days * _DAY_S),
                 close_after_s=settings.bars_close_after_seconds,
+                intake=intake,
             ),
         ),
         INTERACTIONS.name: Rules(
@@ -72,7 +75,7 @@ def topic_rules(
             settings.folding_of_histories(),
             settings.flush_interval_s,
             bad_max,
-            lambda claim: HistoriesFold(claim, producer, topology, rules),
+            lambda claim: HistoriesFold(claim, producer, topology, rules, intake),
         ),
         COOCCURRENCES.name: Rules(
             COOCCURRENCES,
@@ -88,7 +91,7 @@ def topic_rules(
             folding_text({}),
             settings.flush_interval_s,
             bad_max,
-            lambda claim: CatalogFold(claim, topology.instruments),
+            lambda claim: CatalogFold(claim, topology.instruments, intake),
             emptied,
         ),
     }
@@ -132,7 +135,13 @@ async def read_topology(store: Store, producer: Producer) -> Topology:
     for topic in STREAMED:
         topology.check(topic.name, await producer.partitions_of(topic.name))
         metrics.TOPIC_PARTITIONS.labels(topic.name).set(getattr(topology, topic.name))
-        for counter in (metrics.RECORDS, metrics.REJECTED, metrics.REPLAYED, metrics.GAP):
+        for counter in (
+            metrics.RECORDS,
+            metrics.REJECTED,
+            metrics.REPLAYED,
+            metrics.GAP,
+            metrics.UNKNOWN_FIELDS,
+        ):
             counter.labels(topic.name)  # one that is not there yet is hidden from `increase()`
     topology.check(BARS.name, await producer.partitions_of(BARS.name))
     return topology

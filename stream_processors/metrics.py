@@ -6,6 +6,11 @@ from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS: Final = Counter("records", "Records taken from Kafka.", ["topic"])
 REJECTED: Final = Counter("records_rejected", "Records sent to the dead letters.", ["topic"])
+UNKNOWN_FIELDS: Final = Counter(
+    "records_with_unknown_fields",
+    "Records taken without a field that their type does not have; of a batch up to 100 are found.",
+    ["topic"],
+)
 REPLAYED: Final = Counter(
     "records_replayed", "Records below the position in Redis, left out.", ["topic"]
 )

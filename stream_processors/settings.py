@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from runtime.settings import FoldingSettings, MetricsSettings, TracingSettings
+from runtime.settings import FoldingSettings, InputSettings, MetricsSettings, TracingSettings
 from stream_processors.store.folding import folding_text
 
 
-class Settings(FoldingSettings, TracingSettings, MetricsSettings):
+class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings):
     """Of one worker process."""
 
     bars_retention_minutes: int = Field(

@@ -15,6 +15,7 @@ from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.openapi import json_body
 from api.http.replies import respond
 from api.http.writing import Writing
+from contracts.input_rules import InputRules
 from contracts.messages import Interaction, Quote
 
 _QUOTE: Final[dict[str, Any]] = {
@@ -36,17 +37,20 @@ _INTERACTION: Final[dict[str, Any]] = {
 _LEGACY_EVENT: Final = LegacyEvent(userid="ABC", price="10.273", timestamp="1629061628", instrid=4)
 
 
-def endpoints(writing: Writing, publisher: Publisher, now_ms: Callable[[], int]) -> Table:
+def endpoints(
+    writing: Writing, publisher: Publisher, now_ms: Callable[[], int], rules: InputRules
+) -> Table:
     """Return the endpoints of events."""
 
     async def events(request: Request) -> Response:
-        messages = parse_events(await writing.events_of(request), now_ms())
+        messages = parse_events(await writing.events_of(request), now_ms(), rules)
         await publisher.publish(messages)
         quotes = sum(isinstance(message, Quote) for message in messages)
         return respond(Accepted(quotes, len(messages) - quotes), 202)
 
     async def legacy(request: Request) -> Response:
-        event, quote, interaction = parse_legacy(await writing.events_of(request), now_ms())
+        body = await writing.events_of(request)
+        event, quote, interaction = parse_legacy(body, now_ms(), rules)
         await publisher.publish([quote, interaction])
         return respond(LegacyAdded(event))
 

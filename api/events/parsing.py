@@ -14,6 +14,7 @@ from api.events.answers import LegacyEvent
 from api.http.decoding import explained, strict_decoder
 from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
 from api.http.writing import MAX_EVENTS
+from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
     MAX_TS_MS,
     Interaction,
@@ -81,6 +82,8 @@ class InvalidEventsError(ValueError, Failure):
 
 
 _events = msgspec.json.Decoder(list[msgspec.Raw])
+
+
 _tag = msgspec.json.Decoder(_Tag)
 _strict: Final[Mapping[_Kind, msgspec.json.Decoder[Quote | Interaction]]] = {
     "quote": strict_decoder(Quote, tag="quote"),
@@ -90,14 +93,14 @@ _legacy = msgspec.json.Decoder(LegacyEvent)
 _anything = msgspec.json.Decoder()
 
 
-def parse_events(body: bytes, now_ms: int) -> list[Quote | Interaction]:
+def parse_events(body: bytes, now_ms: int, rules: InputRules = ANY) -> list[Quote | Interaction]:
     """Return the messages of a body: one event, or an array of up to `MAX_EVENTS`.
 
     Raises:
         MalformedBodyError: it is not JSON.
         InvalidEventsError: an event breaks a rule, or there are none or too many.
     """
-    return parse_each(body, lambda event: _message(event, now_ms))
+    return parse_each(body, lambda event: _message(event, now_ms, rules))
 
 
 def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
@@ -121,7 +124,9 @@ def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
     return messages
 
 
-def parse_legacy(body: bytes, now_ms: int) -> tuple[LegacyEvent, Quote, Interaction]:
+def parse_legacy(
+    body: bytes, now_ms: int, rules: InputRules = ANY
+) -> tuple[LegacyEvent, Quote, Interaction]:
     """Return the trade of a body in the first version's form, and the messages that it means.
 
     Raises:
@@ -141,7 +146,11 @@ def parse_legacy(body: bytes, now_ms: int) -> tuple[LegacyEvent, Quote, Interact
         quote = Quote(instrument_id=event.instrid, price=price, ts=ts)
         trade = Interaction(user_id=event.userid, instrument_id=event.instrid, price=price, ts=ts)
         # The rules are the contracts', which judge bytes.
-        return event, decode_quote(encode(quote), now_ms), decode_interaction(encode(trade), now_ms)
+        return (
+            event,
+            decode_quote(encode(quote), now_ms, rules),
+            decode_interaction(encode(trade), now_ms, rules),
+        )
     except ValueError as error:
         field = field_of(str(error))
         raise _legacy_error(str(error), _LEGACY_NAMES.get(field or "", field)) from None
@@ -169,12 +178,14 @@ def _split(body: bytes) -> list[msgspec.Raw]:
     return [msgspec.Raw(body)]
 
 
-def _message(event: bytes, now_ms: int) -> Quote | Interaction:
+def _message(event: bytes, now_ms: int, rules: InputRules) -> Quote | Interaction:
     """Return the message of an event; ValueError if it breaks a rule."""
     kind = _tag.decode(event).type
     check_fields(_strict[kind], event)
     # The rules are the contracts', which readers of the topics know unknown fields by, too.
-    return decode_quote(event, now_ms) if kind == "quote" else decode_interaction(event, now_ms)
+    if kind == "quote":
+        return decode_quote(event, now_ms, rules)
+    return decode_interaction(event, now_ms, rules)
 
 
 def check_fields(decoder: msgspec.json.Decoder[Any], event: bytes) -> None:

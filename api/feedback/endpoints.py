@@ -23,6 +23,7 @@ from api.models.request_ids import RequestIds, Signer
 from api.redis.store import Store, StoreUnavailableError
 from contracts.feedback import SentFeedback
 from contracts.generations import DEFAULT_VARIANT
+from contracts.input_rules import InputRules
 
 _IMPRESSION: Final = SentFeedback(
     type="impression",
@@ -52,6 +53,7 @@ class Feedback:
         request_ids: RequestIds,
         metrics: Metrics,
         now_ms: Callable[[], int],
+        rules: InputRules,
     ) -> None:
         self._writing = writing
         self._publisher = publisher
@@ -60,11 +62,12 @@ class Feedback:
         self._request_ids = request_ids
         self._counter = metrics.feedback
         self._now_ms = now_ms
+        self._rules = rules
 
     async def take(self, request: Request) -> Response:
         """Publish the feedback of a request, and count it."""
         body = await self._writing.events_of(request)
-        messages = parse_feedback(body, await self._signer(), self._now_ms())
+        messages = parse_feedback(body, await self._signer(), self._now_ms(), self._rules)
         await self._publisher.publish(messages)
         for labels, number in count(messages, await self._variants()).items():
             self._counter.labels(*labels).inc(number)

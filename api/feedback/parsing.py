@@ -15,6 +15,7 @@ from contracts.feedback import (
     may_be_of,
     parse_request_id,
 )
+from contracts.input_rules import ANY, InputRules
 
 UNKNOWN: Final = "unknown"
 """Counts a variant that a request id names and this server does not know."""
@@ -31,7 +32,9 @@ class Counted(NamedTuple):
     source: str
 
 
-def parse_feedback(body: bytes, signer: Signer, now_ms: int) -> list[Feedback]:
+def parse_feedback(
+    body: bytes, signer: Signer, now_ms: int, rules: InputRules = ANY
+) -> list[Feedback]:
     """Return the messages of a body: one, or an array of up to `api.events.parsing.MAX_EVENTS`.
 
     Raises:
@@ -42,7 +45,7 @@ def parse_feedback(body: bytes, signer: Signer, now_ms: int) -> list[Feedback]:
 
     def message(value: bytes) -> Feedback:
         check_fields(_strict, value)
-        return _verified(decode_feedback(value, now_ms), signer)
+        return _verified(decode_feedback(value, now_ms, rules), signer)
 
     return parse_each(body, message)
 

@@ -20,6 +20,7 @@ from contracts.archive import (
 )
 from contracts.closed_bars import decode_closed_bars
 from contracts.feedback import Feedback, decode_feedback
+from contracts.input_rules import ANY, InputRules
 from contracts.messages import Interaction, Ints, decode_interaction, decode_quotes
 from contracts.partitioning import instrument_partitions, user_partition
 from contracts.tombstones import Tombstone, decode_tombstone
@@ -54,7 +55,13 @@ class _MisplacedError(ValueError):
     """A record's key belongs to another partition."""
 
 
-def rows_of(table: ArchiveTable, place: Place, records: Sequence[Message], now_ms: int) -> Rows:
+def rows_of(
+    table: ArchiveTable,
+    place: Place,
+    records: Sequence[Message],
+    now_ms: int,
+    rules: InputRules = ANY,
+) -> Rows:
     """Return the rows of some records of one partition, in their order.
 
     Args:
@@ -63,14 +70,15 @@ def rows_of(table: ArchiveTable, place: Place, records: Sequence[Message], now_m
         records: without errors.
         now_ms: the clock; event times too far ahead of it break a rule, or of the time at which the
             broker took the record, where brokers stamp the records.
+        rules: the deployment's.
     """
     readable = [record for record in records if has_readable_headers(record)]
-    rows = _ROWS[table.name](place, readable, stamps.clock_ms(readable, now_ms))
+    rows = _ROWS[table.name](place, readable, stamps.clock_ms(readable, now_ms), rules)
     return rows._replace(rejected=rows.rejected + len(records) - len(readable))
 
 
-def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
-    columns, rejections = decode_quotes([record.value() for record in records], clock_ms)
+def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints, rules: InputRules) -> Rows:
+    columns, rejections = decode_quotes([record.value() for record in records], clock_ms, rules)
     # As the fold has it: where no reader looks, it would be another instrument's quote.
     here = np.zeros(len(columns.index), np.bool_)
     for count in place.counts:
@@ -89,14 +97,16 @@ def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
     return Rows(batch, len(rejections) + misplaced, misplaced)
 
 
-def _interactions(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
+def _interactions(
+    place: Place, records: Sequence[Message], clock_ms: Ints, rules: InputRules
+) -> Rows:
     def decode(record: Message, now_ms: int) -> tuple[Interaction | Tombstone, int]:
         value = record.value()
         if value is None:
             told: Interaction | Tombstone = decode_tombstone(record.key(), headers_of(record))
             ts_ms = record.timestamp()[1]
         else:
-            told = decode_interaction(value, now_ms)
+            told = decode_interaction(value, now_ms, rules)
             ts_ms = told.ts
         if all(user_partition(told.user_id, n) != place.partition for n in place.counts):
             raise _MisplacedError
@@ -121,9 +131,9 @@ def _interactions(place: Place, records: Sequence[Message], clock_ms: Ints) -> R
     return Rows(batch, len(records) - len(decoded), misplaced)
 
 
-def _feedback(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
+def _feedback(place: Place, records: Sequence[Message], clock_ms: Ints, rules: InputRules) -> Rows:
     def decode(record: Message, now_ms: int) -> Feedback:
-        return decode_feedback(record.value() or b"", now_ms)
+        return decode_feedback(record.value() or b"", now_ms, rules)
 
     index, told, _ = _each(decode, records, clock_ms)
     batch = _batch(
@@ -140,7 +150,7 @@ def _feedback(place: Place, records: Sequence[Message], clock_ms: Ints) -> Rows:
     return Rows(batch, len(records) - len(told))
 
 
-def _bars(place: Place, records: Sequence[Message], _: Ints) -> Rows:
+def _bars(place: Place, records: Sequence[Message], _: Ints, __: InputRules) -> Rows:
     bars, rejections = decode_closed_bars([record.value() for record in records])
     batch = _batch(
         BARS_TABLE,
@@ -162,7 +172,7 @@ def _bars(place: Place, records: Sequence[Message], _: Ints) -> Rows:
     return Rows(batch, len(rejections))
 
 
-_ROWS: Final[Mapping[str, Callable[[Place, Sequence[Message], Ints], Rows]]] = {
+_ROWS: Final[Mapping[str, Callable[[Place, Sequence[Message], Ints, InputRules], Rows]]] = {
     QUOTES_TABLE.name: _quotes,
     INTERACTIONS_TABLE.name: _interactions,
     FEEDBACK_TABLE.name: _feedback,

@@ -19,7 +19,7 @@ from runtime.archive.given import read_archive
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import RightsError
 from runtime.kafka.tokens import TokenError
-from runtime.settings import SettingsError, SharedSettings, read_settings
+from runtime.settings import GivenSettings, SettingsError, read_settings
 
 if TYPE_CHECKING:
     from infra.repartition.archived import CopyArchive
@@ -50,9 +50,10 @@ def main(
     """
     try:
         with _shown() as show:
-            kafka = read_settings(SharedSettings).kafka
+            settings = read_settings(GivenSettings)
+            kafka = settings.kafka
             archive = _archive(kafka) if from_archive else None
-            copied = copy(kafka, from_prefix, show, archive)
+            copied = copy(kafka, from_prefix, show, archive, settings.input_rules())
     except (CopyError, BrokerError, RightsError, SettingsError, TokenError) as refused:
         errors.print(Text.assemble(("error ", "red"), str(refused)))
         raise typer.Exit(1) from refused

@@ -18,6 +18,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from contracts.input_rules import ANY, InputRules
 from contracts.partitioning import partition_of
 from infra import broker
 from infra.repartition.messages import place_of, records
@@ -53,7 +54,11 @@ Show = Callable[[int, int], None]
 
 
 def copy(
-    kafka: KafkaConfig, from_prefix: str, show: Show, archive: "CopyArchive | None" = None
+    kafka: KafkaConfig,
+    from_prefix: str,
+    show: Show,
+    archive: "CopyArchive | None" = None,
+    rules: InputRules = ANY,
 ) -> list[Copied]:
     """Copy what the topics of a prefix have by now into those of `kafka`, and return how much.
 
@@ -76,7 +81,7 @@ def copy(
         with contextlib.closing(_consumer(kafka)) as consumer:
             end = ends(client, topics)
             begin = starts(client, consumer, topics, end, archive.topics if archive else ())
-            copier = _Copier(topics, consumer, producer, begin.next)
+            copier = _Copier(topics, consumer, producer, begin.next, rules)
             if archive is not None:
                 copier.fill(archive, begin.earliest)
             copier.skip_deleted(begin.earliest)
@@ -95,11 +100,13 @@ class _Copier:
         consumer: Consumer,
         producer: Producer,
         begin: Mapping[Partition, int],
+        rules: InputRules,
     ) -> None:
         self._topics = {topic.old_name: topic for topic in topics}
         self._consumer = consumer
         self._producer = producer
         self._next = dict(begin)
+        self._rules = rules
 
     def fill(self, archive: "CopyArchive", earliest: Offsets) -> None:
         """Copy from the archive what lies before the logs' begin.
@@ -180,7 +187,7 @@ class _Copier:
             patiently(self._producer.send_offsets_to_transaction, positions, group, _CALL_S)
 
     def _write(self, topic: Copied, partition: int, messages: Sequence[Message]) -> None:
-        places = place(topic.topic, records(partition, messages), topic.partitions)
+        places = place(topic.topic, records(partition, messages), topic.partitions, self._rules)
         for message, at in zip(messages, places, strict=True):
             if at == LEFT_OUT:
                 topic.left_out += 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from contracts.input_rules import ANY, InputRules
 from contracts.instruments import decode_instrument_record, instrument_key
 from contracts.messages import Ints, decode_interactions, decode_quotes
 from contracts.partitioning import partition_of
@@ -45,7 +46,9 @@ class Partitions:
     after: int
 
 
-def place(topic: Topic, records: Records, partitions: Partitions) -> list[int]:
+def place(
+    topic: Topic, records: Records, partitions: Partitions, rules: InputRules = ANY
+) -> list[int]:
     """Return the partition that each record is copied to, n of them; `LEFT_OUT` for none."""
     if topic == FEEDBACK:  # nothing folds it, so its key need not belong to its partition
         places = [_of(key or b"", partitions.after) for key in records.keys]
@@ -54,7 +57,7 @@ def place(topic: Topic, records: Records, partitions: Partitions) -> list[int]:
             LEFT_OUT
             if owner is None or _of(owner, partitions.before) != records.partition
             else _of(owner, partitions.after)
-            for owner in _OWNERS[topic](records)
+            for owner in _OWNERS[topic](records, rules)
         ]
     return [
         LEFT_OUT if headers is None else at
@@ -62,8 +65,8 @@ def place(topic: Topic, records: Records, partitions: Partitions) -> list[int]:
     ]
 
 
-def _owners_of_quotes(records: Records) -> list[bytes | None]:
-    columns, _ = decode_quotes(records.values, records.clock_ms)
+def _owners_of_quotes(records: Records, rules: InputRules) -> list[bytes | None]:
+    columns, _ = decode_quotes(records.values, records.clock_ms, rules)
     owners: list[bytes | None] = [None] * len(records.values)
     for at, instrument_id in zip(
         columns.index.tolist(), columns.instrument_id.tolist(), strict=True
@@ -72,8 +75,8 @@ def _owners_of_quotes(records: Records) -> list[bytes | None]:
     return owners
 
 
-def _owners_of_interactions(records: Records) -> list[bytes | None]:
-    columns, rejections = decode_interactions(records.values, records.clock_ms)
+def _owners_of_interactions(records: Records, rules: InputRules) -> list[bytes | None]:
+    columns, rejections = decode_interactions(records.values, records.clock_ms, rules)
     owners: list[bytes | None] = [None] * len(records.values)
     for at, user_id in zip(columns.index.tolist(), columns.user_id, strict=True):
         owners[at] = user_id.encode()
@@ -90,21 +93,21 @@ def _owner_of_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes], ...
         return None
 
 
-def _owners_of_instruments(records: Records) -> list[bytes | None]:
+def _owners_of_instruments(records: Records, rules: InputRules) -> list[bytes | None]:
     return [
-        _owner_of_instrument(key, value)
+        _owner_of_instrument(key, value, rules)
         for key, value in zip(records.keys, records.values, strict=True)
     ]
 
 
-def _owner_of_instrument(key: bytes | None, value: bytes | None) -> bytes | None:
+def _owner_of_instrument(key: bytes | None, value: bytes | None, rules: InputRules) -> bytes | None:
     try:
-        return instrument_key(decode_instrument_record(key, value)[0])
+        return instrument_key(decode_instrument_record(key, value, rules)[0])
     except ValueError:
         return None
 
 
-_OWNERS: Final[Mapping[Topic, Callable[[Records], list[bytes | None]]]] = {
+_OWNERS: Final[Mapping[Topic, Callable[[Records, InputRules], list[bytes | None]]]] = {
     QUOTES: _owners_of_quotes,
     INTERACTIONS: _owners_of_interactions,
     INSTRUMENTS: _owners_of_instruments,

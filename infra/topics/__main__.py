@@ -30,7 +30,7 @@ from infra.topics.configs import Asked
 from runtime.kafka.admin import Admin
 from runtime.kafka.tokens import TokenError
 from runtime.redis.stores import UNAVAILABLE, Store, check_kept, connect
-from runtime.settings import SettingsError, SharedSettings, read_settings
+from runtime.settings import GivenSettings, SettingsError, SharedSettings, read_settings
 from runtime.topology import TopologyError
 
 _WAIT_S: Final = 60
@@ -118,8 +118,9 @@ def republish(
 ) -> None:
     """Publish dead letters again, corrected: all of them, or none if one still breaks a rule."""
     with _refusing():
-        corrected = corrections.read(file)
-        published = corrections.publish(read_settings(SharedSettings).kafka, corrected)
+        settings = read_settings(GivenSettings)
+        corrected = corrections.read(file, settings.input_rules())
+        published = corrections.publish(settings.kafka, corrected)
     for topic, count in published.items():
         results.print(f"{count} published to {topic}")
 

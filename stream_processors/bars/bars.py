@@ -23,6 +23,7 @@ from stream_processors.bars.fold import BAR, Bars
 from stream_processors.bars.publishing import records_of
 from stream_processors.bars.table import NO_MINUTE, BarTable, Changed, Missing
 from stream_processors.partition.fold import Unwritten, misplaced
+from stream_processors.partition.intake import Intake
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
@@ -60,6 +61,7 @@ class BarsFold:
         retention_minutes: int,
         expire_s: int,
         close_after_s: float,
+        intake: Intake | None = None,
         clock_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,6 +74,7 @@ class BarsFold:
             retention_minutes: of event time, for each instrument.
             expire_s: by the clock, after an instrument's last new minute.
             close_after_s: by how much quotes may be late before they revise a closed bar.
+            intake: by which rules quotes are taken; None: all that their type allows.
             clock_s: the wall clock.
             monotonic_s: by which bars expire.
         """
@@ -80,6 +83,7 @@ class BarsFold:
         self._partitions = partitions
         self._retention = retention_minutes
         self._expire_s = str(expire_s)
+        self._intake = intake or Intake()
         self._closing = Closing(close_after_s, claim.closed_s // MINUTE_S, clock_s)
         self._monotonic_s = monotonic_s
         self._table = BarTable(retention_minutes, expire_s / 2, self._closing.minute)
@@ -105,7 +109,8 @@ class BarsFold:
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Fold quotes in; return those that break a rule."""
         await self._read_open()
-        columns, rejections = decode_quotes(batch.values(), batch.clock_ms())
+        columns, rejections = decode_quotes(batch.values(), batch.clock_ms(), self._intake.rules)
+        self._intake.note(QUOTES.name, columns.unknown_fields)
         columns, elsewhere = self._in_place(columns)
         marks = mark(self._claim.incarnation, 0) + batch.offsets()[columns.index]
         keys = self._table.keys(columns.instrument_id, columns.ts_ms)

@@ -3,6 +3,7 @@
 from operator import itemgetter
 from typing import NamedTuple
 
+from contracts.input_rules import ANY, InputRules
 from contracts.messages import InteractionColumns, Rejection, decode_interactions
 from contracts.tombstones import Tombstone, decode_tombstone
 from stream_processors.transport.batches import RecordBatch
@@ -23,10 +24,10 @@ class BatchEvents(NamedTuple):
     rejections: list[Rejection]
 
 
-def events_of(batch: RecordBatch) -> BatchEvents:
+def events_of(batch: RecordBatch, rules: InputRules = ANY) -> BatchEvents:
     """Decode the records of a batch."""
     values = batch.values()
-    columns, rejected = decode_interactions(values, batch.clock_ms())
+    columns, rejected = decode_interactions(values, batch.clock_ms(), rules)
     events: list[Event] = list(
         zip(
             columns.index.tolist(),

@@ -32,6 +32,7 @@ from stream_processors.histories.retention import Retention
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.stored import delete_bare, history_commands, history_of
 from stream_processors.partition.fold import Unwritten, misplaced
+from stream_processors.partition.intake import Intake
 from stream_processors.store.chunks import Group
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import mark
@@ -61,6 +62,7 @@ class HistoriesFold:
         producer: Producer,
         topology: Topology,
         rules: HistoryRules,
+        intake: Intake | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the partition, where to publish, and how events become histories."""
@@ -68,6 +70,7 @@ class HistoriesFold:
         self._producer = producer
         self._partitions = topology.interactions
         self._rules = rules
+        self._intake = intake or Intake()
         self._item_partitions = ItemPartitions(topology.cooccurrences)
         self._retention = Retention(claim, producer, rules.retention_days, clock_s)
         self._trending = Trending(claim)
@@ -102,7 +105,8 @@ class HistoriesFold:
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Fold events in, in the log's order; return those that break a rule."""
-        events, tombstones, columns, rejections = events_of(batch)
+        events, tombstones, columns, rejections = events_of(batch, self._intake.rules)
+        self._intake.note(INTERACTIONS.name, columns.unknown_fields)
         unknown = self._cache.unknown(dict.fromkeys(user for _, user, *_ in events))
         elsewhere = self._of_other_partitions(unknown)
         if elsewhere:

@@ -4,18 +4,25 @@ An instrument that is taken out leaves nothing behind, no offset either: a worke
 records again after a crash may write it once more, and takes it out when it gets to its tombstone.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from contracts.instruments import CatalogEntry, Instrument, decode_instrument_record
+from contracts.instruments import (
+    CatalogEntry,
+    Instrument,
+    decode_instrument_record,
+    unknown_field_in,
+)
 from contracts.messages import Rejection
 from contracts.partitioning import instrument_partitions
 from contracts.topics import INSTRUMENTS
 from stream_processors import metrics
 from stream_processors.partition.fold import Unwritten, misplaced
+from stream_processors.partition.intake import Intake
 from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import NOTHING, mark
@@ -48,8 +55,9 @@ class CatalogFold:
     records_at_once = _RECORDS_AT_ONCE
     is_due = False
 
-    def __init__(self, claim: Claim, partitions: int) -> None:
-        """Take the partition, and the topic's number of them."""
+    def __init__(self, claim: Claim, partitions: int, intake: Intake | None = None) -> None:
+        """Take the partition, the topic's number of them, and by which rules records are taken."""
+        self._intake = intake or Intake()
         self._claim = claim
         self._partitions = partitions
         self._key = claim.keyspace.catalog(claim.partition)
@@ -66,7 +74,7 @@ class CatalogFold:
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Take records in; return those that break a rule."""
-        found, rejections = self._in_place(*_decode(batch))
+        found, rejections = self._in_place(*self._decode(batch))
         await self._read_marks({instrument_id for _, instrument_id, _ in found})
         replayed = 0
         for place, instrument_id, instrument in found:
@@ -89,6 +97,23 @@ class CatalogFold:
         metrics.FLUSHED_VALUES.labels(INSTRUMENTS.name).inc(self._n_written)
         if len(self._stored_marks) > _MARKS_CACHED:
             self._stored_marks.clear()
+
+    def _decode(self, batch: RecordBatch) -> tuple[list["_Found"], list[Rejection]]:
+        """Return what the records say, and the rejections of those that break a rule."""
+        found: list[_Found] = []
+        rejections: list[Rejection] = []
+        unknown: Counter[str] = Counter()
+        for place, record in enumerate(batch.records):
+            try:
+                decoded = decode_instrument_record(record.key, record.value, self._intake.rules)
+            except ValueError as error:
+                rejections.append(Rejection(place, str(error)))
+                continue
+            found.append((place, *decoded))
+            if name := unknown_field_in(record.value):
+                unknown[name] += 1
+        self._intake.note(INSTRUMENTS.name, unknown)
+        return found, rejections
 
     def _in_place(
         self, found: list["_Found"], rejections: list[Rejection]
@@ -132,18 +157,6 @@ def emptied(claim: Claim) -> Iterator[Group]:
 
 _Found = tuple[int, int, Instrument | None]
 """place in the batch, instrument id, the instrument unless it is taken out"""
-
-
-def _decode(batch: RecordBatch) -> tuple[list[_Found], list[Rejection]]:
-    """Return what the records say, and the rejections of those that break a rule."""
-    found: list[_Found] = []
-    rejections: list[Rejection] = []
-    for place, record in enumerate(batch.records):
-        try:
-            found.append((place, *decode_instrument_record(record.key, record.value)))
-        except ValueError as error:
-            rejections.append(Rejection(place, str(error)))
-    return found, rejections
 
 
 def _entry(instrument: Instrument, off: tuple[int, int]) -> str:

@@ -16,6 +16,7 @@ from api.events.parsing import (
     parse_events,
     parse_legacy,
 )
+from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote
 from tests.contracts.test_messages import user_ids
 
@@ -105,6 +106,17 @@ def test_what_is_no_event_is_named_by_its_index(event: bytes) -> None:
 def test_an_event_exactly_as_far_ahead_as_allowed_is_taken() -> None:
     at_the_bound = {**QUOTE, "ts": NOW_MS + MAX_AHEAD_MS}
     assert len(parse_events(json.dumps(at_the_bound).encode(), NOW_MS)) == 1
+
+
+def test_an_event_time_in_seconds_is_refused() -> None:
+    rules = InputRules(631_152_000_000)
+    early = [{**QUOTE, "ts": NOW_MS // 1000}, {**TRADE, "ts": NOW_MS // 1000}]
+    with pytest.raises(InvalidEventsError, match="epoch milliseconds") as caught:
+        parse_events(json.dumps(early).encode(), NOW_MS, rules)
+    assert [error.field for error in caught.value.errors] == ["ts", "ts"]
+    legacy = {"userid": "ABC", "price": "1", "timestamp": "1700", "instrid": 4}
+    with pytest.raises(InvalidEventsError, match="EARLIEST_EVENT_DATE"):
+        parse_legacy(json.dumps(legacy).encode(), NOW_MS, rules)
 
 
 @pytest.mark.parametrize("count", [0, MAX_EVENTS + 1])

@@ -59,7 +59,8 @@ def test_each_record_is_a_row_once_and_a_restart_goes_on_where_it_was(setup: Set
 def test_records_that_break_a_rule_make_no_row_and_are_covered(setup: Setup) -> None:
     bad = [(QUOTES.name, b"4", b'{"instrument_id":4,"price":-1,"ts":1}'), (QUOTES.name, b"4", None)]
     misplaced = [
-        (QUOTES.name, key, b'{"instrument_id":4,"price":1,"size":7,"ts":1}') for key in (b"1", b"2")
+        (QUOTES.name, key, b'{"instrument_id":4,"price":1,"size":7,"ts":1629061628123}')
+        for key in (b"1", b"2")
     ]
     setup.publish([*quotes(10), *bad, *misplaced, *bad])
     # One of the two keys is in the other partition than 4 is.

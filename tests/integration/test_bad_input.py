@@ -43,6 +43,7 @@ BAD_QUOTES: dict[bytes | None, str] = {
     b'{"instrument_id":4,"price":"1","ts":1}': "$.price",
     b'{"instrument_id":4,"price":1,"size":-1,"ts":1}': "$.size",
     b'{"instrument_id":4,"price":1,"ts":-1}': "$.ts",
+    b'{"instrument_id":4,"price":1,"ts":1629061628}': "epoch milliseconds",
     b'{"instrument_id":4,"price":1,"ts":1.5}': "$.ts",
     b'{"x":' + b"[" * 100_000: "recursion",
 }
@@ -51,7 +52,9 @@ BAD_EVENTS: dict[bytes | None, str] = {
     b'{"instrument_id":4,"ts":1}': "user_id",
     b'{"user_id":"","instrument_id":4,"ts":1}': "$.user_id",
     b'{"user_id":17850,"instrument_id":4,"ts":1}': "$.user_id",
-    '{{"user_id":"{}","instrument_id":4,"ts":1}}'.format("é" * 100).encode(): "200 bytes",
+    '{{"user_id":"{}","instrument_id":4,"ts":1629061628123}}'.format(
+        "é" * 100
+    ).encode(): "200 bytes",
     b'{"user_id":"ABC","instrument_id":4,"event":"buy","ts":1}': "$.event",
     b'{"user_id":"ABC","instrument_id":4,"price":0,"ts":1}': "$.price",
     b'{"user_id":"ABC","instrument_id":4,"quantity":-1,"ts":1}': "$.quantity",

@@ -91,7 +91,11 @@ def top_10(cosine: np.ndarray, gram: np.ndarray, items: Sequence[int], k: int) -
 def test_the_counts_are_the_gram_matrix_of_the_capped_histories(pipeline: Pipeline) -> None:
     rng = np.random.default_rng(7)
     events = [
-        Interaction(user_id=f"u{rng.integers(6)}", instrument_id=int(rng.integers(12)), ts=1000 + k)
+        Interaction(
+            user_id=f"u{rng.integers(6)}",
+            instrument_id=int(rng.integers(12)),
+            ts=1_629_061_628_000 + k,
+        )
         for k in range(600)
     ]
     with pipeline.worker(history_cap=4):

@@ -12,6 +12,7 @@ from tests.api.keys import entry
 from tests.settings.rows import ALL, File, Given, Program, Row, rows
 from tests.settings.seen_accuracy import let_through_after, refused_again_below, refused_below
 from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, RECOMMENDED, SIMILAR, in_force
+from tests.settings.seen_input import early_refused, unknown_field_refused
 from tests.settings.seen_publication import (
     inconsistent_refused,
     losses_refused,
@@ -217,6 +218,14 @@ WORKERS: Final = (
     *rows("TYPICAL_VALUE", "workers", {None: "canary", "100": "valued", "1e12": "slow"},
           in_force(AFFINITIES, POPULAR)),
     *rows("CHUNK_COST", "workers", {None: "weighted", "10": "cluster"}, written_in_chunks),
+    *(
+        row
+        for program in ("producers", "workers", "api")
+        for row in rows("EARLIEST_EVENT_DATE", program,
+                        {None: "weighted", "1970-01-01": "tight"}, early_refused)
+    ),
+    *rows("UNKNOWN_FIELDS", "workers",
+          {None: "weighted", "take": "tight", "refuse": "cluster"}, unknown_field_refused),
     *rows("DEAD_LETTER_RATIO_MAX", "workers", {None: "lenient", "0.5": "strict"},
           bad_feed_stopped),
     *rows("GROUP_INSTANCE_ID", "workers", {None: "lenient", "worker-1": "canary"}, static_member),

@@ -17,6 +17,7 @@ from contracts.archive import (
 )
 from contracts.closed_bars import encode_closed_bars
 from contracts.feedback import decode_feedback
+from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.tombstones import Tombstone, encode_tombstone
@@ -161,3 +162,11 @@ def test_a_record_belongs_where_any_number_of_partitions_that_the_topic_had_puts
         expected = [n for n in range(60) if any(one[n] == 3 for one in its)]
         assert rows.batch["offset"].to_pylist() == expected
         assert rows.misplaced == rows.rejected == 60 - len(expected)
+
+
+def test_what_the_workers_refuse_by_a_setting_makes_no_row() -> None:
+    early = message(0, encode(Quote(instrument_id=1, price=1, ts=NOW_MS // 1000)))
+    misspelt = message(1, b'{"instrument_id":1,"price":1,"qty":2,"ts":%d}' % NOW_MS)
+    rules = InputRules(631_152_000_000, refuses_unknown_fields=True)
+    assert rows_of(QUOTES_TABLE, PLACE, [early, misspelt], NOW_MS, rules).rejected == 2
+    assert rows_of(QUOTES_TABLE, PLACE, [early, misspelt], NOW_MS).rejected == 0

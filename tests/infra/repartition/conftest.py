@@ -34,6 +34,7 @@ from tests.patience import PATIENCE_S
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
+EVENT_MS: Final = 1_629_061_628_123
 INSTRUMENT_IDS: Final = range(40)
 USERS: Final = [f"user {n}" for n in range(150)]
 SIZES: Final = {"quotes": 3, "interactions": 5, "cooccurrences": 3, "instruments": 3}
@@ -159,7 +160,7 @@ def open_transaction(old: Pipeline, instrument_id: int) -> Iterator[None]:
     )
     producer.init_transactions(PATIENCE_S)
     producer.begin_transaction()
-    quote = Quote(instrument_id=instrument_id, price=1, size=1, ts=1)
+    quote = Quote(instrument_id=instrument_id, price=1, size=1, ts=EVENT_MS)
     producer.produce(QUOTES.name, encode(quote), key_of(quote))
     producer.flush(PATIENCE_S)
     yield
@@ -168,5 +169,5 @@ def open_transaction(old: Pipeline, instrument_id: int) -> Iterator[None]:
 
 def quote_records(n: int, instrument_id: int = 4) -> Iterator[Record]:
     for k in range(n):
-        quote = Quote(instrument_id=instrument_id, price=1 + k, size=1, ts=1 + k)
+        quote = Quote(instrument_id=instrument_id, price=1 + k, size=1, ts=EVENT_MS + k)
         yield QUOTES.name, key_of(quote), encode(quote), None

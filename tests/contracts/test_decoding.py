@@ -1,0 +1,105 @@
+"""What a deployment refuses beyond the types: early event times, and fields that are not known."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contracts.decoding import UNKNOWN_FIELDS_NAMED
+from contracts.feedback import decode_feedback
+from contracts.input_rules import InputRules
+from contracts.instruments import decode_instrument, unknown_field_in
+from contracts.messages import (
+    decode_interaction,
+    decode_interactions,
+    decode_quote,
+    decode_quotes,
+)
+from tests.archive.samples import feedback
+
+NOW_MS = 1_700_000_000_000
+QUOTE = {"instrument_id": 4, "price": 30.72, "size": 100, "ts": NOW_MS}
+EVENT = {"user_id": "ABC", "instrument_id": 4, "ts": NOW_MS}
+INSTRUMENT = {"instrument_id": 4, "symbol": "AAPL", "name": "Apple Inc."}
+SINCE_1990 = InputRules(631_152_000_000)
+STRICT = InputRules(refuses_unknown_fields=True)
+KINDS: list[tuple[Callable[..., Any], Callable[..., Any], dict[str, Any]]] = [
+    (decode_quotes, decode_quote, QUOTE),
+    (decode_interactions, decode_interaction, EVENT),
+]
+of_each_kind = pytest.mark.parametrize(("decode", "decode_one", "good"), KINDS)
+
+
+def encoded(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode()
+
+
+@of_each_kind
+def test_an_event_time_in_seconds_is_refused_alone_and_the_earliest_one_taken(
+    decode: Callable[..., Any], decode_one: Callable[..., Any], good: dict[str, Any]
+) -> None:
+    times = [NOW_MS, NOW_MS // 1000, SINCE_1990.earliest_ms - 1, SINCE_1990.earliest_ms, NOW_MS]
+    values = [encoded(good | {"ts": ts}) for ts in times]
+    columns, rejections = decode(values, NOW_MS, SINCE_1990)
+    assert columns.index.tolist() == [0, 3, 4]
+    assert [place for place, _ in rejections] == [1, 2]
+    assert "ts 1700000000 is before 1990-01-01 (EARLIEST_EVENT_DATE)" in rejections[0].reason
+    with pytest.raises(ValueError, match="epoch milliseconds"):
+        decode_one(values[1], NOW_MS, SINCE_1990)
+    assert decode(values, NOW_MS)[1] == []
+
+
+def test_feedback_in_seconds_is_refused() -> None:
+    _, _, value = feedback("ABC", 4, NOW_MS // 1000)
+    assert decode_feedback(value, NOW_MS)
+    with pytest.raises(ValueError, match="EARLIEST_EVENT_DATE"):
+        decode_feedback(value, NOW_MS, SINCE_1990)
+
+
+@of_each_kind
+def test_a_field_that_is_not_known_is_counted_by_name_and_its_message_taken(
+    decode: Callable[..., Any], decode_one: Callable[..., Any], good: dict[str, Any]
+) -> None:
+    misspelt, other = encoded(good | {"qty": 2}), encoded({"type": "x", **good})
+    bad = encoded(good | {"qty": 2, "instrument_id": -1})
+    columns, rejections = decode([misspelt, encoded(good), other, bad, misspelt], NOW_MS)
+    assert columns.index.tolist() == [0, 1, 2, 4]
+    assert [place for place, _ in rejections] == [3]
+    assert columns.unknown_fields == {"qty": 2, "type": 1}
+    assert decode_one(misspelt, NOW_MS) == decode_one(encoded(good), NOW_MS)
+
+
+@of_each_kind
+def test_it_is_refused_by_a_setting_with_a_reason_that_names_it(
+    decode: Callable[..., Any], decode_one: Callable[..., Any], good: dict[str, Any]
+) -> None:
+    misspelt = encoded(good | {"qty": 2})
+    columns, rejections = decode([encoded(good), misspelt], NOW_MS, STRICT)
+    assert columns.index.tolist() == [0]
+    assert columns.unknown_fields == {}
+    assert rejections == [(1, "Object contains unknown field `qty`")]
+    with pytest.raises(ValueError, match="`qty`"):
+        decode_one(misspelt, NOW_MS, STRICT)
+    assert decode_one(encoded(good), NOW_MS, STRICT)
+
+
+@of_each_kind
+def test_where_each_record_has_such_a_field_some_are_counted_and_all_are_taken(
+    decode: Callable[..., Any], decode_one: Callable[..., Any], good: dict[str, Any]
+) -> None:
+    n = 3 * UNKNOWN_FIELDS_NAMED
+    values = [encoded(good | {"venue": "X"})] * n + [b"bad"] + [encoded(good)]
+    columns, rejections = decode(values, NOW_MS)
+    assert columns.index.tolist() == [*range(n), n + 1]
+    assert [place for place, _ in rejections] == [n]
+    assert columns.unknown_fields == {"venue": UNKNOWN_FIELDS_NAMED}
+
+
+def test_an_instruments_misspelt_field_is_found_or_refused() -> None:
+    misspelt = encoded(INSTRUMENT | {"categorys": ["tech"]})
+    assert unknown_field_in(misspelt) == "categorys"
+    assert unknown_field_in(encoded(INSTRUMENT)) is None
+    assert decode_instrument(misspelt)
+    with pytest.raises(ValueError, match="categorys"):
+        decode_instrument(misspelt, STRICT)

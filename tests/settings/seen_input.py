@@ -1,0 +1,63 @@
+"""What is refused of input, as each program shows it that takes some."""
+
+from typing import Any
+
+import msgspec
+from confluent_kafka import Producer
+
+from contracts.partitioning import LIBRDKAFKA_PARTITIONER
+from contracts.topics import QUOTES
+from tests.integration.conftest import eventually
+from tests.settings.rows import Row
+from tests.settings.stack import Stack
+
+IN_2000_MS = 946_684_800_000
+IN_SECONDS = 1_629_061_628
+"""Of 2021, and in January 1970 as milliseconds."""
+QUOTE = {"instrument_id": 3, "price": 7.5, "size": 1, "ts": IN_2000_MS}
+"""Older than what is retained: whoever takes it counts it as late, and no bar changes."""
+
+
+def early_refused(stack: Stack, row: Row) -> None:
+    """An event time in seconds is refused, unless the setting allows for 1970."""
+    is_refused = stack.settings(row.programs[0]).earliest_event_date.year > 1970
+    quote = QUOTE | {"ts": IN_SECONDS}
+    if row.programs == ("producers",):
+        _of_a_file(stack, is_refused=is_refused)
+    elif row.programs == ("api",):
+        _over_http(stack, quote, is_refused=is_refused)
+    else:
+        _on_the_topic(stack, quote, "records_rejected_total" if is_refused else "late_quotes_total")
+
+
+def unknown_field_refused(stack: Stack, row: Row) -> None:
+    """A quote with a misspelt field is taken without it and counted, or refused."""
+    is_refused = stack.settings(row.programs[0]).unknown_fields == "refuse"
+    quote = QUOTE | {"qty": 2}
+    counted = "records_rejected_total" if is_refused else "records_with_unknown_fields_total"
+    _on_the_topic(stack, quote, counted)
+
+
+def _over_http(stack: Stack, quote: dict[str, Any], *, is_refused: bool) -> None:
+    answer = stack.client.post("/v1/events", json={"type": "quote", **quote}, headers=stack.keyed)
+    assert answer.status_code == (422 if is_refused else 202), answer.text
+
+
+def _on_the_topic(stack: Stack, quote: dict[str, Any], counter: str) -> None:
+    port = stack.metrics_port("workers")
+    before = stack.metric(port, counter)
+    producer = Producer({**stack.kafka.librdkafka(), "partitioner": LIBRDKAFKA_PARTITIONER})
+    producer.produce(stack.kafka.topic(QUOTES.name), msgspec.json.encode(quote), b"3")
+    assert producer.flush(30) == 0
+    eventually(lambda: stack.metric(port, counter) > before, f"{counter} above {before}")
+
+
+def _of_a_file(stack: Stack, *, is_refused: bool) -> None:
+    file = stack.folder / "early.csv"
+    file.write_text(f"ts_ms,instrument_id,price\n{IN_SECONDS},3,7.5\n")
+    said = stack.run(
+        *("producers", "replay", "quotes", str(file), "--speed", "max"),
+        environment=stack.environments["producers"],
+        code=1 if is_refused else 0,
+    )
+    assert ("EARLIEST_EVENT_DATE" in said) == is_refused
