@@ -31,6 +31,16 @@ class Case:
     summary: str
     labels: dict[str, str] = field(default_factory=dict)
     at: str = "10m"
+    fresh: Series = field(default_factory=dict)
+    """what fires where its series begin in the middle, as those of a process that has just started;
+    without any, what `fires` does, three minutes later"""
+
+    def begun_late(self) -> tuple[Series, str]:
+        """Return series that begin late, and when the alert fires for them."""
+        if self.fresh:
+            return self.fresh, self.at
+        late = {name: f"_x3 {values}" for name, values in self.fires.items()}
+        return late, f"{int(self.at.removesuffix('m')) + 3}m"
 
 
 def trainer_run(outcome: str) -> dict[str, str]:
@@ -96,10 +106,18 @@ COMMITS_FAILED = 'archive_commits_failed_total{table="quotes"}'
 MAINTAINED_1, MAINTAINED_2 = (
     f'archive_maintained_timestamp_seconds{{instance="{n}",table="quotes"}}' for n in range(2)
 )
+ARCHIVE_REJECTED = 'archive_records_rejected_total{table="quotes"}'
 ARCHIVE_MISSING = 'archive_records_missing_total{table="quotes"}'
 TABLE = {"table": "quotes"}
 
 CASES = {
+    "ProgramAbsent": Case(
+        fires={ARCHIVE_UP: "1x8 _x30", UP: "1x40"},
+        quiet={ARCHIVE_UP: "1x8 0x30", UP: "1x40"},
+        labels={"job": "archive"},
+        at="25m",
+        summary="no process of archive is to be found, though there was one within a week",
+    ),
     "ProcessDown": Case(
         fires={UP: "1x8 0x9"},
         quiet={UP: "1x9 0 1x9"},
@@ -142,25 +160,31 @@ CASES = {
     ),
     "RecordsRejected": Case(
         fires={REJECTED: "0x8 3x9"},
+        fresh={REJECTED: "_x8 3x9"},
         quiet={REJECTED: "7x20"},
         labels=QUOTES,
         summary="quotes.dead-letters has new records; their headers say why",
     ),
     "RecordsMissing": Case(
         fires={MISSING: "0x8 300x9"},
+        fresh={MISSING: "_x8 300x9"},
         quiet={MISSING: "300x20"},
         labels=QUOTES,
         summary="quotes dropped records before a worker read them",
     ),
     "TrainingFails": Case(
-        fires=trainer_runs("0x5 1x9", "failed"),
-        quiet=trainer_runs("1x20", "failed"),
+        fires=trainer_runs("0x15 1x9", "failed"),
+        fresh=trainer_runs("_x15 1x9", "failed"),
+        quiet=trainer_runs("1x40", "failed"),
+        at="20m",
         labels=trainer_run("failed"),
         summary="a training run failed; the last generation is still served",
     ),
     "DataRejected": Case(
-        fires=trainer_runs("0x5 1x9", "rejected"),
-        quiet=trainer_runs("1x20", "rejected"),
+        fires=trainer_runs("0x15 1x9", "rejected"),
+        fresh=trainer_runs("_x15 1x9", "rejected"),
+        quiet=trainer_runs("1x40", "rejected"),
+        at="20m",
         labels=trainer_run("rejected"),
         summary=(
             "the counts broke a hard rule, or new lists foresee less than the served ones, so "
@@ -177,18 +201,21 @@ CASES = {
         ),
     ),
     "CanaryWithdrawn": Case(
-        fires=decisions("withdrawn", "0x5 1x120"),
+        fires=decisions("withdrawn", "0x5 1x130"),
+        fresh=decisions("withdrawn", "_x110 1x20"),
         quiet=decisions("withdrawn", "1x120"),
         labels={"what": "withdrawn"},
-        at="2h",
+        at="120m",
         summary=(
             "too little was seen of a canary to say whether it is worse, so what is served gets "
             "older; raise `share` or `minutes_most` in the canary rules"
         ),
     ),
     "CanaryRolledBack": Case(
-        fires=decisions("rolled back", "0x5 1x9"),
-        quiet=decisions("rolled back", "1x20"),
+        fires=decisions("rolled back", "0x15 1x9"),
+        fresh=decisions("rolled back", "_x15 1x9"),
+        quiet=decisions("rolled back", "1x40"),
+        at="20m",
         labels={"what": "rolled back"},
         summary=(
             "a new generation was worse than the one before, which is still served; `python -m "
@@ -251,13 +278,22 @@ CASES = {
     ),
     "ArchiveNotMaintained": Case(
         fires={MAINTAINED_1: "0x800", MAINTAINED_2: "60x800"},
+        fresh={MAINTAINED_1: "_x721 0x100"},
         quiet={MAINTAINED_1: "0x800", MAINTAINED_2: "60x300 18000x500"},
         labels=TABLE,
-        at="722m",
+        at="737m",
         summary="quotes has not been cleaned for 12 hours, nor have users been erased from it",
+    ),
+    "ArchiveRecordsRejected": Case(
+        fires={ARCHIVE_REJECTED: "0x8 3x9"},
+        fresh={ARCHIVE_REJECTED: "_x8 3x9"},
+        quiet={ARCHIVE_REJECTED: "7x20"},
+        labels=TABLE,
+        summary="quotes: records break a rule of their topic, so they are in no table",
     ),
     "ArchiveRecordsMissing": Case(
         fires={ARCHIVE_MISSING: "0x8 300x9"},
+        fresh={ARCHIVE_MISSING: "_x8 300x9"},
         quiet={ARCHIVE_MISSING: "300x20"},
         labels=TABLE,
         summary="quotes: Kafka dropped records before an archive read them",
@@ -289,6 +325,7 @@ def test_an_alert_fires_when_it_must_and_not_when_it_need_not(alert: str, tmp_pa
     check(
         tmp_path,
         group(alert, case.fires, case.at, [fired]),
+        group(alert, *case.begun_late(), [fired]),
         group(alert, case.quiet, case.at, []),
     )
 
