@@ -10,7 +10,7 @@ each round looks at all tombstones that are left, and one that was done finds no
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +25,7 @@ from pyiceberg.expressions import BooleanExpression, EqualTo, In, Reference
 from pyiceberg.expressions.literals import literal
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
+from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
 
 from archive import metrics
 from archive.maintenance.file_rows import columns_of, opened, rows_in
@@ -57,6 +58,7 @@ class _Plan(NamedTuple):
     """What is to be erased."""
 
     users: Sequence[str]
+    tombstones: Sequence[TombstoneRow]
     gone: TakenOut
     spent: Set[RecordPlace]
     """tombstones whose record the log has no more"""
@@ -91,9 +93,11 @@ class Erasure:
         plan = self._plan
         if table is FEEDBACK_TABLE:
             erased = self._from(table, partial(_is_feedback_erased, plan.gone))
+            self._drop_refs(table)
             self._is_feedback_done = True
             return erased
         erased = self._from(table, lambda rows: _are_at(rows, plan.gone.places))
+        self._drop_refs(table)
         # Spent tombstones last, when all else is committed: without them no round would do it.
         if plan.spent and self._is_feedback_done:
             erased += self._from(table, lambda rows: _are_at(rows, plan.spent))
@@ -104,11 +108,41 @@ class Erasure:
         found = commits.loaded(self._catalog, self._config, INTERACTIONS_TABLE)
         tombstones = list(_tombstones(found))
         if not tombstones:
-            return _Plan((), TakenOut(frozenset(), {}), frozenset())
+            return _Plan((), (), TakenOut(frozenset(), {}), frozenset())
         users = sorted({tombstone.user_id for tombstone in tombstones})
         earliest = self._earliest()
         spent = {t.place for t in tombstones if _is_spent(t.place, found, earliest)}
-        return _Plan(users, taken_out(_events(found, users), tombstones), spent)
+        gone = taken_out(_events(found, _files(found, users), users), tombstones)
+        return _Plan(users, tombstones, gone, spent)
+
+    def _drop_refs(self, table: ArchiveTable) -> None:
+        """Drop the tags and branches that keep erased rows: their files would stay for good."""
+        found = commits.loaded(self._catalog, self._config, table)
+        for name, ref in found.refs().items():
+            if name == MAIN_BRANCH or not self._has_erased(found, table, ref.snapshot_id):
+                continue
+            commits.in_races(self._drop_ref, table, name, ref)
+            kind = ref.snapshot_ref_type
+            log.warning("dropped: it kept erased users", table=table.name, ref=name, kind=kind)
+
+    def _has_erased(self, found: Table, table: ArchiveTable, snapshot_id: int) -> bool:
+        users, tombstones, gone, _ = self._plan
+        files = list(_files(found, users, snapshot_id)) if users else []
+        if table is FEEDBACK_TABLE:
+            is_erased: IsErased = partial(_is_feedback_erased, gone)
+        else:
+            there = taken_out(_events(found, files, users), tombstones)
+            is_erased = partial(_are_at, places=there.places)
+        return any(
+            is_erased(rows).any() for file in files for rows in _rows(found, file, users, table)
+        )
+
+    def _drop_ref(self, table: ArchiveTable, name: str, ref: SnapshotRef) -> None:
+        changes = self._catalog.load_table((self._config.namespace, table.name)).manage_snapshots()
+        if ref.snapshot_ref_type == SnapshotRefType.TAG:
+            changes.remove_tag(name).commit()
+        else:
+            changes.remove_branch(name).commit()
 
     def _from(self, table: ArchiveTable, is_erased: IsErased) -> int:
         users = self._plan.users
@@ -190,8 +224,8 @@ def _tombstones(found: Table) -> Iterator[TombstoneRow]:
         yield TombstoneRow(*event, us)
 
 
-def _events(found: Table, users: Collection[str]) -> Iterator[Event]:
-    for file in _files(found, users):
+def _events(found: Table, files: Iterable[DataFile], users: Collection[str]) -> Iterator[Event]:
+    for file in files:
         for rows in _rows(found, file, users, INTERACTIONS_TABLE):
             yield from _as_events(rows.filter(pc.field("event") != ERASED))
 
@@ -201,10 +235,12 @@ def _as_events(rows: pa.Table) -> Iterator[Event]:
     return itertools.starmap(Event, zip(users, _places(rows), ts_us, strict=True))
 
 
-def _files(found: Table, users: Collection[str]) -> Iterator[DataFile]:
-    """Yield the files that may have rows of users, by their least and greatest ids."""
-    ids = {literal(user) for user in users}
-    for task in found.scan(row_filter=_is_in(Reference("user_id"), ids)).plan_files():
+def _files(
+    found: Table, users: Collection[str], snapshot_id: int | None = None
+) -> Iterator[DataFile]:
+    """Yield a snapshot's files that may have rows of users, by their least and greatest ids."""
+    theirs = _is_in(Reference("user_id"), {literal(user) for user in users})
+    for task in found.scan(row_filter=theirs, snapshot_id=snapshot_id).plan_files():
         yield task.file
 
 

@@ -1,8 +1,16 @@
-"""Which events tombstones take out. Pure."""
+"""Which events tombstones take out. Pure.
+
+Times that clients say may be ahead by `MAX_AHEAD_MS`. Where only the time says whether something
+is from before a user was taken out, what is that much later is taken out as well.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from contracts.messages import MAX_AHEAD_MS
+
+AHEAD_US: Final = MAX_AHEAD_MS * 1_000
 
 
 class RecordPlace(NamedTuple):
@@ -38,11 +46,16 @@ class TakenOut(NamedTuple):
     places: frozenset[RecordPlace]
     """of events"""
     until_us: Mapping[str, int]
-    """user -> when the user was last taken out"""
+    """user -> feedback from before that is taken out"""
 
 
 def taken_out(events: Iterable[Event], tombstones: Iterable[TombstoneRow]) -> TakenOut:
-    """Return what tombstones take out of the events, as the fold does of a history."""
+    """Return what tombstones take out of the events, as the fold does of a history.
+
+    What comes after an erasure and is no later than what came before it was sent again: that goes,
+    too, though only while what came before it is still there to compare it with. A user who was
+    only away for long may come back with any event.
+    """
     of_user: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         of_user[event.user_id].append(event)
@@ -54,10 +67,12 @@ def taken_out(events: Iterable[Event], tombstones: Iterable[TombstoneRow]) -> Ta
         bound_us = tombstone.last_event_before_us
         if bound_us is not None and any(event.ts_us >= bound_us for event in before):
             continue
-        places.update(event.place for event in before)
-        of_user[tombstone.user_id] = [event for event in left if not is_before(event, tombstone)]
-        latest_us = until_us.get(tombstone.user_id, tombstone.ts_us)
-        until_us[tombstone.user_id] = max(latest_us, tombstone.ts_us)
+        last_us = max((e.ts_us for e in before), default=-1) if bound_us is None else -1
+        stays = [e for e in left if not is_before(e, tombstone) and e.ts_us > last_us]
+        places.update({event.place for event in left} - {event.place for event in stays})
+        of_user[tombstone.user_id] = stays
+        end_us = tombstone.ts_us + AHEAD_US
+        until_us[tombstone.user_id] = max(until_us.get(tombstone.user_id, end_us), end_us)
     return TakenOut(frozenset(places), until_us)
 
 
@@ -70,4 +85,4 @@ def is_before(event: Event, tombstone: TombstoneRow) -> bool:
     a, b = event.place, tombstone.place
     if a.partition == b.partition:
         return (a.log, a.offset) < (b.log, b.offset)
-    return event.ts_us < tombstone.ts_us
+    return event.ts_us < tombstone.ts_us + AHEAD_US

@@ -22,6 +22,7 @@ from archive.writing.commits import GoneError, TooOldError, replace
 from archive.writing.files import write
 from archive.writing.table_writer import TableWriter
 from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
+from contracts.messages import MAX_AHEAD_MS
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
@@ -117,13 +118,15 @@ def test_erased_users_are_gone_from_every_file(catalog: Catalog, config: Archive
     commit(catalog, config, FEEDBACK_TABLE, [
         {"user_id": "to-be-erased", "ts": ts}, {"user_id": "stays", "ts": ts},
         {"user_id": "to-be-erased", "ts": ts + 200},
+        {"user_id": "to-be-erased", "ts": ts + 100 + MAX_AHEAD_MS * 1_000},
     ])  # fmt: skip
     commit(catalog, config, INTERACTIONS_TABLE, [
         {"user_id": "to-be-erased", "event": ERASED, "ts": ts + 100},
         {"user_id": "to-be-erased", "event": "view", "ts": ts + 101},
     ])  # fmt: skip
     positions = positions_of(catalog.load_table(("tickrec", "interactions")), INTERACTIONS_TABLE)
-    assert erase(catalog, config, {}, 60) == 6
+    # Feedback of 0.1 ms after the erasure may be from before it, by a clock that is ahead.
+    assert erase(catalog, config, {}, 60) == 7
     left = rows(catalog, INTERACTIONS_TABLE, 'user_id, event, "offset"')
     assert sorted(left) == sorted(
         [("stays", "view", n) for n in range(1, 10, 2)]
@@ -131,7 +134,7 @@ def test_erased_users_are_gone_from_every_file(catalog: Catalog, config: Archive
     )
     assert rows(catalog, FEEDBACK_TABLE, "user_id, epoch_us(ts)") == [
         ("stays", ts),
-        ("to-be-erased", ts + 200),
+        ("to-be-erased", ts + 100 + MAX_AHEAD_MS * 1_000),
     ]
     assert erase(catalog, config, {}, 60) == 0
     found = catalog.load_table(("tickrec", "interactions"))
@@ -279,3 +282,35 @@ def test_two_that_rewrite_the_same_files_do_not_double_them(
             with pytest.raises(GoneError):
                 replace(catalog, config, QUOTES_TABLE, old, new, lambda: True, "compaction")
     assert len(rows(catalog, QUOTES_TABLE)) == 10
+
+
+def test_a_tag_or_branch_that_keeps_erased_rows_goes_and_no_other(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    def tag(table: ArchiveTable, name: str) -> None:
+        found = catalog.load_table(("tickrec", table.name))
+        current = found.current_snapshot()
+        assert current is not None
+        made = found.manage_snapshots()
+        is_branch = name.startswith("branch")
+        (made.create_branch if is_branch else made.create_tag)(current.snapshot_id, name).commit()
+
+    user = "somebody-with-a-name"
+    for table in (INTERACTIONS_TABLE, FEEDBACK_TABLE):
+        its = {"event": "view"} if table is INTERACTIONS_TABLE else {}
+        commit(catalog, config, table, [{"user_id": "stays", "ts": TODAY_US, **its}])
+        tag(table, "without")
+        commit(catalog, config, table, [{"user_id": user, "ts": TODAY_US, **its}])
+        tag(table, "with")
+        tag(table, "branch-with")
+    commit(
+        catalog, config, INTERACTIONS_TABLE, [{"user_id": user, "event": ERASED, "ts": TODAY_US}]
+    )
+    # Rows that an earlier round took out of the table are still in what is tagged.
+    for erased in (2, 0):
+        assert erase(catalog, config, {0: Position("topic", 0, 0)}, 60) == erased
+    for table in (INTERACTIONS_TABLE, FEEDBACK_TABLE):
+        assert catalog.load_table(("tickrec", table.name)).refs().keys() == {"main", "without"}
+        clean(catalog, config, table, AT_ONCE, time.time() + 1)
+    left = list(Path(config.warehouse).rglob("*.parquet"))
+    assert len([path for path in left if user.encode() in path.read_bytes()]) == 1, "the tombstone"

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive.maintenance.tombstones import Event, RecordPlace, TombstoneRow, taken_out
+from contracts.messages import MAX_AHEAD_MS
 
 USERS = ("a", "b")
 places = st.builds(RecordPlace, st.integers(0, 1), st.just(0), st.integers(0, 30))
@@ -11,13 +12,13 @@ places = st.builds(RecordPlace, st.integers(0, 1), st.just(0), st.integers(0, 30
 
 @st.composite
 def logs(draw: st.DrawFn) -> tuple[list[Event], list[TombstoneRow]]:
-    """One partition, each place of it once, with times that rise with the places."""
+    """One partition, each place of it once; brokers' times rise, and clients' are any."""
     taken = sorted(draw(st.sets(places, max_size=25)))
     events, tombstones = [], []
     for n, place in enumerate(taken):
         user = draw(st.sampled_from(USERS))
         if draw(st.booleans()):
-            events.append(Event(user, place, n))
+            events.append(Event(user, place, draw(st.integers(0, len(taken)))))
         else:
             bound = draw(st.none() | st.integers(0, len(taken)))
             tombstones.append(TombstoneRow(user, place, n, bound))
@@ -30,14 +31,19 @@ def test_what_is_left_is_what_a_fold_of_the_log_would_keep(
 ) -> None:
     events, tombstones = log
     kept: dict[str, list[Event]] = {user: [] for user in USERS}
+    erased_to = dict.fromkeys(USERS, -1)
     for record in sorted([*events, *tombstones], key=lambda record: record.place):
-        mine = kept[record.user_id]
+        mine, user = kept[record.user_id], record.user_id
         if isinstance(record, Event):
-            mine.append(record)
+            if record.ts_us > erased_to[user]:
+                mine.append(record)
             continue
-        bound = record.last_event_before_us
-        if bound is None or max((event.ts_us for event in mine), default=-1) < bound:
-            mine.clear()
+        last = max((event.ts_us for event in mine), default=-1)
+        if record.last_event_before_us is None:
+            erased_to[user] = max(erased_to[user], last)
+        elif last >= record.last_event_before_us:
+            continue
+        mine.clear()
     left = {place for of_user in kept.values() for _, place, _ in of_user}
     gone = taken_out(events, tombstones)
     assert {event.place for event in events} - gone.places == left
@@ -54,7 +60,18 @@ def test_a_second_round_finds_nothing_more(
     assert not taken_out(left, unconditional).places
 
 
-def test_where_the_partition_is_another_one_the_time_tells() -> None:
+def test_where_the_partition_is_another_one_the_time_tells_and_clocks_may_be_ahead() -> None:
     tombstone = TombstoneRow("a", RecordPlace(1, 0, 5), 100, None)
-    events = [Event("a", RecordPlace(0, 3, 900), 99), Event("a", RecordPlace(0, 3, 1), 100)]
-    assert taken_out(events, [tombstone]).places == {RecordPlace(0, 3, 900)}
+    at_us = 100 + MAX_AHEAD_MS * 1_000
+    events = [Event("a", RecordPlace(0, 3, n), us) for n, us in enumerate((99, at_us - 1, at_us))]
+    assert {place.offset for place in taken_out(events, [tombstone]).places} == {0, 1}
+
+
+def test_an_event_that_is_sent_again_after_the_erasure_does_not_undo_it() -> None:
+    def at(offset: int, ts_us: int) -> Event:
+        return Event("a", RecordPlace(0, 0, offset), ts_us)
+
+    events = [at(0, 10), at(1, 20), at(3, 20), at(4, 21)]
+    for bound_us, offsets in ((None, {0, 1, 3}), (21, {0, 1})):
+        tombstone = TombstoneRow("a", RecordPlace(0, 0, 2), 1_000, bound_us)
+        assert {place.offset for place in taken_out(events, [tombstone]).places} == offsets
