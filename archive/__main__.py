@@ -23,6 +23,7 @@ from archive.reading.broker import Broker
 from archive.reading.consumer import NotAllowedError
 from archive.settings import ArchiveSettings
 from archive.state import MAINTENANCE_STALLED_AFTER_S, State
+from archive.status import erasures as shown_erasures
 from archive.status import status as shown_status
 from archive.writing.table_writer import TableWriter
 from contracts.archive import TABLES
@@ -102,6 +103,14 @@ def status() -> None:
     settings = _settings()
     with _errors_logged():
         _console().print(shown_status(open_catalog(settings.archive), settings.archive, TABLES))
+
+
+@app.command()
+def erasures() -> None:
+    """Show how many users were erased, and of how many there are still rows."""
+    settings = _settings()
+    with _errors_logged():
+        _console().print(shown_erasures(open_catalog(settings.archive), settings.archive))
 
 
 @app.command()

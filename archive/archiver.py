@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from archive import metrics
+from archive.maintenance.noted import show
 from archive.patience import Patience, StoppedError, is_worth_another_try
 from archive.reading.beginning import begin
 from archive.reading.broker import Broker
@@ -17,7 +18,6 @@ from archive.reading.records import Place, rows_of
 from archive.settings import MIB, ArchiveSettings
 from archive.state import State
 from archive.writing.table_writer import TableWriter
-from runtime.archive.tables import maintained_s
 from runtime.kafka.open_transactions import OpenTransactions
 
 _POLL_S: Final = 0.1
@@ -282,9 +282,8 @@ class Archiver:
         self._maintained_s = time.monotonic()
         for writer in self._writers.values():
             try:
-                when_s = maintained_s(writer.loaded())
+                show(writer.loaded(), writer.table)
             except Exception as error:
                 if not is_worth_another_try(error):
                     raise
                 return  # the next commit says so as well, and an alert goes by what was read last
-            metrics.MAINTAINED_TIMESTAMP.labels(writer.table.name).set(when_s)

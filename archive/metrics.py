@@ -41,6 +41,16 @@ MAINTAINED_TIMESTAMP: Final = Gauge(
     "When the table was last cleaned as a whole, and its users erased, epoch s, as the table says.",
     ["table"],
 )
+ERASURES_PENDING: Final = Gauge(
+    "archive_erasures_pending",
+    "Erased users of whom there were rows in some file after the last whole round.",
+    ["table"],
+)
+ERASED_TIMESTAMP: Final = Gauge(
+    "archive_erased_timestamp_seconds",
+    "When a round last found no rows of erased users in any file, epoch s.",
+    ["table"],
+)
 MAINTENANCE_FAILED: Final = Counter(
     "archive_maintenance_failed", "Rounds of maintenance that failed.", ["table"]
 )

@@ -11,7 +11,9 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.types import TimestamptzType
 from rich.table import Table
 
+from archive.maintenance.erasure import OF_USERS, Erasure
 from archive.maintenance.live_files import live_files
+from archive.maintenance.noted import erased_s
 from contracts.archive import ArchiveTable
 from runtime.archive.catalog import load
 from runtime.archive.config import ArchiveConfig
@@ -44,6 +46,25 @@ def status(catalog: Catalog, config: ArchiveConfig, tables: Iterable[ArchiveTabl
         found = load(catalog, config, table)
         cells = _cells(found, table) if found else ("none yet",)
         shown.add_row(table.name, *cells)
+    return shown
+
+
+def erasures(catalog: Catalog, config: ArchiveConfig) -> Table:
+    """Return how many users were erased, how many of them still have rows, and where.
+
+    Raises:
+        ArchiveError: a table is not as it should be.
+        Exception: as `runtime.archive.catalog.is_passing` knows it, if catalog or files are away.
+    """
+    shown = Table(title=f"Erasures in {config.namespace}")
+    for column in ("table", "users erased", "with rows in it", "with rows in files", "last done"):
+        shown.add_column(column, justify="left" if column == "table" else "right")
+    erasure = Erasure(catalog, config, dict, files_good_for_s=0)
+    for table in OF_USERS:
+        found = load(catalog, config, table)
+        if found is not None:
+            counts = (f"{n:,}" for n in erasure.pending(table))
+            shown.add_row(table.name, *counts, _shown(erased_s(found)))
     return shown
 
 

@@ -29,6 +29,7 @@ from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
 
 from archive import metrics
 from archive.maintenance.file_rows import columns_of, opened, rows_in
+from archive.maintenance.live_files import retained_files
 from archive.maintenance.locations import filesystem_of, path_of
 from archive.maintenance.tombstones import Event, RecordPlace, TakenOut, TombstoneRow, taken_out
 from archive.writing import commits
@@ -52,6 +53,17 @@ log = structlog.get_logger(__name__)
 
 OF_USERS: Final = (FEEDBACK_TABLE, INTERACTIONS_TABLE)
 """The tables that have rows of users, in the order in which these are erased."""
+
+
+class Pending(NamedTuple):
+    """How far erasure from a table is, in users."""
+
+    erased: int
+    """whose tombstones are in `interactions`"""
+    in_table: int
+    """who have rows in the table, which the next round takes out"""
+    in_files: int
+    """who have rows in files that a snapshot keeps, these among them; they go with the snapshots"""
 
 
 class _Plan(NamedTuple):
@@ -103,6 +115,16 @@ class Erasure:
             erased += self._from(table, lambda rows: _are_at(rows, plan.spent))
         return erased
 
+    def pending(self, table: ArchiveTable) -> Pending:
+        """Return how many users were erased, and of whom there are still rows."""
+        users = self._plan.users
+        found = commits.loaded(self._catalog, self._config, table)
+        if not users:
+            return Pending(0, 0, 0)
+        now = self._left(found, table, list(_files(found, users)))
+        kept = self._left(found, table, retained_files(found))
+        return Pending(len(users), len(now), len(kept))
+
     @cached_property
     def _plan(self) -> _Plan:
         found = commits.loaded(self._catalog, self._config, INTERACTIONS_TABLE)
@@ -126,16 +148,23 @@ class Erasure:
             log.warning("dropped: it kept erased users", table=table.name, ref=name, kind=kind)
 
     def _has_erased(self, found: Table, table: ArchiveTable, snapshot_id: int) -> bool:
+        users = self._plan.users
+        return bool(users and self._left(found, table, list(_files(found, users, snapshot_id))))
+
+    def _left(self, found: Table, table: ArchiveTable, files: Sequence[DataFile]) -> set[str]:
+        """Return the erased users who have rows in files, be they in the table now or not."""
         users, tombstones, gone, _ = self._plan
-        files = list(_files(found, users, snapshot_id)) if users else []
         if table is FEEDBACK_TABLE:
             is_erased: IsErased = partial(_is_feedback_erased, gone)
         else:
             there = taken_out(_events(found, files, users), tombstones)
             is_erased = partial(_are_at, places=there.places)
-        return any(
-            is_erased(rows).any() for file in files for rows in _rows(found, file, users, table)
-        )
+        return {
+            user
+            for file in files
+            for rows in _rows(found, file, users, table)
+            for user in rows.filter(pa.array(is_erased(rows)))["user_id"].to_pylist()
+        }
 
     def _drop_ref(self, table: ArchiveTable, name: str, ref: SnapshotRef) -> None:
         changes = self._catalog.load_table((self._config.namespace, table.name)).manage_snapshots()

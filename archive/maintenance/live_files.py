@@ -1,4 +1,4 @@
-"""The files that a table has now, and when each of them came."""
+"""The files that a table has now, when each of them came, and those of all snapshots."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -30,3 +30,17 @@ def live_files(found: Table) -> Mapping[Partition, Sequence[LiveFile]]:
             partition = tuple(entry.data_file.partition[n] for n in range(len(found.spec().fields)))
             files[partition].append(LiveFile(entry.data_file, added_s))
     return files
+
+
+def retained_files(found: Table) -> Sequence[DataFile]:
+    """Return the files of all snapshots that a table still has, each once."""
+    files: dict[str, DataFile] = {}
+    seen = set()
+    for snapshot in found.snapshots():
+        for manifest in snapshot.manifests(found.io):
+            if manifest.manifest_path in seen:
+                continue
+            seen.add(manifest.manifest_path)
+            for entry in manifest.fetch_manifest_entry(found.io, discard_deleted=True):
+                files[entry.data_file.file_path] = entry.data_file
+    return list(files.values())

@@ -16,15 +16,15 @@ from archive import metrics
 from archive.maintenance.cleaning import clean
 from archive.maintenance.compaction import Rule, compact
 from archive.maintenance.erasure import OF_USERS, Erasure
+from archive.maintenance.noted import note, show
 from archive.reading.broker import Broker
 from archive.settings import MIB, ArchiveSettings
 from archive.state import State
-from archive.writing.commits import GoneError, in_races
+from archive.writing.commits import GoneError
 from contracts.archive import INTERACTIONS_TABLE, TABLES, ArchiveTable
 from runtime.archive.catalog import is_passing, load
-from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
-from runtime.archive.tables import MAINTAINED_PROPERTY, maintained_s
+from runtime.archive.tables import maintained_s
 
 EVERY_S: Final = 300.0
 """From one round to the next; erasure and cleaning are in one of
@@ -91,23 +91,15 @@ def _maintain(
         return
     since_s = now_s - maintained_s(found)
     is_whole = is_forced or since_s >= settings.maintenance_interval_s
-    metrics.MAINTAINED_TIMESTAMP.labels(table.name).set(maintained_s(found))
+    show(found, table)
     if is_whole and table in OF_USERS:
         erasure.run(table)
     rule = Rule(settings.archive_file_mb * MIB, settings.times.files_good_for_s, is_forced)
     compact(catalog, config, table, rule, now_s)
     if is_whole:
         clean(catalog, config, table, settings.times, time.time())
-        in_races(_note_maintained, catalog, config, table, now_s)
-        metrics.MAINTAINED_TIMESTAMP.labels(table.name).set(now_s)
-
-
-def _note_maintained(
-    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, now_s: float
-) -> None:
-    found = catalog.load_table((config.namespace, table.name))
-    with found.transaction() as transaction:
-        transaction.set_properties({MAINTAINED_PROPERTY: str(int(now_s * 1_000))})
+        pending = erasure.pending(table).in_files if table in OF_USERS else None
+        note(catalog, config, table, now_s, pending)
 
 
 def _log_failed(table: ArchiveTable, error: Exception) -> None:

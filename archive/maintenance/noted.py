@@ -1,0 +1,64 @@
+"""What a round notes in a table, and programs of the archive show: how it is looked after.
+
+It stands in the table's properties, as rounds may be jobs that nobody can ask afterwards.
+"""
+
+from typing import Final
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from archive import metrics
+from archive.writing.commits import in_races
+from contracts.archive import ArchiveTable
+from runtime.archive.config import ArchiveConfig
+from runtime.archive.tables import MAINTAINED_PROPERTY, maintained_s
+
+_PENDING_PROPERTY: Final = "tickrec.erasures-pending"
+"""Of how many erased users there were rows in some file."""
+_ERASED_PROPERTY: Final = "tickrec.erased-ms"
+"""When a round last found none."""
+
+
+def note(
+    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, now_s: float, pending: int | None
+) -> None:
+    """Note that a table was maintained as a whole.
+
+    Args:
+        catalog: that has it.
+        config: of the archive.
+        table: which one.
+        now_s: when that began, epoch s.
+        pending: of how many erased users there are still rows in files; None: it has no users.
+    """
+    now_ms = str(int(now_s * 1_000))
+    properties = {MAINTAINED_PROPERTY: now_ms}
+    if pending is not None:
+        properties[_PENDING_PROPERTY] = str(pending)
+    if pending == 0:
+        properties[_ERASED_PROPERTY] = now_ms
+    in_races(_set, catalog, config, table, properties)
+
+
+def show(found: Table, table: ArchiveTable) -> None:
+    """Show as metrics what a table says."""
+    metrics.MAINTAINED_TIMESTAMP.labels(table.name).set(maintained_s(found))
+    if (pending := found.properties.get(_PENDING_PROPERTY)) is not None:
+        metrics.ERASURES_PENDING.labels(table.name).set(int(pending))
+    if done_s := erased_s(found):
+        metrics.ERASED_TIMESTAMP.labels(table.name).set(done_s)
+
+
+def erased_s(found: Table) -> float:
+    """Return when a round last found no rows of erased users, epoch s; 0 if none ever did."""
+    return int(found.properties.get(_ERASED_PROPERTY, 0)) / 1_000
+
+
+def _set(
+    catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, properties: dict[str, str]
+) -> None:
+    found = catalog.load_table((config.namespace, table.name))
+    with found.transaction() as transaction:
+        transaction.set_properties(properties)
+    show(found, table)
