@@ -35,8 +35,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
         >>> parse_token(Position(4, 60_000).token("1m"))
         Position(instrument_id=4, start_ms=60000, close=None, interval='1m')
         """
-        told = msgspec.structs.replace(self, interval=interval)
-        return base64.urlsafe_b64encode(msgspec.json.encode(told)).rstrip(b"=").decode()
+        of_interval = msgspec.structs.replace(self, interval=interval)
+        return base64.urlsafe_b64encode(msgspec.json.encode(of_interval)).rstrip(b"=").decode()
 
     def check_interval(self, interval: Interval) -> None:
         """Judge whether it is where a page of `interval` begins.
