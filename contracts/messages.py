@@ -227,8 +227,9 @@ def interaction_rule_broken(message: Interaction) -> str | None:
 def user_id_rule_broken(user_id: str) -> str | None:
     """Return which rule a user's id breaks that its type cannot state, or None.
 
-    Each id must be one that a path can name, so that everyone who is written can be erased: a server's
-    decoder puts U+FFFD for bytes that are no UTF-8, proxies refuse NUL, and step up at `..`.
+    Each id must be one that a path can name, so that everyone who is written can be erased: a
+    server's decoder puts U+FFFD for bytes that are no UTF-8, proxies refuse NUL, and step up at
+    `..`.
     """
     if "\0" in user_id or "\ufffd" in user_id:
         return "user_id has U+0000 or U+FFFD in it, which no path can name"

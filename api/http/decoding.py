@@ -21,7 +21,7 @@ def strict_decoder(kind: type[T], tag: str | None = None) -> msgspec.json.Decode
 
     Args:
         kind: whose other readers may be lenient.
-        tag: what a field `type` must say in addition to the struct's own fields; None: there is none.
+        tag: what a field `type` must say, apart from the struct's own fields; None: there is none.
     """
     tagged: dict[str, Any] = {} if tag is None else {"tag_field": "type", "tag": tag}
     strict = msgspec.defstruct(

@@ -1,9 +1,9 @@
 """Which names a server without keys answers to.
 
-Without keys anyone who reaches the server may do everything. A page can have its own name resolve to
-the server's address (DNS rebinding): a browser then takes the two for one origin, and lets the page
-read and write. `Host` still has the page's name, so a server without keys answers only to names
-that no such page has.
+Without keys anyone who reaches the server may do everything. A page can have its own name resolve
+to the server's address (DNS rebinding): a browser then takes the two for one origin, and lets the
+page read and write. `Host` still has the page's name, so a server without keys answers only to
+names that no such page has.
 """
 
 from collections.abc import Collection
