@@ -67,7 +67,8 @@ def test_bad_rows_are_told_and_left_out_and_the_exit_code_says_so(
     start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.csv"
-    path.write_text("ts_ms,user_id,instrument_id\n1,a,1\n2,b,x\n3,c,3\n")
+    rows = [f"{1_629_061_628_000 + n},{row}\n" for n, row in enumerate(("a,1", "b,x", "c,3"))]
+    path.write_text("ts_ms,user_id,instrument_id\n" + "".join(rows))
     code, lines, errors = ended(start("replay", "interactions", str(path)))
     assert code == 1
     assert (lines[-1]["delivered"], lines[-1]["rejected"]) == (2, 1)
