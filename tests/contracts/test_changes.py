@@ -22,7 +22,7 @@ from contracts.changes import (
 )
 from contracts.messages import Ints
 from stream_processors.cooccurrences.unapplied import unapplied
-from stream_processors.store.marks import mark
+from stream_processors.store.marks import Applied, mark
 
 ids = st.integers(0, 200) | st.integers(0, 2**63 - 1)
 offsets = st.integers(0, 300) | st.integers(0, 2**48 - 1)
@@ -247,4 +247,4 @@ def test_whatever_the_bytes_are_they_are_changes_or_no_message_or_one_of_a_later
         for _ in range(chance.randint(1, 3)):
             value[chance.randrange(len(value))] = chance.randrange(256)
         with suppress(ValueError, UnknownVersionError):
-            unapplied(decode_changes(bytes(value)), {0: mark(0, 5)})
+            unapplied(decode_changes(bytes(value)), {0: Applied(mark(0, 5), 0)})
