@@ -176,7 +176,8 @@ async def test_a_client_that_takes_nothing_is_dropped(
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     reader, writer = await asyncio.open_connection(sock=connection, limit=1)
     asked = ",".join(map(str, range(500)))
-    writer.write(f"GET /v1/stream/bars?instruments={asked} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    target = f"/v1/stream/bars?instruments={asked}"
+    writer.write(f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
     await reader.readexactly(1)
     try:
         async with asyncio.timeout(PATIENCE_S):
