@@ -272,7 +272,7 @@ async def test_histories_that_were_lost_go_on_counting_where_their_log_was_appli
     with structlog.testing.capture_logs() as logged:
         assert await fold.take(batch_of(COOCCURRENCES.name, 0, values)) == []
     unwritten = await fold.unwritten()
-    claim.write(unwritten.groups)
+    claim.write(await groups_of(unwritten))
     n = 9 if lost else 0
     assert counts_in(data).get((0, 0), 0.0) == n
     assert metrics.REPLAYED_CHANGES._value.get() - before == 20 - n
