@@ -64,7 +64,7 @@ def batch(topic: Topic, records: list[Published], first: int) -> RecordBatch:
 async def test_of_a_user_who_is_away_for_too_long_nothing_is_left(store: Store) -> None:
     producer, clock_s = InMemoryProducer(), 0.0
     events, changes = await claim_of(store, INTERACTIONS), await claim_of(store, COOCCURRENCES)
-    histories = HistoriesFold(events, producer, TOPOLOGY, RULES, lambda: clock_s)
+    histories = HistoriesFold(events, producer, TOPOLOGY, RULES, clock_s=lambda: clock_s)
     counts = CountsFold(changes, store)
     next_event = next_change = 0
     log = producer.logs[INTERACTIONS.name, 0]
