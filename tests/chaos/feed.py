@@ -104,6 +104,9 @@ class Feed(threading.Thread):
                     "partitioner": LIBRDKAFKA_PARTITIONER,
                     "compression.type": compression,
                     "enable.idempotence": True,
+                    # A partition that is new takes the first batch that gets to it. Were that the
+                    # second one, the first would be acknowledged as a repetition, and be lost.
+                    "max.in.flight.requests.per.connection": 1,
                     "linger.ms": 5,
                     "log_level": 0,
                 }
