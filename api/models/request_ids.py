@@ -3,7 +3,7 @@
 A client sends it back with what became of the answer (`POST /v1/feedback`). Nothing is kept of it
 here: the parts stand in it, to be read with `contracts.feedback.parse_request_id`, and a signature
 of them and the user whom the answer was for. So nobody can vote for a generation with ids that are
-made up, with an answer to another user, or for an instrument that was not in it. Whoever may read
+made up, with an answer to another user, or for an instrument that was not in it. Who may read
 can still ask in any user's name and send clicks on that answer: `API_KEYS` keeps strangers from
 sending any.
 

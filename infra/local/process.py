@@ -137,7 +137,7 @@ def stop(*processes: tuple[subprocess.Popen[bytes], Command]) -> None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process with its group; `ended` then tells when it has ended."""
+    """Kill the process with its group; `ended` then says when it has ended."""
     _signal_group(process, signal.SIGKILL)
 
 

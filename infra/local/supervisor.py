@@ -1,6 +1,6 @@
 """Keeps processes running: what ends or hangs is started again, after a pause that grows.
 
-Whoever owns a supervisor calls `tick` a few times a second; whether a process still answers is
+The owner of a supervisor calls `tick` a few times a second; whether a process still answers is
 asked in threads beside it.
 """
 

@@ -40,7 +40,7 @@ def _read(record: Message) -> Any:
     try:
         headers = record.headers()
     except (SystemError, UnicodeDecodeError):
-        # It has kept a list with holes, and whoever reads that crashes the interpreter.
+        # It has kept a list with holes, and reading that crashes the interpreter.
         record.set_headers(_UNREADABLE)
         headers = _UNREADABLE
     if headers is _UNREADABLE:

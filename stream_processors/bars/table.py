@@ -46,7 +46,7 @@ class Changed(NamedTuple):
     bars: Bars
     newest: dict[int, int]
     """place in these columns -> newest minute of its instrument, at the first bar of each for which
-    Redis has another newest minute, or none; or must be told again how long the bars live"""
+    Redis has another newest minute, or none; or the end of the key has to be moved on"""
     expired: dict[int, range]
     """place, of those in `newest` -> minutes of its instrument that are no longer retained"""
 

@@ -38,7 +38,7 @@ class Erased:
         self._may_be_any = True
 
     def groups(self) -> Iterator[Group]:
-        """Yield what Redis lacks; it must be written before the histories that are gone."""
+        """Yield what Redis does not have yet, to be written before the histories that are gone."""
         for user, before_ms in self._unwritten.items():
             commands = command("ZADD", ["GT", str(before_ms), pseudonym(user)])
             commands += command("ZREMRANGEBYSCORE", ["-inf", str(before_ms - KEPT_MS)])

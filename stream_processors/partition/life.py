@@ -202,7 +202,7 @@ class Partition:
 
     async def _begin_again(self, why: Exception) -> None:
         metrics.BEGUN_ANEW.labels(self.tp.topic, type(why).__name__).inc()
-        log.warning("beginning a partition anew", **self._name(), why=str(why))
+        log.warning("restarting partition", **self._name(), why=str(why))
         await asyncio.sleep(_BEGIN_ANEW_AFTER_S)
 
     def _is_corrupt_again(self) -> bool:

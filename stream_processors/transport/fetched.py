@@ -31,7 +31,7 @@ RECORDS_MAX: Final = 1_000_000
 
 _Records = list[Any]
 _LENGTH: Final = struct.Struct(">8xi")
-"""Of a Kafka batch, beside the 12 bytes that this takes."""
+"""The length of a Kafka batch without the first 12 bytes, which this reads."""
 _LEADER_EPOCH: Final = struct.Struct(">12xib")
 """Of a Kafka batch, and its format; those of before the second one have none."""
 _FORMAT_WITH_EPOCH: Final = 2

@@ -15,7 +15,7 @@ IN_2000_MS = 946_684_800_000
 IN_SECONDS = 1_629_061_628
 """Of 2021, and in January 1970 as milliseconds."""
 QUOTE = {"instrument_id": 3, "price": 7.5, "size": 1, "ts": IN_2000_MS}
-"""Older than what is retained: whoever takes it counts it as late, and no bar changes."""
+"""Older than what is retained: a reader that takes it counts it as late, and no bar changes."""
 
 
 def early_refused(stack: Stack, row: Row) -> None:

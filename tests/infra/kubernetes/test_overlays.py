@@ -128,7 +128,7 @@ def test_the_api_does_not_start_without_its_keys(overlay: Any) -> None:
     (volume,) = [one for one in spec["volumes"] if one["name"] == "api-keys"]
 
     assert (mount["mountPath"], mount["readOnly"]) == (str(path.parent), True)
-    # Whoever names the entries needs each of them to be there.
+    # A list of entries needs each of them to be there.
     items = [{"key": "keys.json", "path": path.name}]
     assert volume["secret"] == {"secretName": "api-keys", "items": items}
     assert "subPath" not in mount, "it would not follow the secret's changes"

@@ -1,4 +1,4 @@
-"""What a compressed batch may unpack to is bounded, by whichever codec it was compressed."""
+"""What a compressed batch may unpack to is bounded, by any codec."""
 
 import subprocess
 import sys
