@@ -25,7 +25,7 @@ UNKNOWN_FIELDS_NAMED: Final = 100
 """Records of a batch whose unknown field is looked at: that takes four times as long as decoding,
 and a feed may have such a field in each of its records."""
 MAX_AHEAD_MS: Final = 5 * 60_000
-"""How far an event time may be ahead of the reader's clock: a broken one must not evict good bars."""
+"""How far event times may be ahead of the reader's clock: a broken one must not evict good bars."""
 
 
 class Message(Protocol):
