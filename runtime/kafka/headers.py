@@ -4,12 +4,16 @@ Kafka takes any bytes for the name of a header. confluent-kafka makes text of it
 error of the interpreter where that is not UTF-8. Such a record is a bad one, as for the workers.
 """
 
+import gc
+import threading
 from typing import Any, Final, cast
 
 from confluent_kafka import Message
 
 _UNREADABLE: Final[list[tuple[str, str | bytes | None]]] = []
 """Stands in for headers that were found to be unreadable: known by being this list."""
+
+_one_at_a_time: Final = threading.Lock()
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -37,12 +41,20 @@ def has_readable_headers(record: Message) -> bool:
 
 
 def _read(record: Message) -> Any:
-    try:
-        headers = record.headers()
-    except (SystemError, UnicodeDecodeError):
-        # It has kept a list with holes, and reading that crashes the interpreter.
-        record.set_headers(_UNREADABLE)
-        headers = _UNREADABLE
+    # Garbage that is collected within the call, as before Python 3.12, would clear the error that is
+    # about to be raised, and the list with holes would be returned.
+    with _one_at_a_time:
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            headers = record.headers()
+        except (SystemError, UnicodeDecodeError):
+            # It has kept a list with holes, and reading that crashes the interpreter.
+            record.set_headers(_UNREADABLE)
+            headers = _UNREADABLE
+        finally:
+            if was_enabled:
+                gc.enable()
     if headers is _UNREADABLE:
         where = f"{record.topic()}/{record.partition()} at offset {record.offset()}"
         raise UnreadableHeadersError(f"{where}: a header's name is not UTF-8")

@@ -1,8 +1,9 @@
 """A header whose name is not UTF-8, as each program meets it that reads with confluent-kafka."""
 
+import gc
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -30,7 +31,13 @@ QUOTE = encode(Quote(instrument_id=4, price=1.5, ts=TS))
 
 @pytest.fixture(scope="module")
 def read(broker: str) -> Iterator[list[Message]]:
-    """A quote, the same with a poisoned header, and a tombstone with one."""
+    with records_of(broker) as read:
+        yield read
+
+
+@contextmanager
+def records_of(broker: str) -> Iterator[list[Message]]:
+    """Yield a quote, the same with a poisoned header, and a tombstone with one."""
     name = f"headers-{uuid.uuid4().hex[:8]}"
     client = brokers.admin(plain(broker))
     brokers.create(client, [NewTopic(name, 1, 1)])
@@ -61,10 +68,21 @@ def test_headers_are_read_or_refused_by_an_error_that_names_the_record(
         headers_of(read[1])
 
 
+def test_it_is_known_though_garbage_is_collected_at_each_step(broker: str) -> None:
+    threshold = gc.get_threshold()
+    with records_of(broker) as read:
+        gc.set_threshold(1)
+        try:
+            readable = [has_readable_headers(record) for record in read]
+        finally:
+            gc.set_threshold(*threshold)
+    assert readable == [True, False, False]
+
+
 def test_the_archive_makes_no_row_of_it(read: list[Message]) -> None:
-    quotes = rows_of(QUOTES_TABLE, Place(0, 0, 1), read[:2], TS)
+    quotes = rows_of(QUOTES_TABLE, Place(0, 0, (1,)), read[:2], TS)
     assert (quotes.batch["offset"].to_pylist(), quotes.rejected) == ([0], 1)
-    events = rows_of(INTERACTIONS_TABLE, Place(0, 0, 1), read[2:], TS)
+    events = rows_of(INTERACTIONS_TABLE, Place(0, 0, (1,)), read[2:], TS)
     assert (events.batch.num_rows, events.rejected) == (0, 1)
 
 
