@@ -41,13 +41,14 @@ def has_readable_headers(record: Message) -> bool:
 
 
 def _read(record: Message) -> Any:
-    # Garbage that is collected within the call, as before Python 3.12, would clear the error that is
-    # about to be raised, and the list with holes would be returned.
+    # The call returns a list with holes, and leaves an error pending. A call out of Python may not
+    # look at that, once its place is specialized (PEP 659); one out of `map` always does. Garbage
+    # collected within the call, as before Python 3.12, would clear the error.
     with _one_at_a_time:
         was_enabled = gc.isenabled()
         gc.disable()
         try:
-            headers = record.headers()
+            headers = next(map(Message.headers, (record,)))
         except (SystemError, UnicodeDecodeError):
             # It has kept a list with holes, and reading that crashes the interpreter.
             record.set_headers(_UNREADABLE)

@@ -36,7 +36,7 @@ def read(broker: str) -> Iterator[list[Message]]:
 
 
 @contextmanager
-def records_of(broker: str) -> Iterator[list[Message]]:
+def records_of(broker: str, copies: int = 1) -> Iterator[list[Message]]:
     """Yield a quote, the same with a poisoned header, and a tombstone with one."""
     name = f"headers-{uuid.uuid4().hex[:8]}"
     client = brokers.admin(plain(broker))
@@ -50,12 +50,13 @@ def records_of(broker: str) -> Iterator[list[Message]]:
             Raw(QUOTE, b"4", [(b"fine", b"yes"), (b"none", None)]),
             Raw(QUOTE, b"4", poisoned),
             Raw(None, b"ABC", poisoned),
-        ],
+        ]
+        * copies,
     )
     consumer = Consumer({**plain(broker).librdkafka(), "group.id": name})
     with closing(consumer):
         consumer.assign([TopicPartition(name, 0, 0)])
-        yield consumer.consume(3, PATIENCE_S)
+        yield consumer.consume(3 * copies, PATIENCE_S)
     brokers.delete(client, [name])
 
 
@@ -68,15 +69,18 @@ def test_headers_are_read_or_refused_by_an_error_that_names_the_record(
         headers_of(read[1])
 
 
-def test_it_is_known_though_garbage_is_collected_at_each_step(broker: str) -> None:
-    threshold = gc.get_threshold()
-    with records_of(broker) as read:
-        gc.set_threshold(1)
+@pytest.mark.parametrize("threshold", [1, gc.get_threshold()[0]])
+def test_it_is_known_whenever_garbage_is_collected_and_however_often_it_is_asked(
+    broker: str, threshold: int
+) -> None:
+    usual = gc.get_threshold()
+    with records_of(broker, copies=100) as read:
+        gc.set_threshold(threshold)
         try:
             readable = [has_readable_headers(record) for record in read]
         finally:
-            gc.set_threshold(*threshold)
-    assert readable == [True, False, False]
+            gc.set_threshold(*usual)
+    assert readable == [True, False, False] * 100
 
 
 def test_the_archive_makes_no_row_of_it(read: list[Message]) -> None:
