@@ -85,6 +85,7 @@ def _rows(start: int, user: Ints, item: Ints) -> pa.Table:
         "quantity": pa.nulls(n, pa.float64()),
         "ts": pa.array(ts_ms * 1_000).cast(pa.timestamp("us", "UTC")),
         "last_event_before": pa.nulls(n, pa.timestamp("us", "UTC")),
+        "erased_at": pa.nulls(n, pa.timestamp("us", "UTC")),
     }
     rows = pa.Table.from_pydict(columns, schema=arrow_schema_of(INTERACTIONS_TABLE))
     return rows.sort_by([(column, "ascending") for column in INTERACTIONS_TABLE.sorted_by])

@@ -28,6 +28,9 @@ class Column:
     name: str
     type: ColumnType
     is_required: bool = True
+    is_added: bool = False
+    """whether it came after the first tables were made: they get it when they are next written, and
+    it is null in files from before"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class ArchiveTable:
     name: str
     topic: Topic
     columns: tuple[Column, ...]
-    """in Iceberg, the field id of a column is its place here, from 1"""
+    """in Iceberg, the field id of a column is its place here, from 1; of one that was added to a
+    table it may be another"""
     day_of: str
     """the event time by whose day, UTC, rows are partitioned"""
     bucket_of: str | None
@@ -85,6 +89,7 @@ INTERACTIONS_TABLE: Final = ArchiveTable(
         Column("ts", "timestamptz"),
         # of a tombstone, as `contracts.tombstones` has it
         Column("last_event_before", "timestamptz", is_required=False),
+        Column("erased_at", "timestamptz", is_required=False, is_added=True),
     ),
     day_of="ts",
     bucket_of=None,

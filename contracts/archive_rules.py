@@ -1,7 +1,7 @@
 """What must hold of the archive's rows, as data: rules that follow from what may be in a topic.
 
 `runtime.archive.quality` makes expectations of them. That a column is there, and of which type, is
-not among them: a table that lacks one is not opened at all.
+not among them: a table without one that all tables have is not opened at all.
 """
 
 import sys

@@ -20,8 +20,9 @@ from pyiceberg.table import Table
 from archive import metrics
 from archive.maintenance.locations import filesystem_of, path_of
 from archive.settings import Times
-from archive.writing.commits import append, in_races
+from archive.writing.commits import append
 from contracts.archive import ArchiveTable
+from runtime.archive.catalog import in_races
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import POSITIONS_PROPERTY
 

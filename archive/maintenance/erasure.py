@@ -1,8 +1,9 @@
 """Takes out of the tables what is known of users who were taken out of the log.
 
 A tombstone on `interactions` is a row there, with the event `contracts.archive.ERASED`. Rows of its
-user from before it go: in `interactions` by the place in the log, in `feedback` by the time. The
-files are written anew without them; `archive.maintenance.cleaning` lets go of the old ones.
+user from before it go: in `interactions` by the place in the log, and by the time what was sent
+again or late; in `feedback` by the time. The files are written again without them;
+`archive.maintenance.cleaning` lets go of the old ones.
 
 The row of the tombstone itself, with the user's id, stays for as long as the topic has its record:
 until then, feedback from before it may still come in. Nothing else is kept of what was done, so
@@ -35,10 +36,12 @@ from archive.maintenance.tombstones import Event, RecordPlace, TakenOut, Tombsto
 from archive.writing import commits
 from archive.writing.files import ROW_GROUP_ROWS, FileWriter
 from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, PLACE, ArchiveTable
+from runtime.archive.catalog import in_races
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
 from runtime.archive.tables import arrow_schema_of, positions_of
 
+_TOMBSTONE_TIMES: Final = ("last_event_before", "erased_at")
 FILES_AT_ONCE: Final = 8
 """That one commit replaces: the first of them is not to wait for long."""
 
@@ -143,7 +146,7 @@ class Erasure:
         for name, ref in found.refs().items():
             if name == MAIN_BRANCH or not self._has_erased(found, table, ref.snapshot_id):
                 continue
-            commits.in_races(self._drop_ref, table, name, ref)
+            in_races(self._drop_ref, table, name, ref)
             kind = ref.snapshot_ref_type
             log.warning("dropped: it kept erased users", table=table.name, ref=name, kind=kind)
 
@@ -244,13 +247,13 @@ def _without(
 
 
 def _tombstones(found: Table) -> Iterator[TombstoneRow]:
-    columns = ("user_id", *PLACE, "ts", "last_event_before")
+    columns = ("user_id", *PLACE, "ts", *_TOMBSTONE_TIMES)
     rows = found.scan(
         row_filter=EqualTo(term=Reference("event"), value=literal(ERASED)), selected_fields=columns
     ).to_arrow()
-    before_us = rows["last_event_before"].cast(pa.int64()).to_pylist()
-    for event, us in zip(_as_events(rows), before_us, strict=True):
-        yield TombstoneRow(*event, us)
+    times_us = [rows[name].cast(pa.int64()).to_pylist() for name in _TOMBSTONE_TIMES]
+    for event, *of_each in zip(_as_events(rows), *times_us, strict=True):
+        yield TombstoneRow(*event, *of_each)
 
 
 def _events(found: Table, files: Iterable[DataFile], users: Collection[str]) -> Iterator[Event]:

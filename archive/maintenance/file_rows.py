@@ -16,16 +16,18 @@ from pyiceberg.table import Table
 
 from archive.maintenance.locations import filesystem_of, path_of
 from contracts.archive import ArchiveTable
-from runtime.archive.tables import arrow_schema_of
+from runtime.archive.tables import FIELD_ID, arrow_schema_of
 
-_FIELD_ID: Final = b"PARQUET:field_id"
+_FIELD_ID: Final = FIELD_ID.encode()
 
 
 def columns_of(found: Table, table: ArchiveTable) -> pa.Schema:
     """Return all columns of a table as it is now: ours, then those that somebody added."""
-    ours = arrow_schema_of(table)
-    others = [field for field in schema_to_pyarrow(found.schema()) if field.name not in ours.names]
-    return pa.schema([*ours, *others])
+    there = schema_to_pyarrow(found.schema())
+    # The field ids are the table's: a column that was added to it may have any.
+    ours = [f.with_metadata(there.field(f.name).metadata) for f in arrow_schema_of(table)]
+    names = {field.name for field in ours}
+    return pa.schema([*ours, *(field for field in there if field.name not in names)])
 
 
 @contextmanager

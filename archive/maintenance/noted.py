@@ -9,8 +9,8 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from archive import metrics
-from archive.writing.commits import in_races
 from contracts.archive import ArchiveTable
+from runtime.archive.catalog import in_races
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import MAINTAINED_PROPERTY, maintained_s
 

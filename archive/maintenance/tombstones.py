@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from contracts.messages import MAX_AHEAD_MS
+from contracts.tombstones import Tombstone
 
 AHEAD_US: Final = MAX_AHEAD_MS * 1_000
 
@@ -36,8 +37,20 @@ class TombstoneRow(NamedTuple):
     place: RecordPlace
     ts_us: int
     """when the broker took it"""
-    last_event_before_us: int | None
+    last_event_before_us: int | None = None
     """if it is set: only a user whose last event is older"""
+    erased_at_us: int | None = None
+    """when the erasure was asked for, if the record says so"""
+
+    def leaves_out_before_us(self, last_event_us: int) -> int:
+        """Return before which time events that come after it go, as `contracts.tombstones` has it.
+
+        Args:
+            last_event_us: of the user before it, -1 if there is none.
+        """
+        # The rule is the same in any unit, and knows no time but those that it is given.
+        rule = Tombstone(self.user_id, self.last_event_before_us, self.erased_at_us)
+        return rule.leaves_out_before_ms(last_event_us)
 
 
 class TakenOut(NamedTuple):
@@ -52,9 +65,9 @@ class TakenOut(NamedTuple):
 def taken_out(events: Iterable[Event], tombstones: Iterable[TombstoneRow]) -> TakenOut:
     """Return what tombstones take out of the events, as the fold does of a history.
 
-    What comes after an erasure and is no later than what came before it was sent again: that goes,
-    too, though only while what came before it is still there to compare it with. A user who was
-    only away for long may come back with any event.
+    What comes after an erasure and is older than it, or no later than what came before it, was sent
+    again or late: that goes, too, the latter only while what came before is still there to compare
+    it with. A user who was only away for long may come back with any event.
     """
     of_user: dict[str, list[Event]] = defaultdict(list)
     for event in events:
@@ -67,8 +80,9 @@ def taken_out(events: Iterable[Event], tombstones: Iterable[TombstoneRow]) -> Ta
         bound_us = tombstone.last_event_before_us
         if bound_us is not None and any(event.ts_us >= bound_us for event in before):
             continue
-        last_us = max((e.ts_us for e in before), default=-1) if bound_us is None else -1
-        stays = [e for e in left if not is_before(e, tombstone) and e.ts_us > last_us]
+        last_us = max((event.ts_us for event in before), default=-1)
+        from_us = tombstone.leaves_out_before_us(last_us)
+        stays = [e for e in left if not is_before(e, tombstone) and e.ts_us >= from_us]
         places.update({event.place for event in left} - {event.place for event in stays})
         of_user[tombstone.user_id] = stays
         end_us = tombstone.ts_us + AHEAD_US

@@ -3,7 +3,7 @@
 What breaks a topic's rules makes no row: whoever folds the topic keeps it as a dead letter.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -115,7 +115,7 @@ def _interactions(
     index, decoded, misplaced = _each(decode, records, clock_ms)
     told = [message for message, _ in decoded]
     events = [None if isinstance(m, Tombstone) else m for m in told]
-    before_ms = [m.last_event_before_ms if isinstance(m, Tombstone) else None for m in told]
+    tombstones = [m if isinstance(m, Tombstone) else None for m in told]
     batch = _batch(
         INTERACTIONS_TABLE,
         place,
@@ -126,7 +126,10 @@ def _interactions(
         price=[e and e.price for e in events],
         quantity=[e and e.quantity for e in events],
         ts=np.fromiter((ts for _, ts in decoded), np.int64, len(decoded)) * US_PER_MS,
-        last_event_before=[None if ms is None else ms * US_PER_MS for ms in before_ms],
+        last_event_before=_times_us(
+            None if t is None else t.last_event_before_ms for t in tombstones
+        ),
+        erased_at=_times_us(None if t is None else t.erased_at_ms for t in tombstones),
     )
     return Rows(batch, len(records) - len(decoded), misplaced)
 
@@ -209,6 +212,10 @@ def _batch(table: ArchiveTable, place: Place, offsets: Ints, **columns: Any) -> 
     return pa.record_batch(
         [pa.array(columns[field.name], field.type) for field in schema], schema=schema
     )
+
+
+def _times_us(times_ms: Iterable[int | None]) -> list[int | None]:
+    return [None if ms is None else ms * US_PER_MS for ms in times_ms]
 
 
 def _offsets(records: Sequence[Message]) -> Ints:

@@ -14,13 +14,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, TableProperties
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.archive import ArchiveTable
-from runtime.archive.catalog import ArchiveError
+from runtime.archive.catalog import ArchiveError, in_races
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import (
     POSITIONS_PROPERTY,
@@ -30,21 +28,10 @@ from runtime.archive.positions import (
     encode_ranges,
     stepped,
 )
-from runtime.archive.tables import check_table, positions_of
+from runtime.archive.tables import add_columns, check_table, positions_of
 
 WHY_PROPERTY: Final = "tickrec.why"
 """append, compaction or erasure: what a snapshot was made for."""
-
-
-RACES: Final = 20
-"""Commits of others that one may come too late for."""
-in_races: Final = Retrying(
-    retry=retry_if_exception_type(CommitFailedException),
-    stop=stop_after_attempt(RACES),
-    wait=wait_random(0, 0.3),
-    reraise=True,
-)
-"""Calls again what lost a race, with the table as it then is."""
 
 
 class GoneError(RuntimeError):
@@ -170,9 +157,11 @@ def loaded(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Tabl
 
     Raises:
         ArchiveError: it is not as it should be.
+        CommitFailedException: it has not all columns yet, and another process came before.
     """
     found = catalog.load_table((config.namespace, table.name))
     check_table(found, table)
+    add_columns(found, table)
     if found.properties.get(TableProperties.COMMIT_NUM_RETRIES) != "0":
         raise ArchiveError(
             f"table {table.name} has lost its property {TableProperties.COMMIT_NUM_RETRIES}=0, "

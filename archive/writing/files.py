@@ -27,7 +27,7 @@ from pyiceberg.typedef import Record
 
 from contracts.archive import BUCKETS, ArchiveTable
 from contracts.messages import Ints
-from runtime.archive.tables import schema_of
+from runtime.archive.tables import FIELD_ID, schema_of
 
 ROW_GROUP_ROWS: Final = 131_072
 """A reader of one instrument or user reads no more than this."""
@@ -123,12 +123,19 @@ class FileWriter:
             }
             self._writer = pq.ParquetWriter(
                 self._stream,
-                rows.schema,
+                self._with_field_ids(rows.schema),
                 use_dictionary=[name for name in rows.schema.names if name not in differences],
                 column_encoding=differences,
                 **_COMPRESSION,
             )
         self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+
+    def _with_field_ids(self, rows: pa.Schema) -> pa.Schema:
+        """Return a schema with the table's ids: a column that was added to it may have any."""
+        return pa.schema(
+            field.with_metadata({FIELD_ID: str(self._schema.find_field(field.name).field_id)})
+            for field in rows
+        )
 
     def tell(self) -> int:
         """Return how many bytes were written, of row groups that are complete."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
+    CommitFailedException,
     ForbiddenError,
     NoSuchTableError,
     OAuthError,
@@ -15,6 +16,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.table import Table
 from pyiceberg.utils.config import Config, merge_config
 from sqlalchemy.exc import OperationalError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.archive import ArchiveTable
 from runtime.archive.config import ArchiveConfig
@@ -28,6 +30,17 @@ _ANSWERS_WITHIN_S: Final = 30.0
 
 # It tells of each table that is loaded by what its files are read.
 logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
+
+
+RACES: Final = 20
+"""Commits of others that one may come too late for."""
+in_races: Final = Retrying(
+    retry=retry_if_exception_type(CommitFailedException),
+    stop=stop_after_attempt(RACES),
+    wait=wait_random(0, 0.3),
+    reraise=True,
+)
+"""Calls again what lost a race, with the table as it then is."""
 
 
 class ArchiveError(RuntimeError):

@@ -35,7 +35,7 @@ def _quote(fields: Fields) -> ArchivedRecord:
 
 def _interaction(fields: Fields) -> ArchivedRecord:
     if fields["event"] == ERASED:
-        tombstone = Tombstone(fields["user_id"], fields["last_event_before"])
+        tombstone = Tombstone(fields["user_id"], fields["last_event_before"], fields["erased_at"])
         key, headers = encode_tombstone(tombstone)
         return ArchivedRecord(key, None, headers)
     event = Interaction(**{name: fields[name] for name in Interaction.__struct_fields__})

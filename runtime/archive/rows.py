@@ -17,7 +17,7 @@ from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.expressions.parser import parse
 from pyiceberg.table import Table
 
-from contracts.archive import PLACE, ArchiveTable
+from contracts.archive import PLACE, ArchiveTable, Column
 
 Order = Literal["log", "time"]
 
@@ -55,7 +55,9 @@ def sorted_rows(
         span: which rows.
         order: by log, partition and offset; or by event time before these.
     """
-    scan = found.scan(_filter(table, span), tuple(column.name for column in table.columns))
+    there = found.schema().column_names
+    columns = [c.name for c in table.columns if c.name in there or not c.is_added]
+    scan = found.scan(_filter(table, span), tuple(columns))
     count = sum(task.file.record_count for task in scan.plan_files())
     with (
         tempfile.TemporaryDirectory(prefix="tickrec-") as folder,
@@ -65,14 +67,19 @@ def sorted_rows(
     ):
         database.register("archived", _without_zones(scan.to_arrow_batch_reader()))
         # Iceberg's timestamps are µs.
-        names = [
-            f'"{c.name}" // 1000 AS "{c.name}"' if c.type == "timestamptz" else f'"{c.name}"'
-            for c in table.columns
-        ]
+        names = [_selected(c, is_there=c.name in columns) for c in table.columns]
         by = ", ".join(f'"{name}"' for name in (*_ORDERS[order], *PLACE))
         in_order = database.sql(f"SELECT {', '.join(names)} FROM archived ORDER BY {by}")  # noqa: S608
         batches = in_order.to_arrow_reader(_BATCH_ROWS)
         yield count, (Rows(batch.to_pydict()) for batch in batches)
+
+
+def _selected(column: Column, *, is_there: bool) -> str:
+    if not is_there:
+        return f'NULL AS "{column.name}"'
+    if column.type == "timestamptz":
+        return f'"{column.name}" // 1000 AS "{column.name}"'
+    return f'"{column.name}"'
 
 
 def _filter(table: ArchiveTable, span: Span) -> BooleanExpression:

@@ -1,4 +1,8 @@
-"""The archive's tables in Iceberg's terms: made if they are missing, checked if they are there."""
+"""The archive's tables in Iceberg's terms: made if they are missing, checked if they are there.
+
+A table may be from before one of our columns came. What reads it takes the column as null; what
+writes it adds the column first.
+"""
 
 import time
 from collections.abc import Mapping
@@ -24,7 +28,7 @@ from pyiceberg.types import (
 )
 
 from contracts.archive import BUCKETS, ArchiveTable, ColumnType
-from runtime.archive.catalog import ArchiveError, load
+from runtime.archive.catalog import ArchiveError, in_races, load
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position, positions_in
 
@@ -42,6 +46,8 @@ _ARROW: Final[Mapping[ColumnType, pa.DataType]] = {
     "string": pa.string(),
     "timestamptz": pa.timestamp("us", "UTC"),
 }
+FIELD_ID: Final = "PARQUET:field_id"
+"""Under which a column in Arrow has its field id."""
 _FIRST_PARTITION_FIELD: Final = 1000
 """As Iceberg numbers them."""
 NO_RETRIES: Final = {TableProperties.COMMIT_NUM_RETRIES: "0"}
@@ -74,9 +80,26 @@ def arrow_schema_of(table: ArchiveTable) -> pa.Schema:
             column.name,
             _ARROW[column.type],
             nullable=not column.is_required,
-            metadata={"PARQUET:field_id": str(n)},
+            metadata={FIELD_ID: str(n)},
         )
         for n, column in enumerate(table.columns, 1)
+    )
+
+
+def with_added_columns(table: ArchiveTable, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return rows of a file with the table's columns in their order; an added one may be null.
+
+    Raises:
+        KeyError: a column is missing that tables have had from the first.
+    """
+    schema = arrow_schema_of(table)
+    missing = {column.name for column in table.columns if column.is_added} - set(rows.schema.names)
+    return pa.record_batch(
+        [
+            pa.nulls(len(rows), field.type) if field.name in missing else rows.column(field.name)
+            for field in schema
+        ],
+        names=schema.names,
     )
 
 
@@ -108,21 +131,43 @@ def order_of(table: ArchiveTable) -> SortOrder:
 
 
 def open_table(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
-    """Return a table as it is now, made if there is none.
+    """Return a table as it is now, made if there is none, with columns that came later.
 
     Raises:
         ArchiveError: it is there with other columns or partitions; names them.
+        CommitFailedException: others came before each time.
     """
-    found = load(catalog, config, table) or _create(catalog, config, table)
-    check_table(found, table)
+    found: Table = in_races(_opened, catalog, config, table)
     if found.properties.get(TableProperties.COMMIT_NUM_RETRIES) != "0":
         with found.transaction() as transaction:
             transaction.set_properties(NO_RETRIES)
     return found
 
 
+def _opened(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
+    found = load(catalog, config, table) or _create(catalog, config, table)
+    check_table(found, table)
+    add_columns(found, table)
+    return found
+
+
+def add_columns(found: Table, table: ArchiveTable) -> None:
+    """Add to a table, and to `found`, the columns that came after it was made.
+
+    Raises:
+        CommitFailedException: another process came before, and may have added them.
+    """
+    there = found.schema().column_names
+    if missing := [c for c in table.columns if c.is_added and c.name not in there]:
+        with found.update_schema() as change:
+            for column in missing:
+                change.add_column(column.name, _TYPES[column.type])
+
+
 def check_table(found: Table, table: ArchiveTable) -> None:
     """Compare a table with what it is to be; columns of somebody else's may be there as well.
+
+    One that came after the first tables may be missing, and have any field id.
 
     Raises:
         ArchiveError: it differs; names table, column, both types, and what to do.
@@ -132,12 +177,14 @@ def check_table(found: Table, table: ArchiveTable) -> None:
     there = {field.name: field for field in found.schema().fields}
     for n, column in enumerate(table.columns, 1):
         field = there.pop(column.name, None)
+        if field is None and column.is_added:
+            continue
         if field is None:
             raise ArchiveError(f"table {name} lacks column {column.name} {column.type}: {remedy}")
         if (field.field_type, field.required, field.field_id) != (
             _TYPES[column.type],
             column.is_required,
-            n,
+            field.field_id if column.is_added else n,
         ):
             raise ArchiveError(
                 f"column {column.name} of table {name} is {_told(field)}, not "

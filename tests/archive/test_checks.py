@@ -1,6 +1,7 @@
 """A check finds what is wrong with an archive, and says what, in how many rows, and in which."""
 
 import doctest
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,18 @@ def test_what_the_archive_writes_is_as_it_is_expected_to_be(
     assert {each.table: each.rows for each in checked} == {t.name: len(GOOD[t]) for t in TABLES}
     assert [failed for each in checked for failed in each.failed] == []
     assert all(len(each.results) == len(each.suite.expectations) > 10 for each in checked)
+
+
+def test_a_table_from_before_a_column_came_is_as_it_is_expected_to_be(
+    catalog: Catalog, config: ArchiveConfig
+) -> None:
+    columns = tuple(c for c in INTERACTIONS_TABLE.columns if c.name != "erased_at")
+    commit(catalog, config, replace(INTERACTIONS_TABLE, columns=columns), [EVENT])
+    checked = found_in(catalog, config, INTERACTIONS_TABLE)
+    assert (checked.rows, checked.failed) == (1, [])
+    commit(catalog, config, INTERACTIONS_TABLE, [EVENT])
+    checked = found_in(catalog, config, INTERACTIONS_TABLE)
+    assert (checked.rows, checked.failed) == (2, [])
 
 
 @pytest.mark.parametrize("rows_at_once", [2, reading.ROWS_AT_ONCE])

@@ -24,7 +24,7 @@ def test_every_column_has_a_rule_and_what_is_required_is_not_null(table: Archive
     rules = rules_of(table)
     for column in table.columns:
         of_column = [rule for rule in rules if column.name in asdict(rule).values()]
-        assert of_column or column.name == "last_event_before"
+        assert of_column or column.name in ("last_event_before", "erased_at")
         assert not column.is_required or NotNull(column.name) in rules
 
 

@@ -71,7 +71,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ArchiveConfig:
     config = ArchiveConfig(warehouse=str(tmp_path_factory.mktemp("archive")))
     write(config, QUOTES_TABLE, quote_rows())
     user: dict[str, Any] = {"log": 0, "partition": 0, "user_id": "é"}
-    nothing = dict.fromkeys(("price", "quantity", "last_event_before"))
+    nothing = dict.fromkeys(("price", "quantity", "last_event_before", "erased_at"))
     event = {"event": "view", "instrument_id": 4, **nothing}
     write(
         config,
@@ -83,7 +83,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ArchiveConfig:
             {**user, **event, "offset": 2, "ts": T0_MS * 1000, "event": ERASED}
             | {"instrument_id": None, "last_event_before": (T0_MS + 1) * 1000},
             {**user, **event, "offset": 3, "ts": T0_MS * 1000, "event": ERASED}
-            | {"instrument_id": None},
+            | {"instrument_id": None, "erased_at": (T0_MS + 2) * 1000},
         ],
     )
     reaction = {"type": "click", "request_id": REQUEST_ID, "user_id": "u", "instrument_id": 4}
@@ -144,7 +144,7 @@ def test_users_that_were_taken_out_are_taken_out_again(config: ArchiveConfig) ->
     assert json.loads(trade[2] or b"") == traded
     assert erased == [
         ("interactions", key, None, [("last_event_before", b"%d" % (T0_MS + 1))]),
-        ("interactions", key, None, []),
+        ("interactions", key, None, [("erased_at", b"%d" % (T0_MS + 2))]),
     ]
 
 
@@ -181,6 +181,7 @@ def test_the_command_publishes_to_topics_of_another_prefix(
     records: list[Message] = read_all(f"{prefix}interactions", 4)
     assert [record.value() is None for record in records] == [False, False, True, True]
     assert records[2].headers() == [("last_event_before", b"%d" % (T0_MS + 1))]
+    assert records[3].headers() == [("erased_at", b"%d" % (T0_MS + 2))]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
 from contracts.archive import INTERACTIONS_TABLE
+from contracts.tombstones import NEVER_MS
+from runtime.archive.tables import with_added_columns
 from trainer.spark.running_history import ERASED_KIND, KINDS, UNCONDITIONAL_MS
 
 ROWS_AT_ONCE: Final = 50_000
@@ -20,7 +22,7 @@ ROWS_AT_ONCE: Final = 50_000
 US_PER_MS: Final = 1_000
 SCHEMA: Final = (
     "user string, log int, partition int, offset long, item long, kind byte, ts_ms long, "
-    "value double, last_event_before_ms long"
+    "value double, last_event_before_ms long, erased_at_ms long"
 )
 """Of what is read, in Spark's words."""
 _COLUMNS: Final = [column.name for column in INTERACTIONS_TABLE.columns]
@@ -76,6 +78,7 @@ def columns_of(rows: pa.RecordBatch, file: str) -> pa.RecordBatch:
     Raises:
         RowsError: a row is none that the archive writes; names `file`.
     """
+    rows = with_added_columns(INTERACTIONS_TABLE, rows)
     kind = pc.index_in(rows["event"], pa.array(KINDS)).fill_null(-1)
     kinds = kind.to_numpy()
     if (kinds < 0).any():
@@ -97,6 +100,7 @@ def columns_of(rows: pa.RecordBatch, file: str) -> pa.RecordBatch:
         "last_event_before_ms": pc.fill_null(
             _epoch_ms(rows["last_event_before"]), UNCONDITIONAL_MS
         ),
+        "erased_at_ms": pc.fill_null(_epoch_ms(rows["erased_at"]), NEVER_MS),
     }
     return pa.RecordBatch.from_pydict(columns)
 

@@ -33,6 +33,8 @@ class Events(NamedTuple):
     """of the transaction, NaN if it has none"""
     last_event_before_ms: Ints
     """of a tombstone"""
+    erased_at_ms: Ints
+    """of a tombstone, `NEVER_MS` if it does not say"""
 
     def where(self, rows: Ints | Mask | slice) -> "Events":
         """Return some of them."""
@@ -44,6 +46,7 @@ class Events(NamedTuple):
             self.ts_ms[rows],
             self.value[rows],
             self.last_event_before_ms[rows],
+            self.erased_at_ms[rows],
         )
 
 
@@ -122,11 +125,11 @@ def of_running(histories: Sequence[RunningHistory], rules: FoldingSettings) -> F
 
 def run(history: RunningHistory, events: Events) -> None:
     """Fold events of one user into the history."""
-    for log, offset, item, kind, ts_ms, value, before_ms in zip(
+    for log, offset, item, kind, ts_ms, value, before_ms, erased_at_ms in zip(
         *(column.tolist() for column in events), strict=True
     ):
         if kind == ERASED_KIND:
-            history.erase((log, offset), before_ms)
+            history.erase((log, offset), before_ms, erased_at_ms)
         else:
             history.add((log, offset), item, kind, ts_ms, value)
 

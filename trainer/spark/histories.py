@@ -73,6 +73,7 @@ def _events(batch: pa.RecordBatch) -> Events:
         ts_ms=ints("ts_ms"),
         value=batch["value"].to_numpy(),
         last_event_before_ms=ints("last_event_before_ms"),
+        erased_at_ms=ints("erased_at_ms"),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from contracts.affinities import FURTHEST_VALUE, affinity_of
 from contracts.archive import ERASED
 from contracts.messages import EVENT_TYPES
+from contracts.tombstones import NEVER_MS, Tombstone
 from runtime.settings import FoldingSettings
 
 KINDS: Final = (*EVENT_TYPES, ERASED)
@@ -45,6 +46,7 @@ class RunningHistory:
         self.entries: dict[int, Entry] = {}
         self.offset = (0, 0)
         """log and offset of the last event folded in"""
+        self._erased_before_ms = NEVER_MS
         self._cap = rules.history_cap
         self._affinity = affinity_of(rules.affinity, rules.half_life_days)
         self._least = rules.typical_value / FURTHEST_VALUE
@@ -53,7 +55,7 @@ class RunningHistory:
         """a heap of (ts_ms, item) of all items, and some that are out of date; or nothing"""
 
     def add(self, offset: tuple[int, int], item: int, kind: int, ts_ms: int, value: float) -> None:
-        """Fold an event in.
+        """Fold an event in, but for one that is from before the user's erasure.
 
         Args:
             offset: log and offset of its record.
@@ -62,6 +64,8 @@ class RunningHistory:
             ts_ms: event time, epoch ms.
             value: of the transaction, NaN if it has none.
         """
+        if ts_ms < self._erased_before_ms:
+            return
         self.offset = offset
         before = self.entries.get(item)
         affinity = self._affinity(before.affinity if before else 0.0, kind, ts_ms)
@@ -79,10 +83,13 @@ class RunningHistory:
             if len(self._by_age) > _ROOM_FOR_STALE * self._cap:
                 self._by_age.clear()
 
-    def erase(self, offset: tuple[int, int], last_event_before_ms: int) -> None:
-        """Take all items out, if the last event was before that."""
+    def erase(self, offset: tuple[int, int], last_event_before_ms: int, erased_at_ms: int) -> None:
+        """Take all items out, if the last event was before `last_event_before_ms`."""
         last_ts_ms = max((entry.ts_ms for entry in self.entries.values()), default=-1)
         if last_ts_ms < last_event_before_ms:
+            bound_ms = None if last_event_before_ms == UNCONDITIONAL_MS else last_event_before_ms
+            before_ms = Tombstone("", bound_ms, erased_at_ms).leaves_out_before_ms(last_ts_ms)
+            self._erased_before_ms = max(self._erased_before_ms, before_ms)
             self.offset = offset
             self.entries.clear()
             self._by_age.clear()

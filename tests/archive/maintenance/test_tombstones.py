@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from archive.maintenance.tombstones import Event, RecordPlace, TombstoneRow, taken_out
 from contracts.messages import MAX_AHEAD_MS
+from contracts.tombstones import Tombstone
 
 USERS = ("a", "b")
 places = st.builds(RecordPlace, st.integers(0, 1), st.just(0), st.integers(0, 30))
@@ -21,7 +22,8 @@ def logs(draw: st.DrawFn) -> tuple[list[Event], list[TombstoneRow]]:
             events.append(Event(user, place, draw(st.integers(0, len(taken)))))
         else:
             bound = draw(st.none() | st.integers(0, len(taken)))
-            tombstones.append(TombstoneRow(user, place, n, bound))
+            erased_at = draw(st.none() | st.integers(0, len(taken)))
+            tombstones.append(TombstoneRow(user, place, n, bound, erased_at))
     return events, tombstones
 
 
@@ -31,18 +33,20 @@ def test_what_is_left_is_what_a_fold_of_the_log_would_keep(
 ) -> None:
     events, tombstones = log
     kept: dict[str, list[Event]] = {user: [] for user in USERS}
-    erased_to = dict.fromkeys(USERS, -1)
+    left_out_before = dict.fromkeys(USERS, 0)
     for record in sorted([*events, *tombstones], key=lambda record: record.place):
         mine, user = kept[record.user_id], record.user_id
         if isinstance(record, Event):
-            if record.ts_us > erased_to[user]:
+            if record.ts_us >= left_out_before[user]:
                 mine.append(record)
             continue
         last = max((event.ts_us for event in mine), default=-1)
-        if record.last_event_before_us is None:
-            erased_to[user] = max(erased_to[user], last)
-        elif last >= record.last_event_before_us:
+        # Whatever the unit of its times is.
+        tombstone = Tombstone(user, record.last_event_before_us, record.erased_at_us)
+        if not tombstone.applies_to(last):
             continue
+        before = tombstone.leaves_out_before_ms(last)
+        left_out_before[user] = max(left_out_before[user], before)
         mine.clear()
     left = {place for of_user in kept.values() for _, place, _ in of_user}
     gone = taken_out(events, tombstones)
@@ -61,7 +65,7 @@ def test_a_second_round_finds_nothing_more(
 
 
 def test_where_the_partition_is_another_one_the_time_tells_and_clocks_may_be_ahead() -> None:
-    tombstone = TombstoneRow("a", RecordPlace(1, 0, 5), 100, None)
+    tombstone = TombstoneRow("a", RecordPlace(1, 0, 5), 100)
     at_us = 100 + MAX_AHEAD_MS * 1_000
     events = [Event("a", RecordPlace(0, 3, n), us) for n, us in enumerate((99, at_us - 1, at_us))]
     assert {place.offset for place in taken_out(events, [tombstone]).places} == {0, 1}
@@ -75,3 +79,11 @@ def test_an_event_that_is_sent_again_after_the_erasure_does_not_undo_it() -> Non
     for bound_us, offsets in ((None, {0, 1, 3}), (21, {0, 1})):
         tombstone = TombstoneRow("a", RecordPlace(0, 0, 2), 1_000, bound_us)
         assert {place.offset for place in taken_out(events, [tombstone]).places} == offsets
+
+
+def test_what_is_older_than_the_erasure_goes_however_late_it_comes() -> None:
+    """A round before has erased what came before the tombstone: its time is all that is known."""
+    late = [Event("a", RecordPlace(0, 0, n), us) for n, us in enumerate((99, 100), start=3)]
+    for bound_us, offsets in ((None, {3}), (200, set())):
+        tombstone = TombstoneRow("a", RecordPlace(0, 0, 2), 1_000, bound_us, erased_at_us=100)
+        assert {place.offset for place in taken_out(late, [tombstone]).places} == offsets

@@ -82,8 +82,11 @@ def test_interactions(sent: list[Interaction]) -> None:
 
 
 @pytest.mark.parametrize("before_ms", [None, 1_600_000_000_000])
-def test_a_tombstone_is_a_row_at_the_time_that_the_broker_took_it(before_ms: int | None) -> None:
-    key, headers = encode_tombstone(Tombstone("ABC", before_ms))
+@pytest.mark.parametrize("erased_at_ms", [None, 1_600_000_000_001])
+def test_a_tombstone_is_a_row_at_the_time_that_the_broker_took_it(
+    before_ms: int | None, erased_at_ms: int | None
+) -> None:
+    key, headers = encode_tombstone(Tombstone("ABC", before_ms, erased_at_ms))
     rows, rejected, _ = rows_of(
         INTERACTIONS_TABLE, PLACE, [message(3, None, key=key, headers=headers)], NOW_MS
     )
@@ -92,6 +95,7 @@ def test_a_tombstone_is_a_row_at_the_time_that_the_broker_took_it(before_ms: int
     assert (row["user_id"], row["event"], row["instrument_id"]) == ("ABC", "erased", None)
     assert ms(row, "ts") == NOW_MS
     assert (row["last_event_before"] and ms(row, "last_event_before")) == before_ms
+    assert (row["erased_at"] and ms(row, "erased_at")) == erased_at_ms
 
 
 def test_feedback() -> None:

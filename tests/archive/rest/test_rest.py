@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from pyiceberg.exceptions import CommitFailedException
 
 from archive.maintenance.cleaning import clean
 from archive.maintenance.rounds import maintain
@@ -35,7 +36,7 @@ from runtime.archive.tables import open_table, positions_of
 from tests.archive.conftest import Setup, eventually, select
 from tests.archive.rest.server import rest_catalog
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
-from tests.archive.tables import TODAY_US, rows_of
+from tests.archive.tables import TODAY_US, commit, rows_of
 from tests.patience import PATIENCE_S
 
 USERS: Final = 40
@@ -212,3 +213,29 @@ def asked(command: str, url: str, logs_in: dict[str, str]) -> subprocess.Complet
         timeout=PATIENCE_S,
         check=False,
     )
+
+
+@pytest.mark.proof
+def test_two_that_add_a_column_at_the_same_time_add_it_once(
+    server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = tuple(column for column in INTERACTIONS_TABLE.columns if not column.is_added)
+    with running(server):
+        one, other = open_catalog(config), open_catalog(config)
+        open_table(one, config, replace(INTERACTIONS_TABLE, columns=columns))
+        commit_table, refused = one.commit_table, []
+
+        def late(*args: Any) -> Any:
+            open_table(other, config, INTERACTIONS_TABLE)
+            try:
+                return commit_table(*args)
+            except CommitFailedException as error:
+                refused.append(error)
+                raise
+
+        monkeypatch.setattr(one, "commit_table", late)
+        found = open_table(one, config, INTERACTIONS_TABLE)
+        assert len(refused) == 1
+        assert found.schema().column_names.count("erased_at") == 1
+        commit(other, config, INTERACTIONS_TABLE, [{"ts": TODAY_US, "erased_at": TODAY_US}])
+        assert select(found.refresh(), "epoch_us(erased_at)") == [(TODAY_US,)]

@@ -128,7 +128,7 @@ def test_files_of_an_attempt_that_failed_are_used_again_while_nobody_deletes_the
 
     with monkeypatch.context() as patch:
         patch.setattr(catalog, "commit_table", away)
-        patch.setattr("archive.writing.commits.in_races.wait", lambda _: 0)
+        patch.setattr("runtime.archive.catalog.in_races.wait", lambda _: 0)
         for now_s, files in ((0.0, 1), (59.0, 1), (61.0, 2)):  # noqa: B007 (the clock)
             with pytest.raises(CommitFailedException):
                 one.commit()

@@ -30,6 +30,7 @@ class Record(NamedTuple):
     price: float | None = None
     quantity: float | None = None
     last_event_before_ms: int | None = None
+    erased_at_ms: int | None = None
 
 
 def archive(config: ArchiveConfig, commits: Iterable[Sequence[Record]]) -> list[int]:
@@ -63,6 +64,7 @@ def rows(records: Sequence[Record]) -> pa.Table:
         "quantity": [r.quantity for r in records],
         "ts": [us(r.ts_ms) for r in records],
         "last_event_before": [us(r.last_event_before_ms) for r in records],
+        "erased_at": [us(r.erased_at_ms) for r in records],
     }
     return pa.Table.from_pydict(columns, schema=arrow_schema_of(INTERACTIONS_TABLE))
 
@@ -71,13 +73,19 @@ def folded(records: Iterable[Record], rules: HistoryRules) -> dict[str, tuple[Re
     """Return the last record and the history of each user who has one, as a worker folds them."""
     histories: dict[str, History] = defaultdict(lambda: History.empty(scaled=rules.is_scaled))
     last: dict[str, Record] = {}
+    left_out_before_ms: dict[str, int] = defaultdict(int)
     for record in records:
         history = histories[record.user_id]
         if record.event == ERASED:
-            tombstone = Tombstone(record.user_id, record.last_event_before_ms)
-            if not tombstone.applies_to(history.last_ts_ms()):
+            last_ms, user = history.last_ts_ms(), record.user_id
+            tombstone = Tombstone(user, record.last_event_before_ms, record.erased_at_ms)
+            if not tombstone.applies_to(last_ms):
                 continue
+            before_ms = tombstone.leaves_out_before_ms(last_ms)
+            left_out_before_ms[user] = max(left_out_before_ms[user], before_ms)
             fold_leaving(history, record.offset)
+        elif record.ts_ms < left_out_before_ms[record.user_id]:
+            continue
         else:
             value = float("nan") if record.price is None else record.price * (record.quantity or 1)
             kind = EVENT_TYPES.index(record.event)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.archive import ERASED
 from contracts.messages import EVENT_TYPES
+from contracts.tombstones import NEVER_MS
 from runtime.settings import FoldingSettings
 from tests.trainer.spark.logs import Record, rows
 from trainer.spark import cooccurrences
@@ -112,6 +113,25 @@ def test_what_a_transaction_was_worth_is_price_times_quantity_or_one_piece() -> 
     (batch,) = rows(made).to_batches()
     values = columns_of(batch, "a file")["value"].to_numpy()
     np.testing.assert_array_equal(values, [10, 2.5, np.nan])
+
+
+def test_what_is_older_than_the_erasure_of_its_user_is_left_out_however_late_it_comes() -> None:
+    made = [
+        Record(0, 0, "u", None, ERASED, 70, erased_at_ms=50),
+        Record(0, 1, "u", 1, "view", 49),
+        Record(0, 2, "u", 2, "view", 50),
+    ]
+    (batch,) = histories(made, [])
+    (items,) = items_of(iter([batch]))
+    assert items["item"].to_pylist() == [2]
+
+
+def test_a_file_from_before_erasures_had_a_time_is_read_without_it() -> None:
+    made = [Record(0, 0, "u", 1, "view", 9), Record(0, 1, "u", None, ERASED, 10)]
+    (batch,) = rows(made).to_batches()
+    read = columns_of(batch.drop_columns(["erased_at"]), "a file")
+    assert read["erased_at_ms"].to_pylist() == [NEVER_MS, NEVER_MS]
+    assert read.schema == columns_of(batch, "a file").schema
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,10 @@ def log(seed: int = 7) -> list[Record]:
         offsets[partition] += 1
         chance = draw.random()
         if chance < 0.004:
-            records.append(Record(partition, offset, user, None, ERASED, ts_ms))
+            erased_at_ms = draw.choice([None, ts_ms])
+            records.append(
+                Record(partition, offset, user, None, ERASED, ts_ms, erased_at_ms=erased_at_ms)
+            )
         elif chance < 0.008:
             before_ms = START_MS + draw.randrange(6 * DAY_MS)
             records.append(

@@ -1,6 +1,7 @@
 """Events of users to histories: what the stream folds, however many users at once."""
 
 import math
+from collections import defaultdict
 from typing import Any, get_args
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.affinities import DAY_MS, DECAY_STARTS_MS, AffinityName, affinity_of
 from contracts.messages import EVENT_TYPES
-from contracts.tombstones import Tombstone
+from contracts.tombstones import NEVER_MS, Tombstone
 from runtime.settings import FoldingSettings
 from stream_processors.histories.fold import fold_leaving
 from stream_processors.histories.history import History
@@ -30,9 +31,13 @@ times = st.one_of(
     st.just(DECAY_STARTS_MS + 100 * DAY_MS),
 )
 values = st.one_of(st.just(math.nan), st.floats(1e-6, 1e6))
-events = st.tuples(st.integers(0, 3), st.integers(0, 5), times, values)
+events = st.tuples(st.integers(0, 3), st.integers(0, 5), times, values, st.just(NEVER_MS))
 tombstones = st.tuples(
-    st.just(ERASED_KIND), st.just(0), st.one_of(st.just(UNCONDITIONAL_MS), times), st.just(math.nan)
+    st.just(ERASED_KIND),
+    st.just(0),
+    st.one_of(st.just(UNCONDITIONAL_MS), times),
+    st.just(math.nan),
+    st.one_of(st.just(NEVER_MS), times),
 )
 logs = st.lists(
     st.tuples(st.integers(0, USERS - 1), st.one_of(events, events, events, tombstones)), max_size=60
@@ -44,7 +49,7 @@ def columns(log: list[Any]) -> tuple[Events, np.ndarray[Any, Any]]:
     """Return events by user, each at its place in the log, and how many each user has."""
     in_order = sorted(range(len(log)), key=lambda place: (log[place][0], place))
     rows = [(place, *log[place][1]) for place in in_order]
-    ints = np.array([(r[0], r[1], r[2], r[3]) for r in rows], np.int64).reshape(-1, 4)
+    ints = np.array([(*r[:4], r[5]) for r in rows], np.int64).reshape(-1, 5)
     made = Events(
         log=np.full(len(rows), 3),
         offset=ints[:, 0],
@@ -53,6 +58,7 @@ def columns(log: list[Any]) -> tuple[Events, np.ndarray[Any, Any]]:
         ts_ms=ints[:, 3],
         value=np.array([r[4] for r in rows], np.float64),
         last_event_before_ms=ints[:, 3],
+        erased_at_ms=ints[:, 4],
     )
     return made, np.bincount([user for user, _ in log], minlength=USERS).astype(np.int64)
 
@@ -60,16 +66,22 @@ def columns(log: list[Any]) -> tuple[Events, np.ndarray[Any, Any]]:
 def streamed(log: list[Any], rules: HistoryRules) -> dict[int, tuple[int, History]]:
     """Return the offset and the history of each user, as a worker folds them."""
     of_user: dict[int, tuple[int, History]] = {}
-    for offset, (user, (kind, item, ts_ms, value)) in enumerate(log):
+    left_out_before: dict[int, int] = defaultdict(int)
+    for offset, (user, (kind, item, ts_ms, value, erased_at_ms)) in enumerate(log):
         last, history = of_user.get(user, (-1, History.empty(scaled=rules.is_scaled)))
         if kind != ERASED_KIND:
+            if ts_ms < left_out_before[user]:
+                continue
             rules.fold(history, offset, item, kind, ts_ms, value)
             last = offset
-        elif Tombstone("", None if ts_ms == UNCONDITIONAL_MS else ts_ms).applies_to(
-            history.last_ts_ms()
-        ):
-            fold_leaving(history, offset)
-            last = offset
+        else:
+            bound_ms = None if ts_ms == UNCONDITIONAL_MS else ts_ms
+            tombstone = Tombstone("", bound_ms, erased_at_ms or None)
+            if tombstone.applies_to(history.last_ts_ms()):
+                before_ms = tombstone.leaves_out_before_ms(history.last_ts_ms())
+                left_out_before[user] = max(left_out_before[user], before_ms)
+                fold_leaving(history, offset)
+                last = offset
         of_user[user] = last, history
     return {user: found for user, found in of_user.items() if len(found[1])}
 
