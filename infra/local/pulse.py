@@ -4,8 +4,9 @@ Tries are counted, not seconds: a machine or a supervisor that stood still for a
 nothing about the process.
 """
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from typing import Final
 
 EVERY_S: Final = 5.0
@@ -19,11 +20,8 @@ _SILENT_AFTER: Final = 2
 class Pulse:
     """Whether one process answers."""
 
-    def __init__(
-        self, answers: Callable[[], bool], executor: Executor, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, answers: Callable[[], bool], clock: Callable[[], float]) -> None:
         self._answers = answers
-        self._executor = executor
         self._clock = clock
         self.begin()
 
@@ -52,5 +50,13 @@ class Pulse:
             self._has_answered |= answered
             self._in_vain = 0 if answered else self._in_vain + 1
         if self._asked is None and self._clock() >= self._due_s:
-            self._asked = self._executor.submit(self._answers)
+            self._asked = Future()
+            # The supervisor must be able to end though an answer never comes.
+            threading.Thread(target=self._ask, args=(self._asked,), daemon=True).start()
             self._due_s = self._clock() + EVERY_S
+
+    def _ask(self, asked: Future[bool]) -> None:
+        try:
+            asked.set_result(self._answers())
+        except Exception as error:  # noqa: BLE001 (any is no answer)
+            asked.set_exception(error)

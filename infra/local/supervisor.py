@@ -1,14 +1,13 @@
 """Keeps processes running: what ends or hangs is started again, after a pause that grows.
 
 The owner of a supervisor calls `tick` a few times a second; whether a process still answers is
-asked in threads beside it.
+asked in threads of its own.
 """
 
 import enum
 import subprocess
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,7 +86,6 @@ class Supervisor:
     """Starts, watches and stops processes."""
 
     clock: Callable[[], float] = time.monotonic
-    _executor: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
     _members: dict[str, _Member] = field(default_factory=dict)
 
     def add(
@@ -114,7 +112,7 @@ class Supervisor:
         """
         if command.name in self._members:
             raise ValueError(f"there is a process named {command.name!r} already")
-        pulse = Pulse(answers, self._executor, self.clock) if answers else None
+        pulse = Pulse(answers, self.clock) if answers else None
         member = self._members[command.name] = _Member(command, layer, once, again_with, pulse)
         return self._start(member)
 
@@ -150,7 +148,6 @@ class Supervisor:
         self._members.clear()
         for layer in sorted({member.layer for member in running}, reverse=True):
             stop(*((m.process, m.command) for m in running if m.process and m.layer == layer))
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, member: _Member) -> subprocess.Popen[bytes]:
         process = member.process = start(member.command)
