@@ -112,7 +112,7 @@ from typing import Final
 
 import msgspec
 
-from contracts.messages import MAX_TS_MS
+from contracts.times import MAX_TS_MS
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 
 NEWEST_FIELD: Final = "newest"

@@ -22,11 +22,10 @@ from contracts.decoding import Rejection as Rejection
 from contracts.decoding import check_not_ahead as check_not_ahead
 from contracts.decoding import decode_alone as decode_alone
 from contracts.input_rules import ANY, InputRules
+from contracts.times import MAX_TS_MS
 
 MAX_INSTRUMENT_ID: Final = 2**63 - 1
 MAX_USER_ID_BYTES: Final = 128
-MAX_TS_MS: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999."""
 MIN_AMOUNT: Final = 1e-18
 MAX_AMOUNT: Final = 1e18
 """Of a price, a quantity, and a size that is not 0. The least is a wei, the smallest unit of what

@@ -13,7 +13,8 @@ import msgspec
 from api.bars.aggregation import Interval, Window, bucket_start, fill_previous
 from api.bars.answers import Bar
 from api.http.problems import broken_rule
-from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS
+from contracts.messages import MAX_INSTRUMENT_ID
+from contracts.times import MAX_TS_MS
 
 MAX_TOKEN_CHARACTERS: Final = 200
 

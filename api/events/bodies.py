@@ -5,7 +5,8 @@ from typing import Final
 from api.events.answers import LegacyEvent
 from api.http.schemas import Schema, schemas_of
 from api.http.writing import MAX_EVENTS
-from contracts.messages import MAX_AMOUNT, MAX_TS_MS, MIN_AMOUNT, Interaction, Quote
+from contracts.messages import MAX_AMOUNT, MIN_AMOUNT, Interaction, Quote
+from contracts.times import MAX_TS_MS
 
 _PRICE_TEXT: Final = r"^([1-9][0-9]{0,16}(\.[0-9]{1,30})?|0\.[0-9]{0,16}[1-9][0-9]{0,15})$"
 """Within the bounds of a number; other ways to write one are taken, too."""

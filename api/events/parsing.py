@@ -16,7 +16,6 @@ from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
 from api.http.writing import MAX_EVENTS
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
-    MAX_TS_MS,
     Interaction,
     Quote,
     decode_alone,
@@ -24,6 +23,7 @@ from contracts.messages import (
     decode_quote,
     encode,
 )
+from contracts.times import MAX_TS_MS
 
 MAX_REPORTED: Final = 20
 """Of the events that break a rule, how many are named."""

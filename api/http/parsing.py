@@ -10,12 +10,8 @@ import msgspec
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.schemas import MAX_CATEGORIES_ASKED
 from contracts.instruments import MAX_SYMBOL, SYMBOL_PATTERN, Category
-from contracts.messages import (
-    MAX_INSTRUMENT_ID,
-    MAX_TS_MS,
-    MAX_USER_ID_BYTES,
-    user_id_rule_broken,
-)
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES, user_id_rule_broken
+from contracts.times import MAX_TS_MS
 
 Resolve = Callable[[str], int | None]
 """Returns the id of the instrument that has a symbol, None if no instrument has it."""

@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from contracts.instruments import Category, Symbol
-from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES
+from contracts.times import MAX_TS_MS
 
 Schema = dict[str, Any]
 

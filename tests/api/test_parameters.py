@@ -19,7 +19,8 @@ from api.http.parsing import (
     parse_time,
     parse_user_id,
 )
-from contracts.messages import MAX_INSTRUMENT_ID, MAX_TS_MS, user_id_rule_broken
+from contracts.messages import MAX_INSTRUMENT_ID, user_id_rule_broken
+from contracts.times import MAX_TS_MS
 
 
 @pytest.mark.parametrize("module", [bars, events, parameters])

@@ -18,7 +18,8 @@ from contracts.affinities import (
     greatest,
     weighted,
 )
-from contracts.messages import EVENT_TYPES, MAX_TS_MS
+from contracts.messages import EVENT_TYPES
+from contracts.times import MAX_TS_MS
 
 IN_2030_MS = 1_893_456_000_000
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.closed_bars import MINUTE_MS, ClosedBar, decode_closed_bars, encode_closed_bars
-from contracts.messages import MAX_TS_MS
+from contracts.times import MAX_TS_MS
 
 prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)
 sums = st.floats(0, allow_nan=False, allow_infinity=False)

@@ -26,7 +26,8 @@ from contracts.feedback import (
     may_be_of,
     parse_request_id,
 )
-from contracts.messages import MAX_AHEAD_MS, MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
+from contracts.messages import MAX_AHEAD_MS, MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES
+from contracts.times import MAX_TS_MS
 from tests.contracts.test_messages import user_ids
 from trainer.generations.publication import generation_id
 

@@ -15,7 +15,6 @@ from contracts.messages import (
     MAX_AHEAD_MS,
     MAX_AMOUNT,
     MAX_INSTRUMENT_ID,
-    MAX_TS_MS,
     MAX_USER_ID_BYTES,
     MIN_AMOUNT,
     Interaction,
@@ -30,6 +29,7 @@ from contracts.messages import (
     key_of,
     user_id_rule_broken,
 )
+from contracts.times import MAX_TS_MS
 
 NOW_MS = 1_700_000_000_000
 GOOD_QUOTE = {"instrument_id": 4, "price": 30.72, "size": 100, "ts": NOW_MS}

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contracts.messages import MAX_AHEAD_MS, MAX_INSTRUMENT_ID, MAX_TS_MS, MAX_USER_ID_BYTES
+from contracts.messages import MAX_AHEAD_MS, MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES
 from contracts.partitioning import partition_of
+from contracts.times import MAX_TS_MS
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 
 BASE_MS = 1_700_000_040_000

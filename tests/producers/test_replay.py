@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from contracts.messages import (
     EVENT_TYPES,
     MAX_INSTRUMENT_ID,
-    MAX_TS_MS,
     decode_interactions,
     decode_quotes,
     user_id_rule_broken,
 )
+from contracts.times import MAX_TS_MS
 from producers.batch import Record
 from producers.files import CHUNK_ROWS, FileError, open_rows
 from producers.replay import INTERACTION_ROWS, QUOTE_ROWS, Kind, check_columns, replayed

@@ -14,14 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.messages import (
-    EVENT_TYPES,
-    MAX_INSTRUMENT_ID,
-    MAX_TS_MS,
-    MAX_USER_ID_BYTES,
-    Floats,
-    Ints,
-)
+from contracts.messages import EVENT_TYPES, MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES, Floats, Ints
+from contracts.times import MAX_TS_MS
 from trainer.evaluation.interactions import Interactions, Mask, UserIds
 
 COLUMNS: Final = ("ts_ms", "user_id", "instrument_id")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from contracts.closed_bars import MINUTE_MS
 from contracts.keyspace import BarValue
-from contracts.messages import MAX_TS_MS
+from contracts.times import MAX_TS_MS
 from stream_processors.bars import table as tables
 from stream_processors.bars.bars import _from_value, _to_values
 from stream_processors.bars.fold import BAR
