@@ -61,6 +61,6 @@ async def publish_soon(
         batch.close()
         batch._buffer, batch._builder = batch_of(records, compression), None
         acknowledged = await producer.send_batch(batch, topic, partition=partition)
-        return (await acknowledged).offset
+        return int((await acknowledged).offset)
     finally:
         await producer.stop()

@@ -30,7 +30,12 @@ MARKS: Final = re.compile(r"marker|884422119933|7731\.99", re.IGNORECASE)
 
 QUOTE: Final = {"type": "quote", "instrument_id": INSTRUMENT, "price": PRICE, "ts": 1629061628123}
 TRADE: Final = {"type": "interaction", "user_id": USER, "instrument_id": INSTRUMENT, "price": PRICE}
-LEGACY: Final = {"userid": USER, "price": str(PRICE), "timestamp": "1", "instrid": INSTRUMENT}
+LEGACY: Final = {
+    "userid": USER,
+    "price": str(PRICE),
+    "timestamp": "1629061628",
+    "instrid": INSTRUMENT,
+}
 FEEDBACK: Final = {"type": "click", "request_id": USER, "user_id": USER, "instrument_id": 1}
 
 READS: Final = [

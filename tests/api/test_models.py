@@ -213,7 +213,7 @@ async def test_weights_hold_at_once_and_end_with_the_experiment(
         ({"name": "s", "weights": {"default": -1}}, "weights", "must be 0 or more"),
         ({"name": "a b", "weights": {"default": 1}}, "weights", "no name"),
         ({"name": "s", "weights": {"a/b": 1}}, "weights", "no name"),
-        ({"name": "s", "weights": {"default": 1}, "x": 1}, "body", "unknown field"),
+        ({"name": "s", "weights": {"default": 1}, "x": 1}, "x", "unknown field"),
         ({"name": "s", "weights": {"default": "1"}}, "weights", "Expected `float`"),
     ],
 )

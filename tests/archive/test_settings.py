@@ -11,7 +11,7 @@ import pytest
 
 from archive.settings import ArchiveSettings
 from runtime.archive.config import ArchiveConfig
-from runtime.settings import MetricsSettings, read_settings
+from runtime.settings import InputSettings, MetricsSettings, read_settings
 from tests.patience import PATIENCE_S
 from trainer.settings_file import flat_fields
 
@@ -19,7 +19,8 @@ DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "archive.md"
 OWN: Final = {
     name.upper(): field
     for name, field in flat_fields(ArchiveSettings).items()
-    if name not in flat_fields(MetricsSettings) and name != "metrics_port"
+    if name not in flat_fields(MetricsSettings) | flat_fields(InputSettings)
+    and name != "metrics_port"
 }
 OTHERS: Final = {
     "ARCHIVE_CATALOG": "rest",

@@ -32,6 +32,10 @@ WORDS = {
         "min",
         "rate",
         "increase",
+        "max_over_time",
+        "present_over_time",
+        "label_replace",
+        "offset",
         "histogram_quantile",
         "time",
         "by",
@@ -91,7 +95,9 @@ def asked(expression: str) -> tuple[set[str], set[str]]:
     labels = set(re.findall(r"(\w+)\s*(?:=~|=|!=)\s*\"", expression))
     for group in re.findall(r"(?:by|on) \(([\w, ]+)\)", expression):
         labels |= set(group.replace(" ", "").split(","))
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|(?:by|on) \([\w, ]*\)", "", expression)
+    bare = re.sub(
+        r"\{[^}]*\}|\[[^\]]*\]|(?:by|on) \([\w, ]*\)|\"[^\"]*\"|offset \w+", "", expression
+    )
     return set(re.findall(r"[a-z_][\w:]*", bare)) - WORDS, labels
 
 

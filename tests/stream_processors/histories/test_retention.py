@@ -29,7 +29,7 @@ class Worker:
         self.claim = InMemoryClaim(self.data, INTERACTIONS)
         topology = Topology(quotes=1, interactions=1, cooccurrences=1)
         self.histories = HistoriesFold(
-            self.claim.as_claim(), self.producer, topology, RULES, lambda: self.clock_s
+            self.claim.as_claim(), self.producer, topology, RULES, clock_s=lambda: self.clock_s
         )
         self.next_offset = 0
 
