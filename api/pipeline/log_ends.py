@@ -78,6 +78,7 @@ class LogWatch:
         """Leave Kafka: nothing is left of librdkafka, whose threads would go on looking for it."""
         if self._asking is not None:
             self._asking.cancel()
+            self._asking = None
         await asyncio.to_thread(self._admin.close().join)
 
     async def _ask(self, topology: Topology) -> LogEnds:

@@ -61,6 +61,7 @@ class LastingAdmin:
         if client is None:
             client = await asyncio.to_thread(lambda: self.client)
         asked = list(ask(client))
+        del client  # which has to end when it is left, though this waits
         waiting = [asyncio.wrap_future(future) for future in asked]
         for future in waiting:
             future.add_done_callback(asyncio.Future.exception)  # so that none goes unread
