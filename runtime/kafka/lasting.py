@@ -32,11 +32,14 @@ class LastingAdmin:
         self._client: Admin | None = None
         self._making = threading.Lock()
         self._failures = 0
+        self._is_closed = False
 
     @property
     def client(self) -> Admin:
         """The client to ask next; made when it is first asked for, which may block for a token."""
         with self._making:
+            if self._is_closed:  # else one that is made while this is closed would be left behind
+                raise KafkaException(KafkaError(KafkaError._DESTROY))  # noqa: SLF001 (its public name)
             if self._client is None:  # an idle one is false
                 self._client = self._make()
             return self._client
@@ -45,10 +48,15 @@ class LastingAdmin:
         """Count a time that the client had no answer; leave it after a few in a row."""
         self._failures += 1
         if self._failures >= FAILURES:
-            self.close()
+            self._leave()
 
     def close(self) -> threading.Thread:
-        """Leave the client, if there is one; return the thread in which it ends, maybe slowly."""
+        """Leave the client for good; return the thread in which it ends, maybe slowly."""
+        with self._making:
+            self._is_closed = True
+        return self._leave()
+
+    def _leave(self) -> threading.Thread:
         self._failures = 0
         leaving, self._client = [self._client], None
         ending = threading.Thread(target=leaving.clear, daemon=True)

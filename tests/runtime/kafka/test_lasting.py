@@ -73,3 +73,9 @@ def test_a_client_is_kept_as_long_as_a_broker_says_anything(
                 lasting.ask_now(never, SHORT_S)
         lasting.ask_now(said, SHORT_S)  # type: ignore[arg-type]
     assert lasting.client is first
+
+
+def test_what_is_closed_makes_no_client_again(lasting: LastingAdmin) -> None:
+    lasting.close().join(PATIENCE_S)
+    with pytest.raises(KafkaException):
+        _ = lasting.client
