@@ -17,7 +17,7 @@ from tests.api.http import connected, serving
 from tests.patience import PATIENCE_S
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the names of threads")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the names of threads")
 async def test_no_thread_of_librdkafka_goes_on_looking_for_a_broker(
     store_url: str, filled: Filled
 ) -> None:
@@ -30,7 +30,7 @@ async def test_no_thread_of_librdkafka_goes_on_looking_for_a_broker(
     assert librdkafka_threads() <= before
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the names of threads")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the names of threads")
 async def test_nor_does_one_that_was_still_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_ends, "ANSWER_WITHIN_S", PATIENCE_S)
     before = librdkafka_threads()
