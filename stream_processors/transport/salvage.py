@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import _DefaultRecordBatchPy as Batch
-from aiokafka.record.util import decode_varint
+from aiokafka.record.util import decode_varint_py as decode_varint
 
 from stream_processors.transport.batches import BadRecord
 
@@ -69,7 +69,8 @@ def _each(batch: Batch) -> Iterator[Any]:
             yield BadRecord(offset, None, bytes(batch._buffer[start:]), why)
             return
         try:
-            record: Any = batch._read_msg()
+            # Lengths are read in Python: the C code goes past the end, and the process dies of it.
+            record: Any = batch._read_msg(decode_varint)
         except _UNREADABLE as error:
             record = _bad(batch, start, end, offset, error)
         batch._pos = end

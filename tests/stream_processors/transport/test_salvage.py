@@ -5,6 +5,7 @@ import struct
 
 import pytest
 from aiokafka.errors import KafkaError
+from aiokafka.record.util import encode_varint
 
 from stream_processors.transport import salvage
 from tests.raw_batches import POISON, Raw, batch_of
@@ -46,6 +47,18 @@ def test_a_record_that_is_not_laid_out_as_kafka_has_it_is_bad_alone_with_all_its
     assert [(r.offset, r.value) for r in good] == [(0, b"aaaa"), (2, b"cccc")]
     assert (bad.offset, bad.key) == (1, None)
     assert b"bbbb" in (bad.value or b"")
+    assert "cannot be parsed" in bad.reason
+
+
+@pytest.mark.parametrize("size", [2**20, 2**40, 2**62])
+def test_a_length_that_leads_far_past_the_batch_reads_nothing_there(size: int) -> None:
+    batch = bytearray(batch_of([Raw(b"aaaa"), Raw(bytes(16)), Raw(b"cccc")]))
+    at = batch.index(b"\x20" + bytes(16))
+    lied: list[int] = []
+    encode_varint(size, lied.append)
+    batch[at : at + len(lied)] = lied
+    good, (bad,) = salvage.records_of(bytes(batch))
+    assert [(r.offset, r.value) for r in good] == [(0, b"aaaa"), (2, b"cccc")]
     assert "cannot be parsed" in bad.reason
 
 
