@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import typer
 
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
+from producers.ends import read_ends
 from producers.replay_commands import app as replay
 from producers.run import Source, exit_after
-from producers.simulation import Plan, simulated
+from producers.settings import ProducerSettings
+from producers.simulation import Plan, resumed, simulated
+from runtime.settings import read_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +39,10 @@ def simulate(
         int, typer.Option(min=0, help="minutes before now that are published first, at once")
     ] = 5,
 ) -> None:
-    """Publish the instruments of a simulated market, then its quotes and interactions, live."""
+    """Publish the instruments of a simulated market, then its quotes and interactions, live.
+
+    What the topics have of the time before now is not published again.
+    """
     now_ms = _now_ms()
     plan = Plan(
         instruments=instruments,
@@ -48,14 +54,22 @@ def simulate(
         seed=seed,
     )
 
-    source = Source(
-        topics=(INSTRUMENTS.name, QUOTES.name, INTERACTIONS.name),
-        batches=simulated(plan, now_ms),
-        speed=1,
-        event_start_ms=now_ms,
-        share_done=_elapsed_share(duration),
-    )
-    exit_after(f"simulating, seed {seed}", lambda: nullcontext(source))
+    def opening() -> AbstractContextManager[Source]:
+        settings = read_settings(ProducerSettings)
+        timed = (QUOTES.name, INTERACTIONS.name)
+        source = Source(
+            topics=(INSTRUMENTS.name, *timed),
+            batches=resumed(
+                simulated(plan, now_ms),
+                lambda: read_ends(settings.kafka, timed, settings.delivery_timeout_s).of,
+            ),
+            speed=1,
+            event_start_ms=now_ms,
+            share_done=_elapsed_share(duration),
+        )
+        return nullcontext(source)
+
+    exit_after(f"simulating, seed {seed}", opening)
 
 
 def _elapsed_share(duration_s: int | None) -> Callable[[], float | None]:

@@ -35,7 +35,7 @@ _USERS: Final[Mapping[str, User]] = {
     "stream_processors": "workers",
     "trainer": "trainer",
     "api": "api",
-    "producers": "producers",
+    "producers": "simulator",
     "archive": "archive",
 }
 """Who a program is to a Kafka with users."""

@@ -24,7 +24,9 @@ from contracts.topics import (
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
 
-User = Literal["producers", "workers", "trainer", "api", "archive", "topics", "operator"]
+User = Literal[
+    "producers", "simulator", "workers", "trainer", "api", "archive", "topics", "operator"
+]
 _LET_IN_WITHIN_S: Final = 5
 _CALL_S: Final = 15
 _REFUSED: Final = (
@@ -51,6 +53,11 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
     letters = tuple(map(dead_letters, STREAMED))
     return {
         "producers": _on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS),
+        "simulator": (
+            *_on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS),
+            # It goes on where the one before ended.
+            *_on("READ", QUOTES, INTERACTIONS),
+        ),
         "workers": (
             *_on("READ", *STREAMED),
             # Changes of counts, users who were away for long, closed bars, and records that break a

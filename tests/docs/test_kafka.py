@@ -9,6 +9,7 @@ from runtime.kafka.rights import Right, User, rights
 PAGE: Final = Path(__file__).parents[2] / "docs" / "kafka.md"
 USERS: Final[dict[str, User]] = {
     "`python -m producers`": "producers",
+    "`… producers simulate`": "simulator",
     "workers": "workers",
     "trainer": "trainer",
     "api": "api",

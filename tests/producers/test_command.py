@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
 from confluent_kafka.admin import NewTopic
 
 from contracts.instruments import decode_instrument_record
@@ -197,6 +198,49 @@ def test_a_simulation_fills_the_past_and_goes_on_live_until_its_duration_is_over
     assert set(quotes.instrument_id.tolist()) == set(range(30))
     covered_s = (quotes.ts_ms.max() - quotes.ts_ms.min()) / 1000
     assert math.isclose(covered_s, 61, abs_tol=1)
+
+
+def test_a_simulation_that_is_started_again_goes_on_where_the_one_before_ended(
+    start: Start, topology: Topology, read_all: ReadAll
+) -> None:
+    rates = ("--instruments=30", "--users=10", "--rate=30", "--event-rate=5")
+    first = start("simulate", *rates, "--backfill-minutes=1", "--duration=1")
+    assert ended(first)[0] == 0
+    catalog, before = len(read_all("instruments", 30)), len(read_all("quotes", 61 * 30))
+
+    code, lines, _ = ended(start("simulate", *rates, "--backfill-minutes=5", "--duration=1"))
+
+    assert code == 0
+    records = read_all("quotes", before + 1)
+    for partition in {m.partition() for m in records}:
+        own = [m.value() for m in records if m.partition() == partition]
+        rising = decode_quotes(own, FAR_FUTURE_MS)[0].ts_ms
+        assert (np.diff(rising) >= 0).all(), f"partition {partition} goes back in time"
+    times = np.sort(decode_quotes([m.value() for m in records], FAR_FUTURE_MS)[0].ts_ms)
+    assert np.diff(times).max() < 1000, "what happened while none ran is filled in"
+    assert len(records) == pytest.approx((times[-1] - times[0]) / 1000 * 30, rel=0.1)
+    events = read_all("interactions", 61 * 5)
+    assert lines[-1]["delivered"] == len(records) - before + catalog + (
+        len(events) - 61 * 5 - 10 * 12
+    )
+
+
+def test_other_records_at_the_end_do_not_have_a_simulation_begin_again(
+    broker: str, topology: Topology, start: Start, read_all: ReadAll
+) -> None:
+    rates = ("--instruments=1", "--users=10", "--rate=30", "--event-rate=0")
+    arguments = ("simulate", *rates, "--backfill-minutes=1", "--duration=0")
+    assert ended(start(*arguments))[0] == 0
+    (partition,) = {m.partition() for m in read_all("quotes", 60 * 30)}
+    producer = Producer({"bootstrap.servers": broker})
+    others = (b"", b"no JSON", b'{"ts": "soon"}', b'{"ts": 1629061628123}')
+    for value in others:
+        producer.produce("quotes", value, b"0", partition=partition)
+    producer.flush()
+
+    assert ended(start(*arguments))[0] == 0
+
+    assert len(read_all("quotes", 60 * 30 + len(others))) < 2 * 60 * 30
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from contracts.instruments import decode_instrument_record
 from contracts.messages import EVENT_TYPES, decode_interactions, decode_quotes
-from producers.simulation import Plan, make_world, simulated
+from contracts.partitioning import partition_of
+from producers.batch import Record
+from producers.simulation import Plan, make_world, resumed, simulated
 from producers.simulation.events import EVENT_SHARES, Crowd
 from producers.simulation.listing import SECTOR_NAMES, listed
 from producers.simulation.market import VARIANCE, Market, on_tick
@@ -264,3 +267,47 @@ def test_a_user_is_no_number_lest_it_be_taken_for_an_instrument() -> None:
 def test_without_a_duration_it_never_ends() -> None:
     endless = replace(SMALL, duration_s=None)
     assert len(list(islice(simulated(endless, 0), 100))) == 100
+
+
+@given(plan=plans, partitions=st.integers(1, 4), data=st.data())
+def test_what_was_published_before_it_was_killed_is_not_published_again_nor_is_anything_left_out(
+    plan: Plan, partitions: int, data: st.DataObject
+) -> None:
+    def place_of(record: Record) -> tuple[str, int]:
+        return record[0], partition_of(record[1], partitions)
+
+    batches = list(simulated(plan, LIVE_FROM_MS))
+    whole: dict[tuple[str, int], list[tuple[int, Record]]] = {}
+    for batch in batches[1:]:
+        for ts, record in zip(batch.ts_ms.tolist(), batch.records, strict=True):
+            whole.setdefault(place_of(record), []).append((ts, record))
+    newest = {
+        place: data.draw(st.sampled_from([None, *(ts for ts, _ in records)]))
+        for place, records in whole.items()
+    }
+
+    def newest_ms(topic: str, key: bytes) -> int | None:
+        return newest.get((topic, partition_of(key, partitions)))
+
+    catalog, *others = resumed(batches, lambda: newest_ms)
+
+    assert catalog.records == batches[0].records
+    published: dict[tuple[str, int], list[tuple[int, Record]]] = {
+        place: [(ts, record) for ts, record in records if ts <= (newest[place] or 0)]
+        for place, records in whole.items()
+    }
+    for batch in others:
+        assert len(batch.records) == len(batch.ts_ms) > 0
+        for ts, record in zip(batch.ts_ms.tolist(), batch.records, strict=True):
+            published[place_of(record)].append((ts, record))
+    assert published == whole
+
+
+def test_where_the_topics_end_is_asked_when_the_first_batch_is_wanted() -> None:
+    def unasked() -> Callable[[str, bytes], int | None]:
+        raise ConnectionError
+
+    batches = resumed(simulated(SMALL, LIVE_FROM_MS), unasked)
+
+    with pytest.raises(ConnectionError):
+        next(batches)

@@ -100,7 +100,9 @@ def test_a_listener_that_hangs_up_is_named_with_what_it_may_want(
         partitions_of(Admin(config))
 
 
-@pytest.mark.parametrize("user", ["producers", "workers", "trainer", "api", "operator"])
+@pytest.mark.parametrize(
+    "user", ["producers", "simulator", "workers", "trainer", "api", "operator"]
+)
 def test_a_right_that_is_lacking_is_named_and_no_other(
     granted: Guarded, namespace: str, user: User
 ) -> None:

@@ -1,0 +1,109 @@
+"""Reads at the end of each partition how far in event time a feed has come."""
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as Place
+
+from contracts.partitioning import partition_of
+from producers.publisher import PublishingError
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.rights import RightsError, check_rights, rights
+
+LAST_RECORDS: Final = 100
+"""Of a partition; somebody else's may be among them, of any event time, or broken."""
+
+
+@dataclass(slots=True)
+class Ends:
+    """How far topics have come."""
+
+    partitions: Mapping[str, int] = field(default_factory=dict)
+    """topic -> how many it has"""
+    newest_ms: dict[tuple[str, int], int] = field(default_factory=dict)
+    """(topic, partition) -> newest event time, epoch ms; none of an empty partition"""
+
+    def of(self, topic: str, key: bytes) -> int | None:
+        """Return the newest event time in the key's partition, None if nothing is known of it."""
+        partitions = self.partitions.get(topic)
+        return partitions and self.newest_ms.get((topic, partition_of(key, partitions)))
+
+
+class _Timed(msgspec.Struct):
+    ts: int
+
+
+def read_ends(kafka: KafkaConfig, topics: Iterable[str], within_s: float) -> Ends:
+    """Return how far topics have come, by the last records of each partition.
+
+    Raises:
+        PublishingError: the user may not read them, or the broker does not answer in time.
+    """
+    try:
+        check_rights(Admin(kafka), kafka, rights("")["simulator"])
+        with closing(_consumer(kafka)) as consumer:
+            return _read(consumer, kafka, topics, within_s)
+    except RightsError as error:
+        raise PublishingError(str(error)) from error
+    except KafkaException as error:
+        raise PublishingError(
+            f"the ends of {', '.join(topics)} cannot be read: {error.args[0]}: see to the broker "
+            f"at {kafka.bootstrap_servers}"
+        ) from error
+
+
+def _consumer(kafka: KafkaConfig) -> Consumer:
+    return Consumer(
+        {
+            **kafka.librdkafka(),
+            "client.id": "tickrec-producers",
+            "group.id": kafka.topic("simulator"),  # required, and never joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+            "log_level": 0,
+        }
+    )
+
+
+def _read(consumer: Consumer, kafka: KafkaConfig, topics: Iterable[str], within_s: float) -> Ends:
+    known = consumer.list_topics(timeout=within_s).topics
+    ends = Ends({topic: len(known[kafka.topic(topic)].partitions) for topic in topics})
+    unread = {(topic, n) for topic, count in ends.partitions.items() for n in range(count)}
+    consumer.assign([_start(consumer, Place(kafka.topic(t), n), within_s) for t, n in unread])
+    deadline = time.monotonic() + within_s
+    while unread:
+        record = consumer.poll(max(0, deadline - time.monotonic()))
+        if record is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 (its public name)
+        error, name = record.error(), record.topic()
+        if name is None:
+            continue  # an error of the connection, or of the group, which is not needed
+        place = kafka.name(name), cast("int", record.partition())
+        if error is None:
+            _note(ends, place, record)
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
+            unread.discard(place)
+        else:
+            raise KafkaException(error)
+    return ends
+
+
+def _start(consumer: Consumer, place: Place, within_s: float) -> Place:
+    earliest, end = consumer.get_watermark_offsets(place, within_s)
+    return Place(place.topic, place.partition, max(earliest, end - LAST_RECORDS))
+
+
+def _note(ends: Ends, place: tuple[str, int], record: Message) -> None:
+    try:
+        ts_ms = msgspec.json.decode(record.value() or b"", type=_Timed).ts
+    except msgspec.DecodeError:
+        return  # a tombstone, or a record that breaks a rule
+    ends.newest_ms[place] = max(ts_ms, ends.newest_ms.get(place, ts_ms))
