@@ -19,7 +19,10 @@ def report(tp: TP, resume: Resume, end: int) -> None:
     """
     if resume.missing:
         metrics.GAP.labels(tp.topic).inc(resume.missing)
-    if resume.incident is None or (resume.incident == "redis was empty" and not end):
+    if resume.incident is None:
+        return
+    if resume.incident == "redis was empty" and not resume.may_miss_records:
+        _report_beginning(tp, end)
         return
     metrics.STARTED_OVER.labels(resume.incident).inc()
     say = log.error if resume.incident.startswith("log") else log.warning
@@ -33,3 +36,14 @@ def report(tp: TP, resume: Resume, end: int) -> None:
         missing=resume.missing,
         incarnation=resume.incarnation,
     )
+
+
+def _report_beginning(tp: TP, end: int) -> None:
+    """Say that a whole log is read: nothing is lost, and most likely this is the first start."""
+    if end:
+        log.info(
+            "reading a partition from its beginning: Redis has no position yet",
+            topic=tp.topic,
+            partition=tp.partition,
+            log_end=end,
+        )
