@@ -33,7 +33,8 @@ from trainer.settings import TrainerSettings
 from trainer.settings_file import flat_fields
 
 ROOT = Path(__file__).parents[2]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 SETTINGS: dict[str, type[SharedSettings]] = {
@@ -51,6 +52,12 @@ COMMANDS = {"keys"}
 SERVERS = sorted(SERVICES.keys() - SETTINGS.keys() - COMMANDS)
 ENDS_BY_ITSELF = {"topics", *COMMANDS}
 LISTENS_NOWHERE = {"producer"}
+VOLUMES_OF_IMAGES = {
+    "kafka": {"/var/lib/kafka/data", "/etc/kafka/secrets", "/mnt/shared/config"},
+    "redis": {"/data"},
+    "prometheus": {"/prometheus"},
+}
+"""which `VOLUME` in their Dockerfiles declares"""
 
 
 def filled_in(text: str) -> str:
@@ -104,10 +111,7 @@ def test_the_program_accepts_its_settings(service: str, monkeypatch: pytest.Monk
 
     settings = SETTINGS[service]()
 
-    assert (
-        settings.kafka.bootstrap_servers
-        in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-    )
+    assert settings.kafka.bootstrap_servers in environment("kafka")["KAFKA_ADVERTISED_LISTENERS"]
     assert settings.redis_url == "redis://redis:6379/0"
 
 
@@ -227,6 +231,30 @@ def test_ports_are_open_to_this_machine_only() -> None:
     ]
 
 
+def test_each_port_of_this_machine_can_be_moved_by_a_variable_that_the_file_names() -> None:
+    moved = {
+        service: re.findall(r":\$\{(\w+):-\d+\}:\d+$", port)
+        for service, of in SERVICES.items()
+        for port in of.get("ports", [])
+    }
+
+    assert moved == {
+        "kafka": ["KAFKA_PORT"],
+        "redis": ["REDIS_PORT"],
+        "nginx": ["API_PORT"],
+        "prometheus": ["PROMETHEUS_PORT"],
+        "grafana": ["GRAFANA_PORT"],
+    }
+    for (name,) in moved.values():
+        assert re.search(rf"^#.*\b{name}\b", COMPOSE_TEXT, re.MULTILINE), f"{name} is in no comment"
+
+
+def test_kafka_tells_clients_on_this_machine_the_port_that_it_was_moved_to() -> None:
+    advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+
+    assert "HOST://localhost:${KAFKA_PORT:-9092}" in advertised.split(",")
+
+
 @pytest.mark.parametrize("service", SERVERS)
 def test_images_of_others_are_pinned_to_the_patch(service: str) -> None:
     pinned = r"[a-z/]+:v?\d+\.\d+\.\d+(-alpine)?(@sha256:[0-9a-f]{64})?"
@@ -282,7 +310,7 @@ def kafka_properties(folder: Path, ports: dict[str, int]) -> Path:
     """Write the properties that the image makes of its environment, for ports and folders here."""
 
     def here(value: object) -> str:
-        text = re.sub(r"(?<=:)\d+", lambda port: str(ports[port[0]]), str(value))
+        text = re.sub(r"(?<=:)\d+", lambda port: str(ports[port[0]]), filled_in(str(value)))
         return re.sub(r"\bkafka(?=:)", LOOPBACK, text)
 
     properties = {
