@@ -255,6 +255,14 @@ def test_kafka_tells_clients_on_this_machine_the_port_that_it_was_moved_to() -> 
     assert "HOST://localhost:${KAFKA_PORT:-9092}" in advertised.split(",")
 
 
+@pytest.mark.parametrize("service", VOLUMES_OF_IMAGES)
+def test_no_volume_of_an_image_is_left_without_a_name_which_none_would_remove(service: str) -> None:
+    mounted = {volume.split(":")[1] for volume in SERVICES[service].get("volumes", [])}
+    in_memory = set(SERVICES[service].get("tmpfs", []))
+
+    assert mounted | in_memory >= VOLUMES_OF_IMAGES[service]
+
+
 @pytest.mark.parametrize("service", SERVERS)
 def test_images_of_others_are_pinned_to_the_patch(service: str) -> None:
     pinned = r"[a-z/]+:v?\d+\.\d+\.\d+(-alpine)?(@sha256:[0-9a-f]{64})?"
