@@ -4,6 +4,7 @@ Where Docker runs, `docker compose up` is the test of the rest.
 """
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -36,6 +37,19 @@ ROOT = Path(__file__).parents[2]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+PASSED_ON = ROOT / "infra/docker/settings.env"
+OWN = (
+    # Where the broker and the store of this file are, and how they are reached.
+    *("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_SECURITY_", "KAFKA_SSL_", "KAFKA_SASL_", "REDIS_URL"),
+    # Where the programs listen: nginx, Prometheus and the health checks ask there.
+    *("API_HOST", "API_PORT", "API_PRIVATE_", "FORWARDED_ALLOW_IPS", "METRICS_"),
+    # The API's alone: others need not know its keys.
+    "API_KEYS",
+    "ARCHIVE_WAREHOUSE",
+    # A worker's own, and there may be several.
+    "GROUP_INSTANCE_ID",
+)
+"""beginnings of names that the file gives itself, or not at all"""
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 SETTINGS: dict[str, type[SharedSettings]] = {
     "topics": SharedSettings,
@@ -113,6 +127,56 @@ def test_the_program_accepts_its_settings(service: str, monkeypatch: pytest.Monk
 
     assert settings.kafka.bootstrap_servers in environment("kafka")["KAFKA_ADVERTISED_LISTENERS"]
     assert settings.redis_url == "redis://redis:6379/0"
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_every_setting_of_a_program_can_be_given_from_outside_or_is_the_files_own(
+    service: str,
+) -> None:
+    assert SERVICES[service]["env_file"] == str(PASSED_ON.relative_to(ROOT))
+    of_program = {name.upper() for name in flat_fields(SETTINGS[service])}
+    here = SERVICES[service]["environment"].keys()
+    own = {name for name in of_program if name.startswith(OWN)}
+
+    assert of_program - here - own == of_program & passed_on() - here
+
+
+def test_what_is_passed_on_is_a_setting_and_nothing_that_the_file_rests_on() -> None:
+    settings = {name.upper() for of in SETTINGS.values() for name in flat_fields(of)}
+
+    assert passed_on() <= settings
+    assert {name for name in passed_on() if name.startswith(OWN)} == set()
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is missing")
+def test_compose_passes_on_what_is_set_outside_or_in_its_own_file_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text("UNKNOWN_FIELDS=refuse\nKAFKA_PORT=29092\nSOMETHING_ELSE=1\n")
+    outside = {"TRAIN_EVERY_SECONDS": "5", "KAFKA_BOOTSTRAP_SERVERS": "elsewhere:9092"}
+
+    done = subprocess.run(
+        ["docker-compose", f"--env-file={file}", "--profile=*", "config", "--format=json"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **outside},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    for service in PROGRAMS:
+        given = json.loads(done.stdout)["services"][service]["environment"]
+        assert given["TRAIN_EVERY_SECONDS"] == "5"
+        assert given["UNKNOWN_FIELDS"] == "refuse"
+        assert given["KAFKA_BOOTSTRAP_SERVERS"] == "kafka:19092"
+        assert not given.keys() & {"KAFKA_PORT", "SOMETHING_ELSE", "EARLIEST_EVENT_DATE"}
+
+
+def passed_on() -> set[str]:
+    """Return the names that programs get from outside, where they have a value."""
+    lines = PASSED_ON.read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
 
 
 def test_ports_agree_with_the_programs_defaults() -> None:
