@@ -36,6 +36,9 @@ from trainer.training import Skipped, Training
 ATTEMPTS: Final = 4
 """Tries of one run while Redis is away; they take about 4 seconds."""
 
+FIRST_EVERY_S: Final = 5.0
+"""From one run's start to the next one's while there is nothing to learn from."""
+
 FAILURES: Final = (RedisError, RedisClusterException, LeaseLostError, SupersededError)
 """What the next run may well not meet any more."""
 
@@ -57,12 +60,18 @@ class Runs:
         self._source_of = source_of
 
     def periodically(self) -> None:
-        """Run every `train_every_seconds`, if anything changed, until stopped."""
+        """Run every `train_every_seconds`, if anything changed, until stopped.
+
+        More often while there is nothing to learn from, and at first after that: the first lists
+        come soon after the first events, and were made of few.
+        """
+        most_s = every_s = self._settings.train_every_seconds
         while not self._stop.is_set():
             started = time.monotonic()
-            self.once(only_if_changed=True, wait_for_lock_s=0)
+            outcome = self.once(only_if_changed=True, wait_for_lock_s=0)
+            every_s = min(FIRST_EVERY_S if outcome == Skipped.EMPTY.value else 2 * every_s, most_s)
             elapsed = time.monotonic() - started
-            self._stop.wait(max(0, self._settings.train_every_seconds - elapsed))
+            self._stop.wait(max(0, every_s - elapsed))
 
     def once(self, *, only_if_changed: bool, wait_for_lock_s: float) -> str:
         """Run, log and count how it ended, and return that.

@@ -251,3 +251,54 @@ def test_too_many_corrupt_values_end_the_process(
         run(settings)
     assert read_current(store, keyspace) is None
     assert not store.exists(keyspace.model_lock())
+
+
+class Waits(threading.Event):
+    """Notes for how long is waited, does something else meanwhile, and is set after some waits."""
+
+    def __init__(self, count: int, between: Callable[[int], object]) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._count, self._between = count, between
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is not None and timeout > 0.5:  # else the lock's or a try's
+            self.seconds.append(timeout)
+            self._between(len(self.seconds))
+            if len(self.seconds) == self._count:
+                self.set()
+        return self.is_set()
+
+
+def test_while_there_is_nothing_to_learn_from_it_looks_often_then_ever_less_often(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
+) -> None:
+    fill(np.zeros((0, 0)))
+    counts = (np.random.default_rng(0).random((20, 10)) < 0.4) * 1.0
+    waits = Waits(7, lambda n: fill(counts) if n == 2 else None)
+
+    Runs(settings.model_copy(update={"train_every_seconds": 60}), waits).periodically()
+
+    assert served(store, keyspace).generation
+    assert waits.seconds == pytest.approx([5, 5, 10, 20, 40, 60, 60], abs=3)
+
+
+def test_what_was_trained_before_is_trained_again_as_often_as_the_setting_says(
+    settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    waits = Waits(2, lambda _: None)
+
+    Runs(settings.model_copy(update={"train_every_seconds": 60}), waits).periodically()
+
+    assert waits.seconds == pytest.approx([60, 60], abs=3)
+
+
+def test_who_trains_more_often_waits_no_longer_while_there_is_nothing(
+    settings: TrainerSettings, fill: Fill
+) -> None:
+    fill(np.zeros((0, 0)))
+    waits = Waits(3, lambda _: None)
+
+    Runs(settings.model_copy(update={"train_every_seconds": 3}), waits).periodically()
+
+    assert waits.seconds == pytest.approx([3, 3, 3], abs=2)
