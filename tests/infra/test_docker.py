@@ -96,12 +96,14 @@ def test_both_stages_start_from_the_same_pinned_python() -> None:
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", images[0])
 
 
-def test_the_last_stage_takes_nothing_but_the_environment() -> None:
+def test_the_last_stage_takes_nothing_but_the_environment_and_the_health_check() -> None:
     last_stage = DOCKERFILE.rpartition("\nFROM ")[2]
 
     assert re.findall(r"^(?:COPY|ADD) (.*)$", last_stage, re.MULTILINE) == [
-        "--from=builder /venv /venv"
+        "--from=builder /venv /venv",
+        "infra/docker/healthy /usr/local/bin/",
     ]
+    assert os.access(ROOT / "infra/docker/healthy", os.X_OK)
 
 
 def test_the_rehearsal_can_follow_the_first_stage() -> None:

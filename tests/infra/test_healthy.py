@@ -1,0 +1,95 @@
+"""infra/docker/healthy, the health check of the images, against servers that answer and that do not."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from prometheus_client import start_http_server
+
+from infra.local.process import LOOPBACK, free_port
+
+HEALTHY = Path(__file__).parents[2] / "infra/docker/healthy"
+PAGES = {"/health": 200, "/health/ready": 503, "/health/live": 204}
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Answers with the status that a path has, and remembers what was asked."""
+
+    protocol_version = "HTTP/1.1"
+    asked: list[tuple[str, str | None]]
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, self.headers["Host"]))
+        self.send_response(PAGES.get(self.path, 404))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[str]:
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"{LOOPBACK}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def check(url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([HEALTHY, url], capture_output=True, text=True, check=False)
+
+
+def test_it_passes_for_a_2xx_alone_and_says_what_it_got_instead() -> None:
+    Pages.asked = []
+    with serving(ThreadingHTTPServer((LOOPBACK, 0), Pages)) as address:
+        passed = [
+            page for page in (*PAGES, "/nothing") if not check(f"http://{address}{page}").returncode
+        ]
+        failed = check(f"http://{address}/health/ready")
+
+    assert passed == ["/health", "/health/live"]
+    assert failed.returncode == 1
+    assert failed.stderr == f"http://{address}/health/ready answers 503\n"
+    assert Pages.asked[0] == ("/health", address)
+
+
+def test_it_passes_for_a_page_that_it_does_not_read_to_the_end(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As /metrics of the trainer, which has no smaller page."""
+    server, thread = start_http_server(0, LOOPBACK)
+    try:
+        checks = [check(f"http://{LOOPBACK}:{server.server_port}/metrics") for _ in range(5)]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    assert [done.returncode for done in checks] == [0] * 5
+    assert capfd.readouterr().err == ""
+
+
+def test_it_fails_where_nothing_listens() -> None:
+    done = check(f"http://{LOOPBACK}:{free_port()}/health")
+
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr
+
+
+def test_it_fails_before_dockers_timeout_where_nothing_answers() -> None:
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        started = time.monotonic()
+        done = check(f"http://{LOOPBACK}:{silent.getsockname()[1]}/health")
+
+    assert done.returncode != 0
+    assert time.monotonic() - started >= 3
