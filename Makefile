@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api archive infra
+# They can read the archive: a lock, and so an image, `api-archive` has what that needs.
+READERS := producers api infra
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation cluster-check terraform-check lock clean
@@ -154,22 +156,22 @@ terraform-check: $(READY) ## check infra/terraform by OpenTofu and checkov, made
 # Not after $(READY), which would install the old locks first.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
-# Programs that can do without an extra have it in their images: what reads the archive, and what
-# checks it.
+# The archive can do without the extra that checks it, and has it in its image.
 lock: ## compile the lock files from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) $(LOCKED) requirements-uv.lock; }
 	@$(COMPILE) --group uv --output-file requirements-uv.lock
 	@$(COMPILE) --group dvc --output-file requirements-dvc.lock
-	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) quality dev,--extra $(extra)) \
+	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) replay quality local dev,--extra $(extra)) \
 		--output-file requirements-dev.lock
-	@for program in $(PROGRAMS); do \
+	@for program in $(PROGRAMS) $(READERS:%=%-archive); do \
 		case $$program in \
-			producers|api|infra) more="--extra archive";; \
+			api-archive) more="--extra archive";; \
+			*-archive) more="--extra archive --extra replay";; \
 			archive) more="--extra quality";; \
 			*) more=;; \
 		esac; \
-		$(COMPILE) pyproject.toml --extra $$program $$more --constraint requirements-dev.lock \
-			--output-file requirements-$$program.lock || exit 1; \
+		$(COMPILE) pyproject.toml --extra $${program%-archive} $$more \
+			--constraint requirements-dev.lock --output-file requirements-$$program.lock || exit 1; \
 	done
 	@$(COMPILE) pyproject.toml --extra trainer --extra archive --extra spark --extra quality \
 		--constraint requirements-dev.lock --output-file requirements-spark.lock

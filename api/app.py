@@ -230,7 +230,7 @@ def _archived_bars(config: ArchiveConfig | None) -> "ArchivedBars | None":
     except ImportError as error:
         raise SettingsError(
             f"ARCHIVE_WAREHOUSE={config.warehouse!r}: to read it takes what is not installed here "
-            f"({error}): install tickrec[archive]"
+            f"({error}): install tickrec[archive], or use the image tickrec/api-archive"
         ) from error
     return archived_bars(config)
 

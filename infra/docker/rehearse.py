@@ -19,17 +19,19 @@ from typing import Annotated, Final, NamedTuple
 import typer
 from rich.console import Console
 
+from infra.docker.images import IMAGES
+
 _ROOT: Final = Path(__file__).parents[2]
 _DOCKERFILE: Final = Path(__file__).with_name("Dockerfile")
-_PROGRAMS: Final = ("producers", "stream-processors", "trainer", "api", "archive", "infra")
 _IMPORT_ALL: Final = """\
 import importlib, importlib.util, pkgutil, sys
 
-package, *others = sys.argv[1:]
+package, left_out, *others = sys.argv[1:]
+left_out = tuple(f"{name}." for name in left_out.split())
 root = importlib.import_module(package)
 names = [package, *(m.name for m in pkgutil.walk_packages(root.__path__, f"{package}."))]
 for name in names:
-    if not f"{name}.".startswith("trainer.spark."):  # images lack Spark
+    if not f"{name}.".startswith(left_out):
         importlib.import_module(name)
 found = [other for other in others if importlib.util.find_spec(other)]
 sys.exit(f"other programs are there too: {found}" if found else 0)
@@ -59,13 +61,13 @@ def rehearse(program: str, folder: Path) -> None:
         subprocess.CalledProcessError: one of its commands failed.
         ValueError: the stage has an instruction that this cannot follow.
     """
-    package = program.replace("-", "_")
+    image = IMAGES[program]
     source = folder / "src"
     source.mkdir()
     venv.create(folder / "python", with_pip=True)
     environment = os.environ | {"PATH": f"{folder / 'python/bin'}:{os.environ['PATH']}"}
     for keyword, text in builder_stage(_DOCKERFILE.read_text()):
-        arguments = text.replace("${PROGRAM}", program).replace("${PACKAGE}", package)
+        arguments = text.replace("${PROGRAM}", program).replace("${PACKAGE}", image.package)
         if keyword == "COPY":
             *sources, target = arguments.split()
             for name in sources:
@@ -75,9 +77,10 @@ def rehearse(program: str, folder: Path) -> None:
             subprocess.run(here, shell=True, check=True, cwd=source, env=environment)  # noqa: S602
         elif keyword not in {"ARG", "WORKDIR"}:
             raise ValueError(f"{_DOCKERFILE} has {keyword} in its first stage: teach rehearse.py")
-    others = [name.replace("-", "_") for name in _PROGRAMS if name != program]
+    others = {other.package for other in IMAGES.values()} - {image.package}
     python = folder / "venv/bin/python"
-    subprocess.run([python, "-P", "-c", _IMPORT_ALL, package, *others], check=True, cwd=folder)
+    asked = [python, "-P", "-c", _IMPORT_ALL, image.package, " ".join(image.left_out), *others]
+    subprocess.run(asked, check=True, cwd=folder)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -97,9 +100,9 @@ def main(
 ) -> None:
     """Rehearse the images of some programs, or of all."""
     console = Console(soft_wrap=True)
-    for program in programs or _PROGRAMS:
-        if program not in _PROGRAMS:
-            sys.exit(f"there is no program {program!r}, only {', '.join(_PROGRAMS)}")
+    for program in programs or IMAGES:
+        if program not in IMAGES:
+            sys.exit(f"there is no image {program!r}, only {', '.join(IMAGES)}")
         with tempfile.TemporaryDirectory() as folder:
             try:
                 rehearse(program, Path(folder))

@@ -70,7 +70,8 @@ def _archive(kafka: KafkaConfig) -> "CopyArchive":
         from infra.repartition.archived import CopyArchive
     except ImportError as error:
         raise CopyError(
-            f"--from-archive needs what is not installed here ({error}): install tickrec[archive]"
+            f"--from-archive needs what is not installed here ({error}): "
+            "install tickrec[archive,replay], or use the image tickrec/infra-archive"
         ) from error
     return CopyArchive(read_archive(), broker.admin(kafka))
 

@@ -21,6 +21,7 @@ from api.http.keys.file import read_keys
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
 from infra import broker as brokers
+from infra.docker.images import IMAGES
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from producers.settings import ProducerSettings
@@ -76,9 +77,12 @@ VOLUMES_OF_IMAGES = {
 """which `VOLUME` in their Dockerfiles declares"""
 
 
-def filled_in(text: str) -> str:
-    """Fill in the defaults of `${NAME:-default}`, as Compose does."""
-    return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text)
+def filled_in(text: str, **given: str) -> str:
+    """Fill in `${NAME:-default}` and `${NAME:+if set}` as Compose does with what is set outside."""
+    text = re.sub(r"\$\{(\w+):-(.*?)\}", lambda found: given.get(found[1]) or found[2], text)
+    return re.sub(
+        r"\$\{(\w+):\+(.*?)\}", lambda found: found[2] if given.get(found[1]) else "", text
+    )
 
 
 def environment(service: str) -> dict[str, str]:
@@ -347,11 +351,23 @@ def test_kafka_is_the_version_that_runs_without_docker_too() -> None:
 
 @pytest.mark.parametrize("service", PROGRAMS)
 def test_each_image_is_built_from_a_lock_and_a_package_that_exist(service: str) -> None:
-    arguments = SERVICES[service]["build"]["args"]
+    arguments, tag = SERVICES[service]["build"]["args"], SERVICES[service]["image"]
+    package = arguments["PACKAGE"]
 
-    assert (ROOT / f"requirements-{arguments['PROGRAM']}.lock").is_file()
-    assert (ROOT / arguments["PACKAGE"] / "__init__.py").is_file()
-    assert SERVICES[service]["command"][0].startswith(arguments["PACKAGE"])
+    for given in ({}, {"ARCHIVE_WAREHOUSE": "/archive"}):
+        program = filled_in(arguments["PROGRAM"], **given)
+        assert filled_in(tag, **given).startswith(f"tickrec/{program}:")
+        assert IMAGES[program].package == package
+        assert (ROOT / f"requirements-{program}.lock").is_file()
+    assert (ROOT / package / "__init__.py").is_file()
+    assert SERVICES[service]["command"][0].startswith(package)
+
+
+def test_the_api_is_another_image_where_it_reads_an_archive() -> None:
+    for service in ("api", "keys"):
+        tag = SERVICES[service]["image"]
+        assert filled_in(tag) == "tickrec/api:0.1.0"
+        assert filled_in(tag, ARCHIVE_WAREHOUSE="/archive") == "tickrec/api-archive:0.1.0"
 
 
 def test_every_volume_is_declared_and_every_mounted_file_exists() -> None:

@@ -6,42 +6,42 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from infra.docker.images import IMAGES
 from infra.docker.rehearse import builder_stage
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
-PROGRAMS = {
-    "producers": "producers",
-    "stream-processors": "stream_processors",
-    "trainer": "trainer",
-    "api": "api",
-    "archive": "archive",
-    "infra": "infra",
-}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BIN = Path(sys.executable).parent
 HADOLINT = shutil.which("hadolint", path=f"{BIN}:{os.environ['PATH']}")
 
 # Theirs takes half a minute.
 IMPORT_MUCH = {"archive", "trainer"}
 
-# Rooms that the program can do without, and that its image has not got what they import.
-LEFT_OUT = {"trainer": "trainer.spark"}
+# What uvicorn and FastAPI import when they serve, and aiokafka when it reads.
+IMPORTED_LATER = {"cramjam", "fastapi-swagger", "httptools", "uvloop"}
 
-# Imports every module of a package where only the named distributions can be imported from.
+# Imports every module of a package where only the named distributions can be imported from, and
+# prints which of them were.
 IMPORT_ALL = """
 import importlib, importlib.abc, importlib.metadata, pkgutil, sys
 
 package, left_out, *allowed = sys.argv[1:]
+left_out = tuple(f"{name}." for name in left_out.split())
 owners = importlib.metadata.packages_distributions()
+
+def distributions(top):
+    return {d.lower().replace("_", "-").replace(".", "-") for d in owners.get(top, ())}
 
 class OnlyWhatIsLocked(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
-        names = {d.lower().replace("_", "-").replace(".", "-") for d in owners.get(top, ())}
+        names = distributions(top)
         if names and not names & set(allowed):
             raise ModuleNotFoundError(f"{name} is of {names}, which the lock does not name")
         programs = {"api", "archive", "infra", "producers", "stream_processors", "trainer"}
@@ -52,8 +52,9 @@ class OnlyWhatIsLocked(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, OnlyWhatIsLocked())
 root = importlib.import_module(package)
 for module in pkgutil.walk_packages(root.__path__, f"{package}."):
-    if not (left_out and f"{module.name}.".startswith(f"{left_out}.")):
+    if not f"{module.name}.".startswith(left_out):
         importlib.import_module(module.name)
+print(*set().union(*(distributions(name) for name in sys.modules if "." not in name)))
 """
 
 
@@ -133,11 +134,11 @@ def test_what_builds_the_wheel_is_what_the_development_lock_names() -> None:
     )
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", IMAGES)
 def test_what_is_copied_is_let_into_the_build_context(program: str) -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = [
-        word.replace("${PROGRAM}", program).replace("${PACKAGE}", PROGRAMS[program])
+        word.replace("${PROGRAM}", program).replace("${PACKAGE}", IMAGES[program].package)
         for line in instructions("COPY")
         if not line.startswith("--from")
         for word in line.split()[:-1]
@@ -149,27 +150,73 @@ def test_what_is_copied_is_let_into_the_build_context(program: str) -> None:
         assert any(Path(source).match(line[1:]) for line in ignored if line.startswith("!")), source
 
 
+def extra(name: str) -> set[str]:
+    """Return the distributions that an extra of the project names."""
+    named: list[str] = PROJECT["optional-dependencies"][name]
+    return {(re.match(r"[a-z0-9-]+", one) or pytest.fail(one))[0] for one in named}
+
+
 @pytest.mark.parametrize(
     "program",
     [
         pytest.param(program, marks=pytest.mark.proof if program in IMPORT_MUCH else ())
-        for program in PROGRAMS
+        for program in IMAGES
     ],
 )
-def test_a_program_imports_nothing_but_what_its_lock_names(program: str) -> None:
+def test_a_program_imports_nothing_but_what_its_lock_names_and_all_that_its_extra_does(
+    program: str,
+) -> None:
+    image = IMAGES[program]
     allowed = [*locked(f"requirements-{program}.lock"), "tickrec"]
-    asked = [
-        sys.executable,
-        "-c",
-        IMPORT_ALL,
-        PROGRAMS[program],
-        LEFT_OUT.get(program, ""),
-        *allowed,
-    ]
+    asked = [sys.executable, "-c", IMPORT_ALL, image.package, " ".join(image.left_out), *allowed]
 
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+    own = extra(program.removesuffix("-archive"))
+    assert own - IMPORTED_LATER <= set(done.stdout.split())
+
+
+def test_what_a_program_can_do_without_is_not_in_its_image() -> None:
+    for program, image in IMAGES.items():
+        names = locked(f"requirements-{program}.lock").keys()
+        if program.removesuffix("-archive") != "archive":
+            assert ("pyiceberg" in names) == program.endswith("-archive"), program
+        assert not names & extra("local")
+        assert image.package == program.removesuffix("-archive").replace("-", "_")
+
+
+CANNOT_READ = """
+import runpy, sys
+sys.modules["pyiceberg"] = None
+sys.argv = [sys.argv[1], *sys.argv[2:]]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        ("api", "api"),
+        ("producers", "producers replay quotes --from-archive"),
+        ("infra", "infra.repartition --from-prefix= --from-archive"),
+    ],
+)
+def test_asked_to_read_the_archive_a_program_names_the_image_that_can(
+    program: str, command: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CANNOT_READ, *command.split()],
+        cwd=ROOT,
+        env={"ARCHIVE_WAREHOUSE": "/archive", "KAFKA_PREFIX": "v2."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode in {1, 2}
+    assert f"or use the image tickrec/{program}-archive" in done.stderr
+    assert f"{program}-archive" in IMAGES
 
 
 def test_importing_is_watched_at_all() -> None:

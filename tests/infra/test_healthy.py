@@ -1,4 +1,4 @@
-"""infra/docker/healthy, the health check of the images, against servers that answer and that do not."""
+"""infra/docker/healthy, the health check of images: against servers that answer and that do not."""
 
 import socket
 import subprocess

@@ -36,4 +36,6 @@ def test_what_is_not_installed_is_named_with_the_remedy() -> None:
     refused = run(MISSING, ARCHIVE_WAREHOUSE="/archive")
     assert refused.returncode == 1
     assert refused.stderr.startswith("ARCHIVE_WAREHOUSE='/archive': to read it takes what is not")
-    assert refused.stderr.endswith("install tickrec[archive]\n")
+    assert refused.stderr.endswith(
+        "install tickrec[archive], or use the image tickrec/api-archive\n"
+    )

@@ -1,0 +1,29 @@
+"""The images: the program that each runs, by the name of its lock."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What an image holds."""
+
+    package: str
+    left_out: tuple[str, ...] = ()
+    """modules whose imports are not in its lock, so that they cannot run in it"""
+
+
+_DEVELOPERS: Final = ("infra.cluster_check", "infra.local", "infra.terraform_check")
+
+IMAGES: Final[Mapping[str, Image]] = {
+    "producers": Image("producers", ("producers.archive",)),
+    "producers-archive": Image("producers"),
+    "stream-processors": Image("stream_processors"),
+    "trainer": Image("trainer", ("trainer.spark",)),
+    "api": Image("api", ("api.bars.archive",)),
+    "api-archive": Image("api"),
+    "archive": Image("archive"),
+    "infra": Image("infra", (*_DEVELOPERS, "infra.repartition.archived")),
+    "infra-archive": Image("infra", _DEVELOPERS),
+}
