@@ -17,7 +17,7 @@ from faust.types import TP
 from runtime.kafka.open_transactions import OpenTransactions
 from stream_processors import metrics
 from stream_processors.partition.assigned import AssignedPartitions, Make
-from stream_processors.partition.life import State
+from stream_processors.partition.life import PASSING, State
 from stream_processors.settings import Settings
 from stream_processors.transport import BatchConsumer, BatchSchema
 from stream_processors.transport.credentials import credentials
@@ -156,7 +156,7 @@ class StreamProcessors(faust.App):
         """Set lags and states, and look for partitions that are ours and not folded here."""
         now_s = time.monotonic()
         self._report_lags(now_s)
-        self._report_states()
+        self._report_states(now_s)
         self._check_folded(now_s)
 
     def _report_lags(self, now_s: float) -> None:
@@ -171,12 +171,18 @@ class StreamProcessors(faust.App):
                 for gauge, value in zip(gauges, values, strict=True):
                     gauge.labels(tp.topic, str(tp.partition)).set(value)
 
-    def _report_states(self) -> None:
+    def _report_states(self, now_s: float) -> None:
         number = {(topic, state): 0 for topic in self._topics for state in State}
+        passing_s = dict.fromkeys(self._topics, 0.0)
         for partition in self.partitions:
-            number[partition.tp.topic, partition.state] += 1
+            topic = partition.tp.topic
+            number[topic, partition.state] += 1
+            if partition.state in PASSING:
+                passing_s[topic] = max(passing_s[topic], now_s - partition.since_s)
         for (topic, state), n in number.items():
             metrics.STATES.labels(topic, str(state)).set(n)
+        for topic, seconds in passing_s.items():
+            metrics.PASSING.labels(topic).set(seconds)
 
     def _check_folded(self, now_s: float) -> None:
         """Raise if the group says for long that a partition is ours, and nothing here has it.

@@ -24,13 +24,11 @@ from redis.exceptions import RedisError
 
 from contracts.topics import STREAMED, Topic
 from stream_processors.app import StreamProcessors
-from stream_processors.partition.life import State
+from stream_processors.partition.life import PASSING, State
 from stream_processors.patience import BROKER, STORE
 from stream_processors.settings import Settings
 
 STALLED_AFTER_S: Final = 30.0
-_PASSING: Final = (State.CLAIMING, State.RESUMING, State.FLUSHING)
-"""States that a partition leaves again within moments."""
 _ANSWER_WITHIN_S: Final = 1.0
 
 _TOPICS: Final = {topic.name: topic for topic in STREAMED}
@@ -185,7 +183,7 @@ class HealthServer(Service):
         folded = {p.tp: p.folded_offset for p in self._app.partitions}
         stalled = self._progress.stalled(folded, work, now_s)
         for p in self._app.partitions:
-            if p.state in _PASSING and now_s - p.since_s > STALLED_AFTER_S:
+            if p.state in PASSING and now_s - p.since_s > STALLED_AFTER_S:
                 stalled[p.tp] = now_s - p.since_s
             if p.state is State.FLUSHING and now_s - p.waits.answered_s <= STALLED_AFTER_S:
                 stalled.pop(p.tp, None)  # a great one, of which Redis takes chunk after chunk

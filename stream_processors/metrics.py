@@ -80,3 +80,9 @@ BEGUN_ANEW: Final = Counter(
 STATES: Final = Gauge(
     "partition_states", "Partitions of this worker in each state of their life.", ["topic", "state"]
 )
+PASSING: Final = Gauge(
+    "partition_passing_seconds",
+    "For how long some partition has been in a state that passes within moments, the longest of "
+    "them: claiming, resuming or flushing; 0 if none is.",
+    ["topic"],
+)

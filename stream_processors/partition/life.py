@@ -75,6 +75,10 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
+PASSING: Final = (State.CLAIMING, State.RESUMING, State.FLUSHING)
+"""States that a partition leaves again within moments."""
+
+
 class Reader(Leaders, Protocol):
     """What a partition needs of the transport."""
 

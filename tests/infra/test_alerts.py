@@ -85,6 +85,9 @@ ASSIGNED_1, ASSIGNED_2 = (f'partitions_assigned{{topic="quotes",instance="{n}"}}
 PARTITIONS_1, PARTITIONS_2 = (f'topic_partitions{{topic="quotes",instance="{n}"}}' for n in "12")
 PARTITIONS = {PARTITIONS_1: "8x20", PARTITIONS_2: "8x20"}
 STOPPED = 'partition_states{topic="quotes",state="stopped"}'
+CLAIMING = 'partition_states{topic="quotes",state="claiming"}'
+FLUSHING = 'partition_states{topic="quotes",state="flushing"}'
+PASSING_1, PASSING_2 = (f'partition_passing_seconds{{topic="quotes",instance="{n}"}}' for n in "12")
 FOLDING = 'partition_states{topic="quotes",state="folding"}'
 REJECTED = 'records_rejected_total{topic="quotes"}'
 MISSING = 'records_missing_total{topic="quotes"}'
@@ -156,6 +159,16 @@ CASES = {
         summary=(
             "quotes: a partition stopped, as only a person can decide what to do; its worker's "
             "/health says which one, and why"
+        ),
+    ),
+    "PartitionNotFolding": Case(
+        # All are claimed, and stay so: nothing else of the worker shows it, not even its lag.
+        fires={CLAIMING: "0x3 8x20", PASSING_1: "0x3 0+60x20", PASSING_2: "0x20"},
+        quiet={FLUSHING: "1x20", PASSING_1: "0 60 120 0 30 90 0x20", PASSING_2: "1x20"},
+        labels=QUOTES,
+        summary=(
+            "quotes: a partition has been claimed, resumed or flushed for over two minutes, which "
+            "takes moments, and is not folded; its worker's /health says which one"
         ),
     ),
     "RecordsRejected": Case(

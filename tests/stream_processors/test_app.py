@@ -23,6 +23,7 @@ class Standing:
     def __init__(self, tp: TP) -> None:
         self.tp = tp
         self.state = State.FOLDING
+        self.since_s = 0.0
         self.flushed_offset: int | None = 5
         self.folded_offset = 7
         self.is_hungry = True
@@ -130,6 +131,22 @@ async def test_partitions_are_counted_by_their_state(app: App) -> None:
     app.partition(B).state = State.FOLDING
     await app._report()
     assert REGISTRY.get_sample_value("partition_states", labels) == 0
+
+
+async def test_the_longest_stay_in_a_state_that_should_pass_is_shown_however_often_asked(
+    app: App,
+) -> None:
+    def shown(now_s: float) -> float | None:
+        app._report_states(now_s)
+        return REGISTRY.get_sample_value("partition_passing_seconds", {"topic": "quotes"})
+
+    assert shown(500.0) == 0  # both fold
+    for state in (State.CLAIMING, State.RESUMING, State.FLUSHING):
+        app.partition(A).state, app.partition(A).since_s = state, 100.0
+        app.partition(B).state, app.partition(B).since_s = state, 400.0
+        assert [shown(500.0), shown(560.0)] == [400.0, 460.0]
+    app.partition(A).state = State.STOPPED
+    assert shown(560.0) == 160.0
 
 
 def lag_of(partition: int) -> float | None:
