@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sys
+from functools import partial
 from typing import Any, Final, cast
 
 import structlog
@@ -25,10 +26,11 @@ from stream_processors import metrics
 from stream_processors.app import StreamProcessors
 from stream_processors.bars.bars import BarsFold
 from stream_processors.cooccurrences.counts import CountsFold
-from stream_processors.health import HealthServer
+from stream_processors.health import Health, HealthServer
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import rules_of
 from stream_processors.instruments.catalog import CatalogFold, emptied
+from stream_processors.last_resort import LastResort
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.intake import Intake
 from stream_processors.partition.life import Partition
@@ -39,6 +41,7 @@ from stream_processors.store.claims import Store
 from stream_processors.store.folding import FoldingError, check_folding, folding_text
 from stream_processors.transport.log import Log
 from stream_processors.transport.producer import Producer
+from stream_processors.transport.reachable import is_reachable
 
 log = structlog.get_logger()
 
@@ -226,8 +229,13 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+    health = Health(app, store)
+    topics = {
+        right.name for right in rights(settings.namespace)["workers"] if right.kind == "topic"
+    }
     worker = Worker(
-        HealthServer(app, store, producer.answers, settings),
+        HealthServer(app, health, store, producer.answers, settings),
+        LastResort(health, partial(is_reachable, settings.kafka, topics)),
         app,
         loop=loop,
         override_logging=False,

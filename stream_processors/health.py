@@ -78,19 +78,77 @@ class Progress:
         }
 
 
+class Health:
+    """Which partitions do not get on, and which of them could."""
+
+    def __init__(
+        self, app: StreamProcessors, store: Shards, stalled_after_s: float = STALLED_AFTER_S
+    ) -> None:
+        self._app = app
+        self._store = store
+        self._progress = Progress(stalled_after_s)
+
+    def stalled(self) -> dict[TP, float]:
+        """Return the partitions that do not get on and could, with the seconds since they last did.
+
+        One that waited for its shard of the store could not. A stopped one waits for a person, whom
+        a restart would only keep from finding out why.
+        """
+        now_s = time.monotonic()
+        folded = {p.tp: p.folded_offset for p in self._app.partitions}
+        stalled = self._progress.stalled(folded, self._app.work(), now_s)
+        for p in self._app.partitions:
+            if p.state in PASSING and now_s - p.since_s > STALLED_AFTER_S:
+                stalled[p.tp] = now_s - p.since_s
+            if p.state is State.FLUSHING and now_s - p.waits.answered_s <= STALLED_AFTER_S:
+                stalled.pop(p.tp, None)  # a great one, of which Redis takes chunk after chunk
+            waited_ago_s = p.waits.over_for_s(STORE)
+            if p.state is State.STOPPED or waited_ago_s <= STALLED_AFTER_S:
+                stalled.pop(p.tp, None)
+            elif p.tp in stalled:
+                stalled[p.tp] = min(stalled[p.tp], waited_ago_s)
+        return stalled
+
+    async def could_go_on(self, stalled: Iterable[TP], broker: Ask) -> set[TP]:
+        """Return those partitions that do not get on though all servers answer that they need.
+
+        A shard that says nothing is asked here: a call to it ends after a minute.
+
+        Args:
+            stalled: the partitions that do not get on; if there are none, no server is asked.
+            broker: whether the broker answers.
+        """
+        tps = list(stalled)
+        if not tps:
+            return set()
+        broker_answers, *shards = await asyncio.gather(
+            broker(), *(answers_soon(partial(self._shard, tp)) for tp in tps)
+        )
+        return {tp for tp, answers in zip(tps, shards, strict=True) if answers and broker_answers}
+
+    async def _shard(self, tp: TP) -> bool:
+        return await self._store.shard_answers(_TOPICS[tp.topic], tp.partition)
+
+
 class HealthServer(Service):
     """Serves them on the worker's own loop, so a stuck loop shows as well."""
 
     def __init__(
-        self, app: StreamProcessors, store: Shards, broker: Ask, settings: Settings, **kwargs: Any
+        self,
+        app: StreamProcessors,
+        health: Health,
+        store: Shards,
+        broker: Ask,
+        settings: Settings,
+        **kwargs: Any,
     ) -> None:
         """Take the app, and how to ask its servers for a sign of life."""
         super().__init__(**kwargs)
         self._app = app
+        self._of_app = health
         self._store = store
         self._broker = broker
         self._settings = settings
-        self._progress = Progress()
         self._runner: web.AppRunner | None = None
 
     async def on_start(self) -> None:
@@ -115,8 +173,8 @@ class HealthServer(Service):
 
     async def _health(self, _: web.Request) -> web.Response:
         work, held_back = self._app.work(), self._app.held_back()
-        stalled = self._stalled(work)
-        could_go_on = await self._could_go_on(stalled)
+        stalled = self._of_app.stalled()
+        could_go_on = await self._of_app.could_go_on(stalled, partial(answers_soon, self._broker))
         is_waiting = bool(stalled) or any(p.waits for p in self._app.partitions)
         status = "stalled" if could_go_on else "waiting" if is_waiting else "ok"
         if status == "ok" and held_back:
@@ -140,7 +198,7 @@ class HealthServer(Service):
         answers = await self._answers()
         waited_for = {server for p in self._app.partitions for server in p.waits}
         stopped = [name(p.tp) for p in self._app.partitions if p.state is State.STOPPED]
-        stalled = self._stalled(self._app.work())
+        stalled = self._of_app.stalled()
         is_ready = all(answers.values()) and not waited_for and not stalled and not stopped
         return web.json_response(
             {
@@ -159,40 +217,6 @@ class HealthServer(Service):
             answers_soon(self._store.answers), answers_soon(self._broker)
         )
         return {STORE: store, BROKER: broker}
-
-    async def _could_go_on(self, stalled: Iterable[TP]) -> bool:
-        """Return whether a partition that does not get on has all the servers that it needs.
-
-        A shard that says nothing is asked here: a call to it ends after a minute.
-        """
-        of_shards: list[Ask] = [
-            partial(self._store.shard_answers, _TOPICS[tp.topic], tp.partition) for tp in stalled
-        ]
-        if not of_shards:
-            return False
-        broker, *shards = await asyncio.gather(*map(answers_soon, [self._broker, *of_shards]))
-        return broker and any(shards)
-
-    def _stalled(self, work: Mapping[TP, int]) -> dict[TP, float]:
-        """Return the partitions that do not get on and could, with the seconds since they last did.
-
-        One that waited for its shard of the store could not. A stopped one waits for a person, whom
-        a restart would only keep from finding out why.
-        """
-        now_s = time.monotonic()
-        folded = {p.tp: p.folded_offset for p in self._app.partitions}
-        stalled = self._progress.stalled(folded, work, now_s)
-        for p in self._app.partitions:
-            if p.state in PASSING and now_s - p.since_s > STALLED_AFTER_S:
-                stalled[p.tp] = now_s - p.since_s
-            if p.state is State.FLUSHING and now_s - p.waits.answered_s <= STALLED_AFTER_S:
-                stalled.pop(p.tp, None)  # a great one, of which Redis takes chunk after chunk
-            waited_ago_s = p.waits.over_for_s(STORE)
-            if p.state is State.STOPPED or waited_ago_s <= STALLED_AFTER_S:
-                stalled.pop(p.tp, None)
-            elif p.tp in stalled:
-                stalled[p.tp] = min(stalled[p.tp], waited_ago_s)
-        return stalled
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from contracts.topics import Topic
 from infra.local.process import free_port
 from stream_processors.app import StreamProcessors
-from stream_processors.health import STALLED_AFTER_S, HealthServer, Progress, answers_soon
+from stream_processors.health import STALLED_AFTER_S, Health, HealthServer, Progress, answers_soon
 from stream_processors.partition.life import State
 from stream_processors.patience import STORE, Waits
 from stream_processors.settings import Settings
@@ -131,8 +131,9 @@ def asked() -> Asked:
 
         port = free_port()
         settings = Settings(metrics_port=port)
-        server = HealthServer(cast("StreamProcessors", app), Store(), broker, settings)
-        server._progress = Progress(stalled_after_s=0)
+        its_app = cast("StreamProcessors", app)
+        health = Health(its_app, Store(), stalled_after_s=0)
+        server = HealthServer(its_app, health, Store(), broker, settings)
         await server.on_start()
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:

@@ -1,0 +1,43 @@
+"""Whether a client made now would reach all that this worker reads from Kafka or writes to it.
+
+A client that has lived for long may be stuck while the broker is well. Asked of librdkafka, which
+says of each partition whether its leader answers.
+"""
+
+from collections.abc import Collection
+from concurrent.futures import wait
+from typing import Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka import TopicPartition as Place
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from runtime.kafka.admin import Admin
+from runtime.kafka.config import KafkaConfig
+from runtime.kafka.tokens import TokenError
+
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_TIMEOUT_S: Final = 5.0
+_ANSWER_WITHIN_S: Final = 7.0
+
+
+def is_reachable(kafka: KafkaConfig, topics: Collection[str]) -> bool:
+    """Return whether the leader of each partition of some topics answers; blocks for some seconds.
+
+    A topic that does not exist, or whose partition has no leader, is out of reach.
+    """
+    try:
+        with Admin(kafka, client_id="tickrec-stream-processors") as client:
+            return _leaders_answer(client, [kafka.topic(topic) for topic in topics])
+    except (KafkaException, TokenError):
+        return False
+
+
+def _leaders_answer(client: Admin, topics: Collection[str]) -> bool:
+    there = client.list_topics(timeout=_TIMEOUT_S).topics
+    if not all(topic in there and there[topic].partitions for topic in topics):
+        return False
+    ends = {Place(topic, number): _LATEST for topic in topics for number in there[topic].partitions}
+    asked = client.list_offsets(ends, request_timeout=_TIMEOUT_S).values()
+    wait(asked, _ANSWER_WITHIN_S)
+    return all(future.done() and future.exception() is None for future in asked)

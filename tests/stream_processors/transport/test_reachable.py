@@ -1,0 +1,21 @@
+"""Whether a new client of the broker would do better than one that is stuck."""
+
+from contracts.topics import BARS, QUOTES
+from infra.local.process import free_port
+from runtime.kafka.config import plain
+from runtime.topology import Topology
+from stream_processors.transport.reachable import is_reachable
+
+
+def test_a_broker_whose_leaders_answer_is_reachable(broker: str, topology: Topology) -> None:
+    assert topology.quotes
+    assert is_reachable(plain(broker), [QUOTES.name, BARS.name])
+
+
+def test_a_topic_that_is_not_there_is_not(broker: str, topology: Topology) -> None:
+    assert topology.quotes
+    assert not is_reachable(plain(broker), [QUOTES.name, "a-topic-that-nobody-made"])
+
+
+def test_a_broker_that_is_away_is_not() -> None:
+    assert not is_reachable(plain(f"127.0.0.1:{free_port()}"), [QUOTES.name])
