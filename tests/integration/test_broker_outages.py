@@ -35,8 +35,8 @@ def test_a_worker_cut_off_from_kafka_for_longer_than_its_session_goes_on_by_itse
         kafka.server.start()
         kafka.server.await_ready()
         pipeline = Pipeline(
-            kafka.bootstrap_servers, store_url, namespace, two_of_each(kafka, store_url, namespace),
-            tmp_path,
+            kafka.bootstrap_servers, store_url, namespace,
+            two_of_each(kafka.bootstrap_servers, store_url, namespace), tmp_path,
         )  # fmt: skip
         with watched(pipeline, kafka_bootstrap_servers=way) as worker:
             pipeline.publish([*quotes(1_000), *events(100)])
@@ -68,10 +68,10 @@ def own_kafka_or_skip(folder: Path, network: Network, brokers: int = 1) -> Kafka
         pytest.skip(f"only Apache Kafka can be reached in two ways: {why}")
 
 
-def two_of_each(kafka: Kafka, store_url: str, namespace: str) -> Topology:
+def two_of_each(address: str, store_url: str, namespace: str) -> Topology:
     """Make the topics."""
     keyspace = Keyspace(namespace)
     with connect(store_url, "tests") as store:
-        client = brokers.admin(plain(kafka.bootstrap_servers))
+        client = brokers.admin(plain(address))
         ensure(client, store, keyspace, {topic.name: 2 for topic in STREAMED})
         return Topology.from_hash(store.hgetall(keyspace.topics()))

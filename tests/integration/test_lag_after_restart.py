@@ -1,0 +1,70 @@
+"""Kafka started again: /v1/pipeline says how far the workers are, within seconds."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.pipeline.log_ends import LogEnds, LogWatch
+from infra.local.kafka.jars import NoKafkaError
+from infra.local.kafka.server import kafka
+from infra.local.process import free_port
+from runtime.kafka.config import plain
+from runtime.topology import Topology
+from tests.chaos.servers.restartable import Restartable
+from tests.integration.test_broker_outages import two_of_each
+from tests.patience import PATIENCE_S
+
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
+
+RESTARTS = 3
+"""Each raises the epoch of every leader."""
+SECONDS = 30.0
+"""Long for a client that asks for new metadata every three seconds, short for every 15 minutes."""
+
+
+@pytest.fixture
+def broker_of_its_own(tmp_path: Path) -> Iterator[Restartable]:
+    try:
+        server = Restartable(kafka(free_port(), tmp_path / "kafka"))
+    except NoKafkaError as why:
+        pytest.skip(f"Tansu's leaders have no epochs: {why}")
+    server.start()
+    server.await_ready()
+    yield server
+    server.stop()
+
+
+async def test_the_ends_of_all_logs_are_known_again_within_seconds_of_kafkas_restart(
+    broker_of_its_own: Restartable, store_url: str, namespace: str
+) -> None:
+    server = broker_of_its_own
+    topology = await asyncio.to_thread(two_of_each, server.address, store_url, namespace)
+    watch = LogWatch(plain(server.address), time.monotonic)
+    try:
+        await known(watch, topology, PATIENCE_S)
+        for _ in range(RESTARTS):
+            await asyncio.to_thread(restart, server)
+            await known(watch, topology, SECONDS)
+    finally:
+        await watch.aclose()
+
+
+def restart(server: Restartable) -> None:
+    server.stop()
+    server.start()
+    server.await_ready()
+
+
+async def known(watch: LogWatch, topology: Topology, within_s: float) -> None:
+    """Return once the ends are known; ask as often as a person who looks at the page."""
+    start_s, answer = time.monotonic(), LogEnds()
+    while time.monotonic() - start_s < within_s:
+        answer = await watch.ends(topology)
+        if answer.failure is None:
+            print(f"known after {time.monotonic() - start_s:.1f} s")
+            return
+        await asyncio.sleep(1)
+    pytest.fail(f"not known within {within_s:g} s: {answer.failure}")
