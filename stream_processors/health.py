@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from contracts.topics import STREAMED, Topic
 from stream_processors.app import StreamProcessors
@@ -231,5 +231,5 @@ async def answers_soon(ask: Ask, within_s: float = _ANSWER_WITHIN_S) -> bool:
     """Return whether a server gives a sign of life within a second."""
     try:
         return bool(await asyncio.wait_for(ask(), within_s))
-    except (TimeoutError, RedisError, KafkaError, OSError):
+    except (TimeoutError, RedisError, RedisClusterException, KafkaError, OSError):
         return False

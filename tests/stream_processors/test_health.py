@@ -10,6 +10,7 @@ import httpx
 import pytest
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import SlotNotCoveredError
 
 from contracts.topics import Topic
 from infra.local.process import free_port
@@ -76,9 +77,13 @@ async def test_a_server_that_says_nothing_or_refuses_does_not_answer() -> None:
     async def refusing() -> bool:
         raise RedisConnectionError
 
+    async def uncovered() -> bool:
+        raise SlotNotCoveredError  # to redis-py it is no RedisError
+
     async def answering() -> bool:
         return True
 
+    assert not await answers_soon(uncovered)
     assert not await answers_soon(silent, within_s=0.01)
     assert not await answers_soon(refusing)
     assert await answers_soon(answering)
