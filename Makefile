@@ -8,7 +8,7 @@ PROGRAMS := producers stream-processors trainer api archive infra
 READERS := producers api infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation cluster-check terraform-check lock clean
+.PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -146,6 +146,9 @@ $(DVC)/.ready: requirements-dvc.lock $(READY)
 
 evaluation: $(DVC)/.ready ## repeat what has changed of the evaluation in trainer/evaluation/versions, by DVC
 	@cd trainer/evaluation/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath $(DVC))/bin/dvc repro
+
+compose-check: $(READY) ## try docker-compose.yml on the engine of DOCKER_HOST: scaling, faults, down and up; needs Docker
+	@$(BIN)/python -m infra.compose_check
 
 cluster-check: $(READY) ## try infra/kubernetes on a real control plane: overlays, evictions, scaling (KEDA=yes: by KEDA)
 	@$(BIN)/python -m infra.cluster_check $(if $(filter yes,$(KEDA)),--keda)

@@ -34,7 +34,7 @@ from infra.local.run import (
     running_stack,
 )
 from infra.local.stack import BrokerKind, compose
-from infra.local.subjects import served_generation
+from infra.local.subjects import Subjects, served_generation
 from infra.local.tour import answers, await_subjects
 from runtime.redis.stores import Store, connect
 
@@ -95,8 +95,8 @@ def demo(
             connect_api(stack.api_url) as client,
         ):
             with console.status("waiting for the first bars, histories and lists ..."):
-                subjects = await_subjects(running, store, client)
-            for given in answers(running, client, questions(subjects)):
+                subjects = _subjects(running, store, client)
+            for given in answers(running.pause, client, questions(subjects)):
                 show.answer(console, stack.api_url, given)
             looked = look(store, Keyspace(stack.namespace), subjects)
             show.keys(console, stack.store.address, looked)
@@ -117,9 +117,9 @@ def smoke(console: Console, folder: Path, broker: BrokerKind, workers: int, api_
             connect(stack.store.address, _CLIENT_NAME) as store,
             connect_api(stack.api_url) as client,
         ):
-            subjects = await_subjects(running, store, client)
+            subjects = _subjects(running, store, client)
             asked = itertools.chain(questions(subjects), decisions())
-            given = list(answers(running, client, asked))
+            given = list(answers(running.pause, client, asked))
         for answer in given:
             show.check(console, answer)
         running.tick()
@@ -267,6 +267,11 @@ def _print_processes(console: Console, folder: Path) -> None:
         if (old := show.age(report)) is not None:
             console.print(old, soft_wrap=True)
         console.print(f"logs in {show.shown(folder)}/", style="dim", soft_wrap=True)
+
+
+def _subjects(running: Running, store: Store, client: httpx.Client) -> Subjects:
+    keyspace = Keyspace(running.stack.namespace)
+    return await_subjects(running.pause, keyspace, store, client, str(running.folder))
 
 
 def _watch(console: Console, running: Running, store: Store, client: httpx.Client) -> None:

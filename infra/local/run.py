@@ -26,7 +26,7 @@ Say = Callable[[str, str, str], None]
 TICK_S: Final = 0.2
 _LOCK: Final = "lock"
 _STATE: Final = "state.json"
-_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class BusyError(RuntimeError):
@@ -80,7 +80,7 @@ def interruptible() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in _INTERRUPTS}
+    before = {number: signal.signal(number, interrupt) for number in INTERRUPTS}
     try:
         yield
     finally:
@@ -120,7 +120,7 @@ def running_stack(folder: Path, stack: Stack, say: Say) -> Iterator["Running"]:
         yield Running(folder, stack, supervisor)
     finally:
         # Whoever is impatient now must wait: what is not stopped here stays behind.
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
         supervisor.stop()
         for number, handler in before.items():
             signal.signal(number, handler)

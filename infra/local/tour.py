@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 from contracts.keyspace import Keyspace
 from infra.local.asking import Answer, Question, ask
 from infra.local.process import READY_WITHIN_S, NotReadyError
-from infra.local.run import Running
 from infra.local.subjects import Subjects, find_subjects
 from runtime.redis.stores import Store
 
@@ -19,14 +18,25 @@ PLAUSIBLE_WITHIN_S: Final = 60
 _PAUSE_S: Final = 0.1
 T = TypeVar("T")
 
+Pause = Callable[[float], None]
+"""Lets so many seconds pass."""
 
-def await_subjects(running: Running, store: Store, client: httpx.Client) -> Subjects:
+
+def await_subjects(
+    pause: Pause, keyspace: Keyspace, store: Store, client: httpx.Client, logs: str
+) -> Subjects:
     """Return whom and what to ask about, once quotes, events and a first generation are there.
+
+    Args:
+        pause: between two looks.
+        keyspace: of the stack.
+        store: of the stack.
+        client: of its API.
+        logs: where they are, for the error.
 
     Raises:
         NotReadyError: they are not within `READY_WITHIN_S`.
     """
-    keyspace = Keyspace(running.stack.namespace)
 
     def find() -> Subjects | None:
         try:
@@ -34,28 +44,26 @@ def await_subjects(running: Running, store: Store, client: httpx.Client) -> Subj
         except (RedisError, httpx.HTTPError):
             return None
 
-    found = _patiently(running, find, lambda subjects: subjects is not None, READY_WITHIN_S)
+    found = _patiently(pause, find, lambda subjects: subjects is not None, READY_WITHIN_S)
     if found is None:
         raise NotReadyError(
             f"no bars, histories and lists within {READY_WITHIN_S} s: see the logs of worker, "
-            f"trainer and api in {running.folder}"
+            f"trainer and api in {logs}"
         )
     return found
 
 
-def answers(
-    running: Running, client: httpx.Client, questions: Iterable[Question]
-) -> Iterator[Answer]:
+def answers(pause: Pause, client: httpx.Client, questions: Iterable[Question]) -> Iterator[Answer]:
     """Ask each question until its answer is plausible; yield that, or the last one in time."""
     for question in questions:
         asked = partial(ask, client, question)
-        yield _patiently(running, asked, lambda answer: answer.problem is None, PLAUSIBLE_WITHIN_S)
+        yield _patiently(pause, asked, lambda answer: answer.problem is None, PLAUSIBLE_WITHIN_S)
 
 
 def _patiently(
-    running: Running, attempt: Callable[[], T], good: Callable[[T], bool], within_s: float
+    pause: Pause, attempt: Callable[[], T], good: Callable[[T], bool], within_s: float
 ) -> T:
     deadline = time.monotonic() + within_s
     while not good(result := attempt()) and time.monotonic() < deadline:
-        running.pause(_PAUSE_S)
+        pause(_PAUSE_S)
     return result

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from contracts.keyspace import Keyspace
 from infra.local.asking import connect_api
 from infra.local.paths import HOME, PROJECT
 from infra.local.run import Running, claimed, interruptible, running_stack
@@ -40,7 +41,8 @@ def take(minutes: float) -> None:
                 connect(stack.store.address, "screenshots") as store,
                 connect_api(stack.api_url) as api,
             ):
-                subjects = await_subjects(running, store, api)
+                keyspace = Keyspace(stack.namespace)
+                subjects = await_subjects(running.pause, keyspace, store, api, str(folder))
             print(f"{stack.api_url} gathers data for {minutes:g} minutes", flush=True)
             running.pause(60 * minutes)
             take_all(running, subjects)

@@ -1,0 +1,84 @@
+"""`python -m infra.compose_check`: builds, starts, tries everything, and leaves nothing."""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from infra.compose_check import course, leaving
+from infra.compose_check.engine import CheckError, versions
+from infra.compose_check.report import Report
+from infra.compose_check.stack import Stack, new_stack
+from infra.local.process import NotReadyError
+from infra.local.run import INTERRUPTS, interruptible
+
+_WIDTH_OF_A_FILE: Final = 120
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
+
+
+@app.command()
+def main() -> None:
+    """Try docker-compose.yml on the engine that DOCKER_HOST names; exits with 1 if a step fails."""
+    try:
+        console.print(versions(), highlight=False)
+    except CheckError as error:
+        _say(error)
+        raise typer.Exit(1) from None
+    report = Report(console)
+    with tempfile.TemporaryDirectory(prefix="compose-check-") as folder, interruptible():
+        succeeded = _checked(new_stack(Path(folder)), report)
+    console.print(f"{report.took_s:.0f} s")
+    raise typer.Exit(int(not succeeded))
+
+
+def _checked(stack: Stack, report: Report) -> bool:
+    """Return whether all steps succeeded, leaving nothing among them."""
+    try:
+        stack.prepare()
+        with _removed(stack, report):
+            course.take(stack, report)
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return False
+    except (CheckError, NotReadyError) as error:
+        _say(error)
+        return False
+    return True
+
+
+@contextmanager
+def _removed(stack: Stack, report: Report) -> Iterator[None]:
+    """Remove all of the stack after the block, whatever comes; of what fails, show logs before.
+
+    Raises:
+        CheckError: something was left.
+    """
+    try:
+        yield
+    except (CheckError, NotReadyError):
+        leaving.show_logs(stack, console)
+        raise
+    finally:
+        # An impatient user must wait now: what is not removed here stays behind.
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
+        with report.step("down, and nothing is left"):
+            leaving.remove(stack)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(error: Exception) -> None:
+    Console(stderr=True, soft_wrap=True).print(Text.assemble(("error ", "red"), str(error)))
+
+
+if __name__ == "__main__":
+    app()

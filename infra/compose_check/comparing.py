@@ -1,0 +1,75 @@
+"""Whether the stack answers as it should, and holds what its log says."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+import httpx
+
+from infra.compose_check.engine import CheckError
+from infra.compose_check.folding import NAMESPACE
+from infra.compose_check.stack import Stack
+from infra.local.asking import Question
+from infra.local.paths import PROJECT
+from infra.local.plausible import is_problem
+from infra.local.questions import questions
+from infra.local.subjects import Subjects
+from infra.local.tour import answers
+
+_RECOUNT_S: Final = 600
+_NOT_OUTSIDE: Final = "/metrics"
+
+
+def ask_all(client: httpx.Client, subjects: Subjects) -> int:
+    """Ask through nginx what the smoke asks, and return how many answers came.
+
+    Raises:
+        CheckError: some are not as they should be.
+    """
+    asked = map(_as_outside, questions(subjects))
+    given = list(answers(time.sleep, client, asked))
+    if wrong := [f"{one.question}: {one.problem}" for one in given if one.problem]:
+        raise CheckError("\n".join(wrong))
+    return len(given)
+
+
+def recount(stack: Stack) -> str:
+    """Compare Redis with what the log says, and return what was compared.
+
+    Raises:
+        CheckError: they differ.
+    """
+    where = ("--kafka", stack.kafka, "--redis", stack.redis, "--namespace", NAMESPACE)
+    done = subprocess.run(
+        (sys.executable, "-m", "tests.chaos.recount", *where),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=_RECOUNT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise CheckError(done.stdout.strip() or done.stderr.strip())
+    return done.stdout.strip()
+
+
+def fixed_answers(client: httpx.Client, subjects: Subjects) -> dict[str, Any]:
+    """Return answers that nothing changes while no record comes, by path."""
+    instrument, user = subjects.instrument_id, subjects.user_id
+    paths = (
+        f"/v1/instruments/{instrument}/bars?start=0&limit=1000",
+        f"/v1/quotes/latest?instruments={instrument}",
+        f"/v1/instruments/{instrument}",
+        f"/v1/users/{user}/history",
+        f"/v1/users/{user}/export",
+    )
+    return {path: client.get(path).raise_for_status().json() for path in paths}
+
+
+def _as_outside(question: Question) -> Question:
+    """Return the question with the answer that nginx gives to those outside."""
+    if question.path != _NOT_OUTSIDE:
+        return question
+    return replace(question, status=404, check=is_problem("not-found"))

@@ -1,0 +1,141 @@
+"""The steps of the check, one after the other."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import httpx
+
+from contracts.keyspace import Keyspace
+from infra.compose_check import faults
+from infra.compose_check.comparing import ask_all, fixed_answers, recount
+from infra.compose_check.engine import CheckError, image_sizes
+from infra.compose_check.folding import NAMESPACE, folded, shared
+from infra.compose_check.report import Report, sizes
+from infra.compose_check.serving import all_up, client_of, fresh, spread
+from infra.compose_check.stack import Stack
+from infra.compose_check.waiting import Problem, until_well
+from infra.local.subjects import Subjects
+from infra.local.tour import await_subjects
+from runtime.redis.stores import connect
+
+_WORKERS: Final = 2
+_APIS: Final = 3
+_WELL_S: Final = 300
+"""Long, for a busy machine: each wait ends as soon as all is well."""
+
+
+def take(stack: Stack, report: Report) -> None:
+    """Take all steps.
+
+    Raises:
+        CheckError: one failed.
+    """
+    with report.step("images are built"):
+        stack.build()
+    report.console.print(sizes(image_sizes(stack.images)))
+    with report.step("a key is made"):
+        key = stack.make_key()
+    with report.step("the profiles simulate, archive and observe are up"):
+        stack.up()
+    with client_of(stack, key) as client:
+        with report.step("bars, histories and lists are there"):
+            subjects = _subjects(stack, client)
+        course = _Course(stack, report, client, subjects)
+        course.ask()
+        course.scale()
+        course.strike()
+        course.compare()
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What is done to a stack that runs, and has something to answer."""
+
+    stack: Stack
+    report: Report
+    client: httpx.Client
+    subjects: Subjects
+
+    def ask(self) -> None:
+        """Ask what the smoke asks, and Prometheus what it sees."""
+        with self.report.step("nginx answers as in the smoke") as seen:
+            seen.append(f"{ask_all(self.client, self.subjects)} answers")
+        with self.report.step("Prometheus sees every target up"):
+            _until(all_up(self.stack))
+
+    def scale(self) -> None:
+        """Start more workers and processes of the API."""
+        with self.report.step(f"{_WORKERS} workers share the partitions, with {_APIS} of the API"):
+            self.stack.up(worker=_WORKERS, api=_APIS)
+            self._until_at_work()
+        with self.report.step("requests go to each of them, and Prometheus sees all"):
+            _until(spread(self.stack, self.client))
+            _until(all_up(self.stack))
+
+    def strike(self) -> None:
+        """Strike what runs, and wait each time until all is at work again."""
+        stack, starved_s = self.stack, faults.STARVED_S
+        strikes: dict[str, Callable[[], Any]] = {
+            "a worker's process is killed": partial(faults.kill_process, stack, "worker"),
+            "a process of the API is killed": partial(faults.kill_process, stack, "api"),
+            f"Kafka has 2 % of a core for {starved_s} s": partial(faults.starve, stack, "kafka"),
+            "Kafka is restarted": partial(faults.restart, stack, "kafka"),
+            "Redis is killed and started": partial(faults.crash, stack, "redis"),
+        }
+        for what, strike in strikes.items():
+            with self.report.step(what) as seen:
+                strike()
+                began_s = time.monotonic()
+                self._until_at_work()
+                seen.append(f"all at work after {time.monotonic() - began_s:.0f} s")
+
+    def compare(self) -> None:
+        """Compare Redis with the log, now and after all was taken down and up again."""
+        with self.report.step("the producer is stopped, and all is folded"):
+            self.stack.compose("stop", "producer")
+            _until(folded(self.stack))
+        with self.report.step("Redis holds what the log says") as seen:
+            seen.append(recount(self.stack))
+        before = fixed_answers(self.client, self.subjects)
+        with self.report.step("down and up again, with the volumes"):
+            self.stack.down()
+            self.stack.up(worker=_WORKERS, api=_APIS, producer=0)
+            _until(shared(self.stack, _WORKERS))
+            _until(folded(self.stack))
+        with self.report.step("Redis still holds what the log says") as seen:
+            seen.append(recount(self.stack))
+        with self.report.step("answers are the same") as seen:
+            after = fixed_answers(self.client, self.subjects)
+            if changed := [path for path in before if after[path] != before[path]]:
+                raise CheckError(f"other than before: {', '.join(changed)}")
+            seen.append(f"{len(before)} compared")
+
+    def _until_at_work(self) -> None:
+        """Return when all containers are well, and quotes of now are folded and served."""
+        _until(unwell(self.stack))
+        _until(shared(self.stack, _WORKERS))
+        _until(folded(self.stack))
+        _until(fresh(self.client, self.subjects))
+
+
+def unwell(stack: Stack) -> Problem:
+    """Ask which containers are not well."""
+
+    def problem() -> str | None:
+        ill = [f"{one.service} is {one.health}" for one in stack.containers() if not one.is_well]
+        return ", ".join(ill) or None
+
+    return problem
+
+
+def _until(problem: Problem) -> None:
+    until_well(problem, _WELL_S)
+
+
+def _subjects(stack: Stack, client: httpx.Client) -> Subjects:
+    with connect(stack.redis, "tickrec-compose-check") as store:
+        logs = f"docker compose --project-name {stack.project} logs"
+        return await_subjects(time.sleep, Keyspace(NAMESPACE), store, client, logs)

@@ -1,0 +1,85 @@
+"""Whether the workers share all partitions, and have folded what the logs hold."""
+
+import json
+from collections import Counter
+from typing import Any, Final
+
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
+from infra.cluster_check.freshness import Partition
+from infra.cluster_check.log import Log
+from infra.compose_check.engine import docker
+from infra.compose_check.stack import Stack
+from infra.compose_check.waiting import Problem
+from runtime.settings import SharedSettings
+
+NAMESPACE: Final[str] = SharedSettings.model_fields["namespace"].default
+_HEALTH: Final = """\
+import urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen("http://127.0.0.1:9101/health", timeout=4)
+except urllib.error.HTTPError as unhealthy:
+    answer = unhealthy
+print(answer.read().decode())
+"""
+_AT_WORK: Final = ("folding", "flushing")
+_IN_ORDER: Final = (QUOTES, INTERACTIONS, COOCCURRENCES)
+"""Of the pipeline: once interactions are folded, no more changes of counts come."""
+
+
+def shared(stack: Stack, workers: int) -> Problem:
+    """Ask whether so many workers fold every partition, each one of them some."""
+    expected = {f"{topic.name}/{n}" for topic in STREAMED for n in range(topic.partitions)}
+
+    def problem() -> str | None:
+        said = [_health(one.id) for one in stack.containers("worker") if one.status == "running"]
+        return unshared(expected, workers, said)
+
+    return problem
+
+
+def unshared(expected: set[str], workers: int, said: list[dict[str, Any]]) -> str | None:
+    """Return what of the partitions nobody folds, or several do, None if all is well.
+
+    Args:
+        expected: the partitions, as `quotes/0`.
+        workers: how many there should be.
+        said: what each of them answers at /health.
+    """
+    if len(said) != workers:
+        return f"{len(said)} workers run instead of {workers}"
+    states = [(name, one["state"]) for each in said for name, one in each["partitions"].items()]
+    folding = Counter(name for name, state in states if state in _AT_WORK)
+    if missing := expected - folding.keys():
+        counts = dict(Counter(state for _, state in states))
+        return f"{len(missing)} of {len(expected)} partitions are not folded: {counts}"
+    if twice := [name for name, n in folding.items() if n > 1]:
+        return f"folded by several workers: {', '.join(sorted(twice))}"
+    return None if all(one["partitions"] for one in said) else "a worker has no partition"
+
+
+def folded(stack: Stack) -> Problem:
+    """Ask whether all is folded that the logs held when it was first asked, topic by topic."""
+    left = list(_IN_ORDER)
+    ends: dict[Partition, int] = {}
+
+    def problem() -> str | None:
+        nonlocal ends
+        # A new one each time: the client of one that lived before Kafka's restart may know less.
+        log = Log(stack.kafka, stack.redis, NAMESPACE)
+        while left:
+            partitions = log.partitions(left[:1])
+            ends = ends or log.ends((left[0].name, n) for n in range(partitions[left[0].name]))
+            positions = log.positions(left[:1], partitions)
+            behind = sum(max(0, end - positions[one]) for one, end in ends.items())
+            if behind:
+                return f"{behind:,} records of {left[0].name} are not folded"
+            left.pop(0)
+            ends = {}
+        return None
+
+    return problem
+
+
+def _health(container: str) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(docker("exec", container, "python", "-c", _HEALTH))
+    return said

@@ -1,0 +1,83 @@
+"""What nginx, the API and Prometheus say."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+
+from infra.compose_check.stack import Stack
+from infra.compose_check.waiting import Problem
+from infra.local.asking import connect_api
+from infra.local.subjects import Subjects
+
+JOBS: Final = ("worker", "trainer", "api", "archive", "maintenance")
+"""of infra/prometheus/prometheus.yml, each named as its service"""
+_FRESH_S: Final = 15
+"""An instrument that many ask for has a quote a second, and an API reads it a moment later."""
+_ROUND: Final = 30
+"""requests: enough that each of a few processes gets some"""
+
+
+@contextmanager
+def client_of(stack: Stack, key: str) -> Iterator[httpx.Client]:
+    """Have a client of the API, through nginx, with a key."""
+    with connect_api(stack.api_url) as client:
+        client.headers["X-API-Key"] = key
+        yield client
+
+
+def all_up(stack: Stack) -> Problem:
+    """Ask whether Prometheus scrapes each container, and has no other target."""
+
+    def problem() -> str | None:
+        said = httpx.get(f"{stack.prometheus_url}/api/v1/targets", timeout=10).json()
+        return not_up(said, Counter(one.service for one in stack.containers()))
+
+    return problem
+
+
+def not_up(said: dict[str, Any], running: Counter[str]) -> str | None:
+    """Return which targets are not as they should be, by what Prometheus says of them."""
+    targets = said["data"]["activeTargets"]
+    down = [f"{one['scrapeUrl']}: {one['lastError']}" for one in targets if one["health"] != "up"]
+    if down:
+        return "; ".join(down)
+    seen = Counter(one["labels"]["job"] for one in targets)
+    odd = [f"{job}: {seen[job]} of {running[job]}" for job in JOBS if seen[job] != running[job]]
+    return f"targets that are up: {', '.join(odd)}" if odd else None
+
+
+def spread(stack: Stack, client: httpx.Client) -> Problem:
+    """Ask whether nginx sends requests to every process of the API, and to no other."""
+
+    def problem() -> str | None:
+        addresses = {one.address for one in stack.containers("api")}
+        for _ in range(_ROUND):
+            client.get("/v1/trending?n=1").raise_for_status()
+        seen = upstreams(stack.compose("logs", "--no-log-prefix", f"--tail={_ROUND}", "nginx"))
+        return None if seen == addresses else f"requests went to {seen}, not to {addresses}"
+
+    return problem
+
+
+def upstreams(log: str) -> set[str]:
+    """Return the addresses that requests went to, by nginx's log."""
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    went = {line["tickrec"]["upstream"] for line in lines}
+    return {one.rpartition(":")[0] for many in went for one in many.split(", ") if ":" in one}
+
+
+def fresh(client: httpx.Client, subjects: Subjects) -> Problem:
+    """Ask whether a quote of a moment ago can be read."""
+    instrument = subjects.instrument_id
+
+    def problem() -> str | None:
+        said = client.get(f"/v1/quotes/latest?instruments={instrument}").raise_for_status().json()
+        age_s = time.time() - said["quotes"][str(instrument)]["ts"] / 1000
+        return None if age_s < _FRESH_S else f"the newest quote is {age_s:.0f} s old"
+
+    return problem

@@ -1,0 +1,146 @@
+"""The stack of docker-compose.yml, as a project with images and ports of its own."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from infra.compose_check.engine import Container, containers_of, docker
+from infra.local.paths import PROJECT
+from infra.local.process import LOOPBACK, free_port
+
+_PROFILES: Final = ("simulate", "archive", "observe")
+_LEFT_OUT: Final = "grafana"
+"""It takes no part in what is checked, and is one more large image."""
+_CALL_S: Final = 120
+_BUILD_S: Final = 1_800
+_UP_S: Final = 600
+_KEYS: Final = "/keys/keys.json"
+
+
+@dataclass(slots=True)
+class Stack:
+    """Runs Compose for one project."""
+
+    project: str
+    override: Path
+    """where `prepare` writes what differs from docker-compose.yml"""
+    kafka_port: int = field(default_factory=free_port)
+    redis_port: int = field(default_factory=free_port)
+    api_port: int = field(default_factory=free_port)
+    prometheus_port: int = field(default_factory=free_port)
+    images: list[str] = field(default_factory=list)
+    """that are built"""
+    volumes: set[str] = field(default_factory=set)
+    """that containers were seen to have"""
+
+    @property
+    def kafka(self) -> str:
+        """Where Kafka answers on this machine."""
+        return f"localhost:{self.kafka_port}"
+
+    @property
+    def redis(self) -> str:
+        """Where Redis answers."""
+        return f"redis://{LOOPBACK}:{self.redis_port}/0"
+
+    @property
+    def api_url(self) -> str:
+        """Where nginx answers."""
+        return f"http://{LOOPBACK}:{self.api_port}"
+
+    @property
+    def prometheus_url(self) -> str:
+        """Where Prometheus answers."""
+        return f"http://{LOOPBACK}:{self.prometheus_port}"
+
+    def compose(self, *arguments: str, within_s: float = _CALL_S) -> str:
+        """Run a command of Compose's, and return what it printed.
+
+        Raises:
+            CheckError: it failed, or did not end in time.
+        """
+        files = ("--file", str(PROJECT / "docker-compose.yml"), "--file", str(self.override))
+        profiles = [f"--profile={name}" for name in _PROFILES]
+        named = ("compose", "--project-name", self.project, *files, *profiles)
+        return docker(*named, *arguments, within_s=within_s, environment=self._environment())
+
+    def prepare(self) -> None:
+        """Write what differs from docker-compose.yml.
+
+        Raises:
+            CheckError: Compose does not take the file.
+        """
+        self.override.write_text("{}")
+        said = self.compose("--profile=keys", "config", "--format", "json")
+        services = json.loads(said)["services"]
+        images = {
+            name: f"{self.project}/{service['image']}"
+            for name, service in services.items()
+            if "build" in service
+        }
+        self.images = sorted(set(images.values()))
+        ports = {"kafka": (self.kafka_port, 9092), "redis": (self.redis_port, 6379)}
+        ports |= {"prometheus": (self.prometheus_port, 9090)}
+        self.override.write_text(override_of(images, ports))
+        self.compose("config", "--quiet")
+
+    def build(self) -> None:
+        """Build the images."""
+        self.compose("build", "--quiet", within_s=_BUILD_S)
+
+    def make_key(self) -> str:
+        """Make a key that may do everything, and return it."""
+        added = ("add", "compose-check", "--scopes", "read,write,admin")
+        return self.compose("run", "--rm", "keys", *added).split()[-1]
+
+    def up(self, **scale: int) -> None:
+        """Start all, so many of some services, and return when all are well."""
+        counts = [f"--scale={name}={n}" for name, n in scale.items()]
+        self.compose("up", "--detach", "--wait", "--no-build", *counts, within_s=_UP_S)
+
+    def down(self, *options: str) -> None:
+        """Remove containers and network."""
+        self.containers()
+        self.compose("down", *options, within_s=_UP_S)
+
+    def containers(self, service: str | None = None) -> list[Container]:
+        """Return the containers, all or those of one service, whether they run or not."""
+        found = containers_of(self.project)
+        self.volumes.update(name for one in found for name in one.volumes)
+        return [one for one in found if service in (None, one.service)]
+
+    def only(self, service: str) -> Container:
+        """Return the container of a service that has one."""
+        (found,) = self.containers(service)
+        return found
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
+            "API_ADDRESS": LOOPBACK,
+            "API_HOSTS": "",
+            "API_KEYS": "",
+            "API_KEYS_FILE": _KEYS,
+            "API_PORT": str(self.api_port),
+            "ARCHIVE_WAREHOUSE": "/archive",
+        }
+
+
+def new_stack(folder: Path) -> Stack:
+    """Return a stack under a name that no other has."""
+    return Stack(f"tickrec-check-{secrets.token_hex(3)}", folder / "override.yml")
+
+
+def override_of(images: Mapping[str, str], ports: Mapping[str, tuple[int, int]]) -> str:
+    """Return an override for Compose: images of services, and their ports here and inside."""
+    lines = [f"  {name}: {{image: {json.dumps(image)}}}" for name, image in images.items()]
+    for name, (here, inside) in ports.items():
+        lines += [f"  {name}:", f'    ports: !override ["{LOOPBACK}:{here}:{inside}"]']
+        if name == "kafka":
+            listeners = f"INSIDE://kafka:19092,HOST://localhost:{here}"
+            lines += [f'    environment: {{KAFKA_ADVERTISED_LISTENERS: "{listeners}"}}']
+    lines += [f"  {_LEFT_OUT}: {{profiles: !override [{_LEFT_OUT}]}}"]
+    return "\n".join(["services:", *lines, ""])

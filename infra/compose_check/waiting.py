@@ -1,0 +1,36 @@
+"""Waits for conditions, with a bound; never for a time."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import httpx
+from confluent_kafka import KafkaException
+from redis.exceptions import RedisError
+
+from infra.compose_check.engine import CheckError
+
+_LOOK_EVERY_S: Final = 0.5
+
+Problem = Callable[[], str | None]
+"""Says what is not well yet, None if all is."""
+
+
+def until_well(problem: Problem, within_s: float) -> None:
+    """Return as soon as there is no problem.
+
+    Raises:
+        CheckError: there still is one in the end.
+    """
+    deadline = time.monotonic() + within_s
+    while (said := _asked(problem)) is not None:
+        if time.monotonic() > deadline:
+            raise CheckError(f"still so after {within_s:g} s: {said}")
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _asked(problem: Problem) -> str | None:
+    try:
+        return problem()
+    except (httpx.HTTPError, KafkaException, RedisError, CheckError) as error:
+        return f"{type(error).__name__}: {error}"

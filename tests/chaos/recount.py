@@ -1,0 +1,105 @@
+"""`python -m tests.chaos.recount`: is what Redis holds what stands in the log of a running stack?
+
+For a stack with the settings of `docker-compose.yml`, that nothing is written to at the time. Exits
+with 1, and says where they differ, if they do.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from contracts.keyspace import NEXT_FIELD, Keyspace
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
+from runtime.redis.stores import Store, connect
+from runtime.topology import Topology
+from stream_processors.settings import Settings
+from tests.chaos.log import Log
+from tests.chaos.modes import Mode
+from tests.chaos.stored import differences, stored_values, unlisted_items
+from tests.chaos.truth.expected import Expected, Values, expected_values
+
+_MODE: Final = Mode(erasures=True)
+_SHOWN: Final = 20
+_RELATIVE: Final = 1e-9
+"""Of a bar's price times volume: the sum of any prices depends on the order by its last bits."""
+
+console = Console(soft_wrap=True, highlight=False, markup=False)
+
+
+def main(
+    *,
+    kafka: Annotated[str, typer.Option(help="its bootstrap servers")],
+    redis: Annotated[str, typer.Option(help="its URL")],
+    namespace: Annotated[str, typer.Option()] = "live",
+) -> None:
+    """Compare bars, histories and counts in Redis with what the log says."""
+    keyspace, log = Keyspace(namespace), Log(kafka)
+    with connect(redis, "tickrec-recount") as store:
+        topology = Topology.from_hash(store.hgetall(keyspace.topics()))
+        problems = list(_unfolded(log, store, keyspace, topology))
+        expected = _expected(log, keyspace, topology)
+        stored = with_sums_apart(stored_values(store, keyspace))
+        unlisted = unlisted_items(store, keyspace)
+    log.close()
+    problems += [*differences(expected, stored)]
+    problems += [
+        f"{key} has a row and is not listed, or is listed and has none" for key in unlisted
+    ]
+    if problems:
+        more = [f"... {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        console.print("\n".join([*problems[:_SHOWN], *more]))
+        raise typer.Exit(1)
+    console.print(f"{_counted(log)}; {_kinds(stored)}: equal")
+
+
+def with_sums_apart(values: Values) -> Values:
+    """Return the values with each bar's sum of price times volume as a value of its own."""
+    apart: Values = {}
+    for (key, field), value in values.items():
+        if isinstance(value, dict) and "pv" in value:
+            apart[key, f"{field} pv"] = value["pv"]
+            value = {name: part for name, part in value.items() if name != "pv"}
+        apart[key, field] = value
+    return apart
+
+
+def _expected(log: Log, keyspace: Keyspace, topology: Topology) -> Expected:
+    minutes, cap = (_default(name) for name in ("bars_retention_minutes", "history_cap"))
+    expected = expected_values(log, keyspace, topology, _MODE, minutes, cap)
+    values = with_sums_apart(expected.values)
+    sums = {name: value for name, value in values.items() if name[1].endswith(" pv")}
+    tolerances = {name: abs(value) * _RELATIVE for name, value in sums.items()}
+    return Expected(values, expected.tolerances | tolerances)
+
+
+def _default(setting: str) -> Any:
+    return Settings.model_fields[setting].default
+
+
+def _unfolded(log: Log, store: Store, keyspace: Keyspace, topology: Topology) -> Iterator[str]:
+    """Read the log to its end; say where Redis does not stand there."""
+    for topic in (QUOTES, INTERACTIONS, COOCCURRENCES):
+        for partition, end in log.read_on(topic, getattr(topology, topic.name)).items():
+            position = int(store.hget(keyspace.position(topic, partition), NEXT_FIELD) or 0)
+            if position != end:
+                yield f"{topic.name}/{partition} is folded up to {position}, and ends at {end}"
+
+
+def _counted(log: Log) -> str:
+    return ", ".join(f"{_records(log, topic):,} {topic.name}" for topic in (QUOTES, INTERACTIONS))
+
+
+def _records(log: Log, topic: Topic) -> int:
+    return sum(len(records) for (name, _), records in log.records.items() if name == topic.name)
+
+
+def _kinds(values: Values) -> str:
+    kinds = Counter(key.split(":")[1] for key, _ in values)
+    return ", ".join(f"{n:,} values of {kind}" for kind, n in sorted(kinds.items()))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,106 @@
+"""What the check of Compose makes of what it is told, without an engine."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.compose_check.engine import CheckError, Container
+from infra.compose_check.folding import unshared
+from infra.compose_check.serving import JOBS, not_up, upstreams
+from infra.compose_check.stack import override_of
+from infra.compose_check.waiting import until_well
+from tests.chaos.recount import with_sums_apart
+
+PARTITIONS = {"quotes/0", "quotes/1"}
+RUNNING = Container("c1", "worker", "running", "healthy", 0, 0, "172.18.0.2", ())
+
+
+def worker(**states: str) -> dict[str, Any]:
+    return {"partitions": {f"quotes/{name[1:]}": {"state": of} for name, of in states.items()}}
+
+
+def test_partitions_are_shared_if_each_is_folded_once_and_each_worker_folds_some() -> None:
+    assert unshared(PARTITIONS, 2, [worker(p0="folding"), worker(p1="flushing")]) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ([worker(p0="folding")], "1 workers run instead of 2"),
+        ([worker(p0="folding"), worker(p1="claiming")], "1 of 2 partitions are not folded"),
+        (
+            [worker(p0="folding"), worker(p0="folding", p1="folding")],
+            "by several workers: quotes/0",
+        ),
+        ([worker(p0="folding", p1="folding"), worker()], "a worker has no partition"),
+    ],
+)
+def test_what_is_not_shared_is_named(said: list[dict[str, Any]], problem: str) -> None:
+    assert problem in (unshared(PARTITIONS, 2, said) or "")
+
+
+def test_prometheus_sees_each_container_up_and_no_other() -> None:
+    running = Counter(dict.fromkeys(JOBS, 1) | {"api": 2, "kafka": 1})
+    targets = [
+        {"labels": {"job": job}, "health": "up", "scrapeUrl": f"http://{job}", "lastError": ""}
+        for job in (*JOBS, "api")
+    ]
+
+    def said(targets: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"data": {"activeTargets": targets}}
+
+    assert not_up(said(targets), running) is None
+    assert not_up(said(targets[:-1]), running) == "targets that are up: api: 1 of 2"
+    down = targets[0] | {"health": "down", "lastError": "connection refused"}
+    assert not_up(said([down, *targets[1:]]), running) == "http://worker: connection refused"
+
+
+def test_the_log_of_nginx_names_every_process_that_was_asked() -> None:
+    log = (
+        '{"tickrec":{"upstream":"172.18.0.5:8000"}}\n'
+        '{"tickrec":{"upstream":"172.18.0.6:8000, 172.18.0.7:8000"}}\n'
+        '{"tickrec":{"upstream":""}}\n'
+        "not a request\n"
+    )
+    assert upstreams(log) == {"172.18.0.5", "172.18.0.6", "172.18.0.7"}
+
+
+def test_a_container_is_well_if_it_is_healthy_or_has_done_its_job() -> None:
+    assert RUNNING.is_well
+    assert replace(RUNNING, status="exited", health="exited").is_well
+    assert not replace(RUNNING, status="exited", health="exited", exit_code=137).is_well
+    assert not replace(RUNNING, health="starting").is_well
+
+
+def test_the_override_is_yaml_that_replaces_ports() -> None:
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+    text = override_of({"api": "x/tickrec/api"}, {"kafka": (1234, 9092), "redis": (1235, 6379)})
+    services = yaml.load(text, Loader)["services"]
+
+    assert services["api"] == {"image": "x/tickrec/api"}
+    assert services["redis"] == {"ports": ["127.0.0.1:1235:6379"]}
+    assert "HOST://localhost:1234" in services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+
+
+def test_a_wait_ends_with_the_last_problem() -> None:
+    seen = iter(["lag 3", None])
+    until_well(lambda: next(seen), within_s=10)
+
+    with pytest.raises(CheckError, match="still so after 0 s: lag 4"):
+        until_well(lambda: "lag 4", within_s=0)
+
+
+def test_a_sum_of_floats_is_compared_apart_from_its_bar() -> None:
+    bar = {"o": 1.0, "pv": 0.1 + 0.2}
+
+    assert with_sums_apart({("bars", "60"): bar, ("cooc", "4"): 1.0}) == {
+        ("bars", "60"): {"o": 1.0},
+        ("bars", "60 pv"): 0.1 + 0.2,
+        ("cooc", "4"): 1.0,
+    }
