@@ -83,9 +83,7 @@ class Stack:
             if "build" in service
         }
         self.images = sorted(set(images.values()))
-        ports = {"kafka": (self.kafka_port, 9092), "redis": (self.redis_port, 6379)}
-        ports |= {"prometheus": (self.prometheus_port, 9090)}
-        self.override.write_text(override_of(images, ports))
+        self.override.write_text(override_of(images))
         self.compose("config", "--quiet")
 
     def build(self) -> None:
@@ -126,6 +124,9 @@ class Stack:
             "API_KEYS_FILE": _KEYS,
             "API_PORT": str(self.api_port),
             "ARCHIVE_WAREHOUSE": "/archive",
+            "KAFKA_PORT": str(self.kafka_port),
+            "PROMETHEUS_PORT": str(self.prometheus_port),
+            "REDIS_PORT": str(self.redis_port),
         }
 
 
@@ -134,13 +135,8 @@ def new_stack(folder: Path) -> Stack:
     return Stack(f"tickrec-check-{secrets.token_hex(3)}", folder / "override.yml")
 
 
-def override_of(images: Mapping[str, str], ports: Mapping[str, tuple[int, int]]) -> str:
-    """Return an override for Compose: images of services, and their ports here and inside."""
+def override_of(images: Mapping[str, str]) -> str:
+    """Return an override for Compose: images of services, and that one is left out."""
     lines = [f"  {name}: {{image: {json.dumps(image)}}}" for name, image in images.items()]
-    for name, (here, inside) in ports.items():
-        lines += [f"  {name}:", f'    ports: !override ["{LOOPBACK}:{here}:{inside}"]']
-        if name == "kafka":
-            listeners = f"INSIDE://kafka:19092,HOST://localhost:{here}"
-            lines += [f'    environment: {{KAFKA_ADVERTISED_LISTENERS: "{listeners}"}}']
-    lines += [f"  {_LEFT_OUT}: {{profiles: !override [{_LEFT_OUT}]}}"]
-    return "\n".join(["services:", *lines, ""])
+    left_out = f"  {_LEFT_OUT}: {{profiles: !override [{_LEFT_OUT}]}}"
+    return "\n".join(["services:", *lines, left_out, ""])

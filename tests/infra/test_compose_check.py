@@ -75,17 +75,17 @@ def test_a_container_is_well_if_it_is_healthy_or_has_done_its_job() -> None:
     assert not replace(RUNNING, health="starting").is_well
 
 
-def test_the_override_is_yaml_that_replaces_ports() -> None:
+def test_the_override_names_images_and_leaves_grafana_out() -> None:
     class Loader(yaml.SafeLoader):
         pass
 
     Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
-    text = override_of({"api": "x/tickrec/api"}, {"kafka": (1234, 9092), "redis": (1235, 6379)})
-    services = yaml.load(text, Loader)["services"]
+    services = yaml.load(override_of({"api": "x/tickrec/api:0.1.0"}), Loader)["services"]
 
-    assert services["api"] == {"image": "x/tickrec/api"}
-    assert services["redis"] == {"ports": ["127.0.0.1:1235:6379"]}
-    assert "HOST://localhost:1234" in services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    assert services == {
+        "api": {"image": "x/tickrec/api:0.1.0"},
+        "grafana": {"profiles": ["grafana"]},
+    }
 
 
 def test_a_wait_ends_with_the_last_problem() -> None:
