@@ -42,14 +42,17 @@ def recount(stack: Stack) -> str:
         CheckError: they differ.
     """
     where = ("--kafka", stack.kafka, "--redis", stack.redis, "--namespace", NAMESPACE)
-    done = subprocess.run(
-        (sys.executable, "-m", "tests.chaos.recount", *where),
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=_RECOUNT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            (sys.executable, "-m", "tests.chaos.recount", *where),
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=_RECOUNT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise CheckError(f"the log is not recomputed within {_RECOUNT_S} s") from None
     if done.returncode != 0:
         raise CheckError(done.stdout.strip() or done.stderr.strip())
     return done.stdout.strip()

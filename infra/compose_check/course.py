@@ -1,6 +1,7 @@
 """The steps of the check, one after the other."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ import httpx
 from contracts.keyspace import Keyspace
 from infra.compose_check import faults
 from infra.compose_check.comparing import ask_all, fixed_answers, recount
-from infra.compose_check.engine import CheckError, image_sizes
+from infra.compose_check.engine import CheckError, Container, image_sizes
 from infra.compose_check.folding import NAMESPACE, folded, shared
 from infra.compose_check.report import Report, sizes
 from infra.compose_check.serving import all_up, client_of, fresh, spread
@@ -94,7 +95,8 @@ class _Course:
 
     def compare(self) -> None:
         """Compare Redis with the log, now and after all was taken down and up again."""
-        with self.report.step("the producer is stopped, and all is folded"):
+        with self.report.step("the producer is stopped, and all is folded") as seen:
+            seen.append(f"started again: {restarts(self.stack.containers())}")
             self.stack.compose("stop", "producer")
             _until(folded(self.stack))
         with self.report.step("Redis holds what the log says") as seen:
@@ -129,6 +131,14 @@ def unwell(stack: Stack) -> Problem:
         return ", ".join(ill) or None
 
     return problem
+
+
+def restarts(containers: list[Container]) -> str:
+    """Return how often the engine started containers again, by service."""
+    counts: Counter[str] = Counter()
+    for one in containers:
+        counts[one.service] += one.restarts
+    return ", ".join(f"{service} {n}" for service, n in sorted(counts.items()) if n) or "none"
 
 
 def _until(problem: Problem) -> None:

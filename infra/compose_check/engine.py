@@ -1,8 +1,11 @@
 """The engine that DOCKER_HOST names, asked through Docker's command line."""
 
 import json
+import os
+import shutil
+import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,23 +56,36 @@ def docker(
     """
     said = f"docker {' '.join(arguments)}"
     try:
-        done = subprocess.run(
-            ("docker", *arguments),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=within_s,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise CheckError("there is no `docker` here: install Docker with Compose 2.24") from None
+        code, out, err = _run(("docker", *arguments), within_s, environment)
     except subprocess.TimeoutExpired:
         raise CheckError(f"{said}: not done within {within_s:g} s") from None
-    if done.returncode != 0:
-        why = (done.stderr.strip() or done.stdout.strip())[-_SAID:]
-        raise CheckError(f"{said}: exit code {done.returncode}: {why}")
-    return done.stdout + done.stderr if merged else done.stdout
+    if code != 0:
+        raise CheckError(f"{said}: exit code {code}: {(err.strip() or out.strip())[-_SAID:]}")
+    return out + err if merged else out
+
+
+def _run(
+    argv: Sequence[str], within_s: float, environment: Mapping[str, str] | None
+) -> tuple[int, str, str]:
+    """Return exit code, output and errors of a program that leads a group of its own.
+
+    So Ctrl-C reaches only this process, and a plugin of Docker's ends with the program.
+    """
+    with subprocess.Popen(
+        argv,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=within_s)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, out, err
 
 
 def versions() -> str:
@@ -78,13 +94,12 @@ def versions() -> str:
     Raises:
         CheckError: no engine answers, or Compose is missing: says what is needed.
     """
+    if shutil.which("docker") is None:
+        raise CheckError("there is no `docker`: install Docker with Compose 2.24 or newer")
     try:
         engine = docker("version", "--format", "{{.Server.Version}}").strip()
     except CheckError as error:
-        reason = str(error).splitlines()[-1]
-        raise CheckError(
-            f"no engine answers, start Docker or set DOCKER_HOST to where it listens: {reason}"
-        ) from None
+        raise CheckError(f"start Docker, or set DOCKER_HOST to where it listens: {error}") from None
     return f"Docker {engine}, Compose {docker('compose', 'version', '--short').strip()}"
 
 

@@ -33,7 +33,7 @@ def remove(stack: Stack) -> None:
     left = left_of(stack.project, stack.volumes)
     for one in left:
         kind, name = one.split()
-        docker(kind, "rm", "--force", name)
+        docker(kind, "rm", *(["--force"] if kind == "container" else []), name)
     docker("image", "rm", "--force", *stack.images)
     if left:
         raise CheckError(f"left after `docker compose down --volumes`: {', '.join(left)}")

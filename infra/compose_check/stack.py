@@ -63,10 +63,12 @@ class Stack:
         Raises:
             CheckError: it failed, or did not end in time.
         """
+        # Without the user's .env: what Redis must hold follows from the settings' defaults.
+        named = ("compose", "--env-file", os.devnull, "--project-name", self.project)
         files = ("--file", str(PROJECT / "docker-compose.yml"), "--file", str(self.override))
         profiles = [f"--profile={name}" for name in _PROFILES]
-        named = ("compose", "--project-name", self.project, *files, *profiles)
-        return docker(*named, *arguments, within_s=within_s, environment=self._environment())
+        argv = (*named, *files, *profiles, *arguments)
+        return docker(*argv, within_s=within_s, environment=self._environment())
 
     def prepare(self) -> None:
         """Write what differs from docker-compose.yml.
