@@ -12,7 +12,6 @@ from infra.compose_check.folding import unshared
 from infra.compose_check.serving import JOBS, not_up, upstreams
 from infra.compose_check.stack import override_of
 from infra.compose_check.waiting import until_well
-from tests.chaos.recount import with_sums_apart
 
 PARTITIONS = {"quotes/0", "quotes/1"}
 RUNNING = Container("c1", "worker", "running", "healthy", 0, 0, "172.18.0.2", ())
@@ -94,13 +93,3 @@ def test_a_wait_ends_with_the_last_problem() -> None:
 
     with pytest.raises(CheckError, match="still so after 0 s: lag 4"):
         until_well(lambda: "lag 4", within_s=0)
-
-
-def test_a_sum_of_floats_is_compared_apart_from_its_bar() -> None:
-    bar = {"o": 1.0, "pv": 0.1 + 0.2}
-
-    assert with_sums_apart({("bars", "60"): bar, ("cooc", "4"): 1.0}) == {
-        ("bars", "60"): {"o": 1.0},
-        ("bars", "60 pv"): 0.1 + 0.2,
-        ("cooc", "4"): 1.0,
-    }
