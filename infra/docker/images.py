@@ -14,7 +14,12 @@ class Image:
     """modules whose imports are not in its lock, so that they cannot run in it"""
 
 
-_DEVELOPERS: Final = ("infra.cluster_check", "infra.local", "infra.terraform_check")
+_DEVELOPERS: Final = (
+    "infra.cluster_check",
+    "infra.compose_check",
+    "infra.local",
+    "infra.terraform_check",
+)
 
 IMAGES: Final[Mapping[str, Image]] = {
     "producers": Image("producers", ("producers.archive",)),

@@ -197,7 +197,7 @@ def test_ports_agree_with_the_programs_defaults() -> None:
     asked = [job["dns_sd_configs"][0] for job in scraped["scrape_configs"]]
 
     for service, port in ports.items():
-        # A Python process for each check would take five times the CPU.
+        # A Python process for each check would take four times the CPU.
         command, check, url = SERVICES[service]["healthcheck"]["test"]
         assert (command, check) == ("CMD", HEALTHY)
         assert url.startswith(f"http://127.0.0.1:{port}/")
