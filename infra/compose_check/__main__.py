@@ -45,28 +45,34 @@ def _checked(stack: Stack, report: Report) -> bool:
     try:
         stack.prepare()
         with _removed(stack, report):
-            course.take(stack, report)
+            return _taken(stack, report)
     except KeyboardInterrupt:
         console.print("interrupted")
-        return False
+    except CheckError as error:
+        _say(error)
+    return False
+
+
+def _taken(stack: Stack, report: Report) -> bool:
+    """Return whether all steps succeeded; of one that fails, print what containers logged."""
+    try:
+        course.take(stack, report)
     except (CheckError, NotReadyError) as error:
         _say(error)
+        leaving.show_logs(stack, console)
         return False
     return True
 
 
 @contextmanager
 def _removed(stack: Stack, report: Report) -> Iterator[None]:
-    """Remove all of the stack after the block, whatever comes; of what fails, show logs before.
+    """Remove all of the stack after the block, whatever comes.
 
     Raises:
         CheckError: something was left.
     """
     try:
         yield
-    except (CheckError, NotReadyError):
-        leaving.show_logs(stack, console)
-        raise
     finally:
         # An impatient user must wait now: what is not removed here stays behind.
         before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
