@@ -15,9 +15,12 @@ What a test may ask for:
 
 The broker is the first of these that can be had, and the summary of the run says which, and why:
 `KAFKA_BOOTSTRAP_SERVERS`; a container; Apache Kafka from Maven's jars; Tansu. The store likewise:
-`REDIS_URL`; a container; Valkey. `TICKREC_TEST_BROKER=tansu` and `TICKREC_TEST_STORE=redis-server`
-choose what would come later or not at all. A broker that was named must have none of our topics,
-as the tests delete them; when they end, they leave neither topics there nor keys in a named store.
+`REDIS_URL`; a container; Valkey (see `tests.servers`). A container has the image and settings of
+`docker-compose.yml`; if it does not start, the summary says why, and the next kind is taken.
+The users of Kafka are the same in a container and from jars, so the same tests run on both.
+`TICKREC_TEST_BROKER=tansu` and `TICKREC_TEST_STORE=redis-server` choose what would come later or
+not at all. A broker that was named must have none of our topics, as the tests delete them; when
+they end, they leave neither topics there nor keys in a named store.
 
 How fast the machine is decides no verdict: Hypothesis gives an example all the time it takes, and
 a wait for a condition has a bound that only something broken reaches.
@@ -28,49 +31,29 @@ first offset of the last batch + 1: only a fetch tells its log's end (see `infra
 
 import contextlib
 import dataclasses
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
 
-import docker
 import pytest
 import redis
-from docker.errors import DockerException
 from hypothesis import HealthCheck, settings
-from testcontainers.community.kafka import KafkaContainer
-from testcontainers.community.redis import RedisContainer
 from xdist.scheduler import LoadFileScheduling
 
 from contracts.keyspace import Keyspace
-from contracts.topics import ALL, STREAMED
+from contracts.topics import STREAMED
 from infra import broker as brokers
 from infra.local import store as stores
-from infra.local.kafka.jars import NoKafkaError
-from infra.local.process import Server, free_port, running
-from infra.local.tansu import tansu
+from infra.local.process import free_port, running
 from infra.topics import ensure
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology
-from tests.guarded import Guarded, guarded_kafka
+from tests.guarded import Guarded
+from tests.servers import OURS, SESSION, Taken, take_broker, take_store
 
-SESSION = f"tickrec-test-{uuid.uuid4().hex[:8]}"
 WEB = "tests/web/"
-OURS = frozenset(topic.name for topic in ALL)
 TopicsFactory = Callable[..., Topology]
-
-
-class Taken(NamedTuple):
-    """A server that the tests run against."""
-
-    address: str
-    product: str
-    why: str
-    guarded: Guarded | None = None
-    """where its users log in, if it knows any"""
 
 
 _taken: dict[str, Taken] = {}
@@ -101,7 +84,7 @@ def pytest_testnodedown(node: object) -> None:
 def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
     folder = tmp_path_factory.mktemp("broker")
     with contextlib.ExitStack() as stack:
-        taken = _taken["broker"] = _take_broker(stack, folder)
+        taken = _taken["broker"] = take_broker(stack, folder)
         yield taken
 
 
@@ -109,7 +92,7 @@ def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
 def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
     folder = tmp_path_factory.mktemp("store")
     with contextlib.ExitStack() as stack:
-        taken = _taken["store"] = _take_store(stack, folder)
+        taken = _taken["store"] = take_store(stack, folder)
         yield taken
 
 
@@ -129,7 +112,7 @@ def users(_broker: Taken) -> Guarded | None:
 def guarded(users: Guarded | None) -> Guarded:
     """The same broker, where its users log in."""
     if users is None:
-        pytest.skip("the broker knows no users here: it needs Apache Kafka from Maven's jars")
+        pytest.skip("the broker knows no users here: it needs Apache Kafka of the tests' own")
     return users
 
 
@@ -189,98 +172,6 @@ def _skip_on_tansu(request: pytest.FixtureRequest) -> None:
         return
     if brokers.is_tansu(brokers.admin(plain(request.getfixturevalue("broker")))):
         pytest.skip("Tansu lacks what this test is about: it needs Apache Kafka")
-
-
-def _take_broker(stack: contextlib.ExitStack, folder: Path) -> Taken:
-    if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        stack.enter_context(_borrowed_broker(address))
-        kind = (
-            "Tansu"
-            if brokers.is_tansu(brokers.admin(plain(address)))
-            else "a Kafka-protocol broker"
-        )
-        return Taken(address, kind, "KAFKA_BOOTSTRAP_SERVERS names it")
-    if os.environ.get("TICKREC_TEST_BROKER") == "tansu":
-        return _run(stack, tansu(free_port(), folder), "TICKREC_TEST_BROKER asks for it")
-    why = _why_no_docker()
-    if why is None:
-        try:
-            return _kafka_container(stack)
-        except DockerException as refused:
-            why = f"Docker runs no Kafka: {refused}"
-    try:
-        server, guarded = stack.enter_context(guarded_kafka(folder))
-        return _run(stack, server, why)._replace(guarded=guarded)
-    except NoKafkaError as no_kafka:
-        return _run(stack, tansu(free_port(), folder), f"{why}; {no_kafka}")
-
-
-def _take_store(stack: contextlib.ExitStack, folder: Path) -> Taken:
-    if url := os.environ.get("REDIS_URL"):
-        stack.enter_context(_borrowed_store(url))
-        return Taken(url, stores.product(url), "REDIS_URL names it")
-    if os.environ.get("TICKREC_TEST_STORE") == "redis-server":
-        server = stores.redis_server(free_port(), folder)
-        return _run(stack, server, "TICKREC_TEST_STORE asks for it")
-    why = _why_no_docker()
-    if why is None:
-        try:
-            return _redis_container(stack)
-        except DockerException as refused:
-            why = f"Docker runs no Redis: {refused}"
-    return _run(stack, stores.valkey(free_port(), folder), why)
-
-
-@contextlib.contextmanager
-def _borrowed_broker(address: str) -> Iterator[None]:
-    client = brokers.admin(plain(address))
-    if there := brokers.partitions_of(client).keys() & OURS:
-        pytest.exit(
-            f"the broker at {address} (KAFKA_BOOTSTRAP_SERVERS) has the topics "
-            f"{', '.join(sorted(there))}, which the tests would delete: name another broker, "
-            "or delete them yourself if nobody needs them",
-            returncode=4,
-        )
-    try:
-        yield
-    finally:
-        brokers.delete(client, brokers.partitions_of(client).keys() & OURS)
-
-
-@contextlib.contextmanager
-def _borrowed_store(url: str) -> Iterator[None]:
-    with connect(url, "tests") as store:
-        yield
-        for key in store.scan_iter(match=f"{SESSION}-*", count=1000):
-            store.delete(key)
-
-
-def _run(stack: contextlib.ExitStack, server: Server, why: str) -> Taken:
-    stack.enter_context(running(server))
-    return Taken(server.address, server.product, why)
-
-
-def _why_no_docker() -> str | None:
-    """Return why there can be no containers, None where there can."""
-    try:
-        docker.from_env(timeout=5).ping()
-    except DockerException:
-        return "no Docker answers"
-    return None
-
-
-def _kafka_container(stack: contextlib.ExitStack) -> Taken:
-    container = KafkaContainer().with_kraft()
-    container.with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
-    stack.enter_context(container)
-    product = f"Apache Kafka, image {container.image}"
-    return Taken(container.get_bootstrap_server(), product, "Docker answers")
-
-
-def _redis_container(stack: contextlib.ExitStack) -> Taken:
-    container = stack.enter_context(RedisContainer("redis:8"))
-    url = f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
-    return Taken(url, stores.product(url), "Docker answers")
 
 
 class ByFile(LoadFileScheduling):

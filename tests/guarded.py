@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import trustme
+from confluent_kafka.admin import (
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -22,6 +27,7 @@ from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Server, free_port
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.kafka.rights import User
+from tests.patience import PATIENCE_S
 
 Way = Literal[
     "scram-512", "scram-256", "plain", "oauthbearer", "certificate", "unencrypted", "encrypted"
@@ -31,6 +37,13 @@ AUDIENCE: Final = "kafka"
 ISSUER: Final = "https://idp.example"
 _LOGIN: Final = "org.apache.kafka.common.security"
 _OAUTH: Final = f"{_LOGIN}.oauthbearer"
+_ITERATIONS: Final = 4096
+"""Of a password's hash: as few as Kafka takes."""
+_SCRAM: Final = (
+    ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, _ITERATIONS),
+    ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS),
+)
+_POLL_S: Final = 0.02
 _ONE_COMPILER: Final = "-XX:TieredStopAtLevel=1"
 """It lives for minutes: Java's second compiler costs more than it gives."""
 _LISTENERS: Final = {
@@ -93,32 +106,71 @@ class Guarded:
         client = admin(plain(self.own_address))
         grant_all(client, KafkaConfig(prefix=prefix), namespace)
 
+    def add_users(self) -> None:
+        """Give Kafka the passwords of those who log in by SCRAM; return once it has them."""
+        client = admin(plain(self.own_address))
+        users = self.security.passwords
+        for hashed in _SCRAM:  # Kafka takes a user once in a request
+            changed = client.alter_user_scram_credentials(
+                [
+                    UserScramCredentialUpsertion(user, hashed, password.encode())
+                    for user, password in users.items()
+                ],
+                request_timeout=PATIENCE_S,
+            )
+            for done in changed.values():
+                done.result()
+        # The broker hears of users a moment after its controller has them.
+        while {
+            user: len(of.scram_credential_infos)
+            for user, of in client.describe_user_scram_credentials().result().items()
+        } != dict.fromkeys(users, len(_SCRAM)):
+            time.sleep(_POLL_S)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedSetup:
+    """What makes a broker such a Kafka, wherever it runs; once it does, it needs its users."""
+
+    guarded: Guarded
+    properties: dict[str, str]
+    jwks: Path
+    """the keys that tokens are signed with"""
+
+    @property
+    def listeners(self) -> dict[str, tuple[str, str]]:
+        """Where its users log in: name -> host:port and protocol."""
+        return {name: (self.guarded.addresses[name], of) for name, of in _LISTENERS.items()}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Java has to know."""
+        allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self.jwks.as_uri()}"
+        return {"JAVA_TOOL_OPTIONS": f"{allowed} {_ONE_COMPILER}"}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the properties name."""
+        security = self.guarded.security
+        return security.broker_file, security.ca_file, self.jwks
+
+    def from_jars(self, folder: Path) -> Server:
+        """Return how to run it here; raises as `kafka`."""
+        port = int(self.guarded.own_address.rpartition(":")[2])
+        own = kafka(port, folder, listeners=self.listeners, properties=self.properties)
+        return replace(own, command=replace(own.command, environment=self.environment))
+
 
 @contextmanager
-def guarded_kafka(folder: Path) -> Iterator[tuple[Server, Guarded]]:
-    """How to run it, with a server that gives its users tokens for as long as the block lasts."""
-    security = new_security(folder / "tls")
+def guarded_setup(folder: Path, host: str) -> Iterator[GuardedSetup]:
+    """How to run it on a host; its users are given tokens for as long as the block lasts."""
+    security = new_security(folder / "tls", host)
     _issue_certificates(security)
-    addresses = {name: f"{LOOPBACK}:{free_port()}" for name in _LISTENERS}
+    own, *others = (f"{host}:{free_port()}" for _ in range(1 + len(_LISTENERS)))
     with _token_endpoint(security) as (token_url, jwks):
+        guarded = Guarded(own, dict(zip(_LISTENERS, others, strict=True)), security, token_url)
         properties = listening(security, ["SECURED", "OPEN"]) | _logins(security, jwks)
-        users = tuple(
-            part
-            for user, password in security.passwords.items()
-            for part in ("--add-scram", f"SCRAM-SHA-256=[name={user},password={password}]")
-        )
-        own = kafka(
-            free_port(),
-            folder,
-            listeners={name: (addresses[name], of) for name, of in _LISTENERS.items()},
-            properties=properties,
-            storage=(*security.scram(), *users),
-        )
-        allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={jwks.as_uri()}"
-        options = f"{allowed} {_ONE_COMPILER}"
-        command = replace(own.command, environment={"JAVA_TOOL_OPTIONS": options})
-        server = replace(own, command=command)
-        yield server, Guarded(own.address, addresses, security, token_url)
+        yield GuardedSetup(guarded, properties, jwks)
 
 
 def _issue_certificates(security: Security) -> None:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -29,15 +28,13 @@ from runtime.archive.given import given_archive
 from runtime.kafka.config import plain
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
+from tests.compose import COMPOSE, COMPOSE_TEXT, SERVICES, filled_in
 from tests.integration.conftest import eventually
 from tests.patience import PATIENCE_S
 from trainer.settings import TrainerSettings
 from trainer.settings_file import flat_fields
 
 ROOT = Path(__file__).parents[2]
-COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
-COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PASSED_ON = ROOT / "infra/docker/settings.env"
 OWN = (
     # Where the broker and the store of this file are, and how they are reached.
@@ -75,14 +72,6 @@ VOLUMES_OF_IMAGES = {
     "prometheus": {"/prometheus"},
 }
 """which `VOLUME` in their Dockerfiles declares"""
-
-
-def filled_in(text: str, **given: str) -> str:
-    """Fill in `${NAME:-default}` and `${NAME:+if set}` as Compose does with what is set outside."""
-    text = re.sub(r"\$\{(\w+):-(.*?)\}", lambda found: given.get(found[1]) or found[2], text)
-    return re.sub(
-        r"\$\{(\w+):\+(.*?)\}", lambda found: found[2] if given.get(found[1]) else "", text
-    )
 
 
 def environment(service: str) -> dict[str, str]:

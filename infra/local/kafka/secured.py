@@ -44,13 +44,18 @@ class Security:
         """The authority that vouches for the broker."""
         return self.folder / "ca.pem"
 
+    @property
+    def broker_file(self) -> Path:
+        """The broker's key, and its certificate."""
+        return self.folder / "broker.pem"
+
     def properties(self) -> dict[str, str]:
         """Return the broker's settings, but for its listeners."""
         return {
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
             "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(self.folder / "broker.pem"),
+            "ssl.keystore.location": str(self.broker_file),
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(self.ca_file),
         }
@@ -74,17 +79,18 @@ class Security:
         }
 
 
-def new_security(folder: Path) -> Security:
-    """Make certificates in a folder, and a password for each user."""
+def new_security(folder: Path, host: str = LOOPBACK) -> Security:
+    """Make certificates of a host in a folder, and a password for each user."""
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     authority.private_key_pem.write_to_path(folder / "ca.key")
-    issued = authority.issue_cert(LOOPBACK, "localhost")
-    (folder / "broker.pem").write_bytes(
+    issued = authority.issue_cert(LOOPBACK, "localhost", host)
+    security = Security(folder, {user: secrets.token_urlsafe(16) for user in get_args(User)})
+    security.broker_file.write_bytes(
         _pkcs8(issued.private_key_pem.bytes()) + issued.cert_chain_pems[0].bytes()
     )
-    return Security(folder, {user: secrets.token_urlsafe(16) for user in get_args(User)})
+    return security
 
 
 def _pkcs8(key: bytes) -> bytes:

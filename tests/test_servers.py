@@ -1,0 +1,106 @@
+"""Which servers the tests take where Docker answers, and where it does but runs nothing."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException
+from testcontainers.core.config import ConnectionMode, testcontainers_config
+from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
+
+from infra.local.kafka.jars import NoKafkaError
+from infra.local.process import LOOPBACK
+from tests.compose import SERVICES
+from tests.containers import NoContainerError, published_at, redis_container
+from tests.servers import Kind, Taken, first_that_starts, take_store
+
+
+@contextlib.contextmanager
+def starting(name: str) -> Iterator[Taken]:
+    yield Taken(name, name, "")
+
+
+@contextlib.contextmanager
+def refusing(why: Exception) -> Iterator[Taken]:
+    raise why
+    yield
+
+
+@contextlib.contextmanager
+def docker_that_runs_nothing() -> Iterator[str]:
+    """Yield the address of a Docker that says its version, and refuses all else."""
+
+    class Engine(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers = {"version": {"ApiVersion": "1.41"}, "_ping": "OK"}
+            found = answers.get(self.path.rpartition("/")[2])
+            self.send_response(200 if found else 500)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(found or {"message": "no space left"}).encode())
+
+        do_POST = do_GET  # noqa: N815 (named by the library)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((LOOPBACK, 0), Engine) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"tcp://{LOOPBACK}:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_first_kind_that_starts_is_taken_and_the_reasons_are_named() -> None:
+    kinds: list[Kind] = [
+        refusing(NoContainerError("Docker runs no kafka")),
+        refusing(NoKafkaError("there is no Java")),
+        starting("tansu"),
+        starting("never"),
+    ]
+    with contextlib.ExitStack() as stack:
+        taken = first_that_starts(stack, *kinds)
+    assert taken == Taken("tansu", "tansu", "Docker runs no kafka; there is no Java")
+
+
+def test_a_docker_that_answers_but_runs_nothing_is_done_without(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("REDIS_URL", "TICKREC_TEST_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(
+        testcontainers_config, "connection_mode_override", ConnectionMode.docker_host
+    )
+    with docker_that_runs_nothing() as address, contextlib.ExitStack() as stack:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        taken = take_store(stack, tmp_path)
+        assert taken.product.startswith("Valkey")
+    assert taken.why.startswith(f"Docker runs no {SERVICES['redis']['image']}: 500 Server Error")
+    assert "no space left" in taken.why
+
+
+@pytest.mark.integration
+def test_a_container_that_ends_is_a_reason_with_a_log_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    try:
+        published_at()
+        client = docker.from_env()
+        client.images.get(SERVICES["redis"]["image"])
+    except (NoContainerError, DockerException) as missing:
+        pytest.skip(str(missing))
+    ours = {"label": f"{LABEL_SESSION_ID}={SESSION_ID}"}
+    before = client.containers.list(all=True, filters=ours)
+    monkeypatch.setitem(SERVICES["redis"], "command", ["redis-server", "--port", "none"])
+    log = tmp_path / "store.log"
+    ended = rf"redis.*: it is exited and does not answer: see {log}"
+    with pytest.raises(NoContainerError, match=ended), redis_container(log):
+        pass
+    assert 'port "none"' in log.read_text()
+    assert client.containers.list(all=True, filters=ours) == before
