@@ -55,36 +55,36 @@ from tests.servers import OURS, SESSION, Taken, take_broker, take_store
 WEB = "tests/web/"
 TopicsFactory = Callable[..., Topology]
 
-
-_taken: dict[str, Taken] = {}
+_taken: set[str] = set()
+"""What the summary says of servers: a process of pytest-xdist may have taken other ones."""
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for what, taken in sorted(_taken.items()):
-        terminalreporter.write_line(f"{what}: {taken.product} ({taken.why})")
+    for line in sorted(_taken):
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     # A process of pytest-xdist tells the one that prints.
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["taken"] = {what: taken[:3] for what, taken in _taken.items()}
+        session.config.workeroutput["taken"] = sorted(_taken)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object) -> None:
-    for what, taken in getattr(node, "workeroutput", {}).get("taken", {}).items():
-        _taken[what] = Taken(*taken)
+    _taken.update(getattr(node, "workeroutput", {}).get("taken", []))
 
 
 @pytest.fixture(scope="session")
 def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
     folder = tmp_path_factory.mktemp("broker")
     with contextlib.ExitStack() as stack:
-        taken = _taken["broker"] = take_broker(stack, folder)
+        taken = take_broker(stack, folder)
+        _taken.add(f"broker: {taken.product} ({taken.why})")
         yield taken
 
 
@@ -92,7 +92,8 @@ def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
 def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
     folder = tmp_path_factory.mktemp("store")
     with contextlib.ExitStack() as stack:
-        taken = _taken["store"] = take_store(stack, folder)
+        taken = take_store(stack, folder)
+        _taken.add(f"store: {taken.product} ({taken.why})")
         yield taken
 
 

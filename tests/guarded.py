@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+import tenacity
 import trustme
 from confluent_kafka.admin import (
     ScramCredentialInfo,
@@ -120,12 +121,18 @@ class Guarded:
             )
             for done in changed.values():
                 done.result()
+
+        def known() -> bool:
+            of = client.describe_user_scram_credentials(request_timeout=PATIENCE_S).result()
+            return {user: len(of[user].scram_credential_infos) for user in of} == wanted
+
         # The broker hears of users a moment after its controller has them.
-        while {
-            user: len(of.scram_credential_infos)
-            for user, of in client.describe_user_scram_credentials().result().items()
-        } != dict.fromkeys(users, len(_SCRAM)):
-            time.sleep(_POLL_S)
+        wanted = dict.fromkeys(users, len(_SCRAM))
+        tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda knows: not knows),
+            stop=tenacity.stop_after_delay(PATIENCE_S),
+            wait=tenacity.wait_fixed(_POLL_S),
+        )(known)
 
 
 @dataclass(frozen=True, slots=True)
