@@ -79,7 +79,15 @@ def rehearse(program: str, folder: Path) -> None:
             raise ValueError(f"{_DOCKERFILE} has {keyword} in its first stage: teach rehearse.py")
     others = {other.package for other in IMAGES.values()} - {image.package}
     python = folder / "venv/bin/python"
-    asked = [python, "-P", "-c", _IMPORT_ALL, image.package, " ".join(image.left_out), *others]
+    asked: list[str | Path] = [
+        python,
+        "-P",
+        "-c",
+        _IMPORT_ALL,
+        image.package,
+        " ".join(image.left_out),
+        *others,
+    ]
     subprocess.run(asked, check=True, cwd=folder)
 
 
