@@ -24,7 +24,8 @@ _ANSWER_WITHIN_S: Final = 7.0
 def is_reachable(kafka: KafkaConfig, topics: Collection[str]) -> bool:
     """Return whether the leader of each partition of some topics answers; blocks for some seconds.
 
-    A topic that does not exist, or whose partition has no leader, is out of reach.
+    A topic that does not exist, or whose partition has no leader, is out of reach. So is one of
+    which a replica is behind: its leader may answer, and take no records.
     """
     try:
         with Admin(kafka, client_id="tickrec-stream-processors") as client:
@@ -37,7 +38,10 @@ def _leaders_answer(client: Admin, topics: Collection[str]) -> bool:
     there = client.list_topics(timeout=_TIMEOUT_S).topics
     if not all(topic in there and there[topic].partitions for topic in topics):
         return False
-    ends = {Place(topic, number): _LATEST for topic in topics for number in there[topic].partitions}
+    partitions = [(topic, one) for topic in topics for one in there[topic].partitions.values()]
+    if any(len(one.isrs) < len(one.replicas) for _, one in partitions):
+        return False
+    ends = {Place(topic, one.id): _LATEST for topic, one in partitions}
     asked = client.list_offsets(ends, request_timeout=_TIMEOUT_S).values()
     wait(asked, _ANSWER_WITHIN_S)
     return all(future.done() and future.exception() is None for future in asked)

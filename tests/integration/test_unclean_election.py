@@ -10,9 +10,10 @@ from contracts.topics import ALL, QUOTES, STREAMED
 from infra import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
+from stream_processors.transport.reachable import is_reachable
 from tests.chaos.proxy import Network
 from tests.chaos.servers import Kafka
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Pipeline, eventually
 from tests.integration.test_broker_outages import own_kafka_or_skip
 from tests.integration.test_store_outages import note_topics
 from tests.integration.watched import counted, quotes, says, watched
@@ -80,3 +81,17 @@ def test_after_an_unclean_election_all_is_folded_that_came_since_and_what_was_st
         pipeline.wait_until_folded([QUOTES])
         assert says(pipeline, "log lost its end")
     assert counted(pipeline) == 230
+
+
+def test_a_topic_whose_follower_is_behind_is_out_of_reach_as_its_leader_may_take_nothing(
+    on_three: Pipeline, kafka: Kafka
+) -> None:
+    def reached() -> bool:
+        return is_reachable(plain(on_three.broker), [QUOTES.name])
+
+    follows = kafka.servers[FOLLOWS - 1]
+    eventually(reached, "both replicas are in sync")
+    follows.kill()
+    eventually(lambda: not reached(), "the leader is alone")
+    follows.start()
+    eventually(reached, "both replicas are in sync again")

@@ -5,15 +5,18 @@ from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from stream_processors.transport.reachable import is_reachable
+from tests.integration.conftest import eventually
 
 
 def test_a_broker_whose_leaders_answer_is_reachable(broker: str, topology: Topology) -> None:
     assert topology.quotes
-    assert is_reachable(plain(broker), [QUOTES.name, BARS.name])
+    # Kafka takes a moment to have leaders for topics that were just made.
+    eventually(lambda: is_reachable(plain(broker), [QUOTES.name, BARS.name]), "all are reachable")
 
 
 def test_a_topic_that_is_not_there_is_not(broker: str, topology: Topology) -> None:
     assert topology.quotes
+    eventually(lambda: is_reachable(plain(broker), [QUOTES.name]), "the other one is")
     assert not is_reachable(plain(broker), [QUOTES.name, "a-topic-that-nobody-made"])
 
 
