@@ -72,6 +72,8 @@ class StreamProcessors(faust.App):
         self._topics = topics
         self._log_ends = log_ends
         self._ends: dict[TP, LogEnd] = {}
+        self._ends_s = 0.0
+        """when the broker last said where they are"""
         self._open_transactions = OpenTransactions[TP]()
         self._unfolded_since: dict[TP, float] = {}
         self._replaced_for_s = _SESSIONS_WITHOUT_A_CLAIM * settings.session_timeout_s
@@ -150,21 +152,24 @@ class StreamProcessors(faust.App):
             assigned = self.assigned()
             if assigned:
                 self._ends = await self._log_ends.ends(assigned)
+                self._ends_s = time.monotonic()
             await self.sleep(_LOOK_EVERY_S)
 
     async def _report(self) -> None:
         """Set lags and states, and look for partitions that are ours and not folded here."""
         now_s = time.monotonic()
-        self._report_lags(now_s)
+        self._report_lags()
         self._report_states(now_s)
         self._check_folded(now_s)
 
-    def _report_lags(self, now_s: float) -> None:
+    def _report_lags(self) -> None:
         gauges = (metrics.LAG, metrics.HELD_BACK, metrics.OPEN_TRANSACTION)
         for gauge in gauges:
             gauge.clear()
         held = self.held_back()
-        open_s = self._open_transactions.seconds({tp: self._ends[tp].stable for tp in held}, now_s)
+        # Until the broker answers again, what it held back then may have been read long since.
+        stable = {tp: self._ends[tp].stable for tp in held}
+        open_s = self._open_transactions.seconds(stable, self._ends_s)
         for tp, offset in self.flushed_offsets().items():
             if tp in self._ends:
                 values = (max(0, self._ends[tp].end - offset), held.get(tp, 0), open_s.get(tp, 0))

@@ -114,13 +114,22 @@ async def test_what_an_open_transaction_holds_back_is_lag_and_no_work(app: App) 
     app._ends = {A: LogEnd(10, stable=7), B: LogEnd(7, stable=7)}
     assert app.work() == {A: 0, B: 0}
     for now_s, since_s in ((0.0, 0.0), (90.0, 90.0)):
-        app._report_lags(now_s)
+        app._ends_s = now_s
+        app._report_lags()
         gauges = ("lag_records", "records_held_back", "open_transaction_seconds")
         assert [gauge_of(0, name) for name in gauges] == [5.0, 3.0, since_s]
         assert [gauge_of(1, name) for name in gauges] == [2.0, 0.0, 0.0]
     app._ends[A] = LogEnd(12, stable=9)  # another one is open now
-    app._report_lags(91.0)
+    app._ends_s = 91.0
+    app._report_lags()
     assert gauge_of(0, "open_transaction_seconds") == 0.0
+
+
+async def test_a_broker_that_says_nothing_for_long_keeps_no_transaction_open(app: App) -> None:
+    app._ends = {A: LogEnd(10, stable=7)}
+    for _ in range(2):  # between them, time passes
+        await app._report()
+        assert gauge_of(0, "open_transaction_seconds") == 0.0
 
 
 async def test_partitions_are_counted_by_their_state(app: App) -> None:
