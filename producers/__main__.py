@@ -36,8 +36,11 @@ def simulate(
         int | None, typer.Option(min=0, help="seconds after the back-fill; endless without")
     ] = None,
     backfill_minutes: Annotated[
-        int, typer.Option(min=0, help="minutes before now that are published first, at once")
-    ] = 5,
+        int,
+        typer.Option(
+            min=0, help="minutes before now that are published first, at once; more than 5 thinly"
+        ),
+    ] = 60,
 ) -> None:
     """Publish the instruments of a simulated market, then its quotes and interactions, live.
 

@@ -5,7 +5,7 @@ the sum of three independent normal parts: the market's, its sector's and its ow
 seconds a quote lies on a Brownian bridge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -33,6 +33,10 @@ class Quotes:
     size: Ints
     offset_ms: Ints
     """since the start of the second, 0 to 999"""
+
+    def standing_for(self, quotes: float) -> "Quotes":
+        """Return each with the size of that many."""
+        return replace(self, size=np.rint(self.size * quotes).astype(np.int64))
 
 
 class Market:

@@ -18,6 +18,9 @@ from producers.simulation.world import Floats, Ints, World, make_world
 
 STOCK_PER_USER: Final = 12
 """Events of each user in the back-fill: enough that recommendations exist at once."""
+FULL_BACKFILL_S: Final = 300
+"""A longer back-fill is spread thin: it has as many records as one of this length, so that an hour
+of bars costs no more time than five minutes would. Sizes make up for quotes that are left out."""
 
 _TRADE: Final = EVENT_TYPES.index("trade")
 
@@ -36,6 +39,19 @@ class Plan:
     duration_s: int | None
     """after the back-fill; None: endless"""
     seed: int
+
+    @property
+    def backfill_density(self) -> float:
+        """Records a second of the back-fill, as a share of those that come live."""
+        return min(1.0, FULL_BACKFILL_S / self.backfill_s) if self.backfill_s else 1.0
+
+    def due(self, per_s: float, second: int) -> int:
+        """Return how many are due in a second, so that their sum never strays from the rate."""
+        return int(self._sum(per_s, second + 1)) - int(self._sum(per_s, second))
+
+    def _sum(self, per_s: float, seconds: int) -> float:
+        past = min(seconds, self.backfill_s)
+        return (past * self.backfill_density + seconds - past) * per_s
 
 
 def simulated(plan: Plan, live_from_ms: int) -> Iterator[Batch]:
@@ -56,9 +72,12 @@ def simulated(plan: Plan, live_from_ms: int) -> Iterator[Batch]:
     first_ms = live_from_ms - plan.backfill_s * 1000
     yield _instruments(first_ms, world, for_listing)
     for second in _seconds(plan):
-        quotes = market.second(_due(plan.quotes_per_s, second))
-        also = stock[second] if second < plan.backfill_s else stock[-1][:0]
-        events = crowd.second(_due(plan.events_per_s, second), also)
+        is_past = second < plan.backfill_s
+        quotes = market.second(plan.due(plan.quotes_per_s, second))
+        if is_past:
+            quotes = quotes.standing_for(1 / plan.backfill_density)
+        also = stock[second] if is_past else stock[-1][:0]
+        events = crowd.second(plan.due(plan.events_per_s, second), also)
         batch = _batch(first_ms + second * 1000, quotes, events, market.prices())
         if batch.records:
             yield batch
@@ -74,11 +93,6 @@ def _stock(plan: Plan, rng: np.random.Generator) -> list[Ints]:
     """Return the users of the back-fill's stock of events, second by second."""
     users = rng.permutation(np.repeat(np.arange(plan.users), STOCK_PER_USER))
     return np.array_split(users, max(plan.backfill_s, 1))
-
-
-def _due(per_s: float, second: int) -> int:
-    """Return how many are due in a second, so that their sum never strays from the rate."""
-    return int((second + 1) * per_s) - int(second * per_s)
 
 
 def _instruments(ts_ms: int, world: World, rng: np.random.Generator) -> Batch:

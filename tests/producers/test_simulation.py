@@ -249,6 +249,37 @@ def test_the_backfill_holds_a_stock_of_events_of_each_user() -> None:
     assert min(before.values()) >= STOCK_PER_USER
 
 
+def test_a_long_backfill_has_no_more_records_than_a_short_one_and_bars_in_every_minute() -> None:
+    short = replace(SMALL, backfill_s=300, duration_s=60)
+    long = replace(short, backfill_s=3600)
+    quotes_of_short, quotes_of_long = (
+        [
+            json.loads(value)
+            for batch in simulated(plan, LIVE_FROM_MS)
+            for topic, _, value in batch.records
+            if topic == "quotes"
+        ]
+        for plan in (short, long)
+    )
+
+    assert len(quotes_of_long) == len(quotes_of_short) == 360 * 30
+    minutes = {(q["instrument_id"], (q["ts"] - LIVE_FROM_MS) // 60_000) for q in quotes_of_long}
+    assert len(minutes) == 20 * 61
+    live = sum(q["size"] for q in quotes_of_long if q["ts"] >= LIVE_FROM_MS)
+    before = sum(q["size"] for q in quotes_of_long if q["ts"] < LIVE_FROM_MS)
+    assert before / 60 == pytest.approx(live, rel=0.2), "the volume of a minute"
+
+
+def test_a_long_backfill_has_as_many_events_as_a_short_one() -> None:
+    short = replace(SMALL, backfill_s=300, duration_s=0)
+    events_of_short, events_of_long = (
+        sum(r[0] == "interactions" for batch in simulated(p, LIVE_FROM_MS) for r in batch.records)
+        for p in (short, replace(short, backfill_s=3600))
+    )
+
+    assert events_of_long == events_of_short == 300 * 5 + STOCK_PER_USER * 30
+
+
 def test_trades_and_only_they_have_a_price_and_a_quantity() -> None:
     records = [r for batch in simulated(SMALL, LIVE_FROM_MS) for r in batch.records]
     events = [json.loads(value) for topic, _, value in records if topic == "interactions"]
