@@ -1,6 +1,6 @@
 """docker-compose.yml, held against Compose, the programs and the servers, as far as no Docker goes.
 
-Where Docker runs, `docker compose up` is the test of the rest.
+Where Docker runs, `make compose-check` is the test of the rest.
 """
 
 import importlib.util
