@@ -71,6 +71,30 @@ def fixed_answers(client: httpx.Client, subjects: Subjects) -> dict[str, Any]:
     return {path: client.get(path).raise_for_status().json() for path in paths}
 
 
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return what differs between two answers, a line for each field or element."""
+    lines = []
+    for path, said in before.items():
+        then, now = _parts(said), _parts(after[path])
+        lines += [
+            f"{path} {name}: {then.get(name)}, now {now.get(name)}"
+            for name in sorted(then.keys() | now.keys())
+            if then.get(name) != now.get(name)
+        ]
+    return lines
+
+
+def _parts(said: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer's fields by name, and the elements of its lists by name and place."""
+    parts: dict[str, Any] = {}
+    for name, value in said.items():
+        if isinstance(value, list):
+            parts |= {f"{name}[{place}]": element for place, element in enumerate(value)}
+        else:
+            parts[name] = value
+    return parts
+
+
 def _as_outside(question: Question) -> Question:
     """Return the question with the answer that nginx gives to those outside."""
     if question.path != _NOT_OUTSIDE:

@@ -11,7 +11,7 @@ import httpx
 
 from contracts.keyspace import Keyspace
 from infra.compose_check import faults
-from infra.compose_check.comparing import ask_all, fixed_answers, recount
+from infra.compose_check.comparing import ask_all, changes, fixed_answers, recount
 from infra.compose_check.engine import CheckError, Container, image_sizes
 from infra.compose_check.folding import NAMESPACE, folded, shared
 from infra.compose_check.report import Report, sizes
@@ -110,9 +110,8 @@ class _Course:
         with self.report.step("Redis still holds what the log says") as seen:
             seen.append(recount(self.stack))
         with self.report.step("answers are the same") as seen:
-            after = fixed_answers(self.client, self.subjects)
-            if changed := [path for path in before if after[path] != before[path]]:
-                raise CheckError(f"other than before: {', '.join(changed)}")
+            if changed := changes(before, fixed_answers(self.client, self.subjects)):
+                raise CheckError("\n".join(changed))
             seen.append(f"{len(before)} compared")
 
     def _until_at_work(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.compose_check.comparing import changes
 from infra.compose_check.engine import CheckError, Container
 from infra.compose_check.folding import unshared
 from infra.compose_check.serving import JOBS, not_up, upstreams
@@ -93,3 +94,14 @@ def test_a_wait_ends_with_the_last_problem() -> None:
 
     with pytest.raises(CheckError, match="still so after 0 s: lag 4"):
         until_well(lambda: "lag 4", within_s=0)
+
+
+def test_what_changed_of_an_answer_is_named_with_its_place() -> None:
+    before = {"/v1/x": {"as_of": 1, "bars": [{"n": 1}, {"n": 2}]}}
+    after = {"/v1/x": {"as_of": 1, "bars": [{"n": 1}, {"n": 3}], "gap": 5}}
+
+    assert changes(before, before) == []
+    assert changes(before, after) == [
+        "/v1/x bars[1]: {'n': 2}, now {'n': 3}",
+        "/v1/x gap: None, now 5",
+    ]
