@@ -11,7 +11,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
-from runtime.kafka.refusals import told
+from runtime.kafka.refusals import describe_error
 
 _CALL_S: Final = 15
 _ASKED_AGAIN_S: Final = 2
@@ -107,7 +107,9 @@ def create(client: Admin, topics: Collection[NewTopic]) -> None:
             created.result(_CALL_S)
         except KafkaException as refused:
             if refused.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise BrokerError(f"cannot create topic {name}: {told(refused.args[0])}") from None
+                raise BrokerError(
+                    f"cannot create topic {name}: {describe_error(refused.args[0])}"
+                ) from None
     _await(client, {topic.topic: topic.num_partitions for topic in topics})
 
 
@@ -124,7 +126,9 @@ def delete(client: Admin, names: Collection[str]) -> None:
             deleted.result(_CALL_S)
         except KafkaException as refused:
             if refused.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise BrokerError(f"cannot delete topic {name}: {told(refused.args[0])}") from None
+                raise BrokerError(
+                    f"cannot delete topic {name}: {describe_error(refused.args[0])}"
+                ) from None
     _await(client, dict.fromkeys(names, 0))
 
 

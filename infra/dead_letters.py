@@ -19,7 +19,7 @@ from infra import broker
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.headers import UnreadableHeadersError, headers_of
-from runtime.kafka.refusals import told
+from runtime.kafka.refusals import describe_error
 
 _ANSWER_WITHIN_S: Final = 10
 _SHOWN_BYTES: Final = 120
@@ -67,7 +67,7 @@ def read(client: Admin, kafka: KafkaConfig, topic: Topic, limit: int | None) -> 
     try:
         letters = [_from_record(r) for r in _records(consumer, name, range(partitions), limit)]
     except KafkaException as silent:
-        raise broker.BrokerError(f"cannot read {name}: {told(silent.args[0])}") from None
+        raise broker.BrokerError(f"cannot read {name}: {describe_error(silent.args[0])}") from None
     finally:
         consumer.close()
     letters = list({_identity(letter): letter for letter in letters}.values())

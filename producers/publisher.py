@@ -13,7 +13,7 @@ from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from producers.batch import Record
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
-from runtime.kafka.refusals import Refusals, told
+from runtime.kafka.refusals import Refusals, describe_error
 from runtime.kafka.rights import RightsError, check_rights, rights
 
 LINGER_MS: Final = 10
@@ -161,7 +161,7 @@ class Publisher:
             log.error(
                 "record not delivered",
                 reason=reason,
-                detail=told(error),
+                detail=describe_error(error),
                 topic=record.topic(),
                 waited_s=self._timeout_s,
             )

@@ -15,8 +15,8 @@ dotted names. This is their one home; `infra/logging/` has pipelines that take t
 | `ecs.version` | of the schema |
 | `tickrec` | the particulars of the message, under names of their own |
 
-Particulars stand in an object of their own, lest one that is called `error` or `event` meets a
-field of the schema of another type: Elasticsearch refuses such a line.
+Particulars are in an object of their own: one called `error` or `event` would clash with a field
+of the schema that has another type, and Elasticsearch would reject the line.
 """
 
 import logging

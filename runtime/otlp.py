@@ -134,29 +134,29 @@ class _Losses(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._receiver = ""
-        self._are_told = False
+        self._is_reported = False
 
     def begin(self, receiver: str) -> None:
         """Take complaints about a receiver from here on."""
-        self._receiver, self._are_told = receiver, False
+        self._receiver, self._is_reported = receiver, False
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Drop what the SDK says."""
-        self.tell(record.getMessage())
+        self.report(record.getMessage())
         return False
 
-    def tell(self, why: str) -> None:
+    def report(self, why: str) -> None:
         """Log that spans are lost, if that is news."""
-        if not self._are_told:
-            self._are_told = True
+        if not self._is_reported:
+            self._is_reported = True
             log.warning("spans are lost; nothing else is", receiver=self._receiver, why=why)
 
     def end(self) -> None:
         """Take note that spans are delivered."""
-        if self._are_told:
-            self._are_told = False
+        if self._is_reported:
+            self._is_reported = False
             log.info("spans are delivered again", receiver=self._receiver)
 
 
@@ -179,5 +179,5 @@ class _Exporter(trace_exporter.OTLPSpanExporter):
 
     def give_up(self) -> None:
         """Send no more, whatever is under way."""
-        _losses.tell(f"not taken within {CLOSED_WITHIN_S:g} s, and the program ends")
+        _losses.report(f"not taken within {CLOSED_WITHIN_S:g} s, and the program ends")
         self.shutdown()  # type: ignore[no-untyped-call]

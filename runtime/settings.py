@@ -35,13 +35,13 @@ def read_settings(of: type[S]) -> S:
     try:
         return of()
     except ValidationError as error:
-        raise SettingsError(told(error, of)) from None
+        raise SettingsError(describe_errors(error, of)) from None
 
 
-def told(error: ValidationError, of: type[BaseModel]) -> str:
-    """Return what is wrong with settings, a line each: the name, the value, what would be right.
+def describe_errors(error: ValidationError, of: type[BaseModel]) -> str:
+    """Return one line for each invalid setting: its name, its value, and what would be valid.
 
-    The value of a secret, which is a field that is no part of the `repr`, is not told.
+    The value of a secret, a field that is not part of the `repr`, is not shown.
     """
     return "\n".join(
         f"{'_'.join(map(str, each['loc'])).upper()}"

@@ -59,6 +59,6 @@ class Topology:
         if noted != seen:
             raise TopologyError(
                 f"topic {topic} has {seen} partitions on the broker, but meta:topics in Redis says "
-                f"{noted}: the keys in Redis were made for {noted}. Use another NAMESPACE, or make "
-                "the topic anew with the noted number"
+                f"{noted}: the keys in Redis were made for {noted}. Use another NAMESPACE, or "
+                "create the topic again with the noted number"
             )

@@ -1,6 +1,6 @@
 """Traces, as a program that writes or sends them sees them: off, unless a receiver is set.
 
-A span tells where one piece of work began and ended, and which other work caused it. This module
+A span records when a piece of work began and ended, and which other work caused it. This module
 is what there is while traces are off: nothing is recorded, and no record gets a header. The
 implementation on OpenTelemetry's SDK is in `runtime.otlp`, which is imported when traces are on.
 
@@ -36,7 +36,7 @@ class Tracing:
         parent: Place | None = None,  # noqa: ARG002
         links: Iterable[Place] = (),  # noqa: ARG002
     ) -> AbstractContextManager[Place]:
-        """Record the block as a span, which is the current one meanwhile; yields its place.
+        """Record the block as a span, which is current inside it; yields its place.
 
         Args:
             name: the same for the same kind of work.

@@ -26,7 +26,7 @@ from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
 from runtime.kafka.config import KafkaConfig
-from runtime.kafka.refusals import Refusals, told
+from runtime.kafka.refusals import Refusals, describe_error
 from runtime.kafka.tokens import TokenError
 from runtime.topology import Topology, TopologyError
 from runtime.tracing import OFF, Tracing
@@ -85,7 +85,7 @@ class _Batch:
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         """Take librdkafka's report; called by the polling thread."""
         topic = self._kafka.name(message.topic() or "")
-        self.count(topic, None if error is None else told(error))
+        self.count(topic, None if error is None else describe_error(error))
 
     def count(self, topic: str, failure: str | None) -> None:
         """Count a message as acknowledged, or as failed; from any thread."""

@@ -16,7 +16,7 @@ from api.pipeline.answers import DeadLetter, LetterReason
 from api.pipeline.tail import Piece, read_on
 from contracts.topics import STREAMED, dead_letters
 from runtime.kafka.config import KafkaConfig
-from runtime.kafka.refusals import told
+from runtime.kafka.refusals import describe_error
 from runtime.kafka.tokens import TokenError
 
 KEPT_S: Final = 1.0
@@ -110,7 +110,7 @@ class NewestDeadLetters:
         except TokenError as error:
             return str(error)
         except KafkaException as error:
-            return f"{self._kafka.bootstrap_servers}: {told(error.args[0])}"
+            return f"{self._kafka.bootstrap_servers}: {describe_error(error.args[0])}"
         for topic in starts:
             if (piece := pieces.get(_LOGS[topic])) is not None:
                 self._of[topic].take(piece)

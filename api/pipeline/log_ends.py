@@ -18,7 +18,7 @@ from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
 from contracts.topics import STREAMED, dead_letters
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.lasting import LastingAdmin
-from runtime.kafka.refusals import told
+from runtime.kafka.refusals import describe_error
 from runtime.kafka.tokens import TokenError
 from runtime.topology import Topology
 
@@ -103,9 +103,9 @@ class LogWatch:
         except TokenError as error:
             return LogEnds(failure=str(error))
         except KafkaException as error:
-            return LogEnds(failure=f"{servers}: {told(error.args[0])}")
+            return LogEnds(failure=f"{servers}: {describe_error(error.args[0])}")
         failures = (
-            f"{servers}: {log}: {told(offset.args[0])}"
+            f"{servers}: {log}: {describe_error(offset.args[0])}"
             for (log, _), offset in zip(logs, offsets, strict=True)
             if isinstance(offset, KafkaException)
         )

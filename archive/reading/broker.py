@@ -10,7 +10,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from archive.reading.resume import Bounds
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.lasting import Ask, LastingAdmin
-from runtime.kafka.refusals import told
+from runtime.kafka.refusals import describe_error
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -20,7 +20,7 @@ _ANSWER_WITHIN_S: Final = 7.0
 
 
 class BrokerAwayError(OSError):
-    """The broker does not answer, or lacks a topic: it may later."""
+    """The broker does not answer, or has no such topic: it may later."""
 
 
 class Broker:
@@ -66,7 +66,7 @@ class Broker:
         n = self.partitions(topic)
         earliest, ends = (self._offsets(topic, partitions, spec) for spec in (_EARLIEST, _LATEST))
         if topic_id is None or self.topic_ids([topic]).get(topic) != topic_id:
-            raise BrokerAwayError(f"topic {topic} is not there, or is being made anew")
+            raise BrokerAwayError(f"topic {topic} is missing, or is being recreated")
         return {p: Bounds(topic_id, earliest[p], ends[p], n) for p in partitions}
 
     def partitions(self, topic: str) -> int:
@@ -108,4 +108,6 @@ class Broker:
 
     def _away(self, error: KafkaException) -> BrokerAwayError:
         why = self._admin.client.why_refused()
-        return BrokerAwayError(f"the broker does not answer: {why or told(error.args[0])}")
+        return BrokerAwayError(
+            f"the broker does not answer: {why or describe_error(error.args[0])}"
+        )

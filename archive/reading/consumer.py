@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from runtime.kafka.config import KafkaConfig
-from runtime.kafka.refusals import RIGHTS, Refusals, told
+from runtime.kafka.refusals import RIGHTS, Refusals, describe_error
 
 GROUP: Final = "archive"
 RECORDS_AT_ONCE: Final = 10_000
@@ -102,7 +102,7 @@ class GroupConsumer:
                 "group.id": kafka.topic(GROUP),
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
-                # A position that the log does not have is told, not replaced by another one.
+                # A position that the log does not have is an error, not replaced by another one.
                 "auto.offset.reset": "error",
                 # So that markers and aborted records after the last one are known to be read.
                 "enable.partition.eof": True,
@@ -112,7 +112,7 @@ class GroupConsumer:
                 "heartbeat.interval.ms": 1_000,
                 "max.poll.interval.ms": _MAX_POLL_INTERVAL_MS,
                 "queued.max.messages.kbytes": _QUEUED_KB,
-                # A topic that was made anew is found by then.
+                # A recreated topic is noticed within that time.
                 "topic.metadata.refresh.interval.ms": 5_000,
                 "error_cb": self._refusals,
             },
@@ -238,7 +238,7 @@ class GroupConsumer:
             elif error.fatal():
                 raise KafkaException(error)
             else:
-                _library_log.warning("%s", told(error))
+                _library_log.warning("%s", describe_error(error))
 
     def _step_over(self, partition: Partition, message: Message) -> bool:
         """Read on after a batch that cannot be unpacked; return whether it is another one.
@@ -254,7 +254,7 @@ class GroupConsumer:
         if first == before:
             return False
         error = message.error()
-        why = told(error) if error else ""
+        why = describe_error(error) if error else ""
         _library_log.error("a batch at offset %d of %s/%d is left out: %s", first, *partition, why)
         return True
 

@@ -34,7 +34,7 @@ from infra.repartition.progress import (
     starts,
 )
 from runtime.kafka.config import KafkaConfig
-from runtime.kafka.refusals import RIGHTS, told
+from runtime.kafka.refusals import RIGHTS, describe_error
 
 if TYPE_CHECKING:  # few need pyiceberg and DuckDB
     from infra.repartition.archived import CopyArchive
@@ -289,4 +289,4 @@ def _why(error: KafkaError) -> str:
             "Kafka deleted records before they were copied. Run this again: it says how many, and "
             "goes on behind them"
         )
-    return f"{told(error)}. Run this again: it goes on where it came to"
+    return f"{describe_error(error)}. Run this again: it goes on where it came to"

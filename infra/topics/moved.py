@@ -11,7 +11,7 @@ from contracts.topics import Topic
 from infra import broker
 from infra.topics import noted_partitions
 from runtime.kafka.admin import Admin
-from runtime.kafka.refusals import told
+from runtime.kafka.refusals import describe_error
 from runtime.redis.stores import Store
 
 _CALL_S = 15
@@ -65,4 +65,6 @@ def _id_of(client: Admin, topic: Topic) -> str:
         ).values()
         return str(answer.result().topic_id)
     except KafkaException as refused:
-        raise broker.BrokerError(f"no id of topic {name}: {told(refused.args[0])}") from None
+        raise broker.BrokerError(
+            f"no id of topic {name}: {describe_error(refused.args[0])}"
+        ) from None

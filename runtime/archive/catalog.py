@@ -28,7 +28,7 @@ _LOGIN: Final = f"PYICEBERG_CATALOG__{_NAME.upper()}__"
 _ANSWERS_WITHIN_S: Final = 30.0
 """A commit is two requests, so it ends before an archive would count as stalled."""
 
-# It tells of each table that is loaded by what its files are read.
+# For each loaded table, it logs which implementation reads the files.
 logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
 
 
@@ -48,7 +48,7 @@ class ArchiveError(RuntimeError):
 
 
 class NotLetInError(ArchiveError):
-    """The catalog refuses the login; the text is for whoever sets up the program, not for users."""
+    """The catalog refuses the login; the text is for operators, not for users."""
 
 
 def open_catalog(config: ArchiveConfig, *, answers_within_s: float = _ANSWERS_WITHIN_S) -> Catalog:

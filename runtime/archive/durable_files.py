@@ -1,7 +1,7 @@
-"""Files of tables on this machine's disk that outlive a power cut, as those in S3 do.
+"""Table files on the local disk that survive a power cut, as those in S3 do.
 
-pyiceberg hands a file to the operating system and goes on. Here a file is on the disk once it is
-closed, and so are the entries of the folders that lead to it; the catalog is told of it after that.
+pyiceberg leaves a file to the operating system's cache. Here a file and the entries of its parent
+folders are on the disk once it is closed; the catalog is updated only after that.
 """
 
 import errno
@@ -58,7 +58,7 @@ class _DurableFile(io.FileIO):
 
 @functools.lru_cache(_FOLDERS_MOST)
 def _secure(folder: Path) -> None:
-    """Make a folder as durable as the root: whoever made it may have died before it did this."""
+    """Make a folder as durable as the root: its creator may have died before doing so."""
     if folder != folder.parent:
         _secure(folder.parent)
         _sync_folder(folder.parent)

@@ -1,7 +1,7 @@
-"""How far the archive's tables go: the positions that stand in a snapshot's summary. Pure.
+"""How far the archive's tables go: the positions in a snapshot's summary. Pure.
 
-A commit of Iceberg is one snapshot: its rows and the positions after them come into force
-together, or not at all. Every snapshot that we make bears the positions of all partitions.
+An Iceberg commit is one snapshot: its rows and the positions after them take effect together, or
+not at all. Every snapshot that we make carries the positions of all partitions.
 """
 
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ class Position(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Where a partition goes on in the log."""
 
     topic_id: str
-    """Kafka's id of the topic: one that was made anew has another"""
+    """Kafka's id of the topic: a recreated one has another"""
     log: int
-    """0 for the first log of a partition, one more each time that its offsets began anew"""
+    """0 for the first log of a partition, one more each time its offsets started over"""
     next: int
     """the offset after the last record that the table covers"""
     counts: tuple[int, ...] = ()
@@ -71,11 +71,11 @@ class MovedOnError(RuntimeError):
     def __init__(self, partitions: Mapping[int, tuple[Position | None, Position | None]]) -> None:
         """Take partition -> the position that the step begins from, and that of the table."""
         self.partitions = partitions
-        told = "; ".join(
-            f"partition {p}: begins from {_told(ours)}, the table is at {_told(theirs)}"
+        described = "; ".join(
+            f"partition {p}: begins from {_described(ours)}, the table is at {_described(theirs)}"
             for p, (ours, theirs) in sorted(partitions.items())
         )
-        super().__init__(f"the table has moved on: {told}")
+        super().__init__(f"the table has moved on: {described}")
 
 
 _decode: Final = msgspec.json.Decoder(dict[int, Position]).decode
@@ -126,21 +126,21 @@ def stepped(positions: Positions, moved: Mapping[int, Moved]) -> dict[int, Posit
 def positions_in(table: ArchiveTable, summaries: list[Mapping[str, str]]) -> dict[int, Position]:
     """Return a table's positions by the summaries of its snapshots, the current one first.
 
-    Who else rewrites the table leaves no positions: those of the snapshot before still hold.
+    Others that rewrite the table leave no positions: those of the snapshot before still hold.
 
     Raises:
-        PositionsError: there are snapshots, and none bears positions: where to go on is not known.
+        PositionsError: there are snapshots, but none has positions: where to resume is unknown.
     """
     for summary in summaries:
         if (text := summary.get(POSITIONS_PROPERTY)) is not None:
             return decode_positions(text)
     if summaries:
         raise PositionsError(
-            f"no snapshot of table {table.name} bears {POSITIONS_PROPERTY}, so how far it goes is "
-            "not known: roll the table back to a snapshot of the archive's, or drop the table"
+            f"no snapshot of table {table.name} has {POSITIONS_PROPERTY}, so how far it goes is "
+            "unknown: roll the table back to a snapshot of the archive's, or drop the table"
         )
     return {}
 
 
-def _told(position: Position | None) -> str:
+def _described(position: Position | None) -> str:
     return "nothing" if position is None else f"{position.next} of log {position.log}"

@@ -180,20 +180,20 @@ def check_table(found: Table, table: ArchiveTable) -> None:
         if field is None and column.is_added:
             continue
         if field is None:
-            raise ArchiveError(f"table {name} lacks column {column.name} {column.type}: {remedy}")
+            raise ArchiveError(
+                f"table {name} is missing column {column.name} {column.type}: {remedy}"
+            )
         if (field.field_type, field.required, field.field_id) != (
             _TYPES[column.type],
             column.is_required,
             field.field_id if column.is_added else n,
         ):
             raise ArchiveError(
-                f"column {column.name} of table {name} is {_told(field)}, not "
-                f"{_told(schema_of(table).find_field(n))}: {remedy}"
+                f"column {column.name} of table {name} is {_described(field)}, not "
+                f"{_described(schema_of(table).find_field(n))}: {remedy}"
             )
     if needed := [field.name for field in there.values() if field.required]:
-        raise ArchiveError(
-            f"table {name} requires columns {needed}, of which no record tells: {remedy}"
-        )
+        raise ArchiveError(f"table {name} requires columns {needed}, which no record has: {remedy}")
     if found.spec().fields != spec_of(table).fields:
         raise ArchiveError(
             f"table {name} is partitioned by {found.spec()}, not {spec_of(table)}: {remedy}"
@@ -217,7 +217,7 @@ def maintained_s(found: Table) -> float:
 
 
 def _create(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
-    # Whoever may not create it may find it made.
+    # A user who may not create it may still find it there.
     if not catalog.namespace_exists(config.namespace):
         catalog.create_namespace_if_not_exists(config.namespace)
     try:
@@ -232,5 +232,5 @@ def _create(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Tab
         return catalog.load_table((config.namespace, table.name))
 
 
-def _told(field: NestedField) -> str:
+def _described(field: NestedField) -> str:
     return f"{field.field_type}{' required' if field.required else ''} (field {field.field_id})"

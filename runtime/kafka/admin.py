@@ -17,7 +17,7 @@ class Admin(AdminClient):
         self._refusals = Refusals()
         config: dict[str, Any] = {
             **kafka.librdkafka(),
-            # Whoever asks too early or too late hears it from the call, not from the log.
+            # A caller that is too early or too late learns it from the call, not from the log.
             "log_level": 0,
             "error_cb": self._refusals,
             "reconnect.backoff.max.ms": 500,

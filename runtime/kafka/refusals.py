@@ -1,10 +1,10 @@
-"""Why Kafka does not let a client in, or do what it asks, and what a person can do about it."""
+"""Why Kafka rejects a client or its request, and what an operator can do about it."""
 
 from typing import Final
 
 from confluent_kafka import KafkaError
 
-RIGHTS: Final = "give the user of KAFKA_SASL_USERNAME the rights that docs/kafka.md names"
+RIGHTS: Final = "grant the user of KAFKA_SASL_USERNAME the rights listed in docs/kafka.md"
 _REMEDIES: Final = {
     KafkaError._AUTHENTICATION: (  # noqa: SLF001 (its public name)
         "set KAFKA_SASL_MECHANISM to what the broker has, and KAFKA_SASL_USERNAME and "
@@ -22,17 +22,17 @@ _NOT_LET_IN: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL)  # noqa: SLF0
 
 
 def with_remedy(code: int, said: str) -> str:
-    """Return an error of Kafka's protocol, with what to do where a person can do something.
+    """Return an error of Kafka's protocol, with a remedy if there is one.
 
     >>> with_remedy(29, "Broker: Topic authorization failed")[:56]
-    'Broker: Topic authorization failed: give the user of KAF'
+    'Broker: Topic authorization failed: grant the user of KA'
     """
     remedy = _REMEDIES.get(code)
     return said if remedy is None else f"{said}: {remedy}"
 
 
-def told(error: KafkaError) -> str:
-    """Return the same of librdkafka's errors."""
+def describe_error(error: KafkaError) -> str:
+    """Return an error of librdkafka's, with a remedy if there is one."""
     return with_remedy(error.code(), error.str())
 
 
@@ -43,9 +43,9 @@ class Refusals:
         self._last: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        """Take an error that librdkafka tells.
+        """Take an error that librdkafka reports.
 
-        One of TLS that is not about a certificate may be a broker's that is just starting.
+        A TLS error that is not about a certificate may come from a broker that is just starting.
         """
         is_passing = error.code() == KafkaError._SSL and "certificate" not in error.str()  # noqa: SLF001
         if error.code() in _NOT_LET_IN and not is_passing:
@@ -57,5 +57,5 @@ class Refusals:
 
     @property
     def why(self) -> str | None:
-        """Why the broker did not let the client in when it last tried; None if it did not say."""
-        return None if self._last is None else told(self._last)
+        """Why the broker last rejected the client; None if it gave no reason."""
+        return None if self._last is None else describe_error(self._last)

@@ -86,13 +86,13 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
 
 
 def check_rights(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> None:
-    """Return if Kafka lets the user in, and allows what is needed; blocks until it answers.
+    """Return if Kafka accepts the login and grants what is needed; blocks until it answers.
 
-    Where nobody logs in no rights are asked for. What Kafka does not say of a topic or a group is
-    not taken for lacking.
+    Without a login, nothing is checked. Rights that Kafka does not report for a topic or a group
+    do not count as missing.
 
     Raises:
-        RightsError: it does not; names all rights that are lacking.
+        RightsError: it does not; lists all missing rights.
         KafkaException: it does not answer.
     """
     try:
@@ -105,12 +105,12 @@ def check_rights(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> 
         return
     topics = [right for right in needed if right.kind == "topic"]
     groups = [right for right in needed if right.kind == "group"]
-    lacking = [*_lacking(client, kafka, topics), *_lacking(client, kafka, groups)]
-    if lacking:
+    missing = [*_missing(client, kafka, topics), *_missing(client, kafka, groups)]
+    if missing:
         raise RightsError(
-            f"Kafka's user {kafka.sasl_username or 'of the certificate'} lacks "
-            + ", ".join(f"{r.operation} on {r.kind} {kafka.topic(r.name)}" for r in lacking)
-            + ": give it the rights that docs/kafka.md names"
+            f"Kafka's user {kafka.sasl_username or 'of the certificate'} is missing "
+            + ", ".join(f"{r.operation} on {r.kind} {kafka.topic(r.name)}" for r in missing)
+            + ": grant it the rights listed in docs/kafka.md"
         )
 
 
@@ -120,7 +120,7 @@ def _on(
     return tuple(Right(operation, "topic", topic.name) for topic in topics)
 
 
-def _lacking(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> Iterable[Right]:
+def _missing(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> Iterable[Right]:
     if not needed:
         return
     names = sorted({kafka.topic(right.name) for right in needed})
@@ -134,7 +134,7 @@ def _lacking(client: Admin, kafka: KafkaConfig, needed: Sequence[Right]) -> Iter
         try:
             allowed = answers[kafka.topic(right.name)].result().authorized_operations
         except KafkaException as error:
-            # What is missing, or answers later, says so to whoever works with it.
+            # A topic or group that is missing or not ready is reported by the code that uses it.
             if error.args[0].code() in _REFUSED:
                 yield right
         else:

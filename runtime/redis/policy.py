@@ -38,7 +38,7 @@ def warnings_of(info: Mapping[str, Any]) -> list[str]:
         if not int(node.get(_APPENDING, 0)):
             warnings.add(
                 "Redis has no append-only file: what it holds is gone when it restarts, and is "
-                "folded anew as far as the log reaches back. Set its appendonly to yes"
+                "refolded as far as the log reaches back. Set its appendonly to yes"
             )
     return sorted(warnings)
 

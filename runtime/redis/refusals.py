@@ -1,6 +1,6 @@
-"""What Redis refuses, told so that a person can mend it: who asked for what, and where rights are.
+"""What Redis refuses, in terms an operator can act on: user, command, and where rights are set.
 
-Redis itself says neither which key a user may not touch nor who asked.
+Redis itself reports neither the key that a user may not access nor the user.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ _RULES: Final = (
 )
 _SCRIPTS: Final = ("EVAL", "EVALSHA")
 _KEYS: Final = 4
-"""Of a script's, which are told: those that each has, and some of what it is about."""
+"""Keys of a script that are shown: those that every script has, and some of its own."""
 _IN_SCRIPT: Final = ("The user executing the script", "ACL failure in script")
-"""How it begins what it says of a command within a script, with another error's code."""
+"""How its message about a command in a script begins, with another error's code."""
 
 
 class StoreRefusesError(RedisError):
-    """Redis lets nobody in as told, or is not kept as it must be: a person has to change that."""
+    """Redis refuses the configured login, or is misconfigured: an operator has to change that."""
 
 
 def is_no_right(said: object) -> bool:
@@ -43,7 +43,7 @@ def is_no_right(said: object) -> bool:
 
 
 def refused(said: object, user: str | None, command: Sequence[Any]) -> str:
-    """Return what to tell of a command that the user has no right to.
+    """Return the message for a command that the user may not run.
 
     >>> refused("No permissions to access a key", "api", ("GET", "live:model:current"))[:82]
     "user 'api' of Redis may not GET live:model:current: No permissions to access a key"
@@ -51,7 +51,7 @@ def refused(said: object, user: str | None, command: Sequence[Any]) -> str:
     Args:
         said: by Redis.
         user: None for the one without a name.
-        command: with its arguments, of which only keys are told; empty if it is not known.
+        command: with its arguments, of which only keys are shown; empty if unknown.
     """
     name = str(command[0]).upper() if command else "do it"
     keys = command[1:2]
@@ -106,10 +106,10 @@ def letting_in(url: StoreUrl) -> Iterator[None]:
         raise StoreRefusesError(not_encrypted(url, error)) from None
 
 
-def telling(connection: type[Any]) -> type[Any]:
-    """Return a connection class of redis-py's that says who may not do what."""
+def naming_refusals(connection: type[Any]) -> type[Any]:
+    """Return a connection class of redis-py's whose errors name the user and the command."""
 
-    class Telling(connection):  # type: ignore[misc]
+    class NamingRefusals(connection):  # type: ignore[misc]
         asked: Sequence[Any] = ()
 
         def send_command(self, *command: Any, **options: Any) -> None:
@@ -117,7 +117,7 @@ def telling(connection: type[Any]) -> type[Any]:
             self.asked = command  # not before: a new connection asks for things of its own first
 
         def pack_commands(self, commands: Any) -> Any:
-            self.asked = ()  # whoever sends several says which one was refused
+            self.asked = ()  # a caller that sends several reports which one was refused
             return super().pack_commands(commands)
 
         def read_response(self, *arguments: Any, **options: Any) -> Any:
@@ -128,4 +128,4 @@ def telling(connection: type[Any]) -> type[Any]:
                     raise
                 raise NoPermissionError(refused(error, self.username, self.asked)) from None
 
-    return Telling
+    return NamingRefusals

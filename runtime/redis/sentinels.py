@@ -1,6 +1,6 @@
-"""Clients of whichever node Sentinels name as the master, now and after each failover.
+"""Clients of the node that Sentinels name as the master, now and after each failover.
 
-A Sentinel that is away is not tried again: the next one is asked.
+An unreachable Sentinel is not retried: the next one is asked.
 """
 
 from typing import Any, Final
@@ -59,7 +59,7 @@ class _AsyncSentinel(AsyncSentinel):
 
 
 def _unnamed(service: str, error: Exception) -> str:
-    """Return why no master was found: redis-py tells each option of each connection."""
+    """Return why no master was found: redis-py lists every option of each connection."""
     if "AuthenticationError" in str(error):
         why = "they do not let us in: set sentinel_username and sentinel_password in REDIS_URL"
     elif "Error" in str(error):

@@ -30,7 +30,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from runtime.redis.policy import warnings_of
-from runtime.redis.refusals import is_no_right, letting_in, refused, telling
+from runtime.redis.refusals import is_no_right, letting_in, naming_refusals, refused
 from runtime.redis.sentinels import master, master_async
 from runtime.redis.url import StoreUrl
 
@@ -94,12 +94,12 @@ def connect(url: str, client_name: str, timeout_s: float = 5) -> Store:
     else:
         single = redis.Redis.from_url(url, retry=retry, **options)
     pool = single.connection_pool
-    pool.connection_class = telling(pool.connection_class)
+    pool.connection_class = naming_refusals(pool.connection_class)
     with letting_in(where):
         if not single.info("cluster").get("cluster_enabled"):
             return single
         single.close()
-        return redis.RedisCluster.from_url(url, connection_pool_class=_TellingPool, **options)
+        return redis.RedisCluster.from_url(url, connection_pool_class=_RefusalNamingPool, **options)
 
 
 async def connect_async(
@@ -194,9 +194,9 @@ def _options(client_name: str, timeout_s: float) -> dict[str, Any]:
     }
 
 
-class _TellingPool(ConnectionPool):
+class _RefusalNamingPool(ConnectionPool):
     def __init__(self, connection_class: type[Any] = Connection, **options: Any) -> None:
-        super().__init__(telling(connection_class), **options)
+        super().__init__(naming_refusals(connection_class), **options)
 
 
 def _packing_in_c(connection: type[Any]) -> type[Any]:

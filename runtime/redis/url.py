@@ -145,11 +145,11 @@ def _checked(url: str) -> str:
 
 
 RedisUrl = Annotated[str, AfterValidator(_checked)]
-"""A URL that `StoreUrl` reads; what is wrong with another one is told without its secrets."""
+"""A URL that `StoreUrl` reads; errors about others do not show their secrets."""
 
 
 def _host(text: str, port: int) -> Host:
-    """Read `host:port`; what is wrong with it may be a piece of a password, and is not told."""
+    """Read `host:port`; errors do not show the text, which may be part of a password."""
     bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d{1,5}))?", text)
     found = bracketed or re.fullmatch(r"([^\[\]:@,]*)(?::(\d{1,5}))?", text)
     if found is None or int(found[2] or port) > 65535:

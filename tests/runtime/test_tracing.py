@@ -69,13 +69,13 @@ def test_a_span_arrives_with_its_service_its_parent_and_its_links() -> None:
         tracing = tracing_to(f"{receiver.url}/", "stream_processors")
         place = tracing.place(TRACEPARENT.encode())
         with tracing.span("process quotes", {"n": 3}, consumes=True, links=[place]) as batch:
-            tracing.note({"more": "told"})
+            tracing.note({"more": "noted"})
         with tracing.span("flush quotes", {}, parent=batch):
             pass
         tracing.close()
     of_batch, of_flush = receiver.one("process quotes"), receiver.one("flush quotes")
     assert of_batch.service == "tickrec-stream-processors"
-    assert of_batch.attributes == {"n": 3, "more": "told"}
+    assert of_batch.attributes == {"n": 3, "more": "noted"}
     assert (of_batch.links, of_batch.parent) == ([(TRACE, SPAN)], "")
     assert (of_flush.trace, of_flush.parent) == (of_batch.trace, of_batch.span)
     assert not of_batch.failed
@@ -124,7 +124,7 @@ def test_the_sdks_own_variables_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {headers["x-tenant"] for headers in receiver.headers} == {"shop"}
 
 
-def test_a_receiver_that_is_away_is_told_of_once_and_once_when_it_is_back(
+def test_an_unreachable_receiver_is_logged_once_and_once_when_it_is_back(
     said: list[EventDict], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime.otlp, "CLOSED_WITHIN_S", PATIENCE_S)

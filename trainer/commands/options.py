@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from runtime.settings import told
+from runtime.settings import describe_errors
 from trainer.evaluation.interactions import Splitting
 from trainer.evaluation.worker import WorkerRules
 from trainer.settings import TrainerSettings
@@ -114,4 +114,8 @@ def results() -> Console:
 
 
 def _told(error: ValueError) -> str:
-    return told(error, TrainerSettings) if isinstance(error, ValidationError) else str(error)
+    return (
+        describe_errors(error, TrainerSettings)
+        if isinstance(error, ValidationError)
+        else str(error)
+    )

@@ -26,7 +26,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from contracts.feedback import Feedback, decode_feedback, parse_request_id
 from contracts.topics import FEEDBACK
 from runtime.kafka.config import KafkaConfig
-from runtime.kafka.refusals import told
+from runtime.kafka.refusals import describe_error
 from runtime.kafka.tokens import TokenError
 from trainer.experiments.verdict import Clicked, Clicks
 
@@ -78,7 +78,7 @@ def read_clicks(
 
 def _told(error: Exception) -> str:
     (said,) = error.args
-    return told(said) if isinstance(said, KafkaError) else str(said)
+    return describe_error(said) if isinstance(said, KafkaError) else str(said)
 
 
 def count(messages: Iterable[Feedback], generations: tuple[str, str]) -> Clicks:

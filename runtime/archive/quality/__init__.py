@@ -1,11 +1,11 @@
-"""Whether the rows of the archive are as they must be, by expectations of Great Expectations.
+"""Checks the archive's rows with Great Expectations.
 
-`suite` makes expectations of `contracts.archive_rules`, `reading` gives a snapshot's rows a batch
-at a time, with what a row alone does not say in columns beside it, `checking` sums up what the
-batches break, and `docs` writes pages of that. Only who checks imports any of it.
+`suite` builds expectations from `contracts.archive_rules`, `reading` yields a snapshot's rows in
+batches, with added columns for what a row alone does not show, `checking` sums up the violations,
+and `docs` renders them as pages. Only programs that check import any of it.
 """
 
 import logging
 
-# It tells of each of its functions while it is imported.
+# It logs each of its functions on import.
 logging.getLogger("great_expectations").setLevel(logging.WARNING)

@@ -102,7 +102,7 @@ def _config(result: ExpectationValidationResult) -> ExpectationConfiguration:
 
 def _evaluated(result: ExpectationValidationResult) -> ExpectationValidationResult:
     if "unexpected_count" not in result.result:
-        raise RuntimeError(f"{_told(result)} cannot be evaluated: {result.exception_info}")
+        raise RuntimeError(f"{_described(result)} cannot be evaluated: {result.exception_info}")
     return result
 
 
@@ -128,10 +128,10 @@ def _sum(
 def _failed(result: ExpectationValidationResult) -> Failed:
     found = result.result
     examples = map(_example, found.get("partial_unexpected_index_list", ()))
-    return Failed(_told(result), int(found["unexpected_count"]), tuple(examples))
+    return Failed(_described(result), int(found["unexpected_count"]), tuple(examples))
 
 
-def _told(result: ExpectationValidationResult) -> str:
+def _described(result: ExpectationValidationResult) -> str:
     """Return an expectation's name, its columns, and what is expected of them."""
     config = _config(result)
     expected = {name: value for name, value in config.kwargs.items() if name != "batch_id"}

@@ -1,4 +1,4 @@
-"""A context of Great Expectations that keeps nothing and tells nobody of its use."""
+"""A context of Great Expectations that stores nothing and sends no usage data."""
 
 import great_expectations as gx
 from great_expectations.data_context.data_context.ephemeral_data_context import (

@@ -1,4 +1,4 @@
-"""The rows of a snapshot, a batch at a time, with what a row alone does not say beside them."""
+"""The rows of a snapshot in batches, with added columns for what a row alone does not show."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ _NOWHERE: Final = -1
 
 
 def batches(found: Table, table: ArchiveTable, snapshot: Snapshot) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a snapshot, with the columns that `suite` names beside the table's.
+    """Yield the rows of a snapshot, with the columns that `suite` adds to the table's.
 
     Memory is that of twice `ROWS_AT_ONCE` rows, and a bit a record.
 

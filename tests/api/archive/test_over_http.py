@@ -305,4 +305,4 @@ async def test_a_table_that_lacks_a_column_is_said_to_be_so(
     ) as client:
         answer = await client.get(PATH, params={"limit": 1000})
         assert answer.status_code == 503
-        assert "lacks column notional double" in answer.json()["detail"]
+        assert "is missing column notional double" in answer.json()["detail"]

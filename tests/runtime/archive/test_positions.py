@@ -61,7 +61,7 @@ def test_somebody_elses_snapshot_leaves_the_positions_of_the_one_before() -> Non
         ([{POSITIONS_PROPERTY: '{"0":{"log":0}}'}], "topic_id"),
     ],
 )
-def test_a_table_that_does_not_tell_how_far_it_goes_is_not_begun_anew(
+def test_a_table_without_positions_is_not_started_over(
     summaries: list[dict[str, str]], says: str
 ) -> None:
     with pytest.raises(PositionsError, match=says):

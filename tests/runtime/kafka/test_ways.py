@@ -111,8 +111,8 @@ def test_a_right_that_is_lacking_is_named_and_no_other(
     check_rights(Admin(config), config, needed)
     for right in needed:
         revoke(Admin(own), own, user, right)
-        told = f"user {user} lacks {right.operation} on {right.kind} {right.name}: give it"
-        with pytest.raises(RightsError, match=re.escape(told)):
+        message = f"user {user} is missing {right.operation} on {right.kind} {right.name}: grant it"
+        with pytest.raises(RightsError, match=re.escape(message)):
             check_rights(Admin(config), config, needed)
         grant(Admin(own), own, user, [right])
 
@@ -122,8 +122,8 @@ def test_a_right_on_topics_without_a_prefix_is_none_on_those_with_one(
 ) -> None:
     # Of the test's own: another test may have granted rights on the same broker's others.
     config = granted.config("producers", prefix=f"{namespace}.")
-    told = f"WRITE on topic {namespace}.quotes, WRITE on topic {namespace}.interactions"
-    with pytest.raises(RightsError, match=re.escape(told)):
+    message = f"WRITE on topic {namespace}.quotes, WRITE on topic {namespace}.interactions"
+    with pytest.raises(RightsError, match=re.escape(message)):
         check_rights(Admin(config), config, rights(namespace)["producers"])
 
 
@@ -144,7 +144,9 @@ def test_a_worker_that_may_not_do_its_work_ends_and_says_so(
         check=False,
     )
     assert done.returncode == 1
-    assert "user producers lacks READ on topic quotes, READ on topic interactions" in done.stderr
+    assert (
+        "user producers is missing READ on topic quotes, READ on topic interactions" in done.stderr
+    )
     assert granted.security.passwords["producers"] not in done.stderr
 
 
@@ -156,12 +158,16 @@ async def test_an_api_that_may_not_publish_is_not_ready(
         says = await publisher.check(topology)
         while not says.startswith("Kafka's user"):  # it has half a second to ask Kafka each time
             says = await publisher.check(topology)
-    assert says.startswith("Kafka's user trainer lacks WRITE on topic quotes, WRITE on topic int")
+    assert says.startswith(
+        "Kafka's user trainer is missing WRITE on topic quotes, WRITE on topic int"
+    )
 
 
 def test_a_producer_that_may_not_publish_says_so(granted: Guarded) -> None:
     publisher = producers.publisher.Publisher(granted.config("trainer"), PATIENCE_S)
-    with pytest.raises(PublishingError, match="user trainer lacks WRITE on topic quotes: give it"):
+    with pytest.raises(
+        PublishingError, match="user trainer is missing WRITE on topic quotes: grant it"
+    ):
         publisher.await_topics([QUOTES.name], lambda: False)
 
 

@@ -1,4 +1,4 @@
-"""The documented rights in a cluster, with those that it takes there beside."""
+"""The documented rights in a cluster, with the additional ones that a cluster needs."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -25,11 +25,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.proof]
 def url(cluster_url: str) -> Iterator[Url]:
     """`REDIS_URL` of a user of the cluster, who has the documented rights."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    (beside,) = re.findall(r"\*\*In a cluster\*\*[^`]+`([^`]+)`", text)
+    (added,) = re.findall(r"\*\*In a cluster\*\*[^`]+`([^`]+)`", text)
     with redis.Redis.from_url(cluster_url) as node:
 
         def of(user: str, *, less: str = "") -> str:
-            rights = [*rules()[user].split(), *beside.split()]
+            rights = [*rules()[user].split(), *added.split()]
             given = [right for right in rights if right != less]
             node.execute_command("ACL SETUSER", user, "reset", *given)
             return cluster_url.replace("redis://", f"redis://{user}:{user}-password@")
@@ -66,7 +66,7 @@ async def test_the_api_has_the_rights_for_it(url: Url) -> None:
 
 
 @pytest.mark.parametrize("user", ["topics", "worker"])
-async def test_who_may_not_ask_which_node_has_what_is_told_so(url: Url, user: str) -> None:
+async def test_a_user_denied_the_slot_map_gets_a_clear_error(url: Url, user: str) -> None:
     address = url(user, less="+cluster|slots")
     with pytest.raises(StoreRefusesError, match=f"'{user}' of Redis may not CLUSTER SLOTS"):
         await connect_async(address, "tests") if user == "worker" else connect(address, "tests")

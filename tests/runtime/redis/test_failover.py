@@ -90,7 +90,7 @@ def value_of(key: str) -> Read[bytes]:
     return value
 
 
-def test_sentinels_that_do_not_let_in_or_know_no_such_service_are_told_apart(
+def test_a_refused_login_and_an_unknown_service_give_different_errors(
     nodes: WatchedOver,
 ) -> None:
     with pytest.raises(redis.ConnectionError, match=r"'shop': .*set sentinel_username"):

@@ -19,7 +19,7 @@ def test_one_node_that_may_evict_is_enough_to_refuse_a_store(policy: str) -> Non
             warnings_of(info)
 
 
-def test_what_a_managed_store_does_not_tell_is_warned_of_once() -> None:
+def test_what_a_managed_store_does_not_report_is_warned_of_once() -> None:
     (warning,) = warnings_of({"one:1": {"aof_enabled": 1}, "two:2": {"aof_enabled": 1}})
     assert "set its maxmemory-policy to noeviction" in warning
 

@@ -58,7 +58,7 @@ def said_by(programs: Programs, program: str, url: str) -> str:
 
 
 @pytest.mark.parametrize("program", [*STARTED, "api"])
-def test_who_has_another_password_or_trusts_another_authority_is_told_what_to_set(
+def test_a_wrong_password_or_authority_names_the_setting_to_change(
     programs: Programs, store: Guarded, program: str
 ) -> None:
     said = said_by(programs, program, store.url(program, "hunter2"))

@@ -49,7 +49,7 @@ def test_an_archive_that_was_never_written_is_no_empty_one(config: ArchiveConfig
 def test_an_archive_whose_reach_is_not_known_is_refused(config: ArchiveConfig) -> None:
     table = open_table(open_catalog(config), config, INTERACTIONS_TABLE)
     table.append(rows([Record(0, 0, "u", 1, "view", 0)]))
-    with pytest.raises(SourceError, match=r"no snapshot of table interactions bears tickrec"):
+    with pytest.raises(SourceError, match=r"no snapshot of table interactions has tickrec"):
         read_snapshot(config, None)
 
 
