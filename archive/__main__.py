@@ -163,7 +163,7 @@ def opened_patiently(settings: ArchiveSettings, state: State, stop: threading.Ev
 
     Raises:
         ArchiveError: a table is not as it should be.
-        StoppedError: it was told to stop before.
+        StoppedError: a stop was requested before that.
     """
 
     def wait(seconds: float) -> None:
@@ -206,7 +206,7 @@ def _working(
 
 @contextlib.contextmanager
 def _errors_logged() -> Iterator[None]:
-    """Exit with 1 on what only a person can mend, and on a server that is away at the end."""
+    """Exit with 1 on errors that need an operator, or if a server stays unreachable."""
     try:
         yield
     except _NEEDS_A_PERSON as error:

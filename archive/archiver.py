@@ -1,4 +1,4 @@
-"""Reads the topics and has their rows committed, until it is told to stop."""
+"""Reads the topics and has their rows committed, until a stop is requested."""
 
 import threading
 import time
@@ -22,8 +22,8 @@ from runtime.kafka.open_transactions import OpenTransactions
 
 _POLL_S: Final = 0.1
 _SURE_EVERY_S: Final = 2.0
-"""How often the topics' ids are asked for: what was read since then is dropped where one was made
-anew, as it may be of either log."""
+"""How often the topics' ids are checked: if a topic was recreated, what was read since then is
+dropped, as it may be of either log."""
 _LAG_EVERY_S: Final = 5.0
 _MAINTAINED_EVERY_S: Final = 300.0
 """How often the tables are asked when they were last maintained, which another program does."""
@@ -47,15 +47,14 @@ class Archiver:
         self._rules = settings.input_rules()
         self._patiently = Patience(state, stop)
         self._to_begin: set[Partition] = set()
-        """Partitions of ours that are to begin anew before any more of them is taken: a part of
-        what was read of them is gone."""
+        """Partitions of ours to restart before reading on: part of what was read is gone."""
         self._sure_s = self._lag_s = time.monotonic()
         self._open_transactions = OpenTransactions[Partition]()
         self._maintained_s = -_MAINTAINED_EVERY_S
         self._consumer = GroupConsumer(settings.kafka, self._writers, self._assigned, self._revoked)
 
     def run(self) -> None:
-        """Archive until it is told to stop; then commit what was read, and leave the group.
+        """Archive until a stop is requested; then commit what was read, and leave the group.
 
         Raises:
             ArchiveError: a table is not as it should be.
@@ -99,11 +98,11 @@ class Archiver:
         return [writer for writer in self._writers.values() if writer.is_due(interval_s)]
 
     def _commit(self, writer: TableWriter) -> None:
-        """Commit once it can be done; meanwhile read on until memory is full."""
+        """Commit when possible; until then, read on until memory is full."""
         self._begin(self._patiently(self._read_for, self._commit_sure, writer))
 
     def _commit_sure(self, writer: TableWriter, *, is_whole: bool = False) -> list[Partition]:
-        """Commit what is of the topic for certain; return the partitions to begin anew.
+        """Commit what certainly belongs to the topic; return the partitions to restart.
 
         One commit, or as many as all of it takes if it is to be whole.
         """
@@ -140,7 +139,7 @@ class Archiver:
                 continue
             new = records
             if (records[0].offset() or 0) < at.next:
-                # Of a fetch from before the partition was begun anew, some may still come.
+                # Records of a fetch from before the restart may still arrive.
                 new = [record for record in records if (record.offset() or 0) >= at.next]
             if not new:
                 continue
@@ -170,7 +169,7 @@ class Archiver:
         return self._begun(partitions)
 
     def _begin(self, partitions: Collection[Partition], *, is_refused: bool = False) -> None:
-        """Begin partitions of ours anew, from the table."""
+        """Restart partitions of ours from the table."""
         self._consumer.seek(self._begun(partitions, is_refused=is_refused))
 
     def _begin_refused(self, partitions: Collection[Partition]) -> None:
@@ -236,10 +235,10 @@ class Archiver:
         self._begin(other)
 
     def _drop_unsure(self, topics: Collection[str]) -> list[Partition]:
-        """Return the partitions to begin anew; what may be of either log of a topic is gone.
+        """Return the partitions to restart; drop what may be of either log of a topic.
 
-        What was for certain of the old one is committed. A topic that is gone begins when it is
-        there again, be it the same one, of which the broker had not heard.
+        What certainly belongs to the old log is committed. A missing topic begins when it is back,
+        even if it is the same one, which the broker did not know for a moment.
         """
         ids = self._broker.topic_ids(topics)
         for topic in topics:
@@ -250,7 +249,7 @@ class Archiver:
                 continue
             dropped = buffer.drop_unsure()
             if topic in ids or dropped:
-                log.error("a topic was made anew, or is gone", topic=topic, dropped=dropped)
+                log.error("a topic was recreated, or is gone", topic=topic, dropped=dropped)
             self._to_begin.update((topic, p) for p in ours)
             # All of it: the log that it is of is gone.
             self._writers[topic].commit_all()

@@ -36,7 +36,7 @@ def serve(state: State, host: str, port: int) -> None:
                 self._answer_json(404, {"status": "not found"})
 
         def log_message(self, *_: Any) -> None:
-            """Log nothing: whoever asks, asks all the time."""
+            """Log nothing: probes ask all the time."""
 
         def _answer_json(self, code: int, body: dict[str, str]) -> None:
             self._answer(code, json.dumps(body).encode(), "application/json")

@@ -78,7 +78,7 @@ FILES_REMOVED: Final = Counter(
     "archive_files_removed", "Files deleted that no snapshot had any more, or ever.", ["table"]
 )
 
-# Told as 0 from the start: Prometheus takes a series that begins with 1 for no increase.
+# Exported as 0 from the start: Prometheus sees no increase in a series that begins with 1.
 for _table in TABLES:
     for _metric in (
         *(ROWS, REJECTED, MISSING, STARTED_OVER, REFUSED, FAILED),

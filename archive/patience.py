@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class StoppedError(RuntimeError):
-    """It was told to stop while it waited for a server that is away."""
+    """A stop was requested while it waited for an unreachable server."""
 
 
 class Patience:
@@ -50,14 +50,14 @@ class Patience:
             **kwargs: of it.
 
         Raises:
-            StoppedError: it was told to stop before.
+            StoppedError: a stop was requested before that.
         """
         tries = Retrying(
             retry=retry_if_exception(is_worth_another_try),
             wait=_BACKOFF,
             stop=stop_when_event_set(self._stop),
             sleep=sleep,
-            before_sleep=self._tell,
+            before_sleep=self._log_retry,
             reraise=True,
         )
         try:
@@ -71,7 +71,7 @@ class Patience:
         self._state.waits_for = None
         return result
 
-    def _tell(self, tries: RetryCallState) -> None:
+    def _log_retry(self, tries: RetryCallState) -> None:
         error = tries.outcome.exception() if tries.outcome else None
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
         self._state.waits_for = what

@@ -1,4 +1,4 @@
-"""How the archive is, for whoever asks over HTTP while it works."""
+"""The archive's state, for HTTP probes while it works."""
 
 import time
 from typing import Final

@@ -1,1 +1,1 @@
-"""What is done to tables beside writing them: compaction, erasure, and letting go of files."""
+"""Table maintenance: compaction, erasure, and deletion of unused files."""

@@ -1,10 +1,10 @@
 """Lets go of what no reader needs: snapshots that were replaced a while ago, and files of none.
 
-A file that no snapshot has was replaced, or its writer died before it committed. One that is
-written at this moment has no snapshot either, but it is young: a writer commits a file within half
-of `Times.unreferenced_after_s` of writing it, or writes it anew. What is older belongs to nobody,
-or to one that stood still in the middle of its commit: an empty snapshot is made before anything is
-deleted, and on top of that the commit is refused.
+A file in no snapshot was replaced, or its writer died before committing. A file that is being
+written has no snapshot either, but it is young: a writer commits a file within half of
+`Times.unreferenced_after_s` of writing it, or rewrites it. An older file belongs to nobody, or to a
+writer that was paused in the middle of its commit: before anything is deleted, an empty snapshot is
+made, on top of which that commit is refused.
 """
 
 import contextlib

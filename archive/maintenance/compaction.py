@@ -1,11 +1,11 @@
-"""Puts the small files of a partition together into great ones, sorted as each of them was.
+"""Merges the small files of a partition into large ones, in the same sort order.
 
-While a partition gets new files all the time, some are put together only where each of them becomes
-part of one that is four times as large at least. So no row is written anew more often than sizes
-can grow by 4, and the files that are left are few. Of 288 equal files a day, one every 5 minutes, a
-row is written anew 3 times and a reader opens 6 files, 12 at most. (With 2 for 4 it would be 4
-times and 4 files, with 8 twice and 9; and 5 times and 16 files if all were put together whenever
-they are 32.) Once no new file comes, what is left becomes one.
+While a partition keeps getting new files, files are merged only if the result is at least four
+times as large as each of them. So no row is rewritten more often than sizes can grow by 4, and few
+files are left. Of 288 equal files a day, one every 5 minutes, a row is rewritten 3 times and a
+reader opens 6 files, 12 at most. (With 2 instead of 4 it would be 4 times and 4 files, with 8 twice
+and 9; and 5 times and 16 files if all were merged whenever there are 32.) Once no new files come,
+the rest becomes one.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ from contracts.archive import ArchiveTable
 from runtime.archive.config import ArchiveConfig
 
 QUIET_S: Final = 3_600.0
-"""A partition without a new file for that long is put together as a whole. Whatever comes later has
-it written anew, so it is not to be done for each late record."""
+"""A partition without a new file for that long is merged into one. Each late record after that
+rewrites it, so it must not happen too early."""
 GROWTH: Final = 4
-"""By how much the largest of the files that are put together has to grow before that."""
+"""By which factor the largest of the merged files has to grow before that."""
 _BYTES_A_COMMIT: Final = 512 * 2**20
 """Of files that are replaced: a commit for each partition would be as many snapshots, and the first
 of the new files is not to wait for its commit for long."""

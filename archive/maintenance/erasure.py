@@ -231,7 +231,7 @@ def _erase_from(
 def _without(
     found: Table, table: ArchiveTable, file: DataFile, users: Collection[str], is_erased: IsErased
 ) -> DataFile | None:
-    """Write a file anew without what is erased; return None if nothing is left of it."""
+    """Rewrite a file without the erased rows; return None if nothing is left of it."""
     columns, some = columns_of(found, table), pa.array(users, pa.string())
     partition = tuple(file.partition[n] for n in range(len(found.spec().fields)))
     writer: FileWriter | None = None

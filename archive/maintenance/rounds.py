@@ -71,7 +71,7 @@ def maintain(
             break
         try:
             _maintain(catalog, settings, table, erasure, is_forced=is_forced)
-        except Exception as error:  # noqa: BLE001 (of this table, and told below)
+        except Exception as error:  # noqa: BLE001 (of this table, and logged below)
             failed[table.name] = f"{type(error).__name__}: {error}"
             _log_failed(table, error)
     return failed

@@ -93,8 +93,8 @@ def taken_out(events: Iterable[Event], tombstones: Iterable[TombstoneRow]) -> Ta
 def is_before(event: Event, tombstone: TombstoneRow) -> bool:
     """Whether an event is from before its user was taken out.
 
-    The log tells. Where a topic was made anew with another number of partitions, a user may have
-    come to another one: then the time does.
+    The log decides. If a topic was recreated with another number of partitions, the user may be in
+    another one: then the time decides.
     """
     a, b = event.place, tombstone.place
     if a.partition == b.partition:

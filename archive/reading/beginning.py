@@ -25,7 +25,7 @@ def begin(
         is_refused: whether a fetch at the position was refused, see `archive.reading.resume`.
 
     Raises:
-        runtime.archive.positions.PositionsError: the table does not tell how far it goes.
+        runtime.archive.positions.PositionsError: how far the table goes is unknown.
         Exception: as `runtime.archive.catalog.is_passing` knows it, while a server is away.
     """
     topic = writer.table.topic.name
@@ -38,17 +38,19 @@ def begin(
         resumed = resume(before, bounds[number], is_refused=is_refused)
         writer.buffer.begin(number, before, resumed.at)
         offsets[number] = resumed.at.next
-        _tell(writer.table.name, number, resumed)
+        _log_begin(writer.table.name, number, resumed)
     return offsets
 
 
-def _tell(table: str, number: int, resumed: Resumed) -> None:
-    told = {"table": table, "partition": number, "log": resumed.at.log, "offset": resumed.at.next}
+def _log_begin(table: str, number: int, resumed: Resumed) -> None:
+    fields = {"table": table, "partition": number, "log": resumed.at.log, "offset": resumed.at.next}
     if resumed.missing:
         metrics.MISSING.labels(table).inc(resumed.missing)
-        log.error("records are missing: the log had dropped them", missing=resumed.missing, **told)
-    if resumed.why in ("made anew", "lost its end"):
+        log.error(
+            "records are missing: the log had dropped them", missing=resumed.missing, **fields
+        )
+    if resumed.why in ("recreated", "lost its end"):
         metrics.STARTED_OVER.labels(table).inc()
-        log.error("a partition begins another log", why=resumed.why, **told)
+        log.error("a partition begins another log", why=resumed.why, **fields)
     elif not resumed.missing:
-        log.info("a partition begins", why=resumed.why, **told)
+        log.info("a partition begins", why=resumed.why, **fields)

@@ -1,6 +1,7 @@
 """Records of a topic as rows of its table. Pure.
 
-What breaks a topic's rules makes no row: whoever folds the topic keeps it as a dead letter.
+A record that breaks the topic's rules makes no row: the worker that folds the topic keeps it as a
+dead letter.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -103,24 +104,24 @@ def _interactions(
     def decode(record: Message, now_ms: int) -> tuple[Interaction | Tombstone, int]:
         value = record.value()
         if value is None:
-            told: Interaction | Tombstone = decode_tombstone(record.key(), headers_of(record))
+            message: Interaction | Tombstone = decode_tombstone(record.key(), headers_of(record))
             ts_ms = record.timestamp()[1]
         else:
-            told = decode_interaction(value, now_ms, rules)
-            ts_ms = told.ts
-        if all(user_partition(told.user_id, n) != place.partition for n in place.counts):
+            message = decode_interaction(value, now_ms, rules)
+            ts_ms = message.ts
+        if all(user_partition(message.user_id, n) != place.partition for n in place.counts):
             raise _MisplacedError
-        return told, ts_ms
+        return message, ts_ms
 
     index, decoded, misplaced = _each(decode, records, clock_ms)
-    told = [message for message, _ in decoded]
-    events = [None if isinstance(m, Tombstone) else m for m in told]
-    tombstones = [m if isinstance(m, Tombstone) else None for m in told]
+    messages = [message for message, _ in decoded]
+    events = [None if isinstance(m, Tombstone) else m for m in messages]
+    tombstones = [m if isinstance(m, Tombstone) else None for m in messages]
     batch = _batch(
         INTERACTIONS_TABLE,
         place,
         _offsets(records)[index],
-        user_id=[m.user_id for m in told],
+        user_id=[m.user_id for m in messages],
         instrument_id=[e and e.instrument_id for e in events],
         event=[ERASED if e is None else e.event for e in events],
         price=[e and e.price for e in events],
@@ -138,19 +139,19 @@ def _feedback(place: Place, records: Sequence[Message], clock_ms: Ints, rules: I
     def decode(record: Message, now_ms: int) -> Feedback:
         return decode_feedback(record.value() or b"", now_ms, rules)
 
-    index, told, _ = _each(decode, records, clock_ms)
+    index, messages, _ = _each(decode, records, clock_ms)
     batch = _batch(
         FEEDBACK_TABLE,
         place,
         _offsets(records)[index],
-        type=[m.type for m in told],
-        request_id=[m.request_id for m in told],
-        user_id=[m.user_id for m in told],
-        instrument_id=[m.instrument_id for m in told],
-        position=[m.position for m in told],
-        ts=[m.ts * US_PER_MS for m in told],
+        type=[m.type for m in messages],
+        request_id=[m.request_id for m in messages],
+        user_id=[m.user_id for m in messages],
+        instrument_id=[m.instrument_id for m in messages],
+        position=[m.position for m in messages],
+        ts=[m.ts * US_PER_MS for m in messages],
     )
-    return Rows(batch, len(records) - len(told))
+    return Rows(batch, len(records) - len(messages))
 
 
 def _bars(place: Place, records: Sequence[Message], _: Ints, __: InputRules) -> Rows:
@@ -187,7 +188,7 @@ def _each(
     decode: Callable[[Message, int], T], records: Sequence[Message], clock_ms: Ints
 ) -> tuple[Ints, list[T], int]:
     """Return the places of the good records, what they are, and how many are misplaced."""
-    index, told, misplaced = [], [], 0
+    index, messages, misplaced = [], [], 0
     for place, (record, now_ms) in enumerate(zip(records, clock_ms.tolist(), strict=True)):
         try:
             message = decode(record, now_ms)
@@ -197,8 +198,8 @@ def _each(
         except ValueError:
             continue
         index.append(place)
-        told.append(message)
-    return np.array(index, np.int64), told, misplaced
+        messages.append(message)
+    return np.array(index, np.int64), messages, misplaced
 
 
 def _batch(table: ArchiveTable, place: Place, offsets: Ints, **columns: Any) -> pa.RecordBatch:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from runtime.archive.positions import Position
 
-Why = Literal["first", "goes on", "made anew", "lost its end", "dropped records"]
+Why = Literal["first", "goes on", "recreated", "lost its end", "dropped records"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,15 @@ def resume(before: Position | None, bounds: Bounds, *, is_refused: bool = False)
     Args:
         before: the table's position.
         bounds: what the broker says.
-        is_refused: whether a fetch at the position was refused. Only that tells for sure that the
-            log ends before it, as an end that the broker tells may be too low.
+        is_refused: whether a fetch at the position was refused. Only that proves that the log
+            ends before it, as the end that the broker reports may be too low.
     """
     topic_id, earliest, now = bounds.topic_id, bounds.earliest, (bounds.partitions,)
     if before is None:
         return Resumed(Position(topic_id, 0, earliest, now), "first")
     if before.topic_id != topic_id:
         # What it may have dropped before we came is missing as well.
-        return Resumed(Position(topic_id, before.log + 1, earliest, now), "made anew", earliest)
+        return Resumed(Position(topic_id, before.log + 1, earliest, now), "recreated", earliest)
     # Of a topic that got more partitions since, records from before it are still to come.
     at = replace(before, counts=before.counts or now)
     if at.next < earliest:

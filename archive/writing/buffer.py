@@ -54,7 +54,7 @@ class Buffer:
         return all(span.before == span.after for span in self._spans.values())
 
     def begin(self, partition: int, before: Position | None, at: Position) -> None:
-        """Begin a partition, or begin it anew without what was read of it.
+        """Begin a partition, or restart it without what was read of it.
 
         Args:
             partition: which one.
@@ -122,7 +122,7 @@ class Buffer:
         """Let go of what was committed."""
         for partition, moved in taken.moved.items():
             span = self._spans.get(partition)
-            # While it was written, it may have been given to somebody else, begun anew, or doubted.
+            # While it was written, it may have been reassigned, restarted, or doubted.
             # Its next commit is then refused, and it is resumed from the table.
             if span is None or span is not taken.lives[partition] or span.before != moved.before:
                 continue

@@ -1,6 +1,6 @@
 """Commits to a table: rows with the positions after them, or not at all.
 
-Two things together make it exactly once. The metadata is loaded anew, and each partition must be
+Two things together make it exactly once. The metadata is reloaded, and each partition must be
 where the step begins. And Iceberg's own requirement, that the branch is still at the snapshot that
 was loaded, holds for that metadata: between the look and the commit nobody else wrote.
 
@@ -39,7 +39,7 @@ class GoneError(RuntimeError):
 
 
 class TooOldError(OSError):
-    """Files waited for their commit until cleaning may delete them; they are to be written anew."""
+    """Files waited for their commit until cleaning may delete them; they must be rewritten."""
 
 
 def young(good_for_s: float, clock_s: Callable[[], float] = time.time) -> Callable[[], bool]:
@@ -147,7 +147,7 @@ def _check_young(table: ArchiveTable, is_young: Callable[[], bool]) -> None:
     if not is_young():
         raise TooOldError(
             f"files of table {table.name} waited for their commit until cleaning may delete them, "
-            "and are written anew: if that comes again, lower ARCHIVE_BUFFER_MB and "
+            "and are rewritten: if this recurs, lower ARCHIVE_BUFFER_MB and "
             "ARCHIVE_FILE_MB, or raise ARCHIVE_ERASE_WITHIN_HOURS"
         )
 

@@ -110,7 +110,7 @@ class TableWriter:
         self.buffer.committed(taken)
         self._written = None
         self._since_s = self._since_s if fitting else None
-        self._tell(taken, len(written.files), time.monotonic() - started_s)
+        self._record_commit(taken, len(written.files), time.monotonic() - started_s)
         return frozenset()
 
     def commit_all(self) -> frozenset[int]:
@@ -132,7 +132,7 @@ class TableWriter:
             self._written = written = _Written(taken, files, is_young)
         return written
 
-    def _tell(self, taken: Taken, files: int, seconds: float) -> None:
+    def _record_commit(self, taken: Taken, files: int, seconds: float) -> None:
         name, rows = self.table.name, taken.rows.num_rows
         metrics.ROWS.labels(name).inc(rows)
         metrics.COMMITS.labels(name, "append").inc()

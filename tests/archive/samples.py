@@ -34,8 +34,8 @@ def tombstone(user_id: str) -> tuple[str, bytes, None]:
 
 
 def feedback(user_id: str, instrument_id: int, ts: int) -> tuple[str, bytes, bytes]:
-    told = Feedback(
+    sample = Feedback(
         type="click", request_id=REQUEST_ID, user_id=user_id, instrument_id=instrument_id,
         position=1, ts=ts,
     )  # fmt: skip
-    return FEEDBACK.name, feedback_key(told), encode_feedback(told)
+    return FEEDBACK.name, feedback_key(sample), encode_feedback(sample)

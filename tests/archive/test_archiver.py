@@ -152,22 +152,22 @@ def test_what_stays_ours_goes_on_after_a_commit_that_is_refused_while_the_group_
     assert sizes(setup) == list(range(200))
 
 
-class Told(Broker):
-    """Calls `before` each time that it is asked for topics' ids, whose answer goes instead."""
+class ScriptedBroker(Broker):
+    """Calls `before` whenever topics' ids are requested, and returns its answer if there is one."""
 
     def __init__(self, kafka: KafkaConfig) -> None:
         super().__init__(kafka)
         self.before: Callable[[], dict[str, str] | None] = lambda: None
 
     def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
-        told = self.before()
-        return super().topic_ids(topics) if told is None else told
+        ids = self.before()
+        return super().topic_ids(topics) if ids is None else ids
 
 
 def test_a_topic_of_which_the_broker_has_not_heard_for_a_moment_is_read_again(
     setup: Setup,
 ) -> None:
-    broker, seen = Told(setup.kafka), [0]
+    broker, seen = ScriptedBroker(setup.kafka), [0]
     with reading_quotes(setup, broker) as writer:
         eventually(lambda: len(writer.buffer.partitions) == 2, "its partitions")
 
@@ -248,7 +248,7 @@ def of_quotes(gauge: Gauge) -> float:
 
 
 @pytest.mark.kafka_only
-def test_a_topic_made_anew_is_another_log(setup: Setup) -> None:
+def test_a_recreated_topic_is_another_log(setup: Setup) -> None:
     setup.publish([*quotes(100)])
     with setup.running():
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 100, "the first log")
@@ -271,7 +271,7 @@ def drop_all(setup: Setup) -> None:
 
 
 @pytest.mark.kafka_only
-def test_what_the_log_dropped_is_told_and_the_rest_is_archived(setup: Setup) -> None:
+def test_what_the_log_dropped_is_logged_and_the_rest_is_archived(setup: Setup) -> None:
     setup.publish([*quotes(100)])
     with setup.running():
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 100, "the first quotes")

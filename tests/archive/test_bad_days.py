@@ -125,6 +125,8 @@ def test_a_table_with_another_column_is_refused(setup: Setup) -> None:
     open_table(setup.catalog, setup.config, QUOTES_TABLE)
     with found.update_schema(allow_incompatible_changes=True) as update:
         update.delete_column("size")
-    with pytest.raises(ArchiveError, match=r"table tickrec\.quotes lacks column size double: give"):
+    with pytest.raises(
+        ArchiveError, match=r"table tickrec\.quotes is missing column size double: give"
+    ):
         open_table(setup.catalog, setup.config, QUOTES_TABLE)
     shutil.rmtree(setup.config.warehouse)

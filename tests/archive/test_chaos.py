@@ -131,8 +131,8 @@ def test_killed_anywhere_nothing_is_lost_or_twice(setup: Setup, tmp_path: Path) 
         processes.end(archive)
     numbers = list(range(feed.published))
     assert sorted(size for (size,) in setup.rows(QUOTES_TABLE, "size")) == numbers
-    told = sorted(number - 1 for (number,) in setup.rows(INTERACTIONS_TABLE, "quantity"))
-    assert told == numbers
+    archived = sorted(number - 1 for (number,) in setup.rows(INTERACTIONS_TABLE, "quantity"))
+    assert archived == numbers
     places = setup.rows(QUOTES_TABLE, 'log, partition, "offset"')
     assert len(set(places)) == len(places)
     print(f"{feed.published:,} quotes and as many events, each once")

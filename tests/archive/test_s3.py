@@ -89,9 +89,9 @@ def test_tables_in_s3_are_written_compacted_and_cleaned(config: ArchiveConfig) -
 def test_an_s3_that_is_away_is_waited_for(config: ArchiveConfig, aws: str) -> None:
     found = open_table(open_catalog(config), config, QUOTES_TABLE)
     away = config.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
-    with pytest.raises(Exception) as told:  # noqa: PT011 (which one it is, is asked next)
+    with pytest.raises(Exception) as raised:  # noqa: PT011 (which one it is, is asked next)
         open_table(open_catalog(away), away, QUOTES_TABLE).refresh()
-    assert is_passing(told.value)
+    assert is_passing(raised.value)
     assert found.name() == (config.namespace, QUOTES_TABLE.name)
 
 

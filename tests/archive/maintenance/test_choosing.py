@@ -1,4 +1,4 @@
-"""Which files of a partition are put together: few are left, and no row is written anew often."""
+"""Which files of a partition are merged: few are left, and no row is rewritten often."""
 
 from collections.abc import Sequence
 
@@ -52,7 +52,7 @@ def test_of_a_quiet_one_and_by_force_all_small_ones_are_put_together() -> None:
     assert chosen(late, RULE, NOW_S) == []
 
 
-def test_of_a_day_of_equal_files_few_are_left_and_a_row_is_written_anew_three_times() -> None:
+def test_a_day_of_equal_files_leaves_few_and_rewrites_a_row_three_times() -> None:
     sizes: list[int] = []
     rewritten = 0
     left = []

@@ -76,8 +76,8 @@ def test_small_files_become_one_with_the_same_rows_in_order(
     assert positions_of(found, QUOTES_TABLE) == positions
     key = 'instrument_id, ts, log, partition, "offset"'
     for file in found.scan().plan_files():
-        told = select_file(file.file.file_path, key)
-        assert told == sorted(told)
+        keys = select_file(file.file.file_path, key)
+        assert keys == sorted(keys)
 
 
 def select_file(location: str, what: str) -> list[tuple[Any, ...]]:
@@ -184,7 +184,7 @@ def test_cleaning_leaves_what_a_snapshot_has_and_what_is_young(
     assert sorted(rows(catalog, QUOTES_TABLE)) == expected
 
 
-def test_a_commit_that_stood_still_until_its_files_were_deleted_is_made_anew(
+def test_a_commit_that_was_paused_until_its_files_were_deleted_is_redone(
     catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 0.0
@@ -250,8 +250,8 @@ def test_a_tombstone_that_the_log_dropped_goes_after_all_that_it_takes_out(
 ) -> None:
     day_us = 86_400_000_000
     for n, event in enumerate(("view", "view", "view", ERASED)):
-        told = {"user_id": "a", "event": event, "ts": TODAY_US + n % 3 * day_us}
-        commit(catalog, config, INTERACTIONS_TABLE, [told])
+        row = {"user_id": "a", "event": event, "ts": TODAY_US + n % 3 * day_us}
+        commit(catalog, config, INTERACTIONS_TABLE, [row])
     calls = itertools.count(1)
 
     def dies(*args: Any) -> None:

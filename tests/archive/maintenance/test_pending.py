@@ -48,8 +48,8 @@ def test_an_erasure_is_pending_until_no_file_has_a_row_of_the_user(
             its = {"event": "view"} if table is INTERACTIONS_TABLE else {}
             commit(catalog, config, table, [{"user_id": user, "ts": TODAY_US, **its}])
     for user in ("gone", "going"):
-        told = {"user_id": user, "event": ERASED, "ts": TODAY_US + 1}
-        commit(catalog, config, INTERACTIONS_TABLE, [told])
+        row = {"user_id": user, "event": ERASED, "ts": TODAY_US + 1}
+        commit(catalog, config, INTERACTIONS_TABLE, [row])
 
     def pending(table: ArchiveTable) -> Pending:
         return Erasure(catalog, config, dict, 60).pending(table)

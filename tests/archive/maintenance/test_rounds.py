@@ -54,7 +54,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> Broker:
     return Broker(KafkaConfig(bootstrap_servers=f"{LOOPBACK}:{free_port()}"))
 
 
-def told_s(catalog: Catalog, table: ArchiveTable) -> float:
+def recorded_s(catalog: Catalog, table: ArchiveTable) -> float:
     """Return when a table says that it was maintained."""
     return maintained_s(catalog.load_table(("tickrec", table.name)))
 
@@ -82,7 +82,7 @@ def test_one_bad_file_stops_one_table(
     for table in TABLES:
         is_well = table is not QUOTES_TABLE
         assert len(files(catalog, table)) == (1 if is_well else 4)
-        assert (told_s(catalog, table) > 1) == is_well
+        assert (recorded_s(catalog, table) > 1) == is_well
     assert measured("archive_maintenance_failed_total", QUOTES_TABLE) == before + 1
     since_s = time.time() - measured("archive_maintained_timestamp_seconds", BARS_TABLE)
     assert since_s < PATIENCE_S
@@ -95,8 +95,8 @@ def test_without_a_broker_users_wait_for_their_erasure_and_the_other_tables_do_n
            [{"user_id": "a", "event": ERASED, "ts": TODAY_US}])  # fmt: skip
     failed = maintain(catalog, settings, nobody, TABLES)
     assert failed.keys() == {"interactions", "feedback"}
-    assert told_s(catalog, INTERACTIONS_TABLE) == 1
-    assert told_s(catalog, QUOTES_TABLE) > 1
+    assert recorded_s(catalog, INTERACTIONS_TABLE) == 1
+    assert recorded_s(catalog, QUOTES_TABLE) > 1
 
 
 def test_a_bad_file_of_feedback_delays_no_erasure_elsewhere_and_keeps_the_tombstones(
@@ -125,15 +125,15 @@ def test_what_was_maintained_lately_is_compacted_alone(
     catalog: Catalog, settings: ArchiveSettings, nobody: Broker
 ) -> None:
     assert maintain(catalog, settings, nobody, [QUOTES_TABLE]) == {}
-    first_s = told_s(catalog, QUOTES_TABLE)
+    first_s = recorded_s(catalog, QUOTES_TABLE)
     for _ in range(4):
         commit(catalog, settings.archive, QUOTES_TABLE, [{"ts": TODAY_US}])
     assert maintain(open_catalog(settings.archive), settings, nobody, [QUOTES_TABLE]) == {}
     assert len(files(catalog, QUOTES_TABLE)) == 1
-    assert told_s(catalog, QUOTES_TABLE) == first_s > 1
+    assert recorded_s(catalog, QUOTES_TABLE) == first_s > 1
 
 
-def test_round_follows_round_until_it_is_to_stop_and_what_fails_is_told(
+def test_rounds_repeat_until_stopped_and_failures_are_reported(
     catalog: Catalog,
     settings: ArchiveSettings,
     nobody: Broker,

@@ -56,11 +56,11 @@ def test_quotes(sent: list[Quote | None]) -> None:
     records = [message(7 * n, q and encode(q)) for n, q in enumerate(sent)]
     rows, rejected, _ = rows_of(QUOTES_TABLE, PLACE, records, NOW_MS)
     assert rejected == sent.count(None)
-    told = [
+    decoded = [
         (r["log"], r["partition"], r["offset"], r["instrument_id"], r["price"], r["size"])
         for r in rows.to_pylist()
     ]
-    assert told == [
+    assert decoded == [
         (2, 0, 7 * n, q.instrument_id, q.price, q.size) for n, q in enumerate(sent) if q
     ]
     assert [ms(r, "ts") for r in rows.to_pylist()] == [q.ts for q in sent if q]
@@ -71,14 +71,14 @@ def test_interactions(sent: list[Interaction]) -> None:
     records = [message(n, encode(event)) for n, event in enumerate(sent)]
     rows, rejected, _ = rows_of(INTERACTIONS_TABLE, PLACE, records, NOW_MS)
     assert rejected == 0
-    told = [
+    decoded = [
         Interaction(
             user_id=r["user_id"], instrument_id=r["instrument_id"], event=r["event"],
             price=r["price"], quantity=r["quantity"], ts=ms(r, "ts"),
         )
         for r in rows.to_pylist()
     ]  # fmt: skip
-    assert told == sent
+    assert decoded == sent
 
 
 @pytest.mark.parametrize("before_ms", [None, 1_600_000_000_000])

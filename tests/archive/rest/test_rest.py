@@ -110,8 +110,8 @@ def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
             assert sorted(setup.rows(QUOTES_TABLE, "size")) == [(i,) for i in range(800)]
             assert sorted(setup.rows(BARS_TABLE, "volume")) == [(i,) for i in range(BARS_SENT)]
             stay = [(f"u{i}", i) for i in range(1, USERS)]
-            told = setup.rows(INTERACTIONS_TABLE, "user_id, instrument_id, event")
-            assert sorted(told, key=lambda row: row[1] or 0) == [
+            stored = setup.rows(INTERACTIONS_TABLE, "user_id, instrument_id, event")
+            assert sorted(stored, key=lambda row: row[1] or 0) == [
                 ("u0", None, ERASED), *((*each, "click") for each in stay)
             ]  # fmt: skip
             clicked = setup.rows(FEEDBACK_TABLE, "user_id, instrument_id")

@@ -1,4 +1,4 @@
-"""What the catalog tells of is on the disk: files, and the entries of the folders on their way."""
+"""What the catalog names is on the disk: files, and the entries of their parent folders."""
 
 import os
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def state_of(path: Path) -> State:
     )
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="/proc tells which file is synced")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="/proc shows which file is synced")
 def test_the_catalog_changes_when_all_that_it_names_is_on_the_disk(
     synced: dict[Path, State], tmp_path: Path
 ) -> None:

@@ -38,16 +38,16 @@ def catalog(config: ArchiveConfig) -> Iterator[Catalog]:
 
 
 def rows(first: int, n: int) -> pa.RecordBatch:
-    told = [{"offset": i, "size": i, "ts": TODAY_US} for i in range(first, first + n)]
-    (batch,) = rows_of(QUOTES_TABLE, told).to_batches()
+    entries = [{"offset": i, "size": i, "ts": TODAY_US} for i in range(first, first + n)]
+    (batch,) = rows_of(QUOTES_TABLE, entries).to_batches()
     return batch
 
 
 def spread(number: int, n: int) -> pa.RecordBatch:
     """Return the first n rows of a partition, each on another day."""
-    told = [{"partition": number, "offset": i, "size": number * n + i, "ts": TODAY_US - i * DAY_US}
+    each = [{"partition": number, "offset": i, "size": number * n + i, "ts": TODAY_US - i * DAY_US}
             for i in range(n)]  # fmt: skip
-    (batch,) = rows_of(QUOTES_TABLE, told).to_batches()
+    (batch,) = rows_of(QUOTES_TABLE, each).to_batches()
     return batch
 
 
