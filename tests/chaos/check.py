@@ -26,7 +26,7 @@ def check(world: World) -> int:
     """
     world.end_faults()
     pause_feed(world)
-    world.look_anew()
+    world.reconnect()
     await_folded(world)
     problems = [
         *lost(world),

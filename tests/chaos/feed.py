@@ -72,14 +72,14 @@ class Feed(threading.Thread):
         self._also.extend(what)
 
     def pause(self) -> None:
-        """Ask for silence; `is_silent` tells when all is acknowledged."""
+        """Request a pause; `is_silent` says when all is acknowledged."""
         self._may_run.clear()
 
     def is_silent(self) -> bool:
         return self._is_paused.is_set()
 
     def start_over(self, topic: Topic) -> None:
-        """Forget what stood in a topic that was made anew; the feed is silent."""
+        """Forget the contents of a recreated topic; the feed is paused."""
         self._connect()  # a producer's sequence numbers went on in the former topic
         self.acknowledged = {
             place: value for place, value in self.acknowledged.items() if place[0] != topic.name

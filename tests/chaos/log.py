@@ -1,7 +1,7 @@
-"""Everything that ever stood in the Kafka log, and which of it the store has to show for.
+"""Everything that was ever in the Kafka log, and which of it the store must reflect.
 
-A topic may be made anew, its log may be cut, and the store may lose everything and begin another
-life. What the log dropped since then still counts; what it had dropped before does not.
+A topic may be recreated, its log may be cut, and the store may lose everything and begin another
+life. Records that the log dropped since then still count; those dropped before do not.
 """
 
 import time
@@ -36,7 +36,7 @@ class Record:
     """only of dead letters and closed bars"""
     key: bytes | None = None
     making: int = 0
-    """how many times the topic had been made anew before"""
+    """how many times the topic had been recreated before"""
     stamp_ms: int = 0
     """when the broker took it"""
 
@@ -82,7 +82,7 @@ class Log:
                     said = f"{place}: {error}"
         return {p: self._ends[topic.name, p] for p in range(partitions)}
 
-    def was_made_anew(self, topic: Topic) -> None:
+    def was_recreated(self, topic: Topic) -> None:
         """Expect a topic's offsets to begin again at 0."""
         self.close()
         self._connect()  # librdkafka believes no leader's epoch that is less than the former's
@@ -114,11 +114,11 @@ class Log:
         return (r for r in self.records[place] if (r.making, r.offset) < life)
 
     def is_renumbered(self, place: Place) -> bool:
-        """Whether incarnations began again at 0 in this life, after a topic that was made anew."""
+        """Whether incarnations restarted at 0 in this life, after a topic was recreated."""
         return self._life.get(place, (0, 0))[0] > 0
 
     def newest(self, place: Place) -> Iterator[Record]:
-        """Yield the records since the topic was last made anew."""
+        """Yield the records since the topic was last recreated."""
         making = self._makings[place[0]]
         return (record for record in self.records[place] if record.making == making)
 

@@ -49,7 +49,7 @@ def test_nothing_is_lost_or_counted_twice_though_workers_and_store_fail_under_lo
 def assert_notices_each_difference(world: World) -> None:
     """Damage Redis and the topic a little, in one place each: the comparison must name all."""
     pause_feed(world)
-    # A worker writes counts whole, so one that has events left could mend the damage.
+    # A worker writes counts whole, so one with events left could repair the damage.
     await_folded(world)
     topology, store, keyspace = world.topology, world.client, world.keyspace
     item = keyspace.cooc(instrument_partition(7, topology.cooccurrences), 7)

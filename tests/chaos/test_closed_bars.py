@@ -75,7 +75,7 @@ def test_of_a_former_life_of_the_store_nothing_is_said() -> None:
     log.was_cut((QUOTES.name, 0), 1)
     log.begin_life()
     assert said_of(log, bar(0, 5, 1)) == []
-    log.was_made_anew(QUOTES)
+    log.was_recreated(QUOTES)
     log.records[QUOTES.name, 0] += records_of(CLOSES, making=1)
     log.begin_life()
     assert said_of(log) == []

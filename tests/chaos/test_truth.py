@@ -149,7 +149,7 @@ def test_a_record_that_is_no_message_is_a_dead_letter_and_counts_nowhere() -> No
     assert values["n:bars:{q0}:4", "0"]["n"] == 1
 
 
-def test_a_topic_made_anew_counts_on_top_under_the_next_incarnation() -> None:
+def test_a_recreated_topic_counts_on_top_under_the_next_incarnation() -> None:
     former, newer = records_of(quote(0, 1, 1)), records_of(quote(0, 1, 1), making=1)
     bar = expected_values(log_of(former + newer), Keyspace("n"), ONE, USUAL).values[
         "n:bars:{q0}:4", "0"
@@ -163,7 +163,7 @@ def test_a_store_that_lost_everything_counts_what_the_log_still_has() -> None:
     assert marks(log) == [(0, n) for n in range(5)]
     log.begin_life()
     assert marks(log) == [(0, 2), (0, 3), (0, 4)]
-    log.was_made_anew(QUOTES)
+    log.was_recreated(QUOTES)
     log.records[QUOTES.name, 0] += records_of(quote(0, 1, 1), making=1)
     assert marks(log)[-1] == (1, 0)
     log.begin_life()

@@ -16,7 +16,7 @@ _CALL_S: Final = 10
 
 
 class Transaction(threading.Thread):
-    """Runs beside the faults, as any call may have to wait for a broker that is away."""
+    """Runs alongside the faults, as any call may have to wait for an unreachable broker."""
 
     def __init__(
         self,

@@ -72,23 +72,23 @@ class World:
         self.client.close()
 
     def say(self, step: str) -> None:
-        """Note what happens, for whoever reads a failure."""
+        """Log a step, for debugging a failure."""
         with self._steps.open("a") as file:
             file.write(f"{time.monotonic() - self._began_s:7.2f} s  {step}\n")
 
     def note(self, what: str) -> None:
-        """Note what is worth a look but breaks no promise."""
+        """Note what is worth a look but breaks no guarantee."""
         self.notes.append(what)
         self.say(f"NOTE {what}")
 
-    def look_anew(self) -> None:
-        """Ask the store who has which keys by now."""
+    def reconnect(self) -> None:
+        """Reconnect to the store, to learn which node has which keys now."""
         self.client.close()
         self.client = self.store.client()
 
     def note_topics(self) -> None:
         """Note the topics in the store, as `python -m infra.topics` does."""
-        self.look_anew()
+        self.reconnect()
         self.client.hset(self.keyspace.topics(), mapping=asdict(self.topology))
 
     def begin(self, fault: Iterator[float], holds: Collection[str]) -> None:

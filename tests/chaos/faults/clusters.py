@@ -20,7 +20,7 @@ _MIGRATE_MS: Final = 5_000
 
 
 def fail_over(world: World, rng: random.Random) -> Seconds:
-    """Kill a master; its replica, which lacks the last moments, takes over."""
+    """Kill a master; its replica, without the last writes, takes over."""
     master, _ = rng.choice(_cluster(world).pairs())
     _stop_replication(master)
     yield rng.uniform(*_LAG_S)
@@ -28,25 +28,25 @@ def fail_over(world: World, rng: random.Random) -> Seconds:
 
 
 def fail_over_in_a_flush(world: World, rng: random.Random) -> Seconds:
-    """Kill a master between two chunks of a flush; its replica lacks the flush's first chunks."""
+    """Kill a master between two chunks of a flush; its replica misses the first chunks."""
     way, master = yield from in_a_flush(world, rng, _stop_replication)
     yield from _take_over(world, rng, master)
     way.open()
 
 
 def _stop_replication(master: Node) -> None:
-    """Let nobody follow any longer, and whoever does notice it at once."""
+    """Stop all replication, and have replicas notice at once."""
     master.call("ACL SETUSER", "default", "-psync", "-sync")
     master.call("CLIENT KILL", "TYPE", "replica")
 
 
 def _take_over(world: World, rng: random.Random, master: Node) -> Seconds:
     (replica,) = (replica for of, replica in _cluster(world).pairs() if of is master)
-    lacks = (
+    missing = (
         master.info("replication")["master_repl_offset"]
         - replica.info("replication")["slave_repl_offset"]
     )
-    world.say(f"kill -9 a master whose replica lacks {lacks} bytes")
+    world.say(f"kill -9 a master whose replica is {missing} bytes behind")
     master.kill()
     yield rng.uniform(*MOMENT_S)
     replica.call("CLUSTER FAILOVER", "TAKEOVER")
@@ -88,7 +88,7 @@ def reshard(world: World, rng: random.Random) -> Seconds:
     while not _is_handed_over(slot, source, target):
         keys = source.call("CLUSTER GETKEYSINSLOT", slot, _KEYS_A_STEP)
         if keys:
-            # Fails with BUSYKEY if a worker has made a key anew at the target.
+            # Fails with BUSYKEY if a worker has recreated a key at the target.
             source.call("MIGRATE", LOOPBACK, target.port, "", 0, _MIGRATE_MS, "KEYS", *keys)
             moved += len(keys)
         yield 0.0

@@ -64,7 +64,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "failover in a flush": Kind(clusters.fail_over_in_a_flush, 5, _STORE, _in_a_cluster),
     "hand over": Kind(clusters.hand_over, 3, _STORE, _in_a_cluster),
     "reshard": Kind(clusters.reshard, 6, _STORE, _in_a_cluster),
-    "topic made anew": Kind(logs.make_topic_anew, 3, _BROKER | _STORE | _LOG),
+    "topic recreated": Kind(logs.recreate_topic, 3, _BROKER | _STORE | _LOG),
     "log cut": Kind(logs.cut_log, 3, _BROKER | _STORE | _LOG),
     "transaction": Kind(logs.transact, 6, _LOG),
     "open transaction": Kind(logs.leave_transaction_open, 3, _LOG),
@@ -81,7 +81,7 @@ def plan(seed: int, n: int, mode: Mode, only: Collection[str] | None = None) -> 
     Args:
         seed: of the choice.
         n: how many faults.
-        mode: tells which kinds can happen.
+        mode: decides which kinds can happen.
         only: kinds to choose from, each as often as the others.
     """
     rng = random.Random(seed)

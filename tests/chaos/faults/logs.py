@@ -1,4 +1,4 @@
-"""Topics that are made anew, logs that are cut, transactions, and records that no one can read."""
+"""Recreated topics, truncated logs, transactions, and unreadable records."""
 
 import random
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _OPEN_S: Final = (0.0, 3.0)
 _OPEN_FOR_LONG_S: Final = (15.0, 25.0)
 
 
-def make_topic_anew(world: World, rng: random.Random) -> Seconds:
+def recreate_topic(world: World, rng: random.Random) -> Seconds:
     """Delete a topic all of which is folded, and create it again; the feed goes on in it."""
     topic = rng.choice(FOLLOWED)
     world.feed.pause()
@@ -41,9 +41,9 @@ def make_topic_anew(world: World, rng: random.Random) -> Seconds:
     brokers.delete(world.admin, [topic.name])
     yield rng.uniform(*_OPEN_S)
     ensure(world.admin, world.client, world.keyspace, {})
-    world.log.was_made_anew(topic)
+    world.log.was_recreated(topic)
     world.feed.start_over(topic)
-    world.say(f"{topic.name} is made anew")
+    world.say(f"{topic.name} is recreated")
     world.feed.go_on()
 
 

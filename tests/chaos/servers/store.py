@@ -1,4 +1,4 @@
-"""Valkey that keeps on disk what it is told, alone or as a cluster of six."""
+"""A persistent Valkey, alone or as a cluster of six."""
 
 import random
 import resource

@@ -52,7 +52,7 @@ def wrong_closed_bars(log: Log, partition: int, closed_s: int) -> Iterator[str]:
     for bar in sorted((versions.keys() | folded.keys()) - former):
         its, found = folded.get(bar, _NOTHING), versions.get(bar, {})
         if bar[1] <= closed_s or not its.is_retained:
-            yield from _lacking(bar, its, max(found, default=-1))
+            yield from _behind(bar, its, max(found, default=-1))
         for revision, published in found.items():
             ours = _at(bar, its.quotes, revision)
             if published != ours:
@@ -81,8 +81,8 @@ def _folded(quotes: list[Marked]) -> Mapping[Bar, Folded]:
     }
 
 
-def _lacking(bar: Bar, its: Folded, greatest: int) -> Iterator[str]:
-    """Say so if the greatest revision lacks quotes."""
+def _behind(bar: Bar, its: Folded, greatest: int) -> Iterator[str]:
+    """Yield a problem if the greatest revision misses quotes."""
     needed = its.quotes[-1][0] if its.is_retained and its.quotes else its.on_time
     if needed is not None and greatest < _revision(needed):
         yield f"{_name(bar)}: the log says {_revision(needed)}, the topic {greatest}"
