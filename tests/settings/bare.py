@@ -1,4 +1,4 @@
-"""Broker and store on their default ports, for programs that are told nothing."""
+"""Broker and store on their default ports, for programs without settings."""
 
 import contextlib
 from collections.abc import Iterator

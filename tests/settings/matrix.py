@@ -17,8 +17,8 @@ from tests.settings.seen_publication import (
     inconsistent_refused,
     losses_refused,
     rolled_back,
-    shift_told,
-    single_users_told,
+    shift_reported,
+    single_users_reported,
     spread,
     tried_out,
 )
@@ -324,9 +324,9 @@ PUBLICATION: Final = (
     *rows("QUALITY_ITEMS_KEPT_MIN", "trainer", {None: "tight", "1": "strict", "0": "lenient"},
           losses_refused),
     *rows("QUALITY_SINGLE_USER_MAX", "trainer", {None: "tight", "0": "strict", "1": "lenient"},
-          single_users_told),
+          single_users_reported),
     *rows("QUALITY_POPULARITY_SHIFT_MAX", "trainer",
-          {None: "tight", "0": "strict", "100": "lenient"}, shift_told),
+          {None: "tight", "0": "strict", "100": "lenient"}, shift_reported),
 )  # fmt: skip
 
 OF_API: Final = (

@@ -85,7 +85,7 @@ def _scale(history: History, settings: Settings) -> float:
 def _rescale(history: History, held: Held, scale: float) -> None:
     """Bring up to date the event's own item, and the one whose scale is furthest from the user's.
 
-    Equally far ones are told apart by their ids.
+    Ties are broken by id.
     """
     held.scale = scale
     least = min((each.scale, item) for item, each in history.items())

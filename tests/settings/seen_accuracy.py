@@ -1,7 +1,7 @@
-"""Settings that are seen in whether lists are refused that foresee less than the served ones.
+"""Settings that decide whether lists are refused that predict worse than the served ones.
 
-These checks train anew. How well the served lists foresee is written into their report, in the
-place of what was measured: so what new ones keep of it is known beforehand.
+These checks retrain. They overwrite the accuracy in the report of the served lists, so the share
+of it that new lists keep is known in advance.
 """
 
 import time
@@ -26,10 +26,10 @@ BEYOND_CHANCE: Final = 2.0
 def refused_below(stack: Stack, row: Row) -> None:
     """Lists are refused that keep less than the limit, and others are published."""
     limit = stack.settings("trainer").quality.ndcg_kept_min
-    foreseen = _trained(stack)
-    assert not _is_published(stack, foreseen, limit - NEAR)
-    foreseen = _trained(stack)
-    assert _is_published(stack, foreseen, limit + NEAR)
+    measured = _trained(stack)
+    assert not _is_published(stack, measured, limit - NEAR)
+    measured = _trained(stack)
+    assert _is_published(stack, measured, limit + NEAR)
 
 
 @disturbing
@@ -37,24 +37,24 @@ def refused_again_below(stack: Stack, row: Row) -> None:
     """After a refusal there is another limit."""
     quality = stack.settings("trainer").quality
     again = quality.ndcg_kept_again
-    foreseen = _trained(stack)
-    assert not _is_published(stack, foreseen, quality.ndcg_kept_min - NEAR)
-    assert not _is_published(stack, foreseen, again - NEAR)
-    assert _is_published(stack, foreseen, again + NEAR)
+    measured = _trained(stack)
+    assert not _is_published(stack, measured, quality.ndcg_kept_min - NEAR)
+    assert not _is_published(stack, measured, again - NEAR)
+    assert _is_published(stack, measured, again + NEAR)
 
 
 @disturbing
 def let_through_after(stack: Stack, row: Row) -> None:
-    """What was refused is published all the same when it was refused for so long."""
+    """What was refused is published anyway after it was refused for so long."""
     quality = stack.settings("trainer").quality
     kept = quality.ndcg_kept_min - NEAR
-    foreseen = _trained(stack)
-    assert not _is_published(stack, foreseen, kept)
-    assert _is_published(stack, foreseen, kept) == (quality.ndcg_refused_hours == 0)
+    measured = _trained(stack)
+    assert not _is_published(stack, measured, kept)
+    assert _is_published(stack, measured, kept) == (quality.ndcg_refused_hours == 0)
 
 
 def _trained(stack: Stack) -> HeldOut:
-    """Return how well lists foresee that a person asked for, which are published in any case."""
+    """Train on request, which always publishes, and return how well the lists predict."""
     train(stack)
     held_out = served_report(stack).held_out
     assert held_out
@@ -62,13 +62,13 @@ def _trained(stack: Stack) -> HeldOut:
     return held_out
 
 
-def _is_published(stack: Stack, foreseen: HeldOut, kept: float) -> bool:
-    """Return whether lists are published that keep so much of what the served ones foresee."""
+def _is_published(stack: Stack, measured: HeldOut, kept: float) -> bool:
+    """Return whether lists are published that keep that share of the served ones' accuracy."""
     report = served_report(stack)
-    told = msgspec.structs.replace(foreseen, ndcg=foreseen.ndcg / kept, low=BEYOND_CHANCE)
+    served = msgspec.structs.replace(measured, ndcg=measured.ndcg / kept, low=BEYOND_CHANCE)
     # Something must have changed, or nothing would be trained.
     inputs = msgspec.structs.replace(report.inputs, variants={"another": {}})
-    report = msgspec.structs.replace(report, held_out=told, inputs=inputs)
+    report = msgspec.structs.replace(report, held_out=served, inputs=inputs)
     key = stack.keyspace.model_report(report.generation)
     stack.store.set(key, msgspec.json.encode(report), keepttl=True)
     name = f"trainer-{time.time_ns()}"

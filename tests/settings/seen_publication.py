@@ -1,4 +1,4 @@
-"""Settings that are seen in which generation reaches whom. These checks train anew."""
+"""Settings that decide which generation reaches whom. These checks retrain."""
 
 import time
 from typing import Final
@@ -120,25 +120,25 @@ def _is_trained(stack: Stack, *, is_: bool = True, about: str = "") -> None:
 
 
 @disturbing
-def single_users_told(stack: Stack, row: Row) -> None:
-    """The share of items that one user has is told above the limit."""
+def single_users_reported(stack: Stack, row: Row) -> None:
+    """The share of items with a single user is reported above the limit."""
     train(stack)
-    value = _told_above(stack, row, "single_user")
+    value = _reported_above(stack, row, "single_user")
     own = [_row(stack, item)[item] for item in _all_items(stack)]
     assert value == sum(count == 1 for count in own) / len(own)
 
 
 @disturbing
-def shift_told(stack: Stack, row: Row) -> None:
-    """A change of what is popular is told above the limit."""
+def shift_reported(stack: Stack, row: Row) -> None:
+    """A change in popularity is reported above the limit."""
     ts = time.time_ns() // 1_000_000
     stack.post([Interaction(user_id=f"m{n}", instrument_id=ITEMS[-1], ts=ts) for n in range(400)])
     stack.wait_until_folded((INTERACTIONS, COOCCURRENCES))
-    assert 0.25 < _told_above(stack, row, "popularity_shift", train(stack)) < 100
+    assert 0.25 < _reported_above(stack, row, "popularity_shift", train(stack)) < 100
 
 
-def _told_above(stack: Stack, row: Row, rule: str, said: str = "") -> float:
-    """Return what was measured; fail unless it is told if above the limit, and only then."""
+def _reported_above(stack: Stack, row: Row, rule: str, said: str = "") -> float:
+    """Return what was measured; fail unless it is reported above the limit, and only then."""
     limit = getattr(stack.settings("trainer").quality, row.setting.removeprefix("QUALITY_").lower())
     said = said or train(stack)
     (checked,) = [each for each in served_report(stack).quality if each.rule == rule]

@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx
 import psutil
 
+from api.http.access import OPEN_TO_ALL
 from contracts.topics import ALL
 from infra import broker as brokers
 from runtime.redis.stores import connect
@@ -160,7 +161,7 @@ def _answers(url: str) -> bool:
 
 
 def key_needed(stack: Stack, row: Row) -> None:
-    """Whoever has a key may write and read of users, and without `API_KEYS` everybody."""
+    """Clients with a key may write, and read users' data; without `API_KEYS` all clients may."""
     keys = [key for key in str(row.value or "").split(",") if key]
 
     def allowed(headers: dict[str, str]) -> bool:
@@ -173,7 +174,7 @@ def key_needed(stack: Stack, row: Row) -> None:
     assert allowed({}) == (not keys)
     assert allowed({"X-API-Key": "another"}) == (not keys)
     assert all(allowed({"X-API-Key": key.strip()}) for key in keys)
-    assert keys or "whoever reaches this server may write" in stack.log("api")
+    assert keys or OPEN_TO_ALL in stack.log("api")
 
 
 def key_of_file_admitted(stack: Stack, row: Row) -> None:
@@ -185,7 +186,7 @@ def key_of_file_admitted(stack: Stack, row: Row) -> None:
 
 
 def quota_kept(stack: Stack, row: Row) -> None:
-    """A writer may send so many events in a window, and is told the bound after them."""
+    """A writer may send so many events in a window; the next request is refused with the limit."""
     limit = stack.settings("api").write_limit
     keys = [key.strip() for key in str(stack.environments["api"].get("API_KEYS", "")).split(",")]
     headers = {"X-API-Key": keys[-1]} if keys[-1] else {}

@@ -56,7 +56,7 @@ def users_held_out(stack: Stack, row: Row) -> None:
 
 
 def chosen_by_coverage(stack: Stack, row: Row) -> None:
-    """Of what foresees nearly as well as the best, what shows most items is taken."""
+    """Of the candidates nearly as accurate as the best, the one with most coverage is chosen."""
     given_up = stack.settings("trainer").auto.accuracy_given_up
     found = _found(stack)
     best = max(tried.ndcg for tried in found.tried)
@@ -72,14 +72,14 @@ def chosen_by_coverage(stack: Stack, row: Row) -> None:
 
 @disturbing
 def looked_again(stack: Stack, row: Row) -> None:
-    """What was chosen stays chosen until there is so much more to choose from."""
+    """A choice is kept until there is so much more data."""
     train(stack)
     changed_most = stack.settings("trainer").auto.data_changed
     before = served_report(stack).selection
     _post_more(stack, 1)
-    assert _trained_anew(stack) == before
+    assert _retrained(stack) == before
     _post_more(stack, round(len(stack.world.events) * MUCH_MORE))
-    assert (_trained_anew(stack) == before) == (changed_most > MUCH_MORE)
+    assert (_retrained(stack) == before) == (changed_most > MUCH_MORE)
 
 
 def neighbors_compared(stack: Stack, row: Row) -> None:
@@ -116,7 +116,7 @@ def _found(stack: Stack) -> Found:
     return selection.found
 
 
-def _trained_anew(stack: Stack) -> object:
+def _retrained(stack: Stack) -> object:
     """Return what was chosen for lists that are made now."""
     train(stack)
     return served_report(stack).selection

@@ -24,7 +24,7 @@ def trained_every(stack: Stack, row: Row) -> None:
     def runs() -> float:
         return stack.metric(port, "trainer_runs_total")
 
-    time.sleep(min(every_s, 3))  # for what must not happen meanwhile
+    time.sleep(min(every_s, 3))  # long enough for what must not happen
     if every_s < 10:
         eventually(lambda: runs() > 5, "six runs")
     at_most = (time.monotonic() - stack.started_s["trainer"]) / every_s + 1
@@ -62,7 +62,7 @@ def gives_up_after(stack: Stack, row: Row) -> None:
         return
     command = stack.command("waiting", *arguments, environment=environment)
     process = start(command)
-    time.sleep(5)  # for what must not happen meanwhile
+    time.sleep(5)  # long enough for what must not happen
     assert process.poll() is None
     stop((process, command))
 

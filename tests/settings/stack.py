@@ -156,7 +156,7 @@ class Stack:
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Stack"]:
-        """Run it, from topics made anew up to the first lists that are served."""
+        """Run it, from recreated topics up to the first served lists."""
         client = brokers.admin(self.kafka)
         names = {self.kafka.topic(topic.name) for topic in TOPICS}
         brokers.delete(client, brokers.partitions_of(client).keys() & names)

@@ -26,9 +26,9 @@ STARTED: Final[dict[Program, tuple[str, ...]]] = {
     "api": ("api",),
 }
 EXIT_CODES: Final[dict[Program, int]] = {"producers": 2, "workers": 1, "trainer": 2, "api": 1}
-"""Commands with options end as their shell does on a wrong one."""
+"""Commands with options exit as their CLI library does on an invalid one."""
 SECRETS: Final = {"API_KEYS", "REDIS_URL"}
-"""Their values are not told."""
+"""Their values are not shown."""
 NEAR: Final = 300
 """Characters around a setting's name in which its value and bound are named."""
 
@@ -186,8 +186,8 @@ def test_each_wrong_value_is_named_with_its_setting_and_bound(
     assert "Traceback" not in said
     for setting, (value, bound) in wrong.items():
         named = [said[found.start() :][:NEAR] for found in re.finditer(rf"\b{setting}\b", said)]
-        is_told = setting not in SECRETS
-        assert any(bound in near and (repr(value) in near) is is_told for near in named), (
+        is_shown = setting not in SECRETS
+        assert any(bound in near and (repr(value) in near) is is_shown for near in named), (
             setting,
             said,
         )
