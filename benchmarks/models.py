@@ -25,7 +25,7 @@ from rich.text import Text
 from benchmarks.harness.report import Report, computer, table
 from benchmarks.harness.session import Json, folder, present
 from benchmarks.implicit import implicit_models, version
-from trainer.commands.options import errors_told
+from trainer.commands.options import errors_reported
 from trainer.evaluation.bootstrap import lead
 from trainer.evaluation.interactions import Splitting
 from trainer.evaluation.question import Question
@@ -70,7 +70,7 @@ def models(
     json: Json = False,
 ) -> None:
     """How good recommendations are as they come, against the models of implicit, tuned."""
-    with folder(), errors_told():
+    with folder(), errors_reported():
         question = Question(interactions, train, test, split, TEST_SHARE, SEED)
         present(report(measure(question, trials, n), trials, n), json=json)
 

@@ -15,7 +15,7 @@ from runtime.topology import TopologyError
 from trainer.commands import operations
 from trainer.commands.engines import Again, Engine, EngineName, Master, SnapshotId, source_of
 from trainer.commands.evaluate import evaluate
-from trainer.commands.options import errors_told
+from trainer.commands.options import errors_reported
 from trainer.commands.tune import tune
 from trainer.counts.pipelines import CorruptValueError
 from trainer.experiments.rules import RulesError
@@ -65,7 +65,7 @@ def once(
     settings, stop = _start()
     wait_s = LEASES_TO_WAIT * settings.lock_lease_seconds
     with _errors_logged():
-        with errors_told():
+        with errors_reported():
             source = source_of(engine, master, snapshot, again, stop)
         runs = Runs(settings, stop, source)
         outcome = runs.once(only_if_changed=False, wait_for_lock_s=wait_s)
@@ -78,7 +78,7 @@ operations.register(app)
 
 
 def _start() -> tuple[TrainerSettings, threading.Event]:
-    with errors_told():
+    with errors_reported():
         settings = TrainerSettings()
     configure_logs("trainer", settings.log_level)
     stop = threading.Event()
@@ -99,7 +99,7 @@ def _serve_metrics(host: str, port: int) -> None:
 
 @contextmanager
 def _errors_logged() -> Iterator[None]:
-    """Exit with 1 on what only a person can mend."""
+    """Exit with 1 on errors that need an operator."""
     try:
         yield
     except (TopologyError, CorruptValueError, RulesError, SourceError, VariantsError) as error:

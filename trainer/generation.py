@@ -19,7 +19,7 @@ from trainer.learned import Learned, data_of
 from trainer.models import USER_KNN
 from trainer.quality.accuracy import check_accuracy
 from trainer.quality.gate import BadDataError
-from trainer.quality.telling import tell, tell_held_out
+from trainer.quality.reporting import report_held_out, report_rules
 from trainer.selecting import select
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
@@ -49,9 +49,9 @@ class Generations:
             place: among the variants; the default one's is 0.
 
         Raises:
-            BadDataError: it foresees less than what is served; it is noted.
+            BadDataError: it predicts worse than what is served; it is noted.
             SupersededError: another trainer took over.
-            HeldError: a person rolled back meanwhile.
+            HeldError: a person rolled back in the meantime.
         """
         before = self.stages.seconds.copy()
         served = served_report(self.store, self.keyspace, variant)
@@ -74,7 +74,7 @@ class Generations:
             )
             made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
         user_model = "none" if models.users is None else models.users.name
-        tell_held_out(variant, held_out)
+        report_held_out(variant, held_out)
         self.placing.place(
             made, variant, models.items.name, user_model, made_with.fold_in, held_out
         )
@@ -88,16 +88,16 @@ class Generations:
         held_out: HeldOut | None,
         served: Report | None,
     ) -> list[Checked]:
-        """Return what was checked of the accuracy; a person's run minds nothing that it finds.
+        """Return what was checked of the accuracy; a run that a person started ignores the result.
 
         Raises:
-            BadDataError: it foresees less than what is served; it is noted.
+            BadDataError: it predicts worse than what is served; it is noted.
         """
         latest = self.placing.latest(variant)
         checked = check_accuracy(held_out, served, settings.quality, latest, self.now())
         if not self.placing.by_person:
             try:
-                tell(checked, told=self.learned.checked)
+                report_rules(checked, reported=self.learned.checked)
             except BadDataError as error:
                 self.placing.rejected(generation, variant, str(error))
                 raise
@@ -159,7 +159,7 @@ def models_of(settings: TrainerSettings) -> Models:
 
 
 def held_out_of(found: Found) -> HeldOut | None:
-    """Return how well the settings that were chosen foresee; None if that could not be measured."""
+    """Return how well the chosen settings predict; None if that could not be measured."""
     if found.ndcg is None or found.low is None or found.high is None:
         return None
     of_it = [tried for tried in found.tried if tried.ndcg == found.ndcg]

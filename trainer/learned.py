@@ -20,7 +20,7 @@ class Learned:
     histories: Histories
     """of the same users, with a column for each item of `gram`"""
     stored: Floats
-    """(entries,) beside their affinities: the same as in Redis, users' scales included"""
+    """(entries,) their affinities as stored in Redis, users' scales included"""
     inputs: Inputs
     checked: list[Checked]
     started: datetime

@@ -1,4 +1,4 @@
-"""One trainer at a time: a lock in Redis with a lease, and a fencing token for whoever holds it.
+"""One trainer at a time: a lock in Redis with a lease, and a fencing token for its holder.
 
 The lock spares work. What keeps two trainers from harming each other is the token, which grows with
 every holder: one that was stopped, lost its lease and woke up again cannot publish over its
@@ -80,7 +80,7 @@ class Lease:
         """Renew until `give_back` is called or the lock is another's."""
         while not self._ended.wait(self._lease_s / RENEWALS_PER_LEASE):
             asked_at = time.monotonic()
-            # Redis away: the lease may outlast it, and `check` tells if not.
+            # If Redis is away, the lease may outlast that; `check` raises if not.
             with suppress(RedisError):
                 if not self._store.eval(_RENEW, 1, self._key, self._owner, self._lease_ms):
                     self._valid_until = asked_at

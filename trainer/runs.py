@@ -1,4 +1,4 @@
-"""Runs on a schedule, one at a time, through whatever Redis does meanwhile."""
+"""Runs on a schedule, one at a time, through any outage of Redis."""
 
 import threading
 import time
@@ -112,7 +112,7 @@ class Runs:
         except FAILURES:
             log.exception("run failed; what is served stays as it is")
             return "failed"
-        return _tell(result)
+        return _outcome(result)
 
     def _run(self, only_if_changed: bool, wait_for_lock_s: float) -> Report | Skipped | Waiting:  # noqa: FBT001 (called through tenacity)
         settings, keyspace = self._settings, Keyspace(self._settings.namespace)
@@ -136,7 +136,7 @@ class Runs:
         return check
 
 
-def _tell(result: Report | Skipped | Waiting) -> str:
+def _outcome(result: Report | Skipped | Waiting) -> str:
     if isinstance(result, Skipped | Waiting):
         log.info("skipped", reason=result.value)
         return result.value

@@ -1,7 +1,7 @@
 """Which settings a variant's generation is made with: those that are set, or what `auto` chose.
 
 What was chosen when the served generation was made holds until the data or the settings have
-changed; how well it foresees is measured at every run.
+changed; its accuracy is measured at every run.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ def select(
     stages: Stages,
     now: Callable[[], datetime],
 ) -> tuple[Selection | None, Found]:
-    """Return what `auto` chooses, now or some time ago, and how well it foresees.
+    """Return what `auto` chooses, now or some time ago, and how well it predicts.
 
     Args:
         learned: what there is to learn from.
         settings: of the variant.
         served: the report of what it serves, None if there is none.
-        stages: is told of each candidate.
+        stages: gets each candidate.
         now: the clock.
     """
     from trainer.tuning.auto import find  # takes a second

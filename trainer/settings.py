@@ -40,12 +40,12 @@ class TrainerSettings(MetricsSettings):
     item_model: Literal[ItemModel, "auto"] = Field(
         default="auto",
         description="which model makes the items' lists, see `trainer.models`; `auto` finds out "
-        "which one, with which counts and settings, foresees best what users did last",
+        "which one, with which counts and settings, predicts best what users did last",
     )
     user_model: Literal["auto", "user-knn", "none"] = Field(
         default="auto",
         description="whose lists of their own the most active users get; `auto` makes them where "
-        "they foresee more than what is folded in",
+        "they predict better than folding in",
     )
     neighbors_per_item: int = Field(
         default=NEIGHBORS, gt=0, description="length of an item's list, at most"
@@ -131,7 +131,7 @@ class TrainerSettings(MetricsSettings):
         return FoldIn(self.fold_in_items, self.fold_in_half_life_days)
 
     def of_generation(self) -> dict[str, Any]:
-        """Return what a generation depends on, beside data: the settings of what makes it."""
+        """Return what a generation depends on besides data: the settings of its parts."""
         parts = [
             "item_model",
             "user_model",

@@ -50,12 +50,12 @@ CORRUPT_VALUES: Final = Gauge(
 )
 HELD_OUT: Final = Gauge(
     "trainer_held_out",
-    "How well the generation published last foresees what users did last: measures `ndcg`, "
+    "How well the generation published last predicts what users did last: measures `ndcg`, "
     "`coverage`, `personalization` of lists of 10.",
     ["variant", "measure"],
 )
 
-# Told as 0 from the start: Prometheus takes a series that begins with 1 for no increase.
+# Exported as 0 from the start: Prometheus sees no increase in a series that begins with 1.
 for outcome in OUTCOMES:
     RUNS.labels(outcome)
 for what in get_args(What):

@@ -25,7 +25,7 @@ from trainer.generations.report import Checked, Report
 from trainer.learned import Learned
 from trainer.quality.checking import check
 from trainer.quality.gate import BadDataError
-from trainer.quality.telling import tell, tell_corrupt
+from trainer.quality.reporting import report_corrupt, report_rules
 from trainer.settings import AUTO, TrainerSettings
 from trainer.source import Source
 from trainer.stages import Stages
@@ -67,13 +67,13 @@ class Training:
             BadDataError: they break a hard rule.
             RulesError, VariantsError: a file that the settings name is not as it must be.
             SupersededError: another trainer took over.
-            HeldError: a person rolled back meanwhile.
+            HeldError: a person rolled back in the meantime.
         """
         started, path = self.now(), self.settings.canary_rules
         rules = read_rules(path) if path else None
         others = self._others()
-        # A run that waits for no trial puts another canary in the place of one that is not due.
-        waiting = self._trial(rules).step(tells=only_if_changed)
+        # A run that does not wait for a trial replaces a canary that is not due.
+        waiting = self._trial(rules).step(notes=only_if_changed)
         if only_if_changed and waiting is not None:
             return waiting
         noted: Any = self.store.hgetall(self.keyspace.topics())
@@ -91,12 +91,12 @@ class Training:
         seconds = self.stages.seconds.copy()
         histories, stored = histories_of(user_items, gram.items)
         learned = Learned(gram, user_items, histories, stored, inputs, checked, started, seconds)
-        tell_corrupt(learned.corrupt, learned.n_corrupt)
+        report_corrupt(learned.corrupt, learned.n_corrupt)
         generations = Generations(
             self.store, self.keyspace, learned, placing, self.fence, self.stages, self.now
         )
-        # A run that ends halfway is made up for: it is the default one's report that tells whether
-        # anything has changed, so that one comes last.
+        # A run that ends halfway is repeated: the default variant's report decides whether anything
+        # has changed, so it comes last.
         for place, (variant, settings) in enumerate(others.items(), start=1):
             try:
                 generations.publish(variant, settings, place)
@@ -106,7 +106,7 @@ class Training:
         return generations.publish(DEFAULT_VARIANT, self.settings, 0)
 
     def _others(self) -> dict[str, TrainerSettings]:
-        """Return the variants beside the default one."""
+        """Return the variants other than the default one."""
         path = self.settings.variants
         return read_variants(path, self.settings) if path else {}
 
@@ -146,7 +146,7 @@ class Training:
             before = served_popularity(self.store, self.keyspace, served) if served else None
             checked = check(gram, before, self.settings.quality)
         try:
-            tell(checked)
+            report_rules(checked)
         except BadDataError as error:
             placing.rejected(generation_id(started, self.fence), DEFAULT_VARIANT, str(error))
             raise

@@ -12,7 +12,7 @@ NOTED = {
 }
 
 
-def test_the_hash_tells_the_partitions_of_each_topic() -> None:
+def test_the_hash_has_the_partitions_of_each_topic() -> None:
     assert Topology.from_hash(NOTED) == Topology(8, 4, 2, 6)
 
 

@@ -67,7 +67,7 @@ def test_a_token_is_above_all_that_are_known_though_redis_lost_some(
         made.serve("cosine", "user-knn")
 
 
-def test_a_second_trainer_waits_for_the_lock_as_long_as_it_is_told(
+def test_a_second_trainer_waits_for_the_lock_as_long_as_requested(
     store: Store, keyspace: Keyspace
 ) -> None:
     store.set(keyspace.model_lock(), "one that died", px=300)
@@ -96,7 +96,7 @@ def test_the_lease_is_renewed_while_the_lock_is_held(
             lease.check()
 
 
-def test_who_lost_the_lock_is_told_and_does_not_take_it_from_its_successor(
+def test_a_former_holder_is_notified_and_does_not_release_its_successors_lock(
     store: Store, keyspace: Keyspace
 ) -> None:
     with held(store, keyspace, 0.6, 0, wait) as lease:

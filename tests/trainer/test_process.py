@@ -80,7 +80,7 @@ def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
         _, log = trainer.communicate(timeout=PATIENCE_S)
     assert trainer.returncode == 0
     assert 'trainer_runs_total{outcome="trained"} 0.0' not in metrics
-    # What never happened is told as well, or Prometheus would miss the first time.
+    # What never happened is exported too, or Prometheus would miss the first time.
     assert 'trainer_runs_total{outcome="rejected"} 0.0' in metrics
     assert 'trainer_decisions_total{what="rolled back"} 0.0' in metrics
     assert 'trainer_decisions_total{what="published"} 0.0' not in metrics
@@ -252,7 +252,7 @@ def assert_all_else_ends(store: Store, keyspace: Keyspace, kept: set[str]) -> No
     for key in store.scan_iter(f"{keyspace.namespace}:model:20*", count=10_000):
         if not any(f":{generation}:" in key for generation in kept):
             pipeline.ttl(key)
-    for_ever = -1  # in the answers to TTL; what is over meanwhile is -2, or 0 in its last moment
+    for_ever = -1  # in the answers to TTL; what has expired since is -2, or 0 in its last moment
     assert all(for_ever != ttl <= REPLACED_GENERATION_TTL_S for ttl in pipeline.execute())
 
 

@@ -235,8 +235,8 @@ def test_a_corrupt_value_is_left_out_counted_and_logged(
     assert report.n_corrupt == len(report.corrupt) == 2
     assert {problem.split(": ")[0] for problem in report.corrupt} == {row, history}
     assert REGISTRY.get_sample_value("trainer_corrupt_values") == 2
-    told = [log["problem"] for log in logs if log["log_level"] == "warning" and "problem" in log]
-    assert told == report.corrupt
+    logged = [log["problem"] for log in logs if log["log_level"] == "warning" and "problem" in log]
+    assert logged == report.corrupt
     assert not store.exists(keyspace.model_user(generation, "u7"))
     assert not store.exists(keyspace.model_similar(generation, "103"))
     assert store.exists(keyspace.model_user(generation, "u8"))
@@ -254,7 +254,7 @@ def test_too_many_corrupt_values_end_the_process(
 
 
 class Waits(threading.Event):
-    """Notes for how long is waited, does something else meanwhile, and is set after some waits."""
+    """Records the waits, runs a callback in each, and is set after some of them."""
 
     def __init__(self, count: int, between: Callable[[int], object]) -> None:
         super().__init__()

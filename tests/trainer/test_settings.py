@@ -85,7 +85,7 @@ def test_the_environment_sets_what_changing_does(values: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "error"),
     [
         ({"ease_regularization": 0}, "regularization"),
         ({"item_model": "best"}, "item_model"),
@@ -95,8 +95,8 @@ def test_the_environment_sets_what_changing_does(values: dict[str, Any]) -> None
         ({"fold_in_items": 0}, "fold_in_items"),
     ],
 )
-def test_a_value_out_of_its_bounds_is_refused(values: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_a_value_out_of_its_bounds_is_refused(values: dict[str, Any], error: str) -> None:
+    with pytest.raises(ValidationError, match=error):
         changed(TrainerSettings(), values)
 
 

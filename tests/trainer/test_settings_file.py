@@ -1,4 +1,4 @@
-"""A file sets the trainer, the environment comes before it, and what is wrong with it is told."""
+"""A file configures the trainer, the environment overrides it, and its errors are reported."""
 
 import os
 import subprocess
@@ -81,19 +81,19 @@ def test_a_value_in_the_file_is_checked_like_one_in_the_environment(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "error"),
     [
         ("nothing = 1", "trainer.toml: no setting is called nothing: take one of "),
         ("a b", "trainer.toml: no TOML .*: write lines `name = value`"),
     ],
 )
-def test_a_file_that_is_wrong_is_refused(content: str, told: str, file: Path) -> None:
+def test_a_file_that_is_wrong_is_refused(content: str, error: str, file: Path) -> None:
     file.write_text(content)
-    with pytest.raises(SettingsFileError, match=told):
+    with pytest.raises(SettingsFileError, match=error):
         read_settings_file(file, TrainerSettings)
 
 
-def test_a_file_that_is_not_there_is_told(file: Path) -> None:
+def test_a_missing_file_is_reported(file: Path) -> None:
     with pytest.raises(SettingsFileError, match=r"trainer\.toml: No such file or directory"):
         read_settings_file(file, TrainerSettings)
 

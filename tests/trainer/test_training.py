@@ -99,7 +99,7 @@ def test_what_was_chosen_is_reported_and_is_what_the_lists_are_made_with(
     assert similar.model == report.settings["item_model"]
 
 
-def test_how_well_it_foresees_is_in_the_report_and_the_metrics(
+def test_its_accuracy_is_in_the_report_and_the_metrics(
     store: Store, keyspace: Keyspace, choosing: TrainerSettings, fill: Fill
 ) -> None:
     fill(likings())
@@ -125,7 +125,7 @@ def test_models_that_are_named_are_measured_too_and_each_variant_by_itself(
         update={"variants": variants}
     )
     assert run(with_variants) == "trained"
-    told = []
+    values = []
     for variant in (DEFAULT_VARIANT, "short"):
         report = report_of(store, keyspace, variant)
         assert report.selection is None
@@ -133,11 +133,11 @@ def test_models_that_are_named_are_measured_too_and_each_variant_by_itself(
         labels = {"variant": variant, "measure": "ndcg"}
         value = REGISTRY.get_sample_value("trainer_held_out", labels)
         assert value == report.held_out.ndcg
-        told.append(value)
-    assert told[0] > told[1]
+        values.append(value)
+    assert values[0] > values[1]
 
 
-def test_too_few_users_to_hold_anything_out_are_served_all_the_same(
+def test_too_few_users_to_hold_anything_out_are_still_served(
     store: Store, keyspace: Keyspace, choosing: TrainerSettings, fill: Fill
 ) -> None:
     fill(likings(users=15))
@@ -248,7 +248,7 @@ def test_where_users_get_no_lists_of_their_own_none_are_written(
         assert not store.exists(keyspace.model_user(of_default.generation, "u1"))
 
 
-def test_readers_are_told_how_to_fold_in(
+def test_readers_get_the_fold_in_settings(
     store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
 ) -> None:
     fill(likings())

@@ -1,4 +1,4 @@
-"""The commands of `python -m trainer` beside `run` and `once`.
+"""The commands of `python -m trainer` other than `run` and `once`.
 
-Each loads what only it needs when it is called: a trainer that trains has no use for plots.
+Each imports its own dependencies when it is called: training needs no plots.
 """

@@ -26,7 +26,7 @@ class Engine(enum.StrEnum):
 
 EngineName = Annotated[
     Engine,
-    typer.Option(help="redis: the workers' counts; spark: counts made anew, of the archive"),
+    typer.Option(help="redis: the workers' counts; spark: counts rebuilt from the archive"),
 ]
 Master = Annotated[
     str | None, typer.Option(help=f"of Spark, such as spark://host:7077; {LOCAL} without")

@@ -19,7 +19,7 @@ from trainer.commands.options import (
     TrainFile,
     Worker,
     check_folders,
-    errors_told,
+    errors_reported,
     results,
     trainer_settings,
     worker_rules,
@@ -60,7 +60,7 @@ def evaluate(
     from trainer.evaluation.table import table_of
 
     names = [str(name) for name in model or ModelName]
-    with errors_told():
+    with errors_reported():
         check_folders(recommendations, report)
         if recommendations and len(names) > 1:
             raise QuestionError("--recommendations writes the lists of one model: name one --model")

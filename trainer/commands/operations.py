@@ -19,7 +19,7 @@ from contracts.keyspace import Keyspace
 from contracts.pointer import UndecidableError, promoted, rolled_back, weighted
 from runtime.logs import configure_logs
 from runtime.redis.stores import Store, connect
-from trainer.commands.options import errors_told
+from trainer.commands.options import errors_reported
 from trainer.experiments.variants import VariantsError, parse_weights
 from trainer.generations.decisions import note, read_decisions
 from trainer.generations.publication import change_current, end_unnamed, read_current
@@ -118,7 +118,7 @@ def _note(store: Store, keyspace: Keyspace, generation: str, variant: str, what:
 @contextmanager
 def _store() -> Iterator[tuple[Store, Keyspace, TrainerSettings]]:
     """Give what a command needs; exit with one line if it cannot be done."""
-    with errors_told():
+    with errors_reported():
         settings = TrainerSettings()
     configure_logs("trainer", settings.log_level)
     try:

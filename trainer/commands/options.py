@@ -1,4 +1,4 @@
-"""What the commands have in common: options of those on files, and how errors are told."""
+"""What the commands share: options for files, and error reporting."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _WIDTH_OF_A_FILE: Final = 160
 
 InteractionsFile = Annotated[
     Path | None,
-    typer.Option(help="CSV, CSV.gz or Parquet: ts_ms, user_id, instrument_id; parted by --split"),
+    typer.Option(help="CSV, CSV.gz or Parquet: ts_ms, user_id, instrument_id; split by --split"),
 ]
 TrainFile = Annotated[Path | None, typer.Option(help="such a file to learn from; with --test")]
 TestFile = Annotated[Path | None, typer.Option(help="such a file with what is to be found")]
@@ -99,12 +99,12 @@ def check_folders(*files: Path | None) -> None:
 
 
 @contextmanager
-def errors_told() -> Iterator[None]:
-    """End the program with a line on what a person can mend."""
+def errors_reported() -> Iterator[None]:
+    """End the program with a one-line error that the user can act on."""
     try:
         yield
     except (ValidationError, ValueError) as error:
-        typer.echo(f"Error: {_told(error)}", err=True)
+        typer.echo(f"Error: {_described(error)}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
 
 
@@ -113,7 +113,7 @@ def results() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 
 
-def _told(error: ValueError) -> str:
+def _described(error: ValueError) -> str:
     return (
         describe_errors(error, TrainerSettings)
         if isinstance(error, ValidationError)

@@ -18,7 +18,7 @@ from trainer.commands.options import (
     TrainFile,
     Worker,
     check_folders,
-    errors_told,
+    errors_reported,
     results,
     trainer_settings,
     worker_rules,
@@ -64,7 +64,7 @@ def tune(
     from trainer.tuning.search import Search
     from trainer.tuning.tunable import TunableModel
 
-    with errors_told():
+    with errors_reported():
         check_folders(storage, out)
         question = Question(interactions, train, test, split, test_share, seed)
         now = trainer_settings(settings, assignments or [])

@@ -52,8 +52,8 @@ def by_time(
 def _active(store: Store, key: str, partition: int, users: int) -> Iterator[tuple[float, str, int]]:
     """Yield time of the last event, id and partition of a partition's users, latest first.
 
-    Who becomes active meanwhile shifts the others down by one: so a user may come twice, and is
-    then left out the second time.
+    A user who becomes active during the read shifts the others down by one, so a user may come
+    twice; the second time is skipped.
     """
     last = None
     for start in range(0, users, _USERS_PER_PAGE):

@@ -60,7 +60,7 @@ class Histories:
     affinities: Matrix
     """(n_users, n_items) r_ui, without the users' scales"""
     ts_ms: Ints
-    """(entries,) beside `affinities.data`: the last event's time"""
+    """(entries,) aligned with `affinities.data`: the last event's time"""
 
     @property
     def degrees(self) -> Ints:
@@ -93,7 +93,7 @@ def reordered(some: Matrix, order: Ints) -> Matrix:
 
 
 def histories_of(user_items: UserItems, items: Ints) -> tuple[Histories, Floats]:
-    """Return histories with a column for each of `items`, and beside them the affinities as stored.
+    """Return histories with a column for each of `items`, and the affinities as stored.
 
     An item that is not among `items` is left out: it has no counts yet.
 

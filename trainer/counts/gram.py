@@ -1,8 +1,8 @@
 """Reads the Gram matrix that the workers keep in Redis.
 
-They go on writing meanwhile. Each row is as it was when it was read, so G_ij and G_ji may differ by
-what came in between, and a row may have an item whose own row was not there yet: that pair is left
-out, and is in the next run. While nothing is written the matrix is exact.
+They keep writing during the read. Each row is as it was when it was read, so G_ij and G_ji may
+differ by the events in between, and a row may have an item whose own row did not exist yet: that
+pair is left out until the next run. While nothing is written the matrix is exact.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def read_gram(store: Store, keyspace: Keyspace, partitions: int, stages: Stages)
     counts = csr(data.whole(), columns.whole(), lengths.whole(), len(items))
     if not kept.all():
         counts, items = csr_array(counts[kept][:, kept]), items[kept]
-    return Gram(items, counts, below_zero, quarantine.told, quarantine.n)
+    return Gram(items, counts, below_zero, quarantine.shown, quarantine.n)
 
 
 def parse_rows(items: Ints, parts: Sequence[Fields], rows: range) -> Rows:

@@ -33,7 +33,7 @@ class Block(NamedTuple):
     start: int
     stop: int
     parts: list[Fields]
-    """their fields, with places for rows; one that changed meanwhile may come twice, latest last"""
+    """their fields, with places for rows; a row that changed may come twice, latest last"""
     wrong_type: dict[int, str]
     """place -> what Redis said, of keys that hold no hash"""
 

@@ -88,6 +88,6 @@ class Collected:
             affinities=csr(affinities, columns, self._lengths.whole(), len(items)),
             unscaled=unscaled,
             ts_ms=self._ts_ms.whole(),
-            corrupt=quarantine.told,
+            corrupt=quarantine.shown,
             n_corrupt=quarantine.n,
         )

@@ -108,7 +108,7 @@ def entries_where(some: Matrix, kept: npt.NDArray[np.bool_], data: Floats | None
 
     Args:
         some: whose entries they are.
-        kept: beside `some.data`.
+        kept: (entries,) aligned with `some.data`.
         data: (entries,) values in the place of those that are there.
     """
     indptr = np.concatenate([[0], np.cumsum(kept)])[some.indptr]

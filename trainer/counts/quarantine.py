@@ -4,10 +4,10 @@ from typing import Final
 
 from trainer.counts.pipelines import CorruptValueError
 
-TOLD: Final = 5
-"""Of how many a person is told; more of the same would tell nothing else."""
+SHOWN: Final = 5
+"""How many are shown; more of the same would add nothing."""
 MOST_SHARE: Final = 0.01
-"""If more are corrupt, it is not values that are, but what reads or writes them."""
+"""If more are corrupt, the fault is in what reads or writes them, not in the values."""
 _MOST_SHOWN: Final = 60
 """Characters of a value: it may be of any length."""
 
@@ -28,7 +28,7 @@ class Quarantine:
     def __init__(self) -> None:
         self.n = 0
         """how many"""
-        self.told: list[str] = []
+        self.shown: list[str] = []
         """`key: problem` of the first ones"""
         self._first: tuple[str, str] | None = None
 
@@ -36,8 +36,8 @@ class Quarantine:
         """Leave a key out."""
         self._first = self._first or (key, problem)
         self.n += 1
-        if len(self.told) < TOLD:
-            self.told.append(f"{key}: {problem}")
+        if len(self.shown) < SHOWN:
+            self.shown.append(f"{key}: {problem}")
 
     def check(self, of: int) -> None:
         """Let a few be corrupt.
@@ -48,7 +48,7 @@ class Quarantine:
         Raises:
             CorruptValueError: too many are.
         """
-        if self._first and self.n > max(TOLD, MOST_SHARE * of):
+        if self._first and self.n > max(SHOWN, MOST_SHARE * of):
             key, problem = self._first
             raise CorruptValueError(
                 key, f"{problem}, and {self.n - 1:,} more of {of:,} keys are not"

@@ -28,9 +28,9 @@ Command = tuple[str, ...]
 COST_PER_CHUNK: Final = 8_000
 """Fields that Redis is asked for at once: 0.6 ms of its time."""
 COST_OF_COMMAND: Final = 10
-"""What a command costs beside its fields, in fields: 0.7 us."""
+"""What a command costs on top of its fields, in fields: 0.7 us."""
 _ROOM: Final = 1 << 16
-"""Bytes that are free whenever more are received."""
+"""Bytes that are free before each receive."""
 
 
 class Wire:
@@ -145,7 +145,7 @@ def _echo(connection: Any) -> None:
 def _exchange(connection: Any, packed: bytes, answers: _Received) -> None:
     """Send commands and append what comes back, or leave `answers` as it was.
 
-    The reply to a last command, which nothing stored can contain, tells that all are there.
+    The reply to a final command, which no stored value can contain, marks the end.
     """
     token, before = secrets.token_hex(16), answers.used
     end = f"${len(token)}\r\n{token}\r\n".encode()

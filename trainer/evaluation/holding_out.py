@@ -27,11 +27,11 @@ def hold_out(
     *,
     at_random: bool = False,
 ) -> Holdout:
-    """Return a hold-out of what some users did last, which G has nothing of.
+    """Return a hold-out of what some users did last, none of which is in G.
 
-    It is what they did after a moment, if enough users did something before and after it: then all
-    that anyone did afterwards is held out, since whoever recommends does not know it either. Where
-    users come and go, or times mean nothing, it is the latest quarter of the items of each.
+    The split is at a point in time, if enough users were active before and after it: then
+    everything that anyone did afterwards is held out, since a recommender does not know it either.
+    Where users come and go, or times mean nothing, it is the latest quarter of each user's items.
 
     Args:
         histories: of (n_users, n_items).

@@ -32,7 +32,7 @@ class Holdout:
     histories: Histories
     """of (n_users, n_items), to learn from; these items are not recommended again"""
     stored: Floats
-    """(entries,) beside their affinities: the same as in Redis, users' scales included"""
+    """(entries,) their affinities as stored in Redis, users' scales included"""
     streamed: Matrix
     """(n_items, n_items) G as the workers keep it, of nothing that is to be found"""
     test: Matrix

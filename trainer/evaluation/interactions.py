@@ -42,7 +42,7 @@ class Interactions:
 
 
 class Splitting(enum.StrEnum):
-    """How events are parted, see `trainer.evaluation.splits`."""
+    """How events are split, see `trainer.evaluation.splits`."""
 
     TEMPORAL = "temporal"
     PER_USER = "per-user"
@@ -50,9 +50,9 @@ class Splitting(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Events to learn from, and events to be foreseen."""
+    """Events to learn from, and events to predict."""
 
     train: Interactions
     test: Interactions
     at_random: bool = False
-    """what is to be foreseen was hidden at random, and did not come afterwards"""
+    """what is to be predicted was hidden at random, not the latest"""

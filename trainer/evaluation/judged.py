@@ -1,4 +1,4 @@
-"""Lists beside what was to be found: what every measure is computed from. Pure."""
+"""Lists and the held-out items that they hit: the input of every measure. Pure."""
 
 from dataclasses import dataclass
 

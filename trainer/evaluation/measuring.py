@@ -39,7 +39,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 def measure(holdout: Holdout, recommended: Recommended, seed: int = 0) -> Measured:
-    """Return how good lists are, whoever made them.
+    """Return how good lists are, from any source.
 
     Raises:
         NobodyError: there are no lists.

@@ -56,7 +56,7 @@ def accuracy_and_coverage(evaluation: Evaluation) -> str:
 
 
 def popularity(evaluation: Evaluation) -> str:
-    """Draw which items were recommended beside which were consumed, popular ones first."""
+    """Plot recommended against consumed items, the most popular first."""
     figure, axes = _axes("items, the most popular first", "share of what is consumed, or of lists")
     groups = evaluation.models[0].measured.by_popularity
     bars = {"consumed": [group.consumed for group in groups]} | {
@@ -106,7 +106,7 @@ def _bars(
 
 
 def _name(figure: Figure, axes: Axes) -> None:
-    """Say beside the plot which color is which model, where it hides nothing."""
+    """Put the legend of models next to the plot, where it hides nothing."""
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
 
 

@@ -11,7 +11,7 @@ from trainer.evaluation.interactions import Interactions, Split, Splitting
 from trainer.evaluation.splits import per_user, temporal
 
 LATE: Final = 0.9
-"""Share of the events to learn from after which those to be foreseen come, if they come later."""
+"""Quantile of the training events' times that the test events follow, if they are later."""
 
 
 class QuestionError(ValueError):
@@ -45,14 +45,14 @@ class Question:
             SplitError: nothing is left on one side.
         """
         if self.interactions and not self.train and not self.test:
-            return self.parted(read_interactions(self.interactions))
+            return self.split_events(read_interactions(self.interactions))
         if self.train and self.test and not self.interactions:
             learned, asked = read_interactions(self.train), read_interactions(self.test)
             return Split(learned, asked, at_random=_overlap(learned, asked))
         raise QuestionError("give either --interactions FILE or both --train FILE and --test FILE")
 
-    def parted(self, events: Interactions) -> Split:
-        """Return events parted as this question does.
+    def split_events(self, events: Interactions) -> Split:
+        """Return events split as this question asks.
 
         Raises:
             SplitError: nothing is left on one side.
@@ -63,9 +63,9 @@ class Question:
 
 
 def _overlap(learned: Interactions, asked: Interactions) -> bool:
-    """Return whether what is asked for came about when what is learned from did.
+    """Return whether the test events happened at about the same times as the training events.
 
-    Whoever parted it hid something at random, then; by its times, not by what it is.
+    Then the split was at random; this is judged by the times only.
     """
     return bool(np.median(asked.ts_ms) <= np.quantile(learned.ts_ms, LATE))
 

@@ -1,12 +1,12 @@
-"""What the users of two generations were shown and clicked, by the topic `feedback`.
+"""What the users of two generations were shown and clicked, from the topic `feedback`.
 
-An impression or a click that was sent twice counts once: both are known by `(request_id,
-instrument_id)`. A click counts if an impression tells that it was shown; which of the two stands
-first in the log does not matter. Clicks without one are counted apart.
+An impression or a click that was sent twice counts once: both are identified by `(request_id,
+instrument_id)`. A click counts if there is an impression for it, in any order in the log. Clicks
+without one are counted separately.
 
-A canary's user may still tell of what was shown before the trial began: of a user who has
-impressions of the canary, those of the served generation are left out. The topic is read each time
-that a canary may be judged, from the time that its trial began.
+A canary's user may still report what was shown before the trial began: for a user with impressions
+of the canary, those of the served generation are left out. The topic is read from the start of the
+trial each time that the canary may be judged.
 """
 
 import logging
@@ -72,29 +72,29 @@ def read_clicks(
     try:
         return tries(read)
     except (KafkaException, TokenError) as error:
-        log.warning("no feedback is read: Kafka does not answer", error=_told(error))
+        log.warning("no feedback is read: Kafka does not answer", error=_reason(error))
         return None
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     (said,) = error.args
     return describe_error(said) if isinstance(said, KafkaError) else str(said)
 
 
 def count(messages: Iterable[Feedback], generations: tuple[str, str]) -> Clicks:
     """Return what was shown and clicked of both generations. Pure."""
-    served, canary = _Told(), _Told()
+    served, canary = _Feedback(), _Feedback()
     of = dict(zip(generations, (served, canary), strict=True))
     for message in messages:
-        told = of.get(parse_request_id(message.request_id).generation)
-        if told is not None:
-            told.add(message)
+        feedback = of.get(parse_request_id(message.request_id).generation)
+        if feedback is not None:
+            feedback.add(message)
     shown_canary = np.unique(np.frombuffer(canary.shown_to, np.uint64))
     return Clicks(served.clicked(without=shown_canary), canary.clicked())
 
 
-class _Told:
-    """What was told of one generation: 16 bytes a message, however often it was sent.
+class _Feedback:
+    """Feedback on one generation: 16 bytes a message, however often it was sent.
 
     Ids are hashed to 64 bits. Two of 5 million have the same hash with a probability of 10^-6.
     """

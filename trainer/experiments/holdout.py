@@ -1,8 +1,8 @@
-"""How well two generations' lists foresaw what users did after both were made.
+"""How well two generations' lists predicted what users did after both were made.
 
-Neither has learned from it, and it is the very lists that are measured, as they stand in Redis: so
-whatever went wrong on the way there shows as well. What users did may follow from what they were
-shown, and most were shown the served lists: so it matters who was shown which.
+Neither has learned from it, and the lists are measured as they are in Redis, so an error on the way
+there shows as well. What users did may follow from what they were shown, and most were shown the
+served lists: so it matters who was shown which.
 
 A user's items from before the trial are folded into each generation's lists as the API does, by
 what that generation's `FoldIn` says; those touched since are to be found. An item touched before
@@ -37,7 +37,7 @@ from trainer.evaluation.judged import judge
 from trainer.evaluation.metrics.ndcg import ndcg
 from trainer.evaluation.recommending import from_item_lists
 from trainer.experiments.verdict import Accuracy
-from trainer.quality.telling import tell_corrupt
+from trainer.quality.reporting import report_corrupt
 from trainer.stages import Stages
 from trainer.tuning.trials import N
 
@@ -128,7 +128,7 @@ def accuracy_of(users: Sequence[Since], served: Lists, canary: Lists) -> Accurac
 
 
 def split(histories: ParsedHistories, since_ms: int) -> list[Since]:
-    """Return what each user has, parted by the time of each item's last event."""
+    """Return what each user has, split by the time of each item's last event."""
     columns = (histories.items, histories.unscaled, histories.ts_ms)
     entries = list(zip(*(column.tolist() for column in columns), strict=True))
     ends = np.cumsum(histories.lengths).tolist()
@@ -175,7 +175,7 @@ def _read_users(store: Store, keys: Sequence[str], since_ms: int, stages: Stages
             quarantine.add(keys[row], problem)
         users += split(histories, since_ms)
     if quarantine.n:
-        tell_corrupt(quarantine.told, quarantine.n)
+        report_corrupt(quarantine.shown, quarantine.n)
     return [user for user in users if user.before and user.after]
 
 

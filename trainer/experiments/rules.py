@@ -16,8 +16,8 @@ users_most = 2000         # the latest active ones, half of them of either gener
 loss_max = 0.02           # relative to the served generation
 
 [clicks]                  # click-through, from the topic `feedback`
-users_least = 100         # of either generation, who were shown anything; likewise
-impressions_least = 1000  # of either generation; likewise
+users_least = 100         # of either generation, who were shown anything; else it says nothing
+impressions_least = 1000  # of either generation; else it says nothing
 loss_max = 0.05           # relative to the served generation
 ```
 

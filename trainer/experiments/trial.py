@@ -33,8 +33,8 @@ from trainer.generations.publication import (
 from trainer.stages import Stages
 
 MINUTE_MS: Final = 60_000
-TOLD_BEFORE_DUE: Final = 10
-"""How often it is told what is seen before a canary is judged: measuring takes a while."""
+NOTES_BEFORE_DUE: Final = 10
+"""How often interim results are noted before a canary is judged: measuring takes a while."""
 
 
 class Waiting(StrEnum):
@@ -49,7 +49,7 @@ class Waiting(StrEnum):
 
 
 class _DecidedError(Exception):
-    """Someone else decided on the canary meanwhile."""
+    """Someone else decided on the canary in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,11 @@ class Trial:
     stages: Stages = field(default_factory=lambda: Stages(lambda: None, Progress(disable=True)))
     """of the run"""
 
-    def step(self, *, tells: bool) -> Waiting | None:
-        """Judge the canary if it is time, and return what a run has to wait for.
+    def step(self, *, notes: bool) -> Waiting | None:
+        """Judge the canary if it is due, and return what a run has to wait for.
 
         Args:
-            tells: whether to note what is seen so far of one that is not due yet.
+            notes: whether to note interim results of a canary that is not due yet.
 
         Raises:
             SupersededError: another trainer took over.
@@ -84,36 +84,36 @@ class Trial:
         if current is None or self.rules is None:
             return None
         canary = current.canary
-        if canary is not None and not self._is_over(current, canary, self.rules, tells=tells):
+        if canary is not None and not self._is_over(current, canary, self.rules, notes=notes):
             return Waiting.ON_TRIAL
         return Waiting.RESTING if self._rests(self.rules) else None
 
     def _is_over(
-        self, current: Current, canary: Canary, rules: CanaryRules, *, tells: bool
+        self, current: Current, canary: Canary, rules: CanaryRules, *, notes: bool
     ) -> bool:
-        """Judge the canary if that can be done, and return whether it is on trial no more."""
+        """Judge the canary if possible, and return whether its trial is over."""
         age = self._ms() - canary.since_ms
         is_due = age >= rules.minutes * MINUTE_MS
-        if not is_due and (not tells or self._told_lately(canary, rules)):
+        if not is_due and (not notes or self._noted_lately(canary, rules)):
             return False
         verdict = self._verdict(current, canary, rules)
         if is_due and verdict.enough:
             self._decide(canary, "rolled back" if verdict.worse else "promoted", verdict)
         elif age < rules.minutes_most * MINUTE_MS:
-            self._tell(canary, rules, verdict)
+            self._note_interim(canary, rules, verdict)
             return False
         else:
             self._decide(canary, "withdrawn", verdict)
         return True
 
-    def _told_lately(self, canary: Canary, rules: CanaryRules) -> bool:
-        told = read_standing(self.store, self.keyspace)
-        if told is None or told.generation != canary.served.generation:
+    def _noted_lately(self, canary: Canary, rules: CanaryRules) -> bool:
+        noted = read_standing(self.store, self.keyspace)
+        if noted is None or noted.generation != canary.served.generation:
             return False
-        every = timedelta(minutes=rules.minutes / TOLD_BEFORE_DUE)
-        return self.now() < datetime.fromisoformat(told.at) + every
+        every = timedelta(minutes=rules.minutes / NOTES_BEFORE_DUE)
+        return self.now() < datetime.fromisoformat(noted.at) + every
 
-    def _tell(self, canary: Canary, rules: CanaryRules, verdict: Verdict) -> None:
+    def _note_interim(self, canary: Canary, rules: CanaryRules, verdict: Verdict) -> None:
         standing = Standing(
             generation=canary.served.generation,
             at=self.now().isoformat(),

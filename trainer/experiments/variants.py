@@ -98,7 +98,7 @@ def _variant(name: str, table: Any, settings: TrainerSettings) -> TrainerSetting
     searched = sorted(key for key in table if key.startswith(SEARCHED))
     if searched and table.get("item_model", settings.item_model) == AUTO:
         raise VariantsError(
-            f"[{name}] has {searched}, which `auto` would choose anew: name its item_model, too"
+            f"[{name}] has {searched}, which `auto` would choose itself: set its item_model, too"
         )
     try:
         made: TrainerSettings = changed(settings, table)

@@ -4,10 +4,10 @@ A measure speaks against a canary if it loses more than the rules allow, and a c
 in nothing would rarely come out as badly. Each measure is one number a user, and its mean over the
 canary's users is compared with the mean over the others:
 
-- **Hold-out**: by how much the user's own generation foresaw what the user did better than the
-  other one. Whoever follows recommendations does what his own generation foresaw. This way that
-  speaks for neither; averaged over all users it would speak for the generation that most of them
-  are shown.
+- **Hold-out**: by how much better the user's own generation predicted what the user did than the
+  other one. Users who follow recommendations do what their own generation predicted. This way that
+  favors neither; averaged over all users it would favor the generation that most of them are
+  shown.
 - **Click-through**: with rate `p` of both generations together, a user of `n` impressions and `c`
   clicks is `c - n p` above it, which is the delta method for a ratio of means by user (Deng,
   Knoblich and Lu, "Applying the delta method in metric analytics", KDD 2018). Clicks of one user
@@ -15,8 +15,8 @@ canary's users is compared with the mean over the others:
   30, with the same rate: else the few who are most of the traffic would decide, and hide what all
   others say.
 
-The variance of these numbers is taken from the users of both generations together, who differ in
-nothing if these do not: so it is the one that drawing the canary's users anew would show (a
+The variance of these numbers is taken from the users of both generations together, who do not
+differ if the generations do not: so it is the variance of redrawing the canary's users (a
 permutation test, by its normal approximation). Each group's own would be too small wherever few
 users have the canary and those that vary most happen not to be among them.
 
@@ -69,7 +69,7 @@ class Clicked:
     clicks: Ints
     """(n_users,) of these impressions"""
     unmatched: int = 0
-    """clicks on what no impression tells of; not in `clicks`"""
+    """clicks without an impression; not in `clicks`"""
 
     def counted(self) -> tuple[Floats, Floats]:
         """Return impressions and clicks of each user, of `IMPRESSIONS_A_USER` at most."""
@@ -117,7 +117,7 @@ def judge(accuracy: Accuracy | None, clicks: Clicks | None, rules: CanaryRules) 
 
     Args:
         accuracy: None if it could not be measured.
-        clicks: likewise.
+        clicks: None if they could not be read.
         rules: how much must be seen, and how much worse it may be.
     """
     results = {"ndcg": _of_accuracy(accuracy, rules), "clicks": _of_clicks(clicks, rules)}

@@ -35,7 +35,7 @@ class Placing:
     by_person: bool
     """a person asked for the run, so it may publish though one had rolled back"""
     variants: Collection[str]
-    """that are made beside the default one; others are served no more"""
+    """that are made in addition to the default one; others are no longer served"""
     now: Callable[[], datetime]
 
     def place(
@@ -144,7 +144,7 @@ class Placing:
 
 
 def figures_of(held_out: HeldOut | None) -> dict[str, float]:
-    """Return what a decision tells of a hold-out: the report, which has more, is kept less long.
+    """Return a decision's figures of a hold-out: the report has more, but is kept less long.
 
     >>> figures_of(HeldOut(20, 0.3, 0.2, 0.4, coverage=0.8, personalization=0.9))["ndcg_low"]
     0.2

@@ -70,9 +70,9 @@ def read_current(store: Store, keyspace: Keyspace) -> Current | None:
 def change_current(
     store: Store, keyspace: Keyspace, change: Callable[[Current], Current]
 ) -> tuple[Current, Current]:
-    """Put what `change` makes of `model:current` in its place; return what it was, and is.
+    """Replace `model:current` by what `change` makes of it; return the old and the new value.
 
-    If something else changes it meanwhile, `change` is called again. What it raises ends it.
+    If it changes concurrently, `change` is called again; its exceptions propagate.
     """
     key = keyspace.model_current()
     while True:
@@ -155,8 +155,8 @@ class Publication:
 
         Raises:
             SupersededError: a trainer with a higher fencing token has claimed to publish, or our
-                own claim is gone, and with it whatever else Redis lost.
-            HeldError: a person rolled back meanwhile.
+                own claim is gone, and with it everything else that Redis lost.
+            HeldError: a person rolled back in the meantime.
         """
         served = Served(self.generation, model, user_model, fold_in)
         self._flip(lambda current: serving(current, variant, served, keep), release=release)

@@ -44,7 +44,7 @@ class Data(msgspec.Struct, frozen=True):
     items_of_one_user: int
     """items whose G_ii is 1: in binary mode, exactly one user has them"""
     items_alone: int
-    """items that nobody has beside another one"""
+    """items that nobody has together with another one"""
     users: int
     """whose histories were read; the latest active of them may get a list"""
     affinities: int
@@ -79,7 +79,7 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 class HeldOut(msgspec.Struct, frozen=True):
-    """How well the generation's settings foresee what users did last, learned without that."""
+    """How well the generation's settings predict what users did last, learned without that."""
 
     users: int
     """whose latest items were held out"""
@@ -97,7 +97,7 @@ class Checked(msgspec.Struct, frozen=True):
 
     rule: str
     level: Level
-    """a hard one that is broken stops publication, a soft one is told"""
+    """a broken hard rule stops publication, a soft one is only logged"""
     holds: bool
     value: float
     limit: float

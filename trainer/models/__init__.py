@@ -37,7 +37,7 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """As readers see it beside a list."""
+        """As clients see it with a list."""
         ...
 
     def fit(self, matrix: Matrix) -> Ranker:

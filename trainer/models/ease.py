@@ -1,4 +1,4 @@
-"""EASE: what each item tells of another that its other neighbors do not tell already."""
+"""EASE: what each item says about another that its other neighbors do not already say."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -89,7 +89,7 @@ class Ease:
     Time: n^3 for n items, 5 s for 4,500 of them on two cores; beyond, an inverse of a
     neighborhood's size an item. Memory: nearly twice the square
     matrix while it is inverted; beyond, that of a block. Take it
-    first: of the models here it foresees best what users take next.
+    first: of the models here it predicts best what users take next.
 
     Sources: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019. Normalised:
     Park et al., "Turbo-CF: matrix decomposition-free graph filtering for fast recommendation",
@@ -229,7 +229,7 @@ def _invert(matrix: npt.NDArray[np.float64]) -> None:
 
     In quarters, by the Schur complement of the first one: half the work of a general inverse, and
     nearly all of it products. These leave the interpreter to other threads; LAPACK's inverse by
-    Cholesky's decomposition does not, and the trainer's lock has to be renewed meanwhile.
+    Cholesky's decomposition does not, and the trainer's lock has to be renewed during that time.
     """
     half = len(matrix) // 2
     if len(matrix) <= _BLOCK:

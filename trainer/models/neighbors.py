@@ -21,7 +21,7 @@ def best_neighbors(counts: Matrix, scores: Floats, start: int, n: int) -> Rankin
 
     Args:
         counts: (n_rows, n_items) the block of G that begins with row `start`.
-        scores: (entries,) beside `counts.data`; what is 0 says nothing.
+        scores: (entries,) aligned with `counts.data`; a 0 says nothing.
         start: the item of the first row.
         n: length of a full list.
     """

@@ -1,4 +1,4 @@
-"""The items that most users have: the list for whoever nothing is known about."""
+"""The items that most users have: the list for unknown users."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,8 +24,8 @@ class PopularConfig(BaseModel):
 class Popular:
     """Score of i: G_ii, in binary mode the number of users who have it.
 
-    Time and memory: one pass over the diagonal. It is the list for whoever nothing is known about,
-    and what every other model must beat.
+    Time and memory: one pass over the diagonal. It is the list for unknown users, and
+    the baseline that every other model must beat.
     """
 
     config: PopularConfig

@@ -66,7 +66,7 @@ def top_n(scores: Matrix, support: Floats, n: int) -> Ranking:
 
     Args:
         scores: CSR (n_rows, n_items), columns ascending within a row; only stored entries compete.
-        support: (entries,) beside `scores.data`.
+        support: (entries,) aligned with `scores.data`.
         n: length of a full list.
     """
     indptr, order = best_entries(scores, support, n)

@@ -1,4 +1,4 @@
-"""Whether a generation foresees about as well as the one that is served. Pure."""
+"""Whether a generation predicts about as well as the served one. Pure."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Final
@@ -30,10 +30,10 @@ def check_accuracy(
     """Return the rule on accuracy, and whether it holds; nothing if it cannot be said.
 
     What was refused must come back to a higher limit than what was not: so a generation near to the
-    limit is not let through and refused by turns. What is refused for long is let through.
+    limit does not alternate between passing and being refused. What is refused for long passes.
 
     Args:
-        now: how well the generation in the making foresees.
+        now: how well the new generation predicts.
         served: the report of the one that is served.
         settings: the limits.
         refused: since when and why its variant is refused, None if it is not.

@@ -11,10 +11,10 @@ class BadDataError(RuntimeError):
     def __init__(self, checked: Sequence[Checked]) -> None:
         self.broken = [rule for rule in checked if rule.level == "hard" and not rule.holds]
         super().__init__(
-            "; ".join(map(_told, self.broken))
+            "; ".join(map(_described, self.broken))
             + ". Nothing is published, what is served stays. Look for workers far behind "
             "(`lag_records`), for lost keys and for settings that were changed, or raise the limit "
-            "(QUALITY_...); `python -m trainer once` minds no drop of accuracy"
+            "(QUALITY_...); `python -m trainer once` ignores drops in accuracy"
         )
 
 
@@ -30,6 +30,6 @@ def pass_or_raise(checked: Sequence[Checked]) -> list[Checked]:
     return broken
 
 
-def _told(rule: Checked) -> str:
+def _described(rule: Checked) -> str:
     items = f", such as items {', '.join(map(str, rule.items))}" if rule.items else ""
     return f"{rule.rule}: {rule.meaning} is {rule.value:.3g}, the limit is {rule.limit:.3g}{items}"

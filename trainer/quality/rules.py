@@ -64,5 +64,5 @@ OF_ITEMS: Final[Mapping[str, Callable[[Floats], npt.NDArray[np.bool_]]]] = {
     "unmatched": _is_share_of_a_row,
     "beyond": _is_share_of_a_row,
 }
-"""By figure about each item, (n_items,): of which items it is as it must be; never of NaN. What
-breaks one is told with the share of all counts in the rows of such items."""
+"""By figure about each item, (n_items,): for which items it is valid; never for NaN. A violation is
+reported with the share of all counts in the rows of such items."""

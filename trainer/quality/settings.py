@@ -49,7 +49,7 @@ class QualityConfig(BaseModel):
         ge=0,
         le=1,
         description="soft: share of items that only one user has. 0.05 in a shop's year of "
-        "purchases; where it is most of them, ids are often made anew",
+        "purchases; if it is most of them, ids are often regenerated",
     )
     popularity_shift_max: float = Field(
         default=0.25,

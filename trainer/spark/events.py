@@ -18,7 +18,7 @@ from runtime.archive.tables import with_added_columns
 from trainer.spark.running_history import ERASED_KIND, KINDS, UNCONDITIONAL_MS
 
 ROWS_AT_ONCE: Final = 50_000
-"""Of a file, as many are in memory beside the row group that they are decoded from."""
+"""So many rows of a file are in memory, plus the row group that they are decoded from."""
 US_PER_MS: Final = 1_000
 SCHEMA: Final = (
     "user string, log int, partition int, offset long, item long, kind byte, ts_ms long, "

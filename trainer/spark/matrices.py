@@ -21,10 +21,10 @@ def gram_of_cells(items: Ints, counted: pa.Table) -> Gram:
     n = len(items)
     cell, count = counted["cell"].to_numpy(), counted["count"].to_numpy()
     row, column = (cell // n).astype(np.int32), (cell % n).astype(np.int32)
-    beside = row != column
-    rows = np.concatenate([row, column[beside]])
-    columns = np.concatenate([column, row[beside]])
-    counts: Matrix = csr_array((np.concatenate([count, count[beside]]), (rows, columns)), (n, n))
+    off = row != column
+    rows = np.concatenate([row, column[off]])
+    columns = np.concatenate([column, row[off]])
+    counts: Matrix = csr_array((np.concatenate([count, count[off]]), (rows, columns)), (n, n))
     counts.sort_indices()
     return Gram(items, counts)
 

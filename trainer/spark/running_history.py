@@ -16,7 +16,7 @@ ERASED_KIND: Final = KINDS.index(ERASED)
 UNCONDITIONAL_MS: Final = 2**63 - 1
 """In the place of `last_event_before` where a tombstone has none: every event is before it."""
 _ROOM_FOR_STALE: Final = 4
-"""How many times the cap the heap may hold before it is made anew, so that it does not grow."""
+"""How many times the cap the heap may hold before it is rebuilt, which bounds it."""
 
 
 class Entry(NamedTuple):

@@ -47,7 +47,7 @@ def session(master: str, stop: threading.Event) -> Iterator[SparkSession]:
         # No one else has business with it, and the machine's name may lead nowhere.
         options |= {"spark.driver.host": _LOCALHOST, "spark.driver.bindAddress": _LOCALHOST}
         options |= {"spark.ui.enabled": "false"}
-    # It tells of each of its connections.
+    # It logs each of its connections.
     logging.getLogger("py4j").setLevel(logging.WARNING)
     spark = _start(master, options)
     ended = threading.Event()
@@ -60,7 +60,7 @@ def session(master: str, stop: threading.Event) -> Iterator[SparkSession]:
 
     threading.Thread(target=watch, daemon=True).start()
     try:
-        with failures_told(stop):
+        with failures_reported(stop):
             yield spark
     finally:
         ended.set()
@@ -68,8 +68,8 @@ def session(master: str, stop: threading.Event) -> Iterator[SparkSession]:
 
 
 @contextmanager
-def failures_told(stop: threading.Event) -> Iterator[None]:
-    """Say in a line what Spark could not do.
+def failures_reported(stop: threading.Event) -> Iterator[None]:
+    """Turn Spark's failures into one-line errors.
 
     Raises:
         SourceError: a job failed.
@@ -101,7 +101,7 @@ def _start(master: str, options: dict[str, str]) -> SparkSession:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the line that tells: what a Python worker raised, else the first.
+    """Return the line that matters: what a Python worker raised, else the first.
 
     Spark's errors are pages of Java's stack.
     """

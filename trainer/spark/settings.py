@@ -1,4 +1,4 @@
-"""The settings of a run on Spark, beside the trainer's."""
+"""The settings of a run on Spark, in addition to the trainer's."""
 
 from runtime.archive.config import ArchiveConfig
 from runtime.settings import FoldingSettings, SharedSettings

@@ -70,7 +70,7 @@ def made_again(
     """Return the source of what a generation of the archive was made of.
 
     Raises:
-        SourceError: it is gone, was made of the workers' counts, or the archive lacks its records.
+        SourceError: it is gone or was made of the workers' counts, or the archive lost its records.
     """
     report = read_report(store, keyspace, generation)
     if report is None or report.inputs.archive is None:

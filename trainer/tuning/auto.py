@@ -1,11 +1,11 @@
 """`ITEM_MODEL=auto`: tries models, counts and settings on what users did last, and takes the best.
 
-What a sample of users did last is held out (`trainer.evaluation.holdout`), and each candidate is
-asked for it: as it would be served, from lists of bounded length. A candidate is a handful of the
-trainer's settings, so whoever wants it for good can write it down.
+What a sample of users did last is held out (`trainer.evaluation.holdout`), and each candidate has
+to predict it as it would be served, from lists of bounded length. A candidate is a handful of the
+trainer's settings, so it can be made permanent in the configuration.
 
-The search goes from the cheap to the dear: cosines first, with users weighted or not and popular
-items damped or not, which tells what kind of data it is; then, with the counts that were best and
+The search goes from cheap to expensive: cosines first, with users weighted or not and popular items
+damped or not, which shows what kind of data it is; then, with the counts that were best and
 the plain ones, `ease` from a few starting points, and from the best of these step by step; then how
 histories are folded in. Some 20 to 30 candidates in all.
 """
@@ -67,15 +67,15 @@ def find(
     *,
     at_random: bool = False,
 ) -> Found:
-    """Return which settings foresee best what users did last.
+    """Return which settings predict best what users did last.
 
     Args:
         histories: of (n_users, n_items).
         stored: (entries,) their affinities as the workers have them, users' scales included.
         streamed: (n_items, n_items) G as the workers keep it.
-        settings: whatever is not searched is as it stands here.
-        stages: is told of each candidate.
-        at_random: hold out items at random, not the last ones: for whoever asks for such.
+        settings: the values of all that is not searched.
+        stages: gets each candidate.
+        at_random: hold out items at random instead of the last ones.
     """
     if not settings.active_users:  # nobody is to get a list of their own
         settings = changed(settings, {"user_model": "none"})

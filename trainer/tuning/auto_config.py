@@ -1,10 +1,10 @@
-"""How `auto` looks for what foresees best."""
+"""How `auto` looks for the best predictor."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class AutoConfig(BaseModel):
-    """What is held out, and what beside accuracy counts."""
+    """What is held out, and what counts besides accuracy."""
 
     model_config = ConfigDict(frozen=True)
 

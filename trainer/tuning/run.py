@@ -37,8 +37,8 @@ def run(
 ) -> Tuned:
     """Return the best settings, and how good they are on the test split.
 
-    What there is to learn from is parted once more as the question does: models learn from one
-    part, and the settings are chosen by the other.
+    The training data is split once more as the question asks: models learn from one part, and the
+    settings are chosen on the other.
 
     Raises:
         QuestionError, FileError, SplitError: the files make no question.
@@ -47,7 +47,7 @@ def run(
     with shown() as progress:
         stages = Stages(lambda: None, progress)
         (split,) = (question.split() for _ in stages.each([question], "reading"))
-        validation = prepare(question.parted(split.train), rules).holdout
+        validation = prepare(question.split_events(split.train), rules).holdout
         best = {
             tunable.name: _searched(search, tunable, validation, progress)
             for tunable in tunables
@@ -76,7 +76,7 @@ def settings_of(best: dict[str, Best]) -> Values:
     """Return what the trainer should be set to: the best item model, and whom to give own lists.
 
     A user's own list, from the user model, stands before what is folded in from the item model's:
-    where it foresees less, nobody gets one.
+    where it predicts worse, nobody gets one.
 
     >>> settings_of({"cosine": Best(0.2, {"neighbors_per_item": 20}), "user-knn": Best(0.1, {})})
     {'user_model': 'none', 'item_model': 'cosine', 'neighbors_per_item': 20}

@@ -1,8 +1,8 @@
 """The search itself: Optuna proposes settings, lists are made with them and judged.
 
-Every trial is in the storage file as soon as it is over. A search that was ended, or killed, goes
-on from there when it is started again with the same data and question; one with others starts anew
-beside it.
+Every trial is in the storage file as soon as it is over. A search that was stopped or killed
+resumes from there when it is started again with the same data and question; one with others starts
+a new study in the same file.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class Search:
     trials: int
     """how many in all, those of earlier runs included"""
     seed: int
-    """of what is drawn; a search that goes on draws anew"""
+    """of what is drawn; a resumed search draws other values"""
 
     def best(self, of: Tunable, holdout: Holdout, after_each: Callable[[int, Best], None]) -> Best:
         """Return the settings with the best nDCG.
@@ -58,7 +58,7 @@ class Search:
         Args:
             of: what is tuned.
             holdout: the validation split.
-            after_each: is told how many trials are over, and the best of them.
+            after_each: gets how many trials are over, and the best of them.
 
         Source: Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011 (TPE);
         Akiba et al., "Optuna: a next-generation hyperparameter optimization framework", KDD 2019.

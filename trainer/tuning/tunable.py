@@ -33,7 +33,7 @@ class Tunable(Protocol):
 
     @property
     def fixed(self) -> Mapping[str, Any]:
-        """What it is set to beside that."""
+        """What else it is set to."""
         ...
 
     def values(self, changed: Values) -> Values:

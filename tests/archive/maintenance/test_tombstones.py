@@ -64,7 +64,7 @@ def test_a_second_round_finds_nothing_more(
     assert not taken_out(left, unconditional).places
 
 
-def test_where_the_partition_is_another_one_the_time_tells_and_clocks_may_be_ahead() -> None:
+def test_in_another_partition_the_time_decides_and_clocks_may_be_ahead() -> None:
     tombstone = TombstoneRow("a", RecordPlace(1, 0, 5), 100)
     at_us = 100 + MAX_AHEAD_MS * 1_000
     events = [Event("a", RecordPlace(0, 3, n), us) for n, us in enumerate((99, at_us - 1, at_us))]

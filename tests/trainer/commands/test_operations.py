@@ -1,4 +1,4 @@
-"""What a person decides by command holds at once, is told, and says what to do if it cannot."""
+"""Operators' commands take effect at once, are noted, and name the remedy if they fail."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -69,8 +69,8 @@ def test_history_shows_what_is_served_to_whom_and_every_decision(
     assert ["default", "g2", "cosine", "user-knn", "90.0%"] in lines
     assert ["canary", "g3", "ease", "user-knn", "10.0%"] in lines
     assert ["(kept)", "g1", "cosine", "user-knn"] in lines
-    told = [line for line in lines if line[-1:] == ["because"]]
-    assert [(line[2], line[4]) for line in told] == [
+    decisions = [line for line in lines if line[-1:] == ["because"]]
+    assert [(line[2], line[4]) for line in decisions] == [
         ("g3", "on"),
         ("g2", "published"),
         ("g1", "published"),
@@ -121,7 +121,7 @@ def test_rollback_takes_the_canary_away_and_then_the_generation(
         (["weights", "spring"], "no variant has a weight above 0"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_line_and_changes_nothing(
+def test_an_impossible_command_prints_one_line_and_changes_nothing(
     store: Store, keyspace: Keyspace, command: Command, arguments: list[str], said: str
 ) -> None:
     publish(store, keyspace, 1)
@@ -139,7 +139,7 @@ def test_before_anything_is_served_history_says_so(command: Command) -> None:
     assert "nothing was ever served" in done.stdout
 
 
-def test_a_redis_that_is_away_is_told(command: Command) -> None:
+def test_an_unreachable_redis_is_reported(command: Command) -> None:
     done = command("history", REDIS_URL=f"redis://:secret@127.0.0.1:{free_port()}/0")
     assert done.exit_code == 1
     assert "REDIS_URL" in done.stderr

@@ -16,7 +16,7 @@ from trainer.counts import hashes as reading
 from trainer.counts.gram import parse_rows, read_gram
 from trainer.counts.matrices import Gram
 from trainer.counts.pipelines import CorruptValueError
-from trainer.counts.quarantine import TOLD
+from trainer.counts.quarantine import SHOWN
 from trainer.stages import Stages
 
 Affinities = npt.NDArray[np.float64]
@@ -152,8 +152,8 @@ def test_an_item_whose_row_is_corrupt_is_named_and_left_out_with_its_column(
     assert gram.items.tolist() == [100, 102, 103, 104]
     kept = [0, 2, 3, 4]
     assert (gram.counts.toarray() == (affinities.T @ affinities)[np.ix_(kept, kept)]).all()
-    (told,) = gram.corrupt
-    assert told.startswith(f"{key_of(101)}: {problem}")
+    (shown,) = gram.corrupt
+    assert shown.startswith(f"{key_of(101)}: {problem}")
     assert gram.n_corrupt == 1
 
 
@@ -174,8 +174,8 @@ def test_a_key_of_another_type_is_corrupt(
     gram = read()
     assert gram.items.tolist() == [100, 102]
     assert gram.counts.toarray().tolist() == [[1, 1], [1, 1]]
-    (told,) = gram.corrupt
-    assert told.startswith(f"{key_of(101)}: WRONGTYPE")
+    (shown,) = gram.corrupt
+    assert shown.startswith(f"{key_of(101)}: WRONGTYPE")
 
 
 @pytest.mark.parametrize("member", ["x", "-1", "07", "9" * 20, "9" * 5_000, "٣"])
@@ -198,7 +198,7 @@ def test_an_index_of_another_type_ends_the_run(
         read()
 
 
-@pytest.mark.parametrize(("bad", "items"), [(TOLD, 12), (12, 1_200)])
+@pytest.mark.parametrize(("bad", "items"), [(SHOWN, 12), (12, 1_200)])
 def test_a_few_corrupt_rows_are_left_out(
     read: Callable[[], Gram], store: Store, fill: Fill, key_of: Callable[[int], str], bad: int,
     items: int,
@@ -209,10 +209,10 @@ def test_a_few_corrupt_rows_are_left_out(
     gram = read()
     assert len(gram.items) == items - bad
     assert gram.n_corrupt == bad
-    assert len(gram.corrupt) == TOLD
+    assert len(gram.corrupt) == SHOWN
 
 
-@pytest.mark.parametrize(("bad", "items"), [(TOLD + 1, 12), (13, 1_200)])
+@pytest.mark.parametrize(("bad", "items"), [(SHOWN + 1, 12), (13, 1_200)])
 def test_too_many_corrupt_rows_end_the_run(
     read: Callable[[], Gram], store: Store, fill: Fill, key_of: Callable[[int], str], bad: int,
     items: int,

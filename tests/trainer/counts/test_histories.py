@@ -19,7 +19,7 @@ from trainer.counts.histories import read_user_items
 from trainer.counts.history_hashes import parse_histories
 from trainer.counts.matrices import UserItems
 from trainer.counts.pipelines import CorruptValueError
-from trainer.counts.quarantine import TOLD
+from trainer.counts.quarantine import SHOWN
 from trainer.stages import Stages
 
 Fill = Callable[..., npt.NDArray[np.float64]]
@@ -171,8 +171,8 @@ def test_a_history_that_is_corrupt_is_named_and_left_out(
     users = read(10)
     assert users.users == ["u3", "u2", "u0"]
     assert (users.affinities.toarray() == affinities[[3, 2, 0]]).all()
-    (told,) = users.corrupt
-    assert told.startswith(f"{key_of('u1')}: {problem}")
+    (shown,) = users.corrupt
+    assert shown.startswith(f"{key_of('u1')}: {problem}")
     assert users.n_corrupt == 1
 
 
@@ -209,7 +209,7 @@ def test_too_many_corrupt_histories_end_the_run(
     read: Read, store: Store, fill: Fill, key_of: KeyOf
 ) -> None:
     fill(np.ones((9, 2)))
-    for u in range(TOLD + 1):
+    for u in range(SHOWN + 1):
         store.hset(key_of(f"u{u}"), "100", "x")
     with pytest.raises(CorruptValueError, match=r"history.* 5 more of 9 keys"):
         read(10)

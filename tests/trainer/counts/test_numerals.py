@@ -41,7 +41,7 @@ def test_an_id_is_what_python_would_write_as_one(texts: list[str | bytes]) -> No
 
 
 @pytest.mark.parametrize("text", NO_IDS)
-def test_what_is_no_id_is_told_from_its_neighbors(text: bytes) -> None:
+def test_an_invalid_id_is_distinguished_from_its_neighbors(text: bytes) -> None:
     values, are_ids = integers(*spans_of([b"5", text, b"6"]))
     assert are_ids.tolist() == [True, False, True]
     assert values.tolist() == [5, 0, 6]

@@ -74,7 +74,7 @@ def test_lines_that_do_not_add_up_are_not_guessed_at(text: bytes) -> None:
         module._plain(as_buffer([text]), [0], scanned=False)
 
 
-def test_fields_that_are_no_items_are_told_apart_by_their_very_name() -> None:
+def test_fields_that_are_no_items_are_recognized_by_name() -> None:
     row = {b"off": b"[0,1]", b"of": b"1", b"offs": b"1", b"ofg": b"1", b"3": b"off"}
     fields = parse(as_buffer([hgetall(row)]), [0]).fields
     kept = without(fields, {"off"})

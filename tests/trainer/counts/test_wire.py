@@ -53,7 +53,7 @@ def test_what_is_asked_at_once_has_a_bounded_cost_or_is_one_command(costs: list[
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-def test_both_protocols_tell_the_same(
+def test_both_protocols_give_the_same_result(
     store_url: str, keyspace: Keyspace, fill: Fill, stages: Stages, protocol: int
 ) -> None:
     affinities = fill(np.random.default_rng(0).random((9, 5)))
@@ -70,7 +70,7 @@ def test_a_unix_socket_will_do(unix_socket: Path, keyspace: Keyspace, stages: St
 
 
 @pytest.mark.usefixtures("in_many_blocks")
-def test_a_connection_that_breaks_is_made_anew(
+def test_a_broken_connection_is_reopened(
     store: Store, store_url: str, keyspace: Keyspace, fill: Fill
 ) -> None:
     affinities = fill(np.random.default_rng(0).random((9, 30)))

@@ -36,11 +36,11 @@ def test_what_auto_chooses_does_not_depend_on_what_is_to_be_found(
     holdout: Holdout, stages: Stages
 ) -> None:
     nothing = replace(holdout, test=csr_array(holdout.test.shape))
-    (chosen, told), (other, of_other) = (
+    (chosen, values), (other, of_other) = (
         contender(AUTO, SETTINGS, given, stages) for given in (holdout, nothing)
     )
-    assert (chosen, told) == (other, of_other)
-    assert chosen.settings == changed(SETTINGS, told)
+    assert (chosen, values) == (other, of_other)
+    assert chosen.settings == changed(SETTINGS, values)
     assert chosen.name in MODELS
 
 

@@ -63,13 +63,13 @@ def test_a_model_that_learns_finds_more_than_what_is_popular(
 def test_the_table_has_a_column_for_each_measure_and_a_row_for_each_model(
     call: Call, shop: Path
 ) -> None:
-    told = call("--interactions", shop, "--model", "cosine", "--model", "popular").stdout
-    header = next(line for line in told.splitlines() if line.startswith("model"))
+    printed = call("--interactions", shop, "--model", "cosine", "--model", "popular").stdout
+    header = next(line for line in printed.splitlines() if line.startswith("model"))
     for title in ("nDCG@10", "MAP@10", "precision", "recall", "hit rate", "coverage"):
         assert title in header
-    assert re.search(r"^cosine +0\.\d{4}", told, re.MULTILINE)
-    assert re.search(r"^popular +0\.\d{4}", told, re.MULTILINE)
-    assert "shop.csv, temporal split, test share 0.25: learned from" in told
+    assert re.search(r"^cosine +0\.\d{4}", printed, re.MULTILINE)
+    assert re.search(r"^popular +0\.\d{4}", printed, re.MULTILINE)
+    assert "shop.csv, temporal split, test share 0.25: learned from" in printed
 
 
 def test_two_files_that_were_split_elsewhere_are_measured_like_one_that_is_split_here(
@@ -150,7 +150,7 @@ def test_the_workers_settings_decide_what_is_learned_from(call: Call, shop: Path
     assert capped["data"]["affinities"] == 3 * capped["data"]["users"]
 
 
-def test_auto_tells_what_it_chose_and_is_as_good_as_that_by_name(call: Call, shop: Path) -> None:
+def test_auto_reports_its_choice_and_is_as_good_as_that_by_name(call: Call, shop: Path) -> None:
     asked = ("--interactions", shop, "--split", "per-user", "--json")
     (auto,) = json.loads(call(*asked, "--model", "auto").stdout)["models"]
     chosen = auto["settings"]
@@ -161,7 +161,7 @@ def test_auto_tells_what_it_chose_and_is_as_good_as_that_by_name(call: Call, sho
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
         ([], "give either --interactions FILE or both --train FILE and --test FILE"),
         (["--train", "a.csv"], "give either --interactions FILE or both"),
@@ -175,12 +175,12 @@ def test_auto_tells_what_it_chose_and_is_as_good_as_that_by_name(call: Call, sho
         (["--interactions", "SHOP", "--report", "none/x.html"], "x.html: there is no folder none"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(
-    arguments: list[str], told: str, call: Call, shop: Path
+def test_errors_are_reported_in_one_line(
+    arguments: list[str], error: str, call: Call, shop: Path
 ) -> None:
     result = call(*(shop if argument == "SHOP" else argument for argument in arguments))
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert error in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 

@@ -50,7 +50,7 @@ def test_events_and_values_are_read_where_there_are_columns_of_them(
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "told"),
+    ("column", "value", "error"),
     [
         ("event", "sold", "column event: value 'sold', must be one of view, click, watch, trade"),
         ("price", "-1", "column price: value '-1', must be a finite number above 0"),
@@ -59,12 +59,12 @@ def test_events_and_values_are_read_where_there_are_columns_of_them(
         ("quantity", "0", "column quantity: value '0'"),
     ],
 )
-def test_an_event_or_amount_that_is_none_is_told(
-    column: str, value: str, told: str, written: Callable[..., Path]
+def test_an_invalid_event_or_amount_is_reported(
+    column: str, value: str, error: str, written: Callable[..., Path]
 ) -> None:
     row = {"ts_ms": "1", "user_id": "u", "instrument_id": "1", "price": "1", "quantity": "1"}
     row |= {"event": "trade", column: value}
-    with pytest.raises(FileError, match=f"row 1 .*{told}"):
+    with pytest.raises(FileError, match=f"row 1 .*{error}"):
         read_interactions(written(f"{','.join(row)}\n{','.join(row.values())}\n"))
 
 
@@ -88,7 +88,7 @@ def test_whole_numbers_that_parquet_holds_as_floats_are_whole_numbers(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "error"),
     [
         ("x,u,1,,", "row 2 .*, column ts_ms: value 'x', must be a whole number"),
         ("1,u,-4,,", "row 2 .*, column instrument_id: value '-4'"),
@@ -100,17 +100,17 @@ def test_whole_numbers_that_parquet_holds_as_floats_are_whole_numbers(tmp_path: 
         ("1,u", "row 2 .*, column instrument_id: no value"),
     ],
 )
-def test_a_wrong_value_is_told_with_row_column_and_remedy(
-    row: str, told: str, written: Callable[..., Path]
+def test_an_invalid_value_is_reported_with_row_column_and_remedy(
+    row: str, error: str, written: Callable[..., Path]
 ) -> None:
-    with pytest.raises(FileError, match=told) as raised:
+    with pytest.raises(FileError, match=error) as raised:
         read_interactions(written(HEADER + ROW + row + "\n"))
     assert "correct or remove it; 1 rows are wrong" in str(raised.value)
     assert "events.csv" in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "error"),
     [
         ("events.txt", "", "must end in one of .csv"),
         ("events.csv", "", "empty: give a file with a header"),
@@ -123,19 +123,19 @@ def test_a_wrong_value_is_told_with_row_column_and_remedy(
         ("events.parquet", "plain", "no Parquet file"),
     ],
 )
-def test_a_file_that_is_none_is_told_with_the_remedy(
-    name: str, content: str | bytes, told: str, written: Callable[..., Path]
+def test_an_unusable_file_is_reported_with_the_remedy(
+    name: str, content: str | bytes, error: str, written: Callable[..., Path]
 ) -> None:
-    with pytest.raises(FileError, match=told):
+    with pytest.raises(FileError, match=error):
         read_interactions(written(content, name))
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.csv: No such file or directory: give the path"):
         read_interactions(tmp_path / "none.csv")
 
 
-def test_a_broken_gzip_is_told(written: Callable[..., Path]) -> None:
+def test_a_broken_gzip_is_reported(written: Callable[..., Path]) -> None:
     whole = gzip.compress((HEADER + ROW * 2000).encode())
     with pytest.raises(FileError, match="broken off"):
         read_interactions(written(whole[: len(whole) // 2], "events.csv.gz"))

@@ -114,7 +114,7 @@ def test_every_model_with_settings_of_its_own_is_searched() -> None:
     assert set(SPACES) == set(MODELS) - {"popular"}
 
 
-def test_users_get_no_lists_of_their_own_where_these_foresee_less() -> None:
+def test_users_get_no_lists_of_their_own_where_these_predict_worse() -> None:
     best = {
         "cosine": Best(0.3, {"neighbors_per_item": 9}),
         "user-knn": Best(0.2, {"user_knn_k": 7}),

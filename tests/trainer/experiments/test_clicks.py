@@ -102,7 +102,7 @@ def test_a_users_impressions_from_before_the_trial_do_not_count() -> None:
     assert by_user(found.canary) == [(1, 1)]
 
 
-told = st.builds(
+messages_sent = st.builds(
     feedback,
     st.sampled_from(["g1", "g2", "g3"]),
     st.sampled_from(["impression", "click"]),
@@ -111,7 +111,7 @@ told = st.builds(
 )
 
 
-@given(messages=st.lists(told, max_size=60), random=st.randoms(use_true_random=False))
+@given(messages=st.lists(messages_sent, max_size=60), random=st.randoms(use_true_random=False))
 def test_the_order_of_the_log_and_repetitions_do_not_matter(
     messages: list[Feedback], random: random.Random
 ) -> None:
@@ -154,7 +154,7 @@ def test_no_feedback_at_all_is_nothing_shown(
         assert (by_user(clicked), clicked.unmatched) == ([], 0)
 
 
-def test_kafka_that_does_not_answer_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_kafka_yields_no_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.3)
     monkeypatch.setattr(module, "PAUSE_S", 0)
     assert read_clicks(plain(f"127.0.0.1:{free_port()}"), GENERATIONS, 0, now_ms()) is None

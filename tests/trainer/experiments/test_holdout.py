@@ -60,7 +60,7 @@ def put_lists(
         store.set(keyspace.model_similar(generation, str(item)), msgspec.json.encode(found))
 
 
-def test_the_generation_that_foresaw_more_is_ahead(store: Store, keyspace: Keyspace) -> None:
+def test_the_generation_that_predicted_better_is_ahead(store: Store, keyspace: Keyspace) -> None:
     for n in range(20):
         put_history(store, keyspace, f"u{n}", {1: 500, 2: 600, 7: 1_500})
     put_history(store, keyspace, "had nothing", {7: 1_500})
@@ -118,8 +118,8 @@ def ndcg_of(user: Since, *lists: Lists) -> list[float]:
     return [*found.served.tolist(), *found.canary.tolist()]
 
 
-def parted(history: dict[str, str]) -> list[Since]:
-    """Return what stands in one history, and what came since `SINCE_MS`."""
+def split_one(history: dict[str, str]) -> list[Since]:
+    """Return what one history has, split at `SINCE_MS`."""
     return split(parse_histories(hashes(history | {"off": "[0,1]"}), range(1)), SINCE_MS)
 
 
@@ -128,11 +128,11 @@ def test_an_items_time_parts_before_from_after() -> None:
         str(item): msgspec.json.encode(HistoryEntry(2.0, t)).decode()
         for item, t in {5: 900, 6: 1_000, 7: 1_001}.items()
     }
-    assert parted(history) == [Since({6: Had(2.0, 1_000), 5: Had(2.0, 900)}, [7])]
+    assert split_one(history) == [Since({6: Had(2.0, 1_000), 5: Had(2.0, 900)}, [7])]
 
 
 def test_affinities_are_without_the_users_scale() -> None:
-    (user,) = parted({"5": msgspec.json.encode(HistoryEntry(r=3.0, t=900, s=1.5)).decode()})
+    (user,) = split_one({"5": msgspec.json.encode(HistoryEntry(r=3.0, t=900, s=1.5)).decode()})
     assert user.before == {5: Had(2.0, 900)}
 
 

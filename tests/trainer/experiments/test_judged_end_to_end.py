@@ -40,7 +40,7 @@ MINUTE_MS = 60_000
 
 
 class Happened(NamedTuple):
-    """What is told of a canary."""
+    """What happened to a canary's users."""
 
     served: str
     canary: str
@@ -80,7 +80,7 @@ def happens(random: np.random.Generator, place: int, loss: float) -> Happened:
     )
 
 
-def tell(broker: str, happened: Happened) -> None:
+def send_feedback(broker: str, happened: Happened) -> None:
     """Write the feedback of all users, each of whom saw answers of ten items; some of it twice."""
     producer = Producer({"bootstrap.servers": broker, "linger.ms": 5})
     for generation, clicked in (
@@ -157,8 +157,8 @@ def test_what_a_trial_decides_is_what_the_verdict_says_of_what_happened(
     for place, loss in enumerate(LOSSES):
         happened = happens(random, place, loss)
         put(store, keyspace, topology.interactions, happened)
-        tell(broker, happened)
-        trial.step(tells=True)
+        send_feedback(broker, happened)
+        trial.step(notes=True)
         decision = read_decisions(store, keyspace, 1)[0]
         expected = judge(accuracy_of(happened.users, *happened.lists), happened.clicks, RULES)
         print(place, loss, decision.what, decision.why, decision.figures)

@@ -107,7 +107,7 @@ def spoil(store: Store, keyspace: Keyspace, generation: str) -> None:
 def on_trial(
     store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill, clock: Clock
 ) -> tuple[str, str]:
-    """A served generation and a canary; item 103 is similar to all, and everyone lacks it."""
+    """A served generation and a canary; item 103 is similar to all, and nobody has it."""
     affinities = np.ones((USERS + 5, 4))
     affinities[:USERS, 3] = 0
     fill(affinities)
@@ -145,7 +145,7 @@ def test_nothing_is_trained_while_a_canary_is_on_trial(
     assert current_of(store, keyspace) == before
 
 
-def test_what_is_seen_so_far_is_told_now_and_then_and_decides_nothing(
+def test_interim_results_are_noted_now_and_then_and_decide_nothing(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,
@@ -337,10 +337,10 @@ def test_a_decision_that_another_one_forestalled_is_none(
     clock.forward(31)
     everyone_takes(store, keyspace, 103, round(clock.time.timestamp() * 1000))
 
-    def meanwhile(*_: object) -> None:
+    def interfere(*_: object) -> None:
         change_current(store, keyspace, rolled_back)
 
-    monkeypatch.setattr("trainer.experiments.trial.read_clicks", meanwhile)
+    monkeypatch.setattr("trainer.experiments.trial.read_clicks", interfere)
     run(settings)
     current = current_of(store, keyspace)
     assert current.variants[DEFAULT_VARIANT].generation == served

@@ -1,4 +1,4 @@
-"""Variants are the trainer's settings with some replaced, and live beside the default one."""
+"""Variants are the trainer's settings with some replaced, and live next to the default one."""
 
 import doctest
 import itertools
@@ -154,7 +154,7 @@ class Ticking:
         self.perf_counter = itertools.count().__next__
 
 
-def test_each_variant_has_the_model_that_its_settings_name_and_tells_of_itself(
+def test_each_variant_has_the_model_of_its_settings_and_a_report_of_its_own(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,

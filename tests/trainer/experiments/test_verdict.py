@@ -93,7 +93,7 @@ def test_a_loss_of_few_users_may_be_chance_however_great_each_ones_is() -> None:
         assert judge(Accuracy(served, np.zeros(200), half(200)), None, RULES).worse == worse
 
 
-def test_whoever_follows_what_is_recommended_speaks_for_neither_generation() -> None:
+def test_users_who_follow_recommendations_favor_neither_generation() -> None:
     on_canary = np.arange(1_100) < 100
     follows = np.arange(1_100) % 10 == 0  # and would not have found it in the other list
     served, canary = np.where(follows & ~on_canary, 1.0, 0), np.where(follows & on_canary, 1.0, 0)
@@ -163,7 +163,7 @@ def test_lists_that_never_hit_are_equal() -> None:
     assert promoted(judge(Accuracy(zeros, zeros, half(500)), clicks(0, 0), RULES))
 
 
-def test_clicks_without_an_impression_are_told() -> None:
+def test_clicks_without_an_impression_are_reported() -> None:
     shown = clicks(0.05, 0.05)
     odd = Clicks(shown.served, Clicked(shown.canary.impressions, shown.canary.clicks, 7))
     figures = judge(None, odd, RULES).figures

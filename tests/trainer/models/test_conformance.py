@@ -209,7 +209,7 @@ def test_a_matrix_of_nothing_makes_empty_lists(one: Conforming, shape: tuple[int
 
 @every_model
 @pytest.mark.parametrize("n_users", [1, 3])
-def test_a_single_item_has_nothing_beside_it(one: Conforming, n_users: int) -> None:
+def test_a_single_item_has_no_neighbors(one: Conforming, n_users: int) -> None:
     (of_row, *_) = ranked(one.model, one.input_of(np.ones((n_users, 1))))
     assert of_row == ([(0, n_users)] if one.name == "popular" else [])
 

@@ -166,7 +166,7 @@ def test_lists_do_not_depend_on_the_unit_of_the_counts(exact_items: int, exponen
 
 
 def test_what_two_items_both_say_counts_once() -> None:
-    # Whoever has 0 has 1 as well; either foretells 2, as another item that is had alone does.
+    # Users with 0 also have 1; either predicts 2, as another item that stands alone does.
     same = np.array([[1, 1, 0, 1]] * 6 + [[0, 0, 1, 1]] * 6 + [[0, 0, 0, 0]], np.float64)
     found = scores(Ease(EaseConfig(regularization=0.01)), gram(same))
     assert found[0, 3] == pytest.approx(found[1, 3])
@@ -182,7 +182,7 @@ def test_more_regularization_makes_smaller_weights() -> None:
 
 
 @pytest.mark.parametrize("exact_items", [0, 9])
-def test_rows_of_which_one_is_newer_than_the_other_make_lists_all_the_same(
+def test_rows_of_different_ages_still_make_lists(
     exact_items: int,
 ) -> None:
     # Nobody's counts are these: there is no R for them, and one eigenvalue is below zero.

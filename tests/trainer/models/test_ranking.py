@@ -40,7 +40,7 @@ def test_the_best_n_go_by_score_then_support_then_column(
         assert ranking.support[found].tolist() == [support[e] for e in best]
 
 
-def test_rounding_makes_equal_what_only_floating_noise_tells_apart() -> None:
+def test_rounding_equates_scores_that_differ_only_by_floating_noise() -> None:
     noisy = np.array([3 / (3**0.5 * 9**0.5), 1 / 3**0.5, 2 / (3**0.5 * 4**0.5)])
     assert len(set(rounded(noisy).tolist())) == 1
 

@@ -170,7 +170,7 @@ def test_lists_of_likely_neighbors_are_the_same_on_every_run_and_in_every_block(
 
 
 @pytest.mark.parametrize("unit", [1e-30, 1.0, 1e30])
-def test_raw_distances_of_users_long_gone_and_of_active_ones_are_told_apart(unit: float) -> None:
+def test_raw_distances_distinguish_inactive_from_active_users(unit: float) -> None:
     rows = np.array([[1.0, 0], [3, 0], [0, 1], [0, 7]]) * [[1e-25], [1e-25], [1], [1]] * unit
     assert neighbors_of(csr(rows), 1, "raw").users.ravel().tolist() == [1, 0, 0, 2]
 

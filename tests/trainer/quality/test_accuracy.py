@@ -1,4 +1,4 @@
-"""A generation that foresees much less than the served one is refused, but not for ever."""
+"""A generation that predicts much worse than the served one is refused, but not forever."""
 
 import threading
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def held_out(ndcg: float, half_width: float = NARROW) -> HeldOut:
     return HeldOut(500, ndcg, ndcg - half_width, ndcg + half_width, 0.5, 0.9)
 
 
-def serving(foresees: HeldOut | None) -> Report:
+def serving(held_out: HeldOut | None) -> Report:
     return Report(
         generation="g1",
         fence=1,
@@ -47,7 +47,7 @@ def serving(foresees: HeldOut | None) -> Report:
         data=Data(1, 1, 1, 1, 1, 1),
         lists=Lists(1, 1, 1, 1, 1),
         seconds={},
-        held_out=foresees,
+        held_out=held_out,
     )
 
 
@@ -64,7 +64,7 @@ def passes(ndcg: float, refused: Refusal | None = None, half_width: float = NARR
     return rule.holds
 
 
-def test_what_foresees_less_than_the_limit_is_refused() -> None:
+def test_accuracy_below_the_limit_is_refused() -> None:
     assert not passes(0.79 * 0.4)
     assert passes(0.81 * 0.4)
     assert passes(0.5)
@@ -134,7 +134,7 @@ def kinds(fill: Fill) -> npt.NDArray[np.float64]:
     return fill((random.random((80, 30)) < np.where(same, 0.7, 0.02)) * 1.0)
 
 
-# Where no item may be in a list, nothing is foreseen.
+# Where no item may be in a list, nothing is predicted.
 WORSE = {"cosine_popular_removed": 30}
 
 
@@ -143,7 +143,7 @@ def folding(settings: TrainerSettings) -> TrainerSettings:
     return changed(settings, {"user_model": "none"})
 
 
-def test_a_publication_tells_what_the_hold_out_found(
+def test_a_publication_reports_the_hold_out(
     store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
 ) -> None:
     assert run(folding) == "trained"
@@ -160,7 +160,7 @@ def test_a_publication_tells_what_the_hold_out_found(
     }
 
 
-def test_a_generation_that_foresees_less_is_refused_and_what_is_served_stays(
+def test_a_generation_that_predicts_worse_is_refused_and_what_is_served_stays(
     store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
 ) -> None:
     assert run(folding) == "trained"
@@ -187,7 +187,7 @@ def test_a_generation_that_foresees_less_is_refused_and_what_is_served_stays(
     assert {rule.rule: rule.holds for rule in report_of(store, keyspace).quality}["ndcg_kept"]
 
 
-def test_a_person_publishes_all_the_same_and_is_told(
+def test_a_requested_run_publishes_anyway_and_reports_it(
     store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
 ) -> None:
     assert run(folding) == "trained"

@@ -1,4 +1,4 @@
-"""Data that is as it must be passes; each kind of damage is found, told and stopped."""
+"""Valid data passes; each kind of damage is found, reported and stopped."""
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +60,7 @@ def test_the_gram_matrix_of_any_affinities_breaks_no_hard_rule(affinities: Count
     assert [rule for rule in found if rule.level == "hard" and not rule.holds] == []
 
 
-def test_every_rule_is_told_with_its_value_and_limit() -> None:
+def test_every_rule_is_reported_with_its_value_and_limit() -> None:
     found = checked(counts_of())
     assert found.keys() == {
         "own",
@@ -138,7 +138,7 @@ def test_items_that_are_gone_are_stopped() -> None:
         pass_or_raise(list(found.values()))
 
 
-def test_many_items_of_one_user_are_told_and_stop_nothing() -> None:
+def test_many_items_of_one_user_are_reported_and_do_not_stop_publication() -> None:
     counts = np.eye(20)
     counts[0, 0] = 5
     found = checked(counts)

@@ -78,7 +78,7 @@ def affinities(fill: Fill) -> Affinities:
     ("damage", "rule"),
     [(lose, "items_kept"), (turn_negative, "below_zero"), (count_half, "unmatched")],
 )
-def test_data_that_breaks_a_hard_rule_is_rejected_and_told(
+def test_data_that_breaks_a_hard_rule_is_rejected_and_reported(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,
@@ -104,7 +104,7 @@ def test_data_that_breaks_a_hard_rule_is_rejected_and_told(
     assert broken("hard") == 0
 
 
-def test_a_shift_of_what_is_popular_is_told_in_the_report_and_stops_nothing(
+def test_a_popularity_shift_is_reported_and_does_not_stop_publication(
     store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill, affinities: Affinities
 ) -> None:
     assert run(settings) == "trained"

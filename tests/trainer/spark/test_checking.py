@@ -24,16 +24,16 @@ def test_a_snapshot_is_refused_with_what_is_wrong_and_the_one_before_it_is_not(
     check_archive(config, before)
     with pytest.raises(SourceError, match="not counted") as refused:
         check_archive(config, after)
-    for told in (
+    for text in (
         "expect_column_values_to_be_between of price",
         "1 rows, such as log 0 partition 0 offset 2 (price -1.0)",
         "expect_column_values_to_be_in_set of place_is_new",
         "1 rows, such as log 0 partition 0 offset 1",
     ):
-        assert told in str(refused.value)
+        assert text in str(refused.value)
 
 
-def test_an_archive_that_is_away_is_told(tmp_path: Path) -> None:
+def test_an_unreachable_archive_is_reported(tmp_path: Path) -> None:
     config = ArchiveConfig(
         catalog="rest", catalog_uri="http://127.0.0.1:9", warehouse=str(tmp_path)
     )

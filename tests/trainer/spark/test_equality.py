@@ -136,7 +136,7 @@ def test_lists_of_spark_are_those_of_redis(
     assert sum(of.startswith("user:") for of in expected) == 20
     assert_same(lists, expected, exactly=affinity == "binary")
 
-    # The report tells what was learned from; of that, the same is learned again.
+    # The report names the training data; from that, the same is learned again.
     made_of = report.inputs.archive
     assert made_of is not None
     assert (made_of.snapshot, made_of.folding["history_cap"]) == (str(snapshots[1]), CAP)
@@ -212,12 +212,12 @@ def test_a_row_that_the_archive_does_not_write_ends_the_run(
     config: ArchiveConfig,
     spark: SessionOf,
 ) -> None:
-    from trainer.spark.session import failures_told
+    from trainer.spark.session import failures_reported
 
     archive(config, [[Record(0, 0, "u", 1, "sold", START_MS)]])
     note_topics(store, keyspace, {})
     wanted = r"^Spark failed: \S*RowsError: file:\S*\.parquet: event 'sold' is none of view, click"
-    with pytest.raises(SourceError, match=wanted), failures_told(threading.Event()):
+    with pytest.raises(SourceError, match=wanted), failures_reported(threading.Event()):
         run(settings, source_of(spark, config, FoldingSettings()))
 
 

@@ -23,7 +23,7 @@ from tests.trainer.spark.test_equality import lists_of, log
 from trainer.generations.publication import read_current
 
 WITHIN_S = 5 * PATIENCE_S
-"""A JVM, and Python workers beside it, take long to start where others work."""
+"""A JVM and its Python workers start slowly on a busy machine."""
 
 pytest.importorskip("pyspark", reason="pyspark is not installed: `make spark` runs this")
 

@@ -103,7 +103,7 @@ def by_values(found: Found, **values: Any) -> Tried:
     return one
 
 
-def test_it_takes_the_best_of_what_it_tried_and_tells_how_good_that_is() -> None:
+def test_it_takes_the_best_candidate_and_reports_its_accuracy() -> None:
     found = found_in(*of_kinds())
     assert found.users == 120
     assert found.values == found.tried[0].values
@@ -168,7 +168,7 @@ def test_a_single_item_is_too_little_to_hold_any_out() -> None:
     assert found.why.startswith("0 users have enough items")
 
 
-def test_what_nobody_can_foresee_takes_the_plain_settings(few: None) -> None:
+def test_unpredictable_data_gets_the_plain_settings(few: None) -> None:
     """All users are alike: nobody has yet what is held out."""
     times = np.tile(np.arange(8) * DAY_MS, (40, 1))
     found = found_in(np.ones((40, 8)), times, user_model="none")
@@ -199,7 +199,7 @@ def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog() -> None:
 
 
 @pytest.mark.parametrize("made", [of_kinds, with_a_long_tail])
-def test_users_get_lists_of_their_own_where_these_foresee_more(
+def test_users_get_lists_of_their_own_where_these_predict_better(
     made: Callable[[], tuple[Dense, Dense]], few: None
 ) -> None:
     found = found_in(*made())
@@ -230,7 +230,7 @@ def test_a_user_model_that_is_named_is_taken_and_the_figures_are_those_of_its_li
     assert (only.coverage, only.personalization) == (chosen.coverage, chosen.personalization)
 
 
-def test_settings_that_are_named_beside_are_kept(few: None) -> None:
+def test_other_given_settings_are_kept(few: None) -> None:
     longer = found_in(*of_kinds(), fold_in_items=2, neighbors_per_item=3)
     assert longer.ndcg != found_in(*of_kinds()).ndcg
     settings = changed(changed(SETTINGS, {"neighbors_per_item": 3}), longer.values)

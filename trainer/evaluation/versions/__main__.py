@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import typer
 
 from contracts.messages import EVENT_TYPES
-from trainer.commands.options import Seed, Split, TestShare, errors_told
+from trainer.commands.options import Seed, Split, TestShare, errors_reported
 from trainer.evaluation.files import read_interactions
 from trainer.evaluation.interactions import Interactions, Splitting
 from trainer.evaluation.question import Question
 from trainer.evaluation.result import Evaluation
 
 app = typer.Typer(
-    help="What evaluations that DVC runs take beside `python -m trainer`.",
+    help="Commands for evaluations run by DVC, in addition to `python -m trainer`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,7 +31,7 @@ _DECIMALS: Final = 6
 @app.command()
 def data(interactions: File, out: Annotated[Path, typer.Argument(help="Parquet file")]) -> None:
     """Check events and take them in: they stay as they are, whatever becomes of the file."""
-    with errors_told():
+    with errors_reported():
         _write(out, read_interactions(interactions))
 
 
@@ -45,7 +45,7 @@ def split(
     seed: Seed = 1,
 ) -> None:
     """Part events as `python -m trainer evaluate` does."""
-    with errors_told():
+    with errors_reported():
         parts = Question(interactions, None, None, split, test_share, seed).split()
         _write(train, parts.train)
         _write(test, parts.test)

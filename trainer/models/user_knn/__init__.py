@@ -51,8 +51,8 @@ class UserKnn:
       says nothing.
     - `raw`: x_v is v's row of affinities, and w_uv = 1 / (1 + d_uv). Users with few items are near
       to everyone, whether they share one or not, so that neighborhoods are full of them; in mode
-      `weighted` distances are those of whoever was active last. Take it to compare with a
-      recommender that does so.
+      `weighted` distances are mostly those of recently active users. Use it to compare
+      with a recommender that does so.
 
     Who has nothing is nobody's neighbor. Of users who are equally far, those of smaller rows are
     nearer.

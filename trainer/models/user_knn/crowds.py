@@ -1,7 +1,7 @@
 """Crowds of users who are alike, and who is most like a crowd.
 
-What users have is told in a few directions in which users differ most (a truncated singular value
-decomposition), where crowds form around means (k-means). Both are learned from a sample.
+Users are projected onto the few directions in which they differ most (a truncated singular value
+decomposition), and clustered around means there (k-means). Both are learned from a sample.
 """
 
 from dataclasses import dataclass

@@ -29,14 +29,14 @@ class Pool:
         rows = single.rows[members]
         had_by = np.bincount(rows.indices, minlength=rows.shape[1])
         self._popular = had_by >= max(len(members) * _POPULAR, 1)
-        self._dense = self._head(rows, single.beside_members(members))
+        self._dense = self._head(rows, single.member_extension(members))
         rest = self._rest(rows)
         self._rests = [rest[start:stop].T.tocsr() for start, stop in self._tiles()]
 
     def offer(self, best: Best) -> None:
         """Offer every member that may be among the k nearest of the queries of `best`."""
         rows = self._single.rows[best.queries]
-        head = self._head(rows, self._single.beside_queries(best.queries))
+        head = self._head(rows, self._single.query_extension(best.queries))
         rest = self._rest(rows)
         for (start, stop), of_tile in zip(self._tiles(), self._rests, strict=True):
             bounds = head @ self._dense[start:stop].T
@@ -62,9 +62,9 @@ class Pool:
         n = len(self._members)
         return ((start, min(start + _TILE, n)) for start in range(0, n, _TILE))
 
-    def _head(self, rows: SingleRows, beside: Singles) -> Singles:
+    def _head(self, rows: SingleRows, extension: Singles) -> Singles:
         popular = rows[:, np.flatnonzero(self._popular)].toarray()
-        return np.ascontiguousarray(np.hstack([popular, beside]))
+        return np.ascontiguousarray(np.hstack([popular, extension]))
 
     def _rest(self, rows: SingleRows) -> SingleRows:
         kept = ~self._popular[rows.indices]

@@ -34,7 +34,7 @@ class Neighbors:
     users: npt.NDArray[np.int32]
     """(n_users, k) rows, nearest first; NOBODY after the last"""
     closeness: Floats
-    """(n_users, k) as in `Users.closeness`; -inf beside NOBODY"""
+    """(n_users, k) as in `Users.closeness`; -inf for NOBODY"""
 
     def keep(self, best: Best) -> None:
         """Take over the neighbors of some users."""

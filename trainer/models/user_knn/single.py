@@ -67,12 +67,12 @@ class Single:
         """(n_users,) |x_v|^2 / 2 / unit^2 for `raw`, and 0 for `unit-length`."""
         return self.lengths**2 / 2 if self.is_raw else np.zeros_like(self.lengths)
 
-    def beside_queries(self, users: Indices) -> Singles:
+    def query_extension(self, users: Indices) -> Singles:
         """Return (users, 0 or 2) what the rows of who looks for neighbors are extended by."""
         lengths = self.lengths[users]
         return self._if_raw(lengths, np.ones_like(lengths))
 
-    def beside_members(self, users: Indices) -> Singles:
+    def member_extension(self, users: Indices) -> Singles:
         """Return (users, 0 or 2) what the rows of who may be a neighbor are extended by."""
         lengths = self.lengths[users]
         return self._if_raw(self.epsilon * lengths, (self.epsilon - 1) * lengths**2 / 2)

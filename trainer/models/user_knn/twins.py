@@ -16,8 +16,8 @@ _HALF: Final = np.uint64(32)
 def first_of_twins(rows: Matrix, n: int) -> Ints:
     """Return the users who have something, but only the first n of those with equal rows.
 
-    Whoever has k neighbors among them has no nearer ones, nor as near ones of smaller rows, among
-    the rest, if n is k + 1. Where many users have one popular item and nothing else, that is the
+    If n is k + 1, a user with k neighbors among them has no nearer ones among the rest, nor equally
+    near ones of smaller rows. Where many users have one popular item and nothing else, that is the
     difference between a few and all of them at the same distance.
 
     Rows are equal if sums of 64-bit hashes of their entries are (SplitMix64's finalizer).

@@ -4,7 +4,7 @@ from prometheus_client import REGISTRY
 
 from contracts.generations import DEFAULT_VARIANT
 from trainer.generations.report import Checked, Level
-from trainer.quality.telling import tell
+from trainer.quality.reporting import report_rules
 
 
 def rule(level: Level, *, holds: bool) -> Checked:
@@ -16,7 +16,7 @@ def broken(variant: str, level: Level) -> float | None:
 
 
 def test_broken_rules_are_counted_for_the_variant_that_breaks_them() -> None:
-    tell([rule("soft", holds=False)], [rule("soft", holds=False)], "short")
-    tell([rule("soft", holds=True)])
+    report_rules([rule("soft", holds=False)], [rule("soft", holds=False)], "short")
+    report_rules([rule("soft", holds=True)])
     assert (broken("short", "soft"), broken("short", "hard")) == (2, 0)
     assert (broken(DEFAULT_VARIANT, "soft"), broken(DEFAULT_VARIANT, "hard")) == (0, 0)
