@@ -9,10 +9,9 @@ the Parquet files of the last snapshot must hold each quote once, counted by the
 records. The seconds count from the first partition's assignment, the bytes a quote as the archive
 wrote them and again after compaction; the greatest memory is that of the archive's process.
 
-Then a worker folds the same quotes, alone and while an archive reads them, too, which is not done
-before the worker is. On two cores, which broker and store need as well, the worker has less of them
-then; the CPU of a quote says what the archive costs it beside that. What is told of others is the
-archive.
+Then a worker folds the same quotes, alone and while an archive reads them, too, which must not
+finish first. On two cores, shared with broker and store, the worker gets less of them then; the CPU
+per quote shows what else the archive costs it. The CPU of others is the archive's.
 """
 
 import dataclasses
@@ -77,13 +76,13 @@ def archive(
         runs = [_run(stage, namespace, quotes, buffer_mb) for _ in range(rounds)]
         session.present(_report(stage, runs, quotes, buffer_mb), json=json)
         contenders: Mapping[str, Callable[[], Run]] = {
-            "beside an archive": lambda: _fold_beside(stage, namespace, quotes, buffer_mb),
+            "with an archive": lambda: _fold_with_archive(stage, namespace, quotes, buffer_mb),
             "a worker alone": lambda: run_ours(stage, quotes),
         }
         folded = interleaved(contenders, rounds, session.say)
         work = f"{describe(quotes, instruments)}, one worker"
         session.present(
-            compared("archive: folding beside it", work, "quotes/s", folded, stage.servers),
+            compared("archive: folding while it runs", work, "quotes/s", folded, stage.servers),
             json=json,
         )
 
@@ -165,7 +164,7 @@ def _run(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Arc
     return Archived(*run, greatest, size / quotes, _bytes(compacted) / quotes)
 
 
-def _fold_beside(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Run:
+def _fold_with_archive(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Run:
     """Let a worker fold the log while an archive reads it.
 
     Raises:
@@ -174,7 +173,7 @@ def _fold_beside(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int
     with _archiving(stage, namespace, buffer_mb) as (_, config):
         run = run_ours(stage, quotes)
         if _committed(config, quotes) is not None:
-            raise ContenderError("the archive was done before the worker: it was not beside it")
+            raise ContenderError("the archive finished before the worker: no overlap")
     return run
 
 

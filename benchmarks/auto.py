@@ -1,12 +1,12 @@
 """`ITEM_MODEL=auto` at size: `python -m benchmarks auto`.
 
 Hypothesis: for 50,000 items and 10 million pairs of them, the trainer tries some 30 candidates on
-what users did last in a few minutes and under 3 GB, and whoever reads meanwhile does not notice.
+what users did last in a few minutes and under 3 GB, and concurrent readers do not notice.
 
 Work: the data of `train`, counts and histories in a store. The trainer runs once with `cosine`, so
-that there is something to read, and then twice as it comes: the first time it looks for what
-foresees best, the second time it remembers. A client asks the API for similar items at a steady
-rate meanwhile.
+that there is something to read, and then twice with its defaults: the first run searches for what
+predicts best, the second one remembers it. During both, a client asks the API for similar items at
+a steady rate.
 
 Baseline: the same client, while nothing is trained.
 """
@@ -62,14 +62,14 @@ def measure(items: int, pairs: int, path: Path) -> Report:
         port = free_port()
         with running(_api(stage, port)) as api:
             reader, busy = Reader(port, items), list[float]()
-            _, alone = reader.meanwhile(lambda: time.sleep(ALONE_FOR_S))
+            _, alone = reader.during(lambda: time.sleep(ALONE_FOR_S))
             runs, looked_at = list[dict[str, Any]](), ""
             for name in ("auto, looking", "auto, remembering"):
                 session.progress.print(f"training: {name}", style="dim")
-                took, latencies = reader.meanwhile(lambda: stage.train({}, api.pid))
+                took, latencies = reader.during(lambda: stage.train({}, api.pid))
                 served, made = stage.current()
                 chosen = made.selection
-                # What is remembered bears the time of the run that looked for it.
+                # A remembered choice has the time of the run that searched for it.
                 tried = len(chosen.found.tried) if chosen and chosen.at != looked_at else 0
                 looked_at = chosen.at if chosen else ""
                 runs.append(
@@ -105,13 +105,13 @@ class Reader:
     def __init__(self, port: int, items: int) -> None:
         self._port, self._items = port, items
 
-    def meanwhile(self, work: Callable[[], T]) -> tuple[T, Latencies]:
-        """Return what the work returns, and how long the answers took meanwhile.
+    def during(self, work: Callable[[], T]) -> tuple[T, Latencies]:
+        """Return what the work returns, and how long answers took during it.
 
-        A question is due at its time, whenever the one before was answered.
+        Requests are due on schedule, whenever the one before was answered.
 
         Raises:
-            ContenderError: a question was not answered, or not with a list.
+            ContenderError: a request was not answered, or not with a list.
         """
         over = threading.Event()
         with ThreadPoolExecutor(1) as pool:

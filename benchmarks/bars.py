@@ -12,8 +12,8 @@ in Redis are added up: they must hold each quote once.
 Baseline: `benchmarks.peers.plain_faust`, one process as well, from its first record on. It folds
 the first part of the same log and is compared by its rate: all of it would take minutes. `--vs`
 takes another engine instead; each file in `peers/` says how it is used. An engine may keep several
-cores busy, so beside the ratio of the rates stands that of the quotes a second of CPU, all threads
-and child processes of either side counted.
+cores busy, so the report has the ratio of the rates and that of the quotes per second of CPU, all
+threads and child processes of either side counted.
 """
 
 import time

@@ -13,7 +13,7 @@ takes what his own list recommends, which the other one finds only if it is the 
 of 10 % every click, or hit, of the canary is taken away again with a probability of 10 %.
 
 Baseline: the z test of two proportions, impressions taken for independent; and the paired test of
-both lists' nDCG, whoever was shown which. Each at the whole rate that the rules allow.
+both lists' nDCG, no matter who was shown which. Each at the full rate that the rules allow.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ LISTS_DIFFER: Final = 0.3
 HIT_RATE: Final = 0.25
 FOLLOWS: Final = 0.1
 TIMES_AS_MANY: Final = 5
-"""without a loss: it is small shares that are told apart there"""
+"""without a loss: small shares are to be distinguished there"""
 N: Final = 10
 
 Random = np.random.Generator

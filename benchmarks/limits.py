@@ -5,8 +5,8 @@ Hypothesis: what the worker costs is the sum of its steps, and the greatest of t
 Work: the log of `bars`. `librdkafka` and `aiokafka` fetch all of it and do nothing with it; `runs`
 is aiokafka handing on Kafka's batches whole, as the worker has it; `decode` turns the values into
 columns, a fetch at a time; `fold` adds the columns to a table of bars; `worker` is the worker's own
-code from a fetched batch to Redis, without Faust and Kafka: it decodes, folds, reads what it lacks
-and writes. No baseline: these are ceilings.
+code from a fetched batch to Redis, without Faust and Kafka: it decodes, folds, reads what it does
+not have, and writes. No baseline: these are ceilings.
 """
 
 import asyncio

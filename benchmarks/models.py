@@ -52,7 +52,7 @@ _COLUMNS: Final = {
     "personalization": "personal-\nization",
     "novelty": "novelty,\nbits",
 }
-"""Beside nDCG, by the names of the measures."""
+"""Columns other than nDCG, by the names of the measures."""
 
 
 def models(

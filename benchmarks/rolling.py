@@ -1,4 +1,4 @@
-"""A rolling restart under load: which partitions move, and how old the newest bars get meanwhile.
+"""A rolling restart under load: which partitions move, and how old the newest bars get.
 
 Hypothesis: workers that are static members of their group (GROUP_INSTANCE_ID) can be restarted one
 after the other without any partition going to another worker, and no quote waits for more than the
@@ -10,8 +10,8 @@ one follows when it folds again. A quote's freshness is the time from its acknow
 position in Redis is beyond it. A partition has moved if another member of the group has it than
 before, and each claim of it raises its epoch: a restart of all claims each partition once.
 
-Baseline: the same without GROUP_INSTANCE_ID, where each end and each start shares all partitions
-out anew.
+Baseline: the same without GROUP_INSTANCE_ID, where each stop and each start rebalances all
+partitions.
 """
 
 import time
@@ -86,7 +86,7 @@ def roll(stage: Stage, n: int, *, is_static: bool) -> dict[str, Any]:
         timeout = {"SESSION_TIMEOUT_S": str(_SESSION_TIMEOUT_S)}
         return {**timeout, "GROUP_INSTANCE_ID": name} if is_static else timeout
 
-    namespace, ends = stage.anew(), Event()
+    namespace, ends = stage.fresh_namespace(), Event()
     with running_workers(stage, namespace, n, settings) as workers, ThreadPoolExecutor() as pool:
         await_shared(workers, namespace.topology)
         time.sleep(_SETTLED_S)  # a join that came late would share them out once more
@@ -110,7 +110,7 @@ def roll(stage: Stage, n: int, *, is_static: bool) -> dict[str, Any]:
         "is_static": is_static,
         "quotes": len(freshness_s),
         "seconds": seconds,
-        # Partitions that another worker had afterwards, and all that were claimed meanwhile.
+        # Partitions that another worker had afterwards, and all claims since the start.
         "moved": sum(members_after.get(one) != member for one, member in members.items()),
         "claims": sum(epochs_after[one] != epoch for one, epoch in epochs.items()),
         "freshness_p50_s": p50_s,

@@ -48,9 +48,9 @@ _HISTORY_ITEMS: Final = (10, 50, 200)
 _QUOTING: Final = 50_000
 """instruments, where their number is not what changes"""
 _ACTING: Final = 10_000
-"""users, likewise"""
+"""users, where their number is not what changes"""
 _ITEMS: Final = 10
-"""of a user, likewise"""
+"""of a user, where their number is not what changes"""
 _QUOTES_OF_INSTRUMENTS: Final = 1_000_000
 _EVENTS_OF_USERS: Final = 20_000
 _EVENTS_OF_HISTORIES: Final = 10_000
@@ -112,7 +112,7 @@ def _by_instruments(stage: Stage) -> Iterator[Contenders]:
 
 def _fold(stage: Stage, log: list[Record], partitions: int, n: int) -> Run:
     """Let n workers fold a log of quotes; time them from its first record to the last write."""
-    namespace = stage.anew(quotes=partitions)
+    namespace = stage.fresh_namespace(quotes=partitions)
     with running_workers(stage, namespace, n) as workers:
         await_shared(workers, namespace.topology)
         pids = {worker.command.name: worker.popen.pid for worker in workers}
@@ -134,7 +134,7 @@ def _acting(stage: Stage, n: int, users: int, items: int) -> Callable[[], Run]:
     before = max(0, items - n // users // 2)
     events = list(make_events(n, users, _TRADED, activity=0, popularity=0))
     expected = sum_of_counts(events, lambda user_id: items_of(user_id, before))
-    stage.anew()
+    stage.fresh_namespace()
     publish(stage.broker.address, INTERACTIONS.name, map(record, events))
     prepare = partial(write_histories, users=users, items=before, ts_ms=events[0].ts)
     return partial(run_ours, stage, n, expected, prepare)

@@ -80,7 +80,7 @@ def counted(config: ArchiveConfig, master: str) -> dict[str, Any]:
         with _watched() as peaks:
             found = Archived(lambda: nullcontext(started), snapshot, FoldingSettings())
             gram, user_items = found.read(USERS, stages)
-        executors = started.sparkContext._jsc.sc().statusStore().executorList(False)  # noqa: FBT003, SLF001 (Scala's; told nowhere else)
+        executors = started.sparkContext._jsc.sc().statusStore().executorList(False)  # noqa: FBT003, SLF001 (Scala's; available nowhere else)
         shuffled = sum(executors.apply(k).totalShuffleWrite() for k in range(executors.size()))
         return {
             "name": "spark",

@@ -45,7 +45,7 @@ _NEAR: Final = 0.02
 """Share by which the number of pairs may miss what is wanted."""
 _GUESSES: Final = 30
 _ASTRAY: Final = 0.5
-"""Likewise: a guess that is farther off than the one before leads nowhere."""
+"""Same for a guess: one farther off than this, and than the one before, leads nowhere."""
 _OFFSET: Final = 9
 _BEGUN_MS: Final = 1_600_000_000_000
 _DAY_MS: Final = 86_400_000

@@ -40,7 +40,7 @@ class Process(NamedTuple):
     """the most memory that it had at once"""
     seconds: float
     busy_other_cores: float
-    """how many cores others kept busy meanwhile"""
+    """how many cores others kept busy during the run"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +55,31 @@ class TrainingStage:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What a program on this data is told."""
+        """The environment of a program on this data."""
         return {
             "PYTHONPATH": str(PROJECT),
             "REDIS_URL": self.store.address,
             "NAMESPACE": NAMESPACE,
         }
 
-    def train(self, settings: Mapping[str, str], *beside: int) -> Process:
+    def train(self, settings: Mapping[str, str], *involved: int) -> Process:
         """Let the trainer run once.
 
         Raises:
             ContenderError: it failed.
         """
-        return self.run("trainer", (*python("trainer"), "once"), settings, *beside)
+        return self.run("trainer", (*python("trainer"), "once"), settings, *involved)
 
     def run(
-        self, name: str, argv: Sequence[str], settings: Mapping[str, str], *beside: int
+        self, name: str, argv: Sequence[str], settings: Mapping[str, str], *involved: int
     ) -> Process:
-        """Run a process to its end; those `beside` it, by their ids, take part as the store does.
+        """Run a process to its end; those in `involved`, by pid, count as servers, like the store.
 
         Raises:
             ContenderError: it failed.
         """
         command = Command(name, tuple(argv), self.log(name), {**self.environment, **settings})
-        watch, began = Watch({"servers": [self.store_pid, *beside]}), time.perf_counter()
+        watch, began = Watch({"servers": [self.store_pid, *involved]}), time.perf_counter()
         process = start(command)
         try:
             peak = _peak_until_end(process, command)
@@ -138,8 +138,8 @@ def set_up(data: Data, folder: Path) -> Iterator[TrainingStage]:
 def _peak_until_end(process: subprocess.Popen[bytes], command: Command) -> int:
     """Wait until a process has ended, and return the most memory that it had at once, in bytes.
 
-    What the kernel tells of a child that has ended would count what this process had when it
-    started the child, so its own high-water mark is looked at while it runs.
+    The kernel's figure for an ended child would include what this process had when it started the
+    child, so the child's own high-water mark is sampled while it runs.
     """
     deadline, peak = time.monotonic() + _RUN_WITHIN_S, 0
     while (code := ended(process)) is None:

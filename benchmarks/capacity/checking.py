@@ -1,4 +1,4 @@
-"""What the simulation foretells of this machine, beside what was measured on it."""
+"""What the simulation predicts for this machine, compared with what was measured on it."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -32,17 +32,17 @@ class Point:
 
     @property
     def ratio(self) -> float:
-        """How many times the measured one was foretold."""
+        """The prediction as a multiple of the measurement."""
         return self.simulated / self.measured
 
     @property
     def is_near(self) -> bool:
-        """Whether it was foretold within a fifth of what was measured."""
+        """Whether the prediction is within a fifth of the measurement."""
         return abs(self.ratio - 1) <= WITHIN
 
 
 def compare(costs: Costs, measured: Measured) -> Iterator[Point]:
-    """Simulate what was measured; none of it was used to take the costs from."""
+    """Simulate what was measured; the costs were taken from other runs."""
     yield from _of_feed(costs, measured)
     events, acted = costs.events, measured.acted
     for who, us in (
@@ -133,7 +133,7 @@ def report(points: Sequence[Point], measured: Measured) -> Report:
 
 
 def busy(measured: Measured) -> Spread:
-    """Return how many cores others kept busy meanwhile."""
+    """Return how many cores others kept busy during the runs."""
     return Spread.of(
         [
             *(one.run.cpu_s["others"] / one.run.seconds for one in measured.drained),

@@ -12,7 +12,7 @@ from benchmarks.capacity.checking import compare, report
 from benchmarks.capacity.costs import DEFAULT, Costs, read_costs
 from benchmarks.capacity.demand import Demand
 from benchmarks.capacity.measured.calibration import calibrated
-from benchmarks.capacity.measured.runs import measure_costs, measure_foretold
+from benchmarks.capacity.measured.runs import measure_costs, measure_predicted
 from benchmarks.capacity.plan import plan
 from benchmarks.capacity.simulated import deployment
 from benchmarks.capacity.tables import report_load, report_plan
@@ -106,8 +106,8 @@ def check(
     *,
     json: session.Json = False,
 ) -> None:
-    """Measure what was not used to take the costs from, and set what is foretold beside it."""
-    measured = measure_foretold(rounds)
+    """Measure runs that the costs were not taken from, and compare them with predictions."""
+    measured = measure_predicted(rounds)
     points = list(compare(_costs(costs), measured))
     session.present(report(points, measured), json=json)
 

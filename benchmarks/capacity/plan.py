@@ -1,4 +1,4 @@
-"""The machines for a demand, in closed form, and what the smallest deployment lacks first. Pure.
+"""The machines for a demand in closed form, and what the smallest deployment exhausts first. Pure.
 
 Each kind of machine does the sum of its work at a stated share of its time. A core is one of the
 machine that costs were measured on; a worker, a shard and an API process use one each.
@@ -80,8 +80,8 @@ class Plan:
     """on all brokers together"""
     network_mb_per_s: float
     """into all brokers together, replicas included"""
-    lacking: tuple[tuple[str, float], ...]
-    """what the smallest deployment has too little of, most first, and how many times it needs it"""
+    exhausted: tuple[tuple[str, float], ...]
+    """what the smallest deployment runs out of, worst first, and how many times it needs it"""
     undivided: tuple[tuple[str, float], ...]
     """cores of work that no more machines take over, most first"""
 
@@ -170,12 +170,12 @@ def plan(costs: Costs, demand: Demand, utilization: float) -> Plan:
         brokers_cores=_machines(found.broker_cores * REPLICATION, utilization),
         log_tb=found.log_gb * REPLICATION / 1000,
         network_mb_per_s=found.log_mb_per_s * REPLICATION,
-        lacking=_lacking(found, store_cores),
+        exhausted=_exhausted(found, store_cores),
         undivided=_undivided(found, pointer_cores(costs, demand, apis)),
     )
 
 
-def _lacking(found: Work, store_cores: float) -> tuple[tuple[str, float], ...]:
+def _exhausted(found: Work, store_cores: float) -> tuple[tuple[str, float], ...]:
     """Compare with one worker, one Redis of `SHARD_GB`, and one API process."""
     needed = {
         "one worker's core": found.quotes_cores + found.events_cores,

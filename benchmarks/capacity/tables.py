@@ -33,7 +33,7 @@ def report_plan(costs: Costs, demand: Demand, plan: Plan, utilization: float) ->
         f"log: {work.log_gb_a_day:,.0f} GB a day, {plan.log_tb:,.1f} TB kept in {REPLICATION} "
         f"replicas, {plan.network_mb_per_s:,.1f} MB/s into brokers"
     )
-    sentence = _first_to_break(plan.lacking)
+    sentence = _first_to_break(plan.exhausted)
     alone = ", ".join(f"{name} {cores:.2f} cores" for name, cores in plan.undivided)
     figures = {
         "name": "capacity: plan",
@@ -54,8 +54,8 @@ def report_plan(costs: Costs, demand: Demand, plan: Plan, utilization: float) ->
     return Report([figures], printed)
 
 
-def _first_to_break(lacking: Sequence[tuple[str, float]]) -> str:
-    (first, times), *rest = lacking
+def _first_to_break(exhausted: Sequence[tuple[str, float]]) -> str:
+    (first, times), *rest = exhausted
     others = ", ".join(f"{name} {its:.2f}" for name, its in rest)
     if times > 1:
         return f"of one each, [bold]{first}[/] breaks first: {times:.2f} are needed; {others}"

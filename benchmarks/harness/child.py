@@ -1,6 +1,6 @@
-"""Functions that run in processes of their own, beside what is measured.
+"""Functions that run in processes of their own, alongside what is measured.
 
-Each prepares, begins when all have met, this process included, and hands back a result.
+Each prepares, begins when all, this process included, are ready, and returns a result.
 """
 
 import contextlib

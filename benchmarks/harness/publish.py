@@ -31,7 +31,7 @@ def connected(bootstrap_servers: str, **settings: Any) -> Producer:
             "compression.type": "lz4",
             "linger.ms": 10,
             "queue.buffering.max.messages": 500_000,
-            "log_level": 0,  # whoever publishes too early or too late hears it from the call
+            "log_level": 0,  # publishing too early or too late raises in the call
             **settings,
         }
     )

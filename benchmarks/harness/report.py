@@ -32,7 +32,7 @@ _CPUINFO: Final = Path("/proc/cpuinfo")
 
 
 _MANY_TIMES: Final = 1.5
-"""Below, a ratio is told with more digits: what costs a hundredth is to be seen."""
+"""Below, a ratio is shown with more digits, so that 1 % is visible."""
 
 
 class Servers(NamedTuple):
@@ -146,7 +146,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
 
 def conditions(broker: str, store: str, others: Spread) -> Text:
     """Return what a result was measured on."""
-    busy = f"others kept {others.least:.2f} to {others.greatest:.2f} cores busy meanwhile"
+    busy = f"others kept {others.least:.2f} to {others.greatest:.2f} cores busy"
     return Text(f"{computer()}, {broker}, {store}; {busy}", style="dim")
 
 

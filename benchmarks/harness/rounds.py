@@ -108,5 +108,5 @@ def cpu_seconds(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def busy_neighbors(runs: Sequence[Run]) -> Spread:
-    """Return how many cores processes that took no part kept busy meanwhile."""
+    """Return how many cores uninvolved processes kept busy during the runs."""
     return Spread.of([run.cpu_s["others"] / run.seconds for run in runs])

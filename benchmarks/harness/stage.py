@@ -76,11 +76,11 @@ class Stage:
         return Namespace(self.client, keys, topology)
 
     def empty(self, *topics: Topic) -> None:
-        """Delete topics with all that they hold: `namespace` makes them anew."""
+        """Delete topics with their contents: `namespace` recreates them."""
         brokers.delete(brokers.admin(plain(self.broker.address)), [topic.name for topic in topics])
 
-    def anew(self, **partitions: int) -> Namespace:
-        """Return a namespace where nothing is left that a worker could fold, or has published."""
+    def fresh_namespace(self, **partitions: int) -> Namespace:
+        """Return a namespace with nothing left to fold, and nothing published."""
         self.empty(*STREAMED, BARS)
         return self.namespace(**partitions)
 

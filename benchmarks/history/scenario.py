@@ -39,7 +39,7 @@ _CONNECTIONS: Final = 64
 _WITH: Final = "with an archive"
 _WITHOUT: Final = "without"
 _BUSY: Final = "while others read it"
-_BESIDE: Final = 4
+_READERS: Final = 4
 _WAIT_S: Final = 30
 
 
@@ -71,8 +71,8 @@ def history(
             session.present(_days(ours, asked, day, instruments), json=json)
             paths = [f"/v1/instruments/{instrument}/bars" for instrument in range(_HOT)]
             load = Load(paths, _CONNECTIONS, seconds)
-            beside = Beside(ours[1], full, day)
-            session.present(_hot(stage, load, ours, plain, beside, rounds), json=json)
+            archive_readers = ArchiveReaders(ours[1], full, day)
+            session.present(_hot(stage, load, ours, plain, archive_readers, rounds), json=json)
 
 
 @contextlib.contextmanager
@@ -121,8 +121,8 @@ def _read_day(client: httpx.Client, instrument: int, day: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """Those who read the archive while others ask for what Redis retains."""
+class ArchiveReaders:
+    """Archive readers that run while others ask for what Redis retains."""
 
     port: int
     instruments: Sequence[int]
@@ -133,7 +133,7 @@ class Beside:
         """Read as fast as answers come, for the block."""
         over = threading.Event()
         threads = [
-            threading.Thread(target=self._read, args=(over, seed)) for seed in range(_BESIDE)
+            threading.Thread(target=self._read, args=(over, seed)) for seed in range(_READERS)
         ]
         for thread in threads:
             thread.start()
@@ -159,7 +159,7 @@ def _hot(
     load: Load,
     ours: tuple[int, int],
     plain: tuple[int, int],
-    beside: Beside,
+    archive_readers: ArchiveReaders,
     rounds: int,
 ) -> Measured:
     """Have wrk ask for what Redis retains."""
@@ -168,11 +168,15 @@ def _hot(
         watched = {"server": [api[0]], "store": [stage.pids["store"]]}
         return drive(load, [api[1]], watched, stage.folder)
 
-    def ask_beside() -> Answered:
-        with beside.reading():
+    def ask_busy() -> Answered:
+        with archive_readers.reading():
             return ask(ours)
 
-    contenders = {_WITH: lambda: ask(ours), _WITHOUT: lambda: ask(plain), _BUSY: ask_beside}
+    contenders = {
+        _WITH: lambda: ask(ours),
+        _WITHOUT: lambda: ask(plain),
+        _BUSY: ask_busy,
+    }
     runs = interleaved(contenders, rounds, session.say)
     work = f"the last 5 minutes of one of {_HOT:,} instruments, {load.connections} connections"
     pairs = [Pair(_WITH, _WITHOUT), Pair(_BUSY, _WITHOUT)]

@@ -130,7 +130,7 @@ def report_highest(found: Highest, trials: Sequence[Trial], servers: Servers) ->
     }
     kept_up = f"[bold]{found.kept_up:,} quotes/s[/] were kept up with, {found.too_much:,} were not"
     late = [
-        f"the publisher itself was too slow for {trial.rate} quotes/s beside the rest"
+        f"the publisher itself was too slow for {trial.rate} quotes/s while the rest ran"
         for trial in trials
         if not trial.is_punctual
     ]

@@ -74,7 +74,7 @@ def keepup(
     load = Load(seconds or (_TRY_FOR_S if highest else _KEEP_UP_FOR_S), workers)
     trials: list[Trial] = []
     with session.on_stage() as stage:
-        # The broker's JIT compiles what it will run; ours start anew each time.
+        # The broker's JIT compiles what it will run; ours are restarted each time.
         try_load(stage, replace(load, seconds=_WARM_UP_S))
 
         def keeps_up(quotes_per_s: int) -> bool:
@@ -102,7 +102,7 @@ def try_load(stage: Stage, load: Load) -> Trial:
     Raises:
         ContenderError: a process failed, or a record was not published.
     """
-    namespace, rng = stage.anew(), np.random.default_rng(_SEED)
+    namespace, rng = stage.fresh_namespace(), np.random.default_rng(_SEED)
     probed = rng.choice(load.instruments, _PROBED_INSTRUMENTS, replace=False).tolist()
     readings: list[tuple[float, int]] = []
     start = meeting(of=2)

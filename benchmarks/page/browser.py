@@ -1,4 +1,4 @@
-"""What a browser tells of the page."""
+"""What a browser measures of the page."""
 
 import json
 import time
@@ -115,9 +115,9 @@ def memory(opened: Page) -> Memory:
     browser = opened.context.new_cdp_session(opened)
     browser.send("Performance.enable")
     browser.send("HeapProfiler.collectGarbage")
-    told = browser.send("Performance.getMetrics")["metrics"]
+    metrics = browser.send("Performance.getMetrics")["metrics"]
     browser.detach()
-    figures = {one["name"]: one["value"] for one in told}
+    figures = {one["name"]: one["value"] for one in metrics}
     return Memory(figures["JSHeapUsedSize"] / 1e6, int(figures["Nodes"]))
 
 

@@ -68,7 +68,7 @@ def measure(stage: Stage, minutes: float) -> Report:
     chromium = shutil.which("chromium")
     if chromium is None:
         raise ContenderError("there is no browser: apt-get install chromium")
-    namespace, start = stage.anew(), meeting(of=2)
+    namespace, start = stage.fresh_namespace(), meeting(of=2)
     load = Load(60 * minutes + _SPARE_S, 1, _INSTRUMENTS, _INSTRUMENTS, events_per_s=1)
     with (
         running_workers(stage, namespace, 1) as workers,

@@ -2,8 +2,8 @@
 
 One agent, one record at a time; bars in a dict; a timer that writes what changed through redis-py's
 pipeline once a second, as often as ours. What a careful engineer would add for speed is here:
-msgspec instead of Faust's own models, hiredis, a pipeline without MULTI. What ours has and this
-lacks: offsets in the values, fencing, dead letters, late quotes, expiry. A crash loses or repeats
+msgspec instead of Faust's own models, hiredis, a pipeline without MULTI. Only ours has
+offsets in the values, fencing, dead letters, late quotes and expiry. Here a crash loses or repeats
 quotes.
 """
 

@@ -2,8 +2,8 @@
 
 librdkafka fetches, redis-py reads the user's history and writes the counts of pairs and the history
 in one pipeline without MULTI, then comes the next event. Counts are integers, so HINCRBY adds them
-where they are. What ours has and this lacks: a crash counts an event twice or not at all, a bad
-record ends it, histories grow without a cap, and two workers may interleave.
+where they are. What ours avoids: here a crash counts an event twice or not at all, a bad record
+ends it, histories grow without a cap, and two workers may interleave.
 """
 
 import signal

@@ -16,5 +16,5 @@ instruments (`endpoints`), recommendations by what is kept of them (`recommendat
 processes and nginx (`doors`), and ever more clients that wait (`saturation`).
 
 Latencies are wrk's, which waits for an answer before it asks again on that connection, and corrects
-for what it did not ask meanwhile.
+for the requests omitted during the wait.
 """

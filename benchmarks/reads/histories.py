@@ -1,8 +1,8 @@
 """Histories as the workers write them, a million of them in some ten seconds.
 
 How many instruments a user has is log-normal, with a median of 8 and a mean of 15, and 500 at most,
-the workers' cap; which ones goes by popularity. One that comes twice is drawn anew, evenly, and may
-still come twice then: it counts once, so that the mean ends a hair lower.
+the workers' cap; which ones goes by popularity. A duplicate is redrawn uniformly once, and may
+still be a duplicate: it counts once, so the mean is slightly lower.
 """
 
 from collections.abc import Iterator

@@ -39,7 +39,7 @@ def measure(
     """
     side_rounds = min(rounds, _SIDE_ROUNDS)
     if Part.DOORS in parts:
-        # Its processes are its own, and none of the others' may run beside them.
+        # It has its own processes, and none of the others' may run at the same time.
         yield doors(scene, side_rounds, seconds, say)
     if set(parts) == {Part.DOORS}:
         return

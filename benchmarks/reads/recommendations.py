@@ -42,7 +42,7 @@ _LONG_FOR_S: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Whose recommendations are asked for, and what happens meanwhile."""
+    """Whose recommendations are requested, and what happens during that."""
 
     name: str
     paths: Callable[[], Sequence[str]]

@@ -87,7 +87,7 @@ class Scene:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What a server on this data is told; nothing listens at its Kafka address."""
+        """The environment of a server on this data; nothing listens at its Kafka address."""
         return {
             "REDIS_URL": self.store.address,
             "NAMESPACE": _NAMESPACE,

@@ -21,8 +21,8 @@ class Watch:
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds of each kind of process, of the `load`, and of `others`.
 
-        Children count with their process. The load is what this process ran meanwhile and has seen
-        end.
+        Children count with their process. The load is what this process ran since then and has
+        seen end.
         """
         each = spent(self._before, read_clock(self._pids))
         kinds = {kind: sum(each[str(pid)] for pid in pids) for kind, pids in self._kinds.items()}

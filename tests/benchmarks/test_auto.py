@@ -1,4 +1,4 @@
-"""Whoever reads while `auto` trains is answered, or there is no result."""
+"""Clients that read while `auto` trains are answered, or there is no result."""
 
 import io
 import socket
@@ -58,7 +58,7 @@ def api() -> Iterator[Api]:
 
 
 def test_each_answer_has_a_latency_and_the_work_its_result(api: Api) -> None:
-    done, latencies = Reader(api.server_port, items=100).meanwhile(
+    done, latencies = Reader(api.server_port, items=100).during(
         lambda: api.answered.wait(PATIENCE_S)
     )
     assert done
@@ -70,7 +70,7 @@ def test_each_answer_has_a_latency_and_the_work_its_result(api: Api) -> None:
 def test_an_answer_that_is_no_list_fails_the_run(api: Api) -> None:
     api.status = 503
     with pytest.raises(ContenderError, match=r"answered GET /v1/instruments/0/similar with 503"):
-        Reader(api.server_port, items=100).meanwhile(lambda: api.answered.wait(PATIENCE_S))
+        Reader(api.server_port, items=100).during(lambda: api.answered.wait(PATIENCE_S))
 
 
 def test_a_server_that_goes_away_fails_the_run() -> None:
@@ -78,7 +78,7 @@ def test_a_server_that_goes_away_fails_the_run() -> None:
         server.settimeout(PATIENCE_S)
         port = server.getsockname()[1]
         with pytest.raises(ContenderError, match="the API did not answer GET"):
-            Reader(port, items=100).meanwhile(lambda: server.accept()[0].close())
+            Reader(port, items=100).during(lambda: server.accept()[0].close())
 
 
 def test_a_run_that_remembers_tried_no_candidates() -> None:
@@ -94,5 +94,5 @@ def test_a_run_that_remembers_tried_no_candidates() -> None:
     assert title == ["2", "items"]
     assert alone == ["(none)", "0.5", "ms", "2.0", "ms"]
     assert [row[3:5] for row in rows] == [["28", "cosine"], ["-", "cosine"]]
-    machine = f"{computer()}, no broker, Valkey 9; others kept 0.00 to 0.20 cores busy meanwhile"
+    machine = f"{computer()}, no broker, Valkey 9; others kept 0.00 to 0.20 cores busy"
     assert conditions == machine.split()

@@ -108,7 +108,7 @@ def test_what_a_request_costs_more_alone_is_that_of_its_turns() -> None:
     ]
 
 
-def test_a_process_that_stood_still_is_told_from_one_that_worked() -> None:
+def test_a_stalled_process_is_distinguished_from_one_that_worked() -> None:
     body_s, stalls_s = split(alone(150, {}, stalls=20).offered.latency_s)
     assert (len(body_s), len(stalls_s)) == (9_980, 20)
     found = read_costs(alone(150, ALONE.cpu_us, stalls=20), SATURATED, ALONE, STORE)
@@ -146,7 +146,7 @@ def test_a_figure_is_near_within_a_fifth_of_what_was_measured(
     assert Point("", "", simulated, 100, 90, 110).is_near is is_near
 
 
-def test_a_turn_and_a_write_of_redis_are_told_apart() -> None:
+def test_a_turn_and_a_write_of_redis_are_distinguished() -> None:
     # 5 us a turn, 3 a write, 1 a command: alone, 32 in one write, 32 in as many.
     found = solved(alone_us=9, one_write_us=40, many_writes_us=133)
     assert (found.turn_us, found.write_us) == pytest.approx((5, 3))

@@ -73,8 +73,8 @@ def test_memory_makes_shards_and_shards_make_partitions() -> None:
 
 
 def test_what_the_smallest_deployment_needs_most_of_breaks_first() -> None:
-    assert plan(ROUND, FEED, 0.6).lacking[0][0] == "one worker's core"
-    name, times = plan(ROUND, AUDIENCE, 0.6).lacking[0]
+    assert plan(ROUND, FEED, 0.6).exhausted[0][0] == "one worker's core"
+    name, times = plan(ROUND, AUDIENCE, 0.6).exhausted[0]
     assert name == "one Redis's 16 GB"
     assert times == pytest.approx(195.4 / 16, rel=0.01)
 
@@ -86,7 +86,7 @@ def test_each_process_asks_for_the_pointer_when_it_kept_it_long_enough() -> None
     assert pointer_cores(ROUND, FEED, apis=1) == 0
 
 
-def test_what_no_more_machines_take_over_is_told_apart() -> None:
+def test_work_that_more_machines_cannot_share_is_listed_separately() -> None:
     (first, counts), (second, pointer) = plan(ROUND, AUDIENCE, 0.6).undivided
     assert first == "the shard of the most popular item's counts"
     assert counts == pytest.approx(0.013, rel=0.05)  # of 32 partitions

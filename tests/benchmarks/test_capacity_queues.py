@@ -104,7 +104,7 @@ def test_a_thread_does_one_job_at_a_time_though_there_are_more_cores() -> None:
     assert env.now == pytest.approx(3.0)
 
 
-def test_a_thread_that_sleeps_takes_a_while_to_wake_and_uses_no_core_meanwhile() -> None:
+def test_a_sleeping_thread_takes_a_while_to_wake_and_uses_no_core_until_then() -> None:
     env = simpy.Environment()
     cores = Cores(env, 1)
     thread = Thread(cores, wake_s=0.5)

@@ -27,7 +27,7 @@ class Maker:
         self.folders.append(folder)
 
 
-def test_an_environment_is_made_once_and_anew_when_its_source_changed(tmp_path: Path) -> None:
+def test_an_environment_is_built_once_and_rebuilt_when_its_source_changed(tmp_path: Path) -> None:
     source, make = tmp_path / "engine.lock", Maker()
     source.write_text("engine==1")
     first = made("engine", [source], make)

@@ -1,4 +1,4 @@
-"""The others of a flood keep to their timetable, and what came of it is told whole."""
+"""The other clients of a flood keep to their schedule, and the result is reported in full."""
 
 import asyncio
 import io
@@ -58,7 +58,7 @@ def test_all_requests_of_the_others_are_accounted_for_in_each_phase(
 
 
 @pytest.mark.proof
-def test_each_user_is_answered_and_the_memory_is_told_ten_times(stage: Stage) -> None:
+def test_each_user_is_answered_and_the_memory_is_reported_ten_times(stage: Stage) -> None:
     report = memory.measure(stage, users=200)
     (figures,) = report.figures
     assert [look["users"] for look in figures["looks"]] == [*range(0, 201, 20)]

@@ -86,11 +86,11 @@ def test_ahead_is_only_what_is_ahead_with_other_users_too() -> None:
     assert leads(of)["implicit ALS, tuned"] == (0, (0, 0))
     out = io.StringIO()
     report(of, trials=5, n=10).show(Console(file=out, width=140))
-    told = out.getvalue()
-    assert "auto: ahead of implicit BM25, tuned in nDCG@10 by 0.3" in told
-    assert "auto: not surely ahead of implicit ALS, tuned in nDCG@10 by 0.0000" in told
+    printed = out.getvalue()
+    assert "auto: ahead of implicit BM25, tuned in nDCG@10 by 0.3" in printed
+    assert "auto: not surely ahead of implicit ALS, tuned in nDCG@10 by 0.0000" in printed
     for title in ("nDCG@10", "95 %", "MAP", "precision", "novelty", "seconds"):
-        assert title in told
+        assert title in printed
 
 
 @pytest.mark.parametrize("name", [AUTO, *MODELS])

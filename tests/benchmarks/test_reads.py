@@ -1,4 +1,4 @@
-"""Ours and the baseline answer the same on the same data, and what is measured is told whole."""
+"""Ours and the baseline answer the same on the same data, and results are reported in full."""
 
 import dataclasses
 import io
@@ -105,7 +105,7 @@ def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
 
 @pytest.mark.proof
 @needs_wrk
-def test_a_contest_tells_rates_latencies_and_costs(scene: Scene, servers: Both) -> None:
+def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both) -> None:
     said: list[str] = []
     (measured,) = contest(
         scene, servers, [similar(SIZE)], 1, 1, lambda _, name, __: said.append(name)
@@ -125,7 +125,7 @@ def test_a_contest_tells_rates_latencies_and_costs(scene: Scene, servers: Both) 
 
 @needs_wrk
 @pytest.mark.proof
-def test_recommendations_are_told_with_what_was_kept_while_histories_change(
+def test_recommendations_are_reported_with_what_was_kept_while_histories_change(
     scene: Scene, servers: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.reads.recommendations._WARM_UP_S", 1)
@@ -221,7 +221,7 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert "4.50 times other (3.00 .. 6.00 in 2 rounds), p99 0.75 of its" in shown(measured)
 
 
-def test_a_curve_tells_refusals_from_answers_and_nothing_from_both() -> None:
+def test_a_curve_distinguishes_answers_refusals_and_no_reply() -> None:
     points = [(8, run(1_000, 0.01)), (64, run(4_000, 0.05, refused=3_000)), (512, run(0, 0.0))]
     found = Saturation("GET /x", {"tickrec": points}, "Valkey 9")
     lines = [msgspec.json.decode(line) for line in found.lines().splitlines()]

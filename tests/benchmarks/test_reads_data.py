@@ -65,7 +65,7 @@ def test_a_list_of_ones_own_is_of_the_history_as_it_stands() -> None:
     assert fields[-2:] == [OFFSET_FIELD, b"[0,7]"]
 
 
-def test_histories_have_the_lengths_that_are_told() -> None:
+def test_histories_have_the_documented_lengths() -> None:
     lengths = draw_lengths(200_000, rng())
     assert np.median(lengths) == 8
     assert lengths.mean() == pytest.approx(15, rel=0.03)
@@ -139,7 +139,7 @@ def test_bars_keep_up_with_the_clock(store_url: str, namespace: str) -> None:
         assert int(minute) * 1000 == bar.ot <= bar.ct < (int(minute) + 60) * 1000
 
 
-def test_many_commands_are_all_written_and_a_refused_one_is_told(
+def test_many_commands_are_all_written_and_a_refused_one_is_reported(
     store_url: str, namespace: str
 ) -> None:
     write(store_url, (("RPUSH", f"{namespace}:list", str(number)) for number in range(2_500)))

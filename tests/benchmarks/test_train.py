@@ -124,7 +124,7 @@ def test_contenders_that_found_something_else_are_no_comparison(other: Trained) 
         check_same({OURS: [trained(1.0)], "implicit": [other]})
 
 
-def test_a_peer_that_fails_is_told_of_with_what_it_said(tmp_path: Path) -> None:
+def test_a_failing_peer_is_reported_with_its_output(tmp_path: Path) -> None:
     with (
         set_up(make(1_000, 20_000, seed=1), tmp_path) as stage,
         pytest.raises(ContenderError, match=r"(?s)exit code 1: .*KeyError: 'nobody'"),

@@ -63,7 +63,7 @@ def offer_bars(scene: Scene, server: Asked, seconds: float, per_s: float | None)
 
 def publish_trades(stage: Stage, seconds: float) -> Offer:
     """Publish trades, a quote and an event each, as fast as they are acknowledged."""
-    namespace = stage.anew()
+    namespace = stage.fresh_namespace()
     with stage.api(namespace) as (pid, port):
         requests = [post("/add/request", body) for body in _trades()]
         offer(port, requests, 1.0, PUBLISHING_CONNECTIONS)  # connections to the broker are made

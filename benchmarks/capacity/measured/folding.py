@@ -61,7 +61,7 @@ def drain(stage: Stage, quotes: int, instruments: int) -> Drained:
     Raises:
         ContenderError: it did not do it.
     """
-    namespace = stage.anew()
+    namespace = stage.fresh_namespace()
     publish(stage.broker.address, QUOTES.name, map(record, make_quotes(quotes, instruments)))
     log_bytes = _log_bytes(stage, QUOTES) / quotes
     stage.client.config_resetstat()
@@ -83,7 +83,7 @@ def drain(stage: Stage, quotes: int, instruments: int) -> Drained:
 
 
 def follow(stage: Stage, quotes_per_s: int, seconds: float) -> Trial:
-    """Let one worker follow a live feed, and read it over HTTP meanwhile.
+    """Let one worker follow a live feed while it is read over HTTP.
 
     Raises:
         ContenderError: a process failed.
@@ -99,7 +99,7 @@ def act(stage: Stage, items: int) -> Acted:
     """
     events = list(make_events(_EVENTS, _ACTING, TRADED, activity=0, popularity=0))
     expected = sum_of_counts(events, lambda user_id: items_of(user_id, items))
-    stage.anew()
+    stage.fresh_namespace()
     publish(stage.broker.address, INTERACTIONS.name, map(record, events))
     found: list[Namespace] = []
 
@@ -113,7 +113,7 @@ def act(stage: Stage, items: int) -> Acted:
 
 
 def _calls(stage: Stage) -> float:
-    """Return how many script calls Redis has done since its statistics began anew."""
+    """Return how many script calls Redis has done since its statistics were reset."""
     return float(stage.client.info("commandstats")["cmdstat_evalsha"]["calls"])
 
 

@@ -1,4 +1,4 @@
-"""What is run on this machine: to take costs from, and other things to be foretold."""
+"""What is run on this machine: runs to take costs from, and others to predict."""
 
 import contextlib
 import statistics
@@ -27,7 +27,7 @@ from benchmarks.reads.scene import Asked, Scene, StoreProduct, set_up
 from benchmarks.reads.wrk import Load
 
 INSTRUMENTS: Final = 50_000
-"""of the runs that are foretold; costs are taken from fewer and from more"""
+"""of the predicted runs; costs are taken from fewer and from more"""
 QUOTES: Final = 4_000_000
 FOLLOWED_PER_S: Final = (50_000, 100_000)
 ITEMS: Final = 50
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 class Measured(NamedTuple):
-    """What is to be foretold."""
+    """What is to be predicted."""
 
     drained: Sequence[Drained]
     followed: Sequence[Trial]
@@ -62,7 +62,7 @@ class Measured(NamedTuple):
 
 
 def measure_costs() -> Runs:
-    """Run all that costs are taken from: minutes.
+    """Run all that costs are taken from; takes minutes.
 
     Raises:
         typer.Exit: something failed, and it was said what.
@@ -81,8 +81,8 @@ def measure_costs() -> Runs:
     return Runs(drained, followed, acted, alone, saturated, published, store, keys)
 
 
-def measure_foretold(rounds: int) -> Measured:
-    """Run what is to be foretold: minutes.
+def measure_predicted(rounds: int) -> Measured:
+    """Run what is to be predicted; takes minutes.
 
     Raises:
         typer.Exit: something failed, and it was said what.

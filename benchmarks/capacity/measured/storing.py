@@ -1,7 +1,7 @@
 """What a store spends on commands that come alone, in one write, and in many writes at once.
 
-Redis answers all that has come by the beginning of a turn of its loop. To have many writes come by
-then, a script keeps it busy meanwhile; rounds of the script alone say what that costs.
+Redis answers all that has arrived when a turn of its loop begins. For many writes to arrive by
+then, a script keeps it busy; rounds of the script alone show what that costs.
 """
 
 import contextlib

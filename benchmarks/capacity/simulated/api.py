@@ -179,7 +179,7 @@ class Clients:
         self._env.process(self._arrive(per_s))
 
     def wait_in_turn(self, connections: int) -> None:
-        """Ask on so many connections, each anew when it has its answer: closed."""
+        """Ask on so many connections, each again when it has its answer: a closed loop."""
         for _ in range(connections):
             self._begin(self._env.now, again=True)
 

@@ -29,7 +29,7 @@ import java.util.Properties;
  *
  * The window store is in memory, without a changelog, behind the record cache: a bar leaves it once
  * a second, when the one thread commits, however many quotes it took. Its bytes are packed numbers,
- * as the store takes them apart and makes them anew for each quote. Windows take late quotes for an
+ * as the store deserializes and serializes them for each quote. Windows take late quotes for an
  * hour, as ours do.
  */
 public final class StreamsBars {
