@@ -1,4 +1,4 @@
-"""Starts the archive: reads the settings, makes the clients and the parts, hands them on."""
+"""Composition root of the archive: reads the settings, and creates and connects the parts."""
 
 import contextlib
 import enum
@@ -72,7 +72,7 @@ def maintain(
         bool, typer.Option("--once", help="one round, then end: for a schedule of your own")
     ] = False,
 ) -> None:
-    """Put small files together, erase, and delete what was replaced, until SIGTERM or Ctrl-C."""
+    """Merge small files, erase, and delete what was replaced, until SIGTERM or Ctrl-C."""
     if once:
         _round(is_forced=False)
         return
@@ -85,7 +85,7 @@ def maintain(
 
 @app.command()
 def compact() -> None:
-    """Do a round of maintenance now, and put files together however new they are."""
+    """Run a round of maintenance now, and merge files however new they are."""
     _round(is_forced=True)
 
 
@@ -120,7 +120,7 @@ def check(
         Path | None, typer.Option(help="folder to write pages of what was found to")
     ] = None,
 ) -> None:
-    """Check the rows of the tables; exit with 1 if some are not as they are expected to be."""
+    """Check the rows of the tables; exit with 1 if some violate an expectation."""
     settings = _settings()
     tables = [each for each in TABLES if not table or each.name in table]
     with _errors_logged():
@@ -151,7 +151,7 @@ def _settings() -> ArchiveSettings:
 
 
 def _opened(settings: ArchiveSettings) -> Catalog:
-    """Return the catalog, whose tables are there and as they should be."""
+    """Return the catalog, whose tables exist and are valid."""
     catalog = open_catalog(settings.archive)
     for table in TABLES:
         open_table(catalog, settings.archive, table)
@@ -162,7 +162,7 @@ def opened_patiently(settings: ArchiveSettings, state: State, stop: threading.Ev
     """Return the catalog once it answers; until then the archive is healthy, and not ready.
 
     Raises:
-        ArchiveError: a table is not as it should be.
+        ArchiveError: a table has unexpected columns or partitions.
         StoppedError: a stop was requested before that.
     """
 
@@ -188,7 +188,7 @@ def _archiver(
 def _working(
     state: State,
 ) -> Iterator[tuple[ArchiveSettings, Catalog, State, threading.Event]]:
-    """Serve health and metrics, and hand out what a program works with once the catalog answers."""
+    """Serve health and metrics, and yield what a program needs once the catalog answers."""
     settings = _settings()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

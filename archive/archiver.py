@@ -57,8 +57,8 @@ class Archiver:
         """Archive until a stop is requested; then commit what was read, and leave the group.
 
         Raises:
-            ArchiveError: a table is not as it should be.
-            NotAllowedError: Kafka does not let us read.
+            ArchiveError: a table has unexpected columns or partitions.
+            NotAllowedError: Kafka does not allow reading.
             Exception: as `is_worth_another_try` knows it, if the last commit failed. Nothing is
                 lost: the log still has what was not committed.
         """
@@ -154,7 +154,7 @@ class Archiver:
     def _counts_if_grown(
         self, writer: TableWriter, number: int, counts: tuple[int, ...]
     ) -> tuple[int, ...] | None:
-        """Return by which numbers of partitions records lie, if the topic has got more of them."""
+        """Return the numbers of partitions by which records are placed, if the topic got more."""
         topic = writer.table.topic.name
         partitions = self._patiently(self._wait, self._broker.partitions, topic)
         if partitions in counts:
@@ -175,7 +175,7 @@ class Archiver:
     def _begin_refused(self, partitions: Collection[Partition]) -> None:
         """Begin partitions whose log has no record at the position.
 
-        What was read of them is committed before that: the log may have it no more.
+        What was read of them is committed first: the log may no longer have it.
         """
         for topic in {topic for topic, _ in partitions}:
             writer = self._writers[topic]
@@ -201,7 +201,7 @@ class Archiver:
         return offsets
 
     def _wait(self, seconds: float) -> None:
-        # No reading here: it would call back while a call back is under way.
+        # No reading here: it would call back within a callback.
         self._state.beat()
         self._stop.wait(seconds)
 
@@ -211,7 +211,7 @@ class Archiver:
         for topic in {topic for topic, _ in partitions}:
             try:
                 if not is_lost:
-                    # Of those that stay ours: they cannot begin while the group changes hands.
+                    # Of those that stay ours: they cannot begin during a rebalance.
                     self._to_begin.update(self._commit_sure(self._writers[topic]))
             except Exception as error:
                 if not is_worth_another_try(error):
@@ -227,7 +227,7 @@ class Archiver:
     # What the topics are.
 
     def _make_sure(self) -> None:
-        """Note that what was read is of the topics that it was taken for, where it is."""
+        """Note what was certainly read of the current topics."""
         if time.monotonic() - self._sure_s < _SURE_EVERY_S:
             return
         self._sure_s = time.monotonic()

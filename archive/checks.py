@@ -1,4 +1,4 @@
-"""Checks what the archive has, and shows what was found as a table for people."""
+"""Checks the archive's rows, and shows the results as a table."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -27,9 +27,9 @@ def check(
         docs: a folder for pages of what was found; None: none are written.
 
     Raises:
-        ArchiveError: a table is not as it should be, or a file of it cannot be read.
-        PositionsError: how far a table goes is not to be known.
-        Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is away.
+        ArchiveError: a table has unexpected columns or partitions, or a file cannot be read.
+        PositionsError: how far a table goes is unknown.
+        Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is unreachable.
     """
     now_ms = time.time_ns() // 1_000_000
     checked = []

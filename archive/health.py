@@ -1,7 +1,7 @@
 """/health, /health/ready and /metrics of the archive, over HTTP.
 
-Healthy means that the loop goes on. While a server is away it is healthy, as it waits and need not
-be started again, but not ready.
+Healthy means that the loop keeps running. While a server is unreachable it is healthy, as it waits
+and needs no restart, but not ready.
 """
 
 import json
@@ -15,7 +15,7 @@ from archive.state import State
 
 
 def serve(state: State, host: str, port: int) -> None:
-    """Answer from now on, on threads of its own.
+    """Start serving, on threads of its own.
 
     Raises:
         OSError: the port is taken.

@@ -72,7 +72,7 @@ OPEN_TRANSACTION: Final = Gauge(
 )
 ERASED_ROWS: Final = Counter("archive_rows_erased", "Rows of users taken out.", ["table"])
 FILES_COMPACTED: Final = Counter(
-    "archive_files_compacted", "Files put together into greater ones.", ["table"]
+    "archive_files_compacted", "Files merged into larger ones.", ["table"]
 )
 FILES_REMOVED: Final = Counter(
     "archive_files_removed", "Files deleted that no snapshot had any more, or ever.", ["table"]

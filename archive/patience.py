@@ -1,4 +1,4 @@
-"""Tries again while catalog, store, disk or broker are away, and says so."""
+"""Retries while catalog, store, disk or broker are unavailable, and reports it."""
 
 import threading
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class StoppedError(RuntimeError):
 
 
 class Patience:
-    """Calls again what fails as it may when a server is away."""
+    """Retries calls that fail because a server is unreachable."""
 
     def __init__(self, state: State, stop: threading.Event) -> None:
         self._state, self._stop = state, stop
@@ -41,10 +41,10 @@ class Patience:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Return what `call` does, once nothing is away.
+        """Return the result of `call`, once all servers are reachable.
 
         Args:
-            sleep: how to spend the seconds between two tries.
+            sleep: how to wait between two attempts.
             call: what to try.
             *args: of it.
             **kwargs: of it.
@@ -79,5 +79,5 @@ class Patience:
 
 
 def is_worth_another_try(error: BaseException) -> bool:
-    """Whether a server is away, or others' commits came before each time."""
+    """Whether a server is unreachable, or other commits came first each time."""
     return is_passing(error) or isinstance(error, CommitFailedException)

@@ -13,16 +13,16 @@ _UNREFERENCED_AFTER_S: Final = 3_600.0
 
 
 class Times(NamedTuple):
-    """How long what is of no more use is kept."""
+    """How long unneeded data is kept."""
 
     keep_replaced_s: float
-    """a snapshot, after it was replaced: readers may be at it"""
+    """a snapshot, after it was replaced: readers may still use it"""
     unreferenced_after_s: float
-    """a file that no snapshot has, after it was written: its commit may be under way"""
+    """a file in no snapshot, after it was written: its commit may be in progress"""
 
     @property
     def files_good_for_s(self) -> float:
-        """Within what time of the first one's writing files may be committed.
+        """How long after the first one was written files may be committed.
 
         The other half is for clocks that differ.
         """
@@ -64,13 +64,13 @@ class ArchiveSettings(InputSettings, MetricsSettings):
     def maintenance_interval_s(self) -> float:
         """From one round of erasure and cleaning to the next one.
 
-        A user is noticed within one, the snapshots from before expire within another and are let go
-        by the round after that: three quarters of what was promised.
+        A tombstone is noticed within one, earlier snapshots expire within another and are removed by
+        the round after that: three quarters of the guarantee.
         """
         return self.archive_erase_within_hours * 3_600 / _QUARTERS
 
     @property
     def times(self) -> Times:
-        """How long what is of no more use is kept."""
+        """How long unneeded data is kept."""
         quarter_s = self.maintenance_interval_s
         return Times(quarter_s, min(quarter_s, _UNREFERENCED_AFTER_S))

@@ -4,9 +4,9 @@ import time
 from typing import Final
 
 STALLED_AFTER_S: Final = 120.0
-"""Without a turn of the loop: longer than any commit takes that is not stuck."""
+"""Without an iteration of the loop: longer than any commit that is not stuck."""
 MAINTENANCE_STALLED_AFTER_S: Final = 3_600.0
-"""Without a table that is done with: to put a great one together takes some minutes."""
+"""Without a finished table: compacting a large one takes some minutes."""
 
 
 class State:
@@ -15,17 +15,17 @@ class State:
     def __init__(self, stalled_after_s: float = STALLED_AFTER_S) -> None:
         self._beat_s, self._stalled_after_s = time.monotonic(), stalled_after_s
         self.waits_for: str | None = None
-        """what is away, and how it says so"""
+        """what is unreachable, with its error"""
         self.has_begun = False
         """whether all tables were opened"""
 
     def beat(self) -> None:
-        """Note that the loop goes on."""
+        """Note that the loop is running."""
         self._beat_s = time.monotonic()
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the loop has not gone on for a while."""
+        """Whether the loop has been stalled for a while."""
         return time.monotonic() - self._beat_s > self._stalled_after_s
 
     @property

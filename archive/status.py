@@ -1,4 +1,4 @@
-"""What the archive has, as a table for people."""
+"""The archive's contents, as a table."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -27,8 +27,8 @@ def status(catalog: Catalog, config: ArchiveConfig, tables: Iterable[ArchiveTabl
     """Return rows, files, bytes, positions, newest event time and last maintenance of each table.
 
     Raises:
-        runtime.archive.positions.PositionsError: a table does not tell how far it goes.
-        Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is away.
+        runtime.archive.positions.PositionsError: how far a table goes is unknown.
+        Exception: as `runtime.archive.catalog.is_passing` knows it, if the catalog is unreachable.
     """
     shown = Table(title=f"{config.namespace} in {config.warehouse}")
     for column in (
@@ -53,8 +53,8 @@ def erasures(catalog: Catalog, config: ArchiveConfig) -> Table:
     """Return how many users were erased, how many of them still have rows, and where.
 
     Raises:
-        ArchiveError: a table is not as it should be.
-        Exception: as `runtime.archive.catalog.is_passing` knows it, if catalog or files are away.
+        ArchiveError: a table has unexpected columns or partitions.
+        Exception: as `runtime.archive.catalog.is_passing` knows it, if a server is unreachable.
     """
     shown = Table(title=f"Erasures in {config.namespace}")
     for column in ("table", "users erased", "with rows in it", "with rows in files", "last done"):

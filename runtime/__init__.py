@@ -1,1 +1,1 @@
-"""What every program needs to run: shared settings, clients, logs. It knows no program."""
+"""What every program needs to run: shared settings, clients, logs. It depends on no program."""

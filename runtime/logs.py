@@ -1,7 +1,7 @@
 """One log format for all programs: JSON lines on standard error, our own and our libraries'.
 
 The fields are those of the Elastic Common Schema, which Elasticsearch and CloudWatch both search by
-dotted names. This is their one home; `infra/logging/` has pipelines that take them up.
+dotted names. They are defined only here; `infra/logging/` has pipelines that read them.
 
 | field | content |
 |---|---|

@@ -126,9 +126,9 @@ class _WithoutPaths(SpanProcessor):
 
 
 class _Losses(logging.Filter):
-    """Takes the SDK's complaints, several for each batch of spans, and logs the first in our words.
+    """Intercepts the SDK's errors, several for each batch of spans, and logs only the first.
 
-    There is one in a process, as there is one logger of the SDK's in it.
+    One per process, like the SDK's logger.
     """
 
     def __init__(self) -> None:
@@ -137,24 +137,24 @@ class _Losses(logging.Filter):
         self._is_reported = False
 
     def begin(self, receiver: str) -> None:
-        """Take complaints about a receiver from here on."""
+        """Intercept errors about a receiver from here on."""
         self._receiver, self._is_reported = receiver, False
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Drop what the SDK says."""
+        """Drop the SDK's message."""
         self.report(record.getMessage())
         return False
 
     def report(self, why: str) -> None:
-        """Log that spans are lost, if that is news."""
+        """Log that spans are lost, unless already logged."""
         if not self._is_reported:
             self._is_reported = True
             log.warning("spans are lost; nothing else is", receiver=self._receiver, why=why)
 
     def end(self) -> None:
-        """Take note that spans are delivered."""
+        """Note that spans are delivered."""
         if self._is_reported:
             self._is_reported = False
             log.info("spans are delivered again", receiver=self._receiver)
@@ -178,6 +178,6 @@ class _Exporter(trace_exporter.OTLPSpanExporter):
         return result
 
     def give_up(self) -> None:
-        """Send no more, whatever is under way."""
+        """Stop sending, even with requests in flight."""
         _losses.report(f"not taken within {CLOSED_WITHIN_S:g} s, and the program ends")
         self.shutdown()  # type: ignore[no-untyped-call]

@@ -27,10 +27,10 @@ class SettingsError(ValueError):
 
 
 def read_settings(of: type[S]) -> S:
-    """Return a program's settings, as the environment has them.
+    """Return a program's settings from the environment.
 
     Raises:
-        SettingsError: some are wrong; names each of them, and says what would be right.
+        SettingsError: some are invalid; names each, and what would be valid.
     """
     try:
         return of()
@@ -69,7 +69,7 @@ def _is_secret(place: tuple[str | int, ...], of: type[BaseModel]) -> bool:
 
 
 class _Environment(EnvSettingsSource):
-    """Reads parts, as `KAFKA_PREFIX`, of no fields but models.
+    """Reads nested settings, such as `KAFKA_PREFIX`, of fields that are models only.
 
     pydantic-settings takes `API_KEYS_FILE` for a part of `API_KEYS`, as that is a set.
     """
@@ -114,7 +114,7 @@ class SharedSettings(BaseSettings):
         *_: PydanticBaseSettingsSource,
         **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where settings come from: what comes first counts."""
+        """Return the sources of settings, in order of precedence."""
         return init_settings, _Environment(settings_cls)
 
 
@@ -128,7 +128,7 @@ class MetricsSettings(SharedSettings):
 
 
 class TracingSettings(BaseModel):
-    """Of programs that can tell what they do by traces."""
+    """Of programs that can export traces."""
 
     otel_exporter_otlp_endpoint: str | None = Field(
         default=None,
@@ -144,7 +144,7 @@ class TracingSettings(BaseModel):
 
 
 class EventTimeSettings(BaseModel):
-    """Which event times are refused: the same for all who read or take events."""
+    """Which event times are refused: the same for all programs."""
 
     earliest_event_date: date = Field(
         default=date(1990, 1, 1),
@@ -159,7 +159,7 @@ class EventTimeSettings(BaseModel):
 
 
 class InputSettings(EventTimeSettings):
-    """What is refused of quotes, events and instruments: the same for all who read or take them."""
+    """Which quotes, events and instruments are refused: the same for all programs."""
 
     unknown_fields: Literal["take", "refuse"] = Field(
         default="take",

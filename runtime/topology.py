@@ -10,7 +10,7 @@ from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, S
 
 
 class TopologyError(RuntimeError):
-    """What stands in Redis is missing, or is not what this program sees."""
+    """The numbers in Redis are missing, or differ from what this program sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Topology:
         Raises:
             TopologyError: a topic is missing there.
         """
-        # A release that had no catalog noted nothing of it: all else works without.
+        # A release without a catalog did not note it: all else works without.
         needed = [topic for topic in STREAMED if topic != INSTRUMENTS]
         missing = [topic.name for topic in needed if topic.name not in partitions]
         if missing:

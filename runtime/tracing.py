@@ -1,10 +1,10 @@
-"""Traces, as a program that writes or sends them sees them: off, unless a receiver is set.
+"""The tracing interface of programs: off, unless a receiver is configured.
 
 A span records when a piece of work began and ended, and which other work caused it. This module
 is what there is while traces are off: nothing is recorded, and no record gets a header. The
 implementation on OpenTelemetry's SDK is in `runtime.otlp`, which is imported when traces are on.
 
-Between programs a trace goes on by the header `traceparent` of W3C Trace Context, in HTTP and in
+Between programs a trace continues in the header `traceparent` of W3C Trace Context, in HTTP and in
 Kafka alike: https://www.w3.org/TR/trace-context/.
 """
 
@@ -66,7 +66,7 @@ class Tracing:
         return None
 
     def close(self) -> None:
-        """Send what is recorded, as far as the receiver takes it in time."""
+        """Send what is recorded, as far as the receiver accepts it in time."""
 
 
 OFF: Final = Tracing()

@@ -1,4 +1,4 @@
-"""Lets go of what no reader needs: snapshots that were replaced a while ago, and files of none.
+"""Deletes what no reader needs: snapshots that were replaced a while ago, and files in no snapshot.
 
 A file in no snapshot was replaced, or its writer died before committing. A file that is being
 written has no snapshot either, but it is young: a writer commits a file within half of
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 def clean(
     catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, times: Times, now_s: float
 ) -> int:
-    """Let snapshots go that were replaced a while ago, then files; return how many files.
+    """Expire snapshots that were replaced a while ago, then delete files; return how many files.
 
     Args:
         catalog: that has the table.

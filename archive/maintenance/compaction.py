@@ -34,38 +34,38 @@ rewrites it, so it must not happen too early."""
 GROWTH: Final = 4
 """By which factor the largest of the merged files has to grow before that."""
 _BYTES_A_COMMIT: Final = 512 * 2**20
-"""Of files that are replaced: a commit for each partition would be as many snapshots, and the first
-of the new files is not to wait for its commit for long."""
+"""Of replaced files: a commit for each partition would make as many snapshots, but the first of the
+new files must not wait long for its commit."""
 _ROWS_AT_ONCE: Final = 1_000_000
-"""In memory, of all files that are put together: some 200 MB with their copies, whatever they are
-of. Files are sorted, so the next rows of each are enough."""
+"""In memory, of all merged files: some 200 MB with their copies, regardless of the table. Files are
+sorted, so the next rows of each are enough."""
 FILES_AT_ONCE: Final = 256
-"""That are open together; of more, the next round does the others."""
+"""That are open at once; the next round does the rest."""
 
 log = structlog.get_logger(__name__)
 
 
 class Rule(NamedTuple):
-    """Which files are put together."""
+    """Which files are merged."""
 
     target_bytes: int
     """of the files that are made; those below half of it are small"""
     files_good_for_s: float
     """`archive.settings.Times.files_good_for_s`"""
     is_forced: bool = False
-    """whether files are put together however new they are"""
+    """whether files are merged however new they are"""
 
 
 def compact(
     catalog: Catalog, config: ArchiveConfig, table: ArchiveTable, rule: Rule, now_s: float
 ) -> int:
-    """Compact a table; return how many files were put together.
+    """Compact a table; return how many files were merged.
 
     Args:
         catalog: that has the table.
         config: of the archive.
         table: which one.
-        rule: which files are put together.
+        rule: which files are merged.
         now_s: the clock, epoch s.
 
     Raises:
@@ -107,7 +107,7 @@ def _commit(
 
 
 def chosen(files: Sequence[LiveFile], rule: Rule, now_s: float) -> list[DataFile]:
-    """Return which of a partition's files are put together; none, or at least two. Pure."""
+    """Return which of a partition's files to merge; none, or at least two. Pure."""
     some = [each for each in files if _bytes(each) < rule.target_bytes / 2]
     is_quiet = all(now_s - each.added_s > QUIET_S for each in some)
     if not (rule.is_forced or is_quiet):

@@ -1,13 +1,13 @@
-"""Takes out of the tables what is known of users who were taken out of the log.
+"""Erases users from the tables who were erased from the log.
 
 A tombstone on `interactions` is a row there, with the event `contracts.archive.ERASED`. Rows of its
 user from before it go: in `interactions` by the place in the log, and by the time what was sent
 again or late; in `feedback` by the time. The files are written again without them;
-`archive.maintenance.cleaning` lets go of the old ones.
+`archive.maintenance.cleaning` deletes the old ones.
 
 The row of the tombstone itself, with the user's id, stays for as long as the topic has its record:
-until then, feedback from before it may still come in. Nothing else is kept of what was done, so
-each round looks at all tombstones that are left, and one that was done finds nothing.
+until then, feedback from before it may still arrive. Nothing else is kept of what was done, so each
+round checks all remaining tombstones, and finds nothing for those that are done.
 """
 
 import itertools
@@ -43,7 +43,7 @@ from runtime.archive.tables import arrow_schema_of, positions_of
 
 _TOMBSTONE_TIMES: Final = ("last_event_before", "erased_at")
 FILES_AT_ONCE: Final = 8
-"""That one commit replaces: the first of them is not to wait for long."""
+"""Files that one commit replaces: the first of them must not wait long."""
 
 IsErased = Callable[[pa.Table], npt.NDArray[np.bool_]]
 """Rows of some users -> which of them are taken out, (n,)."""
@@ -76,11 +76,11 @@ class _Plan(NamedTuple):
     tombstones: Sequence[TombstoneRow]
     gone: TakenOut
     spent: Set[RecordPlace]
-    """tombstones whose record the log has no more"""
+    """tombstones whose record the log no longer has"""
 
 
 class Erasure:
-    """One round: what there is to erase is found once for all tables, when the first one asks."""
+    """One round: what to erase is determined once for all tables, on first use."""
 
     def __init__(
         self,
@@ -102,8 +102,8 @@ class Erasure:
         """Erase users from one of `OF_USERS`; return how many of their rows went.
 
         Raises:
-            GoneError: another archive has just rewritten the same files; another round will do it.
-            TooOldError: it took too long; another round will do it.
+            GoneError: another archive has just rewritten the same files; the next round will do it.
+            TooOldError: it took too long; the next round will do it.
         """
         plan = self._plan
         if table is FEEDBACK_TABLE:
@@ -155,7 +155,7 @@ class Erasure:
         return bool(users and self._left(found, table, list(_files(found, users, snapshot_id))))
 
     def _left(self, found: Table, table: ArchiveTable, files: Sequence[DataFile]) -> set[str]:
-        """Return the erased users who have rows in files, be they in the table now or not."""
+        """Return the erased users who have rows in files, whether in the current table or not."""
         users, tombstones, gone, _ = self._plan
         if table is FEEDBACK_TABLE:
             is_erased: IsErased = partial(_is_feedback_erased, gone)
@@ -307,7 +307,7 @@ def _us(rows: pa.Table, column: str) -> npt.NDArray[np.int64]:
 
 
 def _is_spent(place: RecordPlace, found: Table, earliest: Mapping[int, Position]) -> bool:
-    """Whether the log has a tombstone's record no more."""
+    """Whether the log no longer has a tombstone's record."""
     now = positions_of(found, INTERACTIONS_TABLE).get(place.partition)
     begin = earliest.get(place.partition)
     if now is None or begin is None or now.topic_id != begin.topic_id:

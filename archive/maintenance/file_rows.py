@@ -1,7 +1,7 @@
 """Reads the rows of a table's files with all columns that the table has now.
 
-Columns of somebody else's come along: a file that is written again must not lose what they have.
-As Iceberg has it, a column is known by its field id, whatever it was called when a file was made.
+Other programs' columns are included: a rewritten file must not lose their values. As in Iceberg, a
+column is identified by its field id, whatever its name was when a file was written.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _FIELD_ID: Final = FIELD_ID.encode()
 
 
 def columns_of(found: Table, table: ArchiveTable) -> pa.Schema:
-    """Return all columns of a table as it is now: ours, then those that somebody added."""
+    """Return all current columns of a table: ours, then those that others added."""
     there = schema_to_pyarrow(found.schema())
     # The field ids are the table's: a column that was added to it may have any.
     ours = [f.with_metadata(there.field(f.name).metadata) for f in arrow_schema_of(table)]

@@ -16,7 +16,7 @@ class LiveFile(NamedTuple):
 
     file: DataFile
     added_s: float
-    """epoch s; 0 if the snapshot that brought it is let go of: it is old"""
+    """epoch s; 0 if the snapshot that added it has expired: it is old"""
 
 
 def live_files(found: Table) -> Mapping[Partition, Sequence[LiveFile]]:

@@ -1,4 +1,4 @@
-"""Puts sorted streams of rows together into one, with few rows in memory at a time. Pure."""
+"""Merges sorted streams of rows into one, with few rows in memory at a time. Pure."""
 
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ def merged(streams: Sequence[Iterator[pa.Table]], sorted_by: Sequence[str]) -> I
     """Yield the rows of all streams, in order, in pieces of any size.
 
     Args:
-        streams: each in order; of one that is not, all rows come, but not in their places.
+        streams: each in order; if one is not, all of its rows are yielded, but out of place.
         sorted_by: columns without nulls.
     """
     order = [(name, "ascending") for name in sorted_by]

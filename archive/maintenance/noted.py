@@ -1,6 +1,6 @@
-"""What a round notes in a table, and programs of the archive show: how it is looked after.
+"""What a round notes about a table's maintenance, and the archive's programs show.
 
-It stands in the table's properties, as rounds may be jobs that nobody can ask afterwards.
+It is in the table's properties, as rounds may be jobs that are gone afterwards.
 """
 
 from typing import Final

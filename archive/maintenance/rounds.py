@@ -1,6 +1,6 @@
-"""Compacts, erases and cleans the tables again and again, each whatever becomes of the others.
+"""Compacts, erases and cleans the tables in rounds; a failure of one does not affect the others.
 
-Several may do it at once: if two rewrite the same files, the commit of one is refused.
+Several processes may do it at once: if two rewrite the same files, the commit of one is refused.
 """
 
 import threading
@@ -50,12 +50,12 @@ def maintain(
         settings: of the archive.
         broker: of the topics.
         tables: which ones; one that is not made yet is left out.
-        is_forced: whether all of it is due, and small files are put together however new they are.
-        goes_on: called before each table; the round ends there if it returns False.
+        is_forced: whether all of it is due, and small files are merged however new they are.
+        goes_on: called before each table; the round ends if it returns False.
 
     Returns:
-        table -> why its round failed; the others' rounds do not depend on it. What is known of
-        users stands in `interactions`, so erasure from `feedback` does need that table.
+        table -> why its round failed; the others' rounds do not depend on it. Tombstones
+        are in `interactions`, so erasure from `feedback` needs that table.
     """
     erasure = Erasure(
         catalog,
@@ -127,7 +127,7 @@ def maintain_until(
     broker: Broker,
     state: State,
 ) -> None:
-    """Do round after round until it is to stop, and say how it goes."""
+    """Run rounds until a stop is requested, and report their state."""
 
     def goes_on() -> bool:
         state.beat()

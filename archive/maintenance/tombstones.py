@@ -1,7 +1,7 @@
-"""Which events tombstones take out. Pure.
+"""Which events tombstones erase. Pure.
 
-Times that clients say may be ahead by `MAX_AHEAD_MS`. Where only the time says whether something
-is from before a user was taken out, what is that much later is taken out as well.
+Clients' times may be ahead by `MAX_AHEAD_MS`. Where only the time says whether something is from
+before an erasure, what is up to that much later is erased as well.
 """
 
 from collections import defaultdict
@@ -40,7 +40,7 @@ class TombstoneRow(NamedTuple):
     last_event_before_us: int | None = None
     """if it is set: only a user whose last event is older"""
     erased_at_us: int | None = None
-    """when the erasure was asked for, if the record says so"""
+    """when the erasure was requested, if the record says so"""
 
     def leaves_out_before_us(self, last_event_us: int) -> int:
         """Return before which time events that come after it go, as `contracts.tombstones` has it.
@@ -63,11 +63,11 @@ class TakenOut(NamedTuple):
 
 
 def taken_out(events: Iterable[Event], tombstones: Iterable[TombstoneRow]) -> TakenOut:
-    """Return what tombstones take out of the events, as the fold does of a history.
+    """Return what tombstones erase from the events, as the fold does from a history.
 
-    What comes after an erasure and is older than it, or no later than what came before it, was sent
-    again or late: that goes, too, the latter only while what came before is still there to compare
-    it with. A user who was only away for long may come back with any event.
+    An event after an erasure that is older than it, or no later than what came before it, was
+    resent or late: it is erased, too, the latter only while what came before is still there to
+    compare with. A user who was only inactive for long may return with any event.
     """
     of_user: dict[str, list[Event]] = defaultdict(list)
     for event in events:
@@ -91,7 +91,7 @@ def taken_out(events: Iterable[Event], tombstones: Iterable[TombstoneRow]) -> Ta
 
 
 def is_before(event: Event, tombstone: TombstoneRow) -> bool:
-    """Whether an event is from before its user was taken out.
+    """Whether an event is from before its user was erased.
 
     The log decides. If a topic was recreated with another number of partitions, the user may be in
     another one: then the time decides.

@@ -1,4 +1,4 @@
-"""Begins partitions: from the table's position, as the log then is."""
+"""Begins partitions from the table's position, given the log's current state."""
 
 from collections.abc import Collection
 
@@ -26,10 +26,10 @@ def begin(
 
     Raises:
         runtime.archive.positions.PositionsError: how far the table goes is unknown.
-        Exception: as `runtime.archive.catalog.is_passing` knows it, while a server is away.
+        Exception: as `runtime.archive.catalog.is_passing` knows it, while a server is unreachable.
     """
     topic = writer.table.topic.name
-    # The table first: what another archive commits after that makes our commit be refused.
+    # The table first: if another archive commits after that, our commit is refused.
     positions = positions_of(writer.loaded(), writer.table)
     bounds = broker.bounds(topic, numbers)
     offsets = {}

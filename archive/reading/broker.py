@@ -16,7 +16,7 @@ _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TIMEOUT_S: Final = 5.0
 _ANSWER_WITHIN_S: Final = 7.0
-"""A client that has said nothing by then, not even that it timed out, is stuck."""
+"""A client that has not even reported a timeout by then is stuck."""
 
 
 class BrokerAwayError(OSError):
@@ -27,7 +27,7 @@ class Broker:
     """Asks the broker; each call waits a few seconds for an answer."""
 
     def __init__(self, kafka: KafkaConfig) -> None:
-        """Connects by itself, and again whenever it must."""
+        """Connects and reconnects automatically."""
         self._kafka = kafka
         self._admin = LastingAdmin(
             kafka,

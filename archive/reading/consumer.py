@@ -1,7 +1,7 @@
 """Reads the topics as a member of a consumer group, from the positions in the tables.
 
-Kafka shares the partitions out among the archives of a group; what they have read stands in the
-tables and nowhere else, so nothing is ever committed to Kafka.
+Kafka assigns the partitions to the archives of a group; their positions are in the tables and
+nowhere else, so nothing is ever committed to Kafka.
 """
 
 import itertools
@@ -17,9 +17,9 @@ from runtime.kafka.refusals import RIGHTS, Refusals, describe_error
 GROUP: Final = "archive"
 RECORDS_AT_ONCE: Final = 10_000
 _QUEUED_KB: Final = 32_768
-"""Of records that were fetched and not taken yet."""
+"""Of fetched records that were not read yet."""
 _MAX_POLL_INTERVAL_MS: Final = 600_000
-"""A commit of a full buffer to a slow store takes its time."""
+"""A commit of a full buffer to a slow store takes a while."""
 _NOT_ALLOWED: Final = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -43,7 +43,7 @@ _library_log = logging.getLogger(__name__)  # librdkafka would write to standard
 
 
 class NotAllowedError(RuntimeError):
-    """Kafka does not let the archive read; the text says what to do."""
+    """Kafka does not allow the archive to read; the text says what to do."""
 
 
 class Batch(NamedTuple):
@@ -60,7 +60,7 @@ class Read(NamedTuple):
     refused: Sequence[Partition]
     """partitions whose log has no record at the offset that was asked for"""
     unreadable: Sequence[Partition] = ()
-    """partitions of which a batch was stepped over that cannot be unpacked"""
+    """partitions of which a corrupt batch was skipped"""
 
 
 class GroupConsumer:
@@ -93,7 +93,7 @@ class GroupConsumer:
         self._read_to: dict[Partition, int] = {}
         """where the end of what is committed was last reached"""
         self._stepped_over: dict[Partition, tuple[int, int]] = {}
-        """first offset of a batch that cannot be unpacked, and the one that was tried next"""
+        """first offset of a batch that cannot be decompressed, and the one that was tried next"""
         self.is_paused = False
         self._consumer = Consumer(
             {
@@ -104,10 +104,10 @@ class GroupConsumer:
                 "isolation.level": "read_committed",
                 # A position that the log does not have is an error, not replaced by another one.
                 "auto.offset.reset": "error",
-                # So that markers and aborted records after the last one are known to be read.
+                # To know when markers and aborted records after the last one are read.
                 "enable.partition.eof": True,
                 "partition.assignment.strategy": "cooperative-sticky",
-                # One that died is replaced as soon as a worker is.
+                # A dead member is replaced as quickly as a worker.
                 "session.timeout.ms": 10_000,
                 "heartbeat.interval.ms": 1_000,
                 "max.poll.interval.ms": _MAX_POLL_INTERVAL_MS,
@@ -127,14 +127,14 @@ class GroupConsumer:
 
     @property
     def why_refused(self) -> str | None:
-        """Why the broker does not let us in; None if it does."""
+        """Why the broker rejects the login; None if it does not."""
         return self._refusals.why
 
     def read(self, timeout_s: float) -> Read:
         """Return what came within that time.
 
         Raises:
-            NotAllowedError: Kafka does not let us read.
+            NotAllowedError: Kafka does not allow reading.
         """
         self._begun.clear()
         messages = self._consumer.consume(RECORDS_AT_ONCE, timeout_s)
@@ -169,7 +169,7 @@ class GroupConsumer:
             self._consumer.pause(places)
 
     def pause(self, *, is_paused: bool) -> None:
-        """Take no more records, or take them again; the group is stayed in."""
+        """Pause or resume reading, without leaving the group."""
         if is_paused != self.is_paused:
             places = [TopicPartition(self._kafka.topic(t), p) for t, p in self._mine]
             (self._consumer.pause if is_paused else self._consumer.resume)(places)
@@ -241,10 +241,10 @@ class GroupConsumer:
                 _library_log.warning("%s", describe_error(error))
 
     def _step_over(self, partition: Partition, message: Message) -> bool:
-        """Read on after a batch that cannot be unpacked; return whether it is another one.
+        """Skip a batch that cannot be decompressed; return whether it is another one.
 
-        librdkafka unpacks zstd to 100 MB at most, and would try again for ever. Where the batch
-        ends it does not say, so one offset after the other is tried.
+        librdkafka decompresses zstd to 100 MB at most, and would retry forever. It does not say
+        where the batch ends, so one offset after the other is tried.
         """
         first = message.offset() or 0
         before, tried = self._stepped_over.get(partition, (-1, -1))

@@ -1,4 +1,4 @@
-"""Where a partition is gone on with, by the table's position and what the broker says. Pure."""
+"""Where a partition resumes, by the table's position and what the broker says. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -46,11 +46,11 @@ def resume(before: Position | None, bounds: Bounds, *, is_refused: bool = False)
     if before.topic_id != topic_id:
         # What it may have dropped before we came is missing as well.
         return Resumed(Position(topic_id, before.log + 1, earliest, now), "recreated", earliest)
-    # Of a topic that got more partitions since, records from before it are still to come.
+    # If the topic got more partitions since, records from before that are still to come.
     at = replace(before, counts=before.counts or now)
     if at.next < earliest:
         return Resumed(replace(at, next=earliest), "dropped records", earliest - at.next)
     if is_refused and at.next > bounds.end:
-        # Other records may come to stand at offsets that the table has: theirs is another log.
+        # Other records may get offsets that the table already has: that is another log.
         return Resumed(replace(at, log=at.log + 1, next=bounds.end), "lost its end")
     return Resumed(at, "goes on")

@@ -1,4 +1,4 @@
-"""The rows of a table that were read and are not committed yet, by partition. Pure."""
+"""The uncommitted rows of a table, by partition. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ class _Span:
     after: Position
     batches: list[pa.RecordBatch] = field(default_factory=list)
     sure: tuple[int, Position] | None = None
-    """how many batches, and the position after them, were of this log for certain"""
+    """how many batches, and the position after them, were certainly of this log"""
 
 
 class Taken(NamedTuple):
@@ -28,7 +28,7 @@ class Taken(NamedTuple):
     batches: Mapping[int, int]
     """partition -> how many of its batches"""
     lives: Mapping[int, object]
-    """partition -> what stands for its being read without a new beginning"""
+    """partition -> a token of its being read without a restart"""
 
 
 class Buffer:
@@ -86,7 +86,7 @@ class Buffer:
         return span.after
 
     def note_sure(self) -> None:
-        """Note that all that was read until now was of the log that it was taken for."""
+        """Note that all that was read until now was of the expected log."""
         for span in self._spans.values():
             span.sure = len(span.batches), span.after
 
@@ -119,7 +119,7 @@ class Buffer:
         )
 
     def committed(self, taken: Taken) -> None:
-        """Let go of what was committed."""
+        """Drop what was committed."""
         for partition, moved in taken.moved.items():
             span = self._spans.get(partition)
             # While it was written, it may have been reassigned, restarted, or doubted.
@@ -131,7 +131,7 @@ class Buffer:
             span.before, span.start = moved.after, moved.after.next
             if span.sure is not None:
                 sure, up_to = span.sure
-                # Beyond a commit nothing goes back.
+                # Nothing goes back beyond a commit.
                 span.sure = max(sure - n, 0), max(moved.after, up_to, key=lambda at: at.next)
 
 

@@ -1,12 +1,12 @@
 """Commits to a table: rows with the positions after them, or not at all.
 
-Two things together make it exactly once. The metadata is reloaded, and each partition must be
+Two checks together make it exactly once. The metadata is reloaded, and each partition must be
 where the step begins. And Iceberg's own requirement, that the branch is still at the snapshot that
-was loaded, holds for that metadata: between the look and the commit nobody else wrote.
+was loaded, holds for that metadata: nobody else wrote between the check and the commit.
 
-Nor is a file committed that cleaning may have deleted: whether files are young is asked once the
+Nor is a file committed that cleaning may have deleted: the age of files is checked after the
 metadata is loaded, and `archive.maintenance.cleaning` makes a snapshot before it deletes any, so
-what was loaded before that is not committed any more.
+a commit on metadata from before that is refused.
 """
 
 import time
@@ -35,7 +35,7 @@ WHY_PROPERTY: Final = "tickrec.why"
 
 
 class GoneError(RuntimeError):
-    """A file that was to be replaced is in the table no more: somebody else replaced it."""
+    """A file to be replaced is no longer in the table: another process replaced it."""
 
 
 class TooOldError(OSError):
@@ -43,12 +43,11 @@ class TooOldError(OSError):
 
 
 def young(good_for_s: float, clock_s: Callable[[], float] = time.time) -> Callable[[], bool]:
-    """Return what says whether cleaning leaves files alone that are written from now on.
+    """Return a check of whether files written from now on are still safe from cleaning.
 
     Args:
         good_for_s: `archive.settings.Times.files_good_for_s`.
-        clock_s: epoch s, as files' times are: one that stands still while a machine sleeps is of
-            no use.
+        clock_s: epoch s, as files' times are: it must not stop while a machine sleeps.
     """
     until_s = clock_s() + good_for_s
     return lambda: clock_s() <= until_s
@@ -67,10 +66,10 @@ def append(
     Raises:
         runtime.archive.positions.MovedOnError: the table is not where a step begins.
         TooOldError: the files are not young.
-        CommitFailedException: others came before each time.
-        ArchiveError: the table is no longer as it should be.
-        Exception: as `is_passing` knows it. Whether the commit was made is not known then; made
-            again, it is refused if it was.
+        CommitFailedException: other commits came first each time.
+        ArchiveError: the table now has unexpected columns or partitions.
+        Exception: as `is_passing` knows it. It is then unknown whether the commit succeeded; if
+            so, a retry is refused.
     """
     in_races(_append, catalog, config, table, files, moved, is_young)
 
@@ -106,13 +105,13 @@ def replace(
     is_young: Callable[[], bool],
     why: str,
 ) -> None:
-    """Put files in the place of others; the positions stay.
+    """Replace files by others; the positions stay.
 
     Raises:
-        GoneError: an old one is in the table no more; the new ones are of no use.
+        GoneError: an old one is no longer in the table; the new ones are useless.
         TooOldError: the new ones are not young.
-        CommitFailedException: others came before each time.
-        ArchiveError: the table is no longer as it should be.
+        CommitFailedException: other commits came first each time.
+        ArchiveError: the table now has unexpected columns or partitions.
     """
     in_races(_replace, catalog, config, table, old, new, is_young, why)
 
@@ -153,10 +152,10 @@ def _check_young(table: ArchiveTable, is_young: Callable[[], bool]) -> None:
 
 
 def loaded(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
-    """Return a table as it is now, fit for a commit.
+    """Return a table's current state, ready for a commit.
 
     Raises:
-        ArchiveError: it is not as it should be.
+        ArchiveError: it has unexpected columns or partitions.
         CommitFailedException: it has not all columns yet, and another process came before.
     """
     found = catalog.load_table((config.namespace, table.name))

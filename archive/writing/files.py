@@ -1,7 +1,7 @@
 """Writes rows as Parquet files of a table: one for each of its partitions, sorted.
 
-pyiceberg's own writer knows one way to encode all columns. Offsets and times rise, or nearly so,
-and take a third of the room as differences; and rows are sorted here once, by partition and order.
+pyiceberg's own writer encodes all columns the same way. Offsets and times are (nearly) ascending,
+and take a third of the space as deltas; and rows are sorted here once, by partition and order.
 """
 
 import itertools
@@ -76,7 +76,7 @@ def write(
         beat: called after each file.
 
     Raises:
-        OSError: the store, or the disk, does not take them.
+        OSError: the store or the disk rejects them.
     """
     files = []
     for partition, ordered in grouped(table, rows):
@@ -142,7 +142,7 @@ class FileWriter:
         return int(self._stream.tell())
 
     def close(self) -> DataFile:
-        """End the file, which has some rows, and return what a snapshot is to know of it.
+        """Close the file, which has some rows, and return its metadata for a snapshot.
 
         Raises:
             OSError: as `write`; what was written of it is in no snapshot.

@@ -1,8 +1,8 @@
 """How many rows make one commit, where their event times are spread over many days. Pure.
 
 A commit writes a file for each partition of the table that its rows lie in. It is one step of the
-log, so what does not fit is left for the next one, from the first row on that would need a file
-more.
+log, so what does not fit is left for the next one, starting with the first row that would need one
+more file.
 """
 
 from typing import Final

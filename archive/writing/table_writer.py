@@ -1,4 +1,4 @@
-"""One table as it is written: what was read of it, and the attempts to commit that."""
+"""The writer of one table: what was read, and the attempts to commit it."""
 
 import time
 from collections.abc import Callable, Collection
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Files that no snapshot has yet."""
+    """Files in no snapshot yet."""
 
     taken: Taken
     files: Collection[DataFile]
@@ -55,10 +55,10 @@ class TableWriter:
         self._since_s: float | None = None
 
     def loaded(self) -> Table:
-        """Return the table as it is now.
+        """Return the table's current state.
 
         Raises:
-            ArchiveError: it is not as it should be.
+            ArchiveError: it has unexpected columns or partitions.
         """
         return commits.loaded(self._catalog, self._config, self.table)
 
@@ -71,14 +71,14 @@ class TableWriter:
         return self._since_s is not None and time.monotonic() - self._since_s >= interval_s
 
     def commit(self) -> frozenset[int]:
-        """Commit what was read; return the partitions of which the table has it already.
+        """Commit what was read; return the partitions whose rows the table already has.
 
-        Those are to be resumed from the table. What else was read of the others is still here. So
-        is what would need too many files (`archive.writing.spread`): that is due at once.
+        Those must resume from the table. What else was read of the others is kept. So is what
+        would need too many files (`archive.writing.spread`): that is due at once.
 
         Raises:
-            ArchiveError: the table is not as it should be.
-            CommitFailedException: others came before each time.
+            ArchiveError: the table has unexpected columns or partitions.
+            CommitFailedException: other commits came first each time.
             Exception: as `runtime.archive.catalog.is_passing` knows it; nothing is lost then.
         """
         taken = self.buffer.take()
@@ -123,7 +123,7 @@ class TableWriter:
     def _files(self, taken: Taken) -> _Written:
         """Return files with the rows, those of an earlier attempt if they are young enough.
 
-        Older ones may be deleted any moment, as nobody has committed them.
+        Older uncommitted ones may be deleted at any moment.
         """
         written = self._written
         if written is None or written.taken.moved != taken.moved or not written.is_young():

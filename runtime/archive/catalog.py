@@ -1,4 +1,4 @@
-"""Opens the archive's catalog, and its tables as they are."""
+"""Opens the archive's catalog and its tables."""
 
 import logging
 from pathlib import Path
@@ -23,7 +23,7 @@ from runtime.archive.config import ArchiveConfig
 
 _NAME: Final = "archive"
 _LOGIN: Final = f"PYICEBERG_CATALOG__{_NAME.upper()}__"
-"""How pyiceberg's own settings of this catalog begin."""
+"""Prefix of pyiceberg's own settings of this catalog."""
 
 _ANSWERS_WITHIN_S: Final = 30.0
 """A commit is two requests, so it ends before an archive would count as stalled."""
@@ -33,18 +33,18 @@ logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
 
 
 RACES: Final = 20
-"""Commits of others that one may come too late for."""
+"""Concurrent commits that one may lose to."""
 in_races: Final = Retrying(
     retry=retry_if_exception_type(CommitFailedException),
     stop=stop_after_attempt(RACES),
     wait=wait_random(0, 0.3),
     reraise=True,
 )
-"""Calls again what lost a race, with the table as it then is."""
+"""Retries what lost a race, with the table reloaded."""
 
 
 class ArchiveError(RuntimeError):
-    """The archive cannot be used as it is set up; the text says what to do."""
+    """The archive is misconfigured; the text says what to do."""
 
 
 class NotLetInError(ArchiveError):
@@ -52,7 +52,7 @@ class NotLetInError(ArchiveError):
 
 
 def open_catalog(config: ArchiveConfig, *, answers_within_s: float = _ANSWERS_WITHIN_S) -> Catalog:
-    """Return the catalog; a SQLite file and its folder are made if they are not there.
+    """Return the catalog; a missing SQLite file and its folder are created.
 
     Args:
         config: of the archive.
@@ -60,7 +60,7 @@ def open_catalog(config: ArchiveConfig, *, answers_within_s: float = _ANSWERS_WI
 
     Raises:
         ArchiveError: a library that the catalog needs is not installed.
-        NotLetInError: it lets nobody in who logs in like this.
+        NotLetInError: it refuses this login.
         Exception: as `is_passing` knows it, if the catalog does not answer.
     """
     properties: dict[str, Any] = config.catalog_properties()
@@ -93,7 +93,7 @@ def _open_rest(properties: dict[str, Any], answers_within_s: float) -> Catalog:
 
 
 def load(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table | None:
-    """Return a table as the catalog has it now; None if there is none yet."""
+    """Return the current state of a table; None if there is none yet."""
     try:
         return catalog.load_table((config.namespace, table.name))
     except NoSuchTableError:
@@ -101,9 +101,9 @@ def load(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table 
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether an error is one that may be over when tried again.
+    """Whether an error may be gone on a retry.
 
-    The catalog or S3 is away, a disk is full, a file cannot be written. requests' errors are
+    The catalog or S3 is unreachable, a disk is full, a file cannot be written. requests' errors are
     OSErrors.
     """
     if isinstance(error, OSError | OperationalError | RESTError):

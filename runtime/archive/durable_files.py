@@ -16,12 +16,12 @@ from pyarrow.fs import FileSystem, LocalFileSystem
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
 _NOT_TO_BE_SYNCED: Final = {errno.EACCES, errno.EINVAL}
-"""Folders that somebody else made and closed to us, and those of file systems that cannot do it."""
+"""Another user's folders that we may not open, and file systems that cannot do it."""
 _FOLDERS_MOST: Final = 65_536
 
 
 class DurableFileIO(PyArrowFileIO):
-    """pyiceberg's own files, but for those that are written to a folder here."""
+    """pyiceberg's own files, except those written to a local folder."""
 
     def _initialize_local_fs(self) -> FileSystem:
         return _DurableFileSystem()

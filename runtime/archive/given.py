@@ -1,4 +1,4 @@
-"""Where the archive is, for programs that do without one as well."""
+"""Where the archive is, for programs that also work without one."""
 
 from runtime.archive.config import ArchiveConfig
 from runtime.settings import SharedSettings, read_settings

@@ -18,7 +18,7 @@ RANGES_PROPERTY: Final = "tickrec.ranges"
 
 
 class Position(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Where a partition goes on in the log."""
+    """Where a partition resumes in the log."""
 
     topic_id: str
     """Kafka's id of the topic: a recreated one has another"""
@@ -27,8 +27,8 @@ class Position(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     next: int
     """the offset after the last record that the table covers"""
     counts: tuple[int, ...] = ()
-    """how many partitions the topic has had while this one was read: by any of these numbers a
-    record may be where it belongs"""
+    """the numbers of partitions the topic has had while this one was read: a record may belong here
+    by any of them"""
 
 
 class Range(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +66,7 @@ class PositionsError(RuntimeError):
 
 
 class MovedOnError(RuntimeError):
-    """A table's position is not the one from which a step begins: somebody else wrote."""
+    """A table's position is not the one from which a step begins: another process wrote."""
 
     def __init__(self, partitions: Mapping[int, tuple[Position | None, Position | None]]) -> None:
         """Take partition -> the position that the step begins from, and that of the table."""
@@ -82,7 +82,7 @@ _decode: Final = msgspec.json.Decoder(dict[int, Position]).decode
 
 
 def encode_positions(positions: Positions) -> str:
-    """Return positions as they stand in a summary.
+    """Return positions as stored in a summary.
 
     >>> encode_positions({0: Position("AAB", 0, 17)})
     '{"0":{"topic_id":"AAB","log":0,"next":17}}'
@@ -94,7 +94,7 @@ def decode_positions(text: str) -> dict[int, Position]:
     """Return the positions of a summary.
 
     Raises:
-        PositionsError: they are none.
+        PositionsError: they cannot be decoded.
     """
     try:
         return _decode(text)
@@ -103,7 +103,7 @@ def decode_positions(text: str) -> dict[int, Position]:
 
 
 def encode_ranges(moved: Mapping[int, Moved]) -> str:
-    """Return what a snapshot adds, as it stands in its summary."""
+    """Return what a snapshot adds, as stored in its summary."""
     return msgspec.json.encode({p: moved[p].added() for p in sorted(moved)}).decode()
 
 

@@ -1,6 +1,6 @@
 """A REST catalog whose requests have a time limit.
 
-pyiceberg sets none: on a connection that is cut off without a word, as by a firewall, it would wait
+pyiceberg sets none: on a connection that is silently dropped, as by a firewall, it would wait
 forever.
 """
 

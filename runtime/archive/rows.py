@@ -1,7 +1,6 @@
-"""The rows of a table in an order that its files do not have: that of the log, or of event time.
+"""The rows of a table in the order of the log or of event time, unlike its files.
 
-They are sorted by DuckDB, which puts on disk what its memory has no room for, so a table may be
-larger than the machine's memory.
+DuckDB sorts them and spills to disk, so a table may be larger than the machine's memory.
 """
 
 import tempfile
@@ -51,7 +50,7 @@ def sorted_rows(
 
     Args:
         found: the table as it is now.
-        table: as it was agreed on; its event time is `ts`.
+        table: as `contracts.archive` defines it; its event time is `ts`.
         span: which rows.
         order: by log, partition and offset; or by event time before these.
     """

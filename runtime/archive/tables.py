@@ -1,7 +1,6 @@
-"""The archive's tables in Iceberg's terms: made if they are missing, checked if they are there.
+"""The archive's tables in Iceberg's terms: created if missing, checked if they exist.
 
-A table may be from before one of our columns came. What reads it takes the column as null; what
-writes it adds the column first.
+A table may be older than one of our columns. Readers take the column as null; writers add it first.
 """
 
 import time
@@ -47,7 +46,7 @@ _ARROW: Final[Mapping[ColumnType, pa.DataType]] = {
     "timestamptz": pa.timestamp("us", "UTC"),
 }
 FIELD_ID: Final = "PARQUET:field_id"
-"""Under which a column in Arrow has its field id."""
+"""The metadata key of a column's field id in Arrow."""
 _FIRST_PARTITION_FIELD: Final = 1000
 """As Iceberg numbers them."""
 NO_RETRIES: Final = {TableProperties.COMMIT_NUM_RETRIES: "0"}
@@ -104,7 +103,7 @@ def with_added_columns(table: ArchiveTable, rows: pa.RecordBatch) -> pa.RecordBa
 
 
 def spec_of(table: ArchiveTable) -> PartitionSpec:
-    """Return by what a table's rows are partitioned: the day, and the bucket if there is one."""
+    """Return how a table's rows are partitioned: by the day, and the bucket if there is one."""
     schema = schema_of(table)
     transforms: list[tuple[str, Transform[Any, Any], str]] = [(table.day_of, DayTransform(), "day")]
     if table.bucket_of is not None:
@@ -131,11 +130,11 @@ def order_of(table: ArchiveTable) -> SortOrder:
 
 
 def open_table(catalog: Catalog, config: ArchiveConfig, table: ArchiveTable) -> Table:
-    """Return a table as it is now, made if there is none, with columns that came later.
+    """Return a table's current state, created if missing, with columns that came later.
 
     Raises:
-        ArchiveError: it is there with other columns or partitions; names them.
-        CommitFailedException: others came before each time.
+        ArchiveError: it exists with other columns or partitions; names them.
+        CommitFailedException: other commits came first each time.
     """
     found: Table = in_races(_opened, catalog, config, table)
     if found.properties.get(TableProperties.COMMIT_NUM_RETRIES) != "0":
@@ -155,7 +154,7 @@ def add_columns(found: Table, table: ArchiveTable) -> None:
     """Add to a table, and to `found`, the columns that came after it was made.
 
     Raises:
-        CommitFailedException: another process came before, and may have added them.
+        CommitFailedException: another process came first, and may have added them.
     """
     there = found.schema().column_names
     if missing := [c for c in table.columns if c.is_added and c.name not in there]:
@@ -165,7 +164,7 @@ def add_columns(found: Table, table: ArchiveTable) -> None:
 
 
 def check_table(found: Table, table: ArchiveTable) -> None:
-    """Compare a table with what it is to be; columns of somebody else's may be there as well.
+    """Compare a table with its definition; other programs' columns are allowed.
 
     One that came after the first tables may be missing, and have any field id.
 
@@ -204,7 +203,7 @@ def positions_of(found: Table, table: ArchiveTable) -> dict[int, Position]:
     """Return how far a table goes, by its current snapshot; empty if it has none.
 
     Raises:
-        runtime.archive.positions.PositionsError: that is not to be known.
+        runtime.archive.positions.PositionsError: that is unknown.
     """
     line = ancestors_of(found.current_snapshot(), found.metadata)
     return positions_in(table, [dict(s.summary.additional_properties) if s.summary else {}

@@ -1,4 +1,4 @@
-"""An admin client of librdkafka's that knows why the broker does not let it in."""
+"""A librdkafka admin client that knows why the broker rejects it."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from runtime.kafka.refusals import Refusals
 
 
 class Admin(AdminClient):
-    """Connects by itself, and again whenever it must."""
+    """Connects and reconnects automatically."""
 
     def __init__(self, kafka: KafkaConfig, **options: Any) -> None:
-        """Take how to reach Kafka, and librdkafka's options with `_` for their dots."""
+        """Take the Kafka settings, and librdkafka's options with `_` for their dots."""
         self.kafka = kafka
         self._refusals = Refusals()
         config: dict[str, Any] = {
@@ -26,6 +26,6 @@ class Admin(AdminClient):
         super().__init__(config)
 
     def why_refused(self) -> str | None:
-        """Return why the broker did not let us in when it was last tried; None if it did."""
+        """Return why the broker last rejected the login; None if it accepted it."""
         self.poll(0)
         return self._refusals.why

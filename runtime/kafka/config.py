@@ -60,7 +60,7 @@ class KafkaConfig(BaseModel):
         default=None,
         pattern=r"^https?://",
         validate_default=True,
-        description="of OAUTHBEARER: where tokens are had for the client's credentials",
+        description="of OAUTHBEARER: the token endpoint of the client's credentials",
     )
     sasl_token_scope: str | None = Field(default=None, description="of OAUTHBEARER: asked for")
 
@@ -81,7 +81,7 @@ class KafkaConfig(BaseModel):
         """Return the options by which confluent-kafka connects.
 
         Raises:
-            runtime.kafka.tokens.TokenError: a token is needed, and there is none to be had.
+            runtime.kafka.tokens.TokenError: a token is needed, but none is available.
         """
         options: dict[str, Any] = {"bootstrap.servers": self.bootstrap_servers}
         if self.security_protocol != "PLAINTEXT":
@@ -125,7 +125,7 @@ class KafkaConfig(BaseModel):
         )
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return by what connections are encrypted; None where they are not."""
+        """Return the TLS context of connections; None if they are not encrypted."""
         if not self.is_encrypted:
             return None
         context = ssl.create_default_context(cafile=self.ssl_ca_file)
@@ -215,5 +215,5 @@ class KafkaConfig(BaseModel):
 
 
 def plain(bootstrap_servers: str) -> KafkaConfig:
-    """Return how to reach brokers that encrypt nothing and let everyone in."""
+    """Return the settings of brokers without encryption and authentication."""
     return KafkaConfig(bootstrap_servers=bootstrap_servers)

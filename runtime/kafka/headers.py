@@ -1,4 +1,4 @@
-"""The headers of a record as confluent-kafka hands them out.
+"""The headers of a record, as confluent-kafka returns them.
 
 Kafka takes any bytes for the name of a header. confluent-kafka makes text of it, and fails with an
 error of the interpreter where that is not UTF-8. Such a record is a bad one, as for the workers.
@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from confluent_kafka import Message
 
 _UNREADABLE: Final[list[tuple[str, str | bytes | None]]] = []
-"""Stands in for headers that were found to be unreadable: known by being this list."""
+"""Stands in for unreadable headers: recognized by identity."""
 
 _one_at_a_time: Final = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""An admin client for as long as a program runs, and answers within a bound.
+"""A long-lived admin client with bounded response times.
 
 librdkafka can stop answering for good: a metadata answer without brokers, as a starved broker may
 give, takes every broker from the client (librdkafka's issue 5301). So a client that has failed a
@@ -17,14 +17,14 @@ from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
 
 FAILURES: Final = 3
-"""In a row, after which a client is replaced."""
+"""Consecutive failures after which a client is replaced."""
 
 Answer = TypeVar("Answer")
 Ask = Callable[[Admin], Iterable[Future[Answer]]]
 
 
 class LastingAdmin:
-    """Connects by itself, and again whenever it must."""
+    """Connects and reconnects automatically."""
 
     def __init__(self, kafka: KafkaConfig, **options: Any) -> None:
         """Take what `Admin` does."""
@@ -36,7 +36,7 @@ class LastingAdmin:
 
     @property
     def client(self) -> Admin:
-        """The client to ask next; made when it is first asked for, which may block for a token."""
+        """The current client; created on first use, which may block for a token."""
         with self._making:
             if self._is_closed:  # else one that is made while this is closed would be left behind
                 raise KafkaException(KafkaError(KafkaError._DESTROY))  # noqa: SLF001 (its public name)
@@ -45,13 +45,13 @@ class LastingAdmin:
             return self._client
 
     def failed(self) -> None:
-        """Count a time that the client had no answer; leave it after a few in a row."""
+        """Count a failure of the client; replace it after a few in a row."""
         self._failures += 1
         if self._failures >= FAILURES:
             self._leave()
 
     def close(self) -> threading.Thread:
-        """Leave the client for good; return the thread in which it ends, maybe slowly."""
+        """Abandon the client; return the thread in which it shuts down, maybe slowly."""
         with self._making:
             self._is_closed = True
         return self._leave()
@@ -64,7 +64,7 @@ class LastingAdmin:
         return ending
 
     async def ask(self, ask: Ask[Answer], within_s: float) -> list[Answer | KafkaException]:
-        """Return the answers to some questions, or why there is none, as `ask_now` does."""
+        """Return the answers to some requests, or raise as `ask_now` does."""
         client = self._client
         if client is None:
             client = await asyncio.to_thread(lambda: self.client)
@@ -78,10 +78,10 @@ class LastingAdmin:
         return self._answers(asked, within_s)
 
     def ask_now(self, ask: Ask[Answer], within_s: float) -> list[Answer | KafkaException]:
-        """Return the answers to some questions, or why there is none; blocks until then.
+        """Return the answers to some requests; blocks until then.
 
         Args:
-            ask: puts one or more questions, and returns the answers to come.
+            ask: sends one or more requests, and returns their futures.
             within_s: when they must have come. The client itself is given less time, as a rule, so
                 that it says why there is none.
 
@@ -107,7 +107,7 @@ class LastingAdmin:
 
 def _settled(future: Future[Any]) -> Any:
     error = future.exception()
-    # Not raised first: its traceback would keep the client, which has to end when it is left.
+    # Not raised first: its traceback would keep the client alive, which must end when abandoned.
     return error if isinstance(error, KafkaException) else future.result()
 
 

@@ -37,7 +37,7 @@ def describe_error(error: KafkaError) -> str:
 
 
 class Refusals:
-    """The `error_cb` of a client, which keeps why the broker does not let it in."""
+    """The `error_cb` of a client, which keeps why the broker rejects it."""
 
     def __init__(self) -> None:
         self._last: KafkaError | None = None
@@ -52,7 +52,7 @@ class Refusals:
             self._last = error
 
     def forget(self) -> None:
-        """Note that the broker has let the client in."""
+        """Note that the broker has accepted the client."""
         self._last = None
 
     @property

@@ -1,4 +1,4 @@
-"""What each program needs to be allowed on a Kafka that knows its users, and nothing more.
+"""The exact rights that each program needs on a Kafka with authorization.
 
 docs/kafka.md shows the same as a table. READ and WRITE include DESCRIBE.
 """
@@ -45,7 +45,7 @@ class Right(NamedTuple):
 
 
 class RightsError(RuntimeError):
-    """Kafka does not let the user in, or does not allow what the program needs."""
+    """Kafka refuses the login, or does not grant what the program needs."""
 
 
 def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
@@ -55,7 +55,7 @@ def rights(namespace: str) -> Mapping[User, tuple[Right, ...]]:
         "producers": _on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS),
         "simulator": (
             *_on("WRITE", QUOTES, INTERACTIONS, INSTRUMENTS),
-            # It goes on where the one before ended.
+            # It resumes where the previous one ended.
             *_on("READ", QUOTES, INTERACTIONS),
         ),
         "workers": (

@@ -1,4 +1,4 @@
-"""The time by which a record is judged as ahead, of records that confluent-kafka read."""
+"""The clock against which records that confluent-kafka read may be too far ahead."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from contracts.messages import Ints
 def clock_ms(records: Sequence[Message], now_ms: int) -> Ints:
     """Return the time by which each record is judged as ahead, epoch ms, (n,).
 
-    When the broker took the record, if the topic is one whose broker stamps the records. Else the
-    producer's clock stands there, which may be slow, and ours counts: `now_ms`. The workers have
+    When the broker appended the record, if the broker stamps the topic's records. Otherwise the
+    timestamp is the producer's, which may be slow, and our clock counts: `now_ms`. The workers have
     the same rule, `stream_processors.transport.batches`.
     """
     stamps = (record.timestamp() for record in records)

@@ -14,11 +14,11 @@ _SAID_BYTES: Final = 300
 
 
 class TokenError(RuntimeError):
-    """The endpoint gives no token, and says why."""
+    """The endpoint refuses a token; the text says why."""
 
 
 class Token(NamedTuple):
-    """What shows the broker who the client is."""
+    """What authenticates the client to the broker."""
 
     text: str
     ends_at_s: float
@@ -70,5 +70,5 @@ class TokenSource:
 
 
 def _quoted(text: str) -> str:
-    """Return an id or a secret as it stands in a header (RFC 6749, section 2.3.1)."""
+    """Return an id or a secret encoded for a header (RFC 6749, section 2.3.1)."""
     return urllib.parse.quote_plus(text)

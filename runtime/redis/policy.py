@@ -1,4 +1,4 @@
-"""Whether the store keeps what it is given: one that evicts loses counts without a word."""
+"""Whether the store keeps all data: one that evicts loses counts silently."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -11,7 +11,7 @@ _APPENDING: Final = "aof_enabled"
 
 
 def warnings_of(info: Mapping[str, Any]) -> list[str]:
-    """Return what a person should know of how a store is kept.
+    """Return warnings about a store's configuration.
 
     >>> warnings_of({"maxmemory_policy": "noeviction", "aof_enabled": 1})
     []

@@ -68,7 +68,7 @@ def _sentence(said: object) -> str:
 
 
 def not_let_in(url: StoreUrl, said: object) -> str:
-    """Return what to tell when Redis does not take a name and password."""
+    """Return the message for a user and password that Redis refuses."""
     return (
         f"Redis at {url.where} does not let in user {url.user!r}: {_sentence(said)} Set name and "
         "password in REDIS_URL to those of a user that it has (ACL LIST)"
@@ -76,7 +76,7 @@ def not_let_in(url: StoreUrl, said: object) -> str:
 
 
 def not_encrypted(url: StoreUrl, said: object) -> str:
-    """Return what to tell when TLS does not come about."""
+    """Return the message for a failed TLS handshake."""
     return (
         f"no encrypted connection to Redis at {url.where}: {_sentence(said)} In REDIS_URL, "
         "ssl_ca_certs names the authority that signed its certificate, ssl_certfile and "
@@ -86,7 +86,7 @@ def not_encrypted(url: StoreUrl, said: object) -> str:
 
 @contextlib.contextmanager
 def letting_in(url: StoreUrl) -> Iterator[None]:
-    """Tell why Redis does not let in who connects within the block.
+    """Explain why Redis refuses a connection made within the block.
 
     Raises:
         StoreRefusesError: name, password or a certificate is not what it takes.

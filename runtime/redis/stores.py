@@ -1,6 +1,6 @@
-"""Redis clients, for a single node, a cluster or what Sentinels watch over.
+"""Redis clients for a single node, a cluster, or a master behind Sentinels.
 
-The server at the URL says whether it is a cluster.
+The server at the URL reports whether it is a cluster.
 """
 
 import asyncio
@@ -49,16 +49,16 @@ UNAVAILABLE: Final[tuple[type[Exception], ...]] = (
     RedisClusterException,
     TryAgainError,
 )
-"""What the clients raise while Redis cannot be reached or fails over: worth another try."""
+"""What the clients raise while Redis is unreachable or fails over: worth a retry."""
 REFUSING: Final = (
     "NOREPLICAS", "MISCONF", "OOM", "LOADING", "MASTERDOWN", "TRYAGAIN", "READONLY",
     "BUSY", "CLUSTERDOWN")  # fmt: skip
-"""What an answer starts with while Redis takes no writes: too few replicas, a full disk, no memory;
-redis-py has no class for most of them, nor for those that come out of a script."""
+"""Prefixes of errors while Redis accepts no writes: too few replicas, a full disk, no memory;
+redis-py has no class for most of them, nor for those raised in a script."""
 
 
 def is_away(error: BaseException) -> bool:
-    """Return whether Redis may answer otherwise later: it is away, fails over, or takes no writes.
+    """Return whether a retry may succeed: Redis is unreachable, fails over, or accepts no writes.
 
     >>> is_away(ResponseError("NOREPLICAS Not enough good replicas to write."))
     True
@@ -85,7 +85,7 @@ def connect(url: str, client_name: str, timeout_s: float = 5) -> Store:
 
     Raises:
         redis.exceptions.ConnectionError: nothing answers there.
-        StoreRefusesError: it does not let us in.
+        StoreRefusesError: it refuses the login.
     """
     where, options = StoreUrl.of(url), _options(client_name, timeout_s)
     retry = Retry(_backoff(), _RETRIES, supported_errors=_RETRIED)
@@ -107,7 +107,7 @@ async def connect_async(
 ) -> AsyncStore:
     """Return an asyncio client of the store at `url`, whose answers are text; as `connect`.
 
-    A reader with a deadline of its own wants no retries: they would outlast it.
+    A reader with a deadline of its own needs no retries: they would outlast it.
     """
     where, options = StoreUrl.of(url), _options(client_name, timeout_s)
     retry = AsyncRetry(_backoff(), retries, supported_errors=_RETRIED)
@@ -129,9 +129,9 @@ async def connect_async(
 
 
 async def _initialize(cluster: redis.asyncio.RedisCluster) -> None:
-    """Learn which nodes there are, and of one of them which commands.
+    """Discover the nodes, and the commands from one of them.
 
-    redis-py asks the first master, and gives up if that one is away: then the next one is first.
+    redis-py asks the first master, and gives up if it is unreachable: then the next one is first.
     """
     asked = 0
     while True:
@@ -148,7 +148,7 @@ async def _initialize(cluster: redis.asyncio.RedisCluster) -> None:
 
 
 def check_kept(store: Store) -> list[str]:
-    """Return what a person should know of how the store is kept.
+    """Return warnings about the store's configuration.
 
     Raises:
         StoreRefusesError: it may evict what it holds.
@@ -160,7 +160,7 @@ async def check_kept_async(store: AsyncStore) -> list[str]:
     """Return what `check_kept` returns, or raise what it raises; of those nodes that answer.
 
     Raises:
-        redis.exceptions.RedisError: none does, or one says something else than that it is away.
+        redis.exceptions.RedisError: none does, or one fails though it is reachable.
     """
     if isinstance(store, redis.asyncio.Redis):
         return warnings_of(await store.info(*_ON_KEEPING))
@@ -178,7 +178,7 @@ _ON_KEEPING: Final = ("memory", "persistence")
 
 
 def every_master(store: Store | AsyncStore) -> dict[str, Any]:
-    """Return the arguments by which a command goes to each node that takes writes."""
+    """Return the arguments that send a command to each node that accepts writes."""
     if isinstance(store, redis.Redis | redis.asyncio.Redis):
         return {}
     return {"target_nodes": store.PRIMARIES}
@@ -203,7 +203,7 @@ def _packing_in_c(connection: type[Any]) -> type[Any]:
     """Return the connection class with hiredis packing its commands, as redis-py's sync one does.
 
     redis-py 8.1 packs asyncio's commands in Python: 1.6 us an argument, nine tenths of what a
-    worker that writes many numbers would spend. It also says who may not do what.
+    worker that writes many numbers would spend. Its errors also name user and command.
     """
 
     class Packing(connection):  # type: ignore[misc]

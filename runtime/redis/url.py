@@ -1,4 +1,4 @@
-"""`REDIS_URL`: where the store is, how it is encrypted, who comes, and what may be shown of it.
+"""`REDIS_URL`: where the store is, encryption, the user, and what may be shown of it.
 
 URLs are redis-py's, with the form for Sentinel on which projects around it have settled.
 """
@@ -61,7 +61,7 @@ class StoreUrl:
         """Read a URL.
 
         Raises:
-            ValueError: it is none of a store; says what is wrong and what helps, and no secret.
+            ValueError: it is not a store's; names the problem and the remedy, but no secret.
         """
         scheme, separator, rest = url.partition("://")
         if not separator or scheme not in _SCHEMES:
@@ -98,7 +98,7 @@ class StoreUrl:
 
     @property
     def user(self) -> str:
-        """The ACL user who comes."""
+        """The ACL user."""
         return self.options.get("username") or "default"
 
     @property
@@ -118,7 +118,7 @@ class StoreUrl:
 
 
 def shown(url: str) -> str:
-    """Return a URL, or what was meant to be one, without what may be a secret.
+    """Return a URL, valid or not, without what may be a secret.
 
     >>> shown("rediss://worker:s3/cr@t@host:6379/0?ssl_ca_certs=/ca.pem&ssl_password=s3cret")
     'rediss://worker:***@host:6379/0?ssl_ca_certs=/ca.pem&ssl_password=***'
@@ -163,7 +163,7 @@ def _check_db(path: str) -> None:
 
 
 def _check_query(scheme: str, query: str) -> None:
-    """Return if redis-py will understand the options, and files are what they should be."""
+    """Return if redis-py will accept the options, and files are valid."""
     known = ["db", "protocol", *_LOGIN]
     if scheme.startswith("rediss"):
         known += _TLS

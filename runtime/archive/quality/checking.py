@@ -1,6 +1,6 @@
-"""Checks a snapshot of a table against what is expected of its rows.
+"""Checks a snapshot of a table against the expectations of its rows.
 
-Great Expectations judges a batch at a time; what a table's batches break is summed up here.
+Great Expectations checks a batch at a time; the violations of all batches are summed up here.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ class Checked:
 
     @property
     def failed(self) -> list[Failed]:
-        """What rows do not meet."""
+        """The expectations that rows do not meet."""
         return [_failed(result) for result in self.results if not result.success]
 
 
@@ -66,13 +66,13 @@ def check_snapshot(found: Table, table: ArchiveTable, snapshot: Snapshot, now_ms
 
     Args:
         found: the table as it is now.
-        table: as it was agreed on.
+        table: as `contracts.archive` defines it.
         snapshot: of it.
         now_ms: the clock, epoch ms.
 
     Raises:
         ArchiveError: a file cannot be read.
-        PositionsError: how far the snapshot goes is not to be known.
+        PositionsError: how far the snapshot goes is unknown.
     """
     suite, definition = _suite(table, now_ms)
     rows = 0
@@ -109,7 +109,7 @@ def _evaluated(result: ExpectationValidationResult) -> ExpectationValidationResu
 def _sum(
     before: ExpectationValidationResult, result: ExpectationValidationResult
 ) -> ExpectationValidationResult:
-    """Return what the batches up to one break, of what those before it did."""
+    """Return the violations up to and including a batch, from those before it."""
     both: dict[str, Any] = {**before.result}
     for name in _SUMMED:
         if name in both:

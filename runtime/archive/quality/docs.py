@@ -1,4 +1,4 @@
-"""Pages of what was expected of tables and what was found: the data docs of Great Expectations."""
+"""Pages of expectations and results: the data docs of Great Expectations."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -19,10 +19,10 @@ _SITE: Final = "archive"
 
 
 def write_docs(folder: Path, checked: Iterable[Checked], now_ms: int) -> Path:
-    """Write pages to a folder, made if it is not there, and return the first one to read.
+    """Write pages to a folder, created if missing, and return the first one to read.
 
     Args:
-        folder: what an earlier check wrote there is written over.
+        folder: the results of an earlier check there are overwritten.
         checked: the tables; those without rows have no page of results.
         now_ms: the clock, epoch ms.
 

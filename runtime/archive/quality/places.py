@@ -1,4 +1,4 @@
-"""Which rows have a place in the log that another row has, too. Pure."""
+"""Which rows share their place in the log with another row. Pure."""
 
 import itertools
 from typing import Final
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from contracts.messages import Ints
 
 _CHUNK: Final = 65_536
-"""Offsets whose bits are kept together: rows of a file are near to each other in the log."""
+"""Offsets whose bits share a chunk: rows of a file are close together in the log."""
 
 
 class Places:

@@ -25,7 +25,7 @@ from runtime.archive.tables import arrow_schema_of, with_added_columns
 ROWS_AT_ONCE: Final = 500_000
 """Some 300 MB with what is made of them; a file of 128 MB has twenty million rows."""
 _NOWHERE: Final = -1
-"""In the place of a null in a place."""
+"""Stands for a null in a place."""
 
 
 def batches(found: Table, table: ArchiveTable, snapshot: Snapshot) -> Iterator[pd.DataFrame]:
@@ -35,7 +35,7 @@ def batches(found: Table, table: ArchiveTable, snapshot: Snapshot) -> Iterator[p
 
     Raises:
         ArchiveError: a file cannot be read, or has deleted rows in it; names it.
-        PositionsError: how far the snapshot goes is not to be known.
+        PositionsError: how far the snapshot goes is unknown.
     """
     line = ancestors_of(snapshot, found.metadata)
     summaries = [dict(s.summary.additional_properties) if s.summary else {} for s in line]
@@ -84,7 +84,7 @@ def _rows(found: Table, table: ArchiveTable, path: str) -> Iterator[pa.RecordBat
         with found.io.new_input(path).open() as stream:
             file = pq.ParquetFile(stream)
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=names):
-                # Required or not, and of whatever metadata: to go together, schemas must be equal.
+                # Files differ in nullability and metadata; to be concatenated, schemas must match.
                 yield with_added_columns(table, batch).cast(schema)
     except (pa.ArrowException, FileNotFoundError, KeyError) as error:
         raise ArchiveError(
@@ -93,7 +93,7 @@ def _rows(found: Table, table: ArchiveTable, path: str) -> Iterator[pa.RecordBat
 
 
 def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield the rows of batches, `ROWS_AT_ONCE` or more at a time: each time has its price."""
+    """Yield the rows of batches, `ROWS_AT_ONCE` or more at a time: each call has a fixed cost."""
     some: list[pa.RecordBatch] = []
     for batch in batches:
         some.append(batch)

@@ -1,4 +1,4 @@
-"""Expectations of Great Expectations, made of the rules of a table. Pure."""
+"""Expectations of Great Expectations, built from the rules of a table. Pure."""
 
 from typing import Final
 
@@ -36,7 +36,7 @@ from contracts.messages import MAX_AHEAD_MS
 PLACE_IS_NEW: Final = "place_is_new"
 PLACE_IS_COVERED: Final = "place_is_covered"
 ADDED: Final = (PLACE_IS_NEW, PLACE_IS_COVERED)
-"""Columns that say of a row's place whether it is as it must be."""
+"""Columns that say whether a row's place is valid."""
 _BYTES: Final = "_bytes"
 
 
