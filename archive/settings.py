@@ -64,7 +64,7 @@ class ArchiveSettings(InputSettings, MetricsSettings):
     def maintenance_interval_s(self) -> float:
         """From one round of erasure and cleaning to the next one.
 
-        A tombstone is noticed within one, earlier snapshots expire within another and are removed by
+        A tombstone is noticed within one, earlier snapshots expire within another and go with
         the round after that: three quarters of the guarantee.
         """
         return self.archive_erase_within_hours * 3_600 / _QUARTERS

@@ -1,4 +1,4 @@
-"""Starts the trainer: reads the settings, makes what the runs need, and hands it on."""
+"""Composition root of the trainer: reads the settings, and creates what the runs need."""
 
 import signal
 import threading
@@ -25,9 +25,9 @@ from trainer.settings import TrainerSettings
 from trainer.source import SourceError
 
 DONE: Final = frozenset({"trained", "empty"})
-"""How `once` ends well."""
+"""The outcomes with which `once` succeeds."""
 LEASES_TO_WAIT: Final = 2
-"""So that `once` outlasts the lock of a trainer that died."""
+"""Long enough for `once` to outlast the lock of a dead trainer."""
 
 app = typer.Typer(
     help="Turns the counts in Redis into ranked lists in Redis.",

@@ -1,4 +1,4 @@
-"""Makes one generation of a run: settings chosen, judged, lists written, let out to readers."""
+"""Makes one generation of a run: chooses and judges settings, writes the lists, publishes them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Generations:
     now: Callable[[], datetime]
 
     def publish(self, variant: str, settings: TrainerSettings, place: int) -> Report:
-        """Make a variant's generation and let its readers have it.
+        """Make a variant's generation and publish it.
 
         Args:
             variant: its name.
@@ -51,7 +51,7 @@ class Generations:
         Raises:
             BadDataError: it predicts worse than what is served; it is noted.
             SupersededError: another trainer took over.
-            HeldError: a person rolled back in the meantime.
+            HeldError: an operator rolled back in the meantime.
         """
         before = self.stages.seconds.copy()
         served = served_report(self.store, self.keyspace, variant)
@@ -88,7 +88,7 @@ class Generations:
         held_out: HeldOut | None,
         served: Report | None,
     ) -> list[Checked]:
-        """Return what was checked of the accuracy; a run that a person started ignores the result.
+        """Return what was checked of the accuracy; an operator's run ignores the result.
 
         Raises:
             BadDataError: it predicts worse than what is served; it is noted.
@@ -149,7 +149,7 @@ def users_listed(settings: TrainerSettings) -> int:
 
 
 def models_of(settings: TrainerSettings) -> Models:
-    """Return the models of a variant, of which `auto` is none any more."""
+    """Return the models of a variant, with `auto` resolved."""
     own_lists = settings.user_model != "none" and settings.active_users
     return Models(
         items=settings.model(settings.item_model),

@@ -1,8 +1,8 @@
 """One trainer at a time: a lock in Redis with a lease, and a fencing token for its holder.
 
-The lock spares work. What keeps two trainers from harming each other is the token, which grows with
-every holder: one that was stopped, lost its lease and woke up again cannot publish over its
-successor (`trainer.generations.publication`).
+The lock only saves work. The token keeps two trainers from harming each other; it grows with every
+holder: one that was paused, lost its lease and resumed cannot publish over its successor
+(`trainer.generations.publication`).
 
 Source: Kleppmann, "How to do distributed locking", 2016.
 """
@@ -22,7 +22,7 @@ from trainer.generations.fences import next_fence
 
 RENEWALS_PER_LEASE: Final = 3
 WAIT_S: Final = 0.1
-"""Between two looks at a lock that another trainer holds."""
+"""Between two checks of a lock that another trainer holds."""
 
 _RENEW: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -111,12 +111,12 @@ def held(
     Args:
         store: where the lock is.
         keyspace: names it.
-        lease_s: how long it outlasts a holder that died.
+        lease_s: how long it outlasts a dead holder.
         wait_s: how long to wait for another holder.
-        pause: waits for so many seconds, and returns true when there is no use in waiting.
+        pause: waits for so many seconds, and returns true to give up.
 
     Raises:
-        LockedError: another trainer held it, for `wait_s` seconds or until the pause said so.
+        LockedError: another trainer held it, for `wait_s` seconds or until the pause gave up.
     """
     lease = Lease(store, keyspace.model_lock(), lease_s)
     give_up_at = time.monotonic() + wait_s

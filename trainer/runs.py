@@ -34,13 +34,13 @@ from trainer.stages import Stages, StoppedError, shown
 from trainer.training import Skipped, Training
 
 ATTEMPTS: Final = 4
-"""Tries of one run while Redis is away; they take about 4 seconds."""
+"""Attempts of one run while Redis is unreachable; they take about 4 seconds."""
 
 FIRST_EVERY_S: Final = 5.0
-"""From one run's start to the next one's while there is nothing to learn from."""
+"""From one run's start to the next one's while there is no data."""
 
 FAILURES: Final = (RedisError, RedisClusterException, LeaseLostError, SupersededError)
-"""What the next run may well not meet any more."""
+"""Errors that the next run may well not hit."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Runs:
         stop: threading.Event,
         source_of: Callable[[Store, Keyspace], Source] = RedisSource,
     ) -> None:
-        """End a run between two blocks, and wait no longer, once `stop` is set."""
+        """End a run between two blocks, and stop waiting, once `stop` is set."""
         self._settings = settings
         self._stop = stop
         self._source_of = source_of
@@ -62,8 +62,8 @@ class Runs:
     def periodically(self) -> None:
         """Run every `train_every_seconds`, if anything changed, until stopped.
 
-        More often while there is nothing to learn from, and at first after that: the first lists
-        come soon after the first events, and were made of few.
+        More often while there is no data, and at first after that: the first lists come soon after
+        the first events, and are based on few.
         """
         most_s = every_s = self._settings.train_every_seconds
         while not self._stop.is_set():

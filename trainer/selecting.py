@@ -1,7 +1,7 @@
 """Which settings a variant's generation is made with: those that are set, or what `auto` chose.
 
-What was chosen when the served generation was made holds until the data or the settings have
-changed; its accuracy is measured at every run.
+A choice for the served generation is kept until the data or the settings have changed; its accuracy
+is measured at every run.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def select(
 def _remembered(
     learned: Learned, settings: TrainerSettings, served: Report | None
 ) -> Selection | None:
-    """Return what was chosen when the served generation was made, if it still holds."""
+    """Return what was chosen for the served generation, if it is still valid."""
     selection = served.selection if served else None
     if served is None or selection is None or selection.found.ndcg is None:
         return None

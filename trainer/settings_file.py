@@ -1,4 +1,4 @@
-"""Settings in a TOML file, as `tune` writes them and people keep them: names as in the environment.
+"""Settings in a TOML file, as `tune` writes them: names as in the environment.
 
 `TRAINER_SETTINGS_FILE` names the file that `run` and `once` read; an environment variable of the
 same name as a setting in it comes first.
@@ -19,11 +19,11 @@ PATH_FIELD: Final = "trainer_settings_file"
 
 
 class SettingsFileError(ValueError):
-    """The file cannot be used: the message names it, what is wrong and what to do."""
+    """The file cannot be used: the message names it, the problem and the remedy."""
 
 
 class SettingsFileSource(PydanticBaseSettingsSource):
-    """What stands in the file that the sources before this one name; nothing if they name none."""
+    """The content of the file that earlier sources name; empty if they name none."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 (pydantic's signature)
         """Return the value of one setting, its name, and that it is ready to be validated."""
@@ -123,7 +123,7 @@ def write_settings_file(path: Path, values: Mapping[str, object], comments: Sequ
 
 
 def check_name(place: str, name: str, known: Collection[str]) -> None:
-    """Make sure that there is a setting of that name.
+    """Check that there is a setting of that name.
 
     Raises:
         SettingsFileError: there is none.

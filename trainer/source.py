@@ -17,11 +17,11 @@ from trainer.stages import Stages
 
 
 class SourceError(RuntimeError):
-    """What a run is to learn from cannot be had; the text says what to do."""
+    """The data of a run is unavailable; the text says what to do."""
 
 
 class Source(Protocol):
-    """Gives a run what it learns from."""
+    """The data source of a run."""
 
     def inputs(
         self,
@@ -61,8 +61,8 @@ class RedisSource:
         """Return counts and histories as they stand.
 
         Raises:
-            CorruptValueError: too many of them are not as they must be.
-            redis.exceptions.RedisError: Redis is away.
+            CorruptValueError: too many of them are corrupt.
+            redis.exceptions.RedisError: Redis is unreachable.
         """
         with stages.timed("read counts"):
             gram = read_gram(self.store, self.keyspace, topology.cooccurrences, stages)

@@ -1,4 +1,4 @@
-"""Where a run is: stages are timed, shown on a terminal, and left between two blocks if need be."""
+"""The stages of a run: timed, shown on a terminal, and cancellable between two blocks."""
 
 import time
 from collections import defaultdict
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class StoppedError(RuntimeError):
-    """The process was asked to stop in the middle of a run."""
+    """A stop was requested in the middle of a run."""
 
 
 class Stages:

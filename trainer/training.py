@@ -39,7 +39,7 @@ class Skipped(StrEnum):
     UNCHANGED = "unchanged"
     """what is served was made from the same counts, histories and settings"""
     EMPTY = "empty"
-    """nobody has anything yet"""
+    """there is no data yet"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +56,18 @@ class Training:
     now: Callable[[], datetime]
 
     def run(self, *, only_if_changed: bool) -> Report | Skipped | Waiting:
-        """Judge a canary whose time is over, train, publish, and return the default one's report.
+        """Judge a canary that is due, train, publish, and return the default variant's report.
 
         Args:
-            only_if_changed: false if a person asks for the run: it then waits for no trial either.
+            only_if_changed: false for an operator's run: it then waits for no trial either.
 
         Raises:
             TopologyError: the topics were never made.
-            CorruptValueError: too many counts or histories are not as they must be.
+            CorruptValueError: too many counts or histories are corrupt.
             BadDataError: they break a hard rule.
-            RulesError, VariantsError: a file that the settings name is not as it must be.
+            RulesError, VariantsError: a file that the settings name is invalid.
             SupersededError: another trainer took over.
-            HeldError: a person rolled back in the meantime.
+            HeldError: an operator rolled back in the meantime.
         """
         started, path = self.now(), self.settings.canary_rules
         rules = read_rules(path) if path else None
@@ -101,7 +101,7 @@ class Training:
             try:
                 generations.publish(variant, settings, place)
             except BadDataError as error:
-                # What is served of it stays, and so it does not keep the others waiting.
+                # What it serves stays, so it does not block the others.
                 log.error("rejected", variant=variant, reason=str(error))  # noqa: TRY400
         return generations.publish(DEFAULT_VARIANT, self.settings, 0)
 

@@ -1,4 +1,4 @@
-"""What `once` learns from: the options of the command line, and the source that they name."""
+"""The source that `once` learns from, by command-line options."""
 
 import enum
 import threading
@@ -53,12 +53,12 @@ def source_of(
     """Return the source that the options name.
 
     Raises:
-        ValueError: they do not go together, or a setting is wrong.
-        SourceError: the archive or the packages that it takes are not there.
+        ValueError: they conflict, or a setting is invalid.
+        SourceError: the archive or its packages are missing.
     """
     if engine is Engine.SPARK:
         if snapshot is not None and again is not None:
-            raise ValueError("--again and --snapshot both say what is learned from: give one")
+            raise ValueError("--again and --snapshot both choose the data: give one")
         return _spark_source(master or LOCAL, snapshot, again, stop)
     if (master, snapshot, again) != (None, None, None):
         raise ValueError("--master, --snapshot and --again need --engine spark")

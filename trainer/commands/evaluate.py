@@ -1,4 +1,4 @@
-"""`python -m trainer evaluate`: how good models are on a file of one's own."""
+"""`python -m trainer evaluate`: how good models are on a file of your own."""
 
 import enum
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The commands by which a person decides: history, promote, rollback, weights.
+"""The operators' commands: history, promote, rollback, weights.
 
-They need no lock and wait for no run: each is one change of `model:current`, which is compared with
-what was read. A run that is on its way finds it changed, and respects it.
+They need no lock and wait for no run: each is one compare-and-set of `model:current`. A run in
+progress notices the change, and respects it.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ from trainer.settings import TrainerSettings
 
 SHOWN: Final = 20
 WIDTH: Final = 160
-"""Of tables that go into a file or a pipe, whose width nobody knows."""
+"""Width of tables that go into a file or a pipe."""
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +58,7 @@ def promote() -> None:
 
 
 def rollback() -> None:
-    """Take the canary away or, without one, go back to the generation before; then hold."""
+    """Withdraw the canary or, without one, return to the previous generation; then hold."""
     with _store() as (store, keyspace, _):
         before, after = _change(store, keyspace, rolled_back)
         variant, served = (
@@ -82,7 +82,7 @@ def weights(
         list[str] | None, typer.Argument(help="such as default=9 steep=1", metavar="VARIANT=WEIGHT")
     ] = None,
 ) -> None:
-    """Spread the users over the variants, now; without arguments, end the experiment."""
+    """Distribute the users over the variants now; without arguments, end the experiment."""
     with _store() as (store, keyspace, _):
         try:
             wanted = parse_weights(experiment, of_variants or []) if experiment else None

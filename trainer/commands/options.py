@@ -17,7 +17,7 @@ from trainer.settings import TrainerSettings
 from trainer.settings_file import check_name, flat_fields, nested, read_settings_file
 
 USAGE_ERROR: Final = 2
-"""The exit status of a command that cannot do what it was asked, as shells have it."""
+"""The exit status of invalid usage, as in shells."""
 _WIDTH_OF_A_FILE: Final = 160
 
 InteractionsFile = Annotated[
@@ -53,7 +53,7 @@ Length = Annotated[int, typer.Option("--n", min=1, help="length of a list")]
 
 
 class NoFolderError(ValueError):
-    """A file is to be written where there is no folder."""
+    """The folder of an output file does not exist."""
 
 
 def trainer_settings(path: Path | None, assignments: Sequence[str]) -> TrainerSettings:
@@ -88,7 +88,7 @@ def worker_rules(assignments: Sequence[str]) -> WorkerRules:
 
 
 def check_folders(*files: Path | None) -> None:
-    """Make sure that files can be written at the end of long work.
+    """Check that files can be written at the end of long work.
 
     Raises:
         NoFolderError: the folder of one is not there.
@@ -109,7 +109,7 @@ def errors_reported() -> Iterator[None]:
 
 
 def results() -> Console:
-    """Return where results are printed: on a file's line a table has room."""
+    """Return the console for results, with wide lines when it is not a terminal."""
     return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 
 

@@ -1,4 +1,4 @@
-"""`python -m trainer tune`: finds the settings that suit one's own data."""
+"""`python -m trainer tune`: finds the settings that suit your own data."""
 
 import enum
 from pathlib import Path
@@ -52,10 +52,10 @@ def tune(
         "trainer.toml"
     ),
 ) -> None:
-    """Search for settings on a part of what is learned from, and write the best ones to a file.
+    """Search for settings on a part of the training data, and write the best ones to a file.
 
-    What is to be found is left for the last: the table compares each model as it was set and as it
-    was tuned on events that the search has not seen.
+    The test data is used only at the end: the table compares each model as set and as tuned on
+    events that the search has not seen.
     """
     from trainer.evaluation.question import Question
     from trainer.evaluation.table import sentence_on, table_of

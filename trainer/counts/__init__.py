@@ -1,1 +1,1 @@
-"""What models are made from: the Gram matrix of the items, and histories, read out of Redis."""
+"""The input of models: the Gram matrix of the items, and histories, read from Redis."""

@@ -11,13 +11,13 @@ from runtime.redis.stores import Store
 from trainer.counts.pipelines import named
 
 _USERS_PER_PAGE: Final = 2_000
-"""Redis works for a millisecond on one page of a partition's users."""
+"""One page of a partition's users takes Redis a millisecond."""
 
 
 def latest_users(
     store: Store, keyspace: Keyspace, partitions: int, users: int
 ) -> tuple[list[str], list[int]]:
-    """Return id and partition of the users with the latest events; equally late ones by id, down.
+    """Return id and partition of the users with the latest events; ties by descending id.
 
     Raises:
         CorruptValueError: a key that should hold users holds something else.

@@ -1,4 +1,4 @@
-"""Cuts long work into blocks of bounded size."""
+"""Splits long work into blocks of bounded size."""
 
 from itertools import pairwise
 

@@ -1,7 +1,7 @@
-"""Counts made of histories, where those that the workers keep should count users or time otherwise.
+"""Counts built from histories, where users or time should be weighted differently.
 
-The workers' G counts all users alike, or as `USER_WEIGHT` says, and cannot be counted otherwise
-afterwards. Histories can: they have every affinity and the time of its last event. Pure.
+The workers' G weights all users alike, or by `USER_WEIGHT`, and cannot be reweighted afterwards.
+Histories can: they have every affinity and the time of its last event. Pure.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from trainer.counts.cells import cells_of, places_in
 from trainer.counts.matrices import Matrix, UserItems, entries_where, entry_rows
 
 NOISE: Final = 1e-9
-"""What is left of a count, for one of what it was, when all of it was taken out again."""
+"""The fraction of a count that remains as noise when all of it was subtracted again."""
 
 
 class CountsConfig(BaseModel):
-    """What G is made of: as the workers count, or of histories, counted otherwise."""
+    """What G is built from: the workers' counts, or histories with other weights."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,7 +49,7 @@ class CountsConfig(BaseModel):
 
     @property
     def is_streamed(self) -> bool:
-        """Whether the workers' counts are taken as they are."""
+        """Whether the workers' counts are used unchanged."""
         return not self.user_weight_exponent and not self.half_life_days
 
 
@@ -148,8 +148,8 @@ def gram_of(histories: Histories, config: CountsConfig) -> Matrix:
 def without(gram: Matrix, before: Matrix, after: Matrix) -> Matrix:
     """Return G when some users' histories `before` are `after` instead: (n_users, n_items) each.
 
-    What is taken out of a count may leave some floating noise of it, which is no count. What is not
-    in G, as it was folded after G was read, is not taken out of it.
+    Subtracting from a count may leave floating-point noise, which is dropped. What is not in G, as
+    it was folded after G was read, is not subtracted.
     """
     change: Matrix = csr_array(before.T @ before - after.T @ after)
     change.sort_indices()

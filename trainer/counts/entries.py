@@ -1,7 +1,7 @@
 """Entries of histories, from JSON to columns. Pure.
 
 As workers write them, `{"r":1,"t":1629061628123}`, with `"s"`, `"v"` and `"n"` after these if users
-are weighted, entries are cut at their commas, many at once. Others are decoded one by one.
+are weighted, entries are cut at their commas, many at once. Other formats are decoded one by one.
 """
 
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ _COMMA: Final = ord(",")
 _END: Final = b"}"
 _FIRST: Final = b'{"r":'
 _NEXT: Final = tuple(f',"{name}":'.encode() for name in "tsvn")
-"""What stands before the second number, the third, ..."""
+"""The text before the second number, the third, ..."""
 
 _entry = msgspec.json.Decoder(HistoryEntry)
 
@@ -37,7 +37,7 @@ class Entries(NamedTuple):
 
 
 def entries_of(buffer: Bytes, spans: Spans) -> Entries:
-    """Return the entries that stand in a buffer."""
+    """Return the entries in a buffer."""
     plain = _plain(buffer, spans)
     problems: dict[int, str] = {}
     odd = ~(np.isfinite(plain.affinities) & (plain.scales > 0))

@@ -1,4 +1,4 @@
-"""Fields and values of many hashes, as places in the bytes that they came in. Pure."""
+"""Fields and values of many hashes, as spans of the received bytes. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -25,7 +25,7 @@ from trainer.stages import Stages
 
 _NO_PLACE: Final = -1
 _IDS_AN_ITEM: Final = 16
-"""Up to which places of ids are looked up in a table."""
+"""Up to which size ids are looked up in a table."""
 _NO_IDS: Final = np.empty(0, np.int64)
 _NO_COUNTS: Final = np.empty(0)
 
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
     lengths: Ints
     """(n_rows,) entries of each row"""
     below_zero: float
-    """sum, without their sign, of counts below zero"""
+    """sum of the absolute values of counts below zero"""
     corrupt: dict[int, str]
     """row -> what is wrong with it; it has no entries"""
 
@@ -52,7 +52,7 @@ def read_gram(store: Store, keyspace: Keyspace, partitions: int, stages: Stages)
 
     Raises:
         CorruptValueError: more than a few rows are corrupt.
-        redis.exceptions.RedisError: Redis is away.
+        redis.exceptions.RedisError: Redis is unreachable.
     """
     quarantine = Quarantine()
     partition_of = _partitions(store, keyspace, partitions, quarantine)
@@ -136,7 +136,7 @@ def _places(items: Ints, ids: Ints) -> Indices:
     if past > _IDS_AN_ITEM * len(items):
         places = np.minimum(np.searchsorted(items, ids), len(items) - 1)
         return np.where(items[places] == ids, places, _NO_PLACE).astype(np.int32)
-    # Ids without great gaps, as numbered items have them: a table is a tenth of the time.
+    # Ids without large gaps, as numbered items have: a table takes a tenth of the time.
     place_of = np.full(past + 1, _NO_PLACE, np.int32)
     place_of[items] = np.arange(len(items))
     return place_of[np.minimum(ids, past)]

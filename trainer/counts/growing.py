@@ -1,4 +1,4 @@
-"""An array that grows at its end, so that no part of it is in memory twice."""
+"""An array that grows at its end without a second copy in memory."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 
 class Growing:
-    """Values of one type, more and more of them.
+    """A growing array of one type.
 
     >>> numbers = Growing(np.int64)
     >>> numbers.extend(np.arange(3))
@@ -24,16 +24,16 @@ class Growing:
         """Append values, cast to the array's type."""
         stop = self._used + len(values)
         if stop > len(self._values):
-            # The kernel moves pages of a great array instead of copying them.
+            # The kernel moves pages of a large array instead of copying them.
             self._values.resize(stop + stop // 8, refcheck=False)
         self._values[self._used : stop] = values
         self._used = stop
 
     def so_far(self) -> npt.NDArray[Any]:
-        """Return the values up to now, not to be kept: they may move."""
+        """Return a view of the values so far; it is invalid after the next `extend`."""
         return self._values[: self._used]
 
     def whole(self) -> npt.NDArray[Any]:
-        """Return all values; nothing may be appended any more."""
+        """Return all values; nothing may be appended afterwards."""
         self._values.resize(self._used, refcheck=False)
         return self._values

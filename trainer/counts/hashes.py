@@ -1,4 +1,4 @@
-"""Reads many hashes out of Redis, block by block, the next one while a block is worked on."""
+"""Reads many hashes from Redis in blocks, prefetching the next one while a block is processed."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +20,11 @@ from trainer.stages import Stages
 FIELDS_PER_BLOCK: Final = 100_000
 """2 MB of replies, and ten times as much while they are parsed."""
 LONG_ROW: Final = 5_000
-"""Fields from which a hash is read bit by bit: HGETALL of more would block Redis for over 1 ms."""
+"""Fields from which a hash is read in parts: HGETALL of more would block Redis for over 1 ms."""
 _FIELDS_PER_SCAN: Final = 1_000
 _LINE_END: Final = b"\r\n"
 _KEYS_AT_ONCE: Final = 50_000
-"""Of how many hashes the sizes are asked for in one go."""
+"""How many hashes' sizes are requested at once."""
 
 
 class Block(NamedTuple):
@@ -52,7 +52,7 @@ class Hashes:
         """Yield all of them, block by block.
 
         Raises:
-            redis.exceptions.RedisError: Redis is away.
+            redis.exceptions.RedisError: Redis is unreachable.
         """
         with closing(self._wire), ThreadPoolExecutor(1) as reader:
             sizes = self._sizes()
@@ -99,7 +99,7 @@ class Hashes:
         return block
 
     def _scan(self, block: Block, cursors: dict[int, int]) -> dict[int, int]:
-        """Read a bit of each long hash; return where to go on."""
+        """Read a part of each long hash; return the cursors."""
         places = list(cursors)
         commands = [
             ("HSCAN", self._key_of(place), str(cursor), "COUNT", str(_FIELDS_PER_SCAN))
@@ -119,7 +119,7 @@ class Hashes:
                 block.parts.append(fields_of(place, self._through_the_client(place)))
 
     def _through_the_client(self, place: int) -> dict[bytes, bytes]:
-        """Return a hash that the wire was refused: the client follows a key of a cluster."""
+        """Return a hash refused on the raw connection: the client follows cluster redirects."""
         found: dict[bytes, bytes] = {}
         cursor, key = None, self._key_of(place)
         while cursor != 0:

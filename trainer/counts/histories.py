@@ -17,7 +17,7 @@ from trainer.counts.quarantine import Quarantine
 from trainer.stages import Stages
 
 _AT_ONCE: Final = 1_000_000
-"""Numbers of items that are replaced by their columns in one go, so that few are there twice."""
+"""Item numbers that are replaced by their columns at once, so that few are in memory twice."""
 
 
 def read_user_items(
@@ -25,11 +25,11 @@ def read_user_items(
 ) -> UserItems:
     """Return what the `users` latest active users have, latest first.
 
-    A user whose history is gone is left out, and so is one whose history is corrupt.
+    Users whose history is gone or corrupt are left out.
 
     Raises:
         CorruptValueError: more than a few histories are corrupt.
-        redis.exceptions.RedisError: Redis is away.
+        redis.exceptions.RedisError: Redis is unreachable.
     """
     names, partition_of = latest_users(store, keyspace, partitions, users)
 

@@ -21,7 +21,7 @@ _BITS: Final = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gram:
-    """How often items are had together: G = R^T R of the user-item affinities R."""
+    """Co-occurrences of items: G = R^T R of the user-item affinities R."""
 
     items: Ints
     """(n_items,) item ids, ascending"""
@@ -78,7 +78,7 @@ def matrix(data: Floats, columns: Indices, lengths: Ints, n_columns: int) -> Mat
 
 
 def csr(data: Floats, columns: Indices, lengths: Ints, n_columns: int) -> Matrix:
-    """Return the CSR matrix of values above zero that are in order already, without a copy of them.
+    """Return the CSR matrix of values above zero that are already in order, without copying them.
 
     The columns are copied only where there are more entries than their type can count.
 

@@ -1,4 +1,4 @@
-"""Numbers ids as they turn up, so that each needs 4 bytes, and their places once all are known."""
+"""Numbers ids in order of appearance, 4 bytes each, and maps them to sorted places."""
 
 import numpy as np
 

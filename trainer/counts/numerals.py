@@ -18,7 +18,7 @@ _EVERY_OTHER: Final = 0b01010101
 def integers(buffer: Bytes, spans: Spans) -> tuple[Ints, Flags]:
     """Return whole numbers from 0 to 2^63 - 1, and which of the spans are some.
 
-    Only digits are, without zeros before others.
+    Only digits are valid, without leading zeros.
     """
     lengths = spans.stops - spans.starts
     shortest = int(lengths.min(initial=_MOST_DIGITS))
@@ -43,7 +43,7 @@ def integers(buffer: Bytes, spans: Spans) -> tuple[Ints, Flags]:
 def numbers(buffer: Bytes, spans: Spans) -> Floats:
     """Return (n,) the nearest floats; NaN for what is no number, or none that is finite.
 
-    What a person might write, as `.5` or `+1`, is a number too.
+    `.5` or `+1`, as people write them, are numbers too.
     """
     try:
         values = _cast(buffer, spans)
@@ -59,7 +59,7 @@ def numbers(buffer: Bytes, spans: Spans) -> Floats:
 
 
 def _cast(buffer: Bytes, spans: Spans) -> Floats:
-    """Return what Arrow takes the spans for.
+    """Return the spans as numbers, parsed by Arrow.
 
     To Arrow, all that is between two offsets is a text. So what is between two spans is one too,
     but a null, which it does not look at. Thus no text is copied.

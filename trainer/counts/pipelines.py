@@ -1,4 +1,4 @@
-"""Many commands to Redis at once, on a node or a cluster, and what a bad answer raises."""
+"""Pipelines of commands to Redis, on a node or a cluster, and the errors of bad answers."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from runtime.redis.stores import Store
 COMMANDS_PER_PIPELINE: Final = 200
 """Each pipeline is a round trip, and its answers are in memory together."""
 WRONG_TYPE: Final = "WRONGTYPE"
-"""What Redis's refusal starts with if a key holds another kind of value than was asked for."""
+"""Prefix of Redis's error if a key holds another type of value than requested."""
 _RAISE: Final = object()
 
 
@@ -28,7 +28,7 @@ class CorruptValueError(ValueError):
 
 @contextmanager
 def named(key: str) -> Iterator[None]:
-    """Name the key if it turns out to hold another kind of value than it is asked for.
+    """Name the key in the error if it holds another type of value than requested.
 
     Raises:
         CorruptValueError: it does.
@@ -57,7 +57,7 @@ def ask_each(
 
     Raises:
         CorruptValueError: a key does, and nothing stands for its answer.
-        redis.exceptions.RedisError: Redis is away, or refuses.
+        redis.exceptions.RedisError: Redis is unreachable, or refuses.
     """
     answers: list[Any] = []
     remaining = iter(keys)

@@ -1,4 +1,4 @@
-"""What is left out because it is not as the stream processors write it."""
+"""Values that are left out because they are corrupt."""
 
 from typing import Final
 
@@ -40,7 +40,7 @@ class Quarantine:
             self.shown.append(f"{key}: {problem}")
 
     def check(self, of: int) -> None:
-        """Let a few be corrupt.
+        """Tolerate a few corrupt values.
 
         Args:
             of: how many keys there are.

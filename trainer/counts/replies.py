@@ -1,9 +1,9 @@
-"""From the bytes of Redis's replies to where each field and value stands in them. Pure.
+"""Parses the bytes of Redis's replies into the spans of fields and values. Pure.
 
 A reply to HGETALL is lines that end with CR LF: `%n` (RESP3) or `*2n` (RESP2), and for each of n
-fields `$length`, the field, `$length`, the value. If each length is that of the line after it, and
-the numbers of fields add up to all lines, then that is how the bytes are to be read, and NumPy does
-it for all at once. If not, as when there is a line's end in a value, hiredis reads the same bytes.
+fields `$length`, the field, `$length`, the value. If each length matches the line after it, and
+the numbers of fields add up to all lines, this parse is right, and NumPy does it for all at once.
+If not, as when a value has a line break in it, hiredis parses the same bytes.
 """
 
 from collections.abc import Sequence

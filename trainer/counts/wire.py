@@ -1,11 +1,11 @@
-"""Asks Redis many things at once, and returns its answers as the bytes that they came in.
+"""Pipelines requests to Redis, and returns the raw bytes of its replies.
 
 A client makes a Python object of each field and value: for the counts of millions of pairs, most of
 a run's time. Connections are made as the store's own client makes them: to the same address, with
 its encryption, password and timeouts.
 
-Redis works off whatever has arrived of a client before it turns to another one. So commands go in
-chunks of bounded cost, and the next is sent when the one before is answered.
+Redis processes all that has arrived from a client before it turns to another one. So commands go in
+chunks of bounded cost, and the next is sent when the previous one is answered.
 """
 
 import secrets
@@ -53,7 +53,7 @@ class Wire:
             costs: of each command, in fields.
 
         Raises:
-            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: Redis is away.
+            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: Redis is unreachable.
         """
         answers, order = _Received(), []
         for client, places in self._by_node(commands):
@@ -155,7 +155,7 @@ def _exchange(connection: Any, packed: bytes, answers: _Received) -> None:
             answers.used += connection.receive(answers.room())
     except BaseException:
         answers.used = before
-        # What is still to come would be taken for the answer to something else.
+        # Replies that arrive later would be taken for answers to other commands.
         connection.disconnect()
         raise
     answers.used -= len(end)

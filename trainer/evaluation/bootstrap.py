@@ -1,4 +1,4 @@
-"""Confidence intervals: how far a measure would move with other users of the same kind. Pure."""
+"""Confidence intervals: how much a measure would vary with other users of the same kind. Pure."""
 
 from collections.abc import Mapping
 from typing import Final

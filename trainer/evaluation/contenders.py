@@ -1,4 +1,4 @@
-"""A model with the trainer's settings, fitted to a hold-out and asked for its lists."""
+"""A model with the trainer's settings, fitted to a hold-out to make its lists."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -51,8 +51,8 @@ def contender(
 ) -> tuple[Contender, dict[str, Any]]:
     """Return a model of the registry with the trainer's settings, and what is to be known of these.
 
-    `auto` is the one that it chooses by what it can learn from, without a look at the test. What it
-    holds out is what the test asks for: the last items, or some at random.
+    `auto` is the one that it chooses on the training data, without looking at the test data. It
+    holds out what the test data does: the last items, or some at random.
     """
     if name != AUTO:
         return Contender(name, settings), settings.config(name).model_dump()

@@ -1,6 +1,6 @@
-"""Reads interactions from a CSV, CSV.gz or Parquet file, and refuses what is not as it must be.
+"""Reads interactions from a CSV, CSV.gz or Parquet file, and refuses invalid ones.
 
-A row that is wrong ends the reading: figures of half a file would be believed.
+An invalid row is an error: figures from half a file would be believed.
 """
 
 import gzip
@@ -27,7 +27,7 @@ _INT64_MAX: Final = str(2**63 - 1)
 
 
 class FileError(ValueError):
-    """A file cannot be used: the message names it, what is wrong and what to do."""
+    """A file cannot be used: the message names it, the problem and the remedy."""
 
 
 def read_interactions(path: Path) -> Interactions:
@@ -76,7 +76,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     compression: Final = "gzip" if path.name.lower().endswith(".gz") else None
     header = pd.read_csv(path, nrows=0, compression=compression)
     _check_columns(path, list(header.columns))
-    # As text, so that no zero of a user's id is lost, and "NA" is a user's id like another.
+    # As text, so that leading zeros of user ids are kept, and "NA" is a valid user id.
     with warnings.catch_warnings():
         # Values beyond the header's columns would be dropped with a warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)

@@ -1,4 +1,4 @@
-"""Who is served well, and which items get shown: the measures in parts. Pure."""
+"""The measures by group: who is served well, and which items are shown. Pure."""
 
 from collections.abc import Mapping
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The result as an HTML page of one file: tables and plots, nothing fetched from anywhere."""
+"""The result as a self-contained HTML page: tables and plots."""
 
 from typing import Any, Final
 

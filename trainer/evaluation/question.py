@@ -1,4 +1,4 @@
-"""What is asked: which events are learned from, and which are to be found."""
+"""The question: which events are for training, and which for testing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ LATE: Final = 0.9
 
 
 class QuestionError(ValueError):
-    """The files do not make a question."""
+    """The files do not form a question."""
 
 
 @dataclass(frozen=True, slots=True)

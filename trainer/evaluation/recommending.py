@@ -1,7 +1,7 @@
 """Recommends from a model's lists as the API does, to all users of a hold-out at once. Pure.
 
 Only what is served counts. The API has lists of bounded length and a user's latest items, not the
-model: so this works with the same lists and the same items, and leaves out what the user has.
+model: so this uses the same lists and items, and leaves out what the user has.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ from trainer.models.ranking import Ranking, rounded, top_n
 USERS_PER_BLOCK: Final = 1_000
 ROWS_PER_BLOCK: Final = 1_000
 NONE: Final = -1
-"""In the place of an item where a list is shorter than n."""
+"""Padding where a list is shorter than n."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

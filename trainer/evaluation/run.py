@@ -1,4 +1,4 @@
-"""One evaluation: files are read, models fitted and their lists measured, with progress shown."""
+"""One evaluation: reads files, fits models and measures their lists, with progress."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two ways to hide a part of what users did, so that models can be asked to find it again. Pure."""
+"""Two ways to split off test events for models to predict. Pure."""
 
 import numpy as np
 import pandas as pd

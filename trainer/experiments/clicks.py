@@ -49,7 +49,7 @@ _library_log = logging.getLogger(__name__)  # librdkafka would write to standard
 def read_clicks(
     kafka: KafkaConfig, generations: tuple[str, str], since_ms: int, now_ms: int
 ) -> Clicks | None:
-    """Return what was shown and clicked of both generations; None if Kafka does not tell.
+    """Return what was shown and clicked of both generations; None if Kafka does not answer.
 
     Args:
         kafka: how to reach it.
@@ -148,7 +148,7 @@ def _messages(consumer: Consumer, topic: str, since_ms: int, now_ms: int) -> Ite
     """Yield the feedback since then, up to where each partition ends now.
 
     Raises:
-        KafkaException: the broker does not tell.
+        KafkaException: the broker does not answer.
     """
     left = _assign(consumer, topic, since_ms)
     read, patient_until = 0, time.monotonic() + TIMEOUT_S

@@ -1,6 +1,6 @@
-"""What a new generation is judged by: a file of TOML, named in `CANARY_RULES`.
+"""The criteria for a new generation: a TOML file, named in `CANARY_RULES`.
 
-All of it may be left out; this is what holds then:
+Everything is optional; these are the defaults:
 
 ```toml
 share = 0.05              # of the default variant's users who get the new generation first
@@ -8,22 +8,22 @@ minutes = 60              # how long at least, before it is judged
 minutes_most = 1440       # how long at most; withdrawn then, if too little was seen to judge it
 rest_minutes = 60         # after one was rolled back, before the next one is tried
 confidence = 0.95         # of equally good generations about 1 - confidence are rolled back
-needs = 1                 # how many of the two measures must say anything
+needs = 1                 # how many of the two measures must be conclusive
 
 [holdout]                 # nDCG@10 on what users did since the trial began
-users_least = 100         # of either generation; with fewer it says nothing
+users_least = 100         # of either generation; with fewer it is inconclusive
 users_most = 2000         # the latest active ones, half of them of either generation
 loss_max = 0.02           # relative to the served generation
 
 [clicks]                  # click-through, from the topic `feedback`
-users_least = 100         # of either generation, who were shown anything; else it says nothing
-impressions_least = 1000  # of either generation; else it says nothing
+users_least = 100         # of either generation, who were shown anything; else inconclusive
+impressions_least = 1000  # of either generation; else inconclusive
 loss_max = 0.05           # relative to the served generation
 ```
 
-A generation is judged once: as soon as `minutes` are over and as many measures say anything as
-`needs` asks for. It is rolled back if it loses more than `loss_max`, and not by chance, on one of
-these, and promoted otherwise. `needs = 0` promotes what nothing is known of as well.
+A generation is judged once: as soon as `minutes` are over and as many measures are conclusive as
+`needs` requires. It is rolled back if it loses more than `loss_max`, and not by chance, on one of
+these, and promoted otherwise. `needs = 0` also promotes without any conclusive measure.
 """
 
 import tomllib
@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 
 class RulesError(ValueError):
-    """The file has rules that are none."""
+    """The file has invalid rules."""
 
 
 class _Rules(BaseModel):

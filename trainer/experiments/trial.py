@@ -1,4 +1,4 @@
-"""Where a trial stands: what a run has to wait for, and what becomes of a canary in the end."""
+"""The state of a trial: what a run has to wait for, and how a canary ends."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,9 +41,9 @@ class Waiting(StrEnum):
     """Why nothing is trained now."""
 
     HELD = "held"
-    """a person rolled back: `python -m trainer once` goes on"""
+    """an operator rolled back: `python -m trainer once` resumes training"""
     ON_TRIAL = "on trial"
-    """a canary is not judged yet: its time is not over, or too little was seen of it"""
+    """a canary is not judged yet: its time is not over, or there is too little data"""
     RESTING = "resting"
     """a canary was rolled back a short while ago"""
 

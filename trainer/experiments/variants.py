@@ -1,7 +1,7 @@
-"""More variants than one: the trainer's settings, some of them replaced, under other names.
+"""Additional variants: the trainer's settings, some of them replaced, under other names.
 
-They stand in a file of TOML that `VARIANTS` names, a table each, and are trained and published with
-the default variant at every run:
+They are tables in a TOML file that `VARIANTS` names, and are trained and published with the default
+variant at every run:
 
 ```toml
 [steep]
@@ -12,9 +12,9 @@ cosine_popularity_damping = 0.7
 neighbors_per_item = 50
 ```
 
-Who gets them is no part of it: `python -m trainer weights spring default=9 steep=1` says that, at
-any time, and holds for the next request (`contracts.variants`). A variant without a weight is
-published and has no users. Each one takes as much of Redis's memory as the default one.
+Who gets them is set separately, at any time and from the next request on, with
+`python -m trainer weights spring default=9 steep=1` (`contracts.variants`). A variant without a
+weight is published and has no users. Each one takes as much of Redis's memory as the default one.
 """
 
 import re
@@ -54,7 +54,7 @@ SEARCHED: Final = (
 
 
 class VariantsError(ValueError):
-    """The file, or what was typed, has variants that are none."""
+    """The file or the command line has invalid variants."""
 
 
 def read_variants(path: Path, settings: TrainerSettings) -> dict[str, TrainerSettings]:
@@ -71,7 +71,7 @@ def read_variants(path: Path, settings: TrainerSettings) -> dict[str, TrainerSet
 
 
 def parse_weights(name: str, weights: list[str]) -> Experiment:
-    """Return the experiment that was typed as `default=9 steep=1`.
+    """Return the experiment given as `default=9 steep=1`.
 
     >>> parse_weights("spring", ["default=9", "steep=1"])
     Experiment(name='spring', weights={'default': 9.0, 'steep': 1.0})

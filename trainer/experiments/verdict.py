@@ -1,7 +1,7 @@
 """Whether a canary is worse than what is served. Pure.
 
-A measure speaks against a canary if it loses more than the rules allow, and a canary that differs
-in nothing would rarely come out as badly. Each measure is one number a user, and its mean over the
+A measure counts against a canary if it loses more than the rules allow, and an equal canary would
+rarely lose as much. Each measure is one number a user, and its mean over the
 canary's users is compared with the mean over the others:
 
 - **Hold-out**: by how much better the user's own generation predicted what the user did than the
@@ -11,20 +11,20 @@ canary's users is compared with the mean over the others:
 - **Click-through**: with rate `p` of both generations together, a user of `n` impressions and `c`
   clicks is `c - n p` above it, which is the delta method for a ratio of means by user (Deng,
   Knoblich and Lu, "Applying the delta method in metric analytics", KDD 2018). Clicks of one user
-  depend on each other, so impressions are no sample. A user of more than 30 impressions counts for
-  30, with the same rate: else the few who are most of the traffic would decide, and hide what all
-  others say.
+  depend on each other, so impressions are not independent. A user of more than 30 impressions
+  counts for 30, with the same rate: else the few who are most of the traffic would decide, and
+  hide the others.
 
 The variance of these numbers is taken from the users of both generations together, who do not
 differ if the generations do not: so it is the variance of redrawing the canary's users (a
 permutation test, by its normal approximation). Each group's own would be too small wherever few
 users have the canary and those that vary most happen not to be among them.
 
-With m measures that say anything, each may be wrong with a probability of
-`(1 - confidence) / m` (Bonferroni). So of canaries that differ in nothing about `1 - confidence`
-are rolled back: 5 % as the rules are, whether one measure speaks or two; a little more with only
-100 users, as the normal approximation is coarse there. What is promoted is not proved to be equal:
-`python -m benchmarks canaries` says how often which loss is found.
+With m conclusive measures, each may be wrong with a probability of `(1 - confidence) / m`
+(Bonferroni). So of equal canaries about `1 - confidence` are rolled back: 5 % by default, with one
+conclusive measure or two; a little more with only 100 users, as the normal approximation is coarse
+there. A promoted canary is not proved to be equal: `python -m benchmarks canaries` shows how often
+which loss is found.
 """
 
 from dataclasses import dataclass
@@ -96,9 +96,9 @@ class Verdict:
     """What is known of a canary."""
 
     enough: bool
-    """as many measures say anything as the rules need"""
+    """as many measures are conclusive as the rules need"""
     worse: bool
-    """one of those that do speaks against it"""
+    """one of these counts against it"""
     why: str
     figures: dict[str, float]
 
@@ -113,7 +113,7 @@ class _Finding(NamedTuple):
 
 
 def judge(accuracy: Accuracy | None, clicks: Clicks | None, rules: CanaryRules) -> Verdict:
-    """Return what the measures say.
+    """Return the results of the measures.
 
     Args:
         accuracy: None if it could not be measured.

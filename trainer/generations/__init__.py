@@ -1,1 +1,1 @@
-"""A generation: its lists and its report, written to Redis whole before one pointer flips to it."""
+"""A generation: its lists and report, all written to Redis before one pointer flips to it."""

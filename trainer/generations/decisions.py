@@ -1,6 +1,6 @@
-"""What was decided on generations: kept in Redis for people, in the log, and in the reports.
+"""Decisions on generations: kept in Redis for operators, in the log, and in the reports.
 
-And what is seen so far of the one that is on trial.
+Also the interim results of a trial.
 """
 
 import msgspec
@@ -21,8 +21,8 @@ log = structlog.get_logger(__name__)
 def note(store: Store, keyspace: Keyspace, decision: Decision) -> None:
     """Log a decision, and put it into the list of them and into the generation's report.
 
-    It holds already: what is served says so, not this. A process that is killed just before leaves
-    the decision unmentioned.
+    It is already in effect: `model:current` decides, not this list. If a process is killed just
+    before, the decision is not recorded.
     """
     log.info("decided", **msgspec.to_builtins(decision))
     telemetry.DECISIONS.labels(decision.what).inc()
@@ -32,7 +32,7 @@ def note(store: Store, keyspace: Keyspace, decision: Decision) -> None:
     key = keyspace.model_report(decision.generation)
     if (report := read_report(store, keyspace, decision.generation)) is not None:
         noted = msgspec.structs.replace(report, decisions=[*report.decisions, decision])
-        # Its end, if it has one, stays; and if it is over by now, it must not come back.
+        # Its expiry, if any, stays; and if it has expired, it must not come back.
         store.set(key, msgspec.json.encode(noted), xx=True, keepttl=True)
 
 
@@ -43,13 +43,13 @@ def read_decisions(store: Store, keyspace: Keyspace, n: int = DECISIONS_KEPT) ->
 
 
 def note_standing(store: Store, keyspace: Keyspace, standing: Standing) -> None:
-    """Log what is seen so far of a canary, and put it where people are shown it."""
+    """Log a canary's interim results, and store them for display."""
     log.info("the canary stays on trial", **msgspec.to_builtins(standing))
     store.set(keyspace.model_trial(), msgspec.json.encode(standing))
 
 
 def read_standing(store: Store, keyspace: Keyspace) -> Standing | None:
-    """Return what was last seen of a canary, None if nothing was, or by another release."""
+    """Return a canary's latest interim results; None if there are none, or from another release."""
     try:
         stored = store.get(keyspace.model_trial())
         return _standing.decode(stored) if stored else None

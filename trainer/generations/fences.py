@@ -1,4 +1,4 @@
-"""Fencing tokens: each one above every other that was given out, whatever Redis lost."""
+"""Fencing tokens: each higher than all issued before, whatever Redis lost."""
 
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ return fence
 def next_fence(store: Store, keyspace: Keyspace) -> int:
     """Return the fencing token of the trainer that has just taken the lock.
 
-    What was given out last may be lost, or come back from an old backup, while the generations that
-    were published with later tokens are there: a token below theirs could publish nothing.
+    The last issued token may be lost, or restored from an old backup, while generations that were
+    published with later tokens exist: a token below theirs could publish nothing.
     """
     current = read_current(store, keyspace)
     last: Any = store.zrevrange(keyspace.model_generations(), 0, 0, withscores=True)

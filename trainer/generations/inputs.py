@@ -1,4 +1,4 @@
-"""What a generation depends on, read before a run, and what the served one says of itself."""
+"""The inputs of a generation, read before a run, and the report of the served one."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Lets readers have a generation: all of a variant's users at once, or some of them first."""
+"""Rolls out a generation: to all of a variant's users at once, or to some of them first."""
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -33,7 +33,7 @@ class Placing:
     keep: int
     """earlier generations that can be rolled back to"""
     by_person: bool
-    """a person asked for the run, so it may publish though one had rolled back"""
+    """an operator asked for the run, so it may publish despite a rollback"""
     variants: Collection[str]
     """that are made in addition to the default one; others are no longer served"""
     now: Callable[[], datetime]
@@ -58,7 +58,7 @@ class Placing:
         there = current.variants.keys() if current else frozenset[str]()
         if others := there - {DEFAULT_VARIANT} - set(self.variants):
             made.withdraw_others(frozenset(self.variants))
-        # Before it is let out: forgotten later, an old refusal would let a bad one through.
+        # Before it is published: if this were lost later, an old refusal would let a bad one pass.
         self.store.hdel(self.keyspace.model_refused(), variant, *others)
         if variant == DEFAULT_VARIANT and variant in there and self.rules is not None:
             self._try_out(made, model, user_model, fold_in, held_out, self.rules)
@@ -78,7 +78,7 @@ class Placing:
     def latest(self, variant: str) -> Refusal | None:
         """Return since when and why a variant's generations are refused, None if they are not.
 
-        It is not looked for among the decisions: those on other variants may have pushed it out.
+        The list of decisions does not do: those on other variants may have pushed it out.
         """
         with suppress(UnicodeDecodeError, msgspec.DecodeError):
             stored: Any = self.store.hget(self.keyspace.model_refused(), variant)

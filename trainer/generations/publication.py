@@ -1,17 +1,17 @@
-"""Puts a generation into Redis: whole before it is served, and gone after it is not.
+"""Puts a generation into Redis: complete before it is served, and gone afterwards.
 
 1. Claim: the fence in `model:current` is raised to ours, so that no earlier trainer can serve what
-   it still writes. What earlier ones left behind is then dead for certain, and gets an end.
+   it still writes. What earlier ones left behind is then certainly dead, and expires.
 2. Register the generation in `model:generations`, and note each key in `model:<g>:keys` before it
    is written: whenever a trainer dies, every key that it wrote is known.
 3. Serve: `model:current` flips to the generation, as a variant or as a canary, if its fence is
    still ours.
-4. A generation that is named there no more gets an end, as any that is registered, not named, and
-   of a lower fence. If a trainer dies before that, the next one does it.
+4. A generation that is no longer named there expires, as does any that is registered, not named,
+   and of a lower fence. If a trainer dies before that, the next one does it.
 
-Whatever changes `model:current` compares it with what was read before, in one script call on that
-one key: so it goes on a cluster as well. A client's retry after a broken connection does no harm.
-What changes there, and by which script, is in `contracts.pointer`.
+Every change of `model:current` is a compare-and-set in one script call on that one key, so it works
+on a cluster as well. A client's retry after a broken connection does no harm. The changes and the
+script are in `contracts.pointer`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -41,7 +41,7 @@ class SupersededError(RuntimeError):
 
 
 class HeldError(RuntimeError):
-    """A person rolled back, and nothing is to be published until one asks for it."""
+    """An operator rolled back, and nothing is published until one asks for it."""
 
 
 def generation_id(now: datetime, fence: int, place: int = 0) -> str:
@@ -84,23 +84,23 @@ def change_current(
 
 
 def end_generation(store: Store, keyspace: Keyspace, generation: str) -> None:
-    """Let the keys of a generation live only as long as its last readers may need them."""
+    """Expire the keys of a generation after its last readers may need them."""
     list_of_keys = keyspace.model_keys(generation)
     keys = (key for key in store.sscan_iter(list_of_keys, count=1_000) if key != list_of_keys)
     ask_each(store, keys, lambda pipeline, key: pipeline.expire(key, REPLACED_GENERATION_TTL_S))
-    # Last: ended with the others, it could be gone while it is read, and what it names would stay.
+    # Last: expired with the others, it could vanish while being read, and its keys would stay.
     store.expire(list_of_keys, REPLACED_GENERATION_TTL_S)
     store.zrem(keyspace.model_generations(), generation)
 
 
 def end_unnamed(store: Store, keyspace: Keyspace, before: Current, after: Current) -> None:
-    """Give an end to the generations that a change took out of `model:current`."""
+    """Expire the generations that a change removed from `model:current`."""
     for generation in sorted(named(before) - named(after)):
         end_generation(store, keyspace, generation)
 
 
 class Publication:
-    """A generation in the making."""
+    """A generation being written."""
 
     def __init__(self, store: Store, keyspace: Keyspace, generation: str, fence: int) -> None:
         self.generation = generation
@@ -116,7 +116,7 @@ class Publication:
             ask_each(self._store, chunk, lambda pipeline, key: pipeline.set(key, chunk[key]))
 
     def claim(self) -> None:
-        """Shut out earlier trainers, end what they left behind, and register the generation.
+        """Fence off earlier trainers, expire what they left behind, and register the generation.
 
         Raises:
             SupersededError: a trainer with a higher fencing token has claimed to publish.
@@ -143,7 +143,7 @@ class Publication:
         keep: int = 0,
         release: bool = True,
     ) -> None:
-        """Let readers have this generation, whose keys are all written.
+        """Serve this generation, whose keys are all written.
 
         Args:
             model: the item model's name.
@@ -151,12 +151,12 @@ class Publication:
             fold_in: how histories are folded into the items' lists.
             variant: whose users get it.
             keep: how many generations before it can be rolled back to.
-            release: publish though a person rolled back and nobody asked for more since.
+            release: publish though an operator rolled back and nobody asked for more since.
 
         Raises:
             SupersededError: a trainer with a higher fencing token has claimed to publish, or our
                 own claim is gone, and with it everything else that Redis lost.
-            HeldError: a person rolled back in the meantime.
+            HeldError: an operator rolled back in the meantime.
         """
         served = Served(self.generation, model, user_model, fold_in)
         self._flip(lambda current: serving(current, variant, served, keep), release=release)
@@ -171,7 +171,7 @@ class Publication:
         since_ms: int,
         release: bool,
     ) -> None:
-        """Let a share of the default variant's users have this generation, as `serve` does.
+        """Serve this generation to a share of the default variant's users, as `serve` does.
 
         Raises:
             SupersededError, HeldError: as `serve` does.
@@ -182,7 +182,7 @@ class Publication:
         self._flip(lambda current: on_trial(current, canary), release=release)
 
     def withdraw_others(self, variants: frozenset[str]) -> None:
-        """Serve no variant any more but the default one and `variants`.
+        """Stop serving variants other than the default one and `variants`.
 
         Raises:
             SupersededError: as `serve` does.
@@ -190,7 +190,7 @@ class Publication:
         self._flip(lambda current: only(current, variants), release=True)
 
     def end(self) -> None:
-        """Give the generation an end."""
+        """Expire the generation."""
         end_generation(self._store, self._keyspace, self.generation)
 
     def _flip(self, change: Callable[[Current], Current], *, release: bool) -> None:
@@ -198,7 +198,7 @@ class Publication:
             if current.fence != self.fence:
                 raise self._superseded(current)
             if current.held and not release:
-                # No later trainer comes to end it for as long as this lasts.
+                # No later trainer can expire it while this runs.
                 self.end()
                 raise HeldError(
                     "a person rolled back, so nothing is published: `python -m trainer once` "
@@ -217,7 +217,7 @@ class Publication:
         )
 
     def _end_dead(self, current: Current) -> None:
-        """Give an end to generations that are named nowhere and cannot be served any more."""
+        """Expire generations that are named nowhere and can no longer be served."""
         kept = named(current)
         registered = self._keyspace.model_generations()
         dead: Any = self._store.zrangebyscore(registered, "-inf", f"({current.fence}")
@@ -230,10 +230,10 @@ class Publication:
 def publication(
     store: Store, keyspace: Keyspace, generation: str, fence: int
 ) -> Iterator[Publication]:
-    """Prepare a generation; when the context ends well, all its keys must be written.
+    """Prepare a generation; when the context exits normally, all its keys must be written.
 
-    If it ends with an exception, the generation gets an end. It cannot have been served: `serve` is
-    called after the context.
+    On an exception, the generation expires. It cannot have been served: `serve` is called after
+    the context.
 
     Raises:
         SupersededError: a trainer with a higher fencing token has claimed to publish.

@@ -14,7 +14,7 @@ Position = tuple[int, int] | None
 
 
 class FromArchive(msgspec.Struct, frozen=True):
-    """Which state of the archive the counts were made of, and how: what makes them again."""
+    """Which state of the archive the counts were built from, and how: enough to rebuild them."""
 
     snapshot: str
     """id of the snapshot of `interactions`, as text: jq and browsers round numbers of 64 bits"""

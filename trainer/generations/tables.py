@@ -1,4 +1,4 @@
-"""What is served and what was decided, as tables for people."""
+"""Tables of what is served and what was decided."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """Writes one generation: fits its models, then ranks and writes their lists block by block.
 
-No result is ever whole in memory. What becomes of the generation is the business of
+No result is ever whole in memory. Publishing the generation is up to
 `trainer.generations.placing`.
 """
 

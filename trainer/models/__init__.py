@@ -1,4 +1,4 @@
-"""What a model is, and which there are.
+"""The interface of models, and their registry.
 
 Each is pure, has a file, and a frozen configuration that checks itself. A model is fitted to one
 matrix and then ranks it block by block, so that no result is ever whole in memory.
@@ -28,7 +28,7 @@ class Ranker(Protocol):
         ...
 
     def rank(self, start: int, stop: int) -> Ranking:
-        """Return the lists of rows `start <= row < stop`, the same in whatever blocks they come."""
+        """Return the lists of rows `start <= row < stop`, independent of the blocks."""
         ...
 
 

@@ -13,7 +13,7 @@ MEANING: Final = "nDCG of the hold-out, for one of the served generation; at lea
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """That a variant's generations are refused: what stands in `model:refused`."""
+    """That a variant's generations are refused: an entry of `model:refused`."""
 
     since: Annotated[datetime, msgspec.Meta(tz=True)]
     rule: str
@@ -29,7 +29,7 @@ def check_accuracy(
 ) -> list[Checked]:
     """Return the rule on accuracy, and whether it holds; nothing if it cannot be said.
 
-    What was refused must come back to a higher limit than what was not: so a generation near to the
+    After a refusal the limit is higher, so a generation near the
     limit does not alternate between passing and being refused. What is refused for long passes.
 
     Args:

@@ -1,4 +1,4 @@
-"""What holds of the data and what does not. Pure."""
+"""Which rules the data keeps and breaks. Pure."""
 
 from collections.abc import Iterator
 from typing import Final

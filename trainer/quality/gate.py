@@ -1,4 +1,4 @@
-"""Whether a model may be made of data that was checked. Pure."""
+"""Whether a model may be trained on checked data. Pure."""
 
 from collections.abc import Sequence
 

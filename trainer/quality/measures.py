@@ -1,4 +1,4 @@
-"""What can be said about counts without a model: figures about each item, and about all of them.
+"""Figures about counts that need no model: about each item, and about all of them.
 
 Pure. The Gram matrix of any affinities is symmetric and G_ij is at most sqrt(G_ii x G_jj)
 (Cauchy-Schwarz), so counts that are not were not counted right, or were read while they changed.
@@ -14,9 +14,9 @@ from trainer.counts.matrices import Gram, Matrix
 from trainer.quality.popularity import Popularity, popularity_shift
 
 ENTRIES_PER_BLOCK: Final = 1_000_000
-"""About 30 MB while a block is looked at."""
+"""About 30 MB while a block is processed."""
 ROUNDING: Final = 1e-9
-"""By so much weighted counts may differ that are equal: sums in other orders."""
+"""Tolerance for equal weighted counts that were summed in different orders."""
 
 
 def of_items(gram: Gram) -> dict[str, Floats]:

@@ -1,4 +1,4 @@
-"""How far what is popular has moved since the generation that is served. Pure."""
+"""How much popularity has shifted since the served generation. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from contracts.messages import Floats
 from trainer.counts.matrices import Gram
 
 BINS: Final = 10
-"""As is usual for this index: deciles of what is compared with."""
+"""As usual for this index: deciles of the reference."""
 LEAST_SHARE: Final = 1e-4
 """Of an empty bin, whose logarithm would be infinite."""
 

@@ -1,4 +1,4 @@
-"""The rules: what must hold of each item's counts, and of the counts as a whole. Pure.
+"""The rules for each item's counts, and for the counts as a whole. Pure.
 
 What a figure is and where its limits come from is in `trainer.quality.measures` and `.settings`.
 """
@@ -17,7 +17,7 @@ OF_A_ROW: Final = 0.1
 """A row that differs by less from the other rows may have been read a moment earlier or later. Rows
 that differ by more are those of items with few counts, unless something is wrong."""
 BELOW_ZERO: Final = 1e-6
-"""Taking weights out of a sum again leaves 1e-16 of them; more was never put in."""
+"""Subtracting weights again leaves 1e-16 of them; more was never added."""
 
 MEANINGS: Final = {
     "own": "share of the counts in rows of items without a count of their own",

@@ -1,4 +1,4 @@
-"""Counts on Spark's workers how often items are had together, by blocks of users.
+"""Counts co-occurrences of items on Spark's workers, by blocks of users.
 
 G is a sum over users, so it is the sum of the G of blocks of users. A block hands each of its pairs
 on once, however many of its users have it; the shuffle adds up what the blocks say of a pair.

@@ -25,7 +25,7 @@ def test_options_of_spark_need_spark(
 
 
 def test_what_is_learned_from_is_said_once() -> None:
-    with pytest.raises(ValueError, match="--again and --snapshot both say"):
+    with pytest.raises(ValueError, match="--again and --snapshot both choose"):
         source_of(Engine.SPARK, None, 7, "20261126T052721Z-15", threading.Event())
 
 

@@ -1,4 +1,4 @@
-"""Commands of the stages in `dvc.yaml`: takes in events, parts them, and writes their measures."""
+"""Commands of the stages in `dvc.yaml`: import events, split them, and write their measures."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -30,7 +30,7 @@ _DECIMALS: Final = 6
 
 @app.command()
 def data(interactions: File, out: Annotated[Path, typer.Argument(help="Parquet file")]) -> None:
-    """Check events and take them in: they stay as they are, whatever becomes of the file."""
+    """Check events and import them: the copy stays, whatever happens to the file."""
     with errors_reported():
         _write(out, read_interactions(interactions))
 
@@ -44,7 +44,7 @@ def split(
     test_share: TestShare = 0.25,
     seed: Seed = 1,
 ) -> None:
-    """Part events as `python -m trainer evaluate` does."""
+    """Split events as `python -m trainer evaluate` does."""
     with errors_reported():
         parts = Question(interactions, None, None, split, test_share, seed).split()
         _write(train, parts.train)
