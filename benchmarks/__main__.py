@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`: measures here and now, on servers of its own."""
+"""`python -m benchmarks NAME`: runs a benchmark on servers of its own."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""JSON quotes that stand in Kafka, to rows of the archive's Iceberg table.
+"""JSON quotes in Kafka, to rows of the archive's Iceberg table.
 
 Hypothesis: one archive keeps up with 200,000 quotes a second on one core, and a quote of 63 bytes
 of JSON takes less than 12 of Parquet, though prices here walk at random and hardly repeat.

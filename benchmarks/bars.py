@@ -1,4 +1,4 @@
-"""JSON quotes that stand in Kafka, to minute bars in Redis.
+"""JSON quotes in Kafka, to minute bars in Redis.
 
 Hypothesis: a worker that takes a fetched batch at a time is 25 times as fast as one that takes a
 record at a time, though it keeps offsets in its values and fences its writes, which the other does

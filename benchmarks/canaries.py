@@ -1,16 +1,16 @@
-"""How often canaries are rolled back that are as good as what is served, and that are worse.
+"""How often equal and worse canaries are rolled back.
 
-Hypothesis: of canaries that differ in nothing about as many are rolled back as the rules allow,
-5 %, though a few users are most of the traffic, some click far more than others, and some do what
-they were recommended. Textbook tests roll back many times as many.
+Hypothesis: of equal canaries about as many are rolled back as the rules allow, 5 %, though a few
+users are most of the traffic, some click far more than others, and some do what they were
+recommended. Textbook tests roll back many times as many.
 
-Work: simulated canaries, judged by `trainer.experiments.verdict` by the rules as they are if a file
-leaves out everything. A user's impressions follow a Pareto distribution (shape 1.5, 2,000 at most),
-and the probability that one is clicked a beta distribution (mean 5 %, deviation 9 %); clicks
-are drawn by it. In the hold-out a user's two lists are the same or, for three of ten users, find
-what they find independently of each other: one item for one of four, at any place. One user of ten
-takes what his own list recommends, which the other one finds only if it is the same. With a loss
-of 10 % every click, or hit, of the canary is taken away again with a probability of 10 %.
+Work: simulated canaries, judged by `trainer.experiments.verdict` with the default rules. A user's
+impressions follow a Pareto distribution (shape 1.5, 2,000 at most), and the probability that one is
+clicked a beta distribution (mean 5 %, deviation 9 %); clicks are drawn by it. In the hold-out a
+user's two lists are the same or, for three of ten users, have independent hits: one item for one of
+four, at any place. One user of ten takes what their own list recommends, which the other one has
+only if it is the same. With a loss of 10 % every click, or hit, of the canary is removed with a
+probability of 10 %.
 
 Baseline: the z test of two proportions, impressions taken for independent; and the paired test of
 both lists' nDCG, no matter who was shown which. Each at the full rate that the rules allow.

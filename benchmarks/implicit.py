@@ -1,4 +1,4 @@
-"""The models of implicit, in a process of their own, as something that can be tuned.
+"""The models of implicit, in a process of their own, as tunable models.
 
 They are the baseline of `benchmarks.models`; the process is `benchmarks.peers.implicit`.
 """
@@ -104,7 +104,7 @@ def implicit_models(seed: int) -> Iterator[Sequence[Tunable]]:
     """Run the process for the block, and hand out its models.
 
     Raises:
-        NoEnvironmentError: implicit cannot be had here, and why.
+        NoEnvironmentError: implicit is unavailable here; the text says why.
     """
     python = python_of(NAME)
     # One thread of BLAS is its makers' advice: it has threads of its own.

@@ -1,7 +1,7 @@
-"""User events that stand in Kafka, to histories and to the counts of every pair, in Redis.
+"""User events in Kafka, to histories and to the counts of every pair, in Redis.
 
 Hypothesis: folding a batch of events in memory and adding up what it changes, entry by entry of the
-Gram matrix, is 20 times as fast as the same logic an event at a time, though the changes take a way
+Gram matrix, is 20 times as fast as the same logic an event at a time, though the changes pass
 through Kafka in between, which is what makes them exact after a crash.
 
 Work: users by a Zipf law of activity, instruments by one of popularity, a hundred events a user as

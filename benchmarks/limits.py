@@ -1,6 +1,6 @@
-"""What bounds `bars`: each step of the worker alone, on the same quotes, in this process.
+"""Upper bounds of `bars`: each step of the worker alone, on the same quotes, in this process.
 
-Hypothesis: what the worker costs is the sum of its steps, and the greatest of them is the fetch.
+Hypothesis: the worker's cost is the sum of its steps, and the largest of them is the fetch.
 
 Work: the log of `bars`. `librdkafka` and `aiokafka` fetch all of it and do nothing with it; `runs`
 is aiokafka handing on Kafka's batches whole, as the worker has it; `decode` turns the values into

@@ -5,10 +5,10 @@ users it has answered.
 
 Work: one API process as `python -m api` starts it, and Valkey. Each user is asked for once, with
 n=100, on 64 connections. The user has a list of 100 instruments with three reasons each, as the
-trainer makes it, from the history as it stands: the largest answer that a server keeps. Users are
+trainer makes it, from the current history: the largest answer that a server caches. Users are
 written to the store some thousands at a time, just before they are asked for, and taken out then,
-so the store stays small. Who gets a 503, as on a machine that is busy with something else, asks
-again. Any other answer that is no 200, or has not 100 instruments, ends the benchmark.
+so the store stays small. A 503, as on a machine that is busy with something else, is
+retried. Any other answer that is no 200, or has not 100 instruments, ends the benchmark.
 
 Baseline: none. The memory of the first tenth, in which what is kept fills up, is what the rest must
 stay at.

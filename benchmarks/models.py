@@ -1,6 +1,6 @@
 """Models: `python -m benchmarks models --interactions FILE`, or `--train FILE --test FILE`.
 
-Hypothesis: `auto`, as it comes and without a setting by hand, finds more of what users do next than
+Hypothesis: `auto`, with default settings, finds more of what users do next than
 each model of implicit does after a search for its best settings; from streamed counts, and served
 from lists of bounded length, while implicit's models have all of the data in memory.
 
@@ -89,7 +89,7 @@ def measure(question: Question, trials: int, n: int) -> Tuned:
 
     Raises:
         FileError, SplitError, NobodyError: the file makes no question.
-        NoEnvironmentError: implicit cannot be had here, and why.
+        NoEnvironmentError: implicit is unavailable here; the text says why.
         ContenderError: it ended.
     """
     settings = TrainerSettings()

@@ -1,4 +1,4 @@
-"""Quotes among which one of a hundred is bad, against the same quotes without bad ones.
+"""Quotes of which one in a hundred is bad, against the same quotes without bad ones.
 
 Hypothesis: bad records cost little more than good ones, though each is published again to the dead
 letters, and acknowledged there, before the position moves past it.

@@ -1,4 +1,4 @@
-"""What is asked of a deployment: a feed, an audience, and what both come to. Pure."""
+"""The demand on a deployment: a feed, an audience, and their totals. Pure."""
 
 from dataclasses import dataclass
 from typing import Final

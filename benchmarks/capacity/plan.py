@@ -1,6 +1,6 @@
 """The machines for a demand in closed form, and what the smallest deployment exhausts first. Pure.
 
-Each kind of machine does the sum of its work at a stated share of its time. A core is one of the
+Each kind of machine does its total work at a stated utilization. A core is one of the
 machine that costs were measured on; a worker, a shard and an API process use one each.
 """
 

@@ -1,4 +1,4 @@
-"""A plan, and what a simulation of it came to: lines of JSON, or tables."""
+"""A plan, and the results of its simulation: lines of JSON, or tables."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Those who flood: many clients in a process of their own, each of which does not play fair."""
+"""The flood: many abusive clients in a process of their own."""
 
 import asyncio
 import contextlib

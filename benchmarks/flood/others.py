@@ -1,4 +1,4 @@
-"""The others: readers and a writer that keep to a timetable, in a process of their own."""
+"""The others: readers and a writer that keep to a schedule, in a process of their own."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""The command `flood`: a quiet phase and each flood in turn, and what the others had of each."""
+"""The command `flood`: a quiet phase and each flood in turn, and their effect on the others."""
 
 import io
 import time

@@ -1,4 +1,4 @@
-"""A connection that asks over HTTP, for scenarios whose own clock must cost next to nothing."""
+"""A minimal HTTP client, for scenarios whose own measurements must cost next to nothing."""
 
 import asyncio
 import re

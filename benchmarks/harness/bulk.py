@@ -1,4 +1,4 @@
-"""Writes many commands to a store on one connection of its own, while it works on those before.
+"""Pipelines many commands to a store on one connection of its own.
 
 redis-py's pipelines take 20 us a command of thirty arguments, most of all that loading would cost;
 hiredis, which packs and parses for redis-py as well, takes 5.

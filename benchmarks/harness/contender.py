@@ -1,4 +1,4 @@
-"""A process that takes part in a measurement, and how it is waited for."""
+"""A process that takes part in a measurement, and how to wait for it."""
 
 import subprocess
 import time

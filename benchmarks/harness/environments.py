@@ -1,8 +1,8 @@
-"""Where the engines of other makers live: an environment for each, made on first use and then kept.
+"""Environments of other engines: one for each, made on first use and then kept.
 
 A Python engine gets a venv with what `peers/NAME.lock` pins, hashes checked, so that it neither
-binds our versions nor is bound by them. A Java engine is built with Maven from `peers/NAME/`. A
-folder's name ends with a digest of what it is made from: a changed lock file makes a new one.
+constrains our versions nor is constrained by them. A Java engine is built with Maven from
+`peers/NAME/`. A folder's name ends with a digest of its source: a changed lock makes a new one.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ _DIGEST_CHARACTERS: Final = 8
 
 
 class NoEnvironmentError(RuntimeError):
-    """An engine cannot be had here, and why."""
+    """An engine is unavailable here; the text says why."""
 
 
 def python_of(name: str) -> Path:

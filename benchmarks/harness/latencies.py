@@ -1,4 +1,4 @@
-"""What many latencies come to. Pure."""
+"""Percentiles of many latencies. Pure."""
 
 import math
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""What stands in the store under one namespace: how far a contender is, and what it wrote.
+"""The store's contents under one namespace: a contender's progress and output.
 
-Ours is as far as its positions say, a peer as far as the hash that it writes
+Our progress is in the positions, a peer's in the hash that it writes
 (`benchmarks.peers.progress`).
 """
 

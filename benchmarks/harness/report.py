@@ -1,4 +1,4 @@
-"""What a benchmark came to, and what that depends on: lines of JSON, or a table."""
+"""The results of a benchmark, and their conditions: lines of JSON, or a table."""
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Interleaved rounds of contenders, and what they come to: pure but for calling them.
+"""Interleaved rounds of contenders, and their results: pure except for calling them.
 
 A ratio is taken within a round, where both met the same neighbors on the machine; the median over
 the rounds is the result, least and greatest say how far it may be trusted.

@@ -1,4 +1,4 @@
-"""Programs that answer over HTTP, as servers that can be waited for."""
+"""Programs that serve HTTP, as servers to wait for."""
 
 import httpx
 

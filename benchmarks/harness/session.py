@@ -1,4 +1,4 @@
-"""Where a command of `benchmarks` runs: on servers of its own, with what it says and prints."""
+"""The session of a command of `benchmarks`: its servers, messages and output."""
 
 import contextlib
 import sys

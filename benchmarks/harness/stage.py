@@ -1,9 +1,9 @@
 """The broker and the store of a benchmark, started once, and the programs that run on them.
 
-A contender is a process that was started with a namespace of its own and finds its input in Kafka
-already. How far it is, it says in the store, with the time of its own clock: when it was ready to
-read its first record, and when it had written its last. So neither the start of a process nor the
-time to join a consumer group counts, and a late look by this process measures nothing wrong.
+A contender is a process that was started with a namespace of its own and finds its input in Kafka.
+It records its progress in the store, with the time of its own clock: when it was ready to read its
+first record, and when it had written its last. So neither the start of a process nor the time to
+join a consumer group counts, and late polling by this process does not distort the result.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Bars past what Redis retains, read over HTTP from an archive of 50,000 instruments.
 
 Hypothesis: a day of minutes of one instrument comes within 200 ms, though 50,000 are archived with
-it; and who asks for what Redis retains does not notice that there is an archive.
+it; and reads of what Redis retains are not affected by the archive.
 
 Work: the table `bars` with yesterday's minutes of 50,000 instruments. Of one of its 16 buckets
 everything is written, some 4.6 million rows in one sorted file as compaction leaves it; the others,

@@ -1,4 +1,4 @@
-"""The command `history`: the archive, those who ask, and the report."""
+"""The command `history`: the archive, the readers, and the report."""
 
 import contextlib
 import random

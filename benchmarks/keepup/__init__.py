@@ -1,1 +1,1 @@
-"""A live feed that a worker keeps up with: the scenario, and what publishes and probes."""
+"""A live feed that a worker keeps up with: the scenario, the publisher and the prober."""

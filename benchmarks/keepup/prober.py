@@ -3,9 +3,9 @@
 A few instruments quote once a second, published here. The price of a quote is its number, and it
 counts as readable when `GET /v1/instruments/{id}/bars` has answered with its price or that of a
 later one. The latency runs from the call that publishes to the end of that answer, by one clock.
-One look at a time, at a fixed rate, so that looking costs the API the same however many quotes are
-waited for; how long apart the looks at a quote were is part of the result, since a latency is too
-long by up to that much.
+One probe at a time, at a fixed rate, so that probing costs the API the same however many quotes are
+pending; the interval between the probes of a quote is part of the result, since a latency may be
+too long by that much.
 """
 
 import http.client

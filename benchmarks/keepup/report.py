@@ -1,4 +1,4 @@
-"""What the loads of `keepup` came to: a line of JSON, or tables and a verdict."""
+"""The results of `keepup`: a line of JSON, or tables and a verdict."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The command `page`: the stage, what is looked at, and the report."""
+"""The command `page`: the stage, the measurements, and the report."""
 
 import shutil
 import statistics

@@ -1,1 +1,1 @@
-"""The baselines: each a program of its own, written as its tools' books show."""
+"""The baselines: each a program of its own, written as its tools' documentation shows."""

@@ -1,7 +1,7 @@
 """Quotes to minute bars with Pathway: `python -m benchmarks.peers.pathway`.
 
-Pathway's own Kafka and JSON reader, set to append-only, then `groupby` on instrument and
-minute with the built-in reducers: all of it Rust. `windowby` with a tumbling window says the same
+Pathway's own Kafka and JSON reader, set to append-only, then `groupby` on instrument and minute
+with the built-in reducers: all of it Rust. `windowby` with a tumbling window says the same
 and took a tenth more CPU. Pathway has no Redis connector, so `subscribe` hands each bar that
 changed to Python, where it is written at the end of a minibatch, one a second or less.
 

@@ -1,4 +1,4 @@
-"""The hash in which a peer says how far it is, for the benchmark to watch."""
+"""The hash in which a peer records its progress, for the benchmark to watch."""
 
 import time
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a server answered in one run, and what several runs come to. Pure."""
+"""A server's answers in one run, and the totals of several runs. Pure."""
 
 import statistics
 from collections.abc import Sequence

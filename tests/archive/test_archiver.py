@@ -43,7 +43,7 @@ def sizes(setup: Setup) -> list[float]:
     return sorted(size for (size,) in setup.rows(QUOTES_TABLE, "size"))
 
 
-def test_each_record_is_a_row_once_and_a_restart_goes_on_where_it_was(setup: Setup) -> None:
+def test_each_record_is_a_row_once_and_a_restart_resumes(setup: Setup) -> None:
     setup.publish([*quotes(500)])
     with setup.running():
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 500, "the first 500 quotes")
@@ -134,7 +134,7 @@ def read(writer: TableWriter) -> int:
     return sum(place.next for place in places if place is not None)
 
 
-def test_what_stays_ours_goes_on_after_a_commit_that_is_refused_while_the_group_changes(
+def test_kept_partitions_continue_after_a_commit_refused_during_a_rebalance(
     setup: Setup,
 ) -> None:
     setup.publish([*quotes(100)])
@@ -164,7 +164,7 @@ class ScriptedBroker(Broker):
         return super().topic_ids(topics) if ids is None else ids
 
 
-def test_a_topic_of_which_the_broker_has_not_heard_for_a_moment_is_read_again(
+def test_a_topic_unknown_to_the_broker_for_a_moment_is_read_again(
     setup: Setup,
 ) -> None:
     broker, seen = ScriptedBroker(setup.kafka), [0]
@@ -189,7 +189,7 @@ def test_a_topic_of_which_the_broker_has_not_heard_for_a_moment_is_read_again(
 
 @pytest.mark.kafka_only
 @pytest.mark.proof
-def test_a_batch_that_unpacks_to_too_much_is_left_out_and_its_neighbors_are_rows(
+def test_a_batch_too_large_to_decompress_is_skipped_and_its_neighbors_are_rows(
     setup: Setup,
 ) -> None:
     """6 kB of zstd are 200 MB, twice what librdkafka takes; it would ask for it again for ever."""

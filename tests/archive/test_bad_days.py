@@ -43,7 +43,7 @@ def catalog_away(setup: Setup) -> Iterator[None]:
         file.with_suffix(".away").rename(file)
 
 
-def test_while_the_catalog_is_away_it_waits_and_then_goes_on(setup: Setup) -> None:
+def test_it_waits_for_an_unreachable_catalog_and_then_continues(setup: Setup) -> None:
     setup.publish([*quotes(100)])
     with setup.running() as archive:
         eventually(lambda: len(setup.rows(QUOTES_TABLE)) == 100, "the first quotes")
@@ -60,7 +60,7 @@ def test_while_the_catalog_is_away_it_waits_and_then_goes_on(setup: Setup) -> No
 
 
 @pytest.mark.proof
-def test_on_a_full_disk_it_waits_and_then_goes_on(setup: Setup) -> None:
+def test_on_a_full_disk_it_waits_and_then_continues(setup: Setup) -> None:
     port = free_port()
     settings = setup.environment(METRICS_PORT=str(port), ARCHIVE_FLUSH_INTERVAL_S="0.2")
     process = subprocess.Popen(

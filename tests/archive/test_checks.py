@@ -77,7 +77,7 @@ def failures(checked: Checked) -> dict[str, tuple[int, tuple[str, ...]]]:
     }
 
 
-def test_what_the_archive_writes_is_as_it_is_expected_to_be(
+def test_what_the_archive_writes_meets_the_expectations(
     catalog: Catalog, config: ArchiveConfig
 ) -> None:
     for table, rows in GOOD.items():
@@ -88,7 +88,7 @@ def test_what_the_archive_writes_is_as_it_is_expected_to_be(
     assert all(len(each.results) == len(each.suite.expectations) > 10 for each in checked)
 
 
-def test_a_table_from_before_a_column_came_is_as_it_is_expected_to_be(
+def test_a_table_older_than_a_column_meets_the_expectations(
     catalog: Catalog, config: ArchiveConfig
 ) -> None:
     columns = tuple(c for c in INTERACTIONS_TABLE.columns if c.name != "erased_at")
@@ -101,7 +101,7 @@ def test_a_table_from_before_a_column_came_is_as_it_is_expected_to_be(
 
 
 @pytest.mark.parametrize("rows_at_once", [2, reading.ROWS_AT_ONCE])
-def test_prices_that_are_none_are_named_with_their_places(
+def test_invalid_prices_are_named_with_their_places(
     catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
 ) -> None:
     monkeypatch.setattr(reading, "ROWS_AT_ONCE", rows_at_once)
@@ -114,9 +114,7 @@ def test_prices_that_are_none_are_named_with_their_places(
     }  # fmt: skip
 
 
-def test_a_record_that_is_there_twice_is_found_across_files(
-    catalog: Catalog, config: ArchiveConfig
-) -> None:
+def test_a_duplicate_record_is_found_across_files(catalog: Catalog, config: ArchiveConfig) -> None:
     commit(catalog, config, QUOTES_TABLE, [QUOTE] * 4)
     commit(catalog, config, QUOTES_TABLE, [QUOTE, QUOTE | {"offset": 2}, QUOTE | {"offset": 3}])
     ((name, (rows, examples)),) = failures(found_in(catalog, config, QUOTES_TABLE)).items()
@@ -125,7 +123,7 @@ def test_a_record_that_is_there_twice_is_found_across_files(
     assert sorted(examples) == [f"log 0 partition 0 offset {offset}" for offset in (2, 3)]
 
 
-def test_rows_beyond_what_the_snapshot_says_that_it_has_are_found(
+def test_rows_beyond_the_snapshots_positions_are_found(
     catalog: Catalog, config: ArchiveConfig
 ) -> None:
     beyond = [{"offset": 5}, {"partition": 1}, {"log": 1}]
@@ -201,7 +199,7 @@ def test_a_table_without_rows_is_no_failure(catalog: Catalog, config: ArchiveCon
     assert checks.check(catalog, config, TABLES, None) == []
 
 
-def test_a_file_that_is_broken_off_is_named(catalog: Catalog, config: ArchiveConfig) -> None:
+def test_a_truncated_file_is_named(catalog: Catalog, config: ArchiveConfig) -> None:
     commit(catalog, config, QUOTES_TABLE, [QUOTE])
     found = open_table(catalog, config, QUOTES_TABLE)
     (path,) = (task.file.file_path for task in found.scan().plan_files())

@@ -60,7 +60,7 @@ def records(found: Table) -> Sequence[ArchivedRecord]:
         return [record for rows in batches for record in records_of(INTERACTIONS_TABLE, rows)]
 
 
-def test_programs_that_only_read_take_it_as_it_is(catalog: Catalog) -> None:
+def test_programs_that_only_read_accept_it(catalog: Catalog) -> None:
     found = catalog.load_table(("tickrec", "interactions"))
     check_table(found, INTERACTIONS_TABLE)
     key, headers = encode_tombstone(Tombstone("c", last_event_before_ms=NOON_US // 1_000))
@@ -69,7 +69,7 @@ def test_programs_that_only_read_take_it_as_it_is(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("opened", [open_table, loaded])
-def test_what_writes_adds_the_column(catalog: Catalog, config: ArchiveConfig, opened: Any) -> None:
+def test_writers_add_the_column(catalog: Catalog, config: ArchiveConfig, opened: Any) -> None:
     rows = catalog.load_table(("tickrec", "interactions")).scan().to_arrow()
     for _ in range(2):
         found = opened(catalog, config, INTERACTIONS_TABLE)
@@ -102,7 +102,7 @@ def test_rows_of_before_and_after_are_read_merged_and_erased(
     ]
 
 
-def test_two_that_add_it_at_the_same_time_add_it_once(
+def test_concurrent_additions_add_it_once(
     catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit_table, first = catalog.commit_table, True

@@ -86,7 +86,7 @@ def test_tables_in_s3_are_written_compacted_and_cleaned(config: ArchiveConfig) -
     assert positions_of(found, QUOTES_TABLE) == {0: Position("topic", 0, 60)}
 
 
-def test_an_s3_that_is_away_is_waited_for(config: ArchiveConfig, aws: str) -> None:
+def test_an_unreachable_s3_is_worth_a_retry(config: ArchiveConfig, aws: str) -> None:
     found = open_table(open_catalog(config), config, QUOTES_TABLE)
     away = config.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
     with pytest.raises(Exception) as raised:  # noqa: PT011 (which one it is, is asked next)

@@ -12,7 +12,7 @@ from archive.settings import ArchiveSettings
 from archive.state import STALLED_AFTER_S, State
 
 
-def test_an_archive_whose_catalog_is_away_from_the_start_on_waits_and_is_not_stalled(
+def test_an_archive_without_a_catalog_at_start_waits_and_is_not_stalled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Or Kubernetes would start it again and again, and the log would not say for what it waits."""

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: many faults under load, seed after seed, and what came out."""
+"""`python -m tests.chaos`: many faults under load, for many seeds, and the results."""
 
 import shutil
 import tempfile
@@ -45,7 +45,7 @@ def main(
     steps: Annotated[bool, typer.Option("--steps", help="tell what happened in good runs")] = False,
     only: Annotated[list[str] | None, typer.Option(help="a kind of fault; may be repeated")] = None,
 ) -> None:
-    """Run the workers into faults under load, and compare Redis with the Kafka log."""
+    """Inject faults into workers under load, and compare Redis with the Kafka log."""
     if brokers not in (1, 3):
         raise typer.BadParameter("1 or 3", param_hint="--brokers")
     mode = Mode(
@@ -86,7 +86,7 @@ def _run(
     *,
     steps: bool,
 ) -> Outcome | None:
-    """Run one seed in one mode; print what is wrong, if something is, and return None."""
+    """Run one seed in one mode; on failure, print what is wrong and return None."""
     folder = Path(tempfile.mkdtemp(prefix=f"tickrec-chaos-{seed}-"))
     name = f"seed {seed} ({mode})"
     with console.status(name) as status:

@@ -1,6 +1,6 @@
-"""Is what Redis and the topic of closed bars hold what stands in the log of quotes and events?
+"""Compares Redis and the topic of closed bars with the log of quotes and events.
 
-Asked of a world that has come to rest.
+The world must be idle.
 """
 
 from collections.abc import Collection, Iterator
@@ -44,16 +44,16 @@ def check(world: World) -> int:
 
 
 def pause_feed(world: World) -> None:
-    """Return when the feed is silent and all that it published is acknowledged."""
+    """Return when the feed is paused and all that it published is acknowledged."""
     world.feed.pause()
     world.wait_for(world.feed.is_silent, "everything is acknowledged")
 
 
 def await_folded(world: World) -> None:
-    """Return when Redis stands at the end of every log.
+    """Return when Redis has reached the end of every log.
 
     In the order of the pipeline: when the interactions are folded no more changes come, except
-    from a worker that was replaced; so all three are asked once more.
+    from a replaced worker; so all three are checked once more.
     """
     while not all(world.ends(topic) == world.positions(topic) for topic in FOLLOWED):
         for topic in (QUOTES, INTERACTIONS, COOCCURRENCES):
@@ -65,7 +65,7 @@ def await_folded(world: World) -> None:
 
 
 def lost(world: World, topics: Collection[Topic] = (QUOTES, INTERACTIONS)) -> Iterator[str]:
-    """Say what the feed knows to be acknowledged and the log, as read so far, does not have."""
+    """Yield records that were acknowledged to the feed but are missing from the log read so far."""
     yield from world.feed.failures
     names = {topic.name for topic in topics}
     in_log = {

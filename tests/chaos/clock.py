@@ -1,8 +1,8 @@
-"""A wall clock of a Python program that may be set while it runs.
+"""A wall clock for a Python program that can be set while it runs.
 
 `python -m tests.chaos.clock FILE MODULE` runs a module whose clock is off by as many seconds as the
-file says. Only Python's clock is: native threads, as librdkafka's, wait by the system's, which a
-library that stands in for libc's clock would put out of step.
+file says. Only Python's clock is off: native threads such as librdkafka's wait by the system clock,
+which replacing libc's clock would desynchronize.
 """
 
 import runpy

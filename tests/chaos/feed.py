@@ -22,7 +22,7 @@ Acknowledged = dict[tuple[str, int, int], bytes | None]
 
 
 class Feed(threading.Thread):
-    """Publishes until it is stopped; a pause ends with everything acknowledged."""
+    """Publishes until it is stopped; a pause takes effect once everything is acknowledged."""
 
     def __init__(
         self,

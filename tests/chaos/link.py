@@ -1,4 +1,4 @@
-"""The way of one worker to a server of several nodes: a proxy to each, cut or stalled together."""
+"""The link of one worker to a server of several nodes: a proxy to each, cut or stalled together."""
 
 import re
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ class Link:
             proxy.stall()
 
     def stall_at(self, *words: bytes) -> None:
-        """Stall the way to the first node to which bytes go that hold all the words."""
+        """Stall the link to the first node that is sent bytes with all of the words."""
         for proxy in self.proxies:
             proxy.stall_at(*words)
 
     def slow_down(self, answers_after_s: float) -> None:
-        """Hold back each answer for so long; 0 ends it."""
+        """Delay each answer by so long; 0 ends it."""
         for proxy in self.proxies:
             proxy.answers_after_s = answers_after_s
 

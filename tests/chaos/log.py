@@ -23,7 +23,7 @@ _FOLDED: Final = frozenset(topic.name for topic in STREAMED)
 Place = tuple[str, int]
 """topic and partition"""
 Mark = tuple[int, int]
-"""incarnation and offset, as offsets stand in Redis"""
+"""incarnation and offset, as stored in Redis"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Log:
         self._earliest[place] = max(self._earliest[place], earliest)
 
     def begin_life(self) -> None:
-        """Count from what the broker still has: the store has lost everything."""
+        """Start over from what the broker still has: the store has lost everything."""
         self._life = {
             place: (self._makings[place[0]], self._earliest[place]) for place in self.records
         }
@@ -139,7 +139,7 @@ class Log:
         )
 
     def _end(self, place: Place) -> int:
-        """Return where a log ends, as soon as somebody leads it.
+        """Return where a log ends, as soon as it has a leader.
 
         Raises:
             TimeoutError: nobody does.

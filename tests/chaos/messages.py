@@ -13,10 +13,10 @@ from contracts.messages import EVENT_TYPES, Interaction, Quote, encode, key_of
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 
 FOLLOWED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES)
-"""The topics that a run is about: the catalog, which is folded too, has no records in it."""
+"""The topics of a run: the catalog, which is folded too, has no records in it."""
 
 _EVENT_TIME_SPEED: Final = 60
-# Far enough in the past that event time does not come up with the clock, however it jumps.
+# Far enough in the past that event time does not reach the clock, however it jumps.
 _STARTS_BEFORE_MS: Final = 2 * 86_400_000
 _DISORDER_MS: Final = 5 * 60_000
 _INSTRUMENTS: Final = 50
@@ -30,12 +30,12 @@ _TOO_FAR_AHEAD_MS: Final = 6 * 60_000
 
 
 class Publication(NamedTuple):
-    """What is to stand in the log."""
+    """A message for the log."""
 
     topic: str
     key: bytes
     value: bytes | None
-    """None takes the user out whose id is the key"""
+    """None erases the user whose id is the key"""
 
 
 class EventTime:
@@ -66,7 +66,7 @@ def of_now(rng: random.Random) -> list[Publication]:
 
 
 class Messages:
-    """Makes up one message after the other."""
+    """Generates messages."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a run varies: how the workers are set, and what servers they have."""
+"""What a run varies: the workers' settings, and the servers."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ class Mode:
     appendfsync: AppendFsync = "always"
     brokers: Literal[1, 3] = 1
     erasures: bool = False
-    """the feed asks for users to be taken out"""
+    """the feed requests erasures of users"""
     long_outages: bool = False
     """servers are away for 100 s, once a run each"""
     secured: bool = False
@@ -40,7 +40,7 @@ class Mode:
 
     @property
     def is_exact(self) -> bool:
-        """Whether affinities and G are whole numbers, which sums keep to the last bit."""
+        """Whether affinities and G are whole numbers, whose sums are exact."""
         return self.affinity == "binary" and self.user_weight == "none"
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""A record whose header has a name that is not UTF-8: Kafka takes it, and no client can read it."""
+"""A record with a header name that is not UTF-8: Kafka accepts it, but no client can read it."""
 
 import asyncio
 import threading

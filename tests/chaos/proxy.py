@@ -1,7 +1,7 @@
-"""TCP proxies between a worker and its servers, to be cut, stalled, slowed and opened again.
+"""TCP proxies between a worker and its servers that can be cut, stalled, slowed and reopened.
 
-A cut one ends its connections and refuses new ones. A stalled one takes bytes and holds them back:
-what its client has long given up on arrives when it is opened, as on a network that heals.
+A cut one closes its connections and refuses new ones. A stalled one accepts bytes and holds them
+back: what its client has long given up on arrives when it is reopened, as on a healing network.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""`python -m tests.chaos.recount`: is what Redis holds what stands in the log of a running stack?
+"""`python -m tests.chaos.recount`: compares Redis with the log of a running stack.
 
-For a stack with the settings of `docker-compose.yml`, that nothing is written to at the time. Exits
-with 1, and says where they differ, if they do.
+For a stack with the settings of `docker-compose.yml`, without writes at the time. If they differ,
+prints where and exits with 1.
 """
 
 from collections import Counter
@@ -88,7 +88,7 @@ def _default(setting: str) -> Any:
 
 
 def _unfolded(log: Log, store: Store, keyspace: Keyspace, topology: Topology) -> Iterator[str]:
-    """Read the log to its end; say where Redis does not stand there."""
+    """Read the log to its end; yield where Redis has not reached it."""
     for topic in (QUOTES, INTERACTIONS, COOCCURRENCES):
         for partition, end in log.read_on(topic, getattr(topology, topic.name)).items():
             position = int(store.hget(keyspace.position(topic, partition), NEXT_FIELD) or 0)

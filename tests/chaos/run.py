@@ -33,7 +33,7 @@ from tests.chaos.world import World
 _WORKERS: Final = 4
 PARTITIONS: Final = 2
 _GAP_S: Final = (0.1, 2.5)
-# Load goes on while the workers recover.
+# Load continues while the workers recover.
 _BEFORE_CHECK_S: Final = (0.0, 6.0)
 _FAULTS_A_CHECK: Final = (1, 4)
 _NAMESPACE: Final = "chaos"
@@ -100,7 +100,7 @@ def world(
 
 
 def strike(world: World, kind: str, rng: random.Random) -> None:
-    """Begin a fault at a random moment; its end comes by itself."""
+    """Begin a fault at a random moment; it ends by itself."""
     world.wait(rng.uniform(*_GAP_S))
     world.begin(KINDS[kind].begin(world, rng), KINDS[kind].holds)
 

@@ -59,7 +59,7 @@ def unlisted_items(store: Store, keyspace: Keyspace) -> set[str]:
 
 
 def differences(expected: Expected, stored: Values) -> Iterable[str]:
-    """Say where the two differ, a line a value."""
+    """Yield where the two differ, a line for each value."""
     for name in sorted(expected.values.keys() | stored.keys()):
         ours, theirs = expected.values.get(name), stored.get(name)
         if not _agree(ours, theirs, expected.tolerances.get(name)):

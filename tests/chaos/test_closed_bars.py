@@ -1,4 +1,4 @@
-"""What is said of the topic of closed bars, on logs that are short enough to work out by hand."""
+"""Problems found in the topic of closed bars, on logs short enough to work out by hand."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The recomputation, on logs that are short enough to work out by hand."""
+"""The recomputation, on logs short enough to work out by hand."""
 
 import json
 from typing import Any

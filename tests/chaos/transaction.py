@@ -1,4 +1,4 @@
-"""A producer with transactions, which publishes some messages and takes them back, or does not."""
+"""A transactional producer that publishes some messages and aborts or commits."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException, Producer
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from tests.chaos.messages import Publication
 
-# What a broker does not hear of for so long it aborts itself.
+# A broker aborts a transaction without news for so long.
 _TIMEOUT_S: Final = 20
 _CALL_S: Final = 10
 
@@ -60,7 +60,7 @@ class Transaction(threading.Thread):
             time.sleep(_TIMEOUT_S)
 
     def _patiently(self, call: Callable[..., Any], *arguments: float) -> None:
-        """Call, again while the broker is away.
+        """Call, with retries while the broker is unreachable.
 
         Raises:
             KafkaException: the transaction cannot be ended by this producer any longer.

@@ -1,4 +1,4 @@
-"""The servers and processes of one run, and the clock that moves them on."""
+"""The servers and processes of one run, and its clock."""
 
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -25,7 +25,7 @@ FOLDED_WITHIN_S: Final = 180
 
 
 class ChaosError(AssertionError):
-    """Redis does not hold what stands in the log, or never came to it."""
+    """Redis differs from the log, or never reached its end."""
 
 
 class _Pending:
@@ -92,7 +92,7 @@ class World:
         self.client.hset(self.keyspace.topics(), mapping=asdict(self.topology))
 
     def begin(self, fault: Iterator[float], holds: Collection[str]) -> None:
-        """Begin a fault, once nothing holds what it holds; its end comes by itself."""
+        """Begin a fault once no other one locks what it needs; it ends by itself."""
         free = f"{', '.join(sorted(holds))}: free for the next fault"
         self.wait_for(lambda: not self._held() & set(holds), free)
         self._continue(_Pending(0.0, fault, holds))
@@ -125,7 +125,7 @@ class World:
         )
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        """Let time pass until the condition holds.
+        """Wait until the condition holds.
 
         Raises:
             ChaosError: it takes too long.

@@ -66,7 +66,7 @@ def test_an_exception_is_part_of_its_line(logger: str) -> None:
     assert error["stack_trace"].endswith("ZeroDivisionError: division by zero")
 
 
-def test_a_particular_takes_no_field_of_the_schema() -> None:
+def test_a_particular_does_not_overwrite_a_field_of_the_schema() -> None:
     """Elasticsearch refuses a line whose `error` is text once it has seen an object there."""
     (line,) = logged('structlog.get_logger("x").error("y", error="z", service=1, message=2)')
     assert line["tickrec"] == {"error": "z", "service": 1, "message": 2}
@@ -95,7 +95,7 @@ def test_warnings_are_logged() -> None:
     assert "DeprecationWarning: old" in str(line["message"])
 
 
-def test_what_is_below_the_level_is_left_out() -> None:
+def test_messages_below_the_level_are_left_out() -> None:
     both = "for say in (structlog.get_logger().info, structlog.get_logger().error): say('x')"
     assert [line["log"] for line in logged(both, level="ERROR")] == [
         {"level": "error", "logger": "__main__"}

@@ -64,7 +64,7 @@ def test_where_nothing_answers_the_error_counts_as_unavailable() -> None:
 
 
 @pytest.mark.parametrize(("retries", "attempts"), [(0, 1), (2, 3)])
-async def test_a_reader_says_how_often_it_is_tried_again(retries: int, attempts: int) -> None:
+async def test_a_reader_sets_its_number_of_retries(retries: int, attempts: int) -> None:
     seen = 0
 
     def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -23,7 +23,7 @@ def test_a_topic_that_is_not_noted_is_named_with_the_remedy(topic: str) -> None:
         Topology.from_hash(noted)
 
 
-def test_what_a_release_without_a_catalog_noted_will_do() -> None:
+def test_topics_noted_by_a_release_without_a_catalog_are_accepted() -> None:
     noted = {name: partitions for name, partitions in NOTED.items() if name != "instruments"}
     assert Topology.from_hash(noted) == Topology(8, 4, 2, INSTRUMENTS.partitions)
 

@@ -145,7 +145,7 @@ def test_an_unreachable_receiver_is_logged_once_and_once_when_it_is_back(
     assert not [line for line in caplog.records if line.name.startswith("opentelemetry")]
 
 
-def test_a_program_ends_though_its_receiver_never_answers_and_says_what_is_lost(
+def test_a_program_exits_though_its_receiver_never_answers_and_logs_the_loss(
     said: list[EventDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime.otlp, "CLOSED_WITHIN_S", 0.1)

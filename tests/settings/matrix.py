@@ -1,4 +1,4 @@
-"""The settings matrix: each documented setting, each of its values, the stack, and how it is seen.
+"""The settings matrix: each documented setting, its values, the stack, and the check of its effect.
 
 A stack is what its rows say: they are the environments of its programs, and nothing else is in
 them. `None` stands for a setting that is not set. For a choice all values are here; for a number
@@ -90,7 +90,7 @@ _QUICK: Final = "cluster valued tight canary strict lenient broad"
 
 _LOGGED_IN: Final = "weighted tight canary lenient strict"
 USERS: Final[tuple[Program, ...]] = ALL
-"""Each program is a user of its own, and may do nothing that it needs not."""
+"""Each program is a user of its own, with no more rights than it needs."""
 
 OF_KAFKA: Final = (
     *rows("KAFKA_PREFIX", ALL, {None: "defaults", "shop.": "weighted"}, prefixed),

@@ -1,4 +1,4 @@
-"""G as the trainer makes it of histories, where it is to count users or time otherwise."""
+"""G as the trainer builds it from histories, with other weights of users or time."""
 
 from collections.abc import Mapping
 

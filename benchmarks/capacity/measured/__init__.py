@@ -1,1 +1,1 @@
-"""Runs of what exists, on servers of their own, and the unit costs that explain them."""
+"""Runs of the real programs, on servers of their own, and the unit costs that explain them."""

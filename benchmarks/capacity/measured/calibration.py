@@ -1,4 +1,4 @@
-"""Unit costs from runs: what makes them explain the runs that they are taken from. Pure."""
+"""Unit costs fitted to runs, so that they explain these runs. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

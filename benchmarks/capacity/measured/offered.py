@@ -1,8 +1,8 @@
-"""Asks a server of this machine at random moments, or as fast as it answers on some connections.
+"""Sends requests to a local server at random moments, or as fast as it answers on some connections.
 
-Latencies run from the moment at which a request was due, so what waits behind a slow answer counts,
-and all of them are kept. Calls of `select` wait to the microsecond, where event loops round to a
-millisecond, in which 25 requests would come at once.
+Latencies run from the moment at which a request was due, so waiting behind a slow answer counts,
+and all of them are kept. `select` waits to the microsecond, while event loops round to a
+millisecond, in which 25 requests would be sent at once.
 """
 
 import contextlib

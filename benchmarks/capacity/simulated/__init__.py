@@ -1,1 +1,1 @@
-"""Workers, shards and API processes as queues (SimPy): a machine that is here, and others."""
+"""Workers, shards and API processes as queues (SimPy): this machine, and planned ones."""

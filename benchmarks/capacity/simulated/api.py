@@ -1,10 +1,9 @@
 """API processes and their clients. Simulated.
 
-A process works in turns: it takes all that has come by then, requests and answers of Redis, and
-sends the commands of all of them to each shard in one write. So the fixed cost of a turn is shared
-by more requests the more there are. It keeps the pointer to the model as long as ours does. Service
-times are drawn from those that were measured, and now and then a process stands still for a while,
-as it was seen to.
+A process works in turns: it takes all that has arrived, requests and answers of Redis, and sends
+the commands of all of them to each shard in one write. So under load more requests share the fixed
+cost of a turn. It caches the pointer to the model as long as ours does. Service times are drawn
+from measured ones, and now and then a process stalls for a while, as observed.
 """
 
 import math

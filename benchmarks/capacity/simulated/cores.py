@@ -1,7 +1,7 @@
 """Processor sharing: what several threads get of a machine's cores. Simulated.
 
-Threads that want to run share the cores evenly, none gets more than one: Linux's fair scheduler as
-it looks over more than a few milliseconds. Where each process is pinned to a core of its own, a
+Runnable threads share the cores evenly, none gets more than one: Linux's fair scheduler over more
+than a few milliseconds. Where each process is pinned to a core of its own, a
 machine of one core is that core.
 """
 

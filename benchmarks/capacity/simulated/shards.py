@@ -1,4 +1,4 @@
-"""A shard of Redis: one thread that does what has come, turn by turn. Simulated."""
+"""A shard of Redis: one thread that processes what has arrived, turn by turn. Simulated."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple

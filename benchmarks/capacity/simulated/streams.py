@@ -1,4 +1,4 @@
-"""A topic as a worker meets it: how much comes, and what folding and writing it takes. Pure."""
+"""A topic from a worker's view: its rate, and the cost of folding and writing it. Pure."""
 
 import math
 from collections.abc import Sequence

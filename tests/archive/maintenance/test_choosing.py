@@ -36,13 +36,13 @@ def chosen_of(sizes: Sequence[int], added_s: float = NOW_S, rule: Rule = RULE) -
         ([500 * KIB] * 9, []),
     ],
 )
-def test_of_a_partition_that_gets_new_files_each_part_of_one_grows_fourfold(
+def test_in_a_growing_partition_each_merged_file_grows_fourfold(
     sizes: list[int], together: list[int]
 ) -> None:
     assert chosen_of(sizes) == together
 
 
-def test_of_a_quiet_one_and_by_force_all_small_ones_are_put_together() -> None:
+def test_when_quiet_or_forced_all_small_files_are_merged() -> None:
     sizes = [100, 7, 500 * KIB]
     assert chosen_of(sizes) == []
     assert chosen_of(sizes, NOW_S - QUIET_S - 1) == [100, 7]

@@ -87,7 +87,7 @@ def select_file(location: str, what: str) -> list[tuple[Any, ...]]:
         return db.sql(query).fetchall()
 
 
-def test_what_is_new_is_left_alone_until_it_is_quiet(
+def test_new_files_are_left_alone_until_the_partition_is_quiet(
     catalog: Catalog, config: ArchiveConfig
 ) -> None:
     commit(catalog, config, QUOTES_TABLE, quotes(10))
@@ -97,7 +97,7 @@ def test_what_is_new_is_left_alone_until_it_is_quiet(
     assert compact(catalog, config, QUOTES_TABLE, Rule(MIB, 60), now_s + 3_700) > 0
 
 
-def test_of_a_day_that_is_not_over_files_are_put_together_by_fours(
+def test_files_of_the_current_day_are_merged_by_fours(
     catalog: Catalog, config: ArchiveConfig
 ) -> None:
     one = [{"ts": TODAY_US}]
@@ -225,7 +225,7 @@ def test_what_was_rewritten_for_too_long_is_not_committed(
     assert files(catalog, INTERACTIONS_TABLE) == before
 
 
-def test_what_another_one_deletes_at_the_same_time_does_not_stop_cleaning(
+def test_concurrent_deletion_does_not_stop_cleaning(
     catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = catalog.load_table(("tickrec", "quotes"))
@@ -245,7 +245,7 @@ def test_what_another_one_deletes_at_the_same_time_does_not_stop_cleaning(
 
 
 @pytest.mark.parametrize("last", [1, 2, 3])
-def test_a_tombstone_that_the_log_dropped_goes_after_all_that_it_takes_out(
+def test_a_tombstone_that_the_log_dropped_is_removed_after_all_that_it_erases(
     catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
     day_us = 86_400_000_000
@@ -268,7 +268,7 @@ def test_a_tombstone_that_the_log_dropped_goes_after_all_that_it_takes_out(
     assert rows(catalog, INTERACTIONS_TABLE) == []
 
 
-def test_two_that_rewrite_the_same_files_do_not_double_them(
+def test_concurrent_rewrites_of_the_same_files_do_not_duplicate_rows(
     catalog: Catalog, config: ArchiveConfig
 ) -> None:
     commit(catalog, config, QUOTES_TABLE, quotes(10))
@@ -284,7 +284,7 @@ def test_two_that_rewrite_the_same_files_do_not_double_them(
     assert len(rows(catalog, QUOTES_TABLE)) == 10
 
 
-def test_a_tag_or_branch_that_keeps_erased_rows_goes_and_no_other(
+def test_only_a_tag_or_branch_that_keeps_erased_rows_is_dropped(
     catalog: Catalog, config: ArchiveConfig
 ) -> None:
     def tag(table: ArchiveTable, name: str) -> None:

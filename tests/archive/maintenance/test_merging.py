@@ -54,11 +54,11 @@ def test_all_rows_come_in_order_and_in_pieces_of_one_size(
 
 
 @given(streams(is_sorted=False))
-def test_of_streams_that_are_not_sorted_no_row_is_lost(of: list[list[pa.Table]]) -> None:
+def test_unsorted_streams_lose_no_row(of: list[list[pa.Table]]) -> None:
     assert sorted(rows_of(list(merge(of)))) == sorted(row for p in of for row in rows_of(p))
 
 
-def test_of_each_stream_no_more_than_a_piece_is_read_ahead() -> None:
+def test_no_more_than_a_piece_of_each_stream_is_read_ahead() -> None:
     """So memory is bounded, however many rows have the same id."""
     ahead, most = 0, 0
 

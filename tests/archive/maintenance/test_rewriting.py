@@ -54,7 +54,7 @@ def noted(catalog: Catalog, table: ArchiveTable, name: str) -> int:
     return found.scan(row_filter=f"{name} = 'theirs'").to_arrow().num_rows
 
 
-def test_compaction_keeps_the_columns_that_somebody_added(
+def test_compaction_keeps_columns_that_others_added(
     catalog: Catalog, config: ArchiveConfig
 ) -> None:
     commit(catalog, config, QUOTES_TABLE, [{"ts": TODAY_US + n} for n in range(10)])
@@ -68,9 +68,7 @@ def test_compaction_keeps_the_columns_that_somebody_added(
     assert found.scan().to_arrow()["score"].null_count == 20
 
 
-def test_erasure_keeps_the_columns_that_somebody_added(
-    catalog: Catalog, config: ArchiveConfig
-) -> None:
+def test_erasure_keeps_columns_that_others_added(catalog: Catalog, config: ArchiveConfig) -> None:
     events = [{"user_id": user, "event": "view", "ts": TODAY_US} for user in ("gone", "stays")]
     commit(catalog, config, INTERACTIONS_TABLE, events)
     fill_in(catalog, INTERACTIONS_TABLE, "campaign")
@@ -80,7 +78,7 @@ def test_erasure_keeps_the_columns_that_somebody_added(
     assert noted(catalog, INTERACTIONS_TABLE, "campaign") == 1
 
 
-def test_of_files_of_one_instrument_few_rows_are_in_memory_at_a_time(
+def test_merging_files_of_one_instrument_keeps_few_rows_in_memory(
     catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "_ROWS_AT_ONCE", 80)

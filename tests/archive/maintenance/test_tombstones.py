@@ -28,7 +28,7 @@ def logs(draw: st.DrawFn) -> tuple[list[Event], list[TombstoneRow]]:
 
 
 @given(logs())
-def test_what_is_left_is_what_a_fold_of_the_log_would_keep(
+def test_erasure_leaves_what_a_fold_of_the_log_would_keep(
     log: tuple[list[Event], list[TombstoneRow]],
 ) -> None:
     events, tombstones = log
@@ -71,7 +71,7 @@ def test_in_another_partition_the_time_decides_and_clocks_may_be_ahead() -> None
     assert {place.offset for place in taken_out(events, [tombstone]).places} == {0, 1}
 
 
-def test_an_event_that_is_sent_again_after_the_erasure_does_not_undo_it() -> None:
+def test_an_event_resent_after_the_erasure_does_not_undo_it() -> None:
     def at(offset: int, ts_us: int) -> Event:
         return Event("a", RecordPlace(0, 0, offset), ts_us)
 
@@ -81,7 +81,7 @@ def test_an_event_that_is_sent_again_after_the_erasure_does_not_undo_it() -> Non
         assert {place.offset for place in taken_out(events, [tombstone]).places} == offsets
 
 
-def test_what_is_older_than_the_erasure_goes_however_late_it_comes() -> None:
+def test_an_event_older_than_the_erasure_is_erased_however_late_it_arrives() -> None:
     """A round before has erased what came before the tombstone: its time is all that is known."""
     late = [Event("a", RecordPlace(0, 0, n), us) for n, us in enumerate((99, 100), start=3)]
     for bound_us, offsets in ((None, {3}), (200, set())):

@@ -83,7 +83,7 @@ def test_interactions(sent: list[Interaction]) -> None:
 
 @pytest.mark.parametrize("before_ms", [None, 1_600_000_000_000])
 @pytest.mark.parametrize("erased_at_ms", [None, 1_600_000_000_001])
-def test_a_tombstone_is_a_row_at_the_time_that_the_broker_took_it(
+def test_a_tombstone_is_a_row_at_its_broker_timestamp(
     before_ms: int | None, erased_at_ms: int | None
 ) -> None:
     key, headers = encode_tombstone(Tombstone("ABC", before_ms, erased_at_ms))
@@ -131,9 +131,7 @@ def test_bars() -> None:
         (TIMESTAMP_CREATE_TIME, NOW_MS - 1, 1),
     ],
 )
-def test_what_is_ahead_is_judged_by_the_broker_that_took_it(
-    kind: int, stamp_ms: int, n: int
-) -> None:
+def test_future_events_are_judged_by_the_broker_timestamp(kind: int, stamp_ms: int, n: int) -> None:
     quote = Quote(instrument_id=1, price=1, ts=NOW_MS + MAX_AHEAD_MS)
     record = message(0, encode(quote), timestamp=(kind, stamp_ms))
     rows, rejected, _ = rows_of(QUOTES_TABLE, PLACE, [record], NOW_MS)
@@ -141,7 +139,9 @@ def test_what_is_ahead_is_judged_by_the_broker_that_took_it(
 
 
 @pytest.mark.parametrize("behind_ms", [0, 4 * 60_000, 6 * 60_000, 86_400_000])
-def test_an_archive_whose_clock_is_slow_keeps_what_the_broker_took_in_time(behind_ms: int) -> None:
+def test_a_slow_clock_keeps_events_valid_by_the_broker_timestamp(
+    behind_ms: int,
+) -> None:
     records = [
         message(n, encode(Quote(instrument_id=1, price=1, ts=NOW_MS + n))) for n in range(100)
     ]
@@ -150,7 +150,7 @@ def test_an_archive_whose_clock_is_slow_keeps_what_the_broker_took_in_time(behin
 
 
 @pytest.mark.parametrize("table", [QUOTES_TABLE, INTERACTIONS_TABLE])
-def test_a_record_belongs_where_any_number_of_partitions_that_the_topic_had_puts_it(
+def test_a_record_may_be_placed_by_any_number_of_partitions_the_topic_had(
     table: ArchiveTable,
 ) -> None:
     if table is QUOTES_TABLE:
@@ -168,7 +168,7 @@ def test_a_record_belongs_where_any_number_of_partitions_that_the_topic_had_puts
         assert rows.misplaced == rows.rejected == 60 - len(expected)
 
 
-def test_what_the_workers_refuse_by_a_setting_makes_no_row() -> None:
+def test_what_a_setting_makes_the_workers_refuse_makes_no_row() -> None:
     early = message(0, encode(Quote(instrument_id=1, price=1, ts=NOW_MS // 1000)))
     misspelt = message(1, b'{"instrument_id":1,"price":1,"qty":2,"ts":%d}' % NOW_MS)
     rules = InputRules(631_152_000_000, refuses_unknown_fields=True)

@@ -24,7 +24,7 @@ def test_no_place_comes_twice(
 
 
 @given(positions, bounds)
-def test_nothing_is_left_out_that_the_log_has(before: Position, now: Bounds) -> None:
+def test_nothing_in_the_log_is_skipped(before: Position, now: Bounds) -> None:
     resumed = resume(before, now)
     if before.topic_id == now.topic_id and before.next >= now.earliest:
         assert resumed.at == before
@@ -35,7 +35,7 @@ def test_nothing_is_left_out_that_the_log_has(before: Position, now: Bounds) -> 
     )
 
 
-def test_the_first_time_begins_where_the_log_does() -> None:
+def test_the_first_start_begins_where_the_log_does() -> None:
     resumed = resume(None, Bounds("first", 5, 9, 8))
     assert (resumed.at, resumed.missing) == (Position("first", 0, 5, (8,)), 0)
 
@@ -46,7 +46,7 @@ def test_a_log_that_lost_its_end_is_another_log_from_there_on() -> None:
     assert resume(before, now, is_refused=True).at == Position("first", 1, 90, (8,))
 
 
-def test_what_was_sent_before_a_topic_got_more_partitions_is_still_judged_by_the_fewer() -> None:
+def test_records_from_before_a_topic_grew_are_judged_by_the_former_number() -> None:
     now = Bounds("first", 20, 90, 12)
     for before in (Position("first", 0, 30, (8,)), Position("first", 0, 10, (8,))):
         assert resume(before, now).at.counts == (8,)

@@ -119,7 +119,7 @@ def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
 
 
 @pytest.mark.proof
-def test_of_two_writers_one_commits_on_top_of_the_other_and_none_twice(
+def test_two_writers_commit_one_after_the_other_and_none_twice(
     server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(server):
@@ -166,7 +166,7 @@ def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.proof
-def test_an_archive_that_is_not_let_in_ends_and_says_how_to_log_in(guarded_url: str) -> None:
+def test_an_archive_with_a_refused_login_exits_and_says_how_to_log_in(guarded_url: str) -> None:
     done = asked("run", guarded_url, {})
     assert done.returncode == 1
     assert "the catalog of ARCHIVE_CATALOG_URI does not let this program in" in done.stderr
@@ -189,7 +189,7 @@ def test_an_archive_that_is_not_let_in_ends_and_says_how_to_log_in(guarded_url: 
         ),
     ],
 )
-def test_who_logs_in_by_pyicebergs_own_settings_is_let_in(
+def test_a_login_by_pyicebergs_own_settings_works(
     guarded_url: str, logs_in: dict[str, str], says: str | None
 ) -> None:
     done = asked("status", guarded_url, logs_in)
@@ -216,7 +216,7 @@ def asked(command: str, url: str, logs_in: dict[str, str]) -> subprocess.Complet
 
 
 @pytest.mark.proof
-def test_two_that_add_a_column_at_the_same_time_add_it_once(
+def test_concurrent_additions_of_a_column_add_it_once(
     server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns = tuple(column for column in INTERACTIONS_TABLE.columns if not column.is_added)

@@ -42,7 +42,7 @@ def state_of(path: Path) -> State:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="/proc shows which file is synced")
-def test_the_catalog_changes_when_all_that_it_names_is_on_the_disk(
+def test_the_catalog_changes_once_all_that_it_names_is_on_the_disk(
     synced: dict[Path, State], tmp_path: Path
 ) -> None:
     config = ArchiveConfig(warehouse=str(tmp_path / "new" / "warehouse"))

@@ -59,7 +59,7 @@ def sizes(catalog: Catalog) -> list[float]:
     return sorted(s for (s,) in select(catalog.load_table(("tickrec", "quotes")), "size"))
 
 
-def test_of_two_that_read_the_same_one_writes_it(catalog: Catalog, config: ArchiveConfig) -> None:
+def test_of_two_readers_one_writes_the_records(catalog: Catalog, config: ArchiveConfig) -> None:
     two = writer(catalog, config), writer(catalog, config)
     for one, n in zip(two, (10, 15), strict=True):
         one.buffer.begin(0, None, AT)
@@ -70,7 +70,7 @@ def test_of_two_that_read_the_same_one_writes_it(catalog: Catalog, config: Archi
     assert sizes(catalog) == list(range(10))
 
 
-def test_what_was_committed_and_said_to_have_failed_is_not_committed_again(
+def test_a_commit_that_only_seemed_to_fail_is_not_repeated(
     catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = writer(catalog, config)
@@ -93,7 +93,7 @@ def test_what_was_committed_and_said_to_have_failed_is_not_committed_again(
     assert sizes(catalog) == list(range(10))
 
 
-def test_who_lost_a_race_commits_on_top_of_the_winner(
+def test_a_commit_that_lost_a_race_is_retried_on_top_of_the_winner(
     catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = writer(catalog, config), writer(open_catalog(config), config)
@@ -115,7 +115,7 @@ def test_who_lost_a_race_commits_on_top_of_the_winner(
     assert positions_of(found, QUOTES_TABLE).keys() == {0, 1}
 
 
-def test_files_of_an_attempt_that_failed_are_used_again_while_nobody_deletes_them(
+def test_files_of_a_failed_attempt_are_reused_while_safe_from_cleaning(
     catalog: Catalog, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 0.0

@@ -1,4 +1,4 @@
-"""Brokers that die or stand still, and workers that do not reach them."""
+"""Brokers that die or hang, and workers that cannot reach them."""
 
 import random
 import signal
@@ -32,7 +32,7 @@ def restart_broker(world: World, rng: random.Random) -> Seconds:
 
 
 def pause_broker(world: World, rng: random.Random) -> Seconds:
-    """Let a broker stand still for all, one that leads a partition."""
+    """Pause a broker that leads a partition."""
     broker, name = _leader(world, rng)
     seconds = rng.uniform(*CUT_S)
     world.say(f"SIGSTOP {name} for {seconds:.1f} s")
@@ -44,14 +44,14 @@ def pause_broker(world: World, rng: random.Random) -> Seconds:
 
 
 def cut_from_broker(world: World, rng: random.Random) -> Seconds:
-    """Cut a worker off from the brokers, or hold back all that they say to each other."""
+    """Disconnect a worker from the brokers, or stall all traffic between them."""
     worker = one(world, rng)
     assert worker.to_broker is not None
     yield from cut(world, rng, worker.name, worker.to_broker, "the brokers")
 
 
 def cut_from_coordinator(world: World, rng: random.Random) -> Seconds:
-    """Cut a worker off from the one broker that leads its consumer group."""
+    """Disconnect a worker from the broker that coordinates its consumer group."""
     while (coordinator := _coordinator(world)) is None:
         yield _ASK_AGAIN_S
     worker = one(world, rng)
@@ -61,7 +61,7 @@ def cut_from_coordinator(world: World, rng: random.Random) -> Seconds:
 
 
 def cut_from_broker_for_long(world: World, rng: random.Random) -> Seconds:
-    """Cut a worker off from the brokers for longer than anything waits."""
+    """Disconnect a worker from the brokers for longer than any timeout."""
     worker = one(world, rng)
     assert worker.to_broker is not None
     yield from cut(world, rng, worker.name, worker.to_broker, "the brokers", LONG_S)
@@ -75,7 +75,7 @@ def cut(
     server: str,
     seconds: float | None = None,
 ) -> Seconds:
-    """Cut or stall a way for some seconds."""
+    """Cut or stall a link for some seconds."""
     yield from world.until(lambda: way.is_open)
     seconds = seconds or rng.uniform(*CUT_S)
     is_cut = rng.random() < 0.5
@@ -87,9 +87,9 @@ def cut(
 
 
 def _coordinator(world: World) -> int | None:
-    """Return the number of the broker that leads the workers' group, None while it moves."""
+    """Return the id of the workers' group coordinator, None while it moves."""
     group = world.keyspace.consumer_group()
-    # A client that is new, as librdkafka's goes on asking the former one.
+    # A new client, as librdkafka's keeps asking the former one.
     admin = admin_of(plain(world.kafka.bootstrap_servers))
     answers = admin.describe_consumer_groups([group], request_timeout=_ANSWER_WITHIN_S)
     try:

@@ -1,4 +1,4 @@
-"""A cluster whose masters change, with and without a loss, and whose slots move."""
+"""Cluster faults: failovers with and without loss, and moving slots."""
 
 import random
 from typing import Final
@@ -59,7 +59,7 @@ def _take_over(world: World, rng: random.Random, master: Node) -> Seconds:
 
 
 def hand_over(world: World, rng: random.Random) -> Seconds:
-    """Let a master and its replica change places, as before maintenance: nothing is lost."""
+    """Swap a master and its replica, as before maintenance: nothing is lost."""
     master, replica = rng.choice(_cluster(world).pairs())
     world.say("a master hands over to its replica")
     replica.call("CLUSTER FAILOVER")

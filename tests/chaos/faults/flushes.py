@@ -1,4 +1,4 @@
-"""The middle of a flush: some of its chunks are written, the next ones are held back."""
+"""Faults in the middle of a flush: some chunks are written, the next ones are held back."""
 
 import random
 from collections.abc import Callable, Generator
@@ -10,7 +10,7 @@ from tests.chaos.servers.store import Node
 from tests.chaos.world import World
 
 _VALUES: Final = (b":bars:", b":history:", b":cooc:")
-# A worker without partitions of the topic comes to no such write.
+# A worker without partitions of the topic does no such write.
 _TO_THE_WRITE_S: Final = 5.0
 
 

@@ -1,4 +1,4 @@
-"""All kinds of faults, how often each comes, and the plan of a run."""
+"""All kinds of faults, their frequencies, and the plan of a run."""
 
 import random
 from collections.abc import Callable, Collection, Mapping
@@ -10,7 +10,7 @@ from tests.chaos.modes import Mode
 from tests.chaos.world import World
 
 _FEW: Final = 10
-"""A run of so few faults has none of those that come once."""
+"""A run of so few faults has none of those that happen once."""
 
 
 def _always(_: Mode) -> bool:

@@ -28,7 +28,7 @@ _OPEN_FOR_LONG_S: Final = (15.0, 25.0)
 
 
 def recreate_topic(world: World, rng: random.Random) -> Seconds:
-    """Delete a topic all of which is folded, and create it again; the feed goes on in it."""
+    """Delete a completely folded topic, and create it again; the feed continues in it."""
     topic = rng.choice(FOLLOWED)
     world.feed.pause()
     yield from world.until(world.feed.is_silent)
@@ -60,7 +60,7 @@ def _until_folded(world: World, topics: Sequence[Topic]) -> Seconds:
 
 
 def cut_log(world: World, rng: random.Random) -> Seconds:
-    """Let the retention catch up with a partition: what is folded goes, or some of it."""
+    """Apply retention to a partition: all or some of the folded records are deleted."""
     topic = rng.choice(FOLLOWED)
     p = rng.randrange(world.partitions(topic))
     yield from world.until(lambda: _is_known(world, topic))
@@ -69,7 +69,7 @@ def cut_log(world: World, rng: random.Random) -> Seconds:
     world.ends(topic)
     earliest = rng.choice((position, rng.randint(0, position)))
     cut = TopicPartition(topic.name, p, earliest)
-    # A client that is new, as librdkafka's would ask a leader of minutes ago.
+    # A new client, as librdkafka's would ask a leader of minutes ago.
     admin = brokers.admin(plain(world.kafka.bootstrap_servers))
     (done,) = admin.delete_records([cut], request_timeout=_CALL_S).values()
     low = done.result().low_watermark
@@ -78,7 +78,7 @@ def cut_log(world: World, rng: random.Random) -> Seconds:
 
 
 def _is_known(world: World, topic: Topic) -> bool:
-    """Whether the positions are of the topic as it is, not of one that it replaced."""
+    """Whether the positions are of the current topic, not of one that it replaced."""
     asked = world.admin.describe_topics(TopicCollection([topic.name]), request_timeout=_CALL_S)
     topic_id = str(asked[topic.name].result().topic_id)
     keys = (world.keyspace.position(topic, p) for p in range(world.partitions(topic)))
@@ -86,12 +86,12 @@ def _is_known(world: World, topic: Topic) -> bool:
 
 
 def transact(world: World, rng: random.Random) -> Seconds:
-    """Publish some messages in a transaction, and take them back, or commit them."""
+    """Publish some messages in a transaction, and abort or commit it."""
     return _transact(world, rng, rng.uniform(*_OPEN_S))
 
 
 def leave_transaction_open(world: World, rng: random.Random) -> Seconds:
-    """The same, but what is published after it cannot be read for long."""
+    """The same, but with an open transaction that blocks readers for long."""
     return _transact(world, rng, rng.uniform(*_OPEN_FOR_LONG_S))
 
 

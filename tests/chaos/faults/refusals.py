@@ -1,4 +1,4 @@
-"""A store that answers, and refuses to write."""
+"""A store that answers, but refuses writes."""
 
 import random
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _TOO_MANY_REPLICAS: Final = 5
 
 
 def run_out_of_memory(world: World, rng: random.Random) -> Seconds:
-    """Let a node have less memory than it uses: OOM."""
+    """Set a node's memory limit below its usage: OOM."""
     yield from _refuse(
         world,
         rng,
@@ -24,7 +24,7 @@ def run_out_of_memory(world: World, rng: random.Random) -> Seconds:
 
 
 def ask_for_more_replicas(world: World, rng: random.Random) -> Seconds:
-    """Let a node write only if more replicas follow than there are: NOREPLICAS."""
+    """Require more replicas than there are for writes to a node: NOREPLICAS."""
     yield from _refuse(
         world,
         rng,
@@ -35,10 +35,10 @@ def ask_for_more_replicas(world: World, rng: random.Random) -> Seconds:
 
 
 def fill_disk(world: World, rng: random.Random) -> Seconds:
-    """Let a node's disk be full.
+    """Fill a node's disk.
 
-    It refuses to write, MISCONF; with `appendfsync always` it ends, as it cannot take back what it
-    has done, and is started again when there is room.
+    It refuses writes, MISCONF; with `appendfsync always` it exits, as it cannot undo what it has
+    done, and is restarted when there is space.
     """
     if world.mode.appendfsync == "everysec":
         yield from _refuse(world, rng, "MISCONF", Node.fill_disk, Node.make_room_on_disk)

@@ -1,4 +1,4 @@
-"""A store that dies, loses what it had, answers slowly, or cannot be reached."""
+"""A store that dies, loses data, answers slowly, or is unreachable."""
 
 import random
 from pathlib import Path
@@ -17,9 +17,9 @@ _UNSYNCED_S: Final = 1.0
 
 
 def restart_store(world: World, rng: random.Random) -> Seconds:
-    """Kill a node of the store with -9 and start it again on what it had acknowledged.
+    """Kill a node of the store with -9 and restart it on what it had acknowledged.
 
-    With `appendfsync everysec` it has lost some of the last second, as when the power fails.
+    With `appendfsync everysec` it has lost some of the last second, as in a power failure.
     """
     node = rng.choice(world.store.masters())
     before = node.written()
@@ -55,7 +55,7 @@ def _kill(world: World, rng: random.Random, node: Node, before: tuple[Path, int]
 
 
 def stop_store_for_long(world: World, rng: random.Random) -> Seconds:
-    """Kill the whole store, and start it on what it had after longer than anything waits."""
+    """Kill the whole store, and restart it on its data after longer than any timeout."""
     world.say(f"kill -9 the store for {LONG_S:.0f} s")
     world.store.kill()
     yield LONG_S
@@ -78,7 +78,7 @@ def lose_store(world: World, rng: random.Random) -> Seconds:
 
 
 def slow_store(world: World, rng: random.Random) -> Seconds:
-    """Let every answer of the store come late."""
+    """Delay every answer of the store."""
     seconds = rng.uniform(*_SLOW_S)
     world.say(f"the store answers after {_SLOW_ANSWER_S} s, for {seconds:.1f} s")
     for worker in world.fleet.workers:
@@ -90,13 +90,13 @@ def slow_store(world: World, rng: random.Random) -> Seconds:
 
 
 def cut_from_store(world: World, rng: random.Random) -> Seconds:
-    """Cut a worker off from the store, or hold back all that they say to each other."""
+    """Disconnect a worker from the store, or stall all traffic between them."""
     worker = one(world, rng)
     yield from cut(world, rng, worker.name, worker.to_store, "the store")
 
 
 def cut_from_node(world: World, rng: random.Random) -> Seconds:
-    """Cut a worker off from one node of the store, which others reach."""
+    """Disconnect a worker from one node of the store that others reach."""
     worker = one(world, rng)
     n = rng.randrange(len(worker.to_store.proxies))
     yield from cut(world, rng, worker.name, worker.to_store.proxies[n], f"node {n} of the store")

@@ -1,8 +1,8 @@
-"""Workers that die, sleep, come and go, and whose clocks jump.
+"""Workers that die, hang, join and leave, and whose clocks jump.
 
-Each fault begins, yields how many seconds it lasts, and ends. One that waits for something yields
-short waits until it has come. Other faults happen in the meantime, so nothing here may take for
-granted that what it began with is still there.
+Each fault begins, yields how many seconds it lasts, and ends. One that waits for a condition yields
+short waits until it holds. Other faults happen in between, so nothing here may assume that what it
+started with still exists.
 """
 
 import random
@@ -22,10 +22,10 @@ MOMENT_S: Final = (0.5, 4.0)
 CUT_S: Final = (0.5, 8.0)
 LONG_S: Final = 100.0
 _SIGTERM_GRACE_S: Final = 30.0
-# The group gives a silent worker's partitions away after 10 s.
+# The group reassigns a silent worker's partitions after 10 s.
 _ZOMBIE_S: Final = (11.0, 15.0)
 _VALUES: Final = (b":history:", b":bars:")
-# A worker without partitions of the topic comes to no such write.
+# A worker without partitions of the topic does no such write.
 _TO_THE_WRITE_S: Final = 5.0
 _JUMP_S: Final = 15 * 60
 
@@ -39,9 +39,9 @@ def kill_worker(world: World, rng: random.Random) -> Seconds:
 
 
 def kill_worker_at_a_write(world: World, rng: random.Random) -> Seconds:
-    """Kill a worker that has published and waits for the store to take histories or bars.
+    """Kill a worker that has published and is waiting for the store to write histories or bars.
 
-    What it had sent to the store is lost, or arrives after its end.
+    What it had sent to the store is lost, or arrives after its death.
     """
     worker = one(world, rng)
     yield from world.until(lambda: worker.to_store.is_open)
@@ -56,7 +56,7 @@ def kill_worker_at_a_write(world: World, rng: random.Random) -> Seconds:
 
 
 def make_zombie(world: World, rng: random.Random) -> Seconds:
-    """Let a worker sleep through its replacement, and wake it up."""
+    """Pause a worker until it has been replaced, then resume it."""
     worker = one(world, rng)
     process = worker.process
     assert process is not None
@@ -89,7 +89,7 @@ def add_or_remove_worker(world: World, rng: random.Random) -> Seconds:
 
 
 def jump_clock(world: World, rng: random.Random) -> Seconds:
-    """Set a worker's wall clock some minutes off, where it stays, and publish live events."""
+    """Shift a worker's wall clock by some minutes for good, and publish live events."""
     worker = one(world, rng)
     seconds = rng.randint(-_JUMP_S, _JUMP_S)
     world.say(f"{worker.name}'s clock is off by {seconds} s")

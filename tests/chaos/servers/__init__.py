@@ -1,4 +1,4 @@
-"""Servers that may be killed at any moment and started again on what they kept."""
+"""Servers that may be killed at any moment and restarted on their data."""
 
 from tests.chaos.servers.kafka import Kafka, own_kafka
 from tests.chaos.servers.restartable import Restartable

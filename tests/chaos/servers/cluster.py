@@ -15,7 +15,7 @@ from tests.chaos.servers.store import Node, Single
 
 _MASTERS: Final = 3
 _SLOTS: Final = 16384
-# Who takes over, and when, is for the faults to decide.
+# The faults decide who takes over, and when.
 _OPTIONS: Final = (
     *("--cluster-enabled", "yes", "--cluster-replica-no-failover", "yes"),
     *("--cluster-node-timeout", "5000", "--repl-diskless-sync-delay", "0"),
@@ -41,7 +41,7 @@ class Cluster(Single):
         self._is_formed = False
 
     def masters(self) -> list[Node]:
-        """Return the nodes that take writes."""
+        """Return the nodes that accept writes."""
         return [node for node in self.nodes if node.info("replication")["role"] == "master"]
 
     def pairs(self) -> list[tuple[Node, Node]]:
@@ -83,7 +83,7 @@ class Cluster(Single):
         return redis.RedisCluster(startup_nodes=nodes, decode_responses=True)
 
     def _check(self) -> None:
-        """Raise AssertionError or RedisError if some of it is not well."""
+        """Raise AssertionError or RedisError if some of it is unhealthy."""
         for node in self.nodes:
             assert node.call("CLUSTER INFO")["cluster_state"] == "ok"
             replication = node.info("replication")

@@ -21,13 +21,13 @@ _REPLICATED: Final = {
     "transaction.state.log.min.isr": 2,
     "share.coordinator.state.topic.replication.factor": 3,
     "share.coordinator.state.topic.min.isr": 2,
-    # Half a minute would be the default: a follower that stands still holds up every record.
+    # The default would be half a minute, in which a hung follower holds up every record.
     "replica.lag.time.max.ms": 5000,
 }
 
 
 class Kafka(NamedTuple):
-    """The brokers of a run, and the ways to them."""
+    """The brokers of a run, and the links to them."""
 
     bootstrap_servers: str
     ways: list[tuple[str, Link | None]]

@@ -1,4 +1,4 @@
-"""A server process that may be killed at any moment and started again on what it kept."""
+"""A server process that may be killed at any moment and restarted on its data."""
 
 import re
 import signal

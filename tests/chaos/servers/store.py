@@ -26,7 +26,7 @@ class Node(Restartable):
     def __init__(self, folder: Path, appendfsync: AppendFsync, *options: str) -> None:
         server = stores.valkey(free_port(), folder)
         durable = ("--appendonly", "yes", "--appendfsync", appendfsync)
-        # A write to a full disk is to fail, not to end the process.
+        # A write to a full disk must fail, not end the process.
         ignoring = ("sh", "-c", 'trap "" XFSZ; exec "$@"', "sh")
         argv = (*ignoring, *server.command.argv, *durable, *options)
         super().__init__(replace(server, command=replace(server.command, argv=argv)))
@@ -37,7 +37,7 @@ class Node(Restartable):
         )
 
     def call(self, *command: str | int) -> Any:
-        """Have it do a command."""
+        """Run a command on it."""
         return self._client.execute_command(*command)
 
     def info(self, section: str) -> dict[str, Any]:
@@ -71,12 +71,12 @@ class Node(Restartable):
         return size - kept
 
     def fill_disk(self) -> None:
-        """Let it write no more."""
+        """Block its writes."""
         _, size = self.written()
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def make_room_on_disk(self) -> None:
-        """Let it write again."""
+        """Unblock its writes."""
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, _NO_LIMIT)
 
     def forget(self) -> None:
@@ -96,7 +96,7 @@ class Single:
         return self.nodes[0].address
 
     def masters(self) -> list[Node]:
-        """Return the nodes that take writes."""
+        """Return the nodes that accept writes."""
         return self.nodes
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""What the topic `bars` must hold: worked out quote by quote, with nothing of the workers' code.
+"""What the topic `bars` must hold: computed quote by quote, without the workers' code.
 
 The greatest revision of each bar whose minute is closed is the bar of all quotes that counted, and
 every other revision is the bar of the quotes up to there.
@@ -23,7 +23,7 @@ _OFFSETS: Final = 2**48
 
 
 class Folded(NamedTuple):
-    """What became of a bar."""
+    """The expected state of a bar."""
 
     quotes: list[Marked]
     on_time: Mark | None
@@ -32,7 +32,7 @@ class Folded(NamedTuple):
 
 
 def wrong_closed_bars(log: Log, partition: int, closed_s: int) -> Iterator[str]:
-    """Say what the topic has otherwise than the log of quotes, of bars that only this life has.
+    """Yield differences between the topic and the log of quotes, for bars of this life only.
 
     Args:
         log: of quotes and bars, read to the end and folded.

@@ -1,4 +1,4 @@
-"""What Redis must hold, computed from the log record by record, with nothing of the workers' code.
+"""What Redis must hold, computed from the log record by record, without the workers' code.
 
 Values are named by their key in Redis and the field in it, and are as `json.loads` reads them.
 """
@@ -28,7 +28,7 @@ _OF_THE_LARGEST_TERM: Final = 1e-9
 
 
 class Expected(NamedTuple):
-    """Values, and how far from them Redis may be."""
+    """Values with tolerances."""
 
     values: Values
     tolerances: dict[Name, float]

@@ -59,7 +59,7 @@ class Users:
         """the largest product that any user ever had of two items"""
 
     def fold(self, mark: Mark, event: Mapping[str, Any]) -> None:
-        """Fold an event; one without an item takes the user out."""
+        """Fold an event; one without an item erases the user."""
         user_id = event["user_id"]
         if "instrument_id" not in event:
             gone = self.of_id.pop(user_id, None)

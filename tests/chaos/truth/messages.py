@@ -41,8 +41,8 @@ def expected_dead_letters(
 def _message(record: Record, *, erasures: bool) -> dict[str, Any] | None:
     """Return the message, None if it is a dead letter.
 
-    The feed's bad ones are no JSON objects, or lack most fields. What is ahead is ahead of the
-    broker's clock, whatever the workers' clocks show.
+    The feed's bad ones are no JSON objects, or are missing most fields. A future event is ahead of
+    the broker's clock, whatever the workers' clocks show.
     """
     if record.value is None:
         is_erasure = erasures and record.key is not None

@@ -26,7 +26,7 @@ FILES = {"py-io-impl": "runtime.archive.durable_files.DurableFileIO"}
         ({"s3_endpoint": "minio:9000"}, "https?://"),
     ],
 )
-def test_what_does_not_go_together_is_refused(settings: dict[str, Any], says: str) -> None:
+def test_conflicting_settings_are_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         ArchiveConfig(**settings)
 

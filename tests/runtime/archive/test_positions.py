@@ -36,7 +36,7 @@ def test_a_step_moves_its_partitions_and_no_other(
 
 
 @given(vectors, st.integers(0, 300), positions, positions)
-def test_a_step_that_was_made_is_refused_when_it_is_made_again(
+def test_a_repeated_step_is_refused(
     vector: dict[int, Position], partition: int, before: Position, after: Position
 ) -> None:
     vector[partition] = before
@@ -47,7 +47,7 @@ def test_a_step_that_was_made_is_refused_when_it_is_made_again(
             stepped(then, moved)
 
 
-def test_somebody_elses_snapshot_leaves_the_positions_of_the_one_before() -> None:
+def test_a_foreign_snapshot_keeps_the_positions_of_the_one_before() -> None:
     ours = {POSITIONS_PROPERTY: encode_positions({0: Position("a", 0, 7)})}
     assert positions_in(QUOTES_TABLE, [{}, ours]) == {0: Position("a", 0, 7)}
     assert positions_in(QUOTES_TABLE, []) == {}

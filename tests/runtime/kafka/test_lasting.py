@@ -35,7 +35,7 @@ def refused(_: Admin) -> list[Future[str]]:
     return [answer]
 
 
-async def test_a_client_that_never_answers_is_left_after_a_few_times(
+async def test_a_client_that_never_answers_is_replaced_after_a_few_failures(
     lasting: LastingAdmin,
 ) -> None:
     first = lasting.client
@@ -46,7 +46,7 @@ async def test_a_client_that_never_answers_is_left_after_a_few_times(
     assert lasting.client is not first
 
 
-async def test_a_client_that_reaches_no_broker_is_left_after_a_few_times(
+async def test_a_client_that_reaches_no_broker_is_replaced_after_a_few_failures(
     lasting: LastingAdmin,
 ) -> None:
     first = lasting.client
@@ -63,9 +63,7 @@ async def test_a_client_that_reaches_no_broker_is_left_after_a_few_times(
 
 
 @pytest.mark.parametrize("said", [at_once, refused])
-def test_a_client_is_kept_as_long_as_a_broker_says_anything(
-    lasting: LastingAdmin, said: object
-) -> None:
+def test_a_client_is_kept_as_long_as_a_broker_answers(lasting: LastingAdmin, said: object) -> None:
     first = lasting.client
     for _ in range(FAILURES):
         for _ in range(FAILURES - 1):
@@ -75,7 +73,7 @@ def test_a_client_is_kept_as_long_as_a_broker_says_anything(
     assert lasting.client is first
 
 
-def test_what_is_closed_makes_no_client_again(lasting: LastingAdmin) -> None:
+def test_once_closed_no_client_is_made_again(lasting: LastingAdmin) -> None:
     lasting.close().join(PATIENCE_S)
     with pytest.raises(KafkaException):
         _ = lasting.client

@@ -82,7 +82,7 @@ def config(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> KafkaCo
         ),
     ],
 )
-def test_what_does_not_go_together_is_refused(
+def test_conflicting_settings_are_refused(
     monkeypatch: pytest.MonkeyPatch, pem: dict[str, str], settings: dict[str, str], says: str
 ) -> None:
     given = {name: pem.get(value, value) for name, value in settings.items() if value}

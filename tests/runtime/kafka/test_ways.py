@@ -72,7 +72,7 @@ async def test_both_clients_log_in(granted: Guarded, namespace: str, way: Way) -
         ),
     ],
 )
-def test_who_is_not_let_in_hears_what_to_do(
+def test_a_refused_login_says_what_to_do(
     guarded: Guarded, tmp_path: Path, way: Way, wrong: dict[str, object], says: str
 ) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "another.pem")
@@ -103,9 +103,7 @@ def test_a_listener_that_hangs_up_is_named_with_what_it_may_want(
 @pytest.mark.parametrize(
     "user", ["producers", "simulator", "workers", "trainer", "api", "operator"]
 )
-def test_a_right_that_is_lacking_is_named_and_no_other(
-    granted: Guarded, namespace: str, user: User
-) -> None:
+def test_only_the_missing_right_is_named(granted: Guarded, namespace: str, user: User) -> None:
     own, config = plain(granted.own_address), granted.config(user)
     needed = rights(namespace)[user]
     check_rights(Admin(config), config, needed)
@@ -117,7 +115,7 @@ def test_a_right_that_is_lacking_is_named_and_no_other(
         grant(Admin(own), own, user, [right])
 
 
-def test_a_right_on_topics_without_a_prefix_is_none_on_those_with_one(
+def test_a_right_on_unprefixed_topics_does_not_cover_prefixed_ones(
     granted: Guarded, namespace: str
 ) -> None:
     # Of the test's own: another test may have granted rights on the same broker's others.
@@ -127,7 +125,7 @@ def test_a_right_on_topics_without_a_prefix_is_none_on_those_with_one(
         check_rights(Admin(config), config, rights(namespace)["producers"])
 
 
-def test_a_worker_that_may_not_do_its_work_ends_and_says_so(
+def test_a_worker_without_its_rights_exits_and_says_so(
     granted: Guarded, store_url: str, namespace: str
 ) -> None:
     environment = granted.environment("producers") | {

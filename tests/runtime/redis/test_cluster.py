@@ -46,7 +46,7 @@ def test_programs_that_connect_synchronously_have_the_rights_for_it(url: Url, us
         assert store.hgetall("live:meta:topics") == {}
 
 
-async def test_a_worker_has_the_rights_for_it_and_says_which_one_it_lacks(url: Url) -> None:
+async def test_a_worker_has_the_rights_for_it_and_names_a_missing_one(url: Url) -> None:
     store = await connect_async(url("worker"), "tests")
     assert isinstance(store, RedisCluster)
     await check_kept_async(store)

@@ -6,7 +6,7 @@ from runtime.redis.refusals import StoreRefusesError
 KEPT = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
 
 
-def test_a_store_that_keeps_all_is_not_warned_of() -> None:
+def test_a_store_that_keeps_all_data_gets_no_warning() -> None:
     assert warnings_of(KEPT) == []
     assert warnings_of({"one:1": KEPT, "two:2": KEPT}) == []
 
@@ -24,6 +24,6 @@ def test_what_a_managed_store_does_not_report_is_warned_of_once() -> None:
     assert "set its maxmemory-policy to noeviction" in warning
 
 
-def test_a_store_that_appends_to_no_file_is_warned_of() -> None:
+def test_a_store_without_persistence_gets_a_warning() -> None:
     (warning,) = warnings_of({**KEPT, "aof_enabled": "0"})
     assert "Set its appendonly to yes" in warning

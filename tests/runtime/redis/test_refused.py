@@ -94,7 +94,7 @@ RIGHTS: Final = [
 
 @pytest.mark.proof
 @pytest.mark.parametrize(("user", "right", "what"), RIGHTS)
-def test_who_has_one_right_less_says_who_may_not_do_what_and_where_the_rights_are(
+def test_a_missing_right_is_reported_with_user_command_and_remedy(
     programs: Programs, store: Guarded, user: str, right: str, what: str
 ) -> None:
     if user == "worker":
@@ -111,7 +111,7 @@ def test_who_has_one_right_less_says_who_may_not_do_what_and_where_the_rights_ar
     assert "docs/redis.md the rules of each program's user for ACL SETUSER" in said
 
 
-def test_live_bars_say_who_may_not_subscribe(programs: Programs, store: Guarded) -> None:
+def test_live_bars_name_the_user_that_may_not_subscribe(programs: Programs, store: Guarded) -> None:
     refusal = "user 'api' of Redis may not SSUBSCRIBE live:bars-changed:{q"
     with without(programs.store, "api", "+ssubscribe"), programs.serving() as address:
         with contextlib.suppress(httpx.ReadTimeout):  # it is patient here

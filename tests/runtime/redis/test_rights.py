@@ -19,7 +19,7 @@ from trainer.lock import held
 pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 
-def test_every_program_does_all_that_it_does_with_the_documented_rights_each_of_which_it_needs(
+def test_every_program_works_with_the_documented_rights_and_needs_each(
     programs: Programs, store: Guarded
 ) -> None:
     programs.store.flushall()

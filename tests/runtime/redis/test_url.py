@@ -34,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Certificate, Certifi
         "rediss+sentinel://a:b@one:1,[::1]:2/shop/4?sentinel_username=c&sentinel_password=d",
     ],
 )
-def test_a_url_of_a_store_is_taken(url: str) -> None:
+def test_a_valid_url_is_accepted(url: str) -> None:
     assert SharedSettings(redis_url=url).redis_url == url
 
 
@@ -61,7 +61,7 @@ def test_a_url_of_a_store_is_taken(url: str) -> None:
         ("redis+sentinel://one/shop/zero", "database's number"),
     ],
 )
-def test_another_one_is_refused_with_what_helps(url: str, why: str) -> None:
+def test_an_invalid_url_is_refused_with_the_remedy(url: str, why: str) -> None:
     with pytest.raises(ValidationError) as refused:
         SharedSettings(redis_url=url)
     assert "redis_url" in str(refused.value)
@@ -88,7 +88,7 @@ def test_files_that_are_no_certificates_or_of_another_key_are_refused(
     assert options["ssl_keyfile"] == str(client.key)
 
 
-def test_an_encrypted_key_is_opened_by_its_password_and_nobody_is_asked_for_it(
+def test_an_encrypted_key_is_opened_by_its_password_without_a_prompt(
     made: tuple[Certificate, Certificate], tmp_path: Path
 ) -> None:
     _, client = made
