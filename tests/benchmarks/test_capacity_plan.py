@@ -72,7 +72,7 @@ def test_memory_makes_shards_and_shards_make_partitions() -> None:
     assert found.shards * found.shard_gb == pytest.approx(found.work.store_gb)
 
 
-def test_what_the_smallest_deployment_needs_most_of_breaks_first() -> None:
+def test_the_scarcest_resource_of_the_smallest_deployment_breaks_first() -> None:
     assert plan(ROUND, FEED, 0.6).exhausted[0][0] == "one worker's core"
     name, times = plan(ROUND, AUDIENCE, 0.6).exhausted[0]
     assert name == "one Redis's 16 GB"

@@ -69,7 +69,7 @@ def test_a_thread_with_constant_work_waits_as_m_d_1(load: float) -> None:
     assert found_s == pytest.approx(theory_s, rel=0.05)
 
 
-def test_a_core_that_is_shared_waits_the_same_whatever_the_work_is_spread_like() -> None:
+def test_waits_on_a_shared_core_do_not_depend_on_the_distribution_of_work() -> None:
     load = 0.6
     for draw in (constant, exponential):
         env = simpy.Environment()

@@ -38,7 +38,7 @@ def test_an_environment_is_built_once_and_rebuilt_when_its_source_changed(tmp_pa
     assert len(make.folders) == 2
 
 
-def test_an_environment_that_was_not_finished_is_made_again(tmp_path: Path) -> None:
+def test_an_unfinished_environment_is_rebuilt(tmp_path: Path) -> None:
     source, make = tmp_path / "engine.lock", Maker()
     source.write_text("engine==1")
 
@@ -62,7 +62,7 @@ def test_an_engine_on_the_jvm_says_what_is_missing(
         jars_of("flink")
 
 
-def test_what_an_installer_says_is_in_the_error() -> None:
+def test_an_installers_output_is_in_the_error() -> None:
     with pytest.raises(NoEnvironmentError, match="bytewax cannot be installed here: no such wheel"):
         run(["sh", "-c", "echo no such wheel >&2; exit 1"], "bytewax")
 

@@ -76,7 +76,7 @@ def test_the_lag_counts_the_quotes_of_both_publishers() -> None:
     assert found.growth == pytest.approx(0, abs=1e-9)
 
 
-def test_what_was_folded_before_it_was_counted_as_published_is_no_lag() -> None:
+def test_records_folded_before_they_count_as_published_are_no_lag() -> None:
     readings = [(1_000_000.0, 0), (1_000_500.0, 20), (1_001_000.0, 101), (1_002_000.0, 100)]
     counts = [(0.0, 0), (1.0, 100)]
     found = lag_of(readings, published(counts), [], Load(2, 1, quotes_per_s=100))
@@ -101,7 +101,7 @@ def test_a_limit_below_the_first_rate_is_found_as_well() -> None:
     assert search(lambda rate: rate <= 30_000, first=50_000) == Highest(28_125, 31_250)
 
 
-def test_the_quotes_that_are_waited_for_are_looked_for_in_turn() -> None:
+def test_pending_quotes_are_probed_in_turn() -> None:
     waiting = Waiting([4, 5, 6])
     assert waiting.next() is None
     sent = [waiting.send(at_s)[0] for at_s in (0.0, 0.1, 0.2, 0.3)]

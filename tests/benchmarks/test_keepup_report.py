@@ -78,14 +78,14 @@ def test_a_verdict_hides_nothing() -> None:
     assert "1 quotes were never readable" in text
 
 
-def test_a_publisher_that_was_too_slow_is_reported() -> None:
+def test_a_slow_publisher_is_reported() -> None:
     assert trial().is_punctual
     trials = [trial(), trial(55_000, late_s=3.0)]
     late = report_highest(Highest(50_000, 55_000), trials, SERVERS)
     assert "the publisher itself was too slow for 55,000 quotes/s" in shown(late)
 
 
-def test_the_highest_rate_is_reported_with_the_one_that_was_too_much() -> None:
+def test_the_highest_rate_is_reported_with_the_first_that_was_too_high() -> None:
     trials = [trial(55_000, growth=0.3), trial()]
     result = report_highest(Highest(50_000, 55_000), trials, SERVERS)
     found = said(result)

@@ -94,7 +94,7 @@ def test_ahead_is_only_what_is_ahead_with_other_users_too() -> None:
 
 
 @pytest.mark.parametrize("name", [AUTO, *MODELS])
-def test_of_ours_nothing_is_searched(name: str) -> None:
+def test_our_models_are_not_tuned(name: str) -> None:
     its = AsItComes(name, TrainerSettings())
     assert its.space == {}
     assert its.values({}) == {}
@@ -106,7 +106,7 @@ def holdout() -> Holdout:
     return holdout_of([[1, 1, 0], [0, 1, 1], [1, 0, 0]], [[0, 0, 1], [1, 0, 0], [0, 0, 0]])
 
 
-def test_the_peer_gets_the_matrix_and_what_it_fills_up_with_is_nothing(
+def test_the_peer_gets_the_matrix_and_its_padding_is_dropped(
     holdout: Holdout, tmp_path: Path
 ) -> None:
     argv = [sys.executable, "-c", PEER, str(tmp_path)]

@@ -20,7 +20,7 @@ from tests.patience import PATIENCE_S
 LOAD = Load(1.0, 1, quotes_per_s=50, instruments=50, events_per_s=10, users=20)
 
 
-def test_what_is_due_in_the_time_is_published_and_no_more(broker: str, topology: Topology) -> None:
+def test_exactly_what_is_due_is_published(broker: str, topology: Topology) -> None:
     load = Load(1.0, 1, quotes_per_s=901, instruments=100, events_per_s=100, users=10)
     start = meeting(of=2)
     with child(start, publish, broker, load, frozenset({3})) as publisher:
@@ -77,7 +77,7 @@ def test_a_process_that_takes_too_long_is_reported() -> None:
             resting.result(0)
 
 
-def test_a_template_lacks_nothing_but_the_time_of_publishing() -> None:
+def test_a_template_is_complete_except_for_the_publication_time() -> None:
     now_ms = time.time_ns() // 1_000_000
     key, head = template(Quote(instrument_id=4, price=30.72, size=100, ts=0))
     columns, rejections = decode_quotes([head + b"%d}" % now_ms], now_ms)

@@ -242,9 +242,9 @@ def test_a_curve_distinguishes_answers_refusals_and_no_reply() -> None:
         (True, None),
     ],
 )
-def test_what_differs_is_not_the_same(said: object, expected: object) -> None:
+def test_different_answers_are_not_the_same(said: object, expected: object) -> None:
     assert not covers(said, expected)
 
 
-def test_what_ours_says_beyond_the_other_is_no_difference() -> None:
+def test_additional_fields_of_ours_are_no_difference() -> None:
     assert covers({"items": [{"score": 0.1 + 0.2}], "request_id": "r"}, {"items": [{"score": 0.3}]})

@@ -55,7 +55,7 @@ def test_few_instruments_have_as_many_neighbors_as_there_are() -> None:
         assert len(msgspec.json.decode(encoded, type=SimilarList).items) == 49
 
 
-def test_a_list_of_ones_own_is_of_the_history_as_it_stands() -> None:
+def test_a_users_own_list_is_of_the_current_history() -> None:
     own = msgspec.json.decode(lists.own_list(7, by_popularity(SIZE)), type=UserList)
     assert own.off == (0, 7)
     assert len({one.item for one in own.items}) == lists.OWN_LIST

@@ -51,7 +51,7 @@ def test_a_comparison_is_one_line_of_json_with_all_that_the_ratio_rests_on() -> 
     assert (said["broker"], said["store"]) == ("Apache Kafka 4", "Valkey 9")
 
 
-def test_what_costs_a_hundredth_is_to_be_seen() -> None:
+def test_a_cost_of_one_percent_is_visible() -> None:
     runs = {
         "traces on": [Run(1_000_000, 2.0, CPU | {"worker": 2.02})],
         "traces off": [Run(1_000_000, 2.0, CPU)],

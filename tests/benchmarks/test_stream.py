@@ -26,7 +26,7 @@ def heard(*chunks: bytes) -> tuple[Heard, Client]:
     return asyncio.run(listen())
 
 
-def test_states_that_did_not_come_are_lost_and_late_ones_are_out_of_order() -> None:
+def test_missing_states_are_lost_and_late_ones_are_out_of_order() -> None:
     now_s = time.time()
     found, client = heard(*(event(n, now_s - 1) for n in (1, 3, 2, 3)))
     assert (found.lost, found.disordered, found.ended) == (1, 2, 1)

@@ -32,7 +32,7 @@ QUIET = {"others": 0.1}
 STAGES = {"read counts": 3.0, "rank item lists": 0.5, "whole run": 9.0}
 
 
-def test_data_has_about_as_many_pairs_as_wanted_and_nobody_misses() -> None:
+def test_data_has_about_as_many_pairs_as_requested_and_every_user_has_some() -> None:
     data = make(2_000, 60_000, seed=1)
     assert data.pairs == pytest.approx(60_000, rel=0.02)
     assert data.user_items.sum(axis=0).min() >= 1
@@ -118,7 +118,7 @@ def test_each_peer_is_a_line_of_json_with_the_stages_of_ours() -> None:
 
 
 @pytest.mark.parametrize("other", [trained(1.0, entries=4), trained(1.0, score=2.001)])
-def test_contenders_that_found_something_else_are_no_comparison(other: Trained) -> None:
+def test_contenders_with_different_results_are_not_compared(other: Trained) -> None:
     check_same({OURS: [trained(1.0)], "implicit": [trained(1.0, score=2 + 1e-7)]})
     with pytest.raises(ContenderError, match="implicit found"):
         check_same({OURS: [trained(1.0)], "implicit": [other]})

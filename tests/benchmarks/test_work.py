@@ -60,7 +60,7 @@ def test_the_sum_of_counts_is_that_of_the_gram_matrix() -> None:
     assert sum_of_counts(events) == (user_items.T @ user_items).sum()
 
 
-def test_bars_that_lack_or_repeat_a_quote_do_not_pass(place: Namespace) -> None:
+def test_bars_that_miss_or_repeat_a_quote_do_not_pass(place: Namespace) -> None:
     place.store.hset(
         place.keys.bars(0, 4), mapping={"newest": "60", "60": '{"n":2}', "0": '{"n":1}'}
     )

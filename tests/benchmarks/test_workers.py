@@ -34,13 +34,13 @@ def status_change(worker: Process, awaited: int) -> int:
     return status
 
 
-def test_workers_stand_still_within_the_block_and_go_on_after_it(worker: Process) -> None:
+def test_workers_are_paused_within_the_block_and_resume_after_it(worker: Process) -> None:
     with standing_still([worker]):
         assert os.WIFSTOPPED(status_change(worker, os.WUNTRACED))
     assert os.WIFCONTINUED(status_change(worker, os.WCONTINUED))
 
 
-def test_workers_go_on_when_the_block_fails(worker: Process) -> None:
+def test_workers_resume_when_the_block_fails(worker: Process) -> None:
     def fail() -> None:
         with standing_still([worker]):
             status_change(worker, os.WUNTRACED)
@@ -51,7 +51,7 @@ def test_workers_go_on_when_the_block_fails(worker: Process) -> None:
     assert os.WIFCONTINUED(status_change(worker, os.WCONTINUED))
 
 
-def test_workers_that_stood_still_for_too_long_measure_nothing(
+def test_workers_paused_for_too_long_invalidate_the_measurement(
     worker: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "_STILL_AT_MOST_S", 0)

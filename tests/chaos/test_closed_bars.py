@@ -70,7 +70,7 @@ def test_a_bar_that_left_its_retention_needs_the_quotes_that_were_on_time() -> N
     assert said_of(log, **end) == ["bars 4 0: the log says 0, the topic -1"]
 
 
-def test_of_a_former_life_of_the_store_nothing_is_said() -> None:
+def test_bars_of_a_former_life_of_the_store_are_not_reported() -> None:
     log = log_of(records_of(quote(0, 5, 1), quote(0, 5, 1), CLOSES))
     log.was_cut((QUOTES.name, 0), 1)
     log.begin_life()

@@ -63,7 +63,7 @@ async def test_a_cut_ends_connections_and_refuses_new_ones(echo: tuple[Echo, Pro
     writer.close()
 
 
-async def test_what_a_stall_held_back_arrives_late_though_its_sender_has_left(
+async def test_bytes_held_back_by_a_stall_arrive_late_even_if_the_sender_is_gone(
     echo: tuple[Echo, Proxy],
 ) -> None:
     server, proxy = echo

@@ -75,7 +75,7 @@ def test_a_second_trainer_waits_for_the_lock_as_long_as_requested(
         lease.check()
 
 
-def test_waiting_ends_when_there_is_no_use_in_it(store: Store, keyspace: Keyspace) -> None:
+def test_waiting_ends_when_the_pause_gives_up(store: Store, keyspace: Keyspace) -> None:
     stop = threading.Event()
     stop.set()
     store.set(keyspace.model_lock(), "another", px=600_000)

@@ -92,7 +92,7 @@ def test_run_publishes_what_changes_shows_metrics_and_stops_on_sigterm(
     assert not store.exists(keyspace.model_lock())
 
 
-def test_run_waits_for_a_redis_that_is_not_there_yet(
+def test_run_waits_for_a_redis_that_is_not_up_yet(
     keyspace: Keyspace, environment: dict[str, str], tmp_path: Path
 ) -> None:
     later = valkey(free_port(), tmp_path)

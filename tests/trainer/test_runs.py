@@ -270,7 +270,7 @@ class Waits(threading.Event):
         return self.is_set()
 
 
-def test_while_there_is_nothing_to_learn_from_it_looks_often_then_ever_less_often(
+def test_without_data_it_checks_often_then_ever_less_often(
     store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
 ) -> None:
     fill(np.zeros((0, 0)))
@@ -293,9 +293,7 @@ def test_what_was_trained_before_is_trained_again_as_often_as_the_setting_says(
     assert waits.seconds == pytest.approx([60, 60], abs=3)
 
 
-def test_who_trains_more_often_waits_no_longer_while_there_is_nothing(
-    settings: TrainerSettings, fill: Fill
-) -> None:
+def test_a_shorter_interval_also_holds_without_data(settings: TrainerSettings, fill: Fill) -> None:
     fill(np.zeros((0, 0)))
     waits = Waits(3, lambda _: None)
 

@@ -61,7 +61,7 @@ def test_what_once_trains_with_is_what_the_file_and_the_environment_say(
     assert report.lists.similar_entries == 4 * 2
 
 
-def test_once_ends_with_a_line_on_a_file_that_is_wrong(
+def test_once_ends_with_one_line_on_an_invalid_file(
     environment: dict[str, str], file: Path
 ) -> None:
     file.write_text("neighbors = 3")
@@ -87,7 +87,7 @@ def test_a_value_in_the_file_is_checked_like_one_in_the_environment(
         ("a b", "trainer.toml: no TOML .*: write lines `name = value`"),
     ],
 )
-def test_a_file_that_is_wrong_is_refused(content: str, error: str, file: Path) -> None:
+def test_an_invalid_file_is_refused(content: str, error: str, file: Path) -> None:
     file.write_text(content)
     with pytest.raises(SettingsFileError, match=error):
         read_settings_file(file, TrainerSettings)

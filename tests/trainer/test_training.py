@@ -115,7 +115,7 @@ def test_its_accuracy_is_in_the_report_and_the_metrics(
         assert value == getattr(held_out, measure)
 
 
-def test_models_that_are_named_are_measured_too_and_each_variant_by_itself(
+def test_explicit_models_are_measured_too_and_each_variant_separately(
     store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill, tmp_path: Path
 ) -> None:
     fill(likings())
@@ -210,7 +210,7 @@ def test_it_looks_again_when_data_or_settings_have_changed(
     assert selection_of(store, keyspace).at > first.at
 
 
-def test_lists_of_counts_that_are_weighed_otherwise_say_what_the_workers_counted(
+def test_lists_of_reweighted_counts_show_the_workers_counts(
     store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
 ) -> None:
     made = fill(likings())

@@ -24,12 +24,12 @@ def test_options_of_spark_need_spark(
         source_of(Engine.REDIS, master, snapshot, again, threading.Event())
 
 
-def test_what_is_learned_from_is_said_once() -> None:
+def test_the_data_source_is_chosen_by_only_one_option() -> None:
     with pytest.raises(ValueError, match="--again and --snapshot both choose"):
         source_of(Engine.SPARK, None, 7, "20261126T052721Z-15", threading.Event())
 
 
-def test_a_package_that_is_not_there_is_named_with_what_brings_it(
+def test_a_missing_package_is_named_with_its_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyspark.errors", None)

@@ -94,7 +94,7 @@ def test_promote_serves_the_canary_to_all(
     assert (latest.generation, latest.what, latest.by) == ("g2", "promoted", "person")
 
 
-def test_rollback_takes_the_canary_away_and_then_the_generation(
+def test_rollback_withdraws_the_canary_and_then_the_generation(
     store: Store, keyspace: Keyspace, command: Command
 ) -> None:
     publish(store, keyspace, 1)

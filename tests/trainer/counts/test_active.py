@@ -8,7 +8,7 @@ from trainer.counts import active
 from trainer.counts.active import latest_users
 
 
-def test_a_user_whom_another_shifts_to_the_next_page_comes_once(
+def test_a_user_shifted_to_the_next_page_is_read_once(
     store: Store, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(active, "_USERS_PER_PAGE", 2)

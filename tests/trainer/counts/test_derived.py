@@ -57,9 +57,7 @@ def test_counts_of_histories_are_those_of_a_plain_recomputation(
 
 
 @given(before=binary, data=st.data())
-def test_what_is_taken_out_of_binary_counts_is_gone_to_the_last_one(
-    before: Dense, data: st.DataObject
-) -> None:
+def test_subtracting_from_binary_counts_is_exact(before: Dense, data: st.DataObject) -> None:
     after = before * data.draw(arrays(np.float64, before.shape, elements=st.sampled_from([0.0, 1])))
     found = without(csr_array(before.T @ before), csr_array(before), csr_array(after))
     assert (found.toarray() == after.T @ after).all()
@@ -67,7 +65,7 @@ def test_what_is_taken_out_of_binary_counts_is_gone_to_the_last_one(
 
 
 @given(before=weighed, seed=st.integers(0, 99), data=st.data())
-def test_what_is_taken_out_of_decayed_counts_is_gone_but_for_noise_and_leaves_no_entries(
+def test_subtracting_from_decayed_counts_leaves_only_noise_and_no_entries(
     before: Dense, seed: int, data: st.DataObject
 ) -> None:
     # Years after the decay started, in another unit and of all sizes.
@@ -82,14 +80,14 @@ def test_what_is_taken_out_of_decayed_counts_is_gone_but_for_noise_and_leaves_no
     assert not (found.toarray()[expected == 0] > 0).any()
 
 
-def test_what_was_folded_after_counts_were_read_is_not_taken_out_of_them() -> None:
+def test_events_folded_after_counts_were_read_are_not_subtracted() -> None:
     before = np.array([[1.0, 1, 1]])
     read = csr_array(np.array([[3.0, 1, 0], [1, 2, 0], [0, 0, 0]]))
     found = without(read, csr_array(before), csr_array(np.array([[1.0, 0, 0]])))
     assert found.toarray().tolist() == [[3, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
-def test_nothing_taken_out_of_nothing_is_nothing() -> None:
+def test_subtracting_nothing_from_nothing_is_nothing() -> None:
     nothing = csr_array((2, 2))
     assert without(nothing, csr_array(np.ones((1, 2))), csr_array((1, 2))).nnz == 0
 

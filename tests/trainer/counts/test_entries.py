@@ -71,7 +71,7 @@ def test_other_json_that_says_the_same_is_an_entry_too(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NO_ENTRIES)
-def test_what_is_no_entry_is_named_and_its_neighbors_are_read(text: bytes) -> None:
+def test_an_invalid_entry_is_named_and_its_neighbors_are_read(text: bytes) -> None:
     plain = b'{"r":3,"t":4,"s":2}'
     found = entries_of(*spans_of([plain, text, plain]))
     assert list(found.problems) == [1]

@@ -104,7 +104,7 @@ def test_counts_below_zero_are_left_out_and_summed_up(
 
 
 @pytest.mark.parametrize("far", [9, 2**63 - 1])
-def test_a_pair_is_left_out_while_the_other_items_row_is_not_there(far: int) -> None:
+def test_a_pair_is_left_out_while_the_other_items_row_is_missing(far: int) -> None:
     parts = hashes(
         {"3": "2", "7": "1", str(far): "1", "0": "1", str(2**62): "1", "10": "1"}, {str(far): "1"}
     )

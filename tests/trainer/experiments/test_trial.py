@@ -177,7 +177,7 @@ def test_interim_results_are_noted_now_and_then_and_decide_nothing(
     assert current_of(store, keyspace) == before
 
 
-def test_a_run_that_a_person_asks_for_measures_nothing_of_a_canary_that_it_replaces(
+def test_an_operators_run_does_not_measure_a_canary_that_it_replaces(
     store: Store, keyspace: Keyspace, settings: TrainerSettings, on_trial: tuple[str, str]
 ) -> None:
     assert run(settings, only_if_changed=False) == "trained"
@@ -247,7 +247,7 @@ def test_a_canary_with_worse_lists_is_rolled_back_and_the_trainer_rests(
     assert current_of(store, keyspace).canary is not None
 
 
-def test_a_canary_of_which_too_little_was_seen_stays_on_trial_until_there_is_enough(
+def test_a_canary_with_too_little_data_stays_on_trial_until_there_is_enough(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,
@@ -266,7 +266,7 @@ def test_a_canary_of_which_too_little_was_seen_stays_on_trial_until_there_is_eno
     assert current_of(store, keyspace).variants[DEFAULT_VARIANT].generation == canary
 
 
-def test_a_canary_of_which_too_little_was_ever_seen_is_withdrawn_and_the_next_one_follows(
+def test_a_canary_that_never_gets_enough_data_is_withdrawn_and_the_next_one_follows(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,
@@ -292,7 +292,7 @@ def test_a_canary_of_which_too_little_was_ever_seen_is_withdrawn_and_the_next_on
     )
 
 
-def test_rules_that_need_no_evidence_promote_what_nothing_is_known_of(
+def test_rules_that_need_no_evidence_promote_without_any(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,
@@ -309,7 +309,7 @@ def test_rules_that_need_no_evidence_promote_what_nothing_is_known_of(
     assert current_of(store, keyspace).variants[DEFAULT_VARIANT].generation == canary
 
 
-def test_a_person_who_rolled_back_is_waited_for(
+def test_nothing_is_trained_after_an_operator_rolled_back(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,
@@ -325,7 +325,7 @@ def test_a_person_who_rolled_back_is_waited_for(
     assert (current.held, current.canary is not None) == (False, True)
 
 
-def test_a_decision_that_another_one_forestalled_is_none(
+def test_a_decision_preceded_by_another_one_is_dropped(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,

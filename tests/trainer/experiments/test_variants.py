@@ -65,7 +65,7 @@ def test_a_variant_replaces_some_settings_and_leaves_the_others(
         ("steep =", "Invalid value"),
     ],
 )
-def test_variants_that_are_none_are_named(
+def test_invalid_variants_are_named(
     tmp_path: Path, settings: TrainerSettings, text: str, said: str
 ) -> None:
     with pytest.raises(VariantsError, match=rf"(?s)variants\.toml \(VARIANTS\).*{said}"):
@@ -73,7 +73,7 @@ def test_variants_that_are_none_are_named(
 
 
 @pytest.mark.parametrize("typed", ["steep", "steep=", "steep=-1", "=1", "steep=x", "a.b=1"])
-def test_weights_that_are_none_are_named(typed: str) -> None:
+def test_invalid_weights_are_named(typed: str) -> None:
     with pytest.raises(VariantsError, match=typed):
         parse_weights("spring", ["default=1", typed])
 
@@ -116,7 +116,7 @@ def test_each_variant_is_a_generation_of_its_own_until_the_file_drops_it(
     assert store.zcard(keyspace.model_generations()) == 1
 
 
-def test_a_run_that_ends_between_two_variants_is_made_up_for_by_the_next_one(
+def test_a_run_that_ends_between_two_variants_is_completed_by_the_next_one(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,

@@ -129,7 +129,7 @@ def test_two_measures_share_the_rate_at_which_equals_are_rolled_back() -> None:
     assert not judge(lists, clicks(0.05, 0.05), RULES).worse
 
 
-def test_what_was_seen_too_little_of_decides_nothing() -> None:
+def test_a_measure_with_too_little_data_decides_nothing() -> None:
     few = judge(accuracy(199, 0.4, 0.3), clicks(0.05, 0.0, impressions=999), RULES)
     assert (few.enough, few.worse) == (False, False)
     assert few.why == (
@@ -147,7 +147,7 @@ def test_many_impressions_of_few_users_are_too_little() -> None:
 
 
 @pytest.mark.parametrize(("needs", "enough"), [(0, True), (1, True), (2, False)])
-def test_the_rules_say_how_many_measures_must_speak(needs: int, *, enough: bool) -> None:
+def test_the_rules_say_how_many_measures_must_be_conclusive(needs: int, *, enough: bool) -> None:
     found = judge(accuracy(1000, 0.4, 0.0), None, CanaryRules(needs=needs))
     assert found.enough == enough
     assert ("too little was seen to say more; feedback could not be read" in found.why) != enough

@@ -118,7 +118,7 @@ def test_a_trainer_whose_claim_redis_lost_does_not_serve(store: Store, keyspace:
         made.serve("cosine", "user-knn")
 
 
-def test_what_a_killed_trainer_left_behind_ends_with_the_next_run(
+def test_what_a_killed_trainer_left_behind_expires_with_the_next_run(
     store: Store, keyspace: Keyspace
 ) -> None:
     publish(store, keyspace, "g1", 1)
@@ -130,7 +130,7 @@ def test_what_a_killed_trainer_left_behind_ends_with_the_next_run(
         assert lifetimes(store, keyspace, "g1") == {-1}
 
 
-def test_a_trainer_that_is_still_tidying_up_spares_what_its_successor_makes(
+def test_a_trainer_still_cleaning_up_spares_its_successors_generation(
     store: Store, keyspace: Keyspace
 ) -> None:
     with publication(store, keyspace, "g1", 1) as first:
@@ -172,7 +172,7 @@ def test_other_variants_survive_a_claim(store: Store, keyspace: Keyspace) -> Non
         assert read_current(store, keyspace) == Current(2, variants)
 
 
-def test_a_pointer_that_changes_meanwhile_is_read_again(
+def test_a_pointer_that_changes_concurrently_is_read_again(
     store: Store, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variants = {"canary": Served("g0", "cosine", "user-knn")}
@@ -259,9 +259,7 @@ def test_as_many_generations_are_kept_as_asked_for_and_no_more(
     assert lifetimes(store, keyspace, "g4") == lifetimes(store, keyspace, "g3") == {-1}
 
 
-def test_who_rolled_back_is_not_overruled_by_a_run_that_was_on_its_way(
-    store: Store, keyspace: Keyspace
-) -> None:
+def test_a_rollback_is_not_overruled_by_a_run_in_progress(store: Store, keyspace: Keyspace) -> None:
     publish(store, keyspace, "g1", 1)
     try_out(store, keyspace, "g2", 2)
     with publication(store, keyspace, "g3", 3) as made:
@@ -288,7 +286,7 @@ def test_an_earlier_trainer_that_wakes_up_cannot_try_out(store: Store, keyspace:
     assert current.canary.served.generation == "g3"
 
 
-def test_a_variant_that_is_made_no_more_ends(store: Store, keyspace: Keyspace) -> None:
+def test_a_variant_that_is_no_longer_made_expires(store: Store, keyspace: Keyspace) -> None:
     publish(store, keyspace, "g1", 1)
     with publication(store, keyspace, "s1", 1) as steep:
         steep.write(values_of(keyspace, "s1"))

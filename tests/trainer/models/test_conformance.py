@@ -124,7 +124,7 @@ def test_equal_scores_go_by_support_then_by_item(one: Conforming, affinities: Af
 @every_model
 @fewer
 @given(affinities=binary() | weighted(), size=st.integers(1, 3))
-def test_lists_are_the_same_in_whatever_blocks_they_are_made(
+def test_lists_do_not_depend_on_the_blocks(
     one: Conforming, affinities: Affinities, size: int
 ) -> None:
     ranker = one.model.fit(one.input_of(affinities))
@@ -203,7 +203,7 @@ def test_affinities_that_all_decayed_alike_make_the_same_lists(
 
 @every_model
 @pytest.mark.parametrize("shape", [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (1, 2)])
-def test_a_matrix_of_nothing_makes_empty_lists(one: Conforming, shape: tuple[int, int]) -> None:
+def test_an_empty_matrix_makes_empty_lists(one: Conforming, shape: tuple[int, int]) -> None:
     assert not any(ranked(one.model, one.input_of(np.zeros(shape))))
 
 

@@ -165,7 +165,7 @@ def test_lists_do_not_depend_on_the_unit_of_the_counts(exact_items: int, exponen
     assert after == before  # a power of two changes no digit
 
 
-def test_what_two_items_both_say_counts_once() -> None:
+def test_redundant_evidence_of_two_items_counts_once() -> None:
     # Users with 0 also have 1; either predicts 2, as another item that stands alone does.
     same = np.array([[1, 1, 0, 1]] * 6 + [[0, 0, 1, 1]] * 6 + [[0, 0, 0, 0]], np.float64)
     found = scores(Ease(EaseConfig(regularization=0.01)), gram(same))

@@ -71,7 +71,7 @@ def test_accuracy_below_the_limit_is_refused() -> None:
 
 
 @given(st.lists(st.floats(0.01, 1), max_size=20))
-def test_what_was_refused_must_come_back_to_the_higher_limit(kept: list[float]) -> None:
+def test_after_a_refusal_the_higher_limit_holds(kept: list[float]) -> None:
     refused = False
     for share in kept:
         lets_through = passes(share * 0.4, refusal() if refused else None)
@@ -86,13 +86,13 @@ def test_only_a_refusal_for_this_rule_raises_the_limit() -> None:
     assert passes(0.85 * 0.4)
 
 
-def test_what_may_be_chance_passes() -> None:
+def test_a_loss_that_may_be_chance_passes() -> None:
     assert passes(0.3, half_width=0.11)
     assert not passes(0.3, half_width=0.09)
     assert passes(0.3, refusal(), half_width=0.11)
 
 
-def test_what_is_refused_for_hours_is_let_through() -> None:
+def test_a_refusal_of_hours_ends() -> None:
     assert not passes(0.1, refusal(hours_ago=5.9))
     assert passes(0.1, refusal(hours_ago=6))
     assert not passes(0.1, refusal("unmatched", hours_ago=7))

@@ -113,7 +113,7 @@ def test_an_own_count_that_is_too_low_puts_its_pairs_beyond_the_bound() -> None:
     assert checked(counts)["own"].value == 1
 
 
-def test_an_item_that_nobody_has_any_more_is_no_damage() -> None:
+def test_an_item_that_nobody_has_any_longer_is_no_damage() -> None:
     counts = counts_of()
     counts[3], counts[:, 3] = 0, 0
     found = checked(counts)

@@ -75,7 +75,7 @@ def test_it_trains_and_the_report_names_what_of(
     assert len(lists) == report.lists.similar + report.lists.user + 1
 
 
-def test_on_sigterm_it_gives_up_what_spark_works_on(
+def test_on_sigterm_it_cancels_the_spark_job(
     environment: dict[str, str], store: Store, keyspace: Keyspace, config: ArchiveConfig
 ) -> None:
     archive(config, [log()])
@@ -91,7 +91,7 @@ def test_on_sigterm_it_gives_up_what_spark_works_on(
     assert read_current(store, keyspace) is None
 
 
-def test_a_master_that_is_none_is_named(environment: dict[str, str], config: ArchiveConfig) -> None:
+def test_an_invalid_master_is_named(environment: dict[str, str], config: ArchiveConfig) -> None:
     archive(config, [log()[:10]])
     with started(environment, "--master", "local[two]") as process:
         line = said(process)[-1]
@@ -102,7 +102,7 @@ def test_a_master_that_is_none_is_named(environment: dict[str, str], config: Arc
     )
 
 
-def test_an_archive_that_is_not_there_is_named(environment: dict[str, str]) -> None:
+def test_a_missing_archive_is_named(environment: dict[str, str]) -> None:
     with started(environment) as process:
         (line,) = said(process)
     assert process.returncode == 1

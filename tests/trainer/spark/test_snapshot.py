@@ -53,7 +53,7 @@ def test_an_archive_whose_reach_is_not_known_is_refused(config: ArchiveConfig) -
         read_snapshot(config, None)
 
 
-def test_a_catalog_that_is_away_is_named(tmp_path: Path) -> None:
+def test_an_unreachable_catalog_is_named(tmp_path: Path) -> None:
     config = ArchiveConfig(
         catalog="rest", catalog_uri="http://127.0.0.1:9", warehouse=str(tmp_path)
     )

@@ -140,7 +140,7 @@ def test_where_everyone_has_the_same_popular_items_these_decide_less() -> None:
     assert damped.ndcg > plain.ndcg * 1.05
 
 
-def test_where_tastes_change_what_is_old_says_less(few: None) -> None:
+def test_where_tastes_change_old_events_count_less(few: None) -> None:
     found = found_in(*with_changing_tastes())
     ageless = [
         tried.ndcg
