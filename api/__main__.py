@@ -27,7 +27,7 @@ def _serve_unless_told(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """Serve, one process; exit 0 on SIGTERM, once what is under way is answered."""
+    """Serve in one process; on SIGTERM, answer the requests in flight and exit 0."""
     try:
         settings, archive = read_settings(ApiSettings), given_archive()
     except SettingsError as error:
@@ -36,9 +36,9 @@ def main() -> None:
     try:
         settings.kafka.librdkafka()
         served = create_app(settings, archive=archive)
-    except (SettingsError, TokenError) as error:  # later it would be told with a traceback
+    except (SettingsError, TokenError) as error:  # raised later, it would print a traceback
         sys.exit(str(error))
-    # uvicorn raises the signal that stopped it once more when all is closed.
+    # uvicorn re-raises the signal that stopped it once everything is closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     server = Server(
         served,
@@ -50,7 +50,7 @@ def main() -> None:
     _collect_garbage_seldom()
     server.run()
     if not server.started:
-        sys.exit(f"api: nothing could be served on {settings.api_host}:{settings.api_port}")
+        sys.exit(f"api: cannot serve on {settings.api_host}:{settings.api_port}")
 
 
 def _private(settings: ApiSettings) -> tuple[str, int] | None:
@@ -59,9 +59,9 @@ def _private(settings: ApiSettings) -> tuple[str, int] | None:
 
 
 def _collect_garbage_seldom() -> None:
-    """Let the collector pass by what lives as long as the process, and look seldom for the rest.
+    """Freeze the objects that live as long as the process, and collect the rest rarely.
 
-    A collection halts every answer under way, and requests leave few cycles behind.
+    A collection pauses every request in flight, and requests leave few cycles behind.
     """
     gc.collect()
     gc.freeze()

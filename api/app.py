@@ -1,4 +1,4 @@
-"""The composition root: settings in, an ASGI application with its clients out."""
+"""The composition root: turns settings into an ASGI application with its clients."""
 
 import asyncio
 import contextlib
@@ -89,12 +89,12 @@ def create_app(
     now_ms: Callable[[], int] = wall_clock_ms,
     archive: ArchiveConfig | None = None,
 ) -> FastAPI:
-    """Return the application; it connects in its lifespan, and starts with Redis or Kafka away.
+    """Return the application; it connects in its lifespan, even if Redis or Kafka is down.
 
-    With an `archive`, bars are read past what Redis retains.
+    With an `archive`, it also reads bars that Redis no longer retains.
 
     Raises:
-        SettingsError: what reads the archive is not installed.
+        SettingsError: the packages that read the archive are not installed.
     """
     metrics = Metrics()
     store = Store(settings.redis_url, settings.namespace, metrics.store_errors)
@@ -186,18 +186,18 @@ def create_app(
         version=version("tickrec"),
         summary="Minute bars and recommendations from streams of quotes and events",
         description=(
-            "Errors are problems in the sense of RFC 9457, `application/problem+json`. A 503 comes "
-            "within 250 ms when Redis is slow or away, with `Retry-After`."
+            "Errors are RFC 9457 problems, `application/problem+json`. If Redis is slow or down, "
+            "the server answers 503 within 250 ms, with `Retry-After`."
         ),
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,  # they load scripts from elsewhere; see `api.http.docs`
+        docs_url=None,  # they load third-party scripts; see `api.http.docs`
         redoc_url=None,
         telemetry=_telemetry(tracing),
     )
     app.state.table = table
     install_endpoints(app, table, store, access)
-    # Innermost first: what is turned away or fails is still counted, and has its headers.
+    # Innermost first: rejected and failed requests are still counted and get their headers.
     app.add_middleware(Methods, routes=app.routes)
     app.add_middleware(Contained)
     if settings.api_private_port:
@@ -217,28 +217,28 @@ def create_app(
 
 
 def _archived_bars(config: ArchiveConfig | None) -> "ArchivedBars | None":
-    """Return the bars of the archive, if there is one.
+    """Return the bars of the archive, if one is configured.
 
     Raises:
-        SettingsError: what reads it is not installed.
+        SettingsError: the packages that read it are not installed.
     """
     if config is None:
         return None
     try:
-        # It brings pyarrow and pyiceberg, which an API without an archive needs not have.
+        # It needs pyarrow and pyiceberg, which an API without an archive need not install.
         from api.bars.archive.handing_on import archived_bars
     except ImportError as error:
         raise SettingsError(
-            f"ARCHIVE_WAREHOUSE={config.warehouse!r}: to read it takes what is not installed here "
+            f"ARCHIVE_WAREHOUSE={config.warehouse!r}: the packages that read it are not installed "
             f"({error}): install tickrec[archive], or use the image tickrec/api-archive"
         ) from error
     return archived_bars(config)
 
 
 def _telemetry(tracing: Tracing) -> TelemetryConfig:
-    """Return what the framework records of requests: one span each, of some, while traces are on.
+    """Return what the framework traces: one span for each of some requests, if tracing is on.
 
-    Reads have none, through the framework as little as in front of it.
+    Reads have no spans, on either path.
     """
     return {
         "tracing": tracing.provider is not None,

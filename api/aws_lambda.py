@@ -1,8 +1,8 @@
 """The API as a function of AWS Lambda: `api.aws_lambda.handler` answers API Gateway's HTTP APIs.
 
-It is for reading. Lambda freezes the process between two requests, and with it whatever follows
-Redis in the background; an answer leaves as a whole, so a stream would never get out. Which
-requests come here is API Gateway's to say: see docs/adr/0015.
+It serves reads only. Lambda freezes the process between requests, and with it the tasks that
+follow Redis in the background; a response is sent as a whole, so a stream would never be delivered.
+API Gateway decides which requests arrive here: see docs/adr/0015.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from runtime.settings import read_settings
 
 _UNAVAILABLE: Final = 503
 _CONNECTED_WITHIN_S: Final = 1.0
-"""How long a read waits for connections, above the 250 ms that the application itself takes."""
+"""How long a read waits for connections, on top of the application's own 250 ms."""
 _LOOK_EVERY_S: Final = 0.01
 
 
 class Function:
-    """Answers one request after the other by an application that stays connected in between."""
+    """Answers one request after another, with an application that stays connected in between."""
 
     def __init__(self, app: FastAPI) -> None:
-        """Start the application, in the event loop of this thread from now on."""
+        """Start the application, in what becomes this thread's event loop."""
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)  # where Mangum looks for it
         self._running = contextlib.AsyncExitStack()
-        # Mangum itself would start and end the application with each request.
+        # Mangum would start and stop the application with each request.
         starting = self._running.enter_async_context(app.router.lifespan_context(app))
         started = self._loop.run_until_complete(starting)
         state = dict(started or {})
@@ -51,7 +51,7 @@ class Function:
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Return the answer to an event, both in API Gateway's format 2.0."""
         answer = self._adapter(event, context)
-        # Connections may have ended while the process was frozen, and begin anew only now.
+        # Connections may have closed while the process was frozen, and reconnect only now.
         late = self._loop.time() + _CONNECTED_WITHIN_S
         while answer["statusCode"] == _UNAVAILABLE and _reads(event) and self._loop.time() < late:
             self._loop.run_until_complete(asyncio.sleep(_LOOK_EVERY_S))
@@ -59,13 +59,13 @@ class Function:
         return answer
 
     def close(self) -> None:
-        """End the application; Lambda never does, but ends the process."""
+        """Stop the application; Lambda never calls this, it just ends the process."""
         self._loop.run_until_complete(self._running.aclose())
         self._loop.close()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Return the answer to an event, by an application made of the settings at the first one."""
+    """Return the answer to an event; the first call creates the application from the settings."""
     return _function()(event, context)
 
 
@@ -77,6 +77,6 @@ def _reads(event: dict[str, Any]) -> bool:
 def _function() -> Function:
     settings = read_settings(ApiSettings)
     configure_logs("api", settings.log_level)
-    # API Gateway answers to names of its own only, and has none by which a page could rebind it.
+    # API Gateway answers only to its own names, so DNS rebinding is not possible.
     gateway = settings.model_copy(update={"api_hosts": frozenset((ANY_HOST,))})
     return Function(create_app(gateway))

@@ -18,11 +18,11 @@ _ORIGIN: Final = re.compile(r"https?://[^/\s,*?#@]+")
 
 
 class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
-    """Where to serve, and who may write how much."""
+    """Addresses, access and quotas."""
 
     api_host: str = Field(
         default="127.0.0.1",
-        description="address to serve on; 0.0.0.0 in a container, to be reached from outside it",
+        description="address to listen on; 0.0.0.0 in a container, to be reachable from outside",
     )
     api_port: int = Field(default=8000, ge=0, le=65535, description="0: the system chooses")
     api_private_host: str = Field(default="127.0.0.1", description="address of `api_private_port`")
@@ -30,41 +30,41 @@ class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
         default=0,
         ge=0,
         le=65535,
-        description="metrics, health and documentation are served here only; 0: where all else is",
+        description="port for metrics, health and documentation only; 0: on `api_port`",
     )
     forwarded_allow_ips: str = Field(
         default="127.0.0.1",
-        description="comma-separated addresses or networks of proxies, whose X-Forwarded-For says "
-        "who the client is; each client's share of bodies and streams goes by it",
+        description="comma-separated addresses or networks of proxies whose X-Forwarded-For is "
+        "trusted to name the client; the bounds on a client's bodies and streams use it",
     )
     api_hosts: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
-        description="comma-separated names, as `tickrec.example`, that the server answers to "
+        description="comma-separated names, such as `tickrec.example`, that the server answers to "
         "without keys, in addition to localhost and IP addresses; with keys it answers to any; "
-        "`*`: to any without keys, too, for behind a gateway that answers to its own names only",
+        "`*`: any name even without keys, behind a gateway that answers only to its own names",
     )
     api_cors_origins: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
-        description="comma-separated origins whose pages may ask, as `https://shop.example`",
+        description="comma-separated origins allowed by CORS, such as `https://shop.example`",
     )
     streams_per_client: int = Field(
         default=100,
         gt=0,
-        description="streams that one address, and one key, may have open to one process",
+        description="open streams per address and per key, in one process",
     )
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
         repr=False,
-        description="comma-separated; each reads and writes",
+        description="comma-separated keys that may read and write",
     )
     api_keys_file: Path | None = Field(
         default=None,
-        description="file of keys with names, scopes, limits and ends; `python -m api keys` writes "
-        "it, and the server follows its changes",
+        description="file of keys with names, scopes, limits and expiry; `python -m api keys` "
+        "writes it, and the server follows its changes",
     )
     write_limit: Annotated[InstanceOf[RateLimitItem], NoDecode] = Field(
         default=RateLimitItemPerSecond(10_000),  # a tenth of what one core takes
-        description="events that a key may write to one process, as `10000/second`",
+        description="events that a key may write to one process, such as `10000/second`",
     )
 
     @field_validator("api_keys", mode="before")
@@ -74,7 +74,7 @@ class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
             return value
         keys = frozenset(key.strip() for key in value.split(",") if key.strip())
         if value and not keys:
-            raise ValueError("has no key in it: name some, or leave it empty to have none")
+            raise ValueError("contains no key: list some, or leave it empty to have none")
         return keys
 
     @field_validator("api_keys_file", mode="before")
@@ -102,7 +102,7 @@ class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
         for name in names:
             if not _HOST.fullmatch(name) or (name == ANY_HOST and len(names) > 1):
                 raise ValueError(
-                    f"{name!r} is no host name: write names without scheme and port, or * alone"
+                    f"{name!r} is not a host name: write names without scheme and port, or * alone"
                 )
         return names
 
@@ -119,7 +119,7 @@ class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
         for origin in origins:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(
-                    f"{origin!r} is no origin: write scheme://host or scheme://host:port"
+                    f"{origin!r} is not an origin: write scheme://host or scheme://host:port"
                 )
         return origins
 
@@ -134,6 +134,6 @@ class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
         if limit.amount < MAX_EVENTS:
             raise ValueError(
                 f"{limit.amount} is less than the {MAX_EVENTS} events of one request, which would "
-                "never pass: name more, or a longer time"
+                "never pass: use a higher limit, or a longer period"
             )
         return limit

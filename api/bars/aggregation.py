@@ -1,8 +1,8 @@
-"""Minute bars into the bars of an answer: window, roll-up and fill. Pure.
+"""Turns minute bars into the bars of an answer: window, roll-up and fill. Pure.
 
 Buckets are aligned to the epoch, weeks to the first Monday after it. A window holds the `limit`
-buckets that start before `end`, each with all of its minutes, so the running bucket is the last
-when `end` is now.
+buckets that start before `end`, each with all of its minutes, so with `end` now the last one is the
+current bucket.
 """
 
 import sys
@@ -29,13 +29,13 @@ INTERVALS_MS: Final[dict[Interval, int]] = dict(
 )
 MINUTE_MS: Final = 60_000
 GREATEST: Final = sys.float_info.max
-"""At which sums and ratios stay that would be greater."""
+"""Larger sums and ratios are capped at this value."""
 _MONDAY_MS: Final = 4 * INTERVALS_MS["1d"]
-"""The first one after the epoch: weeks count from it, and all shorter buckets fit between."""
+"""The first one after the epoch: weeks count from it, and align with all shorter buckets."""
 
 
 class Minute(msgspec.Struct, frozen=True, gc=False):
-    """The part of a `BarValue` that answers are made of: half the work to decode."""
+    """The fields of a `BarValue` that answers need: half the work to decode."""
 
     o: float
     h: float
@@ -84,7 +84,7 @@ class Window:
         return cls(first_bucket(start_ms, interval_ms), last_ms, interval_ms)
 
     def since(self, start_ms: int) -> "Window":
-        """Return what is left of the window: the buckets that start at `start_ms` or later."""
+        """Return the rest of the window: the buckets that start at `start_ms` or later."""
         return replace(self, first_ms=max(self.first_ms, first_bucket(start_ms, self.interval_ms)))
 
     def starts(self) -> range:
@@ -92,12 +92,12 @@ class Window:
         return range(self.first_ms, self.last_ms + 1, self.interval_ms)
 
     def minutes(self) -> range:
-        """Return the starts of the minutes of all buckets, epoch ms; none lies before the epoch."""
+        """Return the starts of the minutes of all buckets, epoch ms; none is before the epoch."""
         return range(max(self.first_ms, 0), self.last_ms + self.interval_ms, MINUTE_MS)
 
 
 def bucket_start(ts_ms: T, interval_ms: int) -> T:
-    """Return the start of the bucket that a time lies in, epoch ms; of an array, (n,), of each.
+    """Return the start of the bucket that contains a time, epoch ms; elementwise for an array (n,).
 
     >>> bucket_start(1629061628123, INTERVALS_MS["1w"])  # a Sunday
     1628467200000
@@ -106,26 +106,26 @@ def bucket_start(ts_ms: T, interval_ms: int) -> T:
 
 
 def first_bucket(start_ms: int, interval_ms: int) -> int:
-    """Return the start of the first bucket that does not start before a time, epoch ms."""
+    """Return the start of the first bucket that starts at or after a time, epoch ms."""
     return start_ms + (_MONDAY_MS - start_ms) % interval_ms
 
 
 def minute_field(minute_ms: int) -> str:
-    """Return the field of a `bars` hash that a minute stands in."""
+    """Return the field of a `bars` hash that holds a minute."""
     return str(minute_ms // 1000)
 
 
 def minute_bars(minutes: Iterable[int], values: Iterable[bytes | None]) -> list[tuple[int, Minute]]:
-    """Return the bars that there are, out of the fields of the minutes of a `bars` hash."""
+    """Return the bars that exist, given the fields of some minutes of a `bars` hash."""
     decode = _minute.decode
     stored = zip(minutes, values, strict=True)
     return [(minute_ms, decode(value)) for minute_ms, value in stored if value]
 
 
 def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
-    """Return a bar of each bucket that has minutes, oldest first.
+    """Return a bar for each bucket that has minutes, oldest first.
 
-    Open is that of the first minute, close of the last; `closed` goes by the reader's clock.
+    Open is the first minute's, close the last one's; `closed` depends on the reader's clock.
     """
     if window.interval_ms == MINUTE_MS:
         return [_bar(minute_ms, value, window, now_ms) for minute_ms, value in minutes]
@@ -143,8 +143,8 @@ def fill_previous(
 ) -> list[Bar]:
     """Return `bars` with a flat bar at the previous close for each bucket without one.
 
-    Without the `close` before the window, buckets before the first bar stay absent: nothing says
-    what the price was.
+    Without the `close` before the window, buckets before the first bar stay absent: the price is
+    not known.
     """
     by_start = {bar.t: bar for bar in bars}
     filled: list[Bar] = []
@@ -159,7 +159,7 @@ def fill_previous(
 
 
 def with_partial(bars: list[Bar], interval_ms: int, missing: Gap | None) -> list[Bar]:
-    """Return `bars`, each that has one of the `missing` minutes in its time marked as partial."""
+    """Return `bars`, with those that overlap the `missing` minutes marked as partial."""
     if missing is None:
         return bars
     return [
@@ -171,7 +171,7 @@ def with_partial(bars: list[Bar], interval_ms: int, missing: Gap | None) -> list
 
 
 def legacy_bars(instrument_id: int, minutes: MinuteBars) -> dict[str, LegacyBar]:
-    """Return minute bars as the first version did: by their UTC minute, `2021-08-16 23:32:00`."""
+    """Return minute bars in the first version's form: by UTC minute, `2021-08-16 23:32:00`."""
     return {
         _utc(minute_ms): LegacyBar(
             instrument_id, price_close=bar.c, price_high=bar.h, price_low=bar.l, price_open=bar.o
@@ -180,16 +180,16 @@ def legacy_bars(instrument_id: int, minutes: MinuteBars) -> dict[str, LegacyBar]
     }
 
 
-@lru_cache(maxsize=1024)  # nearly all answers name the same few minutes
+@lru_cache(maxsize=1024)  # nearly all answers contain the same few minutes
 def _utc(minute_ms: int) -> str:
     return f"{datetime.fromtimestamp(minute_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _bar(start_ms: int, whole: Minute | BarValue, window: Window, now_ms: int) -> Bar:
-    """Return the bar of a bucket whose minutes are merged to `whole`."""
+    """Return the bar of a bucket whose minutes are merged into `whole`."""
     average = whole.pv / whole.v if whole.v else None
     if average is not None and not whole.l <= average <= whole.h:
-        # An average lies between its extremes; dividing floats may miss that by the last digit.
+        # An average lies between its extremes; float division may be off by the last digit.
         average = whole.l if average < whole.l else whole.h
     return Bar(
         t=start_ms,
@@ -205,7 +205,7 @@ def _bar(start_ms: int, whole: Minute | BarValue, window: Window, now_ms: int) -
 
 
 def _merged(minutes: Sequence[Minute | BarValue]) -> Minute:
-    # Lists, as generators would take twice as long. JSON has no infinity.
+    # Lists, because generators would take twice as long. JSON has no infinity.
     return Minute(
         o=minutes[0].o,
         h=max([m.h for m in minutes]),

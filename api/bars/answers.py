@@ -15,23 +15,23 @@ class Bar(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     v: float
     """volume: the sum of sizes"""
     n: int
-    """number of quotes; 0 in a bar that `fill` made"""
+    """number of quotes; 0 in a bar that `fill` added"""
     vw: float | None
     """volume-weighted average price; null without volume"""
     closed: bool
-    """whether the bar's time is over; a late quote may still revise it"""
+    """whether the bar's period is over; a late quote may still revise it"""
     partial: bool = False
-    """true where minutes of the bar's time may be missing, as they are retained no longer; absent
-    where all are there"""
+    """true if some minutes of the bar's period may be missing because they are no longer retained;
+    absent if the bar is complete"""
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Minutes that neither Redis nor the archive has in whole, though there may be quotes."""
+    """Minutes for which neither Redis nor the archive has all quotes."""
 
     start: int
     """epoch ms"""
     end: int
-    """not included"""
+    """exclusive"""
 
 
 class Bars(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,12 +41,12 @@ class Bars(msgspec.Struct, frozen=True, omit_defaults=True):
     interval: str
     bars: list[Bar]
     next_page_token: str | None
-    """`page_token` of the next page; null if nothing is left, and without `start`"""
+    """`page_token` of the next page; null on the last page, and without `start`"""
     continue_before: int | None = None
-    """`end` of the buckets before, epoch ms, where all of them are more than one answer reads of
-    the archive; absent if all were looked at"""
+    """`end` for a request of the earlier buckets, epoch ms, if one answer cannot read that much of
+    the archive; absent if everything was read"""
     gap: Gap | None = None
-    """minutes that the archive does not have yet, and Redis not in whole; absent if there are
+    """minutes that the archive does not have yet, and Redis only in part; absent if there are
     none"""
 
 
@@ -55,14 +55,14 @@ class BarsOfMany(msgspec.Struct, frozen=True, omit_defaults=True):
 
     interval: str
     bars: dict[str, list[Bar]]
-    """by what the request calls the instrument; absent if it has none on this page"""
+    """keyed by the id or symbol in the request; absent if it has no bars on this page"""
     unknown: list[str]
-    """what the request calls those that never had a quote"""
+    """ids and symbols in the request that never had a quote"""
     next_page_token: str | None
-    """`page_token` of the next page; null if nothing is left"""
+    """`page_token` of the next page; null on the last page"""
     gap: Gap | None = None
-    """minutes that the archive does not have yet, and Redis not in whole of each; absent if there
-    are none"""
+    """minutes that the archive does not have yet, and Redis only in part for some instrument;
+    absent if there are none"""
 
 
 class LatestQuote(msgspec.Struct, frozen=True, gc=False):
@@ -77,17 +77,17 @@ class LatestQuotes(msgspec.Struct, frozen=True):
     """The newest quotes of several instruments."""
 
     quotes: dict[str, LatestQuote]
-    """by what the request calls the instrument"""
+    """keyed by the id or symbol in the request"""
     unknown: list[str]
-    """what the request calls those that never had a quote"""
+    """ids and symbols in the request that never had a quote"""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Where an instrument stands; a bar is null if no quotes of its time are there."""
+    """The current state of an instrument; a bar is null if its period has no quotes."""
 
     quote: LatestQuote
     minute: Bar | None
-    """the running one"""
+    """the current one"""
     previous_minute: Bar | None
     day: Bar | None
     """today (UTC)"""
@@ -96,12 +96,12 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Snapshots(msgspec.Struct, frozen=True):
-    """Where several instruments stand."""
+    """The current state of several instruments."""
 
     snapshots: dict[str, Snapshot]
-    """by what the request calls the instrument"""
+    """keyed by the id or symbol in the request"""
     unknown: list[str]
-    """what the request calls those that never had a quote"""
+    """ids and symbols in the request that never had a quote"""
 
 
 class LegacyBar(msgspec.Struct, frozen=True, gc=False):

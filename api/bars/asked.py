@@ -1,4 +1,4 @@
-"""The instruments that a request about several of them names."""
+"""The instruments named in a request for several of them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class Asked:
     """Instruments by ids and symbols."""
 
     names: dict[int, str]
-    """of each, in the order of ids: what it is called in the request, where it comes first"""
+    """id -> its first name in the request, in the order of ids"""
     unknown: list[str]
     """symbols that no instrument has"""
 
     def without(self, ids: Collection[int]) -> list[str]:
-        """Return what is unknown, with the instruments that are not among `ids`."""
+        """Return the unknown names, with those of instruments that are not among `ids`."""
         return [*self.unknown, *(name for i, name in self.names.items() if i not in ids)]
 
 

@@ -1,4 +1,4 @@
-"""The endpoints of bars; `api.bars.latest_endpoints` has those of what is newest."""
+"""The endpoints of bars; `api.bars.latest_endpoints` has those of quotes and snapshots."""
 
 from typing import Final, get_args
 
@@ -55,7 +55,7 @@ _LEGACY_BARS: Final = {
 _START: Final = time_or_now(
     "start",
     "read forward, page by page, from the first bucket that starts then or later: epoch ms or "
-    "RFC 3339; the last buckets if absent or empty",
+    "RFC 3339; if absent or empty, the last buckets",
 )
 _END: Final = time_or_now(
     "end", "buckets start before it: epoch ms or RFC 3339; now if absent or empty"
@@ -70,7 +70,7 @@ _PAGE_TOKEN: Final = Parameter(
             {"const": ""},
         ]
     },
-    "`next_page_token` of the page before, with what else was asked for left as it was",
+    "`next_page_token` of the previous page; leave all other parameters unchanged",
     default=None,
 )
 
@@ -83,23 +83,23 @@ def endpoints(reader: BarReader, latest: LatestReader, resolve: Resolve) -> Tabl
             tag="instruments",
             summary="Bars, oldest first",
             description=f"""\
-Without `start`, those of the `limit` buckets of `interval` that start before `end`. With it, the
-first `limit` bars of the buckets that start in `[start, end)`; `next_page_token` is the
-`page_token` of the next ones, and null if there are none.
+Without `start`, the bars of the last `limit` buckets of `interval` that start before `end`. With
+it, the first `limit` bars of the buckets that start in `[start, end)`; `next_page_token` is the
+`page_token` of the next page, and null on the last one.
 
-Buckets are aligned to the epoch (UTC), weeks begin on Mondays, and all are whole: with `end` now,
-the last is the running one. A bucket without quotes has no bar, unless `fill=previous` repeats the
-close before it; before the first quote that is read there is nothing to repeat. `closed` goes by
+Buckets are aligned to the epoch (UTC), weeks begin on Mondays, and buckets are never cut: with
+`end` now, the last is the current one. A bucket without quotes has no bar, unless `fill=previous`
+repeats the previous close; before the first quote there is nothing to repeat. `closed` depends on
 the server's clock.
 
-Minutes that Redis does not have in whole are read from the archive, if the server has one. An
-answer is made of up to {MOST_DAYS} days of it. Without `start`, `continue_before` is then the `end`
-to ask for what lies before. `gap` names minutes that Redis does not have in whole, and the archive
-not yet. A bar of whose time minutes may be missing says `partial`.""",
+Minutes that Redis does not have completely are read from the archive, if the server has one. An
+answer covers up to {MOST_DAYS} days of it. Without `start`, `continue_before` is then the `end` of
+a request for earlier bars. `gap` names minutes that Redis has only in part, and the archive not
+yet. A bar that may miss minutes is marked `partial`.""",
             parameters=(
                 instrument_parameter(resolve),
                 whole_number(
-                    "limit", MAX_BARS, 5, "how many buckets to look at; with `start`, bars at most"
+                    "limit", MAX_BARS, 5, "number of buckets; with `start`, of bars at most"
                 ),
                 _START,
                 _END,
@@ -122,14 +122,14 @@ not yet. A bar of whose time minutes may be missing says `partial`.""",
             tag="instruments",
             summary="Bars of several instruments, each oldest first",
             description="""\
-At most `limit` bars in all. Without `start`, they are shared out: of each instrument the last
+At most `limit` bars in total. Without `start`, each instrument gets an equal share: the last
 `limit` / (number of instruments) buckets that start before `end`. With it, the buckets that start
-in `[start, end)`. Pages go from instrument to instrument, by their ids, and forward in time;
-`next_page_token` is null on the last one. A page may have fewer than `limit` bars, if they are
-made of many minutes. Bars are as those of one instrument.""",
+in `[start, end)`. Pages go from instrument to instrument, by id, and forward in time;
+`next_page_token` is null on the last one. A page may have fewer than `limit` bars if they are
+made of many minutes. The bars are the same as those of a single instrument.""",
             parameters=(
                 asked_parameter(resolve, MAX_INSTRUMENTS, "whose bars"),
-                whole_number("limit", MAX_BARS_OF_MANY, MAX_BARS, "how many bars in all at most"),
+                whole_number("limit", MAX_BARS_OF_MANY, MAX_BARS, "bars in total at most"),
                 _START,
                 _END,
                 _INTERVAL,
@@ -144,7 +144,7 @@ made of many minutes. Bars are as those of one instrument.""",
             path="/instruments/{instrument_id}",
             tag="first version",
             summary="The last 5 minutes of an instrument",
-            description="Its bars by their minute (UTC), oldest first; the last is the running "
+            description="Its bars by their minute (UTC), oldest first; the last is the current "
             "minute.",
             parameters=(INSTRUMENT_ID,),
             read=reader.legacy,

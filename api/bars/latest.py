@@ -1,4 +1,4 @@
-"""Reads of where instruments stand: latest quotes, and snapshots with the bars around them."""
+"""Reads of latest quotes, and of snapshots with the current and previous bars."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -29,13 +29,13 @@ if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
     from api.bars.archive.reader import ArchiveReader
 
 QUOTES_AT_ONCE: Final = 250
-"""Read in one round, so that others have their turn between two."""
+"""Read in one round, so that other requests run in between."""
 MINUTES_OF_SNAPSHOTS: Final = 60_000
-"""Of one answer. They take this process about 50 ms, in parts: a quarter of a read's deadline."""
+"""Per answer. They take this process about 50 ms, in parts: a quarter of a read's deadline."""
 
 
 class _Close(msgspec.Struct, frozen=True, gc=False):
-    """The part of a `BarValue` that is the last quote."""
+    """The fields of a `BarValue` that describe the last quote."""
 
     c: float
     ct: int
@@ -47,23 +47,23 @@ _DAYS: Final = 2
 
 
 class _Of(NamedTuple):
-    """What a snapshot is made of."""
+    """The data of a snapshot."""
 
     quote: LatestQuote
     held: Held
     missing: Gap | None
-    """what Redis may not have in whole"""
+    """minutes that Redis may have only in part"""
     older: Range | None
-    """what the archive may have more of"""
+    """minutes of which the archive may have more"""
 
 
 class LatestReader:
-    """Reads the newest of one namespace, by one clock."""
+    """Reads the latest quotes and snapshots of one namespace, by one clock."""
 
     def __init__(
         self, store: Store, now_ms: Callable[[], int], archived_bars: "ArchivedBars | None" = None
     ) -> None:
-        """Read from a store, and from `archived_bars` what it does not have in whole."""
+        """Read from a store, and from `archived_bars` what the store has only in part."""
         self._minutes = MinuteReader(store)
         self._seam = Seam(store, now_ms, has_archive=archived_bars is not None)
         self._now_ms = now_ms
@@ -76,7 +76,7 @@ class LatestReader:
         return reply(LatestQuotes(quotes, instruments.without(found)), NOW)
 
     def snapshots(self, instruments: Asked) -> Read[Reply]:
-        """Answer with where each instrument stands."""
+        """Answer with a snapshot of each instrument."""
         now_ms, names = self._now_ms(), instruments.names
         quotes = yield from self._quotes(list(names))
         days = Window.before(now_ms + 1, "1d", _DAYS)
@@ -123,7 +123,7 @@ class LatestReader:
         return {i: found[i] for i in ids if i in found}
 
     def _some_quotes(self, ids: Sequence[int]) -> Read[dict[int, LatestQuote]]:
-        """Return them in one round, or two: the newest minute is nearly always one of the last."""
+        """Return them in one round or two: the newest minute is nearly always one of the last."""
         keys = yield from self._minutes.keys(ids)
         last = [minute_field(m) for m in Window.before(self._now_ms() + 1, "1m", 2).minutes()]
         answers = yield [("HMGET", key, NEWEST_FIELD, *last) for key in keys]
@@ -149,7 +149,7 @@ class LatestReader:
 
 
 def _archived(archive: "ArchiveReader", of: _Of, days: Window, now_ms: int) -> Snapshot:
-    """Return a snapshot out of Redis and the archive."""
+    """Return a snapshot from Redis and the archive."""
     if of.older is None:
         return _snapshot(of, _days(of.held.minutes, days, now_ms, None), days, now_ms)
     archived = archive.last(of.older)
@@ -158,7 +158,7 @@ def _archived(archive: "ArchiveReader", of: _Of, days: Window, now_ms: int) -> S
 
 
 def _days(minutes: MinuteBars, days: Window, now_ms: int, missing: Gap | None) -> Mapping[int, Bar]:
-    """Return the bars of the days by their start."""
+    """Return the bars of the days, keyed by their start."""
     bars = with_partial(roll_up(minutes, days, now_ms), days.interval_ms, missing)
     return {bar.t: bar for bar in bars}
 

@@ -1,4 +1,4 @@
-"""The endpoints of what is newest: quotes, and snapshots with the bars around them."""
+"""The endpoints of latest quotes, and of snapshots with the current and previous bars."""
 
 from typing import Final
 
@@ -31,8 +31,8 @@ def latest_endpoints(reader: LatestReader, resolve: Resolve) -> Table:
             path="/v1/quotes/latest",
             tag="instruments",
             summary="The latest quotes of several instruments",
-            description="Of each instrument the newest quote by event time: its price, and that "
-            "time. `unknown` names those that never had one.",
+            description="For each instrument, the newest quote by event time: its price and "
+            "that time. `unknown` lists those that never had one.",
             parameters=(asked_parameter(resolve, MAX_QUOTES, "whose quotes"),),
             read=reader.quotes,
             hot=True,
@@ -46,14 +46,14 @@ def latest_endpoints(reader: LatestReader, resolve: Resolve) -> Table:
         ReadEndpoint(
             path="/v1/snapshots",
             tag="instruments",
-            summary="Where several instruments stand",
+            summary="Snapshots of several instruments",
             description="""\
-Of each instrument the latest quote, the bars of the running minute and of the one before it, and
-those of today and yesterday (UTC); a bar of whose time minutes may be missing says `partial`. A bar
-is null without quotes in its time. `unknown` names the instruments that never had a quote.
+For each instrument, the latest quote, the bars of the current and the previous minute, and those of
+today and yesterday (UTC); a bar that may miss minutes is marked `partial`. A bar is null if its
+period has no quotes. `unknown` lists the instruments that never had a quote.
 
-A day's bar is made of its minutes: where more than a day is retained, one answer can have about 20
-instruments, and 31 where the archive is read for them; `invalid-request` says so.""",
+A day's bar is made of its minutes: if more than a day is retained, one answer can have about 20
+instruments, or 31 if the archive is read for them; more are an `invalid-request`.""",
             parameters=(asked_parameter(resolve, MAX_SNAPSHOTS, "of which instruments"),),
             read=reader.snapshots,
             success=Success(

@@ -1,6 +1,7 @@
-"""What is asked of several instruments, and the page that their minutes come to. Pure.
+"""A request for bars of several instruments, and the page that their minutes make. Pure.
 
-What reads the archive is handed in, as it blocks: then an answer is made in its thread.
+The function that reads the archive is passed in, as it blocks: the answer is then made in its
+thread.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,40 +14,40 @@ from api.bars.minutes import Held
 from api.bars.pages import Position
 
 _DAYS_OF_A_BUCKET: Final = 7
-"""The longest one. With fewer left, a page of the archive may not get beyond one bucket."""
+"""The longest one. With fewer days left, a page may not complete a single bucket."""
 
 ReadArchive = Callable[[Range, int, int], Archived]
-"""Returns the first buckets of a range: which, how many, of how many days of the archive."""
+"""Returns the first buckets of a range; takes the range, their number, and the days to read."""
 
 
 class Of(NamedTuple):
-    """What a page asks of an instrument, and what Redis holds of that."""
+    """The window of an instrument on a page, and what Redis holds of it."""
 
     instrument_id: int
     name: str
     window: Window
     held: Held
     missing: Gap | None
-    """what Redis may not have in whole"""
+    """minutes that Redis may have only in part"""
     older: Range | None
-    """what the archive may have more of"""
+    """minutes of which the archive may have more"""
 
 
 class QuestionOfMany(NamedTuple):
-    """Which bars of several instruments, by one clock."""
+    """A request for bars of several instruments, by one clock."""
 
     interval: Interval
     limit: int
     now_ms: int
     instruments: list[Of]
-    """in the order of pages, up to the one that `rest` is of"""
+    """in the order of pages, up to the instrument of `rest`"""
     rest: Position | None
-    """where the minutes begin that Redis's part of the page has no room for"""
+    """start of the minutes from Redis that do not fit on the page"""
     unknown: list[str]
-    """what the request calls those that are known to have no quotes"""
+    """names in the request of those that are known to have no quotes"""
 
     def answer(self) -> BarsOfMany:
-        """Return the answer out of Redis alone."""
+        """Return the answer from Redis alone."""
         bars = {
             of.name: self._bars(of, of.held.minutes, of.missing)
             for of in self.instruments
@@ -55,7 +56,7 @@ class QuestionOfMany(NamedTuple):
         return BarsOfMany(self.interval, bars, self.unknown, _token(self.rest, self.interval))
 
     def answer_with(self, read: ReadArchive) -> BarsOfMany:
-        """Return the answer out of Redis and the archive."""
+        """Return the answer from Redis and the archive."""
         bars: dict[str, list[Bar]] = {}
         unknown, gaps = list(self.unknown), []
         left, days, rest = self.limit, MOST_DAYS, self.rest
@@ -91,7 +92,7 @@ class QuestionOfMany(NamedTuple):
 
 
 def _all_of(gaps: Iterable[Gap]) -> Gap | None:
-    """Return the minutes from the start of the first gap to the end of the last one."""
+    """Return the span from the start of the first gap to the end of the last one."""
     found = list(gaps)
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""Reads of minute bars: only those that exist, in parts between which others have their turn."""
+"""Reads of minute bars: only those that exist, in parts, so that other reads run in between."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition
 
 NARROW_MINUTES: Final = 1000
-"""A window of as many is asked for by its minutes. Of a wider one, few may exist."""
+"""Up to this width, a window is read by minute. In a wider one, few minutes may exist."""
 MINUTES_AT_ONCE: Final = 2500
-"""Asked for in one round: this process decodes them in about 2 ms, and others wait for that."""
+"""Requested in one round: this process decodes them in about 2 ms, while others wait."""
 FIELDS_AT_ONCE: Final = 5000
-"""Whose names are asked for in one round, unless one instrument has more."""
+"""Fields whose names are requested in one round, unless one instrument has more."""
 MINUTES_A_PAGE: Final = 10_080
-"""A week, the longest bucket. Of as many this process makes bars in some 15 ms, far within a read's
-deadline."""
+"""A week, the longest bucket. This process turns as many into bars in some 15 ms, well within a
+read's deadline."""
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ _NEWEST: Final = NEWEST_FIELD.encode()
 
 
 class Held(NamedTuple):
-    """What Redis holds of an instrument's minutes."""
+    """The minutes of an instrument that Redis holds."""
 
     is_known: bool
     """whether there ever was a quote"""
@@ -45,7 +45,7 @@ class Held(NamedTuple):
     newest_ms: int | None
     """start of the newest minute, read with the others or after them; None if there is none"""
     partition: int
-    """that it belongs to"""
+    """the instrument's partition"""
 
     def known(self, instrument_id: int) -> MinuteBars:
         """Return the minutes.
@@ -63,7 +63,7 @@ class Found:
     """The minutes of a page."""
 
     held: dict[int, Held] = field(default_factory=dict)
-    """of each instrument that was looked at"""
+    """of each instrument that was read"""
     rest: Position | None = None
     """where the next page begins"""
 
@@ -98,13 +98,13 @@ class MinuteReader:
         limit: int,
         minutes: int = MINUTES_A_PAGE,
     ) -> Read[Found]:
-        """Return the minutes of as many whole buckets as make a page, instrument by instrument.
+        """Return the minutes of as many complete buckets as fit on a page.
 
         Args:
             windows: of each instrument, in the order of the pages.
-            lengths: how many fields the hash of each has.
+            lengths: number of fields in the hash of each.
             limit: of buckets that have minutes.
-            minutes: how many of these at most.
+            minutes: of minutes at most.
         """
         found, bars = Found(), limit
         for some in _groups(list(windows), lengths, FIELDS_AT_ONCE):
@@ -129,7 +129,7 @@ class MinuteReader:
         return found
 
     def lengths(self, instruments: Sequence[int]) -> Read[list[int]]:
-        """Return how many fields the hash of each instrument has: 0 if there never was a quote."""
+        """Return the number of fields in each instrument's hash: 0 if there never was a quote."""
         if not instruments:
             return []
         keys = yield from self.keys(instruments)
@@ -142,7 +142,7 @@ class MinuteReader:
         return [bars(instrument_partition(i, topology.quotes), i) for i in instruments]
 
     def _held(self, wanted: Mapping[int, "_Named"]) -> Read[dict[int, Held]]:
-        """Return what Redis holds of these minutes of instruments."""
+        """Return which of these minutes of instruments Redis holds."""
         topology = yield from self._store.topology()
         partitions = {i: instrument_partition(i, topology.quotes) for i in wanted}
         parts = [
@@ -157,7 +157,7 @@ class MinuteReader:
                 ("HMGET", key, NEWEST_FIELD, *map(minute_field, starts)) for _, key, starts in some
             ]
             for (i, _, starts), (newest, *values) in zip(some, answers, strict=True):
-                # One that is gone was retained no longer: the newest minute of now says so.
+                # A minute that is gone is no longer retained, as the newest minute now shows.
                 found.setdefault(i, []).extend(minute_bars(starts, values))
                 newest_ms[i] = None if newest is None else 1000 * int(newest)
         return {
@@ -167,30 +167,30 @@ class MinuteReader:
 
 
 def unknown_instrument(instrument_id: int) -> Problem:
-    """Return the problem of an instrument that never had a quote."""
+    """Return the problem for an instrument that never had a quote."""
     return Problem(UNKNOWN_INSTRUMENT, f"Instrument {instrument_id} has no quotes")
 
 
 class _Named(NamedTuple):
-    """What the fields of a `bars` hash say."""
+    """The minutes that the field names of a `bars` hash list."""
 
     starts: list[int]
-    """of the minutes that are wanted, those that there are, in order"""
+    """those of the requested minutes that exist, in order"""
     newest_ms: int | None
     """start of the newest minute of all; None if there is none"""
 
     @classmethod
     def of(cls, names: Sequence[bytes], minutes: range) -> "_Named":
-        """Return what names of fields say, some of `minutes` being wanted."""
+        """Parse the field names, given which `minutes` are requested."""
         first_s, end_s = minutes.start // 1000, minutes.stop // 1000
-        seconds = sorted(map(int, filter(_NEWEST.__ne__, names)))  # without bytecode for each
+        seconds = sorted(map(int, filter(_NEWEST.__ne__, names)))  # no bytecode per item
         inside = seconds[bisect_left(seconds, first_s) : bisect_left(seconds, end_s)]
         starts = [1000 * second for second in inside]
         return cls(starts, 1000 * seconds[-1] if seconds else None)
 
 
 def _groups(things: Sequence[T], sizes: Sequence[int], most: int) -> Iterator[list[T]]:
-    """Yield the things in order, together as long as their sizes are within `most`."""
+    """Yield the things in order, grouped while their total size is within `most`."""
     group: list[T] = []
     size = 0
     for thing, own in zip(things, sizes, strict=True):

@@ -1,4 +1,4 @@
-"""Which instruments moved most over a window: opens and closes in, rankings out. Pure."""
+"""Ranks the instruments that moved most over a window, by their opens and closes. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ WINDOWS: Final[tuple[MoversWindow, ...]] = get_args(MoversWindow)
 DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
 MINUTES: Final[Mapping[MoversWindow, int]] = {"5m": 5, "15m": 15, "1h": 60}
 AT_EITHER_END: Final = 3
-"""Minutes of a window in which its first and its last quote may be."""
+"""Minutes at either end of a window that may contain its first or last quote."""
 RANKED: Final = 5_000
-"""As many movers of a window and direction can be filtered in a millisecond."""
+"""So many movers of a window and direction can be filtered in a millisecond."""
 
 Shown = Callable[[int], bool]
 
@@ -37,7 +37,7 @@ class Mover(msgspec.Struct, frozen=True, gc=False):
 
 
 class Movers(msgspec.Struct, frozen=True):
-    """Those that moved most, the greatest change first."""
+    """The instruments that moved most, the largest change first."""
 
     window: MoversWindow
     direction: Direction
@@ -59,7 +59,7 @@ class Ranked:
     def first(
         self, window: MoversWindow, direction: Direction, n: int, shown: Shown | None
     ) -> list[Mover]:
-        """Return the first `n` movers that may be shown; None: all may."""
+        """Return the first `n` movers that `shown` allows; None allows all."""
         movers = self.movers.get((window, direction), ())
         if shown is None:
             return list(movers[:n])
@@ -67,9 +67,9 @@ class Ranked:
 
 
 def fields_of(end_s: int) -> list[str]:
-    """Return the minutes to read of a `bars` hash for windows that end at `end_s`.
+    """Return the fields of a `bars` hash to read for windows that end at `end_s`.
 
-    First the last minutes, the latest first; then, of each window, its first ones.
+    First the last minutes, the latest first; then, for each window, its first ones.
     """
     minutes = [end_s - 60 * (1 + age) for age in range(AT_EITHER_END)]
     for window in WINDOWS:
@@ -79,18 +79,18 @@ def fields_of(end_s: int) -> list[str]:
 
 
 def first_present(values: Sequence[bytes | None]) -> Iterator[bytes | None]:
-    """Yield, of the values of `fields_of`, the first that is there of each end in turn."""
+    """Yield the first value that exists at each end in turn, given the values of `fields_of`."""
     for at in range(0, len(values), AT_EITHER_END):
         yield next((v for v in values[at : at + AT_EITHER_END] if v is not None), None)
 
 
 def ranked(ids: Ints, opens: Floats, closes: Floats) -> tuple[list[Mover], list[Mover]]:
-    """Return what rose most and what fell most over a window, equal changes by the smaller id.
+    """Return what rose most and what fell most over a window; ties are broken by the smaller id.
 
     Args:
         ids: (m,), ascending.
         opens: (m,), NaN where there was no price.
-        closes: (m,), likewise.
+        closes: (m,), NaN where there was no price.
     """
     with np.errstate(over="ignore"):
         changes = np.minimum(closes / opens - 1, GREATEST)  # NaN stays

@@ -28,9 +28,9 @@ def endpoints(moving: Moving) -> Table:
             tag="instruments",
             summary="The instruments whose prices changed most",
             description="""\
-Of the listed instruments of the catalog: from the first price of the window to the last one of the
-last finished minute, which `as_of` ends. An instrument without quotes in the first three or in the
-last three minutes of a window is not among them.""",
+Among the listed instruments of the catalog, from the first price of the window to the last price of
+the last complete minute, which ends at `as_of`. An instrument without quotes in the first three or
+in the last three minutes of a window is left out.""",
             parameters=(
                 one_of("window", WINDOWS, "1h", "over which prices are compared"),
                 one_of("direction", DIRECTIONS, "up", "what rose, or what fell"),

@@ -1,8 +1,8 @@
-"""The movers of the last finished minute, read anew once a minute.
+"""The movers of the last complete minute, refreshed once a minute.
 
-To read the ends of the windows of 50,000 instruments takes this process 0.8 s and Redis 0.6 s:
-1.4 % and 1 % of a core. To follow the channel of changed bars would take 1.3 s a minute for
-decoding alone, and its reader would know no price at its start.
+Reading the ends of the windows of 50,000 instruments takes this process 0.8 s and Redis 0.6 s:
+1.4 % and 1 % of a core. Following the channel of changed bars would take 1.3 s a minute for
+decoding alone, and a new reader would have no prices.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from api.redis.store import Store
 from contracts.partitioning import instrument_partition
 
 SETTLED_S: Final = 3.0
-"""After a minute's end, in which its last quotes come to be in Redis."""
+"""Time after the end of a minute for its last quotes to reach Redis."""
 RETRY_S: Final = 1.0
 INSTRUMENTS_AT_ONCE: Final = 100
 """They take Redis about 1 ms."""
@@ -41,7 +41,7 @@ _PAUSE_S: Final = 0.005
 
 
 class _Prices(msgspec.Struct, frozen=True, gc=False):
-    """The part of a `BarValue` that is needed."""
+    """The fields of a `BarValue` that are needed."""
 
     o: float
     c: float
@@ -51,7 +51,7 @@ _prices = msgspec.json.Decoder(_Prices)
 
 
 class Moving:
-    """Knows what moved most, of the instruments of a catalog."""
+    """Knows which instruments of a catalog moved most."""
 
     def __init__(
         self,
@@ -60,13 +60,13 @@ class Moving:
         shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
         now_ms: Callable[[], int],
     ) -> None:
-        """Know nothing yet.
+        """Start without any movers.
 
         Args:
             store: where bars are.
-            instruments: returns those to look at.
-            shown: makes, of the categories to choose from and those to leave out, which
-                instruments may be shown; None: all.
+            instruments: returns those to rank.
+            shown: given the categories to choose from and those to leave out, returns a filter of
+                instruments; None allows all.
             now_ms: the clock.
         """
         self._store = store
@@ -83,8 +83,8 @@ class Moving:
         category: frozenset[str],
         exclude_category: frozenset[str],
     ) -> Read[Reply]:
-        """Answer with what moved most."""
-        yield from ()  # all of it is known
+        """Answer with the instruments that moved most."""
+        yield from ()  # everything is in memory
         shown = self._shown(category, exclude_category)
         first = self._ranked.first(window, direction, n, shown)
         return reply(Movers(window, direction, self._ranked.as_of_ms, first), NOW)
@@ -94,14 +94,14 @@ class Moving:
         return following("movers", self.refresh, self._wait_s)
 
     def _wait_s(self) -> float:
-        """Return how long the movers are good for: until the next minute is over and settled."""
+        """Return how long the movers are valid: until the next minute is over and settled."""
         now_ms, as_of_ms = self._now_ms(), self._ranked.as_of_ms
         if as_of_ms is None:
             return RETRY_S
         return max(as_of_ms / 1000 + 60 + SETTLED_S - now_ms / 1000, RETRY_S)
 
     async def refresh(self) -> None:
-        """Read the prices at the ends of the windows that end with the last finished minute.
+        """Read the prices at both ends of the windows that end with the last complete minute.
 
         Raises:
             StoreUnavailableError, ErrorAnswer, TopologyError: they cannot be read at present.
@@ -131,7 +131,7 @@ class Moving:
 
 
 def _ends(values: Sequence[bytes | None]) -> list[float]:
-    """Return the close, and of each window the open; NaN where there is none."""
+    """Return the close, and the open of each window; NaN where there is none."""
     last, *firsts = first_present(values)
     close = np.nan if last is None else _prices.decode(last).c
     return [close, *(np.nan if first is None else _prices.decode(first).o for first in firsts)]

@@ -1,7 +1,7 @@
-"""Pages of bars: how much one holds, and the token of the next. Pure.
+"""Pages of bars: how much fits on one, and the token of the next. Pure.
 
-A token says where the next page begins, so a server keeps nothing between two pages, and any other
-one can answer the next.
+A token says where the next page begins, so a server keeps no state between pages, and any server
+can answer the next request.
 """
 
 import base64
@@ -26,12 +26,12 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     start_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_TS_MS)]
     """the bucket"""
     close: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    """the close before it, where that is to be repeated"""
+    """the previous close, if gaps are filled"""
     interval: Interval | None = None
-    """of the buckets, in a token; None in one that is older than that"""
+    """of the buckets; None in tokens from before this field existed"""
 
     def token(self, interval: Interval) -> str:
-        """Return the token that `parse_token` takes, for a page of the same interval.
+        """Return the token, for `parse_token`, of a page of the same interval.
 
         >>> parse_token(Position(4, 60_000).token("1m"))
         Position(instrument_id=4, start_ms=60000, close=None, interval='1m')
@@ -40,10 +40,10 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
         return base64.urlsafe_b64encode(msgspec.json.encode(of_interval)).rstrip(b"=").decode()
 
     def check_interval(self, interval: Interval) -> None:
-        """Judge whether it is where a page of `interval` begins.
+        """Check that a page of `interval` may begin here.
 
         Raises:
-            Problem: it is of another one, whose buckets begin elsewhere.
+            Problem: the position belongs to another interval.
         """
         if self.interval not in (None, interval):
             reason = f"must be of an answer with interval={interval}, not {self.interval}"
@@ -57,7 +57,7 @@ def parse_token(text: str) -> Position:
     """Return the position of a token.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a token.
     """
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
@@ -67,7 +67,7 @@ def parse_token(text: str) -> Position:
 
 
 def whole_buckets(starts: Sequence[int], interval_ms: int, bars: int, minutes: int) -> int:
-    """Return how many of the minutes `starts` fill at most so many buckets, and none in part.
+    """Return how many of the minutes `starts` fit into so many buckets without splitting one.
 
     >>> whole_buckets([0, 60_000, 300_000, 360_000, 600_000], 300_000, bars=2, minutes=100)
     4
@@ -98,17 +98,17 @@ def fill_page(
     Args:
         bars: those of the window before `rest`.
         window: the buckets from `position` on.
-        position: where the page begins; its `close` is what came before.
-        rest: where bars are that are not among `bars`.
+        position: where the page begins, with the previous `close`.
+        rest: start of the bars that are not among `bars`.
         limit: above 0.
-        now_ms: by which bars are closed.
+        now_ms: the clock that decides whether a bar is closed.
     """
     if position.close is None and not bars:
         return [], rest
     interval_ms = window.interval_ms
     first_ms = window.first_ms if position.close is not None else bars[0].t
     last_ms = rest.start_ms - interval_ms if rest else window.last_ms
-    # One bar more than there is room for, if there is one.
+    # One bar more than fits, if there is one.
     page = Window(first_ms, min(last_ms, first_ms + limit * interval_ms), interval_ms)
     filled = fill_previous(bars, page, now_ms, position.close)
     if len(filled) > limit:

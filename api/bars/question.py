@@ -1,4 +1,4 @@
-"""What is asked of one instrument, and the answer that minutes come to. Pure."""
+"""A request for bars of one instrument, and the answer that its minutes make. Pure."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from api.bars.pages import Position, fill_page
 
 
 class Question(NamedTuple):
-    """Which bars of an instrument, by one clock."""
+    """A request for bars of an instrument, by one clock."""
 
     instrument_id: int
     interval: Interval
@@ -29,7 +29,7 @@ class Question(NamedTuple):
     """whether the close is repeated in buckets without quotes"""
     now_ms: int
     position: Position | None
-    """where a page begins; None: the last buckets are asked for"""
+    """where a page begins; None: the last buckets are requested"""
 
     def answer(
         self, minutes: MinuteBars, rest: Position | None, missing: Gap | None = None
@@ -37,9 +37,9 @@ class Question(NamedTuple):
         """Return the answer.
 
         Args:
-            minutes: of the window; of a page, those of its first buckets, or of more than that.
-            rest: where the minutes begin that a page has no room for, and that are not given.
-            missing: minutes of the window that may not be among those given.
+            minutes: of the window; for a page, at least those of its first buckets.
+            rest: start of the minutes that do not fit on a page and are not given.
+            missing: minutes of the window that may be missing from those given.
         """
         instrument_id, interval, window, limit, filled, now_ms, position = self
         length = window.interval_ms
@@ -48,7 +48,7 @@ class Question(NamedTuple):
             if filled:
                 bars = fill_previous(bars, window, now_ms)
             return Bars(instrument_id, interval, with_partial(bars, length, missing), None)
-        if len(bars) > limit:  # as many from the archive, and as many from Redis
+        if len(bars) > limit:  # up to `limit` each from the archive and from Redis
             rest = Position(instrument_id, bars[limit].t)
             bars = bars[:limit]
         if filled:
@@ -59,11 +59,11 @@ class Question(NamedTuple):
     def answer_with(
         self, archived: Archived, older: Range, held: Held, rest: Position | None
     ) -> Bars:
-        """Return the answer, out of Redis and the archive.
+        """Return the answer from Redis and the archive.
 
         Args:
             archived: what the archive has of `older`.
-            older: the minutes of the window that Redis does not have in whole.
+            older: the minutes of the window that Redis has only in part.
             held: what Redis holds.
             rest: as for `answer`.
 
@@ -71,7 +71,7 @@ class Question(NamedTuple):
             Problem: there never was a quote.
         """
         gap = archived.gap(older) if held.is_known else None
-        if archived.rest_ms is not None:  # Redis's minutes are behind those that there is room for
+        if archived.rest_ms is not None:  # Redis's minutes come after those that fit
             rest = Position(self.instrument_id, archived.rest_ms)
             return msgspec.structs.replace(self.answer(archived.bars, rest, gap), gap=gap)
         is_cut = archived.first_ms > self.window.first_ms

@@ -1,4 +1,4 @@
-"""Reads of bars: each returns its whole answer."""
+"""Reads of bars: each returns its complete answer."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class BarReader:
     def __init__(
         self, store: Store, now_ms: Callable[[], int], archived_bars: "ArchivedBars | None" = None
     ) -> None:
-        """Read from a store, and from `archived_bars` what it does not have in whole."""
+        """Read from a store, and from `archived_bars` what the store has only in part."""
         self._minutes = MinuteReader(store)
         self._seam = Seam(store, now_ms, has_archive=archived_bars is not None)
         self._now_ms = now_ms
@@ -64,7 +64,7 @@ class BarReader:
             if page_token is not None:
                 page_token.check_interval(interval)
             position = page_token or Position(instrument, start or 0)
-            # Filling ends with the running bucket: what the price will be is not known.
+            # Filling ends with the current bucket: future prices are not known.
             last_ms = min(end_ms, now_ms) if filled else end_ms
             window = Window.between(position.start_ms, last_ms, interval)
             held, rest = yield from self._page(instrument, window, limit)
@@ -116,16 +116,16 @@ class BarReader:
     def _page(
         self, instrument: int, window: Window, limit: int
     ) -> Read[tuple[Held, Position | None]]:
-        """Return what Redis holds of the first buckets of a window, and where the rest begins."""
+        """Return the first buckets of a window from Redis, and where the rest begins."""
         lengths = yield from self._minutes.lengths([instrument])
         found = yield from self._minutes.page({instrument: window}, lengths, limit)
         return found.held[instrument], found.rest
 
     def _go_on(self, asked: Question, held: Held, rest: Position | None) -> Read[Gap | None]:
-        """Return what may be missing, if no archive can have it.
+        """Return the minutes that may be missing, if no archive can have them.
 
         Raises:
-            HandedOn: the archive goes on.
+            HandedOn: the read continues in the archive.
         """
         yield from self._seam.read([held.partition])
         archived_bars = self._archived_bars
@@ -149,7 +149,7 @@ class BarReader:
 def _window_of_each(
     instruments: int, limit: int, start: int | None, end_ms: int, interval: Interval
 ) -> Window:
-    """Return the buckets from `start` on, or as many of the last as make `limit` together."""
+    """Return the buckets from `start` on, or each instrument's share of the last `limit`."""
     if start is not None:
         return Window.between(start, end_ms, interval)
     if limit < instruments:
@@ -161,7 +161,7 @@ def _window_of_each(
 def _windows_from(
     position: Position | None, instruments: Sequence[int], window: Window
 ) -> dict[int, Window]:
-    """Return what is left of each instrument's window where a page begins."""
+    """Return the rest of each instrument's window from where a page begins."""
     if position is None:
         return dict.fromkeys(instruments, window)
     first = position.instrument_id

@@ -1,9 +1,9 @@
-"""Where the bars that Redis has in whole begin: what lies before may be incomplete.
+"""Finds where the complete bars in Redis begin: earlier ones may be incomplete.
 
 Redis retains the minutes of an instrument that are less than `BARS_RETENTION_MINUTES` before its
-newest one, by event time. The setting is a worker's; it stands in the position of a partition, next
-to since when the partition's bars are whole: after Redis was rebuilt from a log that had already
-dropped records, or records were lost, that is later.
+newest one, by event time. The setting is a worker's; it is stored in the position of a partition,
+next to the time since which the partition's bars are complete: that is later if Redis was rebuilt
+from a log that had already dropped records, or if records were lost.
 """
 
 import math
@@ -23,7 +23,7 @@ from contracts.keyspace import FOLDING_FIELD, LINEAGE_FIELD, WHOLE_FIELD
 from contracts.topics import QUOTES
 
 _AGAIN_MS: Final = 10_000
-"""After which a position is read again: Redis may have been emptied and filled again."""
+"""Age at which a position is read again: Redis may have been flushed and refilled."""
 
 
 class _Folding(msgspec.Struct):
@@ -35,14 +35,14 @@ _folding = msgspec.json.Decoder(_Folding)
 
 @dataclass(frozen=True, slots=True)
 class _Partition:
-    """What a position says; as long as there is none, Redis is taken to have all."""
+    """A position; as long as there is none, Redis is assumed to have everything."""
 
     before_newest_ms: float = math.inf
-    """how long before the newest minute of an instrument the first one starts that is retained"""
+    """how far back from an instrument's newest minute minutes are retained"""
     whole_ms: int = 0
     """event time since when no quote is missing"""
     begun_ms: float = math.inf
-    """when its state was begun from nothing: an archive may have bars of a former log"""
+    """when its state was created from nothing: an archive may have bars of an earlier log"""
     good_until_ms: int = 0
 
 
@@ -53,7 +53,7 @@ class Seam:
     """The seam of one namespace, by one clock."""
 
     def __init__(self, store: Store, now_ms: Callable[[], int], *, has_archive: bool) -> None:
-        """Read from a store; with an archive, a position that is missing is read each time."""
+        """Read from a store; with an archive, a missing position is read each time."""
         self._store = store
         self._now_ms = now_ms
         self._has_archive = has_archive
@@ -72,7 +72,7 @@ class Seam:
         )
 
     def read(self, partitions: Collection[int]) -> Read[None]:
-        """Read the positions of partitions, unless that was done a moment ago."""
+        """Read the positions of partitions, unless they were read a moment ago."""
         now_ms = self._now_ms()
         known = self._partitions
         due = [p for p in set(partitions) if now_ms >= known.get(p, _UNKNOWN).good_until_ms]
@@ -95,20 +95,20 @@ class Seam:
             )
 
     def missing(self, window: Window, held: Held) -> Gap | None:
-        """Return the minutes of a window of which Redis may not have all; after `read`."""
+        """Return the minutes of a window that Redis may have only in part; after `read`."""
         whole_ms = self._whole_from_ms(held)
         return Gap(window.first_ms, whole_ms) if window.first_ms < whole_ms else None
 
     def older(
         self, instrument_id: int, window: Window, held: Held, rest_ms: float = math.inf
     ) -> Range | None:
-        """Return of which minutes an archive may have more than Redis; after `read`.
+        """Return the minutes of which an archive may have more than Redis; after `read`.
 
         Args:
-            instrument_id: of which the minutes are.
-            window: that is asked for.
+            instrument_id: whose minutes these are.
+            window: that is requested.
             held: what Redis holds of it.
-            rest_ms: start of the first bucket that is another page's.
+            rest_ms: start of the first bucket of the next page.
         """
         end_ms = window.last_ms + window.interval_ms
         end_ms = int(min(end_ms, rest_ms, self._archive_until_ms(held)))
@@ -118,17 +118,17 @@ class Seam:
         return Range(instrument_id, window.first_ms, end_ms, window.interval_ms, whole_ms)
 
     def _whole_from_ms(self, held: Held) -> int:
-        """Return from when on Redis has all minutes that there were, epoch ms."""
+        """Return the time from which Redis has all minutes, epoch ms."""
         known = self._partitions.get(held.partition, _UNKNOWN)
         if held.newest_ms is None:
             return known.whole_ms
         return max(known.whole_ms, int(max(held.newest_ms - known.before_newest_ms, 0)))
 
     def _archive_until_ms(self, held: Held) -> float:
-        """Return up to when an archive may have more than Redis, epoch ms; infinity: without end.
+        """Return the time up to which an archive may have more than Redis, epoch ms, or infinity.
 
-        Where Redis began with nothing after minutes that are asked for, its log may have been a new
-        one: what lies before its first minute may be in the archive.
+        If Redis was created from nothing after the requested minutes, its log may have been a new
+        one: the minutes before its first one may be in the archive.
         """
         if held.newest_ms is None:
             return math.inf

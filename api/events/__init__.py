@@ -1,1 +1,1 @@
-"""Quotes and interactions, into Kafka."""
+"""Publishes quotes and interactions to Kafka."""

@@ -1,4 +1,4 @@
-"""Whether Kafka allows the server's user what it needs: asked until it does, then no more."""
+"""Checks whether Kafka grants the server's user the rights it needs, until it does."""
 
 import asyncio
 from typing import Final
@@ -13,14 +13,14 @@ _ANSWER_WITHIN_S: Final = 0.5
 
 
 class Allowed:
-    """Asks Kafka, one call at a time."""
+    """Checks the rights, one call at a time."""
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self._kafka = kafka
         self._asking: asyncio.Task[str | None] | None = None
 
     async def why_not(self) -> str | None:
-        """Return which rights are lacking; None if none is, or Kafka does not say so in time."""
+        """Return the missing rights; None if none are, or if Kafka does not answer in time."""
         asking = self._asking
         if asking is None or (asking.done() and asking.result() is not None):
             asking = self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
@@ -30,8 +30,8 @@ class Allowed:
     def _ask(self) -> str | None:
         try:
             check_rights(Admin(self._kafka), self._kafka, rights("")["api"])
-        except RightsError as lacking:
-            return str(lacking)
+        except RightsError as missing:
+            return str(missing)
         except KafkaException as away:
             return str(away)
         return None

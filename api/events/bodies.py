@@ -9,7 +9,7 @@ from contracts.messages import MAX_AMOUNT, MIN_AMOUNT, Interaction, Quote
 from contracts.times import MAX_TS_MS
 
 _PRICE_TEXT: Final = r"^([1-9][0-9]{0,16}(\.[0-9]{1,30})?|0\.[0-9]{0,16}[1-9][0-9]{0,15})$"
-"""Within the bounds of a number; other ways to write one are taken, too."""
+"""Within the range of a number; other notations are accepted, too."""
 _SECONDS_TEXT: Final = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,30})?$"
 _AHEAD: Final = "at most 5 minutes ahead of the server's clock"
 

@@ -1,4 +1,4 @@
-"""The endpoints of events: quotes and interactions over HTTP, into Kafka."""
+"""The endpoints of events: quotes and interactions, from HTTP to Kafka."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -63,8 +63,8 @@ def endpoints(
             description="""\
 One event or an array of up to 1,000, each with its `type`: `quote` or `interaction`.
 
-Answered once Kafka has acknowledged them all. If one breaks a rule, none is taken, and `errors`
-names index, field and reason of each (of the first 20).""",
+The answer is sent once Kafka has acknowledged all of them. If one is invalid, none is accepted, and
+`errors` gives the index, field and reason of each (of the first 20).""",
             act=events,
             body=json_body(events_schema(), one=_QUOTE, several=[_QUOTE, _INTERACTION]),
             body_kinds=(Quote, Interaction),
@@ -77,8 +77,8 @@ names index, field and reason of each (of the first 20).""",
             path="/add/request",
             tag="first version",
             summary="Publish a trade",
-            description="Its price as a quote and the trade as an interaction; answered once Kafka "
-            "has both.",
+            description="Publishes its price as a quote and the trade as an interaction; the "
+            "answer is sent once Kafka has both.",
             act=legacy,
             body=json_body(legacy_schema(), trade=_LEGACY_EVENT),
             scope="write",

@@ -1,6 +1,7 @@
-"""Bodies of writing requests into messages, by the contracts' rules. Pure.
+"""Parses the bodies of write requests into messages, by the contracts' rules. Pure.
 
-A request is taken whole or not at all: everything is read and judged before anything is published.
+A request is accepted as a whole or not at all: everything is validated before anything is
+published.
 """
 
 import math
@@ -26,7 +27,7 @@ from contracts.messages import (
 from contracts.times import MAX_TS_MS
 
 MAX_REPORTED: Final = 20
-"""Of the events that break a rule, how many are named."""
+"""How many of the invalid events are listed."""
 
 M = TypeVar("M")
 
@@ -46,38 +47,38 @@ _Kind = Literal["quote", "interaction"]
 
 
 class _Tag(msgspec.Struct):
-    """What an event says it is; its other fields are the message's own."""
+    """The type of an event; its other fields are those of the message."""
 
     type: _Kind
 
 
 class EventError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an event is not taken."""
+    """Why an event is rejected."""
 
     index: int
-    """place of the event in the request"""
+    """index of the event in the request"""
     reason: str
     field: str | None = None
-    """the field that breaks the rule, where it is one field"""
+    """the invalid field, if it is a single one"""
 
 
 class MalformedBodyError(ValueError, Failure):
     """The body is not JSON."""
 
     def problem(self) -> Problem:
-        """Return the problem that it is for a client."""
+        """Return the problem that the client gets."""
         return Problem(MALFORMED_JSON, str(self))
 
 
 class InvalidEventsError(ValueError, Failure):
-    """Events break a rule."""
+    """Some events are invalid."""
 
     def __init__(self, detail: str, errors: Sequence[EventError] = ()) -> None:
         super().__init__(detail)
         self.errors = list(errors)
 
     def problem(self) -> Problem:
-        """Return the problem that it is for a client."""
+        """Return the problem that the client gets."""
         return Problem(INVALID_EVENTS, str(self), errors=msgspec.to_builtins(self.errors))
 
 
@@ -98,7 +99,7 @@ def parse_events(body: bytes, now_ms: int, rules: InputRules = ANY) -> list[Quot
 
     Raises:
         MalformedBodyError: it is not JSON.
-        InvalidEventsError: an event breaks a rule, or there are none or too many.
+        InvalidEventsError: an event is invalid, or there are none or too many.
     """
     return parse_each(body, lambda event: _message(event, now_ms, rules))
 
@@ -106,11 +107,11 @@ def parse_events(body: bytes, now_ms: int, rules: InputRules = ANY) -> list[Quot
 def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
     """Return what `message_of` makes of each event of a body; as `parse_events`.
 
-    It raises ValueError on an event that breaks a rule, and the text is the reason.
+    It raises ValueError on an invalid event, with the reason as its text.
     """
     events = _split(body)
     if not 1 <= len(events) <= MAX_EVENTS:
-        raise InvalidEventsError(f"1 to {MAX_EVENTS} events are allowed, these are {len(events)}")
+        raise InvalidEventsError(f"1 to {MAX_EVENTS} events are allowed, got {len(events)}")
     messages: list[M] = []
     errors: list[EventError] = []
     for index, event in enumerate(events):
@@ -127,11 +128,11 @@ def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
 def parse_legacy(
     body: bytes, now_ms: int, rules: InputRules = ANY
 ) -> tuple[LegacyEvent, Quote, Interaction]:
-    """Return the trade of a body in the first version's form, and the messages that it means.
+    """Return the trade of a body in the first version's form, and the messages that it stands for.
 
     Raises:
         MalformedBodyError: it is not JSON.
-        InvalidEventsError: it breaks a rule; fields go by the first version's names.
+        InvalidEventsError: it is invalid; fields have the first version's names.
     """
     try:
         event = _legacy.decode(body)
@@ -140,12 +141,12 @@ def parse_legacy(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBodyError(str(error)) from None
     price, seconds = _number(event.price, "price"), _number(event.timestamp, "timestamp")
-    # What lies outside the rules' range stays outside, yet fits JSON.
+    # A value outside the valid range stays outside, but fits into JSON.
     ts = round(min(max(seconds * 1000, -1), MAX_TS_MS + 1))
     try:
         quote = Quote(instrument_id=event.instrid, price=price, ts=ts)
         trade = Interaction(user_id=event.userid, instrument_id=event.instrid, price=price, ts=ts)
-        # The rules are the contracts', which judge bytes.
+        # The contracts define the rules, and validate bytes.
         return (
             event,
             decode_quote(encode(quote), now_ms, rules),
@@ -157,7 +158,7 @@ def parse_legacy(
 
 
 def field_of(reason: str) -> str | None:
-    """Return the field that a reason of the contracts names, None if it names none.
+    """Return the field named in a reason of the contracts, None if it names none.
 
     >>> field_of("Expected `float` >= 1e-18 - at `$.price`")
     'price'
@@ -179,20 +180,20 @@ def _split(body: bytes) -> list[msgspec.Raw]:
 
 
 def _message(event: bytes, now_ms: int, rules: InputRules) -> Quote | Interaction:
-    """Return the message of an event; ValueError if it breaks a rule."""
+    """Return the message of an event; ValueError if it is invalid."""
     kind = _tag.decode(event).type
     check_fields(_strict[kind], event)
-    # The rules are the contracts', which readers of the topics know unknown fields by, too.
+    # The contracts define the rules; they also let readers of the topics ignore unknown fields.
     if kind == "quote":
         return decode_quote(event, now_ms, rules)
     return decode_interaction(event, now_ms, rules)
 
 
 def check_fields(decoder: msgspec.json.Decoder[Any], event: bytes) -> None:
-    """Judge an event by its fields.
+    """Validate the fields of an event.
 
     Raises:
-        ValueError: one is unknown, or breaks a rule; the text is the reason.
+        ValueError: one is unknown or invalid; the text is the reason.
     """
     try:
         decode_alone(decoder.decode, event)
@@ -215,7 +216,7 @@ def _number(given: str | int | float, field: str) -> float:
     except (msgspec.ValidationError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise _legacy_error(f"{given!r:.100} is no finite number", field)
+        raise _legacy_error(f"{given!r:.100} is not a finite number", field)
     return number
 
 

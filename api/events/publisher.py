@@ -1,9 +1,9 @@
-"""Publishing to Kafka from asyncio: nothing here blocks the event loop.
+"""Publishes to Kafka from asyncio, without blocking the event loop.
 
 librdkafka reports deliveries to a thread that polls it; the last report of a batch wakes the
-coroutine that waits for it. The producer is idempotent, so its own retries count nothing twice.
-What it cannot do idempotently any longer is a fatal error, after which it takes no more messages:
-another producer then takes its place.
+coroutine that waits for it. The producer is idempotent, so its own retries cause no duplicates.
+If it can no longer guarantee that, it reports a fatal error and accepts no more messages: a new
+producer then replaces it.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ from runtime.topology import Topology, TopologyError
 from runtime.tracing import OFF, Tracing
 
 DELIVERY_TIMEOUT_MS: Final = 3000
-"""After it, librdkafka gives a message up."""
+"""After this, librdkafka gives up on a message."""
 ANSWER_DEADLINE_S: Final = 5.0
-"""Should librdkafka not even report that."""
+"""In case librdkafka does not even report that."""
 _METADATA_TIMEOUT_S: Final = 0.5
 _POLL_S: Final = 0.05
 _REPLACED_EVERY_S: Final = 1.0
-"""At most so often, should one fatal error follow the other."""
+"""The least time between replacements, should fatal errors repeat."""
 
 Publishable = Quote | Interaction | Feedback | Tombstone | Instrument | Delisting
 _Headers = Sequence[tuple[str, str | bytes | None]]
@@ -56,14 +56,14 @@ class _Record(NamedTuple):
 
 
 class LogUnavailableError(ConnectionError, Failure):
-    """Kafka did not acknowledge all messages; `acknowledged` of them stand in the log."""
+    """Kafka did not acknowledge all messages; `acknowledged` of them are in the log."""
 
     def __init__(self, acknowledged: int, total: int, reason: str) -> None:
         super().__init__(f"Kafka acknowledged {acknowledged} of {total} messages: {reason}")
         self.acknowledged = acknowledged
 
     def problem(self) -> Problem:
-        """Return the problem that it is for a client."""
+        """Return the problem that the client gets."""
         detail = f"{self}. Those may be counted again if all are sent again"
         return Problem(LOG_UNAVAILABLE, detail, acknowledged=self.acknowledged)
 
@@ -105,7 +105,7 @@ class _Batch:
         Raises:
             LogUnavailableError: some are not.
         """
-        with contextlib.suppress(TimeoutError):  # the count below tells
+        with contextlib.suppress(TimeoutError):  # the count below shows it
             await asyncio.wait_for(self._done, ANSWER_DEADLINE_S)
         if self.acknowledged < self.total:
             raise LogUnavailableError(self.acknowledged, self.total, self.reason)
@@ -116,7 +116,7 @@ class _Batch:
 
 
 class Publisher:
-    """Kafka as the endpoints see it."""
+    """The endpoints' interface to Kafka."""
 
     _producer: Producer
     """while it runs"""
@@ -129,14 +129,14 @@ class Publisher:
         self._allowed = Allowed(kafka)
         self._stopping = threading.Event()
         self._fatal: str | None = None
-        """what ended the producer, until another one takes its place"""
+        """the fatal error of the producer, until it is replaced"""
         self._replaced_at_s = -_REPLACED_EVERY_S
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Take reports of deliveries; in the end wait for what is under way, in bounded time.
+        """Process delivery reports; on exit, wait for messages in flight, in bounded time.
 
-        Nothing is left of librdkafka then, whose threads would go on looking for the broker.
+        librdkafka is closed then, whose threads would otherwise keep trying to reach the broker.
         """
         self._producer = self._new_producer()
         poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
@@ -152,8 +152,9 @@ class Publisher:
     async def publish(self, messages: Sequence[Publishable]) -> None:
         """Return once Kafka has acknowledged all `messages`.
 
-        While traces are on, their records say in the header `traceparent` which span sent them.
-        Else they have none, whatever the request had: nothing here would stand in that trace.
+        If tracing is on, the header `traceparent` of the records names the span that sent them.
+        Otherwise there is no such header, even if the request had one: that trace would have no
+        span from here.
 
         Raises:
             LogUnavailableError: it has not, in bounded time.
@@ -184,8 +185,8 @@ class Publisher:
             why = self._refusals.why or error.args[0].str()
             return f"{self._kafka.bootstrap_servers}: {why}"
         self._refusals.forget()
-        if (lacking := await self._allowed.why_not()) is not None:
-            return lacking
+        if (missing := await self._allowed.why_not()) is not None:
+            return missing
         there = {self._kafka.name(name): len(seen.topics[name].partitions) for name in seen.topics}
         for topic in (QUOTES.name, INTERACTIONS.name, FEEDBACK.name):
             if topic not in there:
@@ -208,7 +209,7 @@ class Publisher:
                 "partitioner": LIBRDKAFKA_PARTITIONER,
                 "linger.ms": 2,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
-                # A broker that comes back is seen within a second.
+                # A broker that comes back is noticed within a second.
                 "reconnect.backoff.max.ms": 1000,
             },
             logger=_log,
@@ -218,19 +219,19 @@ class Publisher:
         while not self._stopping.is_set():
             try:
                 self._producer.poll(_POLL_S)
-            except KafkaException as error:  # librdkafka logs what it gets over by itself
+            except KafkaException as error:  # librdkafka logs errors that it recovers from
                 self._fatal = error.args[0].str()
                 _log.error("Kafka needs a new producer: %s", self._fatal)
                 try:
                     self._replace_producer()
-                except TokenError as lacking:  # the old one goes on failing, so this comes again
-                    self._fatal = str(lacking)
+                except TokenError as error:  # the old one keeps failing, so this is tried again
+                    self._fatal = str(error)
 
     def _leave(self) -> None:
-        del self._producer  # librdkafka ends with it, and waits for its threads
+        del self._producer  # this closes librdkafka and waits for its threads
 
     def _replace_producer(self) -> None:
-        """Publish by a new producer; what the old one still had is reported as failed."""
+        """Switch to a new producer; messages that the old one still had are reported as failed."""
         self._stopping.wait(max(0, self._replaced_at_s + _REPLACED_EVERY_S - time.monotonic()))
         self._replaced_at_s = time.monotonic()
         old, self._producer = self._producer, self._new_producer()

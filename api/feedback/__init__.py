@@ -1,1 +1,1 @@
-"""What became of recommendations, into Kafka."""
+"""Publishes feedback on recommendations to Kafka."""

@@ -1,4 +1,4 @@
-"""The endpoint of feedback: what became of recommendations, over HTTP, into Kafka."""
+"""The endpoint of feedback on recommendations, from HTTP to Kafka."""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -38,11 +38,11 @@ _BROKEN: Final = (
     "Expected `int` >= 1 - at `$.position`"
 )
 _NO_KEY: Final = "Redis: no answer in 0.2 s"
-"""Only until the process has read the key that request ids are signed with."""
+"""Only until the process has read the signing key of request ids."""
 
 
 class Feedback:
-    """Takes feedback on the answers of one namespace."""
+    """Accepts feedback on the answers of one namespace."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class Feedback:
         return respond(FeedbackAccepted(len(messages) - clicks, clicks), 202)
 
     async def _signer(self) -> Signer:
-        """Return the signer with the latest key; with the last known one if Redis is away."""
+        """Return the signer with the latest key; with the last known one if Redis is down."""
         try:
             return await self._store.answer(self._request_ids.latest())
         except StoreUnavailableError:
             return await self._store.answer(self._request_ids.signer())
 
     async def _variants(self) -> Collection[str]:
-        """Return the variants that are served; only the default one if Redis is away."""
+        """Return the variants that are served; only the default one if Redis is down."""
         try:
             return {DEFAULT_VARIANT, *await self._store.answer(self._generations.variants())}
         except StoreUnavailableError:
@@ -98,13 +98,13 @@ def endpoints(feedback: Feedback) -> Table:
             tag="events",
             summary="Publish what was shown and clicked",
             description="""\
-One impression or click, or an array of up to 1,000; answered once Kafka has them all.
+One impression or click, or an array of up to 1,000; the answer is sent once Kafka has all of them.
 
-`request_id` is that of the recommendations that it is about: one that this service did not make, or
-made for another user, breaks a rule, and so does an instrument that was not among them. `position`
-is the instrument's place in what was shown, from 1; without `ts` it is about now. If one breaks a
-rule, none is taken, and `errors` names index, field and reason of each (of the first 20). What is
-sent twice counts twice in the metrics; readers of the topic can tell.""",
+`request_id` is that of the recommendations. An id that this service did not issue, or issued for
+another user, is invalid, and so is an instrument that was not among them. `position` is the rank at
+which the instrument was shown, from 1; `ts` defaults to now. If one is invalid, none is accepted,
+and `errors` gives the index, field and reason of each (of the first 20). Feedback that is sent
+twice counts twice in the metrics; readers of the topic can recognize it.""",
             act=feedback.take,
             body=json_body(_schema(), one=_CLICK, several=[_IMPRESSION, _CLICK]),
             body_kinds=(SentFeedback,),

@@ -1,4 +1,4 @@
-"""Bodies with feedback into messages, and what is counted of them. Pure."""
+"""Parses feedback into messages, and counts them. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -18,14 +18,14 @@ from contracts.feedback import (
 from contracts.input_rules import ANY, InputRules
 
 UNKNOWN: Final = "unknown"
-"""Counts a variant that a request id names and this server does not know."""
+"""Label for a variant in a request id that this server does not know."""
 
 
 _strict: Final = strict_decoder(SentFeedback)
 
 
 class Counted(NamedTuple):
-    """The labels that feedback is counted by: few values each, whatever clients send."""
+    """The labels of the feedback counter: few values each, whatever clients send."""
 
     kind: FeedbackType
     variant: str
@@ -39,8 +39,8 @@ def parse_feedback(
 
     Raises:
         MalformedBodyError: it is not JSON.
-        InvalidEventsError: one breaks a rule or is not about an answer of the signer's to its user,
-            or there are none or too many.
+        InvalidEventsError: one is invalid or not about an answer that the signer issued to this
+            user, or there are none or too many.
     """
 
     def message(value: bytes) -> Feedback:
@@ -51,9 +51,9 @@ def parse_feedback(
 
 
 def count(messages: Iterable[Feedback], known_variants: Collection[str]) -> Counter[Counted]:
-    """Return how much feedback there is of each kind, on each variant and source.
+    """Count feedback by kind, variant and source.
 
-    A variant that is served no more counts as `unknown`: over time there may be any number of them.
+    A variant that is no longer served counts as `unknown`: their number is unbounded over time.
     """
     return Counter(_labels(message, known_variants) for message in messages)
 

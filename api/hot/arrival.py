@@ -1,8 +1,8 @@
-"""Bounds on how a request arrives: how large its head may be, and how long it may take.
+"""Bounds on incoming requests: the size of the head, and the time to arrive.
 
-uvicorn's parser takes headers without end, and waits for the rest of a request for ever; 100 MB of
-headers are 100 MB of memory. Here either ends its connection. How large a body may be, and how long
-one is waited for that somebody reads, is judged where it is read (`api.http.writing`).
+uvicorn's parser accepts headers of any size, and waits for the rest of a request forever; 100 MB of
+headers take 100 MB of memory. Here, either closes the connection. Bodies are bounded, in size and
+time, where they are read (`api.http.writing`).
 """
 
 import asyncio
@@ -11,27 +11,27 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""As much as Apache or Node take at most; what comes at once with its end may be a block more."""
+"""The limit of Apache and Node; the block that contains its end may exceed it."""
 ARRIVAL_TIMEOUT_S: Final = 10.0
-"""For a request without an answer under way, from its first byte, or a connection without any."""
+"""For a request that is not being answered, from its first byte, or for an idle connection."""
 
 
 class BoundedArrival(HttpToolsProtocol):
-    """uvicorn's protocol, for clients that cannot be trusted to come to an end."""
+    """uvicorn's protocol, for clients that may never finish a request."""
 
     _head_bytes = 0
-    """what came since the last request, as far as it came without a body"""
+    """bytes received since the last request, without those of bodies"""
     _chunk_bytes = 0
     _in_body = False
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Start waiting for a request."""
         super().connection_made(transport)
         self._expect_its_end()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless it is too much."""
+        """Accept data, unless it is too much."""
         self._chunk_bytes = len(data)
         super().data_received(data)
         if self._in_body:
@@ -43,13 +43,13 @@ class BoundedArrival(HttpToolsProtocol):
             self._expect_its_end()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
+        """Accept a part of a body."""
         self._in_body = True
         self._expect_its_end()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request: what else came with its end is the head of the next one."""
+        """End a request: the bytes after it belong to the head of the next one."""
         self._in_body = False
         self._head_bytes = -self._chunk_bytes
         self._expect_nothing()
@@ -72,6 +72,6 @@ class BoundedArrival(HttpToolsProtocol):
     def _give_up(self) -> None:
         self._deadline = None
         if self.cycle is not None and not self.cycle.response_complete:
-            self._expect_its_end()  # who answers has a bound of its own
+            self._expect_its_end()  # answering has its own bound
         else:
             self.transport.close()

@@ -1,6 +1,6 @@
-"""Which hot endpoint a request's target is for. Pure.
+"""Finds the hot endpoint for a request's target. Pure.
 
-What matches no hot endpoint is for the ordinary routes: among it ids with a bare slash.
+Targets that match no hot endpoint take the ordinary routes, such as ids with an unencoded slash.
 """
 
 import re
@@ -14,24 +14,24 @@ _IN_PATH: Final = re.compile(r"\\\{(\w+)\\\}")
 
 
 class Match(NamedTuple):
-    """A target that is for a hot endpoint."""
+    """A target that matched a hot endpoint."""
 
     endpoint: ReadEndpoint
     path: str
-    """as it came"""
+    """as received"""
     of_path: dict[str, str]
-    """the decoded texts of the parameters in it"""
+    """the decoded parameters in it"""
     query: str
-    """as it came"""
+    """as received"""
 
 
 class Matcher:
-    """Matches targets with endpoints, all of them at once."""
+    """Matches targets against all endpoints at once."""
 
     def __init__(self, endpoints: Iterable[ReadEndpoint]) -> None:
         self._of_group: dict[int, tuple[ReadEndpoint, list[tuple[str, int]]]] = {}
-        """By the number of its group in the pattern: an endpoint, and the names in its path, with
-        the numbers of theirs."""
+        """Group number in the pattern -> the endpoint, and the names in its path with their group
+        numbers."""
         alternatives: list[str] = []
         group = 1
         for endpoint in endpoints:
@@ -45,7 +45,7 @@ class Matcher:
         self._pattern = re.compile("|".join(alternatives))
 
     def match(self, target: bytes) -> Match | None:
-        """Return what `target`, as it stands in the request's first line, is for."""
+        """Return the endpoint for `target`, given as in the request line."""
         if not target.isascii() or b"#" in target:
             return None
         path, _, query = target.decode("ascii").partition("?")
@@ -56,7 +56,7 @@ class Matcher:
         texts = {name: found[number] for name, number in names}
         if "%" in path:
             texts = {name: unquote(text) for name, text in texts.items()}
-            # Without its encoding the path is another one, which the framework knows.
+            # Decoded, this is a different path, which the framework handles.
             if "/" in "".join(texts.values()) and not endpoint.may_have_slashes:
                 return None
         return Match(endpoint, path, texts, query)

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP protocol, with hot requests answered from within it.
+"""uvicorn's HTTP protocol, which answers hot requests itself.
 
-uvicorn lets its protocol class be chosen. This one takes a hot request as soon as its headers are
-there; all others, and what the connection is about (keep-alive, pipelining, shutting down), stay
-uvicorn's. A hot request is a `_Cycle` to it, as an ordinary one is a `RequestResponseCycle`.
+uvicorn accepts a custom protocol class. This one answers a hot request as soon as its headers have
+arrived; uvicorn handles all others, and the connection itself (keep-alive, pipelining, shutdown).
+To uvicorn, a hot request is a `_Cycle`, as an ordinary one is a `RequestResponseCycle`.
 """
 
 import asyncio
@@ -30,37 +30,37 @@ _SECURITY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADER
 _SECURITY_BY_ORIGIN: Final = b"%bvary: Origin\r\n" % _SECURITY
 _TAKES_NOTHING_MS: Final = 30_000
 _UNREAD_BYTES: Final = 128 * 1024
-"""That the system holds of answers for a client which reads none: by itself it takes megabytes, and
-answers are made for them."""
+"""How much unread response data the system buffers per client: by default, megabytes, for which
+answers would be made."""
 _MAX_PIPELINED: Final = 32
-"""Requests that may wait for those before them on their connection."""
+"""Pipelined requests that may wait on a connection."""
 _HOT_PREFIXES: Final = (b"/instruments/", b"/v1/instruments/", b"/v1/users/")
 _WITH_A_BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 _OF_A_PAGE: Final = _WITH_A_BODY | {b"origin"}
 _NOT_HTTP: Final = (
-    "It is no HTTP/1.1 request, or has two `Host` headers, or its head is over 64 KiB, or more "
-    "than 32 requests wait on the connection, which is closed"
+    "Not an HTTP/1.1 request, or two `Host` headers, or a head over 64 KiB, or more "
+    "than 32 pipelined requests; the connection is closed"
 )
 
 
 class TooManyPipelinedError(RuntimeError):
-    """More requests wait on a connection than may; the parser takes it for bytes that are none."""
+    """Too many requests wait on a connection; the parser handles it as malformed input."""
 
 
 class TwoHostsError(ValueError):
-    """A request has more than one `Host`: a proxy may go by the other one than the server."""
+    """A request has more than one `Host`: a proxy and the server may use different ones."""
 
 
 class HotProtocol(BoundedArrival):
     """One connection of a client."""
 
     _running: RequestResponseCycle | None = None
-    """the ordinary request that is answered now: uvicorn holds the one that came last"""
+    """the ordinary request that is being answered: uvicorn keeps the last one received"""
     _refused = False
-    """whether something came that is no request: nothing after it is read"""
+    """whether malformed input was received: nothing after it is read"""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; a client that takes nothing of its answer any more is given up in bounded time."""
+        """Begin; a client that stops reading its answer is dropped in bounded time."""
         super().connection_made(transport)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's
             own = transport.get_extra_info("socket")
@@ -68,12 +68,12 @@ class HotProtocol(BoundedArrival):
             own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless nothing more can be understood."""
+        """Parse data, unless the input was malformed before."""
         if not self._refused:
             super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell all requests that are under way: uvicorn tells the one that came last."""
+        """Notify all requests in flight: uvicorn notifies only the last one."""
         super().connection_lost(exc)
         for cycle in (self._running, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None:
@@ -81,19 +81,19 @@ class HotProtocol(BoundedArrival):
                 cycle.message_event.set()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or say that there is none."""
+        """Continue with the next request, or mark the connection as idle."""
         super().on_response_complete()
         if self._refused:
             self._refuse()
 
     def on_message_begin(self) -> None:
-        """Begin a request; what only an ordinary one needs is made when it turns out to be one."""
+        """Begin a request; state that only ordinary ones need is created later."""
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
 
     def on_headers_complete(self) -> None:
-        """Answer a hot request here, have uvicorn answer any other."""
+        """Answer a hot request here, and leave any other to uvicorn."""
         if self.url.startswith(b"//"):
             self.url = b"/" + self.url.lstrip(b"/")
         names = [name for name, _ in self.headers]
@@ -102,18 +102,18 @@ class HotProtocol(BoundedArrival):
         if not self._serve_hot(names):
             self._serve_ordinary()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's words)
-        """Answer bytes that are no request, with a problem as all others."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's text)
+        """Answer malformed input with a problem."""
         self._refused = True
         self._refuse()
 
     def _refuse(self) -> None:
-        """Answer what is no request, once those before it are answered."""
+        """Answer malformed input, once the requests before it are answered."""
         last = self.cycle
         waits = last is not None and not last.response_complete
         if waits and last.more_body:
-            # Its body is what cannot be read. Without an answer yet it would wait for ever; one
-            # that has begun has said all that this request will be told.
+            # The malformed input is its body. If its answer has not begun, it would wait forever;
+            # if it has, nothing more is sent.
             waits = last.response_started
             last.keep_alive = False
         if waits or self.pipeline or self.transport.is_closing():
@@ -137,7 +137,7 @@ class HotProtocol(BoundedArrival):
         if hosts is not None and b"host" in names:
             _, host = self.headers[names.index(b"host")]
             if not hosts.allow(host):
-                return False  # the ordinary route refuses it
+                return False  # the ordinary route rejects it
         crowded = serving.full and self.url.startswith(_HOT_PREFIXES)
         hot = None if crowded else serving.match(self.url)
         if hot is None and not crowded:
@@ -160,7 +160,7 @@ class HotProtocol(BoundedArrival):
         super()._start_asgi_task(cycle, app)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: to offer HTTP/2, as curl may, is no reason to write to the log."""
+        """Log nothing: offering HTTP/2, as curl may do, is not worth a log line."""
 
     def _serve_ordinary(self) -> None:
         if len(self.pipeline) >= _MAX_PIPELINED:
@@ -170,7 +170,7 @@ class HotProtocol(BoundedArrival):
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)  # the scope holds the same list
         super().on_headers_complete()
-        # What comes at once with an offer to upgrade, which is not taken up, is lost in uvicorn.
+        # uvicorn loses data that follows an upgrade offer, which is not accepted.
         if DRAINING in self.app_state or self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
@@ -193,17 +193,17 @@ class HotProtocol(BoundedArrival):
 
 
 class _Nobody:
-    """Waits for nothing."""
+    """An event that nobody waits for."""
 
     def set(self) -> None:
-        """Wake nobody."""
+        """Do nothing."""
 
 
 _NOBODY: Final = _Nobody()
 
 
 class _Cycle:
-    """What uvicorn's protocol looks at of the request that is under way."""
+    """What uvicorn's protocol needs to know about the request in flight."""
 
     __slots__ = ("disconnected", "keep_alive", "more_body", "response_complete")
 

@@ -1,6 +1,6 @@
-"""Hot requests under way: how many there may be, what they cost, and what becomes of failures."""
+"""Serves hot requests: bounds their number, measures them, and handles failures."""
 
-from __future__ import annotations  # else those of inner functions are worked out at each call
+from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
 import asyncio
 from collections import deque
@@ -19,19 +19,19 @@ from api.http.replies import Reply, conditional
 from api.redis.store import Store
 
 MAX_UNDER_WAY: Final = 1024
-"""At 20,000 answers a second, what a core makes, the last of them is answered after 50 ms."""
+"""At 20,000 answers a second, the rate of one core, the last one is answered after 50 ms."""
 
 REFUSED_AFTER_S: Final = 0.15
-"""Well within the 250 ms in which every answer is promised."""
+"""Well within the 250 ms that every answer is promised in."""
 _TOGETHER_S: Final = 0.005
-"""Refusals are sent together if they are due within it."""
+"""Rejections that are due within it are sent together."""
 _TURNED_AWAY: Final = "turned away"
-"""In the metrics, instead of a route: which one it would be is not worth finding out."""
+"""In the metrics, instead of a route: finding the route is not worth the time."""
 
 Send = Callable[[Reply], None]
 
-_TOO_MANY: Final = f"{MAX_UNDER_WAY} requests are under way: try again"
-_BUG: Final = "An error that is ours, not yours; it stands in the server's log"
+_TOO_MANY: Final = f"{MAX_UNDER_WAY} requests are in flight: try again"
+_BUG: Final = "An internal error; see the server's log"
 
 
 class Serving:
@@ -44,10 +44,10 @@ class Serving:
         self._requests = metrics.requests
         self._under_way = 0
         self._refused: deque[tuple[float, bytes, Send]] = deque()
-        """When each request that is turned away came, what it asked for, and its `send`."""
+        """Of each rejected request, the arrival time, the target, and its `send`."""
 
     def match(self, target: bytes) -> Match | None:
-        """Return what a target is for, None if the ordinary route has to answer it."""
+        """Return the hot endpoint for a target, None if the ordinary route has to answer it."""
         return self._matcher.match(target)
 
     @property
@@ -58,7 +58,7 @@ class Serving:
     def serve(
         self, match: Match, headers: RawHeaders, if_none_match: bytes | None, send: Send
     ) -> None:
-        """Have `send` called with the answer, exactly once, in bounded time."""
+        """Call `send` with the answer, exactly once, in bounded time."""
         started = perf_counter()
         endpoint = match.endpoint
         self._under_way += 1
@@ -72,16 +72,16 @@ class Serving:
         try:
             values, _ = self._admit(endpoint, match.of_path, match.query, headers)
             read = endpoint.read(**values)
-        except Exception as error:  # noqa: BLE001 (a bug must be answered, too)
+        except Exception as error:  # noqa: BLE001 (a bug needs an answer, too)
             done(None, error)
         else:
             self._store.start(read, done)
 
     def turn_away(self, target: bytes, send: Send) -> None:
-        """Have `send` called with a refusal, `REFUSED_AFTER_S` from now.
+        """Call `send` with a rejection, `REFUSED_AFTER_S` from now.
 
-        At once would be worse: who asks again without a pause then gets nothing but refusals out of
-        a server that does nothing but refuse.
+        An immediate rejection would be worse: clients that retry without a pause would keep the
+        server busy with nothing but rejections.
         """
         loop = asyncio.get_running_loop()
         self._refused.append((loop.time(), target, send))
@@ -89,7 +89,7 @@ class Serving:
             loop.call_later(REFUSED_AFTER_S, self._refuse)
 
     def _refuse(self) -> None:
-        """Send the refusals that are due."""
+        """Send the rejections that are due."""
         loop = asyncio.get_running_loop()
         due = loop.time() - REFUSED_AFTER_S + _TOGETHER_S
         while self._refused and self._refused[0][0] <= due:

@@ -1,1 +1,1 @@
-"""What all endpoints share: how requests come in, and how they are answered."""
+"""What all endpoints share: reading requests and sending answers."""

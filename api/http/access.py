@@ -1,11 +1,11 @@
-"""Who may do what: the key of a request, and whether it has the scope that an endpoint needs.
+"""Access control: the key of a request, and whether it has the scope that an endpoint needs.
 
-Both paths to an endpoint go through `Access.admit`. Without any key set up, all is open to all.
+Both paths to an endpoint go through `Access.admit`. If no keys are set up, everything is open.
 
-A key is found by looking up the hash of what was sent. How long that takes tells about that hash,
-and nothing about keys: nobody can steer what a hash begins with. A header that came before is found
-as it came, without SHA-256, which spares a hot request most of that time; Python, too, compares
-texts only if their hashes, which have a secret of the process in them, agree.
+A key is looked up by its hash. The time of the lookup depends on that hash only and reveals nothing
+about the keys: nobody can control how a hash begins. A header that was seen before is found as it
+is, without SHA-256, which saves a hot request most of that time; Python, too, compares strings only
+if their hashes, which are salted with a secret of the process, are equal.
 """
 
 import time
@@ -21,15 +21,15 @@ from api.http.quotas import ReadQuota
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 MISSING: Final = "Send a key as `X-API-Key: ...` or `Authorization: Bearer ...`"
-OPEN_TO_ALL: Final = "whoever reaches this server may write, read of every user, and administer"
-_UNKNOWN: Final = "No such key exists, or no longer: send a valid one"
+OPEN_TO_ALL: Final = "anyone who can reach this server may write, read all users, and administer"
+_UNKNOWN: Final = "The key does not exist or was removed: send a valid one"
 _MAX_KNOWN: Final = 10_000
-"""Headers: a key may come in many, as `Bearer` may be written in many ways."""
+"""Headers: one key may appear in many forms, as `Bearer` may be written in many ways."""
 _MAX_KNOWN_BYTES: Final = 256
-"""Of such a header; ours take 53. A longer one is hashed each time: a header may have 64 KiB."""
+"""Of such a header; ours have 53. A longer one is hashed each time: a header may have 64 KiB."""
 
 Admitted = tuple[dict[str, Any], Key | None]
-"""What a request asks for, and the key that it was admitted by, if one was needed."""
+"""The parameters of a request, and the key that admitted it, if one was needed."""
 
 
 class Access:
@@ -38,15 +38,15 @@ class Access:
     def __init__(
         self, keys: Mapping[bytes, Key] | None, now_s: Callable[[], float] = time.time
     ) -> None:
-        """Admit by `keys`, given by their digests; None: everybody, to everything."""
+        """Admit by `keys`, keyed by their digests; None admits everyone to everything."""
         self._keys = keys
         self._now_s = now_s
         self._quota = ReadQuota()
         self._known: dict[tuple[bytes, bytes], Key] = {}
-        """By header, as it came."""
+        """Keyed by the header as received."""
 
     def use(self, keys: Mapping[bytes, Key]) -> None:
-        """Admit by other keys from now on."""
+        """Replace the keys."""
         self._keys = keys
         self._known = {}
 
@@ -56,8 +56,8 @@ class Access:
         """Return the values of a request's parameters, and its key if the endpoint needs one.
 
         Raises:
-            Problem: no valid key came, or one without the scope, or its limit is reached; or
-                parameters break rules.
+            Problem: there is no valid key, or it does not have the scope, or its limit is reached;
+                or parameters are invalid.
         """
         if self._keys is None:
             return endpoint.values(of_path, query), None
@@ -70,10 +70,10 @@ class Access:
         return values, key
 
     def key(self, headers: RawHeaders) -> Key:
-        """Return the key that came with a request.
+        """Return the key of a request.
 
         Raises:
-            Problem: none came, or one that is unknown or has expired.
+            Problem: there is none, or it is unknown or has expired.
         """
         header = _header_of(headers)
         if header is None:
@@ -85,7 +85,7 @@ class Access:
         return key
 
     def valid_key(self, headers: RawHeaders) -> Key | None:
-        """Return the valid key that came with a request that needs none, None if none did."""
+        """Return the valid key of a request that needs none, None if it has none."""
         try:
             return self.key(headers)
         except Problem:
@@ -94,7 +94,7 @@ class Access:
     def _admitted(self, scope: Scope, headers: RawHeaders) -> Key:
         key = self.key(headers)
         if scope not in key.scopes:
-            raise Problem(FORBIDDEN, lacking(scope))
+            raise Problem(FORBIDDEN, missing_scope(scope))
         if key.limit is not None and scope != "write":
             self._quota.spend(key.name, key.limit)
         return key
@@ -114,7 +114,7 @@ class Access:
         return key
 
 
-def lacking(scope: Scope) -> str:
+def missing_scope(scope: Scope) -> str:
     """Return the detail of the problem that a key does not have a scope."""
     return f"The key does not have the scope `{scope}`"
 

@@ -6,13 +6,13 @@ import msgspec
 
 
 class Liveness(msgspec.Struct, frozen=True):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["alive"]
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Reads can be served; `kafka` says whether writes can, too."""
+    """Reads can be served; `kafka` shows whether writes can, too."""
 
     status: Literal["ready"]
     redis: str

@@ -1,7 +1,7 @@
-"""How the body of a request is taken: JSON only, of bounded size, within bounded time.
+"""Reads the body of a request: JSON only, of bounded size, within bounded time.
 
-A page of any origin may have a browser post a form or a text to a server that only this browser
-reaches, but not `application/json`: a browser asks the server first whether it may.
+A page of any origin can make a browser post a form or a text to a server that only this browser can
+reach, but not `application/json`: that needs a preflight request.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from api.http.problems import INCOMPLETE_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 4.0
-"""For a whole body, however it trickles: with the 5 s that Kafka may take, a request is over within
-the 10 s that a server which stops waits for it. 1 MiB then needs 2 Mbit/s."""
+"""For a whole body, however slowly it arrives: with the 5 s that Kafka may take, a request ends
+within the 10 s for which a server that shuts down waits for it. 1 MiB then needs 2 Mbit/s."""
 
 
 def check_head(request: Request) -> None:
-    """Judge a body by what announces it.
+    """Check a body by its headers.
 
     Raises:
-        Problem: it is no JSON, or larger than `MAX_BODY_BYTES`.
+        Problem: it is not JSON, or larger than `MAX_BODY_BYTES`.
     """
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() != "application/json":
@@ -34,23 +34,23 @@ async def read_body(request: Request) -> bytes:
     """Return the whole body of a request.
 
     Raises:
-        Problem: it is larger than `MAX_BODY_BYTES`, or not there within `BODY_TIMEOUT_S`.
+        Problem: it is larger than `MAX_BODY_BYTES`, or does not arrive within `BODY_TIMEOUT_S`.
     """
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             body = bytearray()
             async for chunk in request.stream():
                 body += chunk
-                _check_size(len(body))  # a body in chunks announces no size
+                _check_size(len(body))  # a chunked body does not declare its size
             return bytes(body)
     except TimeoutError:
-        detail = f"{BODY_TIMEOUT_S:g} s are given for a whole body: send fewer events at a time"
+        detail = f"{BODY_TIMEOUT_S:g} s are allowed for a whole body: send fewer events at a time"
         raise Problem(INCOMPLETE_BODY, detail) from None
     except ClientDisconnect:  # nobody reads the answer, but it is counted
-        raise Problem(INCOMPLETE_BODY, "The client hung up before the body's end") from None
+        raise Problem(INCOMPLETE_BODY, "The client disconnected before the body's end") from None
 
 
 def _check_size(size: int) -> None:
     if size > MAX_BODY_BYTES:
-        detail = f"At most {MAX_BODY_BYTES} bytes are taken: send the events in parts"
+        detail = f"At most {MAX_BODY_BYTES} bytes are accepted: send the events in parts"
         raise Problem(TOO_LARGE, detail)

@@ -1,7 +1,7 @@
-"""What happens to an exception that nobody expected: a problem for the client, a line for the log.
+"""Handles unexpected exceptions: a problem for the client, a line for the log.
 
-The line says what was raised and where, and never an exception's message: messages quote what they
-stumbled over, such as the id of a user. With `LOG_LEVEL=DEBUG` the log holds the messages, too.
+The line names the exception and where it was raised, but never its message: messages quote data,
+such as the id of a user. With `LOG_LEVEL=DEBUG`, the messages are logged, too.
 """
 
 import logging
@@ -19,13 +19,13 @@ _log = logging.getLogger(__name__)
 
 
 class Contained:
-    """Ends every exception of `app` here, before a server logs it with its message."""
+    """Catches every exception of `app`, before a server logs it with its message."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and answer for `app` if it cannot."""
+        """Pass a request on, and answer it if `app` fails."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -38,33 +38,33 @@ class Contained:
 
         try:
             await self._app(scope, receive, noting_start)
-        except Exception as error:  # noqa: BLE001 (that is what this is for)
+        except Exception as error:  # noqa: BLE001 (this is its purpose)
             log_bug(error, scope["method"], route_of(scope))
-            # Half an answer cannot become another: the server sees it unfinished, and hangs up.
+            # An answer that has begun cannot be replaced: the server closes the connection.
             if not started:
                 await internal_problem(scope)(scope, receive, send)
 
 
 def log_bug(error: Exception, method: str, route: str) -> None:
-    """Log what was raised and where, without a word of what it says."""
+    """Log the exception and where it was raised, without its message."""
     _log.error(
         "%s %s failed: %s", method, route, _name(error), extra={"where": list(_places(error))}
     )
-    _log.debug("with its message, which may name users", exc_info=error)
+    _log.debug("with its message, which may contain user ids", exc_info=error)
 
 
 def internal_problem(scope: Scope) -> ASGIApp:
-    """Return the answer to a request that met a bug."""
-    detail = "An error that is ours, not yours; it stands in the server's log"
+    """Return the answer to a request that hit a bug."""
+    detail = "An internal error; see the server's log"
     return problem_response(Request(scope), Problem(INTERNAL, detail))
 
 
 def _places(error: BaseException) -> Iterator[str]:
-    """Yield the places that an exception passed, outermost first, then those of its cause.
+    """Yield the frames of an exception, outermost first, then those of its cause.
 
-    Of libraries, only the place that raised it: what lies between is the framework's machinery.
+    Library frames are left out, except the one that raised it.
     """
-    frames = traceback.extract_tb(error.__traceback__)  # none of a cause that was never raised
+    frames = traceback.extract_tb(error.__traceback__)  # empty for a cause that was never raised
     ours = [frame for frame in frames[:-1] if "site-packages" not in frame.filename]
     for frame in ours + frames[-1:]:
         yield f"{frame.filename}:{frame.lineno} in {frame.name}"

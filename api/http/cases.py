@@ -1,4 +1,4 @@
-"""The problems that several endpoints share, as /docs shows them."""
+"""The problems that several endpoints share, with examples for /docs."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ from api.http.problems import (
 NO_SUCH_SYMBOL: Final = "No instrument has the symbol 'AAPL'"
 READING: Final[dict[ProblemType, str]] = {
     INVALID_REQUEST: "instrument: must be a whole number from 0 to 9223372036854775807",
-    OVERLOADED: "256 requests are under way already: try again in a second",
+    OVERLOADED: "256 requests are in flight already: try again in a second",
     STORE_UNAVAILABLE: "Redis: no answer in 0.2 s",
     TOPICS_UNKNOWN: "meta:topics in Redis has no partitions for quotes: "
     "run `python -m infra.topics` first",
@@ -33,17 +33,17 @@ READING_LISTS: Final[dict[ProblemType, str]] = {
     GENERATION_REPLACED: "The model was replaced while it was read: try again",
 }
 LONG_USER_ID: Final[dict[ProblemType, str]] = {
-    INVALID_REQUEST: "user_id: must have 1 to 128 bytes of UTF-8, this has 129"
+    INVALID_REQUEST: "user_id: must have 1 to 128 bytes of UTF-8, got 129"
 }
 WRITING: Final[dict[ProblemType, str]] = {
     MALFORMED_JSON: "JSON is malformed: invalid character (byte 12)",
-    INCOMPLETE_BODY: "4 s are given for a whole body: send fewer events at a time",
+    INCOMPLETE_BODY: "4 s are allowed for a whole body: send fewer events at a time",
     UNSUPPORTED_MEDIA_TYPE: "Send `Content-Type: application/json`, not 'text/plain'",
-    TOO_LARGE: "At most 1048576 bytes are taken: send the events in parts",
+    TOO_LARGE: "At most 1048576 bytes are accepted: send the events in parts",
     INVALID_EVENTS: "1 of 2 events break a rule, so none was taken; the first is at index 1: "
     "Expected `float` >= 1e-18 - at `$.price`",
-    RATE_LIMITED: "At most 10000 events in 1 s are taken: try again after 1 s",
-    OVERLOADED: "64 requests are under way already: try again in a second",
+    RATE_LIMITED: "At most 10000 events in 1 s: try again after 1 s",
+    OVERLOADED: "64 requests are in flight already: try again in a second",
     LOG_UNAVAILABLE: "Kafka acknowledged 0 of 2 messages: Local: Message timed out. "
     "Those may be counted again if all are sent again",
 }

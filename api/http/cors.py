@@ -1,4 +1,4 @@
-"""Pages of other origins: which of them a browser may let ask this server."""
+"""CORS: the origins whose pages may send requests to this server."""
 
 from collections.abc import Collection
 from typing import Final
@@ -9,22 +9,22 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CORS: Final = "cors"
-"""In the state of the lifespan if pages of other origins may ask."""
+"""Set in the lifespan state if cross-origin requests are allowed."""
 _SENT: Final = ("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-API-Key")
 _SEEN: Final = ("ETag", "Retry-After", "X-Request-Id")
 
 
 class Varied:
-    """Says of each answer of `app` that it depends on the origin of who asks.
+    """Marks each answer of `app` as dependent on the request's origin.
 
-    Else a cache could give what it keeps for one origin, or for none, to a page of another.
+    Otherwise a cache could serve what it stored for one origin, or for none, to a page of another.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and complete the headers of its answer."""
+        """Pass a request on, and add the header to its answer."""
 
         async def varied(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -38,7 +38,7 @@ class Varied:
 
 
 def install_cors(app: FastAPI, origins: Collection[str]) -> None:
-    """Let pages of `origins` ask `app`; keys go in headers, so cookies are never needed."""
+    """Allow requests from pages of `origins`; keys are headers, so cookies are never needed."""
     app.add_middleware(
         CORSMiddleware,
         allow_origins=sorted(origins),

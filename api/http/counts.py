@@ -1,6 +1,6 @@
-"""A counter, as Prometheus reads it, at the cost of an addition.
+"""A Prometheus counter at the cost of an addition.
 
-prometheus_client's own takes a lock, for threads; what the event loop alone counts needs none.
+prometheus_client's own takes a lock; a counter that only the event loop uses needs none.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 
 class Counts(Collector):
-    """How often each combination of labels came, in one process."""
+    """Counts each combination of labels, in one process."""
 
     def __init__(self, name: str, documentation: str, labels: tuple[str, ...]) -> None:
         self._name = name
@@ -32,7 +32,7 @@ class Counts(Collector):
         return [self._family()]
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what was counted."""
+        """Yield the counts."""
         family = self._family()
         for labels, count in self._counts.items():
             family.add_metric(labels, count)

@@ -1,7 +1,6 @@
-"""JSON bodies into what they say, or into the problem that they are.
+"""Decodes JSON bodies, or returns the problem with them.
 
-A body has no fields but those of its type: one that is misspelt would be left out silently, and its
-default would take its place.
+Unknown fields are rejected: a misspelt one would be ignored silently, and its default used instead.
 """
 
 import re
@@ -17,11 +16,11 @@ _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`"
 
 
 def strict_decoder(kind: type[T], tag: str | None = None) -> msgspec.json.Decoder[T]:
-    """Return a decoder of a struct that refuses fields which it does not have.
+    """Return a decoder of a struct that rejects unknown fields.
 
     Args:
-        kind: whose other readers may be lenient.
-        tag: what a field `type` must say, apart from the struct's own fields; None: there is none.
+        kind: a struct, which other readers may decode leniently.
+        tag: the value of an additional field `type`; None: there is no such field.
     """
     tagged: dict[str, Any] = {} if tag is None else {"tag_field": "type", "tag": tag}
     strict = msgspec.defstruct(
@@ -31,7 +30,7 @@ def strict_decoder(kind: type[T], tag: str | None = None) -> msgspec.json.Decode
 
 
 def explained(reason: str, kind: Any) -> tuple[str, str | None]:
-    """Return why a body is no `kind`, and the field that an unknown one is, if that is why.
+    """Return why a body is not a `kind`, and the name of the field if that is unknown.
 
     Args:
         reason: msgspec's.
@@ -47,10 +46,10 @@ def explained(reason: str, kind: Any) -> tuple[str, str | None]:
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Return what a body says.
+    """Return the decoded body.
 
     Raises:
-        Problem: it is not JSON, or breaks a rule of the decoder's type.
+        Problem: it is not JSON, or not valid for the decoder's type.
     """
     try:
         return decoder.decode(body)

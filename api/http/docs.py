@@ -1,7 +1,7 @@
-"""The page at /docs: Swagger UI, from this very server.
+"""The page at /docs: Swagger UI, served from this server.
 
-FastAPI's own page loads its script from a public host: it needs the internet, and runs whatever
-comes from there. The package fastapi-swagger has the same files, so only they are taken from it.
+FastAPI's own page loads its script from a public host: it needs internet access, and runs any code
+that this host sends. The package fastapi-swagger contains the same files; only they are used.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ _ASSETS: Final = "/docs/assets"
 
 
 def install_docs(app: FastAPI) -> None:
-    """Have `app`, made without pages of its own, describe itself at /docs."""
+    """Add /docs to `app`, which must be created without documentation pages of its own."""
     page = get_swagger_ui_html(
         openapi_url=app.openapi_url or "",
         title=app.title,
@@ -34,10 +34,10 @@ def install_docs(app: FastAPI) -> None:
 
 
 def _policy(page: bytes) -> str:
-    """Return the rules of the page: its own script and files, no other; it may ask this server."""
+    """Return the page's policy: only its own script and files, and requests to this server."""
     return (
         f"default-src 'none'; script-src 'self' {sources_of_inline_scripts(page)}; "
-        # Swagger UI sets styles of single elements, and has icons in its style sheet.
+        # Swagger UI sets inline styles, and has icons in its style sheet.
         "style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )

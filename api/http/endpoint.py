@@ -1,9 +1,9 @@
-"""An endpoint, stated once: its routes, its rules, its rights and its description follow from it.
+"""An endpoint, declared once: its routes, validation, access and description derive from it.
 
-The subjects' packages state theirs; `api.app` puts them together into one table. A read is
-answered by either of two paths: the framework's (`api.http.routing`), and for plain GETs of hot
-endpoints the one in front of it (`api.hot`). Both admit
-requests by `api.http.access`, and read parameters by `Endpoint.values`.
+Each subject's package declares its own; `api.app` combines them into one table. A read takes one of
+two paths: the framework's (`api.http.routing`) or, for plain GETs of hot endpoints, the one in
+front of it (`api.hot`). Both admit requests by `api.http.access` and parse parameters by
+`Endpoint.values`.
 """
 
 import re
@@ -29,17 +29,17 @@ _NEEDS_DECODING: Final = re.compile(r"[%+]")
 
 @dataclass(frozen=True, kw_only=True)
 class Success:
-    """How an endpoint answers if all goes well."""
+    """The successful answer of an endpoint."""
 
     kind: Any
-    """the type of the body; None if it is no JSON"""
+    """the type of the body; None if it is not JSON"""
     example: Any
     status: int = 200
     media_type: str = "application/json"
     schema: Schema | None = None
-    """of a body that is no JSON"""
+    """of a body that is not JSON"""
     headers: tuple[str, ...] = ()
-    """those that clients may rely on"""
+    """headers that clients may rely on"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,25 +48,25 @@ class Endpoint:
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     path: str
-    """`/v1/instruments/{instrument_id}/bars`: each name is that of a parameter"""
+    """`/v1/instruments/{instrument_id}/bars`: each name is a parameter"""
     tag: str
     summary: str
     description: str
     parameters: tuple[Parameter, ...] = ()
     success: Success
     problems: Mapping[ProblemType, str]
-    """those that it may answer, each with the detail of an example"""
+    """those that it may answer, each with an example of a detail"""
     scope: Scope | None = None
-    """what a key needs for it, once there are keys; None: it is open to all"""
+    """the scope that a key needs, if keys are set up; None: it is open to all"""
     scope_of: Callable[..., Scope | None] | None = None
-    """makes `scope` of the parameters' values, given by name, where it depends on them"""
+    """computes `scope` from the parameters, given by name, if it depends on them"""
     in_path: frozenset[str] = field(init=False)
     """the names of the parameters in the path"""
     may_have_slashes: bool = field(init=False)
-    """whether these may"""
+    """whether these may contain slashes"""
     _by_name: dict[str, Parameter] = field(init=False, repr=False)
     _defaults: dict[str, Any] = field(init=False, repr=False)
-    """the values of what need not be given"""
+    """the defaults of optional parameters"""
 
     def __post_init__(self) -> None:
         in_path = frozenset(_IN_PATH.findall(self.path))
@@ -85,11 +85,11 @@ class Endpoint:
         """Return the values of all parameters.
 
         Args:
-            of_path: the decoded texts of those in the path.
-            query: as it came; of what is given twice the last counts, what is unknown does not.
+            of_path: the decoded parameters in the path.
+            query: as received; of duplicates the last counts, unknown ones are ignored.
 
         Raises:
-            Problem: parameters break rules, all of which it names.
+            Problem: parameters are invalid; it lists all of them.
         """
         given = {**_texts(query), **of_path} if query else of_path
         values = self._defaults.copy()
@@ -114,9 +114,9 @@ class ReadEndpoint(Endpoint):
     """An endpoint whose whole answer is read from Redis."""
 
     read: Callable[..., Read[Reply]]
-    """makes the answer of the parameters' values, given by name"""
+    """makes the answer from the parameters, given by name"""
     hot: bool = False
-    """whether it is worth the path in front of the framework"""
+    """whether plain GETs take the path in front of the framework"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,18 +124,18 @@ class ActionEndpoint(Endpoint):
     """An endpoint that writes, waits, or streams."""
 
     act: Callable[..., Awaitable[Response]]
-    """makes the answer of the request and the parameters' values, given by name"""
+    """makes the answer from the request and the parameters, given by name"""
     body: Schema | None = None
     """`requestBody` of its description"""
     body_kinds: tuple[Any, ...] = ()
-    """the types whose schemas that refers to"""
+    """the types whose schemas it refers to"""
 
 
 Table = tuple[Endpoint, ...]
 
 
 def _invalid(reasons: Mapping[str, str | None]) -> Problem:
-    """Return the problem that parameters break rules: a reason for each, or None."""
+    """Return the problem of invalid parameters: a reason for each, or None."""
     errors = [{"field": name, "reason": reason} for name, reason in reasons.items() if reason]
     detail = "; ".join(f"{error['field']}: {error['reason']}" for error in errors)
     return Problem(INVALID_REQUEST, detail, errors=errors)

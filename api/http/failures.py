@@ -1,4 +1,4 @@
-"""Which problem each failure is for a client, and the framework's handlers that answer with it."""
+"""Maps failures to problems, and installs the framework's handlers that answer with them."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -23,11 +23,11 @@ _PROBLEM_OF: Final[Mapping[type[Exception], Callable[[Exception], Problem]]] = {
     StoreUnavailableError: lambda error: Problem(STORE_UNAVAILABLE, f"Redis: {error}"),
     TopologyError: lambda error: Problem(TOPICS_UNKNOWN, str(error)),
 }
-"""Those of the layers below, which know nothing of HTTP."""
+"""Failures of the layers below, which know nothing of HTTP."""
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """Return the problem that a failure is for a client; None if it is a bug."""
+    """Return the problem that a failure maps to; None if it is a bug."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, Failure):
@@ -39,14 +39,14 @@ def problem_of(error: Exception) -> Problem | None:
 def problem_response(
     request: Request, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the answer to a request that met `problem`, with the headers that it asks for."""
+    """Return the answer for `problem`, with the headers that it needs."""
     found = response(problem_reply(request.scope["raw_path"].decode("ascii"), problem))
     found.headers.update(headers or {})
     return found
 
 
 def install_failure_handlers(app: FastAPI) -> None:
-    """Have `app` answer every error with a problem, its framework's own included."""
+    """Make `app` answer every error with a problem, including those of the framework."""
 
     async def of_failure(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
@@ -57,7 +57,7 @@ def install_failure_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101 (as registered below)
         status = HTTPStatus(error.status_code)
         slug = status.phrase.lower().replace(" ", "-")
-        detail = f"{request.method} {request.url.path}: {error.detail}. What there is: /docs"
+        detail = f"{request.method} {request.url.path}: {error.detail}. All endpoints: /docs"
         problem = Problem(ProblemType(slug, status.phrase, status.value), detail)
         return problem_response(request, problem, error.headers)
 

@@ -1,4 +1,4 @@
-"""For what watches the service: liveness, readiness, metrics."""
+"""Endpoints for monitoring: liveness, readiness, metrics."""
 
 import asyncio
 import logging
@@ -18,12 +18,12 @@ from api.redis.store import Store, StoreUnavailableError
 from runtime.topology import Topology, TopologyError
 
 DRAINING: Final = "draining"
-"""In the state of the lifespan once each answer is the last one on its connection."""
+"""Set in the lifespan state once the server is shutting down."""
 KEPT_S: Final = 1.0
-"""How long a check of Kafka, which asks a broker and takes a thread, answers for later ones."""
+"""How long the result of a check of Kafka, which needs a thread and a broker, is reused."""
 
 UNAVAILABLE: Final = "unavailable: the server's log says why"
-"""What everybody may read of why nothing can be published, which names addresses and users."""
+"""The public reason why nothing can be published; the actual one contains addresses and users."""
 
 CheckKafka = Callable[[Topology], Coroutine[Any, Any, str]]
 """Returns `ok`, or why nothing can be published."""
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class _SharedCheck:
-    """One check of Kafka at a time, however many ask."""
+    """Runs one check of Kafka at a time, which concurrent callers share."""
 
     def __init__(self, check: CheckKafka) -> None:
         self._check = check
@@ -47,16 +47,16 @@ class _SharedCheck:
         self._logged = "ok"
 
     async def __call__(self, topology: Topology) -> str:
-        """Return what all may read of the check under way, or of one not older than `KEPT_S`."""
+        """Return the public result of the running check, or of one not older than `KEPT_S`."""
         found = self._found
         if found is None or topology != self._asked or self._is_old(found):
             self._asked, self._began_s = topology, time.monotonic()
             found = self._found = asyncio.create_task(self._check(topology))
-        # One who goes ends it for nobody else.
+        # A caller that is cancelled does not cancel it for the others.
         return self._public(await asyncio.shield(found))
 
     def _public(self, found: str) -> str:
-        """Return what a check found as all may read it; log it if it is another than before."""
+        """Return the public form of a result; log the result if it changed."""
         if found not in (self._logged, "ok"):
             _log.warning("nothing can be published: %s", found)
         self._logged = found
@@ -67,12 +67,12 @@ class _SharedCheck:
 
 
 def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry) -> Table:
-    """Return the endpoints of what watches the service.
+    """Return the endpoints for monitoring.
 
     Args:
         store: where the topics' partitions are.
-        check_kafka: the check that `/health/ready` tells of.
-        registry: of the metrics.
+        check_kafka: the check that `/health/ready` reports.
+        registry: holds the metrics.
     """
     shared_check = _SharedCheck(check_kafka)
 
@@ -81,7 +81,7 @@ def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry
 
     async def ready(request: Request) -> Response:
         if hasattr(request.state, DRAINING):
-            raise Problem(NOT_READY, "The server is about to end")
+            raise Problem(NOT_READY, "The server is shutting down")
         try:
             topology = await store.answer(store.read_topology())
         except (StoreUnavailableError, TopologyError) as error:
@@ -95,8 +95,8 @@ def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry
         ActionEndpoint(
             path="/health/live",
             tag="health",
-            summary="The process answers",
-            description="Nothing else is asked: a process whose Redis is away must not be "
+            summary="Whether the process is alive",
+            description="Nothing else is checked: a process whose Redis is down must not be "
             "restarted.",
             act=live,
             success=Success(kind=Liveness, example=Liveness("alive")),
@@ -105,12 +105,12 @@ def endpoints(store: Store, check_kafka: CheckKafka, registry: CollectorRegistry
         ActionEndpoint(
             path="/health/ready",
             tag="health",
-            summary="Reads can be served",
+            summary="Whether reads can be served",
             description="""\
-Redis answers and knows the topics. `kafka` is apart: reads do not need it. It is asked at most
-once a second, and is `ok` or `unavailable`; why, the server's log says.
+Ready means that Redis answers and knows the topics. `kafka` is separate, as reads do not need it:
+it is checked at most once a second, and is `ok` or `unavailable`; the server's log has the reason.
 
-Not ready is also a server that is about to end.""",
+A server that is shutting down is not ready, either.""",
             act=ready,
             success=Success(kind=Readiness, example=Readiness("ready", "ok", "ok")),
             problems={NOT_READY: "Redis: no answer in 0.2 s"},

@@ -1,9 +1,9 @@
-"""Which names a server without keys answers to.
+"""The host names that a server without keys answers to.
 
-Without keys anyone who reaches the server may do everything. A page can have its own name resolve
-to the server's address (DNS rebinding): a browser then takes the two for one origin, and lets the
-page read and write. `Host` still has the page's name, so a server without keys answers only to
-names that no such page has.
+Without keys, anyone who can reach the server may do everything. A page can make its own name
+resolve to the server's address (DNS rebinding): a browser then treats both as one origin and lets
+the page read and write. `Host` still has the page's name, so a server without keys answers only to
+names that no such page can have.
 """
 
 from collections.abc import Collection
@@ -17,11 +17,11 @@ from api.http.failures import problem_response
 from api.http.problems import UNKNOWN_HOST, Problem
 
 HOSTS: Final = "hosts"
-"""In the state of the lifespan: the names that the server answers to; None: to any."""
+"""In the lifespan state: the names that the server answers to; None: any."""
 ANY_HOST: Final = "*"
 
 _MAX_KNOWN: Final = 1000
-"""Of `Host` headers: an allowed one may be written in many ways, and have any port."""
+"""Of `Host` headers: an allowed name may be written in many ways, with any port."""
 
 
 class Hosts:
@@ -30,7 +30,7 @@ class Hosts:
     def __init__(self, names: Collection[str]) -> None:
         self._names = frozenset(names)
         self._known: set[bytes] = set()
-        """allowed headers, as they came"""
+        """allowed headers, as received"""
 
     def allow(self, header: bytes) -> bool:
         """Return whether the server answers to a `Host` header.
@@ -55,16 +55,16 @@ class Hosts:
 
 
 class Named:
-    """Passes a request on to `app` if the server answers to the name in it."""
+    """Passes a request on to `app` if the server answers to its host name."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self._app = app
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass a request on, or reject it."""
         given = _host_of(scope) if scope["type"] == "http" else None
-        # Every browser sends `Host`, so a request without it is not a page's.
+        # Every browser sends `Host`, so a request without it is not from a page.
         if given is None or self._hosts.allow(given):
             await self._app(scope, receive, send)
         else:

@@ -1,7 +1,7 @@
-"""What HTTP says of every resource, whatever its endpoints are: `HEAD`, `OPTIONS` and 405.
+"""What HTTP requires of every resource: `HEAD`, `OPTIONS` and 405.
 
-The endpoints state what they do. A `HEAD` is answered as `GET` without the body, `OPTIONS` with the
-methods that a path has, and a 405 names them all: the framework would name those of one route only.
+A `HEAD` is answered as `GET` without the body, `OPTIONS` with the methods of the path, and a 405
+lists them all: the framework would list only those of one route.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Methods:
-    """Answers what concerns methods for `app`, whose routes are `routes`."""
+    """Handles HTTP methods for `app`, whose routes are `routes`."""
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
@@ -39,7 +39,7 @@ class Methods:
             await self._app(scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as `GET`, up to the body; a stream ends there, as if its client had gone."""
+        """Answer as `GET` without the body; a stream ends at its headers."""
         as_get = {**scope, "method": "GET"}
         ended = False
 
@@ -55,7 +55,7 @@ class Methods:
             await self._app(as_get, receive, self._naming_methods(as_get, without_body))
         finally:
             if "route" in as_get:
-                scope["route"] = as_get["route"]  # what counts requests goes by it
+                scope["route"] = as_get["route"]  # request metrics use it
 
     def _naming_methods(self, scope: Scope, send: Send) -> Send:
         replaced = False
@@ -75,14 +75,14 @@ class Methods:
         return naming
 
     def _allowed(self, scope: Scope) -> bytes:
-        """Return the methods of a path, as `Allow` has them; none if there is no such path.
+        """Return the methods of a path for `Allow`; empty if there is no such path.
 
-        An id may have slashes, which are encoded: a path with more of them than its route is below
-        what the id names, and nothing is there.
+        Slashes in an id are encoded: a path with more slashes than its route is below the resource,
+        and does not exist.
         """
         as_get = {**scope, "method": "GET"}
         matching = [r for r in self._routes if r.matches(as_get)[0] is not Match.NONE]
-        # A path that may hold slashes matches longer ones, too, which are other resources.
+        # A route that allows slashes matches longer paths, too, which are other resources.
         path = getattr(matching[0], "path_format", None) if matching else None
         if path is not None and scope["raw_path"].count(b"/") > path.count("/"):
             return b""
@@ -100,7 +100,7 @@ class Methods:
 
 
 async def _send_not_found(scope: Scope, send: Send) -> None:
-    detail = f"{scope['method']} {scope['path']}: nothing is there. What there is: /docs"
+    detail = f"{scope['method']} {scope['path']}: not found. All endpoints: /docs"
     answer = problem_response(Request(scope), Problem(NOT_FOUND, detail))
     await answer(scope, _no_body, send)
 

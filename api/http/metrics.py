@@ -28,19 +28,19 @@ class Metrics:
         self.registry.register(self.recommendations)
         self.choices = Counts(
             "api_choices_total",
-            "What was recommended: made now, or kept since history and generation were the same",
+            "Recommendations: computed, or cached for the same history and generation",
             ("outcome",),
         )
         self.registry.register(self.choices)
         self.lists = Counts(
             "api_lists_total",
-            "Items' lists that histories were folded into: read from Redis, or kept since then",
+            "Item lists used to fold in histories: read from Redis, or cached",
             ("outcome",),
         )
         self.registry.register(self.lists)
         self.store_errors = Counter(
             "api_redis_errors_total",
-            "Reads that Redis did not answer: timeout, connection, overload, or refused",
+            "Failed reads from Redis: timeout, connection, overload, or refused",
             ["kind"],
             registry=self.registry,
         )
@@ -52,21 +52,21 @@ class Metrics:
         )
         self.feedback = Counter(
             "api_feedback_total",
-            "Feedback that Kafka acknowledged: impression or click, by what its request id names",
+            "Feedback that Kafka acknowledged: impression or click, by the parts of its request id",
             ["kind", "variant", "source"],
             registry=self.registry,
         )
 
 
 class Measured:
-    """Counts each HTTP request that passes on to `app`, and times it: streams never end."""
+    """Counts and times each HTTP request to `app`, up to the start of the answer."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and count it when its answer is over."""
+        """Pass a request on, and count it when its answer has ended."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -89,6 +89,6 @@ class Measured:
 
 
 def route_of(scope: Scope) -> str:
-    """Return the path of the endpoint that a request was routed to, with names for ids."""
+    """Return the path template of the endpoint that a request was routed to."""
     route: str = getattr(scope.get("route"), "path_format", "unmatched")
     return route

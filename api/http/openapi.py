@@ -1,4 +1,4 @@
-"""The description at /docs, made from the table of endpoints."""
+"""The OpenAPI description, made from the table of endpoints."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.http.access import MISSING, lacking
+from api.http.access import MISSING, missing_scope
 from api.http.endpoint import ActionEndpoint, Endpoint, Scope, Success, Table
 from api.http.parameters import REQUIRED, Parameter
 from api.http.problems import FORBIDDEN, MEDIA_TYPE, RATE_LIMITED, UNAUTHORIZED, ProblemType
@@ -22,15 +22,15 @@ _NOT_FOUND: Final = HTTPStatus.NOT_FOUND
 CACHE_CONTROL: Final = "Cache-Control"
 ETAG: Final = "ETag"
 KEPT: Final = (CACHE_CONTROL, ETAG)
-"""The headers of an answer that clients may keep."""
+"""The headers of a cacheable answer."""
 _HEADERS: Final[Mapping[str, Schema]] = {
-    CACHE_CONTROL: {"description": "who may keep it, and how long", "schema": {"type": "string"}},
+    CACHE_CONTROL: {"description": "who may cache it, and how long", "schema": {"type": "string"}},
     ETAG: {
-        "description": "what `If-None-Match` names to be answered 304",
+        "description": "a value for `If-None-Match`, to get a 304",
         "schema": {"type": "string", "pattern": '^(W/)?"[^"]*"$'},
     },
     "Retry-After": {
-        "description": "after so many seconds another try may succeed",
+        "description": "seconds after which a retry may succeed",
         "schema": {"type": "integer", "minimum": 1},
     },
     "WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string"}},
@@ -45,16 +45,16 @@ _NEEDED: Final = "Needs a key with the scope `{scope}`, if the server has keys."
 _SOMETIMES_NEEDED: Final = (
     "For a user it needs a key with the scope `{scope}`, if the server has keys."
 )
-_LIMITED: Final = "At most 1000 requests in 1 s are taken: try again after 1 s"
+_LIMITED: Final = "At most 1000 requests in 1 s: try again after 1 s"
 
 
 def responses_of(endpoint: Endpoint) -> Responses:
-    """Return the description of all answers of an endpoint."""
+    """Describe all answers of an endpoint."""
     return {**_answered(endpoint.success), **_failed({**endpoint.problems, **_refused(endpoint)})}
 
 
 def operation_of(endpoint: Endpoint) -> Schema:
-    """Return what else the description of an operation says: parameters and body."""
+    """Describe the parameters and the body of an operation."""
     operation: Schema = {}
     if endpoint.parameters:
         operation["parameters"] = [
@@ -67,14 +67,14 @@ def operation_of(endpoint: Endpoint) -> Schema:
 
 
 def json_body(schema: Schema, **shown: Any) -> Schema:
-    """Return the description of a body that is JSON, with examples by their names."""
+    """Describe a JSON body, with named examples."""
     examples = {name: {"value": msgspec.to_builtins(value)} for name, value in shown.items()}
     content = {"application/json": {"schema": schema, "examples": examples}}
     return {"required": True, "content": content}
 
 
 def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
-    """Have `app` describe itself; `keyed`: whether there are API keys."""
+    """Install the description of `app`; `keyed`: whether there are API keys."""
 
     def description() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -113,13 +113,13 @@ def _described(parameter: Parameter, *, in_path: bool) -> Schema:
         "description": parameter.description,
         "schema": parameter.schema,
     }
-    if parameter.schema.get("type") == "array":  # of what is comma-separated
+    if parameter.schema.get("type") == "array":  # comma-separated
         described |= {"style": "form", "explode": False}
     return described
 
 
 def _answered(success: Success) -> Responses:
-    """Return the description of a success, and of 304 if it has an `ETag`."""
+    """Describe a success, and 304 if it has an `ETag`."""
     if success.kind is None:
         schema = success.schema or {"type": "string"}
     else:
@@ -130,12 +130,15 @@ def _answered(success: Success) -> Responses:
         described["headers"] = _headers(success.headers)
     if ETAG not in success.headers:
         return {success.status: described}
-    unchanged = {"description": "The client has it already", "headers": _headers(success.headers)}
+    unchanged = {
+        "description": "The client has it already",
+        "headers": _headers(success.headers),
+    }
     return {success.status: described, 304: unchanged}
 
 
 def _failed(cases: Mapping[ProblemType, str]) -> Responses:
-    """Return the description of problems, each with the detail of an example."""
+    """Describe problems, each with an example of a detail."""
     by_status: defaultdict[int, list[ProblemType]] = defaultdict(list)
     for kind in cases:
         by_status[kind.status].append(kind)
@@ -155,16 +158,16 @@ def _failed(cases: Mapping[ProblemType, str]) -> Responses:
 
 
 def _refused(endpoint: Endpoint) -> Mapping[ProblemType, str]:
-    """Return the problems of keys that an endpoint may answer."""
+    """Return the access problems that an endpoint may answer."""
     scope = _scope_of(endpoint)
     if scope is None:
         return {}
     limited = {} if scope == "write" else {RATE_LIMITED: _LIMITED}
-    return {UNAUTHORIZED: MISSING, FORBIDDEN: lacking(scope), **limited}
+    return {UNAUTHORIZED: MISSING, FORBIDDEN: missing_scope(scope), **limited}
 
 
 def _scope_of(endpoint: Endpoint) -> Scope | None:
-    """Return the scope that an endpoint needs, at least for some values."""
+    """Return the scope that an endpoint needs, at least for some parameters."""
     return "read" if endpoint.scope_of is not None else endpoint.scope
 
 
@@ -177,7 +180,7 @@ def _problem_headers(kinds: Sequence[ProblemType]) -> Schema:
     headers = _headers((CACHE_CONTROL,))
     retried = [kind.retry_after_s is not None for kind in kinds]
     if any(retried):
-        # Where a path may be unknown, too, the framework answers 404 without it.
+        # The framework's own 404 for unknown paths does not have it.
         headers |= _headers(
             ("Retry-After",), required=all(retried) and kinds[0].status != _NOT_FOUND
         )
@@ -187,7 +190,7 @@ def _problem_headers(kinds: Sequence[ProblemType]) -> Schema:
 
 
 def _restore_bounds(node: Any) -> None:
-    """Write bounds of whole numbers in full: FastAPI holds floats, and the largest id is none."""
+    """Restore bounds of integers: FastAPI stores floats, which cannot hold the largest id."""
     for each in node.values() if isinstance(node, dict) else node:
         if isinstance(each, dict | list):
             _restore_bounds(each)
@@ -200,7 +203,7 @@ def _whole(bound: float) -> int:
 
 
 def _describe_keys(schema: Schema, table: Table, *, keyed: bool) -> None:
-    """Say which operations need an API key, and with which scope."""
+    """Describe which operations need an API key, and with which scope."""
     for endpoint in table:
         scope = _scope_of(endpoint)
         if scope is None:

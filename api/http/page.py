@@ -1,8 +1,7 @@
-"""The page at `/`, and its files under `/page/`: those of the folder `web`, as they are.
+"""The page at `/`, and its files under `/page/`: those of the folder `web`, unchanged.
 
-All are read once, when an application is first made, and kept in memory with their compressed form.
-None needs a key: they are the same for everybody, and what the page asks for is admitted as any
-other request.
+All are read once, when the application is created, and kept in memory with their compressed form.
+They need no key, as they are the same for everyone; requests from the page need one as any other.
 """
 
 import gzip
@@ -28,19 +27,19 @@ _TYPES: Final = {
     ".svg": b"image/svg+xml",
     ".txt": b"text/plain; charset=utf-8",
 }
-"""Content types by the end of the name; files with another end are for developers."""
+"""Content types by file extension; files with other extensions are for developers."""
 _INDEX: Final = "index.html"
 
 
 class Kept(NamedTuple):
-    """A file, ready to be sent in either form."""
+    """A file, plain and compressed."""
 
     plain: Reply
     compressed: Reply
 
 
 def install_page(app: FastAPI) -> None:
-    """Have `app` serve the page."""
+    """Make `app` serve the page."""
     index, kept = _page()
 
     @app.get("/", include_in_schema=False)
@@ -76,7 +75,7 @@ def _kept(file: Traversable, policy: str | None) -> Kept:
     squeezed = gzip.compress(body, compresslevel=9, mtime=0)
     headers = [
         (b"content-type", _TYPES[PurePosixPath(file.name).suffix]),
-        # A browser asks each time whether its copy is still right: a new release is seen at once.
+        # A browser revalidates its copy each time: a new release is visible at once.
         (b"cache-control", b"no-cache"),
         (b"vary", b"accept-encoding"),
     ]
@@ -101,7 +100,7 @@ def _answer(kept: Kept, request: Request) -> Response:
 
 
 def _takes_gzip(accept_encoding: str) -> bool:
-    """Return whether a client takes gzip: RFC 9110, section 12.5.3.
+    """Return whether a client accepts gzip: RFC 9110, section 12.5.3.
 
     >>> _takes_gzip("br, gzip;q=0.5"), _takes_gzip("gzip;q=0"), _takes_gzip("")
     (True, False, False)
@@ -114,7 +113,7 @@ def _takes_gzip(accept_encoding: str) -> bool:
 
 
 def _policy(page: bytes) -> str:
-    """Return the rules of the page: files of this server and its own import map, nothing else."""
+    """Return the page's policy: only files of this server and the page's import map."""
     return (
         f"default-src 'none'; script-src 'self' {sources_of_inline_scripts(page)}; "
         "style-src 'self'; img-src 'self'; connect-src 'self'; "

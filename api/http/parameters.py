@@ -1,6 +1,6 @@
-"""What comes in paths and queries: its rules, and how /docs describes it.
+"""Parameters in paths and queries: their validation and description.
 
-A parameter is stated once, in the endpoint that takes it (`api.http.endpoint`). The rules that
+A parameter is declared once, in the endpoint that takes it (`api.http.endpoint`). Those that
 several endpoints share are here.
 """
 
@@ -41,17 +41,17 @@ _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of an endpoint: of its path if the path names it, else of the query."""
+    """A parameter of an endpoint: in the path if the path names it, otherwise in the query."""
 
     name: str
     parse: Callable[[str], Any]
-    """makes a value of the decoded text; raises ValueError, which says what the text must be"""
+    """parses the decoded text; raises ValueError that says what it must be"""
     schema: Schema
     description: str
     default: Any = REQUIRED
-    """the value if it is not given"""
+    """the default"""
     may_have_slashes: bool = False
-    """whether one in a path may hold `/`, which clients encode as %2F"""
+    """whether a path parameter may contain `/`, which clients encode as %2F"""
 
 
 def whole_number(name: str, most: int, default: int, description: str) -> Parameter:
@@ -67,7 +67,7 @@ def whole_number(name: str, most: int, default: int, description: str) -> Parame
 
 
 def flag(name: str, description: str) -> Parameter:
-    """Return a parameter that is true or false, and false if it is not given."""
+    """Return a boolean parameter, false by default."""
 
     def parse(text: str) -> bool:
         if text not in _FLAGS:
@@ -78,7 +78,7 @@ def flag(name: str, description: str) -> Parameter:
 
 
 def one_of(name: str, values: Collection[str], default: str, description: str) -> Parameter:
-    """Return a parameter that is one of some words; empty means the default."""
+    """Return an enumerated parameter; empty means the default."""
     words: Mapping[str, str] = {"": default, **{value: value for value in values}}
 
     def parse(text: str) -> str:
@@ -122,7 +122,7 @@ def instrument_parameter(resolve: Resolve) -> Parameter:
         "instrument",
         lambda text: parse_instrument(text, resolve),
         INSTRUMENT_OR_SYMBOL,
-        "ASCII digits: the instrument's id; anything else: its symbol, in upper or lower case",
+        "all ASCII digits: the instrument's id; anything else: its symbol, in upper or lower case",
         may_have_slashes=True,
     )
 
@@ -130,7 +130,7 @@ def instrument_parameter(resolve: Resolve) -> Parameter:
 def exclude_parameter(resolve: Resolve) -> Parameter:
     """Return the parameter `exclude`: ids and symbols, none if absent; its value is the ids.
 
-    A symbol that no instrument has leaves nothing out.
+    A symbol that no instrument has is ignored.
     """
 
     def parse(text: str) -> frozenset[int]:
@@ -141,8 +141,7 @@ def exclude_parameter(resolve: Resolve) -> Parameter:
         "exclude",
         parse,
         instruments_schema(0, MAX_EXCLUDED),
-        "instruments to leave out: ids or symbols, comma-separated; an unknown one leaves out "
-        "nothing",
+        "instruments to exclude: ids or symbols, comma-separated; an unknown one excludes nothing",
         default=frozenset(),
     )
 

@@ -1,4 +1,4 @@
-"""Texts out of paths and queries into values: each raises ValueError that says what it must be."""
+"""Parses texts from paths and queries; errors are a ValueError that says what the text must be."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from contracts.messages import MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES, user_id_rul
 from contracts.times import MAX_TS_MS
 
 Resolve = Callable[[str], int | None]
-"""Returns the id of the instrument that has a symbol, None if no instrument has it."""
+"""Returns the id of the instrument with a symbol, None if there is none."""
 
 _DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SYMBOL: Final = re.compile(rf"{SYMBOL_PATTERN}{{1,{MAX_SYMBOL}}}", re.ASCII)
@@ -26,7 +26,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_instrument(text: str) -> bool:
-    """Return whether a text means an instrument by its id: ASCII digits only.
+    """Return whether a text is an instrument id: all ASCII digits.
 
     >>> is_instrument("4"), is_instrument("ABC"), is_instrument("٤")
     (True, False, False)
@@ -49,48 +49,48 @@ def parse_user_id(text: str) -> str:
     """Return a user's id, which is `text`.
 
     Raises:
-        ValueError: it is empty or too long, was no UTF-8, or is one that no path can name.
+        ValueError: it is empty, too long or not UTF-8, or cannot appear in a path.
     """
     broken = user_id_rule_broken(text)
     if text and broken is None:
         return text
-    if "\ufffd" in text:  # which stands for what could not be decoded
+    if "\ufffd" in text:  # it replaces bytes that could not be decoded
         raise ValueError("must be UTF-8, percent-encoded, without U+FFFD")
     size = len(text.encode())
     if not 1 <= size <= MAX_USER_ID_BYTES:
-        raise ValueError(f"must have 1 to {MAX_USER_ID_BYTES} bytes of UTF-8, this has {size}")
-    raise ValueError("must have no U+0000, and no `.` or `..` alone between slashes")
+        raise ValueError(f"must have 1 to {MAX_USER_ID_BYTES} bytes of UTF-8, got {size}")
+    raise ValueError("must not contain U+0000, or `.` or `..` as a path segment")
 
 
 def parse_time(text: str) -> int:
-    """Return a point in time in epoch ms, given as that or as RFC 3339; a fraction of 1 ms is cut.
+    """Return a point in time in epoch ms, given as such or as RFC 3339; it is truncated to 1 ms.
 
     >>> parse_time("1629061628123"), parse_time("2021-08-15T23:07:08.123+02:00")
     (1629061628123, 1629061628123)
 
     Raises:
-        ValueError: it is neither, or lies before 1970 or after 9999.
+        ValueError: it is neither, or before 1970 or after 9999.
     """
     if text.isascii() and text.isdigit():
         ms = int(text) if len(text) < len(str(MAX_TS_MS)) + 1 else MAX_TS_MS + 1
     else:
         ms = _rfc3339_ms(text)
     if not 0 <= ms <= MAX_TS_MS:
-        raise ValueError(f"must lie from 0 to {MAX_TS_MS} epoch ms (the years 1970 to 9999)")
+        raise ValueError(f"must be from 0 to {MAX_TS_MS} epoch ms (the years 1970 to 9999)")
     return ms
 
 
 def instrument_named(text: str, resolve: Resolve) -> int | None:
-    """Return the id of the instrument that a text names: by its id, or else by its symbol.
+    """Return the id of the instrument that a text names, by id or by symbol.
 
     >>> instrument_named("007", {"aapl": 4}.get), instrument_named("aapl", {"aapl": 4}.get)
     (7, 4)
 
     Returns:
-        None if it is no id, and no instrument has it as its symbol.
+        None if it is not an id, and no instrument has this symbol.
 
     Raises:
-        ValueError: it consists of digits only, and is too large for an id.
+        ValueError: it is all digits, but too large for an id.
     """
     return parse_instrument_id(text) if is_instrument(text) else resolve(text)
 
@@ -99,7 +99,7 @@ def parse_instrument(text: str, resolve: Resolve) -> int:
     """Return the id of the instrument that a text names.
 
     Raises:
-        Problem: no instrument has it as its symbol.
+        Problem: no instrument has this symbol.
         ValueError: as `instrument_named`.
     """
     found = instrument_named(text, resolve)
@@ -116,12 +116,12 @@ def listed_texts(text: str, least: int, most: int) -> list[str]:
     """
     parts = [part for each in text.split(",") if (part := each.strip())]
     if not least <= len(parts) <= most:
-        raise ValueError(f"must name {least} to {most} instruments, this names {len(parts)}")
+        raise ValueError(f"must name {least} to {most} instruments, got {len(parts)}")
     return parts
 
 
 def instruments_named(text: str, least: int, most: int, resolve: Resolve) -> dict[str, int | None]:
-    """Return the instruments of a comma-separated list of ids and symbols, by what names them.
+    """Return the instruments of a comma-separated list of ids and symbols, keyed by these.
 
     >>> instruments_named("4,aapl,XYZ,", 1, 3, {"aapl": 5}.get)
     {'4': 4, 'aapl': 5, 'XYZ': None}
@@ -130,29 +130,27 @@ def instruments_named(text: str, least: int, most: int, resolve: Resolve) -> dic
         None for a symbol that no instrument has.
 
     Raises:
-        ValueError: there are too few or too many, or one can be neither an id nor a symbol.
+        ValueError: there are too few or too many, or one is neither a valid id nor a valid symbol.
     """
     texts = listed_texts(text, least, most)
     for one in texts:
         if not _SYMBOL.fullmatch(one):
-            raise ValueError(f"{one!r:.60} can be neither an id nor a symbol")
+            raise ValueError(f"{one!r:.60} is neither a valid id nor a valid symbol")
     return {one: instrument_named(one, resolve) for one in texts}
 
 
 def parse_categories(text: str) -> frozenset[str]:
-    """Return the categories of a comma-separated list; empty parts of it are left out.
+    """Return the categories of a comma-separated list, ignoring empty parts.
 
     >>> sorted(parse_categories("tech, energy,"))
     ['energy', 'tech']
 
     Raises:
-        ValueError: one cannot be a category's name, or there are too many.
+        ValueError: one is not a valid category name, or there are too many.
     """
     names = [name for each in text.split(",") if (name := each.strip())]
     if len(names) > MAX_CATEGORIES_ASKED:
-        raise ValueError(
-            f"must name at most {MAX_CATEGORIES_ASKED} categories, this names {len(names)}"
-        )
+        raise ValueError(f"must name at most {MAX_CATEGORIES_ASKED} categories, got {len(names)}")
     try:
         return msgspec.convert(names, frozenset[Category])
     except msgspec.ValidationError:

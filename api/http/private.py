@@ -1,4 +1,4 @@
-"""What is for those who run the service, on a port of its own if they want that."""
+"""Serves the operators' endpoints on a separate port, if one is configured."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ class Private:
         self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, unless it came to the wrong port for it."""
+        """Pass a request on, unless it arrived on the wrong port."""
         if scope["type"] == "http" and _is_private(scope["path"]) and not self._came_in(scope):
             detail = f"{scope['method']} {scope['path']}: it is served on another port"
             answer = problem_response(Request(scope), Problem(NOT_FOUND, detail))

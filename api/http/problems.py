@@ -1,6 +1,6 @@
-"""Errors as RFC 9457 problems: every kind that a client can meet, and how it is answered.
+"""Errors as RFC 9457 problems: every kind that a client can get, and its answer.
 
-`type` is stable: clients may branch on it. `title` belongs to the type, `detail` to the case.
+`type` is stable: clients may branch on it. `title` describes the type, `detail` the occurrence.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ TYPE_PREFIX: Final = "urn:tickrec:problem:"
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """A kind of problem: what stays the same from case to case."""
+    """A kind of problem: the part that is the same for every occurrence."""
 
     slug: str
     title: str
     status: int
     retry_after_s: int | None = None
-    """After how long another try may succeed, where one may."""
+    """Time after which a retry may succeed, if it may."""
 
     @property
     def uri(self) -> str:
@@ -31,15 +31,15 @@ class ProblemType:
 
 
 MALFORMED_JSON: Final = ProblemType("malformed-json", "The body is not JSON", 400)
-INVALID_HTTP: Final = ProblemType("invalid-http", "The bytes are no HTTP request", 400)
+INVALID_HTTP: Final = ProblemType("invalid-http", "Not a valid HTTP request", 400)
 UNAUTHORIZED: Final = ProblemType("unauthorized", "An API key is needed", 401)
 FORBIDDEN: Final = ProblemType("forbidden", "The key does not allow it", 403)
 NOT_FOUND: Final = ProblemType("not-found", "Not Found", 404)
 UNKNOWN_INSTRUMENT: Final = ProblemType("unknown-instrument", "Unknown instrument", 404)
 UNKNOWN_USER: Final = ProblemType("unknown-user", "Unknown user", 404)
 NO_MODEL_YET: Final = ProblemType("no-model-yet", "No model is trained yet", 404, retry_after_s=30)
-CONFLICT: Final = ProblemType("conflict", "Not as things stand", 409)
-INCOMPLETE_BODY: Final = ProblemType("incomplete-body", "The body did not come in whole", 408)
+CONFLICT: Final = ProblemType("conflict", "Conflicts with the current state", 409)
+INCOMPLETE_BODY: Final = ProblemType("incomplete-body", "Incomplete body", 408)
 TOO_LARGE: Final = ProblemType("too-large", "The body is too large", 413)
 UNKNOWN_HOST: Final = ProblemType("unknown-host", "The server does not answer to this name", 421)
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemType(
@@ -55,14 +55,12 @@ INTERNAL: Final = ProblemType("internal", "The server failed", 500)
 STORE_UNAVAILABLE: Final = ProblemType(
     "store-unavailable", "Redis does not answer in time", 503, retry_after_s=1
 )
-OVERLOADED: Final = ProblemType(
-    "overloaded", "More is under way than can be answered in time", 503, retry_after_s=1
-)
+OVERLOADED: Final = ProblemType("overloaded", "Server overloaded", 503, retry_after_s=1)
 TOPICS_UNKNOWN: Final = ProblemType(
     "topics-unknown", "The topics are not set up yet", 503, retry_after_s=5
 )
 GENERATION_REPLACED: Final = ProblemType(
-    "generation-replaced", "The model was replaced meanwhile", 503, retry_after_s=1
+    "generation-replaced", "The model was replaced during the request", 503, retry_after_s=1
 )
 LOG_UNAVAILABLE: Final = ProblemType(
     "log-unavailable", "Kafka does not acknowledge in time", 503, retry_after_s=5
@@ -71,7 +69,7 @@ NOT_READY: Final = ProblemType("not-ready", "Not ready to serve", 503, retry_aft
 
 
 class Problem(Exception):  # noqa: N818 (the RFC's word)
-    """Ends a request with a problem; `members` are added to the answer's own."""
+    """Ends a request with a problem; `members` are added to the standard ones."""
 
     def __init__(self, kind: ProblemType, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -81,21 +79,21 @@ class Problem(Exception):  # noqa: N818 (the RFC's word)
 
 
 def broken_rule(field: str, reason: str) -> Problem:
-    """Return the problem that one field of a request breaks a rule."""
+    """Return the problem of one invalid field."""
     errors = [{"field": field, "reason": reason}]
     return Problem(INVALID_REQUEST, f"{field}: {reason}", errors=errors)
 
 
 class Failure(Exception):  # noqa: N818 (its subclasses are errors)
-    """What a subject's own code raises, and knows how to tell a client."""
+    """An exception that knows its problem."""
 
     def problem(self) -> Problem:
-        """Return the problem that it is for a client."""
+        """Return the problem that the client gets."""
         raise NotImplementedError
 
 
 def problem_reply(path: str, problem: Problem) -> Reply:
-    """Return the answer to a request for `path`, as it came, that met `problem`."""
+    """Return the answer with `problem` to a request for `path`, given as received."""
     kind = problem.kind
     body = msgspec.json.encode(
         {
@@ -117,5 +115,5 @@ def problem_reply(path: str, problem: Problem) -> Reply:
     if kind is UNAUTHORIZED:
         headers.append((b"www-authenticate", b"Bearer"))
     if kind is INCOMPLETE_BODY:
-        headers.append((b"connection", b"close"))  # what is still to come is not read
+        headers.append((b"connection", b"close"))  # the rest of the body is not read
     return Reply(kind.status, headers, body)

@@ -1,13 +1,12 @@
-"""What each caller may still do: the quota of a window of time, and what is left of it.
+"""Rate limits: each caller's quota in a time window, and how much of it is left.
 
-Writes are counted in events, not in requests, since events are what Kafka and the workers carry;
-reads in requests, and only those of keys that have a limit. It is kept in this process's memory: N
-processes allow N times as much, and a restart allows it anew. What all of them take together is
-bounded where all of them meet, in the load balancer.
+Writes are counted in events rather than requests, since events are the load on Kafka and the
+workers; reads are counted in requests, and only for keys with a limit. Quotas are kept in memory: N
+processes allow N times as much, and a restart resets them. The load balancer bounds the total.
 
-A window begins with a caller's first event or request and ends the limit's time later, so
-`Retry-After` is when the whole quota is there again. Up to twice the quota passes around a window's
-end. A window that slides would make full requests wait for two.
+Windows are fixed: one begins with a caller's first event or request and lasts the limit's period,
+so the whole quota is available after `Retry-After`. Around the end of a window, up to twice the
+quota passes. With a sliding window, full requests would wait for two windows.
 """
 
 import dataclasses
@@ -22,7 +21,7 @@ from api.http.problems import RATE_LIMITED, Problem
 
 
 class _Quota:
-    """What each caller may still send in its window."""
+    """Each caller's remaining quota in its window."""
 
     unit = ""
     """what is counted"""
@@ -31,10 +30,10 @@ class _Quota:
         self._windows = FixedWindowRateLimiter(MemoryStorage())
 
     def take(self, caller: str, limit: RateLimitItem, n: int) -> None:
-        """Take `n` of what a caller may send in its window.
+        """Take `n` from a caller's quota.
 
         Raises:
-            Problem: so many are not left; none is taken then.
+            Problem: fewer are left; none is taken then.
         """
         if not self._windows.test(limit, caller, cost=n):
             raise self._used_up(caller, limit)
@@ -44,7 +43,7 @@ class _Quota:
         ends_s = self._windows.get_window_stats(limit, caller).reset_time
         wait_s = max(1, math.ceil(ends_s - time.time()))
         most, window_s = limit.amount, limit.get_expiry()
-        detail = f"At most {most} {self.unit} in {window_s} s are taken: try again after {wait_s} s"
+        detail = f"At most {most} {self.unit} in {window_s} s: try again after {wait_s} s"
         kind = dataclasses.replace(RATE_LIMITED, retry_after_s=wait_s)
         return Problem(kind, detail, limit=most, window_s=window_s)
 
@@ -55,7 +54,7 @@ class ReadQuota(_Quota):
     unit = "requests"
 
     def spend(self, reader: str, limit: RateLimitItem) -> None:
-        """Take a request of a reader's; Problem if none is left."""
+        """Count a request of a reader; Problem if none is left."""
         self.take(reader, limit, 1)
 
 
@@ -65,10 +64,10 @@ class WriteQuota(_Quota):
     unit = "events"
 
     def __init__(self, limit: RateLimitItem) -> None:
-        """Hold those to `limit` who have none of their own."""
+        """Apply `limit` to writers without a limit of their own."""
         super().__init__()
         self._limit = limit
 
     def spend(self, writer: str, events: int, own: RateLimitItem | None = None) -> None:
-        """Take `events` of a writer's, by its `own` limit if it has one; Problem as of `take`."""
+        """Count `events` of a writer, by its `own` limit if it has one; Problem as for `take`."""
         self.take(writer, own or self._limit, events)

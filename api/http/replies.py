@@ -1,4 +1,4 @@
-"""The one form of every answer to a read: what the ordinary routes and the hot path both send."""
+"""Answers to reads, in the form that the ordinary routes and the hot path share."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,22 +12,22 @@ Headers = list[tuple[bytes, bytes]]
 JSON: Final = b"application/json"
 
 NOW: Final = b"public, max-age=1"
-"""Of what changes each second: bars."""
+"""For answers that change every second: bars."""
 LISTS: Final = b"public, max-age=10"
-"""Of what stays until the next generation: lists of items. A shared cache may be late by that."""
+"""For answers that change with the generation: lists of items. A shared cache may lag by that."""
 OWN: Final = b"private, no-cache"
-"""Of what belongs to one user: kept by the user's own client at most, and asked for again."""
+"""For answers about one user: stored by that user's client only, and revalidated."""
 ONCE: Final = b"no-store"
-"""Of what is made for this one request."""
+"""For answers made for a single request."""
 
 _UNCHANGED: Final = (b"etag", b"cache-control", b"vary", b"content-security-policy")
-"""The headers of a 304: those that a client updates its copy with."""
+"""The headers of a 304, with which a client updates its copy."""
 
 _encoder = msgspec.json.Encoder()
 
 
 class Reply(NamedTuple):
-    """An answer: status, headers in their order, body."""
+    """An answer: status, headers in order, body."""
 
     status: int
     headers: Headers
@@ -35,12 +35,12 @@ class Reply(NamedTuple):
 
 
 def encode(answer: Any) -> bytes:
-    """Return the body of an answer: the same bytes, whichever path serves it."""
+    """Return the body of an answer: the same bytes on either path."""
     return _encoder.encode(answer)
 
 
 def reply(answer: Any, cache_control: bytes) -> Reply:
-    """Return a success; its `ETag` is made of the body, so equal answers have equal ones."""
+    """Return a success; its `ETag` is derived from the body, so equal answers have equal ones."""
     body = encode(answer)
     headers = [
         (b"content-length", b"%d" % len(body)),
@@ -53,7 +53,7 @@ def reply(answer: Any, cache_control: bytes) -> Reply:
 
 
 def etag(body: bytes) -> bytes:
-    """Return a strong entity tag of a body.
+    """Return a strong entity tag for a body.
 
     >>> etag(b"{}")
     b'"01e7b720ff566d53"'
@@ -64,7 +64,7 @@ def etag(body: bytes) -> bytes:
 def conditional(full: Reply, if_none_match: bytes | None) -> Reply:
     """Return `full`, or 304 without a body if the client has it: RFC 9110, section 13.1.2.
 
-    Tags are compared weakly, as the RFC says: nginx makes them weak when it compresses.
+    Tags are compared weakly, as the RFC requires: nginx makes them weak when it compresses.
     """
     if if_none_match is None or full.status != 200:
         return full
@@ -76,18 +76,18 @@ def conditional(full: Reply, if_none_match: bytes | None) -> Reply:
 
 
 def joined(values: Iterable[bytes]) -> bytes | None:
-    """Return the value of a header that may come several times, None if it does not come."""
+    """Return the combined value of a header that may be repeated, None if it is absent."""
     return b", ".join(values) or None
 
 
 def respond(answer: Any, status: int = 200) -> Response:
-    """Return the response to what is no read: nobody keeps it."""
+    """Return the response to a request that is not a read: it is not cached."""
     headers = {"Cache-Control": ONCE.decode()}
     return Response(encode(answer), status, headers, JSON.decode())
 
 
 def response(answer: Reply) -> Response:
-    """Return the answer as the framework sends it."""
+    """Return the answer as a response of the framework."""
     found = Response(answer.body, answer.status)
     found.raw_headers = list(answer.headers)
     return found

@@ -1,8 +1,7 @@
-"""Counts and times of requests, as Prometheus reads them, at the cost of a few additions each.
+"""Prometheus counters and histograms of requests, at the cost of a few additions each.
 
-prometheus_client's own counter and histogram take locks, for threads, and walk through the buckets:
-a fifth of what a hot request costs. Requests are noted by the event loop alone. What is noted is
-made into samples when somebody scrapes.
+prometheus_client's own counter and histogram take locks and search the buckets: a fifth of the cost
+of a hot request. Here, only the event loop records requests; samples are computed on a scrape.
 """
 
 from bisect import bisect_left
@@ -38,7 +37,7 @@ class Requests(Collector):
         self._times: dict[str, _Times] = {}
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count and time a request whose answer is over; from the event loop only."""
+        """Count and time a request whose answer has ended; from the event loop only."""
         known = (method, route, status)
         self._counts[known] = self._counts.get(known, 0) + 1
         times = self._times.get(route)
@@ -52,7 +51,7 @@ class Requests(Collector):
         return [_counter(), _histogram()]
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what was noted."""
+        """Yield the families with their samples."""
         counter, histogram = _counter(), _histogram()
         for (method, route, status), count in self._counts.items():
             counter.add_metric([method, route, str(status)], count)
@@ -66,7 +65,7 @@ class Requests(Collector):
 def _counter() -> CounterMetricFamily:
     return CounterMetricFamily(
         "api_requests_total",
-        "Requests by the route's template, `unmatched` for unknown paths",
+        "Requests by route template, `unmatched` for unknown paths",
         labels=["method", "route", "status"],
     )
 
@@ -74,6 +73,6 @@ def _counter() -> CounterMetricFamily:
 def _histogram() -> HistogramMetricFamily:
     return HistogramMetricFamily(
         "api_request_seconds",
-        "From a request's arrival to the beginning of its answer",
+        "Time from the arrival of a request to the start of its answer",
         labels=["route"],
     )

@@ -1,4 +1,4 @@
-"""The framework's routes of a table of endpoints, and what all of them do alike."""
+"""The framework's routes for a table of endpoints, and their shared behaviour."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,7 +17,7 @@ View = Callable[[Request], Awaitable[Response]]
 
 
 class _AnyPath(PathConvertor):
-    """`{user_id:path}` in a route: Starlette's own ends at a line break, which ids may have."""
+    """`{user_id:path}` in a route: Starlette's own stops at a line break, which ids may contain."""
 
     regex = r"[\s\S]*"
 
@@ -26,7 +26,7 @@ register_url_convertor("path", _AnyPath())
 
 
 def install_endpoints(app: FastAPI, table: Table, store: Store, access: Access) -> None:
-    """Have `app` answer the endpoints of a table to whom `access` admits; reads run on `store`."""
+    """Install the endpoints of a table in `app`; `access` admits requests, reads use `store`."""
     for endpoint in sorted(table, key=_takes_what_is_left):
         app.add_api_route(
             _route(endpoint),
@@ -43,7 +43,7 @@ def install_endpoints(app: FastAPI, table: Table, store: Store, access: Access) 
 
 
 def _takes_what_is_left(endpoint: Endpoint) -> bool:
-    """Return whether a route would match what others are for: those go first."""
+    """Return whether a route would also match others' paths: it must come after them."""
     return endpoint.may_have_slashes and endpoint.path.endswith("}")
 
 
@@ -71,7 +71,7 @@ def _acting(endpoint: ActionEndpoint, access: Access) -> View:
 
 
 def _admitted_values(endpoint: Endpoint, request: Request, access: Access) -> dict[str, Any]:
-    """Return the values of a request's parameters once it is admitted, and note by which key."""
+    """Admit a request, note its key, and return the values of its parameters."""
     scope = request.scope
     query = scope["query_string"].decode("latin-1")
     values, key = access.admit(endpoint, request.path_params, query, scope["headers"])
@@ -81,7 +81,7 @@ def _admitted_values(endpoint: Endpoint, request: Request, access: Access) -> di
 
 
 def _route(endpoint: Endpoint) -> str:
-    """Return an endpoint's path as the framework has it."""
+    """Return an endpoint's path in the framework's notation."""
     path = endpoint.path
     for parameter in endpoint.parameters:
         if parameter.may_have_slashes:

@@ -1,6 +1,6 @@
-"""JSON schemas of what the API takes, made from the very types that do the work.
+"""JSON schemas of the API's input, made from the types that parse it.
 
-What such a schema cannot say is left to words: the bytes of a user's id, and the server's clock.
+Descriptions state what a schema cannot express: the bytes of a user's id, and the server's clock.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from contracts.times import MAX_TS_MS
 Schema = dict[str, Any]
 
 MAX_CATEGORIES_ASKED: Final = 100
-"""Of one parameter."""
+"""Per parameter."""
 
 _REF: Final = "#/components/schemas/{name}"
 
@@ -28,7 +28,7 @@ _INSTRUMENT: Final[Schema] = {
 INSTRUMENT: Final[Schema] = {**_INSTRUMENT, "examples": [4]}
 _SYMBOL: Final[Schema] = {
     **msgspec.json.schema(Symbol),
-    "pattern": "^[A-Za-z0-9._:/-]*[A-Za-z._:/-][A-Za-z0-9._:/-]*$",  # digits only mean an id
+    "pattern": "^[A-Za-z0-9._:/-]*[A-Za-z._:/-][A-Za-z0-9._:/-]*$",  # all digits: an id
 }
 INSTRUMENT_OR_SYMBOL: Final[Schema] = {"anyOf": [_INSTRUMENT, _SYMBOL], "examples": [4, "AAPL"]}
 CATEGORIES: Final[Schema] = {
@@ -68,25 +68,25 @@ PROBLEM: Final[Schema] = {
         "instance": {"type": "string"},
         "errors": {
             "type": "array",
-            "description": "which rules are broken, where",
+            "description": "the reason for each invalid field or event",
             "items": {
                 "type": "object",
                 "properties": {
-                    "index": {"type": "integer", "description": "place of the event in the body"},
+                    "index": {"type": "integer", "description": "index of the event in the body"},
                     "field": {"type": "string"},
                     "reason": {"type": "string"},
                 },
                 "required": ["reason"],
             },
         },
-        "acknowledged": {"type": "integer", "description": "messages that Kafka has all the same"},
+        "acknowledged": {"type": "integer", "description": "messages that Kafka did acknowledge"},
     },
     "required": ["type", "title", "status", "detail", "instance"],
 }
 
 
 def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], Schema]:
-    """Return the schema of each type, and the named ones that they refer to."""
+    """Return the schema of each type, and the components that they refer to."""
     found, components = msgspec.json.schema_components([*kinds], ref_template=_REF)
     return list(found), components
 

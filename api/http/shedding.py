@@ -1,11 +1,11 @@
-"""A bound on the requests under way: those above it are turned away at once, to come back.
+"""Load shedding: bounds the requests in flight, and rejects those above the bound.
 
-A server past its limit otherwise makes everybody wait, and works on answers that nobody waits for
-any longer. Turned away is a request before it is routed, at a fraction of what an answer costs.
+An overloaded server otherwise makes all clients wait, and works on answers that nobody is waiting
+for any more. A request is rejected before it is routed, at a fraction of the cost of an answer.
 
-A write is under way from the moment at which its body is there: who sends slowly takes none of the
-places of those who wait for Kafka. Bodies that are still coming have bounds of their own, in bytes
-for the sake of memory, and in number for each client.
+A write counts as in flight once its body has arrived: slow senders take no places from requests
+that wait for Kafka. Bodies that are still arriving have their own bounds: in bytes, to limit
+memory, and in number per client.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ from api.http.failures import problem_response
 from api.http.problems import OVERLOADED, Problem
 
 MAX_READS: Final = 256
-"""At 4,000 answers a second, what a core makes, the last of them is answered after 64 ms: within
-the 250 ms that are promised, with room for Redis."""
+"""At 4,000 answers a second, the rate of one core, the last one is answered after 64 ms: within the
+promised 250 ms, with room for Redis."""
 MAX_WRITES: Final = 64
-"""Of up to 1,000 messages each, they fit into the 100,000 that librdkafka queues; of up to 1 MiB
-each, they take no more than a few hundred MB as messages."""
+"""With up to 1,000 messages each, they fit into librdkafka's queue of 100,000; with up to 1 MiB
+each, they take a few hundred MB at most as messages."""
 MAX_ARRIVING: Final = 1024
-"""Bodies that are still coming. Each may have 64 KiB waiting in the server as well."""
+"""Bodies that are still arriving. Each may have another 64 KiB buffered in the server."""
 MAX_ARRIVING_OF_A_CLIENT: Final = 128
 MAX_ARRIVING_BYTES: Final = 64 * 1024 * 1024
-"""What has come of all of them."""
+"""Received of all of them together."""
 
 _REFUSED_AFTER_S: Final = (0.1, 0.2)
-"""A refusal is sent at a moment between, well within the 250 ms in which answers are promised. Who
-asks again without a pause would otherwise keep the server busy with refusals."""
+"""A rejection is sent at a random time in this range, well within the promised 250 ms. Clients that
+retry without a pause would otherwise keep the server busy with rejections."""
 _TOO_MANY: Final = 429
 _WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
-"""What tells how the server is must answer most of all when there is too much."""
+"""Monitoring must answer under overload most of all."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -49,7 +49,7 @@ class _Gate:
     def check(self) -> None:
         """Raise a Problem if there is no place."""
         if self.under_way >= self.limit:
-            detail = f"{self.limit} requests are under way already: try again in a second"
+            detail = f"{self.limit} requests are in flight already: try again in a second"
             raise Problem(OVERLOADED, detail)
 
     def enter(self) -> None:
@@ -59,19 +59,19 @@ class _Gate:
 
 
 class _Bodies:
-    """Those that are still coming."""
+    """Bodies that are still arriving."""
 
     def __init__(self) -> None:
         self.of_clients: Counter[str] = Counter()
         self.bytes = 0
 
     def begin(self, client: str) -> None:
-        """Take a body; Problem if there are too many."""
+        """Count a body; Problem if there are too many."""
         own = self.of_clients[client] >= MAX_ARRIVING_OF_A_CLIENT
         if own or self.of_clients.total() >= MAX_ARRIVING:
             limit = MAX_ARRIVING_OF_A_CLIENT if own else MAX_ARRIVING
             of_whom = " of this client" if own else ""
-            raise Problem(OVERLOADED, f"{limit} bodies{of_whom} are still coming: try again later")
+            raise Problem(OVERLOADED, f"{limit} bodies{of_whom} are still arriving: try later")
         self.of_clients[client] += 1
 
     def end(self, client: str) -> None:
@@ -82,7 +82,7 @@ class _Bodies:
 
 
 class _Write:
-    """One write: its body on the way at first, then a place at the gate."""
+    """A write: first its body arrives, then it takes a place."""
 
     def __init__(self, gate: _Gate, bodies: _Bodies, scope: Scope) -> None:
         self._gate = gate
@@ -96,7 +96,7 @@ class _Write:
         self._arriving = self._inside = False
 
     def begin(self) -> None:
-        """Expect a body, or take a place if there is none; Problem if there are too many."""
+        """Expect a body, or take a place if there is none; Problem if there is no room."""
         if not self._has_body:
             self._enter()
             return
@@ -105,7 +105,7 @@ class _Write:
         self._arriving = True
 
     def take(self, message: Message) -> None:
-        """Take what came of the body, and with its end a place; Problem if it is too much."""
+        """Accept a part of the body, and at its end take a place; Problem if there is no room."""
         if self._inside or message["type"] != "http.request":
             return
         if not message.get("more_body", False):
@@ -116,11 +116,11 @@ class _Write:
         self._bytes += size
         self._bodies.bytes += size
         if self._bodies.bytes > MAX_ARRIVING_BYTES:
-            detail = f"{MAX_ARRIVING_BYTES} bytes of bodies are still coming: try again in a second"
+            detail = f"{MAX_ARRIVING_BYTES} bytes of bodies are arriving: try again in a second"
             raise Problem(OVERLOADED, detail)
 
     def leave(self) -> None:
-        """Give back what it has."""
+        """Release the place and the body."""
         self._arrived()
         self._gate.under_way -= self._inside
         self._inside = False
@@ -138,7 +138,7 @@ class _Write:
 
 
 class _Read:
-    """One read, which has a place from the start."""
+    """A read, which takes a place from the start."""
 
     def __init__(self, gate: _Gate) -> None:
         self._gate = gate
@@ -150,7 +150,7 @@ class _Read:
         self._inside = True
 
     def take(self, message: Message) -> None:
-        """Take what came; there is no bound to it."""
+        """Accept a part of a body, without a bound."""
 
     def leave(self) -> None:
         """Give the place back."""
@@ -159,10 +159,10 @@ class _Read:
 
 
 class Bounded:
-    """Passes at most `MAX_READS` and `MAX_WRITES` requests at a time on to `app`.
+    """Passes at most `MAX_READS` reads and `MAX_WRITES` writes at a time on to `app`.
 
-    A request is under way until its answer begins. A stream of events then counts no longer: it
-    waits, and has a bound of its own.
+    A request is in flight until its answer begins. From then on, a stream of events no longer
+    counts: it mostly waits, and has its own bound.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -172,7 +172,7 @@ class Bounded:
         self._bodies = _Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or turn it away."""
+        """Pass a request on, or reject it."""
         if scope["type"] != "http" or scope["path"] in _WATCHED:
             await self._app(scope, receive, send)
             return
@@ -208,11 +208,11 @@ class Bounded:
 
 
 async def _rest() -> None:
-    """Return when a refusal may be sent, which is another moment for each."""
+    """Wait for a random time before a rejection is sent."""
     await asyncio.sleep(random.uniform(*_REFUSED_AFTER_S))  # noqa: S311 (it spreads them)
 
 
 def client_of(scope: Scope) -> str:
-    """Return the address of a request's client, as a trusted proxy tells it."""
+    """Return the address of a request's client, as reported by a trusted proxy."""
     client = scope.get("client")
     return client[0] if client else ""

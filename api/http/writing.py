@@ -1,11 +1,11 @@
-"""What all writing requests share: how much each writer may send.
+"""What all write requests share: quotas and bodies.
 
-Key (`api.http.access`), quota and what announces the body are judged by the headers alone, so that
-a refusal costs little: not a byte of the body is read for it. The quota is spent here and not by
-the routes, so that none of them can forget it.
+The key (`api.http.access`), the quota and the headers of the body are checked first, so that a
+rejection is cheap: none of the body is read for it. The quota is spent here rather than in the
+routes, so that none of them can forget it.
 
-Without any key all writers share one quota. An address would tell them apart only in part: all who
-come through a load balancer have its address, and one sender may have many.
+Without keys, all writers share one quota. Addresses would not identify them: all clients behind a
+load balancer have its address, and one sender may have many.
 """
 
 from typing import Final
@@ -17,19 +17,19 @@ from api.http.keys.key import key_of
 from api.http.quotas import WriteQuota
 
 MAX_EVENTS: Final = 1000
-"""Of one request."""
+"""Per request."""
 
 _ANYBODY: Final = ""
 
 
 class Writing:
-    """Takes the bodies of writing requests, and keeps the writers' quotas."""
+    """Reads the bodies of write requests, and enforces the writers' quotas."""
 
     def __init__(self, quota: WriteQuota) -> None:
         self._quota = quota
 
     def spend_one(self, request: Request) -> None:
-        """Spend what a request without a body costs.
+        """Spend the cost of a request without a body.
 
         Raises:
             Problem: the quota is used up.
@@ -37,20 +37,20 @@ class Writing:
         self._spend(request, 1)
 
     async def body_of(self, request: Request) -> bytes:
-        """Return the body of a request that changes one thing, at the cost of one.
+        """Return the body of a request that makes one change, at the cost of one event.
 
         Raises:
-            Problem: the quota is used up; the body is none that `api.http.bodies` takes.
+            Problem: the quota is used up, or `api.http.bodies` rejects the body.
         """
         self._spend(request, 1)
         check_head(request)
         return await read_body(request)
 
     async def events_of(self, request: Request) -> bytes:
-        """Return the body of a request, at the cost of its events: of one before it is read.
+        """Return the body of a request, at the cost of its events: one is spent before it is read.
 
         Raises:
-            Problem: the quota is used up; the body is none that `api.http.bodies` takes.
+            Problem: the quota is used up, or `api.http.bodies` rejects the body.
         """
         body = await self.body_of(request)
         self._spend(request, _cost(body) - 1)
@@ -63,10 +63,10 @@ class Writing:
 
 
 def _cost(body: bytes) -> int:
-    """Return what a body takes of the quota, 1 to `MAX_EVENTS`, before anything is decoded.
+    """Return the cost of a body, 1 to `MAX_EVENTS`, before anything is decoded.
 
-    Each event is an object, so there are no more of them than opening braces. Each KiB counts as
-    one at least: to refuse a large body of nothing takes time, too.
+    Each event is an object, so there are at most as many as opening braces. Each KiB counts as at
+    least one: rejecting a large invalid body takes time, too.
 
     >>> _cost(b'[{"type": "quote"}, {"type": "quote"}]'), _cost(b"[]"), _cost(b" " * 9999)
     (2, 1, 9)

@@ -1,1 +1,1 @@
-"""Instruments: which there are, and which are alike."""
+"""Instruments: the catalog, and similar instruments."""

@@ -25,7 +25,7 @@ class ListedInstrument(msgspec.Struct, frozen=True):
 
 
 class Instruments(msgspec.Struct, frozen=True):
-    """Instruments by symbol; the token asks for what follows, and is null if nothing does."""
+    """Instruments by symbol; the token requests the next page, and is null on the last one."""
 
     items: list[ListedInstrument]
     next_page_token: str | None
@@ -38,15 +38,15 @@ class DescribedInstrument(ListedInstrument, frozen=True):
 
 
 class AcceptedInstrument(msgspec.Struct, frozen=True):
-    """The instrument whose description, or whose end, Kafka has acknowledged."""
+    """The instrument whose description or removal Kafka has acknowledged."""
 
     instrument_id: int
 
 
 class SimilarInstrument(msgspec.Struct, frozen=True, gc=False):
-    """A neighbor; `support` is how many users have both, in binary mode.
+    """A neighbor; `support` is the number of users who have both, in binary mode.
 
-    Of what is popular, `score` is how many users have it, and `support` is 0.
+    For popular instruments, `score` is the number of users who have it, and `support` is 0.
     """
 
     instrument_id: int
@@ -57,8 +57,8 @@ class SimilarInstrument(msgspec.Struct, frozen=True, gc=False):
 class Similar(msgspec.Struct, frozen=True):
     """The instruments most similar to one, most similar first.
 
-    `source` is `model`, or `popular` if all that are similar were filtered out: then these are the
-    most popular of those that were asked for.
+    `source` is `model`, or `popular` if all similar ones were filtered out: then these are the most
+    popular ones within the filters.
     """
 
     instrument_id: int

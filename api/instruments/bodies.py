@@ -1,4 +1,4 @@
-"""Bodies that describe instruments, by the contracts' rules. Pure."""
+"""Parses bodies that describe instruments, by the contracts' rules. Pure."""
 
 import msgspec
 
@@ -18,11 +18,11 @@ def parse_description(instrument_id: int, body: bytes) -> Instrument:
     """Return the instrument that a body describes.
 
     Raises:
-        Problem: the body is not JSON, or breaks a rule.
+        Problem: the body is not JSON, or invalid.
     """
-    told = decoded(_description, body)
+    description = decoded(_description, body)
     try:
-        instrument = Instrument(instrument_id=instrument_id, **msgspec.structs.asdict(told))
+        instrument = Instrument(instrument_id=instrument_id, **msgspec.structs.asdict(description))
         return decode_instrument(encode_instrument(instrument))
     except ValueError as error:
         raise broken_rule("body", str(error)) from error

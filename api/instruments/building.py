@@ -1,6 +1,7 @@
-"""Building in steps: sorting and grouping that let others run after each ms or so. Pure.
+"""Sorting and grouping in steps of a ms or so, so that other tasks run in between. Pure.
 
-Python's sort of 50,000 texts takes many ms at once, and numpy's of all words of their names.
+Sorting 50,000 texts takes Python many ms at once, as does sorting all words of their names in
+numpy.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -17,23 +18,23 @@ T = TypeVar("T")
 Ranks = npt.NDArray[np.int32]
 
 Building = Generator[None, None, T]
-"""Yields after each step of a ms or so, and returns what was built."""
+"""Yields after each step of a ms or so, and returns the result."""
 
 STEP: Final = 1_000
-"""Instruments or words at once."""
+"""Instruments or words per step."""
 _AT_ONCE: Final = 8 * STEP
-"""Entries that numpy groups at once: it is that much faster."""
+"""Entries per step for numpy, which is that much faster."""
 
 
 def steps(items: Iterable[T], n: int = STEP) -> Iterator[list[T]]:
-    """Yield items, `n` at once."""
+    """Yield items in lists of `n`."""
     left = iter(items)
     while some := list(islice(left, n)):
         yield some
 
 
 def in_order(items: Iterable[str]) -> Building[list[str]]:
-    """Sort: short runs, then what they merge to; Python's sort would take many ms at once."""
+    """Sort by merging short runs; Python's sort would take many ms at once."""
     runs: list[list[str]] = []
     for some in steps(items):
         runs.append(sorted(some))
@@ -46,12 +47,12 @@ def in_order(items: Iterable[str]) -> Building[list[str]]:
 
 
 def grouped(words: Ranks, ranks: Ranks, starts: Ints) -> Building[Ranks]:
-    """Return the ranks of the first word, then those of the second one, and so on, (e,).
+    """Return the ranks of the first word, followed by those of the second, and so on, (e,).
 
     Args:
         words: the number of a word, (e,).
-        ranks: that of an instrument which has it, (e,).
-        starts: where those of each word start, (w + 1,).
+        ranks: the rank of an instrument with that word, (e,).
+        starts: where the ranks of each word start, (w + 1,).
     """
     together, free = np.empty_like(ranks), starts[:-1].copy()
     for start in range(0, len(words), _AT_ONCE):

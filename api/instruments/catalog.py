@@ -1,8 +1,8 @@
 """The process's copy of the catalog, refreshed in the background.
 
-Each second it asks for the positions of the topic's partitions, and reads those again that have
-moved (`contracts.keyspace` says why that is enough). Neither Redis nor this process is held up: a
-hash is read and decoded in pages, and what it comes to is built in steps.
+Each second it reads the positions of the topic's partitions, and reloads the partitions that have
+moved (`contracts.keyspace` says why that is enough). Neither Redis nor this process is blocked: a
+hash is read and decoded in pages, and the directory is built in steps.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from contracts.topics import INSTRUMENTS
 
 REFRESH_EVERY_S: Final = 1.0
 PAGE: Final = 500
-"""Entries that are read and decoded at once."""
+"""Entries per page."""
 
 _NO_ATTRIBUTES: Final[Mapping[str, bool | int | float | str]] = {}
-"""Of all instruments without any."""
+"""Shared by all instruments without any."""
 
 _Position = tuple[bytes | None, ...]
 T = TypeVar("T")
@@ -39,19 +39,19 @@ _entry = msgspec.json.Decoder(CatalogEntry)
 
 
 class Catalog:
-    """What the instruments of one namespace are called, and how they are sorted."""
+    """The names and categories of the instruments of one namespace."""
 
     def __init__(self, store: Store, registry: CollectorRegistry) -> None:
         self.directory = Directory()
         self.version = 0
-        """Another one means another directory."""
+        """A different version means a different directory."""
         self._store = store
         self._positions: dict[int, _Position] = {}
         self._partitions: dict[int, Mapping[int, Entry]] = {}
         self._is_stale = False
-        """Whether there are entries that the directory lacks."""
+        """Whether the directory is missing entries."""
         self._categories: dict[tuple[str, ...], tuple[str, ...]] = {}
-        """Those that are in use, so that equal ones are the same object."""
+        """Those in use, so that equal ones are the same object."""
         self._read_at = time.monotonic()
         Gauge(
             "api_catalog_age_seconds", "Since the catalog was last up to date", registry=registry
@@ -62,7 +62,7 @@ class Catalog:
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Read the catalog, if Redis is there, and keep it up to date for the block."""
+        """Read the catalog if Redis is up, and keep it up to date for the block."""
         await attempt("catalog", self.refresh)
         async with following("catalog", self.refresh, lambda: REFRESH_EVERY_S):
             yield
@@ -80,7 +80,7 @@ class Catalog:
         return self.directory.of_category(categories)
 
     async def refresh(self) -> None:
-        """Read what has changed.
+        """Read the changes.
 
         Raises:
             StoreUnavailableError, ErrorAnswer, TopologyError: it cannot be read at present.
@@ -123,11 +123,11 @@ class Catalog:
         return following, flat[1::2]
 
     def _take(self, value: bytes, known: Mapping[int, Entry], entries: dict[int, Entry]) -> None:
-        """Take in an entry; one that is as it was stays the same object."""
+        """Add an entry; an unchanged one stays the same object."""
         try:
             read = _entry.decode(value)
-        except msgspec.DecodeError as error:  # somebody else's
-            _log.error("an entry of the catalog is left out: %s: %.200r", error, value)
+        except msgspec.DecodeError as error:  # written by something else
+            _log.error("a catalog entry is skipped: %s: %.200r", error, value)
             return
         found = Entry(
             read.instrument_id,
@@ -153,7 +153,7 @@ class Catalog:
 
 
 async def _run(building: Building[T]) -> T:
-    """Build, and let others run between the steps."""
+    """Build, and let other tasks run between the steps."""
     while True:
         try:
             next(building)

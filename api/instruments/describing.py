@@ -1,4 +1,4 @@
-"""The endpoints that change the catalog: by way of its topic, so that the log has all of it."""
+"""The endpoints that change the catalog, by way of its topic, so that the log is complete."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -27,7 +27,7 @@ from api.instruments.bodies import parse_description
 from contracts.instruments import Delisting, Instrument, InstrumentDescription
 
 Publish = Callable[[Sequence[Instrument | Delisting]], Awaitable[None]]
-"""Returns once Kafka has them."""
+"""Returns once Kafka has acknowledged them."""
 
 _ID: Final = Parameter("instrument", parse_instrument_id, INSTRUMENT, "the instrument's id")
 _DESCRIPTION: Final = InstrumentDescription(
@@ -65,9 +65,9 @@ def endpoints(writing: Writing, publish: Publish) -> Table:
             tag="instruments",
             summary="Describe an instrument",
             description="""\
-Puts it into the catalog, or replaces what the catalog says of it, as a whole; answered once Kafka
-has it. Reads follow within a second or two. One that cannot be traded for now is best described
-with `listed` false: then it is still found, and recommended to nobody.""",
+Adds it to the catalog, or replaces its entry as a whole; the answer is sent once Kafka has
+acknowledged it. Reads reflect it within a second or two. For an instrument that cannot be traded
+for now, set `listed` to false: it can then still be found, but is not recommended.""",
             parameters=(_ID,),
             act=describe,
             body=json_body(schema, description=_DESCRIPTION),
@@ -80,8 +80,9 @@ with `listed` false: then it is still found, and recommended to nobody.""",
             method="DELETE",
             path="/v1/instruments/{instrument}",
             tag="instruments",
-            summary="Take an instrument out of the catalog",
-            description="Answered once Kafka has it. Its bars, and what users did with it, stay.",
+            summary="Remove an instrument from the catalog",
+            description="Answered once Kafka has acknowledged it. Its bars and the users' "
+            "interactions with it are kept.",
             parameters=(_ID,),
             act=take_out,
             scope="admin",

@@ -1,7 +1,7 @@
-"""A catalog in memory: by id, by symbol, and by the beginnings of words. Pure.
+"""A catalog in memory: by id, by symbol, and by word prefix. Pure.
 
-A directory never changes: a newer catalog is another one. It is built in steps, as those who build
-it must answer requests meanwhile.
+A directory is immutable: a newer catalog gets a new one. It is built in steps, as the process must
+answer requests at the same time.
 """
 
 import re
@@ -23,10 +23,10 @@ Shown = Callable[[int], bool]
 """Returns whether an instrument may be shown."""
 
 _SPLIT: Final = STEP // 4
-"""Instruments whose names are split into words at once: it takes longer than all else."""
+"""Instruments whose names are split into words per step: this takes the longest."""
 _HIGHEST: Final = chr(0x10FFFF)
 _DIGITS: Final = 19
-"""Of the longest id."""
+"""Digits of the longest id."""
 _place: Final = attrgetter("place")
 _PARTS: Final = re.compile(r"\w+")
 
@@ -43,45 +43,45 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def place(self) -> str:
-        """What instruments are ordered by: the symbol, whatever its case, and then the id."""
+        """The sort key: the symbol, ignoring case, and then the id."""
         return f"{self.symbol.casefold()} {self.instrument_id:0{_DIGITS}}"
 
 
 class Wanted(NamedTuple):
-    """Which instruments to find."""
+    """The conditions of a search."""
 
     words: str = ""
-    """each is the beginning of the symbol, or of a word of the name"""
+    """each is a prefix of the symbol or of a word of the name"""
     categories: frozenset[str] = frozenset()
     """in one of these; empty: in any"""
     listed: bool | None = None
     after: str | None = None
-    """the place of the instrument before the first one"""
+    """the sort key of the last instrument on the previous page"""
 
 
 class Directory:
-    """The instruments of one state of the catalog."""
+    """The instruments of one version of the catalog."""
 
     def __init__(self) -> None:
-        """Return a directory without instruments; `build` returns one with some."""
+        """Create an empty directory; `build` returns one with instruments."""
         self.by_id: Mapping[int, Entry] = {}
         self._ranked: Sequence[Entry] = []
-        """By their places; an instrument's rank is its index here."""
+        """Sorted; an instrument's rank is its index here."""
         self._by_symbol: dict[str, int] = {}
         self._words: Sequence[str] = []
-        """In order, each once."""
+        """Sorted, without duplicates."""
         self._starts: Ranks = np.zeros(1, np.int32)
         """(w + 1,): where the ranks of each word start in `_ranks`"""
         self._ranks: Ranks = np.empty(0, np.int32)
         self._categories: dict[str, Ranks] = {}
-        """Of each category the ranks of its instruments, ascending."""
+        """Category -> the ranks of its instruments, ascending."""
         self._listed = np.empty(0, np.bool_)
         """(n,) by rank"""
         self.all_listed = True
 
     @classmethod
     def build(cls, by_id: Mapping[int, Entry]) -> "Building[Directory]":
-        """Build the directory of some instruments by their ids; the mapping is kept."""
+        """Build the directory of some instruments, given by id; the mapping is kept."""
         built = cls()
         built.by_id = by_id
         places = yield from in_order(entry.place for entry in by_id.values())
@@ -101,7 +101,7 @@ class Directory:
         return built
 
     def clear(self) -> Iterator[None]:
-        """Forget everything, in steps: freeing it at once takes long, too."""
+        """Clear the directory in steps, as freeing it at once takes long, too."""
         for name in vars(Directory()):
             delattr(self, name)
             yield
@@ -110,21 +110,21 @@ class Directory:
         return len(self.by_id)
 
     def resolve(self, symbol: str) -> int | None:
-        """Return the id of the instrument with a symbol, in upper or lower case; None if none has.
+        """Return the id of the instrument with a symbol, ignoring case; None if there is none.
 
-        If several have it, it is the one that is listed, and of these the one with the lowest id.
+        If several have it, listed ones come first, then the lowest id.
         """
         return self._by_symbol.get(symbol.casefold())
 
     def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
-        """Return which instruments may be shown; None if it is all of them.
+        """Return a filter of the instruments that may be shown; None if all may.
 
-        What is not listed is not shown. What the catalog does not know is shown, unless certain
-        categories are asked for.
+        Unlisted instruments are not shown. Instruments that the catalog does not know are shown,
+        unless `categories` is given.
 
         Args:
-            categories: only what is in one of these; empty: in any.
-            excluded: nothing that is in one of these.
+            categories: only instruments in one of these; empty: in any.
+            excluded: no instruments in any of these.
         """
         if not categories and not excluded and self.all_listed:
             return None
@@ -148,7 +148,7 @@ class Directory:
             yield self._ranked[rank].instrument_id
 
     def find(self, wanted: Wanted, n: int) -> list[Entry]:
-        """Return the first `n` instruments that are wanted, by symbol."""
+        """Return the first `n` matching instruments, by symbol."""
         found = np.ones(len(self._ranked), np.bool_)
         if wanted.after is not None:
             found[: bisect_right(self._ranked, wanted.after, key=_place)] = False
@@ -191,10 +191,10 @@ class Directory:
             yield
 
     def _index_words(self) -> Building[None]:
-        # A list for each word would have Python's garbage collector look at all of them, at once.
+        # With a list for each word, Python's garbage collector would traverse all of them at once.
         numbers: dict[str, int] = {}
         for some_symbols in steps(self._by_symbol):
-            for symbol in some_symbols:  # the same objects, not equal ones: megabytes of them
+            for symbol in some_symbols:  # reuse the objects: copies would take megabytes
                 numbers[symbol] = len(numbers)
             yield
         of_number, ranks = array("i"), array("i")
@@ -219,7 +219,7 @@ class Directory:
 
 
 def words_of(entry: Entry) -> set[str]:
-    """Return what an instrument can be found by: its symbol, and the words of its name.
+    """Return the search terms of an instrument: its symbol, and the words of its name.
 
     >>> sorted(words_of(Entry(4, "A.B", "Coca-Cola Co.", (), True, {})))
     ['a.b', 'co', 'co.', 'coca', 'coca-cola', 'cola']

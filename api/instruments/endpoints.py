@@ -78,7 +78,7 @@ _LIST_PARAMETERS: Final = (
         "search",
         _parse_search,
         {"type": "string", "maxLength": MAX_SEARCH_CHARACTERS, "examples": ["app"]},
-        "words, each the beginning of the symbol or of a word of the name; in any case",
+        "words, each a prefix of the symbol or of a word of the name, ignoring case",
         default="",
     ),
     CATEGORY,
@@ -86,7 +86,7 @@ _LIST_PARAMETERS: Final = (
         "listed",
         _parse_listed,
         {"type": "string", "enum": [*_LISTED]},
-        "only what is listed, or only what is not; all if absent or empty",
+        "only listed or only unlisted instruments; all if absent or empty",
         default=None,
     ),
     whole_number("n", MAX_INSTRUMENTS, DEFAULT_ITEMS, "how many at most"),
@@ -94,7 +94,7 @@ _LIST_PARAMETERS: Final = (
         "page_token",
         parse_page_token,
         {"type": "string", "examples": [""]},
-        "`next_page_token` of the page before; the first page if absent or empty",
+        "`next_page_token` of the previous page; the first page if absent or empty",
         default=None,
     ),
 )
@@ -108,7 +108,7 @@ _SIMILAR_TO: Final = Parameter(
     "similar_to",
     _parse_similar_to,
     INSTRUMENT_OR_USER,
-    "ASCII digits: an instrument's id; anything else: a user's",
+    "all ASCII digits: an instrument's id; anything else: a user's id",
     may_have_slashes=True,
 )
 
@@ -126,8 +126,8 @@ def endpoints(
     """Return the endpoints of instruments.
 
     Args:
-        catalog: reads what instruments are called.
-        reader: reads what is similar.
+        catalog: reads the catalog.
+        reader: reads similar instruments.
         recommended: answers with instruments for a user in the first version's form.
         resolve: finds instruments by their symbols.
     """
@@ -142,8 +142,8 @@ def endpoints(
             path="/v1/instruments",
             tag="instruments",
             summary="Instruments by symbol",
-            description="The instruments of the catalog that meet all conditions. What the catalog "
-            "does not have is not among them, though it may have bars.",
+            description="The instruments of the catalog that meet all conditions. One may "
+            "have bars without being in the catalog.",
             parameters=_LIST_PARAMETERS,
             read=catalog.listed,
             success=Success(kind=Instruments, example=_INSTRUMENTS, headers=KEPT),
@@ -154,10 +154,10 @@ def endpoints(
             tag="instruments",
             summary="The most similar instruments",
             description="""\
-Instruments whose users are the same, most similar first: those with scores above 0.
+Instruments with the same users, most similar first: those with scores above 0.
 
-What is not listed is left out. If `category` or `exclude_category` leave nothing of the list, what
-is popular within them comes instead, as `source` says.""",
+Unlisted instruments are left out. If `category` or `exclude_category` leaves nothing of the list,
+the answer has the popular instruments within them instead, as `source` shows.""",
             parameters=(
                 instrument_parameter(resolve),
                 whole_number("n", MAX_SIMILAR, DEFAULT_ITEMS, "how many at most"),
@@ -173,8 +173,8 @@ is popular within them comes instead, as `source` says.""",
             path="/instruments/similar/{similar_to}",
             tag="first version",
             summary="10 instruments, similar to one or for a user",
-            description="Digits only mean an instrument, whose 10 most similar come; anything else "
-            "is a user.",
+            description="All digits: the 10 instruments most similar to that instrument; anything "
+            "else: 10 instruments for that user.",
             parameters=(_SIMILAR_TO,),
             read=similar_to,
             scope_of=_scope_of_similar_to,
@@ -187,9 +187,9 @@ is popular within them comes instead, as `source` says.""",
         ReadEndpoint(
             path="/v1/instruments/{instrument}",
             tag="instruments",
-            summary="What an instrument is called, and its newest quote",
-            description="As the catalog has it; a change is seen within a second or two. `quote` "
-            "is the newest one of the newest minute bar, null if none is stored.",
+            summary="An instrument and its newest quote",
+            description="As described in the catalog; changes are visible within a second or two. "
+            "`quote` is the last one of the newest minute bar, null if none is stored.",
             parameters=(instrument_parameter(resolve),),
             read=catalog.described,
             success=Success(kind=DescribedInstrument, example=_DESCRIBED, headers=KEPT),

@@ -1,4 +1,4 @@
-"""Reads of the catalog: each returns its whole answer."""
+"""Reads of the catalog: each returns its complete answer."""
 
 from typing import Final
 
@@ -39,7 +39,7 @@ class InstrumentReader:
         n: int,
         page_token: str | None,
     ) -> Read[Reply]:
-        """Answer with instruments by symbol, out of memory."""
+        """Answer with instruments by symbol, from memory."""
         yield from ()
         wanted = Wanted(search, category, listed, page_token)
         found = self._catalog.directory.find(wanted, n + 1)
@@ -47,7 +47,7 @@ class InstrumentReader:
         return reply(Instruments(items, token_after(found, n)), NOW)
 
     def described(self, instrument: int) -> Read[Reply]:
-        """Answer with an instrument and its newest quote; Problem if the catalog lacks it."""
+        """Answer with an instrument and its newest quote; Problem if it is not in the catalog."""
         entry = self._catalog.directory.by_id.get(instrument)
         if entry is None:
             raise Problem(UNKNOWN_INSTRUMENT, f"Instrument {instrument} is not in the catalog")
@@ -62,7 +62,7 @@ class InstrumentReader:
         if newest is None:
             return None
         (value,) = yield [("HGET", key, newest)]
-        if value is None:  # expired since
+        if value is None:  # expired in between
             return None
         bar = _bar.decode(value)
         return LatestQuote(bar.c, bar.ct)

@@ -1,4 +1,4 @@
-"""Tokens of pages: where a list of instruments goes on. Pure."""
+"""Page tokens: where a list of instruments continues. Pure."""
 
 import base64
 import re
@@ -11,7 +11,7 @@ _PLACE: Final = re.compile(r"\S+ [0-9]{19}", re.ASCII)
 
 
 def token_after(found: Sequence[Entry], n: int) -> str | None:
-    """Return the token of what follows the first `n` instruments; None if nothing does."""
+    """Return the token of the page after the first `n` instruments; None if there is none."""
     if len(found) <= n:
         return None
     return base64.urlsafe_b64encode(found[n - 1].place.encode()).decode().rstrip("=")
@@ -24,7 +24,7 @@ def parse_page_token(text: str) -> str | None:
     'aapl 0000000000000000004'
 
     Raises:
-        ValueError: no page has such a token.
+        ValueError: it is not a token.
     """
     if not text:
         return None
@@ -34,5 +34,5 @@ def parse_page_token(text: str) -> str | None:
     except ValueError:
         place = ""
     if not _PLACE.fullmatch(place):
-        raise ValueError("must be the next_page_token of the page before")
+        raise ValueError("must be the next_page_token of the previous page")
     return place

@@ -1,6 +1,6 @@
-"""Reads of similar instruments: each returns its whole answer."""
+"""Reads of similar instruments: each returns its complete answer."""
 
-from __future__ import annotations  # else those of inner functions are worked out at each call
+from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
@@ -20,14 +20,14 @@ from contracts.generations import PopularList, SimilarList
 
 LEGACY_ITEMS: Final = 10
 _SOUGHT: Final = 3
-"""Times as many neighbors as are asked for are looked at first, where not all are shown."""
+"""How many times the requested neighbors are read first, if not all may be shown."""
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 _popular: Final = msgspec.json.Decoder(PopularList)
 
 
 class _Found(NamedTuple):
-    """What is similar, and where it comes from."""
+    """Similar instruments, and their source."""
 
     generation: Generation
     source: Literal["model", "popular"]
@@ -70,7 +70,7 @@ class SimilarReader:
         return reply(PredictedItems([str(item.instrument_id) for item in found.items]), LISTS)
 
     def neighbors(self, instrument_id: int, n: int) -> Read[tuple[Generation, SimilarList]]:
-        """Return the first `n` neighbors of an instrument at least; Problem if it has no list."""
+        """Return at least the first `n` neighbors of an instrument; Problem if it has no list."""
 
         def read(generation: Generation) -> Read[tuple[Generation, SimilarList] | None]:
             (value,) = yield [self._command(generation, instrument_id)]
@@ -82,7 +82,7 @@ class SimilarReader:
         return found
 
     def _found(self, instrument_id: int, n: int, shown: Shown | None) -> Read[_Found]:
-        """Return what is similar; what is popular if nothing of that is shown."""
+        """Return similar instruments, or popular ones if none of these may be shown."""
 
         def read(generation: Generation) -> Read[_Found | None]:
             (value,) = yield [self._command(generation, instrument_id)]
@@ -105,7 +105,7 @@ class SimilarReader:
     def _popular(
         self, generation: Generation, instrument_id: int, n: int, shown: Shown | None
     ) -> Read[_Found | None]:
-        """Return what is popular; None if the generation is gone."""
+        """Return popular instruments; None if the generation is gone."""
         (value,) = yield [("GET", self._keys.model_popular(generation.name))]
         if value is None:
             return None
@@ -114,7 +114,7 @@ class SimilarReader:
         return _Found(generation, "popular", popular.model, items)
 
     def _command(self, generation: Generation, instrument_id: int) -> Command:
-        """Return the command whose answer is the list of an instrument."""
+        """Return the command that reads the list of an instrument."""
         return "GET", self._keys.model_similar(generation.name, str(instrument_id))
 
 

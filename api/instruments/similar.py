@@ -1,4 +1,4 @@
-"""The neighbors of an instrument, out of its list in Redis. Pure."""
+"""Parses the neighbors of an instrument from its list in Redis. Pure."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -13,28 +13,28 @@ _similar = msgspec.json.Decoder(SimilarList)
 
 
 def first_neighbors(value: bytes, n: int) -> SimilarList:
-    """Return a `SimilarList` up to its first `n` neighbors at least, out of its JSON.
+    """Parse a `SimilarList` from JSON, at least up to its first `n` neighbors.
 
-    Only so much of it is decoded: a list has 200 neighbors, and ten are asked for.
+    The rest is not decoded: a list has 200 neighbors, and usually ten are needed.
     """
     parts = value.split(b"},", n)
     if len(parts) > n:
         try:
             return _similar.decode(b"},".join(parts[:n]) + b"}]}")
         except msgspec.DecodeError:
-            pass  # somebody else's JSON: in another order, or with blanks
+            pass  # JSON from another program: in another order, or with blanks
     return _similar.decode(value)
 
 
 def all_neighbors(value: bytes) -> SimilarList:
-    """Return a whole `SimilarList` out of its JSON."""
+    """Parse a complete `SimilarList` from JSON."""
     return _similar.decode(value)
 
 
 def similar_items(
     similar: SimilarList, n: int, shown: Shown | None = None
 ) -> list[SimilarInstrument]:
-    """Return the first `n` neighbors of a list whose scores are above 0, and that are shown."""
+    """Return the first `n` neighbors of a list that have scores above 0 and may be shown."""
     if shown is None:
         of_all = similar.items
     else:
@@ -48,7 +48,7 @@ def similar_items(
 def popular_items(
     popular: Iterable[Popular], instrument_id: int, n: int, shown: Shown | None
 ) -> list[SimilarInstrument]:
-    """Return the first `n` popular instruments that are shown, but for the one itself."""
+    """Return the first `n` popular instruments that may be shown, except the one itself."""
     found = (
         SimilarInstrument(item, one.score, 0.0)
         for one in popular

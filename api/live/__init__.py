@@ -1,6 +1,6 @@
-"""Bars as they change, to many clients over server-sent events.
+"""Streams changing bars to many clients over server-sent events.
 
-However many clients listen, a process subscribes once to what the workers publish (`channels`),
-decodes a bar once and encodes it once (`board`, `frames`). Each client has a `listener`, which
-holds what it has yet to be sent, and a `stream`, its answer. `bars` puts these together.
+However many clients listen, a process subscribes to the workers' channels once (`channels`), and
+decodes and encodes each bar once (`board`, `frames`). Each client has a `listener`, which holds its
+pending events, and a `stream`, its answer. `bars` combines these.
 """

@@ -1,8 +1,8 @@
-"""The live bars of one process: listeners come and go, one subscription serves them all.
+"""The live bars of one process: listeners come and go, and one subscription serves them all.
 
-The subscription is there while somebody listens. Whoever comes is told of changes first and gets a
-snapshot after that, so nothing is missed in between. When the subscription is lost, each listener
-is told that its bars are stale, once; when it is back, each gets a new snapshot.
+The subscription exists while there are listeners. A new listener first receives changes and then a
+snapshot, so it misses nothing in between. If the subscription is lost, each listener is notified
+once that its bars are stale; when it is back, each gets a new snapshot.
 """
 
 import asyncio
@@ -28,17 +28,17 @@ from runtime.topology import TopologyError
 
 MAX_CLIENTS: Final = 5_000
 LINGER_S: Final = 10.0
-"""The subscription outlives its last listener by this: the next one begins at once."""
+"""How long the subscription outlives its last listener, so that the next one starts at once."""
 _RETRY_FROM_S: Final = 0.05
 _RETRY_TO_S: Final = 1.0
 _LOST: Final[tuple[type[Exception], ...]] = (RedisError, *UNAVAILABLE, OSError, TopologyError)
-"""Redis is away, or does not allow it, or knows no topics yet: worth another try."""
+"""Redis is down, or denies access, or has no topics yet: worth a retry."""
 
 _log = logging.getLogger(__name__)
 
 
 class TooManyClientsError(RuntimeError):
-    """As many clients listen as one process may have."""
+    """The process has as many listeners as it may have."""
 
 
 class ClosedError(RuntimeError):
@@ -46,7 +46,7 @@ class ClosedError(RuntimeError):
 
 
 class LiveBars:
-    """Who listens, and what keeps them up to date."""
+    """The listeners, and the subscription that keeps them up to date."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class LiveBars:
         self._board = Board(now_ms)
         self._listeners: set[Listener] = set()
         self._newcomers: list[Listener] = []
-        """Those that wait for a snapshot."""
+        """Listeners that wait for a snapshot."""
         self._came = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._resting: asyncio.TimerHandle | None = None
@@ -75,19 +75,20 @@ class LiveBars:
     async def listen(
         self, instruments: frozenset[int], clients: Collection[str], last_id: int | None = None
     ) -> Listener:
-        """Return a listener that has its snapshot; hand it to `leave` in the end.
+        """Return a listener that has its snapshot; pass it to `leave` at the end.
 
         Args:
-            instruments: whose bars it is told.
-            clients: the names that it counts for, as address and key.
-            last_id: of the last event that its client got before, if there was any: it then has
-                the bars, too, that changed since.
+            instruments: whose bars it receives.
+            clients: the identities that it counts for, such as address and key.
+            last_id: of the last event that its client received before, if any: it then also gets
+                the bars that have changed since.
 
         Raises:
             TooManyStreamsError: one of `clients` has as many as it may have.
-            TooManyClientsError: `MAX_CLIENTS` listen already.
+            TooManyClientsError: there are `MAX_CLIENTS` listeners already.
             ClosedError: after `close`.
-            StoreUnavailableError, TopologyError: there is no snapshot within `READ_DEADLINE_S`.
+            StoreUnavailableError, TopologyError: no snapshot was available within
+            `READ_DEADLINE_S`.
         """
         if self._closed:
             raise ClosedError("the server is stopping")
@@ -111,7 +112,7 @@ class LiveBars:
         return listener
 
     def leave(self, listener: Listener) -> None:
-        """Forget a listener; without any, the subscription ends a little later."""
+        """Remove a listener; after the last one, the subscription ends a little later."""
         if listener not in self._listeners:
             return
         self._listeners.remove(listener)
@@ -122,18 +123,18 @@ class LiveBars:
             self._resting = asyncio.get_running_loop().call_later(LINGER_S, self._rest)
 
     def drop(self, listener: Listener) -> None:
-        """Forget a listener that takes nothing any longer."""
+        """Remove a listener that no longer reads."""
         self._metrics.dropped.inc()
         self.leave(listener)
 
     def close(self) -> None:
-        """End all streams at once, and begin no more."""
+        """End all streams at once, and start no more."""
         self._closed = True
         for listener in self._listeners:
             listener.end()
 
     async def aclose(self) -> None:
-        """Close, and return when nothing is left of the subscription."""
+        """Close, and return when the subscription has ended."""
         self.close()
         if self._resting is not None:
             self._resting.cancel()
@@ -160,7 +161,7 @@ class LiveBars:
             self._following = None
 
     def _ended(self, following: asyncio.Task[None]) -> None:
-        """End what nobody follows for any longer: after an error that nobody expected."""
+        """End all streams after an unexpected error of the subscription."""
         if following.cancelled():
             return
         _log.error("live bars failed", exc_info=following.exception())
@@ -169,7 +170,7 @@ class LiveBars:
             listener.end()
 
     async def _follow(self) -> None:
-        """Be subscribed, again and again."""
+        """Subscribe, and resubscribe whenever the subscription is lost."""
         while True:
             try:
                 await self._be_subscribed()
@@ -179,7 +180,7 @@ class LiveBars:
             self._retry_s = min(2 * self._retry_s, _RETRY_TO_S)
 
     async def _be_subscribed(self) -> None:
-        """Pass on what changes, until the subscription is lost."""
+        """Pass on changes until the subscription is lost."""
         topology = await self._store.answer(self._store.read_topology())
         keys = self._store.keys
         channels = [keys.bars_changed(p) for p in range(topology.quotes)]
@@ -199,11 +200,11 @@ class LiveBars:
         async for _, message in subscription.messages():
             if self._listeners:
                 self._board.take(decode_changed_bars(message))
-            # Messages that are there already are read without waiting: let others run in between.
+            # Buffered messages are read without waiting: let other tasks run in between.
             await asyncio.sleep(0)
 
     async def _welcome(self) -> None:
-        """Give each newcomer its snapshot: one read for all that came during the one before it."""
+        """Give new listeners their snapshots: one read serves all that came during the last."""
         while True:
             await self._came.wait()
             self._came.clear()
@@ -217,7 +218,7 @@ class LiveBars:
                 await asyncio.sleep(_RETRY_FROM_S)
                 continue
             for listener in newcomers:
-                if listener in self._listeners:  # else it left meanwhile
+                if listener in self._listeners:  # else it left during the read
                     listener.begin(self._board.newest(listener.instruments), self._board.live())
 
     async def _read(self, instruments: Collection[int]) -> None:
@@ -227,7 +228,7 @@ class LiveBars:
             self._board.take_snapshot(await self._store.answer(newest_bars(self._store, some)))
 
     async def _catch_up(self, listener: Listener, missed: Missed) -> None:
-        """Give a listener the bars that changed since its client was told of any."""
+        """Give a listener the bars that have changed since the last event its client received."""
         ids = list(listener.instruments)
         for first in range(0, len(ids), INSTRUMENTS_CAUGHT_UP):
             some = ids[first : first + INSTRUMENTS_CAUGHT_UP]
@@ -235,19 +236,19 @@ class LiveBars:
             listener.catch_up(self._board.missed(bars, missed.since_ms))
 
     def _interrupt(self, error: Exception) -> None:
-        """Tell those who had a snapshot that they miss changes from here on."""
+        """Notify listeners with a snapshot that they miss changes from here on."""
         if isinstance(error, NoPermissionError) and str(error) != str(self._trouble):
             _log.error("no live bars: %s", error)
         self._trouble = error
-        told = [listener for listener in self._listeners if listener.is_live]
-        if told:
+        live = [listener for listener in self._listeners if listener.is_live]
+        if live:
             self._metrics.interruptions.inc()
-            _log.warning("%d streams of bars are stale: %s", len(told), error)
-        for listener in told:
+            _log.warning("%d streams of bars are stale: %s", len(live), error)
+        for listener in live:
             listener.interrupt(stale_frame("redis-away"))
 
     def _why(self) -> Exception:
-        """Return why there is no snapshot."""
+        """Return the reason why there is no snapshot."""
         if isinstance(self._trouble, TopologyError):
             return self._trouble
         return StoreUnavailableError(str(self._trouble or f"no answer in {READ_DEADLINE_S:g} s"))

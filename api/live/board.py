@@ -1,10 +1,10 @@
-"""The newest bars of the instruments that somebody listens to: the one place that merges them.
+"""Merges the newest bars of the instruments that have listeners.
 
 Bars come from the subscription, in the order in which they were written, and from snapshots, which
-may have been read before or after what the subscription has told. `off` says which is later: within
-a bar it only grows, so what is not above what is held already is left out. Pure but for the clock.
+may be older or newer than the messages. `off` decides: within a bar it only grows, so a bar whose
+`off` is not above the known one is ignored. Pure except for the clock.
 
-Each event has as its id how far the quotes had come that all bars here are made of.
+The id of an event is the event time that the quotes of all bars here had reached.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,18 +26,18 @@ class _Held(NamedTuple):
 
 
 class _Watched:
-    """An instrument that somebody listens to."""
+    """An instrument with listeners."""
 
     __slots__ = ("bars", "listeners")
 
     def __init__(self) -> None:
         self.bars: dict[int, _Held] = {}
-        """The newest `MINUTES_HELD`, by their start in epoch s."""
+        """The newest `MINUTES_HELD`, keyed by their start in epoch s."""
         self.listeners: set[Listener] = set()
 
 
 class Board:
-    """Knows who listens to what, and tells them what changes."""
+    """Tracks the listeners of each instrument, and passes changes on to them."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
@@ -48,12 +48,12 @@ class Board:
         return len(self._watched)
 
     def add(self, listener: Listener) -> None:
-        """Have a listener told of its instruments."""
+        """Pass changes of its instruments on to a listener."""
         for instrument_id in listener.instruments:
             self._watched.setdefault(instrument_id, _Watched()).listeners.add(listener)
 
     def remove(self, listener: Listener) -> None:
-        """Forget a listener, and the instruments that nobody else listens to."""
+        """Remove a listener, and the instruments without other listeners."""
         for instrument_id in listener.instruments:
             watched = self._watched[instrument_id]
             watched.listeners.remove(listener)
@@ -61,21 +61,21 @@ class Board:
                 del self._watched[instrument_id]
 
     def take(self, bars: Iterable[ChangedBar]) -> None:
-        """Take bars in, and offer those that are new to whoever listens to them."""
+        """Merge bars, and offer new ones to their listeners."""
         for instrument_id, minute_s, value in bars:
             watched = self._watched.get(instrument_id)
             if watched is not None:
                 self._take(watched, instrument_id, minute_s, _decode(value))
 
     def take_snapshot(self, bars: Iterable[ChangedBar]) -> None:
-        """Take the newest bars in as they were read, but for those that a newer minute came after.
+        """Merge the bars of a snapshot, except those already followed by a newer minute.
 
-        A listener that has the newer one must not be told the older one after it.
+        A listener that has the newer one must not receive the older one after it.
         """
         self.take(bar for bar in bars if bar.minute_s >= self._newest_minute(bar.instrument_id))
 
     def forget_bars(self) -> None:
-        """Forget all bars: what is read next is taken as it is."""
+        """Forget all bars: the next ones are accepted as they are."""
         for watched in self._watched.values():
             watched.bars.clear()
 
@@ -88,7 +88,7 @@ class Board:
                 yield instrument_id, minute_s, bars[minute_s].frame
 
     def live(self) -> bytes:
-        """Return the event that tells that a listener has the newest bars."""
+        """Return the event that says that a listener has the newest bars."""
         return live_frame(self._reached_ms)
 
     def missed(self, bars: Iterable[ChangedBar], since_ms: int) -> Iterator[Frame]:
@@ -115,6 +115,6 @@ class Board:
 
     def _frame(self, instrument_id: int, minute_s: int, value: BarValue) -> bytes:
         now_ms = self._now_ms()
-        # A quote of the future says nothing of how far the others have come.
+        # A quote in the future says nothing about the progress of the others.
         self._reached_ms = max(self._reached_ms, min(value.ct, now_ms))
         return bar_frame(instrument_id, minute_s * 1000, value, now_ms, self._reached_ms)

@@ -1,8 +1,8 @@
-"""Subscriptions to sharded channels of Redis: on its one node, or on each one's node of a cluster.
+"""Subscriptions to sharded channels of Redis, on a single node or on the nodes of a cluster.
 
-redis-py's own subscriptions come back by themselves after they were lost, without a word of what
-was missed meanwhile, and wait for the nodes of a cluster in turn. Here a subscription that is lost
-says so, and whoever needs it subscribes anew: then each channel's node is asked for again.
+redis-py's own subscriptions reconnect by themselves without reporting the loss, so messages are
+missed silently, and they wait for the nodes of a cluster in turn. Here, a lost subscription raises
+an error, and the caller subscribes again, which looks up each channel's node again.
 """
 
 from collections import defaultdict
@@ -21,7 +21,7 @@ from runtime.redis.stores import AsyncStore, connect_async
 CLIENT_NAME: Final = "api-live"
 """As `CLIENT LIST` shows these connections."""
 QUIET_S: Final = 1.0
-"""After so long without a message a node is asked whether it is there; it has as long to answer."""
+"""After so long without a message, a node is pinged; it has as long to answer."""
 _TIMEOUT_S: Final = 1.0
 _OF_SUBSCRIPTIONS: Final[dict[str, Any]] = {
     "client_name": CLIENT_NAME,
@@ -34,7 +34,7 @@ _OF_SUBSCRIPTIONS: Final[dict[str, Any]] = {
 
 
 class SubscriptionLostError(RedisConnectionError):
-    """A node does not answer, or no longer has a channel."""
+    """A node does not answer, or no longer owns a channel."""
 
 
 class Subscription:
@@ -44,12 +44,12 @@ class Subscription:
         self._connection = connection
 
     async def subscribe(self, channels: Sequence[str]) -> None:
-        """Return once all of them are subscribed to.
+        """Return once all of them are subscribed.
 
         Raises:
-            redis.exceptions.RedisError: the node does not have them, or does not allow it.
+            redis.exceptions.RedisError: the node does not own them, or denies access.
         """
-        for channel in channels:  # one a command: they are in different slots
+        for channel in channels:  # one per command: they are in different slots
             await self._connection.send_command("SSUBSCRIBE", channel)
         for _ in channels:
             await self._connection.read_response()
@@ -83,14 +83,14 @@ class Channels:
     def __init__(self, url: str) -> None:
         self._url = url
         self._client: AsyncStore | None = None
-        """Kept, as it knows the nodes of a cluster: the one at the URL may be away."""
+        """Kept, as it knows the nodes of a cluster: the one in the URL may be down."""
 
     @asynccontextmanager
     async def subscribed(self, channels: Sequence[str]) -> AsyncIterator[list[Subscription]]:
         """Subscribe to all channels for the block.
 
         Raises:
-            redis.exceptions.RedisError: Redis is away, or does not allow it.
+            redis.exceptions.RedisError: Redis is down, or denies access.
         """
         async with AsyncExitStack() as stack:
             subscriptions = []
@@ -105,7 +105,7 @@ class Channels:
     async def _connections(
         self, channels: Sequence[str]
     ) -> dict[AbstractConnection, Sequence[str]]:
-        """Return a connection to each node, not made yet, with the channels that the node has."""
+        """Return an unopened connection to each node, with the channels that the node owns."""
         client = self._client
         if client is None:
             client = self._client = await connect_async(self._url, CLIENT_NAME, _TIMEOUT_S, 0)
@@ -123,7 +123,7 @@ class Channels:
                 if node is not None
             }
         finally:
-            await client.aclose()  # it is asked anew each time
+            await client.aclose()  # it is queried each time
 
 
 def _connection(kind: type[AbstractConnection], options: dict[str, Any]) -> AbstractConnection:

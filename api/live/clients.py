@@ -1,4 +1,4 @@
-"""How many streams each client has open, and may have."""
+"""Bounds the open streams of each client."""
 
 from collections import Counter
 from collections.abc import Collection, Hashable
@@ -9,7 +9,7 @@ class TooManyStreamsError(RuntimeError):
 
 
 class Clients:
-    """Counts the streams of each client, by all the names that it goes by."""
+    """Counts the streams of each client, under each of its identities."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -17,7 +17,7 @@ class Clients:
         self._names: dict[Hashable, Collection[str]] = {}
 
     def enter(self, stream: Hashable, names: Collection[str]) -> None:
-        """Count a stream for each of the names; TooManyStreamsError if one has too many."""
+        """Count a stream under each of the names; TooManyStreamsError if one has too many."""
         for name in names:
             if self._streams[name] >= self._limit:
                 raise TooManyStreamsError(f"{self._limit} streams of {name} are open already")
@@ -25,7 +25,7 @@ class Clients:
         self._streams.update(names)
 
     def leave(self, stream: Hashable) -> None:
-        """Forget a stream."""
+        """Stop counting a stream."""
         for name in self._names.pop(stream):
             self._streams[name] -= 1
             if not self._streams[name]:

@@ -1,4 +1,4 @@
-"""The endpoint of bars as they change."""
+"""The endpoint of live bars."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ _FULL: Final = f"{MAX_CLIENTS} streams are open already: try another process, or
 _OWN_FULL: Final = "100 streams of 192.0.2.7 are open already: close one first"
 _CLOSED: Final = "The server is stopping: try another one"
 _NONE_KNOWN: Final = "No instrument has any of these symbols: 'XYZ'"
-_TOO_MANY: Final = f"instruments: must name 1 to {MAX_INSTRUMENTS} instruments, this names 501"
+_TOO_MANY: Final = f"instruments: must name 1 to {MAX_INSTRUMENTS} instruments, got 501"
 _EVENT: Final = {
     "type": "object",
     "description": "each event",
@@ -58,12 +58,12 @@ _EXAMPLE: Final = b"".join(
 
 
 def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing) -> Table:
-    """Return the endpoint of bars as they change.
+    """Return the endpoint of live bars.
 
     Args:
         live: the bars.
         resolve: finds instruments by their symbols.
-        access: knows keys: none is needed, but the streams of each are counted.
+        access: knows the keys: none is needed, but streams are counted per key.
         tracing: traces the streams.
     """
 
@@ -90,28 +90,28 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
         ActionEndpoint(
             path=PATH,
             tag="instruments",
-            summary="Bars as they change",
+            summary="Live bars",
             description="""\
 Minute bars of up to 500 instruments, as server-sent events.
 
-- `unknown`: symbols of the request that no instrument has, before everything else; the stream is
-  that of the others, and `unknown-instrument` where there are none.
-- `bar`: a minute bar, as `/v1/instruments/{id}/bars` has it, with its `instrument_id`. It takes
-  the place of the one with the same `t`. First comes the newest bar of each instrument that has
-  any, then each one that changes, about once a second. A client that is slow is sent the latest
-  state of a bar only, of the two newest minutes of each instrument.
-- `live`: the newest bars are complete; what follows is sent as it happens.
+- `unknown`: symbols in the request that no instrument has, sent first; the stream has the other
+  instruments, and if there are none, the answer is `unknown-instrument`.
+- `bar`: a minute bar, as in `/v1/instruments/{id}/bars`, with its `instrument_id`. It replaces the
+  one with the same `t`. The newest bar of each instrument comes first, then each bar that changes,
+  about once a second. A slow client gets only the latest state of a bar, for the two newest minutes
+  of each instrument.
+- `live`: the newest bars are complete; what follows are live changes.
 - `stale`: the server lost Redis, so changes may be missing from here on. The stream stays open;
   the newest bars and `live` follow as soon as Redis is back.
 
-Events `bar` and `live` have an `id`. A client that comes back with the last one as `Last-Event-ID`,
-as browsers do by themselves, is first sent the bars that changed since then, of the last 60 minutes
-(of more than 50 instruments: 3,000 bars in all), and then the newest ones as ever.
+Events `bar` and `live` have an `id`. A client that reconnects with the last one as `Last-Event-ID`,
+as browsers do automatically, first gets the bars that have changed since then, of the last 60
+minutes (for more than 50 instruments: 3,000 bars in total), and then the newest ones as usual.
 
-One address may have 100 streams (`STREAMS_PER_CLIENT`), and so may one key, if it is sent.
+An address may have 100 streams (`STREAMS_PER_CLIENT`), and so may a key, if one is sent.
 
-A comment comes every 15 s when there is nothing to send. The stream ends when the server stops,
-or when a client takes nothing for 30 s: connect again, and the newest bars come first.""",
+A comment is sent every 15 s if there is nothing else. The stream ends when the server stops, or if
+a client reads nothing for 30 s: reconnect to get the newest bars first.""",
             parameters=(asked_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),),
             act=bars,
             success=Success(
@@ -133,7 +133,7 @@ or when a client takes nothing for 30 s: connect again, and the newest bars come
 
 
 def clients_of(request: Request, access: Access) -> list[str]:
-    """Return what a client goes by: its address, and its key if it sent a valid one."""
+    """Return a client's identities: its address, and its key if it sent a valid one."""
     address = client_of(request.scope)
     key = access.valid_key(request.headers.raw)
     return [address] if key is None else [address, f"key {key.name}"]

@@ -1,6 +1,6 @@
-"""What clients are sent, as bytes: the events of a stream. Pure.
+"""Encodes the events of a stream as bytes. Pure.
 
-The form is that of server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html.
+The format is server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from api.bars.answers import Bar
 from contracts.keyspace import BarValue
 
 HEARTBEAT: Final = b":\n\n"
-"""A comment, when there is nothing to say: it keeps proxies from hanging up."""
+"""A comment, sent when there is nothing else: it keeps proxies from closing the connection."""
 OPENING: Final = b"retry: 2000\n\n"
-"""After how many ms a client that lost its connection should try again."""
+"""Tells a client after how many ms to reconnect."""
 
 StaleReason = Literal["redis-away"]
 
 
 class LiveBar(Bar, frozen=True, gc=False, kw_only=True):
-    """A minute bar of an instrument, the data of an event `bar`."""
+    """A minute bar of an instrument, the data of a `bar` event."""
 
     instrument_id: int
 
@@ -30,7 +30,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def unknown_frame(symbols: Sequence[str]) -> bytes:
-    r"""Return the event that names what a client asks for and no instrument is called.
+    r"""Return the event that lists the requested symbols that no instrument has.
 
     >>> unknown_frame(["XYZ"])
     b'event: unknown\ndata: {"unknown":["XYZ"]}\n\n'
@@ -41,14 +41,14 @@ def unknown_frame(symbols: Sequence[str]) -> bytes:
 def bar_frame(
     instrument_id: int, minute_ms: int, value: BarValue, now_ms: int, event_id: int
 ) -> bytes:
-    """Return the event that tells a minute bar; `closed` goes by the clock `now_ms`."""
+    """Return the event of a minute bar; `closed` depends on the clock `now_ms`."""
     (bar,) = roll_up([(minute_ms, value)], Window(minute_ms, minute_ms, MINUTE_MS), now_ms)
     data = _encode(LiveBar(**msgspec.structs.asdict(bar), instrument_id=instrument_id))
     return b"event: bar\ndata: %b\nid: %d\n\n" % (data, event_id)
 
 
 def live_frame(event_id: int) -> bytes:
-    r"""Return the event that tells that the newest bars are complete.
+    r"""Return the event that says that the newest bars are complete.
 
     >>> live_frame(1629061628123)
     b'event: live\ndata: {}\nid: 1629061628123\n\n'
@@ -57,7 +57,7 @@ def live_frame(event_id: int) -> bytes:
 
 
 def stale_frame(reason: StaleReason) -> bytes:
-    r"""Return the event that tells that changes may be missing until the next `live`.
+    r"""Return the event that says that changes may be missing until the next `live`.
 
     >>> stale_frame("redis-away")
     b'event: stale\ndata: {"reason":"redis-away"}\n\n'

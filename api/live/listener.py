@@ -1,9 +1,9 @@
-"""What one client has yet to be sent: the latest of each bar, and no more.
+"""The pending events of one client: only the latest state of each bar.
 
-A client that keeps up is sent each bar as often as workers write it. For one that does not, a
-later state of a bar takes the place of an earlier one, and of each instrument the two newest
-minutes are held: the running one, and the one before it, so that its last state is not missed. So
-what a listener holds is bounded.
+A client that keeps up gets each bar as often as workers write it. For one that does not, a later
+state of a bar replaces an earlier one, and the two newest minutes of each instrument are held: the
+current one, and the previous one, so that its final state is not missed. So the memory of a
+listener is bounded.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Listener:
 
     @property
     def is_live(self) -> bool:
-        """Whether it has its snapshot, and is offered what changes since."""
+        """Whether it has its snapshot and receives changes."""
         return self._live
 
     async def begun(self) -> None:
@@ -44,7 +44,7 @@ class Listener:
         await self._something.wait()
 
     def begin(self, snapshot: Iterable[Frame], live: bytes) -> None:
-        """Take the present bars and the event after them; changes come on top from here on."""
+        """Accept the snapshot and the event after it; changes follow from here on."""
         for instrument_id, minute_s, frame in snapshot:
             self._bars[instrument_id] = {minute_s: frame}
         self._last = live
@@ -52,9 +52,9 @@ class Listener:
         self._something.set()
 
     def catch_up(self, missed: Iterable[Frame]) -> None:
-        """Take bars that it missed before it began, to be sent ahead of all others.
+        """Accept bars that it missed before it began, to be sent ahead of all others.
 
-        Those that are not older than what waits already are left out: what waits may be newer.
+        Bars not older than the pending ones are left out, as the pending ones may be newer.
         """
         oldest = {instrument_id: min(bars) for instrument_id, bars in self._bars.items() if bars}
         frames = [
@@ -67,7 +67,7 @@ class Listener:
         self._first += b"".join(frames)
 
     def offer(self, instrument_id: int, minute_s: int, frame: bytes) -> None:
-        """Take a bar that changed; without a snapshot it is left, as it will be part of that."""
+        """Accept a changed bar; before the snapshot it is ignored, as it will be part of that."""
         if not self._live:
             return
         waiting = self._bars.setdefault(instrument_id, {})
@@ -80,7 +80,7 @@ class Listener:
         self._something.set()
 
     def interrupt(self, frame: bytes) -> None:
-        """Take the event that tells that changes are missed; a new snapshot will follow."""
+        """Accept the event that says that changes are missed; a new snapshot will follow."""
         if not self._live:
             return
         self._bars.clear()
@@ -93,7 +93,7 @@ class Listener:
         self._something.set()
 
     async def take(self) -> bytes:
-        """Return what waits, as soon as anything does, or a heartbeat; nothing at the end."""
+        """Return the pending events as soon as there are any, or a heartbeat; empty at the end."""
         try:
             async with asyncio.timeout(HEARTBEAT_S):
                 await self._something.wait()

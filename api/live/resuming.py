@@ -1,20 +1,20 @@
-"""What a client that comes back may have missed. Pure.
+"""Finds what a client that reconnects may have missed. Pure.
 
-The id of an event is an event time: how far the quotes had come, in epoch ms, when the server told
-of it. Workers, and the partitions that they fold, are never quite as far as each other, so bars
-with a quote a little older than that may have changed since.
+The id of an event is the event time, in epoch ms, that the quotes had reached when it was sent.
+Workers and partitions never progress exactly alike, so bars with a quote a little older than that
+may have changed since.
 """
 
 from typing import Final, NamedTuple
 
 MINUTE_MS: Final = 60_000
 OVERLAP_MS: Final = 15_000
-"""By how much a bar may be behind the others and is still sent again."""
+"""By how much a bar may be behind the others and still be sent again."""
 MINUTES_MOST: Final = 60
 BARS_MOST: Final = 3_000
-"""Of all instruments: some 60 ms of this process's time, in pieces of `INSTRUMENTS_CAUGHT_UP`."""
+"""For all instruments: some 60 ms of this process's time, in parts of `INSTRUMENTS_CAUGHT_UP`."""
 INSTRUMENTS_CAUGHT_UP: Final = 10
-"""In one read."""
+"""Per read."""
 
 
 class Missed(NamedTuple):
@@ -23,11 +23,11 @@ class Missed(NamedTuple):
     since_ms: int
     """those with a quote of this time or later"""
     minutes_s: list[int]
-    """the minutes to look at, by their start in epoch s, oldest first"""
+    """the minutes to read, by their start in epoch s, oldest first"""
 
 
 def missed_since(last_id: int, instruments: int, now_ms: int) -> Missed:
-    """Return what to look at for a client that got the event `last_id` last.
+    """Return what to read for a client whose last event was `last_id`.
 
     >>> missed_since(1629061628123, instruments=4, now_ms=1629061745000)
     Missed(since_ms=1629061613123, minutes_s=[1629061560, 1629061620, 1629061680, 1629061740])
@@ -40,7 +40,7 @@ def missed_since(last_id: int, instruments: int, now_ms: int) -> Missed:
 
 
 def parse_id(text: str | None) -> int | None:
-    """Return the id that a client sends as `Last-Event-ID`; None if it is none of ours.
+    """Parse a client's `Last-Event-ID`; None if it is not one of ours.
 
     >>> parse_id("1629061628123"), parse_id("x"), parse_id(None)
     (1629061628123, None, None)

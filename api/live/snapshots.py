@@ -1,4 +1,4 @@
-"""Bars of instruments as Redis has them: the newest ones, and those that a client missed."""
+"""Reads bars from Redis: the newest ones, and those that a client missed."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -29,7 +29,7 @@ def newest_bars(store: Store, instruments: Sequence[int]) -> Read[list[ChangedBa
     return [
         ChangedBar(instrument_id, int(minute), value.decode())
         for (instrument_id, _, minute), value in zip(known, values, strict=True)
-        if value is not None  # expired since: there is a newer one, which changes tell
+        if value is not None  # expired in between: a newer one comes with the changes
     ]
 
 

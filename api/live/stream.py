@@ -1,11 +1,11 @@
-"""The answer that is a stream of events: what a listener takes, sent until either side ends it.
+"""The streaming answer: sends the events of a listener until either side ends it.
 
-A framework's streaming response waits for a client as long as the client likes. This one ends when
-the client has taken nothing for a while, whatever the server holds back for it.
+A framework's streaming response waits for a slow client without a limit. This one ends when the
+client has read nothing for a while, even if the server has data for it.
 
-A traced stream is one span, from the request to its end, which says how many bars were sent and who
-ended it. What workers publish in Redis names no span, and there may be thousands of bars a second:
-none of them has a span, or a link to the flush that wrote it.
+A traced stream is one span, from the request to its end, with the number of bars sent and the side
+that ended it. Messages from workers name no span, and there may be thousands of bars a second: bars
+have neither spans nor links to the flush that wrote them.
 """
 
 import asyncio
@@ -20,23 +20,23 @@ from runtime.tracing import Tracing
 
 STALLED_AFTER_S: Final = 30.0
 PACE_S: Final = 0.1
-"""From one sending to the next: a flush of the workers comes in some hundred chunks, and a sending
+"""The interval between writes: a flush of the workers arrives in some hundred chunks, and a write
 costs much more than a bar in it. The first bar after a pause is sent at once."""
 _HEADERS: Final = {
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx is to pass each event on at once
+    "X-Accel-Buffering": "no",  # makes nginx pass each event on at once
 }
 
 
 class EventStream(Response):
-    """Sends what a listener takes; the listener leaves when the stream ends."""
+    """Sends the events of a listener, which leaves when the stream ends."""
 
     media_type = "text/event-stream"
 
     def __init__(
         self, live: LiveBars, listener: Listener, tracing: Tracing, opening: bytes
     ) -> None:
-        # Not the parent's: it would announce a body of no bytes.
+        # The parent's would declare an empty body.
         self.status_code = 200
         self.background = None
         self.init_headers(_HEADERS)
@@ -47,7 +47,7 @@ class EventStream(Response):
         self._is_gone = False
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send, until the client goes, stalls, or the stream is ended."""
+        """Send until the client disconnects or stalls, or the stream is ended."""
         watching = asyncio.create_task(self._end_when_gone(receive))
         try:
             await self._send_all(send)
@@ -82,7 +82,7 @@ class EventStream(Response):
         self._listener.end()
 
     def _note_end(self, ended_by: Literal["client", "server", "stalled client"]) -> None:
-        """Say what became of the stream, in the span that the framework ends with it."""
+        """Record in the span how the stream ended."""
         self._tracing.note(
             {
                 "tickrec.stream.instruments": len(self._listener.instruments),

@@ -1,1 +1,1 @@
-"""What is served: generations, and the ids of answers made from them."""
+"""The served models: generations, and the ids of answers made from them."""

@@ -15,18 +15,18 @@ class PredictedItems(msgspec.Struct, frozen=True):
 
 
 class Learned(msgspec.Struct, frozen=True):
-    """How much a generation was trained on."""
+    """The training data of a generation."""
 
     items: int
     pairs: int
-    """of items that someone has both, each counted once"""
+    """of items that some user has both of, each counted once"""
     users: int
     affinities: int
-    """items of these users, summed up"""
+    """total items of these users"""
 
 
 class HeldOut(msgspec.Struct, frozen=True):
-    """How well the generation's settings foresee what users did last, learned without that."""
+    """How well the generation's settings predict the users' held-out last interactions."""
 
     users: int
     ndcg: float
@@ -43,7 +43,7 @@ class Checked(msgspec.Struct, frozen=True):
 
     rule: str
     level: str
-    """`hard`: if broken, nothing is published; `soft`: it is told"""
+    """`hard`: if it fails, nothing is published; `soft`: it is only reported"""
     holds: bool
     value: float | None
     """null: not finite"""
@@ -52,7 +52,7 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What `auto` chose, and from how much."""
+    """What `auto` chose, and from what data."""
 
     found: dict[str, Any]
     at: str
@@ -63,7 +63,7 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """What a generation's report says of it."""
+    """The figures of a generation's report."""
 
     started: str
     """ISO 8601, UTC"""
@@ -71,13 +71,13 @@ class Figures(msgspec.Struct, frozen=True):
     data: Learned
     quality: list[Checked] = []
     held_out: HeldOut | None = None
-    """null: too few users have enough items to hold any out"""
+    """null: too few users have enough items for a hold-out"""
     selection: Selection | None = None
-    """null: nothing was to be chosen"""
+    """null: there was nothing to choose"""
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A generation that is served, or kept to be rolled back to."""
+    """A generation that is served, or kept for a rollback."""
 
     generation: str
     model: str
@@ -86,21 +86,21 @@ class Model(msgspec.Struct, frozen=True):
     fold_in: FoldIn
     """how histories are folded into the items' lists"""
     report: Figures | None
-    """null: it is gone, damaged, or of another release"""
+    """null: it is gone, damaged, or from another release"""
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """How a canary is on trial."""
+    """The trial of a canary."""
 
     share: float
     """of the default variant's users, 0 to 1"""
     since_ms: int
     so_far: Standing | None = None
-    """what the trainer saw of it; null: nothing yet"""
+    """what the trainer has measured so far; null: nothing yet"""
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """What some users get."""
+    """What a share of the users is served."""
 
     variant: str
     users: float
@@ -111,15 +111,15 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class Models(msgspec.Struct, frozen=True):
-    """What is served to whom."""
+    """Which users are served which generation."""
 
     experiment: str | None
     variants: list[Variant]
     """the default one first, the canary last"""
     previous: list[Model]
-    """what the default variant can be rolled back to, latest first"""
+    """generations that the default variant can be rolled back to, latest first"""
     held: bool
-    """rolled back by a person, so that runs publish nothing until one asks for it"""
+    """rolled back by a person: runs publish nothing until a person requests it"""
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -128,7 +128,7 @@ class Arm(msgspec.Struct, frozen=True):
     variant: str
     weight: float
     users: float
-    """its share of all users, 0 to 1; the canary's are counted in"""
+    """its share of all users, 0 to 1, including the canary's"""
     generation: str | None
     """null: it is not served, so it has no users"""
 
@@ -142,15 +142,15 @@ class Experiments(msgspec.Struct, frozen=True):
 
 
 class Decisions(msgspec.Struct, frozen=True):
-    """What was decided on generations, newest first."""
+    """Decisions on generations, newest first."""
 
     decisions: list[Decision]
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """What a person just decided."""
+    """The decision that a person has just made."""
 
     what: What
     generation: str
     serves: str
-    """the generation that the default variant serves from now on"""
+    """the generation that the default variant now serves"""

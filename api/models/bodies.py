@@ -1,4 +1,4 @@
-"""Bodies of decisions into what they ask for. Pure."""
+"""Parses the bodies of decisions. Pure."""
 
 from typing import Annotated, Final
 
@@ -12,22 +12,22 @@ from contracts.variants import check_experiment
 
 MAX_WHY_CHARACTERS: Final = 500
 MAX_VARIANTS: Final = 100
-"""That an experiment may name."""
+"""Per experiment."""
 
 
 class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a person decides so; it stands among the decisions."""
+    """The reason of a decision, which is recorded with it."""
 
     why: Annotated[str, Meta(max_length=MAX_WHY_CHARACTERS)] = ""
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An experiment as it is asked for."""
+    """A requested experiment."""
 
     name: str
-    """another name puts users into other groups"""
+    """a different name assigns users to different groups"""
     weights: Annotated[dict[str, float], Meta(min_length=1, max_length=MAX_VARIANTS)]
-    """variant -> its users relative to those of the others"""
+    """variant -> its relative share of the users"""
 
 
 _reason: Final = msgspec.json.Decoder(Reason)
@@ -35,22 +35,22 @@ _weights: Final = msgspec.json.Decoder(Weights)
 
 
 def parse_reason(body: bytes) -> str:
-    """Return why someone decides; empty if nothing is said.
+    """Return the reason of a decision; empty if none is given.
 
     >>> parse_reason(b'{"why": "nDCG fell"}'), parse_reason(b"")
     ('nDCG fell', '')
 
     Raises:
-        Problem: the body is not JSON, or breaks a rule.
+        Problem: the body is not JSON, or invalid.
     """
     return decoded(_reason, body).why if body.strip() else ""
 
 
 def parse_experiment(body: bytes) -> Experiment:
-    """Return the experiment that is asked for.
+    """Return the requested experiment.
 
     Raises:
-        Problem: the body is not JSON, or breaks a rule.
+        Problem: the body is not JSON, or invalid.
     """
     asked = decoded(_weights, body)
     experiment = Experiment(asked.name, asked.weights)

@@ -1,10 +1,10 @@
-"""Decisions of a person on what is served, over HTTP: as `python -m trainer promote` and the like.
+"""A person's decisions on what is served, over HTTP; the same as `python -m trainer promote` etc.
 
-Each is one change of `model:current`, compared with what was read. A generation that is named there
-no more is given its end by the trainer's next run: that takes a command for each of its keys.
+Each is a compare-and-set of `model:current`. A generation that it no longer names is expired by the
+trainer's next run, which takes a command for each of its keys.
 
-Processes go by what they read of `model:current` for some milliseconds. A decision returns after
-these, so whoever asks then gets what was decided, of whichever process.
+Processes cache `model:current` for some milliseconds. A decision returns after that, so later
+requests are answered accordingly by every process.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from contracts.keyspace import DECISIONS_KEPT
 from contracts.pointer import REPLACE_SCRIPT, UndecidableError, promoted, rolled_back, weighted
 
 CHANGED_MEANWHILE: Final = (
-    "What is served was changed meanwhile, so nothing was done: look at it, and decide again"
+    "What is served has changed in the meantime, so nothing was done: review it and decide again"
 )
 _NOTHING: Final = Current(0, {})
 
@@ -42,13 +42,13 @@ class Deciding:
         self._keys = store.keys
 
     async def promote(self, by: str, why: str) -> tuple[Decision, Current]:
-        """Let all users of the default variant have the canary; return the decision and what is.
+        """Promote the canary to all users of the default variant; return decision and new state.
 
-        What it replaces is kept to be rolled back to, also where the trainer keeps none: its next
-        run keeps as many as it is told to.
+        The replaced generation is kept for a rollback, even if the trainer keeps none: its next run
+        keeps as many as are configured.
 
         Raises:
-            Problem: no canary is on trial, or what is served was changed meanwhile.
+            Problem: no canary is on trial, or what is served has changed in the meantime.
         """
         _, after = await self._change(lambda current: promoted(current, _kept(current)))
         generation = after.variants[DEFAULT_VARIANT].generation
@@ -58,10 +58,10 @@ class Deciding:
         return decision, after
 
     async def roll_back(self, by: str, why: str) -> tuple[Decision, Current]:
-        """Take the canary away or, without one, go back to the generation before; then hold.
+        """Withdraw the canary or, without one, return to the previous generation; then hold.
 
         Raises:
-            Problem: there is neither, or what is served was changed meanwhile.
+            Problem: there is neither, or what is served has changed in the meantime.
         """
         before, after = await self._change(rolled_back)
         canary = before.canary
@@ -73,10 +73,10 @@ class Deciding:
         return decision, after
 
     async def weigh(self, by: str, experiment: Experiment | None) -> Current:
-        """Spread the users over the variants as an experiment says; None ends it.
+        """Assign users to variants by an experiment; None ends the current one.
 
         Raises:
-            Problem: what is served was changed meanwhile.
+            Problem: what is served has changed in the meantime.
         """
         _, after = await self._change(lambda current: weighted(current, experiment))
         _log.info("%s spreads users by %s", by, experiment)
@@ -101,12 +101,12 @@ class Deciding:
         return before, after
 
     async def _note(self, decision: Decision) -> None:
-        """Put a decision, which holds already, where the trainer puts its own."""
+        """Record a decision, which is already in effect, with those of the trainer."""
         _log.info("decided: %s", decision)
         try:
             await self._store.answer(self._noted(decision))
         except StoreUnavailableError as error:
-            _log.warning("it holds, but is not among the decisions in Redis: %s", error)
+            _log.warning("it is in effect, but could not be recorded in Redis: %s", error)
 
     def _noted(self, decision: Decision) -> Read[None]:
         decisions, report = (
@@ -119,7 +119,7 @@ class Deciding:
             ("GET", report),
         ]
         if (noted := with_decision(value, decision)) is not None:
-            # Its end, if it has one, stays; and if it is over by now, it must not come back.
+            # An expiry is kept; if it has expired by now, it must not come back.
             yield [("SET", report, noted, "XX", "KEEPTTL")]
 
 

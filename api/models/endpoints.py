@@ -1,4 +1,4 @@
-"""The endpoints of models: what is served, what was decided, and deciding it."""
+"""The endpoints of models: what is served, the decisions, and making them."""
 
 from collections.abc import Callable
 from typing import Final
@@ -56,10 +56,10 @@ def endpoints(
     """Return the endpoints of models.
 
     Args:
-        reader: what is served.
-        deciding: changes that.
-        writing: takes bodies.
-        caller: returns the name of who sent a request, for the record.
+        reader: reads what is served.
+        deciding: changes what is served.
+        writing: reads bodies.
+        caller: returns the name of a request's sender, for the record.
     """
 
     async def promote(request: Request) -> Response:
@@ -82,10 +82,11 @@ def endpoints(
         ReadEndpoint(
             path="/v1/models",
             tag="models",
-            summary="What is served, to whom and why",
+            summary="Which models are served to which users",
             description="""\
-Each variant with its generation, its share of the users and its report's figures; the canary, if
-one is on trial; what the default variant can be rolled back to; and whether runs are held.""",
+Each variant with its generation, its share of the users and the figures of its report; the canary,
+if one is on trial; the generations available for a rollback; and whether publication is on
+hold.""",
             read=reader.models,
             scope="read",
             success=Success(kind=Models, example=examples.MODELS),
@@ -94,8 +95,8 @@ one is on trial; what the default variant can be rolled back to; and whether run
         ReadEndpoint(
             path="/v1/models/decisions",
             tag="models",
-            summary="What was decided on generations, newest first",
-            description="By the trainer's rules, by whoever typed one of its commands, or here.",
+            summary="Decisions on generations, newest first",
+            description="Made by the trainer's rules, by its commands, or through this API.",
             parameters=(whole_number("n", DECISIONS_KEPT, _DECISIONS, "how many at most"),),
             read=reader.decisions,
             scope="read",
@@ -110,8 +111,9 @@ one is on trial; what the default variant can be rolled back to; and whether run
             method="POST",
             path="/v1/models/promote",
             tag="models",
-            summary="Let all users of the default variant have the canary",
-            description="From the next request on. What it replaces can be rolled back to.",
+            summary="Promote the canary to all users of the default variant",
+            description="Takes effect with the next request. The replaced generation is kept for a "
+            "rollback.",
             act=promote,
             body=reason,
             body_kinds=(Reason,),
@@ -123,9 +125,9 @@ one is on trial; what the default variant can be rolled back to; and whether run
             method="POST",
             path="/v1/models/rollback",
             tag="models",
-            summary="Take the canary away or, without one, go back to the generation before",
-            description="From the next request on. The trainer then publishes nothing until a "
-            "person asks for it: `python -m trainer once`.",
+            summary="Withdraw the canary or, without one, return to the previous generation",
+            description="Takes effect with the next request. The trainer then publishes nothing "
+            "until a person requests it: `python -m trainer once`.",
             act=roll_back,
             body=reason,
             body_kinds=(Reason,),
@@ -148,9 +150,9 @@ one is on trial; what the default variant can be rolled back to; and whether run
             method="PUT",
             path="/v1/experiments",
             tag="models",
-            summary="Spread the users over the variants",
-            description="From the next request on. A variant that is not served yet has no users "
-            "until it is; another name puts users into other groups.",
+            summary="Assign users to variants",
+            description="Takes effect with the next request. A variant has no users until it is "
+            "served; a different name assigns users to different groups.",
             act=weigh,
             body=json_body(schema_of(Weights), spring=Weights("spring", {"default": 9, "ease": 1})),
             body_kinds=(Weights,),
@@ -163,7 +165,7 @@ one is on trial; what the default variant can be rolled back to; and whether run
             path="/v1/experiments",
             tag="models",
             summary="End the experiment",
-            description="Every user gets the default variant from the next request on.",
+            description="From the next request on, every user gets the default variant.",
             act=end,
             scope="admin",
             success=Success(kind=Experiments, example=examples.NO_EXPERIMENT),

@@ -1,4 +1,4 @@
-"""What /docs shows of models."""
+"""Examples of models for /docs."""
 
 from typing import Final
 

@@ -1,8 +1,8 @@
-"""Reading within one generation: which one a user is served, and what if it goes meanwhile.
+"""Reads within one generation: chooses a user's, and handles its expiry during the read.
 
-A process goes by what the pointer held for some milliseconds. Then it reads it anew, together with
-an answer's first commands, which are asked of the generation that it named the last time: that
-saves a round trip but for once a training. Whoever finds nothing has the pointer read at once.
+A process caches the pointer for some milliseconds. Then it refreshes it together with an answer's
+first commands, which go to the previously named generation: that saves a round trip, except once
+per training. If a read finds nothing, the pointer is read at once.
 """
 
 import math
@@ -23,12 +23,12 @@ from contracts.variants import served_generations, served_to, variant_names
 T = TypeVar("T")
 
 POINTER_KEPT_S: Final = 0.02
-"""Since it was asked for. One shard of Redis has the pointer, whatever their number: so a process
-asks it some 50 times a second, instead of once for each request that reads lists. No generation
-loses its keys as soon after it was replaced: they stay for a minute."""
+"""Since the request. The pointer is on one shard of Redis, however many there are: this way, a
+process reads it some 50 times a second rather than once for each request that reads lists. That is
+safe, as a replaced generation keeps its keys for a minute."""
 SEEN_BY_ALL_S: Final = 2 * POINTER_KEPT_S
-"""After a change of the pointer, all processes go by it: twice as long, for timers that are early
-and clocks that run apart."""
+"""Time until all processes follow a change of the pointer: twice as long, to allow for early timers
+and clock drift."""
 
 _current = msgspec.json.Decoder(Current)
 
@@ -37,26 +37,26 @@ class NoModelYetError(LookupError, Failure):
     """No generation is published."""
 
     def problem(self) -> Problem:
-        """Return the problem that it is for a client."""
+        """Return the problem that the client gets."""
         detail = "The trainer has not published a model yet: try again after its next run"
         return Problem(NO_MODEL_YET, detail)
 
 
 class ExpiredError(LookupError):
-    """A part of the generation that is read is gone."""
+    """A part of the generation being read is gone."""
 
 
 class GenerationReplacedError(LookupError, Failure):
     """Generations were replaced faster than one could be read."""
 
     def problem(self) -> Problem:
-        """Return the problem that it is for a client."""
+        """Return the problem that the client gets."""
         return Problem(GENERATION_REPLACED, "The model was replaced while it was read: try again")
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The lists that one answer is made of."""
+    """The generation whose lists an answer is made from."""
 
     variant: str
     name: str
@@ -71,19 +71,19 @@ class Generations:
         self._pointer: Command = ("GET", keys.model_current())
         self._now_s = now_s
         self._asked_s = -math.inf
-        """When what the pointer held last was asked for."""
+        """When the last known pointer was requested."""
         self.live: Collection[str] = ()
-        """The generations that were served to anyone when that was asked last."""
+        """The generations that were served to anyone at that time."""
         self._pointed: bytes | None = None
         self._current: Current | None = None
-        """What the pointer held last, decoded."""
+        """The last known pointer, decoded."""
         self._of_all: Generation | None = None
-        """What that serves to whoever no user is."""
+        """The generation for requests without a user."""
         self._users_differ = False
-        """Whether it serves something else to some users."""
+        """Whether some users are served another generation."""
 
     def variants(self) -> Read[Collection[str]]:
-        """Return the names of the variants that are served, none before the first model."""
+        """Return the names of the served variants, none before the first model."""
         if self._current is None or not self._is_fresh(self._now_s()):
             yield from self._ask()
         return [] if self._current is None else variant_names(self._current)
@@ -91,14 +91,14 @@ class Generations:
     def within_one(
         self, user_id: str | None, read: Callable[[Generation], Read[T | None]]
     ) -> Read[T | None]:
-        """Return what `read` finds in the generation that a user is served, None if nothing.
+        """Return what `read` finds in a user's generation, None if nothing.
 
-        Finding nothing may also mean that the generation expired under the reader: the pointer is
-        read again, and if it has moved meanwhile, the new generation is, once.
+        Finding nothing may also mean that the generation expired during the read: the pointer is
+        read again, and if it has moved, the new generation is read, once.
 
         Args:
-            user_id: None for what is the same for all users.
-            read: reads in one generation; may yield no commands where it has none to ask.
+            user_id: None for reads that are the same for all users.
+            read: reads in one generation; may yield an empty round.
 
         Raises:
             NoModelYetError: nothing is served yet.
@@ -118,14 +118,14 @@ class Generations:
         raise GenerationReplacedError
 
     def is_live(self, generation: Generation) -> Read[bool]:
-        """Return whether a generation is served to anyone, by what the pointer holds now."""
+        """Return whether a generation is served to anyone, by the current pointer."""
         yield from self._ask()
         return generation.name in self.live
 
     def _begun(
         self, user_id: str | None, read: Callable[[Generation], Read[T | None]]
     ) -> Read[tuple[Generation, Read[T | None], Sequence[Any] | None]]:
-        """Return what a user is served, `read` begun on it, and what its first commands found."""
+        """Return a user's generation, `read` started on it, and its first answers."""
         guess, pointed, now_s = self._of(user_id), self._pointed, self._now_s()
         if guess is None:
             yield from self._ask()
@@ -142,10 +142,10 @@ class Generations:
         return generation, read(generation), None
 
     def _served(self, user_id: str | None) -> Generation:
-        """Return what a user is served.
+        """Return a user's generation.
 
         Raises:
-            NoModelYetError: nothing is.
+            NoModelYetError: nothing is served.
         """
         generation = self._of(user_id)
         if generation is None:
@@ -167,7 +167,7 @@ class Generations:
         self._look(value, asked_s)
 
     def _look(self, value: bytes | None, asked_s: float) -> None:
-        """Take in what the pointer held, unless something that was asked for later is known."""
+        """Update the pointer, unless a later one is known."""
         if asked_s < self._asked_s:
             return
         self._asked_s = asked_s
@@ -189,7 +189,7 @@ def _generation(user_id: str | None, current: Current) -> Generation | None:
 
 
 def _unless_expired(read: Read[T | None]) -> Read[T | None]:
-    """Return what a read finds; nothing if its generation expired meanwhile."""
+    """Return what a read finds; nothing if its generation expired in between."""
     try:
         return (yield from read)
     except ExpiredError:
@@ -197,9 +197,9 @@ def _unless_expired(read: Read[T | None]) -> Read[T | None]:
 
 
 def resumed(begun: Read[T], answers: Sequence[Any] | None) -> Read[T]:
-    """Go on with a read from the answers to its first commands; from its start without any.
+    """Continue a read from the answers to its first commands; without any, from its start.
 
-    Where it yields no commands, it goes on at once.
+    If it yields no commands, it continues at once.
     """
     try:
         commands = begun.send(answers)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Reads of what is served, to whom and why: each returns its whole answer."""
+"""Reads of the served models: each returns its complete answer."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ from contracts.generations import Current
 from contracts.pointer import named
 
 MAX_REPORTS: Final = 20
-"""That one answer reads; of further generations it tells no figures."""
+"""Per answer; further generations come without figures."""
 
 _current: Final = msgspec.json.Decoder(Current)
 _decision: Final = msgspec.json.Decoder(Decision)
@@ -29,16 +29,16 @@ class ModelReader:
         self._keys = store.keys
 
     def models(self) -> Read[Reply]:
-        """Answer with what is served to whom."""
+        """Answer with the served models."""
         current = yield from self.current()
         generations = sorted(named(current), reverse=True)[:MAX_REPORTS]
-        told, *values = yield [
+        standing, *values = yield [
             ("GET", self._keys.model_trial()),
             *(("GET", self._keys.model_report(name)) for name in generations),
         ]
         reports = map(figures_of, values)
         figures = dict(zip(generations, reports, strict=True))
-        return reply(models_answer(current, figures, standing_of(told, current)), ONCE)
+        return reply(models_answer(current, figures, standing_of(standing, current)), ONCE)
 
     def experiments(self) -> Read[Reply]:
         """Answer with which users get which variant."""
@@ -53,7 +53,7 @@ class ModelReader:
         """Return what is served.
 
         Raises:
-            NoModelYetError: nothing is.
+            NoModelYetError: nothing is served.
         """
         (value,) = yield [("GET", self._keys.model_current())]
         current = None if value is None else _current.decode(value)

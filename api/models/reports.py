@@ -1,4 +1,4 @@
-"""What stands in generations' reports, of which the trainer writes more than is told. Pure."""
+"""Extracts from generations' reports what the API shows. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,7 +19,7 @@ _NO_REPORT: Final = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
 def figures_of(value: bytes | None) -> Figures | None:
-    """Return what is told of a report, None if it is gone, damaged, or of another release."""
+    """Return the figures of a report, None if it is gone, damaged, or from another release."""
     try:
         return None if value is None else _figures.decode(value)
     except _NO_REPORT:
@@ -44,7 +44,7 @@ def with_decision(value: bytes | None, decision: Decision) -> bytes | None:
 
 
 def standing_of(value: bytes | None, current: Current) -> Standing | None:
-    """Return what is seen so far of the canary, None if it is of another, or of another release."""
+    """Return the canary's standing so far, None if it is another's, or from another release."""
     try:
         standing = None if value is None else _standing.decode(value)
     except _NO_REPORT:
@@ -55,7 +55,7 @@ def standing_of(value: bytes | None, current: Current) -> Standing | None:
 
 
 def models_answer(current: Current, reports: Reports, so_far: Standing | None) -> Models:
-    """Return what is served to whom; `so_far` is of the canary."""
+    """Return the served models; `so_far` is the canary's standing."""
     users = shares(current)
     variants = [
         Variant(name, users[name], _model(current.variants[name], reports))

@@ -1,20 +1,19 @@
-"""The `request_id` of an answer: says what it came from and proves that this service made it.
+"""The `request_id` of an answer: names its origin and proves that this service issued it.
 
-A client sends it back with what became of the answer (`POST /v1/feedback`). Nothing is kept of it
-here: the parts stand in it, to be read with `contracts.feedback.parse_request_id`, and a signature
-of them and the user whom the answer was for. So nobody can vote for a generation with ids that are
-made up, with an answer to another user, or for an instrument that was not in it. Who may read
-can still ask in any user's name and send clicks on that answer: `API_KEYS` keeps strangers from
-sending any.
+A client sends it back with feedback on the answer (`POST /v1/feedback`). The server stores nothing:
+the id contains its parts, to be read with `contracts.feedback.parse_request_id`, and a signature of
+these and of the user. So nobody can skew the results with made-up ids, with an answer to another
+user, or for an instrument that was not in it. A client that may read can still request answers in
+any user's name and send clicks on them: `API_KEYS` keeps out strangers.
 
-The key is a secret in Redis that the first process makes. So all processes of a namespace have the
-same, restarted or not, and there is no setting to forget: whoever may read Redis may sign, but
-could as well write what is served. To change the key, put another one there: feedback on answers of
-before is then refused.
+The signing key is a secret in Redis that the first process creates. So all processes of a namespace
+share it across restarts, and there is no setting to forget. Anyone with access to Redis can sign,
+but could write what is served anyway. To rotate the key, replace it in Redis: feedback on earlier
+answers is then rejected.
 
-Recommendations are reads, and do not fail because Redis takes no writes. While there is no key and
-none can be written, each process signs with its own and tries again for every answer. Another one
-refuses feedback on such an answer, and so does this one if another's key is written first.
+Recommendations are reads, and must not fail because Redis accepts no writes. While there is no key
+and none can be written, each process signs with its own and tries again for every answer. Other
+processes reject feedback on such an answer, and so does this one if another key is written first.
 """
 
 import base64
@@ -31,9 +30,9 @@ from contracts.feedback import SIGNATURE_CHARACTERS, TOKEN_CHARACTERS, encode_sh
 from contracts.keyspace import Keyspace
 
 _TOKENS_AT_ONCE: Final = 512
-"""Asking the system for randomness costs more than all the rest of an id: it is asked rarely."""
+"""Requested in bulk: system randomness costs more than the rest of an id."""
 _BYTES_AT_ONCE: Final = _TOKENS_AT_ONCE * TOKEN_CHARACTERS * 3 // 4
-"""Base64 makes 4 characters of 3 bytes, and no padding of a multiple of 3."""
+"""Base64 encodes 3 bytes as 4 characters, without padding for multiples of 3."""
 _SIGNATURE_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 
@@ -41,27 +40,27 @@ _unused: list[str] = []
 
 
 class Signer:
-    """Makes request ids, and knows its own."""
+    """Issues request ids, and verifies them."""
 
     def __init__(self, key: bytes) -> None:
         """Sign with a key of up to 64 bytes."""
-        # Copied for each signature: beginning with the key costs as much as all the rest.
+        # Copied for each signature: setting up the key costs as much as all the rest.
         self._keyed = blake2b(key=key, digest_size=_SIGNATURE_BYTES)
 
     def new(
         self, variant: str, generation: str, source: str, user_id: str, items: Sequence[int]
     ) -> str:
-        """Return an id that no other answer has, and that nobody can guess.
+        """Return a unique id that cannot be guessed.
 
-        It has 132 random bits of the system's: two of 10^15 ids are the same with a probability of
-        10^-10, so processes need not know of each other.
+        It has 132 random bits from the system: among 10^15 ids, two are equal with a probability of
+        10^-10, so processes need no coordination.
 
         Args:
-            variant: what the answer was made with, as `contracts.feedback.NAME` allows.
-            generation: likewise.
-            source: likewise.
-            user_id: whom it is for.
-            items: what is recommended.
+            variant: of the answer, as `contracts.feedback.NAME` allows.
+            generation: of the answer, as `contracts.feedback.NAME` allows.
+            source: of the answer, as `contracts.feedback.NAME` allows.
+            user_id: the user of the answer.
+            items: the recommended items.
 
         >>> Signer(b"key").new("default", "20210815T211000Z-7", "history", "ABC", [4])[:-44]
         'default.20210815T211000Z-7.history.BAA.'
@@ -70,7 +69,7 @@ class Signer:
         return signed + self._signature(signed, user_id)
 
     def made(self, request_id: str, user_id: str) -> bool:
-        """Return whether an id of the right form was made here, for this user.
+        """Return whether a well-formed id was issued here, for this user.
 
         >>> signer = Signer(b"key")
         >>> signer.made(signer.new("v", "g", "history", "ABC", [4]), "ABD")
@@ -80,7 +79,8 @@ class Signer:
         return hmac.compare_digest(self._signature(signed, user_id), signature)
 
     def _signature(self, signed: str, user_id: str) -> str:
-        # The parts have no blanks, and the user comes last: no two inputs have the same bytes.
+        # The parts contain no blanks, and the user comes last: different inputs have different
+        # bytes.
         keyed = self._keyed.copy()
         keyed.update(f"{signed} {user_id}".encode())
         return base64.urlsafe_b64encode(keyed.digest())[:SIGNATURE_CHARACTERS].decode()
@@ -92,19 +92,19 @@ class RequestIds:
     def __init__(self, keys: Keyspace) -> None:
         self._name = keys.request_id_key()
         self._key = secrets.token_urlsafe(_KEY_BYTES).encode()
-        """The last known one; until then this process's own, written if there is none."""
+        """The last known one; at first this process's own, written if there is none."""
         self._signer: Signer | None = None
         """None until the key was read or written."""
 
     def signer(self) -> Read[Signer]:
-        """Return the signer; its key is read once, and written if there is none."""
+        """Return the signer; its key is read once, or written if there is none."""
         return self._signer or (yield from self.latest())
 
     def latest(self) -> Read[Signer]:
         """Return the signer with the key that is in Redis now.
 
-        A store that lost its data lost the key, too. Whoever comes first then puts its own there,
-        and all others take that one as soon as feedback reaches them.
+        A store that lost its data lost the key, too. The first process then writes its own, and all
+        others adopt that one as soon as they receive feedback.
         """
         (key,) = yield [("GET", self._name)]
         if key is None:

@@ -1,1 +1,1 @@
-"""How far the workers are, now and lately, and what they rejected."""
+"""The workers' progress, now and recently, and the records they rejected."""

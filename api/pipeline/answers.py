@@ -8,75 +8,75 @@ State = Literal["new", "current", "behind", "held back", "stalled", "unknown"]
 
 
 class PartitionState(msgspec.Struct, frozen=True):
-    """How far a partition is."""
+    """The progress of a partition."""
 
     partition: int
     state: State
     next: int | None
-    """the offset that is folded next; null: nothing was folded yet"""
+    """the offset to be folded next; null: nothing has been folded yet"""
     incarnation: int | None
-    """how often the topic was made anew"""
+    """how often the topic was recreated"""
     end: int | None
-    """of the log, committed or not; null: Kafka does not say"""
+    """of the log, committed or not; null: Kafka does not answer"""
     lag: int | None
-    """records that are not folded yet"""
+    """records not folded yet"""
     age_ms: int | None
-    """since the position was written; it is not while nothing comes"""
+    """since the position was written, which does not happen while no records arrive"""
 
 
 class LetterReason(msgspec.Struct, frozen=True):
-    """Why records were rejected, without what they held."""
+    """Why records were rejected, without their content."""
 
     reason: str
-    """`…` stands for texts and numbers out of the records"""
+    """`…` replaces texts and numbers from the records"""
     count: int
     last_at_ms: int
     """when the latest of them was rejected"""
 
 
 class TopicState(msgspec.Struct, frozen=True):
-    """How far a topic is."""
+    """The progress of a topic."""
 
     topic: str
     lag: int | None
     rate: float | None
-    """records a second that came in lately; null: not known yet"""
+    """recent incoming records per second; null: not known yet"""
     dead_letters: int | None
-    """records in its topic of dead letters, of the last 30 days"""
+    """records in its dead-letter topic, of the last 30 days"""
     reasons: list[LetterReason]
-    """of the newest dead letters, the most frequent first"""
+    """of the newest dead letters, most frequent first"""
     partitions: list[PartitionState]
 
 
 class Pipeline(msgspec.Struct, frozen=True):
-    """How far the workers are."""
+    """The workers' progress."""
 
     kafka: str
-    """`ok`, or why it does not tell the ends of the logs, or the dead letters"""
+    """`ok`, or why the ends of the logs or the dead letters are not known"""
     topics: list[TopicState]
 
 
 class TopicHistory(msgspec.Struct, frozen=True):
-    """How far a topic was: columns, a value for each of the `ts`; null: not known."""
+    """The past progress of a topic: columns with a value for each of the `ts`; null: not known."""
 
     topic: str
     lag: list[int | None]
     rate: list[float | None]
-    """records a second that came in"""
+    """incoming records per second"""
     age_ms: list[int | None]
-    """the greatest of the partitions that are behind; 0: none is"""
+    """the highest of the partitions that are behind; 0: none is"""
     dead_letter_rate: list[float | None]
-    """records a second that were rejected"""
+    """rejected records per second"""
 
 
 class PipelineHistory(msgspec.Struct, frozen=True):
-    """How far the workers were, as this process saw it."""
+    """The workers' past progress, as sampled by this process."""
 
     since_ms: int
-    """when the process began to look"""
+    """when sampling began"""
     every_ms: int
     ts: list[int]
-    """when it looked, oldest first"""
+    """times of the samples, oldest first"""
     topics: list[TopicHistory]
 
 
@@ -85,22 +85,22 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     topic: str
     partition: int | None
-    """where the record stands in the topic; null: not written by a worker"""
+    """the record's offset in the topic; null: not written by a worker"""
     offset: int | None
     rejected_at_ms: int
     reason: str
     key: str | None
-    """the beginning, as `value`"""
+    """truncated, as `value`"""
     value: str | None
-    """the beginning; what is not UTF-8 in it is `\\xff`; null: the record has none"""
+    """truncated; bytes that are not UTF-8 appear as `\\xff`; null: the record has none"""
     value_bytes: int
-    """of the whole value"""
+    """of the complete value"""
 
 
 class DeadLetters(msgspec.Struct, frozen=True):
     """Records that workers rejected."""
 
     kafka: str
-    """`ok`, or why what is newest may be missing"""
+    """`ok`, or why the newest may be missing"""
     dead_letters: list[DeadLetter]
     """newest first"""

@@ -1,7 +1,7 @@
-"""The newest dead letters of each topic, as this process knows them: read once, for all who ask.
+"""The newest dead letters of each topic, cached by this process for all callers.
 
-They are read when somebody asks and Kafka says that the logs have grown, so while nothing is
-rejected there is nothing to be done. What Kafka has dropped is dropped here as well.
+They are read on request if the logs have grown, so as long as nothing is rejected there is nothing
+to do. Letters that Kafka has dropped are dropped here as well.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from runtime.kafka.tokens import TokenError
 
 KEPT_S: Final = 1.0
 NEWEST: Final = 500
-"""Dead letters of a topic that are held: at most 1.5 MB, if each is as large as is shown."""
+"""Dead letters held per topic: at most 1.5 MB, if each has the maximum size shown."""
 REASONS: Final = 10
-"""Of a topic that are told, the most frequent ones."""
+"""Reported per topic, the most frequent ones."""
 
 _CONTENT: Final = re.compile(
-    # What msgspec quotes as it is, what Python quotes, and numbers, but for those of a rule, as in
-    # `>= 1e-18`, and of names.
+    # Text quoted by msgspec or by Python, and numbers, except those of a rule, as in `>= 1e-18`,
+    # and in names.
     r"""(?<=enum value )'.*'|b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|0x[0-9a-f]+"""
     r"""|(?<![<>=]\s)(?<![-+\w.$\[])\d+(?:\.\d+)?"""
 )
@@ -45,8 +45,8 @@ class _Newest:
         self._is_complete = True
 
     def start(self, there: range) -> int | None:
-        """Return the offset to read on at; None if all that is `there` is known."""
-        if there.stop < self._end:  # the log was made anew
+        """Return the offset to continue at; None if everything that is `there` is known."""
+        if there.stop < self._end:  # the log was recreated
             self.letters.clear()
             self._next = 0
         while self.letters and self.letters[0][0] < there.start:
@@ -58,7 +58,7 @@ class _Newest:
         return max(self._next, there.start, there.stop - NEWEST)
 
     def take(self, piece: Piece) -> None:
-        """Take what was read from there on."""
+        """Add what was read from there on."""
         self.letters.extend(piece.letters)
         self._next = piece.next
         self._is_complete = piece.is_to_the_end
@@ -75,10 +75,10 @@ class NewestDeadLetters:
         self._read_at = 0.0
 
     async def refresh(self, there: Mapping[str, range]) -> str | None:
-        """Read what is new, once a second at most; return why that failed, None if it did not.
+        """Read new letters, once a second at most; return why that failed, None if it did not.
 
         Args:
-            there: topic -> the offsets of its dead letters, as Kafka says.
+            there: topic -> the offsets of its dead letters, according to Kafka.
         """
         reading = self._reading
         if reading is None or (reading.done() and self._now_s() - self._read_at > KEPT_S):
@@ -87,7 +87,7 @@ class NewestDeadLetters:
         return await asyncio.shield(reading)
 
     def newest(self, topic: str | None, n: int) -> list[DeadLetter]:
-        """Return the newest letters of a topic, or of all of them, newest first."""
+        """Return the newest letters of a topic, or of all topics, newest first."""
         letters = [
             letter
             for name, of in self._of.items()
@@ -97,7 +97,7 @@ class NewestDeadLetters:
         return sorted(letters, key=lambda letter: -letter.rejected_at_ms)[:n]
 
     def reasons(self, topic: str) -> list[LetterReason]:
-        """Return why the newest letters of a topic were rejected, the most frequent first."""
+        """Return why the newest letters of a topic were rejected, most frequent first."""
         return reasons_of(letter for _, letter in self._of[topic].letters)
 
     async def _read(self, there: Mapping[str, range]) -> str | None:
@@ -118,7 +118,7 @@ class NewestDeadLetters:
 
 
 def reasons_of(letters: Iterable[DeadLetter]) -> list[LetterReason]:
-    """Return the reasons of letters, without what they held, the most frequent first."""
+    """Return the reasons of letters without their content, most frequent first."""
     counts: Counter[str] = Counter()
     last_at_ms: dict[str, int] = {}
     for letter in letters:
@@ -129,7 +129,7 @@ def reasons_of(letters: Iterable[DeadLetter]) -> list[LetterReason]:
 
 
 def kind_of(reason: str) -> str:
-    """Return a reason without what the record held, which may be about a person.
+    """Return a reason without the content of the record, which may be personal data.
 
     >>> kind_of("ts 1629061628123 is 7.5 minutes ahead of the clock, at most 5 are allowed")
     'ts … is … minutes ahead of the clock, at most … are allowed'

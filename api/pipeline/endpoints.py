@@ -1,4 +1,4 @@
-"""The endpoints of the pipeline: how far the workers are, how far they were, what they rejected."""
+"""The endpoints of the pipeline: current and past progress, and rejected records."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -82,16 +82,15 @@ def endpoints(progress: Progress, rejected: NewestDeadLetters, history: History)
         ActionEndpoint(
             path="/v1/pipeline",
             tag="health",
-            summary="How far the workers are",
+            summary="The workers' progress",
             description=f"""\
-Each partition's position, the end of its log and the lag between them, the rate at which records
-come in, how many dead letters there are, and for which reasons the newest {NEWEST} of a topic were
-rejected.
+Each partition's position, the end of its log and the lag between them, the rate of incoming
+records, the number of dead letters, and the reasons for the newest {NEWEST} of a topic.
 
-`state`: `new` (nothing was folded yet), `current` (no lag), `behind`, `held back` (all is
-folded that an open transaction does not keep from being read), `stalled` (behind, and for 30 s
-nothing was folded), `unknown` (Kafka does not say where the log ends: it is asked for a second
-at most, and `kafka` says why).""",
+`state`: `new` (nothing has been folded yet), `current` (no lag), `behind`, `held back` (everything
+is folded except records behind an open transaction), `stalled` (behind, and nothing was folded for
+30 s), `unknown` (the end of the log is not known: Kafka did not answer within a second, and `kafka`
+says why).""",
             act=pipeline,
             scope="read",
             success=Success(kind=Pipeline, example=_PIPELINE),
@@ -100,10 +99,11 @@ at most, and `kafka` says why).""",
         ActionEndpoint(
             path="/v1/pipeline/history",
             tag="health",
-            summary="How far the workers were in the last minutes",
+            summary="The workers' progress over the last minutes",
             description=f"""\
-Lag, rate, age and rejected records of each topic, as this process saw it every
-{SAMPLE_EVERY_S:g} s since its start. Each process has its own; null where it did not know.""",
+Lag, rate, age and rejected records of each topic, sampled by this process every
+{SAMPLE_EVERY_S:g} s since its start. Each process has its own samples; null if a value was
+unknown.""",
             parameters=(
                 whole_number("minutes", MINUTES_KEPT, MINUTES_KEPT, "how far to look back"),
             ),
@@ -120,10 +120,10 @@ Lag, rate, age and rejected records of each topic, as this process saw it every
             tag="health",
             summary="The newest records that workers rejected",
             description="""\
-With the beginnings of their keys and values: they may be about people, hence the scope. `kafka`
-says why what is newest may be missing.""",
+Keys and values are truncated. They may be personal data, so the scope is `admin`. `kafka` says why
+the newest may be missing.""",
             parameters=(
-                one_of("topic", [_ALL, *_TOPICS], _ALL, "where the records stood"),
+                one_of("topic", [_ALL, *_TOPICS], _ALL, "the topic of the records"),
                 whole_number("limit", MAX_DEAD_LETTERS, _DEAD_LETTERS, "how many at most"),
             ),
             act=dead_letters,

@@ -1,4 +1,4 @@
-"""How far the workers were in the last hour, as this process saw it since its start."""
+"""The workers' progress over the last hour, sampled by this process since its start."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ _SAMPLES: Final = round(MINUTES_KEPT * 60 / SAMPLE_EVERY_S)
 
 
 class _Of(NamedTuple):
-    """How far a topic was."""
+    """The progress of a topic at one time."""
 
     lag: int | None = None
     rate: float | None = None
@@ -28,11 +28,11 @@ class _Of(NamedTuple):
 class _Sample(NamedTuple):
     ts_ms: int
     topics: dict[str, _Of]
-    """none of which nothing is known"""
+    """topics of which nothing is known are absent"""
 
 
 class History:
-    """Samples how far the workers are."""
+    """Samples the workers' progress."""
 
     def __init__(self, progress: Progress, now_ms: Callable[[], int]) -> None:
         self._progress = progress
@@ -59,7 +59,7 @@ class History:
         topics: dict[str, _Of] = {}
         try:
             topics = _sampled(*(await self._progress.look()))
-        finally:  # a gap is a sample, too
+        finally:  # a failed read is a sample, too
             self._samples.append(_Sample(self._now_ms(), topics))
 
 
@@ -71,7 +71,7 @@ def _sampled(pipeline: Pipeline, ends: LogEnds) -> dict[str, _Of]:
 
 
 def _age_ms(of: TopicState) -> int | None:
-    """Return for how long the partition was not folded that is behind for longest."""
+    """Return the age of the partition that has been behind the longest."""
     if of.lag is None:
         return None
     return max((p.age_ms for p in of.partitions if p.lag and p.age_ms is not None), default=0)

@@ -1,7 +1,7 @@
-"""Where Kafka's logs end, for all who ask within a second: one call to Kafka at a time.
+"""The ends of Kafka's logs: one call at a time; callers within the same second share one answer.
 
-The ends are those of all records. What an open transaction keeps from being read is named, too.
-(Tansu names the offset after the first record of the last batch instead.)
+The ends include uncommitted records; how many an open transaction holds back is reported, too.
+(Tansu reports the offset after the first record of the last batch instead.)
 """
 
 import asyncio
@@ -25,13 +25,13 @@ from runtime.topology import Topology
 KEPT_S: Final = 1.0
 ANSWER_WITHIN_S: Final = 1.0
 _RATE_OVER_S: Final = 10.0
-"""Rates are over the time since an earlier answer, of about this age where there is one."""
+"""Rates are computed since an earlier answer, of about this age if there is one."""
 
 _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
 Partition = tuple[str, int]
-"""Log and number."""
+"""Log name and partition number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,17 @@ class LogEnds:
 
     ends: Mapping[Partition, int] = field(default_factory=dict)
     held_back: Mapping[Partition, int] = field(default_factory=dict)
-    """how many of the records before the end an open transaction keeps from being read"""
+    """number of records before the end that an open transaction holds back"""
     dead: Mapping[str, range] = field(default_factory=dict)
     """topic -> the offsets of its dead letters"""
     rates: Mapping[str, float] = field(default_factory=dict)
-    """log -> records a second that came in; nothing before there are two answers"""
+    """log -> incoming records per second; empty until there are two answers"""
     failure: str | None = None
-    """why there is no answer, or why one of the logs is not in it"""
+    """why there is no answer, or why one of the logs is missing"""
 
 
 class LogWatch:
-    """Asks Kafka."""
+    """Queries Kafka for the ends of logs."""
 
     def __init__(self, kafka: KafkaConfig, now_s: Callable[[], float]) -> None:
         self._kafka = kafka
@@ -59,7 +59,7 @@ class LogWatch:
             kafka,
             client_id="api-pipeline",
             reconnect_backoff_max_ms=1000,
-            # Else a leader's epoch is asked for from the cache, minutes after it has changed.
+            # Otherwise a cached leader epoch is used, minutes after it has changed.
             metadata_max_age_ms=3_000,
         )
         self._asking: asyncio.Task[LogEnds] | None = None
@@ -67,7 +67,7 @@ class LogWatch:
         self._before: list[tuple[float, Mapping[Partition, int]]] = []
 
     async def ends(self, topology: Topology) -> LogEnds:
-        """Return what Kafka answered within the last second, or answers now, in bounded time."""
+        """Return Kafka's answer of the last second, or a new one, in bounded time."""
         asking = self._asking
         if asking is None or (asking.done() and self._now_s() - self._asked_at > KEPT_S):
             self._asked_at = self._now_s()
@@ -75,7 +75,7 @@ class LogWatch:
         return await asyncio.shield(asking)
 
     async def aclose(self) -> None:
-        """Leave Kafka: nothing is left of librdkafka, whose threads would go on looking for it."""
+        """Close librdkafka, whose threads would otherwise keep trying to reach the broker."""
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
@@ -93,7 +93,7 @@ class LogWatch:
         try:
             offsets = await self._admin.ask(
                 lambda admin: [
-                    # In this order: what is committed in between would look as if it was held back.
+                    # In this order: otherwise, records committed in between would look held back.
                     *self._asked(admin, streamed, _LATEST, IsolationLevel.READ_UNCOMMITTED),
                     *self._asked(admin, [*streamed, *dead], _LATEST),
                     *self._asked(admin, dead, _EARLIEST),
@@ -127,7 +127,7 @@ class LogWatch:
             for topic, partition in zip(STREAMED, dead, strict=True)
             if partition in latest and partition in earliest
         }
-        # A partition of which no end came now would have no rate the next time.
+        # A partition without an end now would have no rate the next time.
         rates = self._rates(latest | ends) if failure is None else {}
         return LogEnds(ends, held_back, letters, rates, failure)
 
@@ -138,7 +138,7 @@ class LogWatch:
         spec: OffsetSpec,
         isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
     ) -> Iterable[Future[Any]]:
-        """Ask for an offset of each partition; the answers come in their order."""
+        """Request an offset of each partition; the answers are in the same order."""
         asked: dict[TopicPartition, Future[Any]] = admin.list_offsets(
             {TopicPartition(self._kafka.topic(log), number): spec for log, number in of},
             isolation_level=isolation,

@@ -1,4 +1,4 @@
-"""How far each topic is: positions out of Redis, held against the ends of Kafka's logs."""
+"""The progress of each topic: positions from Redis compared with the ends of Kafka's logs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -12,16 +12,16 @@ from contracts.topics import STREAMED
 from runtime.topology import Topology
 
 STALLED_AFTER_MS: Final = 30_000
-"""As the workers' `/health` takes it."""
+"""The same as for the workers' `/health`."""
 
 Position = Sequence[bytes | None]
-"""`next`, `incarnation` and `updated_at_ms` of a partition; None where nothing was folded yet."""
+"""`next`, `incarnation` and `updated_at_ms` of a partition; None if nothing has been folded yet."""
 
 _FIELDS: Final = (NEXT_FIELD, INCARNATION_FIELD, UPDATED_AT_FIELD)
 
 
 class Progress:
-    """Looks how far the workers are."""
+    """Measures the workers' progress."""
 
     def __init__(self, store: Store, logs: LogWatch, now_ms: Callable[[], int]) -> None:
         self._store = store
@@ -29,10 +29,10 @@ class Progress:
         self._now_ms = now_ms
 
     async def look(self) -> tuple[Pipeline, LogEnds]:
-        """Return how far they are, without why records were rejected, and what Kafka answered.
+        """Return the progress, without reasons of rejections, and Kafka's answer.
 
         Raises:
-            StoreUnavailableError, TopologyError: Redis does not tell.
+            StoreUnavailableError, TopologyError: Redis does not answer, or has no topology.
         """
         topology = await self._store.answer(self._store.topology())
         positions = await self._store.answer(_positions(self._store, topology))
@@ -40,10 +40,10 @@ class Progress:
         return pipeline_answer(positions, ends, self._now_ms()), ends
 
     async def logs(self) -> LogEnds:
-        """Return what Kafka answered.
+        """Return Kafka's answer.
 
         Raises:
-            StoreUnavailableError, TopologyError: Redis does not tell how many logs there are.
+            StoreUnavailableError, TopologyError: Redis does not answer, or has no topology.
         """
         return await self._logs.ends(await self._store.answer(self._store.topology()))
 
@@ -51,7 +51,7 @@ class Progress:
 def pipeline_answer(
     positions: Mapping[str, Sequence[Position]], logs: LogEnds, now_ms: int
 ) -> Pipeline:
-    """Return how far the workers are; `positions` are by topic, in the order of partitions."""
+    """Return the workers' progress; `positions` are by topic, in the order of partitions."""
     topics = []
     for topic, of_topic in positions.items():
         partitions = [
@@ -96,7 +96,7 @@ def _partition(
     next_offset, incarnation, updated_at = (
         None if value is None else int(value) for value in position
     )
-    # A log that was cut, or made anew, may end before the position.
+    # A log that was truncated or recreated may end before the position.
     lag = None if end is None else max(0, end - (next_offset or 0))
     age_ms = None if updated_at is None else max(0, now_ms - updated_at)
     is_held_back = 0 < (lag or 0) <= held_back

@@ -1,7 +1,7 @@
-"""Reads on in the logs of dead letters: bounded in time, records and bytes; it blocks meanwhile.
+"""Reads dead-letter topics onward, bounded in time, records and bytes; it blocks.
 
-A consumer is made for each reading, which takes some 10 ms: letters are rare, and one that stays
-would ask Kafka all the time, and hold what it fetched ahead.
+Each read creates a consumer, which takes some 10 ms: letters are rare, and a permanent consumer
+would poll Kafka all the time, and hold prefetched records.
 """
 
 import time
@@ -20,11 +20,11 @@ from runtime.kafka.headers import has_readable_headers, headers_of
 READ_WITHIN_S: Final = 1.0
 RECORDS_MOST: Final = 5_000
 BYTES_MOST: Final = 16 * 1024 * 1024
-"""A letter may have 2 MiB, and more where it came compressed."""
+"""A letter may have 2 MiB, and more if it was compressed."""
 SHOWN_BYTES: Final = 1_000
-"""Of a key, a value and a reason each."""
+"""For a key, a value and a reason each."""
 _FETCHED_BYTES: Final = 1024 * 1024
-_FOREIGN: Final = b"it has no reason: something else than a worker wrote it"
+_FOREIGN: Final = b"no reason given: not written by a worker"
 
 
 @dataclass(slots=True)
@@ -32,17 +32,17 @@ class Piece:
     """What was read of one log."""
 
     next: int
-    """the offset to read on at"""
+    """the offset to continue at"""
     letters: list[tuple[int, DeadLetter]] = field(default_factory=list)
     """with their offsets in this log, in its order"""
     is_to_the_end: bool = False
 
 
 def read_on(kafka: KafkaConfig, starts: Mapping[str, int]) -> dict[str, Piece]:
-    """Return what comes in each log of dead letters from an offset on, as far as bounds allow.
+    """Return the records of each dead-letter topic from an offset on, within the bounds.
 
     Raises:
-        KafkaException: Kafka says why not; or nothing came in time.
+        KafkaException: Kafka returned an error, or nothing arrived in time.
     """
     with closing(_consumer(kafka)) as consumer:
         consumer.assign(
@@ -56,12 +56,12 @@ def _consumer(kafka: KafkaConfig) -> Consumer:
         {
             **kafka.librdkafka(),
             "client.id": "api-dead-letters",
-            # Asked for by librdkafka; nothing is committed.
+            # Required by librdkafka; nothing is committed.
             "group.id": kafka.topic("api-dead-letters"),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 10,  # the end of a log is told no sooner
+            "fetch.wait.max.ms": 10,  # the end of a log is reported no sooner
             "max.partition.fetch.bytes": _FETCHED_BYTES,
             "queued.max.messages.kbytes": 4 * _FETCHED_BYTES // 1024,
             "log_level": 0,
@@ -78,7 +78,7 @@ def _pieces(consumer: Consumer, kafka: KafkaConfig, starts: Mapping[str, int]) -
             break
         error = record.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
-            raise KafkaException(error)  # not all of them have a topic
+            raise KafkaException(error)  # not every error has a topic
         log = kafka.name(cast("str", record.topic()))
         piece = pieces[log]
         if error is None:
@@ -96,7 +96,7 @@ def _pieces(consumer: Consumer, kafka: KafkaConfig, starts: Mapping[str, int]) -
 
 
 def letter_of(record: Message, log: str) -> DeadLetter:
-    """Return a record of a log of dead letters as it is shown."""
+    """Return a record of a dead-letter topic as it is shown."""
     headers = dict(headers_of(record)) if has_readable_headers(record) else {}
     value = record.value()
     return DeadLetter(

@@ -1,1 +1,1 @@
-"""What is recommended to users."""
+"""Recommendations."""

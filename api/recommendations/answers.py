@@ -9,7 +9,7 @@ ItemSource = Literal["items", "popular"]
 
 
 class Recommended(msgspec.Struct, frozen=True, gc=False):
-    """A recommended instrument; `because` holds the instruments that speak for it."""
+    """A recommended instrument; `because` lists the instruments that contributed most."""
 
     instrument_id: int
     score: float
@@ -17,12 +17,12 @@ class Recommended(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recommendations(msgspec.Struct, frozen=True):
-    """Instruments for a user, best first, and where they come from.
+    """Recommended instruments for a user, best first, and their source.
 
-    `request_id` says which answer feedback is about (`POST /v1/feedback`). `source` is `model` (the
-    user's own list, made from exactly what the user has now), `history` (worked out now, from what
-    the user has and the instruments' lists) or `popular`. Scores of different sources do not
-    compare.
+    `request_id` identifies the answer in feedback (`POST /v1/feedback`). `source` is `model` (the
+    user's precomputed list, made from exactly the current history), `history` (computed now, from
+    the user's history and the instruments' lists) or `popular`. Scores of different sources are not
+    comparable.
     """
 
     user_id: str
@@ -35,7 +35,7 @@ class Recommendations(msgspec.Struct, frozen=True):
 
 
 class ItemRecommendations(msgspec.Struct, frozen=True):
-    """Instruments for whoever has some others, best first, and where they come from.
+    """Recommended instruments for a set of instruments, best first, and their source.
 
     `source` is `items` (the lists of the instruments that were sent) or `popular`.
     """
@@ -48,6 +48,6 @@ class ItemRecommendations(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """The recommendations of several users, in the order in which these were asked for."""
+    """The recommendations of several users, in the order of the request."""
 
     recommendations: list[Recommendations]

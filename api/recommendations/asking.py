@@ -1,4 +1,4 @@
-"""Recommendations that are asked for with a body: for some instruments, or for several users."""
+"""Recommendations requested with a body: for a set of instruments, or for several users."""
 
 import asyncio
 from typing import Final
@@ -15,8 +15,8 @@ from api.recommendations.reading import RecommendationReader
 from api.redis.store import Store
 
 USERS_AT_ONCE: Final = 4
-"""Of one batch: to fold in a history takes up to some milliseconds, and between a few of them
-other requests have their turn."""
+"""Per batch: folding in a history takes up to some milliseconds, and other requests run in between
+a few of them."""
 
 
 class Asking:
@@ -27,13 +27,13 @@ class Asking:
         self._store = store
 
     async def for_items(self, request: Request) -> Response:
-        """Answer with instruments for whoever has those of the body."""
+        """Answer with instruments for those in the body."""
         asked = parse_for_items(await _body_of(request))
         read = self._reader.for_items(history_of_items(asked.items), self._wish(asked))
         return respond(await self._store.answer(read))
 
     async def for_users(self, request: Request) -> Response:
-        """Answer with instruments for each user of the body, in the same order."""
+        """Answer with instruments for each user in the body, in the same order."""
         asked = parse_for_users(await _body_of(request))
         wish = self._wish(asked)
         found = []

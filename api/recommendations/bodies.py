@@ -1,4 +1,4 @@
-"""Bodies that ask for recommendations, into what they ask for. Pure."""
+"""Parses bodies that request recommendations. Pure."""
 
 from collections import defaultdict
 from typing import Annotated, Final
@@ -24,14 +24,14 @@ _Categories = Annotated[list[Category], Meta(max_length=MAX_CATEGORIES_ASKED)]
 
 
 class WeightedItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An instrument, and how much it says of whoever has it, relative to the others."""
+    """An instrument and its weight, relative to the others."""
 
     instrument_id: InstrumentId
     weight: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What both bodies may say: as the parameters of a user's recommendations."""
+    """The fields of both bodies: the same as the parameters of a user's recommendations."""
 
     n: Annotated[int, Meta(ge=1, le=MAX_RECOMMENDATIONS)] = DEFAULT_ITEMS
     exclude: Annotated[list[InstrumentId], Meta(max_length=MAX_EXCLUDED)] = []
@@ -41,13 +41,13 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class ForItems(Asked, frozen=True, kw_only=True):
-    """Asks for instruments for whoever has some others, the most recent of them first."""
+    """A request for instruments, given some others, the most recent first."""
 
     items: Annotated[list[WeightedItem], Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
 class ForUsers(Asked, frozen=True, kw_only=True):
-    """Asks for instruments for each of some users."""
+    """A request for instruments for each of some users."""
 
     user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=MAX_USERS)]
 
@@ -57,19 +57,19 @@ _for_users: Final = msgspec.json.Decoder(ForUsers)
 
 
 def parse_for_items(body: bytes) -> ForItems:
-    """Return what is asked for whoever has some instruments.
+    """Parse a request for a set of instruments.
 
     Raises:
-        Problem: the body is not JSON, or breaks a rule.
+        Problem: the body is not JSON, or invalid.
     """
     return decoded(_for_items, body)
 
 
 def parse_for_users(body: bytes) -> ForUsers:
-    """Return what is asked for some users.
+    """Parse a request for several users.
 
     Raises:
-        Problem: the body is not JSON, or breaks a rule.
+        Problem: the body is not JSON, or invalid.
     """
     asked = decoded(_for_users, body)
     for index, user_id in enumerate(asked.user_ids):
@@ -81,10 +81,10 @@ def parse_for_users(body: bytes) -> ForUsers:
 
 
 def history_of_items(items: list[WeightedItem]) -> dict[int, HistoryEntry]:
-    """Return the history that items stand for, given with the most recent first.
+    """Return the history that items represent, given with the most recent first.
 
-    The weights of an item that comes twice are added. Times only tell the order: a millisecond
-    apart, they are of one age for a generation in which older items count less.
+    The weights of duplicates are added. Times only encode the order: a millisecond apart, they
+    have the same age for a generation in which older items count less.
 
     >>> history_of_items([WeightedItem(4, 2), WeightedItem(7), WeightedItem(4)])
     {4: HistoryEntry(r=3.0, t=0, s=1, v=0, n=0), 7: HistoryEntry(r=1.0, t=-1, s=1, v=0, n=0)}

@@ -1,4 +1,4 @@
-"""Choosing instruments for a user, out of lists and what the user has. Pure.
+"""Chooses instruments for a user from lists and the user's history. Pure.
 
 Equal scores are ordered by the smaller id.
 """
@@ -20,38 +20,38 @@ from contracts.keyspace import HistoryEntry
 from contracts.messages import Floats
 
 REASONS: Final = 3
-"""How many of the items that speak for a folded-in recommendation are named."""
+"""How many of the items that contributed to a folded-in recommendation are listed."""
 
 
 CommonWish = tuple[int, bool, int]
-"""How many instruments, whether those that were seen, and by which version of the catalog."""
+"""The number of instruments, whether seen ones are included, and the version of the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a client asked for."""
+    """What a client requested."""
 
     n: int
     excluded: frozenset[int]
     include_seen: bool
     by_category: bool = False
-    """whether `shown` goes by categories, too, and not only by what is listed"""
+    """whether `shown` depends on categories, and not only on what is listed"""
     catalog_version: int = 0
-    """of what `shown` goes by"""
+    """of the catalog that `shown` uses"""
     shown: Shown | None = None
-    """which items may be shown; None: all"""
+    """filter of the items that may be shown; None: all"""
 
     @property
     def is_common(self) -> bool:
-        """Whether others ask for the same, so that it is worth keeping what was chosen.
+        """Whether other clients request the same, so that caching the result is worthwhile.
 
-        Items and categories may be named in any number of ways.
+        There are too many combinations of items and categories.
         """
         return not (self.excluded or self.by_category)
 
     @property
     def common(self) -> CommonWish:
-        """What distinguishes common wishes; not `shown`, which holds all of a catalog."""
+        """The cache key of common wishes; without `shown`, which refers to a whole catalog."""
         return self.n, self.include_seen, self.catalog_version
 
     def left_out(self, seen: Collection[int]) -> frozenset[int]:
@@ -61,7 +61,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Recommendations, and the source and model that they come from."""
+    """Recommendations with their source and model."""
 
     source: Source
     model: str
@@ -69,14 +69,14 @@ class Chosen:
 
 
 def folded_items(history: Histories, fold_in: FoldIn) -> list[int]:
-    """Return the items that are folded in: all, or those that the user touched last."""
+    """Return the items that are folded in: all, or the user's latest ones."""
     if len(history) <= fold_in.items:
         return [*history]
     return latest_items(history, fold_in.items)
 
 
 def from_own_list(own: UserList, wish: Wish) -> Chosen:
-    """Choose from the list that the model made for the user."""
+    """Choose from the user's precomputed list."""
     return Chosen("model", own.model, _first(own.items, wish.excluded, wish))
 
 
@@ -87,14 +87,14 @@ def from_history(
     wish: Wish,
     fold_in: FoldIn,
 ) -> Chosen:
-    """Fold items of the user into the items' lists, as `contracts.fold_in` says.
+    """Fold the user's items into the items' lists, as `contracts.fold_in` defines.
 
     Args:
-        history: what the user has.
+        history: of the user.
         rows: the list of each of `folded_items(history, fold_in)`, and of no other.
-        lists: that the rows are of.
+        lists: the lists that the rows belong to.
         wish: what to choose.
-        fold_in: how to weigh the items.
+        fold_in: how to weight the items.
     """
     nothing = Chosen("history", lists.model, [])
     if not rows:
@@ -122,7 +122,7 @@ def _weights(entries: Sequence[HistoryEntry], fold_in: FoldIn) -> Floats:
 
 
 def from_popular(popular: PopularList, seen: Collection[int], wish: Wish) -> Chosen:
-    """Choose from what is popular with everyone."""
+    """Choose from the most popular items."""
     items = (Recommendation(p.item, p.score, []) for p in popular.items)
     return Chosen("popular", popular.model, _first(items, wish.left_out(seen), wish))
 
@@ -130,7 +130,7 @@ def from_popular(popular: PopularList, seen: Collection[int], wish: Wish) -> Cho
 def _first(
     items: Iterable[Recommendation], left_out: frozenset[int], wish: Wish
 ) -> list[Recommended]:
-    """Return the first items that are not left out and may be shown, as many as wished for."""
+    """Return the first items that are not left out and may be shown, as many as requested."""
     shown = wish.shown
     kept = (i for i in items if int(i.item) not in left_out)
     if shown is not None:

@@ -73,25 +73,25 @@ def endpoints(reader: RecommendationReader, asking: Asking, resolve: Resolve) ->
             tag="users",
             summary="Instruments for a user",
             description="""\
-The first of these that has anything, as `source` says.
+From the first of these sources that has any, as `source` shows.
 
-- `model`: the user's own list, made from exactly what the user has now. It leaves out what the user
-  has, so with `include_seen` it is not asked.
-- `history`: the instruments of the user folded into their lists, so that an event counts at once.
+- `model`: the user's precomputed list, made from exactly the current history. It excludes
+  instruments that the user has, so it is not used with `include_seen`.
+- `history`: the user's instruments folded into their lists, so that an event counts at once:
   `score(j) = sum_i w_i S_ij / sum_i w_i`, with w_i the affinity for instrument i and S_ij the score
-  of j in the list of i. The generation may say that only the latest count, or older ones less. What
-  has a score above 0 is recommended.
-- `popular`: a user without history gets what is popular with everyone.
+  of j in the list of i. In some generations only the latest count, or older ones count less.
+  Instruments with a score above 0 are recommended.
+- `popular`: the most popular instruments, for users without a history.
 
-What the catalog says is not listed is never recommended. `category` and `exclude_category` leave
-out more; where nothing is left of a list, the next one is asked.""",
+Instruments that the catalog marks as unlisted are never recommended. `category` and
+`exclude_category` filter further; if nothing is left of a list, the next source is used.""",
             parameters=(
                 USER_ID,
                 whole_number("n", MAX_RECOMMENDATIONS, DEFAULT_ITEMS, "how many at most"),
                 exclude_parameter(resolve),
                 CATEGORY,
                 EXCLUDE_CATEGORY,
-                flag("include_seen", "recommend what the user has already, too"),
+                flag("include_seen", "include instruments that the user has already"),
             ),
             read=reader.recommendations,
             scope="read",
@@ -103,11 +103,11 @@ out more; where nothing is left of a list, the next one is asked.""",
             method="POST",
             path="/v1/recommendations",
             tag="recommendations",
-            summary="Instruments for whoever has some others",
+            summary="Instruments for a set of instruments",
             description=f"""\
-For a session or a basket, of nobody or of somebody unknown: 1 to {MAX_ITEMS} instruments, the most
-recent first, are folded in as a user's history is, each with its `weight`. Nothing is published or
-kept. `source` is `items`, or `popular` where nothing comes of their lists.""",
+For a session or a basket without a known user: 1 to {MAX_ITEMS} instruments, the most recent first,
+are folded in like a user's history, each with its `weight`. Nothing is published or stored.
+`source` is `items`, or `popular` if their lists give nothing.""",
             act=asking.for_items,
             body=json_body(schema_of(ForItems), basket=_BASKET),
             body_kinds=(ForItems,),
@@ -120,9 +120,9 @@ kept. `source` is `items`, or `popular` where nothing comes of their lists.""",
             tag="recommendations",
             summary="Instruments for each of several users",
             description=f"""\
-For 1 to {MAX_USERS} users, in the order in which the body names them: each as
-`/v1/users/{{user_id}}/recommendations` answers, with a `request_id` of its own. If one cannot be
-answered, none is.""",
+For 1 to {MAX_USERS} users, in the order of the body: each the same as from
+`/v1/users/{{user_id}}/recommendations`, with its own `request_id`. If one fails, the whole request
+fails.""",
             act=asking.for_users,
             body=json_body(schema_of(ForUsers), batch=ForUsers(user_ids=["ABC", "ABD"], n=3)),
             body_kinds=(ForUsers,),

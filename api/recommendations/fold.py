@@ -1,4 +1,4 @@
-"""Adding up weighted rows: the places with the largest sums, and what speaks for each. Pure."""
+"""Sums weighted rows: the places with the largest sums, and what contributed to each. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from contracts.messages import Floats, Ints
 
 _UNIT: Final = 10.0**-SCORE_DECIMALS
 _ALL_ARE_FASTER: Final = 4
-"""Looking at all places takes as long as at a fourth as many entries."""
+"""Scanning all places takes as long as processing a fourth as many entries."""
 _WIDENED: Final = 4
-"""How many times as many of the best are looked at, when too few of them may be shown."""
+"""The factor by which more of the best are examined if too few of them may be shown."""
 
 Shown = Callable[[int], bool]
 """Whether an item may be shown."""
 
 
 class Row(NamedTuple):
-    """The neighbors of an item, highest score first; scores may be below zero."""
+    """The neighbors of an item, highest score first; scores may be negative."""
 
     places: Placed
     """(k,)"""
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 
 class Scratch:
-    """Arrays by place, to add up in: small ones, so that they stay in the processor's caches."""
+    """Arrays indexed by place, to sum into: small, so that they stay in the CPU caches."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -40,7 +40,7 @@ class Scratch:
         self.chosen: npt.NDArray[np.bool_] = np.zeros(room, np.bool_)
         """All false between uses."""
         self.marks: npt.NDArray[np.int32] = np.zeros(room, np.int32)
-        """Anything between uses."""
+        """Arbitrary between uses."""
 
 
 class Scored(NamedTuple):
@@ -53,7 +53,7 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """What each entry of some rows adds to the sum of its place."""
+    """The contribution of each entry of some rows to the sum of its place."""
 
     places: Ints
     """(e,)"""
@@ -64,10 +64,10 @@ class Shares:
 
     @classmethod
     def of(cls, rows: Sequence[Row], weights: Floats) -> "Shares":
-        """Return those of rows, one or more, with a weight each, (m,)."""
+        """Return the shares of one or more rows with their weights, (m,)."""
         lengths = np.array([len(row.places) for row in rows])
         return cls(
-            # Numpy looks places up faster by integers of its own size.
+            # Numpy indexes faster with integers of its native size.
             places=np.concatenate([row.places for row in rows], dtype=np.int64),
             shares=np.concatenate([row.scores for row in rows]) * np.repeat(weights, lengths),
             ends=np.cumsum(lengths),
@@ -84,15 +84,15 @@ class Shares:
     ) -> list[Scored]:
         """Return the items with the `n` largest sums, as shares of `total`, above 0, largest first.
 
-        Of equal scores the smaller item comes first.
+        Ties are broken by the smaller item.
 
         Args:
             total: of all weights.
-            left_out: places that must not be among them.
+            left_out: places to exclude.
             item_at: the item at each place.
             n: how many at most.
             scratch: has room for every place.
-            shown: which items may be among them; None: all.
+            shown: filter of the items that may be shown; None: all.
         """
         np.add.at(scratch.sums, self.places, self.shares)
         scratch.sums[left_out] = 0
@@ -107,17 +107,17 @@ class Shares:
             kept = [one for one in ranked if shown(one.item)]
             if len(kept) >= n or len(ranked) < sought:
                 return kept[:n]
-            sought *= _WIDENED  # to ask of each touched item would take longer than all the rest
+            sought *= _WIDENED  # filtering all touched items would take longer than all the rest
 
     def reasons(
         self, places: Sequence[int], row_items: Sequence[int], most: int, scratch: Scratch
     ) -> list[list[int]]:
-        """Return the rows with the largest positive shares in the sum of each of some places.
+        """Return, for each of some places, the rows with the largest positive shares in its sum.
 
         Args:
             places: (k,), all different.
-            row_items: the items whose rows these are.
-            most: how many rows of each place.
+            row_items: the item of each row.
+            most: the maximum number of rows per place.
             scratch: has room for every place.
         """
         scratch.chosen[places] = True
@@ -132,10 +132,10 @@ class Shares:
         return [[item for _, item in sorted(speaking)[:most]] for speaking in of.values()]
 
     def _distinct(self, scratch: Scratch) -> Ints:
-        """Return each place whose sum is not zero once, and maybe some whose is."""
+        """Return each place with a nonzero sum once, and possibly some others."""
         if _ALL_ARE_FASTER * len(self.places) > scratch.room:
             return np.flatnonzero(scratch.sums)
-        # Of the entries of one place it is the last one whose mark stays.
+        # Of the entries of one place, only the last one keeps its mark.
         order = np.arange(len(self.places), dtype=np.int32)
         scratch.marks[self.places] = order
         distinct: Ints = self.places[scratch.marks[self.places] == order]
@@ -146,7 +146,7 @@ def _ranked(
     places: Ints, sums: Floats, total: float, item_at: Sequence[int], n: int
 ) -> list[Scored]:
     """Return the `n` places with the largest sums, (k,) each, as `Shares.best` says."""
-    # What is equal when it is rounded may differ by a unit before.
+    # Values that are equal after rounding may differ by a unit before.
     kept = np.flatnonzero(sums >= _nth_largest(sums, n) - total * _UNIT)
     scores = np.round(sums[kept] / total, SCORE_DECIMALS).tolist()
     ranked = sorted(

@@ -1,4 +1,4 @@
-"""Values that were asked for lately, within a bound."""
+"""A bounded cache of recently used values."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -12,10 +12,10 @@ def _one(_: Any) -> int:
 
 
 class Lately(Generic[K, V]):
-    """Keeps at least the values of size `n` asked for or kept last, and at most twice as much.
+    """Keeps at least the most recently used values of total size `n`, and at most twice as much.
 
-    Two dicts take turns: what is asked for moves into the newer one, and when that has `n`, the
-    older one is dropped. That costs less per value than a list in the order of use.
+    There are two dicts: a value that is used moves into the newer one, and when that has reached
+    `n`, the older one is dropped. That costs less per value than maintaining the order of use.
 
     >>> kept = Lately[str, int](1)
     >>> kept.keep("a", 1); kept.keep("b", 2); kept.keep("c", 3)
@@ -24,11 +24,11 @@ class Lately(Generic[K, V]):
     """
 
     def __init__(self, n: int, size_of: Callable[[V], int] = _one) -> None:
-        """Keep nothing yet; every value has size 1 unless `size_of` says another."""
+        """Create an empty cache; every value has size 1 unless `size_of` is given."""
         self._n = n
         self._size_of = size_of
         self._size = 0
-        """Of what is in the newer dict."""
+        """The total size of the newer dict."""
         self._newer: dict[K, V] = {}
         self._older: dict[K, V] = {}
 

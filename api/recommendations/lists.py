@@ -1,8 +1,7 @@
-"""The items' lists of the generations that are served, as arrays; those used last stay in memory.
+"""Item lists of the served generations, as arrays; recently used ones stay in memory.
 
-The lists of a generation never change, so one that is in memory need not be read again: to fold in
-a history, only the others are read. Which generation is served is not decided here
-(`api.models.generations`).
+The lists of a generation never change, so those in memory need not be read again: to fold in a
+history, only the others are read. `api.models.generations` decides which generation is served.
 """
 
 from collections.abc import Collection
@@ -16,27 +15,27 @@ from api.recommendations.lately import Lately
 from api.recommendations.places import Places
 
 ROWS_BYTES: Final = 140_000_000
-"""Of a generation at least as much is kept of the rows asked for last, at most twice as much:
-50,000 rows of 200 neighbors."""
+"""Per generation, at least this much of the most recently used rows is kept, and at most twice as
+much: 50,000 rows of 200 neighbors."""
 _ROW_OBJECTS_BYTES: Final = 400
-"""What a row takes beside its numbers."""
+"""The overhead of a row in addition to its numbers."""
 
 
 class _Neighbor(msgspec.Struct, frozen=True, gc=False):
-    """Of a neighbor, what folding in needs."""
+    """The fields of a neighbor that folding in needs."""
 
     item: int
     score: float
 
 
 class _List(msgspec.Struct, frozen=True):
-    """Of a `SimilarList`, the same."""
+    """The fields of a `SimilarList` that folding in needs."""
 
     model: str
     items: list[_Neighbor]
 
 
-_list = msgspec.json.Decoder(_List, strict=False)  # items are text there
+_list = msgspec.json.Decoder(_List, strict=False)  # items are strings there
 
 _NO_LIST: Final = Row(np.empty(0, np.int32), np.empty(0))
 
@@ -46,17 +45,17 @@ def _bytes_of(row: Row) -> int:
 
 
 class GenerationLists:
-    """The rows of one generation that were read, and the places of all items in them."""
+    """The cached rows of one generation, and the places of all items in them."""
 
     def __init__(self) -> None:
         self.model = ""
-        """Of the rows; empty until the first one was added."""
+        """Of the rows; empty until the first one is added."""
         self.places = Places()
         self._rows = Lately[int, Row](ROWS_BYTES, _bytes_of)
         self._scratch = Scratch(0)
 
     def row(self, item: int) -> Row | None:
-        """Return the row of `item`, empty if it has no list; None if it was not read lately."""
+        """Return the row of `item`, empty if it has no list; None if it is not cached."""
         return self._rows.get(item)
 
     def add(self, item: int, value: bytes | None) -> Row:
@@ -66,7 +65,7 @@ class GenerationLists:
         return row
 
     def scratch(self) -> Scratch:
-        """Return arrays to add up in, with room for each place."""
+        """Return arrays to sum into, with room for each place."""
         needed = len(self.places.item_at)
         if self._scratch.room < needed:
             self._scratch = Scratch(needed + needed // 8)
@@ -80,17 +79,17 @@ class GenerationLists:
 
 
 class Lists:
-    """The lists of the generations that are served: of several, if variants are."""
+    """The lists of the served generations: several, if there are variants."""
 
     def __init__(self) -> None:
         self._generations: dict[str, GenerationLists] = {}
 
     def of(self, generation: str, live: Collection[str]) -> GenerationLists:
-        """Return what is kept of a generation: nothing yet if it is new.
+        """Return the cached lists of a generation, empty if it is new.
 
         Args:
             generation: its name.
-            live: those that are served; of others nothing is kept once a new one comes.
+            live: the served generations; others are dropped when a new one is added.
         """
         lists = self._generations.get(generation)
         if lists is None:

@@ -1,4 +1,4 @@
-"""A place for each item, in the order in which they came: an index into arrays."""
+"""Assigns each item a place, an index into arrays, in the order of first use."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -9,23 +9,23 @@ import numpy.typing as npt
 Placed = npt.NDArray[np.int32]
 
 _TABLE_MOST: Final = 1 << 22
-"""Items below it are looked up in a table of up to 16 MB, all others in a dict: for a list of 200
-that takes three times as long as all the rest of reading it."""
+"""Items below this are looked up in a table of up to 16 MB, all others in a dict, which for a list
+of 200 takes three times as long as all the rest of reading it."""
 _UNKNOWN: Final = -1
 
 
 class Places:
-    """The places of the items that came up to now."""
+    """The places of the items seen so far."""
 
     def __init__(self) -> None:
         self.item_at: list[int] = []
         """The item at each place."""
         self._place_of: dict[int, int] = {}
         self._table: Placed = np.full(1024, _UNKNOWN, np.int32)
-        """By item, as far as it goes."""
+        """Indexed by item, up to its length."""
 
     def of_all(self, items: Sequence[int]) -> Placed:
-        """Return the place of each item, (n,); those that have none yet get the next ones."""
+        """Return the place of each item, (n,); new items get the next ones."""
         ids = np.fromiter(items, np.int64, len(items))
         if ids.max(initial=0) < len(self._table):
             placed = self._table[ids]

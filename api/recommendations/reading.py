@@ -1,6 +1,6 @@
-"""Reads of recommendations: each returns its whole answer."""
+"""Reads of recommendations: each returns its complete answer."""
 
-from __future__ import annotations  # else those of inner functions are worked out at each call
+from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
 from typing import Final, Protocol
 
@@ -26,14 +26,14 @@ class Catalog(Protocol):
     """Knows which instruments are listed, and in which categories."""
 
     version: int
-    """another one if anything changed"""
+    """changes with every change of the catalog"""
 
     def shown(self, categories: frozenset[str], excluded: frozenset[str]) -> Shown | None:
-        """Return which instruments may be shown; None if it is all of them.
+        """Return a filter of the instruments that may be shown; None if all may.
 
         Args:
-            categories: only what is in one of these; empty: in any.
-            excluded: nothing that is in one of these.
+            categories: only instruments in one of these; empty: in any.
+            excluded: no instruments in any of these.
         """
 
 
@@ -64,7 +64,7 @@ class RecommendationReader:
         *,
         include_seen: bool,
     ) -> Wish:
-        """Return what a client asks for, by the names of its parameters."""
+        """Return a client's wish, given its parameters by name."""
         shown = self._catalog.shown(category, exclude_category)
         if shown is None:
             return Wish(n, exclude, include_seen)
@@ -99,7 +99,7 @@ class RecommendationReader:
         )
 
     def for_items(self, items: Histories, wish: Wish) -> Read[ItemRecommendations]:
-        """Return instruments for whoever has some items, of the generation that all are served.
+        """Return instruments for a set of items, from the default generation.
 
         Raises:
             NoModelYetError, GenerationReplacedError: no list can be read.
@@ -122,7 +122,7 @@ class RecommendationReader:
     def legacy(self, user_id: str) -> Read[Reply]:
         """Answer with instruments for a user in the first version's form.
 
-        It has no room for the request's id, which stands in a header instead.
+        This form has no field for the request id, which is sent in a header instead.
         """
         nothing: frozenset[str] = frozenset()
         wish = self.wish(LEGACY_ITEMS, frozenset(), nothing, nothing, include_seen=False)
@@ -132,7 +132,7 @@ class RecommendationReader:
         return Reply(status, [*headers, (REQUEST_ID, request_id.encode())], body)
 
     def chosen(self, user_id: str, wish: Wish) -> Read[tuple[Generation, Chosen]]:
-        """Return what is recommended to a user, and the generation.
+        """Return the recommendations for a user, and their generation.
 
         Raises:
             NoModelYetError, GenerationReplacedError: no list can be read.

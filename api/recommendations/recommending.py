@@ -1,4 +1,4 @@
-"""Recommending to a user: the reads that it takes, and what is kept of them for the next time."""
+"""Recommends to a user: the reads that this takes, and a cache of the results."""
 
 from collections.abc import Collection, Sequence
 from typing import Final, cast
@@ -25,22 +25,22 @@ from contracts.generations import PopularList, UserList
 from contracts.keyspace import OFFSET_FIELD, Keyspace
 
 LISTS_AT_ONCE: Final = 64
-"""That one answer reads: each has 14 kB, and between them others have their turn."""
+"""Per round: each has 14 kB, and other requests run in between."""
 
 CHOSEN_BYTES: Final = 100_000_000
-"""Of what was chosen for users, at least as much is kept, at most twice as much: 29,000 answers of
-ten items, or 3,600 of a hundred."""
+"""At least this much of the users' recommendations is cached, and at most twice as much: 29,000
+answers of ten items, or 3,600 of a hundred."""
 _CHOSEN_OBJECTS_BYTES: Final = 700
-"""What an answer that is kept takes beside its items, with its key."""
+"""The overhead of a cached answer in addition to its items, with its key."""
 _ITEM_BYTES: Final = 270
-"""What an item takes with three others that speak for it."""
+"""The size of an item with three others that contributed to it."""
 
 _offset = msgspec.json.Decoder(tuple[int, int])
 _user = msgspec.json.Decoder(UserList)
 _popular = msgspec.json.Decoder(PopularList)
 
 _Kept = tuple[Generation, bytes | None, Chosen]
-"""Of which generation and at which offset of the history something was chosen, and what."""
+"""The generation and the offset of the history of a result, and the result."""
 
 
 class Recommending:
@@ -51,7 +51,7 @@ class Recommending:
         self._generations = generations
         self._lists = Lists()
         self._kept = Lately[tuple[str, CommonWish], _Kept](CHOSEN_BYTES, _bytes_of)
-        """By history and wish."""
+        """Keyed by history and wish."""
         self._choices, self._rows = metrics.choices, metrics.lists
 
     def choose(
@@ -59,10 +59,10 @@ class Recommending:
     ) -> Read[Chosen | None]:
         """Choose for a user whose history is at `key`; None if the generation has nothing.
 
-        The first that has anything: the user's own list if it was made from what the user has now,
-        that folded into the items' lists, what is popular. The own list leaves out what the user
-        has, so it cannot answer a wish to include that. What came of the same history, the same
-        generation and the same catalog before, which never changes, comes of them again.
+        The first of these that has any: the user's own list if it was made from the current
+        history, the history folded into the items' lists, popular items. The own list excludes
+        items that the user has, so it cannot answer a wish to include them. A result for the same
+        history, generation and catalog never changes, so it is cached.
 
         Raises:
             ExpiredError: the generation may have had lists that are gone.
@@ -101,7 +101,7 @@ class Recommending:
     def _folded_in(
         self, generation: Generation, history: Histories, wish: Wish
     ) -> Read[Chosen | None]:
-        """Choose from a live history; None if nothing comes of it."""
+        """Choose from the current history; None if that gives nothing."""
         lists = self._lists.of(generation.name, self._generations.live)
         items = folded_items(history, generation.fold_in)
         rows = yield from self._rows_of(generation, lists, items)
@@ -111,7 +111,7 @@ class Recommending:
     def _popular(
         self, generation: Generation, seen: Collection[int], wish: Wish
     ) -> Read[Chosen | None]:
-        """Choose from what is popular, for whoever has seen something; None if it is gone."""
+        """Choose from popular items, given those already seen; None if the list is gone."""
         (value,) = yield [("GET", self._keys.model_popular(generation.name))]
         if value is None:
             return None
@@ -120,11 +120,11 @@ class Recommending:
     def _rows_of(
         self, generation: Generation, lists: GenerationLists, items: Sequence[int]
     ) -> Read[dict[int, Row]]:
-        """Return the list of each of some items as a row, empty for one that has no list.
+        """Return the list of each of some items as a row, empty for an item without a list.
 
         Raises:
-            ExpiredError: a list is missing, and the generation is served no more: it may have had
-                one.
+            ExpiredError: a list is missing, and the generation is no longer served: it may have
+                expired.
         """
         found = {item: lists.row(item) for item in items}
         missing = [item for item, row in found.items() if row is None]
@@ -151,13 +151,13 @@ def _bytes_of(kept: _Kept) -> int:
 
 
 def _added(lists: GenerationLists, item: int, value: bytes | None) -> Row:
-    """Return the row of an item's list, which another answer may have read meanwhile."""
+    """Return the row of an item's list, which another answer may have added in between."""
     row = lists.row(item)
     return lists.add(item, value) if row is None else row
 
 
 def _own(value: bytes | None, offset: bytes | None, wish: Wish) -> Chosen | None:
-    """Choose from the user's own list, if it is there and up to date and has anything."""
+    """Choose from the user's own list, if it exists, is up to date and has any items."""
     if value is None or offset is None:
         return None
     own = _user.decode(value)

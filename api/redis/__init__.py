@@ -1,8 +1,8 @@
-"""Redis over connections that pipeline: the commands of all requests under way share one each.
+"""Redis over pipelining connections, which the commands of concurrent requests share.
 
-redis-py's asyncio client takes a connection for each command and waits for its answer. Here the
-commands of concurrent requests leave in one write and their answers come back in one read: both are
-dear, and most of what a command costs a server. `nodes` keeps the connections, `connection` is one,
-`sentinels` knows whom to connect to, `reading` is one answer that is being put together. Deadlines
-are `api.redis.store`'s.
+redis-py's asyncio client takes a connection for each command and waits for its answer. Here, the
+commands of concurrent requests leave in one write and their answers arrive in one read: these
+system calls are most of the cost of a command. `nodes` keeps the connections, `connection` is one
+of them, `sentinels` finds the master, `reading` is one answer in progress. `api.redis.store`
+enforces deadlines.
 """

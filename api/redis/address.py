@@ -1,4 +1,4 @@
-"""Where a store is and how to be let in, out of its URL; and going there."""
+"""The address and credentials of a store, from its URL; and connecting to it."""
 
 import asyncio
 import ssl
@@ -24,7 +24,7 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One node, and what it asks of who comes.
+    """One node, and the credentials and TLS options for it.
 
     >>> Address.of_options({"host": "127.0.0.1", "port": 7000, "password": "secret"}).node
     Node(host='127.0.0.1', port=7000)
@@ -39,7 +39,7 @@ class Address:
 
     @classmethod
     def of_options(cls, options: Mapping[str, Any]) -> "Address":
-        """Return what redis-py's options of a connection say."""
+        """Return the address in redis-py's connection options."""
         tls = None
         if options.get("connection_class") is of_redis.SSLConnection:
             of_tls = {key: value for key, value in options.items() if key.startswith("ssl_")}
@@ -58,11 +58,11 @@ class Address:
         return replace(self, node=node, socket_path=None)
 
     async def connect(self, on_lost: Callable[[Connection], None], timeout_s: float) -> Connection:
-        """Return a connection that was let in.
+        """Return an authenticated connection.
 
         Raises:
-            OSError, TimeoutError: nobody is there, or does not answer.
-            ErrorAnswer: the node does not let us in, or is loading its data.
+            OSError, TimeoutError: the node is down, or does not answer.
+            ErrorAnswer: the node rejects the credentials, or is loading its data.
         """
         async with asyncio.timeout(timeout_s):
             connection = await self._open(on_lost)

@@ -1,4 +1,4 @@
-"""One connection to a node of Redis: commands are sent as they come, answers keep their order."""
+"""One connection to a node of Redis: commands are sent as they come, answered in order."""
 
 import asyncio
 from collections import deque
@@ -10,20 +10,20 @@ import hiredis
 from runtime.redis.stores import REFUSING
 
 MAX_WAITING: Final = 20_000
-"""Commands without an answer; one more is refused. Redis answers as many in some 100 ms."""
+"""Unanswered commands; one more is rejected. Redis answers as many in some 100 ms."""
 _REFUSALS: Final = frozenset({*REFUSING, "ASK", "MOVED", "NOAUTH", "NOPERM"})
 
 
 class NotConnectedError(ConnectionError):
-    """There is no connection to the node that a command is for."""
+    """There is no connection to a command's node."""
 
 
 class TooManyCommandsError(ConnectionError):
-    """The node has as many commands to answer as are allowed."""
+    """The node has as many unanswered commands as are allowed."""
 
 
 class ErrorAnswer(Exception):  # noqa: N818 (an answer of Redis's, not always a failure)
-    """What Redis answers to a command that it does not do, such as `MOVED 3999 127.0.0.1:6381`."""
+    """An error reply of Redis, such as `MOVED 3999 127.0.0.1:6381`."""
 
     @property
     def kind(self) -> str:
@@ -32,28 +32,29 @@ class ErrorAnswer(Exception):  # noqa: N818 (an answer of Redis's, not always a 
 
     @property
     def is_refusal(self) -> bool:
-        """Whether Redis may do it later. Other errors mean that a value is not what it must be."""
+        """Whether a retry may succeed. Other errors mean that a value has the wrong type."""
         return self.kind in _REFUSALS
 
 
 def packed(command: tuple[str | bytes | int, ...]) -> bytes:
-    """Return a command as it is sent."""
-    whole: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # as if of one word
+    """Return a command in wire format."""
+    whole: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # typed as if for one
+    # word
     return whole
 
 
 class Taker(Protocol):
-    """Whoever waits for answers."""
+    """A receiver of answers."""
 
     def take(self, place: int, answer: object) -> None:
-        """Take the answer to the command sent with `place`; must not raise."""
+        """Receive the answer to the command sent with `place`; must not raise."""
 
     def lose(self, error: Exception) -> None:
-        """Learn that an answer will never come."""
+        """Be notified that an answer will never come."""
 
 
 class Connection(asyncio.Protocol):
-    """Sends commands and hands out their answers."""
+    """Sends commands and delivers their answers."""
 
     def __init__(self, on_lost: Callable[["Connection"], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -62,23 +63,23 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[tuple[Taker, int]] = deque()
         self._unsent: list[bytes] = []
         self._shared: dict[bytes, _Sharing] = {}
-        """Of the commands that are not sent yet: those whose answer several may have."""
+        """Commands not sent yet whose answer can be shared."""
         self._transport: asyncio.Transport | None = None
         self.heard_at = 0.0
-        """When something came last, or was asked while nothing was waited for; the loop's clock."""
+        """When data last arrived, or a command was sent on an idle connection; the loop's clock."""
         self._why: Exception | None = None
 
     @property
     def waiting(self) -> int:
-        """How many commands have no answer yet."""
+        """The number of unanswered commands."""
         return len(self._waiting)
 
     def send(self, command: bytes, taker: Taker, place: int) -> None:
-        """Send a packed command with all others of this turn of the loop.
+        """Send a packed command, together with all others of this loop iteration.
 
         Raises:
             NotConnectedError: the connection is closed.
-            TooManyCommandsError: `MAX_WAITING` commands wait already.
+            TooManyCommandsError: `MAX_WAITING` commands are unanswered already.
         """
         if self._transport is None:
             raise NotConnectedError("the connection is closed")
@@ -92,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._unsent.append(command)
 
     def send_shared(self, command: bytes, taker: Taker, place: int) -> None:
-        """Send a command, or wait for the same one's answer if it is about to be sent anyway.
+        """Send a command, or share the answer if the same one is about to be sent anyway.
 
         Raises:
             NotConnectedError, TooManyCommandsError: as `send`.
@@ -108,7 +109,7 @@ class Connection(asyncio.Protocol):
         """Send a command and return its answer.
 
         Raises:
-            ErrorAnswer: Redis does not do it.
+            ErrorAnswer: Redis rejects it.
             NotConnectedError, TooManyCommandsError: as `send`, or the connection was lost.
         """
         asked = _Asked(self._loop)
@@ -119,17 +120,17 @@ class Connection(asyncio.Protocol):
         return answer
 
     def close(self, why: Exception | None = None) -> None:
-        """Close; whoever waits for an answer learns that it will not come, and why."""
+        """Close; receivers are notified that their answers will not come, and why."""
         self._why = self._why or why
         if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the transport."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Hand out the answers that are complete."""
+        """Deliver the complete answers."""
         self.heard_at = self._loop.time()
         answers, waiting = self._answers, self._waiting
         answers.feed(data)
@@ -137,11 +138,11 @@ class Connection(asyncio.Protocol):
             while (answer := answers.gets()) is not _NO_MORE:
                 taker, place = waiting.popleft()
                 taker.take(place, answer)
-        except (hiredis.HiredisError, IndexError):  # no Redis, or not one that we can follow
+        except (hiredis.HiredisError, IndexError):  # not Redis, or out of sync
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell all who wait."""
+        """Notify all receivers."""
         self._transport = None
         self._unsent.clear()
         self._shared.clear()
@@ -160,7 +161,7 @@ class Connection(asyncio.Protocol):
 
 
 class _Sharing:
-    """Several that wait for the same answer."""
+    """Several receivers of the same answer."""
 
     __slots__ = ("takers",)
 

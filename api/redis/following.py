@@ -1,6 +1,6 @@
-"""What this process keeps a copy of: read from Redis again and again, in the background.
+"""Copies of data in Redis, refreshed periodically in the background.
 
-Whoever asks meanwhile gets the copy as it was, also while Redis is away.
+Callers get the last copy during a refresh, and while Redis is down.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from api.redis.store import StoreUnavailableError
 from runtime.topology import TopologyError
 
 BUSY_SHARE: Final = 0.1
-"""Of the time, at most, that is spent on a copy which takes long to read."""
+"""The maximum share of time spent on a copy that takes long to read."""
 _UNREADABLE: Final = (StoreUnavailableError, ErrorAnswer, TopologyError)
 
 _log = logging.getLogger(__name__)
@@ -27,12 +27,12 @@ Refresh = Callable[[], Awaitable[None]]
 async def following(
     what: str, refresh: Refresh, every_s: Callable[[], float]
 ) -> AsyncIterator[None]:
-    """Refresh a copy at once, and again and again for the block.
+    """Refresh a copy at once, and then periodically for the block.
 
     Args:
         what: its name in the log.
         refresh: reads it.
-        every_s: returns, after each time, how long to wait for the next one at least.
+        every_s: returns, after each refresh, the minimum wait before the next one.
     """
     task = asyncio.create_task(_follow(what, refresh, every_s), name=what)
     try:
@@ -43,13 +43,13 @@ async def following(
 
 
 async def attempt(what: str, refresh: Refresh) -> None:
-    """Refresh a copy if that can be done; log why it can't."""
+    """Try to refresh a copy; log a failure."""
     try:
         await refresh()
     except _UNREADABLE as error:
-        _log.debug("%s: the copy stays as it was: %s", what, error)
-    except Exception:  # noqa: BLE001 (it is tried again, with what is there then)
-        _log.exception("%s: the copy stays as it was", what)
+        _log.debug("%s: keeping the old copy: %s", what, error)
+    except Exception:  # noqa: BLE001 (it is retried with newer data)
+        _log.exception("%s: keeping the old copy", what)
 
 
 async def _follow(what: str, refresh: Refresh, every_s: Callable[[], float]) -> None:

@@ -1,6 +1,6 @@
-"""The connections to a store: to its one node, its master, or each master of a cluster.
+"""The connections to a store: to its single node, its master, or each master of a cluster.
 
-They are made, and made anew, in the background: a command has a connection or fails at once.
+They are opened and reopened in the background: a command has a connection or fails at once.
 """
 
 import asyncio
@@ -26,25 +26,25 @@ _CONNECT_TIMEOUT_S: Final = 1.0
 _RETRY_FROM_S: Final = 0.02
 _RETRY_TO_S: Final = 0.5
 _SECTIONS: Final = ("cluster", "replication", "memory", "persistence")
-"""Of `INFO`: what the node is, and how it keeps what it holds."""
+"""Sections of `INFO`: the role of the node, and its persistence and eviction."""
 _LOGIN: Final = re.compile("WRONGPASS|NOAUTH|ERR AUTH")
-"""How a node's answer begins to a login that it does not take."""
+"""The start of a node's answer to a failed login."""
 
 _log = logging.getLogger(__name__)
 
 
 class Nodes:
-    """Knows which connection a key's commands take."""
+    """Maps keys to connections."""
 
     def __init__(self, url: str, on_failure: Callable[[], None]) -> None:
-        """Connect nowhere yet; `on_failure` is called each time that a connection is not made."""
+        """Prepare without connecting; `on_failure` is called whenever a connection fails."""
         self._url = StoreUrl.of(url)
         self._sentinels = Sentinels(self._url) if self._url.sentinels else None
         self._on_failure = on_failure
         self._connections: dict[Node, Connection] = {}
         self._single: Connection | None = None
         self._by_slot: list[Node] = []
-        """Of a cluster: the master of each slot."""
+        """The master of each slot of a cluster."""
         self.turns = Turns()
         self._trouble = asyncio.Event()
         self._away_since: float | None = None
@@ -53,7 +53,7 @@ class Nodes:
 
     @asynccontextmanager
     async def connecting(self) -> AsyncIterator[None]:
-        """Try once, then go on trying in the background; disconnect after the block."""
+        """Try once, then keep trying in the background; disconnect after the block."""
         await self._try()
         keeping = asyncio.create_task(self._keep())
         try:
@@ -64,7 +64,7 @@ class Nodes:
                 connection.close()
 
     def connection_of(self, key: str | bytes) -> Connection:
-        """Return the connection that commands on `key` take.
+        """Return the connection for commands on `key`.
 
         Raises:
             NotConnectedError: there is none at present.
@@ -88,13 +88,13 @@ class Nodes:
             raise NotConnectedError("not connected to one of its nodes") from None
 
     def connections(self) -> list[Connection]:
-        """Return all that there are."""
+        """Return all connections."""
         return [*self._connections.values()]
 
     def without_right(
         self, answer: ErrorAnswer, command: Sequence[str | bytes | int]
     ) -> ErrorAnswer:
-        """Return a refusal with who may not do what; log the first one of a command."""
+        """Return a NOPERM error that names the user and the right; log a command's first."""
         why = refused(answer, self._url.user, command)
         if command[0] not in self._said_refused:
             self._said_refused.add(command[0])
@@ -102,7 +102,7 @@ class Nodes:
         return ErrorAnswer(f"NOPERM {why}")
 
     def moved(self) -> None:
-        """Ask the cluster anew which master has which slot: one of them said it has not."""
+        """Reload the slots of the cluster, after a node answered that one has moved."""
         self._trouble.set()
 
     async def _keep(self) -> None:
@@ -116,7 +116,7 @@ class Nodes:
             await self._try()
 
     async def _try(self) -> None:
-        """Connect wherever a connection is missing; leave `_trouble` set if that fails."""
+        """Open the missing connections; leave `_trouble` set if that fails."""
         self._trouble.clear()
         try:
             await self._connect_all()
@@ -135,13 +135,14 @@ class Nodes:
         return f"{type(error).__name__}: {error}" if str(error) else "no answer"
 
     async def _connect_all(self) -> None:
-        address = Address.of_options(self._url.options)  # anew: certificates may be newer
+        address = Address.of_options(self._url.options)  # each time: certificates may have been
+        # renewed
         connection, node = await self._any_connection(address)
         info = _fields(await _within(connection.ask("INFO", *_SECTIONS)))
         self._check_kept(info)
         if self._sentinels is not None and info.get("role") != "master":
-            connection.close()  # they have noticed it, or will do so in a moment
-            raise NotConnectedError(f"{node.host}:{node.port} is no master")
+            connection.close()  # the others have noticed it, or will do so in a moment
+            raise NotConnectedError(f"{node.host}:{node.port} is not a master")
         if info.get("cluster_enabled") != "1":
             self._single = connection
             return
@@ -156,7 +157,7 @@ class Nodes:
                 raise outcome
 
     def _check_kept(self, info: Mapping[str, str]) -> None:
-        """Log it, once, if the store may evict what it holds: reading does it no more harm."""
+        """Log once if the store may evict keys: reads do no further harm."""
         try:
             warnings_of(info)
         except StoreRefusesError as error:
@@ -165,7 +166,7 @@ class Nodes:
             self._said_evicting = True
 
     async def _any_connection(self, address: Address) -> tuple[Connection, Node]:
-        """Return a connection that can be asked about the store, a new one if there is none."""
+        """Return a connection for queries about the store, a new one if there is none."""
         for node, connection in self._connections.items():
             return connection, node
         if self._sentinels is not None:
@@ -189,7 +190,7 @@ class Nodes:
         self._on_failure()
         if self._away_since is None:
             self._away_since = asyncio.get_running_loop().time()
-            _log.error("Redis is away: %s; answering 503 until it is back", reason)
+            _log.error("Redis is down: %s; answering 503 until it is back", reason)
 
     def _succeeded(self) -> None:
         if self._away_since is not None:
@@ -204,20 +205,20 @@ async def _within(asking: Any) -> Any:
 
 
 def _fields(info: bytes) -> dict[str, str]:
-    """Return the fields of an answer to `INFO`."""
+    """Parse an answer to `INFO`."""
     lines = (line.partition(":") for line in info.decode().splitlines())
     return {name: value for name, separator, value in lines if separator}
 
 
 def _masters(slots: list[Any], asked: Node) -> tuple[list[Node], set[Node]]:
-    """Return the master of each slot, and all masters, out of an answer to `CLUSTER SLOTS`.
+    """Return the master of each slot, and all masters, from an answer to `CLUSTER SLOTS`.
 
     Raises:
         NotConnectedError: a slot has no master.
     """
     by_slot: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
     for first, last, (host, port, *_), *_replicas in slots:
-        # A node that does not know its own name leaves it to who asked.
+        # A node that does not know its own name leaves it empty.
         node = Node(host.decode() if host else asked.host, port)
         by_slot[first : last + 1] = [node] * (last + 1 - first)
     owned = [node for node in by_slot if node is not None]

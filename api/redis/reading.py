@@ -1,4 +1,4 @@
-"""One answer that is being put together: a generator that asks for commands until it can return."""
+"""One answer in progress: a generator that yields commands until it can return."""
 
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, Generic, TypeVar
@@ -11,22 +11,22 @@ from runtime.redis.refusals import is_no_right
 T = TypeVar("T")
 
 Command = tuple[str | bytes | int, ...]
-"""A command, its key, and the rest (EVAL: script, 1, key, the rest); an answer is bytes, an int,
-None, or a list of these."""
+"""A command, its key, and its arguments (EVAL: script, 1, key, arguments); an answer is bytes, an
+int, None, or a list of these."""
 Read = Generator[Sequence[Command], Sequence[Any], T]
-"""Yields commands, one or more, is sent their answers, and returns what it was for.
+"""Yields rounds of commands, is sent their answers, and returns the result.
 
-If Redis does not do one of them, its `ErrorAnswer` is raised there once all have their answers.
-It knows neither connections nor the loop, so the ordinary routes and the hot path run the same.
+If Redis rejects a command, its `ErrorAnswer` is raised there once the whole round is answered. It
+knows neither connections nor the loop, so the ordinary routes and the hot path run the same code.
 """
 Done = Callable[[T | None, Exception | None], None]
-"""Gets what a read returned or raised; must not raise."""
+"""Receives what a read returned or raised; must not raise."""
 
 
-class HandedOn(Exception):  # noqa: N818 (it is no error)
-    """Raised by a read whose answer takes more than Redis: it goes on elsewhere.
+class HandedOn(Exception):  # noqa: N818 (it is not an error)
+    """Raised by a read that needs more than Redis: it continues elsewhere.
 
-    `start` takes what the read would have called at its end, and calls it once, in bounded time.
+    `start` takes the read's callback, and calls it once, in bounded time.
     """
 
     def __init__(self, start: Callable[[Done[Any]], None]) -> None:
@@ -35,16 +35,16 @@ class HandedOn(Exception):  # noqa: N818 (it is no error)
 
 
 _MANY: Final = 16
-"""Commands of a round that takes its turn (`api.redis.turns`)."""
+"""A round of more commands waits for its turn (`api.redis.turns`)."""
 _KEY_OF_EVAL: Final = 3
-"""The place of its key, after the script and how many keys there are: one."""
+"""The index of its key, after the script and the number of keys, one."""
 _REDIRECTIONS: Final = 3
-"""Of each command of a round, on average: one that is sent on more often has no home, as the
-cluster is changing. While a slot moves, every command on a key of it is sent on once."""
+"""Average per command of a round. While a slot moves, every command on one of its keys is
+redirected once; more redirections mean that the cluster is changing."""
 
 
 class Reading(Generic[T]):
-    """Runs one read; `over` once `done` was called, which happens once."""
+    """Runs one read; `over` is set once `done` was called, which happens once."""
 
     __slots__ = ("_answers", "_commands", "_done", "_has_turn", "_missing", "_nodes", "_read",
                  "_redirections", "_refused", "_translated", "over", "started_at")  # fmt: skip
@@ -57,7 +57,7 @@ class Reading(Generic[T]):
         translated: Callable[[Exception], Exception],
         started_at: float,
     ) -> None:
-        """Make a read that has not begun; `done` gets an error as `translated` returns it."""
+        """Prepare a read; `done` receives errors as `translated` returns them."""
         self._read = read
         self._nodes = nodes
         self._done = done
@@ -84,7 +84,7 @@ class Reading(Generic[T]):
             self._done(None, self._translated(error))
 
     def take(self, place: int, answer: object) -> None:
-        """Take an answer, and go on if it was the last one of its round."""
+        """Receive an answer, and continue if it was the last one of its round."""
         if self.over:
             return
         if type(answer) is ErrorAnswer and self._is_sent_on(place, answer):
@@ -112,7 +112,7 @@ class Reading(Generic[T]):
             self.over = True
             elsewhere.start(self._done)
             return
-        except Exception as error:  # noqa: BLE001 (it is handed on)
+        except Exception as error:  # noqa: BLE001 (it is passed to the callback)
             self.over = True
             self._done(None, self._translated(error))
             return
@@ -140,14 +140,15 @@ class Reading(Generic[T]):
             for place, command in enumerate(self._commands):
                 key = command[_KEY_OF_EVAL if command[0] == "EVAL" else 1]
                 connection = self._nodes.connection_of(key)  # type: ignore[arg-type]
-                # What all ask for, such as the pointer to the model, is asked for once a turn.
+                # Commands common to all requests, such as reading the pointer, are sent once an
+                # iteration.
                 send = connection.send_shared if command[0] == "GET" else connection.send
                 send(packed(command), self, place)
         except ConnectionError as error:
             self.fail(error)
 
     def _is_sent_on(self, place: int, answer: ErrorAnswer) -> bool:
-        """Send a command on to the node that has its key; if there is none, note the error."""
+        """Redirect a command to the node that has its key; if there is none, store the error."""
         kind = answer.kind
         most = _REDIRECTIONS * len(self._commands)
         if is_no_right(answer):
@@ -172,13 +173,13 @@ class Reading(Generic[T]):
 
 
 class _Nobody:
-    """Waits for nothing."""
+    """A receiver that ignores answers."""
 
     def take(self, place: int, answer: object) -> None:
-        """Leave it."""
+        """Ignore it."""
 
     def lose(self, error: Exception) -> None:
-        """Leave it."""
+        """Ignore it."""
 
 
 _NOBODY: Final = _Nobody()

@@ -1,4 +1,4 @@
-"""Asks Sentinels which node is the master."""
+"""Finds the master through Sentinels."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from runtime.redis.url import StoreUrl
 
 
 class Sentinels:
-    """Those that watch over one store."""
+    """The Sentinels of one store."""
 
     def __init__(self, url: StoreUrl) -> None:
         """Take a URL that names at least one."""
@@ -17,13 +17,13 @@ class Sentinels:
         self._service = url.service
 
     async def master(self, timeout_s: float) -> Node:
-        """Return the master, as the first Sentinel names it that answers and knows it.
+        """Return the master, from the first Sentinel that answers and knows it.
 
         Args:
             timeout_s: for each of them.
 
         Raises:
-            NotConnectedError: none does; with the reason of each.
+            NotConnectedError: none does; lists the reason of each.
         """
         reasons = []
         for address in [*self._addresses]:
@@ -33,7 +33,7 @@ class Sentinels:
             except (OSError, TimeoutError, ErrorAnswer, NotConnectedError) as error:
                 reasons.append(f"{address.node.host}:{address.node.port}: {error or 'no answer'}")
                 continue
-            # The one that answers is asked first next time.
+            # The one that answered is tried first next time.
             self._addresses.remove(address)
             self._addresses.insert(0, address)
             return master
@@ -52,4 +52,4 @@ class Sentinels:
 
 
 def _forget(_: Connection) -> None:
-    """Leave it: it is closed after one answer."""
+    """Ignore the loss: the connection is closed after one answer."""

@@ -1,12 +1,12 @@
-"""Redis as the routes and the hot path see it: reads that end within a deadline, never hanging.
+"""The interface of the routes and the hot path to Redis: reads that always end within a deadline.
 
-A read ends with `StoreUnavailableError` if there is no connection, if it has no answer in time, or
-if too many wait already. A connection that says nothing for as long as the deadline, though a
-command waits, is given up and made anew: until then reads fail at once, so a Redis that hangs costs
-a few of them their deadline and the others nothing.
+A read ends with `StoreUnavailableError` if there is no connection, if it is not answered in time,
+or if too many are waiting already. A connection that is silent for as long as the deadline, though
+a command is waiting, is closed and reopened: until then reads fail at once, so if Redis hangs, only
+a few reads wait for their deadline.
 """
 
-from __future__ import annotations  # else those of inner functions are worked out at each call
+from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ from runtime.topology import Topology
 T = TypeVar("T")
 
 READ_DEADLINE_S: Final = 0.2
-"""Of all that one answer reads: leaves 50 ms of the promised 250 for everything else."""
+"""For all reads of one answer: leaves 50 ms of the promised 250 for everything else."""
 _LOOK_EVERY_S: Final = 0.01
 """How late a deadline may be noticed."""
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class StoreUnavailableError(ConnectionError):
-    """Redis is away, or too slow."""
+    """Redis is down or too slow."""
 
 
 class Store:
@@ -45,7 +45,7 @@ class Store:
         self._errors = errors
         self._nodes = Nodes(url, lambda: self._errors.labels("connection").inc())
         self._open: deque[Reading[Any]] = deque()
-        """Those under way, oldest first; those that have ended are taken out when looked at."""
+        """Reads in flight, oldest first; ended ones are removed when they are checked."""
         self._looking: asyncio.TimerHandle | None = None
         self._look_at = 0.0
         self._looking_again = False
@@ -53,14 +53,14 @@ class Store:
 
     @asynccontextmanager
     async def connecting(self) -> AsyncIterator[None]:
-        """Connect, or go on trying in the background; disconnect after the block."""
+        """Connect, or keep trying in the background; disconnect after the block."""
         async with self._nodes.connecting():
             yield
         if self._looking is not None:
             self._looking.cancel()
 
     def start(self, read: Read[T], done: Done[T]) -> None:
-        """Run a read; `done` gets what it returns, or what it raises, or why Redis failed it.
+        """Run a read; `done` receives its result, its exception, or the failure of Redis.
 
         `done` is called exactly once, within `READ_DEADLINE_S`, and must not raise.
         """
@@ -76,7 +76,7 @@ class Store:
         """Run a read and return what it returns.
 
         Raises:
-            StoreUnavailableError: Redis is away, or too slow; else whatever the read raises.
+            StoreUnavailableError: Redis is down or too slow; or any exception of the read.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -92,7 +92,7 @@ class Store:
         return await future
 
     def topology(self) -> Read[Topology]:
-        """Return the partitions of the topics, read once.
+        """Return the partitions of the topics, which are read once.
 
         Raises:
             TopologyError: they are missing.
@@ -102,7 +102,7 @@ class Store:
         return self._topology
 
     def read_topology(self) -> Read[Topology]:
-        """Read the partitions of the topics, which the following reads then go by.
+        """Read the partitions of the topics, for this and the following reads.
 
         Raises:
             TopologyError: they are missing.
@@ -113,10 +113,10 @@ class Store:
         return self._topology
 
     def _look(self) -> None:
-        """End the reads whose time is over, and give up connections that hang."""
+        """End reads that are past their deadline, and close connections that hang."""
         loop = asyncio.get_running_loop()
         if not self._looking_again and loop.time() > self._look_at + _LOOK_EVERY_S:
-            # The loop was busy. Answers may have come meanwhile: let it take them first.
+            # The loop was busy. Answers may have arrived: let it process them first.
             self._look_in(loop, 0.001, again=True)
             return
         latest = loop.time() - READ_DEADLINE_S
@@ -139,7 +139,7 @@ class Store:
         self._looking = loop.call_later(wait_s, self._look)
 
     def _translated(self, error: Exception) -> Exception:
-        """Return a failure of Redis's as such, and count it; everything else as it is."""
+        """Translate and count a failure of Redis; return any other error unchanged."""
         if isinstance(error, StoreUnavailableError):
             self._errors.labels("timeout").inc()
             return error

@@ -1,8 +1,8 @@
-"""Rounds of many commands take turns, a few at a time; all others pass by.
+"""Rounds of many commands take turns, a few at a time; all others go ahead of them.
 
-A read that asks for a hundred keys keeps Redis and then this process busy for milliseconds.
-Hundreds of them at once would have everybody wait for all of them, in the order of one connection.
-Those that wait have asked for nothing yet, so one whose time is over meanwhile has cost little.
+A read of a hundred keys keeps Redis and then this process busy for milliseconds. With hundreds of
+them at once, every request would wait for all of them, as a connection answers in order. Rounds
+that wait have sent nothing yet, so one that times out has cost little.
 """
 
 import asyncio
@@ -10,22 +10,22 @@ from collections import deque
 from typing import Final, Protocol
 
 COMMANDS_AT_ONCE: Final = 512
-"""Of all rounds that have their turn: what Redis and this process work on for some 5 ms. Ordinary
-reads of lists, of tens of commands, have room beside each other, however long a round trip is."""
+"""Commands of all rounds in progress: some 5 ms of work for Redis and this process. Ordinary reads
+of lists, of tens of commands, fit in side by side, however long a round trip is."""
 
 
 class Waiting(Protocol):
-    """What waits for its turn."""
+    """A round that waits for its turn."""
 
     over: bool
-    """whether it needs none any more"""
+    """whether it no longer needs a turn"""
 
     def take_turn(self) -> None:
-        """Send its commands; must not raise. It leaves when all are answered, or when it ends."""
+        """Send the commands; must not raise. Call `leave` when all are answered, or at the end."""
 
 
 class Turns:
-    """Who has a turn, and who waits for one: first come, first served."""
+    """Rounds in progress and in the queue: first come, first served."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Waiting, int]] = deque()
@@ -38,7 +38,7 @@ class Turns:
         self._next()
 
     def leave(self, commands: int) -> None:
-        """End a turn; the next one begins when others have had theirs on the loop."""
+        """End a turn; the next one begins after other tasks have run on the loop."""
         self._under_way -= commands
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._next)

@@ -1,1 +1,1 @@
-"""Users: what is known of them, and their rights."""
+"""Users: their histories and their data rights."""

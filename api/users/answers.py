@@ -4,7 +4,7 @@ import msgspec
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """Some users who have a history, drawn at random."""
+    """A random sample of users with a history."""
 
     user_ids: list[str]
 
@@ -19,29 +19,29 @@ class Held(msgspec.Struct, frozen=True, gc=False):
 
 
 class History(msgspec.Struct, frozen=True):
-    """What the system knows of a user, latest first."""
+    """A user's history, latest first."""
 
     user_id: str
     items: list[Held]
 
 
 class KnownItem(msgspec.Struct, frozen=True, gc=False):
-    """All that stands in Redis of what a user has with an instrument."""
+    """Everything that Redis has about a user and an instrument."""
 
     instrument_id: int
     affinity: float
     last_event_ts: int
     """epoch ms"""
     user_scale: float
-    """the user's own scale that is in the affinity"""
+    """the user's own scale, included in the affinity"""
     value: float
-    """sum of the values of the trades that have one, where users are weighted by that"""
+    """sum of the values of the trades that have one, if users are weighted by it"""
     valued: int
-    """how many have one"""
+    """number of trades with a value"""
 
 
 class OwnItem(msgspec.Struct, frozen=True, gc=False):
-    """An instrument of a list that was made for the user."""
+    """An instrument in a user's precomputed list."""
 
     instrument_id: int
     score: float
@@ -49,31 +49,31 @@ class OwnItem(msgspec.Struct, frozen=True, gc=False):
 
 
 class OwnList(msgspec.Struct, frozen=True):
-    """A list that was made for the user."""
+    """A user's precomputed list."""
 
     generation: str
     model: str
     up_to_date: bool
-    """false: it was made from another history than the present one, so it is not served"""
+    """false: it was made from an earlier history, so it is not served"""
     items: list[OwnItem]
 
 
 class Export(msgspec.Struct, frozen=True):
-    """All that Redis has of a user."""
+    """Everything that Redis has about a user."""
 
     user_id: str
     last_event_ts: int | None
     """epoch ms; null: the user has no history"""
     variant: str | None
-    """whose lists the user is served; null: no model is published yet"""
+    """the user's variant; null: no model is published yet"""
     generation: str | None
     history: list[KnownItem]
     """latest first"""
     lists: list[OwnList]
-    """of the generations that are served, or kept to be rolled back to"""
+    """of the generations that are served, or kept for a rollback"""
 
 
 class Erasing(msgspec.Struct, frozen=True):
-    """A user's erasure stands in the log."""
+    """A user's erasure is in the log."""
 
     user_id: str

@@ -41,9 +41,9 @@ def endpoints(reader: UserReader, erasure: Erasure) -> Table:
         ReadEndpoint(
             path="/v1/users",
             tag="users",
-            summary="Some users, drawn at random",
+            summary="A random sample of users",
             description="""\
-Users who have a history, others with each request: to look at a few of them, not to list all.""",
+Users with a history, different ones with each request: to look at examples, not to list all.""",
             parameters=(whole_number("n", MAX_DRAWN, DEFAULT_ITEMS, "how many at most"),),
             read=reader.sample,
             scope="read",
@@ -53,8 +53,8 @@ Users who have a history, others with each request: to look at a few of them, no
         ReadEndpoint(
             path="/v1/users/{user_id}/history",
             tag="users",
-            summary="What is known of a user",
-            description="The instruments that the user has, with affinities, latest first.",
+            summary="A user's history",
+            description="The user's instruments with affinities, latest first.",
             parameters=(USER_ID,),
             read=reader.history,
             scope="read",
@@ -64,11 +64,11 @@ Users who have a history, others with each request: to look at a few of them, no
         ReadEndpoint(
             path="/v1/users/{user_id}/export",
             tag="users",
-            summary="All that Redis has of a user",
+            summary="Everything that Redis has about a user",
             description="""\
-The history with all its figures, the user's variant, and the lists that were made for the user.
+The history with all its figures, the user's variant, and the user's precomputed lists.
 
-What else there is of a user stands in Kafka's topics, for as long as they keep it.""",
+Any other data about a user is in Kafka's topics, for as long as they retain it.""",
             parameters=(USER_ID,),
             read=reader.export,
             scope="read",
@@ -81,11 +81,12 @@ What else there is of a user stands in Kafka's topics, for as long as they keep 
             tag="users",
             summary="Erase a user",
             description="""\
-Takes the user out of histories and of all counts; answered once Kafka has acknowledged that.
+Removes the user from histories and from all counts; answered once Kafka has acknowledged the
+erasure.
 
-Lists that were made for the user go at once, the history within a second or two. It holds for a
-replay, too. A user who comes back afterwards begins anew. Asking again does no harm, and a user of
-whom nothing is known is answered the same.""",
+Precomputed lists are deleted at once, the history within a second or two. The erasure also applies
+to a replay. A user who comes back afterwards starts with an empty history. Repeating the request
+does no harm, and an unknown user gets the same answer.""",
             parameters=(USER_ID,),
             act=erasure.erase,
             scope="admin",

@@ -1,11 +1,11 @@
-"""Erasing a user: a record in the log that takes the history out, and the end of own lists.
+"""Erases a user: publishes a record that removes the history, and deletes the user's own lists.
 
-The log decides (`docs/adr/0010`): once Kafka has the record, the workers take the history and the
-user's part of all counts out, and a replay from the log's beginning comes to the same. Own lists go
-at once. A training that read the history before may still write one; it is never served, as its
-`off` is that of a history which is no more: offsets only grow, so also a user who comes back begins
-at another one. It goes with its generation. What an API process keeps of answers that it chose is
-held against the history's `off` in the same way, before it is served.
+The log decides (`docs/adr/0010`): once Kafka has the record, the workers remove the history and the
+user's part of all counts, and a replay from the beginning of the log has the same result. Own lists
+are deleted at once. A training run that read the history before may still write one; it is never
+served, as its `off` is that of a deleted history: offsets only grow, so a user who comes back has a
+different one. It expires with its generation. An API process checks cached answers against the
+history's `off` in the same way before it serves them.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from contracts.pointer import named
 from contracts.tombstones import Tombstone
 
 Publish = Callable[[Sequence[Tombstone]], Awaitable[None]]
-"""Returns once Kafka has them."""
+"""Returns once Kafka has acknowledged them."""
 
 _SLASHES: Final = 3
 """In `/v1/users/{user_id}`."""
@@ -45,21 +45,21 @@ class Erasure:
         self._publish = publish
 
     async def erase(self, request: Request, user_id: str) -> Response:
-        """Answer 202 once the erasure is in the log and the user's own lists are gone.
+        """Answer 202 once the erasure is in the log and the user's own lists are deleted.
 
-        Asking again does no harm, whatever came of it the first time.
+        Repeating the request does no harm, whatever the first result was.
 
         Raises:
-            Problem: the id has slashes that are not encoded. `/v1/users/ABC/history` would name a
-                user whom nobody meant.
+            Problem: the id has unencoded slashes. `/v1/users/ABC/history` would erase a user that
+                nobody meant.
         """
         if request.scope["raw_path"].count(b"/") > _SLASHES:
-            reason = "must have its slashes as %2F"
+            reason = "slashes must be encoded as %2F"
             errors = [{"field": "user_id", "reason": reason}]
             raise Problem(INVALID_REQUEST, f"user_id: {reason}", errors=errors)
         await self._publish([Tombstone(user_id, erased_at_ms=time.time_ns() // 1_000_000)])
         await self._store.answer(self._end_lists(user_id))
-        # A generation that was replaced just before has its lists still: until no process reads it.
+        # A generation that was just replaced still has its lists, until no process reads it.
         await asyncio.sleep(SEEN_BY_ALL_S)
         return respond(Erasing(user_id), 202)
 
@@ -68,7 +68,7 @@ class Erasure:
         if pointer is None:
             return
         commands: list[Command] = []
-        # Of what is named there all keys are written: none of them comes back.
+        # All keys of the named generations are written already: none comes back.
         for generation in sorted(named(_current.decode(pointer))):
             key = self._keys.model_user(generation, user_id)
             commands.append(("UNLINK", key))

@@ -1,4 +1,4 @@
-"""All that Redis has of a user, as one answer. Pure."""
+"""Everything that Redis has about a user, as one answer. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -19,7 +19,7 @@ def own_lists(values: Mapping[str, bytes | None], offset: bytes | None) -> list[
 
     Args:
         values: generation -> its list of the user, None if it has none.
-        offset: of the history, as it stands there; None if there is none.
+        offset: of the history, as stored there; None if there is none.
     """
     live = None if offset is None else _offset.decode(offset)
     return [
@@ -36,7 +36,7 @@ def export_answer(
     current: Current | None,
     lists: Sequence[OwnList],
 ) -> Export:
-    """Return all that is known of a user; `current` is what is served, None if nothing is."""
+    """Return the export of a user; `current` is what is served, None if nothing is."""
     found = None if current is None else served_to(user_id, current)
     variant, served = found or (None, None)
     return Export(

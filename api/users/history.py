@@ -1,4 +1,4 @@
-"""A user's history, out of its hash in Redis. Pure."""
+"""Parses a user's history from its hash in Redis. Pure."""
 
 import heapq
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from api.users.answers import Held, History
 from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD, HistoryEntry
 
 Histories = Mapping[int, HistoryEntry]
-"""What a user has, by item."""
+"""A user's history, keyed by item."""
 
 _OFFSET: Final = OFFSET_FIELD.encode()
 _NOT_ITEMS: Final = frozenset(map(str.encode, NOT_ITEMS))
@@ -19,14 +19,14 @@ _entry = msgspec.json.Decoder(HistoryEntry)
 
 
 def history_of(flat: Sequence[bytes]) -> dict[int, HistoryEntry]:
-    """Return the items of a `history` hash, given as fields and values in turn."""
+    """Return the items of a `history` hash, given as alternating fields and values."""
     decode = _entry.decode
     fields = zip(flat[::2], flat[1::2], strict=True)
     return {int(item): decode(value) for item, value in fields if item not in _NOT_ITEMS}
 
 
 def offset_of(flat: Sequence[bytes]) -> bytes | None:
-    """Return the offset of a `history` hash as it stands there, None if it has none."""
+    """Return the offset of a `history` hash as stored, None if it has none."""
     try:
         return flat[flat.index(_OFFSET) + 1]
     except ValueError:
@@ -34,11 +34,11 @@ def offset_of(flat: Sequence[bytes]) -> bytes | None:
 
 
 def latest_items(history: Histories, n: int) -> list[int]:
-    """Return the `n` items that the user touched last, latest first."""
+    """Return the user's `n` latest items, latest first."""
     return heapq.nsmallest(n, history, key=lambda item: (-history[item].t, item))
 
 
 def history_answer(user_id: str, history: Histories) -> History:
-    """Return what is known of a user, latest first."""
+    """Return a user's history, latest first."""
     items = latest_items(history, len(history))
     return History(user_id, [Held(item, history[item].r, history[item].t) for item in items])

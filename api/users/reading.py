@@ -1,4 +1,4 @@
-"""Reads of what is known of a user: each returns its whole answer."""
+"""Reads of users' histories: each returns its complete answer."""
 
 import random
 from typing import Final
@@ -29,8 +29,8 @@ class UserReader:
     def sample(self, n: int) -> Read[Reply]:
         """Answer with `n` users, or all if there are fewer.
 
-        Each partition is asked for as many: all users may be in one. They are spread evenly by
-        their hashes, so it makes next to no difference to whom is drawn.
+        Each partition is asked for `n`, as all users may be in one. Users are spread evenly by
+        their hashes, so this hardly biases the sample.
         """
         topology = yield from self._store.topology()
         partitions = range(topology.interactions)
@@ -40,7 +40,7 @@ class UserReader:
         return reply(Sample(drawn), ONCE)
 
     def history(self, user_id: str) -> Read[Reply]:
-        """Answer with what a user has."""
+        """Answer with a user's history."""
         topology = yield from self._store.topology()
         key = self._keys.history(user_partition(user_id, topology.interactions), user_id)
         (flat,) = yield [("HGETALL", key)]
@@ -50,10 +50,10 @@ class UserReader:
         return reply(history_answer(user_id, items), OWN)
 
     def export(self, user_id: str) -> Read[Reply]:
-        """Answer with all that Redis has of a user.
+        """Answer with everything that Redis has about a user.
 
-        A list alone counts, too: a training that was under way while the user was erased may have
-        left one. It is never served, but it is there.
+        A list alone counts, too: a training run that was in progress during the erasure may have
+        left one. It is never served, but it exists.
         """
         topology = yield from self._store.topology()
         partition = user_partition(user_id, topology.interactions)

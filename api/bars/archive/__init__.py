@@ -1,4 +1,4 @@
-"""Bars that Redis retains no more: read from the archive, beside the event loop.
+"""Bars that Redis no longer retains: read from the archive, outside the event loop.
 
-Nothing of it is imported unless an archive is set: it brings pyarrow and pyiceberg.
+It is imported only if an archive is configured, because it needs pyarrow and pyiceberg.
 """

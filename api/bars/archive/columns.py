@@ -1,4 +1,4 @@
-"""Archived minutes of one instrument as columns: one row each, and rolled up. Pure."""
+"""Archived minutes of one instrument as columns: one row per minute, and roll-up. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -45,11 +45,12 @@ class MinuteColumns:
 
 
 def newest_revisions(rows: MinuteColumns, first_ms: int, end_ms: int) -> MinuteColumns:
-    """Return the minutes that start in `[first_ms, end_ms)`, each with its greatest revision.
+    """Return the minutes that start in `[first_ms, end_ms)`, each in its highest revision.
 
     Args:
-        rows: in any order; of a minute there may be several revisions, and several of one revision:
-            the one with most quotes holds, as the others are of a log that had lost the first ones.
+        rows: in any order; a minute may have several revisions, and several rows of one revision:
+            the one with the most quotes wins, as the others come from a log that had lost the first
+            quotes.
         first_ms: epoch ms.
         end_ms: epoch ms.
     """
@@ -60,10 +61,10 @@ def newest_revisions(rows: MinuteColumns, first_ms: int, end_ms: int) -> MinuteC
 
 
 def partial_bars(minutes: MinuteColumns, interval_ms: int) -> list[tuple[int, Minute]]:
-    """Return what minutes add to the bucket of each, with the bucket's start, oldest first.
+    """Return each bucket's start with the merged minutes in it, oldest first.
 
     Args:
-        minutes: in order, each once.
+        minutes: in order, without duplicates.
         interval_ms: length of a bucket.
     """
     if not len(minutes):

@@ -1,7 +1,7 @@
-"""A thread for reads of the archive, with a bounded queue before it.
+"""A thread for reads of the archive, with a bounded queue in front of it.
 
-The event loop never waits for a file, and what reads Redis alone never waits for what reads files,
-however many of these there are.
+The event loop never waits for a file, and requests that only need Redis never wait for requests
+that read files.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from api.redis.reading import Done
 T = TypeVar("T")
 
 THREADS: Final = 1
-"""More would take the processor from those who ask for what Redis retains."""
+"""More would take processor time from requests that Redis alone can answer."""
 WAITING: Final = 16
-"""At some 50 ms each, the last of them begins after 0.8 s."""
+"""At some 50 ms each, the last one starts after 0.8 s."""
 DEADLINE_S: Final = 5.0
-"""Of an answer: two months of a large archive take some 2 s."""
+"""For an answer: two months of a large archive take some 2 s."""
 
 ARCHIVE_UNAVAILABLE: Final = ProblemType(
     "archive-unavailable", "The archive cannot be read", 503, retry_after_s=5
@@ -30,11 +30,11 @@ ARCHIVE_UNAVAILABLE: Final = ProblemType(
 ARCHIVE_READING: Final[dict[ProblemType, str]] = {
     ARCHIVE_UNAVAILABLE: "no answer in 5 s: ask for fewer buckets, or later"
 }
-"""The problems of what may be read from the archive, as examples."""
+"""The problems of reads of the archive, with example details."""
 
 
 class _Job(Generic[T]):
-    """A piece of work, and who waits for it."""
+    """A piece of work, and its callback."""
 
     def __init__(self, work: Callable[[], T], done: Done[T]) -> None:
         self.work = work
@@ -44,16 +44,16 @@ class _Job(Generic[T]):
         self._timer = self._loop.call_later(DEADLINE_S, self._expire)
 
     def run(self) -> None:
-        """Work it off, in a thread; what it comes to is told on the loop."""
+        """Do the work, in a thread; the result is delivered on the loop."""
         try:
             outcome: tuple[T | None, Exception | None] = (self.work(), None)
-        except Exception as error:  # noqa: BLE001 (it is handed on)
+        except Exception as error:  # noqa: BLE001 (it is passed to the callback)
             outcome = (None, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is waiting any more
             self._loop.call_soon_threadsafe(self.end, *outcome)
 
     def end(self, found: T | None, error: Exception | None) -> None:
-        """Tell who waits, unless that was told already."""
+        """Call the callback, unless that was done already."""
         if not self.over:
             self.over = True
             self._timer.cancel()
@@ -65,14 +65,14 @@ class _Job(Generic[T]):
 
 
 class Desk:
-    """Takes work while `running`."""
+    """Accepts work while `running`."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[_Job[Any] | None] = queue.Queue(WAITING)
 
     @contextmanager
     def running(self) -> Iterator["Desk"]:
-        """Have threads work for the block; one that hangs is left, and does not delay the end."""
+        """Run the threads for the block; a thread that hangs does not delay the end."""
         for number in range(THREADS):
             threading.Thread(target=self._work, name=f"archive-{number}", daemon=True).start()
         yield self
@@ -83,16 +83,16 @@ class Desk:
             self._jobs.put_nowait(None)
 
     def start(self, work: Callable[[], T], done: Done[T]) -> None:
-        """Have `work` done in a thread.
+        """Do `work` in a thread.
 
-        `done` gets what it returns or raises, or a Problem, once, on the loop, and after
-        `DEADLINE_S` at most.
+        `done` is called once, on the loop, within `DEADLINE_S`, with what `work` returns or raises,
+        or with a Problem.
         """
         job = _Job(work, done)
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
-            detail = f"{WAITING} reads of the archive wait already: try again in a second"
+            detail = f"{WAITING} reads of the archive are queued already: try again in a second"
             job.end(None, Problem(OVERLOADED, detail))
 
     def _work(self) -> None:

@@ -1,7 +1,7 @@
-"""Which files of the table `bars` have an instrument's minutes of a day.
+"""Finds the files of the table `bars` that have an instrument's minutes of a day.
 
-A snapshot's manifests are files that never change, so each is read once; which of them make up the
-table is asked for again when that is a few seconds old.
+A snapshot's manifests are immutable files, so each is read once; the list of those that make up the
+table is refreshed when it is a few seconds old.
 """
 
 import threading
@@ -24,7 +24,7 @@ from runtime.archive.tables import check_table
 _FRESH_S: Final = 5.0
 _DAY: Final = 0
 _BUCKET: Final = 1
-"""Where they stand in a partition, as `runtime.archive.tables` makes it."""
+"""Their positions in a partition, as `runtime.archive.tables` defines it."""
 _COLUMNS: Final = [column.name for column in BARS_TABLE.columns]
 _INSTRUMENT: Final = _COLUMNS.index("instrument_id") + 1
 _MINUTE: Final = _COLUMNS.index("minute") + 1
@@ -35,7 +35,7 @@ _bucket: Final[Any] = BucketTransform(BUCKETS).transform(LongType())
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of rows, and between which bounds they lie, both included."""
+    """A file of rows, and the inclusive bounds of these."""
 
     path: str
     day: int
@@ -46,13 +46,13 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a table, as of one moment."""
+    """The files of a table at one point in time."""
 
     io: FileIO
     files: Mapping[int, Mapping[int, list[StoredFile]]]
-    """by bucket and by day, counted from the epoch"""
+    """by bucket and day since the epoch"""
     newest_ms: int | None
-    """start of the newest minute of all; None if there is none"""
+    """start of the newest minute in the table; None if there is none"""
 
     def days(self, instrument_id: int, first: int, end: int) -> list[int]:
         """Return the days in `[first, end)` that may have the instrument, in order."""
@@ -79,26 +79,26 @@ class _Known:
 
 @dataclass(slots=True)
 class Files:
-    """Follows the table; may be used from several threads."""
+    """Follows the table; thread-safe."""
 
     load: Callable[[], Table | None]
     """reads the table's metadata; None if there is no table"""
     clock: Callable[[], float]
-    """seconds, of any start"""
+    """a clock in seconds"""
     _known: _Known | None = None
     _manifests: dict[str, list[StoredFile]] = field(default_factory=dict)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def listing(self, *, anew: bool = False) -> Listing:
-        """Return the files, as of a few seconds ago at most; `anew`: as of now.
+    def listing(self, *, refresh: bool = False) -> Listing:
+        """Return the files as of a few seconds ago at most; with `refresh`, as of now.
 
         Raises:
-            ArchiveError: there is no table, or it is not as it should be.
+            ArchiveError: there is no table, or it is not valid.
             Exception: the catalog or the files do not answer.
         """
         with self._turn:
             known = self._known
-            if known is None or anew or self.clock() > known.at_s + _FRESH_S:
+            if known is None or refresh or self.clock() > known.at_s + _FRESH_S:
                 self._known = known = self._read()
             return known.listing
 
@@ -133,12 +133,12 @@ def _entries(manifest: ManifestFile, table: Table) -> Iterator[StoredFile]:
     """Yield the files that a manifest names.
 
     Raises:
-        ArchiveError: it takes rows out of files, which nobody of ours writes.
+        ArchiveError: it deletes rows from files, which none of our programs does.
     """
     if manifest.content != ManifestContent.DATA:
         raise ArchiveError(
-            f"table {BARS_TABLE.name} has files of deletes, which are not read here: have the "
-            "engine that wrote them rewrite the files instead (`write.delete.mode=copy-on-write`)"
+            f"table {BARS_TABLE.name} has delete files, which are not supported: have the "
+            "engine that wrote them rewrite the data files (`write.delete.mode=copy-on-write`)"
         )
     for entry in manifest.fetch_manifest_entry(table.io):
         one = entry.data_file
@@ -153,7 +153,7 @@ def _entries(manifest: ManifestFile, table: Table) -> Iterator[StoredFile]:
 
 
 def _bounds(one: DataFile, table: Table, field_id: int) -> tuple[Any, Any]:
-    """Return the least and the greatest value of a column.
+    """Return the smallest and the largest value of a column.
 
     Raises:
         ArchiveError: the file was written without them.

@@ -1,4 +1,4 @@
-"""Reads that go on in the archive: which thread, and what becomes of failures."""
+"""Reads that fall back to the archive: which thread runs them, and how failures are handled."""
 
 import logging
 import time
@@ -31,7 +31,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class ArchivedBars:
-    """The bars in the archive, as reads of bars go on with them."""
+    """The bars in the archive, for reads of bars that Redis cannot complete."""
 
     def __init__(self, reader: ArchiveReader) -> None:
         self._reader = reader
@@ -39,22 +39,22 @@ class ArchivedBars:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Read for the block; that the catalog is open, the first one who asks need not wait."""
+        """Accept reads for the block; the catalog is opened ahead of the first request."""
         with self._desk.running():
-            self._desk.start(self._reader.open, _tell_unopened)
+            self._desk.start(self._reader.open, _log_unopened)
             yield
 
     def read(self, answer: Callable[[ArchiveReader], T]) -> HandedOn:
-        """Return what ends a read with what `answer` makes of the archive, in the thread."""
+        """Return the exception with which a read continues as `answer`, in the thread."""
 
         def start(done: Done[Any]) -> None:
-            self._desk.start(lambda: _told(lambda: answer(self._reader)), done)
+            self._desk.start(lambda: _with_problems(lambda: answer(self._reader)), done)
 
         return HandedOn(start)
 
 
-def _told(work: Callable[[], T]) -> T:
-    """Return what work returns.
+def _with_problems(work: Callable[[], T]) -> T:
+    """Return what `work` returns.
 
     Raises:
         Problem: the archive cannot be read.
@@ -72,23 +72,24 @@ def _told(work: Callable[[], T]) -> T:
 
 
 def _for_the_log(error: Exception) -> Problem:
-    """Log what no user should read, and return the problem that says so."""
+    """Log the details, which no client should see, and return the problem that says so."""
     _log.warning("the archive cannot be read: %s: %s", type(error).__name__, error)
-    return Problem(ARCHIVE_UNAVAILABLE, f"{type(error).__name__}; it stands in the server's log")
+    return Problem(ARCHIVE_UNAVAILABLE, f"{type(error).__name__}; see the server's log")
 
 
-def _tell_unopened(_: None, error: Exception | None) -> None:
+def _log_unopened(_: None, error: Exception | None) -> None:
     if error is not None:
-        told = "the archive cannot be read yet, each read tries again: %s: %s"
-        _log.warning(told, type(error).__name__, error)
+        message = "the archive cannot be read yet, each read tries again: %s: %s"
+        _log.warning(message, type(error).__name__, error)
 
 
 def archived_bars(config: ArchiveConfig) -> ArchivedBars:
-    """Return the bars of the archive; nothing is opened before they are `running`."""
+    """Return the bars of the archive; nothing is opened until they are `running`."""
 
     @cache
     def catalog() -> Catalog:
-        # One thread reads for all: it must not wait for a silent catalog longer than a client does.
+        # One thread serves all reads: it must not wait for a silent catalog longer than a client
+        # does.
         return open_catalog(config, answers_within_s=DEADLINE_S)
 
     files = Files(lambda: load(catalog(), config, BARS_TABLE), time.monotonic)

@@ -1,4 +1,4 @@
-"""Reads bars of one instrument from the archive; blocks, so it runs in a thread (`desk`)."""
+"""Reads bars of one instrument from the archive; it blocks, so it runs in a thread (`desk`)."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -20,7 +20,7 @@ class ArchiveReader:
         self._rows = Rows()
 
     def open(self) -> None:
-        """Do what the first read would do besides reading: list the files.
+        """Do the preparation of the first read: list the files.
 
         Raises:
             Exception: as `Files.listing`.
@@ -28,23 +28,23 @@ class ArchiveReader:
         self._files.listing()
 
     def last(self, asked: Range) -> Archived:
-        """Return the last buckets of a range, all of them if they lie within `MOST_DAYS`.
+        """Return the last buckets of a range, all of them if they are within `MOST_DAYS`.
 
         Raises:
             Exception: as `Files.listing` and `Rows.of`.
         """
         try:
             return self._last(asked, self._files.listing())
-        except FileNotFoundError:  # its rows are in another one since the listing was made
-            return self._last(asked, self._files.listing(anew=True))
+        except FileNotFoundError:  # a file was replaced since the listing was made
+            return self._last(asked, self._files.listing(refresh=True))
 
     def first(self, asked: Range, buckets: int, days: int | None = None) -> Archived:
-        """Return the first `buckets` of a range that have bars, fewer if so many days are over.
+        """Return the first `buckets` of a range that have bars, fewer if `days` are read before.
 
         Args:
             asked: the range.
             buckets: how many at most.
-            days: of the archive, `MOST_DAYS` if None; no fewer than a bucket has.
+            days: of the archive to read at most, `MOST_DAYS` if None; at least a bucket's length.
 
         Raises:
             Exception: as `Files.listing` and `Rows.of`.
@@ -52,7 +52,7 @@ class ArchiveReader:
         try:
             return self._first(asked, buckets, days or MOST_DAYS, self._files.listing())
         except FileNotFoundError:
-            listing = self._files.listing(anew=True)
+            listing = self._files.listing(refresh=True)
             return self._first(asked, buckets, days or MOST_DAYS, listing)
 
     def _last(self, asked: Range, listing: Listing) -> Archived:
@@ -85,7 +85,7 @@ class ArchiveReader:
     def _bars(
         self, asked: Range, listing: Listing, days: list[int]
     ) -> Iterator[tuple[int, Minute]]:
-        """Yield bars day by day: those of a bucket longer than a day come in several parts."""
+        """Yield bars day by day: a bucket longer than a day comes in several parts."""
         for day in days:
             yield from partial_bars(self._minutes(asked, listing, day), asked.interval_ms)
 

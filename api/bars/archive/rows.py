@@ -1,4 +1,4 @@
-"""Reads the rows of one instrument out of a Parquet file, without the groups that lack it."""
+"""Reads the rows of one instrument from a Parquet file, skipping the other row groups."""
 
 import threading
 from collections import OrderedDict
@@ -16,17 +16,17 @@ from api.bars.archive.columns import MinuteColumns
 _COLUMNS: Final = tuple(MinuteColumns.__dataclass_fields__)
 _INSTRUMENT: Final = "instrument_id"
 _FOOTERS: Final = 512
-"""That of a day of thousands of instruments has some 100 KB."""
+"""The footer of a day with thousands of instruments has some 100 KB."""
 _ROWS: Final = 500_000
-"""Of 72 bytes each. A page that shows a chart asks for the same ones again and again."""
+"""Of 72 bytes each. A page that shows a chart requests the same ones again and again."""
 _ROWS_OF_AN_ENTRY: Final = 64
-"""What is kept of an instrument takes as much as so many rows more, also where a file lacks it."""
+"""The overhead of a cache entry in rows, also of an instrument that a file does not contain."""
 
 V = TypeVar("V")
 
 
 class Rows:
-    """Keeps what was read lately, as files never change; may be used from several threads."""
+    """Caches recently read rows, as files never change; thread-safe."""
 
     def __init__(self) -> None:
         self._footers = _Recent[pq.FileMetaData](_FOOTERS)
@@ -37,7 +37,7 @@ class Rows:
 
         Raises:
             OSError: the file cannot be read, or is gone.
-            pyarrow.ArrowException: it is no Parquet file with these columns.
+            pyarrow.ArrowException: it is not a Parquet file with these columns.
         """
         found = self._rows.get((path, instrument_id))
         if found is None:
@@ -58,7 +58,7 @@ class Rows:
 
 
 class _Recent(Generic[V]):
-    """What was used last, as much as there is room for."""
+    """A cache of the most recently used values, bounded by their total size."""
 
     def __init__(self, room: int) -> None:
         self._room = room
@@ -93,6 +93,6 @@ def _groups_with(footer: pq.FileMetaData, instrument_id: int) -> list[int]:
 
 
 def _values(column: pa.ChunkedArray) -> Any:
-    """Return a column as NumPy has it; times in epoch ms."""
+    """Return a column as a NumPy array; times in epoch ms."""
     values = column.to_numpy()
     return values.astype("datetime64[ms]").astype(np.int64) if values.dtype.kind == "M" else values

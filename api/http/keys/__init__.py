@@ -1,1 +1,1 @@
-"""API keys: what one is, the file that they stand in, and the commands that write it."""
+"""API keys: the key, the file that stores them, and the commands that edit it."""

@@ -1,4 +1,4 @@
-"""`python -m api keys`: makes, lists and takes out keys of `API_KEYS_FILE`."""
+"""`python -m api keys`: adds, lists and removes keys of `API_KEYS_FILE`."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -34,13 +34,13 @@ def add(
     scopes: Annotated[str, typer.Option(help="comma-separated: read, write, admin")],
     limit: Annotated[
         str | None,
-        typer.Option(help="of its requests that read, and of the events it writes: 1000/second"),
+        typer.Option(help="on its read requests, and on the events it writes: 1000/second"),
     ] = None,
     expires: Annotated[
         str | None, typer.Option(help="RFC 3339, or a date: its first moment in UTC")
     ] = None,
 ) -> None:
-    """Add a key, and print it: it is kept nowhere."""
+    """Add a key, and print it: it is not stored anywhere."""
     text = new_text()
     try:
         entry = _entry(name, text, scopes, limit, expires)
@@ -53,7 +53,7 @@ def add(
 
 @app.command("list")
 def list_keys() -> None:
-    """List the keys: names, scopes, limits, ends."""
+    """List the keys: names, scopes, limits, expiry."""
     try:
         entries = read_entries(_path())
     except KeysFileError as error:
@@ -64,7 +64,7 @@ def list_keys() -> None:
 
 @app.command()
 def remove(name: Name) -> None:
-    """Take a key out: within about a second servers admit nobody by it."""
+    """Remove a key: within about a second, servers reject it."""
     try:
         with changing(_path()) as entries:
             entries[:] = _without(entries, name)
@@ -75,19 +75,19 @@ def remove(name: Name) -> None:
 def _path() -> Path:
     path = _Settings().api_keys_file
     if path is None:
-        raise typer.BadParameter("API_KEYS_FILE is not set: name the file that keys stand in")
+        raise typer.BadParameter("API_KEYS_FILE is not set: set it to the file of the keys")
     return path
 
 
 def _entry(name: str, text: str, scopes: str, limit: str | None, expires: str | None) -> Entry:
-    """Return the entry of a key; ValueError or msgspec's if one of its texts breaks a rule."""
+    """Return the entry of a key; ValueError, or msgspec's, if an argument is invalid."""
     named = {scope.strip() for scope in scopes.split(",")}
     if not named <= set(_SCOPES):
         raise ValueError(f"the scopes {scopes!r} are not among {', '.join(_SCOPES)}")
     now = datetime.now(UTC).replace(microsecond=0)
     ends = _time(expires) if expires is not None else None
     if ends is not None and ends <= now:
-        raise ValueError(f"the end {expires!r} has passed: name one to come")
+        raise ValueError(f"the end {expires!r} is in the past: use a later time")
     fields = {
         "name": name,
         "sha256": digest_of(text.encode()).hex(),
@@ -103,7 +103,7 @@ def _entry(name: str, text: str, scopes: str, limit: str | None, expires: str | 
 
 def _with(entries: Sequence[Entry], entry: Entry) -> list[Entry]:
     if any(other.name == entry.name for other in entries):
-        raise ValueError(f"there is a key {entry.name!r} already: remove it, or take another name")
+        raise ValueError(f"there is a key {entry.name!r} already: remove it, or use another name")
     return [*entries, entry]
 
 
@@ -118,7 +118,7 @@ def _time(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"the end {text!r} is no time: name one as 2027-01-01") from None
+        raise ValueError(f"the end {text!r} is not a time: use, for example, 2027-01-01") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""The file of API keys, `API_KEYS_FILE`: a JSON array, of which only hashes of keys are part.
+"""The file of API keys, `API_KEYS_FILE`: a JSON array, which stores only hashes of the keys.
 
 [{"name": "shop", "sha256": "5df6e0e2...", "scopes": ["read", "write"],
   "created": "2026-11-26T09:00:00Z", "limit": "1000/second", "expires": "2027-01-01T00:00:00Z"}]
@@ -30,46 +30,46 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)]
     created: Annotated[datetime, Meta(tz=True)]
     limit: str | None = None
-    """as `1000/second`"""
+    """such as `1000/second`"""
     expires: Annotated[datetime, Meta(tz=True)] | None = None
 
     def key(self) -> Key:
-        """Return the key; ValueError if its limit is none, or would let no full request pass."""
+        """Return the key; ValueError if its limit is invalid, or below a full request."""
         limit = parse_limit(self.limit, self.scopes) if self.limit is not None else None
         expires_s = self.expires.timestamp() if self.expires else None
         return Key(self.name, frozenset(self.scopes), limit, expires_s)
 
 
 class KeysFileError(ValueError):
-    """The file cannot be used: which one, why, and what to do."""
+    """The file cannot be used: names the file, the reason and the remedy."""
 
 
 def parse_limit(text: str, scopes: Sequence[Scope]) -> RateLimitItem:
-    """Return the limit that a text like `1000/second` names.
+    """Parse a limit such as `1000/second`.
 
     Raises:
-        ValueError: it names none, or one below the events of a full request of a key that writes.
+        ValueError: it is invalid, or below the events of a full request for a key that writes.
     """
     try:
         limit = parse(text)
     except ValueError:
-        raise ValueError(f"the limit {text!r} is none: name one as 1000/second") from None
+        raise ValueError(f"invalid limit {text!r}: use, for example, 1000/second") from None
     least = MAX_EVENTS if "write" in scopes else 1
     if limit.amount < least:
-        raise ValueError(f"the limit {text!r} is below the {least} of one request: name more")
+        raise ValueError(f"the limit {text!r} is below the {least} of one request: raise it")
     return limit
 
 
 def read_entries(path: Path) -> list[Entry]:
-    """Return what the file has.
+    """Return the entries of the file.
 
     Raises:
-        KeysFileError: it is not there, cannot be read, or breaks a rule.
+        KeysFileError: it does not exist, cannot be read, or is invalid.
     """
     try:
         entries = msgspec.json.decode(path.read_bytes(), type=list[Entry])
     except FileNotFoundError:
-        remedy = "make it by `python -m api keys add NAME`"
+        remedy = "create it with `python -m api keys add NAME`"
         raise KeysFileError(f"API_KEYS_FILE {path}: no such file: {remedy}") from None
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise KeysFileError(f"API_KEYS_FILE {path}: {error}") from error
@@ -91,10 +91,10 @@ def read_keys(path: Path) -> dict[bytes, Key]:
 
 @contextlib.contextmanager
 def changing(path: Path) -> Iterator[list[Entry]]:
-    """Yield the entries to be changed, none if there is no file yet; then replace the file by them.
+    """Yield the entries for editing, none if there is no file yet; then replace the file.
 
-    Whoever reads sees the old file or the new one, and only its owner can. Two who change it at the
-    same time do so one after the other.
+    Readers see the old file or the new one, and only its owner can read it. Concurrent changes are
+    serialized.
     """
     target = path.resolve()
     folder = os.open(target.parent, os.O_RDONLY)
@@ -109,7 +109,7 @@ def changing(path: Path) -> Iterator[list[Entry]]:
 
 def _replace(target: Path, content: bytes) -> None:
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    temporary = Path(name)  # made with the mode 0600
+    temporary = Path(name)  # created with mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

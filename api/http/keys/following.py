@@ -1,4 +1,4 @@
-"""The keys that hold now, and how they follow their file, so that they change without a restart."""
+"""The current keys, which follow their file, so that they change without a restart."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Keys:
-    """The keys of `API_KEYS`, and those of a file as it was when it could last be used."""
+    """The keys of `API_KEYS`, and those of the last valid version of the file."""
 
     def __init__(
         self, plain: frozenset[str], path: Path | None, registry: CollectorRegistry
@@ -32,16 +32,15 @@ class Keys:
         self._of_file = read_keys(path) if path is not None else {}
         self._broken = Gauge(
             "api_keys_file_broken",
-            "1 while the file of keys cannot be used, and the keys that it had still hold",
+            "1 while the key file is unusable and its last valid keys remain in effect",
             registry=registry,
         )
 
     @property
     def by_digest(self) -> ByDigest | None:
-        """The keys that hold; None if none are set up, and everybody may do everything.
+        """The current keys; None if no keys are set up, so that everything is open.
 
-        With a file without any key nobody may do what needs one: taking out the last key must not
-        open all to all.
+        An empty file still requires a key: removing the last key must not open everything.
         """
         if not self._plain and self._path is None:
             return None
@@ -49,7 +48,7 @@ class Keys:
 
     @contextlib.asynccontextmanager
     async def followed(self, use: Callable[[ByDigest], None]) -> AsyncIterator[None]:
-        """Call `use` with the keys each time that they change, for as long as the block lasts."""
+        """Call `use` with the keys whenever they change, for the block."""
 
         async def follow() -> None:
             while True:
@@ -67,7 +66,7 @@ class Keys:
             following.cancel()
 
     def _changed(self) -> bool:
-        """Read the file if it is another one by now; return whether its keys hold from now on."""
+        """Read the file if it has changed; return whether its keys are now in effect."""
         version = _version_of(self._path)
         if version == self._version or self._path is None:
             return False
@@ -76,15 +75,15 @@ class Keys:
             self._of_file = read_keys(self._path)
         except KeysFileError as error:
             self._broken.set(1)
-            _log.error("the keys before still hold: %s", error)
+            _log.error("the previous keys remain in effect: %s", error)
             return False
         self._broken.set(0)
-        _log.info("the file of keys has changed: %d hold from now on", len(self._of_file))
+        _log.info("the key file has changed: %d keys are in effect", len(self._of_file))
         return True
 
 
 def _version_of(path: Path | None) -> tuple[int, int, int] | None:
-    """Return what differs once a file is written or replaced; None if there is none."""
+    """Return a value that changes when a file is written or replaced; None if there is none."""
     if path is None:
         return None
     try:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from api.http.endpoint import Scope
 
 PREFIX: Final = "tk_"
-"""By which people, and those who search code for secrets, recognize a key."""
+"""The prefix by which people and secret scanners recognize a key."""
 _RANDOM_BYTES: Final = 32
 _SHOWN_DIGITS: Final = 8
 _IN_SCOPE: Final = "tickrec.key"
@@ -19,32 +19,32 @@ _IN_SCOPE: Final = "tickrec.key"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Who may do what, how much of it, and until when."""
+    """A key's scopes, limit and expiry."""
 
     name: str
     scopes: frozenset[Scope]
     limit: RateLimitItem | None = None
-    """of the requests that read, and, in place of `WRITE_LIMIT`, of the events that it writes"""
+    """on read requests and, instead of `WRITE_LIMIT`, on the events that it writes"""
     expires_s: float | None = None
     """epoch s"""
 
 
 def digest_of(text: bytes) -> bytes:
-    """Return what a key is kept as: its SHA-256.
+    """Return the stored form of a key: its SHA-256.
 
-    A hash that is slow on purpose protects passwords, which can be guessed. A key has 256 random
-    bits: nobody guesses it, however fast the hash.
+    A deliberately slow hash protects passwords, which can be guessed. A key has 256 random bits:
+    nobody can guess it, however fast the hash.
     """
     return hashlib.sha256(text).digest()
 
 
 def new_text() -> str:
-    """Return the text of a new key, 256 random bits."""
+    """Return a new key with 256 random bits."""
     return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def plain_keys(texts: frozenset[str]) -> dict[bytes, Key]:
-    """Return the keys of `API_KEYS` by their digests: they read and write, and never expire."""
+    """Return the keys of `API_KEYS`, by digest: they read and write, and never expire."""
     digests = [digest_of(text.encode()) for text in texts]
     return {digest: Key(_plain_name(digest), frozenset(("read", "write"))) for digest in digests}
 

@@ -1,1 +1,1 @@
-"""What is trending: the items with most events lately."""
+"""Trending: the items with the most recent events."""

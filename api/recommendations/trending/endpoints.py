@@ -1,4 +1,4 @@
-"""The endpoint of what is trending."""
+"""The endpoint of trending instruments."""
 
 from typing import Final
 
@@ -22,17 +22,17 @@ _TRENDING: Final = Trending(
 
 
 def endpoints(trending: TrendingItems) -> Table:
-    """Return the endpoint of what is trending."""
+    """Return the endpoint of trending instruments."""
     return (
         ReadEndpoint(
             path="/v1/trending",
             tag="recommendations",
-            summary="The instruments with most events lately",
+            summary="The instruments with the most recent events",
             description="""\
-Every event counts 1, of whatever kind and by its event time, within seconds of its coming. A window
-begins where a bucket does, at `start`, so it is longer than its name by up to a bucket: of 10
-minutes for `1h`, an hour for `6h` and `24h`, a day (UTC) for `7d`. It ends at `as_of`, when the
-events were counted. What the catalog says is not listed is left out.""",
+Every event of any kind counts 1, by event time, within seconds of its arrival. A window begins at
+the start of a bucket, `start`, so it is up to a bucket longer than its name: 10 minutes for `1h`,
+an hour for `6h` and `24h`, a day (UTC) for `7d`. It ends at `as_of`, when the events were counted.
+Instruments that the catalog marks as unlisted are left out.""",
             parameters=(
                 one_of("window", TRENDING_WINDOWS, "24h", "over which events are counted"),
                 whole_number("n", MAX_TRENDING, DEFAULT_ITEMS, "how many at most"),

@@ -1,8 +1,7 @@
-"""The items of each window with most events, counted anew every few seconds.
+"""The items with the most events in each window, recounted every few seconds.
 
-What the last minutes' events are counted in is read each time, all other buckets one at a time in
-turn, for events that come late. It is read in small pieces and ranked in a thread, so that nobody
-waits for it.
+The buckets of the last minutes are read each time, all others one at a time in turn, to include
+late events. They are read in small parts and ranked in a thread, so that no request waits for it.
 """
 
 import asyncio
@@ -29,13 +28,13 @@ from contracts.trending import PAGES, TRENDING_WINDOWS, Bucket, TrendingWindow, 
 
 REFRESH_EVERY_S: Final = 5.0
 _SETTLED_S: Final = 300
-"""After a bucket's end, in which most of its events are counted."""
+"""Time after the end of a bucket in which most of its events arrive."""
 _COUNTS_AT_ONCE: Final = 150
-"""Of each page of a partition: they take Redis or this process less than a millisecond."""
+"""Per page of a partition: they take Redis or this process less than a millisecond."""
 
 
 class TrendingItems:
-    """Knows which items have most events in each window."""
+    """Knows which items have the most events in each window."""
 
     def __init__(
         self,
@@ -43,19 +42,19 @@ class TrendingItems:
         shown: Callable[[frozenset[str], frozenset[str]], Shown | None],
         now_ms: Callable[[], int],
     ) -> None:
-        """Know nothing yet.
+        """Start without any counts.
 
         Args:
-            store: where events are counted.
-            shown: makes, of the categories to choose from and those to leave out, which items
-                may be shown; None: all.
+            store: holds the counts.
+            shown: given the categories to choose from and those to leave out, returns a filter of
+                items; None allows all.
             now_ms: the clock.
         """
         self._store = store
         self._shown = shown
         self._now_ms = now_ms
         self._counts: dict[Bucket, Counts] = {}
-        """By bucket; the one that was read longest ago comes first."""
+        """Keyed by bucket; the one read longest ago comes first."""
         self._rankings: Rankings = dict.fromkeys(TRENDING_WINDOWS, Ranked())
 
     def trending(
@@ -65,8 +64,8 @@ class TrendingItems:
         category: frozenset[str],
         exclude_category: frozenset[str],
     ) -> Read[Reply]:
-        """Answer with what had most events."""
-        yield from ()  # all of it is known
+        """Answer with the items that had the most events."""
+        yield from ()  # everything is in memory
         known = self._rankings[window]
         first = known.first(n, self._shown(category, exclude_category))
         return reply(Trending(window, known.start_ms, known.as_of_ms, first), NOW)
@@ -85,7 +84,7 @@ class TrendingItems:
         windows = {window: buckets_of(window, now_ms // 1000) for window in TRENDING_WINDOWS}
         needed = {bucket for buckets in windows.values() for bucket in buckets}
         known = {bucket: of for bucket, of in self._counts.items() if bucket in needed}
-        self._counts = known  # what is read before Redis goes away need not be read again
+        self._counts = known  # buckets read before Redis goes down need not be read again
         for bucket in _to_read(needed, list(known), now_ms // 1000):
             counts = await self._read(bucket)
             known.pop(bucket, None)
@@ -109,7 +108,7 @@ class TrendingItems:
         return await asyncio.to_thread(_added_up, partitions)
 
     async def _scan(self, keys: Sequence[str]) -> list[Counts]:
-        """Read pages, some counts of each at a time; what changes meanwhile may come twice."""
+        """Read pages, some counts of each at a time; counts that change may be returned twice."""
         steps: list[Counts] = []
         cursors = dict.fromkeys(keys, b"0")
         while cursors:
@@ -121,7 +120,7 @@ class TrendingItems:
 
 
 def _to_read(needed: set[Bucket], known: Sequence[Bucket], now_s: int) -> Iterator[Bucket]:
-    """Yield the buckets to read: the new, the unsettled, and of the others the next in turn."""
+    """Yield the buckets to read: new and unsettled ones, and the next in turn of the others."""
     settled = [b for b in known if b.start_s + b.length_s + _SETTLED_S <= now_s]
     yield from sorted(needed.difference(settled))
     yield from settled[:1]

@@ -1,4 +1,4 @@
-"""Which items had most events in a window: counts of buckets in, rankings out. Pure."""
+"""Ranks the items with the most events in a window, by the counts of its buckets. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,32 +13,32 @@ from contracts.messages import Ints
 from contracts.trending import TrendingWindow
 
 RANKED: Final = 5_000
-"""As many items of a window can be filtered in a millisecond."""
+"""So many items of a window can be filtered in a millisecond."""
 _OFFSET: Final = OFFSET_FIELD.encode()
 
 Shown = Callable[[int], bool]
 
 
 class TrendingItem(msgspec.Struct, frozen=True, gc=False):
-    """An item, and how many events it had in the window."""
+    """An item and its number of events in the window."""
 
     instrument_id: int
     events: int
 
 
 class Trending(msgspec.Struct, frozen=True):
-    """The items with most events, equal ones by the smaller id."""
+    """The items with the most events; ties are broken by the smaller id."""
 
     window: TrendingWindow
     start: int | None
     """first event time that counts, epoch ms; null: no counts are known yet"""
     as_of: int | None
-    """when the events were counted, the end of the window, epoch ms; null likewise"""
+    """when the events were counted, the end of the window, epoch ms; null as `start`"""
     items: list[TrendingItem]
 
 
 class Counts(NamedTuple):
-    """Events of items, of whom some may stand there repeatedly."""
+    """Events of items, which may appear repeatedly."""
 
     items: Ints
     """(m,)"""
@@ -48,14 +48,14 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A window that was counted, and its first items."""
+    """A counted window and its first items."""
 
     start_ms: int | None = None
     as_of_ms: int | None = None
     items: Sequence[TrendingItem] = ()
 
     def first(self, n: int, shown: Shown | None) -> list[TrendingItem]:
-        """Return the first `n` items that may be shown; None: all may."""
+        """Return the first `n` items that `shown` allows; None allows all."""
         if shown is None:
             return list(self.items[:n])
         return list(islice((item for item in self.items if shown(item.instrument_id)), n))
@@ -65,7 +65,7 @@ Rankings = Mapping[TrendingWindow, Ranked]
 
 
 def counts_of(pages: Iterable[Sequence[bytes]]) -> Counts:
-    """Return what pages hold, each given as its fields and values in turn.
+    """Parse pages, each given as alternating fields and values.
 
     >>> [column.tolist() for column in counts_of([[b"4", b"17", b"off", b"[0,9]"], [b"7", b"1"]])]
     [[4, 7], [17, 1]]
@@ -80,7 +80,7 @@ def counts_of(pages: Iterable[Sequence[bytes]]) -> Counts:
 
 
 def latest(steps: Sequence[Counts]) -> Counts:
-    """Return the counts of one or more steps: of an item that comes twice, the later one.
+    """Return the counts of one or more steps: for a repeated item, the later one.
 
     >>> steps = [Counts(np.array([4, 7]), np.array([1, 2])), Counts(np.array([4]), np.array([3]))]
     >>> [column.tolist() for column in latest(steps)]
@@ -93,7 +93,7 @@ def latest(steps: Sequence[Counts]) -> Counts:
 
 
 def summed(parts: Sequence[Counts]) -> Counts:
-    """Return the counts of one or more parts added up: each item once, rising."""
+    """Return the sum of one or more counts: each item once, ascending."""
     items = np.concatenate([part.items for part in parts])
     events = np.concatenate([part.events for part in parts])
     order = np.argsort(items, kind="stable")
@@ -104,7 +104,7 @@ def summed(parts: Sequence[Counts]) -> Counts:
 
 
 def ranked(buckets: Sequence[Counts]) -> list[TrendingItem]:
-    """Return the items with most events in all of one or more buckets together."""
+    """Return the items with the most events in one or more buckets together."""
     whole = summed(buckets)
     order = np.argsort(-whole.events, kind="stable")[:RANKED]
     columns = whole.items[order].tolist(), whole.events[order].tolist()
