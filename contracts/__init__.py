@@ -1,5 +1,5 @@
 """What the programs must agree on: topics, messages, keys and partitions.
 
-Pure code: bytes and arrays in, the same out. Nothing here knows Kafka's or Redis's clients, the web
-or the time.
+Pure code: bytes and arrays in, bytes and arrays out. Nothing here uses a client of Kafka or Redis,
+HTTP, or a clock.
 """

@@ -1,7 +1,7 @@
 """How a user's events add up to the affinity for an item: the rules of `AFFINITY`. Pure.
 
-A rule takes the affinity so far, which is 0 before the first event, and returns the new one. The
-stream folds by it; whoever recomputes histories from files gets the same numbers, to the last bit.
+A rule takes the current affinity, 0 before the first event, and returns the new one. The stream
+processors use it; a recomputation of histories from files gives the same numbers, to the last bit.
 """
 
 import math
@@ -17,15 +17,16 @@ AffinityName = Literal["binary", "weighted", "greatest"]
 
 DAY_MS: Final = 86_400_000
 DECAY_STARTS_MS: Final = 1_577_836_800_000
-"""2020-01-01, UTC: t0 of the forward decay; any constant gives the same cosines."""
+"""2020-01-01 UTC, t0 of the forward decay; any constant gives the same cosines."""
 
 EVENT_WEIGHTS: Final[dict[EventType, float]] = {"view": 1, "click": 2, "watch": 3, "trade": 5}
-"""Weight of each kind of event, if events weigh: those of Microsoft Recommenders' SAR, roughly."""
+"""Weight of each kind of event, if they are weighted: roughly those of Microsoft Recommenders'
+SAR."""
 _WEIGHTS: Final = [float(EVENT_WEIGHTS[event]) for event in EVENT_TYPES]
 
 FURTHEST_VALUE: Final = 1_000.0
-"""How many times more, or less, than the typical value a transaction counts where users weigh by
-value: a mistyped quantity must not outweigh everybody."""
+"""The factor by which a transaction may count more or less than the typical value, if users are
+weighted by value: a mistyped quantity must not outweigh everything else."""
 
 Affinity = Callable[[float, int, int], float]
 """(affinity so far, index into EVENT_TYPES, event time in epoch ms) -> the new affinity"""
@@ -53,8 +54,8 @@ def weighted(half_life_days: float) -> Affinity:
     """Return the rule of sums: each event adds `w(event) x 2^((t - t0) / half_life)`.
 
     Forward decay (Cormode et al. 2009, "Forward decay: a practical time decay model for streaming
-    systems"): nothing stored is touched again, and a later recomputation with an exponential
-    half-life differs by a common factor, which cosine divides out.
+    systems"): stored values need no update, and a later recomputation with an exponential half-life
+    differs by a common factor, which cosine cancels.
 
     >>> weighted(30)(1, EVENT_TYPES.index("trade"), DECAY_STARTS_MS + 30 * DAY_MS)
     11.0
@@ -64,10 +65,11 @@ def weighted(half_life_days: float) -> Affinity:
 
 
 def greatest(half_life_days: float) -> Affinity:
-    """Return the rule of the greatest: the highest `w(event) x 2^((t - t0) / half_life)` so far.
+    """Return the rule of maxima: the highest `w(event) x 2^((t - t0) / half_life)` so far.
 
-    It is one of the events' own numbers, so neither repetitions nor the order of events matter.
-    `weighted` tells how often a user came back, this one how much the strongest event says now.
+    The result is the weight of a single event, so neither repetitions nor the order of events
+    matter. `weighted` measures how often a user came back, this rule how much the strongest event
+    still counts.
 
     >>> rule = greatest(30)
     >>> rule(11.0, EVENT_TYPES.index("trade"), DECAY_STARTS_MS + 30 * DAY_MS)
@@ -90,9 +92,9 @@ def _weight(half_life_days: float) -> Callable[[int, int], float]:
 
 
 def decayed(event: Ints, ts_ms: Ints, half_life_days: float) -> Floats:
-    """Return what each event weighs, `w(event) x 2^((t - t0) / half_life)`, (n,).
+    """Return the weight of each event, `w(event) x 2^((t - t0) / half_life)`, (n,).
 
-    The same as the rules' numbers, to the last bit.
+    The weights equal those of the rules to the last bit.
 
     Args:
         event: (n,), indices into EVENT_TYPES.

@@ -1,10 +1,10 @@
-"""The archive's tables: name, columns, partitions and order of rows, as data.
+"""The archive's tables as data: name, columns, partitions and order of rows.
 
-`python -m archive` writes them with Apache Iceberg, a table a topic. Whoever reads them, by our
-programs or another engine, finds here what a row is. Column types are Iceberg's words.
+`python -m archive` writes them with Apache Iceberg, one table per topic. This is the schema for all
+readers, our programs and other engines alike. Column types are Iceberg's.
 
-Every row bears its place in the log: `log`, `partition` and `offset` are those of the record that
-it was. No two rows of a table have the same place.
+Every row has its position in the log: the `log`, `partition` and `offset` of its record. No two
+rows of a table have the same position.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ ColumnType = Literal["int", "long", "double", "string", "timestamptz"]
 """`timestamptz` is µs since the epoch, UTC."""
 
 BUCKETS: Final = 16
-"""Into which the instruments of a day are divided by Iceberg's hash of the id."""
+"""Number of buckets for the instruments of a day, by Iceberg's hash of the id."""
 ERASED: Final = "erased"
-"""The `event` of a row of `interactions` that was a tombstone: the user was taken out there."""
+"""The `event` of a tombstone in `interactions`: the user was removed at this point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +29,35 @@ class Column:
     type: ColumnType
     is_required: bool = True
     is_added: bool = False
-    """whether it came after the first tables were made: they get it when they are next written, and
-    it is null in files from before"""
+    """whether it was added later: existing tables get it when they are next written, and it is null
+    in earlier files"""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveTable:
-    """A table as its writer and its readers agree on it."""
+    """A table, as agreed between its writer and its readers."""
 
     name: str
     topic: Topic
     columns: tuple[Column, ...]
-    """in Iceberg, the field id of a column is its place here, from 1; of one that was added to a
-    table it may be another"""
+    """in Iceberg, the field id of a column is its index here, from 1; a column that was added later
+    may have another id"""
     day_of: str
-    """the event time by whose day, UTC, rows are partitioned"""
+    """the event time that partitions rows by day, UTC"""
     bucket_of: str | None
-    """the column by whose hash the rows of a day are divided into `BUCKETS`; None: they are not"""
+    """the column whose hash divides the rows of a day into `BUCKETS`; None: no buckets"""
     sorted_by: tuple[str, ...]
-    """within a file; the place in the log comes last, so the order is total"""
+    """within a file; the position in the log comes last, so the order is total"""
 
 
 _PLACE: Final = (
-    # 0 for a topic's first log, one more each time that it was made anew
+    # 0 for a topic's first log, one more each time it is recreated
     Column("log", "int"),
     Column("partition", "int"),
     Column("offset", "long"),
 )
 PLACE: Final = tuple(column.name for column in _PLACE)
-"""The columns that tell which record a row was."""
+"""The columns that identify a row's record."""
 
 QUOTES_TABLE: Final = ArchiveTable(
     name="quotes",
@@ -79,15 +79,15 @@ INTERACTIONS_TABLE: Final = ArchiveTable(
     columns=(
         *_PLACE,
         Column("user_id", "string"),
-        # None of a tombstone
+        # null for a tombstone
         Column("instrument_id", "long", is_required=False),
         # one of `contracts.messages.EVENT_TYPES`, or `ERASED`
         Column("event", "string"),
         Column("price", "double", is_required=False),
         Column("quantity", "double", is_required=False),
-        # of a tombstone: when the broker took it
+        # for a tombstone, when the broker received it
         Column("ts", "timestamptz"),
-        # of a tombstone, as `contracts.tombstones` has it
+        # for a tombstone, as in `contracts.tombstones`
         Column("last_event_before", "timestamptz", is_required=False),
         Column("erased_at", "timestamptz", is_required=False, is_added=True),
     ),
@@ -115,8 +115,8 @@ FEEDBACK_TABLE: Final = ArchiveTable(
 BARS_TABLE: Final = ArchiveTable(
     name="bars",
     topic=BARS,
-    # A bar that changed is another row; the greatest revision of a minute holds, and of several
-    # with that one the greatest count: the others are of a log that had lost the first quotes.
+    # A changed bar is a new row; the highest revision of a minute is valid, and among several with
+    # that revision the highest count: the others come from a log that had lost the first quotes.
     columns=(
         *_PLACE,
         Column("instrument_id", "long"),

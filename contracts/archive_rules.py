@@ -1,7 +1,7 @@
-"""What must hold of the archive's rows, as data: rules that follow from what may be in a topic.
+"""Validation rules for the archive's rows, as data: they follow from what a topic may contain.
 
-`runtime.archive.quality` makes expectations of them. That a column is there, and of which type, is
-not among them: a table without one that all tables have is not opened at all.
+`runtime.archive.quality` turns them into expectations. They do not cover the existence and types of
+columns: a table without a required column is not opened at all.
 """
 
 import sys
@@ -26,28 +26,28 @@ _GREATEST: Final = sys.float_info.max
 
 @dataclass(frozen=True, slots=True)
 class NotNull:
-    """A column has a value in each row, but for those that are `unless`."""
+    """A column has a value in each row, except in those that match `unless`."""
 
     column: str
     unless: tuple[str, str] | None = None
-    """column, and its value"""
+    """column and value"""
 
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """A number, where it is not null, is within bounds."""
+    """A number is null or within bounds."""
 
     column: str
     least: float
     most: float | None = None
-    """None: whatever the column's type can hold"""
+    """None: the limit of the column's type"""
     is_above: bool = False
     """whether it must be above `least`"""
 
 
 @dataclass(frozen=True, slots=True)
 class InThePast:
-    """A time is from 1970 on, and at most `contracts.messages.MAX_AHEAD_MS` after the check."""
+    """A time is not before 1970, and at most `contracts.messages.MAX_AHEAD_MS` after the check."""
 
     column: str
 
@@ -62,7 +62,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class BytesWithin:
-    """A text has so many bytes of UTF-8."""
+    """The UTF-8 length of a text is within bounds."""
 
     column: str
     least: int
@@ -79,15 +79,15 @@ class NotAbove:
 
 @dataclass(frozen=True, slots=True)
 class NewPlace:
-    """No row before it, in the order of the files, has the same place in the log."""
+    """No earlier row, in the order of the files, has the same position in the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoveredPlace:
-    """The place is before the positions that the snapshot bears: what it says it has, and no more.
+    """The position is before the snapshot's positions: it has no more than it claims.
 
-    Within a partition offsets may be left out: records that broke a rule are no rows, nor are users
-    who were taken out.
+    Within a partition, offsets may be missing: invalid records have no rows, and neither have
+    removed users.
     """
 
 

@@ -1,6 +1,6 @@
-"""The message by which workers tell readers which bars they have just written.
+"""The message by which workers notify readers of the bars they have just written.
 
-Published on `Keyspace.bars_changed` by the script that wrote them, a message a chunk.
+The script that writes the bars publishes it on `Keyspace.bars_changed`, one message per chunk.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ class ChangedBar(NamedTuple):
     minute_s: int
     """its start, epoch s"""
     value: str
-    """`keyspace.BarValue` in JSON, as it stands in Redis"""
+    """`keyspace.BarValue` in JSON, as stored in Redis"""
 
 
 encode_changed_bars: Final = msgspec.msgpack.Encoder().encode
-"""A sequence of `ChangedBar`, or of tuples like it, to a message."""
+"""Encodes a sequence of `ChangedBar`, or of equivalent tuples."""
 _decode: Final = msgspec.msgpack.Decoder(list[ChangedBar]).decode
 
 
@@ -31,6 +31,6 @@ def decode_changed_bars(message: bytes) -> Sequence[ChangedBar]:
     [ChangedBar(instrument_id=4, minute_s=60, value='{}')]
 
     Raises:
-        ValueError: it is no such message.
+        ValueError: it is not such a message.
     """
     return _decode(message)

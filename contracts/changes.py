@@ -1,7 +1,7 @@
-"""The messages on `cooccurrences`: changes to the Gram matrix, bytes to columns and back.
+"""The messages on `cooccurrences`, changes to the Gram matrix: codec between bytes and columns.
 
-An event of a user with h items changes 2h + 1 entries of G, so these are most of what the workers
-send to each other. What the entries of an event share stands there once; columns are as narrow as
+An event of a user with h items changes 2h + 1 entries of G, so these are most of the traffic
+between workers. Values shared by the entries of an event are stored once; columns are as narrow as
 `contracts.columns` makes them.
 """
 
@@ -18,49 +18,50 @@ from contracts.columns import Numbers, narrowed, pack_numbers, unpack_numbers, w
 from contracts.messages import Floats, Ints, decode_alone
 
 VERSION: Final = 2
-"""The latest that `decode_changes` reads, which has `Blocks.holders`. What has none is written as
-version 1. Version 0, which had no version written in it, is still read."""
+"""The latest that `decode_changes` reads; it has `Blocks.holders`. Messages without these are
+written as version 1. Version 0, which contained no version number, can still be read."""
 
 EVENT_BYTES: Final = 3 * 8 + 1
 ROW_BYTES: Final = 2 * 8
-"""What an event and a row take in a message at most; `TakenOut` two rows for each item."""
+"""The maximum size of an event and of a row; `TakenOut` has two rows per item."""
 
 
 MAX_OFFSET: Final = 2**48 - 1
 MAX_INCARNATION: Final = 2**15 - 1
-"""Of a log: a place in it is one number of 63 bits, see `stream_processors.store.marks`."""
+"""Of a log: a position in it is a number of 63 bits, see `stream_processors.store.marks`."""
 
 Chosen = slice | Ints | npt.NDArray[np.bool_]
-"""Which of the events, as an index of NumPy's."""
+"""A selection of events, as a NumPy index."""
 
 
 class UnknownVersionError(RuntimeError):
-    """A message of a later version than this program reads."""
+    """The message has a later version than this program reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """What m events change: each some entries beside each other in G, n in all."""
+    """The changes of m events: each changes some entries in one row or column of G, n in total."""
 
     offset: Ints
-    """(m,) of the event in the source partition, rising"""
+    """(m,) of the event in the source partition, ascending"""
     item: Ints
-    """(m,) whose row of G changes, or whose column"""
+    """(m,) the item whose row or column of G changes"""
     rows: Ints
-    """(m,) how many of the n entries are the event's"""
+    """(m,) number of the event's entries"""
     other: Ints
-    """(n,) in which column of the row, or row of the column"""
+    """(n,) the column in that row, or the row in that column"""
     delta: Floats
-    """(n,) what to add"""
+    """(n,) the value to add"""
     holders: Ints | None = None
-    """(m,) by how much the number of users who have `item` changes: 1, 0 or -1. None: not said, as
-    each affinity is 1, and so G[item, item] is that number; or an older worker made the message"""
+    """(m,) change of the number of users who have `item`: 1, 0 or -1. None: not given, because each
+    affinity is 1, so that G[item, item] is that number, or because an older worker wrote the
+    message"""
 
     def __len__(self) -> int:
         return len(self.other)
 
     def holders_where(self, chosen: Chosen) -> Ints | None:
-        """Return `holders` of some of the events, None if that is not said."""
+        """Return `holders` of some of the events, None if it is not given."""
         return None if self.holders is None else self.holders[chosen]
 
     @classmethod
@@ -72,7 +73,7 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class TakenOut:
-    """A user whose k items here and h items in all leave: subtract `r_i[k] * r_j[h]` from G."""
+    """The removal of a user with k items here and h in total: subtract `r_i[k] * r_j[h]` from G."""
 
     offset: int
     i: Ints
@@ -90,16 +91,15 @@ class TakenOut:
 class Changes:
     """Changes to the rows of the Gram matrix that one partition of `cooccurrences` keeps.
 
-    All that one offset of the source partition of `interactions` changes here stands in one
-    message.
+    All changes here of one offset of the source partition of `interactions` are in one message.
     """
 
     source: int
-    """partition of `interactions` that the events stand in"""
+    """partition of `interactions` that contains the events"""
     incarnation: int
     """of that partition's log"""
     lineage: int
-    """of the histories that they were computed from, see `keyspace.LINEAGE_FIELD`"""
+    """of the histories that the changes were computed from, see `keyspace.LINEAGE_FIELD`"""
     own: Blocks
     """add to G[item, other]"""
     mirrored: Blocks
@@ -123,7 +123,7 @@ class _Blocks(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     events: Count
     n: Count
     offset: bytes
-    """counts from the message's first offset"""
+    """relative to the message's first offset"""
     item: bytes
     rows: bytes
     other: bytes
@@ -193,7 +193,7 @@ def decode_changes(value: bytes | None) -> Changes:
     """Decode a record value of `cooccurrences`.
 
     Raises:
-        ValueError: it is no such message, or a column's length is not its rows'.
+        ValueError: it is not such a message, or a column has the wrong length.
         UnknownVersionError: a later version of this program wrote it.
     """
     if value is None:
@@ -211,10 +211,10 @@ def decode_changes(value: bytes | None) -> Changes:
 
 
 def _check(blocks: Blocks) -> None:
-    """Judge what the columns' types leave open, as numbers of 64 bits may run over.
+    """Check what the columns' types do not ensure, as 64-bit numbers may overflow.
 
     Raises:
-        ValueError: an offset or an item is none, or a change is no number.
+        ValueError: an offset or an item is out of range, or a change is not finite.
     """
     least = min(column.min(initial=0) for column in (blocks.offset, blocks.item, blocks.other))
     if least < 0 or blocks.offset.max(initial=0) > MAX_OFFSET:
@@ -235,7 +235,7 @@ def _unpack(packed: _Packed) -> Changes:
 
 
 def _unpack_version_0(value: bytes) -> Changes:
-    """Return the changes of a message that said offset, row, column and delta for each entry."""
+    """Return the changes of a message with offset, row, column and delta for each entry."""
     packed = decode_alone(_packed_version_0.decode, value)
     n = packed.rows
     blocks = Blocks(
@@ -264,9 +264,9 @@ def _pack_blocks(blocks: Blocks, first_offset: int) -> _Blocks:
 def _unpack_blocks(name: str, packed: _Blocks, first_offset: int) -> Blocks:
     m, n = packed.events, packed.n
     rows = widened(f"{name}.rows", packed.rows, m)
-    # The sum alone may have run over.
+    # The sum may have overflowed.
     if rows.min(initial=0) < 0 or rows.max(initial=0) > n or rows.sum() != n:
-        raise ValueError(f"{name}: the events' rows are not {n} in all")
+        raise ValueError(f"{name}: the events do not have {n} rows in total")
     return Blocks(
         offset=widened(f"{name}.offset", packed.offset, m) + first_offset,
         item=widened(f"{name}.item", packed.item, m),

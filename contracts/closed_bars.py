@@ -1,8 +1,8 @@
-"""The messages on `bars`: a minute bar once its minute is closed, and again whenever it changes.
+"""The messages on `bars`: a minute bar when its minute is closed, and again whenever it changes.
 
-Published under the instrument's id, in the partition whose number is that of the instrument's
-quotes. The same bar may come twice, with the same revision: who reads the topic keeps the greatest
-revision of each (instrument, minute), and of several with that one the first.
+They are keyed by the instrument's id, in the partition with the same number as the instrument's
+quotes. The same bar may be published twice with the same revision: readers keep the highest
+revision of each (instrument, minute), and among several with that revision the first.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class ClosedBar(msgspec.Struct, gc=False, frozen=True):
     ct: EpochMs
     """event time of the close, epoch ms"""
     revision: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    """which quotes are in it: all of its minute up to a place in the log, which the number is"""
+    """the position in the log up to which the bar has all quotes of its minute, as a number"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ClosedBarColumns:
     """Closed bars, columns of one length n; the fields are `ClosedBar`'s."""
 
     index: Ints
-    """(n,) place of each bar's record in the batch that was decoded"""
+    """(n,) index of each bar's record in the decoded batch"""
     instrument_id: Ints
     t: Ints
     o: Floats
@@ -82,7 +82,7 @@ def encode_closed_bars(columns: Sequence[Sequence[float]]) -> list[bytes]:
     """Return the record value of each bar; the key is the instrument's id in ASCII decimal.
 
     Args:
-        columns: one for each field of `ClosedBar`, in its order, of Python's own numbers.
+        columns: one for each field of `ClosedBar`, in order, with Python numbers.
 
     >>> one_bar = (4, 60_000, 2.5, 3.0, 2.5, 3.0, 7.0, 2, 19.0, 60_001, 61_000, 17834)
     >>> encode_closed_bars([[value] for value in one_bar])[0][:54]
@@ -97,7 +97,7 @@ def decode_closed_bars(
     """Decode a batch of record values of `bars`, None for a record without one.
 
     Returns:
-        the columns of the good records, in their order, and a rejection of each of the others.
+        the columns of the valid records, in order, and a rejection for each of the others.
     """
     bars: list[ClosedBar] = []
     index: list[int] = []

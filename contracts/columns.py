@@ -1,4 +1,4 @@
-"""Columns of numbers as bytes: little-endian, as wide as the greatest needs, and back."""
+"""Codec of numeric columns: little-endian bytes, as wide as the largest number needs."""
 
 from typing import Any, Final
 
@@ -9,18 +9,18 @@ from contracts.messages import Floats, Ints
 
 _WIDTHS: Final = (1, 2, 4, 8)
 _GREATEST_WHOLE: Final = 2**53
-"""Floats of this size and above are not all whole numbers that integers of 64 bits hold."""
+"""From this size on, floats do not represent all integers exactly."""
 
 
 class Numbers(msgspec.Struct, frozen=True, gc=False):
-    """A column of integers if it is whole, else of 8-byte floats."""
+    """A column of integers if all numbers are whole, otherwise of 8-byte floats."""
 
     is_whole: bool
     column: bytes
 
 
 def pack_numbers(numbers: Floats) -> Numbers:
-    """Return a column of floats, as integers if all are whole."""
+    """Pack a column of floats, as integers if all are whole."""
     whole = integers(numbers)
     if whole is None:
         return Numbers(is_whole=False, column=numbers.astype("<f8").tobytes())
@@ -31,7 +31,7 @@ def unpack_numbers(name: str, packed: Numbers, n: int) -> Floats:
     """Return a column of n floats.
 
     Raises:
-        ValueError: as `widened`; `name` is told.
+        ValueError: as `widened`; its text contains `name`.
     """
     numbers: Floats = widened(name, packed.column, n, "i" if packed.is_whole else "f", np.float64)
     return numbers
@@ -54,7 +54,7 @@ def integers(numbers: Floats) -> Ints | None:
 
 
 def narrowed(column: Ints, kind: str = "u") -> bytes:
-    """Return the bytes of integers of the least width that holds them all.
+    """Return the bytes of integers in the smallest width that holds them all.
 
     Args:
         column: 0 or more if the kind is "u", any if it is "i".
@@ -70,10 +70,10 @@ def narrowed(column: Ints, kind: str = "u") -> bytes:
 
 
 def widened(name: str, column: bytes, n: int, kind: str = "u", dtype: Any = np.int64) -> Any:
-    """Return a column of n numbers of 64 bits.
+    """Return a column of n 64-bit numbers.
 
     Raises:
-        ValueError: it has another number of bytes than n numbers of one width.
+        ValueError: the number of bytes does not fit n numbers of one width.
     """
     width = len(column) // n if n else _WIDTHS[0]
     if len(column) != n * width or width not in (_WIDTHS[-1:] if kind == "f" else _WIDTHS):

@@ -1,6 +1,7 @@
-"""What was decided on a generation, and what is seen so far of one that is on trial.
+"""Decisions on generations, and the standing of a canary on trial.
 
-A decision stands in `model:decisions` and in the generation's report, a standing in `model:trial`.
+A decision is stored in `model:decisions` and in the generation's report, a standing in
+`model:trial`.
 """
 
 from typing import Final, Literal
@@ -11,11 +12,11 @@ What = Literal["published", "on trial", "promoted", "withdrawn", "rolled back", 
 
 BY_RULES: Final = "rules"
 BY_PERSON: Final = "person"
-"""Whoever typed a command of the trainer's."""
+"""A person who ran a command of the trainer."""
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What was done with a generation, and why."""
+    """A decision on a generation, and its reason."""
 
     at: str
     """ISO 8601, UTC"""
@@ -24,13 +25,13 @@ class Decision(msgspec.Struct, frozen=True):
     what: What
     why: str
     by: str
-    """`BY_RULES`, `BY_PERSON`, or who asked the API"""
+    """`BY_RULES`, `BY_PERSON`, or the caller of the API"""
     figures: dict[str, float] = {}
-    """what the decision rests on"""
+    """the figures that the decision is based on"""
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What is seen so far of a canary. It is no verdict: who looks early and often finds a loser.
+    """The measurements of a canary so far. They are not a verdict: early looks would find a loser.
 
     The trainer writes it while the canary is on trial.
     """
@@ -39,12 +40,12 @@ class Standing(msgspec.Struct, frozen=True):
     at: str
     """ISO 8601, UTC"""
     due_ms: int
-    """when it is judged, if enough is seen by then, epoch ms; else as soon as that is so"""
+    """earliest time of the decision, epoch ms; later if there is not enough data by then"""
     until_ms: int
-    """when it is withdrawn if too little is seen until then, epoch ms"""
+    """when it is withdrawn if there is still too little data, epoch ms"""
     enough: bool
-    """whether enough is seen to judge it"""
+    """whether there is enough data for a decision"""
     why: str
-    """what is seen, and what is missing"""
+    """the data so far, and what is missing"""
     figures: dict[str, float]
-    """of both generations, as of a decision"""
+    """of both generations, as for a decision"""

@@ -1,9 +1,9 @@
-"""Record values to messages: a batch at a time, or one.
+"""Decodes record values into messages, one or a batch at a time.
 
-A record that breaks a rule is rejected alone, with a reason that names the field; its neighbors in
-the batch are decoded all the same. Decoding each record by itself is also what msgspec is fastest
-at: 3.6 M quotes/s on one core here, 3.3 M joined into one array first. Bad ones cost an exception
-each, not the batch a second pass.
+An invalid record is rejected alone, with a reason that names the field; the rest of the batch is
+decoded. Decoding each record by itself is also the fastest way with msgspec: 3.6 M quotes/s on one
+core here, 3.3 M if joined into one array first. A bad record costs one exception, and no second
+pass over the batch.
 """
 
 from collections import Counter
@@ -20,16 +20,16 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 MAX_REASON_CHARACTERS: Final = 500
-"""Of a rejection: msgspec's own may repeat a value of any length."""
+"""Of a rejection: msgspec's messages may contain a value of any length."""
 UNKNOWN_FIELDS_NAMED: Final = 100
-"""Records of a batch whose unknown field is looked at: that takes four times as long as decoding,
-and a feed may have such a field in each of its records."""
+"""Records per batch that are checked for unknown fields: that takes four times as long as decoding,
+and a feed may have such a field in every record."""
 MAX_AHEAD_MS: Final = 5 * 60_000
-"""How far event times may be ahead of the reader's clock: a broken one must not evict good bars."""
+"""How far event times may be ahead of the reader's clock: a wrong one must not evict good bars."""
 
 
 class Message(Protocol):
-    """What has an event time."""
+    """A message with an event time."""
 
     @property
     def ts(self) -> int:
@@ -40,11 +40,11 @@ M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
 _NO_MESSAGE: Final = (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError)
-"""What decoding a record that is no message, or has no value, raises."""
+"""The exceptions raised for a record that is not a message, or has no value."""
 
 
 class Rejection(NamedTuple):
-    """A record of a batch that broke a rule: its place in the batch, and why."""
+    """An invalid record of a batch: its index in the batch, and the reason."""
 
     place: int
     reason: str
@@ -54,19 +54,19 @@ Decode = Callable[[Any], M]
 
 
 class Decoders(Generic[M]):
-    """Of one type of messages."""
+    """The decoders of one type of message."""
 
     def __init__(self, kind: type[M]) -> None:
         self.lenient: Decode[M] = msgspec.json.Decoder(kind).decode
-        # As fast where there is no other field.
+        # As fast if there are no unknown fields.
         self.strict: Decode[M] = msgspec.json.Decoder(strict(kind)).decode  # type: ignore[type-var]
 
 
 def check_not_ahead(ts_ms: int, now_ms: int) -> None:
-    """Judge an event time by the reader's clock.
+    """Check an event time against the reader's clock.
 
     Raises:
-        ValueError: it lies over `MAX_AHEAD_MS` ahead.
+        ValueError: it is more than `MAX_AHEAD_MS` ahead.
     """
     latest = now_ms + MAX_AHEAD_MS
     if ts_ms > latest:
@@ -74,10 +74,10 @@ def check_not_ahead(ts_ms: int, now_ms: int) -> None:
 
 
 def decode_alone(decode: Callable[[bytes], T], value: bytes) -> T:
-    """Return what `decode` makes of a record value.
+    """Decode a single record value with `decode`.
 
     Raises:
-        ValueError: it is no such message; the text is the reason.
+        ValueError: it is not such a message; the text is the reason.
     """
     try:
         return decode(value)
@@ -86,13 +86,13 @@ def decode_alone(decode: Callable[[bytes], T], value: bytes) -> T:
 
 
 class Decoded(NamedTuple, Generic[M]):
-    """What n record values hold."""
+    """The messages in n record values."""
 
     n: int
     messages: list[M]
     """in order"""
     rejections: list[Rejection]
-    """of what is none"""
+    """of the values that are not messages"""
     unknown_fields: Mapping[str, int]
 
 
@@ -102,7 +102,7 @@ def judge(
     rules: InputRules,
     rule_broken: Callable[[M], str | None] | None = None,
 ) -> tuple[Ints, list[M], Ints, list[Rejection]]:
-    """Return the good messages' places, themselves and their event times, and the rejections."""
+    """Return the indices, messages and event times of the valid ones, and the rejections."""
     n, messages, rejections, _ = decoded
     index = np.delete(np.arange(n), [rejection.place for rejection in rejections])
     ts_ms = np.fromiter((m.ts for m in messages), np.int64, len(messages))
@@ -125,10 +125,10 @@ def judge(
 def decode_runs(
     decoders: Decoders[M], values: Sequence[bytes | None], rules: InputRules
 ) -> Decoded[M]:
-    """Return what the values hold.
+    """Decode the values.
 
-    A run of good records is decoded without a step of Python between them: what was decoded before
-    an error stays in the list, and the iterator goes on after the record that made it.
+    A run of valid records is decoded without Python code in between: messages decoded before an
+    error stay in the list, and the iterator continues after the record that caused it.
     """
     messages: list[M] = []
     rejections: list[Rejection] = []
@@ -157,10 +157,10 @@ def decode_runs(
 
 
 def decode_one(decoders: Decoders[M], value: bytes, now_ms: int, rules: InputRules) -> M:
-    """Return the message.
+    """Decode one message.
 
     Raises:
-        ValueError: it is none, or its event time or its fields are refused.
+        ValueError: it is not a message, or its event time or its fields are rejected.
     """
     message = decode_alone(decoders.lenient, value)
     if rules.refuses_unknown_fields:

@@ -1,8 +1,8 @@
-"""The messages on `feedback`, and the `request_id` that ties them to the answer they are about.
+"""The messages on `feedback`, and the `request_id` that links them to an answer.
 
-What was shown and what was clicked, for whoever measures an experiment: no program folds them. A
-client that sends again what it has sent makes the same messages twice. Readers of the topic know
-them by `(request_id, instrument_id, type)`, which is the same then.
+They record impressions and clicks, to measure experiments: no program folds them. A client that
+retries may publish the same messages twice. Readers of the topic recognize duplicates by
+`(request_id, instrument_id, type)`.
 """
 
 import base64
@@ -29,44 +29,44 @@ MAX_POSITION: Final = 1000
 TOKEN_CHARACTERS: Final = 22
 SIGNATURE_CHARACTERS: Final = 22
 NAME: Final = "[A-Za-z0-9_-]{1,32}"
-"""What a variant, a generation and a source may be called, to stand in a request id."""
+"""The allowed names of variants, generations and sources, as they are part of a request id."""
 
 FeedbackType = Literal["impression", "click"]
 FEEDBACK_TYPES: Final[tuple[FeedbackType, ...]] = get_args(FeedbackType)
 
 MAX_SHOWN: Final = 100
-"""Instruments of an answer."""
+"""Instruments per answer."""
 _SHOWN_MASK: Final = 0xFFFF
 _SHOWN: Final = rf"(?:([A-Za-z0-9_-]{{0,{(16 * MAX_SHOWN + 5) // 6}}})\.(?=[^.]{{44}}$))?"
-"""Ids that are older than this part have none; those with it are signed."""
+"""Absent in ids from before this part was introduced; ids that have it are signed."""
 _UNSIGNED: Final = rf"^({NAME})\.({NAME})\.({NAME})\.{_SHOWN}([A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}})"
 _SIGNATURE: Final = rf"([A-Za-z0-9_-]{{{SIGNATURE_CHARACTERS}}})"
 _SENT: Final = rf"{_UNSIGNED}{_SIGNATURE}$"
 _IN_TOPIC: Final = rf"{_UNSIGNED}{_SIGNATURE}?$"
-"""Those that are older than signatures have none."""
+"""Absent in ids from before signatures were introduced."""
 _request_id: Final = re.compile(_IN_TOPIC)
 
 
 class RequestId(NamedTuple):
-    """The parts of a request id: at most 411 characters of a URL's.
+    """The parts of a request id: at most 411 URL-safe characters.
 
-    All but the last two, in the order in which they stand there, are followed by a dot.
+    They are in this order; all but the last two are followed by a dot.
     """
 
     variant: str
     generation: str
     source: str
-    """of the recommendations: the user's own list, the live history, or what is popular"""
+    """of the recommendations: the user's own list, the live history, or popular items"""
     shown: str | None
-    """what was recommended: see `encode_shown`"""
+    """the recommended items: see `encode_shown`"""
     token: str
-    """random: no two answers have the same"""
+    """random, unique for each answer"""
     signature: str | None = None
-    """of all of that and the user; who has the key can check it (`api.models.request_ids`)"""
+    """of all other parts and the user; verified with the key (`api.models.request_ids`)"""
 
 
 class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):
-    """That an instrument of an answer was shown to a user, or clicked."""
+    """An instrument of an answer was shown to a user, or clicked."""
 
     type: FeedbackType
     request_id: Annotated[str, Meta(extra_json_schema={"pattern": _IN_TOPIC})]
@@ -74,18 +74,18 @@ class Reaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):
     user_id: UserId
     instrument_id: InstrumentId
     position: Annotated[int, Meta(ge=1, le=MAX_POSITION)]
-    """its place in what was shown, the first is 1"""
+    """the rank at which it was shown, from 1"""
 
 
 class SentFeedback(Reaction, gc=False, frozen=True, kw_only=True):
-    """Feedback as a client may send it: without `ts` it is about now."""
+    """Feedback as sent by a client: `ts` defaults to now."""
 
     request_id: Annotated[str, Meta(extra_json_schema={"pattern": _SENT})]
     ts: EpochMs | None = None
 
 
 class Feedback(Reaction, gc=False, frozen=True, kw_only=True):
-    """Feedback as it stands in the topic."""
+    """Feedback as stored in the topic."""
 
     ts: EpochMs
 
@@ -106,10 +106,10 @@ def feedback_key(feedback: Feedback) -> bytes:
 
 
 def decode_feedback(value: bytes, now_ms: int, rules: InputRules = ANY) -> Feedback:
-    """Decode feedback; what has no `ts` gets `now_ms`.
+    """Decode feedback; `ts` defaults to `now_ms`.
 
     Raises:
-        ValueError: it breaks a rule; the text is the reason.
+        ValueError: it is invalid; the text is the reason.
     """
     sent = decode_alone((_strict if rules.refuses_unknown_fields else _sent).decode, value)
     parse_request_id(sent.request_id)
@@ -128,9 +128,9 @@ def decode_feedback(value: bytes, now_ms: int, rules: InputRules = ANY) -> Feedb
 
 
 def encode_shown(instrument_ids: Sequence[int]) -> str:
-    """Return the part of a request id that says which instruments the answer had.
+    """Return the part of a request id that encodes the instruments of the answer.
 
-    Of each it has the last 16 bits, in base64: enough to tell it from the others of a catalog.
+    It has the last 16 bits of each, in base64: enough to distinguish the instruments of a catalog.
 
     >>> encode_shown([4, 70001]), encode_shown([])
     ('BABxEQ', '')
@@ -141,7 +141,7 @@ def encode_shown(instrument_ids: Sequence[int]) -> str:
 
 
 def may_be_of(request: RequestId, instrument_id: int) -> bool:
-    """Return whether the answer of a request id had an instrument; True if the id does not say.
+    """Return whether a request id's answer may have had an instrument; True if it is unknown.
 
     >>> request = parse_request_id("v.g.history." + encode_shown([4, 70001]) + "." + 44 * "A")
     >>> may_be_of(request, 70001), may_be_of(request, 5)
@@ -156,16 +156,16 @@ def may_be_of(request: RequestId, instrument_id: int) -> bool:
 
 
 def parse_request_id(text: str) -> RequestId:
-    """Return the parts of a request id, whose signature is not checked: its form proves nothing.
+    """Parse a request id without verifying its signature: its form proves nothing.
 
     >>> parts = "default.20210815T211000Z-7.history."
     >>> parse_request_id(parts + "Jq3xT0mBzv9cWd2LrK5uYA" + "bRqW9nT2xYc0LmVd8sKfPA").source
     'history'
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a request id.
     """
     found = _request_id.fullmatch(text)
     if found is None:
-        raise ValueError(f"request_id {text!r:.450} is none that an answer carried")
+        raise ValueError(f"request_id {text!r:.450} is not the id of an answer")
     return RequestId(*found.groups())

@@ -1,8 +1,8 @@
-"""Folding a user's history into the items' lists: what API and evaluation must do alike. Pure.
+"""Folds a user's history into the items' lists, for both the API and the evaluation. Pure.
 
 `score(u, j) = sum_i w_ui S_ij / sum_i w_ui`, with S_ij the score of j in the list of i, 0 if it is
-not in there, over the user's latest items i. So it stays in the range of the similarities whatever
-the number of items. S_ij may be below zero: then i speaks against j. Only what ends above zero is
+absent, over the user's latest items i. So it stays in the range of the similarities for any number
+of items. S_ij may be negative: then i is evidence against j. Only items with a score above zero are
 recommended.
 
 Source: Sarwar, Karypis, Konstan and Riedl, "Item-based collaborative filtering recommendation
@@ -19,19 +19,19 @@ from contracts.affinities import DAY_MS
 from contracts.messages import Floats, Ints
 
 ITEMS_MOST: Final = 5_000
-"""As many as a history may hold."""
+"""The limit of a history."""
 SCORE_DECIMALS: Final = 12
-"""Scores are rounded to as many: those that differ by less are equal but for the order of adding,
-and equal ones are ordered by the smaller id."""
+"""Scores are rounded to this many: smaller differences only reflect the order of summation, and
+ties are broken by the smaller id."""
 
 
 class FoldIn(msgspec.Struct, frozen=True):
-    """How a generation's lists want histories folded in."""
+    """How histories are folded into a generation's lists."""
 
     items: int = ITEMS_MOST
-    """how many, those touched last; of one time those with smaller ids first"""
+    """number of the latest items that count; ties are broken by the smaller id"""
     half_life_days: float = 0
-    """after which an item says half as much as the user's latest one; 0: age does not matter"""
+    """age at which an item counts half as much as the user's latest one; 0: age does not matter"""
 
     def weights(self, affinities: Floats, ages_ms: Ints) -> Floats:
         """Return w_ui of a user's items, of any shape.

@@ -1,6 +1,6 @@
-"""What the trainer publishes and readers get: lists, and who is served which generation's.
+"""What the trainer publishes for readers: lists, and which users are served which generation.
 
-The keys that they stand at are in `contracts.keyspace`.
+Their keys are in `contracts.keyspace`.
 """
 
 from typing import Final
@@ -19,13 +19,13 @@ class Neighbor(msgspec.Struct, frozen=True, gc=False):
     item: str
     score: float
     support: float
-    """G of the two: in binary mode, how many users have both"""
+    """G of the two: in binary mode, the number of users who have both"""
 
 
 class SimilarList(msgspec.Struct, frozen=True):
-    """The neighbors of an item, most similar first; those with scores below zero come last.
+    """The neighbors of an item, most similar first; those with negative scores come last.
 
-    These are no similar items: they matter where histories are folded in, and nowhere else.
+    The latter are not similar items: they matter only when histories are folded in.
     """
 
     model: str
@@ -33,7 +33,7 @@ class SimilarList(msgspec.Struct, frozen=True):
 
 
 class Recommendation(msgspec.Struct, frozen=True, gc=False):
-    """An item for a user; `because` holds the items or the neighbors' items that speak for it."""
+    """An item for a user; `because` lists the items, or neighbors' items, that led to it."""
 
     item: str
     score: float
@@ -41,20 +41,20 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False):
 
 
 class UserList(msgspec.Struct, frozen=True):
-    """The recommendations of a user, best first; items that the user already has are left out."""
+    """The recommendations for a user, best first, without items that the user already has."""
 
     model: str
     off: tuple[int, int]
-    """the `off` of the history that it was made from: another one there means it is out of date"""
+    """the `off` of the history that it was made from: if that differs, the list is out of date"""
     items: list[Recommendation]
 
 
 class Popular(msgspec.Struct, frozen=True, gc=False):
-    """An item by how many users have it."""
+    """An item and its number of users."""
 
     item: str
     score: float
-    """G[item, item]: in binary mode, how many users have it"""
+    """G[item, item]: in binary mode, the number of users who have it"""
 
 
 class PopularList(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class PopularList(msgspec.Struct, frozen=True):
 
 
 class Served(msgspec.Struct, frozen=True):
-    """What one variant serves."""
+    """The generation that a variant serves."""
 
     generation: str
     model: str
@@ -76,12 +76,12 @@ class Served(msgspec.Struct, frozen=True):
 
 
 class Experiment(msgspec.Struct, frozen=True):
-    """Which users get which variant: `contracts.variants` says how."""
+    """Assigns users to variants, as defined in `contracts.variants`."""
 
     name: str
-    """goes into the hash: in another experiment users are in other groups"""
+    """part of the hash: a different name assigns users to different groups"""
     weights: dict[str, float]
-    """variant -> its users relative to those of the others; a variant that is missing has none"""
+    """variant -> its relative share of the users; a variant that is absent has none"""
 
 
 class Canary(msgspec.Struct, frozen=True):
@@ -98,12 +98,12 @@ class Current(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is served: the value of `model:current`."""
 
     fence: int
-    """the fencing token of the trainer that wrote this; a lower one may not overwrite it"""
+    """the fencing token of the trainer that wrote this; a lower one must not overwrite it"""
     variants: dict[str, Served]
     experiment: Experiment | None = None
     """None: every user gets the default variant"""
     canary: Canary | None = None
     previous: list[Served] = []
-    """what the default variant can be rolled back to, latest first"""
+    """generations that the default variant can be rolled back to, latest first"""
     held: bool = False
-    """rolled back by a person, so that runs publish nothing until one asks for it"""
+    """rolled back by a person: runs publish nothing until a person requests it"""

@@ -1,6 +1,6 @@
-"""What is refused of input beyond what the types of the messages say: a deployment's choice.
+"""Additional input validation beyond the message types, chosen by the deployment.
 
-All who read the same topics must have the same, or an archive would have rows that no bar has.
+All readers of a topic must use the same rules, or an archive would have rows that no bar includes.
 """
 
 import re
@@ -18,15 +18,15 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class InputRules:
-    """By default all that the types allow."""
+    """The default allows everything that the types allow."""
 
     earliest_ms: int = 0
-    """of event times: one in seconds, where milliseconds are expected, lies in January 1970"""
+    """the earliest event time: one in seconds instead of milliseconds is in January 1970"""
     refuses_unknown_fields: bool = False
-    """else a message is taken without the fields that its type does not have"""
+    """otherwise unknown fields of a message are ignored"""
 
     def check_time(self, ts_ms: int) -> None:
-        """Judge an event time.
+        """Check an event time.
 
         Raises:
             ValueError: it is too early.
@@ -35,7 +35,7 @@ class InputRules:
             raise ValueError(self.too_early(ts_ms))
 
     def too_early(self, ts_ms: int) -> str:
-        """Return why an event time is refused.
+        """Return why an event time is rejected.
 
         >>> InputRules(631_152_000_000).too_early(1_629_061_628)
         'ts 1629061628 is before 1990-01-01 (EARLIEST_EVENT_DATE): it must be epoch milliseconds'
@@ -48,11 +48,11 @@ class InputRules:
 
 
 ANY: Final = InputRules()
-"""All that the types allow."""
+"""Everything that the types allow."""
 
 
 def strict(kind: type[S]) -> type[S]:
-    """Return a type of messages like another one, which refuses fields that it does not have."""
+    """Return a message type that is the same but rejects unknown fields."""
     return msgspec.defstruct(  # type: ignore[return-value]
         kind.__name__,
         (),
@@ -65,7 +65,7 @@ def strict(kind: type[S]) -> type[S]:
 
 
 def unknown_field(error: Exception) -> str | None:
-    """Return the first field that a record has and its `strict` type does not, if that is wrong.
+    """Return the unknown field that a `strict` type rejected, None for any other error.
 
     >>> unknown_field(msgspec.ValidationError("Object contains unknown field `qty`"))
     'qty'

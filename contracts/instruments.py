@@ -1,11 +1,11 @@
-r"""The messages on `instruments`: what an instrument is called, and whether it is listed.
+r"""The messages on `instruments`: an instrument's names, and whether it is listed.
 
-The topic is compacted: the newest record of a key is the instrument, and a record without a value,
-a tombstone, takes it out. So its key matters as much as its value, and both must name the same
-instrument.
+The topic is compacted: the newest record of a key describes the instrument, and a tombstone, a
+record without a value, removes it. So the key matters as much as the value, and both must name the
+same instrument.
 
-A symbol may consist of digits only, as an exchange's code may. Where a path or a parameter takes
-either a symbol or an id, a text of digits only is always the id.
+A symbol may be all digits, as some exchange codes are. Where a path or a parameter takes either a
+symbol or an id, all digits always mean the id.
 """
 
 from typing import Annotated, Final
@@ -21,7 +21,7 @@ MAX_INSTRUMENT_BYTES: Final = 8 * 1024
 MAX_CATEGORIES: Final = 20
 MAX_ATTRIBUTES: Final = 50
 
-# In Python `$` also matches before a line's end that is the last character.
+# In Python, `$` also matches before a trailing newline.
 SYMBOL_PATTERN: Final = "[A-Za-z0-9._:/-]"
 """A character of a symbol."""
 MAX_SYMBOL: Final = 32
@@ -29,8 +29,8 @@ SYMBOL_RULE: Final = (
     r"^(?!(.*/)?\.{0,2}(/|$))(?!.*/([Bb][Aa][Rr][Ss]|[Ss][Ii][Mm][Ii][Ll][Aa][Rr])$)"
     rf"{SYMBOL_PATTERN}+$(?!\n)"
 )
-"""Each symbol is one that a path can name: no part between slashes is empty, `.` or `..`, which
-those who pass a request on change, and the last one is no resource of an instrument's in the API.
+"""Each symbol must work in a path: no segment is empty, `.` or `..`, which proxies normalize, and
+the last one is not the name of an instrument's resource in the API.
 """
 Symbol = Annotated[
     str,
@@ -50,7 +50,7 @@ Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class InstrumentDescription(msgspec.Struct, gc=False, frozen=True, kw_only=True):
-    """What is told of an instrument, beside its id."""
+    """The description of an instrument, without its id."""
 
     symbol: Symbol
     name: Name
@@ -60,7 +60,7 @@ class InstrumentDescription(msgspec.Struct, gc=False, frozen=True, kw_only=True)
     attributes: Annotated[
         dict[AttributeName, bool | Integer | float | str], Meta(max_length=MAX_ATTRIBUTES)
     ] = {}
-    """whatever else its readers want to know"""
+    """any other properties"""
 
 
 class Instrument(InstrumentDescription, gc=False, frozen=True):
@@ -70,16 +70,16 @@ class Instrument(InstrumentDescription, gc=False, frozen=True):
 
 
 class Delisting(msgspec.Struct, frozen=True, gc=False):
-    """Takes an instrument out of the catalog: as a record it has a key and no value."""
+    """Removes an instrument from the catalog: as a record, it has a key and no value."""
 
     instrument_id: InstrumentId
 
 
 class CatalogEntry(Instrument, frozen=True, gc=False, kw_only=True):
-    """An instrument as its newest record describes it."""
+    """An instrument as described by its newest record."""
 
     symbol: str
-    """by the rules of its time"""
+    """valid by the rules at that time"""
     off: tuple[int, int]
     """incarnation and offset of that record"""
 
@@ -97,7 +97,7 @@ def encode_instrument(instrument: Instrument) -> bytes:
 "attributes":{}}'
 
     Raises:
-        ValueError: it would be too large.
+        ValueError: it is too large.
     """
     value = _encoder.encode(instrument)
     _check_size(value)
@@ -123,7 +123,7 @@ def decode_instrument(value: bytes, rules: InputRules = ANY) -> Instrument:
 
 
 def unknown_field_in(value: bytes | None) -> str | None:
-    """Return the first field of a good record value that an instrument does not have, if any."""
+    """Return the first unknown field of a valid record value, if any."""
     try:
         _strict.decode(value or b"")
     except msgspec.MsgspecError as error:
@@ -134,13 +134,13 @@ def unknown_field_in(value: bytes | None) -> str | None:
 def decode_instrument_record(
     key: bytes | None, value: bytes | None, rules: InputRules = ANY
 ) -> tuple[int, Instrument | None]:
-    """Return the id of a record's instrument, and the instrument unless it is taken out.
+    """Return the id of a record's instrument, and the instrument unless it is removed.
 
     >>> decode_instrument_record(b"4", None)
     (4, None)
 
     Raises:
-        ValueError: key or value breaks a rule, or they disagree; the text is the reason.
+        ValueError: key or value is invalid, or they disagree; the text is the reason.
     """
     if value is None:
         return _id_in(key), None
@@ -154,22 +154,22 @@ def decode_instrument_record(
 
 
 def _id_in(key: bytes | None) -> int:
-    """Return the id that a key names.
+    """Return the id in a key.
 
     Raises:
-        ValueError: it names none.
+        ValueError: it is not an id.
     """
     text = key or b""
     if not text.isdigit() or text != b"%d" % int(text[:20]) or int(text) > MAX_INSTRUMENT_ID:
         raise ValueError(
-            f"the key {key!r:.60} of a tombstone is no instrument id from 0 to {MAX_INSTRUMENT_ID} "
+            f"the key {key!r:.60} of a tombstone is not an instrument id, 0 to {MAX_INSTRUMENT_ID} "
             "in ASCII decimal"
         )
     return int(text)
 
 
 def _check_size(value: bytes) -> None:
-    """Judge a record value by its size.
+    """Check the size of a record value.
 
     Raises:
         ValueError: it is too large.

@@ -1,8 +1,8 @@
-"""Every Redis key: how it is built, its type and encoding, its lifetime, who writes and reads it.
+"""Every Redis key: its structure, type, encoding and lifetime, and who writes and reads it.
 
-A person reads all of it with `redis-cli`; nothing is pickled or packed. Keys of one Kafka partition
+Everything is readable with `redis-cli`; nothing is pickled or packed. Keys of one Kafka partition
 share a hash tag, `{q3}`: the topic's letter and the partition, so that one script call can compare
-the partition's epoch and write, on a single node and on Redis Cluster alike.
+the partition's epoch and write, both on a single node and on Redis Cluster.
 
 Keys, after the namespace:
 
@@ -39,11 +39,11 @@ Keys, after the namespace:
     set: the items that have a `cooc` key
     lives forever; written by cooccurrences; read by trainer
 `catalog:{n<p>}`
-    hash: instrument id -> `contracts.instruments.CatalogEntry`; one that was taken out has no field
+    hash: instrument id -> `contracts.instruments.CatalogEntry`; a removed one has no field
     lives as the instrument; written by instruments; read by api
-    A copy of it is as new as `lineage`, `incarnation` and `next` of `position:{n<p>}` were before
-    it was read: they change with every flush that changes the catalog, so whoever keeps one asks
-    for these three now and then, and reads the hash again when one of them is another.
+    `lineage`, `incarnation` and `next` of `position:{n<p>}`, read before the hash, are the version
+    of a copy: they change with every flush that changes the catalog, so a process with a copy polls
+    these three, and reads the hash again when one of them has changed.
 `position:{<t><p>}`
     hash: `next`, `epoch`, `incarnation`, `topic_id`, `last`, `lineage`, `folding`, `updated_at_ms`;
     for q also `closed` -> the newest minute whose bars are published, epoch s, and `whole` -> the
@@ -52,7 +52,7 @@ Keys, after the namespace:
     histories that its changes were computed from; during a flush `chunk:<n>` -> the flush
     lives forever; written by workers; read by workers, api, trainer, people
 `model:current`
-    string: `Current`; who gets which variant stands in it, so that one read tells all
+    string: `Current`; it includes the assignment of users to variants, so one read is enough
     lives forever; written by trainer, api; read by api, trainer
 `model:<generation>:similar:<item>`
     string: `SimilarList`
@@ -71,22 +71,22 @@ Keys, after the namespace:
     set: every key of the generation, itself included
     lives while named in `model:current`, then a minute; written by trainer; read by trainer
 `model:generations`
-    sorted set: every generation that has keys without an end, by its trainer's fencing token
+    sorted set: every generation with keys that do not expire, by its trainer's fencing token
     lives forever; written by trainer; read by trainer
 `model:decisions`
-    list: JSON object: what was decided on a generation, when and why; the newest `DECISIONS_KEPT`
+    list: JSON object: a decision on a generation, when and why; the newest `DECISIONS_KEPT`
     lives forever; written by trainer, api; read by trainer, api, people
 `model:trial`
     string: `contracts.decisions.Standing` of the canary that is, or was last, on trial
     lives forever; written by trainer; read by trainer, api
 `model:refused`
-    hash: variant -> JSON object: since when its generations are refused, and by which rule
-    lives until one of that variant is let out; written by trainer; read by trainer
+    hash: variant -> JSON object: since when its generations are rejected, and by which rule
+    lives until one of that variant is published; written by trainer; read by trainer
 `model:lock`
-    string: the token of the trainer that runs
+    string: the token of the running trainer
     lives its lease; written by trainer; read by trainer
 `model:fence`
-    string, integer: the last token that was given out
+    string, integer: the last token that was issued
     lives forever; written by trainer; read by trainer
 `meta:topics`
     hash: topic -> partitions
@@ -98,13 +98,13 @@ Keys, after the namespace:
 Channels, after the namespace, of sharded pub/sub (Redis 7, Valkey):
 
 `bars-changed:{q<p>}`
-    message: `contracts.changed_bars`, those of the partition that were just written
+    message: `contracts.changed_bars`, the bars of the partition that were just written
     published by bars; read by api
 
 An offset in a value is `[incarnation, offset]`: the last record folded into it, and the incarnation
-of the log that it stands in. A record at or below it is a no-op for that value.
+of its log. A record at or below it is a no-op for that value.
 
-What stands at `model:current` and in a generation's lists is in `contracts.generations`.
+The values of `model:current` and of a generation's lists are defined in `contracts.generations`.
 """
 
 from dataclasses import dataclass
@@ -120,48 +120,49 @@ NEWEST_FIELD: Final = "newest"
 OFFSET_FIELD: Final = "off"
 """Field of a `history`, `trending` or `cooc` hash: `[incarnation, offset]`."""
 HOLDERS_FIELD: Final = "holders"
-"""Field of a `cooc` hash: how many users have an affinity above 0 for the item."""
+"""Field of a `cooc` hash: the number of users with an affinity above 0 for the item."""
 ERASED_FIELD: Final = "erased"
-"""Field of a `history` hash: the events of the user before this time, epoch ms, are left out."""
+"""Field of a `history` hash: events of the user before this time, epoch ms, are ignored."""
 NOT_ITEMS: Final = frozenset({OFFSET_FIELD, HOLDERS_FIELD, ERASED_FIELD})
-"""Fields of a `history`, `trending` or `cooc` hash that are no items."""
+"""Fields of a `history`, `trending` or `cooc` hash that are not items."""
 
 NEXT_FIELD: Final = "next"
 EPOCH_FIELD: Final = "epoch"
 INCARNATION_FIELD: Final = "incarnation"
 TOPIC_ID_FIELD: Final = "topic_id"
-"""Kafka's id of the topic that the position belongs to: another one means it was made anew."""
+"""Kafka's id of the position's topic: a different one means that the topic was recreated."""
 LAST_FIELD: Final = "last"
-"""Offset and digest of the record that was folded last, and the epoch of its leader; empty before
-there is one. By it a copy of the topic is known, and a log that lost its end, see
+"""Offset, digest and leader epoch of the last folded record; empty before there is one. It
+identifies a copy of the topic and a log that lost its end, see
 `stream_processors.partition.last_record`."""
 LINEAGE_FIELD: Final = "lineage"
-"""When the state was begun from nothing, epoch us: a store that lost its data begins another."""
+"""When the state was created from nothing, epoch us: a store that lost its data starts a new
+one."""
 FOLDING_FIELD: Final = "folding"
-"""JSON object: the settings that the partition's values were folded with."""
+"""JSON object: the settings with which the partition's values were folded."""
 CHUNK_FIELD_PREFIX: Final = "chunk:"
-"""Of a flush that is under way: each chunk that is written says so."""
+"""Of a flush in progress: marks each chunk that is written."""
 UPDATED_AT_FIELD: Final = "updated_at_ms"
 CLOSED_FIELD: Final = "closed"
-"""Of quotes: start of the newest minute, epoch s, whose bars stand in the topic `bars`."""
+"""For quotes: start of the newest minute, epoch s, whose bars are in the topic `bars`."""
 WHOLE_FIELD: Final = "whole"
-"""Of quotes: event time, epoch s, since when no quote is missing in the bars.
+"""For quotes: event time, epoch s, since which the bars include every quote.
 
-0 if the log was folded from its very first record on, and no record was lost since. Else a minute
-after the first quote that was folded after a loss, or `NOT_WHOLE_YET_S` until that has come.
+0 if the log was folded from its very first record on, and no record was lost since. Otherwise a
+minute after the first quote folded after a loss, or `NOT_WHOLE_YET_S` until that arrives.
 """
 NOT_WHOLE_YET_S: Final = MAX_TS_MS // 1000
 SOURCE_FIELD_PREFIX: Final = "source:"
 SOURCE_LINEAGE_FIELD_PREFIX: Final = "source-lineage:"
 
 REPLACED_GENERATION_TTL_S: Final = 60
-"""How long a generation stays readable after another took its place."""
+"""How long a generation stays readable after it was replaced."""
 DECISIONS_KEPT: Final = 1000
-"""Some 400 bytes each; at one a minute they tell of the last 16 hours."""
+"""Some 400 bytes each; at one a minute they cover the last 16 hours."""
 
 
 class BarValue(msgspec.Struct, frozen=True, gc=False):
-    """A minute bar: OHLC prices, sums over its quotes, and what makes merging exact."""
+    """A minute bar: OHLC prices, sums over its quotes, and the fields that make merging exact."""
 
     o: float
     h: float
@@ -182,18 +183,18 @@ class BarValue(msgspec.Struct, frozen=True, gc=False):
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What a user has with one item; `s`, `v` and `n` stand there if users are weighted."""
+    """A user's history with one item; `s`, `v` and `n` are present if users are weighted."""
 
     r: float
     """affinity"""
     t: int
     """last event time, epoch ms"""
     s: float = 1
-    """the user's scale that is in the affinity"""
+    """the user's scale, included in the affinity"""
     v: float = 0
     """sum of the values of the transactions that have one"""
     n: int = 0
-    """how many have one"""
+    """number of transactions with a value"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +212,11 @@ class Keyspace:
         return f"{self.bars_prefix(partition)}{instrument_id}"
 
     def bars_prefix(self, partition: int) -> str:
-        """What the keys of a partition's bars start with."""
+        """The prefix of the keys of a partition's bars."""
         return f"{self.namespace}:bars:{_tag(QUOTES, partition)}:"
 
     def bars_changed(self, partition: int) -> str:
-        """The channel that tells which bars of a partition were written."""
+        """The channel of the bars of a partition that were written."""
         return f"{self.namespace}:bars-changed:{_tag(QUOTES, partition)}"
 
     def open_bars(self, partition: int) -> str:
@@ -252,7 +253,7 @@ class Keyspace:
         return f"{self.namespace}:catalog:{_tag(INSTRUMENTS, partition)}"
 
     def position(self, topic: Topic, partition: int) -> str:
-        """How far a partition is folded, and by whom."""
+        """The progress of a partition, and its owner."""
         return f"{self.namespace}:position:{_tag(topic, partition)}"
 
     def model_current(self) -> str:
@@ -272,7 +273,7 @@ class Keyspace:
         return f"{self.namespace}:model:{generation}:popular"
 
     def model_report(self, generation: str) -> str:
-        """What the generation was trained on, and how well."""
+        """The generation's training data and quality."""
         return f"{self.namespace}:model:{generation}:report"
 
     def model_keys(self, generation: str) -> str:
@@ -280,23 +281,23 @@ class Keyspace:
         return f"{self.namespace}:model:{generation}:keys"
 
     def model_generations(self) -> str:
-        """The generations whose keys have no end yet."""
+        """The generations whose keys do not expire yet."""
         return f"{self.namespace}:model:generations"
 
     def model_decisions(self) -> str:
-        """What was decided on generations, newest first."""
+        """Decisions on generations, newest first."""
         return f"{self.namespace}:model:decisions"
 
     def model_trial(self) -> str:
-        """What is seen so far of the canary."""
+        """The standing of the canary."""
         return f"{self.namespace}:model:trial"
 
     def model_refused(self) -> str:
-        """The variants whose generations are refused, since when and why."""
+        """The variants whose generations are rejected, since when and why."""
         return f"{self.namespace}:model:refused"
 
     def model_lock(self) -> str:
-        """Held by the trainer that runs."""
+        """Held by the running trainer."""
         return f"{self.namespace}:model:lock"
 
     def model_fence(self) -> str:
@@ -322,7 +323,7 @@ def source_field(partition: int) -> str:
 
 
 def source_lineage_field(partition: int) -> str:
-    """Field of a `position:{c<p>}` hash: the lineage of the histories that gave that offset."""
+    """Field of a `position:{c<p>}` hash: the lineage of the histories of that offset."""
     return f"{SOURCE_LINEAGE_FIELD_PREFIX}{partition}"
 
 

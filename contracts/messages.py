@@ -1,6 +1,6 @@
-"""The messages on `quotes` and `interactions`, bytes to columns and back: their only wire format.
+"""The messages on `quotes` and `interactions`: the codec of their only wire format.
 
-How a batch of them is decoded, `contracts.decoding` says.
+`contracts.decoding` decodes batches of them.
 """
 
 import math
@@ -28,16 +28,17 @@ MAX_INSTRUMENT_ID: Final = 2**63 - 1
 MAX_USER_ID_BYTES: Final = 128
 MIN_AMOUNT: Final = 1e-18
 MAX_AMOUNT: Final = 1e18
-"""Of a price, a quantity, and a size that is not 0. The least is a wei, the smallest unit of what
-is traded; no market breaks either. Beyond them sums, products and ratios overflow or vanish."""
+"""Of a price, a quantity, and a size that is not 0. The minimum is a wei, the smallest unit traded;
+no market exceeds either bound. Beyond them, sums, products and ratios overflow or underflow."""
 _NEVER_TOO_LONG: Final = MAX_USER_ID_BYTES // 4
-"""Characters, which have at most 4 bytes of UTF-8 each: most ids need not be encoded."""
+"""Characters, which have at most 4 bytes of UTF-8 each: most ids need not be encoded to check
+them."""
 _STEPS: Final = frozenset((".", ".."))
-"""Parts of a path that whatever passes a request on may take for steps."""
+"""Path segments that proxies may resolve."""
 
 EventType = Literal["view", "click", "watch", "trade"]
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
-"""In the order of `InteractionColumns.event`, which holds an index into it."""
+"""`InteractionColumns.event` is an index into it."""
 
 InstrumentId = Annotated[int, Meta(ge=0, le=MAX_INSTRUMENT_ID)]
 EpochMs = Annotated[int, Meta(ge=0, le=MAX_TS_MS)]
@@ -56,7 +57,7 @@ NonNegativeFloat = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
 
 class Quote(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
-    """A price of an instrument at an event time; `size` may be 0, and is when absent."""
+    """A price of an instrument at an event time; `size` may be 0, which is the default."""
 
     instrument_id: InstrumentId
     price: Amount
@@ -65,7 +66,7 @@ class Quote(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=T
 
 
 class Interaction(msgspec.Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that a user did with an instrument at an event time."""
+    """An action of a user on an instrument at an event time."""
 
     user_id: UserId
     instrument_id: InstrumentId
@@ -80,20 +81,20 @@ class QuoteColumns:
     """The quotes of a batch, columns of one length n, in the batch's order."""
 
     index: Ints
-    """(n,) place of each quote's record in the batch that was decoded"""
+    """(n,) index of each quote's record in the decoded batch"""
     instrument_id: Ints
     price: Floats
     size: Floats
     ts_ms: Ints
     unknown_fields: Mapping[str, int] = field(default_factory=dict)
-    """name of a field that is not known -> records of the batch that had it, and were taken without
-    it; of up to `UNKNOWN_FIELDS_NAMED` records, of each the first such field"""
+    """name of an unknown field -> records of the batch in which it was ignored; from up to
+    `UNKNOWN_FIELDS_NAMED` records, the first such field of each"""
 
     def __len__(self) -> int:
         return len(self.index)
 
     def without(self, places: Ints) -> "QuoteColumns":
-        """Return them without those at some places of the columns."""
+        """Return the columns without some rows, given by index."""
         return QuoteColumns(
             np.delete(self.index, places),
             np.delete(self.instrument_id, places),
@@ -109,14 +110,14 @@ class InteractionColumns:
     """The interactions of a batch, columns of one length n, in the batch's order."""
 
     index: Ints
-    """(n,) place of each interaction's record in the batch that was decoded"""
+    """(n,) index of each interaction's record in the decoded batch"""
     user_id: list[str]
     instrument_id: Ints
     event: npt.NDArray[np.int8]
     """(n,) index into `EVENT_TYPES`"""
     ts_ms: Ints
     value: Floats
-    """(n,) price x quantity, of one piece if no quantity is said; NaN without a price"""
+    """(n,) price x quantity, which defaults to 1; NaN without a price"""
     unknown_fields: Mapping[str, int] = field(default_factory=dict)
     """as in `QuoteColumns`"""
 
@@ -152,13 +153,13 @@ def decode_quotes(
     """Decode a batch of record values of `quotes`.
 
     Args:
-        values: a record value each, None for a record without one.
-        now_ms: the reader's clock, or one for each record, (n,); an event time over `MAX_AHEAD_MS`
-            later is rejected.
+        values: record values, None for a record without one.
+        now_ms: the reader's clock, or a time for each record, (n,); an event time more than
+            `MAX_AHEAD_MS` later is rejected.
         rules: the deployment's.
 
     Returns:
-        the columns of the good records, and a rejection of each of the others.
+        the columns of the valid records, and a rejection for each of the others.
     """
     decoded = decode_runs(_quote, values, rules)
     index, quotes, ts_ms, rejections = judge(decoded, now_ms, rules)
@@ -203,7 +204,7 @@ def decode_quote(value: bytes, now_ms: int, rules: InputRules = ANY) -> Quote:
     """Decode one quote, by the rules of `decode_quotes`.
 
     Raises:
-        ValueError: it breaks a rule; the text is the reason.
+        ValueError: it is invalid; the text is the reason.
     """
     quote = decode_one(_quote, value, now_ms, rules)
     if 0 < quote.size < MIN_AMOUNT:
@@ -219,28 +220,27 @@ def decode_interaction(value: bytes, now_ms: int, rules: InputRules = ANY) -> In
 
 
 def interaction_rule_broken(message: Interaction) -> str | None:
-    """Return which rule an interaction breaks that its type cannot state, or None."""
+    """Return the rule, beyond its type, that an interaction violates, or None."""
     return user_id_rule_broken(message.user_id)
 
 
 def user_id_rule_broken(user_id: str) -> str | None:
-    """Return which rule a user's id breaks that its type cannot state, or None.
+    """Return the rule, beyond its type, that a user id violates, or None.
 
-    Each id must be one that a path can name, so that everyone who is written can be erased: a
-    server's decoder puts U+FFFD for bytes that are no UTF-8, proxies refuse NUL, and step up at
-    `..`.
+    Each id must work in a path, so that every user can be erased: a server's decoder replaces
+    invalid UTF-8 with U+FFFD, and proxies reject NUL and resolve `..`.
     """
     if "\0" in user_id or "\ufffd" in user_id:
-        return "user_id has U+0000 or U+FFFD in it, which no path can name"
+        return "user_id contains U+0000 or U+FFFD, which paths cannot contain"
     if "." in user_id and not _STEPS.isdisjoint(user_id.split("/")):
-        return "user_id has `.` or `..` alone between slashes, which paths take for a step"
+        return "user_id contains `.` or `..` as a path segment, which proxies resolve"
     if len(user_id) <= _NEVER_TOO_LONG:
         return None
     return user_id_too_long(user_id)
 
 
 def user_id_too_long(user_id: str) -> str | None:
-    """Return that a user's id has too many bytes, None if it has not."""
+    """Return the violation if a user id has too many bytes, otherwise None."""
     size = len(user_id.encode())
     if size > MAX_USER_ID_BYTES:
         return f"user_id has {size} bytes of UTF-8, at most {MAX_USER_ID_BYTES} are allowed"
@@ -248,10 +248,10 @@ def user_id_too_long(user_id: str) -> str | None:
 
 
 def check_user_id(user_id: str) -> None:
-    """Judge a user's id by what its type cannot state.
+    """Check the rules for a user id that its type cannot express.
 
     Raises:
-        ValueError: it breaks a rule.
+        ValueError: it violates one.
     """
     reason = user_id_rule_broken(user_id)
     if reason is not None:

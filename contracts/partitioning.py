@@ -1,7 +1,7 @@
-"""Which partition a key belongs to: murmur2, as Kafka's Java client chooses by default.
+"""Maps keys to partitions by murmur2, the default of Kafka's Java client.
 
 Readers need it too, since a partition's number is part of the Redis keys (`contracts.keyspace`).
-librdkafka hashes with CRC32 unless told `partitioner=murmur2`, see `LIBRDKAFKA_PARTITIONER`.
+librdkafka uses CRC32 unless configured with `partitioner=murmur2`, see `LIBRDKAFKA_PARTITIONER`.
 """
 
 from typing import Final
@@ -18,7 +18,7 @@ _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
 _MASK: Final = 0xFFFFFFFF
 _DIGITS: Final = 20
-"""Room for the longest id, of 19, and a multiple of murmur2's blocks of 4 beyond it."""
+"""The longest id has 19; rounded up to a multiple of murmur2's blocks of 4."""
 
 
 def murmur2(data: bytes) -> int:
@@ -43,7 +43,7 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition, `0 <= p < partitions`, that Kafka's default partitioner gives `key`."""
+    """Return the partition, `0 <= p < partitions`, that Kafka's default partitioner assigns."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
@@ -53,12 +53,12 @@ def instrument_partition(instrument_id: int, partitions: int) -> int:
 
 
 def instrument_partitions(instrument_id: Ints, partitions: int) -> Ints:
-    """Return the partition of each instrument, (n,), as `instrument_partition` does of one.
+    """Return the partition of each instrument, (n,), as `instrument_partition`.
 
     >>> instrument_partitions(np.array([7, 21]), 8).tolist()
     [3, 4]
     """
-    keys = instrument_id.astype(f"S{_DIGITS}")  # filled up with zeros
+    keys = instrument_id.astype(f"S{_DIGITS}")  # padded with zeros
     length = np.strings.str_len(keys).astype(np.uint32)
     blocks = keys.view("<u4").reshape(len(keys), _DIGITS // 4)
     h: npt.NDArray[np.uint32] = np.uint32(_SEED) ^ length

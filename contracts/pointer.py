@@ -1,9 +1,8 @@
-"""What `model:current` becomes when something is decided. Pure: a `Current` in, another one out.
+"""The transitions of `model:current` on decisions. Pure: a `Current` in, a new one out.
 
-A generation is served as long as it is named there: by a variant, as the canary, or as one that the
-default variant can be rolled back to. All of it is one value, so what is decided holds from one
-moment on, and whole. Trainer and API write it by the same script, which puts a new value there only
-if it still is the one that was read.
+A generation is kept as long as it is named there: by a variant, as the canary, or for a rollback of
+the default variant. It is a single value, so a decision takes effect atomically. Trainer and API
+write it with the same compare-and-set script.
 """
 
 from collections.abc import Collection
@@ -18,15 +17,16 @@ if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
-"""Returns 1 if the value at the key was the first argument, none being empty, and is the second."""
+"""Replaces the first argument, empty for no value, by the second; returns 1 if it did, otherwise
+0."""
 
 
 class UndecidableError(ValueError):
-    """What was asked for cannot be done to what is served."""
+    """The requested change is not possible in the current state."""
 
 
 def named(current: Current) -> set[str]:
-    """Return the generations that are served, or kept to be rolled back to."""
+    """Return the generations that are served, or kept for a rollback."""
     on_trial = [current.canary.served] if current.canary else []
     all_served = [*current.variants.values(), *on_trial, *current.previous]
     return {served.generation for served in all_served}
@@ -35,8 +35,8 @@ def named(current: Current) -> set[str]:
 def serving(current: Current, variant: str, served: Served, keep: int) -> Current:
     """Let a variant serve a new generation.
 
-    Of the default variant the last `keep` before it are kept. A canary ends with it: it was
-    compared with a generation that is served no more.
+    The last `keep` generations of the default variant are kept. A canary ends, as it was compared
+    with a generation that is no longer served.
     """
     variants = current.variants | {variant: served}
     if variant != DEFAULT_VARIANT:
@@ -46,10 +46,10 @@ def serving(current: Current, variant: str, served: Served, keep: int) -> Curren
 
 
 def on_trial(current: Current, canary: Canary) -> Current:
-    """Let some of the default variant's users have a new generation.
+    """Serve a new generation to some of the default variant's users.
 
     Raises:
-        UndecidableError: nothing is served that it could be compared with.
+        UndecidableError: nothing is served to compare it with.
     """
     if DEFAULT_VARIANT not in current.variants:
         raise UndecidableError(
@@ -62,7 +62,7 @@ def promoted(current: Current, keep: int) -> Current:
     """Let the default variant serve the canary.
 
     Raises:
-        UndecidableError: there is none.
+        UndecidableError: there is no canary.
     """
     if current.canary is None:
         raise UndecidableError(
@@ -72,17 +72,17 @@ def promoted(current: Current, keep: int) -> Current:
 
 
 def withdrawn(current: Current) -> Current:
-    """Take the canary away."""
+    """Withdraw the canary."""
     return replace(current, canary=None)
 
 
 def rolled_back(current: Current) -> Current:
-    """Take the canary away, or, if there is none, go back to what was served before.
+    """Withdraw the canary, or, if there is none, return to the previous generation.
 
-    Runs publish nothing from then on until a person asks for it: they would make the same again.
+    From then on, runs publish nothing until a person requests it: they would repeat the same.
 
     Raises:
-        UndecidableError: nothing is kept that one could go back to.
+        UndecidableError: no earlier generation is kept.
     """
     if current.canary is not None:
         return replace(current, canary=None, held=True)
@@ -96,12 +96,12 @@ def rolled_back(current: Current) -> Current:
 
 
 def weighted(current: Current, experiment: Experiment | None) -> Current:
-    """Spread the users over the variants as an experiment says; None ends it."""
+    """Assign users to variants by an experiment; None ends the current one."""
     return replace(current, experiment=experiment)
 
 
 def only(current: Current, variants: Collection[str]) -> Current:
-    """Take away every variant but the default one and `variants`."""
+    """Remove every variant except the default one and `variants`."""
     kept = {
         name: served
         for name, served in current.variants.items()

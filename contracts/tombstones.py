@@ -1,4 +1,4 @@
-"""Records on `interactions` without a value: the user whose id is the key is taken out. Pure."""
+"""Tombstones on `interactions`: records without a value, which remove the user in the key. Pure."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -8,38 +8,38 @@ from contracts.messages import user_id_too_long
 from contracts.topics import INTERACTIONS
 
 LAST_EVENT_BEFORE_HEADER: Final = "last_event_before"
-"""Epoch ms in ASCII: take the user out only if the last event is older. A user who came back while
-the record was on its way stays."""
+"""Epoch ms in ASCII: remove the user only if the last event is older. A user who came back while
+the record was in transit is kept."""
 ERASED_AT_HEADER: Final = "erased_at"
-"""Epoch ms in ASCII: when the user's erasure was asked for. It stays when the log is copied, which
-the record's own timestamp does not."""
+"""Epoch ms in ASCII: when the user's erasure was requested. A copy of the log preserves it, unlike
+the record's own timestamp."""
 KEPT_MS: Final = INTERACTIONS.retention_h * 3_600_000
-"""How long an erasure is known: as long as the topic has its record."""
+"""How long an erasure is remembered: as long as the topic retains its record."""
 
 NEVER_MS: Final = 0
-# Of integers that a float, as scores in Redis are, holds each.
+# Up to here, a float, such as a score in Redis, represents every integer.
 _MOST_DIGITS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """Takes a user out."""
+    """The removal of a user."""
 
     user_id: str
     last_event_before_ms: int | None = None
-    """None: whenever the last event was"""
+    """None: unconditional"""
     erased_at_ms: int | None = None
-    """None: not said"""
+    """None: not given"""
 
     def applies_to(self, last_event_ms: int) -> bool:
-        """Return whether it takes out a user whose last event was then, epoch ms."""
+        """Return whether it removes a user with this last event time, epoch ms."""
         return self.last_event_before_ms is None or last_event_ms < self.last_event_before_ms
 
     def leaves_out_before_ms(self, last_event_ms: int) -> int:
-        """Return before which time events that come after it are left out, epoch ms.
+        """Return the time, epoch ms, before which later-arriving events are ignored.
 
-        A client may send again what it sent before the erasure, or had not sent by then. A user who
-        was only away for long was not erased, and may come back with any event.
+        A client may resend events from before the erasure, or send them late. A user who was only
+        inactive was not erased, and may come back with any event.
 
         Args:
             last_event_ms: of the user, -1 if there is none.
@@ -55,7 +55,7 @@ class Tombstone:
 
 
 def pseudonym(user_id: str) -> str:
-    """Return what stands for a user who was erased: who has the id finds it, and nobody else.
+    """Return the pseudonym of an erased user: only someone with the id can find it.
 
     >>> pseudonym("ABC")
     'a6b73c0f84c9f0e87e1f017ee3a01268'
@@ -74,26 +74,26 @@ def encode_tombstone(tombstone: Tombstone) -> tuple[bytes, list[tuple[str, bytes
 
 
 def decode_tombstone(key: bytes | None, headers: tuple[tuple[str, bytes | None], ...]) -> Tombstone:
-    """Return the tombstone of a record without a value.
+    """Decode the tombstone of a record without a value.
 
     >>> decode_tombstone(b"ABC", (("last_event_before", b"1629061628123"),))
     Tombstone(user_id='ABC', last_event_before_ms=1629061628123, erased_at_ms=None)
 
     Raises:
-        ValueError: it names no user, or the header is not a time.
+        ValueError: it names no user, or a header is not a time.
     """
     if not key:
-        raise ValueError("the record has no value, and no key that names the user to take out")
+        raise ValueError("the record has no value, and no key that names the user to remove")
     try:
         user_id = key.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"the record has no value, and its key is not UTF-8: {error}") from None
-    # Of the rules for ids only this one: who was written before there were others must go, too.
+    # Only this rule for ids applies: users from before the other rules must be removable, too.
     if (reason := user_id_too_long(user_id)) is not None:
         raise ValueError(reason)
     times = {
         name: _epoch_ms(name, value)
-        for name, value in reversed(headers)  # of several the first one counts
+        for name, value in reversed(headers)  # the first of several counts
         if name in (LAST_EVENT_BEFORE_HEADER, ERASED_AT_HEADER)
     }
     return Tombstone(user_id, times.get(LAST_EVENT_BEFORE_HEADER), times.get(ERASED_AT_HEADER))

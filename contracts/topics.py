@@ -1,7 +1,7 @@
 """Every topic: its name, key, partitions and retention, who writes and who reads it.
 
-`python -m infra.topics` creates what stands here. A topic's letter is the first part of the Redis
-hash tags of its partitions (`contracts.keyspace`).
+`python -m infra.topics` creates these topics. A topic's letter is the first part of the Redis hash
+tags of its partitions (`contracts.keyspace`).
 """
 
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ DEAD_LETTERS_SUFFIX: Final = ".dead-letters"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as the programs agree on it."""
+    """A topic, as agreed between the programs."""
 
     name: str
     letter: str
-    """of a topic that is folded; empty for the others, whose partitions are in no key"""
+    """of a topic that is folded; empty for others, whose partitions are not part of any key"""
     key: str
     partitions: int
     retention_h: int
-    """of a compacted topic: how long a tombstone stays for readers that are behind"""
+    """for a compacted topic: how long a tombstone is kept for readers that lag"""
     written_by: str
     read_by: str
     max_message_bytes: int = 1_048_588
     """Kafka's default"""
     is_stamped_by_broker: bool = False
-    """its records bear the time at which the broker took them: no producer's clock is asked"""
+    """its records have the broker's timestamp rather than the producer's"""
     is_compacted: bool = False
-    """the newest record of each key stays for good, a tombstone takes the key out"""
+    """the newest record of each key is kept forever; a tombstone removes the key"""
     partitioned_as: str = ""
-    """name of the topic that it has as many partitions as, and each key in the same one"""
+    """name of a topic with the same number of partitions and the same assignment of keys"""
 
 
 QUOTES: Final = Topic(
@@ -48,7 +48,7 @@ INTERACTIONS: Final = Topic(
     letter="i",
     key="user id, UTF-8",
     partitions=8,
-    # The counts can be rebuilt from nothing for as long as this log reaches back.
+    # The counts can be rebuilt from scratch as far back as this log reaches.
     retention_h=24 * 365,
     written_by="producers, api, the users' feeds",
     read_by="stream_processors: histories",
@@ -68,7 +68,7 @@ INSTRUMENTS: Final = Topic(
     letter="n",
     key="instrument id, ASCII decimal",
     partitions=8,
-    # A worker that slept through a tombstone would keep the instrument for good.
+    # A worker that missed a tombstone would keep the instrument forever.
     retention_h=24 * 365,
     written_by="producers, api, the users' feeds",
     read_by="stream_processors: instruments",
@@ -79,7 +79,7 @@ FEEDBACK: Final = Topic(
     letter="",
     key="user id, UTF-8",
     partitions=8,
-    # An experiment runs for weeks, and is measured after its end.
+    # An experiment runs for weeks and is measured after its end.
     retention_h=24 * 90,
     written_by="api",
     read_by="trainer, and people who measure experiments",
@@ -89,7 +89,7 @@ BARS: Final = Topic(
     letter="",
     key="instrument id, ASCII decimal",
     partitions=QUOTES.partitions,
-    # Readers may be away for longer than the quotes are kept, from which bars are made anew.
+    # Readers may be down for longer than the quotes, the source of the bars, are retained.
     retention_h=24 * 7,
     written_by="stream_processors: bars",
     read_by="archive, and anyone who wants closed bars",
@@ -100,7 +100,7 @@ STREAMED: Final = (QUOTES, INTERACTIONS, COOCCURRENCES, INSTRUMENTS)
 
 
 def dead_letters(topic: Topic) -> Topic:
-    """Return the topic that takes the records of `topic` which break its rules."""
+    """Return the topic for the invalid records of `topic`."""
     return Topic(
         name=topic.name + DEAD_LETTERS_SUFFIX,
         letter="",
@@ -109,7 +109,7 @@ def dead_letters(topic: Topic) -> Topic:
         retention_h=24 * 30,
         written_by="stream_processors",
         read_by="people",
-        # The greatest message of the original, and the reason with it.
+        # The largest message of the original, plus the reason.
         max_message_bytes=2 * topic.max_message_bytes,
     )
 

@@ -1,7 +1,7 @@
-"""Events counted by item and time: the buckets that workers fill, and the windows made of them.
+"""Event counts by item and time: the buckets that workers fill, and the windows made of them.
 
-Each event counts 1, whatever its kind, in one bucket of each length. A bucket's counts stand in
-`PAGES` hashes, as what is written to one is written at once, and must not take Redis long.
+Each event of any kind counts 1, in one bucket of each length. A bucket's counts are spread over
+`PAGES` hashes, as a write to a hash is atomic and must not block Redis for long.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ TRENDING_WINDOWS: Final[tuple[TrendingWindow, ...]] = get_args(TrendingWindow)
 
 
 class Span(NamedTuple):
-    """A window's length, and that of the buckets that it is made of, seconds each."""
+    """The lengths of a window and of its buckets, in seconds."""
 
     window_s: int
     bucket_s: int
@@ -29,28 +29,28 @@ SPANS: Final[Mapping[TrendingWindow, Span]] = {
 BUCKETS_S: Final[Mapping[int, int]] = {
     span.bucket_s: span.window_s for span in sorted(SPANS.values())
 }
-"""Length of a bucket -> the longest window that is made of such ones, seconds."""
+"""Length of a bucket -> the longest window made of such buckets, seconds."""
 
 PAGES: Final = 7
-"""A prime, so that ids with a step between them spread, too."""
+"""A prime, so that ids with a constant stride are spread, too."""
 
 
 class Bucket(NamedTuple):
-    """Event times from `start_s`, a multiple of the length, until the next one's start."""
+    """Event times from `start_s`, a multiple of the length, to the start of the next bucket."""
 
     length_s: int
     start_s: int
 
     @property
     def expires_at_s(self) -> int:
-        """When no window has any of it left."""
+        """When no window includes it any more."""
         return self.start_s + self.length_s + BUCKETS_S[self.length_s]
 
 
 def buckets_of(window: TrendingWindow, now_s: int) -> list[Bucket]:
     """Return the buckets of the window that ends now, oldest first.
 
-    The first one began at least as long ago as the window is, by up to its length longer.
+    They cover the window's length, plus up to the length of a bucket.
 
     >>> [bucket.start_s for bucket in buckets_of("1h", 4_200)]
     [600, 1200, 1800, 2400, 3000, 3600, 4200]

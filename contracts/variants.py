@@ -1,16 +1,16 @@
-"""Which variant a user gets: a pure function of the user's id and of `model:current`.
+"""Assigns users to variants: a pure function of the user's id and `model:current`.
 
-Weighted rendezvous hashing. Each variant draws a number for the user from a hash of experiment,
-variant and user; the variant with the largest `-weight / ln(draw)` has the user. From that follows:
+It uses weighted rendezvous hashing. Each variant draws a number for the user from a hash of
+experiment, variant and user; the variant with the largest `-weight / ln(draw)` gets the user. So:
 
 - A variant's share of the users is its weight divided by the sum of the weights.
-- A user stays with a variant for as long as the weights do, whichever process answers.
-- When one weight grows, users move into that variant only, from each other one in proportion; when
-  it shrinks, they move out of it only. No move is ever needed between two others.
-- Another experiment's groups have nothing to do with this one's.
+- A user stays with a variant as long as the weights are unchanged, in every process.
+- If one weight grows, users only move into that variant, proportionally from all others; if it
+  shrinks, they only move out of it. No user ever moves between two other variants.
+- The groups of different experiments are independent.
 
 A canary takes its share from the users of the default variant, by a hash of its generation and the
-user: other variants don't notice it, and each canary meets other users.
+user: other variants are not affected, and each canary gets different users.
 
 Sources: Thaler and Ravishankar, "A name-based mapping scheme for rendezvous", 1996; weights:
 Schindelhauer and Schomaker, "Weighted distributed hash tables", SPAA 2005.
@@ -29,7 +29,7 @@ def served_to(user_id: str | None, current: Current) -> tuple[str, Served] | Non
     """Return the variant of a user, and what it serves; None if nothing is published.
 
     Args:
-        user_id: None for what is the same for all users: that is the default variant's.
+        user_id: None for answers that are the same for all users: the default variant's.
         current: what is served.
     """
     variant = DEFAULT_VARIANT
@@ -44,19 +44,19 @@ def served_to(user_id: str | None, current: Current) -> tuple[str, Served] | Non
 
 
 def variant_names(current: Current) -> list[str]:
-    """Return the names of the variants that are served, the canary's included."""
+    """Return the names of the served variants, including the canary."""
     return [*current.variants, *([CANARY_VARIANT] if current.canary else [])]
 
 
 def served_generations(current: Current) -> set[str]:
-    """Return the generations that someone is served."""
+    """Return the generations served to any user."""
     return {served.generation for served in current.variants.values()} | (
         {current.canary.served.generation} if current.canary else set()
     )
 
 
 def shares(current: Current) -> dict[str, float]:
-    """Return the share of all users that each variant, the canary included, has."""
+    """Return each variant's share of all users, including the canary's."""
     weights = current.experiment.weights if current.experiment else {}
     total = sum(weight for name, weight in weights.items() if name in current.variants)
     found = {name: weights.get(name, 0) / total if total else 0.0 for name in current.variants}
@@ -70,16 +70,16 @@ def shares(current: Current) -> dict[str, float]:
 
 
 def check_experiment(experiment: Experiment) -> None:
-    """Judge an experiment that someone asks for.
+    """Validate a requested experiment.
 
     Raises:
-        ValueError: its name or a variant's breaks the rule of names, a weight is below 0 or not
-            finite, or all are 0.
+        ValueError: its name or a variant's is invalid, a weight is negative or not finite, or all
+            are 0.
     """
     variants = (("variant", name) for name in experiment.weights)
     for what, name in (("experiment", experiment.name), *variants):
         if not re.fullmatch(NAME, name):
-            raise ValueError(f"{what} {name!r} is no name: {NAME}")
+            raise ValueError(f"{what} {name!r} is not a valid name: {NAME}")
     for name, weight in experiment.weights.items():
         if not 0 <= weight < inf:
             raise ValueError(f"the weight of {name} is {weight}: it must be 0 or more, and finite")
@@ -90,8 +90,8 @@ def check_experiment(experiment: Experiment) -> None:
 def variant_of(user_id: str, experiment: Experiment, served: Collection[str]) -> str:
     """Return the variant of a user in an experiment.
 
-    What has a weight and is not served is left out, and its users are the others'. If that leaves
-    nothing, it is the default variant.
+    Variants that are not served are left out, and their users go to the others. If none is left,
+    the result is the default variant.
 
     >>> experiment = Experiment("spring", {"default": 9, "ease": 1})
     >>> [variant_of(user, experiment, {"default", "ease"}) for user in ("u0", "u4")]
@@ -107,15 +107,15 @@ def variant_of(user_id: str, experiment: Experiment, served: Collection[str]) ->
 
 
 def in_canary(user_id: str, generation: str, share: float) -> bool:
-    """Return whether a user is among the share, 0 to 1, that a canary is shown to.
+    """Return whether a user belongs to a canary's share, 0 to 1.
 
-    A larger share has all the users of a smaller one.
+    A larger share includes all users of a smaller one.
     """
     return _draw(f"{generation}/{user_id}") < share
 
 
 def _draw(text: str) -> float:
-    """Return a number above 0 and below 1, uniform over texts."""
-    # Names have no slash, and the user's id, which may, comes last: no two texts are the same.
+    """Return a number in (0, 1), uniform over texts."""
+    # Names contain no slash, and the user's id, which may, comes last: all texts differ.
     number = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
     return ((number >> 12) + 0.5) / 2**52

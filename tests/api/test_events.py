@@ -121,7 +121,7 @@ def test_an_event_time_in_seconds_is_refused() -> None:
 
 @pytest.mark.parametrize("count", [0, MAX_EVENTS + 1])
 def test_none_or_too_many_events_are_refused(count: int) -> None:
-    with pytest.raises(InvalidEventsError, match=f"these are {count}"):
+    with pytest.raises(InvalidEventsError, match=f"got {count}"):
         parse_events(json.dumps([QUOTE] * count).encode(), NOW_MS)
     assert len(parse_events(json.dumps([QUOTE] * MAX_EVENTS).encode(), NOW_MS)) == MAX_EVENTS
 

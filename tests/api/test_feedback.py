@@ -77,7 +77,7 @@ def test_each_broken_rule_names_index_and_field(change: dict[str, Any], field: s
 
 def test_none_too_many_and_what_is_no_json_are_refused() -> None:
     for feedback in ([], [CLICK] * (MAX_EVENTS + 1)):
-        with pytest.raises(InvalidEventsError, match=f"these are {len(feedback)}"):
+        with pytest.raises(InvalidEventsError, match=f"got {len(feedback)}"):
             parse_feedback(body(*feedback), SIGNER, NOW_MS)
     with pytest.raises(MalformedBodyError):
         parse_feedback(b"{", SIGNER, NOW_MS)

@@ -121,7 +121,7 @@ async def test_who_names_no_host_is_no_browser(where: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("wrong", ["http://shop.example", "shop.example:80", "a b", "a,*"])
 def test_a_setting_that_is_no_name_is_refused(wrong: str) -> None:
-    with pytest.raises(ValueError, match="is no host name"):
+    with pytest.raises(ValueError, match="is not a host name"):
         ApiSettings(api_hosts=wrong)  # type: ignore[arg-type]
 
 

@@ -160,7 +160,7 @@ def test_plain_keys_read_and_write_under_names_that_do_not_show_them() -> None:
         (json.dumps([entry("a", limit="999/second")]), "below the 1000"),
         (json.dumps([entry("a"), entry("a")]), "two keys have the name 'a'"),
         (json.dumps([entry("a", expire="2027-01-01T00:00:00Z")]), "unknown field `expire`"),
-        (None, "no such file: make it by `python -m api keys add NAME`"),
+        (None, "no such file: create it with `python -m api keys add NAME`"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong(

@@ -54,7 +54,7 @@ async def test_a_writer_whose_quota_is_used_up_is_told_when_to_try_again(limited
     assert 1 <= int(answer.headers["retry-after"]) <= 60
     problem = answer.json()
     assert (problem["limit"], problem["window_s"]) == (1000, 60)
-    assert problem["detail"].startswith("At most 1000 events in 60 s are taken: try again after ")
+    assert problem["detail"].startswith("At most 1000 events in 60 s: try again after ")
 
 
 async def test_a_change_costs_one_however_many_braces_its_body_has(

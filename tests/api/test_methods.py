@@ -192,5 +192,5 @@ async def test_what_is_private_is_on_the_private_port_only(
 
 def test_a_setting_that_is_no_origin_is_refused() -> None:
     for wrong in ("*", "shop.example", "https://shop.example/"):
-        with pytest.raises(ValueError, match="is no origin"):
+        with pytest.raises(ValueError, match="is not an origin"):
             ApiSettings(api_cors_origins=wrong)

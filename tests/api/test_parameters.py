@@ -55,7 +55,7 @@ def test_a_time_of_another_form_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1969-12-31T23:59:59Z", str(MAX_TS_MS + 1), "9" * 5000])
 def test_a_time_outside_of_1970_to_9999_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="must lie from 0"):
+    with pytest.raises(ValueError, match="must be from 0"):
         parse_time(text)
 
 
@@ -119,7 +119,7 @@ def test_a_list_may_name_instruments_either_way() -> None:
 
 def test_an_unknown_symbol_excludes_nothing_and_what_can_be_none_is_refused() -> None:
     assert exclude_parameter({"AAPL": 4}.get).parse("AAPL,XYZ") == {4}
-    with pytest.raises(ValueError, match="'X Y' can be neither an id nor a symbol"):
+    with pytest.raises(ValueError, match="'X Y' is neither a valid id nor a valid symbol"):
         exclude_parameter({"AAPL": 4}.get).parse("AAPL,X Y")
 
 

@@ -172,7 +172,7 @@ def test_a_record_without_a_value_takes_out_the_instrument_that_its_key_names(nu
     "key", [None, b"", b"04", b"+4", b" 4", b"4 ", b"-4", b"x", b"9223372036854775808", b"9" * 5000]
 )
 def test_a_key_that_is_no_id_as_everyone_writes_it_breaks_a_rule(key: bytes | None) -> None:
-    with pytest.raises(ValueError, match="of a tombstone is no instrument id"):
+    with pytest.raises(ValueError, match="of a tombstone is not an instrument id"):
         decode_instrument_record(key, None)
     with pytest.raises(ValueError, match="is not that of instrument_id 4: produce with"):
         decode_instrument_record(key, value_of())

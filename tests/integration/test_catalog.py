@@ -83,7 +83,7 @@ def test_what_breaks_a_rule_is_a_dead_letter_and_changes_nothing(pipeline: Pipel
     for says in (
         "Object missing required field `symbol`",
         "the key b'04' is not that of instrument_id 4",
-        "the key b'x' of a tombstone is no instrument id",
+        "the key b'x' of a tombstone is not an instrument id",
         "instrument_id 4 does not belong to partition",
     ):
         assert any(says in reason for reason in reasons)

@@ -88,7 +88,7 @@ REFUSED: Final = (
     Wrong("API_HOSTS", ("api",), {"http://shop.example": "no host name", "a,*": "no host name"}),
     Wrong("API_CORS_ORIGINS", ("api",), {"*": "no origin", "shop.example": "no origin"}),
     whole("STREAMS_PER_CLIENT", "api", 1),
-    Wrong("API_KEYS", ("api",), {",": "has no key in it"}),
+    Wrong("API_KEYS", ("api",), {",": "contains no key"}),
     Wrong("API_KEYS_FILE", ("api",), {"nowhere.json": "python -m api keys add"}),
     Wrong("WRITE_LIMIT", ("api",), {"999/second": "less than the 1000 events", "many": "'many'"}),
     Wrong("DELIVERY_TIMEOUT_S", ("producers",), {"0.9": "equal to 1", "inf": "equal to 86400"}),

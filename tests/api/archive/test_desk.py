@@ -61,7 +61,7 @@ async def test_more_than_may_wait_are_turned_away_at_once() -> None:
         problem = refused.outcome.result()
         assert (problem.kind, str(problem)) == (
             OVERLOADED,
-            f"{WAITING} reads of the archive wait already: try again in a second",
+            f"{WAITING} reads of the archive are queued already: try again in a second",
         )
         for one in (*under_way, *waiting):
             one.go_on.set()

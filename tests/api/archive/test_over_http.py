@@ -268,7 +268,7 @@ async def test_that_the_catalog_lets_the_api_not_in_is_for_the_log_alone(
     assert isinstance(problem, Problem)
     assert (problem.kind.status, problem.detail) == (
         503,
-        "NotLetInError; it stands in the server's log",
+        "NotLetInError; see the server's log",
     )
     assert "the archive cannot be read: NotLetInError: as its answer says" in caplog.text
 
