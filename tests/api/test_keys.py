@@ -235,7 +235,7 @@ class TestCommands:
             (("add", "one", "--scopes", "read"), "'one' already"),
             (("add", "two", "--scopes", "read,all"), "'read,all' are not among read, write, admin"),
             (("add", "two", "--scopes", "write", "--limit", "9/second"), "'9/second' is below"),
-            (("add", "two", "--scopes", "read", "--limit", "lots"), "'lots' is none"),
+            (("add", "two", "--scopes", "read", "--limit", "lots"), "invalid limit 'lots'"),
             (("add", "two", "--scopes", "read", "--expires", "soon"), "'soon' is no time"),
             (("add", "two", "--scopes", "read", "--expires", "2020-01-01"), "has passed"),
             (("add", "t w o", "--scopes", "read"), "$.name"),
