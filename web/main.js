@@ -1,4 +1,4 @@
-// Where the page starts.
+// The entry point of the page.
 
 import { render } from "preact";
 import { App } from "./shell/app.js";

@@ -1,5 +1,5 @@
-// Takes the page's libraries over into vendor/, byte by byte, from what package-lock.json names:
-// `npm ci && npm run vendor`. vendor/manifest.json tells what they are; a test checks the hashes.
+// Copies the page's libraries, in the versions of package-lock.json, into vendor/ unchanged:
+// `npm ci && npm run vendor`. vendor/manifest.json lists them; a test checks the hashes.
 
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ const TAKEN = {
   uplot: { "dist/uPlot.esm.js": "uplot.mjs", "dist/uPlot.min.css": "uplot.css" },
 };
 
-/** Copies one file of a package; returns what the manifest says of it. */
+/** Copies one file of a package; returns its entry in the manifest. */
 function take(name, source, target) {
   const bytes = readFileSync(`node_modules/${name}/${source}`);
   writeFileSync(`vendor/${target}`, bytes);

@@ -93,4 +93,4 @@ async def test_without_the_right_key_it_says_so_and_goes_on_with_one(
         await expect(dialog).to_contain_text("a key that has the scope admin")
         await dialog.get_by_label("Admin key").fill("ends")
         await dialog.get_by_role("button", name="Erase").click()
-        await expect(dialog).to_contain_text("The erasure of keyless stands in the log.")
+        await expect(dialog).to_contain_text("The erasure of keyless is in the log.")

@@ -129,7 +129,7 @@ async def test_of_50_000_instruments_it_lists_as_many_as_one_can_read(
         await expect(found).to_have_count(n)
         await page.get_by_role("button", name="More").click()
     await expect(found).to_have_count(1000)
-    await expect(page.get_by_text("These are the first 1000: search for others.")).to_be_visible()
+    await expect(page.get_by_text("Showing the first 1000: search for others.")).to_be_visible()
     await expect(page.get_by_role("button", name="More")).to_be_hidden()
     await page.get_by_role("searchbox").fill(f"z{CROWD[-1]}")
     await expect(found).to_have_count(1)

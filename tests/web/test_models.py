@@ -232,7 +232,7 @@ async def test_a_rollback_takes_the_canary_then_goes_back_then_cannot(
 ) -> None:
     await show(page, served)
     for fact, serves in (
-        (f"The canary {G3.generation} is taken away", G2),
+        (f"The canary {G3.generation} is withdrawn", G2),
         (f"100.0% of all users go back from {G2.generation} to {G1.generation}", G1),
     ):
         button = page.get_by_role("button", name="Roll back…")
@@ -254,7 +254,7 @@ async def test_what_changed_while_it_was_asked_is_not_decided(page: Page, served
     question = page.get_by_role("dialog")
     other = msgspec.structs.replace(current_of(served), canary=Canary(G1, 0.5, 1))
     served.model.store.set(served.model.keys.model_current(), msgspec.json.encode(other))
-    await expect(question.get_by_role("alert")).to_contain_text("changed meanwhile")
+    await expect(question.get_by_role("alert")).to_contain_text("changed in the meantime")
     await expect(question.get_by_role("button", name="Promote")).to_be_disabled()
     assert current_of(served) == other
 
@@ -274,7 +274,7 @@ async def test_weights_show_whom_they_move_and_end_with_the_experiment(
     await expect(rows).to_have_text(["default100.0%85.7%", "steep0.0%14.3%"])
     await steep.fill("1")
     await expect(rows).to_have_text(["default100.0%75.0%", "steep0.0%25.0%"])
-    await question.get_by_role("button", name="Spread them so").click()
+    await question.get_by_role("button", name="Assign them").click()
     said = question.get_by_role("status")
     await expect(said).to_have_text("Experiment spring: default 75.0%, steep 25.0% of the users.")
     wanted = Experiment("spring", {"default": 3.0, "steep": 1.0})
@@ -287,7 +287,7 @@ async def test_weights_show_whom_they_move_and_end_with_the_experiment(
     await page.get_by_role("button", name="Weights…").click()
     for name in ("default", "steep"):
         await question.get_by_label(f"Weight of {name}").fill("0")
-    await question.get_by_role("button", name="Spread them so").click()
+    await question.get_by_role("button", name="Assign them").click()
     await expect(said).to_contain_text("no variant has a weight above 0")
     assert current_of(served).experiment == wanted
     await question.get_by_role("button", name="Cancel").click()

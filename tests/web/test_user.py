@@ -47,7 +47,7 @@ async def test_an_event_changes_the_list_and_what_moved_is_marked(page: Page, st
     await expect(listed.nth(1)).to_contain_text(re.compile("EVIL.*▼ 1"))
     outcome = page.locator(".outcome")
     await expect(outcome).to_contain_text(
-        re.compile(r"Trade on OTHR: the answer was another one \d\.\d s later: 1 new, 1 gone, 1 m")
+        re.compile(r"Trade on OTHR: the answer changed \d\.\d s later: 1 new, 1 gone, 1 m")
     )
     await expect(rows(page, "History").first).to_contain_text("OTHR")
 
@@ -129,7 +129,7 @@ async def test_a_user_is_exported_and_erased_after_a_question(page: Page, stack:
     await expect(rows(page, "History")).to_have_count(1)
     await page.get_by_role("button", name="Erase…").click()
     await dialog.get_by_role("button", name="Erase").click()
-    await expect(dialog).to_contain_text("The erasure of leaver stands in the log.")
+    await expect(dialog).to_contain_text("The erasure of leaver is in the log.")
     await dialog.get_by_role("button", name="Close").click()
     await expect(rows(page, "History")).to_have_count(0)
     await expect(page.get_by_label("Where the rec")).to_contain_text("popular")

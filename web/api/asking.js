@@ -1,4 +1,4 @@
-// Questions that are asked until they are answered, or again and again.
+// Requests that are retried until they succeed, and requests that are repeated.
 
 import { noteAnswer, noteFailure } from "../state/connection.js";
 import { Problem, Unreachable } from "./client.js";
@@ -7,14 +7,14 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 8_000;
 
 /**
- * Returns the answer, however long that takes; says meanwhile that there is none.
+ * Returns the answer, however long that takes; reports failures until then.
  *
  * @template T
  * @param {string} question a name for it
  * @param {() => Promise<T>} once
  * @param {AbortSignal} signal
  * @returns {Promise<T>}
- * @throws {Problem} asking again would change nothing
+ * @throws {Problem} a retry would not help
  */
 export async function answered(question, once, signal) {
   try {
@@ -33,13 +33,13 @@ export async function answered(question, once, signal) {
 }
 
 /**
- * Asks again and again, and tells of each answer, until `signal` ends it.
+ * Repeats a request and passes on each answer, until `signal` aborts it.
  *
  * @template T
  * @param {string} question
  * @param {() => Promise<T>} once
  * @param {object} how
- * @param {number | null} how.everyMs null: until it is answered once
+ * @param {number | null} how.everyMs null: stops after the first answer
  * @param {AbortSignal} how.signal
  * @param {(answer: T) => void} how.onAnswer
  * @param {(problem: Problem) => void} how.onProblem
@@ -70,7 +70,7 @@ export function isPassing(error) {
 /**
  * @param {number} tries that failed before
  * @param {unknown} error
- * @returns {number} how long to wait: twice as long each time, up to a bound, and never shorter than asked for
+ * @returns {number} the delay: doubles each time, up to a bound, and is at least what the server requested
  */
 export function pauseMs(tries, error) {
   const asked = error instanceof Problem && error.retryAfterS ? error.retryAfterS * 1000 : 0;
@@ -93,7 +93,7 @@ export function pause(ms, signal) {
   });
 }
 
-/** @param {AbortSignal} signal @returns {Promise<void>} nobody asks for a page that is not seen */
+/** @param {AbortSignal} signal @returns {Promise<void>} hidden pages send no requests */
 export function untilVisible(signal) {
   if (!document.hidden) return Promise.resolve();
   return new Promise((resolve, reject) => {

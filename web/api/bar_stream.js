@@ -1,7 +1,7 @@
-// The stream of bars, opened again whenever it ends, for as long as the page is seen.
+// The stream of bars, reopened whenever it ends, while the page is visible.
 //
-// It is read by `fetch` rather than `EventSource`, which cannot tell that a server has gone silent,
-// nor what it refuses a stream for.
+// It uses `fetch` rather than `EventSource`, which cannot detect that a server has gone silent, or
+// why it rejects a stream.
 
 import { noteAnswer, noteFailure } from "../state/connection.js";
 import { createParser } from "../state/sse.js";
@@ -14,10 +14,10 @@ import { parsed } from "./json.js";
  * @typedef {object} Listener
  * @property {(bars: LiveBar[]) => void} onBars
  * @property {() => void} onLive the newest bars are complete
- * @property {(problem: Problem) => void} onProblem the API refuses the stream: it is not opened again
+ * @property {(problem: Problem) => void} onProblem the API rejects the stream: it is not reopened
  */
 
-/** The server says something every 15 s. */
+/** The server sends something every 15 s. */
 const SILENCE_MS = 35_000;
 const QUESTION = "stream";
 
@@ -66,7 +66,7 @@ async function follow(instruments, listener, signal) {
   }
 }
 
-/** @typedef {{ lastId: string | null, tries: number }} Progress how far it came, and how often it failed since */
+/** @typedef {{ lastId: string | null, tries: number }} Progress the last event, and the failures since */
 
 /**
  * @param {string} instruments
@@ -96,12 +96,12 @@ async function readOnce(instruments, listener, progress, signal) {
     if (signal.aborted || !isBroken(error)) throw error;
   } finally {
     clearTimeout(timer);
-    silence.abort(); // whatever is still open of it
+    silence.abort(); // closes the connection if it is still open
   }
   throw new Unreachable("The stream of bars ended");
 }
 
-/** @param {unknown} error @returns {boolean} whether a connection broke, or was given up */
+/** @param {unknown} error @returns {boolean} whether a connection broke or was aborted */
 function isBroken(error) {
   return error instanceof TypeError || (error instanceof Error && error.name === "AbortError");
 }
@@ -125,7 +125,7 @@ function tell(events, listener, progress) {
 
 /**
  * @param {AbortSignal} signal
- * @returns {{ signal: AbortSignal, forget: () => void }} it ends when the page is hidden, too
+ * @returns {{ signal: AbortSignal, forget: () => void }} also aborts when the page is hidden
  */
 function whenHidden(signal) {
   const hidden = new AbortController();

@@ -1,4 +1,4 @@
-// One question to the API and its answer.
+// One request to the API and its answer.
 
 import { adminKey, apiKey } from "../state/session.js";
 import { parsed, written } from "./json.js";
@@ -8,7 +8,7 @@ import { parsed, written } from "./json.js";
 
 const TIMEOUT_MS = 10_000;
 
-/** What the API says if it does not do what it was asked: RFC 9457. */
+/** An error answer of the API: RFC 9457. */
 export class Problem extends Error {
   /**
    * @param {number} status
@@ -22,7 +22,7 @@ export class Problem extends Error {
     this.retryAfterS = retryAfterS;
   }
 
-  /** Whether the same question may be answered soon. */
+  /** Whether a retry may succeed. */
   get passes() {
     return this.status === 429 || this.status >= 500;
   }
@@ -53,7 +53,7 @@ export async function ask(path, { query, method = "GET", body, asAdmin = false, 
   try {
     return parsed(await answer.text());
   } catch (error) {
-    throw signal?.aborted ? error : new Unreachable("The answer did not come in whole");
+    throw signal?.aborted ? error : new Unreachable("The answer was incomplete");
   }
 }
 
@@ -72,7 +72,7 @@ export async function sent(path, { query = {}, asAdmin = false, headers = {}, ..
   const answer = await fetch(asked.size > 0 ? `${path}?${asked}` : path, {
     ...request,
     headers: key ? { ...headers, "X-API-Key": key } : headers,
-    cache: "no-store", // what is a second old would hide what came since
+    cache: "no-store", // even a copy that is a second old would hide newer data
   }).catch((error) => {
     throw error.name === "AbortError" ? error : new Unreachable("The server does not answer");
   });

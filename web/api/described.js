@@ -1,4 +1,4 @@
-// What instruments are called: many places of a page show the same few.
+// Names of instruments, cached: many places of a page show the same few.
 
 import { ask } from "./client.js";
 
@@ -10,7 +10,7 @@ const KEPT_MS = 60_000;
 const kept = new Map();
 
 /**
- * Asks for each instrument once a minute at most, for however many places.
+ * Requests each instrument at most once a minute, for all callers together.
  *
  * @param {number} id
  * @returns {Promise<Described>}
@@ -21,7 +21,7 @@ export function described(id) {
   const asked = { atMs: Date.now(), answer: /** @type {Promise<Described>} */ (ask(`/v1/instruments/${id}`)) };
   kept.set(id, asked);
   asked.answer.catch(() => {
-    if (kept.get(id) === asked) kept.delete(id); // so that it is asked for again
+    if (kept.get(id) === asked) kept.delete(id); // so that it is requested again
   });
   return asked.answer;
 }

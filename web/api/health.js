@@ -1,10 +1,10 @@
-// Whether the API says that it is ready. That it is not is an answer, too.
+// Whether the API reports that it is ready. "Not ready" is an answer, too.
 
 import { Problem, ask } from "./client.js";
 
 /** @typedef {import("../state/pipeline.js").Health} Health */
 
-/** The problem's title: other answers with its status are passing ones. */
+/** The problem's title: other answers with its status are temporary. */
 const NOT_READY = "Not ready to serve";
 
 /**

@@ -1,8 +1,8 @@
-// JSON whose whole numbers stay exact. An instrument's id may be above 2^53, where a number of
-// JavaScript loses digits: what a number cannot hold is a bigint, and is written as it was read.
+// JSON with exact integers. An instrument's id may be above 2^53, where JavaScript numbers lose
+// digits: such an integer becomes a bigint, and is serialized as it was parsed.
 //
-// The API's types say `number` of ids all the same. Nothing computes with them: they are compared,
-// and put into texts and keys of maps, which bigints can do as well.
+// The API's types still declare ids as `number`. Nothing computes with them: they are compared, and
+// used in texts and as map keys, which also works with bigints.
 
 /** @typedef {(name: string, value: unknown, context?: { source?: string }) => unknown} Reviver */
 /** @typedef {typeof JSON & { rawJSON: (text: string) => unknown }} ExactJson */
@@ -15,7 +15,7 @@ export const parsed = (text) => JSON.parse(text, /** @type {Reviver} */ (exact))
 /** @param {unknown} value @param {number} [spaces] to indent by @returns {string} */
 export const written = (value, spaces) => JSON.stringify(value, raw, spaces);
 
-/** @param {string} text digits only @returns {number} a bigint where that cannot hold it */
+/** @param {string} text all digits @returns {number} a bigint if it is too large */
 export function idOf(text) {
   const id = Number(text);
   return Number.isSafeInteger(id) ? id : /** @type {any} */ (BigInt(text));
@@ -23,7 +23,7 @@ export function idOf(text) {
 
 /** @type {Reviver} */
 function exact(_, value, context) {
-  const source = context?.source; // a browser from before 2025 does not tell it
+  const source = context?.source; // browsers from before 2025 do not provide it
   if (typeof value !== "number" || Number.isSafeInteger(value) || !source || !WHOLE.test(source)) return value;
   return BigInt(source);
 }

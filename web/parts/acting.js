@@ -1,4 +1,4 @@
-// Acting as a user: an event is published as if the user had done it, and the answer may change.
+// Acting as a user: publishes an event in the user's name, which may change the answer.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem, ask } from "../api/client.js";
@@ -15,7 +15,7 @@ import { useNames } from "./instrument_name.js";
  * @property {"sending" | "sent" | "failed"} stage
  * @property {number} atMs when it was sent or, by then, acknowledged; ms since the epoch
  * @property {Recommendations | null} before the answer that was shown
- * @property {string} said why it failed, or what of it did
+ * @property {string} said why it failed, or which part of it did
  */
 /**
  * @typedef {object} Acting

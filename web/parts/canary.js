@@ -1,4 +1,4 @@
-// The generation on trial: since when, what is seen of it so far, and when it is judged.
+// The generation on trial: its start, its figures so far, and the time of the decision.
 
 import { Age } from "../shell/banner.js";
 import { useNow } from "../shell/hooks.js";
@@ -73,7 +73,7 @@ function Row({ row: { measure, served, canary, kind, p } }) {
   </tr>`;
 }
 
-/** @param {{ ms: number, over: string }} props since the epoch; what is said once that is over */
+/** @param {{ ms: number, over: string }} props since the epoch; text to show after that */
 function When({ ms, over }) {
   const left = ms - useNow();
   return left > 0 ? `in ${span(left)}` : over;

@@ -1,5 +1,5 @@
-// Candles and volume, drawn by lightweight-charts. What it draws is in a table beside it, too, as
-// nobody can read a canvas aloud.
+// Candles and volume, drawn by lightweight-charts. The same data is in a table next to it, as a
+// canvas is not accessible to screen readers.
 
 import { CandlestickSeries, HistogramSeries, createChart } from "lightweight-charts";
 import { useEffect, useRef } from "preact/hooks";
@@ -13,11 +13,11 @@ import { colorsOf } from "./colors.js";
 /** @typedef {import("../state/bars.js").Bar} Bar */
 /** @typedef {import("../state/bars.js").Interval} Interval */
 
-/** Earlier bars are asked for when fewer than this are left of what is seen. */
+/** Earlier bars are requested when fewer than this remain to the left of the visible range. */
 const MARGIN = 30;
-/** More changes than this are cheaper to draw as a whole. */
+/** With more changes than this, redrawing everything is cheaper. */
 const FEW = 50;
-/** How many bars are seen at first. */
+/** Number of bars visible at first. */
 const MOST_SEEN = 120;
 const FEWEST_SEEN = 40;
 
@@ -38,7 +38,7 @@ export function CandleChart({ bars, interval, label, onEarlier }) {
   return html`<div class="chart" role="img" aria-label=${label} ref=${box}></div>`;
 }
 
-/** A chart, and the bars that it shows. Bars are changed in place where that can be done. */
+/** A chart and its bars, which are updated in place if possible. */
 class Drawing {
   /** @type {Map<number, Bar>} */
   #byTime = new Map();
@@ -46,7 +46,7 @@ class Drawing {
   #places = new Set();
   /** The last of them. */
   #last = 0;
-  /** Whether a first part of them was chosen to be seen; a person chooses the others. */
+  /** Whether the initial visible range was set; after that, the person scrolls. */
   #framed = false;
 
   /** @param {HTMLElement} box @param {Interval} interval @param {() => void} onEarlier */
@@ -55,7 +55,7 @@ class Drawing {
     this.chart = createChart(box, {
       autoSize: true,
       layout: {
-        attributionLogo: false, // it sets a style sheet of its own, which the page forbids: see the footer
+        attributionLogo: false, // it injects a style sheet, which the page's policy forbids: see the footer
         fontFamily: getComputedStyle(box).fontFamily,
         fontSize: 11,
       },
@@ -76,7 +76,7 @@ class Drawing {
     });
   }
 
-  /** Takes the colors of the theme. */
+  /** Applies the colors of the theme. */
   paint() {
     const { text, line, up, down, background, upFaint, downFaint } = colorsOf(this.chart.chartElement());
     this.faint = { up: upFaint, down: downFaint };
@@ -85,7 +85,7 @@ class Drawing {
       grid: { vertLines: { color: line }, horzLines: { color: line } },
     });
     this.candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
-    this.#places.clear(); // the volume's colors are those of its points: draw all of them anew
+    this.#places.clear(); // each volume point has its own color: redraw all of them
   }
 
   /** @param {readonly Bar[]} bars */
@@ -120,7 +120,7 @@ class Drawing {
     }
   }
 
-  /** @param {Bar} bar of a place that there is, or after the last one */
+  /** @param {Bar} bar at an existing place, or after the last one */
   #drawOne(bar) {
     const late = bar.t < this.#last;
     if (!late) {

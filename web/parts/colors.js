@@ -1,4 +1,4 @@
-// The colors of the style sheet, for what is drawn on a canvas.
+// The colors of the style sheet, for drawing on a canvas.
 
 const NAMES = /** @type {const} */ ({
   text: "--muted",

@@ -1,4 +1,4 @@
-// What workers rejected: how often for which reason, and, with an admin's key, the records.
+// Rejected records: counts by reason and, with an admin key, the records themselves.
 
 import { useState } from "preact/hooks";
 import { ask } from "../api/client.js";
@@ -14,7 +14,7 @@ import { TableHead } from "./table_head.js";
 
 const ALL = "all";
 const SHOWN = 50;
-const MAY_BE_MISSING = "What is newest may be missing";
+const MAY_BE_MISSING = "The newest may be missing";
 const NEEDS_KEY = " Records may be about people, so they need a key that has the scope admin.";
 
 /** @param {{ pipeline: Schemas["Pipeline"] }} props */
@@ -39,7 +39,7 @@ export function Rejected({ pipeline: { topics, kafka } }) {
 
 /**
  * @param {readonly Schemas["TopicState"][]} topics without reasons
- * @param {string} kafka `ok`, or why it does not tell
+ * @param {string} kafka `ok`, or why the reasons are not known
  * @returns {string} what that means
  */
 function withoutReasons(topics, kafka) {
@@ -65,7 +65,8 @@ function Reasons({ reasons }) {
   </div>`;
 }
 
-/** @param {{ topics: readonly string[] }} props Asked for once, and again by the button: nobody reads what moves. */
+/** @param {{ topics: readonly string[] }} props Requested once, and again by the button, as a moving list cannot be
+read. */
 function Records({ topics }) {
   const [topic, setTopic] = useState(ALL);
   const [round, setRound] = useState(0);
@@ -90,7 +91,7 @@ function Records({ topics }) {
       ${answer && answer.kafka !== "ok" && html`<p class="note refusal"
         role="status">${MAY_BE_MISSING}: ${answer.kafka}</p>`}
       ${answer && atMs !== null && (answer.kafka === "ok" || answer.dead_letters.length > 0) && html`<p class="note">
-        <span role="status">${told(answer.dead_letters.length)}</span>, as of <${Age} ms=${atMs} />
+        <span role="status">${countOf(answer.dead_letters.length)}</span>, as of <${Age} ms=${atMs} />
       </p>`}
       ${answer && html`<ol aria-label="Rejected records">
         ${answer.dead_letters.map((letter) => html`<${Record} letter=${letter}
@@ -101,7 +102,7 @@ function Records({ topics }) {
 }
 
 /** @param {number} n records that were found @returns {string} */
-const told = (n) => (n === 0 ? "No record was rejected" : `The newest ${n}, newest first`);
+const countOf = (n) => (n === 0 ? "No record was rejected" : `The newest ${n}, newest first`);
 
 /** @param {{ problem: Problem | null, onKey: () => void }} props why there is no answer */
 function Locked({ problem, onKey }) {

@@ -1,4 +1,4 @@
-// What a person may decide on models: each is a button, and a question before anything is done.
+// A person's decisions on models: each is a button with a confirmation dialog.
 
 import { useState } from "preact/hooks";
 import { ask } from "../api/client.js";
@@ -44,11 +44,11 @@ export function Deciding({ models, experiments, onDecided }) {
 
 /**
  * @param {object} props
- * @param {string} props.asked the subject when it was asked
+ * @param {string} props.asked the subject when the dialog was opened
  * @param {string} props.title
  * @param {string} props.verb
  * @param {string} props.path
- * @param {Consequence | null} props.now what would change by now
+ * @param {Consequence | null} props.now what would change now
  * @param {() => void} props.onDecided
  * @param {() => void} props.onClose
  */
@@ -74,7 +74,7 @@ function Facts({ facts }) {
 
 /** @param {{ experiments: Schemas["Experiments"], onDecided: () => void, onClose: () => void }} props */
 function Weights({ experiments, onDecided, onClose }) {
-  const [first] = useState(experiments); // what it was when it was asked
+  const [first] = useState(experiments); // as of when the dialog was opened
   const { name: before, variants: arms } = first;
   const [name, setName] = useState(before ?? "");
   const [typed, setTyped] = useState(() => weightsOf(experiments));
@@ -89,7 +89,7 @@ function Weights({ experiments, onDecided, onClose }) {
     return `Experiment ${now.name}: ${spread} of the users.`;
   };
   return html`
-    <${Question} title="Spread the users over the variants" verb="Spread them so"
+    <${Question} title="Assign users to variants" verb="Assign them"
       outdated=${outdated} act=${act} onClose=${onClose}>
       <label>Name of the experiment
         <input name="name" required pattern=${NAME} value=${name} autocomplete="off" spellcheck=${false}
@@ -111,7 +111,7 @@ function Weights({ experiments, onDecided, onClose }) {
       </table>
       <${Facts} facts=${[
         before !== null && name !== before
-          ? "Another name puts users into other groups: most of them may change their variant."
+          ? "A different name assigns users to different groups: most of them may change their variant."
           : "Users move only into a variant whose weight grows, and only out of one whose weight shrinks.",
         AT_ONCE,
       ]} />
@@ -135,7 +135,7 @@ function End({ asked, name, onDecided, onClose }) {
 
 /**
  * @param {Schemas["Experiments"]} experiments
- * @returns {Record<string, string>} as typed, by variant; without an experiment, all is the default one's
+ * @returns {Record<string, string>} as typed, by variant; without an experiment, the default one has everything
  */
 function weightsOf({ name, variants }) {
   const weight = (/** @type {Schemas["Arm"]} */ arm) =>

@@ -1,4 +1,4 @@
-// What was decided on generations, newest first, with the reasons.
+// Decisions on generations with their reasons, newest first.
 
 import { html } from "../shell/html.js";
 import { whole } from "../state/format.js";
@@ -15,7 +15,7 @@ export function DecisionsTable({ decisions, more, onMore }) {
   return html`
     <section class="panel" aria-labelledby="decisions-title">
       <h2 id="decisions-title">Decisions</h2>
-      ${decisions.length === 0 && html`<p class="note">Nothing was decided yet.</p>`}
+      ${decisions.length === 0 && html`<p class="note">There are no decisions yet.</p>`}
       ${decisions.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Decisions">
         <table class="numbers decisions">
           <${TableHead} titles=${TITLES} />

@@ -1,4 +1,4 @@
-// What hold-outs found of the default variant's generations, as small lines over time.
+// Hold-out figures of the default variant's generations, as small line charts over time.
 
 import { useState } from "preact/hooks";
 import { html } from "../shell/html.js";

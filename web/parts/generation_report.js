@@ -1,4 +1,4 @@
-// What a generation's report says: what it learned from, which rules were checked, what was chosen.
+// A generation's report: its training data, the checked rules, and the selected settings.
 
 import { html } from "../shell/html.js";
 import { minute, span, whole } from "../state/format.js";
@@ -16,24 +16,24 @@ export function GenerationReport({ model }) {
       <p class="note">${model.model} for items, ${model.user_model} for users; histories fold in up to
         ${whole(foldIn.items)} items, ${halfLife}.</p>
       ${report === null
-        ? html`<p class="note">Its report is gone, damaged or of another release.</p>`
-        : html`<${Told} report=${report} />`}
+        ? html`<p class="note">Its report is gone, damaged or from another release.</p>`
+        : html`<${Report} report=${report} />`}
     </section>
   `;
 }
 
 /** @param {{ report: Schemas["Figures"] }} props */
-function Told({ report }) {
+function Report({ report }) {
   const { data, selection } = report;
   const [started, finished] = [Date.parse(report.started), Date.parse(report.finished)];
-  const told = {
+  const facts = {
     ...{ Finished: minute(finished), Took: took(finished - started) },
     ...{ Users: whole(data.users), Items: whole(data.items) },
     ...{ Pairs: whole(data.pairs), Affinities: whole(data.affinities) },
   };
   return html`
     <dl>
-      ${Object.entries(told).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
+      ${Object.entries(facts).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
     </dl>
     ${selection !== null && html`<p class="reason"><span class="badge">Chosen</span> ${reasonOf(selection)}</p>`}
     ${report.quality.length > 0 && html`<div class="wide" tabindex="0" role="region" aria-label="Rules">
@@ -70,7 +70,7 @@ function Rule({ checked: { rule, level, holds, value, limit, meaning } }) {
 const Broken = ({ level }) =>
   level === "hard"
     ? html`<strong class="down">broken</strong>`
-    : html`<strong class="warned">broken, told only</strong>`;
+    : html`<strong class="warned">broken, reported only</strong>`;
 
 /** @param {number | null} value @returns {string} */
 const figure = (value) => (value === null ? "" : value.toLocaleString("en", { maximumSignificantDigits: 4 }));

@@ -21,7 +21,7 @@ const EVERY_MS = 10_000;
 const PAGE = 50;
 const NOT_FOUND = "No instrument has such a symbol or name.";
 const EMPTY = "The catalog is empty: describe instruments, or type an id into the address.";
-/** As many as the API puts on a page. */
+/** The API's page size. */
 const MOST = 1000;
 
 /**
@@ -55,12 +55,12 @@ export function InstrumentList({ selected, newest, query, onListed }) {
       </ul>
       ${shown.current !== null && items.length === 0 && html`<p class="note">${search ? NOT_FOUND : EMPTY}</p>`}
       ${more && n < MOST && html`<button type="button" onClick=${() => setN(Math.min(MOST, n * 4))}>More</button>`}
-      ${more && n >= MOST && html`<p class="note">These are the first ${MOST}: search for others.</p>`}
+      ${more && n >= MOST && html`<p class="note">Showing the first ${MOST}: search for others.</p>`}
     </section>
   `;
 }
 
-/** @param {{ onSearch: (typed: string) => void }} props called once the typing rests */
+/** @param {{ onSearch: (typed: string) => void }} props called when typing pauses */
 function Search({ onSearch }) {
   const timer = useRef(0);
   useEffect(() => () => clearTimeout(timer.current), []);

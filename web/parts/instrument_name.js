@@ -1,4 +1,4 @@
-// What an instrument is called, with the way to its prices.
+// An instrument's name, with a link to its prices.
 
 import { described } from "../api/described.js";
 import { useAnswer } from "../shell/hooks.js";
@@ -17,7 +17,7 @@ export function SymbolLink({ id }) {
   return html`<a href=${hrefOf("markets", String(id))} title=${name || null}>${symbol}</a>`;
 }
 
-/** @param {{ id: number }} props the symbol, and the name as far as there is room */
+/** @param {{ id: number }} props the symbol, and the name if there is room */
 export function NamedLink({ id }) {
   const { symbol, name } = useNames(id);
   return html`<span class="named"><a href=${hrefOf("markets", String(id))}>${symbol}</a><span class="name"

@@ -1,4 +1,4 @@
-// How far the workers were in the last hour: a line for each topic and measure, or a table.
+// The workers' progress over the last hour: a line for each topic and measure, or a table.
 
 import { useState } from "preact/hooks";
 import { Age } from "../shell/banner.js";
@@ -16,7 +16,7 @@ const HOUR_MS = 3_600_000;
 /** Rows of the table, which are a minute apart once the hour is full. */
 const ROWS = 60;
 
-/** @param {{ history: History, atMs: number }} props when it was told, ms since the epoch */
+/** @param {{ history: History, atMs: number }} props when the history was received, ms since the epoch */
 export function LastHour({ history, atMs }) {
   const [asTable, setAsTable] = useState(false);
   const [place, setPlace] = useState(/** @type {number | null} */ (null));
@@ -64,7 +64,7 @@ function Cell({ topic, measure, ts, toMs, place, onPlace }) {
   const values = topic[measure.name];
   const newest = newestKnown(values);
   const value = values[place ?? newest] ?? null;
-  // The newest sample may know nothing: then it is said of when the figure is.
+  // The newest sample may be empty: then the time of the figure is shown.
   const old = place === null && newest >= 0 && newest < values.length - 1;
   return html`<div class="cell">
     <span class="age">${measure.title}</span>

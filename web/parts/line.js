@@ -1,4 +1,4 @@
-// One line over time, drawn by uPlot. Beside it stands what it says in words.
+// One line over time, drawn by uPlot, with its meaning in words next to it.
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
@@ -9,7 +9,7 @@ import { clock } from "../state/format.js";
 import { colorsOf } from "./colors.js";
 
 const HEIGHT = 64;
-/** Lines of one group show the same moment under the pointer. */
+/** Lines of one group show the same time under the pointer. */
 const GROUP = "pipeline";
 
 /**
@@ -19,17 +19,17 @@ const GROUP = "pipeline";
  * @param {number} props.fromMs where the axis begins
  * @param {number} props.toMs
  * @param {string} props.label
- * @param {(place: number | null) => void} props.onPlace the place of the value under the pointer, or that there is none
+ * @param {(place: number | null) => void} props.onPlace called with the index of the value under the pointer, or null
  */
 export function Line({ ts, values, fromMs, toMs, label, onPlace }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const plot = useRef(/** @type {uPlot | null} */ (null));
-  const told = useRef(onPlace);
-  told.current = onPlace;
+  const callback = useRef(onPlace);
+  callback.current = onPlace;
   const colors = useStore(theme);
   useEffect(() => {
     const element = /** @type {HTMLDivElement} */ (box.current);
-    const made = new uPlot(optionsOf(element, (place) => told.current(place)), [[], []], element);
+    const made = new uPlot(optionsOf(element, (place) => callback.current(place)), [[], []], element);
     plot.current = made;
     const sized = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
     sized.observe(element);

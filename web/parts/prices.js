@@ -1,4 +1,4 @@
-// One instrument: what it is called, where it stands, its chart, and the same as a table.
+// One instrument: its name, its current price, its chart, and the same data as a table.
 
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import { answered } from "../api/asking.js";
@@ -45,7 +45,7 @@ export function Prices({ instrument, interval, live }) {
         <button type="button" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}>Table</button>
       </div>
       <${Refusal} problem=${problem ?? live.problem} />
-      ${loaded && bars.length === 0 && html`<p class="note">No bar of it is stored.</p>`}
+      ${loaded && bars.length === 0 && html`<p class="note">It has no stored bars.</p>`}
       <${CandleChart} bars=${bars} interval=${interval} onEarlier=${loadEarlier}
         label="Candles of ${caption}${newestPrice}. The button Table shows all of them." />
       ${asTable && html`<${BarsTable} bars=${bars} complete=${complete} digits=${digits} caption=${caption}
@@ -66,7 +66,7 @@ function Title({ described, symbol }) {
 
 /**
  * @param {{ instrument: number, last: number | null, digits: number }} props
- *   last: the price that came live, which is newer than what is asked for
+ *   last: the live price, which is newer than the requested one
  */
 function Standing({ instrument, last, digits }) {
   const { answer } = useAnswer(
@@ -130,7 +130,7 @@ function useChartBars(instrument, interval, live) {
     return { chart, ending, guarded };
   }, [instrument, interval]);
   useEffect(() => () => ending.abort(), [ending]);
-  // The stream is open by then, or about to be: what comes between the two is in one of them.
+  // The stream is open by then, or about to be: either of the two has any bar in between.
   useEffect(() => void guarded(chart.loadNewest()), [chart, live.lives]);
   useEffect(
     () =>

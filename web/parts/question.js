@@ -1,4 +1,4 @@
-// A question before something is changed, and what the API answered.
+// A confirmation dialog before a change, and the API's answer.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "../api/client.js";
@@ -15,10 +15,11 @@ const ASKING = { kind: "asking", said: "", status: 0 };
  * @param {object} props
  * @param {string} props.title
  * @param {string} props.verb on the button that does it
- * @param {boolean} [props.outdated] whether what is asked about is not so any more
- * @param {(form: FormData) => Promise<string>} props.act does it, with the scope `admin`; returns what the API answered
+ * @param {boolean} [props.outdated] whether the state that the dialog describes has changed
+ * @param {(form: FormData) => Promise<string>} props.act makes the change, with the scope `admin`; returns the API's
+ answer
  * @param {() => void} props.onClose
- * @param {import("preact").ComponentChildren} [props.children] what will change, and what is to be filled in
+ * @param {import("preact").ComponentChildren} [props.children] the consequences, and the form fields
  */
 export function Question({ title, verb, outdated = false, act, onClose, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
@@ -41,7 +42,7 @@ export function Question({ title, verb, outdated = false, act, onClose, children
         ${!done && children}
         ${!done && html`<${AdminKey} wanted=${refused} />`}
         ${outdated && (stage.kind === "asking" || stage.kind === "failed") && html`<p class="note refusal"
-          role="alert">What is served changed meanwhile. Close this, look at it, and decide again.</p>`}
+          role="alert">What is served has changed in the meantime. Close this, review it and decide again.</p>`}
         <p class=${stage.kind === "failed" ? "note refusal" : "said"} role="status">${stage.said}</p>
         <div class="actions">
           <button type="button" onClick=${() => dialog.current?.close()}>${done ? "Close" : "Cancel"}</button>
@@ -64,7 +65,7 @@ async function stageAfter(acting) {
   }
 }
 
-/** @param {{ wanted: boolean }} props whether a key was refused; where none is needed, none is asked for */
+/** @param {{ wanted: boolean }} props whether a key was rejected; if none is needed, none is requested */
 function AdminKey({ wanted }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   const [own, general] = [useStore(adminKey), useStore(apiKey)];

@@ -1,4 +1,4 @@
-// What a user is recommended and why, and what an act of the user's changed in it.
+// A user's recommendations with their reasons, and what an act of the user changed.
 
 import { useRef } from "preact/hooks";
 import { Age } from "../shell/banner.js";
@@ -17,13 +17,13 @@ import { NamedLink, SymbolLink, useNames } from "./instrument_name.js";
 /** @typedef {import("../state/changes.js").Changes} Changes */
 /** @typedef {import("../shell/hooks.js").Answered<Schemas["Recommendations"]>} Found */
 
-/** What lists rest on, in words. */
+/** Sources of lists, in words. */
 const SOURCES = {
-  model: "the user's own list, made by the trainer",
+  model: "the user's own list, precomputed by the trainer",
   history: "the user's history, folded in now",
-  popular: "what is popular with everyone",
+  popular: "the most popular instruments",
 };
-/** An act that has not changed the answer by then will hardly do so. */
+/** After this time, an act is unlikely to change the answer. */
 const PATIENCE_MS = 10_000;
 
 /**
@@ -123,7 +123,7 @@ function Done({ act: { kind, instrument } }) {
  * @param {import("./acting.js").Act | null} act
  * @param {Found} found
  * @param {Changes | null} changes
- * @returns {string} what came of it
+ * @returns {string} the outcome
  */
 function useOutcome(act, { answer, atMs }, changes) {
   const now = useNow();
@@ -141,7 +141,7 @@ function useOutcome(act, { answer, atMs }, changes) {
  * @param {import("./acting.js").Act} act
  * @param {Schemas["Recommendations"] | null} answer
  * @param {Changes | null} changes
- * @param {number | null} afterMs when the answer was first another one
+ * @param {number | null} afterMs when the answer first differed
  * @param {number} now
  */
 function afterwards(act, answer, changes, afterMs, now) {
@@ -152,5 +152,5 @@ function afterwards(act, answer, changes, afterMs, now) {
   const other = answer !== null && from !== answer.source;
   const source = other ? ` It came from ${from}, and now from ${answer.source}.` : "";
   const moved = summaryOf(changes) || "the same places";
-  return `the answer was another one ${(afterMs / 1000).toFixed(1)} s later: ${moved}.${source}`;
+  return `the answer changed ${(afterMs / 1000).toFixed(1)} s later: ${moved}.${source}`;
 }

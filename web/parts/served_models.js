@@ -1,4 +1,4 @@
-// Who is served what: variants with their shares of the users, and what can be rolled back to.
+// The served models: variants with their shares of the users, and generations kept for a rollback.
 
 import { Age } from "../shell/banner.js";
 import { html } from "../shell/html.js";
@@ -50,7 +50,7 @@ function barsOf(variants) {
  * @param {Schemas["Model"]} props.model
  * @param {string} props.selected
  * @param {{ name: string, place: number, users: number } | null} props.served by which variant, its place among
- *   them and its share of the users; null: the model is kept to be rolled back to
+ *   them and its share of the users; null: the model is kept for a rollback
  */
 function Row({ model, selected, served }) {
   const { generation, report } = model;

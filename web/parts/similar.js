@@ -1,4 +1,4 @@
-// The instruments that users of this one have, too.
+// Instruments that the users of this one also have.
 
 import { ask } from "../api/client.js";
 import { idOf } from "../api/json.js";

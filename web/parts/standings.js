@@ -1,4 +1,4 @@
-// The line that says whether all is well, and what is not, the worst first.
+// The overall status line, and the list of problems, worst first.
 
 import { Age } from "../shell/banner.js";
 import { useNow } from "../shell/hooks.js";
@@ -9,12 +9,14 @@ import { verdictOf } from "../state/pipeline.js";
 /** @typedef {import("../state/pipeline.js").Standing} Standing */
 /** @typedef {import("../state/pipeline.js").Level} Level */
 
-/** Signs and words, for whom colors say nothing. @type {Readonly<Record<Level, [sign: string, word: string]>>} */
+/** Signs and words, so that color is not the only
+cue. @type {Readonly<Record<Level, [sign: string, word: string]>>} */
 const LOOKS = { bad: ["✕", "Failing"], warn: ["!", "Look"], unknown: ["?", "Not known"], well: ["✓", "Well"] };
-/** Before it, a clock's time needs its day. */
+/** Older times are shown with their day. */
 const DAY_MS = 86_400_000;
 
-/** @param {{ all: readonly Standing[], atMs: number | null }} props the worst first; when the pipeline was told of */
+/** @param {{ all: readonly Standing[], atMs: number | null }} props worst first; when the pipeline's state was
+received */
 export function Standings({ all, atMs }) {
   const verdict = verdictOf(all);
   const wrong = all.filter(({ level }) => level !== "well");

@@ -1,4 +1,4 @@
-// How far the workers are, by topic and partition.
+// The workers' progress, by topic and partition.
 
 import { useState } from "preact/hooks";
 import { useNow } from "../shell/hooks.js";
@@ -30,7 +30,7 @@ const WORDS = { bad: "failing", warn: "look", unknown: "not known", well: "well"
 /** @param {number | null} value @param {(value: number) => string} shown */
 const or = (value, shown) => (value === null ? UNKNOWN : shown(value));
 
-/** @param {{ topics: readonly Schemas["TopicState"][], atMs: number }} props when they were so, ms since the epoch */
+/** @param {{ topics: readonly Schemas["TopicState"][], atMs: number }} props time of the states, ms since the epoch */
 export function Topics({ topics, atMs }) {
   const [open, setOpen] = useState(false);
   return html`

@@ -1,4 +1,4 @@
-// The instruments with most events lately, which a user might choose from, too.
+// The instruments with the most recent events, which a user can choose from, too.
 
 import { ask } from "../api/client.js";
 import { Age } from "../shell/banner.js";
@@ -14,7 +14,7 @@ import { NamedLink } from "./instrument_name.js";
 
 const WINDOWS = ["1h", "6h", "24h", "7d"];
 const SHOWN = 10;
-/** As often as the API counts. */
+/** The API's counting interval. */
 const EVERY_MS = 5_000;
 
 /** @param {{ user: string, asked: string | undefined, acting: import("./acting.js").Acting }} props asked: a window */

@@ -1,4 +1,4 @@
-// Whom to look at: an id that is typed in, or some users drawn at random.
+// Choosing a user: by typing an id, or from a random sample.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "../api/client.js";
@@ -14,13 +14,13 @@ const NOBODY = [];
 const DRAWN = 12;
 
 /**
- * Draws once by itself, for people who know no user yet.
+ * Draws once automatically, for people who do not know any user yet.
  *
  * @typedef {object} Drawn
  * @property {readonly string[]} users
  * @property {import("../api/client.js").Problem | null} problem
  * @property {boolean} drawn whether there was an answer
- * @property {() => void} draw shows the first one of others
+ * @property {() => void} draw draws again and shows the first user
  *
  * @returns {Drawn}
  */
@@ -58,7 +58,7 @@ export function UserChoice({ selected, found: { users, problem, drawn, draw } })
             aria-current=${user === selected ? "true" : null}>${user}</a></li>`)}
         </ul>`}
       ${drawn && users.length === 0 && html`<p
-        class="note">No user has a history yet. An id of anybody can be typed in.</p>`}
+        class="note">No user has a history yet. You can type in any id.</p>`}
     </section>
   `;
 }

@@ -1,4 +1,4 @@
-// What is known of a user: the instruments that the user has.
+// A user's history: the instruments that the user has.
 
 import { useState } from "preact/hooks";
 import { Age } from "../shell/banner.js";

@@ -1,4 +1,4 @@
-// What a user may ask for: all that is known, and the end of it.
+// A user's data rights: export and erasure.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem, ask } from "../api/client.js";
@@ -11,8 +11,8 @@ import { Question } from "./question.js";
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
 const ERASED = [
-  "The history, the user's own lists and the user's part of all counts end, for every process.",
-  "It cannot be undone. A user who comes back begins anew.",
+  "This removes the history, the user's own lists and the user's part of all counts, for every process.",
+  "It cannot be undone. A user who comes back starts with an empty history.",
 ];
 
 /** @param {{ user: string }} props */
@@ -21,7 +21,7 @@ export function UserRights({ user }) {
   const close = () => setAsked(null);
   return html`
     <section class="panel" aria-labelledby="rights-title">
-      <h2 id="rights-title">What the user may ask for</h2>
+      <h2 id="rights-title">Data rights of the user</h2>
       <div class="deciding">
         <button type="button" onClick=${() => setAsked("export")}>Export…</button>
         <button type="button" onClick=${() => setAsked("erase")}>Erase…</button>
@@ -39,7 +39,7 @@ export function UserRights({ user }) {
 async function erased(user) {
   /** @type {Schemas["Erasing"]} */
   const { user_id } = await ask(`/v1/users/${encodeURIComponent(user)}`, { method: "DELETE", asAdmin: true });
-  return `The erasure of ${user_id} stands in the log. The history goes within seconds.`;
+  return `The erasure of ${user_id} is in the log. The history is removed within seconds.`;
 }
 
 /** @param {{ user: string, onClose: () => void }} props */
@@ -59,7 +59,8 @@ function Exporting({ user, onClose }) {
     <dialog class="export" ref=${dialog} aria-labelledby="export-title" onClose=${onClose}>
       <form onSubmit=${submit}>
         <h2 id="export-title">Export ${user}?</h2>
-        ${answer === null && html`<p>All that Redis has of the user: the history with all its figures, the variant, and
+        ${answer === null && html`<p>Everything that Redis has about the user: the
+        history with all its figures, the variant, and
           the lists that were made for the user.</p>`}
         <div role="status">${answer !== null && html`<${Exported} answer=${answer} />`}</div>
         ${found instanceof Problem && html`<${Refusal} problem=${found} />`}

@@ -1,4 +1,4 @@
-// The frame around the views: navigation, what concerns all of them, and the view that is asked for.
+// The frame around the views: navigation, shared elements, and the selected view.
 
 import { Component } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -47,7 +47,7 @@ export function App() {
 
 /** @param {Event} event */
 function toMain(event) {
-  event.preventDefault(); // the address says which view is shown
+  event.preventDefault(); // the hash selects the view
   document.getElementById("main")?.focus();
 }
 
@@ -96,6 +96,6 @@ class Contained extends Component {
   /** @override */
   render() {
     if (!this.state.failed) return this.props.children;
-    return html`<p class="note" role="alert">This view failed, which is a bug. The browser's console says more.</p>`;
+    return html`<p class="note" role="alert">This view failed, which is a bug. See the browser's console for details.</p>`;
   }
 }

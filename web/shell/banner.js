@@ -5,10 +5,10 @@ import { ago, clock } from "../state/format.js";
 import { useNow, useStore } from "./hooks.js";
 import { html } from "./html.js";
 
-/** A failure that is over by then is no news. */
+/** Shorter failures are not reported. */
 const SHOWN_AFTER_MS = 1000;
 
-/** Says since when answers are missing, and that the page goes on asking. What ticks is not read aloud. */
+/** Says since when answers are missing, and that the page keeps trying. The ticking time is not read aloud. */
 export function Banner() {
   const failure = longest(useStore(failures));
   const now = useNow();

@@ -1,4 +1,4 @@
-// What views use to follow stores, the time, and answers of the API.
+// Hooks for views: stores, the time, and answers of the API.
 
 import { useEffect, useState } from "preact/hooks";
 import { repeatedly } from "../api/asking.js";
@@ -13,7 +13,7 @@ setInterval(() => now.update(() => Date.now()), 1000);
 /**
  * @template T
  * @param {import("../state/store.js").Store<T>} store
- * @returns {T} its value; the component is drawn again when that changes
+ * @returns {T} its value; the component rerenders when it changes
  */
 export function useStore(store) {
   const [, draw] = useState({});
@@ -32,20 +32,20 @@ export const useNow = () => useStore(now);
 /**
  * @template T
  * @typedef {object} Answered
- * @property {T | null} answer the last one to this question
- * @property {number | null} atMs when it came, ms since the epoch
- * @property {Problem | null} problem why there is no newer one, if the API refuses it
+ * @property {T | null} answer the last answer to this request
+ * @property {number | null} atMs when it was received, ms since the epoch
+ * @property {Problem | null} problem why there is no newer one, if the API rejects the request
  */
 
 /** @type {Answered<never>} */
 const NOTHING = { answer: null, atMs: null, problem: null };
 
 /**
- * Asks when the question changes, on a new key, and then again in intervals. While the API is away
- * it keeps the last answer, and goes on by itself.
+ * Requests when the question or the key changes, and then at intervals. While the API is down, it
+ * keeps the last answer and retries.
  *
  * @template T
- * @param {string | null} question says all that `once` asks for; null: asks nothing
+ * @param {string | null} question identifies the request of `once`; null: sends none
  * @param {(signal: AbortSignal) => Promise<T>} once
  * @param {number | null} [everyMs] null: until it is answered once
  * @returns {Answered<T>}

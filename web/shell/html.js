@@ -1,4 +1,4 @@
-// Markup without a build: html`<b>${text}</b>`. What is put in is text, never markup.
+// Markup without a build step: html`<b>${text}</b>`. Inserted values are text, never markup.
 
 import htm from "htm";
 import { h } from "preact";

@@ -1,4 +1,4 @@
-// The API key that a person types in, and what to show where one is missing.
+// The API key that a person enters, and the message if one is missing.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { apiKey } from "../state/session.js";
@@ -14,7 +14,7 @@ export function KeyButton() {
   `;
 }
 
-/** @param {{ onClose: () => void }} props It is made anew each time: what was typed and not taken is gone. */
+/** @param {{ onClose: () => void }} props It is recreated each time, so input that was not submitted is discarded. */
 function KeyDialog({ onClose }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => dialog.current?.showModal(), []);

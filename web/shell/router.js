@@ -1,4 +1,4 @@
-// Which view is shown, and of what: the part of the address after `#`.
+// The shown view and its subject: the part of the URL after `#`.
 //
 // `#/markets/4?interval=5m` is the view `markets`, its subject `4`, and one setting of it.
 
@@ -32,7 +32,7 @@ export function hrefOf(view, subject = "", query = {}) {
   return `#/${path}${asked.size > 0 ? `?${asked}` : ""}`;
 }
 
-/** @param {string} text @returns {string} as it is if it is not encoded well */
+/** @param {string} text @returns {string} unchanged if it is not encoded correctly */
 function decoded(text) {
   try {
     return decodeURIComponent(text);

@@ -1,4 +1,4 @@
-// Light or dark: what the system says, until a person chooses.
+// Light or dark: the system's setting, until a person chooses.
 
 import { createStore } from "../state/store.js";
 
@@ -10,7 +10,7 @@ const storage = allowedStorage();
 /** @type {string | null} What a person chose. */
 let choice = storage?.getItem(PLACE) ?? null;
 
-/** @returns {Storage | null} null: the browser keeps nothing for this page */
+/** @returns {Storage | null} null: the browser stores nothing for this page */
 function allowedStorage() {
   try {
     return localStorage;
@@ -32,7 +32,7 @@ function apply() {
   theme.update(current);
 }
 
-/** Takes the other one from now on, on this browser if it keeps anything. */
+/** Switches the theme, and stores the choice if the browser allows it. */
 export function toggleTheme() {
   choice = current() === "dark" ? "light" : "dark";
   storage?.setItem(PLACE, choice);

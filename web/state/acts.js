@@ -1,4 +1,4 @@
-// What a user does with an instrument, as the API takes it.
+// A user's actions on an instrument, in the API's format.
 
 /** @typedef {import("../api/types").components["schemas"]["Recommendations"]} Recommendations */
 /** @typedef {"view" | "click" | "watch" | "trade"} Kind */
@@ -21,8 +21,8 @@ export const eventOf = (user, instrument, kind, nowMs) => ({
 });
 
 /**
- * What is fed back when a person chooses from an answer: all of it was shown, so that the rate of
- * clicks stays one, and one was clicked.
+ * The feedback when a person chooses from an answer: impressions of all of it, so that the click
+ * rate is correct, and one click.
  *
  * @param {Recommendations} answer
  * @param {number} instrument

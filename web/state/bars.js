@@ -1,5 +1,5 @@
-// Bars of one instrument and interval, oldest first, as lists that are never changed in place: a
-// bar that stays the same stays the same object.
+// Bars of one instrument and interval, oldest first, as immutable lists: an unchanged bar stays the
+// same object.
 
 /** @typedef {import("../api/types").components["schemas"]["Bar"]} Bar */
 /** @typedef {"1m" | "5m" | "15m" | "1h" | "1d" | "1w"} Interval */
@@ -8,13 +8,13 @@
 export const INTERVALS = {
   ...{ "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "1d": 86_400_000, "1w": 604_800_000 },
 };
-/** The first one after the epoch: weeks count from it, and all shorter bars fit between. */
+/** The first one after the epoch: weeks count from it, and align with all shorter bars. */
 const MONDAY = 345_600_000;
 
-/** Wider gaps are drawn as if there were none: 1,000 places are more than a screen. */
+/** Wider gaps are not drawn: 1,000 places are more than a screen. */
 const WIDEST_GAP = 1000;
 
-/** @param {string | undefined} text @returns {Interval} 1m if it is none */
+/** @param {string | undefined} text @returns {Interval} 1m if it is not one */
 export function intervalOf(text) {
   return text !== undefined && text in INTERVALS ? /** @type {Interval} */ (text) : "1m";
 }
@@ -25,7 +25,7 @@ export function startOf(ms, interval) {
 }
 
 /**
- * Puts bars in the place of those with the same `t`, and the others between them.
+ * Replaces bars with the same `t`, and inserts the others.
  *
  * @param {readonly Bar[]} bars
  * @param {readonly Bar[]} changed
@@ -41,8 +41,8 @@ export function withChanges(bars, changed) {
 }
 
 /**
- * Adds what was read. It may be older than what came live meanwhile: of two bars with the same `t`
- * the one with more quotes is the later one, and of two with as many the one that is closed.
+ * Adds bars that were read. They may be older than live ones: of two bars with the same `t`, the one
+ * with more quotes is the later one, and if both have as many, the closed one.
  *
  * @param {readonly Bar[]} bars
  * @param {readonly Bar[]} read
@@ -58,7 +58,7 @@ export function withHistory(bars, read) {
 
 /**
  * Returns the times of all places of a chart: those of the bars, and of the gaps between them,
- * which the chart would leave out.
+ * which the chart would omit.
  *
  * @param {readonly Bar[]} bars
  * @param {Interval} interval

@@ -1,9 +1,9 @@
-// What became of a list of recommendations.
+// Changes of a list of recommendations.
 
 /** @typedef {{ readonly instrument_id: number }} Item */
 /**
  * @typedef {object} Changes
- * @property {ReadonlyMap<number, number | "new">} moved by instrument: the places that it rose, below 0 if it fell
+ * @property {ReadonlyMap<number, number | "new">} moved by instrument: the number of places it rose, negative if it fell
  * @property {readonly number[]} gone instruments, in the order of their former places
  */
 

@@ -1,14 +1,14 @@
-// The bars of the chart: what was read, what came live, and what was read again because of that.
+// The bars of the chart: those read, live ones, and those read again after a live change.
 //
-// Minute bars come live. Bars of longer intervals are made of them by the API, which knows them all,
-// so a bar of which a minute changed is read again.
+// Only minute bars are live. The API computes bars of longer intervals from all of their minutes, so
+// a bar is read again when one of its minutes changes.
 
 import { INTERVALS, startOf, withChanges, withHistory } from "./bars.js";
 import { createStore } from "./store.js";
 
 /** @typedef {import("./bars.js").Bar} Bar */
 /** @typedef {import("./bars.js").Interval} Interval */
-/** @typedef {{ limit: number, start?: number, end?: number }} Range of starts, ms since the epoch, `end` left out */
+/** @typedef {{ limit: number, start?: number, end?: number }} Range of starts, ms since the epoch, `end` exclusive */
 /** @typedef {Pick<import("../api/types").components["schemas"]["Bars"], "bars" | "next_page_token" | "continue_before">} Page */
 /** @typedef {(range: Range) => Promise<Page>} Read */
 /**
@@ -19,7 +19,7 @@ import { createStore } from "./store.js";
  */
 
 const PAGE = 500;
-/** Pages without bars, as of nights and weekends, that are passed over to find some. */
+/** Empty pages, such as nights and weekends, that are skipped to find bars. */
 const MOST_EMPTY = 12;
 
 /**
@@ -33,11 +33,11 @@ export function createChartBars(interval, read) {
   const dirty = new Set();
   let paging = false;
   let refreshing = false;
-  /** @type {number | null} Start of the earliest bar that was asked for. */
+  /** @type {number | null} Start of the earliest requested bar. */
   let earliest = null;
-  /** When bars came last, ms since the epoch. */
+  /** When bars were last received, ms since the epoch. */
   let seenMs = Date.now();
-  /** Whether a page of the newest does not reach back to what is held: bars in between would be missing. */
+  /** Whether a page of the newest bars does not reach back to the held ones, so that some would be missing. */
   const wasAway = () => Date.now() - seenMs > (PAGE - 1) * step;
 
   /** @param {readonly Bar[]} bars */
@@ -55,7 +55,7 @@ export function createChartBars(interval, read) {
     store.update((held) => ({ ...held, loaded: true }));
   }
 
-  /** Reads to the left of what is there: one page, or further if it has no bars. */
+  /** Reads earlier bars: one page, or more if it is empty. */
   async function loadEarlier() {
     const first = store.get().bars[0];
     if (paging || first === undefined || store.get().complete) return;
@@ -106,7 +106,7 @@ export function createChartBars(interval, read) {
 
 /**
  * @param {Page} page the first of all bars
- * @returns {number} when the oldest bar starts, or the epoch, before which is none, if not all was looked at
+ * @returns {number} start of the oldest bar, or the epoch if not everything was read
  */
 function oldestOf({ bars: [oldest], next_page_token }) {
   return oldest?.t ?? (next_page_token === null ? Infinity : 0);

@@ -1,4 +1,4 @@
-// What the page gets no answers to, and since when. Each question has a name of its own here.
+// Requests without answers, and since when. Each request has a name here.
 
 import { createStore } from "./store.js";
 
@@ -9,7 +9,7 @@ import { createStore } from "./store.js";
 export const failures = createStore({});
 
 /**
- * A question that fails again fails since the first time.
+ * A repeated failure keeps the time of the first one.
  *
  * @param {Failures} before
  * @param {string} question
@@ -24,7 +24,7 @@ export function withFailure(before, question, reason, nowMs) {
 
 /**
  * @param {Failures} before
- * @param {string} question answered, or asked no longer
+ * @param {string} question answered, or no longer sent
  * @returns {Failures}
  */
 export function withoutFailure(before, question) {
@@ -35,7 +35,7 @@ export function withoutFailure(before, question) {
 
 /**
  * @param {Failures} found
- * @returns {Failure | null} the one that lasts longest
+ * @returns {Failure | null} the longest one
  */
 export function longest(found) {
   const all = Object.values(found).sort((one, other) => one.sinceMs - other.sinceMs);

@@ -1,4 +1,4 @@
-// Numbers and times as people read them. Times are UTC, as the days of bars are.
+// Formats numbers and times. Times are UTC, as are the days of bars.
 
 const COUNT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const AMOUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 8 });
@@ -51,7 +51,7 @@ export const minute = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T
 /** @param {number} share 0.25 is a quarter @returns {string} such as 25.0% */
 export const percent = (share) => `${(share * 100).toFixed(1)}%`;
 
-/** @param {number} ms an age; below 0 if clocks differ @returns {string} such as 5 s ago */
+/** @param {number} ms an age; negative if clocks differ @returns {string} such as 5 s ago */
 export const ago = (ms) => `${span(ms)} ago`;
 
 /** @param {number} ms how long something takes; below 0: as 0 @returns {string} such as 5 s */

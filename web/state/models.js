@@ -1,4 +1,4 @@
-// What the API tells of models, as the view shows it: figures over time, what a decision changes.
+// Prepares the API's data on models for the view: figures over time, consequences of decisions.
 
 import { percent } from "./format.js";
 
@@ -9,7 +9,7 @@ import { percent } from "./format.js";
 /** @typedef {Schemas["Arm"]} Arm */
 
 /**
- * @typedef {object} Point what the hold-out found of a generation
+ * @typedef {object} Point the hold-out figures of a generation
  * @property {string} generation
  * @property {number} atMs ms since the epoch
  * @property {number} ndcg
@@ -30,8 +30,8 @@ export const canaryOf = ({ variants }) => variants.find(({ trial }) => trial !==
 export const defaultOf = ({ variants }) => variants.find(({ variant }) => variant === "default") ?? null;
 
 /**
- * Returns the generations of the default variant that a hold-out is known of, oldest first. Decisions
- * go further back than reports, which end with their generations.
+ * Returns the generations of the default variant with a known hold-out, oldest first. Decisions go
+ * further back than reports, which expire with their generations.
  *
  * @param {Models | null} models
  * @param {readonly Decision[]} decisions
@@ -45,7 +45,7 @@ export function timeline(models, decisions) {
   return [...latest.values()].sort((one, other) => one.atMs - other.atMs);
 }
 
-/** @param {Decision} decision @returns {Point[]} one, or none if it tells of no hold-out */
+/** @param {Decision} decision @returns {Point[]} one, or none if it has no hold-out */
 function pointOfDecision({ generation, at, what, variant, figures }) {
   const { ndcg, ndcg_low: low, ndcg_high: high, coverage, personalization, holdout_users: users } = figures;
   if (!LET_OUT.includes(what) || !OF_DEFAULT.includes(variant) || ndcg === undefined) return [];
@@ -70,10 +70,10 @@ function pointOfReport({ generation, report }) {
  */
 
 /**
- * Returns what is seen of a canary beside what is seen of the served generation.
+ * Returns the figures of a canary compared with those of the served generation.
  *
  * @param {Readonly<Record<string, number>>} figures of a standing or a verdict
- * @returns {Compared[]} those measures that anything is known of
+ * @returns {Compared[]} the measures with known values
  */
 export function compared(figures) {
   const value = (/** @type {string} */ name) => figures[name] ?? null;
@@ -101,11 +101,11 @@ export function compared(figures) {
 
 /**
  * @typedef {object} Consequence of a decision
- * @property {string} subject the generations that it is about: of others it would be another decision
+ * @property {string} subject the generations that it affects: with others, it would be a different decision
  * @property {readonly string[]} facts what changes
  */
 
-export const AT_ONCE = "It holds from the next request on.";
+export const AT_ONCE = "It takes effect with the next request.";
 
 /** @param {Models} models @returns {Consequence | null} null: there is no canary */
 export function promotion(models) {
@@ -122,15 +122,15 @@ export function promotion(models) {
   };
 }
 
-/** @param {Models} models @returns {Consequence | null} null: there is nothing to go back to */
+/** @param {Models} models @returns {Consequence | null} null: there is nothing to roll back to */
 export function rollback(models) {
   const [canary, served, before] = [canaryOf(models), defaultOf(models), models.previous[0]];
   if (served === null) return null;
   const from = served.serves.generation;
-  const held = "The trainer then publishes nothing until a person asks for it: python -m trainer once.";
+  const held = "The trainer then publishes nothing until a person requests it: python -m trainer once.";
   if (canary !== null) {
     const gone = canary.serves.generation;
-    const taken = `The canary ${gone} is taken away: its ${percent(canary.users)} of all users get ${from} again.`;
+    const taken = `The canary ${gone} is withdrawn: its ${percent(canary.users)} of all users get ${from} again.`;
     return { subject: `${from} ${gone}`, facts: [taken, held, AT_ONCE] };
   }
   if (before === undefined) return null;
@@ -139,7 +139,7 @@ export function rollback(models) {
 }
 
 /**
- * Returns the shares of the users that variants have by their weights; the canary's is counted in.
+ * Returns the variants' shares of the users by their weights, including the canary's.
  *
  * @param {readonly Arm[]} arms
  * @param {Readonly<Record<string, number>>} weights by variant

@@ -1,4 +1,4 @@
-// What the API tells of the pipeline, as an operator asks: what is not well, and since when.
+// Derives the pipeline's status for operators from the API's data: problems, and since when.
 
 import { percent, span, whole } from "./format.js";
 
@@ -13,11 +13,12 @@ import { percent, span, whole } from "./format.js";
  * @property {string} subject
  * @property {Level} level
  * @property {string} says
- * @property {number | null} sinceMs since when it is not well, ms since the epoch; null: it is, or that is not told
+ * @property {number | null} sinceMs since when there is a problem, ms since the epoch; null: there is none, or the
+ time is not known
  */
 
 /**
- * @typedef {object} Health what `/health/ready` tells
+ * @typedef {object} Health the answer of `/health/ready`
  * @property {"ready" | "not ready" | "private"} kind private: it is served on another port
  * @property {string} says why it is not ready
  */
@@ -34,9 +35,9 @@ import { percent, span, whole } from "./format.js";
 
 /** Levels from the worst. */
 const LEVELS = /** @type {const} */ (["bad", "warn", "unknown", "well"]);
-/** A lag is no news while it is less than what comes in so many seconds. */
+/** A lag below the incoming records of so many seconds is not reported. */
 const LAG_WITHIN_S = 30;
-/** Dead letters are news for so long. */
+/** Dead letters are reported for so long. */
 const REJECTED_WITHIN_MS = 600_000;
 
 /** @param {Known} known @param {number} nowMs @returns {Standing[]} the worst first */
@@ -156,7 +157,7 @@ function earliest(times) {
  * @param {readonly number[]} ts
  * @param {readonly T[]} values one for each of the `ts`
  * @param {(value: T) => boolean} holds
- * @returns {number | null} since which of the `ts` it holds without a break; null: it does not now
+ * @returns {number | null} since which of the `ts` it has held without interruption; null: it does not hold now
  */
 export function runStart(ts, values, holds) {
   const last = values.findLastIndex((value) => !holds(value));
@@ -184,7 +185,7 @@ export const MEASURES = [
 
 /**
  * @param {readonly (number | null)[]} values oldest first
- * @returns {number} the place of the newest one that is known; -1: none is
+ * @returns {number} the index of the newest known value; -1: none is known
  */
 export const newestKnown = (values) => values.findLastIndex((value) => value !== null);
 
@@ -204,7 +205,7 @@ export function lineInWords({ title, shown }, values) {
 }
 
 /**
- * Returns about `most` rows of the history, newest first: every so manyth sample.
+ * Returns about `most` rows of the history, newest first, as evenly spaced samples.
  *
  * @param {History} history
  * @param {number} most

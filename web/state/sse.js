@@ -1,8 +1,8 @@
-// Server-sent events out of text that comes in pieces, as the HTML standard has it (9.2.6).
+// Parses server-sent events from chunks of text, by the HTML standard (9.2.6).
 
 /** @typedef {{ readonly event: string, readonly data: string, readonly id: string | null }} ServerSent */
 
-/** @returns {(piece: string) => ServerSent[]} takes the next piece, and returns the events that it completes */
+/** @returns {(piece: string) => ServerSent[]} takes the next chunk, and returns the events that it completes */
 export function createParser() {
   let rest = "";
   return (piece) => {

@@ -1,11 +1,11 @@
-// A value that others follow.
+// An observable value.
 
 /**
  * @template T
  * @typedef {object} Store
  * @property {() => T} get
- * @property {(change: (value: T) => T) => void} update replaces the value; followers are told if it is another one
- * @property {(follower: () => void) => () => void} follow returns what ends it
+ * @property {(change: (value: T) => T) => void} update replaces the value; followers are notified if it changes
+ * @property {(follower: () => void) => () => void} follow returns a function that ends it
  */
 
 /**

@@ -1,4 +1,4 @@
-// Instruments, and the prices of one of them as they come.
+// Instruments, and the live prices of one of them.
 
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import { openBarStream } from "../api/bar_stream.js";
@@ -12,7 +12,7 @@ import { intervalOf } from "../state/bars.js";
 /** @typedef {import("../api/bar_stream.js").LiveBar} LiveBar */
 /** @typedef {import("../parts/instrument_list.js").Listed} Listed */
 
-/** Prices of so many are followed: more are hardly looked at. */
+/** The number of instruments with live prices: more are rarely looked at. */
 const FOLLOWED = 100;
 
 /** @param {{ place: import("../shell/router.js").Place }} props */
@@ -44,7 +44,7 @@ function followed(selected, listed) {
  * @typedef {object} Live
  * @property {ReadonlyMap<number, LiveBar>} newest the newest bar of each instrument
  * @property {number} lives how often the newest bars were complete after a (re)connection
- * @property {import("../api/client.js").Problem | null} problem why nothing comes, if the API refuses it
+ * @property {import("../api/client.js").Problem | null} problem why there is no data, if the API rejects the stream
  * @property {(listener: (bars: LiveBar[]) => void) => () => void} listen to all bars; returns what ends it
  */
 

@@ -1,4 +1,4 @@
-// What is served to whom and why, how it came to be, and deciding it.
+// The served models, their history, and decisions on them.
 
 import { useRef, useState } from "preact/hooks";
 import { ask } from "../api/client.js";
@@ -83,7 +83,7 @@ function Problems({ problem }) {
 /**
  * @param {string} name of the question
  * @param {string} path
- * @param {number} round asks at once when it grows; the last answer stays meanwhile
+ * @param {number} round requests at once when it grows; the last answer is shown until then
  * @returns {Answered<unknown>}
  */
 function useKept(name, path, round) {

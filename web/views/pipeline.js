@@ -1,4 +1,4 @@
-// How the pipeline is: what is not well, how far the workers are and were, and what they rejected.
+// The pipeline's status: problems, the workers' current and past progress, and rejected records.
 
 import { readiness } from "../api/health.js";
 import { ask } from "../api/client.js";
@@ -14,7 +14,7 @@ import { standings } from "../state/pipeline.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
 
-/** The API asks Kafka once a second at most, and samples its history every 10 s. */
+/** The API queries Kafka once a second at most, and samples its history every 10 s. */
 const EVERY_MS = 2_000;
 const HISTORY_EVERY_MS = 10_000;
 
@@ -57,7 +57,7 @@ export function View(_) {
 
 /**
  * @param {import("../shell/hooks.js").Answered<unknown>} found
- * @returns {import("../state/connection.js").Failure | null} a refusal, since the last answer, if there was one
+ * @returns {import("../state/connection.js").Failure | null} an error answer, since the last success, if there was one
  */
 function refused({ atMs, problem }) {
   return problem === null || atMs === null ? null : { sinceMs: atMs, reason: problem.message };

@@ -1,4 +1,4 @@
-// One user: what is known, what is recommended and why, and acting as the user would.
+// One user: the history, recommendations with reasons, and acting as the user.
 
 import { ask } from "../api/client.js";
 import { useActing } from "../parts/acting.js";
