@@ -15,7 +15,7 @@ from contracts.keyspace import BarValue
 HEARTBEAT: Final = b":\n\n"
 """A comment, sent when there is nothing else: it keeps proxies from closing the connection."""
 OPENING: Final = b"retry: 2000\n\n"
-"""Tells a client after how many ms to reconnect."""
+"""After how many ms a client should reconnect."""
 
 StaleReason = Literal["redis-away"]
 

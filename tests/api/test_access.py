@@ -169,7 +169,7 @@ class TestRotation:
         assert await status(connection, None) == 401
 
     @pytest.mark.parametrize("text", ["[{", None])
-    async def test_a_broken_file_leaves_the_keys_as_they_were_and_is_told(
+    async def test_a_broken_file_leaves_the_keys_unchanged_and_is_reported(
         self,
         connection: Client,
         path: Path,

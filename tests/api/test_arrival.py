@@ -20,7 +20,7 @@ MIB = b"x" * 1024 * 1024
 
 @dataclass
 class Answering:
-    """An application that answers at once, and reads a body only if it is told to."""
+    """An application that answers at once, and reads a body only if configured to."""
 
     reads: bool = True
 

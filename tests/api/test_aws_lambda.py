@@ -21,7 +21,7 @@ Ask = Callable[..., dict[str, Any]]
 
 
 def event(target: str, *, method: str = "GET", body: str | None = None) -> dict[str, Any]:
-    """Return a request as an HTTP API of API Gateway tells it, in format 2.0."""
+    """Return a request as sent by an HTTP API of API Gateway, in format 2.0."""
     path, _, query = target.partition("?")
     http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7"}
     return {

@@ -22,7 +22,7 @@ QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "ts": 162906162812
 
 
 class Held:
-    """An application that answers when it is told to."""
+    """An application that answers on demand."""
 
     def __init__(self) -> None:
         self.goes_on = asyncio.Event()
@@ -61,7 +61,7 @@ def client(held: Held) -> httpx.AsyncClient:
 
 
 @pytest.mark.parametrize(("method", "bound"), [("GET", MAX_READS), ("POST", MAX_WRITES)])
-async def test_one_request_too_many_is_told_to_come_back_and_the_others_are_answered(
+async def test_one_request_too_many_is_asked_to_retry_and_the_others_are_answered(
     held: Held, client: httpx.AsyncClient, method: str, bound: int
 ) -> None:
     under_way = [asyncio.create_task(client.request(method, "/")) for _ in range(bound)]
@@ -113,7 +113,7 @@ class Reading(Held):
 
 
 class Slow:
-    """Bodies whose end comes when it is told to."""
+    """Bodies that end on demand."""
 
     def __init__(self, begins_with: bytes = b"{") -> None:
         self.ends = asyncio.Event()
@@ -206,7 +206,7 @@ async def test_what_came_of_all_bodies_is_bounded(
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
-async def test_what_tells_how_the_server_is_is_never_turned_away(
+async def test_monitoring_requests_are_never_rejected(
     held: Held, client: httpx.AsyncClient, path: str
 ) -> None:
     reads = [asyncio.create_task(client.get("/")) for _ in range(MAX_READS)]
@@ -269,10 +269,10 @@ async def test_the_server_turns_writes_away_while_kafka_makes_others_wait(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_refusal_comes_later_and_holds_no_place_meanwhile(
+async def test_a_rejection_is_delayed_and_holds_no_place(
     monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    """Or whoever asks again at once would have the server do nothing but refuse."""
+    """Otherwise clients that retry at once would keep the server busy with rejections."""
     may_go, resting = asyncio.Event(), asyncio.Event()
 
     async def rest() -> None:

@@ -35,7 +35,7 @@ HALF = 8192
 
 
 def node(folder: Path) -> Server:
-    # The cluster's bus listens 10,000 above the port, unless told otherwise.
+    # The cluster's bus listens 10,000 above the port, by default.
     server = valkey(free_port(), folder)
     # Replicas get their data at once, not after 5 s.
     quickly = ("--repl-diskless-sync-delay", "0")

@@ -35,11 +35,11 @@ async def test_what_is_accepted_stands_in_the_log_under_its_instrument(
     assert (answer.status_code, answer.json()) == (202, {"instrument_id": 4})
 
     found = read_back(broker, INSTRUMENTS.name, topology.instruments, 4)
-    told = [decode_instrument_record(record.key, record.value) for record in found]
+    decoded = [decode_instrument_record(record.key, record.value) for record in found]
     described = [Instrument(instrument_id=i, **{**APPLE, "categories": ("tech",)}) for i in ids]
     expected = [*zip(ids, described, strict=True), (4, None)]
-    assert sorted(told, key=str) == sorted(expected, key=str)
-    for record, (i, _) in zip(found, told, strict=True):
+    assert sorted(decoded, key=str) == sorted(expected, key=str)
+    for record, (i, _) in zip(found, decoded, strict=True):
         assert record.partition == instrument_partition(i, topology.instruments)
 
 

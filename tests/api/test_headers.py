@@ -82,7 +82,7 @@ async def test_the_documentation_allows_its_own_script_and_no_other(
 
 
 @needs_nginx
-def test_behind_nginx_each_header_comes_once_whoever_answers(tmp_path: Path) -> None:
+def test_behind_nginx_each_header_is_sent_once(tmp_path: Path) -> None:
     port = free_port()
     nginx = door(tmp_path, [port], "/health/live")
     with (

@@ -190,7 +190,7 @@ async def once(port: int, target: bytes, headers: bytes) -> bytes:
 
 @pytest.mark.parametrize("target", ["/instruments/4", "/v1/instruments/4/similar"])
 @pytest.mark.parametrize("way", [b"", ORDINARY])
-async def test_who_has_the_answer_is_told_so_without_it(
+async def test_a_client_with_a_current_copy_gets_304_without_a_body(
     client: Client, target: str, way: bytes
 ) -> None:
     full = await client.get(target)

@@ -217,7 +217,7 @@ async def test_an_instrument_that_the_model_does_not_know_is_a_problem(
     assert answer.json()["type"] == "urn:tickrec:problem:unknown-instrument"
 
 
-async def test_before_the_first_model_the_client_is_told_to_come_back(
+async def test_before_the_first_model_the_client_is_asked_to_retry(
     client: httpx.AsyncClient,
 ) -> None:
     for path in ("/v1/instruments/4/similar", "/v1/users/ABC/recommendations"):

@@ -96,7 +96,7 @@ def test_a_refusal_says_whether_the_key_is_missing_or_unknown(
         assert admitted_by(access, "read", (b"authorization", b"bearer  reader")) == "reader"
 
 
-def test_a_key_without_the_scope_is_told_which_one() -> None:
+def test_a_key_without_the_scope_is_rejected_with_the_scope_named() -> None:
     said = refusal(access_by(READER), "admin", sent(b"reader"))
     assert said == ("forbidden", "The key does not have the scope `admin`")
 

@@ -46,7 +46,7 @@ def kind(answer: httpx.Response) -> str:
     return slug.removeprefix("urn:tickrec:problem:")
 
 
-async def test_a_writer_whose_quota_is_used_up_is_told_when_to_try_again(limited: Serve) -> None:
+async def test_a_writer_whose_quota_is_used_up_gets_a_retry_time(limited: Serve) -> None:
     async with limited("1000/minute") as client:
         assert kind(await client.post("/v1/events", content=FULL_OF_NOTHING)) == "invalid-events"
         answer = await client.post("/v1/events", content=FULL)

@@ -118,10 +118,10 @@ async def test_a_slow_client_gets_the_last_state_of_the_newest_minutes_and_no_mo
         for instrument, states in last.items()
         for minute in sorted(states)[-MINUTES_HELD:]
     }
-    told = await taken(listener)
-    assert len(told) <= MINUTES_HELD * 3
-    assert newest <= set(told) | {bar for bar in newest if _was_pushed_out(bar, minutes)}
-    assert set(told) <= newest
+    received = await taken(listener)
+    assert len(received) <= MINUTES_HELD * 3
+    assert newest <= set(received) | {bar for bar in newest if _was_pushed_out(bar, minutes)}
+    assert set(received) <= newest
 
 
 def _was_pushed_out(bar: tuple[int, int, int], minutes: list[tuple[int, int]]) -> bool:

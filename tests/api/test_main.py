@@ -53,9 +53,7 @@ def test_it_starts_without_redis_and_kafka_and_ends_with_0_on_sigterm(tmp_path: 
     assert "very-secret" not in server.command.log.read_text()
 
 
-async def test_told_to_end_under_load_it_answers_all_that_was_asked(
-    tmp_path: Path, store_url: str
-) -> None:
+async def test_a_shutdown_under_load_answers_every_request(tmp_path: Path, store_url: str) -> None:
     port = free_port()
     server = api(port, tmp_path, {"REDIS_URL": store_url})
     with running(server) as process:

@@ -133,7 +133,7 @@ async def test_a_page_of_an_origin_that_may_ask_sees_the_answer(wire: Client) ->
         assert b"access-control" not in await wire.get(path)
 
 
-async def test_a_browser_that_asks_first_is_told_what_a_page_may_send(wire: Client) -> None:
+async def test_a_preflight_request_is_answered_with_what_a_page_may_send(wire: Client) -> None:
     asked = b"Origin: %b\r\nAccess-Control-Request-Method: POST\r\n" % SHOP.encode()
     asked += b"Access-Control-Request-Headers: content-type,x-api-key\r\n"
     answer = await wire.send(request("/v1/events", method="OPTIONS", headers=asked))

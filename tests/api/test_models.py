@@ -62,21 +62,21 @@ def noted(filled: Filled) -> list[Decision]:
     return read_decisions(filled.store, filled.keys)
 
 
-async def test_models_are_told_with_shares_and_the_figures_of_their_reports(
+async def test_models_are_shown_with_shares_and_the_figures_of_their_reports(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
     serve_all(filled)
     filled.store.set(filled.keys.model_report("g2"), msgspec.json.encode(REPORT))
     filled.store.set(filled.keys.model_report("g1"), "{")
-    told = (await client.get("/v1/models")).json()
-    default, canary = told["variants"]
+    body = (await client.get("/v1/models")).json()
+    default, canary = body["variants"]
     assert (default["variant"], default["users"], default["trial"]) == ("default", 0.75, None)
     assert canary["variant"] == "canary"
     assert (canary["users"], canary["serves"]["generation"]) == (0.25, "g3")
     assert canary["trial"] == {"share": 0.25, "since_ms": 1629061628123, "so_far": None}
-    assert (canary["serves"]["report"], told["previous"][0]["report"]) == (None, None)
-    assert told["previous"][0]["generation"] == "g1"
-    assert (told["experiment"], told["held"]) == (None, False)
+    assert (canary["serves"]["report"], body["previous"][0]["report"]) == (None, None)
+    assert body["previous"][0]["generation"] == "g1"
+    assert (body["experiment"], body["held"]) == (None, False)
 
     model = default["serves"]
     assert (model["generation"], model["model"], model["user_model"]) == (
@@ -90,7 +90,7 @@ async def test_models_are_told_with_shares_and_the_figures_of_their_reports(
 
 
 @pytest.mark.parametrize(
-    ("stored", "told"),
+    ("stored", "shown"),
     [
         (msgspec.json.encode(SO_FAR), msgspec.to_builtins(SO_FAR)),
         (msgspec.json.encode(msgspec.structs.replace(SO_FAR, generation="g2")), None),
@@ -99,13 +99,13 @@ async def test_models_are_told_with_shares_and_the_figures_of_their_reports(
     ],
     ids=["its own", "of another canary", "damaged", "of another release"],
 )
-async def test_what_the_trainer_saw_so_far_of_a_canary_is_told(
-    client: httpx.AsyncClient, filled: Filled, stored: bytes, told: dict[str, Any] | None
+async def test_the_standing_of_a_canary_is_shown(
+    client: httpx.AsyncClient, filled: Filled, stored: bytes, shown: dict[str, Any] | None
 ) -> None:
     serve_all(filled)
     filled.store.set(filled.keys.model_trial(), stored)
     (_, canary) = (await client.get("/v1/models")).json()["variants"]
-    assert canary["trial"]["so_far"] == told
+    assert canary["trial"]["so_far"] == shown
 
 
 async def test_before_the_first_model_there_is_none_to_tell(client: httpx.AsyncClient) -> None:
@@ -115,7 +115,7 @@ async def test_before_the_first_model_there_is_none_to_tell(client: httpx.AsyncC
         assert answer.json()["type"] == "urn:tickrec:problem:no-model-yet"
 
 
-async def test_decisions_are_told_newest_first(client: httpx.AsyncClient, filled: Filled) -> None:
+async def test_decisions_are_listed_newest_first(client: httpx.AsyncClient, filled: Filled) -> None:
     assert (await client.get("/v1/models/decisions")).json() == {"decisions": []}
     made = [
         Decision("2021-08-15", f"g{n}", "default", "published", "because", "rules", {"ndcg": 0.5})
@@ -123,8 +123,8 @@ async def test_decisions_are_told_newest_first(client: httpx.AsyncClient, filled
     ]
     for decision in made:
         note(filled.store, filled.keys, decision)
-    told = (await client.get("/v1/models/decisions?n=2")).json()["decisions"]
-    assert told == [msgspec.to_builtins(decision) for decision in (made[2], made[1])]
+    listed = (await client.get("/v1/models/decisions?n=2")).json()["decisions"]
+    assert listed == [msgspec.to_builtins(decision) for decision in (made[2], made[1])]
 
 
 async def test_a_promotion_holds_at_once_and_stands_among_the_decisions_and_in_the_report(
@@ -164,17 +164,17 @@ async def test_a_rollback_takes_the_canary_first_then_goes_back_then_cannot(
     ]
 
 
-async def test_what_is_served_is_not_overwritten_if_it_changed_meanwhile(
+async def test_what_is_served_is_not_overwritten_if_it_changed_in_between(
     client: httpx.AsyncClient, filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_all(filled)
     claimed = msgspec.structs.replace(ON_TRIAL, fence=6)
 
-    def meanwhile(current: Current, keep: int) -> Current:
+    def changed_by_another(current: Current, keep: int) -> Current:
         serve_all(filled, claimed)
         return promoted(current, keep)
 
-    monkeypatch.setattr(deciding, "promoted", meanwhile)
+    monkeypatch.setattr(deciding, "promoted", changed_by_another)
     answer = await client.post("/v1/models/promote", json={})
     assert answer.status_code == 409
     assert answer.json()["detail"] == deciding.CHANGED_MEANWHILE
@@ -188,7 +188,7 @@ async def test_weights_hold_at_once_and_end_with_the_experiment(
     serve_all(filled, Current(5, {"default": G1, "steep": G2}))
     wanted = {"name": "spring", "weights": {"default": 3, "steep": 1, "later": 4}}
     answer = await client.put("/v1/experiments", json=wanted)
-    told = {
+    expected = {
         "name": "spring",
         "variants": [
             {"variant": "default", "weight": 3.0, "users": 0.75, "generation": "g1"},
@@ -196,8 +196,8 @@ async def test_weights_hold_at_once_and_end_with_the_experiment(
             {"variant": "steep", "weight": 1.0, "users": 0.25, "generation": "g2"},
         ],
     }
-    assert answer.json() == told
-    assert (await client.get("/v1/experiments")).json() == told
+    assert answer.json() == expected
+    assert (await client.get("/v1/experiments")).json() == expected
     assert current_of(filled).experiment == Experiment("spring", wanted["weights"])  # type: ignore[arg-type]
     ended = (await client.delete("/v1/experiments")).json()
     assert (ended["name"], ended["variants"][0]["users"]) == (None, 1.0)

@@ -27,7 +27,7 @@ def place(next_offset: int, age_ms: int) -> list[bytes]:
 NOWHERE = [None, None, None]
 
 
-async def told_of_kafka(client: httpx.AsyncClient) -> dict[str, Any]:
+async def with_kafka_answer(client: httpx.AsyncClient) -> dict[str, Any]:
     """Return the answer, once Kafka knows the leaders of topics that were just made."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -63,17 +63,17 @@ def test_a_partition_is_as_far_as_position_and_end_say(
     assert (partition.state, partition.lag, topic.lag) == (state, lag, lag)
 
 
-async def test_without_kafka_positions_are_told_and_why_there_is_no_lag(
+async def test_without_kafka_positions_are_shown_and_why_there_is_no_lag(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
     position = {"next": 7, "incarnation": 0, "updated_at_ms": NOW_MS - 250}
     filled.store.hset(filled.keys.position(QUOTES, 1), mapping=position)
     answer = await client.get("/v1/pipeline")
     assert answer.status_code == 200
-    told = answer.json()
-    assert told["kafka"].startswith("127.0.0.1:")
-    assert [topic["topic"] for topic in told["topics"]] == [topic.name for topic in STREAMED]
-    quotes = told["topics"][0]
+    body = answer.json()
+    assert body["kafka"].startswith("127.0.0.1:")
+    assert [topic["topic"] for topic in body["topics"]] == [topic.name for topic in STREAMED]
+    quotes = body["topics"][0]
     assert (quotes["lag"], quotes["rate"], quotes["dead_letters"]) == (None, None, None)
     assert quotes["partitions"][1] == {
         "partition": 1,
@@ -106,15 +106,15 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
     pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
     async with serve(namespace=namespace, **settings) as client:
 
-        async def told() -> dict[str, Any]:
-            found: dict[str, Any] = (await told_of_kafka(client))["topics"][0]
+        async def quotes_state() -> dict[str, Any]:
+            found: dict[str, Any] = (await with_kafka_answer(client))["topics"][0]
             return found
 
-        assert (await told())["lag"] == 0
+        assert (await quotes_state())["lag"] == 0
         pipeline.publish(quotes)
         dead = QUOTES.name + DEAD_LETTERS_SUFFIX
         pipeline.publish_raw((dead, key_of(quote), encode(quote), 0) for quote in quotes[:3])
-        after = await told()
+        after = await quotes_state()
         assert (after["lag"], after["dead_letters"]) == (10, 3)
         assert after["rate"] > 0
         assert sum(p["end"] for p in after["partitions"]) == 10
@@ -140,7 +140,7 @@ async def test_what_an_open_transaction_holds_back_is_lag_and_has_a_state_of_its
     monkeypatch.setattr("api.pipeline.log_ends.KEPT_S", 0.0)
     settings: dict[str, Any] = {"redis_url": store_url, "kafka": plain(broker)}
     async with serve(namespace=namespace, **settings) as client:
-        held = (await told_of_kafka(client))["topics"][0]
+        held = (await with_kafka_answer(client))["topics"][0]
         producer.abort_transaction()
     assert held["lag"] == topology.quotes
     assert {p["state"] for p in held["partitions"]} == {"held back"}

@@ -31,7 +31,7 @@ BAD_QUOTE = b'{"instrument_id":4,"price":0,"ts":1629061628123}'
 URL = "/v1/pipeline/dead_letters"
 
 Headers = dict[str, str | bytes | None]
-Told = Callable[[], AbstractAsyncContextManager[httpx.AsyncClient]]
+ServeUncached = Callable[[], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 def reject(broker: str, offset: int, reason: str = PRICE, **record: Any) -> None:
@@ -55,15 +55,15 @@ def write(
 
 
 @pytest.fixture
-def told(
+def serve_uncached(
     serve: Serve,
     store_url: str,
     broker: str,
     topology: Topology,
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> Told:
-    """An application that looks anew each time, however long Kafka takes."""
+) -> ServeUncached:
+    """An application that reads again each time, however long Kafka takes."""
     monkeypatch.setattr(log_ends, "ANSWER_WITHIN_S", PATIENCE_S)
     monkeypatch.setattr(tail, "READ_WITHIN_S", PATIENCE_S)
     for module in (log_ends, dead_letters):
@@ -88,10 +88,10 @@ async def read(client: httpx.AsyncClient, query: str = "", url: str = URL) -> An
 
 
 @pytest.mark.integration
-async def test_the_newest_are_told_with_their_places_reasons_and_values(
-    told: Told, broker: str
+async def test_the_newest_are_shown_with_their_offsets_reasons_and_values(
+    serve_uncached: ServeUncached, broker: str
 ) -> None:
-    async with told() as client:
+    async with serve_uncached() as client:
         assert await read(client) == []
         reject(broker, 41)
         reject(broker, 7, "not UTF-8: …", topic="interactions", key=None, value=b"a\xffb")
@@ -108,13 +108,13 @@ async def test_the_newest_are_told_with_their_places_reasons_and_values(
 
 @pytest.mark.integration
 async def test_reasons_are_counted_by_topic_without_what_the_records_held(
-    told: Told, broker: str
+    serve_uncached: ServeUncached, broker: str
 ) -> None:
     for user in ("ABC", "DEF", "it's"):
         reason = f"user_id {user!r} does not belong to partition 3: produce with the key in ASCII"
         reject(broker, 1, reason, topic="interactions")
     reject(broker, 2, "Invalid enum value 'ABC' - at `$.event`", topic="interactions")
-    async with told() as client:
+    async with serve_uncached() as client:
         body = await read(client, url="/v1/pipeline")
     by_topic = {topic["topic"]: topic for topic in body["topics"]}
     assert (by_topic["quotes"]["dead_letters"], by_topic["quotes"]["reasons"]) == (0, [])
@@ -131,7 +131,7 @@ async def test_reasons_are_counted_by_topic_without_what_the_records_held(
 
 @pytest.mark.integration
 async def test_of_many_the_newest_are_held_and_of_large_ones_the_beginning(
-    told: Told, broker: str, monkeypatch: pytest.MonkeyPatch
+    serve_uncached: ServeUncached, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead_letters, "NEWEST", 3)
     producer = Producer({"bootstrap.servers": broker, "linger.ms": 0})
@@ -144,7 +144,7 @@ async def test_of_many_the_newest_are_held_and_of_large_ones_the_beginning(
         }
         producer.produce("quotes.dead-letters", b"x" * 100_000, b"y" * 2_000, headers=headers)
         assert producer.flush(PATIENCE_S) == 0
-    async with told() as client:
+    async with serve_uncached() as client:
         letters = await read(client)
         assert [letter["offset"] for letter in letters] == [9, 8, 7]
         assert {(len(letter["value"]), letter["value_bytes"]) for letter in letters} == {
@@ -157,10 +157,10 @@ async def test_of_many_the_newest_are_held_and_of_large_ones_the_beginning(
 
 @pytest.mark.integration
 async def test_what_is_too_much_for_one_reading_is_read_on_by_the_next(
-    told: Told, broker: str, monkeypatch: pytest.MonkeyPatch
+    serve_uncached: ServeUncached, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tail, "BYTES_MOST", 1)
-    async with told() as client:
+    async with serve_uncached() as client:
         for offset in range(3):
             reject(broker, offset)
         counts = [len(await read(client)) for _ in range(4)]
@@ -168,19 +168,21 @@ async def test_what_is_too_much_for_one_reading_is_read_on_by_the_next(
 
 
 @pytest.mark.integration
-async def test_what_something_else_wrote_is_told_as_that(told: Told, broker: str) -> None:
+async def test_records_not_written_by_a_worker_are_shown_as_such(
+    serve_uncached: ServeUncached, broker: str
+) -> None:
     write(broker, "quotes", b"x", None, {"partition": "²", "offset": "9" * 30})
-    async with told() as client:
+    async with serve_uncached() as client:
         (letter,) = await read(client)
     assert (letter["topic"], letter["partition"], letter["offset"]) == ("quotes", None, None)
     assert "something else than a worker" in letter["reason"]
 
 
 @pytest.mark.integration
-async def test_a_log_that_was_made_anew_is_read_anew(
-    told: Told, broker: str, store_url: str, namespace: str, topology: Topology
+async def test_a_recreated_log_is_read_from_its_beginning(
+    serve_uncached: ServeUncached, broker: str, store_url: str, namespace: str, topology: Topology
 ) -> None:
-    async with told() as client:
+    async with serve_uncached() as client:
         for offset in (1, 2):
             reject(broker, offset)
         assert len(await read(client)) == 2
@@ -196,9 +198,9 @@ async def test_a_log_that_was_made_anew_is_read_anew(
 @pytest.mark.integration
 @pytest.mark.kafka_only
 async def test_a_log_that_is_missing_is_named_and_takes_nothing_of_the_others(
-    told: Told, broker: str
+    serve_uncached: ServeUncached, broker: str
 ) -> None:
-    async with told() as client:
+    async with serve_uncached() as client:
         reject(broker, 41)
         assert len(await read(client)) == 1
         brokers.delete(brokers.admin(plain(broker)), ["interactions.dead-letters"])
@@ -216,7 +218,7 @@ async def test_a_log_that_is_missing_is_named_and_takes_nothing_of_the_others(
     assert (by_topic["interactions"]["lag"], by_topic["interactions"]["dead_letters"]) == (0, None)
 
 
-async def test_without_kafka_the_answer_says_why_nothing_is_told(
+async def test_without_kafka_the_answer_says_why_nothing_is_shown(
     client: httpx.AsyncClient,
 ) -> None:
     answer = await client.get(URL)

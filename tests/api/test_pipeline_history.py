@@ -50,7 +50,7 @@ async def sampled(client: httpx.AsyncClient, n: int) -> dict[str, Any]:
 
 @pytest.mark.integration
 @pytest.mark.kafka_only
-async def test_lag_rates_and_ages_are_told_as_lines(
+async def test_lag_rates_and_ages_are_shown_as_lines(
     serve: Serve,
     store_url: str,
     broker: str,

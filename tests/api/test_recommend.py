@@ -275,14 +275,14 @@ def test_popular_items_that_were_seen_are_left_out_unless_wished_for(
 
 
 @given(histories)
-def test_a_history_is_told_latest_first(history: dict[int, HistoryEntry]) -> None:
-    told = history_answer("ABC", history).items
-    assert {h.instrument_id: (h.affinity, h.last_event_ts) for h in told} == {
+def test_a_history_is_shown_latest_first(history: dict[int, HistoryEntry]) -> None:
+    shown = history_answer("ABC", history).items
+    assert {h.instrument_id: (h.affinity, h.last_event_ts) for h in shown} == {
         item: (entry.r, entry.t) for item, entry in history.items()
     }
-    order = [(-h.last_event_ts, h.instrument_id) for h in told]
+    order = [(-h.last_event_ts, h.instrument_id) for h in shown]
     assert order == sorted(order)
-    assert latest_items(history, 1) == [told[0].instrument_id]
+    assert latest_items(history, 1) == [shown[0].instrument_id]
 
 
 def test_a_history_s_offset_is_no_item() -> None:

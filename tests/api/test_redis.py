@@ -141,7 +141,7 @@ def test_what_redis_may_do_later_is_a_refusal(text: str) -> None:
     assert not ErrorAnswer("WRONGTYPE Operation against a key").is_refusal
 
 
-async def test_a_connection_that_redis_closes_is_made_anew(
+async def test_a_connection_that_redis_closes_is_reopened(
     store: Store, raw: Redis, namespace: str
 ) -> None:
     raw.set(f"{namespace}:it", "value")

@@ -38,7 +38,7 @@ def test_an_id_goes_into_a_url_as_it_is() -> None:
     assert re.fullmatch(r"[A-Za-z0-9._-]{411}", longest)
 
 
-def test_every_token_is_new_over_many_batches_and_whichever_thread_asks() -> None:
+def test_every_token_is_unique_over_many_batches_and_threads() -> None:
     count = 20 * _TOKENS_AT_ONCE
     with ThreadPoolExecutor(4) as pool:
         tokens = set(pool.map(lambda _: parse_request_id(new()).token, range(count)))

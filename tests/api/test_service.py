@@ -36,7 +36,7 @@ async def test_a_wrong_method_is_a_problem_that_names_the_right_one(
     assert answer.json()["type"] == "urn:tickrec:problem:method-not-allowed"
 
 
-async def test_an_error_of_ours_is_logged_and_tells_the_client_nothing(
+async def test_an_internal_error_is_logged_and_reveals_nothing_to_the_client(
     client: httpx.AsyncClient, filled: Filled
 ) -> None:
     key = filled.keys.history(user_partition("secret", TOPOLOGY.interactions), "secret")

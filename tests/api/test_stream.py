@@ -54,8 +54,8 @@ async def test_the_newest_bars_come_first_then_those_that_change(
         assert await stream.bars_until_live() == {4: 2, 5: 3}
         await workers.write([(6, RUNNING_S, value(7)), (9, RUNNING_S, value(8))])
         await workers.write([(4, RUNNING_S, value(9))])
-        told = [await stream.next() for _ in range(2)]
-        assert [(event, bar["instrument_id"], bar["n"]) for event, bar in told] == [
+        received = [await stream.next() for _ in range(2)]
+        assert [(event, bar["instrument_id"], bar["n"]) for event, bar in received] == [
             ("bar", 6, 7),
             ("bar", 4, 9),
         ]
@@ -82,7 +82,7 @@ async def test_an_event_is_the_bar_that_v1_answers(api_: Served, workers: Worker
         assert (revised["t"], revised["n"], revised["closed"]) == (BEFORE_S * 1000, 3, True)
 
 
-async def test_whoever_comes_while_bars_change_is_told_each_state_once_and_in_order(
+async def test_a_client_that_connects_while_bars_change_gets_each_state_once_and_in_order(
     api_: Served, workers: Worker
 ) -> None:
     last, rng = 100, random.Random(SEED)
@@ -98,12 +98,12 @@ async def test_whoever_comes_while_bars_change_is_told_each_state_once_and_in_or
         asked = rng.sample(instruments, 5)
         seen: dict[int, list[int]] = {i: [] for i in asked}
         async with api_.stream(*asked) as stream:
-            while any(not told or told[-1] < last for told in seen.values()):
+            while any(not received or received[-1] < last for received in seen.values()):
                 event, bar = await stream.next()
                 if event == "bar":
                     seen[bar["instrument_id"]].append(bar["n"])
-        for told in seen.values():
-            assert told == sorted(set(told))
+        for received in seen.values():
+            assert received == sorted(set(received))
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(write())
@@ -124,7 +124,7 @@ async def test_a_bar_that_changes_after_the_snapshot_is_read_but_before_it_is_gi
             await workers.write([(4, RUNNING_S, value(2))])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE_S):
-                    while not list(api_.live._board.newest([4])):  # noqa: ASYNC110 (as it is told)
+                    while not list(api_.live._board.newest([4])):  # noqa: ASYNC110 (as it is updated)
                         await asyncio.sleep(0.01)
         return found
 
@@ -238,12 +238,12 @@ async def test_a_client_that_comes_back_gets_what_changed_since_and_not_what_it_
     await workers.write([(4, *quoted(1, -9)), (4, *quoted(2, -5)), (5, *quoted(3, -5, second=30))])
     async with api_.stream(4, 5) as stream:
         assert await stream.bars_until_live() == {4: 2, 5: 3}
-        told = stream.last_id
-    assert told == str((RUNNING_S - 5 * 60 + 59) * 1000)
-    # Meanwhile a bar is revised, later ones come, and one of an instrument that the client had.
+        last_id = stream.last_id
+    assert last_id == str((RUNNING_S - 5 * 60 + 59) * 1000)
+    # In between, a bar is revised, later ones come, and one of an instrument that the client had.
     await workers.write([(4, *quoted(5, -5)), (4, *quoted(6, -3)), (5, *quoted(7, -2))])
     await workers.write([(4, *quoted(8, 0, second=0))])
-    async with api_.stream(4, 5, last_id=told) as stream:
+    async with api_.stream(4, 5, last_id=last_id) as stream:
         again = [
             (bar["instrument_id"], (bar["t"] // 1000 - RUNNING_S) // 60, bar["n"])
             for event, bar in await stream.until("live")
@@ -269,9 +269,9 @@ async def test_what_is_sent_again_is_bounded(api_: Served, workers: Worker) -> N
         (i, minute_s, value(1)) for i in (4, 5) for minute_s in range(since_s, RUNNING_S + 60, 60)
     )
     async with api_.stream(4, 5, last_id="0") as stream:
-        told = [data for event, data in await stream.until("live") if event == "bar"]
-    assert len(told) == 2 * 60
-    assert min(bar["t"] for bar in told) == (RUNNING_S - 59 * 60) * 1000
+        received = [data for event, data in await stream.until("live") if event == "bar"]
+    assert len(received) == 2 * 60
+    assert min(bar["t"] for bar in received) == (RUNNING_S - 59 * 60) * 1000
 
 
 async def test_a_client_may_open_so_many_streams_and_others_as_many(

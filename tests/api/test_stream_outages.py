@@ -89,14 +89,14 @@ async def test_bars_of_every_node_of_a_cluster_come_also_after_a_slot_has_moved(
     async with served(url, KEYS.namespace) as api_, opened(api_, *INSTRUMENTS) as stream:
         async with worker(url, KEYS.namespace) as its:
             await its.write((i, RUNNING_S, value(1)) for i in INSTRUMENTS)
-        assert await told(stream) == ALL
+        assert await instruments_of_bars(stream) == ALL
         move_emptied(cluster, KEYS.bars_changed(MOVED))
         assert (await stream.next())[0] == "stale"
         there = {i for i in INSTRUMENTS if instrument_partition(i, TOPOLOGY.quotes) != MOVED}
         assert await stream.bars_until_live() == dict.fromkeys(there, 1)
         async with worker(url, KEYS.namespace) as its:
             await its.write((i, RUNNING_S, value(2)) for i in INSTRUMENTS)
-        assert await told(stream) == ALL
+        assert await instruments_of_bars(stream) == ALL
 
 
 async def test_bars_go_on_from_the_replica_that_takes_over(cluster: Cluster) -> None:
@@ -109,10 +109,10 @@ async def test_bars_go_on_from_the_replica_that_takes_over(cluster: Cluster) -> 
         assert await stream.bars_until_live() == {}
         async with worker(url, KEYS.namespace) as its:
             await its.write((i, RUNNING_S, value(1)) for i in INSTRUMENTS)
-        assert await told(stream) == ALL
+        assert await instruments_of_bars(stream) == ALL
 
 
-async def told(stream: Stream) -> set[int]:
+async def instruments_of_bars(stream: Stream) -> set[int]:
     """Return whose bars the next events tell, one of each instrument."""
     return {(await stream.next())[1]["instrument_id"] for _ in INSTRUMENTS}
 

@@ -126,16 +126,16 @@ async def test_a_stream_is_a_span_that_says_what_was_sent_and_who_ended_it(
         async with application.stream(4, 5) as stream:
             await stream.until("live")
         of_client = await asyncio.to_thread(receiver.one, "GET /v1/stream/bars")
-        assert told(of_client.attributes) == (2, 1, "client")
+        assert client_attributes(of_client.attributes) == (2, 1, "client")
         async with application.stream(4) as stream:
             await stream.until("live")
             application.live.close()
             assert (await stream.next())[0] == "end"
     of_server = receiver.named("GET /v1/stream/bars")[-1]
-    assert told(of_server.attributes) == (1, 1, "server")
+    assert client_attributes(of_server.attributes) == (1, 1, "server")
 
 
-def told(attributes: Any) -> tuple[Any, ...]:
+def client_attributes(attributes: Any) -> tuple[Any, ...]:
     return tuple(
         attributes[f"tickrec.stream.{name}"] for name in ("instruments", "bars", "ended_by")
     )

@@ -1,4 +1,4 @@
-"""Rounds of many commands take turns, and whoever reads little does not wait for all of them."""
+"""Rounds of many commands take turns, and small reads do not wait for all of them."""
 
 import asyncio
 from collections.abc import AsyncIterator

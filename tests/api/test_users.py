@@ -90,7 +90,7 @@ async def test_what_the_user_has_is_recommended_only_if_wished_for(
     assert (answer["source"], ids(answer)) == ("history", [3, 1, 2, 4])
 
 
-async def test_a_user_without_history_gets_the_popular_list_and_is_told(
+async def test_a_user_without_history_gets_the_popular_list_with_its_source(
     client: httpx.AsyncClient,
 ) -> None:
     answer = await recommended(client, "nobody", "?exclude=1&n=5")
@@ -122,7 +122,7 @@ async def test_any_user_of_the_contract_can_be_asked_for(
     }
 
 
-async def test_a_history_is_told_latest_first(client: httpx.AsyncClient, filled: Filled) -> None:
+async def test_a_history_is_shown_latest_first(client: httpx.AsyncClient, filled: Filled) -> None:
     filled.history("ABC", {"1": (1, 5), "2": (0.5, 9)}, off=1)
     answer = await client.get("/v1/users/ABC/history")
     assert [item["instrument_id"] for item in answer.json()["items"]] == [2, 1]

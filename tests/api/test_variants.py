@@ -1,4 +1,4 @@
-"""While an experiment runs: each user gets the lists of one variant, whichever path answers."""
+"""While an experiment runs: each user gets the lists of one variant, on either path."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ VARIANTS = {
 HALF_EACH = Experiment("spring", {"default": 1, "steep": 1})
 CANARY = Canary(Served("g3", "ease", "user-knn"), 0.25, 0)
 NEIGHBORS = {"g1": "11", "g2": "12", "g3": "13"}
-"""By generation: what it recommends to whoever has 4; 20 more to whoever has nothing."""
+"""By generation: what it recommends to users who have 4; 20 more to users who have nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -184,8 +184,8 @@ async def test_feedback_on_the_canary_is_counted_as_such(
             }
             assert (await client.post("/v1/feedback", json=event)).status_code == 202
         metrics = (await client.get("/metrics")).text
-    for told in ("canary", "steep", "unknown"):
-        labels = f'{{kind="click",source="history",variant="{told}"}}'
+    for variant in ("canary", "steep", "unknown"):
+        labels = f'{{kind="click",source="history",variant="{variant}"}}'
         assert f"api_feedback_total{labels} 1.0" in metrics
 
 

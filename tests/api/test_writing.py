@@ -117,7 +117,7 @@ async def test_a_trade_of_the_first_version_comes_back_and_is_published_as_both(
 
 
 @pytest.mark.integration
-async def test_readiness_tells_whether_kafka_has_the_noted_partitions(
+async def test_readiness_shows_whether_kafka_has_the_recorded_partitions(
     serve: Serve,
     store_url: str,
     namespace: str,

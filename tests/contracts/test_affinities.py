@@ -33,8 +33,8 @@ Events = list[tuple[int, int]]
 
 def weights(some: Events, half_life: float) -> list[float]:
     kind, ts_ms = np.array(some, np.int64).reshape(-1, 2).T
-    told: list[float] = decayed(kind, ts_ms, half_life).tolist()
-    return told
+    weights: list[float] = decayed(kind, ts_ms, half_life).tolist()
+    return weights
 
 
 @given(event=kinds, ts_ms=st.integers(0, MAX_TS_MS), so_far=st.sampled_from([0.0, 1.0]))
@@ -43,7 +43,7 @@ def test_binary_is_1_whatever_happens(event: int, ts_ms: int, so_far: float) -> 
 
 
 @given(event=kinds, ts_ms=recent, half_life=half_lives)
-def test_an_event_a_half_life_later_tells_twice_as_much(
+def test_an_event_a_half_life_later_weighs_twice_as_much(
     event: int, ts_ms: int, half_life: float
 ) -> None:
     later_ms = ts_ms + round(half_life * DAY_MS)
@@ -54,9 +54,9 @@ def test_an_event_a_half_life_later_tells_twice_as_much(
 @given(ts_ms=recent)
 def test_events_of_one_time_tell_as_much_as_their_weights(ts_ms: int) -> None:
     for rule in (weighted(60.0), greatest(60.0)):
-        told = {event: rule(0.0, place, ts_ms) for place, event in enumerate(EVENT_TYPES)}
+        weights = {event: rule(0.0, place, ts_ms) for place, event in enumerate(EVENT_TYPES)}
         for event, weight in EVENT_WEIGHTS.items():
-            assert told[event] / told["view"] == pytest.approx(weight / EVENT_WEIGHTS["view"])
+            assert weights[event] / weights["view"] == pytest.approx(weight / EVENT_WEIGHTS["view"])
 
 
 @given(
@@ -75,8 +75,8 @@ def test_forward_decay_has_the_cosine_of_exponential_decay_at_any_later_time(
     for item, event, ts_ms in log:
         forward[item] = rule(forward[item], event, ts_ms)
         age = (asked_at_ms - ts_ms) / DAY_MS / half_life
-        told = EVENT_WEIGHTS[EVENT_TYPES[event]] * 2.0**-age
-        backward[item] = backward[item] + told if is_sum else max(backward[item], told)
+        weight = EVENT_WEIGHTS[EVENT_TYPES[event]] * 2.0**-age
+        backward[item] = backward[item] + weight if is_sum else max(backward[item], weight)
     unit = forward / np.linalg.norm(forward)
     np.testing.assert_allclose(unit, backward / np.linalg.norm(backward), rtol=1e-9, atol=1e-12)
 

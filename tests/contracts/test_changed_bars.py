@@ -1,4 +1,4 @@
-"""What readers are told of written bars."""
+"""The message that notifies readers of written bars."""
 
 import pytest
 from hypothesis import given

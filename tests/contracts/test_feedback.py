@@ -152,7 +152,7 @@ def test_a_request_id_says_what_the_answer_was_made_with(
 
 
 @given(st.lists(st.integers(0, MAX_INSTRUMENT_ID), max_size=MAX_SHOWN), st.integers(0, 2**16 - 1))
-def test_a_request_id_tells_what_was_shown_from_the_rest_of_a_catalog(
+def test_a_request_id_distinguishes_shown_items_from_the_rest_of_a_catalog(
     items: list[int], other: int
 ) -> None:
     request = parse_request_id(f"v.g.history.{encode_shown(items)}.{TOKEN}{SIGNATURE}")

@@ -1,4 +1,4 @@
-"""The rules of `instruments`: which are told, and that key and value name the same instrument."""
+"""The rules of `instruments`: the schema states them, and key and value name the same instrument."""
 
 import json
 import re
@@ -92,7 +92,7 @@ def test_the_value_is_the_documented_one_in_the_documented_order() -> None:
     )
 
 
-def test_what_is_not_told_is_listed_and_has_no_categories_or_attributes() -> None:
+def test_by_default_an_instrument_is_listed_without_categories_or_attributes() -> None:
     instrument = decode_instrument(value_of())
     assert (instrument.categories, instrument.listed, instrument.attributes) == ((), True, {})
 
@@ -138,7 +138,7 @@ def test_symbols_as_exchanges_and_shops_have_them_are_taken_digits_alone_too(sym
         ({"attributes": {str(n): n for n in range(51)}}, "attributes"),
     ],
 )
-def test_a_broken_rule_is_told_with_the_field(changes: dict[str, Any], field: str) -> None:
+def test_a_broken_rule_is_reported_with_the_field(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=rf"\$\.{field}"):
         decode_instrument(value_of(**changes))
 
@@ -150,7 +150,7 @@ def test_a_missing_field_is_named(field: str) -> None:
         decode_instrument(value)
 
 
-def test_the_greatest_instrument_is_taken_and_one_byte_more_is_not_whoever_encodes_it() -> None:
+def test_the_largest_instrument_is_accepted_and_one_byte_more_is_not() -> None:
     room = MAX_INSTRUMENT_BYTES - len(encode_instrument(_with_note("")))
     assert decode_instrument(encode_instrument(_with_note("x" * room)))
     with pytest.raises(ValueError, match="8193 bytes of JSON, at most 8192"):
@@ -183,7 +183,7 @@ def test_the_key_of_another_instrument_breaks_a_rule() -> None:
         decode_instrument_record(b"5", value_of())
 
 
-def test_the_schema_tells_each_rule_that_decoding_has() -> None:
+def test_the_schema_has_each_rule_of_decoding() -> None:
     schema = msgspec.json.schema(InstrumentDescription)
     ((_, described),) = schema["$defs"].items()
     its = described["properties"]

@@ -73,7 +73,7 @@ def _of_headers(answer: Answer) -> list[str]:
 def _of_body(answer: Answer) -> list[str]:
     found = []
     if b"Traceback" in answer.body or b"site-packages" in answer.body:
-        found.append("tells of the code")
+        found.append("reveals the code")
     if answer.body and b"json" in (answer.header(b"content-type") or b""):
         try:
             json.loads(answer.body, parse_constant=_no_json)

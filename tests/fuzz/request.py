@@ -48,7 +48,7 @@ class Request:
 
 
 KNOWN = Request(b"/health/live")
-"""Its answer is known: where it comes tells whether framing and order hold."""
+"""Its answer is known: its position shows whether framing and order hold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def answer(
         (answer(b'{"vw": NaN}', 200, b"application/json"), "NaN is no JSON"),
         (answer(PROBLEM, kind=b"application/json"), "not as a problem"),
         (answer(b"Not Found", kind=b"text/plain"), "not as a problem"),
-        (answer({**PROBLEM, "detail": "Traceback (most recent call last)"}), "tells of the code"),
+        (answer({**PROBLEM, "detail": "Traceback (most recent call last)"}), "reveals the code"),
         (answer(PROBLEM, location=CANARY.decode()), "stands in the header b'location'"),
         (answer(PROBLEM, server="uvicorn"), "names its server"),
         (answer({**PROBLEM, "status": 503}, 503), "without the header b'retry-after'"),

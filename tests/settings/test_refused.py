@@ -85,7 +85,7 @@ REFUSED: Final = (
     whole("METRICS_PORT", "trainer", 0, 65535),
     whole("API_PORT", "api", 0, 65535),
     whole("API_PRIVATE_PORT", "api", 0, 65535),
-    Wrong("API_HOSTS", ("api",), {"http://shop.example": "not a host name", "a,*": "not a host name"}),
+    Wrong("API_HOSTS", ("api",), {"http://shop.example": "host name", "a,*": "host name"}),
     Wrong("API_CORS_ORIGINS", ("api",), {"*": "not an origin", "shop.example": "not an origin"}),
     whole("STREAMS_PER_CLIENT", "api", 1),
     Wrong("API_KEYS", ("api",), {",": "contains no key"}),

@@ -1,7 +1,7 @@
 """Keeps `web/api/types.d.ts` to what the API says of itself: `python -m tests.web.api_types`.
 
 Its first line has the hash of the OpenAPI document that the rest was made of, so that a test can
-tell without Node whether it is up to date. To make it anew takes Node and `npm ci` in `web`.
+tell without Node whether it is up to date. Regenerating it takes Node and `npm ci` in `web`.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def first_line(openapi: str) -> str:
 
 
 def write() -> None:
-    """Make the types anew."""
+    """Regenerate the types."""
     openapi = document()
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         file.write(openapi)

@@ -46,7 +46,7 @@ def behind(
     store_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Stack:
-    """A worker, and the means to run an API beside it, at a port that `stack` does not use."""
+    """A worker, and the means to run an API next to it, at a port that `stack` does not use."""
     return _shared(request, _BEHIND, lambda: _worker(broker, store_url, tmp_path_factory))
 
 
@@ -63,7 +63,7 @@ def _shared(
 ) -> Stack:
     """Return what the files of this folder share: made for the first of them, ended after the last.
 
-    Before any other test, that is: those make the topics anew.
+    Before any other test, that is: those recreate the topics.
     """
     folder = request.node.parent
     if key not in folder.stash:
@@ -78,7 +78,7 @@ def _shared(
 def _worker(
     broker: str, store_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """Run a worker on topics made anew, in a namespace of its own."""
+    """Run a worker on recreated topics, in a namespace of its own."""
     client = brokers.admin(plain(broker))
     brokers.delete(client, brokers.partitions_of(client).keys() & {topic.name for topic in ALL})
     keyspace = Keyspace(f"test-{uuid.uuid4().hex[:12]}")
@@ -93,7 +93,7 @@ def _worker(
 
 @contextlib.contextmanager
 def _api(behind: Stack) -> Iterator[Stack]:
-    """Run an API beside a worker, and describe a few instruments."""
+    """Run an API next to a worker, and describe a few instruments."""
     stack = dataclasses.replace(behind, port=free_port())
     with stack.api():
         stack.describe(*CATALOG)

@@ -159,10 +159,10 @@ async def test_it_shows_who_is_served_what_with_the_figures_of_the_reports(
 async def test_a_generations_report_is_shown_as_text(page: Page, served: Stack) -> None:
     await show(page, served)
     await page.get_by_role("link", name=G1.generation).click()
-    told = page.get_by_role("region", name=f"Report of {G1.generation}")
-    await expect(told).to_contain_text(re.compile("Users5,310.*Items1,200.*Pairs40,312"))
-    await expect(told.locator("tbody tr").nth(1)).to_contain_text(SCRIPT)
-    await expect(told.locator("tbody tr").nth(0)).to_contain_text("holds")
+    report = page.get_by_role("region", name=f"Report of {G1.generation}")
+    await expect(report).to_contain_text(re.compile("Users5,310.*Items1,200.*Pairs40,312"))
+    await expect(report.locator("tbody tr").nth(1)).to_contain_text(SCRIPT)
+    await expect(report.locator("tbody tr").nth(0)).to_contain_text("holds")
     await expect(page).to_have_title(re.compile("Models"))
 
 

@@ -1,4 +1,4 @@
-"""What the page makes of answers that come late, or after a long absence: no server tells these."""
+"""What the page makes of answers that come late, or after a long absence: no server sends these."""
 
 from typing import Any, Final
 

@@ -66,7 +66,7 @@ def test_no_files_are_no_bars() -> None:
 
 
 def test_of_rows_with_one_revision_the_one_with_most_quotes_holds() -> None:
-    """A log that lost the first quotes of a minute, folded anew, ends at the same quote."""
+    """A log that lost the first quotes of a minute, refolded, ends at the same quote."""
     whole, cut = columns([(0, 3)]), replace(columns([(0, 3)]), count=np.array([2]))
     for parts in ([whole, cut], [cut, whole]):
         found = newest_revisions(MinuteColumns.joined(parts), FIRST_MS, FIRST_MS + 1)

@@ -36,18 +36,18 @@ async def is_late(asked: Asked) -> None:
     assert problem.kind is desk.ARCHIVE_UNAVAILABLE
 
 
-async def test_work_is_done_in_a_thread_and_told_on_the_loop() -> None:
+async def test_work_runs_in_a_thread_and_its_result_arrives_on_the_loop() -> None:
     with Desk().running() as desk:
         asked = Asked(desk)
         asked.go_on.set()
         assert (await asked.outcome).startswith("archive-")
 
 
-async def test_an_error_is_told_as_it_is() -> None:
-    told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+async def test_an_error_is_passed_on_unchanged() -> None:
+    result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     with Desk().running() as desk:
-        desk.start(lambda: 1 // 0, lambda _, error: told.set_result(error))
-        assert isinstance(await told, ZeroDivisionError)
+        desk.start(lambda: 1 // 0, lambda _, error: result.set_result(error))
+        assert isinstance(await result, ZeroDivisionError)
 
 
 async def test_more_than_may_wait_are_turned_away_at_once() -> None:

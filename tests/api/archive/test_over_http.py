@@ -257,14 +257,14 @@ async def test_that_the_catalog_lets_the_api_not_in_is_for_the_log_alone(
     def load() -> Table:
         raise NotLetInError("as its answer says")
 
-    told: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+    result: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
     reading = ArchivedBars(ArchiveReader(Files(load, time.monotonic)))
     async with reading.running():
         asked = Range(INSTRUMENT, 0, DAY_MS, MINUTE_MS, whole_from_ms=DAY_MS)
         reading.read(lambda archive: archive.last(asked)).start(
-            lambda _, error: told.set_result(error)
+            lambda _, error: result.set_result(error)
         )
-        problem = await told
+        problem = await result
     assert isinstance(problem, Problem)
     assert (problem.kind.status, problem.detail) == (
         503,
@@ -293,7 +293,7 @@ async def test_an_archive_that_is_not_there_is_said_to_be_so(
     assert "cannot be read yet, each read tries again: ArchiveError: the archive has" in caplog.text
 
 
-async def test_a_table_that_lacks_a_column_is_said_to_be_so(
+async def test_a_table_with_a_missing_column_is_reported(
     serve: Serve, store_url: str, filled: Filled, market: Market, tmp_path: Path
 ) -> None:
     market.held(filled)

@@ -41,7 +41,7 @@ def test_what_is_used_stays_before_what_is_not() -> None:
     assert (recent.get(1), recent.get(2), recent.get(3)) == ("used", None, "new")
 
 
-def test_instruments_that_a_file_lacks_take_no_more_than_the_room(
+def test_instruments_missing_from_a_file_stay_within_the_size_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "_ROWS", 20_000)

@@ -35,7 +35,9 @@ def test_without_an_archive_nothing_of_it_is_imported() -> None:
 def test_what_is_not_installed_is_named_with_the_remedy() -> None:
     refused = run(MISSING, ARCHIVE_WAREHOUSE="/archive")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("ARCHIVE_WAREHOUSE='/archive': the packages that read it are not")
+    assert refused.stderr.startswith(
+        "ARCHIVE_WAREHOUSE='/archive': the packages that read it are not"
+    )
     assert refused.stderr.endswith(
         "install tickrec[archive], or use the image tickrec/api-archive\n"
     )
