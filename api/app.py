@@ -74,7 +74,7 @@ from runtime.settings import SettingsError
 from runtime.tracing import Tracing, tracing_to
 
 if TYPE_CHECKING:
-    from api.bars.archive.handing_on import ArchivedBars
+    from api.bars.archive.fallback import ArchivedBars
 
 _log = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ def _archived_bars(config: ArchiveConfig | None) -> "ArchivedBars | None":
         return None
     try:
         # It needs pyarrow and pyiceberg, which an API without an archive need not install.
-        from api.bars.archive.handing_on import archived_bars
+        from api.bars.archive.fallback import archived_bars
     except ImportError as error:
         raise SettingsError(
             f"ARCHIVE_WAREHOUSE={config.warehouse!r}: the packages that read it are not installed "

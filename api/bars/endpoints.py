@@ -4,13 +4,13 @@ from typing import Final, get_args
 
 from api.bars.aggregation import Interval
 from api.bars.answers import Bar, Bars, BarsOfMany, LegacyBar
-from api.bars.archive.desk import ARCHIVE_READING
 from api.bars.archive.ranges import MOST_DAYS
-from api.bars.asked import asked_parameter
+from api.bars.archive.reader_thread import ARCHIVE_READING
 from api.bars.latest import LatestReader
 from api.bars.latest_endpoints import latest_endpoints
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, parse_token
 from api.bars.reading import BarReader
+from api.bars.request import instruments_parameter
 from api.http.cases import READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
@@ -128,7 +128,7 @@ in `[start, end)`. Pages go from instrument to instrument, by id, and forward in
 `next_page_token` is null on the last one. A page may have fewer than `limit` bars if they are
 made of many minutes. The bars are the same as those of a single instrument.""",
             parameters=(
-                asked_parameter(resolve, MAX_INSTRUMENTS, "whose bars"),
+                instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars"),
                 whole_number("limit", MAX_BARS_OF_MANY, MAX_BARS, "bars in total at most"),
                 _START,
                 _END,

@@ -15,8 +15,8 @@ from api.bars.aggregation import (
 )
 from api.bars.answers import Bar, Gap, LatestQuote, LatestQuotes, Snapshot, Snapshots
 from api.bars.archive.ranges import MOST_DAYS, Range
-from api.bars.asked import Asked
 from api.bars.minutes import Held, MinuteReader
+from api.bars.request import RequestedInstruments
 from api.bars.seam import Seam
 from api.http.problems import INVALID_REQUEST, Problem
 from api.http.replies import NOW, Reply, reply
@@ -25,7 +25,7 @@ from api.redis.store import Store
 from contracts.keyspace import NEWEST_FIELD
 
 if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
-    from api.bars.archive.handing_on import ArchivedBars
+    from api.bars.archive.fallback import ArchivedBars
     from api.bars.archive.reader import ArchiveReader
 
 QUOTES_AT_ONCE: Final = 250
@@ -69,13 +69,13 @@ class LatestReader:
         self._now_ms = now_ms
         self._archived_bars = archived_bars
 
-    def quotes(self, instruments: Asked) -> Read[Reply]:
+    def quotes(self, instruments: RequestedInstruments) -> Read[Reply]:
         """Answer with the latest quote of each instrument."""
         found = yield from self._quotes(list(instruments.names))
         quotes = {instruments.names[i]: quote for i, quote in found.items()}
         return reply(LatestQuotes(quotes, instruments.without(found)), NOW)
 
-    def snapshots(self, instruments: Asked) -> Read[Reply]:
+    def snapshots(self, instruments: RequestedInstruments) -> Read[Reply]:
         """Answer with a snapshot of each instrument."""
         now_ms, names = self._now_ms(), instruments.names
         quotes = yield from self._quotes(list(names))

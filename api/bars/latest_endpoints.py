@@ -3,9 +3,9 @@
 from typing import Final
 
 from api.bars.answers import Bar, LatestQuote, LatestQuotes, Snapshot, Snapshots
-from api.bars.archive.desk import ARCHIVE_READING
-from api.bars.asked import asked_parameter
+from api.bars.archive.reader_thread import ARCHIVE_READING
 from api.bars.latest import LatestReader
+from api.bars.request import instruments_parameter
 from api.http.cases import READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
@@ -33,7 +33,7 @@ def latest_endpoints(reader: LatestReader, resolve: Resolve) -> Table:
             summary="The latest quotes of several instruments",
             description="For each instrument, the newest quote by event time: its price and "
             "that time. `unknown` lists those that never had one.",
-            parameters=(asked_parameter(resolve, MAX_QUOTES, "whose quotes"),),
+            parameters=(instruments_parameter(resolve, MAX_QUOTES, "whose quotes"),),
             read=reader.quotes,
             hot=True,
             success=Success(
@@ -54,7 +54,7 @@ period has no quotes. `unknown` lists the instruments that never had a quote.
 
 A day's bar is made of its minutes: if more than a day is retained, one answer can have about 20
 instruments, or 31 if the archive is read for them; more are an `invalid-request`.""",
-            parameters=(asked_parameter(resolve, MAX_SNAPSHOTS, "of which instruments"),),
+            parameters=(instruments_parameter(resolve, MAX_SNAPSHOTS, "of which instruments"),),
             read=reader.snapshots,
             success=Success(
                 kind=Snapshots,

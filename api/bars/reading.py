@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from api.bars.aggregation import Interval, Window, fill_previous, legacy_bars, roll_up
 from api.bars.answers import Bars, Gap
-from api.bars.asked import Asked
 from api.bars.many import Of, QuestionOfMany
 from api.bars.minutes import Found, Held, MinuteReader
 from api.bars.pages import Position
 from api.bars.question import Question
+from api.bars.request import RequestedInstruments
 from api.bars.seam import Seam
 from api.http.problems import broken_rule
 from api.http.replies import NOW, Reply, reply
@@ -18,7 +18,7 @@ from api.redis.reading import Read
 from api.redis.store import Store
 
 if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
-    from api.bars.archive.handing_on import ArchivedBars
+    from api.bars.archive.fallback import ArchivedBars
     from api.bars.archive.reader import ArchiveReader
 
 LEGACY_MINUTES: Final = 5
@@ -74,7 +74,7 @@ class BarReader:
 
     def bars_of_many(
         self,
-        instruments: Asked,
+        instruments: RequestedInstruments,
         limit: int,
         start: int | None,
         end: int | None,
@@ -125,7 +125,7 @@ class BarReader:
         """Return the minutes that may be missing, if no archive can have them.
 
         Raises:
-            HandedOn: the read continues in the archive.
+            Handoff: the read continues in the archive.
         """
         yield from self._seam.read([held.partition])
         archived_bars = self._archived_bars

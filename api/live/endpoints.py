@@ -5,7 +5,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.bars.asked import Asked, asked_parameter
+from api.bars.request import RequestedInstruments, instruments_parameter
 from api.http.access import Access
 from api.http.cases import READING
 from api.http.endpoint import ActionEndpoint, Success, Table
@@ -67,7 +67,7 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
         tracing: traces the streams.
     """
 
-    async def bars(request: Request, instruments: Asked) -> Response:
+    async def bars(request: Request, instruments: RequestedInstruments) -> Response:
         ids, unknown = frozenset(instruments.names), instruments.unknown
         if not ids:
             symbols = ", ".join(map(repr, unknown))
@@ -112,7 +112,7 @@ An address may have 100 streams (`STREAMS_PER_CLIENT`), and so may a key, if one
 
 A comment is sent every 15 s if there is nothing else. The stream ends when the server stops, or if
 a client reads nothing for 30 s: reconnect to get the newest bars first.""",
-            parameters=(asked_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),),
+            parameters=(instruments_parameter(resolve, MAX_INSTRUMENTS, "whose bars to send"),),
             act=bars,
             success=Success(
                 kind=None,

@@ -9,7 +9,12 @@ from starlette.responses import Response
 from api.http.bodies import check_head, read_body
 from api.http.replies import respond
 from api.recommendations.answers import Batch
-from api.recommendations.bodies import Asked, history_of_items, parse_for_items, parse_for_users
+from api.recommendations.bodies import (
+    ListRequest,
+    history_of_items,
+    parse_for_items,
+    parse_for_users,
+)
 from api.recommendations.choosing import Wish
 from api.recommendations.reading import RecommendationReader
 from api.redis.store import Store
@@ -43,7 +48,7 @@ class Asking:
             found += await asyncio.gather(*map(self._store.answer, reads))
         return respond(Batch(found))
 
-    def _wish(self, asked: Asked) -> Wish:
+    def _wish(self, asked: ListRequest) -> Wish:
         return self._reader.wish(
             asked.n,
             frozenset(asked.exclude),

@@ -30,7 +30,7 @@ class WeightedItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The fields of both bodies: the same as the parameters of a user's recommendations."""
 
     n: Annotated[int, Meta(ge=1, le=MAX_RECOMMENDATIONS)] = DEFAULT_ITEMS
@@ -40,13 +40,13 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     include_seen: bool = False
 
 
-class ForItems(Asked, frozen=True, kw_only=True):
+class ForItems(ListRequest, frozen=True, kw_only=True):
     """A request for instruments, given some others, the most recent first."""
 
     items: Annotated[list[WeightedItem], Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
-class ForUsers(Asked, frozen=True, kw_only=True):
+class ForUsers(ListRequest, frozen=True, kw_only=True):
     """A request for instruments for each of some users."""
 
     user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=MAX_USERS)]

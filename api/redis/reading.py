@@ -23,7 +23,7 @@ Done = Callable[[T | None, Exception | None], None]
 """Receives what a read returned or raised; must not raise."""
 
 
-class HandedOn(Exception):  # noqa: N818 (it is not an error)
+class Handoff(Exception):  # noqa: N818 (it is not an error)
     """Raised by a read that needs more than Redis: it continues elsewhere.
 
     `start` takes the read's callback, and calls it once, in bounded time.
@@ -108,7 +108,7 @@ class Reading(Generic[T]):
             self.over = True
             self._done(returned.value, None)
             return
-        except HandedOn as elsewhere:
+        except Handoff as elsewhere:
             self.over = True
             elsewhere.start(self._done)
             return

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import pytest
 
-from api.bars.asked import Asked
 from api.bars.latest import LatestReader
 from api.bars.reading import BarReader
+from api.bars.request import RequestedInstruments
 from api.http.metrics import Metrics
 from api.redis.store import Store
 from contracts.keyspace import FOLDING_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
@@ -80,7 +80,9 @@ def test_bars_of_several_instruments_and_snapshots_say_it_too(
     many = readers.many([4], interval="1d", start=0)
     assert partial(many["bars"]["4"]) == [DAY]
     assert partial(readers.many([4], interval="1m", start=0)["bars"]["4"]) == []
-    found = readers.run(readers.latest.snapshots(Asked({4: "4"}, [])))["snapshots"]["4"]
+    found = readers.run(readers.latest.snapshots(RequestedInstruments({4: "4"}, [])))["snapshots"][
+        "4"
+    ]
     assert found["day"]["partial"] is True
     assert not any("partial" in found[name] for name in ("minute", "previous_minute"))
 

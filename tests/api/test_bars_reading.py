@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from api.bars.aggregation import INTERVALS_MS, Interval, Window, fill_previous, roll_up
 from api.bars.answers import Bar
-from api.bars.asked import Asked
 from api.bars.latest import LatestReader
 from api.bars.minutes import MINUTES_AT_ONCE, MinuteReader
 from api.bars.pages import Position, parse_token
 from api.bars.reading import BarReader
+from api.bars.request import RequestedInstruments
 from api.http.metrics import Metrics
 from api.http.problems import Problem
 from api.http.replies import Reply, encode
@@ -61,8 +61,8 @@ class Readers(NamedTuple):
         return self.run(self.bars.bars_of_many(asked(ids), **(usual | changed)), rounds)
 
 
-def asked(ids: list[int], *unknown: str) -> Asked:
-    return Asked({i: str(i) for i in sorted(ids)}, list(unknown))
+def asked(ids: list[int], *unknown: str) -> RequestedInstruments:
+    return RequestedInstruments({i: str(i) for i in sorted(ids)}, list(unknown))
 
 
 @pytest.fixture

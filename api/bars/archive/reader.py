@@ -1,4 +1,4 @@
-"""Reads bars of one instrument from the archive; it blocks, so it runs in a thread (`desk`)."""
+"""Reads bars of one instrument from the archive; it blocks, so it runs in a `reader_thread`."""
 
 from collections.abc import Iterator
 from typing import Final

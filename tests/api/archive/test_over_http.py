@@ -13,8 +13,8 @@ from pyiceberg.table import Table
 
 from api.bars.aggregation import INTERVALS_MS, Interval, Window
 from api.bars.archive import files, reader
+from api.bars.archive.fallback import ArchivedBars
 from api.bars.archive.files import Files
-from api.bars.archive.handing_on import ArchivedBars
 from api.bars.archive.ranges import Range
 from api.bars.archive.reader import ArchiveReader
 from api.http.problems import Problem

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.bars.archive import desk, handing_on
-from api.bars.archive.handing_on import ArchivedBars, archived_bars
+from api.bars.archive import fallback, reader_thread
+from api.bars.archive.fallback import ArchivedBars, archived_bars
 from api.bars.archive.ranges import Range
 from runtime.archive.config import ArchiveConfig
 from tests.patience import PATIENCE_S
@@ -57,7 +57,7 @@ async def read(archived: ArchivedBars) -> str:
 async def test_a_catalog_that_falls_silent_delays_reads_once_not_until_a_restart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (desk, handing_on):
+    for module in (reader_thread, fallback):
         monkeypatch.setattr(module, "DEADLINE_S", 0.5, raising=False)
     with silent_at_first(2) as address:
         config = ArchiveConfig(catalog="rest", catalog_uri=address, warehouse="archive")

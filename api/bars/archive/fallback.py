@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from api.bars.archive.desk import ARCHIVE_UNAVAILABLE, DEADLINE_S, Desk
 from api.bars.archive.files import Files
 from api.bars.archive.reader import ArchiveReader
+from api.bars.archive.reader_thread import ARCHIVE_UNAVAILABLE, DEADLINE_S, ReaderThreads
 from api.http.problems import Problem
-from api.redis.reading import Done, HandedOn
+from api.redis.reading import Done, Handoff
 from contracts.archive import BARS_TABLE
 from runtime.archive.catalog import (
     ArchiveError,
@@ -35,22 +35,22 @@ class ArchivedBars:
 
     def __init__(self, reader: ArchiveReader) -> None:
         self._reader = reader
-        self._desk = Desk()
+        self._threads = ReaderThreads()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Accept reads for the block; the catalog is opened ahead of the first request."""
-        with self._desk.running():
-            self._desk.start(self._reader.open, _log_unopened)
+        with self._threads.running():
+            self._threads.start(self._reader.open, _log_unopened)
             yield
 
-    def read(self, answer: Callable[[ArchiveReader], T]) -> HandedOn:
+    def read(self, answer: Callable[[ArchiveReader], T]) -> Handoff:
         """Return the exception with which a read continues as `answer`, in the thread."""
 
         def start(done: Done[Any]) -> None:
-            self._desk.start(lambda: _with_problems(lambda: answer(self._reader)), done)
+            self._threads.start(lambda: _with_problems(lambda: answer(self._reader)), done)
 
-        return HandedOn(start)
+        return Handoff(start)
 
 
 def _with_problems(work: Callable[[], T]) -> T:

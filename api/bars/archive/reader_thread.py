@@ -64,14 +64,14 @@ class _Job(Generic[T]):
         self.end(None, Problem(ARCHIVE_UNAVAILABLE, late))
 
 
-class Desk:
+class ReaderThreads:
     """Accepts work while `running`."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[_Job[Any] | None] = queue.Queue(WAITING)
 
     @contextmanager
-    def running(self) -> Iterator["Desk"]:
+    def running(self) -> Iterator["ReaderThreads"]:
         """Run the threads for the block; a thread that hangs does not delay the end."""
         for number in range(THREADS):
             threading.Thread(target=self._work, name=f"archive-{number}", daemon=True).start()

@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from api.bars.archive import desk
-from api.bars.archive.desk import THREADS, WAITING, Desk
+from api.bars.archive import reader_thread
+from api.bars.archive.reader_thread import THREADS, WAITING, ReaderThreads
 from api.http.problems import OVERLOADED, Problem
 from tests.patience import PATIENCE_S
 
 
-class Asked:
+class Request:
     """One piece of work that waits until it may go on, and what became of it."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, threads: ReaderThreads) -> None:
         self.go_on = threading.Event()
         self.begun = threading.Event()
         self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        desk.start(self._work, self._done)
+        threads.start(self._work, self._done)
 
     def _work(self) -> str:
         self.begun.set()
@@ -30,33 +30,33 @@ class Asked:
         self.outcome.set_result(found if error is None else error)
 
 
-async def is_late(asked: Asked) -> None:
+async def is_late(asked: Request) -> None:
     problem = await asked.outcome
     assert isinstance(problem, Problem)
-    assert problem.kind is desk.ARCHIVE_UNAVAILABLE
+    assert problem.kind is reader_thread.ARCHIVE_UNAVAILABLE
 
 
 async def test_work_runs_in_a_thread_and_its_result_arrives_on_the_loop() -> None:
-    with Desk().running() as desk:
-        asked = Asked(desk)
+    with ReaderThreads().running() as threads:
+        asked = Request(threads)
         asked.go_on.set()
         assert (await asked.outcome).startswith("archive-")
 
 
 async def test_an_error_is_passed_on_unchanged() -> None:
     result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    with Desk().running() as desk:
-        desk.start(lambda: 1 // 0, lambda _, error: result.set_result(error))
+    with ReaderThreads().running() as threads:
+        threads.start(lambda: 1 // 0, lambda _, error: result.set_result(error))
         assert isinstance(await result, ZeroDivisionError)
 
 
 async def test_more_than_may_wait_are_turned_away_at_once() -> None:
-    with Desk().running() as desk:
-        under_way = [Asked(desk) for _ in range(THREADS)]
+    with ReaderThreads().running() as threads:
+        under_way = [Request(threads) for _ in range(THREADS)]
         for one in under_way:
             await asyncio.to_thread(one.begun.wait, PATIENCE_S)
-        waiting = [Asked(desk) for _ in range(WAITING)]
-        refused = Asked(desk)
+        waiting = [Request(threads) for _ in range(WAITING)]
+        refused = Request(threads)
         assert refused.outcome.done()
         problem = refused.outcome.result()
         assert (problem.kind, str(problem)) == (
@@ -72,22 +72,22 @@ async def test_more_than_may_wait_are_turned_away_at_once() -> None:
 async def test_an_answer_has_a_deadline_and_what_is_late_is_not_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(desk, "DEADLINE_S", PATIENCE_S)
-    with Desk().running() as busy:
-        under_way = [Asked(busy) for _ in range(THREADS)]
+    monkeypatch.setattr(reader_thread, "DEADLINE_S", PATIENCE_S)
+    with ReaderThreads().running() as busy:
+        under_way = [Request(busy) for _ in range(THREADS)]
         for one in under_way:
             await asyncio.to_thread(one.begun.wait, PATIENCE_S)
         with monkeypatch.context() as patch:
-            patch.setattr(desk, "DEADLINE_S", 0.01)
-            late = Asked(busy)
+            patch.setattr(reader_thread, "DEADLINE_S", 0.01)
+            late = Request(busy)
         await is_late(late)
         for one in under_way:
             one.go_on.set()
-        after = Asked(busy)
+        after = Request(busy)
         after.go_on.set()
         assert isinstance(await after.outcome, str)
         assert not late.begun.is_set()
-        monkeypatch.setattr(desk, "DEADLINE_S", 0.01)
-        hanging = Asked(busy)
+        monkeypatch.setattr(reader_thread, "DEADLINE_S", 0.01)
+        hanging = Request(busy)
         await is_late(hanging)
         hanging.go_on.set()

@@ -9,7 +9,7 @@ from api.http.schemas import instruments_schema
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedInstruments:
     """Instruments by ids and symbols."""
 
     names: dict[int, str]
@@ -22,16 +22,18 @@ class Asked:
         return [*self.unknown, *(name for i, name in self.names.items() if i not in ids)]
 
 
-def asked_parameter(resolve: Resolve, most: int, description: str) -> Parameter:
+def instruments_parameter(resolve: Resolve, most: int, description: str) -> Parameter:
     """Return the parameter `instruments`: 1 to `most` ids and symbols, which may be unknown."""
     return Parameter(
         "instruments",
-        lambda text: _asked(instruments_named(text, 1, most, resolve)),
+        lambda text: _requested(instruments_named(text, 1, most, resolve)),
         instruments_schema(1, most),
         f"{description}: ids or symbols, comma-separated",
     )
 
 
-def _asked(ids: dict[str, int | None]) -> Asked:
+def _requested(ids: dict[str, int | None]) -> RequestedInstruments:
     names = {i: text for text, i in reversed(ids.items()) if i is not None}
-    return Asked(dict(sorted(names.items())), [text for text, i in ids.items() if i is None])
+    return RequestedInstruments(
+        dict(sorted(names.items())), [text for text, i in ids.items() if i is None]
+    )
