@@ -180,8 +180,8 @@ async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
         await reading.begun(5)
         own = await first.post("/", content=slow.body())
         total = await second.post("/", content=slow.body())
-        assert "3 bodies of this client are still coming" in own.json()["detail"]
-        assert "5 bodies are still coming" in total.json()["detail"]
+        assert "3 bodies of this client are still arriving" in own.json()["detail"]
+        assert "5 bodies are still arriving" in total.json()["detail"]
         slow.ends.set()
         assert {(await task).status_code for task in sent} == {200}
         slow.ends.clear()
@@ -199,7 +199,7 @@ async def test_what_came_of_all_bodies_is_bounded(
         answer = await client.post("/", content=slow.body())
         await reading.begun(1)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert "2000 bytes of bodies are still coming" in answer.json()["detail"]
+        assert "2000 bytes of bodies are still arriving" in answer.json()["detail"]
         slow.ends.set()
         assert {(await task).status_code for task in sent} == {200}
         slow.ends.clear()

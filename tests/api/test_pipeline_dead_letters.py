@@ -175,7 +175,7 @@ async def test_records_not_written_by_a_worker_are_shown_as_such(
     async with serve_uncached() as client:
         (letter,) = await read(client)
     assert (letter["topic"], letter["partition"], letter["offset"]) == ("quotes", None, None)
-    assert "something else than a worker" in letter["reason"]
+    assert "not written by a worker" in letter["reason"]
 
 
 @pytest.mark.integration

@@ -239,7 +239,7 @@ async def test_a_rollback_takes_the_canary_then_goes_back_then_cannot(
         await button.click()
         question = page.get_by_role("dialog")
         await expect(question).to_contain_text(fact)
-        await expect(question).to_contain_text("publishes nothing until a person asks for it")
+        await expect(question).to_contain_text("publishes nothing until a person requests it")
         await question.get_by_role("button", name="Roll back").click()
         await expect(question.get_by_role("status")).to_contain_text(f"serves {serves.generation}.")
         assert current_of(served).variants["default"] == serves

@@ -74,7 +74,7 @@ async def test_dead_letters_need_an_admins_key_and_are_text(
         await expect(refused).to_contain_text("need a key that has the scope admin")
         await page.get_by_label("Admin key").fill("nobody")
         await page.get_by_role("button", name="Show the records").click()
-        await expect(refused).to_contain_text("No such key exists")
+        await expect(refused).to_contain_text("The key does not exist")
         await page.get_by_label("Admin key").fill("boss")
         await page.get_by_role("button", name="Show the records").click()
         record = page.get_by_role("list", name="Rejected records").get_by_role("listitem").first

@@ -170,7 +170,7 @@ async def test_what_breaks_a_rule_is_rejected_alone_in_the_batchs_order() -> Non
     assert "truncated" in reasons[0]
     assert f"instrument_id {elsewhere} does not belong to partition" in reasons[1]
     assert "the key b'5' is not that of instrument_id 4" in reasons[2]
-    assert "no instrument id" in reasons[3]
+    assert "not an instrument id" in reasons[3]
     assert f"instrument_id {elsewhere} does not belong to partition" in reasons[4]
     claim.write((await fold.unwritten()).groups)
     (entry,) = claim.data[KEYSPACE.catalog(claim.partition)].values()

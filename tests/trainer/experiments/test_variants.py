@@ -79,7 +79,7 @@ def test_invalid_weights_are_named(typed: str) -> None:
 
 
 def test_an_experiment_needs_a_name_and_somebody() -> None:
-    with pytest.raises(VariantsError, match="no name"):
+    with pytest.raises(VariantsError, match="not a valid name"):
         parse_weights("spring 2021", ["default=1"])
     with pytest.raises(VariantsError, match="above 0"):
         parse_weights("spring", ["default=0"])
