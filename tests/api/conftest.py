@@ -1,4 +1,4 @@
-"""An application per test, on the real store, and what fills the store for it.
+"""An application per test, on the real store, and helpers that fill the store.
 
 Applications of the tests' own process wait `PATIENCE_S` for Redis and clients, and for Kafka where
 there is one: on a busy machine none of them may be late. A test of a bound sets it itself.

@@ -1,8 +1,7 @@
-"""An API that waits for Redis and Kafka as long as they take.
+"""An API that waits for Redis and Kafka without bounds.
 
-`python -m tests.api.patient` is `python -m api` but for that. On a busy machine, a bound such as
-the 200 ms that a read may take makes a 503 of an answer that is right: only tests of a bound keep
-to it.
+`python -m tests.api.patient` is otherwise the same as `python -m api`. On a busy machine, a bound
+such as the 200 ms for a read turns a correct answer into a 503: only tests of a bound use it.
 """
 
 from types import ModuleType

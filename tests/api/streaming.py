@@ -1,4 +1,4 @@
-"""A served application whose streams are read as they come, and a worker that writes bars."""
+"""A served application whose streams are read live, and a worker that writes bars."""
 
 import asyncio
 import contextlib

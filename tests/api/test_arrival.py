@@ -1,4 +1,4 @@
-"""Requests that never come to an end, on real connections."""
+"""Requests that never end, on real connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Pages of bars put together are the whole, whatever their length; tokens are what they are."""
+"""Pages of bars of any length add up to the whole; tokens survive a round trip."""
 
 from itertools import groupby
 

@@ -1,4 +1,4 @@
-"""Bars of which Redis may no longer have all minutes say so, whatever they are asked by."""
+"""Bars that may miss minutes in Redis are marked so by every endpoint."""
 
 from collections.abc import Callable
 from typing import Any, Final

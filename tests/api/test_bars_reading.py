@@ -1,4 +1,4 @@
-"""Bars out of a real store are those of the plainest reading, however they are asked for."""
+"""Bars from a real store equal those of a naive reference, for every kind of request."""
 
 import json
 from collections.abc import Iterator, Mapping

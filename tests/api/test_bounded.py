@@ -1,4 +1,4 @@
-"""How many requests are worked on at a time, and what becomes of the others."""
+"""The bound on concurrent requests, and the rejection of all others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

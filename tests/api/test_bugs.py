@@ -1,4 +1,4 @@
-"""What becomes of an exception that nobody expected."""
+"""Handling of unexpected exceptions."""
 
 import logging
 from collections.abc import Awaitable, Callable

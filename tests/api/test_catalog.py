@@ -1,4 +1,4 @@
-"""The copy of the catalog follows Redis, and the endpoints answer out of it."""
+"""The copy of the catalog follows Redis, and the endpoints answer from it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The same answers out of Redis Cluster, whose nodes each hold a part of the keys."""
+"""The same answers from Redis Cluster, whose nodes each hold a part of the keys."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Bodies of writing requests into messages."""
+"""Parsing of write requests into messages."""
 
 import contextlib
 import json

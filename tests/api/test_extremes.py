@@ -1,4 +1,4 @@
-"""Numbers that no market has, but that a writer may send, leave every answer true to its schema."""
+"""Extreme numbers, valid but unrealistic, leave every answer valid by its schema."""
 
 import sys
 from typing import Final

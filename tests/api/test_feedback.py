@@ -1,4 +1,4 @@
-"""Feedback over HTTP: into the log, and into the metrics."""
+"""Feedback over HTTP reaches the log and the metrics."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What is similar, within categories and without what is not listed."""
+"""Similar instruments, filtered by category and without unlisted ones."""
 
 from collections.abc import AsyncIterator
 from typing import Any

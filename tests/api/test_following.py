@@ -1,4 +1,4 @@
-"""A copy is read again and again, whatever comes in between."""
+"""A copy is refreshed periodically, whatever happens in between."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which names a server without keys answers to, on both paths, and what `Host` may be at all."""
+"""The names that a server without keys answers to, on both paths, and valid `Host` headers."""
 
 import json
 from typing import Any

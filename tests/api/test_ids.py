@@ -1,4 +1,4 @@
-"""Ids that could be written and not be named in a path are refused at every door alike."""
+"""Ids that cannot be part of a path are rejected by every endpoint alike."""
 
 from typing import Any
 from urllib.parse import quote

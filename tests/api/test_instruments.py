@@ -1,4 +1,4 @@
-"""Bars and neighbors of instruments over HTTP, out of a real store."""
+"""Bars and neighbors of instruments over HTTP, from a real store."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a process keeps of requests for the next ones is no more than it accounts for."""
+"""The caches of a process are no larger than it accounts for."""
 
 import gc
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Keys: what admits whom, the file that they stand in, and the commands that write it."""
+"""Keys: access, the key file, and the commands that edit it."""
 
 import hashlib
 import json

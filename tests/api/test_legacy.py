@@ -1,4 +1,4 @@
-"""The first version's paths that read, with its exact shapes, out of a real store."""
+"""The first version's read paths, with its exact shapes, from a real store."""
 
 import httpx
 import pytest

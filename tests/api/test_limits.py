@@ -1,4 +1,4 @@
-"""What each writer may send, and what a refusal costs."""
+"""Write limits, and the cost of a rejection."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What is kept of items' lists, and for how long."""
+"""The cache of items' lists."""
 
 import msgspec
 import pytest

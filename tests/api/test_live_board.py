@@ -1,4 +1,4 @@
-"""What is merged and what is held back of live bars, without a server."""
+"""Merging and holding back live bars, without a server."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""What a server writes about its users: nothing, whatever they send and whatever fails."""
+"""A server logs nothing about its users, whatever they send and whatever fails."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What is served to whom and why, over HTTP, and deciding it."""
+"""The served models over HTTP, and decisions on them."""
 
 import hashlib
 import json

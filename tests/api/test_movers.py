@@ -1,4 +1,4 @@
-"""What moved most: ranked purely, and over HTTP out of a real store."""
+"""Movers: the pure ranking, and over HTTP from a real store."""
 
 import math
 

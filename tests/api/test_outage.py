@@ -1,4 +1,4 @@
-"""Redis slow or away: bounded answers, and recovery without a restart."""
+"""Redis slow or down: bounded answers, and recovery without a restart."""
 
 import asyncio
 import os

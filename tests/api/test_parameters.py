@@ -1,4 +1,4 @@
-"""How paths and queries are read."""
+"""Parsing of paths and queries."""
 
 import contextlib
 import doctest

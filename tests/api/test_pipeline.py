@@ -1,4 +1,4 @@
-"""How far the workers are, over HTTP."""
+"""The workers' progress over HTTP."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What workers rejected, over HTTP: the newest records, and how many for which reason."""
+"""Rejected records over HTTP: the newest ones, and counts by reason."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""How far the workers were in the last hour, over HTTP."""
+"""The workers' progress over the last hour, over HTTP."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is served is asked for once in some milliseconds, and at once where nothing is found."""
+"""The pointer is read once every few milliseconds, and at once if a read finds nothing."""
 
 import asyncio
 import time

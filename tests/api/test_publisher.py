@@ -1,7 +1,7 @@
-"""What becomes of a producer that librdkafka gives up, and how often Kafka is checked.
+"""Replacing a producer after a fatal error, and the frequency of checks of Kafka.
 
-librdkafka has a fatal error for tests. confluent-kafka does not hand it on, so these call the
-library.
+librdkafka can simulate a fatal error. confluent-kafka does not expose this, so these tests call
+the library.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Recommendations for instruments and for several users, over HTTP out of a real store."""
+"""Recommendations for instruments and for several users, over HTTP from a real store."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Bodies that ask for recommendations."""
+"""Bodies that request recommendations."""
 
 import json
 from typing import Any

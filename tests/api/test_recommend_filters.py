@@ -1,4 +1,4 @@
-"""Recommendations by category, and of what is listed only, over HTTP out of a real store."""
+"""Recommendations by category, and of listed instruments only, over HTTP from a real store."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Connections that pipeline: who gets which answer, and what happens when one is lost."""
+"""Pipelining connections: the assignment of answers, and the loss of a connection."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,4 @@
-"""Request ids: what they say, that no two are the same, and who can make them."""
+"""Request ids: content, uniqueness, and who can issue them."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a user may ask for: all that is kept, and the end of it."""
+"""A user's data rights: export and erasure."""
 
 from urllib.parse import quote
 

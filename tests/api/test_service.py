@@ -1,4 +1,4 @@
-"""What is the same for all routes: errors, health, metrics, documentation."""
+"""Features shared by all routes: errors, health, metrics, documentation."""
 
 import logging
 from typing import Any

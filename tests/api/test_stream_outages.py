@@ -1,4 +1,4 @@
-"""Live bars while Redis hangs, goes and returns, or a cluster changes."""
+"""Live bars while Redis hangs, goes down and returns, or a cluster changes."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What the API's spans tell, and which header the records have that it publishes."""
+"""The content of the API's spans, and the trace header of published records."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""What is trending: summed up and ranked purely, and over HTTP out of a real store."""
+"""Trending: the pure sums and rankings, and over HTTP from a real store."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Fields that a body may not have are refused and named: most are misspelt ones."""
+"""Unknown fields of a body are rejected and named: most are misspelt."""
 
 import json
 from typing import Any

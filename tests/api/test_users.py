@@ -1,4 +1,4 @@
-"""Recommendations and histories of users over HTTP, out of a real store."""
+"""Recommendations and histories of users over HTTP, from a real store."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Changes are read back as they were written, and what is no such message is an error."""
+"""Changes survive a round trip, and other messages are an error."""
 
 import random
 from contextlib import suppress

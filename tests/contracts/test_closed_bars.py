@@ -1,4 +1,4 @@
-"""Closed bars, to records and back."""
+"""Round trips of closed bars."""
 
 from dataclasses import fields
 

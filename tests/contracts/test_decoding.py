@@ -1,4 +1,4 @@
-"""What a deployment refuses beyond the types: early event times, and fields that are not known."""
+"""A deployment's additional input rules: early event times, and unknown fields."""
 
 import json
 from collections.abc import Callable

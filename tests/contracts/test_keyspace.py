@@ -1,4 +1,4 @@
-"""Keys and values in Redis: one hash slot a partition, and values that are read as written."""
+"""Keys and values in Redis: one hash slot per partition, and values that survive a round trip."""
 
 import re
 from typing import Any

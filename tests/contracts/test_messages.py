@@ -1,4 +1,4 @@
-"""The wire format: what is written is read back, and what breaks a rule is rejected alone."""
+"""The wire format: messages survive a round trip, and an invalid record is rejected alone."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Whatever is decided, in whatever order: something is served, and nothing by accident."""
+"""After any decisions in any order, something is served, and nothing by accident."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A record without a value names the user to take out, or is rejected with a reason."""
+"""A record without a value names the user to remove, or is rejected with a reason."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What holds of the topics as a whole."""
+"""Invariants of the topics as a whole."""
 
 import pytest
 

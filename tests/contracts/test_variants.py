@@ -1,4 +1,4 @@
-"""Users are spread over variants as the weights say, and stay where they are."""
+"""Users are assigned to variants by weight, and the assignment is stable."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Bodies of writing requests: events that are as they should be, and anything else. Pure."""
+"""Bodies of write requests: valid events, and anything else. Pure."""
 
 import json
 from random import Random
@@ -54,7 +54,7 @@ NAMES: Final = ("", "type", "ts", "TS", "__proto__", "user_id ", "zq", "price", 
 
 
 def sound(rng: Random) -> bytes:
-    """Return events that break no rule."""
+    """Return valid events."""
     if rng.random() < 0.5:
         return json.dumps(rng.choice(SOUND)).encode()
     return json.dumps([rng.choice((QUOTE, TRADE)) for _ in range(rng.choice((1, 2, 20)))]).encode()
@@ -111,7 +111,7 @@ def _changed(rng: Random) -> dict[str, Any]:
 
 def _dumped(value: Any, rng: Random) -> bytes:
     text = json.dumps(value, ensure_ascii=rng.random() < 0.5)
-    return text.encode("utf-8", "surrogatepass")  # what is no UTF-8 is the point
+    return text.encode("utf-8", "surrogatepass")  # invalid UTF-8 is intended
 
 
 def _cut(body: bytes, rng: Random) -> bytes:

@@ -1,7 +1,7 @@
-"""The cases of the fuzz: seeded, pure, and each one the same whatever came before it.
+"""The cases of the fuzz: seeded, pure, and independent of each other.
 
-`case(seed, n)` is the n-th. Import it where the same requests are to be put to something else: a
-`Case` of one request is a plain request, whatever is odd about it.
+`case(seed, n)` is the n-th. Import it to send the same requests to something else: a `Case` of one
+request is a plain request, however odd.
 """
 
 from collections.abc import Callable, Iterator
@@ -126,7 +126,7 @@ def _writing(body: bytes, rng: Random) -> Request:
 
 
 def _once(headers: Headers) -> Headers:
-    """Return the headers without the later ones of a name: more than one Host is no HTTP."""
+    """Return the headers without the later ones of a name: more than one Host is not valid HTTP."""
     return tuple({name.lower(): (name, value) for name, value in reversed(headers)}.values())
 
 

@@ -1,4 +1,4 @@
-"""Bytes that are no HTTP, or whose end nobody can tell: at most one answer may come. Pure."""
+"""Bytes that are not HTTP, or have no clear end: they get at most one answer. Pure."""
 
 from random import Random
 from typing import Final
@@ -9,7 +9,7 @@ _GET: Final = b"GET /instruments/4 HTTP/1.1\r\n"
 _POST: Final = b"POST /v1/events HTTP/1.1\r\nHost: a\r\n"
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 _HIDDEN: Final = b"GET /v1/users/" + CANARY + b"/history HTTP/1.1\r\nHost: a\r\n\r\n"
-"""What a proxy in front may take for a part of the body before it."""
+"""A request that a proxy in front may treat as part of the preceding body."""
 
 OTHER_PROTOCOLS: Final = (
     *(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
@@ -48,7 +48,7 @@ NO_HTTP: Final = (
 
 
 def garbage(rng: Random) -> Garbage:
-    """Return what is no HTTP: alone or behind a request, well known or random."""
+    """Return bytes that are not HTTP: alone or after a request, well known or random."""
     kind = rng.randrange(5)
     if kind < 2:
         return Garbage("not HTTP", rng.choice(NO_HTTP))

@@ -1,4 +1,4 @@
-"""What every answer must be, whatever was asked. Pure: an answer in, complaints out."""
+"""Checks that hold for every answer. Pure: an answer in, complaints out."""
 
 import json
 from typing import Any, Final
@@ -29,7 +29,7 @@ KNOWN_BODY: Final = b'{"status":"alive"}'
 
 
 def complaints(request: Request | None, answer: Answer) -> list[str]:
-    """Return what is wrong with an answer to a request, or to bytes that are none."""
+    """Return what is wrong with an answer to a request, or to malformed bytes."""
     found = [*_of_headers(answer), *_of_body(answer)]
     if request is not None and answer.status == 400 and NO_HTTP in answer.body:
         found.append("a request is taken for none")

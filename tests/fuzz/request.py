@@ -1,6 +1,6 @@
-"""Requests as they go over the wire: nothing in them is made well-formed. Pure.
+"""Requests in wire format: nothing in them is corrected. Pure.
 
-Clients normalise paths, refuse odd header values and repair framing; these do none of it.
+Clients normalise paths, reject odd header values and repair framing; these requests do not.
 """
 
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 Headers = tuple[tuple[bytes, bytes], ...]
 
 CANARY = b"zqcanaryqz"
-"""Stands in much of what requests carry: no header of an answer and no log may have it."""
+"""A marker in many requests, which must not appear in a response header or a log."""
 KEY = b"zqkeyqz"
-"""The API key of the server under test: as secret."""
+"""The API key of the server under test, equally secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """Bytes that are no HTTP, or that nobody can tell the end of: answered 400, then closed."""
+    """Bytes that are not HTTP, or have no clear end: answered 400, then closed."""
 
     kind: str
     sent: bytes

@@ -1,8 +1,8 @@
-"""Hooks of schemathesis: four rules of requests that JSON Schema has no words for.
+"""Hooks of schemathesis: four rules for requests that JSON Schema cannot express.
 
-A user's id is bounded in bytes, an event must not be ahead of the server's clock, and a whole
-number is written as one: 4.0 is none; and a page's token is one that was given out. Of what is made
-to be accepted, values that break these are bent to what keeps them, or left out.
+A user's id is bounded in bytes, an event must not be ahead of the server's clock, an integer is
+written as one (4.0 is not), and a page token is one that was issued. In requests generated to be
+valid, values that violate these rules are adjusted or left out.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""Puts cases to a server over raw sockets, some connections at a time, and judges what comes back.
+"""Sends cases to a server over raw sockets, on several connections, and checks the answers.
 
-Each case is followed, on its connection, by a request whose answer is known: if that one is
-answered as it should be, the framing held.
+Each case is followed, on its connection, by a request with a known answer: if that is correct, the
+framing is intact.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tests.patience import PATIENCE_S
 
 CONNECTIONS: Final = 8
 ANSWER_WITHIN_S: Final = 2 * PATIENCE_S
-"""Longer than any bound of the server's own; what takes longer hangs."""
+"""Longer than any bound of the server; a longer wait means that it hangs."""
 ENOUGH_FINDINGS: Final = 20
 _SHOWN: Final = 600
 _AFTER: Final = Case("known", (KNOWN,))
@@ -26,7 +26,7 @@ _AFTER: Final = Case("known", (KNOWN,))
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not be, and the bytes that brought it about."""
+    """A violation, and the bytes that caused it."""
 
     case: Case | Garbage
     number: int
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of the cases so far."""
+    """The results of the cases so far."""
 
     cases: int = 0
     answers: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""A real `python -m api` on a filled store, and what it must answer before and after a fuzz."""
+"""A real `python -m api` on a filled store, and its known answers before and after a fuzz."""
 
 import contextlib
 import json
@@ -48,7 +48,7 @@ GOLDEN: Final[dict[str, Any]] = {
     "/v1/users/a%2Fb/history": {"user_id": "a/b", "items": [_HELD]},
     "/v1/users/a%0Ab/history": {"user_id": "a\nb", "items": [_HELD]},
 }
-"""What some paths must answer: nothing that the fuzz sends reaches the store."""
+"""The known answers of some paths: nothing that the fuzz sends reaches the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Served:
         ]
 
     def log_complaints(self) -> list[str]:
-        """Return the lines of the log that tell of an error of ours or of what clients sent."""
+        """Return the log lines about internal errors, or with data from clients."""
         found = []
         for line in self.log.read_text(errors="replace").splitlines():
             said = json.loads(line)

@@ -1,4 +1,4 @@
-"""Targets of requests: the real routes with ids and queries of every kind, and paths that are none.
+"""Targets of requests: the real routes with all kinds of ids and queries, and unknown paths.
 
 Pure: the same generator of random numbers gives the same targets.
 """
@@ -146,7 +146,7 @@ NOWHERE: Final = (
 
 
 def known(rng: Random) -> bytes:
-    """Return the target of a read that is as it should be."""
+    """Return the target of a valid read."""
     path = rng.choice(READS) % rng.choice(KNOWN_IDS)
     return path if rng.random() < 0.5 else path + b"?" + _sound_query(path, rng)
 

@@ -1,4 +1,4 @@
-"""A short run of what `python -m tests.fuzz` does at length."""
+"""A short version of `python -m tests.fuzz`."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The fuzz can fail: each rule that an answer breaks is named, and so is framing that is lost."""
+"""The fuzz can fail: it reports each rule that an answer violates, and lost framing."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Answers as they come over the wire, read by the letter of RFC 9112: what is lax fails."""
+"""Parses answers strictly by RFC 9112: any deviation fails."""
 
 import re
 from asyncio import IncompleteReadError, LimitOverrunError, StreamReader
@@ -15,7 +15,7 @@ EVENT_STREAM: Final = b"text/event-stream"
 
 
 class FramingError(Exception):
-    """What came is no answer, or not all of one."""
+    """The bytes are not a complete answer."""
 
 
 class ClosedError(FramingError):

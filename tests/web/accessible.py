@@ -1,4 +1,4 @@
-"""Whom the page keeps out: what axe-core finds in both themes, and what does not fit a window."""
+"""Accessibility checks: axe-core in both themes, and overflow of the window."""
 
 from typing import Any, Final, Literal
 
@@ -6,7 +6,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 KEEPS_PEOPLE_OUT: Final = {"serious", "critical"}
-"""Impacts, in axe-core's words, that the page has none of."""
+"""Impacts, in axe-core's terms, that fail the check."""
 WIDTHS: Final = (1440, 1000, 390, 320)
 """Of windows: a desktop's, a tablet's, a phone's, and that of WCAG 1.4.10."""
 
@@ -18,7 +18,7 @@ async def assert_accessible(page: Page) -> None:
 
 
 async def assert_fits(page: Page) -> None:
-    """Resize the window: nothing of what is shown is ever wider than it."""
+    """Resize the window: no visible element is wider than it."""
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 800})
         await expect(page.locator("html")).to_have_js_property("scrollWidth", width)

@@ -1,4 +1,4 @@
-"""Keeps `web/api/types.d.ts` to what the API says of itself: `python -m tests.web.api_types`.
+"""Generates `web/api/types.d.ts` from the API's description: `python -m tests.web.api_types`.
 
 Its first line has the hash of the OpenAPI document that the rest was made of, so that a test can
 tell without Node whether it is up to date. Regenerating it takes Node and `npm ci` in `web`.

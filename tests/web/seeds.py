@@ -1,4 +1,4 @@
-"""Instruments and users that the tests look at, and how to find these on the page."""
+"""Instruments and users of the tests, and how to find them on the page."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""A worker and an API that the page is looked at on, and what is published to them."""
+"""A worker and an API behind the page, and what is published to them."""
 
 import contextlib
 import time

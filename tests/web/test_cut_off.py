@@ -1,4 +1,4 @@
-"""Markets and a user while the API is away, and with keys that it refuses."""
+"""Markets and a user while the API is down, and with keys that it rejects."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the files of the page have in them, and what they may not."""
+"""What the page's files contain, and must not contain."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Scrolling left goes on where Redis has nothing more: in the archive."""
+"""Scrolling left continues in the archive where Redis has no more bars."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""The view `models` in a real browser: what is served, and deciding it."""
+"""The view `models` in a real browser: what is served, and decisions."""
 
 import hashlib
 import json

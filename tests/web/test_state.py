@@ -1,4 +1,4 @@
-"""What the page makes of answers that come late, or after a long absence: no server sends these."""
+"""How the page handles answers that are late or follow a long absence, which no server sends."""
 
 from typing import Any, Final
 

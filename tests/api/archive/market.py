@@ -1,4 +1,4 @@
-"""Three days of quotes, the bars that they come to, and who has which of these."""
+"""Three days of quotes, their bars, and where each of these is stored."""
 
 import random
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""Rows of the table `bars`, of any files and revisions, come to what their minutes come to."""
+"""Rows of the table `bars`, in any files and revisions, give the same bars as their minutes."""
 
 from dataclasses import replace
 

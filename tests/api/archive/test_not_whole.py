@@ -1,4 +1,4 @@
-"""What Redis does not have in whole is asked of the archive, by every endpoint of bars."""
+"""Every endpoint of bars reads from the archive what Redis has only in part."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Bars past what Redis retains: equal to what all quotes come to, or said to be missing."""
+"""Bars older than Redis retains: equal to those of all quotes, or reported as missing."""
 
 import asyncio
 import threading

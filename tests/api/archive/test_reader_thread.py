@@ -1,4 +1,4 @@
-"""Reads of the archive keep nobody else waiting: not the loop, nor more of their own than may."""
+"""Reads of the archive block neither the loop nor an unbounded number of other reads."""
 
 import asyncio
 import threading

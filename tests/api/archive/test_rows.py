@@ -1,4 +1,4 @@
-"""What was read of a file is kept while there is room, and never more than that."""
+"""Rows read from a file are cached, up to a bound."""
 
 import time
 import tracemalloc

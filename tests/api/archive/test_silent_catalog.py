@@ -1,4 +1,4 @@
-"""A catalog that stops answering is given up on, and asked again by the next read."""
+"""A read gives up on a catalog that stops answering, and the next read tries again."""
 
 import asyncio
 import threading

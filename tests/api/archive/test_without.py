@@ -1,4 +1,4 @@
-"""An API without an archive needs nothing of what reads one, and says so if that is missing."""
+"""An API needs the packages that read an archive only if it has one, and names a missing one."""
 
 import subprocess
 import sys
