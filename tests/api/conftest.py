@@ -192,7 +192,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
             async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
                 await app({**scope, "state": dict(state or {})}, receive, send)
 
-            # As a server does: what a handler lets through is answered 500, and logged.
+            # As in a server, an exception that no handler catches is answered 500, and logged.
             transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://localhost", headers=AS_JSON

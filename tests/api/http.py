@@ -20,7 +20,7 @@ from tests.patience import PATIENCE_S
 from .conftest import NOW_MS
 
 ORDINARY = b"Content-Length: 0\r\n"
-"""A header that changes nothing, but has a request take the ordinary route."""
+"""A header whose only effect is that a request takes the ordinary route."""
 _LENGTH = re.compile(rb"content-length: (\d+)\r\n")
 _OF_ITS_TIME = re.compile(rb"date: [^\r]*\r\n|(?<=\.)[A-Za-z0-9_-]{44}(?=[\"\r])")
 
@@ -37,7 +37,7 @@ class Client:
         return await self.send(request(target, headers=headers))
 
     async def send(self, data: bytes) -> bytes:
-        """Send bytes, and return the next whole answer, but for what is of its time."""
+        """Send bytes, and return the next complete answer, without headers that depend on time."""
         self.writer.write(data)
         return await self.answer()
 

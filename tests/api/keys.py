@@ -18,7 +18,7 @@ def entry(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def write_keys(path: Path, *entries: dict[str, Any]) -> Path:
-    """Write a file as a whole, as those who change one do, and return its path."""
+    """Replace a file atomically, as its writers do, and return its path."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(entries))
     return part.replace(path)

@@ -25,7 +25,7 @@ BEHIND: Final[Bounds] = (
     (publisher, "ANSWER_DEADLINE_S"),
     (store, "READ_DEADLINE_S"),
 )
-"""The bounds, in seconds, of what stands behind the API."""
+"""The bounds, in seconds, of the services behind the API."""
 OF_SUBSCRIPTIONS: Final = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), PATIENCE_S)
 OF_CLIENTS: Final[Bounds] = ((arrival, "ARRIVAL_TIMEOUT_S"), (bodies, "BODY_TIMEOUT_S"))
 """The bounds of clients, which the program keeps here, too."""

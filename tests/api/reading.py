@@ -64,7 +64,7 @@ def run(
             rounds.append(len(commands))
         pipeline = raw.pipeline(transaction=False)
         for command in commands:
-            # Its parsed answers are not what a connection hands out.
+            # Its parsed answers differ from those that a connection delivers.
             pipeline.execute_command(*command, NEVER_DECODE=True)
         answers = [flat(answer) for answer in pipeline.execute()]
         if left and any(command[1] == pointer for command in commands):

@@ -85,7 +85,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Served:
-    """An application on a port of its own."""
+    """An application on its own port."""
 
     client: httpx.AsyncClient
     live: LiveBars

@@ -40,7 +40,7 @@ def model(filled: Filled) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file of keys, each with a fate of its own."""
+    """A key file with one key for each case."""
     return write_keys(
         tmp_path / "keys.json",
         entry("reader", scopes=["read"]),
@@ -189,7 +189,7 @@ class TestRotation:
 
 
 def break_file(path: Path, text: str | None) -> None:
-    """Write a text that is no file of keys, or take the file away."""
+    """Write an invalid key file, or remove the file."""
     if text is None:
         path.unlink()
     else:

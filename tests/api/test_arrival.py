@@ -73,7 +73,7 @@ class HandSetClock:
 
 
 class Watched(BoundedArrival):
-    """The server's end of the connection; it counts what has come."""
+    """The server's end of the connection; it counts the bytes received."""
 
     clock: HandSetClock
     received = 0
@@ -117,7 +117,7 @@ class Connection:
         return int(head[9:12])
 
     async def rest(self) -> bytes:
-        """Return what comes until the server hangs up."""
+        """Return everything received until the server closes the connection."""
         return await asyncio.wait_for(self.reader.read(), PATIENCE_S / 2)
 
 

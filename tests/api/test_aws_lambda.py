@@ -49,7 +49,7 @@ def event(target: str, *, method: str = "GET", body: str | None = None) -> dict[
 def ask(
     monkeypatch: pytest.MonkeyPatch, store_url: str, broker: str, filled: Filled
 ) -> Iterator[Ask]:
-    """Have the handler answer, in a thread of its own, as it has an event loop of its own."""
+    """Call the handler in a separate thread, as it has its own event loop."""
     monkeypatch.setenv("REDIS_URL", store_url)
     monkeypatch.setenv("NAMESPACE", filled.keys.namespace)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker)

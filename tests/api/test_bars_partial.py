@@ -30,7 +30,7 @@ def readers(store_url: str, filled: Filled) -> Readers:
 
 @pytest.fixture
 def position(filled: Filled) -> Position:
-    """Write what workers say of the partition of instrument 4."""
+    """Write the workers' position of instrument 4's partition."""
 
     def write(**fields: str | int) -> None:
         key = filled.keys.position(QUOTES, instrument_partition(4, TOPOLOGY.quotes))
@@ -67,7 +67,7 @@ def test_a_bucket_that_begins_before_what_is_retained_is_partial(
 def test_a_bucket_that_is_retained_is_not_partial(readers: Readers, position: Position) -> None:
     position()
     readers.filled.bars(4, dense(RETAINED))
-    for _ in range(2):  # the second time it is known what is retained
+    for _ in range(2):  # the second time, the retention is known
         assert partial(readers.one(interval="5m", limit=5)["bars"]) == []
         assert partial(readers.one(interval="1m", limit=RETAINED)["bars"]) == []
 

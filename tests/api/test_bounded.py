@@ -132,7 +132,7 @@ def reading() -> Reading:
 
 
 def client_at(app: ASGIApp, address: str) -> httpx.AsyncClient:
-    """Return a client of an address of its own."""
+    """Return a client with its own address."""
     transport = httpx.ASGITransport(Bounded(app), client=(address, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
@@ -172,7 +172,7 @@ async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
         for address in ("192.0.2.1", "192.0.2.2")
     )
     reading.goes_on.set()
-    for _ in range(2):  # what has come gives its place back
+    for _ in range(2):  # bodies that have arrived free their room
         sent = [
             asyncio.create_task(client.post("/", content=slow.body()))
             for client in (first, first, first, second, second)

@@ -158,7 +158,7 @@ async def test_what_trends_is_added_up_across_nodes(
     wait=tenacity.wait_fixed(0.05),
 )
 async def trending(client: httpx.AsyncClient) -> Any:
-    """Return what trends, as soon as it is known."""
+    """Return the trending items, as soon as they are known."""
     answer = (await client.get("/v1/trending?window=1h")).json()
     assert answer["as_of"] is not None
     return answer

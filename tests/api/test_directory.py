@@ -1,4 +1,4 @@
-"""The catalog in memory finds what a plain search through all instruments finds."""
+"""The catalog in memory finds the same as a linear search through all instruments."""
 
 import doctest
 import re
@@ -152,7 +152,12 @@ def test_building_stops_at_least_once_for_each_step_of_instruments() -> None:
     directory = of(by_id)
     everything = directory.find(Wanted(), len(by_id))
     assert everything == sorted(by_id.values(), key=lambda entry: entry.place)
-    for wanted in ("name", "7", "na 42", "s97"):  # what is grouped in several steps, too
+    for wanted in (
+        "name",
+        "7",
+        "na 42",
+        "s97",
+    ):  # including words that are grouped in several steps
         found = directory.find(Wanted(wanted), len(by_id))
         assert found == [entry for entry in everything if matches(entry, Wanted(wanted))]
 

@@ -1,4 +1,4 @@
-"""The hot path answers what the ordinary routes answer, byte by byte, and keeps to HTTP."""
+"""The hot path gives the same answers as the ordinary routes, byte by byte, and follows HTTP."""
 
 import asyncio
 import json
@@ -182,7 +182,7 @@ async def test_both_paths_answer_the_same_bytes_whatever_is_asked_for(
 
 
 async def once(port: int, target: bytes, headers: bytes) -> bytes:
-    """Return the answer to one request on a connection of its own."""
+    """Return the answer to one request on a separate connection."""
     async with connected(port) as client:
         host = b"Host: localhost\r\n"
         return await client.send(b"GET %b HTTP/1.1\r\n%b%b\r\n" % (target, host, headers))

@@ -29,7 +29,7 @@ def changed(instrument: int, minute: int, n: int, offset: int | None = None) -> 
 
 
 async def taken(listener: Listener) -> list[tuple[int, int, int]]:
-    """Take what waits: instrument, minute and n of each bar, without other events."""
+    """Take the pending bars: instrument, minute and n of each, without other events."""
     frames = (await listener.take()).split(b"\n\n")
     bars = [msgspec.json.decode(f.split(b"\n")[1][6:]) for f in frames if b"bar\n" in f]
     return [(bar["instrument_id"], (bar["t"] // 1000 - RUNNING_S) // 60, bar["n"]) for bar in bars]

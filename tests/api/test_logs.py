@@ -98,7 +98,7 @@ ODD: Final = [
     + JSON
     + b"Transfer-Encoding: chunked\r\n\r\nmarker\r\n",
 ]
-"""What ends early, never or not at all, and what no client library sends."""
+"""Requests that end early or never, and those that no client library sends."""
 
 WITH_A_BUG: Final = """
 from api import __main__ as program
@@ -119,7 +119,7 @@ def with_a_bug(settings, **more):
 program.create_app = with_a_bug
 program.main()
 """
-"""The real program, and a route whose exceptions quote what they stumble over."""
+"""The real program, with a route whose exceptions quote data."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A server with keys, on a Redis of its own; nothing listens at its Kafka address."""
+    """A server with keys, on its own Redis; nothing listens at its Kafka address."""
     folder = tmp_path_factory.mktemp("logs")
     store, port = valkey(free_port(), folder), free_port()
     url = f"http://127.0.0.1:{port}"
@@ -153,7 +153,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def fill(url: str) -> None:
-    """Write what answers need, and a history that is none."""
+    """Write the data that answers need, and an invalid history."""
     keys = Keyspace("live")
     with connect(url, "tests") as store:
         store.hset(keys.topics(), mapping={"quotes": 1, "interactions": 1, "cooccurrences": 1})

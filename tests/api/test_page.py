@@ -18,7 +18,7 @@ from .test_main import api
 
 @pytest.fixture
 async def client(serve: Serve, store_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client without a key, of an API that has one; it stands in for the fixture of all."""
+    """A client without a key, of an API that has one; it overrides the common fixture."""
     async with serve(redis_url=store_url, api_keys="secret") as client:
         yield client
 

@@ -100,7 +100,7 @@ async def test_the_newest_are_shown_with_their_offsets_reasons_and_values(
         place = {"topic": "quotes", "partition": 1, "offset": 41, "reason": PRICE}
         assert other == {**place, "key": "4", "value": BAD_QUOTE.decode(), "value_bytes": 48}
         assert (newest["key"], newest["value"], newest["value_bytes"]) == (None, "a\\xffb", 3)
-        # What came since is read on, and what was read stays.
+        # New records are read, and earlier ones are kept.
         reject(broker, 42, value=None)
         assert [letter["offset"] for letter in await read(client, "?topic=quotes")] == [42, 41]
         assert [letter["value"] for letter in await read(client, "?limit=1")] == [None]

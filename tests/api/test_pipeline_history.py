@@ -23,7 +23,7 @@ URL = "/v1/pipeline/history"
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have samples taken all the time."""
+    """Sample continuously."""
     monkeypatch.setattr(history, "SAMPLE_EVERY_S", 0.02)
 
 
@@ -103,7 +103,7 @@ async def test_samples_go_on_while_redis_knows_no_topics(serve: Serve, store_url
 
 def test_the_last_minutes_can_be_asked_for_and_an_hour_is_held() -> None:
     now_ms = NOW_MS
-    kept = history.History(None, lambda: now_ms)  # type: ignore[arg-type] # which is not looked at
+    kept = history.History(None, lambda: now_ms)  # type: ignore[arg-type] # which is not used
     for n in range(1000):
         now_ms = NOW_MS + 10_000 * n
         kept._samples.append(history._Sample(now_ms, {}))

@@ -212,7 +212,7 @@ def test_recommendations_of_an_expired_generation_are_made_of_the_next(
     assert run(reader.variants(), raw, filled) == ["default"]  # and the pointer is kept
     filled.point_to("g2")
     gone = [filled.keys.model_similar("g1", "4")]
-    # What is popular is there still: lists that are gone must not be taken for none.
+    # The popular list still exists: expired lists must not be treated as empty.
     filled.store.delete(*gone, *([] if history else [filled.keys.model_popular("g1")]))
     generation, chosen = run(reader.recommendations("ABC", ALL), raw, filled)
     assert (generation.name, chosen.items[0].instrument_id) == ("g2", 6 if history else 7)

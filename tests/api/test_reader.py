@@ -32,7 +32,7 @@ def test_a_generation_that_expired_under_the_reader_gives_way_to_the_new_one(
     reader: Reader, raw: Redis, filled: Filled
 ) -> None:
     filled.generation("new", {"4": [("5", 0.5, 1.0)]}, popular=[("7", 1.0)])
-    for _ in range(2):  # without and with a guess at what is served
+    for _ in range(2):  # without and with a known pointer
         filled.point_to("expired")
         found = run(reader.similar(4, 10), raw, filled, ["new"])
         assert found is not None

@@ -62,7 +62,7 @@ def recommended(
     fold_in: FoldIn = ALL_ALIKE,
     read: GenerationLists | None = None,
 ) -> Chosen:
-    """Return what is chosen from a history, with the lists that it needs read first."""
+    """Choose from a history, after reading the lists that it needs."""
     found = read or GenerationLists()
     rows = {
         item: found.add(item, msgspec.json.encode(similar[item]) if item in similar else None)
@@ -110,7 +110,7 @@ def test_folding_in_is_the_weighted_mean_of_the_lists_above_zero(
 ) -> None:
     expected = plain_scores(similar, history, fold_in)
     wish, read = Wish(n, frozenset(excluded), include_seen), GenerationLists()
-    read.places.of_all(range(100, 100 + others))  # what other users' lists have
+    read.places.of_all(range(100, 100 + others))  # items of other users' lists
     chosen = recommended(similar, history, wish, fold_in, read)
 
     assert chosen.source == "history"

@@ -43,7 +43,7 @@ def test_every_token_is_unique_over_many_batches_and_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         tokens = set(pool.map(lambda _: parse_request_id(new()).token, range(count)))
     assert len(tokens) == count
-    # Random ones: each of the 64 characters stands at each place.
+    # Random: each of the 64 characters occurs at each position.
     assert {len(set(place)) for place in zip(*tokens, strict=True)} == {64}
     assert {len(token) for token in tokens} == {TOKEN_CHARACTERS}
 
@@ -147,12 +147,12 @@ def test_an_error_that_is_no_refusal_is_not_passed_over(filled: Filled) -> None:
 
 
 def resumed_with(answer: object, read: Read[Signer]) -> Signer:
-    """Return what a read comes to after its last answer."""
+    """Return the result of a read after its last answer."""
     return ended_by(lambda: read.send([answer]))
 
 
 def ended_by(step: Callable[[], object]) -> Signer:
-    """Return what a read comes to in its last step."""
+    """Return the result of a read's last step."""
     with pytest.raises(StopIteration) as returned:
         step()
     signer: Signer = returned.value.value

@@ -67,7 +67,7 @@ def test_a_window_reaches_from_a_buckets_start_to_now(window: TrendingWindow, no
 def count(
     filled: Filled, partition: int, length_s: int, ago_s: int, events: Mapping[int, int]
 ) -> None:
-    """Write what was counted in a bucket, as workers do."""
+    """Write the counts of a bucket, as workers do."""
     bucket = Bucket(length_s, (NOW_S - ago_s) // length_s * length_s)
     for item, n in events.items():
         key = filled.keys.trending(partition, *bucket, item % PAGES)

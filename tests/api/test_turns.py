@@ -107,7 +107,7 @@ def much(store: Store) -> Read[int]:
 
 
 def blocking(store: Store) -> Read[None]:
-    """Read what never comes."""
+    """A read that is never answered."""
     yield [("BLPOP", f"{store.keys.namespace}:nothing", 0)] * MANY
 
 

@@ -64,7 +64,7 @@ async def http(store_url: str, filled: Filled) -> AsyncIterator[Client]:
 
 
 async def seen(http: Client, target: str, generation: str) -> bytes:
-    """Return the first answer of a generation: what is served is kept for some milliseconds."""
+    """Return the first answer of a generation: the pointer is cached for some milliseconds."""
     async with asyncio.timeout(PATIENCE_S):
         while body_of(answer := await http.get(target))["generation"] != generation:
             pass
@@ -221,7 +221,7 @@ def test_lists_that_were_read_for_one_variant_are_not_anothers(
         Generation("canary", "g3", ALL_ALIKE),
     ]
     assert len({str(found[1:]) for found in first}) == 3
-    assert recommended() == first  # out of what is kept
+    assert recommended() == first  # from the cache
 
 
 def test_a_pointer_that_moves_to_other_variants_while_it_is_read_is_followed(
@@ -232,7 +232,7 @@ def test_a_pointer_that_moves_to_other_variants_while_it_is_read_is_followed(
     generation, _ = run(reader.recommendations(user, ALL), raw, filled)
     assert generation == Generation("steep", "g2", ALL_ALIKE)
 
-    read = reader.recommendations(user, ALL)  # guesses what was served the last time
+    read = reader.recommendations(user, ALL)  # starts with the generation served last
     commands = next(read)
     serve(filled, None)
     answers = [raw.execute_command(*command, NEVER_DECODE=True) for command in commands]

@@ -66,7 +66,7 @@ small = st.integers(0, 1_000)
 
 
 def counted(blocks: Blocks) -> Blocks:
-    """The same with what they change of how many users have an item."""
+    """The same with changes of the number of users who have an item."""
     return replace(blocks, holders=np.arange(len(blocks.offset)) % 3 - 1)
 
 

@@ -75,7 +75,7 @@ def test_users_move_only_into_a_variant_that_grows(
     after = weights | {grown: weights.get(grown, 0.1) * factor}
     one, other = (variant_of(user, Experiment("x", w), NAMES) for w in (weights, after))
     assert other in (one, grown)
-    # And the other way round: out of a variant that shrinks, or that is taken away.
+    # And vice versa: out of a variant that shrinks or is removed.
     gone = {name: weight for name, weight in after.items() if name != grown}
     if gone and other != grown:
         assert variant_of(user, Experiment("x", gone), NAMES) == other

@@ -43,7 +43,7 @@ ts_of: Final = attrgetter("ts")
 
 @dataclass
 class Market:
-    """The quotes of one instrument, by what is known of all of them."""
+    """The quotes of one instrument, aggregated naively."""
 
     quotes: list[Quote]
     minutes: dict[int, list[Quote]] = field(init=False)
@@ -88,7 +88,7 @@ class Market:
         return found
 
     def held(self, filled: Filled, instrument_id: int = INSTRUMENT) -> None:
-        """Have Redis hold what it retains."""
+        """Write the bars that Redis retains."""
         newest = max(self.minutes)
         held = {
             minute // 1000: _value(quotes)

@@ -29,7 +29,7 @@ PATH: Final = f"/v1/instruments/{INSTRUMENT}/bars"
 OTHER: Final = 9
 ARCHIVED_ONLY: Final = 17
 LOST_MS: Final = RUNNING_MS - 12 * MINUTE_MS
-"""Redis was emptied, and its log had dropped what came before."""
+"""Redis was flushed, and the log had already dropped earlier records."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ Rebuilt = Callable[..., None]
 
 @pytest.fixture
 def rebuilt(filled: Filled, market: Market) -> Rebuilt:
-    """Have Redis hold what a worker made of the quotes since `LOST_MS`, and what it says of it."""
+    """Write a worker's bars and position for the quotes since `LOST_MS`."""
 
     def write(**position: int) -> None:
         late(market).held(filled)

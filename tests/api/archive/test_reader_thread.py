@@ -13,7 +13,7 @@ from tests.patience import PATIENCE_S
 
 
 class Request:
-    """One piece of work that waits until it may go on, and what became of it."""
+    """A piece of work that waits until it is released, and its result."""
 
     def __init__(self, threads: ReaderThreads) -> None:
         self.go_on = threading.Event()

@@ -46,7 +46,7 @@ def silent_at_first(silent: int) -> Iterator[str]:
 
 
 async def read(archived: ArchivedBars) -> str:
-    """Return what a client reads about a history."""
+    """Return a client's answer about a history."""
     ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     asked = Range(4, 0, 60_000, 60_000, whole_from_ms=60_000)
     found = archived.read(lambda archive: archive.last(asked))
