@@ -82,7 +82,7 @@ class _Course:
         strikes: dict[str, Callable[[], Any]] = {
             "a worker's process is killed": partial(faults.kill_process, stack, "worker"),
             "a process of the API is killed": partial(faults.kill_process, stack, "api"),
-            f"Kafka has 2 % of a core for {starved_s} s": partial(faults.starve, stack, "kafka"),
+            f"Kafka has 1 % of a core for {starved_s} s": partial(faults.starve, stack, "kafka"),
             "Kafka is restarted": partial(faults.restart, stack, "kafka"),
             "Redis is killed and started": partial(faults.crash, stack, "redis"),
         }

@@ -12,8 +12,9 @@ from infra.compose_check.waiting import until_well
 STARVED_S: Final = 75
 """Longer than Kafka's clients wait for an answer."""
 _PERIOD_US: Final = 100_000
-_STARVED_US: Final = 2_000
-"""Of a period, 2 % of one core: Kafka takes connections, and answers nothing in time."""
+_STARVED_US: Final = 1_000
+"""Of a period, 1 % of one core, the least that Docker gives: Kafka accepts connections, and answers
+nothing in time."""
 _UNLIMITED: Final = -1
 _AGAIN_S: Final = 180
 
