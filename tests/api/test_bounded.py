@@ -199,7 +199,7 @@ async def test_what_came_of_all_bodies_is_bounded(
         answer = await client.post("/", content=slow.body())
         await reading.begun(1)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert "2000 bytes of bodies are still arriving" in answer.json()["detail"]
+        assert "2000 bytes of bodies are arriving" in answer.json()["detail"]
         slow.ends.set()
         assert {(await task).status_code for task in sent} == {200}
         slow.ends.clear()
