@@ -271,7 +271,7 @@ async def test_a_server_about_to_end_says_so_and_has_clients_go(
     async with connected(served[1]) as client:
         answer = await client.get("/health/ready")
         assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b"about to end" in answer
+        assert b"shutting down" in answer
 
 
 async def test_an_older_http_is_served_too(client: Client) -> None:
