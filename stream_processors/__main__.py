@@ -51,7 +51,7 @@ _DAY_S: Final = 86_400
 def topic_rules(
     settings: Settings, topology: Topology, store: Store, producer: Producer
 ) -> dict[str, Rules]:
-    """Return by what each topic is folded, and how often it is written."""
+    """Return each topic's fold, and how often it is written."""
     bad_max = settings.dead_letter_ratio_max
     rules = rules_of(settings)
     intake = Intake(settings.input_rules())
@@ -145,16 +145,16 @@ async def read_topology(store: Store, producer: Producer) -> Topology:
             metrics.GAP,
             metrics.UNKNOWN_FIELDS,
         ):
-            counter.labels(topic.name)  # one that is not there yet is hidden from `increase()`
+            counter.labels(topic.name)  # `increase()` misses a counter's first value
     topology.check(BARS.name, await producer.partitions_of(BARS.name))
     return topology
 
 
 async def check_state(settings: Settings, store: Store, topology: Topology) -> None:
-    """Return if what Redis holds was folded with these settings; before any worker is fenced.
+    """Check that the state in Redis was folded with these settings, before any worker is fenced.
 
-    A shard that is away keeps no partition of another one waiting: what it holds is checked when
-    its partitions are claimed.
+    An unreachable shard does not delay the partitions of others: its state is checked when its
+    partitions are claimed.
 
     Raises:
         FoldingError: it was not.
@@ -174,13 +174,13 @@ async def check_state(settings: Settings, store: Store, topology: Topology) -> N
 
 
 async def _stored_folding(store: Store, key: str) -> str | None:
-    """Return what a position says; None without one, or while its shard is away."""
+    """Return the folding settings in a position; None if absent, or the shard is unreachable."""
     try:
         folding: Any = await store.client.hget(key, FOLDING_FIELD)
     except RedisError as error:
         if not is_away(error):
             raise
-        log.warning("a shard is away: not checked before its claim", key=key, error=str(error))
+        log.warning("shard unreachable: settings not checked yet", key=key, error=str(error))
         return None
     return cast("str | None", folding)
 
@@ -188,7 +188,7 @@ async def _stored_folding(store: Store, key: str) -> str | None:
 async def _connect(
     settings: Settings, tracing: Tracing
 ) -> tuple[StreamProcessors, Store, Producer]:
-    """Make the clients and the app, in the loop that the worker will run."""
+    """Create the clients and the app, in the event loop that the worker will run."""
     client = await connect_async(settings.redis_url, "tickrec-stream-processors")
     store = Store(client, Keyspace(settings.namespace), settings.chunk_cost)
     for warning in await store.patiently(check_kept_async, client):
@@ -207,7 +207,7 @@ async def _connect(
 
 
 def main() -> None:
-    """Run until SIGTERM; exit with 1 when it cannot go on: a restart recovers everything."""
+    """Run until SIGTERM; exit with 1 if it cannot continue: a restart recovers everything."""
     try:
         settings = read_settings(Settings)
     except SettingsError as error:
@@ -225,7 +225,7 @@ def main() -> None:
         log.error("cannot start", error=str(error))  # noqa: TRY400 (the message says it all)
         sys.exit(1)
     app.finalize()
-    # Records are trees, not cycles: looking for cycles among them costs a tenth of the worker.
+    # Records are trees: searching them for cycles costs a tenth of the worker's time.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)

@@ -1,7 +1,7 @@
-"""The Faust app: one agent a topic, which hands each batch to the partition that it belongs to.
+"""The Faust app: one agent per topic, which passes each batch to its partition.
 
-Faust keeps the group, its rebalances and the agents; claims, positions, folds and flushes are the
-partitions' (`stream_processors.partition`).
+Faust owns the consumer group, its rebalances and the agents; partitions own claims, positions,
+folds and flushes (`stream_processors.partition`).
 """
 
 import asyncio
@@ -25,32 +25,32 @@ from stream_processors.transport.log import Log, LogEnd
 
 log = structlog.get_logger()
 
-# Faust's default makes a first join take 30 s.
+# With Faust's default, a first join takes 30 s.
 _REBALANCE_TIMEOUT_S: Final = 6.0
-# A member learns with its next heartbeat that others wait for it to join again.
+# A member learns from its next heartbeat that others wait for it to rejoin.
 _HEARTBEAT_S: Final = 2.0
-# A group leader whose metadata lacked the topics, as right after a broker's restart, assigns
-# nothing to anyone; it finds out with the next metadata. Faust's default is 5 minutes.
+# A group leader whose metadata has no topics, as right after a broker restart, assigns nothing
+# until its next metadata refresh. Faust's default is 5 minutes.
 _METADATA_AGE_MS: Final = 5_000
 # An event is a batch of thousands of records, and waits here only until its agent's turn.
 _BATCHES_IN_A_CHANNEL: Final = 4
 _MAX_FETCH_BYTES: Final = 1 << 20
 _LOOK_EVERY_S: Final = 2.0
-# What the group assigned and this worker does not fold, it may have missed: it starts again.
+# How long an assigned partition may go unfolded, in case an event was missed, before a restart.
 _SESSIONS_WITHOUT_A_CLAIM: Final = 3
 
 
 class ReplacedError(RuntimeError):
-    """Kafka says that a partition is ours, and it is not folded here."""
+    """Kafka assigned us a partition that is not being folded here."""
 
 
 class StreamProcessors(faust.App):
-    """The app, with what the batch transport asks of it (`transport.BatchApp`)."""
+    """The app; implements what the batch transport needs (`transport.BatchApp`)."""
 
     def __init__(
         self, settings: Settings, group: str, topics: list[str], make: Make, log_ends: Log
     ) -> None:
-        """Take the settings, the consumer group, the topics, how a partition is made, the log."""
+        """Take the settings, the consumer group, the topics, a partition factory, and the log."""
         super().__init__(
             group,
             broker=[f"batches://{b}" for b in settings.kafka.bootstrap_servers.split(",")],
@@ -73,7 +73,7 @@ class StreamProcessors(faust.App):
         self._log_ends = log_ends
         self._ends: dict[TP, LogEnd] = {}
         self._ends_s = 0.0
-        """when the broker last said where they are"""
+        """when the broker last reported them"""
         self._open_transactions = OpenTransactions[TP]()
         self._unfolded_since: dict[TP, float] = {}
         self._replaced_for_s = _SESSIONS_WITHOUT_A_CLAIM * settings.session_timeout_s
@@ -93,11 +93,11 @@ class StreamProcessors(faust.App):
         return self.partitions.hungry()
 
     def fetch_failed(self, tp: TP, life: object, error: Exception) -> None:
-        """Tell a partition that the broker refused to fetch for it."""
+        """Report to a partition that the broker refused its fetch."""
         self.partitions.fail(tp, life, error)
 
     def flushed_offsets(self) -> Mapping[TP, int]:
-        """Return the positions as they were last written."""
+        """Return the positions last written."""
         return self.partitions.flushed_offsets()
 
     async def seek_to(self, tp: TP, offset: int, life: object) -> None:
@@ -105,7 +105,7 @@ class StreamProcessors(faust.App):
         await cast("BatchConsumer", self.consumer).seek_to(tp, offset, life)
 
     async def is_ours(self, tp: TP) -> bool:
-        """Return whether the group, asked now, says that a partition is this worker's."""
+        """Ask the group whether a partition is currently this worker's."""
         return await cast("BatchConsumer", self.consumer).is_ours(tp)
 
     async def epoch_end(self, tp: TP, epoch: int) -> int | None:
@@ -113,14 +113,14 @@ class StreamProcessors(faust.App):
         return await cast("BatchConsumer", self.consumer).epoch_end(tp, epoch)
 
     def assigned(self) -> set[TP]:
-        """Return what the group says is this worker's."""
+        """Return the partitions that the group has assigned to this worker."""
         try:
             return set(cast("BatchConsumer", self.consumer).assigned())
         except ConsumerNotStarted:
             return set()
 
     def work(self) -> dict[TP, int]:
-        """Return how many records of each assigned partition could be folded, as far as known."""
+        """Return how many records of each assigned partition are waiting, as far as known."""
         folded = {partition.tp: partition.folded_offset for partition in self.partitions}
         return {
             tp: max(0, self._ends[tp].stable - folded.get(tp, 0)) if tp in self._ends else 0
@@ -128,11 +128,11 @@ class StreamProcessors(faust.App):
         }
 
     def held_back(self) -> dict[TP, int]:
-        """Return how many records an open transaction keeps from being read, where there is one."""
+        """Return how many records are held back by open transactions."""
         return {tp: at.end - at.stable for tp, at in self._ends.items() if at.end > at.stable}
 
     def _create_directories(self) -> None:
-        """Create none: the state is in Redis."""
+        """Create no table: the state is in Redis."""
 
     def _add_agent(self, topic: str) -> None:
         @self.agent(
@@ -147,7 +147,7 @@ class StreamProcessors(faust.App):
         self._crashing = asyncio.ensure_future(self.crash(error))
 
     async def _follow_ends(self) -> None:
-        """Ask the broker for the logs' ends, as often as it answers."""
+        """Keep asking the broker for the logs' end offsets."""
         while not self.should_stop:
             assigned = self.assigned()
             if assigned:
@@ -156,7 +156,7 @@ class StreamProcessors(faust.App):
             await self.sleep(_LOOK_EVERY_S)
 
     async def _report(self) -> None:
-        """Set lags and states, and look for partitions that are ours and not folded here."""
+        """Update lag and state metrics, and look for assigned partitions that we do not fold."""
         now_s = time.monotonic()
         self._report_lags()
         self._report_states(now_s)
@@ -167,7 +167,7 @@ class StreamProcessors(faust.App):
         for gauge in gauges:
             gauge.clear()
         held = self.held_back()
-        # Until the broker answers again, what it held back then may have been read long since.
+        # Until the broker answers again, this is out of date.
         stable = {tp: self._ends[tp].stable for tp in held}
         open_s = self._open_transactions.seconds(stable, self._ends_s)
         for tp, offset in self.flushed_offsets().items():
@@ -190,9 +190,9 @@ class StreamProcessors(faust.App):
             metrics.PASSING.labels(topic).set(seconds)
 
     def _check_folded(self, now_s: float) -> None:
-        """Raise if the group says for long that a partition is ours, and nothing here has it.
+        """Raise if a partition has long been assigned to us, and is not folded here.
 
-        Whether or not Faust believes that it rebalances: it may never find out that it does not.
+        Regardless of whether Faust believes it is rebalancing: it may never notice the end.
         """
         ours = {p.tp for p in self.partitions if p.state is not State.REPLACED}
         unfolded = self.assigned() - ours
@@ -201,7 +201,7 @@ class StreamProcessors(faust.App):
             if now_s - since_s > self._replaced_for_s:
                 raise ReplacedError(
                     f"{tp.topic}/{tp.partition} is assigned to this worker, which does not fold "
-                    "it, as another one has claimed it in Redis: starting again"
+                    "it, as another worker has claimed it in Redis: restarting"
                 )
 
     async def _revoke(self, _app: Any, /, *arguments: Any, signal: Any, **_: Any) -> None:  # noqa: ARG002 (Faust's signature)

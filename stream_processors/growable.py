@@ -9,7 +9,7 @@ _ROOM_AT_LEAST: Final = 8
 
 
 class Growable:
-    """An array, plain or structured, to which places are added in amortized constant time.
+    """An array, plain or structured, that grows in amortized constant time.
 
     >>> primes = Growable(np.array([2, 3]))
     >>> primes.grow(2)[:] = 5, 7
@@ -20,18 +20,18 @@ class Growable:
     __slots__ = ("n", "room")
 
     def __init__(self, values: npt.NDArray[Any]) -> None:
-        """Begin with values, which the array then owns."""
+        """Start with values, which the array then owns."""
         self.room = values
-        """the values and places for more; another one after it was too small"""
+        """the values and spare capacity; replaced when too small"""
         self.n = len(values)
-        """how many values there are"""
+        """the number of values"""
 
     def __len__(self) -> int:
         return self.n
 
     @property
     def values(self) -> npt.NDArray[Any]:
-        """The values, (n,), to read and to write; a view that is out of date after `grow`."""
+        """The values, (n,), readable and writable; a view that is invalid after `grow`."""
         return self.room[: self.n]
 
     def grow(self, more: int) -> npt.NDArray[Any]:
@@ -44,7 +44,7 @@ class Growable:
         return self.room[first : self.n]
 
     def keep(self, is_kept: npt.NDArray[np.bool_]) -> None:
-        """Keep some of the values, (n,), and no more room than they need."""
+        """Keep some of the values, (n,), without spare capacity."""
         self.room = self.values[is_kept]
         self.n = len(self.room)
 

@@ -1,12 +1,12 @@
 """/health, /health/ready and /metrics of a worker, over HTTP.
 
 Healthy means progress: a partition with records to fold whose position has not moved for a while
-makes the worker unhealthy, whatever the process looks like from outside. One that waits for its
-shard of the store does not: a restart would not help it, and would stop all the others. While the
-broker is away none does. A worker that waits is healthy, but not ready. It is healthy and ready
-while an open transaction holds records back: only its producer can end it. A worker without any
-partition is healthy, as it may be a spare: whether all partitions are folded by someone only the
-workers' metrics together tell.
+makes the worker unhealthy, even if the process looks fine. A partition waiting for its Redis shard
+does not: a restart would not help it, and would stop all the others. Nor does any partition while
+the broker is unreachable. A waiting worker is healthy, but not ready. It is healthy and ready while
+an open transaction holds records back: only its producer can end it. A worker without partitions is
+healthy, as it may be a spare: only the metrics of all workers together show whether every partition
+is folded.
 """
 
 import asyncio
@@ -37,17 +37,17 @@ Ask = Callable[[], Awaitable[Any]]
 
 
 class Shards(Protocol):
-    """What is asked of the store."""
+    """What health checks need of the store."""
 
     async def answers(self) -> bool:
-        """Return whether all of it answers."""
+        """Return whether all nodes answer."""
 
     async def shard_answers(self, topic: Topic, partition: int) -> bool:
         """Return whether the shard of a partition answers."""
 
 
 class Progress:
-    """Remembers when each partition last moved or had nothing to do."""
+    """Tracks when each partition last moved or was idle."""
 
     def __init__(self, stalled_after_s: float = STALLED_AFTER_S) -> None:
         self._stalled_after_s = stalled_after_s
@@ -56,16 +56,16 @@ class Progress:
     def stalled(
         self, positions: Mapping[TP, int], lags: Mapping[TP, int], now_s: float
     ) -> dict[TP, float]:
-        """Return the partitions that have work and did not move, with the seconds since they did.
+        """Return partitions with work that do not move, with the seconds since they last did.
 
         Args:
             positions: next offset by partition.
-            lags: records that are not folded yet, by assigned partition.
-            now_s: of a clock that never goes back.
+            lags: records not folded yet, by assigned partition.
+            now_s: of a monotonic clock.
         """
         seen: dict[TP, tuple[int | None, float]] = {}
         for tp, lag in lags.items():
-            # No position stands for nothing to do: work that came since then is not late yet.
+            # None means idle: work that arrived since then is not late yet.
             position = positions.get(tp, -1) if lag else None
             last_position, since = self._seen.get(tp, (None, now_s))
             moved = position is None or position != last_position
@@ -79,7 +79,7 @@ class Progress:
 
 
 class Health:
-    """Which partitions do not get on, and which of them could."""
+    """Finds stalled partitions, and which of them could progress."""
 
     def __init__(
         self, app: StreamProcessors, store: Shards, stalled_after_s: float = STALLED_AFTER_S
@@ -89,10 +89,10 @@ class Health:
         self._progress = Progress(stalled_after_s)
 
     def stalled(self) -> dict[TP, float]:
-        """Return the partitions that do not get on and could, with the seconds since they last did.
+        """Return the stalled partitions that could progress, with the seconds since they last did.
 
-        One that waited for its shard of the store could not. A stopped one waits for a person, whom
-        a restart would only keep from finding out why.
+        One that waited for its Redis shard could not progress. A stopped one needs an operator, and
+        a restart would only hide the cause.
         """
         now_s = time.monotonic()
         folded = {p.tp: p.folded_offset for p in self._app.partitions}
@@ -101,7 +101,7 @@ class Health:
             if p.state in PASSING and now_s - p.since_s > STALLED_AFTER_S:
                 stalled[p.tp] = now_s - p.since_s
             if p.state is State.FLUSHING and now_s - p.waits.answered_s <= STALLED_AFTER_S:
-                stalled.pop(p.tp, None)  # a great one, of which Redis takes chunk after chunk
+                stalled.pop(p.tp, None)  # a large one, which Redis takes chunk by chunk
             waited_ago_s = p.waits.over_for_s(STORE)
             if p.state is State.STOPPED or waited_ago_s <= STALLED_AFTER_S:
                 stalled.pop(p.tp, None)
@@ -110,12 +110,12 @@ class Health:
         return stalled
 
     async def could_go_on(self, stalled: Iterable[TP], broker: Ask) -> set[TP]:
-        """Return those partitions that do not get on though all servers answer that they need.
+        """Return the stalled partitions whose servers all answer.
 
-        A shard that says nothing is asked here: a call to it ends after a minute.
+        A silent shard is probed here: a call to it ends after a minute.
 
         Args:
-            stalled: the partitions that do not get on; if there are none, no server is asked.
+            stalled: the stalled partitions; if there are none, no server is asked.
             broker: whether the broker answers.
         """
         tps = list(stalled)
@@ -131,7 +131,7 @@ class Health:
 
 
 class HealthServer(Service):
-    """Serves them on the worker's own loop, so a stuck loop shows as well."""
+    """Serves them on the worker's own event loop, so that a stuck loop is noticed as well."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class HealthServer(Service):
         settings: Settings,
         **kwargs: Any,
     ) -> None:
-        """Take the app, and how to ask its servers for a sign of life."""
+        """Take the app, and probes of its servers."""
         super().__init__(**kwargs)
         self._app = app
         self._of_app = health
@@ -152,7 +152,7 @@ class HealthServer(Service):
         self._runner: web.AppRunner | None = None
 
     async def on_start(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
             OSError: the port is taken.
@@ -223,12 +223,12 @@ class HealthServer(Service):
 
 
 def name(tp: TP) -> str:
-    """Return a partition as people write it."""
+    """Return a partition's display name."""
     return f"{tp.topic}/{tp.partition}"
 
 
 async def answers_soon(ask: Ask, within_s: float = _ANSWER_WITHIN_S) -> bool:
-    """Return whether a server gives a sign of life within a second."""
+    """Return whether a server answers within a second."""
     try:
         return bool(await asyncio.wait_for(ask(), within_s))
     except (TimeoutError, RedisError, RedisClusterException, KafkaError, OSError):

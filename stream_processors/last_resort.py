@@ -1,8 +1,8 @@
-"""Ends a worker that does not get on though a new one could.
+"""Ends a stalled worker if a new one could make progress.
 
-Kubernetes restarts what is unhealthy. Docker Compose and most supervisors restart only what has
-ended. While Kafka or the shard of Redis is away a new process could do no more than this one, which
-waits and goes on by itself, so that ends nothing.
+Kubernetes restarts unhealthy processes. Docker Compose and most supervisors restart only those that
+ended. While Kafka or the Redis shard is unreachable, a new process could do no more than this one,
+which waits and continues by itself; so that is no reason to end.
 """
 
 import asyncio
@@ -22,29 +22,29 @@ from stream_processors.health import Health, name
 log = structlog.get_logger()
 
 END_AFTER_S: Final = 180.0
-"""Since a partition was first found that does not get on though it could."""
+"""Since a partition was first found stalled without a reason."""
 _LOOK_EVERY_S: Final = 10.0
 _END_WITHIN_S: Final = 20.0
-"""To give the partitions back to the group. What keeps one from going on may keep that from
-happening, and the positions in Redis are right whatever the end is."""
+"""To give the partitions back to the group. The cause of the stall may prevent that; the positions
+in Redis are right either way."""
 
 
 class StuckError(RuntimeError):
-    """Some partitions do not get on, and nothing that they need is away."""
+    """Partitions are stalled, though all servers that they need are reachable."""
 
 
 class Stuck:
-    """Remembers since when each partition could have gone on and has not."""
+    """Tracks since when each partition has been stalled without a reason."""
 
     def __init__(self, end_after_s: float = END_AFTER_S) -> None:
         self._end_after_s = end_after_s
         self._since: dict[TP, float] = {}
 
     def check(self, could_go_on: Iterable[TP], now_s: float) -> None:
-        """Take note of the partitions that do not get on now and could.
+        """Note the partitions that are stalled without a reason.
 
         Raises:
-            StuckError: the same one has been found each time for too long.
+            StuckError: the same one has been stalled for too long.
         """
         self._since = {tp: self._since.get(tp, now_s) for tp in could_go_on}
         stuck = {tp for tp, since_s in self._since.items() if now_s - since_s > self._end_after_s}
@@ -56,15 +56,15 @@ class Stuck:
 
 
 class LastResort(Service):
-    """Looks every few seconds."""
+    """Checks every few seconds."""
 
     def __init__(self, health: Health, is_reachable: Callable[[], bool], **kwargs: Any) -> None:
-        """Take which partitions are stalled, and how to ask if a new client reaches the broker."""
+        """Take the source of stalled partitions, and a check of the broker by a new client."""
         super().__init__(**kwargs)
         self._health = health
         self._is_reachable = is_reachable
         self._stuck = Stuck()
-        # All of the loop's own threads may be stuck.
+        # All threads of the event loop may be stuck.
         self._thread = ThreadPoolExecutor(1)
 
     @Service.task
@@ -85,7 +85,7 @@ class LastResort(Service):
 
 
 def _end_at_last() -> None:
-    """End the process in a while, if it has not ended by itself, as when a thread of it hangs."""
+    """End the process after a while if it has not ended by itself, e.g. because a thread hangs."""
     end = threading.Timer(_END_WITHIN_S, os._exit, (1,))
     end.daemon = True
     end.start()

@@ -8,11 +8,11 @@ RECORDS: Final = Counter("records", "Records taken from Kafka.", ["topic"])
 REJECTED: Final = Counter("records_rejected", "Records sent to the dead letters.", ["topic"])
 UNKNOWN_FIELDS: Final = Counter(
     "records_with_unknown_fields",
-    "Records taken without a field that their type does not have; of a batch up to 100 are found.",
+    "Records accepted without an unknown field; up to 100 per batch are found.",
     ["topic"],
 )
 REPLAYED: Final = Counter(
-    "records_replayed", "Records below the position in Redis, left out.", ["topic"]
+    "records_replayed", "Records below the position in Redis, skipped.", ["topic"]
 )
 LATE_QUOTES: Final = Counter("late_quotes", "Quotes of bars that are no longer retained, dropped.")
 GAP: Final = Counter(
@@ -25,17 +25,17 @@ CLOSED_BARS: Final = Counter(
     "closed_bars_published", "Bars published once their minute was closed, or after it."
 )
 REVISED_BARS: Final = Counter(
-    "closed_bars_revised", "Bars published after their minute was closed, as late quotes came."
+    "closed_bars_revised", "Bars published again after their minute was closed, due to late quotes."
 )
 ERASED_EVENTS: Final = Counter(
-    "events_erased", "Interactions left out, as they are older than their user's erasure."
+    "events_erased", "Interactions skipped, as they are older than their user's erasure."
 )
 CHANGES: Final = Counter("changes", "Rows published to cooccurrences.")
 FOREIGN_CHANGES: Final = Counter(
-    "changes_foreign", "Rows left out, as they were computed from other histories than Redis has."
+    "changes_foreign", "Rows skipped, as their histories are not those in Redis."
 )
 REPLAYED_CHANGES: Final = Counter(
-    "changes_replayed", "Rows left out, as what they change was applied before."
+    "changes_replayed", "Rows skipped, as their changes were already applied."
 )
 FLUSH_SECONDS: Final = Histogram(
     "flush_seconds",
@@ -53,7 +53,7 @@ LAG: Final = Gauge(
 )
 HELD_BACK: Final = Gauge(
     "records_held_back",
-    "Of the lag, the records that an open transaction keeps everyone from reading.",
+    "Of the lag, the records held back by an open transaction.",
     ["topic", "partition"],
 )
 OPEN_TRANSACTION: Final = Gauge(
@@ -70,11 +70,11 @@ TOPIC_PARTITIONS: Final = Gauge(
 )
 FENCED: Final = Counter("partitions_fenced", "Script calls refused: the worker had been replaced.")
 STARTED_OVER: Final = Counter(
-    "partitions_started_over", "Partitions that did not go on at their position.", ["why"]
+    "partitions_started_over", "Partitions that did not resume at their position.", ["why"]
 )
 BEGUN_ANEW: Final = Counter(
     "partitions_begun_anew",
-    "Partitions claimed again by the worker that had them: log or store had become another.",
+    "Partitions claimed again by the same worker: log or store was replaced.",
     ["topic", "why"],
 )
 STATES: Final = Gauge(

@@ -11,7 +11,7 @@ from stream_processors.growable import Growable
 NONE: Final = -1
 """The number of an id that has none."""
 
-# Ids below are looked up in an array of their own, 4 bytes each; several times as fast as hashing.
+# Ids below are looked up in an array, 4 bytes each; several times as fast as hashing.
 _LOOKED_UP: Final = 1 << 20
 _LEAST_BITS: Final = 4
 # 2^64 by the golden ratio: multiplying spreads ids over the upper bits (Knuth, TAOCP 3, 6.4).
@@ -65,10 +65,10 @@ class Numbering:
             self._slots = self._slots.with_numbers(numbers[~is_small], self.ids)
 
     def keep(self, is_kept: npt.NDArray[np.bool_]) -> Ints:
-        """Forget the ids by number, (n,), that are not kept; the others move up, in their order.
+        """Forget ids by number, (n,), except kept ones; these are renumbered in their order.
 
         Returns:
-            The new number by the old one, (n,), `NONE` of those that were forgotten.
+            The new number by the old one, (n,), `NONE` for forgotten ones.
         """
         ids = self.ids[is_kept]
         self._clear()
@@ -96,7 +96,7 @@ class _Slots:
         return numbers
 
     def with_numbers(self, numbers: npt.NDArray[np.int32], ids_by_number: Ints) -> "_Slots":
-        """Return the table, or a larger one with the same content, with more numbers in it."""
+        """Return the table, or a larger copy, with more numbers added."""
         n = self._n + len(numbers)
         if 2 * n > len(self._slots):
             numbers = np.append(self._slots[self._slots != NONE], numbers)
@@ -111,7 +111,7 @@ class _Slots:
         slot = self._first(ids)
         while len(numbers):
             is_free = self._slots[slot] == NONE
-            # Of several that want a slot the last gets it.
+            # If several want a slot, the last one gets it.
             self._slots[slot[is_free]] = numbers[is_free]
             rest = self._slots[slot] != numbers
             numbers, slot = numbers[rest], slot[rest] + 1 & len(self._slots) - 1

@@ -1,4 +1,4 @@
-"""Waiting out a server that is away, and knowing who waits."""
+"""Waits for unreachable servers, and tracks who is waiting."""
 
 import time
 from collections import Counter
@@ -19,18 +19,18 @@ Answer = TypeVar("Answer")
 
 
 class Waits:
-    """What a partition waits for: servers whose last answer was that they are away."""
+    """The servers that a partition waits for: those whose last call failed."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
-        """Wait for nothing so far."""
+        """Start without waiting."""
         self._clock_s = clock_s
         self._calls = Counter[str]()
         self._ended_s: dict[str, float] = {}
         self.answered_s = float("-inf")
-        """when a server answered last"""
+        """when a server last answered"""
 
     def note_answer(self) -> None:
-        """Take note that a server has answered."""
+        """Note that a server has answered."""
         self.answered_s = self._clock_s()
 
     def __bool__(self) -> bool:
@@ -60,23 +60,23 @@ class Waits:
 
 
 WAITS: Final[ContextVar[Waits]] = ContextVar("waits", default=Waits())  # noqa: B039 (of no partition)
-"""Of the partition whose task makes a call, or a task that this one began."""
+"""Of the partition whose task, or a subtask of it, makes a call."""
 
 
 class Patience:
-    """Calls a server, again and again while it is away."""
+    """Calls a server, retrying while it is unreachable."""
 
     def __init__(self, server: str, is_away: Callable[[BaseException], bool]) -> None:
-        """Take the server's name, for the log, and which errors may pass."""
+        """Take the server's name, for the log, and which errors are transient."""
         self._server = server
         self._is_away = is_away
 
     async def __call__(
         self, call: Callable[..., Awaitable[Answer]], *arguments: Any, **named: Any
     ) -> Answer:
-        """Return the answer of a call."""
+        """Return the result of a call."""
         try:
-            # Nearly always all that is needed; preparing to retry was a tenth of a worker's time.
+            # The common case; preparing to retry took a tenth of a worker's time.
             answer = await call(*arguments, **named)
         except Exception as error:
             if not self._is_away(error):
@@ -96,9 +96,9 @@ class Patience:
         ):
             with attempt:
                 return await call(*arguments, **named)
-        raise AssertionError("tenacity retries without end")
+        raise AssertionError("tenacity retries forever")
 
     def _say(self, state: RetryCallState) -> None:
         if state.attempt_number % 10 == 1 and state.outcome:
             error = str(state.outcome.exception())
-            log.warning("a server is away, trying again", server=self._server, error=error)
+            log.warning("server unreachable, retrying", server=self._server, error=error)

@@ -7,7 +7,7 @@ from stream_processors.store.folding import folding_text
 
 
 class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings):
-    """Of one worker process."""
+    """Settings of one worker process."""
 
     bars_retention_minutes: int = Field(
         default=60, ge=1, description="of event time, for each instrument"

@@ -1,8 +1,8 @@
-"""Quotes to bars in memory, to what Redis is to hold of them, and to the topic of closed bars.
+"""Folds quotes into bars, and writes them to Redis and to the topic of closed bars.
 
-Bars that are due go to Kafka first, then all that changed to Redis, then the position. So whatever
-is in Redis was published if it was due then, and a crash in between publishes the same once more.
-The other way round, a bar could have left its retention in Redis before anybody published it.
+Due bars go to Kafka first, then all changed bars to Redis, then the position. So any due bar in
+Redis has been published, and a crash in between publishes it again. In the opposite order, a bar
+could expire in Redis before it was published.
 """
 
 import itertools
@@ -31,14 +31,13 @@ from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.producer import Producer
 
 MINUTE_S: Final = 60
-# Quotes folded between two looks at how much is unwritten: at most as many bars.
+# Quotes folded between two checks of how much is unwritten: at most as many bars.
 _RECORDS_AT_ONCE: Final = 50_000
-# What a partition may hold unwritten before its quotes have to wait for Redis.
+# Unwritten bars a partition may hold before its quotes have to wait for Redis.
 _MAX_CHANGED: Final = 200_000
-# Instruments that one script call returns, of those that have an open minute: half a millisecond of
-# Redis's time.
+# Instruments with an open minute that one script call returns: half a millisecond of Redis's time.
 _OPEN_AT_ONCE: Final = 1_000
-# The fields of dtype `BAR` in the order of `BarValue`'s, but for its last.
+# The fields of dtype `BAR` in the order of `BarValue`'s, without its last.
 _IN_A_VALUE: Final = (
     "open", "high", "low", "close", "volume", "count", "notional", "open_ts_ms", "close_ts_ms",
 )  # fmt: skip
@@ -73,10 +72,10 @@ class BarsFold:
             partitions: the topic's number of them.
             retention_minutes: of event time, for each instrument.
             expire_s: by the clock, after an instrument's last new minute.
-            close_after_s: by how much quotes may be late before they revise a closed bar.
-            intake: by which rules quotes are taken; None: all that their type allows.
+            close_after_s: how late quotes may be without revising a closed bar.
+            intake: the validation rules for quotes; None: all that their type allows.
             clock_s: the wall clock.
-            monotonic_s: by which bars expire.
+            monotonic_s: the clock by which bars expire.
         """
         self._claim = claim
         self._producer = producer
@@ -100,14 +99,14 @@ class BarsFold:
 
     @property
     def is_due(self) -> bool:
-        """Whether bars must be published, or looked for, though no quote has come."""
+        """Whether bars must be published or loaded even though no quote arrived."""
         open_minutes = self._table.open_minutes
         return not self._has_read_open or (
             open_minutes is not None and self._closing.is_due(open_minutes[0])
         )
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Fold quotes in; return those that break a rule."""
+        """Fold quotes; return the rejected ones."""
         await self._read_open()
         columns, rejections = decode_quotes(batch.values(), batch.clock_ms(), self._intake.rules)
         self._intake.note(QUOTES.name, columns.unknown_fields)
@@ -135,7 +134,7 @@ class BarsFold:
         )
 
     def written(self) -> None:
-        """Forget old bars, and instruments, when they are many."""
+        """Forget old bars and instruments, when there are many."""
         self._table.evict()
         metrics.FLUSHED_VALUES.labels(QUOTES.name).inc(self._n_unwritten)
         if self._n_unwritten:
@@ -143,16 +142,16 @@ class BarsFold:
             metrics.FRESHNESS.labels(QUOTES.name).set(freshness_s)
 
     def _note_whole(self, ts_ms: Ints) -> None:
-        """Say since when bars are whole, with the first quote after records were lost.
+        """Record from when on bars are complete, at the first quote after records were lost.
 
-        Those before it were no later than quotes may be late by, so the minutes that begin after
-        that have lost none.
+        Lost quotes were at most as late as the limit allows, so minutes that begin after that are
+        complete.
         """
         if self._claim.whole_s == NOT_WHOLE_YET_S and len(ts_ms):
             self._claim.whole_s = self._closing.first_minute_after(int(ts_ms[0])) * MINUTE_S
 
     def _in_place(self, columns: QuoteColumns) -> tuple[QuoteColumns, list[Rejection]]:
-        """Take out quotes whose instrument belongs to another partition: readers look there."""
+        """Drop quotes whose instrument belongs to another partition, where readers look for it."""
         new = self._table.unknown(columns.instrument_id)
         if not len(new):
             return columns, []
@@ -169,7 +168,7 @@ class BarsFold:
         return columns.without(np.flatnonzero(bad)), rejections
 
     async def _read_open(self) -> None:
-        """Bring into the table, once, the bars whose minutes the worker before had not closed."""
+        """Load, once, the bars of minutes that the previous worker had not closed."""
         if self._has_read_open:
             return
         found = await self._instruments_with_open_minutes()
@@ -188,7 +187,7 @@ class BarsFold:
         self._has_read_open = True
 
     async def _instruments_with_open_minutes(self) -> list[str]:
-        """Return each with its newest minute, in turns. None comes or goes while they are read."""
+        """Return instruments and newest minutes, alternating; the set is stable."""
         found: list[str] = []
         bounds = [f"({self._claim.closed_s}", "+inf", "WITHSCORES", "LIMIT"]
         for first in itertools.count(0, _OPEN_AT_ONCE):
@@ -200,7 +199,7 @@ class BarsFold:
         return found
 
     async def _publish_due(self) -> None:
-        """Close minutes, publish their bars and those of closed ones that changed, and wait."""
+        """Close minutes; publish their bars and revised closed bars, and wait for that."""
         closed_before = self._closing.minute
         open_minutes = self._table.open_minutes
         newest = NO_MINUTE if open_minutes is None else open_minutes[1]
@@ -212,7 +211,7 @@ class BarsFold:
         metrics.REVISED_BARS.inc(int(np.count_nonzero(due.minute <= closed_before)))
 
     async def _read(self, missing: Sequence[Missing]) -> None:
-        """Bring into the table what a batch touches and memory lacks."""
+        """Load the bars that a batch touches and memory does not have."""
         if not missing:
             return
         questions = (
@@ -234,14 +233,15 @@ class BarsFold:
         self._table.insert(missing, newest_minutes, np.array(found, BAR))
 
     def _groups(self, changed: Changed) -> Iterator[Group]:
-        """Yield what is to be written of each instrument.
+        """Yield the writes of each instrument.
 
-        Its newest minute comes with its bars: Redis must not hold a bar that its newest denies,
-        as nobody would read it, nor let it stay. With it comes the instrument's place among those
-        that have an open minute, for whoever is to close it.
+        Its newest minute is written together with its bars: a bar in Redis beyond that minute would
+        be neither read nor expired. So is its entry in the set of instruments with an open minute,
+        for the worker that will close it.
 
-        Where no bar changed there is nothing: a flush that moves the position by no record and only
-        says what is closed must be one call, as it could not tell its own chunks from lost ones.
+        Without a changed bar, nothing is written: a flush that does not move the position and only
+        records what is closed must be one call, as it could not distinguish its own chunks from
+        lost ones.
         """
         if not changed.instrument_id:
             return
@@ -287,7 +287,7 @@ def _from_value(key: int, bar: BarValue) -> tuple[float, ...]:
     """Return a row of dtype `BAR`.
 
     The marks of its open and close are not stored. Only later quotes are merged with it, so at a
-    tie the open stays, and the close goes to the later one.
+    tie the open stays, and the later quote sets the close.
     """
     at = mark(*bar.off)
     return (

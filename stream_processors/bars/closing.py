@@ -1,11 +1,11 @@
-"""Which minutes of a partition are closed: from the event times that came, and a clock.
+"""Decides which minutes of a partition are closed, from event times and a clock.
 
-The watermark is the greatest event time so far less what quotes may be late by. A minute is closed
-once the watermark has passed its end. An event time ahead of the clock counts as the clock's: one
-feed that is ahead would close the minutes of all others too early.
+The watermark is the greatest event time so far minus the allowed lateness. A minute is closed once
+the watermark has passed its end. An event time ahead of the clock is capped at the clock: one feed
+that is ahead would close the minutes of all others too early.
 
-A partition to which nothing comes any more closes its last minutes by the clock. Quotes that come
-for a closed minute all the same revise its bars, so whatever a clock says, bars end up the same.
+An idle partition closes its last minutes by the clock. Quotes that still arrive for a closed minute
+revise its bars, so the final bars do not depend on the clock.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from contracts.closed_bars import MINUTE_MS
 from contracts.messages import Ints
 
 IDLE_AFTER_S: Final = 60
-"""By the clock, and what quotes may be late by on top of it: then nothing seems to come."""
+"""By the clock, on top of the allowed lateness: after that the partition counts as idle."""
 
 
 class Closing:
@@ -24,9 +24,9 @@ class Closing:
     def __init__(
         self, close_after_s: float, closed_minute: int, clock_s: Callable[[], float]
     ) -> None:
-        """Take by how much quotes may be late, the newest closed minute, and the wall clock."""
+        """Take the allowed lateness, the newest closed minute, and the wall clock."""
         self.minute = closed_minute
-        """the newest one that is closed"""
+        """the newest closed minute"""
         self.newest_ts_ms = 0
         """the greatest event time so far"""
         self._close_after_s = close_after_s
@@ -34,18 +34,18 @@ class Closing:
         self._came_at_s = clock_s()
 
     def note(self, ts_ms: Ints) -> None:
-        """Take note of quotes that came, by their event times, (n,); none if n is 0."""
+        """Note the event times, (n,), of quotes that arrived; n may be 0."""
         if len(ts_ms):
             self.newest_ts_ms = max(self.newest_ts_ms, int(ts_ms.max()))
             self._came_at_s = self._clock_s()
 
     def is_due(self, oldest: int) -> bool:
-        """Return whether the clock closes a minute, though nothing came."""
+        """Return whether the clock closes a minute even though nothing arrived."""
         now_s = self._clock_s()
         return self._is_idle(now_s) and oldest <= self._ended(now_s)
 
     def advance(self, newest: int) -> int:
-        """Close what is to be closed; return how far.
+        """Close minutes that are due; return the newest closed one.
 
         Args:
             newest: the newest minute that has a bar: the clock closes none beyond it.
@@ -58,7 +58,7 @@ class Closing:
         return self.minute
 
     def first_minute_after(self, ts_ms: int) -> int:
-        """Return the first minute that no quote may be of which is followed by one of `ts_ms`."""
+        """Return the first minute that no quote before one of `ts_ms` can belong to."""
         return -int(-(ts_ms + 1000 * self._close_after_s) // MINUTE_MS)
 
     def _is_idle(self, now_s: float) -> bool:

@@ -1,9 +1,9 @@
-"""Quotes to minute bars and bars to greater bars: pure, on NumPy arrays.
+"""Folds quotes into minute bars, and merges bars: pure, on NumPy arrays.
 
-A bar carries the marks of its open and close beside their event times, so that `merge` is
-commutative and associative, ties of event time included: the first quote by (`ts`, mark) opens,
-the last one closes. Sums of sizes are exact while they are whole numbers below 2^53; beyond all
-numbers they stay at the greatest one, as JSON has no infinity.
+A bar carries the marks of its open and close as well as their event times, so that `merge` is
+commutative and associative, ties of event time included: the first quote by (`ts`, mark) opens, the
+last one closes. Sums of sizes are exact while they are whole numbers below 2^53; on overflow they
+stay at the largest float, as JSON has no infinity.
 """
 
 from typing import Final
@@ -32,7 +32,7 @@ BAR: Final = np.dtype(
         ("mark", np.int64),  # the greatest one folded in
     ]
 )
-"""A bar; `key` says of what instrument and minute, see `stream_processors.bars.table`."""
+"""A bar; `key` encodes its instrument and minute, see `stream_processors.bars.table`."""
 
 Bars = npt.NDArray[np.void]
 """(n,) of dtype `BAR`"""
@@ -40,7 +40,7 @@ Bars = npt.NDArray[np.void]
 
 @np.errstate(over="ignore")
 def fold_quotes(key: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints) -> Bars:
-    """Return the bars of the quotes, one a key, by rising key.
+    """Return the bars of the quotes, one per key, by ascending key.
 
     Args:
         key: (n,) the bar that each quote belongs to.
@@ -78,7 +78,7 @@ def fold_quotes(key: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints)
 
 @np.errstate(over="ignore")
 def merge(a: Bars, b: Bars) -> Bars:
-    """Return the bars of the quotes of both: (n,) and (n,) of the same keys to (n,)."""
+    """Merge bars of the same keys, pairwise: (n,) and (n,) to (n,)."""
     merged = a.copy()
     b_opens = _before(b["open_ts_ms"], b["open_mark"], a["open_ts_ms"], a["open_mark"])
     for name in ("open", "open_ts_ms", "open_mark"):

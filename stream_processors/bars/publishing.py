@@ -1,4 +1,4 @@
-"""Bars whose minute is closed, as records of the topic `bars`. Pure."""
+"""Encodes closed bars as records of the topic `bars`. Pure."""
 
 from contracts.closed_bars import MINUTE_MS, encode_closed_bars
 from stream_processors.bars.table import Due
@@ -9,8 +9,8 @@ def records_of(due: Due) -> list[Outgoing]:
     """Return a record for each bar.
 
     The revision is the mark of the last quote in the bar. A bar at a mark holds all quotes of its
-    minute up to there, whichever worker made it of whatever batches: so one revision of a bar has
-    one content, and a greater one has more quotes.
+    minute up to that mark, regardless of worker and batches: so a revision of a bar has exactly one
+    content, and a greater one has more quotes.
     """
     bars = due.bars
     columns = (

@@ -1,4 +1,4 @@
-"""The bars of one partition in memory: a cache of Redis that knows what it has to read and write.
+"""The bars of one partition in memory: a cache of Redis that tracks what must be read and written.
 
 An instrument gets a small number at its first quote, and a bar the key `number << 32 | minute`, so
 that a batch is folded on plain integers. What the table does not hold is either in Redis, and
@@ -26,7 +26,7 @@ _NO_ROW: Final = -1
 _CACHED_MINUTES: Final = 3
 # Some 400 bytes each, with their recent bars. What is forgotten is read again.
 _INSTRUMENTS_AT_MOST: Final = 100_000
-# Looking for droppable bars costs a pass over all of them.
+# Searching for droppable bars takes a pass over all of them.
 _EVICT_AT_LEAST: Final = 20_000
 
 
@@ -45,8 +45,9 @@ class Changed(NamedTuple):
     minute: list[int]
     bars: Bars
     newest: dict[int, int]
-    """place in these columns -> newest minute of its instrument, at the first bar of each for which
-    Redis has another newest minute, or none; or the end of the key has to be moved on"""
+    """place in these columns -> newest minute of its instrument, at the first bar of each
+    instrument whose newest minute in Redis is different or missing, or whose key's expiry must be
+    renewed"""
     expired: dict[int, range]
     """place, of those in `newest` -> minutes of its instrument that are no longer retained"""
 
@@ -62,7 +63,7 @@ class Due(NamedTuple):
 class BarTable:
     """Bars of one partition: those that changed since the last `take_changed`, and recent ones.
 
-    A bar also stays until it is published, `take_due`, though Redis may have it, or no longer.
+    A bar also stays until it is published, `take_due`, even if Redis has or had it.
 
     A batch of 10,000 quotes touches up to as many bars, so what is done for each bar is done by
     NumPy: an instrument's latest bar is found by its number, and only other bars through a dict.
@@ -75,9 +76,8 @@ class BarTable:
 
         Args:
             retention_minutes: of event time.
-            renew_after_s: after which time an instrument's bars, when they are next written, are
-                given their life by the clock again.
-            closed_minute: the newest one.
+            renew_after_s: an instrument's key expiry is renewed by the first write after this time.
+            closed_minute: the newest closed one.
         """
         self._retention = retention_minutes
         self._renew_after_s = renew_after_s
@@ -108,7 +108,7 @@ class BarTable:
 
     @property
     def open_minutes(self) -> tuple[int, int] | None:
-        """The first and the last minute that has a bar which is to be published."""
+        """The first and the last minute with a bar still to be published."""
         keys = self._bars.values["key"][self._unpublished.values]
         if not len(keys):
             return None
@@ -116,7 +116,7 @@ class BarTable:
         return int(minute.min()), int(minute.max())
 
     def unknown(self, instrument_id: Ints) -> Ints:
-        """Return those instruments, (k,) distinct, that have no number yet."""
+        """Return the instruments, (k,) distinct, that have no number yet."""
         return np.unique(instrument_id[self._numbering.of(instrument_id) == NONE])
 
     def keys(self, instrument_id: Ints, ts_ms: Ints) -> Ints:
@@ -144,12 +144,12 @@ class BarTable:
         return [Missing(n, int(ids[n]), minutes) for n, minutes in found.items()]
 
     def insert(self, missing: Sequence[Missing], newest_minute: Sequence[int], bars: Bars) -> None:
-        """Take in what Redis holds of instruments.
+        """Insert what Redis holds of instruments.
 
         Args:
-            missing: what was asked for, as it was returned.
+            missing: the request, as `missing` returned it.
             newest_minute: of each, `NO_MINUTE` if it has none.
-            bars: those of them all that were found, by rising key.
+            bars: all that were found, by ascending key.
         """
         number = np.array([m.number for m in missing], np.int64)
         is_unread = self._newest.values[number] == _UNREAD
@@ -187,8 +187,8 @@ class BarTable:
     def take_due(self, closed_minute: int) -> Due:
         """Return what must be published once the minutes up to that one are closed.
 
-        Bars that are no longer retained are due as well: nothing changes them any more. All of it
-        counts as published from here on.
+        Bars that are no longer retained are due as well: nothing changes them any more. All
+        returned bars then count as published.
         """
         self._closed = closed_minute
         rows = np.flatnonzero(self._unpublished.values)
@@ -199,11 +199,11 @@ class BarTable:
         return Due(self._numbering.ids[number], minute, self._bars.values[rows])
 
     def take_changed(self, now_s: float) -> Changed:
-        """Return what must be written at a time; it counts as unchanged from here on.
+        """Return what must be written at a time; it then counts as unchanged.
 
-        Redis may have let an instrument's bars go while no new minute came. Written again, they
-        need their newest minute and an end again, so both come with them when half of their life
-        has passed since, or if a worker before this one wrote them.
+        An instrument's bars may expire in Redis while no new minute arrives. Rewritten, they need
+        their newest minute and an expiry again, so both are written with them once half of their
+        lifetime has passed, or if a previous worker wrote them.
         """
         rows = np.flatnonzero(self._changed.values)
         self._changed.values[rows] = False
@@ -240,9 +240,9 @@ class BarTable:
         }
 
     def evict(self) -> None:
-        """Forget old bars, and instruments, when they are many.
+        """Forget old bars and instruments, when there are many.
 
-        Call it when all that was taken is in Redis. Instruments get other numbers.
+        Call it when all that was taken is in Redis. Instruments are renumbered.
         """
         if len(self) < self._evict_at and len(self._numbering) <= self._forget_at:
             return
@@ -269,7 +269,7 @@ class BarTable:
         self._evict_at = max(_EVICT_AT_LEAST, 2 * len(bars))
 
     def _forget_instruments(self, pinned: Ints) -> Ints:
-        """Forget those that were touched longest ago; return the new number by the old one.
+        """Forget the least recently touched; return the new number by the old one.
 
         Args:
             pinned: numbers of those that must stay.
@@ -309,7 +309,7 @@ class BarTable:
         return rows
 
     def _append(self, bars: Bars) -> Ints:
-        """Add bars, by rising key, that have no row yet; return their rows."""
+        """Add bars, by ascending key, that have no row yet; return their rows."""
         rows = np.arange(len(self), len(self) + len(bars))
         keys = bars["key"]
         self._row_of.update(zip(keys.tolist(), rows.tolist(), strict=True))

@@ -1,1 +1,1 @@
-"""Changes to the Gram matrix, into its rows in Redis."""
+"""Applies changes of the Gram matrix to its rows in Redis."""

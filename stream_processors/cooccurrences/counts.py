@@ -1,9 +1,9 @@
-"""Changes of the Gram matrix G to its rows, added up in memory until they are written.
+"""Adds up changes of the Gram matrix G in memory, and writes them to its rows.
 
-Exact in three ways. A message that is read again is left out of the rows that it already reached,
-by each row's offset. A change that was published again, by a worker that started over, is left out
-by the highest source offset that was applied, which moves with the position. A change that was
-computed from other histories than those in Redis is left out by its lineage.
+Exact in three ways. A message that is reread is skipped in the rows that it already reached, by
+each row's offset. A change that a restarted worker republished is skipped by the highest applied
+source offset, which moves with the position. A change that was computed from histories other than
+those in Redis is skipped by its lineage.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ _RECORDS_AT_ONCE: Final = 8
 _ROWS_SUMMED: Final = 200_000
 # Distinct counts that may wait to be written, some 40 bytes each until they are.
 _COUNTS_UNWRITTEN: Final = 600_000
-# Changes of users who leave, which are not spread out before they are written: so many take a flush
-# some seconds.
+# Changes of leaving users, which are expanded only when they are written: so many take a flush some
+# seconds.
 _PAIRS_UNWRITTEN: Final = 2_000_000
-# Changes that are brought to counts at once, some 100 bytes each while they are.
+# Changes that are applied to counts at once, some 100 bytes each.
 _CHANGES_AT_ONCE: Final = 200_000
-# Counts that a partition keeps in memory, 16 bytes each, so as not to read them again.
+# Counts that a partition caches, 16 bytes each.
 _COUNTS_CACHED: Final = 2_000_000
 
 
@@ -64,25 +64,25 @@ class CountsFold:
         self._taken = NOTHING
         """mark of the last message"""
         self._newest_read = NOTHING
-        """the greatest mark that was in Redis when its row was first touched"""
+        """the greatest mark that Redis had when its row was first touched"""
         self._bare = np.empty(0, np.int64)
-        """items whose row in Redis holds nothing but an offset below the position"""
+        """items whose row in Redis has only an offset, below the position"""
         self._rows_written = 0
         self._leaving = Leaving()
         self._pairs_a_record = 0
 
     @property
     def records_at_once(self) -> int:
-        """How many records of up to 1 MB each, of which no flush takes too long."""
+        """How many records of up to 1 MB each fit into a flush of acceptable length."""
         return min(_RECORDS_AT_ONCE, max(1, _PAIRS_UNWRITTEN // max(1, self._pairs_a_record)))
 
     @property
     def is_full(self) -> bool:
-        """Whether more is unwritten than memory should hold, or a flush should take."""
+        """Whether more is unwritten than memory, or a flush, should hold."""
         return self._unsummed.is_full or self._leaving.pairs >= _PAIRS_UNWRITTEN
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Take changes in; return the records that hold none."""
+        """Add changes; return the records that are invalid."""
         rejections: list[Rejection] = []
         for place, record in enumerate(batch.records):
             try:
@@ -103,12 +103,12 @@ class CountsFold:
         return Unwritten(self._groups(), sources=self._applied)
 
     def written(self) -> None:
-        """Take note of how many rows were written; forget items, when there are many."""
+        """Note how many rows were written; forget items, when there are many."""
         self._table.forget_items()
         metrics.FLUSHED_VALUES.labels(COOCCURRENCES.name).inc(self._rows_written)
 
     def _follow(self, source: int, lineage: int) -> None:
-        """Find out what is applied of the changes of histories that began again."""
+        """Find out which changes of rebuilt histories are already applied."""
         before = self._applied.get(source)
         if before is None or before.lineage == lineage:
             return
@@ -116,8 +116,8 @@ class CountsFold:
         self._applied[source] = after
         if before.lineage is not None or after.mark != before.mark:
             log.warning(
-                "histories began again after Redis had lost them: their changes up to what was "
-                "applied are left out, and counts keep what only the lost ones had",
+                "histories are being rebuilt after Redis lost them: their changes up to what was "
+                "applied are skipped, and counts keep what only the lost ones had",
                 partition=self._claim.partition,
                 source=source,
                 applied=text_of(before.mark),
@@ -134,7 +134,7 @@ class CountsFold:
             await self._read_rows(self._table.unread(rows.i))
             some = rows
             if self._newest_read >= at:
-                # Part of a flush got through before a crash.
+                # A crash left part of a flush written.
                 some = rows.where(self._table.marks(rows.i) < at)
             self._unsummed.add(keys_of(some.i, some.j), some.delta)
         before = self._leaving.pairs
@@ -152,7 +152,7 @@ class CountsFold:
         self._leaving.add(i[is_new], one.r_i[is_new], j, one.r_j)
 
     async def _read_rows(self, numbers: Ints) -> None:
-        """Learn which messages Redis has in rows, and how many users have their items."""
+        """Read which messages are in Redis's rows, and how many users have their items."""
         if not len(numbers):
             return
         answers = await self._claim.read(self._stored.ask_for_rows(numbers))
@@ -162,7 +162,7 @@ class CountsFold:
         self._newest_read = max([self._newest_read, *marks])
 
     async def _groups(self) -> AsyncIterator[Iterable[Group]]:
-        """Yield what brings the rows up to date, some rows at a time: each is in one of them.
+        """Yield the writes, some rows at a time; no row is split.
 
         Counts may leave memory before they are written: none of them is read before the next flush.
         """
@@ -180,7 +180,7 @@ class CountsFold:
         yield self._stored.delete_bare(bare)
 
     async def _counts_of(self, sums: Sums) -> Floats:
-        """Return the counts that sums change, as they are with them."""
+        """Return the counts after adding the sums."""
         found = self._table.find(sums)
         answers = await self._claim.read(self._stored.ask_for_counts(found.missing))
         missing = [float(count or 0) for count in chain.from_iterable(answers)]

@@ -1,7 +1,7 @@
-"""Users who leave, and all changes of a flush a few rows of G at a time: pure.
+"""Changes of users who leave, and all changes of a flush a few rows of G at a time: pure.
 
-A user of h items who leaves changes h x h counts. Until they are written, h numbers hold them, so
-that memory does not grow with how many leave at once.
+A leaving user with h items changes h x h counts. Until these are written, only h numbers are kept,
+so that memory stays bounded when many leave at once.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _NOBODY: Final = _User(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64)
 
 
 class Leaving:
-    """The users who leave, as they come in."""
+    """The users who leave, in order of arrival."""
 
     def __init__(self) -> None:
         self._users: list[_User] = []
@@ -38,12 +38,12 @@ class Leaving:
         """how many entries of G they change"""
 
     def add(self, i: Ints, r_i: Floats, j: Ints, r_j: Floats) -> None:
-        """Take in a user: the items whose rows are here, and all items, with their affinities."""
+        """Add a user: the items whose rows are here, and all items, with their affinities."""
         self._users.append(_User(i, r_i, j, r_j))
         self.pairs += len(i) * len(j)
 
     def take(self) -> "Left":
-        """Return all of them, row by row; none are left."""
+        """Return all users by row, and clear."""
         users = self._users or [_NOBODY]
         self._users, self.pairs = [], 0
         i = np.concatenate([user.i for user in users])
@@ -63,15 +63,15 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What leaves of n rows of G, which may stand there repeatedly."""
+    """Changes to n rows of G, which may be repeated."""
 
     i: Ints
-    """(n,) rising"""
+    """(n,) ascending"""
     r_i: Floats
     start: Ints
-    """(n,) where in j the items of that user begin"""
+    """(n,) where that user's items begin in j"""
     length: Ints
-    """(n,) how many they are"""
+    """(n,) how many there are"""
     j: Ints
     r_j: Floats
 
@@ -87,12 +87,12 @@ class Left:
 
 
 def pieces(sums: Sums, left: Left, at_once: int) -> Iterator[Sums]:
-    """Yield all changes added up, by rising key, each row of G whole.
+    """Yield all changes added up, by ascending key; no row of G is split.
 
     Args:
-        sums: what changes otherwise.
-        left: what users take with them.
-        at_once: so many changes make a piece, unless one row has more.
+        sums: all other changes.
+        left: changes of leaving users.
+        at_once: changes per piece, unless one row has more.
     """
     rows = np.concatenate([rows_in(sums.key), left.i])
     changes = np.concatenate([_lengths_of_rows(sums), left.length])

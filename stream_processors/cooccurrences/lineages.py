@@ -1,4 +1,4 @@
-"""Whether changes were computed from the histories that are in Redis."""
+"""Checks whether changes were computed from the histories in Redis."""
 
 import structlog
 
@@ -12,9 +12,9 @@ log = structlog.get_logger()
 class Lineages:
     """The lineages of the source partitions, as far as messages named them.
 
-    Redis has a lineage before the first message that names it is published. So one that it does not
-    have by then, of another namespace on the same broker or of a store that lost its data since,
-    is foreign for good, and is asked for once.
+    Redis has a lineage before the first message that names it is published. So a lineage missing by
+    then, from another namespace on the same broker or a store that has lost its data, is
+    permanently foreign, and is looked up once.
     """
 
     def __init__(self, store: Store) -> None:
@@ -34,7 +34,7 @@ class Lineages:
         if position.get(LINEAGE_FIELD) != str(lineage):
             self._foreign.add((source, lineage))
             log.warning(
-                "changes of other histories than those in Redis are left out",
+                "changes of histories other than those in Redis are skipped",
                 source=source,
                 lineage=lineage,
                 in_redis=position.get(LINEAGE_FIELD),
@@ -47,5 +47,5 @@ class Lineages:
         return True
 
     def incarnation(self, source: int) -> int:
-        """Return which log the histories of a source partition were at when last asked for."""
+        """Return which log the histories of a source partition were at when last read."""
         return self._incarnations[source]

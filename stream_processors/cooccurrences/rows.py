@@ -10,7 +10,7 @@ from contracts.messages import Floats, Ints
 
 
 class Rows(NamedTuple):
-    """Columns of one length n: add `delta` to G[i, j]; i and j may stand there repeatedly."""
+    """Columns of one length n: add `delta` to G[i, j]; pairs may be repeated."""
 
     i: Ints
     j: Ints
@@ -22,15 +22,15 @@ class Rows(NamedTuple):
 
 
 class Holders(NamedTuple):
-    """Columns of one length n: items may stand there repeatedly."""
+    """Columns of one length n: items may be repeated."""
 
     item: Ints
     change: Ints | None
-    """to the number of users who have the item; None: not said"""
+    """to the number of users who have the item; None: unknown"""
 
 
 def holders_of(changes: Changes) -> Iterator[Holders]:
-    """Yield what changes say of how many users have an item."""
+    """Yield the changes to how many users have an item."""
     if len(changes.own.item):
         yield Holders(changes.own.item, changes.own.holders)
     for one in changes.taken_out:
@@ -38,9 +38,9 @@ def holders_of(changes: Changes) -> Iterator[Holders]:
 
 
 def rows_of(changes: Changes, numbers: Callable[[Ints], Ints]) -> Iterator[Rows]:
-    """Yield the entries that changes touch, with numbers in the place of items.
+    """Yield the entries that changes touch, with numbers instead of items.
 
-    Without those of users who leave, `stream_processors.cooccurrences.leaving`.
+    Excludes those of users who leave, `stream_processors.cooccurrences.leaving`.
     """
     own, mirrored = changes.own, changes.mirrored
     if len(own):

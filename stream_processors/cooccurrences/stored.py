@@ -1,4 +1,4 @@
-"""Rows of the Gram matrix as Redis has them: a hash an item, with the offset. Pure."""
+"""Rows of the Gram matrix as stored in Redis: a hash per item, with the offset. Pure."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,7 +13,7 @@ from stream_processors.sorted_runs import starts_of_runs
 from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
 from stream_processors.store.marks import text_of
 
-# Counts that are made text at once: they wait in memory until they are written.
+# Counts formatted at once: they wait in memory until they are written.
 _COUNTS_AT_ONCE: Final = 20_000
 
 # Several times as fast as `str`.
@@ -21,10 +21,10 @@ _SMALL: Final = np.array(list(map(str, range(10_000))), object)
 
 
 class StoredRows:
-    """What one partition's rows are in Redis."""
+    """Encodes one partition's rows for Redis."""
 
     def __init__(self, keyspace: Keyspace, partition: int, table: CountTable) -> None:
-        """Take where the rows are, and the table that numbers their items."""
+        """Take the location of the rows, and the table that numbers their items."""
         self._keyspace = keyspace
         self._partition = partition
         self._table = table
@@ -34,46 +34,46 @@ class StoredRows:
         return self._keyspace.cooc(self._partition, item)
 
     def ask_for_rows(self, numbers: Ints) -> Iterator[Group]:
-        """Yield a question for offset and holders in each item's row."""
+        """Yield a query for offset and holders in each item's row."""
         for item in self._table.items(numbers).tolist():
             yield Group(self.key(item), command("HMGET", [OFFSET_FIELD, HOLDERS_FIELD]))
 
     def ask_for_counts(self, keys: Ints) -> Iterator[Group]:
-        """Yield a question for the counts of each row."""
+        """Yield a query for the counts of each row."""
         fields = self._table.texts(j_of(keys))
         for item, start, end in self._runs(keys):
             yield Group(self.key(item), command("HMGET", fields[start:end]))
 
     def groups(self, keys: Ints, counts: Floats, at: int) -> Iterator[Group]:
-        """Yield what brings rows and index up to date.
+        """Yield the writes of rows and index.
 
         Args:
-            keys: of counts that changed, rising.
-            counts: as they are now.
-            at: mark of the last message that was taken.
+            keys: of counts that changed, ascending.
+            counts: their current values.
+            at: mark of the last message.
         """
         offset = [OFFSET_FIELD, text_of(at)]
         starts = np.append(starts_of_runs(i_of(keys)), len(keys))
         start = 0
         while start < len(keys):
-            # Up to the end of the row that has enough.
+            # Up to the end of the row that reaches the limit.
             end = int(starts[np.searchsorted(starts[:-1], start + _COUNTS_AT_ONCE)])
             yield from self._rows(keys[start:end], counts[start:end], offset)
             start = end
 
     def emptied(self, keys: Ints, counts: Floats) -> Ints:
-        """Return the numbers of the items that no user has any more, rising."""
+        """Return the numbers of the items that no user has any more, ascending."""
         numbers = i_of(keys)
         emptied: Ints = numbers[(numbers == j_of(keys)) & (counts == 0)]
         return emptied
 
     def delete_bare(self, items: Ints) -> Iterator[Group]:
-        """Yield what deletes rows that hold nothing but an offset below the position."""
+        """Yield the deletion of rows that have only an offset, below the position."""
         for item in items.tolist():
             yield Group(self.key(item), command("UNLINK", []))
 
     def _rows(self, keys: Ints, counts: Floats, offset: list[str]) -> Iterator[Group]:
-        """Yield the groups of some rows."""
+        """Yield the write groups of some rows."""
         numbers = rows_in(keys)
         is_empty = np.isin(numbers, self.emptied(keys, counts))
         is_new = self._table.list_items(numbers, ~is_empty)
@@ -115,9 +115,9 @@ class StoredRows:
 
 
 def texts_of(counts: Floats) -> list[str]:
-    """Return whole numbers as people write them, 3 and not 3.0.
+    """Format whole numbers as integers, 3 and not 3.0.
 
-    If not all are whole, or a float does not hold each integer of that size, all are floats.
+    If some are not whole, or too large for exact floats, all are formatted as floats.
 
     >>> texts_of(np.array([3.0, 70_000.0])), texts_of(np.array([3.0, 2.0**70]))
     (['3', '70000'], ['3.0', '1.1805916207174113e+21'])

@@ -1,4 +1,4 @@
-"""Changes to counts, added up by the count that they change: pure."""
+"""Adds up changes by the count that they change: pure."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,12 @@ from stream_processors.sorted_runs import Between, places_in, starts_of_runs
 
 
 class Sums(NamedTuple):
-    """Changes to n distinct counts, by rising key."""
+    """Changes to n distinct counts, by ascending key."""
 
     key: Ints
     delta: Floats
     size: Floats | None
-    """(n,) what the changes come to without their signs; None if all are whole numbers, the sums of
-    which are exact"""
+    """(n,) sum of absolute changes; None if all are whole numbers, whose sums are exact"""
 
     def __len__(self) -> int:
         return len(self.key)
@@ -41,7 +40,7 @@ def summed(key: Ints, delta: Floats, size: Floats | None = None) -> Sums:
 
 
 def merged(one: Sums, other: Sums) -> Sums:
-    """Return both added up; what the shorter one has is searched for in the longer one."""
+    """Return both added up; the shorter one's keys are searched for in the longer one."""
     longer, shorter = (one, other) if len(one) >= len(other) else (other, one)
     if not len(shorter):
         return longer
@@ -62,10 +61,10 @@ def merged(one: Sums, other: Sums) -> Sums:
 
 
 class Unsummed:
-    """Changes as they come in, added up in runs, so that hot counts take room once a run."""
+    """Incoming changes, added up in runs, so that hot counts take space once per run."""
 
     def __init__(self, rows_a_run: int, counts_at_most: int) -> None:
-        """Take how many changes are added up at once, and how many counts may wait."""
+        """Take the size of a run in changes, and how many counts may wait."""
         self._rows_a_run = rows_a_run
         self._counts_at_most = counts_at_most
         self._parts: list[tuple[Ints, Floats]] = []
@@ -74,24 +73,24 @@ class Unsummed:
 
     @property
     def is_full(self) -> bool:
-        """Whether more distinct counts wait than may."""
+        """Whether too many distinct counts are waiting."""
         return len(self._runs) == 1 and len(self._runs[0]) >= self._counts_at_most
 
     def add(self, key: Ints, delta: Floats) -> None:
-        """Take in changes, (n,) each."""
+        """Add changes, (n,) each."""
         self._parts.append((key, delta))
         self._rows += len(key)
         if self._rows >= self._rows_a_run:
             self._end_run()
 
     def take(self) -> Sums:
-        """Return all of them added up; none are left."""
+        """Return all of them added up, and clear."""
         self._end_run()
         self._merge()
         return self._runs.pop() if self._runs else Sums(np.empty(0, np.int64), np.empty(0), None)
 
     def _end_run(self) -> None:
-        """Add up the changes that are in no run; merge the runs when together they are long."""
+        """Add up the changes that are in no run; merge the runs when their total is long."""
         if not self._rows:
             return
         key = np.concatenate([key for key, _ in self._parts])

@@ -34,28 +34,27 @@ _ROW: Final = np.dtype(
     ]
 )
 UNKNOWN: Final = -1
-"""In the place of the number of users who have an item."""
-# Items, some 120 bytes each, that are known; above that those without a count in memory are not.
+"""Instead of the number of users who have an item."""
+# Items kept, some 120 bytes each; above that, those without a count in memory are forgotten.
 _ITEMS_AT_MOST: Final = 300_000
-# What is left of floats beside what they were before is rounding: up to 2^-53 of it each time that
-# something was added, up and down alike.
+# Float rounding, relative to the value before: up to 2^-53 of it per addition or subtraction.
 _ROUNDING: Final = 2.0**-44
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where the counts are that sums change, (n,) each."""
+    """Where the counts changed by sums are, (n,) each."""
 
     sums: Sums
     places: Ints
     is_known: Bools
     """in memory"""
     is_missing: Bools
-    """maybe in Redis, and not in memory; what is neither is 0"""
+    """not in memory, but maybe in Redis; all others are 0"""
 
     @property
     def missing(self) -> Ints:
-        """The keys that are missing, rising."""
+        """The keys that are missing, ascending."""
         return self.sums.key[self.is_missing]
 
 
@@ -106,32 +105,32 @@ class CountTable:
         return np.unique(numbers[:0] if is_read.all() else numbers[~is_read])
 
     def learn(self, numbers: Ints, marks: Ints, holders: Ints) -> None:
-        """Take in what Redis has in items' rows.
+        """Insert what Redis has in items' rows.
 
         Args:
             numbers: (n,) of the items.
             marks: (n,) `NOTHING` without a row.
-            holders: (n,) how many users have the item, `UNKNOWN` if the row does not say.
+            holders: (n,) how many users have the item, `UNKNOWN` if not in the row.
         """
         rows = self._rows.values
         rows["mark"][numbers] = marks
         rows["holders"][numbers] = np.where(marks == NOTHING, 0, holders)
         rows["written_holders"][numbers] = holders
-        # What memory lacks of a row that was not there before is 0, until some of it is evicted.
+        # Counts not in memory are 0 for a row that did not exist, until some of it is evicted.
         rows["is_whole"][numbers] = marks == NOTHING
         rows["is_read"][numbers] = True
 
     def marks(self, numbers: Ints) -> Ints:
-        """Return the mark of each item's row as it was learnt, (n,)."""
+        """Return the mark of each item's row as given to `learn`, (n,)."""
         marks: Ints = self._rows.values["mark"][numbers]
         return marks
 
     def add_holders(self, numbers: Ints, change: Ints | None, mark: int) -> None:
-        """Add to how many users have items; a row that has the message already is left out.
+        """Add to how many users have items; rows that already have the message are skipped.
 
         Args:
-            numbers: (n,) of the items, which may stand there repeatedly.
-            change: (n,) to each; None if it is not said: from then on it is not known.
+            numbers: (n,) of the items, which may be repeated.
+            change: (n,) to each; None if unspecified: the numbers are unknown from then on.
             mark: of the message.
         """
         rows = self._rows.values
@@ -141,13 +140,13 @@ class CountTable:
             rows["holders"][numbers] = UNKNOWN
             return
         np.add.at(rows["holders"], numbers, change[is_new])
-        # Changes that brought users were cut from the log before they were read.
+        # The log dropped changes that added users before they were read.
         rows["holders"][numbers[rows["holders"][numbers] < 0]] = UNKNOWN
 
     def take_holders(self, numbers: Ints) -> tuple[list[int], list[bool]]:
         """Return how many users have items, and whether Redis has another number, (n,) each.
 
-        What is returned counts as written from here on.
+        What is returned then counts as written.
         """
         rows = self._rows.values
         holders = rows["holders"][numbers]
@@ -156,20 +155,20 @@ class CountTable:
         return holders.tolist(), is_changed.tolist()
 
     def find(self, sums: Sums) -> Found:
-        """Return where the counts are that sums change, and which of them must be read first."""
+        """Return where the counts changed by sums are, and which must be read first."""
         places, is_known = places_in(self._keys, sums.key)
         is_whole = self._rows.values["is_whole"][i_of(sums.key)]
         return Found(sums, places, is_known, ~is_known & ~is_whole)
 
     def add(self, found: Found, missing: Floats) -> Floats:
-        """Add the sums that were found to their counts; return these, (n,).
+        """Add the sums to their counts, found before; return these, (n,).
 
-        A row that no user has any more has nothing but zeros. If it is not known how many have it,
-        it is one whose own count, G[i, i], becomes 0.
+        The row of an item that no user has any more is all zeros. If the number of users is
+        unknown, it is one whose own count, G[i, i], becomes 0.
 
         Args:
-            found: since the last `add` or `evict`.
-            missing: the counts that it said are missing, in its order, 0 where Redis has none.
+            found: by `find`, since the last `add` or `evict`.
+            missing: the counts reported missing, in that order, 0 where Redis has none.
         """
         sums, is_known = found.sums, found.is_known
         counts = np.zeros(len(sums))
@@ -188,9 +187,9 @@ class CountTable:
         return counts
 
     def list_items(self, numbers: Ints, are_listed: Bools) -> Bools:
-        """Note which items are to stand in the index; return which may not stand there yet, (n,).
+        """Note which items belong in the index; return which may not be in it yet, (n,).
 
-        An item may be one that stood there before it was first touched here.
+        An item may have been in it before it was first touched here.
         """
         is_listed = self._rows.values["is_listed"]
         are_new: Bools = are_listed & ~is_listed[numbers]
@@ -198,7 +197,7 @@ class CountTable:
         return are_new
 
     def evict(self) -> None:
-        """Forget the rows that were touched longest ago, when there are too many counts."""
+        """Forget the least recently touched rows, when there are too many counts."""
         if len(self) <= self._counts_at_most:
             return
         rows = self._rows.values
@@ -209,10 +208,10 @@ class CountTable:
         self._keys, self._counts = self._keys[kept], self._counts[kept]
 
     def forget_items(self) -> None:
-        """Forget the items that no count in memory has, when they are many.
+        """Forget items without a count in memory, when there are many.
 
-        What is known of their rows must be in Redis. The others get other numbers: call it when
-        nobody has kept any.
+        Their rows must be up to date in Redis. The others are renumbered: call it when no caller
+        holds numbers.
         """
         if len(self._numbering) <= self._forget_at:
             return
@@ -222,7 +221,7 @@ class CountTable:
         number_of = self._numbering.keep(is_kept)
         self._rows.keep(is_kept)
         self._texts.keep(is_kept)
-        self._keys = keys_of(number_of[i], number_of[j])  # they still rise
+        self._keys = keys_of(number_of[i], number_of[j])  # still ascending
         self._forget_at = max(_ITEMS_AT_MOST, 2 * len(self._numbering))
 
     def _put(self, found: Found, counts: Floats) -> None:
@@ -236,7 +235,7 @@ class CountTable:
     def _own_counts(self, numbers: Ints, counts: Floats, rounding: Floats) -> Floats:
         """Return each G[i, i], (n,), 0 if and only if no user has the item, as far as known.
 
-        What rounding may have made of it is the least that it can be while a user has the item.
+        Rounding is bounded by the least it can be while a user has the item.
         """
         holders = self._rows.values["holders"][numbers]
         counts = np.where(holders > 0, np.maximum(counts, rounding), counts)
@@ -262,7 +261,7 @@ def i_of(keys: Ints) -> Ints:
 
 
 def rows_in(keys: Ints) -> Ints:
-    """Return each i of the keys of G[i, j], by rising key, once."""
+    """Return each i of the keys of G[i, j], by ascending key, once."""
     i = i_of(keys)
     return i[starts_of_runs(i)]
 
@@ -275,7 +274,7 @@ def j_of(keys: Ints) -> Ints:
 def _added(counts: Floats, sums: Sums) -> tuple[Floats, Floats]:
     """Return counts with sums added, and how much of each may be rounding, (n,) each.
 
-    A count that may be nothing else became 0. Affinities are not negative, so no count is.
+    A count that may be only rounding becomes 0. Affinities are not negative, so no count is.
     """
     added: Floats = counts + sums.delta
     is_exact = sums.size is None and integers(counts) is not None and integers(added) is not None

@@ -1,4 +1,4 @@
-"""Which changes were applied before: pure."""
+"""Filters out changes that are already applied: pure."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ from stream_processors.store.marks import NOTHING, Applied, incarnation_and_offs
 def unapplied(
     changes: Changes, applied: Mapping[int, Applied]
 ) -> tuple[Changes, dict[int, Applied]]:
-    """Return the changes of events that were not applied before, and what is applied with them.
+    """Return the unapplied changes, and what is applied once they are.
 
     Args:
         changes: one message.
@@ -33,14 +33,14 @@ def unapplied(
 
 
 def applied_in(lineage: int, before: Applied, incarnation: int) -> Applied:
-    """Return what is applied already of the changes of histories of a lineage.
+    """Return which changes of a lineage's histories are already applied.
 
-    Histories that were lost begin again, with incarnation 0, at the beginning of the log that the
-    lost ones were at: up to the last event that was applied its events are the same.
+    Lost histories are rebuilt, with incarnation 0, from the beginning of the same log: its events
+    are the same up to the last one that was applied.
 
     Args:
         lineage: of the histories that are in Redis.
-        before: what was applied last.
+        before: the last applied change.
         incarnation: of the log that these histories are at.
 
     >>> from stream_processors.store.marks import mark
@@ -48,7 +48,7 @@ def applied_in(lineage: int, before: Applied, incarnation: int) -> Applied:
     True
     """
     applied_incarnation, offset = incarnation_and_offset(before.mark)
-    # In a lineage no incarnation is below one before it.
+    # Incarnations never decrease within a lineage.
     is_same = before.lineage in (None, lineage) and applied_incarnation <= incarnation
     return Applied(before.mark if is_same else mark(0, offset), lineage)
 

@@ -1,1 +1,1 @@
-"""User events to histories, and to the changes that they make to the Gram matrix."""
+"""Folds user events into histories, and into changes of the Gram matrix."""

@@ -1,29 +1,29 @@
-"""The histories that a worker has in memory, so as not to read them again. Pure."""
+"""A worker's cache of histories. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from stream_processors.histories.history import History
 
-# What a history takes in memory beside its items, as a number of these.
+# Overhead of a history in memory, in items.
 _OVERHEAD: Final = 16
 
 
 class HistoryCache:
-    """Histories by user: those that differ from Redis, and others up to a bound.
+    """Histories by user: all that differ from Redis, and others up to a bound.
 
-    Sizes are numbers of items, of some 24 bytes each.
+    Sizes are in items, of some 24 bytes each.
     """
 
     def __init__(self, size_at_most: int) -> None:
         """Take the bound of the histories that do not differ from Redis."""
         self._size_at_most = size_at_most
         self._changed: dict[str, History] = {}
-        # The one that changed longest ago comes first.
+        # Least recently changed first.
         self._others: dict[str, History] = {}
         self._others_size = 0
         self.changed_size = 0
-        """of the histories that differ from Redis, when they began to"""
+        """since when histories differ from Redis"""
 
     @property
     def changed(self) -> Mapping[str, History]:
@@ -35,12 +35,12 @@ class HistoryCache:
         return [user for user in users if user not in self._changed and user not in self._others]
 
     def insert(self, user: str, history: History) -> None:
-        """Take in what Redis holds of a user."""
+        """Insert what Redis holds of a user."""
         self._others[user] = history
         self._others_size += _size(history)
 
     def get(self, user: str) -> History:
-        """Return a user's history, to look at only."""
+        """Return a user's history, read-only."""
         history = self._changed.get(user)
         return self._others[user] if history is None else history
 
@@ -55,7 +55,7 @@ class HistoryCache:
         return history
 
     def settle(self) -> None:
-        """Take note that Redis holds all of it; forget the histories that changed longest ago."""
+        """Note that Redis is up to date; forget the least recently changed histories."""
         for user, history in self._changed.items():
             history.settle()
             self.insert(user, history)

@@ -1,6 +1,6 @@
-"""The users of a partition who were erased, so that no event from before brings one back.
+"""The erased users of a partition, so that no earlier event brings one back.
 
-They stand in Redis under a pseudonym, and are looked up when a user without a history comes.
+They are in Redis under a pseudonym, and are looked up when a user without a history appears.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,18 +12,18 @@ from stream_processors.store.claims import Claim
 
 
 class Erased:
-    """What is known of erasures, in Redis and not yet there."""
+    """Known erasures, in Redis and not yet written."""
 
     def __init__(self, claim: Claim) -> None:
         """Take the partition."""
         self._claim = claim
         self._key = claim.keyspace.erased(claim.partition)
         self._may_be_any: bool | None = None
-        """whether Redis may have some, None before it was asked"""
+        """whether Redis may have some; None: not asked yet"""
         self._unwritten: dict[str, int] = {}
 
     async def before_ms(self, users: Sequence[str]) -> list[int]:
-        """Return before which time each user's events are left out, `NEVER_MS` of most."""
+        """Return the time before which each user's events are skipped; mostly `NEVER_MS`."""
         if users and self._may_be_any is None:
             (newest,) = await self._ask([command("ZREVRANGE", ["0", "0", "WITHSCORES"])])
             self._may_be_any = bool(newest)
@@ -38,14 +38,14 @@ class Erased:
         self._may_be_any = True
 
     def groups(self) -> Iterator[Group]:
-        """Yield what Redis does not have yet, to be written before the histories that are gone."""
+        """Yield the unwritten erasures, to be written before the histories are deleted."""
         for user, before_ms in self._unwritten.items():
             commands = command("ZADD", ["GT", str(before_ms), pseudonym(user)])
             commands += command("ZREMRANGEBYSCORE", ["-inf", str(before_ms - KEPT_MS)])
             yield Group(self._key, commands)
 
     def written(self) -> None:
-        """Take note that Redis has all of it."""
+        """Note that Redis is up to date."""
         self._unwritten.clear()
 
     async def _ask(self, commands: Iterable[Commands]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Records of `interactions` to events, and to users who leave. Pure."""
+"""Decodes records of `interactions` into events and leaving users. Pure."""
 
 from operator import itemgetter
 from typing import NamedTuple
@@ -9,18 +9,18 @@ from contracts.tombstones import Tombstone, decode_tombstone
 from stream_processors.transport.batches import RecordBatch
 
 Event = tuple[int, str, int, int, int, float]
-"""Place in the batch, user, item, index into `EVENT_TYPES`, event time, value."""
+"""Index in the batch, user, item, index into `EVENT_TYPES`, event time, value."""
 
 
 class BatchEvents(NamedTuple):
-    """What a batch has to fold, and what it has to reject."""
+    """What to fold of a batch, and what to reject."""
 
     events: list[Event]
-    """in the log's order, tombstones among them"""
+    """in log order, including tombstones"""
     tombstones: dict[int, Tombstone]
-    """by place"""
+    """by index"""
     columns: InteractionColumns
-    """the events without the tombstones"""
+    """the events without tombstones"""
     rejections: list[Rejection]
 
 

@@ -1,9 +1,9 @@
-"""What an event changes in a user's history and in the Gram matrix G = R^T R: pure.
+"""Folds an event into a user's history and the Gram matrix G = R^T R: pure.
 
 An event that raises r_ui by d changes G_ij and G_ji by d x r_uj for every other item j of the
-user's history, and G_ii by 2 x r_ui x d + d^2. An item that leaves the history, since it holds no
-more than the cap, takes its products out again (d = -r_ui): so G is at any time the Gram matrix of
-the histories as they stand, to the last count.
+user's history, and G_ii by 2 x r_ui x d + d^2. When the cap pushes an item out of the history, its
+products are subtracted again (d = -r_ui): so G is always exactly the Gram matrix of the current
+histories.
 """
 
 from typing import Final, NamedTuple
@@ -13,13 +13,13 @@ from contracts.messages import Floats, Ints
 from stream_processors.histories.history import History
 
 CHANGES_AN_EVENT: Final = 2
-"""At most: an item leaves, another one comes."""
+"""At most: one item leaves, and another one enters."""
 
 
 class Change(NamedTuple):
-    """Of one event: `delta[k]` to G[item, j[k]] and, but for the last, to its mirror.
+    """Of one event: `delta[k]` to G[item, j[k]] and, except for the last, to its mirror.
 
-    The last of them is the diagonal, `j[-1] == item`.
+    The last one is the diagonal, `j[-1] == item`.
     """
 
     offset: int
@@ -27,11 +27,11 @@ class Change(NamedTuple):
     j: Ints
     delta: Floats
     holders: int = 0
-    """by how much the number of users whose affinity for the item is above 0 changes"""
+    """change of the number of users whose affinity for the item is above 0"""
 
 
 class Leaving(NamedTuple):
-    """Of one event: a user leaves, so `affinity[i] * affinity[j]` is taken from each G_ij."""
+    """Of one event: a user leaves, so `affinity[i] * affinity[j]` is subtracted from each G_ij."""
 
     offset: int
     item: Ints
@@ -49,8 +49,9 @@ def fold_event(
         item: what the user touched.
         event: index into `EVENT_TYPES`.
         ts_ms: event time, epoch ms.
-        cap: the most items that a history keeps: those touched last, ties to the greater id.
-        affinity: what the user's becomes by the event.
+        cap: the maximum length of a history, which keeps the items touched last; ties go to the
+            greater id.
+        affinity: updates the user's affinity by the event.
     """
     place = history.place_of(item)
     if place < 0:
@@ -73,7 +74,7 @@ def fold_event(
 def make_room(
     history: History, offset: int, item: int, ts_ms: int, cap: int
 ) -> list[Change] | None:
-    """Make room for a new item; return what that changes in G, None if the item is too old."""
+    """Make room for a new item; return the change of G, None if the item is too old."""
     if len(history) < cap:
         return []
     place = history.oldest()
@@ -86,7 +87,7 @@ def make_room(
 
 
 def change_of(history: History, offset: int, place: int, affinity: float) -> Change:
-    """Return what another affinity for an item does to G, before the history has it."""
+    """Return the change of G by a new affinity for an item, before it is set in the history."""
     so_far = float(history.entries["affinity"][place])
     d = affinity - so_far
     j, delta = history.items(), history.affinities_times(d)
@@ -97,7 +98,7 @@ def change_of(history: History, offset: int, place: int, affinity: float) -> Cha
 
 
 def fold_leaving(history: History, offset: int) -> list[Leaving]:
-    """Take all items out of a history; return what that changes in G."""
+    """Remove all items from a history; return the change of G."""
     leaving = Leaving(offset, history.items(), history.affinities_times(1.0))
     history.clear()
     return [leaving] if len(leaving.item) else []

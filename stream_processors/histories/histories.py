@@ -1,8 +1,8 @@
-"""User events to histories in memory, to the changes of G that they make, and to what is trending.
+"""Folds user events into histories, into changes of G, and into trending counts.
 
 Changes go to Kafka first, then histories and position to Redis: a history is written only after the
-broker has acknowledged what it changed. A crash in between makes the same changes again, under the
-same offsets, and the reader of `cooccurrences` leaves those out.
+broker has acknowledged its changes. After a crash in between, the same changes are published again
+under the same offsets, and the reader of `cooccurrences` skips them.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from stream_processors.histories.events import Event, events_of
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
 from stream_processors.histories.history import History
 from stream_processors.histories.item_partitions import ItemPartitions
-from stream_processors.histories.outgoing import MESSAGE_BYTES, Told, messages
+from stream_processors.histories.outgoing import MESSAGE_BYTES, Message, messages
 from stream_processors.histories.reading import read_histories
 from stream_processors.histories.retention import Retention
 from stream_processors.histories.rules import HistoryRules
@@ -43,17 +43,17 @@ from stream_processors.trending.trending import Trending
 
 # Entries of G, 8 bytes each, whose changes may wait to be published.
 _ROWS_UNPUBLISHED: Final = 250_000
-# Items, some 24 bytes each, that a partition's histories may have in memory.
+# Items, some 24 bytes each, that a partition's histories may hold in memory.
 _ITEMS_CACHED: Final = 500_000
-# An estimate may be wrong by much.
+# Estimates may be far off.
 _RECORDS_AT_ONCE: Final = range(16, 10_000)
 
 
 class HistoriesFold:
-    """One partition's histories, and the changes of G that are not published yet.
+    """One partition's histories, and the unpublished changes of G.
 
-    Memory is a cache of Redis: a history is read when an event needs it, and kept as long as there
-    is room. Only `written` may make a changed one leave.
+    Memory is a cache of Redis: a history is read when an event needs it, and kept while there is
+    room. Only `written` may evict a changed one.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class HistoriesFold:
         self._rows = 0
         self._rows_a_record = float(rules.rows_an_event)
         self._bare: set[str] = set()
-        """users whose hash in Redis holds nothing but an offset below the position"""
+        """users whose hash in Redis has only an offset, below the position"""
         self._newest_ts_ms = 0
-        # An event's changes stay together: a message may have enough of them, and one more.
+        # An event's changes stay together: a message may exceed the limit by one event.
         greatest = 2 * EVENT_BYTES * rules.changes_an_event + ROW_BYTES * rules.rows_an_event
         self._enough_bytes = max(1, MESSAGE_BYTES - greatest)
 
@@ -90,13 +90,13 @@ class HistoriesFold:
 
     @property
     def records_at_once(self) -> int:
-        """How many records change about as much as may be unpublished."""
+        """About how many records fill the limit of unpublished changes."""
         at_once = round(_ROWS_UNPUBLISHED / self._rows_a_record)
         return min(max(at_once, _RECORDS_AT_ONCE.start), _RECORDS_AT_ONCE.stop)
 
     @property
     def is_full(self) -> bool:
-        """Whether more is unpublished, or unwritten, than memory should hold."""
+        """Whether more is unpublished or unwritten than memory should hold."""
         return (
             self._rows >= _ROWS_UNPUBLISHED
             or self._cache.changed_size >= _ITEMS_CACHED
@@ -104,7 +104,7 @@ class HistoriesFold:
         )
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Fold events in, in the log's order; return those that break a rule."""
+        """Fold events in log order; return the rejected ones."""
         events, tombstones, columns, rejections = events_of(batch, self._intake.rules)
         self._intake.note(INTERACTIONS.name, columns.unknown_fields)
         unknown = self._cache.unknown(dict.fromkeys(user for _, user, *_ in events))
@@ -125,21 +125,21 @@ class HistoriesFold:
         return rejections
 
     async def unwritten(self) -> Unwritten:
-        """Publish the changes; return the histories that made them."""
-        told = messages(
+        """Publish the changes; return the changed histories."""
+        outgoing = messages(
             self._changes,
             self._item_partitions,
             self._enough_bytes,
             counts_holders=self._rules.counts_holders,
         )
-        await asyncio.gather(*(self._publish(p, its) for p, its in enumerate(told)))
+        await asyncio.gather(*(self._publish(p, its) for p, its in enumerate(outgoing)))
         metrics.CHANGES.inc(self._rows)
         self._changes, self._rows = [], 0
         await self._retention.enforce()
         return Unwritten(chain(self._groups(), await self._trending.groups()))
 
     def written(self) -> None:
-        """Forget the histories that changed longest ago, when there are many."""
+        """Forget the least recently changed histories, when there are many."""
         changed = self._cache.changed
         metrics.FLUSHED_VALUES.labels(INTERACTIONS.name).inc(len(changed))
         if self._newest_ts_ms:
@@ -165,7 +165,7 @@ class HistoriesFold:
     def _fold(
         self, events: Sequence[Event], tombstones: Mapping[int, Tombstone], offsets: Sequence[int]
     ) -> None:
-        """Fold events in that were not folded before; take note of how many entries they change."""
+        """Fold events that were not folded before; count the entries of G that they change."""
         base, get, changed = mark(self._claim.incarnation, 0), self._cache.get, self._cache.changed
         before, lengths, erased = len(self._changes), 0, 0
         for event in events:
@@ -194,14 +194,14 @@ class HistoriesFold:
             self._rows_a_record = (self._rows_a_record + 1 + 2 * lengths / len(events)) / 2
 
     def _erase(self, user: str, history: History, tombstone: Tombstone) -> None:
-        """Note which events of the user are left out from here on."""
+        """Note which of the user's events to skip from now on."""
         before_ms = tombstone.leaves_out_before_ms(history.last_ts_ms())
         if before_ms > history.erased_before_ms:
             history.erased_before_ms = before_ms
             self._erased.note(user, before_ms)
 
     def _count(self, columns: InteractionColumns, offsets: Ints, elsewhere: Set[str]) -> None:
-        """Count events for what is trending, but for those of other partitions."""
+        """Count events for trending, except those of other partitions."""
         marks = mark(self._claim.incarnation, 0) + offsets[columns.index]
         events = Events(columns.instrument_id, columns.ts_ms, marks)
         if elsewhere:
@@ -209,13 +209,13 @@ class HistoriesFold:
             events = Events(*(column[is_here] for column in events))
         self._trending.add(events)
 
-    async def _publish(self, partition: int, told: Iterable[Told]) -> None:
+    async def _publish(self, partition: int, outgoing: Iterable[Message]) -> None:
         """Publish to one partition of `cooccurrences`.
 
-        One message is on its way there at a time, so that none is kept when one before it was lost.
+        One message at a time is in flight, so that none is stored after a lost one.
         """
         claim = self._claim
-        for own, mirrored, taken_out in told:
+        for own, mirrored, taken_out in outgoing:
             changes = Changes(
                 source=claim.partition,
                 incarnation=claim.incarnation,
@@ -239,8 +239,8 @@ class HistoriesFold:
 
 
 def _rows_of(change: Change | Leaving) -> int:
-    """Return how many entries of G a change takes up in memory.
+    """Return a change's size in memory, in entries of G.
 
-    A user who leaves changes the square of that, but only where it is read.
+    A leaving user changes the square of that, but only at the reader.
     """
     return 2 * len(change.j) - 1 if isinstance(change, Change) else 2 * len(change.item)

@@ -1,4 +1,4 @@
-"""A user's history in memory: NumPy records, as users have up to thousands of items."""
+"""A user's history in memory, in NumPy records: users have up to thousands of items."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -12,12 +12,12 @@ from stream_processors.growable import Growable
 from stream_processors.store.marks import NOTHING
 
 ENTRY: Final = np.dtype([("item", np.int64), ("affinity", np.float64), ("ts_ms", np.int64)])
-"""What a user has with an item; `ts_ms` is the last event time, epoch ms."""
+"""A user's relation to an item; `ts_ms` is the last event time, epoch ms."""
 SCALED_ENTRY: Final = np.dtype(
     [*ENTRY.descr, ("scale", np.float64), ("total", np.float64), ("n_values", np.int64)]
 )
-"""The same if users are weighted: `scale` is the user's that is in the affinity, `total` the sum of
-the values of its `n_values` transactions that have one."""
+"""The same if users are weighted: `scale` is the user's scale contained in the affinity, `total`
+the sum of the values of its `n_values` transactions with a value."""
 
 
 class History:
@@ -25,21 +25,21 @@ class History:
 
     __slots__ = (
         "_affinity", "_entries", "_item", "_room", "_ts_ms",
-        "erased_before_ms", "is_anew", "mark", "removed", "touched",
+        "erased_before_ms", "is_emptied", "mark", "removed", "touched",
     )  # fmt: skip
 
     def __init__(self, entries: npt.NDArray[Any], mark: int = NOTHING) -> None:
-        """Take the items as `ENTRY` or `SCALED_ENTRY`, which the history then owns."""
+        """Take ownership of the items, as `ENTRY` or `SCALED_ENTRY`."""
         self.mark = mark
-        """of the last event folded in"""
+        """of the last folded event"""
         self.erased_before_ms = NEVER_MS
-        """events before are left out, as the user was erased"""
+        """earlier events are skipped, as the user was erased"""
         self.touched: set[int] = set()
         """items that differ from what Redis holds"""
         self.removed: set[int] = set()
-        """items that Redis may hold and this does not"""
-        self.is_anew = False
-        """the user was taken out since the history was written"""
+        """items that Redis may hold, but this history does not"""
+        self.is_emptied = False
+        """the user was removed since the history was written"""
         self._entries = Growable(entries)
         self._view()
 
@@ -53,7 +53,7 @@ class History:
 
     @property
     def entries(self) -> npt.NDArray[Any]:
-        """The items as `ENTRY` or `SCALED_ENTRY`, (n,); a view that `add` may leave out of date."""
+        """The items as `ENTRY` or `SCALED_ENTRY`, (n,); a view that `add` may invalidate."""
         return self._entries.values
 
     def items(self) -> Ints:
@@ -67,7 +67,7 @@ class History:
         return affinities.copy() if factor == 1 else affinities * factor
 
     def place_of(self, item: int) -> int:
-        """Return an item's place in `entries`, -1 if the user does not have it."""
+        """Return an item's index in `entries`, -1 if the user does not have it."""
         found = (self._item[: self._entries.n] == item).nonzero()[0]
         return int(found[0]) if found.size else -1
 
@@ -95,7 +95,7 @@ class History:
         self.touched.add(int(self._item[place]))
 
     def remove(self, place: int) -> None:
-        """Take an item out; the last one moves to its place."""
+        """Remove an item; the last one moves to its index."""
         entries = self.entries
         item = int(entries["item"][place])
         entries[place] = entries[-1]
@@ -104,14 +104,14 @@ class History:
         self.removed.add(item)
 
     def clear(self) -> None:
-        """Take all items out."""
+        """Remove all items."""
         self._entries.cut(0)
         self.touched.clear()
         self.removed.clear()
-        self.is_anew = True
+        self.is_emptied = True
 
     def oldest(self) -> int:
-        """Return the place of the item not touched for longest, of several the least id."""
+        """Return the index of the least recently touched item; ties go to the least id."""
         ts_ms = self._ts_ms[: self._entries.n]
         places = (ts_ms == ts_ms.min()).nonzero()[0]
         return int(places[0] if places.size == 1 else places[self._item[places].argmin()])
@@ -121,12 +121,12 @@ class History:
         return int(self._ts_ms[: self._entries.n].max(initial=-1))
 
     def settle(self) -> None:
-        """Take note that Redis holds all of it."""
+        """Note that Redis is up to date."""
         self.touched.clear()
         self.removed.clear()
-        self.is_anew = False
+        self.is_emptied = False
 
     def _view(self) -> None:
-        """Take columns of the room, which is quicker than to name them each time."""
+        """Cache views of the columns, which is faster than naming them each time."""
         self._room = room = self._entries.room
         self._item, self._affinity, self._ts_ms = room["item"], room["affinity"], room["ts_ms"]

@@ -1,4 +1,4 @@
-"""Where the rows of the Gram matrix are kept."""
+"""Locates the rows of the Gram matrix."""
 
 from typing import Final
 
@@ -10,12 +10,12 @@ from contracts.partitioning import instrument_partitions
 from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
 
-# Some 20 bytes each. When they are more, all are looked up again.
+# Some 20 bytes each. Above this, the cache starts empty again.
 _ITEMS_AT_MOST: Final = 500_000
 
 
 class ItemPartitions:
-    """The partition of `cooccurrences` of each item that was lately asked for."""
+    """A cache of items' partitions of `cooccurrences`."""
 
     def __init__(self, n: int) -> None:
         """Take the number of partitions."""
@@ -23,7 +23,7 @@ class ItemPartitions:
         self._clear()
 
     def of(self, items: Ints) -> npt.NDArray[np.int16]:
-        """Return the partition of each item, (n,): of 16 bits, as NumPy sorts these fastest."""
+        """Return the partition of each item, (n,): 16 bits, which NumPy sorts fastest."""
         numbers = self._numbering.of(items)
         if numbers.min(initial=0) == NONE:
             new = np.unique(items[numbers == NONE])

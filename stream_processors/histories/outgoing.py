@@ -1,4 +1,4 @@
-"""Changes of events to what each partition of `cooccurrences` is told, cut into messages. Pure."""
+"""Splits changes of events into messages to each partition of `cooccurrences`. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -12,15 +12,16 @@ from stream_processors.histories.fold import Change, Leaving
 from stream_processors.histories.item_partitions import ItemPartitions
 
 MESSAGE_BYTES: Final = 950_000
-"""What a message may take with the widest numbers, and stay below Kafka's limit of 1 MB."""
+"""Size limit of a message at the widest numbers, to stay below Kafka's limit of 1 MB."""
 
 PAIR_BYTES: Final = 4
-"""What counts of each entry of G that a user who leaves changes: little stands in the message, and
-its reader has much to do. So one changes a quarter of a million, unless a single user does more."""
+"""Size charged for each entry of G that a leaving user changes: the message is short, but expensive
+to read. So one message changes at most a quarter of a million, unless a single user changes
+more."""
 
 
-class Told(NamedTuple):
-    """What one message says."""
+class Message(NamedTuple):
+    """The content of one message."""
 
     own: Blocks
     mirrored: Blocks
@@ -33,15 +34,15 @@ def messages(
     enough_bytes: int,
     *,
     counts_holders: bool,
-) -> list[Iterator[Told]]:
+) -> list[Iterator[Message]]:
     """Return the messages to each partition, in the order in which they must be published.
 
     Args:
-        changes: by rising offset.
+        changes: by ascending offset.
         partitions: where each item's row is.
-        enough_bytes: a message that has so many, counted at the widest numbers, gets no further
-            offset. All that an offset changes in a partition stands in one message.
-        counts_holders: whether they say how many users have an item.
+        enough_bytes: a message of that size, at the widest numbers, gets no further offset. All
+            changes of an offset in a partition are in one message.
+        counts_holders: whether they include how many users have an item.
     """
     events = [change for change in changes if isinstance(change, Change)]
     leaving = [change for change in changes if isinstance(change, Leaving)]
@@ -53,12 +54,12 @@ def messages(
     )
     taken_out = _taken_out(leaving, partitions)
     return [
-        _cut(Told(own[p], mirrored[p], taken_out[p]), enough_bytes) for p in range(partitions.n)
+        _cut(Message(own[p], mirrored[p], taken_out[p]), enough_bytes) for p in range(partitions.n)
     ]
 
 
 def _joined(events: Sequence[Change], *, counts_holders: bool) -> Blocks:
-    """Return a block an event, of the entries that stand in the row of the event's item."""
+    """Return a block per event: the entries in the row of the event's item."""
     return Blocks(
         offset=np.array([event.offset for event in events], np.int64),
         item=np.array([event.item for event in events], np.int64),
@@ -88,8 +89,8 @@ def _own_and_mirrored(
 
 
 def _shared_out(whole: Blocks, partition: npt.NDArray[np.int16], n: int) -> list[Blocks]:
-    """Return blocks of the entries that belong to each of n partitions, (len(whole),)."""
-    # Stable, so that within a partition the events' entries stay together, offsets rising.
+    """Return blocks of the entries of each of n partitions, (len(whole),)."""
+    # Stable, so that within a partition each event's entries stay together, by ascending offset.
     order = np.argsort(partition, kind="stable")
     other, delta = whole.other[order], whole.delta[order]
     m = len(whole.rows)
@@ -115,7 +116,7 @@ def _shared_out(whole: Blocks, partition: npt.NDArray[np.int16], n: int) -> list
 
 
 def _taken_out(leaving: Sequence[Leaving], partitions: ItemPartitions) -> list[list[TakenOut]]:
-    """Return the users who leave, as far as they had items of each partition."""
+    """Return the leaving users who had items of each partition."""
     taken_out: list[list[TakenOut]] = [[] for _ in range(partitions.n)]
     for one in leaving:
         partition = partitions.of(one.item)
@@ -127,9 +128,9 @@ def _taken_out(leaving: Sequence[Leaving], partitions: ItemPartitions) -> list[l
     return taken_out
 
 
-def _cut(told: Told, enough_bytes: int) -> Iterator[Told]:
-    """Yield messages, each with the offsets from where the one before it ended."""
-    offset, size = _sizes(told)
+def _cut(message: Message, enough_bytes: int) -> Iterator[Message]:
+    """Yield messages, each starting at the offset where the previous one ended."""
+    offset, size = _sizes(message)
     if not len(offset):
         return
     filled = np.cumsum(size)
@@ -137,31 +138,31 @@ def _cut(told: Told, enough_bytes: int) -> Iterator[Told]:
     while first < len(offset):
         last = int(np.searchsorted(filled, filled_before + enough_bytes))
         last = min(last, len(offset) - 1)
-        yield _between(told, int(offset[first]), int(offset[last]))
+        yield _between(message, int(offset[first]), int(offset[last]))
         first, filled_before = last + 1, int(filled[last])
 
 
-def _sizes(told: Told) -> tuple[Ints, Ints]:
-    """Return each offset, rising, and how many bytes its changes take at most.
+def _sizes(message: Message) -> tuple[Ints, Ints]:
+    """Return each offset, ascending, and the maximum size of its changes in bytes.
 
-    Of users who leave more, see `PAIR_BYTES`.
+    Leaving users count for more, see `PAIR_BYTES`.
     """
-    leave = np.array([one.offset for one in told.taken_out], np.int64)
-    leave_rows = np.array([len(one.i) + len(one.j) for one in told.taken_out], np.int64)
-    offsets = np.concatenate([told.own.offset, told.mirrored.offset, leave])
-    rows = np.concatenate([told.own.rows, told.mirrored.rows, leave_rows])
+    leave = np.array([one.offset for one in message.taken_out], np.int64)
+    leave_rows = np.array([len(one.i) + len(one.j) for one in message.taken_out], np.int64)
+    offsets = np.concatenate([message.own.offset, message.mirrored.offset, leave])
+    rows = np.concatenate([message.own.rows, message.mirrored.rows, leave_rows])
     distinct, which = np.unique(offsets, return_inverse=True)
     pairs = np.zeros(len(rows))
-    pairs[len(rows) - len(leave) :] = [len(one) for one in told.taken_out]
+    pairs[len(rows) - len(leave) :] = [len(one) for one in message.taken_out]
     size = np.bincount(which, EVENT_BYTES + ROW_BYTES * rows + PAIR_BYTES * pairs, len(distinct))
     return distinct, size.astype(np.int64)
 
 
-def _between(told: Told, first: int, last: int) -> Told:
-    return Told(
-        _blocks_between(told.own, first, last),
-        _blocks_between(told.mirrored, first, last),
-        [one for one in told.taken_out if first <= one.offset <= last],
+def _between(message: Message, first: int, last: int) -> Message:
+    return Message(
+        _blocks_between(message.own, first, last),
+        _blocks_between(message.mirrored, first, last),
+        [one for one in message.taken_out if first <= one.offset <= last],
     )
 
 

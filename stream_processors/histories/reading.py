@@ -1,4 +1,4 @@
-"""Histories out of Redis, in script calls that each take it about a millisecond."""
+"""Reads histories from Redis, in script calls of about a millisecond each."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -11,12 +11,12 @@ _ITEMS_AT_ONCE: Final = 1_000
 
 
 async def read_histories(claim: Claim, keys: Sequence[str], cap: int) -> list[Sequence[str]]:
-    """Return the fields and values in turn, of each key.
+    """Return the fields and values of each key, alternating.
 
     Args:
         claim: of the partition that the keys belong to.
         keys: of users' histories.
-        cap: the most items that a history has. A whole one may be too much for one call.
+        cap: the maximum length of a history. A whole one may be too much for one call.
     """
     if cap <= _ITEMS_AT_ONCE:
         return await claim.read(Group(key, command("HGETALL", [])) for key in keys)

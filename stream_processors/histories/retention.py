@@ -1,6 +1,6 @@
-"""Users who have been away for long are taken out, by records on `interactions`.
+"""Removes users who have long been inactive, by records on `interactions`.
 
-So a replay does the same at the same place in the log.
+So a replay does the same at the same offset.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from stream_processors.transport.producer import Producer
 
 _EVERY_S: Final = 60.0
 _USERS_AT_ONCE: Final = 1_000
-# Entries of G that users who are taken out may change a second: events come first.
+# Entries of G per second that removed users may change: events have priority.
 _PAIRS_A_S: Final = 50_000
-# What was not used of that may be made up for later.
+# Unused allowance may be used later.
 _MADE_UP_S: Final = 10.0
-# Users whose histories are asked for their lengths at once.
+# Users whose history lengths are queried at once.
 _USERS_MEASURED: Final = 10
 
 
 class Retention:
-    """Looks for users whose last event is long before the partition's newest one."""
+    """Finds users whose last event is long before the partition's newest one."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Retention:
         retention_days: float,
         clock_s: Callable[[], float],
     ) -> None:
-        """Take how much older than the newest event, by event time, a user's last one may be."""
+        """Take the maximum age of a user's last event before the newest one, by event time."""
         self._claim = claim
         self._producer = producer
         self._retention_ms = round(retention_days * DAY_MS)
@@ -43,15 +43,14 @@ class Retention:
         self._next_s = clock_s() + _EVERY_S
         self._before_ms = 0
         self._waiting: deque[str] = deque()
-        """users who are to be taken out, the one who is away for longest first"""
+        """users to remove, longest inactive first"""
         self._busy_until_s = clock_s()
-        """when others may follow those who were taken out last"""
+        """when the next users may be removed"""
 
     async def enforce(self) -> None:
-        """Publish tombstones for some of them, if it is time for more; called again and again.
+        """Publish tombstones for some of them, if it is time; called repeatedly.
 
-        One that is not folded yet when users are looked for again is published again, which changes
-        nothing.
+        One that is not folded before the next search is published again, which changes nothing.
         """
         now_s = self._clock_s()
         if not self._waiting and now_s >= self._next_s:
@@ -71,7 +70,7 @@ class Retention:
         )
 
     async def _take_out_some(self, now_s: float) -> None:
-        """Publish tombstones, at least one, until those changes take us beyond now."""
+        """Publish tombstones, at least one, until the allowance is used up."""
         users = [self._waiting[n] for n in range(min(_USERS_MEASURED, len(self._waiting)))]
         due = []
         for length in await self._lengths(users):
@@ -82,7 +81,7 @@ class Retention:
         await asyncio.gather(*(self._publish(Tombstone(user, self._before_ms)) for user in due))
 
     async def _lengths(self, users: Sequence[str]) -> list[int]:
-        """Return how many items users have, and one more."""
+        """Return the number of items of each user, plus one."""
         keyspace, partition = self._claim.keyspace, self._claim.partition
         keys = (keyspace.history(partition, user) for user in users)
         return list(
@@ -95,7 +94,7 @@ class Retention:
         await self._producer.publish(INTERACTIONS.name, partition, None, key, headers)
 
     async def _ask(self, name: str, *arguments: str) -> list[str]:
-        """Return the answer to a command on the partition's users by last event time."""
+        """Return the reply to a command on the partition's users by last event time."""
         key = self._claim.keyspace.active(self._claim.partition)
         (answer,) = await self._claim.read([Group(key, command(name, arguments))])
         users: list[str] = answer

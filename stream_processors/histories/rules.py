@@ -1,4 +1,4 @@
-"""The rules by which a worker folds events, as its settings name them. Pure."""
+"""The rules by which a worker folds events, from its settings. Pure."""
 
 from dataclasses import dataclass
 
@@ -16,38 +16,38 @@ class HistoryRules:
     """How events become histories."""
 
     affinity: Affinity
-    """what a user's affinity for an item becomes by an event"""
+    """updates a user's affinity for an item by an event"""
     cap: int
-    """the most items that a history keeps"""
+    """the maximum length of a history"""
     weight: UserWeight | None = None
-    """how much a user counts; None if all count alike"""
+    """a user's weight; None: all count alike"""
     retention_days: float = 730.0
-    """of event time: a user whose last event is longer ago than the newest one is taken out"""
+    """of event time: a user is removed whose last event is that much older than the newest one"""
 
     @property
     def is_scaled(self) -> bool:
-        """Whether histories have the user's scale in them."""
+        """Whether histories contain the user's scale."""
         return self.weight is not None
 
     @property
     def counts_holders(self) -> bool:
-        """Whether changes say how many users have an item: G[i, i] does if affinities are 1."""
+        """Whether changes count the users of an item: G[i, i] does so if affinities are 1."""
         return self.is_scaled or self.affinity is not binary
 
     @property
     def changes_an_event(self) -> int:
-        """The most changes that an event makes."""
+        """The maximum number of changes by an event."""
         return scaled_fold.CHANGES_AN_EVENT if self.is_scaled else fold.CHANGES_AN_EVENT
 
     @property
     def rows_an_event(self) -> int:
-        """The most entries of G that an event changes."""
+        """The maximum number of entries of G that an event changes."""
         return self.changes_an_event * (2 * self.cap + 1)
 
     def fold(
         self, history: History, offset: int, item: int, event: int, ts_ms: int, value: float
     ) -> list[Change]:
-        """Fold one event into a history; return what it changes in G.
+        """Fold one event into a history; return the changes of G.
 
         Args:
             history: changed in place.
@@ -65,7 +65,7 @@ class HistoryRules:
 
 
 def rules_of(settings: Settings) -> HistoryRules:
-    """Return the rules that the settings name."""
+    """Return the rules from the settings."""
     return HistoryRules(
         affinity=affinity_of(settings.affinity, settings.half_life_days),
         cap=settings.history_cap,

@@ -1,11 +1,11 @@
-"""What an event changes in G if users are weighted: pure.
+"""Folds an event into a history and G if users are weighted: pure.
 
-A user's scale changes with nearly every event, and G has the products of all items of the user. To
-bring them all up to date would change the square of the history's length; so an event brings up to
-date its own item and the one whose scale is furthest from the user's, and no others. G is at any
-time the Gram matrix of the histories as they stand: each affinity with the scale that it has. In a
-history that gets longer by every event, an item is brought up to date before the length has
-doubled; in one that stays as it is, all are after as many events as it has items.
+A user's scale changes with nearly every event, and G has the products of all items of the user.
+Updating all of them would change the square of the history's length; so an event updates only its
+own item and the one whose scale is furthest from the user's. G is always the Gram matrix of the
+current histories: each affinity with its stored scale. In a history that grows with every event, an
+item is updated before the length has doubled; in one of constant length, all are after as many
+events as it has items.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ from stream_processors.histories.history import History
 from stream_processors.histories.user_weights import UserWeight
 
 CHANGES_AN_EVENT: Final = 3
-"""At most: an item leaves, the event's own one comes, another one is brought up to date."""
+"""At most: one item leaves, the event's own item enters, and another one is updated."""
 
 
 def fold_scaled_event(
@@ -30,7 +30,7 @@ def fold_scaled_event(
     affinity: Affinity,
     weight: UserWeight,
 ) -> list[Change]:
-    """Fold one event into the history of a weighted user; return what it changes in G.
+    """Fold one event into the history of a weighted user; return the changes of G.
 
     Args:
         history: changed in place, of `SCALED_ENTRY`.
@@ -40,8 +40,8 @@ def fold_scaled_event(
         ts_ms: event time, epoch ms.
         value: of the transaction, NaN if it has none.
         cap: as in `fold_event`.
-        affinity: what the user's becomes by the event, without its scale.
-        weight: tells the user's scale.
+        affinity: updates the user's affinity by the event, without its scale.
+        weight: computes the user's scale.
     """
     place = history.place_of(item)
     if place < 0:
@@ -73,7 +73,7 @@ def _unscaled(history: History, place: int) -> float:
 def _put(
     history: History, offset: int, place: int, unscaled: float, scale: float, ts_ms: int
 ) -> list[Change]:
-    """Set an item's affinity; return what that changes in G."""
+    """Set an item's affinity; return the change of G."""
     so_far, affinity = float(history.entries["affinity"][place]), unscaled * scale
     changes = [change_of(history, offset, place, affinity)] if affinity != so_far else []
     history.put(place, affinity, ts_ms)
@@ -82,9 +82,9 @@ def _put(
 
 
 def _furthest(history: History, scale: float) -> int:
-    """Return the place of the item whose scale is furthest from the user's, by their quotient.
+    """Return the index of the item whose scale is furthest from the user's, by their quotient.
 
-    Of several the least id if they lag behind, else the greatest: the store keeps no order.
+    Ties go to the least id if they lag behind, else to the greatest: the store keeps no order.
     """
     items, scales = history.entries["item"], history.entries["scale"]
     least, most = scales.min(), scales.max()

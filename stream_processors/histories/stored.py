@@ -1,4 +1,4 @@
-"""A history as Redis has it: a hash of the user's items, and the offset. Pure."""
+"""A history as stored in Redis: a hash of the user's items, and the offset. Pure."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -18,10 +18,10 @@ _WHOLE_BELOW: Final = 2.0**53
 
 
 def history_of(answer: Sequence[str], *, scaled: bool) -> History:
-    """Return the history that Redis holds, with the scales in it if users are weighted.
+    """Return the history stored in Redis, with scales if users are weighted.
 
     Args:
-        answer: fields and values in turn, of no hash or of one that has its offset.
+        answer: fields and values, alternating; of no hash, or of one with its offset.
         scaled: whether users are weighted.
     """
     if not answer:
@@ -43,13 +43,13 @@ def history_of(answer: Sequence[str], *, scaled: bool) -> History:
 
 
 def history_commands(user: str, history: History) -> Commands:
-    """Return what brings a user's hash and the index of users up to date.
+    """Return the writes of a user's hash and the index of users.
 
-    A user who was taken out keeps a hash with nothing but the offset: a replay must know that it is
-    one. The flush after may delete it, `delete_bare`.
+    A removed user keeps a hash with only the offset, by which a replay is detected. The next flush
+    may delete it, `delete_bare`.
     """
     commands: Commands = []
-    if history.is_anew:
+    if history.is_emptied:
         commands += [*command("UNLINK", []), *command("ZREM", [user], ON_INDEX)]
     if history.removed:
         commands += command("HDEL", list(map(str, history.removed)))
@@ -60,7 +60,7 @@ def history_commands(user: str, history: History) -> Commands:
 
 
 def delete_bare() -> Commands:
-    """Return what deletes a hash that holds nothing but an offset below the position."""
+    """Return the deletion of a hash that has only an offset, below the position."""
     return command("UNLINK", [])
 
 
@@ -77,8 +77,8 @@ def _fields(history: History) -> list[str]:
 
 
 def _number(value: float) -> float:
-    """Return a whole number as an int, so that people read 3 and not 3.0.
+    """Return a whole number as an int, so that it reads 3 and not 3.0.
 
-    From 2^53 on a float is whole by its nature, and an int would be written with all its digits.
+    From 2^53 on all floats are whole, and an int would be written with all its digits.
     """
     return int(value) if value.is_integer() and abs(value) < _WHOLE_BELOW else value

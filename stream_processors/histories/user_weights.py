@@ -1,6 +1,6 @@
-"""How much a user counts beside others: a scale of all affinities of a history. Pure.
+"""A user's weight relative to others: a scale of all affinities of a history. Pure.
 
-A scale follows from the history alone, so a replay finds it again.
+A scale depends on the history alone, so a replay computes the same one.
 """
 
 import math
@@ -12,18 +12,18 @@ from stream_processors.histories.history import History
 
 
 class UserWeight(Protocol):
-    """Tells a user's scale."""
+    """Computes a user's scale."""
 
     def note(self, history: History, place: int, value: float) -> None:
-        """Note the value, NaN if it has none, of a transaction of the item at a place."""
+        """Note the value, NaN if it has none, of a transaction of the item at an index."""
 
     def scale(self, history: History) -> float:
-        """Return the scale of a history, which has the event's item already."""
+        """Return the scale of a history, which already has the event's item."""
 
 
 @dataclass(frozen=True, slots=True)
 class InverseDegree:
-    """Scale `degree^-exponent`: who has many items says less with each of them.
+    """Scale `degree^-exponent`: each item of a user with many items counts less.
 
     With exponent 1/2 a pair of items counts 1/n for a user of n items, nearly as in Newman,
     "Scientific collaboration networks. II", Phys. Rev. E 64, 2001, where a pair of a paper's n
@@ -39,18 +39,18 @@ class InverseDegree:
     exponent: float
 
     def note(self, history: History, place: int, value: float) -> None:
-        """Note nothing: values do not count."""
+        """Do nothing: values do not count."""
 
     def scale(self, history: History) -> float:
-        """Return the scale of a user who has that many items."""
+        """Return the scale of a user with that many items."""
         return float(len(history) ** -self.exponent)
 
 
 @dataclass(frozen=True, slots=True)
 class MeanValue:
-    """Scale `(mean value / typical value)^exponent`, the mean of all transactions that have one.
+    """Scale `(mean value / typical value)^exponent`, the mean of all transactions with a value.
 
-    Those of items that left the history left the mean, too. Without any, the scale is 1.
+    Items that left the history no longer count in the mean. Without values, the scale is 1.
     """
 
     exponent: float
@@ -69,6 +69,6 @@ class MeanValue:
         n = int(history.entries["n_values"].sum())
         if not n:
             return 1.0
-        # The exact sum, rounded once: it does not depend on the order in which Redis has the items.
+        # The exact sum, rounded once, is independent of the order of items in Redis.
         mean = math.fsum(history.entries["total"].tolist()) / n
         return float((mean / self.typical_value) ** self.exponent)

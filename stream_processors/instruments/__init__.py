@@ -1,1 +1,1 @@
-"""The catalog: each instrument as its newest record describes it."""
+"""The catalog: the newest record of each instrument."""

@@ -1,7 +1,7 @@
-"""Records of `instruments` to the catalog: the newest record of an instrument is the instrument.
+"""Folds records of `instruments` into the catalog: the newest record of an instrument counts.
 
-An instrument that is taken out leaves nothing behind, no offset either: a worker that reads its
-records again after a crash may write it once more, and takes it out when it gets to its tombstone.
+A removed instrument leaves nothing behind, not even an offset: a worker that rereads its records
+after a crash may write it again, and removes it when it reaches its tombstone.
 """
 
 from collections import Counter
@@ -28,13 +28,13 @@ from stream_processors.store.claims import Claim
 from stream_processors.store.marks import NOTHING, mark
 from stream_processors.transport.batches import RecordBatch
 
-# Records between two looks at how much is unwritten: decoding them takes some 20 ms.
+# Records between two checks of how much is unwritten: decoding them takes some 20 ms.
 _RECORDS_AT_ONCE: Final = 2_000
 # Entries that may wait to be written, up to 8 KiB each.
 _MAX_UNWRITTEN: Final = 10_000
-# Instruments of which Redis is not asked again, some 150 bytes each.
+# Instruments remembered so as not to query Redis again, some 150 bytes each.
 _MARKS_CACHED: Final = 200_000
-# An answer may be 8 KiB a field, so one script call asks for fewer than it would write.
+# A reply may have 8 KiB per field, so one script call reads fewer than it would write.
 _READ_COST: Final = 500
 _READ_AT_ONCE: Final = 100
 
@@ -56,7 +56,7 @@ class CatalogFold:
     is_due = False
 
     def __init__(self, claim: Claim, partitions: int, intake: Intake | None = None) -> None:
-        """Take the partition, the topic's number of them, and by which rules records are taken."""
+        """Take the partition, the topic's number of partitions, and the validation rules."""
         self._intake = intake or Intake()
         self._claim = claim
         self._partitions = partitions
@@ -64,7 +64,7 @@ class CatalogFold:
         self._stored_marks: dict[int, int] = {}
         """instrument id -> mark of the record that Redis had when it was first touched"""
         self._unwritten: dict[int, str | None] = {}
-        """instrument id -> its entry, None if it is taken out"""
+        """instrument id -> its entry, None if it was removed"""
         self._n_written = 0
 
     @property
@@ -73,7 +73,7 @@ class CatalogFold:
         return len(self._unwritten) > _MAX_UNWRITTEN
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Take records in; return those that break a rule."""
+        """Fold records; return the rejected ones."""
         found, rejections = self._in_place(*self._decode(batch))
         await self._read_marks({instrument_id for _, instrument_id, _ in found})
         replayed = 0
@@ -93,13 +93,13 @@ class CatalogFold:
         return Unwritten(self._groups(changed))
 
     def written(self) -> None:
-        """Forget what Redis had, when it is much."""
+        """Forget what Redis had, when there is much of it."""
         metrics.FLUSHED_VALUES.labels(INSTRUMENTS.name).inc(self._n_written)
         if len(self._stored_marks) > _MARKS_CACHED:
             self._stored_marks.clear()
 
     def _decode(self, batch: RecordBatch) -> tuple[list["_Found"], list[Rejection]]:
-        """Return what the records say, and the rejections of those that break a rule."""
+        """Return the content of valid records, and the rejections of the others."""
         found: list[_Found] = []
         rejections: list[Rejection] = []
         unknown: Counter[str] = Counter()
@@ -118,7 +118,7 @@ class CatalogFold:
     def _in_place(
         self, found: list["_Found"], rejections: list[Rejection]
     ) -> tuple[list["_Found"], list[Rejection]]:
-        """Take out instruments that belong to another partition: readers look there."""
+        """Drop instruments that belong to another partition, where readers look for them."""
         ids = np.fromiter((instrument_id for _, instrument_id, _ in found), np.int64, len(found))
         is_here = instrument_partitions(ids, self._partitions) == self._claim.partition
         rejections += (
@@ -128,7 +128,7 @@ class CatalogFold:
         return [found[at] for at in np.flatnonzero(is_here).tolist()], sorted(rejections)
 
     async def _read_marks(self, instrument_ids: Set[int]) -> None:
-        """Learn which records Redis has of instruments that memory does not know."""
+        """Read which records Redis has of instruments that are not in memory."""
         unknown = sorted(instrument_ids - self._stored_marks.keys())
         questions = (
             Group(self._key, command("HMGET", list(map(str, unknown[at : at + _READ_AT_ONCE]))))
@@ -151,12 +151,12 @@ class CatalogFold:
 
 
 def emptied(claim: Claim) -> Iterator[Group]:
-    """Yield what empties a partition's catalog: what a new log does not name is no instrument."""
+    """Yield the deletion of a partition's catalog: only instruments in the new log count."""
     yield Group(claim.keyspace.catalog(claim.partition), command("UNLINK", []))
 
 
 _Found = tuple[int, int, Instrument | None]
-"""place in the batch, instrument id, the instrument unless it is taken out"""
+"""index in the batch, instrument id, the instrument unless it was removed"""
 
 
 def _entry(instrument: Instrument, off: tuple[int, int]) -> str:

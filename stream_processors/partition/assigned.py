@@ -1,4 +1,4 @@
-"""The partitions that Kafka's group has given to this worker."""
+"""The partitions that Kafka's group has assigned to this worker."""
 
 import asyncio
 from collections import Counter
@@ -15,20 +15,20 @@ from stream_processors.transport.batches import RecordBatch
 
 log = structlog.get_logger()
 
-# The group waits 6 s for a worker that has partitions to give back. What is not written by then is
-# read from the log again, by whoever gets them.
+# The group waits 6 s for a worker that must give back partitions. What is not written by then is
+# reread from the log by their next owner.
 _REVOKED_WITHIN_S: Final = 4.0
 
 Make = Callable[[TP], Partition]
 
 
 class AssignedPartitions:
-    """Begins and ends partitions as the group assigns and revokes them; does no work of theirs."""
+    """Starts and ends partitions as the group assigns and revokes them; they do the work."""
 
     def __init__(
         self, make: Make, topics: Collection[str], on_failure: Callable[[BaseException], None]
     ) -> None:
-        """Take how to make a partition, the topics, and what to do if one cannot go on."""
+        """Take a partition factory, the topics, and a handler of fatal errors."""
         self._make = make
         self._topics = topics
         self._on_failure = on_failure
@@ -40,7 +40,7 @@ class AssignedPartitions:
         return iter(list(self._by_tp.values()))
 
     def begin(self, assigned: set[TP]) -> None:
-        """Begin a life of each assigned partition; none goes on from a former assignment."""
+        """Begin a life of each assigned partition; none continues from an earlier assignment."""
         for tp in assigned & self._by_tp.keys():
             del self._by_tp[tp]
             self._tasks.pop(tp).cancel()
@@ -52,7 +52,7 @@ class AssignedPartitions:
         self._count()
 
     async def revoke(self, revoked: Collection[TP], within_s: float = _REVOKED_WITHIN_S) -> None:
-        """Let partitions write what they have folded, as far as they come in time; forget them."""
+        """Let partitions write what they have folded while there is time; forget them."""
         mine = [tp for tp in revoked if tp in self._by_tp]
         for tp in mine:
             self._by_tp.pop(tp).revoke()
@@ -65,20 +65,20 @@ class AssignedPartitions:
             task.cancel()
         if late:
             log.warning(
-                "partitions were given back unflushed: the store or the broker is away; what was "
-                "not written is read from the log again",
+                "partitions were revoked unflushed: the store or the broker is unreachable; "
+                "what was not written will be reread from the log",
                 partitions=sorted(task.get_name() for task in late),
             )
             await asyncio.wait(late)
 
     def hand(self, batch: RecordBatch) -> None:
-        """Give a batch to its partition."""
+        """Pass a batch to its partition."""
         partition = self._by_tp.get(batch.tp)
         if partition:
             partition.hand(batch)
 
     def fail(self, tp: TP, life: object, error: Exception) -> None:
-        """Tell a partition that nothing could be fetched for it."""
+        """Report to a partition that its fetch failed."""
         partition = self._by_tp.get(tp)
         if not partition:
             return
@@ -101,7 +101,7 @@ class AssignedPartitions:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error:
-            log.error("a partition cannot go on", partition=task.get_name(), exc_info=error)
+            log.error("partition cannot continue", partition=task.get_name(), exc_info=error)
             self._on_failure(error)
 
     def _count(self) -> None:

@@ -1,7 +1,7 @@
-"""When to stop a partition: a feed of which too much is bad is not a feed with some bad records.
+"""Decides when too many bad records stop a partition.
 
-Arroyo's `DlqLimit` is the model: each bad record by itself belongs to the dead letters, but a
-producer that writes nothing else fills them for nothing, and should be noticed.
+Modeled on Arroyo's `DlqLimit`: a single bad record belongs in the dead letters, but a producer that
+writes nothing else fills them for no benefit, and should be noticed.
 """
 
 from collections import deque
@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from typing import Final
 
 WINDOW: Final = 1_000
-"""Records of which the share of bad ones is looked at."""
+"""Records over which the share of bad ones is computed."""
 
 
 class TooManyBadRecordsError(RuntimeError):
-    """More of a partition's latest records break a rule than the setting allows."""
+    """More of a partition's latest records are invalid than the setting allows."""
 
     def __init__(self, bad: int, share_max: float, before: int) -> None:
         super().__init__(
-            f"{bad} of the latest {WINDOW} records break a rule, more than "
-            f"DEAD_LETTER_RATIO_MAX={share_max:g} allows: look at the topic's dead letters, which "
-            "have those, fix the producer, and start the worker again; nothing is lost"
+            f"{bad} of the latest {WINDOW} records are invalid, more than "
+            f"DEAD_LETTER_RATIO_MAX={share_max:g} allows: see the topic's dead letters, which "
+            "contain them, fix the producer, and restart the worker; nothing is lost"
         )
         self.before = before
-        """how many of the bad records that were given were within the limit"""
+        """how many of the given bad records were within the limit"""
 
 
 class BadRecords:
@@ -32,18 +32,18 @@ class BadRecords:
         self._share_max = share_max
         self._seen = 0
         self._bad: deque[int] = deque()
-        """numbers of the bad ones among the latest `WINDOW` records that were seen"""
+        """numbers of the bad ones among the latest `WINDOW` records"""
 
     def add(self, records: int, bad: Sequence[int]) -> None:
         """Count records in.
 
         Args:
             records: how many.
-            bad: the places of bad ones among them, rising.
+            bad: the indices of bad ones among them, ascending.
 
         Raises:
-            TooManyBadRecordsError: at one of the bad ones, the share of them in the window is above
-                the setting's.
+            TooManyBadRecordsError: at one of the bad ones, their share of the window exceeds the
+                setting.
         """
         for nth, place in enumerate(bad):
             number = self._seen + place

@@ -1,4 +1,4 @@
-"""Whether a log still has, where it was, the record that a partition folded last."""
+"""Checks whether a log still has, at its place, the record that a partition folded last."""
 
 from typing import Protocol
 
@@ -18,21 +18,21 @@ from stream_processors.transport.log import Log, LogBounds
 
 
 class LogLostItsEndError(RuntimeError):
-    """Another leader has no record where one was folded, and its own ones stand there now."""
+    """A new leader does not have a folded record, but other records at its offset."""
 
 
 class Leaders(Protocol):
-    """What is to be known of the leaders of a partition."""
+    """Information about the leaders of a partition."""
 
     async def epoch_end(self, tp: TP, epoch: int) -> int | None:
-        """Return where the log of a leader's epoch ends now, None if its leader does not know."""
+        """Return the current end of a leader epoch's log, None if the leader does not know it."""
 
 
 class Continuity:
     """The last record of a partition, from one claim to the next."""
 
     def __init__(self, tp: TP, log: Log, leaders: Leaders) -> None:
-        """Take the partition, and whom to ask."""
+        """Take the partition, and the clients to ask."""
         self._tp = tp
         self._log = log
         self._leaders = leaders
@@ -40,7 +40,7 @@ class Continuity:
         self._leader_epoch = UNKNOWN_EPOCH
 
     async def check_topic(self, position: Position, bounds: LogBounds) -> None:
-        """Return if the topic has the position's id, or other records.
+        """Check that the topic has the position's id, or other records.
 
         Raises:
             CopiedTopicError: neither.
@@ -53,20 +53,20 @@ class Continuity:
             raise CopiedTopicError(self._tp.topic, last, position[TOPIC_ID_FIELD], bounds.topic_id)
 
     async def epoch_end(self, position: Position) -> int | None:
-        """Return where the log of the leader ends that a position's last record came from.
+        """Return the end of the log of the leader epoch of a position's last record.
 
-        None if that is not known.
+        None if that is unknown.
         """
         last = last_in(position)
         return None if last is None else await self._end_of(last.leader_epoch)
 
     def begin(self, last: str) -> None:
-        """Take what the position of a new claim has of the last record."""
+        """Load the last record from the position of a new claim."""
         self._record = None
         self._leader_epoch = LastRecord.parse(last).leader_epoch if last else UNKNOWN_EPOCH
 
     async def check_leader(self, batch: RecordBatch) -> None:
-        """Return if what was folded last is in the log that the next batch comes from.
+        """Check that the last folded record is in the log that the next batch comes from.
 
         Raises:
             LogLostItsEndError: it is not.
@@ -84,12 +84,12 @@ class Continuity:
         self._leader_epoch = batch.leader_epoch
 
     def note(self, piece: RecordBatch) -> None:
-        """Take note of what was folded."""
+        """Note what was folded."""
         if piece.records:
             self._record = piece.records[-1]
 
     def text(self) -> str | None:
-        """Return what a position keeps of the last record; None if none was folded since."""
+        """Return what a position stores of the last record; None if none was folded since."""
         if self._record is None:
             return None
         record = self._record.key, self._record.value

@@ -1,4 +1,4 @@
-"""Records that broke a rule, on their way to the dead-letter topic."""
+"""Publishes invalid records to the dead-letter topic."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class DeadLetters:
-    """Publishes bad records as they were, with the reason and the place in the headers.
+    """Publishes bad records unchanged, with the reason and their origin in the headers.
 
-    The fold goes on meanwhile: whoever writes a position waits for `settled` before. After a crash
-    a record may arrive twice, with the same topic, partition and offset.
+    Folding continues in the meantime: before a position is written, `settled` must have returned.
+    After a crash a record may arrive twice, with the same topic, partition and offset.
     """
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
-        # The last of each partition. A failed one stays: no later position may pass its records.
+        # The latest of each partition. A failed one stays: no later position may pass its records.
         self._publishing: dict[TP, asyncio.Task[None]] = {}
 
     async def publish(self, tp: TP, bad: Sequence[BadRecord]) -> None:
-        """Begin to publish, once the broker has the letters of the partition that came before.
+        """Start publishing once the broker has the partition's earlier letters.
 
-        So however many are bad, those of one batch a partition are in memory.
+        So at most one batch of bad records per partition is in memory.
 
         Raises:
-            aiokafka.errors.KafkaError: it does not take those before, and trying again is no use.
+            aiokafka.errors.KafkaError: it refuses the earlier ones permanently.
         """
         if not bad:
             return
@@ -44,17 +44,17 @@ class DeadLetters:
         self._publishing[tp] = asyncio.create_task(self._publish(_TOPIC_OF[tp.topic].name, letters))
 
     async def settled(self, tp: TP) -> None:
-        """Return when the broker has all letters of a partition that were begun until now.
+        """Wait until the broker has all of a partition's letters so far.
 
         Raises:
-            aiokafka.errors.KafkaError: it does not take them, and trying again is no use.
+            aiokafka.errors.KafkaError: it refuses them permanently.
         """
         publishing = self._publishing.get(tp)
         if publishing:
             await publishing
 
     async def _publish(self, topic: str, letters: Sequence[Outgoing]) -> None:
-        """Publish, whatever size the broker's dead-letter topic takes."""
+        """Publish, shortened if the dead-letter topic refuses the size."""
         try:
             await self._producer.publish_all(topic, 0, letters)
         except _TOO_LARGE:
@@ -77,13 +77,13 @@ def _letter(tp: TP, record: BadRecord) -> Outgoing:
             ("offset", b"%d" % record.offset),
         ],
     )
-    # Kafka's limit is one of compressed bytes: what comes out may be of any size.
+    # Kafka's limit is on compressed bytes: records may unpack to any size.
     is_too_large = _size(letter) > _TOPIC_OF[tp.topic].max_message_bytes
     return _emptied(letter) if is_too_large else letter
 
 
 def _emptied(letter: Outgoing) -> Outgoing:
-    """Return a letter without what makes it too large; its original says the rest."""
+    """Return a letter without its large parts, which are in the original record."""
     (name, reason), *place = letter.headers
     left_out = b"; its %d bytes of key and value are left out, see the original" % _size(letter)
     return Outgoing(None, None, [(name, reason + left_out), *place])

@@ -1,14 +1,14 @@
-"""When a partition writes: once an interval, each at its own moment of it. Pure.
+"""Schedules writes: once per interval, each partition at its own moment. Pure.
 
-All partitions written at once would keep the worker, Redis and its readers waiting for a quarter of
-a second; and what is written last would have waited for all the others.
+Writing all partitions at once would block the worker, Redis and its readers for a quarter of a
+second; and the last one would have to wait for all the others.
 """
 
 import math
 from typing import Final
 
 _ROUNDING: Final = 1e-6
-"""Of an interval: a write that begins just when it is due is not due again at once."""
+"""Share of an interval: a write that begins just when due is not due again at once."""
 
 
 class FlushTimes:
@@ -20,7 +20,7 @@ class FlushTimes:
         self._due_s = -math.inf
 
     def in_s(self, now_s: float) -> float:
-        """Return how long it is until the next write, 0 if it is due.
+        """Return the seconds until the next write, 0 if it is due.
 
         >>> times = FlushTimes(1.0, partition=1, partitions=4)
         >>> times.in_s(10.0), times.written(10.0), times.in_s(10.1)
@@ -29,6 +29,6 @@ class FlushTimes:
         return max(0.0, self._due_s - now_s)
 
     def written(self, now_s: float) -> None:
-        """Take note of a write that began at `now_s`: the next one is at the next own moment."""
+        """Note a write that began at `now_s`; it schedules the next one."""
         past = math.floor((now_s - self._phase_s) / self._interval_s + _ROUNDING)
         self._due_s = (past + 1) * self._interval_s + self._phase_s

@@ -1,4 +1,4 @@
-"""What a partition asks of a fold: bars, histories, counts and the catalog are one each."""
+"""The interface of folds: bars, histories, counts and the catalog."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -10,43 +10,44 @@ from stream_processors.transport.batches import RecordBatch
 
 
 class Unwritten(NamedTuple):
-    """What memory has and Redis lacks."""
+    """What is in memory and not yet in Redis."""
 
     groups: Groups
     sources: Mapping[int, Applied] | None = None
-    """of counts: source partition -> up to where its changes are in Redis with the groups"""
+    """of counts: source partition -> up to where its changes are in Redis once the groups are
+    written"""
     channel: str = ""
-    """on which the groups' `published` rows are published, if on any"""
+    """the channel for the groups' `published` rows, if any"""
     closed_s: int | None = None
-    """of bars: start of the newest minute, epoch s, whose bars the topic of closed ones has"""
+    """of bars: start of the newest minute, epoch s, whose bars are in the topic of closed bars"""
 
 
 class Fold(Protocol):
-    """What becomes of a partition's records, in memory until it is written.
+    """Folds a partition's records, in memory until the result is written.
 
-    A partition calls one of these at a time, and never again once one of them has raised.
+    A partition calls one method at a time, and none after one has raised.
     """
 
     @property
     def records_at_once(self) -> int:
-        """How many records `take` may be given at once, so that memory stays bounded."""
+        """The maximum number of records per `take`, so that memory stays bounded."""
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is unwritten that it must be written before more is taken."""
+        """Whether so much is unwritten that it must be flushed before taking more."""
 
     @property
     def is_due(self) -> bool:
-        """Whether there is something to write though no record has come."""
+        """Whether there is something to write even though no record arrived."""
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Fold a batch in; return which of its records break a rule."""
+        """Fold a batch; return its rejected records."""
 
     async def unwritten(self) -> Unwritten:
-        """Return what Redis lacks; it is written next, and the position after it."""
+        """Return what Redis does not have yet; it is written next, followed by the position."""
 
     def written(self) -> None:
-        """Take note that all of it is in Redis."""
+        """Note that all of it is in Redis."""
 
 
 def misplaced(place: int, partition: int, what: str) -> Rejection:

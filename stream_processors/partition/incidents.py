@@ -1,4 +1,4 @@
-"""Logs and counts partitions that do not go on at their position."""
+"""Logs and counts partitions that do not resume at their position."""
 
 import structlog
 from faust.types import TP
@@ -10,11 +10,11 @@ log = structlog.get_logger()
 
 
 def report(tp: TP, resume: Resume, end: int) -> None:
-    """Say where a partition goes on, if not at its position.
+    """Report where a partition resumes, if not at its position.
 
     Args:
         tp: the partition.
-        resume: where it goes on, and why.
+        resume: where it resumes, and why.
         end: of the log.
     """
     if resume.missing:
@@ -27,7 +27,7 @@ def report(tp: TP, resume: Resume, end: int) -> None:
     metrics.STARTED_OVER.labels(resume.incident).inc()
     say = log.error if resume.incident.startswith("log") else log.warning
     say(
-        "a partition does not go on at its position",
+        "partition does not resume at its position",
         topic=tp.topic,
         partition=tp.partition,
         why=resume.incident,
@@ -39,7 +39,7 @@ def report(tp: TP, resume: Resume, end: int) -> None:
 
 
 def _report_beginning(tp: TP, end: int) -> None:
-    """Say that a whole log is read: nothing is lost, and most likely this is the first start."""
+    """Report that a whole log is read: nothing is lost; most likely this is the first start."""
     if end:
         log.info(
             "reading a partition from its beginning: Redis has no position yet",

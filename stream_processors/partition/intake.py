@@ -1,4 +1,4 @@
-"""By which rules a worker takes records, and what it says of fields that it does not know."""
+"""Validation rules for a worker's records, and reports of unknown fields."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ from stream_processors import metrics
 log = structlog.get_logger()
 
 NAMES_MOST: Final = 20
-"""Of a topic: what a record's fields are called is for its producer to choose."""
+"""Per topic: producers choose field names, so their number must be bounded."""
 
 
 class Intake:
-    """Of one worker, all its partitions."""
+    """Shared by all partitions of a worker."""
 
     def __init__(self, rules: InputRules = ANY) -> None:
         self.rules = rules
         self._named: defaultdict[str, set[str]] = defaultdict(set)
 
     def note(self, topic: str, unknown_fields: Mapping[str, int]) -> None:
-        """Count records with fields that are not known, and log each name once.
+        """Count records with unknown fields, and log each name once.
 
         Args:
-            topic: theirs.
+            topic: their topic.
             unknown_fields: name -> records.
         """
         if not unknown_fields:
@@ -37,8 +37,8 @@ class Intake:
         if new:
             named.update(new)
             log.warning(
-                "records have fields that are not known, and are taken without them: correct the "
-                "names, or set UNKNOWN_FIELDS=refuse to have dead letters of them",
+                "records have unknown fields, which are ignored: correct the "
+                "names, or set UNKNOWN_FIELDS=refuse to send them to the dead letters",
                 topic=topic,
                 fields=new,
             )

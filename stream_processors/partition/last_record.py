@@ -1,7 +1,7 @@
-"""The record that was folded last, as the position keeps it. Pure.
+"""The last folded record, as stored in the position. Pure.
 
-By it a log is known again whose topic has another id, as after a move to another broker. By the
-epoch of its leader a log is known that lost it.
+It identifies a log whose topic got another id, as after a move to another broker. The epoch of its
+leader shows whether a log has lost it.
 """
 
 from collections.abc import Mapping
@@ -21,21 +21,21 @@ _DIGEST_BYTES: Final = 8
 
 
 class CopiedTopicError(RuntimeError):
-    """A topic has another id, and the same records: a copy, or the same ones published again?"""
+    """A topic has another id, but the same records: a copy, or the same ones published again?"""
 
     def __init__(self, topic: str, last: "LastRecord", known_id: str, found_id: str) -> None:
         super().__init__(
-            f"the topic {topic} has the id {found_id}, and what is stored was folded from one with "
+            f"the topic {topic} has the id {found_id}, but what is stored was folded from one with "
             f"the id {known_id}, which had the same record at offset {last.offset}. If this one is "
             f"a copy, as after a move to another broker, run `python -m infra.topics continue "
-            f"{topic}`. If it was made again and its records are to count on top of the former "
-            f"ones, run `python -m infra.topics start-over {topic}`. Then start the workers again"
+            f"{topic}`. If it was recreated and its records are to count on top of the old "
+            f"ones, run `python -m infra.topics start-over {topic}`. Then restart the workers"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class LastRecord:
-    """Where it stood, and what distinguishes it from others."""
+    """Its offset, and a fingerprint."""
 
     offset: int
     digest: str
@@ -43,7 +43,7 @@ class LastRecord:
 
     @classmethod
     def of(cls, offset: int, record: Record, leader_epoch: int = UNKNOWN_EPOCH) -> "LastRecord":
-        """Return what is kept of a record.
+        """Return what is stored of a record.
 
         >>> LastRecord.of(7, (b"4", b"{}"), leader_epoch=2).text
         '7:3f2259975dccd86b:2'
@@ -53,27 +53,27 @@ class LastRecord:
 
     @classmethod
     def parse(cls, text: str) -> "LastRecord":
-        """Return what `text` gave."""
+        """Parse `text`."""
         offset, digest, *epoch = text.split(":")
         return cls(int(offset), digest, int(epoch[0]) if epoch else UNKNOWN_EPOCH)
 
     @property
     def text(self) -> str:
-        """As it stands in a position."""
+        """As stored in a position."""
         return f"{self.offset}:{self.digest}:{self.leader_epoch}"
 
     def has(self, record: Record) -> bool:
-        """Whether a record is this one."""
+        """Whether a record is the same one."""
         return LastRecord.of(self.offset, record).digest == self.digest
 
 
 def last_in(position: Mapping[str, str]) -> LastRecord | None:
-    """Return the last record that a position knows."""
+    """Return the last record stored in a position."""
     return LastRecord.parse(text) if (text := position.get(LAST_FIELD)) else None
 
 
 def to_compare(position: Mapping[str, str], log: LogBounds) -> LastRecord | None:
-    """Return the record by which to know whether a topic of another id has the same records.
+    """Return the record that shows whether a topic with another id has the same records.
 
     None if the topic has the id of the position, or its log does not reach that record.
     """

@@ -1,18 +1,18 @@
-"""One partition, from its assignment to its revocation: the object that owns all of its work.
+"""One partition, from assignment to revocation: the object that owns all of its work.
 
 ```
 assigned -> CLAIMING -> RESUMING -> FOLDING <-> FLUSHING
                ^                        |           |
-               +--- the log or the store is another +
+               +--- the log or the store was replaced +
 ```
 
-It ends as REVOKED by Kafka's group, REPLACED by another worker's claim unless the group says that
-the partition is this worker's, or STOPPED, from any of these: too many records are bad, a person
-has to say what another topic is, its log is corrupt, or it holds messages of a later version.
+It ends as REVOKED by Kafka's group, REPLACED by another worker's claim unless the group confirms
+that the partition is this worker's, or STOPPED: too many records are bad, an operator must decide
+about a changed topic, its log is corrupt, or it holds messages of a later version.
 
-Each has a task and an inbox of its own, so that one whose shard of Redis is away keeps no other one
-waiting. Faust's agents put batches into the inbox; the transport fetches for a partition only while
-it is `hungry`. One thing happens at a time, so nothing in here or in a fold needs a lock.
+Each has its own task and inbox, so that one whose Redis shard is unreachable does not delay others.
+Faust's agents put batches into the inbox; the transport fetches for a partition only while it is
+`hungry`. All steps are sequential, so neither this class nor a fold needs a lock.
 """
 
 import asyncio
@@ -43,24 +43,24 @@ from stream_processors.patience import WAITS, Waits
 from stream_processors.store.claims import Claim, FencedError, Store, StoreWentBackError
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
-from stream_processors.transport.log import Log, TopicMadeAnewError
+from stream_processors.transport.log import Log, TopicRecreatedError
 
 log = structlog.get_logger()
 
-# A fetch brings up to 1 MiB a partition; one may wait while another one is folded.
+# A fetch brings up to 1 MiB per partition; one may wait while another one is folded.
 _HUNGRY_BELOW_BYTES: Final = 1 << 19
-# The cause may be there still: a broker that is behind, a topic that is being made.
-_BEGIN_ANEW_AFTER_S: Final = 0.5
-# What was damaged on its way, or on the disk of one replica, may come whole the next time.
+# The cause may persist: a broker that is behind, a topic that is being created.
+_RESTART_AFTER_S: Final = 0.5
+# Data damaged in transit, or on the disk of one replica, may be intact the next time.
 _CORRUPT_FETCHES: Final = 3
 
 
 class NotContiguousError(RuntimeError):
-    """A batch does not begin where the one before it ended: what lies between would be lost."""
+    """A batch does not begin where the previous one ended: records in between would be lost."""
 
 
 class FetchRefusedError(RuntimeError):
-    """The broker has no record at the offset that was to be fetched."""
+    """The broker has no record at the fetch offset."""
 
 
 class State(StrEnum):
@@ -76,17 +76,17 @@ class State(StrEnum):
 
 
 PASSING: Final = (State.CLAIMING, State.RESUMING, State.FLUSHING)
-"""States that a partition leaves again within moments."""
+"""States that normally last only moments."""
 
 
 class Reader(Leaders, Protocol):
     """What a partition needs of the transport."""
 
     async def seek_to(self, tp: TP, offset: int, life: object) -> None:
-        """Fetch from an offset on; batches then bear the life."""
+        """Fetch from an offset on; batches then carry the life."""
 
     async def is_ours(self, tp: TP) -> bool:
-        """Return whether the group, asked now, says that the partition is this worker's."""
+        """Ask the group whether the partition is currently this worker's."""
 
 
 class Partition:
@@ -107,11 +107,11 @@ class Partition:
         self.tp = TP(rules.topic.name, number)
         self.state = State.CLAIMING
         self.since_s = clock_s()
-        """when it came into that state, by the monotonic clock"""
+        """when it entered that state, by the monotonic clock"""
         self.why = ""
         """it is replaced or stopped"""
         self.waits = Waits()
-        """for servers that are away"""
+        """for unreachable servers"""
         self._rules = rules
         self._store = store
         self._log = log
@@ -130,11 +130,11 @@ class Partition:
         self._next_offset = 0
         self._continuity = Continuity(self.tp, log, reader)
         self._corrupt = -1, 0
-        """the offset at which the log was last found corrupt, and in how many fetches"""
+        """the offset where the log was last corrupt, and in how many fetches"""
 
     @property
     def is_hungry(self) -> bool:
-        """Whether records should be fetched for it."""
+        """Whether to fetch records for it."""
         return (
             self.state in (State.FOLDING, State.FLUSHING)
             and self._inbox_bytes < _HUNGRY_BELOW_BYTES
@@ -142,29 +142,29 @@ class Partition:
 
     @property
     def flushed_offset(self) -> int | None:
-        """The position that Redis has, None before it is claimed."""
+        """The position in Redis, None before the claim."""
         return None if self._claim is None else self._claim.next_offset
 
     @property
     def folded_offset(self) -> int:
-        """After the last record that was folded, in memory or in Redis; 0 before it is claimed."""
+        """The offset after the last folded record, in memory or in Redis; 0 before the claim."""
         return self._next_offset
 
     def hand(self, batch: RecordBatch) -> None:
-        """Take a batch into the inbox, unless a former life had asked for it."""
+        """Put a batch into the inbox, unless an earlier life had requested it."""
         if batch.life is self._life:
             self._inbox.append(batch)
             self._inbox_bytes += batch.size_bytes
             self._woken.set()
 
     def fail(self, life: object, error: Exception) -> None:
-        """Take note that a fetch failed."""
+        """Note that a fetch failed."""
         if life is self._life:
             self._inbox.append(error)
             self._woken.set()
 
     def revoke(self) -> None:
-        """Let the task write what it has folded, and end."""
+        """Have the task write what it has folded, and end."""
         self._is_revoked = True
         self._woken.set()
 
@@ -172,7 +172,7 @@ class Partition:
         """Live until the partition is revoked, replaced or stopped.
 
         Raises:
-            Exception: whatever a restart of the worker may help against.
+            Exception: any that a restart of the worker may fix.
         """
         WAITS.set(self.waits)
         is_refused = False
@@ -184,7 +184,7 @@ class Partition:
                 await self._fold_until_revoked(claim, fold)
             except FencedError as replaced:
                 self._end(State.REPLACED, replaced)
-                # Not if a former owner's claim came late, e.g. as Redis had stood still.
+                # Not if an earlier owner's claim arrived late, e.g. because Redis was paused.
                 if not await self._reader.is_ours(self.tp):
                     return
                 await self._begin_again(replaced)
@@ -196,9 +196,9 @@ class Partition:
                     self._end(State.STOPPED, corrupt)
                     return
                 await self._begin_again(corrupt)
-            except (  # whatever a new claim sees in another light
+            except (  # conditions that a new claim may resolve
                 *(FetchRefusedError, LogLostItsEndError),
-                *(NotContiguousError, StoreWentBackError, TopicMadeAnewError),
+                *(NotContiguousError, StoreWentBackError, TopicRecreatedError),
             ) as why:
                 is_refused = isinstance(why, (FetchRefusedError, LogLostItsEndError))
                 await self._begin_again(why)
@@ -207,18 +207,18 @@ class Partition:
     async def _begin_again(self, why: Exception) -> None:
         metrics.BEGUN_ANEW.labels(self.tp.topic, type(why).__name__).inc()
         log.warning("restarting partition", **self._name(), why=str(why))
-        await asyncio.sleep(_BEGIN_ANEW_AFTER_S)
+        await asyncio.sleep(_RESTART_AFTER_S)
 
     def _is_corrupt_again(self) -> bool:
-        """Count a fetch that came damaged; return whether all of several at that offset did."""
+        """Count a damaged fetch; return whether several in a row were, at that offset."""
         at, fetches = self._corrupt
         self._corrupt = self._next_offset, fetches + 1 if at == self._next_offset else 1
         return self._corrupt[1] == _CORRUPT_FETCHES
 
     async def _begin(self, *, is_refused: bool) -> Claim:
-        """Claim the partition and find out where to read on.
+        """Claim the partition and decide where to resume.
 
-        In this order: after the epoch is raised nobody else moves the position, so the log's bounds
+        In this order: once the epoch is raised, nobody else moves the position, so the log's bounds
         are at least as new as the position that they are compared with.
         """
         self._enter(State.CLAIMING)
@@ -252,7 +252,7 @@ class Partition:
         return claim
 
     async def _read_from(self, offset: int) -> None:
-        """Have the transport fetch, for this life only."""
+        """Start fetching, for this life only."""
         self._enter(State.RESUMING)
         self._life = object()
         await self._reader.seek_to(self.tp, offset, self._life)
@@ -268,9 +268,9 @@ class Partition:
         await self._flush(claim, fold)
 
     async def _wait(self, seconds: float) -> None:
-        """Return when there is something in the inbox, when it is revoked, or after some time."""
+        """Wait for something in the inbox, for revocation, or for a timeout."""
         if self._inbox or self._is_revoked or not seconds:
-            await asyncio.sleep(0)  # the others' turn
+            await asyncio.sleep(0)  # let other partitions run
             return
         self._woken.clear()
         try:
@@ -280,15 +280,15 @@ class Partition:
             pass
 
     async def _take(self, claim: Claim, fold: Fold, batch: RecordBatch | Exception) -> None:
-        """Fold a batch; flush in between as often as the fold is full."""
+        """Fold a batch; flush whenever the fold is full."""
         if isinstance(batch, Exception):
             if isinstance(batch, CorruptLogError):
-                await self._flush(claim, fold)  # what came before it counts
+                await self._flush(claim, fold)  # records before it count
             raise batch
         self._inbox_bytes -= batch.size_bytes
         if batch.start != self._next_offset:
             raise NotContiguousError(
-                f"{self._where()}: a fetch at {batch.start} came after one that had ended at "
+                f"{self._where()}: a fetch at {batch.start} followed one that ended at "
                 f"{self._next_offset}"
             )
         await self._continuity.check_leader(batch)
@@ -306,7 +306,7 @@ class Partition:
                 await self._flush(claim, fold)
 
     async def _reject(self, piece: RecordBatch, rejections: Sequence[Rejection]) -> None:
-        """Publish the dead letters of a piece; if it stops the partition, those that show why."""
+        """Publish a piece's dead letters; if it stops the partition, only those that show why."""
         rejections = sorted(rejections)
         n, bad = len(piece), piece.bad(rejections)
         places = [*(place for place, _ in rejections), *range(n, n + len(piece.unreadable))]
@@ -319,7 +319,7 @@ class Partition:
         await self._dead_letters.publish(self.tp, bad)
 
     async def _flush(self, claim: Claim, fold: Fold) -> None:
-        """Write what Redis lacks, then the position; nothing of a topic that was made anew."""
+        """Write what Redis does not have, then the position; nothing of a recreated topic."""
         now_s = self._clock_s()
         self._flush_times.written(now_s)
         if self._next_offset == claim.next_offset and not fold.is_due:
@@ -330,7 +330,7 @@ class Partition:
         self._enter(State.FOLDING)
 
     async def _write(self, claim: Claim, fold: Fold, counted: Counted) -> None:
-        # What was fetched before the broker named the id came from the topic that has it.
+        # What was fetched before the broker confirmed the id came from that topic.
         await self._log.check(self.tp.topic, claim.topic_id)
         unwritten = await fold.unwritten()
         await self._dead_letters.settled(self.tp)
@@ -352,7 +352,7 @@ class Partition:
         self._enter(state)
         self._life, self.why = None, str(why)
         self._inbox.clear()
-        log.error("a partition has ended", **self._name(), state=str(state), why=self.why)
+        log.error("partition ended", **self._name(), state=str(state), why=self.why)
 
     def _name(self) -> dict[str, str | int]:
         return {"topic": self.tp.topic, "partition": self.tp.partition}

@@ -1,4 +1,4 @@
-"""What holds for all partitions of a topic."""
+"""Rules for all partitions of a topic."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ def _nothing(_claim: Claim) -> Iterable[Group]:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """By what a topic is folded, and how often it is written."""
+    """How a topic is folded, and how often it is written."""
 
     topic: Topic
     partitions: int
     folding: str
-    """the settings that bend what is stored, see `store.folding`"""
+    """the settings that affect stored state, see `store.folding`"""
     flush_interval_s: float
     bad_records_max: float
     """the share of bad records above which a partition stops"""
     make_fold: Callable[[Claim], Fold]
     emptied: Callable[[Claim], Iterable[Group]] = _nothing
-    """what to take out of Redis before a log is folded from its beginning; what was folded from a
-    log that was not kept for good outlives it"""
+    """what to delete from Redis before a log is folded from its beginning; state folded from a log
+    with limited retention is kept"""

@@ -1,9 +1,9 @@
 """The spans of one partition: a batch, and a flush.
 
-A batch is what one fetch brought, so its span costs nothing beside its records. It links to the
-spans that published them; the records of a batch may come from any number of traces, so it is part
-of none of them. A flush writes what several batches made: it is a child of the last one, and links
-to what all of them linked to.
+A batch is the result of one fetch, so the cost of its span is negligible. It links to the spans
+that published its records; these may come from any number of traces, so it is part of none of them.
+A flush writes the results of several batches: it is a child of the last one, and has the links of
+all of them.
 """
 
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
@@ -17,12 +17,12 @@ from stream_processors.store.chunks import Group, Groups
 from stream_processors.transport.batches import RecordBatch
 
 LINKS_MOST: Final = 32
-"""Of a batch, and of a flush: OpenTelemetry keeps 128 of a span, and a receiver takes them all."""
+"""Per batch, and per flush: OpenTelemetry keeps 128 per span, and receivers accept that many."""
 _HEADERS_READ_MOST: Final = 256
-"""Of a batch: where few traces are recorded, each of thousands of records may be of another one."""
+"""Per batch: where few traces are sampled, thousands of records may each be of another trace."""
 
 Counted = Callable[[Groups], Groups]
-"""Returns the groups as they are, and counts them on their way."""
+"""Passes the groups through, and counts them."""
 
 
 class Unrecorded:
@@ -98,7 +98,7 @@ class Recorded(Unrecorded):
             self._tracing.note({"tickrec.values": values})
 
     def _causes(self, batch: RecordBatch) -> dict[bytes, Place]:
-        """Return the first places that its records come from, by header."""
+        """Return the first distinct origins of its records, by header."""
         places: dict[bytes, Place | None] = {}
         n = 0
         for value in _traceparents(batch.with_headers):

@@ -1,10 +1,10 @@
-"""Redis commands on the keys of one partition, in chunks that Redis works on for a millisecond.
+"""Redis commands on the keys of one partition, in chunks that take Redis about a millisecond.
 
-A chunk is one call of a script, which gets the commands as one msgpack string: as arguments of
-their own, each would be packed by the worker and parsed by Redis. Measured for a bar, 2.9 us of the
-worker's CPU and 2.8 us of Redis's that way, 0.6 and 1.9 as msgpack. The decoder of Lua knows
-neither msgpack's binary type nor integers of 64 bits, so all arguments are text. Keys are declared,
-as a cluster that moves a slot must know them all (`stream_processors.store.scripts`).
+A chunk is one script call, which gets the commands as one msgpack string: as separate arguments,
+each would be packed by the worker and parsed by Redis. Measured for a bar, separate arguments cost
+2.9 us of the worker's CPU and 2.8 us of Redis's; msgpack costs 0.6 and 1.9. Redis's Lua decoder
+supports neither msgpack's binary type nor 64-bit integers, so all arguments are text. Keys are
+declared, as a cluster that moves a slot must know them all (`stream_processors.store.scripts`).
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
@@ -16,28 +16,28 @@ Commands = list[str | int]
 """Any number of commands, each as `command` returns it."""
 
 pack: Final = msgspec.msgpack.Encoder().encode
-"""`Commands` to the string that a script gets."""
+"""Encodes `Commands` as the string that a script gets."""
 
 ON_KEY: Final = 1
 ON_INDEX: Final = 0
 
 
 class Group(NamedTuple):
-    """Commands that belong together, on one key and the partition's index: all are done or none."""
+    """Commands that belong together, on one key and the partition's index: applied atomically."""
 
     key: str
     commands: Commands
     published: Sequence[Any] = ()
-    """what is told to whoever listens on the write's channel"""
+    """what to publish on the write's channel"""
 
 
 Groups = Iterable[Group] | AsyncIterable[Iterable[Group]]
-"""All at once or, where they are many, some at a time: then some are written before others are
-made."""
+"""All at once or, if there are many, some at a time: then some are written before others are
+created."""
 
 
 class Chunk(NamedTuple):
-    """What one script call does."""
+    """The content of one script call."""
 
     keys: list[str]
     commands: Commands
@@ -54,7 +54,7 @@ async def each_part(groups: Groups) -> AsyncIterator[Iterable[Group]]:
 
 
 def command(name: str, arguments: Sequence[str], on: int = ON_KEY) -> Commands:
-    """Return one command, with where it goes and the number of its arguments before them.
+    """Return one command, with its target key and the number of its arguments before them.
 
     >>> command("HSET", ["newest", "60"])
     ['HSET', 1, 2, 'newest', '60']
@@ -63,9 +63,9 @@ def command(name: str, arguments: Sequence[str], on: int = ON_KEY) -> Commands:
 
 
 def chunks(groups: Iterable[Group], cost: int) -> Iterator[Chunk]:
-    """Join groups into chunks of at most `cost` entries; a greater group goes alone.
+    """Join groups into chunks of at most `cost` entries; a larger group is a chunk by itself.
 
-    A group is never split. Before the commands of each stands their number, so that the script
+    A group is never split. The commands of each are preceded by their number, so that the script
     knows where the next key begins.
     """
     chunk = Chunk([], [], [])

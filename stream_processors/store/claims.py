@@ -1,9 +1,9 @@
-"""The only code that writes to Redis: claims of partitions, and flushes in chunks fenced by epoch.
+"""The only code that writes to Redis: claims of partitions, and chunked flushes fenced by epoch.
 
-A chunk is one script call. It compares the partition's epoch and position first and then writes;
-all its keys share the partition's hash tag, so this holds on a single node and on Redis Cluster
-alike. A script blocks Redis and every reader with it, so a chunk is kept under about a millisecond,
-and so is what is read: there a script stops when it has read enough, and is called again.
+A chunk is one script call. It checks the partition's epoch and position before it writes; all its
+keys share the partition's hash tag, so this works on a single node and on Redis Cluster. A script
+blocks Redis and all its readers, so a chunk takes at most about a millisecond. So do reads: a
+script stops when it has read enough, and is called again.
 """
 
 import asyncio
@@ -53,8 +53,8 @@ Position = dict[str, str]
 NO_MINUTE_CLOSED_S: Final = -60
 """The minute before all others, epoch s."""
 COST_OF_A_MS: Final = 2_500
-"""Entries of `Commands` that Redis works on for about a millisecond."""
-# Whether their answers are long is known after those to the first ones.
+"""Entries of `Commands` that take Redis about a millisecond."""
+# The first replies show whether replies are long.
 _GROUPS_READ_FIRST: Final = 64
 
 
@@ -63,7 +63,7 @@ class FencedError(RuntimeError):
 
 
 class StoreWentBackError(RuntimeError):
-    """The store has an earlier state of the partition than this worker left there."""
+    """The store has an earlier state of the partition than this worker left."""
 
 
 class StoreEmptiedError(RuntimeError):
@@ -71,7 +71,7 @@ class StoreEmptiedError(RuntimeError):
 
 
 class Store:
-    """Redis, as far as workers use it; waits out a server that is away."""
+    """The workers' interface to Redis; waits for unreachable servers."""
 
     def __init__(
         self, client: AsyncStore, keyspace: Keyspace, chunk_cost: int = COST_OF_A_MS
@@ -86,7 +86,7 @@ class Store:
         """Raise the partition's epoch, so that no other worker writes; return its position.
 
         Raises:
-            FoldingError: its state was folded with other settings; its epoch stays as it was.
+            FoldingError: its state was folded with other settings; its epoch is unchanged.
         """
         now_us = time.time_ns() // 1_000
         key = self.keyspace.position(topic, partition)
@@ -96,11 +96,11 @@ class Store:
         return dict(zip(answer[::2], answer[1::2], strict=True))
 
     async def answers(self) -> bool:
-        """Return whether it answers right now, each node of a cluster that takes writes."""
+        """Return whether it currently answers; of a cluster, each writable node."""
         return bool(await self.client.ping(**every_master(self.client)))
 
     async def shard_answers(self, topic: Topic, partition: int) -> bool:
-        """Return whether the node answers that has a partition's keys."""
+        """Return whether the node that has a partition's keys answers."""
         if isinstance(self.client, redis.asyncio.Redis):
             return bool(await self.client.ping())
         key = self.keyspace.position(topic, partition)
@@ -123,20 +123,20 @@ class Store:
             return await self.client.eval(script, len(keys), *keys, *arguments)
 
     def report_unpublished(self, channel: str, error: str) -> None:
-        """Count a chunk of bars that nobody was told of; log the first one."""
+        """Count a chunk of bars that was not published; log the first one."""
         metrics.UNPUBLISHED.inc()
         if not self._said_unpublished:
             self._said_unpublished = True
             log.warning(
-                "bars are written but not published, so live streams stand still: Redis 7 or "
-                "newer is needed, and a user who may publish on the channel",
+                "bars are written but not published, so live streams are stalled: Redis 7 or "
+                "newer is required, and a user with permission to publish on the channel",
                 channel=channel,
                 error=error,
             )
 
 
 class Claim:
-    """A partition that this worker folds, until another one raises its epoch."""
+    """A partition owned by this worker until another one raises its epoch."""
 
     def __init__(
         self,
@@ -152,9 +152,9 @@ class Claim:
         last: str = "",
         may_miss_records: bool = False,
     ) -> None:
-        """Take the position as `Store.fence` returned it, and where to read on.
+        """Take the position as `Store.fence` returned it, and where to resume.
 
-        What `may_miss_records` is not whole before the first of those that are read next.
+        With `may_miss_records`, data is incomplete before the next record to be read.
         """
         self.topic = topic
         self.partition = partition
@@ -163,9 +163,9 @@ class Claim:
         self.next_offset = next_offset
         """of the last flush"""
         self.last = last
-        """what stands in `contracts.keyspace.LAST_FIELD`"""
+        """the value of `contracts.keyspace.LAST_FIELD`"""
         self.lineage = int(position.get(LINEAGE_FIELD, position[EPOCH_FIELD]))
-        """begun when Redis had no position, see `contracts.keyspace.LINEAGE_FIELD`"""
+        """created when Redis had no position, see `contracts.keyspace.LINEAGE_FIELD`"""
         self.sources = _sources(position)
         """of counts: source partition -> up to where its changes are in Redis"""
         self.closed_s = int(position.get(CLOSED_FIELD, NO_MINUTE_CLOSED_S))
@@ -181,18 +181,19 @@ class Claim:
         self._index = index_of(store.keyspace, topic, partition) or self._key
 
     async def read(self, questions: Iterable[Group], enough: int | None = None) -> list[Any]:
-        """Return the answer to each command, none of which changes anything.
+        """Return the reply to each of some read-only commands.
 
-        What is stored decides how much one script call reads: it stops after the group with which
-        it has enough, and the next one asks on from there.
+        How much one script call reads depends on the stored data: it stops after the group that
+        reaches the limit, and the next call continues there.
 
         Args:
             questions: on keys of the partition.
-            enough: values that one call reads, where each is long.
+            enough: values per call, if they are long.
 
         Raises:
             FencedError: the partition was assigned to another worker.
-            StoreWentBackError, StoreEmptiedError: the answers would not be of this worker's state.
+            StoreWentBackError, StoreEmptiedError: the replies would not reflect this worker's
+            state.
         """
         groups, answers = list(questions), list[Any]()
         first, at_once, cost = 0, _GROUPS_READ_FIRST, self._store.chunk_cost
@@ -218,16 +219,16 @@ class Claim:
         """Write the values and then the position, in chunks.
 
         Args:
-            groups: all of a group is done, or nothing of it.
+            groups: each is applied atomically.
             next_offset: the new position.
             last: as the attribute, if it changed.
             sources: as the attribute, if it changed.
-            channel: on which to publish what the groups have to tell.
+            channel: for the groups' `published` rows.
             closed_s: of quotes, as `contracts.keyspace.CLOSED_FIELD`.
 
         Raises:
             FencedError: the partition was assigned to another worker; nothing more was written.
-            StoreWentBackError, StoreEmptiedError: the store lost some of what was written before.
+            StoreWentBackError, StoreEmptiedError: the store lost earlier writes.
         """
         flush = f"{self._epoch}:{next_offset}"
         n = await self._write_chunks(groups, flush, next_offset, channel)
@@ -236,14 +237,14 @@ class Claim:
         fields = self._position_fields(next_offset, closed_s)
         answer = await self._run(COMMIT, [], n, flush, *fields)
         if answer[0] == -1:
-            raise StoreWentBackError(f"{self._where()}: chunk {answer[1]} of a flush is gone")
+            raise StoreWentBackError(f"{self._where()}: chunk {answer[1]} of a flush is missing")
         self._check(answer, expected=str(next_offset))
         self.next_offset, self._stored_next = next_offset, str(next_offset)
 
     async def _write_chunks(
         self, groups: Groups, flush: str, next_offset: int, channel: str
     ) -> int:
-        """Write the values, the next chunk on its way while one is written; return how many."""
+        """Write the values, sending each next chunk while one is being written; return how many."""
         n = 0
         writing: asyncio.Future[None] | None = None
         try:
@@ -278,7 +279,7 @@ class Claim:
             self._store.report_unpublished(channel, answer[1])
 
     async def _run(self, script: str, keys: list[str], *arguments: str | int | bytes) -> Any:
-        """Call a script that compares epoch and position first."""
+        """Call a script that checks epoch and position first."""
         return await self._store.patiently(
             self._store.run,
             script,
@@ -289,9 +290,9 @@ class Claim:
         )
 
     def _check(self, answer: list[Any], *, expected: str) -> None:
-        """Return if a script found epoch and position as this worker left them.
+        """Check that a script found epoch and position as this worker left them.
 
-        Or if the position is the expected one: then only an answer was lost on its way.
+        The expected new position is fine, too: then only a reply was lost.
 
         Raises:
             FencedError, StoreEmptiedError, StoreWentBackError: what it found instead.
@@ -302,7 +303,7 @@ class Claim:
         if not epoch:
             raise StoreEmptiedError(
                 f"{self._where()}: Redis lost its data. The worker ends; run `python -m "
-                "infra.topics` and start it again: it folds the log from its beginning"
+                "infra.topics` and restart it: it folds the log from its beginning"
             )
         if int(epoch) > int(self._epoch):
             metrics.FENCED.inc()

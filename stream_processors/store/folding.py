@@ -1,4 +1,4 @@
-"""The settings that a partition's state was folded with: others would bend what is there. Pure."""
+"""The settings that a partition's state was folded with: others would corrupt it. Pure."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class FoldingError(RuntimeError):
-    """A partition's state was folded with other settings than this worker's."""
+    """A partition's state was folded with settings other than this worker's."""
 
 
 def folding_text(settings: dict[str, Any]) -> str:
-    """Return settings as they stand in a position, the same text for the same settings.
+    """Return settings as stored in a position: equal settings give equal text.
 
     >>> folding_text({"history_cap": 500, "affinity": "binary"})
     '{"affinity":"binary","history_cap":500}'
@@ -19,7 +19,7 @@ def folding_text(settings: dict[str, Any]) -> str:
 
 
 def check_folding(where: str, stored: str | None, ours: str) -> None:
-    """Return if a partition's state is one that these settings make, or there is none.
+    """Check that a partition's state, if any, was folded with these settings.
 
     Raises:
         FoldingError: each setting that differs, with both values and what to do.
@@ -33,6 +33,6 @@ def check_folding(where: str, stored: str | None, ours: str) -> None:
         if theirs.get(name) != mine.get(name)
     )
     raise FoldingError(
-        f"what Redis holds of {where} was folded with other settings: {differing}. Set them as "
-        "they were, or choose another NAMESPACE, which is filled from the log's beginning"
+        f"what Redis holds of {where} was folded with other settings: {differing}. Restore "
+        "the settings, or choose another NAMESPACE, which is filled from the log's beginning"
     )

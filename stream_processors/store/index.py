@@ -1,4 +1,4 @@
-"""The set in which a partition's users, items or open bars stand, beside their own keys. Pure."""
+"""The set that indexes a partition's users, items or open bars. Pure."""
 
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic

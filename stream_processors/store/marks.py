@@ -1,7 +1,7 @@
 """A place in a partition's log as one comparable number: the log's incarnation and the offset.
 
-An offset means nothing without its log. When a topic is made anew its offsets start over, and the
-incarnation is raised; so a later record has the greater mark, whichever log it stands in.
+An offset means nothing without its log. When a topic is recreated its offsets start over, and the
+incarnation is raised; so a later record always has the greater mark, across logs.
 """
 
 from typing import Final, NamedTuple, TypeVar
@@ -24,7 +24,8 @@ class Applied(NamedTuple):
     mark: int
     """of the last of these events"""
     lineage: int | None
-    """of the histories that the changes were computed from; None: a worker that did not write it"""
+    """of the histories that the changes were computed from; None: written by a worker without
+    lineages"""
 
 
 def mark(incarnation: int, offset: int) -> int:
@@ -40,7 +41,7 @@ Marks = TypeVar("Marks", int, Ints)
 
 
 def incarnation_and_offset(value: Marks) -> tuple[Marks, Marks]:
-    """Return what `mark` was made of.
+    """Invert `mark`.
 
     >>> incarnation_and_offset(mark(3, 7))
     (3, 7)
@@ -49,7 +50,7 @@ def incarnation_and_offset(value: Marks) -> tuple[Marks, Marks]:
 
 
 def text_of(value: int) -> str:
-    """Return a mark as values in Redis have it, `[incarnation, offset]`.
+    """Return a mark as stored in Redis, `[incarnation, offset]`.
 
     >>> text_of(mark(3, 7))
     '[3,7]'
@@ -58,7 +59,7 @@ def text_of(value: int) -> str:
 
 
 def mark_of(text: str | None) -> int:
-    """Return the mark that a value in Redis has, `NOTHING` without one.
+    """Return the mark of a value in Redis, `NOTHING` without one.
 
     >>> mark_of("[3,7]") == mark(3, 7), mark_of(None)
     (True, -1)

@@ -1,6 +1,6 @@
-"""The Lua scripts by which workers claim partitions, read and write: each is one call, on one slot.
+"""The Lua scripts that claim partitions, read and write: each is one call, on one slot.
 
-`KEYS[1]` is the partition's position, `KEYS[2]` its index, the others those of the commands. All
+`KEYS[1]` is the partition's position, `KEYS[2]` its index, the others are the commands' keys. All
 are declared: while a cluster moves the slot, some have moved and some have not, and it answers
 TRYAGAIN instead of treating those as empty.
 """
@@ -11,8 +11,8 @@ from typing import Final
 from contracts.keyspace import CHUNK_FIELD_PREFIX, EPOCH_FIELD, FOLDING_FIELD, NEXT_FIELD
 
 # Returns 0 and changes nothing if the state was folded with other settings. An epoch is also a
-# time, so that a store which lost its data never gives the same one again. Marks of chunks belong
-# to a flush that did not get to its end.
+# time, so that a store that lost its data never issues the same one again. Leftover marks of chunks
+# belong to an unfinished flush.
 CLAIM: Final = f"""
 local stored = redis.call('HMGET', KEYS[1], '{EPOCH_FIELD}', '{FOLDING_FIELD}')
 if stored[2] and stored[2] ~= ARGV[2] then
@@ -27,9 +27,9 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
 end
 return {{1, redis.call('HGETALL', KEYS[1])}}
 """
-# Does each of the commands, `stream_processors.store.chunks`, and returns their answers, and of how
-# many groups. If values are counted, it does no further group once it has enough of them.
-# Lua cannot unpack much more than 4,000 at once; even, so that no HSET pair is split.
+# Runs the commands, `stream_processors.store.chunks`, and returns their replies and the number of
+# groups. With a limit on values, it stops after the group that reaches it. Lua cannot unpack much
+# more than 4,000 at once; even, so that no HSET pair is split.
 _EACH: Final = """
 local function each(packed, enough)
   local commands, answers, at, key, group_end = cmsgpack.unpack(packed), {}, 1, 2, 0
@@ -61,9 +61,9 @@ if stored[1] ~= ARGV[1] or (stored[2] or '') ~= ARGV[2] then
   return {{0, stored[1] or '', stored[2] or ''}}
 end
 """
-# Writes nothing unless epoch and position are as the worker left them: returns 0 and both. Else
-# marks the chunk as written, and returns 1 and why what was written could not be published: with
-# an error in its place the worker would write it again.
+# Writes nothing unless epoch and position are as the worker left them: returns 0 and both.
+# Otherwise marks the chunk as written, and returns 1 and the error of publishing it, if any: if the
+# script failed instead, the worker would write the chunk again.
 # ARGV: epoch, next, the chunk's field, the flush, commands, channel, message.
 WRITE: Final = f"""{_EACH}{_FENCE}
 each(ARGV[5])
@@ -71,8 +71,8 @@ redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
 local published = ARGV[6] ~= '' and redis.pcall('SPUBLISH', ARGV[6], ARGV[7])
 return {{1, type(published) == 'table' and published.err or ''}}
 """
-# Moves the position, if each chunk of the flush is there: a replica that took over in the middle
-# may lack one. Returns 0 as WRITE does, -1 and the number of a chunk that is missing, or 1.
+# Moves the position if all chunks of the flush are present: a replica that took over in the middle
+# may have missed one. Returns 0 as WRITE does, -1 and the number of a chunk that is missing, or 1.
 # ARGV: epoch, next, number of chunks, the flush, fields and values of the position.
 COMMIT: Final = f"""{_FENCE}
 local chunks = {{}}
@@ -86,9 +86,9 @@ for from = 1, #chunks, 4000 do
 end
 return {{1}}
 """
-# Returns 1, the answers, and to how many groups, if epoch and position are as the worker left them,
-# else 0 as WRITE does.
-# ARGV: epoch, next, commands, how many values are enough.
+# Returns 1, the replies, and the number of groups, if epoch and position are as the worker left
+# them, else 0 as WRITE does.
+# ARGV: epoch, next, commands, the limit on values.
 READ: Final = f"""{_EACH}{_FENCE}
 local answers, groups = each(ARGV[3], tonumber(ARGV[4]))
 return {{1, answers, groups}}
@@ -98,4 +98,4 @@ SHA: Final = {
     script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
     for script in (CLAIM, WRITE, COMMIT, READ)
 }
-"""By which Redis calls a script that it has seen before."""
+"""The hash by which Redis calls a cached script."""

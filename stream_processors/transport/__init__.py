@@ -1,13 +1,13 @@
-"""A Faust transport that delivers what one fetch returned for one partition as one event.
+"""A Faust transport that delivers the records of one fetch from one partition as one event.
 
 Faust's cost is per event: futures, a queue put, an ack. Here an event is a batch of thousands of
-records, so that cost vanishes; groups, rebalances and agents stay Faust's. Registered under the URL
-scheme `batches` in the entry-point group `faust.transports`.
+records, so that cost is negligible; Faust still owns groups, rebalances and agents. Registered
+under the URL scheme `batches` in the entry-point group `faust.transports`.
 """
 
 from stream_processors.transport.batches import BatchSchema, RecordBatch
 from stream_processors.transport.consumer import BatchApp, BatchConsumer, Transport
-from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
+from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.producer import Outgoing, Producer
 
 __all__ = [
@@ -19,6 +19,6 @@ __all__ = [
     "Outgoing",
     "Producer",
     "RecordBatch",
-    "TopicMadeAnewError",
+    "TopicRecreatedError",
     "Transport",
 ]

@@ -1,4 +1,4 @@
-"""How the group's leader shares the partitions out."""
+"""How the group's leader assigns partitions."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,14 +7,14 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 
 
 class RoundRobin(RoundRobinPartitionAssignor):  # type: ignore[misc]  # aiokafka has no types
-    """Deals the partitions out in turn, to members in the order of their ids.
+    """Assigns the partitions round-robin, to members in the order of their ids.
 
-    A static member that comes back is given what it had, unless it says something else of itself
-    than before: then the broker has everything shared out anew. Faust's own assignor says what it
-    was assigned last, and aiokafka's lists the topics in the order of a set.
+    A static member that returns gets its former partitions, unless its metadata changed: then the
+    broker triggers a full rebalance. Faust's own assignor includes the last assignment in the
+    metadata, and aiokafka's lists the topics in the order of a set.
     """
 
     @classmethod
     def metadata(cls, topics: Iterable[str]) -> Any:
-        """Return what a member says of itself, the same for the same topics."""
+        """Return a member's metadata, the same for the same topics."""
         return super().metadata(sorted(topics))

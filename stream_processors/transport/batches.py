@@ -1,4 +1,4 @@
-"""What the transport delivers: the records that one fetch returned for one partition."""
+"""What the transport delivers: the records of one fetch from one partition."""
 
 import time
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from faust.types import TP, AppT, Message
 from contracts.messages import Ints, Rejection
 
 UNKNOWN_EPOCH: Final = -1
-"""Of a leader, as Kafka has it, too, where a broker does not say which one."""
+"""The leader epoch if a broker does not report one, as in Kafka's protocol."""
 _LOG_APPEND_TIME: Final = 1
-"""Kafka's timestamp type of a topic whose broker stamps the records."""
+"""Kafka's timestamp type for records stamped by the broker."""
 _OVERHEAD_BYTES: Final = 150
-"""What a record takes in memory beside its value, roughly."""
+"""Approximate overhead of a record in memory."""
 
 
 class BadRecord(NamedTuple):
@@ -31,31 +31,31 @@ class BadRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class RecordBatch:
-    """Records of one partition in offset order; maybe none, where the log has only markers."""
+    """Records of one partition in offset order; may be empty, where the log has only markers."""
 
     tp: TP
     life: object
-    """of the partition that asked for it: what a former one asked for is no use to the next"""
+    """the partition's life that requested it: later lives discard it"""
     start: int
-    """the offset that was fetched at"""
+    """the fetch offset"""
     end: int
-    """the offset to fetch at next, beyond markers of transactions and compacted records"""
+    """the next fetch offset, beyond transaction markers and compacted records"""
     records: list[ConsumerRecord[bytes | None, bytes | None]]
     size_bytes: int = 0
-    """about how much memory the records take, of a batch as it was fetched"""
+    """approximate size of the records in memory, for a batch as fetched"""
     with_headers: Sequence[ConsumerRecord[bytes | None, bytes | None]] = ()
-    """of a batch as it was fetched, the records of those Kafka batches whose first one has headers:
-    a Kafka batch is of one producer, which gives them to all of its records or to none"""
+    """for a batch as fetched, the records of Kafka batches whose first record has headers: a Kafka
+    batch comes from one producer, which adds headers to all of its records or to none"""
     unreadable: Sequence[BadRecord] = ()
-    """what stands between the records and cannot be parsed, see `transport.salvage`"""
+    """records in between that cannot be parsed, see `transport.salvage`"""
     leader_epoch: int = UNKNOWN_EPOCH
-    """of the last Kafka batch: a later leader of the partition has a greater one"""
+    """of the last Kafka batch: later leaders of the partition have greater ones"""
 
     def __len__(self) -> int:
         return len(self.records)
 
     def split(self, n: int) -> tuple["RecordBatch", "RecordBatch"]:
-        """Return the first n records and the rest, which begins where they end."""
+        """Split into the first n records and the rest, which begins where they end."""
         if n >= len(self):
             return self, RecordBatch(self.tp, self.life, self.end, self.end, [])
         cut = self.records[n - 1].offset + 1
@@ -67,9 +67,9 @@ class RecordBatch:
         )
 
     def bad(self, rejections: Sequence[Rejection]) -> list[BadRecord]:
-        """Return what goes to the dead letters: records that a fold rejected, and unreadable ones.
+        """Return the dead letters: records that a fold rejected, and unreadable ones.
 
-        The rejected ones come first, in the given order.
+        Rejected ones come first, in the given order.
         """
         rejected = [(self.records[place], reason) for place, reason in rejections]
         return [
@@ -78,7 +78,7 @@ class RecordBatch:
         ]
 
     def offsets(self) -> Ints:
-        """Return the records' offsets, (n,), rising."""
+        """Return the records' offsets, (n,), ascending."""
         n = len(self.records)
         if not n:
             return np.empty(0, np.int64)
@@ -92,11 +92,11 @@ class RecordBatch:
         return [r.value for r in self.records]
 
     def clock_ms(self) -> Ints:
-        """Return the time by which each record is judged as ahead, epoch ms, (n,).
+        """Return the reference time for each record being ahead, epoch ms, (n,).
 
-        When the broker took the record, if the topic is one whose broker stamps the records: then
-        all workers judge alike, whatever their own clocks say, and a replay as the first time.
-        Else the producer's clock stands there, which may be slow, and ours counts.
+        The broker's append time if the topic has timestamps by the broker: then all workers agree,
+        regardless of their clocks, and so does a replay. Otherwise the timestamp is from the
+        producer's clock, which may be slow, and our clock counts.
         """
         now_ms = time.time_ns() // 1_000_000
         n = len(self)
@@ -106,23 +106,23 @@ class RecordBatch:
         stamps = np.fromiter((r.timestamp for r in self.records), np.int64, n)
         if len(kinds) == 1:
             return stamps
-        # The topic's setting was changed within the batch.
+        # The topic's setting changed within the batch.
         is_brokers = [record.timestamp_type == _LOG_APPEND_TIME for record in self.records]
         return np.where(is_brokers, stamps, now_ms)
 
 
 def size_of(records: Sequence[Any]) -> int:
-    """Return about how many bytes records take in memory."""
+    """Return the approximate size of records in memory, in bytes."""
     values = [record.value for record in records]
     try:
         content = sum(map(len, values))
-    except TypeError:  # one has none
+    except TypeError:  # a tombstone has none
         content = sum(len(value) for value in values if value is not None)
     return content + _OVERHEAD_BYTES * len(values)
 
 
 class BatchSchema(faust.Schema[Any, Any]):
-    """Hands a batch to the agent as it is: decoding is the fold's business."""
+    """Passes a batch to the agent unchanged: folds do the decoding."""
 
     def loads_key(self, app: AppT, message: Message, **_: Any) -> Any:  # noqa: ARG002
         """Return the message's key."""

@@ -1,19 +1,19 @@
-"""The consumer that yields batches, reads on where it is told, and commits what Redis holds.
+"""The consumer: yields batches, seeks for partitions, and commits the positions in Redis.
 
-Subclasses Faust's aiokafka driver. What it changes, and why:
+Subclasses Faust's aiokafka driver. Changes, and reasons:
 
-- `getmany` yields one message a partition and fetch, of those partitions that have room for it:
-  what one cannot take yet does not keep the others waiting.
-- `perform_seek` only names the assigned partitions: Faust waits for it, with a limit, before it
-  lets anything flow. Each partition claims its state when it can, and then calls `seek_to`.
-- Positions are kept beside the values that they cover; Kafka's committed offsets are telemetry.
-- What a fetch returns names the life of the partition that asked for it, so that records fetched
-  before a rebalance never pass for those after it.
-- Aborted records of a transaction are not delivered, and what is out of range is reported: nothing
-  starts again at the log's beginning by itself.
+- `getmany` yields one message per partition and fetch, of partitions that have room for it: a full
+partition does not block the others.
+- `perform_seek` only starts the assigned partitions: Faust waits for it, with a timeout, before it
+delivers anything. Each partition claims its state when it can, and then calls `seek_to`.
+- Positions are stored with the values that they cover; Kafka's committed offsets are telemetry.
+- The result of a fetch names the partition's life that requested it, so that records fetched before
+a rebalance are never taken for later ones.
+- Records of aborted transactions are not delivered, and an offset out of range is reported: nothing
+silently restarts at the log's beginning.
 - A fetch waits for `_FETCH_MIN_BYTES`, but no longer than `_FETCH_MAX_WAIT_MS`.
-- `ack` only ends the wait of a rebalance; `force_commit` commits the positions that were flushed.
-  Faust's bookkeeping of acked offsets and gaps would cost a list entry for each record.
+- `ack` only ends the wait of a rebalance; `force_commit` commits the flushed positions. Faust's
+  bookkeeping of acked offsets and gaps would cost a list entry for each record.
 """
 
 import asyncio
@@ -41,24 +41,24 @@ from stream_processors.transport.leader_epochs import epoch_end
 FETCH_TIMEOUT_S: Final = 1.0
 COMMIT_WITHIN_S: Final = 2.0
 ANSWER_WITHIN_S: Final = 5.0
-# While a partition has no room it is asked again so often; nobody tells when it has.
+# Poll interval for a partition without room, as there is no signal when it has.
 _ROOM_AGAIN_S: Final = 0.02
-# aiokafka has one fetch in flight to a broker. While the records of some partitions wait to be
-# taken it is for the others, and holds up all if those have nothing: Faust's 1.5 s halved the rate.
+# aiokafka has one fetch in flight per broker. While records of some partitions wait to be taken, it
+# is for the others, and delays all if those have nothing: Faust's 1.5 s halved the rate.
 _FETCH_MAX_WAIT_MS: Final = 50
-# A live feed would be fetched every few ms, a handful of records a partition at a time, and each
-# event's changes published on their own. It is the sum over partitions that the broker waits for,
-# so one that is idle delays the others by no more than the wait above.
+# Without it, a live feed would be fetched every few ms, a handful of records per partition, and
+# each event's changes published separately. The broker applies it to the sum over partitions, so an
+# idle one delays the others by at most the wait above.
 _FETCH_MIN_BYTES: Final = 1 << 17
-# aiokafka leaves the group, and does not join again, if nothing was fetched for this long. Nothing
-# is fetched while Redis is away, or during a rebalance, however long the coordinator takes.
+# aiokafka leaves the group, and does not rejoin, if nothing was fetched for this long. Nothing is
+# fetched while Redis is unreachable, or during a rebalance, however long the coordinator takes.
 _MAX_POLL_INTERVAL_MS: Final = 2**31 - 1
 
 
 class BatchApp(Protocol):
     """What the transport needs of the application, all on the main loop.
 
-    Topics bear our names there, and those on the broker here.
+    There topics have our names, and here those on the broker.
     """
 
     kafka: KafkaConfig
@@ -66,17 +66,17 @@ class BatchApp(Protocol):
     def begin(self, tps: set[TP]) -> None:
         """Begin a life of each assigned partition; lives begun before are over.
 
-        Called once for each assignment. Positions are void in a new one, even of a partition that
-        was in the last, so each has to be sought by `BatchConsumer.seek_to`.
+        Called once for each assignment. A new one invalidates all positions, even of a partition
+        that was in the last, so each must be set by `BatchConsumer.seek_to`.
         """
 
     def hungry(self) -> Set[TP]:
-        """Return the partitions that were sought and have room for a batch."""
+        """Return the partitions that have a position and room for a batch."""
 
     def fetch_failed(self, tp: TP, life: object, error: Exception) -> None:
         """Handle an error that ended the fetches for this life, e.g. an offset out of range.
 
-        Nothing more is fetched of the partition until `BatchConsumer.seek_to` is called again.
+        The partition is not fetched until `BatchConsumer.seek_to` is called again.
         """
 
     def flushed_offsets(self) -> Mapping[TP, int]:
@@ -111,8 +111,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # While the broker is away aiokafka raises what it cancelled itself, and stops halfway;
-            # Faust would wait a minute for this thread to end.
+            # While the broker is unreachable, aiokafka raises its own cancellation and stops
+            # halfway; Faust would wait a minute for this thread to end.
             await self._ensure_consumer()._client.close()  # noqa: SLF001
 
     async def seek_to(self, tp: TP, offset: int, life: object) -> None:
@@ -127,7 +127,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         return bool(await self.call_thread(self._is_ours, tp))
 
     async def _is_ours(self, tp: TP) -> bool:
-        """Return whether the coordinator takes a heartbeat of the generation that assigned it."""
+        """Return whether the coordinator accepts a heartbeat of the generation that assigned it."""
         assignment = self.current_assignment()
         if assignment is None or tp not in assignment.tps:
             return False
@@ -164,7 +164,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109 (Faust's signature)
         max_records: int | None = None,  # noqa: ARG002 (Faust's signature)
     ) -> list[RecordBatch | FetchFailure]:
-        """Return what there is of these partitions; in the consumer's thread."""
+        """Return available records of these partitions; runs in the consumer's thread."""
         if not self.consumer.flow_active:
             return []
         if consumer._closed or consumer._fetcher._closed:  # noqa: SLF001
@@ -188,7 +188,7 @@ class BatchConsumer(driver.Consumer):
         self._patiently = Patience(
             "broker", lambda error: isinstance(error, (KafkaError, TimeoutError))
         )
-        # Faust drops a message whose offset is below the last one's, as after a seek backwards.
+        # Faust drops a message whose offset is below the previous one's, as after a backward seek.
         self._numbers = itertools.count(1)
 
     @property
@@ -196,10 +196,10 @@ class BatchConsumer(driver.Consumer):
         return cast("BatchApp", self.app)
 
     def assigned(self) -> set[TP]:
-        """Return what the group says is this worker's.
+        """Return the partitions that the group has assigned to this worker.
 
         Raises:
-            faust.exceptions.ConsumerNotStarted: it has not begun.
+            faust.exceptions.ConsumerNotStarted: it has not started.
         """
         return set(map(self._ours, self.assignment()))
 
@@ -212,34 +212,34 @@ class BatchConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Begin a life of each assigned partition; returns at once."""
         assignment = self._thread.current_assignment()
-        # Faust may call this twice for an assignment, and for one that was revoked meanwhile.
+        # Faust may call this twice for an assignment, and for one that has just been revoked.
         if assignment is not None and assignment is not self._begun:
             self._begun = assignment
             self._batch_app.begin(set(map(self._ours, assignment.tps)))
 
     async def seek_to(self, tp: TP, offset: int, life: object) -> None:
-        """Read on at an offset; what is fetched from there bears the life.
+        """Fetch from an offset on; the results carry the life.
 
-        Does nothing if the partition is no longer assigned, as the life is over then, too.
+        Does nothing if the partition is no longer assigned: then the life is over as well.
         """
         await self._thread.seek_to(self._there(tp), offset, life)
 
     async def is_ours(self, tp: TP) -> bool:
-        """Return whether the group, asked now, says that a partition is this worker's.
+        """Ask the group whether a partition is currently this worker's.
 
-        False, too, while the group rebalances, or does not answer.
+        Also False while the group rebalances or does not answer.
         """
         return await self._thread.is_ours(self._there(tp))
 
     async def epoch_end(self, tp: TP, epoch: int) -> int | None:
-        """Return where the log of a leader's epoch ends now; None if its leader does not know.
+        """Return the current end of a leader epoch's log; None if the leader does not know it.
 
-        Waits for a leader that is away.
+        Waits for an unreachable leader.
         """
         return await self._patiently(self._thread.epoch_end, self._there(tp), epoch)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
-        """Fetch once, and yield what came as one message a partition."""
+        """Fetch once, and yield one message per partition."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         active = self._get_active_partitions()
@@ -254,7 +254,7 @@ class BatchConsumer(driver.Consumer):
                 yield one.tp, self._to_message(one.tp, ours)
 
     def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
-        """Return a batch as Faust's message; its offset is only a number that rises."""
+        """Return a batch as Faust's message; its offset is just an increasing number."""
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -270,7 +270,7 @@ class BatchConsumer(driver.Consumer):
         )
 
     def ack(self, message: Message) -> bool:
-        """Note that an agent is done with a batch; what is kept of it, the flush decides."""
+        """Note that an agent is done with a batch; the flush decides about its position."""
         if message.acked:
             return False
         message.acked = True
@@ -294,7 +294,7 @@ class BatchConsumer(driver.Consumer):
         return True
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit; a failure is logged and made good by the next one."""
+        """Commit; a failure is logged and repaired by the next commit."""
         thread = self._thread
         wanted = {
             TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")
@@ -303,21 +303,21 @@ class BatchConsumer(driver.Consumer):
         commit = thread._ensure_consumer().commit  # noqa: SLF001
 
         async def commit_in_time() -> None:
-            # aiokafka tries again without end, and without a pause, if a topic was deleted.
+            # aiokafka retries forever, and without a pause, if a topic was deleted.
             await asyncio.wait_for(commit(wanted), COMMIT_WITHIN_S)
 
         try:
             await thread.call_thread(commit_in_time)
         except (KafkaError, TimeoutError) as error:
-            self.log.warning("Offsets not committed, tried again with the next: %r", error)
+            self.log.warning("Offsets not committed, retried with the next commit: %r", error)
             return False
         return True
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Note nothing: between two batches' last offsets lies a batch, not a gap."""
+        """Ignore gaps: the offsets between two messages are those of a batch."""
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Leave it to /health, which follows the positions."""
+        """Do nothing: /health tracks the positions."""
 
 
 class Transport(driver.Transport):

@@ -1,4 +1,4 @@
-"""How aiokafka logs in, by itself and as Faust's consumer."""
+"""Credentials for aiokafka, standalone and as Faust's consumer."""
 
 import asyncio
 import time
@@ -12,11 +12,11 @@ from runtime.kafka.config import KafkaConfig
 from runtime.kafka.tokens import Token
 
 _RENEWED_AFTER: Final = 0.8
-"""Of a token's life, as librdkafka does it."""
+"""Share of a token's lifetime, as in librdkafka."""
 
 
 class _Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
-    """Gives each new connection a token that lives on for a while."""
+    """Gives each new connection a token that stays valid for a while."""
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self._source = kafka.tokens()
@@ -24,7 +24,7 @@ class _Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no t
         self._renewed_at_s = 0.0
 
     async def token(self) -> str:
-        """Return the token; a new one where it nears its end."""
+        """Return the token; a new one if it is about to expire."""
         now_s = time.time()
         if now_s >= self._renewed_at_s:
             self._token = await asyncio.to_thread(self._source.new)
@@ -33,7 +33,7 @@ class _Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no t
 
 
 def connecting(kafka: KafkaConfig) -> dict[str, Any]:
-    """Return the options by which an aiokafka client connects."""
+    """Return the connection options of an aiokafka client."""
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers.split(","),
         "security_protocol": kafka.security_protocol,

@@ -1,12 +1,12 @@
-"""What aiokafka's fetcher has received, taken a Kafka batch at a time.
+"""Takes what aiokafka's fetcher has received, a Kafka batch at a time.
 
-aiokafka wraps each record in a dataclass of eleven fields and hands it through two generators: half
-of what a quote would cost. Here its own code for corrupt, aborted and control batches goes through
+aiokafka wraps each record in a dataclass of eleven fields and passes it through two generators:
+half the cost of a quote. Here its own code for corrupt, aborted and control batches iterates over
 whole batches instead of records. The records are those of its C parser, which have all that is
-asked of them. What that one cannot read, `salvage` does.
+needed. What that parser cannot read, `salvage` reads.
 
-It keeps one response for each partition until it is taken, and fetches no more for that partition
-meanwhile: whoever does not ask for a partition holds back that one and no other.
+It keeps one response per partition until it is taken, and until then fetches no more for that
+partition: not asking for a partition holds back only that one.
 """
 
 import asyncio
@@ -24,28 +24,28 @@ from stream_processors.transport import salvage, unpacking
 from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch, size_of
 
 TAKE_BYTES: Final = 6 << 20
-"""Of one partition and at a time: no more Kafka batches follow once there are so many bytes."""
+"""Per partition and call: no more Kafka batches are added above this size."""
 
 RECORDS_MAX: Final = 1_000_000
-"""Of a Kafka batch, as librdkafka's `batch.num.messages` allows: parsed they take 270 MB."""
+"""Per Kafka batch, as librdkafka's `batch.num.messages` allows: parsed they take 270 MB."""
 
 _Records = list[Any]
 _LENGTH: Final = struct.Struct(">8xi")
-"""The length of a Kafka batch without the first 12 bytes, which this reads."""
+"""The length field counts a Kafka batch without the first 12 bytes."""
 _LEADER_EPOCH: Final = struct.Struct(">12xib")
-"""Of a Kafka batch, and its format; those of before the second one have none."""
+"""Of a Kafka batch, and its format; those before the second one have none."""
 _FORMAT_WITH_EPOCH: Final = 2
 
 
 class CorruptLogError(RuntimeError):
-    """What the broker has at an offset is not what a producer wrote."""
+    """The log is corrupt at an offset."""
 
 
 def _corrupt(tp: TP, offset: int, error: Exception) -> CorruptLogError:
     return CorruptLogError(
-        f"the log of {tp.topic}/{tp.partition} cannot be read at offset {offset}: {error!r}. Let "
+        f"the log of {tp.topic}/{tp.partition} cannot be read at offset {offset}: {error!r}. Make "
         "another replica lead the partition, or delete its records up to the next good one "
-        "(kafka-delete-records), and start the worker again"
+        "(kafka-delete-records), and restart the worker"
     )
 
 
@@ -57,21 +57,21 @@ class _KeptRecords(aiokafka.MemoryRecords):  # type: ignore[misc]  # aiokafka ha
         self.data = data
 
 
-# The fetcher makes these, and its parser keeps the bytes to itself.
+# The fetcher creates these, and its parser does not expose the bytes.
 aiokafka.MemoryRecords = _KeptRecords
 
 
 class FetchFailure(NamedTuple):
-    """Why nothing more comes of a partition until it is sought again."""
+    """Why a partition yields nothing more until the next seek."""
 
     tp: TP
     life: object
-    """of the partition that asked for it, as in a batch"""
+    """the partition's life that requested it, as in a batch"""
     error: Exception
 
 
 class Fetched:
-    """The fetcher's responses for partitions that were sought. For the consumer's thread only."""
+    """The fetcher's responses for partitions with a position. For the consumer's thread only."""
 
     def __init__(self, fetcher: Any) -> None:
         unpacking.bound()
@@ -80,7 +80,7 @@ class Fetched:
         self._lives: dict[TP, object] = {}
 
     def seek(self, tp: TP, offset: int, life: object) -> None:
-        """Read on at an offset, for a life of the partition; nothing if it is no longer assigned.
+        """Fetch from an offset on, for a life of the partition, unless it is no longer assigned.
 
         What was received for another life is dropped.
         """
@@ -92,12 +92,12 @@ class Fetched:
     async def take(
         self, wanted: Collection[TP], timeout_s: float
     ) -> list[RecordBatch | FetchFailure]:
-        """Return what there is of the wanted partitions; waits for the first of it.
+        """Return available results of the wanted partitions; waits for the first one.
 
-        At most one for each partition; none at all once the time is up.
+        At most one per partition; none after the timeout.
 
         Raises:
-            aiokafka.errors.KafkaError: the consumer as a whole cannot go on.
+            aiokafka.errors.KafkaError: the consumer as a whole cannot continue.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -107,23 +107,23 @@ class Fetched:
                 return taken
 
     def _check(self) -> None:
-        """Raise what ended aiokafka's task; it tells nobody by itself."""
+        """Raise the error that ended aiokafka's task, which it does not report."""
         task = self._fetcher._fetch_task  # noqa: SLF001
         if task.done() and not task.cancelled():
             task.result()
 
     async def _more(self, timeout_s: float) -> bool:
-        """Wait until the fetcher received something; False if it did not in time."""
+        """Wait until the fetcher receives something; False after the timeout."""
         waiter = self._fetcher._create_fetch_waiter()  # noqa: SLF001
         done, _ = await asyncio.wait([waiter], timeout=max(0.0, timeout_s))
         if not done:
             waiter.cancel()
             return False
-        waiter.result()  # the group's coordinator passes on what it cannot deal with
+        waiter.result()  # errors that the group's coordinator cannot handle
         return not self._fetcher._closed  # noqa: SLF001
 
     def _current_lives(self) -> dict[TP, object]:
-        """Return the lives in this assignment: positions of the one before are void."""
+        """Return the lives in this assignment: earlier positions are void."""
         subscription = self._fetcher._subscriptions.subscription  # noqa: SLF001
         assignment = subscription.assignment if subscription else None
         if assignment is not self._assignment:
@@ -132,7 +132,7 @@ class Fetched:
         return self._lives
 
     def _take(self, tp: TP) -> RecordBatch | FetchFailure | None:
-        """Return what there is of a partition, if it was sought."""
+        """Return the available result of a partition, if it has a position."""
         lives, responses = self._current_lives(), self._fetcher._records  # noqa: SLF001
         if tp not in lives or tp not in responses:
             return None
@@ -153,7 +153,7 @@ class Fetched:
         if error is not None and end == start:
             return self._fail(tp, _corrupt(tp, start, error))
         if error is not None or whole.is_done:
-            # What is corrupt comes first in the next response.
+            # The corrupt batch comes first in the next response.
             self._done(tp)
         if end == start:
             return None
@@ -175,28 +175,28 @@ class Fetched:
         self._fetcher._notify(self._fetcher._wait_consume_future)  # noqa: SLF001
 
     def _fail(self, tp: TP, error: Exception) -> FetchFailure:
-        """End the life, but leave the response: nothing more is fetched until the next seek."""
+        """End the life, but keep the response: nothing more is fetched until the next seek."""
         return FetchFailure(tp, self._lives.pop(tp), error)
 
 
 @dataclass(slots=True)
 class _Taken:
-    """What a response has of some Kafka batches."""
+    """Records of some Kafka batches of a response."""
 
     records: _Records = field(default_factory=list)
     with_headers: _Records = field(default_factory=list)
-    """of those batches whose first record has headers, as `RecordBatch` has them"""
+    """of batches whose first record has headers, as in `RecordBatch`"""
     unreadable: list[BadRecord] = field(default_factory=list)
     size_bytes: int = 0
     error: Exception | None = None
-    """what ended it, if the next batch is corrupt"""
+    """the error, if the next batch is corrupt"""
 
 
 class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """A response for one partition, which is iterated batch by batch."""
+    """A response for one partition, iterated batch by batch."""
 
     def __init__(self, response: Any) -> None:
-        """Take over a response that nobody has begun to iterate."""
+        """Wrap a response whose iteration has not begun."""
         given = vars(response)
         self.__dict__.update(given)
         self._first_offset = response.next_fetch_offset
@@ -206,7 +206,7 @@ class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafk
 
     @property
     def leader_epoch(self) -> int:
-        """Of the batch that was taken last, be it a marker."""
+        """Of the last batch taken, including markers."""
         return self._records.leader_epoch
 
     def take(self, max_bytes: int) -> _Taken:
@@ -230,7 +230,7 @@ class _WholeBatches(aiokafka.PartitionRecords):  # type: ignore[misc]  # aiokafk
     def _consumer_record(self, tp: Any, whole: "_Whole") -> tuple[_Records, Sequence[BadRecord]]:  # noqa: ARG002 (aiokafka's signature)
         first, records, unreadable = self._first_offset, whole.records, whole.unreadable
         if records and records[0].offset < first:
-            # A fetch from the middle of a batch brings all of it.
+            # A fetch from the middle of a batch returns all of it.
             records = [one for one in records if one.offset >= first]
         return records, [one for one in unreadable if one.offset >= first]
 
@@ -245,7 +245,7 @@ class _Batches:
         """of the batch that came last"""
 
     def has_next(self) -> bool:
-        """Tell whether there is another batch."""
+        """Return whether there is another batch."""
         return bool(self._batches.has_next())
 
     def next_batch(self) -> "_Batch":
@@ -259,7 +259,7 @@ class _Batches:
 
 
 class _Batch:
-    """A Kafka batch whose iteration yields it as if it were one record, its last."""
+    """A Kafka batch that is iterated as if it were one record, its last."""
 
     def __init__(self, batch: Any, data: bytes, start: int, end: int) -> None:
         self._batch = batch
@@ -276,7 +276,7 @@ class _Batch:
     def __iter__(self) -> Iterator["_Whole"]:
         records: _Records = []
         unreadable: Sequence[BadRecord] = ()
-        # Batches of an old format do not say how many records they have.
+        # Batches of an old format have no record count.
         n = getattr(self._batch, "last_offset_delta", 0) + 1
         try:
             if n > RECORDS_MAX:
@@ -296,7 +296,7 @@ class _Batch:
 
 
 class _Whole:
-    """What stands in for one record: aiokafka compares its offset and goes on after it."""
+    """Stands in for one record: aiokafka compares its offset and continues after it."""
 
     def __init__(self, records: _Records, unreadable: Sequence[BadRecord]) -> None:
         self.records = records
@@ -305,7 +305,7 @@ class _Whole:
 
 
 def _whole(response: Any) -> _WholeBatches:
-    """Return a response's records, which from now on come in whole batches."""
+    """Make a response's records iterate in whole batches."""
     records = response._partition_records  # noqa: SLF001
     if not isinstance(records, _WholeBatches):
         records = response._partition_records = _WholeBatches(records)  # noqa: SLF001

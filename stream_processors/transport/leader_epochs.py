@@ -1,9 +1,9 @@
-"""Asks the leader of a partition where the log of an earlier leader ends in its own.
+"""Asks a partition's leader where the log of an earlier leader ends in its own.
 
-Each leader of a partition has an epoch, which stands in the batches that it takes. If the log of an
-epoch ends, in the log as it is now, before a record that was read from it, Kafka has lost that
-record: a replica without it leads now. Kafka's own replicas cut their logs by this request
-(KIP-101), and its consumers check their positions by it (KIP-320). aiokafka does not have it.
+Each leader of a partition has an epoch, which is in the batches that it appends. If an epoch now
+ends before a record that was read from it, Kafka has lost that record: a replica without it is the
+leader. Kafka's own replicas truncate their logs by this request (KIP-101), and its consumers
+validate their positions by it (KIP-320). aiokafka does not implement it.
 """
 
 from typing import Any, Final, TypeAlias
@@ -20,7 +20,7 @@ from faust.types import TP
 
 _API_KEY: Final = 23
 _API_VERSION: Final = 2
-"""The one that all brokers from 2.1 to 4 know."""
+"""The version that all brokers from 2.1 to 4 support."""
 _ANY: Final = -1
 """as the current leader epoch: do not compare it"""
 
@@ -84,18 +84,18 @@ class _OffsetForLeaderEpoch(Request[_Structs]):  # type: ignore[misc]  # as abov
 
 
 async def epoch_end(client: Any, tp: TP, epoch: int) -> int | None:
-    """Return where the log of an epoch ends, as its partition's leader has it now.
+    """Return where an epoch ends in the log of its partition's current leader.
 
-    None if the leader does not know, or will not say: it is of another kind or version, or has no
-    records of the epoch, nor of earlier ones, any longer.
+    None if the leader does not know or support it, or no longer has records of the epoch or earlier
+    ones.
 
     Args:
-        client: aiokafka's, in whose loop this runs.
+        client: aiokafka's, in whose event loop this runs.
         tp: the partition.
         epoch: of a leader.
 
     Raises:
-        aiokafka.errors.KafkaError: nobody leads it, or the leader does not answer.
+        aiokafka.errors.KafkaError: it has no leader, or the leader does not answer.
     """
     leader = client.cluster.leader_for_partition(tp)
     if leader is None or leader < 0:

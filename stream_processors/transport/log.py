@@ -1,6 +1,6 @@
-"""What the broker says of the log: the ids of its topics, and where partitions begin and end.
+"""Log metadata from the broker: topic ids, and where partitions begin and end.
 
-Asked of librdkafka: aiokafka's version of the protocol does not carry the ids.
+It uses librdkafka: aiokafka's version of the protocol has no topic ids.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TIMEOUT_S: Final = 5.0
 _ANSWER_WITHIN_S: Final = 7.0
-"""A client that has said nothing by then, not even that it timed out, is stuck."""
+"""A client that has not even reported a timeout by then is stuck."""
 _NO_RECORD: Final = (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET)  # noqa: SLF001 (their public names)
-_MISSING_AGAIN_S: Final = 0.5
-"""How long until a topic that does not exist is asked for again: someone is making it anew."""
+_MISSING_RETRY_S: Final = 0.5
+"""Retry interval for a topic that does not exist: it is being recreated."""
 
 
-class TopicMadeAnewError(RuntimeError):
-    """A topic was deleted and made anew: its offsets mean other records now."""
+class TopicRecreatedError(RuntimeError):
+    """A topic was deleted and recreated: its offsets now refer to other records."""
 
 
 class LogBounds(NamedTuple):
@@ -44,7 +44,7 @@ class LogBounds(NamedTuple):
     topic_id: str
     earliest: int
     end: int
-    """of what is committed: the offset of the first record of a transaction that is under way"""
+    """the last stable offset: that of the first record of an open transaction, if any"""
 
 
 class LogEnd(NamedTuple):
@@ -53,27 +53,28 @@ class LogEnd(NamedTuple):
     end: int
     """after its last record, committed or not"""
     stable: int
-    """up to where it can be read: an open transaction holds back all from its first record on"""
+    """up to where it can be read: an open transaction holds back everything from its first record
+    on"""
 
 
 class Log:
-    """Asks the broker, again and again while it is away or lacks the topic."""
+    """Asks the broker, retrying while it is unreachable or does not have the topic."""
 
     def __init__(self, kafka: KafkaConfig) -> None:
-        """Connects by itself, and again whenever it must."""
+        """Connects lazily, and reconnects as needed."""
         self._kafka = kafka
         self._admin = LastingAdmin(
             kafka,
             client_id="tickrec-stream-processors",
-            # Else a leader's epoch is asked for from the cache, minutes after it has changed.
+            # Otherwise a leader's epoch comes from the cache, minutes after it has changed.
             metadata_max_age_ms=3_000,
         )
         self._patiently = Patience(BROKER, lambda error: isinstance(error, KafkaException))
-        self._coming: _Ask | None = None
-        self._asking: asyncio.Task[None] | None = None
+        self._next: _IdsRequest | None = None
+        self._requesting: asyncio.Task[None] | None = None
 
     async def check_rights(self, needed: Sequence[Right]) -> None:
-        """Return if the broker lets us in, and allows what is needed.
+        """Check that the broker authenticates us, and grants the required rights.
 
         Raises:
             runtime.kafka.rights.RightsError: it does not.
@@ -100,7 +101,7 @@ class Log:
         """Return where the partitions' logs end."""
         if not tps:
             return {}
-        # In this order: what is committed in between would look as if it was held back.
+        # In this order: records committed in between would otherwise look held back.
         ends = await self._patiently(self._offsets, tps, _LATEST, IsolationLevel.READ_UNCOMMITTED)
         stable = await self._patiently(self._offsets, tps, _LATEST)
         return {tp: LogEnd(max(ends[tp], stable[tp]), stable[tp]) for tp in tps}
@@ -113,40 +114,39 @@ class Log:
         return await self._patiently(asyncio.to_thread, _read, self._kafka, place)
 
     async def check(self, topic: str, topic_id: str) -> None:
-        """Return once the broker was found to have the topic under this id, after the call.
+        """Wait until the broker confirms that the topic has this id.
 
         Raises:
-            TopicMadeAnewError: it has another id.
+            TopicRecreatedError: it has another id.
         """
         found = await self._id_of(topic)
         if found != topic_id:
-            raise TopicMadeAnewError(
-                f"the topic {topic} was deleted and made anew: its id was {topic_id}, it is {found}"
+            raise TopicRecreatedError(
+                f"the topic {topic} was deleted and recreated: its id was {topic_id} and is {found}"
             )
 
     async def _id_of(self, topic: str) -> str:
-        """Return a topic's id, as of after the call; waits for a topic that does not exist."""
+        """Return a topic's current id; waits for a topic that does not exist."""
         while True:
-            # An ask that is under way may have been answered already: the next one serves all who
-            # came meanwhile.
-            ask = self._coming = self._coming or _Ask()
-            ask.topics.add(topic)
-            if self._asking is None:
-                self._asking = asyncio.create_task(self._ask())
-            found = await asyncio.shield(ask.ids)
+            # A running request may predate this call: the next one serves all waiting callers.
+            request = self._next = self._next or _IdsRequest()
+            request.topics.add(topic)
+            if self._requesting is None:
+                self._requesting = asyncio.create_task(self._request())
+            found = await asyncio.shield(request.ids)
             if topic in found:
                 return found[topic]
-            await asyncio.sleep(_MISSING_AGAIN_S)
+            await asyncio.sleep(_MISSING_RETRY_S)
 
-    async def _ask(self) -> None:
-        """Answer one ask after the other, until nobody waits for one."""
-        while ask := self._coming:
-            self._coming = None
+    async def _request(self) -> None:
+        """Serve requests one after the other, until no caller waits."""
+        while request := self._next:
+            self._next = None
             try:
-                ask.ids.set_result(await self._patiently(self._ids, ask.topics))
-            except Exception as error:  # noqa: BLE001 (whoever waits for the answer gets it)
-                ask.ids.set_exception(error)
-        self._asking = None
+                request.ids.set_result(await self._patiently(self._ids, request.topics))
+            except Exception as error:  # noqa: BLE001 (every waiting caller gets it)
+                request.ids.set_exception(error)
+        self._requesting = None
 
     async def _ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the ids of those topics that exist."""
@@ -209,7 +209,7 @@ def _read(kafka: KafkaConfig, place: Place) -> tuple[bytes | None, bytes | None]
         consumer.assign([place])
         while (left_s := deadline - time.monotonic()) > 0:
             message = consumer.poll(left_s)
-            # An error without a topic is of the connection, or of the group, which is not needed.
+            # An error without a topic concerns the connection, or the group, which is not needed.
             if message is None or message.topic() is None:
                 continue
             error = message.error()
@@ -223,8 +223,8 @@ def _read(kafka: KafkaConfig, place: Place) -> tuple[bytes | None, bytes | None]
         consumer.close()
 
 
-class _Ask:
-    """What several callers wait for at once."""
+class _IdsRequest:
+    """A result that several callers wait for."""
 
     def __init__(self) -> None:
         self.topics: set[str] = set()

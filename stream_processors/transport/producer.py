@@ -1,4 +1,4 @@
-"""What workers write to Kafka: changes for `cooccurrences`, closed bars, and dead letters."""
+"""The workers' producer: changes for `cooccurrences`, closed bars, and dead letters."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -25,8 +25,9 @@ class Outgoing(NamedTuple):
 class Producer:
     """Publishes records, and returns once the broker has acknowledged them.
 
-    A retry may publish a record twice, never before one that the same caller published earlier.
-    Readers know duplicates: changes carry their event's offset, dead letters their record's place.
+    A retry may publish a record twice, but never before an earlier record of the same caller.
+    Readers recognize duplicates: changes carry their event's offset, dead letters their record's
+    offset.
     """
 
     def __init__(self, kafka: KafkaConfig, tracing: Tracing = OFF) -> None:
@@ -37,7 +38,7 @@ class Producer:
             **connecting(kafka),
             client_id="tickrec-stream-processors",
             acks="all",
-            # aiokafka's lz4 is its level 9: a tenth of the speed, for the same size here.
+            # aiokafka uses lz4 at level 9: a tenth of the speed, for the same size here.
             compression_type="snappy",
             max_request_size=_MAX_REQUEST_BYTES,
             max_batch_size=_MAX_REQUEST_BYTES,
@@ -64,7 +65,7 @@ class Producer:
         return len(await self._producer.partitions_for(self._kafka.topic(topic)))
 
     async def answers(self) -> bool:
-        """Return whether a broker answers right now."""
+        """Return whether a broker currently answers."""
         return bool(await self._producer.client.force_metadata_update())
 
     async def publish(
@@ -75,9 +76,9 @@ class Producer:
         key: bytes | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
-        """Publish one record and wait for its acknowledgement; waits out a broker that is away.
+        """Publish one record and wait for its acknowledgement, even through a broker outage.
 
-        It also has the headers of the span that publishes it.
+        Adds the headers of the publishing span.
         """
         await self._patiently(
             self._producer.send_and_wait,
@@ -91,10 +92,11 @@ class Producer:
     async def publish_all(self, topic: str, partition: int, records: Sequence[Outgoing]) -> None:
         """Publish records in few requests and wait for all acknowledgements, as `publish`.
 
-        A record that exceeds the size of a request is sent alone: the broker decides about it.
+        A record that exceeds the size of a request is sent alone: the broker decides whether to
+        accept it.
 
         Raises:
-            aiokafka.errors.MessageSizeTooLargeError: the broker refuses one as too large.
+            aiokafka.errors.MessageSizeTooLargeError: the broker rejects one as too large.
         """
         at = 0
         while at < len(records):

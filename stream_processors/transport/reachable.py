@@ -1,7 +1,7 @@
-"""Whether a client made now would reach all that this worker reads from Kafka or writes to it.
+"""Checks whether a new client would reach all topics that this worker reads or writes.
 
-A client that has lived for long may be stuck while the broker is well. Asked of librdkafka, which
-says of each partition whether its leader answers.
+A long-lived client may be stuck while the broker is healthy. This uses librdkafka, which reports
+for each partition whether its leader answers.
 """
 
 from collections.abc import Collection
@@ -22,10 +22,10 @@ _ANSWER_WITHIN_S: Final = 7.0
 
 
 def is_reachable(kafka: KafkaConfig, topics: Collection[str]) -> bool:
-    """Return whether the leader of each partition of some topics answers; blocks for some seconds.
+    """Return whether all partition leaders of some topics answer; blocks for some seconds.
 
-    A topic that does not exist, or whose partition has no leader, is out of reach. So is one of
-    which a replica is behind: its leader may answer, and take no records.
+    A topic that does not exist, or has a partition without leader, is unreachable. So is one with a
+    replica that is behind: its leader may answer, but accept no records.
     """
     try:
         with Admin(kafka, client_id="tickrec-stream-processors") as client:

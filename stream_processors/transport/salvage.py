@@ -1,11 +1,10 @@
-"""The records of a Kafka batch that aiokafka's parser gives up on, read one by one.
+"""Reads the records of a Kafka batch that aiokafka's parser rejects, one by one.
 
-Its parser raises at the first record that it cannot read, such as one whose header has a name that
-is not UTF-8, and all that comes after it in the log would be out of reach. Here such a record is a
-bad one, with its bytes and the reason, and the next one follows where its length says.
+Its parser raises at the first record that it cannot read, such as one with a header name that is
+not UTF-8, which would make the rest of the log unreachable. Here such a record becomes a bad
+record, with its bytes and the reason, and its length leads to the next one.
 
-A batch gets here after its checksum was found right: it is as its producer wrote it, and will be
-the next time.
+The batch's checksum has been verified: it is as its producer wrote it, so a retry would not help.
 """
 
 # ruff: noqa: SLF001 (aiokafka's parser in Python, which has no other way to skip a record)
@@ -19,13 +18,13 @@ from aiokafka.record.util import decode_varint_py as decode_varint
 from stream_processors.transport.batches import BadRecord
 
 _MAGIC: Final = 2
-"""Of Kafka's batches since 0.11. Older ones have no headers, and are left to aiokafka alone."""
+"""Of Kafka's batches since 0.11. Older ones have no headers, and are left to aiokafka."""
 _UNREADABLE: Final = (ValueError, IndexError, CorruptRecordException)
-"""What aiokafka raises on a record that is not laid out as Kafka's protocol has it."""
+"""What aiokafka raises on a malformed record."""
 
 
 class _Frame(NamedTuple):
-    """A record up to its headers."""
+    """A record's fields before its headers."""
 
     offset: int
     key: bytes | None
@@ -33,13 +32,13 @@ class _Frame(NamedTuple):
 
 
 def records_of(raw: bytes) -> tuple[list[Any], list[BadRecord]]:
-    """Return the records of a batch that can be read, and those that cannot.
+    """Return the readable and the unreadable records of a batch.
 
     Args:
-        raw: the batch, whose checksum is right.
+        raw: the batch, with a verified checksum.
 
     Raises:
-        aiokafka.errors.KafkaError: it is of a format or a compression that is not supported here.
+        aiokafka.errors.KafkaError: its format or compression is not supported here.
     """
     batch = Batch(raw)
     if batch.magic != _MAGIC:
@@ -69,20 +68,20 @@ def _each(batch: Batch) -> Iterator[Any]:
             yield BadRecord(offset, None, bytes(batch._buffer[start:]), why)
             return
         try:
-            # Lengths are read in Python: the C code goes past the end, and the process dies of it.
+            # Lengths are read in Python: the C code reads past the end, which kills the process.
             record: Any = batch._read_msg(decode_varint)
         except _UNREADABLE as error:
             record = _bad(batch, start, end, offset, error)
         batch._pos = end
         if not offset <= record.offset <= last:
-            why = f"the record names offset {record.offset}, where {offset} is the next one"
+            why = f"the record has offset {record.offset}, outside {offset} to {last}"
             record = BadRecord(offset, None, bytes(batch._buffer[start:end]), why)
         yield record
-        offset = min(record.offset + 1, last)  # a batch may say that it has fewer than it has
+        offset = min(record.offset + 1, last)  # a batch may claim fewer records than it has
 
 
 def _end(batch: Batch) -> int | None:
-    """Return where the next record ends, by its length; None if there is no room for it."""
+    """Return where the next record ends, by its length; None if that exceeds the batch."""
     try:
         length, start = decode_varint(batch._buffer, batch._pos)
     except _UNREADABLE:
@@ -92,7 +91,7 @@ def _end(batch: Batch) -> int | None:
 
 
 def _bad(batch: Batch, start: int, end: int, offset: int, error: Exception) -> BadRecord:
-    """Return a record that cannot be read: its key and value, or all of it where these cannot."""
+    """Return an unreadable record: its key and value, or all its bytes if these are unreadable."""
     try:
         frame = _frame(batch, start, end)
     except _UNREADABLE:
@@ -105,10 +104,10 @@ def _bad(batch: Batch, start: int, end: int, offset: int, error: Exception) -> B
 
 
 def _frame(batch: Batch, start: int, end: int) -> _Frame:
-    """Return what comes before a record's headers.
+    """Return a record's fields before its headers.
 
     Raises:
-        ValueError: it is not laid out as Kafka's protocol has it.
+        ValueError: the record is malformed.
     """
     buffer = batch._buffer
     at = start

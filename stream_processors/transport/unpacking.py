@@ -1,8 +1,8 @@
-"""Bounds what a compressed Kafka batch may unpack to.
+"""Bounds the decompressed size of a Kafka batch.
 
-The broker's limit is one of compressed bytes: 6 kB of zstd may be 200 MB, and a batch of 1 MiB more
-than a worker has. aiokafka unpacks whatever comes. Its parsers call the codecs by the names under
-which they imported them, so `bound` puts these in their place.
+The broker limits compressed bytes: 6 kB of zstd may be 200 MB, and a batch of 1 MiB more than a
+worker's memory. aiokafka decompresses any size. Its parsers call the codecs by their imported
+names, so `bound` replaces these.
 """
 
 import gzip
@@ -17,20 +17,20 @@ from aiokafka.record import default_records as in_python
 from aiokafka.record._crecords import default_records as in_c
 
 UNPACKED_BYTES_MAX: Final = 64 << 20
-"""Producers fill a batch up to its size before compression: 1 MB in librdkafka, 16 kB in Java."""
+"""Producers limit a batch's size before compression: 1 MB in librdkafka, 16 kB in Java."""
 _NO_ROOM: Final = "failed to write whole buffer"
-"""How cramjam says that what comes out is longer than the buffer."""
+"""cramjam's error when the output exceeds the buffer."""
 
 
 class UnpacksTooLargeError(ValueError):
-    """A batch unpacks to more than a worker takes."""
+    """A batch decompresses to more than a worker accepts."""
 
     def __init__(self, packed_bytes: int) -> None:
         super().__init__(f"{packed_bytes} bytes are more than {UNPACKED_BYTES_MAX} once unpacked")
 
 
 class _Room(threading.local):
-    """Where a thread unpacks: memory that costs nothing until it is written to."""
+    """A thread's output buffer: memory that costs nothing until it is written to."""
 
     def __init__(self) -> None:
         self.room = mmap.mmap(-1, UNPACKED_BYTES_MAX)
@@ -40,7 +40,7 @@ _ours = _Room()
 
 
 def bound() -> None:
-    """Have aiokafka unpack no batch to more than `UNPACKED_BYTES_MAX`."""
+    """Keep aiokafka from decompressing any batch to more than `UNPACKED_BYTES_MAX`."""
     for parser in (in_c, in_python):
         for name, decode in _DECODERS.items():
             setattr(parser, name, decode)
@@ -67,7 +67,7 @@ def _gzip(payload: Any) -> bytes:
     return content
 
 
-# Not snappy, whose format bounds it: three bytes are 64 at most.
+# Not snappy, whose format bounds it: three bytes become at most 64.
 _DECODERS: Final = {
     "zstd_decode": _into_room(cramjam.zstd.decompress_into),
     "lz4_decode": _into_room(cramjam.lz4.decompress_into),

@@ -1,1 +1,1 @@
-"""Events counted by item and time, for what is trending."""
+"""Counts events by item and time, for trending."""

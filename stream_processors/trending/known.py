@@ -1,4 +1,4 @@
-"""The counts that a worker has in memory, so as not to read them again. Pure."""
+"""A worker's cache of counts. Pure."""
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,14 @@ class KnownCounts:
         return len(self._keys)
 
     def of(self, keys: Ints) -> tuple[Ints, Bools]:
-        """Return the counts of keys, (n,), 0 of those that are unknown, and which are known."""
+        """Return the counts of keys, (n,), 0 if unknown, and which are known."""
         places, is_known = self._places(keys)
         counts = np.zeros(len(keys), np.int64)
         counts[is_known] = self._counts[places[is_known]]
         return counts, is_known
 
     def keep(self, keys: Ints, counts: Ints) -> None:
-        """Take in the counts of distinct keys, (n,) each, the keys rising."""
+        """Insert the counts of distinct keys, (n,) each, by ascending key."""
         places, is_known = self._places(keys)
         self._counts[places[is_known]] = counts[is_known]
         if not is_known.all():
@@ -34,7 +34,7 @@ class KnownCounts:
             self._counts = np.insert(self._counts, places[~is_known], counts[~is_known])
 
     def _places(self, keys: Ints) -> tuple[Ints, Bools]:
-        """Return where keys are or belong, (n,), and whether they are there."""
+        """Return where keys are or belong, (n,), and whether they exist."""
         places = np.searchsorted(self._keys, keys)
         is_there = places < len(self._keys)
         is_there[is_there] = self._keys[places[is_there]] == keys[is_there]

@@ -1,4 +1,4 @@
-"""Which counts events raise, and by how much: pure.
+"""Computes which counts events increment, and by how much: pure.
 
 A page of a bucket has a number, its row; a count the key `row << 32 | number of the item`.
 """
@@ -14,17 +14,17 @@ from contracts.trending import BUCKETS_S, PAGES, Bucket
 from stream_processors.sorted_runs import starts_of_runs
 
 _OFF_AT_MOST_S: Final = 86_400
-"""How far ahead this worker's clock may be of the store's, and still no event is left out that
-counts. What is gone for less is written, and the store lets it go at once."""
+"""How far this worker's clock may be ahead of the store's without dropping an event that counts.
+Buckets that expired more recently are written, and the store expires them at once."""
 _LENGTHS_S: Final = tuple(BUCKETS_S)
 _ROW_BITS: Final = 28
-"""Of a bucket's place among those of its length, times pages: until the year 2699."""
+"""Of a bucket's index among those of its length, times pages: until the year 2699."""
 _ITEM_BITS: Final = 32
 _MASK: Final = (1 << _ITEM_BITS) - 1
 
 
 class Events(NamedTuple):
-    """n events of one partition, in the log's order."""
+    """n events of one partition, in log order."""
 
     item: Ints
     ts_ms: Ints
@@ -42,18 +42,18 @@ class Events(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What events count for, each once in a bucket of each length: k counts in m rows."""
+    """The counts of events, each once in a bucket of each length: k counts in m rows."""
 
     keys: Ints
-    """(k,) rising"""
+    """(k,) ascending"""
     rows: list[int]
-    """(m,) rising"""
+    """(m,) ascending"""
     ends: list[int]
     """(m,) where the keys of each row end"""
     marks: Ints
-    """(l,) of the events, count by count"""
+    """(l,) of the events, by count"""
     firsts: Ints
-    """(k,) the place of each count's first event"""
+    """(k,) the index of each count's first event"""
 
     @property
     def numbers(self) -> Ints:
@@ -65,10 +65,10 @@ class Tally:
         return zip(self.rows, [0, *self.ends], self.ends, strict=False)
 
     def added(self, row_marks: Ints) -> Ints:
-        """Return by how much each count rises, (k,), if there are any.
+        """Return the increment of each count, (k,), if there are any.
 
         Args:
-            row_marks: (m,) of the last event that is counted in each row: only later ones count.
+            row_marks: (m,) of the last counted event in each row: only later ones count.
         """
         of_count = np.repeat(row_marks, np.diff(self.ends, prepend=0))
         of_event = np.repeat(of_count, np.diff(self.firsts, append=len(self.marks)))
@@ -77,7 +77,7 @@ class Tally:
 
 
 def tally_of(events: Events, numbers: Ints, now_s: float) -> Tally:
-    """Return what events count for, but for buckets that are long gone by now.
+    """Return the counts of events, without buckets that have long expired.
 
     Args:
         events: n of them.
@@ -109,7 +109,7 @@ def tally_of(events: Events, numbers: Ints, now_s: float) -> Tally:
 
 
 def bucket_and_page(row: int) -> tuple[Bucket, int]:
-    """Return what a row is a page of, and which one."""
+    """Return the bucket that a row is a page of, and the page number."""
     length_s = _LENGTHS_S[row >> _ROW_BITS]
     place, page = divmod(row & (1 << _ROW_BITS) - 1, PAGES)
     return Bucket(length_s, place * length_s), page

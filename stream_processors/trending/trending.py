@@ -1,7 +1,7 @@
-"""Events to counts by item and time in Redis, a share of what a partition of histories writes.
+"""Counts events by item and time in Redis, as part of a histories partition's writes.
 
-Each page of counts carries the offset of the last event that is counted in it, so what is read
-again after a crash counts once. Memory is a cache of Redis: what it lacks is read before it rises.
+Each page of counts has the offset of its last counted event, so events reread after a crash count
+once. Memory is a cache of Redis: missing counts are read before they are incremented.
 """
 
 import time
@@ -22,12 +22,12 @@ from stream_processors.trending.tally import Events, Tally, bucket_and_page, tal
 
 # Some 24 bytes each.
 _MAX_UNCOUNTED: Final = 200_000
-# Those of 50,000 items in the running bucket of each length, and as many again.
+# Those of 50,000 items in the current bucket of each length, twice over.
 _MAX_KNOWN: Final = 300_000
 
 
 class Trending:
-    """The events of one partition that are not counted in Redis yet."""
+    """The events of one partition not yet counted in Redis."""
 
     def __init__(self, claim: Claim, now_s: Callable[[], float] = time.time) -> None:
         """Take the partition, and the wall clock."""
@@ -39,19 +39,19 @@ class Trending:
 
     @property
     def is_full(self) -> bool:
-        """Whether more events wait than memory should hold."""
+        """Whether more events are waiting than memory should hold."""
         return self._n >= _MAX_UNCOUNTED
 
     def add(self, events: Events) -> None:
-        """Take in events, later than all before."""
+        """Add events, later than all before."""
         if len(events):
             self._parts.append(events)
             self._n += len(events)
 
     async def groups(self) -> Iterator[Group]:
-        """Return what counts the events that were added, none of which are left.
+        """Return the writes that count the added events, and clear.
 
-        It is to be written before more is asked of this.
+        They must be written before the next call.
         """
         if not self._n:
             return iter(())
@@ -73,13 +73,13 @@ class Trending:
         return self._groups(tally, fields, counts)
 
     def _forget(self) -> None:
-        """Know nothing of what is in Redis."""
+        """Start without knowledge of what is in Redis."""
         self._numbering = Numbering()
         self._known = KnownCounts()
         self._marks: dict[int, int] = {}
-        """row -> mark of the last event that is counted there, of rows that were read"""
+        """row -> mark of its last counted event, for rows that were read"""
         self._whole: set[int] = set()
-        """the rows that were not there when they were read: what is unknown of them is 0"""
+        """rows that did not exist when they were read: their unknown counts are 0"""
 
     def _numbers(self, items: Ints) -> Ints:
         numbers = self._numbering.of(items)
@@ -91,7 +91,7 @@ class Trending:
     async def _read(
         self, tally: Tally, fields: Sequence[str], counts: Ints, is_known: Bools
     ) -> None:
-        """Read what memory lacks: the marks of rows, and counts into their places."""
+        """Read what is not in memory: the marks of rows, and counts into their places."""
         missing = np.flatnonzero(~is_known)
         starts = np.searchsorted(missing, [0, *tally.ends]).tolist()
         asked = [

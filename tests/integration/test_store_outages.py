@@ -1,4 +1,4 @@
-"""The store away under a worker that runs: it waits, and goes on by itself."""
+"""The store is unreachable for a running worker: it waits, and continues by itself."""
 
 import itertools
 import signal
@@ -18,16 +18,16 @@ from tests.integration.watched import counted, diagonal, events, quotes, says, w
 pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 MB = 1 << 20
-# What the clients wait for an answer before they try again, `runtime.redis.stores`.
+# How long clients wait for a reply before they retry, `runtime.redis.stores`.
 REDIS_TIMEOUT_S = 5
-# Taken on board they would be hundreds of megabytes.
+# In memory they would be hundreds of megabytes.
 WAITING_QUOTES = 1_000_000
 MEMORY_ON_BOARD = 150 * MB
 
 
 @pytest.fixture
 def own_store(tmp_path: Path) -> Iterator[Restartable]:
-    """A store that keeps what it acknowledged, and may be killed."""
+    """A durable store that may be killed."""
     folder = tmp_path / "store"
     folder.mkdir()
     store = durable_store(folder)
@@ -53,7 +53,7 @@ def note_topics(pipeline: Pipeline, topology: Topology) -> None:
     )
 
 
-def test_a_store_that_is_killed_under_load_is_waited_for_and_nothing_is_lost_or_counted_twice(
+def test_workers_wait_for_a_store_killed_under_load_and_nothing_is_lost_or_counted_twice(
     on_own_store: Pipeline, own_store: Restartable
 ) -> None:
     pipeline = on_own_store
@@ -66,7 +66,7 @@ def test_a_store_that_is_killed_under_load_is_waited_for_and_nothing_is_lost_or_
         pipeline.publish([*quotes(1_000, 1_000), *events(100, 100)])
         own_store.kill()
         pipeline.publish([*quotes(1_000, 2_000), *events(100, 200)])
-        eventually(lambda: says(pipeline, "a server is away, trying again"), "it says so")
+        eventually(lambda: says(pipeline, "server unreachable, retrying"), "it says so")
         assert worker.ready() | {"progress": ""} == {
             "status": "not ready", "progress": "", "store": "away", "broker": "ok",
         }  # fmt: skip
@@ -79,7 +79,7 @@ def test_a_store_that_is_killed_under_load_is_waited_for_and_nothing_is_lost_or_
     assert diagonal(pipeline) == 300
 
 
-def test_while_the_store_is_frozen_a_worker_takes_a_bounded_amount_on_board_however_much_waits(
+def test_while_the_store_is_frozen_a_worker_buffers_a_bounded_amount_however_much_waits(
     on_own_store: Pipeline, own_store: Restartable
 ) -> None:
     pipeline = on_own_store
@@ -103,10 +103,10 @@ def repeat_quotes(n: int) -> Iterator[tuple[str, bytes, bytes, None]]:
     return itertools.islice(itertools.cycle(made), n)
 
 
-def test_a_late_claim_of_a_former_owner_does_not_stop_the_rightful_worker(
+def test_a_late_claim_of_an_earlier_owner_does_not_stop_the_current_one(
     pipeline: Pipeline,
 ) -> None:
-    """It was on its way while the store stood still, and the partition was assigned since."""
+    """It was in flight while the store was paused, and the partition has been reassigned since."""
     with watched(pipeline) as worker:
         pipeline.publish([*quotes(200), *events(100)])
         pipeline.wait_until_folded()

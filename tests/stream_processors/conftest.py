@@ -1,5 +1,5 @@
 from hypothesis import settings
 
-# How long an example takes says nothing: the machine has other work, too.
+# An example's duration means nothing: the machine has other load, too.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")

@@ -1,4 +1,4 @@
-"""A partition's claim on a store that is a dict, and a log that is a list: for tests of folds."""
+"""A partition's claim on a dict as the store, and a list as the log: for tests of folds."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -21,13 +21,13 @@ LINEAGE = 7
 
 
 async def groups_of(unwritten: Unwritten) -> list[Group]:
-    """Return all of what is to be written, though it comes some at a time."""
+    """Return all groups to be written, of all steps."""
     return [group async for some in each_part(unwritten.groups) for group in some]
 
 
 @dataclass
 class InMemoryClaim:
-    """What folds use of a claim."""
+    """The part of a claim that folds use."""
 
     data: Hashes
     topic: Topic
@@ -51,7 +51,7 @@ class InMemoryClaim:
         return answers
 
     def write(self, groups: Iterable[Group], at_most: int | None = None) -> None:
-        """Write groups, or the first ones only, as far as a worker got that ended then."""
+        """Write all groups, or only the first ones, like a worker that ends there."""
         for group in islice(groups, at_most):
             self.execute(group)
 
@@ -70,7 +70,7 @@ class InMemoryClaim:
 
 
 def store_of(data: Hashes, asked: Callable[[int], None] = lambda _: None) -> Store:
-    """Return what counts use of a store; tell which positions they ask for."""
+    """A store for counts, which records the positions that they read."""
 
     class InMemoryStore:
         async def position(self, topic: Topic, partition: int) -> dict[str, str]:
@@ -90,7 +90,7 @@ class Published(NamedTuple):
 
 @dataclass
 class InMemoryProducer:
-    """Keeps what is published, by topic and partition."""
+    """Collects published records, by topic and partition."""
 
     logs: dict[tuple[str, int], list[Published]] = field(default_factory=lambda: defaultdict(list))
 

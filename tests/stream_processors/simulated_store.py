@@ -1,4 +1,4 @@
-"""A store in memory whose every step waits until the test lets it go."""
+"""An in-memory store whose every step waits for the test."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Turns:
-    """What waits, by worker, in the order in which it came."""
+    """Waiting steps by worker, in order of arrival."""
 
     waiting: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
     forgotten: set[int] = field(default_factory=set)
@@ -36,7 +36,7 @@ class Turns:
             turn.set_result(None)
 
     async def until(self, work: Awaitable[T]) -> T:
-        """Give turns, the last that was asked for first, until some work is done."""
+        """Give turns, latest first, until some work is done."""
         task = asyncio.ensure_future(work)
         while not task.done():
             await settled()
@@ -45,13 +45,13 @@ class Turns:
         return await task
 
     def forget(self, worker: int) -> None:
-        """Let a worker wait for good: what it had begun does not come to its end."""
+        """Let a worker wait forever: its pending steps never finish."""
         self.forgotten.add(worker)
         self.waiting = [(w, turn) for w, turn in self.waiting if w != worker]
 
 
 async def settled() -> None:
-    """Return when every task waits for a turn or has ended."""
+    """Wait until every task waits for a turn or has ended."""
     loop: Any = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(0)

@@ -1,9 +1,8 @@
-"""A store, a log and workers in one thread, whose every step waits until the test lets it go.
+"""A store, a log and workers in one thread, whose every step waits for the test.
 
-What stands here replaces the servers only: claims, chunks, fencing, partitions' lives and folds are
-the real ones.
-A worker that writes or publishes waits for a turn before it happens and for another before it
-learns of it; so a test can stop a worker for good in between, or let one that was replaced go on.
+Only the servers are replaced: claims, chunks, fencing, partitions' lives and folds are the real
+ones. A worker that writes or publishes waits for a turn before the effect, and for another before
+the reply; so a test can stop a worker forever in between, or let a replaced one continue.
 """
 
 import asyncio
@@ -47,13 +46,13 @@ Logged = tuple[bytes | None, bytes | None]
 
 @dataclass(slots=True)
 class World:
-    """The servers, and the workers that were started; `sizes` of the batches repeat."""
+    """The servers, and the started workers; the batches' `sizes` repeat."""
 
     sizes: Iterator[int]
     make: dict[Topic, Make]
     logs: dict[tuple[str, int], list[Logged]] = field(default_factory=lambda: defaultdict(list))
     earliest: dict[tuple[str, int], int] = field(default_factory=dict)
-    """offset of the first record that a log still has, if it was cut"""
+    """offset of the first record in a log, if it was cut"""
     headers: list[dict[str, bytes]] = field(default_factory=list)
     """of dead letters"""
     record_headers: dict[tuple[str, int, int], list[tuple[str, bytes]]] = field(
@@ -64,18 +63,18 @@ class World:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self, topic: Topic, partition: int) -> int:
-        """Start a worker of one partition, whether or not another has it; return its number."""
+        """Start a worker of one partition, even if another one has it; return its number."""
         worker = len(self.tasks)
         self.tasks.append(asyncio.ensure_future(Stepped(self, topic, partition, worker).run()))
         return worker
 
     def crash(self, worker: int) -> None:
-        """End a worker where it stands."""
+        """Kill a worker at its current step."""
         self.turns.forget(worker)
         self.tasks[worker].cancel()
 
     async def end(self) -> None:
-        """End all workers; raise what one of them failed of."""
+        """End all workers; raise the error of a failed one."""
         for task in self.tasks:
             task.cancel()
         for outcome in await asyncio.gather(*self.tasks, return_exceptions=True):
@@ -93,7 +92,7 @@ class World:
 
 
 class Stepped(Partition):
-    """A partition that takes its next batch, and flushes, when a turn lets it."""
+    """A partition that takes its next batch, and flushes, when it gets a turn."""
 
     def __init__(self, world: World, topic: Topic, partition: int, worker: int) -> None:
         producer = cast("Producer", SimulatedProducer(world, worker))
@@ -148,7 +147,7 @@ class Stepped(Partition):
 
 
 class SimulatedLog:
-    """What the broker says of the logs."""
+    """The broker's metadata of the logs."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -196,12 +195,12 @@ class SimulatedProducer:
 
 
 class Disruption(NamedTuple):
-    """After so many more turns a partition gets a new worker."""
+    """After some more turns a partition gets a new worker."""
 
     turns: int
     partition: int
     crash: bool
-    """its last worker ends where it stands; otherwise it goes on, replaced"""
+    """its last worker is killed; otherwise it continues, replaced"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +208,9 @@ class Plan:
     """What happens in a world."""
 
     sizes: list[int]
-    """of batches, again and again"""
+    """of batches, repeated"""
     seed: int
-    """of whose turn it is"""
+    """of turns"""
     disruptions: list[Disruption]
 
 
@@ -226,9 +225,9 @@ plans = st.builds(
 
 
 def play(world: World, partitions: list[tuple[Topic, int]], plan: Plan) -> None:
-    """Start a worker for each partition, follow the plan, and let all go on to the end.
+    """Start a worker for each partition, follow the plan, and let all run to the end.
 
-    Workers that were replaced are among those that go on.
+    Replaced workers keep running, too.
     """
     chance = random.Random(plan.seed)
 
@@ -253,14 +252,14 @@ def play(world: World, partitions: list[tuple[Topic, int]], plan: Plan) -> None:
             if not await turn():
                 break
         await world.end()
-        assert all(map(world.is_folded, partitions)), "the workers do not come to an end"
+        assert all(map(world.is_folded, partitions)), "the workers do not finish"
 
     asyncio.run(played())
 
 
 @contextlib.contextmanager
 def small_steps() -> Iterator[None]:
-    """Let nobody wait, and nothing be logged."""
+    """Disable waits and logging."""
     with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs():
-        patch.setattr(life, "_BEGIN_ANEW_AFTER_S", 0)
+        patch.setattr(life, "_RESTART_AFTER_S", 0)
         yield

@@ -1,4 +1,4 @@
-"""All that changes do to G, users who leave among them."""
+"""All changes of G, including those of leaving users."""
 
 from collections.abc import Iterator
 

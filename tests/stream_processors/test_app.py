@@ -1,4 +1,4 @@
-"""What the worker does when the group and Redis say different things of a partition."""
+"""What the worker does when the group and Redis disagree about a partition."""
 
 from collections.abc import Callable
 from typing import cast
@@ -18,7 +18,7 @@ SESSION_S = 10.0
 
 
 class Standing:
-    """A partition that stays as it is."""
+    """A partition that never changes."""
 
     def __init__(self, tp: TP) -> None:
         self.tp = tp
@@ -33,7 +33,7 @@ class Standing:
 
 
 class App(StreamProcessors):
-    """The worker's app, which nobody started: what the group assigned is for the test to say."""
+    """The worker's app, not started: the test decides what the group has assigned."""
 
     def __init__(self) -> None:
         settings = Settings(session_timeout_s=SESSION_S)
@@ -71,21 +71,23 @@ Spoil = Callable[[App], object]
         lambda app: setattr(app.partition(B), "state", State.REPLACED),
         lambda app: app.given.add(TP("quotes", 2)),
     ],
-    ids=["another worker claimed it", "it was assigned and never begun"],
+    ids=["another worker claimed it", "it was assigned and never started"],
 )
 @pytest.mark.parametrize("rebalancing", [False, True])
-async def test_what_is_ours_and_not_folded_here_for_long_ends_the_worker(
+async def test_an_assigned_partition_that_is_long_not_folded_here_ends_the_worker(
     app: App, spoil: Spoil, *, rebalancing: bool
 ) -> None:
     spoil(app)
-    app.rebalancing = rebalancing  # Faust may believe so for ever
+    app.rebalancing = rebalancing  # Faust may believe so forever
     app._check_folded(0.0)
     app._check_folded(2.9 * SESSION_S)
     with pytest.raises(ReplacedError, match="is assigned to this worker, which does not fold it"):
         app._check_folded(3.1 * SESSION_S)
 
 
-async def test_what_is_folded_again_in_the_meantime_is_forgiven(app: App) -> None:
+async def test_a_partition_that_is_folded_again_in_the_meantime_does_not_end_the_worker(
+    app: App,
+) -> None:
     app.partition(B).state = State.REPLACED
     app._check_folded(0.0)
     app.partition(B).state = State.FOLDING
@@ -95,13 +97,13 @@ async def test_what_is_folded_again_in_the_meantime_is_forgiven(app: App) -> Non
     app._check_folded(2.9 * SESSION_S)
 
 
-async def test_what_stopped_is_left_to_a_person(app: App) -> None:
+async def test_a_stopped_partition_is_left_to_an_operator(app: App) -> None:
     app.partition(B).state = State.STOPPED
     app._check_folded(0.0)
     app._check_folded(100 * SESSION_S)
 
 
-async def test_work_is_what_the_broker_has_and_is_not_folded_and_lag_what_redis_lacks(
+async def test_work_is_what_is_not_folded_and_lag_is_what_is_not_in_redis(
     app: App,
 ) -> None:
     app._ends = {A: LogEnd(10, stable=10), B: LogEnd(6, stable=6)}
@@ -110,7 +112,7 @@ async def test_work_is_what_the_broker_has_and_is_not_folded_and_lag_what_redis_
     assert [lag_of(0), lag_of(1)] == [5.0, 1.0]
 
 
-async def test_what_an_open_transaction_holds_back_is_lag_and_no_work(app: App) -> None:
+async def test_records_held_back_by_an_open_transaction_are_lag_but_not_work(app: App) -> None:
     app._ends = {A: LogEnd(10, stable=7), B: LogEnd(7, stable=7)}
     assert app.work() == {A: 0, B: 0}
     for now_s, since_s in ((0.0, 0.0), (90.0, 90.0)):
@@ -125,7 +127,7 @@ async def test_what_an_open_transaction_holds_back_is_lag_and_no_work(app: App) 
     assert gauge_of(0, "open_transaction_seconds") == 0.0
 
 
-async def test_a_broker_that_says_nothing_for_long_keeps_no_transaction_open(app: App) -> None:
+async def test_a_broker_that_is_silent_for_long_keeps_no_transaction_open(app: App) -> None:
     app._ends = {A: LogEnd(10, stable=7)}
     for _ in range(2):  # between them, time passes
         await app._report()

@@ -1,4 +1,4 @@
-"""What was put into an array stays, however often it moves."""
+"""Values in an array are kept, however often it moves."""
 
 import numpy as np
 from hypothesis import given

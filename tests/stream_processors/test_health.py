@@ -62,14 +62,14 @@ def test_a_partition_that_was_assigned_and_never_claimed_is_stalled() -> None:
     assert progress.stalled({}, {A: 10}, 31.0) == {A: 31.0}
 
 
-def test_a_partition_that_comes_back_is_judged_anew() -> None:
+def test_a_partition_that_comes_back_is_judged_from_then_on() -> None:
     progress = Progress(stalled_after_s=30)
     progress.stalled({A: 5}, {A: 10}, 0.0)
     progress.stalled({}, {}, 20.0)
     assert progress.stalled({A: 5}, {A: 10}, 40.0) == {}
 
 
-async def test_a_server_that_says_nothing_or_refuses_does_not_answer() -> None:
+async def test_a_server_that_is_silent_or_refuses_does_not_answer() -> None:
     async def silent() -> bool:
         await asyncio.Event().wait()
         return True
@@ -121,7 +121,7 @@ Asked = Callable[[LaggingApp], Awaitable[tuple[httpx.Response, httpx.Response]]]
 
 @pytest.fixture
 def asked() -> Asked:
-    """What a worker whose servers answer says at /health and /health/ready."""
+    """The responses of /health and /health/ready while the servers answer."""
 
     async def ask(app: LaggingApp, *, broker_answers: bool = True, silent: TP | None = None) -> Any:
         class Store:
@@ -153,7 +153,7 @@ def asked() -> Asked:
 @pytest.mark.parametrize(
     ("broker", "status", "code"), [("answers", "stalled", 503), ("is away", "waiting", 200)]
 )
-async def test_a_worker_that_waits_for_the_broker_is_not_to_be_started_again(
+async def test_a_worker_that_waits_for_the_broker_needs_no_restart(
     asked: Asked, broker: str, status: str, code: int
 ) -> None:
     app = LaggingApp(Standing())
@@ -174,7 +174,7 @@ async def test_a_partition_that_waits_for_its_shard_is_not_stalled_and_the_worke
     assert (ready.status_code, ready.json()["store"]) == (503, "away")
 
 
-async def test_a_partition_that_could_go_on_is_stalled_though_another_one_waits(
+async def test_a_partition_that_could_progress_is_stalled_even_if_another_one_waits(
     asked: Asked,
 ) -> None:
     waiting = Standing(tp=B)
@@ -184,7 +184,7 @@ async def test_a_partition_that_could_go_on_is_stalled_though_another_one_waits(
     assert health.json()["stalled_s"].keys() == {"quotes/0"}
 
 
-async def test_a_partition_whose_shard_says_nothing_waits_and_one_of_another_shard_is_stalled(
+async def test_a_partition_with_a_silent_shard_waits_and_one_of_another_shard_is_stalled(
     asked: Asked,
 ) -> None:
     app = LaggingApp(Standing())
@@ -243,7 +243,7 @@ async def test_a_flush_that_takes_long_is_no_stall_while_redis_takes_its_chunks(
 async def test_a_stopped_partition_is_not_ready_and_says_why_and_a_restart_would_not_help(
     asked: Asked,
 ) -> None:
-    stopped = Standing(state=State.STOPPED, why="900 of the latest 1000 records break a rule")
+    stopped = Standing(state=State.STOPPED, why="900 of the latest 1000 records are invalid")
     health, ready = await asked(LaggingApp(stopped))
     assert (health.status_code, health.json()["status"]) == (200, "ok")
     assert health.json()["partitions"]["quotes/0"]["why"] == stopped.why

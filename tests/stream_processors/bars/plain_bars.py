@@ -1,4 +1,4 @@
-"""What a batch recomputation makes of a log of quotes, in plain Python."""
+"""Batch recomputation of bars from a log of quotes, in plain Python."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from contracts.keyspace import BarValue
 
 
 class Quote(NamedTuple):
-    """At its place in a list stands its offset."""
+    """Its index in a list is its offset."""
 
     instrument_id: int
     price: float
@@ -39,7 +39,7 @@ quotes = st.builds(
 def recomputed(
     log: Sequence[Quote | None], retention: int, incarnation: int
 ) -> dict[int, dict[int, BarValue]]:
-    """All quotes to bars by hand, those that are retained at the end, by instrument and minute."""
+    """Bars computed by hand, those retained at the end, by instrument and minute."""
     of_bar: dict[tuple[int, int], list[tuple[int, Quote]]] = defaultdict(list)
     newest: dict[int, int] = defaultdict(int)
     for offset, quote in enumerate(log):

@@ -1,4 +1,4 @@
-"""Quotes to bars in the store, whatever stops or is replaced wherever it stands."""
+"""Quotes to bars in the store, with workers stopped or replaced at any point."""
 
 from collections.abc import Iterator
 from itertools import cycle
@@ -41,7 +41,7 @@ def _small_steps() -> Iterator[None]:
 
 
 def simulate(log: list[Quote | None], plan: Plan, retention: int) -> World:
-    """Return the world after all is folded; None in the log stands for a record that is none."""
+    """Return the world after all is folded; None in the log stands for an invalid record."""
     world = World(
         sizes=cycle(plan.sizes),
         make={
@@ -70,7 +70,7 @@ def record_of(quote: Quote) -> bytes:
 
 
 def in_place(log: list[Quote | None]) -> list[Quote | None]:
-    """None for what cannot be folded in this partition."""
+    """None for records that cannot be folded in this partition."""
     return [quote if quote and quote.instrument_id in HERE else None for quote in log]
 
 

@@ -21,7 +21,7 @@ class Clock:
 
 
 def closing_at(*ts_s: float, closed_minute: int = NO_MINUTE) -> tuple[Closing, Clock]:
-    """Return what is closed after quotes of these event times."""
+    """Return the newest closed minute after quotes of these event times."""
     clock = Clock()
     closing = Closing(LATE_BY_S, closed_minute, clock)
     if ts_s:
@@ -40,7 +40,9 @@ def test_nothing_is_closed_before_the_first_quote() -> None:
 
 
 @given(st.lists(st.integers(0, 600_000), min_size=1, max_size=9))
-def test_what_is_closed_stays_so_and_no_order_of_the_quotes_matters(ts_ms: list[int]) -> None:
+def test_closed_minutes_stay_closed_and_the_order_of_quotes_does_not_matter(
+    ts_ms: list[int],
+) -> None:
     closing, _ = closing_at()
     closed = []
     for ts in ts_ms:
@@ -58,7 +60,7 @@ def test_a_feed_that_is_ahead_of_the_clock_closes_no_minute_that_has_not_ended()
     assert closing.advance(now_minute + 4) == now_minute
 
 
-def test_where_nothing_comes_any_more_the_clock_closes_what_has_a_bar_and_nothing_beyond() -> None:
+def test_when_quotes_stop_the_clock_closes_minutes_with_a_bar_and_none_beyond() -> None:
     closing, clock = closing_at(125)
     clock.now_s += IDLE_AFTER_S + LATE_BY_S - 1
     assert not closing.is_due(oldest=1)
@@ -68,7 +70,7 @@ def test_where_nothing_comes_any_more_the_clock_closes_what_has_a_bar_and_nothin
     assert closing.advance(2) == 2
 
 
-def test_records_none_of_which_is_a_quote_keep_no_minute_open() -> None:
+def test_invalid_records_keep_no_minute_open() -> None:
     closing, clock = closing_at(125)
     clock.now_s += IDLE_AFTER_S + LATE_BY_S
     closing.note(np.array([], np.int64))
@@ -86,5 +88,5 @@ def test_the_clock_closes_no_minute_before_its_end() -> None:
     assert closing.advance(now_minute + 5) == now_minute + 1
 
 
-def test_a_worker_begins_where_the_one_before_it_had_closed() -> None:
+def test_a_worker_continues_where_the_previous_one_had_closed() -> None:
     assert closing_at(125, closed_minute=5)[0].advance(6) == 5

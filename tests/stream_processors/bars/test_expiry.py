@@ -1,4 +1,4 @@
-"""No key of bars stays for good: what is written after its key expired is given an end again."""
+"""No key of bars lives forever: a bar written after its key expired gets an expiry again."""
 
 from contracts.messages import Quote, encode
 from contracts.topics import QUOTES
@@ -11,7 +11,7 @@ EXPIRE_S = 600
 MINUTE_S = 1_700_000_040
 
 
-async def test_a_bar_that_is_written_after_its_key_expired_is_given_an_end_again() -> None:
+async def test_a_bar_written_after_its_key_expired_gets_an_expiry_again() -> None:
     data: Hashes = {}
     claim, now_s, ends_s = InMemoryClaim(data, QUOTES), 0.0, 0.0
     fold = BarsFold(
@@ -24,7 +24,7 @@ async def test_a_bar_that_is_written_after_its_key_expired_is_given_an_end_again
         monotonic_s=lambda: now_s,
     )
     key = KEYSPACE.bars(0, 4)
-    # A feed that sends the last trade again and again, with its old time.
+    # A feed that repeats the last trade, with its old time.
     quote = encode(Quote(instrument_id=4, price=10.0, size=100, ts=MINUTE_S * 1000))
     for offset, passed_s in enumerate((0, 200, 200, 700, 100, 599, 1_000)):
         now_s += passed_s
@@ -37,5 +37,5 @@ async def test_a_bar_that_is_written_after_its_key_expired_is_given_an_end_again
         commands = next(group.commands for group in groups if group.key == key)
         if "EXPIRE" in commands:
             ends_s = now_s + EXPIRE_S
-        assert now_s < ends_s, "the key has no end"
+        assert now_s < ends_s, "the key has no expiry"
         assert data[key]["newest"] == str(MINUTE_S)

@@ -1,4 +1,4 @@
-"""Bars do not depend on how their quotes were cut into batches, or in which order they came."""
+"""Bars do not depend on how their quotes were batched, or on their order."""
 
 import random
 from collections import defaultdict
@@ -23,7 +23,7 @@ class Quote(NamedTuple):
 
 @dataclass
 class PlainBar:
-    """A bar as one would fold it by hand, a quote at a time."""
+    """A bar folded by hand, a quote at a time."""
 
     quotes: list[Quote]
 
@@ -87,12 +87,12 @@ def streams(draw: st.DrawFn, keys: int = 3) -> list[Quote]:
 
 
 @given(quotes=streams())
-def test_bars_are_those_that_a_fold_by_hand_makes(quotes: list[Quote]) -> None:
+def test_bars_match_a_fold_by_hand(quotes: list[Quote]) -> None:
     assert fold(quotes).tolist() == folded_by_hand(quotes)
 
 
 @given(quotes=streams(keys=1), data=st.data(), seed=st.integers(0, 2**32))
-def test_any_cut_into_batches_merged_in_any_order_gives_the_same_bar(
+def test_any_batching_merged_in_any_order_gives_the_same_bar(
     quotes: list[Quote], data: st.DataObject, seed: int
 ) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(quotes)), max_size=5).map(sorted))
@@ -103,7 +103,7 @@ def test_any_cut_into_batches_merged_in_any_order_gives_the_same_bar(
     ]
     parts = [fold(batch) for batch in batches]
     chance = random.Random(seed)
-    while len(parts) > 1:  # any two become one: every order and every association may come up
+    while len(parts) > 1:  # any two are merged: every order and association may occur
         a = parts.pop(chance.randrange(len(parts)))
         b = parts.pop(chance.randrange(len(parts)))
         parts.append(merge(a, b))
@@ -153,14 +153,14 @@ def test_a_quote_of_size_0_is_a_quote() -> None:
     assert (bar["count"], bar["volume"], bar["notional"], bar["close"]) == (1, 0, 0, 10)
 
 
-def test_no_quotes_are_no_bars() -> None:
+def test_no_quotes_give_no_bars() -> None:
     bars = fold([])
     assert bars.dtype == BAR
     assert len(bars) == 0
 
 
 @pytest.mark.filterwarnings("error")
-def test_sums_beyond_all_numbers_stay_at_the_greatest_one() -> None:
+def test_sums_that_overflow_stay_at_the_largest_float() -> None:
     """JSON has no infinity: a bar with one could not be read again."""
     greatest = float(np.finfo(np.float64).max)
     bar = fold([Quote(0, greatest, greatest, 0, 0), Quote(0, greatest, greatest, 0, 1)])

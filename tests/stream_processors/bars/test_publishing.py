@@ -1,4 +1,4 @@
-"""Quotes to the topic of closed bars, whatever stops or is replaced wherever it stands."""
+"""Quotes to the topic of closed bars, with workers stopped or replaced at any point."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -51,13 +51,13 @@ def _small_steps() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What must stand in the topic of an instrument's minute."""
+    """What the topic must have of an instrument's minute."""
 
     placed: Placed
     is_retained: bool
     on_time: int
-    """offset of the last quote that is not late however the log is cut into batches; -1 if all may
-    be, and the bar need not be there"""
+    """offset of the last quote that is not late in any batching of the log; -1 if all may be late,
+    and the bar may be missing"""
 
 
 def simulate(log: list[Quote], plan: Plan, retention: int, late_by_s: int, clock: str) -> World:
@@ -100,7 +100,7 @@ def expected_of(log: list[Quote], retention: int) -> dict[tuple[int, int], Expec
 
 
 def published(world: World) -> dict[tuple[int, int], list[ClosedBar]]:
-    """All that stands in the topic, by instrument and minute."""
+    """All bars in the topic, by instrument and minute."""
     versions = defaultdict(list)
     for key, value in world.logs[BARS.name, PARTITION]:
         assert value is not None
@@ -181,7 +181,7 @@ def fold_of(claim: InMemoryClaim, producer: InMemoryProducer, clock: Clock) -> B
 
 
 async def test_a_flush_that_only_closes_minutes_writes_the_position_and_nothing_else() -> None:
-    """Or it would look for chunks of its own that a call before, whose answer was lost, removed."""
+    """Otherwise it would look for its own chunks, removed by a call whose reply was lost."""
     clock, producer = Clock(), InMemoryProducer()
     fold = fold_of(InMemoryClaim({}, QUOTES), producer, clock)
     await fold.take(batch_of(QUOTES.name, 0, [(0, record_of(Quote(7, 1, 1, 0)))]))
@@ -195,9 +195,7 @@ async def test_a_flush_that_only_closes_minutes_writes_the_position_and_nothing_
     assert len(producer.logs[BARS.name, 0]) == 1
 
 
-async def test_a_worker_that_gets_no_quote_closes_the_minutes_of_all_that_the_one_before_left() -> (
-    None
-):
+async def test_a_worker_without_quotes_closes_the_minutes_that_the_previous_one_left() -> None:
     clock, producer, claim = Clock(), InMemoryProducer(), InMemoryClaim(defaultdict(dict), QUOTES)
     log = enumerate(record_of(Quote(instrument, 1, 1, 0)) for instrument in range(5))
     before = fold_of(claim, producer, clock)

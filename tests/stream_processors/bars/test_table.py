@@ -1,7 +1,7 @@
-"""The table and a store beside it hold what a batch recomputation makes, whatever happens between.
+"""The table together with a store matches a batch recomputation, whatever happens in between.
 
-The store here is a dict that does what the agent's HSET and HDEL do to it; bars go through the
-stored form and back, as with a real one.
+The store is a dict that mimics the agent's HSET and HDEL; bars are encoded and decoded, as with a
+real store.
 """
 
 from collections import defaultdict
@@ -63,7 +63,7 @@ class Stored:
 
 @dataclass
 class Worker:
-    """What an agent does with a table, and with a store that is a dict."""
+    """The agent's use of a table, with a dict as the store."""
 
     log: list[Quote]
     retention: int
@@ -78,7 +78,7 @@ class Worker:
         self.crash()
 
     def crash(self) -> None:
-        """End and start again: memory is lost, and the log is read from the position on."""
+        """Restart: memory is lost, and the log is read from the position on."""
         self.table, self.next_offset = BarTable(self.retention, RENEW_AFTER_S), self.position
 
     def fold(self, n: int) -> None:
@@ -107,9 +107,9 @@ class Worker:
         self.next_offset += len(batch)
 
     def flush(self, stop_at: int | None = None) -> None:
-        """Write all and then the position; or only the first bars, and crash.
+        """Write everything and then the position; or only the first bars, and crash.
 
-        What is due counts as published: `test_publishing` looks at that.
+        Due bars count as published: `test_publishing` checks that.
         """
         self.table.take_due(MAX_TS_MS // MINUTE_MS)
         self.write(self.table.take_changed(0.0), stop_at)
@@ -195,9 +195,7 @@ def test_a_quote_is_late_if_its_bar_is_not_retained_when_it_comes(
 
 
 @given(log=streams, retention=retentions)
-def test_what_was_written_in_a_lost_flush_is_left_out_of_the_replay(
-    log: list[Quote], retention: int
-) -> None:
+def test_a_replay_skips_what_a_lost_flush_had_written(log: list[Quote], retention: int) -> None:
     worker = Worker(log, retention)
     worker.fold(len(log))
     worker.write(worker.table.take_changed(0.0))
@@ -262,7 +260,7 @@ def test_the_last_minute_of_all_has_a_key_of_its_own() -> None:
     assert table.unknown(np.array([2, 1, 0, 2])).tolist() == [2]
 
 
-def test_thousands_of_instruments_and_bars_find_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thousands_of_instruments_and_bars_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_EVICT_AT_LEAST", 20_000)
     monkeypatch.setattr(tables, "_INSTRUMENTS_AT_MOST", 100_000)
     log = [Quote(i, i + 1.0, 1.0, m * MINUTE_MS) for m in range(3) for i in range(1_500)]
@@ -320,13 +318,13 @@ def test_a_bar_read_from_the_store_is_due_if_its_minute_was_not_closed() -> None
     worker.flush()
     worker.crash()
     worker.table = BarTable(60, RENEW_AFTER_S, closed_minute=0)
-    worker.position = worker.next_offset = 0  # so what is folded has been before
+    worker.position = worker.next_offset = 0  # so all that is folded was folded before
     worker.fold(2)
     assert worker.replayed == 2
     assert due(worker.table, 1) == [(0, 1, 1)]
 
 
-def test_instruments_that_had_no_quote_for_longest_are_forgotten() -> None:
+def test_instruments_without_recent_quotes_are_forgotten() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "_INSTRUMENTS_AT_MOST", 20)
         table = BarTable(60, RENEW_AFTER_S)
@@ -358,7 +356,7 @@ def test_instruments_whose_bars_are_not_published_are_not_forgotten() -> None:
     assert table.take_due(9).instrument_id.tolist() == list(range(20))
 
 
-def test_the_newest_minute_is_written_again_when_half_of_its_life_is_over() -> None:
+def test_the_newest_minute_is_rewritten_after_half_of_its_lifetime() -> None:
     worker = Worker([(4, 1.0, 1.0, 9 * MINUTE_MS)] * 4, retention=60)
     for now_s, is_told in ((0.0, True), (99.0, False), (100.0, True), (101.0, False)):
         worker.fold(1)

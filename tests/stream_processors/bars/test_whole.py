@@ -1,4 +1,4 @@
-"""Since when a partition's bars are whole, after records were lost."""
+"""From when on a partition's bars are complete, after records were lost."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_records_may_be_missing_where_the_log_does_not_reach_back_to_the_positio
 
 
 @pytest.mark.parametrize(("ts_ms", "whole_s"), [(600_000, 660), (649_999, 660), (650_001, 720)])
-async def test_bars_are_whole_from_the_minute_after_the_first_quote_and_what_may_be_late(
+async def test_bars_are_complete_from_the_minute_after_the_first_quote_and_the_allowed_lateness(
     ts_ms: int, whole_s: int
 ) -> None:
     claim = InMemoryClaim({}, QUOTES, PARTITION, whole_s=NOT_WHOLE_YET_S)
@@ -61,7 +61,7 @@ async def test_bars_are_whole_from_the_minute_after_the_first_quote_and_what_may
     assert claim.whole_s == whole_s
 
 
-async def test_bars_of_a_whole_log_are_whole_from_the_beginning() -> None:
+async def test_bars_of_a_complete_log_are_complete_from_the_beginning() -> None:
     claim = InMemoryClaim({}, QUOTES, PARTITION)
     quote = Quote(instrument_id=7, price=1.0, ts=60_000)
     await fold_of(claim).take(batch_of("quotes", PARTITION, [(0, encode(quote))]))

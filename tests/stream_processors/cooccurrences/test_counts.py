@@ -25,13 +25,13 @@ from tests.stream_processors.simulated_store import Hashes
 
 N_ITEMS = 4
 R = dict[int, float]
-"""item -> affinity of a user who comes or leaves"""
+"""item -> affinity of a user who joins or leaves"""
 What = Literal["comes", "leaves"]
 Move = tuple[What, R]
 
 
 def message(offset: int, what: What, r: R, *, lineage: int = LINEAGE) -> bytes:
-    """What a user changes who comes with all items at once, or leaves."""
+    """The changes by a user who joins with all items at once, or leaves."""
     items, affinity = np.array([*r], np.int64), np.array([*r.values()])
     n = len(items)
     taken_out = [TakenOut(offset, items, affinity, items, affinity)] if what == "leaves" else []
@@ -78,7 +78,7 @@ rs = st.dictionaries(
 
 @st.composite
 def moves(draw: st.DrawFn) -> list[Move]:
-    """Users come and leave, each of whom came before."""
+    """Users join and leave, in valid order."""
     here: list[R] = []
     log: list[Move] = []
     for _ in range(draw(st.integers(1, 12))):
@@ -106,7 +106,7 @@ def gram(log: Sequence[Move]) -> dict[tuple[int, int], float]:
 
 
 flushes = st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 3)), max_size=8)
-"""After how many messages more, and how many groups get through before a crash, if there is one."""
+"""After how many more messages, and how many groups are written before a crash, if any."""
 
 
 A_USER: R = {0: 1.0, 1: 1.0}
@@ -118,7 +118,7 @@ A_USER: R = {0: 1.0, 1: 1.0}
 @example(log=[("comes", A_USER), ("leaves", A_USER)], flushes=[(2, 3)], cached=0)
 @settings(max_examples=300)
 @given(log=moves(), flushes=flushes, cached=st.sampled_from([0, 2, 1_000]))
-async def test_rows_are_the_gram_matrix_wherever_a_flush_is_cut(
+async def test_rows_are_the_gram_matrix_wherever_a_flush_is_interrupted(
     log: list[Move], flushes: list[tuple[int, int | None]], cached: int
 ) -> None:
     data: Hashes = {}
@@ -131,7 +131,7 @@ async def test_rows_are_the_gram_matrix_wherever_a_flush_is_cut(
     if all(r_i in (1.0, 2.0) for _, r in log for r_i in r.values()):
         assert found == expected
         assert listed(data) == {str(i) for i, _ in expected}
-    # What left took with it what was too small beside it.
+    # A leaving affinity rounded away much smaller ones.
     greatest = max((r_i for _, r in log for r_i in r.values()), default=0.0)
     for pair in found.keys() | expected.keys():
         close = pytest.approx(expected.get(pair, 0.0), rel=1e-9, abs=1e-12 * greatest**2)
@@ -141,7 +141,7 @@ async def test_rows_are_the_gram_matrix_wherever_a_flush_is_cut(
 async def folded_in_flushes(
     log: list[Move], data: Hashes, flushes: list[tuple[int, int | None]]
 ) -> dict[int, Applied]:
-    """Fold the log; return the highest source offsets that stand with the position at its end."""
+    """Fold the log; return the highest source offsets stored with the final position."""
     position, sources, at = 0, dict[int, Applied](), 0
     fold, claim = fold_of(data)
     for more, groups in flushes:
@@ -164,7 +164,7 @@ TODAY_MS = 1_790_000_000_000
 
 @pytest.mark.parametrize("half_life_days", [14.0, 60.0])
 async def test_pairs_that_only_one_user_had_are_gone_with_the_user(half_life_days: float) -> None:
-    """On today's clock an affinity is 2^40 or 2^170: what rounding leaves is a great number."""
+    """Today an affinity is 2^40 or 2^170: a rounding error is a large number."""
     rule = weighted(half_life_days)
     rng = np.random.default_rng(7)
     log: list[Move] = []
@@ -210,7 +210,7 @@ async def test_a_row_that_became_empty_is_deleted_once_the_position_has_passed()
     assert listed(data) == {"1", "2"}
 
 
-async def test_what_are_no_changes_is_rejected_with_a_reason() -> None:
+async def test_records_without_changes_are_rejected_with_a_reason() -> None:
     fold, _ = fold_of({})
     values = [(0, b"no changes"), (1, message(0, "comes", {0: 1.0})), (2, None)]
     rejections = await fold.take(batch_of(COOCCURRENCES.name, 0, values))
@@ -224,7 +224,7 @@ async def test_a_message_of_a_later_version_stops_the_worker() -> None:
         await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, b"\x81\xa7version\x63")]))
 
 
-async def test_a_foreign_lineage_is_asked_for_once_and_counts_nothing() -> None:
+async def test_a_foreign_lineage_is_looked_up_once_and_does_not_count() -> None:
     data: Hashes = {}
     asked: list[int] = []
     claim = InMemoryClaim(data, COOCCURRENCES)
@@ -236,7 +236,7 @@ async def test_a_foreign_lineage_is_asked_for_once_and_counts_nothing() -> None:
     assert asked == [0, 0]
 
 
-async def test_when_the_histories_begin_anew_the_former_ones_count_no_more() -> None:
+async def test_when_histories_are_rebuilt_the_former_ones_no_longer_count() -> None:
     data: Hashes = {}
     fold, claim = fold_of(data)
     await fold.take(batch_of(COOCCURRENCES.name, 0, [(0, message(0, "comes", {0: 1.0}))]))
@@ -260,13 +260,13 @@ async def test_when_the_histories_begin_anew_the_former_ones_count_no_more() -> 
         (Applied(mark(1, 50), None), 1, False),
     ],
 )
-async def test_histories_that_were_lost_go_on_counting_where_their_log_was_applied(
+async def test_lost_histories_count_again_from_where_their_log_was_applied(
     applied: Applied, incarnation: int, *, lost: bool
 ) -> None:
     position = {LINEAGE_FIELD: str(LINEAGE), INCARNATION_FIELD: str(incarnation)}
     data: Hashes = {KEYSPACE.position(INTERACTIONS, 0): position}
     fold, claim = fold_of(data, {0: applied})
-    # Of the log's first incarnation: of lost histories, or published late by one that was replaced.
+    # Of the log's first incarnation: from lost histories, or published late by a replaced worker.
     values = [(n, message(40 + n, "comes", {0: 1.0})) for n in range(20)]
     before = metrics.REPLAYED_CHANGES._value.get()
     with structlog.testing.capture_logs() as logged:
@@ -295,7 +295,7 @@ async def test_a_fold_is_full_when_many_counts_are_unwritten(
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 20_000])
-async def test_rows_are_written_alike_however_few_are_made_text_at_once(
+async def test_rows_are_written_alike_however_few_are_formatted_at_once(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stored, "_COUNTS_AT_ONCE", at_once)
@@ -320,8 +320,6 @@ async def test_rows_are_written_alike_however_few_are_made_text_at_once(
         ([-(2.0**200)], ["-1.6069380442589903e+60"]),
     ],
 )
-def test_counts_are_written_so_that_people_and_floats_read_them(
-    counts: list[float], texts: list[str]
-) -> None:
+def test_counts_are_readable_to_people_and_as_floats(counts: list[float], texts: list[str]) -> None:
     assert texts_of(np.array(counts, np.float64)) == texts
     assert list(map(float, texts)) == counts

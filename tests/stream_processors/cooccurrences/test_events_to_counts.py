@@ -1,6 +1,6 @@
-"""Events to histories to counts, whatever stops or is replaced wherever it stands.
+"""Events to histories to counts, with workers stopped or replaced at any point.
 
-What everything else rests on: at the end G is the Gram matrix of the histories, to the last count.
+The central guarantee: at the end G is exactly the Gram matrix of the histories.
 """
 
 from collections import Counter, defaultdict
@@ -52,7 +52,7 @@ events = st.builds(
 )
 tombstones = st.builds(Tombstone, st.sampled_from(USERS), st.none() | times)
 Record = Interaction | Tombstone | None
-"""None stands for a record that breaks a rule."""
+"""None stands for an invalid record."""
 records = st.lists(events | events | events | tombstones | st.none(), min_size=1, max_size=20)
 
 Items = dict[int, float]
@@ -61,7 +61,7 @@ Counts = dict[tuple[int, int], float]
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_steps() -> Iterator[None]:
-    """More places to stop at: every bound is at a few rows."""
+    """More points to stop at: every bound is at a few rows."""
     with small_steps(), pytest.MonkeyPatch.context() as patch:
         for name, bound in (
             ("MESSAGE_BYTES", 0),
@@ -93,7 +93,7 @@ def simulate(
 ) -> World:
     """Return the world after all is folded.
 
-    What comes `before` stands in each partition of `cooccurrences` from the start.
+    The records `before` are in each partition of `cooccurrences` from the start.
     """
     world = World(
         sizes=cycle(plan.sizes),
@@ -175,7 +175,7 @@ def gram(histories: dict[str, Items]) -> Counts:
 
 
 def recomputed(log: Sequence[Record], cap: int) -> dict[str, dict[int, int]]:
-    """The last event times in binary mode: of the items that each user touched last."""
+    """The last event times in binary mode, of the items that each user touched last."""
     last_ts: dict[str, dict[int, int]] = defaultdict(dict)
     erased_before: dict[str, int] = defaultdict(int)
     for record in filter(None, log):
@@ -229,7 +229,7 @@ def test_weighted_counts_are_the_gram_matrix_of_the_stored_histories(
     rules = HistoryRules(weighted(HALF_LIFE_DAYS), cap, weight)
     world = simulate(log, plan, rules)
     expected, counts = gram(stored_histories(world)), stored_counts(world)
-    # What an item took out again leaves a rest of the greatest number that was there.
+    # Removing an item leaves a rounding error relative to the largest number.
     scale = max(expected.values(), default=0.0)
     for pair in counts.keys() | expected.keys():
         close = pytest.approx(expected.get(pair, 0.0), rel=1e-9, abs=1e-9 * scale)
@@ -329,7 +329,7 @@ def test_every_broken_record_reaches_the_dead_letters_and_every_row_its_index(
 
 @many
 @given(log=records, plan=plans, data=st.data())
-def test_when_all_users_are_taken_out_no_count_is_left(
+def test_when_all_users_are_removed_no_count_is_left(
     log: list[Record], plan: Plan, data: st.DataObject
 ) -> None:
     affinity = data.draw(

@@ -1,4 +1,4 @@
-"""Users who leave take out what they brought, in memory that does not grow with their pairs."""
+"""Leaving users subtract what they added, in memory that does not grow with their pairs."""
 
 import tracemalloc
 from collections import defaultdict
@@ -32,7 +32,7 @@ def is_here(item: int) -> bool:
 
 
 @given(users=users, others=others, at_once=st.integers(1, 40))
-def test_pieces_are_whole_rows_by_rising_key_and_together_all_that_changes(
+def test_pieces_are_whole_rows_by_ascending_key_and_together_all_changes(
     users: list[dict[int, float]], others: list[tuple[int, int, float]], at_once: int
 ) -> None:
     expected: dict[tuple[int, int], float] = defaultdict(float)

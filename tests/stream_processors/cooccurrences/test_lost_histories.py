@@ -1,4 +1,4 @@
-"""Histories are lost and counts are not, or changes are lost: what counts hold, and a remedy."""
+"""Histories are lost and counts are not, or changes are lost: effects and a remedy."""
 
 from collections.abc import Iterator
 
@@ -56,11 +56,11 @@ def lose(world: World, tag: str) -> None:
 
 
 def make_topic_anew(world: World) -> None:
-    """The log stays as it is: its records are counted on top."""
+    """The log is unchanged: its records are counted on top."""
     for p in range(TOPOLOGY.interactions):
         position = world.data[KEYSPACE.position(INTERACTIONS, p)]
         position[TOPIC_ID_FIELD] = "former"
-        position.pop(LAST_FIELD, None)  # else it would be taken for a copy, which a person decides
+        position.pop(LAST_FIELD, None)  # otherwise it would be taken for a copy
 
 
 def test_they_are_folded_again_from_the_log_and_counted_once() -> None:
@@ -70,7 +70,7 @@ def test_they_are_folded_again_from_the_log_and_counted_once() -> None:
     assert stored_counts(world) == gram(stored_histories(world))
 
 
-def test_after_a_topic_was_made_anew_new_events_are_still_counted() -> None:
+def test_after_a_topic_was_recreated_new_events_are_still_counted() -> None:
     world = simulate(events(0), PLAN, RULES)
     make_topic_anew(world)
     go_on(world, events(1))
@@ -105,7 +105,7 @@ def test_changes_that_were_cut_off_before_they_were_applied_are_counted_as_missi
     assert stored_counts(world) == gram(stored_histories(world)) == expected
 
 
-def test_counts_that_are_deleted_are_made_again_from_the_histories_that_are_there() -> None:
+def test_deleted_counts_are_rebuilt_from_existing_histories() -> None:
     world = simulate(events(0), PLAN, RULES)
     lose(world, "i0")
     go_on(world, events(3))

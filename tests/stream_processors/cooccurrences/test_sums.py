@@ -1,4 +1,4 @@
-"""Changes come out as they went in, added up, whatever is merged in between."""
+"""Changes are added up correctly, whatever is merged in between."""
 
 from collections import defaultdict
 
@@ -44,18 +44,18 @@ def test_each_key_comes_out_once_with_its_sum_and_its_size(
         assert all(delta.is_integer() for part in parts for _, delta in part)
         assert sums.delta.tolist() == exact.tolist()
     else:
-        # A run of whole numbers is only as large as what it comes to.
+        # The size of a run of whole numbers is its sum.
         assert (sums.size <= size).all()
         assert (sums.size >= np.abs(sums.delta)).all()
 
 
-def test_what_was_taken_is_not_there_any_more() -> None:
+def test_taking_the_sums_clears_them() -> None:
     unsummed = unsummed_of([[(1, 1.0)]], 10, 10)
     assert len(unsummed.take()) == 1
     assert len(unsummed.take()) == 0
 
 
 @given(n=st.integers(1, 60))
-def test_it_is_full_when_so_many_distinct_counts_wait_and_no_sooner(n: int) -> None:
+def test_it_is_full_once_enough_distinct_counts_wait_and_no_sooner(n: int) -> None:
     again = [[(key, 1.0) for key in range(n)] for _ in range(10)]
     assert unsummed_of(again, rows_a_run=8, counts_at_most=30).is_full == (n >= 30)

@@ -1,4 +1,4 @@
-"""The table and a store beside it hold every sum, whatever is evicted or lost in between."""
+"""The table together with a store has every sum, whatever is evicted or lost in between."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ Step = tuple[Literal["flush", "crash", "take out"], list[Change]]
 
 @dataclass
 class Worker:
-    """What a fold does with a table, and with a store that is a dict."""
+    """A fold's use of a table, with a dict as the store."""
 
     counts_at_most: int
     rows: set[int] = field(default_factory=set)
@@ -58,7 +58,7 @@ class Worker:
         unread = self.table.unread(numbers[0])
         rows = [item in self.rows for item in self.table.items(unread).tolist()]
         self.table.learn(unread, np.where(rows, 5, NOTHING), np.full(len(rows), UNKNOWN))
-        # These users are 0 or 1 for an item, so that nobody has to count them.
+        # Users' affinities are 0 or 1, so that users need not be counted.
         self.table.add_holders(numbers[0], None, 6)
         assert len(self.table.unread(numbers[0])) == 0
         sums = summed(keys_of(*numbers), np.array(delta))
@@ -108,14 +108,14 @@ def test_the_store_ends_with_every_sum(steps: list[Step], counts_at_most: int) -
     assert stored == {pair: count for pair, count in sums.items() if count}
 
 
-def test_a_row_that_was_not_there_before_is_never_asked_for() -> None:
+def test_a_row_that_did_not_exist_is_never_read() -> None:
     worker = Worker(counts_at_most=1_000)
     worker.flush([(1, 2, 1.0)])
     worker.flush([(1, 3, 1.0), (1, 2, 1.0)])
     assert worker.asked == 0
 
 
-def test_after_a_crash_each_count_is_asked_for_once() -> None:
+def test_after_a_crash_each_count_is_read_once() -> None:
     worker = Worker(counts_at_most=1_000)
     worker.flush([(1, 2, 1.0), (1, 3, 1.0)])
     worker.crash()
@@ -124,7 +124,7 @@ def test_after_a_crash_each_count_is_asked_for_once() -> None:
     assert worker.asked == 1
 
 
-def test_rows_that_were_touched_longest_ago_are_forgotten_first() -> None:
+def test_least_recently_touched_rows_are_forgotten_first() -> None:
     worker = Worker(counts_at_most=10)
     for n, item in enumerate([1, 2, 3, 1]):
         worker.flush([(item, other, 1.0) for other in range(n + 2)])
@@ -133,7 +133,7 @@ def test_rows_that_were_touched_longest_ago_are_forgotten_first() -> None:
     assert worker.asked == 0
 
 
-def test_rounding_that_is_left_of_a_count_is_no_count() -> None:
+def test_a_count_that_is_only_rounding_becomes_0() -> None:
     worker = Worker(counts_at_most=1_000)
     for delta in (0.1 * 2.0**200, 0.2 * 2.0**200, 0.7 * 2.0**200):
         worker.flush([(1, 2, delta), (1, 1, delta), (1, 3, 1.0)])
@@ -142,14 +142,14 @@ def test_rounding_that_is_left_of_a_count_is_no_count() -> None:
     assert worker.counts[1, 3] == 3.0
 
 
-def test_of_whole_counts_the_smallest_stay() -> None:
+def test_the_smallest_whole_counts_stay() -> None:
     worker = Worker(counts_at_most=1_000)
     worker.flush([(1, 1, 2.0**52)])
     worker.flush([(1, 1, 1 - 2.0**52)])
     assert worker.counts[1, 1] == 1.0
 
 
-def test_a_row_without_users_has_nothing_but_zeros() -> None:
+def test_a_row_without_users_is_all_zeros() -> None:
     worker = Worker(counts_at_most=1_000)
     worker.flush([(1, 1, 0.5), (1, 2, 0.5), (2, 1, 0.5), (2, 2, 0.5)])
     worker.flush([(1, 1, -0.5)])
@@ -160,7 +160,7 @@ def test_a_row_without_users_has_nothing_but_zeros() -> None:
     assert worker.asked == 0
 
 
-def test_an_item_is_to_be_listed_until_it_was() -> None:
+def test_an_item_must_be_listed_until_it_is() -> None:
     table = CountTable(1_000)
     numbers = table.numbers(np.array([5, 6]))
     yes, no = np.array([True, True]), np.array([False, True])
@@ -170,7 +170,7 @@ def test_an_item_is_to_be_listed_until_it_was() -> None:
     assert table.list_items(numbers, yes).tolist() == [True, False]
 
 
-def test_items_of_which_no_count_is_in_memory_are_forgotten() -> None:
+def test_items_without_a_count_in_memory_are_forgotten() -> None:
     worker = Worker(counts_at_most=4)
     for item in range(100):
         worker.flush([(item, item, 1.0), (item, item + 1, 1.0)])

@@ -1,4 +1,4 @@
-"""A user comes and is taken out, with each script call on a real store."""
+"""A user is added and removed, with each script call on a real store."""
 
 import dataclasses
 from collections.abc import AsyncIterator
@@ -61,7 +61,7 @@ def batch(topic: Topic, records: list[Published], first: int) -> RecordBatch:
     return made
 
 
-async def test_of_a_user_who_is_away_for_too_long_nothing_is_left(store: Store) -> None:
+async def test_nothing_is_left_of_a_user_who_is_inactive_for_too_long(store: Store) -> None:
     producer, clock_s = InMemoryProducer(), 0.0
     events, changes = await claim_of(store, INTERACTIONS), await claim_of(store, COOCCURRENCES)
     histories = HistoriesFold(events, producer, TOPOLOGY, RULES, clock_s=lambda: clock_s)
@@ -78,9 +78,9 @@ async def test_of_a_user_who_is_away_for_too_long_nothing_is_left(store: Store) 
         next_event = len(log)
         clock_s += waited_s
         await flush(histories, events, next_event)
-        told = producer.logs[COOCCURRENCES.name, 0]
-        assert await counts.take(batch(COOCCURRENCES, told[next_change:], next_change)) == []
-        next_change = len(told)
+        published = producer.logs[COOCCURRENCES.name, 0]
+        assert await counts.take(batch(COOCCURRENCES, published[next_change:], next_change)) == []
+        next_change = len(published)
         await flush(counts, changes, next_change)
     client, keys = store.client, store.keyspace
     assert [record.key for record in log if record.value is None] == [b"gone"]

@@ -1,4 +1,4 @@
-"""Changes count once, however often and however cut they were published."""
+"""Changes count once, however often and in whatever messages they were published."""
 
 from collections import defaultdict
 
@@ -51,9 +51,9 @@ def message(
 
 @st.composite
 def published(draw: st.DrawFn, source: int, events: list[list[Row]]) -> list[Changes]:
-    """All events in messages, and again from some place on, cut elsewhere, as often as you like.
+    """All events in messages, and repeatedly again from some offset on, split differently.
 
-    What may happen: a worker goes on from an offset that it has published, never beyond.
+    As in reality: a worker resumes at an offset that it has published, never beyond.
     """
     messages, reached = [], 0
     for _ in range(draw(st.integers(0, 3))):
@@ -108,7 +108,7 @@ def test_every_change_counts_once_however_it_was_published(
 ONE: list[list[Row]] = [[("own", 1, 2, 1.0)]]
 
 
-def test_a_log_made_anew_counts_again_from_its_first_offset() -> None:
+def test_a_recreated_log_counts_again_from_its_first_offset() -> None:
     counts, applied = applied_in_order(
         [message(0, ONE, 0, 1), message(0, ONE, 0, 1, incarnation=1)]
     )
@@ -123,7 +123,7 @@ def test_what_was_applied_before_is_not_changed_in_place() -> None:
 
 
 @pytest.mark.parametrize("applied", [{3: Applied(7, 0)}, {0: Applied(7, 0), 3: Applied(7, 0)}])
-def test_nothing_is_no_rows(applied: dict[int, Applied]) -> None:
+def test_no_changes_give_no_rows(applied: dict[int, Applied]) -> None:
     fresh, after = unapplied(message(0, [], 0, 0), applied)
     assert len(fresh) == 0
     assert after == applied
@@ -133,7 +133,7 @@ def test_nothing_is_no_rows(applied: dict[int, Applied]) -> None:
     here=st.lists(ids, unique=True, max_size=5),
     rest=st.lists(st.integers(5, 9), unique=True, max_size=5),
 )
-def test_a_user_who_leaves_takes_out_the_product_of_each_pair_of_items(
+def test_a_leaving_user_subtracts_the_product_of_each_pair_of_items(
     here: list[int], rest: list[int]
 ) -> None:
     r = np.arange(10.0) + 2

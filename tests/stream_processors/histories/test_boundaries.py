@@ -1,4 +1,4 @@
-"""An event changes the same whatever the batches, the flushes and the histories in memory."""
+"""An event makes the same changes whatever the batches, flushes and cached histories."""
 
 import dataclasses
 from collections import defaultdict
@@ -53,7 +53,7 @@ rules = st.builds(
     st.sampled_from([None, None, InverseDegree(0.5), MeanValue(1.0, 50.0)]),
 )
 flushes = st.lists(st.tuples(st.integers(0, 6), st.none() | st.integers(0, 3)), max_size=8)
-"""After how many records more, and how many groups get through before a crash, if there is one."""
+"""After how many more records, and how many groups are written before a crash, if any."""
 
 Entries = dict[tuple[int, int], float]
 
@@ -77,7 +77,7 @@ def batch(log: Sequence[Record], first: int, end: int) -> RecordBatch:
 
 
 def published(producer: InMemoryProducer) -> dict[int, list[Entries]]:
-    """What each offset changed in G, each time that it was published."""
+    """Each offset's changes in G, for each time that it was published."""
     found: dict[int, list[Entries]] = defaultdict(list)
     for partition in range(TOPOLOGY.cooccurrences):
         of_offset: dict[int, list[Entries]] = defaultdict(list)
@@ -99,7 +99,7 @@ def offsets_in(changes: Changes) -> set[int]:
 
 
 def entries_of(changes: Changes, offset: int) -> Entries:
-    """What an offset changes, by entry: all deltas, as a sum would depend on their order."""
+    """An offset's changes by entry: all deltas, as a sum would depend on their order."""
     entries: dict[tuple[int, int], list[float]] = defaultdict(list)
     own, mirrored = (
         dataclasses.replace(
@@ -184,7 +184,7 @@ async def test_histories_in_memory_are_not_read_again() -> None:
         await histories.take(batch(log, at, at + 1))
         claim.write((await histories.unwritten()).groups)
         histories.written()
-    assert claim.reads == 2 + 1, "and whether anybody was erased"
+    assert claim.reads == 2 + 1, "and whether any user was erased"
 
 
 async def test_a_bare_history_is_deleted_once_the_position_has_passed() -> None:
@@ -203,8 +203,8 @@ async def test_a_bare_history_is_deleted_once_the_position_has_passed() -> None:
         histories.written()
         stored.append(dict(data[KEYSPACE.history(0, "A")]))
     with_item = {"off": "[0,0]", "1": '{"r":1,"t":0}'}
-    anew = {"off": "[0,3]", "erased": "1", "2": '{"r":1,"t":1}'}
-    assert stored == [with_item, {"off": "[0,1]"}, {}, anew]
+    with_new_item = {"off": "[0,3]", "erased": "1", "2": '{"r":1,"t":1}'}
+    assert stored == [with_item, {"off": "[0,1]"}, {}, with_new_item]
 
 
 async def test_a_record_in_the_wrong_partition_is_rejected_and_names_its_user() -> None:
@@ -247,7 +247,7 @@ async def test_marks_carry_the_logs_incarnation() -> None:
     assert histories._cache.get("A").mark == mark(3, 0)
 
 
-async def test_the_longer_histories_are_the_fewer_records_are_taken_at_once() -> None:
+async def test_longer_histories_mean_fewer_records_per_batch() -> None:
     histories, claim = fold_of({}, InMemoryProducer(), HistoryRules(binary, 500))
     at_once = [histories.records_at_once]
     short: list[Record] = [

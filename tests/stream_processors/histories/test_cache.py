@@ -1,4 +1,4 @@
-"""Histories that differ from the store stay in memory, others as long as there is room."""
+"""Histories that differ from the store stay in memory, others while there is room."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_no_change_is_forgotten_before_the_store_has_it(
             assert cache.changed == changed
 
 
-def test_the_history_that_changed_longest_ago_is_forgotten_first() -> None:
+def test_the_least_recently_changed_history_is_forgotten_first() -> None:
     size = cache_module._OVERHEAD + 1
     cache = HistoryCache(2 * size)
     for user in "ABC":

@@ -1,4 +1,4 @@
-"""What a client sends again, or late, does not bring back a user who was erased."""
+"""Repeated or late events do not bring back an erased user."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,7 +43,7 @@ def batch(log: Sequence[Record], start: int, end: int) -> RecordBatch:
 async def folded(
     log: Sequence[Record], data: Hashes, at_once: int, *, restarted: bool = False
 ) -> InMemoryProducer:
-    """Fold a log, some records a flush, by one worker or by a new one each time."""
+    """Fold a log, some records per flush, by one worker or by a new one each time."""
     producer, fold = InMemoryProducer(), None
     for start in range(0, len(log), at_once):
         if fold is None or restarted:
@@ -69,7 +69,7 @@ BEFORE = [took(1, ERASED_AT_MS - 2_000), took(2, ERASED_AT_MS - 1_000), took(3, 
 @pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize("at_once", [1, 2, 100])
 @pytest.mark.parametrize("erasure", ERASURES)
-async def test_events_from_before_an_erasure_that_come_after_it_are_left_out(
+async def test_events_from_before_an_erasure_that_arrive_after_it_are_skipped(
     erasure: Tombstone, at_once: int, *, restarted: bool
 ) -> None:
     data: Hashes = {}
@@ -93,13 +93,13 @@ async def test_a_user_who_comes_back_has_what_came_after_the_erasure_only(
     assert items_of(data, "A") == {"7", "8"}
 
 
-async def test_what_was_not_sent_before_the_erasure_is_left_out_by_its_time() -> None:
+async def test_events_first_sent_after_the_erasure_are_skipped_by_their_time() -> None:
     data: Hashes = {}
     await folded([*BEFORE, ERASURES[0], took(9, ERASED_AT_MS - 1)], data, 1)
     assert items_of(data, "A") == set()
 
 
-async def test_a_user_who_was_away_for_long_may_come_back_with_any_event() -> None:
+async def test_a_user_who_was_inactive_for_long_may_come_back_with_any_event() -> None:
     data: Hashes = {}
     await folded([*BEFORE, Tombstone("A", ERASED_AT_MS), BEFORE[0]], data, 1)
     assert items_of(data, "A") == {"1"}
@@ -115,7 +115,7 @@ async def test_no_key_names_the_erased_user_and_erasures_of_a_year_ago_are_forgo
     assert data[KEYSPACE.erased(0)].keys() == {pseudonym("C")}
 
 
-async def test_while_nobody_was_erased_nobody_is_looked_up() -> None:
+async def test_without_erasures_no_user_is_looked_up() -> None:
     data: Hashes = {}
     claim = InMemoryClaim(data, INTERACTIONS)
     fold = HistoriesFold(

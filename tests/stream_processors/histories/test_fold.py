@@ -1,4 +1,4 @@
-"""What events change in G adds up to the Gram matrix of the histories, whatever the events are."""
+"""Changes of G add up to the Gram matrix of the histories, whatever the events are."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ DAY_MS = 86_400_000
 
 
 class Event(NamedTuple):
-    """At its place in a list stands its offset."""
+    """Its index in a list is its offset."""
 
     user: int
     item: int
@@ -75,7 +75,7 @@ def user_items(histories: dict[int, History]) -> Matrix:
 
 
 def gram_of(changes: Sequence[Change | Leaving]) -> Matrix:
-    """What changes add up to, as they say it."""
+    """The sum of the changes."""
     gram = np.zeros((N_ITEMS, N_ITEMS))
     for change in changes:
         if isinstance(change, Leaving):
@@ -148,13 +148,13 @@ def test_a_replay_from_stored_histories_makes_the_same_changes_for_the_same_offs
 
 
 def reread(history: History) -> History:
-    """The history as a store gives it back: the same entries, in no particular order."""
+    """The history as read from a store: the same entries, in arbitrary order."""
     by_item = np.sort(history.entries, order="item")[::-1].copy()
     return History(by_item, history.mark)
 
 
 def summed(changes: list[Change]) -> dict[int, list[list[float]]]:
-    """What each offset changes in G, exactly."""
+    """The exact changes of G by each offset."""
     of_offset: dict[int, list[Change]] = defaultdict(list)
     for change in changes:
         of_offset[change.offset].append(change)
@@ -162,7 +162,7 @@ def summed(changes: list[Change]) -> dict[int, list[list[float]]]:
 
 
 @given(log=logs, cap=caps, rule=rules)
-def test_a_history_keeps_at_most_the_cap_and_knows_what_the_store_lacks(
+def test_a_history_keeps_at_most_the_cap_and_knows_what_is_not_stored(
     log: list[Event], cap: int, rule: Affinity
 ) -> None:
     at = len(log) // 2
@@ -205,19 +205,19 @@ def test_of_items_touched_at_one_time_the_greatest_ids_stay() -> None:
         assert sorted(entries(history)) == [2, 3]
 
 
-def test_an_event_that_raises_nothing_still_tells_the_time() -> None:
+def test_an_event_that_raises_nothing_still_updates_the_time() -> None:
     history, changes = one_user([(1, 100), (1, 300), (1, 200)], cap=2)
     assert len(changes) == 1
     assert entries(history) == {1: (1.0, 300)}
 
 
-def test_an_event_so_old_that_it_weighs_nothing_starts_no_history() -> None:
+def test_an_event_too_old_to_have_weight_starts_no_history() -> None:
     history = new()
     assert fold_event(history, 0, 1, 0, 0, 2, weighted(0.001)) == []
     assert len(history) == 0
 
 
-def test_an_item_that_leaves_takes_its_products_out_again() -> None:
+def test_a_leaving_items_products_are_subtracted_again() -> None:
     _, changes = one_user([(1, 100), (2, 200), (3, 300)], cap=2)
     assert [(c.item, sorted(c.j[:-1].tolist()), float(c.delta[-1])) for c in changes] == [
         (1, [], 1.0),
@@ -227,7 +227,7 @@ def test_an_item_that_leaves_takes_its_products_out_again() -> None:
     ]
 
 
-def test_a_history_finds_room_for_any_number_of_items() -> None:
+def test_a_history_has_room_for_any_number_of_items() -> None:
     history, changes = one_user([(item, item) for item in range(100)], cap=NO_CAP)
     assert entries(history) == {item: (1.0, item) for item in range(100)}
     assert sorted(changes[-1].j.tolist()) == list(range(100))
@@ -239,7 +239,7 @@ def one_user(touches: list[tuple[int, int]], cap: int) -> tuple[History, list[Ch
 
 
 @given(log=logs, cap=caps)
-def test_a_user_who_leaves_takes_everything_out_again(log: list[Event], cap: int) -> None:
+def test_a_leaving_users_products_are_all_subtracted_again(log: list[Event], cap: int) -> None:
     histories, changes = fold(log, binary, cap)
     both: list[Change | Leaving] = list(changes)
     for history in histories.values():
@@ -263,7 +263,7 @@ def test_the_last_event_time_is_the_newest_of_all(log: list[Event]) -> None:
     assert new().last_ts_ms() < 0
 
 
-def test_changes_do_not_follow_what_becomes_of_the_history() -> None:
+def test_changes_do_not_alias_the_history() -> None:
     history, changes = one_user([(1, 100), (2, 200)], cap=2)
     before = [(change.j.tolist(), change.delta.tolist()) for change in changes]
     fold_event(history, 2, 3, 0, 300, 2, binary)

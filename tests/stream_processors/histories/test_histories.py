@@ -1,4 +1,4 @@
-"""Histories on a real store and broker, where one of them does what nobody waits for."""
+"""Histories on a real store and broker, with surprises from one of them."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ async def claim_of(store: Store, partition: int) -> Claim:
 async def test_nothing_is_published_from_histories_that_are_no_longer_this_workers(
     broker: str, store_url: str, namespace: str, topology: Topology, what: str
 ) -> None:
-    """The changes would follow from the wrong histories, and keep the right ones out."""
+    """The changes would come from wrong histories, and keep the right ones out."""
     partition = user_partition(USER, topology.interactions)
     client = await connect_async(store_url, "tests")
     producer = Producer(plain(broker))

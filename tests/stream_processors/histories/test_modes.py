@@ -1,6 +1,6 @@
-"""In every mode histories are a batch recomputation of the events, and G is that of the histories.
+"""In every mode histories match a batch recomputation of the events, and G matches the histories.
 
-The recomputation is that of the settings matrix: plain Python, nothing of the fold.
+The recomputation is that of the settings matrix: plain Python, without the fold's code.
 """
 
 from collections import defaultdict
@@ -34,14 +34,14 @@ MODES = [*product(get_args(AffinityName), USER_WEIGHTS)]
 times = st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS) | st.integers(
     START_MS, START_MS + 40 * DAY_MS
 )
-"""In no order, so that events are late; on few days, so that some tie."""
+"""Unordered, so that events are late; on few days, so that some tie."""
 logs = st.lists(
     st.builds(
         Interaction,
         user_id=st.sampled_from("AB"),
         instrument_id=st.integers(0, N_ITEMS - 1),
         event=st.sampled_from(EVENT_TYPES),
-        # Quarters have exact sums, which decide between scales that are equally far.
+        # Quarters have exact sums, which break ties between equally distant scales.
         price=st.none() | st.integers(1, 4_000).map(lambda quarters: quarters / 4),
         ts=times,
     ),
@@ -91,7 +91,7 @@ def user_items(histories: Histories) -> Matrix:
 
 
 def gram_of(changes: list[Change]) -> tuple[Matrix, Matrix]:
-    """What changes add up to, and the greatest that each entry was on the way."""
+    """The sum of the changes, and the maximum of each entry on the way."""
     gram, greatest = np.zeros((2, N_ITEMS, N_ITEMS))
     for change in changes:
         np.add.at(gram, (change.item, change.j), change.delta)
@@ -151,7 +151,7 @@ def test_the_greatest_affinity_is_that_of_the_heaviest_event_to_the_last_bit(
 
 @pytest.mark.parametrize("user_weight", USER_WEIGHTS)
 @given(log=logs, half_life=half_lives)
-def test_no_event_lowers_an_affinity_but_for_its_scale(
+def test_no_event_lowers_an_affinity_except_by_its_scale(
     user_weight: str, log: list[Interaction], half_life: float
 ) -> None:
     rules = rules_of(settings("greatest", user_weight, half_life, NO_CAP))
@@ -176,7 +176,7 @@ def test_a_late_event_that_weighs_less_changes_nothing() -> None:
     assert rows(history) == before
 
 
-def test_an_event_that_weighs_less_still_tells_the_time() -> None:
+def test_an_event_that_weighs_less_still_updates_the_time() -> None:
     history, rules = History.empty(scaled=False), HistoryRules(greatest(14.0), NO_CAP)
     rules.fold(history, 0, 1, TRADE, START_MS, np.nan)
     assert rules.fold(history, 1, 1, VIEW, START_MS + DAY_MS, np.nan) == []
@@ -185,7 +185,7 @@ def test_an_event_that_weighs_less_still_tells_the_time() -> None:
 
 
 @pytest.mark.parametrize("weight", [None, InverseDegree(0.5)])
-def test_an_item_that_was_pushed_out_starts_from_nothing_when_it_comes_back(
+def test_an_item_that_was_pushed_out_starts_from_zero_when_it_comes_back(
     weight: InverseDegree | None,
 ) -> None:
     rules = HistoryRules(greatest(14.0), cap=1, weight=weight)
@@ -200,7 +200,7 @@ def test_an_item_that_was_pushed_out_starts_from_nothing_when_it_comes_back(
 def test_what_changes_neither_scale_nor_affinity_of_a_weighted_user_is_not_published(
     log: list[Interaction], half_life: float
 ) -> None:
-    """As many events more as there are items bring all up to date; then repetitions say nothing."""
+    """As many further events as there are items update all; then repetitions change nothing."""
     log = [event for event in log if event.user_id == log[0].user_id]
     calm = [log[-1]] * (N_ITEMS + 2)
     _, changes = fold(log + calm, rules_of(settings("greatest", "inverse-degree", half_life, 500)))
@@ -222,7 +222,7 @@ def test_another_affinity_is_refused_where_histories_are() -> None:
         check_folding("interactions/0", stored, ours)
 
 
-def test_the_shortest_half_life_that_may_be_set_overflows_in_no_sum_until_2038() -> None:
+def test_the_shortest_allowed_half_life_overflows_no_sum_until_2038() -> None:
     shortest = next(m.ge for m in Settings.model_fields["half_life_days"].metadata)
     in_2038 = 2_145_916_800_000
     one_event = weighted(shortest)(0.0, TRADE, in_2038)

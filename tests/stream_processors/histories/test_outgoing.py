@@ -1,4 +1,4 @@
-"""Each partition is told its rows, in messages that Kafka takes, and never within an event."""
+"""Each partition gets its rows, in messages that Kafka accepts, split between events only."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from stream_processors.cooccurrences.rows import holders_of
 from stream_processors.histories import fold, item_partitions, scaled_fold
 from stream_processors.histories.fold import Change, Leaving
 from stream_processors.histories.item_partitions import ItemPartitions
-from stream_processors.histories.outgoing import MESSAGE_BYTES, PAIR_BYTES, Told, messages
+from stream_processors.histories.outgoing import MESSAGE_BYTES, PAIR_BYTES, Message, messages
 from stream_processors.transport import producer
 from tests.stream_processors.spread import spread
 
 _OF_A_RECORD = 100
-"""Bytes that Kafka's format adds to a record."""
+"""Overhead of a record in Kafka's format, in bytes."""
 PARTITIONS = 3
 
 ids = st.sampled_from([0, 1, 2, 3, 4, 2**21, 2**63 - 1])
@@ -42,7 +42,7 @@ def leaving_of(items: dict[int, float]) -> Leaving:
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[AnyChange]:
-    """Changes at rising offsets, some of which are of one event."""
+    """Changes at ascending offsets, some of the same event."""
     changes = draw(
         st.lists(
             st.builds(change_of, ids, others, numbers, st.integers(-1, 1))
@@ -75,13 +75,13 @@ def entries_of(changes: list[AnyChange]) -> Entries:
     return {entry: delta for entry, delta in entries.items() if delta}
 
 
-def told_of(log: list[AnyChange], enough_bytes: int) -> list[Iterator[Told]]:
+def sent_by(log: list[AnyChange], enough_bytes: int) -> list[Iterator[Message]]:
     return messages(log, ItemPartitions(PARTITIONS), enough_bytes, counts_holders=True)
 
 
-def told_to(partition: int, told: list[Told]) -> Entries:
+def received_by(partition: int, sent: list[Message]) -> Entries:
     entries: Entries = defaultdict(float)
-    for one in told:
+    for one in sent:
         for rows in spread(Changes(0, 0, 0, *one)):
             columns = (column.tolist() for column in rows)
             for i, j, delta in zip(*columns, strict=True):
@@ -89,39 +89,39 @@ def told_to(partition: int, told: list[Told]) -> Entries:
     return {entry: delta for entry, delta in entries.items() if delta}
 
 
-def offsets_in(told: Told) -> list[int]:
-    offsets = [*told.own.offset.tolist(), *told.mirrored.offset.tolist()]
-    return [*offsets, *(one.offset for one in told.taken_out)]
+def offsets_in(message: Message) -> list[int]:
+    offsets = [*message.own.offset.tolist(), *message.mirrored.offset.tolist()]
+    return [*offsets, *(one.offset for one in message.taken_out)]
 
 
-def test_users_who_leave_share_a_message_only_as_far_as_its_reader_can_bear_their_pairs() -> None:
+def test_leaving_users_share_a_message_only_as_far_as_its_reader_can_handle_their_pairs() -> None:
     items, ones = np.arange(500), np.ones(500)
     log: list[AnyChange] = [Leaving(offset, items, ones) for offset in range(20)]
-    (told,) = messages(log, ItemPartitions(1), MESSAGE_BYTES, counts_holders=False)
-    pairs = [sum(map(len, one.taken_out)) for one in told]
+    (sent,) = messages(log, ItemPartitions(1), MESSAGE_BYTES, counts_holders=False)
+    pairs = [sum(map(len, one.taken_out)) for one in sent]
     assert sum(pairs) == 20 * 500**2
     assert max(pairs) == 500**2
 
 
 @given(log=logs(), enough_bytes=st.integers(1, 300))
-def test_all_partitions_together_are_told_each_entry_once(
+def test_all_partitions_together_get_each_entry_once(
     log: list[AnyChange], enough_bytes: int
 ) -> None:
-    told = [list(its) for its in told_of(log, enough_bytes)]
+    sent = [list(its) for its in sent_by(log, enough_bytes)]
     entries: Entries = {}
-    for partition, its in enumerate(told):
-        entries |= told_to(partition, its)
+    for partition, its in enumerate(sent):
+        entries |= received_by(partition, its)
     assert entries == entries_of(log)
 
 
 @given(log=logs(), enough_bytes=st.integers(1, 300))
-def test_the_partition_of_an_item_is_told_how_many_users_have_it(
+def test_an_items_partition_gets_how_many_users_have_it(
     log: list[AnyChange], enough_bytes: int
 ) -> None:
     found, expected = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
-    for partition, its in enumerate(told_of(log, enough_bytes)):
-        for told in its:
-            for items, holders in holders_of(Changes(0, 0, 0, *told)):
+    for partition, its in enumerate(sent_by(log, enough_bytes)):
+        for message in its:
+            for items, holders in holders_of(Changes(0, 0, 0, *message)):
                 assert holders is not None
                 for item, change in zip(items.tolist(), holders.tolist(), strict=True):
                     found[partition, item] += change
@@ -134,45 +134,45 @@ def test_the_partition_of_an_item_is_told_how_many_users_have_it(
     assert {of: n for of, n in found.items() if n} == {of: n for of, n in expected.items() if n}
 
 
-def test_of_affinities_that_are_1_nobody_is_told_how_many_users_have_an_item() -> None:
-    (told,) = messages([change_of(1, {}, 1.0, 1)], ItemPartitions(1), 1, counts_holders=False)
-    assert next(told).own.holders is None
+def test_with_affinities_of_1_messages_omit_how_many_users_have_an_item() -> None:
+    (sent,) = messages([change_of(1, {}, 1.0, 1)], ItemPartitions(1), 1, counts_holders=False)
+    assert next(sent).own.holders is None
 
 
 @given(log=logs(), enough_bytes=st.integers(1, 300))
-def test_an_offset_stands_in_one_message_a_partition_and_they_rise(
+def test_each_offset_is_in_one_message_per_partition_in_ascending_order(
     log: list[AnyChange], enough_bytes: int
 ) -> None:
-    for its in told_of(log, enough_bytes):
+    for its in sent_by(log, enough_bytes):
         last = -1
-        for told in its:
-            assert min(offsets_in(told)) > last
-            last = max(offsets_in(told))
-            for blocks in (told.own, told.mirrored):
+        for message in its:
+            assert min(offsets_in(message)) > last
+            last = max(offsets_in(message))
+            for blocks in (message.own, message.mirrored):
                 assert (np.diff(blocks.offset) >= 0).all()
 
 
 @given(log=logs(), enough_bytes=st.integers(1, 300))
-def test_a_message_ends_with_the_offset_that_makes_it_enough(
+def test_a_message_ends_with_the_offset_that_reaches_the_limit(
     log: list[AnyChange], enough_bytes: int
 ) -> None:
-    for its in told_of(log, enough_bytes):
-        told = list(its)
-        for one in told[:-1]:
+    for its in sent_by(log, enough_bytes):
+        sent = list(its)
+        for one in sent[:-1]:
             assert size(one) >= enough_bytes
-        for one in told:
+        for one in sent:
             before_last = [offset for offset in offsets_in(one) if offset < max(offsets_in(one))]
             assert not before_last or size(one, max(before_last)) < enough_bytes
 
 
-def size(told: Told, last: int = 2**62) -> int:
+def size(message: Message, last: int = 2**62) -> int:
     blocks = [
         (offset, rows)
-        for some in (told.own, told.mirrored)
+        for some in (message.own, message.mirrored)
         for offset, rows in zip(some.offset.tolist(), some.rows.tolist(), strict=True)
     ]
-    blocks += [(one.offset, len(one.i) + len(one.j)) for one in told.taken_out]
-    pairs = sum(len(one) for one in told.taken_out if one.offset <= last)
+    blocks += [(one.offset, len(one.i) + len(one.j)) for one in message.taken_out]
+    pairs = sum(len(one) for one in message.taken_out if one.offset <= last)
     size = sum(EVENT_BYTES + ROW_BYTES * rows for offset, rows in blocks if offset <= last)
     return size + PAIR_BYTES * pairs
 
@@ -188,14 +188,14 @@ def test_a_message_of_the_widest_numbers_is_below_the_limit(cap: int, changes: i
     assert len(message) + _OF_A_RECORD < producer._MAX_REQUEST_BYTES
 
 
-def test_a_user_of_the_greatest_history_leaves_in_one_message() -> None:
+def test_a_user_with_the_longest_history_leaves_in_one_message() -> None:
     wide, floats = np.full(5_000, 2**62), np.full(5_000, 0.1)
     one = TakenOut(2**48, wide, floats, wide, floats)
     message = encode_changes(Changes(7, 9, 2**52, Blocks.none(), Blocks.none(), [one]))
     assert len(message) + _OF_A_RECORD < producer._MAX_REQUEST_BYTES
 
 
-def test_items_are_forgotten_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_are_forgotten_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_partitions, "_ITEMS_AT_MOST", 10)
     partitions = ItemPartitions(PARTITIONS)
     for first in range(0, 200, 3):

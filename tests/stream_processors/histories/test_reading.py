@@ -1,4 +1,4 @@
-"""Histories come out of Redis as they are in it, also those that one call would be too long for."""
+"""Histories are read from Redis intact, even if too long for one call."""
 
 from collections.abc import AsyncIterator
 

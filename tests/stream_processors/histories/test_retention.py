@@ -1,4 +1,4 @@
-"""Users who have been away for long are taken out, and those who came back are not."""
+"""Users who are inactive for long are removed, and those who came back are not."""
 
 import pytest
 
@@ -20,7 +20,7 @@ RULES = HistoryRules(binary, 500, retention_days=RETENTION_DAYS)
 
 
 class Worker:
-    """Histories with a clock that the test moves."""
+    """Histories with a clock controlled by the test."""
 
     def __init__(self) -> None:
         self.data: Hashes = {}
@@ -69,7 +69,7 @@ class Worker:
         return set(self.data[KEYSPACE.active(0)])
 
 
-async def test_users_whose_last_event_is_too_old_are_taken_out() -> None:
+async def test_users_whose_last_event_is_too_old_are_removed() -> None:
     worker = Worker()
     for user, day in (("old", 0), ("just in time", 1.001), ("newest", 1 + RETENTION_DAYS)):
         await worker.fold(user, day)
@@ -116,7 +116,7 @@ async def test_not_all_of_many_users_leave_at_once(monkeypatch: pytest.MonkeyPat
     assert worker.tombstones() == ["a", "b"]
 
 
-async def test_users_leave_no_faster_than_their_pairs_can_be_taken_out(
+async def test_users_leave_no_faster_than_their_pairs_can_be_subtracted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Those of a user with one item take 4 s.
@@ -135,7 +135,7 @@ async def test_users_leave_no_faster_than_their_pairs_can_be_taken_out(
         assert worker.tombstones() == list(left)
 
 
-async def test_without_users_nobody_is_taken_out() -> None:
+async def test_without_users_none_are_removed() -> None:
     worker = Worker()
     await worker.a_minute_later()
     assert worker.tombstones() == []

@@ -1,4 +1,4 @@
-"""What events of weighted users change in G adds up to the Gram matrix of the histories."""
+"""Changes of G by weighted users add up to the Gram matrix of the histories."""
 
 import math
 from collections import defaultdict
@@ -29,7 +29,7 @@ UNWEIGHTED = InverseDegree(0.0)
 
 
 class Event(NamedTuple):
-    """At its place in a list stands its offset."""
+    """Its index in a list is its offset."""
 
     user: int
     item: int
@@ -103,7 +103,7 @@ def gram_of(changes: list[Change]) -> Matrix:
 
 
 def reread(history: History) -> History:
-    """The history as a store gives it back: the same entries, in no particular order."""
+    """The history as read from a store: the same entries, in arbitrary order."""
     by_item = np.sort(history.entries, order="item")[::-1].copy()
     return History(by_item, history.mark)
 
@@ -131,7 +131,7 @@ def test_a_replay_from_stored_histories_makes_the_same_changes_for_the_same_offs
 
 
 def summed(changes: list[Change]) -> dict[int, list[list[float]]]:
-    """What each offset changes in G, exactly."""
+    """The exact changes of G by each offset."""
     of_offset: dict[int, list[Change]] = defaultdict(list)
     for change in changes:
         of_offset[change.offset].append(change)
@@ -156,7 +156,7 @@ def test_each_affinity_is_that_of_an_unweighted_user_times_its_scale(
 def test_once_all_are_up_to_date_similarities_are_scikit_learns_with_the_users_scales(
     log: list[Event], rule: Affinity, weight: UserWeight
 ) -> None:
-    """As many events more as a history has items, which change no scale, bring all up to date."""
+    """As many further events as a history has items, which change no scale, update all."""
     last = {event.user: event for event in log}
     calm = [event._replace(value=NO_VALUE) for event in last.values() for _ in range(N_ITEMS)]
     histories, changes = fold(log + calm, rule, NO_CAP, weight)
@@ -203,7 +203,7 @@ def touch(
     return fold_scaled_event(history, 9, item, 0, ts_ms, value, cap, binary, weight)
 
 
-def test_an_event_brings_itself_and_the_item_furthest_behind_up_to_date() -> None:
+def test_an_event_updates_its_item_and_the_one_furthest_behind() -> None:
     history, weight = new(), InverseDegree(0.5)
     for item in (1, 2, 3):
         touch(history, item, item, weight=weight)
@@ -223,7 +223,7 @@ def test_an_event_older_than_a_full_history_changes_nothing_not_even_the_mean() 
     assert history.entries.tolist() == before
 
 
-def test_an_item_that_leaves_takes_its_values_out_of_the_mean() -> None:
+def test_a_leaving_items_values_no_longer_count_in_the_mean() -> None:
     history, weight = new(), MeanValue(1.0, 10.0)
     for item, value in ((1, 70.0), (2, 20.0), (3, 40.0)):
         touch(history, item, item, value, 2, weight=weight)

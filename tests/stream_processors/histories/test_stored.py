@@ -1,4 +1,4 @@
-"""Histories are read back as they were written, and people can read them, too."""
+"""Histories are read back as they were written, and are readable to people."""
 
 import msgspec
 import numpy as np
@@ -87,7 +87,7 @@ def test_items_that_left_are_deleted_and_others_are_left_alone() -> None:
     assert data[KEY] == {"off": "[0,7]", "2": "untouched", "3": '{"r":1,"t":9}'}
 
 
-def test_a_user_who_was_taken_out_keeps_the_offset_and_leaves_the_index() -> None:
+def test_a_removed_user_keeps_the_offset_and_leaves_the_index() -> None:
     data: Hashes = {}
     its = history([(1, 1.0, 5)], scaled=False)
     write(data, its)

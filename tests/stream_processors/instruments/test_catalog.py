@@ -17,11 +17,11 @@ from tests.stream_processors.simulated_store import Hashes
 
 N_INSTRUMENTS = 3
 Change = tuple[int, bool]
-"""instrument id, whether it is told of or taken out"""
+"""instrument id, and whether it is described or removed"""
 
 logs = st.lists(st.tuples(st.integers(0, N_INSTRUMENTS - 1), st.booleans()), max_size=12)
 flushes = st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 3)), max_size=8)
-"""After how many records more, and how many groups get through before a crash, if there is one."""
+"""After how many more records, and how many groups are written before a crash, if any."""
 
 
 def instrument(instrument_id: int, name: str) -> Instrument:
@@ -29,8 +29,8 @@ def instrument(instrument_id: int, name: str) -> Instrument:
 
 
 def value(change: Change, name: str) -> bytes | None:
-    instrument_id, is_told = change
-    return encode_instrument(instrument(instrument_id, name)) if is_told else None
+    instrument_id, is_described = change
+    return encode_instrument(instrument(instrument_id, name)) if is_described else None
 
 
 def batch(log: list[Change], start: int, end: int) -> RecordBatch:
@@ -57,21 +57,21 @@ def stored(data: Hashes) -> dict[int, CatalogEntry]:
 
 def last_writers(log: list[Change], incarnation: int = 0) -> dict[int, CatalogEntry]:
     expected: dict[int, CatalogEntry] = {}
-    for offset, (instrument_id, is_told) in enumerate(log):
+    for offset, (instrument_id, is_described) in enumerate(log):
         expected.pop(instrument_id, None)
-        if is_told:
-            told = msgspec.structs.asdict(instrument(instrument_id, str(offset)))
-            expected[instrument_id] = CatalogEntry(**told, off=(incarnation, offset))
+        if is_described:
+            fields = msgspec.structs.asdict(instrument(instrument_id, str(offset)))
+            expected[instrument_id] = CatalogEntry(**fields, off=(incarnation, offset))
     return expected
 
 
-@example(  # the instrument is taken out, and the worker ends before it has written the position
+@example(  # the instrument is removed, and the worker ends before it has written the position
     log=[(0, True), (0, False)], flushes=[(2, 1)], cached=0
 )
 @example(log=[(0, True), (0, False), (0, True)], flushes=[(1, None), (2, 1)], cached=9)
 @settings(max_examples=300)
 @given(log=logs, flushes=flushes, cached=st.sampled_from([0, 9]))
-async def test_the_newest_record_of_each_instrument_stands_wherever_a_flush_is_cut(
+async def test_the_newest_record_of_each_instrument_wins_wherever_a_flush_is_interrupted(
     log: list[Change], flushes: list[tuple[int, int | None]], cached: int
 ) -> None:
     data: Hashes = {}
@@ -124,7 +124,7 @@ async def test_a_record_of_a_later_log_counts_though_its_offset_is_lower() -> No
     assert stored(data)[0].off == (1, 0)
 
 
-async def test_redis_is_asked_once_for_an_instrument() -> None:
+async def test_an_instrument_is_read_from_redis_once() -> None:
     log = [(0, True), (1, True), (0, True), (1, False)]
     fold, claim = fold_of({})
     for at in range(4):
@@ -144,7 +144,7 @@ async def test_many_instruments_are_read_and_written_as_few_are() -> None:
         assert stored(data) == last_writers(log), again
 
 
-async def test_what_breaks_a_rule_is_rejected_alone_in_the_batchs_order() -> None:
+async def test_invalid_records_are_rejected_alone_in_batch_order() -> None:
     claim = InMemoryClaim({}, INSTRUMENTS, partition=instrument_partition(4, 8))
     fold = CatalogFold(claim.as_claim(), partitions=8)
     elsewhere = next(i for i in range(9) if instrument_partition(i, 8) != claim.partition)

@@ -1,4 +1,4 @@
-"""A feed of which too much is bad stops its partition."""
+"""A feed with too many bad records stops its partition."""
 
 from itertools import accumulate
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stream_processors.partition.bad_records import WINDOW, BadRecords, TooManyBadRecordsError
 
 Piece = tuple[int, list[int]]
-"""Records, and the places of bad ones."""
+"""Records, and the indices of bad ones."""
 pieces = st.lists(
     st.integers(1, 2_500).flatmap(
         lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)).map(sorted))
@@ -19,7 +19,7 @@ pieces = st.lists(
 
 
 @given(pieces)
-def test_however_bad_it_is_a_share_of_1_stops_nothing(seen: list[Piece]) -> None:
+def test_with_a_share_of_1_no_bad_records_stop_it(seen: list[Piece]) -> None:
     bad_records = BadRecords(1.0)
     for records, bad in seen:
         bad_records.add(records, bad)
@@ -44,14 +44,14 @@ def test_it_stops_at_the_first_record_where_the_share_of_the_latest_1000_is_abov
         bad_records.add(records, bad)
 
 
-def test_how_many_records_came_at_once_decides_nothing() -> None:
+def test_the_batch_size_does_not_matter() -> None:
     places = list(range(0, 50_000, 3))
     BadRecords(0.34).add(50_000, places)
     with pytest.raises(TooManyBadRecordsError):
         BadRecords(0.33).add(50_000, places)
 
 
-def test_a_few_bad_records_at_the_start_say_nothing_yet() -> None:
+def test_a_few_bad_records_at_the_start_do_not_stop_it() -> None:
     bad_records = BadRecords(0.1)
     bad_records.add(10, list(range(10)))
     bad_records.add(5_000, [])

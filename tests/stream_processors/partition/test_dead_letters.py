@@ -1,4 +1,4 @@
-"""Dead letters on their way: what waits for them, and what need not."""
+"""Dead letters in flight: what waits for them, and what does not."""
 
 import asyncio
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def offsets(world: World) -> list[bytes]:
     return [letter["offset"] for letter in world.headers]
 
 
-async def test_a_batch_goes_on_while_its_letters_are_on_their_way_and_the_next_waits_for_them() -> (
+async def test_a_batch_continues_while_its_letters_are_in_flight_and_the_next_waits_for_them() -> (
     None
 ):
     world = World(sizes=cycle([1]), make={})
@@ -63,7 +63,7 @@ class Refusing:
         raise TopicAuthorizationFailedError
 
 
-async def test_what_the_broker_refuses_for_good_reaches_everyone_who_would_pass_it() -> None:
+async def test_a_permanent_refusal_reaches_every_caller_that_would_pass_it() -> None:
     letters = DeadLetters(cast("Producer", Refusing()))
     await letters.publish(tp(), bad(0))
     for waiting in (

@@ -1,4 +1,4 @@
-"""Each partition is written once an interval, each at a moment of its own."""
+"""Each partition is written once per interval, at its own moment."""
 
 import itertools
 import math
@@ -41,7 +41,7 @@ def test_partitions_written_at_once_are_due_spread_over_the_next_interval(
 
 
 @given(intervals, partitions, st.lists(st.floats(0, 3), min_size=20, max_size=20))
-def test_a_slow_write_delays_the_next_and_makes_up_for_none(
+def test_a_slow_write_delays_the_next_and_is_not_caught_up(
     interval_s: float, of: tuple[int, int], took: list[float]
 ) -> None:
     times, now_s, began = FlushTimes(interval_s, *of), 0.0, []

@@ -1,4 +1,4 @@
-"""What is logged of a partition that does not go on at its position."""
+"""What is logged of a partition that does not resume at its position."""
 
 import structlog
 from faust.types import TP
@@ -18,7 +18,7 @@ def logged(resume: Resume, end: int) -> list[EventDict]:
     return logs
 
 
-def test_a_first_start_alarms_nobody_though_there_are_records_already() -> None:
+def test_a_first_start_is_no_alarm_even_with_existing_records() -> None:
     resume = where_to_resume({"epoch": "1"}, LogBounds("a", earliest=0, end=9), is_refused=False)
 
     (line,) = logged(resume, 9)
@@ -27,7 +27,7 @@ def test_a_first_start_alarms_nobody_though_there_are_records_already() -> None:
     assert "empty" not in line["event"]
 
 
-def test_nothing_is_said_of_an_empty_log_that_is_read_for_the_first_time() -> None:
+def test_nothing_is_logged_about_an_empty_log_read_for_the_first_time() -> None:
     resume = where_to_resume({"epoch": "1"}, LogBounds("a", earliest=0, end=0), is_refused=False)
 
     assert logged(resume, 0) == []
@@ -42,7 +42,7 @@ def test_a_log_without_its_beginning_and_a_redis_without_a_position_are_an_alarm
     assert line["why"] == "redis was empty"
 
 
-def test_a_topic_that_was_made_anew_is_an_alarm_also_if_it_is_whole() -> None:
+def test_a_recreated_topic_is_an_alarm_even_if_complete() -> None:
     position = {"next": "7", "incarnation": "0", "topic_id": "b"}
     resume = where_to_resume(position, LogBounds("a", earliest=0, end=9), is_refused=False)
 

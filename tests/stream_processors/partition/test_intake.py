@@ -1,4 +1,4 @@
-"""Fields that are not known are counted, and named once each, of a bounded number."""
+"""Unknown fields are counted, and logged once each, up to a bound."""
 
 import structlog
 from prometheus_client import REGISTRY
@@ -25,7 +25,7 @@ def test_records_are_counted_and_a_name_is_logged_once() -> None:
     assert all("UNKNOWN_FIELDS=refuse" in entry["event"] for entry in logs)
 
 
-def test_a_feed_that_makes_up_names_fills_no_log_and_no_memory() -> None:
+def test_a_feed_with_generated_names_fills_neither_log_nor_memory() -> None:
     intake = Intake()
     with structlog.testing.capture_logs() as logs:
         for n in range(1_000):

@@ -1,4 +1,4 @@
-"""The life of a partition: what it does in each state, by which order, and how it ends."""
+"""The life of a partition: what it does in each state, in which order, and how it ends."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from stream_processors.store.chunks import Group, command
 from stream_processors.store.claims import Claim, Store
 from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
-from stream_processors.transport.log import Log, LogBounds, TopicMadeAnewError
+from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
 from tests.patience import PATIENCE_S
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
@@ -37,7 +37,7 @@ WITHIN_S = PATIENCE_S
 
 
 class AtOnce(Turns):
-    """Lets everyone go on at once, but for whoever asks for what is `held`."""
+    """Lets every call continue at once, except those for what is `held`."""
 
     held: asyncio.Event | None = None
 
@@ -48,7 +48,7 @@ class AtOnce(Turns):
 
 @dataclass
 class Scene:
-    """The servers, as far as one partition sees them."""
+    """The servers as seen by one partition."""
 
     data: Hashes = field(default_factory=dict)
     turns: AtOnce = field(default_factory=AtOnce)
@@ -57,12 +57,12 @@ class Scene:
     end: int = 0
     clock_s: float = 0.0
     is_members: bool = False
-    """whether the group says that the partition is its worker's"""
+    """whether the group confirms the partition as its worker's"""
     sought: list[tuple[int, object]] = field(default_factory=list)
     records: dict[int, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
-    """key and value of what the log has at an offset"""
+    """key and value of the record at an offset"""
     epoch_ends: dict[int, int] = field(default_factory=dict)
-    """where the logs of leaders end, by their epochs"""
+    """where leader epochs end"""
     folds: list["Summing"] = field(default_factory=list)
     letters: list[int] = field(default_factory=list)
     before_bounds: Callable[[], None] = lambda: None
@@ -95,7 +95,7 @@ class Scene:
     def epoch(self) -> int:
         return int(self.position.get("epoch", 0))
 
-    # What a partition asks of the log and of the transport.
+    # The log and the transport, as a partition uses them.
 
     async def bounds(self, topic: str, partition: int) -> LogBounds:
         self.before_bounds()
@@ -103,7 +103,7 @@ class Scene:
 
     async def check(self, topic: str, topic_id: str) -> None:
         if topic_id != self.topic_id:
-            raise TopicMadeAnewError(f"{topic} is {self.topic_id}, was {topic_id}")
+            raise TopicRecreatedError(f"{topic} is {self.topic_id}, was {topic_id}")
 
     async def record(
         self, topic: str, partition: int, offset: int
@@ -129,7 +129,7 @@ class Scene:
         end: int | None = None,
         leader_epoch: int = UNKNOWN_EPOCH,
     ) -> None:
-        """Hand it what a fetch at `start` brought; each record's value is its offset."""
+        """Deliver the result of a fetch at `start`; each record's value is its offset."""
         values = [(offset, b"%d" % offset) for offset in offsets]
         batch = batch_of("quotes", 0, values, start=start, life=self.sought[-1][1])
         if end is not None:
@@ -138,7 +138,7 @@ class Scene:
 
 
 class Letters:
-    """The dead letters' way, which is open."""
+    """Dead letters that are always accepted."""
 
     def __init__(self, letters: list[int]) -> None:
         self._letters = letters
@@ -151,7 +151,7 @@ class Letters:
 
 
 class Summing:
-    """A fold that adds offsets up; those in `bad` break a rule."""
+    """A fold that adds offsets up; those in `bad` are invalid."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class Summing:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(life, "_BEGIN_ANEW_AFTER_S", 0)
+    monkeypatch.setattr(life, "_RESTART_AFTER_S", 0)
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def scene() -> Scene:
 
 @contextlib.asynccontextmanager
 async def living(partition: Partition) -> AsyncIterator[asyncio.Task[None]]:
-    """Let it live until the block's end."""
+    """Keep it alive until the end of the block."""
     task = asyncio.create_task(partition.run())
     try:
         with structlog.testing.capture_logs():
@@ -214,7 +214,7 @@ async def living(partition: Partition) -> AsyncIterator[asyncio.Task[None]]:
 
 
 def tick(scene: Scene, partition: Partition) -> None:
-    """Let an interval pass, and the partition see that."""
+    """Let an interval pass, and let the partition notice."""
     scene.clock_s += 1
     partition._woken.set()
 
@@ -226,12 +226,12 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 async def folding(partition: Partition) -> None:
-    """Return when it folds, and its next write is an interval away."""
+    """Wait until it folds, and its next write is an interval away."""
     await until(lambda: partition.state is State.FOLDING)
     await until(lambda: partition._flush_times.in_s(partition._clock_s()) > 0)
 
 
-async def test_what_is_due_is_written_though_no_record_has_come_and_nothing_else_is(
+async def test_due_writes_happen_without_new_records_and_no_others(
     scene: Scene,
 ) -> None:
     partition = scene.partition()
@@ -247,8 +247,8 @@ async def test_what_is_due_is_written_though_no_record_has_come_and_nothing_else
     assert (scene.position["next"], scene.position["closed"]) == ("0", "60")
 
 
-async def test_the_epoch_is_raised_before_the_log_is_asked_for_its_bounds(scene: Scene) -> None:
-    """A former owner may flush until then; bounds of before would look like another log's."""
+async def test_the_epoch_is_raised_before_the_logs_bounds_are_read(scene: Scene) -> None:
+    """An earlier owner may flush until then; earlier bounds would look like another log's."""
     asked_at: list[int] = []
     scene.before_bounds = lambda: asked_at.append(scene.epoch())
     async with living(scene.partition()) as _:
@@ -278,7 +278,7 @@ async def test_a_position_that_a_former_owner_moved_beyond_a_known_end_starts_no
         ({"topic_id": "one"}, "7"),
         ({"topic_id": "one", "next": "1"}, "7"),  # which the log no longer has
     ],
-    ids=["empty store", "topic made anew", "same topic", "cut log"],
+    ids=["empty store", "topic recreated", "same topic", "cut log"],
 )
 async def test_a_state_that_lives_with_its_log_is_emptied_before_another_log_is_folded(
     scene: Scene, position: dict[str, str], left: str | None
@@ -313,7 +313,7 @@ async def test_a_log_that_lost_its_end_leaves_the_state_that_was_folded_from_it(
     assert (scene.position["incarnation"], scene.total) == ("1", "7")
 
 
-async def test_it_folds_what_is_handed_to_it_and_writes_when_it_is_time(scene: Scene) -> None:
+async def test_it_folds_what_it_gets_and_writes_when_it_is_time(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition):
         await folding(partition)
@@ -325,7 +325,7 @@ async def test_it_folds_what_is_handed_to_it_and_writes_when_it_is_time(scene: S
     assert (scene.total, scene.position["next"]) == ("3", "3")
 
 
-async def test_what_only_has_markers_moves_the_position_too(scene: Scene) -> None:
+async def test_a_batch_of_markers_only_moves_the_position_too(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition):
         await folding(partition)
@@ -350,7 +350,7 @@ async def test_a_batch_is_folded_in_pieces_and_flushed_in_between_when_the_fold_
 
 
 @pytest.mark.parametrize("start", [2, 5], ids=["it goes back", "it leaves a gap"])
-async def test_a_batch_that_does_not_continue_the_last_one_begins_the_partition_anew(
+async def test_a_batch_that_does_not_continue_the_last_one_restarts_the_partition(
     scene: Scene, start: int
 ) -> None:
     partition = scene.partition()
@@ -369,22 +369,22 @@ async def test_a_batch_that_does_not_continue_the_last_one_begins_the_partition_
     assert begun_anew("NotContiguousError") == before + 1
 
 
-async def test_what_was_fetched_for_a_former_life_is_not_folded(scene: Scene) -> None:
+async def test_what_was_fetched_for_an_earlier_life_is_not_folded(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition):
         await folding(partition)
         former = batch_of("quotes", 0, [(0, b""), (1, b""), (2, b"")], life=object())
         partition.hand(former)
-        partition.fail(object(), FetchRefusedError("of a former life"))
+        partition.fail(object(), FetchRefusedError("of an earlier life"))
         scene.fetched(partition, [0], start=0)
         await until(lambda: partition.folded_offset)
     assert scene.folds[0].taken == [1]
 
 
-async def test_nothing_of_a_topic_made_anew_is_written_under_the_old_ones_position(
+async def test_nothing_of_a_recreated_topic_is_written_under_the_old_ones_position(
     scene: Scene,
 ) -> None:
-    """It outgrew the old position before it was fetched, so offsets tell nothing."""
+    """It outgrew the old position before it was fetched, so offsets prove nothing."""
     partition = scene.partition()
     async with living(partition):
         await folding(partition)
@@ -420,10 +420,10 @@ async def moved(scene: Scene) -> Scene:
     return scene
 
 
-async def test_a_topic_of_another_id_with_the_same_records_waits_for_a_persons_word(
+async def test_a_topic_with_another_id_and_the_same_records_waits_for_an_operator(
     moved: Scene,
 ) -> None:
-    """Else a move to another broker would count all that it still has a second time."""
+    """Otherwise a move to another broker would count everything a second time."""
     before = dict(moved.position)
     moved.records[2] = (None, b"2")
     partition = moved.partition()
@@ -450,7 +450,7 @@ async def test_a_topic_of_another_id_with_the_same_records_waits_for_a_persons_w
     ],
     ids=["another record", "no record", "it is shorter", "it begins later"],
 )
-async def test_a_topic_of_another_id_without_the_same_records_was_made_anew(
+async def test_a_topic_with_another_id_and_other_records_was_recreated(
     moved: Scene, records: dict[int, tuple[bytes | None, bytes | None]], earliest: int, end: int
 ) -> None:
     moved.records, moved.earliest, moved.end = records, earliest, end
@@ -460,7 +460,7 @@ async def test_a_topic_of_another_id_without_the_same_records_was_made_anew(
     assert (moved.position["incarnation"], moved.position["topic_id"]) == ("1", "another")
 
 
-async def test_a_topic_made_anew_is_no_copy_of_itself_before_a_record_of_it_is_folded(
+async def test_a_recreated_topic_is_not_taken_for_a_copy_before_its_first_folded_record(
     moved: Scene,
 ) -> None:
     async with living(moved.partition()):
@@ -471,7 +471,7 @@ async def test_a_topic_made_anew_is_no_copy_of_itself_before_a_record_of_it_is_f
     assert moved.position["incarnation"] == "2"
 
 
-async def test_a_refused_fetch_makes_it_ask_where_the_log_is_now(scene: Scene) -> None:
+async def test_after_a_refused_fetch_it_reads_the_logs_bounds_again(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition):
         await folding(partition)
@@ -491,10 +491,10 @@ async def test_a_refused_fetch_makes_it_ask_where_the_log_is_now(scene: Scene) -
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_a_log_that_was_cut_and_grew_again_is_read_on_where_it_was_cut(
+async def test_a_log_that_was_cut_and_grew_again_is_resumed_where_it_was_cut(
     scene: Scene, *, restarted: bool
 ) -> None:
-    """As after an unclean election: the position lies within a log that has other records there."""
+    """As after an unclean election: the position is within a log that has other records there."""
     partition = scene.partition()
     async with living(partition):
         await folding(partition)
@@ -528,7 +528,7 @@ async def test_a_new_leader_that_has_all_that_was_folded_changes_nothing(scene: 
     assert (len(scene.sought), scene.position["incarnation"]) == (1, "0")
 
 
-async def test_a_leader_whose_end_is_not_known_yet_cuts_nothing_off_that_its_epochs_have(
+async def test_a_leader_with_an_unknown_end_cuts_off_nothing_that_its_epochs_have(
     scene: Scene,
 ) -> None:
     partition = scene.partition()
@@ -560,7 +560,7 @@ async def test_a_replaced_partition_drops_its_state_and_waits_to_be_revoked(scen
 
 
 async def test_a_late_claim_of_a_former_owner_is_taken_back_from_it(scene: Scene) -> None:
-    """It was sent while Redis stood still, and the partition was assigned to us since then."""
+    """It was sent while Redis was paused, and the partition has been assigned to us since."""
     scene.is_members = True
     partition = scene.partition()
     late = Store(cast("AsyncStore", SimulatedStore(scene.data, scene.turns, 1)), KEYSPACE)
@@ -608,7 +608,7 @@ async def test_too_many_bad_records_stop_it_with_the_letters_that_show_why_and_n
         await asyncio.wait_for(its_end, WITHIN_S)
     assert partition.state is State.STOPPED
     assert "DEAD_LETTER_RATIO_MAX" in partition.why
-    assert scene.letters == list(range(501))  # of which half of the latest 1,000 are
+    assert scene.letters == list(range(501))  # half of the latest 1,000 records
     assert scene.position["next"] == "0"
 
 
@@ -621,7 +621,7 @@ async def test_bad_records_are_dead_letters_and_the_others_count(scene: Scene) -
     assert (scene.letters, scene.folds[0].total) == ([1], 2)
 
 
-async def test_what_cannot_be_parsed_is_a_dead_letter_and_is_stepped_over(scene: Scene) -> None:
+async def test_an_unparsable_record_becomes_a_dead_letter_and_is_skipped(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition):
         await folding(partition)
@@ -632,7 +632,7 @@ async def test_what_cannot_be_parsed_is_a_dead_letter_and_is_stepped_over(scene:
     assert (scene.letters, scene.folds[0].total) == ([1], 2)
 
 
-async def test_a_log_that_comes_corrupt_each_time_stops_its_partition_once_the_rest_is_written(
+async def test_a_log_that_stays_corrupt_stops_its_partition_once_the_rest_is_written(
     scene: Scene,
 ) -> None:
     partition = scene.partition()
@@ -651,7 +651,7 @@ async def test_a_log_that_comes_corrupt_each_time_stops_its_partition_once_the_r
     assert [offset for offset, _ in scene.sought] == [0, 3, 3]
 
 
-async def test_a_log_that_came_corrupt_once_is_folded_when_it_comes_whole(scene: Scene) -> None:
+async def test_a_log_that_was_corrupt_once_is_folded_when_it_arrives_intact(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition):
         for offset in range(3):
@@ -664,7 +664,7 @@ async def test_a_log_that_came_corrupt_once_is_folded_when_it_comes_whole(scene:
     assert partition.state is State.FOLDING
 
 
-async def test_a_message_of_a_later_version_stops_its_partition_alone(scene: Scene) -> None:
+async def test_a_message_of_a_later_version_stops_only_its_partition(scene: Scene) -> None:
     partition = scene.partition()
     async with living(partition) as its_end:
         await folding(partition)
@@ -704,7 +704,7 @@ async def test_it_is_hungry_only_while_it_folds_and_has_room(scene: Scene) -> No
         assert partition.is_hungry
 
 
-async def test_an_error_that_no_new_claim_helps_against_ends_the_task(scene: Scene) -> None:
+async def test_an_error_that_a_new_claim_cannot_fix_ends_the_task(scene: Scene) -> None:
     partition = scene.partition()
     with structlog.testing.capture_logs():
         async with living(partition) as its_end:
@@ -719,7 +719,7 @@ async def test_an_error_that_no_new_claim_helps_against_ends_the_task(scene: Sce
     assert isinstance(its_end.exception(), OSError)
 
 
-async def test_a_partition_whose_store_is_away_keeps_no_other_one_waiting() -> None:
+async def test_a_partition_with_an_unreachable_store_does_not_delay_others() -> None:
     away, fine = Scene(), Scene()
     scenes = {0: away, 1: fine}
     failures: list[BaseException] = []
@@ -737,12 +737,12 @@ async def test_a_partition_whose_store_is_away_keeps_no_other_one_waiting() -> N
         await until(lambda: other.folded_offset == 1)
         tick(fine, other)
         await until(lambda: fine.data[KEYSPACE.position(QUOTES, 1)].get("next") == "1")
-        # What cannot be written in time is given back unwritten.
+        # What cannot be written in time stays unwritten.
         await partitions.revoke({TP("quotes", 0), TP("quotes", 1)}, within_s=0.01)
     assert (list(partitions), failures) == ([], [])
 
 
-async def test_a_partition_that_cannot_go_on_is_told_to_whoever_can_end_the_process() -> None:
+async def test_a_partition_that_cannot_continue_is_reported_so_that_the_process_can_end() -> None:
     scene, failures = Scene(), list[BaseException]()
     partitions = AssignedPartitions(lambda _: scene.partition(), ["quotes"], failures.append)
 
@@ -757,7 +757,7 @@ async def test_a_partition_that_cannot_go_on_is_told_to_whoever_can_end_the_proc
     assert [entry["partition"] for entry in logs] == ["quotes/0"]
 
 
-async def test_a_worker_tells_how_many_partitions_it_has_also_none() -> None:
+async def test_a_worker_reports_how_many_partitions_it_has_even_none() -> None:
     def assigned() -> float | None:
         return REGISTRY.get_sample_value("partitions_assigned", {"topic": "quotes"})
 
@@ -772,7 +772,7 @@ async def test_a_worker_tells_how_many_partitions_it_has_also_none() -> None:
     assert assigned() == 0
 
 
-def test_a_misplaced_record_is_told_the_partitioner_to_use() -> None:
+def test_the_rejection_of_a_misplaced_record_names_the_partitioner() -> None:
     rejection = misplaced(3, 2, "instrument_id 4")
     assert rejection.place == 3
     assert rejection.reason.startswith("instrument_id 4 does not belong to partition 2: produce")

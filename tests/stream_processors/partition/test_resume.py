@@ -1,4 +1,4 @@
-"""Where a partition is read on, decided from Redis and the log."""
+"""Where a partition resumes, decided from Redis and the log."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,29 +29,27 @@ def test_without_a_position_it_starts_at_the_logs_beginning() -> None:
     assert resume == Resume(3, 0, "redis was empty")
 
 
-def test_between_the_logs_ends_it_goes_on_at_the_position() -> None:
+def test_within_the_log_it_resumes_at_the_position() -> None:
     for at in (3, 5, 9):
         assert where_to_resume(position(at, 2), LOG, is_refused=False) == Resume(at, 2)
 
 
-def test_with_another_id_the_topic_was_made_anew_wherever_the_position_is() -> None:
+def test_another_id_means_that_the_topic_was_recreated_wherever_the_position_is() -> None:
     for at in (0, 5, 10):
         resume = where_to_resume(position(at, 2, "another"), LOG, is_refused=False)
-        assert resume == Resume(3, 3, "topic was made anew")
+        assert resume == Resume(3, 3, "topic was recreated")
 
 
-def test_with_the_same_id_a_position_beyond_the_end_is_believed_and_never_starts_over() -> None:
+def test_with_the_same_id_a_position_beyond_the_end_is_trusted_and_never_starts_over() -> None:
     assert where_to_resume(position(10, 2), LOG, is_refused=False) == Resume(10, 2)
 
 
-def test_a_log_that_refuses_the_position_lost_its_end_and_is_followed_from_there() -> None:
+def test_a_log_that_refuses_the_position_lost_its_end_and_is_resumed_there() -> None:
     resume = where_to_resume(position(12, 2), LOG, is_refused=True)
     assert resume == Resume(9, 3, "log lost its end")
 
 
-def test_a_log_that_was_cut_and_grew_beyond_the_position_is_followed_from_where_it_was_cut() -> (
-    None
-):
+def test_a_log_that_was_cut_and_grew_beyond_the_position_is_resumed_where_it_was_cut() -> None:
     log = LogBounds("one", 3, 20)
     resume = where_to_resume(position(12, 2), log, is_refused=False, epoch_end=7)
     assert resume == Resume(7, 3, "log lost its end")
@@ -59,14 +57,12 @@ def test_a_log_that_was_cut_and_grew_beyond_the_position_is_followed_from_where_
     assert resume == Resume(3, 3, "log lost its end")
 
 
-def test_with_its_leaders_end_behind_it_a_position_is_read_on_whatever_the_end_is_said_to_be() -> (
-    None
-):
+def test_a_position_before_its_leaders_end_is_resumed_whatever_end_is_reported() -> None:
     resume = where_to_resume(position(12, 2), LOG, is_refused=True, epoch_end=12)
     assert resume == Resume(12, 2)
 
 
-def test_a_refusal_is_nothing_by_itself() -> None:
+def test_a_refusal_alone_proves_nothing() -> None:
     assert where_to_resume(position(7, 2), LOG, is_refused=True) == Resume(7, 2)
 
 
@@ -76,7 +72,7 @@ def test_before_the_logs_beginning_records_are_missing() -> None:
 
 
 @given(at=offsets, incarnation=incarnations, noted=ids, log=bounds, is_refused=st.booleans())
-def test_it_never_goes_back_in_a_log_and_says_why_if_not_at_the_position(
+def test_it_never_goes_back_in_a_log_and_gives_a_reason_if_not_at_the_position(
     *, at: int, incarnation: int, noted: str, log: LogBounds, is_refused: bool
 ) -> None:
     resume = where_to_resume(position(at, incarnation, noted), log, is_refused=is_refused)
@@ -86,7 +82,7 @@ def test_it_never_goes_back_in_a_log_and_says_why_if_not_at_the_position(
 
 
 @given(at=offsets, incarnation=incarnations, noted=ids, log=bounds)
-def test_what_was_resumed_once_is_resumed_the_same_way_again(
+def test_resuming_twice_gives_the_same_result(
     at: int, incarnation: int, noted: str, log: LogBounds
 ) -> None:
     once = where_to_resume(position(at, incarnation, noted), log, is_refused=False)

@@ -1,4 +1,4 @@
-"""What a partition's spans link to: what its records came from, and never more than a bound."""
+"""The links of a partition's spans: the origins of its records, up to a bound."""
 
 from collections.abc import Iterator
 
@@ -71,7 +71,7 @@ def test_a_batch_links_once_to_each_span_that_published_some_of_it(
     }
 
 
-def test_a_flush_is_of_the_last_batch_and_links_to_what_all_of_them_came_from(
+def test_a_flush_is_a_child_of_the_last_batch_and_has_the_links_of_all(
     tracing: Tracing, receiver: Receiver
 ) -> None:
     spans = Recorded(tracing, QUOTES_1)
@@ -81,7 +81,7 @@ def test_a_flush_is_of_the_last_batch_and_links_to_what_all_of_them_came_from(
     with spans.flush(2) as counted:
         assert list(counted([Group("a", []), Group("b", [])])) == [("a", [], ()), ("b", [], ())]
     with spans.batch(batch_of(3, [3], n=1)), spans.flush(1):
-        pass  # as it is when memory is full amid a batch
+        pass  # as when memory is full in the middle of a batch
     first = receiver.one("flush quotes", links=[(trace(1), SPAN), (trace(2), SPAN)])
     assert (first.attributes["tickrec.records"], first.attributes["tickrec.values"]) == (2, 2)
     second = receiver.one("flush quotes", links=[(trace(3), SPAN)])
@@ -89,7 +89,7 @@ def test_a_flush_is_of_the_last_batch_and_links_to_what_all_of_them_came_from(
     assert [first.parent, second.parent] == [batches[1].span, batches[2].span]
 
 
-def test_however_many_traces_there_are_links_are_few(tracing: Tracing, receiver: Receiver) -> None:
+def test_links_are_few_however_many_traces_there_are(tracing: Tracing, receiver: Receiver) -> None:
     spans = Recorded(tracing, QUOTES_1)
     for start in (0, 100):
         with spans.batch(batch_of(start, list(range(start + 1, start + 101)), n=100)):
@@ -100,7 +100,7 @@ def test_however_many_traces_there_are_links_are_few(tracing: Tracing, receiver:
         assert len(receiver.one(name).links) == LINKS_MOST
 
 
-def test_however_many_traces_are_not_recorded_few_headers_are_read() -> None:
+def test_few_headers_are_read_however_many_traces_are_not_recorded() -> None:
     class Unsampled(Tracing):
         read = 0
 
@@ -113,7 +113,7 @@ def test_however_many_traces_are_not_recorded_few_headers_are_read() -> None:
     assert unsampled.read == _HEADERS_READ_MOST
 
 
-def test_a_flush_that_fails_is_told_as_failed(tracing: Tracing, receiver: Receiver) -> None:
+def test_a_flush_that_fails_is_recorded_as_failed(tracing: Tracing, receiver: Receiver) -> None:
     with pytest.raises(RuntimeError), Recorded(tracing, QUOTES_1).flush(1):
         raise RuntimeError("replaced")
     assert receiver.one("flush quotes").failed

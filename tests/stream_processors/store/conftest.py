@@ -1,4 +1,4 @@
-"""A store to claim in: a real one, as a single node and as a cluster."""
+"""A real store for claims, as a single node and as a cluster."""
 
 from collections.abc import AsyncIterator
 
@@ -25,7 +25,7 @@ async def store(url: str, namespace: str) -> AsyncIterator[Store]:
 async def claimed(
     store: Store, topic: Topic = QUOTES, next_offset: int = 0, folding: str = "{}"
 ) -> Claim:
-    """Claim partition 0 of a topic, and note where it goes on."""
+    """Claim partition 0 of a topic, and note where it resumes."""
     position = await store.fence(topic, 0, folding)
     claim = Claim(
         store, topic, 0, position,

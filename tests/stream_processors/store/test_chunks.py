@@ -32,5 +32,5 @@ def test_groups_are_never_split_and_chunks_stay_small(widths: list[list[int]]) -
     assert at == len(groups)
 
 
-def test_nothing_makes_no_chunk() -> None:
+def test_no_groups_give_no_chunks() -> None:
     assert list(chunks([], COST)) == []

@@ -37,7 +37,7 @@ Published = Callable[[], list[ChangedBar]]
 
 @pytest.fixture
 def published(url: str, store: Store) -> Iterator[Published]:
-    """What is published of partition 0 of quotes, from now on."""
+    """Messages published for partition 0 of quotes, from now on."""
     channel = store.keyspace.bars_changed(0)
     with Redis.from_url(url, protocol=2) as client, client.pubsub() as subscription:
         subscription.ssubscribe(channel)
@@ -65,7 +65,9 @@ async def set_position(store: Store, **fields: str) -> None:
     await store.client.hset(store.keyspace.position(QUOTES, 0), mapping=fields)
 
 
-async def test_a_claim_says_in_redis_where_it_goes_on_and_with_which_settings(store: Store) -> None:
+async def test_a_claim_notes_in_redis_where_it_resumes_and_with_which_settings(
+    store: Store,
+) -> None:
     mine = await claimed(store, next_offset=3, folding='{"cap":5}')
     stored = await store.position(QUOTES, 0)
     assert stored.pop("updated_at_ms").isdigit()
@@ -107,7 +109,7 @@ async def test_other_settings_are_refused_with_both_values_and_nobody_is_fenced(
     await mine.write([], 40)
 
 
-async def test_a_state_of_before_settings_were_noted_is_taken_over(store: Store) -> None:
+async def test_a_state_from_before_settings_were_noted_is_accepted(store: Store) -> None:
     await claimed(store)
     await store.client.hdel(store.keyspace.position(QUOTES, 0), "folding")
     await claimed(store, folding='{"cap":5}')
@@ -145,7 +147,7 @@ async def test_each_command_goes_to_its_groups_key_or_to_the_index(store: Store)
     assert await mine.read(questions, enough=1) == ["five", None, "more"]
 
 
-async def test_a_call_reads_no_more_than_is_enough_however_much_is_stored(
+async def test_a_call_reads_no_more_than_the_limit_however_much_is_stored(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = await claimed(store, INTERACTIONS)
@@ -224,7 +226,7 @@ async def test_a_position_that_is_gone_ends_the_worker(store: Store) -> None:
 
 
 async def test_no_position_covers_a_chunk_that_a_failover_lost(store: Store) -> None:
-    """A replica took over that lacked the middle of a flush: what came after it is there."""
+    """A replica took over that had missed the middle of a flush, but not the rest."""
     mine = await claimed(store)
     store.chunk_cost = 1
     lost = f"{CHUNK_FIELD_PREFIX}2"
@@ -237,12 +239,12 @@ async def test_no_position_covers_a_chunk_that_a_failover_lost(store: Store) -> 
         return answer
 
     run, store.run = store.run, lose_second_chunk  # type: ignore[method-assign]
-    with pytest.raises(StoreWentBackError, match="chunk 2 of a flush is gone"):
+    with pytest.raises(StoreWentBackError, match="chunk 2 of a flush is missing"):
         await mine.write([bar(store, n, newest=1) for n in (4, 5, 6)], 40)
     assert (await store.position(QUOTES, 0))["next"] == "0"
 
 
-async def test_marks_of_a_flush_that_was_cut_short_vouch_for_no_later_one(store: Store) -> None:
+async def test_marks_of_an_unfinished_flush_do_not_count_for_a_later_one(store: Store) -> None:
     first = await claimed(store)
     await first._write_chunks([bar(store, 4, newest=1)], "flush", 40, "")
     assert f"{CHUNK_FIELD_PREFIX}1" in await store.position(QUOTES, 0)
@@ -250,7 +252,7 @@ async def test_marks_of_a_flush_that_was_cut_short_vouch_for_no_later_one(store:
     assert f"{CHUNK_FIELD_PREFIX}1" not in await store.position(QUOTES, 0)
 
 
-async def test_a_chunk_or_a_position_whose_answer_was_lost_is_taken_as_written(
+async def test_a_chunk_or_a_position_whose_reply_was_lost_counts_as_written(
     store: Store,
 ) -> None:
     mine = await claimed(store)
@@ -269,7 +271,7 @@ async def test_a_chunk_or_a_position_whose_answer_was_lost_is_taken_as_written(
     assert (position["next"], position["closed"]) == ("50", "60")
 
 
-async def test_a_store_that_forgot_the_scripts_is_told_them_again(store: Store) -> None:
+async def test_a_store_that_lost_the_scripts_gets_them_again(store: Store) -> None:
     mine = await claimed(store)
     await store.client.script_flush()
     await mine.write([bar(store, 4, newest=1)], 40)
@@ -301,7 +303,7 @@ async def test_what_is_applied_of_each_source_moves_with_the_position(store: Sto
     applied = {0: Applied(mark(0, 7), 1234), 11: Applied(mark(2, 5), None)}
     await mine.write([], 10, sources=applied)
     assert mine.sources == applied
-    await mine.write([], 20)  # what did not change stays
+    await mine.write([], 20)  # unchanged values stay
     again = await claimed(store, COOCCURRENCES)
     assert (again.sources, again.next_offset) == (applied, 20)
 
@@ -314,7 +316,7 @@ async def test_how_far_minutes_are_closed_moves_with_the_position(store: Store) 
     assert (await claimed(store)).closed_s == 120
 
 
-async def test_since_when_bars_are_whole_moves_with_the_position(store: Store) -> None:
+async def test_since_when_bars_are_complete_moves_with_the_position(store: Store) -> None:
     mine = await claimed(store)
     assert mine.whole_s == 0
     mine.whole_s = 660
@@ -322,7 +324,7 @@ async def test_since_when_bars_are_whole_moves_with_the_position(store: Store) -
     assert (await claimed(store)).whole_s == 660
 
 
-async def test_a_claim_that_may_miss_records_is_whole_from_no_time_on(store: Store) -> None:
+async def test_a_claim_that_may_miss_records_has_no_complete_bars_yet(store: Store) -> None:
     position = await store.fence(QUOTES, 0, "{}")
     cut = Claim(
         store, QUOTES, 0, position, next_offset=3, incarnation=0, topic_id="one", folding="{}",
@@ -377,7 +379,7 @@ async def test_bars_that_may_not_be_published_are_written(url: str, store: Store
     assert REGISTRY.get_sample_value("bars_unpublished_total") == before + 2
 
 
-async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
+async def test_a_claim_waits_for_an_unreachable_store(tmp_path: Path) -> None:
     server = valkey(free_port(), tmp_path)
     with running(server) as process, structlog.testing.capture_logs() as logs:
         client = await connect_async(server.address, "tests", timeout_s=0.2, retries=0)
@@ -402,7 +404,7 @@ async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
     ],
     ids=["out of memory", "too few replicas"],
 )
-async def test_a_store_that_takes_no_writes_is_waited_for(
+async def test_a_claim_waits_for_a_store_that_rejects_writes(
     tmp_path: Path, refusing: tuple[str, str], taking: tuple[str, str]
 ) -> None:
     server = valkey(free_port(), tmp_path)

@@ -1,4 +1,4 @@
-"""A shard of a cluster that is dead, silent or full stops its own partitions, and no others."""
+"""A dead, silent or full shard of a cluster stops only its own partitions."""
 
 import asyncio
 import signal
@@ -28,12 +28,12 @@ from .test_claims import until
 TOPOLOGY = Topology(16, 16, 16)
 SETTINGS = Settings()
 AILING, WELL = 0, 1
-"""Masters; clients of the cluster ask the first one which commands there are."""
+"""Masters; clients of the cluster ask the first one for the list of commands."""
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """One of which a part may be missing; no replica takes over."""
+    """A cluster of which a part may be missing; no replica takes over."""
     for n in range(6):
         (tmp_path / str(n)).mkdir()
     its = Cluster(tmp_path, "everysec")
@@ -55,7 +55,7 @@ async def store(cluster: Cluster, namespace: str) -> AsyncIterator[Store]:
 
 
 def partition_on(cluster: Cluster, store: Store, master: int, topic: Topic = QUOTES) -> int:
-    """A partition whose keys that master has."""
+    """A partition whose keys are on that master."""
     keys = {p: store.keyspace.position(topic, p) for p in range(TOPOLOGY.quotes)}
     return next(
         p
@@ -65,7 +65,7 @@ def partition_on(cluster: Cluster, store: Store, master: int, topic: Topic = QUO
 
 
 async def fence(store: Store, partition: int, waits: Waits) -> dict[str, str]:
-    """Claim a partition in a task that is known to wait, as a partition's is."""
+    """Claim a partition in a task that is tracked as waiting, like a partition's own."""
     WAITS.set(waits)
     return await store.fence(QUOTES, partition, SETTINGS.folding_of_bars())
 
@@ -94,7 +94,7 @@ async def test_a_worker_starts_without_a_dead_shard_and_only_the_partitions_of_t
     assert any("is away" in entry["event"] for entry in logs)
 
 
-async def test_what_a_living_shard_has_folded_otherwise_is_refused_at_the_start_all_the_same(
+async def test_a_reachable_shard_folded_with_other_settings_is_still_refused_at_the_start(
     cluster: Cluster, store: Store
 ) -> None:
     partition = partition_on(cluster, store, WELL, INTERACTIONS)
@@ -125,7 +125,7 @@ async def test_a_partition_of_a_full_shard_waits_and_goes_on_when_there_is_room(
     assert waits.over_for_s(STORE) < PATIENCE_S
 
 
-async def test_a_shard_that_says_nothing_does_not_answer_and_the_others_do(
+async def test_a_silent_shard_does_not_answer_and_the_others_do(
     cluster: Cluster, store: Store
 ) -> None:
     partitions = [partition_on(cluster, store, master) for master in (AILING, WELL)]

@@ -9,7 +9,7 @@ places = st.tuples(incarnations, offsets)
 
 
 @given(place=places)
-def test_a_mark_tells_incarnation_and_offset(place: tuple[int, int]) -> None:
+def test_a_mark_contains_incarnation_and_offset(place: tuple[int, int]) -> None:
     assert incarnation_and_offset(mark(*place)) == place
 
 

@@ -1,4 +1,4 @@
-"""A slot that moves from one node of a cluster to another, key by key, under a worker's hands."""
+"""A slot moves from one node of a cluster to another, key by key, while a worker uses it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from .test_claims import until
 
 
 class Moving:
-    """The slot of partition 0 of interactions on its way between two masters."""
+    """The slot of partition 0 of interactions, moving between two masters."""
 
     def __init__(self, its_cluster: Cluster, key: str) -> None:
         self.slot = key_slot(key.encode())
@@ -62,7 +62,7 @@ async def claim(store: Store) -> Claim:
 
 
 @pytest.mark.parametrize("moved", ["the position", "a history", "both"])
-async def test_what_has_not_moved_yet_is_waited_for_and_never_taken_for_empty(
+async def test_keys_that_have_not_moved_yet_are_waited_for_and_never_taken_for_empty(
     cluster: Cluster,  # noqa: F811
     store: Store,
     claim: Claim,

@@ -1,8 +1,7 @@
 """Topics and producers of the transport's own tests.
 
 - `topic` (function): name of a new topic with one partition.
-- `write` (function): writes values to a partition of `topic`, as one Kafka batch if not told
-  otherwise.
+- `write` (function): writes values to a partition of `topic`, by default as one Kafka batch.
 """
 
 import uuid

@@ -58,7 +58,7 @@ def test_a_split_is_the_batch_without_gap_or_overlap(steps: list[int], n: int, b
 
 
 @given(steps=steps, n=st.integers(1, 25))
-def test_a_split_leaves_what_cannot_be_parsed_where_it_stood(steps: list[int], n: int) -> None:
+def test_a_split_keeps_unparsable_records_in_place(steps: list[int], n: int) -> None:
     offsets = list(itertools.accumulate(steps, initial=7))
     end = offsets[-1] + 2
     unreadable = [
@@ -107,7 +107,7 @@ def test_a_size_grows_by_values_and_records() -> None:
     ],
     ids=["by the broker", "by a broker ahead of us", "by a slow producer", "by a fast producer"],
 )
-def test_a_brokers_stamp_counts_whatever_our_clock_says_and_no_producers(
+def test_a_brokers_timestamp_counts_regardless_of_our_clock_but_not_a_producers(
     stamped_ms_ago: int, by: int, counts_ms_ago: int
 ) -> None:
     before_ms = time.time_ns() // 1_000_000
@@ -122,7 +122,7 @@ def test_each_record_has_its_own_clock() -> None:
     assert batch_of(*records).clock_ms().tolist() == [1_000, 1_001, 1_002]
 
 
-def test_in_a_batch_of_both_kinds_of_stamps_each_record_goes_by_its_own() -> None:
+def test_in_a_batch_with_both_kinds_of_timestamps_each_record_uses_its_own() -> None:
     by = [BY_THE_BROKER, BY_THE_PRODUCER, BY_THE_BROKER, BY_THE_PRODUCER]
     records = [record(n, timestamp_ms=1_000 + n, timestamp_type=kind) for n, kind in enumerate(by)]
     clock_ms = batch_of(*records).clock_ms().tolist()
@@ -141,7 +141,7 @@ def test_workers_whose_clocks_differ_reject_the_same_records(behind_s: int) -> N
     assert [place for place, _ in rejections] == [3]
 
 
-def test_the_schema_hands_a_batch_on_as_it_is() -> None:
+def test_the_schema_passes_a_batch_on_unchanged() -> None:
     class Message:
         key = b"4"
         value = batch_of(record(0))

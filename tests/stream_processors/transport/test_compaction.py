@@ -1,6 +1,6 @@
-"""A compacted topic: what the broker took out leaves gaps in the offsets, and none in the fetches.
+"""A compacted topic: removed records leave gaps in the offsets, but none between fetches.
 
-A position may lie where a record was that is gone by now.
+A position may be at a record that has since been removed.
 """
 
 import time
@@ -74,7 +74,7 @@ class Writer:
 
 
 async def offsets_from(reader: Reader, start: int, end: int) -> list[int]:
-    """Return the offsets of the records that are there, whose fetches join each other."""
+    """Return the offsets of the existing records; fetches must be contiguous."""
     reader.seek(start, life=object())
     batches = await reader.until(end)
     assert batches[0].start == start
@@ -82,7 +82,7 @@ async def offsets_from(reader: Reader, start: int, end: int) -> list[int]:
 
 
 async def compacted(reader: Reader, writer: Writer) -> list[int]:
-    """Return the offsets that are left once the broker has compacted the first N records."""
+    """Return the remaining offsets once the broker has compacted the first N records."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         writer.write(b"more", b"closes the segment before")
@@ -92,7 +92,7 @@ async def compacted(reader: Reader, writer: Writer) -> list[int]:
     pytest.fail(f"the broker did not compact within {WAIT_S} s")
 
 
-async def test_fetches_join_over_what_compaction_took_out_wherever_they_begin(
+async def test_fetches_are_contiguous_across_compacted_records_wherever_they_begin(
     broker: str, topic: str, reader: Reader
 ) -> None:
     writer = Writer(broker, topic)
@@ -102,7 +102,7 @@ async def test_fetches_join_over_what_compaction_took_out_wherever_they_begin(
 
     left = await compacted(reader, writer)
 
-    # Of the first N, the newest of each key but the one that a tombstone took out.
+    # Of the first N, the newest of each key except the one that a tombstone removed.
     assert [offset for offset in left if offset < N] == list(range(N - KEYS + 1, N))
     for start in (1, KEYS, N - KEYS, N - 2, N, N + 1):
         offsets = await offsets_from(reader, start, writer.end)

@@ -19,7 +19,7 @@ from .conftest import WAIT_S, Write
 
 
 class App(faust.App):
-    """A worker of a topic that keeps what it gets, and grants room as the test says."""
+    """A worker of a topic that keeps what it gets, with room controlled by the test."""
 
     def __init__(self, broker: str, topic: str, group: str) -> None:
         super().__init__(
@@ -110,7 +110,9 @@ async def eventually(condition: Callable[[], object], what: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_partition_comes_once_it_was_sought_and_has_room(app: App, write: Write) -> None:
+async def test_a_partition_is_delivered_once_it_has_a_position_and_room(
+    app: App, write: Write
+) -> None:
     one, other = sorted(app.tps)
     await asyncio.to_thread(write, [b"a", b"b"], one.partition)
     await asyncio.to_thread(write, [b"c"], other.partition)
@@ -122,9 +124,7 @@ async def test_a_partition_comes_once_it_was_sought_and_has_room(app: App, write
     assert app.failures == []  # no offset was ever committed
 
 
-async def test_a_partition_without_room_keeps_none_but_itself_waiting(
-    app: App, write: Write
-) -> None:
+async def test_a_partition_without_room_blocks_only_itself(app: App, write: Write) -> None:
     full, other = sorted(app.tps)
     await app.seek(full, 0, "life")
     await app.seek(other, 0, "life")
@@ -168,7 +168,7 @@ async def test_an_offset_out_of_range_is_reported_and_the_others_flow(
     assert len(app.failures) == 1
 
 
-async def test_flushed_offsets_are_committed_once_they_rose(
+async def test_flushed_offsets_are_committed_once_they_advanced(
     app: App, broker: str, group: str
 ) -> None:
     tp = min(app.tps)
@@ -181,7 +181,7 @@ async def test_flushed_offsets_are_committed_once_they_rose(
     assert [(p.topic, p.partition, p.offset) for p in committed.topic_partitions] == [(*tp, 7)]
 
 
-async def test_a_second_worker_makes_both_begin_anew(
+async def test_a_second_worker_makes_both_restart(
     app: App, broker: str, topic: str, group: str, write: Write
 ) -> None:
     await app.seek(min(app.tps), 0, "before")
@@ -195,7 +195,7 @@ async def test_a_second_worker_makes_both_begin_anew(
             await asyncio.to_thread(write, [b"a"], mine.partition)
             await at.seek(mine, 0, "after")
             await eventually(lambda at=at, mine=mine: at.values(mine, "after"), "its record")
-            # The position of the life before went with its assignment.
+            # The position of the earlier life ended with its assignment.
             assert at.values(mine, "before") == []
             (not_mine,) = at.tps - at.begun[-1]
             await at.seek(not_mine, 0, "not assigned")
@@ -225,15 +225,15 @@ async def test_the_group_says_whether_a_partition_is_ours(app: App, topic: str) 
     assert isinstance(consumer, BatchConsumer)
     assert await consumer.is_ours(TP(topic, 0))
     assert not await consumer.is_ours(TP(topic, 2))
-    # As of a member that was away while the others shared its partitions out among them.
+    # As of a member that was away while the others took over its partitions.
     consumer._thread._ensure_consumer()._coordinator.generation -= 1
     assert not await consumer.is_ours(TP(topic, 0))
 
 
-async def test_a_leader_says_where_the_log_of_an_epoch_ends(
+async def test_a_leader_reports_where_the_log_of_an_epoch_ends(
     app: App, write: Write, broker: str
 ) -> None:
-    """One broker leads for good, so its only epoch ends with the log; it knows no later one."""
+    """One broker leads forever, so its only epoch ends with the log; it knows no later one."""
     consumer, tp = app.consumer, min(app.tps)
     assert isinstance(consumer, BatchConsumer)
     await asyncio.to_thread(write, [b"a", b"b"], tp.partition)

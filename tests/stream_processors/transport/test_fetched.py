@@ -42,7 +42,7 @@ class Reader:
         return one
 
     async def until(self, end: int) -> list[RecordBatch]:
-        """Return batches up to an offset; each begins where the one before ended."""
+        """Return batches up to an offset; each begins where the previous one ended."""
         batches = [await self.batch()]
         while batches[-1].end < end:
             batches.append(await self.batch())
@@ -128,7 +128,7 @@ async def test_absent_values_and_keys_come_as_none(reader: Reader, write: Write)
 
 
 @pytest.mark.parametrize("compression", ["none", "lz4"])
-async def test_records_with_headers_stand_apart_a_kafka_batch_at_a_time(
+async def test_records_with_headers_are_separate_a_kafka_batch_at_a_time(
     reader: Reader, write: Write, compression: str
 ) -> None:
     header = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
@@ -142,13 +142,13 @@ async def test_records_with_headers_stand_apart_a_kafka_batch_at_a_time(
     assert [record.headers for record in found] == [[header]] * 5
 
 
-async def test_a_batch_bears_the_life_that_sought_it(reader: Reader, write: Write) -> None:
+async def test_a_batch_carries_the_life_that_sought_it(reader: Reader, write: Write) -> None:
     write(numbered(0, 3))
     reader.seek(0, first := object())
     assert (await reader.batch()).life is first
 
 
-async def test_records_fetched_for_a_former_life_never_bear_the_new_one(
+async def test_records_fetched_for_an_earlier_life_never_carry_the_new_one(
     reader: Reader, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(under_test, "TAKE_BYTES", 1)  # a Kafka batch at a time
@@ -166,7 +166,7 @@ async def test_nothing_comes_of_a_partition_that_was_not_sought(
     reader: Reader, write: Write
 ) -> None:
     write(numbered(0, 3))
-    # No position was ever committed: aiokafka has an error there, which is nobody's.
+    # No position was ever committed: aiokafka has an unhandled error there.
     assert await reader.fetched.take({reader.tp}, 1.0) == []
     reader.seek(0)
     assert values_of(await reader.until(3)) == numbered(0, 3)
@@ -185,7 +185,7 @@ async def test_a_seek_of_a_partition_that_is_not_assigned_does_nothing(reader: R
     assert await reader.fetched.take({TP("another", 7)}, 0.0) == []
 
 
-async def test_what_is_not_wanted_stays_and_holds_nothing_else_back(
+async def test_unwanted_partitions_stay_and_hold_nothing_else_back(
     reader: Reader, write: Write
 ) -> None:
     write(numbered(0, 3))
@@ -273,7 +273,7 @@ async def test_an_offset_out_of_range_is_reported_once_and_to_its_life(
     assert values_of(await reader.until(3)) == numbered(0, 3)
 
 
-async def test_what_is_corrupt_is_reported_after_what_came_before(
+async def test_a_corrupt_batch_is_reported_after_the_records_before_it(
     reader: Reader, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(numbered(0, 5))
@@ -298,7 +298,7 @@ async def test_what_is_corrupt_is_reported_after_what_came_before(
 
 
 @pytest.mark.parametrize("start", [0, 11, 12])
-async def test_a_record_that_cannot_be_parsed_comes_apart_and_its_neighbors_as_ever(
+async def test_an_unparsable_record_is_separate_and_its_neighbors_are_unaffected(
     reader: Reader, write: Write, broker: str, start: int
 ) -> None:
     write(numbered(0, 10))
@@ -316,7 +316,7 @@ async def test_a_record_that_cannot_be_parsed_comes_apart_and_its_neighbors_as_e
 
 @pytest.mark.kafka_only
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
-async def test_a_batch_that_unpacks_to_too_much_comes_apart_and_is_stepped_over(
+async def test_a_batch_that_unpacks_to_too_much_is_separate_and_skipped(
     reader: Reader, write: Write, broker: str, codec: str
 ) -> None:
     write(numbered(0, 3))
@@ -331,7 +331,7 @@ async def test_a_batch_that_unpacks_to_too_much_comes_apart_and_is_stepped_over(
     assert f"more than {UNPACKED_BYTES_MAX} once unpacked" in unreadable.reason
 
 
-async def test_a_batch_of_too_many_records_comes_apart_and_is_stepped_over(
+async def test_a_batch_of_too_many_records_is_separate_and_skipped(
     reader: Reader, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(under_test, "RECORDS_MAX", 4)

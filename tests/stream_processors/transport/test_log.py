@@ -11,7 +11,7 @@ from faust.types import TP
 from infra import broker as brokers
 from infra.local.process import free_port
 from runtime.kafka.config import plain
-from stream_processors.transport import Log, LogBounds, TopicMadeAnewError
+from stream_processors.transport import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.log import LogEnd
 
 from .conftest import WAIT_S, Transactions, Write
@@ -22,7 +22,7 @@ async def log(broker: str) -> Log:
     return Log(plain(broker))
 
 
-def make_anew(broker: str, topic: str) -> None:
+def recreate(broker: str, topic: str) -> None:
     client = brokers.admin(plain(broker))
     brokers.delete(client, [topic])
     brokers.create(client, [NewTopic(topic, 1, 1)])
@@ -73,12 +73,12 @@ async def test_a_check_returns_while_the_topic_has_the_id(log: Log, topic: str) 
     await log.check(topic, topic_id)
 
 
-async def test_a_check_raises_once_the_topic_was_made_anew(
+async def test_a_check_raises_once_the_topic_was_recreated(
     broker: str, log: Log, topic: str
 ) -> None:
     topic_id = (await log.bounds(topic, 0)).topic_id
-    await asyncio.to_thread(make_anew, broker, topic)
-    with pytest.raises(TopicMadeAnewError, match=topic_id):
+    await asyncio.to_thread(recreate, broker, topic)
+    with pytest.raises(TopicRecreatedError, match=topic_id):
         await log.check(topic, topic_id)
     await log.check(topic, (await log.bounds(topic, 0)).topic_id)
 
@@ -92,41 +92,41 @@ async def test_a_check_waits_for_a_topic_that_does_not_exist(broker: str, log: L
     client = brokers.admin(plain(broker))
     await asyncio.to_thread(brokers.create, client, [NewTopic(name, 1, 1)])
     try:
-        with pytest.raises(TopicMadeAnewError):
+        with pytest.raises(TopicRecreatedError):
             await asyncio.wait_for(checking, WAIT_S)
     finally:
         brokers.delete(client, [name])
 
 
 @pytest.mark.proof
-async def test_a_broker_that_is_away_is_waited_for() -> None:
+async def test_bounds_wait_for_an_unreachable_broker() -> None:
     away = Log(plain(f"127.0.0.1:{free_port()}"))
     bounds = asyncio.create_task(away.bounds("quotes", 0))
-    done, _ = await asyncio.wait([bounds], timeout=8)  # beyond the time that one ask has
+    done, _ = await asyncio.wait([bounds], timeout=8)  # beyond the timeout of one request
     assert not done
     bounds.cancel()
 
 
 class Broker:
-    """What answers an ask when it is told to."""
+    """Answers requests on the test's command."""
 
     def __init__(self, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asks: list[tuple[set[str], asyncio.Future[dict[str, str]]]] = []
-        self._asked = asyncio.Event()
+        self.requests: list[tuple[set[str], asyncio.Future[dict[str, str]]]] = []
+        self._requested = asyncio.Event()
         monkeypatch.setattr(log, "_ids", self._ids)
 
     async def _ids(self, topics: Collection[str]) -> dict[str, str]:
-        self.asks.append((set(topics), asyncio.get_running_loop().create_future()))
-        self._asked.set()
-        return await self.asks[-1][1]
+        self.requests.append((set(topics), asyncio.get_running_loop().create_future()))
+        self._requested.set()
+        return await self.requests[-1][1]
 
-    async def asked(self, n: int) -> None:
-        while len(self.asks) < n:
-            self._asked.clear()
-            await asyncio.wait_for(self._asked.wait(), WAIT_S)
+    async def requested(self, n: int) -> None:
+        while len(self.requests) < n:
+            self._requested.clear()
+            await asyncio.wait_for(self._requested.wait(), WAIT_S)
 
     def answer(self, n: int, answer: dict[str, str] | Exception) -> None:
-        future = self.asks[n][1]
+        future = self.requests[n][1]
         if isinstance(answer, Exception):
             future.set_exception(answer)
         else:
@@ -134,7 +134,7 @@ class Broker:
 
 
 @pytest.fixture
-async def told(log: Log, monkeypatch: pytest.MonkeyPatch) -> Broker:
+async def fake(log: Log, monkeypatch: pytest.MonkeyPatch) -> Broker:
     return Broker(log, monkeypatch)
 
 
@@ -150,62 +150,60 @@ def ids(*topics: str) -> dict[str, str]:
     return {topic: f"id of {topic}" for topic in topics}
 
 
-async def test_checks_that_come_together_share_an_ask(log: Log, told: Broker) -> None:
+async def test_concurrent_checks_share_a_request(log: Log, fake: Broker) -> None:
     together = checks(log, "a", "b", "a")
-    await told.asked(1)
-    told.answer(0, ids("a", "b"))
+    await fake.requested(1)
+    fake.answer(0, ids("a", "b"))
     await asyncio.gather(*map(passes, together))
-    assert [topics for topics, _ in told.asks] == [{"a", "b"}]
+    assert [topics for topics, _ in fake.requests] == [{"a", "b"}]
 
 
-async def test_an_ask_under_way_does_not_serve_whoever_comes_later(log: Log, told: Broker) -> None:
+async def test_a_running_request_does_not_serve_later_callers(log: Log, fake: Broker) -> None:
     (first,) = checks(log, "a")
-    await told.asked(1)
+    await fake.requested(1)
     later = checks(log, "a", "a", "b")
     await asyncio.sleep(0)
-    told.answer(0, ids("a"))
+    fake.answer(0, ids("a"))
     await passes(first)
-    await told.asked(2)
+    await fake.requested(2)
     assert not any(check.done() for check in later)
-    told.answer(1, {"a": "another", "b": "id of b"})
+    fake.answer(1, {"a": "another", "b": "id of b"})
     for check in later[:2]:
-        with pytest.raises(TopicMadeAnewError):
+        with pytest.raises(TopicRecreatedError):
             await passes(check)
     await passes(later[2])
-    assert [topics for topics, _ in told.asks] == [{"a"}, {"a", "b"}]
+    assert [topics for topics, _ in fake.requests] == [{"a"}, {"a", "b"}]
 
 
-async def test_a_caller_that_gives_up_takes_no_answer_from_the_others(
-    log: Log, told: Broker
-) -> None:
+async def test_a_caller_that_gives_up_does_not_affect_the_others(log: Log, fake: Broker) -> None:
     gives_up, stays = checks(log, "a", "a")
-    await told.asked(1)
+    await fake.requested(1)
     gives_up.cancel()
     await asyncio.wait([gives_up])
-    told.answer(0, ids("a"))
+    fake.answer(0, ids("a"))
     await passes(stays)
 
 
-async def test_an_ask_without_an_answer_is_asked_again(log: Log, told: Broker) -> None:
+async def test_a_request_without_a_reply_is_retried(log: Log, fake: Broker) -> None:
     (check,) = checks(log, "a")
     for n in range(2):
-        await told.asked(n + 1)
-        told.answer(n, KafkaException(KafkaError(KafkaError._TRANSPORT)))
-    await told.asked(3)
-    told.answer(2, ids("a"))
+        await fake.requested(n + 1)
+        fake.answer(n, KafkaException(KafkaError(KafkaError._TRANSPORT)))
+    await fake.requested(3)
+    fake.answer(2, ids("a"))
     await passes(check)
 
 
-async def test_an_error_that_will_not_pass_reaches_all_and_ends_nothing(
-    log: Log, told: Broker
+async def test_a_permanent_error_reaches_all_callers_and_ends_nothing(
+    log: Log, fake: Broker
 ) -> None:
     waiting: list[Any] = checks(log, "a", "a")
-    await told.asked(1)
-    told.answer(0, ValueError("no such ask"))
+    await fake.requested(1)
+    fake.answer(0, ValueError("no such request"))
     for check in waiting:
-        with pytest.raises(ValueError, match="no such ask"):
+        with pytest.raises(ValueError, match="no such request"):
             await passes(check)
     (again,) = checks(log, "a")
-    await told.asked(2)
-    told.answer(1, ids("a"))
+    await fake.requested(2)
+    fake.answer(1, ids("a"))
     await passes(again)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.proof
 
 
 class OwnBroker:
-    """A broker of this test's own, which it may take away."""
+    """This test's own broker, which it may stop."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -57,7 +57,7 @@ def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
 
 
 class Following(App):
-    """Reads on where it was, in each assignment."""
+    """Resumes where it was, in each assignment."""
 
     def begin(self, tps: set[TP]) -> None:
         super().begin(tps)
@@ -65,7 +65,7 @@ class Following(App):
             self.add_future(self.seek(tp, self.followed(tp)[0], len(self.begun)))
 
     def followed(self, tp: TP) -> tuple[int, list[bytes | None]]:
-        """Return where the batches end that follow each other from offset 0, and their values."""
+        """Return the end of the contiguous batches from offset 0, and their values."""
         at, values = 0, []
         for batch in self.batches:
             if batch.tp == tp and batch.start == at:
@@ -82,7 +82,7 @@ async def app(own_broker: OwnBroker) -> Following:
     return app
 
 
-async def test_a_broker_that_comes_back_is_read_on_where_the_fetch_had_ended(
+async def test_a_broker_that_comes_back_is_read_from_where_the_fetch_had_ended(
     app: Following, own_broker: OwnBroker
 ) -> None:
     tp = min(app.tps)
@@ -96,7 +96,7 @@ async def test_a_broker_that_comes_back_is_read_on_where_the_fetch_had_ended(
     await app.stop()
 
 
-async def test_a_worker_stops_in_time_though_the_broker_is_away(
+async def test_a_worker_stops_in_time_even_without_the_broker(
     app: Following, own_broker: OwnBroker
 ) -> None:
     await eventually(lambda: app.room == app.tps, "both are fetched")

@@ -32,7 +32,7 @@ async def read(broker: str, topic: str, n: int) -> list[ConsumerRecord[bytes, by
         await consumer.stop()
 
 
-async def test_a_published_record_is_there_as_given(
+async def test_a_published_record_is_stored_as_given(
     broker: str, topic: str, producer: Producer
 ) -> None:
     await producer.publish(topic, 0, b"value")
@@ -50,7 +50,7 @@ async def test_records_published_together_keep_their_order_over_many_requests(
     assert [one.key for one in await read(broker, topic, 30)] == [one.key for one in records]
 
 
-async def test_a_broker_that_answers_says_how_many_partitions_a_topic_has(
+async def test_a_broker_reports_how_many_partitions_a_topic_has(
     topic: str, producer: Producer
 ) -> None:
     assert await producer.answers()

@@ -1,4 +1,4 @@
-"""Whether a new client of the broker would do better than one that is stuck."""
+"""Whether a new client of the broker would do better than a stuck one."""
 
 from contracts.topics import BARS, QUOTES
 from infra.local.process import free_port
@@ -10,15 +10,15 @@ from tests.integration.conftest import eventually
 
 def test_a_broker_whose_leaders_answer_is_reachable(broker: str, topology: Topology) -> None:
     assert topology.quotes
-    # Kafka takes a moment to have leaders for topics that were just made.
+    # Kafka needs a moment to elect leaders for new topics.
     eventually(lambda: is_reachable(plain(broker), [QUOTES.name, BARS.name]), "all are reachable")
 
 
-def test_a_topic_that_is_not_there_is_not(broker: str, topology: Topology) -> None:
+def test_a_missing_topic_is_not(broker: str, topology: Topology) -> None:
     assert topology.quotes
     eventually(lambda: is_reachable(plain(broker), [QUOTES.name]), "the other one is")
     assert not is_reachable(plain(broker), [QUOTES.name, "a-topic-that-nobody-made"])
 
 
-def test_a_broker_that_is_away_is_not() -> None:
+def test_an_unreachable_broker_is_not() -> None:
     assert not is_reachable(plain(f"127.0.0.1:{free_port()}"), [QUOTES.name])

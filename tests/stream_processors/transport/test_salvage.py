@@ -1,4 +1,4 @@
-"""What aiokafka's parser gives up on is read record by record, and nothing else gets lost."""
+"""Batches that aiokafka's parser rejects are read record by record, and nothing else is lost."""
 
 import random
 import struct
@@ -17,7 +17,7 @@ RECORDS = [
     Raw(b"b", b"2", [(b"fine", b"yes"), (POISON, b"x")]),
     Raw(None, None, [(b"fine", None)]),
     Raw(b"d", b"4", [(POISON, None)]),
-    Raw(bytes(1_000)),  # or nothing is gained by compression, and aiokafka leaves it
+    Raw(bytes(1_000)),  # otherwise compression saves nothing, and aiokafka skips it
 ]
 
 
@@ -39,7 +39,7 @@ def test_a_record_whose_headers_name_is_not_utf_8_is_bad_alone_with_its_key_and_
     assert all("a header's name is not UTF-8" in one.reason for one in bad)
 
 
-def test_a_record_that_is_not_laid_out_as_kafka_has_it_is_bad_alone_with_all_its_bytes() -> None:
+def test_a_malformed_record_is_bad_alone_with_all_its_bytes() -> None:
     batch = bytearray(batch_of([Raw(b"aaaa"), Raw(b"bbbb"), Raw(b"cccc")]))
     at = batch.index(b"\x08bbbb")
     batch[at] = 0x7E  # a value of 63 bytes, of which the record has 4
@@ -51,7 +51,7 @@ def test_a_record_that_is_not_laid_out_as_kafka_has_it_is_bad_alone_with_all_its
 
 
 @pytest.mark.parametrize("size", [2**20, 2**40, 2**62])
-def test_a_length_that_leads_far_past_the_batch_reads_nothing_there(size: int) -> None:
+def test_a_length_far_past_the_batch_reads_nothing_there(size: int) -> None:
     batch = bytearray(batch_of([Raw(b"aaaa"), Raw(bytes(16)), Raw(b"cccc")]))
     at = batch.index(b"\x20" + bytes(16))
     lied: list[int] = []
@@ -80,7 +80,7 @@ def test_a_batch_that_cannot_be_unpacked_is_one_bad_record() -> None:
     assert "cannot be unpacked" in bad.reason
 
 
-def test_whatever_a_batch_holds_its_records_are_within_its_offsets_and_rise() -> None:
+def test_for_any_batch_records_are_within_its_offsets_and_ascending() -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)

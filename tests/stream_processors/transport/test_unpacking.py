@@ -1,4 +1,4 @@
-"""What a compressed batch may unpack to is bounded, by any codec."""
+"""The decompressed size of a batch is bounded, for any codec."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ CODECS = {
     "zstd": DefaultRecordBatch.CODEC_ZSTD,
 }
 MB = 1_000_000
-# How much a process that unpacks 200 MB may grow: the bound, and what the interpreter takes.
+# Memory growth allowed when unpacking 200 MB: the bound, plus the interpreter's overhead.
 GROWS_BY_MB = 90
 
 
@@ -36,10 +36,10 @@ def values_of(batch: bytes) -> list[bytes | None]:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_what_a_producer_sends_is_unpacked_as_before(codec: str) -> None:
+def test_normal_batches_are_unpacked_as_before(codec: str) -> None:
     values = [b"a", b"", b"b" * MB, bytes(range(256)) * 1_000]
     assert values_of(packed(codec, *values)) == values
-    assert values_of(packed(codec, b"c")) == [b"c"]  # nothing is left of the one before
+    assert values_of(packed(codec, b"c")) == [b"c"]  # nothing is left of the previous one
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])

@@ -1,4 +1,4 @@
-"""Counts by item and time: once each, whatever comes late, twice, or in pieces."""
+"""Counts by item and time: once each, whatever arrives late, twice, or in parts."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ items = st.sampled_from([0, 1, PAGES, PAGES + 1, 2**63 - 1])
 times = st.sampled_from([NOW_S, NOW_S - 7_200]) | st.integers(NOW_S - 9 * DAY_S, NOW_S + 300)
 events = st.tuples(items, times)
 flushes = st.lists(st.tuples(st.integers(0, 6), st.none() | st.integers(0, 4)), max_size=8)
-"""After how many events more, and how many groups get through before a crash, if there is one."""
+"""After how many more events, and how many groups are written before a crash, if any."""
 
 
 def trending_of(data: Hashes, incarnation: int = 0) -> tuple[Trending, InMemoryClaim]:
@@ -42,7 +42,7 @@ def given_events(log: list[Event], first: int, end: int, incarnation: int = 0) -
 
 
 def stored(data: Hashes) -> dict[tuple[Bucket, int], int]:
-    """What is counted, each item in its page."""
+    """The counts, by item and page."""
     counts: dict[tuple[Bucket, int], int] = {}
     for key, fields in data.items():
         length, start, page = map(int, key.split(":")[-3:])
@@ -56,7 +56,7 @@ def stored(data: Hashes) -> dict[tuple[Bucket, int], int]:
 
 
 def counted(log: list[Event]) -> dict[tuple[Bucket, int], int]:
-    """What has to be: by the definition, an event at a time."""
+    """The expected counts: by definition, an event at a time."""
     counts: Counter[tuple[Bucket, int]] = Counter()
     for item, ts_s in log:
         counts.update((Bucket(size, ts_s // size * size), item) for size in BUCKETS_S)
@@ -97,7 +97,7 @@ async def check_each_counts_once(log: list[Event], flushes: list[tuple[int, int 
     assert alive(stored(data)) == alive(counted(log))
 
 
-async def test_a_worker_counts_on_from_what_the_one_before_it_counted() -> None:
+async def test_a_worker_continues_from_the_previous_ones_counts() -> None:
     data: Hashes = {}
     log = [(0, NOW_S), (0, NOW_S), (PAGES, NOW_S), (0, NOW_S)]
     for pieces in ([(0, 2)], [(2, 3), (3, 4)]):
@@ -108,7 +108,7 @@ async def test_a_worker_counts_on_from_what_the_one_before_it_counted() -> None:
     assert stored(data) == counted(log)
 
 
-async def test_what_memory_has_let_go_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_evicted_counts_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trending_module, "_MAX_KNOWN", len(BUCKETS_S))
     data: Hashes = {}
     trending, claim = trending_of(data)
@@ -119,7 +119,7 @@ async def test_what_memory_has_let_go_is_read_again(monkeypatch: pytest.MonkeyPa
     assert stored(data) == counted(log)
 
 
-async def test_a_log_that_was_made_anew_counts_on() -> None:
+async def test_a_recreated_log_adds_to_the_counts() -> None:
     data: Hashes = {}
     log = [(4, NOW_S)] * 3
     for incarnation in (0, 1):
@@ -139,7 +139,7 @@ async def test_a_late_event_counts_where_its_time_is() -> None:
     assert stored(data) == counted(log)
 
 
-async def test_a_bucket_goes_when_no_window_has_any_of_it_left() -> None:
+async def test_a_bucket_expires_when_no_window_includes_any_of_it() -> None:
     trending, _ = trending_of({})
     trending.add(given_events([(4, NOW_S)], 0, 1))
     expires = {}
@@ -170,7 +170,7 @@ async def test_a_replay_of_history_costs_no_write() -> None:
     assert claim.reads == 0
 
 
-async def test_it_says_when_more_waits_than_memory_should_hold(
+async def test_it_reports_when_more_waits_than_memory_should_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trending_module, "_MAX_UNCOUNTED", 2)
