@@ -1,1 +1,1 @@
-"""Publishes quotes, interactions and instruments: simulated ones, or those of a file."""
+"""Publishes quotes, interactions and instruments, simulated or from a file."""

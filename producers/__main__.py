@@ -1,4 +1,4 @@
-"""`python -m producers`: reads the options and settings, makes the parts and puts them together."""
+"""`python -m producers`: reads options and settings, and creates and connects the parts."""
 
 import time
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def simulate(
 ) -> None:
     """Publish the instruments of a simulated market, then its quotes and interactions, live.
 
-    What the topics have of the time before now is not published again.
+    Existing records of the past are not published again.
     """
     now_ms = _now_ms()
     plan = Plan(

@@ -1,4 +1,4 @@
-"""Replays the archive: its rows as the records that they were, in the log's or in time's order."""
+"""Replays the archive: its rows as the original records, in log order or by event time."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from runtime.archive.rows import Order, Rows, Span, sorted_rows
 from runtime.archive.tables import check_table
 
 Name = Literal["quotes", "interactions", "feedback"]
-"""Of a table that can be replayed."""
+"""A table that can be replayed."""
 
 _TABLES: Final[Mapping[Name, ArchiveTable]] = {
     "quotes": QUOTES_TABLE,
@@ -32,7 +32,7 @@ _TABLES: Final[Mapping[Name, ArchiveTable]] = {
 def archived(
     name: Name, config: ArchiveConfig, span: tuple[int | None, int | None], speed: float
 ) -> Iterator[Source]:
-    """Hand out a table as a source: in the log's order at full speed, else by event time.
+    """Return a table as a source: in log order at full speed, else by event time.
 
     Raises:
         FileError: the table cannot be read.
@@ -59,22 +59,20 @@ def archived(
 
 
 def _table(config: ArchiveConfig, table: ArchiveTable) -> Table:
-    """Return a table as it is now.
+    """Return a table's current state.
 
     Raises:
-        ArchiveError: there is none, or not as it should be.
+        ArchiveError: it does not exist, or is invalid.
     """
     found = load(open_catalog(config), config, table)
     if found is None:
-        raise ArchiveError(
-            f"the archive has no table {table.name}: does ARCHIVE_WAREHOUSE say where it is?"
-        )
+        raise ArchiveError(f"the archive has no table {table.name}: is ARCHIVE_WAREHOUSE correct?")
     check_table(found, table)
     return found
 
 
 class _Done:
-    """How much of the rows is published."""
+    """Progress of publishing the rows."""
 
     def __init__(self, count: int) -> None:
         self._count = max(count, 1)

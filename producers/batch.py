@@ -1,4 +1,4 @@
-"""What every source hands to the feed: records in the order in which they are published."""
+"""What every source gives to the feed: records in publishing order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from contracts.messages import Ints
 
 Headers = list[tuple[str, str | bytes | None]]
 Record = tuple[str, bytes, bytes] | tuple[str, bytes, None, Headers]
-"""topic, key, value: a plain tuple, as one is made for each of some 300,000 records a second; a
-record without a value has headers instead"""
+"""topic, key, value: a plain tuple, as some 300,000 are created per second; a record without a
+value has headers instead"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,6 @@ class Batch:
     """Records in publishing order, with their event times."""
 
     ts_ms: Ints
-    """(n,) event times, epoch ms; not necessarily rising"""
+    """(n,) event times, epoch ms; not necessarily ascending"""
     records: Sequence[Record]
     """n of them"""

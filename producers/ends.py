@@ -1,4 +1,4 @@
-"""Reads at the end of each partition how far in event time a feed has come."""
+"""Reads a feed's progress in event time from the end of each partition."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -17,20 +17,20 @@ from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import RightsError, check_rights, rights
 
 LAST_RECORDS: Final = 100
-"""Of a partition; somebody else's may be among them, of any event time, or broken."""
+"""Per partition; some may be from other producers, with any event time, or invalid."""
 
 
 @dataclass(slots=True)
 class Ends:
-    """How far topics have come."""
+    """The progress of topics."""
 
     partitions: Mapping[str, int] = field(default_factory=dict)
-    """topic -> how many it has"""
+    """topic -> its number of partitions"""
     newest_ms: dict[tuple[str, int], int] = field(default_factory=dict)
-    """(topic, partition) -> newest event time, epoch ms; none of an empty partition"""
+    """(topic, partition) -> newest event time, epoch ms; without empty partitions"""
 
     def of(self, topic: str, key: bytes) -> int | None:
-        """Return the newest event time in the key's partition, None if nothing is known of it."""
+        """Return the newest event time in the key's partition, None if unknown."""
         partitions = self.partitions.get(topic)
         return partitions and self.newest_ms.get((topic, partition_of(key, partitions)))
 
@@ -40,7 +40,7 @@ class _Timed(msgspec.Struct):
 
 
 def read_ends(kafka: KafkaConfig, topics: Iterable[str], within_s: float) -> Ends:
-    """Return how far topics have come, by the last records of each partition.
+    """Return the progress of topics, from the last records of each partition.
 
     Raises:
         PublishingError: the user may not read them, or the broker does not answer in time.
@@ -53,7 +53,7 @@ def read_ends(kafka: KafkaConfig, topics: Iterable[str], within_s: float) -> End
         raise PublishingError(str(error)) from error
     except KafkaException as error:
         raise PublishingError(
-            f"the ends of {', '.join(topics)} cannot be read: {error.args[0]}: see to the broker "
+            f"the ends of {', '.join(topics)} cannot be read: {error.args[0]}: check the broker "
             f"at {kafka.bootstrap_servers}"
         ) from error
 
@@ -105,5 +105,5 @@ def _note(ends: Ends, place: tuple[str, int], record: Message) -> None:
     try:
         ts_ms = msgspec.json.decode(record.value() or b"", type=_Timed).ts
     except msgspec.DecodeError:
-        return  # a tombstone, or a record that breaks a rule
+        return  # a tombstone, or an invalid record
     ends.newest_ms[place] = max(ts_ms, ends.newest_ms.get(place, ts_ms))

@@ -1,8 +1,7 @@
-"""Publishes batches at a pace: whatever is due, as soon as the publisher takes it.
+"""Publishes batches at a pace: whatever is due, as soon as the publisher accepts it.
 
 There are no tokens and no schedule: each round publishes all that became due since the last one, so
-a feed that was held up (by a slow broker, or by a back-fill that lies in the past) catches up by
-itself.
+a feed that was delayed (by a slow broker, or by a back-fill of the past) catches up by itself.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +14,9 @@ from producers.pace import Pace
 
 QUEUE_FULL_WAIT_S: Final = 0.02
 SHORTEST_WAIT_S: Final = 0.005
-"""Rather a few records a round than a round for each of thousands a second."""
+"""A few records per round, rather than a round for each of thousands per second."""
 LONGEST_WAIT_S: Final = 0.2
-"""So that delivery reports and the progress never stand still."""
+"""So that delivery reports and the progress keep updating."""
 
 
 class Sink(Protocol):
@@ -25,23 +24,23 @@ class Sink(Protocol):
 
     @property
     def failed(self) -> int:
-        """How many records were given up."""
+        """The number of undeliverable records."""
 
     def publish(self, records: Sequence[Record]) -> int:
-        """Take as many of the first records as there is room for, and return how many."""
+        """Accept as many of the first records as there is room for, and return how many."""
 
     def poll(self, timeout_s: float) -> None:
-        """Work off delivery reports, waiting for the first at most that long."""
+        """Process delivery reports, waiting at most that long for the first one."""
 
 
 class Stop(Protocol):
-    """What ends a feed early; `threading.Event` is one."""
+    """A signal to end a feed early; `threading.Event` is one."""
 
     def is_set(self) -> bool:
-        """Tell whether the feed is to end."""
+        """Return whether the feed must end."""
 
     def wait(self, timeout: float) -> bool:
-        """Sleep that long, or until the feed is to end."""
+        """Sleep that long, or until the feed must end."""
 
 
 def feed(
@@ -56,14 +55,14 @@ def feed(
 ) -> None:
     """Publish all batches, until `stop` or the first record that could not be delivered.
 
-    What would follow a lost record is not published: it would hide a hole.
+    Nothing is published after a lost record: that would hide a gap.
 
     Args:
-        batches: in publishing order; taken one by one, when the one before is published.
-        sink: takes the records.
-        speed: seconds of event time in a second of the clock.
+        batches: in publishing order; each is requested once the previous one is published.
+        sink: receives the records.
+        speed: seconds of event time per second of the clock.
         event_start_ms: the event time that is due right now; None: that of the first record.
-        clock: seconds, of any start.
+        clock: seconds, from any origin.
         stop: ends the feed early.
         after_round: called after each round.
     """
@@ -72,7 +71,7 @@ def feed(
         if pace is None:
             start_ms = int(batch.ts_ms[0]) if event_start_ms is None else event_start_ms
             pace = Pace(speed, start_ms, clock())
-        # A record behind one of a later event time is due with it.
+        # A record after one with a later event time is due with it.
         due_ms = np.maximum.accumulate(batch.ts_ms)
         start = 0
         while start < len(due_ms):

@@ -1,7 +1,7 @@
 """Reads rows of a CSV, CSV.gz or Parquet file as text, chunk by chunk in bounded memory.
 
-Everything stays the text that stands in the file, a Parquet number its shortest decimal, so that no
-digit of a price and no zero of a user's id is lost on the way to the message.
+Everything stays the text in the file, a Parquet number its shortest decimal, so that no digit of a
+price and no leading zero of a user id is lost.
 """
 
 import csv
@@ -25,18 +25,18 @@ Row = dict[str, str]
 
 
 class FileError(RuntimeError):
-    """The file cannot be read: the message names it, what is wrong and what to do."""
+    """The file cannot be read: the message names it, the problem and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of a file, in its order."""
+    """Some rows of a file, in file order."""
 
     rows: list[Row] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    """where each row stands in the file, as `RowFile.unit` counts"""
+    """the number of each row in the file, counted in `RowFile.unit`"""
     malformed: list[tuple[int, str]] = field(default_factory=list)
-    """number and reason of what is no row at all"""
+    """number and reason of invalid lines"""
 
 
 class RowFile(Protocol):
@@ -44,33 +44,33 @@ class RowFile(Protocol):
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path."""
 
     @property
     def unit(self) -> str:
-        """What the numbers of a chunk count, from 1."""
+        """The unit of a chunk's numbers, which count from 1."""
 
     @property
     def columns(self) -> Sequence[str]:
-        """The names of its columns."""
+        """The column names."""
 
     def share_read(self) -> float:
         """Return how much of the file was read, from 0 to 1."""
 
     def chunks(self, fields: Mapping[str, str]) -> Iterator[Chunk]:
-        """Read, once, the columns that `fields` names, as the fields that it gives them.
+        """Read, once, the columns in `fields`, under the field names given there.
 
         Raises:
-            FileError: the file breaks off, or is not what its name says.
+            FileError: the file is truncated, or not of the format that its name ends in.
         """
 
 
 @contextmanager
 def open_rows(path: Path) -> Iterator[RowFile]:
-    """Open a file, of the format that its name ends in.
+    """Open a file, in the format of its name's ending.
 
     Raises:
-        FileError: it cannot be opened, is not of that format, or the name ends in something else.
+        FileError: it cannot be opened, or is not of that format, or its name has another ending.
     """
     name = path.name.lower()
     if not name.endswith(ENDINGS):
@@ -99,17 +99,17 @@ class CsvFile:
         with self._naming_errors():
             self.columns: list[str] = next(self._reader, [])
         if len(set(self.columns)) < len(self.columns):
-            raise FileError(f"{path}: two columns of one name in the header {self.columns}")
+            raise FileError(f"{path}: duplicate column names in the header {self.columns}")
 
     def share_read(self) -> float:
         """Return how much of the file was read, from 0 to 1."""
         return min(self._stream.tell() / self._size, 1.0)
 
     def chunks(self, fields: Mapping[str, str]) -> Iterator[Chunk]:
-        """Read, once, the columns that `fields` names, as the fields that it gives them.
+        """Read, once, the columns in `fields`, under the field names given there.
 
         Raises:
-            FileError: the file breaks off, or is not what its name says.
+            FileError: the file is truncated, or not of the format that its name ends in.
         """
         places = [(at, fields[name]) for at, name in enumerate(self.columns) if name in fields]
         chunk = Chunk()
@@ -163,7 +163,7 @@ class ParquetFile:
         return self._read / self._rows
 
     def chunks(self, fields: Mapping[str, str]) -> Iterator[Chunk]:
-        """Read, once, the columns that `fields` names, as the fields that it gives them.
+        """Read, once, the columns in `fields`, under the field names given there.
 
         Raises:
             FileError: a column has a type without a text form, or the file is damaged.
@@ -189,7 +189,7 @@ class ParquetFile:
             raise FileError(f"{self.path}: damaged ({error}): write it again") from error
 
     def _texts(self, name: str, values: Any) -> list[str | None]:
-        # Integers with gaps come as floats, and the user 17850.0 is 17850: as Arrow writes it.
+        # Integers with gaps arrive as floats; the user 17850.0 becomes 17850, as Arrow writes it.
         try:
             return values.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
         except pa.ArrowException as error:

@@ -1,4 +1,4 @@
-"""Turns the rows of a file into records of `instruments`, leaving out rows that break a rule."""
+"""Turns the rows of a file into records of `instruments`, skipping invalid rows."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,19 +14,19 @@ from producers.replay import place_in
 from producers.run import Rejected
 
 _SYMBOL_COLUMNS: Final = ("symbol", "code")
-"""The first of them that a file has is the symbol."""
+"""The first one that a file has is the symbol."""
 _BETWEEN_CATEGORIES: Final = ";"
 
 
 def instruments_in(file: RowFile, rejected: Rejected) -> Iterator[Batch]:
-    """Yield the rows of a file as records, in the file's order.
+    """Yield the rows of a file as records, in file order.
 
     Columns are instrument_id, symbol (or code), and optionally name (the symbol without one),
-    categories (separated by semicolons) and listed. Blanks around a value are not part of it.
+    categories (separated by semicolons) and listed. Whitespace around a value is stripped.
 
     Args:
-        file: has these columns, and maybe others, which are ignored.
-        rejected: takes the rows that break a rule.
+        file: with these columns; others are ignored.
+        rejected: receives the invalid rows.
 
     Raises:
         FileError: a needed column is missing, or the file cannot be read to its end.
@@ -67,10 +67,10 @@ def _records(file: RowFile, chunk: Chunk, rejected: Rejected) -> Iterator[Record
 
 
 def _instrument(row: Row) -> Instrument:
-    """Return what a row says.
+    """Return the instrument of a row.
 
     Raises:
-        ValueError: it breaks a rule.
+        ValueError: the row is invalid.
     """
     said: dict[str, str | list[str]] = {
         field: text for field, cell in row.items() if (text := cell.strip())

@@ -1,4 +1,4 @@
-"""When an event is due: pure arithmetic between event time and a clock."""
+"""Computes when an event is due: pure arithmetic on event time and a clock."""
 
 import math
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class Pace:
         return self.event_start_ms + (clock_s - self.clock_start_s) * self.speed * 1000
 
     def seconds_until(self, ts_ms: float, clock_s: float) -> float:
-        """Return how long an event time is not due yet; negative once it is."""
+        """Return the seconds until an event time is due; negative once it is."""
         return (ts_ms - self.horizon_ms(clock_s)) / self.speed / 1000
 
 
 def parse_speed(text: str) -> float:
-    """Return the factor that `1x`, `60x`, `0.5x` or `max` stands for.
+    """Parse `1x`, `60x`, `0.5x` or `max`.
 
     Raises:
         ValueError: it is none of these, or not above 0.
@@ -48,5 +48,5 @@ def parse_speed(text: str) -> float:
     except ValueError:
         factor = math.nan
     if not 0 < factor < math.inf:
-        raise ValueError(f"speed {text!r} is no factor above 0 like 1x or 60x, nor max")
+        raise ValueError(f"speed {text!r} is neither a factor above 0, like 1x or 60x, nor max")
     return factor

@@ -1,4 +1,4 @@
-"""Tells how far a feed is: a bar on a terminal, a log line now and then elsewhere."""
+"""Reports a feed's progress: a bar on a terminal, otherwise an occasional log line."""
 
 import sys
 import time
@@ -16,24 +16,24 @@ LOG_EVERY_S: Final = 10.0
 log = structlog.get_logger(__name__)
 
 Show = Callable[[int, float | None], None]
-"""Takes the records delivered so far, and the share of the work that is done, if that is known."""
+"""Takes the records delivered so far, and the completed share of the work, if known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of a feed."""
+    """The result of a feed."""
 
     delivered: int
     failed: int
     rejected: int
-    """rows of the file that were left out"""
+    """skipped rows of the file"""
     seconds: float
     reasons: dict[str, int]
-    """what went wrong, by kind, overcome troubles included"""
+    """errors by kind, including those that were recovered from"""
 
     @property
     def records_per_s(self) -> int:
-        """Records delivered in a second of the whole run, start and flush included."""
+        """Records delivered per second over the whole run, including start and flush."""
         return round(self.delivered / self.seconds) if self.seconds else 0
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ def progress(title: str) -> Iterator[Show]:
 
 
 class Rate:
-    """Records a second, over the last whole second or more."""
+    """Records per second, over the last whole second or more."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -111,7 +111,7 @@ def _log_lines(title: str, clock: Callable[[], float]) -> Show:
 
 
 def tell(summary: Summary) -> None:
-    """Tell what came of a feed: a sentence on a terminal, a log line elsewhere."""
+    """Report the result of a feed: a sentence on a terminal, otherwise a log line."""
     if sys.stderr.isatty():
         Console(stderr=True).print(str(summary), highlight=False)
     else:

@@ -1,4 +1,4 @@
-"""The edge to Kafka: an idempotent producer that counts what was delivered and what was not."""
+"""The edge to Kafka: an idempotent producer that counts deliveries and failures."""
 
 import logging
 import time
@@ -27,21 +27,21 @@ log = structlog.get_logger(__name__)
 
 
 class PublishingError(RuntimeError):
-    """Publishing cannot begin, or cannot go on."""
+    """Publishing cannot start, or cannot continue."""
 
 
 class Publisher:
-    """Publishes records, with the key's partition as every Kafka client's default chooses it."""
+    """Publishes records, partitioned by key with the default partitioner of Kafka clients."""
 
     def __init__(self, kafka: KafkaConfig, delivery_timeout_s: float) -> None:
         self.accepted = 0
-        """records that were taken into the queue"""
+        """records accepted into the queue"""
         self.delivered = 0
         """records that the broker has acknowledged"""
         self.failures: Counter[str] = Counter()
-        """records given up, by the broker's or the client's reason"""
+        """undeliverable records, by the broker's or the client's reason"""
         self.troubles: Counter[str] = Counter()
-        """errors that the client tries to get over by itself, by kind"""
+        """errors that the client retries by itself, by kind"""
         self._kafka = kafka
         self._refusals = Refusals()
         self._timeout_s = delivery_timeout_s
@@ -58,8 +58,8 @@ class Publisher:
                 "queue.buffering.max.messages": QUEUE_RECORDS,
                 "queue.buffering.max.kbytes": QUEUE_KIB,
                 "on_delivery": self._on_delivery,
-                "error_cb": self._on_trouble,
-                # The same troubles come through error_cb.
+                "error_cb": self._on_error,
+                # error_cb reports the same errors.
                 "log_level": 2,
             },
             logger=logging.getLogger("librdkafka"),
@@ -67,14 +67,14 @@ class Publisher:
 
     @property
     def failed(self) -> int:
-        """How many records were given up."""
+        """The number of undeliverable records."""
         return self.failures.total()
 
     def await_topics(self, topics: Collection[str], stopping: Callable[[], bool]) -> None:
         """Wait until the broker answers, and check that it has the topics.
 
         Raises:
-            PublishingError: it does not answer within the delivery timeout, or lacks a topic.
+            PublishingError: it does not answer within the delivery timeout, or a topic is missing.
         """
         deadline = time.monotonic() + self._timeout_s
         while not stopping():
@@ -82,7 +82,7 @@ class Publisher:
             try:
                 known = self._producer.list_topics(timeout=METADATA_TIMEOUT_S).topics
             except KafkaException as error:
-                self._on_trouble(error.args[0])
+                self._on_error(error.args[0])
                 self.poll(0)
                 if (why := self._refusals.why) is not None:
                     raise PublishingError(f"the broker refuses: {why}") from error
@@ -98,10 +98,10 @@ class Publisher:
                 return
 
     def publish(self, records: Sequence[Record]) -> int:
-        """Take as many of the first records as the queue has room for, and return how many.
+        """Accept as many of the first records as the queue has room for, and return how many.
 
         Raises:
-            PublishingError: the client refuses a record, or has failed for good.
+            PublishingError: the client refuses a record, or has failed permanently.
         """
         produce, prefix = self._producer.produce, self._kafka.prefix
         taken = 0
@@ -117,21 +117,21 @@ class Publisher:
         except BufferError:
             pass  # the queue is full: the caller polls and comes back with the rest
         except KafkaException as error:
-            raise PublishingError(f"the Kafka client takes no more: {error}") from error
+            raise PublishingError(f"the Kafka client accepts no more records: {error}") from error
         finally:
             self.accepted += taken
         return taken
 
     def poll(self, timeout_s: float) -> None:
-        """Work off delivery reports, waiting for the first at most that long."""
+        """Process delivery reports, waiting at most that long for the first one."""
         self._producer.poll(timeout_s)
 
     def flush(self, timeout_s: float, after_round: Callable[[], None]) -> None:
-        """Wait for what is in the queue; what is left after `timeout_s` is given up."""
+        """Wait for queued records; those left after `timeout_s` fail."""
         deadline = time.monotonic() + timeout_s
         while self._producer.flush(FLUSH_ROUND_S):
             if time.monotonic() > deadline:
-                self._producer.purge()  # brings a report of each record that was in the queue
+                self._producer.purge()  # reports each queued record as failed
                 self._producer.flush(FLUSH_ROUND_S)
                 break
             after_round()
@@ -140,8 +140,8 @@ class Publisher:
         needed = [right for right in rights("")["producers"] if right.name in topics]
         try:
             check_rights(Admin(self._kafka), self._kafka, needed)
-        except RightsError as lacking:
-            raise PublishingError(str(lacking)) from lacking
+        except RightsError as missing_right:
+            raise PublishingError(str(missing_right)) from missing_right
 
     def _require(self, topics: Collection[str], known: Collection[str]) -> None:
         missing = sorted(set(map(self._kafka.topic, topics)) - set(known))
@@ -166,7 +166,7 @@ class Publisher:
                 waited_s=self._timeout_s,
             )
 
-    def _on_trouble(self, error: KafkaError) -> None:
+    def _on_error(self, error: KafkaError) -> None:
         self._refusals(error)
         kind: str = error.name()
         self.troubles[kind] += 1

@@ -1,6 +1,6 @@
-"""Turns the rows of a file into records, leaving out rows that break a rule of the contracts.
+"""Turns the rows of a file into records, skipping rows that violate the contracts.
 
-The verdict on a row is the readers' own: it is encoded, and decoded as they will decode it.
+Rows are validated like the readers do it: encoded, and decoded with the readers' decoder.
 """
 
 import re
@@ -37,12 +37,12 @@ M = TypeVar("M", Quote, Interaction)
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[M]):
-    """What the rows of a file are."""
+    """The kind of a file's rows."""
 
     topic: Topic
     message: type[M]
     judge: Callable[[list[bytes], int, InputRules], list[Rejection]]
-    """record values, the clock, epoch ms, and the rules -> those that the readers will reject"""
+    """record values, the clock, epoch ms, and the rules -> records that readers will reject"""
 
     @property
     def columns(self) -> dict[str, str]:
@@ -63,7 +63,7 @@ INTERACTION_ROWS: Final = Kind(
 
 
 def check_columns(file: RowFile, kind: Kind[M]) -> None:
-    """Make sure that the file has the columns that a kind needs.
+    """Check that the file has the columns that a kind needs.
 
     Raises:
         FileError: one is missing.
@@ -86,13 +86,13 @@ def replayed(
     now_ms: Callable[[], int],
     rules: InputRules = ANY,
 ) -> Iterator[Batch]:
-    """Yield the rows of a file as records, in the file's order.
+    """Yield the rows of a file as records, in file order.
 
     Args:
-        file: has the columns that the kind needs.
-        kind: what the rows are.
-        rejected: takes the rows that break a rule.
-        now_ms: the clock, epoch ms: an event time far ahead of it breaks a rule.
+        file: with the columns that the kind needs.
+        kind: of the rows.
+        rejected: receives the invalid rows.
+        now_ms: the clock, epoch ms: an event time far ahead of it is invalid.
         rules: the deployment's.
 
     Raises:
@@ -135,11 +135,11 @@ def _batch(
 def _converted(
     message: type[M], rows: list[Row], reject: Callable[[int, str], None]
 ) -> tuple[list[int], list[M]]:
-    """Return the places and the messages of the rows that have the types of a message."""
+    """Return indices and messages of the rows with valid types."""
     try:
         return list(range(len(rows))), msgspec.convert(rows, list[message], strict=False)  # type: ignore[valid-type]
     except msgspec.ValidationError:
-        pass  # one by one, then, to find out which
+        pass  # one by one, to find out which
     places, messages = [], []
     for place, row in enumerate(rows):
         try:
@@ -151,17 +151,17 @@ def _converted(
 
 
 def _column(field_name: str) -> str:
-    """Return the column of a field: units in names, which the wire format leaves out."""
+    """Return the column of a field: its name with the unit, which the wire format omits."""
     return "ts_ms" if field_name == "ts" else field_name
 
 
 def place_in(file: RowFile, number: int) -> str:
-    """Return where a row stands, for people."""
+    """Return a row's location, for messages."""
     return f"{file.path}, {file.unit} {number}"
 
 
 def _explained(reason: str, row: Row) -> str:
-    """Return a reason with the column and the value that it is about, if it names a field."""
+    """Return a reason with its column and value, if it names a field."""
     found = _AT_FIELD.fullmatch(reason)
     if found:
         rule, name = found.groups()

@@ -1,4 +1,4 @@
-"""`python -m producers replay`: what can be replayed, and the options of that."""
+"""`python -m producers replay`: its subcommands and their options."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ Prefix = Annotated[
 
 
 def _of_rows(name: "Name", kind: Kind[M]) -> Callable[..., None]:
-    """Return the command for what may come from a file, or from the archive's table `name`."""
+    """Return the command that replays a file, or the archive's table `name`."""
 
     def replay(
         file: FileOrNone = None,
@@ -112,7 +112,7 @@ app.command(
     help="""Publish interactions: columns ts_ms, user_id, instrument_id; optional ones, too.
 
     They are: event (view, click, watch or trade; trade without one), price, quantity. Those of the
-    archive include the records that take users out.
+    archive include the records that remove users.
     """,
 )(_of_rows("interactions", INTERACTION_ROWS))
 
@@ -126,7 +126,7 @@ def replay_feedback(
     end: End = None,
     prefix: Prefix = None,
 ) -> None:
-    """Publish the feedback that is in the archive."""
+    """Publish the archive's feedback."""
     if not from_archive:
         raise typer.BadParameter("feedback is replayed from the archive only: add --from-archive")
     _replay_archive("feedback", None, speed, (start, end), prefix)
@@ -149,7 +149,7 @@ def _replay_archive(
     span: tuple[int | None, int | None],
     prefix: str | None,
 ) -> None:
-    """Replay a table, and end the program."""
+    """Replay a table, and exit."""
     if file is not None:
         raise typer.BadParameter(f"either {file} or --from-archive")
     try:
@@ -173,7 +173,7 @@ def _replay_file(
     span: tuple[int | None, int | None],
     prefix: str | None,
 ) -> None:
-    """Replay a file, and end the program."""
+    """Replay a file, and exit."""
     if file is None:
         raise typer.BadParameter("name a file, or say --from-archive")
     if span != (None, None):

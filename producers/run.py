@@ -25,43 +25,43 @@ from runtime.logs import configure_logs
 from runtime.settings import SettingsError, read_settings
 
 USAGE_ERROR: Final = 2
-"""The exit status of a command that cannot do what it was asked, as shells have it."""
+"""The conventional exit status for wrong usage."""
 SHOWN_REJECTIONS: Final = 10
 STOPPED_FLUSH_TIMEOUT_S: Final = 5.0
-"""Who asks to stop waits for it: supervisors kill after about ten seconds."""
+"""Time to finish after a stop request: supervisors kill after about ten seconds."""
 FLUSH_MARGIN_S: Final = 5.0
-"""On top of the delivery timeout, after which the client itself has given every record up."""
+"""On top of the delivery timeout, after which the client has failed every record."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class Rejected:
-    """The rows that were left out."""
+    """The skipped rows."""
 
     count: int = 0
     shown: list[str] = field(default_factory=list)
-    """what is wrong with the first few"""
+    """the reasons of the first few"""
 
     def add(self, reason: str) -> None:
-        """Count a row, and tell of the first few."""
+        """Count a row, and log the first few."""
         self.count += 1
         if self.count <= SHOWN_REJECTIONS:
             self.shown.append(reason)
-            log.error("row left out", reason=reason)
+            log.error("row skipped", reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is published, and how fast."""
+    """The content and the pace of a feed."""
 
     topics: tuple[str, ...]
     batches: Iterable[Batch]
     speed: float
     event_start_ms: int | None
-    """the event time that is due at the start; None: the first record's"""
+    """the event time due at the start; None: the first record's"""
     share_done: Callable[[], float | None]
-    """from 0 to 1; None where there is no end"""
+    """from 0 to 1; None for an endless source"""
     rejected: Rejected = field(default_factory=Rejected)
 
 
@@ -70,12 +70,12 @@ def exit_after(
     opening: Callable[[], AbstractContextManager[Source]],
     prefix: str | None = None,
 ) -> NoReturn:
-    """End the program with what comes of a run.
+    """Run, and exit with its status.
 
     Args:
-        title: what is done.
-        opening: makes the source.
-        prefix: of the topics that are published to; None: `KAFKA_PREFIX`.
+        title: of the run.
+        opening: opens the source.
+        prefix: of the target topics; None: `KAFKA_PREFIX`.
     """
     try:
         settings = read_settings(ProducerSettings)
@@ -88,10 +88,10 @@ def exit_after(
 
 
 def _into(settings: ProducerSettings, prefix: str) -> ProducerSettings:
-    """Return settings with another prefix of the topics.
+    """Return settings with another topic prefix.
 
     Raises:
-        SettingsError: no topic may have it.
+        SettingsError: the prefix is invalid.
     """
     try:
         kafka = KafkaConfig.model_validate({**dict(settings.kafka), "prefix": prefix})
@@ -101,29 +101,29 @@ def _into(settings: ProducerSettings, prefix: str) -> ProducerSettings:
 
 
 def run(title: str, settings: ProducerSettings, opening: AbstractContextManager[Source]) -> int:
-    """Publish a source, tell how it went, and return the exit code: 0 if nothing is missing.
+    """Publish a source, report the result, and return the exit code: 0 if all was delivered.
 
-    SIGTERM and Ctrl-C end the run early, but not with an error: what was published by then is
-    delivered. A second one kills.
+    SIGTERM and Ctrl-C end the run early, without an error: what was published by then is delivered.
+    A second signal kills.
     """
     started_s = time.monotonic()
     stop = _stop_on_signals()
     rejected, broken = 0, False
     with progress(title) as show:
-        # Within the progress, whose terminal keeps the log's lines and the bar apart.
+        # Within the progress, which keeps log lines and the bar apart on a terminal.
         configure_logs("producers", settings.log_level)
         log.info(title, broker=settings.kafka.bootstrap_servers)
         try:
             publisher = Publisher(settings.kafka, settings.delivery_timeout_s)
         except TokenError as error:
-            log.error("cannot begin", reason=str(error))  # noqa: TRY400 (it says what and where)
+            log.error("cannot start", reason=str(error))  # noqa: TRY400 (it says what and where)
             return 1
         try:
             with opening as source:
                 _publish(source, publisher, stop, show, settings.delivery_timeout_s)
                 rejected = source.rejected.count
         except (FileError, PublishingError) as error:
-            log.error("cannot go on", reason=str(error))  # noqa: TRY400 (it says what and where)
+            log.error("cannot continue", reason=str(error))  # noqa: TRY400 (it says what and where)
             broken = True
     failed = publisher.accepted - publisher.delivered
     tell(

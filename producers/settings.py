@@ -6,7 +6,7 @@ from runtime.settings import EventTimeSettings, SharedSettings
 
 
 class ProducerSettings(EventTimeSettings, SharedSettings):
-    """Read from environment variables of the same names, in capitals."""
+    """Read from environment variables of the same names in upper case."""
 
     delivery_timeout_s: float = Field(
         default=60,

@@ -1,4 +1,4 @@
-"""What users do: an event draws a user, then an instrument by popularity and the user's taste."""
+"""User behavior: an event draws a user, then an instrument by popularity and the user's taste."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,20 +15,20 @@ QUANTITY_SPREAD: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Columns of one length, in the order of time."""
+    """Columns of one length, by time."""
 
     user: Ints
     instrument: Ints
     event: Ints
     """index into `EVENT_TYPES`"""
     quantity: Ints
-    """of a trade; the others have none to speak of"""
+    """of trades; meaningless for other events"""
     offset_ms: Ints
     """since the start of the second, 0 to 999"""
 
 
 class Crowd:
-    """The users of a world at their screens."""
+    """The active users of a world."""
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
         self._rng = rng

@@ -1,4 +1,4 @@
-"""What a world's instruments are called: a symbol that can be spoken, and a name made of it."""
+"""Names of a world's instruments: a pronounceable symbol, and a company name made of it."""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class Sector(NamedTuple):
 
     category: str
     noun: str
-    """what its companies call themselves"""
+    """nouns for its companies' names"""
 
 
 SECTOR_NAMES: Final = (
@@ -33,7 +33,7 @@ SECTOR_NAMES: Final = (
 )
 FORMS: Final = ("Inc.", "Corp.", "Group", "Holdings", "plc")
 
-# Few enough that hardly a word comes out which nobody would be listed under.
+# Few enough to avoid most words that no company would use as a symbol.
 _CONSONANTS: Final = "BCDFGLMNRSTV"
 _VOWELS: Final = "AEIOU"
 _SHORTEST: Final = 4
@@ -56,8 +56,8 @@ def listed(world: World, rng: np.random.Generator) -> Iterator[Instrument]:
 def _symbols(n: int, rng: np.random.Generator) -> Iterator[str]:
     """Yield n symbols, all of the shortest length that has as many.
 
-    Multiplying by a number that has no divisor in common with how many there are is a permutation
-    of them, so no symbol comes twice and none has to be remembered.
+    Multiplying by a number coprime to the number of symbols permutes them, so no symbol repeats and
+    none has to be remembered.
     """
     length = _SHORTEST
     while (count := math.prod(len(_letters(place)) for place in range(length))) < n:
@@ -69,7 +69,7 @@ def _symbols(n: int, rng: np.random.Generator) -> Iterator[str]:
 
 
 def _word(number: int, length: int) -> str:
-    """Return a word of consonants and vowels in turn.
+    """Return a word of alternating consonants and vowels.
 
     >>> _word(0, 4), _word(1, 4)
     ('BABA', 'CABA')

@@ -1,8 +1,8 @@
 """Prices that move with their sector and the market, and the quotes of each second.
 
-A price is a geometric Brownian motion. What an instrument's logarithm of price gains in a second is
-the sum of three independent normal parts: the market's, its sector's and its own. Between two
-seconds a quote lies on a Brownian bridge.
+A price is a geometric Brownian motion. An instrument's logarithmic return per second is the sum of
+three independent normal parts: the market's, its sector's and its own. Between two seconds a quote
+is on a Brownian bridge.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ import numpy as np
 from producers.simulation.world import Floats, Ints, World
 
 # Standard deviations of a second's logarithmic return. Their squares sum to (1.41e-4)^2, about a
-# third in a year of 252 days of 6.5 hours: the volatility of a lively share.
+# third in a year of 252 days of 6.5 hours: the volatility of an active stock.
 MARKET_VOLATILITY: Final = 6e-5
 SECTOR_VOLATILITY: Final = 1e-4
 OWN_VOLATILITY: Final = 8e-5
@@ -25,11 +25,11 @@ SIZE_SPREAD: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Quotes:
-    """Columns of one length, in the order of time."""
+    """Columns of one length, by time."""
 
     instrument: Ints
     price: Floats
-    """rounded as an exchange does"""
+    """rounded to the exchange's tick"""
     size: Ints
     offset_ms: Ints
     """since the start of the second, 0 to 999"""
@@ -47,14 +47,14 @@ class Market:
         self._rng = rng
         self._log_price = np.log(world.first_price)
         self._turn = np.zeros(0, dtype=np.int64)
-        """instruments that are still to quote in this round"""
+        """instruments still to be quoted in this round"""
 
     def prices(self) -> Floats:
-        """Return the price of each instrument, (n,), rounded as an exchange does."""
+        """Return the price of each instrument, (n,), rounded to the exchange's tick."""
         return on_tick(np.exp(self._log_price))
 
     def second(self, quotes: int) -> Quotes:
-        """Let a second pass, and return that many quotes of it.
+        """Advance a second, and return that many quotes of it.
 
         Instruments take turns, so that each quotes equally often.
         """
@@ -73,7 +73,7 @@ class Market:
         )
 
     def _step(self) -> Floats:
-        """Return what each logarithm of price gains in a second, (n,); prices keep their mean."""
+        """Return each logarithmic return of a second, (n,); prices keep their mean."""
         normal = self._rng.standard_normal
         market = MARKET_VOLATILITY * normal()
         sectors = SECTOR_VOLATILITY * normal(self._world.taste.shape[1:])

@@ -1,4 +1,4 @@
-"""Goes on with a simulation where the one before ended."""
+"""Resumes a simulation where the previous one ended."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -10,10 +10,10 @@ NewestMs = Callable[[str, bytes], int | None]
 
 
 def resumed(batches: Iterable[Batch], read_newest: Callable[[], NewestMs]) -> Iterator[Batch]:
-    """Yield batches without the records that are published already.
+    """Yield batches without already published records.
 
-    Each partition goes on at its own end: a simulation that was killed had not got equally far in
-    all of them.
+    Each partition resumes at its own end: a killed simulation may have left them at different
+    points.
 
     Args:
         batches: of a simulation, from the start of its back-fill.

@@ -1,4 +1,4 @@
-"""The model as records: its instruments, then quotes and events, a batch a second of event time."""
+"""The model as records: instruments, then quotes and events, a batch per second of event time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from producers.simulation.world import Floats, Ints, World, make_world
 STOCK_PER_USER: Final = 12
 """Events of each user in the back-fill: enough that recommendations exist at once."""
 FULL_BACKFILL_S: Final = 300
-"""A longer back-fill is spread thin: it has as many records as one of this length, so that an hour
-of bars costs no more time than five minutes would. Sizes make up for quotes that are left out."""
+"""A longer back-fill is thinned out: it has as many records as one of this length, so that an hour
+of bars takes no longer than five minutes would. Sizes compensate for omitted quotes."""
 
 _TRADE: Final = EVENT_TYPES.index("trade")
 
@@ -42,11 +42,11 @@ class Plan:
 
     @property
     def backfill_density(self) -> float:
-        """Records a second of the back-fill, as a share of those that come live."""
+        """Records per second of the back-fill, relative to the live rate."""
         return min(1.0, FULL_BACKFILL_S / self.backfill_s) if self.backfill_s else 1.0
 
     def due(self, per_s: float, second: int) -> int:
-        """Return how many are due in a second, so that their sum never strays from the rate."""
+        """Return how many are due in a second, so that their sum never deviates from the rate."""
         return int(self._sum(per_s, second + 1)) - int(self._sum(per_s, second))
 
     def _sum(self, per_s: float, seconds: int) -> float:
@@ -57,9 +57,8 @@ class Plan:
 def simulated(plan: Plan, live_from_ms: int) -> Iterator[Batch]:
     """Yield the instruments, then the records of each second, the back-fill's first.
 
-    In the order of event time; the instruments, which have none, come with the first second.
-
-    The same plan and start make the same records.
+    In the order of event time; the instruments, which have none, come with the first second. The
+    same plan and start give the same records.
 
     Args:
         plan: what to simulate.
@@ -90,7 +89,7 @@ def _seconds(plan: Plan) -> Iterator[int]:
 
 
 def _stock(plan: Plan, rng: np.random.Generator) -> list[Ints]:
-    """Return the users of the back-fill's stock of events, second by second."""
+    """Return the users of the back-fill's guaranteed events, second by second."""
     users = rng.permutation(np.repeat(np.arange(plan.users), STOCK_PER_USER))
     return np.array_split(users, max(plan.backfill_s, 1))
 

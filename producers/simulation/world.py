@@ -1,4 +1,4 @@
-"""What does not change: instruments in sectors, and users with tastes.
+"""The static part: instruments in sectors, and users with tastes.
 
 This is the structure that recommendations can be checked against: a user prefers a few sectors, so
 instruments of one sector have users in common.
@@ -30,7 +30,7 @@ class World:
     """Instruments 0 to n - 1 in s sectors, and m users."""
 
     sector: Ints
-    """(n,) 0 to s - 1, a place in `listing.SECTOR_NAMES`"""
+    """(n,) 0 to s - 1, an index into `listing.SECTOR_NAMES`"""
     popularity: Floats
     """(n,) Zipf's law over a random ranking; sums to 1"""
     first_price: Floats
@@ -57,7 +57,7 @@ def make_world(instruments: int, users: int, rng: np.random.Generator) -> World:
     weight = (rng.permutation(instruments) + 1.0) ** -ZIPF_EXPONENT
     activity = rng.lognormal(sigma=ACTIVITY_SPREAD, size=users)
     return World(
-        # Dealt out, so that no sector is empty.
+        # Assigned round-robin, so that no sector is empty.
         sector=rng.permutation(np.arange(instruments) % sectors),
         popularity=weight / weight.sum(),
         first_price=rng.lognormal(np.log(MEDIAN_PRICE), PRICE_SPREAD, instruments),

@@ -1,4 +1,4 @@
-"""What the producers' tests share: a plain consumer, and the program as a child process."""
+"""Fixtures of the producers' tests: a plain consumer, and the program as a child process."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ def reader() -> Iterator[Callable[[str], ReadAll]]:
 
 @pytest.fixture
 def read_all(broker: str, reader: Callable[[str], ReadAll]) -> ReadAll:
-    """A function that reads a topic from its start to its end, at least so many records."""
+    """A function that reads a topic from start to end, with a minimum number of records."""
     return reader(broker)
 
 

@@ -1,4 +1,4 @@
-"""The archive, replayed: the records that its rows were, in the log's order or in time's."""
+"""Replaying the archive: its rows as the original records, in log order or by event time."""
 
 import json
 import math
@@ -41,7 +41,7 @@ REQUEST_ID = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2x
 
 
 def write(config: ArchiveConfig, table: ArchiveTable, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows in several commits, in an order that is none."""
+    """Write rows in several commits, unordered."""
     found = open_table(open_catalog(config), config, table)
     mixed = random.Random(1).sample(rows, len(rows))
     for part in (mixed[::2], mixed[1::2]):
@@ -117,11 +117,11 @@ def expected(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Record]]:
         yield ts, ("quotes", b"%d" % row["instrument_id"], encode(quote))
 
 
-def test_at_full_speed_the_order_is_the_log_s(config: ArchiveConfig) -> None:
+def test_at_full_speed_rows_are_in_log_order(config: ArchiveConfig) -> None:
     assert replay(config, "quotes") == list(expected(quote_rows()))
 
 
-def test_at_a_pace_the_order_is_that_of_event_times(config: ArchiveConfig) -> None:
+def test_at_a_pace_rows_are_in_event_time_order(config: ArchiveConfig) -> None:
     in_time = sorted(quote_rows(), key=lambda row: row["ts"])
     assert replay(config, "quotes", speed=60) == list(expected(in_time))
 
@@ -134,7 +134,7 @@ def test_a_span_of_event_times_is_open_at_its_end(config: ArchiveConfig) -> None
     assert replay(config, "quotes", (start, end)) == list(expected(inside))
 
 
-def test_users_that_were_taken_out_are_taken_out_again(config: ArchiveConfig) -> None:
+def test_removed_users_are_removed_again(config: ArchiveConfig) -> None:
     view, trade, *erased = (record for _, record in replay(config, "interactions"))
     event = {"user_id": "é", "instrument_id": 4, "ts": T0_MS}
     key = "é".encode()
@@ -148,17 +148,17 @@ def test_users_that_were_taken_out_are_taken_out_again(config: ArchiveConfig) ->
     ]
 
 
-def test_feedback_is_what_its_readers_take(config: ArchiveConfig) -> None:
+def test_feedback_is_valid_to_its_readers(config: ArchiveConfig) -> None:
     ((_, (topic, key, value, *_)),) = replay(config, "feedback")
     assert (topic, key) == ("feedback", b"u")
     assert value is not None
     assert decode_feedback(value, T0_MS).position == 2
 
 
-def test_an_archive_without_the_table_is_told(tmp_path: Path) -> None:
+def test_an_archive_without_the_table_is_an_error(tmp_path: Path) -> None:
     empty = ArchiveConfig(warehouse=str(tmp_path))
     with (
-        pytest.raises(FileError, match="the archive has no table quotes: does ARCHIVE_WAREHOUSE"),
+        pytest.raises(FileError, match="the archive has no table quotes: is ARCHIVE_WAREHOUSE"),
         archived("quotes", empty, (None, None), math.inf),
     ):
         pass
@@ -195,7 +195,7 @@ def test_the_command_publishes_to_topics_of_another_prefix(
         (("quotes", "--from-archive", "--end", "2021-08-15T00:00:00"), "has no zone"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...], why: str) -> None:
+def test_contradictory_options_are_refused(arguments: tuple[str, ...], why: str) -> None:
     refused = CliRunner().invoke(app, arguments)
     assert refused.exit_code == 2
     assert why in " ".join(refused.output.split())

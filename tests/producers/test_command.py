@@ -1,4 +1,4 @@
-"""`python -m producers` as its users start it: what arrives, what it says, how it exits."""
+"""`python -m producers` as users start it: what is published, its output, and its exit code."""
 
 import json
 import math
@@ -31,7 +31,7 @@ FAR_FUTURE_MS = 2**41
 
 
 def ended(child: subprocess.Popen[str]) -> tuple[int, list[dict[str, object]], str]:
-    """Wait for the end; return exit code, each line's particulars, and all of standard error."""
+    """Wait for the end; return the exit code, each log line's fields, and all of standard error."""
     _, errors = child.communicate(timeout=PATIENCE_S)
     lines = (json.loads(line) for line in errors.splitlines() if line.startswith("{"))
     return child.returncode, [line.get("tickrec", {}) for line in lines], errors
@@ -42,7 +42,7 @@ def await_line(child: subprocess.Popen[str], event: str) -> None:
     for line in child.stderr:
         if event in line:
             return
-    raise AssertionError(f"the program ended without saying {event!r}")
+    raise AssertionError(f"the program ended without logging {event!r}")
 
 
 def test_a_file_is_published_whole_and_in_order(
@@ -64,7 +64,7 @@ def test_a_file_is_published_whole_and_in_order(
         assert list(zip(quotes.ts_ms.tolist(), quotes.price.tolist(), strict=True)) == expected
 
 
-def test_bad_rows_are_told_and_left_out_and_the_exit_code_says_so(
+def test_bad_rows_are_logged_and_skipped_and_the_exit_code_shows_it(
     start: Start, topology: Topology, read_all: ReadAll, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.csv"
@@ -110,7 +110,7 @@ def test_a_file_without_a_needed_column_is_refused_before_the_broker_is_asked(
     assert f"{path}: no column price" in errors
 
 
-def test_without_a_broker_it_says_where_it_looked_and_fails(start: Start, tmp_path: Path) -> None:
+def test_without_a_broker_it_names_the_address_and_fails(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "quotes.csv"
     path.write_text("ts_ms,instrument_id,price\n1,2,3\n")
     address = f"127.0.0.1:{free_port()}"
@@ -200,7 +200,7 @@ def test_a_simulation_fills_the_past_and_goes_on_live_until_its_duration_is_over
     assert math.isclose(covered_s, 61, abs_tol=1)
 
 
-def test_a_simulation_that_is_started_again_goes_on_where_the_one_before_ended(
+def test_a_restarted_simulation_resumes_where_the_previous_one_ended(
     start: Start, topology: Topology, read_all: ReadAll
 ) -> None:
     rates = ("--instruments=30", "--users=10", "--rate=30", "--event-rate=5")
@@ -217,7 +217,7 @@ def test_a_simulation_that_is_started_again_goes_on_where_the_one_before_ended(
         rising = decode_quotes(own, FAR_FUTURE_MS)[0].ts_ms
         assert (np.diff(rising) >= 0).all(), f"partition {partition} goes back in time"
     times = np.sort(decode_quotes([m.value() for m in records], FAR_FUTURE_MS)[0].ts_ms)
-    assert np.diff(times).max() < 1000, "what happened while none ran is filled in"
+    assert np.diff(times).max() < 1000, "the time without a simulation is filled in"
     assert len(records) == pytest.approx((times[-1] - times[0]) / 1000 * 30, rel=0.1)
     events = read_all("interactions", 61 * 5)
     assert lines[-1]["delivered"] == len(records) - before + catalog + (
@@ -225,7 +225,7 @@ def test_a_simulation_that_is_started_again_goes_on_where_the_one_before_ended(
     )
 
 
-def test_other_records_at_the_end_do_not_have_a_simulation_begin_again(
+def test_other_records_at_the_end_do_not_restart_a_simulation(
     broker: str, topology: Topology, start: Start, read_all: ReadAll
 ) -> None:
     rates = ("--instruments=1", "--users=10", "--rate=30", "--event-rate=0")
@@ -246,7 +246,7 @@ def test_other_records_at_the_end_do_not_have_a_simulation_begin_again(
 @pytest.mark.parametrize(
     ("arguments", "settings", "complaint"),
     [
-        (["replay", "quotes", "x.csv", "--speed", "5"], {}, "speed '5' is no factor"),
+        (["replay", "quotes", "x.csv", "--speed", "5"], {}, "speed '5' is neither a factor"),
         (["simulate", "--instruments", "0"], {}, "--instruments"),
         (["simulate"], {"DELIVERY_TIMEOUT_S": "soon"}, "DELIVERY_TIMEOUT_S"),
     ],

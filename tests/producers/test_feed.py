@@ -10,7 +10,7 @@ from producers.feed import LONGEST_WAIT_S, SHORTEST_WAIT_S, feed
 
 
 class Stage:
-    """A clock that only waiting moves, and a sink with little room that notes when it took what."""
+    """A clock that advances only by waiting, and a small sink that logs what it accepts."""
 
     def __init__(self, room: int = 1_000_000, fail_after: int | None = None) -> None:
         self.now_s = 1000.0
@@ -98,16 +98,14 @@ def test_with_room_each_record_is_published_within_a_wait_of_being_due(
 
 
 @given(event_times, st.integers(1, 5))
-def test_at_the_greatest_speed_nothing_waits_for_its_time(
-    batches: list[list[int]], room: int
-) -> None:
+def test_at_maximum_speed_nothing_waits_for_its_time(batches: list[list[int]], room: int) -> None:
     stage = Stage(room)
     stage.wait = None  # type: ignore[assignment,method-assign]
     stage.run([batch_of(times) for times in batches], math.inf)
     assert len(stage.taken) == sum(map(len, batches))
 
 
-def test_what_lies_before_the_start_goes_out_at_once_and_the_rest_in_its_time() -> None:
+def test_past_records_are_published_at_once_and_the_rest_when_due() -> None:
     stage = Stage()
     stage.run([batch_of(range(0, 300_000, 1000)), batch_of([301_000])], 1, event_start_ms=300_000)
     at_s = [at_s for at_s, _ in stage.taken]
@@ -129,13 +127,13 @@ def test_nothing_is_published_after_a_record_that_failed() -> None:
     assert len(stage.taken) == 30
 
 
-def test_the_progress_is_told_at_least_every_longest_wait() -> None:
+def test_the_progress_is_reported_at_least_every_longest_wait() -> None:
     stage = Stage()
     stage.run([batch_of([0, 10_000])], 1)
     assert stage.rounds >= 10 / LONGEST_WAIT_S
 
 
-def test_no_batches_are_no_trouble() -> None:
+def test_a_feed_may_have_no_batches() -> None:
     stage = Stage()
     stage.run([], 1)
     assert stage.taken == []

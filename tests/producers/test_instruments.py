@@ -50,7 +50,7 @@ def read(path: Path) -> tuple[dict[int, Instrument | None], Rejected]:
 
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
 @pytest.mark.parametrize("symbol_column", ["symbol", "code"])
-def test_rows_reach_the_reader_as_they_stand_in_the_file(
+def test_rows_reach_the_reader_as_they_are_in_the_file(
     tmp_path: Path, ending: str, symbol_column: str
 ) -> None:
     columns = [symbol_column if name == "symbol" else name for name in COLUMNS]
@@ -71,7 +71,7 @@ def test_a_symbol_is_one_where_a_file_also_has_codes(tmp_path: Path) -> None:
     assert read(path)[0] == {4: Instrument(4, symbol="AAPL", name="AAPL")}
 
 
-def test_a_row_that_breaks_a_rule_is_left_out_with_its_line_and_reason(tmp_path: Path) -> None:
+def test_an_invalid_row_is_skipped_with_its_line_and_reason(tmp_path: Path) -> None:
     rows = [
         *ROWS,
         ["7", "BANK CHARGES", "", "", ""],

@@ -32,7 +32,7 @@ def test_an_event_is_due_exactly_when_nothing_is_left_to_wait(
     assert pace.seconds_until(ts_ms, clock_s + later_s) == 0
 
 
-def test_at_the_greatest_speed_all_of_time_is_due() -> None:
+def test_at_maximum_speed_every_event_time_is_due() -> None:
     assert Pace(math.inf, 0, 0).horizon_ms(0) == math.inf
 
 

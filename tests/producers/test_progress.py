@@ -53,7 +53,7 @@ def test_on_a_terminal_the_progress_is_a_bar_with_count_and_rate(
     assert "50%" in shown
 
 
-def test_the_summary_tells_what_was_delivered_and_what_was_not() -> None:
+def test_the_summary_reports_what_was_delivered_and_what_was_not() -> None:
     with capture_logs() as lines:
         tell(SUMMARY)
     (line,) = lines

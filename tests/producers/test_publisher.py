@@ -84,7 +84,7 @@ def test_waiting_for_a_broker_can_be_stopped() -> None:
     publisher.await_topics(["quotes"], lambda: True)
 
 
-def test_what_the_broker_never_took_counts_as_failed_with_the_reason() -> None:
+def test_records_the_broker_never_accepted_count_as_failed_with_the_reason() -> None:
     publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=1)
     assert publisher.publish(RECORDS[:50]) == 50
     publisher.flush(PATIENCE_S, nothing)
@@ -93,7 +93,7 @@ def test_what_the_broker_never_took_counts_as_failed_with_the_reason() -> None:
 
 
 def test_a_flush_ends_in_time_and_counts_what_is_left_as_failed() -> None:
-    # Only the flush's own time can be over: the delivery's is never.
+    # Only the flush's own timeout can expire: the delivery timeout never does.
     publisher = Publisher(plain(f"127.0.0.1:{free_port()}"), delivery_timeout_s=600)
     publisher.publish(RECORDS[:50])
     publisher.flush(0.1, nothing)

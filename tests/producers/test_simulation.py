@@ -1,4 +1,4 @@
-"""The structure that the model plants, and that recommendations and bars are checked against."""
+"""The structure built into the model, against which recommendations and bars are checked."""
 
 import json
 from collections import Counter
@@ -50,7 +50,7 @@ def user_items(world: World) -> Floats:
 
 
 def same_sector(world: World) -> np.ndarray:
-    """(n, n): whether two instruments, not one, are of a sector."""
+    """(n, n): whether two distinct instruments are of the same sector."""
     same = world.sector[:, None] == world.sector
     return same & ~np.eye(len(same), dtype=bool)
 
@@ -98,7 +98,7 @@ def test_each_sector_has_instruments_and_each_instrument_a_sector() -> None:
 
 def test_returns_within_a_sector_correlate_more_than_across(world: World) -> None:
     market = Market(world, np.random.default_rng(SEED))
-    # Of the prices before rounding, whose ticks hide a second's move.
+    # Of the unrounded prices, as ticks hide a second's move.
     steps = np.array([market._step() for _ in range(3000)])
     correlation = np.corrcoef(steps.T)
     same = same_sector(world)
@@ -191,7 +191,7 @@ plans = st.builds(
 
 
 @given(plans)
-def test_every_record_keeps_the_contracts_at_the_asked_rates_in_order(plan: Plan) -> None:
+def test_every_record_is_valid_at_the_requested_rates_in_order(plan: Plan) -> None:
     batches = list(simulated(plan, LIVE_FROM_MS))
     values: dict[str, list[bytes]] = {"instruments": [], "quotes": [], "interactions": []}
     for batch in batches:
@@ -288,7 +288,7 @@ def test_trades_and_only_they_have_a_price_and_a_quantity() -> None:
         assert ("price" in event) == ("quantity" in event) == trade
 
 
-def test_a_user_is_no_number_lest_it_be_taken_for_an_instrument() -> None:
+def test_user_ids_are_not_numbers_so_they_cannot_be_taken_for_instruments() -> None:
     records = [r for batch in simulated(SMALL, LIVE_FROM_MS) for r in batch.records]
     keys = [key for topic, key, _ in records if topic == "interactions"]
     assert keys
@@ -301,7 +301,7 @@ def test_without_a_duration_it_never_ends() -> None:
 
 
 @given(plan=plans, partitions=st.integers(1, 4), data=st.data())
-def test_what_was_published_before_it_was_killed_is_not_published_again_nor_is_anything_left_out(
+def test_after_a_kill_nothing_is_published_again_or_missing(
     plan: Plan, partitions: int, data: st.DataObject
 ) -> None:
     def place_of(record: Record) -> tuple[str, int]:
@@ -334,11 +334,11 @@ def test_what_was_published_before_it_was_killed_is_not_published_again_nor_is_a
     assert published == whole
 
 
-def test_where_the_topics_end_is_asked_when_the_first_batch_is_wanted() -> None:
-    def unasked() -> Callable[[str, bytes], int | None]:
+def test_the_topics_ends_are_read_when_the_first_batch_is_requested() -> None:
+    def unread() -> Callable[[str, bytes], int | None]:
         raise ConnectionError
 
-    batches = resumed(simulated(SMALL, LIVE_FROM_MS), unasked)
+    batches = resumed(simulated(SMALL, LIVE_FROM_MS), unread)
 
     with pytest.raises(ConnectionError):
         next(batches)
