@@ -1,7 +1,7 @@
 """Whole programs against a real broker and store, started as their users start them.
 
-- `pipeline` (function): topics made anew, a namespace of its own, and the means to start workers,
-  to publish, and to wait until everything published is in Redis.
+- `pipeline` (function): recreated topics, its own namespace, and methods to start workers, to
+publish, and to wait until everything published is in Redis.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ WAIT_S = PATIENCE_S
 def eventually(
     condition: Callable[[], bool], what: str, within_s: float = WAIT_S, every_s: float = 0.1
 ) -> None:
-    """Return once the condition holds; fail if it does not in time."""
+    """Wait until the condition holds; fail if it does not in time."""
     try:
         tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda holds: not holds),
@@ -49,7 +49,7 @@ def eventually(
 
 
 class Pipeline:
-    """The programs of one test, and what they share."""
+    """The programs of one test, and their shared resources."""
 
     def __init__(
         self, broker: str, store_url: str, namespace: str, topology: Topology, folder: Path
@@ -68,7 +68,7 @@ class Pipeline:
         }
 
     def command(self, name: str, *arguments: str, **settings: str | int) -> Command:
-        """How to start a program of the project."""
+        """The command that starts a program of the project."""
         return Command(
             name=name,
             argv=(sys.executable, "-m", *arguments),
@@ -78,7 +78,7 @@ class Pipeline:
 
     @contextlib.contextmanager
     def worker(self, **settings: str | int) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a worker; what it exits with is for the test to look at."""
+        """Run a worker; the test checks its exit code."""
         often = {"flush_interval_s": "0.2", "counts_flush_interval_s": "0.2"}
         own: dict[str, str | int] = {"metrics_port": free_port(), **often}
         command = self.command("worker", "stream_processors", **(own | settings))
@@ -99,7 +99,7 @@ class Pipeline:
 
     @contextlib.contextmanager
     def api(self) -> Iterator[str]:
-        """Run the API, with bounds that a busy machine keeps; yield its address."""
+        """Run the API, with limits that suit a busy machine; yield its address."""
         port = free_port()
         address = f"http://127.0.0.1:{port}"
         with running(
@@ -113,7 +113,7 @@ class Pipeline:
             yield address
 
     def publish(self, messages: Iterable[Quote | Interaction]) -> None:
-        """Publish messages where they belong."""
+        """Publish messages to their partitions."""
         self.publish_raw(
             (
                 (QUOTES if isinstance(m, Quote) else INTERACTIONS).name,
@@ -151,9 +151,9 @@ class Pipeline:
         return int(self.store.hget(self.keyspace.position(topic, partition), NEXT_FIELD) or 0)
 
     def wait_until_folded(self, topics: Iterable[Topic] = STREAMED) -> None:
-        """Return when the positions in Redis are the logs' ends.
+        """Wait until the positions in Redis are the logs' ends.
 
-        In the order of the pipeline: once the interactions are folded, no more changes come.
+        In the order of the pipeline: once the interactions are folded, no more changes follow.
         """
         for topic in topics:
             ends = log_ends(plain(self.broker), topic.name, getattr(self.topology, topic.name))
@@ -165,7 +165,7 @@ class Pipeline:
             )
 
     def wait_until_claimed(self) -> None:
-        """Return when every partition is claimed: what a worker claims later, it begins anew."""
+        """Wait until every partition is claimed: one claimed later would restart."""
         keys = [
             self.keyspace.position(topic, partition)
             for topic in STREAMED
@@ -176,7 +176,7 @@ class Pipeline:
         )
 
     def wait_for_position(self, topic: Topic, at_least: int) -> None:
-        """Return when so many records of a topic are folded, over all partitions."""
+        """Wait until so many records of a topic are folded, over all partitions."""
         partitions = range(getattr(self.topology, topic.name))
         eventually(
             lambda: sum(self.position(topic, p) for p in partitions) >= at_least,
@@ -207,7 +207,7 @@ class Pipeline:
         return entries
 
     def empty_store(self) -> None:
-        """Take away all that the programs keep in Redis, but for the partitions of the topics."""
+        """Delete all that the programs keep in Redis, except the partitions of the topics."""
         topics = self.store.hgetall(self.keyspace.topics())
         for key in self.store.scan_iter(f"{self.namespace}:*"):
             self.store.delete(key)
@@ -245,7 +245,7 @@ def dead_letters(broker: str, topic: str) -> list[tuple[bytes | None, Mapping[st
 def pipeline(
     broker: str, store_url: str, namespace: str, topology: Topology, tmp_path: Path
 ) -> Iterator[Pipeline]:
-    """Topics made anew and a namespace of its own."""
+    """Recreated topics and a separate namespace."""
     pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
     yield pipeline
     pipeline.store.close()

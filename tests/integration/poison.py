@@ -1,7 +1,7 @@
-"""Records that break a rule, of every kind, made from a seed; and good ones that look odd.
+"""Invalid records of every kind, generated from a seed; and valid ones that look odd.
 
-A kind is a function of a `random.Random` and a good message's fields, and makes a record's value;
-beside it stands what its reason must say.
+A kind is a function of a `random.Random` and a valid message's fields that returns a record's
+value, paired with what its reason must contain.
 """
 
 import random
@@ -23,7 +23,7 @@ PARTITIONS = 2
 # What librdkafka takes by default, its own bytes included.
 ALMOST_1_MB = 999_000
 COMPRESSES_WELL_BYTES = 5_000_000
-# With a batch's own bytes just what the broker takes; a dead letter's headers make it too much.
+# Including a batch's overhead just what the broker accepts; a dead letter's headers exceed it.
 WHAT_THE_BROKER_TAKES = QUOTES.max_message_bytes - 90
 
 Fields = dict[str, Any]
@@ -31,23 +31,23 @@ Kind = Callable[[random.Random, Fields], bytes | None]
 
 
 class Record(NamedTuple):
-    """A record to be published, and what is to become of it."""
+    """A record to publish, and its expected outcome."""
 
     topic: Topic
     partition: int
     key: bytes | None
     value: bytes | None
     reason: str | None
-    """what its dead letter must say; None if it is good"""
+    """what its dead letter must say; None if it is valid"""
 
 
 def with_field(name: str, *values: Any) -> Kind:
-    """A good message, but for one field."""
+    """A valid message except for one field."""
     return lambda chance, good: json(good | {name: chance.choice(values)})
 
 
 def with_text(name: str, *texts: bytes) -> Kind:
-    """A good message, but for a field that no JSON library would write."""
+    """A valid message except for a field that no JSON library would write."""
     mark = "\x00"
     return lambda chance, good: json(good | {name: mark}).replace(json(mark), chance.choice(texts))
 
@@ -109,7 +109,7 @@ BAD: Mapping[Topic, list[tuple[str, Kind]]] = {
         ("quantity", with_field("quantity", 0, -2, "2")),
     ],
 }
-# Each of about a megabyte or more: a few do.
+# Each of about a megabyte or more: a few suffice.
 LARGE: list[tuple[str, bytes]] = [
     ("Expected `object`", b"[" * ALMOST_1_MB),
     ("recursion", b'{"x":' + b"[" * (ALMOST_1_MB - 5)),
@@ -119,7 +119,7 @@ LARGE: list[tuple[str, bytes]] = [
 
 
 def good_fields(topic: Topic, chance: random.Random) -> Fields:
-    """A good message's fields, some of which nobody knows."""
+    """A valid message's fields, and some unknown ones."""
     fields: Fields = {"instrument_id": chance.randrange(INSTRUMENTS)}
     if topic is QUOTES:
         fields |= {"price": chance.randint(1, 10_000) / 100, "size": chance.randrange(1_000)}
@@ -139,7 +139,7 @@ def records(topic: Topic, good: int, bad: int, chance: random.Random) -> Iterato
 
 
 def _good(topic: Topic, chance: random.Random) -> Record:
-    """A good record where it belongs; its key may be gone all the same."""
+    """A valid record in its partition; its key may still be missing."""
     fields = good_fields(topic, chance)
     key = _key(fields)
     return Record(

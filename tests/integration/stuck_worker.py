@@ -1,4 +1,4 @@
-"""A worker that claims nothing, as each claim hangs in a thread, and that soon ends for it."""
+"""A worker that claims nothing, as each claim hangs in a thread, and therefore soon ends."""
 
 import asyncio
 import threading

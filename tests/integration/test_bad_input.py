@@ -1,4 +1,4 @@
-"""Whatever breaks a rule goes to the dead letters with its reason; its neighbors are counted."""
+"""Invalid records go to the dead letters with a reason; their neighbors are counted."""
 
 import time
 
@@ -129,7 +129,7 @@ def test_a_record_whose_headers_name_is_not_utf_8_is_a_dead_letter_and_its_neigh
     assert pipeline.gram() == {(4, 4): 1}
 
 
-def test_what_are_no_changes_stops_no_worker(pipeline: Pipeline) -> None:
+def test_records_without_changes_stop_no_worker(pipeline: Pipeline) -> None:
     bad = [b"\x81\xa1x" + b"\x91" * 100_000, encode_changes(TOO_FAR)]
     with pipeline.worker() as worker:
         pipeline.publish_raw((COOCCURRENCES.name, None, value, 0) for value in bad)
@@ -140,7 +140,7 @@ def test_what_are_no_changes_stops_no_worker(pipeline: Pipeline) -> None:
     assert pipeline.gram() == {(4, 4): 1}
 
 
-def test_a_message_of_a_later_version_stops_its_partition_and_no_other_one(
+def test_a_message_of_a_later_version_stops_its_partition_and_no_other(
     pipeline: Pipeline,
 ) -> None:
     port = free_port()
@@ -162,7 +162,7 @@ def test_a_message_of_a_later_version_stops_its_partition_and_no_other_one(
 
 
 def said(address: str, partition: str) -> str:
-    """Return what a worker says of a partition."""
+    """Return what a worker reports of a partition."""
     try:
         return str(httpx.get(address).json()["partitions"].get(partition))
     except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""Quotes through Kafka, worker, Redis and HTTP, against bars that others made of the same feed."""
+"""Quotes through Kafka, worker, Redis and HTTP, against third-party bars of the same feed."""
 
 import csv
 import gzip
@@ -83,7 +83,7 @@ def bars_over_http(address: str, instrument: int) -> Iterator[tuple[int, Prices]
 
 
 @needs_data
-def test_every_real_minute_equals_the_reference_to_the_last_digit_though_the_worker_is_killed(
+def test_every_real_minute_equals_the_reference_to_the_last_digit_even_if_the_worker_is_killed(
     pipeline: Pipeline,
 ) -> None:
     with pipeline.worker(bars_retention_minutes=LONG_RETENTION_MINUTES) as worker:
@@ -103,7 +103,7 @@ def test_every_real_minute_equals_the_reference_to_the_last_digit_though_the_wor
 
 @needs_data
 @pytest.mark.proof
-def test_quotes_shuffled_in_windows_of_30_s_make_the_same_bars_though_the_worker_is_killed(
+def test_quotes_shuffled_in_windows_of_30_s_make_the_same_bars_even_if_the_worker_is_killed(
     pipeline: Pipeline,
 ) -> None:
     seed = random.randrange(2**32)

@@ -1,4 +1,4 @@
-"""The broker out of reach of a worker that runs: it waits, and goes on by itself."""
+"""The broker is unreachable for a running worker: it waits, and continues by itself."""
 
 import contextlib
 import time
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.proof]
 SESSION_TIMEOUT_S = 10
 
 
-def test_a_worker_cut_off_from_kafka_for_longer_than_its_session_goes_on_by_itself(
+def test_a_worker_cut_off_from_kafka_for_longer_than_its_session_recovers_by_itself(
     store_url: str, namespace: str, tmp_path: Path
 ) -> None:
     with Network() as network, contextlib.ExitStack() as stack:

@@ -24,7 +24,7 @@ BASE_MS = 1_700_000_040_000
 USERS = [f"u{n}" for n in range(60)]
 KNOWN = (1, 2)
 NEW = 3
-"""What everyone takes while a canary is on trial."""
+"""The settings of all programs while a canary is on trial."""
 
 RULES = """
 share = 0.5
@@ -44,7 +44,7 @@ def taken(user: str, item: int, ts_ms: int) -> Interaction:
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    """Rules that judge no canary before its test says so."""
+    """Rules that judge no canary before the test asks for it."""
     path = tmp_path / "canary.toml"
     path.write_text(RULES.format(minutes=60, rest=60))
     return path
@@ -52,7 +52,7 @@ def rules(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(pipeline: Pipeline) -> Iterator[httpx.Client]:
-    """The API, over lists in which whoever has 1 and 2 is recommended 3; a worker goes on."""
+    """The API, over lists that recommend 3 to users who have 1 and 2; a worker keeps running."""
     with pipeline.worker():
         pipeline.publish(taken(user, item, BASE_MS) for user in USERS for item in KNOWN)
         pipeline.publish(taken(f"other {n}", i, BASE_MS) for n in range(5) for i in (*KNOWN, NEW))
@@ -64,7 +64,7 @@ def client(pipeline: Pipeline) -> Iterator[httpx.Client]:
 
 @contextlib.contextmanager
 def trainer(pipeline: Pipeline, rules: Path, **settings: str | int) -> Iterator[None]:
-    """The trainer that runs all the time, with no lists of users: they are not what is judged."""
+    """The trainer in continuous mode, without user lists: they are not judged."""
     own: dict[str, str | int] = {
         "canary_rules": str(rules),
         "keep_generations": 1,
@@ -112,7 +112,7 @@ def recommended(client: httpx.Client, user: str) -> dict[str, Any]:
 
 
 def show_and_click(client: httpx.Client, clicked: set[str]) -> None:
-    """Tell that each user saw one item, and that the users of some variants clicked it."""
+    """Report that each user saw one item, and that the users of some variants clicked it."""
     sent = []
     for user in USERS:
         answer = recommended(client, user)
@@ -130,7 +130,7 @@ def show_and_click(client: httpx.Client, clicked: set[str]) -> None:
 
 
 def log_of(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Return the particulars of each line that the trainer wrote."""
+    """Return the fields of each line that the trainer logged."""
     lines = (pipeline.folder / "running.log").read_text().splitlines()
     return [json.loads(line).get("tickrec", {}) for line in lines]
 
@@ -140,7 +140,7 @@ def test_a_worse_generation_is_rolled_back_and_an_equal_one_promoted(
 ) -> None:
     served = recommended(client, "u0")["generation"]
 
-    # With one neighbor an item, whoever has 1 and 2 is recommended what is popular, and nobody 3.
+    # With one neighbor per item, users with 1 and 2 get popular items, and nobody gets 3.
     with trainer(pipeline, rules, neighbors_per_item=1):
         worse = await_canary(pipeline)
         found = {(a["variant"], a["generation"]) for a in (recommended(client, u) for u in USERS)}
@@ -170,8 +170,8 @@ def test_a_worse_generation_is_rolled_back_and_an_equal_one_promoted(
     assert promoted.generation == equal
     assert {recommended(client, user)["generation"] for user in USERS} == {equal}
 
-    told = [(line["what"], line["generation"]) for line in log_of(pipeline) if "what" in line]
-    assert told == [
+    logged = [(line["what"], line["generation"]) for line in log_of(pipeline) if "what" in line]
+    assert logged == [
         ("on trial", worse),
         ("rolled back", worse),
         ("on trial", equal),
@@ -181,11 +181,11 @@ def test_a_worse_generation_is_rolled_back_and_an_equal_one_promoted(
     assert report is not None
     assert [decision.what for decision in report.decisions] == ["on trial", "promoted"]
     history = pipeline.run("trainer", "history")
-    for generation, what in told:
+    for generation, what in logged:
         assert what in history
         assert generation in history
 
-    # A person who disagrees.
+    # An operator who disagrees.
     pipeline.run("trainer", "rollback")
     assert {recommended(client, user)["generation"] for user in USERS} == {served}
     assert current(pipeline).held

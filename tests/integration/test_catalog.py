@@ -1,4 +1,4 @@
-"""Instruments from their topic to Redis: the newest record counts, and a tombstone takes out."""
+"""Instruments from their topic to Redis: the newest record counts, and a tombstone removes."""
 
 from collections.abc import Callable, Iterable
 
@@ -14,12 +14,12 @@ from tests.integration.watched import watched
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
 
-Told = tuple[int, str | None]
-"""instrument id and name, None if it is taken out"""
+Described = tuple[int, str | None]
+"""instrument id and name, None if it is removed"""
 
 
-def publish(pipeline: Pipeline, told: Iterable[Told]) -> None:
-    pipeline.publish_raw((INSTRUMENTS.name, *record(*one), None) for one in told)
+def publish(pipeline: Pipeline, described: Iterable[Described]) -> None:
+    pipeline.publish_raw((INSTRUMENTS.name, *record(*one), None) for one in described)
 
 
 def record(instrument_id: int, name: str | None) -> tuple[bytes, bytes | None]:
@@ -30,7 +30,7 @@ def record(instrument_id: int, name: str | None) -> tuple[bytes, bytes | None]:
 
 
 def catalog(pipeline: Pipeline) -> dict[int, str]:
-    """The names of all instruments, each of which stands where readers look."""
+    """The names of all instruments, each in the partition where readers look."""
     names = {}
     for partition in range(pipeline.topology.instruments):
         for field, entry in pipeline.store.hgetall(pipeline.keyspace.catalog(partition)).items():
@@ -42,11 +42,11 @@ def catalog(pipeline: Pipeline) -> dict[int, str]:
 
 
 @pytest.mark.proof
-def test_the_newest_record_of_each_instrument_stands_in_redis_across_a_kill_in_a_flush(
+def test_the_newest_record_of_each_instrument_is_in_redis_across_a_kill_in_a_flush(
     pipeline: Pipeline,
 ) -> None:
     n = 3_000
-    # A script call for each instrument, so that a flush takes its time.
+    # A script call per instrument, so that a flush takes long.
     with pipeline.worker(chunk_cost="10") as worker:
         publish(pipeline, [(i, "old") for i in range(n)])
         pipeline.wait_until_folded([INSTRUMENTS])
@@ -62,7 +62,7 @@ def test_the_newest_record_of_each_instrument_stands_in_redis_across_a_kill_in_a
     assert catalog(pipeline) == {0: "back"} | {i: "new" for i in range(n) if i % 3}
 
 
-def test_what_breaks_a_rule_is_a_dead_letter_and_changes_nothing(pipeline: Pipeline) -> None:
+def test_an_invalid_record_is_a_dead_letter_and_changes_nothing(pipeline: Pipeline) -> None:
     key, value = record(4, "good")
     here = instrument_partition(4, pipeline.topology.instruments)
     with watched(pipeline):
@@ -89,7 +89,7 @@ def test_what_breaks_a_rule_is_a_dead_letter_and_changes_nothing(pipeline: Pipel
         assert any(says in reason for reason in reasons)
 
 
-def test_instruments_that_a_topic_made_anew_does_not_name_are_none_at_once(
+def test_instruments_missing_from_a_recreated_topic_are_removed_at_once(
     pipeline: Pipeline, topics: Callable[..., Topology]
 ) -> None:
     with watched(pipeline):

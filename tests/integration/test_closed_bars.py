@@ -25,7 +25,7 @@ INSTRUMENTS = range(20)
 LAST = 19
 """minute"""
 SETTINGS = {
-    "session_timeout_s": 6,  # after which the next worker gets the partitions of a killed one
+    "session_timeout_s": 6,  # after which a killed worker's partitions are reassigned
     "bars_retention_minutes": RETENTION_MINUTES,
     "bars_close_after_seconds": CLOSE_AFTER_S,
 }
@@ -33,7 +33,7 @@ SETTINGS = {
 
 @contextlib.contextmanager
 def way_to(url: str) -> Iterator[tuple[Proxy, str]]:
-    """A proxy of the store, and the URL by which it is reached."""
+    """A proxy of the store, and its URL."""
     parts = urlsplit(url)
     with Network() as network:
         proxy = network.proxy(parts.port or 6379)
@@ -64,7 +64,7 @@ def some_quotes(rng: random.Random, minutes: range) -> list[Quote]:
 
 
 def wrong(pipeline: Pipeline, log: Log) -> list[str]:
-    """Say what is not as it should be, once all quotes are folded."""
+    """Return the discrepancies, once all quotes are folded."""
     pipeline.wait_until_folded([QUOTES])
     partitions = pipeline.topology.quotes
     for topic in (QUOTES, BARS):
@@ -83,7 +83,7 @@ def published(pipeline: Pipeline, log: Log) -> int:
     return sum(len(log.records[BARS.name, p]) for p in range(pipeline.topology.quotes))
 
 
-def test_closed_bars_are_a_recomputations_though_workers_die_before_they_write_and_others_go_on(
+def test_closed_bars_match_a_recomputation_even_if_workers_die_before_they_write(
     pipeline: Pipeline, store_url: str
 ) -> None:
     seed = random.randrange(2**32)
@@ -98,9 +98,9 @@ def test_closed_bars_are_a_recomputations_though_workers_die_before_they_write_a
             pipeline.wait_until_folded([QUOTES])
             before = published(pipeline, log)
             assert before > 0
-            # All instruments are known to the worker: it writes new minutes without a look before.
+            # The worker knows all instruments: it writes new minutes without reading first.
             proxy.stall_at(b"EVALSHA", b":bars:", b"HSET")
-            # Whatever is folded first closes minutes.
+            # The first quotes folded close minutes.
             ahead = [
                 Quote(instrument_id=i, price=1, ts=BASE_MS + LAST * 60_000) for i in INSTRUMENTS
             ]
@@ -117,7 +117,7 @@ def test_closed_bars_are_a_recomputations_though_workers_die_before_they_write_a
             pipeline.publish([Quote(instrument_id=4, price=9_999, ts=BASE_MS)])
             assert wrong(pipeline, log) == []
             assert published(pipeline, log) == before + 1
-        # The last minutes are open still, and the next worker sees no quote of most instruments.
+        # The last minutes are still open, and the next worker sees no quote of most instruments.
         few = {instrument_partition(i, pipeline.topology.quotes): i for i in INSTRUMENTS}
         with pipeline.worker(**SETTINGS):
             ts_ms = BASE_MS + (LAST + 10) * 60_000

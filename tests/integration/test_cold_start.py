@@ -1,4 +1,4 @@
-"""New users and new items, through all programs: what they get before anything is known of them."""
+"""New users and new items, through all programs: what they get without any history."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +27,7 @@ def taken(users: range, items: tuple[int, ...]) -> list[Interaction]:
 
 @pytest.fixture
 def address(pipeline: Pipeline) -> Iterator[str]:
-    """The API, over lists of what ten users took; a worker goes on folding."""
+    """The API, over lists from ten users' events; a worker keeps folding."""
     with pipeline.worker():
         pipeline.publish(taken(range(10), BASKET))
         pipeline.wait_until_folded()
@@ -47,7 +47,7 @@ def ids(answer: dict[str, Any]) -> set[int]:
 
 
 def counted(address: str, source: str) -> float:
-    """Return how often an answer came from a source."""
+    """Return how often responses came from a source."""
     lines = httpx.get(f"{address}/metrics").text.splitlines()
     return sum(
         float(line.rpartition(" ")[2])
@@ -56,7 +56,7 @@ def counted(address: str, source: str) -> float:
     )
 
 
-def test_a_new_user_gets_what_is_popular_and_after_the_first_event_what_is_similar(
+def test_a_new_user_gets_popular_items_and_similar_ones_after_the_first_event(
     address: str,
 ) -> None:
     first = recommended(address, "newcomer")
@@ -88,5 +88,5 @@ def test_a_new_item_is_in_lists_with_the_first_training_after_its_counts(
     assert ids(httpx.get(similar).raise_for_status().json()) == {1}
     of_one = httpx.get(f"{address}/v1/instruments/1/similar").raise_for_status().json()
     assert NEW_ITEM in ids(of_one)
-    # Who has the old item is recommended the new one, at once.
+    # Users with the old item are recommended the new one, at once.
     assert NEW_ITEM in ids(recommended(address, "u0"))

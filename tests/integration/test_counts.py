@@ -17,7 +17,7 @@ from tests.integration.conftest import DATA, Pipeline, kill
 
 INTERACTIONS_FILE = DATA / "interactions.csv.gz"
 EVENTS = 12_000
-"""Of the file's 397,884: what the suite has time for."""
+"""Of the file's 397,884: as many as the suite has time for."""
 
 needs_data = pytest.mark.skipif(not INTERACTIONS_FILE.exists(), reason=f"no real events at {DATA}")
 pytestmark = pytest.mark.integration
@@ -56,7 +56,7 @@ def gram_of(pipeline: Pipeline, items: Sequence[int]) -> np.ndarray:
 
 
 @needs_data
-def test_real_similarities_equal_scikit_learns_and_are_served_though_the_worker_is_killed(
+def test_real_similarities_equal_scikit_learns_and_are_served_even_if_the_worker_is_killed(
     pipeline: Pipeline,
 ) -> None:
     events = real_events(EVENTS)

@@ -1,4 +1,4 @@
-"""A user erased over HTTP is gone, through all programs, and stays so after a replay."""
+"""A user erased over HTTP is gone from all programs, and stays so after a replay."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 BASE_MS = 1_700_000_040_000
 ERASED = "u3"
-"""Has three of the items that all have."""
+"""A user with three of the items that all have."""
 
 
 def taken(users: range) -> list[Interaction]:
@@ -25,7 +25,7 @@ def taken(users: range) -> list[Interaction]:
 
 @pytest.fixture
 def trained(pipeline: Pipeline) -> Pipeline:
-    """What some users took, folded and trained on."""
+    """Some users' events, folded and trained on."""
     pipeline.publish(taken(range(12)))
     with pipeline.worker():
         pipeline.wait_until_folded()
@@ -58,7 +58,7 @@ def status(address: str, what: str) -> int:
 
 
 def is_drawn(address: str) -> bool:
-    """Whether the user is among those who have a history, who are fewer than are asked for."""
+    """Whether the user is among those with a history, who are fewer than requested."""
     answer = httpx.get(f"{address}/v1/users?n=100").raise_for_status()
     return ERASED in answer.json()["user_ids"]
 
@@ -78,7 +78,7 @@ def test_an_erased_user_is_gone_in_every_process_and_after_a_replay(
     trained: Pipeline, address: str, other_address: str
 ) -> None:
     for process in (address, other_address):
-        assert source(process) == "model"  # which it keeps
+        assert source(process) == "model"  # kept by the process
         assert source(process) == "model"
         assert is_drawn(process)
     export = httpx.get(f"{address}/v1/users/{ERASED}/export").raise_for_status().json()
@@ -91,7 +91,7 @@ def test_an_erased_user_is_gone_in_every_process_and_after_a_replay(
         trained.wait_until_folded()
         for process in (address, other_address):
             check_gone(trained, process)
-        # A client sends once more what it sent before the erasure.
+        # A client resends what it sent before the erasure.
         trained.publish([event for event in taken(range(12)) if event.user_id == ERASED])
         trained.wait_until_folded()
         check_gone(trained, address)
@@ -109,7 +109,7 @@ def test_an_erased_user_is_gone_in_every_process_and_after_a_replay(
         eventually(lambda: not keys_of_the_erased(trained), "no key names the user")
 
 
-def test_own_lists_are_gone_before_the_history_is(trained: Pipeline, address: str) -> None:
+def test_a_users_own_lists_are_deleted_before_the_history(trained: Pipeline, address: str) -> None:
     assert source(address) == "model"
     httpx.delete(f"{address}/v1/users/{ERASED}").raise_for_status()
     (key,) = keys_of_the_erased(trained)
@@ -132,7 +132,7 @@ def test_a_list_that_a_training_writes_from_before_an_erasure_is_never_served(
         comes_back = Interaction(user_id=ERASED, instrument_id=1, ts=BASE_MS)
         trained.publish([comes_back])
         trained.wait_until_folded()
-        eventually(lambda: status(address, "history") == 200, "the user begins anew")
+        eventually(lambda: status(address, "history") == 200, "the user starts over")
         assert source(address) == "history"
         httpx.delete(f"{address}/v1/users/{ERASED}").raise_for_status()
         trained.wait_until_folded()

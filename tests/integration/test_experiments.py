@@ -1,4 +1,4 @@
-"""An experiment by command and over HTTP: who gets which variant, and what other weights do."""
+"""An experiment by command and over HTTP: who gets which variant, and the effect of weights."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ TOLERANCE = 0.05
 
 @pytest.fixture
 def variants(pipeline: Pipeline, tmp_path: Path) -> Path:
-    """Two variants beside the default one, trained from what ten users took."""
+    """Two variants besides the default one, trained on ten users' events."""
     path = tmp_path / "variants.toml"
     path.write_text(
         "[few]\nneighbors_per_item = 1\n"
@@ -59,7 +59,7 @@ def shares(found: dict[str, str]) -> dict[str, float]:
     return {name: variants.count(name) / len(variants) for name in sorted(set(variants))}
 
 
-def test_users_are_spread_by_weight_stay_where_they_are_and_move_only_into_what_grows(
+def test_users_are_assigned_by_weight_and_move_only_into_growing_variants(
     pipeline: Pipeline, client: httpx.Client, variants: Path
 ) -> None:
     assert shares(variant_of_each(client)) == {"default": 1}
@@ -73,7 +73,7 @@ def test_users_are_spread_by_weight_stay_where_they_are_and_move_only_into_what_
     generations = {(answer["variant"], answer["generation"]) for answer in first.values()}
     assert len(generations) == 3
 
-    # Other lists are no reason to move, nor is another process that answers.
+    # Neither other lists nor another API process moves users.
     pipeline.run("trainer", "once", variants=str(variants))
     with pipeline.api() as address, httpx.Client(base_url=address) as another:
         assert variant_of_each(another) == before

@@ -1,4 +1,4 @@
-"""Kafka started again: /v1/pipeline says how far the workers are, within seconds."""
+"""After a restart of Kafka, /v1/pipeline reports the workers' progress within seconds."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.proof]
 RESTARTS = 3
 """Each raises the epoch of every leader."""
 SECONDS = 30.0
-"""Long for a client that asks for new metadata every three seconds, short for every 15 minutes."""
+"""Long for a client that refreshes metadata every three seconds, short for every 15 minutes."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def broker_of_its_own(tmp_path: Path) -> Iterator[Restartable]:
     server.stop()
 
 
-async def test_the_ends_of_all_logs_are_known_again_within_seconds_of_kafkas_restart(
+async def test_all_log_ends_are_known_again_within_seconds_of_kafkas_restart(
     broker_of_its_own: Restartable, store_url: str, namespace: str
 ) -> None:
     server = broker_of_its_own
@@ -59,7 +59,7 @@ def restart(server: Restartable) -> None:
 
 
 async def known(watch: LogWatch, topology: Topology, within_s: float) -> None:
-    """Return once the ends are known; ask as often as a person who looks at the page."""
+    """Wait until the ends are known; poll as often as a person who looks at the page."""
     start_s, answer = time.monotonic(), LogEnds()
     while time.monotonic() - start_s < within_s:
         answer = await watch.ends(topology)

@@ -1,4 +1,4 @@
-"""The log cut or made anew under a worker, or while it was away: it says what is missing."""
+"""The log is cut or recreated, with or without a running worker: it reports what is missing."""
 
 import time
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def test_records_that_the_log_dropped_under_a_worker_that_lags_are_counted_exact
 def test_changes_that_the_log_dropped_before_they_were_applied_are_counted_exactly(
     pipeline: Pipeline,
 ) -> None:
-    """Histories have them and counts lack them: what is missing has to be said."""
+    """Histories have them and counts do not: the missing ones must be reported."""
     partitions = range(pipeline.topology.cooccurrences)
     with pipeline.worker(counts_flush_interval_s=600) as worker:
         pipeline.publish(events(100))
@@ -81,7 +81,7 @@ def test_changes_that_the_log_dropped_before_they_were_applied_are_counted_exact
     assert 0 < diagonal(pipeline) < 100
 
 
-def test_bars_rebuilt_from_a_log_that_dropped_its_first_records_say_since_when_they_are_whole(
+def test_bars_rebuilt_from_a_log_without_its_first_records_say_from_when_they_are_complete(
     pipeline: Pipeline,
 ) -> None:
     partition = instrument_partition(0, pipeline.topology.quotes)
@@ -105,7 +105,7 @@ def test_bars_rebuilt_from_a_log_that_dropped_its_first_records_say_since_when_t
     assert [bar.get("partial", False) for bar in answer.json()["bars"]] == [True, *[False] * 9]
 
 
-def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(
+def test_topics_recreated_under_a_running_worker_are_folded_within_seconds(
     pipeline: Pipeline, topics: Callable[..., Topology]
 ) -> None:
     with watched(pipeline) as worker:
@@ -126,7 +126,7 @@ def test_topics_made_anew_under_a_worker_that_runs_are_folded_within_seconds(
 
 
 @pytest.mark.parametrize(("word", "expected"), [("continue", 150), ("start-over", 250)])
-def test_a_topic_that_was_copied_is_not_counted_again_without_a_persons_word(
+def test_a_copied_topic_is_not_counted_again_without_an_operators_decision(
     pipeline: Pipeline, word: str, expected: int
 ) -> None:
     with watched(pipeline):

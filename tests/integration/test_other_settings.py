@@ -1,4 +1,4 @@
-"""A worker with other settings than what Redis holds was folded with does not start."""
+"""A worker whose settings differ from those of the state in Redis does not start."""
 
 import pytest
 
@@ -27,7 +27,7 @@ OTHERS: list[tuple[dict[str, str | int], str]] = [
 ]
 
 
-def test_it_names_both_values_and_the_remedy_and_leaves_the_state_to_those_who_have_it(
+def test_it_names_both_values_and_the_remedy_and_leaves_the_state_untouched(
     pipeline: Pipeline,
 ) -> None:
     with pipeline.worker():

@@ -1,4 +1,4 @@
-"""Bad records among good ones: each is a dead letter, and what is good is counted."""
+"""Bad records among valid ones: each is a dead letter, and valid ones are counted."""
 
 import random
 from collections import Counter, defaultdict
@@ -77,7 +77,7 @@ def stored_items(pipeline: Pipeline, user: str) -> set[int]:
     return {int(name) for name in history if name != "off"}
 
 
-def test_of_ten_thousand_bad_records_each_is_a_dead_letter_and_every_good_one_is_counted(
+def test_each_of_ten_thousand_bad_records_is_a_dead_letter_and_every_valid_one_is_counted(
     pipeline: Pipeline,
 ) -> None:
     seed = random.randrange(2**32)
@@ -118,7 +118,7 @@ def test_of_ten_thousand_bad_records_each_is_a_dead_letter_and_every_good_one_is
 
 @pytest.mark.kafka_only
 @pytest.mark.proof
-def test_what_the_dead_letter_topic_does_not_take_comes_without_its_value(
+def test_a_dead_letter_too_large_for_its_topic_is_stored_without_its_value(
     pipeline: Pipeline,
 ) -> None:
     seed = random.randrange(2**32)
@@ -141,7 +141,7 @@ def test_what_the_dead_letter_topic_does_not_take_comes_without_its_value(
 
 
 @pytest.mark.proof
-def test_what_is_corrected_and_published_again_is_counted(pipeline: Pipeline) -> None:
+def test_corrected_and_republished_records_are_counted(pipeline: Pipeline) -> None:
     bad = b'{"instrument_id":4,"price":0,"ts":1700000040000}'
     with pipeline.worker():
         pipeline.publish_raw([(QUOTES.name, b"4", bad, None)] * 3)
@@ -157,7 +157,7 @@ def test_what_is_corrected_and_published_again_is_counted(pipeline: Pipeline) ->
 
 
 def limit_messages(broker: str, topic: str, at_most_bytes: int) -> None:
-    """Have a topic take no larger batches, as one that was made by somebody else may."""
+    """Limit a topic's batch size, as one created by another tool may be."""
     limit = ConfigEntry(
         "max.message.bytes",
         str(at_most_bytes),

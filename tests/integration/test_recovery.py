@@ -1,4 +1,4 @@
-"""What a worker does when it starts again and Kafka or Redis are not as they were."""
+"""What a worker does when it restarts and Kafka or Redis have changed."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def test_redis_emptied_while_the_worker_was_away_is_rebuilt_from_the_log(
 
 
 @pytest.mark.proof
-def test_counts_are_those_of_the_histories_though_the_log_has_changes_of_a_former_life(
+def test_counts_match_the_histories_even_if_the_log_has_changes_of_an_earlier_life(
     pipeline: Pipeline,
 ) -> None:
     pipeline.publish(events(300))
@@ -83,7 +83,7 @@ def test_redis_emptied_while_the_worker_runs_ends_it_and_a_new_one_rebuilds(
 
 
 @pytest.mark.proof
-def test_a_topic_made_anew_is_counted_on_top_of_what_its_former_self_gave(
+def test_a_recreated_topic_is_counted_on_top_of_the_old_ones_counts(
     pipeline: Pipeline, topics: Callable[..., Topology]
 ) -> None:
     pipeline.publish([*quotes(300), *events(200)])
@@ -99,7 +99,7 @@ def test_a_topic_made_anew_is_counted_on_top_of_what_its_former_self_gave(
 
 
 @pytest.mark.proof
-def test_a_worker_that_slept_through_its_replacement_changes_nothing(pipeline: Pipeline) -> None:
+def test_a_worker_paused_during_its_replacement_changes_nothing(pipeline: Pipeline) -> None:
     with pipeline.worker() as zombie:
         pipeline.publish([*quotes(200), *events(100)])
         pipeline.wait_until_folded()
@@ -115,7 +115,7 @@ def test_a_worker_that_slept_through_its_replacement_changes_nothing(pipeline: P
 
 
 @pytest.mark.proof
-def test_a_worker_stops_cleanly_on_sigterm_and_has_written_what_it_took(
+def test_a_worker_stops_cleanly_on_sigterm_and_has_written_what_it_folded(
     pipeline: Pipeline,
 ) -> None:
     with pipeline.worker(flush_interval_s=30) as worker:

@@ -58,7 +58,7 @@ def crew(pipeline: Pipeline) -> Iterator[Crew]:
 
 
 def members(pipeline: Pipeline) -> Members:
-    """Who has which partition; nobody, as long as the group has no coordinator."""
+    """Who has which partition; nobody while the group has no coordinator."""
     admin = brokers.admin(plain(pipeline.broker))
     (answer,) = admin.describe_consumer_groups([pipeline.keyspace.consumer_group()]).values()
     if answer.exception():
@@ -78,7 +78,7 @@ def epochs(pipeline: Pipeline) -> dict[tuple[str, int], str | None]:
     }
 
 
-def test_each_worker_gets_its_partitions_back_and_no_other_one_stops(
+def test_each_worker_gets_its_partitions_back_and_no_other_worker_stops(
     pipeline: Pipeline, crew: Crew
 ) -> None:
     eventually(lambda: len(set(members(pipeline).values())) == 2, "both have partitions")

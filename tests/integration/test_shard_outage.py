@@ -1,4 +1,4 @@
-"""One shard of a cluster dead under whole workers: they go on with the rest, a new one too."""
+"""One shard of a cluster is dead: running workers continue with the rest, and so does a new one."""
 
 import time
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def on_cluster(
     pipeline.store.close()
 
 
-def test_workers_go_on_with_what_living_shards_have_and_none_is_to_be_started_again(
+def test_workers_continue_with_reachable_shards_and_need_no_restart(
     on_cluster: Pipeline, cluster: Cluster
 ) -> None:
     pipeline = on_cluster
@@ -103,7 +103,7 @@ def a_shard_without_the_topics(pipeline: Pipeline, cluster: Cluster) -> tuple[No
 
 
 def publish_everywhere(pipeline: Pipeline) -> None:
-    """Publish a record to each partition, one that breaks a rule: it need not belong there."""
+    """Publish an invalid record to each partition: it need not belong there."""
     pipeline.publish_raw(
         (QUOTES.name, key_of(quotes(1)[0]), encode(quotes(1)[0])[:-1], p)
         for p in range(pipeline.topology.quotes)
@@ -111,7 +111,7 @@ def publish_everywhere(pipeline: Pipeline) -> None:
 
 
 def until_the_rest_is_folded(pipeline: Pipeline, port: int, waiting: set[str]) -> None:
-    """Wait until all quotes are in Redis but those of some partitions, which say that they wait."""
+    """Wait until all quotes are in Redis except those of some partitions, which report waiting."""
     ends = log_ends(plain(pipeline.broker), QUOTES.name, pipeline.topology.quotes)
     rest = {p: end for p, end in ends.items() if f"quotes/{p}" not in waiting}
 

@@ -1,4 +1,4 @@
-"""A worker that does not get on, while its servers are well, ends, so that it is started again."""
+"""A worker that is stalled while its servers are healthy ends, so that it is restarted."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.integration.conftest import WAIT_S, Pipeline
 pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 
-def test_a_worker_that_is_stuck_says_so_and_ends_though_its_threads_hang(
+def test_a_stuck_worker_reports_it_and_ends_even_if_its_threads_hang(
     pipeline: Pipeline,
 ) -> None:
     command = pipeline.command("worker", "tests.integration.stuck_worker", metrics_port=free_port())

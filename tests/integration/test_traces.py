@@ -12,7 +12,7 @@ QUOTE = {"type": "quote", "instrument_id": 4, "price": 30.72, "ts": 162906162812
 pytestmark = pytest.mark.integration
 
 
-def test_a_requests_trace_is_linked_by_each_batch_and_flush_that_its_events_went_through(
+def test_a_requests_trace_is_linked_by_each_batch_and_flush_of_its_events(
     pipeline: Pipeline,
 ) -> None:
     with receiving() as receiver:
@@ -30,13 +30,13 @@ def test_a_requests_trace_is_linked_by_each_batch_and_flush_that_its_events_went
             for topic in ("quotes", "interactions"):
                 batch, flush = folded(receiver, topic)
                 assert batch.links == flush.links == [(TRACE, sent.span)]
-            # What an event changes goes to another topic while its history is flushed.
+            # An event's changes go to another topic while its history is flushed.
             batch, flush_of_counts = folded(receiver, "cooccurrences")
             assert batch.links == flush_of_counts.links == [(flush.trace, flush.span)]
 
 
 def folded(receiver: Receiver, topic: str) -> tuple[Span, Span]:
-    """Return the spans of a topic's only record: its batch, and the flush of what it made."""
+    """Return the spans of a topic's only record: its batch, and the flush of its results."""
     batch = receiver.one(f"process {topic}")
     flush = receiver.one(f"flush {topic}", parent=batch.span)
     for span in (batch, flush):

@@ -1,4 +1,4 @@
-"""A producer that writes in transactions: what it takes back counts nowhere."""
+"""A producer that writes in transactions: aborted records count nowhere."""
 
 import re
 
@@ -39,7 +39,7 @@ def test_aborted_records_are_not_folded_and_markers_leave_no_lag(pipeline: Pipel
         eventually(lambda: lags(worker.metrics()) == {0.0}, "no lag is left")
 
 
-def test_what_an_open_transaction_holds_back_is_lag_and_has_a_state_of_its_own(
+def test_records_held_back_by_an_open_transaction_are_lag_with_their_own_state(
     pipeline: Pipeline,
 ) -> None:
     producer = Producer({"bootstrap.servers": pipeline.broker, "transactional.id": "open"})

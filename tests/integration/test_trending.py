@@ -30,7 +30,7 @@ def events_of_the_last_hours() -> list[Interaction]:
     ]
 
 
-def test_what_trends_is_counted_once_though_the_worker_is_killed(pipeline: Pipeline) -> None:
+def test_trending_events_count_once_even_if_the_worker_is_killed(pipeline: Pipeline) -> None:
     events = events_of_the_last_hours()
     with pipeline.worker(flush_interval_s="0.05", chunk_cost=10) as worker:
         pipeline.publish(events)

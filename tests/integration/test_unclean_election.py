@@ -1,4 +1,4 @@
-"""Kafka loses what it had acknowledged: a replica without it leads, and its log grows again."""
+"""Kafka loses acknowledged records: a replica without them leads, and its log grows again."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +62,7 @@ def on_three(kafka: Kafka, store_url: str, namespace: str, tmp_path: Path) -> Pi
     return pipeline
 
 
-def test_after_an_unclean_election_all_is_folded_that_came_since_and_what_was_stays(
+def test_after_an_unclean_election_new_records_are_folded_and_earlier_ones_stay(
     on_three: Pipeline, kafka: Kafka
 ) -> None:
     pipeline = on_three
@@ -76,14 +76,14 @@ def test_after_an_unclean_election_all_is_folded_that_came_since_and_what_was_st
     leads.kill()
     follows.start()
     follows.await_ready()
-    pipeline.publish(quotes(80, 200))  # of which 50 stand where others were folded
+    pipeline.publish(quotes(80, 200))  # of which 50 are at offsets of folded records
     with watched(pipeline):
         pipeline.wait_until_folded([QUOTES])
         assert says(pipeline, "log lost its end")
     assert counted(pipeline) == 230
 
 
-def test_a_topic_whose_follower_is_behind_is_out_of_reach_as_its_leader_may_take_nothing(
+def test_a_topic_with_a_lagging_follower_is_unreachable_as_its_leader_may_accept_nothing(
     on_three: Pipeline, kafka: Kafka
 ) -> None:
     def reached() -> bool:

@@ -1,4 +1,4 @@
-"""A worker that is watched while something fails: what it says of itself, and what it counted."""
+"""A worker observed during a failure: its reported state, and its counts."""
 
 import contextlib
 import re
@@ -52,7 +52,7 @@ def diagonal(pipeline: Pipeline) -> float:
 
 
 class Watched:
-    """A worker, and what it says of itself."""
+    """A worker, and its reported state."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = psutil.Process(process.pid)
