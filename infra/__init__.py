@@ -1,1 +1,1 @@
-"""What the programs run on: topics, and the stack on one machine."""
+"""Infrastructure of the programs: topics, and the stack on one machine."""

@@ -1,4 +1,4 @@
-"""Asks a Kafka-protocol broker, whichever it is, what it has, and has it make topics."""
+"""Queries any Kafka-protocol broker, and creates and deletes topics."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -15,18 +15,18 @@ from runtime.kafka.refusals import describe_error
 
 _CALL_S: Final = 15
 _ASKED_AGAIN_S: Final = 2
-"""A call waits to its end, though the broker has refused by then."""
+"""A call waits for the whole timeout, even if the broker has refused before."""
 _POLL_S: Final = 0.02
 _ENDS_WITHIN_S: Final = 60
 _TANSU_CLUSTER: Final = "tansu_cluster"
 
 
 class BrokerError(RuntimeError):
-    """The broker does not answer, or will not do what it was asked."""
+    """The broker does not answer, or refuses a request."""
 
 
 class RefusedError(BrokerError):
-    """The broker does not let us in: trying again is no use."""
+    """The broker rejects our login: retrying is useless."""
 
 
 def admin(kafka: KafkaConfig) -> Admin:
@@ -43,7 +43,7 @@ def answers(client: Admin) -> bool:
 
 
 def is_tansu(client: Admin) -> bool:
-    """Whether the broker is Tansu, which names its cluster so.
+    """Whether the broker is Tansu, by its cluster's name.
 
     Raises:
         BrokerError: it does not answer.
@@ -61,7 +61,7 @@ def partitions_of(client: Admin) -> dict[str, int]:
 
 
 def log_ends(kafka: KafkaConfig, topic: str, partitions: int) -> dict[int, int]:
-    """Return the end of each partition's log, from fetches: Tansu's list of offsets is wrong.
+    """Return the end of each partition's log, from fetches: Tansu's ListOffsets is wrong.
 
     Raises:
         BrokerError: it does not answer in time.
@@ -72,7 +72,7 @@ def log_ends(kafka: KafkaConfig, topic: str, partitions: int) -> dict[int, int]:
             "group.id": kafka.topic("log-ends"),
             "enable.auto.commit": False,
             "log_level": 0,
-            # An empty partition has an end to tell at once.
+            # An empty partition reports its end at once.
             "fetch.wait.max.ms": 50,
         }
     )
@@ -95,7 +95,7 @@ def log_ends(kafka: KafkaConfig, topic: str, partitions: int) -> dict[int, int]:
 def create(client: Admin, topics: Collection[NewTopic]) -> None:
     """Create the topics and return once each of their partitions can be written to.
 
-    A topic that somebody else makes at the same time is fine, if it gets the same partitions.
+    A topic created concurrently by others is fine, if it has the same partitions.
 
     Raises:
         BrokerError: the broker refuses, does not answer, or is not done in time.
@@ -114,7 +114,7 @@ def create(client: Admin, topics: Collection[NewTopic]) -> None:
 
 
 def delete(client: Admin, names: Collection[str]) -> None:
-    """Delete the topics, with all that they hold, and return once they are gone.
+    """Delete the topics and their records, and return once they are gone.
 
     Raises:
         BrokerError: as `create`.
@@ -133,7 +133,7 @@ def delete(client: Admin, names: Collection[str]) -> None:
 
 
 def _await(client: Admin, expected: Mapping[str, int]) -> None:
-    """Return once each topic has the expected partitions, led; none, if it is to be gone."""
+    """Wait until each topic has the expected partitions, with leaders; none, if it was deleted."""
 
     def led() -> dict[str, int]:
         topics = _metadata(client).topics
@@ -151,7 +151,7 @@ def _await(client: Admin, expected: Mapping[str, int]) -> None:
         )(led)
     except tenacity.RetryError as tired:
         raise BrokerError(
-            f"the broker has partitions {tired.last_attempt.result()} of topics that were to have "
+            f"the broker has partitions {tired.last_attempt.result()} of topics that should have "
             f"{dict(expected)}, {_CALL_S} s after it agreed"
         ) from None
 

@@ -1,4 +1,4 @@
-"""What checks need beside Python packages: made once, and kept outside the tree."""
+"""Tools that checks need besides Python packages: built once, and kept outside the tree."""
 
 import fcntl
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 class NotMadeError(RuntimeError):
-    """Something cannot be fetched or built here, and why."""
+    """Something cannot be fetched or built here; the message says why."""
 
 
 @contextmanager
 def cache(name: str) -> Iterator[Path]:
-    """Have the folder `~/.cache/tickrec/NAME`, or the same below XDG_CACHE_HOME, to oneself."""
+    """Lock the folder `~/.cache/tickrec/NAME`, or the same below XDG_CACHE_HOME."""
     home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     folder = home / "tickrec" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -24,10 +24,10 @@ def cache(name: str) -> Iterator[Path]:
 
 
 def run(argv: Sequence[str], folder: Path | None = None) -> str:
-    """Run a program, Go's without C, and return what it printed.
+    """Run a program, with cgo disabled for Go, and return its output.
 
     Raises:
-        NotMadeError: it failed; says what it said.
+        NotMadeError: it failed; with its output.
     """
     environment = {**os.environ, "CGO_ENABLED": "0"}
     done = subprocess.run(

@@ -1,8 +1,8 @@
-"""Reads the dead letters, and shows them to people: as a table, or as lines of JSON to be edited.
+"""Reads the dead letters, and shows them as a table, or as editable lines of JSON.
 
-A line has the letter's place in the original topic, its reason, key and value. A value that is a
-JSON object stands there as one, so that editors and jq can correct it; other text is a string, and
-what is not UTF-8 is base64. `infra.republish` reads such lines.
+A line has the record's place in the original topic, and its reason, key and value. A value that is
+a JSON object is embedded as one, so that editors and jq can correct it; other text is a string, and
+anything not UTF-8 is base64. `infra.republish` reads such lines.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -28,7 +28,7 @@ NO_VALUE: Final = msgspec.Raw(b"null")
 
 
 class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A record that broke a rule, as a line of JSON has it."""
+    """An invalid record, as a line of JSON."""
 
     topic: str
     partition: int
@@ -42,9 +42,9 @@ class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def read(client: Admin, kafka: KafkaConfig, topic: Topic, limit: int | None) -> list[DeadLetter]:
-    """Return the newest dead letters of a topic, the newest last; all of them without a limit.
+    """Return a topic's newest dead letters, newest last; all of them without a limit.
 
-    A letter that a worker published again after a crash is there once.
+    A letter that a worker published again after a crash is included once.
 
     Raises:
         broker.BrokerError: the broker does not answer, or has no such topic.
@@ -56,7 +56,7 @@ def read(client: Admin, kafka: KafkaConfig, topic: Topic, limit: int | None) -> 
     consumer = Consumer(
         {
             **kafka.librdkafka(),
-            # Asked for, though nothing is ever committed.
+            # Required, although nothing is ever committed.
             "group.id": kafka.topic("tickrec-dead-letters"),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
@@ -76,7 +76,7 @@ def read(client: Admin, kafka: KafkaConfig, topic: Topic, limit: int | None) -> 
 
 
 def table(letters: Sequence[DeadLetter]) -> Table:
-    """Return the letters as a table for people."""
+    """Return the letters as a table."""
     shown = Table("rejected at (UTC)", "record", "key", box=None, header_style="bold")
     shown.add_column("reason", overflow="fold", ratio=3)
     shown.add_column("value", no_wrap=True, ratio=2)
@@ -145,7 +145,7 @@ def _from_record(record: Message) -> DeadLetter:
 
 
 def _identity(letter: DeadLetter) -> tuple[object, ...]:
-    """Return what tells a letter from others; a topic made anew may have another at its place."""
+    """Return a letter's identity; a recreated topic may have another record at its place."""
     place = (letter.topic, letter.partition, letter.offset)
     return (*place, bytes(letter.value), letter.value_base64)
 
@@ -164,13 +164,13 @@ def _headers(record: Message) -> dict[str, bytes]:
     if missing:
         raise broker.BrokerError(
             f"{record.topic()}@{record.offset()} has no header {', '.join(sorted(missing))}: "
-            "something else than the stream processors wrote it"
+            "it was not written by the stream processors"
         )
     return headers
 
 
 def _as_json(text: str) -> msgspec.Raw:
-    """Return an object as it is, on one line, and any other text as a string."""
+    """Return an object unchanged, on one line, and any other text as a string."""
     try:
         msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         return msgspec.Raw(msgspec.json.format(text.encode(), indent=-1))
@@ -195,5 +195,5 @@ def _text_of_value(letter: DeadLetter) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text without what would move the cursor of a terminal."""
+    """Return text without control characters of a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

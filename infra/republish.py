@@ -1,7 +1,7 @@
-"""Publishes dead letters again that a person has corrected, from the lines of `infra.dead_letters`.
+"""Republishes corrected dead letters, from the lines of `infra.dead_letters`.
 
-Every line is checked before the first is published. A record's key is made from its value, so that
-it gets where it belongs even if its former key was what was wrong.
+Every line is checked before the first is published. A record's key is derived from its value, so
+that it gets to the right partition even if its original key was wrong.
 """
 
 import time
@@ -32,15 +32,15 @@ _KEY_OF: Final[Mapping[str, Callable[[bytes, int, InputRules], bytes]]] = {
         decode_instrument(value, rules).instrument_id
     ),
 }
-"""topic -> the key of a value, which is checked"""
+"""topic -> a function that validates a value and returns its key"""
 
 
 class RepublishError(RuntimeError):
-    """A line cannot be published, or the broker did not take some."""
+    """A line cannot be published, or the broker did not accept some."""
 
 
 class Corrected(NamedTuple):
-    """A record to be published, and the line that it stands in."""
+    """A record to publish, and its line."""
 
     line: int
     topic: str
@@ -49,7 +49,7 @@ class Corrected(NamedTuple):
 
 
 class _Line(msgspec.Struct, kw_only=True):
-    """What matters of a line; the rest is for people."""
+    """The relevant fields of a line; the rest is for people."""
 
     topic: str
     value: msgspec.Raw = NO_VALUE
@@ -60,10 +60,10 @@ _line = msgspec.json.Decoder(_Line)
 
 
 def read(lines: Iterable[bytes], rules: InputRules = ANY) -> list[Corrected]:
-    """Return what the lines say, checked by the rules of the stream processors; skips empty ones.
+    """Return the lines' records, validated as by the stream processors; skips empty lines.
 
     Raises:
-        RepublishError: some lines break a rule; names them and says which.
+        RepublishError: some lines are invalid; names them and the reasons.
     """
     now_ms = time.time_ns() // 1_000_000
     corrected: list[Corrected] = []
@@ -86,10 +86,10 @@ def read(lines: Iterable[bytes], rules: InputRules = ANY) -> list[Corrected]:
 
 
 def publish(kafka: KafkaConfig, corrected: Sequence[Corrected]) -> Mapping[str, int]:
-    """Publish the records and return how many went to each topic, once the broker has them all.
+    """Publish the records, wait until the broker has them all, and return the count per topic.
 
     Raises:
-        RepublishError: the broker did not take all in time; names the lines that it may lack.
+        RepublishError: the broker did not accept all in time; names the lines that it may not have.
     """
     producer = Producer(
         {
@@ -124,7 +124,7 @@ def _read_one(number: int, line: bytes, now_ms: int, rules: InputRules) -> Corre
     """Read one line.
 
     Raises:
-        ValueError: it breaks a rule.
+        ValueError: the line is invalid.
     """
     said = _line.decode(line)
     key_of_value = _KEY_OF.get(said.topic)

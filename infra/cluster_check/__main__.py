@@ -1,4 +1,4 @@
-"""`python -m infra.cluster_check`: starts a control plane, tries everything, stops it."""
+"""`python -m infra.cluster_check`: starts a control plane, runs all checks, and stops it."""
 
 import shutil
 import sys
@@ -27,7 +27,7 @@ from infra.local.process import NotReadyError
 
 _WIDTH_OF_A_FILE: Final = 120
 _BUDGETS: Final = {"small": ("api", "worker"), "production": ("api", "worker", "trainer")}
-"""overlay -> programs whose pods may be evicted one after the other"""
+"""overlay -> programs whose pods may be evicted one at a time"""
 
 _HEAD: Final = (
     *(" at s", "records/s", "lag of quotes", "interactions", "cooccurrences"),
@@ -144,7 +144,7 @@ def _table(seen: list[Claim]) -> Table:
 
 @contextmanager
 def _errors_said(folder: Path) -> Iterator[None]:
-    """Exit with 1, in plain words, on what may go wrong with a sound program."""
+    """Exit with 1 and a plain message on expected errors."""
     try:
         yield
     except (CheckError, NotMadeError, NoKafkaError, NotReadyError) as error:

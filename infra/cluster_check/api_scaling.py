@@ -1,4 +1,4 @@
-"""Lets the API's pods be busy, and idle again, and follows its autoscaler."""
+"""Makes the API's pods busy, then idle again, and watches its autoscaler."""
 
 from infra.cluster_check.cluster import Cluster
 from infra.cluster_check.metrics_api import MetricsApi
@@ -6,12 +6,12 @@ from infra.cluster_check.overlays import NAMESPACE
 from infra.cluster_check.pods import NAME, say_all_ready
 
 _STEPS = (0, 900, 0)
-"""Millicores of each pod, of the 1,000 that it asks for: idle, busy, idle."""
+"""Millicores of each pod, of the 1,000 that it requests: idle, busy, idle."""
 _WITHIN_S = 180
 
 
 def follow(cluster: Cluster, metrics: MetricsApi) -> list[tuple[int, int, float]]:
-    """Return (millicores of each pod, pods in the end, seconds until then) of each step."""
+    """Return (millicores of each pod, final number of pods, seconds until then) of each step."""
     spec = cluster.get("HorizontalPodAutoscaler", NAMESPACE, "api")["spec"]
     fewest, most = spec["minReplicas"], spec["maxReplicas"]
     seen = []

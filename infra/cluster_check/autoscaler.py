@@ -1,4 +1,4 @@
-"""What KEDA makes of a ScaledObject: its autoscaler, and the names of its metrics."""
+"""KEDA's translation of a ScaledObject: its autoscaler, and the names of its metrics."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ SCALED_OBJECT_LABEL = "scaledobject.keda.sh/name"
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One of a ScaledObject's on a topic's lag."""
+    """A ScaledObject's trigger on a topic's lag."""
 
     metric: str
-    """KEDA's name of it"""
+    """KEDA's metric name"""
     topic: str
     group: str
     lag_threshold: int
@@ -20,7 +20,7 @@ class Trigger:
 
 
 def kafka_triggers(scaled_object: Object) -> list[Trigger]:
-    """Return those that ask Kafka."""
+    """Return the triggers on Kafka."""
     return [
         Trigger(
             f"s{place}-kafka-{trigger['metadata']['topic']}",
@@ -34,9 +34,9 @@ def kafka_triggers(scaled_object: Object) -> list[Trigger]:
 
 
 def autoscaler_of(scaled_object: Object) -> Object:
-    """Return the HorizontalPodAutoscaler that KEDA makes of a ScaledObject.
+    """Return the HorizontalPodAutoscaler that KEDA creates for a ScaledObject.
 
-    Of triggers, those on Kafka and on the CPU are in it; there is no Prometheus here to ask.
+    It includes triggers on Kafka and on the CPU; there is no Prometheus here.
     """
     spec, metadata = scaled_object["spec"], scaled_object["metadata"]
     advanced = spec.get("advanced", {}).get("horizontalPodAutoscalerConfig", {})

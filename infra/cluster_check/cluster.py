@@ -1,4 +1,4 @@
-"""A cluster, as far as the check asks things of it."""
+"""A cluster's API, as far as the check uses it."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import httpx
 import tenacity
 
 Object = dict[str, Any]
-"""What the API takes and returns, as JSON."""
+"""JSON objects of the API."""
 
 _GONE: Final = 404
 _LATER: Final = 429
@@ -29,7 +29,7 @@ _PLURALS: Final = {
 
 
 class CheckError(RuntimeError):
-    """The cluster did not do what it should."""
+    """The cluster did not behave as expected."""
 
 
 class Cluster:
@@ -50,7 +50,7 @@ class Cluster:
         return self._run("kustomize", str(folder))
 
     def apply(self, manifests: str) -> list[str]:
-        """Apply YAML or JSON by the server, strictly; return a line an object.
+        """Apply YAML or JSON server-side, strictly; return a line per object.
 
         Raises:
             CheckError: the server refuses an object.
@@ -59,7 +59,7 @@ class Cluster:
         return self._run(*strictly, given=manifests).splitlines()
 
     def as_defaulted(self, manifest: Object) -> Object:
-        """Return an object as the server would keep it, without making it."""
+        """Return an object as the server would store it, by a dry run."""
         dry = ("apply", "--server-side", "--dry-run=server", "--output=json", "--filename", "-")
         kept: Object = json.loads(self._run(*dry, given=json.dumps(manifest)))
         return kept
@@ -78,18 +78,18 @@ class Cluster:
         return found
 
     def raw(self, path: str) -> Object:
-        """Return what the server answers at a path."""
+        """Return the server's response at a path."""
         return self._asked("GET", path)
 
     def patch_status(self, kind: str, namespace: str, name: str, status: Object) -> None:
-        """Replace what an object's status says under these keys, unless it is gone by now."""
+        """Replace these keys of an object's status, unless it is gone."""
         path = f"{_PLURALS[kind].format(namespace)}/{name}/status"
         answer = self._http.patch(path, json={"status": status}, headers=_MERGE)
         if answer.status_code != _GONE:
             _raise_if_refused(answer)
 
     def evict(self, namespace: str, pod: str) -> int:
-        """Ask for a pod's eviction; return the status of the answer."""
+        """Request a pod's eviction; return the response's status."""
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
@@ -99,7 +99,7 @@ class Cluster:
         return self._http.post(path, json=body).status_code
 
     def delete_namespace(self, name: str) -> None:
-        """Delete a namespace and all in it; return when it is gone."""
+        """Delete a namespace and all in it; wait until it is gone."""
         self._asked("DELETE", f"api/v1/namespaces/{name}")
         self.wait_until(
             lambda: self._http.get(f"api/v1/namespaces/{name}").status_code == _GONE,
@@ -109,10 +109,10 @@ class Cluster:
     def wait_until(
         self, holds: Callable[[], bool], what: str, within_s: float = _WITHIN_S
     ) -> float:
-        """Return after how many seconds something held.
+        """Wait until a condition holds; return the seconds that took.
 
         Raises:
-            CheckError: it did not in time.
+            CheckError: it did not hold in time.
         """
         began_s = time.monotonic()
         try:
@@ -126,7 +126,7 @@ class Cluster:
         return time.monotonic() - began_s
 
     def _asked(self, method: str, path: str) -> Object:
-        # A resource that was defined just now is not served at once, and others wait with it.
+        # A newly defined resource is not served at once, and delays others, too.
         answer = tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda answer: answer.status_code == _LATER),
             stop=tenacity.stop_after_delay(_WITHIN_S),

@@ -1,4 +1,4 @@
-"""How to start etcd, Kubernetes's API server and its controllers on this machine."""
+"""Starts etcd, Kubernetes's API server and its controllers on this machine."""
 
 import secrets
 import ssl
@@ -24,7 +24,7 @@ _CONTROLLERS: Final = (
     *("serviceaccount-controller", "namespace-controller"),
 )
 _DOWNSCALE_STABILIZATION: Final = "20s"
-"""Of autoscalers that say nothing of it; 5 minutes would be the default."""
+"""For autoscalers that do not set it; the default is 5 minutes."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How old records are when they can be read: from their arrival in the log to Redis's position."""
+"""The age of records when they become readable: from arrival in the log to Redis's position."""
 
 from bisect import bisect_right
 from collections import deque
@@ -10,32 +10,32 @@ Partition = tuple[str, int]
 
 
 class Readable(NamedTuple):
-    """Records of a partition that could be read since the last look."""
+    """Records of a partition that became readable since the last poll."""
 
     at_s: float
     age_s: float
-    """of the oldest of them, from the look that saw it in the log"""
+    """of the oldest one, since the poll that first saw it in the log"""
     records: int
 
 
 class Freshness:
-    """Follows the ends of logs and the positions of workers, of one clock in seconds."""
+    """Tracks log ends and workers' positions, by one clock in seconds."""
 
     def __init__(self) -> None:
         self._ends: dict[Partition, deque[tuple[int, float]]] = {}
-        """end of the log, and when it was seen there: both rise"""
+        """end of the log, and when it was seen there: both ascending"""
         self._positions: dict[Partition, int] = {}
         self._readable: deque[Readable] = deque()
 
     def note_ends(self, at_s: float, ends: Mapping[Partition, int]) -> None:
-        """Take where the logs end."""
+        """Record where the logs end."""
         for partition, end in ends.items():
             seen = self._ends.setdefault(partition, deque())
             if not seen or end > seen[-1][0]:
                 seen.append((end, at_s))
 
     def note_positions(self, at_s: float, positions: Mapping[Partition, int]) -> None:
-        """Take the next offset of each partition that workers have yet to fold."""
+        """Record the next offset to fold of each partition."""
         for partition, position in positions.items():
             before = self._positions.setdefault(partition, position)
             if position > before:
@@ -45,9 +45,9 @@ class Freshness:
                 self._forget(partition, position)
 
     def quantile(self, q: float, since_s: float) -> float | None:
-        """Return the age that a share of q of the records did not exceed, of those since a time.
+        """Return the q-quantile of the ages of records since a time.
 
-        Of records that were seen together, each counts as the oldest. None if there were none.
+        Records seen together all count as the oldest of them. None if there were no records.
         """
         lately = sorted((one.age_s, one.records) for one in self._readable if one.at_s >= since_s)
         needed = q * sum(records for _, records in lately)
@@ -58,7 +58,7 @@ class Freshness:
         return None
 
     def waiting_s(self, at_s: float) -> float:
-        """Return for how long the record has waited that has waited longest, 0 if none waits."""
+        """Return how long the longest-waiting record has waited, 0 if none waits."""
         waits = [
             at_s - self._arrived_s(partition, position, at_s)
             for partition, position in self._positions.items()
@@ -72,7 +72,7 @@ class Freshness:
         return seen[place][1] if place < len(seen) else otherwise_s
 
     def _forget(self, partition: Partition, position: int) -> None:
-        """Drop what no record that still waits needs."""
+        """Drop what no waiting record needs."""
         seen = self._ends.get(partition, deque())
         while len(seen) > 1 and seen[0][0] <= position:
             seen.popleft()

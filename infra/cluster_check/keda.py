@@ -1,4 +1,4 @@
-"""Runs KEDA's operator and metrics adapter, which then make the autoscalers and tell the lag."""
+"""Runs KEDA's operator and metrics adapter, which create the autoscalers and report the lag."""
 
 import shutil
 import ssl
@@ -18,12 +18,12 @@ from infra.cluster_check.overlays import NAMESPACE
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 
 _OWN_NAMESPACE: Final = "kube-system"
-"""KEDA's, which looks for its secrets there and finds none."""
+"""KEDA's namespace, where it looks for secrets and finds none."""
 
 
 @contextmanager
 def keda(binaries: Keda, cluster: Cluster, folder: Path) -> Iterator[None]:
-    """Run both on free ports, with the certificate authority of `folder`, and let the cluster ask.
+    """Run both on free ports, with the certificate authority of `folder`, and register them.
 
     Raises:
         NotReadyError: a server ended, or did not answer in time.
@@ -43,7 +43,7 @@ def differences(cluster: Cluster) -> list[str]:
     """Return the fields of the workers' autoscaler that KEDA and the check fill differently."""
     made = cluster.get("HorizontalPodAutoscaler", NAMESPACE, "worker")["spec"]
     ours = autoscaler_of(cluster.get("ScaledObject", NAMESPACE, "worker"))
-    # Under a name of its own, or the server would take it for a change of KEDA's.
+    # Under another name, or the server would take it for a change of KEDA's object.
     ours["metadata"]["name"] = "worker-without-keda"
     expected = cluster.as_defaulted(ours)["spec"]
     return sorted(
@@ -52,7 +52,7 @@ def differences(cluster: Cluster) -> list[str]:
 
 
 def _certificates(folder: Path) -> Path:
-    """Return a folder with what both servers look for in one, under the names that they expect."""
+    """Return a folder with the files that both servers expect."""
     made = folder / "keda"
     made.mkdir()
     make_certificate(folder, "keda-server", "localhost")
@@ -73,7 +73,7 @@ def _operator(binaries: Keda, cluster: Cluster, certificates: Path, grpc: str) -
                 *("--ca-dir", str(certificates), "--metrics-service-bind-address", grpc),
                 *("--health-probe-bind-address", health),
                 *("--metrics-bind-address", f"{LOOPBACK}:{free_port()}"),
-                # Nothing of KEDA's chart is here that it could write its certificates to.
+                # The objects of KEDA's chart that it writes its certificates to do not exist here.
                 *("--enable-webhook-patching=false", "--enable-apiservice-patching=false"),
             ),
             log=certificates.parent / "keda-operator.log",

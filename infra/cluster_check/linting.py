@@ -1,4 +1,4 @@
-"""What kube-score says of the overlays, and which of it docs/kubernetes.md answers."""
+"""Runs kube-score on the overlays, and matches its findings with docs/kubernetes.md."""
 
 import json
 import subprocess
@@ -12,16 +12,16 @@ _KUBERNETES: Final = "v1.37"
 _OPTIONAL: Final = ("container-ports-check", "container-seccomp-profile")
 """Off by default. The other optional checks want requests to equal limits."""
 _GOOD: Final = 10
-"""The grade of a check that is passed."""
+"""The grade of a passed check."""
 _PROGRAMS: Final = ("api", "archive", "topics", "trainer", "worker")
 
 
 Check = tuple[str, dict[str, Any]]
-"""an object's name, and what kube-score says of one check of it"""
+"""an object's name, and kube-score's result of one check"""
 
 
 class Finding(NamedTuple):
-    """Something that kube-score objects to in an object."""
+    """A finding of kube-score in an object."""
 
     program: str
     summary: str
@@ -38,13 +38,13 @@ ANSWERED: Final = frozenset(
         Finding("trainer", "Container has the same readiness and liveness probe"),
     ]
 )
-"""The answers stand in docs/kubernetes.md, under what linters say."""
+"""The answers are in docs/kubernetes.md, under what linters say."""
 
 
 def lint(kube_score: Path, overlays: Iterable[str]) -> tuple[int, list[str]]:
-    """Return how many checks rendered overlays pass, and every finding without an answer.
+    """Return how many checks the rendered overlays pass, and all findings without an answer.
 
-    An answer whose finding is gone is returned with them.
+    Answers without a finding are included.
 
     Raises:
         CheckError: kube-score cannot read an overlay.
@@ -57,7 +57,7 @@ def lint(kube_score: Path, overlays: Iterable[str]) -> tuple[int, list[str]]:
 
 
 def judged(checks: Iterable[Check]) -> tuple[int, set[Finding]]:
-    """Return how many of kube-score's checks were passed, and what the others found."""
+    """Return how many of kube-score's checks passed, and the findings of the others."""
     passed, found = 0, set()
     for name, check in checks:
         if not check["skipped"] and check["grade"] >= _GOOD:
@@ -70,7 +70,7 @@ def judged(checks: Iterable[Check]) -> tuple[int, set[Finding]]:
 def _checks(kube_score: Path, manifests: str) -> list[Check]:
     argv = [str(kube_score), "score", "--kubernetes-version", _KUBERNETES, "--output-format=json"]
     argv += [f"--enable-optional-test={name}" for name in _OPTIONAL]
-    # It exits with 1 if there are findings, and says them all the same.
+    # It exits with 1 if there are findings, and still prints them.
     done = subprocess.run(
         [*argv, "-"], input=manifests, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""What Kafka and Redis say of the workers' progress."""
+"""The workers' progress, from Kafka and Redis."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -18,14 +18,14 @@ _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call
 
 
 class Log:
-    """Asks a broker and a store."""
+    """Queries a broker and a store."""
 
     def __init__(self, bootstrap_servers: str, redis_url: str, namespace: str) -> None:
         """Connect, for one namespace."""
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
         self._store: Store = connect(redis_url, "tickrec-cluster-check")
         self._keyspace = Keyspace(namespace)
-        # It asks for the group's offsets, and never joins.
+        # It reads the group's offsets, and never joins.
         self._member = Consumer(
             {
                 "bootstrap.servers": bootstrap_servers,
@@ -58,7 +58,7 @@ class Log:
         }
 
     def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Return what the group has committed to Kafka, where it has committed anything.
+        """Return the group's committed offsets in Kafka, if any.
 
         Raises:
             KafkaException: the broker does not answer.
@@ -70,7 +70,7 @@ class Log:
     def positions(
         self, topics: Iterable[Topic], partitions: dict[str, int]
     ) -> dict[Partition, int]:
-        """Return the next offset of each partition, as Redis has it beside the values."""
+        """Return the next offset of each partition, as stored in Redis with the values."""
         wanted = [(topic, n) for topic in topics for n in range(partitions[topic.name])]
         with self._store.pipeline(transaction=False) as pipeline:
             for topic, n in wanted:
@@ -83,7 +83,7 @@ class Log:
 
 
 def lags(ends: dict[Partition, int], done: dict[Partition, int]) -> Counter[str]:
-    """Return topic -> records beyond what is done, of all its partitions."""
+    """Return topic -> unprocessed records of all its partitions."""
     lag: Counter[str] = Counter()
     for partition, end in ends.items():
         lag[partition[0]] += max(0, end - done.get(partition, 0))

@@ -1,6 +1,6 @@
-"""Serves Kubernetes's metrics API: pods' CPU as it is set here, and numbers of any kind by name.
+"""Serves Kubernetes's metrics API: pods' CPU as set here, and external metrics by name.
 
-It stands for metrics-server (metrics.k8s.io) and for KEDA's adapter (external.metrics.k8s.io).
+It replaces metrics-server (metrics.k8s.io) and KEDA's adapter (external.metrics.k8s.io).
 """
 
 import json
@@ -26,10 +26,10 @@ _DEPTH_OF_A_VERSION: Final = 3  # /apis/<group>/<version>
 
 
 class MetricsApi:
-    """What it tells, which may be changed at any time."""
+    """The served metrics, which may change at any time."""
 
     def __init__(self, cluster: Cluster) -> None:
-        """Tell nothing but of pods that use no CPU."""
+        """Start with pods that use no CPU, and no other metrics."""
         self.cpu_millicores = 0
         """of every pod"""
         self.external: Callable[[str], int] = lambda _: 0
@@ -37,7 +37,7 @@ class MetricsApi:
         self._cluster = cluster
 
     def answer(self, path: str, query: Mapping[str, list[str]]) -> Object:
-        """Return what to answer to a GET."""
+        """Return the response to a GET."""
         parts = path.strip("/").split("/")
         group = parts[1] if len(parts) > 1 else ""
         if len(parts) < _DEPTH_OF_A_VERSION:
@@ -71,14 +71,14 @@ class MetricsApi:
 
 @contextmanager
 def metrics_api(cluster: Cluster, folder: Path) -> Iterator[MetricsApi]:
-    """Serve it on a free port, and let the cluster ask there, with the folder's certificate."""
+    """Serve it on a free port with the folder's certificate, and register it with the cluster."""
     api = MetricsApi(cluster)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_: Any) -> None:
-            """Log nothing: the controllers ask several times a minute."""
+            """Log nothing: the controllers poll several times a minute."""
 
         def do_GET(self) -> None:
             """Answer."""
@@ -106,7 +106,7 @@ def metrics_api(cluster: Cluster, folder: Path) -> Iterator[MetricsApi]:
 
 
 def register(cluster: Cluster, name: str, port: int, *groups: str) -> None:
-    """Let the cluster ask a server on this machine what belongs to these API groups.
+    """Register a server on this machine with the cluster for these API groups.
 
     Raises:
         CheckError: the server does not answer the cluster.

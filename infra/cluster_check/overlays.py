@@ -1,4 +1,4 @@
-"""Applies the overlays, and what they need to be applied, as an operator would."""
+"""Applies the overlays and their prerequisites, as an operator would."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ _ALLOWED: Final = 201
 
 
 def define(cluster: Cluster, folders: tuple[Path, ...]) -> int:
-    """Define the custom resources of KEDA and of the Prometheus operator; return how many."""
+    """Define the custom resources of KEDA and of the Prometheus operator; return their number."""
     files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
     cluster.apply("\n---\n".join(file.read_text() for file in files))
     cluster.wait_until(
@@ -36,7 +36,7 @@ def _are_established(cluster: Cluster, n: int) -> bool:
 
 
 def apply(cluster: Cluster, overlay: str) -> int:
-    """Apply an overlay strictly, and the autoscalers that KEDA would make; return its objects."""
+    """Apply an overlay strictly, and the autoscalers that KEDA would create; return its objects."""
     lines = cluster.apply(cluster.rendered(OVERLAYS / overlay))
     for scaled_object in cluster.all("ScaledObject", NAMESPACE):
         cluster.apply(json.dumps(autoscaler_of(scaled_object)))
@@ -47,7 +47,7 @@ def evict(cluster: Cluster, name: str) -> tuple[int, list[int]]:
     """Evict pods of a program until its budget refuses one.
 
     Returns:
-        How many pods it had, and the status of each answer: the last is 429.
+        How many pods it had, and the status of each response: the last is 429.
     """
     labels = {NAME: name}
 

@@ -1,4 +1,4 @@
-"""Says of pods what the kubelet would: that they run, and whether they are ready."""
+"""Reports pods' status like the kubelet: that they run, and whether they are ready."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -8,11 +8,11 @@ from infra.cluster_check.cluster import Cluster, Object
 
 NAME: Final = "app.kubernetes.io/name"
 _STARTED_AGO: Final = timedelta(hours=1)
-"""Autoscalers leave out the CPU of pods that started within five minutes."""
+"""Autoscalers ignore the CPU of pods that started within five minutes."""
 
 
 def say_ready(cluster: Cluster, namespace: str, pod: str, *, is_ready: bool = True) -> None:
-    """Let a pod be running, and ready or not."""
+    """Mark a pod as running, and ready or not."""
     since = (datetime.now(UTC) - _STARTED_AGO).isoformat(timespec="seconds")
     conditions = [
         {"type": kind, "status": str(is_ready), "lastTransitionTime": since}
@@ -23,7 +23,7 @@ def say_ready(cluster: Cluster, namespace: str, pod: str, *, is_ready: bool = Tr
 
 
 def say_all_ready(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -> list[str]:
-    """Let all pods with these labels be ready; return their names."""
+    """Mark all pods with these labels as ready; return their names."""
     names = [pod["metadata"]["name"] for pod in cluster.all("Pod", namespace, labels)]
     for name in names:
         say_ready(cluster, namespace, name)

@@ -1,4 +1,4 @@
-"""Limits how much CPU processes get, as a container's limit does: so much in each period."""
+"""Limits the CPU of processes like a container's limit: a quota in each period."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ _PERIOD_S: Final = 0.1
 """The kernel's default for containers."""
 _LOOK_EVERY_S: Final = 0.01
 _PER_PROCESS_CLOCK: Final = 2
-"""CPUCLOCK_SCHED of Linux: what clock_getcpuclockid(3) makes a process's clock of."""
+"""CPUCLOCK_SCHED of Linux: of which clock_getcpuclockid(3) makes a process's clock."""
 
 
 def cpu_s(pid: int) -> float:
@@ -24,7 +24,7 @@ def cpu_s(pid: int) -> float:
 
 
 class Quota:
-    """Stops each process for the rest of a period in which it has had its share."""
+    """Stops each process for the rest of a period once it has used its share."""
 
     def __init__(self, share: float) -> None:
         """Give each process this share of a core."""
@@ -36,12 +36,12 @@ class Quota:
         self._thread = threading.Thread(target=self._watch, name="quota", daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to watch."""
+        """Start watching."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let all go on."""
+        """Let all processes continue."""
         self._ends.set()
         self._thread.join()
         for pid in list(self._spent_s):
@@ -53,7 +53,7 @@ class Quota:
             self._spent_s.setdefault(pid, cpu_s(pid))
 
     def release(self, pid: int) -> None:
-        """Limit a process no more."""
+        """Stop limiting a process."""
         with self._lock:
             self._spent_s.pop(pid, None)
             self._stopped.discard(pid)
@@ -74,7 +74,7 @@ class Quota:
         self._stopped.clear()
         for pid, spent_s in list(self._spent_s.items()):
             with suppress(OSError):
-                # What was had beyond the share is owed, as looks come late.
+                # Use beyond the share, due to late polls, is deducted later.
                 self._spent_s[pid] = max(spent_s + self._allowed_s, cpu_s(pid) - self._allowed_s)
                 continue
             del self._spent_s[pid]

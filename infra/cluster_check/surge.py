@@ -1,6 +1,6 @@
-"""Lets a feed grow tenfold for a while, and follows the workers' number and what readers see.
+"""Grows a feed tenfold for a while, and tracks the number of workers and what readers see.
 
-The lag of a real Kafka decides how many workers there are, and that many real workers run.
+The lag of a real Kafka determines the number of workers, which are real processes.
 """
 
 import json
@@ -27,54 +27,54 @@ from runtime.settings import SharedSettings
 
 OVERLAY: Final = Path(__file__).with_name("overlay")
 SHARE: Final = 0.15
-"""Of a core that each worker gets, so that several are busy on a small machine."""
+"""Share of a core per worker, so that several are busy on a small machine."""
 QUOTES_PER_S: Final = 1_000
 EVENTS_PER_S: Final = 400
 GROWTH: Final = 10
 FRESH_S: Final = 2.0
 SETTLES_WITHIN_S: Final = 60
 _BROKER: Final = "kafka.kafka:9092"
-"""What the overlay calls it; KEDA finds its address where the workers do, in the ConfigMap."""
+"""Its name in the overlay; KEDA finds its address in the ConfigMap, like the workers."""
 _BEFORE_S: Final = 20
 SURGE_S: Final = 90
 _AFTER_S: Final = 600
-"""At most. Eight workers are two after 270 s, and later where other programs slow them down."""
+"""At most. Eight workers shrink to two after 270 s, later if other programs slow them down."""
 _READY_WITHIN_S: Final = 120
 _SAMPLE_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.1
 _READ: Final = (QUOTES, INTERACTIONS)
-"""What readers wait for; counts are written once in ten seconds, for the trainer."""
+"""The topics that readers wait for; counts are written every ten seconds, for the trainer."""
 FOLDED: Final = (*_READ, COOCCURRENCES)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How it was at one time."""
+    """A sample at one time."""
 
     at_s: float
-    """from the beginning of the surge"""
+    """since the start of the surge"""
     records_per_s: float
-    """that came into the topics of the feed"""
+    """added to the topics of the feed"""
     lag: dict[str, int]
     """topic -> records beyond what is committed"""
     wanted: int
-    """workers that the autoscaler asks for"""
+    """workers requested by the autoscaler"""
     ready: int
     """workers that are ready"""
     fresh_s: float | None
-    """99 of 100 records that became readable since the last sample had waited no longer"""
+    """p99 of the waiting time of records that became readable since the last sample"""
     settled_s: float | None
     """the same of all since a minute after the surge began, None before"""
     waits_s: float
-    """for how long the oldest record has waited that is not readable yet"""
+    """how long the oldest unreadable record has waited"""
 
 
 def surge(
     cluster: Cluster, metrics: MetricsApi, folder: Path, *, has_keda: bool
 ) -> Iterator[Sample]:
-    """Yield samples, from before the surge until the workers are as few again, in bounded time.
+    """Yield samples, from before the surge until the workers are as few again, or a timeout.
 
-    Without KEDA, the autoscaler is applied that KEDA would make, and is told the lag by `metrics`.
+    Without KEDA, the autoscaler that KEDA would create is applied, and gets the lag from `metrics`.
     """
     with _servers(folder) as settings, ExitStack() as stack:
         rendered = cluster.rendered(OVERLAY)
@@ -100,7 +100,7 @@ def surge(
 
 
 class _Watch:
-    """Looks at Kafka and Redis ten times a second, and tells the autoscaler what it saw."""
+    """Polls Kafka and Redis ten times a second, and reports the lag to the autoscaler."""
 
     def __init__(self, log: Log, metrics: MetricsApi, triggers: list[Trigger]) -> None:
         self._log = log
@@ -110,12 +110,12 @@ class _Watch:
         self._freshness = Freshness()
         self._lag = lags({}, {})
         self._ends_sum = 0
-        metrics.external = self._told
+        metrics.external = self._lag_of
 
     def samples(
         self, cluster: Cluster, workers: Workers, began_s: float, *, until_s: float
     ) -> Iterator[Sample]:
-        """Yield a sample every few seconds, until so many seconds after a time."""
+        """Yield a sample every few seconds, until some seconds after a time."""
         while (at_s := time.monotonic() - began_s) < until_s:
             ends_before, since_s = self._ends_sum, time.monotonic()
             self.for_s(min(_SAMPLE_EVERY_S, until_s - at_s))
@@ -133,7 +133,7 @@ class _Watch:
             )
 
     def for_s(self, seconds: float) -> None:
-        """Look for so many seconds."""
+        """Poll for so many seconds."""
         ends_s = time.monotonic() + seconds
         while (now_s := time.monotonic()) < ends_s:
             self._look()
@@ -149,13 +149,13 @@ class _Watch:
         self._freshness.note_positions(time.monotonic(), positions)
         self._lag = lags(ends, self._log.committed(self._tps))
 
-    def _told(self, metric: str) -> int:
+    def _lag_of(self, metric: str) -> int:
         return self._lag[self._topics[metric]]
 
 
 @contextmanager
 def _servers(folder: Path) -> Iterator[dict[str, str]]:
-    """Run Kafka with its topics, and Valkey; yield the settings that lead to them."""
+    """Run Kafka with its topics, and Valkey; yield the settings to reach them."""
     with (
         running(broker := kafka(free_port(), folder)),
         running(store := valkey(free_port(), folder)),
@@ -167,13 +167,13 @@ def _servers(folder: Path) -> Iterator[dict[str, str]]:
         }
         topics = Command("topics", _python("infra.topics"), folder / "topics.log", settings)
         if start(topics).wait() != 0:
-            raise RuntimeError(f"the topics could not be made: see {topics.log}")
+            raise RuntimeError(f"the topics could not be created: see {topics.log}")
         yield settings
 
 
 @contextmanager
 def _feed(settings: dict[str, str], folder: Path, name: str, times: int) -> Iterator[None]:
-    """Simulate a market, so many times as busy as the plain one, during the block."""
+    """Simulate a market, that many times as busy as the default, during the block."""
     rates = ("--rate", str(QUOTES_PER_S * times), "--event-rate", str(EVENTS_PER_S * times))
     simulate = _python("producers", "simulate", *rates, "--backfill-minutes", "0")
     command = Command(name, (*simulate, "--seed", str(times)), folder / f"{name}.log", settings)

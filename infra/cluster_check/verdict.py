@@ -1,4 +1,4 @@
-"""What a surge's samples say of the workers' number."""
+"""Judges a surge's samples."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -8,7 +8,7 @@ from infra.cluster_check.surge import FRESH_S, SETTLES_WITHIN_S, Sample
 
 
 class Claim(NamedTuple):
-    """What should be, what was, and whether that is well."""
+    """The expectation, the observation, and whether they agree."""
 
     what: str
     seen: str
@@ -16,7 +16,7 @@ class Claim(NamedTuple):
 
 
 def fresh_again_s(samples: Iterable[Sample]) -> float | None:
-    """Return when records were fresh again after they had not been; 0 if they always were."""
+    """Return when records became fresh again; 0 if they always were."""
     was_stale = False
     for sample in samples:
         is_fresh = sample.fresh_s is not None and sample.fresh_s < FRESH_S

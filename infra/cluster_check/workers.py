@@ -1,4 +1,4 @@
-"""Runs a worker for each of the workers' pods, in place of the kubelet."""
+"""Runs a worker for each of the workers' pods, instead of the kubelet."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ class _Worker:
 
 
 class Workers:
-    """Follows the pods, from a thread of its own."""
+    """Follows the pods, in its own thread."""
 
     def __init__(
         self,
@@ -39,14 +39,14 @@ class Workers:
         folder: Path,
         share: float,
     ) -> None:
-        """Take where pods are, the settings that differ here from theirs, and a pod's CPU.
+        """Take the pods' location, the settings that differ here, and a pod's CPU.
 
         Args:
             cluster: has the pods.
             namespace: of the pods.
             settings: addresses of Kafka and Redis.
-            folder: takes the logs.
-            share: of a core, which each gets once it is ready; it starts without a limit.
+            folder: for the logs.
+            share: of a core, applied to each worker once it is ready; it starts without a limit.
         """
         self._cluster = cluster
         self._namespace = namespace
@@ -60,7 +60,7 @@ class Workers:
         self._thread = threading.Thread(target=self._follow, name="workers", daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to follow."""
+        """Start following."""
         self._quota.__enter__()
         self._thread.start()
         return self
@@ -75,10 +75,10 @@ class Workers:
 
     @property
     def ready(self) -> int:
-        """How many are ready.
+        """The number of ready workers.
 
         Raises:
-            Exception: what kept it from following the pods.
+            Exception: the error that stopped following the pods.
         """
         if self._failure is not None:
             raise self._failure
@@ -89,7 +89,7 @@ class Workers:
         try:
             while not self._ends.wait(_LOOK_EVERY_S):
                 self._look()
-        except Exception as failure:  # noqa: BLE001 (told to whoever asks next)
+        except Exception as failure:  # noqa: BLE001 (raised to the next caller)
             self._failure = failure
         finally:
             self._stop(*self._by_uid)
@@ -102,7 +102,7 @@ class Workers:
             if uid not in self._by_uid:
                 self._by_uid[uid] = self._start(pod)
             elif ended(self._by_uid[uid].process) is not None:
-                # As the kubelet restarts a container, which keeps its pod and its name.
+                # Like the kubelet, restart a container, which keeps its pod and its name.
                 say_ready(self._cluster, self._namespace, pod["metadata"]["name"], is_ready=False)
                 self._by_uid[uid] = self._start(pod)
             else:
@@ -145,7 +145,7 @@ class Workers:
 
 
 def environment_of(container: Object, pod: Object) -> dict[str, str]:
-    """Return the variables that a container sets by itself, without those of maps and secrets."""
+    """Return the variables set in a container's spec, without those of maps and secrets."""
     found = {}
     for variable in container.get("env", []):
         field = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")

@@ -1,6 +1,6 @@
-"""Tries docker-compose.yml on an engine: `python -m infra.compose_check`.
+"""Tests docker-compose.yml on an engine: `python -m infra.compose_check`.
 
-It uses the engine that DOCKER_HOST names, through Docker's own command line, with a project, images
-and ports of its own. What a stack must answer is asked as `make smoke` asks it, and what Redis must
-hold is computed as `make chaos` computes it.
+It uses the engine that DOCKER_HOST names, through Docker's command line, with its own project,
+images and ports. Responses are checked as in `make smoke`, and the state in Redis as in `make
+chaos`.
 """

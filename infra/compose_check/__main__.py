@@ -1,4 +1,4 @@
-"""`python -m infra.compose_check`: builds, starts, tries everything, and leaves nothing."""
+"""`python -m infra.compose_check`: builds, starts and checks the stack, and cleans up."""
 
 import signal
 import sys
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _checked(stack: Stack, report: Report) -> bool:
-    """Return whether all steps succeeded, leaving nothing among them."""
+    """Return whether all steps succeeded, including the cleanup."""
     try:
         stack.prepare()
         with _removed(stack, report):
@@ -54,7 +54,7 @@ def _checked(stack: Stack, report: Report) -> bool:
 
 
 def _taken(stack: Stack, report: Report) -> bool:
-    """Return whether all steps succeeded; of one that fails, print what containers logged."""
+    """Return whether all steps succeeded; if one fails, print the containers' logs."""
     try:
         course.take(stack, report)
     except (CheckError, NotReadyError) as error:
@@ -66,15 +66,15 @@ def _taken(stack: Stack, report: Report) -> bool:
 
 @contextmanager
 def _removed(stack: Stack, report: Report) -> Iterator[None]:
-    """Remove all of the stack after the block, whatever comes.
+    """Remove the whole stack after the block, in any case.
 
     Raises:
-        CheckError: something was left.
+        CheckError: something was left behind.
     """
     try:
         yield
     finally:
-        # An impatient user must wait now: what is not removed here stays behind.
+        # Ignore further interrupts: what is not removed here stays behind.
         before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
         with report.step("down, and nothing is left"):
             leaving.remove(stack)

@@ -1,4 +1,4 @@
-"""Whether the stack answers as it should, and holds what its log says."""
+"""Compares the stack's responses with expectations, and its state with its log."""
 
 import subprocess
 import sys
@@ -23,10 +23,10 @@ _NOT_OUTSIDE: Final = "/metrics"
 
 
 def ask_all(client: httpx.Client, subjects: Subjects) -> int:
-    """Ask through nginx what the smoke asks, and return how many answers came.
+    """Ask the smoke test's questions through nginx, and return the number of answers.
 
     Raises:
-        CheckError: some are not as they should be.
+        CheckError: some are wrong.
     """
     asked = map(_as_outside, questions(subjects))
     given = list(answers(time.sleep, client, asked))
@@ -36,7 +36,7 @@ def ask_all(client: httpx.Client, subjects: Subjects) -> int:
 
 
 def recount(stack: Stack) -> str:
-    """Compare Redis with what the log says, and return what was compared.
+    """Compare Redis with a recomputation of the log, and return what was compared.
 
     Raises:
         CheckError: they differ.
@@ -59,7 +59,7 @@ def recount(stack: Stack) -> str:
 
 
 def fixed_answers(client: httpx.Client, subjects: Subjects) -> dict[str, Any]:
-    """Return answers that nothing changes while no record comes, by path."""
+    """Return answers that are stable while no records arrive, by path."""
     instrument, user = subjects.instrument_id, subjects.user_id
     bars = f"/v1/instruments/{instrument}/bars"
     # From the first bar on: what lies before may be in the archive, as soon as that has caught up.
@@ -101,7 +101,7 @@ def _parts(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_outside(question: Question) -> Question:
-    """Return the question with the answer that nginx gives to those outside."""
+    """Return the question with the answer that nginx gives to outside clients."""
     if question.path != _NOT_OUTSIDE:
         return question
     return replace(question, status=404, check=is_problem("not-found"))

@@ -1,4 +1,4 @@
-"""The steps of the check, one after the other."""
+"""The steps of the check, in order."""
 
 import time
 from collections import Counter
@@ -25,11 +25,11 @@ from runtime.redis.stores import connect
 _WORKERS: Final = 2
 _APIS: Final = 3
 _WELL_S: Final = 300
-"""Long, for a busy machine: each wait ends as soon as all is well."""
+"""Long, for a busy machine: each wait ends as soon as the condition holds."""
 
 
 def take(stack: Stack, report: Report) -> None:
-    """Take all steps.
+    """Run all steps.
 
     Raises:
         CheckError: one failed.
@@ -53,7 +53,7 @@ def take(stack: Stack, report: Report) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """What is done to a stack that runs, and has something to answer."""
+    """Checks of a running stack that has data."""
 
     stack: Stack
     report: Report
@@ -61,7 +61,7 @@ class _Course:
     subjects: Subjects
 
     def ask(self) -> None:
-        """Ask what the smoke asks, and Prometheus what it sees."""
+        """Ask the smoke test's questions, and check Prometheus's targets."""
         with self.report.step("nginx answers as in the smoke") as seen:
             seen.append(f"{ask_all(self.client, self.subjects)} answers")
         with self.report.step("Prometheus sees every target up"):
@@ -77,7 +77,7 @@ class _Course:
             _until(all_up(self.stack))
 
     def strike(self) -> None:
-        """Strike what runs, and wait each time until all is at work again."""
+        """Inject faults, and wait each time until the stack has recovered."""
         stack, starved_s = self.stack, faults.STARVED_S
         strikes: dict[str, Callable[[], Any]] = {
             "a worker's process is killed": partial(faults.kill_process, stack, "worker"),
@@ -94,7 +94,7 @@ class _Course:
                 seen.append(f"all at work after {time.monotonic() - began_s:.0f} s")
 
     def compare(self) -> None:
-        """Compare Redis with the log, now and after all was taken down and up again."""
+        """Compare Redis with the log, now and after the stack was taken down and up again."""
         with self.report.step("the producer is stopped, and all is folded") as seen:
             seen.append(f"started again: {restarts(self.stack.containers())}")
             self.stack.compose("stop", "producer")
@@ -115,7 +115,7 @@ class _Course:
             seen.append(f"{len(before)} compared")
 
     def _until_at_work(self) -> None:
-        """Return when all containers are well, and quotes of now are folded and served."""
+        """Wait until all containers are healthy, and current quotes are folded and served."""
         _until(unwell(self.stack))
         _until(shared(self.stack, _WORKERS))
         _until(folded(self.stack))
@@ -123,7 +123,7 @@ class _Course:
 
 
 def unwell(stack: Stack) -> Problem:
-    """Ask which containers are not well."""
+    """Report unhealthy containers."""
 
     def problem() -> str | None:
         ill = [f"{one.service} is {one.health}" for one in stack.containers() if not one.is_well]
@@ -133,7 +133,7 @@ def unwell(stack: Stack) -> Problem:
 
 
 def restarts(containers: list[Container]) -> str:
-    """Return how often the engine started containers again, by service."""
+    """Return how often the engine restarted containers, by service."""
     counts: Counter[str] = Counter()
     for one in containers:
         counts[one.service] += one.restarts

@@ -1,4 +1,4 @@
-"""The engine that DOCKER_HOST names, asked through Docker's command line."""
+"""The engine that DOCKER_HOST names, through Docker's command line."""
 
 import json
 import os
@@ -11,25 +11,25 @@ from typing import Any, Final
 
 _CALL_S: Final = 120
 _SAID: Final = 2_000
-"""characters at the end of what a failed command said"""
+"""characters kept from the end of a failed command's output"""
 _PROJECT: Final = "com.docker.compose.project"
 _SERVICE: Final = "com.docker.compose.service"
 
 
 class CheckError(RuntimeError):
-    """The engine, or what runs on it, did not do what it should."""
+    """The engine, or a container, did not behave as expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What the engine says of a container."""
+    """The engine's information about a container."""
 
     id: str
     service: str
     status: str
     """`running`, `exited`, `restarting`, ..."""
     health: str
-    """`healthy`, `unhealthy`, `starting`; the status, where nothing checks it"""
+    """`healthy`, `unhealthy`, `starting`; the status, without a health check"""
     exit_code: int
     restarts: int
     address: str
@@ -38,7 +38,7 @@ class Container:
 
     @property
     def is_well(self) -> bool:
-        """Whether it does what it is there for, or has done it."""
+        """Whether it is working, or has completed its job."""
         done = self.status == "exited" and self.exit_code == 0
         return done or self.health in ("healthy", "running")
 
@@ -49,7 +49,7 @@ def docker(
     environment: Mapping[str, str] | None = None,
     merged: bool = False,
 ) -> str:
-    """Run a command of Docker's, and return what it printed, with its standard error if `merged`.
+    """Run a command of Docker's, and return its output, with standard error if `merged`.
 
     Raises:
         CheckError: it failed, or did not end in time.
@@ -67,7 +67,7 @@ def docker(
 def _run(
     argv: Sequence[str], within_s: float, environment: Mapping[str, str] | None
 ) -> tuple[int, str, str]:
-    """Return exit code, output and errors of a program that leads a group of its own.
+    """Return exit code, output and errors of a program that leads its own process group.
 
     So Ctrl-C reaches only this process, and a plugin of Docker's ends with the program.
     """
@@ -92,7 +92,7 @@ def versions() -> str:
     """Return the versions of engine and Compose.
 
     Raises:
-        CheckError: no engine answers, or Compose is missing: says what is needed.
+        CheckError: no engine answers, or Compose is missing: with the requirements.
     """
     if shutil.which("docker") is None:
         raise CheckError("there is no `docker`: install Docker with Compose 2.24 or newer")
@@ -104,7 +104,7 @@ def versions() -> str:
 
 
 def containers_of(project: str) -> list[Container]:
-    """Return all containers of a project, whether they run or not."""
+    """Return all containers of a project, running or not."""
     names = docker("ps", "--all", "--quiet", "--filter", f"label={_PROJECT}={project}").split()
     if not names:
         return []
@@ -112,7 +112,7 @@ def containers_of(project: str) -> list[Container]:
 
 
 def left_of(project: str, volumes: set[str]) -> list[str]:
-    """Return what the engine still has of a project, or of volumes that its containers had."""
+    """Return what the engine still has of a project, including its containers' volumes."""
     label = f"label={_PROJECT}={project}"
     left = [f"container {one}" for one in docker("ps", "-aq", "--filter", label).split()]
     left += [f"network {one}" for one in docker("network", "ls", "-q", "--filter", label).split()]

@@ -1,4 +1,4 @@
-"""What is done to containers."""
+"""Faults of containers."""
 
 import contextlib
 import time
@@ -10,7 +10,7 @@ from infra.compose_check.stack import Stack
 from infra.compose_check.waiting import until_well
 
 STARVED_S: Final = 75
-"""Longer than Kafka's clients wait for an answer."""
+"""Longer than Kafka's clients wait for a response."""
 _PERIOD_US: Final = 100_000
 _STARVED_US: Final = 1_000
 """Of a period, 1 % of one core, the least that Docker gives: Kafka accepts connections, and answers
@@ -20,7 +20,7 @@ _AGAIN_S: Final = 180
 
 
 def starve(stack: Stack, service: str) -> None:
-    """Leave a container hardly any processor for a while."""
+    """Starve a container of CPU for a while."""
     container = stack.only(service).id
     _limit(container, _STARVED_US)
     try:
@@ -30,21 +30,21 @@ def starve(stack: Stack, service: str) -> None:
 
 
 def restart(stack: Stack, service: str) -> None:
-    """Stop a server as an update does, and start it again."""
+    """Stop a server as an update does, and restart it."""
     stack.compose("restart", service, within_s=_AGAIN_S)
 
 
 def crash(stack: Stack, service: str) -> None:
-    """Kill a server that is its container's first process, and start it again.
+    """Kill a server that is its container's first process, and restart it.
 
-    The engine starts again what crashes by itself, but nothing that its own command killed.
+    The engine restarts what crashes by itself, but nothing that its own command killed.
     """
     stack.compose("kill", "--signal", "KILL", service)
     stack.compose("start", service, within_s=_AGAIN_S)
 
 
 def kill_process(stack: Stack, service: str) -> None:
-    """Kill a program in one of its containers, and return once the engine has started it again.
+    """Kill a program in one of its containers, and wait until the engine has restarted it.
 
     Docker's init is the first process there: it ends with the program, as after a crash.
     """

@@ -1,4 +1,4 @@
-"""Whether the workers share all partitions, and have folded what the logs hold."""
+"""Checks whether the workers share all partitions, and have folded the logs."""
 
 import json
 from collections import Counter
@@ -23,11 +23,11 @@ print(answer.read().decode())
 """
 _AT_WORK: Final = ("folding", "flushing")
 _IN_ORDER: Final = (QUOTES, INTERACTIONS, COOCCURRENCES)
-"""Of the pipeline: once interactions are folded, no more changes of counts come."""
+"""In pipeline order: once interactions are folded, no more changes of counts follow."""
 
 
 def shared(stack: Stack, workers: int) -> Problem:
-    """Ask whether so many workers fold every partition, each one of them some."""
+    """Check that so many workers fold all partitions, each of them some."""
     expected = {f"{topic.name}/{n}" for topic in STREAMED for n in range(topic.partitions)}
 
     def problem() -> str | None:
@@ -38,12 +38,12 @@ def shared(stack: Stack, workers: int) -> Problem:
 
 
 def unshared(expected: set[str], workers: int, said: list[dict[str, Any]]) -> str | None:
-    """Return what of the partitions nobody folds, or several do, None if all is well.
+    """Describe partitions that no worker or several fold; None if there are none.
 
     Args:
         expected: the partitions, as `quotes/0`.
         workers: how many there should be.
-        said: what each of them answers at /health.
+        said: each worker's response at /health.
     """
     if len(said) != workers:
         return f"{len(said)} workers run instead of {workers}"
@@ -58,13 +58,13 @@ def unshared(expected: set[str], workers: int, said: list[dict[str, Any]]) -> st
 
 
 def folded(stack: Stack) -> Problem:
-    """Ask whether all is folded that the logs held when it was first asked, topic by topic."""
+    """Check whether everything in the logs at the first call is folded, topic by topic."""
     left = list(_IN_ORDER)
     ends: dict[Partition, int] = {}
 
     def problem() -> str | None:
         nonlocal ends
-        # A new one each time: the client of one that lived before Kafka's restart may know less.
+        # A new client each time: one from before Kafka's restart may have stale metadata.
         log = Log(stack.kafka, stack.redis, NAMESPACE)
         while left:
             partitions = log.partitions(left[:1])

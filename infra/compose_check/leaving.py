@@ -1,4 +1,4 @@
-"""The end: what a stack that failed said, and that nothing of it stays."""
+"""The end: logs of a failed stack, and its complete removal."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _ALWAYS_SHOWN: Final = ("worker", "api")
 
 
 def show_logs(stack: Stack, console: Console) -> None:
-    """Print how all containers are, and the last lines of those that are not well."""
+    """Print the state of all containers, and the last lines of unhealthy ones."""
     found = stack.containers()
     for one in found:
         state = f"{one.service:<12} {one.status:<10} {one.health:<10} {one.restarts} restarts"
@@ -27,7 +27,7 @@ def remove(stack: Stack) -> None:
     """Remove containers, networks, volumes and images.
 
     Raises:
-        CheckError: `docker compose down --volumes` leaves some.
+        CheckError: `docker compose down --volumes` leaves some behind.
     """
     stack.down("--volumes", "--remove-orphans")
     left = left_of(stack.project, stack.volumes)

@@ -1,4 +1,4 @@
-"""What the check prints: a line a step, and sizes of images."""
+"""The check's output: a line per step, and sizes of images."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -13,13 +13,13 @@ class Report:
     """Prints each step once it has ended."""
 
     def __init__(self, console: Console) -> None:
-        """Take where to print."""
+        """Take the output stream."""
         self.console = console
         self._began_s = time.monotonic()
 
     @contextmanager
     def step(self, what: str) -> Iterator[list[str]]:
-        """Time a step; what the block adds to the list is printed with it."""
+        """Time a step; items that the block adds to the list are printed with it."""
         began_s, seen = time.monotonic(), list[str]()
         mark = Text("FAILS", "red")
         try:
@@ -32,7 +32,7 @@ class Report:
 
     @property
     def took_s(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since the start."""
         return time.monotonic() - self._began_s
 
 

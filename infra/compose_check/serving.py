@@ -1,4 +1,4 @@
-"""What nginx, the API and Prometheus say."""
+"""Checks of nginx, the API and Prometheus."""
 
 import json
 import time
@@ -17,21 +17,21 @@ from infra.local.subjects import Subjects
 JOBS: Final = ("worker", "trainer", "api", "archive", "maintenance")
 """of infra/prometheus/prometheus.yml, each named as its service"""
 _FRESH_S: Final = 15
-"""An instrument that many ask for has a quote a second, and an API reads it a moment later."""
+"""A popular instrument has a quote per second, and the API reads it a moment later."""
 _ROUND: Final = 30
-"""requests: enough that each of a few processes gets some"""
+"""requests: enough for each of a few processes to get some"""
 
 
 @contextmanager
 def client_of(stack: Stack, key: str) -> Iterator[httpx.Client]:
-    """Have a client of the API, through nginx, with a key."""
+    """Open a client of the API, through nginx, with a key."""
     with connect_api(stack.api_url) as client:
         client.headers["X-API-Key"] = key
         yield client
 
 
 def all_up(stack: Stack) -> Problem:
-    """Ask whether Prometheus scrapes each container, and has no other target."""
+    """Check that Prometheus scrapes each container, and has no other target."""
 
     def problem() -> str | None:
         said = httpx.get(f"{stack.prometheus_url}/api/v1/targets", timeout=10).json()
@@ -41,7 +41,7 @@ def all_up(stack: Stack) -> Problem:
 
 
 def not_up(said: dict[str, Any], running: Counter[str]) -> str | None:
-    """Return which targets are not as they should be, by what Prometheus says of them."""
+    """Describe wrong targets, from Prometheus's report."""
     targets = said["data"]["activeTargets"]
     down = [f"{one['scrapeUrl']}: {one['lastError']}" for one in targets if one["health"] != "up"]
     if down:
@@ -52,7 +52,7 @@ def not_up(said: dict[str, Any], running: Counter[str]) -> str | None:
 
 
 def spread(stack: Stack, client: httpx.Client) -> Problem:
-    """Ask whether nginx sends requests to every process of the API, and to no other."""
+    """Check that nginx sends requests to every process of the API, and to no other."""
 
     def problem() -> str | None:
         addresses = {one.address for one in stack.containers("api")}
@@ -65,14 +65,14 @@ def spread(stack: Stack, client: httpx.Client) -> Problem:
 
 
 def upstreams(log: str) -> set[str]:
-    """Return the addresses that requests went to, by nginx's log."""
+    """Return the addresses that requests went to, from nginx's log."""
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     went = {line["tickrec"]["upstream"] for line in lines}
     return {one.rpartition(":")[0] for many in went for one in many.split(", ") if ":" in one}
 
 
 def fresh(client: httpx.Client, subjects: Subjects) -> Problem:
-    """Ask whether a quote of a moment ago can be read."""
+    """Check that a recent quote can be read."""
     instrument = subjects.instrument_id
 
     def problem() -> str | None:

@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yml, as a project with images and ports of its own."""
+"""The stack of docker-compose.yml, as a project with its own images and ports."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from infra.local.process import LOOPBACK, free_port
 
 _PROFILES: Final = ("simulate", "archive", "observe")
 _LEFT_OUT: Final = "grafana"
-"""It takes no part in what is checked, and is one more large image."""
+"""It is not part of the check, and is another large image."""
 _CALL_S: Final = 120
 _BUILD_S: Final = 1_800
 _UP_S: Final = 600
@@ -27,43 +27,43 @@ class Stack:
 
     project: str
     override: Path
-    """where `prepare` writes what differs from docker-compose.yml"""
+    """where `prepare` writes the differences from docker-compose.yml"""
     kafka_port: int = field(default_factory=free_port)
     redis_port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
     prometheus_port: int = field(default_factory=free_port)
     images: list[str] = field(default_factory=list)
-    """that are built"""
+    """images that are built"""
     volumes: set[str] = field(default_factory=set)
-    """that containers were seen to have"""
+    """volumes seen in containers"""
 
     @property
     def kafka(self) -> str:
-        """Where Kafka answers on this machine."""
+        """Kafka's address on this machine."""
         return f"localhost:{self.kafka_port}"
 
     @property
     def redis(self) -> str:
-        """Where Redis answers."""
+        """The address of Redis."""
         return f"redis://{LOOPBACK}:{self.redis_port}/0"
 
     @property
     def api_url(self) -> str:
-        """Where nginx answers."""
+        """The address of nginx."""
         return f"http://{LOOPBACK}:{self.api_port}"
 
     @property
     def prometheus_url(self) -> str:
-        """Where Prometheus answers."""
+        """The address of Prometheus."""
         return f"http://{LOOPBACK}:{self.prometheus_port}"
 
     def compose(self, *arguments: str, within_s: float = _CALL_S) -> str:
-        """Run a command of Compose's, and return what it printed.
+        """Run a Compose command, and return its output.
 
         Raises:
             CheckError: it failed, or did not end in time.
         """
-        # Without the user's .env: what Redis must hold follows from the settings' defaults.
+        # Without the user's .env: the expected state follows from the settings' defaults.
         named = ("compose", "--env-file", os.devnull, "--project-name", self.project)
         files = ("--file", str(PROJECT / "docker-compose.yml"), "--file", str(self.override))
         profiles = [f"--profile={name}" for name in _PROFILES]
@@ -71,10 +71,10 @@ class Stack:
         return docker(*argv, within_s=within_s, environment=self._environment())
 
     def prepare(self) -> None:
-        """Write what differs from docker-compose.yml.
+        """Write the differences from docker-compose.yml.
 
         Raises:
-            CheckError: Compose does not take the file.
+            CheckError: Compose rejects the file.
         """
         self.override.write_text("{}")
         said = self.compose("--profile=keys", "config", "--format", "json")
@@ -93,12 +93,12 @@ class Stack:
         self.compose("build", "--quiet", within_s=_BUILD_S)
 
     def make_key(self) -> str:
-        """Make a key that may do everything, and return it."""
+        """Create a key with all rights, and return it."""
         added = ("add", "compose-check", "--scopes", "read,write,admin")
         return self.compose("run", "--rm", "keys", *added).split()[-1]
 
     def up(self, **scale: int) -> None:
-        """Start all, so many of some services, and return when all are well."""
+        """Start everything, some services scaled, and wait until all are healthy."""
         counts = [f"--scale={name}={n}" for name, n in scale.items()]
         self.compose("up", "--detach", "--wait", "--no-build", *counts, within_s=_UP_S)
 
@@ -108,13 +108,13 @@ class Stack:
         self.compose("down", *options, within_s=_UP_S)
 
     def containers(self, service: str | None = None) -> list[Container]:
-        """Return the containers, all or those of one service, whether they run or not."""
+        """Return the containers, all or those of one service, running or not."""
         found = containers_of(self.project)
         self.volumes.update(name for one in found for name in one.volumes)
         return [one for one in found if service in (None, one.service)]
 
     def only(self, service: str) -> Container:
-        """Return the container of a service that has one."""
+        """Return the only container of a service."""
         (found,) = self.containers(service)
         return found
 
@@ -133,12 +133,12 @@ class Stack:
 
 
 def new_stack(folder: Path) -> Stack:
-    """Return a stack under a name that no other has."""
+    """Return a stack with a unique name."""
     return Stack(f"tickrec-check-{secrets.token_hex(3)}", folder / "override.yml")
 
 
 def override_of(images: Mapping[str, str]) -> str:
-    """Return an override for Compose: images of services, and that one is left out."""
+    """Return an override for Compose: images of services, and one that is left out."""
     lines = [f"  {name}: {{image: {json.dumps(image)}}}" for name, image in images.items()]
     left_out = f"  {_LEFT_OUT}: {{profiles: !override [{_LEFT_OUT}]}}"
     return "\n".join(["services:", *lines, left_out, ""])

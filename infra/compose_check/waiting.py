@@ -1,4 +1,4 @@
-"""Waits for conditions, with a bound; never for a time."""
+"""Waits for conditions, with a bound; never for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from infra.compose_check.engine import CheckError
 _LOOK_EVERY_S: Final = 0.5
 
 Problem = Callable[[], str | None]
-"""Says what is not well yet, None if all is."""
+"""Returns the current problem, None if there is none."""
 
 
 def until_well(problem: Problem, within_s: float) -> None:
-    """Return as soon as there is no problem.
+    """Wait until there is no problem.
 
     Raises:
-        CheckError: there still is one in the end.
+        CheckError: there is still one after the timeout.
     """
     deadline = time.monotonic() + within_s
     while (said := _asked(problem)) is not None:

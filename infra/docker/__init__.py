@@ -1,1 +1,1 @@
-"""The Dockerfile of every program's image, and a rehearsal of it where no Docker runs."""
+"""The Dockerfile of every program's image, and a rehearsal of it without Docker."""

@@ -1,4 +1,4 @@
-"""The images: the program that each runs, by the name of its lock."""
+"""The images: the program of each, by the name of its lock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What an image holds."""
+    """The content of an image."""
 
     package: str
     left_out: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
-"""Builds what an image would hold, without Docker: `python -m infra.docker.rehearse [PROGRAM...]`.
+"""Builds an image's content without Docker: `python -m infra.docker.rehearse [PROGRAM...]`.
 
-The builder stage's own instructions run here, in a temporary folder and with this Python in place
-of the image's. Then every module of the program is imported from what they made, where no other
-program must be found. It downloads all that the locks name, so no test runs it.
+The builder stage's own instructions run here, in a temporary folder and with this Python instead of
+the image's. Then every module of the program is imported from the result, in which no other program
+may be found. It downloads everything in the locks, so no test runs it.
 """
 
 import os

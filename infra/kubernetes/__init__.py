@@ -1,1 +1,1 @@
-"""The programs on Kubernetes: a base, components and overlays, which kustomize puts together."""
+"""The programs on Kubernetes: a base, components and overlays for kustomize."""

@@ -1,7 +1,7 @@
-"""Writes Prometheus's rules as the operator takes them: `python -m infra.kubernetes.rules`.
+"""Writes Prometheus's rules for the operator: `python -m infra.kubernetes.rules`.
 
-`infra/prometheus` is their home. kustomize reads no file outside its folder and knows no templates,
-so a copy stands in the component, and a test holds it against its home.
+Their source is `infra/prometheus`. kustomize reads no file outside its folder and has no templates,
+so the component has a copy, which a test compares with the source.
 """
 
 import textwrap
@@ -23,7 +23,7 @@ spec:
 
 
 def rules() -> str:
-    """Return one PrometheusRule for each file of rules, as YAML documents."""
+    """Return a PrometheusRule for each file of rules, as YAML documents."""
     return "---\n".join(_rule(_HOME / name) for name in _FILES)
 
 

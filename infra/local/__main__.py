@@ -78,7 +78,7 @@ def up(
 ) -> None:
     """Start the stack in the background; its programs take the settings of this environment."""
     with _errors_said():
-        # Nobody wants simulated quotes among their own unless they say so.
+        # Simulated quotes must not mix with real ones, except on request.
         simulated = broker != "own" if simulate is None else simulate
         commands.up(
             console, HOME / "up", broker, workers, api_port, simulated=simulated, archived=archive
@@ -120,7 +120,7 @@ def supervise(
 
 @contextmanager
 def _errors_said() -> Iterator[None]:
-    """Exit with 1, in plain words, on what may go wrong with a sound program."""
+    """Exit with 1 and a plain message on expected errors."""
     try:
         yield
     except (BusyError, NotReadyError, NoKafkaError, SettingsError) as error:

@@ -1,4 +1,4 @@
-"""Asks an API a question, and judges the answer."""
+"""Sends a request to an API, and checks the response."""
 
 import json
 import shlex
@@ -12,27 +12,27 @@ from infra.local.plausible import Check, ImplausibleError
 
 _TIMEOUT_S: Final = 3
 _SAID: Final = 300
-"""characters of an answer that a complaint repeats"""
+"""characters of a response that an error quotes"""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request, and what its answer must be."""
+    """A request, and the expected response."""
 
     path: str
     check: Check
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     body: Any = None
-    """sent as JSON, if there is one"""
+    """sent as JSON, if any"""
     status: int = 200
     until: str | None = None
-    """of an answer without end: the line with which the last event begins that is waited for"""
+    """for an endless response: the first line of the last event to wait for"""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
     def curl(self, api_url: str) -> str:
-        """Return the command line that asks the same."""
+        """Return the equivalent curl command."""
         words = ["curl", *(["-N"] if self.until else []), shlex.quote(f"{api_url}{self.path}")]
         implied = "GET" if self.body is None else "POST"
         if self.method != implied:
@@ -44,7 +44,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, and what is wrong with it."""
+    """A response, and what is wrong with it."""
 
     question: Question
     status: int | None
@@ -58,7 +58,7 @@ def connect_api(api_url: str) -> httpx.Client:
 
 
 def ask(client: httpx.Client, question: Question) -> Answer:
-    """Ask once."""
+    """Send the request once."""
     try:
         with client.stream(question.method, question.path, json=question.body) as response:
             body = _read(response, question.until)
@@ -69,7 +69,7 @@ def ask(client: httpx.Client, question: Question) -> Answer:
 
 
 def problem(question: Question, status: int, body: Any) -> str | None:
-    """Return what is wrong with an answer, None if nothing is."""
+    """Return what is wrong with a response, None if nothing is."""
     said = body if isinstance(body, str) else json.dumps(body)
     if status != question.status:
         return f"status {status} instead of {question.status}: {said[:_SAID]}"

@@ -1,4 +1,4 @@
-"""What each command of `python -m infra.local` does, in a folder of its own."""
+"""The commands of `python -m infra.local`, each in its own folder."""
 
 import itertools
 import os
@@ -62,7 +62,7 @@ def _stack(
 
     Raises:
         BusyError: one runs in the folder already.
-        NotReadyError: it did not come up.
+        NotReadyError: it did not start.
     """
     with interruptible(), claimed(folder):
         stack = compose(
@@ -86,7 +86,7 @@ def _stack(
 def demo(
     console: Console, folder: Path, broker: BrokerKind, workers: int, api_port: int | None
 ) -> None:
-    """Start a stack, show what it answers, then how it does, until Ctrl-C."""
+    """Start a stack, show its responses, then its status, until Ctrl-C."""
     began = time.monotonic()
     with _stack(console, folder, broker, workers, api_port) as running:
         stack = running.stack
@@ -109,7 +109,7 @@ def demo(
 
 
 def smoke(console: Console, folder: Path, broker: BrokerKind, workers: int, api_port: int) -> bool:
-    """Start a stack, check what it answers, stop it; return whether all was well."""
+    """Start a stack, check its responses, stop it; return whether all were correct."""
     began = time.monotonic()
     with _stack(console, folder, broker, workers, api_port, canaries=True) as running:
         stack = running.stack
@@ -164,11 +164,11 @@ def up(
     simulated: bool = True,
     archived: bool = False,
 ) -> None:
-    """Start a stack that outlives this process, and return once its API is ready.
+    """Start a stack that outlives this process, and wait until its API is ready.
 
     Raises:
         BusyError: one runs in the folder already.
-        NotReadyError: it did not come up.
+        NotReadyError: it did not start.
     """
     if (pid := owner(folder)) is not None:
         raise BusyError(f"it runs already, as process {pid}: `status` shows it, `down` stops it")
@@ -208,7 +208,7 @@ def status(console: Console, folder: Path) -> bool:
 
 
 def down(console: Console, folder: Path) -> None:
-    """Stop the stack of `up`, and return once nothing of it runs.
+    """Stop the stack of `up`, and wait until nothing of it runs.
 
     Raises:
         NotReadyError: it does not stop.
@@ -278,7 +278,7 @@ def _watch(console: Console, running: Running, store: Store, client: httpx.Clien
     """Show a status line until something is raised."""
     every_s = _STATUS_EVERY_S if console.is_terminal else _STATUS_EVERY_S_IN_A_FILE
     keyspace = Keyspace(running.stack.namespace)
-    # Over one second, the rates would show how the simulator and the workers take turns.
+    # Over one second, rates would fluctuate as the simulator and the workers alternate.
     readings = deque([_read(running, client)], maxlen=_READINGS)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:

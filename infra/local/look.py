@@ -1,4 +1,4 @@
-"""A look into Redis, as a person with redis-cli would take it."""
+"""Inspects Redis, like a person with redis-cli."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _ITEMS = 3
 def look(
     store: Store, keyspace: Keyspace, subjects: Subjects
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield commands and replies: a bar, the position behind it, a history, what is served."""
+    """Yield commands and replies: a bar, its position, a history, the served lists."""
     partitions = noted_partitions(store, keyspace)
     quotes = instrument_partition(subjects.instrument_id, partitions[QUOTES.name])
     interactions = user_partition(subjects.user_id, partitions[INTERACTIONS.name])

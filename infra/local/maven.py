@@ -17,16 +17,16 @@ class NoJarsError(RuntimeError):
 
 
 def fetched(pom: Path, what: str, version: str, java: str = "java") -> Path:
-    """Return the folder with the jars that a file names, fetched if it is not there yet.
+    """Return the folder with the jars that a file names, fetched if missing.
 
     Args:
         pom: names the jars, with their versions.
-        what: they are, in a word; part of the folder's name.
-        version: of what the file names: another one is another folder.
-        java: program that they need.
+        what: a word for the jars; part of the folder's name.
+        version: of the jars: each version has its own folder.
+        java: the program that they need.
 
     Raises:
-        NoJarsError: what is missing, and what to do about it.
+        NoJarsError: what is missing, and the remedy.
     """
     packages = {"java": "a JRE of 17 or newer", "javac": "a JDK of 17 or newer", "mvn": "Maven"}
     for program in (java, "mvn"):

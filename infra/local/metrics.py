@@ -9,12 +9,12 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 Samples = Mapping[tuple[str, str], float]
-"""(metric, topic) -> value; topic is empty where there is none"""
+"""(metric, topic) -> value; topic is empty without the label"""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the workers say, all together, at one time."""
+    """The sum of the workers' metrics at one time."""
 
     at_s: float
     quotes: float
@@ -29,26 +29,26 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What happened between two readings."""
+    """Rates between two readings."""
 
     quotes_per_s: float
     interactions_per_s: float
 
 
 def scrape(urls: Iterable[str], client: httpx.Client) -> list[Samples]:
-    """Return the samples of each worker that answers."""
+    """Return the samples of each worker that responds."""
     texts = []
     for url in urls:
         try:
             texts.append(client.get(f"{url}/metrics").raise_for_status().text)
         except httpx.HTTPError:
-            # It is being started, again perhaps: the supervisor knows.
+            # It is starting, or restarting: the supervisor knows.
             continue
     return [parse(text) for text in texts]
 
 
 def parse(text: str) -> Samples:
-    """Return the samples of Prometheus's text format, summed over all labels but `topic`."""
+    """Parse Prometheus's text format; samples are summed over all labels except `topic`."""
     samples: dict[tuple[str, str], float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -63,7 +63,7 @@ def read(workers: Iterable[Samples], at_s: float) -> Reading:
     for samples in workers:
         for key, value in samples.items():
             total[key] += value
-        # Each worker knows only its own partitions: the one that is furthest behind counts.
+        # Each worker knows only its own partitions: the one furthest behind counts.
         freshest = _later(freshest, samples.get(("freshness_seconds", "quotes"), math.nan))
     return Reading(
         at_s=at_s,
@@ -76,7 +76,7 @@ def read(workers: Iterable[Samples], at_s: float) -> Reading:
 
 
 def rates(before: Reading, now: Reading) -> Rates:
-    """Return what happened a second between two readings; a restart's loss counts as nothing.
+    """Return the rates per second between two readings; a counter reset counts as 0.
 
     >>> first = Reading(10.0, 100, 5, 0, 0, 1.0)
     >>> rates(first, Reading(12.0, 1100, 6, 0, 0, 1.0))

@@ -1,15 +1,15 @@
-"""What a plausible answer of each kind is: a check takes the answer, and says what is wrong."""
+"""Plausibility checks of responses: a check takes a response, and reports what is wrong."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
 Check = Callable[[Any], None]
-"""Takes the JSON of an answer, or the text where it is none; raises ImplausibleError."""
+"""Takes the JSON of a response, or its text if not JSON; raises ImplausibleError."""
 
 
 class ImplausibleError(ValueError):
-    """An answer that is not what it should be: what, and what it is."""
+    """An unexpected response: the complaint, and the value."""
 
 
 def require(condition: object, complaint: str) -> None:
@@ -19,36 +19,36 @@ def require(condition: object, complaint: str) -> None:
 
 
 def same(what: str, is_: object, should_be: object) -> None:
-    """Require that something is what it should be."""
+    """Require that a value is as expected."""
     require(is_ == should_be, f"{what} is {is_!r}, not {should_be!r}")
 
 
 def echoes(body: dict[str, Any]) -> Check:
-    """The first version's answer repeats the body."""
+    """The first version's response repeats the body."""
     return lambda said: same("resp", said["resp"], body)
 
 
 def equals(answer: Any) -> Check:
-    """The answer is this."""
+    """The response is exactly this."""
     return lambda said: same("the answer", said, answer)
 
 
 def is_problem(slug: str) -> Check:
-    """The answer is a problem of this type."""
+    """The response is a problem of this type."""
     return lambda said: same("type", said["type"], f"urn:tickrec:problem:{slug}")
 
 
 def legacy_bars(said: Any) -> None:
-    """The first version's bars are there, and each is in order."""
-    require(said, "no minute in the last five, though quotes come every second")
+    """The first version's bars exist, and each is valid."""
+    require(said, "no minute in the last five, although quotes arrive every second")
     for minute, bar in said.items():
         prices = (bar["price_low"], bar["price_open"], bar["price_close"], bar["price_high"])
         _ordered(minute, *prices)
 
 
 def bars(said: Any) -> None:
-    """Bars are there, each in order, oldest first."""
-    require(said["bars"], "no bar in the last five minutes, though quotes come every second")
+    """Bars exist, each valid, oldest first."""
+    require(said["bars"], "no bar in the last five minutes, although quotes arrive every second")
     for bar in said["bars"]:
         _ordered(bar["t"], bar["l"], bar["o"], bar["c"], bar["h"])
         require(bar["n"] >= 1, f"bar {bar['t']} has no quotes")
@@ -57,7 +57,7 @@ def bars(said: Any) -> None:
 
 
 def bars_of(instrument_id: int) -> Check:
-    """Bars of an instrument are among those of several."""
+    """An instrument's bars are among those of several."""
     return lambda said: bars({"bars": said["bars"][str(instrument_id)]})
 
 
@@ -82,7 +82,7 @@ def stands(instrument_id: int) -> Check:
 
 
 def streams(instrument_id: int) -> Check:
-    """A stream begins with a bar of an instrument, and goes on live."""
+    """A stream begins with a bar of an instrument, and continues live."""
 
     def check(said: Any) -> None:
         events = [event.splitlines() for event in said.split("\n\n") if "event: " in event]
@@ -102,35 +102,35 @@ def _ordered(when: object, low: float, open_: float, close: float, high: float) 
 
 
 def predicted(said: Any) -> None:
-    """Up to ten different instruments are there, in the first version's form."""
+    """There are up to ten different instruments, in the first version's form."""
     items = said["predicted_items"]
     require(items, "the list is empty")
     require(len(items) <= 10 and len(set(items)) == len(items), f"not ten different: {items}")
 
 
 def scored(said: Any) -> None:
-    """Items are there, best first."""
+    """There are items, best first."""
     scores = [item["score"] for item in said["items"]]
     require(scores, "the list is empty")
     require(scores == sorted(scores, reverse=True), f"the best do not come first: {scores}")
 
 
 def moved(said: Any) -> None:
-    """Movers are known, the greatest change first."""
+    """There are movers, the greatest change first."""
     changes = [mover["change"] for mover in said["movers"]]
     require(said["as_of"], "no prices are known")
     require(changes == sorted(changes, reverse=True), f"the greatest is not first: {changes}")
 
 
 def trending(said: Any) -> None:
-    """Items with events are there, those with most first."""
+    """There are items with events, those with most first."""
     events = [item["events"] for item in said["items"]]
     require(events and min(events) > 0, f"nothing has events: {events}")
     require(events == sorted(events, reverse=True), f"the most do not come first: {events}")
 
 
 def of_each(users: list[str]) -> Check:
-    """Items of each of the users are there, in the users' order."""
+    """There are items of each user, in the users' order."""
 
     def check(said: Any) -> None:
         same("the users", [one["user_id"] for one in said["recommendations"]], users)
@@ -141,7 +141,7 @@ def of_each(users: list[str]) -> Check:
 
 
 def because_of(instrument_id: int) -> Check:
-    """Items are there, the first of which an instrument speaks for."""
+    """There are items, the first one because of an instrument."""
 
     def check(said: Any) -> None:
         scored(said)
@@ -153,7 +153,7 @@ def because_of(instrument_id: int) -> Check:
 
 
 def described(said: Any) -> None:
-    """Instruments are there, each with a symbol and a name."""
+    """There are instruments, each with a symbol and a name."""
     require(said["items"], "the catalog is empty")
     require(all(item["symbol"] and item["name"] for item in said["items"]), "one has no name")
 
@@ -164,7 +164,7 @@ def describes(said: Any) -> None:
 
 
 def drawn(n: int) -> Check:
-    """So many users are named, none of them twice."""
+    """There are so many distinct users."""
 
     def check(said: Any) -> None:
         users = said["user_ids"]
@@ -174,13 +174,13 @@ def drawn(n: int) -> Check:
 
 
 def history(said: Any) -> None:
-    """Instruments of the user are there, with affinities."""
+    """There are instruments of the user, with affinities."""
     require(said["items"], "the history is empty")
     require(all(item["affinity"] > 0 for item in said["items"]), "an affinity is not above 0")
 
 
 def exported(said: Any) -> None:
-    """The user's history is there."""
+    """The user's history exists."""
     require(said["history"], "the history is empty")
     require(said["last_event_ts"], "no time of the last event")
 
@@ -191,12 +191,12 @@ def serves(said: Any) -> None:
 
 
 def has_decisions(said: Any) -> None:
-    """Decisions are there."""
+    """There are decisions."""
     require(said["decisions"], "nothing was decided")
 
 
 def decided(what: str) -> Check:
-    """This was done to a generation, and one is served."""
+    """A generation had this done to it, and one is served."""
 
     def check(said: Any) -> None:
         same("what was done", said["what"], what)
@@ -206,7 +206,7 @@ def decided(what: str) -> Check:
 
 
 def decided_last(what: str) -> Check:
-    """The last decision did this, and was asked for over HTTP."""
+    """The last decision did this, and was requested over HTTP."""
 
     def check(said: Any) -> None:
         last = said["decisions"][0]
@@ -216,7 +216,7 @@ def decided_last(what: str) -> Check:
 
 
 def experiment(name: str | None) -> Check:
-    """The experiment is called so, None if there is none, and the first variant is served."""
+    """The experiment has this name, None if there is none, and the first variant is served."""
 
     def check(said: Any) -> None:
         same("the experiment", said["name"], name)
@@ -226,18 +226,18 @@ def experiment(name: str | None) -> Check:
 
 
 def kafka_is_ok(said: Any) -> None:
-    """Kafka tells what there is of it."""
+    """Kafka reports the topics."""
     same("kafka", said["kafka"], "ok")
 
 
 def looked_back(said: Any) -> None:
-    """There is something to look back at, of each topic."""
+    """There is a history of each topic."""
     require(said["ts"], "nothing was looked at yet")
     same("the lengths", {len(topic["lag"]) for topic in said["topics"]}, {len(said["ts"])})
 
 
 def has_status(status: str) -> Check:
-    """The server says how it is."""
+    """The server reports its status."""
     return lambda said: same("status", said["status"], status)
 
 

@@ -1,8 +1,8 @@
-"""Child processes that never outlive this one: how to start, await and stop them.
+"""Starts, awaits and stops child processes that never outlive this one.
 
-Each child leads its own process group, so that stopping it stops what it started, and Ctrl-C in the
-terminal reaches it only through us. On Linux the kernel also kills it when this process dies,
-be it by `kill -9`.
+Each child leads its own process group, so that stopping it stops its children, and Ctrl-C in the
+terminal reaches it only through us. On Linux the kernel also kills it when this process dies, even
+by `kill -9`.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import tenacity
 
 LOOPBACK: Final = "127.0.0.1"
 READY_WITHIN_S: Final = 300
-"""Long, for a busy machine: what ends instead is noticed at once."""
+"""Long, for a busy machine: a process that ends is noticed at once."""
 _POLL_S: Final = 0.05
 _LEAST_PORT: Final = 10_000
 _PORTS_ENOUGH: Final = 1_000
@@ -39,14 +39,14 @@ class NotReadyError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How to start a process, and how to stop it."""
+    """How to start and stop a process."""
 
     name: str
     argv: tuple[str, ...]
     log: Path
-    """takes standard output and error, appended"""
+    """for standard output and error, appended"""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """on top of this process's own"""
+    """on top of this process's environment"""
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = 10
     """from the stop signal to SIGKILL"""
@@ -54,7 +54,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A command whose process answers at an address."""
+    """A command whose process listens at an address."""
 
     command: Command
     address: str
@@ -64,10 +64,10 @@ class Server:
 
 
 def free_port(wished: int = 0) -> int:
-    """Return a TCP port for a server of ours: the wished one or, if that is taken, another.
+    """Return a TCP port for a server of ours: the wanted one or, if that is taken, another.
 
-    It stays free until the server is there, and between two starts of it. The system gives it to no
-    connection and to no server that takes any port, and this function to nobody else as long as
+    It stays free until the server starts, and across restarts. The system assigns it to no
+    connection and to no server that takes any port, and this function returns it only once while
     this process lives: it holds the UDP port of the same number.
     """
     if wished and _take(wished):
@@ -81,7 +81,7 @@ def free_port(wished: int = 0) -> int:
 def is_free(port: int) -> bool:
     """Return whether no server listens on a TCP port."""
     with socket.socket() as probe:
-        # What a server that has just ended leaves of its connections takes no port.
+        # Leftover connections of a server that just ended do not occupy the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -91,14 +91,14 @@ def is_free(port: int) -> bool:
 
 
 def start(command: Command) -> subprocess.Popen[bytes]:
-    """Start the process. The calling thread must live as long as the process is to live.
+    """Start the process. The calling thread must live as long as the process.
 
     Raises:
         OSError: the program cannot be run.
     """
     command.log.parent.mkdir(parents=True, exist_ok=True)
     with command.log.open("ab") as log:
-        # The child only calls into a library that is loaded already: safe after a fork.
+        # The child only calls into an already loaded library: safe after a fork.
         return subprocess.Popen(
             command.argv,
             env={**os.environ, **command.environment},
@@ -111,9 +111,9 @@ def start(command: Command) -> subprocess.Popen[bytes]:
 
 
 def ended(process: subprocess.Popen[bytes]) -> int | None:
-    """Return the exit code, negative for a signal, None if the process runs.
+    """Return the exit code, negative for a signal, None if the process is running.
 
-    What it left behind in its group ends with it.
+    The rest of its group ends with it.
     """
     if process.returncode is not None:
         return process.returncode
@@ -124,7 +124,7 @@ def ended(process: subprocess.Popen[bytes]) -> int | None:
 
 
 def stop(*processes: tuple[subprocess.Popen[bytes], Command]) -> None:
-    """Stop the processes at the same time, each with its group; return when all have ended."""
+    """Stop the processes concurrently, each with its group; wait until all have ended."""
     began = time.monotonic()
     running = [(process, command) for process, command in processes if ended(process) is None]
     for process, command in running:
@@ -137,12 +137,12 @@ def stop(*processes: tuple[subprocess.Popen[bytes], Command]) -> None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process with its group; `ended` then says when it has ended."""
+    """Kill the process with its group; `ended` then reports its end."""
     _signal_group(process, signal.SIGKILL)
 
 
 def await_ready(server: Server, process: subprocess.Popen[bytes]) -> None:
-    """Return as soon as the server answers.
+    """Wait until the server answers.
 
     Raises:
         NotReadyError: it ended, or did not answer within `READY_WITHIN_S`.
@@ -169,7 +169,7 @@ def await_ready(server: Server, process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the server, ready from the first line of the block, stopped after the last.
+    """Run the server for the block; it is ready when the block begins.
 
     Raises:
         NotReadyError: as `await_ready`.
@@ -183,7 +183,7 @@ def running(server: Server) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _take(port: int) -> bool:
-    """Return whether the port was free; it is ours from then on."""
+    """Return whether the port was free; then it is reserved."""
     mark = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         mark.bind((LOOPBACK, port))
@@ -198,7 +198,7 @@ def _take(port: int) -> bool:
 
 
 def _ports() -> range:
-    """Return the ports that the system gives nobody by itself; any, if it leaves too few."""
+    """Return the ports that the system does not assign by itself; any, if there are too few."""
     try:
         first = int(_PORTS_OF_THE_SYSTEM.read_text().split()[0])
     except OSError:
@@ -207,7 +207,7 @@ def _ports() -> range:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # The group's id is the child's. Right after the child's end it cannot be another's yet.
+    # The group's id is the child's. Right after the child's end it cannot have been reused.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 

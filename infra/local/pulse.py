@@ -1,6 +1,6 @@
-"""Notices that a process runs and answers no more: it is asked again and again, in a thread.
+"""Detects that a process runs but no longer answers: it is polled in a thread.
 
-Tries are counted, not seconds: a machine or a supervisor that stood still for an hour proves
+Attempts are counted, not seconds: a machine or a supervisor that was paused for an hour proves
 nothing about the process.
 """
 
@@ -11,9 +11,9 @@ from typing import Final
 
 EVERY_S: Final = 5.0
 HANGS_AFTER: Final = 12
-"""Tries without an answer, a minute or more, as for the probes of `infra/kubernetes`."""
+"""Attempts without an answer, a minute or more, as for the probes of `infra/kubernetes`."""
 STARTS_WITHIN: Final = 60
-"""So many, as long as the process has never answered."""
+"""The same, while the process has never answered."""
 _SILENT_AFTER: Final = 2
 
 
@@ -26,7 +26,7 @@ class Pulse:
         self.begin()
 
     def begin(self) -> None:
-        """Forget all: the process has just started."""
+        """Reset: the process has just started."""
         self._asked: Future[bool] | None = None
         self._due_s = self._clock() + EVERY_S
         self._has_answered = False
@@ -34,16 +34,16 @@ class Pulse:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it did answer, and does not now."""
+        """Whether it answered before, and does not now."""
         return self._has_answered and self._in_vain >= _SILENT_AFTER
 
     @property
     def hangs(self) -> bool:
-        """Whether it was asked in vain so often that it will not answer any more."""
+        """Whether so many attempts failed that it counts as hung."""
         return self._in_vain >= (HANGS_AFTER if self._has_answered else STARTS_WITHIN)
 
     def look(self) -> None:
-        """Take in an answer, or that there was none, and ask again when it is time."""
+        """Process an answer, or a missing one, and poll again when it is time."""
         if self._asked is not None and self._asked.done():
             answered = self._asked.exception() is None and self._asked.result()
             self._asked = None
@@ -51,7 +51,7 @@ class Pulse:
             self._in_vain = 0 if answered else self._in_vain + 1
         if self._asked is None and self._clock() >= self._due_s:
             self._asked = Future()
-            # The supervisor must be able to end though an answer never comes.
+            # The supervisor must be able to end even if an answer never arrives.
             threading.Thread(target=self._ask, args=(self._asked,), daemon=True).start()
             self._due_s = self._clock() + EVERY_S
 

@@ -1,4 +1,4 @@
-"""What the demo asks each endpoint, and what the smoke test asks beside."""
+"""The demo's requests to each endpoint, and the smoke test's additional ones."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,14 +10,14 @@ from infra.local.subjects import Subjects
 
 _NEW_USER: Final = "ABC"
 _NEW_INSTRUMENT: Final = 1_000_000
-"""none of the simulated ones"""
+"""not a simulated one"""
 _NEW: Final = {"symbol": "NEW", "name": "New Corp.", "categories": ["tech"]}
 
 
 def questions(subjects: Subjects, now_s: Callable[[], float] = time.time) -> Iterator[Question]:
-    """Yield a question for every endpoint but those of `decisions`.
+    """Yield a question for every endpoint except those of `decisions`.
 
-    Those that publish say what time it is by then.
+    Those that publish use the current time.
     """
     yield from _first_version(subjects, now_s)
     yield from _prices(subjects.instrument_id)
@@ -31,9 +31,9 @@ def questions(subjects: Subjects, now_s: Callable[[], float] = time.time) -> Ite
 
 
 def decisions() -> Iterator[Question]:
-    """Yield what decides on generations: a canary's promotion, and going back behind it.
+    """Yield decisions on generations: a canary's promotion, and its rollback.
 
-    From then on the trainer publishes nothing more.
+    After that the trainer publishes nothing more.
     """
     why = {"why": "to see whether it can be done"}
     decided = plausible.decided
@@ -112,7 +112,7 @@ def _events(subjects: Subjects, now_s: Callable[[], float]) -> Iterator[Question
     ]
     taken = plausible.equals({"quotes": 1, "interactions": 1})
     yield Question("/v1/events", taken, method="POST", body=events, status=202)
-    # Of a user that the trainer has not seen yet: worked out from the event just published.
+    # For a user that the trainer has not seen yet: computed from the event just published.
     recommended = f"/v1/users/{_NEW_USER}/recommendations?n=3"
     yield Question(recommended, plausible.because_of(instrument))
     seen = {"request_id": subjects.request_id, "user_id": subjects.user_id, "position": 1}

@@ -1,4 +1,4 @@
-"""Runs a stack in a folder, from the first process's start to the last one's end."""
+"""Runs a stack in a folder, from its first process's start to the last one's end."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,7 @@ from infra.local.stack import Stack
 from infra.local.supervisor import Status, Supervisor
 
 Say = Callable[[str, str, str], None]
-"""Told of each step that is done: the process, what it is, its address."""
+"""Called after each step with the process, its description, and its address."""
 
 TICK_S: Final = 0.2
 _LOCK: Final = "lock"
@@ -35,7 +35,7 @@ class BusyError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a running stack says of itself, in a file in its folder."""
+    """A running stack's report on itself, in a file in its folder."""
 
     addresses: dict[str, str]
     processes: list[Status]
@@ -44,10 +44,10 @@ class Report:
 
 
 def owner(folder: Path) -> int | None:
-    """Return the process that runs a stack in the folder, None if none does."""
+    """Return the process that runs a stack in the folder, None if there is none."""
     with contextlib.suppress(FileNotFoundError), (folder / _LOCK).open() as lock:
         try:
-            # Shared, so that two who ask do not take each other for the owner.
+            # Shared, so that two callers do not take each other for the owner.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             # Empty for the moment between taking the lock and signing it.
@@ -56,7 +56,7 @@ def owner(folder: Path) -> int | None:
 
 
 def read_report(folder: Path) -> Report | None:
-    """Return what the stack in the folder said of itself last, None before it first did."""
+    """Return the last report of the stack in the folder, None before the first."""
     try:
         return msgspec.json.decode((folder / _STATE).read_bytes(), type=Report)
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def read_report(folder: Path) -> Report | None:
 
 
 def await_end(folder: Path, within_s: float) -> bool:
-    """Return whether no stack runs in the folder, now or at the latest after `within_s`."""
+    """Return whether no stack runs in the folder, waiting up to `within_s`."""
     deadline = time.monotonic() + within_s
     while owner(folder) is not None:
         if time.monotonic() > deadline:
@@ -75,7 +75,7 @@ def await_end(folder: Path, within_s: float) -> bool:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Have each of SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt within the block."""
+    """Make SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt within the block."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -90,7 +90,7 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Have the folder for a new stack, emptied, within the block.
+    """Lock and empty the folder for a new stack, for the block.
 
     Raises:
         BusyError: another stack runs there.
@@ -109,17 +109,17 @@ def claimed(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running_stack(folder: Path, stack: Stack, say: Say) -> Iterator["Running"]:
-    """Run the stack: its programs have started when the block begins; all has ended after it.
+    """Run the stack: its programs have started when the block begins; all have ended after it.
 
     Raises:
-        NotReadyError: a server or the topics did not come up, and where to read why.
+        NotReadyError: a server or the topics did not start; names the log.
     """
     supervisor = Supervisor()
     try:
         _bring_up(supervisor, stack, say)
         yield Running(folder, stack, supervisor)
     finally:
-        # Whoever is impatient now must wait: what is not stopped here stays behind.
+        # Ignore further interrupts: what is not stopped here stays behind.
         before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
         supervisor.stop()
         for number, handler in before.items():
@@ -128,23 +128,23 @@ def running_stack(folder: Path, stack: Stack, say: Say) -> Iterator["Running"]:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A stack that runs, for as long as somebody calls `tick` or `pause`."""
+    """A running stack, kept up by calls of `tick` or `pause`."""
 
     folder: Path
     stack: Stack
     supervisor: Supervisor
 
     def tick(self) -> None:
-        """Start again what has ended or hangs, and report."""
+        """Restart what has ended or hangs, and write the report."""
         self.supervisor.tick()
         report = Report(self.stack.addresses(), self.supervisor.statuses(), self.supervisor.clock())
         half_done = self.folder / f"{_STATE}.new"
-        with contextlib.suppress(OSError):  # a full disk; who reads it sees how old it is
+        with contextlib.suppress(OSError):  # a full disk; readers see how old the report is
             half_done.write_bytes(msgspec.json.encode(report))
             half_done.replace(self.folder / _STATE)
 
     def pause(self, seconds: float) -> None:
-        """Let time pass, ticking."""
+        """Let time pass, calling `tick`."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.tick()
@@ -155,7 +155,7 @@ def _bring_up(supervisor: Supervisor, stack: Stack, say: Say) -> None:
     for server in stack.servers:
         await_ready(server, supervisor.add(server.command, answers=server.answers))
         say(server.command.name, server.product, server.address)
-    # Either server's memory ends with it, and with it the topics or the note of them.
+    # Each server's memory is lost with it, and thereby the topics or their record in Redis.
     names = frozenset(server.command.name for server in stack.servers)
     topics = supervisor.add(stack.topics, once=True, again_with=names)
     try:
@@ -166,7 +166,7 @@ def _bring_up(supervisor: Supervisor, stack: Stack, say: Say) -> None:
         ended = "did not end" if code is None else f"ended with exit code {code}"
         raise NotReadyError(f"topics {ended}: see {stack.topics.log}")
     for program in stack.programs:
-        # Together they stop faster: a worker that leaves makes those that stay share anew.
+        # Together they stop faster: a leaving worker makes the others rebalance.
         supervisor.add(program, layer=1, answers=stack.answers(program.name))
         say(
             program.name,
@@ -177,7 +177,7 @@ def _bring_up(supervisor: Supervisor, stack: Stack, say: Say) -> None:
 
 def _lock(lock: IO[str], folder: Path) -> None:
     try:
-        # Whoever calls `owner` holds the lock for a moment: that is no owner yet.
+        # Callers of `owner` hold the lock for a moment without owning the folder.
         tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(BlockingIOError),
             stop=tenacity.stop_after_delay(1),

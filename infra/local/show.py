@@ -1,4 +1,4 @@
-"""How the local stack looks on a terminal: steps, answers, keys, the status line."""
+"""Terminal output of the local stack: steps, responses, keys, the status line."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from infra.local.run import Report
 from infra.local.supervisor import State, Status
 
 _LINES: Final = 24
-"""A longer answer is cut."""
+"""Longer responses are cut."""
 _METRICS_SHOWN: Final = ("api_requests_total{", "api_request_seconds_count{")
 _STATE_STYLES: Final = {
     State.RUNNING: "green",
@@ -36,7 +36,7 @@ def step(console: Console, name: str, what: str, address: str) -> None:
 
 
 def answer(console: Console, api_url: str, given: Answer) -> None:
-    """Print a request as a curl command, and what came back."""
+    """Print a request as a curl command, and the response."""
     console.print()
     console.print(Text(f"$ {given.question.curl(api_url)}", style="bold"), soft_wrap=True)
     if given.problem is not None:
@@ -52,7 +52,7 @@ def answer(console: Console, api_url: str, given: Answer) -> None:
 
 
 def check(console: Console, given: Answer) -> None:
-    """Print whether an answer is as it should be, and what is wrong with it."""
+    """Print whether a response is correct, and what is wrong with it."""
     request = f"{given.question.method:<6} {given.question.path}"
     if given.problem is None:
         console.print(Text.assemble(("  ✓ ", "green"), request), soft_wrap=True)
@@ -72,7 +72,7 @@ def keys(console: Console, url: str, commands: Iterable[tuple[tuple[str, ...], s
 def status_line(
     reading: Reading, rates: Rates, generation: str | None, processes: list[Status]
 ) -> Text:
-    """Return the line that says how the stack is right now; what is wrong comes first."""
+    """Return the current status line; problems come first."""
     line = Text(no_wrap=True, overflow="ellipsis")
     away = [status.name for status in processes if status.state is State.WAITING]
     if away:
@@ -112,7 +112,7 @@ def processes(report: Report, now_s: float | None = None) -> Table:
 
 
 def age(report: Report, now_s: float | None = None) -> Text | None:
-    """Return how old the report is if its supervisor should have written another, else None."""
+    """Return the age of the report if it is overdue, else None."""
     old_s = (time.monotonic() if now_s is None else now_s) - report.at_s
     if old_s < _OLD_AFTER_S:
         return None
@@ -127,7 +127,7 @@ def _state(status: Status) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Return a duration for people.
+    """Return a readable duration.
 
     >>> [_duration(s) for s in (0.4, 61, 3_700)]
     ['0 s', '1 min 1 s', '1 h 1 min']
@@ -140,7 +140,7 @@ def _duration(seconds: float) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return a path as short as it can be said from here."""
+    """Return the shortest form of a path from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
@@ -150,7 +150,7 @@ def _cut(lines: list[str]) -> list[str]:
 
 
 def _lines(value: Any, indent: str, width: int) -> list[str]:
-    """Return JSON with what is nested and too wide spread over lines, and only that.
+    """Return JSON with only wide nested values spread over lines.
 
     >>> _lines({"a": [1, 2], "b": {"c": 3}}, "", width=24)
     ['{', '  "a": [1, 2],', '  "b": {"c": 3}', '}']

@@ -1,4 +1,4 @@
-"""What the local stack is made of: each process's command, settings, port and log."""
+"""The parts of the local stack: each process's command, settings, port and log."""
 
 import os
 import sys
@@ -19,18 +19,18 @@ from runtime.kafka.rights import User
 from runtime.settings import SharedSettings, read_settings
 
 BrokerKind = Literal["tansu", "kafka", "kafka-secured", "own"]
-"""`own` starts none: the programs' settings say where it is."""
+"""`own` starts none: the programs' settings give its address."""
 
 _TRAIN_EVERY_S: Final = "5"
 _COUNTS_FLUSH_EVERY_S: Final = "1"
-"""Often: whoever starts a stack of their own wants to see their events count."""
+"""Frequent: users of a local stack want to see their events count."""
 
 _ARCHIVE_FLUSH_EVERY_S: Final = "10"
 
 _PRODUCER: Final = "producer"
 _ARCHIVE: Final = "archive"
 _MAINTENANCE: Final = "maintenance"
-"""Of the archive."""
+"""For the archive."""
 _USERS: Final[Mapping[str, User]] = {
     "stream_processors": "workers",
     "trainer": "trainer",
@@ -38,10 +38,10 @@ _USERS: Final[Mapping[str, User]] = {
     "producers": "simulator",
     "archive": "archive",
 }
-"""Who a program is to a Kafka with users."""
+"""A program's identity in a Kafka with users."""
 _ALIVE: Final = {"api": "/health/live", "trainer": "/metrics"}
 _ALIVE_ELSEWHERE: Final = "/health"
-"""Of workers and the archive; `infra/kubernetes` asks the same."""
+"""For workers and the archive; `infra/kubernetes` uses the same."""
 _ANSWERS_WITHIN_S: Final = 4
 _USUAL_API_PORT: Final = 8000
 _CANARY_RULES: Final = Path(__file__).with_name("canaries.toml")
@@ -49,35 +49,35 @@ _CANARY_RULES: Final = Path(__file__).with_name("canaries.toml")
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Every process, and where to reach it."""
+    """All processes, and their addresses."""
 
     namespace: str
     store: Server
     broker: Server | None
-    """none if it is the user's own"""
+    """none for the user's own broker"""
     topics: Command
     """runs once, after the servers answer and before the programs start"""
     programs: tuple[Command, ...]
     urls: Mapping[str, str]
-    """of the programs that serve HTTP; all but the API serve /metrics there"""
+    """of the programs that serve HTTP; all except the API serve /metrics there"""
 
     @property
     def servers(self) -> tuple[Server, ...]:
-        """What must answer before anything else starts."""
+        """The servers that must answer before anything else starts."""
         return (self.store, self.broker) if self.broker else (self.store,)
 
     @property
     def api_url(self) -> str:
-        """Where the API answers."""
+        """The API's address."""
         return self.urls["api"]
 
     @property
     def worker_urls(self) -> list[str]:
-        """Where the workers serve /metrics and /health."""
+        """The addresses of the workers' /metrics and /health."""
         return [url for name, url in self.urls.items() if name.startswith("worker")]
 
     def answers(self, program: str) -> Callable[[], bool] | None:
-        """Return what asks a program whether it lives; None if it serves nothing."""
+        """Return a program's liveness probe; None if it serves nothing."""
         url = self.urls.get(program)
         if url is None:
             return None
@@ -85,7 +85,7 @@ class Stack:
         return lambda: client.get(path, timeout=_ANSWERS_WITHIN_S).is_success
 
     def addresses(self) -> dict[str, str]:
-        """Return the address of everything that has one, by process."""
+        """Return the addresses by process."""
         servers = {server.command.name: server.address for server in self.servers}
         return servers | dict(self.urls)
 
@@ -100,7 +100,7 @@ def compose(
     simulated: bool = True,
     archived: bool = False,
 ) -> Stack:
-    """Return a stack whose logs, and whose data if it keeps any, stand in `folder`.
+    """Return a stack with its logs, and data if any, in `folder`.
 
     Args:
         folder: absolute.
@@ -113,7 +113,7 @@ def compose(
             API reads it.
 
     Raises:
-        NoKafkaError: Apache Kafka was asked for, and cannot be had here.
+        NoKafkaError: Apache Kafka was requested, but is unavailable here.
         NotReadyError: a server listens on the API's port already.
     """
     given = read_settings(SharedSettings)
@@ -142,7 +142,7 @@ def compose(
 def _started(
     broker: BrokerKind, folder: Path, settings: SharedSettings
 ) -> tuple[Server | None, Security | None]:
-    """Return the broker that is to be started, and who its users are, if it has any."""
+    """Return the broker to start, and its users, if it has any."""
     if broker == "own":
         return None, None
     if broker == "kafka-secured":
@@ -194,7 +194,7 @@ def _port_of_the_api(wished: int | None) -> int:
     if not wished:
         return free_port(_USUAL_API_PORT if wished is None else 0)
     if not is_free(wished):
-        raise NotReadyError(f"port {wished} is taken: name another for the API, or 0 for any")
+        raise NotReadyError(f"port {wished} is taken: choose another one for the API, or 0 for any")
     return wished
 
 

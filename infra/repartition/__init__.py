@@ -1,4 +1,4 @@
 """Copies topics into others with another number of partitions, for a second namespace to fold.
 
-docs/partitions.md says what may be written when.
+docs/partitions.md explains what may be written when.
 """

@@ -64,7 +64,7 @@ def _archive(kafka: KafkaConfig) -> "CopyArchive":
     """Return the archive of the old topics.
 
     Raises:
-        CopyError: what reads it is not installed.
+        CopyError: the libraries to read it are not installed.
     """
     try:
         from infra.repartition.archived import CopyArchive
@@ -95,7 +95,7 @@ def _table(copied: list[Copied], *, from_archive: bool) -> Table:
 
 @contextmanager
 def _shown() -> Iterator[Show]:
-    """Show on a terminal how far the copy is."""
+    """Show the copy's progress on a terminal."""
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("copying", total=None)
         yield lambda done, whole: bar.update(task, completed=done, total=whole)

@@ -1,7 +1,7 @@
-"""Records that Kafka has deleted and the archive has: a copy takes these first.
+"""Records that Kafka has deleted and the archive has: a copy starts with these.
 
-An archived row bears the offset of its record, so a copy goes on among the rows as it does in a
-log, and each is copied once.
+An archived row has the offset of its record, so a copy resumes among the rows as in a log, and each
+is copied once.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -31,7 +31,7 @@ _CALL_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some records of a partition of an old topic, in the log's order."""
+    """Some records of a partition of an old topic, in log order."""
 
     partition: int
     records: list[ArchivedRecord]
@@ -52,10 +52,10 @@ class CopyArchive:
         return _TABLES.keys()
 
     def missing(self, topic: Copied, begin: Offsets, earliest: Offsets) -> Iterator[Part]:
-        """Yield what a topic's table has from `begin` on and before `earliest`.
+        """Yield the rows of a topic's table from `begin` on, before `earliest`.
 
         Raises:
-            CopyError: the table is not there, cannot be read, or is that of another topic.
+            CopyError: the table is missing, cannot be read, or is that of another topic.
         """
         wanted = {
             one[1]: range(begin[one], earliest[one])
@@ -79,19 +79,17 @@ class CopyArchive:
     def _table(self, table: ArchiveTable) -> Table:
         found = load(open_catalog(self.config), self.config, table)
         if found is None:
-            raise CopyError(
-                f"the archive has no table {table.name}: does ARCHIVE_WAREHOUSE say where it is?"
-            )
+            raise CopyError(f"the archive has no table {table.name}: is ARCHIVE_WAREHOUSE correct?")
         check_table(found, table)
         return found
 
     def _reached(
         self, found: Table, table: ArchiveTable, topic: Copied, wanted: Mapping[int, range]
     ) -> dict[int, range]:
-        """Return what of the wanted offsets the table covers.
+        """Return which of the wanted offsets the table covers.
 
         Raises:
-            CopyError: its offsets are those of another log.
+            CopyError: its offsets are from another log.
         """
         positions, topic_id = positions_of(found, table), self._topic_id(topic.old_name)
         reached = {}
@@ -100,8 +98,8 @@ class CopyArchive:
                 continue
             if position.topic_id != topic_id or position.log:
                 raise CopyError(
-                    f"{topic.old_name} was made anew since the archive began, so its offsets do "
-                    "not tell the archive's rows apart: fill the new topics by `python -m "
+                    f"{topic.old_name} was recreated since the archive began, so its offsets do "
+                    "not identify the archive's rows: fill the new topics by `python -m "
                     "producers replay --from-archive`"
                 )
             if offsets.start < position.next:
@@ -117,7 +115,7 @@ class CopyArchive:
 
 
 def _parts(found: Table, table: ArchiveTable, wanted: Mapping[int, range]) -> Iterator[Part]:
-    """Yield the records at some offsets of some partitions, and that there are no more."""
+    """Yield the records at some offsets of some partitions, and the end of each."""
     with sorted_rows(found, table, Span(), "log") as (_, batches):
         for rows in batches:
             places = zip(rows.columns["partition"], rows.columns["offset"], strict=True)

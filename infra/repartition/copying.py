@@ -1,7 +1,7 @@
-"""Copies the records of old topics, each exactly once, however often the copy is killed.
+"""Copies the records of old topics, each exactly once, even if the copy is killed.
 
-A transaction takes records to the new topics, and how far they are read to a consumer group of the
-new prefix: both, or neither. A copy that begins fences an earlier one that still runs.
+A transaction writes records to the new topics, and read positions to a consumer group of the new
+prefix: both, or neither. A new copy fences an earlier one that is still running.
 """
 
 import contextlib
@@ -41,16 +41,16 @@ if TYPE_CHECKING:  # few need pyiceberg and DuckDB
     from runtime.archive.records import ArchivedRecord
 
 NAME: Final = "repartition"
-"""Of the consumer group and of the transactions, without the new prefix."""
+"""Name of the consumer group and of the transactions, without the new prefix."""
 _CALL_S: Final = 30
 _RECORDS_AT_ONCE: Final = 10_000
-"""In a transaction, which takes some 20 ms to commit."""
+"""Per transaction, which takes some 20 ms to commit."""
 _POLL_S: Final = 0.1
 _SILENT_MOST_S: Final = 60
 _FENCED: Final = (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH)  # noqa: SLF001 (its name)
 
 Show = Callable[[int, int], None]
-"""Takes how many offsets this copy has read, and how many it is to read."""
+"""Takes how many offsets this copy has read, and how many it must read."""
 
 
 def copy(
@@ -60,15 +60,15 @@ def copy(
     archive: "CopyArchive | None" = None,
     rules: InputRules = ANY,
 ) -> list[Copied]:
-    """Copy what the topics of a prefix have by now into those of `kafka`, and return how much.
+    """Copy the current records of a prefix's topics into those of `kafka`, and return how many.
 
-    Goes on where the last copy ended. What is written to the old topics in the meantime may be
-    copied as well, and if it is not, the next copy begins with it. What Kafka has deleted, the
-    `archive` may have: then that comes first.
+    Resumes where the last copy ended. Records written to the old topics during the copy may be
+    copied as well; if not, the next copy starts with them. Records that Kafka has deleted may be in
+    the `archive`: these come first.
 
     Raises:
         CopyError: the topics cannot be copied, or not to their ends.
-        runtime.kafka.rights.RightsError: the user lacks rights.
+        runtime.kafka.rights.RightsError: the user is missing rights.
         broker.BrokerError: the broker does not answer.
     """
     client = broker.admin(kafka)
@@ -76,7 +76,7 @@ def copy(
     try:
         topics = find(client, old, kafka, NAME)
         producer = _producer(kafka)
-        # Takes back what a killed copy left open, before it is asked how far that one came.
+        # Aborts what a killed copy left open, before its positions are read.
         patiently(producer.init_transactions, _CALL_S)
         with contextlib.closing(_consumer(kafka)) as consumer:
             end = ends(client, topics)
@@ -92,7 +92,7 @@ def copy(
 
 
 class _Copier:
-    """One run of a copy."""
+    """A run of the copy."""
 
     def __init__(
         self,
@@ -109,10 +109,10 @@ class _Copier:
         self._rules = rules
 
     def fill(self, archive: "CopyArchive", earliest: Offsets) -> None:
-        """Copy from the archive what lies before the logs' begin.
+        """Copy from the archive what precedes the logs' beginnings.
 
         Raises:
-            CopyError: the archive cannot be read, or is that of other topics.
+            CopyError: the archive cannot be read, or belongs to other topics.
             KafkaException: the broker refuses something.
         """
         for topic in self._topics.values():
@@ -123,7 +123,7 @@ class _Copier:
                         self._write_archived(topic, part.partition, record)
 
     def skip_deleted(self, earliest: Offsets) -> None:
-        """Go on where the logs begin, and note what lies before and is not copied."""
+        """Continue where the logs begin, and count earlier records that are not copied."""
         for topic in self._topics.values():
             for one in topic.old_partitions():
                 topic.deleted += max(earliest[one] - self._next[one], 0)
@@ -133,19 +133,19 @@ class _Copier:
         """Copy until each partition is read up to an offset.
 
         Raises:
-            CopyError: nothing came of a partition for long.
+            CopyError: a partition returned nothing for long.
             KafkaException: the broker refuses something.
         """
-        self._commit({})  # so that Kafka has a position of each partition, or of none
+        self._commit({})  # so that Kafka has positions of all partitions, or of none
         self._consumer.assign([TopicPartition(*one, at) for one, at in self._next.items()])
         whole = sum(end.values()) - sum(self._next.values())
         last_came = time.monotonic()
-        while lacking := [one for one in end if self._next[one] < end[one]]:
-            show(whole - sum(end[one] - self._next[one] for one in lacking), whole)
+        while unread := [one for one in end if self._next[one] < end[one]]:
+            show(whole - sum(end[one] - self._next[one] for one in unread), whole)
             if self._take(self._consumer.consume(_RECORDS_AT_ONCE, _POLL_S)):
                 last_came = time.monotonic()
             elif time.monotonic() > last_came + _SILENT_MOST_S:
-                raise CopyError(self._silence(lacking[0], end))
+                raise CopyError(self._silence(unread[0], end))
         show(whole, whole)
 
     def _take(self, messages: Sequence[Message]) -> bool:
@@ -163,7 +163,7 @@ class _Copier:
                 came.setdefault(one, []).append(message)
                 self._next[one] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its name)
-                self._next[one] = offset  # beyond markers of transactions
+                self._next[one] = offset  # beyond transaction markers
             else:
                 raise KafkaException(error)
         if self._next == before:
@@ -172,14 +172,14 @@ class _Copier:
         return True
 
     def _commit(self, messages: Mapping[Partition, Sequence[Message]]) -> None:
-        """Write records, and how far all partitions are read."""
+        """Write records, and the positions of all partitions."""
         with self._committing():
             for (topic, partition), its in messages.items():
                 self._write(self._topics[topic], partition, its)
 
     @contextlib.contextmanager
     def _committing(self) -> Iterator[None]:
-        """Commit what is written in the block, with all positions: one that is not, expires."""
+        """Commit what is written in the block, with all positions: an uncommitted one expires."""
         positions = [TopicPartition(*one, at) for one, at in self._next.items()]
         with _transaction(self._producer):
             yield
@@ -218,7 +218,7 @@ class _Copier:
         )
 
     def _produce(self, **record: Any) -> None:
-        """Hand a record on as it is; a topic whose broker stamps the records stamps it anew."""
+        """Write a record unchanged, except for a timestamp that the broker sets."""
         while True:
             try:
                 self._producer.produce(**record)
@@ -229,9 +229,9 @@ class _Copier:
 
     def _silence(self, one: Partition, end: Offsets) -> str:
         return (
-            f"nothing came of {one[0]}/{one[1]} for {_SILENT_MOST_S} s, which is read up to "
+            f"nothing came of {one[0]}/{one[1]} for {_SILENT_MOST_S} s, which was read up to "
             f"{self._next[one]} and ends at {end[one]}: a transaction is open there, which must be "
-            "ended first, or a broker is away. Run this again: it goes on there"
+            "ended first, or a broker is unreachable. Run this again: it resumes there"
         )
 
 
@@ -255,9 +255,9 @@ def _consumer(kafka: KafkaConfig) -> Consumer:
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            # Records that Kafka deletes under a copy are not passed over in silence.
+            # Records that Kafka deletes during a copy are not skipped silently.
             "auto.offset.reset": "error",
-            # A partition without records has an end to tell at once.
+            # A partition without records reports its end at once.
             "fetch.wait.max.ms": 50,
             "log_level": 0,
         }
@@ -266,27 +266,27 @@ def _consumer(kafka: KafkaConfig) -> Consumer:
 
 @contextlib.contextmanager
 def _transaction(producer: Producer) -> Iterator[None]:
-    """Commit what is written in the block, or take it back if that fails or is interrupted."""
+    """Commit what is written in the block, or abort if that fails or is interrupted."""
     producer.begin_transaction()
     try:
         yield
         patiently(producer.commit_transaction, _CALL_S)
     except BaseException:
-        # If this fails, too, the next copy takes it back, or the broker when its time is over.
+        # If this fails, too, the next copy aborts it, or the broker after its timeout.
         with contextlib.suppress(KafkaException):
             producer.abort_transaction(_CALL_S)
         raise
 
 
 def _why(error: KafkaError) -> str:
-    """Return why a copy broke off, and what to do."""
+    """Return why a copy failed, and the remedy."""
     if error.code() in _FENCED:
-        return "another copy into the same topics began, and goes on with it"
+        return "another copy into the same topics began, and continues it"
     if error.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
         return f"{error.str()}: {RIGHTS}"
     if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its name)
         return (
             "Kafka deleted records before they were copied. Run this again: it says how many, and "
-            "goes on behind them"
+            "continues after them"
         )
-    return f"{describe_error(error)}. Run this again: it goes on where it came to"
+    return f"{describe_error(error)}. Run this again: it resumes where it stopped"

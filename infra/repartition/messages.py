@@ -1,4 +1,4 @@
-"""Records as confluent-kafka hands them out, and as `placement` takes them."""
+"""Converts records of confluent-kafka to those of `placement`."""
 
 import time
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from runtime.kafka.stamps import clock_ms
 
 
 def place_of(message: Message) -> tuple[Partition, int]:
-    """Return where a record stands, or the log ends; the types of confluent-kafka know less."""
+    """Return a record's offset, or the log's end; narrows the types of confluent-kafka."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     return (cast("str", topic), cast("int", partition)), cast("int", offset)
 
 
 def records(partition: int, messages: Sequence[Message]) -> Records:
-    """Return the records of a partition, with the times by which the workers judged them."""
+    """Return the records of a partition, with the workers' reference times."""
     return Records(
         partition,
         [message.key() for message in messages],

@@ -1,8 +1,8 @@
-"""Which records are copied, and to which partitions. Pure.
+"""Decides which records are copied, and to which partitions. Pure.
 
-A record that the workers folded belongs to the id that they folded it under, whatever its key is.
-One that they rejected is left out: it stands in the topic's dead letters, and may have been
-published again from there.
+A record that the workers folded belongs to the id that they folded it under, regardless of its key.
+A rejected one is skipped: it is in the topic's dead letters, and may have been republished from
+there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,29 +18,30 @@ from contracts.tombstones import decode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, Topic
 
 COPIED: Final = (QUOTES, INTERACTIONS, INSTRUMENTS, FEEDBACK)
-"""The workers make `cooccurrences` of the copied interactions; dead letters stay where they are."""
+"""The workers recompute `cooccurrences` from the copied interactions; dead letters are not
+copied."""
 LEFT_OUT: Final = -1
-"""In place of a partition."""
+"""Instead of a partition."""
 
 _of = lru_cache(maxsize=400_000)(partition_of)  # some 150 bytes each
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Records of one partition, n of each, in the log's order."""
+    """Records of one partition, n of each, in log order."""
 
     partition: int
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
     headers: Sequence[tuple[tuple[str, bytes], ...] | None]
-    """None of a record whose headers cannot be read, which all who read it reject"""
+    """None for a record with unreadable headers, which all readers reject"""
     clock_ms: Ints
-    """(n,) the time by which the workers judged each as ahead, epoch ms"""
+    """(n,) the workers' reference time for each being ahead, epoch ms"""
 
 
 @dataclass(frozen=True, slots=True)
 class Partitions:
-    """How many a topic has, and how many the one that it is copied into."""
+    """Partition counts of a topic, and of its copy."""
 
     before: int
     after: int
@@ -112,4 +113,4 @@ _OWNERS: Final[Mapping[Topic, Callable[[Records, InputRules], list[bytes | None]
     INTERACTIONS: _owners_of_interactions,
     INSTRUMENTS: _owners_of_instruments,
 }
-"""topic -> whom each record belongs to, as a key; None of one that breaks a rule"""
+"""topic -> the owner of each record, as a key; None for an invalid one"""

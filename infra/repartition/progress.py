@@ -1,4 +1,4 @@
-"""How far the old logs go, how far they were copied before, and whether a copy may go on there."""
+"""Reads the old logs' ends and earlier copies' progress, and checks that a copy may resume."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class CopyError(RuntimeError):
 
 @dataclass(slots=True)
 class Copied:
-    """A topic, and what a copy made of it."""
+    """A topic, and the copy's counts."""
 
     topic: Topic
     old_name: str
@@ -50,9 +50,9 @@ class Copied:
     partitions: Partitions
     records: int = 0
     left_out: int = 0
-    """that the workers rejected"""
+    """rejected by the workers"""
     archived: int = 0
-    """of `records`: those that Kafka had deleted, and the archive had"""
+    """of `records`: those that Kafka had deleted, read from the archive"""
     deleted: int = 0
     """offsets that Kafka deleted since the last copy, before they were copied"""
 
@@ -62,10 +62,10 @@ class Copied:
 
 
 def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call, and again while a coordinator or a leader is chosen, or loads what it has.
+    """Call, retrying while a coordinator or a leader is elected or loading.
 
     Raises:
-        KafkaException: that takes long, or something else is wrong.
+        KafkaException: that takes too long, or another error.
     """
     again = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_passing),
@@ -83,13 +83,13 @@ def _is_passing(error: BaseException) -> bool:
 
 
 def find(client: Admin, old: KafkaConfig, new: KafkaConfig, group: str) -> list[Copied]:
-    """Return the topics to be copied.
+    """Return the topics to copy.
 
     Raises:
         CopyError: some are missing, or the broker has no transactions.
-        runtime.kafka.rights.RightsError: the user lacks a right on topics or the group.
+        runtime.kafka.rights.RightsError: the user is missing a right on topics or the group.
         broker.BrokerError: the broker does not answer.
-        KafkaException: it does not say what the user may do.
+        KafkaException: it does not report the user's rights.
     """
     if old.prefix == new.prefix:
         raise CopyError(
@@ -98,7 +98,7 @@ def find(client: Admin, old: KafkaConfig, new: KafkaConfig, group: str) -> list[
         )
     if broker.is_tansu(client):
         raise CopyError(
-            "Tansu lets readers see what a transaction took back, so a copy that is killed would "
+            "Tansu shows readers the records of aborted transactions, so a killed copy would "
             "count records twice: this needs Apache Kafka"
         )
     check_rights(client, old, [Right("READ", "topic", topic.name) for topic in COPIED])
@@ -122,19 +122,19 @@ def find(client: Admin, old: KafkaConfig, new: KafkaConfig, group: str) -> list[
 
 
 def ends(client: Admin, topics: Sequence[Copied]) -> Offsets:
-    """Return where the old logs end now, records of open transactions included.
+    """Return the current ends of the old logs, including open transactions.
 
     Raises:
-        KafkaException: the broker does not tell.
+        KafkaException: the broker does not report it.
     """
     return _offsets(client, _old_partitions(topics), _LATEST)
 
 
 class Starts(NamedTuple):
-    """Where a copy goes on in each partition, and where the log begins by now."""
+    """Where a copy resumes in each partition, and where the log now begins."""
 
     next: dict[Partition, int]
-    """may lie before the log's begin: Kafka has deleted what is between"""
+    """may precede the log's beginning: Kafka has deleted what is between"""
     earliest: Offsets
 
 
@@ -145,18 +145,18 @@ def starts(
     end: Offsets,
     from_zero: Collection[Topic] = (),
 ) -> Starts:
-    """Return where to go on.
+    """Return where to resume.
 
     Args:
-        client: asks where the logs begin.
-        consumer: asks how far copies came.
-        topics: that are copied.
-        end: where their logs end.
-        from_zero: of these a first copy begins at offset 0, of the others where the log does.
+        client: to read where the logs begin.
+        consumer: to read the progress of copies.
+        topics: to copy.
+        end: of their logs.
+        from_zero: for these a first copy begins at offset 0, for others where the log begins.
 
     Raises:
-        CopyError: the new topics hold what no copy wrote, or the old ones are not those of before.
-        KafkaException: the broker does not tell.
+        CopyError: the new topics have records that no copy wrote, or the old ones were replaced.
+        KafkaException: the broker does not report it.
     """
     partitions = _old_partitions(topics)
     committed = _committed(consumer, partitions)
@@ -169,17 +169,17 @@ def starts(
             committed.update((one, earliest[one] if first is None else first) for one in its)
         if any(committed[one] > end[one] for one in its):
             raise CopyError(
-                f"{topic.old_name} ends before what was copied of it, so it was made anew. Begin "
-                "anew with another KAFKA_PREFIX and NAMESPACE"
+                f"{topic.old_name} ends before what was copied of it, so it was recreated. Start "
+                "over with another KAFKA_PREFIX and NAMESPACE"
             )
     return Starts(committed, earliest)
 
 
 def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> dict[Partition, int]:
-    """Return how far copies came; below 0 where there was none.
+    """Return the progress of copies; below 0 if there was none.
 
     Raises:
-        KafkaException: the broker does not tell.
+        KafkaException: the broker does not report it.
     """
     committed: dict[Partition, int] = {}
     for at in patiently(consumer.committed, partitions, timeout=_CALL_S):
@@ -190,7 +190,7 @@ def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> dict[Par
 
 
 def _check_untouched(client: Admin, topic: Copied) -> None:
-    """Return if nothing was ever written to the new topic.
+    """Check that nothing was ever written to the new topic.
 
     Raises:
         CopyError: something was.
@@ -202,7 +202,7 @@ def _check_untouched(client: Admin, topic: Copied) -> None:
             f"{topic.new_name} has {written} records already, and Kafka does not know how far "
             f"{topic.old_name} was copied into it: nobody may write to the new topics before the "
             "first copy, and Kafka forgets how far a copy came after offsets.retention.minutes, a "
-            "week by default. Begin anew with another KAFKA_PREFIX and NAMESPACE"
+            "week by default. Start over with another KAFKA_PREFIX and NAMESPACE"
         )
 
 

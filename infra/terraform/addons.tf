@@ -1,6 +1,6 @@
-# What EKS brings to the cluster. AWS chooses the version that fits Kubernetes'.
+# EKS add-ons of the cluster. AWS chooses the version that fits Kubernetes'.
 locals {
-  # By add-on that calls AWS: the service account that does, and what that may.
+  # By add-on that calls AWS: its service account and policy.
   addon_roles = {
     vpc-cni = {
       service_account = "aws-node"
@@ -27,7 +27,7 @@ resource "aws_iam_role_policy_attachment" "addon" {
   policy_arn = "${local.arn}:iam::aws:policy/${each.value.policy}"
 }
 
-# Gives pods their addresses, and keeps the network policies of infra/kubernetes.
+# Assigns pods their addresses, and enforces the network policies of infra/kubernetes.
 resource "aws_eks_addon" "network" {
   cluster_name         = aws_eks_cluster.this.name
   addon_name           = "vpc-cni"
@@ -49,7 +49,7 @@ resource "aws_eks_addon" "kube_proxy" {
   addon_name   = "kube-proxy"
 }
 
-# These run on the machines, so they come after them. The autoscalers ask metrics-server.
+# These run on the machines, so they come after them. The autoscalers use metrics-server.
 resource "aws_eks_addon" "on_nodes" {
   for_each = toset(["coredns", "metrics-server"])
 
@@ -58,7 +58,7 @@ resource "aws_eks_addon" "on_nodes" {
   depends_on   = [aws_eks_node_group.this]
 }
 
-# Sends what pods print to the log group `applications`.
+# Sends pods' output to the log group `applications`.
 resource "aws_eks_addon" "logs" {
   cluster_name = aws_eks_cluster.this.name
   addon_name   = "amazon-cloudwatch-observability"

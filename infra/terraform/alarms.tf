@@ -1,4 +1,4 @@
-# What the services that AWS runs say of themselves, and the topic that tells people.
+# Alarms of the services that AWS runs, and the topic that notifies people.
 resource "aws_sns_topic" "alarms" {
   name              = "${var.name}-alarms"
   kms_master_key_id = aws_kms_key.this["alarms"].arn
@@ -31,9 +31,9 @@ locals {
   brokers = { for id in range(1, local.kafka_brokers + 1) : id => { "Cluster Name" = var.name, "Broker ID" = tostring(id) } }
   nodes   = { for id in local.redis_nodes : id => { CacheClusterId = id } }
 
-  # `of` is what each alarm is set for, once each. What reports nothing is away: one alarm of the
-  # cluster, of each broker and of each node says so, as it is set to be `silent` = "breaching"; all
-  # others stay as they are meanwhile.
+  # `of` is what each alarm is set for, once each. Missing data means an outage: one alarm of the
+  # cluster, of each broker and of each node fires then, by `silent` = "breaching"; all others keep
+  # their state.
   watched = {
     kafka-controller = {
       namespace = "AWS/Kafka", metric = "ActiveControllerCount", statistic = "Maximum"

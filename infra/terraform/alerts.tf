@@ -1,5 +1,5 @@
-# The programs' own alerts. Prometheus' rules stay the one home: a Prometheus that AWS runs takes the
-# file as it is, asks every pod that says so, and tells the topic.
+# The programs' own alerts. Prometheus' rules are the only source: a Prometheus that AWS runs uses
+# the file unchanged, scrapes every pod that asks for it, and notifies the topic.
 resource "aws_prometheus_workspace" "this" {
   alias       = var.name
   kms_key_arn = aws_kms_key.this["alarms"].arn

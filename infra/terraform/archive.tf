@@ -1,4 +1,4 @@
-# Where an archive of the log goes: Iceberg tables, their files in S3, their names in Glue.
+# Storage of the archive: Iceberg tables, with their files in S3 and their names in Glue.
 resource "aws_s3_bucket" "archive" {
   #checkov:skip=CKV_AWS_144:Kafka and three zones of S3 have it; a second region is a decision of its own
   #checkov:skip=CKV_AWS_18:one role writes it and one reads it; who did what is CloudTrail's to say
@@ -47,7 +47,7 @@ resource "aws_s3_bucket_versioning" "archive" {
   }
 }
 
-# A user who is taken out of the archive is gone for good this many days later.
+# A user erased from the archive is permanently gone this many days later.
 resource "aws_s3_bucket_lifecycle_configuration" "archive" {
   bucket = aws_s3_bucket.archive.id
 
@@ -100,12 +100,12 @@ resource "aws_glue_catalog_database" "archive" {
   }
 }
 
-# Whoever writes the archive and whoever reads it run as these service accounts, which infra/kubernetes
-# gives to the archive and to the API.
+# The writer and the reader of the archive run as these service accounts, which infra/kubernetes
+# assigns to the archive and to the API.
 locals {
   archive_files  = "${aws_s3_bucket.archive.arn}/warehouse"
   archive_tables = "${local.arn}:glue:${var.region}:${local.account}:table/${aws_glue_catalog_database.archive.name}"
-  # Glue asks for rights to what a table is in as well.
+  # Glue also requires rights to the table's database and catalog.
   archive_catalog = [
     "${local.arn}:glue:${var.region}:${local.account}:catalog",
     aws_glue_catalog_database.archive.arn,
@@ -175,7 +175,7 @@ resource "aws_eks_pod_identity_association" "api" {
   role_arn        = aws_iam_role.api.arn
 }
 
-# Bars are all that it reads: interactions and feedback are people's.
+# It reads only bars: interactions and feedback are personal data.
 resource "aws_iam_role_policy" "api" {
   name = "read-bars"
   role = aws_iam_role.api.id

@@ -1,4 +1,4 @@
-# A key for each kind of what is kept, so that who may read one of them can read nothing else.
+# A key per kind of data, so that access to one kind gives access to no other.
 data "aws_caller_identity" "this" {}
 data "aws_partition" "this" {}
 
@@ -15,7 +15,7 @@ locals {
     alarms     = "Alarms, and the metrics that alerts go by"
   }
 
-  # Services that use a key as its policy says, and not as a role's.
+  # Services that use a key by its policy, not by a role's.
   key_users = {
     logs = [{
       Sid       = "CloudWatchForItsLogs"

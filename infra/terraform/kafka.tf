@@ -18,7 +18,7 @@ resource "aws_vpc_security_group_ingress_rule" "kafka" {
 resource "aws_msk_configuration" "this" {
   name           = var.name
   kafka_versions = [var.kafka_version]
-  # `python -m infra.topics` makes the topics, which say themselves how long records are kept.
+  # `python -m infra.topics` creates the topics, with their own retention.
   server_properties = join("\n", [
     "auto.create.topics.enable=false",
     "default.replication.factor=3",
@@ -86,7 +86,7 @@ resource "aws_msk_cluster" "this" {
   }
 }
 
-# MSK takes only secrets whose names begin so, and only a key that is not AWS's own.
+# MSK accepts only secrets with this name prefix, and only a customer-managed key.
 resource "aws_secretsmanager_secret" "kafka" {
   #checkov:skip=CKV2_AWS_57:a password changes with passwords_version, and programs are restarted with it
   name        = "AmazonMSK_${var.name}"

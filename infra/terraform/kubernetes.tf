@@ -1,9 +1,9 @@
-# EKS: the cluster, its machines, and what runs in it beside the programs of infra/kubernetes.
+# EKS: the cluster, its machines, and what runs in it besides the programs of infra/kubernetes.
 locals {
-  # The group that EKS gives to its machines, and so to the pods on them.
+  # The security group of EKS's machines, and thereby of the pods on them.
   pods_security_group = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
 
-  # Whom a pod that is given a role is asked for by.
+  # The service that assumes a pod's role.
   pods_trust = jsonencode({
     Version = "2012-10-17"
     Statement = [{

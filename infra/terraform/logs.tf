@@ -1,4 +1,5 @@
-# Made here and not by the services that write to them, which would keep them forever and unencrypted.
+# Created here and not by the services that write to them, which would keep them forever and
+# unencrypted.
 resource "aws_cloudwatch_log_group" "this" {
   for_each = {
     kubernetes   = "/aws/eks/${var.name}/cluster"

@@ -1,4 +1,4 @@
-# Machines are in private subnets; public ones hold load balancers and the way out.
+# Machines are in private subnets; public ones have load balancers and NAT gateways.
 resource "aws_vpc" "this" {
   cidr_block           = var.vpc_cidr
   enable_dns_hostnames = true
@@ -6,7 +6,7 @@ resource "aws_vpc" "this" {
   tags                 = { Name = var.name }
 }
 
-# Nothing uses the group that every network comes with, so it lets nothing through.
+# Nothing uses the network's default security group, so it allows nothing.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 }
@@ -93,7 +93,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[count.index].id
 }
 
-# What goes to S3, the archive and the layers of images, costs nothing this way.
+# Traffic to S3, from the archive and of image layers, is free this way.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${var.region}.s3"

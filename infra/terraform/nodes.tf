@@ -21,7 +21,7 @@ resource "aws_iam_role_policy_attachment" "nodes" {
 resource "aws_launch_template" "nodes" {
   name_prefix = "${var.name}-nodes-"
 
-  # Pods are one hop further than the machine, so they cannot ask for the machine's credentials.
+  # Pods are one hop further than the machine, so they cannot get the machine's credentials.
   metadata_options {
     http_tokens                 = "required"
     http_put_response_hop_limit = 1
@@ -72,7 +72,7 @@ resource "aws_eks_node_group" "this" {
     enabled = true
   }
 
-  # Pods have no addresses before the add-on that gives them.
+  # Pods have no addresses before the add-on that assigns them.
   depends_on = [aws_iam_role_policy_attachment.nodes, aws_eks_addon.network]
 
   lifecycle {

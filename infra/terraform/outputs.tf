@@ -54,7 +54,7 @@ output "kustomization" {
       ]
     }]
     patches = concat(
-      # The Prometheus that AWS runs has the rules, and knows whom to ask; there is no operator for these.
+      # The Prometheus that AWS runs has the rules and targets; there is no operator for these.
       [for kind in ["PodMonitor", "PrometheusRule"] : {
         target = { kind = kind }
         patch = yamlencode({
@@ -64,7 +64,7 @@ output "kustomization" {
           metadata   = { name = "every" }
         })
       }],
-      # It asks from outside the cluster.
+      # It scrapes from outside the cluster.
       [{
         target = { kind = "NetworkPolicy", name = "ask-for-metrics" }
         patch  = yamlencode([{ op = "add", path = "/spec/ingress/0/from/-", value = { ipBlock = { cidr = var.vpc_cidr } } }])

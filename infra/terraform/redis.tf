@@ -1,4 +1,4 @@
-# Valkey as a cluster: TLS, one user with what the programs need, and nothing is ever evicted.
+# Valkey as a cluster: TLS, one user with the programs' rights, and no eviction.
 resource "aws_security_group" "redis" {
   name        = "${var.name}-redis"
   description = "Nodes of Valkey"
@@ -29,7 +29,7 @@ resource "aws_elasticache_parameter_group" "this" {
     value = "yes"
   }
 
-  # An evicted count is a lost one: better that a write fails, which the workers wait out.
+  # An evicted count is lost: a failing write is better, as the workers retry it.
   parameter {
     name  = "maxmemory-policy"
     value = "noeviction"
@@ -40,8 +40,8 @@ resource "aws_elasticache_user" "this" {
   user_id   = var.name
   user_name = "tickrec"
   engine    = "valkey"
-  # Only keys and channels of the programs' namespace, whose default is live. INFO and CLUSTER tell
-  # clients whom they talk to.
+  # Only keys and channels of the programs' namespace, whose default is live. Clients use INFO and
+  # CLUSTER to identify the server.
   access_string = join(" ", [
     "on", "~live:*", "&live:*",
     "+@all", "-@admin", "-@dangerous", "+info", "+cluster|slots", "+cluster|shards",

@@ -1,4 +1,4 @@
-# How many machines of which kind. docs/aws.md has what one pays for, made of these.
+# How many machines of which kind. docs/aws.md derives the costs from these.
 locals {
   sizes = {
     small = {
@@ -41,7 +41,7 @@ locals {
   size = local.sizes[var.size]
 
   kafka_brokers = local.size.kafka_brokers_per_zone * length(var.zones)
-  # ElastiCache names the nodes of a replication group by shard and place in it.
+  # ElastiCache names the nodes of a replication group by shard and index.
   redis_nodes = [
     for place in setproduct(range(1, local.size.redis_shards + 1), range(1, local.size.redis_replicas + 2)) :
     format("%s-%04d-%03d", var.name, place[0], place[1])

@@ -114,7 +114,7 @@ variable "passwords_version" {
 }
 
 variable "alarm_email" {
-  description = "Who is told of alarms, once the address has confirmed it; nobody unless named. Others may subscribe to the topic."
+  description = "E-mail address to notify of alarms, once it has confirmed; none by default. Others may subscribe to the topic."
   type        = string
   default     = null
 

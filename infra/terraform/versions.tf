@@ -1,4 +1,4 @@
-# For OpenTofu. Where the state is kept is yours to say, in a file of your own beside these.
+# For OpenTofu. Configure the state's backend in a separate file next to these.
 terraform {
   required_version = ">= 1.12"
 

@@ -1,6 +1,6 @@
-"""The topics of `contracts.topics`: created where they are missing, else checked.
+"""The topics of `contracts.topics`: created if missing, otherwise checked.
 
-Their partitions are noted in Redis, for the programs to compare with (`runtime.topology`).
+Their partitions are recorded in Redis, where programs check them (`runtime.topology`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from runtime.topology import TopologyError
 
 
 class Row(NamedTuple):
-    """A topic as it is now."""
+    """A topic's current state."""
 
     topic: Topic
     partitions: int
     retention_h: int
     created: bool
     differences: Sequence[str]
-    """how it is made otherwise than was asked"""
+    """how its settings differ from those requested"""
 
 
 def ensure(
@@ -66,7 +66,7 @@ def ensure(
 
 
 def noted_partitions(store: Store, keyspace: Keyspace) -> dict[str, int]:
-    """Return topic -> partitions as Redis notes them, empty before the first `ensure`."""
+    """Return topic -> partitions from Redis, empty before the first `ensure`."""
     return {str(name): int(n) for name, n in store.hgetall(keyspace.topics()).items()}
 
 
@@ -77,7 +77,7 @@ def _row(
     asked: Asked,
     differing: Mapping[str, Sequence[str]],
 ) -> Row:
-    """Decide what becomes of a topic.
+    """Decide what to do with a topic.
 
     Raises:
         TopologyError: as `ensure`.
@@ -96,7 +96,7 @@ def _row(
             f"topic {topic.name} has different partitions: "
             + ", ".join(f"{n} says {who}" for who, n in said.items())
             + ". The keys in Redis depend on the number: use another NAMESPACE for another number, "
-            "or delete the topic to have it made anew with the noted one"
+            "or delete the topic to have it recreated with the noted one"
         )
     return Row(
         topic,

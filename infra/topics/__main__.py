@@ -5,7 +5,7 @@ Running it again changes nothing.
 `python -m infra.topics dead-letters` lists the records that broke a rule, and
 `python -m infra.topics republish` publishes them again once they are corrected.
 
-`python -m infra.topics continue` and `start-over` say what a topic is that has another id and the
+`python -m infra.topics continue` and `start-over` decide about a topic that has another id and the
 same records.
 """
 
@@ -170,7 +170,7 @@ def _parse_topic(name: str) -> Topic:
     """Read the name of a topic, or of its dead letters.
 
     Raises:
-        typer.BadParameter: we have none of that name.
+        typer.BadParameter: there is none of that name.
     """
     by_name = {topic.name: topic for topic in STREAMED}
     topic = by_name.get(name.removesuffix(DEAD_LETTERS_SUFFIX))
@@ -221,7 +221,7 @@ def _connect_patiently(settings: SharedSettings) -> tuple[Admin, Store]:
 
 @contextlib.contextmanager
 def _refusing() -> Iterator[None]:
-    """Exit with 1, in plain words, on what may go wrong with a sound program."""
+    """Exit with 1 and a plain message on expected errors."""
     try:
         yield
     except (

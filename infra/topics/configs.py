@@ -1,4 +1,4 @@
-"""How topics are made, and where those that are there already are made otherwise."""
+"""Settings of new topics, and differences of existing ones."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ _ESSENTIAL: Final = {
     "cleanup.policy": "records that are still to be folded would go, or stay for good",
     "message.timestamp.type": "a quote or an event would be judged by its sender's clock",
 }
-"""What a topic must not differ in, and what would happen."""
+"""Settings in which a topic must not differ, and the consequences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What whoever runs the broker wants of topics; else it is `contracts.topics` or the broker."""
+    """The operator's choices for topics; the default is `contracts.topics` or the broker's."""
 
     partitions: Mapping[str, int] = field(default_factory=dict)
     """topic -> number"""
@@ -55,7 +55,7 @@ class Asked:
         return config
 
     def new(self, client: Admin, topic: Topic, partitions: int) -> NewTopic:
-        """Return a topic that is to be made.
+        """Return a topic to create.
 
         Without a replication factor the broker's default counts: 1 alone, 3 in a cluster of size.
         """
@@ -68,9 +68,9 @@ class Asked:
 
 
 def differences(client: Admin, topics: Collection[Topic], asked: Asked) -> dict[str, list[str]]:
-    """Return how topics that are there differ: topic -> `setting=value, not value`.
+    """Return how existing topics differ: topic -> `setting=value, not value`.
 
-    A broker that does not tell, as Tansu, has no differences.
+    A broker that does not report settings, like Tansu, has no differences.
 
     Raises:
         TopologyError: a topic differs in what counts depend on.

@@ -1,7 +1,7 @@
-"""What a topic is that has another id than the positions in Redis: a person's word for the workers.
+"""An operator's decision about a topic whose id differs from the positions in Redis.
 
-They stop where a topic of another id has the records that were folded already. Nothing in it says
-whether it is a copy, or was made again and got the same records once more.
+Workers stop if a topic with another id has the already folded records. Nothing in it shows whether
+it is a copy, or was recreated and got the same records again.
 """
 
 from confluent_kafka import KafkaException, TopicCollection
@@ -18,7 +18,7 @@ _CALL_S = 15
 
 
 def go_on(client: Admin, store: Store, keyspace: Keyspace, topic: Topic) -> list[int]:
-    """Take the topic as a copy: its partitions are read on at their positions. Return which ones.
+    """Treat the topic as a copy: its partitions resume at their positions. Return which ones.
 
     Raises:
         broker.BrokerError: the broker does not answer, or has no such topic.
@@ -35,16 +35,16 @@ def go_on(client: Admin, store: Store, keyspace: Keyspace, topic: Topic) -> list
 
 
 def start_over(client: Admin, store: Store, keyspace: Keyspace, topic: Topic) -> list[int]:
-    """Take the topic as another log, all of which counts on top of the former one's.
+    """Treat the topic as another log, all of which counts on top of the old one's.
 
-    Returns which partitions begin at its beginning.
+    Returns which partitions restart at the beginning.
 
     Raises:
         broker.BrokerError: the broker does not answer, or has no such topic.
     """
     others = _of_another_id(store, keyspace, topic, _id_of(client, topic))
     for partition in others:
-        # By what stands there workers know a copy.
+        # Workers recognize a copy by that field.
         store.hdel(keyspace.position(topic, partition), LAST_FIELD)
     return others
 

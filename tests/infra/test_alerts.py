@@ -1,4 +1,4 @@
-"""infra/prometheus/alerts.yml: each alert fires when it must, and says what to do then."""
+"""infra/prometheus/alerts.yml: each alert fires when it must, with a runbook."""
 
 import json
 import re
@@ -200,7 +200,7 @@ CASES = {
         at="20m",
         labels=trainer_run("rejected"),
         summary=(
-            "the counts broke a hard rule, or new lists foresee less than the served ones, so "
+            "the counts broke a hard rule, or new lists predict worse than the served ones, so "
             "nothing was published; the last generation is still served, `python -m trainer "
             "history` names the rule"
         ),
@@ -333,8 +333,8 @@ def group(alert: str, series: Series, at: str, expected: list[dict[str, Any]]) -
 @pytest.mark.parametrize("alert", CASES)
 def test_an_alert_fires_when_it_must_and_not_when_it_need_not(alert: str, tmp_path: Path) -> None:
     case = CASES[alert]
-    told = {"runbook_url": f"docs/operations.md#{alert.lower()}", "summary": case.summary}
-    fired = {"exp_labels": case.labels, "exp_annotations": told}
+    annotations = {"runbook_url": f"docs/operations.md#{alert.lower()}", "summary": case.summary}
+    fired = {"exp_labels": case.labels, "exp_annotations": annotations}
     check(
         tmp_path,
         group(alert, case.fires, case.at, [fired]),
@@ -363,8 +363,8 @@ def check(tmp_path: Path, *groups: dict[str, Any]) -> None:
 def test_a_transaction_that_only_an_archive_sees_fires_too(tmp_path: Path) -> None:
     series = {OPEN_0: "0x20", ARCHIVE_OPEN: "0x5 0+60x20"}
     summary = CASES["TransactionOpen"].summary.replace("quotes", "feedback")
-    told = {"runbook_url": "docs/operations.md#transactionopen", "summary": summary}
-    fired = {"exp_labels": {"topic": "feedback"}, "exp_annotations": told}
+    annotations = {"runbook_url": "docs/operations.md#transactionopen", "summary": summary}
+    fired = {"exp_labels": {"topic": "feedback"}, "exp_annotations": annotations}
     check(tmp_path, group("TransactionOpen", series, "10m", [fired]))
 
 

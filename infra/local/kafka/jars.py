@@ -22,10 +22,10 @@ def version() -> str:
 
 
 def jars() -> Path:
-    """Return the folder with the jars, fetched with Maven if it is not there yet.
+    """Return the folder with the jars, fetched with Maven if missing.
 
     Raises:
-        NoKafkaError: what is missing, and what to do about it.
+        NoKafkaError: what is missing, and the remedy.
     """
     try:
         return fetched(_POM, "kafka", version())

@@ -1,7 +1,7 @@
-"""Apache Kafka as companies have it: encrypted, with a user for each program that may do little.
+"""Apache Kafka as in production: encrypted, with a least-privilege user for each program.
 
-Programs reach it by SASL_SSL and SCRAM. Whoever runs it has a listener for itself, on loopback,
-where everyone may do everything.
+Programs reach it by SASL_SSL and SCRAM. Its operator has a separate listener, on loopback, with all
+rights.
 """
 
 import secrets
@@ -33,7 +33,7 @@ _SCRAM_LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """Who Kafka's users are, and by what they know Kafka."""
+    """Kafka's users, and the certificates by which they verify Kafka."""
 
     folder: Path
     """with the certificates"""
@@ -41,7 +41,7 @@ class Security:
 
     @property
     def ca_file(self) -> Path:
-        """The authority that vouches for the broker."""
+        """The authority that signs the broker's certificate."""
         return self.folder / "ca.pem"
 
     @property
@@ -50,7 +50,7 @@ class Security:
         return self.folder / "broker.pem"
 
     def properties(self) -> dict[str, str]:
-        """Return the broker's settings, but for its listeners."""
+        """Return the broker's settings, except its listeners."""
         return {
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
@@ -61,7 +61,7 @@ class Security:
         }
 
     def scram(self) -> tuple[str, ...]:
-        """Return the options by which storage is formatted with the users in it."""
+        """Return the options that format storage with the users."""
         return tuple(
             part
             for user, password in self.passwords.items()
@@ -69,7 +69,7 @@ class Security:
         )
 
     def environment(self, user: User) -> dict[str, str]:
-        """Return how a user reaches Kafka, as settings of a program, but for the address."""
+        """Return how a user reaches Kafka, as settings of a program, without the address."""
         return {
             "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "KAFKA_SSL_CA_FILE": str(self.ca_file),
@@ -80,7 +80,7 @@ class Security:
 
 
 def new_security(folder: Path, host: str = LOOPBACK) -> Security:
-    """Make certificates of a host in a folder, and a password for each user."""
+    """Create certificates of a host in a folder, and a password for each user."""
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -94,7 +94,7 @@ def new_security(folder: Path, host: str = LOOPBACK) -> Security:
 
 
 def _pkcs8(key: bytes) -> bytes:
-    """Return a key in the one format that Kafka takes."""
+    """Return a key in the only format that Kafka accepts."""
     return serialization.load_pem_private_key(key, None).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -103,7 +103,7 @@ def _pkcs8(key: bytes) -> bytes:
 
 
 def listening(security: Security, listeners: Iterable[str]) -> dict[str, str]:
-    """Return the broker's settings where its users log in at some of its listeners."""
+    """Return the broker's settings for users to log in at some of its listeners."""
     properties = security.properties()
     for name in listeners:
         of = f"listener.name.{name.lower()}"
@@ -113,10 +113,10 @@ def listening(security: Security, listeners: Iterable[str]) -> dict[str, str]:
 
 
 def secured_kafka(port: int, folder: Path, namespace: str, prefix: str) -> tuple[Server, Security]:
-    """Apache Kafka whose users may do what `runtime.kafka.rights` says; ready once they may.
+    """Apache Kafka with the rights of `runtime.kafka.rights`; ready once they are in effect.
 
     Raises:
-        NoKafkaError: it cannot be had or run here, and why.
+        NoKafkaError: it is unavailable or cannot run here; says why.
     """
     security = new_security(folder / "tls")
     address = f"{LOOPBACK}:{port}"
@@ -134,7 +134,7 @@ def secured_kafka(port: int, folder: Path, namespace: str, prefix: str) -> tuple
         nonlocal has_granted
         if not own.answers():
             return False
-        if not has_granted:  # its data keeps what it was granted, through a restart, too
+        if not has_granted:  # grants persist in its data, even through a restart
             try:
                 grant_all(client, KafkaConfig(prefix=prefix), namespace)
             except KafkaException:
@@ -146,13 +146,13 @@ def secured_kafka(port: int, folder: Path, namespace: str, prefix: str) -> tuple
 
 
 def grant_all(client: AdminClient, kafka: KafkaConfig, namespace: str) -> None:
-    """Allow each program's user what it needs; as `grant`."""
+    """Grant each program's user its rights; as `grant`."""
     for user, granted in rights(namespace).items():
         grant(client, kafka, user, granted)
 
 
 def grant(client: AdminClient, kafka: KafkaConfig, user: str, granted: Iterable[Right]) -> None:
-    """Allow a user what is named, and return once it may; what it may already stays.
+    """Grant rights to a user, and wait until they are in effect; existing rights stay.
 
     Raises:
         confluent_kafka.KafkaException: the broker refuses, or does not answer.
@@ -164,7 +164,7 @@ def grant(client: AdminClient, kafka: KafkaConfig, user: str, granted: Iterable[
 
 
 def revoke(client: AdminClient, kafka: KafkaConfig, user: str, right: Right) -> None:
-    """Take a right back, and return once it is gone.
+    """Revoke a right, and wait until it is gone.
 
     Raises:
         confluent_kafka.KafkaException: as `grant`.
@@ -180,7 +180,7 @@ def revoke(client: AdminClient, kafka: KafkaConfig, user: str, right: Right) -> 
 
 
 def _await(client: AdminClient, is_done: Callable[[set[AclBinding]], bool]) -> None:
-    """Wait for the broker, which hears of rights a moment after its controller has them."""
+    """Wait for the broker, which learns of rights a moment after its controller."""
     anyone: Any = None  # which is not among the types of confluent-kafka
     everything = AclBindingFilter(
         ResourceType.ANY, anyone, ResourcePatternType.ANY,
@@ -191,7 +191,7 @@ def _await(client: AdminClient, is_done: Callable[[set[AclBinding]], bool]) -> N
 
 
 def _binding(kafka: KafkaConfig, user: str, right: Right) -> AclBinding:
-    """Return a right as Kafka has it."""
+    """Return a right in Kafka's form."""
     return AclBinding(
         ResourceType[right.kind.upper()],
         kafka.topic(right.name),

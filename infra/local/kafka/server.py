@@ -1,4 +1,4 @@
-"""How to start Apache Kafka here: one node that is broker and controller (KRaft)."""
+"""Starts Apache Kafka here: one node that is broker and controller (KRaft)."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from runtime.kafka.config import plain
 
 _LOGGING: Final = Path(__file__).with_name("log4j2.yaml")
 _CLUSTER_ID: Final = "tickrec-local-kafka-000"
-# A small heap, and the collector for few cores; a record's way is off the heap anyway.
+# A small heap, and the collector for few cores; records bypass the heap anyway.
 _JVM: Final = (
     *("java", "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"),
     f"-Dlog4j2.configurationFile={_LOGGING}",
@@ -28,7 +28,7 @@ controller.listener.names=CONTROLLER
 controller.quorum.voters=1@{LOOPBACK}:{{controller_port}}
 log.dirs={{data}}
 auto.create.topics.enable=false
-# A killed broker may only come back when its old session is over; 9 s would be the default.
+# A killed broker can only come back after its old session has expired; the default is 9 s.
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
 group.initial.rebalance.delay.ms=0
@@ -50,19 +50,19 @@ def kafka(
     properties: Mapping[str, str] | None = None,
     storage: Sequence[str] = (),
 ) -> Server:
-    """Apache Kafka on the data in `folder/kafka`, made there if there is none; its log beside it.
+    """Apache Kafka on the data in `folder/kafka`, created if missing; its log is next to it.
 
-    It may be stopped or killed, and started again on the same data.
+    It may be stopped or killed, and restarted on the same data.
 
     Args:
-        port: of the listener that everyone reaches without logging in.
-        folder: of data, settings and log.
-        listeners: more of them: name -> host:port and protocol.
-        properties: more of the broker's settings.
-        storage: options by which its storage is formatted.
+        port: of the listener without a login.
+        folder: for data, settings and log.
+        listeners: additional ones: name -> host:port and protocol.
+        properties: additional broker settings.
+        storage: options for formatting its storage.
 
     Raises:
-        NoKafkaError: it cannot be had or run here, and why.
+        NoKafkaError: it is unavailable or cannot run here; says why.
     """
     data, file = folder / "kafka", folder / "kafka.properties"
     folder.mkdir(parents=True, exist_ok=True)

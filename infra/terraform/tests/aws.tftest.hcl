@@ -1,4 +1,4 @@
-# What the configuration says, by answers that are made up in place of AWS: nothing is created.
+# Tests the configuration with mocked AWS responses: nothing is created.
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
     defaults = { account_id = "123456789012" }
@@ -20,7 +20,7 @@ variables {
   admin_role_arns = ["arn:aws:iam::123456789012:role/platform"]
   kafka_password  = "0123456789abcdef-kafka"
   redis_password  = "0123456789abcdef-redis"
-  # What a run has made is destroyed after it.
+  # A run's resources are destroyed after it.
   protected = false
 }
 
@@ -121,7 +121,7 @@ run "every_alert_and_every_machine_is_watched" {
 }
 
 run "roles_may_do_no_more_than_they_need" {
-  # Made up, all roles would be the same one.
+  # Mocked, all roles would be the same.
   override_resource {
     target = aws_iam_role.archive
     values = { id = "tickrec-archive", arn = "arn:aws:iam::123456789012:role/tickrec-archive" }
@@ -203,6 +203,6 @@ run "large" {
   }
   assert {
     condition     = one(aws_sns_topic_subscription.alarms[*].endpoint) == "oncall@example.com"
-    error_message = "Whoever is named is told."
+    error_message = "The given address is notified."
   }
 }

@@ -1,4 +1,4 @@
-# What each variable refuses.
+# Invalid values of each variable.
 mock_provider "aws" {}
 
 variables {

@@ -1,4 +1,4 @@
-"""What Kafka has deleted is copied from the archive: once, in order, in front of the log's rest."""
+"""Records deleted from Kafka are copied from the archive: once, in order, before the rest."""
 
 import random
 import signal
@@ -79,7 +79,7 @@ def copied(grown: Grown, config: ArchiveConfig) -> dict[str, Copied]:
     return {each.topic.name: each for each in copy(grown.kafka, "", lambda *_: None, source)}
 
 
-def test_what_kafka_has_deleted_comes_first_and_what_nobody_has_is_counted(
+def test_deleted_records_come_first_from_the_archive_and_lost_ones_are_counted(
     old: Pipeline, grown: Grown, config: ArchiveConfig
 ) -> None:
     old.publish_raw(quote_records(20))
@@ -96,17 +96,17 @@ def test_what_kafka_has_deleted_comes_first_and_what_nobody_has_is_counted(
     assert (quotes.records, quotes.archived, quotes.deleted) == (3, 0, 2)
 
 
-def test_an_archive_that_cannot_tell_is_refused(
+def test_an_archive_with_ambiguous_offsets_is_refused(
     old: Pipeline, grown: Grown, config: ArchiveConfig
 ) -> None:
     old.publish_raw(quote_records(10))
     cut(old, QUOTES, kept=3)
-    with pytest.raises(CopyError, match="the archive has no table quotes: does ARCHIVE_WAREHOUSE"):
+    with pytest.raises(CopyError, match="the archive has no table quotes: is ARCHIVE_WAREHOUSE"):
         copied(grown, config)
     assert instrument_partition(4, 2) in log_ends(old, QUOTES)
 
 
-def test_an_emptied_redis_is_rebuilt_though_kafka_has_the_last_records_only(
+def test_an_emptied_redis_is_rebuilt_even_if_kafka_has_only_the_last_records(
     old: Pipeline, grown: Grown, config: ArchiveConfig
 ) -> None:
     seed = random.randrange(2**32)
