@@ -13,20 +13,20 @@ READERS := producers api infra
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Stacks and tests start hundreds of programs: none compiles again what the first one imported.
+# Stacks and tests start hundreds of programs: none recompiles what the first one imported.
 unexport PYTHONDONTWRITEBYTECODE
 
 setup: $(READY) ## make the environment, once
 
-# A lock is complete. Asked for dependencies, pip weighs releases newer than the locked ones too,
-# and stops where one has no hash.
+# A lock is complete. Resolving dependencies, pip also considers releases newer than the locked
+# ones, and fails where one has no hash.
 LOCKED := --no-deps --require-hashes --requirement
 EDITABLE := --no-deps --no-build-isolation --editable .
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-# uv does in seconds what takes pip over a minute. It reads none of pip's settings, so it is given
-# the index that pip is set up for; what it cannot install from there, pip does.
+# uv does in seconds what takes pip over a minute. It does not read pip's settings, so it is given
+# pip's index; if it cannot install from there, pip does.
 $(READY): requirements-dev.lock requirements-uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Tickrec needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
@@ -108,7 +108,7 @@ web: $(READY) ## check the types of the page, if Node is here
 		npm --prefix web ci --silent --no-audit --no-fund && npm --prefix web run --silent check; \
 	else echo "skipped: there is no npm"; fi
 
-web-types: $(READY) ## make the page's types of the API anew
+web-types: $(READY) ## regenerate the page's types from the API
 	@npm --prefix web ci --silent --no-audit --no-fund
 	@$(BIN)/python -m tests.web.api_types
 

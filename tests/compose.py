@@ -1,4 +1,4 @@
-"""What docker-compose.yml says of its services."""
+"""Reads the services of docker-compose.yml."""
 
 import re
 from pathlib import Path

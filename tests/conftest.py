@@ -1,32 +1,32 @@
 """The servers that the tests run against, always real ones.
 
-What a test may ask for:
+Fixtures:
 
 - `store_url` (session): URL of a Redis-compatible store.
 - `cluster_url` (session): URL of Valkey as a cluster of one node, which refuses what any would.
 - `broker` (session): bootstrap servers of a Kafka-protocol broker, for everyone.
 - `guarded` (session): the same broker at other addresses, where its users log in.
 - `namespace` (function): a fresh one, so that no key or consumer group is shared with other tests.
-- `topics` (function): a factory; `topics()` makes all topics of `contracts.topics` anew, empty from
-  offset 0, two partitions each, and notes them in Redis for the test's namespace;
-  `topics(quotes=4)` with another number. The topics' names are shared by all tests of a session, so
-  whatever a test leaves running must not write to them any longer.
+- `topics` (function): a factory; `topics()` recreates all topics of `contracts.topics`, empty from
+offset 0, two partitions each, and notes them in Redis for the test's namespace; `topics(quotes=4)`
+with another number. All tests of a session share the topics' names, so anything a test leaves
+running must no longer write to them.
 - `topology` (function): what `topics()` returns, for tests that need no other number.
 
-The broker is the first of these that can be had, and the summary of the run says which, and why:
-`KAFKA_BOOTSTRAP_SERVERS`; a container; Apache Kafka from Maven's jars; Tansu. The store likewise:
-`REDIS_URL`; a container; Valkey (see `tests.servers`). A container has the image and settings of
-`docker-compose.yml`; if it does not start, the summary says why, and the next kind is taken.
-The users of Kafka are the same in a container and from jars, so the same tests run on both.
+The broker is the first available one of these, and the run's summary says which, and why:
+`KAFKA_BOOTSTRAP_SERVERS`; a container; Apache Kafka from Maven's jars; Tansu. The same goes for the
+store: `REDIS_URL`; a container; Valkey (see `tests.servers`). A container has the image and
+settings of `docker-compose.yml`; if it does not start, the summary says why, and the next kind is
+taken. The users of Kafka are the same in a container and from jars, so the same tests run on both.
 `TICKREC_TEST_BROKER=tansu` and `TICKREC_TEST_STORE=redis-server` choose what would come later or
-not at all. A broker that was named must have none of our topics, as the tests delete them; when
-they end, they leave neither topics there nor keys in a named store.
+not at all. A given broker must have none of our topics, as the tests delete them; at the end they
+leave neither topics there nor keys in a given store.
 
-How fast the machine is decides no verdict: Hypothesis gives an example all the time it takes, and
-a wait for a condition has a bound that only something broken reaches.
+Results do not depend on the machine's speed: Hypothesis has no deadline, and waits for a condition
+have bounds that only a defect reaches.
 
 Tests marked `kafka_only` are skipped on Tansu. Tansu also answers ListOffsets "latest" with the
-first offset of the last batch + 1: only a fetch tells its log's end (see `infra.local.tansu`).
+first offset of the last batch + 1: only a fetch shows its log's end (see `infra.local.tansu`).
 """
 
 import contextlib
@@ -56,7 +56,7 @@ WEB = "tests/web/"
 TopicsFactory = Callable[..., Topology]
 
 _taken: set[str] = set()
-"""What the summary says of servers: a process of pytest-xdist may have taken other ones."""
+"""The summary's lines on servers: a process of pytest-xdist may have taken other ones."""
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
@@ -69,7 +69,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    # A process of pytest-xdist tells the one that prints.
+    # A process of pytest-xdist reports to the one that prints.
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["taken"] = sorted(_taken)
 
@@ -127,7 +127,7 @@ def store_url(_store: Taken) -> str:
 def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a cluster of one node, with all slots."""
     server = stores.valkey(free_port(), tmp_path_factory.mktemp("cluster"))
-    # The bus's port would be the other one + 10,000, which may be none.
+    # The bus's port would be the other one + 10,000, which may be invalid.
     options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     command = dataclasses.replace(server.command, argv=(*server.command.argv, *options))
     with running(dataclasses.replace(server, command=command)):
@@ -146,7 +146,7 @@ def namespace() -> str:
 
 @pytest.fixture
 def topics(broker: str, store_url: str, namespace: str) -> TopicsFactory:
-    """A factory that makes all topics anew and empty; see this module's docstring."""
+    """A factory that recreates all topics, empty; see this module's docstring."""
 
     def make(*, partitions: int = 2, **of_topic: int) -> Topology:
         asked = {topic.name: partitions for topic in STREAMED} | of_topic
@@ -163,7 +163,7 @@ def topics(broker: str, store_url: str, namespace: str) -> TopicsFactory:
 
 @pytest.fixture
 def topology(topics: TopicsFactory) -> Topology:
-    """All topics anew and empty, two partitions each."""
+    """All topics recreated, empty, two partitions each."""
     return topics()
 
 
@@ -172,7 +172,7 @@ def _skip_on_tansu(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("kafka_only") is None:
         return
     if brokers.is_tansu(brokers.admin(plain(request.getfixturevalue("broker")))):
-        pytest.skip("Tansu lacks what this test is about: it needs Apache Kafka")
+        pytest.skip("Tansu does not support what this test is about: it needs Apache Kafka")
 
 
 class ByFile(LoadFileScheduling):
@@ -192,5 +192,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what lasts long in one process: last, it would keep one busy alone."""
+    """Start with groups that take long in one process, which would otherwise finish last."""
     items.sort(key=lambda item: not item.nodeid.startswith((WEB, "tests/settings/")))

@@ -22,18 +22,18 @@ from tests.patience import PATIENCE_S
 _POLL_S: Final = 0.1
 _REDIS_PORT: Final = 6379
 _FAILURES: Final = (DockerException, OSError, RuntimeError)
-"""What Docker, the way to it and testcontainers raise."""
+"""Errors of Docker, the connection to it and testcontainers."""
 
 
 class NoContainerError(RuntimeError):
-    """Docker does not answer, or cannot run what is wanted."""
+    """Docker does not answer, or cannot run a container."""
 
 
 def published_at() -> str:
     """Return the host where ports of containers are published.
 
     Raises:
-        NoContainerError: no Docker answers, or it publishes ports for others than this process.
+        NoContainerError: no Docker answers, or its published ports are out of reach.
     """
     try:
         docker = DockerClient()
@@ -52,7 +52,7 @@ def published_at() -> str:
 
 @contextlib.contextmanager
 def kafka_container(setup: GuardedSetup, log: Path) -> Iterator[str]:
-    """Run Apache Kafka whose users log in; yield what it is.
+    """Run Apache Kafka with users that log in; yield its description.
 
     It has docker-compose.yml's listeners, which are not published, and those of the setup. None is
     named SSL or SASL_...: the image would then ask for keys in Java's own formats.
@@ -90,7 +90,7 @@ def redis_container(log: Path) -> Iterator[str]:
 
 
 def _container(service: str, environment: dict[str, str]) -> DockerContainer:
-    # A call that ended too early would leave a container behind that nobody knows.
+    # A call that is interrupted would leave an unknown container behind.
     patience = {"timeout": int(PATIENCE_S)}
     return DockerContainer(SERVICES[service]["image"], patience, env=environment)
 
@@ -115,7 +115,7 @@ def _kafka_environment(
 
 
 def _variable(name: str) -> str:
-    """Return the variable that the image makes a property of: KAFKA_A_B of a.b, ___ of a dash."""
+    """Return the image's variable for a property: KAFKA_A_B for a.b, ___ for a dash."""
     return "KAFKA_" + name.replace("_", "__").replace("-", "___").replace(".", "_").upper()
 
 

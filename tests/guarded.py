@@ -1,4 +1,4 @@
-"""A Kafka that knows its users: how each of the ways to log in is set up, and how it is taken."""
+"""A Kafka with users: how each login mechanism is set up and used."""
 
 import base64
 import json
@@ -39,14 +39,14 @@ ISSUER: Final = "https://idp.example"
 _LOGIN: Final = "org.apache.kafka.common.security"
 _OAUTH: Final = f"{_LOGIN}.oauthbearer"
 _ITERATIONS: Final = 4096
-"""Of a password's hash: as few as Kafka takes."""
+"""Iterations of a password's hash: Kafka's minimum."""
 _SCRAM: Final = (
     ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, _ITERATIONS),
     ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS),
 )
 _POLL_S: Final = 0.02
 _ONE_COMPILER: Final = "-XX:TieredStopAtLevel=1"
-"""It lives for minutes: Java's second compiler costs more than it gives."""
+"""It lives for minutes: Java's second compiler costs more than it saves."""
 _LISTENERS: Final = {
     "SECURED": "SASL_SSL",
     "OPEN": "SASL_PLAINTEXT",
@@ -57,7 +57,7 @@ _LISTENERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """The broker's users, and where they log in."""
+    """The broker's users, and their listeners."""
 
     own_address: str
     addresses: Mapping[str, str]
@@ -65,7 +65,7 @@ class Guarded:
     token_url: str
 
     def config(self, user: User, way: Way = "scram-512", **other: Any) -> KafkaConfig:
-        """Return how a user reaches the broker in a way, with `other` settings on top."""
+        """Return a user's settings for a login mechanism, with `other` settings on top."""
         settings: dict[str, Any] = {
             name.removeprefix("KAFKA_").lower(): value
             for name, value in self.environment(user, way).items()
@@ -103,15 +103,15 @@ class Guarded:
         return found
 
     def grant(self, namespace: str, prefix: str = "") -> None:
-        """Allow each program's user what it needs."""
+        """Grant each program's user its rights."""
         client = admin(plain(self.own_address))
         grant_all(client, KafkaConfig(prefix=prefix), namespace)
 
     def add_users(self) -> None:
-        """Give Kafka the passwords of those who log in by SCRAM; return once it has them."""
+        """Store the passwords of SCRAM users in Kafka; wait until it has them."""
         client = admin(plain(self.own_address))
         users = self.security.passwords
-        for hashed in _SCRAM:  # Kafka takes a user once in a request
+        for hashed in _SCRAM:  # Kafka accepts a user once per request
             changed = client.alter_user_scram_credentials(
                 [
                     UserScramCredentialUpsertion(user, hashed, password.encode())
@@ -126,7 +126,7 @@ class Guarded:
             of = client.describe_user_scram_credentials(request_timeout=PATIENCE_S).result()
             return {user: len(of[user].scram_credential_infos) for user in of} == wanted
 
-        # The broker hears of users a moment after its controller has them.
+        # The broker learns of users a moment after its controller.
         wanted = dict.fromkeys(users, len(_SCRAM))
         tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda knows: not knows),
@@ -137,7 +137,7 @@ class Guarded:
 
 @dataclass(frozen=True, slots=True)
 class GuardedSetup:
-    """What makes a broker such a Kafka, wherever it runs; once it does, it needs its users."""
+    """The setup of such a broker, wherever it runs; once it runs, its users must be created."""
 
     guarded: Guarded
     properties: dict[str, str]
@@ -146,12 +146,12 @@ class GuardedSetup:
 
     @property
     def listeners(self) -> dict[str, tuple[str, str]]:
-        """Where its users log in: name -> host:port and protocol."""
+        """Its users' listeners: name -> host:port and protocol."""
         return {name: (self.guarded.addresses[name], of) for name, of in _LISTENERS.items()}
 
     @property
     def environment(self) -> dict[str, str]:
-        """What Java has to know."""
+        """Options for Java."""
         allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self.jwks.as_uri()}"
         return {"JAVA_TOOL_OPTIONS": f"{allowed} {_ONE_COMPILER}"}
 
@@ -181,7 +181,7 @@ def guarded_setup(folder: Path, host: str) -> Iterator[GuardedSetup]:
 
 
 def _issue_certificates(security: Security) -> None:
-    # What a broker's certificate is vouched for by vouches for clients, too.
+    # The authority of the broker's certificate signs those of clients, too.
     authority = trustme.CA.from_pem(
         security.ca_file.read_bytes(), (security.folder / "ca.key").read_bytes()
     )

@@ -17,7 +17,7 @@ SPAN = "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
 """As a client of ours sends it."""
 AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "20"}
-"""Has a program send its spans after so many ms."""
+"""Makes a program send its spans after so many ms."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Receiver:
-    """Where spans are sent to, and those that came."""
+    """The receiver's address, and the received spans."""
 
     url: str
     spans: list[Span] = field(default_factory=list)
@@ -46,11 +46,11 @@ class Receiver:
     """of each request"""
 
     def named(self, name: str) -> list[Span]:
-        """Return the spans of a name that came until now."""
+        """Return the spans of a name received so far."""
         return [span for span in self.spans if span.name == name]
 
     def one(self, name: str, **where: Any) -> Span:
-        """Return the first span of a name whose fields are so, once it came."""
+        """Wait for the first span of a name with these fields."""
 
         @tenacity.retry(
             retry=tenacity.retry_if_exception_type(StopIteration),
@@ -84,7 +84,7 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         receiver = Receiver(f"http://127.0.0.1:{server.server_port}")

@@ -1,4 +1,4 @@
-"""How long tests wait for what must come: so long that only something broken makes them give up."""
+"""How long tests wait for a condition: long enough that only a defect makes them give up."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Kafka batches as no client library would write them, made by hand."""
+"""Hand-made Kafka batches that no client library would write."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ Header = tuple[bytes, bytes | None]
 
 
 class Raw(NamedTuple):
-    """A record; the names of its headers are bytes, as Kafka takes them."""
+    """A record; its header names are bytes, as in Kafka."""
 
     value: bytes | None
     key: bytes | None = None

@@ -1,4 +1,4 @@
-"""Which broker and store the tests run against: the first kind that can be had."""
+"""Chooses the tests' broker and store: the first available kind."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ from tests.containers import NoContainerError, kafka_container, published_at, re
 from tests.guarded import Guarded, guarded_setup
 
 SESSION = f"tickrec-test-{uuid.uuid4().hex[:8]}"
-"""With which the namespaces of this process's tests begin."""
+"""The prefix of this process's test namespaces."""
 OURS = frozenset(topic.name for topic in ALL)
 
 
@@ -40,9 +40,9 @@ Kind = AbstractContextManager[Taken]
 
 
 def first_that_starts(stack: ExitStack, *kinds: Kind) -> Taken:
-    """Start the first of the kinds that can be had, until the stack closes.
+    """Start the first available kind, until the stack closes.
 
-    What it was taken for begins with why none before it was.
+    Its reason begins with why none of the earlier kinds was taken.
     """
     why: list[str] = []
     for kind in kinds:
@@ -56,7 +56,7 @@ def first_that_starts(stack: ExitStack, *kinds: Kind) -> Taken:
 
 
 def take_broker(stack: ExitStack, folder: Path) -> Taken:
-    """Start a broker, or borrow the one that was named; see the docstring of `conftest`."""
+    """Start a broker, or use the given one; see the docstring of `conftest`."""
     if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         return stack.enter_context(_borrowed_broker(address))
     if os.environ.get("TICKREC_TEST_BROKER") == "tansu":
@@ -68,7 +68,7 @@ def take_broker(stack: ExitStack, folder: Path) -> Taken:
 
 
 def take_store(stack: ExitStack, folder: Path) -> Taken:
-    """Start a store, or borrow the one that was named; see the docstring of `conftest`."""
+    """Start a store, or use the given one; see the docstring of `conftest`."""
     if url := os.environ.get("REDIS_URL"):
         return stack.enter_context(_borrowed_store(url))
     if os.environ.get("TICKREC_TEST_STORE") == "redis-server":
@@ -116,7 +116,7 @@ def _borrowed_broker(address: str) -> Iterator[Taken]:
     if there := brokers.partitions_of(client).keys() & OURS:
         pytest.exit(
             f"the broker at {address} (KAFKA_BOOTSTRAP_SERVERS) has the topics "
-            f"{', '.join(sorted(there))}, which the tests would delete: name another broker, "
+            f"{', '.join(sorted(there))}, which the tests would delete: use another broker, "
             "or delete them yourself if nobody needs them",
             returncode=4,
         )

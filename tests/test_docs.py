@@ -1,4 +1,4 @@
-"""What the documents name exists: files, headings, make targets, programs, settings and keys."""
+"""What the documents name exists: files, headings, make targets, programs, settings, keys."""
 
 import importlib
 import importlib.util
@@ -38,9 +38,9 @@ KEY: Final = re.compile(
     r"|(?:model|meta):[^\s\"'`|]*[^\s\"'`|:])"
 )
 ALL_OF_A_KIND: Final = frozenset({"model:*"})
-"""What users of Redis have a right to, as docs/redis.md shows it."""
+"""Rights of Redis users, as shown in docs/redis.md."""
 NOT_OURS: Final = frozenset({"venv", "pip"})
-"""Modules that the documents run and that belong to Python."""
+"""Modules of Python that the documents run."""
 
 
 def text_of(document: str) -> str:
@@ -48,7 +48,7 @@ def text_of(document: str) -> str:
 
 
 def code_in(text: str) -> list[str]:
-    """Return what a text shows as code: its fenced blocks and its spans."""
+    """Return the code in a text: its fenced blocks and its spans."""
     fenced = [match.group() for match in FENCE.finditer(text)]
     return fenced + CODE.findall(FENCE.sub("", text))
 
@@ -75,7 +75,7 @@ def broken(document: str, link: str) -> bool:
 
 
 def setting_names() -> set[str]:
-    """Return the environment variables that the settings classes of the programs read."""
+    """Return the environment variables of the programs' settings classes."""
     for program in PROGRAMS:
         for module in pkgutil.walk_packages([str(ROOT / program)], f"{program}."):
             if module.name.endswith("settings"):
@@ -94,7 +94,7 @@ def with_subclasses(settings: type[SharedSettings]) -> Iterator[type[SharedSetti
 
 
 def key_shapes() -> dict[str, re.Pattern[str]]:
-    """Return for each builder of the keyspace what its keys look like, without the namespace.
+    """Return the pattern of the keys of each keyspace builder, without the namespace.
 
     An argument may be shown as a value, as `<a name>` or as the `*` of a pattern.
     """

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGES = ("api", "archive", "contracts", "producers", "runtime", "stream_processors", "trainer")
 ELSEWHERE = ("runtime.archive.quality.", "trainer.spark")
-"""What needs an extra is looked at by its own tests."""
+"""Modules that need an extra are checked by their own tests."""
 MODULES = [
     module.name
     for package in PACKAGES

@@ -1,4 +1,4 @@
-"""Which servers the tests take where Docker answers, and where it does but runs nothing."""
+"""Which servers the tests choose if Docker works, and if it answers but runs nothing."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ def refusing(why: Exception) -> Iterator[Taken]:
 
 @contextlib.contextmanager
 def docker_that_runs_nothing() -> Iterator[str]:
-    """Yield the address of a Docker that says its version, and refuses all else."""
+    """Yield the address of a Docker that reports its version, and refuses everything else."""
 
     class Engine(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -76,7 +76,7 @@ def test_the_first_kind_that_starts_is_taken_and_the_reasons_are_named() -> None
         (ConnectionMode.gateway_ip, "the tests run in a container themselves: "),
     ],
 )
-def test_a_docker_that_answers_but_is_no_use_is_done_without(
+def test_a_docker_that_answers_but_cannot_run_containers_is_skipped(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: ConnectionMode, says: str
 ) -> None:
     for name in ("REDIS_URL", "TICKREC_TEST_STORE"):

@@ -123,7 +123,7 @@ async def test_lag_dead_letters_and_rates_are_those_of_the_log(
 
 @pytest.mark.integration
 @pytest.mark.kafka_only
-async def test_what_an_open_transaction_holds_back_is_lag_and_has_a_state_of_its_own(
+async def test_records_held_back_by_an_open_transaction_are_lag_with_their_own_state(
     serve: Serve,
     store_url: str,
     broker: str,

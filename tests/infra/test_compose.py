@@ -1,6 +1,6 @@
-"""docker-compose.yml, held against Compose, the programs and the servers, as far as no Docker goes.
+"""docker-compose.yml, checked against Compose, the programs and the servers, without Docker.
 
-Where Docker runs, `make compose-check` is the test of the rest.
+With Docker, `make compose-check` tests the rest.
 """
 
 import importlib.util
@@ -230,7 +230,7 @@ def test_what_scales_holds_no_port_or_name_of_the_host(service: str) -> None:
     assert all(volume.endswith(":ro") for volume in SERVICES[service].get("volumes", []))
 
 
-def test_the_api_reads_the_volume_that_the_archive_writes_once_it_is_told_to(
+def test_the_api_reads_the_archives_volume_if_configured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert given_archive() is None
@@ -311,7 +311,7 @@ def test_each_port_of_this_machine_can_be_moved_by_a_variable_that_the_file_name
         assert re.search(rf"^#.*\b{name}\b", COMPOSE_TEXT, re.MULTILINE), f"{name} is in no comment"
 
 
-def test_kafka_tells_clients_on_this_machine_the_port_that_it_was_moved_to() -> None:
+def test_kafka_advertises_its_moved_port_to_clients_on_this_machine() -> None:
     advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
 
     assert "HOST://localhost:${KAFKA_PORT:-9092}" in advertised.split(",")
@@ -382,9 +382,9 @@ def test_redis_starts_with_the_command_and_passes_its_health_check(tmp_path: Pat
     command = Command(name="redis", argv=argv, log=tmp_path / "redis.log")
     with running(Server(command, f"{LOOPBACK}:{port}", "Redis", healthy)):
         asked = [*client, "CONFIG", "GET", "appendonly"]
-        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
 
-    assert told.split() == ["appendonly", "yes"]
+    assert output.split() == ["appendonly", "yes"]
     assert not healthy()
 
 

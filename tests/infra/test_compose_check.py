@@ -1,4 +1,4 @@
-"""What the check of Compose makes of what it is told, without an engine."""
+"""How the Compose check judges its inputs, without an engine."""
 
 from collections import Counter
 from dataclasses import replace

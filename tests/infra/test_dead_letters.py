@@ -1,4 +1,4 @@
-"""What broke a rule can be looked at, corrected and published again."""
+"""Invalid records can be listed, corrected and republished."""
 
 import json
 import os
@@ -134,13 +134,13 @@ def test_a_line_has_the_value_as_it_can_be_edited(
 
 @pytest.mark.usefixtures("topology")
 def test_a_letter_that_was_published_twice_is_listed_once(broker: str) -> None:
-    for value, offset in ((BAD_QUOTE, 41), (BAD_QUOTE, 41), (b"of a topic made anew", 41)):
+    for value, offset in ((BAD_QUOTE, 41), (BAD_QUOTE, 41), (b"of a recreated topic", 41)):
         reject(broker, value, offset=offset)
     assert len(letters(broker)) == 2
 
 
 @pytest.mark.usefixtures("topology")
-def test_what_something_else_put_among_the_dead_letters_is_named(broker: str) -> None:
+def test_foreign_records_among_the_dead_letters_are_named(broker: str) -> None:
     producer = Producer({"bootstrap.servers": broker})
     producer.produce("quotes.dead-letters", b"x")
     assert producer.flush(PATIENCE_S) == 0
@@ -206,25 +206,25 @@ def test_corrected_lines_are_published_to_where_they_belong_whatever_their_key_w
         (b"\xff", "malformed"),
     ],
 )
-def test_a_line_that_breaks_a_rule_is_named(bad: bytes, says: str) -> None:
+def test_an_invalid_line_is_named(bad: bytes, says: str) -> None:
     with pytest.raises(republish.RepublishError, match=f"^line 2: .*{says}.*\nnothing was"):
         republish.read([GOOD_LINE, bad, GOOD_LINE])
 
 
-def test_of_many_lines_that_break_a_rule_some_are_named() -> None:
+def test_of_many_invalid_lines_some_are_named() -> None:
     with pytest.raises(republish.RepublishError, match=r"line 20: .*\nand 1980 lines more\n"):
         republish.read([b"{"] * 2_000)
 
 
 @pytest.mark.usefixtures("topology")
-def test_one_line_that_breaks_a_rule_keeps_all_from_being_published(broker: str) -> None:
+def test_one_invalid_line_prevents_publishing_all(broker: str) -> None:
     done = run(broker, "republish", "-", stdin=f"{GOOD_LINE.decode()}\n{{\n")
     assert done.returncode == 1
     assert "nothing was published" in done.stderr
     assert list(records(broker, QUOTES.name)) == []
 
 
-def test_what_the_broker_did_not_take_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_the_broker_did_not_accept_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(republish, "_TAKEN_WITHIN_S", 0.2)
     corrected = republish.read([GOOD_LINE, b"", GOOD_LINE])
     with pytest.raises(republish.RepublishError, match=r"2 of 2 records.*others.*: 1, 3$"):

@@ -1,4 +1,4 @@
-"""infra/docker/Dockerfile and what goes into the images, as far as it shows without Docker."""
+"""infra/docker/Dockerfile and the images' content, as far as testable without Docker."""
 
 import importlib.metadata
 import os

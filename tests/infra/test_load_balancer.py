@@ -66,7 +66,7 @@ class Door:
 
 
 class Load:
-    """Clients that do the same again and again, and count how often they did."""
+    """Clients that repeat an action, and count how often."""
 
     def __init__(self, clients: int, act: Callable[[int], None]) -> None:
         self._act = act
@@ -194,7 +194,7 @@ async def test_the_example_runs_as_a_script_through_nginx(
     )
     said = asyncio.create_task(script.communicate())
     async with worker(settings["REDIS_URL"], settings["NAMESPACE"]) as its:
-        for quotes in count(1):  # so that there is something to be told of
+        for quotes in count(1):  # so that there are events to send
             await its.write([(4, MINUTE_S, value(quotes))])
             if said in (await asyncio.wait([said], timeout=0.05))[0]:
                 break
@@ -205,7 +205,7 @@ async def test_the_example_runs_as_a_script_through_nginx(
     assert [line.split()[0] for line in lines] == kinds
 
 
-def test_no_write_is_sent_twice_though_the_process_that_had_it_is_killed(
+def test_no_write_is_sent_twice_even_if_its_process_is_killed(
     door: Door, client: httpx.Client, broker: str
 ) -> None:
     statuses: dict[int, int] = {}

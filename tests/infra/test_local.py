@@ -1,4 +1,4 @@
-"""The whole stack, as its commands run it: it answers, mends itself and leaves nothing behind."""
+"""The whole stack, run by its commands: it answers, repairs itself and leaves nothing behind."""
 
 import os
 import re
@@ -134,7 +134,7 @@ def test_the_demo_shows_a_plausible_answer_of_every_endpoint_until_ctrl_c(folder
 
 
 @pytest.mark.integration
-def test_the_stack_in_the_background_mends_itself_and_ends_with_down(
+def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     console: Console,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
@@ -175,7 +175,7 @@ def test_the_stack_in_the_background_mends_itself_and_ends_with_down(
 
 @pytest.mark.integration
 @pytest.mark.proof
-def test_a_program_that_hangs_is_shown_and_started_again(console: Console, folder: Path) -> None:
+def test_a_program_that_hangs_is_shown_and_restarted(console: Console, folder: Path) -> None:
     commands.up(console, folder, "tansu", 1, 0, simulated=False)
     api_url = report_of(folder).addresses["api"]
     # It answered its supervisor, who is less patient from then on.
@@ -192,7 +192,7 @@ def test_a_program_that_hangs_is_shown_and_started_again(console: Console, folde
 
 @pytest.mark.integration
 @pytest.mark.proof
-def test_a_stack_with_an_archive_answers_bars_that_redis_retains_no_more(
+def test_a_stack_with_an_archive_serves_bars_that_redis_no_longer_retains(
     console: Console,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
@@ -304,7 +304,7 @@ def test_a_full_disk_ends_no_stack(folder: Path) -> None:
     assert report_of(folder).at_s > before.at_s
 
 
-def test_a_start_that_takes_too_long_goes_on_and_says_so(
+def test_a_start_that_takes_too_long_continues_and_says_so(
     console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commands, "READY_WITHIN_S", 0)

@@ -48,7 +48,7 @@ def wheel(folder: Path, name: str) -> str:
 
 
 @pytest.mark.proof
-def test_where_uv_is_not_to_be_had_pip_installs_the_same(tmp_path: Path) -> None:
+def test_without_uv_pip_installs_the_same(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     (tmp_path / "Makefile").write_text(MAKEFILE)

@@ -1,4 +1,4 @@
-"""The status line adds up what the workers say."""
+"""The status line adds up the workers' metrics."""
 
 import math
 

@@ -246,7 +246,7 @@ def test_what_nginx_refuses_is_a_problem(
     assert answer.json()["status"] == status
 
 
-def test_an_address_that_asks_too_much_is_told_so(
+def test_an_address_over_its_limit_gets_a_429(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By a limit that a slow machine reaches, too.

@@ -1,4 +1,4 @@
-"""infra/prometheus and infra/grafana: they ask for what the programs really tell."""
+"""infra/prometheus and infra/grafana query metrics that the programs really expose."""
 
 import json
 import re
@@ -24,7 +24,7 @@ RECORDED: dict[str, Any] = yaml.safe_load((INFRA / "prometheus/click_through.yml
 PROMTOOL = shutil.which("promtool")
 
 OF_TARGETS = {"job", "instance"}
-"""Labels that Prometheus puts to each series of a process."""
+"""Labels that Prometheus adds to each series of a process."""
 WORDS = {
     *(
         "sum",
@@ -65,13 +65,13 @@ def recorded() -> dict[str, set[str]]:
 
 
 def series(registry: CollectorRegistry) -> dict[str, set[str]]:
-    """Return the names of the series that a registry tells, with their labels."""
-    told = {}
+    """Return the names of a registry's series, with their labels."""
+    exposed = {}
     for collector in list(registry._collector_to_names):
         for name in registry._collector_to_names[collector]:
             labels = labels_of(collector, name)
-            told[name] = labels | ({"le"} if name.endswith("_bucket") else set())
-    return told
+            exposed[name] = labels | ({"le"} if name.endswith("_bucket") else set())
+    return exposed
 
 
 def labels_of(collector: Any, name: str) -> set[str]:
@@ -82,7 +82,7 @@ def labels_of(collector: Any, name: str) -> set[str]:
     return {label for family in families for label in getattr(family, "_labelnames", ())}
 
 
-def told() -> dict[str, set[str]]:
+def exposed() -> dict[str, set[str]]:
     assert stream_processors.metrics.RECORDS
     of_api = Metrics().registry
     Keys(frozenset(), None, of_api)
@@ -91,7 +91,7 @@ def told() -> dict[str, set[str]]:
 
 
 def asked(expression: str) -> tuple[set[str], set[str]]:
-    """Return the names of series, and of labels, that an expression asks for."""
+    """Return the names of series and labels in an expression."""
     labels = set(re.findall(r"(\w+)\s*(?:=~|=|!=)\s*\"", expression))
     for group in re.findall(r"(?:by|on) \(([\w, ]+)\)", expression):
         labels |= set(group.replace(" ", "").split(","))
@@ -102,8 +102,8 @@ def asked(expression: str) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.parametrize("expression", expressions())
-def test_every_series_and_label_that_is_asked_for_is_told(expression: str) -> None:
-    metrics = told()
+def test_every_queried_series_and_label_is_exposed(expression: str) -> None:
+    metrics = exposed()
     names, labels = asked(expression)
 
     assert names
@@ -123,7 +123,7 @@ def test_prometheus_reads_every_file_of_rules() -> None:
     assert {*read} == there
 
 
-def test_what_is_asked_for_its_metrics_is_missed_when_it_is_down() -> None:
+def test_every_scrape_target_is_missed_when_it_is_down() -> None:
     configured = yaml.safe_load((INFRA / "prometheus/prometheus.yml").read_text())
     jobs = {each["job_name"] for each in configured["scrape_configs"]}
     down = next(rule["expr"] for rule in rules_of(ALERTS) if rule["alert"] == "ProcessDown")

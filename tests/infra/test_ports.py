@@ -1,4 +1,4 @@
-"""A port that was found free is still free when a server is started there."""
+"""A reserved port is still free when a server is started there."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""The smoke test takes good answers for good, and says what is wrong with the others."""
+"""The smoke test accepts good responses, and reports what is wrong with others."""
 
 import json
 import re
@@ -99,8 +99,8 @@ def asks(question: Question, endpoint: Endpoint) -> bool:
 
 
 def test_every_endpoint_of_the_table_is_asked() -> None:
-    unasked = [str(of) for of in TABLE if not any(asks(question, of) for question in ALL)]
-    assert unasked == []
+    missing = [str(of) for of in TABLE if not any(asks(question, of) for question in ALL)]
+    assert missing == []
 
 
 def test_every_question_has_a_good_answer_here() -> None:
@@ -109,7 +109,7 @@ def test_every_question_has_a_good_answer_here() -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_good_answer_is_taken_for_good(name: str) -> None:
+def test_a_good_answer_is_accepted(name: str) -> None:
     assert problem_of(name, ASKED[name].status, GOOD[name]) is None
 
 

@@ -1,4 +1,4 @@
-"""The starters of broker and store, and what the others rely on them for."""
+"""Starting broker and store, and the guarantees that others rely on."""
 
 import dataclasses
 import signal

@@ -1,4 +1,4 @@
-"""What the terminal shows is complete, and says first what is wrong."""
+"""Terminal output is complete, and shows problems first."""
 
 import doctest
 import io
@@ -49,7 +49,7 @@ def printed(show_it: Any) -> str:
 
 
 @pytest.mark.parametrize("module", [metrics, show, supervisor])
-def test_the_docstrings_tell_the_truth(module: ModuleType) -> None:
+def test_the_docstrings_examples_hold(module: ModuleType) -> None:
     assert doctest.testmod(module).failed == 0
 
 

@@ -1,4 +1,4 @@
-"""A process that ends is started again; nothing outlives its supervisor."""
+"""A process that ends is restarted; nothing outlives its supervisor."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ GRACE_S = 1
 
 
 class Clock:
-    """Time that passes only when told."""
+    """A clock that advances only on command."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -64,7 +64,7 @@ def until(condition: Callable[[], object], tick: Callable[[], object] = lambda: 
 SLEEPER = "import time; print('here', flush=True); time.sleep(600)"
 
 
-def test_a_process_that_dies_is_started_again_after_its_pause(
+def test_a_process_that_dies_is_restarted_after_its_pause(
     supervisor: Supervisor, clock: Clock, tmp_path: Path
 ) -> None:
     process = supervisor.add(python("sleeper", tmp_path, SLEEPER))
@@ -104,7 +104,7 @@ def test_the_pause_grows_while_a_process_keeps_dying_and_is_short_again_once_it_
 
 
 @pytest.mark.parametrize("has_answered", [True, False])
-def test_a_process_that_answers_no_more_is_killed_and_started_again(
+def test_a_process_that_no_longer_answers_is_killed_and_restarted(
     supervisor: Supervisor, clock: Clock, tmp_path: Path, *, has_answered: bool
 ) -> None:
     answers, asked = has_answered, []
@@ -129,7 +129,7 @@ def test_a_process_that_answers_no_more_is_killed_and_started_again(
     until(lambda: supervisor.statuses()[0].state is State.RUNNING, tick_later)
 
 
-def test_a_supervisor_that_stood_still_takes_nothing_for_hung(
+def test_a_paused_supervisor_takes_nothing_for_hung(
     supervisor: Supervisor, clock: Clock, tmp_path: Path
 ) -> None:
     asked: list[float] = []

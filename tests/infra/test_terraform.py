@@ -1,4 +1,4 @@
-"""What of infra/terraform can be tried without OpenTofu; `make terraform-check` does the rest."""
+"""Tests of infra/terraform without OpenTofu; `make terraform-check` does the rest."""
 
 import re
 from collections.abc import Iterator
@@ -115,9 +115,9 @@ def test_bindings_without_the_classes_of_their_blocks_are_refused() -> None:
 @pytest.fixture
 def tickrec_url(cluster_url: str) -> Iterator[str]:
     """URL of a cluster for the user that redis.tf describes."""
-    told = re.search(r"access_string = join\(.*?\[(.*?)\]\)", _read("redis.tf"), re.DOTALL)
-    assert told is not None
-    rules = re.findall(r'"([^"]+)"', told[1])
+    found = re.search(r"access_string = join\(.*?\[(.*?)\]\)", _read("redis.tf"), re.DOTALL)
+    assert found is not None
+    rules = re.findall(r'"([^"]+)"', found[1])
     with redis.Redis.from_url(cluster_url) as node:
         node.execute_command("ACL SETUSER", "tickrec", ">a-password", *rules)
         yield cluster_url.replace("redis://", "redis://tickrec:a-password@")
@@ -203,7 +203,7 @@ def test_each_kind_of_data_has_a_key_of_its_own() -> None:
     assert set(re.findall(r"^    (\w+) +=", made, re.MULTILINE)) == set().union(*keys.values())
 
 
-def test_an_alarm_tells_of_what_reports_nothing() -> None:
+def test_missing_data_raises_an_alarm() -> None:
     alarms = _read("alarms.tf")
     watched = re.findall(r"^    ([\w-]+) = \{\n(.*?)^    \}", alarms, re.MULTILINE | re.DOTALL)
     silent = {
@@ -223,8 +223,8 @@ def test_the_overlay_for_aws_leaves_no_example_of_the_archive_in_place() -> None
     file = KUBERNETES / "overlays/production/kustomization.yaml"
     examples = yaml.safe_load(file.read_text())["configMapGenerator"][0]["literals"]
     names = {one.partition("=")[0] for one in examples}
-    told = set(re.findall(r'"((?:ARCHIVE|AWS)_\w+)=', _read("outputs.tf")))
-    assert told == {name for name in names if name.startswith(("ARCHIVE_", "AWS_"))}
+    found = set(re.findall(r'"((?:ARCHIVE|AWS)_\w+)=', _read("outputs.tf")))
+    assert found == {name for name in names if name.startswith(("ARCHIVE_", "AWS_"))}
 
 
 def test_the_amounts_in_the_docs_are_those_of_the_sizes() -> None:
@@ -239,7 +239,7 @@ def test_the_amounts_in_the_docs_are_those_of_the_sizes() -> None:
         machines = f"{of['nodes_min']} to {of['nodes_max']} x {of['node_type']}"
         alarms = 2 + 3 * brokers + 3 * shards * per_shard
         row = f"| {size} | {kafka} | {nodes} | {machines} | {of['nat_gateways']} | {alarms} |"
-        assert row in doc, f"docs/aws.md lacks {row}"
+        assert row in doc, f"docs/aws.md does not have {row}"
 
 
 def _manifests() -> set[tuple[str, str | None]]:
@@ -253,7 +253,7 @@ def _manifests() -> set[tuple[str, str | None]]:
 
 
 def _block(opening: str, text: str) -> str:
-    """Return what stands from an opening to the brace that closes it."""
+    """Return the text from an opening to its closing brace."""
     start = text.index(opening)
     depth, end = 0, text.index("{", start)
     while True:

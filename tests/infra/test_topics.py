@@ -1,4 +1,4 @@
-"""The topics are made once, and their partitions are noted once and for all."""
+"""The topics are created once, and their partitions are recorded permanently."""
 
 import os
 import subprocess
@@ -124,7 +124,7 @@ def test_another_number_than_the_broker_has_is_refused(
 
 
 @pytest.mark.usefixtures("no_topics")
-def test_closed_bars_have_as_many_partitions_as_quotes_whoever_says_how_many(
+def test_closed_bars_have_as_many_partitions_as_quotes_wherever_the_number_is_from(
     client: Admin, store: Store, keyspace: Keyspace
 ) -> None:
     ensure(client, store, keyspace, {QUOTES.name: 3})
@@ -141,7 +141,7 @@ def test_closed_bars_have_as_many_partitions_as_quotes_whoever_says_how_many(
 
 
 @pytest.mark.usefixtures("no_topics")
-def test_topics_made_anew_with_another_number_than_redis_notes_are_refused(
+def test_topics_recreated_with_another_number_than_in_redis_are_refused(
     client: Admin, store: Store, keyspace: Keyspace, namespace: str
 ) -> None:
     ensure(client, store, keyspace, {INTERACTIONS.name: 2})
@@ -276,7 +276,7 @@ def test_more_acknowledgements_than_replicas_are_refused(
 
 @pytest.mark.kafka_only
 @pytest.mark.parametrize("command", ["continue", "start-over"])
-def test_a_persons_word_on_a_topic_of_another_id_concerns_the_partitions_that_have_another(
+def test_an_operators_decision_on_a_topic_concerns_only_partitions_with_another_id(
     client: Admin, store: Store, namespace: str, keyspace: Keyspace, broker: str, store_url: str,
     no_topics: None, command: str,
 ) -> None:  # fmt: skip

@@ -1,4 +1,4 @@
-""".github: what the workflows may do, what they start from, and that they name what is there."""
+""".github: the workflows' permissions, pinned actions and images, and existing targets."""
 
 import hashlib
 import os
@@ -158,7 +158,7 @@ def images_of_others(folder: Path) -> list[tuple[str, str]]:
     return re.findall(r"^(?:FROM|    image:) (?!tickrec/)([^@\s]+)@?(\S*)", texts, re.MULTILINE)
 
 
-def test_images_of_others_get_the_digest_that_the_registry_says_and_later_the_next_one(
+def test_third_party_images_get_the_registrys_digest_and_later_the_next_one(
     pinned: Any, tmp_path: Path
 ) -> None:
     plain = [re.sub(r"@sha256:\w+", "", (ROOT / name).read_text()) for name in PINNED]

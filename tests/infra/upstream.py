@@ -1,4 +1,4 @@
-"""A stand-in for an API process, so that nginx has something to pass requests to.
+"""A stub of an API process, for nginx to pass requests to.
 
 `python upstream.py PORT` answers with the headers that it got and how often each path was asked of
 it. A header `X-Takes-S` says how long an answer takes. Paths under `/busy` answer 503 with

@@ -1,4 +1,4 @@
-"""The overlays as kustomize puts them together, each rendered once."""
+"""The overlays as built by kustomize, each rendered once."""
 
 import shutil
 import subprocess
@@ -27,7 +27,7 @@ class Rendered(NamedTuple):
         return {name: each["spec"] for name, each in self.templates().items()}
 
     def templates(self) -> dict[str, Object]:
-        """Return what each program's pods are made of, by its name."""
+        """Return each program's pod template, by its name."""
         return {
             name: (each["spec"]["jobTemplate"] if kind == "CronJob" else each)["spec"]["template"]
             for (kind, name), each in self.objects.items()
@@ -58,7 +58,7 @@ def rendered(name: str) -> Rendered:
 
 
 def plain_variables(overlay: Rendered, name: str) -> dict[str, str]:
-    """Return the variables whose values stand in the manifests."""
+    """Return the variables with values in the manifests."""
     container = overlay.pods()[name]["containers"][0]
     maps = [source["configMapRef"] for source in container["envFrom"] if "configMapRef" in source]
     values: dict[str, str] = {}
@@ -73,7 +73,7 @@ def plain_variables(overlay: Rendered, name: str) -> dict[str, str]:
 
 
 def secret_variables(overlay: Rendered, name: str) -> set[str]:
-    """Return the names of those that secrets give."""
+    """Return the names of variables from secrets."""
     container = overlay.pods()[name]["containers"][0]
     named = {
         one["name"]

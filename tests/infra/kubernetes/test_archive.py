@@ -1,4 +1,4 @@
-"""The archive in a cluster: what it may reach, how it is watched and stopped, and who reads it."""
+"""The archive in a cluster: what it may reach, its monitoring and stopping, and its readers."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ from tests.infra.test_compose import SETTINGS
 
 _LIBRARIES_MIB = 256
 _COMPACTION_MIB = 512
-"""What is sorted at once, with its copies, and the libraries."""
+"""Memory for a sorted buffer with its copies, and the libraries."""
 READS_S3 = {"api", "archive", "maintenance"}
 _CREDENTIALS = "169.254.170.23/32"
-"""Where EKS's agent gives a pod the credentials of its role."""
+"""Where EKS's agent serves a pod's role credentials."""
 
 
 @pytest.fixture(scope="module", params=sorted(WITH_AN_ARCHIVE))
@@ -28,9 +28,9 @@ def archived(request: pytest.FixtureRequest) -> Any:
 
 
 def of_the_archive(overlay: Any, program: str) -> dict[str, str]:
-    """Return what a program is told of the archive."""
-    told = plain_variables(overlay, program)
-    return {name: told[name] for name in told if name.startswith(("ARCHIVE_", "AWS_"))}
+    """Return a program's settings of the archive."""
+    settings = plain_variables(overlay, program)
+    return {name: settings[name] for name in settings if name.startswith(("ARCHIVE_", "AWS_"))}
 
 
 def mebibytes(quantity: str) -> int:
@@ -82,13 +82,13 @@ def test_without_tls_they_ask_for_nothing_but_their_credentials(archived: Any) -
                 assert rule["ports"] == [{"protocol": "TCP", "port": 80}]
 
 
-def test_of_the_archive_nobody_may_ask_anything_but_metrics(archived: Any) -> None:
+def test_the_archive_accepts_requests_for_metrics_only(archived: Any) -> None:
     (rule,) = allowed(archived, "archive", "ingress")
 
     assert rule["ports"] == [{"port": "metrics"}]
 
 
-def test_each_runs_as_an_account_of_its_own_and_nobody_else_as_one_of_them(archived: Any) -> None:
+def test_each_runs_as_its_own_account_and_nothing_else_does(archived: Any) -> None:
     accounts = {name: pod.get("serviceAccountName") for name, pod in archived.pods().items()}
 
     assert {name: one for name, one in accounts.items() if one} == {
@@ -121,9 +121,9 @@ def test_where_the_archive_is_changes_nothing_for_others(
     archived: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without = SETTINGS[name]()
-    told = of_the_archive(archived, name)
-    assert told
-    for key, value in told.items():
+    settings = of_the_archive(archived, name)
+    assert settings
+    for key, value in settings.items():
         monkeypatch.setenv(key, value)
 
     assert SETTINGS[name]() == without
@@ -134,7 +134,7 @@ def test_where_the_archive_is_changes_nothing_for_others(
     [(None, set()), ("Glue", {"readinessProbe"})],
     ids=["all is well", "Glue is away"],
 )
-def test_while_glue_is_away_it_is_not_ready_and_not_started_again(
+def test_while_glue_is_unreachable_it_is_not_ready_and_not_restarted(
     archived: Any, waits_for: str | None, fail: set[str]
 ) -> None:
     state, port = State(), free_port()
@@ -150,7 +150,7 @@ def test_while_glue_is_away_it_is_not_ready_and_not_started_again(
     assert {name for name, status in answers.items() if status == 503} == fail
 
 
-def test_it_is_given_the_time_to_commit_that_it_gives_itself(archived: Any) -> None:
+def test_its_grace_period_covers_its_own_commit_timeout(archived: Any) -> None:
     assert archived.pods()["archive"]["terminationGracePeriodSeconds"] >= STALLED_AFTER_S
 
 
@@ -181,7 +181,7 @@ def test_a_single_pod_holds_up_no_nodes_drain(archived: Any) -> None:
         assert not is_selected(budget["spec"]["selector"], labels(archived, "archive"))
 
 
-def test_maintenance_is_a_job_of_its_own_of_which_one_runs_at_a_time(archived: Any) -> None:
+def test_maintenance_is_a_separate_job_that_runs_one_at_a_time(archived: Any) -> None:
     job = archived.objects["CronJob", "maintenance"]["spec"]
     (container,) = archived.pods()["maintenance"]["containers"]
 

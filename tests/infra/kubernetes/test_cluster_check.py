@@ -1,4 +1,4 @@
-"""What the check of a cluster measures with, without a cluster."""
+"""The cluster check's measurements, without a cluster."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def sample(at_s: float, *, wanted: int, fresh_s: float | None = 1.0) -> Sample:
     return Sample(at_s, 100.0, {"quotes": 5}, wanted, wanted, fresh_s, 1.0, 0.0)
 
 
-def test_a_record_is_as_old_as_the_look_that_first_saw_it() -> None:
+def test_a_record_is_as_old_as_the_poll_that_first_saw_it() -> None:
     freshness = Freshness()
     freshness.note_ends(0.0, {P: 0})
     freshness.note_positions(0.0, {P: 0})
@@ -42,7 +42,7 @@ def test_a_record_is_as_old_as_the_look_that_first_saw_it() -> None:
     assert freshness.waiting_s(3.5) == 0.0
 
 
-def test_a_quantile_counts_records_not_looks() -> None:
+def test_a_quantile_counts_records_not_polls() -> None:
     freshness = Freshness()
     freshness.note_positions(0.0, {P: 0})
     freshness.note_ends(1.0, {P: 1})
@@ -121,7 +121,7 @@ def test_a_worker_gets_its_pods_name_and_none_of_its_addresses() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for a process's clock")
-def test_a_process_that_had_its_share_is_stopped_and_goes_on_afterwards() -> None:
+def test_a_process_that_used_its_share_is_stopped_and_continues_afterwards() -> None:
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         with Quota(0.001) as quota:

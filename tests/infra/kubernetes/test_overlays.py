@@ -1,4 +1,4 @@
-"""infra/kubernetes, every overlay of it, held against the schemas and the programs."""
+"""Every overlay of infra/kubernetes, checked against the schemas and the programs."""
 
 import base64
 import os
@@ -116,9 +116,7 @@ def test_the_programs_take_the_values(
 
 
 @each_of(set(SETTINGS))
-def test_secrets_stand_in_no_map_and_are_given_to_those_who_use_them(
-    overlay: Any, name: str
-) -> None:
+def test_secrets_are_in_no_map_and_only_given_to_their_users(overlay: Any, name: str) -> None:
     assert not OF_SECRETS & plain_variables(overlay, name).keys()
     assert ("REDIS_URL" in secret_variables(overlay, name)) == (name not in WITHOUT_REDIS)
 

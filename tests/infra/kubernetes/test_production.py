@@ -1,4 +1,4 @@
-"""The overlay for a large cluster: what scales, what spreads, who may ask whom."""
+"""The overlay for a large cluster: scaling, spreading, and network policies."""
 
 import re
 from pathlib import Path

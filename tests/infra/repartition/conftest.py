@@ -1,4 +1,4 @@
-"""Topics of two partitions, others with more that they are copied into, and what is in them."""
+"""Topics of two partitions, larger ones that they are copied into, and their records."""
 
 import contextlib
 import random
@@ -99,7 +99,7 @@ def grown(old: Pipeline, store_url: str) -> Iterator[Grown]:
 
 
 def market(draw: random.Random, n: int, end_ms: int) -> Iterator[Record]:
-    """Yield quotes and events of the last hours, out of order, and what becomes of users."""
+    """Yield quotes and events of the last hours, out of order, and users' removals."""
     for k in range(n):
         quote = Quote(
             instrument_id=draw.choice(INSTRUMENT_IDS),
@@ -124,7 +124,7 @@ def market(draw: random.Random, n: int, end_ms: int) -> Iterator[Record]:
 
 
 def rejected(draw: random.Random, now_ms: int) -> Iterator[Record]:
-    """Yield records that the workers put into the dead letters, some of which would fit later."""
+    """Yield records that the workers reject, some of which would be valid later."""
     for i in INSTRUMENT_IDS:
         quote = encode(Quote(instrument_id=i, price=7, size=1, ts=now_ms))
         yield QUOTES.name, b"%d" % i, quote, 1 - instrument_partition(i, 2)
@@ -137,7 +137,7 @@ def rejected(draw: random.Random, now_ms: int) -> Iterator[Record]:
 
 
 def take_out_users(pipeline: Pipeline, now_ms: int) -> None:
-    """Take users out who have been away since some time, as the workers do."""
+    """Remove inactive users, as the workers do."""
     producer = Producer(
         {"bootstrap.servers": pipeline.broker, "partitioner": LIBRDKAFKA_PARTITIONER}
     )
@@ -149,7 +149,7 @@ def take_out_users(pipeline: Pipeline, now_ms: int) -> None:
 
 @contextlib.contextmanager
 def open_transaction(old: Pipeline, instrument_id: int) -> Iterator[None]:
-    """Write to a partition of quotes, and take it back when the block ends."""
+    """Write to a partition of quotes, and abort when the block ends."""
     producer = Producer(
         {
             "bootstrap.servers": old.broker,

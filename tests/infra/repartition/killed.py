@@ -1,4 +1,4 @@
-"""Copies, and is killed with -9 in a transaction: some of its records are written, none committed.
+"""A copy that is killed with -9 in a transaction: some records are written, none committed.
 
 `python -m tests.infra.repartition.killed FROM_PREFIX [WAREHOUSE]`: with an archive, among its rows.
 """
@@ -17,7 +17,7 @@ from runtime.settings import SharedSettings, read_settings
 
 AT_ONCE = 1_000
 COMMITTED = 3 * AT_ONCE
-"""Records that are copied before."""
+"""Records copied before that."""
 
 
 class Killed(copying._Copier):

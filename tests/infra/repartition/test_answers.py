@@ -44,7 +44,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.proof
 
 
 def misnamed(now_ms: int) -> Iterator[Record]:
-    """Yield records whose keys are wrong or none, and that are folded all the same."""
+    """Yield records with wrong or missing keys that are still folded."""
     for i in INSTRUMENT_IDS:
         quote = Quote(instrument_id=i, price=1 + i / 4, size=1, ts=now_ms - i * MINUTE_MS)
         yield QUOTES.name, None, encode(quote), instrument_partition(i, 2)
@@ -52,7 +52,7 @@ def misnamed(now_ms: int) -> Iterator[Record]:
 
 
 def kill_in_a_transaction(grown: Grown) -> None:
-    """Copy until the copy is killed with records written and not committed."""
+    """Copy until the copy is killed with written, uncommitted records."""
     command = grown.command("killed", "tests.infra.repartition.killed", "")
     assert start(command).wait(PATIENCE_S) == -signal.SIGKILL, command.log.read_text()
     ends = [
@@ -67,12 +67,12 @@ def log_ends(grown: Grown, topic: Topic, isolation: IsolationLevel) -> int:
     name = grown.kafka.topic(topic.name)
     tps = [TopicPartition(name, number) for number in range(SIZES[topic.name])]
     asked = dict.fromkeys(tps, OffsetSpec.latest())
-    told = client.list_offsets(asked, isolation_level=isolation, request_timeout=30)
-    return sum(one.result().offset for one in told.values())
+    ends = client.list_offsets(asked, isolation_level=isolation, request_timeout=30)
+    return sum(one.result().offset for one in ends.values())
 
 
 def state(pipeline: Pipeline) -> dict[str, Any]:
-    """Return all that the workers keep, read where readers look, but for the offsets."""
+    """Return all state of the workers, read where readers look, without offsets."""
     keys, topology = pipeline.keyspace, pipeline.topology
     found: dict[str, Any] = {"counts": pipeline.gram()}
     for i in INSTRUMENT_IDS:
@@ -123,7 +123,7 @@ def answers(pipeline: Pipeline) -> dict[str, Any]:
         return {path: client.get(path).json() for path in asked}
 
 
-def test_answers_are_the_same_with_more_partitions_though_the_copy_was_killed(
+def test_answers_are_the_same_with_more_partitions_even_if_the_copy_was_killed(
     old: Pipeline, grown: Grown
 ) -> None:
     seed = random.randrange(2**32)

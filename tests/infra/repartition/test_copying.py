@@ -1,4 +1,4 @@
-"""A copy has every record once, in order, or says what is in its way."""
+"""A copy has every record once, in order, or reports what prevents it."""
 
 import random
 import re
@@ -87,7 +87,7 @@ def test_keys_have_their_records_in_order_with_headers_and_times(
         assert copied[topic.name].records == sum(map(len, before.values())) > 0
 
 
-def test_what_the_workers_rejected_is_left_out(old: Pipeline, grown: Grown) -> None:
+def test_records_the_workers_rejected_are_skipped(old: Pipeline, grown: Grown) -> None:
     now_ms = time.time_ns() // 1_000_000
     bad = list(rejected(random.Random(1), now_ms))
     old.publish_raw(bad)
@@ -118,7 +118,7 @@ def test_a_second_copy_ends_the_first(old: Pipeline, grown: Grown) -> None:
     assert by_key(grown.kafka, QUOTES).keys() == {b"4", b"%d" % here}
 
 
-def test_topics_that_somebody_wrote_to_are_not_copied_into(old: Pipeline, grown: Grown) -> None:
+def test_topics_with_other_records_are_not_copied_into(old: Pipeline, grown: Grown) -> None:
     old.publish_raw(quote_records(10))
     grown.publish_raw(quote_records(1))
     with pytest.raises(CopyError, match="quotes has 1 records already"):
@@ -126,7 +126,7 @@ def test_topics_that_somebody_wrote_to_are_not_copied_into(old: Pipeline, grown:
     assert written(grown) == 1
 
 
-def test_it_says_how_much_kafka_deleted_between_two_copies(old: Pipeline, grown: Grown) -> None:
+def test_it_reports_how_much_kafka_deleted_between_two_copies(old: Pipeline, grown: Grown) -> None:
     old.publish_raw(quote_records(10))
     grown.copy()
     old.publish_raw(quote_records(10))
@@ -138,7 +138,7 @@ def test_it_says_how_much_kafka_deleted_between_two_copies(old: Pipeline, grown:
     assert (copied.records, copied.deleted) == (7, 3)
 
 
-def test_it_says_which_partition_an_open_transaction_holds_back(
+def test_it_names_the_partition_that_an_open_transaction_holds_back(
     old: Pipeline, grown: Grown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partition = instrument_partition(4, 2)
@@ -152,7 +152,7 @@ def test_it_says_which_partition_an_open_transaction_holds_back(
     assert grown.copy()["quotes"].records == 0
 
 
-def test_the_command_says_what_was_copied(old: Pipeline, grown: Grown) -> None:
+def test_the_command_reports_what_was_copied(old: Pipeline, grown: Grown) -> None:
     old.publish_raw(quote_records(10))
     said = grown.run("infra.repartition", "--from-prefix", "")
     assert said.splitlines()[1].split() == [
@@ -161,7 +161,7 @@ def test_the_command_says_what_was_copied(old: Pipeline, grown: Grown) -> None:
 
 
 @pytest.mark.usefixtures("old")
-def test_wrong_prefixes_are_told(grown: Grown) -> None:
+def test_wrong_prefixes_are_errors(grown: Grown) -> None:
     kafka = grown.kafka
     elsewhere = kafka.model_copy(update={"prefix": "none."})
     for into, from_prefix, error in (
@@ -174,7 +174,7 @@ def test_wrong_prefixes_are_told(grown: Grown) -> None:
 
 
 @pytest.mark.usefixtures("old")
-def test_rights_that_are_lacking_are_named(guarded: Guarded, grown: Grown) -> None:
+def test_missing_rights_are_named(guarded: Guarded, grown: Grown) -> None:
     kafka = guarded.config("operator", prefix=grown.kafka.prefix)
     with pytest.raises(RightsError, match=r"operator lacks .*READ on topic feedback"):
         copy(kafka, "", lambda *_: None)
