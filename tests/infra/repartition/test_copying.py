@@ -176,7 +176,7 @@ def test_wrong_prefixes_are_errors(grown: Grown) -> None:
 @pytest.mark.usefixtures("old")
 def test_missing_rights_are_named(guarded: Guarded, grown: Grown) -> None:
     kafka = guarded.config("operator", prefix=grown.kafka.prefix)
-    with pytest.raises(RightsError, match=r"operator lacks .*READ on topic feedback"):
+    with pytest.raises(RightsError, match=r"operator is missing .*READ on topic feedback"):
         copy(kafka, "", lambda *_: None)
 
 
