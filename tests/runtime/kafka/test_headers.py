@@ -99,5 +99,5 @@ def test_a_copy_leaves_it_out(read: list[Message]) -> None:
 
 def test_among_dead_letters_it_is_one_that_no_worker_wrote(read: list[Message]) -> None:
     assert "not written by a worker" in letter_of(read[1], "quotes.dead-letters").reason
-    with pytest.raises(brokers.BrokerError, match="something else than the stream processors"):
+    with pytest.raises(brokers.BrokerError, match="not written by the stream processors"):
         dead_letters._headers(read[1])
