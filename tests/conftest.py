@@ -8,9 +8,9 @@ Fixtures:
 - `guarded` (session): the same broker at other addresses, where its users log in.
 - `namespace` (function): a fresh one, so that no key or consumer group is shared with other tests.
 - `topics` (function): a factory; `topics()` recreates all topics of `contracts.topics`, empty from
-offset 0, two partitions each, and notes them in Redis for the test's namespace; `topics(quotes=4)`
-with another number. All tests of a session share the topics' names, so anything a test leaves
-running must no longer write to them.
+  offset 0, two partitions each, and notes them in Redis for the test's namespace;
+  `topics(quotes=4)` with another number. All tests of a session share the topics' names, so
+  anything a test leaves running must no longer write to them.
 - `topology` (function): what `topics()` returns, for tests that need no other number.
 
 The broker is the first available one of these, and the run's summary says which, and why:

@@ -3,7 +3,7 @@
 ```
 assigned -> CLAIMING -> RESUMING -> FOLDING <-> FLUSHING
                ^                        |           |
-               +--- the log or the store was replaced +
+               +- the log or store was replaced ----+
 ```
 
 It ends as REVOKED by Kafka's group, REPLACED by another worker's claim unless the group confirms

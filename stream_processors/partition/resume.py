@@ -4,16 +4,16 @@ The rules, in order:
 
 - Redis has no position: it lost everything, or never had one. Start at the log's beginning.
 - The topic's id in Kafka differs from the position's: the topic was recreated. Raise the
-incarnation and start at the beginning. (Whether it is a copy with the same records was checked
-before, see `last_record`.)
+  incarnation and start at the beginning. (Whether it is a copy with the same records was checked
+  before, see `last_record`.)
 - The log no longer reaches back to the position: resume at its earliest record, and report how many
-are missing.
+  are missing.
 - The log, or its part from the last record's leader, ends before the position, and a fetch there
-was refused, or returned records of another leader: Kafka lost acknowledged records, as after an
-unclean leader election. What was folded stays; new records reuse offsets, so raise the incarnation
-and resume where the log was cut.
+  was refused, or returned records of another leader: Kafka lost acknowledged records, as after an
+  unclean leader election. What was folded stays; new records reuse offsets, so raise the
+  incarnation and resume where the log was cut.
 - Otherwise resume at the position. An end below it proves nothing: the broker asked may be behind,
-and Tansu 0.6 always reports an end that is too low.
+  and Tansu 0.6 always reports an end that is too low.
 """
 
 from collections.abc import Mapping

@@ -3,14 +3,14 @@
 Subclasses Faust's aiokafka driver. Changes, and reasons:
 
 - `getmany` yields one message per partition and fetch, of partitions that have room for it: a full
-partition does not block the others.
+  partition does not block the others.
 - `perform_seek` only starts the assigned partitions: Faust waits for it, with a timeout, before it
-delivers anything. Each partition claims its state when it can, and then calls `seek_to`.
+  delivers anything. Each partition claims its state when it can, and then calls `seek_to`.
 - Positions are stored with the values that they cover; Kafka's committed offsets are telemetry.
 - The result of a fetch names the partition's life that requested it, so that records fetched before
-a rebalance are never taken for later ones.
+  a rebalance are never taken for later ones.
 - Records of aborted transactions are not delivered, and an offset out of range is reported: nothing
-silently restarts at the log's beginning.
+  silently restarts at the log's beginning.
 - A fetch waits for `_FETCH_MIN_BYTES`, but no longer than `_FETCH_MAX_WAIT_MS`.
 - `ack` only ends the wait of a rebalance; `force_commit` commits the flushed positions. Faust's
   bookkeeping of acked offsets and gaps would cost a list entry for each record.

@@ -1,7 +1,7 @@
 """Whole programs against a real broker and store, started as their users start them.
 
 - `pipeline` (function): recreated topics, its own namespace, and methods to start workers, to
-publish, and to wait until everything published is in Redis.
+  publish, and to wait until everything published is in Redis.
 """
 
 import asyncio
