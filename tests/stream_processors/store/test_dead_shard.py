@@ -91,7 +91,7 @@ async def test_a_worker_starts_without_a_dead_shard_and_only_the_partitions_of_t
             assert (await waiting)["epoch"]
             await client.aclose()
     assert not of_ailing
-    assert any("is away" in entry["event"] for entry in logs)
+    assert any("unreachable" in entry["event"] for entry in logs)
 
 
 async def test_a_reachable_shard_folded_with_other_settings_is_still_refused_at_the_start(
