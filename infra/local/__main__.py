@@ -51,7 +51,7 @@ Archive = Annotated[
 def demo(
     broker: StartedBroker = "tansu", workers: Workers = 1, api_port: UsualApiPort = None
 ) -> None:
-    """Start the stack with simulated quotes and events, show answers, go on until Ctrl-C."""
+    """Start the stack with simulated quotes and events, show responses, run until Ctrl-C."""
     with _errors_said():
         try:
             commands.demo(console, HOME / "demo", broker, workers, api_port)

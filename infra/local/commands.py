@@ -102,7 +102,7 @@ def demo(
             show.keys(console, stack.store.address, looked)
             _print_processes(console, folder)
             console.print(
-                f"\nAll of this took {time.monotonic() - began:.0f} s, and goes on until Ctrl-C.\n"
+                f"\nAll of this took {time.monotonic() - began:.0f} s, and it runs until Ctrl-C.\n"
                 f"Page {stack.api_url}/   docs {stack.api_url}/docs\n"
             )
             _watch(console, running, store, client)
@@ -247,7 +247,7 @@ def _await_api(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) -> 
 
 def _goes_on(supervisor: subprocess.Popen[bytes], folder: Path) -> str:
     return (
-        f"the stack goes on in the background, as process {supervisor.pid}: `status` shows it, "
+        f"the stack keeps running in the background, process {supervisor.pid}: `status` shows it, "
         f"`down` stops it, its logs are in {folder}"
     )
 

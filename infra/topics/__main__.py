@@ -116,7 +116,7 @@ def republish(
         typer.Argument(help="lines of `dead-letters --json`, corrected; - for standard input"),
     ],
 ) -> None:
-    """Publish dead letters again, corrected: all of them, or none if one still breaks a rule."""
+    """Republish corrected dead letters: all of them, or none if one is still invalid."""
     with _refusing():
         settings = read_settings(GivenSettings)
         corrected = corrections.read(file, settings.input_rules())
@@ -127,24 +127,24 @@ def republish(
 
 @app.command("continue")
 def go_on(topic: Annotated[str, typer.Argument(help="that is a copy, say quotes")]) -> None:
-    """Have workers go on at their positions in a topic of another id: it has the same records."""
+    """Make workers resume at their positions in a topic of another id: it has the same records."""
     with _refusing():
         settings = read_settings(SharedSettings)
         client, store = _connect_patiently(settings)
         of = moved.go_on(client, store, Keyspace(settings.namespace), _parse_topic(topic))
-    results.print(f"{_named(of)} of {topic} go on at their positions: start the workers again")
+    results.print(f"{_named(of)} of {topic} resume at their positions: restart the workers")
 
 
 @app.command("start-over")
 def start_over(
     topic: Annotated[str, typer.Argument(help="whose records are to count again, say quotes")],
 ) -> None:
-    """Have workers count a topic of another id from its beginning, on top of what is stored."""
+    """Make workers count a topic of another id from its beginning, on top of what is stored."""
     with _refusing():
         settings = read_settings(SharedSettings)
         client, store = _connect_patiently(settings)
         of = moved.start_over(client, store, Keyspace(settings.namespace), _parse_topic(topic))
-    results.print(f"{_named(of)} of {topic} start over: start the workers again")
+    results.print(f"{_named(of)} of {topic} start over: restart the workers")
 
 
 def _named(partitions: list[int]) -> str:

@@ -119,7 +119,7 @@ CASES = {
         quiet={ARCHIVE_UP: "1x8 0x30", UP: "1x40"},
         labels={"job": "archive"},
         at="25m",
-        summary="no process of archive is to be found, though there was one within a week",
+        summary="no process of archive was found, although there was one within a week",
     ),
     "ProcessDown": Case(
         fires={UP: "1x8 0x9"},
@@ -157,7 +157,7 @@ CASES = {
         quiet={STOPPED: "0x20", FOLDING: "8x20"},
         labels=QUOTES,
         summary=(
-            "quotes: a partition stopped, as only a person can decide what to do; its worker's "
+            "quotes: a partition stopped and needs an operator; its worker's "
             "/health says which one, and why"
         ),
     ),
@@ -209,7 +209,7 @@ CASES = {
         fires={"trainer_corrupt_values": "3x20"},
         quiet={"trainer_corrupt_values": "3x5 0x20"},
         summary=(
-            "the trainer leaves out 3 counts or histories that are not as workers write them; its "
+            "the trainer skips 3 invalid counts or histories; its "
             "log names the keys: repair or delete them"
         ),
     ),
@@ -220,7 +220,7 @@ CASES = {
         labels={"what": "withdrawn"},
         at="120m",
         summary=(
-            "too little was seen of a canary to say whether it is worse, so what is served gets "
+            "a canary had too little data to say whether it is worse, so the served lists get "
             "older; raise `share` or `minutes_most` in the canary rules"
         ),
     ),
@@ -240,19 +240,19 @@ CASES = {
         quiet={KEYS_FILE: "0x9 1 0x9"},
         labels={"job": "api", "instance": "api-1:8000"},
         summary=(
-            "api-1:8000 cannot use API_KEYS_FILE as it is now: the keys that it had before still "
+            "api-1:8000 cannot use API_KEYS_FILE in its current state: the previous keys still "
             "hold, and this process would not start again"
         ),
     ),
     "ApiFails": Case(
         fires=requests("0+2x20", "0+98x20"),
         quiet=requests("0+1x20", "0+199x20"),
-        summary="over 1 % of the API's answers are errors of its own",
+        summary="over 1 % of the API's responses are its own errors",
     ),
     "ApiSlow": Case(
         fires=answers("0+98x20", "0+100x20"),
         quiet=answers("0+100x20", "0+100x20"),
-        summary="one in a hundred answers takes over 250 ms",
+        summary="one in a hundred responses takes over 250 ms",
     ),
     "ArchiveReadsNothing": Case(
         fires={ARCHIVE_UP: "1x20"},
@@ -276,7 +276,7 @@ CASES = {
         labels=TABLE,
         at="12m",
         summary=(
-            "commits to quotes fail again and again: catalog, store or disk is away; nothing is "
+            "commits to quotes keep failing: catalog, store or disk is unavailable; nothing is "
             "lost while Kafka has the records"
         ),
     ),
@@ -302,7 +302,7 @@ CASES = {
         fresh={ARCHIVE_REJECTED: "_x8 3x9"},
         quiet={ARCHIVE_REJECTED: "7x20"},
         labels=TABLE,
-        summary="quotes: records break a rule of their topic, so they are in no table",
+        summary="quotes: the topic has invalid records, which are in no table",
     ),
     "ArchiveRecordsMissing": Case(
         fires={ARCHIVE_MISSING: "0x8 300x9"},

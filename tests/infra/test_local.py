@@ -308,7 +308,7 @@ def test_a_start_that_takes_too_long_continues_and_says_so(
     console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commands, "READY_WITHIN_S", 0)
-    with pytest.raises(NotReadyError, match=r"goes on in the background.*`down` stops it"):
+    with pytest.raises(NotReadyError, match=r"keeps running in the background.*`down` stops it"):
         commands.up(console, folder, "tansu", 1, 0, simulated=False)
     until(lambda: owner(folder))
     pid = owner(folder)
