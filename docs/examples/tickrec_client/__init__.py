@@ -5,7 +5,7 @@ Copy this folder into your project, and `pip install httpx msgspec tenacity`:
     with Tickrec("http://127.0.0.1:8000", "tk_...") as tickrec:
         print(tickrec.market.bars("GELA", limit=2).bars)
 
-`connection` says what is sent again after a failure, and what is not.
+`connection` documents which requests are retried after a failure.
 """
 
 from .client import Tickrec

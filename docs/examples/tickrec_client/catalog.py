@@ -1,4 +1,4 @@
-"""The catalog: what instruments are called. Describing them needs the scope `admin`."""
+"""The catalog: descriptions of instruments. Changing them requires the scope `admin`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict, Unpack
@@ -10,7 +10,7 @@ from .connection import Connection, pages, path
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told of an instrument."""
+    """The description of an instrument."""
 
     symbol: str
     name: str
@@ -39,7 +39,7 @@ class Instruments(msgspec.Struct, frozen=True):
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """The instrument that a change is about."""
+    """The changed instrument."""
 
     instrument_id: int
 
@@ -74,9 +74,9 @@ class Catalog:
         return self._api.get(QuotedInstrument, path("/v1/instruments/{}", instrument))
 
     def put(self, instrument_id: int, description: Description) -> Changed:
-        """Put an instrument into the catalog, or replace all that the catalog says of it."""
+        """Add an instrument to the catalog, or replace its whole description."""
         return self._api.put(Changed, path("/v1/instruments/{}", instrument_id), description)
 
     def delete(self, instrument_id: int) -> Changed:
-        """Take an instrument out of the catalog."""
+        """Remove an instrument from the catalog."""
         return self._api.delete(Changed, path("/v1/instruments/{}", instrument_id))

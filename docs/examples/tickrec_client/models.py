@@ -8,7 +8,7 @@ What = Literal["published", "on trial", "promoted", "withdrawn", "rolled back", 
 
 
 class FoldIn(msgspec.Struct, frozen=True):
-    """How many of a user's latest instruments count, and after how long one says half as much."""
+    """How many of a user's latest instruments count, and how soon one counts half."""
 
     items: int
     half_life_days: float
@@ -24,7 +24,7 @@ class Learned(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """A rule that was checked before publication; a `hard` one that is broken ends it."""
+    """A rule checked before publication; a broken `hard` one prevents it."""
 
     rule: str
     level: str
@@ -35,7 +35,7 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class HeldOut(msgspec.Struct, frozen=True):
-    """How well what users did last was foreseen: the mean nDCG@10 and its 95 % interval."""
+    """Accuracy on users' held-out latest items: the mean nDCG@10 and its 95 % interval."""
 
     users: int
     ndcg: float
@@ -46,7 +46,7 @@ class HeldOut(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which settings `auto` found, and from how much."""
+    """The settings that `auto` selected, and the amount of data for it."""
 
     found: dict[str, Any]
     at: str
@@ -67,7 +67,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A generation that is served, or kept to be rolled back to; its report may be gone."""
+    """A generation that is served, or kept for rollback; its report may be gone."""
 
     generation: str
     model: str
@@ -77,7 +77,7 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What the trainer saw of a canary by `at`, ISO 8601; it is judged between the other times."""
+    """Interim results of a canary at `at`, ISO 8601; it is judged between the other times."""
 
     generation: str
     at: str
@@ -97,7 +97,7 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """What a share `users` of all users gets; only a canary is on trial."""
+    """What the share `users` of all users gets; only a canary is on trial."""
 
     variant: str
     users: float
@@ -106,7 +106,7 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class Models(msgspec.Struct, frozen=True):
-    """What is served; `held` says that someone rolled back, so that nothing is published."""
+    """What is served; `held`: someone rolled back, so nothing is published."""
 
     experiment: str | None
     variants: list[Variant]
@@ -115,7 +115,7 @@ class Models(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What was decided on a generation, by whom and why; `at` is ISO 8601, UTC."""
+    """A decision on a generation, by whom and why; `at` is ISO 8601, UTC."""
 
     at: str
     generation: str
@@ -133,7 +133,7 @@ class Decisions(msgspec.Struct, frozen=True):
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """What was just decided, and what the default variant serves from now on."""
+    """A new decision, and what the default variant serves from now on."""
 
     what: What
     generation: str

@@ -1,4 +1,4 @@
-"""Instruments to show: similar ones, and recommended ones. For users it needs the scope `read`."""
+"""Similar and recommended instruments. For users this requires the scope `read`."""
 
 from collections.abc import Sequence
 from typing import Literal, TypedDict, Unpack
@@ -28,7 +28,7 @@ class Similar(msgspec.Struct, frozen=True):
 
 
 class Recommended(msgspec.Struct, frozen=True):
-    """A recommended instrument, and the instruments that speak for it."""
+    """A recommended instrument, and the instruments that led to it."""
 
     instrument_id: int
     score: float
@@ -36,7 +36,7 @@ class Recommended(msgspec.Struct, frozen=True):
 
 
 class Recommendations(msgspec.Struct, frozen=True):
-    """Instruments for a user, best first; `request_id` goes back with feedback on them."""
+    """Instruments for a user, best first; return `request_id` with feedback on them."""
 
     user_id: str
     request_id: str
@@ -48,7 +48,7 @@ class Recommendations(msgspec.Struct, frozen=True):
 
 
 class ItemRecommendations(msgspec.Struct, frozen=True):
-    """Instruments for whoever has some others, best first."""
+    """Instruments for the owner of some others, best first."""
 
     source: Literal["items", "popular"]
     model: str
@@ -58,20 +58,20 @@ class ItemRecommendations(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Recommendations for each of several users, in the order in which they were named."""
+    """Recommendations for each of several users, in the order of the request."""
 
     recommendations: list[Recommendations]
 
 
 class WeightedItem(msgspec.Struct, frozen=True):
-    """An instrument of a basket, and how much it says relative to the others."""
+    """An instrument of a basket, and its weight relative to the others."""
 
     instrument_id: int
     weight: float = 1.0
 
 
 class TrendingInstrument(msgspec.Struct, frozen=True):
-    """An instrument, and how many events it had in the window."""
+    """An instrument, and its number of events in the window."""
 
     instrument_id: int
     events: int
@@ -87,7 +87,7 @@ class Trending(msgspec.Struct, frozen=True):
 
 
 class SimilarQuery(TypedDict, total=False):
-    """Which of the similar ones."""
+    """Filters for similar instruments."""
 
     n: int
     category: Sequence[str]
@@ -95,20 +95,20 @@ class SimilarQuery(TypedDict, total=False):
 
 
 class TrendingQuery(SimilarQuery, total=False):
-    """Which of those that are trending."""
+    """Filters for trending instruments."""
 
     window: Literal["1h", "6h", "24h", "7d"]
 
 
 class RecommendationsQuery(SimilarQuery, total=False):
-    """Which of the recommended ones; `exclude` has ids."""
+    """Filters for recommendations; `exclude` has ids."""
 
     exclude: Sequence[int]
     include_seen: bool
 
 
 class Recommender:
-    """What is not listed in the catalog is never among the answers."""
+    """Answers never include instruments that the catalog marks as unlisted."""
 
     def __init__(self, connection: Connection) -> None:
         self._api = connection
@@ -118,7 +118,7 @@ class Recommender:
         return self._api.get(Similar, path("/v1/instruments/{}/similar", instrument), query)
 
     def trending(self, **query: Unpack[TrendingQuery]) -> Trending:
-        """Return the instruments with most events lately."""
+        """Return the instruments with the most recent events."""
         return self._api.get(Trending, "/v1/trending", query)
 
     def for_user(self, user_id: str, **query: Unpack[RecommendationsQuery]) -> Recommendations:

@@ -1,4 +1,4 @@
-"""Bars as they change: server-sent events, opened again where they broke off."""
+"""Bars as they change: server-sent events, resumed after a lost connection."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,13 +16,13 @@ RECONNECT_S: Final = 2.0
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """What was asked for and no instrument is called; comes first, if there is any."""
+    """Requested names that no instrument has; sent first, if there are any."""
 
     unknown: list[str]
 
 
 class Live(msgspec.Struct, frozen=True):
-    """The newest bars are complete; what follows is told as it happens."""
+    """The newest bars are complete; later bars are sent as they change."""
 
 
 class Stale(msgspec.Struct, frozen=True):
@@ -46,17 +46,17 @@ class Event(NamedTuple):
     name: str
     data: str
     id: str
-    """the last one that was sent, with this event or before it; empty if none was"""
+    """the last one sent with this event or an earlier one; empty if there was none"""
 
 
 def changes(connection: Connection, instruments: Iterable[int | str]) -> Iterator[Change]:
-    """Yield what happens to bars, without end.
+    """Yield changes of bars, without end.
 
-    First the names that are unknown, if there are any. Then what was missed, if the stream broke
-    off, and the newest bar of each instrument, then `Live`, then each bar that changes.
+    First the unknown names, if there are any. Then the missed bars, after a lost connection, and
+    the newest bar of each instrument, then `Live`, then each bar that changes.
 
     Raises:
-        TickrecError: the API will not answer this another time either.
+        TickrecError: a retry would not succeed either.
     """
     query, last_id = {"instruments": tuple(instruments)}, ""
     while True:
@@ -77,7 +77,7 @@ def changes(connection: Connection, instruments: Iterable[int | str]) -> Iterato
 
 
 def server_sent_events(lines: Iterable[str]) -> Iterator[Event]:
-    """Yield the events of a stream; what is not finished by an empty line is none.
+    """Yield the events of a stream; an event without its final empty line is ignored.
 
     >>> list(server_sent_events(["event: bar", "data: {}", "id: 7", "", ": alive", "", "data: 1"]))
     [Event(name='bar', data='{}', id='7')]
