@@ -1,10 +1,10 @@
-# Everything runs in .venv; nothing but Python 3.11 or newer and the package registries is needed.
+# Everything runs in .venv; only Python 3.11 or newer and the package registries are needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROGRAMS := producers stream-processors trainer api archive infra
-# They can read the archive: a lock, and so an image, `api-archive` has what that needs.
+# These can read the archive; their locks and images with the packages for it end in `-archive`.
 READERS := producers api infra
 
 .DEFAULT_GOAL := help
@@ -38,33 +38,33 @@ $(READY): requirements-dev.lock requirements-uv.lock pyproject.toml
 			$(PIP) $(LOCKED) requirements-dev.lock && $(PIP) $(EDITABLE); }
 	@touch $@
 
-demo: $(READY) ## start the whole stack here, with simulated quotes and events, until Ctrl-C
+demo: $(READY) ## run the whole stack locally, with simulated quotes and events, until Ctrl-C
 	@$(BIN)/python -m infra.local demo
 
 smoke: $(READY) ## start the whole stack, check every endpoint, stop it
 	@$(BIN)/python -m infra.local smoke
 
-# Programs would take ARCHIVE for one of their settings.
+# Programs would read ARCHIVE as one of their settings.
 unexport ARCHIVE
 up: $(READY) ## start the whole stack in the background (SIMULATE=no: without a simulator; BROKER=own: on your Kafka; ARCHIVE=yes: with an archive)
 	@$(BIN)/python -m infra.local up $(if $(BROKER),--broker $(BROKER)) \
 		$(if $(SIMULATE),$(if $(filter no,$(SIMULATE)),--no-simulate,--simulate)) \
 		$(if $(filter yes,$(ARCHIVE)),--archive)
 
-status: $(READY) ## show what runs
+status: $(READY) ## show the running processes
 	@$(BIN)/python -m infra.local status
 
 down: $(READY) ## stop what `make up` started
 	@$(BIN)/python -m infra.local down
 
-# Most tests wait for servers most of the time: four processes keep two cores busy.
+# Tests mostly wait for servers: four processes keep two cores busy.
 test: $(READY) ## run the tests, against real servers
 	@$(BIN)/python -m pytest --numprocesses 4
 
-proofs: $(READY) ## run the tests that take long: what is killed, cut off and waited for
+proofs: $(READY) ## run the slow tests: kills, outages and long waits
 	@$(BIN)/python -m pytest --numprocesses 2 -m proof
 
-# Spark is 500 MB and needs Java 17, so nothing else has it.
+# Spark is 500 MB and needs Java 17, so it gets a separate environment.
 SPARK := build/spark
 $(SPARK)/.ready: private UV := $(BIN)/uv pip install --quiet --python $(SPARK)/bin/python
 $(SPARK)/.ready: requirements-spark.lock $(READY)
@@ -83,11 +83,11 @@ lint: $(READY) workflows ## ruff, the import rules, and the workflows
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 
-# On PyPI actionlint is only a downloader, so Go builds it. The rest of zizmor's checks ask GitHub.
+# On PyPI actionlint is only a downloader, so Go builds it. zizmor's other checks query GitHub.
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
-workflows: $(READY) ## actionlint, if Go is here, and zizmor
+workflows: $(READY) ## actionlint, if Go is installed, and zizmor
 	@if command -v go > /dev/null; then go run $(ACTIONLINT); \
-	else echo "actionlint is skipped: there is no Go"; fi
+	else echo "actionlint is skipped: Go is not installed"; fi
 	@$(BIN)/zizmor --offline --quiet --persona pedantic .github
 
 LOCKS := $(wildcard requirements-*.lock)
@@ -102,11 +102,11 @@ sbom: $(READY) ## write a bill of materials (CycloneDX) of each lock to build/sb
 types: $(READY) ## mypy, strict
 	@$(BIN)/mypy
 
-# For developers of the page: Node checks its types. Nothing that runs needs it.
-web: $(READY) ## check the types of the page, if Node is here
+# For developers of the page: Node checks its types, and is not needed at run time.
+web: $(READY) ## check the types of the page, if Node is installed
 	@if command -v npm > /dev/null; then \
 		npm --prefix web ci --silent --no-audit --no-fund && npm --prefix web run --silent check; \
-	else echo "skipped: there is no npm"; fi
+	else echo "skipped: npm is not installed"; fi
 
 web-types: $(READY) ## regenerate the page's types from the API
 	@npm --prefix web ci --silent --no-audit --no-fund
@@ -115,11 +115,11 @@ web-types: $(READY) ## regenerate the page's types from the API
 screenshots: $(READY) ## take each view of the page into docs/images, in both themes
 	@$(BIN)/python -m tests.web.screenshots
 
-format: $(READY) ## let ruff format and fix
+format: $(READY) ## format and fix with ruff
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-chaos: $(READY) ## kill, stop and cut off what runs, SEEDS times 50 faults, and compare every count
+chaos: $(READY) ## inject SEEDS times 50 faults, and compare every count
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1)
 
 chaos-modes: $(READY) ## the same in every mode: affinity, user weight, store and its durability
@@ -128,13 +128,13 @@ chaos-modes: $(READY) ## the same in every mode: affinity, user weight, store an
 matrix: $(READY) ## run every value of every setting on a started stack
 	@TICKREC_TEST_MATRIX=all $(BIN)/python -m pytest tests/settings
 
-fuzz: $(READY) ## put requests of every kind to the API, CASES of them (SEED=...)
+fuzz: $(READY) ## send the API requests of all kinds, CASES of them (SEED=...)
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## measure against the baselines
 	@$(BIN)/python -m benchmarks bars
 
-# DVC has 100 packages of its own, and some are older than ours.
+# DVC has 100 dependencies, some older than ours.
 DVC := build/dvc
 $(DVC)/.ready: private UV := $(BIN)/uv pip install --quiet --python $(DVC)/bin/python
 $(DVC)/.ready: requirements-dvc.lock $(READY)
@@ -144,22 +144,22 @@ $(DVC)/.ready: requirements-dvc.lock $(READY)
 	$(UV) $(LOCKED) requirements-dvc.lock
 	@touch $@
 
-evaluation: $(DVC)/.ready ## repeat what has changed of the evaluation in trainer/evaluation/versions, by DVC
+evaluation: $(DVC)/.ready ## repeat the changed stages of the evaluation in trainer/evaluation/versions, by DVC
 	@cd trainer/evaluation/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath $(DVC))/bin/dvc repro
 
-compose-check: $(READY) ## try docker-compose.yml on the engine of DOCKER_HOST: scaling, faults, down and up; needs Docker
+compose-check: $(READY) ## test docker-compose.yml on the engine of DOCKER_HOST: scaling, faults, down and up; needs Docker
 	@$(BIN)/python -m infra.compose_check
 
-cluster-check: $(READY) ## try infra/kubernetes on a real control plane: overlays, evictions, scaling (KEDA=yes: by KEDA)
+cluster-check: $(READY) ## test infra/kubernetes on a real control plane: overlays, evictions, scaling (KEDA=yes: by KEDA)
 	@$(BIN)/python -m infra.cluster_check $(if $(filter yes,$(KEDA)),--keda)
 
-terraform-check: $(READY) ## check infra/terraform by OpenTofu and checkov, made once; needs Go and npm
+terraform-check: $(READY) ## check infra/terraform with OpenTofu and checkov, built once; needs Go and npm
 	@$(BIN)/python -m infra.terraform_check
 
-# Not after $(READY), which would install the old locks first.
+# Does not depend on $(READY), which would install the old locks first.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
-# The archive can do without the extra that checks it, and has it in its image.
+# The archive works without the extra that checks it, but its image includes it.
 lock: ## compile the lock files from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) $(LOCKED) requirements-uv.lock; }
 	@$(COMPILE) --group uv --output-file requirements-uv.lock
