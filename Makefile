@@ -78,10 +78,11 @@ $(SPARK)/.ready: requirements-spark.lock $(READY)
 spark: $(SPARK)/.ready ## train on Spark, as its tests and proofs do, in an environment of its own
 	@$(SPARK)/bin/python -m pytest -m 'proof or not proof' tests/trainer/spark
 
-lint: $(READY) workflows ## ruff, the import rules, and the workflows
+lint: $(READY) workflows ## ruff, the import rules, the prose, and the workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+	@git ls-files -z | xargs -0 $(BIN)/codespell
 
 # On PyPI actionlint is only a downloader, so Go builds it. zizmor's other checks query GitHub.
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
