@@ -1,4 +1,4 @@
-"""docs/api.md tells of all endpoints, problems, headers and limits that there are, and no others.
+"""docs/api.md lists all endpoints, problems, headers and limits, and no others.
 
 The answers that it shows are of the shapes that the API encodes.
 """

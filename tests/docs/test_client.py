@@ -293,10 +293,10 @@ def test_a_stream_that_breaks_goes_on_after_the_last_event_and_tells_that_it_was
     server = serve(broken, problem(503, "not-ready", 0), Said(200, event(2, 42) + live))
 
     with Tickrec(server.url) as tickrec:
-        told = list(islice(tickrec.market.stream([4, "SUCA"]), 5))
+        streamed = list(islice(tickrec.market.stream([4, "SUCA"]), 5))
 
     gone = Stale("disconnected")
-    assert [what(change) for change in told] == [1, gone, gone, 2, Live()]
+    assert [what(change) for change in streamed] == [1, gone, gone, 2, Live()]
     asked = {request.line.split()[1] for request in server.asked}
     assert asked == {"/v1/stream/bars?instruments=4%2CSUCA"}
     ids = [request.headers.get("Last-Event-ID") for request in server.asked]

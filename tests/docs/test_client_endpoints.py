@@ -130,7 +130,7 @@ def served(filled: Filled) -> None:
 def api(
     filled: Filled, broker: str, store_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The address of a real API, with a key for all and one for each scope that it lacks."""
+    """The address of a real API, with a key for all and one without each scope."""
     folder = tmp_path_factory.mktemp("client")
     keys = [entry(f"no-{scope}", scopes=[*SCOPES - {scope}]) for scope in SCOPES]
     keys.append(entry("all", scopes=[*SCOPES]))
