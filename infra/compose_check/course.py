@@ -115,11 +115,12 @@ class _Course:
             seen.append(f"{len(before)} compared")
 
     def _until_at_work(self) -> None:
-        """Wait until all containers are healthy, and current quotes are folded and served."""
+        """Wait until all containers are healthy, and later quotes are folded and served."""
+        now_s = time.time()
         _until(unwell(self.stack))
         _until(shared(self.stack, _WORKERS))
         _until(folded(self.stack))
-        _until(fresh(self.client, self.subjects))
+        _until(fresh(self.client, self.subjects, now_s))
 
 
 def unwell(stack: Stack) -> Problem:
