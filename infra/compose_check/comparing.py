@@ -65,7 +65,7 @@ def fixed_answers(client: httpx.Client, subjects: Subjects) -> dict[str, Any]:
     instrument, user = subjects.instrument_id, subjects.user_id
     bars = f"/v1/instruments/{instrument}/bars"
     # Redis drops the oldest bars as time passes, and the archive catches up with them.
-    newest_ms = client.get(f"{bars}?limit=1").raise_for_status().json()["bars"][-1]["t"]
+    newest_ms = client.get(f"{bars}?start=0&limit=1000").raise_for_status().json()["bars"][-1]["t"]
     paths = (
         f"{bars}?start={newest_ms - _COMPARED_MS}&limit=1000",
         f"/v1/quotes/latest?instruments={instrument}",
