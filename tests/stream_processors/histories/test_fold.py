@@ -247,7 +247,7 @@ def test_a_leaving_users_products_are_all_subtracted_again(log: list[Event], cap
         assert len(its) == 1
         both += its
         assert (len(history), history.touched, history.removed) == (0, set(), set())
-        assert history.is_anew
+        assert history.is_emptied
     assert not gram_of(both).any()
 
 

@@ -10,6 +10,7 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 from redis import Redis
+from structlog.typing import EventDict
 
 from contracts.changed_bars import ChangedBar, decode_changed_bars
 from contracts.keyspace import CHUNK_FIELD_PREFIX, NOT_WHOLE_YET_S, Keyspace
@@ -103,7 +104,8 @@ async def test_other_settings_are_refused_with_both_values_and_nobody_is_fenced(
 ) -> None:
     mine = await claimed(store, INTERACTIONS, folding='{"affinity":"binary","history_cap":500}')
     with pytest.raises(
-        FoldingError, match=r"interactions/0 .* HISTORY_CAP was 500 and is 50\. Set .* NAMESPACE"
+        FoldingError,
+        match=r"interactions/0 .* HISTORY_CAP was 500 and is 50\. Restore .*NAMESPACE",
     ):
         await store.fence(INTERACTIONS, 0, '{"affinity":"binary","history_cap":50}')
     await mine.write([], 40)
@@ -387,7 +389,7 @@ async def test_a_claim_waits_for_an_unreachable_store(tmp_path: Path) -> None:
         mine = await claimed(store)
         process.send_signal(signal.SIGSTOP)
         writing = asyncio.create_task(mine.write([bar(store, 4, newest=1)], 40))
-        await until(lambda: any("away" in entry["event"] for entry in logs))
+        await until(lambda: waits(logs))
         assert not writing.done()
         process.send_signal(signal.SIGCONT)
         await writing
@@ -414,7 +416,9 @@ async def test_a_claim_waits_for_a_store_that_rejects_writes(
         mine = await claimed(store)
         await client.config_set(*refusing)
         writing = asyncio.create_task(mine.write([bar(store, 4, newest=1)], 40))
-        await until(lambda: any("away" in entry["event"] for entry in logs) or writing.done())
+        await until(
+            lambda: any("unreachable" in entry["event"] for entry in logs) or writing.done()
+        )
         assert not writing.done(), writing
         await client.config_set(*taking)
         await writing
@@ -430,12 +434,16 @@ async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> 
             store = Store(client, Keyspace("away"))
             mine = await claimed(store)
         writing = asyncio.create_task(mine.write([bar(store, 4, newest=1)], 40))
-        await until(lambda: any("away" in entry["event"] for entry in logs))
+        await until(lambda: waits(logs))
         with running(server):
             with pytest.raises(StoreEmptiedError):
                 await writing
             assert await bars(store, 4) == {}
             await client.aclose()
+
+
+def waits(logs: list[EventDict]) -> bool:
+    return any("unreachable" in entry["event"] for entry in logs)
 
 
 async def until(condition: Callable[[], bool]) -> None:
