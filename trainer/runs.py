@@ -112,12 +112,12 @@ class Runs:
         except FAILURES:
             log.exception("run failed; what is served stays as it is")
             return "failed"
-        return _outcome(result)
+        return _logged(result)
 
     def _run(self, only_if_changed: bool, wait_for_lock_s: float) -> Report | Skipped | Waiting:  # noqa: FBT001 (called through tenacity)
         settings, keyspace = self._settings, Keyspace(self._settings.namespace)
         with closing(connect(settings.redis_url, "trainer")) as store:
-            check_kept(store)  # what it warns of, the workers tell
+            check_kept(store)  # the workers log its warnings
             lock = held(
                 store, keyspace, settings.lock_lease_seconds, wait_for_lock_s, self._stop.wait
             )
@@ -136,7 +136,8 @@ class Runs:
         return check
 
 
-def _outcome(result: Report | Skipped | Waiting) -> str:
+def _logged(result: Report | Skipped | Waiting) -> str:
+    """Log what a run came to, set its metrics, and return its name."""
     if isinstance(result, Skipped | Waiting):
         log.info("skipped", reason=result.value)
         return result.value
