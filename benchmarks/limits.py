@@ -39,7 +39,8 @@ from runtime.redis.stores import connect_async
 from stream_processors.bars.bars import BarsFold
 from stream_processors.bars.fold import BAR
 from stream_processors.bars.table import NO_MINUTE, BarTable
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
+from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import Fetched, FetchFailure
 from stream_processors.transport.producer import Producer

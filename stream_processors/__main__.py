@@ -37,8 +37,8 @@ from stream_processors.partition.life import Partition
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.spans import UNRECORDED, Recorded
 from stream_processors.settings import Settings
-from stream_processors.store.claims import Store
 from stream_processors.store.folding import FoldingError, check_folding, folding_text
+from stream_processors.store.store import Store
 from stream_processors.transport.log import Log
 from stream_processors.transport.producer import Producer
 from stream_processors.transport.reachable import is_reachable

@@ -17,7 +17,7 @@ from faust.types import TP
 from runtime.kafka.open_transactions import OpenTransactions
 from stream_processors import metrics
 from stream_processors.partition.assigned import AssignedPartitions, Make
-from stream_processors.partition.life import PASSING, State
+from stream_processors.partition.state import PASSING, State
 from stream_processors.settings import Settings
 from stream_processors.transport import BatchConsumer, BatchSchema
 from stream_processors.transport.credentials import credentials

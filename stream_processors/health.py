@@ -24,7 +24,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from contracts.topics import STREAMED, Topic
 from stream_processors.app import StreamProcessors
-from stream_processors.partition.life import PASSING, State
+from stream_processors.partition.state import PASSING, State
 from stream_processors.patience import BROKER, STORE
 from stream_processors.settings import Settings
 

@@ -21,7 +21,8 @@ from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import Group, command
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
+from stream_processors.store.store import Store
 
 _MINUTE_S: Final = 60
 _encode: Final = msgspec.json.Encoder().encode

@@ -27,8 +27,9 @@ from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, 
 from stream_processors.cooccurrences.unapplied import applied_in, unapplied
 from stream_processors.partition.fold import Unwritten
 from stream_processors.store.chunks import Group
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
 from stream_processors.store.marks import NOTHING, mark, mark_of, text_of
+from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
 
 log = structlog.get_logger()

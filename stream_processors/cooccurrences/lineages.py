@@ -4,7 +4,7 @@ import structlog
 
 from contracts.keyspace import INCARNATION_FIELD, LINEAGE_FIELD
 from contracts.topics import INTERACTIONS
-from stream_processors.store.claims import Store
+from stream_processors.store.store import Store
 
 log = structlog.get_logger()
 

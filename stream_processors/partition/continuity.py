@@ -12,7 +12,7 @@ from stream_processors.partition.last_record import (
     last_in,
     to_compare,
 )
-from stream_processors.store.claims import Position
+from stream_processors.store.store import Position
 from stream_processors.transport.batches import UNKNOWN_EPOCH, RecordBatch
 from stream_processors.transport.log import Log, LogBounds
 

@@ -17,9 +17,7 @@ Faust's agents put batches into the inbox; the transport fetches for a partition
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Final, Protocol
 
 import structlog
@@ -34,21 +32,22 @@ from stream_processors.partition.continuity import Continuity, Leaders, LogLostI
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.flush_times import FlushTimes
 from stream_processors.partition.fold import Fold
+from stream_processors.partition.inbox import Inbox
 from stream_processors.partition.incidents import report
 from stream_processors.partition.last_record import CopiedTopicError
 from stream_processors.partition.resume import where_to_resume
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.spans import UNRECORDED, Counted, Unrecorded
+from stream_processors.partition.state import State
 from stream_processors.patience import WAITS, Waits
-from stream_processors.store.claims import Claim, FencedError, Store, StoreWentBackError
+from stream_processors.store.claims import Claim, FencedError, StoreWentBackError
+from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log, TopicRecreatedError
 
 log = structlog.get_logger()
 
-# A fetch brings up to 1 MiB per partition; one may wait while another one is folded.
-_HUNGRY_BELOW_BYTES: Final = 1 << 19
 # The cause may persist: a broker that is behind, a topic that is being created.
 _RESTART_AFTER_S: Final = 0.5
 # Data damaged in transit, or on the disk of one replica, may be intact the next time.
@@ -61,22 +60,6 @@ class NotContiguousError(RuntimeError):
 
 class FetchRefusedError(RuntimeError):
     """The broker has no record at the fetch offset."""
-
-
-class State(StrEnum):
-    """Where a partition is in its life."""
-
-    CLAIMING = "claiming"
-    RESUMING = "resuming"
-    FOLDING = "folding"
-    FLUSHING = "flushing"
-    REVOKED = "revoked"
-    REPLACED = "replaced"
-    STOPPED = "stopped"
-
-
-PASSING: Final = (State.CLAIMING, State.RESUMING, State.FLUSHING)
-"""States that normally last only moments."""
 
 
 class Reader(Leaders, Protocol):
@@ -121,11 +104,8 @@ class Partition:
         self._clock_s = clock_s
         self._flush_times = FlushTimes(rules.flush_interval_s, number, rules.partitions)
         self._bad_records = BadRecords(rules.bad_records_max)
-        self._inbox: deque[RecordBatch | Exception] = deque()
-        self._inbox_bytes = 0
-        self._woken = asyncio.Event()
+        self._inbox = Inbox()
         self._is_revoked = False
-        self._life: object | None = None
         self._claim: Claim | None = None
         self._next_offset = 0
         self._continuity = Continuity(self.tp, log, reader)
@@ -135,10 +115,7 @@ class Partition:
     @property
     def is_hungry(self) -> bool:
         """Whether to fetch records for it."""
-        return (
-            self.state in (State.FOLDING, State.FLUSHING)
-            and self._inbox_bytes < _HUNGRY_BELOW_BYTES
-        )
+        return self.state in (State.FOLDING, State.FLUSHING) and self._inbox.has_room
 
     @property
     def flushed_offset(self) -> int | None:
@@ -152,21 +129,16 @@ class Partition:
 
     def hand(self, batch: RecordBatch) -> None:
         """Put a batch into the inbox, unless an earlier life had requested it."""
-        if batch.life is self._life:
-            self._inbox.append(batch)
-            self._inbox_bytes += batch.size_bytes
-            self._woken.set()
+        self._inbox.put(batch)
 
     def fail(self, life: object, error: Exception) -> None:
         """Note that a fetch failed."""
-        if life is self._life:
-            self._inbox.append(error)
-            self._woken.set()
+        self._inbox.put_failure(life, error)
 
     def revoke(self) -> None:
         """Have the task write what it has folded, and end."""
         self._is_revoked = True
-        self._woken.set()
+        self._inbox.wake()
 
     async def run(self) -> None:
         """Live until the partition is revoked, replaced or stopped.
@@ -222,9 +194,7 @@ class Partition:
         are at least as new as the position that they are compared with.
         """
         self._enter(State.CLAIMING)
-        self._life = None
-        self._inbox.clear()
-        self._inbox_bytes = 0
+        self._inbox.close()
         topic, number = self._rules.topic, self.tp.partition
         position = await self._store.fence(topic, number, self._rules.folding)
         bounds = await self._log.bounds(topic.name, number)
@@ -254,15 +224,14 @@ class Partition:
     async def _read_from(self, offset: int) -> None:
         """Start fetching, for this life only."""
         self._enter(State.RESUMING)
-        self._life = object()
-        await self._reader.seek_to(self.tp, offset, self._life)
+        await self._reader.seek_to(self.tp, offset, self._inbox.open())
         self._enter(State.FOLDING)
 
     async def _fold_until_revoked(self, claim: Claim, fold: Fold) -> None:
         while not self._is_revoked:
             await self._wait(self._flush_times.in_s(self._clock_s()))
             if self._inbox and not self._is_revoked:
-                await self._take(claim, fold, self._inbox.popleft())
+                await self._take(claim, fold, self._inbox.take())
             if not self._flush_times.in_s(self._clock_s()):
                 await self._flush(claim, fold)
         await self._flush(claim, fold)
@@ -272,12 +241,7 @@ class Partition:
         if self._inbox or self._is_revoked or not seconds:
             await asyncio.sleep(0)  # let other partitions run
             return
-        self._woken.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
+        await self._inbox.wait(seconds)
 
     async def _take(self, claim: Claim, fold: Fold, batch: RecordBatch | Exception) -> None:
         """Fold a batch; flush whenever the fold is full."""
@@ -285,7 +249,6 @@ class Partition:
             if isinstance(batch, CorruptLogError):
                 await self._flush(claim, fold)  # records before it count
             raise batch
-        self._inbox_bytes -= batch.size_bytes
         if batch.start != self._next_offset:
             raise NotContiguousError(
                 f"{self._where()}: a fetch at {batch.start} followed one that ended at "
@@ -350,8 +313,8 @@ class Partition:
 
     def _end(self, state: State, why: Exception) -> None:
         self._enter(state)
-        self._life, self.why = None, str(why)
-        self._inbox.clear()
+        self.why = str(why)
+        self._inbox.close()
         log.error("partition ended", **self._name(), state=str(state), why=self.why)
 
     def _name(self) -> dict[str, str | int]:

@@ -1,4 +1,4 @@
-"""The only code that writes to Redis: claims of partitions, and chunked flushes fenced by epoch.
+"""The only code that writes values to Redis: chunked flushes of a claimed partition.
 
 A chunk is one script call. It checks the partition's epoch and position before it writes; all its
 keys share the partition's hash tag, so this works on a single node and on Redis Cluster. A script
@@ -12,10 +12,6 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, Final
 
-import redis.asyncio
-import structlog
-from redis.exceptions import NoScriptError
-
 from contracts.changed_bars import encode_changed_bars
 from contracts.keyspace import (
     CHUNK_FIELD_PREFIX,
@@ -27,33 +23,20 @@ from contracts.keyspace import (
     LINEAGE_FIELD,
     NEXT_FIELD,
     NOT_WHOLE_YET_S,
-    SOURCE_FIELD_PREFIX,
     TOPIC_ID_FIELD,
     UPDATED_AT_FIELD,
     WHOLE_FIELD,
-    Keyspace,
-    source_field,
-    source_lineage_field,
 )
 from contracts.topics import QUOTES, Topic
-from runtime.redis.stores import AsyncStore, every_master, is_away
 from stream_processors import metrics
-from stream_processors.patience import STORE, Patience
 from stream_processors.store.chunks import Chunk, Group, Groups, chunks, each_part, pack
-from stream_processors.store.folding import check_folding
 from stream_processors.store.index import index_of
-from stream_processors.store.marks import Applied, incarnation_and_offset, mark
-from stream_processors.store.scripts import CLAIM, COMMIT, READ, SHA, WRITE
-
-log = structlog.get_logger()
-
-Position = dict[str, str]
-"""The hash `Keyspace.position`."""
+from stream_processors.store.marks import Applied, applied_of, fields_of
+from stream_processors.store.scripts import COMMIT, READ, WRITE
+from stream_processors.store.store import Position, Store
 
 NO_MINUTE_CLOSED_S: Final = -60
 """The minute before all others, epoch s."""
-COST_OF_A_MS: Final = 2_500
-"""Entries of `Commands` that take Redis about a millisecond."""
 # The first replies show whether replies are long.
 _GROUPS_READ_FIRST: Final = 64
 
@@ -68,71 +51,6 @@ class StoreWentBackError(RuntimeError):
 
 class StoreEmptiedError(RuntimeError):
     """The store no longer knows the partition."""
-
-
-class Store:
-    """The workers' interface to Redis; waits for unreachable servers."""
-
-    def __init__(
-        self, client: AsyncStore, keyspace: Keyspace, chunk_cost: int = COST_OF_A_MS
-    ) -> None:
-        self.client = client
-        self.keyspace = keyspace
-        self.chunk_cost = chunk_cost
-        self.patiently = Patience(STORE, is_away)
-        self._said_unpublished = False
-
-    async def fence(self, topic: Topic, partition: int, folding: str) -> Position:
-        """Raise the partition's epoch, so that no other worker writes; return its position.
-
-        Raises:
-            FoldingError: its state was folded with other settings; its epoch is unchanged.
-        """
-        now_us = time.time_ns() // 1_000
-        key = self.keyspace.position(topic, partition)
-        is_fenced, answer = await self.patiently(self.run, CLAIM, [key], now_us, folding)
-        if not is_fenced:
-            check_folding(f"{topic.name}/{partition}", answer, folding)
-        return dict(zip(answer[::2], answer[1::2], strict=True))
-
-    async def answers(self) -> bool:
-        """Return whether it currently answers; of a cluster, each writable node."""
-        return bool(await self.client.ping(**every_master(self.client)))
-
-    async def shard_answers(self, topic: Topic, partition: int) -> bool:
-        """Return whether the node that has a partition's keys answers."""
-        if isinstance(self.client, redis.asyncio.Redis):
-            return bool(await self.client.ping())
-        key = self.keyspace.position(topic, partition)
-        return bool(await self.client.ping(target_nodes=self.client.get_node_from_key(key)))
-
-    async def position(self, topic: Topic, partition: int) -> Position:
-        """Return a partition's position, empty if it has none."""
-        return await self.hash_of(self.keyspace.position(topic, partition))
-
-    async def hash_of(self, key: str) -> dict[str, str]:
-        """Return a hash, empty if there is none."""
-        fields: dict[str, str] = await self.patiently(self.client.hgetall, key)  # type: ignore[arg-type]
-        return fields
-
-    async def run(self, script: str, keys: list[str], *arguments: str | int | bytes) -> Any:
-        """Call a script."""
-        try:
-            return await self.client.evalsha(SHA[script], len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await self.client.eval(script, len(keys), *keys, *arguments)
-
-    def report_unpublished(self, channel: str, error: str) -> None:
-        """Count a chunk of bars that was not published; log the first one."""
-        metrics.UNPUBLISHED.inc()
-        if not self._said_unpublished:
-            self._said_unpublished = True
-            log.warning(
-                "bars are written but not published, so live streams are stalled: Redis 7 or "
-                "newer is required, and a user with permission to publish on the channel",
-                channel=channel,
-                error=error,
-            )
 
 
 class Claim:
@@ -166,7 +84,7 @@ class Claim:
         """the value of `contracts.keyspace.LAST_FIELD`"""
         self.lineage = int(position.get(LINEAGE_FIELD, position[EPOCH_FIELD]))
         """created when Redis had no position, see `contracts.keyspace.LINEAGE_FIELD`"""
-        self.sources = _sources(position)
+        self.sources = applied_of(position)
         """of counts: source partition -> up to where its changes are in Redis"""
         self.closed_s = int(position.get(CLOSED_FIELD, NO_MINUTE_CLOSED_S))
         """of quotes: start of the newest minute, epoch s, whose bars were published at the claim"""
@@ -328,27 +246,8 @@ class Claim:
             fields[CLOSED_FIELD] = str(closed_s)
         if self.topic is QUOTES:
             fields[WHOLE_FIELD] = str(self.whole_s)
-        for source, applied in self.sources.items():
-            incarnation, offset = incarnation_and_offset(applied.mark)
-            fields[source_field(source)] = f"{incarnation}:{offset}"
-            if applied.lineage is not None:
-                fields[source_lineage_field(source)] = str(applied.lineage)
+        fields |= fields_of(self.sources)
         return chain(*fields.items())
 
     def _where(self) -> str:
         return f"partition {self.partition} of {self.topic.name}"
-
-
-def _sources(position: Position) -> dict[int, Applied]:
-    sources: dict[int, Applied] = {}
-    for name, value in position.items():
-        if name.startswith(SOURCE_FIELD_PREFIX):
-            source = int(name.removeprefix(SOURCE_FIELD_PREFIX))
-            lineage = position.get(source_lineage_field(source))
-            sources[source] = Applied(_mark(value), None if lineage is None else int(lineage))
-    return sources
-
-
-def _mark(value: str) -> int:
-    incarnation, offset = value.split(":")
-    return mark(int(incarnation), int(offset))

@@ -21,7 +21,8 @@ from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import Group, command
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
+from stream_processors.store.store import Store
 from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS, TOPOLOGY

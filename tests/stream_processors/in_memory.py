@@ -10,9 +10,10 @@ from contracts.keyspace import LINEAGE_FIELD, Keyspace
 from contracts.topics import Topic
 from stream_processors.partition.fold import Unwritten
 from stream_processors.store.chunks import ON_KEY, Group, each_part
-from stream_processors.store.claims import NO_MINUTE_CLOSED_S, Claim, Store
+from stream_processors.store.claims import NO_MINUTE_CLOSED_S, Claim
 from stream_processors.store.index import index_of
 from stream_processors.store.marks import Applied
+from stream_processors.store.store import Store
 from stream_processors.transport.producer import Outgoing
 from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
 

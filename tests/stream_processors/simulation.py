@@ -27,7 +27,8 @@ from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.fold import Fold
 from stream_processors.partition.life import Partition
 from stream_processors.partition.rules import Rules
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
+from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.log import Log, LogBounds
 from stream_processors.transport.producer import Outgoing, Producer
@@ -138,7 +139,7 @@ class Stepped(Partition):
     def _batch(self, some: list[tuple[int, Logged]]) -> RecordBatch:
         values = [(offset, value) for offset, (_, value) in some]
         keys = {offset: key for offset, (key, _) in some if key is not None}
-        batch = batch_of(self.tp.topic, self.tp.partition, values, life=self._life, keys=keys)
+        batch = batch_of(self.tp.topic, self.tp.partition, values, life=self._inbox.life, keys=keys)
         headers = self._world.record_headers
         for place, (offset, _) in enumerate(some):
             if its := headers.get((*self.tp, offset)):

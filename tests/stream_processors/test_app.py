@@ -9,7 +9,8 @@ from faust.types import TP
 from prometheus_client import REGISTRY
 
 from stream_processors.app import ReplacedError, StreamProcessors
-from stream_processors.partition.life import Partition, State
+from stream_processors.partition.life import Partition
+from stream_processors.partition.state import State
 from stream_processors.settings import Settings
 from stream_processors.transport.log import Log, LogEnd
 

@@ -16,7 +16,7 @@ from contracts.topics import Topic
 from infra.local.process import free_port
 from stream_processors.app import StreamProcessors
 from stream_processors.health import STALLED_AFTER_S, Health, HealthServer, Progress, answers_soon
-from stream_processors.partition.life import State
+from stream_processors.partition.state import State
 from stream_processors.patience import STORE, Waits
 from stream_processors.settings import Settings
 

@@ -16,7 +16,8 @@ from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.retention import _EVERY_S
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.partition.fold import Fold
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
+from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
 from tests.stream_processors.in_memory import InMemoryProducer, Published
 from tests.stream_processors.records import batch_of

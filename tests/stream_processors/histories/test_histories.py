@@ -14,7 +14,8 @@ from runtime.redis.stores import connect_async
 from runtime.topology import Topology
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
-from stream_processors.store.claims import Claim, FencedError, Store, StoreEmptiedError
+from stream_processors.store.claims import Claim, FencedError, StoreEmptiedError
+from stream_processors.store.store import Store
 from stream_processors.transport.producer import Producer
 from tests.integration.conftest import log_ends
 from tests.stream_processors.records import batch_of

@@ -9,7 +9,8 @@ from contracts.topics import INTERACTIONS
 from runtime.redis.stores import connect_async
 from stream_processors.histories.reading import read_histories
 from stream_processors.store.chunks import Group, command
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
+from stream_processors.store.store import Store
 
 pytestmark = pytest.mark.integration
 

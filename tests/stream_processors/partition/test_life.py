@@ -21,10 +21,12 @@ from stream_processors.partition import life
 from stream_processors.partition.assigned import AssignedPartitions
 from stream_processors.partition.dead_letters import DeadLetters
 from stream_processors.partition.fold import Unwritten, misplaced
-from stream_processors.partition.life import FetchRefusedError, Partition, State
+from stream_processors.partition.life import FetchRefusedError, Partition
 from stream_processors.partition.rules import Rules
+from stream_processors.partition.state import State
 from stream_processors.store.chunks import Group, command
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
+from stream_processors.store.store import Store
 from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch
 from stream_processors.transport.fetched import CorruptLogError
 from stream_processors.transport.log import Log, LogBounds, TopicRecreatedError
@@ -216,7 +218,7 @@ async def living(partition: Partition) -> AsyncIterator[asyncio.Task[None]]:
 def tick(scene: Scene, partition: Partition) -> None:
     """Let an interval pass, and let the partition notice."""
     scene.clock_s += 1
-    partition._woken.set()
+    partition._inbox.wake()
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -7,7 +7,8 @@ import pytest
 from contracts.keyspace import Keyspace
 from contracts.topics import QUOTES, Topic
 from runtime.redis.stores import connect_async
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
+from stream_processors.store.store import Store
 
 
 @pytest.fixture(params=["store_url", "cluster_url"], ids=["single node", "cluster"])

@@ -23,12 +23,12 @@ from stream_processors.store.claims import (
     NO_MINUTE_CLOSED_S,
     Claim,
     FencedError,
-    Store,
     StoreEmptiedError,
     StoreWentBackError,
 )
 from stream_processors.store.folding import FoldingError
 from stream_processors.store.marks import Applied, mark
+from stream_processors.store.store import Store
 from tests.patience import PATIENCE_S
 
 from .conftest import claimed

@@ -18,8 +18,8 @@ from stream_processors.__main__ import check_state
 from stream_processors.health import answers_soon
 from stream_processors.patience import STORE, WAITS, Waits
 from stream_processors.settings import Settings
-from stream_processors.store.claims import Store
 from stream_processors.store.folding import FoldingError
+from stream_processors.store.store import Store
 from tests.chaos.servers.cluster import Cluster
 from tests.patience import PATIENCE_S
 

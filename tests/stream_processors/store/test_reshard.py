@@ -11,7 +11,8 @@ from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.redis.stores import connect_async
 from stream_processors.store.chunks import ON_INDEX, Group, command
-from stream_processors.store.claims import Claim, Store
+from stream_processors.store.claims import Claim
+from stream_processors.store.store import Store
 from tests.api.test_cluster import HALF, Cluster, cluster  # noqa: F401 (a fixture)
 
 from .conftest import claimed

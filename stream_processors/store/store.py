@@ -1,0 +1,89 @@
+"""The workers' connection to Redis: scripts, positions of partitions, and their epochs."""
+
+import time
+from typing import Any, Final
+
+import redis.asyncio
+import structlog
+from redis.exceptions import NoScriptError
+
+from contracts.keyspace import Keyspace
+from contracts.topics import Topic
+from runtime.redis.stores import AsyncStore, every_master, is_away
+from stream_processors import metrics
+from stream_processors.patience import STORE, Patience
+from stream_processors.store.folding import check_folding
+from stream_processors.store.scripts import CLAIM, SHA
+
+log = structlog.get_logger()
+
+Position = dict[str, str]
+"""The hash `Keyspace.position`."""
+
+COST_OF_A_MS: Final = 2_500
+"""Entries of `Commands` that take Redis about a millisecond."""
+
+
+class Store:
+    """The workers' interface to Redis; waits for unreachable servers."""
+
+    def __init__(
+        self, client: AsyncStore, keyspace: Keyspace, chunk_cost: int = COST_OF_A_MS
+    ) -> None:
+        self.client = client
+        self.keyspace = keyspace
+        self.chunk_cost = chunk_cost
+        self.patiently = Patience(STORE, is_away)
+        self._said_unpublished = False
+
+    async def fence(self, topic: Topic, partition: int, folding: str) -> Position:
+        """Raise the partition's epoch, so that no other worker writes; return its position.
+
+        Raises:
+            FoldingError: its state was folded with other settings; its epoch is unchanged.
+        """
+        now_us = time.time_ns() // 1_000
+        key = self.keyspace.position(topic, partition)
+        is_fenced, answer = await self.patiently(self.run, CLAIM, [key], now_us, folding)
+        if not is_fenced:
+            check_folding(f"{topic.name}/{partition}", answer, folding)
+        return dict(zip(answer[::2], answer[1::2], strict=True))
+
+    async def answers(self) -> bool:
+        """Return whether it currently answers; of a cluster, each writable node."""
+        return bool(await self.client.ping(**every_master(self.client)))
+
+    async def shard_answers(self, topic: Topic, partition: int) -> bool:
+        """Return whether the node that has a partition's keys answers."""
+        if isinstance(self.client, redis.asyncio.Redis):
+            return bool(await self.client.ping())
+        key = self.keyspace.position(topic, partition)
+        return bool(await self.client.ping(target_nodes=self.client.get_node_from_key(key)))
+
+    async def position(self, topic: Topic, partition: int) -> Position:
+        """Return a partition's position, empty if it has none."""
+        return await self.hash_of(self.keyspace.position(topic, partition))
+
+    async def hash_of(self, key: str) -> dict[str, str]:
+        """Return a hash, empty if there is none."""
+        fields: dict[str, str] = await self.patiently(self.client.hgetall, key)  # type: ignore[arg-type]
+        return fields
+
+    async def run(self, script: str, keys: list[str], *arguments: str | int | bytes) -> Any:
+        """Call a script."""
+        try:
+            return await self.client.evalsha(SHA[script], len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self.client.eval(script, len(keys), *keys, *arguments)
+
+    def report_unpublished(self, channel: str, error: str) -> None:
+        """Count a chunk of bars that was not published; log the first one."""
+        metrics.UNPUBLISHED.inc()
+        if not self._said_unpublished:
+            self._said_unpublished = True
+            log.warning(
+                "bars are written but not published, so live streams are stalled: Redis 7 or "
+                "newer is required, and a user with permission to publish on the channel",
+                channel=channel,
+                error=error,
+            )
