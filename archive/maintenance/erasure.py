@@ -11,19 +11,16 @@ round checks all remaining tombstones, and finds nothing for those that are done
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import cached_property, partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import structlog
 from pyiceberg.catalog import Catalog
-from pyiceberg.expressions import BooleanExpression, EqualTo, In, Reference
-from pyiceberg.expressions.literals import literal
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
@@ -31,25 +28,28 @@ from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
 from archive import metrics
 from archive.maintenance.file_rows import columns_of, opened, rows_in
 from archive.maintenance.live_files import retained_files
-from archive.maintenance.locations import filesystem_of, path_of
-from archive.maintenance.tombstones import Event, RecordPlace, TakenOut, TombstoneRow, taken_out
+from archive.maintenance.tombstones import RecordPlace, TakenOut, TombstoneRow, taken_out
+from archive.maintenance.user_rows import (
+    are_at,
+    column_us,
+    files_with,
+    read_events,
+    read_tombstones,
+    rows_of,
+)
 from archive.writing import commits
 from archive.writing.files import ROW_GROUP_ROWS, FileWriter
-from contracts.archive import ERASED, FEEDBACK_TABLE, INTERACTIONS_TABLE, PLACE, ArchiveTable
+from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, ArchiveTable
 from runtime.archive.catalog import in_races
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
-from runtime.archive.tables import arrow_schema_of, positions_of
+from runtime.archive.tables import positions_of
 
-_TOMBSTONE_TIMES: Final = ("last_event_before", "erased_at")
 FILES_AT_ONCE: Final = 8
 """Files that one commit replaces: the first of them must not wait long."""
 
 IsErased = Callable[[pa.Table], npt.NDArray[np.bool_]]
 """Rows of some users -> which of them are taken out, (n,)."""
-
-# What it makes of one value is no `In`, which type checkers take amiss, each in its own way.
-_is_in: Callable[..., BooleanExpression] = In
 
 log = structlog.get_logger(__name__)
 
@@ -111,11 +111,11 @@ class Erasure:
             self._drop_refs(table)
             self._is_feedback_done = True
             return erased
-        erased = self._from(table, lambda rows: _are_at(rows, plan.gone.places))
+        erased = self._from(table, lambda rows: are_at(rows, plan.gone.places))
         self._drop_refs(table)
         # Spent tombstones last, when all else is committed: without them no round would do it.
         if plan.spent and self._is_feedback_done:
-            erased += self._from(table, lambda rows: _are_at(rows, plan.spent))
+            erased += self._from(table, lambda rows: are_at(rows, plan.spent))
         return erased
 
     def pending(self, table: ArchiveTable) -> Pending:
@@ -124,20 +124,20 @@ class Erasure:
         found = commits.loaded(self._catalog, self._config, table)
         if not users:
             return Pending(0, 0, 0)
-        now = self._left(found, table, list(_files(found, users)))
+        now = self._left(found, table, list(files_with(found, users)))
         kept = self._left(found, table, retained_files(found))
         return Pending(len(users), len(now), len(kept))
 
     @cached_property
     def _plan(self) -> _Plan:
         found = commits.loaded(self._catalog, self._config, INTERACTIONS_TABLE)
-        tombstones = list(_tombstones(found))
+        tombstones = list(read_tombstones(found))
         if not tombstones:
             return _Plan((), (), TakenOut(frozenset(), {}), frozenset())
         users = sorted({tombstone.user_id for tombstone in tombstones})
         earliest = self._earliest()
         spent = {t.place for t in tombstones if _is_spent(t.place, found, earliest)}
-        gone = taken_out(_events(found, _files(found, users), users), tombstones)
+        gone = taken_out(read_events(found, files_with(found, users), users), tombstones)
         return _Plan(users, tombstones, gone, spent)
 
     def _drop_refs(self, table: ArchiveTable) -> None:
@@ -152,7 +152,7 @@ class Erasure:
 
     def _has_erased(self, found: Table, table: ArchiveTable, snapshot_id: int) -> bool:
         users = self._plan.users
-        return bool(users and self._left(found, table, list(_files(found, users, snapshot_id))))
+        return bool(users and self._left(found, table, list(files_with(found, users, snapshot_id))))
 
     def _left(self, found: Table, table: ArchiveTable, files: Sequence[DataFile]) -> set[str]:
         """Return the erased users who have rows in files, whether in the current table or not."""
@@ -160,12 +160,12 @@ class Erasure:
         if table is FEEDBACK_TABLE:
             is_erased: IsErased = partial(_is_feedback_erased, gone)
         else:
-            there = taken_out(_events(found, files, users), tombstones)
-            is_erased = partial(_are_at, places=there.places)
+            there = taken_out(read_events(found, files, users), tombstones)
+            is_erased = partial(are_at, places=there.places)
         return {
             user
             for file in files
-            for rows in _rows(found, file, users, table)
+            for rows in rows_of(found, file, users, table)
             for user in rows.filter(pa.array(is_erased(rows)))["user_id"].to_pylist()
         }
 
@@ -198,7 +198,7 @@ def erase(
 
 def _is_feedback_erased(gone: TakenOut, rows: pa.Table) -> npt.NDArray[np.bool_]:
     until_us = [gone.until_us.get(user, 0) for user in rows["user_id"].to_pylist()]
-    return np.array(_us(rows, "ts") < np.array(until_us, np.int64))
+    return np.array(column_us(rows, "ts") < np.array(until_us, np.int64))
 
 
 def _erase_from(
@@ -212,8 +212,8 @@ def _erase_from(
     found = commits.loaded(catalog, config, table)
     affected = (
         file
-        for file in _files(found, users)
-        if any(is_erased(rows).any() for rows in _rows(found, file, users, table))
+        for file in files_with(found, users)
+        if any(is_erased(rows).any() for rows in rows_of(found, file, users, table))
     )
     erased = 0
     while some := list(itertools.islice(affected, FILES_AT_ONCE)):
@@ -244,66 +244,6 @@ def _without(
                 writer = writer or FileWriter(found, table, partition)
                 writer.write(rows.filter(pa.array(keep)))
     return None if writer is None else writer.close()
-
-
-def _tombstones(found: Table) -> Iterator[TombstoneRow]:
-    columns = ("user_id", *PLACE, "ts", *_TOMBSTONE_TIMES)
-    rows = found.scan(
-        row_filter=EqualTo(term=Reference("event"), value=literal(ERASED)), selected_fields=columns
-    ).to_arrow()
-    times_us = [rows[name].cast(pa.int64()).to_pylist() for name in _TOMBSTONE_TIMES]
-    for event, *of_each in zip(_as_events(rows), *times_us, strict=True):
-        yield TombstoneRow(*event, *of_each)
-
-
-def _events(found: Table, files: Iterable[DataFile], users: Collection[str]) -> Iterator[Event]:
-    for file in files:
-        for rows in _rows(found, file, users, INTERACTIONS_TABLE):
-            yield from _as_events(rows.filter(pc.field("event") != ERASED))
-
-
-def _as_events(rows: pa.Table) -> Iterator[Event]:
-    users, ts_us = rows["user_id"].to_pylist(), _us(rows, "ts").tolist()
-    return itertools.starmap(Event, zip(users, _places(rows), ts_us, strict=True))
-
-
-def _files(
-    found: Table, users: Collection[str], snapshot_id: int | None = None
-) -> Iterator[DataFile]:
-    """Yield a snapshot's files that may have rows of users, by their least and greatest ids."""
-    theirs = _is_in(Reference("user_id"), {literal(user) for user in users})
-    for task in found.scan(row_filter=theirs, snapshot_id=snapshot_id).plan_files():
-        yield task.file
-
-
-def _rows(
-    found: Table, file: DataFile, users: Collection[str], table: ArchiveTable
-) -> Iterator[pa.Table]:
-    """Yield the rows of users in a file."""
-    dataset = ds.dataset(
-        path_of(file.file_path),
-        schema=arrow_schema_of(table),
-        format="parquet",
-        filesystem=filesystem_of(found),
-    )
-    theirs = pc.field("user_id").isin(pa.array(users, pa.string()))
-    for batch in dataset.to_batches(filter=theirs):
-        if batch.num_rows:
-            yield pa.Table.from_batches([batch])
-
-
-def _places(rows: pa.Table) -> Iterator[RecordPlace]:
-    columns: list[list[Any]] = [rows[name].to_pylist() for name in PLACE]
-    return itertools.starmap(RecordPlace, zip(*columns, strict=True))
-
-
-def _are_at(rows: pa.Table, places: Collection[RecordPlace]) -> npt.NDArray[np.bool_]:
-    return np.fromiter((place in places for place in _places(rows)), np.bool_, rows.num_rows)
-
-
-def _us(rows: pa.Table, column: str) -> npt.NDArray[np.int64]:
-    us: npt.NDArray[np.int64] = rows[column].cast(pa.int64()).to_numpy()
-    return us
 
 
 def _is_spent(place: RecordPlace, found: Table, earliest: Mapping[int, Position]) -> bool:
