@@ -37,7 +37,7 @@ ATTEMPTS: Final = 4
 """Attempts of one run while Redis is unreachable; they take about 4 seconds."""
 
 FIRST_EVERY_S: Final = 5.0
-"""From one run's start to the next one's while there is no data."""
+"""From one run's start to the next one's while there is nothing to list."""
 
 FAILURES: Final = (RedisError, RedisClusterException, LeaseLostError, SupersededError)
 """Errors that the next run may well not hit."""
@@ -58,18 +58,20 @@ class Runs:
         self._settings = settings
         self._stop = stop
         self._source_of = source_of
+        self._has_items = True
+        """what the last run found that did not fail"""
 
     def periodically(self) -> None:
         """Run every `train_every_seconds`, if anything changed, until stopped.
 
-        More often while there is no data, and at first after that: the first lists come soon after
-        the first events, and are based on few.
+        More often while there are no items, and at first after that: the first lists come soon
+        after the first events, and are based on few.
         """
         most_s = every_s = self._settings.train_every_seconds
         while not self._stop.is_set():
             started = time.monotonic()
-            outcome = self.once(only_if_changed=True, wait_for_lock_s=0)
-            every_s = min(FIRST_EVERY_S if outcome == Skipped.EMPTY.value else 2 * every_s, most_s)
+            self.once(only_if_changed=True, wait_for_lock_s=0)
+            every_s = min(2 * every_s if self._has_items else FIRST_EVERY_S, most_s)
             elapsed = time.monotonic() - started
             self._stop.wait(max(0, every_s - elapsed))
 
@@ -104,6 +106,7 @@ class Runs:
             log.info("skipped", reason=str(error))
             return Waiting.HELD.value
         except BadDataError as error:
+            self._has_items = True
             log.error("rejected", reason=str(error))  # noqa: TRY400 (the message says it all)
             return "rejected"
         except (StoreRefusesError, NoPermissionError) as error:
@@ -112,6 +115,7 @@ class Runs:
         except FAILURES:
             log.exception("run failed; what is served stays as it is")
             return "failed"
+        self._has_items = _has_items(result)
         return _logged(result)
 
     def _run(self, only_if_changed: bool, wait_for_lock_s: float) -> Report | Skipped | Waiting:  # noqa: FBT001 (called through tenacity)
@@ -134,6 +138,10 @@ class Runs:
             check_lease()
 
         return check
+
+
+def _has_items(result: Report | Skipped | Waiting) -> bool:
+    return result.data.items > 0 if isinstance(result, Report) else result is not Skipped.EMPTY
 
 
 def _logged(result: Report | Skipped | Waiting) -> str:

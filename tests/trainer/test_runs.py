@@ -283,6 +283,32 @@ def test_without_data_it_checks_often_then_ever_less_often(
     assert waits.seconds == pytest.approx([5, 5, 10, 20, 40, 60, 60], abs=3)
 
 
+def test_what_is_read_while_the_first_events_are_folded_does_not_delay_the_first_lists(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
+) -> None:
+    fill(np.zeros((0, 0)))
+    counts = (np.random.default_rng(0).random((20, 10)) < 0.4) * 1.0
+
+    def fold(n: int) -> None:
+        if n > 3:
+            return
+        fill(counts, offset=9 + n)
+        for item in range(100, 110):
+            partition = instrument_partition(item, PARTITIONS)
+            row = keyspace.cooc(partition, item)
+            if n == 1:  # histories are folded before the counts that follow from them
+                store.delete(row, keyspace.items(partition))
+            elif n == 2 and item > 100:  # half of each pair is there, and the run is rejected
+                store.hdel(row, *map(str, range(100, item)))
+
+    waits = Waits(5, fold)
+
+    Runs(settings.model_copy(update={"train_every_seconds": 60}), waits).periodically()
+
+    assert served(store, keyspace).generation
+    assert waits.seconds == pytest.approx([5, 5, 10, 20, 40], abs=3)
+
+
 def test_what_was_trained_before_is_trained_again_as_often_as_the_setting_says(
     settings: TrainerSettings, affinities: npt.NDArray[np.float64]
 ) -> None:
