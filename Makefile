@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PROGRAMS := producers stream-processors trainer api archive infra
+PROGRAMS := producers stream-processors trainer api archive operations
 # These can read the archive; their locks and images with the packages for it end in `-archive`.
-READERS := producers api infra
+READERS := producers api operations
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean

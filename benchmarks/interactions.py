@@ -33,7 +33,7 @@ from benchmarks.harness.zipf import draw
 from contracts.keyspace import NOT_ITEMS
 from contracts.messages import Interaction
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
-from infra.broker import log_ends
+from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 
 _PEER: Final = "benchmarks.peers.plain_interactions"

@@ -25,8 +25,8 @@ from benchmarks.harness.rounds import Run, interleaved
 from benchmarks.harness.stage import Stage
 from contracts.messages import Quote, encode, key_of
 from contracts.topics import QUOTES, dead_letters
-from infra import broker as brokers
-from infra.dead_letters import read
+from operations.dead_letters import read
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 
 EVERY: Final = 100

@@ -35,8 +35,8 @@ from benchmarks.harness.workers import await_shared, running_workers
 from contracts.keyspace import EPOCH_FIELD, NEXT_FIELD
 from contracts.messages import Quote, encode, key_of
 from contracts.topics import QUOTES, STREAMED
-from infra import broker as brokers
 from infra.local.process import stop
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 
 _SESSION_TIMEOUT_S: Final = 60

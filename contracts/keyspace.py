@@ -90,7 +90,7 @@ Keys, after the namespace:
     lives forever; written by trainer; read by trainer
 `meta:topics`
     hash: topic -> partitions
-    lives forever; written by infra.topics; read by all
+    lives forever; written by operations.topics; read by all
 `meta:request-id-key`
     string: the secret that request ids are signed with
     lives forever; written by api; read by api

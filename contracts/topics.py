@@ -1,7 +1,7 @@
 """Every topic: its name, key, partitions and retention, who writes and who reads it.
 
-`python -m infra.topics` creates these topics. A topic's letter is the first part of the Redis hash
-tags of its partitions (`contracts.keyspace`).
+`python -m operations.topics` creates these topics. A topic's letter is the first part of the Redis
+hash tags of its partitions (`contracts.keyspace`).
 """
 
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Infrastructure of the programs: topics, and the stack on one machine."""
+"""What deploys the programs, and the whole stack on one machine."""

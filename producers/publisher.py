@@ -148,7 +148,7 @@ class Publisher:
         if missing:
             raise PublishingError(
                 f"the broker at {self._kafka.bootstrap_servers} has no topic {', '.join(missing)}: "
-                "run `python -m infra.topics` first"
+                "run `python -m operations.topics` first"
             )
 
     def _on_delivery(self, error: KafkaError | None, record: Message) -> None:

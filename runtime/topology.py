@@ -1,4 +1,4 @@
-"""How many partitions each topic has, as `python -m infra.topics` noted in Redis.
+"""How many partitions each topic has, as `python -m operations.topics` noted in Redis.
 
 Partitions are part of the keys, so a program that counts another number must not start.
 """
@@ -40,7 +40,7 @@ class Topology:
         if missing:
             raise TopologyError(
                 f"meta:topics in Redis has no partitions for {', '.join(missing)}: "
-                "run `python -m infra.topics` first"
+                "run `python -m operations.topics` first"
             )
         return cls(
             quotes=int(partitions[QUOTES.name]),

@@ -42,10 +42,10 @@ from xdist.scheduler import LoadFileScheduling
 
 from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED
-from infra import broker as brokers
 from infra.local import store as stores
 from infra.local.process import free_port, running
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology

@@ -11,9 +11,9 @@ from testcontainers.core.config import ConnectionMode
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 
-from infra import broker as brokers
 from infra.local import store as stores
 from infra.local.process import free_port
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.compose import SERVICES, filled_in
 from tests.guarded import GuardedSetup

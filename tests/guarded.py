@@ -22,10 +22,10 @@ from confluent_kafka.admin import (
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from infra.broker import admin
 from infra.local.kafka.secured import MECHANISM, Security, grant_all, listening, new_security
 from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Server, free_port
+from runtime.kafka.broker import admin
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.kafka.rights import User
 from tests.patience import PATIENCE_S

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import pytest
 
 from contracts.topics import ALL
-from infra import broker as brokers
 from infra.local import store as stores
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.process import LOOPBACK, Server, free_port, running
 from infra.local.tansu import tansu
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from tests.containers import NoContainerError, kafka_container, published_at, redis_container

@@ -19,7 +19,7 @@ from runtime.settings import SharedSettings
 from trainer.settings_file import flat_fields
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PROGRAMS: Final = ("producers", "stream_processors", "trainer", "api", "archive", "infra")
+PROGRAMS: Final = ("producers", "stream_processors", "trainer", "api", "archive", "operations")
 DOCUMENTS: Final = sorted(
     path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 )

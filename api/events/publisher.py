@@ -190,7 +190,8 @@ class Publisher:
         there = {self._kafka.name(name): len(seen.topics[name].partitions) for name in seen.topics}
         for topic in (QUOTES.name, INTERACTIONS.name, FEEDBACK.name):
             if topic not in there:
-                return f"topic {self._kafka.topic(topic)} is missing: run `python -m infra.topics`"
+                name = self._kafka.topic(topic)
+                return f"topic {name} is missing: run `python -m operations.topics`"
         for topic in (QUOTES.name, INTERACTIONS.name):
             try:
                 topology.check(topic, there[topic])

@@ -25,7 +25,7 @@ READING: Final[dict[ProblemType, str]] = {
     OVERLOADED: "256 requests are in flight already: try again in a second",
     STORE_UNAVAILABLE: "Redis: no answer in 0.2 s",
     TOPICS_UNKNOWN: "meta:topics in Redis has no partitions for quotes: "
-    "run `python -m infra.topics` first",
+    "run `python -m operations.topics` first",
 }
 READING_LISTS: Final[dict[ProblemType, str]] = {
     **READING,

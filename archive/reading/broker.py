@@ -81,7 +81,7 @@ class Broker:
         except KafkaException as error:
             raise self._away(error) from None
         if not n:
-            raise BrokerAwayError(f"topic {name} is not there: run `python -m infra.topics`")
+            raise BrokerAwayError(f"topic {name} is not there: run `python -m operations.topics`")
         return n
 
     def _offsets(self, topic: str, partitions: Collection[int], spec: OffsetSpec) -> dict[int, int]:

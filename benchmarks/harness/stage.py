@@ -22,14 +22,14 @@ from benchmarks.harness.rounds import Run
 from benchmarks.harness.serving import answering
 from contracts.keyspace import Keyspace
 from contracts.topics import BARS, STREAMED, Topic
-from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
 from infra.local.paths import PROJECT
 from infra.local.process import LOOPBACK, Command, Server, free_port, running, stop
 from infra.local.store import valkey
 from infra.local.tansu import tansu
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import Store, connect
 from runtime.topology import Topology

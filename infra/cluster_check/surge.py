@@ -165,7 +165,7 @@ def _servers(folder: Path) -> Iterator[dict[str, str]]:
             "REDIS_URL": store.address,
             "NAMESPACE": SharedSettings.model_fields["namespace"].default,
         }
-        topics = Command("topics", _python("infra.topics"), folder / "topics.log", settings)
+        topics = Command("topics", _python("operations.topics"), folder / "topics.log", settings)
         if start(topics).wait() != 0:
             raise RuntimeError(f"the topics could not be created: see {topics.log}")
         yield settings

@@ -14,13 +14,6 @@ class Image:
     """modules whose imports are not in its lock, so that they cannot run in it"""
 
 
-_DEVELOPERS: Final = (
-    "infra.cluster_check",
-    "infra.compose_check",
-    "infra.local",
-    "infra.terraform_check",
-)
-
 IMAGES: Final[Mapping[str, Image]] = {
     "producers": Image("producers", ("producers.archive",)),
     "producers-archive": Image("producers"),
@@ -29,6 +22,6 @@ IMAGES: Final[Mapping[str, Image]] = {
     "api": Image("api", ("api.bars.archive",)),
     "api-archive": Image("api"),
     "archive": Image("archive"),
-    "infra": Image("infra", (*_DEVELOPERS, "infra.repartition.archived")),
-    "infra-archive": Image("infra", _DEVELOPERS),
+    "operations": Image("operations", ("operations.repartition.archived",)),
+    "operations-archive": Image("operations"),
 }

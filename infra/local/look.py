@@ -1,13 +1,14 @@
 """Inspects Redis, like a person with redis-cli."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from contracts.keyspace import NEWEST_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES
 from infra.local.subjects import Subjects
-from infra.topics import noted_partitions
 from runtime.redis.stores import Store
+from runtime.topology import Topology
 
 _ITEMS = 3
 
@@ -16,9 +17,10 @@ def look(
     store: Store, keyspace: Keyspace, subjects: Subjects
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield commands and replies: a bar, its position, a history, the served lists."""
-    partitions = noted_partitions(store, keyspace)
-    quotes = instrument_partition(subjects.instrument_id, partitions[QUOTES.name])
-    interactions = user_partition(subjects.user_id, partitions[INTERACTIONS.name])
+    noted: Any = store.hgetall(keyspace.topics())
+    topology = Topology.from_hash(noted)
+    quotes = instrument_partition(subjects.instrument_id, topology.quotes)
+    interactions = user_partition(subjects.user_id, topology.interactions)
     bars = keyspace.bars(quotes, subjects.instrument_id)
     newest = str(store.hget(bars, NEWEST_FIELD))
     yield _run(store, "HGET", bars, NEWEST_FIELD)

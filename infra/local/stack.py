@@ -135,7 +135,7 @@ def compose(
         if port is not None:
             urls[name] = f"http://{LOOPBACK}:{port}"
     login = security.environment("topics") if security else {}
-    topics = _python("topics", ("infra.topics",), shared | login, folder)
+    topics = _python("topics", ("operations.topics",), shared | login, folder)
     return Stack(namespace, store, log, topics, tuple(programs), urls)
 
 

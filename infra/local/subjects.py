@@ -8,7 +8,6 @@ import msgspec
 from contracts.generations import DEFAULT_VARIANT, Current, PopularList
 from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
-from infra.topics import noted_partitions
 from runtime.redis.stores import Store
 
 
@@ -29,7 +28,7 @@ class Subjects:
 
 def find_subjects(store: Store, keyspace: Keyspace, client: httpx.Client) -> Subjects | None:
     """Return the subjects, None before the first generation."""
-    partitions = range(noted_partitions(store, keyspace).get(INTERACTIONS.name, 0))
+    partitions = range(int(store.hget(keyspace.topics(), INTERACTIONS.name) or 0))
     users = [user for p in partitions if (user := _some_user(store, keyspace.active(p)))]
     generation = served_generation(store, keyspace)
     if not users or generation is None:

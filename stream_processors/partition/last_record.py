@@ -27,9 +27,9 @@ class CopiedTopicError(RuntimeError):
         super().__init__(
             f"the topic {topic} has the id {found_id}, but what is stored was folded from one with "
             f"the id {known_id}, which had the same record at offset {last.offset}. If this one is "
-            f"a copy, as after a move to another broker, run `python -m infra.topics continue "
+            f"a copy, as after a move to another broker, run `python -m operations.topics continue "
             f"{topic}`. If it was recreated and its records are to count on top of the old "
-            f"ones, run `python -m infra.topics start-over {topic}`. Then restart the workers"
+            f"ones, run `python -m operations.topics start-over {topic}`. Then restart the workers"
         )
 
 

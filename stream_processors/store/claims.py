@@ -221,7 +221,7 @@ class Claim:
         if not epoch:
             raise StoreEmptiedError(
                 f"{self._where()}: Redis lost its data. The worker ends; run `python -m "
-                "infra.topics` and restart it: it folds the log from its beginning"
+                "operations.topics` and restart it: it folds the log from its beginning"
             )
         if int(epoch) > int(self._epoch):
             metrics.FENCED.inc()

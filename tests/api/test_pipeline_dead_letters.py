@@ -15,9 +15,9 @@ from api.pipeline import dead_letters, log_ends, tail
 from api.pipeline.answers import DeadLetter
 from api.pipeline.dead_letters import NewestDeadLetters, reasons_of
 from contracts.keyspace import Keyspace
-from infra import broker as brokers
 from infra.local.process import free_port
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology

@@ -57,7 +57,7 @@ async def test_topics_that_are_not_set_up_yet_are_a_problem_until_they_are(
         answer = await client.get("/v1/users/ABC/history")
         assert answer.status_code == 503
         assert answer.json()["type"] == "urn:tickrec:problem:topics-unknown"
-        assert "python -m infra.topics" in answer.json()["detail"]
+        assert "python -m operations.topics" in answer.json()["detail"]
         assert int(answer.headers["retry-after"]) > 0
         ready = await client.get("/health/ready")
         assert (ready.status_code, ready.json()["type"]) == (503, "urn:tickrec:problem:not-ready")

@@ -26,10 +26,10 @@ from archive.state import State
 from archive.writing.table_writer import TableWriter
 from contracts.archive import TABLES, ArchiveTable
 from contracts.topics import Topic
-from infra import broker as brokers
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import open_table
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig
 from tests.patience import PATIENCE_S
 

@@ -20,8 +20,8 @@ from archive.writing.table_writer import TableWriter
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE
 from contracts.partitioning import user_partition
 from contracts.topics import QUOTES
-from infra import broker as brokers
 from runtime.archive.tables import positions_of
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig
 from tests.archive.conftest import (
     PARTITIONS,

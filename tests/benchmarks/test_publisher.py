@@ -12,7 +12,7 @@ from benchmarks.harness.contender import ContenderError
 from benchmarks.keepup.publisher import Flow, Load, flows, publish, template
 from contracts.messages import Interaction, Quote, decode_interactions, decode_quotes
 from contracts.topics import INTERACTIONS, QUOTES
-from infra.broker import log_ends
+from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.affinities import AffinityName
-from infra.broker import BrokerError
+from runtime.kafka.broker import BrokerError
 from tests.chaos.faults.kinds import KINDS
 from tests.chaos.modes import AppendFsync, Mode, StoreKind, UserWeight, every_mode
 from tests.chaos.run import Outcome, run

@@ -10,9 +10,9 @@ from typing import Final
 
 from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED
-from infra import broker as brokers
 from infra.local.kafka.secured import grant_all, new_security
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.chaos.check import check

@@ -8,7 +8,7 @@ from typing import Final
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import Topic
-from infra import broker as brokers
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.chaos.feed import Feed
@@ -87,7 +87,7 @@ class World:
         self.client = self.store.client()
 
     def note_topics(self) -> None:
-        """Note the topics in the store, as `python -m infra.topics` does."""
+        """Note the topics in the store, as `python -m operations.topics` does."""
         self.reconnect()
         self.client.hset(self.keyspace.topics(), mapping=asdict(self.topology))
 

@@ -27,9 +27,9 @@ from docs.examples.tickrec_client.catalog import Description
 from docs.examples.tickrec_client.events import Click, Impression, Interaction, Quote
 from docs.examples.tickrec_client.recommendations import WeightedItem
 from docs.examples.tickrec_client.stream import Live
-from infra import broker as brokers
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled

@@ -14,8 +14,8 @@ USERS: Final[dict[str, User]] = {
     "trainer": "trainer",
     "api": "api",
     "archive": "archive",
-    "`python -m infra.topics`": "topics",
-    "`… infra.topics dead-letters`, `republish`": "operator",
+    "`python -m operations.topics`": "topics",
+    "`… operations.topics dead-letters`, `republish`": "operator",
 }
 
 

@@ -14,11 +14,11 @@ import tenacity
 from redis import Redis
 
 from contracts.keyspace import BarValue, Keyspace
-from infra import broker as brokers
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.local.store import valkey
 from infra.local.tansu import tansu
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled

@@ -19,12 +19,12 @@ import yaml
 from api.http.keys.file import read_keys
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
-from infra import broker as brokers
 from infra.docker.images import IMAGES
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from producers.settings import ProducerSettings
 from runtime.archive.given import given_archive
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
@@ -94,7 +94,7 @@ def test_every_program_has_its_service() -> None:
     modules = {SERVICES[service]["command"][0] for service in PROGRAMS}
 
     assert modules == {
-        *("infra.topics", "stream_processors", "trainer", "api", "archive", "producers")
+        *("operations.topics", "stream_processors", "trainer", "api", "archive", "producers")
     }
 
 

@@ -44,9 +44,9 @@ class OnlyWhatIsLocked(importlib.abc.MetaPathFinder):
         names = distributions(top)
         if names and not names & set(allowed):
             raise ModuleNotFoundError(f"{name} is of {names}, which the lock does not name")
-        programs = {"api", "archive", "infra", "producers", "stream_processors", "trainer"}
-        if top in programs - {package}:
-            raise ModuleNotFoundError(f"{name} is another program's")
+        programs = {"api", "archive", "operations", "producers", "stream_processors", "trainer"}
+        if top in (programs | {"infra"}) - {package}:
+            raise ModuleNotFoundError(f"{name} is not in the image")
         return None
 
 sys.meta_path.insert(0, OnlyWhatIsLocked())
@@ -199,7 +199,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     [
         ("api", "api"),
         ("producers", "producers replay quotes --from-archive"),
-        ("infra", "infra.repartition --from-prefix= --from-archive"),
+        ("operations", "operations.repartition --from-prefix= --from-archive"),
     ],
 )
 def test_asked_to_read_the_archive_a_program_names_the_image_that_can(

@@ -22,9 +22,9 @@ from contracts.keyspace import BarValue, Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import ALL, QUOTES
 from docs.examples.tickrec_client import Tickrec
-from infra import broker as brokers
 from infra.local.process import Server, await_ready, free_port, running, start, stop
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled

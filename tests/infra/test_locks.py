@@ -17,7 +17,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
 LOCKS = sorted(path.name for path in ROOT.glob("requirements-*.lock"))
-SMALLEST = ("requirements-uv.lock", "requirements-infra.lock")
+SMALLEST = ("requirements-uv.lock", "requirements-operations.lock")
 """The largest takes ten seconds. The workflow `check` makes a bill of each, and validates it."""
 
 

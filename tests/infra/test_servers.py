@@ -10,7 +10,6 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
-from infra import broker as brokers
 from infra.local import store as stores
 from infra.local.kafka.jars import NoKafkaError, jars
 from infra.local.kafka.server import kafka
@@ -25,6 +24,7 @@ from infra.local.process import (
     stop,
 )
 from infra.local.tansu import tansu
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.patience import PATIENCE_S
 
@@ -58,17 +58,6 @@ def test_a_store_says_what_it_is(tmp_path: Path) -> None:
         assert stores.product(server.address) == server.product
 
 
-def test_only_tansu_is_taken_for_tansu(tmp_path: Path, broker: str) -> None:
-    server = tansu(free_port(), tmp_path)
-    with running(server):
-        assert brokers.is_tansu(brokers.admin(plain(server.address)))
-
-
-@pytest.mark.kafka_only
-def test_kafka_is_not_taken_for_tansu(broker: str) -> None:
-    assert not brokers.is_tansu(brokers.admin(plain(broker)))
-
-
 def test_a_server_that_ends_at_once_is_reported_with_its_exit_code_and_log(tmp_path: Path) -> None:
     port = free_port()
     with running(stores.valkey(port, tmp_path)):
@@ -78,11 +67,6 @@ def test_a_server_that_ends_at_once_is_reported_with_its_exit_code_and_log(tmp_p
         with pytest.raises(NotReadyError, match=r"store ended with exit code 1: see .*store\.log"):
             await_ready(never, process)
     assert "bind" in never.command.log.read_text()
-
-
-def test_a_broker_that_is_away_is_an_error_that_says_so() -> None:
-    client = brokers.admin(plain(f"127.0.0.1:{free_port()}"))
-    assert not brokers.answers(client)
 
 
 @pytest.mark.usefixtures("needs_kafka")
@@ -106,21 +90,6 @@ def test_kafka_keeps_its_records_when_it_is_killed_and_started_again(tmp_path: P
         consumer.close()
     assert values == [b"%d" % n for n in range(100)]
     assert "bind" not in again.command.log.read_text()
-
-
-def test_a_deleted_topic_made_again_begins_at_offset_0(tmp_path: Path) -> None:
-    server = tansu(free_port(), tmp_path)
-    with running(server):
-        client = brokers.admin(plain(server.address))
-        producer = Producer({"bootstrap.servers": server.address})
-        offsets: list[int] = []
-        for _ in range(2):
-            brokers.create(client, [NewTopic("again", 1)])
-            producer.produce("again", b"", on_delivery=lambda _, m: offsets.append(m.offset()))
-            assert producer.flush(PATIENCE_S) == 0
-            brokers.delete(client, ["again"])
-            assert "again" not in brokers.partitions_of(client)
-    assert offsets == [0, 0]
 
 
 def test_a_command_that_cannot_be_run_is_an_error(tmp_path: Path) -> None:

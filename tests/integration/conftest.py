@@ -24,8 +24,8 @@ from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import INTERACTIONS, QUOTES, STREAMED, Topic
-from infra.broker import log_ends
 from infra.local.process import Command, Server, free_port, running, start, stop
+from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S

@@ -8,9 +8,9 @@ import pytest
 
 from contracts.keyspace import Keyspace
 from contracts.topics import QUOTES, STREAMED
-from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology

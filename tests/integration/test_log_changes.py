@@ -12,7 +12,7 @@ from contracts.keyspace import WHOLE_FIELD
 from contracts.messages import Quote
 from contracts.partitioning import instrument_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
-from infra import broker as brokers
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.integration.conftest import Pipeline, eventually, kill
@@ -145,9 +145,9 @@ def test_a_copied_topic_is_not_counted_again_without_an_operators_decision(
             "it stops, and says so",
         )
         assert worker.ready()["progress"] == "stopped"
-        assert says(pipeline, "infra.topics start-over quotes")
+        assert says(pipeline, "operations.topics start-over quotes")
         assert counted(pipeline) == 100
-    assert "partitions 0, 1" in pipeline.run("infra.topics", word, QUOTES.name)
+    assert "partitions 0, 1" in pipeline.run("operations.topics", word, QUOTES.name)
     with watched(pipeline) as worker:
         pipeline.wait_until_folded([QUOTES])
         assert counted(pipeline) == expected

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from contracts.keyspace import BarValue
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
-from infra import broker as brokers
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.integration.conftest import Pipeline, dead_letters
 from tests.integration.poison import Fields, Record, records
@@ -147,10 +147,10 @@ def test_corrected_and_republished_records_are_counted(pipeline: Pipeline) -> No
         pipeline.publish_raw([(QUOTES.name, b"4", bad, None)] * 3)
         pipeline.wait_until_folded([QUOTES])
         assert stored_quotes(pipeline, 4) == {}
-        listed = pipeline.run("infra.topics", "dead-letters", "quotes", "--json")
+        listed = pipeline.run("operations.topics", "dead-letters", "quotes", "--json")
         corrected = pipeline.folder / "corrected.jsonl"
         corrected.write_text(listed.replace('"price":0', '"price":30.72'))
-        said = pipeline.run("infra.topics", "republish", str(corrected))
+        said = pipeline.run("operations.topics", "republish", str(corrected))
         assert said.endswith("3 published to quotes\n")
         pipeline.wait_until_folded([QUOTES])
     assert stored_quotes(pipeline, 4) == {1_700_000_040: 3}

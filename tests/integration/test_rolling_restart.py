@@ -7,8 +7,8 @@ import pytest
 
 from contracts.keyspace import EPOCH_FIELD
 from contracts.topics import QUOTES, STREAMED
-from infra import broker as brokers
 from infra.local.process import Command, free_port, start, stop
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 
 from .conftest import Pipeline, eventually

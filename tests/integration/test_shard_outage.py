@@ -12,8 +12,8 @@ from redis.crc import key_slot
 from contracts.keyspace import Keyspace
 from contracts.messages import encode, key_of
 from contracts.topics import QUOTES, STREAMED
-from infra.broker import log_ends
 from infra.local.process import free_port
+from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from stream_processors.health import STALLED_AFTER_S

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from contracts.topics import ALL, QUOTES, STREAMED
-from infra import broker as brokers
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from stream_processors.transport.reachable import is_reachable

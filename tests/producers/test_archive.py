@@ -22,7 +22,6 @@ from contracts.archive import (
 )
 from contracts.feedback import decode_feedback
 from contracts.messages import Interaction, Quote, encode
-from infra.broker import admin, create
 from producers.archive import Name, archived
 from producers.batch import Record
 from producers.files import FileError
@@ -31,6 +30,7 @@ from producers.replay_commands import app
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import arrow_schema_of, open_table
+from runtime.kafka.broker import admin, create
 from runtime.kafka.config import plain
 
 from .conftest import ReadAll, Start

@@ -15,9 +15,9 @@ from confluent_kafka.admin import NewTopic
 from contracts.instruments import decode_instrument_record
 from contracts.messages import decode_interactions, decode_quotes
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
-from infra.broker import admin, create
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
+from runtime.kafka.broker import admin, create
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S

@@ -67,7 +67,9 @@ def test_a_full_queue_takes_what_fits_and_the_rest_later(
 
 def test_a_missing_topic_is_named_with_the_remedy(broker: str) -> None:
     publisher = Publisher(plain(broker), delivery_timeout_s=PATIENCE_S)
-    with pytest.raises(PublishingError, match=r"no topic nonesuch: run `python -m infra\.topics`"):
+    with pytest.raises(
+        PublishingError, match=r"no topic nonesuch: run `python -m operations\.topics`"
+    ):
         publisher.await_topics(["nonesuch"], lambda: False)
 
 

@@ -19,7 +19,9 @@ def test_the_hash_has_the_partitions_of_each_topic() -> None:
 @pytest.mark.parametrize("topic", ["quotes", "interactions", "cooccurrences"])
 def test_a_topic_that_is_not_noted_is_named_with_the_remedy(topic: str) -> None:
     noted = {name: partitions for name, partitions in NOTED.items() if name != topic}
-    with pytest.raises(TopologyError, match=rf"no partitions for {topic}: run `python -m infra"):
+    with pytest.raises(
+        TopologyError, match=rf"no partitions for {topic}: run `python -m operations"
+    ):
         Topology.from_hash(noted)
 
 

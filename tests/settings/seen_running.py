@@ -10,7 +10,7 @@ import psutil
 
 from api.http.access import OPEN_TO_ALL
 from contracts.topics import ALL
-from infra import broker as brokers
+from runtime.kafka import broker as brokers
 from runtime.redis.stores import connect
 from tests.integration.conftest import eventually
 from tests.patience import PATIENCE_S

@@ -11,7 +11,7 @@ from contracts.keyspace import CLOSED_FIELD
 from contracts.messages import Interaction, Quote, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER, instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
-from infra import broker as brokers
+from runtime.kafka import broker as brokers
 from tests.integration.conftest import eventually, kill
 from tests.settings.rows import Row, disturbing
 from tests.settings.seen_answers import AFFINITIES, SIMILAR, difference

@@ -19,8 +19,8 @@ from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.messages import Interaction, Quote, encode
 from contracts.topics import ALL as TOPICS
 from contracts.topics import STREAMED, Topic
-from infra import broker as brokers
 from infra.local.process import Command, free_port, start, stop
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.stores import connect
 from runtime.settings import SharedSettings
@@ -163,7 +163,7 @@ class Stack:
         if self.servers.guarded:
             self.servers.guarded.grant(self.namespace, self.kafka.prefix)
         options = [part for t in STREAMED for part in ("--partitions", f"{t.name}={PARTITIONS}")]
-        self.run("infra.topics", *options, environment=self._shared())
+        self.run("operations.topics", *options, environment=self._shared())
         self.store = connect(self.settings("workers").redis_url, "tests")
         try:
             self.start("workers")
@@ -282,7 +282,7 @@ class Stack:
         self.wait_until_folded()
 
     def _shared(self) -> dict[str, str]:
-        """Return how `infra.topics` connects, which is a user of its own."""
+        """Return how `operations.topics` connects, which is a user of its own."""
         shared = {k: v for k, v in self.environments["workers"].items() if k in SHARED}
         login = {
             "KAFKA_SASL_USERNAME": "KAFKA_SASL_PASSWORD",

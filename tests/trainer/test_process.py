@@ -103,7 +103,7 @@ def test_run_waits_for_a_redis_that_is_not_up_yet(
         assert any("Redis is away, trying again" in line for line in lines)
         with running(later):
             # It is there, but empty: the topics were never made.
-            assert any("run `python -m infra.topics` first" in line for line in lines)
+            assert any("run `python -m operations.topics` first" in line for line in lines)
             assert trainer.wait(PATIENCE_S) == 1
 
 

@@ -217,7 +217,7 @@ def test_a_run_without_redis_fails_after_some_tries_and_does_not_raise(
 
 
 def test_topics_that_were_never_made_end_the_process(settings: TrainerSettings) -> None:
-    with pytest.raises(TopologyError, match=r"python -m infra\.topics"):
+    with pytest.raises(TopologyError, match=r"python -m operations\.topics"):
         run(settings)
 
 

@@ -20,9 +20,9 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, STREAMED
-from infra import broker as brokers
 from infra.local.process import free_port
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology

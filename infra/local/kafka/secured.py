@@ -18,9 +18,9 @@ from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperatio
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from cryptography.hazmat.primitives import serialization
 
-from infra import broker
 from infra.local.kafka.server import kafka
 from infra.local.process import LOOPBACK, Server, free_port
+from runtime.kafka import broker
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.kafka.rights import Right, User, rights
 

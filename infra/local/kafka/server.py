@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from infra import broker
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port
+from runtime.kafka import broker
 from runtime.kafka.config import plain
 
 _LOGGING: Final = Path(__file__).with_name("log4j2.yaml")

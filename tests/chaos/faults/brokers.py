@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from infra.broker import admin as admin_of
+from runtime.kafka.broker import admin as admin_of
 from runtime.kafka.config import plain
 from tests.chaos.faults.workers import CUT_S, LONG_S, MOMENT_S, Seconds, one
 from tests.chaos.link import Link

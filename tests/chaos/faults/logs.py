@@ -8,8 +8,8 @@ from confluent_kafka import TopicCollection, TopicPartition
 
 from contracts.keyspace import TOPIC_ID_FIELD
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
-from infra import broker as brokers
-from infra.topics import ensure
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.chaos.check import lost
 from tests.chaos.faults.workers import Seconds

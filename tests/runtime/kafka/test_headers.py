@@ -14,10 +14,10 @@ from archive.reading.records import Place, rows_of
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE
 from contracts.messages import Quote, encode
 from contracts.topics import FEEDBACK, INTERACTIONS, QUOTES
-from infra import broker as brokers
-from infra import dead_letters
-from infra.repartition.messages import records
-from infra.repartition.placement import LEFT_OUT, Partitions, place
+from operations import dead_letters
+from operations.repartition.messages import records
+from operations.repartition.placement import LEFT_OUT, Partitions, place
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.kafka.headers import UnreadableHeadersError, has_readable_headers, headers_of
 from tests.patience import PATIENCE_S

@@ -19,10 +19,10 @@ from api.http.metrics import Metrics
 from api.pipeline.dead_letters import NewestDeadLetters
 from api.pipeline.log_ends import LogWatch
 from contracts.topics import QUOTES
-from infra.broker import BrokerError, partitions_of
 from infra.local.kafka.secured import grant, revoke
 from producers.publisher import PublishingError
 from runtime.kafka.admin import Admin
+from runtime.kafka.broker import BrokerError, partitions_of
 from runtime.kafka.config import plain
 from runtime.kafka.rights import RightsError, User, check_rights, rights
 from runtime.kafka.tokens import TokenError
@@ -94,7 +94,7 @@ def test_a_refused_login_says_what_to_do(
 def test_a_listener_that_hangs_up_is_named_with_what_it_may_want(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch, way: Way, wrong: dict[str, object]
 ) -> None:
-    monkeypatch.setattr("infra.broker._CALL_S", 1)
+    monkeypatch.setattr("runtime.kafka.broker._CALL_S", 1)
     config = guarded.config("workers", way).model_copy(update=wrong)
     with pytest.raises(BrokerError, match=rf"{config.bootstrap_servers}.*KAFKA_SECURITY_PROTOCOL"):
         partitions_of(Admin(config))

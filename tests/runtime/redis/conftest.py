@@ -7,8 +7,8 @@ import pytest
 
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, STREAMED
-from infra import broker as brokers
-from infra.topics import ensure, noted_partitions
+from operations.topics import ensure, noted_partitions
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology

@@ -45,8 +45,8 @@ class Programs(Pipeline):
             stop((process, command))
 
     def note_topics(self) -> None:
-        """Have `infra.topics` note the partitions."""
-        self.run("infra.topics", redis_url=self.guarded.url("topics"))
+        """Have `operations.topics` note the partitions."""
+        self.run("operations.topics", redis_url=self.guarded.url("topics"))
 
     def working(self) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         """Run a worker."""

@@ -17,7 +17,7 @@ from tests.runtime.redis.programs import Programs
 pytestmark = pytest.mark.integration
 
 STARTED: Final = {
-    "topics": ("infra.topics",),
+    "topics": ("operations.topics",),
     "worker": ("stream_processors",),
     "trainer": ("trainer", "once"),
 }
@@ -144,6 +144,6 @@ def test_the_api_answers_on_a_store_that_may_evict_and_says_so(
 def test_a_store_without_an_append_only_file_is_warned_of(programs: Programs) -> None:
     with configured(programs.store, "appendonly", "no"):
         programs.note_topics()
-        assert "no append-only file" in programs.said("infra.topics")
+        assert "no append-only file" in programs.said("operations.topics")
         with programs.working():
             eventually(lambda: "no append-only file" in programs.said("worker"), "so says a worker")

@@ -435,8 +435,8 @@ async def test_a_topic_with_another_id_and_the_same_records_waits_for_an_operato
     for words in (
         "one",
         "another",
-        "infra.topics continue quotes",
-        "infra.topics start-over quotes",
+        "operations.topics continue quotes",
+        "operations.topics start-over quotes",
     ):
         assert words in partition.why
     assert moved.position == before | {"epoch": moved.position["epoch"]}

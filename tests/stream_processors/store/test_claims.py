@@ -222,7 +222,7 @@ async def test_a_position_or_an_epoch_that_went_back_is_noticed(store: Store) ->
 async def test_a_position_that_is_gone_ends_the_worker(store: Store) -> None:
     mine = await claimed(store)
     await store.client.delete(store.keyspace.position(QUOTES, 0))
-    with pytest.raises(StoreEmptiedError, match=r"Redis lost its data.*infra\.topics"):
+    with pytest.raises(StoreEmptiedError, match=r"Redis lost its data.*operations\.topics"):
         await mine.write([bar(store, 4, newest=1)], 50)
     assert await bars(store, 4) == {}
 

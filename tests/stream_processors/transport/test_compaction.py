@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
-from infra import broker as brokers
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 
 from .conftest import WAIT_S

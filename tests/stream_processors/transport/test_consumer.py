@@ -11,7 +11,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
-from infra import broker as brokers
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from stream_processors.transport import BatchConsumer, BatchSchema, RecordBatch
 

@@ -8,8 +8,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
-from infra import broker as brokers
 from infra.local.process import free_port
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from stream_processors.transport import Log, LogBounds, TopicRecreatedError
 from stream_processors.transport.log import LogEnd

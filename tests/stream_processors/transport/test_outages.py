@@ -9,10 +9,10 @@ from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
-from infra import broker as brokers
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.kafka.server import kafka
 from infra.local.process import Server, await_ready, free_port, start, stop
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 
 from .conftest import WAIT_S

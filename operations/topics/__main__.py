@@ -1,12 +1,12 @@
-"""The command: `python -m infra.topics` creates the topics, or checks them.
+"""The command: `python -m operations.topics` creates the topics, or checks them.
 
 Running it again changes nothing.
 
-`python -m infra.topics dead-letters` lists the records that broke a rule, and
-`python -m infra.topics republish` publishes them again once they are corrected.
+`python -m operations.topics dead-letters` lists the records that broke a rule, and
+`python -m operations.topics republish` publishes them again once they are corrected.
 
-`python -m infra.topics continue` and `start-over` decide about a topic that has another id and the
-same records.
+`python -m operations.topics continue` and `start-over` decide about a topic that has another id and
+the same records.
 """
 
 import contextlib
@@ -23,10 +23,11 @@ from rich.text import Text
 
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, DEAD_LETTERS_SUFFIX, STREAMED, Topic
-from infra import broker, dead_letters
-from infra import republish as corrections
-from infra.topics import Row, ensure, moved
-from infra.topics.configs import Asked
+from operations import dead_letters
+from operations import republish as corrections
+from operations.topics import Row, ensure, moved
+from operations.topics.configs import Asked
+from runtime.kafka import broker
 from runtime.kafka.admin import Admin
 from runtime.kafka.tokens import TokenError
 from runtime.redis.stores import UNAVAILABLE, Store, check_kept, connect

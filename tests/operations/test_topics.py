@@ -11,9 +11,9 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, BARS, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
-from infra import broker as brokers
-from infra.topics import ensure
-from infra.topics.configs import Asked
+from operations.topics import ensure
+from operations.topics.configs import Asked
+from runtime.kafka import broker as brokers
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.redis.stores import Store, connect
@@ -52,7 +52,7 @@ def run_topics(
         "NAMESPACE": namespace,
         "COLUMNS": "200",
     }
-    argv = [sys.executable, "-m", "infra.topics", *arguments]
+    argv = [sys.executable, "-m", "operations.topics", *arguments]
     return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **settings})
 
 

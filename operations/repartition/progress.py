@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.topics import Topic
-from infra import broker
-from infra.repartition.placement import COPIED, Partitions
+from operations.repartition.placement import COPIED, Partitions
+from runtime.kafka import broker
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import Right, check_rights
@@ -110,8 +110,8 @@ def find(client: Admin, old: KafkaConfig, new: KafkaConfig, group: str) -> list[
     if missing:
         name, kafka = missing[0]
         remedy = "is --from-prefix right?" if kafka is old else (
-            "run `python -m infra.topics --partitions TOPIC=N` with the new KAFKA_PREFIX and a "
-            "NAMESPACE of its own first"
+            "run `python -m operations.topics --partitions TOPIC=N` with the new KAFKA_PREFIX and "
+            "a NAMESPACE of its own first"
         )  # fmt: skip
         raise CopyError(f"there is no topic {name}: {remedy}")
     return [

@@ -11,14 +11,14 @@ from confluent_kafka import TopicPartition
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE
 from contracts.partitioning import instrument_partition
 from contracts.topics import INTERACTIONS, QUOTES, Topic
-from infra import broker as brokers
 from infra.local.process import start, stop
-from infra.repartition.archived import CopyArchive
-from infra.repartition.copying import copy
-from infra.repartition.progress import Copied, CopyError
+from operations.repartition.archived import CopyArchive
+from operations.repartition.copying import copy
+from operations.repartition.progress import Copied, CopyError
 from runtime.archive.catalog import load, open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import positions_of
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from tests.integration.conftest import Pipeline, eventually
 from tests.patience import PATIENCE_S
@@ -87,7 +87,7 @@ def test_deleted_records_come_first_from_the_archive_and_lost_ones_are_counted(
     old.publish_raw(quote_records(5))
     cut(old, QUOTES, kept=12)
     grown.environment["ARCHIVE_WAREHOUSE"] = config.warehouse
-    said = grown.run("infra.repartition", "--from-prefix", "", "--from-archive")
+    said = grown.run("operations.repartition", "--from-prefix", "", "--from-archive")
     # copied, left out, deleted before, from the archive: which has some that the log has, too
     assert said.splitlines()[1].split()[-4:] == ["25", "0", "0", "13"]
     old.publish_raw(quote_records(5))
@@ -126,7 +126,7 @@ def test_an_emptied_redis_is_rebuilt_even_if_kafka_has_only_the_last_records(
     expected = state(old)
     assert len(expected["counts"]) > 1000
     old.empty_store()
-    killed = grown.command("killed", "tests.infra.repartition.killed", "", config.warehouse)
+    killed = grown.command("killed", "tests.operations.repartition.killed", "", config.warehouse)
     assert start(killed).wait(PATIENCE_S) == -signal.SIGKILL, killed.log.read_text()
     of_archive = copied(grown, config)
     assert of_archive["quotes"].archived > 0

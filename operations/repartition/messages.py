@@ -6,8 +6,8 @@ from typing import cast
 
 from confluent_kafka import Message
 
-from infra.repartition.placement import Records
-from infra.repartition.progress import Partition
+from operations.repartition.placement import Records
+from operations.repartition.progress import Partition
 from runtime.kafka.headers import UnreadableHeadersError, headers_of
 from runtime.kafka.stamps import clock_ms
 

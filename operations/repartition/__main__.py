@@ -1,4 +1,4 @@
-"""The command: `python -m infra.repartition --from-prefix PREFIX`."""
+"""The command: `python -m operations.repartition --from-prefix PREFIX`."""
 
 import sys
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from infra import broker
-from infra.broker import BrokerError
-from infra.repartition.copying import Show, copy
-from infra.repartition.progress import Copied, CopyError
+from operations.repartition.copying import Show, copy
+from operations.repartition.progress import Copied, CopyError
 from runtime.archive.given import read_archive
+from runtime.kafka import broker
+from runtime.kafka.broker import BrokerError
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.rights import RightsError
 from runtime.kafka.tokens import TokenError
 from runtime.settings import GivenSettings, SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from infra.repartition.archived import CopyArchive
+    from operations.repartition.archived import CopyArchive
 
 _WIDTH_OF_A_FILE: Final = 160
 
@@ -67,11 +67,11 @@ def _archive(kafka: KafkaConfig) -> "CopyArchive":
         CopyError: the libraries to read it are not installed.
     """
     try:
-        from infra.repartition.archived import CopyArchive
+        from operations.repartition.archived import CopyArchive
     except ImportError as error:
         raise CopyError(
             f"--from-archive needs what is not installed here ({error}): "
-            "install tickrec[archive,replay], or use the image tickrec/infra-archive"
+            "install tickrec[archive,replay], or use the image tickrec/operations-archive"
         ) from error
     return CopyArchive(read_archive(), broker.admin(kafka))
 

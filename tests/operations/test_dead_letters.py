@@ -12,10 +12,10 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from contracts.partitioning import partition_of
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
-from infra import broker as brokers
-from infra import republish
-from infra.dead_letters import DeadLetter, lines, read
 from infra.local.process import free_port
+from operations import republish
+from operations.dead_letters import DeadLetter, lines, read
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
@@ -43,7 +43,7 @@ def reject(
 
 def run(broker: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "infra.topics", *arguments],
+        [sys.executable, "-m", "operations.topics", *arguments],
         input=stdin,
         capture_output=True,
         text=True,
@@ -153,7 +153,7 @@ def test_without_the_topics_the_list_says_what_to_run(broker: str, topology: Top
     brokers.delete(brokers.admin(plain(broker)), ["quotes.dead-letters"])
     done = run(broker, "dead-letters", "quotes")
     assert done.returncode == 1
-    assert "run `python -m infra.topics` first" in done.stderr
+    assert "run `python -m operations.topics` first" in done.stderr
 
 
 def test_a_topic_that_is_not_ours_is_named(broker: str) -> None:

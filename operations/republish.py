@@ -1,4 +1,4 @@
-"""Republishes corrected dead letters, from the lines of `infra.dead_letters`.
+"""Republishes corrected dead letters, from the lines of `operations.dead_letters`.
 
 Every line is checked before the first is published. A record's key is derived from its value, so
 that it gets to the right partition even if its original key was wrong.
@@ -17,7 +17,7 @@ from contracts.instruments import decode_instrument, instrument_key
 from contracts.messages import decode_interaction, decode_quote, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import INSTRUMENTS, INTERACTIONS, QUOTES
-from infra.dead_letters import NO_VALUE
+from operations.dead_letters import NO_VALUE
 from runtime.kafka.config import KafkaConfig
 
 _TAKEN_WITHIN_S: Final = 30

@@ -8,8 +8,8 @@ from confluent_kafka import KafkaException, TopicCollection
 
 from contracts.keyspace import LAST_FIELD, TOPIC_ID_FIELD, Keyspace
 from contracts.topics import Topic
-from infra import broker
-from infra.topics import noted_partitions
+from operations.topics import noted_partitions
+from runtime.kafka import broker
 from runtime.kafka.admin import Admin
 from runtime.kafka.refusals import describe_error
 from runtime.redis.stores import Store

@@ -14,7 +14,7 @@ from pyiceberg.table import Table
 
 from contracts.archive import FEEDBACK_TABLE, INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from contracts.topics import Topic
-from infra.repartition.progress import Copied, CopyError, Offsets
+from operations.repartition.progress import Copied, CopyError, Offsets
 from runtime.archive.catalog import ArchiveError, is_passing, load, open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import PositionsError

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL, STREAMED, Topic
-from infra import broker
-from infra.topics.configs import Asked, differences
+from operations.topics.configs import Asked, differences
+from runtime.kafka import broker
 from runtime.kafka.admin import Admin
 from runtime.redis.stores import Store
 from runtime.topology import TopologyError

@@ -15,13 +15,13 @@ from contracts.partitioning import (
     instrument_partition,
 )
 from contracts.topics import QUOTES, Topic
-from infra import broker as brokers
 from infra.local.process import free_port, running
 from infra.local.tansu import tansu
-from infra.repartition import copying
-from infra.repartition.copying import copy
-from infra.repartition.placement import COPIED
-from infra.repartition.progress import CopyError
+from operations.repartition import copying
+from operations.repartition.copying import copy
+from operations.repartition.placement import COPIED
+from operations.repartition.progress import CopyError
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig, plain
 from runtime.kafka.rights import RightsError
 from tests.guarded import Guarded
@@ -154,7 +154,7 @@ def test_it_names_the_partition_that_an_open_transaction_holds_back(
 
 def test_the_command_reports_what_was_copied(old: Pipeline, grown: Grown) -> None:
     old.publish_raw(quote_records(10))
-    said = grown.run("infra.repartition", "--from-prefix", "")
+    said = grown.run("operations.repartition", "--from-prefix", "")
     assert said.splitlines()[1].split() == [
         *("quotes", grown.kafka.topic("quotes"), "2", "to", "3", "10", "0", "0")
     ]
@@ -167,7 +167,7 @@ def test_wrong_prefixes_are_errors(grown: Grown) -> None:
     for into, from_prefix, error in (
         (kafka, "nowhere.", "no topic nowhere.quotes: is --from-prefix right?"),
         (kafka, kafka.prefix, "is KAFKA_PREFIX itself"),
-        (elsewhere, "", "no topic none.quotes: run `python -m infra.topics"),
+        (elsewhere, "", "no topic none.quotes: run `python -m operations.topics"),
     ):
         with pytest.raises(CopyError, match=re.escape(error)):
             copy(into, from_prefix, lambda *_: None)

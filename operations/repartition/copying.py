@@ -20,10 +20,9 @@ from confluent_kafka import (
 
 from contracts.input_rules import ANY, InputRules
 from contracts.partitioning import partition_of
-from infra import broker
-from infra.repartition.messages import place_of, records
-from infra.repartition.placement import LEFT_OUT, place
-from infra.repartition.progress import (
+from operations.repartition.messages import place_of, records
+from operations.repartition.placement import LEFT_OUT, place
+from operations.repartition.progress import (
     Copied,
     CopyError,
     Offsets,
@@ -33,11 +32,12 @@ from infra.repartition.progress import (
     patiently,
     starts,
 )
+from runtime.kafka import broker
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import RIGHTS, describe_error
 
 if TYPE_CHECKING:  # few need pyiceberg and DuckDB
-    from infra.repartition.archived import CopyArchive
+    from operations.repartition.archived import CopyArchive
     from runtime.archive.records import ArchivedRecord
 
 NAME: Final = "repartition"

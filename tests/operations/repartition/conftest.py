@@ -20,11 +20,11 @@ from contracts.partitioning import (
 )
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
-from infra import broker as brokers
 from infra.local.process import start
-from infra.repartition.copying import copy
-from infra.repartition.progress import Copied
-from infra.topics import ensure
+from operations.repartition.copying import copy
+from operations.repartition.progress import Copied
+from operations.topics import ensure
+from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.stores import connect
 from runtime.topology import Topology
@@ -69,7 +69,7 @@ class Grown(Pipeline):
 
     def copying(self) -> "subprocess.Popen[bytes]":
         """Start a copy of the old topics, which have no prefix."""
-        return start(self.command("copy", "infra.repartition", "--from-prefix", ""))
+        return start(self.command("copy", "operations.repartition", "--from-prefix", ""))
 
     def copy(self) -> dict[str, Copied]:
         """Copy them here."""

@@ -1,18 +1,19 @@
 """A copy that is killed with -9 in a transaction: some records are written, none committed.
 
-`python -m tests.infra.repartition.killed FROM_PREFIX [WAREHOUSE]`: with an archive, among its rows.
+`python -m tests.operations.repartition.killed FROM_PREFIX [WAREHOUSE]`: with an archive, among its
+rows.
 """
 
 import os
 import signal
 import sys
 
-from infra import broker
-from infra.repartition import copying
-from infra.repartition.archived import CopyArchive
-from infra.repartition.progress import Copied
+from operations.repartition import copying
+from operations.repartition.archived import CopyArchive
+from operations.repartition.progress import Copied
 from runtime.archive import rows
 from runtime.archive.config import ArchiveConfig
+from runtime.kafka import broker
 from runtime.settings import SharedSettings, read_settings
 
 AT_ONCE = 1_000

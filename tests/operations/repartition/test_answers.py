@@ -22,8 +22,8 @@ from contracts.partitioning import (
 )
 from contracts.topics import INTERACTIONS, QUOTES, Topic
 from contracts.trending import BUCKETS_S
-from infra import broker as brokers
 from infra.local.process import start
+from runtime.kafka import broker as brokers
 from tests.integration.conftest import Pipeline
 from tests.patience import PATIENCE_S
 
@@ -53,7 +53,7 @@ def misnamed(now_ms: int) -> Iterator[Record]:
 
 def kill_in_a_transaction(grown: Grown) -> None:
     """Copy until the copy is killed with written, uncommitted records."""
-    command = grown.command("killed", "tests.infra.repartition.killed", "")
+    command = grown.command("killed", "tests.operations.repartition.killed", "")
     assert start(command).wait(PATIENCE_S) == -signal.SIGKILL, command.log.read_text()
     ends = [
         sum(log_ends(grown, topic, isolation) for topic in (QUOTES, INTERACTIONS))

@@ -2,7 +2,7 @@
 
 A line has the record's place in the original topic, and its reason, key and value. A value that is
 a JSON object is embedded as one, so that editors and jq can correct it; other text is a string, and
-anything not UTF-8 is base64. `infra.republish` reads such lines.
+anything not UTF-8 is base64. `operations.republish` reads such lines.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.topics import Topic, dead_letters
-from infra import broker
+from runtime.kafka import broker
 from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.headers import UnreadableHeadersError, headers_of
@@ -52,7 +52,9 @@ def read(client: Admin, kafka: KafkaConfig, topic: Topic, limit: int | None) -> 
     name = kafka.topic(dead_letters(topic).name)
     partitions = broker.partitions_of(client).get(name)
     if partitions is None:
-        raise broker.BrokerError(f"there is no topic {name}: run `python -m infra.topics` first")
+        raise broker.BrokerError(
+            f"there is no topic {name}: run `python -m operations.topics` first"
+        )
     consumer = Consumer(
         {
             **kafka.librdkafka(),

@@ -1,0 +1,1 @@
+"""Operators' commands: topics, dead letters, and copies of topics."""
