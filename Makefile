@@ -135,18 +135,17 @@ fuzz: $(READY) ## send the API requests of all kinds, CASES of them (SEED=...)
 bench: $(READY) ## measure against the baselines
 	@$(BIN)/python -m benchmarks bars
 
-# DVC has 100 dependencies, some older than ours.
-DVC := build/dvc
-$(DVC)/.ready: private UV := $(BIN)/uv pip install --quiet --python $(DVC)/bin/python
-$(DVC)/.ready: requirements-dvc.lock $(READY)
-	$(PYTHON) -m venv $(DVC)
+# DVC and checkov have 100 dependencies each, some older than ours.
+build/%/.ready: private UV = $(BIN)/uv pip install --quiet --python build/$*/bin/python
+build/%/.ready: requirements-%.lock $(READY)
+	$(PYTHON) -m venv build/$*
 	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2> /dev/null)}; \
 	export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index}; \
-	$(UV) $(LOCKED) requirements-dvc.lock
+	$(UV) $(LOCKED) requirements-$*.lock
 	@touch $@
 
-evaluation: $(DVC)/.ready ## repeat the changed stages of the evaluation in trainer/evaluation/versions, by DVC
-	@cd trainer/evaluation/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath $(DVC))/bin/dvc repro
+evaluation: build/dvc/.ready ## repeat the changed stages of the evaluation in trainer/evaluation/versions, by DVC
+	@cd trainer/evaluation/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath build/dvc)/bin/dvc repro
 
 compose-check: $(READY) ## test docker-compose.yml on the engine of DOCKER_HOST: scaling, faults, down and up; needs Docker
 	@$(BIN)/python -m infra.compose_check
@@ -154,8 +153,13 @@ compose-check: $(READY) ## test docker-compose.yml on the engine of DOCKER_HOST:
 cluster-check: $(READY) ## test infra/kubernetes on a real control plane: overlays, evictions, scaling (KEDA=yes: by KEDA)
 	@$(BIN)/python -m infra.cluster_check $(if $(filter yes,$(KEDA)),--keda)
 
-terraform-check: $(READY) ## check infra/terraform with OpenTofu and checkov, built once; needs Go and npm
-	@$(BIN)/python -m infra.terraform_check
+TOFU := tofu -chdir=infra/terraform
+terraform-check: build/checkov/.ready ## check infra/terraform with OpenTofu and checkov; needs OpenTofu
+	@$(TOFU) fmt -check -recursive -diff
+	@$(TOFU) init -backend=false -input=false
+	@$(TOFU) validate
+	@$(TOFU) test
+	@build/checkov/bin/checkov --framework terraform --skip-download --quiet --compact --directory infra/terraform
 
 # Does not depend on $(READY), which would install the old locks first.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -165,6 +169,7 @@ lock: ## compile the lock files from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) $(LOCKED) requirements-uv.lock; }
 	@$(COMPILE) --group uv --output-file requirements-uv.lock
 	@$(COMPILE) --group dvc --output-file requirements-dvc.lock
+	@$(COMPILE) --group checkov --output-file requirements-checkov.lock
 	@$(COMPILE) pyproject.toml $(foreach extra,$(PROGRAMS) replay quality local dev,--extra $(extra)) \
 		--output-file requirements-dev.lock
 	@for program in $(PROGRAMS) $(READERS:%=%-archive); do \

@@ -10,106 +10,11 @@ import yaml
 from redis.exceptions import NoPermissionError
 
 from contracts.archive import BARS_TABLE
-from infra.terraform_check.bindings import read_schema
 from runtime.redis.stores import connect
 
 ROOT = Path(__file__).parents[2]
 TERRAFORM = ROOT / "infra" / "terraform"
 KUBERNETES = ROOT / "infra" / "kubernetes"
-
-BINDINGS = """\
-function awsThingSettingsToHclTerraform(struct) {
-    const attrs = {
-        note_wo: {
-            value: cdktn.stringToHclTerraform(struct.noteWo),
-            isBlock: false,
-            type: "simple",
-            storageClassType: "string",
-        },
-    };
-}
-class AwsThingSettingsOutputReference extends cdktn.ComplexObject {
-    // note_wo - computed: false, optional: true, required: false
-    _noteWo;
-    get noteWo() {
-        return this.getStringAttribute('note_wo');
-    }
-}
-class AwsThingNodesOutputReference extends cdktn.ComplexObject {
-    // port - computed: true, optional: false, required: false
-    get port() {
-        return this.getNumberAttribute('port');
-    }
-}
-class AwsThing extends cdktn.TerraformResource {
-    static tfResourceType = "aws_thing";
-    // name - computed: false, optional: false, required: true
-    _name;
-    get name() {
-        return this.getStringAttribute('name');
-    }
-    // zones - computed: true, optional: true, required: false
-    _zones;
-    get zones() {
-        return cdktn.Fn.tolist(this.getListAttribute('zones'));
-    }
-    // tags_all - computed: true, optional: false, required: false
-    _tagsAll = new cdktn.StringMap(this, "tags_all");
-    get tagsAll() {
-        return this._tagsAll;
-    }
-    // nodes - computed: true, optional: false, required: false
-    _nodes = new AwsThingNodesList(this, "nodes", false);
-    get nodes() {
-        return this._nodes;
-    }
-    // settings - computed: false, optional: false, required: true
-    _settings = new AwsThingSettingsOutputReference(this, "settings");
-    get settings() {
-        return this._settings;
-    }
-    synthesizeHclAttributes() {
-        const attrs = {
-            settings: {
-                value: awsThingSettingsToHclTerraform(this._settings.internalValue),
-                isBlock: true,
-                type: "list",
-                storageClassType: "AwsThingSettingsList",
-            },
-        };
-    }
-}
-"""
-
-
-def test_a_schema_is_what_its_bindings_state() -> None:
-    schema = read_schema(BINDINGS)
-    assert schema is not None
-    assert (schema.kind, schema.type_name) == ("resource_schemas", "aws_thing")
-    assert schema.block["attributes"] == {
-        "name": {"type": "string", "required": True},
-        "zones": {"type": ["set", "string"], "computed": True, "optional": True},
-        "tags_all": {"type": ["map", "string"], "computed": True},
-        "nodes": {"type": ["list", ["object", {"port": "number"}]], "computed": True},
-    }
-    note = {"type": "string", "optional": True, "write_only": True}
-    assert schema.block["block_types"] == {
-        "settings": {
-            "nesting_mode": "list",
-            "min_items": 1,
-            "max_items": 1,
-            "block": {"attributes": {"note_wo": note}, "block_types": {}},
-        }
-    }
-
-
-def test_bindings_without_the_classes_of_their_blocks_are_refused() -> None:
-    elsewhere = BINDINGS.replace("class AwsThingSettings", "class Other").replace(
-        "function awsThingSettings", "function other"
-    )
-    with pytest.raises(KeyError, match="AwsThingSettings"):
-        read_schema(elsewhere)
-    assert read_schema("class Index extends Other {\n}\n") is None
 
 
 @pytest.fixture
@@ -201,22 +106,6 @@ def test_each_kind_of_data_has_a_key_of_its_own() -> None:
     }
     made = _block("  keys = {", _read("encryption.tf"))
     assert set(re.findall(r"^    (\w+) +=", made, re.MULTILINE)) == set().union(*keys.values())
-
-
-def test_missing_data_raises_an_alarm() -> None:
-    alarms = _read("alarms.tf")
-    watched = re.findall(r"^    ([\w-]+) = \{\n(.*?)^    \}", alarms, re.MULTILINE | re.DOTALL)
-    silent = {
-        name: found[1]
-        for name, of in watched
-        if (found := re.search(r'^ +silent += "(\w+)"$', of, re.MULTILINE))
-    }
-    assert silent.keys() == {name for name, _ in watched}
-    assert {name for name, means in silent.items() if means == "breaching"} == {
-        *("kafka-controller", "kafka-replication", "redis-memory")
-    }
-    assert set(silent.values()) == {"breaching", "ignore"}
-    assert re.search(r"treat_missing_data += each\.value\.silent", alarms)
 
 
 def test_the_overlay_for_aws_leaves_no_example_of_the_archive_in_place() -> None:
