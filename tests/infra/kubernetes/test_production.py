@@ -9,7 +9,6 @@ import yaml
 
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
-from infra.cluster_check.autoscaler import autoscaler_of, kafka_triggers
 from runtime.settings import SharedSettings
 from tests.infra.kubernetes.conftest import secret_variables
 
@@ -25,6 +24,13 @@ def scaled(production: Any, name: str) -> Any:
     return production.objects["ScaledObject", name]["spec"]
 
 
+def kafka_triggers(production: Any) -> list[dict[str, str]]:
+    """Return the settings of the workers' triggers, all of which are on Kafka."""
+    triggers = scaled(production, "worker")["triggers"]
+    assert {each["type"] for each in triggers} == {"kafka"}
+    return [each["metadata"] for each in triggers]
+
+
 def topic_partitions(production: Any) -> dict[str, int]:
     arguments = production.pods()["topics"]["containers"][0]["args"]
     found = [re.fullmatch(r"--partitions=(\w+)=(\d+)", one) for one in arguments]
@@ -32,13 +38,13 @@ def topic_partitions(production: Any) -> dict[str, int]:
 
 
 def test_workers_scale_by_the_lag_of_all_topics_that_a_feed_fills(production: Any) -> None:
-    triggers = kafka_triggers(production.objects["ScaledObject", "worker"])
+    triggers = kafka_triggers(production)
 
-    assert [one.topic for one in triggers] == [
+    assert [one["topic"] for one in triggers] == [
         t.name for t in (QUOTES, INTERACTIONS, COOCCURRENCES)
     ]
     namespace = SharedSettings.model_fields["namespace"].default
-    assert {one.group for one in triggers} == {Keyspace(namespace).consumer_group()}
+    assert {one["consumerGroup"] for one in triggers} == {Keyspace(namespace).consumer_group()}
 
 
 def test_there_are_at_most_as_many_workers_as_partitions(production: Any) -> None:
@@ -56,19 +62,17 @@ def test_the_component_fits_the_partitions_that_topics_have_by_themselves() -> N
 
 def test_records_of_counts_that_always_wait_ask_for_no_worker(production: Any) -> None:
     """Each partition of interactions writes one record a second to each of these, at most."""
-    by_topic = {
-        one.topic: one for one in kafka_triggers(production.objects["ScaledObject", "worker"])
-    }
+    by_topic = {one["topic"]: one for one in kafka_triggers(production)}
     partitions = topic_partitions(production)[COOCCURRENCES.name]
     waiting = partitions**2 * 6.5
 
-    assert waiting < by_topic[COOCCURRENCES.name].lag_threshold
+    assert waiting < int(by_topic[COOCCURRENCES.name]["lagThreshold"])
 
 
 def test_workers_go_one_at_a_time_and_late(production: Any) -> None:
-    behavior = autoscaler_of(production.objects["ScaledObject", "worker"])["spec"]["behavior"]
+    autoscaler = scaled(production, "worker")["advanced"]["horizontalPodAutoscalerConfig"]
 
-    assert behavior["scaleDown"] == {
+    assert autoscaler["behavior"]["scaleDown"] == {
         "stabilizationWindowSeconds": 300,
         "policies": [{"type": "Pods", "value": 1, "periodSeconds": 120}],
     }

@@ -1,17 +1,18 @@
 """The workers' progress, from Kafka and Redis."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.keyspace import NEXT_FIELD, Keyspace
 from contracts.topics import Topic
-from infra.cluster_check.freshness import Partition
 from runtime.redis.stores import Store, connect
+
+Partition = tuple[str, int]
+"""topic, number"""
 
 _WITHIN_S: Final = 5
 _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -23,17 +24,8 @@ class Log:
     def __init__(self, bootstrap_servers: str, redis_url: str, namespace: str) -> None:
         """Connect, for one namespace."""
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-        self._store: Store = connect(redis_url, "tickrec-cluster-check")
+        self._store: Store = connect(redis_url, "tickrec-compose-check")
         self._keyspace = Keyspace(namespace)
-        # It reads the group's offsets, and never joins.
-        self._member = Consumer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "group.id": self._keyspace.consumer_group(),
-                "enable.auto.commit": False,
-                "log_level": 0,
-            }
-        )
 
     def partitions(self, topics: Collection[Topic]) -> dict[str, int]:
         """Return topic -> partitions.
@@ -57,16 +49,6 @@ class Log:
             for asked, answer in answers.items()
         }
 
-    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Return the group's committed offsets in Kafka, if any.
-
-        Raises:
-            KafkaException: the broker does not answer.
-        """
-        asked = [TopicPartition(*partition) for partition in partitions]
-        answers = self._member.committed(asked, timeout=_WITHIN_S)
-        return {(one.topic, one.partition): one.offset for one in answers if one.offset >= 0}
-
     def positions(
         self, topics: Iterable[Topic], partitions: dict[str, int]
     ) -> dict[Partition, int]:
@@ -80,11 +62,3 @@ class Log:
             (topic.name, n): int(position or 0)
             for (topic, n), position in zip(wanted, said, strict=True)
         }
-
-
-def lags(ends: dict[Partition, int], done: dict[Partition, int]) -> Counter[str]:
-    """Return topic -> unprocessed records of all its partitions."""
-    lag: Counter[str] = Counter()
-    for partition, end in ends.items():
-        lag[partition[0]] += max(0, end - done.get(partition, 0))
-    return lag
