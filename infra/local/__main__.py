@@ -6,16 +6,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from infra.local import commands
+from infra.local import background, commands
 from infra.local.kafka.jars import NoKafkaError
 from infra.local.paths import HOME
 from infra.local.process import NotReadyError
 from infra.local.run import BusyError
-from infra.local.stack import BrokerKind
+from infra.local.stack import BrokerKind, Options
 from runtime.settings import SettingsError
 
 _WIDTH_OF_A_FILE: Final = 120
@@ -54,7 +55,7 @@ def demo(
     """Start the stack with simulated quotes and events, show responses, run until Ctrl-C."""
     with _errors_said():
         try:
-            commands.demo(console, HOME / "demo", broker, workers, api_port)
+            commands.demo(console, HOME / "demo", Options(broker, workers, api_port))
         except KeyboardInterrupt:
             console.print("\nall stopped")
 
@@ -63,7 +64,8 @@ def demo(
 def smoke(broker: StartedBroker = "tansu", workers: Workers = 1, api_port: ApiPort = 0) -> None:
     """Start the stack, check every endpoint's answer, stop it; exits with 1 if one is wrong."""
     with _errors_said():
-        well = commands.smoke(console, HOME / "smoke", broker, workers, api_port)
+        options = Options(broker, workers, api_port, canaries=True)
+        well = commands.smoke(console, HOME / "smoke", options)
         raise typer.Exit(0 if well else 1)
 
 
@@ -80,40 +82,28 @@ def up(
     with _errors_said():
         # Simulated quotes must not mix with real ones, except on request.
         simulated = broker != "own" if simulate is None else simulate
-        commands.up(
-            console, HOME / "up", broker, workers, api_port, simulated=simulated, archived=archive
-        )
+        background.up(console, HOME / "up", Options(broker, workers, api_port, simulated, archive))
 
 
 @app.command()
 def status() -> None:
     """Show the processes that `up` started; exits with 1 if none runs."""
-    raise typer.Exit(0 if commands.status(console, HOME / "up") else 1)
+    raise typer.Exit(0 if background.status(console, HOME / "up") else 1)
 
 
 @app.command()
 def down() -> None:
     """Stop what `up` started."""
     with _errors_said():
-        commands.down(console, HOME / "up")
+        background.down(console, HOME / "up")
 
 
 @app.command(hidden=True)
-def supervise(
-    folder: Path,
-    broker: Broker,
-    workers: Workers,
-    api_port: UsualApiPort = None,
-    *,
-    simulate: Annotated[bool, typer.Option()],
-    archive: Archive,
-) -> None:
+def supervise(folder: Path, options: str) -> None:
     """Run the stack of `up`, which starts this in the background."""
     with _errors_said():
         try:
-            commands.supervise(
-                console, folder, broker, workers, api_port, simulated=simulate, archived=archive
-            )
+            background.supervise(console, folder, msgspec.json.decode(options, type=Options))
         except KeyboardInterrupt:
             console.print("all stopped")
 

@@ -17,7 +17,7 @@ import msgspec
 import tenacity
 
 from infra.local.process import READY_WITHIN_S, NotReadyError, await_ready
-from infra.local.stack import Stack
+from infra.local.stack import Options, Stack, compose
 from infra.local.supervisor import Status, Supervisor
 
 Say = Callable[[str, str, str], None]
@@ -108,22 +108,28 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running_stack(folder: Path, stack: Stack, say: Say) -> Iterator["Running"]:
-    """Run the stack: its programs have started when the block begins; all have ended after it.
+def running_stack(folder: Path, options: Options, say: Say) -> Iterator["Running"]:
+    """Run a stack in the folder: its programs have started when the block begins.
+
+    Ctrl-C, SIGTERM and SIGHUP end the block. After it, all of the stack has ended.
 
     Raises:
+        BusyError: another stack runs there.
         NotReadyError: a server or the topics did not start; names the log.
     """
-    supervisor = Supervisor()
-    try:
-        _bring_up(supervisor, stack, say)
-        yield Running(folder, stack, supervisor)
-    finally:
-        # Ignore further interrupts: what is not stopped here stays behind.
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
-        supervisor.stop()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with interruptible(), claimed(folder):
+        stack, supervisor = compose(folder, options), Supervisor()
+        try:
+            _bring_up(supervisor, stack, say)
+            running = Running(folder, stack, supervisor)
+            running.tick()
+            yield running
+        finally:
+            # Ignore further interrupts: what is not stopped here stays behind.
+            before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
+            supervisor.stop()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @dataclass(frozen=True, slots=True)

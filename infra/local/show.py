@@ -14,7 +14,7 @@ from rich.text import Text
 
 from infra.local.asking import Answer
 from infra.local.metrics import Rates, Reading
-from infra.local.run import Report
+from infra.local.run import Report, read_report
 from infra.local.supervisor import State, Status
 
 _LINES: Final = 24
@@ -120,6 +120,18 @@ def age(report: Report, now_s: float | None = None) -> Text | None:
     return Text(said, "red")
 
 
+def stack(console: Console, folder: Path) -> None:
+    """Print the processes of the stack in a folder, as it last reported them."""
+    report = read_report(folder)
+    if report is None:
+        return
+    console.print()
+    console.print(processes(report))
+    if (old := age(report)) is not None:
+        console.print(old, soft_wrap=True)
+    console.print(f"logs in {_shortened(folder)}/", style="dim", soft_wrap=True)
+
+
 def _state(status: Status) -> str:
     if status.state is State.WAITING:
         return f"restarting: {status.reason}"
@@ -139,7 +151,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {s} s" if minutes else f"{s} s"
 
 
-def shown(path: Path) -> str:
+def _shortened(path: Path) -> str:
     """Return the shortest form of a path from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

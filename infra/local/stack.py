@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -21,17 +21,13 @@ from runtime.settings import SharedSettings, read_settings
 BrokerKind = Literal["tansu", "kafka", "kafka-secured", "own"]
 """`own` starts none: the programs' settings give its address."""
 
-_TRAIN_EVERY_S: Final = "5"
 _COUNTS_FLUSH_EVERY_S: Final = "1"
+_TRAIN_EVERY_S: Final = "5"
 """Frequent: users of a local stack want to see their events count."""
-
 _ARCHIVE_FLUSH_EVERY_S: Final = "10"
 
-_PRODUCER: Final = "producer"
-_ARCHIVE: Final = "archive"
-_MAINTENANCE: Final = "maintenance"
-"""For the archive."""
 _USERS: Final[Mapping[str, User]] = {
+    "operations.topics": "topics",
     "stream_processors": "workers",
     "trainer": "trainer",
     "api": "api",
@@ -45,6 +41,35 @@ _ALIVE_ELSEWHERE: Final = "/health"
 _ANSWERS_WITHIN_S: Final = 4
 _USUAL_API_PORT: Final = 8000
 _CANARY_RULES: Final = Path(__file__).with_name("canaries.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The choices of a local stack."""
+
+    broker: BrokerKind = "tansu"
+    workers: int = 1
+    """processes, at least one"""
+    api_port: int | None = None
+    """0: any that is free, as for all others; None: 8000 or, if that is taken, another"""
+    simulated: bool = True
+    """quotes and events are simulated"""
+    archived: bool = False
+    """an archive runs, and the API reads it"""
+    canaries: bool = False
+    """new generations are tried on some users first, for some seconds"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """A program of the stack, with the settings that only it gets."""
+
+    name: str
+    arguments: tuple[str, ...]
+    """of `python -m`"""
+    settings: Mapping[str, str]
+    port: int | None
+    """where it serves HTTP, if it does"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,53 +115,42 @@ class Stack:
         return servers | dict(self.urls)
 
 
-def compose(
-    folder: Path,
-    broker: BrokerKind,
-    workers: int,
-    api_port: int | None,
-    *,
-    canaries: bool = False,
-    simulated: bool = True,
-    archived: bool = False,
-) -> Stack:
-    """Return a stack with its logs, and data if any, in `folder`.
+def compose(folder: Path, options: Options) -> Stack:
+    """Return a stack with its logs, and data if any, in `folder`, an absolute path.
 
-    Args:
-        folder: absolute.
-        broker: which one to run.
-        workers: how many worker processes, at least one.
-        api_port: 0: any that is free, as for all others; None: 8000 or, if that is taken, another.
-        canaries: whether new generations are tried on some users first, for some seconds.
-        simulated: whether quotes and events are simulated.
-        archived: whether an archive runs, in `folder` unless the environment says where, and the
-            API reads it.
+    An archive is in `folder`, too, unless the environment says where.
 
     Raises:
         NoKafkaError: Apache Kafka was requested, but is unavailable here.
         NotReadyError: a server listens on the API's port already.
     """
     given = read_settings(SharedSettings)
-    namespace = given.namespace
     store = valkey(free_port(), folder)
-    log, security = _started(broker, folder, given)
-    shared = {"REDIS_URL": store.address, "NAMESPACE": namespace}
-    shared |= {"KAFKA_BOOTSTRAP_SERVERS": log.address} if log else {}
-    if archived and given_archive() is None:
-        shared |= {"ARCHIVE_WAREHOUSE": str(folder / "archive")}
-    left_out = set() if simulated else {_PRODUCER}
-    left_out |= set() if archived else {_ARCHIVE, _MAINTENANCE}
-    programs, urls = [], {}
-    for name, arguments, settings, port in _programs(workers, api_port, canaries=canaries):
-        if name in left_out:
-            continue
-        login = security.environment(_USERS[arguments[0]]) if security else {}
-        programs.append(_python(name, arguments, shared | login | settings, folder))
-        if port is not None:
-            urls[name] = f"http://{LOOPBACK}:{port}"
-    login = security.environment("topics") if security else {}
-    topics = _python("topics", ("operations.topics",), shared | login, folder)
-    return Stack(namespace, store, log, topics, tuple(programs), urls)
+    log, security = _started(options.broker, folder, given)
+    shared = {"REDIS_URL": store.address, "NAMESPACE": given.namespace}
+    if log:
+        shared["KAFKA_BOOTSTRAP_SERVERS"] = log.address
+    if options.archived and given_archive() is None:
+        shared["ARCHIVE_WAREHOUSE"] = str(folder / "archive")
+
+    def command(program: _Program) -> Command:
+        login = security.environment(_USERS[program.arguments[0]]) if security else {}
+        return Command(
+            program.name,
+            (sys.executable, "-m", *program.arguments),
+            folder / f"{program.name}.log",
+            {**shared, **login, **program.settings},
+        )
+
+    programs = list(_programs(options))
+    return Stack(
+        given.namespace,
+        store,
+        log,
+        command(_Program("topics", ("operations.topics",), {}, None)),
+        tuple(map(command, programs)),
+        {p.name: f"http://{LOOPBACK}:{p.port}" for p in programs if p.port is not None},
+    )
 
 
 def _started(
@@ -150,44 +164,32 @@ def _started(
     return (kafka if broker == "kafka" else tansu)(free_port(), folder), None
 
 
-def _programs(
-    workers: int, api_port: int | None, *, canaries: bool
-) -> list[tuple[str, tuple[str, ...], dict[str, str], int | None]]:
-    """Return name, arguments of `python -m`, settings and port of each program, in order."""
-    worker_ports, trainer_port, archive_port, maintenance_port, api_port = (
-        [free_port() for _ in range(workers)],
-        free_port(),
-        free_port(),
-        free_port(),
-        _port_of_the_api(api_port),
-    )
-    trainer = {
-        "METRICS_PORT": str(trainer_port),
-        "TRAIN_EVERY_SECONDS": os.environ.get("TRAIN_EVERY_SECONDS", _TRAIN_EVERY_S),
-    }
-    trainer |= {"CANARY_RULES": str(_CANARY_RULES)} if canaries else {}
-    worker = {
-        "COUNTS_FLUSH_INTERVAL_S": os.environ.get("COUNTS_FLUSH_INTERVAL_S", _COUNTS_FLUSH_EVERY_S)
-    }
-    archive = {
-        "METRICS_PORT": str(archive_port),
-        "ARCHIVE_FLUSH_INTERVAL_S": os.environ.get(
-            "ARCHIVE_FLUSH_INTERVAL_S", _ARCHIVE_FLUSH_EVERY_S
-        ),
-    }
-    maintenance = {"METRICS_PORT": str(maintenance_port)}
-    api = {"API_HOST": LOOPBACK, "API_PORT": str(api_port)}
-    return [
-        *(
-            (f"worker-{n}", ("stream_processors",), worker | {"METRICS_PORT": str(port)}, port)
-            for n, port in enumerate(worker_ports, start=1)
-        ),
-        ("trainer", ("trainer", "run"), trainer, trainer_port),
-        (_ARCHIVE, ("archive", "run"), archive, archive_port),
-        (_MAINTENANCE, ("archive", "maintain"), maintenance, maintenance_port),
-        ("api", ("api",), api, api_port),
-        (_PRODUCER, ("producers", "simulate"), {}, None),
-    ]
+def _programs(options: Options) -> Iterator[_Program]:
+    """Yield the programs, in the order of their start."""
+    counts = _unless_given("COUNTS_FLUSH_INTERVAL_S", _COUNTS_FLUSH_EVERY_S)
+    for n in range(1, options.workers + 1):
+        yield _with_metrics(f"worker-{n}", ("stream_processors",), counts)
+    training = _unless_given("TRAIN_EVERY_SECONDS", _TRAIN_EVERY_S)
+    rules = {"CANARY_RULES": str(_CANARY_RULES)} if options.canaries else {}
+    yield _with_metrics("trainer", ("trainer", "run"), training | rules)
+    if options.archived:
+        flushes = _unless_given("ARCHIVE_FLUSH_INTERVAL_S", _ARCHIVE_FLUSH_EVERY_S)
+        yield _with_metrics("archive", ("archive", "run"), flushes)
+        yield _with_metrics("maintenance", ("archive", "maintain"), {})
+    port = _port_of_the_api(options.api_port)
+    yield _Program("api", ("api",), {"API_HOST": LOOPBACK, "API_PORT": str(port)}, port)
+    if options.simulated:
+        yield _Program("producer", ("producers", "simulate"), {}, None)
+
+
+def _with_metrics(name: str, arguments: tuple[str, ...], settings: Mapping[str, str]) -> _Program:
+    port = free_port()
+    return _Program(name, arguments, {**settings, "METRICS_PORT": str(port)}, port)
+
+
+def _unless_given(setting: str, value: str) -> dict[str, str]:
+    """Return a setting with our value, unless the environment has another."""
+    return {setting: os.environ.get(setting, value)}
 
 
 def _port_of_the_api(wished: int | None) -> int:
@@ -196,10 +198,3 @@ def _port_of_the_api(wished: int | None) -> int:
     if not is_free(wished):
         raise NotReadyError(f"port {wished} is taken: choose another one for the API, or 0 for any")
     return wished
-
-
-def _python(
-    name: str, arguments: tuple[str, ...], settings: Mapping[str, str], folder: Path
-) -> Command:
-    argv = (sys.executable, "-m", *arguments)
-    return Command(name=name, argv=argv, log=folder / f"{name}.log", environment=settings)

@@ -17,17 +17,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from typer.testing import CliRunner
 
-from infra.local import commands
+from infra.local import background
 from infra.local.__main__ import app
 from infra.local.process import LOOPBACK, NotReadyError
 from infra.local.questions import questions
 from infra.local.run import BusyError, Report, Running, claimed, owner, read_report
-from infra.local.stack import compose
+from infra.local.stack import Options, compose
 from infra.local.subjects import Subjects
 from infra.local.supervisor import State, Status, Supervisor
 from runtime.redis.stores import connect
 from tests.patience import PATIENCE_S
 
+UNFED = Options(api_port=0, simulated=False)
 WITHIN_S = 2 * PATIENCE_S
 """Seven processes start, on a machine that may have others to run."""
 
@@ -102,7 +103,8 @@ def start(command: str, folder: Path) -> subprocess.Popen[str]:
     code = (
         "from pathlib import Path; from rich.console import Console; "
         "from infra.local import commands; "
-        f"commands.{command}(Console(), Path({str(folder)!r}), 'tansu', 1, 0)"
+        "from infra.local.stack import Options; "
+        f"commands.{command}(Console(), Path({str(folder)!r}), Options(api_port=0))"
     )
     return subprocess.Popen(
         [sys.executable, "-c", code],
@@ -140,13 +142,13 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert not commands.status(console, folder)
-    commands.up(console, folder, "tansu", 1, 0, simulated=False)
+    assert not background.status(console, folder)
+    background.up(console, folder, UNFED)
     assert [status.name for status in report_of(folder).processes] == [
         *("store", "broker", "topics", "worker-1", "trainer", "api")
     ]
     with pytest.raises(BusyError, match="runs already"):
-        commands.up(console, folder, "tansu", 1, 0)
+        background.up(console, folder, Options(api_port=0))
     pid = owner(folder)
     assert pid is not None
     for name in ("api", "store"):
@@ -157,7 +159,7 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     # The store forgot the topics' partitions: they are noted again.
     until(lambda: (folder / "topics.log").read_text().count("interactions ") == 2)
     capsys.readouterr()
-    assert commands.status(console, folder)
+    assert background.status(console, folder)
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("store ")]
     assert re.search(r"running +\d+ s +1 +store\.log +redis://", line)
 
@@ -166,17 +168,17 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
     until(lambda: len(running_pids(folder)) == 5)
     processes = family(pid)
     assert {process.pid for process in processes} >= running_pids(folder)
-    commands.down(console, folder)
+    background.down(console, folder)
     until(lambda: gone(processes))
     assert "all stopped" in capsys.readouterr().out
-    commands.down(console, folder)
+    background.down(console, folder)
     assert "nothing runs" in capsys.readouterr().out
 
 
 @pytest.mark.integration
 @pytest.mark.proof
 def test_a_program_that_hangs_is_shown_and_restarted(console: Console, folder: Path) -> None:
-    commands.up(console, folder, "tansu", 1, 0, simulated=False)
+    background.up(console, folder, UNFED)
     api_url = report_of(folder).addresses["api"]
     # It answered its supervisor, who is less patient from then on.
     until(lambda: 'route="/health/live",status="200"' in httpx.get(f"{api_url}/metrics").text)
@@ -187,7 +189,7 @@ def test_a_program_that_hangs_is_shown_and_restarted(console: Console, folder: P
     until(lambda: process_of(folder, "api").restarts == 1)
     assert process_of(folder, "api").reason == "it did not answer"
     assert [status.name for status in report_of(folder).processes if status.restarts] == ["api"]
-    commands.down(console, folder)
+    background.down(console, folder)
 
 
 @pytest.mark.integration
@@ -200,7 +202,7 @@ def test_a_stack_with_an_archive_serves_bars_that_redis_no_longer_retains(
 ) -> None:
     monkeypatch.setenv("BARS_RETENTION_MINUTES", "1")
     monkeypatch.setenv("ARCHIVE_FLUSH_INTERVAL_S", "0.2")
-    commands.up(console, folder, "tansu", 1, 0, simulated=False, archived=True)
+    background.up(console, folder, Options(api_port=0, simulated=False, archived=True))
     urls = report_of(folder).addresses
     shown = capsys.readouterr().out
     line = next(line for line in shown.splitlines() if line.startswith("archive "))
@@ -227,7 +229,7 @@ def test_a_stack_with_an_archive_serves_bars_that_redis_no_longer_retains(
     pid = owner(folder)
     assert pid is not None
     processes = family(pid)
-    commands.down(console, folder)
+    background.down(console, folder)
     until(lambda: gone(processes))
     for name in ("archive", "maintenance"):
         assert '"message": "stopped"' in (folder / f"{name}.log").read_text()
@@ -247,8 +249,8 @@ def test_a_killed_demo_leaves_nothing_running(folder: Path) -> None:
 
 
 def test_a_broker_of_ones_own_is_where_its_settings_say_and_is_not_started(folder: Path) -> None:
-    own = compose(folder, "own", 2, 0, simulated=False)
-    started = compose(folder, "tansu", 2, 0)
+    own = compose(folder, Options("own", 2, 0, simulated=False))
+    started = compose(folder, Options(workers=2, api_port=0))
 
     assert [server.command.name for server in own.servers] == ["store"]
     assert [program.name for program in own.programs] == ["worker-1", "worker-2", "trainer", "api"]
@@ -261,15 +263,15 @@ def test_a_broker_of_ones_own_is_where_its_settings_say_and_is_not_started(folde
 def test_an_archive_is_where_its_settings_say_or_else_in_the_stacks_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "archive" not in compose(folder, "tansu", 1, 0).urls
-    stack = compose(folder, "tansu", 1, 0, archived=True)
+    assert "archive" not in compose(folder, Options(api_port=0)).urls
+    stack = compose(folder, Options(api_port=0, archived=True))
     of = {program.name: program.environment for program in stack.programs}
     assert of["archive"]["ARCHIVE_WAREHOUSE"] == str(folder / "archive")
     assert of["api"]["ARCHIVE_WAREHOUSE"] == str(folder / "archive")
     assert stack.addresses()["archive"].endswith(f":{of['archive']['METRICS_PORT']}")
 
     monkeypatch.setenv("ARCHIVE_WAREHOUSE", "elsewhere")
-    for program in compose(folder, "tansu", 1, 0, archived=True).programs:
+    for program in compose(folder, Options(api_port=0, archived=True)).programs:
         assert "ARCHIVE_WAREHOUSE" not in program.environment
 
 
@@ -286,14 +288,14 @@ def test_nothing_is_simulated_on_a_broker_of_ones_own_unless_it_is_asked_for(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, *, simulated: bool
 ) -> None:
     asked = []
-    monkeypatch.setattr(commands, "up", lambda *_, simulated, **__: asked.append(simulated))
+    monkeypatch.setattr(background, "up", lambda *given: asked.append(given[-1].simulated))
     assert CliRunner().invoke(app, ["up", *arguments]).exit_code == 0
     assert asked == [simulated]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk here is full")
 def test_a_full_disk_ends_no_stack(folder: Path) -> None:
-    running = Running(folder, compose(folder, "tansu", 1, 0), Supervisor())
+    running = Running(folder, compose(folder, Options(api_port=0)), Supervisor())
     running.tick()
     before = report_of(folder)
     (folder / "state.json.new").symlink_to("/dev/full")
@@ -307,14 +309,14 @@ def test_a_full_disk_ends_no_stack(folder: Path) -> None:
 def test_a_start_that_takes_too_long_continues_and_says_so(
     console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "READY_WITHIN_S", 0)
+    monkeypatch.setattr(background, "READY_WITHIN_S", 0)
     with pytest.raises(NotReadyError, match=r"keeps running in the background.*`down` stops it"):
-        commands.up(console, folder, "tansu", 1, 0, simulated=False)
+        background.up(console, folder, UNFED)
     until(lambda: owner(folder))
     pid = owner(folder)
     assert pid is not None
     processes = family(pid)
-    commands.down(console, folder)
+    background.down(console, folder)
     until(lambda: gone(processes))
 
 
@@ -324,8 +326,8 @@ def test_an_api_that_cannot_start_is_not_waited_for(
 ) -> None:
     monkeypatch.setenv("API_KEYS_FILE", str(folder / "nothing"))
     with pytest.raises(NotReadyError, match=r"again and again \(exit code 1\): see .*api\.log"):
-        commands.up(console, folder, "tansu", 1, 0, simulated=False)
-    commands.down(console, folder)
+        background.up(console, folder, UNFED)
+    background.down(console, folder)
     assert owner(folder) is None
 
 
@@ -333,8 +335,8 @@ def test_a_port_of_the_api_that_is_taken_is_said_at_once(folder: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         taken = server.getsockname()[1]
         with pytest.raises(NotReadyError, match=f"port {taken} is taken"):
-            compose(folder, "tansu", 1, taken)
-        assert compose(folder, "tansu", 1, None).api_url != f"http://{LOOPBACK}:{taken}"
+            compose(folder, Options(api_port=taken))
+        assert compose(folder, Options()).api_url != f"http://{LOOPBACK}:{taken}"
 
 
 def test_a_folder_takes_one_stack_at_a_time(folder: Path) -> None:
@@ -358,5 +360,5 @@ def test_a_stack_that_does_not_come_up_says_why(
 ) -> None:
     monkeypatch.setenv("NAMESPACE", "not a namespace")
     with pytest.raises(Exception, match="namespace"):
-        commands.up(console, folder, "tansu", 1, 0)
+        background.up(console, folder, Options(api_port=0))
     assert owner(folder) is None

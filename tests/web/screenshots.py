@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from contracts.keyspace import Keyspace
 from infra.local.asking import connect_api
 from infra.local.paths import HOME, PROJECT
-from infra.local.run import Running, claimed, interruptible, running_stack
-from infra.local.stack import compose
+from infra.local.run import Running, running_stack
+from infra.local.stack import Options
 from infra.local.subjects import Subjects
 from infra.local.tour import await_subjects
 from runtime.redis.stores import connect
@@ -34,18 +34,17 @@ SETTLED_MS: Final = 4_000
 def take(minutes: float) -> None:
     """Start a stack, wait, take all pictures, stop it."""
     folder = HOME / "screenshots"
-    with interruptible(), claimed(folder):
-        stack = compose(folder, "tansu", 1, 0, canaries=False)
-        with running_stack(folder, stack, lambda *_: None) as running:
-            with (
-                connect(stack.store.address, "screenshots") as store,
-                connect_api(stack.api_url) as api,
-            ):
-                keyspace = Keyspace(stack.namespace)
-                subjects = await_subjects(running.pause, keyspace, store, api, str(folder))
-            print(f"{stack.api_url} gathers data for {minutes:g} minutes", flush=True)
-            running.pause(60 * minutes)
-            take_all(running, subjects)
+    with running_stack(folder, Options(api_port=0), lambda *_: None) as running:
+        stack = running.stack
+        with (
+            connect(stack.store.address, "screenshots") as store,
+            connect_api(stack.api_url) as api,
+        ):
+            keyspace = Keyspace(stack.namespace)
+            subjects = await_subjects(running.pause, keyspace, store, api, str(folder))
+        print(f"{stack.api_url} gathers data for {minutes:g} minutes", flush=True)
+        running.pause(60 * minutes)
+        take_all(running, subjects)
 
 
 def take_all(running: Running, subjects: Subjects) -> None:

@@ -1,0 +1,122 @@
+"""`up`, `status` and `down`: a stack in the background, run by a supervisor of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+from rich.console import Console
+
+from infra.local import show
+from infra.local.process import READY_WITHIN_S, NotReadyError
+from infra.local.run import BusyError, await_end, owner, read_report, running_stack
+from infra.local.stack import Options
+
+STOPPED_WITHIN_S: Final = 90
+_TICKS_S: Final = 1.0
+_RESTARTS_OF_THE_API: Final = 3
+
+
+def up(console: Console, folder: Path, options: Options) -> None:
+    """Start a stack that outlives this process, and wait until its API is ready.
+
+    Raises:
+        BusyError: one runs in the folder already.
+        NotReadyError: it did not start.
+    """
+    if (pid := owner(folder)) is not None:
+        raise BusyError(f"it runs already, as process {pid}: `status` shows it, `down` stops it")
+    log_path = folder.with_suffix(".log")
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    given = msgspec.json.encode(options).decode()
+    argv = (sys.executable, "-m", "infra.local", "supervise", str(folder), given)
+    with log_path.open("wb") as log:
+        supervisor = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        with console.status("starting ..."):
+            _await_api(supervisor, folder, log_path)
+    except KeyboardInterrupt:
+        raise NotReadyError(f"interrupted, but {_goes_on(supervisor, folder)}") from None
+    show.stack(console, folder)
+    console.print(f"\nIts supervisor is process {supervisor.pid}, log {log_path}", soft_wrap=True)
+
+
+def supervise(console: Console, folder: Path, options: Options) -> None:
+    """Run a stack until SIGTERM."""
+    with running_stack(folder, options, partial(show.step, console)) as running:
+        while True:
+            running.pause(_TICKS_S)
+
+
+def status(console: Console, folder: Path) -> bool:
+    """Show the stack of `up`; return whether it runs."""
+    pid = owner(folder)
+    if pid is None:
+        console.print("nothing runs")
+        return False
+    show.stack(console, folder)
+    return True
+
+
+def down(console: Console, folder: Path) -> None:
+    """Stop the stack of `up`, and wait until nothing of it runs.
+
+    Raises:
+        NotReadyError: it does not stop.
+    """
+    pid = owner(folder)
+    if pid is None:
+        console.print("nothing runs")
+        return
+    os.kill(pid, signal.SIGTERM)
+    with console.status("stopping ..."):
+        stopped = await_end(folder, STOPPED_WITHIN_S)
+    if not stopped:
+        raise NotReadyError(f"process {pid} did not stop within {STOPPED_WITHIN_S} s")
+    console.print("all stopped")
+
+
+def _await_api(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline:
+        if supervisor.poll() is not None:
+            raise NotReadyError(f"it did not come up:\n{log.read_text().strip()}")
+        report = read_report(folder) if owner(folder) == supervisor.pid else None
+        if report and _is_ready(report.addresses["api"]):
+            return
+        for status in report.processes if report else ():
+            if status.name == "api" and status.restarts >= _RESTARTS_OF_THE_API:
+                raise NotReadyError(
+                    f"the API ends again and again ({status.reason}): see {status.log}; "
+                    f"{_goes_on(supervisor, folder)}"
+                )
+        time.sleep(0.1)
+    raise NotReadyError(
+        f"the API is not ready after {READY_WITHIN_S} s, but {_goes_on(supervisor, folder)}"
+    )
+
+
+def _goes_on(supervisor: subprocess.Popen[bytes], folder: Path) -> str:
+    return (
+        f"the stack keeps running in the background, process {supervisor.pid}: `status` shows it, "
+        f"`down` stops it, its logs are in {folder}"
+    )
+
+
+def _is_ready(api_url: str) -> bool:
+    try:
+        return httpx.get(f"{api_url}/health/ready", timeout=1).is_success
+    except httpx.HTTPError:
+        return False
