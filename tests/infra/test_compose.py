@@ -19,7 +19,6 @@ import yaml
 from api.http.keys.file import read_keys
 from api.settings import ApiSettings
 from archive.settings import ArchiveSettings
-from infra.docker.images import IMAGES
 from infra.local.kafka.jars import NoKafkaError, jars, version
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from producers.settings import ProducerSettings
@@ -29,6 +28,7 @@ from runtime.kafka.config import plain
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
 from tests.compose import COMPOSE, COMPOSE_TEXT, SERVICES, filled_in
+from tests.infra.images import IMAGES
 from tests.integration.conftest import eventually
 from tests.patience import PATIENCE_S
 from trainer.settings import TrainerSettings

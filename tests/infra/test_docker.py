@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.docker.images import IMAGES
-from infra.docker.rehearse import builder_stage
+from tests.infra.images import IMAGES
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
@@ -105,13 +104,6 @@ def test_the_last_stage_takes_nothing_but_the_environment_and_the_health_check()
         "infra/docker/healthy /usr/local/bin/",
     ]
     assert os.access(ROOT / "infra/docker/healthy", os.X_OK)
-
-
-def test_the_rehearsal_can_follow_the_first_stage() -> None:
-    stage = builder_stage(DOCKERFILE)
-
-    assert {instruction.keyword for instruction in stage} == {"ARG", "WORKDIR", "COPY", "RUN"}
-    assert stage[-1].arguments.endswith("/wheels/*.whl")
 
 
 def test_everything_that_is_installed_is_pinned_and_hashed_or_ours() -> None:

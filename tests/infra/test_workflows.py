@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.docker.images import IMAGES
+from tests.infra.images import IMAGES
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS: dict[str, dict[str, Any]] = {

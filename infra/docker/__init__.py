@@ -1,1 +1,0 @@
-"""The Dockerfile of every program's image, and a rehearsal of it without Docker."""
