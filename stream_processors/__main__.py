@@ -190,7 +190,7 @@ async def _connect(
 ) -> tuple[StreamProcessors, Store, Producer]:
     """Create the clients and the app, in the event loop that the worker will run."""
     client = await connect_async(settings.redis_url, "tickrec-stream-processors")
-    store = Store(client, Keyspace(settings.namespace), settings.chunk_cost)
+    store = Store(client, Keyspace(settings.namespace))
     for warning in await store.patiently(check_kept_async, client):
         log.warning(warning)
     kafka_log = Log(settings.kafka)

@@ -34,13 +34,6 @@ class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings)
     counts_flush_interval_s: float = Field(
         default=10.0, gt=0, le=600, description="between two writes of a partition's counts"
     )
-    chunk_cost: int = Field(
-        default=2_500,
-        ge=10,
-        le=100_000,
-        description="fields and values that one script call writes or reads; Redis works on the "
-        "default for about a millisecond, in which nobody else is answered",
-    )
     dead_letter_ratio_max: float = Field(
         default=1.0,
         gt=0,

@@ -20,6 +20,7 @@ from trainer.commands.tune import tune
 from trainer.counts.pipelines import CorruptValueError
 from trainer.experiments.rules import RulesError
 from trainer.experiments.variants import VariantsError
+from trainer.lock import LEASE_S
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.source import SourceError
@@ -63,7 +64,7 @@ def once(
 ) -> None:
     """Train now, changed or not; exit with 1 if nothing could be published."""
     settings, stop = _start()
-    wait_s = LEASES_TO_WAIT * settings.lock_lease_seconds
+    wait_s = LEASES_TO_WAIT * LEASE_S
     with _errors_logged():
         with errors_reported():
             source = source_of(engine, master, snapshot, again, stop)

@@ -60,7 +60,7 @@ class Generations:
         made_with = changed(settings, selection.found.values) if selection else settings
         generation = generation_id(self.learned.started, self.fence, place)
         held_out = held_out_of(found)
-        accuracy = self._accuracy(variant, generation, settings, held_out, served)
+        accuracy = self._accuracy(variant, generation, held_out, served)
         models = models_of(made_with)
         with publication(self.store, self.keyspace, generation, self.fence) as made:
             writing = Writing(made, self.keyspace, self.stages)
@@ -84,7 +84,6 @@ class Generations:
         self,
         variant: str,
         generation: str,
-        settings: TrainerSettings,
         held_out: HeldOut | None,
         served: Report | None,
     ) -> list[Checked]:
@@ -94,7 +93,7 @@ class Generations:
             BadDataError: it predicts worse than what is served; it is noted.
         """
         latest = self.placing.latest(variant)
-        checked = check_accuracy(held_out, served, settings.quality, latest, self.now())
+        checked = check_accuracy(held_out, served, latest, self.now())
         if not self.placing.by_person:
             try:
                 report_rules(checked, reported=self.learned.checked)

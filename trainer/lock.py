@@ -20,6 +20,8 @@ from contracts.keyspace import Keyspace
 from runtime.redis.stores import UNAVAILABLE, Store
 from trainer.generations.fences import next_fence
 
+LEASE_S: Final = 15
+"""How long the lock of a trainer that died blocks the next one."""
 RENEWALS_PER_LEASE: Final = 3
 WAIT_S: Final = 0.1
 """Between two checks of a lock that another trainer holds."""

@@ -26,7 +26,7 @@ from trainer import telemetry
 from trainer.experiments.trial import Waiting
 from trainer.generations.publication import HeldError, SupersededError
 from trainer.generations.report import Report
-from trainer.lock import LeaseLostError, LockedError, held
+from trainer.lock import LEASE_S, LeaseLostError, LockedError, held
 from trainer.quality.gate import BadDataError
 from trainer.settings import TrainerSettings
 from trainer.source import RedisSource, Source
@@ -122,9 +122,7 @@ class Runs:
         settings, keyspace = self._settings, Keyspace(self._settings.namespace)
         with closing(connect(settings.redis_url, "trainer")) as store:
             check_kept(store)  # the workers log its warnings
-            lock = held(
-                store, keyspace, settings.lock_lease_seconds, wait_for_lock_s, self._stop.wait
-            )
+            lock = held(store, keyspace, LEASE_S, wait_for_lock_s, self._stop.wait)
             with lock as lease, shown() as progress:
                 stages = Stages(self._check(lease.check), progress)
                 source = self._source_of(store, keyspace)

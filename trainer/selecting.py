@@ -6,6 +6,7 @@ is measured at every run.
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 from trainer.generations.inputs import events_folded
 from trainer.generations.report import Report, Selection
@@ -14,6 +15,9 @@ from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
 from trainer.tuning.found import Found
+
+DATA_CHANGED: Final = 0.1
+"""Share by which items, events or users must change before `auto` evaluates again."""
 
 
 def is_wanted(settings: TrainerSettings) -> bool:
@@ -61,8 +65,8 @@ def _remembered(
         return None
     if served.asked != settings.of_generation():
         return None
-    then, most = (selection.items, selection.events, selection.users), settings.auto.data_changed
-    close = all(abs(a - b) <= most * b for a, b in zip(_extent(learned), then, strict=True))
+    then = (selection.items, selection.events, selection.users)
+    close = all(abs(a - b) <= DATA_CHANGED * b for a, b in zip(_extent(learned), then, strict=True))
     return selection if close else None
 
 

@@ -90,12 +90,6 @@ class TrainerSettings(MetricsSettings):
         description="file that names more variants than the default one, see "
         "`trainer.experiments.variants`",
     )
-    lock_lease_seconds: float = Field(
-        default=15,
-        ge=0.3,
-        le=86_400,
-        description="how long a trainer that died keeps the next one waiting",
-    )
     metrics_port: int = Field(
         default=9102, ge=0, le=65535, description="of `/metrics` while `run` runs; 0 for none"
     )

@@ -29,6 +29,7 @@ from trainer.quality.reporting import report_corrupt, report_rules
 from trainer.settings import AUTO, TrainerSettings
 from trainer.source import Source
 from trainer.stages import Stages
+from trainer.tuning.auto_config import SAMPLE_USERS
 
 log = structlog.get_logger(__name__)
 
@@ -155,6 +156,6 @@ class Training:
 
 def users_needed(settings: TrainerSettings) -> int:
     """Return of how many users histories are read."""
-    needed = max(users_listed(settings), settings.auto.sample_users)
+    needed = max(users_listed(settings), SAMPLE_USERS)
     counted = settings.item_model == AUTO or not settings.counts.is_streamed
     return max(needed, settings.counts.users) if counted else needed

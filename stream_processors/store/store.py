@@ -1,7 +1,7 @@
 """The workers' connection to Redis: scripts, positions of partitions, and their epochs."""
 
 import time
-from typing import Any, Final
+from typing import Any
 
 import redis.asyncio
 import structlog
@@ -20,19 +20,17 @@ log = structlog.get_logger()
 Position = dict[str, str]
 """The hash `Keyspace.position`."""
 
-COST_OF_A_MS: Final = 2_500
-"""Entries of `Commands` that take Redis about a millisecond."""
-
 
 class Store:
     """The workers' interface to Redis; waits for unreachable servers."""
 
-    def __init__(
-        self, client: AsyncStore, keyspace: Keyspace, chunk_cost: int = COST_OF_A_MS
-    ) -> None:
+    chunk_cost = 2_500
+    """Fields and values that one script call writes or reads: about a millisecond for Redis, during
+    which it answers no other client. Only what must be written together exceeds it."""
+
+    def __init__(self, client: AsyncStore, keyspace: Keyspace) -> None:
         self.client = client
         self.keyspace = keyspace
-        self.chunk_cost = chunk_cost
         self.patiently = Patience(STORE, is_away)
         self._said_unpublished = False
 

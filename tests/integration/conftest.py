@@ -77,11 +77,13 @@ class Pipeline:
         )
 
     @contextlib.contextmanager
-    def worker(self, **settings: str | int) -> Iterator[subprocess.Popen[bytes]]:
+    def worker(
+        self, module: str = "stream_processors", **settings: str | int
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Run a worker; the test checks its exit code."""
         often = {"flush_interval_s": "0.2", "counts_flush_interval_s": "0.2"}
         own: dict[str, str | int] = {"metrics_port": free_port(), **often}
-        command = self.command("worker", "stream_processors", **(own | settings))
+        command = self.command("worker", module, **(own | settings))
         process = start(command)
         try:
             yield process

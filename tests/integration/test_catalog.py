@@ -47,7 +47,7 @@ def test_the_newest_record_of_each_instrument_is_in_redis_across_a_kill_in_a_flu
 ) -> None:
     n = 3_000
     # A script call per instrument, so that a flush takes long.
-    with pipeline.worker(chunk_cost="10") as worker:
+    with pipeline.worker("tests.small_chunks", chunk_cost=10) as worker:
         publish(pipeline, [(i, "old") for i in range(n)])
         pipeline.wait_until_folded([INSTRUMENTS])
         publish(pipeline, [(i, None if i % 3 == 0 else "new") for i in range(n)])

@@ -32,7 +32,7 @@ def events_of_the_last_hours() -> list[Interaction]:
 
 def test_trending_events_count_once_even_if_the_worker_is_killed(pipeline: Pipeline) -> None:
     events = events_of_the_last_hours()
-    with pipeline.worker(flush_interval_s="0.05", chunk_cost=10) as worker:
+    with pipeline.worker("tests.small_chunks", flush_interval_s="0.05", chunk_cost=10) as worker:
         pipeline.publish(events)
         pipeline.wait_for_position(INTERACTIONS, EVENTS // 4)
         kill(worker)

@@ -10,7 +10,6 @@ from typing import Final
 
 from tests.api.keys import entry
 from tests.settings.rows import ALL, File, Given, Program, Row, rows
-from tests.settings.seen_accuracy import let_through_after, refused_again_below, refused_below
 from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, RECOMMENDED, SIMILAR, in_force
 from tests.settings.seen_input import early_refused, unknown_field_refused
 from tests.settings.seen_publication import (
@@ -45,9 +44,6 @@ from tests.settings.seen_running import (
 from tests.settings.seen_selection import (
     as_chosen,
     chosen_by_coverage,
-    looked_again,
-    neighbors_compared,
-    users_held_out,
 )
 from tests.settings.seen_state import (
     away_taken_out,
@@ -56,13 +52,11 @@ from tests.settings.seen_state import (
     bars_expire,
     silent_given_up_after,
     static_member,
-    written_in_chunks,
 )
 from tests.settings.seen_timing import (
     bars_written_every,
     counts_written_every,
     gives_up_after,
-    lease_held,
     trained_every,
 )
 from tests.settings.stack import KEY_OF_FILE
@@ -217,7 +211,6 @@ WORKERS: Final = (
           in_force(AFFINITIES, POPULAR)),
     *rows("TYPICAL_VALUE", "workers", {None: "canary", "100": "valued", "1e12": "slow"},
           in_force(AFFINITIES, POPULAR)),
-    *rows("CHUNK_COST", "workers", {None: "weighted", "10": "cluster"}, written_in_chunks),
     *(
         row
         for program in ("producers", "workers", "api")
@@ -273,23 +266,16 @@ LISTS: Final = (
     *rows("EASE_OWN_DAMPING", "trainer", {None: "canary", "0.4": "cluster"}, in_force(SIMILAR)),
     *rows("EASE_POPULARITY_DAMPING", "trainer", {None: "cluster", "0.2": "lenient"},
           in_force(SIMILAR)),
-    *rows("EASE_EXACT_ITEMS", "trainer", {None: "cluster", "0": "canary lenient"},
-          in_force(SIMILAR)),
-    *rows("EASE_NEIGHBORHOOD", "trainer", {None: "lenient", "3": "canary"}, in_force(SIMILAR)),
     *rows("RP3BETA_ALPHA", "trainer", {None: "strict", "2": "valued"}, in_force(SIMILAR)),
     *rows("RP3BETA_BETA", "trainer", {None: "valued", "0": "strict"}, in_force(SIMILAR)),
     *rows("NEIGHBORS_PER_ITEM", "trainer", {None: "defaults", "1": "tight", "3": "cluster"},
           in_force(SIMILAR)),
     *rows("USER_KNN_K", "trainer", {None: "lenient", "1": "valued", "2": "weighted"},
           in_force(RECOMMENDED)),
-    *rows("USER_KNN_K", "trainer", {"1": "canary"}),
     *rows("USER_KNN_METRIC", "trainer",
           {None: "lenient", "unit-length": "weighted", "raw": "valued"}, in_force(RECOMMENDED)),
-    # Rows of length 1 are found though few pairs are compared, where there are few users.
-    *rows("USER_KNN_METRIC", "trainer", {"raw": "canary"}),
     *rows("USER_KNN_RECOMMENDATIONS", "trainer", {None: "lenient", "1": "valued"},
           in_force(RECOMMENDED)),
-    *rows("USER_KNN_MAX_PAIRS", "trainer", {None: "valued", "1": "canary"}, neighbors_compared),
     *rows("ACTIVE_USERS", "trainer", {None: "lenient", "0": "tight", "10": "weighted"},
           in_force(RECOMMENDED)),
     *rows("POPULAR_ITEMS", "trainer", {None: "defaults", "1": "tight", "5": "cluster"},
@@ -297,22 +283,11 @@ LISTS: Final = (
 )  # fmt: skip
 
 SELECTION: Final = (
-    *rows("AUTO_SAMPLE_USERS", "trainer", {None: "defaults", "1": "weighted tight", "25": "broad"},
-          users_held_out),
     *rows("AUTO_ACCURACY_GIVEN_UP", "trainer", {None: "defaults", "0.3": "broad"},
           chosen_by_coverage),
-    *rows("AUTO_DATA_CHANGED", "trainer", {None: "defaults", "10": "broad"}, looked_again),
-    *rows("QUALITY_NDCG_KEPT_MIN", "trainer", {None: "broad", "0.5": "cluster", "0.95": "strict"},
-          refused_below),
-    *rows("QUALITY_NDCG_KEPT_AGAIN", "trainer", {None: "broad", "1": "strict"},
-          refused_again_below),
-    *rows("QUALITY_NDCG_REFUSED_HOURS", "trainer", {None: "broad", "0": "cluster"},
-          let_through_after),
 )  # fmt: skip
 
 PUBLICATION: Final = (
-    *rows("LOCK_LEASE_SECONDS", "trainer", {None: "defaults", "0.3": "weighted", "60": "cluster"},
-          lease_held),
     *rows("KEEP_GENERATIONS", "trainer", {None: "lenient", "1": "strict", "2": "tight"},
           rolled_back),
     *rows("VARIANTS", "trainer",

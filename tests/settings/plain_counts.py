@@ -7,6 +7,7 @@ import numpy as np
 from tests.settings.plain_histories import DAY_MS, Counts, History
 from tests.settings.plain_lists import latest
 from trainer.settings import TrainerSettings
+from trainer.tuning.auto_config import SAMPLE_USERS
 
 
 def counts_used(
@@ -17,7 +18,7 @@ def counts_used(
     if not config.user_weight_exponent and not config.half_life_days:
         return streamed
     listed = 0 if settings.user_model == "none" else settings.active_users
-    read = latest(histories, max(listed, settings.auto.sample_users, config.users))
+    read = latest(histories, max(listed, SAMPLE_USERS, config.users))
     place = {item: k for k, item in enumerate(streamed.items)}
     newest_ms = max((held.ts_ms for user in read for held in histories[user].values()), default=0)
     r = np.zeros((len(read), len(place)))

@@ -53,33 +53,17 @@ def _cosine(g: Floats, config: CosineConfig) -> Floats:
 
 
 def _ease(g: Floats, config: EaseConfig) -> Floats:
-    """Return the weights among all items, or beyond a number of them in each neighborhood."""
+    """Return the weights among all items."""
     own = g.diagonal()
     popularity = own / own.max()
     damping = _power(popularity, -(config.own_damping + config.popularity_damping) / 2)
     a = g / own.max() * np.outer(damping, damping)
     ridge = config.regularization * a.diagonal()[own > 0].mean()
-    if len(g) <= config.exact_items:
-        p = np.linalg.inv(a + ridge * np.eye(len(a)))
-        weights = -p / p.diagonal()
-    else:
-        weights = _ease_nearby(g, a, ridge, config.neighborhood)
+    p = np.linalg.inv(a + ridge * np.eye(len(a)))
+    weights = -p / p.diagonal()
     shift = _power(popularity, -(config.own_damping - config.popularity_damping) / 2)
     scores: Floats = weights * np.outer(shift, _power(shift, -1))
     return scores
-
-
-def _ease_nearby(g: Floats, a: Floats, ridge: float, size: int) -> Floats:
-    """Return each item's weights among itself and the `size` items nearest to it by cosine."""
-    plain = np.round(_cosine(g, CosineConfig()), DECIMALS)
-    np.fill_diagonal(plain, 0)
-    weights = np.zeros_like(g)
-    for i in range(len(g)):
-        near = np.lexsort((-g[i], -plain[i]))[:size]
-        around = np.array([i, *sorted(j for j in near if plain[i, j] > 0)])
-        p = np.linalg.inv(a[np.ix_(around, around)] + ridge * np.eye(len(around)))
-        weights[i, around[1:]] = -p[0, 1:] / p.diagonal()[1:]
-    return weights
 
 
 def _rp3beta(g: Floats, config: Rp3BetaConfig) -> Floats:

@@ -49,27 +49,6 @@ def bars_closed_after(stack: Stack, row: Row) -> None:
 
 
 @disturbing
-def written_in_chunks(stack: Stack, row: Row) -> None:
-    """A flush takes as many script calls as its values need."""
-    cost = stack.settings("workers").chunk_cost
-    ts = time.time_ns() // 1_000_000
-    many = [Interaction(user_id=f"many{n}", instrument_id=1, ts=ts) for n in range(500)]
-    before = _script_calls(stack)
-    stack.post(many)
-    stack.wait_until_folded((INTERACTIONS, COOCCURRENCES))
-    calls = _script_calls(stack) - before
-    # Each history takes a handful of fields and values; the counts are one row.
-    assert (calls > len(many) / 2) == (cost <= 10)
-    assert difference(AFFINITIES.ask(stack), AFFINITIES.expect(stack, {})) is None
-
-
-def _script_calls(stack: Stack) -> int:
-    stats: Any = stack.store.info("commandstats")
-    names = ("evalsha", "eval", "fcall")
-    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in names)
-
-
-@disturbing
 def away_taken_out(stack: Stack, row: Row) -> None:
     """Users are taken out whose last event is so long before their partition's newest one."""
     stack.post(long_ago(stack.world.now_ms))

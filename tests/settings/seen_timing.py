@@ -33,20 +33,6 @@ def trained_every(stack: Stack, row: Row) -> None:
         assert 1 <= runs() <= at_most
 
 
-def lease_held(stack: Stack, row: Row) -> None:
-    """While a run lasts, the lock has an end that is a lease away at most."""
-    lease_ms = stack.settings("trainer").lock_lease_seconds * 1000
-    command = stack.command("leasing", "trainer", "once", environment=stack.environments["trainer"])
-    process = start(command)
-    left = []
-    try:
-        while process.poll() is None:
-            left.append(stack.store.pttl(stack.keyspace.model_lock()))
-    finally:
-        stop((process, command))
-    assert lease_ms / 2 < max(left) <= lease_ms
-
-
 def gives_up_after(stack: Stack, row: Row) -> None:
     """Without a broker the producer waits for so long, says so, and ends with 1."""
     timeout_s = stack.settings("producers").delivery_timeout_s

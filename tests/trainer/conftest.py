@@ -32,11 +32,11 @@ def keyspace(namespace: str) -> Keyspace:
 
 
 @pytest.fixture
-def settings(store_url: str, namespace: str) -> TrainerSettings:
+def settings(store_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch) -> TrainerSettings:
+    monkeypatch.setattr("trainer.runs.LEASE_S", PATIENCE_S)
     return TrainerSettings(
         redis_url=store_url,
         namespace=namespace,
-        lock_lease_seconds=PATIENCE_S,
         metrics_port=0,
         item_model="cosine",
         user_model="user-knn",
@@ -49,7 +49,6 @@ def environment(store_url: str, namespace: str) -> dict[str, str]:
     return {
         "REDIS_URL": store_url,
         "NAMESPACE": namespace,
-        "LOCK_LEASE_SECONDS": str(PATIENCE_S),
         "ITEM_MODEL": "cosine",
         "USER_MODEL": "user-knn",
     }

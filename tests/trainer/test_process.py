@@ -107,16 +107,24 @@ def test_run_waits_for_a_redis_that_is_not_up_yet(
             assert trainer.wait(PATIENCE_S) == 1
 
 
+IMPATIENT = """
+import trainer.__main__ as program
+
+program.LEASE_S = 0.3
+program.app()
+"""
+
+
 def test_once_ends_with_0_when_it_published_and_1_when_it_could_not(
     store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill
 ) -> None:
     fill(np.ones((3, 2)))
     elsewhere = Keyspace(f"{keyspace.namespace}-locked")
     store.set(elsewhere.model_lock(), "another", px=600_000)
-    locked_out = environment | {"NAMESPACE": elsewhere.namespace, "LOCK_LEASE_SECONDS": "0.3"}
+    locked_out = environment | {"NAMESPACE": elsewhere.namespace}
     with (
         process("-m", "trainer", "once", environment=environment) as good,
-        process("-m", "trainer", "once", environment=locked_out) as bad,
+        process("-c", IMPATIENT, "once", environment=locked_out) as bad,
     ):
         assert good.wait(PATIENCE_S) == 0
         assert bad.wait(PATIENCE_S) == 1

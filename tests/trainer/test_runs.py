@@ -203,7 +203,8 @@ def test_a_run_that_loses_its_lease_publishes_nothing(
 ) -> None:
     # Nobody renews it, and it is over before the first block is read.
     monkeypatch.setattr("trainer.lock.RENEWALS_PER_LEASE", 1e-6)
-    assert run(settings.model_copy(update={"lock_lease_seconds": 0.001})) == "failed"
+    monkeypatch.setattr("trainer.runs.LEASE_S", 0.001)
+    assert run(settings) == "failed"
     current = read_current(store, keyspace)
     assert current is None
 

@@ -25,12 +25,12 @@ values_of = st.fixed_dictionaries(
         "item_model": st.sampled_from([AUTO, *ITEM_MODELS]),
         "neighbors_per_item": st.integers(1, 500),
         "ease_regularization": st.floats(0.1, 100),
-        "ease_exact_items": st.integers(0, 20_000),
+        "ease_own_damping": st.floats(0, 1),
         "cosine_popularity_damping": st.floats(0, 1),
         "counts_user_weight_exponent": st.floats(0, 1),
         "user_knn_k": st.integers(1, 500),
         "auto_accuracy_given_up": st.floats(0, 0.9),
-        "quality_ndcg_kept_min": st.floats(0, 1),
+        "quality_items_kept_min": st.floats(0, 1),
     },
 )
 
@@ -158,10 +158,10 @@ def test_a_generation_depends_on_what_makes_it_and_on_nothing_else() -> None:
         "fold_in_items": 3,
         "counts_user_weight_exponent": 0.5,
         "rp3beta_beta": 0.1,
-        "auto_sample_users": 50,
+        "auto_accuracy_given_up": 0.3,
         "active_users": 5,
     }.items():
         assert flat(changed(settings, {name: value})) == made_by | {name: value}
     named = changed(settings, {"item_model": "ease", "user_model": "none"})
     # What was not asked to choose does not depend on how it would.
-    assert flat(named) == flat(changed(named, {"auto_sample_users": 50}))
+    assert flat(named) == flat(changed(named, {"auto_accuracy_given_up": 0.3}))

@@ -44,7 +44,7 @@ class CountsConfig(BaseModel):
         default=200_000,
         ge=0,
         description="of how many users, latest event first, histories are read to count them "
-        "otherwise; no fewer than ACTIVE_USERS and AUTO_SAMPLE_USERS need",
+        "otherwise; no fewer than ACTIVE_USERS, and 2,000 for `auto`",
     )
 
     @property

@@ -23,6 +23,12 @@ _CELLS: Final = 1 << 21
 """Items x items that are ranked at once."""
 _BLOCK: Final = 512
 """Rows up to which a matrix is inverted at once."""
+EXACT_ITEMS: Final = 6_000
+"""Up to so many items the whole matrix is inverted, which takes 16 bytes times the square of their
+number, 0.6 GB; beyond, each item's neighborhood is."""
+NEIGHBORHOOD: Final = 200
+"""Beyond `EXACT_ITEMS`: how many items, nearest by cosine, an item's weights are solved among. The
+time grows with the square and more."""
 
 
 class EaseConfig(BaseModel):
@@ -50,19 +56,6 @@ class EaseConfig(BaseModel):
         le=1,
         description="beta, the exponent of the neighbor's count: the higher, the lower popular "
         "items stand",
-    )
-    exact_items: int = Field(
-        default=6_000,
-        ge=0,
-        le=20_000,
-        description="up to so many items the whole matrix is inverted, which takes 16 bytes times "
-        "the square of their number; beyond, each item's neighborhood",
-    )
-    neighborhood: int = Field(
-        default=200,
-        gt=0,
-        description="beyond EXACT_ITEMS: how many items, nearest by cosine, an item's weights are "
-        "solved among; the time grows with the square and more",
     )
 
 
@@ -103,6 +96,8 @@ class Ease:
     config: EaseConfig
     neighbors: int = NEIGHBORS
     """length of an item's list, at most"""
+    exact_items: int = EXACT_ITEMS
+    neighborhood: int = NEIGHBORHOOD
     name: ClassVar[str] = "ease"
 
     def fit(self, matrix: Matrix) -> "ExactRanker | LocalRanker":
@@ -119,9 +114,9 @@ class Ease:
         normalised: Matrix = csr_array((data, matrix.indices, matrix.indptr), matrix.shape)
         known = normalised.diagonal()[own > 0]
         ridge = config.regularization * float(known.mean()) if len(known) else 1.0
-        if 0 < len(own) <= config.exact_items:
+        if 0 < len(own) <= self.exact_items:
             return ExactRanker(self.neighbors, matrix, _weights(normalised, ridge), shift)
-        nearest = Cosine(CosineConfig(), config.neighborhood).fit(matrix)
+        nearest = Cosine(CosineConfig(), self.neighborhood).fit(matrix)
         return LocalRanker(self.neighbors, matrix, normalised, nearest, shift, ridge)
 
 

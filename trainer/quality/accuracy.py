@@ -6,10 +6,16 @@ from typing import Annotated, Final
 import msgspec
 
 from trainer.generations.report import Checked, HeldOut, Report
-from trainer.quality.settings import QualityConfig
 
 RULE: Final = "ndcg_kept"
 MEANING: Final = "nDCG of the hold-out, for one of the served generation; at least the limit"
+KEPT_MIN: Final = 0.8
+"""nDCG of the hold-out, relative to the served generation's, below which a generation is refused,
+if the difference is beyond chance. `python -m trainer once` publishes anyway."""
+KEPT_AGAIN: Final = 0.9
+"""The same after a refusal, so that what is near the limit does not alternate."""
+REFUSED_AT_MOST: Final = timedelta(hours=6)
+"""After which a generation passes: then it is the users who have changed."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -23,7 +29,6 @@ class Refusal(msgspec.Struct, frozen=True):
 def check_accuracy(
     now: HeldOut | None,
     served: Report | None,
-    settings: QualityConfig,
     refused: Refusal | None,
     at: datetime,
 ) -> list[Checked]:
@@ -35,7 +40,6 @@ def check_accuracy(
     Args:
         now: how well the new generation predicts.
         served: the report of the one that is served.
-        settings: the limits.
         refused: since when and why its variant is refused, None if it is not.
         at: the time.
     """
@@ -43,9 +47,8 @@ def check_accuracy(
     if now is None or before is None or not before.ndcg:
         return []
     since = refused.since if refused and refused.rule == RULE else None
-    limit = settings.ndcg_kept_again if since else settings.ndcg_kept_min
+    limit = KEPT_AGAIN if since else KEPT_MIN
     kept = now.ndcg / before.ndcg
     by_chance = now.high >= before.low
-    patient_for = timedelta(hours=settings.ndcg_refused_hours)
-    long = since is not None and at - since >= patient_for
+    long = since is not None and at - since >= REFUSED_AT_MOST
     return [Checked(RULE, "hard", kept >= limit or by_chance or long, kept, limit, MEANING)]

@@ -23,27 +23,6 @@ class QualityConfig(BaseModel):
         description="hard: items for one of the served generation. An item leaves with its last "
         "user only, so much less is a loss; half is what one of two nodes holds",
     )
-    ndcg_kept_min: float = Field(
-        default=0.8,
-        ge=0,
-        le=1,
-        description="hard: nDCG of the hold-out, for one of the served generation's, below which a "
-        "generation is refused, if the difference is beyond chance. `python -m trainer once` "
-        "publishes all the same",
-    )
-    ndcg_kept_again: float = Field(
-        default=0.9,
-        ge=0,
-        le=1,
-        description="hard: the same while the latest one was refused: so that what is near to the "
-        "limit does not come and go",
-    )
-    ndcg_refused_hours: float = Field(
-        default=6,
-        ge=0,
-        le=8_760,
-        description="after which a generation is let through: then it is users who have changed",
-    )
     single_user_max: float = Field(
         default=0.5,
         ge=0,

@@ -23,9 +23,11 @@ from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
 from trainer.evaluation.holding_out import hold_out
 from trainer.models import USER_KNN
+from trainer.models.ease import EXACT_ITEMS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
+from trainer.tuning.auto_config import SAMPLE_USERS
 from trainer.tuning.found import Found, Tried, Values
 from trainer.tuning.trials import N, Trials
 
@@ -79,8 +81,8 @@ def find(
     """
     if not settings.active_users:  # nobody is to get a list of their own
         settings = changed(settings, {"user_model": "none"})
-    users = settings.auto.sample_users
-    if streamed.shape[0] > settings.ease.exact_items:
+    users = SAMPLE_USERS
+    if streamed.shape[0] > EXACT_ITEMS:
         users = _few_enough(histories, users)
     holdout = hold_out(histories, stored, streamed, users, SEED, at_random=at_random)
     n_users = len(holdout.judged)

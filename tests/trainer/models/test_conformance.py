@@ -1,7 +1,7 @@
 """What every model must do, whatever it computes."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -32,22 +32,21 @@ class Conforming:
 
     name: str
     values: dict[str, object]
-    neighbors: int | None = None
-    """length of an item's list, at most"""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """the model's fields besides its configuration"""
     cut: bool = False
     """lists or neighborhoods are too short for all items, and equals stand at their ends"""
     unitless: bool = True
     """affinities in another unit make the same scores"""
 
     def __str__(self) -> str:
-        length = {} if self.neighbors is None else {"neighbors": self.neighbors}
-        return " ".join([self.name, *(f"{name}={v}" for name, v in (length | self.values).items())])
+        given = {**self.sizes, **self.values}
+        return " ".join([self.name, *(f"{name}={value}" for name, value in given.items())])
 
     @property
     def model(self) -> Model:
         kind = MODELS[self.name]
-        length = [] if self.neighbors is None else [self.neighbors]
-        return kind.model(kind.config.model_validate(self.values), *length)
+        return kind.model(kind.config.model_validate(self.values), **self.sizes)
 
     @property
     def is_signed(self) -> bool:
@@ -65,18 +64,18 @@ class Conforming:
 
 EVERY = [
     Conforming("cosine", {}),
-    Conforming("cosine", {}, neighbors=3, cut=True),
+    Conforming("cosine", {}, {"neighbors": 3}, cut=True),
     Conforming("cosine", {"shrinkage": 2.5, "popularity_damping": 0.8}, unitless=False),
     Conforming("cosine", {"popular_removed": 2}, cut=True),
     Conforming("ease", {}),
     Conforming("ease", {"regularization": 0.1}),
     Conforming("ease", {"own_damping": 0.4, "popularity_damping": 0.2}),
-    Conforming("ease", {}, neighbors=2, cut=True),
-    Conforming("ease", {"exact_items": 0, "regularization": 0.5}, cut=True),
-    Conforming("ease", {"exact_items": 0, "neighborhood": 4}, neighbors=3, cut=True),
+    Conforming("ease", {}, {"neighbors": 2}, cut=True),
+    Conforming("ease", {"regularization": 0.5}, {"exact_items": 0}, cut=True),
+    Conforming("ease", {}, {"exact_items": 0, "neighborhood": 4, "neighbors": 3}, cut=True),
     Conforming("rp3beta", {}, unitless=False),
     Conforming("rp3beta", {"alpha": 1, "beta": 0.8}),
-    Conforming("rp3beta", {}, neighbors=3, cut=True, unitless=False),
+    Conforming("rp3beta", {}, {"neighbors": 3}, cut=True, unitless=False),
     Conforming("popular", {}, unitless=False),
     Conforming("popular", {"items": 3}, cut=True, unitless=False),
     Conforming("user-knn", {"k": 100}),
@@ -144,8 +143,8 @@ def test_the_same_input_makes_the_same_lists_to_the_last_bit(
     one: Conforming, affinities: Affinities
 ) -> None:
     first, second = (ranking_of(one.model, one.input_of(affinities)) for _ in range(2))
-    for field in ("indptr", "columns", "scores", "support", "because"):
-        assert getattr(first, field).tobytes() == getattr(second, field).tobytes()
+    for name in ("indptr", "columns", "scores", "support", "because"):
+        assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
 
 
 @every_whole_model

@@ -25,8 +25,8 @@ LIKELY_ONLY = 1
 def neighbors_of(
     affinities: Matrix, k: int, metric: Metric = "unit-length", max_pairs: int = 10**12
 ) -> Neighbors:
-    config = UserKnnConfig(k=k, metric=metric, max_pairs=max_pairs)
-    return UserKnn(config).fit(affinities).neighbors
+    model = UserKnn(UserKnnConfig(k=k, metric=metric), max_pairs)
+    return model.fit(affinities).neighbors
 
 
 def distances(rows: Affinities, others: Affinities, metric: Metric) -> Affinities:
@@ -161,7 +161,7 @@ def test_lists_of_likely_neighbors_are_the_same_on_every_run_and_in_every_block(
     metric: Metric,
 ) -> None:
     affinities = shoppers(3_000, 500, 4, weighted=True)
-    model = UserKnn(UserKnnConfig(k=20, metric=metric, max_pairs=3_000 * 300))
+    model = UserKnn(UserKnnConfig(k=20, metric=metric), max_pairs=3_000 * 300)
     first, second = model.fit(affinities), model.fit(affinities)
     whole = lists(first.rank(0, 3_000))
     assert lists(second.rank(0, 3_000)) == whole

@@ -21,15 +21,20 @@ from runtime.redis.stores import Store
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
 from trainer.generations.report import Data, HeldOut, Inputs, Lists, Report
-from trainer.quality.accuracy import RULE, Refusal, check_accuracy
-from trainer.quality.settings import QualityConfig
+from trainer.quality.accuracy import (
+    KEPT_AGAIN,
+    KEPT_MIN,
+    REFUSED_AT_MOST,
+    RULE,
+    Refusal,
+    check_accuracy,
+)
 from trainer.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 
 Fill = Callable[..., npt.NDArray[np.float64]]
 NOW = datetime(2021, 8, 16, 12, tzinfo=UTC)
-LIMITS = QualityConfig()
 NARROW = 0.001
 
 
@@ -56,9 +61,7 @@ def refusal(rule: str = RULE, hours_ago: float = 1) -> Refusal:
 
 
 def passes(ndcg: float, refused: Refusal | None = None, half_width: float = NARROW) -> bool:
-    (rule,) = check_accuracy(
-        held_out(ndcg, half_width), serving(held_out(0.4)), LIMITS, refused, NOW
-    )
+    (rule,) = check_accuracy(held_out(ndcg, half_width), serving(held_out(0.4)), refused, NOW)
     assert rule.value == pytest.approx(ndcg / 0.4)
     assert rule.level == "hard"
     return rule.holds
@@ -75,7 +78,7 @@ def test_after_a_refusal_the_higher_limit_holds(kept: list[float]) -> None:
     refused = False
     for share in kept:
         lets_through = passes(share * 0.4, refusal() if refused else None)
-        limit = LIMITS.ndcg_kept_again if refused else LIMITS.ndcg_kept_min
+        limit = KEPT_AGAIN if refused else KEPT_MIN
         assert lets_through == (share >= limit - 2 * NARROW / 0.4) or abs(share - limit) < 0.01
         refused = not lets_through
 
@@ -105,7 +108,7 @@ def test_nothing_can_be_said_where_one_of_the_two_was_not_measured() -> None:
         (held_out(0.4), None),
         (held_out(0.4), serving(held_out(0))),
     ):
-        assert check_accuracy(now, served, LIMITS, None, NOW) == []
+        assert check_accuracy(now, served, None, NOW) == []
 
 
 def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:
@@ -205,10 +208,10 @@ def refused_since(store: Store, keyspace: Keyspace, variant: str = DEFAULT_VARIA
     return msgspec.json.decode(str(stored), type=Refusal)
 
 
-def put_back(store: Store, keyspace: Keyspace, hours: float) -> None:
-    """Let the default variant have been refused for so many hours more."""
+def put_back(store: Store, keyspace: Keyspace, by: timedelta) -> None:
+    """Let the default variant have been refused for so much longer."""
     refused = refused_since(store, keyspace)
-    earlier = msgspec.structs.replace(refused, since=refused.since - timedelta(hours=hours))
+    earlier = msgspec.structs.replace(refused, since=refused.since - by)
     store.hset(keyspace.model_refused(), DEFAULT_VARIANT, msgspec.json.encode(earlier))
 
 
@@ -222,7 +225,7 @@ def test_what_was_refused_for_hours_is_published_though_data_was_bad_before(
     assert run(worse) == "rejected"
     assert read_decisions(store, keyspace)[0].why.startswith("ndcg_kept: ")
     assert refused_since(store, keyspace).rule == RULE
-    put_back(store, keyspace, LIMITS.ndcg_refused_hours)
+    put_back(store, keyspace, REFUSED_AT_MOST)
     assert run(worse) == "trained"
     assert report_of(store, keyspace).settings["cosine"]["popular_removed"] == 30
     assert not store.exists(keyspace.model_refused())
@@ -239,7 +242,7 @@ def test_a_refusal_is_known_though_decisions_on_other_variants_came_after_it(
     store.ltrim(keyspace.model_decisions(), 0, DECISIONS_KEPT - 1)
     assert run(worse) == "rejected"
     assert {decision.what for decision in read_decisions(store, keyspace)} == {"published"}
-    put_back(store, keyspace, LIMITS.ndcg_refused_hours)
+    put_back(store, keyspace, REFUSED_AT_MOST)
     assert run(worse) == "trained"
 
 

@@ -249,12 +249,16 @@ def test_of_more_items_than_are_inverted_at_once_it_asks_for_those_of_fewer_user
 ) -> None:
     monkeypatch.setattr(auto, "ROWS_MOST", 30)
     whole = found_in(*of_kinds())
-    found = found_in(*of_kinds(), ease_exact_items=10)
+    monkeypatch.setattr(auto, "EXACT_ITEMS", 10)
+    found = found_in(*of_kinds())
     assert LEAST_USERS <= found.users < whole.users
     assert found.ndcg is not None
     assert found.ndcg > 0.3
     assert {"cosine", "ease"} == {tried.values["item_model"] for tried in found.tried}
 
 
-def test_as_many_users_are_asked_as_are_set(few: None) -> None:
-    assert found_in(*of_kinds(), auto_sample_users=35).users == 35
+def test_no_more_users_are_held_out_than_the_sample_has(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "SAMPLE_USERS", 35)
+    assert found_in(*of_kinds()).users == 35

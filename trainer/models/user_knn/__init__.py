@@ -19,6 +19,8 @@ __all__ = ["REASONS", "Metric", "UserKnn", "UserKnnConfig", "UserKnnRanker"]
 
 _CELLS: Final = 1 << 21
 """Users x items that are ranked at once: a mark for each of so many stays in the caches."""
+MAX_PAIRS: Final = 50_000_000_000
+"""Pairs of users to compare; if there are more, only likely neighbors are compared."""
 
 
 class UserKnnConfig(BaseModel):
@@ -32,12 +34,6 @@ class UserKnnConfig(BaseModel):
         description="whether users' rows of affinities are scaled to length 1",
     )
     recommendations: int = Field(default=50, gt=0, description="length of a user's list")
-    max_pairs: int = Field(
-        default=50_000_000_000,
-        gt=0,
-        description="pairs of users that are compared; if there are more, neighbors are looked for "
-        "among likely ones",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +74,13 @@ class UserKnn:
     """
 
     config: UserKnnConfig
+    max_pairs: int = MAX_PAIRS
     name: ClassVar[str] = "user-knn"
 
     def fit(self, matrix: Matrix) -> "UserKnnRanker":
         """Return the ranker of `matrix` = R, (n_users, n_items); a row is a user's list."""
         users = Users.of(matrix, self.config.metric)
-        found = neighbors(users, self.config.k, self.config.max_pairs)
+        found = neighbors(users, self.config.k, self.max_pairs)
         return UserKnnRanker(self.config, users, found)
 
 
