@@ -24,13 +24,15 @@ class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
         default="127.0.0.1",
         description="address to listen on; 0.0.0.0 in a container, to be reachable from outside",
     )
-    api_port: int = Field(default=8000, ge=0, le=65535, description="0: the system chooses")
-    api_private_host: str = Field(default="127.0.0.1", description="address of `api_private_port`")
+    api_port: int = Field(
+        default=8000, ge=0, le=65535, description="port to listen on; 0: the system chooses"
+    )
+    api_private_host: str = Field(default="127.0.0.1", description="address of `API_PRIVATE_PORT`")
     api_private_port: int = Field(
         default=0,
         ge=0,
         le=65535,
-        description="port for metrics, health and documentation only; 0: on `api_port`",
+        description="port for metrics, health and documentation only; 0: on `API_PORT`",
     )
     forwarded_allow_ips: str = Field(
         default="127.0.0.1",
@@ -55,7 +57,8 @@ class ApiSettings(EventTimeSettings, TracingSettings, SharedSettings):
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
         repr=False,
-        description="comma-separated keys that may read and write",
+        description="comma-separated keys that may read and write; once set, writes and reads of "
+        "users require one",
     )
     api_keys_file: Path | None = Field(
         default=None,

@@ -37,14 +37,14 @@ class ArchiveSettings(InputSettings, MetricsSettings):
         default=300,
         gt=0,
         le=3_600,
-        description="after a record was read, until it is committed at the latest",
+        description="maximum time from reading a record to its commit",
     )
     archive_buffer_mb: int = Field(
         default=256,
         ge=1,
         le=65_536,
-        description="rows in memory, MiB, at which they are committed before that; while they "
-        "cannot be, no more is read",
+        description="rows in memory, MiB, that trigger an earlier commit; while commits fail, "
+        "reading stops at this size",
     )
     archive_file_mb: int = Field(
         default=128, ge=1, le=4_096, description="size of the files that compaction makes, MiB"
@@ -53,11 +53,14 @@ class ArchiveSettings(InputSettings, MetricsSettings):
         default=24,
         ge=1,
         le=8_760,
-        description="after a user was taken out, until no file of the archive has the user's rows; "
-        "a quarter of it is how long readers may go on reading files that were replaced",
+        description="after a user's erasure, until no file of the archive has the user's rows; "
+        "readers may use replaced files for a quarter of it",
     )
     metrics_port: int = Field(
-        default=9103, ge=0, le=65_535, description="of metrics and health; 0: none are served"
+        default=9103,
+        ge=0,
+        le=65_535,
+        description="serves `/metrics`, `/health` and `/health/ready`; 0: not served",
     )
 
     @property

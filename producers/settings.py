@@ -12,5 +12,6 @@ class ProducerSettings(EventTimeSettings, SharedSettings):
         default=60,
         ge=1,
         le=86_400,
-        description="how long a record may wait for the broker before it counts as not delivered",
+        description="how long a record may wait for the broker before its delivery counts as "
+        "failed",
     )

@@ -95,12 +95,13 @@ class SharedSettings(BaseSettings):
     redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
         repr=False,
-        description="of a single node, any node of a cluster, or Sentinels and a service of theirs",
+        description="a single node, any node of a cluster, or Sentinels, with or without TLS; "
+        "Redis 7 or newer, or Valkey",
     )
     namespace: str = Field(
         default="live",
         pattern=r"^[A-Za-z0-9._-]+$",
-        description="prefix of every key and consumer group",
+        description="prefix of every key in Redis and of every consumer group",
     )
     log_level: str = Field(
         default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="of the JSON log"
@@ -123,7 +124,8 @@ class MetricsSettings(SharedSettings):
 
     metrics_host: str = Field(
         default="127.0.0.1",
-        description="address to serve metrics on; 0.0.0.0 to be reached from outside a container",
+        description="address to serve metrics on; 0.0.0.0 in a container, to be reachable from "
+        "outside",
     )
 
 
@@ -133,8 +135,8 @@ class TracingSettings(BaseModel):
     otel_exporter_otlp_endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
-        description="base URL of a receiver of OTLP over HTTP, as `http://127.0.0.1:4318`, that "
-        "gets traces; none: there are none",
+        description="base URL of an OTLP/HTTP receiver for traces, such as "
+        "`http://127.0.0.1:4318`; none: no traces",
     )
 
     @field_validator("otel_exporter_otlp_endpoint", mode="before")
@@ -149,7 +151,8 @@ class EventTimeSettings(BaseModel):
     earliest_event_date: date = Field(
         default=date(1990, 1, 1),
         ge=date(1970, 1, 1),
-        description="UTC; event times before it are refused, as seconds sent for milliseconds are",
+        description="UTC; earlier event times are rejected, for example seconds sent as "
+        "milliseconds",
     )
 
     def input_rules(self) -> InputRules:
@@ -163,8 +166,9 @@ class InputSettings(EventTimeSettings):
 
     unknown_fields: Literal["take", "refuse"] = Field(
         default="take",
-        description="of a message with a field that its type does not have: it is taken without "
-        "the field, and counted; or it is refused",
+        description="what to do with a message that has a field unknown to its type, such as a "
+        "misspelt one: `take` accepts it without the field and counts it, `refuse` "
+        "rejects it",
     )
 
     def input_rules(self) -> InputRules:
@@ -182,29 +186,33 @@ class FoldingSettings(BaseModel):
 
     affinity: AffinityName = Field(
         default="binary",
-        description="1 after the first event; the sum of the events' weights, which decay with "
-        "time; or the greatest of these",
+        description="what a user's events with an item add up to: `binary`: 1 after the first "
+        "one; `weighted`: the sum of their weights, which depend on the kind of "
+        "event and decay with time; `greatest`: the maximum of these weights",
     )
     half_life_days: float = Field(
         default=60.0,
         ge=14,
         le=36_500,
-        description="of weights that decay; below 14 days the numbers overflow",
+        description="of the weights that decay; below 14 days the numbers overflow",
     )
     history_cap: int = Field(
-        default=500, ge=1, le=5_000, description="most recent items that a user's history keeps"
+        default=500, ge=1, le=5_000, description="most recent items kept in a user's history"
     )
     user_weight: Literal["none", "inverse-degree", "value"] = Field(
         default="none",
-        description="scales a user's affinities: not at all, by degree^-exponent, the degree being "
-        "the number of items in the history, or by (mean transaction value / typical)^exponent",
+        description="scales a user's affinities: `none`: not at all; `inverse-degree`: by "
+        "degree^-exponent, where the degree is the number of items in the history; "
+        "`value`: by (mean transaction value / typical value)^exponent",
     )
-    user_weight_exponent: float = Field(default=0.5, gt=0, le=1, description="of USER_WEIGHT")
+    user_weight_exponent: float = Field(
+        default=0.5, gt=0, le=1, description="exponent of `USER_WEIGHT`"
+    )
     typical_value: float = Field(
         default=1.0,
         ge=1e-6,
         le=1e12,
-        description="price x quantity of a transaction, in the unit of price, at which a "
-        "user counts as much as one without any; a value is taken as at most 1,000 times as much, "
-        "and at least a 1,000th of it",
+        description="for `USER_WEIGHT=value`: price times quantity of a transaction, in the "
+        "unit of the prices, at which a user counts as much as one without "
+        "transactions; values are clipped to 1,000 times and a 1,000th of it",
     )

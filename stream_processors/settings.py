@@ -10,20 +10,21 @@ class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings)
     """Settings of one worker process."""
 
     bars_retention_minutes: int = Field(
-        default=60, ge=1, description="of event time, for each instrument"
+        default=60, ge=1, description="minutes of event time to keep for each instrument"
     )
     bars_expire_days: float = Field(
         default=7.0,
         ge=1,
         le=3_650,
-        description="by the clock, after an instrument's last new minute, until its bars go",
+        description="wall-clock days after an instrument's last new minute until its bars "
+        "expire; quotes that still revise them reset it",
     )
     bars_close_after_seconds: float = Field(
         default=10.0,
         ge=0,
         le=3_600,
-        description="of event time, after a minute's end, until its bars are published; quotes "
-        "that are later revise them",
+        description="seconds of event time after the end of a minute until its bars are "
+        "published on `bars`; later quotes revise them",
     )
     flush_interval_s: float = Field(
         default=1.0,
@@ -38,30 +39,33 @@ class Settings(FoldingSettings, InputSettings, TracingSettings, MetricsSettings)
         default=1.0,
         gt=0,
         le=1,
-        description="share of bad records among a partition's latest 1,000 above which it stops; "
-        "1 means never",
+        description="share of bad records among a partition's latest 1,000 above which it "
+        "stops; 1: never",
     )
     group_instance_id: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
-        description="of this worker and no other: it gets its partitions back if it is started "
-        "again within SESSION_TIMEOUT_S",
+        description="unique to one worker, which gets its partitions back if it restarts within"
+        " `SESSION_TIMEOUT_S`",
     )
     session_timeout_s: float = Field(
         default=10.0,
         ge=6,
         le=80,
-        description="after which the group gives a silent worker's partitions to others",
+        description="after which the group reassigns the partitions of a silent worker",
     )
     history_retention_days: float = Field(
         default=730.0,
         ge=1,
         le=36_500,
-        description="of event time, after which a user who did nothing more is taken out of "
+        description="days of event time without activity after which a user is removed from "
         "histories and counts",
     )
     metrics_port: int = Field(
-        default=9101, ge=0, le=65_535, description="serves /metrics and /health; 0 for any free one"
+        default=9101,
+        ge=0,
+        le=65_535,
+        description="serves `/metrics` and `/health`; 0: the system chooses",
     )
 
     def folding_of_bars(self) -> str:

@@ -1,9 +1,8 @@
-"""What the documents name exists: files, headings, make targets, programs, settings, keys."""
+"""What the documents name exists: files, headings, make targets, programs, keys."""
 
 import importlib
 import importlib.util
 import inspect
-import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,8 @@ import pytest
 from contracts import keyspace
 from contracts.keyspace import Keyspace
 from contracts.topics import STREAMED, Topic
-from runtime.settings import SharedSettings
-from trainer.settings_file import flat_fields
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PROGRAMS: Final = ("producers", "stream_processors", "trainer", "api", "archive", "operations")
 DOCUMENTS: Final = sorted(
     path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 )
@@ -29,7 +25,6 @@ FENCE: Final = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 CODE: Final = re.compile(r"`([^`\n]+)`")
 LINK: Final = re.compile(r"""\]\(([^()\s]+)\)|(?:src|srcset|href)="([^"]+)\"""")
 HEADING: Final = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
-TABLE_ROW: Final = re.compile(r"^\| *`([A-Z][A-Z0-9_]+)` *\|", re.MULTILINE)
 MAKE_TARGET: Final = re.compile(r"\bmake(?: [A-Z]+=\S+)* ([a-z][a-z-]*)")
 PROGRAM: Final = re.compile(r"\bpython3? -m ([a-z_]+(?:\.[a-z_]+)*)")
 KEY: Final = re.compile(
@@ -72,25 +67,6 @@ def broken(document: str, link: str) -> bool:
     if not target.exists():
         return True
     return bool(anchor) and anchor not in anchors(target.read_text(encoding="utf-8"))
-
-
-def setting_names() -> set[str]:
-    """Return the environment variables of the programs' settings classes."""
-    for program in PROGRAMS:
-        for module in pkgutil.walk_packages([str(ROOT / program)], f"{program}."):
-            if module.name.endswith("settings"):
-                importlib.import_module(module.name)
-    return {
-        name.upper()
-        for settings in with_subclasses(SharedSettings)
-        for name in flat_fields(settings)
-    }
-
-
-def with_subclasses(settings: type[SharedSettings]) -> Iterator[type[SharedSettings]]:
-    yield settings
-    for subclass in settings.__subclasses__():
-        yield from with_subclasses(subclass)
 
 
 def key_shapes() -> dict[str, re.Pattern[str]]:
@@ -147,13 +123,6 @@ def runnable(module: str) -> bool:
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(f"{module}.__main__")
     return spec is not None
-
-
-def test_every_setting_of_the_readme_is_a_field_of_a_settings_class() -> None:
-    if not (ROOT / "README.md").exists():
-        pytest.skip("there is no README.md")
-    named = set(TABLE_ROW.findall(text_of("README.md")))
-    assert named - setting_names() == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -31,24 +31,28 @@ class TrainerSettings(MetricsSettings):
 
     trainer_settings_file: Path | None = Field(
         default=None,
-        description="TOML file with any of these settings, such as `tune` writes; an environment "
-        "variable comes before it",
+        description="TOML file with any of the trainer's settings, for example as written by "
+        "`tune`; environment variables override it",
     )
     train_every_seconds: float = Field(
-        default=60, gt=0, le=864_000, description="from one run's start to the next one's"
+        default=60,
+        gt=0,
+        le=864_000,
+        description="from the start of one run to the next; until and shortly after the first "
+        "events, intervals grow from 5 s up to this",
     )
     item_model: Literal[ItemModel, "auto"] = Field(
         default="auto",
-        description="which model makes the items' lists, see `trainer.models`; `auto` finds out "
-        "which one, with which counts and settings, predicts best what users did last",
+        description="model that makes the items' lists; `auto` chooses model, counts and "
+        "settings that best predict users' latest items",
     )
     user_model: Literal["auto", "user-knn", "none"] = Field(
         default="auto",
-        description="whose lists of their own the most active users get; `auto` makes them where "
-        "they predict better than folding in",
+        description="model of the most active users' own lists; `auto` makes them where they "
+        "predict better than fold-in",
     )
     neighbors_per_item: int = Field(
-        default=NEIGHBORS, gt=0, description="length of an item's list, at most"
+        default=NEIGHBORS, gt=0, description="maximum length of an item's list"
     )
     counts: CountsConfig = CountsConfig()
     fold_in_items: int = Field(
@@ -61,7 +65,7 @@ class TrainerSettings(MetricsSettings):
         default=0,
         ge=0,
         le=36_500,
-        description="after which an item that is folded in says half as much as the user's latest "
+        description="age at which a folded-in item counts half as much as the user's latest "
         "one; 0: age does not matter",
     )
     cosine: CosineConfig = CosineConfig()
@@ -70,28 +74,32 @@ class TrainerSettings(MetricsSettings):
     user_knn: UserKnnConfig = UserKnnConfig()
     popular: PopularConfig = PopularConfig()
     active_users: int = Field(
-        default=10_000, ge=0, description="how many users, latest event first, may get a list"
+        default=10_000,
+        ge=0,
+        description="maximum number of users with a list of their own, latest event first",
     )
     auto: AutoConfig = AutoConfig()
     quality: QualityConfig = QualityConfig()
     keep_generations: int = Field(
         default=0,
         ge=0,
-        description="earlier generations that can be rolled back to; each takes as much of Redis's "
-        "memory as the served one. With 0 there is nothing to roll back to",
+        description="number of earlier generations kept for rollback; each takes as much memory"
+        " in Redis as the served one",
     )
     canary_rules: Path | None = Field(
         default=None,
-        description="file that says how a new generation is tried on some users first, see "
-        "`trainer.experiments.rules`; without it, all get it at once",
+        description="file with the rules by which a new generation is tried on some users "
+        "first; none: all users get it at once",
     )
     variants: Path | None = Field(
         default=None,
-        description="file that names more variants than the default one, see "
-        "`trainer.experiments.variants`",
+        description="file with variants in addition to the default one",
     )
     metrics_port: int = Field(
-        default=9102, ge=0, le=65535, description="of `/metrics` while `run` runs; 0 for none"
+        default=9102,
+        ge=0,
+        le=65535,
+        description="serves `/metrics` while `run` runs; 0: not served",
     )
 
     @classmethod

@@ -18,30 +18,30 @@ class ArchiveConfig(BaseModel):
 
     catalog: Literal["sqlite", "rest", "glue"] = Field(
         default="sqlite",
-        description="what says which files a table has: a SQLite file, a REST catalog, or AWS Glue",
+        description="catalog of the tables' files: a SQLite file, a REST catalog, or AWS Glue",
     )
     warehouse: str = Field(
         default="build/archive",
-        description="folder of the tables' files, here or in S3 as s3://bucket/folder; of `rest`, "
-        "what the catalog calls it",
+        description="folder of the tables' files, or `s3://bucket/folder`; for `rest`, its name"
+        " in the catalog",
     )
     catalog_uri: str | None = Field(
         default=None,
         validate_default=True,
-        description="of `rest`, its URL; of `sqlite`, the path of its file, which is "
-        f"{CATALOG_FILE} in the warehouse if that is a folder here",
+        description="for `rest`, its URL; for `sqlite`, the path of its file; none: "
+        "`catalog.db` in a local warehouse",
     )
     namespace: str = Field(
         default="tickrec",
         pattern=r"^[a-z0-9_]{1,100}$",
-        description="of the tables in the catalog; topics with a KAFKA_PREFIX of their own need "
-        "one of their own",
+        description="of the tables in the catalog; topics with another `KAFKA_PREFIX` need "
+        "another one",
     )
     s3_endpoint: str | None = Field(
-        default=None, pattern=r"^https?://", description="of an S3 that is not Amazon's"
+        default=None, pattern=r"^https?://", description="of an S3 service other than Amazon's"
     )
     s3_region: str | None = Field(
-        default=None, description="of the bucket; without it, S3 is asked for it"
+        default=None, description="of the bucket; none: S3 is queried for it"
     )
 
     @property

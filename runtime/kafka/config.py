@@ -27,42 +27,47 @@ class KafkaConfig(BaseModel):
     prefix: str = Field(
         default="",
         pattern=rf"^[A-Za-z0-9._-]{{0,{NAMES_MOST}}}$",
-        description="before the name of each topic and consumer group, as `shop.`, so that several "
-        "may share a broker",
+        description="prepended to the name of each topic and consumer group, such as `shop.`, "
+        "so that several deployments can share a broker",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="whether connections are encrypted, and clients log in"
+        default="PLAINTEXT",
+        description="whether connections are encrypted, and whether clients authenticate",
     )
     ssl_ca_file: Path | None = Field(
         default=None,
-        description="PEM file of the authorities whose certificates brokers may have; the "
-        "system's if it is not set",
+        description="PEM file of the certificate authorities to trust for brokers; none: the "
+        "system's",
     )
     ssl_certificate_file: Path | None = Field(
-        default=None, description="PEM file of the client's certificate, and what signs it"
+        default=None, description="PEM file of the client's certificate and its chain"
     )
     ssl_key_file: Path | None = Field(
-        default=None, description="PEM file of that certificate's key, not encrypted"
+        default=None, description="PEM file of the certificate's key, not encrypted"
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = (
-        Field(default=None, validate_default=True, description="how the client logs in")
+        Field(default=None, validate_default=True, description="how the client authenticates")
     )
     sasl_username: str | None = Field(
-        default=None, validate_default=True, description="or, of OAUTHBEARER, the client's id"
+        default=None,
+        validate_default=True,
+        description="user name; for `OAUTHBEARER`, the client id",
     )
     sasl_password: SecretStr | None = Field(
         default=None,
         validate_default=True,
         repr=False,
-        description="or, of OAUTHBEARER, the client's secret",
+        description="password; for `OAUTHBEARER`, the client secret",
     )
     sasl_token_url: str | None = Field(
         default=None,
         pattern=r"^https?://",
         validate_default=True,
-        description="of OAUTHBEARER: the token endpoint of the client's credentials",
+        description="for `OAUTHBEARER`: the token endpoint of the identity provider",
     )
-    sasl_token_scope: str | None = Field(default=None, description="of OAUTHBEARER: asked for")
+    sasl_token_scope: str | None = Field(
+        default=None, description="for `OAUTHBEARER`: the scope to request"
+    )
 
     @property
     def is_encrypted(self) -> bool:

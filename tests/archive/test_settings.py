@@ -1,10 +1,8 @@
-"""The archive's settings: documented as they are, read by their names, refused by their bounds."""
+"""The archive's settings: read by their names, refused by their bounds."""
 
 import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -15,7 +13,6 @@ from runtime.settings import InputSettings, MetricsSettings, read_settings
 from tests.patience import PATIENCE_S
 from trainer.settings_file import flat_fields
 
-DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "archive.md"
 OWN: Final = {
     name.upper(): field
     for name, field in flat_fields(ArchiveSettings).items()
@@ -46,22 +43,6 @@ REFUSED: Final = {
     "ARCHIVE_ERASE_WITHIN_HOURS": ("0.5", "greater than or equal to 1"),
     "METRICS_PORT": ("65536", "less than or equal to 65535"),
 }
-
-
-def documented() -> dict[str, str]:
-    """Return the default of each setting in the document's table."""
-    section = DOCUMENT.read_text(encoding="utf-8").split("\n## Settings\n")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| `?([^`|]+?)`? \|", section, re.MULTILINE)
-    return dict(rows)
-
-
-def test_each_setting_is_documented_with_its_default() -> None:
-    defaults = {name: field.default for name, field in OWN.items()}
-    assert documented() == {
-        name: "none" if default is None else f"{default:g}" if isinstance(default, float)
-        else str(default)
-        for name, default in defaults.items()
-    }  # fmt: skip
 
 
 def test_each_setting_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,25 +29,13 @@ from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
 from tests.compose import COMPOSE, COMPOSE_TEXT, SERVICES, filled_in
 from tests.infra.images import IMAGES
+from tests.docs.settings_page import OWN, PASSED_ON
 from tests.integration.conftest import eventually
 from tests.patience import PATIENCE_S
 from trainer.settings import TrainerSettings
 from trainer.settings_file import flat_fields
 
 ROOT = Path(__file__).parents[2]
-PASSED_ON = ROOT / "infra/docker/settings.env"
-OWN = (
-    # Where the broker and the store of this file are, and how they are reached.
-    *("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_SECURITY_", "KAFKA_SSL_", "KAFKA_SASL_", "REDIS_URL"),
-    # Where the programs listen: nginx, Prometheus and the health checks ask there.
-    *("API_HOST", "API_PORT", "API_PRIVATE_", "FORWARDED_ALLOW_IPS", "METRICS_"),
-    # The API's alone: others need not know its keys.
-    "API_KEYS",
-    "ARCHIVE_WAREHOUSE",
-    # A worker's own, and there may be several.
-    "GROUP_INSTANCE_ID",
-)
-"""beginnings of names that the file gives itself, or not at all"""
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 HEALTHY = "healthy"
 """the script in each image that asks whether its program is"""
@@ -134,13 +122,6 @@ def test_every_setting_of_a_program_can_be_given_from_outside_or_is_the_files_ow
     own = {name for name in of_program if name.startswith(OWN)}
 
     assert of_program - here - own == of_program & passed_on() - here
-
-
-def test_what_is_passed_on_is_a_setting_and_nothing_that_the_file_rests_on() -> None:
-    settings = {name.upper() for of in SETTINGS.values() for name in flat_fields(of)}
-
-    assert passed_on() <= settings
-    assert {name for name in passed_on() if name.startswith(OWN)} == set()
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is missing")

@@ -30,21 +30,22 @@ class CountsConfig(BaseModel):
         default=0,
         ge=0,
         le=1,
-        description="users' affinities are scaled by degree^-exponent, the degree being the number "
-        "of items in the history: as `USER_WEIGHT=inverse-degree` does in the stream, but exact",
+        description="above 0, the trainer recounts from histories and scales users' affinities "
+        "by degree^-exponent, where the degree is the number of items in the "
+        "history: like `USER_WEIGHT=inverse-degree` in the stream, but exact",
     )
     half_life_days: float = Field(
         default=0,
         ge=0,
         le=36_500,
-        description="affinities are halved for each that the last event is old; 0: they are not. "
-        "With it, users count as USER_WEIGHT_EXPONENT says, and the workers' weights are left out",
+        description="above 0, the trainer recounts from histories and halves affinities for "
+        "each half-life since the last event; `USER_WEIGHT` is ignored then",
     )
     users: int = Field(
         default=200_000,
         ge=0,
-        description="of how many users, latest event first, histories are read to count them "
-        "otherwise; no fewer than ACTIVE_USERS, and 2,000 for `auto`",
+        description="number of users whose histories are read for that, latest event first; at "
+        "least `ACTIVE_USERS`, and 2,000 for `auto`",
     )
 
     @property

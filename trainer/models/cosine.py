@@ -22,18 +22,19 @@ class CosineConfig(BaseModel):
         default=0,
         ge=0,
         allow_inf_nan=False,
-        description="lambda, in the unit of G; draws scores that rest on few users towards 0",
+        description="lambda, in the unit of the counts; pulls scores based on few users towards 0",
     )
     popularity_damping: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="beta, the exponent of the neighbor's own count; above 0.5 popular items sink",
+        description="beta, the exponent of the neighbor's count; above 0.5 popular items rank "
+        "lower",
     )
     popular_removed: int = Field(
         default=0,
         ge=0,
-        description="how many of the most popular items are in no list; they keep their own ones",
+        description="number of most popular items that are in no list; they keep their own lists",
     )
 
 

@@ -40,22 +40,22 @@ class EaseConfig(BaseModel):
         default=8,
         gt=0,
         allow_inf_nan=False,
-        description="lambda, in multiples of the items' mean count; the higher, the more popular "
-        "the items that are recommended",
+        description="lambda, in multiples of the items' mean count; the higher, the more "
+        "popular the recommended items",
     )
     own_damping: float = Field(
         default=0,
         ge=0,
         le=1,
-        description="alpha, the exponent of the item's own count: the higher, the less a user's "
-        "popular items decide",
+        description="alpha, the exponent of the item's own count; the higher, the less a user's"
+        " popular items matter",
     )
     popularity_damping: float = Field(
         default=0,
         ge=0,
         le=1,
-        description="beta, the exponent of the neighbor's count: the higher, the lower popular "
-        "items stand",
+        description="beta, the exponent of the neighbor's count; the higher, the lower popular "
+        "items rank",
     )
 
 

@@ -17,7 +17,7 @@ class PopularConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    items: int = Field(default=200, gt=0, description="length of the list")
+    items: int = Field(default=200, gt=0, description="length of the popular list")
 
 
 @dataclass(frozen=True, slots=True)

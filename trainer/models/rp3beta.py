@@ -21,14 +21,14 @@ class Rp3BetaConfig(BaseModel):
         default=0.5,
         ge=0,
         le=2,
-        description="exponent of the item's own count; the lower, the more its popular items "
-        "decide what is recommended to a user",
+        description="exponent of the item's own count; the lower, the more a user's popular "
+        "items matter",
     )
     beta: float = Field(
         default=0.6,
         ge=0,
         le=1,
-        description="exponent of the neighbor's count; the higher, the lower popular items stand",
+        description="exponent of the neighbor's count; the higher, the lower popular items rank",
     )
 
 

@@ -12,28 +12,28 @@ class QualityConfig(BaseModel):
         default=0.1,
         ge=0,
         le=1,
-        description="hard: share of the counts in rows that do not fit the other rows. What is "
-        "written while they are read touches few counts; partitions that are damaged, or far "
-        "behind each other, touch many",
+        description="hard limit: share of the counts in rows that do not match the other rows. "
+        "Writes during reading affect few counts; damaged partitions, or partitions"
+        " far behind each other, affect many",
     )
     items_kept_min: float = Field(
         default=0.5,
         ge=0,
         allow_inf_nan=False,
-        description="hard: items for one of the served generation. An item leaves with its last "
-        "user only, so much less is a loss; half is what one of two nodes holds",
+        description="hard limit: number of items, relative to the served generation. An item "
+        "disappears only with its last user, so a large drop is a loss",
     )
     single_user_max: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="soft: share of items that only one user has. 0.05 in a shop's year of "
-        "purchases; if it is most of them, ids are often regenerated",
+        description="soft limit: share of items with a single user; if it is high, ids are "
+        "probably regenerated too often",
     )
     popularity_shift_max: float = Field(
         default=0.25,
         ge=0,
         allow_inf_nan=False,
-        description="soft: population stability index against the served generation; from 0.25 on "
-        "a shift is usually called significant, below 0.1 none",
+        description="soft limit: population stability index against the served generation; from"
+        " 0.25 a shift is usually called significant, below 0.1 insignificant",
     )

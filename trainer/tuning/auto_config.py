@@ -17,7 +17,7 @@ class AutoConfig(BaseModel):
         default=0.01,
         ge=0,
         lt=1,
-        description="share of the best nDCG that may be given up for coverage: of what stays above "
-        "that, the one whose lists show the largest part of the catalog is taken. The default is "
-        "what chance decides anyway",
+        description="share of the best accuracy that `auto` may give up for coverage: of the "
+        "candidates above it, the one whose lists show most of the catalog is "
+        "chosen. The default is about the effect of chance",
     )

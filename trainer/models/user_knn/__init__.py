@@ -31,7 +31,8 @@ class UserKnnConfig(BaseModel):
     k: int = Field(default=50, gt=0, description="users in a neighborhood")
     metric: Metric = Field(
         default="unit-length",
-        description="whether users' rows of affinities are scaled to length 1",
+        description="`unit-length`: distances between users' rows scaled to length 1; `raw`: "
+        "between unscaled rows",
     )
     recommendations: int = Field(default=50, gt=0, description="length of a user's list")
 
