@@ -10,8 +10,9 @@ READERS := producers api operations
 .DEFAULT_GOAL := help
 .PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean
 
-help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help: # list the targets of every day; CONTRIBUTING.md and docs/ describe the others
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "CONTRIBUTING.md describes these and the other targets."
 
 # Stacks and tests start hundreds of programs: none recompiles what the first one imported.
 unexport PYTHONDONTWRITEBYTECODE
@@ -46,12 +47,12 @@ smoke: $(READY) ## start the whole stack, check every endpoint, stop it
 
 # Programs would read ARCHIVE as one of their settings.
 unexport ARCHIVE
-up: $(READY) ## start the whole stack in the background (SIMULATE=no: without a simulator; BROKER=own: on your Kafka; ARCHIVE=yes: with an archive)
+up: $(READY) ## start the whole stack in the background; options: SIMULATE=no, BROKER=own, ARCHIVE=yes
 	@$(BIN)/python -m infra.local up $(if $(BROKER),--broker $(BROKER)) \
 		$(if $(SIMULATE),$(if $(filter no,$(SIMULATE)),--no-simulate,--simulate)) \
 		$(if $(filter yes,$(ARCHIVE)),--archive)
 
-status: $(READY) ## show the running processes
+status: $(READY) # show the running processes
 	@$(BIN)/python -m infra.local status
 
 down: $(READY) ## stop what `make up` started
@@ -61,7 +62,7 @@ down: $(READY) ## stop what `make up` started
 test: $(READY) ## run the tests, against real servers
 	@$(BIN)/python -m pytest --numprocesses 4
 
-proofs: $(READY) ## run the slow tests: kills, outages and long waits
+proofs: $(READY) # run the slow tests: kills, outages and long waits
 	@$(BIN)/python -m pytest --numprocesses 2 -m proof
 
 # Spark is 500 MB and needs Java 17, so it gets a separate environment.
@@ -75,10 +76,10 @@ $(SPARK)/.ready: requirements-spark.lock $(READY)
 		&& $(UV) $(EDITABLE)
 	@touch $@
 
-spark: $(SPARK)/.ready ## train on Spark, as its tests and proofs do, in an environment of its own
+spark: $(SPARK)/.ready # train on Spark, as its tests and proofs do, in an environment of its own
 	@$(SPARK)/bin/python -m pytest -m 'proof or not proof' tests/trainer/spark
 
-lint: $(READY) workflows ## ruff, the import rules, the prose, and the workflows
+lint: $(READY) workflows ## check code, import rules, prose and workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
@@ -86,50 +87,50 @@ lint: $(READY) workflows ## ruff, the import rules, the prose, and the workflows
 
 # On PyPI actionlint is only a downloader, so Go builds it. zizmor's other checks query GitHub.
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
-workflows: $(READY) ## actionlint, if Go is installed, and zizmor
+workflows: $(READY) # actionlint, if Go is installed, and zizmor
 	@if command -v go > /dev/null; then go run $(ACTIONLINT); \
 	else echo "actionlint is skipped: Go is not installed"; fi
 	@$(BIN)/zizmor --offline --quiet --persona pedantic .github
 
 LOCKS := $(wildcard requirements-*.lock)
 SBOM := build/sbom
-sbom: $(READY) ## write a bill of materials (CycloneDX) of each lock to build/sbom
+sbom: $(READY) # write a bill of materials (CycloneDX) of each lock to build/sbom
 	@mkdir -p $(SBOM)
 	@for lock in $(LOCKS); do \
 		PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements $$lock --pyproject pyproject.toml \
 			--output-reproducible --output-file $(SBOM)/$${lock%.lock}.cdx.json || exit 1; \
 	done
 
-types: $(READY) ## mypy, strict
+types: $(READY) ## check types with mypy
 	@$(BIN)/mypy
 
 # For developers of the page: Node checks its types, and is not needed at run time.
-web: $(READY) ## check the types of the page, if Node is installed
+web: $(READY) # check the types of the page, if Node is installed
 	@if command -v npm > /dev/null; then \
 		npm --prefix web ci --silent --no-audit --no-fund && npm --prefix web run --silent check; \
 	else echo "skipped: npm is not installed"; fi
 
-web-types: $(READY) ## regenerate the page's types from the API
+web-types: $(READY) # regenerate the page's types from the API
 	@npm --prefix web ci --silent --no-audit --no-fund
 	@$(BIN)/python -m tests.web.api_types
 
-screenshots: $(READY) ## take each view of the page into docs/images, in both themes
+screenshots: $(READY) # take each view of the page into docs/images, in both themes
 	@$(BIN)/python -m tests.web.screenshots
 
 format: $(READY) ## format and fix with ruff
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-chaos: $(READY) ## inject SEEDS times 50 faults, and compare every count
+chaos: $(READY) # inject SEEDS times 50 faults, and compare every count
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1)
 
-chaos-modes: $(READY) ## the same in every mode: affinity, user weight, store and its durability
+chaos-modes: $(READY) # the same in every mode: affinity, user weight, store and its durability
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --faults 11 --modes
 
-matrix: $(READY) ## run every value of every setting on a started stack
+matrix: $(READY) # run every value of every setting on a started stack
 	@TICKREC_TEST_MATRIX=all $(BIN)/python -m pytest tests/settings
 
-fuzz: $(READY) ## send the API requests of all kinds, CASES of them (SEED=...)
+fuzz: $(READY) # send the API requests of all kinds, CASES of them (SEED=...)
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## measure against the baselines
@@ -144,17 +145,17 @@ build/%/.ready: requirements-%.lock $(READY)
 	$(UV) $(LOCKED) requirements-$*.lock
 	@touch $@
 
-evaluation: build/dvc/.ready ## repeat the changed stages of the evaluation in trainer/evaluation/versions, by DVC
+evaluation: build/dvc/.ready # repeat the changed stages of the evaluation in trainer/evaluation/versions, by DVC
 	@cd trainer/evaluation/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath build/dvc)/bin/dvc repro
 
-compose-check: $(READY) ## test docker-compose.yml on the engine of DOCKER_HOST: scaling, faults, down and up; needs Docker
+compose-check: $(READY) # test docker-compose.yml on the engine of DOCKER_HOST: scaling, faults, down and up; needs Docker
 	@$(BIN)/python -m infra.compose_check
 
-cluster-check: $(READY) ## test infra/kubernetes on a real control plane: overlays, evictions, scaling (KEDA=yes: by KEDA)
+cluster-check: $(READY) # test infra/kubernetes on a real control plane: overlays, evictions, scaling (KEDA=yes: by KEDA)
 	@$(BIN)/python -m infra.cluster_check $(if $(filter yes,$(KEDA)),--keda)
 
 TOFU := tofu -chdir=infra/terraform
-terraform-check: build/checkov/.ready ## check infra/terraform with OpenTofu and checkov; needs OpenTofu
+terraform-check: build/checkov/.ready # check infra/terraform with OpenTofu and checkov; needs OpenTofu
 	@$(TOFU) fmt -check -recursive -diff
 	@$(TOFU) init -backend=false -input=false
 	@$(TOFU) validate
@@ -165,7 +166,7 @@ terraform-check: build/checkov/.ready ## check infra/terraform with OpenTofu and
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 # The archive works without the extra that checks it, but its image includes it.
-lock: ## compile the lock files from pyproject.toml
+lock: # compile the lock files from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) $(LOCKED) requirements-uv.lock; }
 	@$(COMPILE) --group uv --output-file requirements-uv.lock
 	@$(COMPILE) --group dvc --output-file requirements-dvc.lock
@@ -185,5 +186,5 @@ lock: ## compile the lock files from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra trainer --extra archive --extra spark --extra quality \
 		--constraint requirements-dev.lock --output-file requirements-spark.lock
 
-clean: ## remove the environment and what was built
+clean: # remove the environment and what was built
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
