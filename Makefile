@@ -8,7 +8,7 @@ PROGRAMS := producers stream-processors trainer api archive operations
 READERS := producers api operations
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean
+.PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom docs web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean
 
 help: # list the targets of every day; CONTRIBUTING.md and docs/ describe the others
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,10 @@ sbom: $(READY) # write a bill of materials (CycloneDX) of each lock to build/sbo
 
 types: $(READY) ## check types with mypy
 	@$(BIN)/mypy
+
+docs: $(READY) # write docs/settings.md from the settings classes, and build the documentation's site in build/site
+	@$(BIN)/python -m tests.docs.settings_page
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # For developers of the page: Node checks its types, and is not needed at run time.
 web: $(READY) # check the types of the page, if Node is installed
