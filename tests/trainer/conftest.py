@@ -11,6 +11,7 @@ from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.redis.stores import Store, connect
+from tests.oracles.gram import gram_matrix
 from tests.patience import PATIENCE_S
 from trainer.settings import TrainerSettings
 
@@ -63,7 +64,7 @@ def fill(store: Store, keyspace: Keyspace) -> Fill:
 
     def put(affinities: Affinities, offset: int = 9) -> Affinities:
         _note_topics(store, keyspace, offset)
-        _put_counts(store, keyspace, affinities.T @ affinities, offset)
+        _put_counts(store, keyspace, gram_matrix(affinities), offset)
         _put_histories(store, keyspace, affinities, offset)
         return affinities
 

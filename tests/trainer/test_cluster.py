@@ -16,6 +16,7 @@ from contracts.keyspace import Keyspace
 from infra.local.process import LOOPBACK, free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import Store
+from tests.oracles.gram import gram_matrix
 from tests.patience import PATIENCE_S
 from tests.trainer.conftest import PARTITIONS
 from trainer.counts import hashes
@@ -92,7 +93,7 @@ def test_counts_and_histories_are_read_from_all_nodes_and_followed_to_where_they
     monkeypatch.setattr(hashes, "FIELDS_PER_BLOCK", 300)
     affinities, before = fill(np.random.default_rng(0).random((40, 30))), _redirected(nodes)
     gram = read_gram(store, keyspace, PARTITIONS, _moving(nodes, keyspace.items(0)))
-    assert (gram.counts.toarray() == affinities.T @ affinities).all()
+    assert (gram.counts.toarray() == gram_matrix(affinities)).all()
     users = read_user_items(store, keyspace, PARTITIONS, 100, _moving(nodes, keyspace.active(0)))
     assert users.users == [f"u{u}" for u in reversed(range(40))]
     assert (users.affinities.toarray() == affinities[::-1]).all()

@@ -20,6 +20,7 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port
 from runtime.redis.stores import Store
 from runtime.topology import TopologyError
+from tests.oracles.gram import gram_matrix
 from tests.trainer.conftest import PARTITIONS
 from trainer import runs as runs_module
 from trainer.counts.pipelines import CorruptValueError
@@ -64,7 +65,7 @@ def test_item_lists_are_the_best_of_scikit_learns_cosine(
     assert run(few) == "trained"
     generation = served(store, keyspace).generation
     similar = cosine_similarity(affinities.T) - np.eye(30)
-    counts = affinities.T @ affinities
+    counts = gram_matrix(affinities)
     for i in range(1, 30):
         found = read(store, keyspace.model_similar(generation, str(100 + i)), SimilarList)
         assert found.model == "cosine"
@@ -108,7 +109,7 @@ def test_the_report_says_what_the_generation_was_made_from(
     assert run(settings) == "trained"
     generation = served(store, keyspace).generation
     report = read(store, keyspace.model_report(generation), Report)
-    counts = affinities.T @ affinities
+    counts = gram_matrix(affinities)
     assert (report.generation, report.fence) == (generation, 1)
     assert report.inputs.positions == {
         "interactions": [(0, 10)] * 3,

@@ -16,6 +16,7 @@ from contracts.generations import DEFAULT_VARIANT, Served, SimilarList
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.redis.stores import Store
+from tests.oracles.gram import gram_matrix
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report, Selection
 from trainer.runs import Runs
@@ -214,12 +215,12 @@ def test_lists_of_reweighted_counts_show_the_workers_counts(
     store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
 ) -> None:
     made = fill(likings())
-    counts = made.T @ made
+    counts = gram_matrix(made)
     weighed = changed(settings, {"counts_user_weight_exponent": 0.5, "cosine_shrinkage": 2})
     assert run(weighed) == "trained"
     generation = served(store, keyspace).generation
     rows = made / np.sqrt(made.sum(axis=1))[:, np.newaxis]
-    gram = rows.T @ rows
+    gram = gram_matrix(rows)
     norms = np.sqrt(gram.diagonal())
     expected = gram / (np.outer(norms, norms) + 2)
     for i in range(24):

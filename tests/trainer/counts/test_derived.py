@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
 from contracts.affinities import DAY_MS
+from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import (
     CountsConfig,
     Histories,
@@ -52,16 +53,16 @@ def test_counts_of_histories_are_those_of_a_plain_recomputation(
         scaled = np.where(had, scaled * 0.5 ** (ages / half_life_days), 0)
     config = CountsConfig(user_weight_exponent=exponent, half_life_days=half_life_days)
     found = gram_of(histories(affinities, ts_ms), config)
-    assert found.toarray() == pytest.approx(scaled.T @ scaled, rel=1e-12)
+    assert found.toarray() == pytest.approx(gram_matrix(scaled), rel=1e-12)
     assert found.has_sorted_indices
 
 
 @given(before=binary, data=st.data())
 def test_subtracting_from_binary_counts_is_exact(before: Dense, data: st.DataObject) -> None:
     after = before * data.draw(arrays(np.float64, before.shape, elements=st.sampled_from([0.0, 1])))
-    found = without(csr_array(before.T @ before), csr_array(before), csr_array(after))
-    assert (found.toarray() == after.T @ after).all()
-    assert found.nnz == np.count_nonzero(after.T @ after)
+    found = without(csr_array(gram_matrix(before)), csr_array(before), csr_array(after))
+    assert (found.toarray() == gram_matrix(after)).all()
+    assert found.nnz == np.count_nonzero(gram_matrix(after))
 
 
 @given(before=weighed, seed=st.integers(0, 99), data=st.data())
@@ -72,8 +73,8 @@ def test_subtracting_from_decayed_counts_leaves_only_noise_and_no_entries(
     half_lives = np.random.default_rng(seed).uniform(0, 10, before.shape)
     before = before * 2.0 ** (42 + half_lives)
     after = before * data.draw(arrays(np.float64, before.shape, elements=st.sampled_from([0.0, 1])))
-    found = without(csr_array(before.T @ before), csr_array(before), csr_array(after))
-    expected, whole = after.T @ after, before.T @ before
+    found = without(csr_array(gram_matrix(before)), csr_array(before), csr_array(after))
+    expected, whole = gram_matrix(after), gram_matrix(before)
     assert np.abs(found.toarray() - expected).max() <= 1e-9 * whole.max()
     assert (np.abs(found.toarray() - expected) <= 1e-9 * whole).all()
     # What is no count any more is no entry, either; a count that is left may be as small as noise.
@@ -98,7 +99,7 @@ def test_items_that_no_history_has_are_completed_with_what_the_workers_count(
 ) -> None:
     kept = data.draw(arrays(np.bool_, len(streamed)))
     derived = streamed[kept]
-    whole, own = streamed.T @ streamed, derived.T @ derived * 0.25
+    whole, own = gram_matrix(streamed), gram_matrix(derived) * 0.25
     missing = (own.diagonal() == 0) & (whole.diagonal() > 0)
     both = (own.diagonal() > 0) & (whole.diagonal() > 0)
     scale = own.diagonal()[both].sum() / whole.diagonal()[both].sum() if both.any() else 1

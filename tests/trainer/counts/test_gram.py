@@ -9,6 +9,7 @@ import pytest
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from runtime.redis.stores import Store
+from tests.oracles.gram import gram_matrix
 from tests.trainer.conftest import PARTITIONS
 from tests.trainer.counts.wired import hashes
 from trainer.counts import gram as module
@@ -50,7 +51,7 @@ def test_the_gram_matrix_is_read_to_the_last_digit(
     gram = read()
     had = np.flatnonzero(affinities.any(axis=0))
     assert gram.items.tolist() == (100 + had).tolist()
-    assert (gram.counts.toarray() == (affinities.T @ affinities)[np.ix_(had, had)]).all()
+    assert (gram.counts.toarray() == gram_matrix(affinities)[np.ix_(had, had)]).all()
     assert gram.counts.has_canonical_format
     assert gram.n_corrupt == 0
 
@@ -151,7 +152,7 @@ def test_an_item_whose_row_is_corrupt_is_named_and_left_out_with_its_column(
     gram = read()
     assert gram.items.tolist() == [100, 102, 103, 104]
     kept = [0, 2, 3, 4]
-    assert (gram.counts.toarray() == (affinities.T @ affinities)[np.ix_(kept, kept)]).all()
+    assert (gram.counts.toarray() == gram_matrix(affinities)[np.ix_(kept, kept)]).all()
     (shown,) = gram.corrupt
     assert shown.startswith(f"{key_of(101)}: {problem}")
     assert gram.n_corrupt == 1

@@ -20,6 +20,7 @@ from contracts.keyspace import Keyspace
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import Store, connect
+from tests.oracles.gram import gram_matrix
 from tests.trainer.conftest import PARTITIONS
 from trainer.counts import hashes as reading
 from trainer.counts import wire as module
@@ -59,7 +60,7 @@ def test_both_protocols_give_the_same_result(
     affinities = fill(np.random.default_rng(0).random((9, 5)))
     with connect(f"{store_url}?protocol={protocol}", "tests") as store:
         counts = read_gram(store, keyspace, PARTITIONS, stages).counts
-    assert (counts.toarray() == affinities.T @ affinities).all()
+    assert (counts.toarray() == gram_matrix(affinities)).all()
 
 
 def test_a_unix_socket_will_do(unix_socket: Path, keyspace: Keyspace, stages: Stages) -> None:
@@ -83,7 +84,7 @@ def test_a_broken_connection_is_reopened(
 
     stages = Stages(break_all, Progress(disable=True))
     counts = read_gram(store, keyspace, PARTITIONS, stages).counts
-    assert (counts.toarray() == affinities.T @ affinities).all()
+    assert (counts.toarray() == gram_matrix(affinities)).all()
     assert broken > 10
 
 
@@ -106,7 +107,7 @@ def test_half_an_answer_is_forgotten_when_the_connection_breaks(
 
     monkeypatch.setattr(module, "_in_bytes", breaking)
     counts = read_gram(store, keyspace, PARTITIONS, stages).counts
-    assert (counts.toarray() == affinities.T @ affinities).all()
+    assert (counts.toarray() == gram_matrix(affinities)).all()
     assert not breaks
 
 

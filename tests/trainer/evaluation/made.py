@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 
 from contracts.affinities import DAY_MS, DECAY_STARTS_MS
 from contracts.messages import EVENT_TYPES
+from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import Histories
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.interactions import Interactions
@@ -52,5 +53,5 @@ def holdout_of(train: npt.ArrayLike, test: npt.ArrayLike) -> Holdout:
     had = csr_array(np.asarray(train, np.float64))
     histories = Histories(had, np.zeros(had.nnz, np.int64))
     return Holdout(
-        histories, had.data, csr_array(had.T @ had), csr_array(np.asarray(test, np.float64))
+        histories, had.data, csr_array(gram_matrix(had)), csr_array(np.asarray(test, np.float64))
     )

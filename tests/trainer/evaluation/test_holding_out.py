@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from contracts.affinities import DAY_MS
 from contracts.fold_in import FoldIn
 from contracts.messages import Floats
+from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import CountsConfig, Histories
 from trainer.evaluation.holding_out import COMING_BACK, HELD_OUT, LEAST_ITEMS, hold_out
 from trainer.evaluation.holdout import folded
@@ -57,7 +58,7 @@ def test_nothing_of_what_is_held_out_is_left_in_histories_or_counts(
 ) -> None:
     histories, stored = random_histories(seed, come_back=regularity == "come back")
     whole = as_stored(histories, stored)
-    made = hold_out(histories, stored, csr_array(whole.T @ whole), users_most, draw)
+    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), users_most, draw)
     test, rest = made.test.toarray() > 0, made.histories.affinities.toarray()
     had = histories.affinities.toarray()
     assert not (test & (rest > 0)).any()
@@ -66,8 +67,8 @@ def test_nothing_of_what_is_held_out_is_left_in_histories_or_counts(
     left = np.where(rest > 0, whole, 0)
     assert (as_stored(made.histories, made.stored) == left).all()
     # Numbers of few binary digits add up exactly.
-    assert (made.streamed.toarray() == left.T @ left).all()
-    assert made.streamed.nnz == np.count_nonzero(left.T @ left)
+    assert (made.streamed.toarray() == gram_matrix(left)).all()
+    assert made.streamed.nnz == np.count_nonzero(gram_matrix(left))
 
 
 @given(seed=st.integers(0, 999), users_most=st.integers(1, 14))
@@ -76,7 +77,7 @@ def test_of_users_who_come_back_what_all_did_after_a_moment_is_held_out(
 ) -> None:
     histories, stored = random_histories(seed)
     whole = as_stored(histories, stored)
-    made = hold_out(histories, stored, csr_array(whole.T @ whole), users_most, 0)
+    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), users_most, 0)
     assume(histories.affinities.nnz)
     moment = np.sort(histories.ts_ms)[int((histories.affinities.nnz - 1) * (1 - HELD_OUT))]
     users = range(len(whole))
@@ -105,7 +106,7 @@ def test_where_users_come_and_go_it_is_the_latest_quarter_of_as_many_as_asked_fo
 ) -> None:
     histories, stored = random_histories(seed, users=30, come_back=False)
     whole = as_stored(histories, stored)
-    made = hold_out(histories, stored, csr_array(whole.T @ whole), users_most, 0)
+    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), users_most, 0)
     able = np.flatnonzero(histories.degrees >= LEAST_ITEMS)
     assert len(made.judged) == min(users_most, len(able))
     assert set(made.judged.tolist()) <= set(able.tolist())
@@ -127,7 +128,7 @@ def test_without_users_nothing_is_held_out() -> None:
 def test_a_seed_draws_the_same_users_again_and_another_one_others() -> None:
     histories, stored = random_histories(0, users=200)
     whole = as_stored(histories, stored)
-    gram = csr_array(whole.T @ whole)
+    gram = csr_array(gram_matrix(whole))
     one, again, other = (
         hold_out(histories, stored, gram, 20, seed).judged.tolist() for seed in (1, 1, 2)
     )
@@ -163,9 +164,9 @@ def test_what_is_folded_in_is_what_the_contract_says_of_each_user(
 def test_counts_that_are_weighed_otherwise_have_nothing_of_what_is_held_out() -> None:
     histories, stored = random_histories(1, users=60)
     whole = as_stored(histories, stored)
-    made = hold_out(histories, stored, csr_array(whole.T @ whole), 60, 0)
+    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), 60, 0)
     config = CountsConfig(user_weight_exponent=0.5)
     left = made.histories.affinities.toarray()
     scaled = left / np.sqrt(np.maximum((left > 0).sum(axis=1), 1))[:, np.newaxis]
-    assert made.gram(config).toarray() == pytest.approx(scaled.T @ scaled)
+    assert made.gram(config).toarray() == pytest.approx(gram_matrix(scaled))
     assert made.gram(CountsConfig()) is made.streamed

@@ -12,6 +12,7 @@ from contracts.affinities import Affinity, affinity_of
 from stream_processors.histories.fold import fold_event
 from stream_processors.histories.history import History
 from stream_processors.settings import Settings
+from tests.oracles.gram import gram_matrix
 from tests.trainer.evaluation.made import Event, events_in_time_order, interactions
 from trainer.evaluation.holdout import prepare
 from trainer.evaluation.interactions import Split
@@ -55,7 +56,7 @@ def test_histories_and_counts_are_those_that_the_stream_folds(
     assert ((dense > 0) == (expected > 0)).all()
     assert (dense == expected).all() or (evicted and affinity == "greatest")
     assert (made.holdout.stored == made.holdout.train.data).all()
-    assert np.allclose(made.holdout.streamed.toarray(), dense.T @ dense, rtol=1e-12)
+    assert np.allclose(made.holdout.streamed.toarray(), gram_matrix(dense), rtol=1e-12)
 
 
 @fewer
@@ -93,7 +94,7 @@ def test_every_rule_of_the_workers_equals_a_plain_recomputation(
             scaled[u, place] = r * scale
     assert made.holdout.train.nnz == np.count_nonzero(scaled)
     assert made.holdout.stored == pytest.approx(scaled[scaled > 0], rel=1e-12)
-    assert made.holdout.streamed.toarray() == pytest.approx(scaled.T @ scaled, rel=1e-12)
+    assert made.holdout.streamed.toarray() == pytest.approx(gram_matrix(scaled), rel=1e-12)
 
 
 def added_up(events: list[Event], affinity: Affinity) -> float:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
+from tests.oracles.gram import gram_matrix
 from trainer.counts.matrices import Matrix
 from trainer.models import Model
 from trainer.models.ranking import Ranking
@@ -24,7 +25,7 @@ def csr(dense: npt.ArrayLike) -> Matrix:
 
 
 def gram(affinities: Affinities) -> Matrix:
-    return csr(affinities.T @ affinities)
+    return csr(gram_matrix(affinities))
 
 
 def checkerboard() -> Affinities:

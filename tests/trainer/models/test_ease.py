@@ -14,6 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores
 from trainer.counts.matrices import Matrix
 from trainer.models import ease
@@ -34,7 +35,7 @@ def purchases(seed: int, items: int = 12) -> Affinities:
     liked = random.integers(0, 3, 60)[:, np.newaxis] == np.arange(items) % 3
     popular = np.linspace(1, 0.6, items)
     made = (random.random((60, items)) < np.where(liked, 0.9, 0.4) * popular) * 1.0
-    assert (made.T @ made > 0).all()
+    assert (gram_matrix(made) > 0).all()
     return made
 
 
@@ -46,7 +47,7 @@ def closed_form(counts: Affinities, ridge: float) -> npt.NDArray[np.float64]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_lists_are_the_closed_form_with_what_speaks_against_an_item(seed: int) -> None:
-    counts = purchases(seed).T @ purchases(seed)
+    counts = gram_matrix(purchases(seed))
     weights = closed_form(counts, 0.5 * counts.diagonal().mean())
     found = scores(Ease(EaseConfig(regularization=0.5)), csr(counts))
     assert (weights < 0).any()
@@ -63,7 +64,7 @@ def test_lists_are_the_closed_form_with_what_speaks_against_an_item(seed: int) -
 def test_normalised_lists_are_the_closed_form_of_the_normalised_counts_shifted(
     seed: int, alpha: float, beta: float, regularization: float
 ) -> None:
-    counts = purchases(seed).T @ purchases(seed)
+    counts = gram_matrix(purchases(seed))
     own = counts.diagonal() / counts.diagonal().max()
     normalised = counts / counts.diagonal().max() / np.outer(own, own) ** ((alpha + beta) / 2)
     weights = closed_form(normalised, regularization * normalised.diagonal().mean())
@@ -104,7 +105,7 @@ def test_the_weights_are_those_of_a_ridge_regression_of_each_item_on_the_others(
 @pytest.mark.parametrize("seed", SEEDS)
 def test_of_many_items_a_list_is_the_closed_form_on_the_items_nearest_by_cosine(seed: int) -> None:
     affinities = purchases(seed)
-    counts, size = affinities.T @ affinities, 5
+    counts, size = gram_matrix(affinities), 5
     cosine = np.round(cosine_similarity(affinities.T), 12)
     np.fill_diagonal(cosine, 0)
     expected = np.zeros_like(counts)
@@ -139,7 +140,7 @@ def test_the_inverse_of_more_items_than_are_inverted_at_once_is_whole(
 ) -> None:
     monkeypatch.setattr(ease, "_BLOCK", 7)
     affinities = (np.random.default_rng(items).random((80, items)) < 0.2) * 1.0
-    counts = affinities.T @ affinities
+    counts = gram_matrix(affinities)
     weights = closed_form(counts, 8 * counts.diagonal()[counts.diagonal() > 0].mean())
     assert near(weights, scores(Ease(EaseConfig(), items), csr(counts)))
 

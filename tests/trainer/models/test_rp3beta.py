@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import (
     Affinities,
     binary,
@@ -29,7 +30,7 @@ from trainer.models.rp3beta import Rp3Beta, Rp3BetaConfig
 def test_the_score_is_the_formula_by_brute_force(
     affinities: Affinities, alpha: float, beta: float
 ) -> None:
-    counts = affinities.T @ affinities
+    counts = gram_matrix(affinities)
     own = counts.diagonal()
     expected = np.zeros_like(counts)
     for i, j in np.argwhere(counts > 0):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.sparse import csr_array
 
+from tests.oracles.gram import gram_matrix
 from trainer.counts.matrices import Gram
 from trainer.generations.report import Checked
 from trainer.quality.checking import check
@@ -26,7 +27,7 @@ def gram_of(counts: Counts, below_zero: float = 0) -> Gram:
 
 def counts_of(users: int = 200, items: int = 40, seed: int = 0) -> Counts:
     affinities = (np.random.default_rng(seed).random((users, items)) < 0.2) * 1.0
-    return affinities.T @ affinities
+    return gram_matrix(affinities)
 
 
 def checked(
@@ -55,7 +56,7 @@ def popularity_of(counts: Counts, top: int = 200) -> Popularity:
     )
 )
 def test_the_gram_matrix_of_any_affinities_breaks_no_hard_rule(affinities: Counts) -> None:
-    counts = affinities.T @ affinities
+    counts = gram_matrix(affinities)
     found = check(gram_of(counts), popularity_of(counts), LIMITS)
     assert [rule for rule in found if rule.level == "hard" and not rule.holds] == []
 

@@ -11,6 +11,7 @@ from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from runtime.redis.stores import Store
 from stream_processors.histories.history import History
+from tests.oracles.gram import gram_matrix
 from tests.trainer.spark.logs import Record
 
 PARTITIONS = 2
@@ -43,7 +44,7 @@ def put(store: Store, keyspace: Keyspace, folded: Mapping[str, tuple[Record, His
     items, columns = np.unique(entries["item"], return_inverse=True)
     users = np.repeat(np.arange(len(folded)), [len(history) for _, history in folded.values()])
     r = csr_array((entries["affinity"], (users, columns)))
-    gram = csr_array(r.T @ r)
+    gram = csr_array(gram_matrix(r))
     names = [str(item) for item in items]
     for row, item in enumerate(items.tolist()):
         its = slice(gram.indptr[row], gram.indptr[row + 1])

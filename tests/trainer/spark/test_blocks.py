@@ -14,6 +14,7 @@ from contracts.archive import ERASED
 from contracts.messages import EVENT_TYPES
 from contracts.tombstones import NEVER_MS
 from runtime.settings import FoldingSettings
+from tests.oracles.gram import gram_matrix
 from tests.trainer.spark.logs import Record, rows
 from trainer.spark import cooccurrences
 from trainer.spark.cooccurrences import count_blocks, items_of
@@ -92,7 +93,7 @@ def test_blocks_of_users_add_up_to_all_counts(log: list[Any], cuts: list[int], p
     assert np.diff(user_items.affinities.indptr).max() <= CAP
     assert user_items.items.tolist() == items.tolist()
     affinities = user_items.affinities.toarray()
-    np.testing.assert_array_equal(gram.counts.toarray(), affinities.T @ affinities)
+    np.testing.assert_array_equal(gram.counts.toarray(), gram_matrix(affinities))
     assert gram.counts.has_sorted_indices
 
 

@@ -20,6 +20,7 @@ from runtime.archive.config import ArchiveConfig
 from runtime.redis.stores import Store
 from runtime.settings import FoldingSettings
 from stream_processors.histories.rules import HistoryRules
+from tests.oracles.gram import gram_matrix
 from tests.trainer.spark.conftest import SessionOf
 from tests.trainer.spark.logs import Record, archive, folded
 from tests.trainer.spark.streamed import PARTITIONS, note_topics, put
@@ -187,7 +188,7 @@ def test_users_weigh_as_their_histories_end(config: ArchiveConfig, spark: Sessio
     for place, user in enumerate(user_items.users):
         items = np.searchsorted(gram.items, histories[user][1].items())
         expected[place, items] = len(items) ** -0.5
-    np.testing.assert_allclose(gram.counts.toarray(), expected.T @ expected, rtol=1e-9)
+    np.testing.assert_allclose(gram.counts.toarray(), gram_matrix(expected), rtol=1e-9)
     assert (user_items.unscaled == 1).all()
     np.testing.assert_allclose(user_items.affinities.toarray(), expected, rtol=1e-12)
 

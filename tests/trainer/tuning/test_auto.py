@@ -13,6 +13,7 @@ from rich.progress import Progress
 from scipy.sparse import csr_array
 
 from contracts.affinities import DAY_MS
+from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import Histories
 from trainer.models import USER_KNN
 from trainer.settings import AUTO, TrainerSettings
@@ -32,7 +33,7 @@ def found_in(had: Dense, ts_ms: Dense, **values: Any) -> Found:
     settings = changed(SETTINGS, {"auto_accuracy_given_up": 0} | values)
     stored = histories.affinities.data
     stages = Stages(lambda: None, Progress(disable=True))
-    return find(histories, stored, csr_array(had.T @ had), settings, stages)
+    return find(histories, stored, csr_array(gram_matrix(had)), settings, stages)
 
 
 def without_time(found: Found) -> list[tuple[dict[str, Any], float, float, float]]:
