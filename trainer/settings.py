@@ -14,7 +14,6 @@ from trainer.models.cosine import CosineConfig
 from trainer.models.ease import EaseConfig
 from trainer.models.neighbors import NEIGHBORS
 from trainer.models.popular import PopularConfig
-from trainer.models.rp3beta import Rp3BetaConfig
 from trainer.models.user_knn import UserKnnConfig
 from trainer.quality.settings import QualityConfig
 from trainer.settings_file import SettingsFileSource
@@ -70,7 +69,6 @@ class TrainerSettings(MetricsSettings):
     )
     cosine: CosineConfig = CosineConfig()
     ease: EaseConfig = EaseConfig()
-    rp3beta: Rp3BetaConfig = Rp3BetaConfig()
     user_knn: UserKnnConfig = UserKnnConfig()
     popular: PopularConfig = PopularConfig()
     active_users: int = Field(

@@ -242,7 +242,7 @@ LISTS: Final = (
     *rows(
         "ITEM_MODEL",
         "trainer",
-        {"cosine": "weighted tight", "ease": "cluster canary lenient", "rp3beta": "valued strict"},
+        {"cosine": "weighted tight valued", "ease": "cluster canary lenient strict"},
         in_force(SIMILAR),
     ),
     *rows("USER_MODEL", "trainer", {None: "defaults strict"}, as_chosen),
@@ -266,8 +266,6 @@ LISTS: Final = (
     *rows("EASE_OWN_DAMPING", "trainer", {None: "canary", "0.4": "cluster"}, in_force(SIMILAR)),
     *rows("EASE_POPULARITY_DAMPING", "trainer", {None: "cluster", "0.2": "lenient"},
           in_force(SIMILAR)),
-    *rows("RP3BETA_ALPHA", "trainer", {None: "strict", "2": "valued"}, in_force(SIMILAR)),
-    *rows("RP3BETA_BETA", "trainer", {None: "valued", "0": "strict"}, in_force(SIMILAR)),
     *rows("NEIGHBORS_PER_ITEM", "trainer", {None: "defaults", "1": "tight", "3": "cluster"},
           in_force(SIMILAR)),
     *rows("USER_KNN_K", "trainer", {None: "lenient", "1": "valued", "2": "weighted"},

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from tests.settings.plain_histories import DAY_MS, Counts, History
 from trainer.models.cosine import CosineConfig
 from trainer.models.ease import EaseConfig
-from trainer.models.rp3beta import Rp3BetaConfig
 from trainer.settings import TrainerSettings
 
 Floats = npt.NDArray[np.float64]
@@ -24,7 +23,6 @@ def similar(counts: Counts, settings: TrainerSettings) -> dict[int, Scores]:
     made = {
         "cosine": lambda: _cosine(counts.g, settings.cosine),
         "ease": lambda: _ease(counts.g, settings.ease),
-        "rp3beta": lambda: _rp3beta(counts.g, settings.rp3beta),
     }
     scores = np.round(made[settings.item_model](), DECIMALS)
     np.fill_diagonal(scores, 0)
@@ -64,13 +62,6 @@ def _ease(g: Floats, config: EaseConfig) -> Floats:
     shift = _power(popularity, -(config.own_damping - config.popularity_damping) / 2)
     scores: Floats = weights * np.outer(shift, _power(shift, -1))
     return scores
-
-
-def _rp3beta(g: Floats, config: Rp3BetaConfig) -> Floats:
-    own = g.diagonal()
-    ends = np.divide(own.max(), own, out=np.zeros_like(own), where=own > 0)
-    starts = _power(ends, config.alpha) / own.max()
-    return np.outer(starts, _power(ends, config.beta)) * g
 
 
 def popular(counts: Counts, settings: TrainerSettings) -> Scores:

@@ -157,7 +157,7 @@ def test_a_generation_depends_on_what_makes_it_and_on_nothing_else() -> None:
     for name, value in {
         "fold_in_items": 3,
         "counts_user_weight_exponent": 0.5,
-        "rp3beta_beta": 0.1,
+        "cosine_shrinkage": 0.1,
         "auto_accuracy_given_up": 0.3,
         "active_users": 5,
     }.items():

@@ -15,7 +15,6 @@ from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.ease import Ease, EaseConfig
 from trainer.models.popular import Popular, PopularConfig
 from trainer.models.ranking import Ranking
-from trainer.models.rp3beta import Rp3Beta, Rp3BetaConfig
 from trainer.models.user_knn import UserKnn, UserKnnConfig
 
 
@@ -56,7 +55,6 @@ MODELS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "cosine": Kind(CosineConfig, Cosine),
         "ease": Kind(EaseConfig, Ease),
-        "rp3beta": Kind(Rp3BetaConfig, Rp3Beta),
         "popular": Kind(PopularConfig, Popular),
         "user-knn": Kind(UserKnnConfig, UserKnn),
     }
@@ -65,7 +63,7 @@ MODELS: Final[Mapping[str, Kind]] = MappingProxyType(
 
 USER_KNN: Final = UserKnn.name
 
-ItemModel = Literal["cosine", "ease", "rp3beta"]
+ItemModel = Literal["cosine", "ease"]
 ITEM_MODELS: Final[tuple[ItemModel, ...]] = get_args(ItemModel)
 """Fitted to G: a row is an item, its list the item's neighbors. `popular` has one row for all."""
 

@@ -38,11 +38,6 @@ SPACES: Final[Mapping[str, Space]] = MappingProxyType(
             "ease_own_damping": FloatDistribution(0, 1),
             "ease_popularity_damping": FloatDistribution(0, 0.6),
         },
-        "rp3beta": {
-            **_COUNTED,
-            "rp3beta_alpha": FloatDistribution(0, 2),
-            "rp3beta_beta": FloatDistribution(0, 1),
-        },
         "user-knn": {"user_knn_k": IntDistribution(5, 500, log=True)},
     }
 )

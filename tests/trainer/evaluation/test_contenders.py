@@ -58,7 +58,6 @@ def test_item_models_learn_from_counts_as_they_are_set_and_users_models_from_aff
     assert differs == {
         "cosine": True,
         "ease": True,
-        "rp3beta": True,
         "popular": False,
         "user-knn": False,
     }

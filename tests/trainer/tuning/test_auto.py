@@ -210,10 +210,10 @@ def test_users_get_lists_of_their_own_where_these_predict_better(
 
 
 def test_an_item_model_that_is_named_is_the_only_one_that_is_tried() -> None:
-    found = found_in(*of_kinds(), item_model="rp3beta")
+    found = found_in(*of_kinds(), item_model="ease")
     assert sorted((t.values["item_model"], t.values["user_model"]) for t in found.tried) == [
-        ("rp3beta", "none"),
-        ("rp3beta", USER_KNN),
+        ("ease", "none"),
+        ("ease", USER_KNN),
     ]
     assert found.values == found.tried[0].values
 
