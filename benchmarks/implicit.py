@@ -22,8 +22,9 @@ from benchmarks.harness.environments import pinned_version, python_of
 from infra.local.paths import PROJECT
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.recommending import NONE, Recommended
+from trainer.models.interface import Values
 from trainer.tuning.space import Space
-from trainer.tuning.tunable import Tunable, Values
+from trainer.tuning.tunable import Tunable
 
 NAME: Final = "implicit"
 _NEIGHBORS: Final = IntDistribution(10, 400, log=True)

@@ -1,28 +1,36 @@
 """The settings of the trainer."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from contracts.fold_in import ITEMS_MOST, FoldIn
 from runtime.settings import MetricsSettings
 from trainer.counts.derived import CountsConfig
-from trainer.models import ITEM_MODELS, MODELS, ItemModel, Model, settings_part
-from trainer.models.cosine import CosineConfig
-from trainer.models.ease import EaseConfig
+from trainer.models import ITEM_MODELS, MODELS, Model, settings_part
 from trainer.models.neighbors import NEIGHBORS
-from trainer.models.popular import PopularConfig
-from trainer.models.user_knn import UserKnnConfig
 from trainer.quality.settings import QualityConfig
 from trainer.settings_file import SettingsFileSource
 from trainer.tuning.auto_config import AutoConfig
 
 AUTO = "auto"
 
+if TYPE_CHECKING:
+    _SettingsOfModels = MetricsSettings
+    ItemModel = str
+else:
+    _SettingsOfModels = create_model(
+        "_SettingsOfModels",
+        __base__=MetricsSettings,
+        **{settings_part(name): (of.config, of.config()) for name, of in MODELS.items()},
+    )
+    """With a part for each model: its configuration, `TrainerSettings.config` returns it."""
+    ItemModel = Literal[(*ITEM_MODELS, AUTO)]
 
-class TrainerSettings(MetricsSettings):
+
+class TrainerSettings(_SettingsOfModels):
     """Read from environment variables of the same names, in capitals, and then from a file.
 
     Those of a part, such as `ease`, begin with its name: `EASE_REGULARIZATION`.
@@ -40,7 +48,7 @@ class TrainerSettings(MetricsSettings):
         description="from the start of one run to the next; until and shortly after the first "
         "events, intervals grow from 5 s up to this",
     )
-    item_model: Literal[ItemModel, "auto"] = Field(
+    item_model: ItemModel = Field(
         default="auto",
         description="model that makes the items' lists; `auto` chooses model, counts and "
         "settings that best predict users' latest items",
@@ -67,10 +75,6 @@ class TrainerSettings(MetricsSettings):
         description="age at which a folded-in item counts half as much as the user's latest "
         "one; 0: age does not matter",
     )
-    cosine: CosineConfig = CosineConfig()
-    ease: EaseConfig = EaseConfig()
-    user_knn: UserKnnConfig = UserKnnConfig()
-    popular: PopularConfig = PopularConfig()
     active_users: int = Field(
         default=10_000,
         ge=0,
@@ -118,12 +122,12 @@ class TrainerSettings(MetricsSettings):
     def model(self, name: str) -> Model:
         """Return the model of `MODELS` that is called `name`, as it is set.
 
-        >>> TrainerSettings(popular=PopularConfig(items=7)).model("popular")
+        >>> TrainerSettings(popular={"items": 7}).model("popular")
         Popular(config=PopularConfig(items=7))
         """
-        make = MODELS[name].model
-        of_items = name in ITEM_MODELS
-        return make(self.config(name), *([self.neighbors_per_item] if of_items else []))
+        entry = MODELS[name]
+        length = [self.neighbors_per_item] if entry.of == "items" else []
+        return entry.model(self.config(name), *length)
 
     @property
     def fold_in(self) -> FoldIn:

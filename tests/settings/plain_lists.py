@@ -21,8 +21,8 @@ DECIMALS: Final = 12
 def similar(counts: Counts, settings: TrainerSettings) -> dict[int, Scores]:
     """Return the neighbors of each item, cut to the length of a list; some may be below 0."""
     made = {
-        "cosine": lambda: _cosine(counts.g, settings.cosine),
-        "ease": lambda: _ease(counts.g, settings.ease),
+        "cosine": lambda: _cosine(counts.g, settings.config("cosine")),
+        "ease": lambda: _ease(counts.g, settings.config("ease")),
     }
     scores = np.round(made[settings.item_model](), DECIMALS)
     np.fill_diagonal(scores, 0)
@@ -67,7 +67,7 @@ def _ease(g: Floats, config: EaseConfig) -> Floats:
 def popular(counts: Counts, settings: TrainerSettings) -> Scores:
     """Return the popular list."""
     own = dict(zip(counts.items, counts.g.diagonal().tolist(), strict=True))
-    return _best(own, settings.popular.items)
+    return _best(own, settings.config("popular").items)
 
 
 def latest(histories: Mapping[str, History], n: int) -> list[str]:
@@ -83,7 +83,7 @@ def own_lists(histories: Mapping[str, History], settings: TrainerSettings) -> di
     return {
         user: _best(
             dict(zip(items, _of_neighbors(x, row, settings).tolist(), strict=True)),
-            settings.user_knn.recommendations,
+            settings.config("user-knn").recommendations,
         )
         for row, user in enumerate(active)
     }
@@ -95,7 +95,7 @@ def rows(
     """Return the items that some users have, and (n_users, n_items) what distances are between."""
     items = sorted({item for user in users for item in histories[user]})
     x = np.array([[_affinity(histories[user], item) for item in items] for user in users])
-    if settings.user_knn.metric == "unit-length" and len(users):
+    if settings.config("user-knn").metric == "unit-length" and len(users):
         x = x / np.linalg.norm(x, axis=1, keepdims=True)
     return items, x
 
@@ -104,9 +104,9 @@ def _of_neighbors(x: Floats, row: int, settings: TrainerSettings) -> Floats:
     """Return the score of each item for the user of a row, 0 for what the user has."""
     distances = np.linalg.norm(x - x[row], axis=1)
     distances[row] = np.inf
-    nearest = np.argsort(distances, kind="stable")[: min(settings.user_knn.k, len(x) - 1)]
+    nearest = np.argsort(distances, kind="stable")[: min(settings.config("user-knn").k, len(x) - 1)]
     d = distances[nearest]
-    is_raw = settings.user_knn.metric == "raw"
+    is_raw = settings.config("user-knn").metric == "raw"
     weights = 1 / (1 + d) if is_raw else np.round(1 - d**2 / 2, DECIMALS)
     total = weights.sum()
     scores: Floats = weights @ x[nearest] / total if total > 0 else np.zeros(x.shape[1])

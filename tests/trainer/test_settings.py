@@ -68,7 +68,7 @@ def test_what_is_changed_is_changed_and_all_else_is_as_it_was(values: dict[str, 
 def test_a_part_that_was_changed_before_keeps_that() -> None:
     first = changed(TrainerSettings(), {"cosine_shrinkage": 3})
     second = changed(first, {"cosine_popularity_damping": 0.1})
-    assert second.cosine == CosineConfig(shrinkage=3, popularity_damping=0.1)
+    assert second.config("cosine") == CosineConfig(shrinkage=3, popularity_damping=0.1)
 
 
 @given(values=values_of)
@@ -117,29 +117,11 @@ def test_how_histories_are_folded_in_is_set() -> None:
     assert changed(TrainerSettings(), values).fold_in == FoldIn(8, 1.5)
 
 
-class _Added(BaseModel):
-    smoothing: float = 1
-
-
-class _WithAnotherModel(TrainerSettings):
-    added_model: _Added = _Added()
-
-
-def test_a_generation_depends_on_the_settings_of_a_model_that_is_added(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    models = {**MODELS, "added-model": MODELS["cosine"]._replace(config=_Added)}
-    monkeypatch.setattr("trainer.settings.MODELS", models)
-    settings = _WithAnotherModel()
-    other = changed(settings, {"added_model_smoothing": 2})
-    assert flat(other) == flat(settings) | {"added_model_smoothing": 2}
-
-
 def test_a_variant_may_have_its_own_settings_of_every_model() -> None:
     of_models = {
         f"{settings_part(name)}_{field}"
-        for name, kind in MODELS.items()
-        for field in kind.config.model_fields
+        for name, entry in MODELS.items()
+        for field in entry.config.model_fields
     }
     assert of_models <= {name for name in FIELDS if name.startswith(OF_A_VARIANT)}
 

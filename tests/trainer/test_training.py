@@ -19,10 +19,10 @@ from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report, Selection
+from trainer.models import cosine, ease
 from trainer.runs import Runs
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
-from trainer.tuning import auto
 
 Affinities = npt.NDArray[np.float64]
 Fill = Callable[..., Affinities]
@@ -68,8 +68,8 @@ def likings(seed: int = 0, users: int = 60, items: int = 24) -> Affinities:
 @pytest.fixture
 def choosing(settings: TrainerSettings, monkeypatch: pytest.MonkeyPatch) -> TrainerSettings:
     """Settings by which the trainer chooses, from few candidates."""
-    monkeypatch.setattr(auto, "DAMPINGS", (0.5, 0.1))
-    monkeypatch.setattr(auto, "NORMALISED", ((0.4, 0, 20),))
+    monkeypatch.setattr(cosine, "DAMPINGS", (0.5, 0.1))
+    monkeypatch.setattr(ease, "NORMALISED", ((0.4, 0, 20),))
     return changed(settings, {"item_model": AUTO, "user_model": AUTO})
 
 

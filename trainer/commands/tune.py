@@ -2,7 +2,7 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -26,10 +26,7 @@ from trainer.commands.options import (
 from trainer.evaluation.interactions import Splitting
 from trainer.models import MODELS
 
-NOT_TUNED: Final = "popular"
-"""It has no settings but its length."""
-
-TunedName = enum.StrEnum("TunedName", {name: name for name in MODELS if name != NOT_TUNED})  # type: ignore[misc]
+TunedName = enum.StrEnum("TunedName", {name: name for name, of in MODELS.items() if of.is_tuned})  # type: ignore[misc]
 
 
 def tune(

@@ -1,7 +1,7 @@
 """A model with the trainer's settings, fitted to a hold-out to make its lists."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.recommending import (
@@ -12,13 +12,11 @@ from trainer.evaluation.recommending import (
     lists_of,
     row_blocks,
 )
-from trainer.models import ITEM_MODELS, USER_KNN
+from trainer.models import MODELS, USER_KNN
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
 from trainer.tuning.auto import find
-
-POPULAR: Final = "popular"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +34,16 @@ class Contender:
             of_rows = stages.each(row_blocks(ranker), f"{self.name} lists")
             lists = lists_of(ranker, holdout.train.shape[1], of_rows)
         with stages.timed("recommend"):
-            if self.name in ITEM_MODELS:
+            of = MODELS[self.name].of
+            if of == "items":
                 return from_item_lists(holdout, lists, self.settings.fold_in, n)
-            return (from_popular if self.name == POPULAR else from_user_lists)(holdout, lists, n)
+            return (from_user_lists if of == "users" else from_popular)(holdout, lists, n)
 
     def _matrix(self, holdout: Holdout) -> Any:
-        if self.name in ITEM_MODELS:
+        of = MODELS[self.name].of
+        if of == "items":
             return holdout.gram(self.settings.counts)
-        return holdout.streamed if self.name == POPULAR else holdout.stored_rows
+        return holdout.stored_rows if of == "users" else holdout.streamed
 
 
 def contender(

@@ -1,7 +1,8 @@
 """Item cosine: items are alike when the same users have them."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import product
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats
 from trainer.counts.matrices import Indices, Matrix, entry_rows
+from trainer.models.interface import Entry, Range, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, rounded
+
+WEIGHTS: Final = (0, 0.5)
+BETWEEN: Final = 0.25
+DAMPINGS: Final = (0.5, 0.3, 0.1)
+"""Of users and of popular items, as `auto` tries them."""
 
 
 class CosineConfig(BaseModel):
@@ -106,3 +113,27 @@ class CosineRanker:
         within = np.minimum(counts, most)
         known = (most > 0) & self.listed[j]
         return rounded(np.divide(within, scale, out=np.zeros_like(counts), where=known))
+
+
+def _candidates(search: Search) -> None:
+    """Try how users and popular items count, and whether old events do."""
+    for weight, damping in product(WEIGHTS, DAMPINGS):
+        search.measure(
+            Cosine.name,
+            {
+                "counts_user_weight_exponent": weight,
+                "counts_half_life_days": 0,
+                "cosine_popularity_damping": damping,
+            },
+        )
+    search.vary("counts_user_weight_exponent", [BETWEEN])
+    search.vary("counts_half_life_days", search.half_lives)
+
+
+ENTRY: Final = Entry(
+    Cosine,
+    CosineConfig,
+    of="items",
+    space={"shrinkage": Range(0, 10), "popularity_damping": Range(0, 1)},
+    candidates=_candidates,
+)

@@ -1,7 +1,7 @@
 """EASE: what each item says about another that its other neighbors do not already say."""
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import ClassVar, Final
 
 import numpy as np
@@ -13,9 +13,21 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from contracts.messages import Floats
 from trainer.counts.matrices import Indices, Matrix, entry_rows
-from trainer.models.cosine import Cosine, CosineConfig, CosineRanker
+from trainer.models.cosine import BETWEEN, WEIGHTS, Cosine, CosineConfig, CosineRanker
+from trainer.models.interface import Entry, Range, Search
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, joined, rounded
+
+NORMALISED: Final = ((0, 0, 8), (0.4, 0, 20), (0.55, 0.15, 30))
+"""From where `auto` sets out: alpha, beta and lambda. Plain; the user's popular items damped; near
+to a cosine."""
+_NEAR: Final = 0.9
+_NEAR_RIDGE: Final = 100
+"""Another start: alpha and beta in the ratio of the best cosine's, and this sum and lambda."""
+_RIDGES: Final = (0.01, 10_000)
+"""Within which `auto` looks for lambda."""
+_STEP: Final = 3
+"""Lambda goes up or down by this factor for as long as that helps."""
 
 _blas = ThreadpoolController().select(user_api="blas")
 """Its threads cost many small matrices more than they help."""
@@ -257,3 +269,50 @@ def _entries(block: Matrix, columns: Indices) -> Floats:
     """Return (n_rows, k) the entries of a block at (n_rows, k) columns, 0 where there is none."""
     found: Floats = np.take_along_axis(block.toarray(), columns, axis=1)
     return found
+
+
+def _candidates(search: Search) -> None:
+    """Try a few starting points, and go on from the best of them if no other model is better."""
+    cosine = search.best_of(Cosine.name)
+    counts = {name: value for name, value in cosine.items() if name.startswith("counts_")}
+    weight = counts["counts_user_weight_exponent"]
+    damping = cosine["cosine_popularity_damping"]
+    near = (_NEAR * (1 - damping), _NEAR * damping, _NEAR_RIDGE)
+    for (own, neighbors, ridge), of_users in [
+        *product(NORMALISED, sorted({0, weight})),
+        (near, weight),
+    ]:
+        search.measure(
+            Ease.name,
+            {
+                **counts,
+                "counts_user_weight_exponent": of_users,
+                "ease_own_damping": round(own, 4),
+                "ease_popularity_damping": round(neighbors, 4),
+                "ease_regularization": ridge,
+            },
+        )
+    if search.best["item_model"] != Ease.name:
+        return
+    for factor in (_STEP, 1 / _STEP):
+        before = None
+        while before != search.best:
+            before = search.best
+            ridge = round(before["ease_regularization"] * factor, 4)
+            if _RIDGES[0] <= ridge <= _RIDGES[1]:
+                search.vary("ease_regularization", [ridge])
+    search.vary("counts_user_weight_exponent", [*WEIGHTS, BETWEEN])
+    search.vary("counts_half_life_days", [0, *search.half_lives])
+
+
+ENTRY: Final = Entry(
+    Ease,
+    EaseConfig,
+    of="items",
+    space={
+        "regularization": Range(0.3, 300, log=True),
+        "own_damping": Range(0, 1),
+        "popularity_damping": Range(0, 0.6),
+    },
+    candidates=_candidates,
+)

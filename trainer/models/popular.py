@@ -1,7 +1,7 @@
 """The items that most users have: the list for unknown users."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 
 from contracts.messages import Floats
 from trainer.counts.matrices import Matrix
+from trainer.models.interface import Entry
 from trainer.models.ranking import Ranking, top_n
 
 
@@ -53,3 +54,6 @@ class PopularRanker:
         """Return the list as row 0; support is the score itself."""
         everybody: Matrix = csr_array(self.diagonal[np.newaxis])[start:stop]
         return top_n(everybody, everybody.data, self.config.items)
+
+
+ENTRY: Final = Entry(Popular, PopularConfig, of="everybody", space={})

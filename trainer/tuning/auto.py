@@ -4,15 +4,14 @@ What a sample of users did last is held out (`trainer.evaluation.holdout`), and 
 to predict it as it would be served, from lists of bounded length. A candidate is a handful of the
 trainer's settings, so it can be made permanent in the configuration.
 
-The search goes from cheap to expensive: cosines first, with users weighted or not and popular items
-damped or not, which shows what kind of data it is; then, with the counts that were best and
-the plain ones, `ease` from a few starting points, and from the best of these step by step; then how
-histories are folded in. Some 20 to 30 candidates in all.
+The search goes from cheap to expensive: first what the item models suggest, in the order of
+`MODELS`. Cosines, with users weighted or not and popular items damped or not, show what kind of
+data it is; `ease` goes on with the counts that were best for them. Then how histories are folded
+in. Some 20 to 30 candidates in all.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -22,13 +21,14 @@ from contracts.messages import Floats
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
 from trainer.evaluation.holding_out import hold_out
-from trainer.models import USER_KNN
+from trainer.models import ITEM_MODELS, MODELS, USER_KNN
 from trainer.models.ease import EXACT_ITEMS
+from trainer.models.interface import Values
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
 from trainer.tuning.auto_config import SAMPLE_USERS
-from trainer.tuning.found import Found, Tried, Values
+from trainer.tuning.found import Found, Tried
 from trainer.tuning.trials import N, Trials
 
 SEED: Final = 1
@@ -36,23 +36,8 @@ LEAST_USERS: Final = 20
 """With something to be found: below, what finds more is chance."""
 ROWS_MOST: Final = 12_000
 """Items whose lists a candidate makes, where `ease` takes each item's neighborhood."""
-COSINE: Final = "cosine"
-EASE: Final = "ease"
-
-PLAIN: Final[Values] = {"item_model": COSINE, "user_model": "none"}
+PLAIN: Final[Values] = {"item_model": ITEM_MODELS[0], "user_model": "none"}
 """What is taken where nothing can be found out."""
-WEIGHTS: Final = (0, 0.5)
-BETWEEN: Final = 0.25
-DAMPINGS: Final = (0.5, 0.3, 0.1)
-NORMALISED: Final = ((0, 0, 8), (0.4, 0, 20), (0.55, 0.15, 30))
-"""Of `ease`: alpha, beta and lambda. Plain; the user's popular items damped; near to a cosine."""
-NEAR: Final = 0.9
-NEAR_RIDGE: Final = 100
-"""Another start: alpha and beta in the ratio of the best cosine's, and this sum and lambda."""
-RIDGES: Final = (0.01, 10_000)
-"""Within which lambda is searched."""
-STEP: Final = 3
-"""Lambda goes up or down by this factor for as long as that helps."""
 SHARES_OF_TIME: Final = (1 / 8, 1 / 3)
 """Half-lives that are tried, of the time from which half of the items come to the latest one."""
 DAYS_LEAST: Final = 0.01
@@ -94,8 +79,7 @@ def find(
     del holdout  # as large as what is searched with
     search = _Search(trials)
     if settings.item_model == AUTO:
-        search.cosines()
-        search.eases()
+        search.item_models()
         search.folding()
         chosen = search.chosen()
     else:
@@ -131,59 +115,44 @@ class _Search:
 
     trials: Trials
 
-    def cosines(self) -> None:
-        """Try cosines: how users and popular items count, and whether old events do."""
-        for weight, damping in product(WEIGHTS, DAMPINGS):
-            self.trials.measure(
-                {
-                    **PLAIN,
-                    "counts_user_weight_exponent": weight,
-                    "counts_half_life_days": 0,
-                    "cosine_popularity_damping": damping,
-                }
-            )
-        self._vary("counts_user_weight_exponent", [BETWEEN])
-        self._vary("counts_half_life_days", self._half_lives())
+    @property
+    def best(self) -> Values:
+        """The best candidate of all models."""
+        return self.trials.best.values
 
-    def eases(self) -> None:
-        """Try `ease`, from a few starting points, and go on from the best of them."""
-        counts = {
-            name: value
-            for name, value in self.trials.best.values.items()
-            if name.startswith("counts_")
-        }
-        weight = counts["counts_user_weight_exponent"]
-        damping = self.trials.best.values["cosine_popularity_damping"]
-        near = (NEAR * (1 - damping), NEAR * damping, NEAR_RIDGE)
-        starts = [*product(NORMALISED, sorted({0, weight})), (near, weight)]
-        for (own, neighbors, ridge), weight in starts:
-            self.trials.measure(
-                {
-                    "item_model": EASE,
-                    "user_model": "none",
-                    **counts,
-                    "counts_user_weight_exponent": weight,
-                    "ease_own_damping": round(own, 4),
-                    "ease_popularity_damping": round(neighbors, 4),
-                    "ease_regularization": ridge,
-                }
-            )
-        if self.trials.best.values["item_model"] != EASE:
-            return
-        for factor in (STEP, 1 / STEP):
-            before = None
-            while before is not self.trials.best:
-                before = self.trials.best
-                ridge = round(before.values["ease_regularization"] * factor, 4)
-                if RIDGES[0] <= ridge <= RIDGES[1]:
-                    self.trials.measure({**before.values, "ease_regularization": ridge})
-        self._vary("counts_user_weight_exponent", [*WEIGHTS, BETWEEN])
-        self._vary("counts_half_life_days", [0, *self._half_lives()])
+    def best_of(self, model: str) -> Values:
+        """Return the best candidate of an item model."""
+        of_it = [tried for tried in self.trials.tried if tried.values["item_model"] == model]
+        return max(of_it, key=lambda tried: tried.ndcg).values
+
+    def measure(self, model: str, values: Values) -> None:
+        """Try an item model with some settings."""
+        self.trials.measure({"item_model": model, "user_model": "none", **values})
+
+    def vary(self, name: str, alternatives: Iterable[float]) -> None:
+        """Try the best candidate of all with one setting changed."""
+        start = self.best
+        for value in alternatives:
+            self.trials.measure({**start, name: value})
+
+    @property
+    def half_lives(self) -> list[float]:
+        """Those that are worth a try, in days; none where all events are of one time."""
+        ts_ms = self.trials.holdout.histories.ts_ms
+        days = float(ts_ms.max() - np.median(ts_ms)) / DAY_MS * 2
+        shares = (min(days * share, DAYS_MOST) for share in SHARES_OF_TIME)
+        return [float(f"{share:.2g}") for share in shares if share > DAYS_LEAST]
+
+    def item_models(self) -> None:
+        """Try what each model suggests, in their order: a later one knows what was best before."""
+        for entry in MODELS.values():
+            if entry.candidates:
+                entry.candidates(self)
 
     def folding(self) -> None:
         """Try what is folded in: latest items only, or older ones with less weight."""
-        self._vary("fold_in_half_life_days", self._half_lives())
-        self._vary("fold_in_items", [LATEST_ITEMS])
+        self.vary("fold_in_half_life_days", self.half_lives)
+        self.vary("fold_in_items", [LATEST_ITEMS])
 
     def chosen(self) -> Tried:
         """Return what is to be taken: the best, or what shows most of what is nearly as good."""
@@ -210,16 +179,3 @@ class _Search:
             round(chosen.ndcg + error, 6),
             sorted(self.trials.tried, key=lambda tried: -tried.ndcg),
         )
-
-    def _vary(self, name: str, alternatives: Iterable[float]) -> None:
-        """Try the best candidate with one setting changed."""
-        start = self.trials.best.values
-        for value in alternatives:
-            self.trials.measure({**start, name: value})
-
-    def _half_lives(self) -> list[float]:
-        """Return the half-lives that are worth a try, in days; none where all is of one time."""
-        ts_ms = self.trials.holdout.histories.ts_ms
-        days = float(ts_ms.max() - np.median(ts_ms)) / DAY_MS * 2
-        shares = (min(days * share, DAYS_MOST) for share in SHARES_OF_TIME)
-        return [float(f"{share:.2g}") for share in shares if share > DAYS_LEAST]

@@ -1,11 +1,8 @@
 """What a search for settings found, as it stands in a generation's report. Pure."""
 
-from typing import Any
-
 import msgspec
 
-Values = dict[str, Any]
-"""Some of the trainer's settings, by their names in the environment."""
+from trainer.models.interface import Values
 
 
 class Tried(msgspec.Struct, frozen=True):

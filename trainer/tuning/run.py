@@ -15,9 +15,10 @@ from trainer.evaluation.question import Question
 from trainer.evaluation.result import Evaluation, OfModel, data_of
 from trainer.evaluation.worker import WorkerRules
 from trainer.models import ITEM_MODELS, USER_KNN
+from trainer.models.interface import Values
 from trainer.stages import Stages, shown
 from trainer.tuning.search import Best, Search
-from trainer.tuning.tunable import Tunable, Values
+from trainer.tuning.tunable import Tunable
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from optuna.trial import TrialState
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.judged import judge
 from trainer.evaluation.metrics.ndcg import ndcg
-from trainer.tuning.tunable import Tunable, Values
+from trainer.models.interface import Values
+from trainer.tuning.tunable import Tunable
 
 _DIGEST_BYTES: Final = 6
 _LOCK_FOR_S: Final = 3

@@ -22,10 +22,11 @@ from trainer.evaluation.metrics.ndcg import ndcg
 from trainer.evaluation.metrics.personalization import personalization
 from trainer.evaluation.recommending import Recommended, from_item_lists, from_user_lists, lists_of
 from trainer.models import USER_KNN, Ranker
+from trainer.models.interface import Values
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
-from trainer.tuning.found import Tried, Values
+from trainer.tuning.found import Tried
 
 N: Final = 10
 """Length of a list: what the API sends unless asked for more."""

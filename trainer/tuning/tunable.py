@@ -9,13 +9,12 @@ from rich.progress import Progress
 from trainer.evaluation.contenders import contender
 from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.recommending import Recommended
+from trainer.models import MODELS
+from trainer.models.interface import Values
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed as with_values
 from trainer.stages import Stages
-from trainer.tuning.space import ENDLESS, SPACES, Space
-
-Values = dict[str, Any]
-"""Settings by name; those that are missing are as they were."""
+from trainer.tuning.space import ENDLESS, Space, space_of
 
 
 class Tunable(Protocol):
@@ -55,7 +54,7 @@ class TunableModel:
     @property
     def space(self) -> Space:
         """Names are those of the trainer's settings."""
-        return SPACES.get(self.name, {})
+        return space_of(self.name) if self.name in MODELS else {}
 
     @property
     def fixed(self) -> Values:

@@ -55,12 +55,7 @@ def test_item_models_learn_from_counts_as_they_are_set_and_users_models_from_aff
             for settings in (SETTINGS, weighed)
         )
         differs[name] = not np.array_equal(plain.items, other.items)
-    assert differs == {
-        "cosine": True,
-        "ease": True,
-        "popular": False,
-        "user-knn": False,
-    }
+    assert differs == {name: entry.of == "items" for name, entry in MODELS.items()}
 
 
 def test_what_is_popular_is_recommended_as_it_is_served_however_little_old_events_weigh(

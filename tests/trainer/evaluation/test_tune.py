@@ -24,12 +24,13 @@ from trainer.evaluation.question import Question
 from trainer.evaluation.recommending import Recommended, from_popular
 from trainer.evaluation.worker import WorkerRules
 from trainer.models import MODELS
+from trainer.models.interface import Values
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed, read_settings_file
 from trainer.tuning.run import run, settings_of
 from trainer.tuning.search import Best, Search
-from trainer.tuning.space import SPACES, Space
-from trainer.tuning.tunable import TunableModel, Values, flat
+from trainer.tuning.space import Space, space_of
+from trainer.tuning.tunable import TunableModel, flat
 
 
 def arguments(shop: Path, tmp_path: Path, trials: int, models: list[str]) -> list[str]:
@@ -104,14 +105,10 @@ def test_the_file_that_is_written_sets_the_trainer(shop: Path, tmp_path: Path) -
 
 
 def test_every_setting_that_is_searched_is_one_and_may_have_every_value_that_is_tried() -> None:
-    for space in SPACES.values():
-        for name, allowed in space.items():
+    for model in MODELS:
+        for name, allowed in space_of(model).items():
             for value in (allowed.low, allowed.high):  # type: ignore[attr-defined]
                 assert flat(changed(TrainerSettings(), {name: value}))[name] == value
-
-
-def test_every_model_with_settings_of_its_own_is_searched() -> None:
-    assert set(SPACES) == set(MODELS) - {"popular"}
 
 
 def test_users_get_no_lists_of_their_own_where_these_predict_worse() -> None:
@@ -159,7 +156,7 @@ def test_runs_with_other_settings_that_are_not_searched_do_not_mix(
 
 
 def test_what_is_searched_is_not_what_is_fixed() -> None:
-    for name in SPACES:
+    for name in (name for name, entry in MODELS.items() if entry.is_tuned):
         model = TunableModel(name, TrainerSettings())
         assert not model.fixed.keys() & model.space.keys()
         assert model.fixed.keys() | model.space.keys() == flat(TrainerSettings()).keys()

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from contracts.affinities import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import Histories
-from trainer.models import USER_KNN
+from trainer.models import USER_KNN, cosine, ease
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
@@ -92,8 +92,8 @@ def with_changing_tastes(seed: int = 0) -> tuple[Dense, Dense]:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Of each grid, the corners."""
-    monkeypatch.setattr(auto, "DAMPINGS", (0.5, 0.1))
-    monkeypatch.setattr(auto, "NORMALISED", ((0, 0, 8),))
+    monkeypatch.setattr(cosine, "DAMPINGS", (0.5, 0.1))
+    monkeypatch.setattr(ease, "NORMALISED", ((0, 0, 8),))
     monkeypatch.setattr(auto, "SHARES_OF_TIME", (1 / 8,))
     return
 

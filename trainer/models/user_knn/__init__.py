@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.counts.matrices import Matrix, matrix
+from trainer.models.interface import Entry, Range
 from trainer.models.ranking import Ranking, joined, top_n
 from trainer.models.user_knn.best import NOBODY
 from trainer.models.user_knn.candidates import candidates
@@ -15,7 +16,7 @@ from trainer.models.user_knn.closeness import Metric, Users
 from trainer.models.user_knn.reasons import REASONS, because
 from trainer.models.user_knn.search import Neighbors, neighbors
 
-__all__ = ["REASONS", "Metric", "UserKnn", "UserKnnConfig", "UserKnnRanker"]
+__all__ = ["ENTRY", "REASONS", "Metric", "UserKnn", "UserKnnConfig", "UserKnnRanker"]
 
 _CELLS: Final = 1 << 21
 """Users x items that are ranked at once: a mark for each of so many stays in the caches."""
@@ -121,3 +122,8 @@ class UserKnnRanker:
         weights[known] = self.users.weights(closeness[known])
         lengths = np.full(stop - start, users.shape[1])
         return matrix(weights.ravel(), np.where(known, users, 0).ravel(), lengths, self.n_rows)
+
+
+ENTRY: Final = Entry(
+    UserKnn, UserKnnConfig, of="users", space={"k": Range(5, 500, log=True, whole=True)}
+)

@@ -1,0 +1,92 @@
+"""Two files add a model: its own, and its line in `MODELS`. All else knows it then.
+
+The trainer runs in child processes, from a copy to which they were added.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from contracts.generations import SimilarList
+from contracts.keyspace import Keyspace
+from runtime.redis.stores import Store
+from tests.trainer.conftest import Fill
+from trainer.generations.inputs import served_report
+
+ROOT = Path(__file__).parents[3]
+LINE = '        "ease": ease.ENTRY,\n'
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a module of the copy, with environment variables; return what it printed."""
+    shutil.copytree(ROOT / "trainer", tmp_path / "trainer")
+    models = tmp_path / "trainer/models"
+    shutil.copy(Path(__file__).with_name("jaccard.py"), models)
+    registry = (models / "__init__.py").read_text()
+    assert LINE in registry
+    registry = registry.replace(LINE, f'{LINE}        "jaccard": jaccard.ENTRY,\n')
+    registry = registry.replace("import cosine, ease,", "import cosine, ease, jaccard,")
+    (models / "__init__.py").write_text(registry)
+
+    def run(*arguments: str | Path, **environment: str) -> str:
+        paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+        done = subprocess.run(
+            [sys.executable, "-m", *map(str, arguments)],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": paths} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_it_is_evaluated_and_tuned_and_its_settings_are_the_trainers(
+    run: Run, shop: Path, tmp_path: Path
+) -> None:
+    asked = ("--interactions", shop, "--model", "jaccard", "--n", "3")
+    run("trainer", "evaluate", *asked, "--set", "jaccard_shrinkage=2", "--report", "found.html")
+    assert "<td>jaccard</td>" in (tmp_path / "found.html").read_text()
+    assert "jaccard, tuned" in run("trainer", "tune", *asked, "--trials", "2")
+    written = (tmp_path / "trainer.toml").read_text()
+    assert 'item_model = "jaccard"' in written
+    assert "jaccard_shrinkage = " in written
+    assert "counts_half_life_days = " in written
+
+
+def test_auto_tries_it_and_it_is_trained_and_served(
+    run: Run, store: Store, keyspace: Keyspace, fill: Fill, environment: dict[str, str]
+) -> None:
+    random = np.random.default_rng(1)
+    kinds = np.arange(60)[:, None] % 4 == np.arange(24) % 4
+    fill((random.random((60, 24)) < np.where(kinds, 0.8, 0.1)) * 1.0)
+    run("trainer", "once", **environment | {"ITEM_MODEL": "auto", "USER_MODEL": "none"})
+    report = served_report(store, keyspace)
+    assert report is not None
+    assert report.selection is not None
+    tried = [one.values["item_model"] for one in report.selection.found.tried]
+    assert {"cosine", "ease", "jaccard"} == set(tried)
+
+    run("trainer", "once", **environment | {"ITEM_MODEL": "jaccard", "JACCARD_SHRINKAGE": "2"})
+    report = served_report(store, keyspace)
+    assert report is not None
+    assert report.settings["jaccard"] == {"shrinkage": 2}
+    stored = store.get(keyspace.model_similar(report.generation, "100"))
+    assert msgspec.json.decode(str(stored), type=SimilarList).model == "jaccard"
+
+
+def test_it_is_held_to_what_every_model_must_do(run: Run) -> None:
+    suite = Path(__file__).with_name("test_conformance.py")
+    assert " passed" in run("pytest", suite, "-k", "jaccard", "--confcutdir", suite.parent)

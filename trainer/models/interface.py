@@ -1,0 +1,101 @@
+"""What a model is, and what its file says of it besides: its entry in `trainer.models.MODELS`.
+
+A model is pure and has a frozen configuration that checks itself. It is fitted to one matrix and
+then ranks it block by block, so that no result is ever whole in memory.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+from pydantic import BaseModel
+
+from trainer.counts.matrices import Matrix
+from trainer.models.ranking import Ranking
+
+Values = dict[str, Any]
+"""Some of the trainer's settings, by their names in the environment, in small letters."""
+
+
+class Ranker(Protocol):
+    """A fitted model."""
+
+    @property
+    def n_rows(self) -> int:
+        """How many lists it makes."""
+        ...
+
+    def rank(self, start: int, stop: int) -> Ranking:
+        """Return the lists of rows `start <= row < stop`, independent of the blocks."""
+        ...
+
+
+class Model(Protocol):
+    """Turns a matrix into ranked lists of its columns."""
+
+    @property
+    def name(self) -> str:
+        """As clients see it with a list."""
+        ...
+
+    def fit(self, matrix: Matrix) -> Ranker:
+        """Return a ranker; its docstring says which matrix it takes and what its rows are."""
+        ...
+
+
+class Range(NamedTuple):
+    """Where `tune` searches a setting, ends included."""
+
+    low: float
+    high: float
+    log: bool = False
+    """a factor counts as much anywhere"""
+    whole: bool = False
+    """whole numbers only"""
+
+
+class Search(Protocol):
+    """What `auto` has tried so far. A candidate is a handful of settings, and the first is best."""
+
+    @property
+    def best(self) -> Values:
+        """The best candidate of all models."""
+        ...
+
+    def best_of(self, model: str) -> Values:
+        """Return the best candidate of an item model that was tried before."""
+        ...
+
+    def measure(self, model: str, values: Values) -> None:
+        """Try an item model with some settings."""
+        ...
+
+    def vary(self, name: str, alternatives: Iterable[float]) -> None:
+        """Try the best candidate of all with one setting changed."""
+        ...
+
+    @property
+    def half_lives(self) -> list[float]:
+        """Those that are worth a try, in days; none where all events are of one time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model as everything else knows it."""
+
+    model: Callable[..., Model]
+    """makes it from its configuration, an item model from a list's length, too"""
+    config: type[BaseModel]
+    """becomes a part of the trainer's settings, under the model's name"""
+    of: Literal["items", "users", "everybody"]
+    """whose lists it makes: its rows. It is fitted to G, to the affinities, or to G"""
+    space: Mapping[str, Range]
+    """what `tune` searches of its configuration, by field"""
+    candidates: Callable[[Search], None] | None = None
+    """tries what `auto` should, of an item model; models are asked in their order in `MODELS`"""
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether there is anything to search; of item models at least how users are counted."""
+        return self.of == "items" or bool(self.space)
