@@ -149,8 +149,8 @@ build/%/.ready: requirements-%.lock $(READY)
 	$(UV) $(LOCKED) requirements-$*.lock
 	@touch $@
 
-evaluation: build/dvc/.ready # repeat the changed stages of the evaluation in trainer/evaluation/versions, by DVC
-	@cd trainer/evaluation/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath build/dvc)/bin/dvc repro
+evaluation: build/dvc/.ready # repeat the changed stages of the evaluation in trainer/versions, by DVC
+	@cd trainer/versions && PATH=$(abspath $(BIN)):$$PATH $(abspath build/dvc)/bin/dvc repro
 
 compose-check: $(READY) # test docker-compose.yml on the engine of DOCKER_HOST: scaling, faults, down and up; needs Docker
 	@$(BIN)/python -m infra.compose_check

@@ -20,8 +20,8 @@ from scipy.sparse import csr_array, save_npz
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.environments import pinned_version, python_of
 from infra.local.paths import PROJECT
-from trainer.evaluation.holdout import Holdout
-from trainer.evaluation.recommending import NONE, Recommended
+from trainer.judging.holdout import Holdout
+from trainer.judging.recommending import NONE, Recommended
 from trainer.models.interface import Values
 from trainer.tuning.space import Space
 from trainer.tuning.tunable import Tunable

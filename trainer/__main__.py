@@ -20,8 +20,8 @@ from trainer.commands.tune import tune
 from trainer.counts.pipelines import CorruptValueError
 from trainer.experiments.rules import RulesError
 from trainer.experiments.variants import VariantsError
-from trainer.lock import LEASE_S
-from trainer.runs import Runs
+from trainer.run.lock import LEASE_S
+from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.source import SourceError
 

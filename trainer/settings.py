@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from contracts.fold_in import ITEMS_MOST, FoldIn
@@ -13,7 +13,6 @@ from trainer.models import ITEM_MODELS, MODELS, Model, settings_part
 from trainer.models.neighbors import NEIGHBORS
 from trainer.quality.settings import QualityConfig
 from trainer.settings_file import SettingsFileSource
-from trainer.tuning.auto_config import AutoConfig
 
 AUTO = "auto"
 
@@ -28,6 +27,21 @@ else:
     )
     """With a part for each model: its configuration, `TrainerSettings.config` returns it."""
     ItemModel = Literal[(*ITEM_MODELS, AUTO)]
+
+
+class AutoConfig(BaseModel):
+    """What counts besides accuracy."""
+
+    model_config = ConfigDict(frozen=True)
+
+    accuracy_given_up: float = Field(
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="share of the best accuracy that `auto` may give up for coverage: of the "
+        "candidates above it, the one whose lists show most of the catalog is "
+        "chosen. The default is about the effect of chance",
+    )
 
 
 class TrainerSettings(_SettingsOfModels):

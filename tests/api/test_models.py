@@ -18,8 +18,9 @@ from contracts.keyspace import Keyspace
 from contracts.pointer import REPLACE_SCRIPT, promoted
 from runtime.redis.stores import connect
 from trainer.generations.decisions import note, read_decisions, read_report
-from trainer.generations.report import Checked, Data, HeldOut, Inputs, Lists, Report, Selection
-from trainer.tuning.found import Found
+from trainer.generations.report import Data, Inputs, Lists, Report, Selection
+from trainer.judging.found import Found, HeldOut
+from trainer.quality.checking import Checked
 
 from .conftest import Filled, Serve
 

@@ -15,10 +15,11 @@ from benchmarks.harness.contender import ContenderError
 from benchmarks.implicit import Implicit, TunableImplicit
 from benchmarks.models import AsItComes, leads, report
 from tests.trainer.evaluation.made import holdout_of
-from trainer.evaluation.holdout import Holdout, LeftOut
 from trainer.evaluation.measuring import measure
-from trainer.evaluation.recommending import NONE, Recommended
+from trainer.evaluation.preparing import LeftOut
 from trainer.evaluation.result import Data, Evaluation, OfModel
+from trainer.judging.holdout import Holdout
+from trainer.judging.recommending import NONE, Recommended
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.tuning.run import Tuned

@@ -40,7 +40,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     ALL: """\
 [Redis](redis.md) has the forms of `REDIS_URL`. The archive reads it and `NAMESPACE`, but does not
 use them: tables belong to topics.""",
-    SEVERAL: "Commands of `infra` and training on [Spark](spark.md) also read some of them.",
+    SEVERAL: "Commands of `operations` and training on [Spark](spark.md) also read some of them.",
     "workers": """\
 A worker refuses to start if settings such as `AFFINITY` differ from those that the data in Redis
 was written with.""",

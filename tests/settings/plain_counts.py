@@ -6,8 +6,8 @@ import numpy as np
 
 from tests.settings.plain_histories import DAY_MS, Counts, History
 from tests.settings.plain_lists import latest
+from trainer.selection.auto import SAMPLE_USERS
 from trainer.settings import TrainerSettings
-from trainer.tuning.auto_config import SAMPLE_USERS
 
 
 def counts_used(

@@ -4,8 +4,8 @@ from tests.settings.rows import Row
 from tests.settings.seen_answers import RECOMMENDED, SIMILAR, in_force, served_report
 from tests.settings.stack import Stack
 from tests.settings.world import ITEMS, STRANGER
+from trainer.judging.found import Found
 from trainer.settings_file import changed
-from trainer.tuning.found import Found
 
 
 def as_chosen(stack: Stack, row: Row) -> None:

@@ -35,7 +35,7 @@ def keyspace(namespace: str) -> Keyspace:
 
 @pytest.fixture
 def settings(store_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch) -> TrainerSettings:
-    monkeypatch.setattr("trainer.runs.LEASE_S", PATIENCE_S)
+    monkeypatch.setattr("trainer.run.runs.LEASE_S", PATIENCE_S)
     return TrainerSettings(
         redis_url=store_url,
         namespace=namespace,

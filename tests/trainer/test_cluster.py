@@ -23,7 +23,7 @@ from trainer.counts import hashes
 from trainer.counts.gram import read_gram
 from trainer.counts.histories import read_user_items
 from trainer.generations.publication import read_current
-from trainer.runs import Runs
+from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages
 

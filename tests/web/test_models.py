@@ -15,8 +15,9 @@ from playwright.async_api import Page, expect
 from contracts.decisions import Decision, Standing
 from contracts.generations import Canary, Current, Experiment, Served
 from trainer.generations.decisions import note, note_standing, read_decisions
-from trainer.generations.report import Checked, Data, HeldOut, Inputs, Lists, Report, Selection
-from trainer.tuning.found import Found
+from trainer.generations.report import Data, Inputs, Lists, Report, Selection
+from trainer.judging.found import Found, HeldOut
+from trainer.quality.checking import Checked
 
 from .accessible import assert_accessible, assert_fits
 from .seeds import give

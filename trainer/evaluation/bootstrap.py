@@ -6,9 +6,7 @@ from typing import Final
 import numpy as np
 
 from contracts.messages import Floats, Ints
-from trainer.evaluation.judged import Judged
-from trainer.evaluation.metrics.coverage import coverage
-from trainer.evaluation.metrics.personalization import personalization
+from trainer.judging.metrics import Judged, coverage, personalization
 
 REPLICATES: Final = 1_000
 CONFIDENCE: Final = 0.95

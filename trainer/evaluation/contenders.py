@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.evaluation.holdout import Holdout
-from trainer.evaluation.recommending import (
+from trainer.judging.holdout import Holdout
+from trainer.judging.recommending import (
     Recommended,
     from_item_lists,
     from_popular,
@@ -13,10 +13,10 @@ from trainer.evaluation.recommending import (
     row_blocks,
 )
 from trainer.models import MODELS, USER_KNN
+from trainer.selection.auto import find
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import Stages
-from trainer.tuning.auto import find
 
 
 @dataclass(frozen=True, slots=True)

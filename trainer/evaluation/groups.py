@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 
 from contracts.messages import Floats, Ints
-from trainer.evaluation.holdout import Holdout
-from trainer.evaluation.judged import Judged
+from trainer.judging.holdout import Holdout
+from trainer.judging.metrics import Judged
 
 ACTIVITY_QUANTILES: Final = (0, 0.25, 0.5, 0.75, 1)
 """A quarter of the users in each group, where as many of them have different numbers of items."""

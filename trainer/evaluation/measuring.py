@@ -6,10 +6,10 @@ import msgspec
 
 from trainer.evaluation.bootstrap import intervals, point_values
 from trainer.evaluation.groups import ActivityGroup, PopularityGroup, by_activity, by_popularity
-from trainer.evaluation.holdout import Holdout
-from trainer.evaluation.judged import judge
 from trainer.evaluation.metrics import NAMES, OF_A_LIST
-from trainer.evaluation.recommending import Recommended
+from trainer.judging.holdout import Holdout
+from trainer.judging.metrics import judge
+from trainer.judging.recommending import Recommended
 
 
 class NobodyError(ValueError):

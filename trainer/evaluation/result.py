@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from trainer.evaluation.holdout import LeftOut, Prepared
 from trainer.evaluation.measuring import Measured
+from trainer.evaluation.preparing import LeftOut, Prepared
 
 
 class Data(msgspec.Struct, frozen=True):

@@ -8,12 +8,12 @@ import pandas as pd
 from rich.progress import Progress
 
 from trainer.evaluation.contenders import contender
-from trainer.evaluation.holdout import Prepared, prepare
 from trainer.evaluation.measuring import measure
+from trainer.evaluation.preparing import Prepared, prepare
 from trainer.evaluation.question import Question
-from trainer.evaluation.recommending import NONE, Recommended
 from trainer.evaluation.result import Evaluation, OfModel, data_of
 from trainer.evaluation.worker import WorkerRules
+from trainer.judging.recommending import NONE, Recommended
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages, shown
 

@@ -13,7 +13,7 @@ from trainer.counts.pipelines import ask_each
 from trainer.generations.decisions import read_report
 from trainer.generations.publication import read_current
 from trainer.generations.report import Inputs, Position, Report
-from trainer.quality.popularity import Popularity
+from trainer.quality.figures import Popularity
 from trainer.settings import TrainerSettings
 
 _popular = msgspec.json.Decoder(PopularList)

@@ -1,14 +1,14 @@
 """What a generation was made from, and how: the JSON at `model:<generation>:report`. Pure."""
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from contracts.decisions import Decision
 from contracts.generations import DEFAULT_VARIANT
-from trainer.tuning.found import Found
+from trainer.judging.found import Found, HeldOut
+from trainer.quality.checking import Checked
 
-Level = Literal["hard", "soft"]
 Position = tuple[int, int] | None
 """Incarnation and next offset of a partition; None where nothing was folded yet"""
 
@@ -76,35 +76,6 @@ class Selection(msgspec.Struct, frozen=True):
     """folded into histories"""
     users: int
     """whose histories were read"""
-
-
-class HeldOut(msgspec.Struct, frozen=True):
-    """How well the generation's settings predict what users did last, learned without that."""
-
-    users: int
-    """whose latest items were held out"""
-    ndcg: float
-    """nDCG@10, mean over these users"""
-    low: float
-    """of the 95 % interval, by the users"""
-    high: float
-    coverage: float
-    personalization: float
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """A rule of `trainer.quality`, and what it found."""
-
-    rule: str
-    level: Level
-    """a broken hard rule stops publication, a soft one is only logged"""
-    holds: bool
-    value: float
-    limit: float
-    meaning: str
-    """what the value is, and where it may stand to the limit"""
-    items: list[int] = []
-    """some that break it"""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Writes one generation: fits its models, then ranks and writes their lists block by block.
 
 No result is ever whole in memory. Publishing the generation is up to
-`trainer.generations.placing`.
+`trainer.run.placing`.
 """
 
 from collections.abc import Callable, Sequence

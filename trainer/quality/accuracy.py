@@ -5,7 +5,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from trainer.generations.report import Checked, HeldOut, Report
+from trainer.judging.found import HeldOut
+from trainer.quality.checking import Checked
 
 RULE: Final = "ndcg_kept"
 MEANING: Final = "nDCG of the hold-out, for one of the served generation; at least the limit"
@@ -28,7 +29,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 def check_accuracy(
     now: HeldOut | None,
-    served: Report | None,
+    before: HeldOut | None,
     refused: Refusal | None,
     at: datetime,
 ) -> list[Checked]:
@@ -39,11 +40,10 @@ def check_accuracy(
 
     Args:
         now: how well the new generation predicts.
-        served: the report of the one that is served.
+        before: how well the served one does; None if it is unknown, or nothing is served.
         refused: since when and why its variant is refused, None if it is not.
         at: the time.
     """
-    before = served.held_out if served else None
     if now is None or before is None or not before.ndcg:
         return []
     since = refused.since if refused and refused.rule == RULE else None

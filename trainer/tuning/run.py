@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from rich.progress import Progress
 
 from contracts.messages import Floats
-from trainer.evaluation.holdout import Holdout, Prepared, prepare
-from trainer.evaluation.judged import judge
 from trainer.evaluation.measuring import measure
-from trainer.evaluation.metrics.ndcg import ndcg
+from trainer.evaluation.preparing import Prepared, prepare
 from trainer.evaluation.question import Question
 from trainer.evaluation.result import Evaluation, OfModel, data_of
 from trainer.evaluation.worker import WorkerRules
+from trainer.judging.holdout import Holdout
+from trainer.judging.metrics import judge, ndcg
 from trainer.models import ITEM_MODELS, USER_KNN
 from trainer.models.interface import Values
 from trainer.stages import Stages, shown

@@ -18,9 +18,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
-from trainer.evaluation.holdout import Holdout
-from trainer.evaluation.judged import judge
-from trainer.evaluation.metrics.ndcg import ndcg
+from trainer.judging.holdout import Holdout
+from trainer.judging.metrics import judge, ndcg
 from trainer.models.interface import Values
 from trainer.tuning.tunable import Tunable
 

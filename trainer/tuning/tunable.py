@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from rich.progress import Progress
 
 from trainer.evaluation.contenders import contender
-from trainer.evaluation.holdout import Holdout
-from trainer.evaluation.recommending import Recommended
+from trainer.judging.holdout import Holdout
+from trainer.judging.recommending import Recommended
 from trainer.models import MODELS
 from trainer.models.interface import Values
 from trainer.settings import TrainerSettings

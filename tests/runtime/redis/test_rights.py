@@ -14,7 +14,7 @@ from tests.integration.conftest import eventually
 from tests.integration.watched import watched
 from tests.runtime.redis.guarded import Guarded, rules
 from tests.runtime.redis.programs import NAMESPACE, Programs
-from trainer.lock import held
+from trainer.run.lock import held
 
 pytestmark = [pytest.mark.integration, pytest.mark.proof]
 

@@ -11,8 +11,8 @@ from contracts.affinities import DAY_MS, DECAY_STARTS_MS
 from contracts.messages import EVENT_TYPES
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import Histories
-from trainer.evaluation.holdout import Holdout
 from trainer.evaluation.interactions import Interactions
+from trainer.judging.holdout import Holdout
 
 TRADE = EVENT_TYPES.index("trade")
 

@@ -10,10 +10,11 @@ from scipy.sparse import csr_array
 
 from trainer.evaluation.contenders import contender
 from trainer.evaluation.files import read_interactions
-from trainer.evaluation.holdout import Holdout, prepare
-from trainer.evaluation.recommending import NONE
+from trainer.evaluation.preparing import prepare
 from trainer.evaluation.splits import temporal
 from trainer.evaluation.worker import WorkerRules
+from trainer.judging.holdout import Holdout
+from trainer.judging.recommending import NONE
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from trainer.__main__ import app
 from trainer.evaluation.contenders import contender
 from trainer.evaluation.files import read_interactions
-from trainer.evaluation.holdout import prepare
 from trainer.evaluation.measuring import measure
 from trainer.evaluation.metrics import NAMES
+from trainer.evaluation.preparing import prepare
 from trainer.evaluation.splits import temporal
 from trainer.evaluation.worker import WorkerRules
 from trainer.models import ITEM_MODELS, MODELS

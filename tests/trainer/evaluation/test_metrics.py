@@ -10,10 +10,10 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.bootstrap import intervals, lead, point_values
-from trainer.evaluation.holdout import Holdout
-from trainer.evaluation.judged import Judged, judge
 from trainer.evaluation.metrics import NAMES, OF_A_LIST
-from trainer.evaluation.recommending import NONE, Recommended
+from trainer.judging.holdout import Holdout
+from trainer.judging.metrics import Judged, judge
+from trainer.judging.recommending import NONE, Recommended
 
 N = 10
 TREC = {

@@ -22,7 +22,7 @@ from runtime.redis.stores import Store
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from trainer.experiments import clicks as clicks_module
-from trainer.experiments.holdout import Had, Lists, Since, accuracy_of
+from trainer.experiments.behavior import Had, Lists, Since, accuracy_of
 from trainer.experiments.rules import CanaryRules
 from trainer.experiments.trial import Trial
 from trainer.experiments.verdict import Clicked, Clicks, judge

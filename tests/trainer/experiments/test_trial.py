@@ -21,11 +21,11 @@ from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.redis.stores import Store
 from tests.trainer.conftest import PARTITIONS
-from trainer import runs as runs_module
 from trainer.experiments import clicks
 from trainer.generations.decisions import read_decisions, read_report, read_standing
 from trainer.generations.publication import change_current, read_current
-from trainer.runs import Runs
+from trainer.run import runs as runs_module
+from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 
 Fill = Callable[..., npt.NDArray[np.float64]]

@@ -18,11 +18,11 @@ from contracts.topics import INTERACTIONS
 from runtime.redis.stores import Store
 from trainer.experiments import variants as experiments
 from trainer.experiments.variants import VariantsError, parse_weights, read_variants
-from trainer.generations.placing import Placing
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report
 from trainer.models import ITEM_MODELS
-from trainer.runs import Runs
+from trainer.run.placing import Placing
+from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import StoppedError

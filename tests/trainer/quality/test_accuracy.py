@@ -20,7 +20,8 @@ from contracts.topics import INTERACTIONS
 from runtime.redis.stores import Store
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
-from trainer.generations.report import Data, HeldOut, Inputs, Lists, Report
+from trainer.generations.report import Report
+from trainer.judging.found import HeldOut
 from trainer.quality.accuracy import (
     KEPT_AGAIN,
     KEPT_MIN,
@@ -29,7 +30,7 @@ from trainer.quality.accuracy import (
     Refusal,
     check_accuracy,
 )
-from trainer.runs import Runs
+from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 
@@ -42,26 +43,12 @@ def held_out(ndcg: float, half_width: float = NARROW) -> HeldOut:
     return HeldOut(500, ndcg, ndcg - half_width, ndcg + half_width, 0.5, 0.9)
 
 
-def serving(held_out: HeldOut | None) -> Report:
-    return Report(
-        generation="g1",
-        fence=1,
-        started=NOW.isoformat(),
-        finished=NOW.isoformat(),
-        inputs=Inputs({}, {}),
-        data=Data(1, 1, 1, 1, 1, 1),
-        lists=Lists(1, 1, 1, 1, 1),
-        seconds={},
-        held_out=held_out,
-    )
-
-
 def refusal(rule: str = RULE, hours_ago: float = 1) -> Refusal:
     return Refusal(NOW - timedelta(hours=hours_ago), rule)
 
 
 def passes(ndcg: float, refused: Refusal | None = None, half_width: float = NARROW) -> bool:
-    (rule,) = check_accuracy(held_out(ndcg, half_width), serving(held_out(0.4)), refused, NOW)
+    (rule,) = check_accuracy(held_out(ndcg, half_width), held_out(0.4), refused, NOW)
     assert rule.value == pytest.approx(ndcg / 0.4)
     assert rule.level == "hard"
     return rule.holds
@@ -102,13 +89,8 @@ def test_a_refusal_of_hours_ends() -> None:
 
 
 def test_nothing_can_be_said_where_one_of_the_two_was_not_measured() -> None:
-    for now, served in (
-        (None, serving(held_out(0.4))),
-        (held_out(0.4), serving(None)),
-        (held_out(0.4), None),
-        (held_out(0.4), serving(held_out(0))),
-    ):
-        assert check_accuracy(now, served, None, NOW) == []
+    for now, before in ((None, held_out(0.4)), (held_out(0.4), None), (held_out(0.4), held_out(0))):
+        assert check_accuracy(now, before, None, NOW) == []
 
 
 def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from trainer.counts.matrices import Gram
-from trainer.quality.popularity import Popularity, popularity_shift
+from trainer.quality.figures import Popularity, popularity_shift
 
 
 def gram_of(own: dict[int, float]) -> Gram:

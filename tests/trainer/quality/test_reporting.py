@@ -3,8 +3,8 @@
 from prometheus_client import REGISTRY
 
 from contracts.generations import DEFAULT_VARIANT
-from trainer.generations.report import Checked, Level
-from trainer.quality.reporting import report_rules
+from trainer.quality.checking import Checked, Level
+from trainer.quality.gate import report_rules
 
 
 def rule(level: Level, *, holds: bool) -> Checked:

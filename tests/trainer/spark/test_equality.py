@@ -26,7 +26,7 @@ from tests.trainer.spark.logs import Record, archive, folded
 from tests.trainer.spark.streamed import PARTITIONS, note_topics, put
 from trainer.generations.publication import read_current
 from trainer.generations.report import FromArchive, Report
-from trainer.runs import Runs
+from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.source import RedisSource, SourceError
 from trainer.spark.snapshot import read_snapshot

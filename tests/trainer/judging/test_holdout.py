@@ -1,0 +1,171 @@
+"""Of histories as they stand in Redis, what users did last is held out, and nothing of it left."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from contracts.affinities import DAY_MS
+from contracts.fold_in import FoldIn
+from contracts.messages import Floats
+from tests.oracles.gram import gram_matrix
+from trainer.counts.derived import CountsConfig, Histories
+from trainer.judging.holdout import COMING_BACK, HELD_OUT, LEAST_ITEMS, folded, hold_out
+
+N_ITEMS = 10
+
+
+def random_histories(
+    seed: int, users: int = 12, *, come_back: bool = True
+) -> tuple[Histories, Floats]:
+    """Return histories of 0 to 10 items, and their affinities with users' scales.
+
+    Times are few and of all users, or those of each user are hours of a day of its own.
+    """
+    random = np.random.default_rng(seed)
+    had = random.random((users, N_ITEMS)) < random.random((users, 1))
+    affinities = csr_array(np.where(had, random.choice([1.0, 0.5, 3.25], had.shape), 0))
+    scales = np.repeat(random.choice([1.0, 0.25], users), np.diff(affinities.indptr))
+    ts_ms = random.integers(0, 5, affinities.nnz) * DAY_MS
+    if not come_back:
+        days = np.repeat(np.arange(users), np.diff(affinities.indptr))
+        ts_ms = days * DAY_MS + ts_ms // 24
+    return Histories(affinities, ts_ms), affinities.data * scales
+
+
+def of_user(histories: Histories, user: int) -> list[tuple[int, int, float]]:
+    """Return time, item and affinity of what a user has."""
+    found = histories.affinities
+    entries = range(found.indptr[user], found.indptr[user + 1])
+    return [(int(histories.ts_ms[e]), int(found.indices[e]), float(found.data[e])) for e in entries]
+
+
+def as_stored(histories: Histories, stored: Floats) -> np.ndarray:
+    found = histories.affinities
+    return csr_array((stored, found.indices, found.indptr), found.shape).toarray()
+
+
+@given(
+    seed=st.integers(0, 999),
+    users_most=st.integers(1, 14),
+    draw=st.integers(0, 3),
+    regularity=st.sampled_from(["come back", "come and go"]),
+)
+def test_nothing_of_what_is_held_out_is_left_in_histories_or_counts(
+    seed: int, users_most: int, draw: int, regularity: str
+) -> None:
+    histories, stored = random_histories(seed, come_back=regularity == "come back")
+    whole = as_stored(histories, stored)
+    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), users_most, draw)
+    test, rest = made.test.toarray() > 0, made.histories.affinities.toarray()
+    had = histories.affinities.toarray()
+    assert not (test & (rest > 0)).any()
+    assert (had[test] > 0).all()
+    assert (rest == np.where(rest > 0, had, 0)).all()
+    left = np.where(rest > 0, whole, 0)
+    assert (as_stored(made.histories, made.stored) == left).all()
+    # Numbers of few binary digits add up exactly.
+    assert (made.streamed.toarray() == gram_matrix(left)).all()
+    assert made.streamed.nnz == np.count_nonzero(gram_matrix(left))
+
+
+@given(seed=st.integers(0, 999), users_most=st.integers(1, 14))
+def test_of_users_who_come_back_what_all_did_after_a_moment_is_held_out(
+    seed: int, users_most: int
+) -> None:
+    histories, stored = random_histories(seed)
+    whole = as_stored(histories, stored)
+    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), users_most, 0)
+    assume(histories.affinities.nnz)
+    moment = np.sort(histories.ts_ms)[int((histories.affinities.nnz - 1) * (1 - HELD_OUT))]
+    users = range(len(whole))
+    before, after = (
+        [
+            {item for ts, item, _ in of_user(histories, user) if (ts <= moment) == is_before}
+            for user in users
+        ]
+        for is_before in (True, False)
+    )
+    both = [user for user in users if before[user] and after[user]]
+    able = np.flatnonzero(histories.degrees >= LEAST_ITEMS)
+    assume(len(both) >= COMING_BACK * max(len(able), 1))
+    assert sum(map(len, after)) <= HELD_OUT * histories.affinities.nnz + 1
+    assert len(made.judged) == min(users_most, len(both))
+    for user in users:
+        assert {item for _, item, _ in of_user(made.histories, user)} == before[user]
+        asked_for = set(np.flatnonzero(made.test.toarray()[user]).tolist())
+        assert asked_for == (after[user] if user in made.judged else set())
+        assert user in both or user not in made.judged
+
+
+@given(seed=st.integers(0, 999), users_most=st.integers(1, 14))
+def test_where_users_come_and_go_it_is_the_latest_quarter_of_as_many_as_asked_for(
+    seed: int, users_most: int
+) -> None:
+    histories, stored = random_histories(seed, users=30, come_back=False)
+    whole = as_stored(histories, stored)
+    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), users_most, 0)
+    able = np.flatnonzero(histories.degrees >= LEAST_ITEMS)
+    assert len(made.judged) == min(users_most, len(able))
+    assert set(made.judged.tolist()) <= set(able.tolist())
+    assert made.histories.affinities.nnz + made.test.nnz == histories.affinities.nnz
+    for user in made.judged.tolist():
+        had = of_user(histories, user)
+        latest = sorted(had, key=lambda entry: (-entry[0], entry[1]))[: round(len(had) / 4)]
+        assert latest
+        assert np.flatnonzero(made.test.toarray()[user]).tolist() == sorted(i for _, i, _ in latest)
+
+
+def test_without_users_nothing_is_held_out() -> None:
+    nobody = Histories(csr_array((0, 3)), np.empty(0, np.int64))
+    made = hold_out(nobody, np.empty(0), csr_array(np.eye(3)), 5, 0)
+    assert len(made.judged) == 0
+    assert (made.streamed.toarray() == np.eye(3)).all()
+
+
+def test_a_seed_draws_the_same_users_again_and_another_one_others() -> None:
+    histories, stored = random_histories(0, users=200)
+    whole = as_stored(histories, stored)
+    gram = csr_array(gram_matrix(whole))
+    one, again, other = (
+        hold_out(histories, stored, gram, 20, seed).judged.tolist() for seed in (1, 1, 2)
+    )
+    assert one == again != other
+
+
+@given(
+    seed=st.integers(0, 999),
+    items=st.integers(1, 12),
+    half_life_days=st.sampled_from([0, 0.5, 3]),
+    random=st.randoms(),
+)
+def test_what_is_folded_in_is_what_the_contract_says_of_each_user(
+    seed: int, items: int, half_life_days: float, random: np.random.RandomState
+) -> None:
+    histories, _ = random_histories(seed)
+    users = list(range(12))
+    random.shuffle(users)
+    users = users[:7]
+    fold_in = FoldIn(items, half_life_days)
+    found = folded(histories, np.array(users), fold_in)
+    expected = np.zeros((len(users), N_ITEMS))
+    for row, user in enumerate(users):
+        had = sorted(of_user(histories, user), key=lambda entry: (-entry[0], entry[1]))
+        latest = had[0][0] if had else 0
+        for ts_ms, item, affinity in had[:items]:
+            age = np.array([latest - ts_ms])
+            expected[row, item] = fold_in.weights(np.array([affinity]), age)[0]
+    assert found.toarray() == pytest.approx(expected, rel=1e-12)
+    assert found.nnz == np.count_nonzero(expected)
+
+
+def test_counts_that_are_weighed_otherwise_have_nothing_of_what_is_held_out() -> None:
+    histories, stored = random_histories(1, users=60)
+    whole = as_stored(histories, stored)
+    made = hold_out(histories, stored, csr_array(gram_matrix(whole)), 60, 0)
+    config = CountsConfig(user_weight_exponent=0.5)
+    left = made.histories.affinities.toarray()
+    scaled = left / np.sqrt(np.maximum((left > 0).sum(axis=1), 1))[:, np.newaxis]
+    assert made.gram(config).toarray() == pytest.approx(gram_matrix(scaled))
+    assert made.gram(CountsConfig()) is made.streamed

@@ -1,0 +1,112 @@
+"""What is measured is what is served: the lists are those that the API makes."""
+
+from collections import Counter
+
+import msgspec
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from api.recommendations.choosing import Wish, folded_items, from_history
+from api.recommendations.lists import GenerationLists
+from contracts.affinities import DAY_MS
+from contracts.fold_in import FoldIn
+from contracts.generations import Neighbor, SimilarList
+from contracts.keyspace import HistoryEntry
+from contracts.messages import EVENT_TYPES
+from tests.trainer.evaluation.made import holdout_of
+from trainer.evaluation.interactions import Interactions, Split
+from trainer.evaluation.preparing import prepare
+from trainer.evaluation.worker import WorkerRules
+from trainer.judging.recommending import (
+    NONE,
+    Recommended,
+    from_item_lists,
+    from_popular,
+    from_user_lists,
+)
+
+WHOLE = FoldIn()
+
+
+def lists_in(recommended: Recommended) -> list[list[int]]:
+    return [[i for i in items if i != NONE] for items in recommended.items.tolist()]
+
+
+def random_events(random: np.random.Generator, users: int, items: int, n: int) -> Interactions:
+    return Interactions(
+        ts_ms=random.integers(0, 50, n) * DAY_MS,
+        users=np.array([f"u{u}" for u in random.integers(0, users, n)], object),
+        items=random.integers(0, items, n),
+        events=random.integers(0, len(EVENT_TYPES), n),
+        values=np.full(n, np.nan),
+    )
+
+
+def of_the_api(
+    history: dict[int, HistoryEntry],
+    scores: np.ndarray,
+    items: np.ndarray,
+    fold_in: FoldIn,
+    n: int,
+) -> tuple[list[int], list[float]]:
+    """What the API's own code recommends a user with this history, from the same lists."""
+    lists, rows = GenerationLists(), {}
+    for i, item in enumerate(items.tolist()):
+        order = np.argsort(-scores[i], kind="stable")
+        neighbors = [Neighbor(str(items[j]), float(scores[i, j]), 1) for j in order if scores[i, j]]
+        rows[item] = lists.add(item, msgspec.json.encode(SimilarList("cosine", neighbors)))
+    wish = Wish(n, frozenset(), include_seen=False)
+    of_items = {item: rows[item] for item in folded_items(history, fold_in)}
+    chosen = from_history(history, of_items, lists, wish, fold_in)
+    return [r.instrument_id for r in chosen.items], [r.score for r in chosen.items]
+
+
+@pytest.mark.parametrize("fold_in", [WHOLE, FoldIn(5), FoldIn(half_life_days=7), FoldIn(20, 3)])
+@pytest.mark.parametrize("seed", range(3))
+def test_folding_in_is_that_of_the_api(seed: int, fold_in: FoldIn) -> None:
+    random = np.random.default_rng(seed)
+    train = random_events(random, users=12, items=90, n=900)
+    test = random_events(random, users=12, items=90, n=200)
+    prepared = prepare(Split(train, test), WorkerRules(affinity="weighted", half_life_days=30))
+    n_items = len(prepared.items)
+    # Some items speak against others.
+    scores = (random.random((n_items, n_items)) - 0.3) * (random.random((n_items, n_items)) < 0.3)
+    np.fill_diagonal(scores, 0)
+    found = from_item_lists(prepared.holdout, csr_array(scores), fold_in, 10)
+    histories = prepared.holdout.histories
+    assert (histories.degrees > 20).any()
+    assert max(Counter(histories.ts_ms.tolist()).values()) > 1
+    for place, row in enumerate(found.users.tolist()):
+        start, stop = histories.affinities.indptr[row : row + 2]
+        entries = zip(
+            prepared.items[histories.affinities.indices[start:stop]].tolist(),
+            histories.affinities.data[start:stop].tolist(),
+            histories.ts_ms[start:stop].tolist(),
+            strict=True,
+        )
+        history = {item: HistoryEntry(r=r, t=t) for item, r, t in entries}
+        expected = of_the_api(history, scores, prepared.items, fold_in, 10)
+        assert prepared.items[lists_in(found)[place]].tolist() == expected[0]
+        assert found.scores[place, : len(expected[1])] == pytest.approx(expected[1])
+
+
+def test_what_a_user_has_is_left_out_and_equal_scores_go_by_the_smaller_item() -> None:
+    case = holdout_of([[1, 0, 0, 0, 0]], [[0, 0, 0, 0, 1]])
+    lists = csr_array(np.array([[9, 1, 2, 2, 1.0]] + [[0.0] * 5] * 4))
+    found = from_item_lists(case, lists, WHOLE, 3)
+    assert lists_in(found) == [[2, 3, 1]]
+    assert found.scores.tolist() == [[2, 2, 1]]
+
+
+def test_only_users_with_something_to_be_found_get_a_list() -> None:
+    case = holdout_of([[1, 0], [0, 1], [1, 0]], [[0, 0], [1, 0], [0, 1]])
+    found = from_popular(case, csr_array(np.array([[2.0, 1.0]])), 2)
+    assert found.users.tolist() == [1, 2]
+    assert lists_in(found) == [[0], [1]]
+
+
+def test_a_user_s_own_list_is_taken_from_its_row() -> None:
+    case = holdout_of([[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [0, 0, 1]])
+    found = from_user_lists(case, csr_array(np.array([[0, 1.0, 2], [3, 0, 0]])), 2)
+    assert lists_in(found) == [[2, 1], [0]]

@@ -1,0 +1,330 @@
+"""Whole runs, on a real store."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+from prometheus_client import REGISTRY
+from sklearn.metrics.pairwise import cosine_similarity
+from structlog.testing import capture_logs
+
+from contracts.generations import DEFAULT_VARIANT, PopularList, Served, SimilarList, UserList
+from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
+from contracts.partitioning import instrument_partition, user_partition
+from contracts.topics import COOCCURRENCES, INTERACTIONS
+from infra.local.process import free_port
+from runtime.redis.stores import Store
+from runtime.topology import TopologyError
+from tests.oracles.gram import gram_matrix
+from tests.trainer.conftest import PARTITIONS
+from trainer.counts.pipelines import CorruptValueError
+from trainer.generations.publication import read_current
+from trainer.generations.report import Report
+from trainer.run import runs as runs_module
+from trainer.run.runs import Runs
+from trainer.settings import TrainerSettings
+from trainer.settings_file import changed
+
+Fill = Callable[..., npt.NDArray[np.float64]]
+T = TypeVar("T")
+
+
+def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:
+    return Runs(settings, threading.Event()).once(
+        only_if_changed=only_if_changed, wait_for_lock_s=0
+    )
+
+
+def served(store: Store, keyspace: Keyspace) -> Served:
+    current = read_current(store, keyspace)
+    assert current is not None
+    return current.variants[DEFAULT_VARIANT]
+
+
+def read(store: Store, key: str, of_type: type[T]) -> T:
+    return msgspec.json.decode(str(store.get(key)), type=of_type)
+
+
+@pytest.fixture
+def affinities(fill: Fill) -> npt.NDArray[np.float64]:
+    random = np.random.default_rng(0)
+    made = (random.random((50, 30)) < 0.2) * 1.0
+    made[:, 0], made[0, 1] = 0, 1  # nobody has item 100, u0 has something
+    return fill(made)
+
+
+def test_item_lists_are_the_best_of_scikit_learns_cosine(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    few = settings.model_copy(update={"neighbors_per_item": 5})
+    assert run(few) == "trained"
+    generation = served(store, keyspace).generation
+    similar = cosine_similarity(affinities.T) - np.eye(30)
+    counts = gram_matrix(affinities)
+    for i in range(1, 30):
+        found = read(store, keyspace.model_similar(generation, str(100 + i)), SimilarList)
+        assert found.model == "cosine"
+        columns = [int(neighbor.item) - 100 for neighbor in found.items]
+        scores = [neighbor.score for neighbor in found.items]
+        assert scores == pytest.approx(np.sort(similar[i])[::-1][:5], abs=1e-12)
+        assert scores == pytest.approx(similar[i, columns], abs=1e-12)
+        assert [neighbor.support for neighbor in found.items] == counts[i, columns].tolist()
+    assert not store.exists(keyspace.model_similar(generation, "100"))
+
+
+def test_user_lists_carry_the_offset_of_their_history_and_reasons_that_the_user_has(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    assert run(settings) == "trained"
+    generation = served(store, keyspace).generation
+    for u in range(50):
+        found = read(store, keyspace.model_user(generation, f"u{u}"), UserList)
+        has = {str(100 + i) for i in np.flatnonzero(affinities[u])}
+        assert (found.model, found.off) == ("user-knn", (0, 9))
+        assert found.items
+        for recommended in found.items:
+            assert recommended.item not in has
+            assert recommended.because
+            assert has.issuperset(recommended.because)
+
+
+def test_the_popular_list_counts_users(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    assert run(settings) == "trained"
+    found = read(store, keyspace.model_popular(served(store, keyspace).generation), PopularList)
+    had = affinities.sum(axis=0)
+    expected = sorted((-had[i], 100 + i) for i in np.flatnonzero(had))
+    assert [(-p.score, int(p.item)) for p in found.items] == expected
+
+
+def test_the_report_says_what_the_generation_was_made_from(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    assert run(settings) == "trained"
+    generation = served(store, keyspace).generation
+    report = read(store, keyspace.model_report(generation), Report)
+    counts = gram_matrix(affinities)
+    assert (report.generation, report.fence) == (generation, 1)
+    assert report.inputs.positions == {
+        "interactions": [(0, 10)] * 3,
+        "cooccurrences": [(0, 10)] * 3,
+    }
+    assert report.inputs.settings["neighbors_per_item"] == 200
+    assert report.inputs.settings == report.settings == settings.of_generation()
+    assert report.data.items == report.lists.similar == 29
+    assert report.data.users == report.lists.user == 50
+    assert report.data.pairs == np.count_nonzero(np.triu(counts, 1))
+    assert report.lists.similar_entries == 2 * report.data.pairs
+    assert report.data.affinities == affinities.sum()
+    assert report.data.items_of_one_user == (counts.diagonal() == 1).sum()
+    assert datetime.fromisoformat(report.started) <= datetime.fromisoformat(report.finished)
+    assert {"read counts", "rank item lists", "write user lists"} <= report.seconds.keys()
+
+
+def test_a_run_is_skipped_until_counts_histories_or_settings_change(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    assert [run(settings) for _ in range(3)] == ["trained", "unchanged", "unchanged"]
+    for topic in (INTERACTIONS, COOCCURRENCES):
+        store.hincrby(keyspace.position(topic, 2), "next", 1)
+        assert [run(settings) for _ in range(2)] == ["trained", "unchanged"]
+    store.hincrby(keyspace.position(INTERACTIONS, 0), "incarnation", 1)
+    assert [run(settings) for _ in range(2)] == ["trained", "unchanged"]
+    other = changed(settings, {"cosine_shrinkage": 3.0})
+    assert [run(other) for _ in range(2)] == ["trained", "unchanged"]
+    assert run(other, only_if_changed=False) == "trained"
+
+
+def test_a_report_of_another_version_counts_as_a_change(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    run(settings)
+    store.set(keyspace.model_report(served(store, keyspace).generation), '{"generation": 1}')
+    assert run(settings) == "trained"
+
+
+def test_nothing_is_published_before_anyone_has_anything(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
+) -> None:
+    fill(np.zeros((2, 2)))
+    assert run(settings) == "empty"
+    assert read_current(store, keyspace) is None
+
+
+def test_a_second_trainer_skips_while_another_runs(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    store.set(keyspace.model_lock(), "another", px=60_000)
+    assert run(settings) == "locked"
+    assert read_current(store, keyspace) is None
+
+
+class StopsAfter(threading.Event):
+    """Set after a number of looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def is_set(self) -> bool:
+        self._looks -= 1
+        return self._looks < 0
+
+
+@pytest.mark.parametrize("looks", range(4))
+def test_a_run_that_is_stopped_between_two_blocks_gives_up_its_generation_and_the_lock(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    affinities: npt.NDArray[np.float64],
+    looks: int,
+) -> None:
+    run(settings)
+    before = served(store, keyspace)
+    outcome = Runs(settings, StopsAfter(looks)).once(only_if_changed=False, wait_for_lock_s=0)
+    assert outcome == "stopped"
+    assert served(store, keyspace) == before
+    assert not store.exists(keyspace.model_lock())
+    for key in store.scan_iter(f"{keyspace.namespace}:model:*-2*"):
+        assert 0 < store.ttl(key) <= REPLACED_GENERATION_TTL_S
+
+
+def test_a_run_that_loses_its_lease_publishes_nothing(
+    store: Store,
+    keyspace: Keyspace,
+    settings: TrainerSettings,
+    affinities: npt.NDArray[np.float64],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Nobody renews it, and it is over before the first block is read.
+    monkeypatch.setattr("trainer.run.lock.RENEWALS_PER_LEASE", 1e-6)
+    monkeypatch.setattr("trainer.run.runs.LEASE_S", 0.001)
+    assert run(settings) == "failed"
+    current = read_current(store, keyspace)
+    assert current is None
+
+
+def test_a_run_without_redis_fails_after_some_tries_and_does_not_raise(
+    settings: TrainerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_module, "ATTEMPTS", 2)
+    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    assert run(away) == "failed"
+
+
+def test_topics_that_were_never_made_end_the_process(settings: TrainerSettings) -> None:
+    with pytest.raises(TopologyError, match=r"python -m operations\.topics"):
+        run(settings)
+
+
+def test_a_corrupt_value_is_left_out_counted_and_logged(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    row = keyspace.cooc(instrument_partition(103, PARTITIONS), 103)
+    history = keyspace.history(user_partition("u7", PARTITIONS), "u7")
+    store.hset(row, "7", "many")
+    store.hset(history, "105", "[]")
+    with capture_logs() as logs:
+        assert run(settings) == "trained"
+    generation = served(store, keyspace).generation
+    report = read(store, keyspace.model_report(generation), Report)
+    assert report.n_corrupt == len(report.corrupt) == 2
+    assert {problem.split(": ")[0] for problem in report.corrupt} == {row, history}
+    assert REGISTRY.get_sample_value("trainer_corrupt_values") == 2
+    logged = [log["problem"] for log in logs if log["log_level"] == "warning" and "problem" in log]
+    assert logged == report.corrupt
+    assert not store.exists(keyspace.model_user(generation, "u7"))
+    assert not store.exists(keyspace.model_similar(generation, "103"))
+    assert store.exists(keyspace.model_user(generation, "u8"))
+
+
+def test_too_many_corrupt_values_end_the_process(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    for u in range(20):
+        store.hset(keyspace.history(user_partition(f"u{u}", PARTITIONS), f"u{u}"), "105", "[]")
+    with pytest.raises(CorruptValueError, match="more of 50 keys"):
+        run(settings)
+    assert read_current(store, keyspace) is None
+    assert not store.exists(keyspace.model_lock())
+
+
+class Waits(threading.Event):
+    """Records the waits, runs a callback in each, and is set after some of them."""
+
+    def __init__(self, count: int, between: Callable[[int], object]) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._count, self._between = count, between
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is not None and timeout > 0.5:  # else the lock's or a try's
+            self.seconds.append(timeout)
+            self._between(len(self.seconds))
+            if len(self.seconds) == self._count:
+                self.set()
+        return self.is_set()
+
+
+def test_without_data_it_checks_often_then_ever_less_often(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
+) -> None:
+    fill(np.zeros((0, 0)))
+    counts = (np.random.default_rng(0).random((20, 10)) < 0.4) * 1.0
+    waits = Waits(7, lambda n: fill(counts) if n == 2 else None)
+
+    Runs(settings.model_copy(update={"train_every_seconds": 60}), waits).periodically()
+
+    assert served(store, keyspace).generation
+    assert waits.seconds == pytest.approx([5, 5, 10, 20, 40, 60, 60], abs=3)
+
+
+def test_what_is_read_while_the_first_events_are_folded_does_not_delay_the_first_lists(
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, fill: Fill
+) -> None:
+    fill(np.zeros((0, 0)))
+    counts = (np.random.default_rng(0).random((20, 10)) < 0.4) * 1.0
+
+    def fold(n: int) -> None:
+        if n > 3:
+            return
+        fill(counts, offset=9 + n)
+        for item in range(100, 110):
+            partition = instrument_partition(item, PARTITIONS)
+            row = keyspace.cooc(partition, item)
+            if n == 1:  # histories are folded before the counts that follow from them
+                store.delete(row, keyspace.items(partition))
+            elif n == 2 and item > 100:  # half of each pair is there, and the run is rejected
+                store.hdel(row, *map(str, range(100, item)))
+
+    waits = Waits(5, fold)
+
+    Runs(settings.model_copy(update={"train_every_seconds": 60}), waits).periodically()
+
+    assert served(store, keyspace).generation
+    assert waits.seconds == pytest.approx([5, 5, 10, 20, 40], abs=3)
+
+
+def test_what_was_trained_before_is_trained_again_as_often_as_the_setting_says(
+    settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+) -> None:
+    waits = Waits(2, lambda _: None)
+
+    Runs(settings.model_copy(update={"train_every_seconds": 60}), waits).periodically()
+
+    assert waits.seconds == pytest.approx([60, 60], abs=3)
+
+
+def test_a_shorter_interval_also_holds_without_data(settings: TrainerSettings, fill: Fill) -> None:
+    fill(np.zeros((0, 0)))
+    waits = Waits(3, lambda _: None)
+
+    Runs(settings.model_copy(update={"train_every_seconds": 3}), waits).periodically()
+
+    assert waits.seconds == pytest.approx([3, 3, 3], abs=2)

@@ -1,0 +1,265 @@
+"""`auto` finds what is planted in data, the same each time, and says so where nothing can be found.
+
+Grids are cut down where a test is not about them: each candidate takes some milliseconds.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from rich.progress import Progress
+from scipy.sparse import csr_array
+
+from contracts.affinities import DAY_MS
+from tests.oracles.gram import gram_matrix
+from trainer.counts.derived import Histories
+from trainer.judging.found import Found, Tried
+from trainer.models import USER_KNN, cosine, ease
+from trainer.selection import auto
+from trainer.selection.auto import LEAST_USERS, find
+from trainer.settings import AUTO, TrainerSettings
+from trainer.settings_file import changed
+from trainer.stages import Stages
+
+Dense = npt.NDArray[np.float64]
+SETTINGS = TrainerSettings()
+
+
+def found_in(had: Dense, ts_ms: Dense, **values: Any) -> Found:
+    """Return what is found in users' items, (n_users, n_items), and the times of these."""
+    histories = Histories(csr_array(had), ts_ms[had > 0].astype(np.int64))
+    settings = changed(SETTINGS, {"auto_accuracy_given_up": 0} | values)
+    stored = histories.affinities.data
+    stages = Stages(lambda: None, Progress(disable=True))
+    return find(histories, stored, csr_array(gram_matrix(had)), settings, stages)
+
+
+def without_time(found: Found) -> list[tuple[dict[str, Any], float, float, float]]:
+    return [(t.values, t.ndcg, t.coverage, t.personalization) for t in found.tried]
+
+
+def of_kinds(
+    seed: int = 0, users: int = 120, items: int = 40, kinds: int = 4, taken: int = 8
+) -> tuple[Dense, Dense]:
+    """Return users who mostly take items of their kind, one a day."""
+    random = np.random.default_rng(seed)
+    had, ts_ms = np.zeros((users, items)), np.zeros((users, items))
+    for u in range(users):
+        share = np.where(np.arange(items) % kinds == u % kinds, 10.0, 1)
+        chosen = random.choice(items, taken, replace=False, p=share / share.sum())
+        had[u, chosen] = 1
+        ts_ms[u, chosen] = random.permutation(taken) * DAY_MS + DAY_MS
+    return had, ts_ms
+
+
+def with_crowd_pullers(seed: int = 0) -> tuple[Dense, Dense]:
+    """Return users of kinds who took, long ago, what everyone takes, and then what they like."""
+    had, ts_ms = of_kinds(seed, users=150, items=48, kinds=8, taken=5)
+    random = np.random.default_rng(seed)
+    pullers = (random.random((150, 12)) < 0.9) * 1.0
+    times = np.ones((150, 12))
+    return np.hstack([pullers, had]), np.hstack([times, ts_ms + DAY_MS])
+
+
+def with_a_long_tail(seed: int = 0) -> tuple[Dense, Dense]:
+    """Return few users of many items, most of which hardly anyone has."""
+    random = np.random.default_rng(seed)
+    had, ts_ms = np.zeros((80, 200)), np.zeros((80, 200))
+    for u in range(80):
+        share = (1 + np.arange(200)) ** -0.8 * np.where(np.arange(200) % 4 == u % 4, 4, 1)
+        chosen = random.choice(200, 6, replace=False, p=share / share.sum())
+        had[u, chosen] = 1
+        ts_ms[u, chosen] = random.permutation(6) * DAY_MS + DAY_MS
+    return had, ts_ms
+
+
+def with_changing_tastes(seed: int = 0) -> tuple[Dense, Dense]:
+    """Return users who are of one kind for a year, and of another one in their last days."""
+    random = np.random.default_rng(seed)
+    users, items, kinds = 160, 60, 6
+    had, ts_ms = np.zeros((users, items)), np.zeros((users, items))
+    for u in range(users):
+        old, new = random.permutation(kinds)[:2]
+        for kind, taken, start in ((old, 6, 1), (new, 3, 360)):
+            of_kind = np.flatnonzero(np.arange(items) % kinds == kind)
+            chosen = random.permutation(of_kind)[:taken]
+            had[u, chosen], ts_ms[u, chosen] = 1, (start + np.arange(taken)) * DAY_MS
+    return had, ts_ms
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of each grid, the corners."""
+    monkeypatch.setattr(cosine, "DAMPINGS", (0.5, 0.1))
+    monkeypatch.setattr(ease, "NORMALISED", ((0, 0, 8),))
+    monkeypatch.setattr(auto, "SHARES_OF_TIME", (1 / 8,))
+    return
+
+
+def by_values(found: Found, **values: Any) -> Tried:
+    """Return the one that was tried with these settings and no others."""
+    (one,) = (tried for tried in found.tried if tried.values == values)
+    return one
+
+
+def test_it_takes_the_best_candidate_and_reports_its_accuracy() -> None:
+    found = found_in(*of_kinds())
+    assert found.users == 120
+    assert found.values == found.tried[0].values
+    assert found.ndcg == found.tried[0].ndcg == max(tried.ndcg for tried in found.tried)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.3 < found.low < found.ndcg < found.high
+    assert found.why.startswith(f"nDCG@10 {found.ndcg:.4f}, coverage ")
+    assert found.why.endswith(f"the best of {len(found.tried)} candidates")
+    assert len({str(tried.values) for tried in found.tried}) == len(found.tried)
+    assert {"cosine", "ease"} == {tried.values["item_model"] for tried in found.tried}
+    assert changed(SETTINGS, found.values).item_model != AUTO
+
+
+def test_it_finds_the_same_each_time(few: None) -> None:
+    assert without_time(found_in(*of_kinds())) == without_time(found_in(*of_kinds()))
+
+
+def test_where_everyone_has_the_same_popular_items_these_decide_less() -> None:
+    found = found_in(*with_crowd_pullers())
+    values = found.values
+    own = values.get("ease_own_damping", 1 - values.get("cosine_popularity_damping", 0.1))
+    assert own > 0.8  # and others hardly
+    plain, damped = (
+        by_values(
+            found,
+            **auto.PLAIN,
+            counts_user_weight_exponent=0.5,
+            counts_half_life_days=0,
+            cosine_popularity_damping=damping,
+        )
+        for damping in (0.5, 0.1)
+    )
+    assert damped.ndcg > plain.ndcg * 1.05
+
+
+def test_where_tastes_change_old_events_count_less(few: None) -> None:
+    found = found_in(*with_changing_tastes())
+    ageless = [
+        tried.ndcg
+        for tried in found.tried
+        if not tried.values.get("fold_in_half_life_days")
+        and not tried.values["counts_half_life_days"]
+    ]
+    values = found.values
+    assert values.get("fold_in_half_life_days") or values["counts_half_life_days"]
+    assert found.ndcg is not None
+    assert found.ndcg > max(ageless)
+
+
+@pytest.mark.parametrize("users", [0, 1, LEAST_USERS - 1])
+def test_too_few_users_are_a_reason_to_take_the_plain_settings(users: int) -> None:
+    had, ts_ms = of_kinds(users=users)
+    found = found_in(had, ts_ms)
+    assert found.values == {"item_model": "cosine", "user_model": USER_KNN}
+    assert found.why == f"{users} users have enough items to hold any out, 20 are needed"
+    assert (found.ndcg, found.tried) == (None, [])
+
+
+def test_a_single_item_is_too_little_to_hold_any_out() -> None:
+    found = found_in(np.ones((50, 1)), np.ones((50, 1)))
+    assert found.why.startswith("0 users have enough items")
+
+
+def test_unpredictable_data_gets_the_plain_settings(few: None) -> None:
+    """All users are alike: nobody has yet what is held out."""
+    times = np.tile(np.arange(8) * DAY_MS, (40, 1))
+    found = found_in(np.ones((40, 8)), times, user_model="none")
+    assert found.ndcg == 0
+    assert found.values["item_model"] == "cosine"
+    assert found.values["cosine_popularity_damping"] == 0.5
+
+
+def test_where_all_is_of_one_time_no_half_life_is_tried(few: None) -> None:
+    had, _ = of_kinds()
+    found = found_in(had, np.full(had.shape, 5.0))
+    assert found.ndcg is not None
+    assert not any(tried.values.get("fold_in_half_life_days") for tried in found.tried)
+    assert not any(tried.values["counts_half_life_days"] for tried in found.tried)
+
+
+def test_accuracy_is_given_up_for_lists_that_show_more_of_the_catalog() -> None:
+    best = found_in(*with_a_long_tail(), user_model="none")
+    found = found_in(*with_a_long_tail(), user_model="none", auto_accuracy_given_up=0.3)
+    assert without_time(found) == without_time(best)
+    enough = 0.7 * best.tried[0].ndcg
+    able = [tried for tried in found.tried if tried.ndcg >= enough]
+    chosen = by_values(found, **found.values)
+    assert chosen.coverage == max(tried.coverage for tried in able)
+    assert chosen.coverage > best.tried[0].coverage
+    assert "within 30% of the best nDCG by coverage" in found.why
+    assert (found.ndcg, found.values) == (chosen.ndcg, chosen.values)
+
+
+@pytest.mark.parametrize("made", [of_kinds, with_a_long_tail])
+def test_users_get_lists_of_their_own_where_these_predict_better(
+    made: Callable[[], tuple[Dense, Dense]], few: None
+) -> None:
+    found = found_in(*made())
+    folded = by_values(found, **{**found.values, "user_model": "none"})
+    own = by_values(found, **{**found.values, "user_model": USER_KNN})
+    assert (found.values["user_model"] == USER_KNN) == (own.ndcg > folded.ndcg)
+
+
+def test_an_item_model_that_is_named_is_the_only_one_that_is_tried() -> None:
+    found = found_in(*of_kinds(), item_model="ease")
+    assert sorted((t.values["item_model"], t.values["user_model"]) for t in found.tried) == [
+        ("ease", "none"),
+        ("ease", USER_KNN),
+    ]
+    assert found.values == found.tried[0].values
+
+
+@pytest.mark.parametrize("user_model", ["none", USER_KNN])
+def test_a_user_model_that_is_named_is_taken_and_the_figures_are_those_of_its_lists(
+    user_model: str, few: None
+) -> None:
+    found = found_in(*of_kinds(), user_model=user_model)
+    assert found.values["user_model"] == user_model
+    again = found_in(*of_kinds(), **found.values)
+    chosen = by_values(found, **found.values)
+    (only,) = again.tried
+    assert again.ndcg == only.ndcg == chosen.ndcg == found.ndcg
+    assert (only.coverage, only.personalization) == (chosen.coverage, chosen.personalization)
+
+
+def test_other_given_settings_are_kept(few: None) -> None:
+    longer = found_in(*of_kinds(), fold_in_items=2, neighbors_per_item=3)
+    assert longer.ndcg != found_in(*of_kinds()).ndcg
+    settings = changed(changed(SETTINGS, {"neighbors_per_item": 3}), longer.values)
+    assert settings.neighbors_per_item == 3
+
+
+def test_more_items_that_are_folded_in_than_was_set_have_lists_too(few: None) -> None:
+    found = found_in(*with_a_long_tail(), item_model=AUTO, user_model="none", fold_in_items=2)
+    more = next(tried for tried in found.tried if tried.values.get("fold_in_items") == 50)
+    named = found_in(*with_a_long_tail(), **more.values)
+    assert named.ndcg == more.ndcg
+
+
+def test_of_more_items_than_are_inverted_at_once_it_asks_for_those_of_fewer_users(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "ROWS_MOST", 30)
+    whole = found_in(*of_kinds())
+    monkeypatch.setattr(auto, "EXACT_ITEMS", 10)
+    found = found_in(*of_kinds())
+    assert LEAST_USERS <= found.users < whole.users
+    assert found.ndcg is not None
+    assert found.ndcg > 0.3
+    assert {"cosine", "ease"} == {tried.values["item_model"] for tried in found.tried}
+
+
+def test_no_more_users_are_held_out_than_the_sample_has(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "SAMPLE_USERS", 35)
+    assert found_in(*of_kinds()).users == 35

@@ -1,0 +1,126 @@
+"""The stages that DVC runs: their commands exist, and they measure what `evaluate` measures."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from trainer import versions
+from trainer.__main__ import app as trainer
+from trainer.evaluation.files import read_interactions
+from trainer.versions.__main__ import app
+
+FOLDER: Final = Path(versions.__file__).parent
+STAGES: Final = yaml.safe_load((FOLDER / "dvc.yaml").read_text())["stages"]
+PARAMETERS: Final = yaml.safe_load((FOLDER / "params.yaml").read_text())
+PROGRAMS: Final = {"trainer": trainer, "trainer.versions": app}
+
+
+def filled_in(text: str, item: dict[str, str]) -> str:
+    """Return a text of dvc.yaml as DVC makes it: a mapping becomes options, a list repeats one."""
+
+    def value(name: str) -> Any:
+        found: Any = {"item": item} | PARAMETERS
+        for part in name.split("."):
+            found = found[part]
+        if not isinstance(found, dict):
+            return found
+        return " ".join(
+            f"--{option} {one}"
+            for option, values in found.items()
+            for one in (values if isinstance(values, list) else [values])
+        )
+
+    return re.sub(r"\$\{([\w.]+)\}", lambda match: str(value(match[1])), text)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Yield each command and the name of its stage before it."""
+    for name, stage in STAGES.items():
+        of_stage = stage["cmd"] if isinstance(stage["cmd"], list) else [stage["cmd"]]
+        models = PARAMETERS["tune"]["models"] if "matrix" in stage else [""]
+        for command in of_stage:
+            for model in models:
+                yield name, filled_in(command, {"model": model})
+
+
+def asked(command: str) -> tuple[str, list[str]]:
+    """Return the program of a command and its arguments."""
+    python, dash_m, program, *arguments = shlex.split(command.partition(">")[0])
+    assert (python, dash_m) == ("python", "-m")
+    return program, arguments
+
+
+@pytest.mark.parametrize("command", [command for _, command in commands()])
+def test_each_command_and_its_options_exist(command: str) -> None:
+    program, (name, *arguments) = asked(command)
+    shown = CliRunner().invoke(PROGRAMS[program], [name, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0, shown.output
+    options = {argument for argument in arguments if argument.startswith("--")}
+    assert options <= set(re.findall(r"--[a-z-]+", shown.output))
+
+
+def test_what_a_stage_takes_an_earlier_one_or_the_parameters_give() -> None:
+    given = {filled_in("${interactions}", {})}
+    for stage in STAGES.values():
+        assert {filled_in(file, {}) for file in stage["deps"]} <= given
+        given |= set(stage["outs"])
+
+
+def run(command: str, folder: Path, **other: str) -> str:
+    """Run a command of a stage in a folder and return what it prints."""
+    program, arguments = asked(command)
+    files = [str(folder / a) if re.search(r"\.[a-z]\w*$", a) else a for a in arguments]
+    done = CliRunner().invoke(PROGRAMS[program], [other.get(a, a) for a in files])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize("split", ["temporal", "per-user"])
+def test_the_stages_measure_what_evaluate_does(shop: Path, tmp_path: Path, split: str) -> None:
+    of_stage: dict[str, list[str]] = {}
+    for name, command in commands():
+        of_stage.setdefault(name, []).append(command)
+    other = {str(tmp_path / PARAMETERS["interactions"]): str(shop), "temporal": split}
+    run(*of_stage["data"], tmp_path, **other)
+    run(*of_stage["split"], tmp_path, **other)
+    evaluate, measures = of_stage["evaluate"]
+    printed = run(f"{evaluate.partition('>')[0]} --model cosine", tmp_path)
+    (tmp_path / "evaluation.json").write_text(printed)
+    run(measures, tmp_path)
+
+    options = ["--split", split, "--model", "cosine", "--json"]
+    whole = CliRunner().invoke(trainer, ["evaluate", "--interactions", str(shop), *options])
+    (of_model,) = json.loads(whole.stdout)["models"]
+    found = of_model["measured"]["metrics"]
+    expected = {name: round(measure["value"], 6) for name, measure in found.items()}
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"cosine": expected}
+
+
+def test_events_are_taken_in_as_they_are(tmp_path: Path) -> None:
+    file, taken = tmp_path / "events.csv", tmp_path / "events.parquet"
+    file.write_text(
+        "ts_ms,user_id,instrument_id,event,price,quantity\n"
+        "1,007,4,view,,\n2,NA,9223372036854775807,trade,0.1,3\n1,ä,0,,10.273,\n"
+    )
+    done = CliRunner().invoke(app, ["data", str(file), str(taken)])
+    assert done.exit_code == 0, done.output
+    before, after = read_interactions(file), read_interactions(taken)
+    for name in ("ts_ms", "users", "items", "events"):
+        assert getattr(before, name).tolist() == getattr(after, name).tolist()
+    np.testing.assert_array_equal(before.values, after.values)
+
+
+def test_events_that_are_wrong_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "events.csv"
+    file.write_text("ts_ms,user_id,instrument_id\n1,u,-4\n")
+    done = CliRunner().invoke(app, ["data", str(file), str(tmp_path / "out.parquet")])
+    assert done.exit_code == 2
+    assert "column instrument_id: value '-4'" in done.output

@@ -1,0 +1,189 @@
+"""What there is to learn from and what is to be found, by holding out a part of histories. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from contracts.fold_in import FoldIn
+from contracts.messages import Floats, Ints
+from trainer.counts.derived import (
+    CountsConfig,
+    Histories,
+    completed,
+    gram_of,
+    reordered,
+    without,
+)
+from trainer.counts.matrices import Indices, Matrix, entry_rows
+
+LEAST_ITEMS: Final = 4
+"""Of a history, for any of it to be held out: a quarter is, so one item or more."""
+HELD_OUT: Final = 0.25
+COMING_BACK: Final = 0.25
+"""Share of the users with enough items who must have some before and after a moment."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Holdout:
+    """What users had, and what they took afterwards; rows are the same users everywhere."""
+
+    histories: Histories
+    """of (n_users, n_items), to learn from; these items are not recommended again"""
+    stored: Floats
+    """(entries,) their affinities as stored in Redis, users' scales included"""
+    streamed: Matrix
+    """(n_items, n_items) G as the workers keep it, of nothing that is to be found"""
+    test: Matrix
+    """(n_users, n_items) above 0 where an item is to be found; never where a history has it"""
+    at_random: bool = False
+    """what is to be found was hidden at random, and did not come afterwards"""
+
+    @property
+    def train(self) -> Matrix:
+        """(n_users, n_items) the affinities of what users have."""
+        return self.histories.affinities
+
+    @property
+    def judged(self) -> Ints:
+        """The rows of users with something to be found."""
+        return np.flatnonzero(np.diff(self.test.indptr))
+
+    def gram(self, config: CountsConfig) -> Matrix:
+        """Return G, (n_items, n_items), counted as the configuration says."""
+        if config.is_streamed:
+            return self.streamed
+        return completed(gram_of(self.histories, config), self.streamed)
+
+    @property
+    def stored_rows(self) -> Matrix:
+        """(n_users, n_items) the affinities of what users have, as in Redis."""
+        found = self.train
+        return csr_array((self.stored, found.indices, found.indptr), found.shape)
+
+    def columns(self, order: Ints) -> "Holdout":
+        """Return the same with the items in another order: `order[k]` becomes column k."""
+        return Holdout(
+            self.histories.columns(order),
+            reordered(self.stored_rows, order).data,
+            reordered(csr_array(self.streamed[order]), order),
+            reordered(self.test, order),
+            self.at_random,
+        )
+
+    def folded(self, users: Ints, fold_in: FoldIn) -> Matrix:
+        """Return w_ui, (len(users), n_items), of what is folded in of some users' histories."""
+        return folded(self.histories, users, fold_in)
+
+
+def folded(histories: Histories, users: Ints, fold_in: FoldIn) -> Matrix:
+    """Return w_ui, (len(users), n_items), of what is folded in of some users' histories.
+
+    The rule of `contracts.fold_in`: of items of one time, those with smaller ids are later.
+    """
+    rows = histories.affinities[users]
+    lengths = np.diff(rows.indptr)
+    entries = _ranges(histories.affinities.indptr[users], lengths)
+    ts_ms = histories.ts_ms[entries]
+    user = entry_rows(rows.indptr)
+    latest = np.zeros(len(users), np.int64)
+    np.maximum.at(latest, user, ts_ms)
+    data = fold_in.weights(rows.data, latest[user] - ts_ms)
+    if len(lengths) and lengths.max() > fold_in.items:
+        order = np.lexsort((rows.indices, -ts_ms, user))
+        age = np.empty(len(order), np.int64)
+        age[order] = np.arange(len(order)) - np.repeat(rows.indptr[:-1], lengths)
+        data = np.where(age < fold_in.items, data, 0)
+    made: Matrix = csr_array((data, rows.indices, rows.indptr), rows.shape)
+    made.eliminate_zeros()
+    return made
+
+
+def hold_out(
+    histories: Histories,
+    stored: Floats,
+    streamed: Matrix,
+    users_most: int,
+    seed: int,
+    *,
+    at_random: bool = False,
+) -> Holdout:
+    """Return a hold-out of what some users did last, none of which is in G.
+
+    The split is at a point in time, if enough users were active before and after it: then
+    everything that anyone did afterwards is held out, since a recommender does not know it either.
+    Where users come and go, or times mean nothing, it is the latest quarter of each user's items.
+
+    Args:
+        histories: of (n_users, n_items).
+        stored: (entries,) their affinities as the workers have them, users' scales included.
+        streamed: (n_items, n_items) G as the workers keep it.
+        users_most: how many users are asked for what is held out, drawn from those who can be.
+        seed: of the draw.
+        at_random: hide a random quarter of each user's items instead, as a benchmark may ask.
+    """
+    user, degrees = histories.users_of_entries(), histories.degrees
+    after = _after_a_moment(histories)
+    n_after = np.bincount(user[after], minlength=len(degrees))
+    both = (n_after > 0) & (n_after < degrees)
+    back = both.sum() >= COMING_BACK * max((degrees >= LEAST_ITEMS).sum(), 1)
+    is_temporal = bool(back) and not at_random
+    able = np.flatnonzero(both if is_temporal else degrees >= LEAST_ITEMS)
+    sampled = np.zeros(len(degrees), np.bool_)
+    sampled[np.random.default_rng(seed).permutation(able)[:users_most]] = True
+    first = np.random.default_rng(seed).random(len(user)) if at_random else -histories.ts_ms
+    held = after if is_temporal else sampled[user] & _is_first_quarter(histories, first)
+    found = histories.affinities
+    whole: Matrix = csr_array((stored, found.indices, found.indptr), found.shape)
+    rest = Histories(whole, histories.ts_ms).where(~held).affinities
+    wanted = histories.where(held & sampled[user]).affinities
+    changed = np.unique(user[held])
+    return Holdout(
+        histories.where(~held),
+        stored[~held],
+        without(streamed, whole[changed], rest[changed]),
+        csr_array((np.ones(wanted.nnz), wanted.indices, wanted.indptr), wanted.shape),
+    )
+
+
+def _after_a_moment(histories: Histories) -> npt.NDArray[np.bool_]:
+    """Return (entries,) whether each is among the latest quarter of all."""
+    ts_ms = histories.ts_ms
+    if not len(ts_ms):
+        return np.zeros(0, np.bool_)
+    moment = np.quantile(ts_ms, 1 - HELD_OUT, method="lower")
+    after: npt.NDArray[np.bool_] = ts_ms > moment
+    return after
+
+
+def _is_first_quarter(histories: Histories, by: npt.NDArray[np.number]) -> npt.NDArray[np.bool_]:
+    """Return (entries,) whether each is among the first quarter of its user's by a number."""
+    user, degrees = histories.users_of_entries(), histories.degrees
+    order = np.lexsort((histories.affinities.indices, by, user))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - np.repeat(histories.affinities.indptr[:-1], degrees)
+    first: npt.NDArray[np.bool_] = place < np.rint(degrees * HELD_OUT)[user]
+    return first
+
+
+def unseen(wanted: Matrix, seen: Matrix) -> Matrix:
+    """Return what is wanted and not among what is seen."""
+    pattern = csr_array((np.ones(seen.nnz), seen.indices, seen.indptr), shape=seen.shape)
+    left: Matrix = csr_array(wanted - wanted * pattern)
+    left.eliminate_zeros()
+    left.sort_indices()
+    return left
+
+
+def _ranges(starts: Indices, lengths: Indices) -> Ints:
+    """Return the numbers of several ranges, one after the other.
+
+    >>> _ranges(np.array([5, 0]), np.array([2, 3]))
+    array([5, 6, 0, 1, 2])
+    """
+    ends = np.cumsum(lengths)
+    begun = np.repeat(starts - (ends - lengths), lengths)
+    found: Ints = np.arange(len(begun), dtype=np.int64) + begun
+    return found

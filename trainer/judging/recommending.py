@@ -1,0 +1,111 @@
+"""Recommends from a model's lists as the API does, to all users of a hold-out at once. Pure.
+
+Only what is served counts. The API has lists of bounded length and a user's latest items, not the
+model: so this uses the same lists and items, and leaves out what the user has.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.sparse import csr_array, diags_array, vstack
+
+from contracts.fold_in import FoldIn
+from contracts.messages import Floats, Ints
+from trainer.counts.blocks import blocks
+from trainer.counts.matrices import Matrix
+from trainer.judging.holdout import Holdout, unseen
+from trainer.models import Ranker
+from trainer.models.ranking import Ranking, rounded, top_n
+
+USERS_PER_BLOCK: Final = 1_000
+ROWS_PER_BLOCK: Final = 1_000
+NONE: Final = -1
+"""Padding where a list is shorter than n."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recommended:
+    """The lists of some users, best first."""
+
+    users: Ints
+    """(m,) rows of the hold-out"""
+    items: Ints
+    """(m, n) columns of the hold-out; `NONE` after the end of a shorter list"""
+    scores: Floats
+    """(m, n) 0 there"""
+
+
+def row_blocks(ranker: Ranker) -> list[tuple[int, int]]:
+    """Return the rows of a ranker, cut into blocks."""
+    return blocks(np.ones(ranker.n_rows, np.int64), ROWS_PER_BLOCK)
+
+
+def lists_of(ranker: Ranker, n_items: int, of_rows: Iterable[tuple[int, int]]) -> Matrix:
+    """Return the lists of a ranker as a matrix (n_rows, n_items) of scores, as they are served."""
+    parts = [_as_matrix(ranker.rank(start, stop), n_items) for start, stop in of_rows]
+    return csr_array(vstack(parts, format="csr")) if parts else csr_array((0, n_items))
+
+
+def from_item_lists(holdout: Holdout, lists: Matrix, fold_in: FoldIn, n: int) -> Recommended:
+    """Fold the history of each user into `lists`, (n_items, n_items): row i is i's neighbors.
+
+    The formula is that of `contracts.fold_in`.
+    """
+
+    def scores(users: Ints) -> Matrix:
+        weights = holdout.folded(users, fold_in)
+        total = np.asarray(weights.sum(axis=1), np.float64)
+        share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+        folded = csr_array(diags_array(share) @ weights @ lists)
+        folded.data = rounded(folded.data)
+        return folded
+
+    return _recommended(holdout, scores_of=scores, n=n)
+
+
+def from_user_lists(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
+    """Take each user's own list from `lists`, (n_users, n_items)."""
+    return _recommended(holdout, scores_of=lambda users: lists[users], n=n)
+
+
+def from_popular(holdout: Holdout, lists: Matrix, n: int) -> Recommended:
+    """Take the one list in `lists`, (1, n_items), for everybody."""
+    return _recommended(holdout, scores_of=lambda users: lists[np.zeros(len(users), np.int64)], n=n)
+
+
+def _recommended(holdout: Holdout, scores_of: Callable[[Ints], Matrix], n: int) -> Recommended:
+    """Return the best n of the scores of each judged user, without what the user has."""
+    users = holdout.judged
+    items = np.full((len(users), n), NONE)
+    best_scores = np.zeros((len(users), n))
+    for start, stop in blocks(np.ones(len(users), np.int64), USERS_PER_BLOCK):
+        block = users[start:stop]
+        best = _best(_recommendable(scores_of(block), holdout.train[block]), n)
+        rows = np.repeat(np.arange(start, stop), np.diff(best.indptr))
+        places = np.arange(len(rows)) - best.indptr[rows - start]
+        items[rows, places], best_scores[rows, places] = best.columns, best.scores
+    return Recommended(users, items, best_scores)
+
+
+def _recommendable(scores: Matrix, seen: Matrix) -> Matrix:
+    """Return the scores that are above 0 and not where `seen` is."""
+    kept = unseen(scores, seen)
+    kept.data = np.maximum(kept.data, 0)
+    kept.eliminate_zeros()
+    return kept
+
+
+def _best(scores: Matrix, n: int) -> Ranking:
+    """Return the n best of each row; of equal scores the smaller id goes first, as in the API."""
+    # Popularity has no decimals of its own to be rounded to: any difference in size orders it.
+    return top_n(scores, scores.data, n)
+
+
+def _as_matrix(ranking: Ranking, n_items: int) -> Matrix:
+    made: Matrix = csr_array(
+        (ranking.scores, ranking.columns, ranking.indptr), shape=(len(ranking), n_items)
+    )
+    made.sort_indices()
+    return made

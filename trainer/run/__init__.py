@@ -1,0 +1,1 @@
+"""Runs of the trainer: one at a time, from counts and histories to served generations."""

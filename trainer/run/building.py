@@ -1,0 +1,157 @@
+"""Makes one generation of a run: chooses and judges settings, writes the lists, publishes them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from contracts.keyspace import Keyspace
+from runtime.redis.stores import Store
+from trainer.counts.derived import completed, first_users, gram_of
+from trainer.counts.matrices import Matrix
+from trainer.generations.inputs import served_report
+from trainer.generations.publication import generation_id, publication
+from trainer.generations.report import Lists, Report, Selection
+from trainer.generations.writing import Models, Writing
+from trainer.judging.found import HeldOut, held_out_of
+from trainer.models import USER_KNN
+from trainer.quality.accuracy import check_accuracy
+from trainer.quality.checking import Checked
+from trainer.quality.gate import BadDataError, report_held_out, report_rules
+from trainer.run.learned import Learned, data_of
+from trainer.run.placing import Placing
+from trainer.run.selecting import select
+from trainer.settings import TrainerSettings
+from trainer.settings_file import changed
+from trainer.stages import Stages
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """What generations of a run are made with."""
+
+    store: Store
+    keyspace: Keyspace
+    learned: Learned
+    placing: Placing
+    fence: int
+    """the fencing token of the lock that the run holds"""
+    stages: Stages
+    now: Callable[[], datetime]
+
+    def publish(self, variant: str, settings: TrainerSettings, place: int) -> Report:
+        """Make a variant's generation and publish it.
+
+        Args:
+            variant: its name.
+            settings: its own.
+            place: among the variants; the default one's is 0.
+
+        Raises:
+            BadDataError: it predicts worse than what is served; it is noted.
+            SupersededError: another trainer took over.
+            HeldError: an operator rolled back in the meantime.
+        """
+        before = self.stages.seconds.copy()
+        served = served_report(self.store, self.keyspace, variant)
+        with self.stages.timed("hold out"):
+            selection, found = select(self.learned, settings, served, self.stages, self.now)
+        made_with = changed(settings, selection.found.values) if selection else settings
+        generation = generation_id(self.learned.started, self.fence, place)
+        held_out = held_out_of(found)
+        accuracy = self._accuracy(variant, generation, held_out, served)
+        models = models_of(made_with)
+        with publication(self.store, self.keyspace, generation, self.fence) as made:
+            writing = Writing(made, self.keyspace, self.stages)
+            counts = self._counts(made_with)
+            users = first_users(self.learned.user_items, users_listed(made_with))
+            lists = writing.write(models, self.learned.gram, counts, users)
+            report = msgspec.structs.replace(
+                self._report(variant, generation, lists, before, made_with, selection),
+                quality=[*self.learned.checked, *accuracy],
+                held_out=held_out,
+            )
+            made.write({self.keyspace.model_report(generation): msgspec.json.encode(report)})
+        user_model = "none" if models.users is None else models.users.name
+        report_held_out(variant, held_out)
+        self.placing.place(
+            made, variant, models.items.name, user_model, made_with.fold_in, held_out
+        )
+        return report
+
+    def _accuracy(
+        self,
+        variant: str,
+        generation: str,
+        held_out: HeldOut | None,
+        served: Report | None,
+    ) -> list[Checked]:
+        """Return what was checked of the accuracy; an operator's run ignores the result.
+
+        Raises:
+            BadDataError: it predicts worse than what is served; it is noted.
+        """
+        latest = self.placing.latest(variant)
+        checked = check_accuracy(held_out, served.held_out if served else None, latest, self.now())
+        if not self.placing.by_person:
+            try:
+                report_rules(checked, reported=self.learned.checked)
+            except BadDataError as error:
+                self.placing.rejected(generation, variant, str(error))
+                raise
+        return checked
+
+    def _counts(self, settings: TrainerSettings) -> Matrix:
+        """Return what the item model is fitted to."""
+        streamed = self.learned.gram.counts
+        if settings.counts.is_streamed:
+            return streamed
+        with self.stages.timed("count histories"):
+            return completed(gram_of(self.learned.histories, settings.counts), streamed)
+
+    def _report(
+        self,
+        variant: str,
+        generation: str,
+        lists: Lists,
+        before: Mapping[str, float],
+        made_with: TrainerSettings,
+        selection: Selection | None,
+    ) -> Report:
+        learned = self.learned
+        own = {
+            stage: seconds - before.get(stage, 0)
+            for stage, seconds in self.stages.seconds.items()
+            if stage not in learned.seconds
+        }
+        return Report(
+            generation=generation,
+            fence=self.fence,
+            started=learned.started.isoformat(),
+            finished=self.now().isoformat(),
+            inputs=learned.inputs,
+            data=data_of(learned.gram, learned.user_items),
+            lists=lists,
+            seconds={stage: round(s, 6) for stage, s in (learned.seconds | own).items()},
+            variant=variant,
+            settings=made_with.of_generation(),
+            selection=selection,
+            corrupt=learned.corrupt,
+            n_corrupt=learned.n_corrupt,
+        )
+
+
+def users_listed(settings: TrainerSettings) -> int:
+    """Return how many users, latest active first, may get a list of their own."""
+    return 0 if settings.user_model == "none" else settings.active_users
+
+
+def models_of(settings: TrainerSettings) -> Models:
+    """Return the models of a variant, with `auto` resolved."""
+    own_lists = settings.user_model != "none" and settings.active_users
+    return Models(
+        items=settings.model(settings.item_model),
+        users=settings.model(USER_KNN) if own_lists else None,
+        popular=settings.model("popular"),
+    )

@@ -1,0 +1,1 @@
+"""`ITEM_MODEL=auto`: which model, counts and settings predict best what users did last."""

@@ -1,0 +1,153 @@
+"""Candidates for `auto`, measured on a hold-out as they would be served.
+
+A candidate is a handful of the trainer's settings. What several have in common, counts and lists,
+is kept for the next one.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from contracts.messages import Floats, Ints
+from trainer.counts.blocks import blocks
+from trainer.counts.matrices import Indices, Matrix
+from trainer.judging.found import Tried
+from trainer.judging.holdout import Holdout
+from trainer.judging.metrics import N, coverage, judge, ndcg, personalization
+from trainer.judging.recommending import Recommended, from_item_lists, from_user_lists, lists_of
+from trainer.models import USER_KNN, Ranker
+from trainer.models.interface import Values
+from trainer.settings import TrainerSettings
+from trainer.settings_file import changed
+from trainer.stages import Stages
+
+PAIRS_PER_BLOCK: Final = 1_000_000
+USERS_PER_BLOCK: Final = 500
+GRAMS_KEPT: Final = 2
+LISTS_KEPT: Final = 4
+
+
+@dataclass(slots=True)
+class Trials:
+    """What was tried so far, and on what."""
+
+    holdout: Holdout
+    """with the items that need lists first"""
+    n_rows: int
+    """how many need them"""
+    settings: TrainerSettings
+    """whatever a candidate does not set"""
+    stages: Stages
+    tried: list[Tried] = field(default_factory=list)
+    ndcg: list[Floats] = field(default_factory=list)
+    """(n_users,) of each in `tried`"""
+    _grams: dict[str, Matrix] = field(default_factory=dict)
+    _lists: dict[str, Matrix] = field(default_factory=dict)
+    """of the last candidates, by the settings that lists depend on"""
+
+    @classmethod
+    def on(cls, holdout: Holdout, settings: TrainerSettings, stages: Stages) -> "Trials":
+        """Return trials on a hold-out.
+
+        The items that someone who is judged has get other places, the first ones, so that a
+        candidate need not make the lists of the others.
+        """
+        needed = np.zeros(holdout.train.shape[1], np.bool_)
+        needed[holdout.train[holdout.judged].indices] = True
+        order = np.argsort(~needed, kind="stable")
+        return cls(holdout.columns(order), int(needed.sum()), settings, stages)
+
+    @property
+    def best(self) -> Tried:
+        """The candidate with the highest nDCG; of several the first, which is the simplest."""
+        return max(self.tried, key=lambda tried: tried.ndcg)
+
+    def measure(self, values: Values) -> Tried:
+        """Measure a candidate, unless it was."""
+        for tried in self.tried:
+            if tried.values == values:
+                return tried
+        started = time.perf_counter()
+        for _ in self.stages.each([values], f"auto: {_short(values)}"):
+            settings = changed(self.settings, values)
+            recommended = self._recommended(settings)
+        judged = judge(self.holdout, recommended)
+        found = ndcg(judged)
+        times = np.bincount(judged.items[judged.filled], minlength=judged.train.shape[1])
+        self.ndcg.append(found)
+        measured = Tried(
+            values,
+            round(float(found.mean()), 6),
+            round(coverage(times.astype(np.float64)), 6),
+            round(personalization(times.astype(np.float64), N, len(found)), 6),
+            round(time.perf_counter() - started, 3),
+        )
+        self.tried.append(measured)
+        return measured
+
+    def _recommended(self, settings: TrainerSettings) -> Recommended:
+        if settings.user_model == USER_KNN:
+            return self._by_user(settings)
+        return from_item_lists(self.holdout, self._lists_of(settings), settings.fold_in, N)
+
+    def _by_user(self, settings: TrainerSettings) -> Recommended:
+        """Return the users' own lists; others are neighbors only, as many as get a list at all."""
+        users, n_users = self.holdout.judged, self.holdout.train.shape[0]
+        others = np.setdiff1d(np.arange(n_users), users)
+        order = np.concatenate([users, others[: max(settings.active_users - len(users), 0)]])
+        ranker = settings.model(USER_KNN).fit(csr_array(self.holdout.stored_rows[order]))
+        of_rows = blocks(np.ones(len(users), np.int64), USERS_PER_BLOCK)
+        lists = lists_of(ranker, self.holdout.train.shape[1], of_rows)
+        indptr = _spread(lists.indptr, users, n_users)
+        shape = (n_users, lists.shape[1])
+        spread: Matrix = csr_array((lists.data, lists.indices, indptr), shape)
+        return from_user_lists(self.holdout, spread, N)
+
+    def _gram(self, settings: TrainerSettings) -> Matrix:
+        """Return G counted as set."""
+        key = settings.counts.model_dump_json()
+        return _kept(self._grams, key, GRAMS_KEPT, lambda: self.holdout.gram(settings.counts))
+
+    def _lists_of(self, settings: TrainerSettings) -> Matrix:
+        """Return the lists of the items that need them, (n_items, n_items)."""
+        model = settings.config(settings.item_model).model_dump_json()
+        key = f"{settings.item_model} {model} {settings.counts.model_dump_json()}"
+
+        def made() -> Matrix:
+            ranker = settings.model(settings.item_model).fit(self._gram(settings))
+            return self._ranked(ranker)
+
+        return _kept(self._lists, key, LISTS_KEPT, made)
+
+    def _ranked(self, ranker: Ranker) -> Matrix:
+        n_items = self.holdout.streamed.shape[0]
+        sizes = np.diff(self.holdout.streamed.indptr)[: self.n_rows].astype(np.int64) + 1
+        lists = lists_of(ranker, n_items, blocks(sizes, PAIRS_PER_BLOCK))
+        indptr = np.concatenate([lists.indptr, np.full(n_items - self.n_rows, lists.indptr[-1])])
+        whole: Matrix = csr_array((lists.data, lists.indices, indptr), (n_items, n_items))
+        return whole
+
+
+def _kept(made: dict[str, Matrix], key: str, n: int, make: Callable[[], Matrix]) -> Matrix:
+    """Return what was made lately under that key, or make it; the last n are kept."""
+    if key not in made:
+        while len(made) >= n:
+            made.pop(next(iter(made)))
+        made[key] = make()
+    return made[key]
+
+
+def _spread(indptr: Indices, rows: Ints, n_rows: int) -> Indices:
+    """Return the indptr of a matrix of n_rows that has some rows, ascending, and others empty."""
+    lengths = np.zeros(n_rows, np.int64)
+    lengths[rows] = np.diff(indptr)
+    return np.concatenate([[0], np.cumsum(lengths)])
+
+
+def _short(values: Mapping[str, Any]) -> str:
+    shown = (v for name, v in values.items() if not name.endswith("_model"))
+    return f"{values['item_model']} {' '.join(f'{v:g}' for v in shown)}"
