@@ -17,9 +17,9 @@ from trainer.commands.engines import Again, Engine, EngineName, Master, Snapshot
 from trainer.commands.evaluate import evaluate
 from trainer.commands.options import errors_reported
 from trainer.commands.tune import tune
-from trainer.counts.pipelines import CorruptValueError
 from trainer.experiments.rules import RulesError
 from trainer.experiments.variants import VariantsError
+from trainer.reading import CorruptValueError
 from trainer.run.lock import LEASE_S
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings

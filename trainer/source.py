@@ -7,11 +7,10 @@ from typing import Protocol
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from runtime.topology import Topology
-from trainer.counts.gram import read_gram
-from trainer.counts.histories import read_user_items
 from trainer.counts.matrices import Gram, UserItems
 from trainer.generations.inputs import read_inputs
 from trainer.generations.report import Inputs
+from trainer.reading import read_gram, read_user_items
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages
 

@@ -25,7 +25,7 @@ from benchmarks.train_stage import set_up
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES
 from runtime.redis.stores import connect
-from trainer.counts.gram import read_gram
+from trainer.reading import read_gram
 from trainer.stages import Stages
 
 QUIET = {"others": 0.1}

@@ -19,10 +19,8 @@ from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
 from tests.patience import PATIENCE_S
 from tests.trainer.conftest import PARTITIONS
-from trainer.counts import hashes
-from trainer.counts.gram import read_gram
-from trainer.counts.histories import read_user_items
 from trainer.generations.publication import read_current
+from trainer.reading import hashes, read_gram, read_user_items
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.stages import Stages

@@ -25,18 +25,14 @@ from contracts.keyspace import Keyspace
 from contracts.messages import Ints
 from contracts.variants import served_to
 from runtime.redis.stores import Store
-from trainer.counts.active import by_time
 from trainer.counts.derived import Histories
-from trainer.counts.hashes import Hashes
-from trainer.counts.history_hashes import ParsedHistories, parse_histories
 from trainer.counts.matrices import Matrix, csr
-from trainer.counts.pipelines import ask_each
-from trainer.counts.quarantine import Quarantine
 from trainer.experiments.verdict import Accuracy
 from trainer.judging.holdout import Holdout
 from trainer.judging.metrics import N, judge, ndcg
 from trainer.judging.recommending import from_item_lists
 from trainer.quality.gate import report_corrupt
+from trainer.reading import ParsedHistories, Quarantine, ask_each, by_time, read_histories
 from trainer.stages import Stages
 
 ACTIVE_MOST: Final = 20_000
@@ -167,10 +163,9 @@ def _read_users(store: Store, keys: Sequence[str], since_ms: int, stages: Stages
     """
     users: list[Since] = []
     quarantine = Quarantine()
-    for block in Hashes(store, len(keys), keys.__getitem__).read(stages, "read users of a trial"):
-        histories = parse_histories(block.parts, range(block.start, block.stop))
-        for row, problem in sorted((block.wrong_type | histories.corrupt).items()):
-            quarantine.add(keys[row], problem)
+    for histories in read_histories(
+        store, len(keys), keys.__getitem__, quarantine, stages, "read users of a trial"
+    ):
         users += split(histories, since_ms)
     if quarantine.n:
         report_corrupt(quarantine.shown, quarantine.n)

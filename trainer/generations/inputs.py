@@ -9,11 +9,11 @@ from contracts.keyspace import INCARNATION_FIELD, NEXT_FIELD, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.redis.stores import Store
 from runtime.topology import Topology
-from trainer.counts.pipelines import ask_each
 from trainer.generations.decisions import read_report
 from trainer.generations.publication import read_current
 from trainer.generations.report import Inputs, Position, Report
 from trainer.quality.figures import Popularity
+from trainer.reading import ask_each
 from trainer.settings import TrainerSettings
 
 _popular = msgspec.json.Decoder(PopularList)

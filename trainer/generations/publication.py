@@ -28,7 +28,7 @@ from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import REPLACE_SCRIPT, named, on_trial, only, serving
 from runtime.redis.stores import Store
-from trainer.counts.pipelines import COMMANDS_PER_PIPELINE, ask_each
+from trainer.reading import COMMANDS_PER_PIPELINE, ask_each
 
 WHOLE_HISTORIES: Final = FoldIn()
 _NOTHING: Final = Current(0, {})

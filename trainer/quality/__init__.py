@@ -5,6 +5,6 @@ popularity has shifted; `checking` has the rules and finds violations; `accuracy
 a generation predicts; `gate` ends the run if a hard rule is broken: nothing is published, and what
 is served stays. A broken soft rule is only noted in the log and in the report.
 
-The workers keep writing while counts are read (`trainer.counts.gram`), so two entries that must be
+The workers keep writing while counts are read (`trainer.reading.gram`), so two entries that must be
 equal may differ by events in between. The rules limit how many of the counts differ.
 """

@@ -15,9 +15,9 @@ from runtime.redis.stores import Store
 from runtime.settings import FoldingSettings
 from runtime.topology import Topology
 from trainer.counts.matrices import Gram, UserItems
-from trainer.counts.pipelines import ask_each
 from trainer.generations.decisions import read_report
 from trainer.generations.report import FromArchive, Inputs
+from trainer.reading import ask_each
 from trainer.settings import TrainerSettings
 from trainer.source import SourceError
 from trainer.spark import frames

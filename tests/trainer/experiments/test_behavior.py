@@ -20,12 +20,12 @@ from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from contracts.variants import in_canary
 from runtime.redis.stores import Store
-from tests.trainer.counts.wired import hashes
+from tests.trainer.reading.wired import hashes
 from trainer import telemetry
-from trainer.counts import active
-from trainer.counts.history_hashes import parse_histories
 from trainer.experiments.behavior import Had, Lists, Since, accuracy_of, read_accuracy, split
 from trainer.experiments.verdict import Accuracy
+from trainer.reading import active
+from trainer.reading.history_hashes import parse_histories
 from trainer.stages import Stages
 
 PARTITIONS = 3

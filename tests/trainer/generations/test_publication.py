@@ -12,7 +12,6 @@ from contracts.generations import DEFAULT_VARIANT, Canary, Current, Served
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import promoted, rolled_back, withdrawn
 from runtime.redis.stores import Store
-from trainer.counts import pipelines
 from trainer.generations.publication import (
     HeldError,
     SupersededError,
@@ -23,6 +22,7 @@ from trainer.generations.publication import (
     publication,
     read_current,
 )
+from trainer.reading import pipelines
 
 
 def values_of(keyspace: Keyspace, generation: str) -> dict[str, bytes]:

@@ -22,9 +22,9 @@ from runtime.redis.stores import Store
 from runtime.topology import TopologyError
 from tests.oracles.gram import gram_matrix
 from tests.trainer.conftest import PARTITIONS
-from trainer.counts.pipelines import CorruptValueError
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report
+from trainer.reading import CorruptValueError
 from trainer.run import runs as runs_module
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings

@@ -13,7 +13,7 @@ import hiredis
 import numpy as np
 
 from contracts.messages import Ints
-from trainer.counts.fields import Bytes, Fields, Spans, joined
+from trainer.reading.fields import Bytes, Fields, Spans, joined
 
 _LINES_A_FIELD: Final = 4
 _SCAN_LINES: Final = 3

@@ -9,11 +9,11 @@ import numpy as np
 
 from contracts.keyspace import NOT_ITEMS, OFFSET_FIELD
 from contracts.messages import Floats, Ints
-from trainer.counts.entries import entries_of
-from trainer.counts.fields import Fields, without
 from trainer.counts.matrices import in_order
-from trainer.counts.numerals import integers
-from trainer.counts.quarantine import shown
+from trainer.reading.entries import entries_of
+from trainer.reading.fields import Fields, without
+from trainer.reading.numerals import integers
+from trainer.reading.quarantine import shown
 
 _NO_IDS: Final = np.empty(0, np.int64)
 _NO_NUMBERS: Final = np.empty(0)

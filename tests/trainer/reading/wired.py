@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from contracts.messages import Ints
-from trainer.counts.fields import Bytes, Fields, Spans, fields_of
-from trainer.counts.replies import Replies
+from trainer.reading.fields import Bytes, Fields, Spans, fields_of
+from trainer.reading.replies import Replies
 
 
 def bulk(text: bytes) -> bytes:

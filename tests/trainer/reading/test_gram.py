@@ -11,13 +11,13 @@ from contracts.partitioning import instrument_partition
 from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
 from tests.trainer.conftest import PARTITIONS
-from tests.trainer.counts.wired import hashes
-from trainer.counts import gram as module
-from trainer.counts import hashes as reading
-from trainer.counts.gram import parse_rows, read_gram
+from tests.trainer.reading.wired import hashes
 from trainer.counts.matrices import Gram
-from trainer.counts.pipelines import CorruptValueError
-from trainer.counts.quarantine import SHOWN
+from trainer.reading import gram as module
+from trainer.reading import hashes as reading
+from trainer.reading.gram import parse_rows, read_gram
+from trainer.reading.pipelines import CorruptValueError
+from trainer.reading.quarantine import SHOWN
 from trainer.stages import Stages
 
 Affinities = npt.NDArray[np.float64]

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.trainer.counts.wired import as_buffer, as_dicts, hgetall, hscan
-from trainer.counts import replies as module
-from trainer.counts.fields import without
-from trainer.counts.replies import parse
+from tests.trainer.reading.wired import as_buffer, as_dicts, hgetall, hscan
+from trainer.reading import replies as module
+from trainer.reading.fields import without
+from trainer.reading.replies import parse
 
 WORKERS_TEXTS = st.from_regex(rb"\A[0-9a-z\[\]{},.:\"+-]{0,120}\Z")
 WEIGHTED = (

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
-from trainer.counts.pipelines import named
+from trainer.reading.pipelines import named
 
 _USERS_PER_PAGE: Final = 2_000
 """One page of a partition's users takes Redis a millisecond."""

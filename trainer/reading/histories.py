@@ -1,19 +1,19 @@
 """Reads the histories of the most recently active users, each with the offset that it stands at."""
 
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
 
 from contracts.keyspace import Keyspace
-from contracts.messages import Floats
+from contracts.messages import Floats, Ints
 from runtime.redis.stores import Store
-from trainer.counts.active import latest_users
-from trainer.counts.growing import Growing
-from trainer.counts.hashes import Hashes
-from trainer.counts.history_hashes import ParsedHistories, parse_histories
 from trainer.counts.matrices import Indices, UserItems, csr
-from trainer.counts.numbering import Numbering
-from trainer.counts.quarantine import Quarantine
+from trainer.reading.active import latest_users
+from trainer.reading.growing import Growing
+from trainer.reading.hashes import Hashes
+from trainer.reading.history_hashes import ParsedHistories, parse_histories
+from trainer.reading.quarantine import Quarantine
 from trainer.stages import Stages
 
 _AT_ONCE: Final = 1_000_000
@@ -37,13 +37,40 @@ def read_user_items(
         return keyspace.history(partition_of[row], names[row])
 
     collected, quarantine = Collected(), Quarantine()
-    for block in Hashes(store, len(names), key_of).read(stages, "read histories"):
-        histories = parse_histories(block.parts, range(block.start, block.stop))
-        for row, problem in sorted((block.wrong_type | histories.corrupt).items()):
-            quarantine.add(key_of(row), problem)
+    for histories in read_histories(
+        store, len(names), key_of, quarantine, stages, "read histories"
+    ):
         quarantine.check(len(names))
         collected.add([names[row] for row in histories.offsets], histories)
     return collected.user_items(quarantine)
+
+
+def read_histories(
+    store: Store,
+    n: int,
+    key_of: Callable[[int], str],
+    quarantine: Quarantine,
+    stages: Stages,
+    title: str,
+) -> Iterator[ParsedHistories]:
+    """Yield n histories, block by block.
+
+    Args:
+        store: where they are.
+        n: how many.
+        key_of: names the key of each by its number.
+        quarantine: gets those that are not as the workers write them, which are left out.
+        stages: of the run that it is part of.
+        title: of the progress.
+
+    Raises:
+        redis.exceptions.RedisError: Redis is unreachable.
+    """
+    for block in Hashes(store, n, key_of).read(stages, title):
+        histories = parse_histories(block.parts, range(block.start, block.stop))
+        for row, problem in sorted((block.wrong_type | histories.corrupt).items()):
+            quarantine.add(key_of(row), problem)
+        yield histories
 
 
 class Collected:
@@ -91,3 +118,35 @@ class Collected:
             corrupt=quarantine.shown,
             n_corrupt=quarantine.n,
         )
+
+
+class Numbering:
+    """Numbers ids in order of appearance, 4 bytes each, and maps them to sorted places.
+
+    >>> numbering = Numbering()
+    >>> numbering.of(np.array([7, 9])).tolist(), numbering.of(np.array([3, 9])).tolist()
+    ([0, 1], [2, 1])
+    >>> numbering.ids.tolist(), numbering.places().tolist()
+    ([3, 7, 9], [1, 2, 0])
+    """
+
+    def __init__(self) -> None:
+        self.ids: Ints = np.empty(0, np.int64)
+        """(n_ids,) all that turned up, ascending"""
+        self._numbers: Indices = np.empty(0, np.int32)
+
+    def of(self, ids: Ints) -> Indices:
+        """Return the number of each of some ids that are ascending and distinct."""
+        places = np.searchsorted(self.ids, ids)
+        new = np.append(self.ids, -1)[places] != ids
+        numbers = np.arange(len(self.ids), len(self.ids) + int(new.sum()), dtype=np.int32)
+        self.ids = np.insert(self.ids, places[new], ids[new])
+        self._numbers = np.insert(self._numbers, places[new], numbers)
+        found: Indices = self._numbers[np.searchsorted(self.ids, ids)]
+        return found
+
+    def places(self) -> Indices:
+        """Return (n_ids,) number -> place in `ids`."""
+        places = np.empty(len(self.ids), np.int32)
+        places[self._numbers] = np.arange(len(self.ids), dtype=np.int32)
+        return places

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.keyspace import HistoryEntry
-from tests.trainer.counts.wired import spans_of
-from trainer.counts import entries as module
-from trainer.counts.entries import entries_of
+from tests.trainer.reading.wired import spans_of
+from trainer.reading import entries as module
+from trainer.reading.entries import entries_of
 
 AFFINITIES = st.one_of(st.integers(0, 2**53), st.floats(-1e300, 1e300))
 TIMES = st.integers(0, 253_402_300_799_999)

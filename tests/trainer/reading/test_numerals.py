@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.messages import MAX_INSTRUMENT_ID
-from tests.trainer.counts.wired import spans_of
-from trainer.counts.numerals import integers, numbers
+from tests.trainer.reading.wired import spans_of
+from trainer.reading.numerals import integers, numbers
 
 IDS = st.integers(0, MAX_INSTRUMENT_ID)
 COUNTS = st.one_of(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from trainer.counts.pipelines import CorruptValueError
+from trainer.reading.pipelines import CorruptValueError
 
 SHOWN: Final = 5
 """How many are shown; more of the same would add nothing."""

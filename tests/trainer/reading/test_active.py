@@ -4,8 +4,8 @@ import pytest
 
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
-from trainer.counts import active
-from trainer.counts.active import latest_users
+from trainer.reading import active
+from trainer.reading.active import latest_users
 
 
 def test_a_user_shifted_to_the_next_page_is_read_once(

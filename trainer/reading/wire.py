@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.redis.stores import Store
-from trainer.counts.fields import Bytes
+from trainer.reading.fields import Bytes
 
 Command = tuple[str, ...]
 """Its name, its key, what else there is."""

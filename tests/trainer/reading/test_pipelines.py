@@ -5,7 +5,7 @@ import redis
 
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
-from trainer.counts.pipelines import COMMANDS_PER_PIPELINE, CorruptValueError, ask_each
+from trainer.reading.pipelines import COMMANDS_PER_PIPELINE, CorruptValueError, ask_each
 
 
 @pytest.fixture

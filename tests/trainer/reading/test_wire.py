@@ -22,9 +22,9 @@ from infra.local.store import valkey
 from runtime.redis.stores import Store, connect
 from tests.oracles.gram import gram_matrix
 from tests.trainer.conftest import PARTITIONS
-from trainer.counts import hashes as reading
-from trainer.counts import wire as module
-from trainer.counts.gram import read_gram
+from trainer.reading import hashes as reading
+from trainer.reading import wire as module
+from trainer.reading.gram import read_gram
 from trainer.stages import Stages
 
 Fill = Callable[..., npt.NDArray[np.float64]]

@@ -14,13 +14,13 @@ from scipy.sparse import csr_array
 from contracts.keyspace import NOT_ITEMS, Keyspace
 from contracts.messages import MAX_INSTRUMENT_ID, Floats, Ints
 from runtime.redis.stores import Store
-from trainer.counts.fields import Fields, without
-from trainer.counts.growing import Growing
-from trainer.counts.hashes import Hashes
 from trainer.counts.matrices import Gram, Indices, csr, in_order
-from trainer.counts.numerals import integers, numbers
-from trainer.counts.pipelines import named
-from trainer.counts.quarantine import Quarantine, shown
+from trainer.reading.fields import Fields, without
+from trainer.reading.growing import Growing
+from trainer.reading.hashes import Hashes
+from trainer.reading.numerals import integers, numbers
+from trainer.reading.pipelines import named
+from trainer.reading.quarantine import Quarantine, shown
 from trainer.stages import Stages
 
 _NO_PLACE: Final = -1

@@ -12,14 +12,14 @@ from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from runtime.redis.stores import Store
 from tests.trainer.conftest import PARTITIONS
-from tests.trainer.counts.wired import hashes
-from trainer.counts import active
-from trainer.counts import hashes as reading
-from trainer.counts.histories import read_user_items
-from trainer.counts.history_hashes import parse_histories
+from tests.trainer.reading.wired import hashes
 from trainer.counts.matrices import UserItems
-from trainer.counts.pipelines import CorruptValueError
-from trainer.counts.quarantine import SHOWN
+from trainer.reading import active
+from trainer.reading import hashes as reading
+from trainer.reading.histories import read_user_items
+from trainer.reading.history_hashes import parse_histories
+from trainer.reading.pipelines import CorruptValueError
+from trainer.reading.quarantine import SHOWN
 from trainer.stages import Stages
 
 Fill = Callable[..., npt.NDArray[np.float64]]

@@ -11,8 +11,8 @@ import numpy as np
 
 from contracts.keyspace import HistoryEntry
 from contracts.messages import Floats, Ints
-from trainer.counts.fields import Bytes, Flags, Spans
-from trainer.counts.numerals import integers, numbers
+from trainer.reading.fields import Bytes, Flags, Spans
+from trainer.reading.numerals import integers, numbers
 
 _COMMA: Final = ord(",")
 _END: Final = b"}"

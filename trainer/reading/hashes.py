@@ -11,10 +11,10 @@ from redis.client import NEVER_DECODE
 from contracts.messages import Ints
 from runtime.redis.stores import Store
 from trainer.counts.blocks import blocks
-from trainer.counts.fields import Fields, fields_of
-from trainer.counts.pipelines import WRONG_TYPE
-from trainer.counts.replies import Replies, parse
-from trainer.counts.wire import COST_OF_COMMAND, Wire
+from trainer.reading.fields import Fields, fields_of
+from trainer.reading.pipelines import WRONG_TYPE
+from trainer.reading.replies import Replies, parse
+from trainer.reading.wire import COST_OF_COMMAND, Wire
 from trainer.stages import Stages
 
 FIELDS_PER_BLOCK: Final = 100_000
