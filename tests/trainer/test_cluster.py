@@ -19,7 +19,7 @@ from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
 from tests.patience import PATIENCE_S
 from tests.trainer.conftest import PARTITIONS
-from trainer.generations.publication import read_current
+from tests.trainer.runs import served
 from trainer.reading import hashes, read_gram, read_user_items
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
@@ -121,11 +121,9 @@ def test_a_generation_is_published_and_replaced(
     for only_if_changed, expected in ((True, "trained"), (True, "unchanged"), (False, "trained")):
         outcome = runs.once(only_if_changed=only_if_changed, wait_for_lock_s=0)
         assert outcome == expected
-    current = read_current(store, keyspace)
-    assert current is not None
-    served = current.variants["default"].generation
-    assert store.zrange(keyspace.model_generations(), 0, -1) == [served]
-    keys = store.smembers(keyspace.model_keys(served))
+    generation = served(store, keyspace).generation
+    assert store.zrange(keyspace.model_generations(), 0, -1) == [generation]
+    keys = store.smembers(keyspace.model_keys(generation))
     assert len(keys) == 30 + 40 + 3
     assert {store.ttl(key) for key in keys} == {-1}
     assert not store.exists(keyspace.model_lock())

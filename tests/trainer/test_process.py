@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.generations import DEFAULT_VARIANT, Current, PopularList, SimilarList, UserList
+from contracts.generations import DEFAULT_VARIANT, PopularList, SimilarList, UserList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.pointer import named
 from contracts.topics import INTERACTIONS
@@ -25,6 +25,7 @@ from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
+from tests.trainer.runs import current_of
 from trainer.generations.publication import read_current
 from trainer.generations.report import Report
 
@@ -262,12 +263,6 @@ def assert_all_else_ends(store: Store, keyspace: Keyspace, kept: set[str]) -> No
             pipeline.ttl(key)
     for_ever = -1  # in the answers to TTL; what has expired since is -2, or 0 in its last moment
     assert all(for_ever != ttl <= REPLACED_GENERATION_TTL_S for ttl in pipeline.execute())
-
-
-def current_of(store: Store, keyspace: Keyspace) -> Current:
-    current = read_current(store, keyspace)
-    assert current is not None
-    return current
 
 
 @pytest.mark.proof

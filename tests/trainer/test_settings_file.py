@@ -6,16 +6,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
-from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from tests.patience import PATIENCE_S
-from trainer.generations.publication import read_current
-from trainer.generations.report import Report
+from tests.trainer.runs import report_of
 from trainer.settings import TrainerSettings
 from trainer.settings_file import SettingsFileError, read_settings_file, write_settings_file
 
@@ -50,10 +47,7 @@ def test_what_once_trains_with_is_what_the_file_and_the_environment_say(
         environment | {"TRAINER_SETTINGS_FILE": str(file), "COSINE_POPULARITY_DAMPING": "0.25"}
     )
     assert ended.returncode == 0, ended.stderr
-    current = read_current(store, keyspace)
-    assert current is not None
-    generation = current.variants[DEFAULT_VARIANT].generation
-    report = msgspec.json.decode(str(store.get(keyspace.model_report(generation))), type=Report)
+    report = report_of(store, keyspace)
     assert report.settings["neighbors_per_item"] == 2
     cosine = report.settings["cosine"]
     assert cosine["shrinkage"] == 3.5

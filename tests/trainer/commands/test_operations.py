@@ -7,13 +7,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from contracts.decisions import Decision
-from contracts.generations import DEFAULT_VARIANT, Current, Experiment
+from contracts.generations import DEFAULT_VARIANT, Experiment
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from infra.local.process import free_port
 from runtime.redis.stores import Store
+from tests.trainer.runs import current_of
 from trainer.__main__ import app
 from trainer.generations.decisions import note, read_decisions
-from trainer.generations.publication import publication, read_current
+from trainer.generations.publication import publication
 
 Command = Callable[..., Result]
 
@@ -43,12 +44,6 @@ def publish(store: Store, keyspace: Keyspace, fence: int, *, canary: bool = Fals
     at = datetime(2021, 8, 16, fence, tzinfo=UTC).isoformat()
     what = "on trial" if canary else "published"
     note(store, keyspace, Decision(at, generation, DEFAULT_VARIANT, what, "because", "rules"))
-
-
-def current_of(store: Store, keyspace: Keyspace) -> Current:
-    current = read_current(store, keyspace)
-    assert current is not None
-    return current
 
 
 def lives_for_ever(store: Store, keyspace: Keyspace, generation: str) -> bool:

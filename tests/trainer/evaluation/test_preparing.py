@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from contracts.affinities import Affinity, affinity_of
 from stream_processors.histories.fold import fold_event
 from stream_processors.histories.history import History
-from stream_processors.settings import Settings
 from tests.oracles.gram import gram_matrix
 from tests.trainer.evaluation.made import Event, events_in_time_order, interactions
 from trainer.evaluation.interactions import Split
@@ -124,13 +123,6 @@ def plain_scale(kept: dict[int, list[Event]], rules: WorkerRules) -> float:
     if rules.user_weight == "none" or not values:
         return 1.0
     return float((sum(values) / len(values) / typical) ** exponent)
-
-
-def test_rules_have_the_names_defaults_and_bounds_of_the_workers_settings() -> None:
-    for name, field in WorkerRules.model_fields.items():
-        of_the_workers = Settings.model_fields[name]
-        assert field.default == of_the_workers.default
-        assert field.metadata == of_the_workers.metadata
 
 
 def test_what_cannot_be_found_is_counted_and_not_asked_for() -> None:

@@ -1,17 +1,14 @@
 """A new generation on trial: who waits, what it is judged by, and what becomes of it."""
 
 import json
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from contracts.generations import DEFAULT_VARIANT, Current, SimilarList
+from contracts.generations import DEFAULT_VARIANT, SimilarList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from contracts.pointer import rolled_back
@@ -20,15 +17,14 @@ from contracts.variants import in_canary
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.redis.stores import Store
-from tests.trainer.conftest import PARTITIONS
+from tests.trainer.conftest import PARTITIONS, Fill
+from tests.trainer.runs import current_of, run
 from trainer.experiments import clicks
 from trainer.generations.decisions import read_decisions, read_report, read_standing
-from trainer.generations.publication import change_current, read_current
+from trainer.generations.publication import change_current
 from trainer.run import runs as runs_module
-from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 
-Fill = Callable[..., npt.NDArray[np.float64]]
 USERS = 40
 
 
@@ -70,18 +66,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(runs_module, "_now", made)
     return made
-
-
-def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:
-    return Runs(settings, threading.Event()).once(
-        only_if_changed=only_if_changed, wait_for_lock_s=0
-    )
-
-
-def current_of(store: Store, keyspace: Keyspace) -> Current:
-    current = read_current(store, keyspace)
-    assert current is not None
-    return current
 
 
 def something_happens(store: Store, keyspace: Keyspace) -> None:

@@ -2,42 +2,33 @@
 
 import doctest
 import itertools
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.redis.stores import Store
+from tests.trainer.conftest import Fill
+from tests.trainer.runs import current_of, report_of, run
 from trainer.experiments import variants as experiments
 from trainer.experiments.variants import VariantsError, parse_weights, read_variants
-from trainer.generations.publication import read_current
 from trainer.generations.report import Report
 from trainer.models import ITEM_MODELS
 from trainer.run.placing import Placing
-from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 from trainer.stages import StoppedError
-
-Fill = Callable[..., npt.NDArray[np.float64]]
 
 
 def written(folder: Path, text: str) -> Path:
     path = folder / "variants.toml"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def run(settings: TrainerSettings) -> str:
-    return Runs(settings, threading.Event()).once(only_if_changed=True, wait_for_lock_s=0)
 
 
 def test_a_variant_replaces_some_settings_and_leaves_the_others(
@@ -94,8 +85,7 @@ def test_each_variant_is_a_generation_of_its_own_until_the_file_drops_it(
         update={"variants": written(tmp_path, "[few]\nneighbors_per_item = 1")}
     )
     assert [run(with_variants) for _ in range(2)] == ["trained", "unchanged"]
-    current = read_current(store, keyspace)
-    assert current is not None
+    current = current_of(store, keyspace)
     default, few = current.variants[DEFAULT_VARIANT].generation, current.variants["few"].generation
     assert few == f"{default}-1"
     entries = [
@@ -110,8 +100,7 @@ def test_each_variant_is_a_generation_of_its_own_until_the_file_drops_it(
 
     written(tmp_path, "")
     assert run(with_variants) == "trained"
-    current = read_current(store, keyspace)
-    assert current is not None
+    current = current_of(store, keyspace)
     assert current.variants.keys() == {DEFAULT_VARIANT}
     assert store.zcard(keyspace.model_generations()) == 1
 
@@ -142,8 +131,7 @@ def test_a_run_that_ends_between_two_variants_is_completed_by_the_next_one(
         patched.setattr(Placing, "place", once)
         assert run(with_variants) == "stopped"
     assert [run(with_variants) for _ in range(2)] == ["trained", "unchanged"]
-    current = read_current(store, keyspace)
-    assert current is not None
+    current = current_of(store, keyspace)
     assert {served.generation.split("-")[1] for served in current.variants.values()} == {"3"}
 
 
@@ -166,17 +154,11 @@ def test_each_variant_has_the_model_of_its_settings_and_a_report_of_its_own(
     fill(np.ones((4, 3)))
     path = written(tmp_path, "".join(f"[{name}]\nitem_model = '{name}'\n" for name in ITEM_MODELS))
     assert run(settings.model_copy(update={"variants": path})) == "trained"
-    current = read_current(store, keyspace)
-    assert current is not None
+    current = current_of(store, keyspace)
     assert {name: current.variants[name].model for name in ITEM_MODELS} == {
         name: name for name in ITEM_MODELS
     }
-    reports = {
-        name: msgspec.json.decode(
-            str(store.get(keyspace.model_report(served.generation))), type=Report
-        )
-        for name, served in current.variants.items()
-    }
+    reports = {name: report_of(store, keyspace, name) for name in current.variants}
     assert {name: report.variant for name, report in reports.items()} == {
         name: name for name in reports
     }

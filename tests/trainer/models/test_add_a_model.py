@@ -18,7 +18,7 @@ from contracts.generations import SimilarList
 from contracts.keyspace import Keyspace
 from runtime.redis.stores import Store
 from tests.trainer.conftest import Fill
-from trainer.generations.inputs import served_report
+from tests.trainer.runs import report_of
 
 ROOT = Path(__file__).parents[3]
 LINE = '        "ease": ease.ENTRY,\n'
@@ -73,15 +73,13 @@ def test_auto_tries_it_and_it_is_trained_and_served(
     kinds = np.arange(60)[:, None] % 4 == np.arange(24) % 4
     fill((random.random((60, 24)) < np.where(kinds, 0.8, 0.1)) * 1.0)
     run("trainer", "once", **environment | {"ITEM_MODEL": "auto", "USER_MODEL": "none"})
-    report = served_report(store, keyspace)
-    assert report is not None
+    report = report_of(store, keyspace)
     assert report.selection is not None
     tried = [one.values["item_model"] for one in report.selection.found.tried]
     assert {"cosine", "ease", "jaccard"} == set(tried)
 
     run("trainer", "once", **environment | {"ITEM_MODEL": "jaccard", "JACCARD_SHRINKAGE": "2"})
-    report = served_report(store, keyspace)
-    assert report is not None
+    report = report_of(store, keyspace)
     assert report.settings["jaccard"] == {"shrinkage": 2}
     stored = store.get(keyspace.model_similar(report.generation, "100"))
     assert msgspec.json.decode(str(stored), type=SimilarList).model == "jaccard"

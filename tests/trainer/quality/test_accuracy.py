@@ -1,13 +1,10 @@
 """A generation that predicts much worse than the served one is refused, but not forever."""
 
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +15,9 @@ from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import DECISIONS_KEPT, Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.redis.stores import Store
-from trainer.generations.decisions import read_decisions, read_report
-from trainer.generations.publication import read_current
-from trainer.generations.report import Report
+from tests.trainer.conftest import Affinities, Fill
+from tests.trainer.runs import report_of, run, served
+from trainer.generations.decisions import read_decisions
 from trainer.judging.found import HeldOut
 from trainer.quality.accuracy import (
     KEPT_AGAIN,
@@ -30,11 +27,9 @@ from trainer.quality.accuracy import (
     Refusal,
     check_accuracy,
 )
-from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 
-Fill = Callable[..., npt.NDArray[np.float64]]
 NOW = datetime(2021, 8, 16, 12, tzinfo=UTC)
 NARROW = 0.001
 
@@ -93,26 +88,8 @@ def test_nothing_can_be_said_where_one_of_the_two_was_not_measured() -> None:
         assert check_accuracy(now, before, None, NOW) == []
 
 
-def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:
-    return Runs(settings, threading.Event()).once(
-        only_if_changed=only_if_changed, wait_for_lock_s=0
-    )
-
-
-def served(store: Store, keyspace: Keyspace, variant: str = DEFAULT_VARIANT) -> str:
-    current = read_current(store, keyspace)
-    assert current is not None
-    return current.variants[variant].generation
-
-
-def report_of(store: Store, keyspace: Keyspace) -> Report:
-    report = read_report(store, keyspace, served(store, keyspace))
-    assert report is not None
-    return report
-
-
 @pytest.fixture
-def kinds(fill: Fill) -> npt.NDArray[np.float64]:
+def kinds(fill: Fill) -> Affinities:
     """Half of the users have most of the even items, half most of the odd ones."""
     random = np.random.default_rng(0)
     same = np.arange(80)[:, np.newaxis] % 2 == np.arange(30) % 2
@@ -129,7 +106,7 @@ def folding(settings: TrainerSettings) -> TrainerSettings:
 
 
 def test_a_publication_reports_the_hold_out(
-    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: Affinities
 ) -> None:
     assert run(folding) == "trained"
     found = report_of(store, keyspace).held_out
@@ -146,7 +123,7 @@ def test_a_publication_reports_the_hold_out(
 
 
 def test_a_generation_that_predicts_worse_is_refused_and_what_is_served_stays(
-    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: Affinities
 ) -> None:
     assert run(folding) == "trained"
     before = served(store, keyspace)
@@ -173,7 +150,7 @@ def test_a_generation_that_predicts_worse_is_refused_and_what_is_served_stays(
 
 
 def test_a_requested_run_publishes_anyway_and_reports_it(
-    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: Affinities
 ) -> None:
     assert run(folding) == "trained"
     worse = changed(folding, WORSE)
@@ -198,7 +175,7 @@ def put_back(store: Store, keyspace: Keyspace, by: timedelta) -> None:
 
 
 def test_what_was_refused_for_hours_is_published_though_data_was_bad_before(
-    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: Affinities
 ) -> None:
     assert run(folding) == "trained"
     bad_data = Refusal(NOW, "unmatched")
@@ -214,7 +191,7 @@ def test_what_was_refused_for_hours_is_published_though_data_was_bad_before(
 
 
 def test_a_refusal_is_known_though_decisions_on_other_variants_came_after_it(
-    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, folding: TrainerSettings, kinds: Affinities
 ) -> None:
     assert run(folding) == "trained"
     worse = changed(folding, WORSE)
@@ -233,7 +210,7 @@ def test_a_refusal_that_cannot_be_read_is_none(
     store: Store,
     keyspace: Keyspace,
     folding: TrainerSettings,
-    kinds: npt.NDArray[np.float64],
+    kinds: Affinities,
     stored: str,
 ) -> None:
     assert run(folding) == "trained"
@@ -246,7 +223,7 @@ def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_
     store: Store,
     keyspace: Keyspace,
     folding: TrainerSettings,
-    kinds: npt.NDArray[np.float64],
+    kinds: Affinities,
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "variants.toml"
@@ -260,7 +237,7 @@ def test_a_variant_that_is_refused_keeps_no_other_one_waiting_nor_forgets_since_
         store.hincrby(keyspace.position(INTERACTIONS, 0), "next", 1)
         assert run(with_variants) == "trained"
     assert served(store, keyspace, "short") == before["short"]
-    assert served(store, keyspace) > before[DEFAULT_VARIANT]
+    assert served(store, keyspace).generation > before[DEFAULT_VARIANT].generation
     refused = [d for d in read_decisions(store, keyspace) if d.what == "rejected"]
     assert [decision.variant for decision in refused] == ["short"]
     assert refused_since(store, keyspace, "short").rule == RULE
@@ -276,7 +253,7 @@ def test_rules_on_data_that_are_broken_stay_counted_when_accuracy_passes(
     keyspace: Keyspace,
     folding: TrainerSettings,
     fill: Fill,
-    kinds: npt.NDArray[np.float64],
+    kinds: Affinities,
 ) -> None:
     assert run(folding) == "trained"
     fill(np.vstack([kinds, kinds[:3]]), 10)

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
-from tests.trainer.conftest import PARTITIONS
+from tests.trainer.conftest import PARTITIONS, Fill
 from tests.trainer.reading.wired import hashes
 from trainer.counts.matrices import Gram
 from trainer.reading import gram as module
@@ -19,9 +18,6 @@ from trainer.reading.gram import parse_rows, read_gram
 from trainer.reading.pipelines import CorruptValueError
 from trainer.reading.quarantine import SHOWN
 from trainer.stages import Stages
-
-Affinities = npt.NDArray[np.float64]
-Fill = Callable[..., Affinities]
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
 from runtime.redis.stores import Store
-from tests.trainer.conftest import PARTITIONS
+from tests.trainer.conftest import PARTITIONS, Fill
 from tests.trainer.reading.wired import hashes
 from trainer.counts.matrices import UserItems
 from trainer.reading import active
@@ -22,7 +21,6 @@ from trainer.reading.pipelines import CorruptValueError
 from trainer.reading.quarantine import SHOWN
 from trainer.stages import Stages
 
-Fill = Callable[..., npt.NDArray[np.float64]]
 Read = Callable[[int], UserItems]
 KeyOf = Callable[[str], str]
 

@@ -1,12 +1,11 @@
 """The connections that counts and histories come by."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import redis
 from hypothesis import given
@@ -21,13 +20,11 @@ from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import Store, connect
 from tests.oracles.gram import gram_matrix
-from tests.trainer.conftest import PARTITIONS
+from tests.trainer.conftest import PARTITIONS, Fill
 from trainer.reading import hashes as reading
 from trainer.reading import wire as module
 from trainer.reading.gram import read_gram
 from trainer.stages import Stages
-
-Fill = Callable[..., npt.NDArray[np.float64]]
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """What a run does with damaged data: nothing is made of it, and what is served stays."""
 
-import threading
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from prometheus_client import REGISTRY
 
@@ -12,25 +10,11 @@ from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from runtime.redis.stores import Store
-from tests.trainer.conftest import PARTITIONS
-from trainer.generations.decisions import read_decisions, read_report
-from trainer.generations.publication import read_current
+from tests.trainer.conftest import PARTITIONS, Affinities, Fill
+from tests.trainer.runs import report_of, run, served
+from trainer.generations.decisions import read_decisions
 from trainer.quality.checking import Checked
-from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
-
-Affinities = npt.NDArray[np.float64]
-Fill = Callable[..., Affinities]
-
-
-def run(settings: TrainerSettings) -> str:
-    return Runs(settings, threading.Event()).once(only_if_changed=True, wait_for_lock_s=0)
-
-
-def served(store: Store, keyspace: Keyspace) -> str:
-    current = read_current(store, keyspace)
-    assert current is not None
-    return current.variants[DEFAULT_VARIANT].generation
 
 
 def broken(level: str) -> float:
@@ -41,9 +25,7 @@ def broken(level: str) -> float:
 
 
 def checked(store: Store, keyspace: Keyspace) -> dict[str, Checked]:
-    report = read_report(store, keyspace, served(store, keyspace))
-    assert report is not None
-    return {rule.rule: rule for rule in report.quality}
+    return {rule.rule: rule for rule in report_of(store, keyspace).quality}
 
 
 def row(keyspace: Keyspace, item: int) -> str:

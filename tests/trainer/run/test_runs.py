@@ -3,17 +3,14 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 from prometheus_client import REGISTRY
 from sklearn.metrics.pairwise import cosine_similarity
 from structlog.testing import capture_logs
 
-from contracts.generations import DEFAULT_VARIANT, PopularList, Served, SimilarList, UserList
+from contracts.generations import PopularList, SimilarList, UserList
 from contracts.keyspace import REPLACED_GENERATION_TTL_S, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
@@ -21,37 +18,18 @@ from infra.local.process import free_port
 from runtime.redis.stores import Store
 from runtime.topology import TopologyError
 from tests.oracles.gram import gram_matrix
-from tests.trainer.conftest import PARTITIONS
+from tests.trainer.conftest import PARTITIONS, Affinities, Fill
+from tests.trainer.runs import read, report_of, run, served
 from trainer.generations.publication import read_current
-from trainer.generations.report import Report
 from trainer.reading import CorruptValueError
 from trainer.run import runs as runs_module
 from trainer.run.runs import Runs
 from trainer.settings import TrainerSettings
 from trainer.settings_file import changed
 
-Fill = Callable[..., npt.NDArray[np.float64]]
-T = TypeVar("T")
-
-
-def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:
-    return Runs(settings, threading.Event()).once(
-        only_if_changed=only_if_changed, wait_for_lock_s=0
-    )
-
-
-def served(store: Store, keyspace: Keyspace) -> Served:
-    current = read_current(store, keyspace)
-    assert current is not None
-    return current.variants[DEFAULT_VARIANT]
-
-
-def read(store: Store, key: str, of_type: type[T]) -> T:
-    return msgspec.json.decode(str(store.get(key)), type=of_type)
-
 
 @pytest.fixture
-def affinities(fill: Fill) -> npt.NDArray[np.float64]:
+def affinities(fill: Fill) -> Affinities:
     random = np.random.default_rng(0)
     made = (random.random((50, 30)) < 0.2) * 1.0
     made[:, 0], made[0, 1] = 0, 1  # nobody has item 100, u0 has something
@@ -59,7 +37,7 @@ def affinities(fill: Fill) -> npt.NDArray[np.float64]:
 
 
 def test_item_lists_are_the_best_of_scikit_learns_cosine(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
 ) -> None:
     few = settings.model_copy(update={"neighbors_per_item": 5})
     assert run(few) == "trained"
@@ -78,7 +56,7 @@ def test_item_lists_are_the_best_of_scikit_learns_cosine(
 
 
 def test_user_lists_carry_the_offset_of_their_history_and_reasons_that_the_user_has(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
 ) -> None:
     assert run(settings) == "trained"
     generation = served(store, keyspace).generation
@@ -94,7 +72,7 @@ def test_user_lists_carry_the_offset_of_their_history_and_reasons_that_the_user_
 
 
 def test_the_popular_list_counts_users(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
 ) -> None:
     assert run(settings) == "trained"
     found = read(store, keyspace.model_popular(served(store, keyspace).generation), PopularList)
@@ -104,11 +82,10 @@ def test_the_popular_list_counts_users(
 
 
 def test_the_report_says_what_the_generation_was_made_from(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
 ) -> None:
     assert run(settings) == "trained"
-    generation = served(store, keyspace).generation
-    report = read(store, keyspace.model_report(generation), Report)
+    generation, report = served(store, keyspace).generation, report_of(store, keyspace)
     counts = gram_matrix(affinities)
     assert (report.generation, report.fence) == (generation, 1)
     assert report.inputs.positions == {
@@ -128,7 +105,7 @@ def test_the_report_says_what_the_generation_was_made_from(
 
 
 def test_a_run_is_skipped_until_counts_histories_or_settings_change(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
 ) -> None:
     assert [run(settings) for _ in range(3)] == ["trained", "unchanged", "unchanged"]
     for topic in (INTERACTIONS, COOCCURRENCES):
@@ -142,7 +119,7 @@ def test_a_run_is_skipped_until_counts_histories_or_settings_change(
 
 
 def test_a_report_of_another_version_counts_as_a_change(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
 ) -> None:
     run(settings)
     store.set(keyspace.model_report(served(store, keyspace).generation), '{"generation": 1}')
@@ -158,7 +135,7 @@ def test_nothing_is_published_before_anyone_has_anything(
 
 
 def test_a_second_trainer_skips_while_another_runs(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
 ) -> None:
     store.set(keyspace.model_lock(), "another", px=60_000)
     assert run(settings) == "locked"
@@ -182,7 +159,7 @@ def test_a_run_that_is_stopped_between_two_blocks_gives_up_its_generation_and_th
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,
-    affinities: npt.NDArray[np.float64],
+    affinities: Affinities,
     looks: int,
 ) -> None:
     run(settings)
@@ -199,7 +176,7 @@ def test_a_run_that_loses_its_lease_publishes_nothing(
     store: Store,
     keyspace: Keyspace,
     settings: TrainerSettings,
-    affinities: npt.NDArray[np.float64],
+    affinities: Affinities,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Nobody renews it, and it is over before the first block is read.
@@ -224,7 +201,7 @@ def test_topics_that_were_never_made_end_the_process(settings: TrainerSettings) 
 
 
 def test_a_corrupt_value_is_left_out_counted_and_logged(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
 ) -> None:
     row = keyspace.cooc(instrument_partition(103, PARTITIONS), 103)
     history = keyspace.history(user_partition("u7", PARTITIONS), "u7")
@@ -232,8 +209,7 @@ def test_a_corrupt_value_is_left_out_counted_and_logged(
     store.hset(history, "105", "[]")
     with capture_logs() as logs:
         assert run(settings) == "trained"
-    generation = served(store, keyspace).generation
-    report = read(store, keyspace.model_report(generation), Report)
+    generation, report = served(store, keyspace).generation, report_of(store, keyspace)
     assert report.n_corrupt == len(report.corrupt) == 2
     assert {problem.split(": ")[0] for problem in report.corrupt} == {row, history}
     assert REGISTRY.get_sample_value("trainer_corrupt_values") == 2
@@ -245,7 +221,7 @@ def test_a_corrupt_value_is_left_out_counted_and_logged(
 
 
 def test_too_many_corrupt_values_end_the_process(
-    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    store: Store, keyspace: Keyspace, settings: TrainerSettings, affinities: Affinities
 ) -> None:
     for u in range(20):
         store.hset(keyspace.history(user_partition(f"u{u}", PARTITIONS), f"u{u}"), "105", "[]")
@@ -312,7 +288,7 @@ def test_what_is_read_while_the_first_events_are_folded_does_not_delay_the_first
 
 
 def test_what_was_trained_before_is_trained_again_as_often_as_the_setting_says(
-    settings: TrainerSettings, affinities: npt.NDArray[np.float64]
+    settings: TrainerSettings, affinities: Affinities
 ) -> None:
     waits = Waits(2, lambda _: None)
 

@@ -1,53 +1,25 @@
 """Runs that choose by themselves: what is chosen is reported, remembered, and looked for again."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 from prometheus_client import REGISTRY
 
 from contracts.fold_in import FoldIn
-from contracts.generations import DEFAULT_VARIANT, Served, SimilarList
+from contracts.generations import DEFAULT_VARIANT, SimilarList
 from contracts.keyspace import Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.redis.stores import Store
 from tests.oracles.gram import gram_matrix
-from trainer.generations.publication import read_current
-from trainer.generations.report import Report, Selection
+from tests.trainer.conftest import Affinities, Fill
+from tests.trainer.runs import read, report_of, run, served
+from trainer.generations.report import Selection
 from trainer.models import cosine, ease
-from trainer.run.runs import Runs
 from trainer.settings import AUTO, TrainerSettings
 from trainer.settings_file import changed
-
-Affinities = npt.NDArray[np.float64]
-Fill = Callable[..., Affinities]
-T = TypeVar("T")
-
-
-def run(settings: TrainerSettings, *, only_if_changed: bool = True) -> str:
-    return Runs(settings, threading.Event()).once(
-        only_if_changed=only_if_changed, wait_for_lock_s=0
-    )
-
-
-def read(store: Store, key: str, of_type: type[T]) -> T:
-    return msgspec.json.decode(str(store.get(key)), type=of_type)
-
-
-def served(store: Store, keyspace: Keyspace, variant: str = DEFAULT_VARIANT) -> Served:
-    current = read_current(store, keyspace)
-    assert current is not None
-    return current.variants[variant]
-
-
-def report_of(store: Store, keyspace: Keyspace, variant: str = DEFAULT_VARIANT) -> Report:
-    generation = served(store, keyspace, variant).generation
-    return read(store, keyspace.model_report(generation), Report)
 
 
 def selection_of(store: Store, keyspace: Keyspace) -> Selection:
