@@ -103,6 +103,18 @@ def entry_rows(indptr: Indices, start: int = 0) -> Ints:
     return np.repeat(np.arange(start, start + len(indptr) - 1, dtype=np.int64), np.diff(indptr))
 
 
+def ranges(starts: Indices, lengths: Indices) -> Ints:
+    """Return the numbers of several ranges, one after the other.
+
+    >>> ranges(np.array([5, 0]), np.array([2, 3]))
+    array([5, 6, 0, 1, 2])
+    """
+    ends = np.cumsum(lengths)
+    begun = np.repeat(starts - (ends - lengths), lengths)
+    found: Ints = np.arange(len(begun), dtype=np.int64) + begun
+    return found
+
+
 def entries_where(some: Matrix, kept: npt.NDArray[np.bool_], data: Floats | None = None) -> Matrix:
     """Return the entries that `kept`, (entries,), is true for, in the same rows and columns.
 

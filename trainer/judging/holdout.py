@@ -17,7 +17,7 @@ from trainer.counts.derived import (
     reordered,
     without,
 )
-from trainer.counts.matrices import Indices, Matrix, entry_rows
+from trainer.counts.matrices import Matrix, entry_rows, ranges
 
 LEAST_ITEMS: Final = 4
 """Of a history, for any of it to be held out: a quarter is, so one item or more."""
@@ -85,7 +85,7 @@ def folded(histories: Histories, users: Ints, fold_in: FoldIn) -> Matrix:
     """
     rows = histories.affinities[users]
     lengths = np.diff(rows.indptr)
-    entries = _ranges(histories.affinities.indptr[users], lengths)
+    entries = ranges(histories.affinities.indptr[users], lengths)
     ts_ms = histories.ts_ms[entries]
     user = entry_rows(rows.indptr)
     latest = np.zeros(len(users), np.int64)
@@ -175,15 +175,3 @@ def unseen(wanted: Matrix, seen: Matrix) -> Matrix:
     left.eliminate_zeros()
     left.sort_indices()
     return left
-
-
-def _ranges(starts: Indices, lengths: Indices) -> Ints:
-    """Return the numbers of several ranges, one after the other.
-
-    >>> _ranges(np.array([5, 0]), np.array([2, 3]))
-    array([5, 6, 0, 1, 2])
-    """
-    ends = np.cumsum(lengths)
-    begun = np.repeat(starts - (ends - lengths), lengths)
-    found: Ints = np.arange(len(begun), dtype=np.int64) + begun
-    return found

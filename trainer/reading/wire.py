@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.redis.stores import Store
+from trainer.counts.blocks import blocks
 from trainer.reading.fields import Bytes
 
 Command = tuple[str, ...]
@@ -58,7 +59,9 @@ class Wire:
         answers, order = _Received(), []
         for client, places in self._by_node(commands):
             connection = self._connection(client)
-            for chunk in _chunks(places, costs):
+            of_places = np.array([costs[place] for place in places])
+            for start, stop in blocks(of_places, COST_PER_CHUNK):
+                chunk = places[start:stop]
                 packed = b"".join(_pack(commands[place]) for place in chunk)
                 connection.retry.call_with_retry(
                     lambda connection=connection, packed=packed: _exchange(
@@ -121,19 +124,6 @@ class _Received:
 
     def whole(self) -> Bytes:
         return self._bytes[: self.used]
-
-
-def _chunks(places: Sequence[int], costs: Sequence[int]) -> Iterator[list[int]]:
-    chunk: list[int] = []
-    cost = 0
-    for place in places:
-        if chunk and cost + costs[place] > COST_PER_CHUNK:
-            yield chunk
-            chunk, cost = [], 0
-        chunk.append(place)
-        cost += costs[place]
-    if chunk:
-        yield chunk
 
 
 def _echo(connection: Any) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from contracts.messages import Ints
-from trainer.counts.matrices import Gram, Matrix, UserItems, csr
+from trainer.counts.matrices import Gram, Matrix, UserItems, csr, ranges
 from trainer.spark.histories import numbers
 
 
@@ -46,7 +46,7 @@ def user_items_of(histories: pa.Table) -> UserItems:
     )
     rows = np.array([place for *_, place in order], np.int64)
     held, lengths = _numbers(histories["items"], np.int64)
-    entries = _entries(lengths, rows)
+    entries = ranges((np.cumsum(lengths) - lengths)[rows], lengths[rows])
     unscaled = _numbers(histories["affinities"], np.float64)[0][entries]
     items, places = np.unique(held[entries], return_inverse=True)
     lengths, scales = lengths[rows], histories["scale"].to_numpy()[rows]
@@ -66,14 +66,3 @@ def _numbers(column: pa.ChunkedArray, dtype: type[Any]) -> tuple[Any, Ints]:
     parts = [numbers(chunk, dtype) for chunk in column.chunks]
     held = np.concatenate([np.empty(0, dtype), *(part for part, _ in parts)])
     return held, np.concatenate([np.empty(0, np.int64), *(lengths for _, lengths in parts)])
-
-
-def _entries(lengths: Ints, rows: Ints) -> Ints:
-    """Return the places of the entries of some rows, row after row.
-
-    >>> _entries(np.array([2, 1]), np.array([1, 0])).tolist()
-    [2, 0, 1]
-    """
-    starts, of_rows = (np.cumsum(lengths) - lengths)[rows], lengths[rows]
-    ends = np.cumsum(of_rows)
-    return np.repeat(starts - (ends - of_rows), of_rows) + np.arange(ends[-1] if len(ends) else 0)
