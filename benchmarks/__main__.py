@@ -8,7 +8,7 @@ from benchmarks.archive import archive
 from benchmarks.auto import auto
 from benchmarks.bars import bars
 from benchmarks.canaries import canaries
-from benchmarks.capacity.command import app as capacity
+from benchmarks.capacity.command import capacity
 from benchmarks.flood.scenario import flood_others
 from benchmarks.harness.session import Json, Rounds, folder, present, progress, say
 from benchmarks.history.scenario import history
@@ -48,6 +48,7 @@ for command in (
     models,
     archive,
     train,
+    capacity,
     auto,
     user_knn,
     spark,
@@ -56,7 +57,6 @@ for command in (
 
 
 app.command("flood")(flood_others)
-app.add_typer(capacity, name="capacity")
 
 
 @app.callback()

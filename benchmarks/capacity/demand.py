@@ -9,6 +9,8 @@ from benchmarks.capacity.costs import Costs, Request
 from contracts.topics import QUOTES
 
 READS: Final = ("bars", "similar", "recommendations")
+POINTED: Final = ("similar", "recommendations")
+"""Read `model:current`, too, which is cached for some milliseconds and in one shard."""
 PUBLISH: Final = "publish"
 """A trade that a user publishes over HTTP: a quote and an event."""
 _DAY_S: Final = 86_400
@@ -71,6 +73,22 @@ class Demand:
 def mix(costs: Costs) -> list[Request]:
     """Return one request to each endpoint."""
     return [costs.reads.endpoints[name] for name in (*READS, PUBLISH)]
+
+
+def distinct(records: float, values: float) -> float:
+    """Return how many values are changed by records that go round all of them in a new order.
+
+    A window of x rounds meets parts of two rounds that have nothing to do with each other; this is
+    the mean over where it begins.
+
+    >>> distinct(500, 1_000), round(distinct(1_000, 1_000)), distinct(3_000, 1_000)
+    (479.1666666666667, 833, 1000.0)
+    """
+    if not values:
+        return 0.0
+    rounds = min(records / values, 2.0)
+    part = rounds - rounds**3 / 6 if rounds <= 1 else 1 - (2 - rounds) ** 3 / 6
+    return values * part
 
 
 def entries_of_pairs(instruments: float, users: float, items: float) -> float:

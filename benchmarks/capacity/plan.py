@@ -11,15 +11,16 @@ from typing import Final
 from api.models.generations import POINTER_KEPT_S
 from benchmarks.capacity.costs import Costs
 from benchmarks.capacity.demand import (
+    POINTED,
     PUBLISH,
     READS,
     Demand,
+    distinct,
     entries_of_pairs,
     mix,
     partitions_for,
     share_of_hottest,
 )
-from benchmarks.capacity.simulated.streams import distinct
 from contracts.topics import INTERACTIONS, QUOTES
 
 REPLICATION: Final = 3
@@ -62,6 +63,11 @@ class Work:
     log_mb_per_s: float
     """that producers send in the busiest hour"""
 
+    @property
+    def store_cores(self) -> float:
+        """Of all shards of Redis."""
+        return self.store_quotes_cores + self.store_events_cores + self.store_reads_cores
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -100,7 +106,7 @@ def work(costs: Costs, demand: Demand, partitions: int) -> Work:
     hottest = share_of_hottest(demand.instruments)
     is_long = pairs / demand.instruments > _PACKED_ENTRIES
     api_us = sum(one.api_us + reads.turn_us for one in mix(costs))
-    store_us = sum(reads.endpoints[name].store_us + reads.store.write_us for name in READS)
+    store_us = sum(reads.endpoints[name].store_us + reads.store_write_us for name in READS)
     instrument_bytes = keys.instrument_bytes + keys.bar_bytes * RETENTION_MINUTES
     user_bytes = keys.user_bytes + keys.item_bytes * demand.items
     quotes_gb = demand.quotes_a_day * feed.log_bytes / _GB
@@ -140,11 +146,11 @@ def pointer_cores(costs: Costs, demand: Demand, apis: int) -> float:
     for which it keeps the answer.
     """
     reads = costs.reads
-    pointed = [reads.endpoints[name] for name in READS if reads.endpoints[name].is_pointed]
+    pointed = [reads.endpoints[name] for name in POINTED]
     a_process_per_s = demand.of_each_per_s * len(pointed) / apis
     asked_per_s = apis * a_process_per_s / (1 + a_process_per_s * POINTER_KEPT_S)
-    asking_us = min((one.store_us for one in pointed), default=0.0)
-    return asked_per_s * (reads.store.turn_us + reads.store.write_us + asking_us) * _US
+    asking_us = min(one.store_us for one in pointed)
+    return asked_per_s * (reads.store_turn_us + reads.store_write_us + asking_us) * _US
 
 
 def plan(costs: Costs, demand: Demand, utilization: float) -> Plan:
@@ -152,9 +158,10 @@ def plan(costs: Costs, demand: Demand, utilization: float) -> Plan:
     partitions = QUOTES.partitions
     while True:
         found = work(costs, demand, partitions)
-        store_cores = found.store_quotes_cores + found.store_events_cores + found.store_reads_cores
         workers = _machines(found.quotes_cores + found.events_cores, utilization)
-        shards = max(_machines(store_cores, utilization), math.ceil(found.store_gb / SHARD_GB))
+        shards = max(
+            _machines(found.store_cores, utilization), math.ceil(found.store_gb / SHARD_GB)
+        )
         # All keys of a partition stand in one shard.
         if partitions >= partitions_for(max(workers, shards)):
             break
@@ -170,16 +177,16 @@ def plan(costs: Costs, demand: Demand, utilization: float) -> Plan:
         brokers_cores=_machines(found.broker_cores * REPLICATION, utilization),
         log_tb=found.log_gb * REPLICATION / 1000,
         network_mb_per_s=found.log_mb_per_s * REPLICATION,
-        exhausted=_exhausted(found, store_cores),
+        exhausted=_exhausted(found),
         undivided=_undivided(found, pointer_cores(costs, demand, apis)),
     )
 
 
-def _exhausted(found: Work, store_cores: float) -> tuple[tuple[str, float], ...]:
+def _exhausted(found: Work) -> tuple[tuple[str, float], ...]:
     """Compare with one worker, one Redis of `SHARD_GB`, and one API process."""
     needed = {
         "one worker's core": found.quotes_cores + found.events_cores,
-        "one Redis's core": store_cores,
+        "one Redis's core": found.store_cores,
         f"one Redis's {SHARD_GB:g} GB": found.store_gb / SHARD_GB,
         "one API process's core": found.api_cores,
     }

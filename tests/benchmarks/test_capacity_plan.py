@@ -2,15 +2,62 @@
 
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.capacity.costs import DEFAULT, Costs
-from benchmarks.capacity.demand import Demand, entries_of_pairs
+from benchmarks.capacity.costs import (
+    MEASURED,
+    Costs,
+    EventCosts,
+    FeedCosts,
+    KeyCosts,
+    ReadCosts,
+    Request,
+    read_costs,
+)
+from benchmarks.capacity.demand import Demand, distinct, entries_of_pairs
 from benchmarks.capacity.plan import plan, pointer_cores, work
-from benchmarks.capacity.simulated.streams import distinct
-from tests.benchmarks.capacity_costs import ROUND
+
+ROUND = Costs(
+    measured="round numbers",
+    feed=FeedCosts(
+        record_us=2.0,
+        batch_us=0.0,
+        value_us=10.0,
+        store_value_us=5.0,
+        broker_live_us=1.0,
+        log_bytes=40.0,
+    ),
+    events=EventCosts(
+        worker_us=50.0,
+        worker_item_us=1.0,
+        store_us=20.0,
+        store_item_us=2.0,
+        broker_us=10.0,
+        broker_item_us=0.0,
+        log_bytes=100.0,
+        log_item_bytes=2.0,
+    ),
+    reads=ReadCosts(
+        turn_us=10.0,
+        store_turn_us=3.0,
+        store_write_us=5.0,
+        endpoints={
+            "bars": Request(40.0, 5.0),
+            "similar": Request(50.0, 5.0),
+            "recommendations": Request(100.0, 15.0),
+            "publish": Request(300.0, 0.0),
+        },
+    ),
+    keys=KeyCosts(
+        instrument_bytes=1_000.0,
+        bar_bytes=100.0,
+        user_bytes=100.0,
+        item_bytes=20.0,
+        pair_bytes=40.0,
+        short_pair_bytes=10.0,
+    ),
+)
 
 FEED = Demand(500_000, 50_000, users=0, calls=0, peak=1, items=50)
 AUDIENCE = Demand(0, 50_000, users=86.4e6, calls=1, peak=2, items=50)
@@ -96,7 +143,7 @@ def test_work_that_more_machines_cannot_share_is_listed_separately() -> None:
 
 def test_more_of_anything_never_needs_fewer_machines() -> None:
     def machines(demand: Demand) -> tuple[int, ...]:
-        found = plan(DEFAULT, demand, 0.6)
+        found = plan(read_costs(MEASURED), demand, 0.6)
         return found.workers, found.shards, found.apis, found.brokers_cores
 
     both = replace(FEED, users=1e6, calls=10, peak=3)
@@ -128,8 +175,3 @@ def test_entries_of_pairs_are_those_of_users_who_choose_by_zipf() -> None:
         user_items = (rng.random((users, instruments)) < expected).astype(float)
         found.append(np.count_nonzero(user_items.T @ user_items))
     assert entries_of_pairs(instruments, users, items) == pytest.approx(np.mean(found), rel=0.1)
-
-
-def test_costs_come_back_from_their_file_as_they_were() -> None:
-    again = msgspec.json.decode(msgspec.json.encode(ROUND), type=Costs)
-    assert again == ROUND
