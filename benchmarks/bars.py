@@ -17,7 +17,7 @@ threads and child processes of either side counted.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Final
 
@@ -81,12 +81,7 @@ def describe(n: int, instruments: int) -> str:
     return f"{n:,} JSON quotes of {instruments:,} instruments in Kafka to minute bars in Redis"
 
 
-def run_ours(
-    stage: Stage,
-    n: int,
-    check: Callable[[Namespace, int], None] | None = None,
-    settings: Mapping[str, str] | None = None,
-) -> Run:
+def run_ours(stage: Stage, n: int) -> Run:
     """Let one worker fold n quotes, and check its bars.
 
     Raises:
@@ -98,9 +93,8 @@ def run_ours(
         lambda namespace: Progress(
             lambda: claimed_ms(namespace.positions(INTERACTIONS)),
             lambda: folded(namespace.positions(QUOTES), n),
-            partial(check or check_bars, namespace),
+            partial(check_bars, namespace),
         ),
-        settings,
     )
 
 

@@ -14,7 +14,7 @@ later ones cost more than the first, since histories grow.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from typing import Annotated, Final
 
@@ -80,9 +80,7 @@ def interactions(
         session.present(result, json=json)
 
 
-def run_ours(
-    stage: Stage, n: int, expected: int, prepare: Callable[[Namespace], None] = lambda _: None
-) -> Run:
+def run_ours(stage: Stage, n: int, expected: int) -> Run:
     """Let one worker fold n events and the changes that they make, and check the counts.
 
     Raises:
@@ -91,8 +89,6 @@ def run_ours(
     stage.empty(COOCCURRENCES)
 
     def its(namespace: Namespace) -> Progress:
-        prepare(namespace)
-
         @cache  # all changes are in the log when all events are folded
         def changes() -> int:
             partitions = namespace.topology.cooccurrences
@@ -115,42 +111,28 @@ def run_ours(
     return stage.run(WORKER, python(WORKER), its, _SETTINGS)
 
 
-def make_events(
-    n: int,
-    users: int,
-    instruments: int,
-    activity: float = _ACTIVITY,
-    popularity: float = _POPULARITY,
-) -> Iterator[Interaction]:
-    """Return n events of yesterday, a millisecond apart, users and instruments by Zipf laws.
-
-    An exponent of 0 chooses evenly.
-    """
+def make_events(n: int, users: int, instruments: int) -> Iterator[Interaction]:
+    """Return n events of yesterday, a millisecond apart, users and instruments by Zipf laws."""
     rng = np.random.default_rng(_SEED)
-    user = draw(n, users, rng, activity).tolist()
-    instrument = draw(n, instruments, rng, popularity).tolist()
+    user = draw(n, users, rng, _ACTIVITY).tolist()
+    instrument = draw(n, instruments, rng, _POPULARITY).tolist()
     since_ms = time.time_ns() // 1_000_000 - _DAY_MS
     for ts, one, its in zip(range(since_ms, since_ms + n), user, instrument, strict=True):
         yield Interaction(user_id=f"user-{one}", instrument_id=its, ts=ts)
 
 
-def sum_of_counts(
-    events: Iterable[Interaction], before: Callable[[str], Iterable[int]] = lambda _: ()
-) -> int:
-    """Return by how much the events raise the sum of all entries of G.
+def sum_of_counts(events: Iterable[Interaction]) -> int:
+    """Return the sum of all entries of G: over the users, the number of their items, squared.
 
-    A user's share of it is the number of items, squared; `before` returns what a user had. No user
-    may have more items than `HISTORY_CAP`.
+    No user may have more items than `HISTORY_CAP`.
 
-    >>> events = [Interaction(user_id="a", instrument_id=i, ts=0) for i in (1, 2, 2)]
-    >>> sum_of_counts(events), sum_of_counts(events, lambda _: (2, 3))
-    (4, 5)
+    >>> sum_of_counts([Interaction(user_id="a", instrument_id=i, ts=0) for i in (1, 2, 2)])
+    4
     """
-    added: dict[str, set[int]] = {}
+    items: dict[str, set[int]] = {}
     for event in events:
-        added.setdefault(event.user_id, set()).add(event.instrument_id)
-    had = {user: set(before(user)) for user in added}
-    return sum(len(had[user] | added[user]) ** 2 - len(had[user]) ** 2 for user in added)
+        items.setdefault(event.user_id, set()).add(event.instrument_id)
+    return sum(len(its) ** 2 for its in items.values())
 
 
 def check_counts(namespace: Namespace, expected: int) -> None:

@@ -61,20 +61,6 @@ class Report:
             console.print(one)
 
 
-def alone(
-    name: str, work: str, unit: str, runs: Mapping[str, Sequence[Run]], servers: Servers
-) -> Report:
-    """Report how fast each of some contenders was, without a baseline."""
-    lines = []
-    for step, its in runs.items():
-        value = {"value": rates(its)}
-        one = _figures(f"{name}: {step}", work, unit, {"ours": its}, value, servers)
-        lines.append({**one, "baseline": None, "ratio": None})
-    every = [run for its in runs.values() for run in its]
-    printed = (_rates_table(work, unit, runs), conditions(*servers, busy_neighbors(every)))
-    return Report(lines, printed)
-
-
 def compared(
     name: str, work: str, unit: str, runs: Mapping[str, Sequence[Run]], servers: Servers
 ) -> Report:

@@ -64,14 +64,11 @@ class Stage:
         """What runs here."""
         return Servers(self.broker.product, self.store.product)
 
-    def namespace(self, **partitions: int) -> Namespace:
-        """Empty the store, and return a new namespace in it; topics that are missing are made.
-
-        `quotes=4` gives that one another number of partitions than `contracts.topics` does.
-        """
+    def namespace(self) -> Namespace:
+        """Empty the store, and return a new namespace in it; missing topics are created."""
         self.client.flushall()
         keys = Keyspace(f"bench-{uuid.uuid4().hex[:8]}")
-        rows = ensure(brokers.admin(plain(self.broker.address)), self.client, keys, partitions)
+        rows = ensure(brokers.admin(plain(self.broker.address)), self.client, keys, {})
         topology = Topology.from_hash({row.topic.name: str(row.partitions) for row in rows})
         return Namespace(self.client, keys, topology)
 
@@ -79,10 +76,10 @@ class Stage:
         """Delete topics with their contents: `namespace` recreates them."""
         brokers.delete(brokers.admin(plain(self.broker.address)), [topic.name for topic in topics])
 
-    def fresh_namespace(self, **partitions: int) -> Namespace:
+    def fresh_namespace(self) -> Namespace:
         """Return a namespace with nothing left to fold, and nothing published."""
         self.empty(*STREAMED, BARS)
-        return self.namespace(**partitions)
+        return self.namespace()
 
     def command(
         self, name: str, argv: Sequence[str], namespace: Namespace, settings: Mapping[str, str]
@@ -126,19 +123,10 @@ class Stage:
         return Run(written.records, (written.at_ms - started_ms) / 1000, cpu_s)
 
     @contextlib.contextmanager
-    def api(
-        self, namespace: Namespace, *, streams_per_client: int = 5_000
-    ) -> Iterator[tuple[int, int]]:
-        """Run our API for the block, and hand out its process and its port.
-
-        All streams are of one address here, so it may have as many as a scenario likes.
-        """
+    def api(self, namespace: Namespace) -> Iterator[tuple[int, int]]:
+        """Run our API for the block, and hand out its process and its port."""
         port = free_port()
-        settings = {
-            "API_HOST": LOOPBACK,
-            "API_PORT": str(port),
-            "STREAMS_PER_CLIENT": str(streams_per_client),
-        }
+        settings = {"API_HOST": LOOPBACK, "API_PORT": str(port)}
         command = self.command("api", python("api"), namespace, settings)
         with running(answering(command, port, "/health/ready")) as process:
             yield process.pid, port

@@ -1,15 +1,12 @@
 """Several workers of ours that share the partitions."""
 
 import contextlib
-import os
-import signal
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import httpx
 
-from benchmarks.harness.contender import ContenderError, Process, awaited, started
+from benchmarks.harness.contender import Process, awaited, started
 from benchmarks.harness.namespace import Namespace
 from benchmarks.harness.stage import WORKER, Stage, python
 from contracts.topics import QUOTES, STREAMED
@@ -17,8 +14,6 @@ from infra.local.metrics import Samples, scrape
 from infra.local.process import LOOPBACK, free_port, stop
 from runtime.topology import Topology
 
-_STILL_AT_MOST_S: Final = 9
-"""below the workers' session timeout of 10 s"""
 _ASSIGNED: Final = "partitions_assigned"
 
 
@@ -27,13 +22,12 @@ def running_workers(
     stage: Stage,
     namespace: Namespace,
     n: int,
-    settings: Callable[[str], Mapping[str, str]] = lambda _: {},
 ) -> Iterator[list[Process]]:
-    """Run so many workers for the block, each with settings by its name."""
+    """Run so many workers for the block."""
     workers: list[Process] = []
     try:
         for name in (f"worker-{number}" for number in range(1, n + 1)):
-            its = {"METRICS_PORT": str(free_port()), **settings(name)}
+            its = {"METRICS_PORT": str(free_port())}
             workers.append(started(stage.command(name, python(WORKER), namespace, its)))
         yield workers
     finally:
@@ -67,29 +61,3 @@ def shared(workers: Sequence[Samples], topology: Topology, n: int) -> bool:
             for topic in STREAMED
         )
     )
-
-
-@contextlib.contextmanager
-def standing_still(workers: Sequence[Process]) -> Iterator[None]:
-    """Keep the workers from doing anything during the block, without their group's notice.
-
-    Raises:
-        ContenderError: it took longer than the group lets a member be silent.
-    """
-    began = time.monotonic()
-    try:
-        _signal(workers, signal.SIGSTOP)
-        yield
-        stood_s = time.monotonic() - began
-    finally:
-        _signal(workers, signal.SIGCONT)
-    if stood_s > _STILL_AT_MOST_S:
-        raise ContenderError(
-            f"publishing took {stood_s:.1f} s, but workers that stand still for more than "
-            f"{_STILL_AT_MOST_S} s lose their partitions: publish fewer with --quotes"
-        )
-
-
-def _signal(workers: Sequence[Process], number: signal.Signals) -> None:
-    for worker in workers:
-        os.kill(worker.popen.pid, number)

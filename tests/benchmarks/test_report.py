@@ -1,6 +1,5 @@
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.harness.cpu import read_clock, spent
-from benchmarks.harness.report import Report, Servers, alone, compared, computer
+from benchmarks.harness.report import Report, Servers, compared, computer
 from benchmarks.harness.rounds import Run
 from tests.patience import PATIENCE_S
 
@@ -68,19 +67,6 @@ def test_a_table_shows_both_contenders_the_ratio_and_the_conditions() -> None:
     assert "450,000" in text
     assert "11,500" in text
     assert f"{computer()}, Apache Kafka 4, Valkey 9; others kept 0.06 to 0.15 cores busy" in text
-
-
-def test_steps_are_a_line_each_without_a_baseline() -> None:
-    steps = {"fetch": [Run(1000, 0.5, CPU)], "decode": [Run(1000, 0.1, CPU)]}
-    result = alone("limits", "alone", "quotes/s", steps, SERVERS)
-    said = [msgspec.json.decode(line) for line in result.lines().splitlines()]
-    assert [(one["name"], one["value"], one["ratio"]) for one in said] == [
-        ("limits: fetch", 2000, None),
-        ("limits: decode", 10_000, None),
-    ]
-    text = shown(result)
-    assert re.search(r"fetch +2,000 .*\n.*decode +10,000 ", text)
-    assert "times" not in text
 
 
 def starting(program: str) -> str:

@@ -1,15 +1,13 @@
-"""Workers share all partitions, and stand still while they are stopped."""
+"""Contenders that fail are reported, and workers share all partitions."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import workers
 from benchmarks.harness.contender import ContenderError, Process, awaited, started
-from benchmarks.harness.workers import shared, standing_still
+from benchmarks.harness.workers import shared
 from contracts.topics import QUOTES, STREAMED
 from infra.local.metrics import Samples
 from infra.local.process import Command, stop
@@ -26,40 +24,6 @@ def worker(tmp_path: Path) -> Iterator[Process]:
         yield process
     finally:
         stop(process)
-
-
-def status_change(worker: Process, awaited: int) -> int:
-    """Return what becomes of the worker; the kernel reports each change once."""
-    _, status = os.waitpid(worker.popen.pid, awaited)
-    return status
-
-
-def test_workers_are_paused_within_the_block_and_resume_after_it(worker: Process) -> None:
-    with standing_still([worker]):
-        assert os.WIFSTOPPED(status_change(worker, os.WUNTRACED))
-    assert os.WIFCONTINUED(status_change(worker, os.WCONTINUED))
-
-
-def test_workers_resume_when_the_block_fails(worker: Process) -> None:
-    def fail() -> None:
-        with standing_still([worker]):
-            status_change(worker, os.WUNTRACED)
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert os.WIFCONTINUED(status_change(worker, os.WCONTINUED))
-
-
-def test_workers_paused_for_too_long_invalidate_the_measurement(
-    worker: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workers, "_STILL_AT_MOST_S", 0)
-    with (
-        pytest.raises(ContenderError, match="publish fewer with --quotes"),
-        standing_still([worker]),
-    ):
-        pass
 
 
 def test_a_contender_that_ended_is_reported_with_its_log(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ users have the canary and those that vary most happen not to be among them.
 With m conclusive measures, each may be wrong with a probability of `(1 - confidence) / m`
 (Bonferroni). So of equal canaries about `1 - confidence` are rolled back: 5 % by default, with one
 conclusive measure or two; a little more with only 100 users, as the normal approximation is coarse
-there. A promoted canary is not proved to be equal: `python -m benchmarks canaries` shows how often
-which loss is found.
+there. A promoted canary is not proved to be equal: docs/operations.md shows how often which loss is
+found.
 """
 
 from dataclasses import dataclass

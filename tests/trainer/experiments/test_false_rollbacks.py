@@ -5,7 +5,7 @@ from math import sqrt
 
 import numpy as np
 
-from benchmarks.canaries import (
+from tests.trainer.experiments.simulated_canaries import (
     RULES,
     is_worse_by_textbook,
     simulated_accuracy,

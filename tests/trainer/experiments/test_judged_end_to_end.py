@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
-from benchmarks.canaries import simulated_clicks
 from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback_key
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Neighbor, Served, SimilarList
 from contracts.keyspace import HistoryEntry, Keyspace
@@ -21,6 +20,7 @@ from runtime.kafka.config import plain
 from runtime.redis.stores import Store
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
+from tests.trainer.experiments.simulated_canaries import simulated_clicks
 from trainer.experiments import clicks as clicks_module
 from trainer.experiments.behavior import Had, Lists, Since, accuracy_of
 from trainer.experiments.rules import CanaryRules
