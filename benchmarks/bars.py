@@ -10,10 +10,9 @@ the position says so. Both write once a second, so their bars are equally fresh.
 in Redis are added up: they must hold each quote once.
 
 Baseline: `benchmarks.peers.plain_faust`, one process as well, from its first record on. It folds
-the first part of the same log and is compared by its rate: all of it would take minutes. `--vs`
-takes another engine instead; each file in `peers/` says how it is used. An engine may keep several
-cores busy, so the report has the ratio of the rates and that of the quotes per second of CPU, all
-threads and child processes of either side counted.
+the first part of the same log and is compared by its rate: all of it would take minutes. With
+`--vs flink` it is Flink (`peers/flink`), which keeps several cores busy: so the report has the
+ratio of the rates and that of the quotes per second of CPU, all threads and children counted.
 """
 
 import time
@@ -52,9 +51,9 @@ def bars(
 ) -> None:
     """JSON quotes in Kafka to minute bars in Redis, against another engine."""
     with session.on_stage() as stage:
-        with session.progress.status(f"the environment of {vs}, made on first use"):
-            peer = program(vs)
-        n = max(quotes, peer.log)
+        with session.progress.status(f"the program of {vs}, whose jars are fetched on first use"):
+            peer = program(vs, stage.folder)
+        n = max(quotes, peer.quotes)
         stage.namespace()
         publish(stage.broker.address, QUOTES.name, map(record, make_quotes(n, instruments)))
 

@@ -1,4 +1,4 @@
-"""The memory of a process. Only what Python itself has: peers import it in their environments."""
+"""The memory of a process."""
 
 import contextlib
 from pathlib import Path

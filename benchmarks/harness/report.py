@@ -1,7 +1,7 @@
 """The results of a benchmark, and their conditions: lines of JSON, or a table."""
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.harness.rounds import (
-    Run,
+    R,
     Spread,
     busy_neighbors,
     cpu_seconds,
@@ -31,6 +31,7 @@ _PACKAGES: Final = (
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
 
+_RATIO_DIGITS: Final = 3
 _MANY_TIMES: Final = 1.5
 """Below, a ratio is shown with more digits, so that 1 % is visible."""
 
@@ -61,63 +62,110 @@ class Report:
             console.print(one)
 
 
+class Judged(NamedTuple):
+    """What a scenario says of a pair of contenders, besides their ratio."""
+
+    fields: Mapping[str, Any]
+    """of the line of JSON"""
+    words: str
+    """of the sentence"""
+
+
+def met(reached: bool) -> str:  # noqa: FBT001 (the only argument)
+    """Return in words whether a target was reached."""
+    return "[green]reached[/]" if reached else "[red]not reached[/]"
+
+
 def compared(
-    name: str, work: str, unit: str, runs: Mapping[str, Sequence[Run]], servers: Servers
-) -> Report:
-    """Report how fast ours, the first contender, was against the second: the baseline."""
-    (ours, its), baseline = runs.values(), list(runs)[1]
-    ratio, a_core = ratios(ours, its), ratios_a_core(ours, its)
-    spreads = {"value": rates(ours), "baseline_value": rates(its)}
-    spreads |= {"ratio": ratio, "ratio_per_core_used": a_core}
-    figures = _figures(name, work, unit, {"ours": ours, "baseline": its}, spreads, servers)
-    digits = ".1f" if ratio.median >= _MANY_TIMES else ".3f"
-    verdict = (
-        f"[bold]{ratio.median:{digits}} times[/] {baseline} "
-        f"({ratio:{digits}} in {len(ours)} rounds); "
-        f"per core used {a_core.median:{digits}} times ({a_core:{digits}})"
-    )
-    on = conditions(*servers, busy_neighbors([*ours, *its]))
-    return Report(
-        [{**figures, "baseline": baseline}], [_rates_table(work, unit, runs), verdict, on]
-    )
-
-
-def _figures(
     name: str,
     work: str,
     unit: str,
-    runs: Mapping[str, Sequence[Run]],
-    spreads: Mapping[str, Spread],
+    runs: Mapping[str, Sequence[R]],
     servers: Servers,
-) -> dict[str, Any]:
-    """Return the fields of a line of JSON: the median of each spread, and its ends apart."""
-    digits = {
-        name: (2 if spread.median >= _MANY_TIMES else 3) if name.startswith("ratio") else None
-        for name, spread in spreads.items()
-    }
-    return {
-        "name": name,
-        "work": work,
-        "unit": unit,
-        **{name: round(spread.median, digits[name]) for name, spread in spreads.items()},
-        "spread": {name: ends(spread, digits[name]) for name, spread in spreads.items()},
-        "rounds": len(runs["ours"]),
-        "records": {who: its[0].records for who, its in runs.items()},
-        "cpu_s": {who: rounded(cpu_seconds(its)) for who, its in runs.items()},
-        "busy_other_cores": ends(busy_neighbors([run for its in runs.values() for run in its]), 2),
-        **servers._asdict(),
-    }
+    pairs: Sequence[tuple[str, str]] | None = None,
+    columns: Mapping[str, Callable[[Sequence[R]], str]] | None = None,
+    judged: Callable[[str, str], Judged] = lambda *_: Judged({}, ""),
+) -> Report:
+    """Report how fast contenders were against baselines.
+
+    Args:
+        name: of the benchmark.
+        work: what was done, in words.
+        unit: of a rate.
+        runs: of each contender, round by round.
+        servers: that it ran on.
+        pairs: contender and baseline; if None, the first one and the second.
+        columns: of the table, besides the rates and the CPU: what to say of a contender's runs.
+        judged: what else to say of a pair.
+    """
+    pairs = pairs or [(list(runs)[0], list(runs)[1])]  # noqa: RUF015 (two of them)
+    neighbors = busy_neighbors([run for its in runs.values() for run in its])
+    figures, verdicts = [], []
+    for ours, baseline in pairs:
+        spreads = {
+            "value": rates(runs[ours]),
+            "baseline_value": rates(runs[baseline]),
+            "ratio": ratios(runs[ours], runs[baseline]),
+        }
+        if "worker" in runs[ours][0].cpu_s:
+            spreads["ratio_per_core_used"] = ratios_a_core(runs[ours], runs[baseline])
+        fields, words = judged(ours, baseline)
+        both = {"ours": runs[ours], "baseline": runs[baseline]}
+        figures.append(
+            {
+                "name": name,
+                "work": work,
+                "unit": unit,
+                "contender": ours,
+                "baseline": baseline,
+                **{which: round(its.median, _digits(which)) for which, its in spreads.items()},
+                "spread": {which: ends(its, _digits(which)) for which, its in spreads.items()},
+                "rounds": len(runs[ours]),
+                "records": {who: [run.records for run in its] for who, its in both.items()},
+                "cpu_s": {who: rounded(cpu_seconds(its)) for who, its in both.items()},
+                "busy_other_cores": ends(neighbors, 2),
+                **servers._asdict(),
+                **fields,
+            }
+        )
+        verdicts.append(_verdict(ours, baseline, spreads, len(runs[ours]), words))
+    rates_of_all = _rates_table(work, unit, runs, columns or {})
+    return Report(figures, [rates_of_all, *verdicts, conditions(*servers, neighbors)])
 
 
-def _rates_table(title: str, unit: str, contenders: Mapping[str, Sequence[Run]]) -> Table:
-    parts = [who for who in next(iter(contenders.values()))[0].cpu_s if who != "others"]
+def _digits(which: str) -> int | None:
+    return _RATIO_DIGITS if which.startswith("ratio") else None
+
+
+def _verdict(
+    ours: str, baseline: str, spreads: Mapping[str, Spread], rounds: int, words: str
+) -> str:
+    ratio, a_core = spreads["ratio"], spreads.get("ratio_per_core_used")
+    digits = ".1f" if ratio.median >= _MANY_TIMES else ".3f"
+    said = (
+        f"{ours}: [bold]{ratio.median:{digits}} times[/] {baseline} "
+        f"({ratio:{digits}} in {rounds} rounds)"
+    )
+    if a_core:
+        said += f"; per core used {a_core.median:{digits}} times ({a_core:{digits}})"
+    return f"{said}; {words}" if words else said
+
+
+def _rates_table(
+    title: str,
+    unit: str,
+    contenders: Mapping[str, Sequence[R]],
+    columns: Mapping[str, Callable[[Sequence[R]], str]],
+) -> Table:
+    every = {who: None for runs in contenders.values() for who in runs[0].cpu_s if who != "others"}
     rows = []
     for name, runs in contenders.items():
         rate, cpu = rates(runs), cpu_us_a_record(runs)
-        its = (f"{cpu[who]:.2f}" for who in parts)
-        rows.append((name, f"{rate.median:,.0f}", f"{rate:,.0f}", *its))
-    columns = ("", unit, "least .. greatest", *(f"{who}, CPU us each" for who in parts))
-    return table(columns, rows, title)
+        more = (cell(runs) for cell in columns.values())
+        each = (f"{cpu[who]:.2f}" if who in cpu else "" for who in every)
+        rows.append((name, f"{rate.median:,.0f}", f"{rate:,.0f}", *more, *each))
+    titles = ("", unit, "least .. greatest", *columns, *(f"{who}, CPU us each" for who in every))
+    return table(titles, rows, title)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> Table:

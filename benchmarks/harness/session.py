@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.environments import NoEnvironmentError
 from benchmarks.harness.rounds import Run
 from benchmarks.harness.stage import Stage, staged
 from infra.local.paths import HOME
@@ -63,7 +62,7 @@ def folder() -> Iterator[Path]:
     try:
         with interruptible(), claimed(path):
             yield path
-    except (BusyError, NotReadyError, ContenderError, NoEnvironmentError) as error:
+    except (BusyError, NotReadyError, ContenderError) as error:
         progress.print(Text.assemble(("error ", "red"), str(error)), soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

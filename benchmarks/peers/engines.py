@@ -1,12 +1,17 @@
-"""The engines that `bars --vs` runs ours against, and how each is run."""
+"""The engines that `bars --vs` compares ours with, and how each is run."""
 
 import enum
+import re
+import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.harness.environments import jars_of, pinned_version, python_of
+from benchmarks.harness.contender import ContenderError
+from infra.local.maven import NoJarsError, fetched
 
+_FLINK: Final = Path(__file__).with_name("flink")
 # The heap is fixed and roomy, so that neither growing nor filling it costs anything.
 _JVM: Final = (
     *("java", "-Xms2g", "-Xmx2g", "-XX:+UseParallelGC"),
@@ -23,22 +28,7 @@ class Engine(enum.StrEnum):
     """What ours is compared with."""
 
     PLAIN_FAUST = "plain-faust"
-    BYTEWAX = "bytewax"
-    QUIXSTREAMS = "quixstreams"
-    PATHWAY = "pathway"
-    KAFKA_STREAMS = "kafka-streams"
     FLINK = "flink"
-
-
-QUOTES_AT_LEAST: Final = {
-    Engine.PLAIN_FAUST: 50_000,
-    Engine.BYTEWAX: 1_000_000,
-    Engine.QUIXSTREAMS: 200_000,
-    Engine.PATHWAY: 500_000,
-    Engine.KAFKA_STREAMS: 4_000_000,
-    Engine.FLINK: 4_000_000,
-}
-"""How many each folds: a run of ten seconds or more, in which a JIT has long warmed up."""
 
 
 class Program(NamedTuple):
@@ -48,29 +38,42 @@ class Program(NamedTuple):
     version: str
     argv: tuple[str, ...]
     quotes: int
-    """that it folds at least"""
-    log: int
-    """quotes that must be in Kafka for that"""
+    """that it folds at least: a run of ten seconds or more, in which a JIT has long warmed up"""
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
 
-def program(engine: Engine) -> Program:
-    """Return the engine's program, in an environment that is made now if there is none yet.
+def program(engine: Engine, folder: Path) -> Program:
+    """Return the engine's program; what must be compiled for it goes into a folder.
 
     Raises:
-        NoEnvironmentError: it cannot be made here, and why.
+        ContenderError: the engine is unavailable here; the text says why.
     """
-    quotes = QUOTES_AT_LEAST[engine]
-    # Pathway's first minibatch does not count, see there.
-    log = quotes * (3 if engine is Engine.PATHWAY else 1)
     if engine is Engine.PLAIN_FAUST:
         argv: tuple[str, ...] = (sys.executable, "-m", "benchmarks.peers.plain_faust")
-        return Program(engine, version("faust-streaming"), argv, quotes, log)
-    if engine in (Engine.KAFKA_STREAMS, Engine.FLINK):
-        main = {Engine.KAFKA_STREAMS: "StreamsBars", Engine.FLINK: "FlinkBars"}[engine]
-        argv = (*_JVM, *_OPENED, "-cp", f"{jars_of(engine)}/*", f"tickrec.{main}")
-    else:
-        argv = (str(python_of(engine)), "-m", f"benchmarks.peers.{engine}")
-    return Program(engine, pinned_version(engine), argv, quotes, log)
+        return Program(engine, version("faust-streaming"), argv, 50_000)
+    argv = (*_JVM, *_OPENED, "-cp", _compiled(folder / engine), "tickrec.FlinkBars")
+    return Program(engine, flink_version(), argv, 4_000_000)
+
+
+def flink_version() -> str:
+    """Return the version of Flink that `pom.xml` names."""
+    found = re.search(r"<engine\.version>(.+?)<", (_FLINK / "pom.xml").read_text())
+    if found is None:
+        raise ValueError("pom.xml names no version of Flink")
+    return found[1]
+
+
+def _compiled(folder: Path) -> str:
+    """Compile the program for Flink into a folder, and return the class path."""
+    try:
+        jars = fetched(_FLINK / "pom.xml", "flink", flink_version(), java="javac")
+        sources = map(str, sorted(_FLINK.glob("*.java")))
+        argv = ("javac", "-cp", f"{jars}/*", "-d", str(folder), *sources)
+        subprocess.run(argv, check=True, capture_output=True, text=True)
+    except NoJarsError as error:
+        raise ContenderError(str(error)) from error
+    except subprocess.CalledProcessError as failed:
+        raise ContenderError(f"javac failed: {failed.stderr.strip()}") from failed
+    return f"{folder}:{jars}/*"

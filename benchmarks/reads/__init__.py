@@ -12,8 +12,7 @@ for the same paths, and must say the same. An answer that is no 2xx fails the co
 
 Baseline: `benchmarks.naive`, one process under uvicorn (httptools, uvloop), on the same data. Both
 run all the time, so that the one that is not asked costs both the same. The parts: reads of
-instruments (`endpoints`), recommendations by what is kept of them (`recommendations`), two
-processes and nginx (`doors`), and ever more clients that wait (`saturation`).
+instruments (`endpoints`), and recommendations by what is kept of them (`recommendations`).
 
 Latencies are wrk's, which waits for an answer before it asks again on that connection, and corrects
 for the requests omitted during the wait.

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from benchmarks.harness.contender import ContenderError
+from benchmarks.harness.report import Report
 from benchmarks.harness.rounds import Say, interleaved
 from benchmarks.reads import cores
-from benchmarks.reads.answered import Answered
-from benchmarks.reads.measured import Measured, Pair
+from benchmarks.reads.measured import Answered, Pair, measured
 from benchmarks.reads.paths import Endpoint
 from benchmarks.reads.same import check_same
 from benchmarks.reads.scene import Asked, Scene
@@ -34,7 +34,7 @@ class Both(NamedTuple):
 
 def contest(
     scene: Scene, servers: Both, chosen: Iterable[Endpoint], rounds: int, seconds: int, say: Say
-) -> Iterator[Measured]:
+) -> Iterator[Report]:
     """Measure endpoints; yield each as soon as it is done.
 
     Raises:
@@ -42,13 +42,13 @@ def contest(
     """
     for endpoint in chosen:
         check_same(endpoint.paths, *servers)
-        turns = {one.name: turn(scene, endpoint, one) for one in servers}
-        yield Measured(
-            name=f"reads: {endpoint.name}",
-            work=f"{endpoint}, {CONNECTIONS} connections, one core for the server; {scene}",
-            runs=answered(turns, rounds, seconds, say),
-            pairs=[Pair(TICKREC, NAIVE, _READS_BAR)],
-            store=scene.store.product,
+        turns = {one.name: _turn(scene, endpoint, one) for one in servers}
+        yield measured(
+            endpoint.name,
+            f"{endpoint}, {CONNECTIONS} connections, one core for the server; {scene}",
+            answered(turns, rounds, seconds, say),
+            [Pair(TICKREC, NAIVE, _READS_BAR)],
+            scene.store.product,
         )
 
 
@@ -82,10 +82,5 @@ def answered(
     return runs
 
 
-def turn(scene: Scene, endpoint: Endpoint, *servers: Asked, behind: Asked | None = None) -> Turn:
-    """Return how to ask servers for the paths of an endpoint, as `Scene.ask` does."""
-
-    def ask(seconds: int) -> Answered:
-        return scene.ask(Load(endpoint.paths, CONNECTIONS, seconds), *servers, behind=behind)
-
-    return ask
+def _turn(scene: Scene, endpoint: Endpoint, server: Asked) -> Turn:
+    return lambda seconds: scene.ask(Load(endpoint.paths, CONNECTIONS, seconds), server)

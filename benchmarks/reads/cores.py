@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.harness.contender import ContenderError
@@ -34,16 +34,3 @@ def on(*cores: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-@contextlib.contextmanager
-def anywhere(pids: Collection[int]) -> Iterator[None]:
-    """Let these processes' main threads run on every core of this one, for the block."""
-    before = {pid: os.sched_getaffinity(pid) for pid in pids}
-    for pid in pids:
-        os.sched_setaffinity(pid, os.sched_getaffinity(0))
-    try:
-        yield
-    finally:
-        for pid, cores in before.items():
-            os.sched_setaffinity(pid, cores)

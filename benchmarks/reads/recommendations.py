@@ -17,12 +17,13 @@ from typing import Final
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.harness.report import Report
 from benchmarks.harness.rounds import Say
 from benchmarks.reads import paths
 from benchmarks.reads.changing import changing
 from benchmarks.reads.contests import CONNECTIONS, NAIVE, TICKREC, Both, Turn, answered
 from benchmarks.reads.data import Size
-from benchmarks.reads.measured import Measured, Pair
+from benchmarks.reads.measured import Pair, measured
 from benchmarks.reads.same import check_same
 from benchmarks.reads.scene import Asked, Scene
 from benchmarks.reads.wrk import Load
@@ -69,7 +70,7 @@ def situations(size: Size, seconds: int) -> list[Situation]:
 
 def recommend(
     scene: Scene, servers: Both, chosen: Iterable[Situation], rounds: int, seconds: int, say: Say
-) -> Iterator[Measured]:
+) -> Iterator[Report]:
     """Measure situations; yield each as soon as it is done.
 
     Raises:
@@ -88,13 +89,13 @@ def recommend(
             long_s = max(seconds, situation.at_least_s)
             runs = answered(turns, rounds, long_s, say, _WARM_UP_S)
         kept = _shares(before, _kept(servers.ours))
-        yield Measured(
-            name=f"reads: recommendations, {situation.name}",
-            work=f"GET {asked[0]} and the like: {situation.name}, {kept}; "
+        yield measured(
+            f"recommendations, {situation.name}",
+            f"GET {asked[0]} and the like: {situation.name}, {kept}; "
             f"{situation.connections} connections, one core for the server; {scene}",
-            runs=runs,
-            pairs=[Pair(TICKREC, _PLAIN, situation.bar, by_p99=False), Pair(TICKREC, NAIVE)],
-            store=scene.store.product,
+            runs,
+            [Pair(TICKREC, _PLAIN, situation.bar, by_p99=False), Pair(TICKREC, NAIVE)],
+            scene.store.product,
         )
 
 

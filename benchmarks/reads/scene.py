@@ -15,7 +15,7 @@ from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.serving import answering
 from benchmarks.harness.stage import python
 from benchmarks.reads import cores, data
-from benchmarks.reads.answered import Answered
+from benchmarks.reads.measured import Answered
 from benchmarks.reads.minutes import Minutes
 from benchmarks.reads.wrk import Load, drive
 from contracts.keyspace import Keyspace
@@ -95,16 +95,12 @@ class Scene:
             "PYTHONPATH": str(PROJECT),
         }
 
-    def ask(self, load: Load, *servers: Asked, behind: Asked | None = None) -> Answered:
-        """Put a load on each of some servers, or on the door `behind` which they stand."""
+    def ask(self, load: Load, server: Asked) -> Answered:
+        """Put a load on a server."""
         self.minutes.cover(load.seconds + 1)
-        watched = {"server": [one.pid for one in servers], "store": [self.store_pid]}
-        if behind is not None:
-            watched[behind.name] = [behind.pid]
-        ports = [one.port for one in ([behind] if behind else servers)]
-        answered = drive(load, ports, watched, self.folder)
-        for server in servers:
-            server.settle()
+        watched = {"server": [server.pid], "store": [self.store_pid]}
+        answered = drive(load, server.port, watched, self.folder)
+        server.settle()
         return answered
 
     @contextlib.contextmanager

@@ -1,27 +1,15 @@
--- Asks for the paths of a file in turn, over and over, and says what came as a line of JSON.
---
--- A template: ${paths} is the file, ${addresses} has {"host", "port"} for each thread.
+-- Asks for the paths in a file in turn, over and over, and reports the answers as a line of JSON.
 
-local threads = {}
-
-function setup(thread)
-  table.insert(threads, thread)
-  local address = (${addresses})[#threads]
-  thread.addr = wrk.lookup(address[1], address[2])[1]
-  thread:set("number", #threads)
-end
-
-function init()
+function init(args)
   asked = {}
-  for path in io.lines(${paths}) do
+  for path in io.lines(args[1]) do
     asked[#asked + 1] = wrk.format("GET", path)
   end
-  count = #asked
-  at = (number - 1) * 7919 % count -- threads begin at different places
+  at = 0
 end
 
 function request()
-  at = at % count + 1
+  at = at % #asked + 1
   return asked[at]
 end
 

@@ -1,25 +1,24 @@
-"""Runs wrk against servers that run, and says what they answered at what cost.
+"""Runs wrk against a server that runs, and says what it answered at what cost.
 
-wrk is one process of C with a thread for each server, so it leaves the store most of the core that
-they share. Its script is written for each run, see `wrk.lua`.
+wrk is one process of C with one thread, so it leaves the store most of the core that they share.
+Its script is `wrk.lua`.
 """
 
-import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Final
 
 import msgspec
 
 from benchmarks.harness.contender import ContenderError
-from benchmarks.reads.answered import Answered
-from benchmarks.reads.watch import Watch
+from benchmarks.harness.watch import Watch
+from benchmarks.reads.measured import Answered
+from infra.local.process import LOOPBACK
 
-_SCRIPT: Final = Template(Path(__file__).with_name("wrk.lua").read_text())
+_SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 _TIMEOUT_S: Final = 5
 """after which wrk counts an answer as missing"""
 _END_WITHIN_S: Final = 30
@@ -48,21 +47,19 @@ class Load:
     seconds: int
 
 
-def drive(
-    load: Load, ports: Sequence[int], watched: Mapping[str, Sequence[int]], folder: Path
-) -> Answered:
-    """Put a load on servers of this machine, evenly, and return what they answered.
+def drive(load: Load, port: int, watched: Mapping[str, Sequence[int]], folder: Path) -> Answered:
+    """Put a load on a server of this machine, and return what it answered.
 
     Args:
-        load: shared by the servers; each gets connections of its own.
-        ports: of the servers.
+        load: on the server.
+        port: of the server.
         watched: the processes of each kind whose CPU is measured, `server` among the kinds.
-        folder: takes wrk's script and paths.
+        folder: takes the file of paths.
 
     Raises:
         ContenderError: wrk is missing, or failed.
     """
-    argv, watch = _command(load, ports, folder), Watch(watched)
+    argv, watch = _command(load, port, folder), Watch(watched)
     said = _run(argv)
     return Answered(
         records=said.records,
@@ -77,23 +74,16 @@ def drive(
     )
 
 
-def _command(load: Load, ports: Sequence[int], folder: Path) -> list[str]:
+def _command(load: Load, port: int, folder: Path) -> list[str]:
     wrk = shutil.which("wrk")
     if wrk is None:
         raise ContenderError("reads needs wrk, and there is none on PATH: install it (Debian: wrk)")
-    paths, script = folder / "paths.txt", folder / "wrk.lua"
+    paths = folder / "paths.txt"
     paths.write_text("".join(f"{path}\n" for path in load.paths))
-    addresses = ", ".join(f'{{"127.0.0.1", "{port}"}}' for port in ports)
-    script.write_text(
-        _SCRIPT.substitute(
-            paths=json.dumps(str(paths)),
-            addresses=f"{{{addresses}}}",
-        )
-    )
     return [
-        *(wrk, "--threads", str(len(ports)), "--connections", str(load.connections)),
+        *(wrk, "--threads", "1", "--connections", str(load.connections)),
         *("--duration", f"{load.seconds}s", "--timeout", f"{_TIMEOUT_S}s"),
-        *("--script", str(script), f"http://127.0.0.1:{ports[0]}"),
+        *("--script", str(_SCRIPT), f"http://{LOOPBACK}:{port}", "--", str(paths)),
     ]
 
 

@@ -1,18 +1,14 @@
-"""The peers fold and write what they say, and the Java ones write where the Python ones do."""
+"""The peers fold what they say, and Flink writes where the Python ones do."""
 
-import subprocess
-import sys
 from pathlib import Path
 
-import msgspec
-import redis
-import tenacity
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import peers
-from benchmarks.bars import check_bars
-from benchmarks.harness.namespace import Namespace
+from benchmarks.harness.contender import ContenderError
+from benchmarks.peers.engines import Engine, flink_version, program
 from benchmarks.peers.progress import (
     DONE_FIELD,
     FINISHED_FIELD,
@@ -20,18 +16,10 @@ from benchmarks.peers.progress import (
     progress_key,
 )
 from benchmarks.peers.quotes import Bar, decode
-from benchmarks.peers.sink import BarSink
 from contracts.keyspace import Keyspace
 from contracts.messages import Quote, encode
-from runtime.redis.stores import connect
-from runtime.topology import Topology
-from tests.patience import PATIENCE_S
 
-JVM = Path(peers.__file__).with_name("jvm")
-
-
-def bar(n: int) -> Bar:
-    return Bar(o=1, h=2, l=1, c=2, v=5, n=n, pv=9)
+FLINK = Path(peers.__file__).with_name("flink")
 
 
 @given(st.lists(st.tuples(st.floats(1, 1e3), st.floats(0, 1e3)), min_size=1))
@@ -52,46 +40,8 @@ def test_the_peers_read_the_quotes_that_ours_reads() -> None:
     assert (its.instrument_id, its.price, its.size, its.ts) == (4, 30.72, 100, quote.ts)
 
 
-def test_the_newest_of_each_bar_is_written_and_then_reported(
-    store_url: str, namespace: str
-) -> None:
-    keyspace = Keyspace(namespace)
-    with redis.Redis.from_url(store_url) as client, connect(store_url, "tests") as store:
-        place = Namespace(store, keyspace, Topology(8, 8, 8))
-        sink = BarSink(client, namespace)
-        assert place.peer_started_ms() is None
-        sink.begin()
-        started_ms = place.peer_started_ms()
-        assert started_ms is not None
-        sink.put({(4, 60): bar(1), (5, 60): bar(1)}, 2)
-        sink.put({(4, 60): bar(2)}, 1)
-        assert place.peer_written(1) is None
-        sink.begin()
-        sink.write()
-        written = place.peer_written(3)
-        assert written is not None
-        assert written.records == 3
-        assert place.peer_started_ms() == started_ms
-        assert msgspec.json.decode(store.hget(keyspace.bars(0, 4), "60"), type=Bar) == bar(2)
-        check_bars(place, 3)
-
-
-def test_a_sink_writes_by_itself_once_it_is_started(store_url: str, namespace: str) -> None:
-    keyspace = Keyspace(namespace)
-    with redis.Redis.from_url(store_url) as client, connect(store_url, "tests") as store:
-        sink = BarSink(client, namespace)
-        sink.begin()
-        sink.put({(4, 60): bar(1)}, 1)
-        sink.start()
-        tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda written: written is None),
-            stop=tenacity.stop_after_delay(PATIENCE_S),
-            wait=tenacity.wait_fixed(0.02),
-        )(Namespace(store, keyspace, Topology(8, 8, 8)).peer_written, 1)
-
-
 def test_all_peers_write_where_the_benchmark_looks() -> None:
-    source = (JVM / "RedisBars.java").read_text()
+    source = (FLINK / "RedisBars.java").read_text()
     for field in (STARTED_FIELD, DONE_FIELD, FINISHED_FIELD):
         assert f'"{field}"' in source
     keyspace = Keyspace("ns")
@@ -99,6 +49,17 @@ def test_all_peers_write_where_the_benchmark_looks() -> None:
     assert f'"{progress_key("ns").removeprefix("ns")}"' in source
 
 
-def test_an_engines_environment_which_has_no_numpy_can_name_keys() -> None:
-    script = "import sys; sys.modules['numpy'] = None; import benchmarks.peers.sink"
-    subprocess.run([sys.executable, "-c", script], check=True)
+def test_plain_faust_runs_in_our_own_environment(tmp_path: Path) -> None:
+    peer = program(Engine.PLAIN_FAUST, tmp_path)
+    assert peer.argv[1:] == ("-m", "benchmarks.peers.plain_faust")
+    assert str(peer).startswith("plain-faust 0.")
+
+
+def test_flink_is_pinned() -> None:
+    assert flink_version()[0].isdigit()
+
+
+def test_flink_reports_a_missing_jdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ContenderError, match="no javac on PATH: install a JDK of 17 or newer"):
+        program(Engine.FLINK, tmp_path)

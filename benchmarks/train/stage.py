@@ -1,4 +1,4 @@
-"""A store with the data of `train_data`, and processes that run on it to their end."""
+"""A store with the data of `benchmarks.train.data`, and processes that run on it to their end."""
 
 import contextlib
 import subprocess
@@ -14,10 +14,9 @@ from scipy.sparse import save_npz
 
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.memory import peak_bytes
-from benchmarks.harness.stage import python
-from benchmarks.reads.watch import Watch
-from benchmarks.train_data import Data, fill
-from contracts.generations import Current, Served, SimilarList
+from benchmarks.harness.watch import Watch
+from benchmarks.train.data import Data, fill
+from contracts.generations import Current, SimilarList
 from contracts.keyspace import Keyspace
 from infra.local.paths import PROJECT
 from infra.local.process import Command, Server, ended, free_port, running, start, stop
@@ -62,24 +61,14 @@ class TrainingStage:
             "NAMESPACE": NAMESPACE,
         }
 
-    def train(self, settings: Mapping[str, str], *involved: int) -> Process:
-        """Let the trainer run once.
-
-        Raises:
-            ContenderError: it failed.
-        """
-        return self.run("trainer", (*python("trainer"), "once"), settings, *involved)
-
-    def run(
-        self, name: str, argv: Sequence[str], settings: Mapping[str, str], *involved: int
-    ) -> Process:
-        """Run a process to its end; those in `involved`, by pid, count as servers, like the store.
+    def run(self, name: str, argv: Sequence[str], settings: Mapping[str, str]) -> Process:
+        """Run a process to its end.
 
         Raises:
             ContenderError: it failed.
         """
         command = Command(name, tuple(argv), self.log(name), {**self.environment, **settings})
-        watch, began = Watch({"servers": [self.store_pid, *involved]}), time.perf_counter()
+        watch, began = Watch({"servers": [self.store_pid]}), time.perf_counter()
         process = start(command)
         try:
             peak = _peak_until_end(process, command)
@@ -92,12 +81,12 @@ class TrainingStage:
         """Return where a process's output goes."""
         return self.folder / f"{name}.log"
 
-    def current(self) -> tuple[Served, Report]:
-        """Return the only variant that is served, and the report of its generation."""
+    def current(self) -> tuple[str, Report]:
+        """Return the generation that is served, and its report."""
         current = msgspec.json.decode(str(self.client.get(_KEYS.model_current())), type=Current)
         (served,) = current.variants.values()
         report = self.client.get(_KEYS.model_report(served.generation))
-        return served, msgspec.json.decode(str(report), type=Report)
+        return served.generation, msgspec.json.decode(str(report), type=Report)
 
     def score(self, generation: str) -> float:
         """Return the sum of the scores of all neighbors."""

@@ -1,0 +1,1 @@
+"""Training: counts in Redis to published lists, against scikit-learn from the matrix."""
