@@ -20,11 +20,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import psutil
 import pyarrow.compute as pc
-import typer
 from pyiceberg.table import Table as IcebergTable
 from rich.text import Text
 
@@ -65,7 +64,6 @@ def archive(
     rounds: session.Rounds = 3,
     quotes: session.Quotes = 4_000_000,
     instruments: session.Instruments = 50_000,
-    buffer_mb: Annotated[int, typer.Option(min=1, help="ARCHIVE_BUFFER_MB")] = 256,
     *,
     json: session.Json = False,
 ) -> None:
@@ -73,10 +71,10 @@ def archive(
     with session.on_stage() as stage:
         namespace = stage.namespace()
         publish(stage.broker.address, QUOTES.name, map(record, make_quotes(quotes, instruments)))
-        runs = [_run(stage, namespace, quotes, buffer_mb) for _ in range(rounds)]
-        session.present(_report(stage, runs, quotes, buffer_mb), json=json)
+        runs = [_run(stage, namespace, quotes) for _ in range(rounds)]
+        session.present(_report(stage, runs, quotes), json=json)
         contenders: Mapping[str, Callable[[], Run]] = {
-            "with an archive": lambda: _fold_with_archive(stage, namespace, quotes, buffer_mb),
+            "with an archive": lambda: _fold_with_archive(stage, namespace, quotes),
             "a worker alone": lambda: run_ours(stage, quotes),
         }
         folded = interleaved(contenders, rounds, session.say)
@@ -87,7 +85,7 @@ def archive(
         )
 
 
-def _report(stage: Stage, runs: list[Archived], quotes: int, buffer_mb: int) -> Report:
+def _report(stage: Stage, runs: list[Archived], quotes: int) -> Report:
     columns = ("quotes/s", "CPU us each", "memory MiB", "bytes a quote", "compacted")
     rows = [
         (
@@ -100,20 +98,18 @@ def _report(stage: Stage, runs: list[Archived], quotes: int, buffer_mb: int) -> 
         )
         for n, run in enumerate(runs, 1)
     ]
-    said: Mapping[str, Any] = {"name": "archive", "quotes": quotes, "buffer_mb": buffer_mb}
+    said: Mapping[str, Any] = {"name": "archive", "quotes": quotes}
     figures = [{**said, **dataclasses.asdict(run), **stage.servers._asdict()} for run in runs]
     on = Text(f"{computer()}, {stage.broker.product}", style="dim")
     return Report(figures, (table(("round", *columns), rows), on))
 
 
 @contextmanager
-def _archiving(
-    stage: Stage, namespace: Namespace, buffer_mb: int
-) -> Iterator[tuple[Process, ArchiveConfig]]:
+def _archiving(stage: Stage, namespace: Namespace) -> Iterator[tuple[Process, ArchiveConfig]]:
     """Archive the log from its beginning, in a new warehouse, for the block, from its start on."""
     config = ArchiveConfig(warehouse=str(stage.folder / "warehouse"))
     shutil.rmtree(config.warehouse, ignore_errors=True)
-    command = _command(stage, namespace, "run", config, buffer_mb)
+    command = _command(stage, namespace, "run", config)
     command.log.unlink(missing_ok=True)
     process = started(command)
     try:
@@ -123,24 +119,21 @@ def _archiving(
         stop(process)
 
 
-def _command(
-    stage: Stage, namespace: Namespace, name: str, config: ArchiveConfig, buffer_mb: int
-) -> Command:
+def _command(stage: Stage, namespace: Namespace, name: str, config: ArchiveConfig) -> Command:
     settings = {
         "ARCHIVE_WAREHOUSE": config.warehouse,
-        "ARCHIVE_BUFFER_MB": str(buffer_mb),
         "ARCHIVE_FLUSH_INTERVAL_S": "5",
     }
     return stage.command(f"archive-{name}", (*python("archive"), name), namespace, settings)
 
 
-def _run(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Archived:
+def _run(stage: Stage, namespace: Namespace, quotes: int) -> Archived:
     """Archive the log.
 
     Raises:
         ContenderError: it was not done, or a quote is not there once.
     """
-    with _archiving(stage, namespace, buffer_mb) as (process, config):
+    with _archiving(stage, namespace) as (process, config):
         started_s, usage = time.monotonic(), psutil.Process(process.popen.pid)
         before_s, greatest = _cpu_s(usage), 0
 
@@ -154,7 +147,7 @@ def _run(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Arc
         run = time.monotonic() - started_s, _cpu_s(usage) - before_s
     _check(found, quotes)
     size = _bytes(found)
-    compaction = _command(stage, namespace, "compact", config, buffer_mb)
+    compaction = _command(stage, namespace, "compact", config)
     if started(compaction).popen.wait():
         raise ContenderError(f"the compaction failed: see {compaction.log}")
     compacted = _committed(config, quotes)
@@ -164,13 +157,13 @@ def _run(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Arc
     return Archived(*run, greatest, size / quotes, _bytes(compacted) / quotes)
 
 
-def _fold_with_archive(stage: Stage, namespace: Namespace, quotes: int, buffer_mb: int) -> Run:
+def _fold_with_archive(stage: Stage, namespace: Namespace, quotes: int) -> Run:
     """Let a worker fold the log while an archive reads it.
 
     Raises:
         ContenderError: the archive was done before the worker.
     """
-    with _archiving(stage, namespace, buffer_mb) as (_, config):
+    with _archiving(stage, namespace) as (_, config):
         run = run_ours(stage, quotes)
         if _committed(config, quotes) is not None:
             raise ContenderError("the archive finished before the worker: no overlap")

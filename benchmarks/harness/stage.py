@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.harness.contender import awaited, started
-from benchmarks.harness.cpu import read_clock, spent
-from benchmarks.harness.namespace import Namespace, Written
+from benchmarks.harness.contender import Process, awaited, started
+from benchmarks.harness.namespace import Namespace, Written, claimed_ms
 from benchmarks.harness.report import Servers
 from benchmarks.harness.rounds import Run
 from benchmarks.harness.serving import answering
+from benchmarks.harness.usage import read_clock, spent
 from contracts.keyspace import Keyspace
 from contracts.topics import BARS, STREAMED, Topic
 from infra.local.kafka.jars import NoKafkaError
@@ -121,6 +121,24 @@ class Stage:
             stop(process)
         its.check(written.records)
         return Run(written.records, (written.at_ms - started_ms) / 1000, cpu_s)
+
+    @contextlib.contextmanager
+    def worker(self, namespace: Namespace) -> Iterator[Process]:
+        """Run our worker for the block, from when it has claimed every partition.
+
+        Raises:
+            ContenderError: it ended, or took too long.
+        """
+        process = started(self.command(WORKER, python(WORKER), namespace, {}))
+        try:
+            awaited(
+                lambda: all(claimed_ms(namespace.positions(topic)) for topic in STREAMED) or None,
+                "claiming the partitions",
+                process,
+            )
+            yield process
+        finally:
+            stop(process)
 
     @contextlib.contextmanager
     def api(self, namespace: Namespace) -> Iterator[tuple[int, int]]:

@@ -32,21 +32,19 @@ _EVENTS_MADE: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is published, for how long, and how many workers fold it."""
+    """What is published, and for how long."""
 
     seconds: float
-    workers: int
     quotes_per_s: int = 50_000
     instruments: int = 50_000
     events_per_s: int = 500
     users: int = 100_000
 
     def __str__(self) -> str:
-        workers = "one worker" if self.workers == 1 else f"{self.workers} workers"
         return (
             f"{self.quotes_per_s:,} quotes/s of {self.instruments:,} instruments and "
             f"{self.events_per_s:,} events/s of {self.users:,} users for {self.seconds:g} s, "
-            f"{workers}"
+            "one worker"
         )
 
 

@@ -1,5 +1,6 @@
 """The results of `keepup`: a line of JSON, or tables and a verdict."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +10,6 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
-from benchmarks.harness.latencies import Latencies
 from benchmarks.harness.report import Report, Servers, conditions, ends, table
 from benchmarks.harness.rounds import Spread
 from benchmarks.keepup.publisher import Load
@@ -24,6 +24,28 @@ _ENDS_BELOW_S: Final = 2.0
 _GROWS_ABOVE: Final = 0.02
 """Seconds a second. A worker writes once a second, so its lag is a saw: a line fitted to a few
 seconds of it has a slope of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """A summary of some latencies, in seconds; NaN if there are none."""
+
+    count: int
+    p50_s: float
+    p99_s: float
+    max_s: float
+
+    @classmethod
+    def of(cls, latencies_s: Sequence[float]) -> "Latencies":
+        """Summarize them; a percentile is one of them, none in between: nearest rank.
+
+        >>> Latencies.of([4.0, 1.0, 3.0, 2.0])
+        Latencies(count=4, p50_s=2.0, p99_s=4.0, max_s=4.0)
+        """
+        if not latencies_s:
+            return cls(0, math.nan, math.nan, math.nan)
+        found = np.quantile(latencies_s, [0.5, 0.99, 1], method="inverted_cdf")
+        return cls(len(latencies_s), *found.round(4).tolist())
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,18 +27,17 @@ import typer
 from benchmarks.harness import session
 from benchmarks.harness.child import child, meet, meeting
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.cpu import read_clock, spent
-from benchmarks.harness.latencies import Latencies
 from benchmarks.harness.namespace import Namespace
 from benchmarks.harness.report import rounded
 from benchmarks.harness.stage import Stage
-from benchmarks.harness.workers import await_shared, running_workers
+from benchmarks.harness.usage import read_clock, spent
 from benchmarks.keepup.prober import LOOK_EVERY_S, Prober
 from benchmarks.keepup.publisher import Load, Published, publish
 from benchmarks.keepup.report import (
     SLICE_S,
     Highest,
     Lag,
+    Latencies,
     Trial,
     report,
     report_highest,
@@ -63,7 +62,6 @@ def keepup(
         float | None,
         typer.Option(min=10, help="of publishing [default: 60; 15 for each rate of --highest]"),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=8, help="that share the quotes")] = 1,
     *,
     highest: Annotated[
         bool, typer.Option("--highest", help="look for the highest rate, in one round")
@@ -71,7 +69,7 @@ def keepup(
     json: session.Json = False,
 ) -> None:
     """A live feed, folded and read over HTTP at the same time: lag, and latency to readable."""
-    load = Load(seconds or (_TRY_FOR_S if highest else _KEEP_UP_FOR_S), workers)
+    load = Load(seconds or (_TRY_FOR_S if highest else _KEEP_UP_FOR_S))
     trials: list[Trial] = []
     with session.on_stage() as stage:
         # The broker's JIT compiles what it will run; ours are restarted each time.
@@ -97,7 +95,7 @@ def keepup(
 
 
 def try_load(stage: Stage, load: Load) -> Trial:
-    """Put a load on workers and API that start from nothing.
+    """Put a load on worker and API that start from nothing.
 
     Raises:
         ContenderError: a process failed, or a record was not published.
@@ -107,14 +105,13 @@ def try_load(stage: Stage, load: Load) -> Trial:
     readings: list[tuple[float, int]] = []
     start = meeting(of=2)
     with (
-        running_workers(stage, namespace, load.workers) as workers,
+        stage.worker(namespace) as worker,
         stage.api(namespace) as (api, port),
         child(start, publish, stage.broker.address, load, frozenset(probed)) as publisher,
     ):
-        await_shared(workers, namespace.topology)
         prober = Prober(stage.broker.address, port, probed)
-        pids = {worker.command.name: worker.popen.pid for worker in workers}
-        pids |= {"api": api, "publisher": publisher.pid, "prober": os.getpid(), **stage.pids}
+        pids = {"worker": worker.popen.pid, "api": api, "publisher": publisher.pid}
+        pids |= {"prober": os.getpid(), **stage.pids}
         meet(start)
         before = read_clock(pids)
         prober.start()
@@ -123,8 +120,7 @@ def try_load(stage: Stage, load: Load) -> Trial:
             prober.look()
             if now_s >= len(readings) * _READ_EVERY_S:
                 readings.append((time.time_ns() / 1e6, _folded(namespace)))
-                for worker in workers:
-                    worker.check()
+                worker.check()
             time.sleep(max(0.0, now_s + LOOK_EVERY_S - prober.now_s()))
         cpu_s = spent(before, read_clock(pids))
         looked = prober.finish()

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array, load_npz
 from sklearn.metrics.pairwise import cosine_similarity
 
-from benchmarks.harness.memory import peak_bytes
+from benchmarks.harness.usage import peak_bytes
 from contracts.messages import Floats
 
 ROWS_AT_A_TIME: Final = 1_000

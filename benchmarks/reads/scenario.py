@@ -10,7 +10,7 @@ from benchmarks.reads.contests import both, contest
 from benchmarks.reads.data import Size
 from benchmarks.reads.paths import endpoints
 from benchmarks.reads.recommendations import recommend, situations
-from benchmarks.reads.scene import StoreProduct, set_up
+from benchmarks.reads.scene import set_up
 
 
 class Part(enum.StrEnum):
@@ -24,7 +24,6 @@ def reads(
     rounds: session.Rounds = 5,
     seconds: Annotated[int, typer.Option(min=1, help="that each is asked in a round")] = 2,
     part: Annotated[Part | None, typer.Option(help="one alone [default: all]")] = None,
-    store: Annotated[StoreProduct, typer.Option(help="that holds the data")] = StoreProduct.VALKEY,
     instruments: Annotated[int, typer.Option(min=300)] = 50_000,
     users: Annotated[int, typer.Option(min=100)] = 1_000_000,
     *,
@@ -34,7 +33,7 @@ def reads(
     size = Size(instruments, users)
     with (
         session.folder() as path,
-        set_up(path, store, size, session.progress) as scene,
+        set_up(path, size, session.progress) as scene,
         both(scene) as servers,
     ):
         if part in (None, Part.ENDPOINTS):

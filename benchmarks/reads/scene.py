@@ -1,7 +1,6 @@
 """The store with its data, and the servers that are asked: all that the parts of `reads` share."""
 
 import contextlib
-import enum
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from benchmarks.reads.wrk import Load, drive
 from contracts.keyspace import Keyspace
 from infra.local.paths import PROJECT
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
-from infra.local.store import redis_server, valkey
+from infra.local.store import valkey
 from runtime.redis.stores import connect
 
 _SETTLED_WITHIN_S: Final = 60
@@ -31,13 +30,6 @@ _TICK_S: Final = 0.01
 """by which the clock of a process's CPU goes on"""
 _NAMESPACE: Final = "bench-reads"
 _READY_PATH: Final = "/v1/instruments/0/bars"
-
-
-class StoreProduct(enum.StrEnum):
-    """Which store holds the data."""
-
-    VALKEY = "valkey"
-    REDIS = "redis-server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,7 @@ class Scene:
     def ask(self, load: Load, server: Asked) -> Answered:
         """Put a load on a server."""
         self.minutes.cover(load.seconds + 1)
-        watched = {"server": [server.pid], "store": [self.store_pid]}
+        watched = {"server": server.pid, "store": self.store_pid}
         answered = drive(load, server.port, watched, self.folder)
         server.settle()
         return answered
@@ -136,16 +128,14 @@ class Scene:
 
 
 @contextlib.contextmanager
-def set_up(
-    folder: Path, product: StoreProduct, size: data.Size, console: Console
-) -> Iterator[Scene]:
+def set_up(folder: Path, size: data.Size, console: Console) -> Iterator[Scene]:
     """Run a store on the core of the load and fill it, for the block; with progress shown.
 
     Raises:
-        ContenderError: there are too few cores, or there is no such store.
+        ContenderError: there are too few cores.
         NotReadyError: the store did not come up.
     """
-    server, (server_core, load_core) = _store(product, folder), cores.server_and_load()
+    server, (server_core, load_core) = valkey(free_port(), folder), cores.server_and_load()
     with contextlib.ExitStack() as stack:
         with cores.on(load_core):
             process = stack.enter_context(running(server))
@@ -165,15 +155,6 @@ def _idle(process: psutil.Process) -> bool:
         time.sleep(_LOOK_EVERY_S)
     after = process.cpu_times()
     return sum(after[:2]) - sum(before[:2]) <= _TICK_S
-
-
-def _store(product: StoreProduct, folder: Path) -> Server:
-    if product is StoreProduct.VALKEY:
-        return valkey(free_port(), folder)
-    try:
-        return redis_server(free_port(), folder)
-    except FileNotFoundError as error:
-        raise ContenderError(str(error)) from error
 
 
 def _fill(address: str, size: data.Size, console: Console) -> Minutes:

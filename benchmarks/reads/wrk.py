@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.watch import Watch
+from benchmarks.harness.usage import Watch, rss_bytes
 from benchmarks.reads.measured import Answered
 from infra.local.process import LOOPBACK
 
@@ -47,13 +47,13 @@ class Load:
     seconds: int
 
 
-def drive(load: Load, port: int, watched: Mapping[str, Sequence[int]], folder: Path) -> Answered:
+def drive(load: Load, port: int, watched: Mapping[str, int], folder: Path) -> Answered:
     """Put a load on a server of this machine, and return what it answered.
 
     Args:
         load: on the server.
         port: of the server.
-        watched: the processes of each kind whose CPU is measured, `server` among the kinds.
+        watched: the processes whose CPU is measured, `server` among them.
         folder: takes the file of paths.
 
     Raises:
@@ -70,7 +70,7 @@ def drive(load: Load, port: int, watched: Mapping[str, Sequence[int]], folder: P
         max_s=said.max_us / 1e6,
         refused=said.refused,
         broken=said.broken,
-        rss_bytes=watch.rss_bytes("server"),
+        rss_bytes=rss_bytes(watched["server"]),
     )
 
 

@@ -13,8 +13,7 @@ import msgspec
 from scipy.sparse import save_npz
 
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.memory import peak_bytes
-from benchmarks.harness.watch import Watch
+from benchmarks.harness.usage import Watch, peak_bytes
 from benchmarks.train.data import Data, fill
 from contracts.generations import Current, SimilarList
 from contracts.keyspace import Keyspace
@@ -68,7 +67,7 @@ class TrainingStage:
             ContenderError: it failed.
         """
         command = Command(name, tuple(argv), self.log(name), {**self.environment, **settings})
-        watch, began = Watch({"servers": [self.store_pid]}), time.perf_counter()
+        watch, began = Watch({"store": self.store_pid}), time.perf_counter()
         process = start(command)
         try:
             peak = _peak_until_end(process, command)

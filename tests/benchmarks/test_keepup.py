@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.harness.latencies import Latencies
 from benchmarks.keepup.prober import Waiting
 from benchmarks.keepup.publisher import Load, Published
-from benchmarks.keepup.report import Highest, Lag, sliced
+from benchmarks.keepup.report import Highest, Lag, Latencies, sliced
 from benchmarks.keepup.scenario import lag_of, search
 
 
@@ -71,7 +70,7 @@ def test_the_lag_counts_the_quotes_of_both_publishers() -> None:
     others = published([(float(second), 80 * second) for second in range(11)])
     probed = [number / 20 for number in range(200)]
     readings = [(1_000_000 + 1000.0 * second, 100 * second - 50) for second in range(1, 11)]
-    found = lag_of(readings, others, probed, Load(10, 1, quotes_per_s=100))
+    found = lag_of(readings, others, probed, Load(10, quotes_per_s=100))
     assert found.middle_s == pytest.approx(0.5)
     assert found.growth == pytest.approx(0, abs=1e-9)
 
@@ -79,7 +78,7 @@ def test_the_lag_counts_the_quotes_of_both_publishers() -> None:
 def test_records_folded_before_they_count_as_published_are_no_lag() -> None:
     readings = [(1_000_000.0, 0), (1_000_500.0, 20), (1_001_000.0, 101), (1_002_000.0, 100)]
     counts = [(0.0, 0), (1.0, 100)]
-    found = lag_of(readings, published(counts), [], Load(2, 1, quotes_per_s=100))
+    found = lag_of(readings, published(counts), [], Load(2, quotes_per_s=100))
     assert (found.max_s, found.end_s) == (0.3, 0.0)
 
 

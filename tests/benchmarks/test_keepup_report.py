@@ -4,10 +4,9 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from benchmarks.harness.latencies import Latencies
 from benchmarks.harness.report import Report, Servers
 from benchmarks.keepup.publisher import Load
-from benchmarks.keepup.report import Highest, Lag, Trial, report, report_highest, sliced
+from benchmarks.keepup.report import Highest, Lag, Latencies, Trial, report, report_highest, sliced
 
 CPU = {"worker": 3.0, "api": 1.0, "publisher": 1.0, "broker": 2.0, "store": 1.0, "others": 0.5}
 SERVERS = Servers("Apache Kafka 4", "Valkey 9")
@@ -22,7 +21,7 @@ def trial(
 ) -> Trial:
     lag = Lag(start_s=0.6, middle_s=0.7, end_s=0.6, max_s=1.3, growth=growth)
     return Trial(
-        Load(20, 1, quotes_per_s),
+        Load(20, quotes_per_s),
         Latencies.of(latency_s),
         sliced([1.0, 2.0, 12.0], latency_s, 10),
         lag,

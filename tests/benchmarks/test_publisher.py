@@ -17,11 +17,11 @@ from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 
-LOAD = Load(1.0, 1, quotes_per_s=50, instruments=50, events_per_s=10, users=20)
+LOAD = Load(1.0, quotes_per_s=50, instruments=50, events_per_s=10, users=20)
 
 
 def test_exactly_what_is_due_is_published(broker: str, topology: Topology) -> None:
-    load = Load(1.0, 1, quotes_per_s=901, instruments=100, events_per_s=100, users=10)
+    load = Load(1.0, quotes_per_s=901, instruments=100, events_per_s=100, users=10)
     start = meeting(of=2)
     with child(start, publish, broker, load, frozenset({3})) as publisher:
         started_ms = time.time_ns() // 1_000_000

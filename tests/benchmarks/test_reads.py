@@ -26,7 +26,7 @@ from benchmarks.reads.measured import Answered, Pair, measured, reached
 from benchmarks.reads.paths import endpoints, plain, similar
 from benchmarks.reads.recommendations import recommend, situations
 from benchmarks.reads.same import check_same, covers
-from benchmarks.reads.scene import Asked, Scene, StoreProduct, set_up
+from benchmarks.reads.scene import Asked, Scene, set_up
 from infra.local.process import LOOPBACK
 from runtime.redis.stores import Store, connect
 from tests.patience import PATIENCE_S
@@ -53,7 +53,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cores, "server_and_load", lambda: (available[0], available[-1]))
         patch.setattr(Scene, "serving", patiently)
-        with set_up(folder, StoreProduct.VALKEY, SIZE, Console(file=io.StringIO())) as scene:
+        with set_up(folder, SIZE, Console(file=io.StringIO())) as scene:
             yield scene
 
 

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from rich.console import Console
 
-from benchmarks.harness.cpu import read_clock, spent
 from benchmarks.harness.report import Report, Servers, compared, computer
 from benchmarks.harness.rounds import Run
+from benchmarks.harness.usage import read_clock, spent
 from tests.patience import PATIENCE_S
 
 CPU = {"worker": 2.0, "broker": 0.5, "store": 1.0, "others": 0.3}
