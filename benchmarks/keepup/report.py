@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from rich.console import RenderableType
@@ -105,13 +105,6 @@ class Trial:
         return f"{self.load.quotes_per_s:,}"
 
 
-class Highest(NamedTuple):
-    """Between which rates the limit lies."""
-
-    kept_up: int
-    too_much: int
-
-
 def sliced(at_s: Sequence[float], latencies_s: Sequence[float], slice_s: float) -> list[Latencies]:
     """Summarize the latencies by when their quotes were published; a slice's end is open."""
     slices = defaultdict(list)
@@ -124,6 +117,7 @@ def report(trials: Sequence[Trial], servers: Servers) -> Report:
     """Report one load, tried once or more."""
     p99_s = Spread.of([trial.latency.p99_s for trial in trials])
     slices = Spread.of([one.p99_s for trial in trials for one in trial.latency_slices])
+    neighbors = Spread.of([trial.cpu_s["others"] / trial.load.seconds for trial in trials])
     figures = {
         "name": "keepup",
         "work": str(trials[0].load),
@@ -134,46 +128,18 @@ def report(trials: Sequence[Trial], servers: Servers) -> Report:
         "ratio": round(p99_s.median / _P99_WITHIN_S, 2),
         "spread": {"value": ends(p99_s, 3), "slices": ends(slices, 3)},
         "keeps_up": all(trial.keeps_up for trial in trials),
-    }
-    printed = (f"[bold]{trials[0].load}[/]", _latencies(trials), *_lags_and_cores(trials))
-    return _report(figures, (*printed, *map(_verdict, trials)), trials, servers)
-
-
-def report_highest(found: Highest, trials: Sequence[Trial], servers: Servers) -> Report:
-    """Report the search for the highest rate."""
-    figures = {
-        "name": "keepup: highest",
-        "work": f"{trials[0].load}, and other rates",
-        "value": found.kept_up,
-        "unit": "quotes/s",
-        "baseline": None,
-        "ratio": None,
-        "spread": {"value": list(found)},
-    }
-    kept_up = f"[bold]{found.kept_up:,} quotes/s[/] were kept up with, {found.too_much:,} were not"
-    late = [
-        f"the publisher itself was too slow for {trial.rate} quotes/s while the rest ran"
-        for trial in trials
-        if not trial.is_punctual
-    ]
-    by_rate = sorted(trials, key=lambda trial: trial.load.quotes_per_s)
-    return _report(figures, (*_lags_and_cores(by_rate), kept_up, *late), trials, servers)
-
-
-def _report(
-    figures: dict[str, Any],
-    printed: Sequence[RenderableType],
-    trials: Sequence[Trial],
-    servers: Servers,
-) -> Report:
-    neighbors = Spread.of([trial.cpu_s["others"] / trial.load.seconds for trial in trials])
-    figures |= {
         "rounds": len(trials),
         "trials": [{"keeps_up": one.keeps_up, **asdict(one)} for one in trials],
         "busy_other_cores": ends(neighbors, 2),
         **servers._asdict(),
     }
-    return Report([figures], [*printed, conditions(*servers, neighbors)])
+    printed: list[RenderableType] = [
+        f"[bold]{trials[0].load}[/]",
+        _latencies(trials),
+        *_lags_and_cores(trials),
+    ]
+    printed += [*map(_verdict, trials), conditions(*servers, neighbors)]
+    return Report([figures], printed)
 
 
 def _latencies(trials: Sequence[Trial]) -> Table:
@@ -213,6 +179,8 @@ def _verdict(trial: Trial) -> str:
         f"looked every {looked['look_every_s'] * 1000:.0f} ms, "
         f"published at most {trial.publisher['most_late_s']:.2f} s late"
     )
+    if not trial.is_punctual:
+        sentence += "; [red]the publisher was too slow for this rate[/]"
     if looked["unreadable"]:
         sentence += f"; [red]{looked['unreadable']} quotes were never readable[/]"
     if looked["refused"]:

@@ -11,13 +11,12 @@ nothing is left out: the worker is new, its first second, in which it looks for 
 Redis, counts, and so does the turn of the minute, which begins a bar of each.
 
 Baseline: the clock. The lag is what was published but is not in Redis, in seconds' worth of quotes.
-A worker keeps up if it ended below 2 s and its straight line does not rise by 0.02 s a second. The
-highest rate is looked for by doubling and halving; one is too much that was so twice in a row.
+A worker keeps up if it ended below 2 s and its straight line does not rise by 0.02 s a second.
 """
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Final
 
@@ -35,12 +34,10 @@ from benchmarks.keepup.prober import LOOK_EVERY_S, Prober
 from benchmarks.keepup.publisher import Load, Published, publish
 from benchmarks.keepup.report import (
     SLICE_S,
-    Highest,
     Lag,
     Latencies,
     Trial,
     report,
-    report_highest,
     sliced,
 )
 from contracts.keyspace import NEXT_FIELD
@@ -50,48 +47,22 @@ _PROBED_INSTRUMENTS: Final = 20
 _SEED: Final = 1
 _READ_EVERY_S: Final = 0.1
 _END_WITHIN_S: Final = 60
-_CLOSE_ENOUGH: Final = 0.1
-_KEEP_UP_FOR_S: Final = 60.0
-_TRY_FOR_S: Final = 15.0
 _WARM_UP_S: Final = 10.0
 
 
 def keepup(
     rounds: session.Rounds = 1,
-    seconds: Annotated[
-        float | None,
-        typer.Option(min=10, help="of publishing [default: 60; 15 for each rate of --highest]"),
-    ] = None,
+    seconds: Annotated[float, typer.Option(min=10, help="of publishing")] = 60,
     *,
-    highest: Annotated[
-        bool, typer.Option("--highest", help="look for the highest rate, in one round")
-    ] = False,
     json: session.Json = False,
 ) -> None:
     """A live feed, folded and read over HTTP at the same time: lag, and latency to readable."""
-    load = Load(seconds or (_TRY_FOR_S if highest else _KEEP_UP_FOR_S))
-    trials: list[Trial] = []
+    load = Load(seconds)
     with session.on_stage() as stage:
         # The broker's JIT compiles what it will run; ours are restarted each time.
         try_load(stage, replace(load, seconds=_WARM_UP_S))
-
-        def keeps_up(quotes_per_s: int) -> bool:
-            trial = try_load(stage, replace(load, quotes_per_s=quotes_per_s))
-            trials.append(trial)
-            did = "kept up" if trial.keeps_up else "did not keep up"
-            said = f"lag {trial.lag.end_s:.2f} s at the end, p99 {trial.latency.p99_s:.2f} s"
-            session.progress.print(f"{trial.load}: {did}, {said}", style="dim", soft_wrap=True)
-            return trial.keeps_up
-
-        if highest:
-            # A neighbor on the machine may spoil one.
-            found = search(lambda rate: keeps_up(rate) or keeps_up(rate), load.quotes_per_s)
-            result = report_highest(found, trials, stage.servers)
-        else:
-            for _ in range(rounds):
-                keeps_up(load.quotes_per_s)
-            result = report(trials, stage.servers)
-        session.present(result, json=json)
+        trials = [try_load(stage, load) for _ in range(rounds)]
+        session.present(report(trials, stage.servers), json=json)
 
 
 def try_load(stage: Stage, load: Load) -> Trial:
@@ -159,21 +130,3 @@ def lag_of(
     # Folded before it was counted as published: nothing is outstanding.
     outstanding = np.maximum(0.0, np.interp(at_s, counted_at_s, counts) - folded)
     return Lag.of(at_s, outstanding / load.quotes_per_s)
-
-
-def search(keeps_up: Callable[[int], bool], first: int) -> Highest:
-    """Look for the limit: double the rate until it is too much, then halve the gap.
-
-    The two ends are at most a tenth apart in the end.
-
-    >>> search(lambda rate: rate <= 130_000, first=50_000)
-    Highest(kept_up=125000, too_much=137500)
-    """
-    low, high, rate = 0, None, first
-    while high is None or high - low > _CLOSE_ENOUGH * high:
-        if keeps_up(rate):
-            low = rate
-        else:
-            high = rate
-        rate = 2 * low if high is None else (low + high) // 2
-    return Highest(low, high)

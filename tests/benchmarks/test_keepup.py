@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from benchmarks.keepup.prober import Waiting
 from benchmarks.keepup.publisher import Load, Published
-from benchmarks.keepup.report import Highest, Lag, Latencies, sliced
-from benchmarks.keepup.scenario import lag_of, search
+from benchmarks.keepup.report import Lag, Latencies, sliced
+from benchmarks.keepup.scenario import lag_of
 
 
 def lag(growth: float = 0.0, at_end: float = 0.5) -> Lag:
@@ -80,24 +80,6 @@ def test_records_folded_before_they_count_as_published_are_no_lag() -> None:
     counts = [(0.0, 0), (1.0, 100)]
     found = lag_of(readings, published(counts), [], Load(2, quotes_per_s=100))
     assert (found.max_s, found.end_s) == (0.3, 0.0)
-
-
-@given(st.integers(1_000, 3_000_000))
-def test_the_search_ends_with_the_limit_within_a_tenth(limit: int) -> None:
-    tried: list[int] = []
-
-    def keeps_up(rate: int) -> bool:
-        tried.append(rate)
-        return rate <= limit
-
-    low, high = search(keeps_up, first=50_000)
-    assert low <= limit < high
-    assert high - low <= high / 10
-    assert len(tried) < 20
-
-
-def test_a_limit_below_the_first_rate_is_found_as_well() -> None:
-    assert search(lambda rate: rate <= 30_000, first=50_000) == Highest(28_125, 31_250)
 
 
 def test_pending_quotes_are_probed_in_turn() -> None:
