@@ -10,7 +10,6 @@ const TAKEN = {
   "lightweight-charts": {
     "dist/lightweight-charts.standalone.production.mjs": "lightweight-charts.mjs",
   },
-  uplot: { "dist/uPlot.esm.js": "uplot.mjs", "dist/uPlot.min.css": "uplot.css" },
 };
 
 /** Copies one file of a package; returns its entry in the manifest. */

@@ -16,6 +16,7 @@ from .stack import Stack, minute_ms
 SCRIPT = "<script>document.title='taken'</script>"
 BAD_QUOTE = f'{{"instrument_id":4,"price":0,"ts":1629061628123,"note":"{SCRIPT}"}}'
 NOT_WELL = "Not well"
+DRAWN = ".line:has(canvas)"
 
 
 def reject(stack: Stack) -> None:
@@ -46,9 +47,16 @@ async def test_it_shows_how_far_each_topic_and_partition_is(page: Page, stack: S
 async def test_the_last_hour_is_drawn_and_told_as_text(page: Page, stack: Stack) -> None:
     await show(page, stack)
     quotes = page.get_by_role("group", name="quotes")
-    await expect(quotes.locator("canvas")).to_have_count(4)
+    await expect(quotes.locator(DRAWN)).to_have_count(4)
     lag = quotes.get_by_role("img", name=re.compile(r"Lag, in records: now 0"))
     await expect(lag).to_be_visible()
+    box = await lag.bounding_box()
+    assert box is not None
+    await lag.hover(position={"x": box["width"] - 4, "y": 20})
+    age = page.get_by_role("region", name="Last hour").locator(".title > .age")
+    await expect(age).to_have_text(re.compile(r"at \d\d:\d\d:\d\d"))
+    await page.mouse.move(0, 0)
+    await expect(age).to_have_text(re.compile("as of"))
     await page.get_by_role("button", name="Table").click()
     hour = page.get_by_role("region", name="Last hour, as a table")
     await expect(hour.locator("tbody tr").first).to_be_visible()
@@ -92,7 +100,7 @@ async def test_axe_finds_nothing_serious(page: Page, stack: Stack) -> None:
     await page.get_by_role("button", name="Records").click()
     record = page.get_by_role("list", name="Rejected records").get_by_role("listitem").first
     await expect(record.locator("pre")).to_be_visible()
-    await expect(page.get_by_role("group", name="quotes").locator("canvas")).to_have_count(4)
+    await expect(page.get_by_role("group", name="quotes").locator(DRAWN)).to_have_count(4)
     await assert_accessible(page)
     await page.get_by_role("region", name="Last hour").get_by_role("button").click()
     await assert_accessible(page)
@@ -127,5 +135,5 @@ async def test_it_says_why_kafka_is_away(page: Page, behind: Stack) -> None:
 
 async def test_nothing_is_wider_than_the_window(page: Page, stack: Stack) -> None:
     await show(page, stack)
-    await expect(page.locator(".lines canvas")).to_have_count(16)
+    await expect(page.locator(f".lines {DRAWN}")).to_have_count(16)
     await assert_fits(page)

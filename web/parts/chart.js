@@ -154,5 +154,5 @@ function candleOf(bar) {
   return { time: secondsOf(bar.t), open: bar.o, high: bar.h, low: bar.l, close: bar.c };
 }
 
-/** @param {number} ms @returns {import("lightweight-charts").UTCTimestamp} */
-const secondsOf = (ms) => /** @type {import("lightweight-charts").UTCTimestamp} */ (ms / 1000);
+/** @param {number} ms @returns {import("lightweight-charts").UTCTimestamp} the library's form of a time */
+export const secondsOf = (ms) => /** @type {import("lightweight-charts").UTCTimestamp} */ (ms / 1000);

@@ -1,10 +1,10 @@
 // The workers' progress over the last hour: a line for each topic and measure, or a table.
 
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { Age } from "../shell/banner.js";
 import { html } from "../shell/html.js";
 import { clock } from "../state/format.js";
-import { MEASURES, lineInWords, newestKnown, sparse } from "../state/pipeline.js";
+import { MEASURES, lineInWords, newestKnown, slotsOf, sparse } from "../state/pipeline.js";
 import { Line } from "./line.js";
 
 /** @typedef {import("../api/client.js").Schemas} Schemas */
@@ -20,6 +20,7 @@ const ROWS = 60;
 export function LastHour({ history, atMs }) {
   const [asTable, setAsTable] = useState(false);
   const [place, setPlace] = useState(/** @type {number | null} */ (null));
+  const slots = useMemo(() => slotsOf(history, atMs - HOUR_MS, atMs), [history, atMs]);
   const at = place === null ? undefined : history.ts[place];
   return html`
     <section class="panel" aria-labelledby="hour-title">
@@ -34,7 +35,7 @@ export function LastHour({ history, atMs }) {
         class="note">The first sample comes in ${Math.round(history.every_ms / 1000)} s.</p>`}
       ${asTable
         ? html`<${Table} history=${history} />`
-        : history.topics.map((topic) => html`<${Row} key=${topic.topic} topic=${topic} ts=${history.ts} toMs=${atMs}
+        : history.topics.map((topic) => html`<${Row} key=${topic.topic} topic=${topic} ts=${history.ts} slots=${slots}
             place=${place} onPlace=${setPlace} />`)}
       <p class="note">As the API process that answered saw it since it began, at ${clock(history.since_ms)}.</p>
     </section>
@@ -45,7 +46,7 @@ export function LastHour({ history, atMs }) {
  * @typedef {object} Drawn
  * @property {TopicHistory} topic
  * @property {readonly number[]} ts
- * @property {number} toMs
+ * @property {readonly import("../state/pipeline.js").Slot[]} slots
  * @property {number | null} place
  * @property {(place: number | null) => void} onPlace
  */
@@ -60,7 +61,7 @@ function Row(props) {
 }
 
 /** @param {Drawn & { measure: Measure }} props */
-function Cell({ topic, measure, ts, toMs, place, onPlace }) {
+function Cell({ topic, measure, ts, slots, place, onPlace }) {
   const values = topic[measure.name];
   const newest = newestKnown(values);
   const value = values[place ?? newest] ?? null;
@@ -70,7 +71,7 @@ function Cell({ topic, measure, ts, toMs, place, onPlace }) {
     <span class="age">${measure.title}</span>
     <b class="number">${shownOf(measure, value)}${old && html` <span
       class="age">at ${clock(ts[newest] ?? 0)}</span>`}</b>
-    <${Line} ts=${ts} values=${values} fromMs=${toMs - HOUR_MS} toMs=${toMs}
+    <${Line} slots=${slots} values=${values} place=${place}
       label="${topic.topic}, ${lineInWords(measure, values)}" onPlace=${onPlace} />
   </div>`;
 }

@@ -217,3 +217,30 @@ export function sparse({ ts }, most) {
   for (let place = ts.length - 1; place >= 0; place -= step) rows.push(place);
   return rows;
 }
+
+/**
+ * @typedef {object} Slot of a time axis
+ * @property {number} ms its start, ms since the epoch
+ * @property {number | null} sample the place of the newest sample that it or an earlier slot has; null: there is none
+ * @property {boolean} taken whether that sample is its own
+ */
+
+/**
+ * Returns slots of equal length, as a chart gives all its points equal room. They are about as long as
+ * samples are apart, and without a sample while the API took none.
+ *
+ * @param {History} history
+ * @param {number} fromMs
+ * @param {number} toMs
+ * @returns {Slot[]} oldest first
+ */
+export function slotsOf({ ts, every_ms }, fromMs, toMs) {
+  const slots = [];
+  let next = 0;
+  for (let ms = fromMs - (fromMs % every_ms); ms <= toMs; ms += every_ms) {
+    const before = next;
+    while ((ts[next] ?? Infinity) < ms + every_ms) next += 1;
+    slots.push({ ms, sample: next > 0 ? next - 1 : null, taken: next > before });
+  }
+  return slots;
+}
