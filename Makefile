@@ -8,7 +8,7 @@ PROGRAMS := producers stream-processors trainer api archive operations
 READERS := producers api operations
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom docs web web-types screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean
+.PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom docs web screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean
 
 help: # list the targets of every day; CONTRIBUTING.md and docs/ describe the others
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,15 +108,16 @@ docs: $(READY) # write docs/settings.md from the settings classes, and build the
 	@$(BIN)/python -m tests.docs.settings_page
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-# For developers of the page: Node checks its types, and is not needed at run time.
+# For developers of the page: Node makes the types of the API's answers, and checks all types with
+# them. It is not needed at run time.
+OPENAPI := import json; from api.app import create_app; from api.settings import ApiSettings; \
+	print(json.dumps(create_app(ApiSettings()).openapi()))
 web: $(READY) # check the types of the page, if Node is installed
+	@mkdir -p build
 	@if command -v npm > /dev/null; then \
-		npm --prefix web ci --silent --no-audit --no-fund && npm --prefix web run --silent check; \
+		$(BIN)/python -c '$(OPENAPI)' > build/openapi.json \
+			&& npm --prefix web ci --silent --no-audit --no-fund && npm --prefix web run --silent check; \
 	else echo "skipped: npm is not installed"; fi
-
-web-types: $(READY) # regenerate the page's types from the API
-	@npm --prefix web ci --silent --no-audit --no-fund
-	@$(BIN)/python -m tests.web.api_types
 
 screenshots: $(READY) # take each view of the page into docs/images, in both themes
 	@$(BIN)/python -m tests.web.screenshots
