@@ -13,7 +13,6 @@ from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.measuring import measure
 from trainer.evaluation.preparing import LeftOut
 from trainer.evaluation.result import Data, Evaluation, OfModel
-from trainer.judging.holdout import Holdout
 from trainer.judging.recommending import NONE, Recommended
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings

@@ -28,8 +28,8 @@ from runtime.kafka.config import plain
 from runtime.settings import SharedSettings
 from stream_processors.settings import Settings as WorkerSettings
 from tests.compose import COMPOSE, COMPOSE_TEXT, SERVICES, filled_in
-from tests.infra.images import IMAGES
 from tests.docs.settings_page import OWN, PASSED_ON
+from tests.infra.images import IMAGES
 from tests.integration.conftest import eventually
 from tests.patience import PATIENCE_S
 from trainer.settings import TrainerSettings
