@@ -129,7 +129,7 @@ def stack(console: Console, folder: Path) -> None:
     console.print(processes(report))
     if (old := age(report)) is not None:
         console.print(old, soft_wrap=True)
-    console.print(f"logs in {_shortened(folder)}/", style="dim", soft_wrap=True)
+    console.print(f"logs in {shown(folder)}/", style="dim", soft_wrap=True)
 
 
 def _state(status: Status) -> str:
