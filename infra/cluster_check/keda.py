@@ -10,7 +10,6 @@ from typing import Final
 import httpx
 
 from infra.cluster_check.binaries import Keda
-from infra.cluster_check.certificates import make_certificate
 from infra.cluster_check.cluster import Cluster
 from infra.cluster_check.metrics_api import register
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
@@ -42,10 +41,9 @@ def _certificates(folder: Path) -> Path:
     """Return a folder with the files that both servers expect."""
     made = folder / "keda"
     made.mkdir()
-    make_certificate(folder, "keda-server", "localhost")
     shutil.copy(folder / "ca.crt", made)
     for ending in ("crt", "key"):
-        shutil.copy(folder / f"keda-server.{ending}", made / f"tls.{ending}")
+        shutil.copy(folder / f"keda.{ending}", made / f"tls.{ending}")
     return made
 
 
