@@ -156,6 +156,12 @@ def test_kubernetes_sets_no_variables_of_its_own(overlay: Any, name: str) -> Non
     assert overlay.pods()[name]["enableServiceLinks"] is False
 
 
+@each_of(set(SETTINGS))
+def test_no_program_is_process_1(overlay: Any, name: str) -> None:
+    """Process 1 ignores a signal that it does not handle yet: a pod that starts would not stop."""
+    assert overlay.pods()[name]["shareProcessNamespace"] is True
+
+
 @each_of(LISTENING)
 def test_probes_ask_the_port_that_the_program_listens_on(overlay: Any, name: str) -> None:
     container = overlay.pods()[name]["containers"][0]
