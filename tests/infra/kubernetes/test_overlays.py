@@ -156,6 +156,14 @@ def test_kubernetes_sets_no_variables_of_its_own(overlay: Any, name: str) -> Non
     assert overlay.pods()[name]["enableServiceLinks"] is False
 
 
+def test_the_api_stays_in_its_service_while_redis_fails_over(overlay: Any) -> None:
+    """Redis is down for all its pods at once, and a service without pods refuses connections."""
+    probe = overlay.pods()["api"]["containers"][0]["readinessProbe"]
+
+    assert probe["httpGet"]["path"] == "/health/ready", "a new pod must reach Redis first"
+    assert probe["periodSeconds"] * probe.get("failureThreshold", 3) >= 60
+
+
 @each_of(set(SETTINGS))
 def test_no_program_is_process_1(overlay: Any, name: str) -> None:
     """Process 1 ignores a signal that it does not handle yet: a pod that starts would not stop."""
