@@ -151,7 +151,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {s} s" if minutes else f"{s} s"
 
 
-def _shortened(path: Path) -> str:
+def shown(path: Path) -> str:
     """Return the shortest form of a path from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
