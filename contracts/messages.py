@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
@@ -123,6 +124,19 @@ class InteractionColumns:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def where(self, is_kept: Sequence[bool]) -> "InteractionColumns":
+        """Return some of the rows, given (n,) whether each is one of them."""
+        kept = np.array(is_kept, np.bool_)
+        return InteractionColumns(
+            self.index[kept],
+            list(compress(self.user_id, is_kept)),
+            self.instrument_id[kept],
+            self.event[kept],
+            self.ts_ms[kept],
+            self.value[kept],
+            self.unknown_fields,
+        )
 
 
 _quote = Decoders(Quote)

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -14,7 +14,7 @@ from mode import Worker
 from redis.exceptions import RedisError
 
 from contracts.keyspace import FOLDING_FIELD, Keyspace
-from contracts.topics import BARS, COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
+from contracts.topics import BARS, INTERACTIONS, QUOTES, STREAMED
 from runtime.kafka.rights import RightsError, rights
 from runtime.kafka.tokens import TokenError
 from runtime.logs import configure_logs
@@ -23,81 +23,21 @@ from runtime.settings import SettingsError, read_settings
 from runtime.topology import Topology, TopologyError
 from runtime.tracing import Tracing, tracing_to
 from stream_processors import metrics
+from stream_processors.agents import add_agents, rules_of_topics
 from stream_processors.app import StreamProcessors
-from stream_processors.bars.bars import BarsFold
-from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.health import Health, HealthServer
-from stream_processors.histories.histories import HistoriesFold
-from stream_processors.histories.rules import rules_of
-from stream_processors.instruments.catalog import CatalogFold, emptied
 from stream_processors.last_resort import LastResort
 from stream_processors.partition.dead_letters import DeadLetters
-from stream_processors.partition.intake import Intake
 from stream_processors.partition.life import Partition
-from stream_processors.partition.rules import Rules
 from stream_processors.partition.spans import UNRECORDED, Recorded
 from stream_processors.settings import Settings
-from stream_processors.store.folding import FoldingError, check_folding, folding_text
+from stream_processors.store.folding import FoldingError, check_folding
 from stream_processors.store.store import Store
 from stream_processors.transport.log import Log
 from stream_processors.transport.producer import Producer
 from stream_processors.transport.reachable import is_reachable
 
 log = structlog.get_logger()
-
-_DAY_S: Final = 86_400
-
-
-def topic_rules(
-    settings: Settings, topology: Topology, store: Store, producer: Producer
-) -> dict[str, Rules]:
-    """Return each topic's fold, and how often it is written."""
-    bad_max = settings.dead_letter_ratio_max
-    rules = rules_of(settings)
-    intake = Intake(settings.input_rules())
-    return {
-        QUOTES.name: Rules(
-            QUOTES,
-            topology.quotes,
-            settings.folding_of_bars(),
-            settings.flush_interval_s,
-            bad_max,
-            lambda claim: BarsFold(
-                claim,
-                producer,
-                partitions=topology.quotes,
-                retention_minutes=settings.bars_retention_minutes,
-                expire_s=round(settings.bars_expire_days * _DAY_S),
-                close_after_s=settings.bars_close_after_seconds,
-                intake=intake,
-            ),
-        ),
-        INTERACTIONS.name: Rules(
-            INTERACTIONS,
-            topology.interactions,
-            settings.folding_of_histories(),
-            settings.flush_interval_s,
-            bad_max,
-            lambda claim: HistoriesFold(claim, producer, topology, rules, intake),
-        ),
-        COOCCURRENCES.name: Rules(
-            COOCCURRENCES,
-            topology.cooccurrences,
-            folding_text({}),
-            settings.counts_flush_interval_s,
-            bad_max,
-            lambda claim: CountsFold(claim, store),
-        ),
-        INSTRUMENTS.name: Rules(
-            INSTRUMENTS,
-            topology.instruments,
-            folding_text({}),
-            settings.flush_interval_s,
-            bad_max,
-            lambda claim: CatalogFold(claim, topology.instruments, intake),
-            emptied,
-        ),
-    }
 
 
 def build(
@@ -110,7 +50,7 @@ def build(
 ) -> StreamProcessors:
     """Return the app."""
     dead_letters = DeadLetters(producer)
-    rules = topic_rules(settings, topology, store, producer)
+    rules = rules_of_topics(settings, topology, store, producer)
 
     def make(tp: TP) -> Partition:
         return Partition(
@@ -125,6 +65,7 @@ def build(
 
     group = settings.kafka.topic(store.keyspace.consumer_group())
     app = StreamProcessors(settings, group, list(rules), make, kafka_log)
+    add_agents(app, rules)
     return app
 
 

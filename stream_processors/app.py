@@ -1,7 +1,7 @@
-"""The Faust app: one agent per topic, which passes each batch to its partition.
+"""The Faust app, whose agents pass each batch to its partition.
 
-Faust owns the consumer group, its rebalances and the agents; partitions own claims, positions,
-folds and flushes (`stream_processors.partition`).
+Faust owns the consumer group, its rebalances and the agents (`stream_processors.agents`);
+partitions own claims, positions, folds and flushes (`stream_processors.partition`).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from stream_processors import metrics
 from stream_processors.partition.assigned import AssignedPartitions, Make
 from stream_processors.partition.state import PASSING, State
 from stream_processors.settings import Settings
-from stream_processors.transport import BatchConsumer, BatchSchema
+from stream_processors.transport import BatchConsumer
 from stream_processors.transport.credentials import credentials
 from stream_processors.transport.log import Log, LogEnd
 
@@ -77,8 +77,6 @@ class StreamProcessors(faust.App):
         self._open_transactions = OpenTransactions[TP]()
         self._unfolded_since: dict[TP, float] = {}
         self._replaced_for_s = _SESSIONS_WITHOUT_A_CLAIM * settings.session_timeout_s
-        for topic in topics:
-            self._add_agent(topic)
         self.timer(_LOOK_EVERY_S, name="report")(self._report)
         self.task(self._follow_ends, traced=False)
         self.on_partitions_revoked.connect(self._revoke)
@@ -133,14 +131,6 @@ class StreamProcessors(faust.App):
 
     def _create_directories(self) -> None:
         """Create no table: the state is in Redis."""
-
-    def _add_agent(self, topic: str) -> None:
-        @self.agent(
-            self.topic(self.kafka.topic(topic), schema=BatchSchema(), acks=True), name=topic
-        )
-        async def agent(batches: Any) -> None:
-            async for batch in batches:
-                self.partitions.hand(batch)
 
     def _fail(self, error: BaseException) -> None:
         """End the process: a restart recovers everything."""

@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from contracts.keyspace import NEWEST_FIELD, NOT_WHOLE_YET_S, BarValue
+from contracts.changed_bars import encode_changed_bars
+from contracts.keyspace import CLOSED_FIELD, NEWEST_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD, BarValue
 from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes
 from contracts.partitioning import instrument_partitions
 from contracts.topics import BARS, QUOTES
@@ -22,15 +23,16 @@ from stream_processors.bars.closing import Closing
 from stream_processors.bars.fold import BAR, Bars
 from stream_processors.bars.publishing import records_of
 from stream_processors.bars.table import NO_MINUTE, BarTable, Changed, Missing
-from stream_processors.partition.fold import Unwritten, misplaced
+from stream_processors.partition.fold import misplaced
 from stream_processors.partition.intake import Intake
-from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
+from stream_processors.store.chunks import ON_INDEX, Channel, Commands, Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.producer import Producer
 
 MINUTE_S: Final = 60
+_NO_MINUTE_CLOSED: Final = "-60"
 # Quotes folded between two checks of how much is unwritten: at most as many bars.
 _RECORDS_AT_ONCE: Final = 50_000
 # Unwritten bars a partition may hold before its quotes have to wait for Redis.
@@ -83,12 +85,17 @@ class BarsFold:
         self._retention = retention_minutes
         self._expire_s = str(expire_s)
         self._intake = intake or Intake()
-        self._closing = Closing(close_after_s, claim.closed_s // MINUTE_S, clock_s)
+        self._closed_s = int(claim.position.get(CLOSED_FIELD, _NO_MINUTE_CLOSED))
+        """start of the newest minute whose bars were published at the claim"""
+        self._whole_s = (
+            NOT_WHOLE_YET_S if claim.may_miss_records else int(claim.position.get(WHOLE_FIELD, 0))
+        )
+        self._closing = Closing(close_after_s, self._closed_s // MINUTE_S, clock_s)
         self._monotonic_s = monotonic_s
         self._table = BarTable(retention_minutes, expire_s / 2, self._closing.minute)
         self._has_read_open = False
         self._n_unwritten = 0
-        self._channel = claim.keyspace.bars_changed(claim.partition)
+        self._channel = Channel(claim.keyspace.bars_changed(claim.partition), encode_changed_bars)
         self._prefix = claim.keyspace.bars_prefix(claim.partition)
         self._open = claim.keyspace.open_bars(claim.partition)
 
@@ -104,6 +111,10 @@ class BarsFold:
         return not self._has_read_open or (
             open_minutes is not None and self._closing.is_due(open_minutes[0])
         )
+
+    def begun(self) -> Unwritten:
+        """Return from when on bars are complete."""
+        return Unwritten(fields={WHOLE_FIELD: str(self._whole_s)})
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Fold quotes; return the rejected ones."""
@@ -129,8 +140,8 @@ class BarsFold:
         self._n_unwritten = len(changed.bars)
         return Unwritten(
             self._groups(changed),
-            channel=self._channel,
-            closed_s=self._closing.minute * MINUTE_S,
+            {CLOSED_FIELD: str(self._closing.minute * MINUTE_S), WHOLE_FIELD: str(self._whole_s)},
+            self._channel,
         )
 
     def written(self) -> None:
@@ -147,8 +158,8 @@ class BarsFold:
         Lost quotes were at most as late as the limit allows, so minutes that begin after that are
         complete.
         """
-        if self._claim.whole_s == NOT_WHOLE_YET_S and len(ts_ms):
-            self._claim.whole_s = self._closing.first_minute_after(int(ts_ms[0])) * MINUTE_S
+        if self._whole_s == NOT_WHOLE_YET_S and len(ts_ms):
+            self._whole_s = self._closing.first_minute_after(int(ts_ms[0])) * MINUTE_S
 
     def _in_place(self, columns: QuoteColumns) -> tuple[QuoteColumns, list[Rejection]]:
         """Drop quotes whose instrument belongs to another partition, where readers look for it."""
@@ -189,7 +200,7 @@ class BarsFold:
     async def _instruments_with_open_minutes(self) -> list[str]:
         """Return instruments and newest minutes, alternating; the set is stable."""
         found: list[str] = []
-        bounds = [f"({self._claim.closed_s}", "+inf", "WITHSCORES", "LIMIT"]
+        bounds = [f"({self._closed_s}", "+inf", "WITHSCORES", "LIMIT"]
         for first in itertools.count(0, _OPEN_AT_ONCE):
             asked = command("ZRANGEBYSCORE", [*bounds, str(first), str(_OPEN_AT_ONCE)])
             (some,) = await self._claim.read([Group(self._open, asked)])

@@ -18,6 +18,7 @@ from contracts.changes import Changes, TakenOut, decode_changes
 from contracts.messages import Floats, Ints, Rejection
 from contracts.topics import COOCCURRENCES
 from stream_processors import metrics
+from stream_processors.cooccurrences.applied import applied_of, fields_of
 from stream_processors.cooccurrences.leaving import Leaving, pieces
 from stream_processors.cooccurrences.lineages import Lineages
 from stream_processors.cooccurrences.rows import holders_of, rows_of
@@ -25,8 +26,7 @@ from stream_processors.cooccurrences.stored import StoredRows
 from stream_processors.cooccurrences.sums import Sums, Unsummed
 from stream_processors.cooccurrences.table import UNKNOWN, CountTable, keys_of, rows_in
 from stream_processors.cooccurrences.unapplied import applied_in, unapplied
-from stream_processors.partition.fold import Unwritten
-from stream_processors.store.chunks import Group
+from stream_processors.store.chunks import Group, Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import NOTHING, mark, mark_of, text_of
 from stream_processors.store.store import Store
@@ -60,7 +60,7 @@ class CountsFold:
         self._table = CountTable(_COUNTS_CACHED)
         self._stored = StoredRows(claim.keyspace, claim.partition, self._table)
         self._unsummed = Unsummed(_ROWS_SUMMED, _COUNTS_UNWRITTEN)
-        self._applied = dict(claim.sources)
+        self._applied = applied_of(claim.position)
         """by source partition, with what is in memory"""
         self._taken = NOTHING
         """mark of the last message"""
@@ -82,6 +82,10 @@ class CountsFold:
         """Whether more is unwritten than memory, or a flush, should hold."""
         return self._unsummed.is_full or self._leaving.pairs >= _PAIRS_UNWRITTEN
 
+    def begun(self) -> Unwritten:
+        """Return nothing: rows of G outlive their log."""
+        return Unwritten()
+
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Add changes; return the records that are invalid."""
         rejections: list[Rejection] = []
@@ -101,7 +105,7 @@ class CountsFold:
 
     async def unwritten(self) -> Unwritten:
         """Return the rows that changed, some at a time."""
-        return Unwritten(self._groups(), sources=self._applied)
+        return Unwritten(self._groups(), fields_of(self._applied))
 
     def written(self) -> None:
         """Note how many rows were written; forget items, when there are many."""

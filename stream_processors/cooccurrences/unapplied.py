@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from contracts.changes import Blocks, Changes, TakenOut
-from stream_processors.store.marks import NOTHING, Applied, incarnation_and_offset, mark
+from stream_processors.cooccurrences.applied import Applied
+from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
 
 
 def unapplied(

@@ -1,4 +1,4 @@
-"""Folds user events into histories, into changes of G, and into trending counts.
+"""Folds user events into histories, and into changes of G.
 
 Changes go to Kafka first, then histories and position to Redis: a history is written only after the
 broker has acknowledged its changes. After a crash in between, the same changes are published again
@@ -7,14 +7,11 @@ under the same offsets, and the reader of `cooccurrences` skips them.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-import numpy as np
-
 from contracts.changes import EVENT_BYTES, ROW_BYTES, Changes, encode_changes
-from contracts.messages import InteractionColumns, Ints, Rejection
+from contracts.messages import Rejection
 from contracts.partitioning import user_partition
 from contracts.tombstones import Tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
@@ -22,7 +19,6 @@ from runtime.topology import Topology
 from stream_processors import metrics
 from stream_processors.histories.cache import HistoryCache
 from stream_processors.histories.erased import Erased
-from stream_processors.histories.events import Event, events_of
 from stream_processors.histories.fold import Change, Leaving, fold_leaving
 from stream_processors.histories.history import History
 from stream_processors.histories.item_partitions import ItemPartitions
@@ -31,15 +27,12 @@ from stream_processors.histories.reading import read_histories
 from stream_processors.histories.retention import Retention
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.stored import delete_bare, history_commands, history_of
-from stream_processors.partition.fold import Unwritten, misplaced
-from stream_processors.partition.intake import Intake
-from stream_processors.store.chunks import Group
+from stream_processors.interactions import Event, UserEvents
+from stream_processors.partition.fold import misplaced
+from stream_processors.store.chunks import Group, Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import mark
-from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.producer import Producer
-from stream_processors.trending.tally import Events
-from stream_processors.trending.trending import Trending
 
 # Entries of G, 8 bytes each, whose changes may wait to be published.
 _ROWS_UNPUBLISHED: Final = 250_000
@@ -62,7 +55,6 @@ class HistoriesFold:
         producer: Producer,
         topology: Topology,
         rules: HistoryRules,
-        intake: Intake | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the partition, where to publish, and how events become histories."""
@@ -70,10 +62,8 @@ class HistoriesFold:
         self._producer = producer
         self._partitions = topology.interactions
         self._rules = rules
-        self._intake = intake or Intake()
         self._item_partitions = ItemPartitions(topology.cooccurrences)
         self._retention = Retention(claim, producer, rules.retention_days, clock_s)
-        self._trending = Trending(claim)
         self._erased = Erased(claim)
         self._cache = HistoryCache(_ITEMS_CACHED)
         self._changes: list[Change | Leaving] = []
@@ -97,20 +87,19 @@ class HistoriesFold:
     @property
     def is_full(self) -> bool:
         """Whether more is unpublished or unwritten than memory should hold."""
-        return (
-            self._rows >= _ROWS_UNPUBLISHED
-            or self._cache.changed_size >= _ITEMS_CACHED
-            or self._trending.is_full
-        )
+        return self._rows >= _ROWS_UNPUBLISHED or self._cache.changed_size >= _ITEMS_CACHED
 
-    async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
-        """Fold events in log order; return the rejected ones."""
-        events, tombstones, columns, rejections = events_of(batch, self._intake.rules)
-        self._intake.note(INTERACTIONS.name, columns.unknown_fields)
+    def begun(self) -> Unwritten:
+        """Return nothing: histories outlive their log."""
+        return Unwritten()
+
+    async def take(self, records: UserEvents) -> Sequence[Rejection]:
+        """Fold events in log order; return those that belong to other partitions."""
+        events, rejections = records.events, list[Rejection]()
         unknown = self._cache.unknown(dict.fromkeys(user for _, user, *_ in events))
         elsewhere = self._of_other_partitions(unknown)
         if elsewhere:
-            rejections += [
+            rejections = [
                 misplaced(place, self._claim.partition, f"user_id {user!r}")
                 for place, user, *_ in events
                 if user in elsewhere
@@ -118,9 +107,7 @@ class HistoriesFold:
             events = [event for event in events if event[1] not in elsewhere]
             unknown = [user for user in unknown if user not in elsewhere]
         await self._read(unknown)
-        offsets = batch.offsets()
-        self._fold(events, tombstones, offsets.tolist())
-        self._count(columns, offsets, elsewhere)
+        self._fold(events, records.tombstones, records.offsets.tolist())
         self._newest_ts_ms = max([self._newest_ts_ms, *(ts_ms for *_, ts_ms, _ in events)])
         return rejections
 
@@ -136,7 +123,7 @@ class HistoriesFold:
         metrics.CHANGES.inc(self._rows)
         self._changes, self._rows = [], 0
         await self._retention.enforce()
-        return Unwritten(chain(self._groups(), await self._trending.groups()))
+        return Unwritten(self._groups())
 
     def written(self) -> None:
         """Forget the least recently changed histories, when there are many."""
@@ -199,15 +186,6 @@ class HistoriesFold:
         if before_ms > history.erased_before_ms:
             history.erased_before_ms = before_ms
             self._erased.note(user, before_ms)
-
-    def _count(self, columns: InteractionColumns, offsets: Ints, elsewhere: Set[str]) -> None:
-        """Count events for trending, except those of other partitions."""
-        marks = mark(self._claim.incarnation, 0) + offsets[columns.index]
-        events = Events(columns.instrument_id, columns.ts_ms, marks)
-        if elsewhere:
-            is_here = np.array([user not in elsewhere for user in columns.user_id], np.bool_)
-            events = Events(*(column[is_here] for column in events))
-        self._trending.add(events)
 
     async def _publish(self, partition: int, outgoing: Iterable[Message]) -> None:
         """Publish to one partition of `cooccurrences`.

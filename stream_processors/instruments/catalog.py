@@ -21,9 +21,9 @@ from contracts.messages import Rejection
 from contracts.partitioning import instrument_partitions
 from contracts.topics import INSTRUMENTS
 from stream_processors import metrics
-from stream_processors.partition.fold import Unwritten, misplaced
+from stream_processors.partition.fold import misplaced
 from stream_processors.partition.intake import Intake
-from stream_processors.store.chunks import Group, command
+from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.marks import NOTHING, mark
 from stream_processors.transport.batches import RecordBatch
@@ -71,6 +71,11 @@ class CatalogFold:
     def is_full(self) -> bool:
         """Whether more is unwritten than memory should hold."""
         return len(self._unwritten) > _MAX_UNWRITTEN
+
+    def begun(self) -> Unwritten:
+        """Delete the catalog of an earlier log: only instruments in the new one count."""
+        deleted = Group(self._key, command("UNLINK", []))
+        return Unwritten([deleted] if self._claim.starts_over else [])
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         """Fold records; return the rejected ones."""
@@ -148,11 +153,6 @@ class CatalogFold:
                 yield Group(self._key, command("HDEL", [field]))
             else:
                 yield Group(self._key, command("HSET", [field, entry]))
-
-
-def emptied(claim: Claim) -> Iterator[Group]:
-    """Yield the deletion of a partition's catalog: only instruments in the new log count."""
-    yield Group(claim.keyspace.catalog(claim.partition), command("UNLINK", []))
 
 
 _Found = tuple[int, int, Instrument | None]

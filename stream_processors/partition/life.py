@@ -150,8 +150,7 @@ class Partition:
         is_refused = False
         while not self._is_revoked:
             try:
-                claim = await self._begin(is_refused=is_refused)
-                fold = self._rules.make_fold(claim)
+                claim, fold = await self._begin(is_refused=is_refused)
                 await self._read_from(claim.next_offset)
                 await self._fold_until_revoked(claim, fold)
             except FencedError as replaced:
@@ -187,8 +186,8 @@ class Partition:
         self._corrupt = self._next_offset, fetches + 1 if at == self._next_offset else 1
         return self._corrupt[1] == _CORRUPT_FETCHES
 
-    async def _begin(self, *, is_refused: bool) -> Claim:
-        """Claim the partition and decide where to resume.
+    async def _begin(self, *, is_refused: bool) -> tuple[Claim, Fold[RecordBatch]]:
+        """Claim the partition, decide where to resume, and make its fold.
 
         In this order: once the epoch is raised, nobody else moves the position, so the log's bounds
         are at least as new as the position that they are compared with.
@@ -211,15 +210,16 @@ class Partition:
             incarnation=resume.incarnation,
             topic_id=bounds.topic_id,
             folding=self._rules.folding,
+            index=self._rules.index(number) if self._rules.index else None,
             last="" if resume.is_another_log else position.get(LAST_FIELD, ""),
+            starts_over=resume.starts_over,
             may_miss_records=resume.may_miss_records,
         )
-        await claim.write(
-            self._rules.emptied(claim) if resume.starts_over else [], resume.next_offset
-        )
+        fold = self._rules.make_fold(claim)
+        await claim.write(fold.begun(), resume.next_offset)
         self._claim, self._next_offset = claim, resume.next_offset
         self._continuity.begin(claim.last)
-        return claim
+        return claim, fold
 
     async def _read_from(self, offset: int) -> None:
         """Start fetching, for this life only."""
@@ -227,7 +227,7 @@ class Partition:
         await self._reader.seek_to(self.tp, offset, self._inbox.open())
         self._enter(State.FOLDING)
 
-    async def _fold_until_revoked(self, claim: Claim, fold: Fold) -> None:
+    async def _fold_until_revoked(self, claim: Claim, fold: Fold[RecordBatch]) -> None:
         while not self._is_revoked:
             await self._wait(self._flush_times.in_s(self._clock_s()))
             if self._inbox and not self._is_revoked:
@@ -243,7 +243,9 @@ class Partition:
             return
         await self._inbox.wait(seconds)
 
-    async def _take(self, claim: Claim, fold: Fold, batch: RecordBatch | Exception) -> None:
+    async def _take(
+        self, claim: Claim, fold: Fold[RecordBatch], batch: RecordBatch | Exception
+    ) -> None:
         """Fold a batch; flush whenever the fold is full."""
         if isinstance(batch, Exception):
             if isinstance(batch, CorruptLogError):
@@ -258,7 +260,7 @@ class Partition:
         with self._spans.batch(batch):
             await self._take_pieces(claim, fold, batch)
 
-    async def _take_pieces(self, claim: Claim, fold: Fold, rest: RecordBatch) -> None:
+    async def _take_pieces(self, claim: Claim, fold: Fold[RecordBatch], rest: RecordBatch) -> None:
         while rest.start < rest.end:
             piece, rest = rest.split(fold.records_at_once)
             await self._reject(piece, await fold.take(piece))
@@ -281,7 +283,7 @@ class Partition:
             raise
         await self._dead_letters.publish(self.tp, bad)
 
-    async def _flush(self, claim: Claim, fold: Fold) -> None:
+    async def _flush(self, claim: Claim, fold: Fold[RecordBatch]) -> None:
         """Write what Redis does not have, then the position; nothing of a recreated topic."""
         now_s = self._clock_s()
         self._flush_times.written(now_s)
@@ -292,19 +294,16 @@ class Partition:
             await self._write(claim, fold, counted)
         self._enter(State.FOLDING)
 
-    async def _write(self, claim: Claim, fold: Fold, counted: Counted) -> None:
+    async def _write(self, claim: Claim, fold: Fold[RecordBatch], counted: Counted) -> None:
         # What was fetched before the broker confirmed the id came from that topic.
         await self._log.check(self.tp.topic, claim.topic_id)
         unwritten = await fold.unwritten()
         await self._dead_letters.settled(self.tp)
         with metrics.FLUSH_SECONDS.labels(self.tp.topic).time():
             await claim.write(
-                counted(unwritten.groups),
+                unwritten._replace(groups=counted(unwritten.groups)),
                 self._next_offset,
                 last=self._continuity.text(),
-                sources=unwritten.sources,
-                channel=unwritten.channel,
-                closed_s=unwritten.closed_s,
             )
         fold.written()
 

@@ -1,16 +1,12 @@
 """Rules for all partitions of a topic."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts.topics import Topic
 from stream_processors.partition.fold import Fold
-from stream_processors.store.chunks import Group
 from stream_processors.store.claims import Claim
-
-
-def _nothing(_claim: Claim) -> Iterable[Group]:
-    return ()
+from stream_processors.transport.batches import RecordBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +20,6 @@ class Rules:
     flush_interval_s: float
     bad_records_max: float
     """the share of bad records above which a partition stops"""
-    make_fold: Callable[[Claim], Fold]
-    emptied: Callable[[Claim], Iterable[Group]] = _nothing
-    """what to delete from Redis before a log is folded from its beginning; state folded from a log
-    with limited retention is kept"""
+    make_fold: Callable[[Claim], Fold[RecordBatch]]
+    index: Callable[[int], str] | None
+    """the key of the set that indexes a partition's users, items or open bars, if it has one"""

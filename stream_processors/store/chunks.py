@@ -7,7 +7,16 @@ supports neither msgpack's binary type nor 64-bit integers, so all arguments are
 declared, as a cluster that moves a slot must know them all (`stream_processors.store.scripts`).
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -28,12 +37,28 @@ class Group(NamedTuple):
     key: str
     commands: Commands
     published: Sequence[Any] = ()
-    """what to publish on the write's channel"""
+    """what to publish on the channel of `Unwritten`"""
 
 
 Groups = Iterable[Group] | AsyncIterable[Iterable[Group]]
 """All at once or, if there are many, some at a time: then some are written before others are
 created."""
+
+
+class Channel(NamedTuple):
+    """Where the groups' `published` rows go, and how those of a chunk become one message."""
+
+    name: str
+    encode: Callable[[Sequence[Any]], bytes]
+
+
+class Unwritten(NamedTuple):
+    """What is in memory and not yet in Redis."""
+
+    groups: Groups = ()
+    fields: Mapping[str, str] = MappingProxyType({})
+    """of the position, written with it: the fold's own ones"""
+    channel: Channel | None = None
 
 
 class Chunk(NamedTuple):

@@ -8,35 +8,27 @@ script stops when it has read enough, and is called again.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Final
 
-from contracts.changed_bars import encode_changed_bars
 from contracts.keyspace import (
     CHUNK_FIELD_PREFIX,
-    CLOSED_FIELD,
     EPOCH_FIELD,
     FOLDING_FIELD,
     INCARNATION_FIELD,
     LAST_FIELD,
     LINEAGE_FIELD,
     NEXT_FIELD,
-    NOT_WHOLE_YET_S,
     TOPIC_ID_FIELD,
     UPDATED_AT_FIELD,
-    WHOLE_FIELD,
 )
-from contracts.topics import QUOTES, Topic
+from contracts.topics import Topic
 from stream_processors import metrics
-from stream_processors.store.chunks import Chunk, Group, Groups, chunks, each_part, pack
-from stream_processors.store.index import index_of
-from stream_processors.store.marks import Applied, applied_of, fields_of
+from stream_processors.store.chunks import Channel, Chunk, Group, Unwritten, chunks, each_part, pack
 from stream_processors.store.scripts import COMMIT, READ, WRITE
 from stream_processors.store.store import Position, Store
 
-NO_MINUTE_CLOSED_S: Final = -60
-"""The minute before all others, epoch s."""
 # The first replies show whether replies are long.
 _GROUPS_READ_FIRST: Final = 64
 
@@ -67,12 +59,26 @@ class Claim:
         incarnation: int,
         topic_id: str,
         folding: str,
+        index: str | None,
         last: str = "",
+        starts_over: bool = False,
         may_miss_records: bool = False,
     ) -> None:
         """Take the position as `Store.fence` returned it, and where to resume.
 
-        With `may_miss_records`, data is incomplete before the next record to be read.
+        Args:
+            store: that has the partition.
+            topic: its topic.
+            partition: its number.
+            position: the folds' own fields among others.
+            next_offset: where to resume.
+            incarnation: the log's number.
+            topic_id: the log's.
+            folding: the settings that affect stored state.
+            index: the key of the set that indexes the partition, if it has one.
+            last: as the attribute.
+            starts_over: the log is folded from its beginning.
+            may_miss_records: data is incomplete before the next record to be read.
         """
         self.topic = topic
         self.partition = partition
@@ -84,19 +90,17 @@ class Claim:
         """the value of `contracts.keyspace.LAST_FIELD`"""
         self.lineage = int(position.get(LINEAGE_FIELD, position[EPOCH_FIELD]))
         """created when Redis had no position, see `contracts.keyspace.LINEAGE_FIELD`"""
-        self.sources = applied_of(position)
-        """of counts: source partition -> up to where its changes are in Redis"""
-        self.closed_s = int(position.get(CLOSED_FIELD, NO_MINUTE_CLOSED_S))
-        """of quotes: start of the newest minute, epoch s, whose bars were published at the claim"""
-        self.whole_s = NOT_WHOLE_YET_S if may_miss_records else int(position.get(WHOLE_FIELD, 0))
-        """of quotes, as `contracts.keyspace.WHOLE_FIELD`"""
+        self.position = position
+        """as it was at the claim"""
+        self.starts_over = starts_over
+        self.may_miss_records = may_miss_records
         self.keyspace = store.keyspace
         self._store = store
         self._epoch = position[EPOCH_FIELD]
         self._stored_next = position.get(NEXT_FIELD, "")
         self._folding = folding
         self._key = store.keyspace.position(topic, partition)
-        self._index = index_of(store.keyspace, topic, partition) or self._key
+        self._index = index or self._key
 
     async def read(self, questions: Iterable[Group], enough: int | None = None) -> list[Any]:
         """Return the reply to each of some read-only commands.
@@ -125,57 +129,40 @@ class Claim:
         return answers
 
     async def write(
-        self,
-        groups: Groups,
-        next_offset: int,
-        *,
-        last: str | None = None,
-        sources: Mapping[int, Applied] | None = None,
-        channel: str = "",
-        closed_s: int | None = None,
+        self, unwritten: Unwritten, next_offset: int, *, last: str | None = None
     ) -> None:
         """Write the values and then the position, in chunks.
 
         Args:
-            groups: each is applied atomically.
+            unwritten: each of its groups is applied atomically.
             next_offset: the new position.
             last: as the attribute, if it changed.
-            sources: as the attribute, if it changed.
-            channel: for the groups' `published` rows.
-            closed_s: of quotes, as `contracts.keyspace.CLOSED_FIELD`.
 
         Raises:
             FencedError: the partition was assigned to another worker; nothing more was written.
             StoreWentBackError, StoreEmptiedError: the store lost earlier writes.
         """
         flush = f"{self._epoch}:{next_offset}"
-        n = await self._write_chunks(groups, flush, next_offset, channel)
+        n = await self._write_chunks(unwritten, flush, next_offset)
         self.last = self.last if last is None else last
-        self.sources = dict(self.sources if sources is None else sources)
-        fields = self._position_fields(next_offset, closed_s)
-        answer = await self._run(COMMIT, [], n, flush, *fields)
+        fields = {**self._position_fields(next_offset), **unwritten.fields}
+        answer = await self._run(COMMIT, [], n, flush, *chain(*fields.items()))
         if answer[0] == -1:
             raise StoreWentBackError(f"{self._where()}: chunk {answer[1]} of a flush is missing")
         self._check(answer, expected=str(next_offset))
         self.next_offset, self._stored_next = next_offset, str(next_offset)
 
-    async def _write_chunks(
-        self, groups: Groups, flush: str, next_offset: int, channel: str
-    ) -> int:
+    async def _write_chunks(self, unwritten: Unwritten, flush: str, next_offset: int) -> int:
         """Write the values, sending each next chunk while one is being written; return how many."""
         n = 0
         writing: asyncio.Future[None] | None = None
         try:
-            async for some in each_part(groups):
+            async for some in each_part(unwritten.groups):
                 for chunk in chunks(some, self._store.chunk_cost):
                     n += 1
                     field = f"{CHUNK_FIELD_PREFIX}{n}"
-                    before, writing = (
-                        writing,
-                        asyncio.ensure_future(
-                            self._write_chunk(chunk, field, flush, next_offset, channel)
-                        ),
-                    )
+                    one = self._write_chunk(chunk, field, flush, next_offset, unwritten.channel)
+                    before, writing = writing, asyncio.ensure_future(one)
                     await (before or asyncio.sleep(0))  # the new one is sent during that
             if writing:
                 await writing
@@ -186,15 +173,15 @@ class Claim:
         return n
 
     async def _write_chunk(
-        self, chunk: Chunk, field: str, flush: str, next_offset: int, channel: str
+        self, chunk: Chunk, field: str, flush: str, next_offset: int, channel: Channel | None
     ) -> None:
-        message = encode_changed_bars(chunk.published) if channel else b""
+        name, message = (channel.name, channel.encode(chunk.published)) if channel else ("", b"")
         answer = await self._run(
-            WRITE, chunk.keys, field, flush, pack(chunk.commands), channel, message
+            WRITE, chunk.keys, field, flush, pack(chunk.commands), name, message
         )
         self._check(answer, expected=str(next_offset))
         if answer[0] and answer[1]:
-            self._store.report_unpublished(channel, answer[1])
+            self._store.report_unpublished(name, answer[1])
 
     async def _run(self, script: str, keys: list[str], *arguments: str | int | bytes) -> Any:
         """Call a script that checks epoch and position first."""
@@ -232,8 +219,8 @@ class Claim:
                 f"{self._stored_next or 'none'}, now Redis has {epoch} and {stored_next or 'none'}"
             )
 
-    def _position_fields(self, next_offset: int, closed_s: int | None) -> Iterable[str]:
-        fields = {
+    def _position_fields(self, next_offset: int) -> dict[str, str]:
+        return {
             NEXT_FIELD: str(next_offset),
             INCARNATION_FIELD: str(self.incarnation),
             TOPIC_ID_FIELD: self.topic_id,
@@ -242,12 +229,6 @@ class Claim:
             FOLDING_FIELD: self._folding,
             UPDATED_AT_FIELD: str(time.time_ns() // 1_000_000),
         }
-        if closed_s is not None:
-            fields[CLOSED_FIELD] = str(closed_s)
-        if self.topic is QUOTES:
-            fields[WHOLE_FIELD] = str(self.whole_s)
-        fields |= fields_of(self.sources)
-        return chain(*fields.items())
 
     def _where(self) -> str:
         return f"partition {self.partition} of {self.topic.name}"

@@ -1,4 +1,4 @@
-"""Counts events by item and time in Redis, as part of a histories partition's writes.
+"""Folds user events into counts by item and time.
 
 Each page of counts has the offset of its last counted event, so events reread after a crash count
 once. Memory is a cache of Redis: missing counts are read before they are incremented.
@@ -12,11 +12,12 @@ from typing import Final
 import numpy as np
 
 from contracts.keyspace import OFFSET_FIELD
-from contracts.messages import Ints
+from contracts.messages import Ints, Rejection
+from stream_processors.interactions import UserEvents
 from stream_processors.numbering import NONE, Numbering
-from stream_processors.store.chunks import Group, command
+from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
-from stream_processors.store.marks import NOTHING, mark_of, text_of
+from stream_processors.store.marks import NOTHING, mark, mark_of, text_of
 from stream_processors.trending.known import Bools, KnownCounts
 from stream_processors.trending.tally import Events, Tally, bucket_and_page, tally_of
 
@@ -24,10 +25,14 @@ from stream_processors.trending.tally import Events, Tally, bucket_and_page, tal
 _MAX_UNCOUNTED: Final = 200_000
 # Those of 50,000 items in the current bucket of each length, twice over.
 _MAX_KNOWN: Final = 300_000
+_RECORDS_AT_ONCE: Final = 50_000
 
 
-class Trending:
+class TrendingFold:
     """The events of one partition not yet counted in Redis."""
+
+    records_at_once = _RECORDS_AT_ONCE
+    is_due = False
 
     def __init__(self, claim: Claim, now_s: Callable[[], float] = time.time) -> None:
         """Take the partition, and the wall clock."""
@@ -41,6 +46,24 @@ class Trending:
     def is_full(self) -> bool:
         """Whether more events are waiting than memory should hold."""
         return self._n >= _MAX_UNCOUNTED
+
+    def begun(self) -> Unwritten:
+        """Return nothing: counts outlive their log."""
+        return Unwritten()
+
+    async def take(self, records: UserEvents) -> Sequence[Rejection]:
+        """Add the events of a batch; reject none."""
+        columns = records.columns
+        marks = mark(self._claim.incarnation, 0) + records.offsets[columns.index]
+        self.add(Events(columns.instrument_id, columns.ts_ms, marks))
+        return ()
+
+    async def unwritten(self) -> Unwritten:
+        """Return the writes that count the added events."""
+        return Unwritten(await self.groups())
+
+    def written(self) -> None:
+        """Do nothing: what is in memory reflects the writes already."""
 
     def add(self, events: Events) -> None:
         """Add events, later than all before."""

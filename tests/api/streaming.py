@@ -14,16 +14,18 @@ import uvicorn
 from api.app import create_app
 from api.live.bars import LiveBars
 from api.settings import ApiSettings
+from contracts.changed_bars import encode_changed_bars
 from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, Topic
 from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect_async
-from stream_processors.store.chunks import Group, command
+from stream_processors.store.chunks import Channel, Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from tests.patience import PATIENCE_S
+from tests.stream_processors.in_memory import indexes
 
 from .conftest import NOW_MS, TOPOLOGY
 
@@ -163,8 +165,8 @@ class Worker:
             groups.setdefault(partition, []).append(group)
         for partition, its in groups.items():
             claim = self.claims[partition]
-            channel = self.store.keyspace.bars_changed(partition)
-            await claim.write(its, claim.next_offset + len(its), channel=channel)
+            channel = Channel(self.store.keyspace.bars_changed(partition), encode_changed_bars)
+            await claim.write(Unwritten(its, channel=channel), claim.next_offset + len(its))
 
 
 @contextlib.asynccontextmanager
@@ -183,6 +185,7 @@ async def claimed(store: Store, topic: Topic, partition: int) -> Claim:
     claim = Claim(
         store, topic, partition, position,
         next_offset=0, incarnation=0, topic_id="one", folding="{}",
+        index=indexes(store.keyspace)[topic](partition),
     )  # fmt: skip
-    await claim.write([], 0)
+    await claim.write(Unwritten(), 0)
     return claim

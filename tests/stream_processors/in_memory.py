@@ -7,18 +7,23 @@ from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from contracts.keyspace import LINEAGE_FIELD, Keyspace
-from contracts.topics import Topic
-from stream_processors.partition.fold import Unwritten
-from stream_processors.store.chunks import ON_KEY, Group, each_part
-from stream_processors.store.claims import NO_MINUTE_CLOSED_S, Claim
-from stream_processors.store.index import index_of
-from stream_processors.store.marks import Applied
+from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, Topic
+from stream_processors.store.chunks import ON_KEY, Group, Unwritten, each_part
+from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.producer import Outgoing
 from tests.stream_processors.simulated_store import Hashes, SimulatedStore, Turns
 
 KEYSPACE = Keyspace("in-memory")
 LINEAGE = 7
+
+
+def indexes(keyspace: Keyspace) -> dict[Topic, Callable[[int], str]]:
+    return {
+        QUOTES: keyspace.open_bars,
+        INTERACTIONS: keyspace.active,
+        COOCCURRENCES: keyspace.items,
+    }
 
 
 async def groups_of(unwritten: Unwritten) -> list[Group]:
@@ -35,16 +40,16 @@ class InMemoryClaim:
     partition: int = 0
     incarnation: int = 0
     lineage: int = LINEAGE
-    sources: dict[int, Applied] = field(default_factory=dict)
-    closed_s: int = NO_MINUTE_CLOSED_S
-    whole_s: int = 0
+    position: dict[str, str] = field(default_factory=dict)
+    starts_over: bool = False
+    may_miss_records: bool = False
     keyspace: Keyspace = KEYSPACE
     reads: int = 0
     """commands that were read with"""
 
     @property
     def index(self) -> str:
-        return index_of(KEYSPACE, self.topic, self.partition) or ""
+        return indexes(KEYSPACE)[self.topic](self.partition)
 
     async def read(self, questions: Iterable[Group], _enough: int | None = None) -> list[Any]:
         answers = [answer for group in questions for answer in self.execute(group)]

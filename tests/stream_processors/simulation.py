@@ -33,6 +33,7 @@ from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.log import Log, LogBounds
 from stream_processors.transport.producer import Outgoing, Producer
 
+from .in_memory import indexes
 from .records import batch_of
 from .simulated_store import Hashes, SimulatedStore, Turns, settled
 
@@ -102,7 +103,7 @@ class Stepped(Partition):
         )
         rules = Rules(
             topic, 1, "{}", _FLUSH_EVERY, 1.0,
-            lambda claim: world.make[topic](claim, store, producer),
+            lambda claim: world.make[topic](claim, store, producer), indexes(KEYSPACE).get(topic),
         )  # fmt: skip
         self._world = world
         self._worker = worker

@@ -191,7 +191,7 @@ async def test_a_flush_that_only_closes_minutes_writes_the_position_and_nothing_
     clock.now_s += IDLE_AFTER_S + 10
     assert fold.is_due
     unwritten = await fold.unwritten()
-    assert ([*unwritten.groups], unwritten.closed_s) == ([], 0)
+    assert ([*unwritten.groups], unwritten.fields[CLOSED_FIELD]) == ([], "0")
     assert len(producer.logs[BARS.name, 0]) == 1
 
 

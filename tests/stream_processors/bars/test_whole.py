@@ -2,12 +2,13 @@
 
 import pytest
 
-from contracts.keyspace import NOT_WHOLE_YET_S
+from contracts.keyspace import NOT_WHOLE_YET_S, WHOLE_FIELD
 from contracts.messages import Quote, encode
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from stream_processors.bars.bars import BarsFold
 from stream_processors.partition.resume import Resume, where_to_resume
+from stream_processors.store.chunks import Unwritten
 from stream_processors.transport.log import LogBounds
 from stream_processors.transport.producer import Producer
 from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
@@ -27,6 +28,10 @@ def fold_of(claim: InMemoryClaim) -> BarsFold:
         expire_s=60,
         close_after_s=10,
     )
+
+
+def whole_s_of(unwritten: Unwritten) -> int:
+    return int(unwritten.fields[WHOLE_FIELD])
 
 
 @pytest.mark.parametrize(
@@ -51,18 +56,25 @@ def test_records_may_be_missing_where_the_log_does_not_reach_back_to_the_positio
 async def test_bars_are_complete_from_the_minute_after_the_first_quote_and_the_allowed_lateness(
     ts_ms: int, whole_s: int
 ) -> None:
-    claim = InMemoryClaim({}, QUOTES, PARTITION, whole_s=NOT_WHOLE_YET_S)
-    fold = fold_of(claim)
+    fold = fold_of(InMemoryClaim({}, QUOTES, PARTITION, may_miss_records=True))
+    assert whole_s_of(fold.begun()) == NOT_WHOLE_YET_S
     await fold.take(batch_of("quotes", PARTITION, [(3, b"no quote")]))
-    assert claim.whole_s == NOT_WHOLE_YET_S
+    assert whole_s_of(await fold.unwritten()) == NOT_WHOLE_YET_S
     for offset, ts in enumerate((ts_ms, ts_ms + 600_000, 5), 4):
         quote = Quote(instrument_id=7, price=1.0, ts=ts)
         await fold.take(batch_of("quotes", PARTITION, [(offset, encode(quote))]))
-    assert claim.whole_s == whole_s
+    assert whole_s_of(await fold.unwritten()) == whole_s
 
 
 async def test_bars_of_a_complete_log_are_complete_from_the_beginning() -> None:
-    claim = InMemoryClaim({}, QUOTES, PARTITION)
+    fold = fold_of(InMemoryClaim({}, QUOTES, PARTITION))
     quote = Quote(instrument_id=7, price=1.0, ts=60_000)
-    await fold_of(claim).take(batch_of("quotes", PARTITION, [(0, encode(quote))]))
-    assert claim.whole_s == 0
+    await fold.take(batch_of("quotes", PARTITION, [(0, encode(quote))]))
+    assert whole_s_of(fold.begun()) == whole_s_of(await fold.unwritten()) == 0
+
+
+@pytest.mark.parametrize("stored", [660, NOT_WHOLE_YET_S])
+async def test_a_new_worker_keeps_from_when_on_bars_are_complete(stored: int) -> None:
+    position = {WHOLE_FIELD: str(stored)}
+    fold = fold_of(InMemoryClaim({}, QUOTES, PARTITION, position=position))
+    assert whole_s_of(fold.begun()) == stored  # though a worker ended before a quote

@@ -16,9 +16,10 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS
 from stream_processors import metrics
 from stream_processors.cooccurrences import counts as counts_module
 from stream_processors.cooccurrences import stored
+from stream_processors.cooccurrences.applied import Applied, applied_of, fields_of
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.cooccurrences.stored import texts_of
-from stream_processors.store.marks import Applied, mark
+from stream_processors.store.marks import mark
 from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, groups_of, store_of
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -50,7 +51,7 @@ def message(offset: int, what: What, r: R, *, lineage: int = LINEAGE) -> bytes:
 def fold_of(
     data: Hashes, sources: dict[int, Applied] | None = None
 ) -> tuple[CountsFold, InMemoryClaim]:
-    claim = InMemoryClaim(data, COOCCURRENCES, sources=sources or {})
+    claim = InMemoryClaim(data, COOCCURRENCES, position=fields_of(sources or {}))
     return CountsFold(claim.as_claim(), store_of(data)), claim
 
 
@@ -152,7 +153,7 @@ async def folded_in_flushes(
         claim.write(await groups_of(unwritten), groups)
         if groups is None:
             fold.written()
-            position, sources = at, dict(unwritten.sources or {})
+            position, sources = at, applied_of(unwritten.fields)
         else:
             fold, claim = fold_of(data, sources)
             at = position
@@ -276,7 +277,9 @@ async def test_lost_histories_count_again_from_where_their_log_was_applied(
     n = 9 if lost else 0
     assert counts_in(data).get((0, 0), 0.0) == n
     assert metrics.REPLAYED_CHANGES._value.get() - before == 20 - n
-    assert unwritten.sources == {0: Applied(mark(0, 59) if lost else mark(1, 50), LINEAGE)}
+    assert applied_of(unwritten.fields) == {
+        0: Applied(mark(0, 59) if lost else mark(1, 50), LINEAGE)
+    }
     assert [line["left_out_up_to"] for line in logged] == ["[0,50]"] * lost
 
 

@@ -24,9 +24,9 @@ from stream_processors.cooccurrences import stored, table
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.histories import histories as histories_module
 from stream_processors.histories import item_partitions
-from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
 TOPOLOGY = Topology(quotes=1, interactions=2, cooccurrences=2)
@@ -98,7 +98,7 @@ def simulate(
     world = World(
         sizes=cycle(plan.sizes),
         make={
-            INTERACTIONS: lambda claim, _, producer: HistoriesFold(
+            INTERACTIONS: lambda claim, _, producer: fold_of_interactions(
                 claim, producer, TOPOLOGY, rules
             ),
             COOCCURRENCES: lambda claim, store, _: CountsFold(claim, store),

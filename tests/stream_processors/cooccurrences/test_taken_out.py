@@ -12,14 +12,15 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.redis.stores import connect_async
 from runtime.topology import Topology
 from stream_processors.cooccurrences.counts import CountsFold
-from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.retention import _EVERY_S
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.partition.fold import Fold
+from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import RecordBatch
-from tests.stream_processors.in_memory import InMemoryProducer, Published
+from tests.stream_processors.folding import fold_of_interactions
+from tests.stream_processors.in_memory import InMemoryProducer, Published, indexes
 from tests.stream_processors.records import batch_of
 
 pytestmark = pytest.mark.integration
@@ -40,14 +41,15 @@ async def claim_of(store: Store, topic: Topic) -> Claim:
     claim = Claim(
         store, topic, 0, await store.fence(topic, 0, "{}"),
         next_offset=0, incarnation=0, topic_id="an id", folding="{}",
+        index=indexes(store.keyspace)[topic](0),
     )  # fmt: skip
-    await claim.write([], 0)
+    await claim.write(Unwritten(), 0)
     return claim
 
 
 async def flush(fold: Fold, claim: Claim, next_offset: int) -> None:
     unwritten = await fold.unwritten()
-    await claim.write(unwritten.groups, next_offset, sources=unwritten.sources)
+    await claim.write(unwritten, next_offset)
     fold.written()
 
 
@@ -65,7 +67,7 @@ def batch(topic: Topic, records: list[Published], first: int) -> RecordBatch:
 async def test_nothing_is_left_of_a_user_who_is_inactive_for_too_long(store: Store) -> None:
     producer, clock_s = InMemoryProducer(), 0.0
     events, changes = await claim_of(store, INTERACTIONS), await claim_of(store, COOCCURRENCES)
-    histories = HistoriesFold(events, producer, TOPOLOGY, RULES, clock_s=lambda: clock_s)
+    histories = fold_of_interactions(events, producer, TOPOLOGY, RULES, clock_s=lambda: clock_s)
     counts = CountsFold(changes, store)
     next_event = next_change = 0
     log = producer.logs[INTERACTIONS.name, 0]

@@ -19,8 +19,11 @@ from stream_processors.histories import histories as histories_module
 from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue
+from stream_processors.interactions import UserEvents, decode
+from stream_processors.partition.fold import Folds
 from stream_processors.store.marks import mark
 from stream_processors.transport.batches import RecordBatch
+from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer, groups_of
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -149,9 +152,9 @@ async def fold(
 
 def fold_of(
     data: Hashes, producer: InMemoryProducer, rules: HistoryRules
-) -> tuple[HistoriesFold, InMemoryClaim]:
+) -> tuple[Folds[UserEvents], InMemoryClaim]:
     claim = InMemoryClaim(data, INTERACTIONS)
-    return HistoriesFold(claim.as_claim(), producer, TOPOLOGY, rules), claim
+    return fold_of_interactions(claim.as_claim(), producer, TOPOLOGY, rules), claim
 
 
 @given(log=logs, rules=rules, flushes=flushes, cached=st.sampled_from([0, 40, 10_000]))
@@ -213,7 +216,7 @@ async def test_a_record_in_the_wrong_partition_is_rejected_and_names_its_user() 
     if user_partition(here, 2) == user_partition(elsewhere, 2):
         here, elsewhere = sorted(map(str, range(9)), key=lambda user: user_partition(user, 2))[::8]
     claim = InMemoryClaim({}, INTERACTIONS, partition=0)
-    histories = HistoriesFold(
+    histories = fold_of_interactions(
         claim.as_claim(), InMemoryProducer(), topology, HistoryRules(binary, 500)
     )
     log: list[Record] = [
@@ -241,7 +244,8 @@ async def test_marks_carry_the_logs_incarnation() -> None:
     claim = InMemoryClaim(data, INTERACTIONS, incarnation=3)
     producer = InMemoryProducer()
     histories = HistoriesFold(claim.as_claim(), producer, TOPOLOGY, HistoryRules(binary, 500))
-    await histories.take(batch([Interaction(user_id="A", instrument_id=1, ts=0)], 0, 1))
+    records = batch([Interaction(user_id="A", instrument_id=1, ts=0)], 0, 1)
+    await histories.take(decode(records)[0])
     claim.write((await histories.unwritten()).groups)
     assert data[KEYSPACE.history(0, "A")]["off"] == "[3,0]"
     assert histories._cache.get("A").mark == mark(3, 0)

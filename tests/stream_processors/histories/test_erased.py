@@ -13,9 +13,9 @@ from contracts.tombstones import KEPT_MS, Tombstone, encode_tombstone, pseudonym
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from stream_processors import metrics
-from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.transport.batches import RecordBatch, size_of
+from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer
 from tests.stream_processors.records import record
 from tests.stream_processors.simulated_store import Hashes
@@ -48,7 +48,7 @@ async def folded(
     for start in range(0, len(log), at_once):
         if fold is None or restarted:
             claim = InMemoryClaim(data, INTERACTIONS)
-            fold = HistoriesFold(
+            fold = fold_of_interactions(
                 claim.as_claim(), producer, Topology(1, 1, 1), HistoryRules(binary, 500)
             )
         some = batch(log, start, min(start + at_once, len(log)))
@@ -118,7 +118,7 @@ async def test_no_key_names_the_erased_user_and_erasures_of_a_year_ago_are_forgo
 async def test_without_erasures_no_user_is_looked_up() -> None:
     data: Hashes = {}
     claim = InMemoryClaim(data, INTERACTIONS)
-    fold = HistoriesFold(
+    fold = fold_of_interactions(
         claim.as_claim(), InMemoryProducer(), Topology(1, 1, 1), HistoryRules(binary, 500)
     )
     log = [took(1, 0, str(user)) for user in range(20)]

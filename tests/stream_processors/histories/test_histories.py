@@ -12,12 +12,13 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect_async
 from runtime.topology import Topology
-from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
+from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim, FencedError, StoreEmptiedError
 from stream_processors.store.store import Store
 from stream_processors.transport.producer import Producer
 from tests.integration.conftest import log_ends
+from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.records import batch_of
 
 pytestmark = pytest.mark.integration
@@ -31,8 +32,9 @@ async def claim_of(store: Store, partition: int) -> Claim:
     claim = Claim(
         store, INTERACTIONS, partition, position,
         next_offset=0, incarnation=0, topic_id="an id", folding="{}",
+        index=store.keyspace.active(partition),
     )  # fmt: skip
-    await claim.write([], 0)
+    await claim.write(Unwritten(), 0)
     return claim
 
 
@@ -47,7 +49,9 @@ async def test_nothing_is_published_from_histories_that_are_no_longer_this_worke
     await producer.start()
     try:
         store = Store(client, Keyspace(namespace))
-        histories = HistoriesFold(await claim_of(store, partition), producer, topology, RULES)
+        histories = fold_of_interactions(
+            await claim_of(store, partition), producer, topology, RULES
+        )
         if what == "lost everything":
             await client.delete(store.keyspace.position(INTERACTIONS, partition))
         else:

@@ -8,7 +8,7 @@ from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.redis.stores import connect_async
 from stream_processors.histories.reading import read_histories
-from stream_processors.store.chunks import Group, command
+from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 
@@ -24,8 +24,9 @@ async def claim(store_url: str, namespace: str) -> AsyncIterator[Claim]:
     claim = Claim(
         store, INTERACTIONS, 0, await store.fence(INTERACTIONS, 0, "{}"),
         next_offset=0, incarnation=0, topic_id="an id", folding="{}",
+        index=store.keyspace.active(0),
     )  # fmt: skip
-    await claim.write([], 0)
+    await claim.write(Unwritten(), 0)
     yield claim
     await client.aclose()
 
@@ -39,6 +40,6 @@ async def test_all_items_of_all_users_come_in_their_order(claim: Claim, cap: int
         for key, its in zip(keys, stored, strict=True)
         if its
     ]
-    await claim.write(groups, 1)
+    await claim.write(Unwritten(groups), 1)
     read = await read_histories(claim, keys, cap)
     assert [dict(zip(its[::2], its[1::2], strict=True)) for its in read] == stored

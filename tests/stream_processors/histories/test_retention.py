@@ -8,8 +8,8 @@ from contracts.tombstones import decode_tombstone
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
 from stream_processors.histories import retention as retention_module
-from stream_processors.histories.histories import HistoriesFold
 from stream_processors.histories.rules import HistoryRules
+from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryProducer
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -28,7 +28,7 @@ class Worker:
         self.producer = InMemoryProducer()
         self.claim = InMemoryClaim(self.data, INTERACTIONS)
         topology = Topology(quotes=1, interactions=1, cooccurrences=1)
-        self.histories = HistoriesFold(
+        self.histories = fold_of_interactions(
             self.claim.as_claim(), self.producer, topology, RULES, clock_s=lambda: self.clock_s
         )
         self.next_offset = 0

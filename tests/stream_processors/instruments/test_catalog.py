@@ -9,7 +9,7 @@ from contracts.instruments import CatalogEntry, Instrument, encode_instrument, i
 from contracts.partitioning import instrument_partition
 from contracts.topics import INSTRUMENTS
 from stream_processors.instruments import catalog as catalog_module
-from stream_processors.instruments.catalog import CatalogFold, emptied
+from stream_processors.instruments.catalog import CatalogFold
 from stream_processors.transport.batches import RecordBatch
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
 from tests.stream_processors.records import batch_of
@@ -194,10 +194,12 @@ async def test_it_is_full_before_it_holds_much(monkeypatch: pytest.MonkeyPatch) 
     assert not fold.is_full
 
 
-async def test_a_catalog_is_emptied_as_a_whole() -> None:
+@pytest.mark.parametrize("starts_over", [False, True])
+async def test_a_catalog_of_an_earlier_log_is_emptied_as_a_whole(*, starts_over: bool) -> None:
     data: Hashes = {}
     fold, claim = fold_of(data)
     await fold.take(batch([(0, True), (1, True)], 0, 2))
     claim.write((await fold.unwritten()).groups)
-    claim.write(emptied(claim.as_claim()))
-    assert stored(data) == {}
+    new = InMemoryClaim(data, INSTRUMENTS, starts_over=starts_over)
+    new.write(CatalogFold(new.as_claim(), 1).begun().groups)
+    assert (stored(data) == {}) is starts_over

@@ -20,11 +20,11 @@ from runtime.redis.stores import AsyncStore
 from stream_processors.partition import life
 from stream_processors.partition.assigned import AssignedPartitions
 from stream_processors.partition.dead_letters import DeadLetters
-from stream_processors.partition.fold import Unwritten, misplaced
+from stream_processors.partition.fold import misplaced
 from stream_processors.partition.life import FetchRefusedError, Partition
 from stream_processors.partition.rules import Rules
 from stream_processors.partition.state import State
-from stream_processors.store.chunks import Group, command
+from stream_processors.store.chunks import Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from stream_processors.transport.batches import UNKNOWN_EPOCH, BadRecord, RecordBatch
@@ -68,16 +68,16 @@ class Scene:
     folds: list["Summing"] = field(default_factory=list)
     letters: list[int] = field(default_factory=list)
     before_bounds: Callable[[], None] = lambda: None
-    emptied: Callable[[Claim], Sequence[Group]] = lambda _: ()
+    lives_with_its_log: bool = False
 
     def partition(self, number: int = 0, **rules: Any) -> Partition:
         def make_fold(claim: Claim) -> Summing:
-            self.folds.append(Summing(claim, **rules))
+            self.folds.append(Summing(claim, lives_with_its_log=self.lives_with_its_log, **rules))
             return self.folds[-1]
 
         store = Store(cast("AsyncStore", SimulatedStore(self.data, self.turns, 0)), KEYSPACE)
         return Partition(
-            Rules(QUOTES, 1, "{}", 1.0, 0.5, make_fold, self.emptied),
+            Rules(QUOTES, 1, "{}", 1.0, 0.5, make_fold, None),
             number,
             store=store,
             log=cast("Log", self),
@@ -162,8 +162,10 @@ class Summing:
         at_once: int = 100,
         full_at: int = 1_000,
         bad: frozenset[int] = frozenset(),
+        lives_with_its_log: bool = False,
     ) -> None:
         self.claim = claim
+        self._lives_with_its_log = lives_with_its_log
         self.records_at_once = at_once
         self._full_at = full_at
         self._bad = bad
@@ -176,6 +178,13 @@ class Summing:
     def is_full(self) -> bool:
         return self.pending >= self._full_at
 
+    def begun(self) -> Unwritten:
+        deleted = Group(self.claim.keyspace.bars(0, 0), command("DEL", []))
+        return Unwritten(
+            [deleted] if self._lives_with_its_log and self.claim.starts_over else (),
+            {"begun": str(self.claim.next_offset)},
+        )
+
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
         offsets = [record.offset for record in batch.records]
         self.taken.append(len(offsets))
@@ -186,7 +195,7 @@ class Summing:
     async def unwritten(self) -> Unwritten:
         key = self.claim.keyspace.bars(0, 0)
         group = Group(key, command("HSET", ["total", str(self.total)]))
-        return Unwritten([group], closed_s=60 if self.is_due else None)
+        return Unwritten([group], {"closed": "60"} if self.is_due else {})
 
     def written(self) -> None:
         self.pending = 0
@@ -285,7 +294,7 @@ async def test_a_position_that_a_former_owner_moved_beyond_a_known_end_starts_no
 async def test_a_state_that_lives_with_its_log_is_emptied_before_another_log_is_folded(
     scene: Scene, position: dict[str, str], left: str | None
 ) -> None:
-    scene.emptied = lambda _: [Group(KEYSPACE.bars(0, 0), command("DEL", []))]
+    scene.lives_with_its_log = True
     scene.data[KEYSPACE.bars(0, 0)] = {"total": "7"}
     if position:
         scene.data[KEYSPACE.position(QUOTES, 0)] = {
@@ -301,7 +310,7 @@ async def test_a_state_that_lives_with_its_log_is_emptied_before_another_log_is_
 async def test_a_log_that_lost_its_end_leaves_the_state_that_was_folded_from_it(
     scene: Scene,
 ) -> None:
-    scene.emptied = lambda _: [Group(KEYSPACE.bars(0, 0), command("DEL", []))]
+    scene.lives_with_its_log = True
     scene.data[KEYSPACE.bars(0, 0)] = {"total": "7"}
     scene.data[KEYSPACE.position(QUOTES, 0)] = {
         "epoch": "1", "next": "40", "incarnation": "0", "topic_id": "one", "lineage": "1",

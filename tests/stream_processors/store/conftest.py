@@ -7,8 +7,10 @@ import pytest
 from contracts.keyspace import Keyspace
 from contracts.topics import QUOTES, Topic
 from runtime.redis.stores import connect_async
+from stream_processors.store.chunks import Unwritten
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
+from tests.stream_processors.in_memory import indexes
 
 
 @pytest.fixture(params=["store_url", "cluster_url"], ids=["single node", "cluster"])
@@ -31,7 +33,7 @@ async def claimed(
     claim = Claim(
         store, topic, 0, position,
         next_offset=int(position.get("next", next_offset)), incarnation=0, topic_id="one",
-        folding=folding,
+        folding=folding, index=indexes(store.keyspace)[topic](0),
     )  # fmt: skip
-    await claim.write([], claim.next_offset)
+    await claim.write(Unwritten(), claim.next_offset)
     return claim

@@ -12,22 +12,19 @@ from prometheus_client import REGISTRY
 from redis import Redis
 from structlog.typing import EventDict
 
-from contracts.changed_bars import ChangedBar, decode_changed_bars
-from contracts.keyspace import CHUNK_FIELD_PREFIX, NOT_WHOLE_YET_S, Keyspace
+from contracts.changed_bars import ChangedBar, decode_changed_bars, encode_changed_bars
+from contracts.keyspace import CHUNK_FIELD_PREFIX, CLOSED_FIELD, Keyspace
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from infra.local.process import free_port, running
 from infra.local.store import valkey
 from runtime.redis.stores import connect_async
-from stream_processors.store.chunks import ON_INDEX, Group, command
+from stream_processors.store.chunks import ON_INDEX, Channel, Group, Unwritten, command
 from stream_processors.store.claims import (
-    NO_MINUTE_CLOSED_S,
-    Claim,
     FencedError,
     StoreEmptiedError,
     StoreWentBackError,
 )
 from stream_processors.store.folding import FoldingError
-from stream_processors.store.marks import Applied, mark
 from stream_processors.store.store import Store
 from tests.patience import PATIENCE_S
 
@@ -108,7 +105,7 @@ async def test_other_settings_are_refused_with_both_values_and_nobody_is_fenced(
         match=r"interactions/0 .* HISTORY_CAP was 500 and is 50\. Restore .*NAMESPACE",
     ):
         await store.fence(INTERACTIONS, 0, '{"affinity":"binary","history_cap":50}')
-    await mine.write([], 40)
+    await mine.write(Unwritten(), 40)
 
 
 async def test_a_state_from_before_settings_were_noted_is_accepted(store: Store) -> None:
@@ -122,7 +119,7 @@ async def test_a_state_from_before_settings_were_noted_is_accepted(store: Store)
 async def test_values_and_then_the_position_are_written(store: Store) -> None:
     mine = await claimed(store)
     value = {"60": "{}", "120": 1.5, "180": 2**63 - 1}
-    await mine.write([bar(store, 4, **value), bar(store, 5, newest=1)], 40)
+    await mine.write(Unwritten([bar(store, 4, **value), bar(store, 5, newest=1)]), 40)
     assert await bars(store, 4) == {"60": "{}", "120": "1.5", "180": "9223372036854775807"}
     assert await bars(store, 5) == {"newest": "1"}
     stored = await store.position(QUOTES, 0)
@@ -138,7 +135,7 @@ async def test_each_command_goes_to_its_groups_key_or_to_the_index(store: Store)
         Group(key, [*command("SADD", [name], ON_INDEX), *command("HSET", ["1", name])])
         for key, name in zip(keys, ("four", "five"), strict=True)
     ]
-    await mine.write([*groups, Group(keys[0], command("HSET", ["2", "more"]))], 1)
+    await mine.write(Unwritten([*groups, Group(keys[0], command("HSET", ["2", "more"]))]), 1)
     assert await store.client.smembers(store.keyspace.items(0)) == {"four", "five"}
     assert await store.hash_of(keys[0]) == {"1": "four", "2": "more"}
     questions = [
@@ -156,14 +153,12 @@ async def test_a_call_reads_no_more_than_the_limit_however_much_is_stored(
     lengths = [700, 0, 1, 900, 2, 5, 700, 700, 400] + 40 * [300] + [1]
     keys = [store.keyspace.history(0, str(n)) for n in range(len(lengths))]
     histories = [{f"{n}": "a value" for n in range(length)} for length in lengths]
-    await mine.write(
-        [
-            Group(key, command("HSET", [text for pair in history.items() for text in pair]))
-            for key, history in zip(keys, histories, strict=True)
-            if history
-        ],
-        1,
-    )
+    groups = [
+        Group(key, command("HSET", [text for pair in history.items() for text in pair]))
+        for key, history in zip(keys, histories, strict=True)
+        if history
+    ]
+    await mine.write(Unwritten(groups), 1)
     sizes: list[int] = []
     run = store.run
 
@@ -181,9 +176,9 @@ async def test_a_call_reads_no_more_than_the_limit_however_much_is_stored(
 
 async def test_a_replaced_worker_writes_and_reads_nothing(store: Store) -> None:
     old, new = await claimed(store), await claimed(store)
-    await new.write([bar(store, 4, newest=2)], 50)
+    await new.write(Unwritten([bar(store, 4, newest=2)]), 50)
     with pytest.raises(FencedError, match=r"partition 0 of quotes is at epoch \d+"):
-        await old.write([bar(store, 4, newest=1)], 60)
+        await old.write(Unwritten([bar(store, 4, newest=1)]), 60)
     with pytest.raises(FencedError):
         await old.read([Group(store.keyspace.bars(0, 4), command("HGET", ["newest"]))])
     assert await bars(store, 4) == {"newest": "2"}
@@ -199,23 +194,23 @@ async def test_a_worker_replaced_in_the_middle_of_a_flush_stops_there(store: Sto
         yield bar(store, 5, newest=1)
 
     store.chunk_cost = 1
-    await old._write_chunks([bar(store, 4, newest=1)], "flush", 40, "")
+    await old._write_chunks(Unwritten([bar(store, 4, newest=1)]), "flush", 40)
     await claimed(store)
     with pytest.raises(FencedError):
-        await old.write(groups(), 40)
+        await old.write(Unwritten(groups()), 40)
     assert (await bars(store, 4), await bars(store, 5)) == ({"newest": "1"}, {})
 
 
 async def test_a_position_or_an_epoch_that_went_back_is_noticed(store: Store) -> None:
     mine = await claimed(store)
-    await mine.write([], 40)
+    await mine.write(Unwritten(), 40)
     stored = await store.position(QUOTES, 0)
     await set_position(store, next="30")
     with pytest.raises(StoreWentBackError, match=r"left epoch \d+ and next 40, .* has \d+ and 30"):
-        await mine.write([bar(store, 4, newest=1)], 50)
+        await mine.write(Unwritten([bar(store, 4, newest=1)]), 50)
     await set_position(store, next="40", epoch=str(int(stored["epoch"]) - 1))
     with pytest.raises(StoreWentBackError):
-        await mine.write([bar(store, 4, newest=1)], 50)
+        await mine.write(Unwritten([bar(store, 4, newest=1)]), 50)
     assert await bars(store, 4) == {}
 
 
@@ -223,7 +218,7 @@ async def test_a_position_that_is_gone_ends_the_worker(store: Store) -> None:
     mine = await claimed(store)
     await store.client.delete(store.keyspace.position(QUOTES, 0))
     with pytest.raises(StoreEmptiedError, match=r"Redis lost its data.*operations\.topics"):
-        await mine.write([bar(store, 4, newest=1)], 50)
+        await mine.write(Unwritten([bar(store, 4, newest=1)]), 50)
     assert await bars(store, 4) == {}
 
 
@@ -242,13 +237,13 @@ async def test_no_position_covers_a_chunk_that_a_failover_lost(store: Store) -> 
 
     run, store.run = store.run, lose_second_chunk  # type: ignore[method-assign]
     with pytest.raises(StoreWentBackError, match="chunk 2 of a flush is missing"):
-        await mine.write([bar(store, n, newest=1) for n in (4, 5, 6)], 40)
+        await mine.write(Unwritten([bar(store, n, newest=1) for n in (4, 5, 6)]), 40)
     assert (await store.position(QUOTES, 0))["next"] == "0"
 
 
 async def test_marks_of_an_unfinished_flush_do_not_count_for_a_later_one(store: Store) -> None:
     first = await claimed(store)
-    await first._write_chunks([bar(store, 4, newest=1)], "flush", 40, "")
+    await first._write_chunks(Unwritten([bar(store, 4, newest=1)]), "flush", 40)
     assert f"{CHUNK_FIELD_PREFIX}1" in await store.position(QUOTES, 0)
     await claimed(store)
     assert f"{CHUNK_FIELD_PREFIX}1" not in await store.position(QUOTES, 0)
@@ -265,9 +260,9 @@ async def test_a_chunk_or_a_position_whose_reply_was_lost_counts_as_written(
         return await run(script, keys, *arguments)
 
     store.run = twice  # type: ignore[method-assign]
-    await mine.write([bar(store, 4, newest=1)], 40)
-    await mine.write([bar(store, 4, newest=2)], 50)
-    await mine.write([], 50, closed_s=60)
+    await mine.write(Unwritten([bar(store, 4, newest=1)]), 40)
+    await mine.write(Unwritten([bar(store, 4, newest=2)]), 50)
+    await mine.write(Unwritten(fields={CLOSED_FIELD: "60"}), 50)
     assert await bars(store, 4) == {"newest": "2"}
     position = await store.position(QUOTES, 0)
     assert (position["next"], position["closed"]) == ("50", "60")
@@ -276,7 +271,7 @@ async def test_a_chunk_or_a_position_whose_reply_was_lost_counts_as_written(
 async def test_a_store_that_lost_the_scripts_gets_them_again(store: Store) -> None:
     mine = await claimed(store)
     await store.client.script_flush()
-    await mine.write([bar(store, 4, newest=1)], 40)
+    await mine.write(Unwritten([bar(store, 4, newest=1)]), 40)
     assert await bars(store, 4) == {"newest": "1"}
 
 
@@ -284,7 +279,7 @@ async def test_one_operation_may_be_wider_than_lua_unpacks_at_once(store: Store)
     mine = await claimed(store)
     wide, key = {str(n): n for n in range(10_000)}, store.keyspace.bars(0, 4)
     gone = Group(key, command("HDEL", list(map(str, range(9_000)))))
-    await mine.write([bar(store, 4, **wide), gone], 40)
+    await mine.write(Unwritten([bar(store, 4, **wide), gone]), 40)
     assert await bars(store, 4) == {str(n): str(n) for n in range(9_000, 10_000)}
     asked = list(map(str, range(5_000, 10_000)))
     answers = await mine.read([Group(key, command("HMGET", asked) + command("HGETALL", []))])
@@ -295,45 +290,21 @@ async def test_one_operation_may_be_wider_than_lua_unpacks_at_once(store: Store)
 async def test_a_flush_may_have_more_chunks_than_lua_unpacks_at_once(store: Store) -> None:
     mine = await claimed(store)
     store.chunk_cost = 1
-    await mine.write([bar(store, n, newest=n) for n in range(4_100)], 40)
+    await mine.write(Unwritten([bar(store, n, newest=n) for n in range(4_100)]), 40)
     assert (await store.position(QUOTES, 0)).keys() == (await store.fence(QUOTES, 0, "{}")).keys()
     assert await bars(store, 4_099) == {"newest": "4099"}
 
 
-async def test_what_is_applied_of_each_source_moves_with_the_position(store: Store) -> None:
-    mine = await claimed(store, COOCCURRENCES)
-    applied = {0: Applied(mark(0, 7), 1234), 11: Applied(mark(2, 5), None)}
-    await mine.write([], 10, sources=applied)
-    assert mine.sources == applied
-    await mine.write([], 20)  # unchanged values stay
-    again = await claimed(store, COOCCURRENCES)
-    assert (again.sources, again.next_offset) == (applied, 20)
-
-
-async def test_how_far_minutes_are_closed_moves_with_the_position(store: Store) -> None:
+async def test_a_folds_own_fields_move_with_the_position(store: Store) -> None:
     mine = await claimed(store)
-    assert mine.closed_s == NO_MINUTE_CLOSED_S
-    await mine.write([], 5, closed_s=120)
-    await mine.write([], 6)
-    assert (await claimed(store)).closed_s == 120
+    await mine.write(Unwritten(fields={"closed": "120", "whole": "60"}), 5)
+    await mine.write(Unwritten(fields={"whole": "180"}), 6)  # what is not named stays
+    position = (await claimed(store)).position
+    assert [position[name] for name in ("next", "closed", "whole")] == ["6", "120", "180"]
 
 
-async def test_since_when_bars_are_complete_moves_with_the_position(store: Store) -> None:
-    mine = await claimed(store)
-    assert mine.whole_s == 0
-    mine.whole_s = 660
-    await mine.write([], 5)
-    assert (await claimed(store)).whole_s == 660
-
-
-async def test_a_claim_that_may_miss_records_has_no_complete_bars_yet(store: Store) -> None:
-    position = await store.fence(QUOTES, 0, "{}")
-    cut = Claim(
-        store, QUOTES, 0, position, next_offset=3, incarnation=0, topic_id="one", folding="{}",
-        may_miss_records=True,
-    )  # fmt: skip
-    await cut.write([], 3)
-    assert (await claimed(store)).whole_s == NOT_WHOLE_YET_S  # though a worker ended before a quote
+def channel_of(store: Store) -> Channel:
+    return Channel(store.keyspace.bars_changed(0), encode_changed_bars)
 
 
 async def test_bars_are_published_by_the_chunk_that_writes_them(
@@ -342,20 +313,20 @@ async def test_bars_are_published_by_the_chunk_that_writes_them(
     mine = await claimed(store)
     store.chunk_cost = 1
     groups = [bar(store, n, newest=n) for n in (4, 5)]
-    await mine.write(groups, 40, channel=store.keyspace.bars_changed(0))
+    await mine.write(Unwritten(groups, channel=channel_of(store)), 40)
     assert sorted(published()) == [ChangedBar(4, 60, "4"), ChangedBar(5, 60, "5")]
 
 
 async def test_a_replaced_worker_publishes_nothing(store: Store, published: Published) -> None:
     old, _ = await claimed(store), await claimed(store)
     with pytest.raises(FencedError):
-        await old.write([bar(store, 4, newest=1)], 60, channel=store.keyspace.bars_changed(0))
+        await old.write(Unwritten([bar(store, 4, newest=1)], channel=channel_of(store)), 60)
     assert published() == []
 
 
 async def test_what_has_no_channel_is_not_published(store: Store, published: Published) -> None:
     mine = await claimed(store)
-    await mine.write([bar(store, 4, newest=1)], 40)
+    await mine.write(Unwritten([bar(store, 4, newest=1)]), 40)
     assert published() == []
 
 
@@ -368,16 +339,16 @@ async def test_bars_that_may_not_be_published_are_written(url: str, store: Store
             client = await connect_async(address, "tests")
             before = REGISTRY.get_sample_value("bars_unpublished_total") or 0
             mine = await claimed(Store(client, store.keyspace))
-            channel = store.keyspace.bars_changed(0)
+            channel = channel_of(store)
             with structlog.testing.capture_logs() as logs:
-                await mine.write([bar(store, 4, newest=1)], 40, channel=channel)
-                await mine.write([bar(store, 4, newest=2)], 41, channel=channel)
+                await mine.write(Unwritten([bar(store, 4, newest=1)], channel=channel), 40)
+                await mine.write(Unwritten([bar(store, 4, newest=2)], channel=channel), 41)
             await client.aclose()
         finally:
             admin.execute_command("ACL", "DELUSER", "without-channels")
     assert await bars(store, 4) == {"newest": "2"}
     assert (await store.position(QUOTES, 0))["next"] == "41"
-    assert [entry["channel"] for entry in logs] == [channel]
+    assert [entry["channel"] for entry in logs] == [channel.name]
     assert REGISTRY.get_sample_value("bars_unpublished_total") == before + 2
 
 
@@ -388,7 +359,7 @@ async def test_a_claim_waits_for_an_unreachable_store(tmp_path: Path) -> None:
         store = Store(client, Keyspace("away"))
         mine = await claimed(store)
         process.send_signal(signal.SIGSTOP)
-        writing = asyncio.create_task(mine.write([bar(store, 4, newest=1)], 40))
+        writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
         await until(lambda: waits(logs))
         assert not writing.done()
         process.send_signal(signal.SIGCONT)
@@ -415,7 +386,7 @@ async def test_a_claim_waits_for_a_store_that_rejects_writes(
         store = Store(client, Keyspace("refusing"))
         mine = await claimed(store)
         await client.config_set(*refusing)
-        writing = asyncio.create_task(mine.write([bar(store, 4, newest=1)], 40))
+        writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
         await until(
             lambda: any("unreachable" in entry["event"] for entry in logs) or writing.done()
         )
@@ -433,7 +404,7 @@ async def test_a_store_that_comes_back_empty_ends_the_worker(tmp_path: Path) -> 
             client = await connect_async(server.address, "tests", timeout_s=0.2, retries=0)
             store = Store(client, Keyspace("away"))
             mine = await claimed(store)
-        writing = asyncio.create_task(mine.write([bar(store, 4, newest=1)], 40))
+        writing = asyncio.create_task(mine.write(Unwritten([bar(store, 4, newest=1)]), 40))
         await until(lambda: waits(logs))
         with running(server):
             with pytest.raises(StoreEmptiedError):

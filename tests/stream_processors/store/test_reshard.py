@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from contracts.keyspace import Keyspace
 from contracts.topics import INTERACTIONS
 from runtime.redis.stores import connect_async
-from stream_processors.store.chunks import ON_INDEX, Group, command
+from stream_processors.store.chunks import ON_INDEX, Group, Unwritten, command
 from stream_processors.store.claims import Claim
 from stream_processors.store.store import Store
 from tests.api.test_cluster import HALF, Cluster, cluster  # noqa: F401 (a fixture)
@@ -58,7 +58,7 @@ async def claim(store: Store) -> Claim:
         Group(key, [*command("ZADD", ["1", key], ON_INDEX), *command("HSET", ["1", "{}"])])
         for key in keys
     ]
-    await mine.write(groups, 10)
+    await mine.write(Unwritten(groups), 10)
     return mine
 
 
@@ -89,6 +89,6 @@ async def test_keys_that_have_not_moved_yet_are_waited_for_and_never_taken_for_e
         await asyncio.to_thread(moving.move, *rest)
         moving.end()
         assert await reading == [["1", "{}"], ["1", "{}"]]
-        await claim.write([Group(b, command("HSET", ["2", "{}"]))], 20)
+        await claim.write(Unwritten([Group(b, command("HSET", ["2", "{}"]))]), 20)
     assert await store.hash_of(b) == {"1": "{}", "2": "{}"}
     assert (await store.position(INTERACTIONS, 0))["next"] == "20"

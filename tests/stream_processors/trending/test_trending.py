@@ -13,7 +13,7 @@ from contracts.trending import BUCKETS_S, PAGES, Bucket
 from stream_processors.store.marks import mark
 from stream_processors.trending import trending as trending_module
 from stream_processors.trending.tally import Events
-from stream_processors.trending.trending import Trending
+from stream_processors.trending.trending import TrendingFold
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
 from tests.stream_processors.simulated_store import Hashes
 
@@ -30,9 +30,9 @@ flushes = st.lists(st.tuples(st.integers(0, 6), st.none() | st.integers(0, 4)), 
 """After how many more events, and how many groups are written before a crash, if any."""
 
 
-def trending_of(data: Hashes, incarnation: int = 0) -> tuple[Trending, InMemoryClaim]:
+def trending_of(data: Hashes, incarnation: int = 0) -> tuple[TrendingFold, InMemoryClaim]:
     claim = InMemoryClaim(data, INTERACTIONS, incarnation=incarnation)
-    return Trending(claim.as_claim(), lambda: NOW_S), claim
+    return TrendingFold(claim.as_claim(), lambda: NOW_S), claim
 
 
 def given_events(log: list[Event], first: int, end: int, incarnation: int = 0) -> Events:

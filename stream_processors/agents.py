@@ -1,0 +1,121 @@
+"""What is folded of what: a Faust agent per topic, and the folds that its partitions have.
+
+| topic           | folds                                                                          |
+|-----------------|--------------------------------------------------------------------------------|
+| `quotes`        | minute bars, to Redis; closed ones also to the topic `bars`                    |
+| `interactions`  | histories, to Redis, and changes of G, to `cooccurrences`; counts for trending |
+| `cooccurrences` | the rows of G, to Redis                                                        |
+| `instruments`   | the catalog, to Redis                                                          |
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import faust
+
+from contracts.messages import Rejection
+from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
+from runtime.topology import Topology
+from stream_processors.app import StreamProcessors
+from stream_processors.bars.bars import BarsFold
+from stream_processors.cooccurrences.counts import CountsFold
+from stream_processors.histories.histories import HistoriesFold
+from stream_processors.histories.rules import rules_of
+from stream_processors.instruments.catalog import CatalogFold
+from stream_processors.interactions import UserEvents, decode
+from stream_processors.partition.fold import Fold, Folds
+from stream_processors.partition.intake import Intake
+from stream_processors.partition.rules import Rules
+from stream_processors.settings import Settings
+from stream_processors.store.claims import Claim
+from stream_processors.store.folding import folding_text
+from stream_processors.store.store import Store
+from stream_processors.transport import BatchSchema, RecordBatch
+from stream_processors.transport.producer import Producer
+from stream_processors.trending.trending import TrendingFold
+
+_DAY_S: Final = 86_400
+
+
+def add_agents(app: StreamProcessors, rules: Mapping[str, Rules]) -> None:
+    """Add an agent for each topic.
+
+    It passes a batch on to its partition, which folds in a task of its own: so one whose Redis
+    shard is unreachable does not delay the topic's others.
+    """
+    for name in rules:
+        topic = app.topic(app.kafka.topic(name), schema=BatchSchema(), acks=True)
+
+        @app.agent(topic, name=name)
+        async def fold(batches: faust.StreamT[RecordBatch]) -> None:
+            async for batch in batches:
+                app.partitions.hand(batch)
+
+
+def rules_of_topics(
+    settings: Settings, topology: Topology, store: Store, producer: Producer
+) -> dict[str, Rules]:
+    """Return each topic's folds, and how often they are written."""
+    intake, keyspace = Intake(settings.input_rules()), store.keyspace
+    history_rules = rules_of(settings)
+
+    def bars(claim: Claim) -> Fold[RecordBatch]:
+        return BarsFold(
+            claim,
+            producer,
+            partitions=topology.quotes,
+            retention_minutes=settings.bars_retention_minutes,
+            expire_s=round(settings.bars_expire_days * _DAY_S),
+            close_after_s=settings.bars_close_after_seconds,
+            intake=intake,
+        )
+
+    def events(batch: RecordBatch) -> tuple[UserEvents, list[Rejection]]:
+        decoded, rejections = decode(batch, intake.rules)
+        intake.note(INTERACTIONS.name, decoded.columns.unknown_fields)
+        return decoded, rejections
+
+    def histories_and_trending(claim: Claim) -> Fold[RecordBatch]:
+        histories = HistoriesFold(claim, producer, topology, history_rules)
+        return Folds(events, [histories, TrendingFold(claim)])
+
+    bad_max, often_s = settings.dead_letter_ratio_max, settings.flush_interval_s
+    every = [
+        Rules(
+            topic=QUOTES,
+            partitions=topology.quotes,
+            folding=settings.folding_of_bars(),
+            flush_interval_s=often_s,
+            bad_records_max=bad_max,
+            make_fold=bars,
+            index=keyspace.open_bars,
+        ),
+        Rules(
+            topic=INTERACTIONS,
+            partitions=topology.interactions,
+            folding=settings.folding_of_histories(),
+            flush_interval_s=often_s,
+            bad_records_max=bad_max,
+            make_fold=histories_and_trending,
+            index=keyspace.active,
+        ),
+        Rules(
+            topic=COOCCURRENCES,
+            partitions=topology.cooccurrences,
+            folding=folding_text({}),
+            flush_interval_s=settings.counts_flush_interval_s,
+            bad_records_max=bad_max,
+            make_fold=lambda claim: CountsFold(claim, store),
+            index=keyspace.items,
+        ),
+        Rules(
+            topic=INSTRUMENTS,
+            partitions=topology.instruments,
+            folding=folding_text({}),
+            flush_interval_s=often_s,
+            bad_records_max=bad_max,
+            make_fold=lambda claim: CatalogFold(claim, topology.instruments, intake),
+            index=None,
+        ),
+    ]
+    return {rules.topic.name: rules for rules in every}
