@@ -7,9 +7,11 @@ Every row has its position in the log: the `log`, `partition` and `offset` of it
 rows of a table have the same position.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from contracts.bars import FIELDS, Kind
 from contracts.topics import BARS, FEEDBACK, INTERACTIONS, QUOTES, Topic
 
 ColumnType = Literal["int", "long", "double", "string", "timestamptz"]
@@ -112,6 +114,12 @@ FEEDBACK_TABLE: Final = ArchiveTable(
     bucket_of=None,
     sorted_by=("user_id", "ts", *PLACE),
 )
+_OF_KIND: Final[Mapping[Kind, ColumnType]] = {
+    "price": "double",
+    "amount": "double",
+    "count": "long",
+    "time": "timestamptz",
+}
 BARS_TABLE: Final = ArchiveTable(
     name="bars",
     topic=BARS,
@@ -121,17 +129,7 @@ BARS_TABLE: Final = ArchiveTable(
         *_PLACE,
         Column("instrument_id", "long"),
         Column("minute", "timestamptz"),
-        Column("open", "double"),
-        Column("high", "double"),
-        Column("low", "double"),
-        Column("close", "double"),
-        Column("volume", "double"),
-        # of quotes
-        Column("count", "long"),
-        # sum of price x size
-        Column("notional", "double"),
-        Column("open_ts", "timestamptz"),
-        Column("close_ts", "timestamptz"),
+        *(Column(field.name, _OF_KIND[field.kind]) for field in FIELDS.values()),
         Column("revision", "long"),
     ),
     day_of="minute",

@@ -4,8 +4,7 @@
 columns: a table without a required column is not opened at all.
 """
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +17,9 @@ from contracts.archive import (
     QUOTES_TABLE,
     ArchiveTable,
 )
+from contracts.bars import FIELDS, GREATEST, Kind
 from contracts.feedback import FEEDBACK_TYPES, MAX_POSITION
 from contracts.messages import EVENT_TYPES, MAX_AMOUNT, MAX_USER_ID_BYTES, MIN_AMOUNT
-
-_GREATEST: Final = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +96,12 @@ def _amount(column: str) -> Within:
     return Within(column, MIN_AMOUNT, MAX_AMOUNT)
 
 
-def _positive(column: str) -> Within:
-    return Within(column, 0, _GREATEST, is_above=True)
-
-
-def _not_negative(column: str) -> Within:
-    return Within(column, 0, _GREATEST)
-
-
+_OF_BARS: Final[Mapping[Kind, Callable[[str], Rule]]] = {
+    "price": lambda column: Within(column, 0, GREATEST, is_above=True),
+    "amount": lambda column: Within(column, 0, GREATEST),
+    "count": lambda column: Within(column, 1),
+    "time": InThePast,
+}
 _USER: Final = BytesWithin("user_id", 1, MAX_USER_ID_BYTES)
 _OF_TABLES: Final[Mapping[str, tuple[Rule, ...]]] = {
     QUOTES_TABLE.name: (
@@ -132,16 +128,13 @@ _OF_TABLES: Final[Mapping[str, tuple[Rule, ...]]] = {
     ),
     BARS_TABLE.name: (
         Within("instrument_id", 0),
-        *(_positive(column) for column in ("open", "high", "low", "close")),
+        *(_OF_BARS[field.kind](field.name) for field in FIELDS.values()),
         *(NotAbove("low", column) for column in ("open", "close")),
         *(NotAbove(column, "high") for column in ("open", "close")),
-        _not_negative("volume"),
-        _not_negative("notional"),
-        Within("count", 1),
         Within("revision", 0),
         NotAbove("minute", "open_ts"),
         NotAbove("open_ts", "close_ts"),
-        *(InThePast(column) for column in ("minute", "open_ts", "close_ts")),
+        InThePast("minute"),
     ),
 }
 

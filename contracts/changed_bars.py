@@ -16,7 +16,7 @@ class ChangedBar(NamedTuple):
     minute_s: int
     """its start, epoch s"""
     value: str
-    """`keyspace.BarValue` in JSON, as stored in Redis"""
+    """`contracts.bars.BarValue` in JSON, as stored in Redis"""
 
 
 encode_changed_bars: Final = msgspec.msgpack.Encoder().encode

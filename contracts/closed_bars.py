@@ -5,17 +5,31 @@ quotes. The same bar may be published twice with the same revision: readers keep
 revision of each (instrument, minute), and among several with that revision the first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
+from contracts.bars import (
+    FIELDS,
+    Close,
+    CloseTime,
+    Column,
+    Count,
+    High,
+    Kind,
+    Low,
+    Notional,
+    Open,
+    OpenTime,
+    Volume,
+    structs_of,
+)
 from contracts.messages import (
     EpochMs,
-    Floats,
     InstrumentId,
     Ints,
     NonNegativeFloat,
@@ -25,6 +39,12 @@ from contracts.messages import (
 )
 
 MINUTE_MS: Final = 60_000
+_BOUNDED: Final[dict[Kind, Any]] = {
+    "price": PositiveFloat,
+    "amount": NonNegativeFloat,
+    "count": Annotated[int, Meta(ge=1, le=2**63 - 1)],
+    "time": EpochMs,
+}
 
 
 class ClosedBar(msgspec.Struct, gc=False, frozen=True):
@@ -33,73 +53,65 @@ class ClosedBar(msgspec.Struct, gc=False, frozen=True):
     instrument_id: InstrumentId
     t: Annotated[EpochMs, Meta(multiple_of=MINUTE_MS)]
     """start of the minute, epoch ms"""
-    o: PositiveFloat
-    h: PositiveFloat
-    l: PositiveFloat  # noqa: E741 (the field's letter)
-    c: PositiveFloat
-    v: NonNegativeFloat
-    """sum of size"""
-    n: Annotated[int, Meta(ge=1, le=2**63 - 1)]
-    """number of quotes"""
-    pv: NonNegativeFloat
-    """sum of price x size; pv / v is the volume-weighted average price"""
-    ot: EpochMs
-    """event time of the open, epoch ms"""
-    ct: EpochMs
-    """event time of the close, epoch ms"""
+    o: Open
+    h: High
+    l: Low  # noqa: E741 (the field's letter)
+    c: Close
+    v: Volume
+    n: Count
+    pv: Notional
+    ot: OpenTime
+    ct: CloseTime
     revision: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     """the position in the log up to which the bar has all quotes of its minute, as a number"""
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedBarColumns:
-    """Closed bars, columns of one length n; the fields are `ClosedBar`'s."""
+class ClosedBars:
+    """The closed bars of a batch."""
 
     index: Ints
     """(n,) index of each bar's record in the decoded batch"""
-    instrument_id: Ints
-    t: Ints
-    o: Floats
-    h: Floats
-    l: Floats  # noqa: E741 (the field's letter)
-    c: Floats
-    v: Floats
-    n: Ints
-    pv: Floats
-    ot: Ints
-    ct: Ints
-    revision: Ints
-
-    def __len__(self) -> int:
-        return len(self.index)
+    columns: dict[str, Column]
+    """(n,) of each column of the archive's table but the place in the log; times in epoch ms"""
 
 
-_bar: Final = msgspec.json.Decoder(ClosedBar)
+_NAMES: Final = {"t": "minute"} | {letter: field.name for letter, field in FIELDS.items()}
+_COLUMNS: Final = {
+    letter: (_NAMES.get(letter, letter), FIELDS[letter].dtype if letter in FIELDS else np.int64)
+    for letter in ClosedBar.__struct_fields__
+}
+"""The name and type of the column of each field."""
+_bar: Final = msgspec.json.Decoder(
+    msgspec.defstruct(
+        ClosedBar.__name__,
+        [
+            (one.name, _BOUNDED[FIELDS[one.name].kind] if one.name in FIELDS else one.type)
+            for one in msgspec.structs.fields(ClosedBar)
+        ],
+        gc=False,
+        frozen=True,
+    )
+)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def encode_closed_bars(columns: Sequence[Sequence[float]]) -> list[bytes]:
+def encode_closed_bars(columns: Mapping[str, Column]) -> list[bytes]:
     """Return the record value of each bar; the key is the instrument's id in ASCII decimal.
 
     Args:
-        columns: one for each field of `ClosedBar`, in order, with Python numbers.
-
-    >>> one_bar = (4, 60_000, 2.5, 3.0, 2.5, 3.0, 7.0, 2, 19.0, 60_001, 61_000, 17834)
-    >>> encode_closed_bars([[value] for value in one_bar])[0][:54]
-    b'{"instrument_id":4,"t":60000,"o":2.5,"h":3.0,"l":2.5,"'
+        columns: (n,) of each field of `ClosedBar`, by its name.
     """
-    return list(map(_encode, map(ClosedBar, *columns)))
+    return list(map(_encode, structs_of(ClosedBar, columns)))
 
 
-def decode_closed_bars(
-    values: Sequence[bytes | None],
-) -> tuple[ClosedBarColumns, list[Rejection]]:
+def decode_closed_bars(values: Sequence[bytes | None]) -> tuple[ClosedBars, list[Rejection]]:
     """Decode a batch of record values of `bars`, None for a record without one.
 
     Returns:
-        the columns of the valid records, in order, and a rejection for each of the others.
+        the valid records, in order, and a rejection for each of the others.
     """
-    bars: list[ClosedBar] = []
+    bars: list[Any] = []
     index: list[int] = []
     rejections: list[Rejection] = []
     for place, value in enumerate(values):
@@ -109,26 +121,8 @@ def decode_closed_bars(
             rejections.append(Rejection(place, str(error)))
         else:
             index.append(place)
-
-    def ints(name: str) -> Ints:
-        return np.array([getattr(bar, name) for bar in bars], np.int64)
-
-    def floats(name: str) -> Floats:
-        return np.array([getattr(bar, name) for bar in bars], np.float64)
-
-    columns = ClosedBarColumns(
-        index=np.array(index, np.int64),
-        instrument_id=ints("instrument_id"),
-        t=ints("t"),
-        o=floats("o"),
-        h=floats("h"),
-        l=floats("l"),
-        c=floats("c"),
-        v=floats("v"),
-        n=ints("n"),
-        pv=floats("pv"),
-        ot=ints("ot"),
-        ct=ints("ct"),
-        revision=ints("revision"),
-    )
-    return columns, rejections
+    columns = {
+        name: np.array([getattr(bar, letter) for bar in bars], dtype)
+        for letter, (name, dtype) in _COLUMNS.items()
+    }
+    return ClosedBars(np.array(index, np.int64), columns), rejections

@@ -7,7 +7,7 @@ the partition's epoch and write, both on a single node and on Redis Cluster.
 Keys, after the namespace:
 
 `bars:{q<p>}:<instrument>`
-    hash: minute start, epoch s -> `BarValue`; `newest` -> newest minute
+    hash: minute start, epoch s -> `contracts.bars.BarValue`; `newest` -> newest minute
     lives `BARS_RETENTION_MINUTES` of event time, and `BARS_EXPIRE_DAYS` after the last new
     minute, renewed at half of it by quotes that revise older bars;
     written by bars; read by api
@@ -159,27 +159,6 @@ REPLACED_GENERATION_TTL_S: Final = 60
 """How long a generation stays readable after it was replaced."""
 DECISIONS_KEPT: Final = 1000
 """Some 400 bytes each; at one a minute they cover the last 16 hours."""
-
-
-class BarValue(msgspec.Struct, frozen=True, gc=False):
-    """A minute bar: OHLC prices, sums over its quotes, and the fields that make merging exact."""
-
-    o: float
-    h: float
-    l: float  # noqa: E741 (the field's letter)
-    c: float
-    v: float
-    """sum of size"""
-    n: int
-    """number of quotes"""
-    pv: float
-    """sum of price x size; pv / v is the volume-weighted average price"""
-    ot: int
-    """event time of the open, epoch ms"""
-    ct: int
-    """event time of the close, epoch ms"""
-    off: tuple[int, int]
-    """incarnation and offset of the last quote folded in"""
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -6,7 +6,7 @@
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import compress
 from typing import Annotated, Final, Literal, get_args
 
@@ -94,16 +94,15 @@ class QuoteColumns:
     def __len__(self) -> int:
         return len(self.index)
 
+    def take(self, which: Ints | npt.NDArray[np.bool_]) -> "QuoteColumns":
+        """Return some of the rows, by index or by a mask."""
+        columns = {column.name: getattr(self, column.name) for column in fields(self)}
+        arrays = {name: c[which] for name, c in columns.items() if isinstance(c, np.ndarray)}
+        return replace(self, **arrays)
+
     def without(self, places: Ints) -> "QuoteColumns":
         """Return the columns without some rows, given by index."""
-        return QuoteColumns(
-            np.delete(self.index, places),
-            np.delete(self.instrument_id, places),
-            np.delete(self.price, places),
-            np.delete(self.size, places),
-            np.delete(self.ts_ms, places),
-            self.unknown_fields,
-        )
+        return self.take(np.delete(np.arange(len(self)), places))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ buckets that start before `end`, each with all of its minutes, so with `end` now
 current bucket.
 """
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +15,8 @@ from typing import Final, Literal, TypeVar, get_args
 import msgspec
 
 from api.bars.answers import Bar, Gap, LegacyBar
-from contracts.keyspace import BarValue
+from api.bars.written_out import merge_minutes, serve
+from contracts.bars import BarValue, Minute
 from contracts.messages import Ints
 
 Interval = Literal["1m", "5m", "15m", "1h", "1d", "1w"]
@@ -28,22 +28,8 @@ INTERVALS_MS: Final[dict[Interval, int]] = dict(
     )
 )
 MINUTE_MS: Final = 60_000
-GREATEST: Final = sys.float_info.max
-"""Larger sums and ratios are capped at this value."""
 _MONDAY_MS: Final = 4 * INTERVALS_MS["1d"]
 """The first one after the epoch: weeks count from it, and align with all shorter buckets."""
-
-
-class Minute(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a `BarValue` that answers need: half the work to decode."""
-
-    o: float
-    h: float
-    l: float  # noqa: E741 (the field's letter)
-    c: float
-    v: float
-    n: int
-    pv: float
 
 
 T = TypeVar("T", int, Ints)
@@ -127,12 +113,15 @@ def roll_up(minutes: MinuteBars, window: Window, now_ms: int) -> list[Bar]:
 
     Open is the first minute's, close the last one's; `closed` depends on the reader's clock.
     """
+    newest_closed_ms = now_ms - window.interval_ms
     if window.interval_ms == MINUTE_MS:
-        return [_bar(minute_ms, value, window, now_ms) for minute_ms, value in minutes]
+        return [_bar(minute_ms, value, newest_closed_ms) for minute_ms, value in minutes]
     buckets = groupby(minutes, lambda minute: (minute[0] - _MONDAY_MS) // window.interval_ms)
     return [
         _bar(
-            number * window.interval_ms + _MONDAY_MS, _merged([v for _, v in group]), window, now_ms
+            number * window.interval_ms + _MONDAY_MS,
+            merge_minutes([v for _, v in group]),
+            newest_closed_ms,
         )
         for number, group in buckets
     ]
@@ -185,33 +174,10 @@ def _utc(minute_ms: int) -> str:
     return f"{datetime.fromtimestamp(minute_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _bar(start_ms: int, whole: Minute | BarValue, window: Window, now_ms: int) -> Bar:
+def _bar(start_ms: int, whole: Minute | BarValue, newest_closed_ms: int) -> Bar:
     """Return the bar of a bucket whose minutes are merged into `whole`."""
     average = whole.pv / whole.v if whole.v else None
     if average is not None and not whole.l <= average <= whole.h:
         # An average lies between its extremes; float division may be off by the last digit.
         average = whole.l if average < whole.l else whole.h
-    return Bar(
-        t=start_ms,
-        o=whole.o,
-        h=whole.h,
-        l=whole.l,
-        c=whole.c,
-        v=whole.v,
-        n=whole.n,
-        vw=average,
-        closed=start_ms + window.interval_ms <= now_ms,
-    )
-
-
-def _merged(minutes: Sequence[Minute | BarValue]) -> Minute:
-    # Lists, because generators would take twice as long. JSON has no infinity.
-    return Minute(
-        o=minutes[0].o,
-        h=max([m.h for m in minutes]),
-        l=min([m.l for m in minutes]),
-        c=minutes[-1].c,
-        v=min(sum([m.v for m in minutes]), GREATEST),
-        n=sum([m.n for m in minutes]),
-        pv=min(sum([m.pv for m in minutes]), GREATEST),
-    )
+    return serve(start_ms, whole, average, start_ms <= newest_closed_ms)

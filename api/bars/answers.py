@@ -2,20 +2,21 @@
 
 import msgspec
 
+from contracts.bars import Close, Count, High, Low, Open, Volume
+
 
 class Bar(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A bar of any interval, in the letters that Alpaca and Polygon use."""
 
     t: int
     """start of the bar, epoch ms"""
-    o: float
-    h: float
-    l: float  # noqa: E741 (the field's letter)
-    c: float
-    v: float
-    """volume: the sum of sizes"""
-    n: int
-    """number of quotes; 0 in a bar that `fill` added"""
+    o: Open
+    h: High
+    l: Low  # noqa: E741 (the field's letter)
+    c: Close
+    v: Volume
+    n: Count
+    """0 in a bar that `fill` added"""
     vw: float | None
     """volume-weighted average price; null without volume"""
     closed: bool

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
 from api.bars.aggregation import (
-    Minute,
     MinuteBars,
     Window,
     bucket_start,
@@ -17,6 +16,7 @@ from api.bars.pages import Position, whole_buckets
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.redis.reading import Read
 from api.redis.store import Store
+from contracts.bars import Minute
 from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition
 

@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 import msgspec
 import numpy as np
 
-from api.bars.aggregation import GREATEST
+from contracts.bars import GREATEST
 from contracts.messages import Floats, Ints
 
 MoversWindow = Literal["5m", "15m", "1h"]

@@ -18,7 +18,8 @@ from api.instruments.directory import Wanted
 from api.instruments.pages import token_after
 from api.redis.reading import Read
 from api.redis.store import Store
-from contracts.keyspace import NEWEST_FIELD, BarValue
+from contracts.bars import BarValue
+from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition
 
 _bar: Final = msgspec.json.Decoder(BarValue)

@@ -14,8 +14,8 @@ import msgspec
 
 from api.live.frames import bar_frame, live_frame
 from api.live.listener import MINUTES_HELD, Frame, Listener
+from contracts.bars import BarValue
 from contracts.changed_bars import ChangedBar
-from contracts.keyspace import BarValue
 
 _decode: Final = msgspec.json.Decoder(BarValue).decode
 

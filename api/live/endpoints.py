@@ -24,7 +24,7 @@ from api.live.clients import TooManyStreamsError
 from api.live.frames import OPENING, bar_frame, live_frame, stale_frame, unknown_frame
 from api.live.resuming import parse_id
 from api.live.stream import EventStream
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 from runtime.tracing import Tracing
 
 PATH: Final = "/v1/stream/bars"

@@ -10,7 +10,7 @@ import msgspec
 
 from api.bars.aggregation import MINUTE_MS, Window, roll_up
 from api.bars.answers import Bar
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 
 HEARTBEAT: Final = b":\n\n"
 """A comment, sent when there is nothing else: it keeps proxies from closing the connection."""

@@ -5,6 +5,7 @@ dead letter.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from contracts.archive import (
     ERASED,
     FEEDBACK_TABLE,
     INTERACTIONS_TABLE,
+    PLACE,
     QUOTES_TABLE,
     ArchiveTable,
 )
@@ -85,15 +87,13 @@ def _quotes(place: Place, records: Sequence[Message], clock_ms: Ints, rules: Inp
     for count in place.counts:
         here |= instrument_partitions(columns.instrument_id, count) == place.partition
     misplaced = int((~here).sum())
-    of = columns.index[here]
+    quotes = columns.take(here)
+    named = {column.name: getattr(quotes, column.name) for column in fields(quotes)}
     batch = _batch(
         QUOTES_TABLE,
         place,
-        _offsets(records)[of],
-        instrument_id=columns.instrument_id[here],
-        price=columns.price[here],
-        size=columns.size[here],
-        ts=columns.ts_ms[here] * US_PER_MS,
+        _offsets(records)[quotes.index],
+        **_of_table(QUOTES_TABLE, named | {"ts": quotes.ts_ms}),
     )
     return Rows(batch, len(rejections) + misplaced, misplaced)
 
@@ -160,18 +160,7 @@ def _bars(place: Place, records: Sequence[Message], _: Ints, __: InputRules) -> 
         BARS_TABLE,
         place,
         _offsets(records)[bars.index],
-        instrument_id=bars.instrument_id,
-        minute=bars.t * US_PER_MS,
-        open=bars.o,
-        high=bars.h,
-        low=bars.l,
-        close=bars.c,
-        volume=bars.v,
-        count=bars.n,
-        notional=bars.pv,
-        open_ts=bars.ot * US_PER_MS,
-        close_ts=bars.ct * US_PER_MS,
-        revision=bars.revision,
+        **_of_table(BARS_TABLE, bars.columns),
     )
     return Rows(batch, len(rejections))
 
@@ -210,9 +199,20 @@ def _batch(table: ArchiveTable, place: Place, offsets: Ints, **columns: Any) -> 
         "partition": np.full(n, place.partition, np.int32),
         "offset": offsets,
     }
+    # NumPy has no null: it is NaN in a column of floats.
     return pa.record_batch(
-        [pa.array(columns[field.name], field.type) for field in schema], schema=schema
+        [pa.array(columns[field.name], field.type, from_pandas=True) for field in schema],
+        schema=schema,
     )
+
+
+def _of_table(table: ArchiveTable, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table's columns but for the place in the log; those with times are in epoch ms."""
+    return {
+        column.name: columns[column.name] * (US_PER_MS if column.type == "timestamptz" else 1)
+        for column in table.columns
+        if column.name not in PLACE
+    }
 
 
 def _times_us(times_ms: Iterable[int | None]) -> list[int | None]:

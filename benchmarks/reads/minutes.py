@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from benchmarks.harness.bulk import write
-from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
+from contracts.bars import BarValue
+from contracts.keyspace import NEWEST_FIELD, Keyspace
 from contracts.partitioning import instrument_partitions
 from runtime.topology import Topology
 

@@ -8,13 +8,15 @@ could expire in Redis before it was published.
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from contracts.bars import FIELDS, BarValue, structs_of
 from contracts.changed_bars import encode_changed_bars
-from contracts.keyspace import CLOSED_FIELD, NEWEST_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD, BarValue
+from contracts.keyspace import CLOSED_FIELD, NEWEST_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
 from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes
 from contracts.partitioning import instrument_partitions
 from contracts.topics import BARS, QUOTES
@@ -39,10 +41,6 @@ _RECORDS_AT_ONCE: Final = 50_000
 _MAX_CHANGED: Final = 200_000
 # Instruments with an open minute that one script call returns: half a millisecond of Redis's time.
 _OPEN_AT_ONCE: Final = 1_000
-# The fields of dtype `BAR` in the order of `BarValue`'s, without its last.
-_IN_A_VALUE: Final = (
-    "open", "high", "low", "close", "volume", "count", "notional", "open_ts_ms", "close_ts_ms",
-)  # fmt: skip
 
 _bar = msgspec.json.Decoder(BarValue)
 _encode = msgspec.json.Encoder().encode
@@ -125,7 +123,7 @@ class BarsFold:
         marks = mark(self._claim.incarnation, 0) + batch.offsets()[columns.index]
         keys = self._table.keys(columns.instrument_id, columns.ts_ms)
         await self._read(self._table.missing(keys))
-        late, replayed = self._table.add(keys, columns.price, columns.size, columns.ts_ms, marks)
+        late, replayed = self._table.add(keys, columns, marks)
         metrics.LATE_QUOTES.inc(late)
         metrics.REPLAYED.labels(QUOTES.name).inc(replayed)
         self._note_whole(columns.ts_ms)
@@ -233,15 +231,16 @@ class BarsFold:
             for m in missing
         )
         answers = await self._claim.read(questions)
-        found, newest_minutes = [], []
+        keys: list[int] = []
+        bars: list[BarValue] = []
+        newest_minutes: list[int] = []
         for m, (newest, *values) in zip(missing, answers, strict=True):
             newest_minutes.append(NO_MINUTE if newest is None else int(newest) // MINUTE_S)
-            found += [
-                _from_value(self._table.key(m.number, minute), _bar.decode(value))
-                for minute, value in zip(m.minutes, values, strict=True)
-                if value is not None
-            ]
-        self._table.insert(missing, newest_minutes, np.array(found, BAR))
+            for minute, value in zip(m.minutes, values, strict=True):
+                if value is not None:
+                    keys.append(self._table.key(m.number, minute))
+                    bars.append(_bar.decode(value))
+        self._table.insert(missing, newest_minutes, _from_values(keys, bars))
 
     def _groups(self, changed: Changed) -> Iterator[Group]:
         """Yield the writes of each instrument.
@@ -288,19 +287,23 @@ def _field(minute: int) -> str:
 
 def _to_values(bars: Bars) -> list[str]:
     # A column at a time: numbers in a list cost half of those in a tuple of each row.
-    columns = (bars[name].tolist() for name in _IN_A_VALUE)
     incarnations, offsets = incarnation_and_offset(bars["mark"])
-    ends = zip(incarnations.tolist(), offsets.tolist(), strict=True)
-    return [_encode(value).decode() for value in map(BarValue, *columns, ends)]
+    columns = {letter: bars[field.name] for letter, field in FIELDS.items()}
+    off = zip(incarnations.tolist(), offsets.tolist(), strict=True)
+    return [_encode(value).decode() for value in structs_of(BarValue, {**columns, "off": off})]
 
 
-def _from_value(key: int, bar: BarValue) -> tuple[float, ...]:
-    """Return a row of dtype `BAR`.
+def _from_values(keys: Sequence[int], values: Sequence[BarValue]) -> Bars:
+    """Return the rows of stored bars.
 
-    The marks of its open and close are not stored. Only later quotes are merged with it, so at a
-    tie the open stays, and the later quote sets the close.
+    The marks of their opens and closes are not stored. Only later quotes are merged with them, so
+    at a tie the open stays, and the later quote sets the close.
     """
-    at = mark(*bar.off)
-    return (
-        key, bar.o, bar.h, bar.l, bar.c, bar.v, bar.pv, bar.n, bar.ot, NOTHING, bar.ct, at, at,
-    )  # fmt: skip
+    bars = np.empty(len(values), BAR)
+    bars["key"] = keys
+    for letter, field in FIELDS.items():
+        bars[field.name] = list(map(attrgetter(letter), values))
+    bars["open_mark"] = NOTHING
+    bars["mark"] = [mark(*value.off) for value in values]
+    bars["close_mark"] = bars["mark"]
+    return bars

@@ -6,30 +6,27 @@ last one closes. Sums of sizes are exact while they are whole numbers below 2^53
 stay at the largest float, as JSON has no infinity.
 """
 
+from collections.abc import Callable
+from functools import reduce
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from contracts.messages import Floats, Ints
+from contracts.bars import FIELDS, Column, Merge, capped, merge_runs
+from contracts.messages import Ints, QuoteColumns
 
-_GREATEST: Final = np.finfo(np.float64).max
+_COLUMNS: Final = [(field.name, field.of, field.merge) for field in FIELDS.values()]
+_SOURCES: Final = {source for _, of, _ in _COLUMNS for source in of}
+_MARKS: Final[dict[str, Merge]] = {"open_mark": "first", "close_mark": "last", "mark": "max"}
+"""The places in the log of the quotes that open and close a bar, and the greatest one folded in."""
+_MERGES: Final = {name: merge for name, _, merge in _COLUMNS} | _MARKS
 
 BAR: Final = np.dtype(
     [
         ("key", np.int64),
-        ("open", np.float64),
-        ("high", np.float64),
-        ("low", np.float64),
-        ("close", np.float64),
-        ("volume", np.float64),
-        ("notional", np.float64),  # sum of price x size
-        ("count", np.int64),
-        ("open_ts_ms", np.int64),
-        ("open_mark", np.int64),
-        ("close_ts_ms", np.int64),
-        ("close_mark", np.int64),
-        ("mark", np.int64),  # the greatest one folded in
+        *((field.name, field.dtype) for field in FIELDS.values()),
+        *((name, np.int64) for name in _MARKS),
     ]
 )
 """A bar; `key` encodes its instrument and minute, see `stream_processors.bars.table`."""
@@ -39,40 +36,34 @@ Bars = npt.NDArray[np.void]
 
 
 @np.errstate(over="ignore")
-def fold_quotes(key: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints) -> Bars:
+def fold_quotes(key: Ints, quotes: QuoteColumns, mark: Ints) -> Bars:
     """Return the bars of the quotes, one per key, by ascending key.
 
     Args:
         key: (n,) the bar that each quote belongs to.
-        price: (n,)
-        size: (n,)
-        ts_ms: (n,) event time, epoch ms.
+        quotes: n.
         mark: (n,) place in the log, any order.
     """
-    order = np.lexsort((mark, ts_ms, key))
-    key, price, size = key[order], price[order], size[order]
-    ts_ms, mark = ts_ms[order], mark[order]
+    order = np.lexsort((mark, quotes.ts_ms, key))
+    key, mark = key[order], mark[order]
     is_first = np.empty(len(key), dtype=bool)
     is_first[:1] = True
     np.not_equal(key[1:], key[:-1], out=is_first[1:])
     first = np.flatnonzero(is_first)
-    last = np.append(first[1:], len(key)) - 1
     bars = np.empty(len(first), BAR)
     if not len(first):
         return bars
+    last = np.append(first[1:], len(key)) - 1
     bars["key"] = key[first]
-    bars["open"] = price[first]
-    bars["high"] = np.maximum.reduceat(price, first)
-    bars["low"] = np.minimum.reduceat(price, first)
-    bars["close"] = price[last]
-    bars["volume"] = np.minimum(np.add.reduceat(size, first), _GREATEST)
-    bars["notional"] = np.minimum(np.add.reduceat(price * size, first), _GREATEST)
-    bars["count"] = last - first + 1
-    bars["open_ts_ms"] = ts_ms[first]
-    bars["open_mark"] = mark[first]
-    bars["close_ts_ms"] = ts_ms[last]
-    bars["close_mark"] = mark[last]
-    bars["mark"] = np.maximum.reduceat(mark, first)
+    ordered = {source: getattr(quotes, source)[order] for source in _SOURCES}
+    for name, of, merge in _COLUMNS:
+        if of:
+            column = reduce(np.multiply, [ordered[source] for source in of])
+            bars[name] = merge_runs(merge, column, first, last)
+        else:
+            bars[name] = last - first + 1
+    for name, merge in _MARKS.items():
+        bars[name] = merge_runs(merge, mark, first, last)
     return bars
 
 
@@ -80,18 +71,17 @@ def fold_quotes(key: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints)
 def merge(a: Bars, b: Bars) -> Bars:
     """Merge bars of the same keys, pairwise: (n,) and (n,) to (n,)."""
     merged = a.copy()
-    b_opens = _before(b["open_ts_ms"], b["open_mark"], a["open_ts_ms"], a["open_mark"])
-    for name in ("open", "open_ts_ms", "open_mark"):
-        merged[name] = np.where(b_opens, b[name], a[name])
-    b_closes = _before(a["close_ts_ms"], a["close_mark"], b["close_ts_ms"], b["close_mark"])
-    for name in ("close", "close_ts_ms", "close_mark"):
-        merged[name] = np.where(b_closes, b[name], a[name])
-    merged["high"] = np.maximum(a["high"], b["high"])
-    merged["low"] = np.minimum(a["low"], b["low"])
-    for name in ("volume", "notional"):
-        merged[name] = np.minimum(a[name] + b[name], _GREATEST)
-    merged["count"] += b["count"]
-    merged["mark"] = np.maximum(a["mark"], b["mark"])
+    b_opens = _before(b["open_ts"], b["open_mark"], a["open_ts"], a["open_mark"])
+    b_closes = _before(a["close_ts"], a["close_mark"], b["close_ts"], b["close_mark"])
+    ways: dict[Merge, Callable[[Column, Column], Column]] = {
+        "first": lambda of_a, of_b: np.where(b_opens, of_b, of_a),
+        "last": lambda of_a, of_b: np.where(b_closes, of_b, of_a),
+        "max": np.maximum,
+        "min": np.minimum,
+        "sum": lambda of_a, of_b: capped(of_a + of_b),
+    }
+    for name, way in _MERGES.items():
+        merged[name] = ways[way](a[name], b[name])
     return merged
 
 

@@ -1,5 +1,6 @@
 """Encodes closed bars as records of the topic `bars`. Pure."""
 
+from contracts.bars import FIELDS
 from contracts.closed_bars import MINUTE_MS, encode_closed_bars
 from stream_processors.bars.table import Due
 from stream_processors.transport.producer import Outgoing
@@ -13,15 +14,15 @@ def records_of(due: Due) -> list[Outgoing]:
     content, and a greater one has more quotes.
     """
     bars = due.bars
-    columns = (
-        due.instrument_id, due.minute * MINUTE_MS,
-        bars["open"], bars["high"], bars["low"], bars["close"],
-        bars["volume"], bars["count"], bars["notional"],
-        bars["open_ts_ms"], bars["close_ts_ms"], bars["mark"],
-    )  # fmt: skip
-    values = encode_closed_bars([column.tolist() for column in columns])
+    columns = {letter: bars[field.name] for letter, field in FIELDS.items()}
+    columns |= {
+        "instrument_id": due.instrument_id,
+        "t": due.minute * MINUTE_MS,
+        "revision": bars["mark"],
+    }
+    values = encode_closed_bars(columns)
     no_headers: list[tuple[str, bytes]] = []
     return [
         Outgoing(b"%d" % instrument_id, value, no_headers)
-        for instrument_id, value in zip(columns[0].tolist(), values, strict=True)
+        for instrument_id, value in zip(due.instrument_id.tolist(), values, strict=True)
     ]

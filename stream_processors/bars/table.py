@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from contracts.closed_bars import MINUTE_MS
-from contracts.messages import Floats, Ints
+from contracts.messages import Ints, QuoteColumns
 from stream_processors.bars.fold import BAR, Bars, fold_quotes, merge
 from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering
@@ -160,13 +160,16 @@ class BarTable:
         self._changed.values[rows] = False
         self._unpublished.values[rows] = (bars["key"] & _MINUTE_MASK) > self._closed
 
-    def add(
-        self, keys: Ints, price: Floats, size: Floats, ts_ms: Ints, mark: Ints
-    ) -> tuple[int, int]:
-        """Fold quotes in; (n,) each. Returns how many were late and how many were replays.
+    def add(self, keys: Ints, quotes: QuoteColumns, mark: Ints) -> tuple[int, int]:
+        """Fold quotes in. Returns how many were late and how many were replays.
 
         A quote is late if its bar was no longer retained before this call, and a replay if its
         mark is not above its bar's.
+
+        Args:
+            keys: (n,) of the quotes' bars.
+            quotes: n.
+            mark: (n,) places in the log.
         """
         newest = self._newest.values[keys >> _MINUTE_BITS]
         late = (keys & _MINUTE_MASK) <= newest - self._retention
@@ -176,7 +179,9 @@ class BarTable:
         replayed[known] = mark[known] <= self._bars.values["mark"][rows[known]]
         replayed &= ~late
         fresh = ~(late | replayed)
-        bars = fold_quotes(keys[fresh], price[fresh], size[fresh], ts_ms[fresh], mark[fresh])
+        if not fresh.all():
+            keys, quotes, mark = keys[fresh], quotes.take(fresh), mark[fresh]
+        bars = fold_quotes(keys, quotes, mark)
         self._merge(bars)
         number = bars["key"] >> _MINUTE_BITS
         np.maximum.at(self._newest.values, number, bars["key"] & _MINUTE_MASK)

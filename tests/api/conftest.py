@@ -23,6 +23,7 @@ from api.live import channels
 from api.models.request_ids import Signer
 from api.redis import store
 from api.settings import ApiSettings
+from contracts.bars import BarValue
 from contracts.fold_in import FoldIn
 from contracts.generations import (
     Current,
@@ -39,7 +40,6 @@ from contracts.keyspace import (
     NEWEST_FIELD,
     NEXT_FIELD,
     OFFSET_FIELD,
-    BarValue,
     HistoryEntry,
     Keyspace,
 )

@@ -14,8 +14,9 @@ import uvicorn
 from api.app import create_app
 from api.live.bars import LiveBars
 from api.settings import ApiSettings
+from contracts.bars import BarValue
 from contracts.changed_bars import encode_changed_bars
-from contracts.keyspace import NEWEST_FIELD, BarValue, Keyspace
+from contracts.keyspace import NEWEST_FIELD, Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES, Topic
 from infra.local.process import free_port

@@ -10,7 +10,7 @@ import pytest
 
 from api import aws_lambda
 from api.app import wall_clock_ms
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 from runtime.topology import Topology
 
 from .conftest import Filled

@@ -19,7 +19,7 @@ from api.bars.aggregation import (
     roll_up,
 )
 from api.bars.answers import LegacyBar
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 
 MINUTE = 27_151_020 * MINUTE_MS
 """A minute that also starts an hour."""

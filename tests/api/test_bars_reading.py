@@ -21,7 +21,7 @@ from api.http.problems import Problem
 from api.http.replies import Reply, encode
 from api.redis.reading import Read
 from api.redis.store import Store
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
 
 from .conftest import NOW_MS, TOPOLOGY, Filled

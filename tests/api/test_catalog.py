@@ -11,7 +11,7 @@ from api.http.metrics import Metrics
 from api.instruments import catalog as catalogs
 from api.instruments.catalog import Catalog
 from api.redis.store import Store
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
 from tests.patience import PATIENCE_S
 

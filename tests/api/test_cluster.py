@@ -20,7 +20,8 @@ from redis.exceptions import RedisError
 from api.redis import nodes
 from api.redis.store import READ_DEADLINE_S
 from api.redis.turns import COMMANDS_AT_ONCE
-from contracts.keyspace import OFFSET_FIELD, BarValue, Keyspace
+from contracts.bars import BarValue
+from contracts.keyspace import OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.trending import PAGES, buckets_of
 from infra.local.process import Server, free_port, running

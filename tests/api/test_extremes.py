@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from api.bars.aggregation import INTERVALS_MS, MinuteBars, Window, roll_up
 from api.bars.answers import Bars, BarsOfMany, Snapshots
-from api.bars.archive.columns import MinuteColumns, partial_bars
+from api.bars.archive.columns import COLUMNS, partial_bars
 from api.bars.movers import Mover, ranked
 from api.http.replies import encode
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 
 from .conftest import NOW_MS, Filled, Serve
 
@@ -47,10 +47,9 @@ def test_archived_minutes_come_to_what_minutes_of_redis_do(
 ) -> None:
     price, volume, notional = (np.array(column) for column in zip(*rows, strict=True))
     at = np.arange(len(rows))
-    columns = MinuteColumns(
-        60_000 * at, price, price, price, price, volume, np.ones_like(at), notional, at
-    )
-    ((_, bar),) = partial_bars(columns, INTERVALS_MS["1d"])
+    columns = (60_000 * at, price, price, price, price, volume, np.ones_like(at), notional, at)
+    minutes = dict(zip(COLUMNS, columns, strict=True))
+    ((_, bar),) = partial_bars(minutes, INTERVALS_MS["1d"])
     assert bar.v == pytest.approx(min(sum(volume.tolist()), GREATEST))
     assert bar.pv == pytest.approx(min(sum(notional.tolist()), GREATEST))
 

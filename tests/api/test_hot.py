@@ -15,7 +15,7 @@ from api.hot.matching import Match
 from api.hot.server import Server
 from api.hot.serving import Serving
 from api.http.health import DRAINING
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 from tests.fuzz import targets
 from tests.patience import PATIENCE_S
 

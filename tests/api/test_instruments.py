@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 
 from .conftest import NOW_MS, Filled
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 
 from .conftest import NOW_MS, Filled
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bars.movers import Mover, Ranked, fields_of, first_present, ranked
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 from tests.patience import PATIENCE_S
 
 from .conftest import NOW_MS, Filled, Serve

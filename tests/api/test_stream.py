@@ -17,7 +17,7 @@ import api.live.bars
 import api.live.listener
 import api.live.stream
 from api.redis.reading import Read
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
 from tests.patience import PATIENCE_S
 

@@ -24,8 +24,9 @@ from benchmarks.reads.paths import (
     plain,
     recommendations,
 )
+from contracts.bars import BarValue
 from contracts.generations import SimilarList, UserList
-from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, BarValue, HistoryEntry, Keyspace
+from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, HistoryEntry, Keyspace
 from contracts.partitioning import instrument_partition
 from runtime.redis.stores import connect
 

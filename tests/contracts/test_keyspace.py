@@ -24,7 +24,6 @@ from contracts.generations import (
 )
 from contracts.instruments import CatalogEntry
 from contracts.keyspace import (
-    BarValue,
     HistoryEntry,
     Keyspace,
     source_field,
@@ -180,7 +179,6 @@ canaries = st.builds(Canary, served=served, share=finite, since_ms=int64s)
 @given(
     st.one_of(
         st.builds(
-            BarValue,
             **dict.fromkeys(("o", "h", "l", "c", "v", "pv"), finite),
             **dict.fromkeys(("n", "ot", "ct"), int64s),
             off=offsets,

@@ -18,8 +18,9 @@ import pytest
 from api.app import create_app
 from api.http.endpoint import Endpoint, Table
 from api.settings import ApiSettings
+from contracts.bars import BarValue
 from contracts.generations import Canary, Current, Served
-from contracts.keyspace import BarValue, Keyspace
+from contracts.keyspace import Keyspace
 from contracts.topics import ALL
 from docs.examples.tickrec_client import Tickrec, TickrecError
 from docs.examples.tickrec_client.bars import LiveBar

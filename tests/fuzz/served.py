@@ -13,7 +13,8 @@ import httpx
 import tenacity
 from redis import Redis
 
-from contracts.keyspace import BarValue, Keyspace
+from contracts.bars import BarValue
+from contracts.keyspace import Keyspace
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from infra.local.store import valkey
 from infra.local.tansu import tansu

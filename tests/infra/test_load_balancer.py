@@ -18,7 +18,8 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from contracts.keyspace import BarValue, Keyspace
+from contracts.bars import BarValue
+from contracts.keyspace import Keyspace
 from contracts.partitioning import instrument_partition
 from contracts.topics import ALL, QUOTES
 from docs.examples.tickrec_client import Tickrec

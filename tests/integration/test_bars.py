@@ -12,7 +12,8 @@ import httpx
 import msgspec
 import pytest
 
-from contracts.keyspace import NEWEST_FIELD, BarValue
+from contracts.bars import BarValue
+from contracts.keyspace import NEWEST_FIELD
 from contracts.messages import Quote
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import psutil
 
-from contracts.keyspace import BarValue
+from contracts.bars import BarValue
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition
 from infra.local.process import free_port

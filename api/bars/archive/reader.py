@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
-from api.bars.aggregation import INTERVALS_MS, Minute, bucket_start, first_bucket
-from api.bars.archive.columns import MinuteColumns, newest_revisions, partial_bars
+from api.bars.aggregation import INTERVALS_MS, bucket_start, first_bucket
+from api.bars.archive.columns import MinuteColumns, joined, newest_revisions, partial_bars
 from api.bars.archive.files import Files, Listing
 from api.bars.archive.ranges import MOST_DAYS, Archived, Range
 from api.bars.archive.rows import Rows
+from contracts.bars import Minute
 
 _DAY_MS: Final = INTERVALS_MS["1d"]
 
@@ -96,7 +97,7 @@ class ArchiveReader:
             self._rows.of(listing.io, one.path, asked.instrument_id)
             for one in listing.of(asked.instrument_id, day, first_ms, end_ms)
         ]
-        return newest_revisions(MinuteColumns.joined(found), first_ms, end_ms)
+        return newest_revisions(joined(found), first_ms, end_ms)
 
 
 def _days(asked: Range, listing: Listing) -> list[int]:

@@ -11,9 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
-from api.bars.archive.columns import MinuteColumns
+from api.bars.archive.columns import COLUMNS, MinuteColumns
 
-_COLUMNS: Final = tuple(MinuteColumns.__dataclass_fields__)
 _INSTRUMENT: Final = "instrument_id"
 _FOOTERS: Final = 512
 """The footer of a day with thousands of instruments has some 100 KB."""
@@ -42,7 +41,9 @@ class Rows:
         found = self._rows.get((path, instrument_id))
         if found is None:
             found = self._read(io, path, instrument_id)
-            self._rows.put((path, instrument_id), found, size=len(found) + _ROWS_OF_AN_ENTRY)
+            self._rows.put(
+                (path, instrument_id), found, size=len(found["minute"]) + _ROWS_OF_AN_ENTRY
+            )
         return found
 
     def _read(self, io: FileIO, path: str, instrument_id: int) -> MinuteColumns:
@@ -52,9 +53,9 @@ class Rows:
         ):
             self._footers.put(path, file.metadata)
             groups = _groups_with(file.metadata, instrument_id)
-            found = file.read_row_groups(groups, [*_COLUMNS, _INSTRUMENT], use_threads=False)
+            found = file.read_row_groups(groups, [*COLUMNS, _INSTRUMENT], use_threads=False)
         own = found.filter(pc.equal(found.column(_INSTRUMENT), instrument_id))
-        return MinuteColumns(*(_values(own.column(name)) for name in _COLUMNS))
+        return {name: _values(own.column(name)) for name in COLUMNS}
 
 
 class _Recent(Generic[V]):

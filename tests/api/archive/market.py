@@ -13,7 +13,8 @@ from pyiceberg.table import Table
 
 from api.bars.answers import Bar
 from contracts.archive import BARS_TABLE
-from contracts.keyspace import FOLDING_FIELD, BarValue
+from contracts.bars import BarValue
+from contracts.keyspace import FOLDING_FIELD
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from runtime.archive.catalog import open_catalog

@@ -1,31 +1,33 @@
 """Rows of the table `bars`, in any files and revisions, give the same bars as their minutes."""
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.bars.aggregation import INTERVALS_MS, MINUTE_MS, Window, roll_up
-from api.bars.archive.columns import MinuteColumns, newest_revisions, partial_bars
-from contracts.keyspace import BarValue
+from api.bars.archive.columns import (
+    COLUMNS,
+    MinuteColumns,
+    joined,
+    newest_revisions,
+    partial_bars,
+)
+from contracts.bars import BarValue
 
 FIRST_MS = 1_629_000_000_000
-NAMES = tuple(MinuteColumns.__dataclass_fields__)
 
 rows = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3)), max_size=60)
 
 
-def columns(chosen: list[tuple[int, int]]) -> MinuteColumns:
+def minutes_of(chosen: list[tuple[int, int]]) -> MinuteColumns:
     """Return rows of (minute, revision) whose other values follow from these."""
     minute = np.array([FIRST_MS + m * MINUTE_MS for m, _ in chosen], np.int64)
     revision = np.array([r for _, r in chosen], np.int64)
     price = 10 + (minute // MINUTE_MS % 7 + revision) / 8
     count = revision + 1
-    return MinuteColumns(
-        *(minute, price, price + 1, price - 1, price + 0.5),
-        *(count * 2.0, count, count * 2 * price, revision),
-    )
+    prices = (price, price + 1, price - 1, price + 0.5)
+    columns = (minute, *prices, count * 2.0, count, count * 2 * price, revision)
+    return dict(zip(COLUMNS, columns, strict=True))
 
 
 def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, BarValue]]:
@@ -33,11 +35,11 @@ def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, BarValue]]:
     newest: dict[int, int] = {}
     for minute, revision in chosen:
         newest[minute] = max(revision, newest.get(minute, 0))
-    found = columns(sorted(newest.items()))
+    found = minutes_of(sorted(newest.items()))
     return [
         (start, BarValue(o, h, low, c, v, n, pv, 0, 0, (0, 0)))
-        for start, o, h, low, c, v, n, pv in zip(
-            *(getattr(found, name).tolist() for name in NAMES[:-1]), strict=True
+        for start, o, h, low, c, v, n, pv, _ in zip(
+            *(found[name].tolist() for name in COLUMNS), strict=True
         )
     ]
 
@@ -46,7 +48,7 @@ def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, BarValue]]:
 def test_files_in_any_parts_come_to_the_bars_of_the_greatest_revisions(
     chosen: list[tuple[int, int]], cut: int, interval: str
 ) -> None:
-    parts = MinuteColumns.joined([columns(chosen[cut:]), columns(chosen[:cut])])
+    parts = joined([minutes_of(chosen[cut:]), minutes_of(chosen[:cut])])
     minutes = newest_revisions(parts, FIRST_MS, FIRST_MS + 3001 * MINUTE_MS)
     window = Window.between(0, FIRST_MS + 3001 * MINUTE_MS, interval)  # type: ignore[arg-type]
     bars = partial_bars(minutes, window.interval_ms)
@@ -56,18 +58,19 @@ def test_files_in_any_parts_come_to_the_bars_of_the_greatest_revisions(
 @given(chosen=rows, first=st.integers(0, 3000), end=st.integers(0, 3000))
 def test_minutes_outside_are_left_out(chosen: list[tuple[int, int]], first: int, end: int) -> None:
     first_ms, end_ms = (FIRST_MS + minute * MINUTE_MS for minute in (first, end))
-    minutes = newest_revisions(columns(chosen), first_ms, end_ms)
+    minutes = newest_revisions(minutes_of(chosen), first_ms, end_ms)
     kept = sorted({FIRST_MS + m * MINUTE_MS for m, _ in chosen if first <= m < end})
-    assert minutes.minute.tolist() == kept
+    assert minutes["minute"].tolist() == kept
 
 
 def test_no_files_are_no_bars() -> None:
-    assert partial_bars(newest_revisions(MinuteColumns.joined([]), 0, FIRST_MS), MINUTE_MS) == []
+    assert partial_bars(newest_revisions(joined([]), 0, FIRST_MS), MINUTE_MS) == []
 
 
 def test_of_rows_with_one_revision_the_one_with_most_quotes_holds() -> None:
     """A log that lost the first quotes of a minute, refolded, ends at the same quote."""
-    whole, cut = columns([(0, 3)]), replace(columns([(0, 3)]), count=np.array([2]))
+    whole = minutes_of([(0, 3)])
+    cut = {**whole, "count": np.array([2])}
     for parts in ([whole, cut], [cut, whole]):
-        found = newest_revisions(MinuteColumns.joined(parts), FIRST_MS, FIRST_MS + 1)
-        assert found.count.tolist() == [4]
+        found = newest_revisions(joined(parts), FIRST_MS, FIRST_MS + 1)
+        assert found["count"].tolist() == [4]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Message
 from hypothesis import given
@@ -15,7 +16,7 @@ from contracts.archive import (
     QUOTES_TABLE,
     ArchiveTable,
 )
-from contracts.closed_bars import encode_closed_bars
+from contracts.closed_bars import ClosedBar
 from contracts.feedback import decode_feedback
 from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote, encode
@@ -110,9 +111,8 @@ def test_feedback() -> None:
 
 
 def test_bars() -> None:
-    columns = [[4], [60_000], [2.5], [3.0], [2.0], [2.75], [7.0], [2], [19.0], [60_001], [61_000],
-               [17_834]]  # fmt: skip
-    (value,) = encode_closed_bars(columns)
+    bar = ClosedBar(4, 60_000, 2.5, 3.0, 2.0, 2.75, 7.0, 2, 19.0, 60_001, 61_000, 17_834)
+    value = msgspec.json.encode(bar)
     rows, rejected, _ = rows_of(BARS_TABLE, PLACE, [message(0, None), message(1, value)], NOW_MS)
     (row,) = rows.to_pylist()
     assert rejected == 1

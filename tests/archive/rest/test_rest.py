@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
@@ -26,7 +27,7 @@ from contracts.archive import (
     QUOTES_TABLE,
     TABLES,
 )
-from contracts.closed_bars import encode_closed_bars
+from contracts.closed_bars import ClosedBar
 from contracts.topics import BARS
 from infra.local.process import Server, free_port, running
 from runtime.archive.catalog import open_catalog
@@ -58,8 +59,8 @@ def bars(n: int) -> Iterator[tuple[str, bytes, bytes]]:
     """Yield bars of n minutes, whose volumes are their numbers."""
     for i in range(n):
         minute = 60_000 * (now_ms() // 60_000 - n + i)
-        bar = (7, minute, 2.5, 3.0, 2.0, 2.75, float(i), 2, 19.0, minute, minute + 1, 5)
-        yield BARS.name, b"7", encode_closed_bars([[value] for value in bar])[0]
+        bar = ClosedBar(7, minute, 2.5, 3.0, 2.0, 2.75, float(i), 2, 19.0, minute, minute + 1, 5)
+        yield BARS.name, b"7", msgspec.json.encode(bar)
 
 
 def files_of(setup: Setup) -> set[Path]:

@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from hypothesis import strategies as st
 
+from contracts.bars import BarValue
 from contracts.closed_bars import MINUTE_MS
-from contracts.keyspace import BarValue
+from contracts.messages import Ints, QuoteColumns
 
 
 class Quote(NamedTuple):
@@ -34,6 +36,20 @@ quotes = st.builds(
         st.sampled_from([0, 30, 59]),
     ),
 )
+
+
+def columns_of(
+    price: Sequence[float], size: Sequence[float], ts_ms: Sequence[int] | Ints
+) -> QuoteColumns:
+    """Return quotes as a fold takes them, of no instrument."""
+    nothing = np.zeros(len(price), np.int64)
+    return QuoteColumns(
+        index=nothing,
+        instrument_id=nothing,
+        price=np.array(price, np.float64),
+        size=np.array(size, np.float64),
+        ts_ms=np.array(ts_ms, np.int64),
+    )
 
 
 def recomputed(

@@ -4,20 +4,19 @@ from collections.abc import Iterator
 from itertools import cycle
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts import messages
-from contracts.keyspace import NEWEST_FIELD, BarValue
+from contracts.bars import BarValue
+from contracts.keyspace import NEWEST_FIELD
 from contracts.messages import encode
 from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from stream_processors.bars import bars as bars_module
 from stream_processors.bars import table as tables
-from stream_processors.bars.bars import BarsFold, _from_value, _to_values
-from stream_processors.bars.fold import BAR
+from stream_processors.bars.bars import BarsFold, _from_values, _to_values
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
 from .plain_bars import Quote, quotes, recomputed
@@ -138,6 +137,5 @@ prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)
 )
 def test_a_stored_bar_is_read_back_to_the_last_digit(bar: BarValue) -> None:
     stored = msgspec.json.decode(msgspec.json.encode(bar), type=BarValue)
-    row = np.array([_from_value(5, stored)], BAR)
-    (written,) = _to_values(row)
+    (written,) = _to_values(_from_values([5], [stored]))
     assert msgspec.json.decode(written, type=BarValue) == bar

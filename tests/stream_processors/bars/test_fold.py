@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from stream_processors.bars.fold import BAR, Bars, fold_quotes, merge
 
+from .plain_bars import columns_of
+
 
 class Quote(NamedTuple):
     key: int
@@ -37,11 +39,11 @@ class PlainBar:
             min(q.price for q in self.quotes),
             last.price,
             sum(q.size for q in self.quotes),
-            sum(q.price * q.size for q in self.quotes),
             len(self.quotes),
+            sum(q.price * q.size for q in self.quotes),
             first.ts_ms,
-            first.mark,
             last.ts_ms,
+            first.mark,
             last.mark,
             max(q.mark for q in self.quotes),
         )
@@ -56,13 +58,8 @@ def folded_by_hand(quotes: list[Quote]) -> list[tuple[float, ...]]:
 
 def fold(quotes: list[Quote]) -> Bars:
     key, price, size, ts_ms, mark = zip(*quotes, strict=True) if quotes else ((),) * 5
-    return fold_quotes(
-        np.array(key, np.int64),
-        np.array(price, np.float64),
-        np.array(size, np.float64),
-        np.array(ts_ms, np.int64),
-        np.array(mark, np.int64),
-    )
+    columns = columns_of(price, size, ts_ms)
+    return fold_quotes(np.array(key, np.int64), columns, np.array(mark, np.int64))
 
 
 # Quarters and whole sizes: products and sums are exact, so that equality may be exact, too.

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.bars import BarValue
 from contracts.closed_bars import MINUTE_MS, ClosedBar
-from contracts.keyspace import CLOSED_FIELD, BarValue
+from contracts.keyspace import CLOSED_FIELD
 from contracts.topics import BARS, QUOTES
 from stream_processors.bars import bars as bars_module
 from stream_processors.bars import table as tables

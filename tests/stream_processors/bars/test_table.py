@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.bars import BarValue
 from contracts.closed_bars import MINUTE_MS
-from contracts.keyspace import BarValue
 from contracts.times import MAX_TS_MS
 from stream_processors.bars import table as tables
-from stream_processors.bars.bars import _from_value, _to_values
+from stream_processors.bars.bars import _from_values, _to_values
 from stream_processors.bars.fold import BAR
 from stream_processors.bars.table import NO_MINUTE, BarTable, Changed
 from stream_processors.store.marks import mark
 
-from .plain_bars import Quote, quotes, recomputed
+from .plain_bars import Quote, columns_of, quotes, recomputed
 
 INCARNATION = 1
 RENEW_AFTER_S = 100.0
@@ -89,7 +89,7 @@ class Worker:
         missing = self.table.missing(keys)
         stored = [self.store[m.instrument_id] for m in missing]
         found = [
-            _from_value(
+            (
                 self.table.key(m.number, minute),
                 msgspec.json.decode(its.bars[minute], type=BarValue),
             )
@@ -97,12 +97,11 @@ class Worker:
             for minute in m.minutes
             if minute in its.bars
         ]
+        bars = _from_values([key for key, _ in found], [value for _, value in found])
         newest = [NO_MINUTE if its.newest is None else its.newest for its in stored]
-        self.table.insert(missing, newest, np.array(found, BAR))
+        self.table.insert(missing, newest, bars)
         marks = mark(INCARNATION, self.next_offset) + np.arange(len(batch))
-        late, replayed = self.table.add(
-            keys, np.array(prices, np.float64), np.array(sizes, np.float64), ts_ms, marks
-        )
+        late, replayed = self.table.add(keys, columns_of(prices, sizes, ts_ms), marks)
         self.late, self.replayed = self.late + late, self.replayed + replayed
         self.next_offset += len(batch)
 
@@ -335,7 +334,7 @@ def test_instruments_without_recent_quotes_are_forgotten() -> None:
             missing = table.missing(keys)
             assert [m.instrument_id for m in missing] == ids.tolist()
             table.insert(missing, [NO_MINUTE] * 10, np.empty(0, BAR))
-            table.add(keys, np.ones(10), np.ones(10), times, np.arange(10))
+            table.add(keys, columns_of([1] * 10, [1] * 10, times), np.arange(10))
             table.take_due(MAX_TS_MS // MINUTE_MS)
             assert len(table.take_changed(0.0).minute) == 10
             table.evict()
@@ -350,7 +349,7 @@ def test_instruments_whose_bars_are_not_published_are_not_forgotten() -> None:
         one, ts_ms = np.array([instrument]), np.array([9 * MINUTE_MS])
         keys = table.keys(one, ts_ms)
         table.insert(table.missing(keys), [NO_MINUTE], np.empty(0, BAR))
-        table.add(keys, np.ones(1), np.ones(1), ts_ms, np.array([instrument]))
+        table.add(keys, columns_of([1], [1], ts_ms), np.array([instrument]))
         table.take_changed(0.0)
         table.evict()
     assert table.take_due(9).instrument_id.tolist() == list(range(20))

@@ -1,0 +1,141 @@
+"""The table of a bar's fields. Whatever holds a bar derives from it.
+
+A row says how a field is called, which columns of quotes it is made of, how the values of two bars
+merge, and which numbers it may be. A struct names the rows that it has, by their letters in JSON
+and in JSON's order: `BarValue` in Redis, `contracts.closed_bars.ClosedBar` in Kafka, and
+`api.bars.answers.Bar` in answers. The archive's columns (`contracts.archive`), a worker's memory
+(`stream_processors.bars.fold`), merges and conversions follow from these.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from contracts.decoding import Ints
+
+Source = Literal["price", "size", "ts_ms"]
+"""A column of `contracts.messages.QuoteColumns`."""
+Merge = Literal["first", "last", "max", "min", "sum"]
+"""How values merge; the first and the last are by event time, ties by the place in the log."""
+Kind = Literal["price", "amount", "count", "time"]
+"""Prices are above 0, amounts 0 or more, counts 1 or more; times are epoch ms."""
+S = TypeVar("S", bound=msgspec.Struct)
+Column = npt.NDArray[Any]
+"""(n,) of a field's `dtype`"""
+
+GREATEST: Final = sys.float_info.max
+"""Greater sums and ratios are this: JSON has no infinity."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarField:
+    """A row of the table."""
+
+    name: str
+    """in a worker's memory and in the archive"""
+    of: tuple[Source, ...]
+    """what a quote adds: the product of these columns, 1 if there are none"""
+    merge: Merge
+    kind: Kind
+
+    @property
+    def dtype(self) -> type[np.int64 | np.float64]:
+        """NumPy's type of its values."""
+        return np.float64 if self.kind in ("price", "amount") else np.int64
+
+
+Open = Annotated[float, BarField("open", ("price",), "first", "price")]
+High = Annotated[float, BarField("high", ("price",), "max", "price")]
+Low = Annotated[float, BarField("low", ("price",), "min", "price")]
+Close = Annotated[float, BarField("close", ("price",), "last", "price")]
+Volume = Annotated[float, BarField("volume", ("size",), "sum", "amount")]
+Count = Annotated[int, BarField("count", (), "sum", "count")]
+Notional = Annotated[float, BarField("notional", ("price", "size"), "sum", "amount")]
+"""Divided by the volume, it is the volume-weighted average price."""
+OpenTime = Annotated[int, BarField("open_ts", ("ts_ms",), "first", "time")]
+CloseTime = Annotated[int, BarField("close_ts", ("ts_ms",), "last", "time")]
+
+
+class BarValue(msgspec.Struct, frozen=True, gc=False):
+    """A minute bar in Redis: all fields, so that it merges in any order."""
+
+    o: Open
+    h: High
+    l: Low  # noqa: E741 (the field's letter)
+    c: Close
+    v: Volume
+    n: Count
+    pv: Notional
+    ot: OpenTime
+    ct: CloseTime
+    off: tuple[int, int]
+    """incarnation and offset of the last quote folded in"""
+
+
+class Minute(msgspec.Struct, frozen=True, gc=False):
+    """The fields of a `BarValue` that longer bars are made of: half the work to decode."""
+
+    o: Open
+    h: High
+    l: Low  # noqa: E741 (the field's letter)
+    c: Close
+    v: Volume
+    n: Count
+    pv: Notional
+
+
+def fields_of(kind: type[msgspec.Struct]) -> Mapping[str, BarField]:
+    """Return the rows of the table that a struct has, by letter.
+
+    >>> [field.name for field in fields_of(Minute).values()]
+    ['open', 'high', 'low', 'close', 'volume', 'count', 'notional']
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        letter: row
+        for letter, hint in hints.items()
+        for row in getattr(hint, "__metadata__", ())
+        if isinstance(row, BarField)
+    }
+
+
+FIELDS: Final = fields_of(BarValue)
+"""All of them, by letter."""
+
+
+def structs_of(kind: type[S], columns: Mapping[str, Column | Iterable[Any]]) -> Iterator[S]:
+    """Yield a struct for each row of the columns of its fields, which may be iterables."""
+    in_order = (columns[name] for name in kind.__struct_fields__)
+    return map(kind, *(c.tolist() if isinstance(c, np.ndarray) else c for c in in_order))
+
+
+def merge_runs(merge: Merge, column: Column, first: Ints, last: Ints) -> Column:
+    """Return a merged value of each run of a column, (k,).
+
+    Args:
+        merge: how.
+        column: (n,), each run in order.
+        first: (k,) places where the runs begin, k above 0.
+        last: (k,) places where they end, inclusive.
+    """
+    match merge:
+        case "first":
+            return column[first]
+        case "last":
+            return column[last]
+        case "max":
+            return np.maximum.reduceat(column, first)
+        case "min":
+            return np.minimum.reduceat(column, first)
+        case "sum":
+            return capped(np.add.reduceat(column, first))
+
+
+def capped(sums: Column) -> Column:
+    """Return sums with `GREATEST` instead of infinity."""
+    return np.minimum(sums, GREATEST) if sums.dtype == np.float64 else sums
