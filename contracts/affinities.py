@@ -11,11 +11,11 @@ from typing import Final, Literal
 import numpy as np
 
 from contracts.messages import EVENT_TYPES, EventType, Floats, Ints
+from contracts.times import DAY_MS
 
 AffinityName = Literal["binary", "weighted", "greatest"]
 """1 after the first event; the sum of the events' decayed weights; the greatest of these"""
 
-DAY_MS: Final = 86_400_000
 DECAY_STARTS_MS: Final = 1_577_836_800_000
 """2020-01-01 UTC, t0 of the forward decay; any constant gives the same cosines."""
 

@@ -37,8 +37,8 @@ from contracts.messages import (
     Rejection,
     decode_alone,
 )
+from contracts.times import MINUTE_MS
 
-MINUTE_MS: Final = 60_000
 _BOUNDED: Final[dict[Kind, Any]] = {
     "price": PositiveFloat,
     "amount": NonNegativeFloat,

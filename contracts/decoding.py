@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.input_rules import InputRules, strict, unknown_field
+from contracts.times import MINUTE_MS
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -24,7 +25,7 @@ MAX_REASON_CHARACTERS: Final = 500
 UNKNOWN_FIELDS_NAMED: Final = 100
 """Records per batch that are checked for unknown fields: that takes four times as long as decoding,
 and a feed may have such a field in every record."""
-MAX_AHEAD_MS: Final = 5 * 60_000
+MAX_AHEAD_MS: Final = 5 * MINUTE_MS
 """How far event times may be ahead of the reader's clock: a wrong one must not evict good bars."""
 
 
@@ -179,6 +180,6 @@ def _reason(value: bytes | None, error: Exception) -> str:
 
 def _ahead(ts_ms: int, latest: int) -> str:
     return (
-        f"ts {ts_ms} is {(ts_ms - latest + MAX_AHEAD_MS) / 60_000:.1f} minutes "
-        f"ahead of the clock, at most {MAX_AHEAD_MS // 60_000} are allowed"
+        f"ts {ts_ms} is {(ts_ms - latest + MAX_AHEAD_MS) / MINUTE_MS:.1f} minutes "
+        f"ahead of the clock, at most {MAX_AHEAD_MS // MINUTE_MS} are allowed"
     )

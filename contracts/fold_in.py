@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from contracts.affinities import DAY_MS
 from contracts.messages import Floats, Ints
+from contracts.times import DAY_MS
 
 ITEMS_MOST: Final = 5_000
 """The limit of a history."""

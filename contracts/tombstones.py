@@ -5,6 +5,7 @@ from hashlib import blake2b
 from typing import Final
 
 from contracts.messages import user_id_too_long
+from contracts.times import HOUR_MS
 from contracts.topics import INTERACTIONS
 
 LAST_EVENT_BEFORE_HEADER: Final = "last_event_before"
@@ -13,7 +14,7 @@ the record was in transit is kept."""
 ERASED_AT_HEADER: Final = "erased_at"
 """Epoch ms in ASCII: when the user's erasure was requested. A copy of the log preserves it, unlike
 the record's own timestamp."""
-KEPT_MS: Final = INTERACTIONS.retention_h * 3_600_000
+KEPT_MS: Final = INTERACTIONS.retention_h * HOUR_MS
 """How long an erasure is remembered: as long as the topic retains its record."""
 
 NEVER_MS: Final = 0

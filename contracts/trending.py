@@ -7,6 +7,8 @@ Each event of any kind counts 1, in one bucket of each length. A bucket's counts
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, get_args
 
+from contracts.times import DAY_S, HOUR_S
+
 TrendingWindow = Literal["1h", "6h", "24h", "7d"]
 TRENDING_WINDOWS: Final[tuple[TrendingWindow, ...]] = get_args(TrendingWindow)
 
@@ -18,13 +20,11 @@ class Span(NamedTuple):
     bucket_s: int
 
 
-_HOUR_S: Final = 3600
-_DAY_S: Final = 24 * _HOUR_S
 SPANS: Final[Mapping[TrendingWindow, Span]] = {
-    "1h": Span(_HOUR_S, 600),
-    "6h": Span(6 * _HOUR_S, _HOUR_S),
-    "24h": Span(_DAY_S, _HOUR_S),
-    "7d": Span(7 * _DAY_S, _DAY_S),
+    "1h": Span(HOUR_S, 600),
+    "6h": Span(6 * HOUR_S, HOUR_S),
+    "24h": Span(DAY_S, HOUR_S),
+    "7d": Span(7 * DAY_S, DAY_S),
 }
 BUCKETS_S: Final[Mapping[int, int]] = {
     span.bucket_s: span.window_s for span in sorted(SPANS.values())

@@ -9,11 +9,11 @@
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 import faust
 
 from contracts.messages import Rejection
+from contracts.times import DAY_S
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from runtime.topology import Topology
 from stream_processors.app import StreamProcessors
@@ -33,8 +33,6 @@ from stream_processors.store.store import Store
 from stream_processors.transport import BatchSchema, RecordBatch
 from stream_processors.transport.producer import Producer
 from stream_processors.trending.trending import TrendingFold
-
-_DAY_S: Final = 86_400
 
 
 def add_agents(app: StreamProcessors, rules: Mapping[str, Rules]) -> None:
@@ -65,7 +63,7 @@ def rules_of_topics(
             producer,
             partitions=topology.quotes,
             retention_minutes=settings.bars_retention_minutes,
-            expire_s=round(settings.bars_expire_days * _DAY_S),
+            expire_s=round(settings.bars_expire_days * DAY_S),
             close_after_s=settings.bars_close_after_seconds,
             intake=intake,
         )

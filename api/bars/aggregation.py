@@ -18,16 +18,16 @@ from api.bars.answers import Bar, Gap, LegacyBar
 from api.bars.written_out import merge_minutes, serve
 from contracts.bars import BarValue, Minute
 from contracts.messages import Ints
+from contracts.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 Interval = Literal["1m", "5m", "15m", "1h", "1d", "1w"]
 INTERVALS_MS: Final[dict[Interval, int]] = dict(
     zip(
         get_args(Interval),
-        (60_000, 300_000, 900_000, 3_600_000, 86_400_000, 604_800_000),
+        (MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, DAY_MS, 7 * DAY_MS),
         strict=True,
     )
 )
-MINUTE_MS: Final = 60_000
 _MONDAY_MS: Final = 4 * INTERVALS_MS["1d"]
 """The first one after the epoch: weeks count from it, and align with all shorter buckets."""
 

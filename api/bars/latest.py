@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from api.bars.aggregation import (
-    MINUTE_MS,
     MinuteBars,
     Window,
     minute_field,
@@ -23,6 +22,7 @@ from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import NEWEST_FIELD
+from contracts.times import MINUTE_MS
 
 if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
     from api.bars.archive.fallback import ArchivedBars

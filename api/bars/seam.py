@@ -13,13 +13,14 @@ from typing import Final
 
 import msgspec
 
-from api.bars.aggregation import MINUTE_MS, Window
+from api.bars.aggregation import Window
 from api.bars.answers import Gap
 from api.bars.archive.ranges import Range
 from api.bars.minutes import Held
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import FOLDING_FIELD, LINEAGE_FIELD, WHOLE_FIELD
+from contracts.times import MINUTE_MS
 from contracts.topics import QUOTES
 
 _AGAIN_MS: Final = 10_000

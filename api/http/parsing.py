@@ -11,7 +11,7 @@ from api.http.problems import UNKNOWN_INSTRUMENT, Problem
 from api.http.schemas import MAX_CATEGORIES_ASKED
 from contracts.instruments import MAX_SYMBOL, SYMBOL_PATTERN, Category
 from contracts.messages import MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES, user_id_rule_broken
-from contracts.times import MAX_TS_MS
+from contracts.times import DAY_MS, MAX_TS_MS
 
 Resolve = Callable[[str], int | None]
 """Returns the id of the instrument with a symbol, None if there is none."""
@@ -172,4 +172,4 @@ def _rfc3339_ms(text: str) -> int:
     if moment.tzinfo is None:
         raise ValueError(f"{remedy}: its offset from UTC is missing")
     since = moment - _EPOCH
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+    return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000

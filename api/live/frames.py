@@ -8,9 +8,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from api.bars.aggregation import MINUTE_MS, Window, roll_up
+from api.bars.aggregation import Window, roll_up
 from api.bars.answers import Bar
 from contracts.bars import BarValue
+from contracts.times import MINUTE_MS
 
 HEARTBEAT: Final = b":\n\n"
 """A comment, sent when there is nothing else: it keeps proxies from closing the connection."""

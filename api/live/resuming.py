@@ -7,7 +7,8 @@ may have changed since.
 
 from typing import Final, NamedTuple
 
-MINUTE_MS: Final = 60_000
+from contracts.times import MINUTE_MS
+
 OVERLAP_MS: Final = 15_000
 """By how much a bar may be behind the others and still be sent again."""
 MINUTES_MOST: Final = 60

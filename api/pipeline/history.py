@@ -9,6 +9,7 @@ from api.pipeline.answers import Pipeline, PipelineHistory, TopicHistory, TopicS
 from api.pipeline.log_ends import LogEnds
 from api.pipeline.progress import Progress
 from api.redis.following import following
+from contracts.times import MINUTE_MS
 from contracts.topics import STREAMED, dead_letters
 
 SAMPLE_EVERY_S: Final = 10.0
@@ -46,7 +47,7 @@ class History:
 
     def last(self, minutes: int) -> PipelineHistory:
         """Return the samples of the last minutes."""
-        from_ms = self._now_ms() - minutes * 60_000
+        from_ms = self._now_ms() - minutes * MINUTE_MS
         samples = [sample for sample in self._samples if sample.ts_ms >= from_ms]
         return PipelineHistory(
             self._since_ms,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import httpx
 
+from contracts.times import MINUTE_MS
 from infra.compose_check.engine import CheckError
 from infra.compose_check.folding import NAMESPACE
 from infra.compose_check.stack import Stack
@@ -20,7 +21,7 @@ from infra.local.tour import answers
 
 _RECOUNT_S: Final = 600
 _NOT_OUTSIDE: Final = "/metrics"
-_COMPARED_MS: Final = 20 * 60_000
+_COMPARED_MS: Final = 20 * MINUTE_MS
 """Bars of so long before the newest one: well within what Redis retains."""
 
 

@@ -8,11 +8,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
+from contracts.times import HOUR_MS
 from contracts.topics import Topic
 from runtime.kafka.admin import Admin
 from runtime.topology import TopologyError
 
-_MS_PER_H: Final = 3_600_000
 _CALL_S: Final = 15
 _RETENTION: Final = "retention.ms"
 _TOMBSTONES: Final = "delete.retention.ms"
@@ -41,7 +41,7 @@ class Asked:
 
     def config(self, topic: Topic) -> dict[str, str]:
         """Return the broker's settings of a topic."""
-        retention_ms = str(self.retention_of(topic) * _MS_PER_H)
+        retention_ms = str(self.retention_of(topic) * HOUR_MS)
         config = {
             "cleanup.policy": "compact" if topic.is_compacted else "delete",
             _TOMBSTONES if topic.is_compacted else _RETENTION: retention_ms,

@@ -19,6 +19,7 @@ from contracts.changed_bars import encode_changed_bars
 from contracts.keyspace import CLOSED_FIELD, NEWEST_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
 from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes
 from contracts.partitioning import instrument_partitions
+from contracts.times import MINUTE_S
 from contracts.topics import BARS, QUOTES
 from stream_processors import metrics
 from stream_processors.bars.closing import Closing
@@ -33,7 +34,6 @@ from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.producer import Producer
 
-MINUTE_S: Final = 60
 _NO_MINUTE_CLOSED: Final = "-60"
 # Quotes folded between two checks of how much is unwritten: at most as many bars.
 _RECORDS_AT_ONCE: Final = 50_000

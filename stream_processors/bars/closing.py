@@ -11,8 +11,8 @@ revise its bars, so the final bars do not depend on the clock.
 from collections.abc import Callable
 from typing import Final
 
-from contracts.closed_bars import MINUTE_MS
 from contracts.messages import Ints
+from contracts.times import MINUTE_MS
 
 IDLE_AFTER_S: Final = 60
 """By the clock, on top of the allowed lateness: after that the partition counts as idle."""

@@ -1,7 +1,8 @@
 """Encodes closed bars as records of the topic `bars`. Pure."""
 
 from contracts.bars import FIELDS
-from contracts.closed_bars import MINUTE_MS, encode_closed_bars
+from contracts.closed_bars import encode_closed_bars
+from contracts.times import MINUTE_MS
 from stream_processors.bars.table import Due
 from stream_processors.transport.producer import Outgoing
 

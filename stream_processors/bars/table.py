@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from contracts.closed_bars import MINUTE_MS
 from contracts.messages import Ints, QuoteColumns
+from contracts.times import MINUTE_MS
 from stream_processors.bars.fold import BAR, Bars, fold_quotes, merge
 from stream_processors.growable import Growable
 from stream_processors.numbering import NONE, Numbering

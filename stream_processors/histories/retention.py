@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from contracts.affinities import DAY_MS
+from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import INTERACTIONS
 from stream_processors.store.chunks import Group, command

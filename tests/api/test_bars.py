@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from api.bars.aggregation import (
     INTERVALS_MS,
-    MINUTE_MS,
     Interval,
     Minute,
     Window,
@@ -20,10 +19,10 @@ from api.bars.aggregation import (
 )
 from api.bars.answers import LegacyBar
 from contracts.bars import BarValue
+from contracts.times import DAY_MS, MINUTE_MS
 
 MINUTE = 27_151_020 * MINUTE_MS
 """A minute that also starts an hour."""
-DAY_MS = INTERVALS_MS["1d"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 prices = st.floats(0.01, 1e6)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bars.aggregation import MINUTE_MS, Window, fill_previous
+from api.bars.aggregation import Window, fill_previous
 from api.bars.answers import Bar
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, fill_page, parse_token, whole_buckets
 from contracts.messages import MAX_INSTRUMENT_ID
-from contracts.times import MAX_TS_MS
+from contracts.times import MAX_TS_MS, MINUTE_MS
 
 NOW = 100 * MINUTE_MS
 

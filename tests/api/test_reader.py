@@ -8,8 +8,8 @@ from redis import Redis
 from api.models.generations import GenerationReplacedError, NoModelYetError
 from api.recommendations.choosing import Wish
 from api.recommendations.recommending import LISTS_AT_ONCE
-from contracts.affinities import DAY_MS
 from contracts.fold_in import FoldIn
+from contracts.times import DAY_MS
 
 from .conftest import Filled
 from .reading import Reader, run

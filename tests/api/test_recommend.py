@@ -22,7 +22,6 @@ from api.recommendations.choosing import (
 )
 from api.recommendations.lists import GenerationLists
 from api.users.history import history_answer, history_of, latest_items, offset_of
-from contracts.affinities import DAY_MS
 from contracts.fold_in import ITEMS_MOST, FoldIn
 from contracts.generations import (
     Neighbor,
@@ -33,6 +32,7 @@ from contracts.generations import (
     UserList,
 )
 from contracts.keyspace import HistoryEntry
+from contracts.times import DAY_MS
 
 ALL = Wish(100, frozenset(), include_seen=False)
 ALL_ALIKE = FoldIn()

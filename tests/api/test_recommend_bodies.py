@@ -16,7 +16,7 @@ from api.recommendations.bodies import (
     parse_for_items,
     parse_for_users,
 )
-from contracts.affinities import DAY_MS
+from contracts.times import DAY_MS
 
 ONE = {"instrument_id": 4}
 items = st.lists(

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from contracts.times import MINUTE_S
 from contracts.topics import BARS, QUOTES
 from tests.chaos.log import Log, Record
 from tests.chaos.modes import CLOSE_AFTER_S, RETENTION_MINUTES
@@ -10,7 +11,6 @@ from tests.chaos.truth.closed_bars import closed_by, wrong_closed_bars
 
 from .test_truth import log_of, marked, quote, records_of
 
-MINUTE_S = 60
 CLOSES = quote((MINUTE_S + CLOSE_AFTER_S) * 1000, 9, 0)
 """It closes the first minute."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.keyspace import Keyspace
+from contracts.times import MINUTE_MS
 from contracts.topics import INTERACTIONS, QUOTES
 from runtime.topology import Topology
 from tests.chaos.log import Log, Mark, Record
@@ -16,7 +17,6 @@ from tests.chaos.truth.expected import Expected, expected_values
 from tests.chaos.truth.histories import Users
 from tests.chaos.truth.messages import Marked, expected_dead_letters
 
-MINUTE_MS = 60_000
 DECAY_STARTS_MS = 1_577_836_800_000
 HALF_LIFE_MS = int(HALF_LIFE_DAYS * 86_400_000)
 LATER_MS = 2**53

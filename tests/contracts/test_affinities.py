@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.affinities import (
-    DAY_MS,
     DECAY_STARTS_MS,
     EVENT_WEIGHTS,
     affinity_of,
@@ -19,7 +18,7 @@ from contracts.affinities import (
     weighted,
 )
 from contracts.messages import EVENT_TYPES
-from contracts.times import MAX_TS_MS
+from contracts.times import DAY_MS, MAX_TS_MS
 
 IN_2030_MS = 1_893_456_000_000
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.archive import BARS_TABLE, PLACE
-from contracts.closed_bars import MINUTE_MS, ClosedBar, decode_closed_bars, encode_closed_bars
-from contracts.times import MAX_TS_MS
+from contracts.closed_bars import ClosedBar, decode_closed_bars, encode_closed_bars
+from contracts.times import MAX_TS_MS, MINUTE_MS
 
 prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)
 sums = st.floats(0, allow_nan=False, allow_infinity=False)

@@ -22,6 +22,7 @@ from contracts.archive import (
 )
 from contracts.feedback import decode_feedback
 from contracts.messages import Interaction, Quote, encode
+from contracts.times import DAY_MS
 from producers.archive import Name, archived
 from producers.batch import Record
 from producers.files import FileError
@@ -36,7 +37,6 @@ from runtime.kafka.config import plain
 from .conftest import ReadAll, Start
 
 T0_MS = 1_629_000_000_000
-DAY_MS = 86_400_000
 REQUEST_ID = "default.20210815T211000Z-7.history.Jq3xT0mBzv9cWd2LrK5uYAbRqW9nT2xYc0LmVd8sKfPA"
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.messages import Interaction
+from contracts.times import DAY_MS
 from stream_processors.settings import Settings
 
 EVENT_WEIGHTS: Final = {"view": 1, "click": 2, "watch": 3, "trade": 5}
 DECAY_STARTS_MS: Final = 1_577_836_800_000
 """2020-01-01, UTC."""
-DAY_MS: Final = 86_400_000
 FURTHEST_VALUE: Final = 1_000
 
 

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 from contracts.keyspace import CLOSED_FIELD
 from contracts.messages import Interaction, Quote, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER, instrument_partition, user_partition
+from contracts.times import DAY_S
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from runtime.kafka import broker as brokers
 from tests.integration.conftest import eventually, kill
@@ -20,7 +21,6 @@ from tests.settings.seen_running import metrics_port
 from tests.settings.stack import PARTITIONS, Stack
 from tests.settings.world import DAY_MS, INSTRUMENTS, long_ago
 
-DAY_S: Final = 86_400
 LOOKED_EVERY_S: Final = 60
 """How often the workers look for users who have been away."""
 BAD_RECORDS: Final = 3_000

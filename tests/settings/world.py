@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from contracts.messages import EVENT_TYPES, Interaction, Quote
+from contracts.times import DAY_MS, MINUTE_MS
 
 SEED: Final = 20261126
-MINUTE_MS: Final = 60_000
-DAY_MS: Final = 86_400_000
 
 INSTRUMENTS: Final = (1, 2, 3, 4, 5)
 QUOTED_MINUTES: Final = 70

@@ -11,13 +11,13 @@ import redis
 
 from contracts.instruments import Instrument, encode_instrument, instrument_key
 from contracts.messages import Interaction, Quote
+from contracts.times import MINUTE_MS
 from contracts.topics import INSTRUMENTS
 from infra.local.process import Server, free_port, running
 from tests.api.conftest import Filled
 from tests.integration.conftest import Pipeline, eventually
 from tests.patience import PATIENCE_S
 
-MINUTE_MS: Final = 60_000
 LAST: Final = 10
 """So many in a row are in all partitions."""
 

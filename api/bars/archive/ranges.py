@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from api.bars.aggregation import MINUTE_MS, MinuteBars
+from api.bars.aggregation import MinuteBars
 from api.bars.answers import Gap
 from contracts.bars import Minute
+from contracts.times import MINUTE_MS
 
 MOST_DAYS: Final = 62
 """That one answer may read, not counting days without files: some 25 ms each in a large archive."""

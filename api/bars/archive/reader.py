@@ -1,16 +1,14 @@
 """Reads bars of one instrument from the archive; it blocks, so it runs in a `reader_thread`."""
 
 from collections.abc import Iterator
-from typing import Final
 
-from api.bars.aggregation import INTERVALS_MS, bucket_start, first_bucket
+from api.bars.aggregation import bucket_start, first_bucket
 from api.bars.archive.columns import MinuteColumns, joined, newest_revisions, partial_bars
 from api.bars.archive.files import Files, Listing
 from api.bars.archive.ranges import MOST_DAYS, Archived, Range
 from api.bars.archive.rows import Rows
 from contracts.bars import Minute
-
-_DAY_MS: Final = INTERVALS_MS["1d"]
+from contracts.times import DAY_MS
 
 
 class ArchiveReader:
@@ -60,8 +58,8 @@ class ArchiveReader:
         days = _days(asked, listing)
         first_ms = asked.first_ms
         if len(days) > MOST_DAYS:
-            first_ms = first_bucket(days[-MOST_DAYS] * _DAY_MS, asked.interval_ms)
-        bars = list(self._bars(asked, listing, [d for d in days if (d + 1) * _DAY_MS > first_ms]))
+            first_ms = first_bucket(days[-MOST_DAYS] * DAY_MS, asked.interval_ms)
+        bars = list(self._bars(asked, listing, [d for d in days if (d + 1) * DAY_MS > first_ms]))
         return Archived(
             [bar for bar in bars if bar[0] >= first_ms], first_ms, None, listing.newest_ms
         )
@@ -71,7 +69,7 @@ class ArchiveReader:
         bars: list[tuple[int, Minute]] = []
         rest_ms: int | None = None
         if len(days) > most:
-            rest_ms = bucket_start(days[most] * _DAY_MS, asked.interval_ms)
+            rest_ms = bucket_start(days[most] * DAY_MS, asked.interval_ms)
         for bar in self._bars(asked, listing, days[:most]):
             if rest_ms is not None and bar[0] >= rest_ms:
                 break
@@ -91,8 +89,8 @@ class ArchiveReader:
             yield from partial_bars(self._minutes(asked, listing, day), asked.interval_ms)
 
     def _minutes(self, asked: Range, listing: Listing, day: int) -> MinuteColumns:
-        first_ms = max(asked.first_ms, day * _DAY_MS)
-        end_ms = min(asked.end_ms, (day + 1) * _DAY_MS)
+        first_ms = max(asked.first_ms, day * DAY_MS)
+        end_ms = min(asked.end_ms, (day + 1) * DAY_MS)
         found = [
             self._rows.of(listing.io, one.path, asked.instrument_id)
             for one in listing.of(asked.instrument_id, day, first_ms, end_ms)
@@ -102,5 +100,5 @@ class ArchiveReader:
 
 def _days(asked: Range, listing: Listing) -> list[int]:
     """Return the days of a range that have files, in order."""
-    first, end = asked.first_ms // _DAY_MS, -(-asked.end_ms // _DAY_MS)
+    first, end = asked.first_ms // DAY_MS, -(-asked.end_ms // DAY_MS)
     return listing.days(asked.instrument_id, first, end)

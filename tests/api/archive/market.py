@@ -16,15 +16,14 @@ from contracts.archive import BARS_TABLE
 from contracts.bars import BarValue
 from contracts.keyspace import FOLDING_FIELD
 from contracts.partitioning import instrument_partition
+from contracts.times import DAY_MS, MINUTE_MS
 from contracts.topics import QUOTES
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import arrow_schema_of, open_table
 from tests.api.conftest import NOW_MS, TOPOLOGY, Filled
 
-MINUTE_MS: Final = 60_000
 RUNNING_MS: Final = NOW_MS // MINUTE_MS * MINUTE_MS
-DAY_MS: Final = 86_400_000
 RETAINED: Final = 60
 """minutes in Redis"""
 INSTRUMENT: Final = 4

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bars.aggregation import INTERVALS_MS, MINUTE_MS, Window, roll_up
+from api.bars.aggregation import INTERVALS_MS, Window, roll_up
 from api.bars.archive.columns import (
     COLUMNS,
     MinuteColumns,
@@ -13,6 +13,7 @@ from api.bars.archive.columns import (
     partial_bars,
 )
 from contracts.bars import BarValue
+from contracts.times import MINUTE_MS
 
 FIRST_MS = 1_629_000_000_000
 

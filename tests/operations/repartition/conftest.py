@@ -18,6 +18,7 @@ from contracts.partitioning import (
     instrument_partition,
     user_partition,
 )
+from contracts.times import DAY_MS, MINUTE_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES, STREAMED
 from infra.local.process import start
@@ -32,8 +33,6 @@ from tests.conftest import TopicsFactory
 from tests.integration.conftest import Pipeline, eventually
 from tests.patience import PATIENCE_S
 
-MINUTE_MS: Final = 60_000
-DAY_MS: Final = 86_400_000
 EVENT_MS: Final = 1_629_061_628_123
 INSTRUMENT_IDS: Final = range(40)
 USERS: Final = [f"user {n}" for n in range(150)]

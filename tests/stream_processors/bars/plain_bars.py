@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
-from contracts.closed_bars import MINUTE_MS
 from contracts.messages import Ints, QuoteColumns
+from contracts.times import MINUTE_MS
 
 
 class Quote(NamedTuple):

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.closed_bars import MINUTE_MS
+from contracts.times import MINUTE_MS
 from stream_processors.bars.closing import IDLE_AFTER_S, Closing
 from stream_processors.bars.table import NO_MINUTE
 

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
-from contracts.closed_bars import MINUTE_MS, ClosedBar
+from contracts.closed_bars import ClosedBar
 from contracts.keyspace import CLOSED_FIELD
+from contracts.times import MINUTE_MS
 from contracts.topics import BARS, QUOTES
 from stream_processors.bars import bars as bars_module
 from stream_processors.bars import table as tables

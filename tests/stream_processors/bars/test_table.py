@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
-from contracts.closed_bars import MINUTE_MS
-from contracts.times import MAX_TS_MS
+from contracts.times import MAX_TS_MS, MINUTE_MS
 from stream_processors.bars import table as tables
 from stream_processors.bars.bars import _from_values, _to_values
 from stream_processors.bars.fold import BAR

@@ -16,6 +16,7 @@ from contracts.affinities import Affinity, binary, greatest, weighted
 from contracts.keyspace import HOLDERS_FIELD, NOT_ITEMS, HistoryEntry
 from contracts.messages import EVENT_TYPES, Interaction, encode
 from contracts.partitioning import instrument_partition, user_partition
+from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
@@ -38,7 +39,6 @@ USERS = ["A", "B", "C", "D"]
 N_ITEMS = 6
 HALF_LIFE_DAYS = 14.0
 START_MS = 1_600_000_000_000
-DAY_MS = 86_400_000
 
 times = st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS)
 events = st.builds(

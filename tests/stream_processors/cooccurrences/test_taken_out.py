@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from contracts.affinities import DAY_MS, binary
+from contracts.affinities import binary
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
+from contracts.times import DAY_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from runtime.redis.stores import connect_async
 from runtime.topology import Topology

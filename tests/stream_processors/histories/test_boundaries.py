@@ -12,6 +12,7 @@ from contracts.affinities import binary, greatest, weighted
 from contracts.changes import Changes, decode_changes
 from contracts.messages import EVENT_TYPES, Interaction, Rejection, encode
 from contracts.partitioning import user_partition
+from contracts.times import DAY_MS
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from runtime.topology import Topology
@@ -31,7 +32,6 @@ from tests.stream_processors.spread import spread
 
 TOPOLOGY = Topology(quotes=1, interactions=1, cooccurrences=2)
 START_MS = 1_600_000_000_000
-DAY_MS = 86_400_000
 
 users = st.sampled_from("ABC")
 times = st.integers(0, 40).map(lambda day: START_MS + day * DAY_MS)

@@ -12,13 +12,13 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from contracts.affinities import Affinity, binary, greatest, weighted
 from contracts.messages import EVENT_TYPES
+from contracts.times import DAY_MS
 from stream_processors.histories.fold import Change, Leaving, fold_event, fold_leaving
 from stream_processors.histories.history import History
 
 N_ITEMS = 6
 NO_CAP = 500
 START_MS = 1_600_000_000_000
-DAY_MS = 86_400_000
 
 
 class Event(NamedTuple):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from contracts.affinities import AffinityName, decayed, greatest, weighted
 from contracts.messages import EVENT_TYPES, Interaction
+from contracts.times import DAY_MS
 from stream_processors.histories.fold import Change
 from stream_processors.histories.history import History
 from stream_processors.histories.rules import HistoryRules, rules_of
@@ -26,7 +27,6 @@ from tests.settings import plain_histories
 N_ITEMS = 6
 NO_CAP = 500
 START_MS = 1_750_000_000_000
-DAY_MS = 86_400_000
 VIEW, TRADE = EVENT_TYPES.index("view"), EVENT_TYPES.index("trade")
 USER_WEIGHTS = ("none", "inverse-degree", "value")
 MODES = [*product(get_args(AffinityName), USER_WEIGHTS)]

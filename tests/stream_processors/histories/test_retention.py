@@ -4,6 +4,7 @@ import pytest
 
 from contracts.affinities import binary
 from contracts.messages import Interaction, encode
+from contracts.times import DAY_MS
 from contracts.tombstones import decode_tombstone
 from contracts.topics import INTERACTIONS
 from runtime.topology import Topology
@@ -14,7 +15,6 @@ from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim, InMemoryP
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
 
-DAY_MS = 86_400_000
 RETENTION_DAYS = 10
 RULES = HistoryRules(binary, 500, retention_days=RETENTION_DAYS)
 

@@ -13,6 +13,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from contracts.affinities import Affinity, binary, greatest, weighted
 from contracts.messages import EVENT_TYPES
+from contracts.times import DAY_MS
 from stream_processors.histories.fold import Change
 from stream_processors.histories.history import SCALED_ENTRY, History
 from stream_processors.histories.rules import rules_of
@@ -23,7 +24,6 @@ from stream_processors.settings import Settings
 N_ITEMS = 6
 NO_CAP = 500
 START_MS = 1_600_000_000_000
-DAY_MS = 86_400_000
 NO_VALUE = math.nan
 UNWEIGHTED = InverseDegree(0.0)
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.keyspace import OFFSET_FIELD
+from contracts.times import DAY_S
 from contracts.topics import INTERACTIONS
 from contracts.trending import BUCKETS_S, PAGES, Bucket
 from stream_processors.store.marks import mark
@@ -18,7 +19,6 @@ from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
 from tests.stream_processors.simulated_store import Hashes
 
 NOW_S = 1_700_000_000
-DAY_S = 86_400
 LONG_GONE_S = 12 * DAY_S
 
 Event = tuple[int, int]
