@@ -34,10 +34,10 @@ from benchmarks.harness.stage import WORKER, Progress, Stage, python
 from benchmarks.peers.engines import Engine, program
 from contracts.keyspace import NEWEST_FIELD
 from contracts.messages import Quote
+from contracts.times import MINUTE_S
 from contracts.topics import INTERACTIONS, QUOTES
 
 TICKREC: Final = "tickrec"
-_MINUTE_S: Final = 60
 _SEED: Final = 1
 
 
@@ -102,13 +102,13 @@ def make_quotes(n: int, instruments: int, start_ms: int | None = None) -> Iterat
 
     All are of one minute: the last full one but one, if no other is given.
     """
-    start_ms = start_ms or (int(time.time()) // _MINUTE_S - 2) * _MINUTE_S * 1000
+    start_ms = start_ms or (int(time.time()) // MINUTE_S - 2) * MINUTE_S * 1000
     rng = np.random.default_rng(_SEED)
     price = rng.uniform(5, 500, instruments)
     for second in range(-(-n // instruments)):
         price *= np.exp(1e-4 * rng.standard_normal(instruments))
         order = rng.permutation(instruments)[: n - second * instruments]
-        ms = second % _MINUTE_S * 1000 + np.sort(rng.integers(0, 1000, len(order)))
+        ms = second % MINUTE_S * 1000 + np.sort(rng.integers(0, 1000, len(order)))
         size = rng.integers(1, 1000, len(order))
         columns = (order, np.round(price[order], 2), size, start_ms + ms)
         for item, its_price, its_size, ts in zip(*(c.tolist() for c in columns), strict=True):

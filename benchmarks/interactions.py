@@ -32,6 +32,7 @@ from benchmarks.harness.stage import WORKER, Progress, Stage, python
 from benchmarks.harness.zipf import draw
 from contracts.keyspace import NOT_ITEMS
 from contracts.messages import Interaction
+from contracts.times import DAY_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
@@ -41,7 +42,6 @@ _SETTINGS: Final = {"COUNTS_FLUSH_INTERVAL_S": "1"}
 """Ten times as often as by default, or a run would mostly wait for its last write."""
 _ACTIVITY: Final = 0.4
 _POPULARITY: Final = 0.8
-_DAY_MS: Final = 86_400_000
 _SEED: Final = 1
 
 
@@ -116,7 +116,7 @@ def make_events(n: int, users: int, instruments: int) -> Iterator[Interaction]:
     rng = np.random.default_rng(_SEED)
     user = draw(n, users, rng, _ACTIVITY).tolist()
     instrument = draw(n, instruments, rng, _POPULARITY).tolist()
-    since_ms = time.time_ns() // 1_000_000 - _DAY_MS
+    since_ms = time.time_ns() // 1_000_000 - DAY_MS
     for ts, one, its in zip(range(since_ms, since_ms + n), user, instrument, strict=True):
         yield Interaction(user_id=f"user-{one}", instrument_id=its, ts=ts)
 

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.capacity.costs import Costs, Request
+from contracts.times import DAY_S
 from contracts.topics import QUOTES
 
 READS: Final = ("bars", "similar", "recommendations")
@@ -13,7 +14,6 @@ POINTED: Final = ("similar", "recommendations")
 """Read `model:current`, too, which is cached for some milliseconds and in one shard."""
 PUBLISH: Final = "publish"
 """A trade that a user publishes over HTTP: a quote and an event."""
-_DAY_S: Final = 86_400
 _POPULARITY: Final = 0.8
 """exponent of Zipf's law, as in `benchmarks.interactions`"""
 _RANKS: Final = 400
@@ -42,7 +42,7 @@ class Demand:
         >>> round(Demand(0, 1, users=100e6, calls=10, peak=3, items=50).calls_per_s)
         46296
         """
-        return self.users * self.calls * len((*READS, PUBLISH)) / _DAY_S
+        return self.users * self.calls * len((*READS, PUBLISH)) / DAY_S
 
     @property
     def peak_calls_per_s(self) -> float:
@@ -62,7 +62,7 @@ class Demand:
     @property
     def quotes_a_day(self) -> float:
         """Quotes of the feed, which never rests, and of trades."""
-        return self.quotes_per_s * _DAY_S + self.users * self.calls
+        return self.quotes_per_s * DAY_S + self.users * self.calls
 
     @property
     def events_a_day(self) -> float:

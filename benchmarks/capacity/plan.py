@@ -30,7 +30,6 @@ _FETCHES_A_SECOND: Final = 20
 _PACKED_ENTRIES: Final = 512
 """of a hash, up to which Redis packs it"""
 _GB: Final = 1e9
-_DAY_S: Final = 86_400
 _DAY_H: Final = 24
 SHARD_GB: Final = 16.0
 """of data in a shard: a replica is made of it in a minute or two at 1 Gbit/s"""

@@ -23,11 +23,11 @@ from benchmarks.naive.answers import (
     StoredList,
     StoredSimilar,
 )
-from contracts.affinities import DAY_MS
 from contracts.fold_in import SCORE_DECIMALS
 from contracts.generations import DEFAULT_VARIANT
 from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, Keyspace
 from contracts.partitioning import instrument_partition, user_partition
+from contracts.times import DAY_MS
 from runtime.topology import Topology
 
 _MINUTES: Final = 5

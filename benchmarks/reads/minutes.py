@@ -13,11 +13,11 @@ from benchmarks.harness.bulk import write
 from contracts.bars import BarValue
 from contracts.keyspace import NEWEST_FIELD, Keyspace
 from contracts.partitioning import instrument_partitions
+from contracts.times import MINUTE_S
 from runtime.topology import Topology
 
 KEPT: Final = 6
 """minutes before the first run: one more than an answer has"""
-_MINUTE_S: Final = 60
 _QUOTES: Final = 60
 
 _encode = msgspec.json.Encoder().encode
@@ -35,13 +35,13 @@ class Minutes:
         self._address = address
         self._rng = np.random.default_rng(seed)
         self._price = self._rng.uniform(5, 500, instruments)
-        self._next_s = (int(time.time()) // _MINUTE_S - KEPT + 1) * _MINUTE_S
+        self._next_s = (int(time.time()) // MINUTE_S - KEPT + 1) * MINUTE_S
 
     def cover(self, seconds: float) -> None:
         """Write what is missing of the minutes up to that in which so many seconds are over."""
         while self._next_s <= time.time() + seconds:
             self._write(self._next_s)
-            self._next_s += _MINUTE_S
+            self._next_s += MINUTE_S
 
     def _write(self, minute_s: int) -> None:
         bars = zip(self._keys, self._bars(minute_s), strict=True)

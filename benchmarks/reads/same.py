@@ -10,10 +10,10 @@ import tenacity
 
 from benchmarks.harness.contender import ContenderError
 from benchmarks.reads.scene import Asked
+from contracts.times import MINUTE_S
 from infra.local.process import LOOPBACK
 
 SAMPLED: Final = 20
-_MINUTE_S: Final = 60
 _TRY_FOR_S: Final = 10
 _TRY_EVERY_S: Final = 0.1
 _RELATIVE: Final = 1e-9
@@ -64,9 +64,9 @@ def covers(said: Any, expected: Any) -> bool:
 def _answers(client: httpx.Client, path: str, *servers: Asked) -> list[Any]:
     """Return what each server says within the same minute: bars are those of the last five."""
     while True:
-        minute = time.time() // _MINUTE_S
+        minute = time.time() // MINUTE_S
         said = [_answer(client, path, server) for server in servers]
-        if time.time() // _MINUTE_S == minute:
+        if time.time() // MINUTE_S == minute:
             return said
 
 

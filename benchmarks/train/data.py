@@ -24,6 +24,7 @@ from contracts.keyspace import (
 )
 from contracts.messages import Ints
 from contracts.partitioning import instrument_partitions, user_partition
+from contracts.times import DAY_MS
 from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from trainer.counts.blocks import blocks
 from trainer.counts.matrices import Matrix
@@ -48,7 +49,6 @@ _ASTRAY: Final = 0.5
 """Same for a guess: one farther off than this, and than the one before, leads nowhere."""
 _OFFSET: Final = 9
 _BEGUN_MS: Final = 1_600_000_000_000
-_DAY_MS: Final = 86_400_000
 _FIELDS_AT_A_TIME: Final = 500_000
 
 
@@ -139,7 +139,7 @@ def _commands(keyspace: Keyspace, gram: Matrix) -> Iterator[Command]:
 
 def _histories(keyspace: Keyspace, user_items: Matrix) -> Iterator[Command]:
     """Return what writes each user's history; items came one a day, in random order."""
-    entries = [f'{{"r":1,"t":{_BEGUN_MS + day * _DAY_MS}}}' for day in range(_MOST_ITEMS)]
+    entries = [f'{{"r":1,"t":{_BEGUN_MS + day * DAY_MS}}}' for day in range(_MOST_ITEMS)]
     rng = np.random.default_rng(0)
     for user in range(user_items.shape[0]):
         items = user_items.indices[user_items.indptr[user] : user_items.indptr[user + 1]]
@@ -152,7 +152,7 @@ def _histories(keyspace: Keyspace, user_items: Matrix) -> Iterator[Command]:
         ]
         key = keyspace.history(partition, f"u{user}")
         yield "HSET", key, *fields, OFFSET_FIELD, f"[0,{_OFFSET}]"
-        last_ms = _BEGUN_MS + int(days.max(initial=0)) * _DAY_MS
+        last_ms = _BEGUN_MS + int(days.max(initial=0)) * DAY_MS
         yield "ZADD", keyspace.active(partition), last_ms, f"u{user}"
 
 

@@ -15,13 +15,11 @@ from benchmarks.peers.plain_interactions import Counts
 from benchmarks.peers.progress import progress_key, report
 from contracts.keyspace import Keyspace
 from contracts.messages import Interaction, encode
+from contracts.times import MINUTE_MS
 from runtime.redis.stores import connect
 from runtime.topology import Topology
 
 START_MS = 1_700_000_040_000
-
-
-MINUTE_MS = 60_000
 
 
 @pytest.fixture

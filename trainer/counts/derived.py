@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_array, diags_array
 
-from contracts.affinities import DAY_MS
 from contracts.messages import Floats, Ints
+from contracts.times import DAY_MS
 from trainer.counts.cells import cells_of, places_in
 from trainer.counts.matrices import Matrix, UserItems, entries_where, entry_rows
 

@@ -12,6 +12,7 @@ from contracts.decisions import BY_RULES, Decision, Standing, What
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT, Canary, Current
 from contracts.keyspace import Keyspace
 from contracts.pointer import promoted, withdrawn
+from contracts.times import MINUTE_MS
 from runtime.kafka.config import KafkaConfig
 from runtime.redis.stores import Store
 from runtime.topology import Topology
@@ -32,7 +33,6 @@ from trainer.generations.publication import (
 )
 from trainer.stages import Stages
 
-MINUTE_MS: Final = 60_000
 NOTES_BEFORE_DUE: Final = 10
 """How often interim results are noted before a canary is judged: measuring takes a while."""
 

@@ -16,8 +16,8 @@ from typing import Final
 
 import numpy as np
 
-from contracts.affinities import DAY_MS
 from contracts.messages import Floats
+from contracts.times import DAY_MS
 from trainer.counts.derived import Histories
 from trainer.counts.matrices import Matrix
 from trainer.judging.found import Found, Tried

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from contracts.affinities import DAY_MS
+from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import (
     CountsConfig,

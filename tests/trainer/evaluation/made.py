@@ -7,8 +7,9 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from contracts.affinities import DAY_MS, DECAY_STARTS_MS
+from contracts.affinities import DECAY_STARTS_MS
 from contracts.messages import EVENT_TYPES
+from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import Histories
 from trainer.evaluation.interactions import Interactions

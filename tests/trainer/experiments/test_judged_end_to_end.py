@@ -14,6 +14,7 @@ from contracts.feedback import Feedback, FeedbackType, encode_feedback, feedback
 from contracts.generations import DEFAULT_VARIANT, Canary, Current, Neighbor, Served, SimilarList
 from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
+from contracts.times import MINUTE_MS
 from contracts.topics import FEEDBACK
 from contracts.variants import in_canary
 from runtime.kafka.config import plain
@@ -36,7 +37,6 @@ HOLDOUT_USERS = 400
 SHARE = 0.5
 ITEMS = 40
 SHOWN_AT_ONCE = 10
-MINUTE_MS = 60_000
 
 
 class Happened(NamedTuple):

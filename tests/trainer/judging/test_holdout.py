@@ -6,9 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from contracts.affinities import DAY_MS
 from contracts.fold_in import FoldIn
 from contracts.messages import Floats
+from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import CountsConfig, Histories
 from trainer.judging.holdout import COMING_BACK, HELD_OUT, LEAST_ITEMS, folded, hold_out

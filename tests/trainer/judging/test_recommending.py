@@ -9,11 +9,11 @@ from scipy.sparse import csr_array
 
 from api.recommendations.choosing import Wish, folded_items, from_history
 from api.recommendations.lists import GenerationLists
-from contracts.affinities import DAY_MS
 from contracts.fold_in import FoldIn
 from contracts.generations import Neighbor, SimilarList
 from contracts.keyspace import HistoryEntry
 from contracts.messages import EVENT_TYPES
+from contracts.times import DAY_MS
 from tests.trainer.evaluation.made import holdout_of
 from trainer.evaluation.interactions import Interactions, Split
 from trainer.evaluation.preparing import prepare

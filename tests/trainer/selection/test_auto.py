@@ -12,7 +12,7 @@ import pytest
 from rich.progress import Progress
 from scipy.sparse import csr_array
 
-from contracts.affinities import DAY_MS
+from contracts.times import DAY_MS
 from tests.oracles.gram import gram_matrix
 from trainer.counts.derived import Histories
 from trainer.judging.found import Found, Tried

@@ -16,6 +16,7 @@ from contracts.generations import DEFAULT_VARIANT, PopularList, SimilarList, Use
 from contracts.keyspace import Keyspace
 from contracts.messages import EVENT_TYPES
 from contracts.partitioning import user_partition
+from contracts.times import DAY_MS
 from runtime.archive.config import ArchiveConfig
 from runtime.redis.stores import Store
 from runtime.settings import FoldingSettings
@@ -35,7 +36,6 @@ CAP = 12
 EVENTS = 3_000
 USERS = 60
 START_MS = 1_600_000_000_000
-DAY_MS = 86_400_000
 Lists = dict[str, Any]
 
 

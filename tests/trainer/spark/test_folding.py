@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.affinities import DAY_MS, DECAY_STARTS_MS, AffinityName, affinity_of
+from contracts.affinities import DECAY_STARTS_MS, AffinityName, affinity_of
 from contracts.messages import EVENT_TYPES
+from contracts.times import DAY_MS
 from contracts.tombstones import NEVER_MS, Tombstone
 from runtime.settings import FoldingSettings
 from stream_processors.histories.fold import fold_leaving

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from contracts.archive import INTERACTIONS_TABLE
+from contracts.times import DAY_MS
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import open_table
@@ -13,8 +14,6 @@ from tests.trainer.spark.logs import Record, archive, rows
 from trainer.source import SourceError
 from trainer.spark.events import before, read_events
 from trainer.spark.snapshot import read_snapshot
-
-DAY_MS = 86_400_000
 
 
 def test_a_snapshot_has_its_own_files_rows_and_positions(config: ArchiveConfig) -> None:
