@@ -1,4 +1,9 @@
-"""Event times: epoch milliseconds, UTC."""
+"""Times: epoch milliseconds, UTC; and the minutes of bars.
+
+A minute is its start in epoch ms. Redis and the messages of changed bars name it in epoch s:
+`minute_field` and `minute_of` convert. A worker counts minutes since the epoch, as it packs them
+into a bar's key with the instrument.
+"""
 
 from typing import Final
 
@@ -10,3 +15,30 @@ HOUR_S: Final = HOUR_MS // 1000
 DAY_S: Final = DAY_MS // 1000
 MAX_TS_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, as far as dates in text go."""
+
+
+def minute_start(ts_ms: int) -> int:
+    """Return the minute that contains a time, epoch ms.
+
+    >>> minute_start(1629061628123)
+    1629061620000
+    """
+    return ts_ms // MINUTE_MS * MINUTE_MS
+
+
+def minute_field(minute_ms: int) -> str:
+    """Return the field of a `bars` hash that holds a minute.
+
+    >>> minute_field(1629061620000)
+    '1629061620'
+    """
+    return str(minute_ms // 1000)
+
+
+def minute_of(epoch_s: int | str | bytes) -> int:
+    """Return the minute that a field or a message names.
+
+    >>> minute_of(b"1629061620")
+    1629061620000
+    """
+    return 1000 * int(epoch_s)

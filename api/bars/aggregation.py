@@ -96,11 +96,6 @@ def first_bucket(start_ms: int, interval_ms: int) -> int:
     return start_ms + (_MONDAY_MS - start_ms) % interval_ms
 
 
-def minute_field(minute_ms: int) -> str:
-    """Return the field of a `bars` hash that holds a minute."""
-    return str(minute_ms // 1000)
-
-
 def minute_bars(minutes: Iterable[int], values: Iterable[bytes | None]) -> list[tuple[int, Minute]]:
     """Return the bars that exist, given the fields of some minutes of a `bars` hash."""
     decode = _minute.decode

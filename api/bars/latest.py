@@ -8,7 +8,6 @@ import msgspec
 from api.bars.aggregation import (
     MinuteBars,
     Window,
-    minute_field,
     roll_up,
     with_partial,
 )
@@ -22,7 +21,7 @@ from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.keyspace import NEWEST_FIELD
-from contracts.times import MINUTE_MS
+from contracts.times import MINUTE_MS, minute_field, minute_start
 
 if TYPE_CHECKING:  # it imports pyarrow and pyiceberg
     from api.bars.archive.fallback import ArchivedBars
@@ -164,7 +163,7 @@ def _days(minutes: MinuteBars, days: Window, now_ms: int, missing: Gap | None) -
 
 
 def _snapshot(of: _Of, by_day: Mapping[int, Bar], days: Window, now_ms: int) -> Snapshot:
-    running_ms = now_ms // MINUTE_MS * MINUTE_MS
+    running_ms = minute_start(now_ms)
     last = Window(running_ms - MINUTE_MS, running_ms, MINUTE_MS)
     newest = [m for m in of.held.minutes[-2:] if m[0] >= last.first_ms]
     bars = with_partial(roll_up(newest, last, now_ms), MINUTE_MS, of.missing)

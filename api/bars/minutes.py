@@ -10,7 +10,6 @@ from api.bars.aggregation import (
     Window,
     bucket_start,
     minute_bars,
-    minute_field,
 )
 from api.bars.pages import Position, whole_buckets
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
@@ -19,6 +18,7 @@ from api.redis.store import Store
 from contracts.bars import Minute
 from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition
+from contracts.times import minute_field, minute_of
 
 NARROW_MINUTES: Final = 1000
 """Up to this width, a window is read by minute. In a wider one, few minutes may exist."""
@@ -85,7 +85,7 @@ class MinuteReader:
             ((newest, *values),) = yield [("HMGET", key, NEWEST_FIELD, *fields)]
             if newest is None:
                 return Held(is_known=False, minutes=(), newest_ms=None, partition=partition)
-            newest_ms = 1000 * int(newest)
+            newest_ms = minute_of(newest)
             return Held(True, minute_bars(minutes, values), newest_ms, partition)  # noqa: FBT003
         (names,) = yield [("HKEYS", key)]
         found = yield from self._held({instrument_id: _Named.of(names, minutes)})
@@ -159,7 +159,7 @@ class MinuteReader:
             for (i, _, starts), (newest, *values) in zip(some, answers, strict=True):
                 # A minute that is gone is no longer retained, as the newest minute now shows.
                 found.setdefault(i, []).extend(minute_bars(starts, values))
-                newest_ms[i] = None if newest is None else 1000 * int(newest)
+                newest_ms[i] = None if newest is None else minute_of(newest)
         return {
             i: Held(named.newest_ms is not None, found.get(i, ()), newest_ms[i], partitions[i])
             for i, named in wanted.items()

@@ -16,6 +16,7 @@ from api.live.frames import bar_frame, live_frame
 from api.live.listener import MINUTES_HELD, Frame, Listener
 from contracts.bars import BarValue
 from contracts.changed_bars import ChangedBar
+from contracts.times import minute_of
 
 _decode: Final = msgspec.json.Decoder(BarValue).decode
 
@@ -117,4 +118,4 @@ class Board:
         now_ms = self._now_ms()
         # A quote in the future says nothing about the progress of the others.
         self._reached_ms = max(self._reached_ms, min(value.ct, now_ms))
-        return bar_frame(instrument_id, minute_s * 1000, value, now_ms, self._reached_ms)
+        return bar_frame(instrument_id, minute_of(minute_s), value, now_ms, self._reached_ms)
