@@ -47,8 +47,10 @@ def test_archived_minutes_come_to_what_minutes_of_redis_do(
 ) -> None:
     price, volume, notional = (np.array(column) for column in zip(*rows, strict=True))
     at = np.arange(len(rows))
-    columns = (60_000 * at, price, price, price, price, volume, np.ones_like(at), notional, at)
-    minutes = dict(zip(COLUMNS, columns, strict=True))
+    prices = dict.fromkeys(("open", "high", "low", "close"), price)
+    sums = {"volume": volume, "count": np.ones_like(at), "notional": notional}
+    unset = dict.fromkeys(COLUMNS, np.full(len(at), np.nan))
+    minutes = {**unset, "minute": 60_000 * at, **prices, **sums}
     ((_, bar),) = partial_bars(minutes, INTERVALS_MS["1d"])
     assert bar.v == pytest.approx(min(sum(volume.tolist()), GREATEST))
     assert bar.pv == pytest.approx(min(sum(notional.tolist()), GREATEST))

@@ -26,9 +26,18 @@ def minutes_of(chosen: list[tuple[int, int]]) -> MinuteColumns:
     revision = np.array([r for _, r in chosen], np.int64)
     price = 10 + (minute // MINUTE_MS % 7 + revision) / 8
     count = revision + 1
-    prices = (price, price + 1, price - 1, price + 0.5)
-    columns = (minute, *prices, count * 2.0, count, count * 2 * price, revision)
-    return dict(zip(COLUMNS, columns, strict=True))
+    unset = dict.fromkeys(COLUMNS, np.full(len(chosen), np.nan))
+    return unset | {
+        "minute": minute,
+        "open": price,
+        "high": price + 1,
+        "low": price - 1,
+        "close": price + 0.5,
+        "volume": count * 2.0,
+        "count": count,
+        "notional": count * 2 * price,
+        "revision": revision,
+    }
 
 
 def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, BarValue]]:
@@ -37,11 +46,10 @@ def plain(chosen: list[tuple[int, int]]) -> list[tuple[int, BarValue]]:
     for minute, revision in chosen:
         newest[minute] = max(revision, newest.get(minute, 0))
     found = minutes_of(sorted(newest.items()))
+    names = ("minute", "open", "high", "low", "close", "volume", "count", "notional")
     return [
-        (start, BarValue(o, h, low, c, v, n, pv, 0, 0, (0, 0)))
-        for start, o, h, low, c, v, n, pv, _ in zip(
-            *(found[name].tolist() for name in COLUMNS), strict=True
-        )
+        (start, BarValue(*fields, 0, 0, (0, 0)))
+        for start, *fields in zip(*(found[name].tolist() for name in names), strict=True)
     ]
 
 
