@@ -2,4 +2,14 @@
 
 from typing import Final
 
+import httpx
+
 PATIENCE_S: Final = 180.0
+
+
+def answers(url: str) -> bool:
+    """Return whether a URL can be read; nobody may be there."""
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False

@@ -13,6 +13,7 @@ from infra.compose_check.engine import CheckError
 from infra.compose_check.folding import NAMESPACE
 from infra.compose_check.stack import Stack
 from infra.local.asking import Question
+from infra.local.described import document_of
 from infra.local.paths import PROJECT
 from infra.local.plausible import is_problem
 from infra.local.questions import questions
@@ -31,7 +32,7 @@ def ask_all(client: httpx.Client, subjects: Subjects) -> int:
     Raises:
         CheckError: some are wrong.
     """
-    asked = map(_as_outside, questions(subjects))
+    asked = map(_as_outside, questions(subjects, document_of(client)))
     given = list(answers(time.sleep, client, asked))
     if wrong := [f"{one.question}: {one.problem}" for one in given if one.problem]:
         raise CheckError("\n".join(wrong))

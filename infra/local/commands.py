@@ -15,6 +15,7 @@ from rich.live import Live
 from contracts.keyspace import Keyspace
 from infra.local import metrics, show
 from infra.local.asking import connect_api
+from infra.local.described import document_of
 from infra.local.look import look
 from infra.local.questions import decisions, questions
 from infra.local.run import Running, running_stack
@@ -40,7 +41,7 @@ def demo(console: Console, folder: Path, options: Options) -> None:
         ):
             with console.status("waiting for the first bars, histories and lists ..."):
                 subjects = _subjects(running, store, client)
-            for given in answers(running.pause, client, questions(subjects)):
+            for given in answers(running.pause, client, questions(subjects, document_of(client))):
                 show.answer(console, stack.api_url, given)
             looked = look(store, Keyspace(stack.namespace), subjects)
             show.keys(console, stack.store.address, looked)
@@ -62,7 +63,7 @@ def smoke(console: Console, folder: Path, options: Options) -> bool:
             connect_api(stack.api_url) as client,
         ):
             subjects = _subjects(running, store, client)
-            asked = itertools.chain(questions(subjects), decisions())
+            asked = itertools.chain(questions(subjects, document_of(client)), decisions())
             given = list(answers(running.pause, client, asked))
         for answer in given:
             show.check(console, answer)

@@ -1,7 +1,7 @@
 """Plausibility checks of responses: a check takes a response, and reports what is wrong."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 Check = Callable[[Any], None]
@@ -38,6 +38,28 @@ def is_problem(slug: str) -> Check:
     return lambda said: same("type", said["type"], f"urn:tickrec:problem:{slug}")
 
 
+def like(example: Any, members: Collection[str]) -> Check:
+    """The response has these members, and its first list or object is not empty.
+
+    Unless the example's is. That one is what the response is about; others may well be empty.
+    """
+    filled = _first_filled(example)
+
+    def check(said: Any) -> None:
+        require(said, "the answer is empty")
+        missing = sorted(set(members) - set(said)) if isinstance(example, dict) else []
+        require(not missing, f"without {', '.join(missing)}")
+        require(filled is None or said[filled], f"{filled} is empty")
+
+    return check
+
+
+def _first_filled(example: Any) -> str | None:
+    """Return the name of the first list or object of an example, None if there is none."""
+    members = example.items() if isinstance(example, dict) else ()
+    return next((name for name, value in members if value and isinstance(value, list | dict)), None)
+
+
 def legacy_bars(said: Any) -> None:
     """The first version's bars exist, and each is valid."""
     require(said, "no minute in the last five, although quotes arrive every second")
@@ -59,26 +81,6 @@ def bars(said: Any) -> None:
 def bars_of(instrument_id: int) -> Check:
     """An instrument's bars are among those of several."""
     return lambda said: bars({"bars": said["bars"][str(instrument_id)]})
-
-
-def quote_of(instrument_id: int) -> Check:
-    """An instrument has a latest quote."""
-
-    def check(said: Any) -> None:
-        price = said["quotes"][str(instrument_id)]["price"]
-        require(price > 0, f"the price is {price}")
-
-    return check
-
-
-def stands(instrument_id: int) -> Check:
-    """An instrument has a bar of today or, just after midnight, of yesterday."""
-
-    def check(said: Any) -> None:
-        found = said["snapshots"][str(instrument_id)]
-        bars({"bars": [found["day"] or found["previous_day"]]})
-
-    return check
 
 
 def streams(instrument_id: int) -> Check:
@@ -122,13 +124,6 @@ def moved(said: Any) -> None:
     require(changes == sorted(changes, reverse=True), f"the greatest is not first: {changes}")
 
 
-def trending(said: Any) -> None:
-    """There are items with events, those with most first."""
-    events = [item["events"] for item in said["items"]]
-    require(events and min(events) > 0, f"nothing has events: {events}")
-    require(events == sorted(events, reverse=True), f"the most do not come first: {events}")
-
-
 def of_each(users: list[str]) -> Check:
     """There are items of each user, in the users' order."""
 
@@ -152,47 +147,14 @@ def because_of(instrument_id: int) -> Check:
     return check
 
 
-def described(said: Any) -> None:
-    """There are instruments, each with a symbol and a name."""
-    require(said["items"], "the catalog is empty")
-    require(all(item["symbol"] and item["name"] for item in said["items"]), "one has no name")
-
-
 def describes(said: Any) -> None:
     """An instrument has a symbol and a name."""
-    described({"items": [said]})
-
-
-def drawn(n: int) -> Check:
-    """There are so many distinct users."""
-
-    def check(said: Any) -> None:
-        users = said["user_ids"]
-        require(len(users) == len(set(users)) == n, f"not {n} users: {users}")
-
-    return check
-
-
-def history(said: Any) -> None:
-    """There are instruments of the user, with affinities."""
-    require(said["items"], "the history is empty")
-    require(all(item["affinity"] > 0 for item in said["items"]), "an affinity is not above 0")
-
-
-def exported(said: Any) -> None:
-    """The user's history exists."""
-    require(said["history"], "the history is empty")
-    require(said["last_event_ts"], "no time of the last event")
+    require(said["symbol"] and said["name"], "it has no symbol or no name")
 
 
 def serves(said: Any) -> None:
     """A generation is named."""
     require(said["generation"], "no generation is named")
-
-
-def has_decisions(said: Any) -> None:
-    """There are decisions."""
-    require(said["decisions"], "nothing was decided")
 
 
 def decided(what: str) -> Check:
@@ -234,11 +196,6 @@ def looked_back(said: Any) -> None:
     """There is a history of each topic."""
     require(said["ts"], "nothing was looked at yet")
     same("the lengths", {len(topic["lag"]) for topic in said["topics"]}, {len(said["ts"])})
-
-
-def has_status(status: str) -> Check:
-    """The server reports its status."""
-    return lambda said: same("status", said["status"], status)
 
 
 def counts_requests(said: Any) -> None:

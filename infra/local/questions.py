@@ -1,11 +1,17 @@
-"""The demo's requests to each endpoint, and the smoke test's additional ones."""
+"""The demo's requests to each endpoint, and the smoke test's additional ones.
 
+Each GET of the API's description is asked with its examples, for a user and an instrument of the
+stack. Here are the requests whose answers must show more, and those that change something.
+"""
+
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from infra.local import plausible
 from infra.local.asking import Question
+from infra.local.described import Operation, operations
 from infra.local.subjects import Subjects
 
 _NEW_USER: Final = "ABC"
@@ -14,20 +20,50 @@ _NEW_INSTRUMENT: Final = 1_000_000
 _NEW: Final = {"symbol": "NEW", "name": "New Corp.", "categories": ["tech"]}
 
 
-def questions(subjects: Subjects, now_s: Callable[[], float] = time.time) -> Iterator[Question]:
-    """Yield a question for every endpoint except those of `decisions`.
+def questions(
+    subjects: Subjects, document: Mapping[str, Any], now_s: Callable[[], float] = time.time
+) -> Iterator[Question]:
+    """Yield a question for every operation of an OpenAPI document except those of `decisions`.
 
     Those that publish use the current time.
     """
+    asked = []
+    for question in _ours(subjects, now_s):
+        asked.append(question)
+        yield question
+    for operation in operations(document):
+        if operation.method == "GET" and not any(asks(each, operation) for each in asked):
+            yield _by_example(operation, subjects)
+
+
+def asks(question: Question, operation: Operation) -> bool:
+    """Return whether a question is one of the operation's, and expects it to succeed."""
+    path = re.sub(r"\{\w+\}", "[^/]+", operation.path)
+    same_path = re.fullmatch(path, question.path.partition("?")[0]) is not None
+    same = (question.method, question.status) == (operation.method, operation.status)
+    return same and same_path
+
+
+def _ours(subjects: Subjects, now_s: Callable[[], float]) -> Iterator[Question]:
     yield from _first_version(subjects, now_s)
     yield from _prices(subjects.instrument_id)
     yield from _catalog(subjects.instrument_id)
     yield from _lists(subjects)
-    yield from _users(subjects.user_id)
-    yield from _models()
+    yield from _experiments()
     yield from _events(subjects, now_s)
     yield from _erasure()
     yield from _service()
+
+
+def _by_example(operation: Operation, subjects: Subjects) -> Question:
+    of_stack = {
+        "instrument": subjects.instrument_id,
+        "instrument_id": subjects.instrument_id,
+        "instruments": subjects.instrument_id,
+        "user_id": subjects.user_id,
+    }
+    check = plausible.like(operation.answer, operation.members)
+    return Question(operation.target(operation.needed, of_stack), check)
 
 
 def decisions() -> Iterator[Question]:
@@ -56,15 +92,12 @@ def _prices(instrument: int) -> Iterator[Question]:
     yield Question(f"/v1/instruments/{instrument}/bars?limit=5", plausible.bars)
     of_many = f"/v1/bars?instruments={instrument}&start=0&limit=5"
     yield Question(of_many, plausible.bars_of(instrument))
-    yield Question(f"/v1/quotes/latest?instruments={instrument}", plausible.quote_of(instrument))
-    yield Question(f"/v1/snapshots?instruments={instrument}", plausible.stands(instrument))
     stream = f"/v1/stream/bars?instruments={instrument}"
     yield Question(stream, plausible.streams(instrument), until="event: live")
     yield Question("/v1/movers?window=5m&n=3", plausible.moved)
 
 
 def _catalog(instrument: int) -> Iterator[Question]:
-    yield Question("/v1/instruments?listed=true&n=3", plausible.described)
     yield Question(f"/v1/instruments/{instrument}", plausible.describes)
     new, by_symbol = f"/v1/instruments/{_NEW_INSTRUMENT}", f"/v1/instruments/{_NEW['symbol']}"
     taken = plausible.equals({"instrument_id": _NEW_INSTRUMENT})
@@ -77,7 +110,6 @@ def _catalog(instrument: int) -> Iterator[Question]:
 def _lists(subjects: Subjects) -> Iterator[Question]:
     instrument, user = subjects.instrument_id, subjects.user_id
     yield Question(f"/v1/instruments/{instrument}/similar?n=3", plausible.scored)
-    yield Question("/v1/trending?n=3", plausible.trending)
     yield Question(f"/v1/users/{user}/recommendations?n=3", plausible.scored)
     basket = {"items": [{"instrument_id": instrument}], "n": 3}
     yield Question("/v1/recommendations", plausible.scored, method="POST", body=basket)
@@ -87,15 +119,7 @@ def _lists(subjects: Subjects) -> Iterator[Question]:
     yield Question("/v1/recommendations/batch", of_each, method="POST", body=batch)
 
 
-def _users(user: str) -> Iterator[Question]:
-    yield Question("/v1/users?n=3", plausible.drawn(3))
-    yield Question(f"/v1/users/{user}/history", plausible.history)
-    yield Question(f"/v1/users/{user}/export", plausible.exported)
-
-
-def _models() -> Iterator[Question]:
-    yield Question("/v1/models", lambda said: plausible.serves(said["variants"][0]["serves"]))
-    yield Question("/v1/models/decisions?n=3", plausible.has_decisions)
+def _experiments() -> Iterator[Question]:
     demo = {"name": "demo", "weights": {"default": 1}}
     named, path = plausible.experiment, "/v1/experiments"
     yield Question(path, named("demo"), method="PUT", body=demo)
@@ -133,6 +157,4 @@ def _service() -> Iterator[Question]:
     yield Question("/v1/pipeline", plausible.kafka_is_ok)
     yield Question("/v1/pipeline/history?minutes=1", plausible.looked_back)
     yield Question("/v1/pipeline/dead_letters?limit=3", plausible.kafka_is_ok)
-    for path, status in (("/health/live", "alive"), ("/health/ready", "ready")):
-        yield Question(path, plausible.has_status(status))
     yield Question("/metrics", plausible.counts_requests)

@@ -16,7 +16,7 @@ import pytest
 import tenacity
 
 from infra.local.process import Command, Server, free_port, running
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, answers
 
 from .http import connected
 
@@ -30,14 +30,7 @@ def api(port: int, folder: Path, environment: Mapping[str, str]) -> Server:
         **environment,
     }
     command = Command("api", (sys.executable, "-m", "api"), folder / "api.log", settings)
-    return Server(command, url, "api", lambda: answers(url))
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/live").status_code == 200
-    except httpx.TransportError:
-        return False
+    return Server(command, url, "api", lambda: answers(f"{url}/health/live"))
 
 
 def test_it_starts_without_redis_and_kafka_and_ends_with_0_on_sigterm(tmp_path: Path) -> None:

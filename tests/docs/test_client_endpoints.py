@@ -1,4 +1,7 @@
-"""docs/examples/tickrec_client has every `/v1` endpoint: against a real API, Valkey and broker."""
+"""docs/examples/tickrec_client has every `/v1` endpoint: against a real API, Valkey and broker.
+
+Each of its methods is called with the values that the API's description shows for its parameters.
+"""
 
 import dataclasses
 import json
@@ -6,27 +9,21 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import msgspec
 import pytest
 
-from api.app import create_app
-from api.http.endpoint import Endpoint, Table
-from api.settings import ApiSettings
 from contracts.bars import BarValue
 from contracts.generations import Canary, Current, Served
 from contracts.keyspace import Keyspace
 from contracts.topics import ALL
 from docs.examples.tickrec_client import Tickrec, TickrecError
 from docs.examples.tickrec_client.bars import LiveBar
-from docs.examples.tickrec_client.catalog import Description
-from docs.examples.tickrec_client.events import Click, Impression, Interaction, Quote
-from docs.examples.tickrec_client.recommendations import WeightedItem
+from docs.examples.tickrec_client.events import Quote
 from docs.examples.tickrec_client.stream import Live
 from infra.local.process import LOOPBACK, Command, Server, free_port, running
 from operations.topics import ensure
@@ -35,70 +32,17 @@ from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled
 from tests.api.keys import entry, write_keys
+from tests.patience import answers
+
+from .client_calls import ASKED, ENDPOINTS, OURS, arguments, call, matches, methods
 
 pytestmark = pytest.mark.integration
 
-TABLE: Final[Table] = create_app(ApiSettings()).state.table
-OURS: Final = {str(endpoint): endpoint for endpoint in TABLE if endpoint.path.startswith("/v1/")}
 ROOT: Final = Path(__file__).resolve().parents[2]
 SCOPES: Final = {"read", "write", "admin"}
 MINUTE_S: Final = int(time.time()) // 60 * 60
 BAR: Final = BarValue(1, 2, 1, 2, 1, 1, 1, MINUTE_S * 1000, MINUTE_S * 1000, (0, 1))
 G1, G2, G3 = (Served(name, "cosine", "user-knn") for name in ("g1", "g2", "g3"))
-BASKET: Final = [WeightedItem(4, 2), WeightedItem(7)]
-DESCRIPTION: Final = Description(symbol="NEW", name="New Corp.", categories=["tech"])
-
-
-def publish(tickrec: Tickrec) -> object:
-    now_ms = time.time_ns() // 1_000_000
-    trade = Interaction(user_id="ABC", instrument_id=4, price=2, quantity=3, ts=now_ms)
-    return tickrec.events.publish([Quote(instrument_id=4, price=2, ts=now_ms), trade])
-
-
-def feedback(tickrec: Tickrec) -> object:
-    found = tickrec.recommendations.for_user("ABC")
-    about = {"request_id": found.request_id, "user_id": "ABC", "position": 1}
-    return tickrec.events.feedback(
-        [kind(instrument_id=found.items[0].instrument_id, **about) for kind in (Impression, Click)]
-    )
-
-
-CALLS: Final[dict[str, Callable[[Tickrec], Any]]] = {
-    "GET /v1/instruments": lambda t: t.catalog.search(search="su", listed=True, n=1),
-    "GET /v1/instruments/{instrument}": lambda t: t.catalog.get("SUCA"),
-    "PUT /v1/instruments/{instrument}": lambda t: t.catalog.put(9, DESCRIPTION),
-    "DELETE /v1/instruments/{instrument}": lambda t: t.catalog.delete(9),
-    "GET /v1/instruments/{instrument}/bars": lambda t: t.market.bars("SUCA", limit=3),
-    "GET /v1/bars": lambda t: t.market.bars_of_many([4, "SUCA", 8], start=0, limit=2),
-    "GET /v1/quotes/latest": lambda t: t.market.latest_quotes([4, 8]),
-    "GET /v1/snapshots": lambda t: t.market.snapshots(["SUCA", 8]),
-    "GET /v1/movers": lambda t: t.market.movers(window="5m", category=["a", "b"], n=2),
-    "GET /v1/stream/bars": lambda t: list(islice(t.market.stream([4]), 2)),
-    "GET /v1/instruments/{instrument}/similar": lambda t: t.recommendations.similar("SUCA", n=1),
-    "GET /v1/trending": lambda t: t.recommendations.trending(window="1h", n=2),
-    "GET /v1/users/{user_id}/recommendations": lambda t: t.recommendations.for_user(
-        "ABC", n=2, exclude=[5], include_seen=True
-    ),
-    "POST /v1/recommendations": lambda t: t.recommendations.for_items(BASKET, n=2),
-    "POST /v1/recommendations/batch": lambda t: t.recommendations.for_users(["ABC", "x"], n=1),
-    "GET /v1/users": lambda t: t.users.sample(n=2),
-    "GET /v1/users/{user_id}/history": lambda t: t.users.history("ABC"),
-    "GET /v1/users/{user_id}/export": lambda t: t.users.export("ABC"),
-    "DELETE /v1/users/{user_id}": lambda t: t.users.erase("a/b.."),
-    "POST /v1/events": publish,
-    "POST /v1/feedback": feedback,
-    "GET /v1/models": lambda t: t.operations.models(),
-    "GET /v1/models/decisions": lambda t: t.operations.decisions(n=3),
-    "POST /v1/models/promote": lambda t: t.operations.promote("it is better"),
-    "POST /v1/models/rollback": lambda t: t.operations.roll_back(),
-    "GET /v1/experiments": lambda t: t.operations.experiments(),
-    "PUT /v1/experiments": lambda t: t.operations.spread_users("spring", {"default": 9, "b": 1}),
-    "DELETE /v1/experiments": lambda t: t.operations.end_experiment(),
-    "GET /v1/pipeline": lambda t: t.operations.pipeline(),
-    "GET /v1/pipeline/history": lambda t: t.operations.pipeline_history(minutes=5),
-    "GET /v1/pipeline/dead_letters": lambda t: t.operations.dead_letters("quotes", limit=5),
-}
-"""A call of the client for each endpoint."""
 
 
 @pytest.fixture(scope="module")
@@ -145,23 +89,11 @@ def api(
     }
     argv = (sys.executable, "-m", "tests.api.patient")
     address = f"http://{LOOPBACK}:{port}"
-    server = Server(
-        Command("api", argv, folder / "api.log", settings), address, "api", ready(address)
-    )
+    command = Command("api", argv, folder / "api.log", settings)
+    # It has read the catalog by then.
+    server = Server(command, address, "api", lambda: answers(f"{address}/v1/instruments/SUCA"))
     with running(server):
         yield address
-
-
-def ready(address: str) -> Callable[[], bool]:
-    """Return what says whether an API can be asked: Redis answers, and the catalog is there."""
-
-    def is_ready() -> bool:
-        try:
-            return httpx.get(f"{address}/v1/instruments/SUCA").is_success
-        except httpx.TransportError:
-            return False
-
-    return is_ready
 
 
 @pytest.fixture
@@ -171,24 +103,31 @@ def tickrec(api: str) -> Iterator[Tickrec]:
 
 
 @pytest.fixture
-def answers(tickrec: Tickrec) -> list[httpx.Response]:
+def received(tickrec: Tickrec) -> list[httpx.Response]:
     """What the client is answered from now on."""
-    answers: list[httpx.Response] = []
-    tickrec._connection._http.event_hooks["response"].append(answers.append)
-    return answers
+    received: list[httpx.Response] = []
+    tickrec._connection._http.event_hooks["response"].append(received.append)
+    return received
 
 
 def test_every_endpoint_of_the_table_has_a_method() -> None:
-    assert CALLS.keys() == OURS.keys()
+    assert {str(endpoint) for endpoint in ENDPOINTS.values()} == OURS.keys()
+    assert ENDPOINTS.keys() == ASKED.keys()
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_method_has_every_parameter_of_its_endpoint(name: str) -> None:
+    given = arguments(methods(Tickrec("http://api"))[name])
+    in_query = {p.name for p in ENDPOINTS[name].parameters} - ENDPOINTS[name].in_path
+    assert in_query <= given.keys()
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
 def test_a_method_asks_its_endpoint_and_loses_nothing_of_the_answer(
-    tickrec: Tickrec, answers: list[httpx.Response], name: str
+    tickrec: Tickrec, received: list[httpx.Response], name: str
 ) -> None:
-    found, endpoint, answer = CALLS[name](tickrec), OURS[name], answers[-1]
-    assert answer.request.method == endpoint.method
-    assert matches(endpoint, answer.request.url)
+    found, endpoint, answer = call(tickrec, name), ENDPOINTS[name], received[-1]
+    assert matches(endpoint, answer.request)
     assert answer.status_code == endpoint.success.status
     if endpoint.success.media_type == "application/json":
         assert msgspec.to_builtins(found) == answer.json()
@@ -199,22 +138,22 @@ def test_a_method_asks_its_endpoint_and_loses_nothing_of_the_answer(
         assert (type(bar), bar.instrument_id, bar.t, live) == (LiveBar, 4, MINUTE_S * 1000, Live())
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", ENDPOINTS)
 def test_a_wrong_key_is_refused_where_one_is_needed(api: str, name: str) -> None:
     with Tickrec(api, "wrong") as tickrec:
-        if OURS[name].scope is None:
-            assert CALLS[name](tickrec)
+        if ENDPOINTS[name].scope is None:
+            assert call(tickrec, name)
             return
         with pytest.raises(TickrecError) as raised:
-            CALLS[name](tickrec)
+            call(tickrec, name)
     assert (raised.value.status, raised.value.kind) == (401, "unauthorized")
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if OURS[name].scope])
+@pytest.mark.parametrize("name", [name for name, of in ENDPOINTS.items() if of.scope])
 def test_a_key_without_the_scope_is_refused(api: str, name: str) -> None:
-    scope = OURS[name].scope
+    scope = ENDPOINTS[name].scope
     with Tickrec(api, f"no-{scope}") as tickrec, pytest.raises(TickrecError) as raised:
-        CALLS[name](tickrec)
+        call(tickrec, name)
     assert (raised.value.status, raised.value.kind) == (403, "forbidden")
     assert f"`{scope}`" in raised.value.detail
 
@@ -261,9 +200,3 @@ def test_the_example_of_the_documentation_runs(
         "7 0.25 [4]",
         "404 unknown-user The user has no history",
     ]
-
-
-def matches(endpoint: Endpoint, url: httpx.URL) -> bool:
-    """Return whether a URL is one of the endpoint's."""
-    path = re.sub(r"\{\w+\}", "[^/]+", endpoint.path)
-    return re.fullmatch(path, url.raw_path.decode().partition("?")[0]) is not None

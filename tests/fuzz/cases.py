@@ -18,10 +18,6 @@ METHODS: Final = (
     *(b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE", b"POST", b"GET", b"PROPFIND"),
     *(b"PURGE", b"SEARCH", b"MKCOL", b"LINK", b"SUBSCRIBE", b"M-SEARCH", b"QUERY"),
 )
-WRITES: Final = (
-    *(b"/v1/events", b"/v1/events", b"/v1/events", b"/add/request", b"/v1/feedback"),
-    *(b"/v1/recommendations", b"/v1/recommendations/batch"),
-)
 
 
 def cases(seed: int, count: int) -> Iterator[Case | Garbage]:
@@ -61,7 +57,9 @@ def _absolute(rng: Random) -> Case:
 
 
 def _method(rng: Random) -> Case:
-    target = rng.choice((*targets.FIXED, *WRITES, targets.known(rng), targets.odd_path(rng)))
+    target = rng.choice(
+        (*targets.FIXED, *targets.WRITES, targets.known(rng), targets.odd_path(rng))
+    )
     method = rng.choice(METHODS)
     body = b"" if method in {b"GET", b"HEAD", b"TRACE"} else rng.choice((b"", b"{}", CANARY))
     return _alone("method", Request(target, method, body=body), rng)
@@ -122,7 +120,7 @@ def _writing(body: bytes, rng: Random) -> Request:
     if rng.random() < 0.1:
         headers += ((b"Expect", rng.choice((b"100-continue", b"100-Continue", b"x", CANARY))),)
     framed = bodies.parts(body, rng) if rng.random() < 0.25 else body
-    return Request(rng.choice(WRITES), b"POST", headers, framed)
+    return Request(rng.choice(targets.WRITES), b"POST", headers, framed)
 
 
 def _once(headers: Headers) -> Headers:

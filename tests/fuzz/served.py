@@ -24,7 +24,7 @@ from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from tests.api.conftest import TOPOLOGY, Filled
 from tests.fuzz.request import CANARY, KEY
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, answers
 
 PARTITIONS: Final = {
     "quotes": TOPOLOGY.quotes,
@@ -67,10 +67,10 @@ class Served:
     def wrong_answers(self) -> list[str]:
         """Return the known paths that are not answered as they must be."""
         with httpx.Client(timeout=PATIENCE_S) as client:
-            answers = {path: _patiently(client, self.address + path) for path in GOLDEN}
+            given = {path: _patiently(client, self.address + path) for path in GOLDEN}
         return [
             f"{path}: {answer.status_code} {answer.text[:300]}"
-            for path, answer in answers.items()
+            for path, answer in given.items()
             if answer.status_code != 200 or answer.json() != GOLDEN[path]
         ]
 
@@ -112,7 +112,8 @@ def served(folder: Path, store_url: str, broker: str, namespace: str) -> Iterato
         "NAMESPACE": namespace,
     }
     command = Command("api", (sys.executable, "-m", "tests.api.patient"), served.log, settings)
-    with running(Server(command, served.address, "api", lambda: _ready(served.address))):
+    ready = f"{served.address}/health/ready"
+    with running(Server(command, served.address, "api", lambda: answers(ready))):
         yield served
 
 
@@ -139,10 +140,3 @@ def served_by_own_servers(folder: Path) -> Iterator[Served]:
 def _patiently(client: httpx.Client, url: str) -> httpx.Response:
     """Ask again while the store is too slow: that is no wrong answer."""
     return client.get(url, headers={"X-API-Key": KEY.decode()})
-
-
-def _ready(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False

@@ -1,42 +1,31 @@
-"""Targets of requests: the real routes with all kinds of ids and queries, and unknown paths.
+"""Targets of requests: the API's routes with all kinds of ids and queries, and unknown paths.
 
-Pure: the same generator of random numbers gives the same targets.
+The routes and their parameters are those of its OpenAPI document. Pure: the same generator of
+random numbers gives the same targets.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
+from api.app import create_app
+from api.settings import ApiSettings
+from infra.local.described import Operation, operations, text_of
 from tests.fuzz.request import CANARY
 
-READS: Final = (
-    b"/instruments/%b",
-    b"/instruments/similar/%b",
-    b"/v1/instruments/%b/bars",
-    b"/v1/instruments/%b/similar",
-    b"/v1/instruments/%b",
-    b"/v1/users/%b/recommendations",
-    b"/v1/users/%b/history",
-    b"/v1/users/%b/export",
-)
+OPERATIONS: Final = tuple(operations(create_app(ApiSettings()).openapi()))
+READS: Final = [each for each in OPERATIONS if each.method == "GET" and each.in_path]
+WRITES: Final = [each.path.encode() for each in OPERATIONS if each.method == "POST"]
 STREAM: Final = b"/v1/stream/bars?instruments="
 FIXED: Final = (
-    STREAM + b"4,5",
-    *(b"/v1/bars?instruments=4,5", b"/v1/bars?instruments=4,5&limit=2&start=0&interval=1d"),
-    *(b"/v1/movers", b"/v1/movers?window=5m&direction=down"),
-    *(b"/v1/trending", b"/v1/trending?window=7d&n=3&category=x"),
-    *(b"/v1/quotes/latest?instruments=4,5", b"/v1/snapshots?instruments=4,5"),
-    *(b"/v1/instruments", b"/v1/instruments?search=a&listed=true&n=2&category=x&page_token="),
-    *(b"/v1/users", b"/v1/users?n=3"),
-    b"/v1/models",
-    b"/v1/models/decisions",
-    b"/v1/experiments",
-    *(b"/v1/pipeline", b"/v1/pipeline/history?minutes=5"),
-    b"/v1/pipeline/dead_letters?topic=quotes&limit=3",
-    b"/health/live",
-    b"/health/ready",
-    b"/metrics",
+    *(
+        each.target(query, {}).encode()
+        for each in OPERATIONS
+        if each.method == "GET" and not each.in_path
+        for query in (each.needed, [name for name, shown in each.in_query.items() if shown])
+    ),
     b"/openapi.json",
     b"/docs",
 )
@@ -60,57 +49,28 @@ ODD_VALUES: Final = (
     *(b"", b"0", b"1", b"-1", b"5", b"1000", b"1001", b"200", b"201", b"100", b"101", b"%2B5"),
     *(b"5.0", b"5.5", b"1e2", b"1e400", b"nan", b"NaN", b"inf", b"-inf", b"0x5", b"1_0", b"%205"),
     *(b"9" * 30, b"9" * 5000, b"%D9%A5", b"true", b"false", b"on", b"TRUE", b"null", b"None"),
+    *(b"none", b"previous", b"1m", b"5m", b"15m", b"1h", b"1M", b"1d", b"1w", b"60", b"[1]", b"{}"),
     *(
-        b"none",
-        b"previous",
-        b"1m",
-        b"5m",
-        b"15m",
-        b"1h",
-        b"1M",
-        b"1d",
-        b"1w",
-        b"60",
-        b"[1]",
-        b"{}",
         b"4,7",
+        b",",
+        b",,4,,",
+        b"4,x",
+        b"4,-1",
+        b"4%2C7",
+        b"4,%207",
+        b",".join([b"4"] * 1001),
+        b"%00",
+        b"%",
     ),
-    *(b",", b",,4,,", b"4,x", b"4,-1", b"4%2C7", b"4,%207", b",".join([b"4"] * 1001), b"%00", b"%"),
     *(b"%zz", b"%FF", b"%F0%9F%98%80", b"1629061680000", b"253402300799999", b"253402300800000"),
     *(b"2021-08-15T21:08:00Z", b"2021-08-15T21:08:00%2B02:00", b"2021-08-15T21:08:00+02:00"),
     *(b"2021-08-15", b"2021-02-30T00:00:00Z", b"0001-01-01T00:00:00Z", b"9999-12-31T23:59:59Z"),
     *(b"9999-12-31T23:59:59-23:59", b"1970-01-01T00:00:00+23:59", b"2016-12-31T23:59:60Z", b"-0"),
     *(b"2021-W01-1T00:00:00Z", b"now", b"a=b", b"a%26limit=1", CANARY, b"%0D%0A" + CANARY),
 )
-PARAMETERS: Final = (
-    *(
-        b"limit",
-        b"end",
-        b"interval",
-        b"fill",
-        b"start",
-        b"page_token",
-        b"n",
-        b"exclude",
-        b"include_seen",
-        b"instruments",
-        b"category",
-        b"exclude_category",
-        b"window",
-        b"direction",
-        b"minutes",
-        b"topic",
-    ),
-)
 ODD_PARAMETERS: Final = (
-    *PARAMETERS,
-    b"LIMIT",
-    b"limit%00",
-    b"n[]",
-    b"",
-    b"unknown",
-    b"%6E",
-    CANARY,
+    *sorted({name.encode() for each in OPERATIONS for name in each.in_query}),
+    *(b"LIMIT", b"limit%00", b"n[]", b"", b"unknown", b"%6E", CANARY),
 )
 STRUCTURES: Final[tuple[Callable[[bytes], bytes], ...]] = (
     lambda path: b"/" + path,
@@ -147,13 +107,17 @@ NOWHERE: Final = (
 
 def known(rng: Random) -> bytes:
     """Return the target of a valid read."""
-    path = rng.choice(READS) % rng.choice(KNOWN_IDS)
-    return path if rng.random() < 0.5 else path + b"?" + _sound_query(path, rng)
+    operation = rng.choice(READS)
+    path = _path(operation, rng.choice(KNOWN_IDS))
+    shown = [(name, values) for name, values in operation.in_query.items() if values]
+    pairs = [_sound_pair(rng, *rng.choice(shown)) for _ in range(rng.randrange(3)) if shown]
+    return path + b"?" + b"&".join(pairs) if pairs else path
 
 
 def odd_id(rng: Random) -> bytes:
     """Return the target of a read of an odd id."""
-    return rng.choice(READS) % (rng.choice(ODD_IDS) if rng.random() < 0.7 else _any_id(rng))
+    of = rng.choice(ODD_IDS) if rng.random() < 0.7 else _any_id(rng)
+    return _path(rng.choice(READS), of)
 
 
 def odd_query(rng: Random) -> bytes:
@@ -162,12 +126,13 @@ def odd_query(rng: Random) -> bytes:
     joined = rng.choice((b"&", b"&", b"&", b"&&", b";")).join(pairs)
     if rng.random() < 0.05:
         return STREAM + rng.choice(ODD_VALUES) + b"&" + joined
-    return rng.choice(READS) % rng.choice(KNOWN_IDS) + b"?" + joined
+    return _path(rng.choice(READS), rng.choice(KNOWN_IDS)) + b"?" + joined
 
 
 def odd_path(rng: Random) -> bytes:
     """Return a target of an odd structure."""
-    path = rng.choice((*FIXED, b"/v1/events", rng.choice(READS) % rng.choice(KNOWN_IDS)))
+    read = _path(rng.choice(READS), rng.choice(KNOWN_IDS))
+    path = rng.choice((*FIXED, b"/v1/events", read))
     if rng.random() < 0.2:
         return rng.choice(NOWHERE)
     return rng.choice(STRUCTURES)(path)
@@ -179,14 +144,13 @@ def absolute(rng: Random) -> bytes:
     return rng.choice((b"http://", b"https://", b"HTTP://")) + authority + known(rng)
 
 
-def _sound_query(path: bytes, rng: Random) -> bytes:
-    if path.endswith(b"/bars"):
-        choices: tuple[bytes, ...] = (b"limit=3", b"interval=5m", b"fill=previous&limit=60")
-    elif path.endswith(b"/recommendations"):
-        choices = (b"n=3", b"include_seen=true", b"exclude=4,5", b"exclude_category=tech")
-    else:
-        choices = (b"n=1", b"n=200")
-    return rng.choice(choices)
+def _path(operation: Operation, of: bytes) -> bytes:
+    """Return an operation's path, of an id as it is."""
+    return re.sub(rb"\{\w+\}", lambda _: of, operation.path.encode())
+
+
+def _sound_pair(rng: Random, name: str, values: Sequence[Any]) -> bytes:
+    return f"{name}={text_of(rng.choice(values))}".encode()
 
 
 def _pair(rng: Random) -> bytes:

@@ -17,6 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from typer.testing import CliRunner
 
+from api.app import create_app
+from api.settings import ApiSettings
 from infra.local import background
 from infra.local.__main__ import app
 from infra.local.process import LOOPBACK, NotReadyError
@@ -129,7 +131,8 @@ def test_the_demo_shows_a_plausible_answer_of_every_endpoint_until_ctrl_c(folder
     until(lambda: gone(processes))
 
     asked = [line for line in shown if line.startswith("$ curl")]
-    assert len(asked) == len(list(questions(Subjects(4, "user", 1.0, "request", 5))))
+    described = create_app(ApiSettings()).openapi()
+    assert len(asked) == len(list(questions(Subjects(4, "user", 1.0, "request", 5), described)))
     assert [line for line in shown if line.startswith("! ")] == []
     assert any(line.startswith("> HGETALL live:position:{q") for line in shown)
     assert re.search(r"[1-9][\d,]* quotes/s .* lag [\d,]+ .* model \d+T\d+Z-\d+", shown[-1])

@@ -16,7 +16,7 @@ from contracts.topics import INSTRUMENTS
 from infra.local.process import Server, free_port, running
 from tests.api.conftest import Filled
 from tests.integration.conftest import Pipeline, eventually
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, answers
 
 LAST: Final = 10
 """So many in a row are in all partitions."""
@@ -41,7 +41,8 @@ class Stack:
         """Run the API, always on the same port."""
         own: dict[str, str | int] = {"api_port": self.port, **settings}
         command = self.pipeline.command("api", "tests.api.patient", **own)
-        with running(Server(command, self.url, "api", self._answers)):
+        ready = f"{self.url}/health/ready"
+        with running(Server(command, self.url, "api", lambda: answers(ready))):
             yield
 
     def describe(self, *instruments: Instrument) -> None:
@@ -64,12 +65,6 @@ class Stack:
     def publish(self, *messages: Quote | Interaction) -> None:
         """Publish messages where they belong."""
         self.pipeline.publish(messages)
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health/ready", timeout=1).is_success
-        except httpx.TransportError:
-            return False
 
 
 def minute_ms(minutes_ago: int = 0) -> int:

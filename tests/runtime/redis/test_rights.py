@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from infra.local.asking import ask, connect_api
+from infra.local.described import document_of
 from infra.local.look import look
 from infra.local.questions import decisions, questions
 from infra.local.subjects import Subjects, find_subjects
@@ -36,7 +37,7 @@ def test_every_program_works_with_the_documented_rights_and_needs_each(
         programs.train()
         with connect_api(address) as client, connect(store.url("looker"), "looker") as looker:
             subjects = until_found(programs, client)
-            for question in questions(subjects):
+            for question in questions(subjects, document_of(client)):
                 eventually(lambda q=question: ask(client, q).problem is None, str(question))
             programs.train()
             renew_lock(programs)
