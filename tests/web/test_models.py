@@ -1,7 +1,5 @@
 """The view `models` in a real browser: what is served, and decisions."""
 
-import hashlib
-import json
 import re
 import time
 from datetime import UTC, datetime
@@ -14,19 +12,19 @@ from playwright.async_api import Page, expect
 
 from contracts.decisions import Decision, Standing
 from contracts.generations import Canary, Current, Experiment, Served
+from tests.api.keys import entry, write_keys
 from trainer.generations.decisions import note, note_standing, read_decisions
 from trainer.generations.report import Data, Inputs, Lists, Report, Selection
 from trainer.judging.found import Found, HeldOut
 from trainer.quality.checking import Checked
 
 from .accessible import assert_accessible, assert_fits
-from .seeds import give
+from .seeds import SCRIPT, give
 from .stack import MINUTE_MS, Stack
 
-SCRIPT = "<script>document.title='taken'</script>"
 G1, G2, G3, STEEP = (Served(f"20261126T1{n}0000Z-{n}", "cosine", "user-knn") for n in (1, 2, 3, 4))
 NDCG: Final = {G1: 0.3012, G2: 0.3134, G3: 0.3207}
-ADMIN, READER = "tk_admin", "tk_reader"
+ADMIN, READER = "admin", "reader"
 
 
 def iso(minutes_ago: float) -> str:
@@ -105,26 +103,6 @@ def seen(served: Stack) -> Stack:
     )
     note_standing(served.model.store, served.model.keys, standing)
     return served
-
-
-def keys_in(folder: Path) -> Path:
-    """Write a file of a key that reads, and one that may do nothing but decide."""
-    path = folder / "keys.json"
-    scopes = {READER: ["read"], ADMIN: ["admin"]}
-    path.write_text(
-        json.dumps(
-            [
-                {
-                    "name": text.removeprefix("tk_"),
-                    "sha256": hashlib.sha256(text.encode()).hexdigest(),
-                    "scopes": of_it,
-                    "created": "2021-08-15T00:00:00Z",
-                }
-                for text, of_it in scopes.items()
-            ]
-        )
-    )
-    return path
 
 
 def current_of(stack: Stack) -> Current:
@@ -302,7 +280,9 @@ async def test_weights_show_whom_they_move_and_end_with_the_experiment(
 async def test_reading_and_deciding_say_which_key_they_need(
     page: Page, served: Stack, behind: Stack, tmp_path: Path
 ) -> None:
-    with behind.api(api_keys_file=str(keys_in(tmp_path))):
+    keys = [entry(READER, scopes=["read"]), entry(ADMIN, scopes=["admin"])]
+    path = write_keys(tmp_path / "keys.json", *keys)
+    with behind.api(api_keys_file=str(path)):
         await page.goto(f"{behind.url}/#/models")
         needed = page.get_by_text("Reading models needs a key that has the scope read.")
         await expect(needed).to_be_visible()
