@@ -17,23 +17,17 @@ import pytest
 
 import api
 from api.app import create_app
-from api.bars import endpoints as bars
-from api.bars import latest_endpoints as latest
-from api.bars import movers_endpoints
 from api.events import parsing as events
 from api.hot import serving
-from api.http import bodies, parameters, shedding, writing
-from api.http.endpoint import Table
+from api.http import bodies, shedding, writing
+from api.http.endpoint import Endpoint, Table
 from api.http.headers import SECURITY_HEADERS
 from api.http.problems import TYPE_PREFIX, ProblemType
-from api.instruments import endpoints as instruments
 from api.live import bars as live
-from api.live import endpoints as stream
 from api.live import frames
 from api.recommendations import bodies as recommended
-from api.recommendations.trending import endpoints as trending
 from api.settings import ApiSettings
-from contracts.messages import Interaction, Quote
+from contracts.messages import MAX_INSTRUMENT_ID, Interaction, Quote
 from docs.examples.tickrec_client.stream import server_sent_events
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -48,28 +42,19 @@ BLOCK: Final = re.MULTILINE | re.DOTALL
 JSON: Final = re.compile(r"^```json\n(.*?)^```$", BLOCK)
 SENT: Final = re.compile(r"--json '(.*?)'", re.DOTALL)
 
+BOUNDS: Final = ("maximum", "maxItems")
 OF_THE_FRAMEWORK: Final = {("not-found", 404), ("method-not-allowed", 405)}
 LIMITS: Final = (
     bodies.MAX_BODY_BYTES,
     writing.MAX_EVENTS,
-    bars.MAX_BARS,
-    bars.MAX_BARS_OF_MANY,
-    bars.MAX_INSTRUMENTS,
-    latest.MAX_QUOTES,
-    latest.MAX_SNAPSHOTS,
-    instruments.MAX_SIMILAR,
-    instruments.MAX_INSTRUMENTS,
-    movers_endpoints.MAX_MOVERS,
     recommended.MAX_RECOMMENDATIONS,
     recommended.MAX_ITEMS,
     recommended.MAX_USERS,
-    trending.MAX_TRENDING,
-    parameters.MAX_EXCLUDED,
-    stream.MAX_INSTRUMENTS,
     live.MAX_CLIENTS,
     serving.MAX_UNDER_WAY,
     shedding.MAX_WRITES,
 )
+"""Those of bodies, and of the whole server."""
 
 Operation = tuple[str, str]
 
@@ -157,10 +142,20 @@ def test_the_security_headers_are_shown_as_they_are_sent() -> None:
     assert f"```text\n{lines}\n```" in TEXT
 
 
+def tells(text: str, limit: int) -> bool:
+    return re.search(rf"(?<![\d,]){limit:,}(?![\d,])", text) is not None
+
+
 @pytest.mark.parametrize("limit", LIMITS)
 def test_every_limit_is_told(limit: int) -> None:
-    section = dict(SECTION.findall(TEXT))["Limits"]
-    assert re.search(rf"(?<![\d,]){limit:,}(?![\d,])", section)
+    assert tells(dict(SECTION.findall(TEXT))["Limits"], limit)
+
+
+@pytest.mark.parametrize("endpoint", TABLE, ids=str)
+def test_every_bound_of_a_parameter_is_told_there_or_at_its_endpoint(endpoint: Endpoint) -> None:
+    bounds = {p.schema[key] for p in endpoint.parameters for key in BOUNDS if key in p.schema}
+    places = dict(SECTION.findall(TEXT))["Limits"] + sections()[endpoint.method, endpoint.path]
+    assert [bound for bound in bounds - {MAX_INSTRUMENT_ID} if not tells(places, bound)] == []
 
 
 @pytest.mark.parametrize(("operation", "block"), list(shown()), ids=itertools.count())
