@@ -11,7 +11,7 @@ from runtime.settings import MetricsSettings
 from trainer.counts.derived import CountsConfig
 from trainer.models import ITEM_MODELS, MODELS, Model, settings_part
 from trainer.models.neighbors import NEIGHBORS
-from trainer.quality.settings import QualityConfig
+from trainer.quality.checking import QualityConfig
 from trainer.settings_file import SettingsFileSource
 
 AUTO = "auto"

@@ -1,6 +1,6 @@
 """The rules for each item's counts and for all of them, and which of these the data breaks. Pure.
 
-What a figure is and where its limits come from is in `trainer.quality.figures` and `.settings`.
+What a figure is says `trainer.quality.figures`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,11 +9,11 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.messages import Floats
 from trainer.counts.matrices import Gram
 from trainer.quality.figures import Popularity, of_all, of_items
-from trainer.quality.settings import QualityConfig
 
 Level = Literal["hard", "soft"]
 
@@ -34,6 +34,42 @@ MEANINGS: Final = {
     "popularity_shift": "population stability index against the served generation",
 }
 """By rule: what is compared with the limit; at most it, unless it says otherwise."""
+
+
+class QualityConfig(BaseModel):
+    """The limits: hard ones stop publication, soft ones are warnings."""
+
+    model_config = ConfigDict(frozen=True)
+
+    inconsistent_max: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="hard limit: share of the counts in rows that do not match the other rows. "
+        "Writes during reading affect few counts; damaged partitions, or partitions"
+        " far behind each other, affect many",
+    )
+    items_kept_min: float = Field(
+        default=0.5,
+        ge=0,
+        allow_inf_nan=False,
+        description="hard limit: number of items, relative to the served generation. An item "
+        "disappears only with its last user, so a large drop is a loss",
+    )
+    single_user_max: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="soft limit: share of items with a single user; if it is high, ids are "
+        "probably regenerated too often",
+    )
+    popularity_shift_max: float = Field(
+        default=0.25,
+        ge=0,
+        allow_inf_nan=False,
+        description="soft limit: population stability index against the served generation; from"
+        " 0.25 a shift is usually called significant, below 0.1 insignificant",
+    )
 
 
 class Checked(msgspec.Struct, frozen=True):

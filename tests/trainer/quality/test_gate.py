@@ -10,10 +10,9 @@ from scipy.sparse import csr_array
 
 from tests.oracles.gram import gram_matrix
 from trainer.counts.matrices import Gram
-from trainer.quality.checking import Checked, check
+from trainer.quality.checking import Checked, QualityConfig, check
 from trainer.quality.figures import Popularity
 from trainer.quality.gate import BadDataError, pass_or_raise
-from trainer.quality.settings import QualityConfig
 
 LIMITS = QualityConfig()
 
