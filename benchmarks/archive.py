@@ -32,8 +32,8 @@ from benchmarks.harness import session
 from benchmarks.harness.contender import ContenderError, Process, awaited, started
 from benchmarks.harness.namespace import Namespace
 from benchmarks.harness.publish import publish, record
-from benchmarks.harness.report import Report, compared, computer, table
-from benchmarks.harness.rounds import Run, interleaved
+from benchmarks.harness.report import Report, computer, table
+from benchmarks.harness.rounds import Run
 from benchmarks.harness.stage import Stage, python
 from contracts.archive import PLACE, QUOTES_TABLE
 from contracts.topics import QUOTES
@@ -77,12 +77,8 @@ def archive(
             "with an archive": lambda: _fold_with_archive(stage, namespace, quotes),
             "a worker alone": lambda: run_ours(stage, quotes),
         }
-        folded = interleaved(contenders, rounds, session.say)
-        work = f"{describe(quotes, instruments)}, one worker"
-        session.present(
-            compared("archive: folding while it runs", work, "quotes/s", folded, stage.servers),
-            json=json,
-        )
+        work = f"{describe(quotes, instruments)}, one worker, alone and during archiving"
+        session.contest(stage, "archive: folding", work, "quotes/s", contenders, rounds, json=json)
 
 
 def _report(stage: Stage, runs: list[Archived], quotes: int) -> Report:

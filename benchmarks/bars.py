@@ -28,8 +28,7 @@ from benchmarks.harness import session
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.namespace import Namespace, claimed_ms, folded
 from benchmarks.harness.publish import publish, record
-from benchmarks.harness.report import compared
-from benchmarks.harness.rounds import Run, interleaved
+from benchmarks.harness.rounds import Run
 from benchmarks.harness.stage import WORKER, Progress, Stage, python
 from benchmarks.peers.engines import Engine, program
 from contracts.keyspace import NEWEST_FIELD
@@ -56,23 +55,15 @@ def bars(
         n = max(quotes, peer.quotes)
         stage.namespace()
         publish(stage.broker.address, QUOTES.name, map(record, make_quotes(n, instruments)))
-
-        def its(namespace: Namespace) -> Progress:
-            return Progress(
-                namespace.peer_started_ms,
-                lambda: namespace.peer_written(peer.quotes),
-                # It went on until it was stopped.
-                lambda written: check_bars(namespace, written, and_more=True),
-            )
-
+        # It goes on until it is stopped.
+        check = partial(check_bars, and_more=True)
         contenders = {
             TICKREC: partial(run_ours, stage, n),
-            str(peer): partial(stage.run, peer.name, peer.argv, its),
+            str(peer): partial(stage.run_peer, peer.name, peer.argv, peer.quotes, check),
         }
-        runs = interleaved(contenders, rounds, session.say)
         part = f"; {peer} folds the first {peer.quotes:,} and more" if peer.quotes < n else ""
         work = f"{describe(n, instruments)}, one worker{part}"
-        session.present(compared("bars", work, "quotes/s", runs, stage.servers), json=json)
+        session.contest(stage, "bars", work, "quotes/s", contenders, rounds, json=json)
 
 
 def describe(n: int, instruments: int) -> str:

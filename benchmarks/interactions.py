@@ -26,8 +26,7 @@ from benchmarks.harness import session
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.namespace import Namespace, Written, claimed_ms, folded
 from benchmarks.harness.publish import publish, record
-from benchmarks.harness.report import compared
-from benchmarks.harness.rounds import Run, interleaved
+from benchmarks.harness.rounds import Run
 from benchmarks.harness.stage import WORKER, Progress, Stage, python
 from benchmarks.harness.zipf import draw
 from contracts.keyspace import NOT_ITEMS
@@ -60,24 +59,18 @@ def interactions(
         publish(stage.broker.address, INTERACTIONS.name, map(record, made))
         expected = sum_of_counts(made)
 
-        def plain(namespace: Namespace) -> Progress:
-            return Progress(
-                namespace.peer_started_ms,
-                lambda: namespace.peer_written(events),
-                lambda _: check_counts(namespace, expected),
-            )
+        def check(namespace: Namespace, _: int) -> None:
+            check_counts(namespace, expected)
 
         contenders = {
             TICKREC: partial(run_ours, stage, events, expected),
-            "plain-interactions": partial(stage.run, _PEER, python(_PEER), plain),
+            "plain-interactions": partial(stage.run_peer, _PEER, python(_PEER), events, check),
         }
-        runs = interleaved(contenders, rounds, session.say)
         work = (
             f"{events:,} JSON events of {users:,} users and {instruments:,} instruments in Kafka "
             "to histories and counts of pairs in Redis, one worker"
         )
-        result = compared("interactions", work, "events/s", runs, stage.servers)
-        session.present(result, json=json)
+        session.contest(stage, "interactions", work, "events/s", contenders, rounds, json=json)
 
 
 def run_ours(stage: Stage, n: int, expected: int) -> Run:

@@ -12,20 +12,19 @@ Baseline: what is popular, and each of the models alone.
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from benchmarks.harness.report import Report, computer, table
+from benchmarks.harness.report import Report, computer
 from benchmarks.harness.session import Json, folder, present
 from trainer.commands.options import errors_reported
 from trainer.evaluation.bootstrap import lead
 from trainer.evaluation.interactions import Splitting
 from trainer.evaluation.question import Question
-from trainer.evaluation.result import OfModel
-from trainer.evaluation.table import sentence_on
+from trainer.evaluation.table import sentence_on, table_of
 from trainer.evaluation.worker import WorkerRules
 from trainer.models import MODELS
 from trainer.settings import AUTO, TrainerSettings
@@ -37,16 +36,6 @@ from trainer.tuning.tunable import TunableModel
 TEST_SHARE: Final = 0.25
 """Of the events, or of each user's items."""
 SEED: Final = 1
-_COLUMNS: Final = {
-    "map": "MAP",
-    "precision": "precision",
-    "recall": "recall",
-    "hit_rate": "hit\nrate",
-    "coverage": "cover-\nage",
-    "personalization": "personal-\nization",
-    "novelty": "novelty,\nbits",
-}
-"""Columns other than nDCG, by the names of the measures."""
 
 
 def models(
@@ -107,10 +96,8 @@ def report(found: Tuned, n: int) -> Report:
         }
         for name, (more, between) in ahead.items()
     ]
-    columns = ("model", f"nDCG@{n}", "95 %", *_COLUMNS.values(), "seconds")
     printed: list[RenderableType] = [
-        work,
-        table(columns, map(_row, evaluation.models)),
+        table_of(evaluation),
         *(_lead(name, n, *lead) for name, lead in ahead.items()),
         Text(computer(), style="dim"),
     ]
@@ -126,23 +113,7 @@ def leads(found: Tuned) -> dict[str, tuple[float, tuple[float, float]]]:
     return {name: lead(ndcg[AUTO], ndcg[name], seed) for name in ndcg if name != AUTO}
 
 
-def _row(of_model: OfModel) -> tuple[str, ...]:
-    metrics = of_model.measured.metrics
-    ndcg = metrics["ndcg"]
-    return (
-        of_model.model,
-        _digits(ndcg.value, 4),
-        f"{_digits(ndcg.low)} .. {_digits(ndcg.high)}",
-        *(_digits(metrics[name].value) for name in _COLUMNS),
-        f"{sum(of_model.seconds.values()):.1f}",
-    )
-
-
 def _lead(name: str, n: int, more: float, between: tuple[float, float]) -> str:
     low, high = between
     is_ahead = "[green]ahead of[/]" if low > 0 else "[red]not surely ahead of[/]"
     return f"[bold]{AUTO}[/]: {is_ahead} {name} in nDCG@{n} by {more:.4f} ({low:.4f} .. {high:.4f})"
-
-
-def _digits(value: Any, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

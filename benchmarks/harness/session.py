@@ -2,16 +2,17 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.rounds import Run
+from benchmarks.harness.report import Report, compared
+from benchmarks.harness.rounds import Run, interleaved
 from benchmarks.harness.stage import Stage, staged
 from infra.local.paths import HOME
 from infra.local.process import NotReadyError
@@ -28,22 +29,27 @@ results: Final = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A
 progress: Final = Console(stderr=True)
 
 
-class Result(Protocol):
-    """What a benchmark came to."""
-
-    def lines(self) -> str:
-        """Return it as lines of JSON."""
-
-    def show(self, console: Console) -> None:
-        """Print it for people."""
-
-
-def present(result: Result, *, json: bool) -> None:
+def present(result: Report, *, json: bool) -> None:
     """Print a result."""
     if json:
         sys.stdout.write(result.lines())
     else:
         result.show(results)
+
+
+def contest(
+    stage: Stage,
+    name: str,
+    work: str,
+    unit: str,
+    contenders: Mapping[str, Callable[[], Run]],
+    rounds: int,
+    *,
+    json: bool,
+) -> None:
+    """Let ours and the baseline, in this order, run in interleaved rounds; print the result."""
+    runs = interleaved(contenders, rounds, say)
+    present(compared(name, work, unit, runs, stage.servers), json=json)
 
 
 def say(number: int, name: str, run: Run) -> None:

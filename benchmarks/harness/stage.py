@@ -11,6 +11,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -121,6 +122,21 @@ class Stage:
             stop(process)
         its.check(written.records)
         return Run(written.records, (written.at_ms - started_ms) / 1000, cpu_s)
+
+    def run_peer(
+        self, name: str, argv: Sequence[str], n: int, check: Callable[[Namespace, int], None]
+    ) -> Run:
+        """Run a peer until it has written so many records or more, and check what it wrote.
+
+        Raises:
+            ContenderError: it did not do it.
+        """
+
+        def its(namespace: Namespace) -> Progress:
+            written = partial(namespace.peer_written, n)
+            return Progress(namespace.peer_started_ms, written, partial(check, namespace))
+
+        return self.run(name, argv, its)
 
     @contextlib.contextmanager
     def worker(self, namespace: Namespace) -> Iterator[Process]:

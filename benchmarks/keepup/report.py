@@ -133,12 +133,13 @@ def report(trials: Sequence[Trial], servers: Servers) -> Report:
         "busy_other_cores": ends(neighbors, 2),
         **servers._asdict(),
     }
-    printed: list[RenderableType] = [
+    printed: Sequence[RenderableType] = (
         f"[bold]{trials[0].load}[/]",
         _latencies(trials),
         *_lags_and_cores(trials),
-    ]
-    printed += [*map(_verdict, trials), conditions(*servers, neighbors)]
+        *map(_verdict, trials),
+        conditions(*servers, neighbors),
+    )
     return Report([figures], printed)
 
 

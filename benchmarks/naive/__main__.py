@@ -1,6 +1,6 @@
-"""`python -m benchmarks.naive HOST PORT`: serve the baseline with uvicorn at its fastest."""
+"""`python -m benchmarks.naive`: serve the baseline with uvicorn at its fastest."""
 
-import sys
+import os
 
 import uvicorn
 
@@ -9,12 +9,11 @@ from runtime.settings import SharedSettings
 
 
 def main() -> None:
-    """Serve, one process, until SIGTERM."""
-    host, port = sys.argv[1:]
+    """Serve at `API_HOST` and `API_PORT`, one process, until SIGTERM."""
     uvicorn.run(
         create_app(SharedSettings()),
-        host=host,
-        port=int(port),
+        host=os.environ["API_HOST"],
+        port=int(os.environ["API_PORT"]),
         loop="uvloop",
         http="httptools",
         access_log=False,

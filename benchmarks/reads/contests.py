@@ -57,8 +57,8 @@ def both(scene: Scene) -> Iterator[Both]:
     """Run ours and the baseline for the block on the server's core, and this on the other one."""
     with contextlib.ExitStack() as stack:
         with cores.on(scene.server_core):
-            ours = stack.enter_context(scene.tickrec(TICKREC))
-            naive = stack.enter_context(scene.naive(NAIVE))
+            ours = stack.enter_context(scene.serving(TICKREC, "api"))
+            naive = stack.enter_context(scene.serving(NAIVE, "benchmarks.naive"))
         stack.enter_context(cores.on(scene.load_core))
         yield Both(ours, naive)
 

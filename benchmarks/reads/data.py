@@ -13,7 +13,6 @@ from typing import Final
 import msgspec
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.harness.bulk import Command, write
 from benchmarks.reads import lists
@@ -78,13 +77,14 @@ def load(
 ) -> None:
     """Write everything but the bars to the store at a URL; the pointer to the lists comes last."""
     popularity, rng = by_popularity(size), np.random.default_rng(SEED)
-    with _progress(console) as progress:
-        similar = _similar(keyspace, popularity, rng)
-        write(address, progress.track(similar, size.instruments, description="lists"))
-        own = _own(keyspace, popularity, size.with_own_list)
-        write(address, progress.track(own, size.with_own_list, description="users' own lists"))
-        users = _histories(keyspace, topology, popularity, size, now_ms, rng)
-        write(address, progress.track(users, size.users, description="histories"))
+    parts = (
+        ("lists", _similar(keyspace, popularity, rng)),
+        ("users' own lists", _own(keyspace, popularity, size.with_own_list)),
+        ("histories", _histories(keyspace, topology, popularity, size, now_ms, rng)),
+    )
+    for name, commands in parts:
+        with console.status(name):
+            write(address, commands)
     write(address, _pointers(keyspace, topology, popularity))
 
 
@@ -120,13 +120,3 @@ def _histories(
     for user, fields in histories(size.users, popularity, now_ms, rng, long=long):
         partition = user_partition(user_id(user), topology.interactions)
         yield "HSET", keyspace.history(partition, user_id(user)), *fields
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -96,34 +96,12 @@ class Scene:
         return answered
 
     @contextlib.contextmanager
-    def tickrec(self, name: str) -> Iterator[Asked]:
-        """Run our server for the block."""
+    def serving(self, name: str, module: str) -> Iterator[Asked]:
+        """Run a server of a module for the block: ours, or the baseline."""
         port = free_port()
-        settings = {"API_HOST": LOOPBACK, "API_PORT": str(port)}
-        with self.serving(name, port, python("api"), _READY_PATH, settings) as asked:
-            yield asked
-
-    @contextlib.contextmanager
-    def naive(self, name: str) -> Iterator[Asked]:
-        """Run the baseline for the block."""
-        port = free_port()
-        argv = (*python("benchmarks.naive"), LOOPBACK, str(port))
-        with self.serving(name, port, argv, _READY_PATH) as asked:
-            yield asked
-
-    @contextlib.contextmanager
-    def serving(
-        self,
-        name: str,
-        port: int,
-        argv: Sequence[str],
-        ready_path: str,
-        settings: Mapping[str, str] | None = None,
-    ) -> Iterator[Asked]:
-        """Run a server for the block, ready when it answers a path with success."""
-        log = self.folder / f"{name}.log"
-        command = Command(name, tuple(argv), log, {**self.environment, **(settings or {})})
-        with running(answering(command, port, ready_path)) as process:
+        settings = {**self.environment, "API_HOST": LOOPBACK, "API_PORT": str(port)}
+        command = Command(name, python(module), self.folder / f"{name}.log", settings)
+        with running(answering(command, port, _READY_PATH)) as process:
             yield Asked(name, port, process.pid)
 
 

@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
 import hiredis
 import httpx
@@ -44,11 +43,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder, serving = tmp_path_factory.mktemp("reads"), Scene.serving
     available = sorted(os.sched_getaffinity(0))
 
-    def patiently(
-        scene: Scene, name: str, port: int, argv: tuple[str, ...], *rest: Any
-    ) -> AbstractContextManager[Asked]:
-        patient = ["tests.api.patient" if word == "api" else word for word in argv]
-        return serving(scene, name, port, patient, *rest)
+    def patiently(scene: Scene, name: str, module: str) -> AbstractContextManager[Asked]:
+        return serving(scene, name, "tests.api.patient" if module == "api" else module)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cores, "server_and_load", lambda: (available[0], available[-1]))
