@@ -11,8 +11,8 @@ asked has a core to itself; wrk and the store share the other one. Before a cont
 for the same paths, and must say the same. An answer that is no 2xx fails the contest's verdict.
 
 Baseline: `benchmarks.naive`, one process under uvicorn (httptools, uvloop), on the same data. Both
-run all the time, so that the one that is not asked costs both the same. The parts: reads of
-instruments (`endpoints`), and recommendations by what is kept of them (`recommendations`).
+run all the time, so that the one that is not asked costs both the same. `situations` has the parts:
+reads of instruments, and recommendations by what is kept of them.
 
 Latencies are wrk's, which waits for an answer before it asks again on that connection, and corrects
 for the requests omitted during the wait.

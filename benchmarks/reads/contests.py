@@ -1,28 +1,33 @@
-"""Each hot read of instruments: ours against the baseline, one after the other in every round."""
+"""Each situation: ours against the baselines, one after the other in every round."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
 from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.report import Report
 from benchmarks.harness.rounds import Say, interleaved
-from benchmarks.reads import cores
+from benchmarks.reads import cores, paths
+from benchmarks.reads.changing import changing
 from benchmarks.reads.measured import Answered, Pair, measured
-from benchmarks.reads.paths import Endpoint
 from benchmarks.reads.same import check_same
 from benchmarks.reads.scene import Asked, Scene
+from benchmarks.reads.situations import Situation
 from benchmarks.reads.wrk import Load
+from infra.local.process import LOOPBACK
 
-CONNECTIONS: Final = 64
 TICKREC: Final = "tickrec"
-_READS_BAR: Final = 5.0
 NAIVE: Final = "naive"
-_WARM_UP_S: Final = 1
+PLAIN: Final = "naive, a plain GET"
 
 Turn = Callable[[int], Answered]
 """Asks one server for so many seconds."""
+Kept = Mapping[tuple[str, str], float]
+"""How many answers and lists were kept or not, by metric and outcome."""
 
 
 class Both(NamedTuple):
@@ -30,26 +35,6 @@ class Both(NamedTuple):
 
     ours: Asked
     naive: Asked
-
-
-def contest(
-    scene: Scene, servers: Both, chosen: Iterable[Endpoint], rounds: int, seconds: int, say: Say
-) -> Iterator[Report]:
-    """Measure endpoints; yield each as soon as it is done.
-
-    Raises:
-        ContenderError: the two do not say the same, or one does not answer.
-    """
-    for endpoint in chosen:
-        check_same(endpoint.paths, *servers)
-        turns = {one.name: _turn(scene, endpoint, one) for one in servers}
-        yield measured(
-            endpoint.name,
-            f"{endpoint}, {CONNECTIONS} connections, one core for the server; {scene}",
-            answered(turns, rounds, seconds, say),
-            [Pair(TICKREC, NAIVE, _READS_BAR)],
-            scene.store.product,
-        )
 
 
 @contextlib.contextmanager
@@ -63,8 +48,49 @@ def both(scene: Scene) -> Iterator[Both]:
         yield Both(ours, naive)
 
 
-def answered(
-    turns: Mapping[str, Turn], rounds: int, seconds: int, say: Say, warm_up_s: int = _WARM_UP_S
+def contest(
+    scene: Scene, servers: Both, chosen: Iterable[Situation], rounds: int, seconds: int, say: Say
+) -> Iterator[Report]:
+    """Measure situations; yield each as soon as it is done.
+
+    Raises:
+        ContenderError: the two do not say the same, or one does not answer.
+    """
+    for situation in chosen:
+        asked = situation.paths()
+        check_same(asked, *servers)
+        turns = _turns(scene, situation, servers)
+        before = _kept(servers.ours)
+        with changing(scene, situation.events_a_second):
+            runs = _answered(turns, rounds, situation, max(seconds, situation.at_least_s), say)
+        kept = _shares(before, _kept(servers.ours))
+        pairs = [Pair(TICKREC, NAIVE, situation.bar)]
+        if situation.is_recommending:
+            plain = Pair(TICKREC, PLAIN, situation.bar, by_p99=False)
+            pairs = [plain, Pair(TICKREC, NAIVE)]
+        yield measured(
+            situation.name,
+            f"GET {asked[0]} and the like, {kept}{situation.connections} connections, "
+            f"one core for the server; {scene}",
+            runs,
+            pairs,
+            scene.store.product,
+        )
+
+
+def _turns(scene: Scene, situation: Situation, servers: Both) -> dict[str, Turn]:
+    def turn(server: Asked, its_paths: Callable[[], list[str]]) -> Turn:
+        return lambda seconds: scene.ask(Load(its_paths(), situation.connections, seconds), server)
+
+    turns = {server.name: turn(server, situation.paths) for server in servers}
+    if situation.is_recommending:
+        plain = paths.plain(scene.size)
+        turns[PLAIN] = turn(servers.naive, lambda: plain)
+    return turns
+
+
+def _answered(
+    turns: Mapping[str, Turn], rounds: int, situation: Situation, seconds: int, say: Say
 ) -> dict[str, list[Answered]]:
     """Let each take its turn once for warming up, and then in every round.
 
@@ -72,15 +98,33 @@ def answered(
         ContenderError: one answered nothing in its turn.
     """
     for one in turns.values():
-        one(warm_up_s)
-    timed = {name: partial(one, seconds) for name, one in turns.items()}
-    # `interleaved` returns what the turns do, but says no more than that they are runs.
-    runs = interleaved(timed, rounds, say)
+        one(situation.warm_up_s)
+    runs = interleaved({name: partial(one, seconds) for name, one in turns.items()}, rounds, say)
     for name, its in runs.items():
         if not all(run.records for run in its):
             raise ContenderError(f"{name} answered nothing in {seconds} s: is the machine busy?")
     return runs
 
 
-def _turn(scene: Scene, endpoint: Endpoint, server: Asked) -> Turn:
-    return lambda seconds: scene.ask(Load(endpoint.paths, CONNECTIONS, seconds), server)
+def _kept(server: Asked) -> Kept:
+    """Return how many answers and lists were kept or not, since our server's start."""
+    text = httpx.get(f"http://{LOOPBACK}:{server.port}/metrics").text
+    return {
+        (family.name, sample.labels["outcome"]): sample.value
+        for family in text_string_to_metric_families(text)
+        if family.name in ("api_choices", "api_lists")
+        for sample in family.samples
+    }
+
+
+def _shares(before: Kept, after: Kept) -> str:
+    """Return in words which share of answers and lists was kept, warming up included, if any."""
+    since = {key: value - before.get(key, 0) for key, value in after.items()}
+
+    def share(of: str) -> str:
+        all_ = sum(value for (name, _), value in since.items() if name == of)
+        return f"{since.get((of, 'kept'), 0) / all_:.1%}" if all_ else "none"
+
+    if not any(since.values()):
+        return ""
+    return f"kept of the answers {share('api_choices')}, of the lists {share('api_lists')}; "

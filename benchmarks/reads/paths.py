@@ -1,6 +1,5 @@
-"""The endpoints, and which paths of each are asked for how often: a Zipf law over shuffled ids."""
+"""Which paths are asked for how often: a Zipf law over shuffled ids."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,35 +13,9 @@ DRAWN: Final = 100_000
 """paths that wrk goes through in turn, and then once more"""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One kind of request."""
-
-    name: str
-    paths: list[str]
-
-    def __str__(self) -> str:
-        return f"GET {self.paths[0]} and the like"
-
-
-def endpoints(size: Size) -> list[Endpoint]:
-    """Return the hot reads of instruments, as clients ask who leave everything at its default."""
-    return [
-        bars(size),
-        similar(size),
-        Endpoint("first version: bars", _of_instruments(size, "/instruments/{}")),
-        Endpoint("first version: similar", _of_instruments(size, "/instruments/similar/{}")),
-    ]
-
-
-def bars(size: Size) -> Endpoint:
-    """Return the last five minute bars of instruments."""
-    return Endpoint("bars", _of_instruments(size, "/v1/instruments/{}/bars"))
-
-
-def similar(size: Size) -> Endpoint:
-    """Return the ten instruments most similar to one."""
-    return Endpoint("similar", _of_instruments(size, "/v1/instruments/{}/similar"))
+def of_instruments(size: Size, template: str) -> list[str]:
+    """Return the path of each of some instruments, those that are popular more often."""
+    return [template.format(instrument) for instrument in _drawn(by_popularity(size))]
 
 
 def recommendations(size: Size) -> list[str]:
@@ -87,10 +60,6 @@ def without_list(size: Size) -> Ints:
 
 def _with_list(size: Size) -> Ints:
     return np.random.default_rng(SEED).permutation(size.with_own_list)
-
-
-def _of_instruments(size: Size, template: str) -> list[str]:
-    return [template.format(instrument) for instrument in _drawn(by_popularity(size))]
 
 
 def _of_users(users: list[int], template: str) -> list[str]:

@@ -8,9 +8,8 @@ import typer
 from benchmarks.harness import session
 from benchmarks.reads.contests import both, contest
 from benchmarks.reads.data import Size
-from benchmarks.reads.paths import endpoints
-from benchmarks.reads.recommendations import recommend, situations
 from benchmarks.reads.scene import set_up
+from benchmarks.reads.situations import endpoints, recommendations
 
 
 class Part(enum.StrEnum):
@@ -36,10 +35,7 @@ def reads(
         set_up(path, size, session.progress) as scene,
         both(scene) as servers,
     ):
-        if part in (None, Part.ENDPOINTS):
-            for found in contest(scene, servers, endpoints(size), rounds, seconds, session.say):
-                session.present(found, json=json)
-        if part in (None, Part.RECOMMENDATIONS):
-            chosen = situations(size, seconds)
-            for found in recommend(scene, servers, chosen, rounds, seconds, session.say):
-                session.present(found, json=json)
+        chosen = [] if part is Part.RECOMMENDATIONS else endpoints(size)
+        chosen += [] if part is Part.ENDPOINTS else recommendations(size, seconds)
+        for found in contest(scene, servers, chosen, rounds, seconds, session.say):
+            session.present(found, json=json)

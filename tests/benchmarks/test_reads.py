@@ -22,10 +22,10 @@ from benchmarks.reads.changing import changing
 from benchmarks.reads.contests import Both, both, contest
 from benchmarks.reads.data import Size
 from benchmarks.reads.measured import Answered, Pair, measured, reached
-from benchmarks.reads.paths import endpoints, plain, similar
-from benchmarks.reads.recommendations import recommend, situations
+from benchmarks.reads.paths import plain
 from benchmarks.reads.same import check_same, covers
 from benchmarks.reads.scene import Asked, Scene, set_up
+from benchmarks.reads.situations import endpoints, recommendations
 from infra.local.process import LOOPBACK
 from runtime.redis.stores import Store, connect
 from tests.patience import PATIENCE_S
@@ -71,8 +71,8 @@ def answer(server: Asked, path: str) -> httpx.Response:
 
 @pytest.mark.proof
 def test_both_answer_the_same_to_every_endpoint(servers: Both) -> None:
-    for endpoint in endpoints(SIZE):
-        check_same(endpoint.paths, *servers)
+    for situation in endpoints(SIZE):
+        check_same(situation.paths(), *servers)
     assert len(answer(servers.naive, plain(SIZE)[0]).json()["items"]) == 50
 
 
@@ -84,7 +84,7 @@ def test_both_answer_the_same_to_every_endpoint(servers: Both) -> None:
 def test_both_recommend_the_same_and_from_what_is_meant_to_be_compared(
     servers: Both, name: str, source: str
 ) -> None:
-    (situation,) = (one for one in situations(SIZE, 1) if one.name == name)
+    (situation,) = (one for one in recommendations(SIZE, 1) if one.name.endswith(name))
     paths = situation.paths()
     check_same(paths, *servers)
     assert answer(servers.naive, paths[0]).json()["source"] == source
@@ -102,7 +102,8 @@ def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
 @needs_wrk
 def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both) -> None:
     said: list[str] = []
-    (found,) = contest(scene, servers, [similar(SIZE)], 1, 1, lambda _, name, __: said.append(name))
+    similar = endpoints(SIZE)[1:2]
+    (found,) = contest(scene, servers, similar, 1, 1, lambda _, name, __: said.append(name))
     assert said == ["tickrec", "naive"]
     (line,) = (msgspec.json.decode(line) for line in found.lines().splitlines())
     assert (line["name"], line["baseline"], line["bar"]) == ("reads: similar", "naive", 5.0)
@@ -119,17 +120,20 @@ def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both
 @needs_wrk
 @pytest.mark.proof
 def test_recommendations_are_reported_with_what_was_kept_while_histories_change(
-    scene: Scene, servers: Both, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, servers: Both
 ) -> None:
-    monkeypatch.setattr("benchmarks.reads.recommendations._WARM_UP_S", 1)
     chosen = [
         dataclasses.replace(
-            one, connections=2, at_least_s=3, events_a_second=one.events_a_second // 50
+            one,
+            connections=2,
+            warm_up_s=1,
+            at_least_s=3,
+            events_a_second=one.events_a_second // 50,
         )
-        for one in situations(SIZE, 1)
-        if one.name in ("changing", "own lists")
+        for one in recommendations(SIZE, 1)
+        if one.name.endswith(("changing", "own lists"))
     ]
-    while_changing, own = recommend(scene, servers, chosen, 1, 1, lambda *_: None)
+    while_changing, own = contest(scene, servers, chosen, 1, 1, lambda *_: None)
     for found in (while_changing, own):
         lines = [msgspec.json.decode(line) for line in found.lines().splitlines()]
         assert [line["baseline"] for line in lines] == ["naive, a plain GET", "naive"]

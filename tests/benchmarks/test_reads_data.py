@@ -18,13 +18,13 @@ from benchmarks.reads.histories import MOST, draw_items, draw_lengths, histories
 from benchmarks.reads.minutes import Minutes
 from benchmarks.reads.paths import (
     batches,
-    endpoints,
     long,
     own_lists,
     plain,
     recommendations,
 )
 from contracts.bars import BarValue
+from benchmarks.reads.situations import endpoints
 from contracts.generations import SimilarList, UserList
 from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, HistoryEntry, Keyspace
 from contracts.partitioning import instrument_partition
@@ -110,7 +110,7 @@ def test_each_situation_is_of_the_users_that_it_is_about() -> None:
     assert [len(batch) for batch in batches(SIZE, 801)] == [800]
     assert max(users(own_lists(SIZE))) == max(users(plain(SIZE))) == 99
     assert users(long(SIZE)) == [*range(SIZE.users - 100, SIZE.users)]
-    assert [len(endpoint.paths) for endpoint in endpoints(SIZE)] == [100_000] * 4
+    assert [len(one.paths()) for one in endpoints(SIZE)] == [100_000] * 4
 
 
 def test_the_last_users_have_long_histories_and_the_others_do_not() -> None:
