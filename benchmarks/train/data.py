@@ -1,20 +1,17 @@
 """What `train` trains on: users with tastes, their counts, and a store that is filled with them.
 
 Items stand in sectors in a circle; a user takes most items from one of them and the next one, in
-each by Zipf's law. Every item has a user. The number of users is what it takes to come near the
-wanted number of pairs.
+each by Zipf's law. Every item has a user.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 
 import numpy as np
-import typer
 from scipy.sparse import csr_array
 
 from benchmarks.harness.bulk import Command, write
-from benchmarks.harness.contender import ContenderError
 from benchmarks.harness.zipf import draw
 from contracts.keyspace import (
     INCARNATION_FIELD,
@@ -29,9 +26,6 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS, STREAMED
 from trainer.counts.blocks import blocks
 from trainer.counts.matrices import Matrix
 
-Items = Annotated[int, typer.Option(min=1_000)]
-Pairs = Annotated[int, typer.Option(min=100_000, help="of items that someone has both")]
-
 _SECTORS: Final = 500
 _FROM_ANYWHERE: Final = 0.02
 """Share of items that a user takes from outside of the own sectors."""
@@ -40,13 +34,6 @@ _SPREAD_OF_ITEMS: Final = 1.0
 """Of the logarithm of how many items a user has."""
 _MOST_ITEMS: Final = 500
 """The default cap of a history."""
-_PAIRS_A_USER: Final = 100
-"""A first guess."""
-_NEAR: Final = 0.02
-"""Share by which the number of pairs may miss what is wanted."""
-_GUESSES: Final = 30
-_ASTRAY: Final = 0.5
-"""Same for a guess: one farther off than this, and than the one before, leads nowhere."""
 _OFFSET: Final = 9
 _BEGUN_MS: Final = 1_600_000_000_000
 _FIELDS_AT_A_TIME: Final = 500_000
@@ -71,32 +58,10 @@ class Data:
         return f"{items:,} items, {self.pairs:,} pairs of them, {users:,} users"
 
 
-def make(items: int, pairs: int, seed: int) -> Data:
-    """Return data of so many items and about so many pairs, the same for the same seed.
-
-    Raises:
-        ContenderError: so few items do not come in so many pairs, or so many not in so few.
-    """
-    most = items * (items - 1) // 4  # half of all that there are
-    if pairs > most:
-        raise ContenderError(
-            f"{pairs:,} pairs are too many for {items:,} items: ask for {most:,} at most, "
-            "or for more items"
-        )
-    users, off = max(2, pairs // _PAIRS_A_USER), np.inf
-    for _ in range(_GUESSES):
-        user_items = _user_items(users, items, np.random.default_rng(seed))
-        data = Data(user_items, csr_array(user_items.T @ user_items))
-        before, off = off, abs(data.pairs / pairs - 1)
-        if off <= _NEAR:
-            return data
-        if off > max(before, _ASTRAY):
-            break
-        users = max(2, round(users * pairs / max(data.pairs, 1)))
-    raise ContenderError(
-        f"no number of users was found who have {pairs:,} pairs of {items:,} items: "
-        "ask for other numbers, such as 200 pairs for each item"
-    )
+def make(items: int, users: int, seed: int) -> Data:
+    """Return data of so many items and users, the same for the same seed."""
+    user_items = _user_items(users, items, np.random.default_rng(seed))
+    return Data(user_items, csr_array(user_items.T @ user_items))
 
 
 def fill(address: str, keyspace: Keyspace, data: Data) -> None:

@@ -32,30 +32,19 @@ QUIET = {"others": 0.1}
 STAGES = {"read counts": 3.0, "rank item lists": 0.5, "whole run": 9.0}
 
 
-def test_data_has_about_as_many_pairs_as_requested_and_every_user_has_some() -> None:
-    data = make(2_000, 60_000, seed=1)
-    assert data.pairs == pytest.approx(60_000, rel=0.02)
+def test_every_item_has_a_user_and_data_is_the_same_each_time() -> None:
+    data = make(2_000, 600, seed=1)
     assert data.user_items.sum(axis=0).min() >= 1
     assert set(data.user_items.data) == {1}
-    again = make(2_000, 60_000, seed=1)
+    assert data.pairs == (data.gram.nnz - 2_000) / 2
+    again = make(2_000, 600, seed=1)
     assert (again.gram != data.gram).nnz == 0
-
-
-def test_pairs_that_so_few_items_cannot_come_in_are_refused() -> None:
-    make(100, 2_475, seed=1)
-    with pytest.raises(ContenderError, match="2,476 pairs are too many for 100 items"):
-        make(100, 2_476, seed=1)
-
-
-def test_pairs_that_are_too_few_for_items_that_all_have_a_user_are_refused() -> None:
-    with pytest.raises(ContenderError, match="no number of users was found who have 100,000 pairs"):
-        make(20_000, 100_000, seed=1)
 
 
 def test_the_store_is_filled_with_the_counts_that_the_trainer_reads(
     store_url: str, namespace: str
 ) -> None:
-    data = make(1_000, 20_000, seed=1)
+    data = make(1_000, 200, seed=1)
     fill(store_url, Keyspace(namespace), data)
     stages = Stages(lambda: None, Progress(disable=True))
     with connect(store_url, "tests") as store:
@@ -66,7 +55,7 @@ def test_the_store_is_filled_with_the_counts_that_the_trainer_reads(
 
 @pytest.mark.proof
 def test_a_process_is_watched_to_its_end_for_the_most_memory_that_it_had(tmp_path: Path) -> None:
-    data = make(1_000, 20_000, seed=1)
+    data = make(1_000, 200, seed=1)
     with set_up(data, tmp_path) as stage:
         theirs, its = peer(stage), ours(stage)
     check_same({OURS: [its], SCIKIT_LEARN: [theirs]})
@@ -116,7 +105,7 @@ def test_contenders_with_different_results_are_not_compared(other: Trained) -> N
 
 
 def test_a_failing_peer_is_reported_with_its_output(tmp_path: Path) -> None:
-    with set_up(make(1_000, 20_000, seed=1), tmp_path) as stage:
+    with set_up(make(1_000, 200, seed=1), tmp_path) as stage:
         (stage.folder / USER_ITEMS).unlink()
         with pytest.raises(ContenderError, match=r"(?s)exit code 1: .*FileNotFoundError"):
             peer(stage)
