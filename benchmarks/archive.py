@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 import pyarrow.compute as pc
 from pyiceberg.table import Table as IcebergTable
 from rich.text import Text
@@ -35,6 +34,7 @@ from benchmarks.harness.publish import publish, record
 from benchmarks.harness.report import Report, computer, table
 from benchmarks.harness.rounds import Run
 from benchmarks.harness.stage import Stage, python
+from benchmarks.harness.usage import read_clock, rss_bytes, spent
 from contracts.archive import PLACE, QUOTES_TABLE
 from contracts.topics import QUOTES
 from infra.local.process import Command, stop
@@ -130,17 +130,17 @@ def _run(stage: Stage, namespace: Namespace, quotes: int) -> Archived:
         ContenderError: it was not done, or a quote is not there once.
     """
     with _archiving(stage, namespace) as (process, config):
-        started_s, usage = time.monotonic(), psutil.Process(process.popen.pid)
-        before_s, greatest = _cpu_s(usage), 0
+        started_s, pids = time.monotonic(), {"archive": process.popen.pid}
+        before, greatest = read_clock(pids), 0
 
         def all_committed() -> IcebergTable | None:
             nonlocal greatest
             time.sleep(_LOOK_EVERY_S)
-            greatest = max(greatest, usage.memory_info().rss)
+            greatest = max(greatest, rss_bytes(process.popen.pid))
             return _committed(config, quotes)
 
         found = awaited(all_committed, "archiving", process, within_s=_WITHIN_S)
-        run = time.monotonic() - started_s, _cpu_s(usage) - before_s
+        run = time.monotonic() - started_s, spent(before, read_clock(pids))["archive"]
     _check(found, quotes)
     size = _bytes(found)
     compaction = _command(stage, namespace, "compact", config)
@@ -192,8 +192,3 @@ def _check(found: IcebergTable, quotes: int) -> None:
 
 def _bytes(found: IcebergTable) -> int:
     return sum(task.file.file_size_in_bytes for task in found.scan().plan_files())
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

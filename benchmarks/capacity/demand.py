@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.capacity.costs import Costs, Request
 from contracts.times import DAY_S
 from contracts.topics import QUOTES
 
@@ -68,11 +67,6 @@ class Demand:
     def events_a_day(self) -> float:
         """Trades that users publish."""
         return self.users * self.calls
-
-
-def mix(costs: Costs) -> list[Request]:
-    """Return one request to each endpoint."""
-    return [costs.reads.endpoints[name] for name in (*READS, PUBLISH)]
 
 
 def distinct(records: float, values: float) -> float:

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
-from infra.local.process import Command, ended, start
+import httpx
+
+from infra.local.process import LOOPBACK, Command, Server, ended, start
 
 RUN_WITHIN_S: Final = 120
 """What ends a contender that hangs: no run of a default size comes near it."""
@@ -58,3 +60,16 @@ def awaited(
             raise ContenderError(f"{what} took more than {within_s:g} s: see {logs}")
         time.sleep(_LOOK_EVERY_S)
     return found
+
+
+def answering(command: Command, port: int, ready_path: str) -> Server:
+    """Return a program as a server that is ready when it answers a path with success."""
+    address = f"http://{LOOPBACK}:{port}"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{address}{ready_path}", timeout=1).is_success
+        except httpx.HTTPError:
+            return False
+
+    return Server(command, address, command.name, answers)

@@ -15,11 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.harness.contender import Process, awaited, started
+from benchmarks.harness.contender import Process, answering, awaited, started
 from benchmarks.harness.namespace import Namespace, Written, claimed_ms
 from benchmarks.harness.report import Servers
 from benchmarks.harness.rounds import Run
-from benchmarks.harness.serving import answering
 from benchmarks.harness.usage import read_clock, spent
 from contracts.keyspace import Keyspace
 from contracts.topics import BARS, STREAMED, Topic

@@ -10,8 +10,7 @@ from typing import Final
 import psutil
 from rich.console import Console
 
-from benchmarks.harness.contender import ContenderError
-from benchmarks.harness.serving import answering
+from benchmarks.harness.contender import ContenderError, answering
 from benchmarks.harness.stage import python
 from benchmarks.reads import cores, data
 from benchmarks.reads.measured import Answered

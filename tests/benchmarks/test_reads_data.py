@@ -23,8 +23,8 @@ from benchmarks.reads.paths import (
     plain,
     recommendations,
 )
-from contracts.bars import BarValue
 from benchmarks.reads.situations import endpoints
+from contracts.bars import BarValue
 from contracts.generations import SimilarList, UserList
 from contracts.keyspace import NEWEST_FIELD, OFFSET_FIELD, HistoryEntry, Keyspace
 from contracts.partitioning import instrument_partition
