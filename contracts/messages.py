@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import compress
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -97,7 +97,9 @@ class QuoteColumns:
     def take(self, which: Ints | npt.NDArray[np.bool_]) -> "QuoteColumns":
         """Return some of the rows, by index or by a mask."""
         columns = {column.name: getattr(self, column.name) for column in fields(self)}
-        arrays = {name: c[which] for name, c in columns.items() if isinstance(c, np.ndarray)}
+        arrays: dict[str, Any] = {
+            name: c[which] for name, c in columns.items() if isinstance(c, np.ndarray)
+        }
         return replace(self, **arrays)
 
     def without(self, places: Ints) -> "QuoteColumns":
