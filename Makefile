@@ -8,7 +8,7 @@ PROGRAMS := producers stream-processors trainer api archive operations
 READERS := producers api operations
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke up down status test proofs spark lint types workflows sbom docs web screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean
+.PHONY: help setup demo smoke up down status test test-slow spark lint types workflows sbom docs web screenshots format chaos chaos-modes matrix fuzz bench evaluation compose-check cluster-check terraform-check lock clean
 
 help: # list the targets of every day; CONTRIBUTING.md and docs/ describe the others
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,8 +62,9 @@ down: $(READY) ## stop what `make up` started
 test: $(READY) ## run the tests, against real servers
 	@$(BIN)/python -m pytest --numprocesses 4
 
-proofs: $(READY) # run the slow tests: kills, outages and long waits
-	@$(BIN)/python -m pytest --numprocesses 2 -m proof
+test-slow: $(READY) # run the slow tests: whole stacks, the browser, kills, outages, all examples
+	@$(BIN)/python -m pytest --numprocesses 2 --hypothesis-profile full \
+		-m '$(or $(MARKED),slow or stack or hypothesis)'
 
 # Spark is 500 MB and needs Java 17, so it gets a separate environment.
 SPARK := build/spark
@@ -76,8 +77,8 @@ $(SPARK)/.ready: requirements-spark.lock $(READY)
 		&& $(UV) $(EDITABLE)
 	@touch $@
 
-spark: $(SPARK)/.ready # train on Spark, as its tests and proofs do, in an environment of its own
-	@$(SPARK)/bin/python -m pytest -m 'proof or not proof' tests/trainer/spark
+spark: $(SPARK)/.ready # train on Spark, as all its tests do, in an environment of its own
+	@$(SPARK)/bin/python -m pytest -m 'slow or not slow' tests/trainer/spark
 
 lint: $(READY) workflows ## check code, import rules, prose and workflows
 	@$(BIN)/ruff check .
@@ -133,7 +134,7 @@ chaos-modes: $(READY) # the same in every mode: affinity, user weight, store and
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --faults 11 --modes
 
 matrix: $(READY) # run every value of every setting on a started stack
-	@TICKREC_TEST_MATRIX=all $(BIN)/python -m pytest tests/settings
+	@TICKREC_TEST_MATRIX=all $(BIN)/python -m pytest -m 'not slow' tests/settings
 
 fuzz: $(READY) # send the API requests of all kinds, CASES of them (SEED=...)
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))

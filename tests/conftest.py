@@ -23,7 +23,8 @@ not at all. A given broker must have none of our topics, as the tests delete the
 leave neither topics there nor keys in a given store.
 
 Results do not depend on the machine's speed: Hypothesis has no deadline, and waits for a condition
-have bounds that only a defect reaches.
+have bounds that only a defect reaches. Hypothesis tries a quarter of its examples, and all of them
+with `--hypothesis-profile full` (see `tests.examples`).
 
 Tests marked `kafka_only` are skipped on Tansu. Tansu also answers ListOffsets "latest" with the
 first offset of the last batch + 1: only a fetch shows its log's end (see `infra.local.tansu`).
@@ -37,7 +38,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from contracts.keyspace import Keyspace
@@ -49,6 +49,7 @@ from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.redis.stores import connect
 from runtime.topology import Topology
+from tests.examples import register_profiles
 from tests.guarded import Guarded
 from tests.servers import OURS, SESSION, Taken, take_broker, take_store
 
@@ -58,8 +59,7 @@ TopicsFactory = Callable[..., Topology]
 _taken: set[str] = set()
 """The summary's lines on servers: a process of pytest-xdist may have taken other ones."""
 
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
+register_profiles()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -191,6 +191,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
     return ByFile(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with groups that take long in one process, which would otherwise finish last."""
+    """Mark tests that drive a browser, and start with groups that take long in one process.
+
+    Those would otherwise finish last.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
+            item.add_marker(pytest.mark.stack)
     items.sort(key=lambda item: not item.nodeid.startswith((WEB, "tests/settings/")))

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from api.bars.aggregation import INTERVALS_MS, Interval, Window, fill_previous, roll_up
@@ -23,6 +23,7 @@ from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
+from tests.examples import examples
 
 from .conftest import NOW_MS, TOPOLOGY, Filled
 from .reading import run
@@ -100,7 +101,7 @@ def pages(readers: Readers, **query: Any) -> Iterator[Any]:
 
 ages = st.integers(0, 3000) | st.integers(0, 30)
 intervals = st.sampled_from(list(INTERVALS_MS))
-reused = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+reused = examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def store_ages(readers: Readers, chosen: set[int]) -> Stored:

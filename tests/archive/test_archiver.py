@@ -188,7 +188,7 @@ def test_a_topic_unknown_to_the_broker_for_a_moment_is_read_again(
 
 
 @pytest.mark.kafka_only
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_batch_too_large_to_decompress_is_skipped_and_its_neighbors_are_rows(
     setup: Setup,
 ) -> None:

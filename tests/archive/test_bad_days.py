@@ -59,7 +59,7 @@ def test_it_waits_for_an_unreachable_catalog_and_then_continues(setup: Setup) ->
     assert sizes(setup) == list(range(300))
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_on_a_full_disk_it_waits_and_then_continues(setup: Setup) -> None:
     port = free_port()
     settings = setup.environment(METRICS_PORT=str(port), ARCHIVE_FLUSH_INTERVAL_S="0.2")

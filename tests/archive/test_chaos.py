@@ -26,7 +26,7 @@ from runtime.archive.tables import positions_of
 from tests.archive.conftest import PARTITIONS, Setup, eventually
 from tests.archive.samples import interaction, now_ms, quotes
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 KILLS: Final = int(os.environ.get("TICKREC_TEST_KILLS", "10"))
 BATCH: Final = 200

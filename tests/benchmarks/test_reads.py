@@ -69,14 +69,14 @@ def answer(server: Asked, path: str) -> httpx.Response:
     return httpx.get(f"http://{LOOPBACK}:{server.port}{path}", timeout=PATIENCE_S)
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_both_answer_the_same_to_every_endpoint(servers: Both) -> None:
     for situation in endpoints(SIZE):
         check_same(situation.paths(), *servers)
     assert len(answer(servers.naive, plain(SIZE)[0]).json()["items"]) == 50
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "source"),
     [("fresh", "history"), ("changing", "history"), ("own lists", "model"), ("long", "history")],
@@ -90,7 +90,7 @@ def test_both_recommend_the_same_and_from_what_is_meant_to_be_compared(
     assert answer(servers.naive, paths[0]).json()["source"] == source
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
     with pytest.raises(ContenderError, match="is answered differently: tickrec says"):
         check_same(["/openapi.json"], *servers)
@@ -98,7 +98,7 @@ def test_another_answer_or_a_refusal_ends_the_contest(servers: Both) -> None:
         check_same(["/v1/instruments/400/bars"], *servers)
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 @needs_wrk
 def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both) -> None:
     said: list[str] = []
@@ -118,7 +118,7 @@ def test_a_contest_reports_rates_latencies_and_costs(scene: Scene, servers: Both
 
 
 @needs_wrk
-@pytest.mark.proof
+@pytest.mark.slow
 def test_recommendations_are_reported_with_what_was_kept_while_histories_change(
     scene: Scene, servers: Both
 ) -> None:
@@ -155,7 +155,7 @@ def until_refused(store: Store) -> None:
     assert "errorstat_OOM" in store.info("errorstats")
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_failure_to_change_histories_is_raised_when_the_block_ends(scene: Scene) -> None:
     with connect(scene.store.address, "tests") as store:
         store.config_set("maxmemory", 1)

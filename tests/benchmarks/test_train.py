@@ -53,7 +53,7 @@ def test_the_store_is_filled_with_the_counts_that_the_trainer_reads(
     assert (gram.counts != data.gram).nnz == 0
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_process_is_watched_to_its_end_for_the_most_memory_that_it_had(tmp_path: Path) -> None:
     data = make(1_000, 200, seed=1)
     with set_up(data, tmp_path) as stage:

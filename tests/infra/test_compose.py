@@ -386,7 +386,7 @@ def kafka_properties(folder: Path, ports: dict[str, int]) -> Path:
     return path
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_kafka_starts_with_the_settings_and_passes_its_health_check(tmp_path: Path) -> None:
     try:
         java = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*")

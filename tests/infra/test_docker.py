@@ -151,7 +151,7 @@ def extra(name: str) -> set[str]:
 @pytest.mark.parametrize(
     "program",
     [
-        pytest.param(program, marks=pytest.mark.proof if program in IMPORT_MUCH else ())
+        pytest.param(program, marks=pytest.mark.slow if program in IMPORT_MUCH else ())
         for program in IMAGES
     ],
 )

@@ -148,7 +148,7 @@ def client(door: Door) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_clients_that_retry_see_no_read_fail_while_a_process_is_killed_and_comes_back(
     door: Door,
 ) -> None:

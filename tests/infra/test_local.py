@@ -179,7 +179,7 @@ def test_the_stack_in_the_background_repairs_itself_and_ends_with_down(
 
 
 @pytest.mark.integration
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_program_that_hangs_is_shown_and_restarted(console: Console, folder: Path) -> None:
     background.up(console, folder, UNFED)
     api_url = report_of(folder).addresses["api"]
@@ -196,7 +196,7 @@ def test_a_program_that_hangs_is_shown_and_restarted(console: Console, folder: P
 
 
 @pytest.mark.integration
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_stack_with_an_archive_serves_bars_that_redis_no_longer_retains(
     console: Console,
     folder: Path,
@@ -323,7 +323,7 @@ def test_a_start_that_takes_too_long_continues_and_says_so(
     until(lambda: gone(processes))
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_an_api_that_cannot_start_is_not_waited_for(
     console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ def wheel(folder: Path, name: str) -> str:
     return f"{name}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_without_uv_pip_installs_the_same(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -96,7 +96,7 @@ def bills(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 @pytest.mark.parametrize("lock", SMALLEST)
 def test_a_bill_of_materials_is_valid_and_names_what_its_lock_names(lock: str, bills: Path) -> None:
     text = (bills / lock.replace(".lock", ".cdx.json")).read_text()

@@ -91,7 +91,7 @@ def test_a_process_killed_under_load_fails_no_read(doomed: Proxy) -> None:
     assert statuses == [200] * 300
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_process_that_hangs_costs_a_read_two_seconds_but_not_its_answer(doomed: Proxy) -> None:
     doomed.apis[0].send_signal(signal.SIGSTOP)
 

@@ -70,7 +70,7 @@ def test_a_server_that_ends_at_once_is_reported_with_its_exit_code_and_log(tmp_p
 
 
 @pytest.mark.usefixtures("needs_kafka")
-@pytest.mark.proof
+@pytest.mark.slow
 def test_kafka_keeps_its_records_when_it_is_killed_and_started_again(tmp_path: Path) -> None:
     port = free_port()
     server = kafka(port, tmp_path)

@@ -103,7 +103,7 @@ def test_every_real_minute_equals_the_reference_to_the_last_digit_even_if_the_wo
 
 
 @needs_data
-@pytest.mark.proof
+@pytest.mark.slow
 def test_quotes_shuffled_in_windows_of_30_s_make_the_same_bars_even_if_the_worker_is_killed(
     pipeline: Pipeline,
 ) -> None:

@@ -19,7 +19,7 @@ from tests.chaos.servers import Kafka, own_kafka
 from tests.integration.conftest import Pipeline, eventually
 from tests.integration.watched import counted, diagonal, events, quotes, watched
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 # `stream_processors.app`
 SESSION_TIMEOUT_S = 10

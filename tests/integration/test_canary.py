@@ -18,7 +18,7 @@ from tests.integration.conftest import Pipeline, eventually
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 BASE_MS = 1_700_000_040_000
 USERS = [f"u{n}" for n in range(60)]

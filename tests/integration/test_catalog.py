@@ -41,7 +41,7 @@ def catalog(pipeline: Pipeline) -> dict[int, str]:
     return names
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_the_newest_record_of_each_instrument_is_in_redis_across_a_kill_in_a_flush(
     pipeline: Pipeline,
 ) -> None:

@@ -18,7 +18,7 @@ from tests.chaos.truth.closed_bars import closed_by, wrong_closed_bars
 from tests.chaos.truth.messages import good
 from tests.integration.conftest import Pipeline, eventually, kill
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 BASE_MS = 1_700_000_040_000
 INSTRUMENTS = range(20)

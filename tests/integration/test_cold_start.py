@@ -9,7 +9,7 @@ import pytest
 from contracts.messages import Interaction
 from tests.integration.conftest import Pipeline, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 BASE_MS = 1_700_000_040_000
 BASKET = (1, 2, 3)

@@ -18,7 +18,7 @@ from runtime.topology import Topology
 from tests.integration.conftest import Pipeline, eventually, kill
 from tests.integration.watched import BASE_MS, counted, diagonal, events, quotes, says, watched
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.slow]
 
 # The broker lets a fetch wait 50 ms for records to come, `stream_processors.transport.consumer`.
 FETCH_WAITS_S = 1

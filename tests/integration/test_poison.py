@@ -117,7 +117,7 @@ def test_each_of_ten_thousand_bad_records_is_a_dead_letter_and_every_valid_one_i
 
 
 @pytest.mark.kafka_only
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_dead_letter_too_large_for_its_topic_is_stored_without_its_value(
     pipeline: Pipeline,
 ) -> None:
@@ -140,7 +140,7 @@ def test_a_dead_letter_too_large_for_its_topic_is_stored_without_its_value(
         assert ("; its 10003 bytes of key and value are left out" in reason) == (value is None)
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_corrected_and_republished_records_are_counted(pipeline: Pipeline) -> None:
     bad = b'{"instrument_id":4,"price":0,"ts":1700000040000}'
     with pipeline.worker():

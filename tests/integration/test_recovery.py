@@ -51,7 +51,7 @@ def test_redis_emptied_while_the_worker_was_away_is_rebuilt_from_the_log(
     assert pipeline.gram() == gram
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_counts_match_the_histories_even_if_the_log_has_changes_of_an_earlier_life(
     pipeline: Pipeline,
 ) -> None:
@@ -65,7 +65,7 @@ def test_counts_match_the_histories_even_if_the_log_has_changes_of_an_earlier_li
     assert sum(count for (i, j), count in pipeline.gram().items() if i == j) == 7 * 2
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_redis_emptied_while_the_worker_runs_ends_it_and_a_new_one_rebuilds(
     pipeline: Pipeline,
 ) -> None:
@@ -82,7 +82,7 @@ def test_redis_emptied_while_the_worker_runs_ends_it_and_a_new_one_rebuilds(
     assert counted(pipeline) == 600
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_recreated_topic_is_counted_on_top_of_the_old_ones_counts(
     pipeline: Pipeline, topics: Callable[..., Topology]
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_recreated_topic_is_counted_on_top_of_the_old_ones_counts(
     assert pipeline.gram()[99, 99] == 1
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_worker_paused_during_its_replacement_changes_nothing(pipeline: Pipeline) -> None:
     with pipeline.worker() as zombie:
         pipeline.publish([*quotes(200), *events(100)])
@@ -114,7 +114,7 @@ def test_a_worker_paused_during_its_replacement_changes_nothing(pipeline: Pipeli
     assert pipeline.gram()[0, 0] == 7
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_worker_stops_cleanly_on_sigterm_and_has_written_what_it_folded(
     pipeline: Pipeline,
 ) -> None:

@@ -23,7 +23,7 @@ from tests.conftest import TopicsFactory
 from tests.integration.conftest import Pipeline, eventually, kill
 from tests.integration.watched import counted, quotes
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 PARTITIONS = 8
 QUOTES_AT_ONCE = 1_000

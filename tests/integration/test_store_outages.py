@@ -15,7 +15,7 @@ from tests.chaos.servers import Restartable, durable_store
 from tests.integration.conftest import Pipeline, eventually
 from tests.integration.watched import counted, diagonal, events, quotes, says, watched
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 MB = 1 << 20
 # How long clients wait for a reply before they retry, `runtime.redis.stores`.

@@ -10,7 +10,7 @@ from contracts.messages import Interaction
 from contracts.topics import INTERACTIONS
 from tests.integration.conftest import Pipeline, eventually, kill
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 EVENTS = 6_000
 USERS = 50

@@ -18,7 +18,7 @@ from tests.integration.test_broker_outages import own_kafka_or_skip
 from tests.integration.test_store_outages import note_topics
 from tests.integration.watched import counted, quotes, says, watched
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 PARTITIONS = 2
 LEADS, FOLLOWS, STAYS = 1, 2, 3

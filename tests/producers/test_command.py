@@ -124,7 +124,7 @@ def test_without_a_broker_it_names_the_address_and_fails(start: Start, tmp_path:
     assert lines[-1]["delivered"] == 0
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_broker_that_goes_away_makes_it_fail_with_the_count_of_what_was_lost(
     start: Start, reader: Callable[[str], ReadAll], tmp_path: Path
 ) -> None:

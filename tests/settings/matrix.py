@@ -77,7 +77,7 @@ STACKS: Final = {
     "bare": "nothing is set at all, so everything is on the default ports",
 }
 ORDINARY: Final = ("weighted",)
-"""Of every run of the suite, as it has most that is set; `TICKREC_TEST_MATRIX=all` asks for all."""
+"""Of `make test-slow`, as it has most that is set; `TICKREC_TEST_MATRIX=all` asks for all."""
 
 _SERVED: Final = "defaults weighted cluster valued tight canary strict lenient slow broad"
 _QUICK: Final = "cluster valued tight canary strict lenient broad"

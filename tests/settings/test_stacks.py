@@ -1,6 +1,6 @@
 """Every value of the matrix has run: on its stack, with today's clock, seen in right answers.
 
-The ordinary suite starts the stacks of `ORDINARY`; `TICKREC_TEST_MATRIX=all` starts all of them.
+`make test-slow` starts the stacks of `ORDINARY`; `TICKREC_TEST_MATRIX=all` starts all of them.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from tests.settings.matrix import MATRIX, ORDINARY, STACKS
 from tests.settings.rows import Row
 from tests.settings.stack import Servers, Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
 OF_USERS = ("KAFKA_SSL", "KAFKA_SASL", "KAFKA_SECURITY")
 STARTED = tuple(STACKS) if os.environ.get("TICKREC_TEST_MATRIX") == "all" else ORDINARY

@@ -23,7 +23,7 @@ from tests.settings.seen_running import metrics_port
 from tests.settings.stack import Servers, Stack
 from tests.settings.world import INSTRUMENTS, ITEMS, USERS
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 BAD_RECORDS: Final = 7
 LOAD_S: Final = 20

@@ -231,7 +231,7 @@ def assert_whole(store: Store, keyspace: Keyspace, served: str) -> None:
         assert all(decoder.decode(value).items for value in store.mget(of_keys))
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_trainer_killed_at_any_moment_leaves_what_is_served_whole_and_nothing_for_ever(
     store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill
 ) -> None:
@@ -265,7 +265,7 @@ def assert_all_else_ends(store: Store, keyspace: Keyspace, kept: set[str]) -> No
     assert all(for_ever != ttl <= REPLACED_GENERATION_TTL_S for ttl in pipeline.execute())
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_trainer_killed_at_any_moment_of_a_trial_leaves_all_variants_whole(
     store: Store, keyspace: Keyspace, environment: dict[str, str], fill: Fill, tmp_path: Path
 ) -> None:

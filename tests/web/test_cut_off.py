@@ -11,7 +11,7 @@ from tests.api.keys import entry, write_keys
 from .seeds import FAR, RARE, give, rows, seed, traded
 from .stack import Stack, minute_ms
 
-pytestmark = pytest.mark.proof
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,7 +16,7 @@ _AGES_MIN: Final = (120, 180, 3_000)
 """Two on the first page of the archive, one behind pages without bars."""
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 async def test_earlier_bars_come_from_the_archive(
     page: Page, behind: Stack, tmp_path: Path
 ) -> None:

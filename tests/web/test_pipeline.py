@@ -106,7 +106,7 @@ async def test_axe_finds_nothing_serious(page: Page, stack: Stack) -> None:
     await assert_accessible(page)
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 async def test_it_says_that_the_api_is_away_and_goes_on(page: Page, behind: Stack) -> None:
     wrong = page.get_by_role("list", name=NOT_WELL)
     with behind.api():

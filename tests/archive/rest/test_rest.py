@@ -72,7 +72,7 @@ def files_of(setup: Setup) -> set[Path]:
 
 
 @pytest.mark.integration
-@pytest.mark.proof
+@pytest.mark.slow
 def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
     setup: Setup, server: Server, config: ArchiveConfig, tmp_path: Path
 ) -> None:
@@ -119,7 +119,7 @@ def test_each_record_is_a_row_once_whatever_happens_to_archive_and_catalog(
             assert sorted(clicked, key=lambda row: row[1]) == stay
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_two_writers_commit_one_after_the_other_and_none_twice(
     server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,14 +166,14 @@ def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.address
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_an_archive_with_a_refused_login_exits_and_says_how_to_log_in(guarded_url: str) -> None:
     done = asked("run", guarded_url, {})
     assert done.returncode == 1
     assert "the catalog of ARCHIVE_CATALOG_URI does not let this program in" in done.stderr
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("logs_in", "says"),
     [
@@ -216,7 +216,7 @@ def asked(command: str, url: str, logs_in: dict[str, str]) -> subprocess.Complet
     )
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_concurrent_additions_of_a_column_add_it_once(
     server: Server, config: ArchiveConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

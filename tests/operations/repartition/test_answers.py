@@ -40,7 +40,7 @@ from .conftest import (
     take_out_users,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.slow]
 
 
 def misnamed(now_ms: int) -> Iterator[Record]:

@@ -98,7 +98,7 @@ def test_records_the_workers_rejected_are_skipped(old: Pipeline, grown: Grown) -
     assert not any(each.records for each in copied.values())
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_second_copy_ends_the_first(old: Pipeline, grown: Grown) -> None:
     old.publish_raw(quote_records(10))
     elsewhere = next(i for i in INSTRUMENT_IDS if instrument_partition(i, 2) != 0)

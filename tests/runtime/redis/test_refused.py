@@ -92,7 +92,7 @@ RIGHTS: Final = [
 ]
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 @pytest.mark.parametrize(("user", "right", "what"), RIGHTS)
 def test_a_missing_right_is_reported_with_user_command_and_remedy(
     programs: Programs, store: Guarded, user: str, right: str, what: str
@@ -140,7 +140,7 @@ def test_the_api_answers_on_a_store_that_may_evict_and_says_so(
         eventually(lambda: "set it to noeviction" in programs.said("api"), "it says so")
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_a_store_without_an_append_only_file_is_warned_of(programs: Programs) -> None:
     with configured(programs.store, "appendonly", "no"):
         programs.note_topics()

@@ -5,7 +5,7 @@ from itertools import cycle
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import messages
@@ -17,6 +17,7 @@ from contracts.topics import QUOTES
 from stream_processors.bars import bars as bars_module
 from stream_processors.bars import table as tables
 from stream_processors.bars.bars import BarsFold, _from_values, _to_values
+from tests.examples import examples
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
 from .plain_bars import Quote, quotes, recomputed
@@ -89,7 +90,7 @@ def test_the_partition_has_some_of_the_instruments_and_not_all() -> None:
     assert 0 < len(HERE) < 3
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@examples(150)
 @given(log=logs, plan=plans, retention=retentions)
 def test_the_store_ends_with_the_bars_of_a_batch_recomputation_and_no_others(
     log: list[Quote | None], plan: Plan, retention: int
@@ -103,7 +104,7 @@ def test_the_store_ends_with_the_bars_of_a_batch_recomputation_and_no_others(
         assert stored[NEWEST_FIELD] == str(newest * 60)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@examples(50)
 @given(log=logs, plan=plans)
 def test_every_record_that_cannot_be_folded_reaches_the_dead_letters(
     log: list[Quote | None], plan: Plan

@@ -8,7 +8,7 @@ from typing import cast
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
@@ -22,6 +22,7 @@ from stream_processors.bars.bars import BarsFold
 from stream_processors.bars.closing import IDLE_AFTER_S
 from stream_processors.store.marks import NOTHING, mark
 from stream_processors.transport.producer import Producer
+from tests.examples import examples
 from tests.stream_processors.in_memory import InMemoryClaim, InMemoryProducer
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
@@ -120,7 +121,7 @@ def closed_bar(instrument_id: int, placed: Placed, revision: int) -> ClosedBar:
     return ClosedBar(instrument_id=instrument_id, t=placed[0][1].minute * MINUTE_MS, **fields)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@examples(150)
 @given(
     log=logs,
     plan=plans,
@@ -149,7 +150,7 @@ def test_the_greatest_revision_of_each_closed_minute_is_a_batch_recomputations_b
             assert bar == closed_bar(instrument, placed, bar.revision)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@examples(50)
 @given(log=logs, sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6), late_by_s=lateness_s)
 def test_without_a_crash_no_revision_comes_twice_and_no_minute_before_it_is_closed(
     log: list[Quote], sizes: list[int], late_by_s: int

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.bars import BarValue
@@ -22,6 +22,7 @@ from stream_processors.bars.bars import _from_values, _to_values
 from stream_processors.bars.fold import BAR
 from stream_processors.bars.table import NO_MINUTE, BarTable, Changed
 from stream_processors.store.marks import mark
+from tests.examples import examples
 
 from .plain_bars import Quote, columns_of, quotes, recomputed
 
@@ -155,7 +156,7 @@ def bars_in(store: dict[int, Stored]) -> dict[int, dict[int, BarValue]]:
     }
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(log=streams, steps=steps, retention=retentions)
 def test_the_store_ends_with_the_bars_of_a_batch_recomputation_and_no_others(
     log: list[Quote], steps: list[Step], retention: int

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import structlog
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.affinities import weighted
@@ -20,6 +20,7 @@ from stream_processors.cooccurrences.applied import Applied, applied_of, fields_
 from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.cooccurrences.stored import texts_of
 from stream_processors.store.marks import mark
+from tests.examples import examples
 from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, groups_of, store_of
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -117,7 +118,7 @@ A_USER: R = {0: 1.0, 1: 1.0}
     log=[("comes", A_USER), ("leaves", A_USER)], flushes=[(1, None), (1, 3)], cached=0
 )
 @example(log=[("comes", A_USER), ("leaves", A_USER)], flushes=[(2, 3)], cached=0)
-@settings(max_examples=300)
+@examples(300)
 @given(log=moves(), flushes=flushes, cached=st.sampled_from([0, 2, 1_000]))
 async def test_rows_are_the_gram_matrix_wherever_a_flush_is_interrupted(
     log: list[Move], flushes: list[tuple[int, int | None]], cached: int

@@ -9,7 +9,7 @@ from itertools import cycle
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.affinities import Affinity, binary, greatest, weighted
@@ -27,6 +27,7 @@ from stream_processors.histories import histories as histories_module
 from stream_processors.histories import item_partitions
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
+from tests.examples import examples
 from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
@@ -196,7 +197,7 @@ def recomputed(log: Sequence[Record], cap: int) -> dict[str, dict[int, int]]:
     return {user: items for user, items in last_ts.items() if items}
 
 
-many = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+many = examples(150)
 
 
 @many

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.cooccurrences import table as tables
@@ -22,6 +22,7 @@ from stream_processors.cooccurrences.table import (
     rows_in,
 )
 from stream_processors.store.marks import NOTHING
+from tests.examples import examples
 
 Change = tuple[int, int, float]
 """i, j, delta"""
@@ -85,7 +86,7 @@ def _forget_often() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(steps=steps, counts_at_most=st.sampled_from([0, 1, 3, 1_000]))
 def test_the_store_ends_with_every_sum(steps: list[Step], counts_at_most: int) -> None:
     worker = Worker(counts_at_most)

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.instruments import CatalogEntry, Instrument, encode_instrument, instrument_key
@@ -11,6 +11,7 @@ from contracts.topics import INSTRUMENTS
 from stream_processors.instruments import catalog as catalog_module
 from stream_processors.instruments.catalog import CatalogFold
 from stream_processors.transport.batches import RecordBatch
+from tests.examples import examples
 from tests.stream_processors.in_memory import KEYSPACE, InMemoryClaim
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -69,7 +70,7 @@ def last_writers(log: list[Change], incarnation: int = 0) -> dict[int, CatalogEn
     log=[(0, True), (0, False)], flushes=[(2, 1)], cached=0
 )
 @example(log=[(0, True), (0, False), (0, True)], flushes=[(1, None), (2, 1)], cached=9)
-@settings(max_examples=300)
+@examples(300)
 @given(log=logs, flushes=flushes, cached=st.sampled_from([0, 9]))
 async def test_the_newest_record_of_each_instrument_wins_wherever_a_flush_is_interrupted(
     log: list[Change], flushes: list[tuple[int, int | None]], cached: int

@@ -98,7 +98,7 @@ async def test_a_check_waits_for_a_topic_that_does_not_exist(broker: str, log: L
         brokers.delete(client, [name])
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 async def test_bounds_wait_for_an_unreachable_broker() -> None:
     away = Log(plain(f"127.0.0.1:{free_port()}"))
     bounds = asyncio.create_task(away.bounds("quotes", 0))

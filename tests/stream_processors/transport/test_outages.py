@@ -18,7 +18,7 @@ from runtime.kafka.config import plain
 from .conftest import WAIT_S
 from .test_consumer import App, eventually, started
 
-pytestmark = pytest.mark.proof
+pytestmark = pytest.mark.slow
 
 
 class OwnBroker:

@@ -5,12 +5,13 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.affinities import Affinity, affinity_of
 from stream_processors.histories.fold import fold_event
 from stream_processors.histories.history import History
+from tests.examples import examples
 from tests.oracles.gram import gram_matrix
 from tests.trainer.evaluation.made import Event, events_in_time_order, interactions
 from trainer.evaluation.interactions import Split
@@ -22,7 +23,7 @@ CAP = 5
 DEFAULT = WorkerRules()
 
 in_time_order = events_in_time_order()
-fewer = settings(max_examples=40)  # pandas takes some milliseconds each
+fewer = examples(40)  # pandas takes some milliseconds each
 
 
 @fewer

@@ -2,18 +2,18 @@
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
+from tests.examples import examples
 from tests.oracles.gram import gram_matrix
 from trainer.counts.matrices import Matrix
 from trainer.models import Model
 from trainer.models.ranking import Ranking
 
 # A slow machine is no finding.
-fewer = settings(max_examples=50)
+fewer = examples(50)
 
 Affinities = npt.NDArray[np.float64]
 """(n_users, n_items) R"""

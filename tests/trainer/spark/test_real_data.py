@@ -23,7 +23,7 @@ from trainer.settings import TrainerSettings
 DATA = Path(__file__).parents[4] / "shared" / "data"
 CAP = 500
 
-pytestmark = pytest.mark.proof
+pytestmark = pytest.mark.slow
 
 
 def log(path: Path) -> list[Record]:

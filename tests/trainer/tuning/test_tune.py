@@ -63,7 +63,7 @@ def test_a_second_run_goes_on_from_the_first_one(shop: Path, tmp_path: Path) -> 
     assert len(set(values)) == 4
 
 
-@pytest.mark.proof
+@pytest.mark.slow
 def test_what_was_tried_before_a_kill_is_not_tried_again(shop: Path, tmp_path: Path) -> None:
     journal = tmp_path / "tune.journal"
     many = arguments(shop, tmp_path, 500, ["cosine"])
