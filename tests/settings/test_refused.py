@@ -1,6 +1,7 @@
 """A wrong value ends a program before it does anything: it names setting, value and bound.
 
 All wrong values of a round are in one environment, as a program names all that are wrong at once.
+They are read in this process; that a program then ends is shown once for each program.
 """
 
 import os
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import pytest
 
+from runtime.settings import SettingsError, read_settings
 from runtime.topology import Topology
 from tests.patience import PATIENCE_S
 from tests.settings.rows import ALL, OF_ARCHIVE, SETTINGS, Program
@@ -165,12 +167,13 @@ def rounds() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("program", "wrong"), list(rounds()))
 def test_each_wrong_value_is_named_with_its_setting_and_bound(
-    program: Program, wrong: dict[str, tuple[str, str]]
+    monkeypatch: pytest.MonkeyPatch, program: Program, wrong: dict[str, tuple[str, str]]
 ) -> None:
-    environment = {setting: value for setting, (value, _) in wrong.items()}
-    code, said = outcome(*STARTED[program], environment=environment)
-    assert code == EXIT_CODES[program], said
-    assert "Traceback" not in said
+    for setting, (value, _) in wrong.items():
+        monkeypatch.setenv(setting, value)
+    with pytest.raises(SettingsError) as refused:
+        read_settings(SETTINGS[program])
+    said = str(refused.value)
     for setting, (value, bound) in wrong.items():
         named = [said[found.start() :][:NEAR] for found in re.finditer(rf"\b{setting}\b", said)]
         is_shown = setting not in SECRETS
@@ -178,6 +181,15 @@ def test_each_wrong_value_is_named_with_its_setting_and_bound(
             setting,
             said,
         )
+
+
+@pytest.mark.parametrize("program", ALL)
+def test_a_program_with_wrong_values_ends_and_names_all_of_them(program: Program) -> None:
+    wrong = {"NAMESPACE": "a{b}", "LOG_LEVEL": "LOUD"}
+    code, said = outcome(*STARTED[program], environment=wrong)
+    assert code == EXIT_CODES[program], said
+    assert "Traceback" not in said
+    assert all(f"{setting}={value!r}" in said for setting, value in wrong.items())
 
 
 def test_each_setting_refuses_something_or_says_why_not() -> None:
