@@ -1,5 +1,6 @@
 """Interactions that are not as they must be are not counted."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,17 @@ from runtime.archive.config import ArchiveConfig
 from tests.trainer.spark.logs import Record, archive
 from trainer.source import SourceError
 
-pytest.importorskip("great_expectations", reason="the extra quality is not installed")
-
-from trainer.spark.checking import check_archive
+if find_spec("great_expectations") is None:
+    pytest.skip("the extra quality is not installed", allow_module_level=True)
 
 GOOD = [Record(0, 0, "u", 1, "view", 0), Record(0, 1, "u", None, "erased", 1)]
+
+
+def check_archive(config: ArchiveConfig, snapshot_id: int) -> None:
+    # Great Expectations takes seconds to import.
+    from trainer.spark.checking import check_archive
+
+    check_archive(config, snapshot_id)
 
 
 def test_a_snapshot_is_refused_with_what_is_wrong_and_the_one_before_it_is_not(
