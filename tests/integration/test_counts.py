@@ -14,6 +14,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from contracts.messages import Interaction
 from contracts.topics import INTERACTIONS
 from tests.integration.conftest import DATA, Pipeline, kill
+from tests.oracles.gram import gram_matrix
 
 INTERACTIONS_FILE = DATA / "interactions.csv.gz"
 EVENTS = 12_000
@@ -69,7 +70,7 @@ def test_real_similarities_equal_scikit_learns_and_are_served_even_if_the_worker
         pipeline.wait_until_folded()
 
     gram = gram_of(pipeline, items)
-    assert np.array_equal(gram, (matrix.T @ matrix).toarray())
+    assert np.array_equal(gram, gram_matrix(matrix).toarray())
     norms = np.sqrt(np.diag(gram))
     cosine = gram / np.outer(norms, norms)
     assert np.abs(cosine - cosine_similarity(matrix.T)).max() < 1e-9

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tests.settings.plain_histories import DAY_MS, Counts, History
+from tests.oracles.gram import gram_matrix
+from tests.oracles.histories import DAY_MS, History
+from tests.settings.plain_histories import Counts
 from tests.settings.plain_lists import latest
 from trainer.selection.auto import SAMPLE_USERS
 from trainer.settings import TrainerSettings
@@ -28,7 +30,7 @@ def counts_used(
             decay = 2 ** (-age_days / config.half_life_days) if config.half_life_days else 1
             scale = len(histories[user]) ** -config.user_weight_exponent
             r[row, place[item]] = held.unscaled * decay * scale
-    return _completed(Counts(streamed.items, r.T @ r), streamed)
+    return _completed(Counts(streamed.items, gram_matrix(r)), streamed)
 
 
 def _completed(made: Counts, streamed: Counts) -> Counts:

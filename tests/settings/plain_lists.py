@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tests.settings.plain_histories import DAY_MS, Counts, History
+from tests.oracles.histories import DAY_MS, History
+from tests.settings.plain_histories import Counts
 from trainer.models.cosine import CosineConfig
 from trainer.models.ease import EaseConfig
 from trainer.settings import TrainerSettings

@@ -9,10 +9,11 @@ import pytest
 
 from contracts.messages import Quote
 from tests.integration.conftest import eventually
+from tests.oracles.histories import History
 from tests.patience import PATIENCE_S
 from tests.settings import plain_lists
 from tests.settings.plain_counts import counts_used
-from tests.settings.plain_histories import Counts, History, counts, histories
+from tests.settings.plain_histories import Counts, counts, histories
 from tests.settings.plain_lists import Scores
 from tests.settings.rows import SETTINGS, Program, Row, Value
 from tests.settings.seen_running import generation_of

@@ -15,8 +15,9 @@ from runtime.topology import Topology
 from tests.chaos.log import Log
 from tests.chaos.modes import HISTORY_CAP, RETENTION_MINUTES, Mode
 from tests.chaos.truth.bars import bars_of
-from tests.chaos.truth.histories import Entry, Pair, Users
+from tests.chaos.truth.histories import Pair, Users
 from tests.chaos.truth.messages import Marked, good
+from tests.oracles.histories import Held
 
 Name = tuple[str, str]
 """key and field"""
@@ -89,7 +90,7 @@ def _histories(users: Users, keyspace: Keyspace, topology: Topology) -> Iterator
             yield (key, str(item)), entry_as_stored(entry)
 
 
-def entry_as_stored(entry: Entry) -> dict[str, float]:
+def entry_as_stored(entry: Held) -> dict[str, float]:
     """Return what a history has of an item, with what is left out where it is the default."""
     return {
         "r": entry.affinity,

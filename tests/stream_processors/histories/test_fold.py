@@ -1,11 +1,9 @@
 """Changes of G add up to the Gram matrix of the histories, whatever the events are."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
@@ -15,9 +13,10 @@ from contracts.messages import EVENT_TYPES
 from contracts.times import DAY_MS
 from stream_processors.histories.fold import Change, Leaving, fold_event, fold_leaving
 from stream_processors.histories.history import History
+from tests.oracles.gram import gram_matrix
 
-N_ITEMS = 6
-NO_CAP = 500
+from .changes import DAY_MS, N_ITEMS, NO_CAP, Matrix, gram_of
+
 START_MS = 1_600_000_000_000
 
 
@@ -43,8 +42,6 @@ logs = st.lists(
 )
 caps = st.sampled_from([1, 2, 3, NO_CAP])
 rules = st.sampled_from([binary, weighted(14.0), weighted(60.0), greatest(14.0), greatest(60.0)])
-
-Matrix = npt.NDArray[np.float64]
 
 
 def new() -> History:
@@ -74,26 +71,13 @@ def user_items(histories: dict[int, History]) -> Matrix:
     return np.array([[affinity_of(h, item) for item in range(N_ITEMS)] for h in histories.values()])
 
 
-def gram_of(changes: Sequence[Change | Leaving]) -> Matrix:
-    """The sum of the changes."""
-    gram = np.zeros((N_ITEMS, N_ITEMS))
-    for change in changes:
-        if isinstance(change, Leaving):
-            gram[np.ix_(change.item, change.item)] -= np.outer(change.affinity, change.affinity)
-            continue
-        assert change.j[-1] == change.item
-        np.add.at(gram, (change.item, change.j), change.delta)
-        np.add.at(gram, (change.j[:-1], change.item), change.delta[:-1])
-    return gram
-
-
 @given(log=logs, cap=caps)
 def test_binary_changes_add_up_to_the_gram_matrix_to_the_last_count(
     log: list[Event], cap: int
 ) -> None:
     histories, changes = fold(log, binary, cap)
     r = user_items(histories)
-    assert gram_of(changes).tolist() == (r.T @ r).tolist()
+    assert gram_of(changes).tolist() == (gram_matrix(r)).tolist()
 
 
 @given(log=logs, cap=caps, half_life=st.floats(14, 400))
@@ -103,7 +87,7 @@ def test_weighted_changes_add_up_to_the_gram_matrix(
     histories, changes = fold(log, weighted(half_life), cap)
     r = user_items(histories)
     scale = max((abs(change.delta[-1]) for change in changes), default=0)
-    np.testing.assert_allclose(gram_of(changes), r.T @ r, rtol=1e-9, atol=1e-9 * scale)
+    np.testing.assert_allclose(gram_of(changes), gram_matrix(r), rtol=1e-9, atol=1e-9 * scale)
 
 
 @given(log=logs)

@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +21,11 @@ from stream_processors.histories.rules import HistoryRules, rules_of
 from stream_processors.histories.user_weights import InverseDegree
 from stream_processors.settings import Settings
 from stream_processors.store.folding import FoldingError, check_folding
+from tests.oracles.gram import gram_matrix
 from tests.settings import plain_histories
 
-N_ITEMS = 6
-NO_CAP = 500
+from .changes import DAY_MS, N_ITEMS, NO_CAP, Matrix, add
+
 START_MS = 1_750_000_000_000
 VIEW, TRADE = EVENT_TYPES.index("view"), EVENT_TYPES.index("trade")
 USER_WEIGHTS = ("none", "inverse-degree", "value")
@@ -52,7 +52,6 @@ logs = st.lists(
 caps = st.sampled_from([1, 2, 3, NO_CAP])
 half_lives = st.sampled_from([14.0, 60.0])
 
-Matrix = npt.NDArray[np.float64]
 Histories = dict[str, History]
 
 
@@ -94,8 +93,7 @@ def gram_of(changes: list[Change]) -> tuple[Matrix, Matrix]:
     """The sum of the changes, and the maximum of each entry on the way."""
     gram, greatest = np.zeros((2, N_ITEMS, N_ITEMS))
     for change in changes:
-        np.add.at(gram, (change.item, change.j), change.delta)
-        np.add.at(gram, (change.j[:-1], change.item), change.delta[:-1])
+        add(gram, change)
         greatest = np.maximum(greatest, gram)
     return gram, greatest
 
@@ -125,9 +123,9 @@ def test_changes_add_up_to_the_gram_matrix_of_the_histories(
     histories, changes = fold(log, rules_of(settings(affinity, user_weight, half_life, cap)))
     r = user_items(histories)
     gram, largest = gram_of(changes)
-    assert (np.abs(gram - r.T @ r) <= 1e-9 * largest).all()
+    assert (np.abs(gram - gram_matrix(r)) <= 1e-9 * largest).all()
     if (affinity, user_weight) == ("binary", "none"):
-        assert gram.tolist() == (r.T @ r).tolist()
+        assert gram.tolist() == (gram_matrix(r)).tolist()
 
 
 @given(log=logs, half_life=half_lives)

@@ -5,7 +5,6 @@ from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +19,10 @@ from stream_processors.histories.rules import rules_of
 from stream_processors.histories.scaled_fold import CHANGES_AN_EVENT, fold_scaled_event
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
 from stream_processors.settings import Settings
+from tests.oracles.gram import gram_matrix
 
-N_ITEMS = 6
-NO_CAP = 500
+from .changes import DAY_MS, N_ITEMS, NO_CAP, Matrix, gram_of
+
 START_MS = 1_600_000_000_000
 NO_VALUE = math.nan
 UNWEIGHTED = InverseDegree(0.0)
@@ -54,7 +54,6 @@ caps = st.sampled_from([1, 2, 3, NO_CAP])
 rules = st.sampled_from([binary, weighted(14.0), weighted(60.0), greatest(14.0), greatest(60.0)])
 weights = st.sampled_from([InverseDegree(0.5), InverseDegree(0.75), MeanValue(1.0, 20.0)])
 
-Matrix = npt.NDArray[np.float64]
 Histories = dict[int, History]
 
 
@@ -94,14 +93,6 @@ def user_items(histories: Histories) -> Matrix:
     return np.array([[affinity_of(h, item) for item in range(N_ITEMS)] for h in histories.values()])
 
 
-def gram_of(changes: list[Change]) -> Matrix:
-    gram = np.zeros((N_ITEMS, N_ITEMS))
-    for change in changes:
-        np.add.at(gram, (change.item, change.j), change.delta)
-        np.add.at(gram, (change.j[:-1], change.item), change.delta[:-1])
-    return gram
-
-
 def reread(history: History) -> History:
     """The history as read from a store: the same entries, in arbitrary order."""
     by_item = np.sort(history.entries, order="item")[::-1].copy()
@@ -115,7 +106,7 @@ def test_changes_add_up_to_the_gram_matrix_of_the_histories(
     histories, changes = fold(log, rule, cap, weight)
     r = user_items(histories)
     greatest = max((abs(change.delta[-1]) for change in changes), default=0)
-    np.testing.assert_allclose(gram_of(changes), r.T @ r, rtol=1e-9, atol=1e-9 * greatest)
+    np.testing.assert_allclose(gram_of(changes), gram_matrix(r), rtol=1e-9, atol=1e-9 * greatest)
 
 
 @given(log=logs, rule=rules, cap=caps, weight=weights, data=st.data())

@@ -1,0 +1,128 @@
+"""Users' histories, folded event by event in plain Python, without the workers' code.
+
+The rules are those of docs/guarantees.md and the settings:
+
+- an event weighs its weight x 2^(half-lives); the affinity for its item becomes 1 if binary, the
+  sum of what the events weigh if weighted, the most that one of them weighs if greatest;
+- a new item beyond the cap pushes out the one that was touched longest ago, ties to the smaller id;
+- of a weighted user, an event brings the scale of its own item up to date, and that of the item
+  whose scale is furthest from the user's, ties to the smaller id if they are below and the greater
+  one if they are above.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Self
+
+EVENT_WEIGHTS: Final = {"view": 1.0, "click": 2.0, "watch": 3.0, "trade": 5.0}
+DECAY_STARTS_MS: Final = 1_577_836_800_000
+"""2020-01-01, UTC."""
+DAY_MS: Final = 86_400_000
+FURTHEST_VALUE: Final = 1_000.0
+"""A value counts as at most this many times the typical one, and at least as the same share."""
+
+
+class Rules(NamedTuple):
+    """The settings of the workers that histories depend on, under their names."""
+
+    affinity: str
+    user_weight: str
+    half_life_days: float
+    history_cap: int
+    user_weight_exponent: float
+    typical_value: float
+
+    @classmethod
+    def of(cls, settings: Any) -> Self:
+        """Return those of the workers' settings."""
+        return cls(*(getattr(settings, name) for name in cls._fields))
+
+
+@dataclass(slots=True)
+class Held:
+    """What a user has of one item."""
+
+    ts_ms: int
+    unscaled: float = 0.0
+    scale: float = 1.0
+    spent: float = 0.0
+    """sum of the values of events, each within bounds"""
+    n_spent: int = 0
+    """number of these values"""
+
+    @property
+    def affinity(self) -> float:
+        return self.unscaled * self.scale
+
+
+History = dict[int, Held]
+
+
+def fold(
+    history: History, item: int, kind: str, ts_ms: int, value: float | None, rules: Rules
+) -> Iterator[int]:
+    """Fold an event; yield each item right after its affinity has changed.
+
+    Args:
+        history: of its user, which is changed.
+        item: what the user did something with.
+        kind: of the event.
+        ts_ms: its event time, epoch ms.
+        value: price x quantity; None if it has no price.
+        rules: of all histories.
+    """
+    if not _make_room(history, item, ts_ms, rules.history_cap):
+        return
+    held = history.setdefault(item, Held(ts_ms))
+    held.ts_ms = max(held.ts_ms, ts_ms)
+    held.unscaled = _unscaled(held.unscaled, kind, ts_ms, rules)
+    if rules.user_weight == "none":
+        yield item
+        return
+    if rules.user_weight == "value" and value is not None:
+        least, most = rules.typical_value / FURTHEST_VALUE, rules.typical_value * FURTHEST_VALUE
+        held.spent += min(max(value, least), most)
+        held.n_spent += 1
+    scale = held.scale = _scale(history, rules)
+    yield item
+    furthest = _furthest(history, scale)
+    history[furthest].scale = scale
+    yield furthest
+
+
+def _make_room(history: History, item: int, ts_ms: int, cap: int) -> bool:
+    """Return whether there is room for the item, now that the oldest may have left."""
+    if item in history or len(history) < cap:
+        return True
+    oldest = min(history, key=lambda i: (history[i].ts_ms, i))
+    if (ts_ms, item) < (history[oldest].ts_ms, oldest):
+        return False
+    del history[oldest]
+    return True
+
+
+def _unscaled(so_far: float, kind: str, ts_ms: int, rules: Rules) -> float:
+    if rules.affinity == "binary":
+        return 1.0
+    half_lives = (ts_ms - DECAY_STARTS_MS) / DAY_MS / rules.half_life_days
+    weight = EVENT_WEIGHTS[kind] * 2.0**half_lives
+    return max(so_far, weight) if rules.affinity == "greatest" else so_far + weight
+
+
+def _scale(history: Mapping[int, Held], rules: Rules) -> float:
+    """Return how much the user counts now."""
+    if rules.user_weight == "inverse-degree":
+        return float(len(history) ** -rules.user_weight_exponent)
+    n = sum(held.n_spent for held in history.values())
+    if not n:
+        return 1.0
+    mean = math.fsum(held.spent for held in history.values()) / n
+    return float((mean / rules.typical_value) ** rules.user_weight_exponent)
+
+
+def _furthest(history: Mapping[int, Held], scale: float) -> int:
+    """Return the item whose scale is furthest from the user's, by their quotient."""
+    by_scale = sorted((held.scale, item) for item, held in history.items())
+    (least, low), (most, high) = by_scale[0], by_scale[-1]
+    return low if scale / least >= most / scale else high
