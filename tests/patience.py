@@ -1,10 +1,27 @@
 """How long tests wait for a condition: long enough that only a defect makes them give up."""
 
+from collections.abc import Callable
 from typing import Final
 
 import httpx
+import pytest
+import tenacity
 
 PATIENCE_S: Final = 180.0
+
+
+def eventually(
+    condition: Callable[[], bool], what: str, within_s: float = PATIENCE_S, every_s: float = 0.05
+) -> None:
+    """Wait until the condition holds; fail if it does not in time."""
+    try:
+        tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda holds: not holds),
+            stop=tenacity.stop_after_delay(within_s),
+            wait=tenacity.wait_fixed(every_s),
+        )(condition)
+    except tenacity.RetryError:
+        pytest.fail(f"not within {within_s} s: {what}")
 
 
 def answers(url: str) -> bool:

@@ -1,16 +1,12 @@
 """Parsing of paths and queries."""
 
 import contextlib
-import doctest
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bars import aggregation as bars
-from api.events import parsing as events
-from api.http import parameters
 from api.http.parameters import MAX_EXCLUDED, exclude_parameter, instrument_parameter
 from api.http.parsing import (
     is_instrument,
@@ -21,11 +17,6 @@ from api.http.parsing import (
 )
 from contracts.messages import MAX_INSTRUMENT_ID, user_id_rule_broken
 from contracts.times import MAX_TS_MS
-
-
-@pytest.mark.parametrize("module", [bars, events, parameters])
-def test_the_examples_in_the_docstrings_hold(module: object) -> None:
-    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
 
 @given(st.integers(0, MAX_TS_MS))

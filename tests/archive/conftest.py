@@ -4,9 +4,8 @@ What is in a table is counted by DuckDB, from the Parquet files of the current s
 """
 
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,13 +36,6 @@ PARTITIONS: Final = 2
 GOOD_FOR_S: Final = 1_800.0
 Message = tuple[str, bytes, bytes | None]
 """Topic, key, value."""
-
-
-def eventually(is_true: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not is_true():
-        assert time.monotonic() < deadline_s, f"not within {PATIENCE_S} s: {what}"
-        time.sleep(0.02)
 
 
 def make_topics(kafka: KafkaConfig, topics: Sequence[Topic]) -> None:

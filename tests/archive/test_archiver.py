@@ -23,16 +23,9 @@ from contracts.topics import QUOTES
 from runtime.archive.tables import positions_of
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import KafkaConfig
-from tests.archive.conftest import (
-    PARTITIONS,
-    Running,
-    Setup,
-    delete_topics,
-    eventually,
-    make_topics,
-)
+from tests.archive.conftest import PARTITIONS, Running, Setup, delete_topics, make_topics
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 from tests.raw_batches import Raw, publish_soon
 
 pytestmark = pytest.mark.integration

@@ -20,8 +20,9 @@ from infra.local.process import free_port
 from runtime.archive.catalog import ArchiveError
 from runtime.archive.positions import Moved, MovedOnError, Position
 from runtime.archive.tables import open_table, positions_of
-from tests.archive.conftest import Setup, eventually
+from tests.archive.conftest import Setup
 from tests.archive.samples import quotes
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 

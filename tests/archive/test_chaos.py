@@ -23,8 +23,9 @@ import pytest
 from archive.reading.broker import Broker
 from contracts.archive import INTERACTIONS_TABLE, QUOTES_TABLE, ArchiveTable
 from runtime.archive.tables import positions_of
-from tests.archive.conftest import PARTITIONS, Setup, eventually
+from tests.archive.conftest import PARTITIONS, Setup
 from tests.archive.samples import interaction, now_ms, quotes
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

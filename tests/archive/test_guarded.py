@@ -1,9 +1,10 @@
 import pytest
 
 from contracts.archive import QUOTES_TABLE
-from tests.archive.conftest import Setup, eventually
+from tests.archive.conftest import Setup
 from tests.archive.samples import quotes
 from tests.guarded import Guarded
+from tests.patience import eventually
 
 
 @pytest.mark.integration

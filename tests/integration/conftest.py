@@ -10,13 +10,12 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
 import pytest
 import redis
-import tenacity
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer
 
@@ -28,24 +27,10 @@ from infra.local.process import Command, Server, free_port, running, start, stop
 from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 WAIT_S = PATIENCE_S
-
-
-def eventually(
-    condition: Callable[[], bool], what: str, within_s: float = WAIT_S, every_s: float = 0.1
-) -> None:
-    """Wait until the condition holds; fail if it does not in time."""
-    try:
-        tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda holds: not holds),
-            stop=tenacity.stop_after_delay(within_s),
-            wait=tenacity.wait_fixed(every_s),
-        )(condition)
-    except tenacity.RetryError:
-        pytest.fail(f"not within {within_s} s: {what}")
 
 
 class Pipeline:

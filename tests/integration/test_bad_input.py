@@ -12,7 +12,8 @@ from contracts.messages import Interaction, Quote, encode
 from contracts.partitioning import instrument_partition, user_partition
 from contracts.topics import COOCCURRENCES, INSTRUMENTS, INTERACTIONS, QUOTES
 from infra.local.process import free_port
-from tests.integration.conftest import Pipeline, dead_letters, eventually
+from tests.integration.conftest import Pipeline, dead_letters
+from tests.patience import eventually
 from tests.raw_batches import POISON, Raw, publish
 
 pytestmark = pytest.mark.integration

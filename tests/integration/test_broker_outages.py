@@ -16,8 +16,9 @@ from runtime.redis.stores import connect
 from runtime.topology import Topology
 from tests.chaos.proxy import Network
 from tests.chaos.servers import Kafka, own_kafka
-from tests.integration.conftest import Pipeline, eventually
+from tests.integration.conftest import Pipeline
 from tests.integration.watched import counted, diagonal, events, quotes, watched
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

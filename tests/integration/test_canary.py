@@ -14,7 +14,8 @@ from contracts.decisions import Decision
 from contracts.generations import Current
 from contracts.messages import Interaction
 from infra.local.process import start, stop
-from tests.integration.conftest import Pipeline, eventually
+from tests.integration.conftest import Pipeline
+from tests.patience import eventually
 from trainer.generations.decisions import read_decisions, read_report
 from trainer.generations.publication import read_current
 

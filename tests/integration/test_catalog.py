@@ -9,8 +9,9 @@ from contracts.instruments import CatalogEntry, Instrument, encode_instrument, i
 from contracts.partitioning import instrument_partition
 from contracts.topics import INSTRUMENTS
 from runtime.topology import Topology
-from tests.integration.conftest import Pipeline, dead_letters, eventually, kill
+from tests.integration.conftest import Pipeline, dead_letters, kill
 from tests.integration.watched import watched
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka_only]
 

@@ -16,7 +16,8 @@ from tests.chaos.modes import CLOSE_AFTER_S, RETENTION_MINUTES
 from tests.chaos.proxy import Network, Proxy
 from tests.chaos.truth.closed_bars import closed_by, wrong_closed_bars
 from tests.chaos.truth.messages import good
-from tests.integration.conftest import Pipeline, eventually, kill
+from tests.integration.conftest import Pipeline, kill
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from contracts.messages import Interaction
-from tests.integration.conftest import Pipeline, eventually
+from tests.integration.conftest import Pipeline
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from contracts.messages import Interaction
-from tests.integration.conftest import Pipeline, eventually, kill
+from tests.integration.conftest import Pipeline, kill
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

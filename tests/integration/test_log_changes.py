@@ -15,8 +15,9 @@ from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES, STREAMED
 from runtime.kafka import broker as brokers
 from runtime.kafka.config import plain
 from runtime.topology import Topology
-from tests.integration.conftest import Pipeline, eventually, kill
+from tests.integration.conftest import Pipeline, kill
 from tests.integration.watched import BASE_MS, counted, diagonal, events, quotes, says, watched
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka_only, pytest.mark.slow]
 

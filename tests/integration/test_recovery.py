@@ -10,7 +10,8 @@ from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition
 from contracts.topics import INTERACTIONS, QUOTES
 from runtime.topology import Topology
-from tests.integration.conftest import Pipeline, eventually
+from tests.integration.conftest import Pipeline
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -20,8 +20,9 @@ from stream_processors.health import STALLED_AFTER_S
 from tests.chaos.servers.cluster import Cluster
 from tests.chaos.servers.store import Node
 from tests.conftest import TopicsFactory
-from tests.integration.conftest import Pipeline, eventually, kill
+from tests.integration.conftest import Pipeline, kill
 from tests.integration.watched import counted, quotes
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -12,8 +12,9 @@ from contracts.messages import encode, key_of
 from contracts.topics import QUOTES, STREAMED
 from runtime.topology import Topology
 from tests.chaos.servers import Restartable, durable_store
-from tests.integration.conftest import Pipeline, eventually
+from tests.integration.conftest import Pipeline
 from tests.integration.watched import counted, diagonal, events, quotes, says, watched
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -8,7 +8,8 @@ import pytest
 
 from contracts.messages import Interaction
 from contracts.topics import INTERACTIONS
-from tests.integration.conftest import Pipeline, eventually, kill
+from tests.integration.conftest import Pipeline, kill
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -13,10 +13,11 @@ from runtime.topology import Topology
 from stream_processors.transport.reachable import is_reachable
 from tests.chaos.proxy import Network
 from tests.chaos.servers import Kafka
-from tests.integration.conftest import Pipeline, eventually
+from tests.integration.conftest import Pipeline
 from tests.integration.test_broker_outages import own_kafka_or_skip
 from tests.integration.test_store_outages import note_topics
 from tests.integration.watched import counted, quotes, says, watched
+from tests.patience import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -13,8 +13,8 @@ from contracts.bars import BarValue
 from contracts.messages import Interaction, Quote
 from contracts.partitioning import instrument_partition
 from infra.local.process import free_port
-from tests.integration.conftest import Pipeline, eventually
-from tests.patience import PATIENCE_S
+from tests.integration.conftest import Pipeline
+from tests.patience import PATIENCE_S, eventually
 
 BASE_MS = 1_700_000_040_000
 INSTRUMENTS = 5

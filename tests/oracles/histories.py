@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self
 EVENT_WEIGHTS: Final = {"view": 1.0, "click": 2.0, "watch": 3.0, "trade": 5.0}
 DECAY_STARTS_MS: Final = 1_577_836_800_000
 """2020-01-01, UTC."""
-DAY_MS: Final = 86_400_000
+
 FURTHEST_VALUE: Final = 1_000.0
 """A value counts as at most this many times the typical one, and at least as the same share."""
 

@@ -1,20 +1,10 @@
-import doctest
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers import pace
 from producers.pace import Pace, parse_speed
-from producers.simulation import market
-
-
-@pytest.mark.parametrize("module", [pace, market])
-def test_the_examples_in_the_docstrings_are_true(module: object) -> None:
-    result = doctest.testmod(module)  # type: ignore[arg-type]
-    assert result.attempted
-    assert not result.failed
 
 
 @given(

@@ -4,17 +4,16 @@ import logging
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import structlog
-import tenacity
 from structlog.typing import EventDict
 
 import runtime.otlp
 from runtime.tracing import OFF, Tracing, tracing_to
 from tests.otlp import AT_ONCE, SPAN, TRACE, TRACEPARENT, receiving
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 OF_API = (
     "from api.app import create_app; from api.settings import ApiSettings as S; create_app(S())"
@@ -133,10 +132,10 @@ def test_an_unreachable_receiver_is_logged_once_and_once_when_it_is_back(
     tracing = tracing_to(f"http://127.0.0.1:{port}", "api")
     with caplog.at_level(logging.DEBUG):
         record(tracing)
-        wait_until(lambda: len(said) == 1)
+        eventually(lambda: len(said) == 1, "the loss is reported")
         record(tracing, 3_000)  # more than the SDK's queue holds
         with receiving(port):
-            wait_until(lambda: len(said) == 2)
+            eventually(lambda: len(said) == 2, "the recovery is reported")
             tracing.close()
     lost, again = said
     assert (lost["event"], lost["log_level"]) == ("spans are lost; nothing else is", "warning")
@@ -162,11 +161,3 @@ def record(tracing: Tracing, n: int = 1) -> None:
     for _ in range(n):
         with tracing.span("process quotes", {}):
             pass
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda holds: not holds),
-        stop=tenacity.stop_after_delay(PATIENCE_S),
-        wait=tenacity.wait_fixed(0.02),
-    )(condition)

@@ -8,9 +8,8 @@ import msgspec
 import pytest
 
 from contracts.messages import Quote
-from tests.integration.conftest import eventually
 from tests.oracles.histories import History
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 from tests.settings import plain_lists
 from tests.settings.plain_counts import counts_used
 from tests.settings.plain_histories import Counts, counts, histories

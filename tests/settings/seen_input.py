@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import QUOTES
-from tests.integration.conftest import eventually
+from tests.patience import eventually
 from tests.settings.rows import Row
 from tests.settings.stack import Stack
 

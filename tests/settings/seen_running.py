@@ -12,8 +12,7 @@ from api.http.access import OPEN_TO_ALL
 from contracts.topics import ALL
 from runtime.kafka import broker as brokers
 from runtime.redis.stores import connect
-from tests.integration.conftest import eventually
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 from tests.settings.rows import Row
 from tests.settings.stack import KEY_OF_FILE, Stack
 from tests.settings.world import STRANGER

@@ -13,7 +13,8 @@ from contracts.partitioning import LIBRDKAFKA_PARTITIONER, instrument_partition,
 from contracts.times import DAY_S
 from contracts.topics import COOCCURRENCES, INTERACTIONS, QUOTES
 from runtime.kafka import broker as brokers
-from tests.integration.conftest import eventually, kill
+from tests.integration.conftest import kill
+from tests.patience import eventually
 from tests.settings.rows import Row, disturbing
 from tests.settings.seen_answers import AFFINITIES, SIMILAR, difference
 from tests.settings.seen_publication import train

@@ -7,7 +7,7 @@ from typing import Final
 from contracts.messages import Interaction, Quote
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from infra.local.process import free_port, start, stop
-from tests.integration.conftest import eventually
+from tests.patience import eventually
 from tests.settings.rows import Row, disturbing
 from tests.settings.seen_running import metrics_port
 from tests.settings.stack import PARTITIONS, Stack

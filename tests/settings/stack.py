@@ -25,8 +25,8 @@ from runtime.kafka.config import KafkaConfig
 from runtime.redis.stores import connect
 from runtime.settings import SharedSettings
 from tests.guarded import Guarded, Way
-from tests.integration.conftest import eventually, log_ends
-from tests.patience import PATIENCE_S
+from tests.integration.conftest import log_ends
+from tests.patience import PATIENCE_S, eventually
 from tests.settings.rows import SETTINGS, File, Given, Program, Row, Value
 from tests.settings.world import NEWCOMER, World, world, write_events, write_quotes
 from trainer.settings_file import flat_fields, nested

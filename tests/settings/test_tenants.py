@@ -15,7 +15,8 @@ from contracts.topics import QUOTES, STREAMED, dead_letters
 from runtime.kafka.admin import Admin
 from runtime.kafka.rights import RightsError, check_rights, rights
 from tests.guarded import Guarded
-from tests.integration.conftest import eventually, log_ends
+from tests.integration.conftest import log_ends
+from tests.patience import eventually
 from tests.settings.matrix import USERS as PROGRAMS
 from tests.settings.rows import ALL, Given, Row, rows
 from tests.settings.seen_answers import AFFINITIES, BARS, POPULAR, SIMILAR, until_equal

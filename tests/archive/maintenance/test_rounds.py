@@ -27,9 +27,9 @@ from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.tables import MAINTAINED_PROPERTY, maintained_s, open_table
 from runtime.kafka.config import KafkaConfig
-from tests.archive.conftest import eventually, select
+from tests.archive.conftest import select
 from tests.archive.tables import TODAY_US, commit
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 
 @pytest.fixture

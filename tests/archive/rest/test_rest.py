@@ -34,11 +34,11 @@ from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
 from runtime.archive.tables import open_table, positions_of
-from tests.archive.conftest import Setup, eventually, select
+from tests.archive.conftest import Setup, select
 from tests.archive.rest.server import rest_catalog
 from tests.archive.samples import feedback, interaction, now_ms, quotes, tombstone
 from tests.archive.tables import TODAY_US, commit, rows_of
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 USERS: Final = 40
 BARS_SENT: Final = 30

@@ -18,8 +18,9 @@ from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
 from runtime.archive.positions import Position
 from runtime.archive.tables import open_table, positions_of
-from tests.archive.conftest import eventually, select
+from tests.archive.conftest import select
 from tests.archive.tables import DAY_US, TODAY_US, rows_of
+from tests.patience import eventually
 
 AT = Position("topic", 0, 0)
 

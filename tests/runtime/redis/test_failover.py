@@ -16,9 +16,9 @@ from contracts.topics import QUOTES, STREAMED
 from runtime.redis.refusals import StoreRefusesError
 from runtime.redis.stores import connect, connect_async
 from runtime.topology import Topology
-from tests.integration.conftest import Pipeline, eventually
+from tests.integration.conftest import Pipeline
 from tests.integration.watched import counted, diagonal, events, quotes, watched
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 from tests.runtime.redis.guarded import Guarded
 from tests.runtime.redis.watched_over import WatchedOver, watched_over
 

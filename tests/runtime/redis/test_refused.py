@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from contracts.messages import Interaction, Quote
-from tests.integration.conftest import eventually
+from tests.patience import eventually
 from tests.runtime.redis.guarded import Guarded, rules
 from tests.runtime.redis.programs import Programs
 

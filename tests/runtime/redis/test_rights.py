@@ -11,8 +11,8 @@ from infra.local.look import look
 from infra.local.questions import decisions, questions
 from infra.local.subjects import Subjects, find_subjects
 from runtime.redis.stores import connect
-from tests.integration.conftest import eventually
 from tests.integration.watched import watched
+from tests.patience import eventually
 from tests.runtime.redis.guarded import Guarded, rules
 from tests.runtime.redis.programs import NAMESPACE, Programs
 from trainer.run.lock import held

@@ -15,7 +15,7 @@ from stream_processors.histories.fold import Change, Leaving, fold_event, fold_l
 from stream_processors.histories.history import History
 from tests.oracles.gram import gram_matrix
 
-from .changes import DAY_MS, N_ITEMS, NO_CAP, Matrix, gram_of
+from .changes import N_ITEMS, NO_CAP, Matrix, gram_of
 
 START_MS = 1_600_000_000_000
 

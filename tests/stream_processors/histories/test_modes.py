@@ -24,7 +24,7 @@ from stream_processors.store.folding import FoldingError, check_folding
 from tests.oracles.gram import gram_matrix
 from tests.settings import plain_histories
 
-from .changes import DAY_MS, N_ITEMS, NO_CAP, Matrix, add
+from .changes import N_ITEMS, NO_CAP, Matrix, add
 
 START_MS = 1_750_000_000_000
 VIEW, TRADE = EVENT_TYPES.index("view"), EVENT_TYPES.index("trade")

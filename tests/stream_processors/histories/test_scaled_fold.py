@@ -21,7 +21,7 @@ from stream_processors.histories.user_weights import InverseDegree, MeanValue, U
 from stream_processors.settings import Settings
 from tests.oracles.gram import gram_matrix
 
-from .changes import DAY_MS, N_ITEMS, NO_CAP, Matrix, gram_of
+from .changes import N_ITEMS, NO_CAP, Matrix, gram_of
 
 START_MS = 1_600_000_000_000
 NO_VALUE = math.nan

@@ -5,7 +5,7 @@ from infra.local.process import free_port
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from stream_processors.transport.reachable import is_reachable
-from tests.integration.conftest import eventually
+from tests.patience import eventually
 
 
 def test_a_broker_whose_leaders_answer_is_reachable(broker: str, topology: Topology) -> None:
