@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
+from contracts.times import DAY_MS
+
 EVENT_WEIGHTS: Final = {"view": 1.0, "click": 2.0, "watch": 3.0, "trade": 5.0}
 DECAY_STARTS_MS: Final = 1_577_836_800_000
 """2020-01-01, UTC."""
