@@ -136,7 +136,7 @@ async def test_prices_have_the_digits_that_they_need(page: Page, stack: Stack) -
 
 async def test_a_line_has_room_for_the_time_without_samples(page: Page, stack: Stack) -> None:
     assert await result(page, stack, SLOTS) == [
-        [990, None, False],
+        [990, 0, False],
         [1_000, 0, True],
         [1_010, 2, True],
         [1_020, 2, False],

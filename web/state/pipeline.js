@@ -221,7 +221,8 @@ export function sparse({ ts }, most) {
 /**
  * @typedef {object} Slot of a time axis
  * @property {number} ms its start, ms since the epoch
- * @property {number | null} sample the place of the newest sample that it or an earlier slot has; null: there is none
+ * @property {number | null} sample the place of its newest sample, or of the one before, or of the first; null: there
+ is none
  * @property {boolean} taken whether that sample is its own
  */
 
@@ -240,7 +241,7 @@ export function slotsOf({ ts, every_ms }, fromMs, toMs) {
   for (let ms = fromMs - (fromMs % every_ms); ms <= toMs; ms += every_ms) {
     const before = next;
     while ((ts[next] ?? Infinity) < ms + every_ms) next += 1;
-    slots.push({ ms, sample: next > 0 ? next - 1 : null, taken: next > before });
+    slots.push({ ms, sample: ts.length > 0 ? Math.max(next - 1, 0) : null, taken: next > before });
   }
   return slots;
 }
