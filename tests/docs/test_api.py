@@ -142,20 +142,20 @@ def test_the_security_headers_are_shown_as_they_are_sent() -> None:
     assert f"```text\n{lines}\n```" in TEXT
 
 
-def tells(text: str, limit: int) -> bool:
+def states(text: str, limit: int) -> bool:
     return re.search(rf"(?<![\d,]){limit:,}(?![\d,])", text) is not None
 
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_every_limit_is_told(limit: int) -> None:
-    assert tells(dict(SECTION.findall(TEXT))["Limits"], limit)
+    assert states(dict(SECTION.findall(TEXT))["Limits"], limit)
 
 
 @pytest.mark.parametrize("endpoint", TABLE, ids=str)
 def test_every_bound_of_a_parameter_is_told_there_or_at_its_endpoint(endpoint: Endpoint) -> None:
     bounds = {p.schema[key] for p in endpoint.parameters for key in BOUNDS if key in p.schema}
     places = dict(SECTION.findall(TEXT))["Limits"] + sections()[endpoint.method, endpoint.path]
-    assert [bound for bound in bounds - {MAX_INSTRUMENT_ID} if not tells(places, bound)] == []
+    assert [bound for bound in bounds - {MAX_INSTRUMENT_ID} if not states(places, bound)] == []
 
 
 @pytest.mark.parametrize(("operation", "block"), list(shown()), ids=itertools.count())
