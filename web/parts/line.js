@@ -106,9 +106,11 @@ class Drawing {
 
   /** @param {number | null} place */
   mark(place) {
-    const slot = place === null ? undefined : this.#slots.find(({ sample, taken }) => taken && sample === place);
-    if (place === null || slot === undefined) this.chart.clearCrosshairPosition();
-    else this.chart.setCrosshairPosition(this.#values[place] ?? 0, secondsOf(slot.ms), this.series);
+    const value = place === null ? null : (this.#values[place] ?? null);
+    const slot = this.#slots.find(({ sample, taken }) => taken && sample === place);
+    // The library throws for a position on a line without any value.
+    if (value === null || slot === undefined) this.chart.clearCrosshairPosition();
+    else this.chart.setCrosshairPosition(value, secondsOf(slot.ms), this.series);
   }
 
   remove() {
