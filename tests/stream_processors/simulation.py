@@ -98,9 +98,9 @@ class Stepped(Partition):
 
     def __init__(self, world: World, topic: Topic, partition: int, worker: int) -> None:
         producer = cast("Producer", SimulatedProducer(world, worker))
-        store = Store(
-            cast("AsyncStore", SimulatedStore(world.data, world.turns, worker)), KEYSPACE, 1
-        )
+        client = SimulatedStore(world.data, world.turns, worker)
+        store = Store(cast("AsyncStore", client), KEYSPACE)
+        store.chunk_cost = 1
         rules = Rules(
             topic, 1, "{}", _FLUSH_EVERY, 1.0,
             lambda claim: world.make[topic](claim, store, producer), indexes(KEYSPACE).get(topic),
