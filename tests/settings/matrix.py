@@ -253,7 +253,7 @@ LISTS: Final = (
           {None: "cluster", "0.7": "weighted", "1": "tight"}, in_force(SIMILAR)),
     *rows("COUNTS_HALF_LIFE_DAYS", "trainer", {None: "cluster", "30": "weighted"},
           in_force(SIMILAR)),
-    *rows("COUNTS_USERS", "trainer", {None: "weighted", "12": "tight"}, in_force(SIMILAR)),
+    *rows("COUNTS_USERS", "trainer", {None: "weighted", "30": "tight"}, in_force(SIMILAR)),
     *rows("FOLD_IN_ITEMS", "trainer", {None: "weighted", "2": "cluster"}, in_force(RECOMMENDED)),
     *rows("FOLD_IN_HALF_LIFE_DAYS", "trainer", {None: "cluster", "30": "weighted"},
           in_force(RECOMMENDED)),

@@ -8,7 +8,7 @@ from tests.oracles.gram import gram_matrix
 from tests.oracles.histories import DAY_MS, History
 from tests.settings.plain_histories import Counts
 from tests.settings.plain_lists import latest
-from trainer.selection.auto import SAMPLE_USERS
+from tests.settings.trainer_of_few import HELD_OUT_MOST
 from trainer.settings import TrainerSettings
 
 
@@ -20,7 +20,7 @@ def counts_used(
     if not config.user_weight_exponent and not config.half_life_days:
         return streamed
     listed = 0 if settings.user_model == "none" else settings.active_users
-    read = latest(histories, max(listed, SAMPLE_USERS, config.users))
+    read = latest(histories, max(listed, HELD_OUT_MOST, config.users))
     place = {item: k for k, item in enumerate(streamed.items)}
     newest_ms = max((held.ts_ms for user in read for held in histories[user].values()), default=0)
     r = np.zeros((len(read), len(place)))

@@ -9,6 +9,7 @@ from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.topics import QUOTES
 from tests.patience import eventually
 from tests.settings.rows import Row
+from tests.settings.seen_running import metrics_port
 from tests.settings.stack import Stack
 
 IN_2000_MS = 946_684_800_000
@@ -44,7 +45,7 @@ def _over_http(stack: Stack, quote: dict[str, Any], *, is_refused: bool) -> None
 
 
 def _on_the_topic(stack: Stack, quote: dict[str, Any], counter: str) -> None:
-    port = stack.metrics_port("workers")
+    port = metrics_port(stack, "workers")
     before = stack.metric(port, counter)
     producer = Producer({**stack.kafka.librdkafka(), "partitioner": LIBRDKAFKA_PARTITIONER})
     producer.produce(stack.kafka.topic(QUOTES.name), msgspec.json.encode(quote), b"3")

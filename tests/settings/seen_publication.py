@@ -4,13 +4,14 @@ import time
 from typing import Final
 
 from contracts.generations import CANARY_VARIANT, DEFAULT_VARIANT
+from contracts.keyspace import NOT_ITEMS
 from contracts.messages import Interaction
 from contracts.partitioning import instrument_partition
 from contracts.topics import COOCCURRENCES, INTERACTIONS
 from tests.settings.rows import Row, disturbing
 from tests.settings.seen_answers import served_report
 from tests.settings.seen_running import generation_of
-from tests.settings.stack import PARTITIONS, Stack
+from tests.settings.stack import PARTITIONS, TRAINER, Stack
 from tests.settings.world import ITEMS, USERS
 
 SMALL_SHARE: Final = 0.05
@@ -21,7 +22,7 @@ def train(stack: Stack, code: int = 0) -> str:
     """Train once; return what was logged."""
     if "trainer" in stack.processes:
         stack.stop("trainer")
-    return stack.run("trainer", "once", environment=stack.environments["trainer"], code=code)
+    return stack.run(TRAINER, "once", environment=stack.environments["trainer"], code=code)
 
 
 def _events(stack: Stack, user: str) -> None:
@@ -160,4 +161,4 @@ def _key(stack: Stack, item: int) -> str:
 def _row(stack: Stack, item: int) -> dict[int, float]:
     """Return an item's row of G as Redis has it."""
     fields = stack.store.hgetall(_key(stack, item))
-    return {int(other): float(count) for other, count in fields.items() if other != "off"}
+    return {int(other): float(count) for other, count in fields.items() if other not in NOT_ITEMS}

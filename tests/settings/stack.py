@@ -32,10 +32,11 @@ from tests.settings.world import NEWCOMER, World, world, write_events, write_quo
 from trainer.settings_file import flat_fields, nested
 
 PARTITIONS: Final = 2
+TRAINER: Final = "tests.settings.trainer_of_few"
 SHARED: Final = sorted(name.upper() for name in flat_fields(SharedSettings))
 _MODULES: Final[Mapping[Program, tuple[str, ...]]] = {
     "workers": ("stream_processors",),
-    "trainer": ("trainer", "run"),
+    "trainer": (TRAINER, "run"),
     "api": ("tests.api.patient",),  # as `python -m api`, on a busy machine, too
 }
 _OF_KAFKA: Final[Mapping[Given, tuple[Way, str]]] = {
@@ -261,10 +262,6 @@ class Stack:
         """Return a sample at /metrics of a program, 0 if it is not there."""
         lines = httpx.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(sample))
-
-    def metrics_port(self, program: Program) -> int:
-        """Return where a program serves its metrics."""
-        return int(self.settings(program).metrics_port)
 
     def _feed(self) -> None:
         now_ms = time.time_ns() // 1_000_000 - 2_000
