@@ -27,6 +27,7 @@ from infra.local.process import Command, Server, free_port, running, start, stop
 from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
+from tests.oracles.gram import gram_of_histories
 from tests.patience import PATIENCE_S, eventually
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -183,15 +184,12 @@ class Pipeline:
 
     def gram_of_histories(self) -> dict[tuple[int, int], float]:
         """Return the Gram matrix of the histories in Redis."""
-        entries: dict[tuple[int, int], float] = {}
+        histories = []
         for key in self.store.scan_iter(f"{self.namespace}:history:*"):
             history = self.store.hgetall(key)
             history.pop("off")
-            affinities = {int(i): float(json.loads(value)["r"]) for i, value in history.items()}
-            for i, r_i in affinities.items():
-                for j, r_j in affinities.items():
-                    entries[i, j] = entries.get((i, j), 0) + r_i * r_j
-        return entries
+            histories.append({int(i): float(json.loads(of)["r"]) for i, of in history.items()})
+        return gram_of_histories(histories)
 
     def empty_store(self) -> None:
         """Delete all that the programs keep in Redis, except the partitions of the topics."""

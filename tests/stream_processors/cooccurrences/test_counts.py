@@ -21,6 +21,7 @@ from stream_processors.cooccurrences.counts import CountsFold
 from stream_processors.cooccurrences.stored import texts_of
 from stream_processors.store.marks import mark
 from tests.examples import examples
+from tests.oracles.gram import gram_of_histories
 from tests.stream_processors.in_memory import KEYSPACE, LINEAGE, InMemoryClaim, groups_of, store_of
 from tests.stream_processors.records import batch_of
 from tests.stream_processors.simulated_store import Hashes
@@ -99,12 +100,7 @@ def gram(log: Sequence[Move]) -> dict[tuple[int, int], float]:
             here.append(r)
         else:
             here.remove(r)
-    counts: dict[tuple[int, int], float] = {}
-    for r in here:
-        for i, r_i in r.items():
-            for j, r_j in r.items():
-                counts[i, j] = counts.get((i, j), 0.0) + r_i * r_j
-    return counts
+    return gram_of_histories(here)
 
 
 flushes = st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 3)), max_size=8)

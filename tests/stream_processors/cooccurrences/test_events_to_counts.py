@@ -28,6 +28,7 @@ from stream_processors.histories import item_partitions
 from stream_processors.histories.rules import HistoryRules
 from stream_processors.histories.user_weights import InverseDegree, MeanValue, UserWeight
 from tests.examples import examples
+from tests.oracles.gram import gram_of_histories
 from tests.stream_processors.folding import fold_of_interactions
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
@@ -166,15 +167,6 @@ def row_key(item: int) -> str:
     return KEYSPACE.cooc(instrument_partition(item, TOPOLOGY.cooccurrences), item)
 
 
-def gram(histories: dict[str, Items]) -> Counts:
-    counts: Counts = defaultdict(float)
-    for history in histories.values():
-        for i, r_i in history.items():
-            for j, r_j in history.items():
-                counts[i, j] += r_i * r_j
-    return counts
-
-
 def recomputed(log: Sequence[Record], cap: int) -> dict[str, dict[int, int]]:
     """The last event times in binary mode, of the items that each user touched last."""
     last_ts: dict[str, dict[int, int]] = defaultdict(dict)
@@ -208,7 +200,7 @@ def test_binary_counts_are_the_gram_matrix_of_the_log_to_the_last_one(
     world = simulate(log, plan, HistoryRules(binary, cap))
     histories, expected = stored_histories(world), recomputed(log, cap)
     assert histories == {user: dict.fromkeys(items, 1.0) for user, items in expected.items()}
-    assert stored_counts(world) == gram(histories)
+    assert stored_counts(world) == gram_of_histories(histories.values())
     active = {
         user: int(score)
         for p in range(TOPOLOGY.interactions)
@@ -229,7 +221,7 @@ def test_weighted_counts_are_the_gram_matrix_of_the_stored_histories(
 ) -> None:
     rules = HistoryRules(weighted(HALF_LIFE_DAYS), cap, weight)
     world = simulate(log, plan, rules)
-    expected, counts = gram(stored_histories(world)), stored_counts(world)
+    expected, counts = gram_of_histories(stored_histories(world).values()), stored_counts(world)
     # Removing an item leaves a rounding error relative to the largest number.
     scale = max(expected.values(), default=0.0)
     for pair in counts.keys() | expected.keys():

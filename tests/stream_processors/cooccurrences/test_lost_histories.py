@@ -10,11 +10,11 @@ from contracts.messages import Interaction
 from contracts.topics import COOCCURRENCES, INTERACTIONS, Topic
 from stream_processors import metrics
 from stream_processors.histories.rules import HistoryRules
+from tests.oracles.gram import gram_of_histories
 from tests.stream_processors.cooccurrences.test_events_to_counts import (
     PARTITIONS,
     TOPOLOGY,
     append,
-    gram,
     simulate,
     stored_counts,
     stored_histories,
@@ -67,7 +67,7 @@ def test_they_are_folded_again_from_the_log_and_counted_once() -> None:
     world = simulate(events(0), PLAN, RULES)
     lose(world, "i0")
     go_on(world, events(1))
-    assert stored_counts(world) == gram(stored_histories(world))
+    assert stored_counts(world) == gram_of_histories(stored_histories(world).values())
 
 
 def test_after_a_topic_was_recreated_new_events_are_still_counted() -> None:
@@ -78,7 +78,7 @@ def test_after_a_topic_was_recreated_new_events_are_still_counted() -> None:
     lose(world, "i0")
     go_on(world, events(3))
     after = stored_counts(world)
-    new = gram(stored_histories(world))
+    new = gram_of_histories(stored_histories(world).values())
     assert {pair: after.get(pair, 0.0) for pair in new if max(pair) > 2} == {
         pair: count for pair, count in new.items() if max(pair) > 2
     }
@@ -96,13 +96,13 @@ def test_changes_that_were_cut_off_before_they_were_applied_are_counted_as_missi
     before = missing.get()
     go_on(world, events(3))
     assert missing.get() - before == cut > 0
-    expected = gram(stored_histories(world))
+    expected = gram_of_histories(stored_histories(world).values())
     assert stored_counts(world) != expected
     # The remedy: histories are folded again, and publish all of their changes again.
     for tag in ("i0", "i1", "c0", "c1"):
         lose(world, tag)
     go_on(world, [])
-    assert stored_counts(world) == gram(stored_histories(world)) == expected
+    assert stored_counts(world) == gram_of_histories(stored_histories(world).values()) == expected
 
 
 def test_deleted_counts_are_rebuilt_from_existing_histories() -> None:
@@ -114,5 +114,5 @@ def test_deleted_counts_are_rebuilt_from_existing_histories() -> None:
         lose(world, f"c{p}")
     assert stored_counts(world) == {}
     go_on(world, [])
-    assert stored_counts(world) == gram(stored_histories(world))
+    assert stored_counts(world) == gram_of_histories(stored_histories(world).values())
     assert all(KEYSPACE.position(COOCCURRENCES, p) in world.data for p in (0, 1))
