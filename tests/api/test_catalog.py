@@ -10,7 +10,7 @@ import tenacity
 from api.http.metrics import Metrics
 from api.instruments import catalog as catalogs
 from api.instruments.catalog import Catalog
-from api.redis.store import Store
+from api.redis.store import Store, StoreUnavailableError
 from contracts.bars import BarValue
 from contracts.partitioning import instrument_partition
 from tests.patience import PATIENCE_S
@@ -114,7 +114,7 @@ async def test_while_redis_is_away_the_catalog_stays_and_its_age_grows(
     async with serve(redis_url=store_url, namespace=filled.keys.namespace) as client:
 
         def away(*_: object) -> None:
-            raise catalogs.StoreUnavailableError("away")
+            raise StoreUnavailableError("away")
 
         async def is_old() -> bool:
             return age_in((await client.get("/metrics")).text) > AGE_S

@@ -21,6 +21,7 @@ from infra.local.store import valkey
 from runtime.redis.stores import Store, connect
 from tests.oracles.gram import gram_matrix
 from tests.trainer.conftest import PARTITIONS, Fill
+from trainer.counts.blocks import blocks
 from trainer.reading import hashes as reading
 from trainer.reading import wire as module
 from trainer.reading.gram import read_gram
@@ -44,10 +45,10 @@ def unix_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @given(st.lists(st.integers(0, 2 * module.COST_PER_CHUNK)))
 def test_what_is_asked_at_once_has_a_bounded_cost_or_is_one_command(costs: list[int]) -> None:
-    chunks = list(module._chunks(range(len(costs)), costs))
-    assert [place for chunk in chunks for place in chunk] == list(range(len(costs)))
-    for chunk in chunks:
-        assert len(chunk) == 1 or sum(costs[place] for place in chunk) <= module.COST_PER_CHUNK
+    cuts = blocks(np.array(costs, dtype=np.int64), module.COST_PER_CHUNK)
+    chunks = [costs[start:stop] for start, stop in cuts]
+    assert [cost for chunk in chunks for cost in chunk] == costs
+    assert all(len(chunk) == 1 or sum(chunk) <= module.COST_PER_CHUNK for chunk in chunks)
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
