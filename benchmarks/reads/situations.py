@@ -1,4 +1,4 @@
-"""What is asked for, of whom, and what happens meanwhile.
+"""What is asked for, by whom, and what happens during that.
 
 The reads of instruments are asked for as clients do who leave everything at its default. For
 recommendations, what a server has kept decides how fast it is, so each situation stands alone, and
