@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="print lines of JSON instead 
 Quotes = Annotated[int, typer.Option(min=1_000, help="in Kafka, which ours folds in a round")]
 Instruments = Annotated[int, typer.Option(min=1, help="that quote in turn")]
 
-_WIDTH_OF_A_FILE: Final = 120
+_WIDTH_OF_A_FILE: Final = 140
 
 results: Final = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 progress: Final = Console(stderr=True)
