@@ -1,9 +1,9 @@
 """The engines that `bars --vs` compares ours with, and how each is run."""
 
 import enum
-import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -58,11 +58,16 @@ def program(engine: Engine, folder: Path) -> Program:
 
 
 def flink_version() -> str:
-    """Return the version of Flink that `pom.xml` names."""
-    found = re.search(r"<engine\.version>(.+?)<", (_FLINK / "pom.xml").read_text())
+    """Return the version of Flink that `pom.xml` names.
+
+    Raises:
+        ValueError: it names none.
+    """
+    pom = ET.parse(_FLINK / "pom.xml")
+    found = pom.findtext(".//{*}properties/{*}engine.version")
     if found is None:
         raise ValueError("pom.xml names no version of Flink")
-    return found[1]
+    return found
 
 
 def _compiled(folder: Path) -> str:
