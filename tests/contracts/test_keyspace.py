@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from contracts import keyspace as keyspace_module
+from contracts.bars import BarValue
 from contracts.generations import (
     Canary,
     Current,
@@ -179,6 +180,7 @@ canaries = st.builds(Canary, served=served, share=finite, since_ms=int64s)
 @given(
     st.one_of(
         st.builds(
+            BarValue,
             **dict.fromkeys(("o", "h", "l", "c", "v", "pv"), finite),
             **dict.fromkeys(("n", "ot", "ct"), int64s),
             off=offsets,

@@ -77,7 +77,6 @@ async def test_a_claim_notes_in_redis_where_it_resumes_and_with_which_settings(
         "last": "",
         "lineage": epoch,
         "folding": '{"cap":5}',
-        "whole": "0",
     }
     assert mine.lineage == int(epoch)
 

@@ -5,10 +5,10 @@ from types import ModuleType
 
 import pytest
 
-from trainer.spark import cooccurrences, matrices, running_history
+from trainer.spark import cooccurrences, running_history
 
 
-@pytest.mark.parametrize("module", [cooccurrences, matrices, running_history])
+@pytest.mark.parametrize("module", [cooccurrences, running_history])
 def test_examples_hold(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.failed == 0
