@@ -1,8 +1,8 @@
 """The nearest users of each user, among all of them.
 
 Distances come from products of some users' rows with everybody's: |x_u - x_v|^2 is |x_u|^2 +
-|x_v|^2 - 2 x_u x_v. Of long rows that are close these digits cancel out, so for `raw` those that may
-be among the nearest are compared entry by entry.
+|x_v|^2 - 2 x_u x_v. Of long rows that are close these digits cancel out, so for `raw` those that
+may be among the nearest are compared entry by entry.
 """
 
 import os
