@@ -22,4 +22,4 @@ def register_profiles() -> None:
 
 def examples(of_all: int, **other: Any) -> settings:
     """Return the settings of a test with so many examples in the profile `full`."""
-    return settings(max_examples=of_all * settings.default.max_examples // _ALL, **other)
+    return settings(max_examples=of_all * settings().max_examples // _ALL, **other)

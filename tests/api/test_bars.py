@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from api.bars.aggregation import (
     INTERVALS_MS,
     Interval,
-    Minute,
     Window,
     fill_previous,
     legacy_bars,
@@ -18,7 +17,7 @@ from api.bars.aggregation import (
     roll_up,
 )
 from api.bars.answers import LegacyBar
-from contracts.bars import BarValue
+from contracts.bars import BarValue, Minute
 from contracts.times import DAY_MS, MINUTE_MS
 
 MINUTE = 27_151_020 * MINUTE_MS

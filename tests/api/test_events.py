@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.events.parsing import (
-    MAX_EVENTS,
     MAX_REPORTED,
     InvalidEventsError,
     MalformedBodyError,
     parse_events,
     parse_legacy,
 )
+from api.http.writing import MAX_EVENTS
 from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote
 from tests.contracts.test_messages import user_ids

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from api.events.parsing import MAX_EVENTS, InvalidEventsError, MalformedBodyError
+from api.events.parsing import InvalidEventsError, MalformedBodyError
 from api.feedback.parsing import Counted, count, parse_feedback
+from api.http.writing import MAX_EVENTS
 from api.models.request_ids import Signer
 from contracts.feedback import decode_feedback
 from contracts.messages import MAX_AHEAD_MS

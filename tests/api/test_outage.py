@@ -111,7 +111,8 @@ async def test_while_redis_hangs_reads_cost_nothing_once_it_is_known(
 
     def noting(store: Store, read: Read[object], done: Done[object]) -> None:
         start(store, read, done)
-        if read.__name__ == "history":  # and not one of those in the background
+        # Not one of those in the background.
+        if read.__name__ == "history":  # type: ignore[attr-defined]
             sent.release()
 
     with running(own_store) as process:

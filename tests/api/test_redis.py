@@ -42,7 +42,7 @@ def get(key: str) -> Read[bytes | None]:
 
 def get_in_turn(*keys: str) -> Read[list[bytes | None]]:
     """Read keys one after the other, the next one only when the one before is there."""
-    values = []
+    values: list[bytes | None] = []
     for key in keys:
         values += yield [("GET", key)]
     return values

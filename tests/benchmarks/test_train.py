@@ -38,7 +38,7 @@ def test_every_item_has_a_user_and_data_is_the_same_each_time() -> None:
     assert set(data.user_items.data) == {1}
     assert data.pairs == (data.gram.nnz - 2_000) / 2
     again = make(2_000, 600, seed=1)
-    assert (again.gram != data.gram).nnz == 0
+    assert (again.gram != data.gram).nnz == 0  # type: ignore[attr-defined]
 
 
 def test_the_store_is_filled_with_the_counts_that_the_trainer_reads(
@@ -50,7 +50,7 @@ def test_the_store_is_filled_with_the_counts_that_the_trainer_reads(
     with connect(store_url, "tests") as store:
         gram = read_gram(store, Keyspace(namespace), COOCCURRENCES.partitions, stages)
     assert gram.items.tolist() == list(range(1_000))
-    assert (gram.counts != data.gram).nnz == 0
+    assert (gram.counts != data.gram).nnz == 0  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

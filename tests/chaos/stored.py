@@ -31,8 +31,8 @@ def stored_values(store: Store, keyspace: Keyspace) -> Values:
             events = {i: int(n) for i, n in store.hgetall(key).items() if i not in NOT_ITEMS}
             values.update({(key, item): n for item, n in events.items()})
         elif kind == "cooc":
-            fields = store.hgetall(key)
-            counts = {j: float(n) for j, n in fields.items() if j != OFFSET_FIELD}
+            row = store.hgetall(key)
+            counts = {j: float(n) for j, n in row.items() if j != OFFSET_FIELD}
             values.update({(key, j): n for j, n in counts.items() if n})
     return values
 

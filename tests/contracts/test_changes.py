@@ -190,7 +190,7 @@ GOOD: dict[str, Any] = {
 NAN = b"\0" * 6 + b"\xf8\x7f"
 
 
-def own(**broken: Any) -> bytes:
+def with_own(**broken: Any) -> bytes:
     return pack(GOOD | {"own": BLOCKS | broken})
 
 
@@ -216,17 +216,20 @@ def test_the_messages_that_are_broken_below_are_ones() -> None:
         (pack(VERSION_0 | {"rows": 0}), "column offset has 2 bytes for 0 rows"),
         (pack(VERSION_0 | {"rows": 2**63}), "bytes for 9223372036854775808 rows"),
         (pack(VERSION_0 | {"is_whole": False}), "column delta has 2 bytes"),
-        (own(item=b"\0\1\2"), "column own.item has 3 bytes for 1 rows"),
-        (own(other=b""), "column own.other has 0 bytes for 2 rows"),
-        (own(other=b"\0" * 6), "column own.other has 6 bytes for 2 rows"),
-        (own(n=0), "own: the events do not have 0 rows in total"),
-        (own(n=3), "own: the events do not have 3 rows in total"),
-        (own(events=2**63), "bytes for 9223372036854775808 rows"),
-        (own(events=2, offset=b"\0\0", item=b"\0\0", rows=b"\xff" * 8 + b"\3" + b"\0" * 7), "rows"),
-        (own(delta={"is_whole": False, "column": b"\1\1"}), "column own.delta has 2 bytes"),
-        (own(delta={"is_whole": False, "column": b"\0" * 8 + NAN}), "not finite"),
-        (own(item=b"\xff" * 8), "out of range"),
-        (own(offset=b"\xff" * 7 + b"\x7f"), "out of range"),
+        (with_own(item=b"\0\1\2"), "column own.item has 3 bytes for 1 rows"),
+        (with_own(other=b""), "column own.other has 0 bytes for 2 rows"),
+        (with_own(other=b"\0" * 6), "column own.other has 6 bytes for 2 rows"),
+        (with_own(n=0), "own: the events do not have 0 rows in total"),
+        (with_own(n=3), "own: the events do not have 3 rows in total"),
+        (with_own(events=2**63), "bytes for 9223372036854775808 rows"),
+        (
+            with_own(events=2, offset=b"\0\0", item=b"\0\0", rows=b"\xff" * 8 + b"\3" + b"\0" * 7),
+            "rows",
+        ),
+        (with_own(delta={"is_whole": False, "column": b"\1\1"}), "column own.delta has 2 bytes"),
+        (with_own(delta={"is_whole": False, "column": b"\0" * 8 + NAN}), "not finite"),
+        (with_own(item=b"\xff" * 8), "out of range"),
+        (with_own(offset=b"\xff" * 7 + b"\x7f"), "out of range"),
         (pack(GOOD | {"first_offset": 2**64 - 1}), "first_offset"),
         (pack(GOOD | {"incarnation": 2**40}), "incarnation"),
         (pack(VERSION_0 | {"first_offset": 2**64 - 1}), "first_offset"),

@@ -25,7 +25,8 @@ def test_the_table_of_rights_is_what_the_programs_look_for() -> None:
     found: dict[User, list[Right]] = {}
     for line in lines[1:]:
         of, operation, on = (cell.strip() for cell in line.strip("|").split("|"))
-        user = USERS[of] if of else user  # noqa: F821 (of the line before)
+        # An empty cell stands for the user of the line before.
+        user = USERS[of] if of else user  # type: ignore[has-type]  # noqa: F821
         kind, names = on.split(" ", 1)
         found.setdefault(user, []).extend(
             Right(operation, kind, name)  # type: ignore[arg-type]

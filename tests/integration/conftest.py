@@ -215,7 +215,7 @@ def dead_letters(broker: str, topic: str) -> list[tuple[bytes | None, Mapping[st
             tp = TopicPartition(f"{topic}.dead-letters", 0)
             consumer.assign([tp])
             await consumer.seek_to_beginning(tp)
-            records = []
+            records: list[tuple[bytes | None, Mapping[str, bytes]]] = []
             while consumer.highwater(tp) is None or len(records) < consumer.highwater(tp):
                 for some in (await consumer.getmany(timeout_ms=100)).values():
                     records += [(r.value, dict(r.headers)) for r in some]

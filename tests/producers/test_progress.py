@@ -1,7 +1,6 @@
 import pytest
 from structlog.testing import capture_logs
 
-from producers import progress as progress_module
 from producers.progress import LOG_EVERY_S, Rate, Summary, progress, tell
 
 SUMMARY = Summary(delivered=300, failed=2, rejected=1, seconds=1.5, reasons={"_MSG_TIMED_OUT": 2})
@@ -30,7 +29,7 @@ def test_without_a_terminal_the_progress_is_a_log_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(progress_module.time, "monotonic", clock)
+    monkeypatch.setattr("producers.progress.time.monotonic", clock)
     with capture_logs() as lines, progress("replaying") as show:
         for second in range(int(2 * LOG_EVERY_S) + 1):
             clock.now_s = second

@@ -111,7 +111,9 @@ class SimulatedStore:
     def _each(
         self, keys: Sequence[str], packed: bytes, enough: float = math.inf
     ) -> tuple[list[Any], int]:
-        commands, answers, at, key, group_end = msgspec.msgpack.decode(packed), [], 0, 1, 0
+        commands: list[Any] = msgspec.msgpack.decode(packed)
+        answers: list[Any] = []
+        at, key, group_end = 0, 1, 0
         while at < len(commands):
             if at >= group_end:
                 if sum(len(a) if isinstance(a, list) else 1 for a in answers) >= enough:

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -227,7 +228,7 @@ def assert_whole(store: Store, keyspace: Keyspace, served: str) -> None:
         (UserList, users),
         (PopularList, [keyspace.model_popular(served)]),
     ):
-        decoder = msgspec.json.Decoder(of_type)
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(of_type)
         assert all(decoder.decode(value).items for value in store.mget(of_keys))
 
 

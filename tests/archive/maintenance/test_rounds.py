@@ -25,6 +25,7 @@ from contracts.archive import (
 from infra.local.process import LOOPBACK, free_port
 from runtime.archive.catalog import open_catalog
 from runtime.archive.config import ArchiveConfig
+from runtime.archive.positions import Position
 from runtime.archive.tables import MAINTAINED_PROPERTY, maintained_s, open_table
 from runtime.kafka.config import KafkaConfig
 from tests.archive.conftest import select
@@ -111,7 +112,7 @@ def test_a_bad_file_of_feedback_delays_no_erasure_elsewhere_and_keeps_the_tombst
     (bad,) = files(catalog, FEEDBACK_TABLE)
     good = Path(bad).read_bytes()
     Path(bad).write_bytes(b"not Parquet")
-    place = rounds.Position("topic", 0, 2)
+    place = Position("topic", 0, 2)
     monkeypatch.setattr(rounds, "_earliest_interactions", lambda _: {0: place})
     assert maintain(catalog, settings, nobody, TABLES).keys() == {"feedback"}
     assert select(catalog.load_table(("tickrec", "interactions")), "event") == [(ERASED,)]

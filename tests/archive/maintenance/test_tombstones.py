@@ -34,7 +34,8 @@ def test_erasure_leaves_what_a_fold_of_the_log_would_keep(
     events, tombstones = log
     kept: dict[str, list[Event]] = {user: [] for user in USERS}
     left_out_before = dict.fromkeys(USERS, 0)
-    for record in sorted([*events, *tombstones], key=lambda record: record.place):
+    records: list[Event | TombstoneRow] = [*events, *tombstones]
+    for record in sorted(records, key=lambda record: record.place):
         mine, user = kept[record.user_id], record.user_id
         if isinstance(record, Event):
             if record.ts_us >= left_out_before[user]:

@@ -8,7 +8,7 @@ from runtime.archive.positions import Position
 
 offsets = st.integers(0, 1_000)
 ids = st.sampled_from(("first", "second"))
-bounds = st.tuples(ids, offsets, offsets).map(lambda b: Bounds(b[0], *sorted(b[1:]), 8))
+bounds = st.tuples(ids, offsets, offsets).map(lambda b: Bounds(b[0], min(b[1:]), max(b[1:]), 8))
 positions = st.builds(Position, ids, st.integers(0, 3), offsets, st.sampled_from(((8,), (4, 8))))
 
 

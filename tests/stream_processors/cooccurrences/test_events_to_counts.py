@@ -171,7 +171,9 @@ def recomputed(log: Sequence[Record], cap: int) -> dict[str, dict[int, int]]:
     """The last event times in binary mode, of the items that each user touched last."""
     last_ts: dict[str, dict[int, int]] = defaultdict(dict)
     erased_before: dict[str, int] = defaultdict(int)
-    for record in filter(None, log):
+    for record in log:
+        if record is None:
+            continue
         mine = last_ts[record.user_id]
         if isinstance(record, Tombstone):
             before_ms, last = record.last_event_before_ms, max(mine.values(), default=-1)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ steps = st.lists(
     | st.tuples(st.just("take out"), st.lists(ids, min_size=1, max_size=1)),
     max_size=10,
 )
-Step = tuple[Literal["flush", "crash", "take out"], list[Change]]
+Step = tuple[Literal["flush", "crash", "take out"], list[Any]]
 
 
 @dataclass

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from rich.progress import Progress
 
-from contracts.fold_in import DAY_MS, FoldIn
+from contracts.fold_in import FoldIn
 from contracts.generations import (
     DEFAULT_VARIANT,
     Canary,
@@ -18,6 +18,7 @@ from contracts.generations import (
 )
 from contracts.keyspace import HistoryEntry, Keyspace
 from contracts.partitioning import user_partition
+from contracts.times import DAY_MS
 from contracts.variants import in_canary
 from runtime.redis.stores import Store
 from tests.trainer.reading.wired import hashes

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy.sparse import csr_array, eye_array
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import cosine_similarity
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
+from contracts.fold_in import SCORE_DECIMALS
 from trainer.counts.blocks import blocks
-from trainer.models.ranking import SCORE_DECIMALS, rounded, top_n
+from trainer.models.ranking import rounded, top_n
 
 # A slow machine is no finding.
 
