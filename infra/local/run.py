@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 import tenacity
@@ -20,13 +21,17 @@ from infra.local.process import READY_WITHIN_S, NotReadyError, await_ready
 from infra.local.stack import Options, Stack, compose
 from infra.local.supervisor import Status, Supervisor
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
 Say = Callable[[str, str, str], None]
 """Called after each step with the process, its description, and its address."""
 
 TICK_S: Final = 0.2
 _LOCK: Final = "lock"
 _STATE: Final = "state.json"
-INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+_AGAIN_S: Final = 0.05
 
 
 class BusyError(RuntimeError):
@@ -80,10 +85,20 @@ def interruptible() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    def interrupt_later(ignored: "UnraisableHookArgs") -> None:
+        # Python ignores an exception in a finalizer or in a callback after a fork.
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        else:
+            hook_before(ignored)
+
+    hook_before, sys.unraisablehook = sys.unraisablehook, interrupt_later
     before = {number: signal.signal(number, interrupt) for number in INTERRUPTS}
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = hook_before
         for number, handler in before.items():
             signal.signal(number, handler)
 
