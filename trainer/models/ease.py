@@ -7,7 +7,6 @@ from typing import ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.linalg import lapack
 from scipy.sparse import csr_array
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
@@ -15,6 +14,7 @@ from contracts.messages import Floats
 from trainer.counts.matrices import Indices, Matrix, entry_rows
 from trainer.models.cosine import BETWEEN, WEIGHTS, Cosine, CosineConfig, CosineRanker
 from trainer.models.interface import Entry, Range, Search
+from trainer.models.inverses import inverse_of_few, invert
 from trainer.models.neighbors import NEIGHBORS, best_neighbors
 from trainer.models.ranking import Ranking, joined, rounded
 
@@ -33,8 +33,6 @@ _blas = ThreadpoolController().select(user_api="blas")
 """Its threads cost many small matrices more than they help."""
 _CELLS: Final = 1 << 21
 """Items x items that are ranked at once."""
-_BLOCK: Final = 512
-"""Rows up to which a matrix is inverted at once."""
 EXACT_ITEMS: Final = 6_000
 """Up to so many items the whole matrix is inverted, which takes 16 bytes times the square of their
 number, 0.6 GB; beyond, each item's neighborhood is."""
@@ -91,10 +89,9 @@ class Ease:
     Beyond `exact_items`, P is that of each item i's neighborhood alone: A and the identity are cut
     down to i and the items nearest to it by cosine.
 
-    Time: n^3 for n items, 5 s for 4,500 of them on two cores; beyond, an inverse of a
-    neighborhood's size an item. Memory: nearly twice the square
-    matrix while it is inverted; beyond, that of a block. Take it
-    first: of the models here it predicts best what users take next.
+    Time: n^3 for n items, 5 s for 4,500 of them on two cores; beyond `exact_items`, an inverse of a
+    neighborhood's size for each item. Memory: nearly twice the square matrix while it is inverted;
+    beyond, that of a block. Try it first: of the models here it predicts best what users take next.
 
     Sources: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019. Normalised:
     Park et al., "Turbo-CF: matrix decomposition-free graph filtering for fast recommendation",
@@ -216,7 +213,7 @@ class LocalRanker:
         around = np.concatenate([[i], others])
         counts = self.normalised[around][:, around].toarray()
         counts[np.diag_indices_from(counts)] += self.ridge
-        inverse = _inverse_of_few(counts)
+        inverse = inverse_of_few(counts)
         weights: Floats = -inverse[0, 1:] / inverse.diagonal()[1:]
         return weights
 
@@ -225,44 +222,10 @@ def _weights(normalised: Matrix, ridge: float) -> npt.NDArray[np.float64]:
     """Return (n_items, n_items) -P_ij / P_jj, 0 on the diagonal."""
     weights = normalised.toarray()
     weights[np.diag_indices_from(weights)] += ridge
-    _invert(weights)
+    invert(weights)
     weights /= -weights.diagonal()
     np.fill_diagonal(weights, 0)
     return weights
-
-
-def _invert(matrix: npt.NDArray[np.float64]) -> None:
-    """Put the inverse of a symmetric matrix, however large, in its place.
-
-    In quarters, by the Schur complement of the first one: half the work of a general inverse, and
-    nearly all of it products. These leave the interpreter to other threads; LAPACK's inverse by
-    Cholesky's decomposition does not, and the trainer's lock has to be renewed during that time.
-    """
-    half = len(matrix) // 2
-    if len(matrix) <= _BLOCK:
-        matrix[:] = np.linalg.inv(matrix)
-        return
-    first, across, second = matrix[:half, :half], matrix[:half, half:], matrix[half:, half:]
-    _invert(first)
-    towards = first @ across
-    second -= across.T @ towards
-    _invert(second)
-    across[:] = -towards @ second
-    matrix[half:, :half] = across.T
-    first -= across @ towards.T
-
-
-def _inverse_of_few(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the inverse of a small symmetric matrix whose eigenvalues should all be above 0.
-
-    Counts that were read while they changed may have others, and are inverted in general then.
-    """
-    factor, failed = lapack.dpotrf(matrix, lower=1)
-    if failed:
-        return np.asarray(np.linalg.inv(matrix))
-    lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(lower)
-    return np.asarray(lower + np.tril(lower, -1).T)
 
 
 def _entries(block: Matrix, columns: Indices) -> Floats:

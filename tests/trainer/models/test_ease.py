@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[imp
 from tests.oracles.gram import gram_matrix
 from tests.trainer.models.made import Affinities, csr, fewer, gram, near, ranked, scores
 from trainer.counts.matrices import Matrix
-from trainer.models import ease
+from trainer.models import ease, inverses
 from trainer.models.cosine import Cosine, CosineConfig
 from trainer.models.ease import Ease, EaseConfig, ExactRanker, LocalRanker
 
@@ -138,7 +138,7 @@ def test_neighborhoods_that_hold_every_item_make_the_same_lists_as_the_whole_inv
 def test_the_inverse_of_more_items_than_are_inverted_at_once_is_whole(
     items: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ease, "_BLOCK", 7)
+    monkeypatch.setattr(inverses, "_BLOCK", 7)
     affinities = (np.random.default_rng(items).random((80, items)) < 0.2) * 1.0
     counts = gram_matrix(affinities)
     weights = closed_form(counts, 8 * counts.diagonal()[counts.diagonal() > 0].mean())
