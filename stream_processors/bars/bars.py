@@ -7,30 +7,28 @@ could expire in Redis before it was published.
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
 import numpy as np
 
-from contracts.bars import FIELDS, BarValue, structs_of
+from contracts.bars import BarValue
 from contracts.changed_bars import encode_changed_bars
-from contracts.keyspace import CLOSED_FIELD, NEWEST_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
+from contracts.keyspace import CLOSED_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
 from contracts.messages import Ints, QuoteColumns, Rejection, decode_quotes
 from contracts.partitioning import instrument_partitions
 from contracts.times import MINUTE_S
 from contracts.topics import BARS, QUOTES
 from stream_processors import metrics
 from stream_processors.bars.closing import Closing
-from stream_processors.bars.fold import BAR, Bars
 from stream_processors.bars.publishing import records_of
-from stream_processors.bars.table import NO_MINUTE, BarTable, Changed, Missing
+from stream_processors.bars.stored import StoredBars, decode_bar, from_values
+from stream_processors.bars.table import NO_MINUTE, BarTable, Missing
 from stream_processors.partition.fold import misplaced
 from stream_processors.partition.intake import Intake
-from stream_processors.store.chunks import ON_INDEX, Channel, Commands, Group, Unwritten, command
+from stream_processors.store.chunks import Channel, Unwritten
 from stream_processors.store.claims import Claim
-from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
+from stream_processors.store.marks import mark
 from stream_processors.transport.batches import RecordBatch
 from stream_processors.transport.producer import Producer
 
@@ -41,9 +39,6 @@ _RECORDS_AT_ONCE: Final = 50_000
 _MAX_CHANGED: Final = 200_000
 # Instruments with an open minute that one script call returns: half a millisecond of Redis's time.
 _OPEN_AT_ONCE: Final = 1_000
-
-_bar = msgspec.json.Decoder(BarValue)
-_encode = msgspec.json.Encoder().encode
 
 
 class BarsFold:
@@ -81,7 +76,6 @@ class BarsFold:
         self._producer = producer
         self._partitions = partitions
         self._retention = retention_minutes
-        self._expire_s = str(expire_s)
         self._intake = intake or Intake()
         self._closed_s = int(claim.position.get(CLOSED_FIELD, _NO_MINUTE_CLOSED))
         """start of the newest minute whose bars were published at the claim"""
@@ -94,8 +88,7 @@ class BarsFold:
         self._has_read_open = False
         self._n_unwritten = 0
         self._channel = Channel(claim.keyspace.bars_changed(claim.partition), encode_changed_bars)
-        self._prefix = claim.keyspace.bars_prefix(claim.partition)
-        self._open = claim.keyspace.open_bars(claim.partition)
+        self._stored = StoredBars(claim.keyspace, claim.partition, expire_s)
 
     @property
     def is_full(self) -> bool:
@@ -137,7 +130,7 @@ class BarsFold:
         changed = self._table.take_changed(self._monotonic_s())
         self._n_unwritten = len(changed.bars)
         return Unwritten(
-            self._groups(changed),
+            self._stored.groups(changed, self._closing.minute),
             {CLOSED_FIELD: str(self._closing.minute * MINUTE_S), WHOLE_FIELD: str(self._whole_s)},
             self._channel,
         )
@@ -198,10 +191,9 @@ class BarsFold:
     async def _instruments_with_open_minutes(self) -> list[str]:
         """Return instruments and newest minutes, alternating; the set is stable."""
         found: list[str] = []
-        bounds = [f"({self._closed_s}", "+inf", "WITHSCORES", "LIMIT"]
         for first in itertools.count(0, _OPEN_AT_ONCE):
-            asked = command("ZRANGEBYSCORE", [*bounds, str(first), str(_OPEN_AT_ONCE)])
-            (some,) = await self._claim.read([Group(self._open, asked)])
+            asked = self._stored.ask_for_open(self._closed_s, first, _OPEN_AT_ONCE)
+            (some,) = await self._claim.read([asked])
             found += some
             if len(some) < 2 * _OPEN_AT_ONCE:
                 break
@@ -223,14 +215,7 @@ class BarsFold:
         """Load the bars that a batch touches and memory does not have."""
         if not missing:
             return
-        questions = (
-            Group(
-                f"{self._prefix}{m.instrument_id}",
-                command("HMGET", [NEWEST_FIELD, *(_field(minute) for minute in m.minutes)]),
-            )
-            for m in missing
-        )
-        answers = await self._claim.read(questions)
+        answers = await self._claim.read(map(self._stored.ask_for_bars, missing))
         keys: list[int] = []
         bars: list[BarValue] = []
         newest_minutes: list[int] = []
@@ -239,71 +224,5 @@ class BarsFold:
             for minute, value in zip(m.minutes, values, strict=True):
                 if value is not None:
                     keys.append(self._table.key(m.number, minute))
-                    bars.append(_bar.decode(value))
-        self._table.insert(missing, newest_minutes, _from_values(keys, bars))
-
-    def _groups(self, changed: Changed) -> Iterator[Group]:
-        """Yield the writes of each instrument.
-
-        Its newest minute is written together with its bars: a bar in Redis beyond that minute would
-        be neither read nor expired. So is its entry in the set of instruments with an open minute,
-        for the worker that will close it.
-
-        Without a changed bar, nothing is written: a flush that does not move the position and only
-        records what is closed must be one call, as it could not distinguish its own chunks from
-        lost ones.
-        """
-        if not changed.instrument_id:
-            return
-        closed = self._closing.minute
-        yield Group(self._open, command("ZREMRANGEBYSCORE", ["-inf", _field(closed)]))
-        fields = {minute: _field(minute) for minute in {*changed.minute, *changed.newest.values()}}
-        columns = (changed.instrument_id, changed.minute, _to_values(changed.bars))
-        last_id: int | None = None
-        commands: Commands = []
-        published: list[tuple[int, int, str]] = []
-        for place, (instrument_id, minute, value) in enumerate(zip(*columns, strict=True)):
-            if instrument_id != last_id:
-                if last_id is not None:
-                    yield Group(f"{self._prefix}{last_id}", commands, published)
-                last_id, commands, published = instrument_id, [], []
-            if place in changed.expired:
-                commands += command("HDEL", [_field(m) for m in changed.expired[place]])
-            if place in changed.newest:
-                commands += ("HSET", 1, 2, NEWEST_FIELD, fields[changed.newest[place]])
-                commands += ("EXPIRE", 1, 1, self._expire_s)
-                if changed.newest[place] > closed:
-                    score = fields[changed.newest[place]]
-                    commands += ("ZADD", ON_INDEX, 3, "GT", score, str(instrument_id))
-            commands += ("HSET", 1, 2, fields[minute], value)
-            published.append((instrument_id, minute * MINUTE_S, value))
-        if last_id is not None:
-            yield Group(f"{self._prefix}{last_id}", commands, published)
-
-
-def _field(minute: int) -> str:
-    return str(minute * MINUTE_S)
-
-
-def _to_values(bars: Bars) -> list[str]:
-    # A column at a time: numbers in a list cost half of those in a tuple of each row.
-    incarnations, offsets = incarnation_and_offset(bars["mark"])
-    columns = {letter: bars[field.name] for letter, field in FIELDS.items()}
-    off = zip(incarnations.tolist(), offsets.tolist(), strict=True)
-    return [_encode(value).decode() for value in structs_of(BarValue, {**columns, "off": off})]
-
-
-def _from_values(keys: Sequence[int], values: Sequence[BarValue]) -> Bars:
-    """Return the rows of stored bars.
-
-    The marks of their opens and closes are not stored. Only later quotes are merged with them, so
-    at a tie the open stays, and the later quote sets the close.
-    """
-    bars = np.empty(len(values), BAR)
-    bars["key"] = keys
-    for letter, field in FIELDS.items():
-        bars[field.name] = list(map(attrgetter(letter), values))
-    bars["open_mark"] = NOTHING
-    bars["mark"] = [mark(*value.off) for value in values]
-    bars["close_mark"] = bars["mark"]
-    return bars
+                    bars.append(decode_bar(value))
+        self._table.insert(missing, newest_minutes, from_values(keys, bars))

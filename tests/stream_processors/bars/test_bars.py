@@ -16,7 +16,8 @@ from contracts.partitioning import instrument_partition
 from contracts.topics import QUOTES
 from stream_processors.bars import bars as bars_module
 from stream_processors.bars import table as tables
-from stream_processors.bars.bars import BarsFold, _from_values, _to_values
+from stream_processors.bars.bars import BarsFold
+from stream_processors.bars.stored import from_values, to_values
 from tests.examples import examples
 from tests.stream_processors.simulation import KEYSPACE, Plan, World, plans, play, small_steps
 
@@ -138,5 +139,5 @@ prices = st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False)
 )
 def test_a_stored_bar_is_read_back_to_the_last_digit(bar: BarValue) -> None:
     stored = msgspec.json.decode(msgspec.json.encode(bar), type=BarValue)
-    (written,) = _to_values(_from_values([5], [stored]))
+    (written,) = to_values(from_values([5], [stored]))
     assert msgspec.json.decode(written, type=BarValue) == bar

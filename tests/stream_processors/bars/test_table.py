@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from contracts.bars import BarValue
 from contracts.times import MAX_TS_MS, MINUTE_MS
 from stream_processors.bars import table as tables
-from stream_processors.bars.bars import _from_values, _to_values
 from stream_processors.bars.fold import BAR
+from stream_processors.bars.stored import from_values, to_values
 from stream_processors.bars.table import NO_MINUTE, BarTable, Changed
 from stream_processors.store.marks import mark
 from tests.examples import examples
@@ -97,7 +97,7 @@ class Worker:
             for minute in m.minutes
             if minute in its.bars
         ]
-        bars = _from_values([key for key, _ in found], [value for _, value in found])
+        bars = from_values([key for key, _ in found], [value for _, value in found])
         newest = [NO_MINUTE if its.newest is None else its.newest for its in stored]
         self.table.insert(missing, newest, bars)
         marks = mark(INCARNATION, self.next_offset) + np.arange(len(batch))
@@ -119,7 +119,7 @@ class Worker:
         self.table.evict()
 
     def write(self, changed: Changed, stop_at: int | None = None) -> None:
-        columns = (changed.instrument_id, changed.minute, _to_values(changed.bars))
+        columns = (changed.instrument_id, changed.minute, to_values(changed.bars))
         for place, (instrument, minute, value) in enumerate(zip(*columns, strict=True)):
             if place == stop_at:
                 break

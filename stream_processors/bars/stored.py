@@ -1,0 +1,105 @@
+"""Bars as stored in Redis: a hash per instrument, and which have an open minute. Pure."""
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from contracts.bars import FIELDS, BarValue, structs_of
+from contracts.keyspace import NEWEST_FIELD, Keyspace
+from contracts.times import MINUTE_S
+from stream_processors.bars.fold import BAR, Bars
+from stream_processors.bars.table import Changed, Missing
+from stream_processors.store.chunks import ON_INDEX, Commands, Group, command
+from stream_processors.store.marks import NOTHING, incarnation_and_offset, mark
+
+decode_bar: Final = msgspec.json.Decoder(BarValue).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class StoredBars:
+    """Encodes one partition's bars for Redis."""
+
+    def __init__(self, keyspace: Keyspace, partition: int, expire_s: int) -> None:
+        """Take the location of the bars, and how long they live by the clock."""
+        self._prefix = keyspace.bars_prefix(partition)
+        self._open = keyspace.open_bars(partition)
+        self._expire_s = str(expire_s)
+
+    def ask_for_bars(self, missing: Missing) -> Group:
+        """Return a query for an instrument's newest minute, and for some of its bars."""
+        fields = [NEWEST_FIELD, *map(_field, missing.minutes)]
+        return Group(f"{self._prefix}{missing.instrument_id}", command("HMGET", fields))
+
+    def ask_for_open(self, closed_s: int, first: int, n: int) -> Group:
+        """Return a query for n instruments, from the first on, with a minute after `closed_s`."""
+        bounds = [f"({closed_s}", "+inf", "WITHSCORES", "LIMIT", str(first), str(n)]
+        return Group(self._open, command("ZRANGEBYSCORE", bounds))
+
+    def groups(self, changed: Changed, closed_minute: int) -> Iterator[Group]:
+        """Yield the writes of each instrument.
+
+        Its newest minute is written together with its bars: a bar in Redis beyond that minute would
+        be neither read nor expired. So is its entry in the set of instruments with an open minute,
+        for the worker that will close it.
+
+        Without a changed bar, nothing is written: a flush that does not move the position and only
+        records what is closed must be one call, as it could not distinguish its own chunks from
+        lost ones.
+        """
+        if not changed.instrument_id:
+            return
+        yield Group(self._open, command("ZREMRANGEBYSCORE", ["-inf", _field(closed_minute)]))
+        fields = {minute: _field(minute) for minute in {*changed.minute, *changed.newest.values()}}
+        columns = (changed.instrument_id, changed.minute, to_values(changed.bars))
+        last_id: int | None = None
+        commands: Commands = []
+        published: list[tuple[int, int, str]] = []
+        for place, (instrument_id, minute, value) in enumerate(zip(*columns, strict=True)):
+            if instrument_id != last_id:
+                if last_id is not None:
+                    yield Group(f"{self._prefix}{last_id}", commands, published)
+                last_id, commands, published = instrument_id, [], []
+            if place in changed.expired:
+                commands += command("HDEL", [_field(m) for m in changed.expired[place]])
+            if place in changed.newest:
+                commands += ("HSET", 1, 2, NEWEST_FIELD, fields[changed.newest[place]])
+                commands += ("EXPIRE", 1, 1, self._expire_s)
+                if changed.newest[place] > closed_minute:
+                    score = fields[changed.newest[place]]
+                    commands += ("ZADD", ON_INDEX, 3, "GT", score, str(instrument_id))
+            commands += ("HSET", 1, 2, fields[minute], value)
+            published.append((instrument_id, minute * MINUTE_S, value))
+        if last_id is not None:
+            yield Group(f"{self._prefix}{last_id}", commands, published)
+
+
+def _field(minute: int) -> str:
+    return str(minute * MINUTE_S)
+
+
+def to_values(bars: Bars) -> list[str]:
+    """Return the value of each bar."""
+    # A column at a time: numbers in a list cost half of those in a tuple of each row.
+    incarnations, offsets = incarnation_and_offset(bars["mark"])
+    columns = {letter: bars[field.name] for letter, field in FIELDS.items()}
+    off = zip(incarnations.tolist(), offsets.tolist(), strict=True)
+    return [_encode(value).decode() for value in structs_of(BarValue, {**columns, "off": off})]
+
+
+def from_values(keys: Sequence[int], values: Sequence[BarValue]) -> Bars:
+    """Return the rows of stored bars.
+
+    The marks of their opens and closes are not stored. Only later quotes are merged with them, so
+    at a tie the open stays, and the later quote sets the close.
+    """
+    bars = np.empty(len(values), BAR)
+    bars["key"] = keys
+    for letter, field in FIELDS.items():
+        bars[field.name] = list(map(attrgetter(letter), values))
+    bars["open_mark"] = NOTHING
+    bars["mark"] = [mark(*value.off) for value in values]
+    bars["close_mark"] = bars["mark"]
+    return bars
