@@ -1,11 +1,11 @@
-"""The interface of folds: bars, histories, counts and the catalog."""
+"""The interface of folds, and several of them as one."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence, Set
 from itertools import chain
 from typing import Generic, Protocol, Self, TypeVar
 
 from contracts.messages import Rejection
-from stream_processors.store.chunks import Group, Groups, Unwritten, each_part
+from stream_processors.store.chunks import Channel, Group, Groups, Unwritten, each_part
 from stream_processors.transport.batches import RecordBatch
 
 Records_contra = TypeVar("Records_contra", contravariant=True)
@@ -85,7 +85,11 @@ class Folds(Generic[Records]):
         return any(fold.is_due for fold in self._folds)
 
     def begun(self) -> Unwritten:
-        """Return what all of them write with the claim."""
+        """Return what all of them write with the claim.
+
+        Raises:
+            ValueError: two of them have a field of one name, or both publish.
+        """
         return _joined([fold.begun() for fold in self._folds])
 
     async def take(self, batch: RecordBatch) -> Sequence[Rejection]:
@@ -109,11 +113,16 @@ class Folds(Generic[Records]):
 
 
 def _joined(every: Sequence[Unwritten]) -> Unwritten:
-    return Unwritten(
-        _all([one.groups for one in every]),
-        dict(chain.from_iterable(one.fields.items() for one in every)),
-        next((one.channel for one in every if one.channel), None),
-    )
+    fields: dict[str, str] = {}
+    channel: Channel | None = None
+    for one in every:
+        if twice := fields.keys() & one.fields.keys():
+            raise ValueError(f"two folds have a field {', '.join(sorted(twice))}")
+        if channel and one.channel:
+            raise ValueError(f"two folds publish: on {channel.name} and on {one.channel.name}")
+        fields.update(one.fields)
+        channel = channel or one.channel
+    return Unwritten(_all([one.groups for one in every]), fields, channel)
 
 
 def _all(parts: Sequence[Groups]) -> Groups:
