@@ -4,16 +4,17 @@ import getpass
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Final
 
-import httpx
 import pytest
 import yaml
 
 from infra.local.process import LOOPBACK, Command, Server, free_port
+from tests.patience import answers
 
 ROOT: Final = Path(__file__).parents[2]
 CONFIG: Final = ROOT / "infra/nginx/nginx.conf"
@@ -36,7 +37,7 @@ def served(
     url = f"http://{LOOPBACK}:{port}"
     log = folder / f"{name}.log"
     command = Command(name, tuple(argv), log, environment=settings, grace_s=1)
-    return Server(command, url, name, _answers(url + ready_path))
+    return Server(command, url, name, partial(answers, url + ready_path))
 
 
 def door(folder: Path, api_ports: Sequence[int], ready_path: str) -> Server:
@@ -63,13 +64,3 @@ def command(folder: Path, listen: int, api_ports: Sequence[int]) -> list[str]:
     user = f" user {getpass.getuser()};" if os.geteuid() == 0 else ""
     asked = ["-e", "stderr", "-p", str(folder), "-c", str(config), "-g", f"daemon off;{user}"]
     return [str(NGINX), *asked]
-
-
-def _answers(url: str) -> Callable[[], bool]:
-    def answers() -> bool:
-        try:
-            return httpx.get(url).is_success
-        except httpx.TransportError:
-            return False
-
-    return answers

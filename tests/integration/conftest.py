@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import httpx
 import pytest
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -28,7 +27,7 @@ from runtime.kafka.broker import log_ends
 from runtime.kafka.config import plain
 from runtime.topology import Topology
 from tests.oracles.gram import gram_of_histories
-from tests.patience import PATIENCE_S, eventually
+from tests.patience import PATIENCE_S, answers, eventually
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 WAIT_S = PATIENCE_S
@@ -95,7 +94,7 @@ class Pipeline:
                 self.command("api", "tests.api.patient", api_port=port),
                 address,
                 "api",
-                lambda: _answers(f"{address}/health/ready"),
+                lambda: answers(f"{address}/health/ready"),
             )
         ):
             yield address
@@ -234,10 +233,3 @@ def pipeline(
     pipeline = Pipeline(broker, store_url, namespace, topology, tmp_path)
     yield pipeline
     pipeline.store.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1).status_code == 200
-    except httpx.TransportError:
-        return False

@@ -5,11 +5,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-
 from infra.local.process import Server, free_port, running, start, stop
 from runtime.topology import Topology
 from tests.integration.conftest import WAIT_S, Pipeline
+from tests.patience import answers
 from tests.runtime.redis.guarded import Guarded
 
 NAMESPACE = "live"
@@ -30,7 +29,7 @@ class Programs(Pipeline):
         address = f"http://127.0.0.1:{port}"
         url = url or self.guarded.url("api")
         command = self.command("api", "tests.api.patient", api_port=port, redis_url=url)
-        with running(Server(command, address, "api", lambda: _answers(f"{address}/health/live"))):
+        with running(Server(command, address, "api", lambda: answers(f"{address}/health/live"))):
             yield address
 
     @contextlib.contextmanager
@@ -67,10 +66,3 @@ class Programs(Pipeline):
     def said(self, name: str) -> str:
         """Return the log of a program."""
         return (self.folder / f"{name}.log").read_text(encoding="utf-8")
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1).status_code == 200
-    except httpx.TransportError:
-        return False
