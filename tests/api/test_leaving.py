@@ -48,7 +48,7 @@ def librdkafka_threads() -> set[str]:
     """Return the ids of this process's threads whose names are of librdkafka."""
     found = set()
     for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it just ended
             if (thread / "comm").read_text().startswith("rdk:"):
                 found.add(thread.name)
     return found
