@@ -116,7 +116,7 @@ def seen(tickrec: Tickrec) -> list[Impression | Click]:
     return [kind(instrument_id=instrument_id, **about) for kind in (Impression, Click)]
 
 
-def asked_by(name: str) -> httpx.Request:
+def asked_by(name: str, tickrec: Tickrec) -> httpx.Request:
     """Return the request that a method sends."""
     asked: list[httpx.Request] = []
 
@@ -124,7 +124,6 @@ def asked_by(name: str) -> httpx.Request:
         asked.append(request)
         return httpx.Response(404, json={})
 
-    tickrec = Tickrec("http://api")
     transport = httpx.MockTransport(refuse)
     tickrec._connection._http = httpx.Client(base_url="http://api", transport=transport)
     method = methods(tickrec)[name]
@@ -133,7 +132,8 @@ def asked_by(name: str) -> httpx.Request:
     return asked[0]
 
 
-ASKED: Final = {name: asked_by(name) for name in methods(Tickrec("http://api"))}
+NOWHERE: Final = Tickrec("http://api")
+ASKED: Final = {name: asked_by(name, NOWHERE) for name in methods(NOWHERE)}
 ENDPOINTS: Final = {
     name: endpoint
     for name, request in ASKED.items()

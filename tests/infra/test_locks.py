@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -99,6 +97,10 @@ def bills(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("lock", SMALLEST)
 def test_a_bill_of_materials_is_valid_and_names_what_its_lock_names(lock: str, bills: Path) -> None:
+    # Imported here, as it takes each process of the fast suite 5 s, where this test does not run.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     text = (bills / lock.replace(".lock", ".cdx.json")).read_text()
     bill: dict[str, Any] = json.loads(text)
     named = re.findall(r"^([a-z0-9-]+)(?:\[\w+\])?==(\S+)", (ROOT / lock).read_text(), re.MULTILINE)
