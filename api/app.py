@@ -23,24 +23,17 @@ from api.feedback import endpoints as feedback
 from api.hot.server import State
 from api.hot.serving import Serving
 from api.http import health
-from api.http.access import OPEN_TO_ALL, Access
-from api.http.bugs import Contained
-from api.http.cors import CORS, install_cors
-from api.http.docs import install_docs
-from api.http.failures import install_failure_handlers
-from api.http.headers import Secured
-from api.http.hosts import ANY_HOST, HOSTS, Hosts, Named
-from api.http.keys.following import Keys
+from api.http.bodies import Writing
+from api.http.failures import Contained, install_failure_handlers
+from api.http.keys.access import OPEN_TO_ALL, Access
+from api.http.keys.file import Keys
 from api.http.keys.key import caller_of
-from api.http.methods import Methods
-from api.http.metrics import Measured, Metrics
+from api.http.limits import Bounded, WriteQuota
+from api.http.metrics import LiveMetrics, Measured, Metrics
 from api.http.openapi import install_openapi
-from api.http.page import install_page
-from api.http.private import Private
-from api.http.quotas import WriteQuota
-from api.http.routing import install_endpoints
-from api.http.shedding import Bounded
-from api.http.writing import Writing
+from api.http.pages import install_docs, install_page
+from api.http.routing import Methods, install_endpoints
+from api.http.security import ANY_HOST, CORS, HOSTS, Hosts, Named, Private, Secured, install_cors
 from api.instruments import describing
 from api.instruments import endpoints as instruments
 from api.instruments.catalog import Catalog
@@ -48,7 +41,6 @@ from api.instruments.listing import InstrumentReader
 from api.instruments.reading import SimilarReader
 from api.live import endpoints as live_bars
 from api.live.bars import LiveBars
-from api.live.metrics import LiveMetrics
 from api.models import endpoints as models
 from api.models.deciding import Deciding
 from api.models.generations import Generations
@@ -191,7 +183,7 @@ def create_app(
         ),
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,  # they load third-party scripts; see `api.http.docs`
+        docs_url=None,  # they load third-party scripts; see `api.http.pages`
         redoc_url=None,
         telemetry=_telemetry(tracing),
     )

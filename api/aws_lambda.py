@@ -17,7 +17,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from starlette.types import Receive, Scope, Send
 
 from api.app import create_app
-from api.http.hosts import ANY_HOST
+from api.http.security import ANY_HOST
 from api.settings import ApiSettings
 from runtime.logs import configure_logs
 from runtime.settings import read_settings

@@ -8,9 +8,9 @@ from limits import RateLimitItem, RateLimitItemPerSecond, parse
 from pydantic import Field, InstanceOf, field_validator
 from pydantic_settings import NoDecode
 
-from api.http.hosts import ANY_HOST
+from api.http.bodies import MAX_EVENTS
 from api.http.keys.file import read_keys
-from api.http.writing import MAX_EVENTS
+from api.http.security import ANY_HOST
 from runtime.settings import EventTimeSettings, SharedSettings, TracingSettings
 
 _HOST: Final = re.compile(r"\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*")

@@ -11,7 +11,6 @@ from api.bars.latest_endpoints import latest_endpoints
 from api.bars.pages import MAX_TOKEN_CHARACTERS, Position, parse_token
 from api.bars.reading import BarReader
 from api.bars.request import instruments_parameter
-from api.http.cases import READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
 from api.http.parameters import (
@@ -23,7 +22,7 @@ from api.http.parameters import (
     whole_number,
 )
 from api.http.parsing import Resolve
-from api.http.problems import UNKNOWN_INSTRUMENT, ProblemType
+from api.http.problems import READING, UNKNOWN_INSTRUMENT, ProblemType
 
 MAX_BARS: Final = 1000
 MAX_BARS_OF_MANY: Final = 10_000

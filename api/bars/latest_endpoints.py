@@ -6,10 +6,10 @@ from api.bars.answers import Bar, LatestQuote, LatestQuotes, Snapshot, Snapshots
 from api.bars.archive.reader_thread import ARCHIVE_READING
 from api.bars.latest import LatestReader
 from api.bars.request import instruments_parameter
-from api.http.cases import READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
 from api.http.parsing import Resolve
+from api.http.problems import READING
 
 MAX_QUOTES: Final = 500
 MAX_SNAPSHOTS: Final = 100

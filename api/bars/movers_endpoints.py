@@ -4,11 +4,10 @@ from typing import Final
 
 from api.bars.movers import DIRECTIONS, WINDOWS, Mover, Movers
 from api.bars.moving import Moving
-from api.http.cases import READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
 from api.http.parameters import CATEGORY, DEFAULT_ITEMS, EXCLUDE_CATEGORY, one_of, whole_number
-from api.http.problems import INVALID_REQUEST
+from api.http.problems import INVALID_REQUEST, READING
 
 MAX_MOVERS: Final = 100
 

@@ -3,9 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from api.http.parameters import Parameter
+from api.http.parameters import Parameter, instruments_schema
 from api.http.parsing import Resolve, instruments_named
-from api.http.schemas import instruments_schema
 
 
 @dataclass(frozen=True, slots=True)

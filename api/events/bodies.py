@@ -3,8 +3,9 @@
 from typing import Final
 
 from api.events.answers import LegacyEvent
-from api.http.schemas import Schema, schemas_of
-from api.http.writing import MAX_EVENTS
+from api.http.bodies import MAX_EVENTS
+from api.http.openapi import schema_of, schemas_of
+from api.http.parameters import Schema
 from contracts.messages import MAX_AMOUNT, MIN_AMOUNT, Interaction, Quote
 from contracts.times import MAX_TS_MS
 
@@ -47,6 +48,6 @@ def _tagged(message: type, tag: str) -> Schema:
     return {
         "allOf": [
             {"type": "object", "required": ["type"], "properties": says},
-            schemas_of([message])[0][0],
+            schema_of(message),
         ]
     }

@@ -10,11 +10,11 @@ from api.events.answers import Accepted, LegacyAdded, LegacyEvent
 from api.events.bodies import events_schema, legacy_schema
 from api.events.parsing import parse_events, parse_legacy
 from api.events.publisher import Publisher
-from api.http.cases import WRITING
+from api.http.bodies import Writing
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.openapi import json_body
+from api.http.problems import WRITING
 from api.http.replies import respond
-from api.http.writing import Writing
 from contracts.input_rules import InputRules
 from contracts.messages import Interaction, Quote
 

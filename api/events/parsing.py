@@ -12,9 +12,8 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 
 from api.events.answers import LegacyEvent
-from api.http.decoding import explained, strict_decoder
+from api.http.bodies import MAX_EVENTS, explained, strict_decoder
 from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
-from api.http.writing import MAX_EVENTS
 from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
     Interaction,

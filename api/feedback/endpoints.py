@@ -10,14 +10,13 @@ from starlette.responses import Response
 from api.events.publisher import Publisher
 from api.feedback.answers import FeedbackAccepted
 from api.feedback.parsing import count, parse_feedback
-from api.http.cases import WRITING
+from api.http.bodies import MAX_EVENTS, Writing
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.metrics import Metrics
-from api.http.openapi import json_body
-from api.http.problems import INVALID_EVENTS, STORE_UNAVAILABLE
+from api.http.openapi import json_body, schema_of
+from api.http.parameters import Schema
+from api.http.problems import INVALID_EVENTS, STORE_UNAVAILABLE, WRITING
 from api.http.replies import respond
-from api.http.schemas import Schema, schemas_of
-from api.http.writing import MAX_EVENTS, Writing
 from api.models.generations import Generations
 from api.models.request_ids import RequestIds, Signer
 from api.redis.store import Store, StoreUnavailableError
@@ -116,6 +115,6 @@ twice counts twice in the metrics; readers of the topic can recognize it.""",
 
 
 def _schema() -> Schema:
-    ((one,), _) = schemas_of([SentFeedback])
+    one = schema_of(SentFeedback)
     several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS}
     return {"oneOf": [one, several]}

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from api.events.parsing import check_fields, parse_each
-from api.http.decoding import strict_decoder
+from api.http.bodies import strict_decoder
 from api.models.request_ids import Signer
 from contracts.feedback import (
     Feedback,

@@ -2,7 +2,7 @@
 
 uvicorn's parser accepts headers of any size, and waits for the rest of a request forever; 100 MB of
 headers take 100 MB of memory. Here, either closes the connection. Bodies are bounded, in size and
-time, where they are read (`api.http.writing`).
+time, where they are read (`api.http.bodies`).
 """
 
 import asyncio

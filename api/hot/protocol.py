@@ -19,12 +19,10 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from api.hot.arrival import BoundedArrival
 from api.hot.serving import Serving
-from api.http.cors import CORS
-from api.http.headers import SECURITY_HEADERS
 from api.http.health import DRAINING
-from api.http.hosts import HOSTS, Hosts
 from api.http.problems import INVALID_HTTP, Problem, problem_reply
 from api.http.replies import Reply, joined
+from api.http.security import CORS, HOSTS, SECURITY_HEADERS, Hosts
 
 _SECURITY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
 _SECURITY_BY_ORIGIN: Final = b"%bvary: Origin\r\n" % _SECURITY

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from api.hot.protocol import HotProtocol
 from api.hot.serving import Serving
 from api.http.health import DRAINING
-from api.http.hosts import Hosts
+from api.http.security import Hosts
 
 HANG_UP_S: Final = 5.0
 """uvicorn's keep-alive timeout; infra/nginx closes its own connections after 4 s."""

@@ -9,10 +9,9 @@ from time import perf_counter
 from typing import Final
 
 from api.hot.matching import Match, Matcher
-from api.http.access import Access, RawHeaders
-from api.http.bugs import log_bug
 from api.http.endpoint import ReadEndpoint, Table
-from api.http.failures import problem_of
+from api.http.failures import log_bug, problem_of
+from api.http.keys.access import Access, RawHeaders
 from api.http.metrics import Metrics
 from api.http.problems import INTERNAL, OVERLOADED, Problem, problem_reply
 from api.http.replies import Reply, conditional

@@ -1,20 +1,88 @@
-"""Reads the body of a request: JSON only, of bounded size, within bounded time.
+"""Reads and decodes the bodies of requests: JSON only, of bounded size, within bounded time.
 
 A page of any origin can make a browser post a form or a text to a server that only this browser can
 reach, but not `application/json`: that needs a preflight request.
+
+For writes, the key (`api.http.keys.access`), the quota and the headers of the body are checked
+first, so that a rejection is cheap: none of the body is read for it. The quota is spent here rather
+than in the routes, so that none of them can forget it.
+
+Without keys, all writers share one quota. Addresses would not identify them: all clients behind a
+load balancer have its address, and one sender may have many.
+
+Unknown fields are rejected: a misspelt one would be ignored silently, and its default used instead.
 """
 
 import asyncio
-from typing import Final
+import re
+from typing import Any, Final, TypeVar
 
+import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from api.http.problems import INCOMPLETE_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Problem
+from api.http.keys.key import key_of
+from api.http.limits import WriteQuota
+from api.http.problems import (
+    INCOMPLETE_BODY,
+    MALFORMED_JSON,
+    TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    Problem,
+    broken_rule,
+)
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 4.0
 """For a whole body, however slowly it arrives: with the 5 s that Kafka may take, a request ends
 within the 10 s for which a server that shuts down waits for it. 1 MiB then needs 2 Mbit/s."""
+MAX_EVENTS: Final = 1000
+"""Events per request."""
+
+_ANYBODY: Final = ""
+
+T = TypeVar("T")
+
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
+
+
+class Writing:
+    """Reads the bodies of write requests, and enforces the writers' quotas."""
+
+    def __init__(self, quota: WriteQuota) -> None:
+        self._quota = quota
+
+    def spend_one(self, request: Request) -> None:
+        """Spend the cost of a request without a body.
+
+        Raises:
+            Problem: the quota is used up.
+        """
+        self._spend(request, 1)
+
+    async def body_of(self, request: Request) -> bytes:
+        """Return the body of a request that makes one change, at the cost of one event.
+
+        Raises:
+            Problem: the quota is used up, or `api.http.bodies` rejects the body.
+        """
+        self._spend(request, 1)
+        check_head(request)
+        return await read_body(request)
+
+    async def events_of(self, request: Request) -> bytes:
+        """Return the body of a request, at the cost of its events: one is spent before it is read.
+
+        Raises:
+            Problem: the quota is used up, or `api.http.bodies` rejects the body.
+        """
+        body = await self.body_of(request)
+        self._spend(request, _cost(body) - 1)
+        return body
+
+    def _spend(self, request: Request, events: int) -> None:
+        key = key_of(request)
+        writer, limit = (key.name, key.limit) if key else (_ANYBODY, None)
+        self._quota.spend(writer, events, limit)
 
 
 def check_head(request: Request) -> None:
@@ -54,3 +122,65 @@ def _check_size(size: int) -> None:
     if size > MAX_BODY_BYTES:
         detail = f"At most {MAX_BODY_BYTES} bytes are accepted: send the events in parts"
         raise Problem(TOO_LARGE, detail)
+
+
+def _cost(body: bytes) -> int:
+    """Return the cost of a body, 1 to `MAX_EVENTS`, before anything is decoded.
+
+    Each event is an object, so there are at most as many as opening braces. Each KiB counts as at
+    least one: rejecting a large invalid body takes time, too.
+
+    >>> _cost(b'[{"type": "quote"}, {"type": "quote"}]'), _cost(b"[]"), _cost(b" " * 9999)
+    (2, 1, 9)
+    """
+    return max(1, min(MAX_EVENTS, max(body.count(b"{"), len(body) // 1024)))
+
+
+def strict_decoder(kind: type[T], tag: str | None = None) -> msgspec.json.Decoder[T]:
+    """Return a decoder of a struct that rejects unknown fields.
+
+    Args:
+        kind: a struct, which other readers may decode leniently.
+        tag: the value of an additional field `type`; None: there is no such field.
+    """
+    tagged: dict[str, Any] = {} if tag is None else {"tag_field": "type", "tag": tag}
+    strict = msgspec.defstruct(
+        kind.__name__, [], bases=(kind,), forbid_unknown_fields=True, frozen=True, **tagged
+    )
+    return msgspec.json.Decoder(strict)
+
+
+def explained(reason: str, kind: Any) -> tuple[str, str | None]:
+    """Return why a body is not a `kind`, and the name of the field if that is unknown.
+
+    Args:
+        reason: msgspec's.
+        kind: a struct.
+    """
+    found = _UNKNOWN.match(reason)
+    if found is None:
+        return reason, None
+    config = kind.__struct_config__
+    tag = [config.tag_field] if config.tag_field else []
+    known = ", ".join([*tag, *kind.__struct_encode_fields__])
+    return f"{reason}, known: {known}", found["field"]
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Return the decoded body.
+
+    Raises:
+        Problem: it is not JSON, or not valid for the decoder's type.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        path = path.rstrip("`")
+        unknown = _UNKNOWN.match(reason)
+        if unknown is not None and path:
+            raise broken_rule(f"{path}.{unknown['field']}", reason) from error
+        reason, field = explained(reason, decoder.type)
+        raise broken_rule(path or field or "body", reason) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(MALFORMED_JSON, str(error)) from error

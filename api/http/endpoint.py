@@ -2,7 +2,7 @@
 
 Each subject's package declares its own; `api.app` combines them into one table. A read takes one of
 two paths: the framework's (`api.http.routing`) or, for plain GETs of hot endpoints, the one in
-front of it (`api.hot`). Both admit requests by `api.http.access` and parse parameters by
+front of it (`api.hot`). Both admit requests by `api.http.keys.access` and parse parameters by
 `Endpoint.values`.
 """
 
@@ -14,10 +14,9 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
-from api.http.parameters import REQUIRED, Parameter
+from api.http.parameters import REQUIRED, Parameter, Schema
 from api.http.problems import INVALID_REQUEST, Problem, ProblemType
 from api.http.replies import Reply
-from api.http.schemas import Schema
 from api.redis.reading import Read
 
 Scope = Literal["read", "write", "admin"]

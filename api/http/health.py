@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.answers import Liveness, Readiness
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.problems import NOT_READY, Problem
 from api.http.replies import respond
@@ -34,6 +34,20 @@ _METRICS: Final = (
 
 
 _log = logging.getLogger(__name__)
+
+
+class Liveness(msgspec.Struct, frozen=True):
+    """The process is alive."""
+
+    status: Literal["alive"]
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Reads can be served; `kafka` shows whether writes can, too."""
+
+    status: Literal["ready"]
+    redis: str
+    kafka: str
 
 
 class _SharedCheck:

@@ -9,15 +9,15 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.http.access import MISSING, missing_scope
 from api.http.endpoint import ActionEndpoint, Endpoint, Scope, Success, Table
-from api.http.parameters import REQUIRED, Parameter
+from api.http.keys.access import MISSING, missing_scope
+from api.http.parameters import REQUIRED, Parameter, Schema
 from api.http.problems import FORBIDDEN, MEDIA_TYPE, RATE_LIMITED, UNAUTHORIZED, ProblemType
-from api.http.schemas import PROBLEM, Schema, schemas_of
 from contracts.messages import MAX_INSTRUMENT_ID
 
 Responses = dict[int | str, dict[str, Any]]
 
+_REF: Final = "#/components/schemas/{name}"
 _NOT_FOUND: Final = HTTPStatus.NOT_FOUND
 CACHE_CONTROL: Final = "Cache-Control"
 ETAG: Final = "ETag"
@@ -39,8 +39,33 @@ _SECURITY_SCHEMES: Final[Schema] = {
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
 }
-
-
+PROBLEM: Final[Schema] = {
+    "title": "Problem",
+    "description": "RFC 9457. Clients may branch on `type`; other members may be added.",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "description": "the reason for each invalid field or event",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "index": {"type": "integer", "description": "index of the event in the body"},
+                    "field": {"type": "string"},
+                    "reason": {"type": "string"},
+                },
+                "required": ["reason"],
+            },
+        },
+        "acknowledged": {"type": "integer", "description": "messages that Kafka did acknowledge"},
+    },
+    "required": ["type", "title", "status", "detail", "instance"],
+}
 _NEEDED: Final = "Needs a key with the scope `{scope}`, if the server has keys."
 _SOMETIMES_NEEDED: Final = (
     "For a user it needs a key with the scope `{scope}`, if the server has keys."
@@ -71,6 +96,18 @@ def json_body(schema: Schema, **shown: Any) -> Schema:
     examples = {name: {"value": msgspec.to_builtins(value)} for name, value in shown.items()}
     content = {"application/json": {"schema": schema, "examples": examples}}
     return {"required": True, "content": content}
+
+
+def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], Schema]:
+    """Return the schema of each type, and the components that they refer to."""
+    found, components = msgspec.json.schema_components([*kinds], ref_template=_REF)
+    return list(found), components
+
+
+def schema_of(kind: Any) -> Schema:
+    """Return the schema of a message."""
+    ((schema,), _) = schemas_of([kind])
+    return schema
 
 
 def install_openapi(app: FastAPI, table: Table, *, keyed: bool) -> None:
@@ -123,7 +160,7 @@ def _answered(success: Success) -> Responses:
     if success.kind is None:
         schema = success.schema or {"type": "string"}
     else:
-        ((schema,), _) = schemas_of([success.kind])
+        schema = schema_of(success.kind)
     content = {"schema": schema, "example": msgspec.to_builtins(success.example)}
     described: Schema = {"description": "Success", "content": {success.media_type: content}}
     if success.headers:

@@ -1,7 +1,8 @@
-"""Parameters in paths and queries: their validation and description.
+"""Parameters in paths and queries: their validation, schemas and description.
 
 A parameter is declared once, in the endpoint that takes it (`api.http.endpoint`). Those that
-several endpoints share are here.
+several endpoints share are here. Descriptions state what a schema cannot express: the bytes of a
+user's id, and the server's clock.
 """
 
 import re
@@ -9,7 +10,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from api.http.parsing import (
+    MAX_CATEGORIES_ASKED,
     Resolve,
     instruments_named,
     parse_categories,
@@ -18,16 +22,49 @@ from api.http.parsing import (
     parse_time,
     parse_user_id,
 )
-from api.http.schemas import (
-    CATEGORIES,
-    INSTRUMENT,
-    INSTRUMENT_OR_SYMBOL,
-    TIME,
-    USER,
-    Schema,
-    instruments_schema,
-)
-from contracts.messages import MAX_USER_ID_BYTES
+from contracts.instruments import Category, Symbol
+from contracts.messages import MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES
+from contracts.times import MAX_TS_MS
+
+Schema = dict[str, Any]
+
+_INSTRUMENT: Final[Schema] = {
+    "type": "integer",
+    "format": "int64",
+    "minimum": 0,
+    "maximum": MAX_INSTRUMENT_ID,
+}
+INSTRUMENT: Final[Schema] = {**_INSTRUMENT, "examples": [4]}
+_SYMBOL: Final[Schema] = {
+    **msgspec.json.schema(Symbol),
+    "pattern": "^[A-Za-z0-9._:/-]*[A-Za-z._:/-][A-Za-z0-9._:/-]*$",  # all digits: an id
+}
+INSTRUMENT_OR_SYMBOL: Final[Schema] = {"anyOf": [_INSTRUMENT, _SYMBOL], "examples": [4, "AAPL"]}
+CATEGORIES: Final[Schema] = {
+    "type": "array",
+    "items": {**msgspec.json.schema(Category), "pattern": "^[A-Za-z0-9._-]+$"},
+    "maxItems": MAX_CATEGORIES_ASKED,
+    "examples": [["tech"]],
+}
+USER: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_USER_ID_BYTES,
+    "examples": ["ABC"],
+}
+INSTRUMENT_OR_USER: Final[Schema] = {
+    **USER,
+    "pattern": r"^([0-9]{1,18}|[\s\S]*[^0-9][\s\S]*)$",
+    "examples": ["4", "ABC"],
+}
+TIME: Final[Schema] = {
+    "anyOf": [
+        {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TS_MS},
+        {"type": "string", "format": "date-time", "pattern": "^(19[7-9][0-9]|[2-9][0-9]{3})-"},
+        {"const": ""},
+    ],
+    "examples": ["2021-08-15T21:08:00Z", 1629061680000],
+}
 
 DEFAULT_ITEMS: Final = 10
 MAX_EXCLUDED: Final = 1000
@@ -151,3 +188,10 @@ def time_or_now(name: str, description: str) -> Parameter:
     return Parameter(
         name, lambda text: parse_time(text) if text else None, TIME, description, default=None
     )
+
+
+def instruments_schema(least: int, most: int) -> Schema:
+    """Return the schema of a list of instruments; in a query it is comma-separated."""
+    length = {"minItems": least, "maxItems": most}
+    either = {"anyOf": [_INSTRUMENT, _SYMBOL]}
+    return {"type": "array", "items": either, **length, "examples": [[4, "AAPL"]]}

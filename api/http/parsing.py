@@ -8,10 +8,12 @@ from typing import Final
 import msgspec
 
 from api.http.problems import UNKNOWN_INSTRUMENT, Problem
-from api.http.schemas import MAX_CATEGORIES_ASKED
 from contracts.instruments import MAX_SYMBOL, SYMBOL_PATTERN, Category
 from contracts.messages import MAX_INSTRUMENT_ID, MAX_USER_ID_BYTES, user_id_rule_broken
 from contracts.times import DAY_MS, MAX_TS_MS
+
+MAX_CATEGORIES_ASKED: Final = 100
+"""Per parameter."""
 
 Resolve = Callable[[str], int | None]
 """Returns the id of the instrument with a symbol, None if there is none."""

@@ -1,17 +1,27 @@
-"""The framework's routes for a table of endpoints, and their shared behaviour."""
+"""The framework's routes for a table of endpoints, and what HTTP requires of every resource.
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+A `HEAD` is answered as `GET` without the body, `OPTIONS` with the methods of the path, and a 405
+lists them all: the framework would list only those of one route.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.access import Access
 from api.http.endpoint import ActionEndpoint, Endpoint, ReadEndpoint, Table
+from api.http.failures import problem_response
+from api.http.keys.access import Access
 from api.http.keys.key import note_key
 from api.http.openapi import operation_of, responses_of
+from api.http.problems import NOT_FOUND, Problem
 from api.http.replies import conditional, joined, response
 from api.redis.store import Store
+
+_ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 View = Callable[[Request], Awaitable[Response]]
 
@@ -87,3 +97,101 @@ def _route(endpoint: Endpoint) -> str:
         if parameter.may_have_slashes:
             path = path.replace(f"{{{parameter.name}}}", f"{{{parameter.name}:path}}")
     return path
+
+
+class Methods:
+    """Handles HTTP methods for `app`, whose routes are `routes`."""
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        method = scope["method"] if scope["type"] == "http" else None
+        if method == "HEAD":
+            await self._head(scope, receive, send)
+        elif method == "OPTIONS" and (allowed := self._allowed(scope)):
+            headers = [(b"allow", allowed), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        elif method is not None:
+            await self._app(scope, receive, self._naming_methods(scope, send))
+        else:
+            await self._app(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as `GET` without the body; a stream ends at its headers."""
+        as_get = {**scope, "method": "GET"}
+        ended = False
+
+        async def without_body(message: Message) -> None:
+            nonlocal ended
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif not ended:
+                ended = True
+                await send({"type": "http.response.body", "body": b""})
+
+        try:
+            await self._app(as_get, receive, self._naming_methods(as_get, without_body))
+        finally:
+            if "route" in as_get:
+                scope["route"] = as_get["route"]  # request metrics use it
+
+    def _naming_methods(self, scope: Scope, send: Send) -> Send:
+        replaced = False
+
+        async def naming(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] == 405:
+                allowed = self._allowed(scope)
+                headers = [pair for pair in message["headers"] if pair[0] != b"allow"]
+                message = {**message, "headers": [*headers, (b"allow", allowed)]}
+                replaced = not allowed
+                if replaced:
+                    await _send_not_found(scope, send)
+            if not replaced:
+                await send(message)
+
+        return naming
+
+    def _allowed(self, scope: Scope) -> bytes:
+        """Return the methods of a path for `Allow`; empty if there is no such path.
+
+        Slashes in an id are encoded: a path with more slashes than its route is below the resource,
+        and does not exist.
+        """
+        as_get = {**scope, "method": "GET"}
+        matching = [r for r in self._routes if r.matches(as_get)[0] is not Match.NONE]
+        # A route that allows slashes matches longer paths, too, which are other resources.
+        path = getattr(matching[0], "path_format", None) if matching else None
+        if path is not None and scope["raw_path"].count(b"/") > path.count("/"):
+            return b""
+        methods = {
+            method
+            for route in matching
+            if getattr(route, "path_format", None) == path
+            for method in _methods_of(route)
+        }
+        if "GET" in methods:
+            methods.add("HEAD")
+        if methods:
+            methods.add("OPTIONS")
+        return ", ".join(sorted(methods, key=_ORDER.index)).encode()
+
+
+async def _send_not_found(scope: Scope, send: Send) -> None:
+    detail = f"{scope['method']} {scope['path']}: not found. All endpoints: /docs"
+    answer = problem_response(Request(scope), Problem(NOT_FOUND, detail))
+    await answer(scope, _no_body, send)
+
+
+async def _no_body() -> Message:
+    return {"type": "http.disconnect"}
+
+
+def _methods_of(route: BaseRoute) -> Iterable[str]:
+    if isinstance(route, Mount):  # of files
+        return ("GET",)
+    return getattr(route, "methods", None) or ()

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from api.http.decoding import decoded, strict_decoder
+from api.http.bodies import decoded, strict_decoder
 from api.http.problems import broken_rule
 from contracts.instruments import (
     Instrument,

@@ -6,10 +6,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.cases import WRITING
+from api.http.bodies import Writing
 from api.http.endpoint import ActionEndpoint, Success, Table
-from api.http.openapi import json_body
-from api.http.parameters import Parameter
+from api.http.openapi import json_body, schema_of
+from api.http.parameters import INSTRUMENT, Parameter
 from api.http.parsing import parse_instrument_id
 from api.http.problems import (
     INVALID_EVENTS,
@@ -17,11 +17,10 @@ from api.http.problems import (
     LOG_UNAVAILABLE,
     OVERLOADED,
     RATE_LIMITED,
+    WRITING,
     ProblemType,
 )
 from api.http.replies import respond
-from api.http.schemas import INSTRUMENT, schemas_of
-from api.http.writing import Writing
 from api.instruments.answers import AcceptedInstrument
 from api.instruments.bodies import parse_description
 from contracts.instruments import Delisting, Instrument, InstrumentDescription
@@ -57,7 +56,6 @@ def endpoints(writing: Writing, publish: Publish) -> Table:
         await publish([Delisting(instrument)])
         return respond(AcceptedInstrument(instrument), 202)
 
-    ((schema,), _) = schemas_of([InstrumentDescription])
     return (
         ActionEndpoint(
             method="PUT",
@@ -70,7 +68,7 @@ acknowledged it. Reads reflect it within a second or two. For an instrument that
 for now, set `listed` to false: it can then still be found, but is not recommended.""",
             parameters=(_ID,),
             act=describe,
-            body=json_body(schema, description=_DESCRIPTION),
+            body=json_body(schema_of(InstrumentDescription), description=_DESCRIPTION),
             body_kinds=(InstrumentDescription,),
             scope="admin",
             success=_ACCEPTED,

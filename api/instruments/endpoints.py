@@ -5,21 +5,26 @@ from typing import Final
 
 import msgspec
 
-from api.http.cases import NO_SUCH_SYMBOL, READING, READING_LISTS
 from api.http.endpoint import ReadEndpoint, Scope, Success, Table
 from api.http.openapi import CACHE_CONTROL, KEPT
 from api.http.parameters import (
     CATEGORY,
     DEFAULT_ITEMS,
     EXCLUDE_CATEGORY,
+    INSTRUMENT_OR_USER,
     Parameter,
     instrument_parameter,
     whole_number,
 )
 from api.http.parsing import Resolve, is_instrument, parse_instrument_id, parse_user_id
-from api.http.problems import UNKNOWN_INSTRUMENT, ProblemType
+from api.http.problems import (
+    NO_SUCH_SYMBOL,
+    READING,
+    READING_LISTS,
+    UNKNOWN_INSTRUMENT,
+    ProblemType,
+)
 from api.http.replies import Reply
-from api.http.schemas import INSTRUMENT_OR_USER
 from api.instruments.answers import (
     DescribedInstrument,
     Instruments,

@@ -13,12 +13,12 @@ from typing import Final
 
 from redis.exceptions import NoPermissionError, RedisError
 
+from api.http.metrics import LiveMetrics
 from api.live.board import Board
 from api.live.channels import Channels, Subscription
 from api.live.clients import Clients
 from api.live.frames import stale_frame
 from api.live.listener import Listener
-from api.live.metrics import LiveMetrics
 from api.live.resuming import INSTRUMENTS_CAUGHT_UP, Missed, missed_since
 from api.live.snapshots import INSTRUMENTS_A_READ, bars_since, newest_bars
 from api.redis.store import READ_DEADLINE_S, Store, StoreUnavailableError

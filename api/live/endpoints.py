@@ -6,19 +6,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bars.request import RequestedInstruments, instruments_parameter
-from api.http.access import Access
-from api.http.cases import READING
 from api.http.endpoint import ActionEndpoint, Success, Table
+from api.http.keys.access import Access
+from api.http.limits import client_of
 from api.http.parsing import Resolve
 from api.http.problems import (
     INVALID_REQUEST,
     NOT_READY,
     OVERLOADED,
+    READING,
     TOO_MANY_STREAMS,
     UNKNOWN_INSTRUMENT,
     Problem,
 )
-from api.http.shedding import client_of
 from api.live.bars import MAX_CLIENTS, ClosedError, LiveBars, TooManyClientsError
 from api.live.clients import TooManyStreamsError
 from api.live.frames import OPENING, bar_frame, live_frame, stale_frame, unknown_frame

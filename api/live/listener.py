@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+from api.http.metrics import LiveMetrics
 from api.live.frames import HEARTBEAT
-from api.live.metrics import LiveMetrics
 
 MINUTES_HELD: Final = 2
 HEARTBEAT_S: Final = 15.0

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from api.http.decoding import decoded
+from api.http.bodies import decoded
 from api.http.problems import broken_rule
 from contracts.generations import Experiment
 from contracts.variants import check_experiment

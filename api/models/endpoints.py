@@ -6,9 +6,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.cases import READING_LISTS, WRITING
+from api.http.bodies import Writing
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
-from api.http.openapi import json_body
+from api.http.openapi import json_body, schema_of
 from api.http.parameters import whole_number
 from api.http.problems import (
     CONFLICT,
@@ -17,12 +17,12 @@ from api.http.problems import (
     LOG_UNAVAILABLE,
     NO_MODEL_YET,
     OVERLOADED,
+    READING_LISTS,
     STORE_UNAVAILABLE,
+    WRITING,
     ProblemType,
 )
 from api.http.replies import respond
-from api.http.schemas import schema_of
-from api.http.writing import Writing
 from api.models import examples
 from api.models.answers import Decided, Decisions, Experiments, Models
 from api.models.bodies import Reason, Weights, parse_experiment, parse_reason

@@ -7,12 +7,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.cases import READING
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.parameters import one_of, whole_number
 from api.http.problems import (
     INVALID_REQUEST,
     OVERLOADED,
+    READING,
     STORE_UNAVAILABLE,
     TOPICS_UNKNOWN,
     ProblemType,

@@ -6,10 +6,10 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from api.http.decoding import decoded
+from api.http.bodies import decoded
 from api.http.parameters import DEFAULT_ITEMS, MAX_EXCLUDED
+from api.http.parsing import MAX_CATEGORIES_ASKED
 from api.http.problems import broken_rule
-from api.http.schemas import MAX_CATEGORIES_ASKED
 from contracts.instruments import Category
 from contracts.keyspace import HistoryEntry
 from contracts.messages import InstrumentId, UserId, check_user_id

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from api.http.cases import LONG_USER_ID, READING_LISTS, WRITING
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
-from api.http.openapi import CACHE_CONTROL, json_body
+from api.http.openapi import CACHE_CONTROL, json_body, schema_of
 from api.http.parameters import (
     CATEGORY,
     DEFAULT_ITEMS,
@@ -19,12 +18,14 @@ from api.http.parsing import Resolve
 from api.http.problems import (
     INCOMPLETE_BODY,
     INVALID_REQUEST,
+    LONG_USER_ID,
     MALFORMED_JSON,
+    READING_LISTS,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
+    WRITING,
     ProblemType,
 )
-from api.http.schemas import schema_of
 from api.recommendations.answers import Batch, ItemRecommendations, Recommendations, Recommended
 from api.recommendations.asking import Asking
 from api.recommendations.bodies import (

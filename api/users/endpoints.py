@@ -2,15 +2,17 @@
 
 from typing import Final
 
-from api.http.cases import LONG_USER_ID, READING, WRITING
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
 from api.http.parameters import DEFAULT_ITEMS, USER_ID, whole_number
 from api.http.problems import (
     INVALID_REQUEST,
     LOG_UNAVAILABLE,
+    LONG_USER_ID,
     OVERLOADED,
+    READING,
     UNKNOWN_USER,
+    WRITING,
     ProblemType,
 )
 from api.users.answers import Erasing, Export, Held, History, KnownItem, OwnItem, OwnList, Sample

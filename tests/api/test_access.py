@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from api.app import create_app
 from api.http.endpoint import Endpoint
-from api.http.keys import following
+from api.http.keys import file
 from api.settings import ApiSettings
 from tests.patience import PATIENCE_S
 
@@ -151,7 +151,7 @@ async def test_a_key_with_a_limit_writes_no_more_events_than_that(
 class TestRotation:
     @pytest.fixture(autouse=True)
     def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(following, "LOOK_EVERY_S", 0.01)
+        monkeypatch.setattr(file, "LOOK_EVERY_S", 0.01)
 
     async def test_keys_come_and_go_while_it_serves(self, connection: Client, path: Path) -> None:
         assert await status(connection, "reader") == 200

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.events.publisher import Publisher
-from api.http import shedding
+from api.http import limits
 from api.http.failures import problem_response
+from api.http.limits import MAX_READS, MAX_WRITES, Bounded
 from api.http.problems import Problem
-from api.http.shedding import MAX_READS, MAX_WRITES, Bounded
 from contracts.messages import Quote
 from tests.patience import PATIENCE_S
 
@@ -162,8 +162,8 @@ async def test_a_write_has_its_place_from_the_end_of_its_body_on(reading: Readin
 async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shedding, "MAX_ARRIVING_OF_A_CLIENT", 3)
-    monkeypatch.setattr(shedding, "MAX_ARRIVING", 5)
+    monkeypatch.setattr(limits, "MAX_ARRIVING_OF_A_CLIENT", 3)
+    monkeypatch.setattr(limits, "MAX_ARRIVING", 5)
     slow, bounded = Slow(), Bounded(reading)
     first, second = (
         httpx.AsyncClient(
@@ -190,7 +190,7 @@ async def test_a_client_may_not_send_all_the_bodies_that_are_still_coming(
 async def test_what_came_of_all_bodies_is_bounded(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shedding, "MAX_ARRIVING_BYTES", 2000)
+    monkeypatch.setattr(limits, "MAX_ARRIVING_BYTES", 2000)
     slow, client = Slow(b"x" * 900), client_at(reading, "192.0.2.1")
     reading.goes_on.set()
     for _ in range(2):
@@ -284,8 +284,8 @@ async def test_a_rejection_is_delayed_and_holds_no_place(
         await send({"type": "http.response.start", "status": found, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    monkeypatch.setattr(shedding, "_rest", rest)
-    monkeypatch.setattr(shedding, "MAX_READS", int(status == 429))
+    monkeypatch.setattr(limits, "_rest", rest)
+    monkeypatch.setattr(limits, "MAX_READS", int(status == 429))
     client = client_at(app, "192.0.2.1")
     refused = asyncio.create_task(client.get("/refused"))
     await resting.wait()

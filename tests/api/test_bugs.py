@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.http.bugs import Contained
+from api.http.failures import Contained
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 
@@ -43,7 +43,7 @@ async def test_the_log_says_what_was_raised_and_where_but_not_what_it_says(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await get(failing())
-    (record,) = [record for record in caplog.records if record.name == "api.http.bugs"]
+    (record,) = [record for record in caplog.records if record.name == "api.http.failures"]
     assert record.getMessage() == "GET unmatched failed: builtins.KeyError"
     where = record.__dict__["where"]
     assert any(place.endswith("in app") and __file__ in place for place in where)
@@ -52,7 +52,7 @@ async def test_the_log_says_what_was_raised_and_where_but_not_what_it_says(
 
 
 async def test_with_debug_the_log_holds_the_messages(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, logger="api.http.bugs"):
+    with caplog.at_level(logging.DEBUG, logger="api.http.failures"):
         await get(failing())
     assert "secret-user" in caplog.text
 

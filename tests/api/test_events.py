@@ -15,7 +15,7 @@ from api.events.parsing import (
     parse_events,
     parse_legacy,
 )
-from api.http.writing import MAX_EVENTS
+from api.http.bodies import MAX_EVENTS
 from contracts.input_rules import InputRules
 from contracts.messages import MAX_AHEAD_MS, Interaction, Quote
 from tests.contracts.test_messages import user_ids

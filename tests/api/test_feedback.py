@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.events.parsing import InvalidEventsError, MalformedBodyError
 from api.feedback.parsing import Counted, count, parse_feedback
-from api.http.writing import MAX_EVENTS
+from api.http.bodies import MAX_EVENTS
 from api.models.request_ids import Signer
 from contracts.feedback import decode_feedback
 from contracts.messages import MAX_AHEAD_MS

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.http.headers import SECURITY_HEADERS
+from api.http.security import SECURITY_HEADERS
 from contracts.partitioning import user_partition
 from infra.local.process import free_port, running
 from tests.infra.door import door, needs_nginx

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from redis import Redis
 
-from api.http.access import Access
+from api.http.keys.access import Access
 from api.http.keys.key import Key, digest_of
 from api.recommendations.choosing import Wish
 

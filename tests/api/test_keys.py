@@ -13,10 +13,9 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from api.__main__ import app
-from api.http.access import Access
 from api.http.endpoint import ReadEndpoint, Scope, Success
-from api.http.keys.file import KeysFileError, read_keys
-from api.http.keys.following import Keys
+from api.http.keys.access import Access
+from api.http.keys.file import Keys, KeysFileError, read_keys
 from api.http.keys.key import Key, digest_of, plain_keys
 from api.http.problems import Problem
 

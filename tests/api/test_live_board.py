@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from api.http.metrics import LiveMetrics
 from api.live.board import Board
 from api.live.frames import stale_frame
 from api.live.listener import MINUTES_HELD, Listener
-from api.live.metrics import LiveMetrics
 from contracts.changed_bars import ChangedBar
 
 from .conftest import NOW_MS

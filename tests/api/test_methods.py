@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.http.methods import Methods
+from api.http.routing import Methods
 from api.settings import ApiSettings
 from infra.local.process import free_port
 

@@ -19,10 +19,10 @@ import api
 from api.app import create_app
 from api.events import parsing as events
 from api.hot import serving
-from api.http import bodies, shedding, writing
+from api.http import bodies, limits
 from api.http.endpoint import Endpoint, Table
-from api.http.headers import SECURITY_HEADERS
 from api.http.problems import TYPE_PREFIX, ProblemType
+from api.http.security import SECURITY_HEADERS
 from api.live import bars as live
 from api.live import frames
 from api.recommendations import bodies as recommended
@@ -46,13 +46,13 @@ BOUNDS: Final = ("maximum", "maxItems")
 OF_THE_FRAMEWORK: Final = {("not-found", 404), ("method-not-allowed", 405)}
 LIMITS: Final = (
     bodies.MAX_BODY_BYTES,
-    writing.MAX_EVENTS,
+    bodies.MAX_EVENTS,
     recommended.MAX_RECOMMENDATIONS,
     recommended.MAX_ITEMS,
     recommended.MAX_USERS,
     live.MAX_CLIENTS,
     serving.MAX_UNDER_WAY,
-    shedding.MAX_WRITES,
+    limits.MAX_WRITES,
 )
 """Those of bodies, and of the whole server."""
 

@@ -4,8 +4,8 @@ import json
 from typing import Any, Final
 
 from api.http import problems
-from api.http.headers import SECURITY_HEADERS
 from api.http.problems import TYPE_PREFIX, ProblemType
+from api.http.security import SECURITY_HEADERS
 from tests.fuzz.request import CANARY, KEY, KNOWN, Request
 from tests.fuzz.wire import Answer
 

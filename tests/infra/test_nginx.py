@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from api.http.headers import SECURITY_HEADERS
+from api.http.security import SECURITY_HEADERS
 from infra.local.process import LOOPBACK, free_port, running
 from tests.contracts.test_messages import REACHABLE
 from tests.infra.door import CONFIG, command, door, needs_nginx, served

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 import archive.metrics  # noqa: F401 (registers its metrics)
 import stream_processors.metrics
 import trainer.telemetry  # noqa: F401 (registers its metrics)
-from api.http.keys.following import Keys
+from api.http.keys.file import Keys
 from api.http.metrics import Metrics
 
 INFRA = Path(__file__).parents[2] / "infra"

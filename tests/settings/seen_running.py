@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 import psutil
 
-from api.http.access import OPEN_TO_ALL
+from api.http.keys.access import OPEN_TO_ALL
 from contracts.topics import ALL
 from runtime.kafka import broker as brokers
 from runtime.redis.stores import connect

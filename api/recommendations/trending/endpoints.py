@@ -2,11 +2,10 @@
 
 from typing import Final
 
-from api.http.cases import READING
 from api.http.endpoint import ReadEndpoint, Success, Table
 from api.http.openapi import KEPT
 from api.http.parameters import CATEGORY, DEFAULT_ITEMS, EXCLUDE_CATEGORY, one_of, whole_number
-from api.http.problems import INVALID_REQUEST
+from api.http.problems import INVALID_REQUEST, READING
 from api.recommendations.trending.following import TrendingItems
 from api.recommendations.trending.ranking import Trending, TrendingItem
 from contracts.trending import TRENDING_WINDOWS

@@ -1,24 +1,40 @@
-"""Load shedding: bounds the requests in flight, and rejects those above the bound.
+"""Limits on requests: load shedding for all, and a quota for each caller.
 
-An overloaded server otherwise makes all clients wait, and works on answers that nobody is waiting
-for any more. A request is rejected before it is routed, at a fraction of the cost of an answer.
+**Load shedding** bounds the requests in flight, and rejects those above the bound. An overloaded
+server otherwise makes all clients wait, and works on answers that nobody is waiting for any more. A
+request is rejected before it is routed, at a fraction of the cost of an answer.
 
 A write counts as in flight once its body has arrived: slow senders take no places from requests
 that wait for Kafka. Bodies that are still arriving have their own bounds: in bytes, to limit
 memory, and in number per client.
+
+**Quotas** are in a time window. Writes are counted in events rather than requests, since events are
+the load on Kafka and the workers; reads are counted in requests, and only for keys with a limit.
+Quotas are kept in memory: N processes allow N times as much, and a restart resets them. The load
+balancer bounds the total.
+
+Windows are fixed: one begins with a caller's first event or request and lasts the limit's period,
+so the whole quota is available after `Retry-After`. Around the end of a window, up to twice the
+quota passes. With a sliding window, full requests would wait for two windows.
 """
 
 import asyncio
+import dataclasses
+import math
 import random
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from limits import RateLimitItem
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.failures import problem_response
-from api.http.problems import OVERLOADED, Problem
+from api.http.problems import OVERLOADED, RATE_LIMITED, Problem
 
 MAX_READS: Final = 256
 """At 4,000 answers a second, the rate of one core, the last one is answered after 64 ms: within the
@@ -216,3 +232,56 @@ def client_of(scope: Scope) -> str:
     """Return the address of a request's client, as reported by a trusted proxy."""
     client = scope.get("client")
     return client[0] if client else ""
+
+
+class _Quota:
+    """Each caller's remaining quota in its window."""
+
+    unit = ""
+    """what is counted"""
+
+    def __init__(self) -> None:
+        self._windows = FixedWindowRateLimiter(MemoryStorage())
+
+    def take(self, caller: str, limit: RateLimitItem, n: int) -> None:
+        """Take `n` from a caller's quota.
+
+        Raises:
+            Problem: fewer are left; none is taken then.
+        """
+        if not self._windows.test(limit, caller, cost=n):
+            raise self._used_up(caller, limit)
+        self._windows.hit(limit, caller, cost=n)
+
+    def _used_up(self, caller: str, limit: RateLimitItem) -> Problem:
+        ends_s = self._windows.get_window_stats(limit, caller).reset_time
+        wait_s = max(1, math.ceil(ends_s - time.time()))
+        most, window_s = limit.amount, limit.get_expiry()
+        detail = f"At most {most} {self.unit} in {window_s} s: try again after {wait_s} s"
+        kind = dataclasses.replace(RATE_LIMITED, retry_after_s=wait_s)
+        return Problem(kind, detail, limit=most, window_s=window_s)
+
+
+class ReadQuota(_Quota):
+    """The requests that each key with a limit may still make."""
+
+    unit = "requests"
+
+    def spend(self, reader: str, limit: RateLimitItem) -> None:
+        """Count a request of a reader; Problem if none is left."""
+        self.take(reader, limit, 1)
+
+
+class WriteQuota(_Quota):
+    """The events that each writer may still send."""
+
+    unit = "events"
+
+    def __init__(self, limit: RateLimitItem) -> None:
+        """Apply `limit` to writers without a limit of their own."""
+        super().__init__()
+        self._limit = limit
+
+    def spend(self, writer: str, events: int, own: RateLimitItem | None = None) -> None:
+        """Count `events` of a writer, by its `own` limit if it has one; Problem as for `take`."""
+        self.take(writer, own or self._limit, events)

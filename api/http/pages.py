@@ -1,10 +1,18 @@
-"""The page at `/`, and its files under `/page/`: those of the folder `web`, unchanged.
+"""The web pages that the server has: its own at `/`, and Swagger UI at `/docs`.
 
-All are read once, when the application is created, and kept in memory with their compressed form.
-They need no key, as they are the same for everyone; requests from the page need one as any other.
+The files of the folder `web` are served unchanged under `/page/`. All are read once, when the
+application is created, and kept in memory with their compressed form. They need no key, as they are
+the same for everyone; requests from the page need one as any other.
+
+FastAPI's own page for `/docs` loads its script from a public host: it needs internet access, and
+runs any code that this host sends. The package fastapi-swagger contains the same files; only they
+are used.
 """
 
+import base64
 import gzip
+import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -12,9 +20,10 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
 
-from api.http.headers import sources_of_inline_scripts
 from api.http.replies import Reply, conditional, etag, joined, response
 
 _FILES: Final = ("icon.svg", "main.js", "style.css")
@@ -28,7 +37,9 @@ _TYPES: Final = {
     ".txt": b"text/plain; charset=utf-8",
 }
 """Content types by file extension; files with other extensions are for developers."""
+_ASSETS: Final = "/docs/assets"
 _INDEX: Final = "index.html"
+_INLINE_SCRIPT: Final = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
 class Kept(NamedTuple):
@@ -52,6 +63,29 @@ def install_page(app: FastAPI) -> None:
         if found is None:
             raise HTTPException(404)
         return _answer(found, request)
+
+
+def install_docs(app: FastAPI) -> None:
+    """Add /docs to `app`, which must be created without documentation pages of its own."""
+    page = get_swagger_ui_html(
+        openapi_url=app.openapi_url or "",
+        title=app.title,
+        swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{_ASSETS}/favicon-32x32.png",
+    )
+    page.headers["content-security-policy"] = _policy(
+        # Swagger UI sets inline styles, and has icons in its style sheet.
+        bytes(page.body),
+        styles="'self' 'unsafe-inline'",
+        images="'self' data:",
+    )
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return page
+
+    app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
 
 
 @cache
@@ -112,10 +146,16 @@ def _takes_gzip(accept_encoding: str) -> bool:
     return False
 
 
-def _policy(page: bytes) -> str:
-    """Return the page's policy: only files of this server and the page's import map."""
+def _policy(page: bytes, *, styles: str = "'self'", images: str = "'self'") -> str:
+    """Return the policy of a page: only its own scripts and files, and requests to this server."""
     return (
-        f"default-src 'none'; script-src 'self' {sources_of_inline_scripts(page)}; "
-        "style-src 'self'; img-src 'self'; connect-src 'self'; "
+        f"default-src 'none'; script-src 'self' {_inline_scripts(page)}; "
+        f"style-src {styles}; img-src {images}; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+
+
+def _inline_scripts(page: bytes) -> str:
+    """Return the `script-src` sources that allow the inline scripts of a page."""
+    digests = [hashlib.sha256(script).digest() for script in _INLINE_SCRIPT.findall(page)]
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
