@@ -13,7 +13,6 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import Scope
 
 from api.bars import endpoints as bars
-from api.bars import movers_endpoints
 from api.bars.latest import LatestReader
 from api.bars.moving import Moving
 from api.bars.reading import BarReader
@@ -54,7 +53,6 @@ from api.pipeline.progress import Progress
 from api.recommendations import endpoints as recommendations
 from api.recommendations.asking import Asking
 from api.recommendations.reading import RecommendationReader
-from api.recommendations.trending import endpoints as trending_endpoints
 from api.recommendations.trending.following import TrendingItems
 from api.redis.store import Store
 from api.settings import ApiSettings
@@ -128,9 +126,9 @@ def create_app(
         *bars.endpoints(
             BarReader(store, now_ms, archived),
             LatestReader(store, now_ms, archived),
+            moving,
             catalog.resolve,
         ),
-        *movers_endpoints.endpoints(moving),
         *instruments.endpoints(
             InstrumentReader(store, catalog),
             SimilarReader(store, generations, catalog.shown),
@@ -139,8 +137,9 @@ def create_app(
         ),
         *describing.endpoints(writing, publisher.publish),
         *live_bars.endpoints(live, catalog.resolve, access, tracing),
-        *recommendations.endpoints(recommended, Asking(recommended, store), catalog.resolve),
-        *trending_endpoints.endpoints(trending),
+        *recommendations.endpoints(
+            recommended, Asking(recommended, store), trending, catalog.resolve
+        ),
         *users.endpoints(UserReader(store), Erasure(store, publisher.publish)),
         *models.endpoints(ModelReader(store), Deciding(store), writing, caller_of),
         *pipeline.endpoints(progress, NewestDeadLetters(settings.kafka, time.monotonic), history),

@@ -14,8 +14,8 @@ from api.bars.aggregation import (
 from api.bars.answers import Bar, Gap, LatestQuote, LatestQuotes, Snapshot, Snapshots
 from api.bars.archive.ranges import MOST_DAYS, Range
 from api.bars.minutes import Held, MinuteReader
-from api.bars.request import RequestedInstruments
 from api.bars.seam import Seam
+from api.http.parameters import RequestedInstruments
 from api.http.problems import INVALID_REQUEST, Problem
 from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read

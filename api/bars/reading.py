@@ -10,8 +10,8 @@ from api.bars.many import Of, QuestionOfMany
 from api.bars.minutes import Found, Held, MinuteReader
 from api.bars.pages import Position
 from api.bars.question import Question
-from api.bars.request import RequestedInstruments
 from api.bars.seam import Seam
+from api.http.parameters import RequestedInstruments
 from api.http.problems import broken_rule
 from api.http.replies import NOW, Reply, reply
 from api.redis.reading import Read

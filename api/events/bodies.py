@@ -1,18 +1,41 @@
-"""JSON schemas of the bodies that publish events."""
+"""The JSON of events: the answers, the first version's body, and the schemas of bodies."""
 
 from typing import Final
 
-from api.events.answers import LegacyEvent
+import msgspec
+
 from api.http.bodies import MAX_EVENTS
 from api.http.openapi import schema_of, schemas_of
 from api.http.parameters import Schema
-from contracts.messages import MAX_AMOUNT, MIN_AMOUNT, Interaction, Quote
+from contracts.messages import MAX_AMOUNT, MIN_AMOUNT, InstrumentId, Interaction, Quote
 from contracts.times import MAX_TS_MS
 
 _PRICE_TEXT: Final = r"^([1-9][0-9]{0,16}(\.[0-9]{1,30})?|0\.[0-9]{0,16}[1-9][0-9]{0,15})$"
 """Within the range of a number; other notations are accepted, too."""
 _SECONDS_TEXT: Final = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,30})?$"
 _AHEAD: Final = "at most 5 minutes ahead of the server's clock"
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """How many messages Kafka has acknowledged."""
+
+    quotes: int
+    interactions: int
+
+
+class LegacyEvent(msgspec.Struct, frozen=True):
+    """A trade in the first version's names; `timestamp` in epoch seconds."""
+
+    userid: str
+    price: str | int | float
+    timestamp: str | int | float
+    instrid: InstrumentId
+
+
+class LegacyAdded(msgspec.Struct, frozen=True):
+    """The trade as it came."""
+
+    resp: LegacyEvent
 
 
 def events_schema() -> Schema:

@@ -6,8 +6,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.events.answers import Accepted, LegacyAdded, LegacyEvent
-from api.events.bodies import events_schema, legacy_schema
+from api.events.bodies import Accepted, LegacyAdded, LegacyEvent, events_schema, legacy_schema
 from api.events.parsing import parse_events, parse_legacy
 from api.events.publisher import Publisher
 from api.http.bodies import Writing

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
-from api.events.answers import LegacyEvent
+from api.events.bodies import LegacyEvent
 from api.http.bodies import MAX_EVENTS, explained, strict_decoder
 from api.http.problems import INVALID_EVENTS, MALFORMED_JSON, Failure, Problem
 from contracts.input_rules import ANY, InputRules

@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from api.events.allowed import Allowed
 from api.http.metrics import Metrics
 from api.http.problems import LOG_UNAVAILABLE, Failure, Problem
 from contracts.feedback import Feedback, encode_feedback, feedback_key
@@ -25,8 +24,10 @@ from contracts.messages import Interaction, Quote, encode, key_of
 from contracts.partitioning import LIBRDKAFKA_PARTITIONER
 from contracts.tombstones import Tombstone, encode_tombstone
 from contracts.topics import FEEDBACK, INSTRUMENTS, INTERACTIONS, QUOTES
+from runtime.kafka.admin import Admin
 from runtime.kafka.config import KafkaConfig
 from runtime.kafka.refusals import Refusals, describe_error
+from runtime.kafka.rights import RightsError, check_rights, rights
 from runtime.kafka.tokens import TokenError
 from runtime.topology import Topology, TopologyError
 from runtime.tracing import OFF, Tracing
@@ -36,6 +37,7 @@ DELIVERY_TIMEOUT_MS: Final = 3000
 ANSWER_DEADLINE_S: Final = 5.0
 """In case librdkafka does not even report that."""
 _METADATA_TIMEOUT_S: Final = 0.5
+_RIGHTS_TIMEOUT_S: Final = 0.5
 _POLL_S: Final = 0.05
 _REPLACED_EVERY_S: Final = 1.0
 """The least time between replacements, should fatal errors repeat."""
@@ -126,7 +128,7 @@ class Publisher:
         self._tracing = tracing
         self._kafka = kafka
         self._refusals = Refusals()
-        self._allowed = Allowed(kafka)
+        self._rights = _Rights(kafka)
         self._stopping = threading.Event()
         self._fatal: str | None = None
         """the fatal error of the producer, until it is replaced"""
@@ -185,7 +187,7 @@ class Publisher:
             why = self._refusals.why or error.args[0].str()
             return f"{self._kafka.bootstrap_servers}: {why}"
         self._refusals.forget()
-        if (missing := await self._allowed.why_not()) is not None:
+        if (missing := await self._rights.why_not()) is not None:
             return missing
         there = {self._kafka.name(name): len(seen.topics[name].partitions) for name in seen.topics}
         for topic in (QUOTES.name, INTERACTIONS.name, FEEDBACK.name):
@@ -239,6 +241,31 @@ class Publisher:
         self._fatal = None
         old.purge()
         old.flush(_POLL_S)
+
+
+class _Rights:
+    """Checks whether Kafka grants the server's user the rights it needs, until it does."""
+
+    def __init__(self, kafka: KafkaConfig) -> None:
+        self._kafka = kafka
+        self._asking: asyncio.Task[str | None] | None = None
+
+    async def why_not(self) -> str | None:
+        """Return the missing rights; None if none are, or if Kafka does not answer in time."""
+        asking = self._asking
+        if asking is None or (asking.done() and asking.result() is not None):
+            asking = self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
+        done, _ = await asyncio.wait([asking], timeout=_RIGHTS_TIMEOUT_S)
+        return asking.result() if done else None
+
+    def _ask(self) -> str | None:
+        try:
+            check_rights(Admin(self._kafka), self._kafka, rights("")["api"])
+        except RightsError as missing:
+            return str(missing)
+        except KafkaException as away:
+            return str(away)
+        return None
 
 
 def _record_of(message: Publishable) -> _Record:

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.events.publisher import Publisher
-from api.feedback.answers import FeedbackAccepted
 from api.feedback.parsing import count, parse_feedback
 from api.http.bodies import MAX_EVENTS, Writing
 from api.http.endpoint import ActionEndpoint, Success, Table
@@ -38,6 +37,13 @@ _BROKEN: Final = (
 )
 _NO_KEY: Final = "Redis: no answer in 0.2 s"
 """Only until the process has read the signing key of request ids."""
+
+
+class FeedbackAccepted(msgspec.Struct, frozen=True):
+    """How many messages of feedback Kafka has acknowledged."""
+
+    impressions: int
+    clicks: int
 
 
 class Feedback:

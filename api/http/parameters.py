@@ -91,6 +91,20 @@ class Parameter:
     """whether a path parameter may contain `/`, which clients encode as %2F"""
 
 
+@dataclass(frozen=True, slots=True)
+class RequestedInstruments:
+    """Instruments by ids and symbols."""
+
+    names: dict[int, str]
+    """id -> its first name in the request, in the order of ids"""
+    unknown: list[str]
+    """symbols that no instrument has"""
+
+    def without(self, ids: Collection[int]) -> list[str]:
+        """Return the unknown names, with those of instruments that are not among `ids`."""
+        return [*self.unknown, *(name for i, name in self.names.items() if i not in ids)]
+
+
 def whole_number(name: str, most: int, default: int, description: str) -> Parameter:
     """Return a parameter that is a whole number from 1 to `most`."""
 
@@ -164,6 +178,16 @@ def instrument_parameter(resolve: Resolve) -> Parameter:
     )
 
 
+def instruments_parameter(resolve: Resolve, most: int, description: str) -> Parameter:
+    """Return the parameter `instruments`: 1 to `most` ids and symbols, which may be unknown."""
+    return Parameter(
+        "instruments",
+        lambda text: _requested(instruments_named(text, 1, most, resolve)),
+        instruments_schema(1, most),
+        f"{description}: ids or symbols, comma-separated",
+    )
+
+
 def exclude_parameter(resolve: Resolve) -> Parameter:
     """Return the parameter `exclude`: ids and symbols, none if absent; its value is the ids.
 
@@ -195,3 +219,10 @@ def instruments_schema(least: int, most: int) -> Schema:
     length = {"minItems": least, "maxItems": most}
     either = {"anyOf": [_INSTRUMENT, _SYMBOL]}
     return {"type": "array", "items": either, **length, "examples": [[4, "AAPL"]]}
+
+
+def _requested(ids: dict[str, int | None]) -> RequestedInstruments:
+    names = {i: text for text, i in reversed(ids.items()) if i is not None}
+    return RequestedInstruments(
+        dict(sorted(names.items())), [text for text, i in ids.items() if i is None]
+    )

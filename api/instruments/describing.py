@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.bodies import Writing
+from api.http.bodies import Writing, decoded, strict_decoder
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.openapi import json_body, schema_of
 from api.http.parameters import INSTRUMENT, Parameter
@@ -19,11 +20,17 @@ from api.http.problems import (
     RATE_LIMITED,
     WRITING,
     ProblemType,
+    broken_rule,
 )
 from api.http.replies import respond
 from api.instruments.answers import AcceptedInstrument
-from api.instruments.bodies import parse_description
-from contracts.instruments import Delisting, Instrument, InstrumentDescription
+from contracts.instruments import (
+    Delisting,
+    Instrument,
+    InstrumentDescription,
+    decode_instrument,
+    encode_instrument,
+)
 
 Publish = Callable[[Sequence[Instrument | Delisting]], Awaitable[None]]
 """Returns once Kafka has acknowledged them."""
@@ -41,6 +48,8 @@ _TAKING_OUT: Final[dict[ProblemType, str]] = {
     **{kind: WRITING[kind] for kind in (LOG_UNAVAILABLE, OVERLOADED, RATE_LIMITED)},
     INVALID_REQUEST: "instrument: must be a whole number from 0 to 9223372036854775807",
 }
+
+_description = strict_decoder(InstrumentDescription)
 
 
 def endpoints(writing: Writing, publish: Publish) -> Table:
@@ -88,3 +97,17 @@ for now, set `listed` to false: it can then still be found, but is not recommend
             problems=_TAKING_OUT,
         ),
     )
+
+
+def parse_description(instrument_id: int, body: bytes) -> Instrument:
+    """Return the instrument that a body describes.
+
+    Raises:
+        Problem: the body is not JSON, or invalid.
+    """
+    description = decoded(_description, body)
+    try:
+        instrument = Instrument(instrument_id=instrument_id, **msgspec.structs.asdict(description))
+        return decode_instrument(encode_instrument(instrument))
+    except ValueError as error:
+        raise broken_rule("body", str(error)) from error

@@ -33,8 +33,7 @@ from api.instruments.answers import (
     Similar,
     SimilarInstrument,
 )
-from api.instruments.listing import InstrumentReader
-from api.instruments.pages import parse_page_token
+from api.instruments.listing import InstrumentReader, parse_page_token
 from api.instruments.reading import SimilarReader
 from api.models.answers import PredictedItems
 from api.redis.reading import Read

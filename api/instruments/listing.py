@@ -1,5 +1,8 @@
-"""Reads of the catalog: each returns its complete answer."""
+"""Reads of the catalog: each returns its complete answer; and the tokens of its pages."""
 
+import base64
+import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -14,8 +17,7 @@ from api.instruments.answers import (
     ListedInstrument,
 )
 from api.instruments.catalog import Catalog
-from api.instruments.directory import Wanted
-from api.instruments.pages import token_after
+from api.instruments.directory import Entry, Wanted
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.bars import BarValue
@@ -23,6 +25,7 @@ from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition
 
 _bar: Final = msgspec.json.Decoder(BarValue)
+_PLACE: Final = re.compile(r"\S+ [0-9]{19}", re.ASCII)
 
 
 class InstrumentReader:
@@ -67,3 +70,31 @@ class InstrumentReader:
             return None
         bar = _bar.decode(value)
         return LatestQuote(bar.c, bar.ct)
+
+
+def token_after(found: Sequence[Entry], n: int) -> str | None:
+    """Return the token of the page after the first `n` instruments; None if there is none."""
+    if len(found) <= n:
+        return None
+    return base64.urlsafe_b64encode(found[n - 1].place.encode()).decode().rstrip("=")
+
+
+def parse_page_token(text: str) -> str | None:
+    """Return where a page begins, None for the first one, whose token is empty.
+
+    >>> parse_page_token("YWFwbCAwMDAwMDAwMDAwMDAwMDAwMDA0")
+    'aapl 0000000000000000004'
+
+    Raises:
+        ValueError: it is not a token.
+    """
+    if not text:
+        return None
+    padding = "=" * (-len(text) % 4)
+    try:
+        place = base64.b64decode(text + padding, "-_", validate=True).decode()
+    except ValueError:
+        place = ""
+    if not _PLACE.fullmatch(place):
+        raise ValueError("must be the next_page_token of the previous page")
+    return place

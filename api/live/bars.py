@@ -19,8 +19,14 @@ from api.live.channels import Channels, Subscription
 from api.live.clients import Clients
 from api.live.frames import stale_frame
 from api.live.listener import Listener
-from api.live.resuming import INSTRUMENTS_CAUGHT_UP, Missed, missed_since
-from api.live.snapshots import INSTRUMENTS_A_READ, bars_since, newest_bars
+from api.live.snapshots import (
+    INSTRUMENTS_A_READ,
+    INSTRUMENTS_CAUGHT_UP,
+    Missed,
+    bars_since,
+    missed_since,
+    newest_bars,
+)
 from api.redis.store import READ_DEADLINE_S, Store, StoreUnavailableError
 from contracts.changed_bars import decode_changed_bars
 from runtime.redis.stores import UNAVAILABLE

@@ -5,10 +5,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.bars.request import RequestedInstruments, instruments_parameter
 from api.http.endpoint import ActionEndpoint, Success, Table
 from api.http.keys.access import Access
 from api.http.limits import client_of
+from api.http.parameters import RequestedInstruments, instruments_parameter
 from api.http.parsing import Resolve
 from api.http.problems import (
     INVALID_REQUEST,
@@ -22,7 +22,7 @@ from api.http.problems import (
 from api.live.bars import MAX_CLIENTS, ClosedError, LiveBars, TooManyClientsError
 from api.live.clients import TooManyStreamsError
 from api.live.frames import OPENING, bar_frame, live_frame, stale_frame, unknown_frame
-from api.live.resuming import parse_id
+from api.live.snapshots import parse_id
 from api.live.stream import EventStream
 from contracts.bars import BarValue
 from runtime.tracing import Tracing

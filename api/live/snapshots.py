@@ -1,16 +1,29 @@
-"""Reads bars from Redis: the newest ones, and those that a client missed."""
+"""Reads bars for listeners: the newest ones, and those that a client that reconnects has missed.
+
+The id of an event is the event time, in epoch ms, that the quotes had reached when it was sent.
+Workers and partitions never progress exactly alike, so bars with a quote a little older than that
+may have changed since.
+"""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from api.redis.reading import Read
 from api.redis.store import Store
 from contracts.changed_bars import ChangedBar
 from contracts.keyspace import NEWEST_FIELD
 from contracts.partitioning import instrument_partition
+from contracts.times import MINUTE_MS
 
 INSTRUMENTS_A_READ: Final = 500
 """Few enough for a read's deadline, even if Redis and this process are busy."""
+OVERLAP_MS: Final = 15_000
+"""By how much a bar may be behind the others and still be sent again."""
+MINUTES_MOST: Final = 60
+BARS_MOST: Final = 3_000
+"""For all instruments: some 60 ms of this process's time, in parts of `INSTRUMENTS_CAUGHT_UP`."""
+INSTRUMENTS_CAUGHT_UP: Final = 10
+"""Per read."""
 
 
 def newest_bars(store: Store, instruments: Sequence[int]) -> Read[list[ChangedBar]]:
@@ -46,3 +59,34 @@ def bars_since(
         for minute_s, value in zip(minutes_s, values, strict=True)
         if value is not None
     ]
+
+
+class Missed(NamedTuple):
+    """Which bars to send again."""
+
+    since_ms: int
+    """those with a quote of this time or later"""
+    minutes_s: list[int]
+    """the minutes to read, by their start in epoch s, oldest first"""
+
+
+def missed_since(last_id: int, instruments: int, now_ms: int) -> Missed:
+    """Return what to read for a client whose last event was `last_id`.
+
+    >>> missed_since(1629061628123, instruments=4, now_ms=1629061745000)
+    Missed(since_ms=1629061613123, minutes_s=[1629061560, 1629061620, 1629061680, 1629061740])
+    """
+    since_ms = last_id - OVERLAP_MS
+    minutes = min(MINUTES_MOST, BARS_MOST // instruments)
+    last = now_ms // MINUTE_MS
+    first = max(since_ms // MINUTE_MS, last - minutes + 1)
+    return Missed(since_ms, [minute * MINUTE_MS // 1000 for minute in range(first, last + 1)])
+
+
+def parse_id(text: str | None) -> int | None:
+    """Parse a client's `Last-Event-ID`; None if it is not one of ours.
+
+    >>> parse_id("1629061628123"), parse_id("x"), parse_id(None)
+    (1629061628123, None, None)
+    """
+    return int(text) if text and len(text) <= 15 and text.isascii() and text.isdigit() else None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.http.endpoint import ActionEndpoint, ReadEndpoint, Success, Table
-from api.http.openapi import CACHE_CONTROL, json_body, schema_of
+from api.http.openapi import CACHE_CONTROL, KEPT, json_body, schema_of
 from api.http.parameters import (
     CATEGORY,
     DEFAULT_ITEMS,
@@ -12,6 +12,7 @@ from api.http.parameters import (
     USER_ID,
     exclude_parameter,
     flag,
+    one_of,
     whole_number,
 )
 from api.http.parsing import Resolve
@@ -20,6 +21,7 @@ from api.http.problems import (
     INVALID_REQUEST,
     LONG_USER_ID,
     MALFORMED_JSON,
+    READING,
     READING_LISTS,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
@@ -37,6 +39,11 @@ from api.recommendations.bodies import (
     WeightedItem,
 )
 from api.recommendations.reading import RecommendationReader
+from api.recommendations.trending.following import TrendingItems
+from api.recommendations.trending.ranking import Trending, TrendingItem
+from contracts.trending import TRENDING_WINDOWS
+
+MAX_TRENDING: Final = 100
 
 EXAMPLE: Final = Recommendations(
     user_id="ABC",
@@ -58,6 +65,12 @@ _OF_ITEMS: Final = ItemRecommendations(
     generation="20210815T211000Z-7",
     items=[Recommended(instrument_id=0, score=0.61, because=[4, 7])],
 )
+_TRENDING: Final = Trending(
+    window="1h",
+    start=1629058200000,
+    as_of=1629061682000,
+    items=[TrendingItem(instrument_id=4, events=17), TrendingItem(instrument_id=0, events=5)],
+)
 _ASKED_BY_BODY: Final[Mapping[ProblemType, str]] = {
     **{kind: WRITING[kind] for kind in (INCOMPLETE_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)},
     **READING_LISTS,
@@ -66,7 +79,9 @@ _ASKED_BY_BODY: Final[Mapping[ProblemType, str]] = {
 }
 
 
-def endpoints(reader: RecommendationReader, asking: Asking, resolve: Resolve) -> Table:
+def endpoints(
+    reader: RecommendationReader, asking: Asking, trending: TrendingItems, resolve: Resolve
+) -> Table:
     """Return the endpoints of recommendations; `resolve` finds instruments by their symbols."""
     return (
         ReadEndpoint(
@@ -130,5 +145,25 @@ fails.""",
             scope="read",
             success=Success(kind=Batch, example=Batch([EXAMPLE]), headers=(CACHE_CONTROL,)),
             problems=_ASKED_BY_BODY,
+        ),
+        ReadEndpoint(
+            path="/v1/trending",
+            tag="recommendations",
+            summary="The instruments with the most recent events",
+            description="""\
+Every event of any kind counts 1, by event time, within seconds of its arrival. A window begins at
+the start of a bucket, `start`, so it is up to a bucket longer than its name: 10 minutes for `1h`,
+an hour for `6h` and `24h`, a day (UTC) for `7d`. It ends at `as_of`, when the events were counted.
+Instruments that the catalog marks as unlisted are left out.""",
+            parameters=(
+                one_of("window", TRENDING_WINDOWS, "24h", "over which events are counted"),
+                whole_number("n", MAX_TRENDING, DEFAULT_ITEMS, "how many at most"),
+                CATEGORY,
+                EXCLUDE_CATEGORY,
+            ),
+            read=trending.trending,
+            hot=True,
+            success=Success(kind=Trending, example=_TRENDING, headers=KEPT),
+            problems={**READING, INVALID_REQUEST: "window: must be 1h, 6h, 24h, 7d, not '2h'"},
         ),
     )

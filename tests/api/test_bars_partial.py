@@ -7,8 +7,8 @@ import pytest
 
 from api.bars.latest import LatestReader
 from api.bars.reading import BarReader
-from api.bars.request import RequestedInstruments
 from api.http.metrics import Metrics
+from api.http.parameters import RequestedInstruments
 from api.redis.store import Store
 from contracts.keyspace import FOLDING_FIELD, NOT_WHOLE_YET_S, WHOLE_FIELD
 from contracts.partitioning import instrument_partition

@@ -15,8 +15,8 @@ from api.bars.latest import LatestReader
 from api.bars.minutes import MINUTES_AT_ONCE, MinuteReader
 from api.bars.pages import Position, parse_token
 from api.bars.reading import BarReader
-from api.bars.request import RequestedInstruments
 from api.http.metrics import Metrics
+from api.http.parameters import RequestedInstruments
 from api.http.problems import Problem
 from api.http.replies import Reply, encode
 from api.redis.reading import Read

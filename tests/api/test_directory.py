@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from api.instruments.building import STEP, Building
 from api.instruments.directory import Directory, Entry, Wanted
-from api.instruments.pages import parse_page_token, token_after
+from api.instruments.listing import parse_page_token, token_after
 
 T = TypeVar("T")
 
