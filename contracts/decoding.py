@@ -63,12 +63,13 @@ class Decoders(Generic[M]):
         self.strict: Decode[M] = msgspec.json.Decoder(strict(kind)).decode  # type: ignore[type-var]
 
 
-def check_not_ahead(ts_ms: int, now_ms: int) -> None:
-    """Check an event time against the reader's clock.
+def check_time(ts_ms: int, now_ms: int, rules: InputRules) -> None:
+    """Check an event time against the rules and the reader's clock.
 
     Raises:
-        ValueError: it is more than `MAX_AHEAD_MS` ahead.
+        ValueError: it is too early, or more than `MAX_AHEAD_MS` ahead.
     """
+    rules.check_time(ts_ms)
     latest = now_ms + MAX_AHEAD_MS
     if ts_ms > latest:
         raise ValueError(_ahead(ts_ms, latest))
@@ -157,17 +158,15 @@ def decode_runs(
             return Decoded(len(values), messages, rejections, unknown)
 
 
-def decode_one(decoders: Decoders[M], value: bytes, now_ms: int, rules: InputRules) -> M:
+def decode_one(decoders: Decoders[M], value: bytes, rules: InputRules) -> M:
     """Decode one message.
 
     Raises:
-        ValueError: it is not a message, or its event time or its fields are rejected.
+        ValueError: it is not a message, or its fields are rejected.
     """
     message = decode_alone(decoders.lenient, value)
     if rules.refuses_unknown_fields:
         decode_alone(decoders.strict, value)
-    rules.check_time(message.ts)
-    check_not_ahead(message.ts, now_ms)
     return message
 
 

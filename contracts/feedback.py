@@ -19,7 +19,7 @@ from contracts.messages import (
     EpochMs,
     InstrumentId,
     UserId,
-    check_not_ahead,
+    check_time,
     check_user_id,
     decode_alone,
 )
@@ -112,11 +112,19 @@ def decode_feedback(value: bytes, now_ms: int, rules: InputRules = ANY) -> Feedb
         ValueError: it is invalid; the text is the reason.
     """
     sent = decode_alone((_strict if rules.refuses_unknown_fields else _sent).decode, value)
+    return feedback_of(sent, now_ms, rules)
+
+
+def feedback_of(sent: SentFeedback, now_ms: int, rules: InputRules = ANY) -> Feedback:
+    """Return feedback as it is stored; `ts` defaults to `now_ms`.
+
+    Raises:
+        ValueError: it breaks a rule that its type cannot express; the text is the reason.
+    """
     parse_request_id(sent.request_id)
     check_user_id(sent.user_id)
     ts = now_ms if sent.ts is None else sent.ts
-    rules.check_time(ts)
-    check_not_ahead(ts, now_ms)
+    check_time(ts, now_ms, rules)
     return Feedback(
         type=sent.type,
         request_id=sent.request_id,

@@ -84,6 +84,10 @@ class CatalogEntry(Instrument, frozen=True, gc=False, kw_only=True):
     """incarnation and offset of that record"""
 
 
+class InstrumentTooLargeError(ValueError):
+    """An instrument has more than `MAX_INSTRUMENT_BYTES` as a record."""
+
+
 _instrument = msgspec.json.Decoder(Instrument)
 _strict = msgspec.json.Decoder(strict(Instrument))
 _encoder = msgspec.json.Encoder()
@@ -97,7 +101,7 @@ def encode_instrument(instrument: Instrument) -> bytes:
 "attributes":{}}'
 
     Raises:
-        ValueError: it is too large.
+        InstrumentTooLargeError: it is.
     """
     value = _encoder.encode(instrument)
     _check_size(value)
@@ -172,10 +176,10 @@ def _check_size(value: bytes) -> None:
     """Check the size of a record value.
 
     Raises:
-        ValueError: it is too large.
+        InstrumentTooLargeError: it is too large.
     """
     if len(value) > MAX_INSTRUMENT_BYTES:
-        raise ValueError(
+        raise InstrumentTooLargeError(
             f"the instrument has {len(value)} bytes of JSON, at most {MAX_INSTRUMENT_BYTES} are "
             "allowed"
         )

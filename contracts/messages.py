@@ -20,7 +20,7 @@ from contracts.decoding import Decoders, decode_one, decode_runs, judge
 from contracts.decoding import Floats as Floats
 from contracts.decoding import Ints as Ints
 from contracts.decoding import Rejection as Rejection
-from contracts.decoding import check_not_ahead as check_not_ahead
+from contracts.decoding import check_time as check_time
 from contracts.decoding import decode_alone as decode_alone
 from contracts.input_rules import ANY, InputRules
 from contracts.times import MAX_TS_MS
@@ -221,17 +221,33 @@ def decode_quote(value: bytes, now_ms: int, rules: InputRules = ANY) -> Quote:
     Raises:
         ValueError: it is invalid; the text is the reason.
     """
-    quote = decode_one(_quote, value, now_ms, rules)
-    if 0 < quote.size < MIN_AMOUNT:
-        raise ValueError(_too_small(quote.size))
+    quote = decode_one(_quote, value, rules)
+    check_quote(quote, now_ms, rules)
     return quote
 
 
 def decode_interaction(value: bytes, now_ms: int, rules: InputRules = ANY) -> Interaction:
     """Decode one interaction, by the rules of `decode_interactions`; as `decode_quote`."""
-    event = decode_one(_interaction, value, now_ms, rules)
-    check_user_id(event.user_id)
+    event = decode_one(_interaction, value, rules)
+    check_interaction(event, now_ms, rules)
     return event
+
+
+def check_quote(quote: Quote, now_ms: int, rules: InputRules = ANY) -> None:
+    """Check the rules for a quote that its type cannot express.
+
+    Raises:
+        ValueError: it breaks one; the text is the reason.
+    """
+    check_time(quote.ts, now_ms, rules)
+    if 0 < quote.size < MIN_AMOUNT:
+        raise ValueError(_too_small(quote.size))
+
+
+def check_interaction(event: Interaction, now_ms: int, rules: InputRules = ANY) -> None:
+    """Check the rules for an interaction that its type cannot express; as `check_quote`."""
+    check_time(event.ts, now_ms, rules)
+    check_user_id(event.user_id)
 
 
 def interaction_rule_broken(message: Interaction) -> str | None:

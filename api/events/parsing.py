@@ -7,7 +7,7 @@ published.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -18,10 +18,9 @@ from contracts.input_rules import ANY, InputRules
 from contracts.messages import (
     Interaction,
     Quote,
+    check_interaction,
+    check_quote,
     decode_alone,
-    decode_interaction,
-    decode_quote,
-    encode,
 )
 from contracts.times import MAX_TS_MS
 
@@ -29,11 +28,13 @@ MAX_REPORTED: Final = 20
 """How many of the invalid events are listed."""
 
 M = TypeVar("M")
+T = TypeVar("T")
 
 _PATH: Final = re.compile(
     r"at `\$\.(?P<field>[^`]+)`|(?:required|unknown) field `(?P<missing>[^`]+)`"
 )
 _BY_NAME: Final = re.compile(r"(ts|user_id|request_id|instrument_id|size) ")
+_NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LEGACY_NAMES: Final = {
     "user_id": "userid",
     "instrument_id": "instrid",
@@ -89,6 +90,9 @@ _strict: Final[Mapping[_Kind, msgspec.json.Decoder[Quote | Interaction]]] = {
     "quote": strict_decoder(Quote, tag="quote"),
     "interaction": strict_decoder(Interaction, tag="interaction"),
 }
+_event: msgspec.json.Decoder[Quote | Interaction] = msgspec.json.Decoder(
+    _strict["quote"].type | _strict["interaction"].type
+)
 _legacy = msgspec.json.Decoder(LegacyEvent)
 _anything = msgspec.json.Decoder()
 
@@ -108,18 +112,21 @@ def parse_each(body: bytes, message_of: Callable[[bytes], M]) -> list[M]:
 
     It raises ValueError on an invalid event, with the reason as its text.
     """
-    events = _split(body)
+    is_array = body.lstrip().startswith(b"[")
+    events = [bytes(event) for event in _decoded(_events, body)] if is_array else [body]
     if not 1 <= len(events) <= MAX_EVENTS:
         raise InvalidEventsError(f"1 to {MAX_EVENTS} events are allowed, got {len(events)}")
     messages: list[M] = []
     errors: list[EventError] = []
     for index, event in enumerate(events):
         try:
-            messages.append(message_of(bytes(event)))
-        except ValueError as error:
+            messages.append(message_of(event))
+        except (ValueError, RecursionError) as error:
             reason = str(error)
             errors.append(EventError(index, reason, field_of(reason)))
     if errors:
+        if not is_array:
+            _decoded(_anything, body)  # what is not JSON is no event either
         raise InvalidEventsError(_detail(errors, len(events)), errors[:MAX_REPORTED])
     return messages
 
@@ -137,23 +144,21 @@ def parse_legacy(
         event = _legacy.decode(body)
     except msgspec.ValidationError as error:
         raise _legacy_error(str(error), field_of(str(error))) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         raise MalformedBodyError(str(error)) from None
     price, seconds = _number(event.price, "price"), _number(event.timestamp, "timestamp")
     # A value outside the valid range stays outside, but fits into JSON.
     ts = round(min(max(seconds * 1000, -1), MAX_TS_MS + 1))
     try:
-        quote = Quote(instrument_id=event.instrid, price=price, ts=ts)
-        trade = Interaction(user_id=event.userid, instrument_id=event.instrid, price=price, ts=ts)
-        # The contracts define the rules, and validate bytes.
-        return (
-            event,
-            decode_quote(encode(quote), now_ms, rules),
-            decode_interaction(encode(trade), now_ms, rules),
-        )
+        of_both = {"instrument_id": event.instrid, "price": price, "ts": ts}
+        quote = msgspec.convert(of_both, Quote)
+        check_quote(quote, now_ms, rules)
+        trade = msgspec.convert({"user_id": event.userid, **of_both}, Interaction)
+        check_interaction(trade, now_ms, rules)
     except ValueError as error:
         field = field_of(str(error))
         raise _legacy_error(str(error), _LEGACY_NAMES.get(field or "", field)) from None
+    return event, quote, trade
 
 
 def field_of(reason: str) -> str | None:
@@ -168,37 +173,42 @@ def field_of(reason: str) -> str | None:
     return named[1] if named else None
 
 
-def _split(body: bytes) -> list[msgspec.Raw]:
+def decode_strictly(decoder: msgspec.json.Decoder[T], event: bytes) -> T:
+    """Return a decoded event.
+
+    Raises:
+        ValueError: a field is unknown or invalid; the text is the reason.
+    """
     try:
-        if body.lstrip().startswith(b"["):
-            return _events.decode(body)
-        _anything.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return decode_alone(decoder.decode, event)
+    except ValueError as error:
+        reason, _ = explained(str(error), decoder.type)
+        raise ValueError(reason) from None
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Return a decoded body; MalformedBodyError if it is not JSON."""
+    try:
+        return decoder.decode(body)
+    except _NOT_JSON as error:
         raise MalformedBodyError(str(error)) from None
-    return [msgspec.Raw(body)]
 
 
 def _message(event: bytes, now_ms: int, rules: InputRules) -> Quote | Interaction:
     """Return the message of an event; ValueError if it is invalid."""
-    kind = _tag.decode(event).type
-    check_fields(_strict[kind], event)
-    # The contracts define the rules; they also let readers of the topics ignore unknown fields.
-    if kind == "quote":
-        return decode_quote(event, now_ms, rules)
-    return decode_interaction(event, now_ms, rules)
-
-
-def check_fields(decoder: msgspec.json.Decoder[Any], event: bytes) -> None:
-    """Validate the fields of an event.
-
-    Raises:
-        ValueError: one is unknown or invalid; the text is the reason.
-    """
     try:
-        decode_alone(decoder.decode, event)
-    except ValueError as error:
-        reason, _ = explained(str(error), decoder.type)
-        raise ValueError(reason) from None
+        sent = _event.decode(event)
+    except (ValueError, RecursionError):  # the decoder of a single type has better reasons
+        sent = decode_strictly(_strict[_tag.decode(event).type], event)
+    # Records do not have the tag, so the message is one of the contracts' own types.
+    fields = msgspec.structs.asdict(sent)
+    if isinstance(sent, Quote):
+        quote = Quote(**fields)
+        check_quote(quote, now_ms, rules)
+        return quote
+    interaction = Interaction(**fields)
+    check_interaction(interaction, now_ms, rules)
+    return interaction
 
 
 def _detail(errors: Sequence[EventError], total: int) -> str:

@@ -160,9 +160,10 @@ class Publisher:
 
         Raises:
             LogUnavailableError: it has not, in bounded time.
+            InstrumentTooLargeError: an instrument is; nothing is published.
         """
-        batch = _Batch(len(messages), self._kafka, self._metrics)
         records = [_record_of(message) for message in messages]
+        batch = _Batch(len(messages), self._kafka, self._metrics)
         with self._tracing.sends(record.topic for record in records) as carried:
             for topic, key, value, headers in records:
                 try:

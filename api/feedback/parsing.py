@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
-from api.events.parsing import check_fields, parse_each
+from api.events.parsing import decode_strictly, parse_each
 from api.http.bodies import strict_decoder
 from api.models.request_ids import Signer
 from contracts.feedback import (
     Feedback,
     FeedbackType,
     SentFeedback,
-    decode_feedback,
+    feedback_of,
     may_be_of,
     parse_request_id,
 )
@@ -44,8 +44,8 @@ def parse_feedback(
     """
 
     def message(value: bytes) -> Feedback:
-        check_fields(_strict, value)
-        return _verified(decode_feedback(value, now_ms, rules), signer)
+        sent = decode_strictly(_strict, value)
+        return _verified(feedback_of(sent, now_ms, rules), signer)
 
     return parse_each(body, message)
 

@@ -28,8 +28,7 @@ from contracts.instruments import (
     Delisting,
     Instrument,
     InstrumentDescription,
-    decode_instrument,
-    encode_instrument,
+    InstrumentTooLargeError,
 )
 
 Publish = Callable[[Sequence[Instrument | Delisting]], Awaitable[None]]
@@ -57,7 +56,12 @@ def endpoints(writing: Writing, publish: Publish) -> Table:
 
     async def describe(request: Request, instrument: int) -> Response:
         body = await writing.body_of(request)
-        await publish([parse_description(instrument, body)])
+        description = decoded(_description, body)
+        described = Instrument(instrument_id=instrument, **msgspec.structs.asdict(description))
+        try:
+            await publish([described])
+        except InstrumentTooLargeError as error:  # as a record, which publishing makes of it
+            raise broken_rule("body", str(error)) from error
         return respond(AcceptedInstrument(instrument), 202)
 
     async def take_out(request: Request, instrument: int) -> Response:
@@ -97,17 +101,3 @@ for now, set `listed` to false: it can then still be found, but is not recommend
             problems=_TAKING_OUT,
         ),
     )
-
-
-def parse_description(instrument_id: int, body: bytes) -> Instrument:
-    """Return the instrument that a body describes.
-
-    Raises:
-        Problem: the body is not JSON, or invalid.
-    """
-    description = decoded(_description, body)
-    try:
-        instrument = Instrument(instrument_id=instrument_id, **msgspec.structs.asdict(description))
-        return decode_instrument(encode_instrument(instrument))
-    except ValueError as error:
-        raise broken_rule("body", str(error)) from error
