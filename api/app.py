@@ -27,10 +27,11 @@ from api.http.failures import Contained, install_failure_handlers
 from api.http.keys.access import OPEN_TO_ALL, Access
 from api.http.keys.file import Keys
 from api.http.keys.key import caller_of
-from api.http.limits import Bounded, WriteQuota
+from api.http.limits import Bounded
 from api.http.metrics import LiveMetrics, Measured, Metrics
 from api.http.openapi import install_openapi
 from api.http.pages import install_docs, install_page
+from api.http.quotas import WriteQuota
 from api.http.routing import Methods, install_endpoints
 from api.http.security import ANY_HOST, CORS, HOSTS, Hosts, Named, Private, Secured, install_cors
 from api.instruments import describing

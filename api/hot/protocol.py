@@ -136,7 +136,7 @@ class HotProtocol(BoundedArrival):
             _, host = self.headers[names.index(b"host")]
             if not hosts.allow(host):
                 return False  # the ordinary route rejects it
-        crowded = serving.full and self.url.startswith(_HOT_PREFIXES)
+        crowded = serving.gate.full and self.url.startswith(_HOT_PREFIXES)
         hot = None if crowded else serving.match(self.url)
         if hot is None and not crowded:
             return False

@@ -2,9 +2,8 @@
 
 from __future__ import annotations  # else annotations of inner functions are evaluated at each call
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -12,6 +11,7 @@ from api.hot.matching import Match, Matcher
 from api.http.endpoint import ReadEndpoint, Table
 from api.http.failures import log_bug, problem_of
 from api.http.keys.access import Access, RawHeaders
+from api.http.limits import REFUSED_AFTER_S, Gate, Refusals
 from api.http.metrics import Metrics
 from api.http.problems import INTERNAL, OVERLOADED, Problem, problem_reply
 from api.http.replies import Reply, conditional
@@ -19,17 +19,11 @@ from api.redis.store import Store
 
 MAX_UNDER_WAY: Final = 1024
 """At 20,000 answers a second, the rate of one core, the last one is answered after 50 ms."""
-
-REFUSED_AFTER_S: Final = 0.15
-"""Well within the 250 ms that every answer is promised in."""
-_TOGETHER_S: Final = 0.005
-"""Rejections that are due within it are sent together."""
 _TURNED_AWAY: Final = "turned away"
 """In the metrics, instead of a route: finding the route is not worth the time."""
 
 Send = Callable[[Reply], None]
 
-_TOO_MANY: Final = f"{MAX_UNDER_WAY} requests are in flight: try again"
 _BUG: Final = "An internal error; see the server's log"
 
 
@@ -41,18 +35,12 @@ class Serving:
         self._store = store
         self._admit = access.admit
         self._requests = metrics.requests
-        self._under_way = 0
-        self._refused: deque[tuple[float, bytes, Send]] = deque()
-        """Of each rejected request, the arrival time, the target, and its `send`."""
+        self.gate = Gate(MAX_UNDER_WAY)
+        self._refusals = Refusals()
 
     def match(self, target: bytes) -> Match | None:
         """Return the hot endpoint for a target, None if the ordinary route has to answer it."""
         return self._matcher.match(target)
-
-    @property
-    def full(self) -> bool:
-        """Whether one more request would be too many."""
-        return self._under_way >= MAX_UNDER_WAY
 
     def serve(
         self, match: Match, headers: RawHeaders, if_none_match: bytes | None, send: Send
@@ -60,10 +48,10 @@ class Serving:
         """Call `send` with the answer, exactly once, in bounded time."""
         started = perf_counter()
         endpoint = match.endpoint
-        self._under_way += 1
+        self.gate.under_way += 1
 
         def done(found: Reply | None, error: Exception | None) -> None:
-            self._under_way -= 1
+            self.gate.under_way -= 1
             answer = _failed(match, error) if found is None else conditional(found, if_none_match)
             send(answer)
             self._requests.note("GET", endpoint.path, answer.status, perf_counter() - started)
@@ -77,28 +65,13 @@ class Serving:
             self._store.start(read, done)
 
     def turn_away(self, target: bytes, send: Send) -> None:
-        """Call `send` with a rejection, `REFUSED_AFTER_S` from now.
+        """Call `send` with a rejection, a while from now."""
+        self._refusals.later(partial(self._refuse, target, send))
 
-        An immediate rejection would be worse: clients that retry without a pause would keep the
-        server busy with nothing but rejections.
-        """
-        loop = asyncio.get_running_loop()
-        self._refused.append((loop.time(), target, send))
-        if len(self._refused) == 1:
-            loop.call_later(REFUSED_AFTER_S, self._refuse)
-
-    def _refuse(self) -> None:
-        """Send the rejections that are due."""
-        loop = asyncio.get_running_loop()
-        due = loop.time() - REFUSED_AFTER_S + _TOGETHER_S
-        while self._refused and self._refused[0][0] <= due:
-            _, target, send = self._refused.popleft()
-            path = target.partition(b"?")[0].decode("latin-1")
-            send(problem_reply(path, Problem(OVERLOADED, _TOO_MANY)))
-            self._requests.note("GET", _TURNED_AWAY, OVERLOADED.status, REFUSED_AFTER_S)
-        if self._refused:
-            wait_s = max(self._refused[0][0] - due, 0) + _TOGETHER_S
-            loop.call_later(wait_s, self._refuse)
+    def _refuse(self, target: bytes, send: Send) -> None:
+        path = target.partition(b"?")[0].decode("latin-1")
+        send(problem_reply(path, self.gate.problem()))
+        self._requests.note("GET", _TURNED_AWAY, OVERLOADED.status, REFUSED_AFTER_S)
 
 
 def _failed(match: Match, error: Exception | None) -> Reply:

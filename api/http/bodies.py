@@ -21,7 +21,6 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from api.http.keys.key import key_of
-from api.http.limits import WriteQuota
 from api.http.problems import (
     INCOMPLETE_BODY,
     MALFORMED_JSON,
@@ -30,6 +29,7 @@ from api.http.problems import (
     Problem,
     broken_rule,
 )
+from api.http.quotas import WriteQuota
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 4.0

@@ -1,40 +1,24 @@
-"""Limits on requests: load shedding for all, and a quota for each caller.
+"""Load shedding: bounds the requests in flight, and rejects those above the bound.
 
-**Load shedding** bounds the requests in flight, and rejects those above the bound. An overloaded
-server otherwise makes all clients wait, and works on answers that nobody is waiting for any more. A
-request is rejected before it is routed, at a fraction of the cost of an answer.
+An overloaded server otherwise makes all clients wait, and works on answers that nobody is waiting
+for any more. A request is rejected before it is routed, at a fraction of the cost of an answer. The
+hot path (`api.hot`) has a gate of its own, and rejects in the same way.
 
 A write counts as in flight once its body has arrived: slow senders take no places from requests
 that wait for Kafka. Bodies that are still arriving have their own bounds: in bytes, to limit
 memory, and in number per client.
-
-**Quotas** are in a time window. Writes are counted in events rather than requests, since events are
-the load on Kafka and the workers; reads are counted in requests, and only for keys with a limit.
-Quotas are kept in memory: N processes allow N times as much, and a restart resets them. The load
-balancer bounds the total.
-
-Windows are fixed: one begins with a caller's first event or request and lasts the limit's period,
-so the whole quota is available after `Retry-After`. Around the end of a window, up to twice the
-quota passes. With a sliding window, full requests would wait for two windows.
 """
 
 import asyncio
-import dataclasses
-import math
-import random
-import time
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Collection
 from typing import Final
 
-from limits import RateLimitItem
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.failures import problem_response
-from api.http.problems import OVERLOADED, RATE_LIMITED, Problem
+from api.http.problems import OVERLOADED, Problem
 
 MAX_READS: Final = 256
 """At 4,000 answers a second, the rate of one core, the last one is answered after 64 ms: within the
@@ -48,25 +32,40 @@ MAX_ARRIVING_OF_A_CLIENT: Final = 128
 MAX_ARRIVING_BYTES: Final = 64 * 1024 * 1024
 """Received of all of them together."""
 
-_REFUSED_AFTER_S: Final = (0.1, 0.2)
-"""A rejection is sent at a random time in this range, well within the promised 250 ms. Clients that
+REFUSED_AFTER_S: Final = 0.15
+"""A rejection is sent so long after the request came, well within the promised 250 ms. Clients that
 retry without a pause would otherwise keep the server busy with rejections."""
+_TOGETHER_S: Final = 0.005
+"""Rejections that are due within it are sent together."""
 _TOO_MANY: Final = 429
 _WATCHED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Monitoring must answer under overload most of all."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-@dataclass(slots=True)
-class _Gate:
-    limit: int
-    under_way: int = 0
+class Gate:
+    """Bounds the requests in flight."""
+
+    __slots__ = ("_limit", "under_way")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.under_way = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether one more request would be too many."""
+        return self.under_way >= self._limit
+
+    def problem(self) -> Problem:
+        """Return the problem of a request that finds no place."""
+        detail = f"{self._limit} requests are in flight already: try again in a second"
+        return Problem(OVERLOADED, detail)
 
     def check(self) -> None:
         """Raise a Problem if there is no place."""
-        if self.under_way >= self.limit:
-            detail = f"{self.limit} requests are in flight already: try again in a second"
-            raise Problem(OVERLOADED, detail)
+        if self.full:
+            raise self.problem()
 
     def enter(self) -> None:
         """Take a place; Problem if there is none."""
@@ -74,33 +73,95 @@ class _Gate:
         self.under_way += 1
 
 
+class PerClient:
+    """Counts what each client has open, under each of its names."""
+
+    def __init__(self, limit: int, problem: Callable[[str], Problem]) -> None:
+        """Allow each name `limit`; `problem` is that of a name which has as many."""
+        self._limit = limit
+        self._problem = problem
+        self._open: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return self._open.total()
+
+    def enter(self, names: Collection[str]) -> None:
+        """Count one more under each of the names; Problem if one of them has too many."""
+        for name in names:
+            if self._open[name] >= self._limit:
+                raise self._problem(name)
+        self._open.update(names)
+
+    def leave(self, names: Collection[str]) -> None:
+        """Count one less."""
+        for name in names:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
+
+
+class Refusals:
+    """Sends rejections `REFUSED_AFTER_S` after their requests came."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
+        """Of each, the arrival time, and what sends it."""
+
+    def later(self, send: Callable[[], None]) -> None:
+        """Call `send` when it is time."""
+        loop = asyncio.get_running_loop()
+        self._waiting.append((loop.time(), send))
+        if len(self._waiting) == 1:
+            loop.call_later(REFUSED_AFTER_S, self._send)
+
+    async def rest(self) -> None:
+        """Return when it is time."""
+        over = asyncio.Event()
+        self.later(over.set)
+        await over.wait()
+
+    def _send(self) -> None:
+        """Send those that are due."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() - REFUSED_AFTER_S + _TOGETHER_S
+        while self._waiting and self._waiting[0][0] <= due:
+            _, send = self._waiting.popleft()
+            send()
+        if self._waiting:
+            wait_s = max(self._waiting[0][0] - due, 0) + _TOGETHER_S
+            loop.call_later(wait_s, self._send)
+
+
 class _Bodies:
     """Bodies that are still arriving."""
 
     def __init__(self) -> None:
-        self.of_clients: Counter[str] = Counter()
+        self._of_clients = PerClient(
+            MAX_ARRIVING_OF_A_CLIENT,
+            lambda _: _too_many_bodies(MAX_ARRIVING_OF_A_CLIENT, " of this client"),
+        )
         self.bytes = 0
 
     def begin(self, client: str) -> None:
         """Count a body; Problem if there are too many."""
-        own = self.of_clients[client] >= MAX_ARRIVING_OF_A_CLIENT
-        if own or self.of_clients.total() >= MAX_ARRIVING:
-            limit = MAX_ARRIVING_OF_A_CLIENT if own else MAX_ARRIVING
-            of_whom = " of this client" if own else ""
-            raise Problem(OVERLOADED, f"{limit} bodies{of_whom} are still arriving: try later")
-        self.of_clients[client] += 1
+        self._of_clients.enter([client])
+        if len(self._of_clients) > MAX_ARRIVING:
+            self._of_clients.leave([client])
+            raise _too_many_bodies(MAX_ARRIVING, "")
 
     def end(self, client: str) -> None:
         """Forget a body."""
-        self.of_clients[client] -= 1
-        if not self.of_clients[client]:
-            del self.of_clients[client]
+        self._of_clients.leave([client])
+
+
+def _too_many_bodies(limit: int, of_whom: str) -> Problem:
+    return Problem(OVERLOADED, f"{limit} bodies{of_whom} are still arriving: try later")
 
 
 class _Write:
     """A write: first its body arrives, then it takes a place."""
 
-    def __init__(self, gate: _Gate, bodies: _Bodies, scope: Scope) -> None:
+    def __init__(self, gate: Gate, bodies: _Bodies, scope: Scope) -> None:
         self._gate = gate
         self._bodies = bodies
         self._client = client_of(scope)
@@ -156,7 +217,7 @@ class _Write:
 class _Read:
     """A read, which takes a place from the start."""
 
-    def __init__(self, gate: _Gate) -> None:
+    def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._inside = False
 
@@ -183,9 +244,10 @@ class Bounded:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._reads = _Gate(MAX_READS)
-        self._writes = _Gate(MAX_WRITES)
+        self._reads = Gate(MAX_READS)
+        self._writes = Gate(MAX_WRITES)
         self._bodies = _Bodies()
+        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or reject it."""
@@ -197,7 +259,7 @@ class Bounded:
         try:
             under_way.begin()
         except Problem as problem:
-            await _rest()
+            await self._refusals.rest()
             await problem_response(Request(scope), problem)(scope, receive, send)
             return
         await self._pass(under_way, scope, receive, send)
@@ -214,7 +276,7 @@ class Bounded:
             if message["type"] == "http.response.start":
                 under_way.leave()
                 if message["status"] == _TOO_MANY:
-                    await _rest()
+                    await self._refusals.rest()
             await send(message)
 
         try:
@@ -223,65 +285,7 @@ class Bounded:
             under_way.leave()
 
 
-async def _rest() -> None:
-    """Wait for a random time before a rejection is sent."""
-    await asyncio.sleep(random.uniform(*_REFUSED_AFTER_S))  # noqa: S311 (it spreads them)
-
-
 def client_of(scope: Scope) -> str:
     """Return the address of a request's client, as reported by a trusted proxy."""
     client = scope.get("client")
     return client[0] if client else ""
-
-
-class _Quota:
-    """Each caller's remaining quota in its window."""
-
-    unit = ""
-    """what is counted"""
-
-    def __init__(self) -> None:
-        self._windows = FixedWindowRateLimiter(MemoryStorage())
-
-    def take(self, caller: str, limit: RateLimitItem, n: int) -> None:
-        """Take `n` from a caller's quota.
-
-        Raises:
-            Problem: fewer are left; none is taken then.
-        """
-        if not self._windows.test(limit, caller, cost=n):
-            raise self._used_up(caller, limit)
-        self._windows.hit(limit, caller, cost=n)
-
-    def _used_up(self, caller: str, limit: RateLimitItem) -> Problem:
-        ends_s = self._windows.get_window_stats(limit, caller).reset_time
-        wait_s = max(1, math.ceil(ends_s - time.time()))
-        most, window_s = limit.amount, limit.get_expiry()
-        detail = f"At most {most} {self.unit} in {window_s} s: try again after {wait_s} s"
-        kind = dataclasses.replace(RATE_LIMITED, retry_after_s=wait_s)
-        return Problem(kind, detail, limit=most, window_s=window_s)
-
-
-class ReadQuota(_Quota):
-    """The requests that each key with a limit may still make."""
-
-    unit = "requests"
-
-    def spend(self, reader: str, limit: RateLimitItem) -> None:
-        """Count a request of a reader; Problem if none is left."""
-        self.take(reader, limit, 1)
-
-
-class WriteQuota(_Quota):
-    """The events that each writer may still send."""
-
-    unit = "events"
-
-    def __init__(self, limit: RateLimitItem) -> None:
-        """Apply `limit` to writers without a limit of their own."""
-        super().__init__()
-        self._limit = limit
-
-    def spend(self, writer: str, events: int, own: RateLimitItem | None = None) -> None:
-        """Count `events` of a writer, by its `own` limit if it has one; Problem as for `take`."""
-        self.take(writer, own or self._limit, events)

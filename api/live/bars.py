@@ -13,10 +13,11 @@ from typing import Final
 
 from redis.exceptions import NoPermissionError, RedisError
 
+from api.http.limits import PerClient
 from api.http.metrics import LiveMetrics
+from api.http.problems import NOT_READY, OVERLOADED, TOO_MANY_STREAMS, Problem
 from api.live.board import Board
 from api.live.channels import Channels, Subscription
-from api.live.clients import Clients
 from api.live.frames import stale_frame
 from api.live.listener import Listener
 from api.live.snapshots import (
@@ -33,6 +34,8 @@ from runtime.redis.stores import UNAVAILABLE
 from runtime.topology import TopologyError
 
 MAX_CLIENTS: Final = 5_000
+FULL: Final = f"{MAX_CLIENTS} streams are open already: try another process, or again in a second"
+STOPPING: Final = "The server is stopping: try another one"
 LINGER_S: Final = 10.0
 """How long the subscription outlives its last listener, so that the next one starts at once."""
 _RETRY_FROM_S: Final = 0.05
@@ -41,14 +44,6 @@ _LOST: Final[tuple[type[Exception], ...]] = (RedisError, *UNAVAILABLE, OSError, 
 """Redis is down, or denies access, or has no topics yet: worth a retry."""
 
 _log = logging.getLogger(__name__)
-
-
-class TooManyClientsError(RuntimeError):
-    """The process has as many listeners as it may have."""
-
-
-class ClosedError(RuntimeError):
-    """The server is stopping."""
 
 
 class LiveBars:
@@ -63,12 +58,19 @@ class LiveBars:
         streams_per_client: int,
     ) -> None:
         self._now_ms = now_ms
-        self._clients = Clients(streams_per_client)
+        self._clients = PerClient(
+            streams_per_client,
+            lambda name: Problem(
+                TOO_MANY_STREAMS,
+                f"{streams_per_client} streams of {name} are open already: close one first",
+            ),
+        )
         self._store = store
         self._metrics = metrics
         self._channels = Channels(url)
         self._board = Board(now_ms)
-        self._listeners: set[Listener] = set()
+        self._listeners: dict[Listener, Collection[str]] = {}
+        """Each with its client's names."""
         self._newcomers: list[Listener] = []
         """Listeners that wait for a snapshot."""
         self._came = asyncio.Event()
@@ -90,19 +92,18 @@ class LiveBars:
                 the bars that have changed since.
 
         Raises:
-            TooManyStreamsError: one of `clients` has as many as it may have.
-            TooManyClientsError: there are `MAX_CLIENTS` listeners already.
-            ClosedError: after `close`.
+            Problem: one of `clients` has as many as it may have, or there are `MAX_CLIENTS`
+                listeners already, or the server is stopping.
             StoreUnavailableError, TopologyError: no snapshot was available within
             `READ_DEADLINE_S`.
         """
         if self._closed:
-            raise ClosedError("the server is stopping")
+            raise Problem(NOT_READY, STOPPING)
         if len(self._listeners) >= MAX_CLIENTS:
-            raise TooManyClientsError(f"{MAX_CLIENTS} streams are open already")
+            raise Problem(OVERLOADED, FULL)
+        self._clients.enter(clients)
         listener = Listener(instruments, self._metrics)
-        self._clients.enter(listener, clients)
-        self._join(listener)
+        self._join(listener, clients)
         try:
             async with asyncio.timeout(READ_DEADLINE_S):
                 await listener.begun()
@@ -121,8 +122,7 @@ class LiveBars:
         """Remove a listener; after the last one, the subscription ends a little later."""
         if listener not in self._listeners:
             return
-        self._listeners.remove(listener)
-        self._clients.leave(listener)
+        self._clients.leave(self._listeners.pop(listener))
         self._board.remove(listener)
         self._metrics.clients.set(len(self._listeners))
         if not self._listeners:
@@ -148,8 +148,8 @@ class LiveBars:
             self._following.cancel()
             await asyncio.wait([self._following])
 
-    def _join(self, listener: Listener) -> None:
-        self._listeners.add(listener)
+    def _join(self, listener: Listener, clients: Collection[str]) -> None:
+        self._listeners[listener] = clients
         self._board.add(listener)
         self._metrics.clients.set(len(self._listeners))
         self._newcomers.append(listener)

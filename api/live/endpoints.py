@@ -19,8 +19,7 @@ from api.http.problems import (
     UNKNOWN_INSTRUMENT,
     Problem,
 )
-from api.live.bars import MAX_CLIENTS, ClosedError, LiveBars, TooManyClientsError
-from api.live.clients import TooManyStreamsError
+from api.live.bars import FULL, STOPPING, LiveBars
 from api.live.frames import OPENING, bar_frame, live_frame, stale_frame, unknown_frame
 from api.live.snapshots import parse_id
 from api.live.stream import EventStream
@@ -30,9 +29,7 @@ from runtime.tracing import Tracing
 PATH: Final = "/v1/stream/bars"
 MAX_INSTRUMENTS: Final = 500
 
-_FULL: Final = f"{MAX_CLIENTS} streams are open already: try another process, or again in a second"
 _OWN_FULL: Final = "100 streams of 192.0.2.7 are open already: close one first"
-_CLOSED: Final = "The server is stopping: try another one"
 _NONE_KNOWN: Final = "No instrument has any of these symbols: 'XYZ'"
 _TOO_MANY: Final = f"instruments: must name 1 to {MAX_INSTRUMENTS} instruments, got 501"
 _EVENT: Final = {
@@ -75,14 +72,7 @@ def endpoints(live: LiveBars, resolve: Resolve, access: Access, tracing: Tracing
                 UNKNOWN_INSTRUMENT, f"No instrument has any of these symbols: {symbols:.200}"
             )
         last_id = parse_id(request.headers.get("last-event-id"))
-        try:
-            listener = await live.listen(ids, clients_of(request, access), last_id)
-        except TooManyStreamsError as error:
-            raise Problem(TOO_MANY_STREAMS, f"{error}: close one first") from error
-        except TooManyClientsError as error:
-            raise Problem(OVERLOADED, _FULL) from error
-        except ClosedError as error:
-            raise Problem(NOT_READY, _CLOSED) from error
+        listener = await live.listen(ids, clients_of(request, access), last_id)
         opening = OPENING + unknown_frame(unknown) if unknown else OPENING
         return EventStream(live, listener, tracing, opening)
 
@@ -125,8 +115,8 @@ a client reads nothing for 30 s: reconnect to get the newest bars first.""",
                 INVALID_REQUEST: _TOO_MANY,
                 UNKNOWN_INSTRUMENT: _NONE_KNOWN,
                 TOO_MANY_STREAMS: _OWN_FULL,
-                OVERLOADED: _FULL,
-                NOT_READY: _CLOSED,
+                OVERLOADED: FULL,
+                NOT_READY: STOPPING,
             },
         ),
     )

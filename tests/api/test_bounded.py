@@ -275,7 +275,7 @@ async def test_a_rejection_is_delayed_and_holds_no_place(
     """Otherwise clients that retry at once would keep the server busy with rejections."""
     may_go, resting = asyncio.Event(), asyncio.Event()
 
-    async def rest() -> None:
+    async def rest(_: limits.Refusals) -> None:
         resting.set()
         await may_go.wait()
 
@@ -284,7 +284,7 @@ async def test_a_rejection_is_delayed_and_holds_no_place(
         await send({"type": "http.response.start", "status": found, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    monkeypatch.setattr(limits, "_rest", rest)
+    monkeypatch.setattr(limits.Refusals, "rest", rest)
     monkeypatch.setattr(limits, "MAX_READS", int(status == 429))
     client = client_at(app, "192.0.2.1")
     refused = asyncio.create_task(client.get("/refused"))

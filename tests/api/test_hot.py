@@ -352,7 +352,7 @@ async def test_requests_beyond_the_bound_are_turned_away_at_once(
     served: tuple[Server, int], client: Client
 ) -> None:
     with pytest.MonkeyPatch.context() as full:
-        full.setattr("api.hot.serving.MAX_UNDER_WAY", 0)
+        full.setattr("api.http.limits.Gate.full", True)
         answer = await client.get("/instruments/4")
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 1\r\n" in answer

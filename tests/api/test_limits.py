@@ -12,8 +12,8 @@ import tenacity
 from limits import parse
 from pydantic import ValidationError
 
-from api.http.limits import WriteQuota
 from api.http.problems import Problem
+from api.http.quotas import WriteQuota
 from api.settings import ApiSettings
 from tests.patience import PATIENCE_S
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from api.http.endpoint import Endpoint, Scope
 from api.http.keys.key import Key, digest_of
-from api.http.limits import ReadQuota
 from api.http.problems import FORBIDDEN, UNAUTHORIZED, Problem
+from api.http.quotas import ReadQuota
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
