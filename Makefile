@@ -105,8 +105,9 @@ sbom: $(READY) # write a bill of materials (CycloneDX) of each lock to build/sbo
 types: $(READY) ## check types with mypy
 	@$(BIN)/mypy
 
-docs: $(READY) # write docs/settings.md from the settings classes, and build the documentation's site in build/site
+docs: $(READY) # write docs/settings.md and the example client, and build the documentation's site in build/site
 	@$(BIN)/python -m tests.docs.settings_page
+	@$(BIN)/python -m tests.docs.client_code
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # For developers of the page: Node makes the types of the API's answers, and checks all types with

@@ -22,14 +22,13 @@ import pytest
 
 from docs.examples import tickrec_client
 from docs.examples.tickrec_client import Tickrec, TickrecError, stream
-from docs.examples.tickrec_client.bars import LiveBar
-from docs.examples.tickrec_client.events import Interaction
 from docs.examples.tickrec_client.problems import wait_s
-from docs.examples.tickrec_client.recommendations import WeightedItem
-from docs.examples.tickrec_client.stream import Change, Live, Stale
+from docs.examples.tickrec_client.stream import Change, Live, LiveBar, Stale
+from docs.examples.tickrec_client.structs import Interaction, WeightedItem
 
 TRADE = Interaction(user_id="ABC", instrument_id=4, ts=1629061628123)
 BAR = {"t": 0, "o": 1, "h": 1, "l": 1, "c": 1, "v": 0, "n": 1, "vw": None, "closed": True}
+BASKET = [WeightedItem(instrument_id=4)]
 ABOUT_ITEMS = {"source": "items", "model": "m", "variant": "default", "generation": "g"}
 
 
@@ -110,7 +109,7 @@ def bars(*opens: float) -> Said:
 
 
 def opens(tickrec: Tickrec, instrument: int = 4, limit: int = 5) -> list[float]:
-    return [bar.o for bar in tickrec.market.bars(instrument, limit=limit).bars]
+    return [bar.o for bar in tickrec.instrument_bars(instrument, limit=limit).bars]
 
 
 def problem(status: int, kind: str, retry_after_s: int | None = None) -> Said:
@@ -191,9 +190,9 @@ def test_an_error_that_is_not_of_the_api_is_told_too(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda tickrec: tickrec.events.publish([TRADE]),
-        lambda tickrec: tickrec.operations.promote(),
-        lambda tickrec: tickrec.operations.roll_back(),
+        lambda tickrec: tickrec.post_events([TRADE]),
+        lambda tickrec: tickrec.post_models_promote(),
+        lambda tickrec: tickrec.post_models_rollback(),
     ],
 )
 @pytest.mark.parametrize("failed", [problem(503, "log-unavailable", 1), BROKEN])
@@ -213,7 +212,7 @@ def test_a_write_of_which_nothing_was_taken_is_sent_again(serve: Serve, busy: Sa
     server = serve(busy, Said(202, '{"quotes":0,"interactions":1}'))
 
     with Tickrec(server.url) as tickrec:
-        assert tickrec.events.publish([TRADE]).interactions == 1
+        assert tickrec.post_events([TRADE]).interactions == 1
 
     first, second = server.asked
     assert second.at_s - first.at_s >= 1
@@ -222,12 +221,12 @@ def test_a_write_of_which_nothing_was_taken_is_sent_again(serve: Serve, busy: Sa
 @pytest.mark.parametrize(
     ("again", "answer"),
     [
-        (lambda t: t.users.erase("ABC"), {"user_id": "ABC"}),
-        (lambda t: t.catalog.delete(4), {"instrument_id": 4}),
-        (lambda t: t.operations.end_experiment(), {"name": None, "variants": []}),
-        (lambda t: t.operations.spread_users("a", {"b": 1}), {"name": "a", "variants": []}),
-        (lambda t: t.recommendations.for_items([WeightedItem(4)]), {**ABOUT_ITEMS, "items": []}),
-        (lambda t: t.recommendations.for_users(["ABC"]), {"recommendations": []}),
+        (lambda t: t.delete_user("ABC"), {"user_id": "ABC"}),
+        (lambda t: t.delete_instrument(4), {"instrument_id": 4}),
+        (lambda t: t.delete_experiments(), {"name": None, "variants": []}),
+        (lambda t: t.put_experiments("a", {"b": 1}), {"name": "a", "variants": []}),
+        (lambda t: t.post_recommendations(BASKET), {**ABOUT_ITEMS, "items": []}),
+        (lambda t: t.post_recommendations_batch(["ABC"]), {"recommendations": []}),
     ],
 )
 def test_what_does_the_same_when_it_is_done_twice_is_sent_again(
@@ -278,7 +277,7 @@ def test_a_user_id_may_have_any_character(serve: Serve, user_id: str, in_path: s
     server = serve(Said(200, json.dumps({"user_id": user_id, "items": []})))
 
     with Tickrec(server.url) as tickrec:
-        tickrec.users.history(user_id)
+        tickrec.user_history(user_id)
 
     assert server.asked[0].line.split()[1] == f"/v1/users/{in_path}/history"
 
@@ -293,7 +292,7 @@ def test_a_stream_that_breaks_goes_on_after_the_last_event_and_tells_that_it_was
     server = serve(broken, problem(503, "not-ready", 0), Said(200, event(2, 42) + live))
 
     with Tickrec(server.url) as tickrec:
-        streamed = list(islice(tickrec.market.stream([4, "SUCA"]), 5))
+        streamed = list(islice(tickrec.stream_bars([4, "SUCA"]), 5))
 
     gone = Stale("disconnected")
     assert [what(change) for change in streamed] == [1, gone, gone, 2, Live()]
@@ -307,7 +306,7 @@ def test_a_stream_that_breaks_a_rule_is_not_opened_again(serve: Serve) -> None:
     server = serve(problem(422, "invalid-request"))
 
     with Tickrec(server.url) as tickrec, pytest.raises(TickrecError, match="invalid-request"):
-        next(tickrec.market.stream([]))
+        next(tickrec.stream_bars([]))
 
 
 @pytest.mark.parametrize(

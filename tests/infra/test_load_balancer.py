@@ -155,8 +155,8 @@ def test_clients_that_retry_see_no_read_fail_while_a_process_is_killed_and_comes
     with Tickrec(door.nginx.address) as tickrec:
 
         def read(number: int) -> None:
-            assert len(tickrec.market.bars(4, limit=60, end=END_MS).bars) == 60
-            assert tickrec.recommendations.for_user(f"user-{number}").items
+            assert len(tickrec.instrument_bars(4, limit=60, end=END_MS).bars) == 60
+            assert tickrec.user_recommendations(f"user-{number}").items
 
         with Load(READERS, read) as load:
             load.wait_for(100)

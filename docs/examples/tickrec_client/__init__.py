@@ -3,9 +3,10 @@
 Copy this folder into your project, and `pip install httpx msgspec tenacity`:
 
     with Tickrec("http://127.0.0.1:8000", "tk_...") as tickrec:
-        print(tickrec.market.bars("GELA", limit=2).bars)
+        print(tickrec.instrument_bars("GELA", limit=2).bars)
 
-`connection` documents which requests are retried after a failure.
+A method's name is made of its endpoint's path. `endpoints` and `structs` are generated from the
+API's own table; `connection` documents which requests are retried after a failure.
 """
 
 from .client import Tickrec

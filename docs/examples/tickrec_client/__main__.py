@@ -8,31 +8,31 @@ from itertools import islice
 import msgspec
 
 from . import Tickrec
-from .events import Click, Impression, Interaction
-from .recommendations import Recommendations
+from .structs import Interaction, Recommendations, SentFeedback
 
 
 def main(url: str, api_key: str = "") -> None:
     """Look at instrument 4, trade it, watch it, and click what is recommended then."""
     with Tickrec(url, api_key) as tickrec:
-        _show("bars", tickrec.market.bars(4, limit=2))
+        _show("bars", tickrec.instrument_bars(4, limit=2))
         now_ms = time.time_ns() // 1_000_000
         trade = Interaction(user_id="ABC", instrument_id=4, ts=now_ms)
-        _show("published", tickrec.events.publish([trade]))
-        for change in islice(tickrec.market.stream([4]), 4):
+        _show("published", tickrec.post_events([trade]))
+        for change in islice(tickrec.stream_bars([4]), 4):
             _show(type(change).__name__, change)
-        found = tickrec.recommendations.for_user("ABC", n=3)
+        found = tickrec.user_recommendations("ABC", n=3)
         _show("recommended", found)
-        _show("published", tickrec.events.feedback(_shown_and_first_clicked(found)))
+        _show("published", tickrec.post_feedback(_shown_and_first_clicked(found)))
 
 
 def _show(what: str, answer: msgspec.Struct) -> None:
     print(f"{what:12} {msgspec.json.encode(answer).decode()}")
 
 
-def _shown_and_first_clicked(found: Recommendations) -> list[Impression | Click]:
-    seen: list[Impression | Click] = [
-        Impression(
+def _shown_and_first_clicked(found: Recommendations) -> list[SentFeedback]:
+    shown = [
+        SentFeedback(
+            type="impression",
             request_id=found.request_id,
             user_id=found.user_id,
             instrument_id=item.instrument_id,
@@ -40,7 +40,7 @@ def _shown_and_first_clicked(found: Recommendations) -> list[Impression | Click]
         )
         for position, item in enumerate(found.items, start=1)
     ]
-    return [*seen, *(Click(**msgspec.structs.asdict(first)) for first in seen[:1])]
+    return [*shown, *(msgspec.structs.replace(first, type="click") for first in shown[:1])]
 
 
 if __name__ == "__main__":

@@ -1,28 +1,23 @@
-"""The client: one connection pool, and the endpoints by subject."""
+"""The client: one connection pool, and the endpoints."""
 
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
-from .catalog import Catalog
 from .connection import Connection
-from .events import Events
-from .market import Market
-from .operations import Operations
-from .recommendations import Recommender
-from .users import Users
+from .endpoints import Endpoints
+from .stream import Change, changes
 
 
-class Tickrec:
+class Tickrec(Endpoints):
     """Asks one API. Threads may share it, and then share its connections."""
 
     def __init__(self, url: str, api_key: str = "") -> None:
-        self._connection = Connection(url, api_key)
-        self.market = Market(self._connection)
-        self.catalog = Catalog(self._connection)
-        self.recommendations = Recommender(self._connection)
-        self.users = Users(self._connection)
-        self.events = Events(self._connection)
-        self.operations = Operations(self._connection)
+        super().__init__(Connection(url, api_key))
+
+    def stream_bars(self, instruments: Iterable[int | str]) -> Iterator[Change]:
+        """Yield what happens to the bars of up to 500 instruments: see `stream.changes`."""
+        return changes(self._connection, instruments)
 
     def __enter__(self) -> Self:
         return self

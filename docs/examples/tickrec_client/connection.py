@@ -133,16 +133,24 @@ class Connection:
         self._kept[url] = answer
 
 
-def _texts(query: Mapping[str, Any]) -> dict[str, str | int | bool]:
-    """Return a query without what is None, and with commas between the values of a sequence.
+def given(**values: Any) -> dict[str, Any]:
+    """Return the arguments that are not None.
 
-    >>> _texts({"instruments": [4, "GELA"], "listed": None, "n": 3})
+    >>> given(n=3, listed=None)
+    {'n': 3}
+    """
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _texts(query: Mapping[str, Any]) -> dict[str, str | int | bool]:
+    """Return a query with commas between the values of a sequence.
+
+    >>> _texts({"instruments": [4, "GELA"], "n": 3})
     {'instruments': '4,GELA', 'n': 3}
     """
     return {
         name: ",".join(map(str, value)) if isinstance(value, list | tuple) else value
         for name, value in query.items()
-        if value is not None
     }
 
 

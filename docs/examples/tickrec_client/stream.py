@@ -7,12 +7,18 @@ from typing import Final, NamedTuple
 import httpx
 import msgspec
 
-from .bars import LiveBar
 from .connection import Connection
 from .problems import TickrecError, may_pass, retry_after_s
+from .structs import Bar
 
 RECONNECT_S: Final = 2.0
 """As the stream's `retry` says."""
+
+
+class LiveBar(Bar, frozen=True, kw_only=True):
+    """A minute bar of a stream: replaces the one with the same `t`."""
+
+    instrument_id: int
 
 
 class Unknown(msgspec.Struct, frozen=True):
